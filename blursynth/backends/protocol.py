@@ -1,0 +1,73 @@
+"""What a backend must offer, and the choice of one by the array's own type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Border
+from blursynth.physics.point_spread import PointSpreads
+
+__all__ = ["Backend", "for_array"]
+
+
+class Backend(Protocol):
+    """Operations on ``[B, C, H, W]`` images, float32 or float64, kept as given. Inputs are never changed."""
+
+    def convolve(self, image: Any, psf: PointSpreads, *, border: Border) -> Any:
+        """``y[b] = k[b] * x[b]``: true convolution (an impulse gives the PSF, not flipped, not shifted)."""
+        ...
+
+    def convolve_adjoint(self, image: Any, psf: PointSpreads, *, border: Border) -> Any:
+        """The exact transpose of :meth:`convolve`, borders included."""
+        ...
+
+    def rasterise(
+        self, path: NDArray[np.float64], duration: NDArray[np.float64] | None = None, *, centre: bool = True
+    ) -> PointSpreads:
+        """Exact PSF of the polylines ``path`` ``[B, N, 2]`` (x, y in px); see ``physics.point_spread``."""
+        ...
+
+    def random_walk(self, parameters: Any, seed: NDArray[np.uint64]) -> NDArray[np.float64]:
+        """Markov random trajectories ``[B, N, 2]``; see ``physics.trajectory``."""
+        ...
+
+    def poisson(self, mean: Any, seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]) -> Any:
+        """Poisson counts of the given means, keyed per pixel (seed, absolute row, absolute column, channel)."""
+        ...
+
+    def gaussian_noise(
+        self, image: Any, sigma: NDArray[np.float64], seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]
+    ) -> Any:
+        """``image + sigma[b] * n``, n standard normal, keyed per pixel."""
+        ...
+
+    def srgb_decode(self, image: Any) -> Any:
+        """sRGB 0..1 to linear light."""
+        ...
+
+    def srgb_encode(self, image: Any, *, levels: Sequence[int | None] | None = None) -> Any:
+        """Linear light to sRGB 0..1, clipped, rounded to ``levels[b]`` codes (e.g. 255) where not None."""
+        ...
+
+
+def for_array(array: Any) -> Backend:
+    """The backend of an array: numpy -> numba on the CPU.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no backend for this type of array.
+    """
+    if isinstance(array, np.ndarray):
+        from blursynth.backends import cpu  # numba is loaded on first use, not on import
+
+        return cast(Backend, cpu)
+    raise InvalidValueError(
+        f"There is no backend for {type(array).__module__}.{type(array).__name__}.",
+        fix="Use a numpy array of float32 or float64.",
+    )

@@ -1,0 +1,247 @@
+"""The picture that travels through the camera: pixels with their encoding, geometry and origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.errors import InvalidValueError
+
+__all__ = ["Border", "Encoding", "Frame", "RawLevels"]
+
+
+class Encoding(StrEnum):
+    """What the numbers of a frame mean.
+
+    ``LINEAR``: scene-referred light, 1.0 = white of the source, may exceed 1.
+    ``RAW``: the numbers of a sensor's converter (DN), black level included.
+    ``DISPLAY``: an encoded picture, 0..1, as it lies in an 8-bit file divided by 255.
+    """
+
+    LINEAR = "linear"
+    RAW = "raw"
+    DISPLAY = "display"
+
+
+class Border(StrEnum):
+    """How a picture goes on beyond its edge.
+
+    For the row ``a b c d``: ``REFLECT`` ``c b | a b c d | c b`` (the edge pixel is not repeated),
+    ``REPLICATE`` ``a a | a b c d | d d``, ``CIRCULAR`` ``c d | a b c d | a b``, ``CONSTANT`` zeros,
+    ``VALID`` does not go on: the result is smaller by the support of the point spread.
+    """
+
+    REFLECT = "reflect"
+    REPLICATE = "replicate"
+    CIRCULAR = "circular"
+    CONSTANT = "constant"
+    VALID = "valid"
+
+
+@dataclass(frozen=True)
+class RawLevels:
+    """Black and white level of a RAW frame in DN, one per picture, as a DNG file holds them."""
+
+    black_dn: NDArray[np.float64]  # [B]
+    white_dn: NDArray[np.float64]  # [B]  the DN of linear 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A batch of pictures on one pixel grid, with what is known about them.
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]``, float32 or float64, planar. A picture of shape ``[H, W]`` or ``[C, H, W]`` is taken as a
+        batch of one.
+    encoding
+        What the numbers mean; see :class:`Encoding`.
+    depth_m
+        ``[B, H, W]`` metres along the optical axis (not disparity), or None.
+    origin_px
+        ``[B, 2]`` row and column of the frame's first pixel in the full picture. Noise, Bayer phase and the JPEG grid
+        use absolute coordinates, so that a crop equals the same region of the full picture.
+    full_size_px
+        ``[B, 2]`` height and width of the full picture.
+    raw_levels
+        Black and white level; only of RAW frames.
+    source, licence
+        One string per picture, or empty.
+
+    Raises
+    ------
+    InvalidValueError
+        Wrong shape or dtype, an empty or non-finite picture, depth that does not fit the picture or is not positive.
+    """
+
+    image: Any  # [B, C, H, W]
+    encoding: Encoding
+    depth_m: Any | None = None  # [B, H, W]
+    origin_px: NDArray[np.int64] = field(default_factory=lambda: np.zeros((1, 2), np.int64))  # [B, 2]
+    full_size_px: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))  # [B, 2]
+    raw_levels: RawLevels | None = None
+    source: tuple[str, ...] = ()
+    licence: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if not hasattr(image, "ndim") or image.ndim not in (2, 3, 4):
+            raise InvalidValueError(
+                f"Frame.image must be an array [B, C, H, W], got {_describe(image)}.",
+                fix="A single picture may be [C, H, W] or [H, W]; move channels first with np.moveaxis(image, -1, 0).",
+            )
+        if isinstance(image, np.ndarray) and image.dtype not in (np.float32, np.float64):
+            raise InvalidValueError(
+                f"Frame.image must be float32 or float64, got {image.dtype}.",
+                why="Integer pictures have no unit: 255 may be white of a file or 255 electrons.",
+                fix="Use blursynth.read_frame for files, or divide by the white level yourself.",
+            )
+        while image.ndim < 4:
+            image = image[None]
+        batch, channels, height, width = image.shape
+        if 0 in image.shape:
+            raise InvalidValueError(
+                f"Frame.image is empty: shape {tuple(image.shape)}.", fix="Leave such pictures out."
+            )
+        if isinstance(image, np.ndarray) and channels > 4 and width <= 4:
+            raise InvalidValueError(
+                f"Frame.image looks like channels-last: shape {tuple(image.shape)}.",
+                fix="Move channels first with np.moveaxis(image, -1, 0).",
+            )
+        object.__setattr__(self, "image", image)
+        object.__setattr__(self, "encoding", Encoding(self.encoding))
+        origin = np.array(np.broadcast_to(np.asarray(self.origin_px, np.int64), (batch, 2)))
+        object.__setattr__(self, "origin_px", origin)
+        size = np.asarray(self.full_size_px, np.int64)
+        if size.size == 0:
+            size = origin + np.array([height, width])
+        object.__setattr__(self, "full_size_px", np.array(np.broadcast_to(size, (batch, 2))))
+        if self.depth_m is not None:
+            object.__setattr__(self, "depth_m", _checked_depth(self.depth_m, (batch, height, width)))
+
+    def __len__(self) -> int:
+        return int(self.image.shape[0])
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width."""
+        return int(self.image.shape[2]), int(self.image.shape[3])
+
+    @property
+    def channels(self) -> int:
+        return int(self.image.shape[1])
+
+    def __getitem__(self, index: int | slice | Sequence[int]) -> Frame:
+        """Some pictures of the batch, as a frame."""
+        chosen: Any = slice(index, index + 1 or None) if isinstance(index, int) else index
+        if not isinstance(chosen, slice):
+            chosen = np.asarray(chosen)
+        levels = self.raw_levels
+        names = np.arange(len(self))[chosen]
+        return Frame(
+            image=self.image[chosen],
+            encoding=self.encoding,
+            depth_m=None if self.depth_m is None else self.depth_m[chosen],
+            origin_px=self.origin_px[chosen],
+            full_size_px=self.full_size_px[chosen],
+            raw_levels=None if levels is None else RawLevels(levels.black_dn[chosen], levels.white_dn[chosen]),
+            source=tuple(self.source[i] for i in names) if self.source else (),
+            licence=tuple(self.licence[i] for i in names) if self.licence else (),
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (self[i] for i in range(len(self)))
+
+    def with_image(self, image: Any, encoding: Encoding | None = None, **changes: Any) -> Frame:
+        """The same frame with other pixels (and another encoding) on the same grid."""
+        return replace(self, image=image, encoding=encoding or self.encoding, **changes)
+
+    def crop(self, top: int, left: int, height: int, width: int) -> Frame:
+        """A window in coordinates of this frame; ``origin_px`` moves along, so absolute positions are kept.
+
+        Raises
+        ------
+        InvalidValueError
+            The window reaches outside the frame.
+        """
+        rows, columns = self.size_px
+        if top < 0 or left < 0 or height < 1 or width < 1 or top + height > rows or left + width > columns:
+            raise InvalidValueError(
+                f"The window {height}x{width} at ({top}, {left}) reaches outside the {rows}x{columns} frame.",
+                fix="Choose a smaller window or another corner.",
+            )
+        window = (slice(top, top + height), slice(left, left + width))
+        return replace(
+            self,
+            image=self.image[(..., *window)],
+            depth_m=None if self.depth_m is None else self.depth_m[(..., *window)],
+            origin_px=self.origin_px + np.array([top, left]),
+        )
+
+    @staticmethod
+    def stack(frames: Sequence[Frame]) -> Frame:
+        """One batch of several frames of equal size and encoding."""
+        first = frames[0]
+        for frame in frames[1:]:
+            if frame.image.shape[1:] != first.image.shape[1:] or frame.encoding != first.encoding:
+                raise InvalidValueError(
+                    f"Frames of a batch must agree in shape and encoding, got {frame.image.shape[1:]} {frame.encoding} "
+                    f"beside {first.image.shape[1:]} {first.encoding}.",
+                    fix="Crop them to one size, or process them one by one.",
+                )
+        levels = [f.raw_levels for f in frames]
+        depths = [f.depth_m for f in frames]
+        return Frame(
+            image=np.concatenate([f.image for f in frames]),
+            encoding=first.encoding,
+            depth_m=None if any(d is None for d in depths) else np.concatenate(depths),  # type: ignore[arg-type]
+            origin_px=np.concatenate([f.origin_px for f in frames]),
+            full_size_px=np.concatenate([f.full_size_px for f in frames]),
+            raw_levels=None
+            if any(r is None for r in levels)
+            else RawLevels(
+                np.concatenate([r.black_dn for r in levels if r is not None]),
+                np.concatenate([r.white_dn for r in levels if r is not None]),
+            ),
+            source=tuple(s for f in frames for s in (f.source or ("",) * len(f))),
+            licence=tuple(s for f in frames for s in (f.licence or ("",) * len(f))),
+        )
+
+    def __repr__(self) -> str:
+        batch, channels, height, width = self.image.shape
+        depth = "" if self.depth_m is None else ", depth_m"
+        return f"Frame({batch}x{channels}x{height}x{width} {self.encoding}{depth})"
+
+
+def _describe(value: object) -> str:
+    shape = getattr(value, "shape", None)
+    return f"{type(value).__name__}" + (f" of shape {tuple(shape)}" if shape is not None else "")
+
+
+def _checked_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
+    while depth.ndim < 3:
+        depth = depth[None]
+    if tuple(depth.shape) != shape:
+        raise InvalidValueError(
+            f"depth_m must have the picture's shape {shape}, got {tuple(depth.shape)}.",
+            why="Depth that is not aligned pixel by pixel blurs the wrong things.",
+            fix="Resample the depth to the picture's grid first.",
+        )
+    if isinstance(depth, np.ndarray):
+        finite = depth[np.isfinite(depth)]
+        if finite.size == 0:
+            raise InvalidValueError("depth_m holds no finite value.", fix="Leave it out, or fill it first.")
+        if finite.size < depth.size or float(finite.min()) <= 0:
+            bad = int(depth.size - np.count_nonzero(np.isfinite(depth) & (depth > 0)))
+            raise InvalidValueError(
+                f"depth_m must be finite and > 0 (metres along the optical axis), got {bad} other values of {depth.size}.",
+                why="0, negative and NaN are how files mark unknown depth.",
+                fix="Fill the holes first.",
+            )
+    return depth

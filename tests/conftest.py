@@ -1,0 +1,25 @@
+"""Settings shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# numba compiles on the first call, so the first example of a property may take seconds: no deadline.
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile("dev", max_examples=30, **_COMMON)
+settings.register_profile("ci", max_examples=50, derandomize=True, **_COMMON)
+settings.register_profile("thorough", max_examples=1000, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real photographs, depth, kernels and noise; tests that need it are skipped without it."""
+    folder = os.environ.get("BLURSYNTH_REAL_DATA")
+    if not folder:
+        pytest.skip("set BLURSYNTH_REAL_DATA to the folder of real data")
+    return Path(folder)
