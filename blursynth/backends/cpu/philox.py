@@ -1,7 +1,7 @@
 """Philox4x32-10 in numba: the counter-based generator behind every large random field.
 
-Four words of counter and two of key go in, four random words come out, with nothing kept in between: the draw at any step or pixel is
-addressable, so that tiles, workers and orders of work cannot change a byte.
+Four words of counter and two of key go in, four random words come out, with nothing kept in between: the draw at any
+step or pixel is addressable, so that tiles, workers and orders of work cannot change a byte.
 
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The plain version is
 ``backends.reference.philox``; both are held to the Random123 known answers.

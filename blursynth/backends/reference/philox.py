@@ -19,8 +19,8 @@ def philox4x32(
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
     """Four random 32-bit words of the counters ``c0..c3`` under the keys ``k0, k1``; all arrays broadcast.
 
-    Each round multiplies two of the words by constants, swaps high and low halves, and mixes in the key, which grows by a Weyl
-    sequence.
+    Each round multiplies two of the words by constants, swaps high and low halves, and mixes in the key, which grows by
+    a Weyl sequence.
 
     >>> [hex(int(word)) for word in philox4x32(0, 0, 0, 0, 0, 0)]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
