@@ -74,6 +74,21 @@ class PointSpreads:
             np.zeros(len(kernels)),
         )
 
+    @staticmethod
+    def concatenate(parts: Sequence[PointSpreads]) -> PointSpreads:
+        """One batch of several."""
+        if len(parts) == 1:
+            return parts[0]
+        offsets = np.cumsum([0] + [int(p.start[-1]) for p in parts])
+        start = np.concatenate([[0], *(p.start[1:] + o for p, o in zip(parts, offsets, strict=False))])
+        return PointSpreads(
+            start.astype(np.int64),
+            np.concatenate([p.dy for p in parts]),
+            np.concatenate([p.dx for p in parts]),
+            np.concatenate([p.weight for p in parts]),
+            np.concatenate([p.lost for p in parts]),
+        )
+
     def __len__(self) -> int:
         return self.start.size - 1
 
