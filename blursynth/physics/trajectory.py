@@ -1,0 +1,423 @@
+"""Paths that a point of light draws on the sensor while the shutter is open.
+
+A path is ``[N, 2]`` or, for a batch, ``[B, N, 2]``: x to the right and y downwards, in px, float64, at equal time
+steps of the exposure. Where a path lies on the sensor does not matter yet: ``rasterise`` of a backend moves its mean
+to zero.
+
+The random walk needs many random numbers, so this module holds its law and its parameters
+(:class:`WalkParameters`), and the backends run it (``backends.cpu.random_walk``, ``backends.reference.random_walk``).
+
+Not modelled: rotation of the camera about the optical axis and depth; those bend the path from pixel to pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blursynth.errors import InvalidValueError, did_you_mean
+
+__all__ = [
+    "PUBLISHED_CANVAS_PX",
+    "PUBLISHED_LENGTH_PX",
+    "PUBLISHED_RANGES",
+    "PUBLISHED_SAMPLES",
+    "WalkForm",
+    "WalkLaw",
+    "WalkParameters",
+    "constant_acceleration",
+    "gaussian_process",
+    "path_length_px",
+    "published_placement",
+    "replay",
+    "straight_line",
+]
+
+# Boracchi and Foi 2012, as their MATLAB code has them.
+PUBLISHED_SAMPLES = 2000
+PUBLISHED_LENGTH_PX = 60.0
+PUBLISHED_CANVAS_PX = 64
+#: Each is uniform in this range, drawn once per trajectory.
+PUBLISHED_RANGES = {
+    "anxiety": (0.0, 0.1),
+    "centripetal": (0.0, 0.7),
+    "big_shake": (0.0, 0.2),
+    "gaussian": (0.0, 10.0),
+    "heading_rad": (0.0, 2.0 * math.pi),
+}
+
+
+class WalkForm(StrEnum):
+    """How the random walk depends on the number of samples.
+
+    ``INVARIANT``: its law does not change with ``samples`` or, in proportion, with ``length_px``. ``PAPER``: exactly as
+    published; twice the samples then also mean twice the shakes and a more crooked path.
+    """
+
+    INVARIANT = "invariant"
+    PAPER = "paper"
+
+
+@dataclass(frozen=True, eq=False)
+class WalkLaw:
+    """The numbers of one step of the random walk, one per path; what the backends work with.
+
+    A step is ``v <- v + 2 v exp(i(pi + U - 1/2)) [W < shake] + noise (n1 + i n2) - pull x``, ``v <- step v / |v|``,
+    ``x <- x + v``, with U and W uniform in (0, 1) and n standard normal.
+    """
+
+    heading_x: NDArray[np.float64]  # [B]
+    heading_y: NDArray[np.float64]  # [B]
+    first_speed_px: NDArray[np.float64]  # [B]  |v| before the first step
+    step_px: NDArray[np.float64]  # [B]
+    shake: NDArray[np.float64]  # [B]  probability
+    noise_px: NDArray[np.float64]  # [B]
+    pull: NDArray[np.float64]  # [B]
+
+
+@dataclass(frozen=True, eq=False)
+class WalkParameters:
+    """The Markov random trajectory of Boracchi and Foi: a particle of constant speed with a restless heading.
+
+    With ``h = L/(N - 1)``, ``v_0 = exp(i theta)``, ``v = a v_0`` (``h v_0`` if a = 0) and ``x_1 = 0``, each of the N
+    - 1 steps is
+
+    1. with probability ``p a`` a shake: ``J = 2 v exp(i(pi + U - 1/2))``, nearly a reversal; otherwise J = 0;
+    2. ``dv = J + a (g (n1 + i n2) - c x_t) h`` with n standard normal;
+    3. ``v <- v + dv``, then ``v <- h v/|v|`` and ``x_{t+1} = x_t + v``.
+
+    So every step has length h and the path has length L, exactly, and the pull ``c`` is towards the START of the path
+    (the published text says towards the previous position).
+
+    In the form ``invariant``, with N0 = 2000, ``g`` is multiplied by ``sqrt(N0/N)``, ``p`` by ``N0/N`` and ``c`` by
+    ``(N0/N)(60 px/L)``: the variance of the heading, the number of shakes and the extent per length then do not
+    depend on N and L, as long as one step turns the heading by little (``a g sqrt(N0/N)`` well below 1). At N = 2000
+    and L = 60 px both forms are the same.
+
+    Parameters
+    ----------
+    length_px
+        L, length of the path in px, > 0 (published: 60). Scalars and arrays ``[B]`` broadcast, here and below.
+    anxiety
+        a, 0 (a straight line) to 1; published: U(0, 0.1), in their demo 0.005.
+    centripetal
+        c >= 0; published: U(0, 0.7).
+    big_shake
+        p >= 0; published: U(0, 0.2).
+    gaussian
+        g >= 0; published: U(0, 10).
+    heading_rad
+        theta, from +x (right) towards +y (down); published: U(0, 2 pi).
+    samples
+        N >= 2, positions of the path (published: 2000).
+    form
+        ``invariant`` (default) or ``paper``.
+
+    Raises
+    ------
+    InvalidValueError
+        A number outside its range, or a shake probability above 1 (too few samples for the anxiety).
+
+    Notes
+    -----
+    The published code draws c, g, p and theta once per trajectory; here they are plain numbers, because a record of a
+    degradation must hold them. Draw them from ``PUBLISHED_RANGES`` to repeat the publication.
+
+    Not modelled: rotation of the camera, acceleration along the path (the speed is constant), the spectrum of hand
+    tremor.
+
+    Source: G. Boracchi and A. Foi, "Modeling the performance of image restoration from motion blur", IEEE Trans. Image
+    Processing 21(8):3502-3517, 2012, and its MATLAB code.
+    """
+
+    length_px: NDArray[np.float64]
+    anxiety: NDArray[np.float64]
+    centripetal: NDArray[np.float64]
+    big_shake: NDArray[np.float64]
+    gaussian: NDArray[np.float64]
+    heading_rad: NDArray[np.float64]
+    samples: int = PUBLISHED_SAMPLES
+    form: WalkForm = WalkForm.INVARIANT
+
+    def __post_init__(self) -> None:
+        names = ("length_px", "anxiety", "centripetal", "big_shake", "gaussian", "heading_rad")
+        numbers = [np.atleast_1d(np.asarray(getattr(self, name), np.float64)) for name in names]
+        try:
+            arrays = [np.array(a) for a in np.broadcast_arrays(*numbers)]
+        except ValueError as error:
+            shapes = ", ".join(f"{name} {a.shape}" for name, a in zip(names, numbers, strict=True))
+            raise InvalidValueError(
+                f"The parameters of a random walk must have one value per path, got {shapes}.",
+                fix="Pass scalars or arrays of one length.",
+            ) from error
+        for name, array in zip(names, arrays, strict=True):
+            if array.ndim != 1 or not np.isfinite(array).all():
+                raise InvalidValueError(
+                    f"{name} must be a finite number or an array [B] of them, got {array.tolist()}."
+                )
+            object.__setattr__(self, name, array)
+        _demand(bool((self.length_px > 0).all()), "length_px", self.length_px, "> 0", "A path needs a length.")
+        _demand(
+            bool(((self.anxiety >= 0) & (self.anxiety <= 1)).all()),
+            "anxiety",
+            self.anxiety,
+            "0..1",
+            "It scales every disturbance; 0 is a straight line, the published range is 0..0.1.",
+        )
+        for name in ("centripetal", "big_shake", "gaussian"):
+            _demand(bool((getattr(self, name) >= 0).all()), name, getattr(self, name), ">= 0", "It is a strength.")
+        _demand(
+            isinstance(self.samples, int | np.integer) and self.samples >= 2,
+            "samples",
+            self.samples,
+            "an integer >= 2",
+            "A path needs a start and an end.",
+        )
+        object.__setattr__(self, "samples", int(self.samples))
+        try:
+            object.__setattr__(self, "form", WalkForm(self.form))
+        except ValueError as error:
+            raise InvalidValueError(
+                f"There is no form {self.form!r} of the random walk.", fix=did_you_mean(str(self.form), list(WalkForm))
+            ) from error
+
+    def __len__(self) -> int:
+        return int(self.length_px.size)
+
+    def law(self) -> WalkLaw:
+        """The numbers of one step, with the form's scaling worked in."""
+        step = self.length_px / (self.samples - 1)
+        refinement = PUBLISHED_SAMPLES / self.samples if self.form is WalkForm.INVARIANT else 1.0
+        length_ratio = PUBLISHED_LENGTH_PX / self.length_px if self.form is WalkForm.INVARIANT else 1.0
+        shake = self.big_shake * self.anxiety * refinement
+        if (shake > 1).any():
+            raise InvalidValueError(
+                f"The probability of a shake per step is {float(shake.max()):.3g}, which is above 1.",
+                why=f"It is big_shake * anxiety * {PUBLISHED_SAMPLES}/samples.",
+                fix="Use more samples, or a smaller big_shake.",
+            )
+        return WalkLaw(
+            heading_x=np.cos(self.heading_rad),
+            heading_y=np.sin(self.heading_rad),
+            first_speed_px=np.where(self.anxiety > 0, self.anxiety, step),
+            step_px=step,
+            shake=shake,
+            noise_px=self.anxiety * self.gaussian * step * math.sqrt(refinement),
+            pull=self.anxiety * self.centripetal * step * refinement * length_ratio,
+        )
+
+
+def straight_line(length_px: ArrayLike, angle_rad: ArrayLike) -> NDArray[np.float64]:
+    """A straight path at constant speed, ``[2, 2]`` or ``[B, 2, 2]``, with its middle at zero.
+
+    Parameters
+    ----------
+    length_px
+        Distance from end to end, >= 0.
+    angle_rad
+        From +x (right) towards +y (down).
+
+    Examples
+    --------
+    >>> straight_line(4.0, 0.0).tolist()
+    [[-2.0, -0.0], [2.0, 0.0]]
+    """
+    length, angle = np.broadcast_arrays(np.asarray(length_px, np.float64), np.asarray(angle_rad, np.float64))
+    _demand(bool((np.isfinite(length) & (length >= 0)).all()), "length_px", length_px, "finite and >= 0", "")
+    _demand(bool(np.isfinite(angle).all()), "angle_rad", angle_rad, "finite", "")
+    half = 0.5 * length[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    return np.stack([-half, half], axis=-2)
+
+
+def constant_acceleration(
+    velocity_px: ArrayLike, acceleration_px: ArrayLike, *, samples: int = 257
+) -> NDArray[np.float64]:
+    """The parabola ``x(t) = v t + a t^2/2``, t from 0 to 1 over the exposure, as a polyline ``[N, 2]`` or ``[B, N,
+    2]``.
+
+    Parameters
+    ----------
+    velocity_px
+        ``[2]`` or ``[B, 2]``, velocity at the start in px per exposure.
+    acceleration_px
+        ``[2]`` or ``[B, 2]`` in px per exposure squared.
+    samples
+        Positions at equal times. The polyline is off the curve by at most ``|a|/(8 (samples - 1)^2)`` px, and inside
+        a chord the speed is constant.
+    """
+    velocity = np.asarray(velocity_px, np.float64)
+    acceleration = np.asarray(acceleration_px, np.float64)
+    for name, value in (("velocity_px", velocity), ("acceleration_px", acceleration)):
+        _demand(
+            value.ndim in (1, 2) and value.shape[-1] == 2 and bool(np.isfinite(value).all()),
+            name,
+            value.tolist(),
+            "finite, [2] or [B, 2]",
+            "A path has an x and a y.",
+        )
+    _demand(samples >= 2, "samples", samples, ">= 2", "A path needs a start and an end.")
+    time = np.linspace(0.0, 1.0, samples)[:, None]
+    return velocity[..., None, :] * time + 0.5 * acceleration[..., None, :] * time * time
+
+
+def gaussian_process(
+    sigma_px: float, correlation_time: float, *, seed: int, samples: int = 501, batch: int | None = None
+) -> NDArray[np.float64]:
+    r"""A smooth random path: a stationary Gaussian process with the Matern-5/2 covariance, x and y independent.
+
+    ``cov(x(s), x(t)) = sigma^2 (1 + q + q^2/3) exp(-q)`` with ``q = sqrt(5) |s - t| / l``, times in units of the
+    exposure. It has a velocity and an acceleration, unlike the random walk. Drawn exactly, at any number of samples,
+    as the Markov process of (position, velocity, acceleration) that has this covariance.
+
+    Parameters
+    ----------
+    sigma_px
+        Standard deviation of each coordinate in px, >= 0.
+    correlation_time
+        l as a fraction of the exposure, > 0. Small: a tangle; large: almost a straight line.
+    seed
+        0 <= seed < 2**64. The same seed gives the same path; twice the samples give another path of the same law.
+    samples
+        Positions at equal times, >= 2.
+    batch
+        None for ``[N, 2]``, a number for ``[B, N, 2]``.
+
+    Source of the use for blur: deepinv's MotionBlurGenerator. Of the covariance: Rasmussen and Williams, "Gaussian
+    processes for machine learning", 2006, chapter 4; of the Markov form: Hartikainen and Sarkka, MLSP 2010.
+    """
+    _demand(math.isfinite(sigma_px) and sigma_px >= 0, "sigma_px", sigma_px, "finite and >= 0", "")
+    _demand(
+        math.isfinite(correlation_time) and correlation_time > 0,
+        "correlation_time",
+        correlation_time,
+        "finite and > 0",
+        "It is the time, as a fraction of the exposure, over which the path remembers.",
+    )
+    _demand(samples >= 2, "samples", samples, ">= 2", "A path needs a start and an end.")
+    _demand(0 <= seed < 2**64, "seed", seed, "0 <= seed < 2**64", "")
+    # Notation (Hartikainen and Sarkka 2010, eq. 12 for p = 2), time in units of 1/rate, so that the numbers are near 1.
+    d = math.sqrt(5.0) / correlation_time / (samples - 1)
+    transition = math.exp(-d) * np.array(
+        [
+            [1 + d + d * d / 2, d + d * d, d * d / 2],
+            [-d * d / 2, 1 + d - d * d, d - d * d / 2],
+            [d * d / 2 - d, d * d - 3 * d, 1 - 2 * d + d * d / 2],
+        ]
+    )
+    stationary = np.array([[1.0, 0.0, -1 / 3], [0.0, 1 / 3, 0.0], [-1 / 3, 0.0, 1.0]])
+    # The covariance of what a step adds is the integral of exp(F s) g g' exp(F s)' over s from 0 to d; g g' = 16/3 at
+    # (2, 2). As a difference of stationary covariances it would cancel to nothing for small d; the integrand is a
+    # polynomial of degree 4 times exp(-2 s), so a Gauss-Legendre rule is exact to rounding.
+    node, weight = np.polynomial.legendre.leggauss(24)
+    pieces = max(1, math.ceil(min(d, 40.0) / 2.0))
+    added = np.zeros((3, 3))
+    for piece in range(pieces):
+        width = min(d, 40.0) / pieces
+        s = width * (piece + 0.5 * (node + 1.0))
+        column = np.exp(-s) * np.stack([s * s / 2, s - s * s / 2, 1 - 2 * s + s * s / 2])
+        added += (16.0 / 3.0) * (0.5 * width * weight * column) @ column.T
+    # Scaling each state by its own size keeps the factorisation well conditioned however small d is.
+    size = np.sqrt(np.diag(added))
+    factor = size[:, None] * np.linalg.cholesky(added / np.outer(size, size))
+    normals = np.random.Generator(np.random.Philox(key=seed)).standard_normal((samples, 3, 2 * (batch or 1)))
+    state = np.linalg.cholesky(stationary) @ normals[0]
+    path = np.empty((samples, state.shape[1]))
+    path[0] = state[0]
+    shocks = np.einsum("ij,tjb->tib", factor, normals[1:])
+    for t in range(1, samples):
+        state = transition @ state + shocks[t - 1]
+        path[t] = state[0]
+    paths = sigma_px * path.reshape(samples, batch or 1, 2).transpose(1, 0, 2)
+    return np.ascontiguousarray(paths if batch is not None else paths[0])
+
+
+def replay(
+    time_s: ArrayLike,
+    position_px: ArrayLike,
+    *,
+    start_s: float | None = None,
+    exposure_s: float | None = None,
+    samples: int = 501,
+) -> NDArray[np.float64]:
+    """A recorded path, cut to one exposure and resampled to equal times, ``[N, 2]``.
+
+    Parameters
+    ----------
+    time_s
+        ``[M]`` times of the recording in s, strictly increasing; need not be evenly spaced.
+    position_px
+        ``[M, 2]`` x and y in px.
+    start_s, exposure_s
+        The exposure within the recording; by default the whole of it.
+    samples
+        Positions at equal times, joined linearly. Corners of the recording between two of them are cut; with the
+        recording's own times kept instead (``position_px`` and ``duration=np.diff(time_s)`` in ``rasterise``) nothing
+        is lost.
+
+    Raises
+    ------
+    InvalidValueError
+        Times that do not increase, values that are not finite, or an exposure outside the recording.
+    """
+    time = np.asarray(time_s, np.float64)
+    position = np.asarray(position_px, np.float64)
+    if time.ndim != 1 or time.size < 2 or position.shape != (time.size, 2):
+        raise InvalidValueError(
+            f"A recorded path needs times [M] and positions [M, 2] with M >= 2, got {time.shape} and {position.shape}.",
+            fix="Give one x and one y per time.",
+        )
+    if not (np.isfinite(time).all() and np.isfinite(position).all()):
+        raise InvalidValueError("A recorded path must be finite, got NaN or infinite values.", fix="Cut the gaps out.")
+    if (np.diff(time) <= 0).any():
+        where = int(np.argmax(np.diff(time) <= 0))
+        raise InvalidValueError(
+            f"time_s must increase strictly, got {time[where]} s followed by {time[where + 1]} s.",
+            fix="Sort the recording and drop repeated times.",
+        )
+    _demand(samples >= 2, "samples", samples, ">= 2", "A path needs a start and an end.")
+    start = float(time[0]) if start_s is None else float(start_s)
+    length = float(time[-1]) - start if exposure_s is None else float(exposure_s)
+    # Rounding of start + exposure must not refuse an exposure that ends with the recording.
+    slack = 1e-9 * (float(time[-1]) - float(time[0]))
+    if not (length > 0 and start >= time[0] - slack and start + length <= time[-1] + slack):
+        raise InvalidValueError(
+            f"The exposure from {start} s to {start + length} s is not inside the recording, "
+            f"{time[0]} s to {time[-1]} s.",
+            fix="Choose start_s and exposure_s > 0 inside the recording.",
+        )
+    wanted = np.linspace(start, start + length, samples)
+    return np.stack([np.interp(wanted, time, position[:, axis]) for axis in (0, 1)], axis=-1)
+
+
+def path_length_px(path: ArrayLike) -> NDArray[np.float64]:
+    """Sum of the distances between consecutive positions; ``[...]`` of ``[..., N, 2]``."""
+    steps = np.diff(np.asarray(path, np.float64), axis=-2)
+    return np.asarray(np.hypot(steps[..., 0], steps[..., 1]).sum(axis=-1))
+
+
+def published_placement(path: ArrayLike, canvas_px: int = PUBLISHED_CANVAS_PX) -> NDArray[np.float64]:
+    """Where the published code puts a path ``[..., N, 2]`` on its square canvas.
+
+    The lowest x and y go to 0, then the start to a whole pixel, then everything by ``1 + ceil((canvas - max)/2)``. So
+    the START lies on a pixel and the path is neither at its mean nor at the middle of its bounding box; the MATLAB
+    original counts pixels from 1, the Python port keeps its formula and counts from 0, which shifts it by one more.
+    Only for repeating those publications: an image blurred this way is displaced against its sharp original, by up to
+    half of its extent.
+
+    Source: Boracchi and Foi's ``createTrajectory.m``; DeblurGAN's ``generate_trajectory.py``.
+    """
+    x = np.asarray(path, np.float64)
+    _demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "The canvas must hold a pixel and its neighbours.")
+    x = x - x.min(axis=-2, keepdims=True)
+    x = x - np.fmod(x[..., :1, :], 1.0) + 1.0
+    return np.asarray(x + np.ceil((canvas_px - x.max(axis=-2, keepdims=True)) / 2.0))
+
+
+def _demand(holds: bool, name: str, got: object, wanted: str, why: str) -> None:
+    if not holds:
+        shown = got.tolist() if isinstance(got, np.ndarray) else got
+        raise InvalidValueError(f"{name} must be {wanted}, got {shown}.", why=why)
