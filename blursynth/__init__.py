@@ -1,0 +1,99 @@
+"""blursynth: a camera, written as code.
+
+Sharp pictures in; aligned pairs of sharp and realistically blurred pictures out, with every number that made them.
+
+>>> import blursynth as bs
+>>> bs.GaussianBlur(sigma_px=1.5)
+GaussianBlur(border='reflect', sigma_px=1.5, aspect=1.0, angle_deg=0.0)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blursynth import assets, degradations
+from blursynth.core import Degradation, Draw, Nothing, Pair, apply
+from blursynth.degradations import *  # noqa: F403  (its __all__ lists the kinds)
+from blursynth.degradations import ALL
+from blursynth.distributions import (
+    Beta,
+    Choice,
+    Constant,
+    DepthQuantile,
+    Integer,
+    LogUniform,
+    Normal,
+    SameAs,
+    TruncatedNormal,
+    Uniform,
+)
+from blursynth.errors import (
+    BlursynthError,
+    DatasetError,
+    InvalidValueError,
+    MissingExtraError,
+    PictureError,
+    RecipeError,
+)
+from blursynth.frame import Border, Encoding, Frame, RawLevels
+from blursynth.io import read_arrays, read_frame, write_picture
+from blursynth.recipe import Recipe, load_recipe, recipe_names
+from blursynth.sampling import Maybe, OneOf, Random, Sampler
+from blursynth.streams import Stream
+
+if TYPE_CHECKING:
+    from blursynth.dataset.reader import open_dataset
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ALL",
+    "Beta",
+    "BlursynthError",
+    "Border",
+    "Choice",
+    "Constant",
+    "DatasetError",
+    "Degradation",
+    "DepthQuantile",
+    "Draw",
+    "Encoding",
+    "Frame",
+    "Integer",
+    "InvalidValueError",
+    "LogUniform",
+    "Maybe",
+    "MissingExtraError",
+    "Normal",
+    "Nothing",
+    "OneOf",
+    "Pair",
+    "PictureError",
+    "Random",
+    "RawLevels",
+    "Recipe",
+    "RecipeError",
+    "SameAs",
+    "Sampler",
+    "Stream",
+    "TruncatedNormal",
+    "Uniform",
+    "apply",
+    "assets",
+    "load_recipe",
+    "open_dataset",
+    "read_arrays",
+    "read_frame",
+    "recipe_names",
+    "write_picture",
+]
+__all__ += [name for name in degradations.__all__ if name not in __all__]
+
+
+def __getattr__(name: str) -> Any:
+    # zarr and its codecs take longer to load than all the rest, and only data sets need them.
+    if name == "open_dataset":
+        from blursynth.dataset.reader import open_dataset
+
+        return open_dataset
+    raise AttributeError(f"module 'blursynth' has no attribute {name!r}")

@@ -240,7 +240,7 @@ def _checked_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
         if finite.size < depth.size or float(finite.min()) <= 0:
             bad = int(depth.size - np.count_nonzero(np.isfinite(depth) & (depth > 0)))
             raise InvalidValueError(
-                f"depth_m must be finite and > 0 (metres along the optical axis), got {bad} other values of {depth.size}.",
+                f"depth_m must be finite and > 0 (metres along the optical axis), got {bad} others of {depth.size}.",
                 why="0, negative and NaN are how files mark unknown depth.",
                 fix="Fill the holes first.",
             )

@@ -1,0 +1,44 @@
+"""Degradations, one file per noun. Adding one is a file here and an entry in :data:`ALL`."""
+
+from blursynth.core import Degradation, Nothing
+from blursynth.degradations.airy_blur import AiryBlur
+from blursynth.degradations.decode import Decode
+from blursynth.degradations.develop import Develop
+from blursynth.degradations.disk_blur import DiskBlur
+from blursynth.degradations.encode import Encode
+from blursynth.degradations.gaussian_blur import GaussianBlur
+from blursynth.degradations.jpeg import Jpeg
+from blursynth.degradations.measured_blur import MeasuredBlur
+from blursynth.degradations.polygon_blur import PolygonBlur
+from blursynth.degradations.sensor import Sensor
+
+ALL: tuple[type[Degradation], ...] = (
+    Nothing,
+    Decode,
+    GaussianBlur,
+    DiskBlur,
+    PolygonBlur,
+    AiryBlur,
+    MeasuredBlur,
+    Sensor,
+    Develop,
+    Encode,
+    Jpeg,
+)
+"""Every kind that recipes know by name."""
+
+__all__ = [
+    "ALL",
+    "AiryBlur",
+    "Decode",
+    "Degradation",
+    "Develop",
+    "DiskBlur",
+    "Encode",
+    "GaussianBlur",
+    "Jpeg",
+    "MeasuredBlur",
+    "Nothing",
+    "PolygonBlur",
+    "Sensor",
+]

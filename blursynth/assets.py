@@ -1,0 +1,124 @@
+"""Measured kernels and recorded paths: arrays that are named by their own content.
+
+A record holds plain numbers only, so it refers to an array by its digest, ``sha256:<64 hex digits>``. Data sets carry
+the arrays that their draws refer to (``assets/<digest>.npy``), so that a record replays without the files it came
+from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.errors import DatasetError, InvalidValueError, RecipeError
+
+__all__ = ["get", "load_folder", "register", "resolve", "save_folder"]
+
+# Content-addressed, so two entries of one name are equal and the order of registration does not matter.
+_ARRAYS: dict[str, NDArray[np.float64]] = {}
+
+
+def _digest(array: NDArray[np.float64]) -> str:
+    head = f"float64 {array.shape}\n".encode()
+    return "sha256:" + hashlib.sha256(head + array.tobytes()).hexdigest()
+
+
+def register(array: Any) -> str:
+    """Remember an array and return its name.
+
+    >>> register([[0.0, 1.0]]) == register(np.array([[0.0, 1.0]]))
+    True
+    """
+    plain = np.ascontiguousarray(array, np.float64).copy()
+    if plain.size == 0 or not np.isfinite(plain).all():
+        raise InvalidValueError(
+            f"A measured kernel or path must be a non-empty array of finite numbers, got shape {plain.shape}"
+            f"{'' if np.isfinite(plain).all() else ' with NaN or infinite values'}."
+        )
+    plain.flags.writeable = False
+    name = _digest(plain)
+    _ARRAYS.setdefault(name, plain)
+    return name
+
+
+def get(name: str) -> NDArray[np.float64]:
+    """The array of a name.
+
+    Raises
+    ------
+    InvalidValueError
+        It is not known in this process.
+    """
+    if name not in _ARRAYS:
+        raise InvalidValueError(
+            f"The array {name[:19]}... is not loaded.",
+            fix="Open the data set that it belongs to, or register it with blursynth.assets.register.",
+        )
+    return _ARRAYS[name]
+
+
+def save_folder(names: Iterable[str], folder: Path) -> None:
+    """Write arrays as ``<digest>.npy``; files that are there already are left alone."""
+    for name in sorted(set(names)):
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name.removeprefix('sha256:')}.npy"
+        if not path.exists():
+            buffer = io.BytesIO()
+            np.save(buffer, get(name), allow_pickle=False)
+            partial = path.with_suffix(".partial")
+            partial.write_bytes(buffer.getvalue())
+            partial.replace(path)
+
+
+def load_folder(folder: Path) -> tuple[str, ...]:
+    """Register every array of a folder, and check that each is what its name says.
+
+    Raises
+    ------
+    DatasetError
+        A file is damaged.
+    """
+    names = []
+    for path in sorted(folder.glob("*.npy")):
+        try:
+            name = register(np.load(path, allow_pickle=False))
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{path}: cannot be read ({error}).", fix="Restore it from a backup.") from None
+        if name != f"sha256:{path.stem}":
+            raise DatasetError(f"{path}: its content is not what its name says.", fix="Restore it from a backup.")
+        names.append(name)
+    return tuple(names)
+
+
+def resolve(values: Any, folder: Path | None) -> Any:
+    """Replace ``{ file = "kernel.npy" }`` and ``{ files = "kernels.mat" }`` in a recipe by names of arrays.
+
+    ``file`` is one array; ``files`` a choice among all arrays of all files that a glob matches. Paths are relative to
+    the recipe's own folder.
+    """
+    if isinstance(values, Mapping):
+        if set(values) == {"file"} or set(values) == {"files"}:
+            from blursynth.io import read_arrays  # decoders are loaded only when a recipe has such files
+
+            (key,) = values
+            pattern = str(values[key])
+            base = folder or Path()
+            paths = sorted(base.glob(pattern)) if not Path(pattern).is_absolute() else [Path(pattern)]
+            if not paths:
+                raise RecipeError(f"{key} = {pattern!r}: no such file in {base.resolve()}.")
+            names = [register(array) for path in paths for array in read_arrays(path)]
+            if key == "file" and len(names) != 1:
+                raise RecipeError(
+                    f"file = {pattern!r}: holds {len(names)} arrays.", fix="Write files = ... to draw one of them."
+                )
+            return names[0] if key == "file" else {"choice": names}
+        return {key: resolve(value, folder) for key, value in values.items()}
+    if isinstance(values, list):
+        return [resolve(value, folder) for value in values]
+    return values

@@ -1,0 +1,313 @@
+"""The core abstraction: a degradation is an immutable record of plain numbers that replays by being called."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self, cast
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
+from blursynth.frame import Encoding, Frame
+
+__all__ = ["Degradation", "Draw", "Nothing", "Pair", "Record", "apply"]
+
+# Words for pydantic's error types, so that every message reads the same way.
+_BOUNDS = {
+    "greater_than": ("gt", ">"),
+    "greater_than_equal": ("ge", ">="),
+    "less_than": ("lt", "<"),
+    "less_than_equal": ("le", "<="),
+}
+_TYPES = {
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "finite_number": "a finite number",
+}
+
+
+class Record(BaseModel, ABC):
+    """An immutable, flat record of plain numbers in physical units; it is JSON and compares equal.
+
+    Strict: ``"2"`` is not a number and ``true`` is not 1; unknown fields, NaN and infinities are refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+    def __init__(self, **fields: Any) -> None:
+        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in fields.items()}
+        try:
+            super().__init__(**plain)
+        except ValidationError as error:
+            raise InvalidValueError(_explain(type(self), error)) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """The same record with some fields changed, validated again."""
+        return type(self)(**{**self.fields(), **changes})
+
+    def fields(self) -> dict[str, Any]:
+        """Field names and values, in the order of declaration."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.fields().items())})"
+
+    __str__ = __repr__
+
+
+def _explain(kind: type[Record], error: ValidationError) -> str:
+    """Pydantic's error in the words of this library: what, got, why, fix."""
+    parts = []
+    for item in error.errors(include_url=False):
+        name = str(item["loc"][0]) if item["loc"] else ""
+        field = kind.model_fields.get(name)
+        meaning = (field.description or "").rstrip(".") if field is not None else ""
+        place = f"{kind.__name__}.{name}"
+        got = item.get("input")
+        context = item.get("ctx", {})
+        sort = item["type"]
+        if sort == "extra_forbidden":
+            parts.append(f"{kind.__name__} has no field {name!r}. {did_you_mean(name, kind.model_fields)}")
+        elif sort == "missing":
+            parts.append(f"{kind.__name__} needs {name}{f' ({meaning})' if meaning else ''}. Give it a value.")
+        elif sort in _BOUNDS:
+            key, sign = _BOUNDS[sort]
+            parts.append(
+                f"{place} must be {sign} {context[key]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}"
+            )
+        elif sort == "literal_error":
+            parts.append(f"{place} must be {context['expected']}, got {got!r}.")
+        elif sort in _TYPES:
+            parts.append(f"{place} must be {_TYPES[sort]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}")
+        elif not name:  # what a validator of the whole record raised
+            parts.append(f"{kind.__name__}: {context.get('error', item['msg'])!s}")
+        else:
+            parts.append(f"{place}: {context.get('error', item['msg'])}, got {got!r}.")
+    return " ".join(parts)
+
+
+class Degradation(Record):
+    """One thing that happens to light or to a picture on its way through the camera.
+
+    Subclasses are final records with an :meth:`apply`; ``takes`` and ``gives`` say which encoding they work on
+    (None: any, kept as it is).
+    """
+
+    kind: ClassVar[str]
+    takes: ClassVar[Encoding | None] = Encoding.LINEAR
+    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    @classmethod
+    @abstractmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        """``steps[b]`` acts on picture ``b`` of the frame, which is not changed."""
+
+    def target(self) -> Degradation:
+        """What the sharp target passes through instead: nothing, for what is to be restored."""
+        return Nothing()
+
+    def reach_px(self, frame: Frame) -> int | None:
+        """How far, in px, a pixel's light may travel; None when unbounded (such a step cannot be tiled)."""
+        return 0
+
+    def assets(self) -> tuple[str, ...]:
+        """Digests of the measured kernels and recorded paths that this record refers to."""
+        return ()
+
+    def __call__(self, frame: Frame) -> Frame:
+        _check_encoding(type(self), frame)
+        return type(self).apply((self,) * len(frame), frame)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Kind and fields as plain values, as in JSON and TOML."""
+        return {"kind": self.kind, **self.fields()}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any], kinds: Iterable[type[Degradation]]) -> Degradation:
+        """The inverse of :meth:`to_dict` among the given kinds.
+
+        Raises
+        ------
+        RecipeError
+            There is no such kind.
+        InvalidValueError
+            A field is unknown, missing or out of range.
+        """
+        fields = dict(values)
+        kind = find_kind(fields.pop("kind", None), kinds)
+        return kind(**fields)
+
+
+def find_kind(name: object, kinds: Iterable[type[Degradation]]) -> type[Degradation]:
+    known = {k.kind: k for k in kinds}
+    if not isinstance(name, str) or name not in known:
+        raise RecipeError(
+            f"There is no kind {name!r}." if name is not None else "A step needs a kind.",
+            fix=did_you_mean(str(name), known) if name is not None else f"Known: {', '.join(sorted(known))}.",
+        )
+    return known[name]
+
+
+def _check_encoding(kind: type[Degradation], frame: Frame) -> None:
+    if kind.takes is not None and frame.encoding is not kind.takes:
+        hints = {
+            (
+                Encoding.LINEAR,
+                Encoding.DISPLAY,
+            ): "Put a decode step before it: blur happens to light, not to file codes.",
+            (Encoding.DISPLAY, Encoding.LINEAR): "Put an encode step before it.",
+            (Encoding.LINEAR, Encoding.RAW): "Put a develop step before it.",
+            (Encoding.RAW, Encoding.LINEAR): "Put a sensor step before it.",
+        }
+        raise InvalidValueError(
+            f"{kind.kind} takes a {kind.takes} frame, got a {frame.encoding} one.",
+            fix=hints.get((kind.takes, frame.encoding), ""),
+        )
+
+
+class Nothing(Degradation):
+    """Leaves the frame as it is: the target of whatever is to be restored, and an option of ``one_of``."""
+
+    takes: ClassVar[Encoding | None] = None
+    gives: ClassVar[Encoding | None] = None
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        return frame
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two pictures of a training sample, on the same pixel grid."""
+
+    sharp: Frame
+    blurred: Frame
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Everything that happens to one picture: named degradations with no randomness left.
+
+    Calling it blurs a frame; :meth:`pair` gives the sharp target beside it; :meth:`to_dict` is the provenance record.
+    """
+
+    steps: tuple[tuple[str, Degradation], ...]
+
+    def __getitem__(self, name: str) -> Degradation:
+        for step, degradation in self.steps:
+            if step == name:
+                return degradation
+        raise InvalidValueError(f"The draw has no step {name!r}.", fix=did_you_mean(name, [n for n, _ in self.steps]))
+
+    def __call__(self, frame: Frame, *, margin_px: int = 0) -> Frame:
+        """Blur every picture of the frame.
+
+        Parameters
+        ----------
+        frame
+            What the first step takes.
+        margin_px
+            Width of a margin that the frame has and the result has not. Each step's share of it is cut off as soon as no
+            later step needs it. With ``margin_px >= reach_px(frame)`` no border of the frame touches the result.
+
+        Raises
+        ------
+        InvalidValueError
+            The margin is smaller than the reach of the steps, or leaves nothing of the frame.
+        """
+        if margin_px == 0:
+            return apply((self,) * len(frame), frame)
+        reaches = [step.reach_px(frame) for _, step in self.steps]
+        if None in reaches or sum(cast(list[int], reaches)) > margin_px:
+            raise InvalidValueError(
+                f"margin_px must be at least the reach of the steps, {self.reach_px(frame)} px, got {margin_px}.",
+                why="Pixels nearer to the edge of the frame lack light from beyond it.",
+                fix="Give the frame a wider margin, or use margin_px=0 and let each step's border decide.",
+            )
+        left = sum(cast(list[int], reaches))
+        frame = _without_margin(frame, margin_px - left)
+        for (_, step), reach in zip(self.steps, cast(list[int], reaches), strict=True):
+            frame = _without_margin(step(frame), reach)
+        return frame
+
+    def target(self) -> Draw:
+        """What the sharp picture passes through."""
+        return Draw(tuple((name, step.target()) for name, step in self.steps))
+
+    def pair(self, frame: Frame, *, margin_px: int = 0) -> Pair:
+        """The sharp target and the blurred picture of a frame; ``margin_px`` as in :meth:`__call__`."""
+        return Pair(sharp=self.target()(frame, margin_px=margin_px), blurred=self(frame, margin_px=margin_px))
+
+    def reach_px(self, frame: Frame) -> int | None:
+        """The margin in px within which the pixels of a window find all their light; None if unbounded."""
+        reaches = [step.reach_px(frame) for _, step in self.steps]
+        return None if None in reaches else sum(cast(list[int], reaches))
+
+    def assets(self) -> tuple[str, ...]:
+        return tuple(digest for _, step in self.steps for digest in step.assets())
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{"step": [{"name": ..., "kind": ..., field: value, ...}, ...]}``: a recipe with nothing left random."""
+        return {"step": [{"name": name, **step.to_dict()} for name, step in self.steps]}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any], kinds: Iterable[type[Degradation]]) -> Draw:
+        kinds = tuple(kinds)
+        steps = []
+        for entry in values["step"]:
+            fields = dict(entry)
+            name = fields.pop("name", fields.get("kind"))
+            steps.append((cast(str, name), Degradation.from_dict(fields, kinds)))
+        return Draw(tuple(steps))
+
+
+def apply(draws: Sequence[Draw], frame: Frame) -> Frame:
+    """``draws[b]`` acts on picture ``b``; steps of one kind run as one call over the batch.
+
+    Raises
+    ------
+    InvalidValueError
+        Not one draw per picture, draws of different length, or a step that does not take the frame's encoding.
+    """
+    if len(draws) != len(frame):
+        raise InvalidValueError(f"apply needs one draw per picture, got {len(draws)} for {len(frame)}.")
+    lengths = {len(d.steps) for d in draws}
+    if len(lengths) > 1:
+        raise InvalidValueError(
+            f"Draws of one batch must come from one recipe, got draws of {sorted(lengths)} steps.",
+            fix="Apply them one by one.",
+        )
+    for position in range(lengths.pop() if lengths else 0):
+        steps = [d.steps[position][1] for d in draws]
+        groups: dict[type[Degradation], list[int]] = {}
+        for b, step in enumerate(steps):
+            groups.setdefault(type(step), []).append(b)
+        for kind in groups:
+            _check_encoding(kind, frame)
+        if len(groups) == 1:
+            (kind,) = groups
+            frame = kind.apply(steps, frame)
+            continue
+        parts = [kind.apply([steps[b] for b in chosen], frame[chosen]) for kind, chosen in groups.items()]
+        order = np.argsort(np.concatenate([np.asarray(chosen) for chosen in groups.values()]))
+        frame = Frame.stack(parts)[order.tolist()]
+    return frame
+
+
+def _without_margin(frame: Frame, margin_px: int) -> Frame:
+    height, width = frame.size_px
+    return frame.crop(margin_px, margin_px, height - 2 * margin_px, width - 2 * margin_px) if margin_px else frame
+
+
+BorderName = Literal["reflect", "replicate", "circular", "constant"]

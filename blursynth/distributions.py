@@ -1,0 +1,430 @@
+"""Distributions of one number: what stands in a recipe where a degradation has a number.
+
+Each is monotone in one uniform random number (inverse distribution function) and is rounded to nine significant
+digits, so that a draw is readable and the same on every platform.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, ClassVar, cast
+
+import numpy as np
+
+from blursynth.core import Degradation
+from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
+from blursynth.frame import Frame
+from blursynth.streams import Stream
+
+__all__ = [
+    "ALL",
+    "Beta",
+    "Choice",
+    "Constant",
+    "DepthQuantile",
+    "Distribution",
+    "Integer",
+    "LogUniform",
+    "Normal",
+    "SameAs",
+    "TruncatedNormal",
+    "Uniform",
+    "parse",
+]
+
+Plain = bool | int | float | str | None
+Earlier = Mapping[str, Degradation]
+
+# (raw >> 11 + 0.5) 2^-53 lies within 2^-54 of 0 and 1, so a normal deviate stays within 8.3 standard deviations.
+_NORMAL_REACH = 8.3
+
+
+class Distribution(ABC):
+    """A distribution of one plain value."""
+
+    word: ClassVar[str]  # its name in TOML
+
+    @abstractmethod
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        """One value. ``earlier`` holds the steps of this draw that are already known."""
+
+    @abstractmethod
+    def extremes(self) -> tuple[Plain, ...]:
+        """The ends of the range (or all values), so that a recipe can be checked before any work starts."""
+
+    @abstractmethod
+    def to_plain(self) -> Any:
+        """The form that stands in TOML and JSON."""
+
+
+def _rounded(value: float, low: float = -math.inf, high: float = math.inf) -> float:
+    return min(max(float(f"{value:.9g}"), low), high)
+
+
+def _finite(word: str, **numbers: float) -> None:
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InvalidValueError(f"{word}: {name} must be a finite number, got {value!r}.")
+
+
+def _ordered(word: str, low: float, high: float) -> None:
+    _finite(word, low=low, high=high)
+    if low > high:
+        raise InvalidValueError(f"{word}: low must not exceed high, got [{low}, {high}].", fix="Swap them.")
+
+
+@dataclass(frozen=True)
+class Constant(Distribution):
+    """Always the same value. In TOML: the value itself."""
+
+    value: Plain
+    word: ClassVar[str] = "constant"
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return self.value
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (self.value,)
+
+    def to_plain(self) -> Any:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Uniform(Distribution):
+    """Uniform between ``low`` and ``high``. In TOML: ``{ uniform = [4.0, 40.0] }``."""
+
+    low: float
+    high: float
+    word: ClassVar[str] = "uniform"
+
+    def __post_init__(self) -> None:
+        _ordered(self.word, self.low, self.high)
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return _rounded(self.low + (self.high - self.low) * stream.uniform(), self.low, self.high)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (float(self.low), float(self.high))
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class LogUniform(Distribution):
+    """Uniform in the logarithm between ``low`` > 0 and ``high``. In TOML: ``{ log_uniform = [2000, 20000] }``."""
+
+    low: float
+    high: float
+    word: ClassVar[str] = "log_uniform"
+
+    def __post_init__(self) -> None:
+        _ordered(self.word, self.low, self.high)
+        if self.low <= 0:
+            raise InvalidValueError(
+                f"{self.word}: low must be > 0, got {self.low}.",
+                why="Zero has no logarithm.",
+                fix="Use uniform, or a maybe.",
+            )
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        ratio = math.log(self.high / self.low)
+        return _rounded(self.low * math.exp(ratio * stream.uniform()), self.low, self.high)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (float(self.low), float(self.high))
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class Normal(Distribution):
+    """Gaussian with ``mean`` and standard deviation ``sd``. In TOML: ``{ normal = [0.0, 1.0] }``.
+
+    A draw stays within 8.3 standard deviations; for a field with a bound use :class:`TruncatedNormal`.
+    """
+
+    mean: float
+    sd: float
+    word: ClassVar[str] = "normal"
+
+    def __post_init__(self) -> None:
+        _finite(self.word, mean=self.mean, sd=self.sd)
+        if self.sd < 0:
+            raise InvalidValueError(f"{self.word}: sd must be >= 0, got {self.sd}.")
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return _rounded(self.mean + self.sd * NormalDist().inv_cdf(stream.uniform()))
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (self.mean - _NORMAL_REACH * self.sd, self.mean + _NORMAL_REACH * self.sd)
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.mean, self.sd]}
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Distribution):
+    """Gaussian conditioned on ``low <= x <= high``. In TOML: ``{ truncated_normal = [mean, sd, low, high] }``."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    word: ClassVar[str] = "truncated_normal"
+
+    def __post_init__(self) -> None:
+        _ordered(self.word, self.low, self.high)
+        _finite(self.word, mean=self.mean, sd=self.sd)
+        if self.sd <= 0:
+            raise InvalidValueError(f"{self.word}: sd must be > 0, got {self.sd}.", fix="Use a constant.")
+        if self._mass() < 1e-12:
+            raise InvalidValueError(
+                f"{self.word}: [{self.low}, {self.high}] is too far from the mean {self.mean} (sd {self.sd}).",
+                fix="Move the mean, or use uniform.",
+            )
+
+    def _mass(self) -> float:
+        normal = NormalDist(self.mean, self.sd)
+        return normal.cdf(self.high) - normal.cdf(self.low)
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        normal = NormalDist(self.mean, self.sd)
+        share = normal.cdf(self.low) + self._mass() * stream.uniform()
+        return _rounded(normal.inv_cdf(min(max(share, 1e-300), 1 - 2.0**-53)), self.low, self.high)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (float(self.low), float(self.high))
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.mean, self.sd, self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class Choice(Distribution):
+    """One of the given values, with optional weights. In TOML: ``{ choice = [8, 10], weights = [1, 3] }``."""
+
+    values: tuple[Plain, ...]
+    weights: tuple[float, ...] = ()
+    word: ClassVar[str] = "choice"
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise InvalidValueError("choice needs at least one value, got none.")
+        if self.weights:
+            if len(self.weights) != len(self.values):
+                raise InvalidValueError(
+                    f"choice needs one weight per value, got {len(self.weights)} weights for {len(self.values)} values."
+                )
+            _finite(self.word, **{f"weights[{i}]": w for i, w in enumerate(self.weights)})
+            if min(self.weights) < 0 or sum(self.weights) <= 0:
+                raise InvalidValueError(
+                    f"choice: weights must be >= 0 with a sum > 0, got {list(self.weights)}.",
+                    why="They are relative frequencies.",
+                )
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return self.values[pick(self.weights or (1.0,) * len(self.values), stream)]
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return self.values
+
+    def to_plain(self) -> Any:
+        plain: dict[str, Any] = {self.word: list(self.values)}
+        if self.weights:
+            plain["weights"] = list(self.weights)
+        return plain
+
+
+@dataclass(frozen=True)
+class Integer(Distribution):
+    """A whole number from ``low`` to ``high``, both included. In TOML: ``{ integer = [70, 98] }``."""
+
+    low: int
+    high: int
+    word: ClassVar[str] = "integer"
+
+    def __post_init__(self) -> None:
+        for name, value in (("low", self.low), ("high", self.high)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise InvalidValueError(f"integer: {name} must be a whole number, got {value!r}.", fix="Use uniform.")
+        _ordered(self.word, self.low, self.high)
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return self.low + min(int(stream.uniform() * (self.high - self.low + 1)), self.high - self.low)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (self.low, self.high)
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class Beta(Distribution):
+    """``low + (high - low) x`` with x ~ Beta(a, b). In TOML: ``{ beta = [a, b, low, high] }`` (default 0, 1)."""
+
+    a: float
+    b: float
+    low: float = 0.0
+    high: float = 1.0
+    word: ClassVar[str] = "beta"
+
+    def __post_init__(self) -> None:
+        _ordered(self.word, self.low, self.high)
+        _finite(self.word, a=self.a, b=self.b)
+        if self.a <= 0 or self.b <= 0:
+            raise InvalidValueError(f"beta: a and b must be > 0, got a = {self.a}, b = {self.b}.")
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        from scipy.special import betaincinv  # only recipes with a beta pay for loading scipy
+
+        share = float(betaincinv(self.a, self.b, stream.uniform()))
+        return _rounded(self.low + (self.high - self.low) * share, self.low, self.high)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (float(self.low), float(self.high))
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.a, self.b, self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class DepthQuantile(Distribution):
+    """A depth of the picture in metres: its quantile u, u uniform in [low, high].
+
+    In TOML: ``{ depth_quantile = [0.1, 0.9] }``.
+
+    Focus distances drawn so lie on something that is in the picture.
+    """
+
+    low: float
+    high: float
+    word: ClassVar[str] = "depth_quantile"
+
+    def __post_init__(self) -> None:
+        _ordered(self.word, self.low, self.high)
+        if self.low < 0 or self.high > 1:
+            raise InvalidValueError(f"depth_quantile: quantiles lie in [0, 1], got [{self.low}, {self.high}].")
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        if frame.depth_m is None:
+            raise InvalidValueError(
+                "depth_quantile needs a depth map, and the frame has none.", fix="Give read_frame a depth file."
+            )
+        share = self.low + (self.high - self.low) * stream.uniform()
+        return _rounded(float(np.quantile(np.asarray(frame.depth_m[0]), share)))
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (1.0,)  # any depth of a frame is a positive number of metres
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class SameAs(Distribution):
+    """The value of a field of an earlier step. In TOML: ``{ same_as = "shake.length_px" }``."""
+
+    reference: str
+    word: ClassVar[str] = "same_as"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reference, str) or self.reference.count(".") != 1:
+            raise InvalidValueError(f'same_as must be "step.field", got {self.reference!r}.')
+
+    @property
+    def step(self) -> str:
+        return self.reference.split(".")[0]
+
+    @property
+    def field(self) -> str:
+        return self.reference.split(".")[1]
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return cast(Plain, getattr(earlier[self.step], self.field))
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return ()  # known only once the earlier step is; the recipe checks that it exists
+
+    def to_plain(self) -> Any:
+        return {self.word: self.reference}
+
+
+def pick(weights: Sequence[float], stream: Stream) -> int:
+    """An index drawn with the given relative frequencies."""
+    level = stream.uniform() * sum(weights)
+    for i, weight in enumerate(weights):
+        level -= weight
+        if level < 0:
+            return i
+    return max(i for i, weight in enumerate(weights) if weight > 0)
+
+
+ALL: tuple[type[Distribution], ...] = (
+    Uniform,
+    LogUniform,
+    Normal,
+    TruncatedNormal,
+    Choice,
+    Integer,
+    Beta,
+    DepthQuantile,
+    SameAs,
+)
+
+
+def parse(value: Any) -> Distribution:
+    """A distribution from its TOML form; a plain value is a constant.
+
+    >>> parse({"uniform": [4, 40]})
+    Uniform(low=4, high=40)
+    >>> parse(2.0)
+    Constant(value=2.0)
+
+    Raises
+    ------
+    RecipeError
+        There is no such distribution, or it has the wrong number of parameters.
+    """
+    if isinstance(value, Distribution):
+        return value
+    if value is None or isinstance(value, bool | int | float | str):
+        return Constant(value)
+    if not isinstance(value, Mapping):
+        raise RecipeError(
+            f"A field holds a number, a text, or a distribution, got {value!r}.",
+            fix=f"For one of several values write {{ choice = {value!r} }}.",
+        )
+    known = {d.word: d for d in ALL}
+    names = [name for name in value if name in known]
+    if len(names) != 1:
+        got = next(iter(value), "")
+        raise RecipeError(f"There is no distribution {got!r}.", fix=did_you_mean(str(got), known))
+    word = names[0]
+    extra = set(value) - {word} - ({"weights"} if word == "choice" else set())
+    if extra:
+        raise RecipeError(f"{word} has no parameter {sorted(extra)[0]!r}.", fix="Its parameters stand in the list.")
+    arguments = value[word]
+    if word == "choice":
+        if not isinstance(arguments, Sequence) or isinstance(arguments, str):
+            raise RecipeError(f"choice needs a list of values, got {arguments!r}.")
+        return Choice(tuple(arguments), tuple(value.get("weights", ())))
+    if word == "same_as":
+        return SameAs(arguments)
+    build = cast(Callable[..., Distribution], known[word])
+    if not isinstance(arguments, Sequence) or isinstance(arguments, str):
+        raise RecipeError(
+            f"{word} needs a list of numbers, got {arguments!r}.", fix=f"Write {{ {word} = [low, high] }}."
+        )
+    try:
+        return build(*arguments)
+    except TypeError:
+        names = [n for n in known[word].__dataclass_fields__ if n != "word"]  # type: ignore[attr-defined]
+        raise RecipeError(f"{word} needs [{', '.join(names)}], got {list(arguments)!r}.") from None

@@ -1,0 +1,360 @@
+"""Recipes: named samplers in the order of light through a camera."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from blursynth import assets, degradations
+from blursynth.core import Degradation, Draw
+from blursynth.distributions import Constant, DepthQuantile, SameAs
+from blursynth.errors import BlursynthError, RecipeError, did_you_mean
+from blursynth.frame import Encoding, Frame
+from blursynth.sampling import Sampler, as_sampler, parse_sampler
+from blursynth.streams import Stream
+
+__all__ = ["Recipe", "load_recipe", "recipe_names"]
+
+_TOP_LEVEL = {"summary", "source", "extends", "remove", "step"}
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """Named samplers in the order of light through a camera.
+
+    A recipe is not callable: nothing can be blurred without first having the numbers in hand.
+
+    Parameters
+    ----------
+    steps
+        ``(name, sampler or degradation)`` pairs. Names are unique; they name the random streams, so renaming a step
+        changes its numbers and adding one changes no other's.
+    summary
+        What it is, in one line.
+    name
+        How messages call it.
+    source
+        Where its numbers come from.
+
+    Raises
+    ------
+    RecipeError
+        A step takes another encoding than the step before it gives, a name stands twice, or a ``same_as`` refers to
+        nothing.
+
+    Examples
+    --------
+    >>> import blursynth as bs >>> recipe = bs.Recipe([("decode", bs.Decode()), ("lens", bs.Random(bs.GaussianBlur,
+    sigma_px=bs.Uniform(0.4, 2.0)))]) >>> recipe Recipe('unnamed': decode, lens)
+    """
+
+    steps: tuple[tuple[str, Sampler], ...]
+    summary: str = ""
+    name: str = "unnamed"
+    source: str = ""
+
+    def __init__(
+        self,
+        steps: Iterable[tuple[str, Sampler | Degradation]],
+        *,
+        summary: str = "",
+        name: str = "unnamed",
+        source: str = "",
+    ) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "summary", summary)
+        object.__setattr__(self, "source", source)
+        object.__setattr__(self, "steps", tuple((step, as_sampler(sampler)) for step, sampler in steps))
+        self._check()
+
+    def _check(self) -> None:
+        if not self.steps:
+            raise RecipeError(f"Recipe {self.name!r} has no steps.", fix="Add [[step]] tables with a kind.")
+        known: dict[str, Sampler] = {}
+        encoding = self.takes
+        for step, sampler in self.steps:
+            place = f"{self.name} [{step}]"
+            if not step or "." in step or not isinstance(step, str):
+                raise RecipeError(f"{place}: a step's name is a non-empty text without dots.")
+            if step in known:
+                raise RecipeError(
+                    f"{place}: the name stands twice.", why="It names the random stream.", fix="Rename one."
+                )
+            for field, distribution in sampler.distributions():
+                if isinstance(distribution, SameAs):
+                    _check_reference(f"{place} {field}", distribution, known)
+            try:
+                encoding = sampler.gives(encoding)
+            except RecipeError as error:
+                raise RecipeError(f"{place}: {error}") from None
+            known[step] = sampler
+
+    @property
+    def takes(self) -> Encoding | None:
+        """The encoding that frames must have: DISPLAY for a recipe that begins with a decode step."""
+        for _, sampler in self.steps:
+            for kind in sampler.kinds():
+                if kind.takes is not None:
+                    return kind.takes
+        return None
+
+    @property
+    def gives(self) -> Encoding | None:
+        """The encoding of what it makes."""
+        encoding = self.takes
+        for _, sampler in self.steps:
+            encoding = sampler.gives(encoding)
+        return encoding
+
+    @property
+    def sees_frame(self) -> bool:
+        """Whether its draws depend on what is in the frame (such as its depth), not only on seed and index."""
+        return any(isinstance(d, DepthQuantile) for _, sampler in self.steps for _, d in sampler.distributions())
+
+    @property
+    def is_random(self) -> bool:
+        """False for a provenance record: every number is known."""
+        return any(
+            len(sampler.kinds()) > 1
+            or any(not isinstance(d, Constant) for _, d in sampler.distributions())
+            or any("seed" in k.model_fields and "seed" not in dict(sampler.distributions()) for k in sampler.kinds())
+            for _, sampler in self.steps
+        )
+
+    def sample(self, frame: Frame, *, seed: int, index: int) -> Draw:
+        """The numbers of sample ``index`` of the data set ``seed``: a pure function of these (and the frame's depth).
+
+        Raises
+        ------
+        InvalidValueError
+            The frame lacks what a sampler needs, or a combination of drawn numbers is impossible.
+        """
+        earlier: dict[str, Degradation] = {}
+        for name, sampler in self.steps:
+            earlier[name] = sampler.sample(Stream(seed, index, name), frame, earlier)
+        return Draw(tuple(earlier.items()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in TOML and JSON; the inverse is :meth:`from_dict`."""
+        head = {"summary": self.summary, "source": self.source}
+        return {
+            **{key: value for key, value in head.items() if value},
+            "step": [{"name": name, **sampler.to_dict()} for name, sampler in self.steps],
+        }
+
+    @staticmethod
+    def from_dict(
+        values: Mapping[str, Any], kinds: Sequence[type[Degradation]] = degradations.ALL, *, name: str = "unnamed"
+    ) -> Recipe:
+        """A recipe from plain values, checked."""
+        for key in values:
+            if key not in _TOP_LEVEL:
+                raise RecipeError(
+                    f"{name}: there is no key {key!r} at the top.", fix=did_you_mean(str(key), _TOP_LEVEL)
+                )
+        for key in ("summary", "source"):
+            if not isinstance(values.get(key, ""), str):
+                raise RecipeError(f"{name} {key}: it must be a text, got {values[key]!r}.")
+        steps = []
+        for entry in _entries(values, name):
+            fields = dict(entry)
+            step = str(fields.pop("name", None) or fields.get("kind") or f"step {len(steps) + 1}")
+            try:
+                steps.append((step, parse_sampler(fields, kinds)))
+            except BlursynthError as error:
+                raise RecipeError(f"{name} [{step}] {error}") from None
+        return Recipe(steps, summary=values.get("summary", ""), source=values.get("source", ""), name=name)
+
+    def to_toml(self) -> str:
+        """The text of a recipe file."""
+        import tomli_w
+
+        return tomli_w.dumps(_without_none(self.to_dict()))
+
+    def sha256(self) -> str:
+        """Hash of everything that decides the draws."""
+        text = json.dumps(self.to_dict()["step"], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipe) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Recipe({self.name!r}: {', '.join(name for name, _ in self.steps)})"
+
+
+def _check_reference(place: str, reference: SameAs, known: Mapping[str, Sampler]) -> None:
+    if reference.step not in known:
+        raise RecipeError(
+            f"{place}: same_as refers to {reference.step!r}, which is no earlier step.",
+            fix=did_you_mean(reference.step, known),
+        )
+    for kind in known[reference.step].kinds():
+        if reference.field not in kind.model_fields:
+            raise RecipeError(
+                f"{place}: same_as refers to {reference.reference!r}, but {kind.kind} has no such field.",
+                fix=did_you_mean(reference.field, kind.model_fields),
+            )
+
+
+def _entries(values: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+    entries = values.get("step", [])
+    if not isinstance(entries, Sequence) or not all(isinstance(e, Mapping) for e in entries):
+        raise RecipeError(
+            f"{name}: step must be an array of tables, got {type(entries).__name__}.",
+            why="Their order is the order of physics.",
+            fix="Write [[step]] with two brackets.",
+        )
+    return entries
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null; a field that is None is at its default, so it is left out."""
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return [_without_none(v) for v in value] if isinstance(value, list) else value
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes that come with the library."""
+    folder = resources.files("blursynth") / "recipes"
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def load_recipe(
+    source: str | Path,
+    *,
+    kinds: Sequence[type[Degradation]] = degradations.ALL,
+    changes: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """A recipe by name, or from a .toml file.
+
+    Parameters
+    ----------
+    source
+        Name of a recipe that comes with the library (:func:`recipe_names`), or path of a .toml file.
+    kinds
+        Degradations that it may use; people's own: ``kinds=(*blursynth.ALL, Mine)``.
+    changes
+        ``{"shake.length_px": 20.0}``: fields to replace, by step and name.
+
+    Raises
+    ------
+    RecipeError
+        It does not exist, is no TOML, or cannot be built; the message names the place.
+    """
+    values, name, folder = _read(source)
+    values = _extended(values, name, folder, ())
+    for path, value in (changes or {}).items():
+        _change(values, path, value, name)
+    try:
+        values = assets.resolve(values, folder)
+    except BlursynthError as error:
+        raise RecipeError(f"{name}: {error}") from None
+    return Recipe.from_dict(values, kinds, name=name)
+
+
+def _read(source: str | Path, relative_to: Path | None = None) -> tuple[dict[str, Any], str, Path | None]:
+    """(values, name for messages, folder that relative paths start from)."""
+    text: str
+    if isinstance(source, str) and not source.endswith(".toml"):
+        if source not in recipe_names():
+            raise RecipeError(
+                f"There is no recipe {source!r}.",
+                fix=f"{did_you_mean(source, recipe_names())} A file of your own must end in .toml.",
+            )
+        text = (resources.files("blursynth") / "recipes" / f"{source}.toml").read_text("utf-8")
+        name, folder = source, None
+    else:
+        path = Path(source) if relative_to is None else relative_to / source
+        try:
+            text = path.read_text("utf-8")
+        except OSError as error:
+            raise RecipeError(f"{path}: cannot be read ({error.strerror}).", fix="Check the path.") from None
+        except UnicodeDecodeError:
+            raise RecipeError(f"{path}: is not a text file in UTF-8.", fix="A recipe is a TOML file.") from None
+        name, folder = path.name, path.parent
+    try:
+        return tomllib.loads(text), name, folder
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name}: is not valid TOML: {error}.") from None
+
+
+def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tuple[str, ...]) -> dict[str, Any]:
+    """Put the steps of a recipe over those of the one it extends.
+
+    A step with the name of a parent's step replaces the fields that it gives (all of them if it gives another kind);
+    others are appended, or put ``before`` or ``after`` a named one. ``remove`` lists steps to leave out.
+    """
+    parent_name = values.pop("extends", None)
+    removed = values.pop("remove", [])
+    if parent_name is None:
+        if removed:
+            raise RecipeError(f"{name} remove: there is nothing to remove from without extends.")
+        return values
+    if not isinstance(parent_name, str):
+        raise RecipeError(f"{name} extends: must be a name or a path, got {parent_name!r}.")
+    parent, parent_label, parent_folder = _read(parent_name, folder)
+    identity = str((parent_folder or Path()) / parent_label)
+    if identity in seen:
+        raise RecipeError(f"{name}: recipes extend each other in a circle: {' -> '.join((*seen, identity))}.")
+    parent = _extended(parent, parent_label, parent_folder, (*seen, identity))
+    steps = [dict(e) for e in _entries(parent, parent_label)]
+    names = [str(e.get("name") or e.get("kind")) for e in steps]
+    for gone in removed:
+        if gone not in names:
+            raise RecipeError(f"{name} remove: {parent_name} has no step {gone!r}.", fix=did_you_mean(str(gone), names))
+        del steps[names.index(gone)]
+        names.remove(gone)
+    for entry in _entries(values, name):
+        fields = dict(entry)
+        step = str(fields.get("name") or fields.get("kind"))
+        before, after = fields.pop("before", None), fields.pop("after", None)
+        if step in names and before is None and after is None:
+            old = steps[names.index(step)]
+            same = fields.get("kind", old.get("kind")) == old.get("kind") and ("one_of" in fields) == ("one_of" in old)
+            steps[names.index(step)] = {**old, **fields} if same else {"name": step, **fields}
+            continue
+        at = len(steps)
+        anchor = before if before is not None else after
+        if anchor is not None:
+            if anchor not in names:
+                raise RecipeError(
+                    f"{name} [{step}]: {parent_name} has no step {anchor!r}.", fix=did_you_mean(anchor, names)
+                )
+            at = names.index(anchor) + (after is not None)
+        steps.insert(at, fields)
+        names.insert(at, step)
+    return {**parent, **{k: v for k, v in values.items() if k != "step"}, "step": steps}
+
+
+def _change(values: dict[str, Any], path: str, value: Any, name: str) -> None:
+    step, dot, field = path.partition(".")
+    if not dot or not field:
+        raise RecipeError(f"A change is step.field=value, got {path!r}.", fix="For example shake.length_px=20.")
+    entries = [e for e in _entries(values, name) if (e.get("name") or e.get("kind")) == step]
+    if not entries:
+        known = [str(e.get("name") or e.get("kind")) for e in _entries(values, name)]
+        raise RecipeError(f"{path}: {name} has no step {step!r}.", fix=did_you_mean(step, known))
+    (entry,) = entries[:1]
+    if "one_of" in entry and field != "probability":
+        known_kinds = {k.kind: k for k in degradations.ALL}
+        options = [
+            o
+            for o in entry["one_of"]
+            if field in o or (o.get("kind") in known_kinds and field in known_kinds[o["kind"]].model_fields)
+        ]
+        if not options:
+            raise RecipeError(f"{path}: no option of {step!r} has a field {field!r}.")
+        for option in options:
+            option[field] = value
+    else:
+        entry[field] = value  # type: ignore[index]

@@ -1,0 +1,70 @@
+"""Named, counter-based random streams: the same name gives the same numbers, whoever asks, in whatever order.
+
+The word ``j`` of the stream ``(seed, index, name)`` is BLAKE2b of exactly these, so nothing is stored, nothing is
+global and adding a name disturbs no other. (Noise fields, with millions of numbers, are keyed per pixel with Philox
+instead; this is for the few scalar parameters of a draw, where one hash is cheaper than setting up a generator.)
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from blursynth.errors import InvalidValueError
+
+__all__ = ["Stream"]
+
+_SCHEME = b"blursynth-stream-1"  # a change of the scheme changes every draw, so it is named
+
+
+class Stream:
+    """The random numbers of one name.
+
+    Parameters
+    ----------
+    seed
+        Seed of the data set, 0 <= seed < 2^63.
+    index
+        Number of the sample, 0 <= index < 2^63.
+    name
+        What the numbers are for, e.g. ``"shake"``.
+
+    Examples
+    --------
+    >>> Stream(7, 3, "shake").uniform() == Stream(7, 3, "shake").uniform()
+    True
+    >>> Stream(7, 3, "shake").uniform() == Stream(7, 3, "sensor").uniform()
+    False
+    """
+
+    __slots__ = ("_counter", "_index", "_name", "_seed")
+
+    def __init__(self, seed: int, index: int, name: str) -> None:
+        for what, value in (("seed", seed), ("index", index)):
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+                raise InvalidValueError(
+                    f"{what} must be a whole number from 0 to 2^63 - 1, got {value!r}.",
+                    fix="Convert numpy integers with int().",
+                )
+        self._seed, self._index, self._name = seed, index, name
+        self._counter = 0
+
+    def child(self, name: str) -> Stream:
+        """The stream of a part, independent of this one and of its other parts."""
+        return Stream(self._seed, self._index, f"{self._name}.{name}")
+
+    def word(self) -> int:
+        """The next 64 random bits."""
+        text = b"%s|%d|%d|%d|%s" % (_SCHEME, self._seed, self._index, self._counter, self._name.encode())
+        self._counter += 1
+        return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+
+    def uniform(self) -> float:
+        """The next number in (0, 1); neither end is ever drawn."""
+        return ((self.word() >> 11) + 0.5) * 2.0**-53
+
+    def seed63(self) -> int:
+        """The next 63-bit seed, for noise fields and trajectories."""
+        return self.word() >> 1
+
+    def __repr__(self) -> str:
+        return f"Stream(seed={self._seed}, index={self._index}, name={self._name!r})"
