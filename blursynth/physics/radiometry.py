@@ -1,0 +1,227 @@
+"""From light to electrons to numbers: the linear camera model of EMVA 1288, as functions that a pencil can check.
+
+``N = min(Poisson(white_level_e x), full_well_e)``, ``V = N + read + row``,
+``DN = clip(round(K V + O), 0, 2^b - 1)``.
+
+x is linear light (1 = white), N and V are electrons, K the gain in DN per electron, O the black level in DN, b the bit
+depth. Not modelled here: dark current, gain and offset that differ between pixels (PRNU, DSNU), blooming, smear.
+
+Sources: EMVA Standard 1288 release 4.0; Foi, Trimeche, Katkovnik, Egiazarian, "Practical Poissonian-Gaussian noise
+modeling and fitting for single-image raw-data", IEEE TIP 17(10):1737-1754, 2008.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blursynth.errors import InvalidValueError
+
+__all__ = [
+    "QUANTISATION_VARIANCE_DN2",
+    "SensorParameters",
+    "dn_variance",
+    "electrons",
+    "expected_dn",
+    "foi_parameters",
+    "gain_for_white",
+    "signal_to_noise",
+    "white_level_e",
+]
+
+QUANTISATION_VARIANCE_DN2 = 1.0 / 12.0
+"""Variance that rounding to whole DN adds, when the noise is wide enough to spread over several of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class SensorParameters:
+    """The sensors of a batch, one number per picture.
+
+    Scalars and shorter arrays are broadcast against each other to ``[B]``.
+
+    Parameters
+    ----------
+    white_level_e
+        ``[B]`` electrons that linear 1.0 makes in this exposure, > 0.
+    full_well_e
+        ``[B]`` electrons that a pixel can hold, > 0; infinity for no limit.
+    read_noise_e
+        ``[B]`` standard deviation of the read noise in electrons, >= 0.
+    row_noise_e
+        ``[B]`` standard deviation of the noise that one row of one channel shares, in electrons, >= 0.
+    gain_dn_per_e
+        ``[B]`` the gain K in DN per electron, > 0.
+    black_level_dn
+        ``[B]`` the DN of no light.
+    bit_depth
+        ``[B]`` bits of the converter, 1 to 24 (float32 holds no more whole numbers).
+    shot_noise
+        ``[B]`` whether electrons are counted one by one.
+    rounding
+        ``[B]`` whether the converter rounds to whole DN. It clips in any case.
+
+    Raises
+    ------
+    InvalidValueError
+        A value out of its range, or arrays that do not fit each other.
+
+    Examples
+    --------
+    >>> SensorParameters(white_level_e=1000.0, full_well_e=[2000.0, 500.0]).white_level_e
+    array([1000., 1000.])
+    """
+
+    white_level_e: NDArray[np.float64]
+    full_well_e: NDArray[np.float64]
+    read_noise_e: NDArray[np.float64] = 0.0  # type: ignore[assignment]  # scalars are broadcast below
+    row_noise_e: NDArray[np.float64] = 0.0  # type: ignore[assignment]
+    gain_dn_per_e: NDArray[np.float64] = 1.0  # type: ignore[assignment]
+    black_level_dn: NDArray[np.float64] = 0.0  # type: ignore[assignment]
+    bit_depth: NDArray[np.int64] = 16  # type: ignore[assignment]
+    shot_noise: NDArray[np.bool_] = True  # type: ignore[assignment]
+    rounding: NDArray[np.bool_] = True  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        names = tuple(self.__dataclass_fields__)
+        kinds: dict[str, type[np.generic]] = {"bit_depth": np.int64, "shot_noise": np.bool_, "rounding": np.bool_}
+        given: list[NDArray[Any]] = [
+            np.atleast_1d(np.asarray(getattr(self, name), kinds.get(name, np.float64))) for name in names
+        ]
+        try:
+            whole = np.broadcast_arrays(*given)
+        except ValueError as error:
+            shapes = ", ".join(f"{name} {a.shape}" for name, a in zip(names, given, strict=True))
+            raise InvalidValueError(
+                f"The parameters of a sensor must all have one number per picture, got {shapes}.",
+                fix="Pass scalars or arrays of equal length.",
+            ) from error
+        if whole[0].ndim != 1:
+            raise InvalidValueError(
+                f"The parameters of a sensor must be numbers or arrays [B], got shape {whole[0].shape}.",
+                fix="A map with one number per pixel is not modelled.",
+            )
+        for name, values in zip(names, whole, strict=True):
+            object.__setattr__(self, name, np.ascontiguousarray(values))
+        self._check("white_level_e", 0.0, inclusive=False)
+        self._check("full_well_e", 0.0, inclusive=False, infinite=True)
+        self._check("read_noise_e", 0.0)
+        self._check("row_noise_e", 0.0)
+        self._check("gain_dn_per_e", 0.0, inclusive=False)
+        self._check("black_level_dn", -np.inf)
+        if not ((self.bit_depth >= 1) & (self.bit_depth <= 24)).all():
+            raise InvalidValueError(
+                f"bit_depth must be 1 to 24, got {self.bit_depth.tolist()}.",
+                why="float32 holds whole numbers up to 2^24 only.",
+            )
+
+    def _check(self, name: str, low: float, *, inclusive: bool = True, infinite: bool = False) -> None:
+        values = getattr(self, name)
+        right = (values >= low) if inclusive else (values > low)
+        if not infinite:
+            right &= np.isfinite(values)
+        if not right.all():
+            raise InvalidValueError(
+                f"{name} must be {'>=' if inclusive else '>'} {low:g}{'' if infinite else ' and finite'}, "
+                f"got {values[~right][0]} for picture {int(np.argmin(right))}."
+            )
+
+    def __len__(self) -> int:
+        return int(self.white_level_e.size)
+
+    @property
+    def top_dn(self) -> NDArray[np.float64]:
+        """``[B]`` the highest code ``2^b - 1``."""
+        return np.asarray(2.0**self.bit_depth - 1.0)
+
+
+def electrons(light: ArrayLike, white_level_e: ArrayLike) -> NDArray[np.float64]:
+    """Mean number of electrons ``max(x, 0) white_level_e`` of linear light x.
+
+    >>> electrons([0.0, 0.25, 1.5, -0.1], 1000.0)
+    array([   0.,  250., 1500.,    0.])
+    """
+    return np.asarray(np.maximum(np.asarray(light, np.float64), 0.0) * np.asarray(white_level_e, np.float64))
+
+
+def white_level_e(bit_depth: ArrayLike, black_level_dn: ArrayLike, gain_dn_per_e: ArrayLike) -> NDArray[np.float64]:
+    """Electrons at the converter's top code, ``(2^b - 1 - O) / K``. This is not the full well.
+
+    A 10-bit converter with black level 64 (959 levels above it) and 0.0686 DN per electron:
+
+    >>> float(white_level_e(10, 64, 0.0686).round())
+    13980.0
+    """
+    top = 2.0 ** np.asarray(bit_depth, np.float64) - 1.0
+    return np.asarray((top - np.asarray(black_level_dn, np.float64)) / np.asarray(gain_dn_per_e, np.float64))
+
+
+def gain_for_white(bit_depth: ArrayLike, black_level_dn: ArrayLike, white_level_e: ArrayLike) -> NDArray[np.float64]:
+    """Gain K in DN per electron that puts ``white_level_e`` on the top code: ``(2^b - 1 - O) / white_level_e``.
+
+    >>> float(gain_for_white(12, 95, 4000.0))
+    1.0
+    """
+    top = 2.0 ** np.asarray(bit_depth, np.float64) - 1.0
+    return np.asarray((top - np.asarray(black_level_dn, np.float64)) / np.asarray(white_level_e, np.float64))
+
+
+def expected_dn(mean_e: ArrayLike, gain_dn_per_e: ArrayLike, black_level_dn: ArrayLike) -> NDArray[np.float64]:
+    """Mean number ``K mu + O`` of mu electrons, away from both ends of the converter and from the full well.
+
+    >>> float(expected_dn(1000.0, 0.5, 64.0))
+    564.0
+    """
+    return np.asarray(
+        np.asarray(gain_dn_per_e, np.float64) * np.asarray(mean_e, np.float64) + np.asarray(black_level_dn, np.float64)
+    )
+
+
+def dn_variance(
+    mean_e: ArrayLike,
+    gain_dn_per_e: ArrayLike,
+    read_noise_e: ArrayLike = 0.0,
+    row_noise_e: ArrayLike = 0.0,
+    *,
+    rounding: bool = True,
+) -> NDArray[np.float64]:
+    """Variance law ``Var[DN] = K^2 (mu + s_r^2 + s_row^2) + 1/12``, away from both ends and from the full well.
+
+    Against the mean ``K mu`` this is a straight line of slope K: the photon transfer curve.
+
+    >>> float(dn_variance(100.0, 0.5, read_noise_e=2.0, rounding=False))
+    26.0
+    """
+    gain = np.asarray(gain_dn_per_e, np.float64)
+    read, row = np.asarray(read_noise_e, np.float64), np.asarray(row_noise_e, np.float64)
+    noise = gain**2 * (np.asarray(mean_e, np.float64) + read**2 + row**2)
+    return np.asarray(noise + (QUANTISATION_VARIANCE_DN2 if rounding else 0.0))
+
+
+def foi_parameters(
+    white_level_e: ArrayLike, read_noise_e: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The pair (a, b) of ``Var[x] = a x + b`` in units of white: ``a = 1 / W, b = (s_r / W)^2``, W = white_level_e.
+
+    Both are variances. Beware of published tables: the read parameter of "Unprocessing Images" is a variance too, that
+    of RSBlur is a standard deviation.
+
+    >>> a, b = foi_parameters(1000.0, 5.0)
+    >>> float(a), float(b.round(9))
+    (0.001, 2.5e-05)
+    """
+    white = np.asarray(white_level_e, np.float64)
+    return np.asarray(1.0 / white), np.asarray((np.asarray(read_noise_e, np.float64) / white) ** 2)
+
+
+def signal_to_noise(mean_e: ArrayLike, read_noise_e: ArrayLike = 0.0) -> NDArray[np.float64]:
+    """``mu / sqrt(mu + s_r^2)``; a ratio of amplitudes, not dB.
+
+    >>> float(signal_to_noise(96.0, 2.0))
+    9.6
+    """
+    mean = np.asarray(mean_e, np.float64)
+    total = mean + np.asarray(read_noise_e, np.float64) ** 2
+    return np.asarray(np.divide(mean, np.sqrt(total), out=np.zeros(np.shape(total)), where=total > 0))
