@@ -30,6 +30,7 @@ __all__ = [
     "WalkLaw",
     "WalkParameters",
     "constant_acceleration",
+    "exposure_shares",
     "gaussian_process",
     "path_length_px",
     "published_placement",
@@ -391,6 +392,77 @@ def replay(
         )
     wanted = np.linspace(start, start + length, samples)
     return np.stack([np.interp(wanted, time, position[:, axis]) for axis in (0, 1)], axis=-1)
+
+
+def exposure_shares(
+    path: ArrayLike, duration: ArrayLike | None, exposure: ArrayLike, *, unit_sum: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Which part of each segment of a path the exposure sees, and with how much of the light.
+
+    Parameters
+    ----------
+    path
+        ``[B, N, 2]`` or ``[N, 2]`` in px.
+    duration
+        ``[B, N - 1]`` or ``[N - 1]`` time spent in each segment, >= 0, in any unit; None: all equal.
+    exposure
+        ``[2]`` or ``[B, 2]`` start and end as fractions of the whole time.
+    unit_sum
+        The light of a path adds up to 1 if true, to ``end - start`` if not.
+
+    Returns
+    -------
+    tuple
+        The path as ``[B, N, 2]``, and ``[S, N - 1, 3]``: first and last fraction of every segment that is seen and
+        its light, with S = B, or 1 where it is the same for all paths.
+    """
+    positions = np.ascontiguousarray(path, np.float64)
+    if positions.ndim == 2:
+        positions = positions[None]
+    if positions.ndim != 3 or positions.shape[0] < 1 or positions.shape[1] < 2 or positions.shape[2] != 2:
+        raise InvalidValueError(
+            f"A path must be [B, N, 2] or [N, 2] with N >= 2, got {np.shape(path)}.",
+            fix="Give x and y in px for every position; a point at rest is two equal positions.",
+        )
+    if not np.isfinite(positions).all():
+        raise InvalidValueError("A path must be finite, got NaN or infinite positions.", fix="Cut the gaps out.")
+    batch, samples = positions.shape[:2]
+    window = np.atleast_2d(np.asarray(exposure, np.float64))
+    if window.ndim != 2 or window.shape[1] != 2 or window.shape[0] not in (1, batch):
+        raise InvalidValueError(
+            f"exposure must be [2] or [B, 2] (start and end), got shape {np.shape(exposure)} for {batch} paths."
+        )
+    if not ((window[:, 0] >= 0) & (window[:, 0] < window[:, 1]) & (window[:, 1] <= 1)).all():
+        raise InvalidValueError(
+            f"exposure must have 0 <= start < end <= 1, got {window.tolist()}.",
+            why="It is the part of the path's time during which the shutter is open.",
+        )
+    if duration is None:
+        clock = np.linspace(0.0, 1.0, samples)[None]
+    else:
+        spent = np.atleast_2d(np.asarray(duration, np.float64))
+        if spent.ndim != 2 or spent.shape[1] != samples - 1 or spent.shape[0] not in (1, batch):
+            raise InvalidValueError(
+                f"duration must be [N - 1] or [B, N - 1] = [{batch}, {samples - 1}], got {np.shape(duration)}.",
+                why="It belongs to the segments between positions.",
+            )
+        if not (np.isfinite(spent).all() and (spent >= 0).all() and (spent.sum(axis=1) > 0).all()):
+            raise InvalidValueError(
+                "duration must be finite, >= 0, and not 0 everywhere.", why="Light needs time to arrive."
+            )
+        clock = np.concatenate([np.zeros((len(spent), 1)), np.cumsum(spent, axis=1)], axis=1)
+        clock = clock / clock[:, -1:]
+    start, end = window[:, :1], window[:, 1:]
+    seen = np.clip(clock, start, end)
+    spent = clock[:, 1:] - clock[:, :-1]
+    part = np.divide(1.0, spent, out=np.zeros_like(spent), where=spent > 0)
+    first = np.clip((seen[:, :-1] - clock[:, :-1]) * part, 0.0, 1.0)
+    # Counted from the far end, so that a segment that is seen to its end ends at exactly 1.
+    last = np.clip(1.0 - (clock[:, 1:] - seen[:, 1:]) * part, 0.0, 1.0)
+    light = np.diff(seen, axis=1)
+    if unit_sum:
+        light = light / (end - start)
+    return positions, np.stack(np.broadcast_arrays(first, last, light), axis=-1)
 
 
 def path_length_px(path: ArrayLike) -> NDArray[np.float64]:
