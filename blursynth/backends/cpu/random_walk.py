@@ -89,7 +89,7 @@ def _draw(first_step, count, step_of, k0, k1, shake, shakes, angle, normal_x, no
         normal_y[i] = (np.float64(w3) + 0.5) * _STEP
     for i in range(count):
         radius = math.sqrt(_minus_two_log(normal_x[i]))
-        quarter = math.floor(4.0 * normal_y[i] + 0.5)
+        quarter = np.floor(4.0 * normal_y[i] + 0.5)
         x = _TWO_PI * (normal_y[i] - 0.25 * quarter)
         s = _sin_near_zero(x)
         c = _cos_near_zero(x)

@@ -12,7 +12,7 @@ import math
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from blursynth.errors import InvalidValueError
 from blursynth.physics.point_spread import PointSpreads
@@ -98,7 +98,7 @@ def _trace(path, share, shift_x, shift_y, top, left, canvas):  # type: ignore[no
             if end <= begin:
                 continue
             middle = 0.5 * (begin + end)
-            c, r = int(math.floor(x0 + middle * dx)), int(math.floor(y0 + middle * dy))
+            c, r = math.floor(x0 + middle * dx), math.floor(y0 + middle * dy)
             if c != column or r != row:
                 if a00 + a01 + a10 + a11 > 0.0:
                     canvas[row - top, column - left] += a00
@@ -137,10 +137,10 @@ def _rasterise(path, share, bounds, centre):  # type: ignore[no-untyped-def]
         shift_x = bounds[b, 4] if centre else 0.0
         shift_y = bounds[b, 5] if centre else 0.0
         # One pixel of margin: rounding of the shift may move an end across a whole number.
-        boxes[b, 0] = int(math.floor(bounds[b, 2] - shift_y)) - 1
-        boxes[b, 1] = int(math.floor(bounds[b, 0] - shift_x)) - 1
-        boxes[b, 2] = int(math.ceil(bounds[b, 3] - shift_y)) + 3 - boxes[b, 0]
-        boxes[b, 3] = int(math.ceil(bounds[b, 1] - shift_x)) + 3 - boxes[b, 1]
+        boxes[b, 0] = math.floor(bounds[b, 2] - shift_y) - 1
+        boxes[b, 1] = math.floor(bounds[b, 0] - shift_x) - 1
+        boxes[b, 2] = math.ceil(bounds[b, 3] - shift_y) + 3 - boxes[b, 0]
+        boxes[b, 3] = math.ceil(bounds[b, 1] - shift_x) + 3 - boxes[b, 1]
         largest = max(largest, boxes[b, 2] * boxes[b, 3])
     buffer = np.zeros(largest)
     capacity = 256 * batch

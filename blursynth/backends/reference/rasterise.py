@@ -3,10 +3,11 @@ arguments."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.trajectory import exposure_shares
@@ -51,7 +52,7 @@ def rasterise(
                     if low < whole < high:
                         cuts.add((whole - p[axis]) / (q[axis] - p[axis]))
             times = sorted(cuts)
-            for begin, end in zip(times[:-1], times[1:], strict=True):
+            for begin, end in itertools.pairwise(times):
                 column, row = np.floor(p + (begin + end) / 2 * (q - p)).astype(int)
                 for node in _NODES:
                     x, y = p + (begin + node * (end - begin)) * (q - p)
