@@ -218,8 +218,8 @@ class Draw:
         frame
             What the first step takes.
         margin_px
-            Width of a margin that the frame has and the result has not. Each step's share of it is cut off as soon as no
-            later step needs it. With ``margin_px >= reach_px(frame)`` no border of the frame touches the result.
+            Width of a margin that the frame has and the result has not. Each step's share of it is cut off as soon as
+            no later step needs it. With ``margin_px >= reach_px(frame)`` no border of the frame touches the result.
 
         Raises
         ------

@@ -1,0 +1,47 @@
+# Two commands do everything on a fresh machine with Python >= 3.11:
+#   make demo   the light core, a data set from bundled photographs, verified, and a contact sheet
+#   make test   the full environment, and all tests
+PYTHON ?= python3
+PY := .venv/bin/python
+PIN := -q -c constraints.txt
+# uv for speed, plain pip where uv cannot be had; both from the one constraints file
+install = $(PY) -m uv pip install --python $(PY) $(PIN) -e '.[$(1)]' || $(PY) -m pip install $(PIN) -e '.[$(1)]'
+
+.PHONY: demo test check bench constraints clean help
+
+help:
+	@grep -E '^#   make|^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^#   //; s/^([a-z]+):.*## /make \1\t/'
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	-$(PY) -m pip install -q uv
+
+.venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+	$(call install,demo)
+	@touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	$(call install,dev)
+	@touch $@ .venv/.demo
+
+demo: .venv/.demo ## data set from bundled photographs, verified, with a contact sheet
+	$(PY) examples/00_demo.py
+
+test: .venv/.dev ## all tests but the slow ones
+	$(PY) -m pytest -n 2 -m 'not slow'
+
+check: .venv/.dev ## lint, types and architecture
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q tests/test_architecture.py
+
+bench: .venv/bin/python ## benchmarks against peers, written to BENCHMARKS.md
+	$(call install,bench)
+	$(PY) benchmarks/run.py
+
+constraints: .venv/bin/python ## pin the development environment anew
+	$(PY) -m uv pip compile --universal --all-extras --no-header --no-annotate -q pyproject.toml -o constraints.txt
+
+clean: ## remove what was built
+	rm -rf .venv demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

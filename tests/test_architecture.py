@@ -1,0 +1,120 @@
+"""The table of who may import whom, held by walking the syntax trees; and what no file may contain."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "blursynth"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# Layer -> the layers that it may import, itself apart. Modules of one file are layers of their own.
+ALLOWED = {
+    "errors": set(),
+    "streams": {"errors"},
+    "frame": {"errors"},
+    "io": {"frame", "errors"},
+    "assets": {"io", "errors"},
+    "physics": {"frame", "errors"},
+    "backends": {"physics", "frame", "errors"},
+    "core": {"frame", "errors"},
+    "degradations": {"core", "backends", "physics", "assets", "frame", "errors"},
+    "distributions": {"core", "streams", "frame", "errors"},
+    "sampling": {"distributions", "core", "streams", "frame", "errors"},
+    "recipe": {"sampling", "distributions", "core", "degradations", "assets", "streams", "frame", "errors"},
+    "dataset": {"recipe", "sampling", "degradations", "core", "assets", "io", "streams", "frame", "errors", "__init__"},
+    "testing": {
+        "recipe", "sampling", "distributions", "degradations", "backends", "physics",
+        "core", "assets", "io", "streams", "frame", "errors", "__init__",
+    },
+}  # fmt: skip
+ALLOWED["cli"] = {*ALLOWED["dataset"], "dataset", "distributions", "physics", "__init__"}
+
+# Third-party packages that only some folders may import.
+ONLY_IN = {
+    "numba": ("backends/cpu",),
+    "triton": ("backends/cuda",),
+    "torch": ("backends/cuda", "backends/torch_ops"),
+    "zarr": ("dataset",),
+    "numcodecs": ("dataset",),
+    "distributed": ("dataset",),
+    "cv2": ("io.py", "degradations/jpeg.py", "dataset", "cli"),  # files, the JPEG codec; thread count and versions
+    "PIL": ("io.py", "cli"),  # formats that OpenCV lacks; lettering of contact sheets
+    "typer": ("cli",),
+    "rich": ("cli",),
+}
+
+
+def layer(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            assert node.module is not None
+            if node.module == "blursynth":
+                for alias in node.names:
+                    yield f"blursynth.{alias.name}", node.lineno
+            else:
+                yield node.module, node.lineno
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_follow_the_table(path: Path) -> None:
+    here = layer(path)
+    if here == "__init__":
+        return  # the package's front door shows everything
+    assert here in ALLOWED, f"{path}: a new layer needs a line in the table"
+    layers = {*ALLOWED, "__init__"}
+    for module, line in imports(path):
+        top, _, rest = module.partition(".")
+        if top == "blursynth":
+            there = rest.split(".")[0] if rest.split(".")[0] in layers else "__init__"
+            assert there == here or there in ALLOWED[here], f"{path}:{line}: {here} must not import {there}"
+        for package, places in ONLY_IN.items():
+            if top == package:
+                relative = str(path.relative_to(PACKAGE)).replace("\\", "/")
+                assert relative.startswith(places), f"{path}:{line}: {package} belongs in {places}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_unsafe_or_global(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            assert name not in {"eval", "exec", "pickle.load", "pickle.loads"}, f"{path}:{node.lineno}: {name}"
+            if layer(path) != "cli":
+                assert name != "print", f"{path}:{node.lineno}: libraries log, only the command line prints"
+            if function := re.fullmatch(r"(?:np|numpy)\.random\.(\w+)", name):
+                assert function[1] in {"Generator", "Philox", "default_rng"}, (
+                    f"{path}:{node.lineno}: global random state"
+                )
+            for keyword in node.keywords:
+                if keyword.arg in {"allow_pickle", "weights_only"} and isinstance(keyword.value, ast.Constant):
+                    assert keyword.value.value is (keyword.arg == "weights_only"), f"{path}:{node.lineno}: unpickles"
+
+
+def test_the_light_package_never_imports_its_companion() -> None:
+    for path in FILES:
+        assert not any(module.startswith("deblur_models") for module, _ in imports(path)), path
+
+
+def test_import_is_light() -> None:
+    """``import blursynth`` loads neither numba nor torch, scipy, zarr, OpenCV, typer or rich."""
+    code = "import blursynth, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"numba", "torch", "scipy", "zarr", "cv2", "typer", "rich", "PIL", "imageio", "pandas"}
+    assert not heavy & set(loaded)
