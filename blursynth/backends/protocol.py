@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.trajectory import WalkParameters
 
 __all__ = ["Backend", "for_array"]
 
@@ -27,13 +28,19 @@ class Backend(Protocol):
         ...
 
     def rasterise(
-        self, path: NDArray[np.float64], duration: NDArray[np.float64] | None = None, *, centre: bool = True
+        self,
+        path: ArrayLike,
+        duration: ArrayLike | None = None,
+        *,
+        centre: bool = True,
+        exposure: ArrayLike = (0.0, 1.0),
+        unit_sum: bool = True,
     ) -> PointSpreads:
-        """Exact PSF of the polylines ``path`` ``[B, N, 2]`` (x, y in px); see ``physics.point_spread``."""
+        """Exact PSF of the polylines ``path`` ``[B, N, 2]`` (x, y in px), by default with its centroid at zero."""
         ...
 
-    def random_walk(self, parameters: Any, seed: NDArray[np.uint64]) -> NDArray[np.float64]:
-        """Markov random trajectories ``[B, N, 2]``; see ``physics.trajectory``."""
+    def random_walk(self, parameters: WalkParameters, seed: ArrayLike) -> NDArray[np.float64]:
+        """Markov random trajectories ``[B, N, 2]``, one seed per path; see ``physics.trajectory``."""
         ...
 
     def poisson(self, mean: Any, seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]) -> Any:

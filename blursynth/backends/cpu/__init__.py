@@ -1,0 +1,6 @@
+"""The backend of numpy arrays: numba, one file per operation."""
+
+from blursynth.backends.cpu.random_walk import random_walk
+from blursynth.backends.cpu.rasterise import rasterise
+
+__all__ = ["random_walk", "rasterise"]
