@@ -161,7 +161,7 @@ class Recipe:
         for key in ("summary", "source"):
             if not isinstance(values.get(key, ""), str):
                 raise RecipeError(f"{name} {key}: it must be a text, got {values[key]!r}.")
-        steps = []
+        steps: list[tuple[str, Sampler]] = []
         for entry in _entries(values, name):
             fields = dict(entry)
             step = str(fields.pop("name", None) or fields.get("kind") or f"step {len(steps) + 1}")

@@ -1,20 +1,30 @@
 """Degradations, one file per noun. Adding one is a file here and an entry in :data:`ALL`."""
 
 from blursynth.core import Degradation, Nothing
+from blursynth.degradations.accelerated_motion import AcceleratedMotion
 from blursynth.degradations.airy_blur import AiryBlur
 from blursynth.degradations.decode import Decode
 from blursynth.degradations.develop import Develop
 from blursynth.degradations.disk_blur import DiskBlur
 from blursynth.degradations.encode import Encode
 from blursynth.degradations.gaussian_blur import GaussianBlur
+from blursynth.degradations.gaussian_process_motion import GaussianProcessMotion
 from blursynth.degradations.jpeg import Jpeg
+from blursynth.degradations.linear_motion import LinearMotion
 from blursynth.degradations.measured_blur import MeasuredBlur
 from blursynth.degradations.polygon_blur import PolygonBlur
+from blursynth.degradations.random_walk_motion import RandomWalkMotion
+from blursynth.degradations.recorded_motion import RecordedMotion
 from blursynth.degradations.sensor import Sensor
 
 ALL: tuple[type[Degradation], ...] = (
     Nothing,
     Decode,
+    RandomWalkMotion,
+    LinearMotion,
+    AcceleratedMotion,
+    GaussianProcessMotion,
+    RecordedMotion,
     GaussianBlur,
     DiskBlur,
     PolygonBlur,
@@ -29,6 +39,7 @@ ALL: tuple[type[Degradation], ...] = (
 
 __all__ = [
     "ALL",
+    "AcceleratedMotion",
     "AiryBlur",
     "Decode",
     "Degradation",
@@ -36,9 +47,13 @@ __all__ = [
     "DiskBlur",
     "Encode",
     "GaussianBlur",
+    "GaussianProcessMotion",
     "Jpeg",
+    "LinearMotion",
     "MeasuredBlur",
     "Nothing",
     "PolygonBlur",
+    "RandomWalkMotion",
+    "RecordedMotion",
     "Sensor",
 ]

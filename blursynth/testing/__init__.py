@@ -1,0 +1,11 @@
+"""What every degradation must do, as functions for our tests and for those of people's own kinds.
+
+>>> import blursynth as bs
+>>> from blursynth.testing import check_degradation, pictures
+>>> check_degradation(bs.GaussianBlur(sigma_px=1.0), identity=bs.GaussianBlur(sigma_px=0.0))
+"""
+
+from blursynth.testing.conformance import check_degradation, pictures
+from blursynth.testing.registration import shift_px, tile_shifts_px
+
+__all__ = ["check_degradation", "pictures", "shift_px", "tile_shifts_px"]

@@ -1,0 +1,157 @@
+"""The contract of a degradation, checked on one example of it."""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from blursynth.core import Degradation, Draw
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Encoding, Frame, RawLevels
+
+__all__ = ["check_degradation", "pictures"]
+
+
+def pictures(
+    encoding: Encoding | None = Encoding.LINEAR,
+    *,
+    batch: int = 2,
+    channels: int = 3,
+    size_px: tuple[int, int] = (37, 42),
+    seed: int = 0,
+    dtype: Any = np.float32,
+    origin_px: tuple[int, int] = (0, 0),
+) -> Frame:
+    """Smooth random pictures with edges, bright and dark, of the given encoding."""
+    rng = np.random.default_rng(seed)
+    height, width = size_px
+    rows, columns = np.mgrid[:height, :width]
+    image = np.empty((batch, channels, height, width), dtype)
+    for b in range(batch):
+        for c in range(channels):
+            phase = rng.uniform(0, 6, 4)
+            wave = np.sin(rows / 5 + phase[0]) * np.cos(columns / (6 + phase[1]) + phase[2])
+            edge = (rows + columns * (c + 1) / 3 > rng.uniform(10, 50)) * 0.35
+            image[b, c] = np.clip(0.35 + 0.25 * wave + edge + rng.uniform(-0.03, 0.03, (height, width)), 0, 1)
+    levels = None
+    if encoding is Encoding.DISPLAY:
+        image = (np.rint(image * 255) / 255).astype(dtype)
+    if encoding is Encoding.RAW:
+        image = np.rint(64 + 900 * image).astype(dtype)
+        levels = RawLevels(np.full(batch, 64.0), np.full(batch, 964.0))
+    return Frame(image, encoding or Encoding.LINEAR, origin_px=np.array(origin_px, np.int64), raw_levels=levels)
+
+
+def check_degradation(
+    example: Degradation, *, identity: Degradation | None = None, frame: Frame | None = None, tolerance: float = 1e-6
+) -> None:
+    """Raise AssertionError where an example of a kind breaks the contract of degradations.
+
+    JSON round trip; unknown fields refused; replay to the bit; the input not changed; shape and dtype kept; float64
+    and float32 agree; a batch equals its pictures one by one; a window with the margin of ``reach_px`` equals the
+    same window of the whole; every field changes the output; the target keeps the encodings.
+
+    Parameters
+    ----------
+    example
+        A record whose effect on ``frame`` is visible.
+    identity
+        A record of the same kind that must leave the frame as it is (within ``tolerance``), if the kind has one.
+    frame
+        Two pictures or more; by default :func:`pictures` of the encoding that the kind takes.
+    """
+    kind = type(example)
+    frame = pictures(kind.takes) if frame is None else frame
+    record = json.loads(json.dumps(example.to_dict()))
+    assert Degradation.from_dict(record, (kind,)) == example, "JSON round trip"
+    draw = Draw((("step", example),))
+    assert Draw.from_dict(json.loads(json.dumps(draw.to_dict())), (kind,)) == draw, "JSON round trip of a draw"
+    _check_unknown_field(example)
+
+    before = frame.image.copy()
+    result = example(frame)
+    assert np.array_equal(frame.image, before), "the input was changed"
+    assert np.array_equal(example(frame).image, result.image), "replay differs"
+    assert result.image.dtype == frame.image.dtype, "the dtype was changed"
+    assert result.image.shape == frame.image.shape, "the shape was changed"
+    assert result.encoding is (kind.gives or frame.encoding), "it gives another encoding than it declares"
+    assert np.isfinite(result.image).all(), "the result is not finite"
+    target = example.target()
+    assert (type(target).gives or frame.encoding) is result.encoding or type(target).takes is None, "target's encoding"
+
+    one_by_one = [example(frame[b]).image[0] for b in range(len(frame))]
+    assert np.array_equal(np.stack(one_by_one), result.image), "a batch differs from its pictures one by one"
+    _check_window(example, frame, result)
+    _check_fields(example, frame, result)
+    if identity is not None:
+        assert type(identity) is kind
+        difference = np.abs(identity(frame).image - frame.image).max()
+        assert difference <= tolerance, f"the identity changes the frame by {difference}"
+
+
+def _check_unknown_field(example: Degradation) -> None:
+    try:
+        type(example)(**{**example.fields(), "no_such_field": 1})
+    except InvalidValueError as error:
+        if "no_such_field" not in str(error):
+            raise AssertionError("the message does not name the unknown field") from None
+    else:
+        raise AssertionError("an unknown field was accepted")
+
+
+def _check_window(example: Degradation, frame: Frame, whole: Frame) -> None:
+    reach = example.reach_px(frame)
+    if reach is None:
+        return
+    height, width = frame.size_px
+    top, left, rows, columns = height // 3, width // 3, 5, 4
+    up, side = min(reach, top), min(reach, left)
+    down, right = min(reach, height - top - rows), min(reach, width - left - columns)
+    part = example(frame.crop(top - up, left - side, rows + up + down, columns + side + right))
+    inside = part.image[..., up : up + rows, side : side + columns]
+    expected = whole.image[..., top : top + rows, left : left + columns]
+    if reach <= min(top, left, height - top - rows, width - left - columns):
+        scale = float(np.abs(whole.image).max())
+        assert np.abs(inside - expected).max() <= 1e-6 * scale, "a window with margin differs from the whole"
+
+
+def _check_fields(example: Degradation, frame: Frame, result: Frame) -> None:
+    """A field that changes nothing is a promise that is not kept."""
+    for name in type(example).model_fields:
+        for value in _other_values(example, name):
+            try:
+                other = example.replace(**{name: value})
+            except InvalidValueError:
+                continue
+            changed = other(frame)
+            levels = (changed.raw_levels, result.raw_levels)
+            if not np.array_equal(changed.image, result.image) or (
+                None not in levels and not np.array_equal(levels[0].white_dn, levels[1].white_dn)  # type: ignore[union-attr]
+            ):
+                break
+        else:
+            raise AssertionError(f"{type(example).__name__}.{name} changes nothing")
+
+
+def _other_values(example: Degradation, name: str) -> Iterator[Any]:
+    value = getattr(example, name)
+    annotation = type(example).model_fields[name].annotation
+    if typing.get_origin(annotation) is typing.Literal:
+        yield from (option for option in typing.get_args(annotation) if option != value)
+    elif isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int):
+        yield from (value + 1, value - 1, value * 2, value // 2)
+    elif isinstance(value, float) or value is None:
+        start = value or 0.0
+        yield from (start * 1.5, start / 2, start + 0.1, start - 0.1, start + 1.0, 0.5, 20.0, 500.0, 5000.0)
+    elif isinstance(value, str):
+        from blursynth import assets
+
+        shape = assets.get(value).shape
+        changed = assets.get(value) * np.linspace(1.0, 2.0, shape[-1])
+        yield assets.register(changed)

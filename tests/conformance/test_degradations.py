@@ -1,0 +1,107 @@
+"""Every kind keeps the contract of degradations. A new kind needs one line in EXAMPLES."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import blursynth as bs
+from blursynth.errors import InvalidValueError
+from blursynth.testing import check_degradation, pictures
+
+KERNEL = bs.assets.register([[0.0, 0.1, 0.0], [0.2, 0.4, 0.3], [0.0, 0.0, 0.1]])
+RECORDING = bs.assets.register([[0.0, 0.0, 0.0], [0.1, 3.0, 1.0], [0.25, 4.0, -2.0], [0.4, 1.0, -1.0]])
+
+# (an example with a visible effect, a record that changes nothing or None)
+EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
+    (bs.Nothing(), bs.Nothing()),
+    (bs.Decode(), None),
+    (bs.Encode(), None),
+    (bs.GaussianBlur(sigma_px=1.3, aspect=0.5, angle_deg=30.0), bs.GaussianBlur(sigma_px=0.0)),
+    (bs.DiskBlur(diameter_px=5.0), bs.DiskBlur(diameter_px=0.0)),
+    (bs.PolygonBlur(diameter_px=6.0, blades=5, angle_deg=10.0), bs.PolygonBlur(diameter_px=0.0)),
+    (bs.AiryBlur(f_number=8.0), None),
+    (bs.MeasuredBlur(kernel=KERNEL), bs.MeasuredBlur(kernel=bs.assets.register([[1.0]]))),
+    (
+        bs.RandomWalkMotion(
+            length_px=12.0, anxiety=0.05, heading_deg=20.0, samples=300, exposure_fraction=0.8, unit_sum=False, seed=5
+        ),
+        bs.RandomWalkMotion(length_px=0.0, seed=0),
+    ),
+    (
+        bs.LinearMotion(length_px=7.5, angle_deg=33.0, exposure_fraction=0.7, unit_sum=False),
+        bs.LinearMotion(length_px=0.0),
+    ),
+    (
+        bs.AcceleratedMotion(speed_px=5.0, angle_deg=15.0, acceleration_px=6.0, exposure_fraction=0.9, unit_sum=False),
+        bs.AcceleratedMotion(speed_px=0.0, acceleration_px=0.0),
+    ),
+    (
+        bs.GaussianProcessMotion(sigma_px=2.0, samples=50, seed=9, exposure_fraction=0.9, unit_sum=False),
+        bs.GaussianProcessMotion(sigma_px=0.0, seed=0),
+    ),
+    (
+        bs.RecordedMotion(
+            recording=RECORDING, start_s=0.05, exposure_s=0.3, angle_deg=12.0, exposure_fraction=0.9, unit_sum=False
+        ),
+        bs.RecordedMotion(recording=RECORDING, exposure_s=0.3, scale=0.0),
+    ),
+    (bs.Sensor(full_well_e=3000.0, white_level_e=2900.0, read_noise_e=3.0, row_noise_e=2.0, seed=11), None),
+    (bs.Develop(), None),
+    (bs.Jpeg(quality=60), None),
+)
+
+
+@pytest.mark.parametrize(("example", "identity"), EXAMPLES, ids=[e.kind for e, _ in EXAMPLES])
+def test_contract(example: bs.Degradation, identity: bs.Degradation | None) -> None:
+    check_degradation(example, identity=identity)
+
+
+def test_every_kind_has_an_example() -> None:
+    assert {type(e) for e, _ in EXAMPLES} == set(bs.ALL)
+
+
+@pytest.mark.parametrize("kind", bs.ALL, ids=[k.kind for k in bs.ALL])
+def test_every_field_is_described_and_bounded(kind: type[bs.Degradation]) -> None:
+    assert kind.__doc__
+    for name, field in kind.model_fields.items():
+        assert field.description, f"{kind.__name__}.{name} has no description"
+
+
+@pytest.mark.parametrize(("example", "identity"), EXAMPLES, ids=[e.kind for e, _ in EXAMPLES])
+def test_float64_agrees_with_float32(example: bs.Degradation, identity: bs.Degradation | None) -> None:
+    if isinstance(example, bs.Sensor):
+        pytest.skip("a mean on the border between two counts may fall to either side")
+    single = example(pictures(example.takes)).image
+    double = example(pictures(example.takes, dtype=np.float64)).image
+    assert double.dtype == np.float64
+    # Codes of a file may fall to either side of a rounding border, in one pixel of very many.
+    assert np.median(np.abs(single - double)) <= 1e-6 * np.abs(double).max()
+    assert np.quantile(np.abs(single - double), 0.999) <= 1e-5 * np.abs(double).max()
+
+
+@pytest.mark.parametrize(("example", "identity"), EXAMPLES, ids=[e.kind for e, _ in EXAMPLES])
+def test_non_contiguous_pictures(example: bs.Degradation, identity: bs.Degradation | None) -> None:
+    frame = pictures(example.takes)
+    turned = np.ascontiguousarray(frame.image.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    assert not turned.flags.c_contiguous
+    assert np.array_equal(example(frame.with_image(turned)).image, example(frame).image)
+
+
+@pytest.mark.parametrize("kind", bs.ALL, ids=[k.kind for k in bs.ALL])
+def test_wrong_encoding_is_refused(kind: type[bs.Degradation]) -> None:
+    if kind.takes is None:
+        pytest.skip("takes any encoding")
+    example = next(e for e, _ in EXAMPLES if type(e) is kind)
+    for encoding in bs.Encoding:
+        if encoding is not kind.takes:
+            with pytest.raises(InvalidValueError, match=f"{kind.kind} takes a {kind.takes} frame"):
+                example(pictures(encoding))
+
+
+def test_json_of_every_kind_is_plain() -> None:
+    for example, _ in EXAMPLES:
+        for value in json.loads(json.dumps(example.to_dict(), allow_nan=False)).values():
+            assert value is None or isinstance(value, bool | int | float | str)
