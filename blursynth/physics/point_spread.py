@@ -1,16 +1,31 @@
-"""Point spread functions as ragged lists of taps, and the ones that have a closed form."""
+"""Point spread functions as ragged lists of taps, and the ones that have a closed form.
+
+Each constructor gives a batch of one; :meth:`PointSpreads.concatenate` makes a batch of several. All have
+non-negative taps that sum to 1 and their centroid at zero shift, :func:`measured` to the nearest pixel only. x is to
+the right, y downwards, angles go from +x towards +y.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
 
-__all__ = ["PointSpreads"]
+__all__ = [
+    "PointSpreads",
+    "airy",
+    "disk",
+    "gaussian",
+    "measured",
+    "polygon",
+    "rasterise_samples",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +44,8 @@ class PointSpreads:
     weight
         ``[T]`` share of the light, float64.
     lost
-        ``[B]`` share of the light that was cut off by a limited support; 0 where the support is automatic.
+        ``[B]`` share of the light that a limited support cut off, before the rest was scaled up to a sum of 1 (if it
+        was); 0 where the support holds everything.
     """
 
     start: NDArray[np.int64]
@@ -126,7 +142,8 @@ class PointSpreads:
         )
 
     def to_dense(self, b: int = 0, *, size_px: int | None = None) -> NDArray[np.float64]:
-        """One kernel as a square array with the origin in its middle; ``size_px`` is odd, by default as large as needed.
+        """One kernel as a square array with the origin in its middle; ``size_px`` is odd, by default as large as
+        needed.
 
         Raises
         ------
@@ -144,3 +161,415 @@ class PointSpreads:
         dense = np.zeros((size, size))
         np.add.at(dense, (self.dy[taps] + size // 2, self.dx[taps] + size // 2), self.weight[taps])
         return dense
+
+
+def gaussian(
+    sigma_major_px: float, sigma_minor_px: float | None = None, angle_rad: float = 0.0, *, cut: float = 1e-6
+) -> PointSpreads:
+    """A Gaussian, integrated over the area of each pixel.
+
+    ``k[m, n] = integral over the pixel of exp(-q/2) / (2 pi s1 s2)``, ``q = (a/s1)^2 + (b/s2)^2`` with a and b the
+    coordinates along and across the direction ``angle_rad``. The variance of the taps is that of the Gaussian plus
+    1/12 px^2 of the pixel.
+
+    Parameters
+    ----------
+    sigma_major_px
+        s1 >= 0, standard deviation along the direction, in px; 0 is no blur. It need not be the larger one.
+    sigma_minor_px
+        s2 >= 0, across the direction; by default the same.
+    angle_rad
+        Direction of s1.
+    cut
+        Largest share of the light that the support may leave out, 0 < cut < 1; the rest is scaled to a sum of 1 and
+        the share stands in ``lost``.
+
+    Notes
+    -----
+    Along the axes, and where both sigmas are equal, the integral is exact (error function). Otherwise one of its two
+    dimensions is done by Gauss-Legendre quadrature, with an error below 1e-12 per tap for sigmas from 0.05 px on and
+    below 1e-3 for any.
+    """
+    minor = sigma_major_px if sigma_minor_px is None else sigma_minor_px
+    for name, value in (("sigma_major_px", sigma_major_px), ("sigma_minor_px", minor)):
+        _demand(
+            math.isfinite(value) and 0 <= value <= 1e4, name, value, "0..10000", "It is a standard deviation in px."
+        )
+    _demand(math.isfinite(angle_rad), "angle_rad", angle_rad, "finite", "")
+    _demand(0 < cut < 1, "cut", cut, "between 0 and 1", "A Gaussian never ends, so something is left out.")
+    cosine, sine = math.cos(angle_rad), math.sin(angle_rad)
+    along_x = math.hypot(sigma_major_px * cosine, minor * sine)
+    along_y = math.hypot(sigma_major_px * sine, minor * cosine)
+    covariance = (sigma_major_px**2 - minor**2) * sine * cosine
+    # A quarter of the cut to each of the four sides of the box; half is kept for the taps dropped below.
+    reach = NormalDist().inv_cdf(1.0 - cut / 8.0)
+    if abs(covariance) <= 1e-14 * (along_x**2 + along_y**2):
+        dense = _gaussian_row(along_y, reach)[:, None] * _gaussian_row(along_x, reach)[None, :]
+    elif along_x >= along_y:
+        dense = _oriented_gaussian(along_x, along_y, covariance, sigma_major_px * minor, reach)
+    else:
+        dense = _oriented_gaussian(along_y, along_x, covariance, sigma_major_px * minor, reach).T
+    return _normalised(dense, cut=cut)
+
+
+def disk(radius_px: float) -> PointSpreads:
+    """A disk of constant weight: the blur of a round aperture out of focus, exact in area.
+
+    ``k[m, n]`` is the area of the disk inside the pixel, divided by ``pi r^2``.
+
+    Parameters
+    ----------
+    radius_px
+        Half of the circle of confusion (which is a DIAMETER), in px, 0..10000; 0 is no blur.
+
+    Notes
+    -----
+    Not modelled: diffraction, the shape of the blades (:func:`polygon`), vignetting towards the corners, aberrations.
+    The common disk of whole pixels has 9 pixels instead of 7.07 at r = 1.5.
+    """
+    _demand(math.isfinite(radius_px) and 0 <= radius_px <= 1e4, "radius_px", radius_px, "0..10000", "")
+    if radius_px <= 0.5:
+        return _delta()
+    # One quadrant, because the four are alike: the first cell of an axis is half a pixel wide.
+    reach = math.ceil(radius_px - 0.5)
+    low = np.concatenate([[0.0], np.arange(reach) + 0.5])
+    high = np.arange(reach + 1) + 0.5
+    squared = radius_px * radius_px
+    # Area over [x0, x1] between y0 and y1: the full height up to where the circle crosses y1, then down the arc to y0.
+    full_to = np.sqrt(np.maximum(squared - high * high, 0.0))[:, None]
+    arc_to = np.sqrt(np.maximum(squared - low * low, 0.0))[:, None]
+    x0 = np.clip(full_to, low, high)
+    x1 = np.clip(arc_to, low, high)
+    arc = _circle_area(x1, radius_px) - _circle_area(x0, radius_px) - low[:, None] * (x1 - x0)
+    quadrant = (high - low)[:, None] * (x0 - low) + np.maximum(arc, 0.0)
+    # Symmetric to the last bit, so that the PSF commutes with flips and quarter turns.
+    quadrant = 0.5 * (quadrant + quadrant.T)
+    quadrant[0] *= 2.0
+    quadrant[:, 0] *= 2.0
+    half = np.concatenate([quadrant[:0:-1], quadrant])
+    return _normalised(np.concatenate([half[:, :0:-1], half], axis=1))
+
+
+def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSpreads:
+    """A regular polygon of constant weight: the blur of an aperture with straight blades out of focus, exact in area.
+
+    Parameters
+    ----------
+    radius_px
+        From the centre to a corner, in px, 0..10000; 0 is no blur. Its area is ``blades/2 r^2 sin(2 pi/blades)``.
+    blades
+        Number of blades, 3..1000; usual lenses have 5 to 9.
+    rotation_rad
+        Direction of the first corner.
+
+    Notes
+    -----
+    With an odd number of blades the polygon is not symmetric about its centre, and a blur has it upside down on the
+    other side of the focus: turn it by pi there. Not modelled: rounded blades, vignetting, diffraction.
+    """
+    _demand(math.isfinite(radius_px) and 0 <= radius_px <= 1e4, "radius_px", radius_px, "0..10000", "")
+    _demand(3 <= blades <= 1000, "blades", blades, "3..1000", "A polygon has at least three sides.")
+    _demand(math.isfinite(rotation_rad), "rotation_rad", rotation_rad, "finite", "")
+    if radius_px <= 0.5:
+        return _delta()
+    angle = rotation_rad + 2.0 * math.pi * np.arange(blades) / blades
+    return _normalised(_covered_area(radius_px * np.stack([np.cos(angle), np.sin(angle)], axis=-1)))
+
+
+def airy(
+    f_number: float,
+    wavelength_nm: float,
+    pixel_pitch_um: float,
+    *,
+    cut: float = 0.01,
+    reach_px: int | None = None,
+) -> PointSpreads:
+    """Diffraction at a round aperture, integrated over the area of each pixel.
+
+    ``k(r) = pi/(4 s^2) (2 J1(v)/v)^2`` with ``v = pi r/s`` and ``s = wavelength f_number / pixel pitch`` in px. The
+    first dark ring is at 1.22 s.
+
+    Parameters
+    ----------
+    f_number
+        Focal length / aperture diameter, > 0.
+    wavelength_nm
+        One wavelength, in nm; green is 550.
+    pixel_pitch_um
+        Distance of pixel centres in um; 1.4 in a phone.
+    cut
+        Largest share of the light that the support may leave out. The rings fade slowly: 1 % lies beyond 20 s, 0.1 %
+        beyond 200 s. What is left is scaled to a sum of 1, and the share that was cut stands in ``lost``.
+    reach_px
+        Radius of the support in px instead of the one that follows from ``cut``.
+
+    Raises
+    ------
+    InvalidValueError
+        A number that is not positive, or a support of more than 2000 px radius.
+
+    Notes
+    -----
+    The integral over a pixel is a Gauss-Legendre rule in both directions, with an error below 1e-12 per tap. Not
+    modelled: the width of the spectrum (average several wavelengths), aberrations, the central obstruction of
+    mirrors.
+    """
+    for name, value in (
+        ("f_number", f_number),
+        ("wavelength_nm", wavelength_nm),
+        ("pixel_pitch_um", pixel_pitch_um),
+    ):
+        _demand(math.isfinite(value) and value > 0, name, value, "> 0", "")
+    _demand(0 < cut < 1, "cut", cut, "between 0 and 1", "The rings never end, so something is left out.")
+    from scipy.special import j1  # takes a tenth of a second, and most blurs do without
+
+    scale = wavelength_nm * 1e-3 * f_number / pixel_pitch_um
+    # Beyond v lies J0^2 + J1^2, nearly 2/(pi v).
+    radius = math.ceil(2.0 / (math.pi**2 * cut) * scale + 0.5) if reach_px is None else int(reach_px)
+    if not 0 <= radius <= 2000:
+        raise InvalidValueError(
+            f"The support would have a radius of {radius} px; at most 2000 is made.",
+            why=f"The pattern's scale is {scale:.3g} px and {cut:.3g} of the light may be cut.",
+            fix="Allow a larger cut, or give reach_px.",
+        )
+    # Across a pixel the phase of the rings turns by pi/scale.
+    count = math.ceil(math.pi / scale) + 7
+    node, weight = np.polynomial.legendre.leggauss(min(count, 256))
+    node, weight = 0.5 * node, 0.5 * weight
+    # One octant: 0 <= column <= row, inside the circle.
+    rows, columns = np.tril_indices(radius + 1)
+    inside = rows * rows + columns * columns <= radius * radius + 1
+    rows, columns = rows[inside], columns[inside]
+    octant = np.empty(rows.size)
+    chunk = max(1, 1_000_000 // node.size**2)
+    for first in range(0, rows.size, chunk):
+        part = slice(first, first + chunk)
+        y = (rows[part, None] + node)[:, :, None]
+        x = (columns[part, None] + node)[:, None, :]
+        v = (math.pi / scale) * np.sqrt(y * y + x * x)
+        ratio = np.divide(2.0 * j1(v), v, out=np.ones_like(v), where=v > 1e-9)
+        octant[part] = np.einsum("prc,r,c->p", ratio * ratio, weight, weight) * (math.pi / (4.0 * scale * scale))
+    dense = np.zeros((2 * radius + 1, 2 * radius + 1))
+    for row, column in ((rows, columns), (columns, rows)):
+        for sign_y in (1, -1):
+            for sign_x in (1, -1):
+                dense[radius + sign_y * row, radius + sign_x * column] = octant
+    return _normalised(dense, lost=True)
+
+
+def measured(kernel: ArrayLike, *, recentre: bool = True) -> PointSpreads:
+    """A kernel from a measurement or a file, scaled to a sum of 1.
+
+    Parameters
+    ----------
+    kernel
+        ``[h, w]``, finite, not negative beyond rounding (down to -1e-6 of the largest value, which is set to 0), not
+        zero.
+    recentre
+        True: the pixel nearest to the centroid becomes the origin. Moving by a fraction of a pixel would blur the
+        kernel further, so up to half a pixel remains, which ``centroids()`` tells. False: the origin is the middle
+        ``(h // 2, w // 2)``.
+
+    Raises
+    ------
+    InvalidValueError
+        The array is not a kernel, and why.
+
+    Notes
+    -----
+    Kernels are meant for convolution: a point of light becomes the kernel as it is stored. Some sets (Levin et al.
+    2009) store it turned by 180 degrees: pass ``kernel[::-1, ::-1]``.
+    """
+    dense = np.asarray(kernel)
+    if dense.ndim != 2 or dense.size == 0 or not np.issubdtype(dense.dtype, np.number) or np.iscomplexobj(dense):
+        raise InvalidValueError(
+            f"A kernel must be an array [h, w] of real numbers, got shape {dense.shape} of {dense.dtype}.",
+            fix="Take one channel of a colour picture, and convert it to numbers.",
+        )
+    dense = dense.astype(np.float64)
+    if not np.isfinite(dense).all():
+        raise InvalidValueError("A kernel must be finite, got NaN or infinite values.", fix="Repair the measurement.")
+    largest = float(dense.max())
+    if largest <= 0:
+        raise InvalidValueError(
+            "A kernel must hold light, got no value above 0.", why="It cannot be scaled to a sum of 1."
+        )
+    if float(dense.min()) < -1e-6 * largest:
+        raise InvalidValueError(
+            f"A kernel must not be negative, got {float(dense.min()):.3g} beside a largest value of {largest:.3g}.",
+            why="Light adds up; negative weights are sharpening.",
+            fix="Set small negative values to 0 yourself if they are noise of the measurement.",
+        )
+    dense = np.maximum(dense, 0.0)
+    dense /= dense.sum()
+    origin = (dense.shape[0] // 2, dense.shape[1] // 2)
+    if recentre:
+        # Half a pixel is rounded down whatever the sign, so that the result does not depend on the padding.
+        row = math.ceil(float(dense.sum(axis=1) @ np.arange(dense.shape[0])) - 0.5)
+        column = math.ceil(float(dense.sum(axis=0) @ np.arange(dense.shape[1])) - 0.5)
+        origin = (row, column)
+    return PointSpreads.from_dense([dense], [origin])
+
+
+def rasterise_samples(
+    position_px: ArrayLike,
+    *,
+    canvas_px: int = 64,
+    exposure_end: float = 1.0,
+    origin_px: int | None = None,
+    counted_from: int = 0,
+) -> PointSpreads:
+    """The PSF of a sampled path as Boracchi and Foi and DeblurGAN make it, for repeating their publications.
+
+    ``k[m, n] = (1/N) sum_t w_t tri(y_t - m) tri(x_t - n)``, with ``w_t`` the overlap of [t - 1, t] with [0, T N]:
+    samples instead of the path between them, on a fixed canvas. ``rasterise`` of a backend is the exact form.
+
+    Parameters
+    ----------
+    position_px
+        ``[N, 2]`` or ``[B, N, 2]``, x and y on the canvas; see ``trajectory.published_placement``.
+    canvas_px
+        Height and width of the canvas (published: 64).
+    exposure_end
+        T, the exposed part of the path from its start, 0 < T <= 1. The taps sum to T where no light is lost.
+    origin_px
+        Row and column of the canvas, from 0, that is zero shift; by default ``(canvas_px - 1) // 2``, where
+        DeblurGAN's convolution has it.
+    counted_from
+        1: samples and pixels are counted from 1, as in the MATLAB original. 0: from 0, as in DeblurGAN's port, which
+        keeps the original's formulas: its path lies one pixel further down and right, and its first sample has no
+        weight.
+
+    Notes
+    -----
+    The PSF is not centred. Samples outside the canvas lose their light, which ``lost`` tells; the port stops with an
+    index error where a path touches the last pixel.
+    """
+    position = np.asarray(position_px, np.float64)
+    if position.ndim == 2:
+        position = position[None]
+    if position.ndim != 3 or position.shape[1] < 1 or position.shape[2] != 2 or not np.isfinite(position).all():
+        raise InvalidValueError(f"position_px must be finite, [N, 2] or [B, N, 2], got shape {np.shape(position_px)}.")
+    _demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "It must hold a pixel and its neighbours.")
+    _demand(0 < exposure_end <= 1, "exposure_end", exposure_end, "0 < T <= 1", "It is a part of the path.")
+    _demand(counted_from in (0, 1), "counted_from", counted_from, "0 or 1", "")
+    samples = position.shape[1]
+    origin = (canvas_px - 1) // 2 if origin_px is None else int(origin_px)
+    end = np.arange(samples) + counted_from
+    weight = np.maximum(np.minimum(end, exposure_end * samples) - np.maximum(end - 1, 0.0), 0.0) / samples
+    kernels = []
+    for path in position:
+        dense = np.zeros((canvas_px + 2, canvas_px + 2))
+        low = np.clip(np.floor(path), 1, canvas_px - 1).astype(np.int64)
+        for dy in (0, 1):
+            for dx in (0, 1):
+                cell = low + np.array([dx, dy])
+                tent = np.maximum(1.0 - np.abs(path - cell), 0.0).prod(axis=1)
+                np.add.at(dense, (cell[:, 1], cell[:, 0]), weight * tent)
+        kernels.append(dense[counted_from : canvas_px + counted_from, counted_from : canvas_px + counted_from])
+    made = PointSpreads.from_dense(kernels, [(origin, origin)] * len(kernels))
+    return replace(made, lost=np.maximum(exposure_end - made.sums(), 0.0))
+
+
+def _delta() -> PointSpreads:
+    """All light in one pixel."""
+    return PointSpreads.from_dense([np.ones((1, 1))])
+
+
+def _normalised(dense: NDArray[np.float64], *, cut: float = 0.0, lost: bool = False) -> PointSpreads:
+    """A kernel with its origin in the middle, scaled to a sum of 1.
+
+    With ``cut`` > 0, taps so faint that all of them together hold less than half of it are dropped. With ``cut`` or
+    ``lost`` the sum before scaling is the share of the light that is inside.
+    """
+    if cut > 0:
+        dense = np.where(dense < 0.5 * cut / dense.size, 0.0, dense)
+    total = float(dense.sum())
+    made = PointSpreads.from_dense([dense / total])
+    return replace(made, lost=np.array([max(1.0 - total, 0.0)])) if lost or cut > 0 else made
+
+
+def _gaussian_row(sigma: float, reach: float) -> NDArray[np.float64]:
+    """Integrals of a normal density over pixels, ``[2 r + 1]``."""
+    if sigma == 0:
+        return np.ones(1)
+    radius = max(math.ceil(reach * sigma - 0.5), 0)
+    # The upper tail function keeps its precision far out, where differences of the error function would not.
+    tail = np.array([math.erfc((i + 0.5) / (sigma * math.sqrt(2.0))) for i in range(radius + 1)])
+    side = 0.5 * (tail[:-1] - tail[1:])
+    return np.concatenate([side[::-1], [1.0 - tail[0]], side])
+
+
+def _oriented_gaussian(
+    outer: float, inner: float, covariance: float, product: float, reach: float
+) -> NDArray[np.float64]:
+    """Pixel integrals ``[inner axis, outer axis]`` of a Gaussian with the given standard deviations along the axes.
+
+    Given the outer coordinate, the inner one is normal with mean ``covariance/outer^2 t`` and deviation
+    ``product/outer``, so that only the outer integral needs a quadrature, with enough points for the narrower of the
+    two scales on which it changes.
+    """
+    from scipy.special import ndtr
+
+    slope = covariance / (outer * outer)
+    deviation = max(product / outer, 1e-12)
+    scale = min(outer, deviation / abs(slope))
+    node, weight = np.polynomial.legendre.leggauss(min(math.ceil(4.0 / scale) + 10, 128))
+    radius_outer = max(math.ceil(reach * outer - 0.5), 0)
+    radius_inner = max(math.ceil(reach * inner - 0.5), 0)
+    t = (np.arange(-radius_outer, radius_outer + 1)[:, None] + 0.5 * node).ravel()
+    density = np.tile(0.5 * weight, 2 * radius_outer + 1) * np.exp(-0.5 * (t / outer) ** 2)
+    density /= outer * math.sqrt(2.0 * math.pi)
+    edges = np.arange(-radius_inner, radius_inner + 2) - 0.5
+    # From the middle outwards in the lower tail, where the distribution function is precise.
+    z = (edges[:, None] - slope * t) / deviation
+    lower, upper = ndtr(z), ndtr(-z)
+    inside = np.where(z[1:] > 0, upper[:-1] - upper[1:], lower[1:] - lower[:-1])
+    dense: NDArray[np.float64] = (inside * density).reshape(len(edges) - 1, 2 * radius_outer + 1, node.size).sum(axis=2)
+    return np.asarray(0.5 * (dense + dense[::-1, ::-1]))
+
+
+def _circle_area(x: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+    """``integral of sqrt(r^2 - t^2) dt`` from 0 to x."""
+    inside = np.minimum(x, radius)
+    return np.asarray(
+        0.5 * (inside * np.sqrt((radius - inside) * (radius + inside)) + radius**2 * np.arcsin(inside / radius))
+    )
+
+
+def _covered_area(corner: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area of each pixel that a polygon ``[n, 2]`` (x, y) covers; a square array with pixel (0, 0) in its middle.
+
+    By Green's theorem the area is the sum over the boundary of dy times what lies to the right. Every edge is cut at
+    the pixel borders; a piece then adds ``dy (1 - u)`` to its own pixel, u being its mean position in it, and ``dy``
+    to all further right in its row.
+    """
+    reach = math.ceil(float(np.abs(corner).max()) - 0.5)
+    size = 2 * reach + 1
+    shifted = corner + (reach + 0.5)  # pixel i of the array now is [i, i + 1]
+    ends = np.roll(shifted, -1, axis=0)
+    added = np.zeros((size, size + 2))
+    for p, q in zip(shifted, ends, strict=True):
+        step = q - p
+        cuts = [np.array([0.0, 1.0])]
+        for axis in (0, 1):
+            low, high = sorted((float(p[axis]), float(q[axis])))
+            whole = np.arange(math.floor(low) + 1, math.ceil(high))
+            if whole.size:
+                cuts.append((whole - p[axis]) / step[axis])
+        time = np.sort(np.clip(np.concatenate(cuts), 0.0, 1.0))
+        middle = p + 0.5 * (time[:-1] + time[1:])[:, None] * step
+        column = np.clip(np.floor(middle[:, 0]).astype(np.int64), 0, size - 1)
+        row = np.clip(np.floor(middle[:, 1]).astype(np.int64), 0, size - 1)
+        height = np.diff(time) * step[1]
+        u = middle[:, 0] - column
+        np.add.at(added, (row, column), height * (1.0 - u))
+        np.add.at(added, (row, column + 1), height * u)
+    area = np.abs(np.cumsum(added, axis=1)[:, :size])
+    # What the running sum leaves to the right of the polygon is rounding, not light.
+    return np.where(area < 1e-12, 0.0, area)
+
+
+def _demand(holds: bool, name: str, got: object, wanted: str, why: str) -> None:
+    if not holds:
+        raise InvalidValueError(f"{name} must be {wanted}, got {got}.", why=why)
