@@ -3,6 +3,7 @@
 from blursynth.core import Degradation, Nothing
 from blursynth.degradations.accelerated_motion import AcceleratedMotion
 from blursynth.degradations.airy_blur import AiryBlur
+from blursynth.degradations.deblurgan_blur import DeblurganBlur
 from blursynth.degradations.decode import Decode
 from blursynth.degradations.develop import Develop
 from blursynth.degradations.disk_blur import DiskBlur
@@ -34,6 +35,7 @@ ALL: tuple[type[Degradation], ...] = (
     Develop,
     Encode,
     Jpeg,
+    DeblurganBlur,
 )
 """Every kind that recipes know by name."""
 
@@ -41,6 +43,7 @@ __all__ = [
     "ALL",
     "AcceleratedMotion",
     "AiryBlur",
+    "DeblurganBlur",
     "Decode",
     "Degradation",
     "Develop",

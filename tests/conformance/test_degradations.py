@@ -51,6 +51,21 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
     (bs.Sensor(full_well_e=3000.0, white_level_e=2900.0, read_noise_e=3.0, row_noise_e=2.0, seed=11), None),
     (bs.Develop(), None),
     (bs.Jpeg(quality=60), None),
+    (
+        bs.DeblurganBlur(
+            anxiety=0.05,
+            centripetal=0.5,
+            big_shake=0.5,
+            gaussian=5.0,
+            heading_deg=20.0,
+            length_px=18.0,
+            canvas_px=25,
+            samples=200,
+            exposure_fraction=0.9,
+            seed=3,
+        ),
+        None,
+    ),
 )
 
 

@@ -1,0 +1,97 @@
+"""DeblurGAN's synthetic blur, with its defects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from blursynth.backends import for_array
+from blursynth.core import Degradation
+from blursynth.frame import Border, Encoding, Frame
+from blursynth.physics.point_spread import PointSpreads, rasterise_samples
+from blursynth.physics.trajectory import WalkForm, WalkParameters, published_placement
+
+__all__ = ["DeblurganBlur"]
+
+
+class DeblurganBlur(Degradation):
+    """The blur of DeblurGAN (Kupyn et al., CVPR 2018) as its code makes it; for comparisons, it is not how a camera blurs.
+
+    The published random walk (form ``paper``) is splatted sample by sample onto a canvas; the picture's file codes
+    are convolved with it, dark beyond the border; and the result is stretched so that its darkest pixel is 0 and its
+    brightest 1.
+
+    Its defects, kept on purpose: blur of gamma-encoded codes instead of light; the kernel is off centre by several
+    px, so that the pair is not aligned; dark borders; the stretch changes brightness and contrast of every picture,
+    and depends on all of its pixels. Because of the last, a window cannot be blurred by itself: ``reach_px`` is None,
+    and data sets blur the whole picture before they cut the patch.
+
+    Source: the folder motion_blur of the authors' repository; Boracchi and Foi, IEEE TIP 21(8), 2012 for the walk.
+    """
+
+    takes: ClassVar[Encoding | None] = Encoding.DISPLAY
+    gives: ClassVar[Encoding | None] = Encoding.DISPLAY
+
+    anxiety: float = Field(ge=0, le=1, description="strength of all disturbances; published .001 to .01")
+    centripetal: float = Field(ge=0, le=10, description="pull towards the start of the path; published 0 to .7")
+    big_shake: float = Field(ge=0, le=10, description="frequency of sudden reversals; published 0 to .2")
+    gaussian: float = Field(ge=0, le=100, description="strength of the random turning; published 0 to 10")
+    heading_deg: float = Field(ge=-360, le=360, description="first direction, 0 = right, 90 = down; published 0 to 360")
+    length_px: float = Field(default=60.0, gt=0, le=2000, description="length of the path in px; published 60")
+    canvas_px: int = Field(default=64, ge=3, le=4096, description="height and width of the kernel in px; published 64")
+    samples: int = Field(default=2000, ge=2, le=100_000, description="number of positions on the path; published 2000")
+    exposure_fraction: float = Field(
+        default=1.0, gt=0, le=1, description="exposed part of the path; published one of .001, .1, .5, 1"
+    )
+    stretch: bool = Field(default=True, description="whether the result is stretched to the range 0..1, as published")
+    seed: int = Field(ge=0, lt=2**63, description="seed of this sample's walk")
+
+    def model_post_init(self, context: object) -> None:
+        if self.canvas_px < self.length_px + 3:
+            raise ValueError(
+                f"canvas_px must be at least length_px + 3 = {self.length_px + 3:g}, got {self.canvas_px}; "
+                "a straight path would leave the canvas."
+            )
+
+    def reach_px(self, frame: Frame) -> int | None:
+        return None if self.stretch else self.canvas_px
+
+    def point_spread(self) -> PointSpreads:
+        """The kernel, not centred."""
+        parameters = WalkParameters(
+            length_px=np.array([self.length_px]),
+            anxiety=np.array([self.anxiety]),
+            centripetal=np.array([self.centripetal]),
+            big_shake=np.array([self.big_shake]),
+            gaussian=np.array([self.gaussian]),
+            heading_rad=np.array([math.radians(self.heading_deg)]),
+            samples=self.samples,
+            form=WalkForm.PAPER,
+        )
+        path = for_array(parameters.length_px).random_walk(parameters, np.array([self.seed], np.uint64))
+        return rasterise_samples(
+            published_placement(path, self.canvas_px), canvas_px=self.canvas_px, exposure_end=self.exposure_fraction
+        )
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        out = np.empty_like(frame.image)
+        for b, step in enumerate(steps):
+            psf = step.point_spread()
+            picture = frame.image[b : b + 1]
+            weight = psf.weight / (psf.weight.max() if step.stretch else psf.weight.sum())
+            kernel = PointSpreads(psf.start, psf.dy, psf.dx, weight, psf.lost)
+            picture = _stretched(picture) if step.stretch else picture
+            blurred = for_array(picture).convolve(picture, kernel, border=Border.CONSTANT)
+            out[b] = (_stretched(blurred) if step.stretch else blurred)[0]
+        return frame.with_image(out)
+
+
+def _stretched(picture: Any) -> Any:
+    """Darkest value to 0, brightest to 1; a picture of one value becomes black, as in OpenCV's normalize."""
+    low, high = picture.min(), picture.max()
+    return (picture - low) / (high - low) if high > low else np.zeros_like(picture)

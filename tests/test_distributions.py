@@ -1,0 +1,96 @@
+"""Distributions: range, law, and the same numbers everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+import blursynth as bs
+from blursynth.distributions import Distribution, parse
+from blursynth.errors import BlursynthError
+from blursynth.streams import Stream
+from blursynth.testing import pictures
+
+FRAME = pictures(batch=1)
+
+LAWS = [
+    (bs.Uniform(2.0, 5.0), stats.uniform(2.0, 3.0)),
+    (bs.LogUniform(2.0, 50.0), stats.loguniform(2.0, 50.0)),
+    (bs.Normal(1.0, 2.0), stats.norm(1.0, 2.0)),
+    (bs.TruncatedNormal(0.0, 1.0, 0.5, 2.0), stats.truncnorm(0.5, 2.0)),
+    (bs.Beta(2.0, 5.0, 1.0, 3.0), stats.beta(2.0, 5.0, loc=1.0, scale=2.0)),
+]
+
+
+def sample(distribution: Distribution, count: int, name: str = "x") -> list[object]:
+    return [distribution.sample(Stream(1, i, name), FRAME, {}) for i in range(count)]
+
+
+@pytest.mark.parametrize(("ours", "law"), LAWS, ids=[type(d).__name__ for d, _ in LAWS])
+def test_law(ours: Distribution, law: object) -> None:
+    values = np.array(sample(ours, 20_000), float)
+    assert stats.kstest(values, law.cdf).pvalue > 5.7e-7  # type: ignore[attr-defined]  # 5 sigma
+    low, high = ours.extremes()
+    assert low <= values.min()
+    assert values.max() <= high
+
+
+def test_choice_and_integer_frequencies() -> None:
+    values = sample(bs.Choice(("a", "b", "c"), (1.0, 2.0, 1.0)), 20_000)
+    counts = np.array([values.count(v) for v in "abc"])
+    assert stats.chisquare(counts, [5000, 10000, 5000]).pvalue > 5.7e-7
+    values = sample(bs.Integer(-2, 3), 20_000)
+    assert set(values) == {-2, -1, 0, 1, 2, 3}
+    assert stats.chisquare([values.count(v) for v in range(-2, 4)]).pvalue > 5.7e-7
+
+
+@given(low=st.floats(-1e6, 1e6), width=st.floats(0, 1e6), seed=st.integers(0, 2**63 - 1))
+def test_uniform_stays_inside(low: float, width: float, seed: int) -> None:
+    distribution = bs.Uniform(low, low + width)
+    assert low <= distribution.sample(Stream(seed, 0, "x"), FRAME, {}) <= low + width  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("ours", [d for d, _ in LAWS] + [bs.Choice((1, 2)), bs.Integer(1, 6), bs.SameAs("a.b")])
+def test_plain_form_round_trips(ours: Distribution) -> None:
+    assert parse(ours.to_plain()) == ours
+
+
+def test_known_draws() -> None:
+    """The stream is part of the format: a change of these numbers changes everybody's data sets."""
+    assert Stream(7, 3, "shake").word() == 5522497689659709530
+    assert bs.Uniform(4.0, 40.0).sample(Stream(7, 3, "shake"), FRAME, {}) == 14.7775072
+    assert bs.Normal(0.0, 1.0).sample(Stream(7, 3, "shake"), FRAME, {}) == -0.526198352
+
+
+@pytest.mark.parametrize("bad", [-1, 2**63, 1.0, True, "7"])
+def test_bad_seeds(bad: object) -> None:
+    with pytest.raises(BlursynthError, match="whole number"):
+        Stream(bad, 0, "x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: bs.Normal(0, -1), "sd must be >= 0"),
+        (lambda: bs.TruncatedNormal(0, 1, 50, 60), "too far from the mean"),
+        (lambda: bs.TruncatedNormal(0, 0, 0, 1), "sd must be > 0"),
+        (lambda: bs.Choice(()), "at least one value"),
+        (lambda: bs.Choice((1, 2), (1.0,)), "one weight per value"),
+        (lambda: bs.Choice((1, 2), (0.0, 0.0)), "sum > 0"),
+        (lambda: bs.Beta(0, 1), "a and b must be > 0"),
+        (lambda: bs.DepthQuantile(0.5, 1.5), r"lie in \[0, 1\]"),
+        (lambda: bs.Integer(1.5, 2), "whole number"),  # type: ignore[arg-type]
+        (lambda: bs.Uniform(0, float("inf")), "finite number"),
+        (lambda: bs.SameAs("shake"), '"step.field"'),
+        (lambda: parse({"uniform": 3}), "needs a list"),
+        (lambda: parse({"uniform": [1, 2], "weights": [1]}), "no parameter 'weights'"),
+        (lambda: parse({"choice": 3}), "list of values"),
+        (lambda: parse({}), "no distribution"),
+    ],
+)
+def test_bad_parameters(build: object, message: str) -> None:
+    with pytest.raises(BlursynthError, match=message):
+        build()  # type: ignore[operator]

@@ -1,0 +1,283 @@
+"""Recipes: TOML, objects and JSON are the same nouns; order is typed; streams are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import blursynth as bs
+from blursynth.errors import InvalidValueError, RecipeError
+from blursynth.streams import Stream
+from blursynth.testing import pictures
+
+FRAME = pictures(bs.Encoding.DISPLAY, batch=1)
+
+HANDHELD = """
+summary = "for the tests"
+[[step]]
+kind = "decode"
+[[step]]
+name = "shake"
+one_of = [
+    { weight = 2, kind = "random_walk_motion", length_px = { uniform = [4.0, 40.0] }, heading_deg = { uniform = [0, 360] } },
+    { weight = 1, kind = "linear_motion", length_px = { log_uniform = [1.0, 9.0] } },
+]
+[[step]]
+name = "lens"
+kind = "gaussian_blur"
+probability = 0.5
+sigma_px = { truncated_normal = [0.6, 0.2, 0.3, 1.2] }
+[[step]]
+kind = "sensor"
+full_well_e = { log_uniform = [2000, 20000] }
+white_level_e = { same_as = "sensor2.x" }
+"""
+
+
+def write(folder: Path, text: str, name: str = "mine.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def handheld(tmp_path: Path) -> bs.Recipe:
+    return bs.load_recipe(write(tmp_path, HANDHELD.replace('white_level_e = { same_as = "sensor2.x" }\n', "")))
+
+
+def test_toml_objects_and_json_agree(handheld: bs.Recipe, tmp_path: Path) -> None:
+    again = bs.load_recipe(write(tmp_path, handheld.to_toml(), "again.toml"))
+    assert again == handheld
+    assert bs.Recipe.from_dict(json.loads(json.dumps(handheld.to_dict()))) == handheld
+    assert again.sha256() == handheld.sha256()
+    in_python = bs.Recipe(
+        [
+            ("decode", bs.Decode()),
+            (
+                "shake",
+                bs.OneOf(
+                    (
+                        2,
+                        bs.Random(bs.RandomWalkMotion, length_px=bs.Uniform(4.0, 40.0), heading_deg=bs.Uniform(0, 360)),
+                    ),
+                    (1, bs.Random(bs.LinearMotion, length_px=bs.LogUniform(1.0, 9.0))),
+                ),
+            ),
+            ("lens", bs.Maybe(0.5, bs.Random(bs.GaussianBlur, sigma_px=bs.TruncatedNormal(0.6, 0.2, 0.3, 1.2)))),
+            ("sensor", bs.Random(bs.Sensor, full_well_e=bs.LogUniform(2000, 20000))),
+        ],
+        summary="for the tests",
+    )
+    assert in_python == handheld
+    assert in_python.sample(FRAME, seed=1, index=2) == handheld.sample(FRAME, seed=1, index=2)
+
+
+def test_a_recipe_with_nothing_random_is_a_provenance_record(handheld: bs.Recipe) -> None:
+    draw = handheld.sample(FRAME, seed=7, index=3)
+    record = bs.Recipe.from_dict(draw.to_dict())
+    assert handheld.is_random
+    assert not record.is_random
+    assert record.sample(FRAME, seed=0, index=0) == draw == record.sample(FRAME, seed=99, index=1)
+
+
+def test_a_step_added_changes_no_other_step(handheld: bs.Recipe) -> None:
+    more = bs.Recipe(
+        [handheld.steps[0], ("new", bs.Random(bs.GaussianBlur, sigma_px=bs.Uniform(0, 1))), *handheld.steps[1:]]
+    )
+    for index in range(20):
+        before = handheld.sample(FRAME, seed=7, index=index)
+        after = more.sample(FRAME, seed=7, index=index)
+        assert all(after[name] == step for name, step in before.steps)
+
+
+def test_a_field_added_changes_no_other_field() -> None:
+    few = bs.Random(bs.RandomWalkMotion, length_px=bs.Uniform(1, 9))
+    many = bs.Random(bs.RandomWalkMotion, anxiety=bs.Uniform(0, 0.1), length_px=bs.Uniform(1, 9))
+    a, b = (s.sample(Stream(1, 2, "shake"), FRAME, {}) for s in (few, many))
+    assert isinstance(a, bs.RandomWalkMotion)
+    assert isinstance(b, bs.RandomWalkMotion)
+    assert (a.length_px, a.seed) == (b.length_px, b.seed)
+
+
+def test_streams_are_independent() -> None:
+    """Two steps of one kind must not share their numbers, nor neighbouring samples or seeds."""
+    words = {
+        Stream(seed, index, name).word()
+        for seed in range(10)
+        for index in range(10)
+        for name in ("a", "b", "a.b", "ab")
+    }
+    assert len(words) == 400
+    recipe = bs.Recipe([(n, bs.Random(bs.GaussianBlur, sigma_px=bs.Uniform(0, 1))) for n in ("a", "b")])
+    draws = [recipe.sample(FRAME, seed=0, index=i) for i in range(400)]
+    pairs = np.array([[d["a"].fields()["sigma_px"], d["b"].fields()["sigma_px"]] for d in draws])
+    assert abs(np.corrcoef(pairs.T)[0, 1]) < 5 / np.sqrt(400)
+
+
+def test_shared_numbers() -> None:
+    recipe = bs.Recipe(
+        [
+            ("a", bs.Random(bs.LinearMotion, length_px=bs.Uniform(1, 9))),
+            ("b", bs.Random(bs.DiskBlur, diameter_px=bs.SameAs("a.length_px"))),
+        ]
+    )
+    for i in range(5):
+        draw = recipe.sample(FRAME, seed=0, index=i)
+        assert draw["a"].fields()["length_px"] == draw["b"].fields()["diameter_px"]
+
+
+def test_depth_quantile_sees_the_frame() -> None:
+    depth = np.linspace(1, 5, FRAME.image[0, 0].size).reshape(FRAME.size_px)
+    frame = bs.Frame(FRAME.image, FRAME.encoding, depth_m=depth)
+    recipe = bs.Recipe([("a", bs.Random(bs.DiskBlur, diameter_px=bs.DepthQuantile(0.25, 0.5)))])
+    assert recipe.sees_frame
+    for i in range(20):
+        drawn = recipe.sample(frame, seed=0, index=i)["a"].fields()["diameter_px"]
+        assert 2.0 <= drawn <= 3.0
+    with pytest.raises(InvalidValueError, match="needs a depth map"):
+        recipe.sample(FRAME, seed=0, index=0)
+
+
+EXTENDED = """
+extends = "base.toml"
+remove = ["lens"]
+[[step]]
+name = "shake"
+length_px = 3.0
+[[step]]
+name = "file"
+kind = "jpeg"
+quality = 80
+[[step]]
+name = "softness"
+kind = "disk_blur"
+diameter_px = 2.0
+before = "encode"
+"""
+
+BASE = """
+summary = "base"
+[[step]]
+kind = "decode"
+[[step]]
+name = "shake"
+kind = "linear_motion"
+length_px = { uniform = [1, 2] }
+angle_deg = 45.0
+[[step]]
+name = "lens"
+kind = "gaussian_blur"
+sigma_px = 1.0
+[[step]]
+kind = "encode"
+"""
+
+
+def test_extends(tmp_path: Path) -> None:
+    write(tmp_path, BASE, "base.toml")
+    recipe = bs.load_recipe(write(tmp_path, EXTENDED))
+    assert [name for name, _ in recipe.steps] == ["decode", "shake", "softness", "encode", "file"]
+    assert recipe.summary == "base"
+    draw = recipe.sample(FRAME, seed=0, index=0)
+    assert draw["shake"] == bs.LinearMotion(length_px=3.0, angle_deg=45.0)
+
+
+def test_changes(tmp_path: Path) -> None:
+    path = write(tmp_path, BASE)
+    draw = bs.load_recipe(path, changes={"shake.length_px": 20.0}).sample(FRAME, seed=0, index=0)
+    assert draw["shake"].fields()["length_px"] == 20.0
+
+
+STEP = '[[step]]\nkind = "{kind}"\n{rest}\n'
+
+BAD = {
+    "misspelt field": ('[[step]]\nname = "s"\nkind = "sensor"\nfull_wel_e = 3', "s] full_wel_e: Sensor has no such field. Did you mean 'full_well_e'"),
+    "misspelt kind": ('[[step]]\nkind = "gausian_blur"', "There is no kind 'gausian_blur'. Did you mean 'gaussian_blur'"),
+    "misspelt distribution": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { unifrm = [1, 2] }', "Did you mean 'uniform'"),
+    "no kind": ('[[step]]\nname = "x"', "A step needs a kind"),
+    "table instead of array": ('[step]\nkind = "decode"', "with two brackets"),
+    "no steps": ('summary = "x"', "has no steps"),
+    "unknown key": ('sumary = "x"\n[[step]]\nkind = "decode"', "no key 'sumary' at the top. Did you mean 'summary'"),
+    "range below the field": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { uniform = [-1, 2] }', "must be >= 0.0, got -1.0"),
+    "unbounded in a bounded field": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { normal = [1, 1] }', "must be >= 0.0"),
+    "swapped ends": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { uniform = [3, 2] }', "low must not exceed high"),
+    "one end": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { uniform = [3] }', r"uniform needs \[low, high\], got \[3\]"),
+    "log of zero": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { log_uniform = [0, 2] }', "low must be > 0"),
+    "fraction for a whole number": ('[[step]]\nkind = "jpeg"\nquality = { uniform = [1, 2] }', "must be a whole number"),
+    "list without choice": ('[[step]]\nkind = "jpeg"\nquality = [1, 2]', "write { choice = "),
+    "text for a number": ('[[step]]\nkind = "jpeg"\nquality = "high"', "must be a whole number, got 'high'"),
+    "not a number": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = nan', "finite number, got nan"),
+    "wrong order": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "jpeg"\nquality = 3', "takes a display frame, but the step before it gives a linear"),
+    "gamma blur": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "encode"\n[[step]]\nkind = "gaussian_blur"\nsigma_px = 1', "Put a decode step between"),
+    "same name twice": ('[[step]]\nkind = "decode"\n[[step]]\nname = "decode"\nkind = "encode"', "the name stands twice"),
+    "dot in a name": ('[[step]]\nname = "a.b"\nkind = "decode"', "without dots"),
+    "same_as to nothing": ('[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "shake.length_px" }', "is no earlier step"),
+    "same_as to a wrong field": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "decode.x" }', "has no such field"),
+    "bad weights": ('[[step]]\none_of = [{ weight = -1, kind = "nothing" }]', "weights must be >= 0"),
+    "bad probability": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = 1\nprobability = 1.5', r"probability must lie in \[0, 1\]"),
+    "options disagree": ('[[step]]\none_of = [{ kind = "decode" }, { kind = "nothing" }]', "options of one step must give the same encoding"),
+    "extends nothing": ('extends = "nightmare"\n[[step]]\nkind = "decode"', "There is no recipe 'nightmare'"),
+    "remove nothing": ('extends = "motion-only"\nremove = ["lents"]', "has no step 'lents'"),
+    "no TOML": ("[[step\nkind", "is not valid TOML"),
+    "missing asset": ('[[step]]\nkind = "measured_blur"\nkernel = { file = "none.npy" }', "no such file"),
+    "black above white": ('[[step]]\nkind = "sensor"\nfull_well_e = 100\nbit_depth = 8\nblack_level_dn = 300', "must lie below the top code"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), BAD.values(), ids=list(BAD))
+def test_bad_recipes_say_where_and_why(text: str, message: str, tmp_path: Path) -> None:
+    path = write(tmp_path, text, "handheld.toml")
+    with pytest.raises(RecipeError, match=message) as caught:
+        bs.load_recipe(path)
+    assert "handheld" in str(caught.value) or "nightmare" in str(caught.value)
+
+
+def test_circle_of_extends(tmp_path: Path) -> None:
+    write(tmp_path, 'extends = "b.toml"\n', "a.toml")
+    write(tmp_path, 'extends = "a.toml"\n', "b.toml")
+    with pytest.raises(RecipeError, match="circle"):
+        bs.load_recipe(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize("source", ["no-such-recipe", "missing.toml"])
+def test_missing_recipes(source: str) -> None:
+    with pytest.raises(RecipeError, match="no recipe|cannot be read"):
+        bs.load_recipe(source)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shake": 1}, "step.field=value"),
+        ({"shak.length_px": 1}, "no step 'shak'. Did you mean 'shake'"),
+        ({"shake.lenth_px": 1}, "no such field. Did you mean 'length_px'"),
+        ({"shake.length_px": -1.0}, "must be >= 0"),
+    ],
+)
+def test_bad_changes(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=message):
+        bs.load_recipe(write(tmp_path, BASE), changes=change)
+
+
+def test_kernels_from_files_become_assets(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.eye(3))
+    np.save(tmp_path / "b.npy", np.eye(5))
+    path = write(tmp_path, '[[step]]\nkind = "measured_blur"\nkernel = { files = "*.npy" }\n')
+    recipe = bs.load_recipe(path)
+    kernels = {recipe.sample(FRAME, seed=0, index=i)["measured_blur"].assets() for i in range(20)}
+    assert len(kernels) == 2
+
+
+@pytest.mark.parametrize("name", bs.recipe_names())
+def test_shipped_recipes_load_and_round_trip(name: str, tmp_path: Path) -> None:
+    recipe = bs.load_recipe(name)
+    assert recipe.summary
+    assert recipe.takes is recipe.gives is bs.Encoding.DISPLAY
+    assert bs.load_recipe(write(tmp_path, recipe.to_toml())) == recipe
+    for index in range(50):
+        draw = recipe.sample(FRAME, seed=1, index=index)
+        assert bs.Draw.from_dict(json.loads(json.dumps(draw.to_dict())), bs.ALL) == draw
+        assert len(json.dumps(draw.to_dict())) < 4000
