@@ -244,7 +244,7 @@ def test_circle_of_extends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["no-such-recipe", "missing.toml"])
 def test_missing_recipes(source: str) -> None:
-    with pytest.raises(RecipeError, match="no recipe|cannot be read"):
+    with pytest.raises(RecipeError, match=r"no recipe|cannot be read"):
         bs.load_recipe(source)
 
 

@@ -19,7 +19,7 @@ __all__ = ["DeblurganBlur"]
 
 
 class DeblurganBlur(Degradation):
-    """The blur of DeblurGAN (Kupyn et al., CVPR 2018) as its code makes it; for comparisons, it is not how a camera blurs.
+    """The blur of DeblurGAN (Kupyn et al., CVPR 2018) as its code makes it: for comparisons, no camera blurs so.
 
     The published random walk (form ``paper``) is splatted sample by sample onto a canvas; the picture's file codes
     are convolved with it, dark beyond the border; and the result is stretched so that its darkest pixel is 0 and its
