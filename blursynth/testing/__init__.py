@@ -6,6 +6,6 @@
 """
 
 from blursynth.testing.conformance import check_degradation, pictures
-from blursynth.testing.registration import shift_px, tile_shifts_px
+from blursynth.testing.registration import MomentRegistration
 
-__all__ = ["check_degradation", "pictures", "shift_px", "tile_shifts_px"]
+__all__ = ["MomentRegistration", "check_degradation", "pictures"]

@@ -1,64 +1,87 @@
-"""Where a picture lies relative to another, to a hundredth of a pixel: the check that a pair is aligned."""
+"""What a pair of pictures says about its blur: total, centroid and third moments, to a few thousandths of a pixel."""
 
 from __future__ import annotations
+
+from math import factorial
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["shift_px", "tile_shifts_px"]
+from blursynth.errors import InvalidValueError
+
+__all__ = ["MomentRegistration"]
 
 
-def shift_px(sharp: NDArray[np.floating], blurred: NDArray[np.floating], *, steps: int = 20) -> NDArray[np.float64]:
-    """Displacement (rows, columns) in px that carries ``sharp`` onto ``blurred``, both ``[H, W]``.
+class MomentRegistration:
+    """Registers blurred pictures to a sharp one by the moments of the blur, in tiles.
 
-    Gauss-Newton on the squared difference (Lucas and Kanade 1981), with the sharp picture smoothed until its spectrum
-    fits the blurred one's: least squares finds the shift of the blur's centroid, for any blur whose higher moments
-    are symmetric and approximately for others. Finds shifts of up to about 3 px.
+    Convolution expands into derivatives of the picture, each with a moment m of the point spread: ``y = sum_ij
+    (-1)^(i+j) m_ij / (i! j!) d^i/dy^i d^j/dx^j x``. Both sides are smoothed by one Gaussian, so that the series
+    converges for blurs about as wide as it, and the moments follow by least squares in every tile. The first ones are
+    the displacement of the blurred picture, and unlike phase correlation or Lucas-Kanade they are not led astray by a
+    blur that is lopsided; the third ones tell a point spread from its mirror image.
 
-    Returns
-    -------
-    ``[2]``; NaN where the picture has no structure in both directions.
+    Parameters
+    ----------
+    sharp
+        ``[H, W]`` in linear light.
+    smoothing_px
+        Standard deviation of the Gaussian; at least that of the blur.
+    order
+        Highest derivative; the error falls as (width of the blur / smoothing_px)^(order + 1).
+    tiles
+        Number of tiles along each side of the picture, without a border of 4 smoothing_px.
+
+    Raises
+    ------
+    InvalidValueError
+        The picture is too small for this smoothing.
     """
-    a = np.asarray(sharp, np.float64)
-    b = np.asarray(blurred, np.float64)
-    rows, columns = a.shape
-    fy = np.fft.fftfreq(rows)[:, None]
-    fx = np.fft.fftfreq(columns)[None, :]
-    window = np.outer(np.hanning(rows + 2)[1:-1], np.hanning(columns + 2)[1:-1])
-    # A Gaussian low-pass in both: what blur took away from one must not be compared with what the other still has.
-    low_pass = np.exp(-2 * np.pi**2 * 3.0**2 * (fy**2 + fx**2))
-    moving = np.fft.fft2((a - a.mean()) * window) * low_pass
-    fixed = np.real(np.fft.ifft2(np.fft.fft2((b - b.mean()) * window) * low_pass))
-    estimate = np.zeros(2)
-    for _ in range(steps):
-        spectrum = moving * np.exp(-2j * np.pi * (fy * estimate[0] + fx * estimate[1]))
-        moved = np.real(np.fft.ifft2(spectrum))
-        gain = float((moved * fixed).sum() / max((moved * moved).sum(), 1e-30))
-        gy = -gain * np.real(np.fft.ifft2(spectrum * 2j * np.pi * fy))
-        gx = -gain * np.real(np.fft.ifft2(spectrum * 2j * np.pi * fx))
-        normal = np.array([[(gy * gy).sum(), (gy * gx).sum()], [(gy * gx).sum(), (gx * gx).sum()]])
-        if np.linalg.cond(normal) > 1e4:
-            return np.full(2, np.nan)
-        rest = fixed - gain * moved
-        step = np.linalg.solve(normal, np.array([(gy * rest).sum(), (gx * rest).sum()]))
-        estimate += np.clip(step, -1.0, 1.0)
-        if np.abs(step).max() < 1e-4:
-            break
-    return estimate
 
+    def __init__(
+        self, sharp: NDArray[np.floating], *, smoothing_px: float = 3.0, order: int = 5, tiles: int = 4
+    ) -> None:
+        from scipy.ndimage import gaussian_filter
 
-def tile_shifts_px(
-    sharp: NDArray[np.floating], blurred: NDArray[np.floating], *, tiles: int = 4
-) -> NDArray[np.float64]:
-    """:func:`shift_px` of ``tiles x tiles`` parts of two pictures ``[H, W]``: ``[tiles^2, 2]``."""
-    rows, columns = sharp.shape[0] // tiles, sharp.shape[1] // tiles
-    return np.array(
-        [
-            shift_px(
-                sharp[i * rows : (i + 1) * rows, j * columns : (j + 1) * columns],
-                blurred[i * rows : (i + 1) * rows, j * columns : (j + 1) * columns],
+        picture = np.asarray(sharp, np.float64)
+        self._smoothing = smoothing_px
+        margin = int(np.ceil(4 * smoothing_px))
+        height, width = picture.shape
+        if min(height, width) - 2 * margin < 8 * tiles:
+            raise InvalidValueError(
+                f"{height} x {width} px are too few for {tiles} x {tiles} tiles with smoothing {smoothing_px}.",
+                fix=f"Use at least {2 * margin + 8 * tiles} px, or fewer tiles.",
             )
-            for i in range(tiles)
-            for j in range(tiles)
+        self.terms = [(i, n - i) for n in range(order + 1) for i in range(n + 1)]
+        # Each derivative is scaled by smoothing^n / n!, so that the columns are of like size.
+        self._scale = np.array([(-smoothing_px) ** (i + j) / (factorial(i) * factorial(j)) for i, j in self.terms])
+        columns = [
+            gaussian_filter(picture, smoothing_px, order=term, mode="nearest", truncate=6.0) * scale
+            for term, scale in zip(self.terms, self._scale, strict=True)
         ]
-    )
+        rows_at = np.linspace(margin, height - margin, tiles + 1).astype(int)
+        columns_at = np.linspace(margin, width - margin, tiles + 1).astype(int)
+        self._tiles = [
+            (slice(rows_at[a], rows_at[a + 1]), slice(columns_at[b], columns_at[b + 1]))
+            for a in range(tiles)
+            for b in range(tiles)
+        ]
+        self._inverse = [
+            np.linalg.pinv(np.stack([c[tile].ravel() for c in columns], axis=1), rcond=1e-9) for tile in self._tiles
+        ]
+
+    def moments(self, blurred: NDArray[np.floating]) -> NDArray[np.float64]:
+        """``[tiles^2, number of terms]`` moments ``m_ij`` in px^(i+j), rows first, in the order of ``terms``."""
+        from scipy.ndimage import gaussian_filter
+
+        smooth = gaussian_filter(np.asarray(blurred, np.float64), self._smoothing, mode="nearest", truncate=6.0)
+        power = np.array([self._smoothing ** (i + j) for i, j in self.terms])
+        return np.stack(
+            [power * (inverse @ smooth[tile].ravel()) for inverse, tile in zip(self._inverse, self._tiles, strict=True)]
+        )
+
+    def shifts_px(self, blurred: NDArray[np.floating]) -> NDArray[np.float64]:
+        """``[tiles^2, 2]`` displacement (rows, columns) of the blurred picture: the centroid of its blur."""
+        found = self.moments(blurred)
+        total = found[:, self.terms.index((0, 0))]
+        return np.stack([found[:, self.terms.index(t)] / total for t in ((1, 0), (0, 1))], axis=1)
