@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.radiometry import SensorParameters
 from blursynth.physics.trajectory import WalkParameters
 
 __all__ = ["Backend", "for_array"]
@@ -50,11 +51,21 @@ class Backend(Protocol):
     def gaussian_noise(
         self, image: Any, sigma: NDArray[np.float64], seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]
     ) -> Any:
-        """``image + sigma[b] * n``, n standard normal, keyed per pixel."""
+        """``image + sigma[b] * n``, n standard normal, keyed per pixel; independent of ``poisson`` of the same seed."""
+        ...
+
+    def sensor(
+        self, image: Any, parameters: SensorParameters, seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]
+    ) -> Any:
+        """Linear light to DN: electrons, shot noise, full well, read and row noise, gain, black level, converter."""
+        ...
+
+    def develop(self, image: Any, black_dn: ArrayLike, white_dn: ArrayLike) -> Any:
+        """DN to linear light, ``min((DN - black[b]) / (white[b] - black[b]), 1)``; negative values are kept."""
         ...
 
     def srgb_decode(self, image: Any) -> Any:
-        """sRGB 0..1 to linear light."""
+        """sRGB 0..1 to linear light; exact for k / 255, odd below 0, the same power above 1."""
         ...
 
     def srgb_encode(self, image: Any, *, levels: Sequence[int | None] | None = None) -> Any:

@@ -1,7 +1,21 @@
 """The backend of numpy arrays: numba, one file per operation."""
 
 from blursynth.backends.cpu.convolve import convolve, convolve_adjoint
+from blursynth.backends.cpu.noise import gaussian_noise, poisson
 from blursynth.backends.cpu.random_walk import random_walk
 from blursynth.backends.cpu.rasterise import rasterise
+from blursynth.backends.cpu.sensor import develop, sensor
+from blursynth.backends.cpu.srgb import srgb_decode, srgb_encode
 
-__all__ = ["convolve", "convolve_adjoint", "random_walk", "rasterise"]
+__all__ = [
+    "convolve",
+    "convolve_adjoint",
+    "develop",
+    "gaussian_noise",
+    "poisson",
+    "random_walk",
+    "rasterise",
+    "sensor",
+    "srgb_decode",
+    "srgb_encode",
+]

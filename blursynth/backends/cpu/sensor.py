@@ -1,0 +1,213 @@
+"""A sensor in one pass over the picture, and the way back to linear light; in numba.
+
+Every step is rounded as the separate operations round it, so that the fused kernel gives the same bytes as
+``poisson`` and ``gaussian_noise`` with the same seed, one after the other.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blursynth.backends.cpu.intrinsics import rint
+from blursynth.backends.cpu.noise import (
+    CHUNK,
+    MAX_MEAN,
+    PIXEL,
+    ROW,
+    add_normal,
+    checked,
+    counts,
+    standard_normal,
+    words,
+)
+from blursynth.errors import InvalidValueError
+from blursynth.physics.radiometry import SensorParameters
+
+__all__ = ["develop", "sensor"]
+
+_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_kernel
+def _light_to_electrons(image, white, size, mean):  # type: ignore[no-untyped-def]
+    zero = image.dtype.type(0)
+    for i in range(size):
+        x = image[i]
+        mean[i] = zero if x <= zero else x * white  # NaN passes, and is refused later
+
+
+@_kernel
+def _limit(count, full, size, out):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        out[i] = full if count[i] > full else count[i]
+
+
+@_kernel
+def _convert(electrons, row, gain, black, top, rounding, size, out):  # type: ignore[no-untyped-def]
+    zero = electrons.dtype.type(0)
+    for i in range(size):
+        dn = (electrons[i] + row) * gain + black
+        dn = rint(dn) if rounding else dn
+        dn = zero if dn < zero else dn
+        out[i] = top if dn > top else dn
+
+
+@_kernel
+def _sensor_image(image, white, full, read, row, gain, black, top, shot, rounding, seed, origin, out):  # type: ignore[no-untyped-def]
+    batch, channels, height, width = image.shape
+    w0, w1 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
+    w2, w3 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
+    todo = np.empty(CHUNK, np.int32)
+    mean, count, held = np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype)
+    number = image.dtype.type
+    for b in range(batch):
+        noisy = shot[b] or read[b] > 0
+        for c in range(channels):
+            for r in range(height):
+                shared = number(0)
+                if row[b] > 0:
+                    words(seed[b], ROW, c, origin[b, 0] + r, 0, 1, w0, w1, w2, w3)
+                    shared = number(row[b]) * number(standard_normal(w1[0], w3[0]))
+                for left in range(0, width, CHUNK):
+                    size = min(CHUNK, width - left)
+                    if noisy:
+                        words(seed[b], PIXEL, c, origin[b, 0] + r, origin[b, 1] + left, size, w0, w1, w2, w3)
+                    _light_to_electrons(image[b, c, r, left : left + size], number(white[b]), size, mean)
+                    if shot[b]:
+                        if not counts(mean, w0, w2, size, count, todo):
+                            return False
+                        _limit(count, number(full[b]), size, held)
+                    else:
+                        _limit(mean, number(full[b]), size, held)
+                    if read[b] > 0:
+                        add_normal(held, number(read[b]), w1, w3, size, count)
+                    else:
+                        count[:size] = held[:size]
+                    _convert(
+                        count,
+                        shared,
+                        number(gain[b]),
+                        number(black[b]),
+                        number(top[b]),
+                        rounding[b],
+                        size,
+                        out[b, c, r, left : left + size],
+                    )
+    return True
+
+
+def sensor(
+    image: NDArray[np.floating],
+    parameters: SensorParameters,
+    seed: NDArray[np.uint64],
+    *,
+    origin_px: NDArray[np.int64],
+) -> NDArray[np.floating]:
+    """Numbers of a sensor: ``clip(round(K (min(Poisson(white_level_e x), full_well_e) + read + row) + O), 0, top)``.
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]`` linear light, 1 = white; negative values count as no light.
+    parameters
+        The sensors of the batch.
+    seed
+        ``[B]`` the seed of each picture's noise. Pixel noise is that of :func:`~blursynth.backends.cpu.noise.poisson`
+        and :func:`~blursynth.backends.cpu.noise.gaussian_noise` with this seed; row noise is keyed by absolute row and
+        channel.
+    origin_px
+        ``[B, 2]`` absolute row and column of the first pixel.
+
+    Returns
+    -------
+    ndarray
+        DN in the image's dtype, 0..2**bit_depth - 1, whole numbers where ``rounding`` is on.
+
+    Raises
+    ------
+    InvalidValueError
+        The light is not a number or makes more than 1e8 electrons; or the shapes do not fit.
+    """
+    image, seed, origin = checked(image, seed, origin_px)
+    batch = image.shape[0]
+    if len(parameters) not in (1, batch):
+        raise InvalidValueError(
+            f"There are {len(parameters)} sensors for {batch} pictures.", fix="Pass one sensor, or one per picture."
+        )
+
+    def each(values: NDArray[np.generic]) -> NDArray[np.generic]:
+        return np.ascontiguousarray(np.broadcast_to(values, (batch,)))
+
+    out = np.empty_like(image)
+    fine = _sensor_image(
+        image,
+        each(parameters.white_level_e),
+        each(parameters.full_well_e),
+        each(parameters.read_noise_e),
+        each(parameters.row_noise_e),
+        each(parameters.gain_dn_per_e),
+        each(parameters.black_level_dn),
+        each(parameters.top_dn),
+        each(parameters.shot_noise),
+        each(parameters.rounding),
+        seed,
+        origin,
+        out,
+    )
+    if not fine:
+        light = image * np.asarray(each(parameters.white_level_e), image.dtype)[:, None, None, None]
+        with np.errstate(invalid="ignore"):
+            bad = light[~(light <= MAX_MEAN)]
+        raise InvalidValueError(
+            f"A pixel must make at most {MAX_MEAN:g} electrons, got {bad.flat[0]:g} and {bad.size - 1} more such.",
+            why="The light must be finite, and the counts must be numbers that float32 can hold.",
+            fix="Lower white_level_e, or mend the picture.",
+        )
+    return out
+
+
+@_kernel
+def _develop_image(image, black, white, out):  # type: ignore[no-untyped-def]
+    number = image.dtype.type
+    one = number(1)
+    for b in range(image.shape[0]):
+        low = number(black[b])
+        span = number(white[b] - black[b])
+        for c in range(image.shape[1]):
+            for r in range(image.shape[2]):
+                for i in range(image.shape[3]):
+                    x = (image[b, c, r, i] - low) / span
+                    out[b, c, r, i] = one if x > one else x
+
+
+def develop(image: NDArray[np.floating], black_dn: ArrayLike, white_dn: ArrayLike) -> NDArray[np.floating]:
+    """Linear light of raw numbers: ``min((DN - black) / (white - black), 1)``.
+
+    Clipped at the common white of all channels. Values below black stay negative: the noise around black is symmetric,
+    and cutting its lower half off would brighten the shadows. They are cut when the picture is encoded.
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]`` DN.
+    black_dn, white_dn
+        ``[B]`` the DN of no light and of linear 1.0.
+
+    Raises
+    ------
+    InvalidValueError
+        White does not lie above black.
+    """
+    batch = image.shape[0]
+    black = np.ascontiguousarray(np.broadcast_to(np.asarray(black_dn, np.float64), (batch,)))
+    white = np.ascontiguousarray(np.broadcast_to(np.asarray(white_dn, np.float64), (batch,)))
+    if not (white > black).all():
+        raise InvalidValueError(
+            f"white_dn must lie above black_dn, got {white.tolist()} and {black.tolist()}.",
+            fix="Look at raw_levels of the frame.",
+        )
+    out = np.empty(image.shape, image.dtype)
+    _develop_image(np.ascontiguousarray(image), black, white, out)
+    return out

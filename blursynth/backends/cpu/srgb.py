@@ -1,0 +1,251 @@
+"""The sRGB transfer functions in numba.
+
+Encoding to codes is exact: a float32 estimate, several pixels at a time, decides all pixels except those within its
+error bound of a threshold between two codes; these are compared with the thresholds of ``physics.colour``.
+
+Decoding is exact for the 256 codes of an 8-bit file, by table; other values go through the formula.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.backends.cpu.elementary import exp_of_negative, natural_log
+from blursynth.backends.cpu.intrinsics import fma, rint
+from blursynth.errors import InvalidValueError
+from blursynth.physics.colour import MAX_LEVELS, encode_thresholds, linear_of_codes
+
+__all__ = ["srgb_decode", "srgb_encode"]
+
+f4 = np.float32
+_CHUNK = 1024
+_BOUND = f4(6e-7)
+"""More than twice the largest error of the estimate, the rounding of a float64 picture to float32 included."""
+
+_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
+_inline = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+
+
+@_inline
+def _encode_estimate(x):  # type: ignore[no-untyped-def]
+    """Encoded value of a float32 0 <= x <= 1."""
+    power = exp_of_negative(natural_log(max(x, f4(1e-3))) * f4(-1 / 2.4))
+    curve = fma(power, f4(1.055), f4(-0.055))
+    curve = curve if curve < f4(1) else f4(1)
+    return x * f4(12.92) if x <= f4(0.0031308) else curve
+
+
+# Each loop that is to run several pixels at a time is a function of its own: beside other loops LLVM gives up on it.
+
+
+@_kernel
+def _estimate_codes(image, levels, size, out, doubtful):  # type: ignore[no-untyped-def]
+    """Codes of the estimate, and whether it lies too near to a threshold to be trusted. True if any does."""
+    number = image.dtype.type
+    top = f4(levels)
+    bound = f4(top * _BOUND)
+    any_doubt = np.int32(0)
+    for i in range(size):
+        x = image[i]
+        x = number(0) if x < number(0) else x
+        x = number(1) if x > number(1) else x
+        y = _encode_estimate(f4(x)) * top
+        code = rint(y)
+        doubt = np.int32(1) if (abs(abs(y - code) - f4(0.5)) < bound) & (x == x) else np.int32(0)
+        doubtful[i] = doubt
+        any_doubt = np.int32(any_doubt | doubt)
+        out[i] = number(code) / number(top) if x == x else x  # NaN stays NaN
+    return any_doubt != 0
+
+
+@_kernel
+def _settle_codes(image, levels, thresholds, size, out, doubtful):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        if doubtful[i] != 0:
+            x = image[i]
+            code = np.int64(_encode_estimate(min(max(f4(x), f4(0)), f4(1))) * f4(levels))
+            # thresholds[k - 1] is where code k begins. The true code lies at most one off.
+            while code < levels and x >= thresholds[code]:
+                code += 1
+            while code > 0 and x < thresholds[code - 1]:
+                code -= 1
+            out[i] = image.dtype.type(code) / image.dtype.type(levels)
+
+
+@_kernel
+def _encode_codes(image, levels, thresholds, out):  # type: ignore[no-untyped-def]
+    doubtful = np.empty(_CHUNK, np.int32)
+    for first in range(0, image.size, _CHUNK):
+        size = min(_CHUNK, image.size - first)
+        span = slice(first, first + size)
+        if _estimate_codes(image[span], levels, size, out[span], doubtful):
+            _settle_codes(image[span], levels, thresholds, size, out[span], doubtful)
+
+
+@_kernel
+def _encode_curve_32(image, out):  # type: ignore[no-untyped-def]
+    for i in range(image.size):
+        x = image[i]
+        x = f4(0) if x < f4(0) else x
+        x = f4(1) if x > f4(1) else x
+        y = _encode_estimate(x)
+        y = f4(1) if x == f4(1) else y
+        out[i] = y if x == x else x
+
+
+@_kernel
+def _encode_curve_64(image, out):  # type: ignore[no-untyped-def]
+    for i in range(image.size):
+        x = image[i]
+        x = 0.0 if x < 0.0 else (1.0 if x > 1.0 else x)
+        out[i] = 12.92 * x if x <= 0.0031308 else 1.055 * x ** (1 / 2.4) - 0.055
+
+
+@_kernel
+def _decode_curve(image, size, out):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        x = image[i]
+        magnitude = abs(x)
+        base = fma(magnitude, f4(1 / 1.055), f4(0.055 / 1.055))
+        curve = exp_of_negative(natural_log(base) * f4(-2.4))
+        value = magnitude * f4(1 / 12.92) if magnitude <= f4(0.04045) else curve
+        value = value if magnitude < f4(1e10) else magnitude * magnitude  # keeps NaN and infinity what they are
+        out[i] = -value if x < f4(0) else value
+
+
+@_kernel
+def _find_codes(image, size, codes):  # type: ignore[no-untyped-def]
+    """The code k of values that are exactly k / 255, else -1."""
+    for i in range(size):
+        x = image[i]
+        code = rint((x if x <= f4(1) else f4(0)) * f4(255))
+        codes[i] = np.int32(code) if x == code / f4(255) else np.int32(-1)
+
+
+@_kernel
+def _look_up(codes, table, size, out):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        code = codes[i]
+        if code >= 0:
+            out[i] = table[code]
+
+
+@_kernel
+def _decode_32(image, table, out):  # type: ignore[no-untyped-def]
+    codes = np.empty(_CHUNK, np.int32)
+    for first in range(0, image.size, _CHUNK):
+        size = min(_CHUNK, image.size - first)
+        span = slice(first, first + size)
+        _decode_curve(image[span], size, out[span])
+        _find_codes(image[span], size, codes)
+        _look_up(codes, table, size, out[span])
+
+
+@_kernel
+def _decode_64(image, table, out):  # type: ignore[no-untyped-def]
+    for i in range(image.size):
+        size = abs(image[i])
+        value = size / 12.92 if size <= 0.04045 else ((size + 0.055) / 1.055) ** 2.4
+        if size <= 1.0:
+            code = rint(size * 255.0)
+            if size == code / 255.0:
+                value = table[np.int64(code)]
+        out[i] = math.copysign(value, image[i])
+
+
+@lru_cache(maxsize=16)
+def _thresholds(levels: int, dtype: str) -> NDArray[np.floating]:
+    return encode_thresholds(levels, np.float32 if dtype == "float32" else np.float64)
+
+
+@lru_cache(maxsize=2)
+def _table(dtype: str) -> NDArray[np.floating]:
+    return linear_of_codes().astype(dtype)
+
+
+def srgb_decode(image: NDArray[np.floating]) -> NDArray[np.floating]:
+    """sRGB to linear light, IEC 61966-2-1.
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]`` (or any shape) encoded values 0..1, float32 or float64. Beyond them decoding goes on: an odd
+        function below 0, the same power above 1 (up to 1e10 in float32).
+
+    Returns
+    -------
+    ndarray
+        For the codes k / 255 the definition in float64, rounded to the image's dtype; otherwise within 1e-6 of it
+        in float32 and 1e-12 in float64, relatively.
+
+    Raises
+    ------
+    InvalidValueError
+        The image is neither float32 nor float64.
+    """
+    flat = _flat(image)
+    out = np.empty_like(flat)
+    (_decode_32 if flat.dtype == np.float32 else _decode_64)(flat, _table(flat.dtype.name), out)
+    return out.reshape(image.shape)
+
+
+def srgb_encode(image: NDArray[np.floating], *, levels: Sequence[int | None] | None = None) -> NDArray[np.floating]:
+    """Linear light to sRGB, clipped to 0..1 and rounded to codes.
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]`` linear light, float32 or float64.
+    levels
+        For each picture the highest code (255 of an 8-bit file, at most 65535), or None for no rounding; None for
+        no rounding of any.
+
+    Returns
+    -------
+    ndarray
+        ``code / levels`` in the image's dtype, with exactly the code of :func:`blursynth.physics.colour.srgb_codes`.
+        Without rounding within 1e-6 of the definition in float32, 1e-12 in float64. What is not a number stays so.
+
+    Raises
+    ------
+    InvalidValueError
+        ``levels`` does not fit the batch or is out of range; or the image is neither float32 nor float64.
+    """
+    batch = image.shape[0] if image.ndim else 1
+    wanted = (None,) * batch if levels is None else tuple(levels)
+    if len(wanted) != batch:
+        raise InvalidValueError(
+            f"levels must have one entry per picture, got {len(wanted)} for {batch} pictures.",
+            fix="Pass [255] * len(frame).",
+        )
+    for level in wanted:
+        if level is not None and not 1 <= level <= MAX_LEVELS:
+            raise InvalidValueError(
+                f"levels must be 1 to {MAX_LEVELS} or None, got {level}.",
+                why="It is the highest code, 2 ** bits - 1.",
+            )
+    pixels = _flat(image).reshape(batch, -1)
+    out = np.empty_like(pixels)
+    for b, level in enumerate(wanted):
+        if level is not None:
+            _encode_codes(pixels[b], level, _thresholds(level, pixels.dtype.name), out[b])
+        elif pixels.dtype == np.float32:
+            _encode_curve_32(pixels[b], out[b])
+        else:
+            _encode_curve_64(pixels[b], out[b])
+    return out.reshape(image.shape)
+
+
+def _flat(image: NDArray[np.floating]) -> NDArray[np.floating]:
+    if image.dtype not in (np.float32, np.float64):
+        raise InvalidValueError(
+            f"sRGB values must be float32 or float64, got {image.dtype}.",
+            fix="Divide the codes of a file by their highest code first.",
+        )
+    return np.ascontiguousarray(image).reshape(-1)
