@@ -1,0 +1,43 @@
+"""Data sets: sharp pictures in, a sharded zarr store of aligned pairs with full provenance out.
+
+======================  =====================================================================
+``sources``             which pictures there are
+``schema``              ``dataset.json``: everything that decides the bytes
+``render``              one sample, as a pure function of that
+``shards``              one file of zarr's sharding codec
+``writer``, ``manifest``  one shard, and the proof that it is finished
+``engine``              where shards are made
+``generate``            plan, generate, resume, finalize
+``reader``, ``verify``  using and checking it
+======================  =====================================================================
+"""
+
+from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, resume
+from blursynth.dataset.progress import OnProgress, Progress
+from blursynth.dataset.reader import Batch, Dataset, Sample, open_dataset
+from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
+from blursynth.dataset.verify import Problem, Replay, Verification, replay, verify
+
+__all__ = [
+    "Batch",
+    "Dataset",
+    "OnProgress",
+    "Plan",
+    "Problem",
+    "Progress",
+    "Replay",
+    "Report",
+    "Sample",
+    "Scan",
+    "Skipped",
+    "Source",
+    "Verification",
+    "finalize",
+    "generate",
+    "open_dataset",
+    "plan",
+    "replay",
+    "resume",
+    "scan_sources",
+    "verify",
+]

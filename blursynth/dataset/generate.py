@@ -1,0 +1,554 @@
+"""From sharp pictures to a data set on the disk: plan, generate, resume, finalize."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from blursynth import assets, degradations
+from blursynth.core import Degradation
+from blursynth.dataset.card import write_card
+from blursynth.dataset.engine import Engine, make_engine
+from blursynth.dataset.files import disk_error, locked, read_json, write_atomically
+from blursynth.dataset.index import write_index
+from blursynth.dataset.manifest import Manifest, finished_shards, shard_state
+from blursynth.dataset.progress import OnProgress, Progress
+from blursynth.dataset.render import CACHE_BYTES, Renderer
+from blursynth.dataset.schema import Spec, build_spec, create_store, load_spec
+from blursynth.dataset.shards import encode_chunk
+from blursynth.dataset.sources import Scan, Skipped, available_cores, scan_sources
+from blursynth.dataset.writer import Job, sweep
+from blursynth.errors import DatasetError, InvalidValueError
+from blursynth.recipe import Recipe
+
+__all__ = ["Plan", "Report", "finalize", "generate", "plan", "resume"]
+
+Sources = str | Path | Iterable[str | Path] | Scan
+_ASSET = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be made.
+
+    Parameters
+    ----------
+    scan
+        The sources.
+    count, shards, shard_length, workers
+        Samples in all, number of shards, samples of a full shard, processes.
+    raw_bytes, disk_bytes
+        Size of the arrays before and (estimated) after compression.
+    seconds
+        Estimated time, from the samples that were timed; 0.0 when none was.
+    largest_reach_px
+        Of the samples that were tried.
+    free_bytes
+        Room on the disk of ``out``; None when no place was named.
+    """
+
+    scan: Scan
+    count: int
+    shards: int
+    shard_length: int
+    workers: int
+    raw_bytes: int
+    disk_bytes: int
+    seconds: float
+    largest_reach_px: int
+    free_bytes: int | None
+    spec: Spec = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done.
+
+    Parameters
+    ----------
+    out
+        The data set.
+    count, shards
+        Of the whole data set.
+    made, kept
+        Numbers of the shards that were made now, and that were there before.
+    samples
+        Samples that were made now.
+    seconds
+        Time of making them, without the scan.
+    disk_bytes
+        Size of the shards of this run on the disk.
+    skipped, duplicates
+        Inputs that were not used, and why.
+    finished
+        Whether every shard is there and the data set can be opened.
+    digest
+        ``{"pixels": ..., "draws": ...}`` of the finished data set, else empty; neither depends on workers or shards.
+    notes
+        Anything unusual, such as workers that died and were replaced.
+    """
+
+    out: Path
+    count: int
+    shards: int
+    made: tuple[int, ...]
+    kept: tuple[int, ...]
+    samples: int
+    seconds: float
+    disk_bytes: int
+    skipped: tuple[Skipped, ...] = ()
+    duplicates: tuple[Skipped, ...] = ()
+    finished: bool = False
+    digest: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """Samples per second."""
+        return self.samples / self.seconds if self.seconds > 0 else 0.0
+
+
+def plan(
+    sources: Sources,
+    recipe: Recipe,
+    *,
+    count: int,
+    size_px: int = 256,
+    seed: int = 0,
+    workers: int | None = None,
+    shard_length: int | None = None,
+    store: Sequence[str] = ("sharp", "blurred"),
+    kernel_size_px: int = 65,
+    crops_per_source: int = 1,
+    out: str | Path | None = None,
+    trials: int = 8,
+    on_progress: OnProgress | None = None,
+) -> Plan:
+    """What :func:`generate` would make, how large and how long; nothing is written.
+
+    Parameters
+    ----------
+    trials
+        Number of samples that are made and timed for the estimate.
+
+    Raises
+    ------
+    BlursynthError
+        What :func:`generate` would raise before it starts.
+    """
+    workers = _workers(workers)
+    scan = _scanned(sources, size_px, workers, on_progress)
+    spec = build_spec(
+        recipe,
+        scan.usable,
+        count=count,
+        size_px=size_px,
+        seed=seed,
+        shard_length=shard_length,
+        workers=workers,
+        crops_per_source=crops_per_source,
+        store=store,
+        kernel_size_px=kernel_size_px,
+    )
+    return _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
+
+
+def _planned(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path | None, trials: int) -> Plan:
+    renderer = Renderer(spec, recipe, scan.roots)
+    trials = min(trials, spec.count)
+    reach = stored = raw = 0
+    seconds = 0.0
+    if trials:
+        renderer.render(renderer.place(0))  # compiling and loading are no part of the rate
+    for trial in range(trials):
+        start = time.perf_counter()
+        placement = renderer.place(trial * spec.count // trials)
+        arrays = renderer.render(placement)
+        sizes = [len(encode_chunk(array)) for array in arrays.values()]
+        seconds += time.perf_counter() - start
+        reach = max(reach, placement.window.reach)
+        stored += sum(sizes) + 2500  # and its record
+        raw += sum(array.nbytes for array in arrays.values())
+    ratio = stored / raw if raw else 1.0
+    total = spec.count * spec.sample_bytes
+    return Plan(
+        scan=scan,
+        count=spec.count,
+        shards=spec.shards,
+        shard_length=spec.shard_length,
+        workers=workers,
+        raw_bytes=total,
+        disk_bytes=int(total * ratio),
+        seconds=seconds / trials * spec.count / min(workers, spec.shards) if trials else 0.0,
+        largest_reach_px=reach,
+        free_bytes=None if out is None else _free(out),
+        spec=spec,
+    )
+
+
+def generate(
+    sources: Sources,
+    out: str | Path,
+    recipe: Recipe,
+    *,
+    count: int,
+    size_px: int = 256,
+    seed: int = 0,
+    workers: int | None = None,
+    shard_length: int | None = None,
+    shards: tuple[int, int] | None = None,
+    store: Sequence[str] = ("sharp", "blurred"),
+    kernel_size_px: int = 65,
+    crops_per_source: int = 1,
+    engine: Literal["local", "dask"] | Engine = "local",
+    any_environment: bool = False,
+    cache_bytes: int = CACHE_BYTES,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Make a data set of ``count`` pairs; shards that are there already are kept, so calling it again resumes.
+
+    Sample i has the same bytes whatever the number of workers, the shard length, the order and the point of resume.
+
+    Parameters
+    ----------
+    sources
+        What :func:`scan_sources` takes, or its result.
+    out
+        Folder of the data set; new, empty, or one that was begun with the same arguments.
+    recipe
+        What happens to the light.
+    count
+        Number of pairs.
+    size_px
+        Side of the stored squares in px.
+    seed
+        Seed of the data set, 0 <= seed < 2^63.
+    workers
+        Processes; by default the number of cores. 1 makes everything in this process.
+    shard_length
+        Samples per shard; by default about 128 MB per array, less if workers would have nothing to do, and always that
+        of a data set that was begun.
+    shards
+        ``(a, b)``: make only the shards a <= s < b, for job arrays. Whoever makes the last one finishes the data set.
+    store
+        Arrays: ``"sharp"``, ``"blurred"``, and if wanted ``"kernel"`` (of uniform blurs) and ``"params"`` (numeric
+        columns).
+    kernel_size_px
+        Side of the stored kernels, odd; a larger kernel is an error.
+    crops_per_source
+        How many consecutive samples share a source picture. 1: each chooses its own. More is faster when decoding large
+        pictures takes longer than blurring crops.
+    engine
+        ``"local"``, ``"dask"`` or an :class:`~blursynth.dataset.engine.Engine`.
+    any_environment
+        Go on with a data set that was begun with other versions or on another kind of processor.
+    cache_bytes
+        Decoded pictures that each worker keeps, in bytes.
+    on_progress
+        Called with a :class:`~blursynth.dataset.progress.Progress` now and then.
+
+    Raises
+    ------
+    PictureError
+        No usable source.
+    RecipeError
+        The recipe's result cannot be stored, or its reach is too large for the sources.
+    DatasetError
+        ``out`` is something else, was begun with other arguments, is being written by another process, cannot be
+        written, or the disk is too small.
+    KeyboardInterrupt
+        After Ctrl-C; finished shards are kept.
+    """
+    out = Path(out)
+    workers = _workers(workers)
+    begun = _begun(out)
+    scan = _scanned(sources, size_px, workers, on_progress)
+    spec = build_spec(
+        recipe,
+        scan.usable,
+        count=count,
+        size_px=size_px,
+        seed=seed,
+        shard_length=begun.shard_length if begun is not None and shard_length is None else shard_length,
+        workers=workers,
+        crops_per_source=crops_per_source,
+        store=store,
+        kernel_size_px=kernel_size_px,
+    )
+    wanted = _wanted(shards, spec)
+    if begun is None:
+        _check_room(spec, scan, recipe, workers, out, wanted)
+        begun = _begin(out, spec, scan, recipe)
+    if begun.sha256() != spec.sha256():
+        raise DatasetError(
+            f"{out}: was begun with other arguments: {'; '.join(begun.differences(spec))}.",
+            why="Mixing two data sets in one folder would make neither.",
+            fix="Give the same arguments, or choose another folder.",
+        )
+    _remember_roots(out, scan.roots)
+    kinds = tuple(dict.fromkeys(k for _, sampler in recipe.steps for k in sampler.kinds()))
+    report = _run(out, begun, kinds, scan.roots, wanted, (), workers, engine, any_environment, cache_bytes, on_progress)
+    return replace(report, skipped=scan.skipped, duplicates=scan.duplicates)
+
+
+def resume(
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    shards: tuple[int, int] | None = None,
+    redo: Iterable[int] = (),
+    source_root: str | Path | None = None,
+    kinds: Sequence[type[Degradation]] = degradations.ALL,
+    engine: Literal["local", "dask"] | Engine = "local",
+    any_environment: bool = False,
+    cache_bytes: int = CACHE_BYTES,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Finish a data set that was begun: make the shards that are missing, and those whose files have a wrong size.
+
+    Parameters
+    ----------
+    redo
+        Shards to make again although they look right, such as those that :func:`~blursynth.dataset.verify` found
+        damaged. They must come out with the content that their manifests state.
+    source_root
+        Folder of the source pictures; by default where they lay when the data set was begun.
+    kinds
+        Degradations that the recipe may use.
+
+    Raises
+    ------
+    DatasetError
+        As :func:`generate`; or the source pictures are not where they were.
+    """
+    out = Path(out)
+    spec = load_spec(out)
+    roots = source_roots(out, source_root)
+    wanted = _wanted(shards, spec)
+    again = tuple(sorted(set(redo)))
+    for shard in again:
+        if not 0 <= shard < spec.shards:
+            raise InvalidValueError(f"redo: there is no shard {shard}, the data set has {spec.shards}.")
+    return _run(
+        out, spec, tuple(kinds), roots, wanted, again, _workers(workers), engine, any_environment, cache_bytes,
+        on_progress,
+    )  # fmt: skip
+
+
+def finalize(out: str | Path) -> dict[str, str]:
+    """Write the index, the data card (README.md) and the Croissant metadata of a data set whose shards are all there.
+
+    Returns
+    -------
+    dict
+        The digests of pixels and draws.
+
+    Raises
+    ------
+    DatasetError
+        A shard is missing.
+    """
+    out = Path(out)
+    spec = load_spec(out)
+    index = write_index(out, spec)
+    write_card(out, spec, index)
+    digest: dict[str, str] = index["digest"]
+    return digest
+
+
+def _run(
+    out: Path,
+    spec: Spec,
+    kinds: tuple[type[Degradation], ...],
+    roots: dict[str, str],
+    wanted: range,
+    again: tuple[int, ...],
+    workers: int,
+    engine: Literal["local", "dask"] | Engine,
+    any_environment: bool,
+    cache_bytes: int,
+    on_progress: OnProgress | None,
+) -> Report:
+    start = time.monotonic()
+    arrays = tuple(a.name for a in spec.arrays)
+    notes: list[str] = []
+    made: dict[int, Manifest] = {}
+    with locked(out, wanted.start, wanted.stop):
+        sweep(out, wanted, arrays)
+        kept = [s for s in wanted if s not in again and shard_state(out, s, spec) is not None]
+        missing = [s for s in wanted if s not in kept]
+        ready = sum(len(spec.range_of(s)) for s in kept)
+        total = sum(len(spec.range_of(s)) for s in wanted)
+        running: dict[int, int] = {}
+        _tell(on_progress, ready, total)
+        if missing:
+            job = Job(
+                out, kinds, roots,
+                request_sha256=spec.sha256(), any_environment=any_environment, cache_bytes=cache_bytes,
+            )  # fmt: skip
+            with _engine(engine, workers, len(missing)) as runner:
+                try:
+                    # Fresh shards and shards to be made again differ in one flag, so they go one after the other.
+                    for flag in (False, True):
+                        part = [s for s in missing if (s in again) is flag]
+                        if not part:
+                            continue
+                        runner.submit(job, part, again=flag)
+                        for event in runner.completed():
+                            running[event.shard] = event.done
+                            if event.manifest is not None:
+                                made[event.shard] = event.manifest
+                            if event.note:
+                                notes.append(event.note)
+                            _tell(on_progress, ready + sum(running.values()), total, event.note)
+                finally:
+                    runner.close()
+                    sweep(out, wanted, arrays)
+        finished = set(range(spec.shards)) <= set(finished_shards(out))
+        digest = finalize(out) if finished else {}
+    return Report(
+        out=out,
+        count=spec.count,
+        shards=spec.shards,
+        made=tuple(sorted(made)),
+        kept=tuple(kept),
+        samples=sum(m.last - m.first for m in made.values()),
+        seconds=time.monotonic() - start,
+        disk_bytes=sum(m.size for m in made.values()),
+        finished=finished,
+        digest=digest,
+        notes=tuple(notes),
+    )
+
+
+@contextmanager
+def _engine(engine: Literal["local", "dask"] | Engine, workers: int, tasks: int) -> Iterator[Engine]:
+    runner = make_engine(engine, workers, tasks)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+def _tell(on_progress: OnProgress | None, done: int, total: int, note: str = "") -> None:
+    if on_progress is not None:
+        on_progress(Progress("generate", done, total, note=note))
+
+
+def _begun(out: Path) -> Spec | None:
+    """The specification in ``out``; None if it is new or empty."""
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
+    if (out / "dataset.json").exists():
+        return load_spec(out)
+    # What may lie there before dataset.json does: a start that was interrupted.
+    allowed = {"zarr.json", "sharp", "blurred", "kernel", "params", "assets", ".locks", "local.json"}
+    if out.exists() and (others := sorted(p.name for p in out.iterdir() if p.name not in allowed)):
+        others = [name for name in others if not name.endswith(".partial")]
+        if others:
+            raise DatasetError(
+                f"{out}: the folder holds something else ({', '.join(others[:3])}).",
+                why="Nothing of yours shall be overwritten.",
+                fix="Choose a new or empty folder.",
+            )
+    return None
+
+
+def _begin(out: Path, spec: Spec, scan: Scan, recipe: Recipe) -> Spec:
+    """Write what does not change: assets, arrays without samples, and last ``dataset.json``."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        assets.save_folder(sorted(_assets(recipe.to_dict())), out / "assets")
+        create_store(out, spec)
+        skipped = {
+            "skipped": [vars(s) for s in scan.skipped],
+            "duplicates": [vars(s) for s in scan.duplicates],
+        }
+        write_atomically(out / "skipped.json", (json.dumps(skipped, indent=1, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
+    return load_spec(out)  # of two that began at once, that of the first
+
+
+def _assets(values: Any) -> set[str]:
+    """Names of arrays anywhere in a recipe."""
+    if isinstance(values, dict):
+        values = list(values.values())
+    if isinstance(values, list | tuple):
+        return set().union(*(_assets(v) for v in values))
+    return {values} if isinstance(values, str) and _ASSET.fullmatch(values) else set()
+
+
+def _check_room(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path, wanted: range) -> None:
+    """Refuse to begin what cannot end: make a few samples, and if the raw size does not fit, estimate the real one."""
+    free = _free(out)
+    share = sum(len(spec.range_of(s)) for s in wanted) / spec.count
+    roomy = spec.count * (spec.sample_bytes + 2500) * share < free
+    # One sample at least, so that a recipe that does not fit the pictures fails here and not in a worker, and compiled
+    # kernels are in the cache before many processes ask for them.
+    estimate = _planned(spec, scan, recipe, workers, out, 1 if roomy else 8)
+    if not roomy and (needed := estimate.disk_bytes * share) > free:
+        raise DatasetError(
+            f"{out}: the data set needs about {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB left.",
+            fix="Make room, choose another disk, or ask for fewer or smaller pairs.",
+        )
+
+
+def _free(out: Path) -> int:
+    folder = out.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _wanted(shards: tuple[int, int] | None, spec: Spec) -> range:
+    if shards is None:
+        return range(spec.shards)
+    first, last = shards
+    if not 0 <= first < last:
+        raise InvalidValueError(f"shards must be (a, b) with 0 <= a < b, got {shards!r}.")
+    if first >= spec.shards:
+        raise InvalidValueError(f"shards {first}:{last} lie beyond the last, the data set has {spec.shards}.")
+    return range(first, min(last, spec.shards))
+
+
+def _workers(workers: int | None) -> int:
+    if workers is None:
+        return available_cores()
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise InvalidValueError(f"workers must be a whole number >= 1, got {workers!r}.")
+    return workers
+
+
+def _scanned(sources: Sources, size_px: int, workers: int, on_progress: OnProgress | None) -> Scan:
+    if isinstance(sources, Scan):
+        return sources
+    return scan_sources(sources, size_px=size_px, workers=workers, on_progress=on_progress)
+
+
+def _remember_roots(out: Path, roots: dict[str, str]) -> None:
+    """Where the sources lie on this machine: no part of the data set, but resume and replay find them by it."""
+    write_atomically(out / "local.json", (json.dumps({"roots": roots}, indent=1) + "\n").encode())
+
+
+def source_roots(out: Path, source_root: str | Path | None) -> dict[str, str]:
+    """Where the source pictures lie: as told, or as remembered."""
+    if source_root is not None:
+        if not Path(source_root).is_dir():
+            raise DatasetError(f"{source_root}: there is no such folder.", fix="Check the path of the sources.")
+        return {"": str(Path(source_root).resolve())}
+    if not (out / "local.json").exists():
+        raise DatasetError(
+            f"{out}: where the source pictures lie is not known here.", fix="Give source_root, their folder."
+        )
+    roots = read_json(out / "local.json", "the place of the sources").get("roots")
+    if not isinstance(roots, dict) or not all(isinstance(v, str) for v in roots.values()):
+        raise DatasetError(f"{out / 'local.json'}: is damaged.", fix="Give source_root, the folder of the sources.")
+    return roots

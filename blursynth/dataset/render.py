@@ -1,0 +1,278 @@
+"""One sample: which picture, which window, which draw, and the pixels that follow from them.
+
+Everything here is a pure function of (specification, number of the sample, source pictures).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.core import Draw
+from blursynth.dataset.schema import Spec, column_values
+from blursynth.dataset.sources import source_path
+from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, PictureError, RecipeError
+from blursynth.frame import Encoding, Frame
+from blursynth.io import file_sha256, read_codes
+from blursynth.recipe import Recipe
+from blursynth.streams import Stream
+
+__all__ = ["Placement", "Renderer", "Window"]
+
+ATTEMPTS = 32  # times that a source or a window is chosen again before giving up
+CACHE_BYTES = 2**30  # decoded pictures that one worker keeps
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a sample lies in its source picture: the stored square, and the margin around it that was computed."""
+
+    top: int
+    left: int
+    size: int
+    reach: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Everything about a sample but its pixels."""
+
+    index: int
+    source: int
+    window: Window
+    draw: Draw
+
+
+class Renderer:
+    """Makes samples of one data set.
+
+    Parameters
+    ----------
+    spec
+        The data set.
+    recipe
+        Its recipe.
+    roots
+        Where the source pictures lie on this machine.
+    cache_bytes
+        Decoded pictures that are kept, in bytes.
+    """
+
+    def __init__(self, spec: Spec, recipe: Recipe, roots: Mapping[str, str], *, cache_bytes: int = CACHE_BYTES) -> None:
+        self.spec, self.recipe, self.roots = spec, recipe, dict(roots)
+        self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._sizes = np.array([(s.height, s.width) for s in spec.sources], np.int64)
+        self._blank = np.zeros((1, 3, spec.size_px, spec.size_px), np.float32)
+        self._sees_frame = recipe.sees_frame
+        self._wants_kernel = any(a.name == "kernel" for a in spec.arrays)
+        self._wants_params = any(a.name == "params" for a in spec.arrays)
+
+    def place(self, index: int) -> Placement:
+        """Choose source, window and draw of a sample.
+
+        The window lies such that it and its reach are inside the picture, so that no border touches the sample. A
+        source that is too small for this draw is replaced by one that is large enough, with the same stream.
+
+        Raises
+        ------
+        RecipeError
+            The recipe's reach is unbounded, or no source is large enough for it.
+        """
+        spec = self.spec
+        choice = Stream(spec.seed, index // spec.crops_per_source, "source")
+        where = Stream(spec.seed, index, "crop")
+        place = (where.uniform(), where.uniform())
+        candidates = np.arange(len(spec.sources))
+        draw: Draw | None = None
+        reach = 0
+        for _ in range(ATTEMPTS):
+            source = int(candidates[_pick(choice.uniform(), len(candidates))])
+            found = self._fitted(index, source, place, draw)
+            if isinstance(found, Placement):
+                return found
+            draw, reach = found
+            candidates = np.flatnonzero((self._sizes >= spec.size_px + 2 * reach).all(axis=1))
+            if not len(candidates):
+                break
+        largest = self._sizes[self._sizes.min(axis=1).argmax()]
+        raise RecipeError(
+            f"Sample {index}: recipe {self.recipe.name!r} reaches {reach} px beyond the {spec.size_px} px window, so a "
+            f"source needs at least {spec.size_px + 2 * reach} px on both sides; the largest of {len(self._sizes)} has "
+            f"{largest[0]} x {largest[1]}.",
+            fix="Use larger pictures, smaller crops, or a recipe with less blur.",
+        )
+
+    def _fitted(
+        self, index: int, source: int, place: tuple[float, float], draw: Draw | None
+    ) -> Placement | tuple[Draw | None, int]:
+        """A placement in this source, or (draw, reach) when it is too small.
+
+        A draw that sees the frame is made again on every widened window until the reach no longer grows, so that the
+        draw is the one made on the final window.
+        """
+        size = self.spec.size_px
+        height, width = (int(v) for v in self._sizes[source])
+        reach = 0
+        for _ in range(ATTEMPTS):
+            rows, columns = height - size - 2 * reach + 1, width - size - 2 * reach + 1
+            if rows < 1 or columns < 1:
+                return (None if self._sees_frame else draw), reach
+            top, left = reach + _pick(place[0], rows), reach + _pick(place[1], columns)
+            window = Window(top, left, size, reach)
+            frame = self._seen(source, window)
+            if draw is None or self._sees_frame:
+                draw = self.recipe.sample(frame, seed=self.spec.seed, index=index)
+            needed = draw.reach_px(frame)
+            if needed is None:
+                raise RecipeError(
+                    f"Sample {index}: recipe {self.recipe.name!r} has a step of unbounded reach.",
+                    why="No margin keeps the picture's border out of the sample.",
+                    fix="Leave that step out of data sets.",
+                )
+            if needed <= reach:
+                return Placement(index, source, window, draw)
+            reach = needed
+        raise RecipeError(f"Sample {index}: the reach of recipe {self.recipe.name!r} keeps growing with the window.")
+
+    def _seen(self, source: int, window: Window) -> Frame:
+        """What a draw may look at. The pixels are read only for recipes that do."""
+        if self._sees_frame:
+            return self._frame(source, Window(window.top, window.left, window.size, 0))
+        origin = np.array([[window.top, window.left]])
+        return Frame(self._blank, Encoding.DISPLAY, origin_px=origin, full_size_px=self._sizes[source][None])
+
+    def in_order(self, placements: Iterable[Placement]) -> list[Placement]:
+        """Sorted by source, so that each picture is decoded once."""
+        return sorted(placements, key=lambda p: (p.source, p.index))
+
+    def render(self, placement: Placement) -> dict[str, NDArray[Any]]:
+        """The arrays of a sample.
+
+        Raises
+        ------
+        DatasetError
+            A source picture is not the one that was scanned, or the recipe made values that are not finite.
+        """
+        window = placement.window
+        try:
+            pair = placement.draw.pair(self._frame(placement.source, window), margin_px=window.reach)
+            out = {"sharp": self._stored(pair.sharp), "blurred": self._stored(pair.blurred)}
+            if self._wants_kernel:
+                out["kernel"] = self._kernel(placement.draw)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"Sample {placement.index}: {error.what}", why=error.why, fix=error.fix) from None
+        if self._wants_params:
+            out["params"] = np.array(column_values(self.spec.columns, dict(placement.draw.steps)), np.float64)
+        return out
+
+    def record(self, placement: Placement) -> dict[str, Any]:
+        """The provenance of a sample, without hashes of its pixels."""
+        source = self.spec.sources[placement.source]
+        window = placement.window
+        return {
+            "index": placement.index,
+            "source": source.name,
+            "source_sha256": source.sha256,
+            "licence": source.licence,
+            "window": {"top": window.top, "left": window.left, "size": window.size, "reach": window.reach},
+            "draw": placement.draw.to_dict(),
+        }
+
+    def _frame(self, source: int, window: Window) -> Frame:
+        codes = self._codes(source)
+        top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
+        part = codes[top : top + span, left : left + span]
+        image = np.empty((1, 3, span, span), np.float32)
+        white = np.float32(np.iinfo(codes.dtype).max)
+        for channel, plane in enumerate(cv2.split(part)):  # bytes are split three times faster than floats
+            np.divide(plane, white, out=image[0, channel], dtype=np.float32)
+        about = self.spec.sources[source]
+        return Frame(
+            image,
+            Encoding.DISPLAY,
+            origin_px=np.array([[top, left]]),
+            full_size_px=self._sizes[source][None],
+            source=(about.name,),
+            licence=(about.licence,),
+        )
+
+    def _codes(self, source: int) -> NDArray[Any]:
+        """A decoded picture, remembered; least recently used ones are dropped."""
+        if source in self._cache:
+            self._cache.move_to_end(source)
+            return self._cache[source]
+        about = self.spec.sources[source]
+        path = source_path(about.name, self.roots)
+        try:
+            if file_sha256(path) != about.sha256:
+                raise DatasetError(
+                    f"{path}: is not the picture that was scanned (its sha256 differs).",
+                    why="Samples of a changed picture would not be those of this data set.",
+                    fix="Restore the picture, or make a new data set.",
+                )
+            codes = read_codes(path)
+        except (OSError, PictureError) as error:
+            if isinstance(error, DatasetError):
+                raise
+            what = error.what if isinstance(error, BlursynthError) else f"{path}: {error.strerror}"
+            raise DatasetError(f"Source {about.name} cannot be read: {what}", fix="Restore the picture.") from None
+        used = sum(c.nbytes for c in self._cache.values()) + codes.nbytes
+        while self._cache and used > self._cache_bytes:
+            used -= self._cache.popitem(last=False)[1].nbytes
+        self._cache[source] = codes
+        return codes
+
+    def _stored(self, frame: Frame) -> NDArray[Any]:
+        """``[H, W, 3]`` as it lies on the disk: 8-bit codes of display pictures, float32 of linear ones."""
+        size = self.spec.size_px
+        if frame.image.shape != (1, 3, size, size):
+            raise InvalidValueError(
+                f"the recipe gave a picture of shape {frame.image.shape}, expected (1, 3, {size}, {size}).",
+                why="A pair must lie on one pixel grid.",
+            )
+        image = frame.image[0]
+        if not np.isfinite(image.sum(dtype=np.float64)):
+            raise InvalidValueError("the recipe gave values that are not finite.")
+        if frame.encoding is not Encoding.DISPLAY:
+            return np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32)
+        planes = []
+        for plane in image:
+            scaled = plane * np.float32(255)
+            np.rint(scaled, out=scaled)
+            planes.append(np.clip(scaled, 0, 255, out=scaled).astype(np.uint8))
+        return np.asarray(cv2.merge(planes))
+
+    def _kernel(self, draw: Draw) -> NDArray[np.float32]:
+        """The uniform blurs of a draw as one kernel, its origin in the middle."""
+        size = next(a.shape[0] for a in self.spec.arrays if a.name == "kernel")
+        total = np.ones((1, 1))
+        for _, step in draw.steps:
+            psf = getattr(step, "point_spread", None)
+            if psf is not None:
+                total = _convolved(total, psf().to_dense())
+        if total.shape[0] > size:
+            raise InvalidValueError(
+                f"the kernel needs {total.shape[0]} x {total.shape[0]} px, kernel_size_px is {size}.",
+                fix=f"Give kernel_size_px={total.shape[0]} or more, or leave the kernel out (the draw holds it).",
+            )
+        edge = (size - total.shape[0]) // 2
+        return np.pad(total, edge).astype(np.float32)
+
+
+def _pick(uniform: float, count: int) -> int:
+    return min(int(uniform * count), count - 1)
+
+
+def _convolved(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Full convolution of two small kernels: the sum of shifted copies of one."""
+    out = np.zeros((a.shape[0] + b.shape[0] - 1, a.shape[1] + b.shape[1] - 1))
+    for row, column in zip(*np.nonzero(a), strict=True):
+        out[row : row + b.shape[0], column : column + b.shape[1]] += a[row, column] * b
+    return out

@@ -1,0 +1,348 @@
+"""What a data set is: ``dataset.json``, which never changes after it is written, and the zarr arrays beside it."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blursynth.core import Degradation
+from blursynth.dataset.files import canonical, read_json, sha256_hex, write_atomically
+from blursynth.dataset.sources import Source
+from blursynth.errors import DatasetError, InvalidValueError, RecipeError
+from blursynth.frame import Encoding
+from blursynth.recipe import Recipe
+
+__all__ = ["ArraySpec", "Spec", "create_store", "environment", "load_spec"]
+
+SCHEMA = 1
+FORMAT = "blursynth-dataset"
+SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB read and restart well
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """One zarr array: the first axis is the sample."""
+
+    name: str
+    shape: tuple[int, ...]  # of one sample
+    dtype: str
+    dimensions: tuple[str, ...]
+    whole: bool = False  # one chunk for the whole shard (small columns) instead of one per sample
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one sample."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def empty(self, length: int) -> Any:
+        """An array of ``length`` samples that are not set: NaN or 0."""
+        dtype = np.dtype(self.dtype)
+        return np.full((length, *self.shape), np.nan if dtype.kind == "f" else 0, dtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "dimensions": list(self.dimensions),
+            "whole": self.whole,
+        }
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything that decides the bytes of a data set; what ``dataset.json`` holds.
+
+    ``request`` decides the samples, ``environment`` the software and the processor that their pixels depend on.
+    """
+
+    recipe: dict[str, Any]
+    recipe_name: str
+    seed: int
+    count: int
+    size_px: int
+    shard_length: int
+    crops_per_source: int
+    arrays: tuple[ArraySpec, ...]
+    columns: tuple[str, ...]
+    sources: tuple[Source, ...]
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def shards(self) -> int:
+        return -(-self.count // self.shard_length)
+
+    def range_of(self, shard: int) -> range:
+        """Numbers of the samples of a shard."""
+        return range(shard * self.shard_length, min(self.count, (shard + 1) * self.shard_length))
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample before compression."""
+        return sum(a.nbytes for a in self.arrays)
+
+    def shard_path(self, out: Path, array: ArraySpec, shard: int) -> Path:
+        return out.joinpath(array.name, "c", str(shard), *["0"] * len(array.shape))
+
+    def request(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe,
+            "recipe_name": self.recipe_name,
+            "recipe_sha256": sha256_hex(canonical(self.recipe["step"])),
+            "seed": self.seed,
+            "count": self.count,
+            "size_px": self.size_px,
+            "shard_length": self.shard_length,
+            "crops_per_source": self.crops_per_source,
+            "codecs": ["blosc lz4 5 bitshuffle", "crc32c"],
+            "streams": "blursynth-stream-1",
+            "arrays": {a.name: a.to_dict() for a in self.arrays},
+            "columns": list(self.columns),
+            "sources": [s.to_dict() for s in self.sources],
+        }
+
+    def to_json(self) -> bytes:
+        import json
+
+        document = {
+            "format": FORMAT,
+            "schema": SCHEMA,
+            "request_sha256": self.sha256(),
+            "request": self.request(),
+            "environment": self.environment,
+        }
+        return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+    def sha256(self) -> str:
+        """Hash of the request: equal for data sets with the same samples in the same shards."""
+        return sha256_hex(canonical(self.request()))
+
+    def differences(self, other: Spec) -> list[str]:
+        """In which entries two requests differ, in words."""
+        mine, theirs = self.request(), other.request()
+        found = []
+        for key in mine:
+            if mine[key] != theirs[key]:
+                short = isinstance(mine[key], str | int)
+                found.append(f"{key} ({theirs[key]!r} there, {mine[key]!r} now)" if short else key)
+        return found
+
+
+@lru_cache(maxsize=1)
+def environment() -> dict[str, Any]:
+    """The software and the processor that pixels depend on."""
+    names = ("blursynth", "numpy", "scipy", "numba", "llvmlite", "opencv-python-headless", "pillow", "numcodecs")
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = ""
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    return {
+        "versions": versions,
+        "jpeg": _opencv_jpeg(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cpu_features": sorted({*simd.get("baseline", ()), *simd.get("found", ())}),
+    }
+
+
+def _opencv_jpeg() -> str:
+    import cv2
+
+    for line in cv2.getBuildInformation().splitlines():
+        name, _, value = line.strip().partition(":")
+        if name == "JPEG":
+            return " ".join(value.split())
+    return ""
+
+
+def load_spec(out: Path) -> Spec:
+    """Read ``dataset.json``.
+
+    Raises
+    ------
+    DatasetError
+        It is missing, damaged, or of a newer schema.
+    """
+    path = out / "dataset.json"
+    if not path.exists():
+        what = "there is no such folder" if not out.exists() else "is no blursynth data set (it has no dataset.json)"
+        raise DatasetError(f"{out}: {what}.", fix="Check the path; make one with blursynth generate.")
+    document = read_json(path, "the description of the data set")
+    if document.get("format") != FORMAT:
+        raise DatasetError(f"{path}: is no description of a blursynth data set.", fix="Check the path.")
+    if document.get("schema") != SCHEMA:
+        raise DatasetError(
+            f"{path}: has schema {document.get('schema')!r}, this version reads {SCHEMA}.",
+            fix="Update blursynth." if document.get("schema", 0) > SCHEMA else "Use the version that wrote it.",
+        )
+    try:
+        request = document["request"]
+        spec = Spec(
+            recipe=request["recipe"],
+            recipe_name=request["recipe_name"],
+            seed=request["seed"],
+            count=request["count"],
+            size_px=request["size_px"],
+            shard_length=request["shard_length"],
+            crops_per_source=request["crops_per_source"],
+            arrays=tuple(
+                ArraySpec(name, tuple(a["shape"]), a["dtype"], tuple(a["dimensions"]), a["whole"])
+                for name, a in request["arrays"].items()
+            ),
+            columns=tuple(request["columns"]),
+            sources=tuple(Source(**s) for s in request["sources"]),
+            environment=document["environment"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path}: is damaged (entry {error}).", fix="Restore it from a backup.") from None
+    if document.get("request_sha256") != spec.sha256():
+        raise DatasetError(
+            f"{path}: was changed after it was written (its hash does not fit).", fix="Restore it from a backup."
+        )
+    return spec
+
+
+def build_spec(
+    recipe: Recipe,
+    sources: Sequence[Source],
+    *,
+    count: int,
+    size_px: int,
+    seed: int,
+    shard_length: int | None,
+    workers: int,
+    crops_per_source: int,
+    store: Sequence[str],
+    kernel_size_px: int,
+) -> Spec:
+    """Check the wishes and turn them into a specification."""
+    _check_whole("count", count, 1)
+    _check_whole("size_px", size_px, 8)
+    _check_whole("seed", seed, 0)
+    _check_whole("crops_per_source", crops_per_source, 1)
+    known = ("sharp", "blurred", "kernel", "params")
+    for name in store:
+        if name not in known:
+            from blursynth.errors import did_you_mean
+
+            raise InvalidValueError(f"store: there is no array {name!r}.", fix=did_you_mean(name, known))
+    if not {"sharp", "blurred"} <= set(store):
+        raise InvalidValueError(
+            f"store must contain sharp and blurred, got {tuple(store)}.", why="They are the pair that it is made for."
+        )
+    encoding = _result_encoding(recipe)
+    if encoding is Encoding.RAW:
+        raise RecipeError(
+            f"Recipe {recipe.name!r} gives raw sensor numbers, which data sets cannot hold.",
+            why="The target is not rounded, so the two pictures have no common integer type.",
+            fix="End it with a develop step (linear light, stored as float32) or an encode step (8 bits).",
+        )
+    dtype = "uint8" if encoding is Encoding.DISPLAY else "float32"
+    picture = ("row", "column", "channel")
+    arrays = [ArraySpec(name, (size_px, size_px, 3), dtype, picture) for name in ("sharp", "blurred")]
+    columns: tuple[str, ...] = ()
+    if "kernel" in store:
+        _check_whole("kernel_size_px", kernel_size_px, 1)
+        if kernel_size_px % 2 == 0:
+            raise InvalidValueError(
+                f"kernel_size_px must be odd, got {kernel_size_px}.", why="Zero shift is the pixel in the middle."
+            )
+        arrays.append(ArraySpec("kernel", (kernel_size_px, kernel_size_px), "float32", ("kernel_row", "kernel_column")))
+    if "params" in store:
+        columns = numeric_columns(recipe)
+        arrays.append(ArraySpec("params", (len(columns),), "float64", ("column",), whole=True))
+    if shard_length is None:
+        largest = max(a.nbytes for a in arrays)
+        by_size = 2 ** int(math.log2(max(1, SHARD_BYTES / largest)))
+        shard_length = max(1, min(by_size, max(16, -(-count // (4 * workers)))))
+    _check_whole("shard_length", shard_length, 1)
+    return Spec(
+        recipe=recipe.to_dict(),
+        recipe_name=recipe.name,
+        seed=seed,
+        count=count,
+        size_px=size_px,
+        shard_length=min(shard_length, count),
+        crops_per_source=crops_per_source,
+        arrays=tuple(arrays),
+        columns=columns,
+        sources=tuple(sources),
+        environment=environment(),
+    )
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or value >= 2**63:
+        raise InvalidValueError(f"{name} must be a whole number >= {least}, got {value!r}.")
+
+
+def _result_encoding(recipe: Recipe) -> Encoding | None:
+    if recipe.takes not in (None, Encoding.DISPLAY):
+        raise RecipeError(
+            f"Recipe {recipe.name!r} takes {recipe.takes} frames, but picture files are display frames.",
+            fix="Begin it with a decode step.",
+        )
+    encoding: Encoding | None = Encoding.DISPLAY
+    for _, sampler in recipe.steps:
+        encoding = sampler.gives(encoding)
+    return encoding
+
+
+def numeric_columns(recipe: Recipe) -> tuple[str, ...]:
+    """``step.field`` of every number a draw may hold; seeds are left out, since 63 bits do not fit a float64."""
+    found: dict[str, None] = {}
+    for step, sampler in recipe.steps:
+        for kind in sampler.kinds():
+            for name, info in kind.model_fields.items():
+                kinds = set(getattr(info.annotation, "__args__", (info.annotation,)))
+                if name != "seed" and kinds & {float, int, bool}:
+                    found[f"{step}.{name}"] = None
+    return tuple(found)
+
+
+def column_values(columns: Sequence[str], steps: Mapping[str, Degradation]) -> list[float]:
+    """The numbers of one draw; NaN where the drawn kind has no such field or it is unset."""
+    values = []
+    for column in columns:
+        step, _, name = column.partition(".")
+        value = getattr(steps.get(step), name, None)
+        values.append(float(value) if isinstance(value, int | float) else math.nan)
+    return values
+
+
+def create_store(out: Path, spec: Spec) -> None:
+    """Create the zarr group and its arrays, without samples."""
+    import zarr
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    attributes = {"schema": SCHEMA, "dataset": "dataset.json", "recipe": spec.recipe_name, "count": spec.count}
+    group = zarr.create_group(out, overwrite=False, attributes={"blursynth": attributes})
+    for array in spec.arrays:
+        length = spec.shard_length
+        dtype = np.dtype(array.dtype)
+        group.create_array(
+            array.name,
+            shape=(spec.count, *array.shape),
+            dtype=dtype,
+            chunks=(length if array.whole else 1, *array.shape),
+            shards=(length, *array.shape),
+            compressors=[
+                BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=dtype.itemsize),
+                Crc32cCodec(),
+            ],
+            fill_value=math.nan if array.whole else 0,
+            dimension_names=("sample", *array.dimensions),
+            attributes={"columns": list(spec.columns)} if array.name == "params" else {},
+            config={"write_empty_chunks": True},
+        )
+    write_atomically(out / "dataset.json", spec.to_json(), exclusive=True)

@@ -1,0 +1,220 @@
+"""Making one shard: render, compress, flush, name, and only then write its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from blursynth import assets
+from blursynth.core import Degradation
+from blursynth.dataset.files import PARTIAL, canonical, disk_error, sha256_hex, write_atomically
+from blursynth.dataset.manifest import (
+    Manifest,
+    StoredObject,
+    draws_path,
+    manifest_path,
+    read_manifest,
+    relative,
+    shard_state,
+)
+from blursynth.dataset.render import Renderer
+from blursynth.dataset.schema import environment, load_spec
+from blursynth.dataset.shards import ShardFile, encode_chunk, write_shard_file
+from blursynth.errors import DatasetError
+from blursynth.recipe import Recipe
+
+__all__ = ["Job", "ShardMaker"]
+
+REPORT_S = 0.2  # time between two reports of progress
+
+
+class Job:
+    """What a worker needs to know; small, and the same for all shards.
+
+    Parameters
+    ----------
+    out
+        The data set.
+    kinds
+        Degradations that its recipe uses.
+    roots
+        Where the source pictures lie.
+    request_sha256
+        Hash of the data set's request.
+    any_environment
+        Make shards with other versions or another processor than those in ``dataset.json``.
+    cache_bytes
+        Decoded pictures that a worker keeps, in bytes.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        kinds: tuple[type[Degradation], ...],
+        roots: dict[str, str],
+        *,
+        request_sha256: str,
+        any_environment: bool,
+        cache_bytes: int,
+    ) -> None:
+        self.out, self.kinds, self.roots = out, kinds, roots
+        self.request_sha256 = request_sha256
+        self.any_environment, self.cache_bytes = any_environment, cache_bytes
+
+
+class ShardMaker:
+    """Makes shards of one data set in this process.
+
+    Raises
+    ------
+    DatasetError
+        This process has other versions or another processor than the data set was begun with.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.spec = load_spec(job.out)
+        here = environment()
+        self.environment_sha256 = sha256_hex(canonical(here))
+        if self.spec.environment != here and not job.any_environment:
+            raise _other_environment(job.out, self.spec.environment, here)
+        assets.load_folder(job.out / "assets")
+        recipe = Recipe.from_dict(self.spec.recipe, job.kinds, name=self.spec.recipe_name)
+        self.renderer = Renderer(self.spec, recipe, job.roots, cache_bytes=job.cache_bytes)
+
+    def make(self, shard: int, *, again: bool = False) -> Manifest:
+        """Make a shard unless it is there; see :meth:`steps`."""
+        for step in self.steps(shard, again=again):
+            if isinstance(step, Manifest):
+                return step
+        raise AssertionError("the last step is the manifest")
+
+    def steps(self, shard: int, *, again: bool = False) -> Iterator[int | Manifest]:
+        """Make a shard unless it is there; yield the number of samples made now and then, and its manifest at last.
+
+        Parameters
+        ----------
+        again
+            Make it even if its manifest and the sizes of its files are right.
+
+        Raises
+        ------
+        DatasetError
+            The disk is full or not writable, or the shard was made before with other content.
+        """
+        spec, out = self.spec, self.job.out
+        if not again and (present := shard_state(out, shard, spec)) is not None:
+            yield present
+            return
+        samples = spec.range_of(shard)
+        placements = [self.renderer.place(i) for i in samples]
+        chunks: dict[str, list[bytes]] = {a.name: [b""] * len(samples) for a in spec.arrays}
+        digests: dict[str, list[bytes]] = {a.name: [b""] * len(samples) for a in spec.arrays}
+        whole = {a.name: a.empty(spec.shard_length) for a in spec.arrays if a.whole}
+        last = time.monotonic()
+        for done, placement in enumerate(self.renderer.in_order(placements), 1):
+            position = placement.index - samples.start
+            for name, pixels in self.renderer.render(placement).items():
+                digests[name][position] = hashlib.sha256(pixels.data).digest()
+                if name in whole:
+                    whole[name][position] = pixels
+                else:
+                    chunks[name][position] = encode_chunk(pixels)
+            if time.monotonic() - last > REPORT_S:
+                yield done
+                last = time.monotonic()
+        for name, table in whole.items():
+            chunks[name] = [encode_chunk(table)]
+
+        lines, draws = [], hashlib.sha256()
+        for position, placement in enumerate(placements):
+            record = self.renderer.record(placement)
+            draws.update(canonical(record) + b"\n")
+            record["sha256"] = {name: digests[name][position].hex() for name in digests}
+            lines.append(canonical(record))
+        text = b"\n".join(lines) + b"\n"
+        written: list[ShardFile] = []
+        try:
+            for array in spec.arrays:
+                length = 1 if array.whole else spec.shard_length
+                written.append(write_shard_file(spec.shard_path(out, array, shard), chunks[array.name], length))
+            objects = [StoredObject(relative(f.path, out), f.size, f.sha256) for f in written]
+            objects.append(StoredObject(relative(draws_path(out, shard), out), len(text), sha256_hex(text)))
+            manifest = Manifest(
+                shard=shard,
+                first=samples.start,
+                last=samples.stop,
+                request_sha256=spec.sha256(),
+                environment_sha256=self.environment_sha256,
+                objects=tuple(objects),
+                content={name: sha256_hex(b"".join(parts)) for name, parts in digests.items()},
+                draws=draws.hexdigest(),
+            )
+            self._check_against_earlier(manifest)
+            write_atomically(draws_path(out, shard), text)
+            for file in written:
+                file.commit()
+            manifest.write(out)
+        except OSError as error:
+            raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
+        finally:
+            for file in written:
+                file.partial.unlink(missing_ok=True)
+        yield manifest
+
+    def _check_against_earlier(self, manifest: Manifest) -> None:
+        if not manifest_path(self.job.out, manifest.shard).exists():
+            return
+        try:
+            earlier = read_manifest(self.job.out, manifest.shard, self.spec)
+        except DatasetError:
+            return  # it proves nothing, so there is nothing to hold the new one against
+        if earlier.content != manifest.content or earlier.draws != manifest.draws:
+            raise DatasetError(
+                f"Shard {manifest.shard} was made twice with different content.",
+                why="The same specification must give the same bytes: another version, processor or source is at work.",
+                fix="Make the data set again from the start, on one kind of machine.",
+            )
+
+
+def sweep(out: Path, shards: range, spec_arrays: tuple[str, ...]) -> int:
+    """Remove what interrupted writers of these shards left; the number of files."""
+    swept = 0
+    folders = [out / "manifest", out / "draws"]
+    for folder in folders:
+        if folder.is_dir():
+            for path in folder.glob(f"*{PARTIAL}"):
+                head = path.name.partition(".")[0]
+                if head.isdigit() and int(head) in shards:
+                    path.unlink(missing_ok=True)
+                    swept += 1
+    for array in spec_arrays:
+        base = out / array / "c"
+        if base.is_dir():
+            for shard in shards:
+                for path in (base / str(shard)).rglob(f"*{PARTIAL}"):
+                    path.unlink(missing_ok=True)
+                    swept += 1
+    return swept
+
+
+def _other_environment(out: Path, there: dict[str, object], here: dict[str, object]) -> DatasetError:
+    changes = []
+    for key in sorted({*there, *here}):
+        old, new = there.get(key), here.get(key)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            parts = sorted({*old, *new})
+            changes += [f"{p} {old.get(p)} there, {new.get(p)} here" for p in parts if old.get(p) != new.get(p)]
+        elif isinstance(old, list) and isinstance(new, list):
+            changes.append(f"{key} differ in {', '.join(sorted({*old} ^ {*new}))}")
+        else:
+            changes.append(f"{key} {old} there, {new} here")
+    return DatasetError(
+        f"{out}: was begun in another environment ({'; '.join(changes)}).",
+        why="Pixels are byte-identical only on the same versions and CPU features.",
+        fix="Use the same environment, or allow it with any_environment=True; every manifest records its own.",
+    )
