@@ -35,6 +35,7 @@ ALLOWED = {
         "core", "assets", "io", "streams", "frame", "errors", "__init__",
     },
 }  # fmt: skip
+ALLOWED["__main__"] = {"cli"}
 ALLOWED["cli"] = {*ALLOWED["dataset"], "dataset", "distributions", "physics", "__init__"}
 
 # Third-party packages that only some folders may import.

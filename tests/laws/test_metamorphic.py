@@ -21,7 +21,7 @@ Turn = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 TURNS: dict[str, tuple[Turn, NDArray[np.float64]]] = {
     "left-right": (lambda a: a[..., ::-1], np.array([[-1.0, 0], [0, 1]])),
     "up-down": (lambda a: a[..., ::-1, :], np.array([[1.0, 0], [0, -1]])),
-    "rot90": (lambda a: np.rot90(a, axes=(-2, -1)), np.array([[0, -1.0], [1, 0]])),
+    "rot90": (lambda a: np.rot90(a, axes=(-2, -1)), np.array([[0, 1.0], [-1, 0]])),
     "transpose": (lambda a: np.swapaxes(a, -1, -2), np.array([[0, 1.0], [1, 0]])),
 }
 

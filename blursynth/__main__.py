@@ -1,0 +1,5 @@
+"""``python -m blursynth``: the command line."""
+
+from blursynth.cli import main
+
+main()
