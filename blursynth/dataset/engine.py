@@ -166,7 +166,11 @@ class LocalEngine(Engine):
 
     def close(self) -> None:
         for worker in self._workers:
-            worker.process.terminate()
+            if worker.shard is None:
+                with suppress(OSError):
+                    worker.connection.send(None)
+            else:
+                worker.process.terminate()
         for worker in self._workers:
             worker.process.join(5)
             if worker.process.is_alive():
@@ -204,6 +208,7 @@ def _single_threaded() -> Iterator[None]:
 def _work(connection: Connection, job: Job, again: bool) -> None:
     """A worker's life: take a shard's number, make it, tell; until the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         import cv2
@@ -212,6 +217,8 @@ def _work(connection: Connection, job: Job, again: bool) -> None:
         maker = ShardMaker(job)
         while True:
             shard = connection.recv()
+            if shard is None:
+                return
             for event in _made(maker, shard, again):
                 connection.send(event)
     except EOFError:
@@ -220,6 +227,10 @@ def _work(connection: Connection, job: Job, again: bool) -> None:
         connection.send(error)
     except Exception as error:
         connection.send(_foreign(error))
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(143)  # so that half-written files are removed on the way out
 
 
 def _die_with_parent() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -164,7 +165,7 @@ def _planned(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path | N
     renderer = Renderer(spec, recipe, scan.roots)
     trials = min(trials, spec.count)
     reach = stored = raw = 0
-    seconds = 0.0
+    times = []
     if trials:
         renderer.render(renderer.place(0))  # compiling and loading are no part of the rate
     for trial in range(trials):
@@ -172,8 +173,8 @@ def _planned(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path | N
         placement = renderer.place(trial * spec.count // trials)
         arrays = renderer.render(placement)
         sizes = [len(encode_chunk(array)) for array in arrays.values()]
-        seconds += time.perf_counter() - start
-        reach = max(reach, placement.window.reach)
+        times.append(time.perf_counter() - start)
+        reach = max(reach, placement.window.reach or 0)
         stored += sum(sizes) + 2500  # and its record
         raw += sum(array.nbytes for array in arrays.values())
     ratio = stored / raw if raw else 1.0
@@ -186,7 +187,8 @@ def _planned(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path | N
         workers=workers,
         raw_bytes=total,
         disk_bytes=int(total * ratio),
-        seconds=seconds / trials * spec.count / min(workers, spec.shards) if trials else 0.0,
+        # The median: a kernel that is compiled during a trial shall not count for every sample.
+        seconds=statistics.median(times) * spec.count / min(workers, spec.shards) if times else 0.0,
         largest_reach_px=reach,
         free_bytes=None if out is None else _free(out),
         spec=spec,
@@ -382,6 +384,7 @@ def _run(
     made: dict[int, Manifest] = {}
     with locked(out, wanted.start, wanted.stop):
         sweep(out, wanted, arrays)
+        create_store(out, spec)
         kept = [s for s in wanted if s not in again and shard_state(out, s, spec) is not None]
         missing = [s for s in wanted if s not in kept]
         ready = sum(len(spec.range_of(s)) for s in kept)
@@ -449,7 +452,7 @@ def _begun(out: Path) -> Spec | None:
     if (out / "dataset.json").exists():
         return load_spec(out)
     # What may lie there before dataset.json does: a start that was interrupted.
-    allowed = {"zarr.json", "sharp", "blurred", "kernel", "params", "assets", ".locks", "local.json"}
+    allowed = {"assets", ".locks"}
     if out.exists() and (others := sorted(p.name for p in out.iterdir() if p.name not in allowed)):
         others = [name for name in others if not name.endswith(".partial")]
         if others:
@@ -462,15 +465,15 @@ def _begun(out: Path) -> Spec | None:
 
 
 def _begin(out: Path, spec: Spec, scan: Scan, recipe: Recipe) -> Spec:
-    """Write what does not change: assets, arrays without samples, and last ``dataset.json``."""
+    """Write what does not change: assets, ``dataset.json``, and which inputs were not used."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         assets.save_folder(sorted(_assets(recipe.to_dict())), out / "assets")
-        create_store(out, spec)
         skipped = {
             "skipped": [vars(s) for s in scan.skipped],
             "duplicates": [vars(s) for s in scan.duplicates],
         }
+        write_atomically(out / "dataset.json", spec.to_json(), exclusive=True)
         write_atomically(out / "skipped.json", (json.dumps(skipped, indent=1, ensure_ascii=False) + "\n").encode())
     except OSError as error:
         raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
@@ -535,7 +538,7 @@ def _scanned(sources: Sources, size_px: int, workers: int, on_progress: OnProgre
 
 def _remember_roots(out: Path, roots: dict[str, str]) -> None:
     """Where the sources lie on this machine: no part of the data set, but resume and replay find them by it."""
-    write_atomically(out / "local.json", (json.dumps({"roots": roots}, indent=1) + "\n").encode())
+    write_atomically(out / ".local.json", (json.dumps({"roots": roots}, indent=1) + "\n").encode())
 
 
 def source_roots(out: Path, source_root: str | Path | None) -> dict[str, str]:
@@ -544,11 +547,11 @@ def source_roots(out: Path, source_root: str | Path | None) -> dict[str, str]:
         if not Path(source_root).is_dir():
             raise DatasetError(f"{source_root}: there is no such folder.", fix="Check the path of the sources.")
         return {"": str(Path(source_root).resolve())}
-    if not (out / "local.json").exists():
+    if not (out / ".local.json").exists():
         raise DatasetError(
             f"{out}: where the source pictures lie is not known here.", fix="Give source_root, their folder."
         )
-    roots = read_json(out / "local.json", "the place of the sources").get("roots")
+    roots = read_json(out / ".local.json", "the place of the sources").get("roots")
     if not isinstance(roots, dict) or not all(isinstance(v, str) for v in roots.values()):
         raise DatasetError(f"{out / 'local.json'}: is damaged.", fix="Give source_root, the folder of the sources.")
     return roots

@@ -156,8 +156,7 @@ class Dataset(Sequence[Sample]):
                 table = reader.read([0])[0]
                 out[rows] = table[[indices[row] - first for row in rows]]
                 continue
-            for row in rows:
-                reader.read([indices[row] - first], out[row : row + 1])
+            reader.read_into([indices[row] - first for row in rows], out, rows)
         return out
 
     def params(self) -> tuple[tuple[str, ...], NDArray[np.float64]]:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.core import Draw
+from blursynth.core import Draw, Pair
 from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import source_path
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, PictureError, RecipeError
@@ -31,12 +31,15 @@ CACHE_BYTES = 2**30  # decoded pictures that one worker keeps
 
 @dataclass(frozen=True)
 class Window:
-    """Where a sample lies in its source picture: the stored square, and the margin around it that was computed."""
+    """Where a sample lies in its source picture: the stored square, and the margin around it that was computed.
+
+    ``reach`` None: the whole picture was computed, because a step's reach is unbounded.
+    """
 
     top: int
     left: int
     size: int
-    reach: int
+    reach: int | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Renderer:
         Raises
         ------
         RecipeError
-            The recipe's reach is unbounded, or no source is large enough for it.
+            No source is large enough for the recipe's reach.
         """
         spec = self.spec
         choice = Stream(spec.seed, index // spec.crops_per_source, "source")
@@ -131,10 +134,12 @@ class Renderer:
                 draw = self.recipe.sample(frame, seed=self.spec.seed, index=index)
             needed = draw.reach_px(frame)
             if needed is None:
-                raise RecipeError(
-                    f"Sample {index}: recipe {self.recipe.name!r} has a step of unbounded reach.",
-                    why="No margin keeps the picture's border out of the sample.",
-                    fix="Leave that step out of data sets.",
+                # Each pixel depends on all others, so the whole picture is computed and its border may show.
+                return Placement(
+                    index,
+                    source,
+                    Window(_pick(place[0], height - size + 1), _pick(place[1], width - size + 1), size, None),
+                    draw,
                 )
             if needed <= reach:
                 return Placement(index, source, window, draw)
@@ -162,7 +167,10 @@ class Renderer:
         """
         window = placement.window
         try:
-            pair = placement.draw.pair(self._frame(placement.source, window), margin_px=window.reach)
+            pair = placement.draw.pair(self._frame(placement.source, window), margin_px=window.reach or 0)
+            if window.reach is None:
+                corner = (window.top, window.left, window.size, window.size)
+                pair = Pair(sharp=pair.sharp.crop(*corner), blurred=pair.blurred.crop(*corner))
             out = {"sharp": self._stored(pair.sharp), "blurred": self._stored(pair.blurred)}
             if self._wants_kernel:
                 out["kernel"] = self._kernel(placement.draw)
@@ -187,9 +195,11 @@ class Renderer:
 
     def _frame(self, source: int, window: Window) -> Frame:
         codes = self._codes(source)
-        top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
-        part = codes[top : top + span, left : left + span]
-        image = np.empty((1, 3, span, span), np.float32)
+        top, left, part = 0, 0, codes
+        if window.reach is not None:
+            top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
+            part = codes[top : top + span, left : left + span]
+        image = np.empty((1, 3, *part.shape[:2]), np.float32)
         white = np.float32(np.iinfo(codes.dtype).max)
         for channel, plane in enumerate(cv2.split(part)):  # bytes are split three times faster than floats
             np.divide(plane, white, out=image[0, channel], dtype=np.float32)

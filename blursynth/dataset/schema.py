@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -321,12 +322,25 @@ def column_values(columns: Sequence[str], steps: Mapping[str, Degradation]) -> l
 
 
 def create_store(out: Path, spec: Spec) -> None:
-    """Create the zarr group and its arrays, without samples."""
+    """Write the metadata of the zarr group and its arrays where it is missing.
+
+    They follow from the specification alone, so it does not matter who writes them, nor how often.
+    """
+    files = ["zarr.json", *(f"{a.name}/zarr.json" for a in spec.arrays)]
+    if all((out / name).exists() for name in files):
+        return
+    with tempfile.TemporaryDirectory(prefix="blursynth-") as folder:
+        _create_store(Path(folder), spec)
+        for name in files:
+            write_atomically(out / name, (Path(folder) / name).read_bytes())
+
+
+def _create_store(out: Path, spec: Spec) -> None:
     import zarr
     from zarr.codecs import BloscCodec, Crc32cCodec
 
     attributes = {"schema": SCHEMA, "dataset": "dataset.json", "recipe": spec.recipe_name, "count": spec.count}
-    group = zarr.create_group(out, overwrite=False, attributes={"blursynth": attributes})
+    group = zarr.create_group(out, attributes={"blursynth": attributes})
     for array in spec.arrays:
         length = spec.shard_length
         dtype = np.dtype(array.dtype)
@@ -345,4 +359,3 @@ def create_store(out: Path, spec: Spec) -> None:
             attributes={"columns": list(spec.columns)} if array.name == "params" else {},
             config={"write_empty_chunks": True},
         )
-    write_atomically(out / "dataset.json", spec.to_json(), exclusive=True)

@@ -129,34 +129,43 @@ class ShardReader:
         self._index = np.frombuffer(tail, "<u8", count=2 * length).reshape(length, 2)
         self._end = total - size
 
-    def read(self, positions: Sequence[int], out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The chunks at ``positions`` as one array ``[len(positions), *shape]``.
+    def read(self, positions: Sequence[int]) -> NDArray[Any]:
+        """The chunks at ``positions`` as one array ``[len(positions), *shape]``."""
+        out = np.empty((len(positions), *self.shape), self.dtype)
+        self.read_into(positions, out, range(len(positions)))
+        return out
+
+    def read_into(self, positions: Sequence[int], out: NDArray[Any], rows: Sequence[int]) -> None:
+        """Decode the chunk ``positions[k]`` into ``out[rows[k]]``.
 
         Raises
         ------
         DatasetError
             A chunk is absent or damaged; the message says which.
         """
-        if out is None:
-            out = np.empty((len(positions), *self.shape), self.dtype)
         try:
             handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:
             raise DatasetError(f"{self.path}: the shard cannot be read ({error.strerror}).") from None
         try:
-            for row, position in enumerate(positions):
+            for row, position in zip(rows, positions, strict=True):
                 offset, size = (int(v) for v in self._index[position])
                 if offset == int(_ABSENT) or offset + size > self._end:
                     raise self._damaged(position, "is not there")
-                os.lseek(handle, offset, os.SEEK_SET)
-                if not decode_chunk(os.read(handle, size), out[row]):
+                if not decode_chunk(_read_at(handle, offset, size), out[row]):
                     raise self._damaged(position, "is damaged (its crc32c is wrong)")
         finally:
             os.close(handle)
-        return out
 
     def _damaged(self, position: int, what: str) -> DatasetError:
         return DatasetError(
             f"{self.path}: chunk {position} of the shard {what}.",
             fix="Run blursynth verify --deep, then make the shard again with blursynth resume.",
         )
+
+
+def _read_at(handle: int, offset: int, size: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(handle, size, offset)
+    os.lseek(handle, offset, os.SEEK_SET)
+    return os.read(handle, size)
