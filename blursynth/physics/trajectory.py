@@ -96,8 +96,9 @@ class WalkParameters:
 
     In the form ``invariant``, with N0 = 2000, ``g`` is multiplied by ``sqrt(N0/N)``, ``p`` by ``N0/N`` and ``c`` by
     ``(N0/N)(60 px/L)``: the variance of the heading, the number of shakes and the extent per length then do not
-    depend on N and L, as long as one step turns the heading by little (``a g sqrt(N0/N)`` well below 1). At N = 2000
-    and L = 60 px both forms are the same.
+    depend on N and L, as long as one step turns the heading by little: between 1000 and 8000 samples the extent
+    changes by less than 1 % for a <= 0.02 (g = 5, c = 0.5), by 10 % at a = 0.1. At N = 2000 and L = 60 px both forms
+    are the same.
 
     Parameters
     ----------
@@ -191,10 +192,12 @@ class WalkParameters:
 
     def law(self) -> WalkLaw:
         """The numbers of one step, with the form's scaling worked in."""
+        # Below this the square of the first speed would underflow, and the path is straight anyway.
+        anxiety = np.where(self.anxiety < 1e-100, 0.0, self.anxiety)
         step = self.length_px / (self.samples - 1)
         refinement = PUBLISHED_SAMPLES / self.samples if self.form is WalkForm.INVARIANT else 1.0
         length_ratio = PUBLISHED_LENGTH_PX / self.length_px if self.form is WalkForm.INVARIANT else 1.0
-        shake = self.big_shake * self.anxiety * refinement
+        shake = self.big_shake * anxiety * refinement
         if (shake > 1).any():
             raise InvalidValueError(
                 f"The probability of a shake per step is {float(shake.max()):.3g}, which is above 1.",
@@ -204,11 +207,11 @@ class WalkParameters:
         return WalkLaw(
             heading_x=np.cos(self.heading_rad),
             heading_y=np.sin(self.heading_rad),
-            first_speed_px=np.where(self.anxiety > 0, self.anxiety, step),
+            first_speed_px=np.where(anxiety > 0, anxiety, step),
             step_px=step,
             shake=shake,
-            noise_px=self.anxiety * self.gaussian * step * math.sqrt(refinement),
-            pull=self.anxiety * self.centripetal * step * refinement * length_ratio,
+            noise_px=anxiety * self.gaussian * step * math.sqrt(refinement),
+            pull=anxiety * self.centripetal * step * refinement * length_ratio,
         )
 
 
