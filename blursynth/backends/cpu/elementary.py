@@ -14,10 +14,10 @@ from blursynth.backends.cpu.intrinsics import as_float32, as_int32, fma, rint
 __all__ = ["exp_of_negative", "natural_log"]
 
 f4 = np.float32
-_inline = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
-@_inline
+@_kernel
 def natural_log(x):  # type: ignore[no-untyped-def]
     """Natural logarithm of a normal positive float32, relative error 1.5e-7 or absolute 4e-8."""
     bits = as_int32(x)
@@ -34,7 +34,7 @@ def natural_log(x):  # type: ignore[no-untyped-def]
     return fma(f4(exponent), f4(0.6931471805599453), y)
 
 
-@_inline
+@_kernel
 def exp_of_negative(x):  # type: ignore[no-untyped-def]
     """exp(-x) of a float32 0 <= x < 80, relative error 2e-7."""
     k = rint(x * f4(-1.4426950408889634))

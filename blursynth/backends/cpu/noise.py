@@ -70,7 +70,6 @@ _BOUND_EXPANSION, _BOUND_NORMAL, _BOUND_ROUNDING = f4(6e-4), f4(3e-6), f4(1e-5)
 _BOUND_SUM = f4(2e-6)
 
 _kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
-_inline = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 
 
 @_kernel
@@ -88,7 +87,7 @@ def words(seed, tag, channel, row, column, count, w0, w1, w2, w3):  # type: igno
         w3[i] = np.uint32(d)
 
 
-@_inline
+@_kernel
 def _tail_probability(high, low):  # type: ignore[no-untyped-def]
     """p of a pair of words in float32, rounded relative to p; the low word counts only far out in the tails."""
     m = np.int32(high & np.uint32(0x7FFFFFFF))
@@ -96,7 +95,7 @@ def _tail_probability(high, low):  # type: ignore[no-untyped-def]
     return m, fma(f4(m), f4(2.0**-32), fine)
 
 
-@_inline
+@_kernel
 def standard_normal(high, low):  # type: ignore[no-untyped-def]
     """The normal number of a pair of words, float32."""
     m, p = _tail_probability(high, low)
@@ -123,7 +122,7 @@ def standard_normal(high, low):  # type: ignore[no-untyped-def]
     return z if np.int32(high) < 0 else -z
 
 
-@_inline
+@_kernel
 def first_pass(mean, high, low):  # type: ignore[no-untyped-def]
     """Quantile of the Poisson distribution by Temme's expansion, for float32 means of SMALL_MEAN and more.
 
@@ -183,7 +182,7 @@ def _guess_large(mean, w0, w2, size, count, todo):  # type: ignore[no-untyped-de
 _RECIPROCAL_FACTORIALS = np.array([1.0 / math.factorial(k) for k in range(_TERMS + 1)], np.float32)
 
 
-@_inline
+@_kernel
 def _four_terms(k, lam, power, total, low, high, at_least, at_most):  # type: ignore[no-untyped-def]
     """Terms k+1..k+4 of the distribution function, and how many of its values lie below the two ends of an interval."""
     for step in (1, 2, 3, 4):
@@ -337,7 +336,7 @@ def _tail_expansion(k, mean, above):  # type: ignore[no-untyped-def]
     return 0.5 * math.erfc(eta * math.sqrt(0.5 * a)) + rest
 
 
-@_inline
+@_kernel
 def _too_small(k, mean, above, p):  # type: ignore[no-untyped-def]
     return tail(k, mean, True) > p if above else tail(k, mean, False) < p
 

@@ -30,11 +30,14 @@ __all__ = ["develop", "sensor"]
 _kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
+# Rows are addressed as a flat array and a start: slices of four axes take the compiler seconds.
+
+
 @_kernel
-def _light_to_electrons(image, white, size, mean):  # type: ignore[no-untyped-def]
+def _light_to_electrons(image, start, white, size, mean):  # type: ignore[no-untyped-def]
     zero = image.dtype.type(0)
     for i in range(size):
-        x = image[i]
+        x = image[start + i]
         mean[i] = zero if x <= zero else x * white  # NaN passes, and is refused later
 
 
@@ -45,56 +48,51 @@ def _limit(count, full, size, out):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _convert(electrons, row, gain, black, top, rounding, size, out):  # type: ignore[no-untyped-def]
+def _convert(electrons, row, gain, black, top, rounding, size, out, start):  # type: ignore[no-untyped-def]
     zero = electrons.dtype.type(0)
     for i in range(size):
         dn = (electrons[i] + row) * gain + black
         dn = rint(dn) if rounding else dn
         dn = zero if dn < zero else dn
-        out[i] = top if dn > top else dn
+        out[start + i] = top if dn > top else dn
 
 
 @_kernel
-def _sensor_image(image, white, full, read, row, gain, black, top, shot, rounding, seed, origin, out):  # type: ignore[no-untyped-def]
-    batch, channels, height, width = image.shape
+def _row_noise(shape, sigma, seed, origin, out):  # type: ignore[no-untyped-def]
+    """``[B * C * H]`` electrons that each row of a channel shares."""
+    w = np.empty((4, 1), np.uint32)
+    for line in range(out.size):
+        b = line // (shape[1] * shape[2])
+        words(seed[b], ROW, line // shape[2] % shape[1], origin[b, 0] + line % shape[2], 0, 1, w[0], w[1], w[2], w[3])
+        out[line] = out.dtype.type(sigma[b]) * out.dtype.type(standard_normal(w[1, 0], w[3, 0]))
+
+
+@_kernel
+def _sensor_image(image, shape, row, white, full, read, gain, black, top, shot, rounding, seed, origin, out):  # type: ignore[no-untyped-def]
+    height, width = shape[2], shape[3]
     w0, w1 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
     w2, w3 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
     todo = np.empty(CHUNK, np.int32)
-    mean, count, held = np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype)
-    number = image.dtype.type
-    for b in range(batch):
-        noisy = shot[b] or read[b] > 0
-        for c in range(channels):
-            for r in range(height):
-                shared = number(0)
-                if row[b] > 0:
-                    words(seed[b], ROW, c, origin[b, 0] + r, 0, 1, w0, w1, w2, w3)
-                    shared = number(row[b]) * number(standard_normal(w1[0], w3[0]))
-                for left in range(0, width, CHUNK):
-                    size = min(CHUNK, width - left)
-                    if noisy:
-                        words(seed[b], PIXEL, c, origin[b, 0] + r, origin[b, 1] + left, size, w0, w1, w2, w3)
-                    _light_to_electrons(image[b, c, r, left : left + size], number(white[b]), size, mean)
-                    if shot[b]:
-                        if not counts(mean, w0, w2, size, count, todo):
-                            return False
-                        _limit(count, number(full[b]), size, held)
-                    else:
-                        _limit(mean, number(full[b]), size, held)
-                    if read[b] > 0:
-                        add_normal(held, number(read[b]), w1, w3, size, count)
-                    else:
-                        count[:size] = held[:size]
-                    _convert(
-                        count,
-                        shared,
-                        number(gain[b]),
-                        number(black[b]),
-                        number(top[b]),
-                        rounding[b],
-                        size,
-                        out[b, c, r, left : left + size],
-                    )
+    mean, count = np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype)
+    for line in range(row.size):
+        b = line // (shape[1] * height)
+        channel, row_number = line // height % shape[1], origin[b, 0] + line % height
+        for left in range(0, width, CHUNK):
+            size = min(CHUNK, width - left)
+            start = line * width + left
+            if shot[b] or read[b] > 0:
+                words(seed[b], PIXEL, channel, row_number, origin[b, 1] + left, size, w0, w1, w2, w3)
+            _light_to_electrons(image, start, white[b], size, mean)
+            if shot[b]:
+                if not counts(mean, w0, w2, size, count, todo):
+                    return False
+                mean, count = count, mean
+            _limit(mean, full[b], size, count)
+            mean, count = count, mean
+            if read[b] > 0:
+                add_normal(mean, read[b], w1, w3, size, count)
+                mean, count = count, mean
+            _convert(mean, row[line], gain[b], black[b], top[b], rounding[b], size, out, start)
     return True
 
 
@@ -140,24 +138,31 @@ def sensor(
     def each(values: NDArray[np.generic]) -> NDArray[np.generic]:
         return np.ascontiguousarray(np.broadcast_to(values, (batch,)))
 
+    def number(values: NDArray[np.float64]) -> NDArray[np.floating]:
+        return each(values).astype(image.dtype)
+
     out = np.empty_like(image)
+    row = np.zeros(int(np.prod(image.shape[:3])), image.dtype)
+    if (parameters.row_noise_e > 0).any():
+        _row_noise(image.shape, each(parameters.row_noise_e), seed, origin, row)
     fine = _sensor_image(
-        image,
-        each(parameters.white_level_e),
-        each(parameters.full_well_e),
-        each(parameters.read_noise_e),
-        each(parameters.row_noise_e),
-        each(parameters.gain_dn_per_e),
-        each(parameters.black_level_dn),
-        each(parameters.top_dn),
+        image.reshape(-1),
+        image.shape,
+        row,
+        number(parameters.white_level_e),
+        number(parameters.full_well_e),
+        number(parameters.read_noise_e),
+        number(parameters.gain_dn_per_e),
+        number(parameters.black_level_dn),
+        number(parameters.top_dn),
         each(parameters.shot_noise),
         each(parameters.rounding),
         seed,
         origin,
-        out,
+        out.reshape(-1),
     )
     if not fine:
-        light = image * np.asarray(each(parameters.white_level_e), image.dtype)[:, None, None, None]
+        light = image * number(parameters.white_level_e)[:, None, None, None]
         with np.errstate(invalid="ignore"):
             bad = light[~(light <= MAX_MEAN)]
         raise InvalidValueError(

@@ -29,10 +29,9 @@ _BOUND = f4(6e-7)
 """More than twice the largest error of the estimate, the rounding of a float64 picture to float32 included."""
 
 _kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
-_inline = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 
 
-@_inline
+@_kernel
 def _encode_estimate(x):  # type: ignore[no-untyped-def]
     """Encoded value of a float32 0 <= x <= 1."""
     power = exp_of_negative(natural_log(max(x, f4(1e-3))) * f4(-1 / 2.4))
