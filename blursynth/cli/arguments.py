@@ -1,0 +1,163 @@
+"""Arguments that several subcommands share, and how they are read."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blursynth.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from blursynth.recipe import Recipe
+
+__all__ = [
+    "AnyEnvironment",
+    "Engine",
+    "Out",
+    "RecipeName",
+    "Scheduler",
+    "Set",
+    "Shards",
+    "SourceRoot",
+    "Workers",
+    "engine_of",
+    "load_changed_recipe",
+    "numbers",
+    "parse_changes",
+    "parse_range",
+    "parse_value",
+]
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set.", show_default=False)]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        "--recipe", "-r", metavar="NAME|FILE", help="Recipe that comes with the library, or a .toml file of yours."
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="STEP.FIELD=VALUE",
+        help="Change a number of the recipe; may be given several times. Values are those of TOML: 20, 1.5, true, "
+        '"text", {uniform=[1,2]}; a bare word is a text.',
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", "-w", help="Number of processes; by default one per core.", show_default=False),
+]
+Shards = Annotated[
+    str | None,
+    typer.Option(
+        "--shards", metavar="A:B", help="Make only the shards A <= s < B, for job arrays.", show_default=False
+    ),
+]
+Engine = Annotated[str, typer.Option("--engine", metavar="local|dask", help="Where shards are made.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Address of a Dask scheduler, such as tcp://host:8786; by default a cluster on this machine.",
+        show_default=False,
+    ),
+]
+SourceRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--sources",
+        metavar="FOLDER",
+        help="Folder of the source pictures, if they are not where they were.",
+        show_default=False,
+    ),
+]
+AnyEnvironment = Annotated[
+    bool,
+    typer.Option(
+        "--any-environment", help="Go on although versions or processor are not those that the data set began with."
+    ),
+]
+
+
+def parse_value(text: str) -> Any:
+    """A value as TOML has it; a bare word is a text.
+
+    >>> parse_value("20"), parse_value("{uniform=[1,2]}"), parse_value("paper")
+    (20, {'uniform': [1, 2]}, 'paper')
+    """
+    if not text.strip():
+        raise InvalidValueError("the value is missing.", fix="For example shake.length_px=20.")
+    try:
+        values = tomllib.loads(f"value = {text}")
+        if set(values) == {"value"}:
+            return values["value"]
+    except tomllib.TOMLDecodeError:
+        if re.fullmatch(r"[A-Za-z_][\w./:-]*", text):
+            return text
+    raise InvalidValueError(
+        f"{text!r} is no value.", fix='Values are those of TOML: 20, 1.5, true, "text", {uniform=[1,2]}.'
+    )
+
+
+def parse_changes(settings: Sequence[str] | None) -> dict[str, Any]:
+    """``--set`` options as changes for :func:`blursynth.load_recipe`."""
+    changes: dict[str, Any] = {}
+    for setting in settings or ():
+        path, equals, text = setting.partition("=")
+        path = path.strip()
+        if not equals or not re.fullmatch(r"[^.\s]+\.[^.\s]+", path):
+            raise InvalidValueError(
+                f"--set {setting}: must be STEP.FIELD=VALUE.", fix="For example --set shake.length_px=20."
+            )
+        try:
+            changes[path] = parse_value(text)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"--set {setting}: {error}") from None
+    return changes
+
+
+def parse_range(text: str | None) -> tuple[int, int] | None:
+    """``A:B`` as two numbers."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+):(\d+)", text.strip())
+    if found is None or int(found[1]) >= int(found[2]):
+        raise InvalidValueError(f"--shards must be A:B with 0 <= A < B, got {text!r}.", fix="For example --shards 0:8.")
+    return int(found[1]), int(found[2])
+
+
+def numbers(text: str, option: str) -> tuple[int, ...]:
+    """``3,5`` as numbers."""
+    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
+        raise InvalidValueError(
+            f"{option} must be numbers with commas, got {text!r}.", fix=f"For example {option} 3,5."
+        )
+    return tuple(int(part) for part in text.split(","))
+
+
+def load_changed_recipe(name: str, settings: Sequence[str] | None) -> Recipe:
+    """The recipe of ``--recipe`` with the changes of ``--set``."""
+    from blursynth.recipe import load_recipe
+
+    return load_recipe(name, changes=parse_changes(settings))
+
+
+def engine_of(engine: str, scheduler: str | None) -> Any:
+    """What the data set functions take as ``engine``."""
+    if scheduler is not None:
+        if engine != "dask":
+            raise InvalidValueError("--scheduler needs --engine dask.", fix="Add it, or leave --scheduler out.")
+        from blursynth.dataset.engine import DaskEngine
+
+        return DaskEngine(scheduler)
+    if engine not in ("local", "dask"):
+        raise InvalidValueError(f"--engine must be local or dask, got {engine!r}.")
+    return engine

@@ -1,0 +1,170 @@
+"""Writing to the terminal: tables, progress, logs. In a pipe everything is plain text without control characters."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from blursynth.dataset import OnProgress
+
+__all__ = ["RichLogs", "bytes_text", "console", "progress_bar", "seconds_text", "show_skipped", "table"]
+
+_PIPE_WIDTH = 120  # columns of a table that nobody's terminal limits
+_LINE_EVERY_S = 30.0  # time between lines of progress in a log file
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on the present standard output."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+    """Print a table; the columns in ``right`` are set flush right, the last one takes what room is left."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for number, name in enumerate(columns):
+        last = number == len(columns) - 1
+        grid.add_column(Text(name), justify="right" if name in right else "left", no_wrap=not last, overflow="fold")
+    for row in rows:
+        grid.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    screen = console()
+    if screen.is_terminal:
+        screen.print(grid)
+        return
+    with screen.capture() as text:
+        screen.print(grid)
+    typer.echo("\n".join(line.rstrip() for line in text.get().rstrip().split("\n")))
+
+
+def show_skipped(skipped: Sequence[Any], duplicates: Sequence[Any] = (), most: int = 30) -> None:
+    """The inputs that are not used, and why."""
+    rows = [(s.name, s.why) for s in (*skipped, *duplicates)]
+    if rows:
+        typer.echo(f"\nNot used: {len(rows)} of the inputs")
+        table(("input", "why"), rows[:most])
+        if len(rows) > most:
+            typer.echo(f"... and {len(rows) - most} more; all of them are in skipped.json of the data set")
+
+
+def bytes_text(size: float) -> str:
+    """A number of bytes to read.
+
+    >>> bytes_text(12_345_678), bytes_text(512)
+    ('12.3 MB', '512 B')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}" if unit != "B" else f"{size:.0f} B"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def seconds_text(seconds: float) -> str:
+    """A time to read.
+
+    >>> seconds_text(0.41), seconds_text(75), seconds_text(8000)
+    ('0.4 s', '1 min 15 s', '2 h 13 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+@contextmanager
+def progress_bar(unit: str) -> Iterator[OnProgress]:
+    """A live bar with rate and time left on a terminal; a line now and then in a log.
+
+    Yields what the data set functions take as ``on_progress``.
+    """
+    if not sys.stderr.isatty():
+        yield _lines(unit)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("left"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[skipped]}"),
+    )
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+        started: dict[str, tuple[float, int]] = {}
+
+        def show(progress: Any) -> None:
+            stage = progress.stage
+            if stage not in tasks:
+                for old in tasks.values():
+                    bar.update(old, visible=False)
+                tasks[stage] = bar.add_task(_WORDS[stage], total=progress.total, rate="", skipped="")
+                started[stage] = (time.monotonic(), progress.done)
+            since, first = started[stage]
+            elapsed = time.monotonic() - since
+            rate = (progress.done - first) / elapsed if elapsed > 0.5 else 0.0
+            word = {"scan": "pictures", "generate": unit}.get(stage, "checks")
+            bar.update(
+                tasks[stage],
+                completed=progress.done,
+                total=progress.total,
+                rate=f"{rate:.1f} {word}/s" if rate else "",
+                skipped=f"{len(progress.skipped)} skipped" if progress.skipped else "",
+            )
+            if progress.note:
+                bar.console.print(progress.note)
+
+        yield show
+
+
+_WORDS = {"scan": "looking at the pictures", "generate": "making", "verify": "verifying"}
+
+
+def _lines(unit: str) -> OnProgress:
+    last = {"time": time.monotonic()}
+
+    def show(progress: Any) -> None:
+        if progress.note:
+            typer.echo(progress.note, err=True)
+        now = time.monotonic()
+        if now - last["time"] > _LINE_EVERY_S:
+            last["time"] = now
+            typer.echo(f"{_WORDS[progress.stage]}: {progress.done} of {progress.total}", err=True)
+
+    return show
+
+
+class RichLogs(logging.Handler):
+    """Hands records to rich's handler, which is loaded when there is the first one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rich: logging.Handler | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._rich is None:
+            from rich.logging import RichHandler
+
+            self._rich = RichHandler(console=console(stderr=True), show_path=False, show_time=False)
+        self._rich.emit(record)

@@ -1,0 +1,161 @@
+"""``blursynth generate``: sharp pictures in, a data set of pairs out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blursynth.cli import arguments, console
+
+if TYPE_CHECKING:
+    from blursynth.dataset import Plan, Report
+
+EPILOG = """\b
+Examples:
+  blursynth generate photos/ dataset/ --count 10000
+  blursynth generate photos/ dataset/ --count 10000 --dry-run
+  blursynth generate 'photos/**/*.png' more.txt dataset/ --count 500 --size 384 --seed 7
+  blursynth generate photos/ dataset/ --count 500 --set shake.length_px=20 --set 'jpeg.quality={integer=[60,90]}'
+  blursynth generate photos/ dataset/ --count 100000 --shards 0:8      # one job of an array
+
+The same command again goes on where it was stopped. Sample i has the same bytes for any number of workers.
+"""
+
+
+def command(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCES...",
+            help="Folders, globs, pictures, or .txt lists with one path per line.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or begun before.", show_default=False),
+    ],
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of pairs.", show_default=False)],
+    recipe: arguments.RecipeName = "default",
+    size: Annotated[int, typer.Option("--size", help="Side of the stored squares in px.")] = 256,
+    seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the data set, 0 to 2^63 - 1.")] = 0,
+    set_: arguments.Set = None,
+    workers: arguments.Workers = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be made, how large and how long, and write nothing.")
+    ] = False,
+    store: Annotated[
+        str,
+        typer.Option(
+            "--store", metavar="NAMES", help="What to store beside the pair: kernel, params, or both with a comma."
+        ),
+    ] = "",
+    kernel_size: Annotated[int, typer.Option("--kernel-size", help="Side of the stored kernels in px, odd.")] = 65,
+    crops_per_source: Annotated[
+        int,
+        typer.Option(
+            "--crops-per-source", help="Consecutive samples that share a picture; more is faster with huge pictures."
+        ),
+    ] = 1,
+    shard_length: Annotated[
+        int | None,
+        typer.Option(
+            "--shard-length", help="Samples per shard; by default about 128 MB per array.", show_default=False
+        ),
+    ] = None,
+    shards: arguments.Shards = None,
+    engine: arguments.Engine = "local",
+    scheduler: arguments.Scheduler = None,
+    any_environment: arguments.AnyEnvironment = False,
+) -> None:
+    """Make a data set of sharp and blurred pictures.
+
+    Crops lie so that blur finds real light beyond their edge. Every number that made a sample is stored with it.
+    """
+    chosen = arguments.load_changed_recipe(recipe, set_)
+    part = arguments.parse_range(shards)
+    names = [name.strip() for name in store.split(",") if name.strip()]
+    arrays = ("sharp", "blurred", *(name for name in names if name not in ("sharp", "blurred")))
+
+    from blursynth import dataset
+
+    common: dict[str, Any] = {
+        "count": count, "size_px": size, "seed": seed, "workers": workers, "shard_length": shard_length,
+        "store": arrays, "kernel_size_px": kernel_size, "crops_per_source": crops_per_source,
+    }  # fmt: skip
+    if dry_run:
+        with console.progress_bar("samples") as show:
+            planned = dataset.plan(sources, chosen, out=out, on_progress=show, **common)
+        show_plan(planned, out)
+        return
+    if (out / "dataset.json").exists():
+        typer.echo(f"{out} was begun before: shards that are there are kept.", err=True)
+    try:
+        with console.progress_bar("samples") as show:
+            report = dataset.generate(
+                sources, out, chosen, shards=part, engine=arguments.engine_of(engine, scheduler),
+                any_environment=any_environment, on_progress=show, **common,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        show_interruption(out)
+        raise typer.Exit(130) from None
+    show_report(report)
+
+
+def show_plan(plan: Plan, out: Path) -> None:
+    """What would be made."""
+    spec = plan.spec
+    typer.echo(f"{plan.count:,} pairs of {spec.size_px} px with recipe {spec.recipe_name}, seed {spec.seed}")
+    free = "" if plan.free_bytes is None else f" ({console.bytes_text(plan.free_bytes)} are free)"
+    rows = [
+        ("sources", f"{len(plan.scan.usable):,} pictures"),
+        ("shards", f"{plan.shards:,} of {plan.shard_length:,} samples"),
+        ("size", f"about {console.bytes_text(plan.disk_bytes)} in {out}{free}"),
+        ("time", f"about {console.seconds_text(plan.seconds)} with {plan.workers} workers"),
+        ("reach", f"up to {plan.largest_reach_px} px around each crop, in the samples tried"),
+    ]
+    console.table(("", ""), rows)
+    console.show_skipped(plan.scan.skipped, plan.scan.duplicates)
+    typer.echo("Nothing was written: this was a dry run.")
+
+
+def show_report(report: Report) -> None:
+    """What was made."""
+    if not report.made and report.finished:
+        typer.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
+    else:
+        kept = f"; {len(report.kept)} shards were there already" if report.kept else ""
+        typer.echo(
+            f"{report.out}: made {report.samples:,} pairs in {console.seconds_text(report.seconds)} "
+            f"({report.rate:.0f} per second), {len(report.made)} shards, {console.bytes_text(report.disk_bytes)}{kept}"
+        )
+    for note in report.notes:
+        typer.echo(f"note: {note}")
+    if report.finished:
+        typer.echo(f"digest of pixels {report.digest['pixels'][:16]}, of draws {report.digest['draws'][:16]}")
+    else:
+        typer.echo(
+            f"Not finished: other shards of the {report.shards} are still to be made. "
+            f"Whoever makes the last one finishes it; or run: blursynth resume {report.out}"
+        )
+    console.show_skipped(report.skipped, report.duplicates)
+
+
+def show_interruption(out: Path) -> None:
+    """What is kept after Ctrl-C, and how to go on."""
+    from blursynth.dataset.manifest import finished_shards
+    from blursynth.dataset.schema import load_spec
+
+    if not (out / "dataset.json").exists():
+        typer.echo("\nStopped before anything was written.", err=True)
+        return
+    spec = load_spec(out)
+    done = [s for s in finished_shards(out) if s < spec.shards]
+    samples = sum(len(spec.range_of(s)) for s in done)
+    typer.echo(
+        f"\nStopped. {len(done)} of {spec.shards} shards ({samples:,} of {spec.count:,} pairs) are finished and kept.\n"
+        f"Go on with: blursynth resume {out}",
+        err=True,
+    )

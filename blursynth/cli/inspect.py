@@ -1,0 +1,182 @@
+"""``blursynth inspect``: what a data set holds, and how its drawn numbers are distributed."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blursynth.cli import arguments, console
+
+if TYPE_CHECKING:
+    from blursynth.dataset import Dataset
+
+EPILOG = """\b
+Examples:
+  blursynth inspect dataset/
+  blursynth inspect dataset/ --sample 12
+"""
+
+_BARS = "▁▂▃▄▅▆▇█"
+_MOST_RECORDS = 20_000  # more do not change what a histogram of 16 bins shows, and take time to read
+
+
+def command(
+    out: arguments.Out,
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", metavar="I", help="Show this sample in full, and nothing else.", show_default=False),
+    ] = None,
+) -> None:
+    """Show what a data set holds.
+
+    Counts, sizes, the distributions of the drawn numbers, and one sample in full.
+    """
+    from blursynth import dataset
+    from blursynth.errors import DatasetError
+
+    opened = dataset.open_dataset(out, allow_unfinished=True)
+    if sample is not None:
+        if not 0 <= sample < len(opened):
+            raise DatasetError(f"{out}: there is no sample {sample}, it has {len(opened)}, counted from 0.")
+        _show_sample(opened, sample)
+        return
+    _show_head(opened)
+    records = _some_records(opened)
+    if not records:
+        typer.echo("No shard is finished, so there is nothing to count yet.")
+        return
+    sampled = f", from {len(records):,} samples" if len(records) < len(opened) else ""
+    typer.echo(f"\nDrawn numbers{sampled}")
+    console.table(
+        ("step", "kind", "share", "field", "5 %", "median", "95 %", "unit", "histogram from least to greatest"),
+        _distributions(records),
+        right=("share", "5 %", "median", "95 %"),
+    )
+    _show_sample(opened, int(records[0]["index"]))
+
+
+def _show_head(opened: Dataset) -> None:
+    spec = opened.spec
+    from blursynth.dataset.manifest import finished_shards, read_manifest
+
+    done = [s for s in finished_shards(opened.path) if s < spec.shards]
+    size = sum(read_manifest(opened.path, s, spec).size for s in done)
+    state = "finished" if opened.finished else f"not finished: {len(done)} of {spec.shards} shards"
+    rows = [
+        ("pairs", f"{spec.count:,} of {spec.size_px} px, {state}"),
+        ("recipe", f"{spec.recipe_name}: {opened.recipe.summary}".rstrip(": ")),
+        ("seed", str(spec.seed)),
+        ("sources", f"{len(spec.sources):,} pictures"),
+        ("licences", _counted(s.licence or "not stated in the file" for s in spec.sources)),
+        ("arrays", ", ".join(f"{a.name} {a.dtype} {list(a.shape)}" for a in spec.arrays)),
+        ("shards", f"{spec.shards:,} of {spec.shard_length:,} samples"),
+        ("size", f"{console.bytes_text(size)} on disk, {console.bytes_text(spec.count * spec.sample_bytes)} in memory"),
+    ]
+    if opened.digest:
+        rows.append(("digest", f"pixels {opened.digest['pixels'][:16]}, draws {opened.digest['draws'][:16]}"))
+    versions = spec.environment.get("versions", {})
+    rows.append(("made with", ", ".join(f"{k} {v}" for k, v in versions.items() if k in ("blursynth", "numpy"))))
+    typer.echo(str(opened.path))
+    console.table(("", ""), rows)
+
+
+def _counted(values: Iterable[str]) -> str:
+    counts = Counter(values).most_common()
+    text = ", ".join(f"{what} ({number})" for what, number in counts[:4])
+    return text + (f" and {len(counts) - 4} others" if len(counts) > 4 else "")
+
+
+def _some_records(opened: Dataset) -> list[dict[str, Any]]:
+    """Records of the samples that are there, evenly chosen when there are very many."""
+    from blursynth.dataset.manifest import finished_shards
+
+    spec = opened.spec
+    every = max(1, spec.count // _MOST_RECORDS)
+    present = set(finished_shards(opened.path))
+    return [opened.record(i) for i in range(0, spec.count, every) if i // spec.shard_length in present]
+
+
+def _distributions(records: Sequence[dict[str, Any]]) -> Iterable[tuple[str, ...]]:
+    from blursynth.units import number, split_unit
+
+    names = [step["name"] for step in records[0]["draw"]["step"]]
+    for position, name in enumerate(names):
+        steps = [record["draw"]["step"][position] for record in records]
+        for kind, share in Counter(step["kind"] for step in steps).most_common():
+            mine = [step for step in steps if step["kind"] == kind]
+            first = (name, kind, f"{100 * share / len(records):.0f} %")
+            shown = False
+            for field in mine[0]:
+                if field in ("name", "kind", "seed"):
+                    continue
+                values = [step[field] for step in mine if step[field] is not None]
+                if len(set(values)) < 2:
+                    continue  # the same in all: no distribution, and it stands in the recipe
+                head = first if not shown else ("", "", "")
+                shown = True
+                if isinstance(values[0], bool | str):
+                    counts = ", ".join(f"{number(v)} {100 * n / len(mine):.0f} %" for v, n in _common(values))
+                    yield (*head, field, "", "", "", "", counts)
+                    continue
+                low, middle, high = (_quantile(values, q) for q in (0.05, 0.5, 0.95))
+                bars = f"{_histogram(values)}  {number(min(values))} to {number(max(values))}"
+                yield (*head, field, number(low), number(middle), number(high), split_unit(field)[1], bars)
+            if not shown:
+                yield (*first, "", "", "", "", "", "")
+
+
+def _common(values: Sequence[Any]) -> list[tuple[Any, int]]:
+    return Counter(values).most_common(6)
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def _histogram(values: Sequence[float], bins: int = 16) -> str:
+    """Counts in equal bins from the least to the greatest value; an empty bin is a space."""
+    import sys
+
+    low, high = min(values), max(values)
+    counts = [0] * bins
+    for value in values:
+        counts[min(int((value - low) / (high - low) * bins), bins - 1)] += 1
+    # Without these characters, as in an old code page, digits from 1 to 8 stand for the heights.
+    try:
+        _BARS.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        bars = _BARS
+    except UnicodeEncodeError:
+        bars = "12345678"
+    return "".join(bars[math.ceil(8 * c / max(counts)) - 1] if c else " " for c in counts)
+
+
+def _show_sample(opened: Dataset, index: int) -> None:
+    from blursynth.units import split_unit
+
+    record = opened.record(index)
+    window = record["window"]
+    typer.echo(f"\nSample {index}")
+    rows = [
+        ("source", record["source"]),
+        ("sha256", record["source_sha256"]),
+        ("licence", record["licence"] or "not stated in the file"),
+        (
+            "window",
+            f"{window['size']} px at row {window['top']}, column {window['left']}, {window['reach']} px around it used",
+        ),
+    ]
+    console.table(("", ""), rows)
+    fields = []
+    for step in record["draw"]["step"]:
+        head = (step["name"], step["kind"])
+        values = [(f, v) for f, v in step.items() if f not in ("name", "kind")] or [("", "")]
+        for field, value in values:
+            shown = "by default" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+            fields.append((*head, field, shown, split_unit(field)[1]))
+            head = ("", "")
+    console.table(("step", "kind", "field", "value", "unit"), fields)

@@ -1,0 +1,63 @@
+"""``blursynth preview``: what a recipe does to a picture, on a contact sheet."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blursynth.cli import arguments
+from blursynth.errors import InvalidValueError
+
+EPILOG = """\b
+Examples:
+  blursynth preview photo.jpg
+  blursynth preview photo.jpg --recipe motion-only --count 10 --seed 3 --output sheet.png
+  blursynth preview photo.jpg --set shake.length_px=60
+
+The rows are the first samples that generate would make of this picture with the same recipe, size and seed.
+"""
+
+
+def command(
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A sharp picture.", show_default=False)],
+    recipe: arguments.RecipeName = "default",
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of rows.")] = 6,
+    size: Annotated[int, typer.Option("--size", help="Side of the crops in px.")] = 256,
+    seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the draws, 0 to 2^63 - 1.")] = 0,
+    set_: arguments.Set = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The sheet, a picture file.")] = Path("preview.png"),
+) -> None:
+    """Draw a contact sheet of what a recipe does to a picture.
+
+    It shows sharp, blurred, kernel and the drawn numbers of several samples.
+    """
+    if not 1 <= count <= 100:
+        raise InvalidValueError(f"--count must be 1 to 100 rows, got {count}.")
+    chosen = arguments.load_changed_recipe(recipe, set_)
+
+    import numpy as np
+
+    from blursynth import dataset
+    from blursynth.contact_sheet import Row, write_contact_sheet
+    from blursynth.dataset.render import Renderer
+    from blursynth.io import peek
+
+    peek(picture)  # its own message is clearer than that of a scan in which nothing was usable
+    scan = dataset.scan_sources([picture], size_px=size)
+    spec = dataset.plan(scan, chosen, count=count, size_px=size, seed=seed, trials=0).spec
+    renderer = Renderer(spec, chosen, scan.roots)
+    rows = []
+    for index in range(count):
+        placement = renderer.place(index)
+        arrays = renderer.render(placement)
+        sharp, blurred = (np.clip(arrays[name].astype(float), 0, None) for name in ("sharp", "blurred"))
+        top = 255.0 if arrays["sharp"].dtype == np.uint8 else 1.0
+        error = float(np.mean((sharp - blurred) ** 2))
+        ratio = f" · PSNR {10 * math.log10(top**2 / error):.1f} dB" if error > 0 else " · no difference"
+        rows.append(Row(arrays["sharp"], arrays["blurred"], placement.draw, f"sample {index}{ratio}"))
+    subtitle = f"{picture.name} · seed {seed}" + (f" · {chosen.summary}" if chosen.summary else "")
+    write_contact_sheet(output, rows, title=f"Recipe {chosen.name}", subtitle=subtitle, recipe=chosen)
+    typer.echo(f"written: {output} ({count} samples of {picture.name} with recipe {chosen.name}, seed {seed})")

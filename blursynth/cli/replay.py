@@ -1,0 +1,51 @@
+"""``blursynth replay``: render one sample again from its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blursynth.cli import arguments
+
+EPILOG = """\b
+Examples:
+  blursynth replay dataset/ 12
+  blursynth replay dataset/ 12 --output sample.png
+
+The exit code is 1 when the bytes differ.
+"""
+
+
+def command(
+    out: arguments.Out,
+    index: Annotated[int, typer.Argument(metavar="I", help="Number of the sample, from 0.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write the pair, its kernel and its numbers to this picture.", show_default=False
+        ),
+    ] = None,
+    sources: arguments.SourceRoot = None,
+) -> None:
+    """Render a sample again and compare its bytes.
+
+    It is made from its record and its source picture alone, and held against the stored one.
+    """
+    from blursynth import dataset
+
+    again = dataset.replay(out, index, source_root=sources)
+    if again.equal:
+        typer.echo(f"Sample {again.index}: rendered again, every byte is the same.")
+    else:
+        listed = ", ".join(f"{name} by up to {difference:g}" for name, difference in again.differences.items())
+        typer.echo(f"Sample {again.index}: rendered again, it differs: {listed}.")
+    if output is not None:
+        from blursynth.contact_sheet import Row, write_contact_sheet
+
+        row = Row(again.arrays["sharp"], again.arrays["blurred"], again.draw)
+        write_contact_sheet(output, [row], title=f"Sample {again.index}", subtitle=f"of {out}, rendered again")
+        typer.echo(f"written: {output}")
+    if not again.equal:
+        raise typer.Exit(1)

@@ -1,0 +1,57 @@
+"""``blursynth resume``: finish a data set that was begun."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from blursynth.cli import arguments, console
+from blursynth.cli.generate import show_interruption, show_report
+
+EPILOG = """\b
+Examples:
+  blursynth resume dataset/
+  blursynth resume dataset/ --redo 3,5          # shards that verify found damaged
+  blursynth resume dataset/ --sources /new/place/of/photos
+"""
+
+
+def command(
+    out: arguments.Out,
+    workers: arguments.Workers = None,
+    redo: Annotated[
+        str | None,
+        typer.Option("--redo", metavar="NUMBERS", help="Shards to make again, with commas.", show_default=False),
+    ] = None,
+    sources: arguments.SourceRoot = None,
+    shards: arguments.Shards = None,
+    engine: arguments.Engine = "local",
+    scheduler: arguments.Scheduler = None,
+    any_environment: arguments.AnyEnvironment = False,
+) -> None:
+    """Make what is still missing of a data set.
+
+    Shards that are there are kept; those that are missing or cut off are made.
+    """
+    again = arguments.numbers(redo, "--redo") if redo is not None else ()
+    part = arguments.parse_range(shards)
+
+    from blursynth import dataset
+
+    try:
+        with console.progress_bar("samples") as show:
+            report = dataset.resume(
+                out,
+                workers=workers,
+                shards=part,
+                redo=again,
+                source_root=sources,
+                engine=arguments.engine_of(engine, scheduler),
+                any_environment=any_environment,
+                on_progress=show,
+            )
+    except KeyboardInterrupt:
+        show_interruption(out)
+        raise typer.Exit(130) from None
+    show_report(report)

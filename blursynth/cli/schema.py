@@ -1,0 +1,23 @@
+"""``blursynth schema``: the JSON Schema of recipe files, for editors."""
+
+from __future__ import annotations
+
+import typer
+
+EPILOG = """\b
+Examples:
+  blursynth schema > blursynth-recipe.schema.json
+
+\b
+With this first line in a recipe, editors that know taplo (such as VS Code with Even Better TOML) complete and check it:
+  #:schema ./blursynth-recipe.schema.json
+"""
+
+
+def command() -> None:
+    """Print the JSON Schema (2020-12) of recipe files."""
+    import json
+
+    from blursynth.recipe_schema import recipe_schema
+
+    typer.echo(json.dumps(recipe_schema(), indent=2, ensure_ascii=False))

@@ -1,0 +1,54 @@
+"""``blursynth verify``: is a data set what it says it is?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from blursynth.cli import arguments, console
+from blursynth.errors import InvalidValueError
+
+EPILOG = """\b
+Examples:
+  blursynth verify dataset/
+  blursynth verify dataset/ --deep --replay 20
+
+The exit code is 1 when there are problems.
+"""
+
+
+def command(
+    out: arguments.Out,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also decode every picture and hold it against its own checksum.")
+    ] = False,
+    replay: Annotated[
+        int, typer.Option("--replay", metavar="K", help="Render K samples again and compare their bytes.")
+    ] = 0,
+    sources: arguments.SourceRoot = None,
+) -> None:
+    """Check a data set and list every problem.
+
+    Files are checked by existence, size and sha256.
+    """
+    if replay < 0:
+        raise InvalidValueError(f"--replay must be >= 0, got {replay}.")
+
+    from blursynth import dataset
+
+    with console.progress_bar("shards") as show:
+        found = dataset.verify(out, deep=deep, replay=replay, source_root=sources, on_progress=show)
+    looked = "every file and every picture" if deep else "every file"
+    again = f", {len(found.replayed)} samples rendered again" if found.replayed else ""
+    if found.ok:
+        typer.echo(f"{out} is sound: {found.samples:,} pairs in {found.shards:,} shards, {looked} checked{again}.")
+        typer.echo(f"digest of pixels {found.digest['pixels'][:16]}, of draws {found.digest['draws'][:16]}")
+        return
+    typer.echo(f"{out} has {len(found.problems)} problems:")
+    for problem in found.problems:
+        typer.echo(f"  - {problem.what}")
+    if found.damaged_shards:
+        listed = ",".join(str(s) for s in found.damaged_shards)
+        typer.echo(f"Make these shards again with: blursynth resume {out} --redo {listed}")
+    raise typer.Exit(1)

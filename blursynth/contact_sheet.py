@@ -1,0 +1,327 @@
+"""Contact sheets: sharp, blurred, kernel and the drawn numbers side by side, to look at.
+
+One row per sample. Kernels are enlarged, their brightest pixel white, with a scale bar; since they are mostly dark, the
+square root of their weight is shown. The ticks on a kernel's frame mark zero shift, where the sharp picture has the
+light.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.core import Draw, Nothing, Pair
+from blursynth.errors import InvalidValueError, PictureError
+from blursynth.frame import Encoding, Frame
+from blursynth.physics.colour import srgb_codes
+from blursynth.recipe import Recipe
+from blursynth.units import quantity
+
+__all__ = ["Row", "contact_sheet", "describe_draw", "draw_kernel", "kernel_picture", "write_contact_sheet"]
+
+_INK, _FAINT, _PAPER, _FRAME = (24, 26, 30), (104, 108, 116), (250, 250, 248), (200, 202, 206)
+_GAP, _MARGIN, _TEXT_PX = 16, 28, 400
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sample of a sheet.
+
+    Parameters
+    ----------
+    sharp, blurred
+        ``[H, W, 3]``: uint8 file codes, or floats in linear light, which are encoded for the eye.
+    draw
+        What happened to it.
+    caption
+        A line above its numbers, such as its number and source.
+    """
+
+    sharp: NDArray[Any]
+    blurred: NDArray[Any]
+    draw: Draw
+    caption: str = ""
+
+    @staticmethod
+    def of_pair(pair: Pair, draw: Draw, caption: str = "") -> Row:
+        """A row of a pair of frames of one picture each."""
+        return Row(_codes(pair.sharp), _codes(pair.blurred), draw, caption)
+
+
+def draw_kernel(draw: Draw) -> NDArray[np.float64] | None:
+    """The uniform blurs of a draw as one kernel, odd and square, zero shift in the middle, with a sum of 1.
+
+    None when no step is a uniform blur.
+    """
+    total: NDArray[np.float64] | None = None
+    for _, step in draw.steps:
+        make = getattr(step, "point_spread", None)
+        if make is None:
+            continue
+        dense = make().to_dense()
+        total = dense if total is None else _convolved(total, dense)
+    if total is None or total.sum() <= 0:
+        return None
+    return np.asarray(total / total.sum())
+
+
+def _convolved(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Full convolution; the smaller one is walked through pixel by pixel."""
+    if a.size > b.size:
+        a, b = b, a
+    out = np.zeros((a.shape[0] + b.shape[0] - 1, a.shape[1] + b.shape[1] - 1))
+    for row, column in zip(*np.nonzero(a), strict=True):
+        out[row : row + b.shape[0], column : column + b.shape[1]] += a[row, column] * b
+    return out
+
+
+def describe_draw(draw: Draw, recipe: Recipe | None = None) -> list[tuple[str, str]]:
+    """(step and kind, its numbers) of every step that has numbers of its own.
+
+    Shown are the fields that the recipe gives; without a recipe those that are not at their default. Seeds never are.
+
+    >>> import blursynth as bs
+    >>> describe_draw(bs.Draw((("lens", bs.GaussianBlur(sigma_px=0.5, aspect=0.8)), ("encode", bs.Encode()))))
+    [('lens: gaussian blur', 'sigma 0.5 px · aspect 0.8')]
+    """
+    given = {name: {f for f, _ in sampler.distributions()} for name, sampler in recipe.steps} if recipe else {}
+    lines = []
+    for name, step in draw.steps:
+        fields = [
+            (field, value)
+            for field, value in step.fields().items()
+            if field != "seed"
+            and (field in given[name] if name in given else value != type(step).model_fields[field].default)
+        ]
+        kind = step.kind.replace("_", " ")
+        if isinstance(step, Nothing):
+            lines.append((f"{name}: none", ""))
+        elif fields:
+            numbers = " · ".join(quantity(field, value) for field, value in fields)
+            lines.append((kind if kind == name.replace("_", " ") else f"{name}: {kind}", numbers))
+    return lines
+
+
+def kernel_picture(kernel: NDArray[np.float64] | None, size_px: int = 256, *, least_px: int = 15) -> NDArray[np.uint8]:
+    """A kernel as a picture ``[size_px, size_px, 3]``, enlarged by a whole factor, with a scale bar in px.
+
+    Parameters
+    ----------
+    kernel
+        ``[K, K]``, K odd, zero shift in the middle; None for a single point.
+    least_px
+        A smaller kernel is shown in this many px, so that a point still looks like a point.
+    """
+    from PIL import Image, ImageDraw
+
+    dense = np.ones((1, 1)) if kernel is None else np.asarray(kernel, np.float64)
+    dense = _trimmed(dense)
+    side = max(dense.shape[0] + 2, least_px | 1)
+    edge = (side - dense.shape[0]) // 2
+    shown = np.pad(dense, edge)
+    side = shown.shape[0]
+    factor = max(1, size_px // side)
+    codes = np.rint(255 * np.sqrt(np.clip(shown / max(shown.max(), 1e-300), 0, 1))).astype(np.uint8)
+    picture = Image.fromarray(codes)
+    if side > size_px:  # very long blurs: averaging keeps thin lines visible
+        picture = picture.resize((size_px, size_px), Image.Resampling.BOX)
+        scale = size_px / side
+    else:
+        picture = picture.resize((side * factor, side * factor), Image.Resampling.NEAREST)
+        scale = float(factor)
+    tile = Image.new("RGB", (size_px, size_px), (0, 0, 0))
+    offset = (size_px - picture.width) // 2
+    tile.paste(picture.convert("RGB"), (offset, offset))
+    pen = ImageDraw.Draw(tile)
+    middle = offset + (side // 2 + 0.5) * scale
+    for start, end in ((0, 7), (size_px - 8, size_px - 1)):
+        pen.line([(middle, start), (middle, end)], fill=(230, 160, 40))
+        pen.line([(start, middle), (end, middle)], fill=(230, 160, 40))
+    _scale_bar(pen, size_px, scale)
+    return np.asarray(tile)
+
+
+def _trimmed(dense: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without the dark rim, still centred: what is below 1e-4 of the maximum cannot be seen."""
+    middle = dense.shape[0] // 2
+    rows, columns = np.nonzero(dense > 1e-4 * dense.max())
+    if not len(rows):
+        return dense
+    reach = int(max(np.abs(rows - middle).max(), np.abs(columns - middle).max()))
+    return dense[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1]
+
+
+def _scale_bar(pen: Any, size_px: int, scale: float) -> None:
+    """A bar of 1, 2 or 5 times a power of ten px, at most a third of the tile."""
+    longest = size_px / 3 / scale
+    step = 10.0 ** math.floor(math.log10(max(longest, 1)))
+    length = max(f * step for f in (1, 2, 5) if f * step <= max(longest, 1))
+    left, bottom = 10, size_px - 11
+    pen.rectangle([left, bottom - 2, left + round(length * scale) - 1, bottom], fill=(255, 255, 255))
+    pen.text(
+        (left, bottom - 5),
+        f"{length:g} px",
+        fill=(255, 255, 255),
+        font=_font(14),
+        anchor="ls",
+        stroke_width=2,
+        stroke_fill=(0, 0, 0),
+    )
+
+
+def contact_sheet(
+    rows: Sequence[Row],
+    *,
+    title: str,
+    subtitle: str = "",
+    recipe: Recipe | None = None,
+    size_px: int | None = None,
+) -> NDArray[np.uint8]:
+    """The sheet as codes ``[H, W, 3]``.
+
+    Parameters
+    ----------
+    rows
+        The samples, from top to bottom.
+    title, subtitle
+        What stands above them, such as the recipe and the seed.
+    recipe
+        Whose fields are written beside each row; see :func:`describe_draw`.
+    size_px
+        Height and width of a picture on the sheet; by default that of the samples, at least 192. Smaller samples are
+        enlarged by a whole factor, larger ones are cut to their middle: scaling would change the blur.
+
+    Raises
+    ------
+    InvalidValueError
+        There are no rows.
+    """
+    from PIL import Image, ImageDraw
+
+    if not rows:
+        raise InvalidValueError("A contact sheet needs at least one row, got none.")
+    if size_px is None:
+        size_px = max(192, *(max(row.sharp.shape[:2]) for row in rows))
+    head = _MARGIN + 34 + (24 if subtitle else 0) + 34
+    width = 2 * _MARGIN + 3 * (size_px + _GAP) + _TEXT_PX
+    sheet = Image.new("RGB", (width, head + len(rows) * (size_px + _GAP) - _GAP + _MARGIN), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((_MARGIN, _MARGIN - 6), _shortened(title, _font(28), width - 2 * _MARGIN), fill=_INK, font=_font(28))
+    if subtitle:
+        text = _shortened(subtitle, _font(16), width - 2 * _MARGIN)
+        pen.text((_MARGIN, _MARGIN + 32), text, fill=_FAINT, font=_font(16))
+    lefts = [_MARGIN + i * (size_px + _GAP) for i in range(4)]
+    for left, heading in zip(lefts, ("sharp", "blurred", "kernel", "drawn numbers"), strict=True):
+        pen.text((left, head - 8), heading, fill=_FAINT, font=_font(16), anchor="ls")
+    for number, row in enumerate(rows):
+        top = head + number * (size_px + _GAP)
+        tiles = (_fitted(row.sharp, size_px), _fitted(row.blurred, size_px))
+        for left, tile in zip(lefts, (*tiles, kernel_picture(draw_kernel(row.draw), size_px)), strict=False):
+            sheet.paste(Image.fromarray(tile), (left, top))
+            pen.rectangle([left - 1, top - 1, left + size_px, top + size_px], outline=_FRAME)
+        _write_numbers(pen, row, recipe, lefts[3], top, size_px)
+    return np.asarray(sheet)
+
+
+def write_contact_sheet(path: str | Path, rows: Sequence[Row], **options: Any) -> None:
+    """:func:`contact_sheet` as a file; the options are the same.
+
+    Raises
+    ------
+    PictureError
+        The file cannot be written, or its ending names no format that can be.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    sheet = contact_sheet(rows, **options)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(sheet).save(path)
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be written ({error.strerror or error}).") from None
+    except ValueError:
+        raise PictureError(f"{path}: there is no picture format {path.suffix!r}.", fix="Name it .png.") from None
+
+
+def _write_numbers(pen: Any, row: Row, recipe: Recipe | None, left: int, top: int, size_px: int) -> None:
+    line, strong, plain, indent = 20, _font(16), _font(15), 14
+    lines: list[tuple[int, str, Any, tuple[int, int, int]]] = []
+    if row.caption:
+        lines.append((0, _shortened(row.caption, plain, _TEXT_PX), plain, _FAINT))
+    for heading, numbers in describe_draw(row.draw, recipe):
+        lines.append((0, _shortened(heading, strong, _TEXT_PX), strong, _INK))
+        lines += [(indent, text, plain, _FAINT) for text in _wrapped(numbers, plain, _TEXT_PX - indent)]
+    room = max(1, size_px // line)
+    if len(lines) > room:
+        lines = [*lines[: room - 1], (0, "…", plain, _FAINT)]
+    for number, (shift, text, font, ink) in enumerate(lines):
+        pen.text((left + shift, top + number * line), text, fill=ink, font=font)
+
+
+def _wrapped(text: str, font: Any, width: int) -> list[str]:
+    """Broken between quantities."""
+    lines: list[str] = []
+    for part in text.split(" · ") if text else []:
+        longer = f"{lines[-1]} · {part}" if lines else part
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(_shortened(part, font, width))
+    return lines
+
+
+def _shortened(text: str, font: Any, width: int) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}…") > width:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def _fitted(picture: NDArray[Any], size_px: int) -> NDArray[np.uint8]:
+    codes = _encoded(picture)
+    height, width = codes.shape[:2]
+    factor = max(1, min(size_px // height, size_px // width))
+    codes = codes.repeat(factor, axis=0).repeat(factor, axis=1)
+    top, left = max(0, (codes.shape[0] - size_px) // 2), max(0, (codes.shape[1] - size_px) // 2)
+    codes = codes[top : top + size_px, left : left + size_px]
+    tile = np.full((size_px, size_px, 3), _PAPER, np.uint8)
+    top, left = (size_px - codes.shape[0]) // 2, (size_px - codes.shape[1]) // 2
+    tile[top : top + codes.shape[0], left : left + codes.shape[1]] = codes
+    return tile
+
+
+def _codes(frame: Frame) -> NDArray[Any]:
+    """The first picture of a frame as ``[H, W, 3]``; display frames as uint8, linear ones as they are."""
+    if frame.encoding is Encoding.RAW:
+        raise InvalidValueError(
+            "A contact sheet shows display or linear pictures, got raw sensor numbers.",
+            fix="End the recipe with a develop step.",
+        )
+    planar = np.asarray(frame.image[0])
+    planar = np.repeat(planar, 3, axis=0) if planar.shape[0] == 1 else planar[:3]
+    picture = np.moveaxis(planar, 0, -1)
+    if frame.encoding is Encoding.DISPLAY:
+        return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(picture)
+
+
+def _encoded(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    if picture.dtype == np.uint8:
+        return picture
+    return np.asarray(srgb_codes(picture), np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> Any:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
