@@ -26,6 +26,7 @@ from blursynth.backends.cpu.convolve_direct import (
     separable_tiles,
     tile_grid,
 )
+from blursynth.backends.cpu.convolve_fft import LENGTHS, choose_tiles, fourier_tiles, spectrum, stages
 from blursynth.backends.reference.convolve import check_arguments, check_valid_size
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
@@ -39,16 +40,19 @@ Method = Literal["auto", "direct", "fft"]
 _TILE_HEIGHT, _TILE_WIDTH = 64, 384
 _SEPARABLE_TILE_HEIGHT = 128  # taller: its first pass works on the margin above and below too
 
-# Costs in ns for one vector of the result (VECTOR_BYTES) on one core. Measured on an AMD Zen 5 core at 3.7 GHz with
-# 64-byte vectors on 1280 x 720 float32 pictures, best of 12 runs: only their ratios matter, and those follow from the
-# loads and multiply-adds of each method. `direct`: per entry of the merged list of taps, two rows at once; 0.35 dense,
-# 0.43 sparse.
-_DIRECT_NS = 0.40
-_SMALLEST_DENSE = 48  # taps below which looking for a separable point spread costs more than it saves
+# Cost in ns of one entry of the merged list of taps for two vectors of the result, one above the other, on one core:
+# two multiply-adds and a load across cache lines. Measured on an AMD Zen 5 core at 3.7 GHz with 64-byte vectors, best
+# of 25 runs, 31 to 127 px: 0.33 for a picture in cache, 0.37 for 1280 x 720. Only the ratio to the cost of the
+# transforms (convolve_fft) matters.
+_DIRECT_NS = 0.36
+# A transform must be faster by this factor: the direct methods keep the range and exact zeros.
+_PREFER_DIRECT = 1.15
+_SMALLEST_DENSE = 48  # taps below which neither two passes nor a transform can win
 
 _THREAD_PAYS_NS = 1e6  # work below which handing it to another thread costs more than it saves
 
 _pool: ThreadPoolExecutor | None = None
+_pool_size = 0
 
 
 def _forget_pool() -> None:
@@ -56,7 +60,8 @@ def _forget_pool() -> None:
     _pool = None  # threads do not survive a fork; the next large call makes new ones
 
 
-os.register_at_fork(after_in_child=_forget_pool)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
 
 
 def _threads_to_use(threads: int | None) -> int:
@@ -74,7 +79,7 @@ def _share(work: Callable[..., None], jobs: int, threads: int, *arguments: Any) 
     and for several callers at a time. Every job writes its own part of the result, so the bytes do not depend on the
     number of threads.
     """
-    global _pool
+    global _pool, _pool_size
     threads = min(threads, jobs)
     if threads <= 1:
         work(0, jobs, *arguments)
@@ -86,9 +91,11 @@ def _share(work: Callable[..., None], jobs: int, threads: int, *arguments: Any) 
         for first, last in shares:
             work(first, last, *arguments)
 
-    if _pool is None or _pool._max_workers < threads - 1:
-        _pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="blursynth-convolve")
-    others = [_pool.submit(take) for _ in range(threads - 1)]
+    pool = _pool
+    if pool is None or _pool_size < threads - 1:
+        pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="blursynth-convolve")
+        _pool, _pool_size = pool, threads - 1
+    others = [pool.submit(take) for _ in range(threads - 1)]
     take()
     for other in others:
         other.result()
@@ -166,26 +173,57 @@ def _apply(
     size = (out_height, out_width, *origin)
 
     if method == "auto" and weight.size >= _SMALLEST_DENSE:
-        tolerance = 1e-15 if item == 8 else 1e-9
-        product, ys, column, xs, row = _as_product(dy, dx, weight, tolerance)
-        if product:
-            again = 1 + (ys[-1] - ys[0]) / min(_SEPARABLE_TILE_HEIGHT, out_height)
-            separable_cost = (2 * xs.size * again + ys.size + 1) * vectors / 2 * _DIRECT_NS
-            if separable_cost < cost:
-                tile = (_SEPARABLE_TILE_HEIGHT, _TILE_WIDTH)
-                down, across = tile_grid(out_height, out_width, *tile, lanes)
-                _share(
-                    separable_tiles,
-                    channels * down * across,
-                    _threads_to_use(threads) if separable_cost > _THREAD_PAYS_NS else 1,
-                    *plane,
-                    *pair_rows(np.zeros_like(xs), xs, row, like),
-                    *pair_rows(ys, np.zeros_like(ys), column, like),
-                    out,
-                    *tile,
-                    *size,
-                )
-                return
+        product, ys, column, xs, row = _as_product(dy, dx, weight, 1e-15 if item == 8 else 1e-9)
+    else:
+        product = False
+    separable_cost = np.inf
+    if product:
+        again = 1 + (ys[-1] - ys[0]) / min(_SEPARABLE_TILE_HEIGHT, out_height)
+        separable_cost = (2 * xs.size * again + ys.size + 1) * vectors / 2 * _DIRECT_NS
+    fourier_cost = np.inf
+    if method == "fft" or (method == "auto" and weight.size >= _SMALLEST_DENSE):
+        top, bottom, left, right = dy[-1], -dy[0], dx.max(), -dx.min()
+        *sizes, fourier_cost = choose_tiles(LENGTHS, top + bottom, left + right, channels, out_height, out_width, item)
+        if method == "fft" and sizes[0] == 0:
+            raise InvalidValueError(
+                f"method='fft' takes point spreads of less than {LENGTHS[-1]} px, "
+                f"got one of {top + bottom + 1} x {left + right + 1}.",
+                fix="Use method='direct' or 'auto'.",
+            )
+    if method == "fft" or fourier_cost * _PREFER_DIRECT < min(cost, separable_cost):
+        rows_n, columns_n, high, wide = sizes
+        dtype = out.dtype
+        plan = (rows_n, columns_n, *stages(columns_n, dtype), *stages(rows_n, dtype))
+        spread = spectrum(dy, dx, weight, *plan)
+        tiles = channels * -(-out_height // high) * -(-out_width // wide)
+        _share(
+            fourier_tiles,
+            (tiles + 1) // 2,
+            _threads_to_use(threads) if fourier_cost > _THREAD_PAYS_NS else 1,
+            *plane,
+            *(top, bottom, left, right),
+            spread,
+            *plan,
+            out,
+            *(high, wide),
+            *size,
+        )
+        return
+    if separable_cost < cost:
+        tile = (_SEPARABLE_TILE_HEIGHT, _TILE_WIDTH)
+        down, across = tile_grid(out_height, out_width, *tile, lanes)
+        _share(
+            separable_tiles,
+            channels * down * across,
+            _threads_to_use(threads) if separable_cost > _THREAD_PAYS_NS else 1,
+            *plane,
+            *pair_rows(np.zeros_like(xs), xs, row, like),
+            *pair_rows(ys, np.zeros_like(ys), column, like),
+            out,
+            *tile,
+            *size,
+        )
+        return
     down, across = tile_grid(out_height, out_width, _TILE_HEIGHT, _TILE_WIDTH, lanes)
     _share(
         direct_tiles,

@@ -254,8 +254,25 @@ def fill_patch(source, row_pitch, height, width, border, top, left, rows, column
             patch[row + j] = _load(line + x * item, patch) if x >= 0 else zero
 
 
+@intrinsic
+def _prefetch(typing_context, address, write):
+    """Ask for a cache line that will be read (or, with a ``write`` of 1, written) soon."""
+
+    def generate(context, builder, signature, arguments):
+        byte, index = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, index, index, index])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        flags = [ir.Constant(index, write.literal_value), ir.Constant(index, 3), ir.Constant(index, 1)]
+        builder.call(function, [builder.inttoptr(arguments[0], byte), *flags])
+        return context.get_dummy_value()
+
+    if not isinstance(write, types.IntegerLiteral):
+        return None
+    return types.void(types.int64, write), generate
+
+
 @numba.njit(**_JIT)
-def _two_rows_at_a_time(source, source_pitch, offsets, weights, out, out_pitch, rows, columns, item):
+def _two_rows_at_a_time(source, source_pitch, newest, offsets, weights, out, out_pitch, rows, columns, item):
     """A tile of the result: columns of blocks, each walked downwards, so that its pixels stay in the first cache."""
     taps = offsets.size
     lanes = VECTOR_BYTES // item
@@ -280,6 +297,13 @@ def _two_rows_at_a_time(source, source_pitch, offsets, weights, out, out_pitch, 
                 y -= 1  # an odd number of rows: the last pair overlaps too
             a = source + y * source_pitch + x * item
             o = out + y * out_pitch + x * item
+            # The walk down a column is opaque to the processor's own prefetching: ask for the rows that come next.
+            if y + 6 <= rows:
+                for line in range(0, vectors * VECTOR_BYTES + 64, 64):
+                    _prefetch(a + newest + 4 * source_pitch + line, 0)
+                    _prefetch(a + newest + 5 * source_pitch + line, 0)
+                    _prefetch(o + 4 * out_pitch + line, 1)
+                    _prefetch(o + 5 * out_pitch + line, 1)
             step = out_pitch if rows > 1 else 0
             if vectors == _WIDE:
                 _block_wide(a, offsets, weights, taps, o, step)
@@ -359,6 +383,7 @@ def direct_tiles(
             _two_rows_at_a_time(
                 plane + y * row_pitch + x * item,
                 row_pitch,
+                bottom * row_pitch,
                 from_source,
                 weights,
                 o,
@@ -377,12 +402,16 @@ def direct_tiles(
         )  # fmt: skip
         a = patch.ctypes.data + (top * pitch + left) * item
         if columns >= lanes:
-            _two_rows_at_a_time(a, pitch * item, from_patch, weights, o, out_width * item, rows, columns, item)
+            _two_rows_at_a_time(
+                a, pitch * item, bottom * pitch * item, from_patch, weights, o, out_width * item, rows, columns, item
+            )
         else:
             if narrow.size == 0:
                 narrow = np.empty(tile_height * lanes, weights.dtype)
             n = narrow.ctypes.data
-            _two_rows_at_a_time(a, pitch * item, from_patch, weights, n, lanes * item, rows, lanes, item)
+            _two_rows_at_a_time(
+                a, pitch * item, bottom * pitch * item, from_patch, weights, n, lanes * item, rows, lanes, item
+            )
             for i in range(rows):
                 copy_bytes(o + i * out_width * item, n + i * lanes * item, columns * item)
 
@@ -427,7 +456,7 @@ def separable_tiles(
         inside = y - top >= 0 and y - top + tall <= height and x - left >= 0 and x + wide - 1 + right < width
         if inside:
             a = plane + (y - top) * row_pitch + x * item
-            _two_rows_at_a_time(a, row_pitch, from_source, across_weights, h, half_pitch * item, tall, wide, item)
+            _two_rows_at_a_time(a, row_pitch, 0, from_source, across_weights, h, half_pitch * item, tall, wide, item)
         else:
             if patch.size == 0:
                 patch = np.empty((most_rows + 1) * pitch, across_weights.dtype)
@@ -435,14 +464,36 @@ def separable_tiles(
                 plane, row_pitch, height, width, border, y - top, x - left, tall, wide + left + right, patch, 0, pitch
             )
             a = patch.ctypes.data + left * item
-            _two_rows_at_a_time(a, pitch * item, from_patch, across_weights, h, half_pitch * item, tall, wide, item)
+            _two_rows_at_a_time(a, pitch * item, 0, from_patch, across_weights, h, half_pitch * item, tall, wide, item)
         a = h + top * half_pitch * item
         if columns >= lanes:
-            _two_rows_at_a_time(a, half_pitch * item, from_half, down_weights, o, out_width * item, rows, columns, item)
+            _two_rows_at_a_time(
+                a,
+                half_pitch * item,
+                bottom * half_pitch * item,
+                from_half,
+                down_weights,
+                o,
+                out_width * item,
+                rows,
+                columns,
+                item,
+            )
         else:
             if narrow.size == 0:
                 narrow = np.empty(max(2, tile_height) * lanes, across_weights.dtype)
             n = narrow.ctypes.data
-            _two_rows_at_a_time(a, half_pitch * item, from_half, down_weights, n, lanes * item, rows, lanes, item)
+            _two_rows_at_a_time(
+                a,
+                half_pitch * item,
+                bottom * half_pitch * item,
+                from_half,
+                down_weights,
+                n,
+                lanes * item,
+                rows,
+                lanes,
+                item,
+            )
             for i in range(rows):
                 copy_bytes(o + i * out_width * item, n + i * lanes * item, columns * item)
