@@ -325,9 +325,10 @@ def test_gaussian_moments(major: float, minor: float, angle: float) -> None:
     assert abs(got["1"] - 1) <= 1e-12
     assert abs(got["x"]) <= 1e-12
     assert abs(got["y"]) <= 1e-12
-    # Sampling a density that was averaged over pixels: exact up to aliasing, exp(-2 pi^2 sigma^2), and the cut.
-    low = min(math.hypot(major * c, minor * s), math.hypot(major * s, minor * c))
-    slack = 4 * math.exp(-2 * math.pi**2 * low**2) * (1 + major + minor) + 100 * cut * (major + minor + 1) ** 2
+    # Sampling a density that was averaged over pixels: exact up to the cut and to aliasing, exp(-2 pi^2 f' C f) of the
+    # covariance C at the whole frequencies f, of which the lowest is (1, 0), (0, 1) or (1, +-1).
+    low = min(math.hypot(major * c, minor * s), math.hypot(major * s, minor * c), math.sqrt(2) * min(major, minor))
+    slack = 4 * math.exp(-2 * math.pi**2 * low**2) * (1 + major + minor) ** 2 + 100 * cut * (major + minor + 1) ** 2
     assert got["xx"] == pytest.approx((major * c) ** 2 + (minor * s) ** 2 + 1 / 12, abs=slack)
     assert got["yy"] == pytest.approx((major * s) ** 2 + (minor * c) ** 2 + 1 / 12, abs=slack)
     assert got["xy"] == pytest.approx((major**2 - minor**2) * s * c, abs=slack)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -21,13 +21,13 @@ seeds = st.integers(0, 2**63 - 1)
 
 
 @st.composite
-def walks(draw: st.DrawFn, max_samples: int = 400) -> WalkParameters:
+def walks(draw: st.DrawFn, max_samples: int = 400, *, restless: bool = False) -> WalkParameters:
     return WalkParameters(
         length_px=draw(st.floats(0.5, 200.0)),  # type: ignore[arg-type]
-        anxiety=draw(st.sampled_from([0.0, 0.001, 0.005, 0.05, 0.1]) | st.floats(0.0, 0.1)),  # type: ignore[arg-type]
+        anxiety=draw(st.sampled_from([0.0, 0.001, 0.005, 0.05]) | st.floats(1e-3 if restless else 0.0, 0.1)),  # type: ignore[arg-type]
         centripetal=draw(st.floats(0.0, 0.7)),  # type: ignore[arg-type]
         big_shake=draw(st.floats(0.0, 0.2)),  # type: ignore[arg-type]
-        gaussian=draw(st.floats(0.0, 10.0)),  # type: ignore[arg-type]
+        gaussian=draw(st.floats(1.0 if restless else 0.0, 10.0)),  # type: ignore[arg-type]
         heading_rad=draw(st.floats(0.0, 2 * math.pi)),  # type: ignore[arg-type]
         samples=draw(st.integers(50, max_samples)),
         form=draw(st.sampled_from(list(WalkForm))),
@@ -67,12 +67,10 @@ def test_without_anxiety_the_path_is_straight(backend, length: float, heading: f
     assert path[-1] @ along == pytest.approx(length, rel=1e-12)
 
 
-@given(walks(), seeds, st.floats(0.0, 2 * math.pi))
+# Without noise a path that runs straight away from its start stands on its head: the pull makes every rounding error
+# grow without bound. The law holds in exact arithmetic, but no computer can show it there, so here there is noise.
+@given(walks(restless=True), seeds, st.floats(0.0, 2 * math.pi))
 def test_turning_the_heading_and_every_draw_turns_the_path(parameters: WalkParameters, seed: int, by: float) -> None:
-    # Where the pull of one step can cancel the velocity, the direction after it is decided by rounding: the law
-    # holds in exact arithmetic, but no computer can show it there.
-    law = parameters.law()
-    assume(law.pull[0] * parameters.length_px[0] < 0.5 * law.step_px[0])
     turn = np.array([[math.cos(by), math.sin(by)], [-math.sin(by), math.cos(by)]])
     normals = walk_draws(seed, parameters.samples - 1)[2]
     turned = WalkParameters(
