@@ -38,7 +38,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    headed = any(columns)
+    grid = Table(box=SIMPLE_HEAD if headed else None, show_header=headed, pad_edge=False, header_style="bold")
     for number, name in enumerate(columns):
         last = number == len(columns) - 1
         grid.add_column(Text(name), justify="right" if name in right else "left", no_wrap=not last, overflow="fold")

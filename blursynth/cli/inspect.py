@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +12,7 @@ import typer
 from blursynth.cli import arguments, console
 
 if TYPE_CHECKING:
+    from blursynth.core import Degradation
     from blursynth.dataset import Dataset
 
 EPILOG = """\b
@@ -52,9 +53,9 @@ def command(
     sampled = f", from {len(records):,} samples" if len(records) < len(opened) else ""
     typer.echo(f"\nDrawn numbers{sampled}")
     console.table(
-        ("step", "kind", "share", "field", "5 %", "median", "95 %", "unit", "histogram from least to greatest"),
-        _distributions(records),
-        right=("share", "5 %", "median", "95 %"),
+        ("step and field", "unit", "least", "5 %", "median", "95 %", "greatest", "from least to greatest"),
+        _distributions(records, opened.kinds),
+        right=("least", "5 %", "median", "95 %", "greatest"),
     )
     _show_sample(opened, int(records[0]["index"]))
 
@@ -100,42 +101,34 @@ def _some_records(opened: Dataset) -> list[dict[str, Any]]:
     return [opened.record(i) for i in range(0, spec.count, every) if i // spec.shard_length in present]
 
 
-def _distributions(records: Sequence[dict[str, Any]]) -> Iterable[tuple[str, ...]]:
+def _distributions(records: Sequence[dict[str, Any]], kinds: Sequence[type[Degradation]]) -> Iterator[tuple[str, ...]]:
     from blursynth.units import number, split_unit
 
-    names = [step["name"] for step in records[0]["draw"]["step"]]
-    for position, name in enumerate(names):
+    for position, first in enumerate(records[0]["draw"]["step"]):
         steps = [record["draw"]["step"][position] for record in records]
-        for kind, share in Counter(step["kind"] for step in steps).most_common():
+        for kind, count in Counter(step["kind"] for step in steps).most_common():
+            yield (f"{first['name']}: {kind}, {100 * count / len(records):.0f} %", *[""] * 7)
             mine = [step for step in steps if step["kind"] == kind]
-            first = (name, kind, f"{100 * share / len(records):.0f} %")
-            shown = False
-            for field in mine[0]:
-                if field in ("name", "kind", "seed"):
-                    continue
+            for field in _ordered(mine[0], kinds):
                 values = [step[field] for step in mine if step[field] is not None]
-                if len(set(values)) < 2:
+                different = len(set(values))
+                if field == "seed" or different < 2:
                     continue  # the same in all: no distribution, and it stands in the recipe
-                head = first if not shown else ("", "", "")
-                shown = True
-                if isinstance(values[0], bool | str):
-                    counts = ", ".join(f"{number(v)} {100 * n / len(mine):.0f} %" for v, n in _common(values))
-                    yield (*head, field, "", "", "", "", counts)
+                unit = split_unit(field)[1]
+                few = different <= 8 and all(isinstance(v, int) for v in values)
+                if few or isinstance(values[0], str):
+                    shares = [f"{number(v)}: {100 * n / count:.0f}%" for v, n in Counter(values).most_common(8)]
+                    yield (f"  {field}", unit, *[""] * 5, ", ".join(shares))
                     continue
-                low, middle, high = (_quantile(values, q) for q in (0.05, 0.5, 0.95))
-                bars = f"{_histogram(values)}  {number(min(values))} to {number(max(values))}"
-                yield (*head, field, number(low), number(middle), number(high), split_unit(field)[1], bars)
-            if not shown:
-                yield (*first, "", "", "", "", "", "")
+                ordered = sorted(values)
+                some = (ordered[min(int(q * count), len(ordered) - 1)] for q in (0, 0.05, 0.5, 0.95, 1))
+                yield (f"  {field}", unit, *(number(v) for v in some), _histogram(values))
 
 
-def _common(values: Sequence[Any]) -> list[tuple[Any, int]]:
-    return Counter(values).most_common(6)
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+def _ordered(step: dict[str, Any], kinds: Sequence[type[Degradation]]) -> list[str]:
+    """The step's fields as its kind declares them."""
+    declared = next((list(kind.model_fields) for kind in kinds if kind.kind == step["kind"]), [])
+    return [name for name in declared if name in step]
 
 
 def _histogram(values: Sequence[float], bins: int = 16) -> str:
@@ -174,7 +167,7 @@ def _show_sample(opened: Dataset, index: int) -> None:
     fields = []
     for step in record["draw"]["step"]:
         head = (step["name"], step["kind"])
-        values = [(f, v) for f, v in step.items() if f not in ("name", "kind")] or [("", "")]
+        values = [(field, step[field]) for field in _ordered(step, opened.kinds)] or [("", "")]
         for field, value in values:
             shown = "by default" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
             fields.append((*head, field, shown, split_unit(field)[1]))
