@@ -61,8 +61,9 @@ class MomentRegistration:
         ]
         rows_at = np.linspace(margin, height - margin, tiles + 1).astype(int)
         columns_at = np.linspace(margin, width - margin, tiles + 1).astype(int)
+        stride = max(1, int(smoothing_px / 4))  # what is so smooth is known from fewer of its pixels
         self._tiles = [
-            (slice(rows_at[a], rows_at[a + 1]), slice(columns_at[b], columns_at[b + 1]))
+            (slice(rows_at[a], rows_at[a + 1], stride), slice(columns_at[b], columns_at[b + 1], stride))
             for a in range(tiles)
             for b in range(tiles)
         ]

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-import skimage.data
 from numpy.typing import NDArray
 
 import blursynth as bs
@@ -23,16 +22,29 @@ from blursynth.physics.point_spread import PointSpreads
 from blursynth.testing import MomentRegistration
 
 DRAWS = 200
-TOP, LEFT, SIZE = 100, 110, 256
 NOISE = ("sensor", "develop", "jpeg")
 # `deblurgan` is off centre as published: its shift must be the recorded kernel's centroid, see below.
 ALIGNED = [name for name in bs.recipe_names() if name != "deblurgan"]
 
+# Smoothing of the registration in px -> side of the window that leaves room for 4 x 4 tiles of several widths each.
+WINDOWS = {3.0: 400, 5.0: 400, 8.0: 400, 16.0: 800, 30.0: 1200}
+
 
 @lru_cache
-def photograph() -> bs.Frame:
-    codes = np.moveaxis(skimage.data.astronaut(), -1, 0).astype(np.float32) / np.float32(255)
-    return bs.Frame(np.ascontiguousarray(codes), bs.Encoding.DISPLAY)
+def scene() -> bs.Frame:
+    """Structure at all scales: pink noise in three colours, as 8-bit codes."""
+    rng = np.random.default_rng(3)
+    side = WINDOWS[30.0] + 120
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
+    spectrum = np.fft.rfft2(rng.normal(size=(3, side, side))) / np.maximum(frequency, 1 / side)
+    waves = np.fft.irfft2(spectrum, s=(side, side))
+    codes = np.clip(np.rint(120 + 45 * waves / waves.std()), 0, 255) / 255
+    return bs.Frame(codes.astype(np.float32), bs.Encoding.DISPLAY)
+
+
+def window(size_px: int, margin_px: int = 0) -> bs.Frame:
+    first = (scene().size_px[0] - size_px) // 2 - margin_px
+    return scene().crop(first, first, size_px + 2 * margin_px, size_px + 2 * margin_px)
 
 
 def grey_light(frame: bs.Frame) -> NDArray[np.float64]:
@@ -41,7 +53,7 @@ def grey_light(frame: bs.Frame) -> NDArray[np.float64]:
 
 @lru_cache
 def registration(smoothing_px: float) -> MomentRegistration:
-    return MomentRegistration(grey_light(photograph().crop(TOP, LEFT, SIZE, SIZE)), smoothing_px=smoothing_px, order=5)
+    return MomentRegistration(grey_light(window(WINDOWS[smoothing_px])), smoothing_px=smoothing_px, order=5)
 
 
 def width_px(draw: bs.Draw) -> float:
@@ -55,20 +67,19 @@ def width_px(draw: bs.Draw) -> float:
     return float(np.sqrt(variance))
 
 
-def fitting(draw: bs.Draw) -> MomentRegistration:
-    width = width_px(draw)
-    return registration(next(s for s in (3.0, 5.0, 8.0, 12.0) if s >= width or s == 12.0))
+def smoothing(draw: bs.Draw) -> float:
+    width = 1.4 * width_px(draw)
+    return next((s for s in WINDOWS if s >= width), max(WINDOWS))
 
 
 def without_noise(recipe: bs.Recipe) -> bs.Recipe:
     return bs.Recipe([(name, sampler) for name, sampler in recipe.steps if name not in NOISE])
 
 
-def blurred(draw: bs.Draw) -> NDArray[np.float64]:
-    reach = draw.reach_px(photograph())
+def blurred(draw: bs.Draw, size_px: int) -> NDArray[np.float64]:
+    reach = draw.reach_px(scene())
     assert reach is not None
-    window = photograph().crop(TOP - reach, LEFT - reach, SIZE + 2 * reach, SIZE + 2 * reach)
-    return grey_light(draw(window, margin_px=reach))
+    return grey_light(draw(window(size_px, reach), margin_px=reach))
 
 
 @pytest.mark.parametrize("name", ALIGNED)
@@ -76,16 +87,16 @@ def test_pairs_are_aligned(name: str) -> None:
     recipe = without_noise(bs.load_recipe(name))
     shifts = []
     for index in range(DRAWS):
-        draw = recipe.sample(photograph(), seed=20, index=index)
-        shifts.append(np.hypot(*fitting(draw).shifts_px(blurred(draw)).T))
+        draw = recipe.sample(scene(), seed=20, index=index)
+        width = smoothing(draw)
+        shifts.append(np.hypot(*registration(width).shifts_px(blurred(draw, WINDOWS[width])).T))
     assert np.median(shifts) < 0.05
     assert np.max(shifts) < 0.25
 
 
 def test_the_target_is_the_source() -> None:
-    draw = bs.load_recipe("default").sample(photograph(), seed=0, index=0)
-    window = photograph().crop(TOP, LEFT, SIZE, SIZE)
-    assert np.array_equal(draw.target()(window).image, window.image)
+    draw = bs.load_recipe("default").sample(scene(), seed=0, index=0)
+    assert np.array_equal(draw.target()(window(64)).image, window(64).image)
 
 
 def lopsided() -> bs.RandomWalkMotion:
@@ -103,7 +114,7 @@ def through(monkeypatch: pytest.MonkeyPatch, change: Callable[[PointSpreads], Po
     convolve = cpu.convolve
     with monkeypatch.context() as patch:
         patch.setattr(cpu, "convolve", lambda image, psf, **rest: convolve(image, change(psf), **rest))
-        return blurred(bs.Draw((("decode", bs.Decode()), ("shake", lopsided()), ("encode", bs.Encode()))))
+        return blurred(bs.Draw((("decode", bs.Decode()), ("shake", lopsided()), ("encode", bs.Encode()))), 400)
 
 
 def same(psf: PointSpreads) -> PointSpreads:
@@ -139,12 +150,13 @@ def test_deblurgan_is_off_centre_as_published_and_says_so() -> None:
     recipe = bs.load_recipe("deblurgan", changes={"blur.stretch": False})
     shifts, errors = [], []
     for index in range(40):
-        draw = recipe.sample(photograph(), seed=20, index=index)
+        draw = recipe.sample(scene(), seed=20, index=index)
         step = draw["blur"]
         assert isinstance(step, DeblurganBlur)
         # In the space that it blurs in: file codes.
-        sharp = photograph()
-        picture = draw(sharp).image[0].mean(axis=0)[TOP : TOP + SIZE, LEFT : LEFT + SIZE]
+        reach = draw.reach_px(scene())
+        assert reach is not None
+        picture = draw(window(400, reach), margin_px=reach).image[0].mean(axis=0)
         recorded = step.point_spread().centroids()[0]
         shifts.append(np.hypot(*recorded))
         if max(np.abs(recorded)) < 3:  # the series needs a displacement within the smoothing
@@ -157,5 +169,4 @@ def test_deblurgan_is_off_centre_as_published_and_says_so() -> None:
 
 @lru_cache
 def code_registration(smoothing_px: float) -> MomentRegistration:
-    codes = photograph().image[0].mean(axis=0)[TOP : TOP + SIZE, LEFT : LEFT + SIZE]
-    return MomentRegistration(codes, smoothing_px=smoothing_px, order=5)
+    return MomentRegistration(window(400).image[0].mean(axis=0), smoothing_px=smoothing_px, order=5)
