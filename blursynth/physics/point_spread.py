@@ -446,8 +446,9 @@ def rasterise_samples(
 
     Notes
     -----
-    The PSF is not centred. Samples outside the canvas lose their light, which ``lost`` tells; the port stops with an
-    index error where a path touches the last pixel.
+    The PSF is not centred: in the port the middle of the path lies 1.75 px off the origin on average, down and right.
+    Samples outside the canvas lose their light, which ``lost`` tells; the port stops with an index error where a path
+    touches the last pixel.
     """
     position = np.asarray(position_px, np.float64)
     if position.ndim == 2:

@@ -184,7 +184,8 @@ class WalkParameters:
             object.__setattr__(self, "form", WalkForm(self.form))
         except ValueError as error:
             raise InvalidValueError(
-                f"There is no form {self.form!r} of the random walk.", fix=did_you_mean(str(self.form), list(WalkForm))
+                f"There is no form {self.form!r} of the random walk.",
+                fix=did_you_mean(str(self.form), [f.value for f in WalkForm]),
             ) from error
 
     def __len__(self) -> int:

@@ -215,7 +215,8 @@ def rasterise(
     """
     positions, share = exposure_shares(path, duration, exposure, unit_sum=unit_sum)
     bounds = _bounds(positions, share)
-    size = (bounds[:, 1] - bounds[:, 0] + 5.0) * (bounds[:, 3] - bounds[:, 2] + 5.0)
+    with np.errstate(over="ignore"):
+        size = (bounds[:, 1] - bounds[:, 0] + 5.0) * (bounds[:, 3] - bounds[:, 2] + 5.0)
     if not (size <= _LARGEST_PX).all() or not (np.abs(bounds) < 2.0**31 - 8).all():
         raise InvalidValueError(
             f"The path spans {float(size.max()):.3g} px^2; the largest PSF that is made has {_LARGEST_PX} px.",
