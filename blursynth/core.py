@@ -247,7 +247,15 @@ class Draw:
 
     def pair(self, frame: Frame, *, margin_px: int = 0) -> Pair:
         """The sharp target and the blurred picture of a frame; ``margin_px`` as in :meth:`__call__`."""
-        return Pair(sharp=self.target()(frame, margin_px=margin_px), blurred=self(frame, margin_px=margin_px))
+        # What both pictures pass through alike at the start (decoding) runs once.
+        shared = 0
+        while shared < len(self.steps) and self.steps[shared][1].target() == self.steps[shared][1]:
+            if self.steps[shared][1].reach_px(frame) != 0:
+                break
+            shared += 1
+        frame = Draw(self.steps[:shared])(frame)
+        rest = Draw(self.steps[shared:])
+        return Pair(sharp=rest.target()(frame, margin_px=margin_px), blurred=rest(frame, margin_px=margin_px))
 
     def reach_px(self, frame: Frame) -> int | None:
         """The margin in px within which the pixels of a window find all their light; None if unbounded."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +41,7 @@ def peek(path: str | Path) -> PictureInfo:
     Raises
     ------
     PictureError
-        It is missing, empty, no picture, or larger than 400 megapixels.
+        It is missing, empty, no picture, of a number format without a known white, or larger than 400 megapixels.
     """
     with _opened(Path(path)) as picture:
         return _info(picture, Path(path))
@@ -47,67 +50,120 @@ def peek(path: str | Path) -> PictureInfo:
 def read_codes(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The codes of a picture file, ``[H, W, 3]`` RGB, uint8 or uint16, turned as its EXIF orientation says.
 
-    Grey becomes three equal channels; an alpha channel is laid over black only if it is opaque everywhere; palettes
-    and CMYK are converted to RGB. An embedded colour profile is not applied (:func:`peek` names it).
+    Grey becomes three equal channels; an alpha channel that is opaque everywhere is dropped; palettes, CMYK and other
+    colour spaces are converted to RGB; of animations and files of several pages the first picture is read. An embedded
+    colour profile is not applied (:func:`peek` names it). Broken metadata is ignored.
 
     Raises
     ------
     PictureError
-        Missing, empty, truncated, damaged, transparent, of a floating-point format, or larger than 400 megapixels.
+        Missing, empty, truncated, damaged, transparent, of a floating-point or 32-bit format, or larger than 400
+        megapixels.
     """
     path = Path(path)
-    from PIL import Image, ImageOps
-
     with _opened(path) as picture:
         info = _info(picture, path)
+        orientation = _orientation(picture)
+        png = picture.format == "PNG"
+        if png:
+            _check_sums(path)  # Pillow skips the checksums of the pixels
         if info.bit_depth == 16:
-            return _read_16_bit(path)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow warns about odd metadata that does not concern the pixels
-                turned = ImageOps.exif_transpose(picture)
-                if turned.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in turned.info:
-                    rgba = np.asarray(turned.convert("RGBA"))
-                    if rgba[..., 3].min() < 255:
-                        raise PictureError(
-                            f"{path}: has transparent pixels.",
-                            why="There is no light where a picture is transparent, so nothing can be blurred there.",
-                            fix="Lay it over a background first.",
-                        )
-                    return np.ascontiguousarray(rgba[..., :3])
-                return np.asarray(turned.convert("RGB"))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            if isinstance(error, PictureError):
-                raise
-            raise PictureError(
-                f"{path}: is damaged or cut off ({error}).",
-                fix="Copy it again from where it came from, or leave it out.",
-            ) from None
+            codes: NDArray[Any] = _read_16_bit(path, png=png)
+        else:
+            codes = _read_8_bit(picture, path)
+    return np.ascontiguousarray(_turned(codes, orientation))
+
+
+def _read_8_bit(picture: Any, path: Path) -> NDArray[np.uint8]:
+    try:
+        picture.load()
+        if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+            rgba = np.asarray(picture.convert("RGBA"))
+            if rgba[..., 3].min() < 255:
+                raise _transparent(path)
+            return rgba[..., :3]
+        return np.asarray(picture.convert("RGB"))
+    except PictureError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def _turned(codes: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Upright, from the EXIF orientation: 2 to 4 mirror and turn by 180 degrees, 5 to 8 also swap rows and columns."""
+    if orientation >= 5:
+        codes = codes.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        codes = codes[::-1]
+    if orientation in (2, 3, 6, 7):
+        codes = codes[:, ::-1]
+    return codes
+
+
+_QUIET = threading.Lock()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings about odd metadata, which does not concern the pixels.
+
+    Python keeps the filters of warnings for all threads together, so only one may change them at a time.
+    """
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _opened(path: Path) -> Any:
     from PIL import Image, UnidentifiedImageError
 
-    # The limit is ours (LARGEST_PX, checked from the header), with a message that says what to do.
-    Image.MAX_IMAGE_PIXELS = None
     try:
         if path.stat().st_size == 0:
             raise PictureError(
                 f"{path}: is empty (0 bytes).", fix="Copy it again from where it came from, or leave it out."
             )
-        return Image.open(path)
+        with _quiet():
+            # The limit is ours (LARGEST_PX, checked from the header), with a message that says what to do.
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                picture = Image.open(path)
+                with suppress(Exception):  # broken metadata does not make the pixels unusable
+                    picture.getexif()  # read once, while Pillow may not warn; it remembers
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+        return picture
     except UnidentifiedImageError:
         raise PictureError(
-            f"{path}: is not a picture that can be read.", fix=f"Known formats: {', '.join(s[1:] for s in SUFFIXES)}."
+            f"{path}: is not a picture that can be read.",
+            fix=f"Known are files of 8 or 16 bits in the formats {', '.join(s[1:] for s in SUFFIXES)}.",
         ) from None
     except IsADirectoryError:
         raise PictureError(f"{path}: is a folder, not a picture.") from None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise PictureError(f"{path}: there is no such file.", fix="Check the path.") from None
+    except PermissionError as error:
+        # Windows says so of folders.
+        what = "is a folder, not a picture" if path.is_dir() else f"cannot be read ({error.strerror})"
+        raise PictureError(f"{path}: {what}.") from None
+    except PictureError:
+        raise
     except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, PictureError):
-            raise
-        raise PictureError(f"{path}: cannot be read ({error}).") from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: object) -> PictureError:
+    return PictureError(
+        f"{path}: is damaged or cut off ({str(error).rstrip('.')}).",
+        fix="Copy it again from where it came from, or leave it out.",
+    )
+
+
+def _transparent(path: Path) -> PictureError:
+    return PictureError(
+        f"{path}: has transparent pixels.",
+        why="There is no light where a picture is transparent, so nothing can be blurred there.",
+        fix="Lay it over a background first.",
+    )
 
 
 def _info(picture: Any, path: Path) -> PictureInfo:
@@ -119,29 +175,71 @@ def _info(picture: Any, path: Path) -> PictureInfo:
             fix="Cut it into pieces first.",
         )
     mode = picture.mode
-    if mode == "F":
+    top = _top_code(picture)
+    if mode == "F" or (mode == "I" and top is None):
+        sort = "floating-point" if mode == "F" else "32-bit whole"
         raise PictureError(
-            f"{path}: holds floating-point numbers (mode F), whose scale is not known.",
+            f"{path}: holds {sort} numbers, whose white is not known.",
             fix="Read it yourself and build a Frame with encoding='linear'.",
         )
-    depth = 16 if mode.startswith("I") or _is_16_bit(picture) else 8
-    try:
-        exif = picture.getexif()
-        orientation = int(exif.get(0x0112, 1))
-        licence = str(exif.get(0x8298, "")).strip("\0 ")
-    except Exception:  # broken metadata does not make the pixels unusable
-        orientation, licence = 1, ""
-    if orientation in (5, 6, 7, 8):
+    if top is not None and top > 255 and top != 65535:
+        raise PictureError(
+            f"{path}: has codes up to {top}.",
+            why="Only files whose white is 255 or 65535 are read.",
+            fix="Save it as 8-bit or 16-bit PNG.",
+        )
+    if _orientation(picture) >= 5:
         width, height = height, width
-    return PictureInfo(height, width, mode, depth, _profile_name(picture), licence)
+    return PictureInfo(height, width, mode, 16 if top == 65535 else 8, _profile_name(picture), _licence(picture))
 
 
-def _is_16_bit(picture: Any) -> bool:
-    """Pillow reads RGB of 16 bits as 8 without a word; the raw mode of the file gives it away."""
+def _orientation(picture: Any) -> int:
+    try:
+        orientation = int(picture.getexif().get(0x0112, 1))
+    except Exception:  # broken metadata does not make the pixels unusable
+        return 1
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _licence(picture: Any) -> str:
+    try:
+        return str(picture.getexif().get(0x8298, "")).strip("\0 ")
+    except Exception:  # broken metadata does not make the pixels unusable
+        return ""
+
+
+def _top_code(picture: Any) -> int | None:
+    """The code of white, if it is more than 8 bits; None if not known or not more.
+
+    Pillow reads RGB of 16 bits as 8 without a word; the raw mode of the file gives it away.
+    """
+    if picture.mode.startswith("I;16"):
+        return 65535
     tiles = getattr(picture, "tile", None) or []
-    return any("16" in str(tile[3]) for tile in tiles if len(tile) > 3) or (
-        picture.format == "TIFF" and 16 in (picture.tag_v2.get(258) or ())
-    )
+    if picture.format == "PPM":
+        arguments = tiles[0][3] if tiles else ()
+        tops = [a for a in (arguments if isinstance(arguments, tuple) else ()) if isinstance(a, int) and a > 255]
+        # A plain 16-bit PGM has no explicit top among the arguments of its decoder.
+        return tops[0] if tops else 65535 if picture.mode == "I" else None
+    if picture.format == "TIFF" and picture.mode != "I":
+        return 65535 if 16 in (picture.tag_v2.get(258) or ()) else None
+    return 65535 if any("16" in str(tile[3]) for tile in tiles if len(tile) > 3) else None
+
+
+def _check_sums(path: Path) -> None:
+    from PIL import Image
+
+    try:
+        with _quiet():
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                picture = Image.open(path)
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+        with picture:
+            picture.verify()
+    except Exception as error:  # what verify raises is not documented
+        raise _damaged(path, error) from None
 
 
 def _profile_name(picture: Any) -> str:
@@ -159,17 +257,28 @@ def _profile_name(picture: Any) -> str:
     return "" if "srgb" in name.lower() else name
 
 
-def _read_16_bit(path: Path) -> NDArray[np.uint16] | NDArray[np.uint8]:
+def _read_16_bit(path: Path, *, png: bool) -> NDArray[np.uint16]:
     import cv2
 
     data = np.fromfile(path, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB)
-    if picture is None or picture.dtype not in (np.uint16, np.uint8):
+    level = cv2.setLogLevel(0)  # its complaint goes to the terminal, beside ours
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)  # with alpha, and not turned
+    except cv2.error:
+        picture = None
+    finally:
+        cv2.setLogLevel(level)
+    if picture is None or picture.dtype != np.uint16 or picture.ndim not in (2, 3):
         raise PictureError(
             f"{path}: is damaged, cut off, or of a 16-bit format that cannot be read.",
             fix="Save it as 16-bit PNG or TIFF.",
         )
-    return np.asarray(picture)
+    codes = np.asarray(picture)
+    if codes.ndim == 2:
+        return np.repeat(codes[..., None], 3, axis=2)
+    if codes.shape[2] == 4 and codes[..., 3].min() < 65535:
+        raise _transparent(path)
+    return codes[..., 2::-1]
 
 
 def read_frame(path: str | Path, *, depth: str | Path | None = None, dtype: Any = np.float32) -> Frame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,22 +51,42 @@ class Jpeg(Degradation):
             )
         out = np.empty_like(frame.image)
         for b, step in enumerate(steps):
-            codes = np.rint(np.clip(np.moveaxis(frame.image[b], 0, -1), 0, 1) * 255).astype(np.uint8)  # [H, W, C]
-            unit = _UNIT["444" if frame.channels == 1 else step.subsampling]
-            top, left = (int(o) % u for o, u in zip(frame.origin_px[b], unit, strict=True))
-            padded = np.pad(codes, ((top, 0), (left, 0), (0, 0)), mode="edge") if top or left else codes
-            decoded = _compressed(padded, step.quality, step.subsampling)[top:, left:]
-            np.divide(np.moveaxis(decoded, -1, 0), 255, out=out[b], casting="unsafe", dtype=out.dtype)
+            top, left = (int(o) % u for o, u in zip(frame.origin_px[b], step._unit(frame.channels), strict=True))
+            planes = _compressed(_codes(frame.image[b]), top, left, step.quality, step.subsampling)
+            for plane, decoded in zip(out[b], planes, strict=True):
+                np.divide(decoded, np.asarray(255, out.dtype), out=plane, dtype=out.dtype)
         return frame.with_image(out)
 
+    def _unit(self, channels: int) -> tuple[int, int]:
+        return _UNIT["444" if channels == 1 else self.subsampling]
 
-def _compressed(codes: NDArray[np.uint8], quality: int, subsampling: str) -> NDArray[np.uint8]:
+
+def _codes(planar: Any) -> list[NDArray[np.uint8]]:
+    """8-bit codes of planes 0..1."""
+    if planar.min() < 0 or planar.max() > 1:
+        planar = np.clip(planar, 0, 1)
+    scaled = np.empty(planar.shape[1:], planar.dtype)
+    codes = []
+    for plane in planar:
+        np.multiply(plane, np.asarray(255, planar.dtype), out=scaled)
+        codes.append(np.rint(scaled, out=scaled).astype(np.uint8))
+    return codes
+
+
+def _compressed(
+    planes: list[NDArray[np.uint8]], top: int, left: int, quality: int, subsampling: str
+) -> Sequence[NDArray[np.uint8]]:
+    """Planes as they come back from JPEG, with the block grid ``top`` and ``left`` px before their first pixel."""
     import cv2  # decoders take 0.1 s to load
 
+    # OpenCV's order is blue, green, red; interleaving bytes is much faster than interleaving floats.
+    picture = cv2.merge(planes[::-1]) if len(planes) == 3 else planes[0]
+    if top or left:
+        picture = cv2.copyMakeBorder(picture, top, 0, left, 0, cv2.BORDER_REPLICATE)
     factor = {"444": 0x111111, "422": 0x211111, "420": 0x221111}[subsampling]
-    rgb = codes.shape[-1] == 3
-    picture = codes[..., ::-1] if rgb else codes
     options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(picture), options)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB if rgb else cv2.IMREAD_GRAYSCALE)
-    return np.asarray(decoded).reshape(codes.shape)
+    _, data = cv2.imencode(".jpg", picture, options)
+    if len(planes) == 1:
+        return [np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))[top:, left:]]
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return [np.asarray(plane) for plane in cv2.split(decoded[top:, left:])[::-1]]
