@@ -73,6 +73,7 @@ class Renderer:
         self._cache_bytes = cache_bytes
         self._sizes = np.array([(s.height, s.width) for s in spec.sources], np.int64)
         self._blank = np.zeros((1, 3, spec.size_px, spec.size_px), np.float32)
+        self._scratch = np.empty((spec.size_px, spec.size_px), np.float32)
         self._sees_frame = recipe.sees_frame
         self._wants_kernel = any(a.name == "kernel" for a in spec.arrays)
         self._wants_params = any(a.name == "params" for a in spec.arrays)
@@ -198,11 +199,9 @@ class Renderer:
         top, left, part = 0, 0, codes
         if window.reach is not None:
             top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
-            part = codes[top : top + span, left : left + span]
-        image = np.empty((1, 3, *part.shape[:2]), np.float32)
-        white = np.float32(np.iinfo(codes.dtype).max)
-        for channel, plane in enumerate(cv2.split(part)):  # bytes are split three times faster than floats
-            np.divide(plane, white, out=image[0, channel], dtype=np.float32)
+            part = codes[:, top : top + span, left : left + span]
+        image = np.empty((1, *part.shape), np.float32)
+        np.divide(part, np.float32(np.iinfo(codes.dtype).max), out=image[0], dtype=np.float32)
         about = self.spec.sources[source]
         return Frame(
             image,
@@ -214,7 +213,7 @@ class Renderer:
         )
 
     def _codes(self, source: int) -> NDArray[Any]:
-        """A decoded picture, remembered; least recently used ones are dropped."""
+        """A decoded picture, planar ``[3, H, W]``, remembered; least recently used ones are dropped."""
         if source in self._cache:
             self._cache.move_to_end(source)
             return self._cache[source]
@@ -227,7 +226,7 @@ class Renderer:
                     why="Samples of a changed picture would not be those of this data set.",
                     fix="Restore the picture, or make a new data set.",
                 )
-            codes = read_codes(path)
+            codes = np.ascontiguousarray(np.moveaxis(read_codes(path), -1, 0))
         except (OSError, PictureError) as error:
             if isinstance(error, DatasetError):
                 raise
@@ -248,16 +247,18 @@ class Renderer:
                 why="A pair must lie on one pixel grid.",
             )
         image = frame.image[0]
-        if not np.isfinite(image.sum(dtype=np.float64)):
+        darkest, brightest = image.min(), image.max()
+        if not (np.isfinite(darkest) and np.isfinite(brightest)):
             raise InvalidValueError("the recipe gave values that are not finite.")
         if frame.encoding is not Encoding.DISPLAY:
             return np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32)
+        if darkest < 0 or brightest > 1:
+            image = np.clip(image, 0, 1)
         planes = []
         for plane in image:
-            scaled = plane * np.float32(255)
-            np.rint(scaled, out=scaled)
-            planes.append(np.clip(scaled, 0, 255, out=scaled).astype(np.uint8))
-        return np.asarray(cv2.merge(planes))
+            np.multiply(plane, np.float32(255), out=self._scratch)
+            planes.append(np.rint(self._scratch, out=self._scratch).astype(np.uint8))
+        return np.asarray(cv2.merge(planes))  # bytes are interleaved five times faster than floats
 
     def _kernel(self, draw: Draw) -> NDArray[np.float32]:
         """The uniform blurs of a draw as one kernel, its origin in the middle."""
