@@ -54,7 +54,8 @@ def srgb_from_linear(linear: ArrayLike) -> NDArray[np.float64]:
     0.7354
     """
     light = np.clip(np.asarray(linear, np.float64), 0.0, 1.0)
-    return np.asarray(np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055))
+    encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.asarray(np.where(light == 1.0, 1.0, encoded))  # 1.055 - 0.055 is not quite 1 in floating point
 
 
 def srgb_codes(linear: ArrayLike, levels: int = 255) -> NDArray[np.int64]:

@@ -16,8 +16,9 @@ knows the answer for nearly all of them together with a bound of its own error: 
 expansion of the quantile, below by adding up the distribution. Pixels whose answer lies within the bound of a whole
 number are settled one by one with the distribution function in float64 (relative error below 1e-12).
 
-**Normal.** The inverse of the normal distribution by rational approximations in float32, error below 1.5e-6 of a
-standard deviation; the numbers reach 9.2 standard deviations (a tail of 2**-65).
+**Normal.** The inverse of the normal distribution by rational approximations in float32, error below 1.2e-6
+of a standard deviation or 4e-7 of the value, whichever is larger; the numbers reach 9.2 standard deviations (a tail of
+2**-65).
 
 All floating point operations are single roundings (see ``intrinsics``), so the bytes depend on neither vector width nor
 compiler, and a version for another device that uses the same operations agrees to the bit.

@@ -103,7 +103,8 @@ def _encode_curve_64(image, out):  # type: ignore[no-untyped-def]
     for i in range(image.size):
         x = image[i]
         x = 0.0 if x < 0.0 else (1.0 if x > 1.0 else x)
-        out[i] = 12.92 * x if x <= 0.0031308 else 1.055 * x ** (1 / 2.4) - 0.055
+        y = 12.92 * x if x <= 0.0031308 else 1.055 * x ** (1 / 2.4) - 0.055
+        out[i] = 1.0 if x == 1.0 else y
 
 
 @_kernel
@@ -120,9 +121,9 @@ def _decode_curve(image, size, out):  # type: ignore[no-untyped-def]
 
 @_kernel
 def _find_codes(image, size, codes):  # type: ignore[no-untyped-def]
-    """The code k of values that are exactly k / 255, else -1."""
+    """The code k of values that are exactly k / 255 or -k / 255, else -1."""
     for i in range(size):
-        x = image[i]
+        x = abs(image[i])
         code = rint((x if x <= f4(1) else f4(0)) * f4(255))
         codes[i] = np.int32(code) if x == code / f4(255) else np.int32(-1)
 
@@ -132,7 +133,7 @@ def _look_up(codes, table, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         code = codes[i]
         if code >= 0:
-            out[i] = table[code]
+            out[i] = math.copysign(table[code], out[i])
 
 
 @_kernel

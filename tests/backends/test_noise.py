@@ -1,0 +1,379 @@
+"""Noise and sensor kernels: equal to the reference, keyed per pixel, and exact where they say so."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special
+
+from blursynth.backends import cpu, reference
+from blursynth.backends.cpu import noise as kernels
+from blursynth.backends.reference import noise as plain
+from blursynth.errors import InvalidValueError
+from blursynth.physics.radiometry import SensorParameters
+
+SEED = np.array([5, 2**63 - 1], np.uint64)
+ORIGIN = np.array([[0, 0], [-7, 2**32 - 20]])  # absolute coordinates may be negative, and wrap at 2^32
+SHAPE = (2, 3, 40, 301)  # neither the chunk nor any vector width divides the rows
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def phone(**changes: object) -> SensorParameters:
+    fields = {
+        "white_level_e": [3000.0, 150.0],
+        "full_well_e": [2500.0, 1e4],
+        "read_noise_e": [3.0, 1.5],
+        "row_noise_e": [0.5, 0.0],
+        "gain_dn_per_e": [1.3, 6.0],
+        "black_level_dn": [64.0, 10.0],
+        "bit_depth": [12, 10],
+    }
+    return SensorParameters(**{**fields, **changes})
+
+
+def light(dtype: type[np.floating] = np.float32) -> np.ndarray:
+    return np.random.default_rng(3).uniform(-0.1, 1.2, SHAPE).astype(dtype)
+
+
+# -- exactness of the counts ------------------------------------------------------------------------------------------
+
+
+@DTYPES
+@pytest.mark.parametrize("most", [1e-3, 0.3, 2.0, 8.0, 20.0, 300.0, 2e4, 1e5])
+def test_counts_equal_the_inverse_distribution_function(most: float, dtype: type[np.floating]) -> None:
+    mean = np.random.default_rng(1).uniform(0, most, SHAPE).astype(dtype)
+    np.testing.assert_array_equal(
+        cpu.poisson(mean, SEED, origin_px=ORIGIN), reference.poisson(mean, SEED, origin_px=ORIGIN)
+    )
+
+
+@numba.njit(error_model="numpy")
+def settle_all(mean, high, low, candidate, out):  # type: ignore[no-untyped-def]
+    for i in range(mean.size):
+        out[i] = kernels.settle(np.float64(mean[i]), high[i], low[i], np.int32(2), np.float64(candidate[i]))
+
+
+@numba.njit(error_model="numpy")
+def first_pass_all(mean, high, low, shift, bound, s):  # type: ignore[no-untyped-def]
+    for i in range(mean.size):
+        shift[i], bound[i], s[i] = kernels.first_pass(mean[i], high[i], low[i])
+
+
+@numba.njit(error_model="numpy")
+def tails_all(k, mean, above, out):  # type: ignore[no-untyped-def]
+    for i in range(mean.size):
+        out[i] = kernels.tail(k[i], mean[i], above[i])
+
+
+@numba.njit(error_model="numpy")
+def normals_all(high, low, out):  # type: ignore[no-untyped-def]
+    for i in range(high.size):
+        out[i] = kernels.standard_normal(high[i], low[i])
+
+
+@pytest.mark.parametrize("most", [7.0, 12.0, 100.0, 1e4, 1e6, 1e8])
+def test_the_quick_pass_never_decides_wrongly(most: float) -> None:
+    """Every pixel again by the distribution function; this reaches means at which scipy's is no oracle any more."""
+    mean = np.random.default_rng(2).uniform(0, most, (2, 3, 100, 301))
+    w0, _, w2, _ = (w.astype(np.uint32).ravel() for w in plain.words(mean.shape, SEED, ORIGIN))
+    quick = cpu.poisson(mean, SEED, origin_px=ORIGIN)
+    exact = np.empty(mean.size)
+    settle_all(mean.ravel(), w0, w2, quick.ravel(), exact)
+    np.testing.assert_array_equal(quick.ravel(), exact)
+
+
+def stretched_words(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Words whose probabilities are spread evenly over the powers of two, out to the last one."""
+    whole = rng.integers(0, 2**63, size, dtype=np.uint64) >> rng.integers(0, 63, size, dtype=np.uint64)
+    high = (whole >> np.uint64(32)).astype(np.uint32) | (rng.integers(0, 2, size, dtype=np.uint32) << np.uint32(31))
+    return high, (whole & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+
+
+@pytest.mark.parametrize("mean", [7.0, 9.0, 15.0, 50.0, 1e3, 2e4, 1e5])
+def test_the_quick_pass_knows_its_own_error(mean: float) -> None:
+    rng = np.random.default_rng(4)
+    high, low = stretched_words(20000, rng)
+    high[::2] = rng.integers(0, 2**32, 10000, dtype=np.uint32)
+    means = (mean * rng.uniform(1, 1.1, high.size)).astype(np.float32)
+    shift, bound, s = (np.empty(high.size, np.float32) for _ in range(3))
+    first_pass_all(means, high, low, shift, bound, s)
+    p, above = plain.tail_probability(high.astype(np.uint64), low.astype(np.uint64))
+    used = (s > -0.75) & (s < 1.85) & (p > 1e-16)
+    shift, bound, p, above, wide = shift[used], bound[used], p[used], above[used], means[used].astype(np.float64)
+    x = wide + shift
+    step = 1e-4 * np.sqrt(wide)
+
+    def cumulative(x: np.ndarray) -> np.ndarray:  # the tail's continuous extension: P(N < x) or its complement
+        return np.where(above, special.gammainc(x, wide), special.gammaincc(x, wide))
+
+    for _ in range(3):  # Newton's steps to where the extension equals p
+        slope = (cumulative(x + step) - cumulative(x - step)) / (2 * step)
+        x = x - np.clip((cumulative(x) - p) / slope, -0.1, 0.1)
+    error = np.abs(x - (wide + shift))
+    assert (error < 0.75 * bound).all(), (error / bound).max()
+
+
+def test_tail_probabilities() -> None:
+    rng = np.random.default_rng(5)
+    mean = np.exp(rng.uniform(np.log(1e-2), np.log(1e5), 20000))
+    k = np.maximum(np.floor(mean + rng.uniform(-6, 6, mean.size) * np.sqrt(mean)), 0).astype(np.int64)
+    above = k + 1 > mean
+    found = np.empty(mean.size)
+    tails_all(k, mean, above, found)
+    expected = np.where(above, special.pdtrc(k, mean), special.pdtr(k, mean))
+    # Below 1e-12 of probability scipy's own error grows; the counts do not depend on more.
+    sound = expected > 1e-12
+    np.testing.assert_allclose(found[sound], expected[sound], rtol=1e-12)
+
+
+@pytest.mark.parametrize("mean", [1e4, 3e5, 7e6])
+def test_tail_probabilities_of_large_means_by_summation(mean: float) -> None:
+    rng = np.random.default_rng(6)
+    exact = np.longdouble
+    for z in rng.uniform(-6, 6, 12):
+        k = int(mean + z * np.sqrt(mean))
+        above = k + 1 > mean
+        first = exact(k + 1 if above else k)
+        inverse = 1 / first
+        stirling = inverse * (exact(1) / 12 - inverse**2 * (exact(1) / 360 - inverse**2 / 1260))
+        mu = (exact(mean) - first) / first
+        log_p = -first * (mu - np.log1p(mu)) - stirling - np.log(2 * exact(np.pi) * first) / 2
+        steps = np.arange(1, int(12 * np.sqrt(mean))).astype(exact)
+        ratios = exact(mean) / (first + steps) if above else (first - steps + 1) / exact(mean)
+        expected = np.exp(log_p) * (1 + np.cumprod(ratios).sum())
+        assert float(kernels.tail(k, mean, above) / expected - 1) == pytest.approx(0, abs=2e-12)
+
+
+def test_counts_at_the_ends() -> None:
+    zero = np.zeros((2, 1, 3, 5), np.float32)
+    np.testing.assert_array_equal(cpu.poisson(zero, SEED, origin_px=ORIGIN), zero)
+    tiny = np.full_like(zero, 1e-40)  # a number below the normal range of float32
+    np.testing.assert_array_equal(cpu.poisson(tiny, SEED, origin_px=ORIGIN), zero)
+    # The last probabilities that the words can say, 2^-65 on either side.
+    mean = np.array([0.5, 3.0, 6.99, 7.0, 40.0, 5e3, 1e5], np.float64)
+    for high in (0, 0x80000000):
+        found, words = np.empty(mean.size), np.full(mean.size, high, np.uint32)
+        settle_all(mean, words, np.zeros_like(words), mean, found)
+        expected = plain.poisson_quantile(2.0**-65, high > 0, mean)
+        np.testing.assert_array_equal(found, expected)
+
+
+# -- normal numbers ---------------------------------------------------------------------------------------------------
+
+
+def test_normal_numbers_equal_the_inverse_distribution_function() -> None:
+    high, low = stretched_words(200000, np.random.default_rng(7))
+    high[:100000] = np.random.default_rng(8).integers(0, 2**32, 100000, dtype=np.uint32)
+    found = np.empty(high.size, np.float32)
+    normals_all(high, low, found)
+    expected = plain.standard_normals(high.astype(np.uint64), low.astype(np.uint64))
+    assert (np.abs(found - expected) < np.maximum(1.2e-6, 4e-7 * np.abs(expected))).all()
+    assert np.abs(expected).max() > 8.5
+
+
+def test_the_tails_reach_nine_sigma() -> None:
+    found = np.empty(2, np.float32)
+    normals_all(np.array([0, 0x80000000], np.uint32), np.zeros(2, np.uint32), found)
+    assert -found[0] == found[1] == pytest.approx(-special.ndtri(2.0**-65), rel=4e-7)
+    assert found[1] > 9.1
+
+
+@DTYPES
+def test_gaussian_noise_equals_the_reference(dtype: type[np.floating]) -> None:
+    image = light(dtype)
+    sigma = np.array([0.1, 2.0])
+    found = cpu.gaussian_noise(image, sigma, SEED, origin_px=ORIGIN)
+    assert found.dtype == dtype
+    expected = reference.gaussian_noise(image, sigma, SEED, origin_px=ORIGIN)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=5e-6)
+    np.testing.assert_array_equal(cpu.gaussian_noise(image, np.zeros(2), SEED, origin_px=ORIGIN), image)
+
+
+# -- keyed per pixel --------------------------------------------------------------------------------------------------
+
+
+def every_noise(
+    image: np.ndarray, seed: np.ndarray, origin: np.ndarray, parameters: SensorParameters
+) -> list[np.ndarray]:
+    return [
+        cpu.poisson(np.maximum(image, 0) * image.dtype.type(40), seed, origin_px=origin),
+        cpu.gaussian_noise(image, np.full(len(seed), 0.3), seed, origin_px=origin),
+        cpu.sensor(image, parameters, seed, origin_px=origin),
+    ]
+
+
+@given(st.integers(0, 39), st.integers(0, 300), st.integers(1, 40), st.integers(1, 301))
+def test_a_tile_equals_the_whole(top: int, left: int, height: int, width: int) -> None:
+    image = light()
+    window = (..., slice(top, top + height), slice(left, left + width))
+    whole = every_noise(image, SEED, ORIGIN, phone())
+    tile = every_noise(image[window], SEED, ORIGIN + np.array([top, left]), phone())
+    for one, other in zip(whole, tile, strict=True):
+        assert one[window].tobytes() == other.tobytes()
+
+
+@DTYPES
+def test_a_batch_equals_its_pictures(dtype: type[np.floating]) -> None:
+    image, both = light(dtype), phone()
+    batch = every_noise(image, SEED, ORIGIN, both)
+    for b in range(2):
+        own = SensorParameters(**{name: getattr(both, name)[b] for name in both.__dataclass_fields__})
+        single = every_noise(image[b : b + 1], SEED[b : b + 1], ORIGIN[b : b + 1], own)
+        for one, other in zip(batch, single, strict=True):
+            assert one[b : b + 1].tobytes() == other.tobytes()
+
+
+def test_one_pixel_does_not_disturb_the_others() -> None:
+    image = light()
+    before = every_noise(image, SEED, ORIGIN, phone())
+    image[0, 1, 7, 100] = 0.9
+    for one, other in zip(before, every_noise(image, SEED, ORIGIN, phone()), strict=True):
+        changed = np.argwhere(one != other)
+        assert {tuple(c) for c in changed} <= {(0, 1, 7, 100)}
+
+
+def test_seed_row_column_and_channel_all_count() -> None:
+    flat = np.full((1, 2, 8, 64), 300.0, np.float32)
+    start = np.zeros((1, 2), np.int64)
+    base = cpu.poisson(flat, np.array([1], np.uint64), origin_px=start)
+    for seed in (2, 1 + 2**32, 1 + 2**62):  # both words of the key
+        assert (cpu.poisson(flat, np.array([seed], np.uint64), origin_px=start) != base).mean() > 0.9
+    assert (base[0, 0] != base[0, 1]).mean() > 0.9
+    assert (base[0, 0, 0] != base[0, 0, 1]).mean() > 0.9
+    assert (base[..., :-1] != base[..., 1:]).mean() > 0.9
+
+
+@DTYPES
+def test_inputs_stay_and_may_lie_anyhow_in_memory(dtype: type[np.floating]) -> None:
+    image = light(dtype)
+    kept = image.copy()
+    results = every_noise(image, SEED, ORIGIN, phone())
+    np.testing.assert_array_equal(image, kept)
+    scattered = np.moveaxis(np.ascontiguousarray(np.moveaxis(image, 1, -1)), -1, 1)
+    image.setflags(write=False)
+    for other in (scattered, image):
+        for one, two in zip(results, every_noise(other, SEED, ORIGIN, phone()), strict=True):
+            assert one.tobytes() == two.tobytes()
+            assert one.dtype == dtype
+
+
+# -- the sensor -------------------------------------------------------------------------------------------------------
+
+
+@DTYPES
+def test_the_fused_sensor_equals_its_parts(dtype: type[np.floating]) -> None:
+    image, parameters = light(dtype), phone(row_noise_e=0.0)
+
+    def column(values: np.ndarray) -> np.ndarray:
+        return values.astype(dtype)[:, None, None, None]
+
+    mean = np.maximum(image, 0) * column(parameters.white_level_e)
+    count = np.minimum(cpu.poisson(mean, SEED, origin_px=ORIGIN), column(parameters.full_well_e))
+    volt = cpu.gaussian_noise(count, parameters.read_noise_e, SEED, origin_px=ORIGIN)
+    dn = np.rint(volt * column(parameters.gain_dn_per_e) + column(parameters.black_level_dn))
+    dn = np.clip(dn, dtype(0), column(parameters.top_dn))
+    assert cpu.sensor(image, parameters, SEED, origin_px=ORIGIN).tobytes() == dn.tobytes()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"shot_noise": [False, True]},
+        {"rounding": False},
+        {"read_noise_e": 0.0, "row_noise_e": 0.0},
+        {"shot_noise": False, "read_noise_e": 0.0, "row_noise_e": 0.0, "rounding": [True, False]},
+        {"full_well_e": np.inf, "bit_depth": 8},
+    ],
+)
+def test_the_sensor_equals_the_reference(changes: dict[str, object]) -> None:
+    parameters = phone(**changes)
+    image = light(np.float64)
+    found = cpu.sensor(image, parameters, SEED, origin_px=ORIGIN)
+    expected = reference.sensor(image, parameters, SEED, origin_px=ORIGIN)
+    if np.all(parameters.rounding):
+        # A normal number that differs by 1e-6 may fall on the other side of a half.
+        assert np.abs(found - expected).max() <= 1
+        assert (found != expected).mean() < 1e-4
+    else:
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1 + 1e-9 if np.any(parameters.rounding) else 1e-4)
+    half = cpu.sensor(image.astype(np.float32), parameters, SEED, origin_px=ORIGIN)
+    assert half.dtype == np.float32
+    assert np.abs(half - found).mean() < 0.01
+
+
+def test_dn_are_whole_and_in_range() -> None:
+    dn = cpu.sensor(light(), phone(), SEED, origin_px=ORIGIN)
+    np.testing.assert_array_equal(dn, np.rint(dn))
+    assert dn.min() >= 0
+    assert (dn[0].max(), dn[1].max()) <= (4095, 1023)
+
+
+def test_without_noise_the_sensor_is_a_straight_line() -> None:
+    quiet = SensorParameters(
+        white_level_e=1000.0, full_well_e=800.0, gain_dn_per_e=2.0, black_level_dn=50.0, bit_depth=12, shot_noise=False
+    )
+    ramp = np.array([-1.0, 0.0, 0.25, 0.5, 0.8, 0.9, 3.0], np.float32).reshape(1, 1, 1, 7)
+    dn = cpu.sensor(ramp, quiet, SEED[:1], origin_px=ORIGIN[:1])
+    np.testing.assert_array_equal(dn.ravel(), [50, 50, 550, 1050, 1650, 1650, 1650])
+
+
+@DTYPES
+def test_developing_keeps_the_black_noise_and_clips_white(dtype: type[np.floating]) -> None:
+    dn = np.array([40.0, 64.0, 1000.0, 2000.0, 4095.0], dtype).reshape(1, 1, 1, 5)
+    found = cpu.develop(dn, np.array([64.0]), np.array([2000.0]))
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found.ravel(), [-24 / 1936, 0, 936 / 1936, 1, 1], rtol=1e-6)
+    np.testing.assert_allclose(found, reference.develop(dn, 64.0, 2000.0), rtol=1e-6)
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+GOOD = np.ones((2, 1, 2, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [(-1.0, "got -1.0"), (np.nan, "got nan"), (2e8, "must be 0 to 1e+08"), (np.inf, "got inf")],
+)
+def test_impossible_means_are_refused(bad: float, said: str) -> None:
+    mean = GOOD.copy()
+    mean[1, 0, 1, 2] = bad
+    with pytest.raises(InvalidValueError) as caught:
+        cpu.poisson(mean, SEED, origin_px=ORIGIN)
+    assert said in str(caught.value)
+    assert "[1, 0, 1, 2]" in str(caught.value)
+
+
+def test_impossible_light_is_refused() -> None:
+    image = GOOD.copy()
+    image[0, 0, 0, 0] = np.nan
+    with pytest.raises(InvalidValueError, match="at most 1e\\+08 electrons, got nan"):
+        cpu.sensor(image, phone(), SEED, origin_px=ORIGIN)
+
+
+def test_ill_fitting_arguments_are_refused() -> None:
+    with pytest.raises(InvalidValueError, match="float32 or float64 image"):
+        cpu.poisson(GOOD.astype(np.int32), SEED, origin_px=ORIGIN)
+    with pytest.raises(InvalidValueError, match="float32 or float64 image"):
+        cpu.poisson(GOOD[0], SEED, origin_px=ORIGIN)
+    with pytest.raises(InvalidValueError, match="one whole number >= 0 per picture"):
+        cpu.poisson(GOOD, SEED[:1], origin_px=ORIGIN)
+    with pytest.raises(InvalidValueError, match="one whole number >= 0 per picture"):
+        cpu.poisson(GOOD, np.array([1.5, 2.0]), origin_px=ORIGIN)
+    with pytest.raises(InvalidValueError, match="one whole number >= 0 per picture"):
+        cpu.poisson(GOOD, np.array([-1, 2]), origin_px=ORIGIN)
+    with pytest.raises(InvalidValueError, match="origin_px"):
+        cpu.poisson(GOOD, SEED, origin_px=np.zeros((3, 2), np.int64))
+    with pytest.raises(InvalidValueError, match="origin_px"):
+        cpu.poisson(GOOD, SEED, origin_px=np.zeros((2, 2)))
+    with pytest.raises(InvalidValueError, match="sigma must be >= 0"):
+        cpu.gaussian_noise(GOOD, np.array([1.0, -1.0]), SEED, origin_px=ORIGIN)
+    with pytest.raises(InvalidValueError, match="3 sensors for 2 pictures"):
+        cpu.sensor(GOOD, SensorParameters([1.0, 2.0, 3.0], 5.0), SEED, origin_px=ORIGIN)
+    with pytest.raises(InvalidValueError, match="white_dn must lie above black_dn"):
+        cpu.develop(GOOD, 64.0, 64.0)

@@ -1,0 +1,112 @@
+"""sRGB kernels: exact codes, and the definition within rounding for everything else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from blursynth.backends import cpu, reference
+from blursynth.errors import InvalidValueError
+from blursynth.physics import colour
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+LEVELS = pytest.mark.parametrize("levels", [1, 3, 255, 1023, 65535])
+
+
+def picture(values: np.ndarray) -> np.ndarray:
+    return values.reshape(1, 1, 1, -1)
+
+
+@DTYPES
+def test_decoding_is_exact_for_the_256_codes(dtype: type[np.floating]) -> None:
+    codes = (np.arange(256) / 255).astype(dtype)
+    found = cpu.srgb_decode(picture(codes)).ravel()
+    np.testing.assert_array_equal(found, colour.linear_of_codes().astype(dtype))
+    np.testing.assert_array_equal(found, reference.srgb_decode(picture(codes)).ravel())
+
+
+@DTYPES
+def test_decoding_elsewhere(dtype: type[np.floating]) -> None:
+    values = np.concatenate([np.linspace(1e-9, 1, 400_001), np.linspace(-3, 3, 100_000)]).astype(dtype)
+    found = cpu.srgb_decode(picture(values)).ravel()
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, colour.srgb_to_linear(values), rtol=1e-6 if dtype == np.float32 else 1e-12)
+    np.testing.assert_array_equal(cpu.srgb_decode(picture(-values)).ravel(), -found)
+
+
+@DTYPES
+@LEVELS
+def test_encoding_gives_the_code_of_the_definition(levels: int, dtype: type[np.floating]) -> None:
+    thresholds = colour.encode_thresholds(levels, dtype)
+    rng = np.random.default_rng(1)
+    values = np.concatenate(
+        [
+            thresholds,
+            np.nextafter(thresholds, dtype(0)),
+            np.nextafter(thresholds, dtype(2)),
+            np.linspace(-0.1, 1.1, 300_001).astype(dtype),
+            (10 ** rng.uniform(-8, 0, 100_000)).astype(dtype),
+            np.array([-np.inf, np.inf, 0.0, -0.0, 0.0031308, 1.0, 1e-40], dtype),
+        ]
+    )
+    found = cpu.srgb_encode(picture(values), levels=[levels]).ravel()
+    codes = colour.srgb_codes(values, levels)
+    np.testing.assert_array_equal(found, codes.astype(dtype) / dtype(levels))
+    np.testing.assert_array_equal(found, reference.srgb_encode(picture(values), levels=[levels]).ravel())
+
+
+@DTYPES
+@LEVELS
+def test_all_codes_round_trip(levels: int, dtype: type[np.floating]) -> None:
+    codes = picture(np.arange(levels + 1).astype(dtype) / dtype(levels))
+    np.testing.assert_array_equal(cpu.srgb_encode(cpu.srgb_decode(codes), levels=[levels]), codes)
+
+
+@DTYPES
+def test_encoding_without_rounding(dtype: type[np.floating]) -> None:
+    values = np.concatenate([np.linspace(0, 1, 400_001), 10 ** np.random.default_rng(2).uniform(-8, 0, 100_000)])
+    values = values.astype(dtype)
+    found = cpu.srgb_encode(picture(values)).ravel()
+    np.testing.assert_allclose(found, colour.srgb_from_linear(values), rtol=1e-6 if dtype == np.float32 else 1e-12)
+    assert found.max() == 1.0
+    np.testing.assert_array_equal(
+        cpu.srgb_encode(picture(np.array([-1.0, 0.0, 1.0, 7.0], dtype))).ravel(), np.array([0, 0, 1, 1], dtype)
+    )
+
+
+@DTYPES
+def test_every_picture_has_its_own_levels(dtype: type[np.floating]) -> None:
+    image = np.random.default_rng(3).uniform(0, 1, (3, 2, 9, 7)).astype(dtype)
+    found = cpu.srgb_encode(image, levels=[255, None, 3])
+    for b, levels in enumerate([255, None, 3]):
+        np.testing.assert_array_equal(found[b : b + 1], cpu.srgb_encode(image[b : b + 1], levels=[levels]))
+
+
+@DTYPES
+def test_what_is_not_a_number_stays_so(dtype: type[np.floating]) -> None:
+    broken = picture(np.array([np.nan, 0.5], dtype))
+    for found in (cpu.srgb_decode(broken), cpu.srgb_encode(broken), cpu.srgb_encode(broken, levels=[255])):
+        assert np.isnan(found[..., 0])
+        assert np.isfinite(found[..., 1])
+
+
+@given(hnp.arrays(np.float32, (1, 2, 3, 5), elements=st.floats(-2, 2, width=32)))
+def test_inputs_stay_and_may_lie_anyhow_in_memory(image: np.ndarray) -> None:
+    kept = image.copy()
+    scattered = np.moveaxis(np.ascontiguousarray(np.moveaxis(image, 1, -1)), -1, 1)
+    for operation in (cpu.srgb_decode, cpu.srgb_encode, lambda x: cpu.srgb_encode(x, levels=[255])):
+        np.testing.assert_array_equal(operation(image), operation(scattered))
+    np.testing.assert_array_equal(image, kept)
+
+
+def test_bad_arguments_are_refused() -> None:
+    image = np.zeros((2, 1, 2, 2), np.float32)
+    with pytest.raises(InvalidValueError, match="one entry per picture, got 1 for 2"):
+        cpu.srgb_encode(image, levels=[255])
+    with pytest.raises(InvalidValueError, match="levels must be 1 to 65535 or None, got 0"):
+        cpu.srgb_encode(image, levels=[255, 0])
+    with pytest.raises(InvalidValueError, match="float32 or float64, got uint8"):
+        cpu.srgb_decode(image.astype(np.uint8))

@@ -1,0 +1,77 @@
+"""Radiometry against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from blursynth.errors import InvalidValueError
+from blursynth.physics import radiometry
+from blursynth.physics.radiometry import SensorParameters
+
+
+def test_electrons_are_proportional_to_light_and_never_negative() -> None:
+    np.testing.assert_array_equal(radiometry.electrons([-0.5, 0.0, 0.5, 2.0], 800.0), [0.0, 0.0, 400.0, 1600.0])
+
+
+def test_white_level_and_gain_are_inverse() -> None:
+    # (2^12 - 1 - 95) / 0.25 = 4000 / 0.25 = 16000
+    assert radiometry.white_level_e(12, 95, 0.25) == 16000.0
+    assert radiometry.gain_for_white(12, 95, 16000.0) == 0.25
+
+
+def test_pmrid_full_scale() -> None:
+    """K(ISO) = 5.995e-4 ISO + .00869 over 959 levels: 13,971, 991 and 249 electrons at ISO 100, 1600, 6400."""
+    iso = np.array([100.0, 1600.0, 6400.0])
+    gain = 5.995e-4 * iso + 0.00869
+    np.testing.assert_allclose(radiometry.white_level_e(10, 1023 - 959, gain), [13971, 991, 249], rtol=2e-3)
+
+
+def test_expected_dn_and_variance() -> None:
+    assert radiometry.expected_dn(200.0, 0.5, 64.0) == 164.0
+    # .25 (100 + 4 + 1) + 1/12
+    assert radiometry.dn_variance(100.0, 0.5, 2.0, 1.0) == pytest.approx(26.25 + 1 / 12, rel=1e-15)
+    assert radiometry.dn_variance(100.0, 0.5, 2.0, 1.0, rounding=False) == 26.25
+
+
+def test_foi_parameters_are_variances() -> None:
+    a, b = radiometry.foi_parameters(500.0, 5.0)
+    assert (float(a), float(b)) == (0.002, 1e-4)
+    # at x = .2 (100 e-): variance in electrons 100 + 25, in units of white / 500^2
+    assert a * 0.2 + b == pytest.approx(125 / 500**2, rel=1e-14)
+
+
+def test_signal_to_noise() -> None:
+    np.testing.assert_allclose(radiometry.signal_to_noise([0.0, 100.0, 96.0], [0.0, 0.0, 2.0]), [0.0, 10.0, 9.6])
+
+
+def test_parameters_are_broadcast_to_one_per_picture() -> None:
+    parameters = SensorParameters(white_level_e=[1000.0, 2000.0], full_well_e=np.inf, bit_depth=[10, 12])
+    assert len(parameters) == 2
+    np.testing.assert_array_equal(parameters.full_well_e, [np.inf, np.inf])
+    np.testing.assert_array_equal(parameters.top_dn, [1023.0, 4095.0])
+    assert parameters.shot_noise.dtype == np.bool_
+    assert parameters.bit_depth.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"white_level_e": 0.0}, "white_level_e must be > 0 and finite, got 0.0"),
+        ({"white_level_e": np.nan}, "got nan"),
+        ({"white_level_e": np.inf}, "got inf"),
+        ({"full_well_e": -1.0}, "full_well_e must be > 0, got -1.0"),
+        ({"read_noise_e": -1.0}, "read_noise_e must be >= 0"),
+        ({"row_noise_e": [0.0, -2.0]}, "for picture 1"),
+        ({"gain_dn_per_e": 0.0}, "gain_dn_per_e must be > 0"),
+        ({"black_level_dn": np.nan}, "black_level_dn"),
+        ({"bit_depth": 0}, "bit_depth must be 1 to 24, got [0]"),
+        ({"bit_depth": 25}, "2^24"),
+        ({"white_level_e": [1.0, 2.0], "full_well_e": [1.0, 2.0, 3.0]}, "one number per picture"),
+        ({"white_level_e": np.ones((2, 2))}, "not modelled"),
+    ],
+)
+def test_broken_parameters_are_refused(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        SensorParameters(**{"white_level_e": 1000.0, "full_well_e": 1000.0, **fields})
+    assert said in str(caught.value)
