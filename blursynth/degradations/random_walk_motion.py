@@ -60,7 +60,5 @@ class RandomWalkMotion(MotionBlur):
             samples=self.samples,
             form=WalkForm(self.form),
         )
-        paths: NDArray[np.float64] = for_array(parameters.length_px).random_walk(
-            parameters, np.array([self.seed], np.uint64)
-        )
-        return paths[0]
+        backend = for_array(parameters.length_px)
+        return np.asarray(backend.random_walk(parameters, np.array([self.seed], np.uint64))[0])

@@ -46,4 +46,4 @@ class RecordedMotion(MotionBlur):
         time, position = recording[:, 0], recording[:, 1:]
         path = replay(time, position, start_s=float(time[0]) + self.start_s, exposure_s=self.exposure_s)
         cosine, sine = math.cos(math.radians(self.angle_deg)), math.sin(math.radians(self.angle_deg))
-        return self.scale * path @ np.array([[cosine, sine], [-sine, cosine]])
+        return np.asarray(self.scale * path @ np.array([[cosine, sine], [-sine, cosine]]))
