@@ -441,6 +441,11 @@ def exposure_shares(
             f"exposure must have 0 <= start < end <= 1, got {window.tolist()}.",
             why="It is the part of the path's time during which the shutter is open.",
         )
+    if duration is None and len(window) == 1 and window[0, 0] == 0 and window[0, 1] == 1:
+        # The usual case, and for single paths the rest of this function would cost more than the rasterisation.
+        whole = np.empty((1, samples - 1, 3))
+        whole[...] = (0.0, 1.0, 1.0 / (samples - 1))
+        return positions, whole
     if duration is None:
         clock = np.linspace(0.0, 1.0, samples)[None]
     else:
