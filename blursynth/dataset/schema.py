@@ -125,14 +125,14 @@ class Spec:
         """Hash of the request: equal for data sets with the same samples in the same shards."""
         return sha256_hex(canonical(self.request()))
 
-    def differences(self, other: Spec) -> list[str]:
-        """In which entries two requests differ, in words."""
-        mine, theirs = self.request(), other.request()
+    def differences(self, now: Spec) -> list[str]:
+        """In which entries another request differs from this one, in words."""
+        there, here = self.request(), now.request()
         found = []
-        for key in mine:
-            if mine[key] != theirs[key]:
-                short = isinstance(mine[key], str | int)
-                found.append(f"{key} ({theirs[key]!r} there, {mine[key]!r} now)" if short else key)
+        for key in there:
+            if there[key] != here[key]:
+                short = isinstance(there[key], str | int)
+                found.append(f"{key} ({there[key]!r} there, {here[key]!r} now)" if short else key)
         return found
 
 

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import blursynth as bs
+from blursynth import dataset
+from blursynth.dataset import files, generate, plan, resume, verify
+from blursynth.errors import DatasetError, InvalidValueError, RecipeError
+
+SMALL: dict[str, Any] = {"count": 6, "size_px": 32, "workers": 1, "shard_length": 3}
+
+
+def test_the_report_says_what_was_done(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
+    seen = []
+    report = generate(pictures, tmp_path / "out", recipe, **SMALL, on_progress=seen.append)
+    assert (report.count, report.shards, report.made, report.kept, report.samples) == (6, 2, (0, 1), (), 6)
+    assert report.finished
+    assert set(report.digest) == {"pixels", "draws"}
+    assert report.disk_bytes > 0
+    made = [p for p in seen if p.stage == "generate"]
+    assert (made[0].done, made[-1].done, made[-1].total) == (0, 6, 6)
+    again = generate(pictures, tmp_path / "out", recipe, **SMALL)
+    assert (again.made, again.kept, again.digest) == ((), (0, 1), report.digest)
+
+
+def test_windows_lie_with_their_reach_inside_the_picture(made: Path) -> None:
+    spec = dataset.open_dataset(made).spec
+    sizes = {s.name: (s.height, s.width) for s in spec.sources}
+    corners = set()
+    for record in dataset.open_dataset(made).records():
+        window = record["window"]
+        height, width = sizes[record["source"]]
+        assert window["reach"] > 0
+        for start, extent in ((window["top"], height), (window["left"], width)):
+            assert start - window["reach"] >= 0
+            assert start + window["size"] + window["reach"] <= extent
+        corners.add((window["top"], window["left"]))
+    assert len(corners) > 5
+
+
+def test_a_sample_is_the_same_region_of_the_whole_picture_blurred(pictures: Path, tmp_path: Path) -> None:
+    """No border reaches the stored square: it equals a cut of the whole picture's blur, noise included."""
+    recipe = bs.Recipe(
+        [
+            ("decode", bs.Decode()),
+            ("lens", bs.Random(bs.GaussianBlur, sigma_px=bs.Uniform(0.5, 1.5))),
+            ("sensor", bs.Random(bs.Sensor, full_well_e=2000.0)),
+            ("develop", bs.Develop()),
+            ("encode", bs.Encode()),
+        ]
+    )
+    out = tmp_path / "out"
+    generate(pictures, out, recipe, **SMALL)
+    for sample in bs.open_dataset(out):
+        whole = sample.draw.pair(bs.read_frame(pictures / sample.source))
+        box = (sample.window.top, sample.window.left, 32, 32)
+        for stored, frame in ((sample.sharp, whole.sharp), (sample.blurred, whole.blurred)):
+            cut = np.moveaxis(frame.crop(*box).image[0], 0, -1)
+            assert np.abs(np.rint(cut * 255) - stored).max() <= 1  # convolution may round differently by position
+
+
+def test_plan_foresees_what_generate_makes(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
+    foreseen = plan(pictures, recipe, **SMALL, out=tmp_path / "out", trials=3)
+    assert not (tmp_path / "out").exists()
+    report = generate(foreseen.scan, tmp_path / "out", recipe, **SMALL)
+    assert (foreseen.count, foreseen.shards) == (report.count, report.shards)
+    assert foreseen.raw_bytes == 2 * 6 * 32 * 32 * 3
+    assert 0.4 < foreseen.disk_bytes / report.disk_bytes < 2.5
+    assert foreseen.seconds > 0
+    assert foreseen.largest_reach_px > 0
+    assert foreseen.free_bytes is not None
+
+
+def test_default_shards_give_all_workers_something_to_do(pictures: Path, recipe: bs.Recipe) -> None:
+    scan = dataset.scan_sources(pictures)
+    sizes = {w: plan(scan, recipe, count=10_000, size_px=64, workers=w, trials=0).shard_length for w in (1, 8, 64)}
+    assert sizes[8] <= 10_000 / 8
+    assert sizes[64] <= 10_000 / 64
+    assert sizes[1] * 64 * 64 * 3 <= 256 * 2**20
+
+
+def test_linear_results_are_stored_as_floats(pictures: Path, tmp_path: Path) -> None:
+    recipe = bs.Recipe([("decode", bs.Decode()), ("lens", bs.GaussianBlur(sigma_px=1.0))])
+    generate(pictures, tmp_path / "out", recipe, **SMALL)
+    sample = bs.open_dataset(tmp_path / "out")[0]
+    assert sample.sharp.dtype == np.float32
+    frame = bs.read_frame(pictures / sample.source)
+    window = sample.window
+    np.testing.assert_array_equal(
+        sample.sharp,
+        np.moveaxis(bs.Decode()(frame).crop(window.top, window.left, 32, 32).image[0], 0, -1),
+    )
+
+
+def test_crops_per_source_shares_pictures(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
+    generate(pictures, tmp_path / "out", recipe, **{**SMALL, "count": 12}, crops_per_source=4)
+    sources = [r["source"] for r in dataset.open_dataset(tmp_path / "out").records()]
+    for start in (0, 4, 8):
+        assert len(set(sources[start : start + 4])) == 1
+
+
+def test_a_source_too_small_for_the_reach_is_replaced(tmp_path: Path, recipe: bs.Recipe) -> None:
+    from_small = np.random.default_rng(0).random((3, 34, 34))
+    bs.write_picture(tmp_path / "in" / "small.png", from_small)
+    bs.write_picture(tmp_path / "in" / "large.png", np.random.default_rng(1).random((3, 90, 90)))
+    wide = bs.Recipe([("decode", bs.Decode()), ("b", bs.DiskBlur(diameter_px=12.0)), ("encode", bs.Encode())])
+    generate(tmp_path / "in", tmp_path / "out", wide, **SMALL)
+    assert {r["source"] for r in dataset.open_dataset(tmp_path / "out").records()} == {"large.png"}
+    (tmp_path / "in" / "large.png").unlink()
+    with pytest.raises(RecipeError, match=r"reaches \d+ px beyond the 32 px window.*largest of 1 has 34 x 34"):
+        generate(tmp_path / "in", tmp_path / "other", wide, **SMALL)
+
+
+def test_what_was_begun_with_other_arguments_is_refused(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    generate(pictures, out, recipe, **SMALL)
+    other = bs.Recipe([*recipe.steps[:1], ("lens", bs.GaussianBlur(sigma_px=1.0)), *recipe.steps[2:]], name="small")
+    with pytest.raises(DatasetError, match="begun with other arguments: recipe"):
+        generate(pictures, out, other, **SMALL)
+    with pytest.raises(DatasetError, match=r"seed \(0 there, 1 now\)"):
+        generate(pictures, out, recipe, **SMALL, seed=1)
+    with pytest.raises(DatasetError, match="shard_length"):
+        generate(pictures, out, recipe, **{**SMALL, "shard_length": 2})
+    without = {k: v for k, v in SMALL.items() if k != "shard_length"}
+    assert generate(pictures, out, recipe, **without).kept == (0, 1)
+
+
+def test_another_environment_is_refused_unless_allowed(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    generate(pictures, out, recipe, **SMALL, shards=(0, 1))
+    path = out / "dataset.json"
+    document = json.loads(path.read_text())
+    document["environment"]["versions"]["numba"] = "0.1"
+    path.write_text(json.dumps(document))
+    with pytest.raises(DatasetError, match=r"begun in another environment \(numba 0.1 there"):
+        resume(out, workers=1)
+    assert resume(out, workers=1, any_environment=True).finished
+
+
+def test_ranges_of_shards_make_the_whole(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
+    whole = generate(pictures, tmp_path / "whole", recipe, **SMALL)
+    first = generate(pictures, tmp_path / "out", recipe, **SMALL, shards=(1, 2))
+    assert (first.made, first.finished, first.digest) == ((1,), False, {})
+    with pytest.raises(DatasetError, match=r"not finished \(1 of 2 shards\)"):
+        bs.open_dataset(tmp_path / "out")
+    with pytest.raises(DatasetError, match="manifest is missing"):
+        dataset.finalize(tmp_path / "out")
+    partial = bs.open_dataset(tmp_path / "out", allow_unfinished=True)
+    assert partial[3].sharp.shape == (32, 32, 3)
+    with pytest.raises(DatasetError, match="shard 0 is not finished"):
+        partial[0]
+    assert len(list(partial.records())) == 3
+    second = generate(pictures, tmp_path / "out", recipe, **SMALL, shards=(0, 1))
+    assert second.finished
+    assert second.digest == whole.digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"count": 0}, "count must be a whole number >= 1"),
+        ({"count": 2.0}, "count must be a whole number"),
+        ({"size_px": 4}, "size_px must be a whole number >= 8"),
+        ({"seed": -1}, "seed must be a whole number >= 0"),
+        ({"seed": 2**63}, "seed must be a whole number >= 0"),
+        ({"workers": 0}, "workers must be a whole number >= 1"),
+        ({"shard_length": 0}, "shard_length must be a whole number >= 1"),
+        ({"shards": (2, 2)}, r"shards must be \(a, b\) with 0 <= a < b"),
+        ({"shards": (7, 9)}, "lie beyond the last, the data set has 2"),
+        ({"store": ("sharp",)}, "store must contain sharp and blurred"),
+        ({"store": ("sharp", "blurred", "kernl")}, "Did you mean 'kernel'"),
+        ({"store": ("sharp", "blurred", "kernel"), "kernel_size_px": 4}, "kernel_size_px must be odd"),
+        ({"store": ("sharp", "blurred", "kernel"), "kernel_size_px": 3}, "the kernel needs .* kernel_size_px is 3"),
+        ({"crops_per_source": 0}, "crops_per_source must be"),
+        ({"engine": "slurm"}, "engine must be 'local', 'dask'"),
+    ],
+)
+def test_wrong_arguments(
+    pictures: Path, recipe: bs.Recipe, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidValueError, match=words):
+        generate(pictures, tmp_path / "out", recipe, **{**SMALL, **changes})
+
+
+def test_recipes_whose_result_cannot_be_stored(pictures: Path, tmp_path: Path) -> None:
+    raw = bs.Recipe([("decode", bs.Decode()), ("sensor", bs.Random(bs.Sensor, full_well_e=1000.0))])
+    with pytest.raises(RecipeError, match="raw sensor numbers"):
+        generate(pictures, tmp_path / "out", raw, **SMALL)
+    light = bs.Recipe([("lens", bs.GaussianBlur(sigma_px=1.0)), ("encode", bs.Encode())])
+    with pytest.raises(RecipeError, match=r"takes linear frames.*decode step"):
+        generate(pictures, tmp_path / "out", light, **SMALL)
+
+
+def test_nothing_of_someone_else_is_overwritten(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("dear")
+    with pytest.raises(DatasetError, match=r"holds something else \(thesis.tex\)"):
+        generate(pictures, tmp_path / "mine", recipe, **SMALL)
+    with pytest.raises(DatasetError, match="is a file"):
+        generate(pictures, tmp_path / "mine" / "thesis.tex", recipe, **SMALL)
+
+
+def test_a_folder_that_cannot_be_written(
+    pictures: Path, recipe: bs.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Path.mkdir
+
+    def refuse(self: Path, *args: Any, **kwargs: Any) -> None:
+        if "locked" in self.parts:  # permissions do not stop root, under which tests may run
+            raise PermissionError(errno.EACCES, "Permission denied")
+        original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(DatasetError, match="cannot be written"):
+        generate(pictures, tmp_path / "locked", recipe, **SMALL)
+
+
+def test_a_disk_too_small_is_refused_before_the_start(
+    pictures: Path, recipe: bs.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 9000, 9000))
+    with pytest.raises(DatasetError, match=r"needs about .* GB, the disk has 0.0 GB left"):
+        generate(pictures, tmp_path / "out", recipe, **SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_leaves_whole_shards_only(
+    pictures: Path, recipe: bs.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = generate(pictures, tmp_path / "whole", recipe, **SMALL)
+    original = os.fsync
+    left = 9  # flushes until the disk is full, in the middle of the second shard
+
+    def fsync(handle: int) -> None:
+        nonlocal left
+        if "1/0/0/0" in os.readlink(f"/proc/self/fd/{handle}"):
+            left = 0
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(handle)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(DatasetError, match="the disk is full"):
+            generate(pictures, tmp_path / "out", recipe, **SMALL)
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    assert [p.stem for p in (tmp_path / "out" / "manifest").iterdir()] == ["000000"]
+    report = resume(tmp_path / "out", workers=1)
+    assert (report.made, report.kept, report.digest) == ((1,), (0,), whole.digest)
+
+
+def test_two_writers_of_one_shard_are_refused(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    generate(pictures, out, recipe, **SMALL, shards=(0, 1))
+    with files.locked(out, 1, 2):
+        with pytest.raises(DatasetError, match=f"process {os.getpid()} on .* is writing shards 1 to below 2"):
+            resume(out, workers=1)
+        assert resume(out, workers=1, shards=(0, 1)).kept == (0,)
+    stale = out / ".locks" / "0-2"  # its owner died without a word
+    stale.write_text('{"pid": 1, "host": "gone"}')
+    assert resume(out, workers=1).finished
+
+
+def test_a_changed_source_is_noticed(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "in")
+    out = tmp_path / "out"
+    generate(tmp_path / "in", out, recipe, **SMALL, shards=(0, 1))
+    for path in (tmp_path / "in").rglob("*.png"):
+        bs.write_picture(path, np.zeros((3, 96, 96)))
+    with pytest.raises(DatasetError, match="is not the picture that was scanned"):
+        resume(out, workers=1)
+    shutil.rmtree(tmp_path / "in")
+    with pytest.raises(DatasetError, match=r"Source .* cannot be read"):
+        resume(out, workers=1)
+    assert resume(out, workers=1, source_root=pictures).finished
+
+
+def test_measured_kernels_travel_with_the_data_set(pictures: Path, tmp_path: Path) -> None:
+    kernels = [np.outer([1, 2, 1], [1, 2, 1]), np.eye(5)]
+    choice = bs.Choice([bs.assets.register(k) for k in kernels])
+    recipe = bs.Recipe(
+        [("decode", bs.Decode()), ("shake", bs.Random(bs.MeasuredBlur, kernel=choice)), ("encode", bs.Encode())]
+    )
+    generate(pictures, tmp_path / "out", recipe, **SMALL)
+    assert len(list((tmp_path / "out" / "assets").glob("*.npy"))) == 2
+    assert verify(tmp_path / "out", deep=True, replay=3).ok
