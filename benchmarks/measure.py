@@ -1,0 +1,82 @@
+"""What all benchmarks share: the machine, timing, and tables."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+__all__ = ["best_of", "best_of_each", "cores", "machine", "table", "version"]
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine() -> str:
+    """Processor, cores, memory, system and interpreter in one line, with no name of the host."""
+    model, memory = platform.processor() or platform.machine(), ""
+    cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+    if cpuinfo.exists():
+        fields = dict(line.split(":", 1) for line in cpuinfo.read_text().split("\n\n")[0].splitlines() if ":" in line)
+        fields = {key.strip(): value.strip() for key, value in fields.items()}
+        model = fields.get("model name", model)
+        vectors = [name for name in ("avx512f", "avx2") if name in fields.get("flags", "").split()]
+        family = f" family {fields['cpu family']} model {fields['model']}" if "cpu family" in fields else ""
+        model += family + (f", {vectors[0]}" if vectors else "")
+    if meminfo.exists():
+        memory = f", {int(meminfo.read_text().split()[1]) / 2**20:.0f} GiB"
+    return f"{model}, {cores()} cores{memory}, {platform.system()}, Python {platform.python_version()}"
+
+
+def version(package: str) -> str:
+    """Name and version of an installed package, or that it is missing."""
+    try:
+        return f"{package} {importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{package} missing"
+
+
+def best_of(function: Callable[[], object], repeat: int = 10, seconds: float = 1.0) -> float:
+    """The shortest time of a call in seconds: at least ``repeat`` calls, and as many more as fit into ``seconds``.
+
+    The shortest, because other programs can only make a call longer. The first call, which compiles or plans, is not
+    timed.
+    """
+    return best_of_each({"": function}, repeat, seconds)[""]
+
+
+def best_of_each(
+    functions: Mapping[str, Callable[[], object]], repeat: int = 10, seconds: float = 1.0
+) -> dict[str, float]:
+    """:func:`best_of` of several functions, called in turn, so that a disturbance of the machine falls on all of them.
+
+    ``seconds`` is for each of them.
+    """
+    best = dict.fromkeys(functions, float("inf"))
+    spent = dict.fromkeys(functions, 0.0)
+    for function in functions.values():
+        function()
+    rounds = 0
+    while rounds < repeat or any(spent[name] < seconds for name in functions):
+        for name, function in functions.items():
+            if rounds >= repeat and spent[name] >= seconds:
+                continue
+            start = time.perf_counter()
+            function()
+            taken = time.perf_counter() - start
+            spent[name] += taken
+            best[name] = min(best[name], taken)
+        rounds += 1
+    return best
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table: the first column to the left, numbers to the right."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "|".join([":--"] + ["--:"] * (len(header) - 1)) + "|"]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
