@@ -195,7 +195,7 @@ def main(out: Path | None = None, *, seconds: float = 0.5) -> str:
     light_header = ("step", "by", "ns / value", "ms / 3x256x256", "of ours", "difference")
     parts = [
         "## Noise and light",
-        f"{machine()}; one thread. numba {version('numba').split()[-1]}; {', '.join(version(peer) for peer in PEERS)}.\n"
+        f"{machine()}; one thread. {', '.join(version(name) for name in ('numba', *PEERS))}.\n"
         "float32, pictures 3x256x256; the shortest of many calls, taken in turn. `of ours`: how many times as long as "
         "blursynth. Ours is keyed per pixel: a tile equals the whole, and the bytes do not depend on threads, batch or "
         "vector width. Its counts are the exact inverse of the distribution function.",
