@@ -6,7 +6,7 @@ import hashlib
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ __all__ = ["PictureInfo", "peek", "read_arrays", "read_codes", "read_frame", "wr
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm")
 LARGEST_PX = 400_000_000  # beyond this a picture is more likely a decompression bomb than a photograph
+
+_ORIENTATION, _COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,10 @@ def read_codes(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     with _opened(path) as picture:
         info = _info(picture, path)
         orientation = _orientation(picture)
-        png = picture.format == "PNG"
-        if png:
+        if picture.format == "PNG":
             _check_sums(path)  # Pillow skips the checksums of the pixels
         if info.bit_depth == 16:
-            codes: NDArray[Any] = _read_16_bit(path, png=png)
+            codes: NDArray[Any] = _read_16_bit(path)
         else:
             codes = _read_8_bit(picture, path)
     return np.ascontiguousarray(_turned(codes, orientation))
@@ -127,8 +128,7 @@ def _opened(path: Path) -> Any:
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
                 picture = Image.open(path)
-                with suppress(Exception):  # broken metadata does not make the pixels unusable
-                    picture.getexif()  # read once, while Pillow may not warn; it remembers
+                _exif(picture)  # read once, while Pillow may not warn; it remembers
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
         return picture
@@ -193,19 +193,30 @@ def _info(picture: Any, path: Path) -> PictureInfo:
     return PictureInfo(height, width, mode, 16 if top == 65535 else 8, _profile_name(picture), _licence(picture))
 
 
-def _orientation(picture: Any) -> int:
+def _exif(picture: Any) -> dict[int, Any]:
+    """The EXIF tags that matter here; none where they are broken, which does not make the pixels unusable."""
+    from PIL import Image
+
     try:
-        orientation = int(picture.getexif().get(0x0112, 1))
-    except Exception:  # broken metadata does not make the pixels unusable
+        # Not the method of PNG files: it decodes the whole picture to find tags behind the pixels.
+        tags = Image.Image.getexif(picture)
+        return {tag: tags[tag] for tag in (_ORIENTATION, _COPYRIGHT) if tag in tags}
+    except Exception:
+        return {}
+
+
+def _orientation(picture: Any) -> int:
+    if picture.format == "TIFF":
+        return 1  # of TIFF files Pillow gives the upright size, and both decoders upright pixels
+    try:
+        orientation = int(_exif(picture).get(_ORIENTATION, 1))
+    except (TypeError, ValueError):
         return 1
     return orientation if 1 <= orientation <= 8 else 1
 
 
 def _licence(picture: Any) -> str:
-    try:
-        return str(picture.getexif().get(0x8298, "")).strip("\0 ")
-    except Exception:  # broken metadata does not make the pixels unusable
-        return ""
+    return str(_exif(picture).get(_COPYRIGHT, "")).strip("\0 ")
 
 
 def _top_code(picture: Any) -> int | None:
@@ -257,23 +268,23 @@ def _profile_name(picture: Any) -> str:
     return "" if "srgb" in name.lower() else name
 
 
-def _read_16_bit(path: Path, *, png: bool) -> NDArray[np.uint16]:
+def _read_16_bit(path: Path) -> NDArray[np.uint16]:
     import cv2
 
     data = np.fromfile(path, np.uint8)
-    level = cv2.setLogLevel(0)  # its complaint goes to the terminal, beside ours
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its complaint would stand beside ours
     try:
         picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)  # with alpha, and not turned
     except cv2.error:
         picture = None
     finally:
-        cv2.setLogLevel(level)
+        cv2.utils.logging.setLogLevel(level)
     if picture is None or picture.dtype != np.uint16 or picture.ndim not in (2, 3):
         raise PictureError(
             f"{path}: is damaged, cut off, or of a 16-bit format that cannot be read.",
             fix="Save it as 16-bit PNG or TIFF.",
         )
-    codes = np.asarray(picture)
+    codes = np.asarray(picture, np.uint16)
     if codes.ndim == 2:
         return np.repeat(codes[..., None], 3, axis=2)
     if codes.shape[2] == 4 and codes[..., 3].min() < 65535:
@@ -300,14 +311,7 @@ def read_frame(path: str | Path, *, depth: str | Path | None = None, dtype: Any 
     """
     codes = read_codes(path)
     image = np.moveaxis(codes, -1, 0)[None] / np.asarray(np.iinfo(codes.dtype).max, dtype)
-    metres = None
-    if depth is not None:
-        try:
-            metres = np.load(depth, allow_pickle=False).astype(np.float32)
-        except (OSError, ValueError) as error:
-            raise PictureError(
-                f"{depth}: is no readable .npy file ({error}).", fix="Save it with numpy.save."
-            ) from None
+    metres = None if depth is None else _read_depth(Path(depth))
     info = peek(path)
     try:
         return Frame(
@@ -321,15 +325,52 @@ def read_frame(path: str | Path, *, depth: str | Path | None = None, dtype: Any 
         raise PictureError(f"{path if depth is None else depth}: {error}") from None
 
 
+def _read_depth(path: Path) -> NDArray[np.float32]:
+    _check_file(path)
+    try:
+        metres = np.load(path, allow_pickle=False)
+        if not isinstance(metres, np.ndarray) or metres.dtype.kind not in "fiu":
+            raise ValueError("it does not hold one array of numbers")
+    except (OSError, ValueError, EOFError) as error:
+        raise PictureError(
+            f"{path}: is no readable .npy file of depths ({_reason(error)}).", fix="Save [H, W] metres with numpy.save."
+        ) from None
+    return metres.astype(np.float32)
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise PictureError(f"{path}: is a folder, not a file.", fix="Check the path.")
+    if not path.exists():
+        raise PictureError(f"{path}: there is no such file.", fix="Check the path.")
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong inside a library, without its advice to load pickles."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error)
+    return "it is no array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it ends too early"
+
+
 def write_picture(path: str | Path, image: Any) -> None:
     """Write a picture ``[C, H, W]``, ``[H, W]`` or a frame of one, values 0..1 in display encoding, as 8 bits.
+
+    Parameters
+    ----------
+    path
+        Its ending decides the format; JPEG is written with quality 95 and full chroma.
+    image
+        1 or 3 channels, floating-point; values outside 0..1 are clipped.
 
     Raises
     ------
     InvalidValueError
-        A linear or raw frame, more than one picture, or values that are not finite.
+        A linear or raw frame, more than one picture, or values that are not finite numbers.
+    PictureError
+        The file cannot be written.
     """
-    import imageio.v3 as iio
+    from PIL import Image
 
     if isinstance(image, Frame):
         if image.encoding is not Encoding.DISPLAY or len(image) != 1:
@@ -340,13 +381,30 @@ def write_picture(path: str | Path, image: Any) -> None:
     planar = np.asarray(image)
     if planar.ndim == 2:
         planar = planar[None]
-    if planar.ndim != 3 or not np.isfinite(planar).all():
-        raise InvalidValueError(f"write_picture takes finite values [C, H, W], got shape {planar.shape}.")
+    if planar.dtype.kind != "f":
+        raise InvalidValueError(
+            f"write_picture takes floating-point values 0..1, got {planar.dtype}.", fix="Divide codes by their white."
+        )
+    if planar.ndim != 3 or planar.shape[0] not in (1, 3) or planar.size == 0 or not np.isfinite(planar).all():
+        raise InvalidValueError(
+            f"write_picture takes finite values [C, H, W] with 1 or 3 channels, got shape {planar.shape}"
+            f"{'' if np.isfinite(planar).all() else ' with NaN or infinite values'}.",
+            fix="Channels come first: np.moveaxis(image, -1, 0).",
+        )
     codes = np.rint(np.clip(np.moveaxis(planar, 0, -1), 0, 1) * 255).astype(np.uint8)
     path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise PictureError(
+            f"{path}: pictures cannot be written in the format {path.suffix!r}.", fix=f"Known: {', '.join(SUFFIXES)}."
+        )
+    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if path.suffix.lower() in (".jpg", ".jpeg") else {}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        iio.imwrite(path, codes[..., 0] if codes.shape[-1] == 1 else codes)
+        Image.fromarray(codes[..., 0] if codes.shape[-1] == 1 else codes).save(path, **options)
+    except (NotADirectoryError, FileExistsError):
+        raise PictureError(
+            f"{path}: cannot be written (a part of the path is a file).", fix="Check the path."
+        ) from None
     except OSError as error:
         raise PictureError(f"{path}: cannot be written ({error.strerror or error}).") from None
 
@@ -359,28 +417,34 @@ def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
     Raises
     ------
     PictureError
-        The file cannot be read or holds no numbers.
+        The file cannot be read or holds no real numbers.
     """
     path = Path(path)
+    _check_file(path)
     try:
         arrays = _read_arrays(path)
-    except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, PictureError):
-            raise
-        raise PictureError(f"{path}: cannot be read as an array of numbers ({error}).") from None
-    if not arrays:
+        for array in arrays:
+            if np.asarray(array).dtype.kind not in "fiub":
+                raise ValueError("it holds something else than real numbers")
+    except PictureError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise PictureError(f"{path}: cannot be read as an array of numbers ({_reason(error)}).") from None
+    if not arrays or any(np.asarray(array).size == 0 for array in arrays):
         raise PictureError(f"{path}: holds no array of numbers.")
-    return arrays
+    return [np.asarray(array, np.float64) for array in arrays]
 
 
-def _read_arrays(path: Path) -> list[NDArray[np.float64]]:
+def _read_arrays(path: Path) -> list[NDArray[Any]]:
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return [np.load(path, allow_pickle=False).astype(np.float64)]
+        return [np.load(path, allow_pickle=False)]
     if suffix == ".npz":
         with np.load(path, allow_pickle=False) as archive:
-            return [archive[name].astype(np.float64) for name in archive.files]
+            return [archive[name] for name in archive.files]
     if suffix in (".csv", ".txt"):
+        if not path.read_text("utf-8", errors="replace").strip():
+            return []
         return [np.loadtxt(path, delimiter="," if suffix == ".csv" else None, ndmin=2)]
     if suffix == ".mat":
         return _read_matlab(path)
@@ -389,22 +453,25 @@ def _read_arrays(path: Path) -> list[NDArray[np.float64]]:
     raise PictureError(f"{path}: unknown format {suffix!r}.", fix="Known: .npy, .npz, .csv, .txt, .mat and pictures.")
 
 
-def _read_matlab(path: Path) -> list[NDArray[np.float64]]:
+def _read_matlab(path: Path) -> list[NDArray[Any]]:
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         variables = loadmat(path)
     except NotImplementedError:  # MATLAB 7.3 files are HDF5
         return _read_matlab_hdf5(path)
+    except MatReadError as error:
+        raise ValueError(str(error)) from None
     found = []
     for name, value in variables.items():
         if not name.startswith("__"):
             cells = value.ravel() if value.dtype == object else [value]
-            found += [np.asarray(c, np.float64) for c in cells]
+            found += [np.asarray(c) for c in cells]
     return found
 
 
-def _read_matlab_hdf5(path: Path) -> list[NDArray[np.float64]]:
+def _read_matlab_hdf5(path: Path) -> list[NDArray[Any]]:
     from blursynth.errors import require
 
     h5py = require("h5py", extra="dev", purpose="reading MATLAB 7.3 files")
