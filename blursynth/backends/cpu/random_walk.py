@@ -198,8 +198,12 @@ def random_walk(parameters: WalkParameters, seed: ArrayLike) -> NDArray[np.float
             f"random_walk needs one seed per path: got seeds of shape {seeds.shape} for {len(parameters)} paths.",
             fix="Pass seed as an array [B] of unsigned integers.",
         )
-    seeds = np.broadcast_to(seeds, len(parameters))
-    table = np.stack([law.heading_x, law.heading_y, law.first_speed_px, law.step_px, law.shake, law.noise_px, law.pull])
+    table = np.empty((7, len(parameters)))
+    numbers = (law.heading_x, law.heading_y, law.first_speed_px, law.step_px, law.shake, law.noise_px, law.pull)
+    for row, values in enumerate(numbers):
+        table[row] = values
+    key = np.empty((2, len(parameters)), np.uint64)
+    key[0], key[1] = seeds & MASK32, seeds >> np.uint64(32)
     out = np.empty((len(parameters), parameters.samples, 2))
-    _walk(table, np.stack([seeds & MASK32, seeds >> np.uint64(32)]), out)
+    _walk(table, key, out)
     return out

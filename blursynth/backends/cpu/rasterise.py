@@ -29,6 +29,7 @@ def _bounds(path, share):  # type: ignore[no-untyped-def]
     y."""
     batch, samples = path.shape[0], path.shape[1]
     out = np.empty((batch, 6))
+    largest = 0.0
     for b in range(batch):
         s = b if share.shape[0] > 1 else 0
         x_low, x_high, y_low, y_high = np.inf, -np.inf, np.inf, -np.inf
@@ -47,7 +48,10 @@ def _bounds(path, share):  # type: ignore[no-untyped-def]
                 sum_y += light * (y0 + y1)
         out[b, 0], out[b, 1], out[b, 2], out[b, 3] = x_low, x_high, y_low, y_high
         out[b, 4], out[b, 5] = 0.5 * sum_x / total, 0.5 * sum_y / total
-    return out
+        largest = max(largest, (x_high - x_low + 5.0) * (y_high - y_low + 5.0))
+        if not max(x_high, -x_low, y_high, -y_low) < 2.0**31 - 8.0:
+            largest = np.inf
+    return out, largest
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -214,12 +218,10 @@ def rasterise(
     it).
     """
     positions, share = exposure_shares(path, duration, exposure, unit_sum=unit_sum)
-    bounds = _bounds(positions, share)
-    with np.errstate(over="ignore"):
-        size = (bounds[:, 1] - bounds[:, 0] + 5.0) * (bounds[:, 3] - bounds[:, 2] + 5.0)
-    if not (size <= _LARGEST_PX).all() or not (np.abs(bounds) < 2.0**31 - 8).all():
+    bounds, largest = _bounds(positions, share)
+    if not largest <= _LARGEST_PX:
         raise InvalidValueError(
-            f"The path spans {float(size.max()):.3g} px^2; the largest PSF that is made has {_LARGEST_PX} px.",
+            f"The path spans {largest:.3g} px^2; the largest PSF that is made has {_LARGEST_PX} px.",
             why="Positions are in px, not in micrometres or metres.",
             fix="Convert the path to px, or shorten it.",
         )
