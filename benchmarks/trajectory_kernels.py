@@ -114,9 +114,9 @@ def differences() -> str:
     centred = np.abs(fast.centroids()).max()
     off = float(np.hypot(*away.T).mean())
     return (
-        f"Largest difference of a tap from the float64 reference: {exact:.1e}. The published splat of {SAMPLES} samples "
-        f"differs from the exact kernel of the same path by up to {sampled:.1e} of the light, and DeblurGAN's placement "
-        f"leaves its centroid {off:.1f} px off on average (ours {centred:.0e} px)."
+        f"Largest difference of a tap from the float64 reference: {exact:.1e}. The published splat of {SAMPLES} "
+        f"samples differs from the exact kernel of the same path by up to {sampled:.1e} of the light, and DeblurGAN's "
+        f"placement leaves its centroid {off:.1f} px off on average (ours {centred:.0e} px)."
     )
 
 
