@@ -281,9 +281,10 @@ def convolve(
     method
         ``direct``: tap by tap, only the occupied ones. The range of the picture is kept, light stays exactly 0 beyond
         the reach, and a crop equals the whole bit by bit. ``fft``: Fourier transforms of tiles; its error is spread
-        over the tile, about 1e-6 of the largest pixel in float32, so it can turn zeros slightly negative. ``auto``:
-        what a model of the cost expects to be fastest, from the taps, the size and the type alone, never from a clock;
-        it also takes a point spread that is a column times a row in two passes.
+        over the tile, about 1e-6 of the largest pixel in float32, so zeros can turn slightly negative: clamp before a
+        Poisson draw, and use ``direct`` for very high dynamic range. ``auto``: what a model of the cost expects to be
+        fastest, from the taps, the size and the type alone, never from a clock; it also takes a point spread that is a
+        column times a row in two passes.
     threads
         Threads for one large picture; by default ``NUMBA_NUM_THREADS`` (all cores unless set), but one in a child
         process of ``multiprocessing``. The bytes of the result do not depend on it.
