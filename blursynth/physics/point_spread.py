@@ -175,9 +175,9 @@ def gaussian(
     Parameters
     ----------
     sigma_major_px
-        s1 >= 0, standard deviation along the direction, in px; 0 is no blur. It need not be the larger one.
+        s1, 0..500, standard deviation along the direction, in px; 0 is no blur. It need not be the larger one.
     sigma_minor_px
-        s2 >= 0, across the direction; by default the same.
+        s2, 0..500, across the direction; by default the same.
     angle_rad
         Direction of s1.
     cut
@@ -192,9 +192,7 @@ def gaussian(
     """
     minor = sigma_major_px if sigma_minor_px is None else sigma_minor_px
     for name, value in (("sigma_major_px", sigma_major_px), ("sigma_minor_px", minor)):
-        _demand(
-            math.isfinite(value) and 0 <= value <= 1e4, name, value, "0..10000", "It is a standard deviation in px."
-        )
+        _demand(math.isfinite(value) and 0 <= value <= 500, name, value, "0..500", "It is a standard deviation in px.")
     _demand(math.isfinite(angle_rad), "angle_rad", angle_rad, "finite", "")
     _demand(0 < cut < 1, "cut", cut, "between 0 and 1", "A Gaussian never ends, so something is left out.")
     cosine, sine = math.cos(angle_rad), math.sin(angle_rad)
@@ -220,14 +218,14 @@ def disk(radius_px: float) -> PointSpreads:
     Parameters
     ----------
     radius_px
-        Half of the circle of confusion (which is a DIAMETER), in px, 0..10000; 0 is no blur.
+        Half of the circle of confusion (which is a DIAMETER), in px, 0..2000; 0 is no blur.
 
     Notes
     -----
     Not modelled: diffraction, the shape of the blades (:func:`polygon`), vignetting towards the corners, aberrations.
     The common disk of whole pixels has 9 pixels instead of 7.07 at r = 1.5.
     """
-    _demand(math.isfinite(radius_px) and 0 <= radius_px <= 1e4, "radius_px", radius_px, "0..10000", "")
+    _demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
     if radius_px <= 0.5:
         return _delta()
     # One quadrant, because the four are alike: the first cell of an axis is half a pixel wide.
@@ -256,7 +254,7 @@ def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSp
     Parameters
     ----------
     radius_px
-        From the centre to a corner, in px, 0..10000; 0 is no blur. Its area is ``blades/2 r^2 sin(2 pi/blades)``.
+        From the centre to a corner, in px, 0..2000; 0 is no blur. Its area is ``blades/2 r^2 sin(2 pi/blades)``.
     blades
         Number of blades, 3..1000; usual lenses have 5 to 9.
     rotation_rad
@@ -269,7 +267,7 @@ def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSp
     is not symmetric about its centre, and a blur has it upside down on the other side of the focus: turn it by pi
     there. Not modelled: rounded blades, vignetting, diffraction.
     """
-    _demand(math.isfinite(radius_px) and 0 <= radius_px <= 1e4, "radius_px", radius_px, "0..10000", "")
+    _demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
     _demand(3 <= blades <= 1000, "blades", blades, "3..1000", "A polygon has at least three sides.")
     _demand(math.isfinite(rotation_rad), "rotation_rad", rotation_rad, "finite", "")
     if radius_px <= 0.5:
