@@ -80,7 +80,7 @@ def contenders(image: NDArray[np.float32], kernel: NDArray[np.float64], threads:
             return cv2.filter2D(interleaved, -1, flipped, borderType=cv2.BORDER_REFLECT_101)
 
         result["cv2.filter2D"] = (opencv, lambda: np.moveaxis(opencv(), -1, 0))
-    except ImportError:
+    except (ImportError, RuntimeError):
         pass
     try:
         from albumentations.augmentations.blur.functional import convolve as albumentations_convolve
@@ -89,7 +89,7 @@ def contenders(image: NDArray[np.float32], kernel: NDArray[np.float64], threads:
             return np.asarray(albumentations_convolve(interleaved, flipped))
 
         result["albumentations convolve"] = (albumentations, lambda: np.moveaxis(albumentations(), -1, 0))
-    except ImportError:
+    except (ImportError, RuntimeError):
         pass
     try:
         from scipy.signal import oaconvolve
@@ -100,7 +100,7 @@ def contenders(image: NDArray[np.float32], kernel: NDArray[np.float64], threads:
             return np.asarray(oaconvolve(image, single, mode="same", axes=(1, 2)))
 
         result["scipy oaconvolve"] = (overlap_add, overlap_add)
-    except ImportError:
+    except (ImportError, RuntimeError):
         pass
     try:
         import torch
@@ -115,7 +115,7 @@ def contenders(image: NDArray[np.float32], kernel: NDArray[np.float64], threads:
         # Above some size it takes seconds a call, and there is nothing to learn from waiting.
         if kernel.shape[0] <= 31 or image.size < 10**6:
             result["kornia filter2d"] = (kornia, lambda: kornia()[0].numpy())
-    except ImportError:
+    except (ImportError, RuntimeError):
         pass
     try:
         import torch
@@ -133,7 +133,7 @@ def contenders(image: NDArray[np.float32], kernel: NDArray[np.float64], threads:
                     return physics.A(tensor)
 
             result["deepinv BlurFFT"] = (fourier, lambda: fourier()[0].numpy())
-    except ImportError:
+    except (ImportError, RuntimeError):
         pass
     return result
 

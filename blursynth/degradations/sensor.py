@@ -80,7 +80,7 @@ class Sensor(Degradation):
         """The gain K."""
         if self.gain_dn_per_e is not None:
             return self.gain_dn_per_e
-        return (2**self.bit_depth - 1 - self.black_level_dn) / self.electrons_at_white
+        return float(2**self.bit_depth - 1 - self.black_level_dn) / self.electrons_at_white
 
     def target(self) -> Degradation:
         return self.replace(read_noise_e=0.0, row_noise_e=0.0, shot_noise=False, rounding=False)
