@@ -7,7 +7,7 @@ PIN := -q -c constraints.txt
 # uv for speed, plain pip where uv cannot be had; both from the one constraints file
 install = $(PY) -m uv pip install --python $(PY) $(PIN) -e '.[$(1)]' || $(PY) -m pip install $(PIN) -e '.[$(1)]'
 
-.PHONY: demo test check bench constraints clean help
+.PHONY: demo test slow check bench constraints clean help
 
 help:
 	@grep -E '^#   make|^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^#   //; s/^([a-z]+):.*## /make \1\t/'
@@ -29,6 +29,9 @@ demo: .venv/.demo ## data set from bundled photographs, verified, with a contact
 
 test: .venv/.dev ## all tests but the slow ones
 	$(PY) -m pytest -n 2 -m 'not slow'
+
+slow: .venv/.dev ## the slow tests: an empty environment, long runs
+	$(PY) -m pytest -m slow
 
 check: .venv/.dev ## lint, types and architecture
 	$(PY) -m ruff check .
