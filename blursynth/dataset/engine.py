@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -17,6 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
+
+from numcodecs import blosc
 
 from blursynth.dataset.manifest import Manifest
 from blursynth.dataset.writer import Job, ShardMaker
@@ -86,7 +89,8 @@ class LocalEngine(Engine):
     Parameters
     ----------
     workers
-        Number of processes. They are spawned, not forked, and run single-threaded kernels.
+        Number of processes. They come from a clean process (a fork server, or spawned), never from a fork of this one,
+        and run single-threaded kernels.
 
     Raises
     ------
@@ -99,7 +103,7 @@ class LocalEngine(Engine):
         self._workers: list[_Worker] = []
         self._waiting: deque[int] = deque()
         self._tries: dict[int, int] = {}
-        self._context = multiprocessing.get_context("spawn")
+        self._context = _context()
 
     def submit(self, job: Job, shards: Sequence[int], *, again: bool = False) -> None:
         self._job, self._again = job, again
@@ -189,6 +193,15 @@ def _cause(code: int | None) -> str:
     return "Its pictures or its recipe make it crash: run it with workers=1 to see where."
 
 
+def _context() -> Any:
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # Loading numba and the codecs takes longer than many a shard; the server does it once for all workers.
+    context.set_forkserver_preload(["__main__", "cv2", "blursynth.dataset.engine", "blursynth.backends.cpu"])
+    return context
+
+
 @contextmanager
 def _single_threaded() -> Iterator[None]:
     """Processes started inside have one thread per library: the shards are what runs in parallel."""
@@ -214,6 +227,7 @@ def _work(connection: Connection, job: Job, again: bool) -> None:
         import cv2
 
         cv2.setNumThreads(1)
+        blosc.use_threads = False
         maker = ShardMaker(job)
         while True:
             shard = connection.recv()

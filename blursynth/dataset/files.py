@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from blursynth.errors import DatasetError
 
@@ -124,14 +124,8 @@ def locked(out: Path, first: int, last: int) -> Iterator[None]:
     """
     folder = out / ".locks"
     path = folder / f"{first}-{last}"
+    file = _held(out, path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
-    except OSError as error:
-        raise disk_error(error, path) from None
-    try:
-        if not _try_lock(file.fileno()):
-            raise _busy(out, path)
         file.seek(0)
         file.truncate()
         file.write(canonical({"pid": os.getpid(), "host": socket.gethostname()}))
@@ -146,9 +140,28 @@ def locked(out: Path, first: int, last: int) -> Iterator[None]:
                     raise _busy(out, other)
                 other.unlink(missing_ok=True)  # its owner died
         yield
-        path.unlink(missing_ok=True)
     finally:
+        path.unlink(missing_ok=True)
         file.close()
+
+
+def _held(out: Path, path: Path) -> BinaryIO:
+    """The lock file, locked."""
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+b")
+        except OSError as error:
+            raise disk_error(error, path) from None
+        if not _try_lock(file.fileno()):
+            file.close()
+            raise _busy(out, path)
+        try:
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        file.close()  # its owner removed it between our opening and our locking: what we hold is no longer the lock
 
 
 def _busy(out: Path, lock: Path) -> DatasetError:

@@ -499,7 +499,7 @@ def _check_room(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path,
     estimate = _planned(spec, scan, recipe, workers, out, 1 if roomy else 8)
     if not roomy and (needed := estimate.disk_bytes * share) > free:
         raise DatasetError(
-            f"{out}: the data set needs about {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB left.",
+            f"{out}: the data set needs about {needed / 1e6:,.0f} MB, the disk has {free / 1e6:,.0f} MB left.",
             fix="Make room, choose another disk, or ask for fewer or smaller pairs.",
         )
 
