@@ -7,6 +7,7 @@ from.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 from collections.abc import Iterable, Mapping
@@ -107,11 +108,14 @@ def resolve(values: Any, folder: Path | None) -> Any:
             from blursynth.io import read_arrays  # decoders are loaded only when a recipe has such files
 
             (key,) = values
-            pattern = str(values[key])
+            pattern = values[key]
+            if not isinstance(pattern, str) or not pattern:
+                raise RecipeError(f"{key}: must be the path of a file, got {pattern!r}.")
             base = folder or Path()
-            paths = sorted(base.glob(pattern)) if not Path(pattern).is_absolute() else [Path(pattern)]
+            exact = base / pattern
+            paths = [exact] if exact.exists() else sorted(Path(p) for p in glob.glob(str(exact), recursive=True))
             if not paths:
-                raise RecipeError(f"{key} = {pattern!r}: no such file in {base.resolve()}.")
+                raise RecipeError(f"{key} = {pattern!r}: no such file in {base.resolve()}.", fix="Check the path.")
             names = [register(array) for path in paths for array in read_arrays(path)]
             if key == "file" and len(names) != 1:
                 raise RecipeError(

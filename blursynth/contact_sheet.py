@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.core import Draw, Nothing, Pair
-from blursynth.errors import InvalidValueError, PictureError
+from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
+from blursynth.io import write_picture
 from blursynth.physics.colour import srgb_codes
 from blursynth.recipe import Recipe
 from blursynth.units import quantity
@@ -238,17 +239,8 @@ def write_contact_sheet(path: str | Path, rows: Sequence[Row], **options: Any) -
     PictureError
         The file cannot be written, or its ending names no format that can be.
     """
-    from PIL import Image
-
-    path = Path(path)
     sheet = contact_sheet(rows, **options)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(sheet).save(path)
-    except OSError as error:
-        raise PictureError(f"{path}: cannot be written ({error.strerror or error}).") from None
-    except ValueError:
-        raise PictureError(f"{path}: there is no picture format {path.suffix!r}.", fix="Name it .png.") from None
+    write_picture(path, np.moveaxis(sheet, -1, 0) / np.float32(255))
 
 
 def _write_numbers(pen: Any, row: Row, recipe: Recipe | None, left: int, top: int, size_px: int) -> None:
@@ -310,7 +302,7 @@ def _codes(frame: Frame) -> NDArray[Any]:
     planar = np.repeat(planar, 3, axis=0) if planar.shape[0] == 1 else planar[:3]
     picture = np.moveaxis(planar, 0, -1)
     if frame.encoding is Encoding.DISPLAY:
-        return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+        return np.asarray(np.rint(np.clip(picture, 0, 1) * 255), np.uint8)
     return np.ascontiguousarray(picture)
 
 

@@ -83,7 +83,10 @@ def _explain(kind: type[Record], error: ValidationError) -> str:
                 f"{place} must be {sign} {context[key]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}"
             )
         elif sort == "literal_error":
-            parts.append(f"{place} must be {context['expected']}, got {got!r}.")
+            quotes = "" if isinstance(got, str) else " It is a text, so put it in quotes."
+            parts.append(f"{place} must be {context['expected']}, got {got!r}.{quotes}")
+        elif sort == "string_pattern_mismatch" and "sha256" in context["pattern"]:
+            parts.append(f'{place} must be an array, got {got!r}. In a recipe write {{ file = "kernel.npy" }}.')
         elif sort in _TYPES:
             parts.append(f"{place} must be {_TYPES[sort]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}")
         elif not name:  # what a validator of the whole record raised

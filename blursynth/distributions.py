@@ -398,14 +398,17 @@ def parse(value: Any) -> Distribution:
     if value is None or isinstance(value, bool | int | float | str):
         return Constant(value)
     if not isinstance(value, Mapping):
-        raise RecipeError(
-            f"A field holds a number, a text, or a distribution, got {value!r}.",
-            fix=f"For one of several values write {{ choice = {value!r} }}.",
-        )
+        several = f"For one of several values write {{ choice = {value!r} }}." if isinstance(value, list) else ""
+        raise RecipeError(f"A field holds a number, a text, or a distribution, got {value!r}.", fix=several)
     known = {d.word: d for d in ALL}
     names = [name for name in value if name in known]
     if len(names) != 1:
-        got = next(iter(value), "")
+        if not value or len(names) > 1:
+            raise RecipeError(
+                f"A distribution has one name, got {', '.join(names) or 'an empty table'}.",
+                fix="For example { uniform = [1.0, 2.0] }.",
+            )
+        got = next(iter(value))
         raise RecipeError(f"There is no distribution {got!r}.", fix=did_you_mean(str(got), known))
     word = names[0]
     extra = set(value) - {word} - ({"weights"} if word == "choice" else set())
@@ -415,7 +418,10 @@ def parse(value: Any) -> Distribution:
     if word == "choice":
         if not isinstance(arguments, Sequence) or isinstance(arguments, str):
             raise RecipeError(f"choice needs a list of values, got {arguments!r}.")
-        return Choice(tuple(arguments), tuple(value.get("weights", ())))
+        weights = value.get("weights", ())
+        if not isinstance(weights, Sequence) or isinstance(weights, str):
+            raise RecipeError(f"choice: weights must be a list of numbers, got {weights!r}.")
+        return Choice(tuple(arguments), tuple(weights))
     if word == "same_as":
         return SameAs(arguments)
     build = cast(Callable[..., Distribution], known[word])

@@ -164,7 +164,10 @@ class Recipe:
         steps: list[tuple[str, Sampler]] = []
         for entry in _entries(values, name):
             fields = dict(entry)
-            step = str(fields.pop("name", None) or fields.get("kind") or f"step {len(steps) + 1}")
+            given = fields.pop("name", None)
+            if given is not None and not isinstance(given, str):
+                raise RecipeError(f"{name} step {len(steps) + 1}: its name must be a text, got {given!r}.")
+            step = str(given or fields.get("kind") or f"step {len(steps) + 1}")
             try:
                 steps.append((step, parse_sampler(fields, kinds)))
             except BlursynthError as error:
@@ -300,9 +303,14 @@ def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tupl
         if removed:
             raise RecipeError(f"{name} remove: there is nothing to remove from without extends.")
         return values
+    if not isinstance(removed, list) or not all(isinstance(step, str) for step in removed):
+        raise RecipeError(f"{name} remove: must be a list of names of steps, got {removed!r}.")
     if not isinstance(parent_name, str):
         raise RecipeError(f"{name} extends: must be a name or a path, got {parent_name!r}.")
-    parent, parent_label, parent_folder = _read(parent_name, folder)
+    try:
+        parent, parent_label, parent_folder = _read(parent_name, folder)
+    except RecipeError as error:
+        raise RecipeError(f"{name} extends: {error}") from None
     identity = str((parent_folder or Path()) / parent_label)
     if identity in seen:
         raise RecipeError(f"{name}: recipes extend each other in a circle: {' -> '.join((*seen, identity))}.")
@@ -328,7 +336,7 @@ def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tupl
         if anchor is not None:
             if anchor not in names:
                 raise RecipeError(
-                    f"{name} [{step}]: {parent_name} has no step {anchor!r}.", fix=did_you_mean(anchor, names)
+                    f"{name} [{step}]: {parent_name} has no step {anchor!r}.", fix=did_you_mean(str(anchor), names)
                 )
             at = names.index(anchor) + (after is not None)
         steps.insert(at, fields)
@@ -353,7 +361,10 @@ def _change(values: dict[str, Any], path: str, value: Any, name: str) -> None:
             if field in o or (o.get("kind") in known_kinds and field in known_kinds[o["kind"]].model_fields)
         ]
         if not options:
-            raise RecipeError(f"{path}: no option of {step!r} has a field {field!r}.")
+            fields = {
+                f for o in entry["one_of"] if o.get("kind") in known_kinds for f in known_kinds[o["kind"]].model_fields
+            }
+            raise RecipeError(f"{path}: no option of {step!r} has a field {field!r}.", fix=did_you_mean(field, fields))
         for option in options:
             option[field] = value
     else:

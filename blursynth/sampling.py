@@ -119,7 +119,9 @@ class Random(Sampler):
             try:
                 self.kind(**({**first, name: value} if name else first))
             except InvalidValueError as error:
-                raise RecipeError(f"{name}: {error}" if name else str(error)) from None
+                # The trial of one field meets the faults of the others too.
+                other = f"{self.kind.__name__}." in str(error) and f"{self.kind.__name__}.{name} " not in str(error)
+                raise RecipeError(str(error) if other or not name else f"{name}: {error}") from None
 
     def _check_alone(self, name: str, value: Any, first: Mapping[str, Any], later: set[str]) -> None:
         try:

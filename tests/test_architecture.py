@@ -37,7 +37,7 @@ ALLOWED = {
 }  # fmt: skip
 ALLOWED["__main__"] = {"cli"}
 ALLOWED["units"] = set()
-ALLOWED["contact_sheet"] = {"recipe", "core", "physics", "units", "frame", "errors"}
+ALLOWED["contact_sheet"] = {"recipe", "core", "physics", "io", "units", "frame", "errors"}
 ALLOWED["recipe_schema"] = {"recipe", "distributions", "degradations", "core"}
 ALLOWED["cli"] = {
     *ALLOWED["dataset"], "dataset", "distributions", "physics", "contact_sheet", "recipe_schema", "units", "__init__",

@@ -88,7 +88,7 @@ def test_bad_seeds(bad: object) -> None:
         (lambda: parse({"uniform": 3}), "needs a list"),
         (lambda: parse({"uniform": [1, 2], "weights": [1]}), "no parameter 'weights'"),
         (lambda: parse({"choice": 3}), "list of values"),
-        (lambda: parse({}), "no distribution"),
+        (lambda: parse({}), "an empty table"),
     ],
 )
 def test_bad_parameters(build: object, message: str) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
     from blursynth.dataset import OnProgress
 
-__all__ = ["RichLogs", "bytes_text", "console", "progress_bar", "seconds_text", "show_skipped", "table"]
+__all__ = ["RichLogs", "bytes_text", "console", "plural", "progress_bar", "seconds_text", "show_skipped", "table"]
 
-_PIPE_WIDTH = 120  # columns of a table that nobody's terminal limits
+_PIPE_WIDTH = 140  # columns of a table that nobody's terminal limits
 _LINE_EVERY_S = 30.0  # time between lines of progress in a log file
 
 
@@ -77,6 +78,15 @@ def bytes_text(size: float) -> str:
     return f"{size:.3g} TB"
 
 
+def plural(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> plural(1, "shard"), plural(1200, "shard")
+    ('1 shard', '1,200 shards')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def seconds_text(seconds: float) -> str:
     """A time to read.
 
@@ -92,13 +102,14 @@ def seconds_text(seconds: float) -> str:
 
 
 @contextmanager
-def progress_bar(unit: str) -> Iterator[OnProgress]:
+def progress_bar(unit: str, out: Path | None = None) -> Iterator[OnProgress]:
     """A live bar with rate and time left on a terminal; a line now and then in a log.
 
-    Yields what the data set functions take as ``on_progress``.
+    Yields what the data set functions take as ``on_progress``. When work on ``out`` goes on where it was stopped, it
+    says so.
     """
     if not sys.stderr.isatty():
-        yield _lines(unit)
+        yield _lines(out)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -118,6 +129,8 @@ def progress_bar(unit: str) -> Iterator[OnProgress]:
         def show(progress: Any) -> None:
             stage = progress.stage
             if stage not in tasks:
+                if note := _going_on(progress, out):
+                    bar.console.print(note)
                 for old in tasks.values():
                     bar.update(old, visible=False)
                 tasks[stage] = bar.add_task(_WORDS[stage], total=progress.total, rate="", skipped="")
@@ -142,10 +155,20 @@ def progress_bar(unit: str) -> Iterator[OnProgress]:
 _WORDS = {"scan": "looking at the pictures", "generate": "making", "verify": "verifying"}
 
 
-def _lines(unit: str) -> OnProgress:
+def _going_on(progress: Any, out: Path | None) -> str:
+    if out is None or progress.stage != "generate" or not 0 < progress.done < progress.total:
+        return ""
+    return f"{out} was begun before: {progress.done:,} of {progress.total:,} samples are there and kept, going on."
+
+
+def _lines(out: Path | None) -> OnProgress:
     last = {"time": time.monotonic()}
+    stages: set[str] = set()
 
     def show(progress: Any) -> None:
+        if progress.stage not in stages and (note := _going_on(progress, out)):
+            typer.echo(note, err=True)
+        stages.add(progress.stage)
         if progress.note:
             typer.echo(progress.note, err=True)
         now = time.monotonic()

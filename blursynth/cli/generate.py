@@ -90,13 +90,12 @@ def command(
             planned = dataset.plan(sources, chosen, out=out, on_progress=show, **common)
         show_plan(planned, out)
         return
-    if (out / "dataset.json").exists():
-        typer.echo(f"{out} was begun before: shards that are there are kept.", err=True)
+    where = arguments.engine_of(engine, scheduler)
     try:
-        with console.progress_bar("samples") as show:
+        with console.progress_bar("samples", out) as show:
             report = dataset.generate(
-                sources, out, chosen, shards=part, engine=arguments.engine_of(engine, scheduler),
-                any_environment=any_environment, on_progress=show, **common,
+                sources, out, chosen, shards=part, engine=where, any_environment=any_environment, on_progress=show,
+                **common,
             )  # fmt: skip
     except KeyboardInterrupt:
         show_interruption(out)
@@ -110,10 +109,10 @@ def show_plan(plan: Plan, out: Path) -> None:
     typer.echo(f"{plan.count:,} pairs of {spec.size_px} px with recipe {spec.recipe_name}, seed {spec.seed}")
     free = "" if plan.free_bytes is None else f" ({console.bytes_text(plan.free_bytes)} are free)"
     rows = [
-        ("sources", f"{len(plan.scan.usable):,} pictures"),
-        ("shards", f"{plan.shards:,} of {plan.shard_length:,} samples"),
+        ("sources", console.plural(len(plan.scan.usable), "picture")),
+        ("shards", f"{console.plural(plan.shards, 'shard')} of {console.plural(plan.shard_length, 'sample')}"),
         ("size", f"about {console.bytes_text(plan.disk_bytes)} in {out}{free}"),
-        ("time", f"about {console.seconds_text(plan.seconds)} with {plan.workers} workers"),
+        ("time", f"about {console.seconds_text(plan.seconds)} with {console.plural(plan.workers, 'worker')}"),
         ("reach", f"up to {plan.largest_reach_px} px around each crop, in the samples tried"),
     ]
     console.table(("", ""), rows)
@@ -126,10 +125,11 @@ def show_report(report: Report) -> None:
     if not report.made and report.finished:
         typer.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
     else:
-        kept = f"; {len(report.kept)} shards were there already" if report.kept else ""
+        kept = f"; {console.plural(len(report.kept), 'shard')} kept from before" if report.kept else ""
         typer.echo(
-            f"{report.out}: made {report.samples:,} pairs in {console.seconds_text(report.seconds)} "
-            f"({report.rate:.0f} per second), {len(report.made)} shards, {console.bytes_text(report.disk_bytes)}{kept}"
+            f"{report.out}: made {console.plural(report.samples, 'pair')} in {console.seconds_text(report.seconds)} "
+            f"({report.rate:.0f} per second), {console.plural(len(report.made), 'shard')}, "
+            f"{console.bytes_text(report.disk_bytes)}{kept}"
         )
     for note in report.notes:
         typer.echo(f"note: {note}")

@@ -71,10 +71,10 @@ def _show_head(opened: Dataset) -> None:
         ("pairs", f"{spec.count:,} of {spec.size_px} px, {state}"),
         ("recipe", f"{spec.recipe_name}: {opened.recipe.summary}".rstrip(": ")),
         ("seed", str(spec.seed)),
-        ("sources", f"{len(spec.sources):,} pictures"),
+        ("sources", console.plural(len(spec.sources), "picture")),
         ("licences", _counted(s.licence or "not stated in the file" for s in spec.sources)),
         ("arrays", ", ".join(f"{a.name} {a.dtype} {list(a.shape)}" for a in spec.arrays)),
-        ("shards", f"{spec.shards:,} of {spec.shard_length:,} samples"),
+        ("shards", f"{console.plural(spec.shards, 'shard')} of {console.plural(spec.shard_length, 'sample')}"),
         ("size", f"{console.bytes_text(size)} on disk, {console.bytes_text(spec.count * spec.sample_bytes)} in memory"),
     ]
     if opened.digest:

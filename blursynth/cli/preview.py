@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from blursynth.cli import arguments
-from blursynth.errors import InvalidValueError
+from blursynth.errors import InvalidValueError, PictureError
 
 EPILOG = """\b
 Examples:
@@ -45,7 +45,13 @@ def command(
     from blursynth.dataset.render import Renderer
     from blursynth.io import peek
 
-    peek(picture)  # its own message is clearer than that of a scan in which nothing was usable
+    # Its own messages are clearer than that of a scan in which nothing was usable.
+    info = peek(picture)
+    if min(info.height, info.width) < size:
+        raise PictureError(
+            f"{picture}: {info.height} x {info.width} px is smaller than the crops of {size} px.",
+            fix="Give a smaller --size.",
+        )
     scan = dataset.scan_sources([picture], size_px=size)
     spec = dataset.plan(scan, chosen, count=count, size_px=size, seed=seed, trials=0).spec
     renderer = Renderer(spec, chosen, scan.roots)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from blursynth.cli import arguments
+from blursynth.errors import InvalidValueError
 
 EPILOG = """\b
 Examples:
@@ -33,6 +34,9 @@ def command(
 
     It is made from its record and its source picture alone, and held against the stored one.
     """
+    if index < 0:
+        raise InvalidValueError(f"I must be >= 0, got {index}.", why="Samples are counted from 0.")
+
     from blursynth import dataset
 
     again = dataset.replay(out, index, source_root=sources)

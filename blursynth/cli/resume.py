@@ -39,15 +39,16 @@ def command(
 
     from blursynth import dataset
 
+    where = arguments.engine_of(engine, scheduler)
     try:
-        with console.progress_bar("samples") as show:
+        with console.progress_bar("samples", out) as show:
             report = dataset.resume(
                 out,
                 workers=workers,
                 shards=part,
                 redo=again,
                 source_root=sources,
-                engine=arguments.engine_of(engine, scheduler),
+                engine=where,
                 any_environment=any_environment,
                 on_progress=show,
             )

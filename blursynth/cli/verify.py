@@ -40,12 +40,13 @@ def command(
     with console.progress_bar("shards") as show:
         found = dataset.verify(out, deep=deep, replay=replay, source_root=sources, on_progress=show)
     looked = "every file and every picture" if deep else "every file"
-    again = f", {len(found.replayed)} samples rendered again" if found.replayed else ""
+    again = f", {console.plural(len(found.replayed), 'sample')} rendered again" if found.replayed else ""
     if found.ok:
-        typer.echo(f"{out} is sound: {found.samples:,} pairs in {found.shards:,} shards, {looked} checked{again}.")
+        held = f"{console.plural(found.samples, 'pair')} in {console.plural(found.shards, 'shard')}"
+        typer.echo(f"{out} is sound: {held}, {looked} checked{again}.")
         typer.echo(f"digest of pixels {found.digest['pixels'][:16]}, of draws {found.digest['draws'][:16]}")
         return
-    typer.echo(f"{out} has {len(found.problems)} problems:")
+    typer.echo(f"{out} has {console.plural(len(found.problems), 'problem')}:")
     for problem in found.problems:
         typer.echo(f"  - {problem.what}")
     if found.damaged_shards:
