@@ -50,8 +50,10 @@ class Recipe:
 
     Examples
     --------
-    >>> import blursynth as bs >>> recipe = bs.Recipe([("decode", bs.Decode()), ("lens", bs.Random(bs.GaussianBlur,
-    sigma_px=bs.Uniform(0.4, 2.0)))]) >>> recipe Recipe('unnamed': decode, lens)
+    >>> import blursynth as bs
+    >>> soft = bs.Random(bs.GaussianBlur, sigma_px=bs.Uniform(0.4, 2.0))
+    >>> bs.Recipe([("decode", bs.Decode()), ("lens", soft)])
+    Recipe('unnamed': decode, lens)
     """
 
     steps: tuple[tuple[str, Sampler], ...]
