@@ -79,6 +79,10 @@ def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> boo
                 os.link(partial, path)  # fails when it exists, and appears with its whole content
             except FileExistsError:
                 return False
+            except OSError:  # a file system without links: the small window between the two lines is all that is left
+                if path.exists():
+                    return False
+                os.replace(partial, path)
         else:
             os.replace(partial, path)
         sync_folder(path.parent)

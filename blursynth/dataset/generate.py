@@ -18,7 +18,7 @@ from blursynth.core import Degradation
 from blursynth.dataset.card import write_card
 from blursynth.dataset.engine import Engine, make_engine
 from blursynth.dataset.files import disk_error, locked, read_json, write_atomically
-from blursynth.dataset.index import write_index
+from blursynth.dataset.index import read_index, write_index
 from blursynth.dataset.manifest import Manifest, finished_shards, shard_state
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.render import CACHE_BYTES, Renderer
@@ -415,7 +415,10 @@ def _run(
                     runner.close()
                     sweep(out, wanted, arrays)
         finished = set(range(spec.shards)) <= set(finished_shards(out))
-        digest = finalize(out) if finished else {}
+        digest: dict[str, str] = {}
+        if finished:
+            index = read_index(out, spec) if not made else None
+            digest = dict(index["digest"]) if index is not None else finalize(out)
     return Report(
         out=out,
         count=spec.count,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
+import time
+import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -115,7 +117,11 @@ def scan_sources(
     usable: list[Source] = []
     skipped: list[Skipped] = []
     items = sorted(named.items())
-    with ThreadPoolExecutor(max_workers=workers or available_cores()) as pool:
+    last = 0.0
+    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers or available_cores()) as pool:
+        # read_codes mutes Pillow with a switch of the whole process; muted around all threads, and restored after
+        # the last one, it cannot be left in a wrong position by two of them.
+        warnings.simplefilter("ignore")
         try:
             # PIL and hashlib let go of the interpreter's lock, so threads decode in parallel.
             for done, found in enumerate(pool.map(lambda item: _examine(item[0], item[1], size_px), items), 1):
@@ -123,7 +129,8 @@ def scan_sources(
                     usable.append(found)
                 else:
                     skipped.append(found)
-                if on_progress is not None:
+                if on_progress is not None and (done == len(items) or time.monotonic() - last > 0.1):
+                    last = time.monotonic()
                     on_progress(Progress("scan", done, len(items), skipped=tuple((s.name, s.why) for s in skipped)))
         except BaseException:
             pool.shutdown(cancel_futures=True)

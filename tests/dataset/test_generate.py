@@ -229,7 +229,7 @@ def test_a_disk_too_small_is_refused_before_the_start(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 9000, 9000))
-    with pytest.raises(DatasetError, match=r"needs about .* GB, the disk has 0.0 GB left"):
+    with pytest.raises(DatasetError, match=r"needs about .*, the disk has .* left"):
         generate(pictures, tmp_path / "out", recipe, **SMALL)
     assert not (tmp_path / "out").exists()
 
@@ -296,3 +296,35 @@ def test_measured_kernels_travel_with_the_data_set(pictures: Path, tmp_path: Pat
     generate(pictures, tmp_path / "out", recipe, **SMALL)
     assert len(list((tmp_path / "out" / "assets").glob("*.npy"))) == 2
     assert verify(tmp_path / "out", deep=True, replay=3).ok
+
+
+class _ByBrightness:
+    """Stands for a recipe whose draw depends on what is in the window: the darker, the wider the blur."""
+
+    name = "by brightness"
+    sees_frame = True
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def sample(self, frame: bs.Frame, *, seed: int, index: int) -> bs.Draw:
+        self.calls += 1
+        diameter = round(20 * (1 - float(frame.image.mean())), 3)
+        blur = bs.DiskBlur(diameter_px=diameter)
+        return bs.Draw((("decode", bs.Decode()), ("blur", blur), ("encode", bs.Encode())))
+
+
+def test_a_draw_that_sees_the_frame_is_that_of_the_final_window(pictures: Path, recipe: bs.Recipe) -> None:
+    from blursynth.dataset.render import Renderer
+
+    foreseen = plan(pictures, recipe, count=20, size_px=32, trials=0)
+    seeing = _ByBrightness()
+    renderer = Renderer(foreseen.spec, seeing, foreseen.scan.roots)  # type: ignore[arg-type]
+    for index in range(20):
+        placement = renderer.place(index)
+        window, source = placement.window, foreseen.spec.sources[placement.source]
+        frame = bs.read_frame(foreseen.scan.path(source)).crop(window.top, window.left, 32, 32)
+        assert placement.draw == seeing.sample(frame, seed=0, index=index)
+        assert placement.draw.reach_px(frame) <= window.reach
+        renderer.render(placement)
+    assert seeing.calls > 2 * 20  # the window had to be widened
