@@ -167,7 +167,7 @@ def _scale_bar(pen: Any, size_px: int, scale: float) -> None:
     left, bottom = 10, size_px - 11
     pen.rectangle([left, bottom - 2, left + round(length * scale) - 1, bottom], fill=(255, 255, 255))
     pen.text(
-        (left, bottom - 5),
+        (left, bottom - 6),
         f"{length:g} px",
         fill=(255, 255, 255),
         font=_font(14),

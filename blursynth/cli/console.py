@@ -118,8 +118,8 @@ def progress_bar(unit: str, out: Path | None = None) -> Iterator[OnProgress]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
-        TextColumn("left"),
         TimeRemainingColumn(compact=True),
+        TextColumn("left"),
         TextColumn("{task.fields[skipped]}"),
     )
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:

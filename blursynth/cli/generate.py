@@ -110,7 +110,7 @@ def show_plan(plan: Plan, out: Path) -> None:
     free = "" if plan.free_bytes is None else f" ({console.bytes_text(plan.free_bytes)} are free)"
     rows = [
         ("sources", console.plural(len(plan.scan.usable), "picture")),
-        ("shards", f"{console.plural(plan.shards, 'shard')} of {console.plural(plan.shard_length, 'sample')}"),
+        ("layout", f"{console.plural(plan.shards, 'shard')} of {console.plural(plan.shard_length, 'sample')}"),
         ("size", f"about {console.bytes_text(plan.disk_bytes)} in {out}{free}"),
         ("time", f"about {console.seconds_text(plan.seconds)} with {console.plural(plan.workers, 'worker')}"),
         ("reach", f"up to {plan.largest_reach_px} px around each crop, in the samples tried"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from blursynth.cli import arguments, console
+from blursynth.errors import DatasetError, InvalidValueError
 
 if TYPE_CHECKING:
     from blursynth.core import Degradation
@@ -19,6 +21,7 @@ EPILOG = """\b
 Examples:
   blursynth inspect dataset/
   blursynth inspect dataset/ --sample 12
+  blursynth inspect dataset/ --sheet sheet.png --rows 10
 """
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -31,14 +34,20 @@ def command(
         int | None,
         typer.Option("--sample", metavar="I", help="Show this sample in full, and nothing else.", show_default=False),
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", help="Also draw a contact sheet of some samples to this picture.", show_default=False),
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", help="Number of samples on the sheet.")] = 8,
 ) -> None:
     """Show what a data set holds.
 
     Counts, sizes, the distributions of the drawn numbers, and one sample in full.
     """
     from blursynth import dataset
-    from blursynth.errors import DatasetError
 
+    if not 1 <= rows <= 100:
+        raise InvalidValueError(f"--rows must be 1 to 100, got {rows}.")
     opened = dataset.open_dataset(out, allow_unfinished=True)
     if sample is not None:
         if not 0 <= sample < len(opened):
@@ -58,6 +67,8 @@ def command(
         right=("least", "5 %", "median", "95 %", "greatest"),
     )
     _show_sample(opened, int(records[0]["index"]))
+    if sheet is not None:
+        _draw_sheet(opened, sheet, [int(record["index"]) for record in records], rows)
 
 
 def _show_head(opened: Dataset) -> None:
@@ -74,7 +85,7 @@ def _show_head(opened: Dataset) -> None:
         ("sources", console.plural(len(spec.sources), "picture")),
         ("licences", _counted(s.licence or "not stated in the file" for s in spec.sources)),
         ("arrays", ", ".join(f"{a.name} {a.dtype} {list(a.shape)}" for a in spec.arrays)),
-        ("shards", f"{console.plural(spec.shards, 'shard')} of {console.plural(spec.shard_length, 'sample')}"),
+        ("layout", f"{console.plural(spec.shards, 'shard')} of {console.plural(spec.shard_length, 'sample')}"),
         ("size", f"{console.bytes_text(size)} on disk, {console.bytes_text(spec.count * spec.sample_bytes)} in memory"),
     ]
     if opened.digest:
@@ -129,6 +140,23 @@ def _ordered(step: dict[str, Any], kinds: Sequence[type[Degradation]]) -> list[s
     """The step's fields as its kind declares them."""
     declared = next((list(kind.model_fields) for kind in kinds if kind.kind == step["kind"]), [])
     return [name for name in declared if name in step]
+
+
+def _draw_sheet(opened: Dataset, path: Path, present: Sequence[int], rows: int) -> None:
+    """A contact sheet of samples spread evenly over those that are there."""
+    from blursynth.contact_sheet import Row, write_contact_sheet
+
+    number = min(rows, len(present))
+    chosen = [opened[present[i * len(present) // number]] for i in range(number)]
+    spec = opened.spec
+    write_contact_sheet(
+        path,
+        [Row(s.sharp, s.blurred, s.draw, f"sample {s.index} · {s.source}") for s in chosen],
+        title=f"{opened.path.name}: recipe {spec.recipe_name}",
+        subtitle=f"seed {spec.seed} · {spec.count:,} pairs · {opened.recipe.summary}".rstrip(" ·"),
+        recipe=opened.recipe,
+    )
+    typer.echo(f"\nwritten: {path}")
 
 
 def _histogram(values: Sequence[float], bins: int = 16) -> str:

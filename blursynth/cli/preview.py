@@ -43,13 +43,13 @@ def command(
     from blursynth import dataset
     from blursynth.contact_sheet import Row, write_contact_sheet
     from blursynth.dataset.render import Renderer
-    from blursynth.io import peek
+    from blursynth.io import read_codes
 
     # Its own messages are clearer than that of a scan in which nothing was usable.
-    info = peek(picture)
-    if min(info.height, info.width) < size:
+    height, width = read_codes(picture).shape[:2]
+    if min(height, width) < size:
         raise PictureError(
-            f"{picture}: {info.height} x {info.width} px is smaller than the crops of {size} px.",
+            f"{picture}: {height} x {width} px is smaller than the crops of {size} px.",
             fix="Give a smaller --size.",
         )
     scan = dataset.scan_sources([picture], size_px=size)

@@ -1,0 +1,53 @@
+"""Blur one picture: by numbers of your own, and as a recipe draws them. Makes the picture that opens the README.
+
+python examples/01_blur_one_picture.py [FOLDER]        # default: examples/output
+"""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+import blursynth as bs
+from blursynth.contact_sheet import describe_draw, draw_kernel, kernel_picture
+
+OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "output"
+PHOTOGRAPH = Path(find_spec("skimage").origin).parent / "data" / "astronaut.png"  # NASA, public domain
+
+# What the file holds are codes; blur happens to light.
+frame = bs.read_frame(PHOTOGRAPH)
+light = bs.Decode()(frame)
+
+# Numbers of your own: a degradation is a record of plain numbers that is called.
+panning = bs.LinearMotion(length_px=18.0, angle_deg=10.0)
+bs.write_picture(OUT / "panning.png", bs.Encode()(panning(light)))
+
+# Numbers from a recipe: the draw comes first, and can be read before any pixel is touched.
+recipe = bs.load_recipe("default", changes={"shake.length_px": 48.0, "shake.anxiety": 0.006})
+draw = recipe.sample(frame, seed=7, index=12)
+for step, numbers in describe_draw(draw):
+    print(f"{step}: {numbers}")
+
+# A window with a margin as wide as the blur reaches, so that no border of the file touches the result.
+SIZE, TOP, LEFT = 280, 24, 84
+reach = draw.reach_px(frame)
+window = frame.crop(TOP - reach, LEFT - reach, SIZE + 2 * reach, SIZE + 2 * reach)
+pair = draw.pair(window, margin_px=reach)
+
+# The three of them side by side.
+GAP, HEAD = 12, 30
+sheet = Image.new("RGB", (3 * SIZE + 2 * GAP, SIZE + HEAD), "white")
+pen = ImageDraw.Draw(sheet)
+tiles = (
+    ("sharp", np.moveaxis(pair.sharp.image[0], 0, -1) * 255),
+    ("point spread, enlarged", kernel_picture(draw_kernel(draw), SIZE)),
+    ("what the camera writes", np.moveaxis(pair.blurred.image[0], 0, -1) * 255),
+)
+for number, (title, tile) in enumerate(tiles):
+    left = number * (SIZE + GAP)
+    sheet.paste(Image.fromarray(np.rint(tile).astype(np.uint8)), (left, HEAD))
+    pen.text((left + SIZE / 2, HEAD - 9), title, fill=(60, 62, 68), font=ImageFont.load_default(17), anchor="ms")
+sheet.save(OUT / "opening.png", optimize=True)
+print(f"written: {OUT / 'panning.png'}, {OUT / 'opening.png'}")

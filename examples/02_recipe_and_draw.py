@@ -1,0 +1,59 @@
+"""Recipes and draws: distributions in, plain numbers out, pixels last.
+
+python examples/02_recipe_and_draw.py [FOLDER]        # default: examples/output
+"""
+
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import blursynth as bs
+from blursynth.contact_sheet import Row, write_contact_sheet
+
+OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "output"
+OUT.mkdir(parents=True, exist_ok=True)
+PHOTOGRAPH = Path(find_spec("skimage").origin).parent / "data" / "coffee.png"
+
+# A recipe in Python: where a degradation has a number, it may have a distribution.
+recipe = bs.Recipe(
+    [
+        ("decode", bs.Decode()),
+        (
+            "shake",
+            bs.OneOf(
+                (3, bs.Random(bs.RandomWalkMotion, length_px=bs.Uniform(10, 60), heading_deg=bs.Uniform(0, 360))),
+                (1, bs.Random(bs.LinearMotion, length_px=bs.LogUniform(4, 30), angle_deg=bs.Uniform(0, 180))),
+            ),
+        ),
+        ("defocus", bs.Maybe(0.5, bs.Random(bs.DiskBlur, diameter_px=bs.Uniform(2, 6)))),
+        ("sensor", bs.Random(bs.Sensor, full_well_e=bs.LogUniform(500, 20_000), read_noise_e=2.0)),
+        ("develop", bs.Develop()),
+        ("encode", bs.Encode()),
+    ],
+    name="tremor",
+    summary="A tremor or a pan, now and then out of focus",
+)
+
+# The same recipe as a file, and back.
+(OUT / "tremor.toml").write_text(recipe.to_toml())
+assert bs.load_recipe(OUT / "tremor.toml") == recipe
+print(recipe.to_toml())
+
+# Draw 3 of seed 7 is always the same draw, here and on any other machine. It is JSON, and replays from it.
+frame = bs.read_frame(PHOTOGRAPH)
+draw = recipe.sample(frame, seed=7, index=3)
+record = json.dumps(draw.to_dict(), indent=1)
+print(record)
+assert bs.Draw.from_dict(json.loads(record), bs.ALL) == draw
+
+# Several draws of the same window. The margin is what the blur needs to find all its light.
+rows = []
+for index in range(4):
+    draw = recipe.sample(frame, seed=7, index=index)
+    reach = draw.reach_px(frame)
+    window = frame.crop(64 - reach, 128 - reach, 256 + 2 * reach, 256 + 2 * reach)
+    pair = draw.pair(window, margin_px=reach)
+    rows.append(Row.of_pair(pair, draw, f"draw {index}, {reach} px of margin"))
+write_contact_sheet(OUT / "draws.png", rows, title=recipe.summary, subtitle="seed 7", recipe=recipe)
+print(f"written: {OUT / 'tremor.toml'}, {OUT / 'draws.png'}")
