@@ -330,7 +330,8 @@ def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tupl
         before, after = fields.pop("before", None), fields.pop("after", None)
         if step in names and before is None and after is None:
             old = steps[names.index(step)]
-            same = fields.get("kind", old.get("kind")) == old.get("kind") and ("one_of" in fields) == ("one_of" in old)
+            said = {"kind", "one_of"} & set(fields)  # what it is now; if it does not say, it is what it was
+            same = not said or (fields.get("kind") == old.get("kind") and said == {"kind", "one_of"} & set(old))
             steps[names.index(step)] = {**old, **fields} if same else {"name": step, **fields}
             continue
         at = len(steps)
