@@ -50,11 +50,16 @@ def _limit(count, full, size, out):  # type: ignore[no-untyped-def]
 @_kernel
 def _convert(electrons, row, gain, black, top, rounding, size, out, start):  # type: ignore[no-untyped-def]
     zero = electrons.dtype.type(0)
-    for i in range(size):
-        dn = (electrons[i] + row) * gain + black
-        dn = rint(dn) if rounding else dn
-        dn = zero if dn < zero else dn
-        out[start + i] = top if dn > top else dn
+    if rounding:  # outside of the loop, which is vectorised only without branches
+        for i in range(size):
+            dn = rint((electrons[i] + row) * gain + black)
+            dn = zero if dn < zero else dn
+            out[start + i] = top if dn > top else dn
+    else:
+        for i in range(size):
+            dn = (electrons[i] + row) * gain + black
+            dn = zero if dn < zero else dn
+            out[start + i] = top if dn > top else dn
 
 
 @_kernel

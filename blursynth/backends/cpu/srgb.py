@@ -121,11 +121,21 @@ def _decode_curve(image, size, out):  # type: ignore[no-untyped-def]
 
 @_kernel
 def _find_codes(image, size, codes):  # type: ignore[no-untyped-def]
-    """The code k of values that are exactly k / 255 or -k / 255, else -1."""
+    """The code k of values that are exactly k / 255 or -k / 255, else -1. True if all are k / 255."""
+    others = 0
     for i in range(size):
         x = abs(image[i])
         code = rint((x if x <= f4(1) else f4(0)) * f4(255))
-        codes[i] = np.int32(code) if x == code / f4(255) else np.int32(-1)
+        found = x == code / f4(255)
+        codes[i] = np.int32(code) if found else np.int32(-1)
+        others += np.int32(0) if found and image[i] >= f4(0) else np.int32(1)
+    return others == 0
+
+
+@_kernel
+def _look_all_up(codes, table, size, out):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        out[i] = table[codes[i]]
 
 
 @_kernel
@@ -142,9 +152,11 @@ def _decode_32(image, table, out):  # type: ignore[no-untyped-def]
     for first in range(0, image.size, _CHUNK):
         size = min(_CHUNK, image.size - first)
         span = slice(first, first + size)
-        _decode_curve(image[span], size, out[span])
-        _find_codes(image[span], size, codes)
-        _look_up(codes, table, size, out[span])
+        if _find_codes(image[span], size, codes):  # pictures from 8-bit files hold nothing else
+            _look_all_up(codes, table, size, out[span])
+        else:
+            _decode_curve(image[span], size, out[span])
+            _look_up(codes, table, size, out[span])
 
 
 @_kernel
