@@ -7,7 +7,7 @@ each solves, by FFT,
 
 with c a small network of 3x3 convolutions, F_i linear filters and l a function of the noise, all trained. From the
 second stage on, what lies beyond the blurred picture is taken from the last estimate, blurred (unknown borders).
-Our own code after the paper and the published weights; inference only.
+Our own code after the description in the paper and its published implementation (BSD-2); inference only.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ set, found here:
 
 - The kernels are stored for correlation. A point of light becomes the kernel turned by 180 degrees.
 - Sharp and blurred photographs are registered to a few pixels only. The shift is not whole (a whole one leaves up to
-  3.3 times the error), differs between photographs of one shake, and comes with a roll of about 0.8 mrad.
+  3.3 times the error), differs between photographs of one shake, and comes with a roll of 0.2 to 1 mrad.
 """
 
 from __future__ import annotations
