@@ -145,10 +145,9 @@ def plan(
         What :func:`generate` would raise before it starts.
     """
     workers = _workers(workers)
-    scan = _scanned(sources, size_px, workers, on_progress)
-    spec = build_spec(
+    spec = build_spec(  # before the scan, which may take long: wrong numbers are told at once
         recipe,
-        scan.usable,
+        (),
         count=count,
         size_px=size_px,
         seed=seed,
@@ -158,6 +157,8 @@ def plan(
         store=store,
         kernel_size_px=kernel_size_px,
     )
+    scan = _scanned(sources, size_px, workers, on_progress)
+    spec = replace(spec, sources=scan.usable)
     return _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
 
 
@@ -271,10 +272,9 @@ def generate(
     out = Path(out)
     workers = _workers(workers)
     begun = _begun(out)
-    scan = _scanned(sources, size_px, workers, on_progress)
-    spec = build_spec(
+    spec = build_spec(  # before the scan, which may take long: wrong numbers are told at once
         recipe,
-        scan.usable,
+        (),
         count=count,
         size_px=size_px,
         seed=seed,
@@ -284,6 +284,8 @@ def generate(
         store=store,
         kernel_size_px=kernel_size_px,
     )
+    scan = _scanned(sources, size_px, workers, on_progress)
+    spec = replace(spec, sources=scan.usable)
     wanted = _wanted(shards, spec)
     if begun is None:
         _check_room(spec, scan, recipe, workers, out, wanted)
