@@ -9,7 +9,7 @@ Examples:
   blursynth schema > blursynth-recipe.schema.json
 
 \b
-With this first line in a recipe, editors that know taplo (such as VS Code with Even Better TOML) complete and check it:
+With this first line in a recipe, editors complete and check it (VS Code with Even Better TOML, others with taplo):
   #:schema ./blursynth-recipe.schema.json
 """
 

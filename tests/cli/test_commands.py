@@ -1,0 +1,459 @@
+"""Every subcommand as a user runs it: output, exit codes, files, and nothing but plain text in a pipe."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import blursynth as bs
+from blursynth.cli import app as cli
+from blursynth.cli.arguments import parse_changes, parse_value
+from blursynth.cli.kinds import describe_fields
+from blursynth.errors import InvalidValueError
+from blursynth.testing import pictures
+
+COMMANDS = ("preview", "generate", "resume", "verify", "inspect", "replay", "kinds", "recipes", "schema")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments], prog_name="blursynth")
+
+
+def passes(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", result.output), "control characters in a pipe"
+    return result.stdout
+
+
+def process(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "blursynth", *(str(a) for a in arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for name, seed in (("a", 0), ("b", 1)):
+        frame = pictures(bs.Encoding.DISPLAY, batch=1, size_px=(160, 190), seed=seed)
+        bs.write_picture(folder / f"{name}.png", frame)
+    (folder / "broken.png").write_text("no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("made") / "pairs"
+    passes(*MAKE, photos, out)
+    return out
+
+
+MAKE = ("generate", "-n", 10, "--size", 48, "--seed", 5, "-w", 1, "--shard-length", 4, "--set", "shake.length_px=9")
+
+
+# What every command shares.
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples_and_units(command: str) -> None:
+    text = passes(command, "--help")
+    assert "Examples:" in text
+    assert f"blursynth {command}" in text
+    for line in text.splitlines():
+        assert len(line) <= 120
+
+
+def test_help_lists_every_command() -> None:
+    text = passes("--help")
+    for command in COMMANDS:
+        assert re.search(rf"^  {command} +\w", text, re.MULTILINE), command
+    assert "..." not in text.partition("Commands:")[2].partition("Examples:")[0], "a summary was cut"
+    assert run().exit_code == 2
+
+
+def test_version() -> None:
+    assert passes("--version") == f"blursynth {bs.__version__}\n"
+
+
+def test_help_is_light() -> None:
+    """Heavy libraries are loaded by the commands that need them."""
+    code = "import blursynth.cli.app, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numba", "scipy", "zarr", "cv2", "PIL", "rich", "distributed"} & set(loaded)
+
+
+def test_as_a_program(photos: Path) -> None:
+    """Without the test runner: exit codes and streams of a real process."""
+    for arguments, code, out, err in (
+        (("--version",), 0, "blursynth", ""),
+        (("kinds", "nothng"), 2, "", "Error: There is no kind 'nothng'. Did you mean 'nothing'?"),
+        (("preview", photos / "broken.png"), 2, "", "broken.png: is not a picture that can be read."),
+    ):
+        child = process(*arguments)
+        stdout, stderr = child.communicate(timeout=120)
+        assert child.returncode == code
+        assert stdout.startswith(out)
+        assert err in stderr
+        assert (out == "") == (stdout == "")
+        assert "Traceback" not in stderr
+
+
+def test_debug_shows_the_trace() -> None:
+    child = process("kinds", "nothng", "--debug")  # people add it at the end of the line
+    _, stderr = child.communicate(timeout=120)
+    assert child.returncode == 1
+    assert "Traceback" in stderr
+    assert "RecipeError" in stderr
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m blursynth schema | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "{\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "message"),
+    [
+        (bs.PictureError("a.png: is empty.", fix="Leave it out."), 2, "Error: a.png: is empty. Leave it out.\n"),
+        (FileNotFoundError(2, "No such file or directory", "a.png"), 2, "Error: a.png: No such file or directory.\n"),
+        (MemoryError(), 2, "Error: there is not enough memory. Use fewer workers"),
+        (KeyboardInterrupt(), 130, "Error: stopped by Ctrl-C.\n"),
+        (ZeroDivisionError("division by zero"), 70, "Error: ZeroDivisionError: division by zero. This is a fault of blursynth"),
+        (RuntimeError("odd"), 70, "Error: RuntimeError: odd. This is a fault of blursynth"),
+    ],
+)  # fmt: skip
+def test_errors_are_one_message(fault: BaseException, code: int, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("blursynth.recipe.recipe_names", fail)
+    result = run("recipes")
+    assert result.exit_code == code
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+    assert not result.stdout
+
+
+def test_logs_and_warnings_go_to_the_error_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chatter() -> tuple[str, ...]:
+        logging.getLogger("blursynth.somewhere").warning("the disk is slow")
+        logging.getLogger("blursynth.somewhere").info("not shown")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("a field is odd", stacklevel=1)
+        return ("default",)
+
+    monkeypatch.setattr("blursynth.recipe.recipe_names", chatter)
+    before = (warnings.showwarning, logging.getLogger("blursynth").handlers[:])
+    result = run("recipes")
+    assert result.exit_code == 0
+    assert "the disk is slow" in result.stderr
+    assert "a field is odd" in result.stderr
+    assert "not shown" not in result.output
+    assert "slow" not in result.stdout
+    assert before == (warnings.showwarning, logging.getLogger("blursynth").handlers)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("20", 20), ("1.5", 1.5), ("true", True), ('"420"', "420"), ("paper", "paper"), ("1e3", 1000.0),
+        ("{uniform=[1,2]}", {"uniform": [1, 2]}), ("{ choice = ['a', 'b'] }", {"choice": ["a", "b"]}), ("-3", -3),
+        ("kernels/a-1.npy", "kernels/a-1.npy"),
+    ],
+)  # fmt: skip
+def test_values_are_those_of_toml(text: str, value: object) -> None:
+    assert parse_value(text) == value
+    assert type(parse_value(text)) is type(value)
+
+
+@pytest.mark.parametrize("text", ["", " ", "{", "[1", "1\nb = 2", "a b", "=", "1 2"])
+def test_what_is_no_value(text: str) -> None:
+    with pytest.raises(InvalidValueError):
+        parse_changes([f"a.b={text}"])
+
+
+# kinds, recipes, schema
+
+
+def test_kinds_lists_all() -> None:
+    text = passes("kinds")
+    for kind in bs.ALL:
+        assert re.search(rf"^ {kind.kind} ", text, re.MULTILINE), kind
+
+
+@pytest.mark.parametrize("kind", bs.ALL, ids=[k.kind for k in bs.ALL])
+def test_kind_in_full(kind: type[bs.Degradation]) -> None:
+    text = passes("kinds", kind.kind)
+    for field in kind.model_fields:
+        assert re.search(rf"^ {field} ", text, re.MULTILINE), field
+    assert "``" not in text
+
+
+def test_fields_have_units_ranges_and_defaults() -> None:
+    fields = {row[0]: row[1:4] for row in describe_fields(bs.Sensor)}
+    assert fields["full_well_e"] == ("e-", "(0, 10,000,000]", "needed")
+    assert fields["gain_dn_per_e"] == ("DN/e-", "(0, 100,000]", "-")
+    assert fields["bit_depth"] == ("-", "[2, 16] whole", "12")
+    assert fields["shot_noise"] == ("-", "true, false", "true")
+    assert fields["seed"] == ("-", "[0, 2^63) whole", "drawn")
+    assert {row[0]: row[2] for row in describe_fields(bs.Jpeg)}["subsampling"] == "444, 422, 420"
+    assert {row[0]: row[2] for row in describe_fields(bs.MeasuredBlur)}["kernel"] == "array"
+
+
+def test_recipes_lists_all() -> None:
+    text = passes("recipes")
+    for name in bs.recipe_names():
+        assert re.search(rf"^ {name} +\w", text, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("name", bs.recipe_names())
+def test_recipe_as_toml_is_the_recipe(name: str, tmp_path: Path) -> None:
+    for number, options in enumerate(([], ["--full"])):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(passes("recipes", name, *options))
+        assert bs.load_recipe(path) == bs.load_recipe(name)
+    assert "extends" not in tomllib.loads((tmp_path / "1.toml").read_text())
+
+
+def test_recipe_with_a_change(tmp_path: Path) -> None:
+    text = passes("recipes", "default", "--set", "jpeg.quality=33", "--set", "lens.sigma_px={uniform=[1,2]}")
+    steps = {s["name"]: s for s in tomllib.loads(text)["step"]}
+    assert steps["jpeg"]["quality"] == 33
+    assert steps["lens"]["sigma_px"] == {"uniform": [1, 2]}
+    (tmp_path / "mine.toml").write_text("extends = 'default'\nremove = ['jpeg']")
+    assert "jpeg" not in passes("recipes", tmp_path / "mine.toml")
+
+
+def test_schema_is_json() -> None:
+    assert json.loads(passes("schema"))["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+# preview
+
+
+def test_preview_draws_a_sheet(photos: Path, tmp_path: Path) -> None:
+    text = passes("preview", photos / "a.png", "--count", 3, "--size", 64, "--seed", 2, "-o", tmp_path / "s.png")
+    assert text == f"written: {tmp_path / 's.png'} (3 samples of a.png with recipe default, seed 2)\n"
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.format == "PNG"
+        assert sheet.height > 3 * 192
+
+
+def test_preview_is_what_generate_makes(photos: Path, tmp_path: Path) -> None:
+    common = ("--size", 64, "--seed", 4, "-r", "clean")
+    passes("preview", photos / "a.png", "--count", 1, *common, "-o", tmp_path / "s.png")
+    passes("generate", photos / "a.png", tmp_path / "out", "-n", 1, "-w", 1, *common)
+    sample = bs.open_dataset(tmp_path / "out")[0]
+    enlarged = sample.blurred.repeat(3, axis=0).repeat(3, axis=1)
+    sheet = np.asarray(Image.open(tmp_path / "s.png"))
+    corners = np.argwhere((sheet == enlarged[0, 0]).all(axis=-1))
+    assert any(np.array_equal(sheet[y : y + 192, x : x + 192], enlarged) for y, x in corners)
+
+
+@pytest.mark.parametrize("recipe", bs.recipe_names())
+def test_every_recipe_can_be_previewed(recipe: str, photos: Path, tmp_path: Path) -> None:
+    passes("preview", photos / "a.png", "--count", 2, "--size", 64, "-r", recipe, "-o", tmp_path / "s.png")
+
+
+# generate, resume
+
+
+def test_generate_says_what_it_made(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    text = passes(*MAKE, photos, out)
+    assert re.search(r"out: made 10 pairs in [\d.]+ s \(\d+ per second\), 3 shards, [\d.]+ kB\n", text)
+    assert "Not used: 1 of the inputs" in text
+    assert re.search(r"broken\.png +is not a picture that can be read", text)
+    assert re.search(r"digest of pixels [0-9a-f]{16}, of draws [0-9a-f]{16}", text)
+    dataset = bs.open_dataset(out)
+    assert (len(dataset), dataset.spec.seed, dataset.spec.size_px) == (10, 5, 48)
+    assert {getattr(s.draw["shake"], "length_px", 9) for s in dataset} == {9}
+    again = passes(*MAKE, photos, out)
+    assert f"Nothing to do: all 10 pairs of {out} are there." in again
+
+
+def test_dry_run_writes_nothing(photos: Path, tmp_path: Path) -> None:
+    text = passes(*MAKE, photos, tmp_path / "out", "--dry-run")
+    for pattern in (
+        r"10 pairs of 48 px with recipe default, seed 5",
+        r"sources +2 pictures",
+        r"layout +3 shards of 4 samples",
+        r"size +about [\d.]+ kB in .*out \([\d.]+ \wB are free\)",
+        r"time +about [\d.]+ s with 1 worker\n",
+        r"reach +up to \d+ px",
+        r"Nothing was written: this was a dry run.",
+    ):
+        assert re.search(pattern, text), text
+    assert not (tmp_path / "out").exists()
+
+
+def test_job_array_and_stores(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    common = (*MAKE, photos, out, "--store", "kernel,params", "--crops-per-source", 2)
+    assert "Not finished: other shards of the 3 are still to be made." in passes(*common, "--shards", "1:3")
+    text = run(*common, "--shards", "0:1")
+    assert text.exit_code == 0
+    assert "digest of pixels" in text.stdout
+    dataset = bs.open_dataset(out)
+    assert dataset[0].kernel is not None
+    assert dataset.params()[1].shape[0] == 10
+
+
+def test_going_on_is_said(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    passes(*MAKE, photos, out, "--shards", "0:1")
+    result = run("resume", out, "-w", 1)
+    assert result.exit_code == 0
+    assert f"{out} was begun before: 4 of 10 samples are there and kept, going on." in result.stderr
+    assert "made 6 pairs" in result.stdout
+    assert "1 shard kept from before" in result.stdout
+    assert "Nothing to do" in passes("resume", out)
+
+
+def test_ctrl_c_keeps_what_is_finished(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    child = process(*MAKE, photos, out, "-n", 100_000, start_new_session=True)
+    deadline = time.monotonic() + 90
+    while len(list(out.glob("manifest/*.json"))) < 3:
+        assert time.monotonic() < deadline
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.05)
+    os.killpg(child.pid, signal.SIGINT)
+    _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130
+    found = re.search(r"Stopped. (\d+) of 25000 shards \(([\d,]+) of 100,000 pairs\) are finished and kept.", stderr)
+    assert found, stderr
+    assert int(found[1]) == len(list(out.glob("manifest/*.json")))
+    assert f"Go on with: blursynth resume {out}" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_ctrl_c_before_anything_is_written(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("blursynth.dataset.generate", stop)
+    result = run(*MAKE, photos, tmp_path / "out")
+    assert result.exit_code == 130
+    assert "Stopped before anything was written." in result.stderr
+
+
+# verify, inspect, replay
+
+
+def test_verify(made: Path) -> None:
+    text = passes("verify", made)
+    assert f"{made} is sound: 10 pairs in 3 shards, every file checked." in text
+    text = passes("verify", made, "--deep", "--replay", 2)
+    assert "every file and every picture checked, 2 samples rendered again." in text
+
+
+def test_verify_lists_problems_and_resume_mends_them(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    passes(*MAKE, photos, out)
+    victim = next(p for p in (out / "blurred" / "c" / "1").rglob("*") if p.is_file())
+    data = bytearray(victim.read_bytes())
+    data[100] ^= 1
+    victim.write_bytes(bytes(data))
+    result = run("verify", out)
+    assert result.exit_code == 1
+    assert f"{out} has 1 problem:" in result.stdout
+    assert "its content was changed (sha256 differs)" in result.stdout
+    assert f"Make these shards again with: blursynth resume {out} --redo 1" in result.stdout
+    assert "made 4 pairs" in passes("resume", out, "--redo", "1", "-w", 1)
+    passes("verify", out, "--deep")
+
+
+def test_inspect(made: Path, tmp_path: Path) -> None:
+    text = passes("inspect", made, "--sheet", tmp_path / "sheet.png", "--rows", 3)
+    for pattern in (
+        r"pairs +10 of 48 px, finished",
+        r"recipe +default: A phone in hand",
+        r"seed +5",
+        r"layout +3 shards of 4 samples",
+        r"shake: random_walk_motion, \d+ %",
+        r"full_well_e +e- +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[▁-█ ]+",
+        r"Sample 0\n",
+        r"window +48 px at row \d+, column \d+, \d+ px around it used",
+    ):
+        assert re.search(pattern, text), pattern
+    assert "length_px    " not in text.partition("Sample 0")[0]  # it is 9 in all, so there is nothing to show
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.height > 3 * 192
+    text = passes("inspect", made, "--sample", 7)
+    assert "Sample 7\n" in text
+    assert "Drawn numbers" not in text
+    assert str(bs.open_dataset(made)[7].record["source_sha256"]) in text
+
+
+def test_inspect_unfinished(photos: Path, tmp_path: Path) -> None:
+    passes(*MAKE, photos, tmp_path / "out", "--shards", "1:2")
+    text = passes("inspect", tmp_path / "out")
+    assert "not finished: 1 of 3 shards" in text
+    assert "from 4 samples" in text
+    assert "Sample 4\n" in text
+
+
+def test_replay(made: Path, tmp_path: Path) -> None:
+    text = passes("replay", made, 3, "-o", tmp_path / "sample.png")
+    assert "Sample 3: rendered again, every byte is the same." in text
+    assert (tmp_path / "sample.png").stat().st_size > 0
+
+
+def test_replay_says_when_bytes_differ(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from blursynth import dataset
+
+    honest = dataset.replay(made, 3)
+    other = dataset.Replay(3, False, {"blurred": 2.0}, honest.arrays, honest.draw)
+    monkeypatch.setattr("blursynth.dataset.replay", lambda *args, **options: other)
+    result = run("replay", made, 3)
+    assert result.exit_code == 1
+    assert "Sample 3: rendered again, it differs: blurred by up to 2." in result.stdout
+
+
+def test_progress_on_a_terminal(photos: Path, tmp_path: Path) -> None:
+    """The live bar needs a terminal; a pseudo-terminal stands for one."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "blursynth", *(str(a) for a in (*MAKE, photos, tmp_path / "out", "-n", 300))],
+        stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "COLUMNS": "110", "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    stdout, _ = child.communicate(timeout=120)
+    os.close(ours)
+    assert child.returncode == 0
+    assert b"looking at the pictures" in shown
+    assert b"making" in shown
+    assert b"1 skipped" in shown
+    assert b"\x1b" not in stdout
+    assert b"Traceback" not in shown
