@@ -51,7 +51,7 @@ ROW = np.uint64(1)
 MAX_MEAN = 1e8
 """Largest mean of the shot noise: beyond it the first pass would decide too little."""
 
-CHUNK = 256
+CHUNK = 512
 """Pixels of a row that are worked on together; their scratch stays in the first-level cache."""
 
 SMALL_MEAN = np.float32(7.0)
@@ -196,10 +196,9 @@ def _four_terms(k, lam, power, total, low, high, at_least, at_most):  # type: ig
 
 @_kernel
 def _guess_small(mean, w0, w2, size, count, todo):  # type: ignore[no-untyped-def]
-    """Counts of means < SMALL_MEAN by adding up the distribution; other pixels are left as they are."""
+    """Counts of means < SMALL_MEAN by adding up the distribution."""
     for i in range(size):
-        small = f4(mean[i]) < SMALL_MEAN
-        lam = f4(mean[i]) if small else _ZERO
+        lam = f4(mean[i])
         _m, p = _tail_probability(w0[i], w2[i])
         u = p if np.int32(w0[i]) >= 0 else _ONE - p
         low = u - _BOUND_SUM
@@ -214,8 +213,26 @@ def _guess_small(mean, w0, w2, size, count, todo):  # type: ignore[no-untyped-de
         power, total, a, b = _four_terms(12, lam, power, total, low, high, a, b)
         power, total, a, b = _four_terms(16, lam, power, total, low, high, a, b)
         power, total, a, b = _four_terms(20, lam, power, total, low, high, a, b)
-        count[i] = mean.dtype.type(a) if small else count[i]
-        todo[i] = (_DONE if a == b else _SEARCH) if small else todo[i]
+        count[i] = mean.dtype.type(a)
+        todo[i] = _DONE if a == b else _SEARCH
+
+
+@_kernel
+def _guess_mixed(mean, w0, w2, size, count, todo, drawn, number):  # type: ignore[no-untyped-def]
+    """Counts of a row that holds means on both sides of SMALL_MEAN: the small ones are drawn together for their turn."""
+    _guess_large(mean, w0, w2, size, count, todo)
+    where, high, low, code = drawn[0], drawn[1], drawn[2], drawn[3].view(np.int32)
+    few = 0
+    for i in range(size):
+        where[few] = i
+        few += 1 if f4(mean[i]) < SMALL_MEAN else 0
+    for j in range(few):
+        i = where[j]
+        number[0, j], high[j], low[j] = mean[i], w0[i], w2[i]
+    _guess_small(number[0], high, low, few, number[1], code)
+    for j in range(few):
+        i = where[j]
+        count[i], todo[i] = number[1, j], code[j]
 
 
 _FACTORIALS = np.array([math.factorial(k) for k in range(17)], np.float64)
@@ -372,8 +389,12 @@ def settle(mean, high, low, code, candidate):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def counts(mean, w0, w2, size, count, todo):  # type: ignore[no-untyped-def]
-    """Poisson counts of ``size`` means with their words 0 and 2. False if a mean is out of range."""
+def counts(mean, w0, w2, size, count, todo, drawn, number):  # type: ignore[no-untyped-def]
+    """Poisson counts of ``size`` means with their words 0 and 2. False if a mean is out of range.
+
+    ``todo`` ``[CHUNK]`` int32, ``drawn`` ``[4, CHUNK]`` uint32 and ``number`` ``[2, CHUNK]`` of the image's dtype are
+    scratch: allocated once per picture, since an allocation costs as much as fifty pixels.
+    """
     kinds = np.int32(0)
     for i in range(size):
         kind = np.int32(1) if f4(mean[i]) < SMALL_MEAN else np.int32(2)
@@ -381,9 +402,11 @@ def counts(mean, w0, w2, size, count, todo):  # type: ignore[no-untyped-def]
         kinds = np.int32(kinds | kind)
     if kinds & np.int32(4):
         return False
-    if kinds & np.int32(2):
+    if kinds == np.int32(3):
+        _guess_mixed(mean, w0, w2, size, count, todo, drawn, number)
+    elif kinds == np.int32(2):
         _guess_large(mean, w0, w2, size, count, todo)
-    if kinds & np.int32(1):
+    else:
         _guess_small(mean, w0, w2, size, count, todo)
     left = np.int32(0)
     for i in range(size):
@@ -400,7 +423,7 @@ def _poisson_image(mean, seed, origin, out):  # type: ignore[no-untyped-def]
     batch, channels, height, width = mean.shape
     w0, w1 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
     w2, w3 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
-    todo = np.empty(CHUNK, np.int32)
+    todo, drawn, number = np.empty(CHUNK, np.int32), np.empty((4, CHUNK), np.uint32), np.empty((2, CHUNK), mean.dtype)
     for b in range(batch):
         for c in range(channels):
             for r in range(height):
@@ -408,7 +431,7 @@ def _poisson_image(mean, seed, origin, out):  # type: ignore[no-untyped-def]
                     size = min(CHUNK, width - left)
                     words(seed[b], PIXEL, c, origin[b, 0] + r, origin[b, 1] + left, size, w0, w1, w2, w3)
                     span = slice(left, left + size)
-                    if not counts(mean[b, c, r, span], w0, w2, size, out[b, c, r, span], todo):
+                    if not counts(mean[b, c, r, span], w0, w2, size, out[b, c, r, span], todo, drawn, number):
                         return False
     return True
 

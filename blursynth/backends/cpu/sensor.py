@@ -77,7 +77,7 @@ def _sensor_image(image, shape, row, white, full, read, gain, black, top, shot, 
     height, width = shape[2], shape[3]
     w0, w1 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
     w2, w3 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
-    todo = np.empty(CHUNK, np.int32)
+    todo, drawn, number = np.empty(CHUNK, np.int32), np.empty((4, CHUNK), np.uint32), np.empty((2, CHUNK), image.dtype)
     mean, count = np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype)
     for line in range(row.size):
         b = line // (shape[1] * height)
@@ -89,7 +89,7 @@ def _sensor_image(image, shape, row, white, full, read, gain, black, top, shot, 
                 words(seed[b], PIXEL, channel, row_number, origin[b, 1] + left, size, w0, w1, w2, w3)
             _light_to_electrons(image, start, white[b], size, mean)
             if shot[b]:
-                if not counts(mean, w0, w2, size, count, todo):
+                if not counts(mean, w0, w2, size, count, todo, drawn, number):
                     return False
                 mean, count = count, mean
             _limit(mean, full[b], size, count)
