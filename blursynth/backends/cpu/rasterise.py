@@ -164,7 +164,8 @@ def _rasterise(path, share, bounds, centre):  # type: ignore[no-untyped-def]
                     np.empty(capacity, np.int32),
                     np.empty(capacity),
                 )
-                wider_dy[:count], wider_dx[:count], wider[:count] = dy[:count], dx[:count], weight[:count]
+                for i in range(count):  # slices would compile their messages of error: two seconds
+                    wider_dy[i], wider_dx[i], wider[i] = dy[i], dx[i], weight[i]
                 dy, dx, weight = wider_dy, wider_dx, wider
             for column in range(width):
                 value = canvas[row, column]
