@@ -219,7 +219,7 @@ def _guess_small(mean, w0, w2, size, count, todo):  # type: ignore[no-untyped-de
 
 @_kernel
 def _guess_mixed(mean, w0, w2, size, count, todo, drawn, number):  # type: ignore[no-untyped-def]
-    """Counts of a row that holds means on both sides of SMALL_MEAN: the small ones are drawn together for their turn."""
+    """Counts of a row with means on both sides of SMALL_MEAN: the small ones are drawn together for their turn."""
     _guess_large(mean, w0, w2, size, count, todo)
     where, high, low, code = drawn[0], drawn[1], drawn[2], drawn[3].view(np.int32)
     few = 0
