@@ -47,6 +47,7 @@ def main() -> None:
     sources = here / "photographs.txt"
     sources.write_text("# photographs inside the scikit-image package\n" + "".join(f"{p}\n" for p in found))
 
+    print("The first run on a machine compiles the kernels, which takes about 20 s.")
     data = str(here / "dataset")
     blursynth("generate", str(sources), data, "--recipe", "default", "--count", COUNT, "--size", "256", "--seed", "7")
     blursynth("verify", data, "--deep", "--replay", "4")

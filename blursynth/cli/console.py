@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from blursynth.units import number
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -111,45 +113,52 @@ def progress_bar(unit: str, out: Path | None = None) -> Iterator[OnProgress]:
     if not sys.stderr.isatty():
         yield _lines(out)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
-        TextColumn("{task.fields[skipped]}"),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         tasks: dict[str, Any] = {}
         started: dict[str, tuple[float, int]] = {}
+        skipped = ""
+
+        def begin(stage: str, description: str, total: int | None) -> None:
+            for old in tasks.values():
+                bar.update(old, visible=False)
+            tasks[stage] = bar.add_task(description, total=total, text=skipped)
 
         def show(progress: Any) -> None:
+            nonlocal skipped
             stage = progress.stage
             if stage not in tasks:
                 if note := _going_on(progress, out):
                     bar.console.print(note)
-                for old in tasks.values():
-                    bar.update(old, visible=False)
-                tasks[stage] = bar.add_task(_WORDS[stage], total=progress.total, rate="", skipped="")
+                begin(stage, _WORDS[stage], progress.total)
                 started[stage] = (time.monotonic(), progress.done)
-            since, first = started[stage]
-            elapsed = time.monotonic() - since
-            rate = (progress.done - first) / elapsed if elapsed > 0.5 else 0.0
+            if progress.skipped:
+                skipped = f"{len(progress.skipped)} skipped"
             word = {"scan": "pictures", "generate": unit}.get(stage, "checks")
+            parts = [f"{progress.done:,} of {progress.total:,} {word}", *_pace(progress, *started[stage]), skipped]
             bar.update(
                 tasks[stage],
                 completed=progress.done,
                 total=progress.total,
-                rate=f"{rate:.1f} {word}/s" if rate else "",
-                skipped=f"{len(progress.skipped)} skipped" if progress.skipped else "",
+                text=", ".join(part for part in parts if part),
             )
             if progress.note:
                 bar.console.print(progress.note)
+            if stage == "scan" and progress.done == progress.total:
+                begin("ready", "getting ready (a first run compiles, about 20 s)", None)
 
         yield show
+
+
+def _pace(progress: Any, since: float, first: int) -> tuple[str, ...]:
+    """Rate and time left, once they can be told."""
+    elapsed = time.monotonic() - since
+    if elapsed < 0.5 or progress.done <= first:
+        return ()
+    rate = (progress.done - first) / elapsed
+    return (f"{number(rate)} per second", f"{seconds_text((progress.total - progress.done) / rate)} left")
 
 
 _WORDS = {"scan": "looking at the pictures", "generate": "making", "verify": "verifying"}
