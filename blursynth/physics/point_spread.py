@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -531,7 +532,7 @@ def _oriented_gaussian(
         ]
     )
     ends = np.unique(ends[np.abs(ends) <= limit])
-    node, weight = np.polynomial.legendre.leggauss(12)
+    node, weight = _legendre(12)
     half = 0.5 * np.diff(ends)[:, None]
     t = (0.5 * (ends[:-1] + ends[1:])[:, None] + half * node).ravel()
     density = (half * weight).ravel() * np.exp(-0.5 * (t / outer) ** 2) / (outer * math.sqrt(2.0 * math.pi))
@@ -544,6 +545,12 @@ def _oriented_gaussian(
     dense = np.zeros((2 * radius_outer + 1, len(edges) - 1))
     np.add.at(dense, column, panels.T)
     return np.asarray(0.5 * (dense + dense[::-1, ::-1]).T)
+
+
+@lru_cache
+def _legendre(points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    node, weight = np.polynomial.legendre.leggauss(points)
+    return node, weight
 
 
 def _circle_area(x: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
