@@ -43,8 +43,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
 
     headed = any(columns)
     grid = Table(box=SIMPLE_HEAD if headed else None, show_header=headed, pad_edge=False, header_style="bold")
-    for number, name in enumerate(columns):
-        last = number == len(columns) - 1
+    for place, name in enumerate(columns):
+        last = place == len(columns) - 1
         grid.add_column(Text(name), justify="right" if name in right else "left", no_wrap=not last, overflow="fold")
     for row in rows:
         grid.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
