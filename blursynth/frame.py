@@ -116,12 +116,12 @@ class Frame:
             )
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "encoding", Encoding(self.encoding))
-        origin = np.array(np.broadcast_to(np.asarray(self.origin_px, np.int64), (batch, 2)))
+        origin = _two_per_picture(self.origin_px, batch)
         object.__setattr__(self, "origin_px", origin)
-        size = np.asarray(self.full_size_px, np.int64)
-        if size.size == 0:
+        size = self.full_size_px
+        if np.size(size) == 0:
             size = origin + np.array([height, width])
-        object.__setattr__(self, "full_size_px", np.array(np.broadcast_to(size, (batch, 2))))
+        object.__setattr__(self, "full_size_px", _two_per_picture(size, batch))
         if self.depth_m is not None:
             object.__setattr__(self, "depth_m", _checked_depth(self.depth_m, (batch, height, width)))
 
@@ -217,6 +217,13 @@ class Frame:
         batch, channels, height, width = self.image.shape
         depth = "" if self.depth_m is None else ", depth_m"
         return f"Frame({batch}x{channels}x{height}x{width} {self.encoding}{depth})"
+
+
+def _two_per_picture(values: Any, batch: int) -> NDArray[np.int64]:
+    """``[B, 2]``; what has that form already is taken as it is, since frames are made many times per picture."""
+    if isinstance(values, np.ndarray) and values.dtype == np.int64 and values.shape == (batch, 2):
+        return values
+    return np.array(np.broadcast_to(np.asarray(values, np.int64), (batch, 2)))
 
 
 def _describe(value: object) -> str:

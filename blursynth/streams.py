@@ -50,7 +50,9 @@ class Stream:
 
     def child(self, name: str) -> Stream:
         """The stream of a part, independent of this one and of its other parts."""
-        return Stream(self._seed, self._index, f"{self._name}.{name}")
+        part = Stream.__new__(Stream)  # seed and index are known to be right
+        part._seed, part._index, part._name, part._counter = self._seed, self._index, f"{self._name}.{name}", 0
+        return part
 
     def word(self) -> int:
         """The next 64 random bits."""

@@ -141,7 +141,7 @@ def sensor(
         )
 
     def each(values: NDArray[np.generic]) -> NDArray[np.generic]:
-        return np.ascontiguousarray(np.broadcast_to(values, (batch,)))
+        return values if values.size == batch else np.ascontiguousarray(np.broadcast_to(values, (batch,)))
 
     def number(values: NDArray[np.float64]) -> NDArray[np.floating]:
         return each(values).astype(image.dtype)

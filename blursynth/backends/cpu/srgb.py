@@ -122,13 +122,13 @@ def _decode_curve(image, size, out):  # type: ignore[no-untyped-def]
 @_kernel
 def _find_codes(image, size, codes):  # type: ignore[no-untyped-def]
     """The code k of values that are exactly k / 255 or -k / 255, else -1. True if all are k / 255."""
-    others = 0
+    others = np.int32(0)
     for i in range(size):
         x = abs(image[i])
         code = rint((x if x <= f4(1) else f4(0)) * f4(255))
         found = x == code / f4(255)
         codes[i] = np.int32(code) if found else np.int32(-1)
-        others += np.int32(0) if found and image[i] >= f4(0) else np.int32(1)
+        others = np.int32(others + (np.int32(0) if found and image[i] >= f4(0) else np.int32(1)))
     return others == 0
 
 
