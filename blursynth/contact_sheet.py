@@ -251,6 +251,7 @@ def _write_numbers(pen: Any, row: Row, recipe: Recipe | None, left: int, top: in
     for heading, numbers in describe_draw(row.draw, recipe):
         lines.append((0, _shortened(heading, strong, _TEXT_PX), strong, _INK))
         lines += [(indent, text, plain, _FAINT) for text in _wrapped(numbers, plain, _TEXT_PX - indent)]
+    line = min(line, max(17, size_px // len(lines))) if lines else line  # closer together before any is left out
     room = max(1, size_px // line)
     if len(lines) > room:
         lines = [*lines[: room - 1], (0, "…", plain, _FAINT)]
