@@ -29,7 +29,7 @@ ALLOWED = {
     "distributions": {"core", "streams", "frame", "errors"},
     "sampling": {"distributions", "core", "streams", "frame", "errors"},
     "recipe": {"sampling", "distributions", "core", "degradations", "assets", "streams", "frame", "errors"},
-    "dataset": {"recipe", "sampling", "degradations", "core", "assets", "io", "streams", "frame", "errors", "__init__"},
+    "dataset": {"backends", "recipe", "sampling", "degradations", "core", "assets", "io", "streams", "frame", "errors", "__init__"},
     "testing": {
         "recipe", "sampling", "distributions", "degradations", "backends", "physics",
         "core", "assets", "io", "streams", "frame", "errors", "__init__",

@@ -72,6 +72,14 @@ class Backend(Protocol):
         """Linear light to sRGB 0..1, clipped, rounded to ``levels[b]`` codes (e.g. 255) where not None."""
         ...
 
+    def to_codes(self, image: Any) -> Any:
+        """8-bit codes ``round(255 x)`` of display values, clipped, of the same shape."""
+        ...
+
+    def from_codes(self, codes: Any, dtype: Any = np.float32) -> Any:
+        """Display values ``k / 255`` of 8-bit codes, of the same shape."""
+        ...
+
 
 def for_array(array: Any) -> Backend:
     """The backend of an array: numpy -> numba on the CPU.

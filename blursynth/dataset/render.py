@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends import for_array
 from blursynth.core import Draw, Pair
 from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import source_path
@@ -73,7 +74,6 @@ class Renderer:
         self._cache_bytes = cache_bytes
         self._sizes = np.array([(s.height, s.width) for s in spec.sources], np.int64)
         self._blank = np.zeros((1, 3, spec.size_px, spec.size_px), np.float32)
-        self._scratch = np.empty((spec.size_px, spec.size_px), np.float32)
         self._sees_frame = recipe.sees_frame
         self._wants_kernel = any(a.name == "kernel" for a in spec.arrays)
         self._wants_params = any(a.name == "params" for a in spec.arrays)
@@ -200,8 +200,11 @@ class Renderer:
         if window.reach is not None:
             top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
             part = codes[:, top : top + span, left : left + span]
-        image = np.empty((1, *part.shape), np.float32)
-        np.divide(part, np.float32(np.iinfo(codes.dtype).max), out=image[0], dtype=np.float32)
+        if part.dtype == np.uint8:
+            image = for_array(part).from_codes(part[None])
+        else:
+            image = part[None].astype(np.float32)
+            image /= np.float32(np.iinfo(codes.dtype).max)
         about = self.spec.sources[source]
         return Frame(
             image,
@@ -247,18 +250,12 @@ class Renderer:
                 why="A pair must lie on one pixel grid.",
             )
         image = frame.image[0]
-        darkest, brightest = image.min(), image.max()
-        if not (np.isfinite(darkest) and np.isfinite(brightest)):
+        if frame.encoding is Encoding.DISPLAY:
+            # Bytes are interleaved five times faster than floats.
+            return np.asarray(cv2.merge(list(for_array(image).to_codes(image))))
+        if not np.isfinite(image).all():
             raise InvalidValueError("the recipe gave values that are not finite.")
-        if frame.encoding is not Encoding.DISPLAY:
-            return np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32)
-        if darkest < 0 or brightest > 1:
-            image = np.clip(image, 0, 1)
-        planes = []
-        for plane in image:
-            np.multiply(plane, np.float32(255), out=self._scratch)
-            planes.append(np.rint(self._scratch, out=self._scratch).astype(np.uint8))
-        return np.asarray(cv2.merge(planes))  # bytes are interleaved five times faster than floats
+        return np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32)
 
     def _kernel(self, draw: Draw) -> NDArray[np.float32]:
         """The uniform blurs of a draw as one kernel, its origin in the middle."""

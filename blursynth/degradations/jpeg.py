@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from blursynth.backends import for_array
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
@@ -49,38 +50,25 @@ class Jpeg(Degradation):
             raise InvalidValueError(
                 f"JPEG takes pictures of 1 or 3 channels, got {frame.channels}.", fix="Drop the alpha channel."
             )
-        out = np.empty_like(frame.image)
+        backend = for_array(frame.image)
+        codes = backend.to_codes(frame.image)
         for b, step in enumerate(steps):
             top, left = (int(o) % u for o, u in zip(frame.origin_px[b], step._unit(frame.channels), strict=True))
-            planes = _compressed(_codes(frame.image[b]), top, left, step.quality, step.subsampling)
-            for plane, decoded in zip(out[b], planes, strict=True):
-                np.divide(decoded, np.asarray(255, out.dtype), out=plane, dtype=out.dtype)
-        return frame.with_image(out)
+            codes[b] = _compressed(codes[b], top, left, step.quality, step.subsampling)
+        return frame.with_image(backend.from_codes(codes, frame.image.dtype))
 
     def _unit(self, channels: int) -> tuple[int, int]:
         return _UNIT["444" if channels == 1 else self.subsampling]
 
 
-def _codes(planar: Any) -> list[NDArray[np.uint8]]:
-    """8-bit codes of planes 0..1."""
-    if planar.min() < 0 or planar.max() > 1:
-        planar = np.clip(planar, 0, 1)
-    scaled = np.empty(planar.shape[1:], planar.dtype)
-    codes = []
-    for plane in planar:
-        np.multiply(plane, np.asarray(255, planar.dtype), out=scaled)
-        codes.append(np.rint(scaled, out=scaled).astype(np.uint8))
-    return codes
-
-
 def _compressed(
-    planes: list[NDArray[np.uint8]], top: int, left: int, quality: int, subsampling: str
+    planes: NDArray[np.uint8], top: int, left: int, quality: int, subsampling: str
 ) -> Sequence[NDArray[np.uint8]]:
     """Planes as they come back from JPEG, with the block grid ``top`` and ``left`` px before their first pixel."""
     import cv2  # decoders take 0.1 s to load
 
     # OpenCV's order is blue, green, red; interleaving bytes is much faster than interleaving floats.
-    picture = cv2.merge(planes[::-1]) if len(planes) == 3 else planes[0]
+    picture = cv2.merge(list(planes[::-1])) if len(planes) == 3 else planes[0]
     if top or left:
         picture = cv2.copyMakeBorder(picture, top, 0, left, 0, cv2.BORDER_REPLICATE)
     factor = {"444": 0x111111, "422": 0x211111, "420": 0x221111}[subsampling]

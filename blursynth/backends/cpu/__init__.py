@@ -1,5 +1,6 @@
 """The backend of numpy arrays: numba, one file per operation."""
 
+from blursynth.backends.cpu.codes import from_codes, to_codes
 from blursynth.backends.cpu.convolve import convolve, convolve_adjoint
 from blursynth.backends.cpu.noise import gaussian_noise, poisson
 from blursynth.backends.cpu.random_walk import random_walk
@@ -11,6 +12,7 @@ __all__ = [
     "convolve",
     "convolve_adjoint",
     "develop",
+    "from_codes",
     "gaussian_noise",
     "poisson",
     "random_walk",
@@ -18,4 +20,5 @@ __all__ = [
     "sensor",
     "srgb_decode",
     "srgb_encode",
+    "to_codes",
 ]
