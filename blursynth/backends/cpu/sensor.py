@@ -48,16 +48,16 @@ def _limit(count, full, size, out):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _convert(electrons, row, gain, black, top, rounding, size, out, start):  # type: ignore[no-untyped-def]
+def _convert(electrons, first, row, gain, black, top, rounding, size, out, start):  # type: ignore[no-untyped-def]
     zero = electrons.dtype.type(0)
     if rounding:  # outside of the loop, which is vectorised only without branches
         for i in range(size):
-            dn = rint((electrons[i] + row) * gain + black)
+            dn = rint((electrons[first + i] + row) * gain + black)
             dn = zero if dn < zero else dn
             out[start + i] = top if dn > top else dn
     else:
         for i in range(size):
-            dn = (electrons[i] + row) * gain + black
+            dn = (electrons[first + i] + row) * gain + black
             dn = zero if dn < zero else dn
             out[start + i] = top if dn > top else dn
 
@@ -79,25 +79,39 @@ def _sensor_image(image, shape, row, white, full, read, gain, black, top, shot, 
     w2, w3 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
     todo, drawn, number = np.empty(CHUNK, np.int32), np.empty((4, CHUNK), np.uint32), np.empty((2, CHUNK), image.dtype)
     mean, count = np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype)
-    for line in range(row.size):
-        b = line // (shape[1] * height)
-        channel, row_number = line // height % shape[1], origin[b, 0] + line % height
-        for left in range(0, width, CHUNK):
-            size = min(CHUNK, width - left)
-            start = line * width + left
-            if shot[b] or read[b] > 0:
-                words(seed[b], PIXEL, channel, row_number, origin[b, 1] + left, size, w0, w1, w2, w3)
-            _light_to_electrons(image, start, white[b], size, mean)
-            if shot[b]:
-                if not counts(mean, w0, w2, size, count, todo, drawn, number):
-                    return False
+    # Several short rows are worked on together: what a loop does with the rest of its last vector is slow.
+    part = min(width, CHUNK)
+    together = max(1, CHUNK // width)
+    for plane in range(shape[0] * shape[1]):
+        b, channel = plane // shape[1], plane % shape[1]
+        for top_row in range(0, height, together):
+            rows = min(together, height - top_row)
+            for left in range(0, width, part):
+                span = min(part, width - left)
+                size = rows * span
+                start = (plane * height + top_row) * width + left
+                if shot[b] or read[b] > 0:
+                    for r in range(rows):
+                        at = slice(r * span, (r + 1) * span)
+                        words(
+                            seed[b], PIXEL, channel, origin[b, 0] + top_row + r, origin[b, 1] + left, span,
+                            w0[at], w1[at], w2[at], w3[at],
+                        )  # fmt: skip
+                _light_to_electrons(image, start, white[b], size, mean)
+                if shot[b]:
+                    if not counts(mean, w0, w2, size, count, todo, drawn, number):
+                        return False
+                    mean, count = count, mean
+                _limit(mean, full[b], size, count)
                 mean, count = count, mean
-            _limit(mean, full[b], size, count)
-            mean, count = count, mean
-            if read[b] > 0:
-                add_normal(mean, read[b], w1, w3, size, count)
-                mean, count = count, mean
-            _convert(mean, row[line], gain[b], black[b], top[b], rounding[b], size, out, start)
+                if read[b] > 0:
+                    add_normal(mean, read[b], w1, w3, size, count)
+                    mean, count = count, mean
+                for r in range(rows):
+                    shared = row[plane * height + top_row + r]
+                    _convert(
+                        mean, r * span, shared, gain[b], black[b], top[b], rounding[b], span, out, start + r * span
+                    )
     return True
 
 
