@@ -23,3 +23,9 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("set BLURSYNTH_REAL_DATA to the folder of real data")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _no_terminal_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages are compared as they are written to a pipe, not to the terminal that the tests happen to run in."""
+    monkeypatch.delenv("COLUMNS", raising=False)

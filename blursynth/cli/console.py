@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["RichLogs", "bytes_text", "console", "plural", "progress_bar", "seconds_text", "show_skipped", "table"]
 
 _PIPE_WIDTH = 140  # columns of a table that nobody's terminal limits
+_NARROWEST = 28  # columns that the last column of a table needs to be read
 _LINE_EVERY_S = 30.0  # time between lines of progress in a log file
 
 
@@ -36,7 +38,15 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """Print a table; the columns in ``right`` are set flush right, the last one takes what room is left."""
+    """Print a table; the columns in ``right`` are set flush right, the last one takes what room is left.
+
+    Where the screen leaves too little of it, each row becomes a paragraph instead: nothing is cut off.
+    """
+    rows = [tuple(row) for row in rows]
+    widths = [max(len(str(cell)) for cell in (name, *column)) for name, *column in zip(columns, *rows, strict=True)]
+    if rows and console().width < sum(widths[:-1]) + 3 * len(widths) + min(widths[-1], _NARROWEST):
+        _paragraphs(columns, rows)
+        return
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -55,6 +65,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     with screen.capture() as text:
         screen.print(grid)
     typer.echo("\n".join(line.rstrip() for line in text.get().rstrip().split("\n")))
+
+
+def _paragraphs(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    for row in rows:
+        first, *middle, last = (str(cell) for cell in row)
+        named = [f"{name} {cell}" if name else cell for name, cell in zip(columns[1:-1], middle, strict=True)]
+        typer.echo(first + ("   " + ", ".join(named) if named else ""))
+        typer.echo(textwrap.indent(textwrap.fill(last, max(console().width - 4, 20)), "    "))
 
 
 def show_skipped(skipped: Sequence[Any], duplicates: Sequence[Any] = (), most: int = 30) -> None:

@@ -209,6 +209,16 @@ def test_kind_in_full(kind: type[bs.Degradation]) -> None:
     assert "``" not in text
 
 
+@pytest.mark.parametrize("kind", bs.ALL, ids=[k.kind for k in bs.ALL])
+def test_nothing_is_cut_off_on_a_narrow_terminal(kind: type[bs.Degradation], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = passes("kinds", kind.kind)
+    assert max(len(line) for line in text.splitlines()) <= 100  # the equations of the docstrings may be longer than 80
+    for name, field in kind.model_fields.items():
+        assert name in text
+        assert (field.description or "").split()[-1] in text
+
+
 def test_fields_have_units_ranges_and_defaults() -> None:
     fields = {row[0]: row[1:4] for row in describe_fields(bs.Sensor)}
     assert fields["full_well_e"] == ("e-", "(0, 10,000,000]", "needed")
