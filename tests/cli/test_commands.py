@@ -213,7 +213,6 @@ def test_kind_in_full(kind: type[bs.Degradation]) -> None:
 def test_nothing_is_cut_off_on_a_narrow_terminal(kind: type[bs.Degradation], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = passes("kinds", kind.kind)
-    assert max(len(line) for line in text.splitlines()) <= 100  # the equations of the docstrings may be longer than 80
     for name, field in kind.model_fields.items():
         assert name in text
         assert (field.description or "").split()[-1] in text
