@@ -48,7 +48,7 @@ size_categories:
 # {name}
 
 {spec.count} aligned pairs of a sharp and a blurred picture, {spec.size_px} x {spec.size_px} px, made with
-[blursynth](https://pypi.org/project/blursynth/) and the recipe **{spec.recipe_name}**: {summary}.
+blursynth and the recipe **{spec.recipe_name}**: {summary}.
 
 | array | type | shape |
 |---|---|---|

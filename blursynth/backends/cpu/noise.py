@@ -164,7 +164,7 @@ def first_pass(mean, high, low):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _guess_large(mean, w0, w2, size, count, todo):  # type: ignore[no-untyped-def]
+def _guess_large(mean, w0, w2, size, count, pending):  # type: ignore[no-untyped-def]
     """Counts of means >= SMALL_MEAN, and what is left to do about them."""
     for i in range(size):
         whole = floor(mean[i])
@@ -177,7 +177,7 @@ def _guess_large(mean, w0, w2, size, count, todo):  # type: ignore[no-untyped-de
         code = _RISE if s < f4(-0.75) else code
         below = near if (gap >= _ZERO or code != _DONE) else near - _ONE
         count[i] = whole + mean.dtype.type(below)
-        todo[i] = code
+        pending[i] = code
 
 
 _RECIPROCAL_FACTORIALS = np.array([1.0 / math.factorial(k) for k in range(_TERMS + 1)], np.float32)
@@ -195,7 +195,7 @@ def _four_terms(k, lam, power, total, low, high, at_least, at_most):  # type: ig
 
 
 @_kernel
-def _guess_small(mean, w0, w2, size, count, todo):  # type: ignore[no-untyped-def]
+def _guess_small(mean, w0, w2, size, count, pending):  # type: ignore[no-untyped-def]
     """Counts of means < SMALL_MEAN by adding up the distribution."""
     for i in range(size):
         lam = f4(mean[i])
@@ -214,13 +214,13 @@ def _guess_small(mean, w0, w2, size, count, todo):  # type: ignore[no-untyped-de
         power, total, a, b = _four_terms(16, lam, power, total, low, high, a, b)
         power, total, a, b = _four_terms(20, lam, power, total, low, high, a, b)
         count[i] = mean.dtype.type(a)
-        todo[i] = _DONE if a == b else _SEARCH
+        pending[i] = _DONE if a == b else _SEARCH
 
 
 @_kernel
-def _guess_mixed(mean, w0, w2, size, count, todo, drawn, number):  # type: ignore[no-untyped-def]
+def _guess_mixed(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[no-untyped-def]
     """Counts of a row with means on both sides of SMALL_MEAN: the small ones are drawn together for their turn."""
-    _guess_large(mean, w0, w2, size, count, todo)
+    _guess_large(mean, w0, w2, size, count, pending)
     where, high, low, code = drawn[0], drawn[1], drawn[2], drawn[3].view(np.int32)
     few = 0
     for i in range(size):
@@ -232,7 +232,7 @@ def _guess_mixed(mean, w0, w2, size, count, todo, drawn, number):  # type: ignor
     _guess_small(number[0], high, low, few, number[1], code)
     for j in range(few):
         i = where[j]
-        count[i], todo[i] = number[1, j], code[j]
+        count[i], pending[i] = number[1, j], code[j]
 
 
 _FACTORIALS = np.array([math.factorial(k) for k in range(17)], np.float64)
@@ -389,10 +389,10 @@ def settle(mean, high, low, code, candidate):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def counts(mean, w0, w2, size, count, todo, drawn, number):  # type: ignore[no-untyped-def]
+def counts(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[no-untyped-def]
     """Poisson counts of ``size`` means with their words 0 and 2. False if a mean is out of range.
 
-    ``todo`` ``[CHUNK]`` int32, ``drawn`` ``[4, CHUNK]`` uint32 and ``number`` ``[2, CHUNK]`` of the image's dtype are
+    ``pending`` ``[CHUNK]`` int32, ``drawn`` ``[4, CHUNK]`` uint32 and ``number`` ``[2, CHUNK]`` of the image's dtype are
     scratch: allocated once per picture, since an allocation costs as much as fifty pixels.
     """
     kinds = np.int32(0)
@@ -403,18 +403,18 @@ def counts(mean, w0, w2, size, count, todo, drawn, number):  # type: ignore[no-u
     if kinds & np.int32(4):
         return False
     if kinds == np.int32(3):
-        _guess_mixed(mean, w0, w2, size, count, todo, drawn, number)
+        _guess_mixed(mean, w0, w2, size, count, pending, drawn, number)
     elif kinds == np.int32(2):
-        _guess_large(mean, w0, w2, size, count, todo)
+        _guess_large(mean, w0, w2, size, count, pending)
     else:
-        _guess_small(mean, w0, w2, size, count, todo)
+        _guess_small(mean, w0, w2, size, count, pending)
     left = np.int32(0)
     for i in range(size):
-        left = np.int32(left | todo[i])
+        left = np.int32(left | pending[i])
     if left != 0:
         for i in range(size):
-            if todo[i] != _DONE:
-                count[i] = settle(np.float64(mean[i]), w0[i], w2[i], todo[i], np.float64(count[i]))
+            if pending[i] != _DONE:
+                count[i] = settle(np.float64(mean[i]), w0[i], w2[i], pending[i], np.float64(count[i]))
     return True
 
 
@@ -423,7 +423,11 @@ def _poisson_image(mean, seed, origin, out):  # type: ignore[no-untyped-def]
     batch, channels, height, width = mean.shape
     w0, w1 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
     w2, w3 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
-    todo, drawn, number = np.empty(CHUNK, np.int32), np.empty((4, CHUNK), np.uint32), np.empty((2, CHUNK), mean.dtype)
+    pending, drawn, number = (
+        np.empty(CHUNK, np.int32),
+        np.empty((4, CHUNK), np.uint32),
+        np.empty((2, CHUNK), mean.dtype),
+    )
     for b in range(batch):
         for c in range(channels):
             for r in range(height):
@@ -431,7 +435,7 @@ def _poisson_image(mean, seed, origin, out):  # type: ignore[no-untyped-def]
                     size = min(CHUNK, width - left)
                     words(seed[b], PIXEL, c, origin[b, 0] + r, origin[b, 1] + left, size, w0, w1, w2, w3)
                     span = slice(left, left + size)
-                    if not counts(mean[b, c, r, span], w0, w2, size, out[b, c, r, span], todo, drawn, number):
+                    if not counts(mean[b, c, r, span], w0, w2, size, out[b, c, r, span], pending, drawn, number):
                         return False
     return True
 

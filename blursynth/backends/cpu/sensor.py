@@ -77,7 +77,11 @@ def _sensor_image(image, shape, row, white, full, read, gain, black, top, shot, 
     height, width = shape[2], shape[3]
     w0, w1 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
     w2, w3 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
-    todo, drawn, number = np.empty(CHUNK, np.int32), np.empty((4, CHUNK), np.uint32), np.empty((2, CHUNK), image.dtype)
+    pending, drawn, number = (
+        np.empty(CHUNK, np.int32),
+        np.empty((4, CHUNK), np.uint32),
+        np.empty((2, CHUNK), image.dtype),
+    )
     mean, count = np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype)
     # Several short rows are worked on together: what a loop does with the rest of its last vector is slow.
     part = min(width, CHUNK)
@@ -99,7 +103,7 @@ def _sensor_image(image, shape, row, white, full, read, gain, black, top, shot, 
                         )  # fmt: skip
                 _light_to_electrons(image, start, white[b], size, mean)
                 if shot[b]:
-                    if not counts(mean, w0, w2, size, count, todo, drawn, number):
+                    if not counts(mean, w0, w2, size, count, pending, drawn, number):
                         return False
                     mean, count = count, mean
                 _limit(mean, full[b], size, count)
