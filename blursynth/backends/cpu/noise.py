@@ -392,8 +392,8 @@ def settle(mean, high, low, code, candidate):  # type: ignore[no-untyped-def]
 def counts(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[no-untyped-def]
     """Poisson counts of ``size`` means with their words 0 and 2. False if a mean is out of range.
 
-    ``pending`` ``[CHUNK]`` int32, ``drawn`` ``[4, CHUNK]`` uint32 and ``number`` ``[2, CHUNK]`` of the image's dtype are
-    scratch: allocated once per picture, since an allocation costs as much as fifty pixels.
+    ``pending`` ``[CHUNK]`` int32, ``drawn`` ``[4, CHUNK]`` uint32 and ``number`` ``[2, CHUNK]`` of the image's dtype
+    are scratch: allocated once per picture, since an allocation costs as much as fifty pixels.
     """
     kinds = np.int32(0)
     for i in range(size):
