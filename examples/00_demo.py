@@ -21,7 +21,6 @@ PHOTOGRAPHS = (
     "rocket.jpg",
     "motorcycle_left.png",
     "hubble_deep_field.jpg",  # NASA, public domain
-    "retina.jpg",
 )
 COUNT = os.environ.get("BLURSYNTH_DEMO_COUNT", "64")
 
