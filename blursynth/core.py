@@ -87,6 +87,11 @@ def _explain(kind: type[Record], error: ValidationError) -> str:
             parts.append(f"{place} must be {context['expected']}, got {got!r}.{quotes}")
         elif sort == "string_pattern_mismatch" and "sha256" in context["pattern"]:
             parts.append(f'{place} must be an array, got {got!r}. In a recipe write {{ file = "kernel.npy" }}.')
+        elif sort in _TYPES and hasattr(got, "sample"):
+            parts.append(
+                f"{place} must be {_TYPES[sort]}, got the distribution {got!r}. A degradation holds plain numbers; "
+                f"to draw them write Random({kind.__name__}, {name}=...) in a recipe."
+            )
         elif sort in _TYPES:
             parts.append(f"{place} must be {_TYPES[sort]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}")
         elif not name:  # what a validator of the whole record raised
@@ -163,6 +168,12 @@ def find_kind(name: object, kinds: Iterable[type[Degradation]]) -> type[Degradat
 
 
 def _check_encoding(kind: type[Degradation], frame: Frame) -> None:
+    if not isinstance(frame, Frame):
+        raise InvalidValueError(
+            f"{kind.kind} acts on a Frame, got {type(frame).__name__}.",
+            why="An array alone does not say what its numbers mean.",
+            fix="Write blursynth.Frame(array, 'linear'), or blursynth.read_frame(path).",
+        )
     if kind.takes is not None and frame.encoding is not kind.takes:
         hints = {
             (

@@ -91,7 +91,7 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     except ImportError as error:
         raise MissingExtraError(
             f"{purpose} needs the package {module!r}, which is not installed.",
-            fix=f"Install it with: pip install 'blursynth[{extra}]'",
+            fix=f"Install it with: pip install {module} (or blursynth with its extra {extra!r}).",
         ) from error
 
 

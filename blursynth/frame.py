@@ -77,7 +77,13 @@ class Frame:
     Raises
     ------
     InvalidValueError
-        Wrong shape or dtype, an empty or non-finite picture, depth that does not fit the picture or is not positive.
+        Wrong shape or dtype, an empty picture, another encoding, depth that does not fit the picture or is not
+        positive.
+
+    Notes
+    -----
+    The values are not looked at, since frames are made many times per picture: NaN and infinity are refused where they
+    would do harm, by the sensor and where pictures are stored.
     """
 
     image: Any  # [B, C, H, W]
@@ -115,7 +121,15 @@ class Frame:
                 fix="Move channels first with np.moveaxis(image, -1, 0).",
             )
         object.__setattr__(self, "image", image)
-        object.__setattr__(self, "encoding", Encoding(self.encoding))
+        encoding: object = self.encoding
+        if not isinstance(encoding, Encoding):
+            known = [str(e) for e in Encoding]
+            if encoding not in known:
+                raise InvalidValueError(
+                    f"Frame.encoding must be one of {', '.join(map(repr, known))}, got {encoding!r}.",
+                    fix="Pictures from files are 'display'.",
+                )
+            object.__setattr__(self, "encoding", Encoding(encoding))
         origin = _two_per_picture(self.origin_px, batch)
         object.__setattr__(self, "origin_px", origin)
         size = self.full_size_px

@@ -474,7 +474,7 @@ def _read_matlab(path: Path) -> list[NDArray[Any]]:
 def _read_matlab_hdf5(path: Path) -> list[NDArray[Any]]:
     from blursynth.errors import require
 
-    h5py = require("h5py", extra="dev", purpose="reading MATLAB 7.3 files")
+    h5py = require("h5py", extra="matlab", purpose="reading MATLAB 7.3 files")
     found = []
     with h5py.File(path) as file:
         for name in file:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from blursynth import assets, degradations
 from blursynth.core import Degradation, Draw
@@ -33,8 +33,8 @@ class Recipe:
     Parameters
     ----------
     steps
-        ``(name, sampler or degradation)`` pairs. Names are unique; they name the random streams, so renaming a step
-        changes its numbers and adding one changes no other's.
+        ``(name, sampler or degradation)`` pairs, or these alone, named after their kind. Names are unique; they name
+        the random streams, so renaming a step changes its numbers and adding one changes no other's.
     summary
         What it is, in one line.
     name
@@ -63,7 +63,7 @@ class Recipe:
 
     def __init__(
         self,
-        steps: Iterable[tuple[str, Sampler | Degradation]],
+        steps: Iterable[tuple[str, Sampler | Degradation] | Sampler | Degradation],
         *,
         summary: str = "",
         name: str = "unnamed",
@@ -72,7 +72,14 @@ class Recipe:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "summary", summary)
         object.__setattr__(self, "source", source)
-        object.__setattr__(self, "steps", tuple((step, as_sampler(sampler)) for step, sampler in steps))
+        named = []
+        for item in steps:
+            if isinstance(item, tuple) and len(item) == 2:
+                named.append((item[0], as_sampler(item[1])))
+            else:
+                sampler = as_sampler(cast(Sampler, item))
+                named.append((sampler.kinds()[0].kind, sampler))
+        object.__setattr__(self, "steps", tuple(named))
         self._check()
 
     def _check(self) -> None:

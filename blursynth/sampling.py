@@ -91,6 +91,10 @@ class Random(Sampler):
     """
 
     def __init__(self, kind: type[Degradation], **fields: Any) -> None:
+        if not (isinstance(kind, type) and issubclass(kind, Degradation)):
+            raise RecipeError(
+                f"Random takes a kind of degradation, got {kind!r}.", fix="Write Random(LinearMotion, ...)."
+            )
         self.kind = kind
         self.given: dict[str, Distribution] = {}
         for name, value in fields.items():

@@ -40,12 +40,10 @@ class Stream:
 
     def __init__(self, seed: int, index: int, name: str) -> None:
         for what, value in (("seed", seed), ("index", index)):
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-                raise InvalidValueError(
-                    f"{what} must be a whole number from 0 to 2^63 - 1, got {value!r}.",
-                    fix="Convert numpy integers with int().",
-                )
-        self._seed, self._index, self._name = seed, index, name
+            if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value < 2**63:
+                raise InvalidValueError(f"{what} must be a whole number from 0 to 2^63 - 1, got {value!r}.")
+        # Numbers of numpy are whole numbers too.
+        self._seed, self._index, self._name = int(seed), int(index), name
         self._counter = 0
 
     def child(self, name: str) -> Stream:

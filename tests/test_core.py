@@ -152,6 +152,24 @@ def test_people_may_bring_their_own_kinds(tmp_path) -> None:  # type: ignore[no-
         bs.load_recipe(path)
 
 
+def test_misuse_is_explained() -> None:
+    with pytest.raises(InvalidValueError, match="acts on a Frame, got ndarray"):
+        bs.LinearMotion(length_px=3.0)(np.zeros((3, 4, 4), np.float32))  # type: ignore[arg-type]
+    with pytest.raises(InvalidValueError, match=r"got the distribution .* write Random\(LinearMotion, length_px="):
+        bs.LinearMotion(length_px=bs.Uniform(1.0, 2.0))
+    with pytest.raises(RecipeError, match="Random takes a kind of degradation, got 'linear_motion'"):
+        bs.Random("linear_motion", length_px=3.0)  # type: ignore[arg-type]
+    with pytest.raises(InvalidValueError, match="must be one of 'linear', 'raw', 'display', got 'srgb'"):
+        bs.Frame(np.zeros((3, 4, 4), np.float32), "srgb")  # type: ignore[arg-type]
+
+
+def test_steps_may_be_named_after_their_kind() -> None:
+    recipe = bs.Recipe([bs.Decode(), ("lens", bs.GaussianBlur(sigma_px=1.0)), bs.Random(bs.Encode)])
+    assert [name for name, _ in recipe.steps] == ["decode", "lens", "encode"]
+    with pytest.raises(RecipeError, match="a sampler or a degradation"):
+        bs.Recipe(["decode"])  # type: ignore[list-item]
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

@@ -65,6 +65,10 @@ def test_known_draws() -> None:
     assert bs.Normal(0.0, 1.0).sample(Stream(7, 3, "shake"), FRAME, {}) == -0.526198352
 
 
+def test_numbers_of_numpy_are_seeds_too() -> None:
+    assert Stream(np.int64(7), np.uint8(3), "x").word() == Stream(7, 3, "x").word()  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("bad", [-1, 2**63, 1.0, True, "7"])
 def test_bad_seeds(bad: object) -> None:
     with pytest.raises(BlursynthError, match="whole number"):

@@ -22,7 +22,7 @@ def _to_codes(values, out):  # type: ignore[no-untyped-def]
     bad = np.int32(0)
     for i in range(values.size):
         code = rint(values[i] * top)
-        bad = np.int32(bad | (np.int32(0) if code == code else np.int32(1)))
+        bad = np.int32(bad | (np.int32(0) if abs(code) < np.inf else np.int32(1)))
         code = zero if code < zero else code
         out[i] = np.uint8(np.int32(top if code > top else code))
     return bad == 0
@@ -41,12 +41,12 @@ def to_codes(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     Raises
     ------
     InvalidValueError
-        A value is not a number.
+        A value is not finite.
     """
     flat = np.ascontiguousarray(image)
     out = np.empty(flat.shape, np.uint8)
     if not _to_codes(flat.reshape(-1), out.reshape(-1)):
-        raise InvalidValueError("A picture must hold numbers to be stored as codes, got NaN.")
+        raise InvalidValueError("A picture must hold finite numbers to be stored as codes, got NaN or infinity.")
     return out
 
 
