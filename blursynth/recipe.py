@@ -14,7 +14,7 @@ from typing import Any, cast
 from blursynth import assets, degradations
 from blursynth.core import Degradation, Draw
 from blursynth.distributions import Constant, DepthQuantile, SameAs
-from blursynth.errors import BlursynthError, RecipeError, did_you_mean
+from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.sampling import Sampler, as_sampler, parse_sampler
 from blursynth.streams import Stream
@@ -271,7 +271,24 @@ def load_recipe(
         values = assets.resolve(values, folder)
     except BlursynthError as error:
         raise RecipeError(f"{name}: {error}") from None
-    return Recipe.from_dict(values, kinds, name=name)
+    recipe = Recipe.from_dict(values, kinds, name=name)
+    _check_assets(recipe)
+    return recipe
+
+
+def _check_assets(recipe: Recipe) -> None:
+    for step, sampler in recipe.steps:
+        for field, distribution in sampler.distributions():
+            for value in distribution.extremes():
+                if isinstance(value, str) and value.startswith("sha256:"):
+                    try:
+                        assets.get(value)
+                    except InvalidValueError as error:
+                        raise RecipeError(
+                            f"{recipe.name} [{step}] {field}: {error.what}",
+                            why="A name alone does not say where its numbers are.",
+                            fix=f'Write {field} = {{ file = "kernel.npy" }}, or files = ... for one of several.',
+                        ) from None
 
 
 def _read(source: str | Path, relative_to: Path | None = None) -> tuple[dict[str, Any], str, Path | None]:

@@ -271,6 +271,12 @@ def test_kernels_from_files_become_assets(tmp_path: Path) -> None:
     assert len(kernels) == 2
 
 
+def test_a_name_of_an_unknown_kernel_is_refused_at_once(tmp_path: Path) -> None:
+    name = "sha256:" + "0" * 64
+    with pytest.raises(RecipeError, match=r"mine.toml \[measured_blur\] kernel: .* is not loaded"):
+        bs.load_recipe(write(tmp_path, f'[[step]]\nkind = "measured_blur"\nkernel = "{name}"\n'))
+
+
 @pytest.mark.parametrize("name", bs.recipe_names())
 def test_shipped_recipes_load_and_round_trip(name: str, tmp_path: Path) -> None:
     recipe = bs.load_recipe(name)

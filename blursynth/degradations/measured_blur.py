@@ -23,8 +23,13 @@ class MeasuredBlur(UniformBlur):
 
     kernel: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="name of the kernel's array, sha256:...")
 
+    turn_180: bool = Field(
+        default=False, description="whether the kernel is turned by 180 degrees, for files that hold it for correlation"
+    )
+
     def assets(self) -> tuple[str, ...]:
         return (self.kernel,)
 
     def make_point_spread(self) -> PointSpreads:
-        return point_spread.measured(assets.get(self.kernel))
+        kernel = assets.get(self.kernel)
+        return point_spread.measured(kernel[::-1, ::-1] if self.turn_180 else kernel)
