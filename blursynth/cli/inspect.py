@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -61,11 +62,7 @@ def command(
         return
     sampled = f", from {len(records):,} samples" if len(records) < len(opened) else ""
     typer.echo(f"\nDrawn numbers{sampled}")
-    console.table(
-        ("step and field", "unit", "least", "5 %", "median", "95 %", "greatest", "from least to greatest"),
-        _distributions(records, opened.kinds),
-        right=("least", "5 %", "median", "95 %", "greatest"),
-    )
+    _show_distributions(list(_distributions(records, opened.kinds)))
     _show_sample(opened, int(records[0]["index"]))
     if sheet is not None:
         _draw_sheet(opened, sheet, [int(record["index"]) for record in records], rows)
@@ -112,13 +109,45 @@ def _some_records(opened: Dataset) -> list[dict[str, Any]]:
     return [opened.record(i) for i in range(0, spec.count, every) if i // spec.shard_length in present]
 
 
+def _show_distributions(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print them: one cell is a heading, three are a field with its shares, more are quantiles and a histogram.
+
+    A narrow screen shows fewer columns, but those whole: first the 5 % and 95 % go, then the histogram.
+    """
+    names = ("step and field", "unit", "least", "5 %", "median", "95 %", "greatest", "histogram")
+    full = [names, *(row for row in rows if len(row) == len(names))]
+    widths = [max(len(row[i]) for row in full) for i in range(len(names))]
+    widths[0] = max([widths[0], *(len(row[0]) for row in rows if len(row) > 1)])
+    shown = set(range(len(names)))
+    room = console.console().width - 1
+    for gone in ({3, 5}, {7}, {1}):
+        if 1 + sum(widths[i] + 2 for i in shown) - 2 > room:
+            shown -= gone
+
+    def line(row: Sequence[str]) -> str:
+        cells = (row[i].rjust(widths[i]) if 2 <= i <= 6 else row[i].ljust(widths[i]) for i in sorted(shown))
+        return (" " + "  ".join(cells)).rstrip()
+
+    typer.echo(line(names))
+    for row in rows:
+        if len(row) == len(names):
+            typer.echo(line(row))
+        elif len(row) == 1:
+            typer.echo(f" {row[0]}")
+        else:
+            start = " " + "  ".join(row[i].ljust(widths[i]) for i in (0, 1) if i in shown) + "  "
+            lines = textwrap.wrap(row[2], max(room - len(start), 12))
+            for number, part in enumerate(lines):
+                typer.echo((start if number == 0 else " " * len(start)) + part)
+
+
 def _distributions(records: Sequence[dict[str, Any]], kinds: Sequence[type[Degradation]]) -> Iterator[tuple[str, ...]]:
     from blursynth.units import number, split_unit
 
     for position, first in enumerate(records[0]["draw"]["step"]):
         steps = [record["draw"]["step"][position] for record in records]
         for kind, count in Counter(step["kind"] for step in steps).most_common():
-            yield (f"{first['name']}: {kind}, {100 * count / len(records):.0f} %", *[""] * 7)
+            yield (f"{first['name']}: {kind}, {100 * count / len(records):.0f} %",)
             mine = [step for step in steps if step["kind"] == kind]
             for field in _ordered(mine[0], kinds):
                 values = [step[field] for step in mine if step[field] is not None]
@@ -129,7 +158,7 @@ def _distributions(records: Sequence[dict[str, Any]], kinds: Sequence[type[Degra
                 few = different <= 8 and all(isinstance(v, int) for v in values)
                 if few or isinstance(values[0], str):
                     shares = [f"{number(v)}: {100 * n / count:.0f}%" for v, n in Counter(values).most_common(8)]
-                    yield (f"  {field}", unit, *[""] * 5, ", ".join(shares))
+                    yield (f"  {field}", unit, ", ".join(shares))
                     continue
                 ordered = sorted(values)
                 some = (ordered[min(int(q * count), len(ordered) - 1)] for q in (0, 0.05, 0.5, 0.95, 1))
@@ -194,10 +223,9 @@ def _show_sample(opened: Dataset, index: int) -> None:
     console.table(("", ""), rows)
     fields = []
     for step in record["draw"]["step"]:
-        head = (step["name"], step["kind"])
-        values = [(field, step[field]) for field in _ordered(step, opened.kinds)] or [("", "")]
-        for field, value in values:
+        fields.append((f"{step['name']}: {step['kind']}", ""))
+        for field in _ordered(step, opened.kinds):
+            value = step[field]
             shown = "by default" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-            fields.append((*head, field, shown, split_unit(field)[1]))
-            head = ("", "")
-    console.table(("step", "kind", "field", "value", "unit"), fields)
+            fields.append((f"  {field}", shown if value is None else f"{shown} {split_unit(field)[1]}".rstrip()))
+    console.table(("step and field", "value"), fields)

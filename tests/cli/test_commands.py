@@ -415,6 +415,19 @@ def test_inspect(made: Path, tmp_path: Path) -> None:
     assert str(bs.open_dataset(made)[7].record["source_sha256"]) in text
 
 
+@pytest.mark.parametrize("columns", [60, 80, 100, 140])
+def test_inspect_fits_the_screen(columns: int, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = passes("inspect", made)
+    drawn = text.partition("Drawn numbers")[2].partition("Sample 0")[0]
+    assert max(map(len, text.splitlines())) <= columns
+    assert re.search(r"^ shake: random_walk_motion, \d+ %$", drawn, re.MULTILINE)
+    assert re.search(r"^   full_well_e +(e- +)?\d[\d,]+ ", drawn, re.MULTILINE)
+    if columns >= 80:  # the histogram stands in the line of its field
+        assert re.search(r"^   full_well_e +e-( +[\d,]+){3,5}  [▁-█ ]+$", drawn, re.MULTILINE)
+    assert not re.search(r"^[ ▁-█]+$", drawn, re.MULTILINE)
+
+
 def test_inspect_unfinished(photos: Path, tmp_path: Path) -> None:
     passes(*MAKE, photos, tmp_path / "out", "--shards", "1:2")
     text = passes("inspect", tmp_path / "out")
