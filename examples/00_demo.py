@@ -14,14 +14,14 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-PHOTOGRAPHS = (
-    "astronaut.png",  # NASA, public domain
-    "chelsea.png",
-    "coffee.png",
-    "rocket.jpg",
-    "motorcycle_left.png",
-    "hubble_deep_field.jpg",  # NASA, public domain
-)
+PHOTOGRAPHS = {  # name: licence, as scikit-image states it
+    "astronaut.png": "NASA, public domain",
+    "chelsea.png": "Stefan van der Walt, CC0",
+    "coffee.png": "Rachel Michetti, CC0",
+    "rocket.jpg": "SpaceX, public domain",
+    "motorcycle_left.png": "Middlebury 2014 stereo benchmark, no licence stated; cite Scharstein et al., GCPR 2014",
+    "hubble_deep_field.jpg": "NASA, public domain",
+}
 COUNT = os.environ.get("BLURSYNTH_DEMO_COUNT", "64")
 
 
@@ -46,7 +46,10 @@ def main() -> None:
     sources = here / "photographs.txt"
     sources.write_text("# photographs inside the scikit-image package\n" + "".join(f"{p}\n" for p in found))
 
-    print("The first run on a machine compiles the kernels, which takes about 20 s.")
+    print("The photographs, which come inside the scikit-image package:")
+    for picture in found:
+        print(f"  {picture.name:22} {PHOTOGRAPHS[picture.name]}")
+    print("(The first run on a machine compiles, about 20 s; later ones find that done.)")
     data = str(here / "dataset")
     blursynth("generate", str(sources), data, "--recipe", "default", "--count", COUNT, "--size", "256", "--seed", "7")
     blursynth("verify", data, "--deep", "--replay", "4")

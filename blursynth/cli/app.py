@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from blursynth.cli import generate, inspect, kinds, preview, recipes, replay, resume, schema, verify
+from blursynth.cli import arguments, generate, inspect, kinds, preview, recipes, replay, resume, schema, verify
 from blursynth.cli.console import RichLogs
 from blursynth.errors import BlursynthError
 
@@ -53,7 +53,7 @@ class _Commands(TyperGroup):
         except BlursynthError as error:
             if debug:
                 raise
-            _complain(str(error))
+            _complain(arguments.in_options(str(error), ctx.invoked_subcommand))
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             if debug:

@@ -26,6 +26,7 @@ __all__ = [
     "SourceRoot",
     "Workers",
     "engine_of",
+    "in_options",
     "load_changed_recipe",
     "numbers",
     "parse_changes",
@@ -161,3 +162,48 @@ def engine_of(engine: str, scheduler: str | None) -> Any:
     if engine not in ("local", "dask"):
         raise InvalidValueError(f"--engine must be local or dask, got {engine!r}.")
     return engine
+
+
+_OPTIONS = {
+    "size_px": "--size",
+    "kernel_size_px": "--kernel-size",
+    "crops_per_source": "--crops-per-source",
+    "shard_length": "--shard-length",
+    "count": "--count",
+    "seed": "--seed",
+    "workers": "--workers",
+    "shards": "--shards",
+    "store": "--store",
+    "redo": "--redo",
+}
+_OWN_KINDS = frozenset({"resume", "verify", "inspect", "replay"})
+
+
+def in_options(message: str, command: str | None = None) -> str:
+    """A message of the library with the names of options in place of those of Python's parameters.
+
+    >>> in_options("size_px must be a whole number >= 8, got 0.")
+    '--size must be a whole number >= 8, got 0.'
+    >>> in_options("It is too large. Give kernel_size_px=33 or more.")
+    'It is too large. Give --kernel-size 33 or more.'
+    """
+    # At the beginning any of them can only be a parameter; further on a word such as "count" may be just a word, and
+    # a field of a recipe may have the same name.
+    start = "|".join(_OPTIONS)
+    message = re.sub(rf"^({start})(:? )(?!pictures)", lambda m: _OPTIONS[m[1]] + m[2], message)
+    message = re.sub(r"\bkernel_size_px=(?=\d)", "--kernel-size ", message)
+    message = re.sub(r"\bkernel_size_px\b", "--kernel-size", message)
+    message = re.sub(rf"\b({start}) (?=\(.* there, .* now\))", lambda m: _OPTIONS[m[1]] + " ", message)
+    message = re.sub(r"\bresume\(out, redo=\[(\d+)\]\)", r"blursynth resume OUT --redo \1", message)
+    message = message.replace("any_environment=True", "--any-environment").replace("source_root,", "--sources,")
+    message = message.replace("workers=1", "--workers 1")
+    if command in _OWN_KINDS:
+        message = re.sub(
+            r"There is no kind ('[^']*')\.( Did you mean '[^']*'\?| Known: [^.]*\.)?",
+            r"There is no kind \1 here: the command line knows only the kinds that ship with blursynth. "
+            "For a data set with kinds of your own use Python: "
+            "blursynth.open_dataset(path, kinds=(*blursynth.ALL, Mine)); resume, verify and replay of "
+            "blursynth.dataset take kinds too.",
+            message,
+        )
+    return message

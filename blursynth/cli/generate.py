@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blursynth.cli import arguments, console
+from blursynth.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from blursynth.dataset import Plan, Report
@@ -25,14 +26,15 @@ The same command again goes on where it was stopped. Sample i has the same bytes
 
 
 def command(
+    *,
     sources: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="SOURCES...",
-            help="Folders, globs, pictures, or .txt lists with one path per line.",
+            metavar="SOURCES",
+            help="Folders, globs, pictures, or .txt lists with one path per line.  [required]",
             show_default=False,
         ),
-    ],
+    ] = None,  # needed, which is checked here to say which of the two is missing
     out: Annotated[
         Path,
         typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or begun before.", show_default=False),
@@ -74,6 +76,11 @@ def command(
 
     Crops lie so that blur finds real light beyond their edge. Every number that made a sample is stored with it.
     """
+    if not sources:  # of one place alone it cannot be told whether it was meant to be read or written
+        raise InvalidValueError(
+            f"SOURCES or OUT is missing: only {out} was given.",
+            fix="Give pictures first and the data set's folder last: blursynth generate photos/ dataset/ -n 10",
+        )
     chosen = arguments.load_changed_recipe(recipe, set_)
     part = arguments.parse_range(shards)
     names = [name.strip() for name in store.split(",") if name.strip()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,7 +39,7 @@ def command(
         return
     kind = find_kind(name, ALL)
     typer.echo(f"{kind.kind}   {_change(kind)}\n")
-    typer.echo((inspect.getdoc(kind) or "").replace("``", ""))
+    typer.echo(_plain(inspect.getdoc(kind) or ""))
     fields = list(describe_fields(kind))
     if fields:
         console.table(("field", "unit", "range", "default", "meaning"), fields)
@@ -46,8 +47,15 @@ def command(
         typer.echo("\nIt has no fields.")
 
 
+def _plain(text: str) -> str:
+    """Without the marks that documentation has: ``:class:`~a.b.C` `` is C."""
+    text = re.sub(r":[a-z:]+:`~[^`]*?([^`.]+)`", r"\1", text)
+    text = re.sub(r":[a-z:]+:`([^`<]*?)(?: <[^`>]*>)?`", r"\1", text)
+    return text.replace("``", "")
+
+
 def _summary(kind: type[Degradation]) -> str:
-    return (inspect.getdoc(kind) or "").partition("\n")[0].replace("``", "")
+    return _plain((inspect.getdoc(kind) or "").partition("\n")[0])
 
 
 def _change(kind: type[Degradation]) -> str:

@@ -48,7 +48,7 @@ def command(
         return
     typer.echo(f"{out} has {console.plural(len(found.problems), 'problem')}:")
     for problem in found.problems:
-        typer.echo(f"  - {problem.what}")
+        typer.echo(f"  - {arguments.in_options(problem.what, 'verify')}")
     if found.damaged_shards:
         listed = ",".join(str(s) for s in found.damaged_shards)
         typer.echo(f"Make these shards again with: blursynth resume {out} --redo {listed}")

@@ -206,7 +206,8 @@ def test_kind_in_full(kind: type[bs.Degradation]) -> None:
     text = passes("kinds", kind.kind)
     for field in kind.model_fields:
         assert re.search(rf"^ {field} ", text, re.MULTILINE), field
-    assert "``" not in text
+    assert "`" not in text
+    assert not re.search(r":(class|func|meth|attr|mod):", text)
 
 
 @pytest.mark.parametrize("kind", bs.ALL, ids=[k.kind for k in bs.ALL])
@@ -368,6 +369,29 @@ def test_ctrl_c_before_anything_is_written(photos: Path, tmp_path: Path, monkeyp
 
 
 # verify, inspect, replay
+
+
+def test_a_data_set_with_an_own_kind(photos: Path, tmp_path: Path) -> None:
+    from blursynth import dataset
+
+    class Mine(bs.Nothing):
+        """Own."""
+
+    out = tmp_path / "out"
+    recipe = bs.Recipe([("decode", bs.Decode()), ("own", Mine()), ("encode", bs.Encode())])
+    dataset.generate([photos / "a.png"], out, recipe, count=4, size_px=48, workers=1, shard_length=2, shards=(0, 1))
+    for arguments, code in (
+        (("resume", out, "-w", 1), 2),
+        (("resume", out, "-w", 2), 2),
+        (("inspect", out), 2),
+        (("replay", out, 0), 2),
+        (("verify", out, "--replay", 1), 1),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == code, result.output
+        assert "There is no kind 'mine' here: the command line knows only the kinds that ship" in result.output
+        assert "blursynth.open_dataset(path, kinds=(*blursynth.ALL, Mine))" in result.output
+        assert "Known: " not in result.output
 
 
 def test_verify(made: Path) -> None:
