@@ -209,7 +209,8 @@ def contact_sheet(
     if not rows:
         raise InvalidValueError("A contact sheet needs at least one row, got none.")
     if size_px is None:
-        size_px = max(192, *(max(row.sharp.shape[:2]) for row in rows))
+        side = max(max(row.sharp.shape[:2]) for row in rows)
+        size_px = side * max(1, math.ceil(192 / side))  # a whole multiple, so that no frame stays empty
     head = _MARGIN + 34 + (24 if subtitle else 0) + 34
     width = 2 * _MARGIN + 3 * (size_px + _GAP) + _TEXT_PX
     sheet = Image.new("RGB", (width, head + len(rows) * (size_px + _GAP) - _GAP + _MARGIN), _PAPER)

@@ -466,6 +466,14 @@ def test_replay(made: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sample.png").stat().st_size > 0
 
 
+def test_a_small_picture_fills_its_frame() -> None:
+    from blursynth.contact_sheet import Row, contact_sheet
+
+    picture = np.full((100, 100, 3), 77, np.uint8)
+    sheet = contact_sheet([Row(picture, picture, bs.Draw((("decode", bs.Decode()),)))], title="one")
+    assert int((sheet == 77).all(axis=-1).sum()) == 2 * 200 * 200
+
+
 def test_replay_says_when_bytes_differ(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from blursynth import dataset
 
