@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,5 +37,27 @@ def command(
     if name in recipe_names() and not full and not set_:
         text = (resources.files("blursynth") / "recipes" / f"{name}.toml").read_text("utf-8")
     else:
-        text = recipe.to_toml()
+        text = short_toml(recipe.to_toml())
     typer.echo(text.rstrip("\n"))
+
+
+def short_toml(text: str) -> str:
+    """The same TOML with every distribution in one line, as people write it."""
+    import tomllib
+
+    values = tomllib.loads(text)
+    lines = [f"{key} = {_inline(value)}" for key, value in values.items() if key != "step"]
+    for step in values["step"]:
+        lines += ["", "[[step]]", *(f"{key} = {_inline(value)}" for key, value in step.items())]
+    short = "\n".join(lines).lstrip("\n") + "\n"
+    return short if tomllib.loads(short) == values else text
+
+
+def _inline(value: Any) -> str:
+    import json
+
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_inline(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_inline(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)

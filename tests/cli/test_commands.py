@@ -250,6 +250,7 @@ def test_recipe_with_a_change(tmp_path: Path) -> None:
     steps = {s["name"]: s for s in tomllib.loads(text)["step"]}
     assert steps["jpeg"]["quality"] == 33
     assert steps["lens"]["sigma_px"] == {"uniform": [1, 2]}
+    assert re.search(r"^sigma_px = \{ uniform = \[[\d., ]+\] \}$", text, re.MULTILINE)
     (tmp_path / "mine.toml").write_text("extends = 'default'\nremove = ['jpeg']")
     assert "jpeg" not in passes("recipes", tmp_path / "mine.toml")
 
