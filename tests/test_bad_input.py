@@ -270,7 +270,7 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "crops per source 0": ("{good} {tmp}/out -n 2 --size 48 --crops-per-source 0", "--crops-per-source must be a whole number >= 1, got 0."),
     "misspelt array": ("{good} {tmp}/out -n 2 --size 48 --store krnel", "--store: there is no array 'krnel'. Did you mean 'kernel'?"),
     "even kernel": ("{good} {tmp}/out -n 2 --size 48 --store kernel --kernel-size 4", "--kernel-size must be odd, got 4."),
-    "kernel too small": ("{good} {tmp}/out -n 2 --size 48 -w 1 --store kernel --kernel-size 1", "--kernel-size is 1. Give --kernel-size "),
+    "kernel too small": ("{good} {tmp}/out -n 2 --size 48 -w 1 --store kernel --kernel-size 1", "--kernel-size must be at least "),
     "shards no range": ("{good} {tmp}/out -n 2 --shards 3", "--shards must be A:B with 0 <= A < B, got '3'. For example --shards 0:8."),
     "shards backwards": ("{good} {tmp}/out -n 2 --shards 2:1", "--shards must be A:B with 0 <= A < B, got '2:1'."),
     "shards beyond the last": ("{good} {tmp}/out -n 2 --size 48 --shards 5:9", "shards 5:9 lie beyond the last, the data set has 1."),

@@ -54,7 +54,7 @@ def command(
             "--store", metavar="NAMES", help="What to store beside the pair: kernel, params, or both with a comma."
         ),
     ] = "",
-    kernel_size: Annotated[int, typer.Option("--kernel-size", help="Side of the stored kernels in px, odd.")] = 65,
+    kernel_size: Annotated[int, typer.Option("--kernel-size", help="Side of the stored kernels in px, odd.")] = 129,
     crops_per_source: Annotated[
         int,
         typer.Option(

@@ -32,6 +32,7 @@ from blursynth.recipe import Recipe
 __all__ = ["Plan", "Report", "finalize", "generate", "plan", "resume"]
 
 Sources = str | Path | Iterable[str | Path] | Scan
+CHECKED_DRAWS = 2000  # about a second, however large the data set
 _ASSET = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -126,7 +127,7 @@ def plan(
     workers: int | None = None,
     shard_length: int | None = None,
     store: Sequence[str] = ("sharp", "blurred"),
-    kernel_size_px: int = 65,
+    kernel_size_px: int = 129,
     crops_per_source: int = 1,
     out: str | Path | None = None,
     trials: int = 8,
@@ -159,6 +160,7 @@ def plan(
     )
     scan = _scanned(sources, size_px, workers, on_progress)
     spec = replace(spec, sources=scan.usable)
+    _check_draws(spec, scan, recipe)
     return _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
 
 
@@ -208,7 +210,7 @@ def generate(
     shard_length: int | None = None,
     shards: tuple[int, int] | None = None,
     store: Sequence[str] = ("sharp", "blurred"),
-    kernel_size_px: int = 65,
+    kernel_size_px: int = 129,
     crops_per_source: int = 1,
     engine: Literal["local", "dask"] | Engine = "local",
     any_environment: bool = False,
@@ -288,6 +290,7 @@ def generate(
     spec = replace(spec, sources=scan.usable)
     wanted = _wanted(shards, spec)
     if begun is None:
+        _check_draws(spec, scan, recipe)
         _check_room(spec, scan, recipe, workers, out, wanted)
         begun = _begin(out, spec, scan, recipe)
     if begun.sha256() != spec.sha256():
@@ -492,6 +495,28 @@ def _assets(values: Any) -> set[str]:
     if isinstance(values, list | tuple):
         return set().union(*(_assets(v) for v in values))
     return {values} if isinstance(values, str) and _ASSET.fullmatch(values) else set()
+
+
+def _check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
+    """Refuse before anything is written what would fail in the middle: draws that no source or array can hold.
+
+    Looks at ``CHECKED_DRAWS`` samples, evenly spaced, and at every one when kernels are stored, whose size must fit
+    all.
+    """
+    renderer = Renderer(spec, recipe, scan.roots)
+    stored = next((a.shape[0] for a in spec.arrays if a.name == "kernel"), None)
+    stride = 1 if stored is not None else max(1, spec.count // CHECKED_DRAWS)
+    needed = 1
+    for index in range(0, spec.count, stride):
+        draw = renderer.place(index).draw
+        if stored is not None:
+            spreads = [step.point_spread() for _, step in draw.steps if hasattr(step, "point_spread")]
+            needed = max(needed, 1 + 2 * sum(int(psf.reach_px()[0]) for psf in spreads))
+    if stored is not None and needed > stored:
+        raise InvalidValueError(
+            f"kernel_size_px must be at least {needed} for the kernels of these {spec.count} samples, got {stored}.",
+            fix=f"Give kernel_size_px={needed}, or leave the kernel out (the draw holds it).",
+        )
 
 
 def _check_room(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path, wanted: range) -> None:

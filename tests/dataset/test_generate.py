@@ -82,10 +82,10 @@ def test_plan_foresees_what_generate_makes(pictures: Path, recipe: bs.Recipe, tm
 
 def test_default_shards_give_all_workers_something_to_do(pictures: Path, recipe: bs.Recipe) -> None:
     scan = dataset.scan_sources(pictures)
-    sizes = {w: plan(scan, recipe, count=10_000, size_px=64, workers=w, trials=0).shard_length for w in (1, 8, 64)}
+    sizes = {w: plan(scan, recipe, count=10_000, size_px=32, workers=w, trials=0).shard_length for w in (1, 8, 64)}
     assert sizes[8] <= 10_000 / 8
     assert sizes[64] <= 10_000 / 64
-    assert sizes[1] * 64 * 64 * 3 <= 256 * 2**20
+    assert sizes[1] * 32 * 32 * 3 <= 256 * 2**20
 
 
 def test_linear_results_are_stored_as_floats(pictures: Path, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_ranges_of_shards_make_the_whole(pictures: Path, recipe: bs.Recipe, tmp_
         ({"store": ("sharp",)}, "store must contain sharp and blurred"),
         ({"store": ("sharp", "blurred", "kernl")}, "Did you mean 'kernel'"),
         ({"store": ("sharp", "blurred", "kernel"), "kernel_size_px": 4}, "kernel_size_px must be odd"),
-        ({"store": ("sharp", "blurred", "kernel"), "kernel_size_px": 3}, "the kernel needs .* kernel_size_px is 3"),
+        ({"store": ("sharp", "blurred", "kernel"), "kernel_size_px": 3}, "kernel_size_px must be at least .* got 3"),
         ({"crops_per_source": 0}, "crops_per_source must be"),
         ({"engine": "slurm"}, "engine must be 'local', 'dask'"),
     ],
@@ -328,3 +328,23 @@ def test_a_draw_that_sees_the_frame_is_that_of_the_final_window(pictures: Path, 
         assert placement.draw.reach_px(frame) <= window.reach
         renderer.render(placement)
     assert seeing.calls > 2 * 20  # the window had to be widened
+
+
+def test_a_draw_that_reaches_too_far_is_refused_before_anything_is_written(pictures: Path, tmp_path: Path) -> None:
+    """One sample in many: found by looking at the draws, not by dying in the middle."""
+    rare = bs.OneOf((30, bs.Nothing()), (1, bs.DiskBlur(diameter_px=400.0)))
+    recipe = bs.Recipe([bs.Decode(), ("blur", rare), bs.Encode()])
+    for make in (generate, plan):
+        with pytest.raises(RecipeError, match="reaches 200 px beyond the 32 px window"):
+            make(pictures, recipe=recipe, out=tmp_path / "out", count=200, size_px=32, workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_kernel_array_must_hold_every_draw(pictures: Path, tmp_path: Path) -> None:
+    rare = bs.OneOf((30, bs.Nothing()), (1, bs.DiskBlur(diameter_px=21.0)))
+    recipe = bs.Recipe([bs.Decode(), ("blur", rare), bs.Encode()])
+    arguments = {"count": 200, "size_px": 32, "workers": 1, "store": ("sharp", "blurred", "kernel")}
+    with pytest.raises(InvalidValueError, match=r"kernel_size_px must be at least 21 .* got 15"):
+        generate(pictures, tmp_path / "out", recipe, kernel_size_px=15, **arguments)
+    assert not (tmp_path / "out").exists()
+    assert generate(pictures, tmp_path / "out", recipe, kernel_size_px=21, **arguments).finished
