@@ -264,7 +264,9 @@ def generate(
     PictureError
         No usable source.
     RecipeError
-        The recipe's result cannot be stored, or its reach is too large for the sources.
+        The recipe's result cannot be stored, or its reach is too large for the sources. Before anything is written up
+        to ``CHECKED_DRAWS`` samples are looked at, evenly spaced; a rarer draw of a larger data set can still fail
+        later.
     DatasetError
         ``out`` is something else, was begun with other arguments, is being written by another process, cannot be
         written, or the disk is too small.

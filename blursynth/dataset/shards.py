@@ -124,7 +124,7 @@ class ShardReader:
         if len(tail) != size or google_crc32c.value(tail[:-4]) != int.from_bytes(tail[-4:], "little"):
             raise DatasetError(
                 f"{path}: the shard's index is damaged or cut off.",
-                fix="Run blursynth verify, then make the shard again with blursynth resume.",
+                fix="Run blursynth verify; it names the shards to make again with blursynth resume --redo.",
             )
         self._index = np.frombuffer(tail, "<u8", count=2 * length).reshape(length, 2)
         self._end = total - size
@@ -160,7 +160,7 @@ class ShardReader:
     def _damaged(self, position: int, what: str) -> DatasetError:
         return DatasetError(
             f"{self.path}: chunk {position} of the shard {what}.",
-            fix="Run blursynth verify --deep, then make the shard again with blursynth resume.",
+            fix="Run blursynth verify --deep; it names the shards to make again with blursynth resume --redo.",
         )
 
 
