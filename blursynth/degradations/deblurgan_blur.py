@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -11,9 +10,10 @@ from pydantic import Field
 
 from blursynth.backends import for_array
 from blursynth.core import Degradation
+from blursynth.degradations.random_walk_motion import RandomWalkMotion
 from blursynth.frame import Border, Encoding, Frame
 from blursynth.physics.point_spread import PointSpreads, rasterise_samples
-from blursynth.physics.trajectory import WalkForm, WalkParameters, published_placement
+from blursynth.physics.trajectory import published_placement
 
 __all__ = ["DeblurganBlur"]
 
@@ -62,19 +62,21 @@ class DeblurganBlur(Degradation):
 
     def point_spread(self) -> PointSpreads:
         """The kernel, not centred."""
-        parameters = WalkParameters(
-            length_px=np.array([self.length_px]),
-            anxiety=np.array([self.anxiety]),
-            centripetal=np.array([self.centripetal]),
-            big_shake=np.array([self.big_shake]),
-            gaussian=np.array([self.gaussian]),
-            heading_rad=np.array([math.radians(self.heading_deg)]),
+        walk = RandomWalkMotion(
+            length_px=self.length_px,
+            anxiety=self.anxiety,
+            centripetal=self.centripetal,
+            big_shake=self.big_shake,
+            gaussian=self.gaussian,
+            heading_deg=self.heading_deg,
             samples=self.samples,
-            form=WalkForm.PAPER,
+            form="paper",
+            seed=self.seed,
         )
-        path = for_array(parameters.length_px).random_walk(parameters, np.array([self.seed], np.uint64))
         return rasterise_samples(
-            published_placement(path, self.canvas_px), canvas_px=self.canvas_px, exposure_end=self.exposure_fraction
+            published_placement(walk.path(), self.canvas_px),
+            canvas_px=self.canvas_px,
+            exposure_end=self.exposure_fraction,
         )
 
     @classmethod
