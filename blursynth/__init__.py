@@ -35,7 +35,7 @@ from blursynth.errors import (
     PictureError,
     RecipeError,
 )
-from blursynth.frame import Border, Encoding, Frame, RawLevels
+from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawLevels
 from blursynth.io import read_arrays, read_frame, write_picture
 from blursynth.recipe import Recipe, load_recipe, recipe_names
 from blursynth.sampling import Maybe, OneOf, Random, Sampler
@@ -60,6 +60,7 @@ __all__ = [
     "Encoding",
     "Frame",
     "Integer",
+    "Intrinsics",
     "InvalidValueError",
     "LogUniform",
     "Maybe",

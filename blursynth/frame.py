@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 
-__all__ = ["Border", "Encoding", "Frame", "RawLevels"]
+__all__ = ["Border", "Encoding", "Frame", "Intrinsics", "RawLevels"]
 
 
 class Encoding(StrEnum):
@@ -51,6 +52,46 @@ class RawLevels:
     white_dn: NDArray[np.float64]  # [B]  the DN of linear 1.0
 
 
+@dataclass(frozen=True)
+class Intrinsics:
+    """The geometry of the camera that took a picture.
+
+    Parameters
+    ----------
+    focal_length_mm
+        Of the lens itself, > 0, not its "35 mm equivalent": about 4 to 7 mm in a phone, 50 mm on a large camera.
+    pixel_pitch_um
+        Distance of pixel centres of *this* picture, > 0: about 1 to 2 um in a phone, 4 to 6 um in a large camera. A
+        picture that was made smaller by two has twice the pitch.
+    principal_point_px
+        Row and column in the full picture that the optical axis meets; None for its middle.
+
+    Raises
+    ------
+    InvalidValueError
+        A number that is not positive or not finite.
+    """
+
+    focal_length_mm: float
+    pixel_pitch_um: float
+    principal_point_px: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name, usual in (("focal_length_mm", "5 in a phone"), ("pixel_pitch_um", "1.4 in a phone")):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise InvalidValueError(
+                    f"Intrinsics.{name} must be a number > 0, got {value!r}.", fix=f"It is about {usual}."
+                )
+        if self.principal_point_px is not None and not np.isfinite(self.principal_point_px).all():
+            raise InvalidValueError(f"principal_point_px must be finite, got {self.principal_point_px}.")
+
+    @property
+    def focal_length_px(self) -> float:
+        """Focal length in px: what a radian at the middle of the picture spans."""
+        return self.focal_length_mm * 1000.0 / self.pixel_pitch_um
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """A batch of pictures on one pixel grid, with what is known about them.
@@ -64,6 +105,11 @@ class Frame:
         What the numbers mean; see :class:`Encoding`.
     depth_m
         ``[B, H, W]`` metres along the optical axis (not disparity), or None.
+    labels
+        ``[B, H, W]`` int32, which object each pixel shows, 0 = none (the background), or None.
+    camera
+        The geometry of each picture's camera, one per picture, or empty when it is not known. A single
+        :class:`Intrinsics` stands for all.
     origin_px
         ``[B, 2]`` row and column of the frame's first pixel in the full picture. Noise, Bayer phase and the JPEG grid
         use absolute coordinates, so that a crop equals the same region of the full picture.
@@ -89,6 +135,8 @@ class Frame:
     image: Any  # [B, C, H, W]
     encoding: Encoding
     depth_m: Any | None = None  # [B, H, W]
+    labels: Any | None = None  # [B, H, W]
+    camera: tuple[Intrinsics, ...] = ()
     origin_px: NDArray[np.int64] = field(default_factory=lambda: np.zeros((1, 2), np.int64))  # [B, 2]
     full_size_px: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))  # [B, 2]
     raw_levels: RawLevels | None = None
@@ -138,6 +186,15 @@ class Frame:
         object.__setattr__(self, "full_size_px", _two_per_picture(size, batch))
         if self.depth_m is not None:
             object.__setattr__(self, "depth_m", _checked_depth(self.depth_m, (batch, height, width)))
+        if self.labels is not None:
+            object.__setattr__(self, "labels", _checked_labels(self.labels, (batch, height, width)))
+        camera: object = self.camera
+        if isinstance(camera, Intrinsics):
+            object.__setattr__(self, "camera", (camera,) * batch)
+        elif len(self.camera) not in (0, batch):
+            raise InvalidValueError(
+                f"Frame.camera must hold one Intrinsics per picture, got {len(self.camera)} for {batch}."
+            )
 
     def __len__(self) -> int:
         return int(self.image.shape[0])
@@ -162,6 +219,8 @@ class Frame:
             image=self.image[chosen],
             encoding=self.encoding,
             depth_m=None if self.depth_m is None else self.depth_m[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            camera=tuple(self.camera[i] for i in names) if self.camera else (),
             origin_px=self.origin_px[chosen],
             full_size_px=self.full_size_px[chosen],
             raw_levels=None if levels is None else RawLevels(levels.black_dn[chosen], levels.white_dn[chosen]),
@@ -195,6 +254,7 @@ class Frame:
             self,
             image=self.image[(..., *window)],
             depth_m=None if self.depth_m is None else self.depth_m[(..., *window)],
+            labels=None if self.labels is None else self.labels[(..., *window)],
             origin_px=self.origin_px + np.array([top, left]),
         )
 
@@ -210,11 +270,13 @@ class Frame:
                     fix="Crop them to one size, or process them one by one.",
                 )
         levels = [f.raw_levels for f in frames]
-        depths = [f.depth_m for f in frames]
+        depths, labels = [f.depth_m for f in frames], [f.labels for f in frames]
         return Frame(
             image=np.concatenate([f.image for f in frames]),
             encoding=first.encoding,
             depth_m=None if any(d is None for d in depths) else np.concatenate(depths),  # type: ignore[arg-type]
+            labels=None if any(v is None for v in labels) else np.concatenate(labels),  # type: ignore[arg-type]
+            camera=tuple(c for f in frames for c in f.camera) if all(f.camera for f in frames) else (),
             origin_px=np.concatenate([f.origin_px for f in frames]),
             full_size_px=np.concatenate([f.full_size_px for f in frames]),
             raw_levels=None
@@ -229,8 +291,9 @@ class Frame:
 
     def __repr__(self) -> str:
         batch, channels, height, width = self.image.shape
-        depth = "" if self.depth_m is None else ", depth_m"
-        return f"Frame({batch}x{channels}x{height}x{width} {self.encoding}{depth})"
+        more = [name for name in ("depth_m", "labels") if getattr(self, name) is not None]
+        more += ["camera"] if self.camera else []
+        return f"Frame({', '.join([f'{batch}x{channels}x{height}x{width} {self.encoding}', *more])})"
 
 
 def _two_per_picture(values: Any, batch: int) -> NDArray[np.int64]:
@@ -243,6 +306,26 @@ def _two_per_picture(values: Any, batch: int) -> NDArray[np.int64]:
 def _describe(value: object) -> str:
     shape = getattr(value, "shape", None)
     return f"{type(value).__name__}" + (f" of shape {tuple(shape)}" if shape is not None else "")
+
+
+def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
+    while labels.ndim < 3:
+        labels = labels[None]
+    if tuple(labels.shape) != shape:
+        raise InvalidValueError(
+            f"labels must have the picture's shape {shape}, got {tuple(labels.shape)}.",
+            why="Labels that are not aligned pixel by pixel move the wrong things.",
+        )
+    if isinstance(labels, np.ndarray) and labels.dtype != np.int32:
+        if labels.dtype.kind not in "iub" or (labels.size and not 0 <= int(labels.max()) < 2**31):
+            raise InvalidValueError(
+                f"labels must be whole numbers >= 0, got {labels.dtype}.",
+                fix="0 is the background, 1 .. n the objects.",
+            )
+        labels = labels.astype(np.int32)
+    if isinstance(labels, np.ndarray) and labels.min() < 0:
+        raise InvalidValueError(f"labels must be >= 0, got {labels.min()}.", fix="0 is the background.")
+    return labels
 
 
 def _checked_depth(depth: Any, shape: tuple[int, int, int]) -> Any:

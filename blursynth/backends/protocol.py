@@ -10,8 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
+from blursynth.physics.camera_motion import Warps
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.radiometry import SensorParameters
+from blursynth.physics.scene import Scene
 from blursynth.physics.trajectory import WalkParameters
 
 __all__ = ["Backend", "for_array"]
@@ -26,6 +29,39 @@ class Backend(Protocol):
 
     def convolve_adjoint(self, image: Any, psf: PointSpreads, *, border: Border) -> Any:
         """The exact transpose of :meth:`convolve`, borders included."""
+        ...
+
+    def convolve_varying(self, image: Any, field: PointSpreadField, level: Any | None = None, *, border: Border) -> Any:
+        """The gather form, ``y(p) = sum_n w_n(p) (k_n * x)(p)``: blur with every node's point spread, then blend.
+
+        ``level`` is ``[B, H, W]`` of the image's kind, on the scale of the field's levels.
+        """
+        ...
+
+    def convolve_varying_adjoint(
+        self, image: Any, field: PointSpreadField, level: Any | None = None, *, border: Border
+    ) -> Any:
+        """The exact transpose of :meth:`convolve_varying`; with ``field.flipped()`` it is the scatter form."""
+        ...
+
+    def warp_mean(self, image: Any, warps: Warps, inverse_depth: Any | None = None, *, border: Border) -> Any:
+        """The weighted mean of the pictures that a moving camera sees; ``inverse_depth`` ``[B, H, W]`` in 1/m."""
+        ...
+
+    def warp_mean_adjoint(self, image: Any, warps: Warps, inverse_depth: Any | None = None, *, border: Border) -> Any:
+        """The exact transpose of :meth:`warp_mean`."""
+        ...
+
+    def hidden_surface(self, order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDArray[np.int32]:
+        """``[B, H, W]`` the pixel whose surface goes on behind each one, or -1; see :class:`Scene`."""
+        ...
+
+    def composite(self, image: Any, scene: Scene, *, border: Border) -> Any:
+        """Spread the light of every patch of a scene, nearer slices covering farther ones."""
+        ...
+
+    def composite_adjoint(self, image: Any, scene: Scene, *, border: Border) -> Any:
+        """The exact transpose of :meth:`composite` as a map of images."""
         ...
 
     def rasterise(
