@@ -1,4 +1,4 @@
-"""What a picture shows in order of distance, and what its nearer parts hide: the scene that occlusion is resolved in."""
+"""What a picture shows in order of distance, and what its nearer parts hide."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def node_weights(
     rows = _hat((np.arange(shape[0]) - first[0]) / field.step_px[0], field.rows)
     columns = _hat((np.arange(shape[1]) - first[1]) / field.step_px[1], field.columns)
     levels = _hat(np.zeros(shape) if level is None else level[b].astype(np.float64), field.levels)
-    return np.einsum("lyx,iy,jx->lijyx", levels, rows, columns)
+    return np.asarray(np.einsum("lyx,iy,jx->lijyx", levels, rows, columns))
 
 
 def convolve_varying(
