@@ -111,6 +111,8 @@ class Degradation(Record):
     kind: ClassVar[str]
     takes: ClassVar[Encoding | None] = Encoding.LINEAR
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    sets_geometry: ClassVar[bool] = False
+    """Whether it sets depth, labels or camera of the frame and leaves every pixel as it is."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -128,6 +130,10 @@ class Degradation(Record):
     def reach_px(self, frame: Frame) -> int | None:
         """How far, in px, a pixel's light may travel; None when unbounded (such a step cannot be tiled)."""
         return 0
+
+    def geometry(self, frame: Frame) -> Frame:
+        """The frame as later steps see it for their reach and their draws: depth, labels and camera after this step."""
+        return type(self).apply((self,) * len(frame), frame) if self.sets_geometry else frame
 
     def assets(self) -> tuple[str, ...]:
         """Digests of the measured kernels and recorded paths that this record refers to."""
@@ -242,10 +248,11 @@ class Draw:
         """
         if margin_px == 0:
             return apply((self,) * len(frame), frame)
-        reaches = [step.reach_px(frame) for _, step in self.steps]
+        reaches = self._reaches_px(frame)
         if None in reaches or sum(cast(list[int], reaches)) > margin_px:
+            reach_px = None if None in reaches else sum(cast(list[int], reaches))
             raise InvalidValueError(
-                f"margin_px must be at least the reach of the steps, {self.reach_px(frame)} px, got {margin_px}.",
+                f"margin_px must be at least the reach of the steps, {reach_px} px, got {margin_px}.",
                 why="Pixels nearer to the edge of the frame lack light from beyond it.",
                 fix="Give the frame a wider margin, or use margin_px=0 and let each step's border decide.",
             )
@@ -272,9 +279,19 @@ class Draw:
         return Pair(sharp=rest.target()(frame, margin_px=margin_px), blurred=rest(frame, margin_px=margin_px))
 
     def reach_px(self, frame: Frame) -> int | None:
-        """The margin in px within which the pixels of a window find all their light; None if unbounded."""
-        reaches = [step.reach_px(frame) for _, step in self.steps]
+        """The margin in px within which the pixels of a window find all their light; None if unbounded.
+
+        Where a reach depends on the depth, the frame must show all of it: the window with a margin of this width.
+        """
+        reaches = self._reaches_px(frame)
         return None if None in reaches else sum(cast(list[int], reaches))
+
+    def _reaches_px(self, frame: Frame) -> list[int | None]:
+        reaches = []
+        for _, step in self.steps:
+            reaches.append(step.reach_px(frame))
+            frame = step.geometry(frame)
+        return reaches
 
     def assets(self) -> tuple[str, ...]:
         return tuple(digest for _, step in self.steps for digest in step.assets())

@@ -139,14 +139,19 @@ class Recipe:
     def sample(self, frame: Frame, *, seed: int, index: int) -> Draw:
         """The numbers of sample ``index`` of the data set ``seed``: a pure function of these (and the frame's depth).
 
+        A sampler sees the frame with the depth that earlier steps have given it.
+
         Raises
         ------
         InvalidValueError
             The frame lacks what a sampler needs, or a combination of drawn numbers is impossible.
         """
         earlier: dict[str, Degradation] = {}
+        sees_frame = self.sees_frame
         for name, sampler in self.steps:
             earlier[name] = sampler.sample(Stream(seed, index, name), frame, earlier)
+            if sees_frame:
+                frame = earlier[name].geometry(frame)
         return Draw(tuple(earlier.items()))
 
     def to_dict(self) -> dict[str, Any]:
