@@ -138,7 +138,7 @@ def test_depth_quantile_sees_the_frame() -> None:
         drawn = recipe.sample(frame, seed=0, index=i)["a"].fields()["diameter_px"]
         assert 2.0 <= drawn <= 3.0
     with pytest.raises(InvalidValueError, match="needs a depth map"):
-        recipe.sample(FRAME, seed=0, index=0)
+        recipe.sample(bs.Frame(FRAME.image, FRAME.encoding), seed=0, index=0)
 
 
 EXTENDED = """

@@ -48,8 +48,7 @@ def recorded(path: NDArray[np.float64]) -> bs.Degradation:
 def test_turned_in_turned_out(turn: str, kind: str) -> None:
     change, matrix = TURNS[turn]
     picture = pictures(bs.Encoding.DISPLAY, batch=1, size_px=(40, 45), dtype=np.float64)
-    turned = picture.with_image(np.ascontiguousarray(change(picture.image)))
-    turned = bs.Frame(turned.image, bs.Encoding.DISPLAY)
+    turned = bs.Frame(np.ascontiguousarray(change(picture.image)), bs.Encoding.DISPLAY)
     if kind == "path":
         before, after = recorded(PATH), recorded(PATH @ matrix.T)
     else:
