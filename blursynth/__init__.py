@@ -15,6 +15,7 @@ from blursynth import assets, degradations
 from blursynth.core import Degradation, Draw, Nothing, Pair, apply
 from blursynth.degradations import *  # noqa: F403  (its __all__ lists the kinds)
 from blursynth.degradations import ALL
+from blursynth.depth import DepthFormat, read_depth, read_labels
 from blursynth.distributions import (
     Beta,
     Choice,
@@ -55,6 +56,7 @@ __all__ = [
     "Constant",
     "DatasetError",
     "Degradation",
+    "DepthFormat",
     "DepthQuantile",
     "Draw",
     "Encoding",
@@ -84,7 +86,9 @@ __all__ = [
     "load_recipe",
     "open_dataset",
     "read_arrays",
+    "read_depth",
     "read_frame",
+    "read_labels",
     "recipe_names",
     "write_picture",
 ]

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.depth import read_depth, read_labels
 from blursynth.errors import InvalidValueError, PictureError
-from blursynth.frame import Encoding, Frame
+from blursynth.frame import Encoding, Frame, Intrinsics
 
 __all__ = ["PictureInfo", "peek", "read_arrays", "read_codes", "read_frame", "write_picture"]
 
@@ -292,7 +293,14 @@ def _read_16_bit(path: Path) -> NDArray[np.uint16]:
     return codes[..., 2::-1]
 
 
-def read_frame(path: str | Path, *, depth: str | Path | None = None, dtype: Any = np.float32) -> Frame:
+def read_frame(
+    path: str | Path,
+    *,
+    depth: str | Path | NDArray[Any] | None = None,
+    labels: str | Path | NDArray[Any] | None = None,
+    camera: Intrinsics | None = None,
+    dtype: Any = np.float32,
+) -> Frame:
     """A picture file as a frame of encoding DISPLAY: what the file holds, divided by its top code.
 
     Parameters
@@ -300,42 +308,38 @@ def read_frame(path: str | Path, *, depth: str | Path | None = None, dtype: Any 
     path
         Picture of 8 or 16 bits.
     depth
-        ``.npy`` file of ``[H, W]`` metres along the optical axis, aligned with the picture.
+        Metres along the optical axis, ``[H, W]``, aligned with the picture: a file that :func:`blursynth.read_depth`
+        reads without being told more, or an array, such as ``read_depth("depth.png", metres_per_code=0.001)``.
+    labels
+        Which object each pixel shows, ``[H, W]``, 0 = none: a file for :func:`blursynth.read_labels`, or an array.
+    camera
+        The geometry of the camera that took the picture.
     dtype
         float32 or float64.
 
     Raises
     ------
     PictureError
-        The picture or the depth cannot be used.
+        The picture, the depth or the labels cannot be used.
     """
     codes = read_codes(path)
     image = np.moveaxis(codes, -1, 0)[None] / np.asarray(np.iinfo(codes.dtype).max, dtype)
-    metres = None if depth is None else _read_depth(Path(depth))
+    size = codes.shape[0], codes.shape[1]
+    metres = read_depth(depth, size_px=size) if isinstance(depth, str | Path) else depth
+    objects = read_labels(labels, size_px=size) if isinstance(labels, str | Path) else labels
     info = peek(path)
     try:
         return Frame(
             np.ascontiguousarray(image, dtype),
             Encoding.DISPLAY,
-            depth_m=metres,
+            depth_m=None if metres is None else np.asarray(metres),
+            labels=None if objects is None else np.asarray(objects),
+            camera=() if camera is None else (camera,),
             source=(str(path),),
             licence=(info.licence,),
         )
     except InvalidValueError as error:
-        raise PictureError(f"{path if depth is None else depth}: {error}") from None
-
-
-def _read_depth(path: Path) -> NDArray[np.float32]:
-    _check_file(path)
-    try:
-        metres = np.load(path, allow_pickle=False)
-        if not isinstance(metres, np.ndarray) or metres.dtype.kind not in "fiu":
-            raise ValueError("it does not hold one array of numbers")
-    except (OSError, ValueError, EOFError) as error:
-        raise PictureError(
-            f"{path}: is no readable .npy file of depths ({_reason(error)}).", fix="Save [H, W] metres with numpy.save."
-        ) from None
-    return metres.astype(np.float32)
+        raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
 
 
 def _check_file(path: Path) -> None:

@@ -20,7 +20,8 @@ ALLOWED = {
     "errors": set(),
     "streams": {"errors"},
     "frame": {"errors"},
-    "io": {"frame", "errors"},
+    "depth": {"frame", "errors"},  # below io, since read_frame takes depth files too
+    "io": {"depth", "frame", "errors"},
     "assets": {"io", "errors"},
     "physics": {"frame", "errors"},
     "backends": {"physics", "frame", "errors"},
@@ -29,7 +30,7 @@ ALLOWED = {
     "distributions": {"core", "streams", "frame", "errors"},
     "sampling": {"distributions", "core", "streams", "frame", "errors"},
     "recipe": {"sampling", "distributions", "core", "degradations", "assets", "streams", "frame", "errors"},
-    "dataset": {"backends", "recipe", "sampling", "degradations", "core", "assets", "io", "streams", "frame", "errors", "__init__"},
+    "dataset": {"backends", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "streams", "frame", "errors", "__init__"},
     "testing": {
         "recipe", "sampling", "distributions", "degradations", "backends", "physics",
         "core", "assets", "io", "streams", "frame", "errors", "__init__",
@@ -51,8 +52,10 @@ ONLY_IN = {
     "zarr": ("dataset",),
     "numcodecs": ("dataset",),
     "distributed": ("dataset",),
-    "cv2": ("io.py", "degradations/jpeg.py", "dataset", "cli"),  # files, the JPEG codec; thread count and versions
-    "PIL": ("io.py", "contact_sheet.py", "cli", "dataset"),  # formats that OpenCV lacks; lettering of contact sheets
+    "cv2": ("io.py", "depth", "degradations/jpeg.py", "dataset", "cli"),  # files, the JPEG codec; thread count and versions
+    "PIL": ("io.py", "depth", "contact_sheet.py", "cli", "dataset"),  # formats that OpenCV lacks; lettering of contact sheets
+    "onnxruntime": ("depth",),
+    "OpenEXR": ("depth",),
     "typer": ("cli",),
     "rich": ("cli",),
 }

@@ -184,11 +184,11 @@ def test_depth_comes_with_the_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("depth", "message"),
     [
-        (np.ones((48, 65)), "d.npy: depth_m must have the picture's shape (1, 48, 64), got (1, 48, 65)."),
-        (np.zeros((48, 64)), "d.npy: depth_m must be finite and > 0 (metres along the optical axis), got 3072 others of 3072."),
-        (np.array(["a"]), "d.npy: is no readable .npy file of depths (it does not hold one array of numbers)."),
-        (b"", "d.npy: is no readable .npy file of depths ("),
-        (b"text", "d.npy: is no readable .npy file of depths (it is no array file). Save [H, W] metres with numpy.save."),
+        (np.ones((48, 65)), "d.npy: depth has 48 x 65 px (rows x columns), its picture 48 x 64."),
+        (np.zeros((48, 64)), "d.npy: depth holds no known value: every pixel is NaN, infinite or 0."),
+        (np.array(["a"]), "d.npy: is no readable .npy file of numbers (it does not hold one array of numbers)."),
+        (b"", "d.npy: is empty (0 bytes)."),
+        (b"text", "d.npy: is no readable .npy file of numbers (it is no array file). Save [H, W] with numpy.save."),
         (None, "d.npy: there is no such file."),
     ],
 )  # fmt: skip
