@@ -20,7 +20,13 @@ help:
 	$(call install,demo)
 	@touch $@
 
-.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+# torch by pip, not uv: pip looks where it is configured to, so that a build for the CPU which is at hand there is taken
+# instead of gigabytes for CUDA. What is installed satisfies uv afterwards.
+.venv/.torch: .venv/bin/python constraints.txt
+	$(PY) -m pip install $(PIN) torch "triton; sys_platform == 'linux' and platform_machine == 'x86_64'"
+	@touch $@
+
+.venv/.dev: .venv/.torch pyproject.toml constraints.txt
 	$(call install,dev)
 	@touch $@ .venv/.demo
 
@@ -39,7 +45,7 @@ check: .venv/.dev ## lint, types and architecture
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/test_architecture.py
 
-bench: .venv/bin/python ## benchmarks against peers, written to BENCHMARKS.md
+bench: .venv/.torch ## benchmarks against peers, written to BENCHMARKS.md
 	$(call install,bench)
 	$(PY) benchmarks/run.py
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 
-__all__ = ["Border", "Encoding", "Frame", "Intrinsics", "RawLevels"]
+__all__ = ["Border", "Encoding", "Frame", "Intrinsics", "RawLevels", "array_library"]
 
 
 class Encoding(StrEnum):
@@ -42,6 +44,22 @@ class Border(StrEnum):
     CIRCULAR = "circular"
     CONSTANT = "constant"
     VALID = "valid"
+
+
+def array_library(array: object) -> ModuleType | None:
+    """The library that an array belongs to, numpy or torch; None for anything else.
+
+    What both spell alike (``concatenate``, ``isfinite``) can be taken from it, and nothing is imported: with an array
+    at hand its library is loaded.
+
+    >>> array_library(np.zeros(3)).__name__
+    'numpy'
+    """
+    for kind in type(array).__mro__:
+        name = kind.__module__.partition(".")[0]
+        if name in ("numpy", "torch"):
+            return sys.modules[name]
+    return None
 
 
 @dataclass(frozen=True)
@@ -272,10 +290,10 @@ class Frame:
         levels = [f.raw_levels for f in frames]
         depths, labels = [f.depth_m for f in frames], [f.labels for f in frames]
         return Frame(
-            image=np.concatenate([f.image for f in frames]),
+            image=_joined([f.image for f in frames]),
             encoding=first.encoding,
-            depth_m=None if any(d is None for d in depths) else np.concatenate(depths),  # type: ignore[arg-type]
-            labels=None if any(v is None for v in labels) else np.concatenate(labels),  # type: ignore[arg-type]
+            depth_m=None if any(d is None for d in depths) else _joined(depths),
+            labels=None if any(v is None for v in labels) else _joined(labels),
             camera=tuple(c for f in frames for c in f.camera) if all(f.camera for f in frames) else (),
             origin_px=np.concatenate([f.origin_px for f in frames]),
             full_size_px=np.concatenate([f.full_size_px for f in frames]),
@@ -301,6 +319,11 @@ def _two_per_picture(values: Any, batch: int) -> NDArray[np.int64]:
     if isinstance(values, np.ndarray) and values.dtype == np.int64 and values.shape == (batch, 2):
         return values
     return np.array(np.broadcast_to(np.asarray(values, np.int64), (batch, 2)))
+
+
+def _joined(arrays: Sequence[Any]) -> Any:
+    library: Any = array_library(arrays[0])
+    return library.concatenate(arrays)
 
 
 def _describe(value: object) -> str:
@@ -337,14 +360,16 @@ def _checked_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
             why="Depth that is not aligned pixel by pixel blurs the wrong things.",
             fix="Resample the depth to the picture's grid first.",
         )
-    if isinstance(depth, np.ndarray):
-        finite = depth[np.isfinite(depth)]
-        if finite.size == 0:
+    library: Any = array_library(depth)
+    if library is not None:
+        finite = library.isfinite(depth)
+        if not bool(finite.any()):
             raise InvalidValueError("depth_m holds no finite value.", fix="Leave it out, or fill it first.")
-        if finite.size < depth.size or float(finite.min()) <= 0:
-            bad = int(depth.size - np.count_nonzero(np.isfinite(depth) & (depth > 0)))
+        bad = int((~(finite & (depth > 0))).sum())
+        if bad:
             raise InvalidValueError(
-                f"depth_m must be finite and > 0 (metres along the optical axis), got {bad} others of {depth.size}.",
+                f"depth_m must be finite and > 0 (metres along the optical axis), got {bad} others of "
+                f"{math.prod(shape)}.",
                 why="0, negative and NaN are how files mark unknown depth.",
                 fix="Fill the holes first.",
             )

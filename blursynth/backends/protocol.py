@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border
+from blursynth.frame import Border, array_library
 from blursynth.physics.camera_motion import Warps
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
@@ -108,28 +108,33 @@ class Backend(Protocol):
         """Linear light to sRGB 0..1, clipped, rounded to ``levels[b]`` codes (e.g. 255) where not None."""
         ...
 
-    def to_codes(self, image: Any) -> Any:
-        """8-bit codes ``round(255 x)`` of display values, clipped, of the same shape."""
+    def to_codes(self, image: Any) -> NDArray[np.uint8]:
+        """8-bit codes ``round(255 x)`` of display values, clipped, of the same shape, where codecs are: on the CPU."""
         ...
 
-    def from_codes(self, codes: Any, dtype: Any = np.float32) -> Any:
-        """Display values ``k / 255`` of 8-bit codes, of the same shape."""
+    def from_codes(self, codes: NDArray[np.uint8], dtype: Any = np.float32, device: Any = "cpu") -> Any:
+        """Display values ``k / 255`` of 8-bit codes, of the same shape, on a device that the backend has."""
         ...
 
 
 def for_array(array: Any) -> Backend:
-    """The backend of an array: numpy -> numba on the CPU.
+    """The backend of an array: numpy -> numba on the CPU; torch -> custom operators, numba or Triton by the device.
 
     Raises
     ------
     InvalidValueError
         There is no backend for this type of array.
     """
+    library = array_library(array)
     if isinstance(array, np.ndarray):
         from blursynth.backends import cpu  # numba is loaded on first use, not on import
 
         return cast(Backend, cpu)
+    if library is not None and library.__name__ == "torch":
+        from blursynth.backends import torch_ops  # whoever has a tensor has loaded torch
+
+        return cast(Backend, torch_ops)
     raise InvalidValueError(
         f"There is no backend for {type(array).__module__}.{type(array).__name__}.",
-        fix="Use a numpy array of float32 or float64.",
+        fix="Use a numpy array or a torch tensor of float32 or float64.",
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-import numpy as np
 from pydantic import Field
 
 from blursynth.backends import for_array
@@ -81,7 +80,7 @@ class DeblurganBlur(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        out = np.empty_like(frame.image)
+        out = []
         for b, step in enumerate(steps):
             psf = step.point_spread()
             picture = frame.image[b : b + 1]
@@ -89,11 +88,11 @@ class DeblurganBlur(Degradation):
             kernel = PointSpreads(psf.start, psf.dy, psf.dx, weight, psf.lost)
             picture = _stretched(picture) if step.stretch else picture
             blurred = for_array(picture).convolve(picture, kernel, border=Border.CONSTANT)
-            out[b] = (_stretched(blurred) if step.stretch else blurred)[0]
-        return frame.with_image(out)
+            out.append(frame[b].with_image(_stretched(blurred) if step.stretch else blurred))
+        return frame.with_image(Frame.stack(out).image)
 
 
 def _stretched(picture: Any) -> Any:
     """Darkest value to 0, brightest to 1; a picture of one value becomes black, as in OpenCV's normalize."""
     low, high = picture.min(), picture.max()
-    return (picture - low) / (high - low) if high > low else np.zeros_like(picture)
+    return (picture - low) / (high - low) if high > low else picture - low

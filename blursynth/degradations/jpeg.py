@@ -55,7 +55,7 @@ class Jpeg(Degradation):
         for b, step in enumerate(steps):
             top, left = (int(o) % u for o, u in zip(frame.origin_px[b], step._unit(frame.channels), strict=True))
             codes[b] = _compressed(codes[b], top, left, step.quality, step.subsampling)
-        return frame.with_image(backend.from_codes(codes, frame.image.dtype))
+        return frame.with_image(backend.from_codes(codes, frame.image.dtype, frame.image.device))
 
     def _unit(self, channels: int) -> tuple[int, int]:
         return _UNIT["444" if channels == 1 else self.subsampling]

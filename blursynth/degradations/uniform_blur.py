@@ -41,16 +41,18 @@ class UniformBlur(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        image = frame.image
+        # One call per border; the pictures then go back to their places.
+        order, blurred = [], []
         for border in sorted({step.border for step in steps}):
             chosen = [b for b, step in enumerate(steps) if step.border == border]
             psf = PointSpreads.concatenate([steps[b].point_spread() for b in chosen])
-            if len(chosen) == len(steps):
-                return frame.with_image(for_array(image).convolve(image, psf, border=Border(border)))
-            blurred = for_array(image).convolve(frame.image[chosen], psf, border=Border(border))
-            image = np.array(image) if image is frame.image else image
-            image[chosen] = blurred
-        return frame.with_image(image)
+            part = frame if len(chosen) == len(steps) else frame[chosen]
+            image = for_array(part.image).convolve(part.image, psf, border=Border(border))
+            order.extend(chosen)
+            blurred.append(part.with_image(image))
+        if len(blurred) == 1:
+            return blurred[0]
+        return frame.with_image(Frame.stack(blurred)[np.argsort(order).tolist()].image)
 
 
 @lru_cache(maxsize=512)

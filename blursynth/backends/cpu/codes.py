@@ -50,8 +50,8 @@ def to_codes(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     return out
 
 
-def from_codes(codes: NDArray[np.uint8], dtype: Any = np.float32) -> NDArray[np.floating]:
-    """Values ``k / 255`` in float32 or float64, of the same shape."""
+def from_codes(codes: NDArray[np.uint8], dtype: Any = np.float32, device: Any = "cpu") -> NDArray[np.floating]:
+    """Values ``k / 255`` in float32 or float64, of the same shape; the only device is the CPU."""
     flat = np.ascontiguousarray(codes)
     out = np.empty(flat.shape, dtype)
     _from_codes(flat.reshape(-1), out.reshape(-1))

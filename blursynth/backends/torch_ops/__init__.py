@@ -1,0 +1,25 @@
+"""The backend of torch tensors: numba on shared memory on the CPU, Triton on CUDA devices; one file per operation.
+
+Every operation on pictures is a custom operator of torch with its own derivative, so ``torch.compile`` keeps it whole.
+"""
+
+from blursynth.backends.cpu import random_walk, rasterise
+from blursynth.backends.torch_ops.codes import from_codes, to_codes
+from blursynth.backends.torch_ops.convolve import convolve, convolve_adjoint
+from blursynth.backends.torch_ops.sensor import develop, gaussian_noise, poisson, sensor
+from blursynth.backends.torch_ops.srgb import srgb_decode, srgb_encode
+
+__all__ = [
+    "convolve",
+    "convolve_adjoint",
+    "develop",
+    "from_codes",
+    "gaussian_noise",
+    "poisson",
+    "random_walk",
+    "rasterise",
+    "sensor",
+    "srgb_decode",
+    "srgb_encode",
+    "to_codes",
+]

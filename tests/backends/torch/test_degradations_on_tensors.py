@@ -1,0 +1,104 @@
+"""Every kind acts on tensors as it does on arrays: on the CPU, to the bit."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import blursynth as bs
+from blursynth.errors import InvalidValueError
+from blursynth.testing import pictures
+
+torch = pytest.importorskip("torch", reason="operators on tensors need torch")
+
+
+def _examples() -> list[bs.Degradation]:
+    """The examples that the contract of degradations is checked on."""
+    path = Path(__file__).parents[2] / "conformance" / "test_degradations.py"
+    spec = importlib.util.spec_from_file_location("conformance_examples", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return [entry[0] for entry in module.EXAMPLES]
+
+
+EXAMPLES = _examples()
+
+
+def on_tensors(frame: bs.Frame) -> bs.Frame:
+    depth = None if frame.depth_m is None else torch.from_numpy(frame.depth_m)
+    labels = None if frame.labels is None else torch.from_numpy(frame.labels)
+    return replace(frame, image=torch.from_numpy(frame.image), depth_m=depth, labels=labels)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("example", EXAMPLES, ids=[e.kind for e in EXAMPLES])
+def test_same_bytes_as_on_arrays(example: bs.Degradation, dtype: type) -> None:
+    frame = pictures(example.takes, dtype=dtype)
+    expected = example(frame)
+    got = example(on_tensors(frame))
+    assert isinstance(got.image, torch.Tensor)
+    assert got.encoding is expected.encoding
+    assert got.image.numpy().dtype == dtype
+    assert np.array_equal(got.image.numpy(), expected.image)
+
+
+def test_frames_of_tensors_are_cut_chosen_and_stacked() -> None:
+    rng = np.random.default_rng(2)
+    arrays = replace(
+        pictures(batch=3), depth_m=rng.random((3, 37, 42)) + 1, labels=rng.integers(0, 3, (3, 37, 42)).astype(np.int32)
+    )
+    tensors = on_tensors(arrays)
+    for act in (
+        lambda f: f[1],
+        lambda f: f[-1],
+        lambda f: f[[2, 0]],
+        lambda f: f[1:],
+        lambda f: f.crop(3, 4, 10, 12),
+        lambda f: bs.Frame.stack([f[2], f[0]]),
+        lambda f: bs.Frame.stack(list(f)),
+    ):
+        expected, got = act(arrays), act(tensors)
+        for name in ("image", "depth_m", "labels"):
+            assert isinstance(getattr(got, name), torch.Tensor)
+            assert np.array_equal(getattr(got, name).numpy(), getattr(expected, name))
+        assert np.array_equal(got.origin_px, expected.origin_px)
+
+
+def test_mixed_kinds_and_borders_in_one_batch() -> None:
+    frame = pictures(batch=4)
+    kinds = [bs.GaussianBlur(sigma_px=1.0, border=b) for b in ("constant", "reflect")]
+    steps = [kinds[0], bs.LinearMotion(length_px=5.0), kinds[1], kinds[0]]
+    draws = [bs.Draw((("blur", step), ("encode", bs.Encode()))) for step in steps]
+    expected = bs.apply(draws, frame)
+    got = bs.apply(draws, on_tensors(frame))
+    assert np.array_equal(got.image.numpy(), expected.image)
+    image = torch.from_numpy(frame.image).requires_grad_()
+    bs.apply(draws, frame.with_image(image)).image.sum().backward()
+    assert torch.isfinite(image.grad).all()
+
+
+def test_noise_has_no_derivative_and_says_so() -> None:
+    image = torch.full((1, 1, 4, 4), 0.5, requires_grad=True)
+    noisy = bs.Sensor(full_well_e=1000.0, seed=3)(bs.Frame(image, "linear")).image
+    with pytest.raises(InvalidValueError, match="sensor has no derivative"):
+        noisy.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(1, 3, 4, 4, dtype=torch.float16), torch.zeros(1, 3, 4, 4, dtype=torch.int32)]
+)
+def test_other_numbers_are_refused(bad: torch.Tensor) -> None:
+    with pytest.raises(InvalidValueError, match="float32 or float64"):
+        bs.GaussianBlur(sigma_px=1.0)(bs.Frame(bad, "linear"))
+
+
+def test_depth_of_tensors_is_checked() -> None:
+    image = torch.zeros(1, 1, 4, 4)
+    with pytest.raises(InvalidValueError, match="finite and > 0"):
+        bs.Frame(image, "linear", depth_m=torch.tensor([1.0, 0.0]).repeat(8).reshape(4, 4))
