@@ -1,6 +1,7 @@
 """The backend of numpy arrays: numba, one file per operation."""
 
 from blursynth.backends.cpu.codes import from_codes, to_codes
+from blursynth.backends.cpu.composite import composite, composite_adjoint, hidden_surface
 from blursynth.backends.cpu.convolve import convolve, convolve_adjoint
 from blursynth.backends.cpu.noise import gaussian_noise, poisson
 from blursynth.backends.cpu.random_walk import random_walk
@@ -9,11 +10,14 @@ from blursynth.backends.cpu.sensor import develop, sensor
 from blursynth.backends.cpu.srgb import srgb_decode, srgb_encode
 
 __all__ = [
+    "composite",
+    "composite_adjoint",
     "convolve",
     "convolve_adjoint",
     "develop",
     "from_codes",
     "gaussian_noise",
+    "hidden_surface",
     "poisson",
     "random_walk",
     "rasterise",

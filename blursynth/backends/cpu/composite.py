@@ -1,0 +1,796 @@
+"""Compositing with occlusion on the CPU: patches of light scattered slice by slice, from near to far.
+
+``backends.reference.composite`` is the definition. How it works: the result is cut into tiles. For each, the patches
+that can reach it (those of the picture, of its continuation, and the hidden ones) are gathered as runs, pieces of a row
+with one slice and one point spread, and sorted by slice. Per slice every run is added into an accumulator, colours and
+coverage side by side, so that one vector holds all of a pixel. A point spread is coded row by row once per call: a
+small one by its taps, a large one by the differences between neighbouring taps, of which a disk has only O(radius);
+the latter go into a second accumulator, whose rows are summed up when the slice is complete. Then as much of the slice
+is taken as there is room, and a tile is done when no room is left.
+
+All sums are float64, whatever the type of the picture: running sums of differences cancel, and four float64 fit into
+the vectors of today. Taps at one place (in focus) are never coded by differences, so such pixels keep their very bits.
+Tiles do not depend on the number of threads, so neither do the bytes of the result.
+"""
+
+# numba and llvmlite carry no types.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg"
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from blursynth.backends.cpu.convolve import _share, _threads_to_use
+from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
+from blursynth.backends.reference.composite import DIRECTIONS, NOTHING_SEEN, check_scene
+from blursynth.frame import Border
+from blursynth.physics.scene import Scene
+
+__all__ = ["composite", "composite_adjoint", "hidden_surface"]
+
+_JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+_TILE_HEIGHT, _TILE_WIDTH = 96, 128
+_MOST_SLICES = 4096  # numbers of slices wider apart are replaced by their ranks
+_SAME = 1e-13  # differences of taps below this share of the largest are rounding
+_BLOCK = 8  # px, blocks in which hidden_surface looks for anything farther at all
+_VECTOR = 4  # numbers
+
+
+@intrinsic
+def _add_scaled(typing_context, target, source, weight, vectors):
+    """Add ``weight`` times the numbers at one address to those at another, ``vectors`` times four float64."""
+
+    def generate(context, builder, signature, arguments):
+        target, source, weight, vectors = arguments
+        word, index = ir.IntType(64), ir.IntType(32)
+        vector = ir.VectorType(ir.DoubleType(), _VECTOR)
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{_VECTOR}f64"
+        )
+        undefined = ir.Constant(vector, ir.Undefined)
+        first = builder.insert_element(undefined, weight, ir.Constant(index, 0))
+        everywhere = builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, _VECTOR), [0] * _VECTOR))
+        entry = builder.block
+        loop = builder.append_basic_block("vectors")
+        done = builder.append_basic_block("done")
+        zero = ir.Constant(word, 0)
+        builder.cbranch(builder.icmp_signed(">", vectors, zero), loop, done)
+        builder.position_at_end(loop)
+        number = builder.phi(word)
+        number.add_incoming(zero, entry)
+        distance = builder.mul(number, ir.Constant(word, 8 * _VECTOR))
+        place = builder.inttoptr(builder.add(target, distance), vector.as_pointer())
+        value = builder.load(builder.inttoptr(builder.add(source, distance), vector.as_pointer()), align=8)
+        builder.store(builder.call(multiply_add, [value, everywhere, builder.load(place, align=8)]), place, align=8)
+        following = builder.add(number, ir.Constant(word, 1))
+        number.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, vectors), loop, done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.float64, types.int64), generate
+
+
+@numba.njit(**_JIT)
+def code_point_spreads(start, dy, dx, weight):
+    """Every point spread row by row, by its taps or by the differences of neighbouring taps, whichever are fewer.
+
+    Returns
+    -------
+    tuple
+        ``first_row`` [K + 1]; per row ``(dy, leftmost, rightmost + 1, first entry)`` [rows + 1, 4]; per entry dx and
+        weight; per point spread whether it is coded by differences, and its top, bottom, left, right [K, 4].
+    """
+    count, taps = start.size - 1, dy.size
+    first_row = np.zeros(count + 1, np.int64)
+    rows = np.empty((taps + 1, 4), np.int64)
+    entry_dx, entry_weight = np.empty(2 * taps, np.int64), np.empty(2 * taps, np.float64)
+    summed = np.zeros(count, np.bool_)
+    extent = np.zeros((count, 4), np.int64)
+    row, entries = 0, 0
+    for k in range(count):
+        a, e = start[k], start[k + 1]
+        largest = 0.0
+        for t in range(a, e):
+            largest = max(largest, abs(weight[t]))
+            if t == a:
+                extent[k, 0], extent[k, 1], extent[k, 2], extent[k, 3] = dy[t], dy[t], dx[t], dx[t]
+            extent[k, 0], extent[k, 1] = min(extent[k, 0], dy[t]), max(extent[k, 1], dy[t])
+            extent[k, 2], extent[k, 3] = min(extent[k, 2], dx[t]), max(extent[k, 3], dx[t])
+        first_entry, the_row = entries, row
+        for differences in (True, False):
+            entries, row = first_entry, the_row
+            t = a
+            while t < e:
+                rows[row, 0], rows[row, 1], rows[row, 3] = dy[t], dx[t], entries
+                value = 0.0
+                u = t
+                while u < e and dy[u] == dy[t]:
+                    if differences:
+                        if u > t and dx[u] != dx[u - 1] + 1:
+                            entry_dx[entries], entry_weight[entries] = dx[u - 1] + 1, -value
+                            entries += 1
+                            value = 0.0
+                        if abs(weight[u] - value) > _SAME * largest:
+                            entry_dx[entries], entry_weight[entries] = dx[u], weight[u] - value
+                            entries += 1
+                            value = weight[u]
+                    else:
+                        entry_dx[entries], entry_weight[entries] = dx[u], weight[u]
+                        entries += 1
+                    u += 1
+                if differences:
+                    entry_dx[entries], entry_weight[entries] = dx[u - 1] + 1, -value
+                    entries += 1
+                rows[row, 2] = dx[u - 1] + 1
+                row += 1
+                t = u
+            if differences and e - a > 4 and entries - first_entry < e - a:
+                summed[k] = True
+                break
+        first_row[k + 1] = row
+    rows[row, 3] = entries
+    return first_row, rows[: row + 1], entry_dx[:entries].copy(), entry_weight[:entries].copy(), summed, extent
+
+
+@numba.njit(**_JIT)
+def _reach(extent, kernels):
+    """Top, bottom, left, right of every kernel over all parts, and the largest of all."""
+    united = extent[:kernels].copy()
+    for k in range(kernels, extent.shape[0]):
+        for side in range(4):
+            value = extent[k, side]
+            keep = united[k % kernels, side]
+            united[k % kernels, side] = min(keep, value) if side in (0, 2) else max(keep, value)
+    return united, max(1, np.abs(united).max())
+
+
+@numba.njit(**_JIT)
+def _places(first, count, size, border, surface, outside):
+    """Which row (or column) of the picture goes on at each place, and whether it is dark there."""
+    for i in range(count):
+        place = first + i
+        surface[i] = _continued(place, size, 1 if border == 3 else border)
+        outside[i] = border == 3 and (place < 0 or place >= size)
+
+
+@numba.njit(**_JIT)
+def _collect(order, kernel, hidden, width, lowest, rows, columns, row_at, column_at, extent, reach, size, runs, sort):
+    """Gather the runs that reach a tile, ``(slice, kernel, row, first column, length, hidden)``, sorted by slice.
+
+    ``sort[0, s]`` is where slice s begins in ``sort[1]``.
+    """
+    count = 0
+    begin, index = sort
+    begin[:] = 0
+    for i in range(rows):
+        base = row_at[i] * width
+        for behind in range(2):
+            j = 0
+            while j < columns:
+                p = base + column_at[j]
+                if behind == 1:
+                    p = hidden[p]
+                    if p < 0:
+                        j += 1
+                        continue
+                k, s = kernel[p], order[p]
+                end = j + 1
+                while end < columns:
+                    p = base + column_at[end]
+                    if behind == 1:
+                        p = hidden[p]
+                        if p < 0:
+                            break
+                    if kernel[p] != k or order[p] != s:
+                        break
+                    end += 1
+                y, x = i - reach, j - reach
+                if (
+                    y + extent[k, 1] >= 0
+                    and y + extent[k, 0] < size[0]
+                    and end - 1 - reach + extent[k, 3] >= 0
+                    and x + extent[k, 2] < size[1]
+                ):
+                    runs[count, 0], runs[count, 1], runs[count, 2] = s - lowest, k, y
+                    runs[count, 3], runs[count, 4], runs[count, 5] = x, end - j, behind
+                    begin[s - lowest + 1] += 1
+                    count += 1
+                j = end
+    for s in range(1, begin.size):
+        begin[s] += begin[s - 1]
+    for r in range(count):
+        s = runs[r, 0]
+        index[begin[s]] = r
+        begin[s] += 1
+    for s in range(begin.size - 1, 0, -1):
+        begin[s] = begin[s - 1]
+    begin[0] = 0
+    return count
+
+
+@numba.njit(**_JIT)
+def _scatter(run, values, lanes, code, number, sums, taps, pitch, pad, size, room_from, room_to, touched):
+    """Add a run, its colours and coverage in ``values``, to the accumulators of its slice."""
+    first_row, rows, entry_dx, entry_weight, summed, _ = code
+    y, x, length = run[2], run[3], run[4]
+    target = sums.ctypes.data if summed[number] else taps.ctypes.data
+    kind = 2 if summed[number] else 0
+    source = values.ctypes.data
+    for r in range(first_row[number], first_row[number + 1]):
+        line = y + rows[r, 0]
+        if line < 0 or line >= size[0] or room_from[line] >= room_to[line]:
+            continue
+        left, right = x + rows[r, 1], x + length - 1 + rows[r, 2]
+        if right <= room_from[line] or left >= room_to[line]:
+            continue
+        touched[line, kind] = min(touched[line, kind], left)
+        touched[line, kind + 1] = max(touched[line, kind + 1], min(right + 1, size[1]))
+        place = target + 8 * (line * pitch + (pad + x) * lanes)
+        for e in range(rows[r, 3], rows[r + 1, 3]):
+            n = min(length, size[1] - x - entry_dx[e])
+            _add_scaled(place + 8 * lanes * entry_dx[e], source, entry_weight[e], (n * lanes + _VECTOR - 1) // _VECTOR)
+
+
+@numba.njit(**_JIT)
+def _clear(accumulator, line, pitch, pad, lanes, begin, end):
+    accumulator[line * pitch + (pad + begin) * lanes : line * pitch + (pad + end) * lanes + _VECTOR] = 0.0
+
+
+@numba.njit(**_JIT)
+def _shrink(room, line, width, room_from, room_to):
+    """Where a row still has room."""
+    a, e = room_from[line], room_to[line]
+    while a < e and room[line * width + a] == 0.0:
+        a += 1
+    while e > a and room[line * width + e - 1] == 0.0:
+        e -= 1
+    room_from[line], room_to[line] = a, e
+
+
+@numba.njit(**_JIT)
+def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, touched, result):
+    """As much of a slice as there is room in one row of the tile; the row of the accumulators is cleared."""
+    begin, end = touched[line, 0], touched[line, 1]  # taps
+    sum_begin, sum_end = touched[line, 2], touched[line, 3]
+    carry = np.zeros(lanes)
+    covered = lanes - 1
+    row = line * pitch + pad * lanes
+    if sum_begin < sum_end:
+        for x in range(sum_begin, min(0, sum_end)):
+            for c in range(lanes):
+                carry[c] += sums[row + x * lanes + c]
+    for x in range(max(0, min(begin, sum_begin)), max(end, sum_end)):
+        summing = sum_begin <= x < sum_end
+        if lanes == 4:
+            o = row + x * 4
+            n0, n1, n2, a = taps[o], taps[o + 1], taps[o + 2], taps[o + 3]
+            if summing:
+                carry[0] += sums[o]
+                carry[1] += sums[o + 1]
+                carry[2] += sums[o + 2]
+                carry[3] += sums[o + 3]
+                n0, n1, n2, a = n0 + carry[0], n1 + carry[1], n2 + carry[2], a + carry[3]
+            left = room[line * width + x]
+            if a > NOTHING_SEEN and left > 0.0:
+                seen = min(a, left)
+                factor = share * (seen / a)
+                p = (line * width + x) * 4
+                result[p] += factor * n0
+                result[p + 1] += factor * n1
+                result[p + 2] += factor * n2
+                result[p + 3] += factor * a
+                left -= seen
+                room[line * width + x] = left if left >= NOTHING_SEEN else 0.0
+            continue
+        o = row + x * lanes
+        if summing:
+            for c in range(lanes):
+                carry[c] += sums[o + c]
+        a = taps[o + covered] + (carry[covered] if summing else 0.0)
+        left = room[line * width + x]
+        if a > NOTHING_SEEN and left > 0.0:
+            seen = min(a, left)
+            factor = share * (seen / a)
+            p = (line * width + x) * lanes
+            for c in range(lanes):
+                result[p + c] += factor * (taps[o + c] + (carry[c] if summing else 0.0))
+            left -= seen
+            room[line * width + x] = left if left >= NOTHING_SEEN else 0.0
+    if begin < end:
+        _clear(taps, line, pitch, pad, lanes, begin, end)
+    if sum_begin < sum_end:
+        _clear(sums, line, pitch, pad, lanes, sum_begin, sum_end)
+    for kind in (0, 2):
+        touched[line, kind], touched[line, kind + 1] = width, -pad
+
+
+@numba.njit(**_JIT)
+def _composite_tiles(
+    first, last, image, order, kernel, hidden, lowest, slices, border, share, code, reach, tile_height, tile_width, out
+):
+    channels, height, width = image.shape
+    lanes = channels + 1
+    kernels = (code[0].size - 1) // share.size
+    united, _ = _reach(code[5], kernels)
+    pad = 2 * reach + 1
+    pitch = (pad + tile_width) * lanes + _VECTOR
+    sums, taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
+    room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
+    rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
+    values = np.zeros(columns_most * lanes + _VECTOR)
+    row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
+    row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
+    runs = np.empty((2 * rows_most * columns_most, 6), np.int32)
+    sort = (np.empty(slices + 1, np.int64), np.empty(2 * rows_most * columns_most, np.int32))
+    room_from, room_to = np.empty(tile_height, np.int64), np.empty(tile_height, np.int64)
+    touched = np.empty((tile_height, 4), np.int64)
+    touched[:, 0], touched[:, 2] = tile_width, tile_width
+    touched[:, 1], touched[:, 3] = -pad, -pad
+    across = (width + tile_width - 1) // tile_width
+    for job in range(first, last):
+        top, left = job // across * tile_height, job % across * tile_width
+        size = (min(tile_height, height - top), min(tile_width, width - left))
+        rows, columns = size[0] + 2 * reach, size[1] + 2 * reach
+        _places(top - reach, rows, height, border, row_at, row_dark)
+        _places(left - reach, columns, width, border, column_at, column_dark)
+        _collect(
+            order, kernel, hidden, width, lowest, rows, columns, row_at, column_at, united, reach, size, runs, sort
+        )
+        begin, index = sort
+        result[:] = 0.0
+        for part in range(share.size):
+            room[:] = 1.0
+            room_from[:], room_to[:] = 0, size[1]
+            some_room = True
+            for s in range(slices - 1, -1, -1):
+                if not some_room:
+                    break
+                if begin[s] == begin[s + 1]:
+                    continue
+                for r in range(begin[s], begin[s + 1]):
+                    run = runs[index[r]]
+                    i = run[2] + reach
+                    base = row_at[i] * width
+                    length = run[4]
+                    for n in range(length):
+                        j = run[3] + reach + n
+                        p = base + column_at[j]
+                        if run[5] == 1:
+                            p = hidden[p]
+                        dark = row_dark[i] or column_dark[j]
+                        y, x = p // width, p % width
+                        for c in range(channels):
+                            values[n * lanes + c] = 0.0 if dark else image[c, y, x]
+                        values[n * lanes + channels] = 1.0
+                    values[length * lanes : length * lanes + _VECTOR] = 0.0
+                    _scatter(
+                        run, values, lanes, code, part * kernels + run[1], sums, taps, pitch, pad, size,
+                        room_from, room_to, touched,
+                    )  # fmt: skip
+                some_room = False
+                for line in range(size[0]):
+                    if touched[line, 0] < touched[line, 1] or touched[line, 2] < touched[line, 3]:
+                        # The pitch of room and result is the tile's full width.
+                        _take_row(sums, taps, line, pitch, pad, lanes, tile_width, share[part], room, touched, result)
+                        _shrink(room, line, tile_width, room_from, room_to)
+                    some_room = some_room or room_from[line] < room_to[line]
+        for i in range(size[0]):
+            for j in range(size[1]):
+                p = (i * tile_width + j) * lanes
+                total = result[p + channels]
+                for c in range(channels):
+                    covered = total > NOTHING_SEEN
+                    out[c, top + i, left + j] = result[p + c] / total if covered else image[c, top + i, left + j]
+
+
+@numba.njit(**_JIT)
+def _cover(
+    runs, sort, s, part, kernels, code, sums, taps, pitch, pad, size, room_from, room_to, touched, ones
+):  # coverage of a slice
+    begin, index = sort
+    for r in range(begin[s], begin[s + 1]):
+        run = runs[index[r]]
+        keep = ones[run[4] : run[4] + _VECTOR].copy()
+        ones[run[4] : run[4] + _VECTOR] = 0.0
+        _scatter(run, ones, 1, code, part * kernels + run[1], sums, taps, pitch, pad, size, room_from, room_to, touched)
+        ones[run[4] : run[4] + _VECTOR] = keep
+
+
+@numba.njit(**_JIT)
+def _gather(run, back, channels, code, number, light, summed_light, pitch, pad, size, active):
+    """The transpose of :func:`_scatter`: what a run gets back from the rows that it was seen in."""
+    first_row, rows, entry_dx, entry_weight, summed, _ = code
+    y, x, length = run[2], run[3], run[4]
+    source = summed_light.ctypes.data if summed[number] else light.ctypes.data
+    target = back.ctypes.data
+    for r in range(first_row[number], first_row[number + 1]):
+        line = y + rows[r, 0]
+        if line < 0 or line >= size[0] or not active[line]:
+            continue
+        place = source + 8 * (line * pitch + (pad + x) * channels)
+        for e in range(rows[r, 3], rows[r + 1, 3]):
+            n = min(length, size[1] - x - entry_dx[e])
+            vectors = (n * channels + _VECTOR - 1) // _VECTOR
+            _add_scaled(target, place + 8 * channels * entry_dx[e], entry_weight[e], vectors)
+
+
+@numba.njit(**_JIT)
+def _adjoint_rows(
+    first, last, image, order, kernel, hidden, lowest, slices, border, share, code, reach, tile_height, tile_width,
+    back, own,
+):  # fmt: skip
+    """What the patches get back from each row of tiles, ``back[job, visible or hidden, row, column, channel]``."""
+    channels, height, width = image.shape
+    kernels = (code[0].size - 1) // share.size
+    united, _ = _reach(code[5], kernels)
+    pad = 2 * reach + 1
+    pitch, light_pitch = pad + tile_width + _VECTOR, (pad + tile_width) * channels + _VECTOR
+    sums, taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
+    room, total = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width)
+    factor = np.zeros(tile_height * tile_width)
+    light, summed_light = np.zeros(tile_height * light_pitch), np.zeros(tile_height * light_pitch)
+    rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
+    ones = np.ones(columns_most + _VECTOR)
+    returned = np.zeros(columns_most * channels + _VECTOR)
+    row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
+    row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
+    runs = np.empty((2 * rows_most * columns_most, 6), np.int32)
+    sort = (np.empty(slices + 1, np.int64), np.empty(2 * rows_most * columns_most, np.int32))
+    room_from, room_to = np.empty(tile_height, np.int64), np.empty(tile_height, np.int64)
+    active = np.zeros(tile_height, np.bool_)
+    touched = np.empty((tile_height, 4), np.int64)
+    touched[:, 0], touched[:, 2] = tile_width, tile_width
+    touched[:, 1], touched[:, 3] = -pad, -pad
+    across = (width + tile_width - 1) // tile_width
+    for job in range(first, last):
+        top = job * tile_height
+        for tile in range(across):
+            left = tile * tile_width
+            size = (min(tile_height, height - top), min(tile_width, width - left))
+            rows, columns = size[0] + 2 * reach, size[1] + 2 * reach
+            _places(top - reach, rows, height, border, row_at, row_dark)
+            _places(left - reach, columns, width, border, column_at, column_dark)
+            _collect(
+                order, kernel, hidden, width, lowest, rows, columns, row_at, column_at, united, reach, size, runs, sort
+            )
+            begin, index = sort
+            total[:] = 0.0
+            for task in range(2):  # the sum of all shares first, since everything is divided by it
+                for part in range(share.size):
+                    room[:] = 1.0
+                    room_from[:], room_to[:] = 0, size[1]
+                    for s in range(slices - 1, -1, -1):
+                        if begin[s] == begin[s + 1]:
+                            continue
+                        _cover(
+                            runs, sort, s, part, kernels, code, sums, taps, pitch, pad, size, room_from, room_to,
+                            touched, ones,
+                        )  # fmt: skip
+                        some_room = False
+                        for line in range(size[0]):
+                            active[line] = touched[line, 0] < touched[line, 1] or touched[line, 2] < touched[line, 3]
+                            if active[line]:
+                                row = line * tile_width
+                                factor[row : row + size[1]] = 0.0
+                                _factors(sums, taps, line, pitch, pad, tile_width, room, touched, factor, total,
+                                         share[part] if task == 0 else 0.0)  # fmt: skip
+                                _shrink(room, line, tile_width, room_from, room_to)
+                            some_room = some_room or room_from[line] < room_to[line]
+                        if task == 1:
+                            for line in range(size[0]):
+                                if active[line]:
+                                    _spread_light(
+                                        image, top, left, line, size[1], tile_width, share[part], factor, total,
+                                        light, summed_light, light_pitch, pad,
+                                    )  # fmt: skip
+                            for r in range(begin[s], begin[s + 1]):
+                                run = runs[index[r]]
+                                count = run[4] * channels
+                                returned[: count + _VECTOR] = 0.0
+                                _gather(
+                                    run, returned, channels, code, part * kernels + run[1], light, summed_light,
+                                    light_pitch, pad, size, active,
+                                )  # fmt: skip
+                                n = 0
+                                for j in range(run[4]):
+                                    for c in range(channels):
+                                        back[job, run[5], run[2] + reach, left + run[3] + reach + j, c] += returned[n]
+                                        n += 1
+                        if not some_room:
+                            break
+            for i in range(size[0]):
+                for j in range(size[1]):
+                    for c in range(channels):
+                        covered = total[i * tile_width + j] > NOTHING_SEEN
+                        own[c, top + i, left + j] = 0.0 if covered else image[c, top + i, left + j]
+
+
+@numba.njit(**_JIT)
+def _factors(sums, taps, line, pitch, pad, width, room, touched, factor, total, share):
+    """How much of a slice is seen at each pixel of a row, as a factor of its coverage."""
+    begin, end, sum_begin, sum_end = touched[line]
+    row = line * pitch + pad
+    carry = 0.0
+    if sum_begin < sum_end:
+        for x in range(sum_begin, min(0, sum_end)):
+            carry += sums[row + x]
+    for x in range(max(0, min(begin, sum_begin)), max(end, sum_end)):
+        a = taps[row + x]
+        if sum_begin <= x < sum_end:
+            carry += sums[row + x]
+            a += carry
+        left = room[line * width + x]
+        if a > NOTHING_SEEN and left > 0.0:
+            seen = min(a, left)
+            factor[line * width + x] = seen / a
+            total[line * width + x] += share * (seen / a) * a
+            left -= seen
+            room[line * width + x] = left if left >= NOTHING_SEEN else 0.0
+    if begin < end:
+        _clear(taps, line, pitch, pad, 1, begin, end)
+    if sum_begin < sum_end:
+        _clear(sums, line, pitch, pad, 1, sum_begin, sum_end)
+    for kind in (0, 2):
+        touched[line, kind], touched[line, kind + 1] = width, -pad
+
+
+@numba.njit(**_JIT)
+def _spread_light(image, top, left, line, columns, width, share, factor, total, light, summed_light, pitch, pad):
+    """A row of what a slice gets back, and its sums from the right."""
+    channels = image.shape[0]
+    row = line * pitch + pad * channels
+    light[line * pitch : (line + 1) * pitch] = 0.0
+    summed_light[line * pitch : (line + 1) * pitch] = 0.0
+    for c in range(channels):
+        carry = 0.0
+        for x in range(columns - 1, -1, -1):
+            t = total[line * width + x]
+            value = 0.0
+            if t > NOTHING_SEEN:
+                value = share * factor[line * width + x] * (image[c, top + line, left + x] / t)
+            carry += value
+            light[row + x * channels + c] = value
+            summed_light[row + x * channels + c] = carry
+        for x in range(-pad, 0):
+            summed_light[row + x * channels + c] = carry
+
+
+@numba.njit(**_JIT)
+def _return_light(back, own, hidden, height, width, border, reach, tile_height, out):
+    """Add what the patches got back to the pixels whose colours they have."""
+    channels = own.shape[0]
+    row_at, column_at = np.empty(height + 2 * reach, np.int64), np.empty(width + 2 * reach, np.int64)
+    row_dark, column_dark = np.empty(height + 2 * reach, np.bool_), np.empty(width + 2 * reach, np.bool_)
+    _places(-reach, height + 2 * reach, height, border, row_at, row_dark)
+    _places(-reach, width + 2 * reach, width, border, column_at, column_dark)
+    for job in range(back.shape[0]):
+        top = job * tile_height
+        for i in range(min(tile_height, height - top) + 2 * reach):
+            if row_dark[top + i]:
+                continue
+            for j in range(width + 2 * reach):
+                if column_dark[j]:
+                    continue
+                p = row_at[top + i] * width + column_at[j]
+                for c in range(channels):
+                    own[c, p // width, p % width] += back[job, 0, i, j, c]
+                p = hidden[p]
+                if p >= 0:
+                    for c in range(channels):
+                        own[c, p // width, p % width] += back[job, 1, i, j, c]
+    out[...] = own
+
+
+def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, int]:
+    """The slices as numbers close together: the numbers, the lowest, and how many there are."""
+    lowest, highest = int(order.min()), int(order.max())
+    if highest - lowest < _MOST_SLICES:
+        return np.ascontiguousarray(order), lowest, highest - lowest + 1
+    values, ranks = np.unique(order, return_inverse=True)
+    return ranks.reshape(order.shape).astype(np.int32), 0, len(values)
+
+
+def _tile(reach: int, height: int, width: int) -> tuple[int, int]:
+    """Larger tiles for larger reaches, so that the margin stays in proportion."""
+    return min(height, max(_TILE_HEIGHT, reach)), min(width, max(_TILE_WIDTH, reach))
+
+
+def composite(
+    image: NDArray[np.floating], scene: Scene, *, border: Border, threads: int | None = None
+) -> NDArray[np.floating]:
+    """Spread the light of every patch of the scene and let nearer slices cover farther ones.
+
+    See :func:`blursynth.backends.reference.composite.composite` for the definition. The result is computed in float64
+    and equals the definition's to 1e-12 (2e-5 for float32 pictures, which is the rounding of the result).
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]``, float32 or float64; any strides.
+    scene
+        Slices, point spreads, and what is hidden.
+    border
+        How pictures and scene go on beyond their edge; not ``VALID``.
+    threads
+        As in :func:`blursynth.backends.cpu.convolve.convolve`; the bytes of the result do not depend on it.
+
+    Raises
+    ------
+    InvalidValueError
+        See :func:`blursynth.backends.reference.composite.check_scene`.
+
+    Notes
+    -----
+    The cost grows with the number of pixels times that of the differences of their point spreads (6 to 12 per px of
+    radius for disks and polygons), and slightly with the number of slices in a tile. Not modelled: NaN and infinite
+    pixels; they spread along the rows of a tile.
+    """
+    border = check_scene(image, scene, border)
+    psf = scene.psf
+    code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
+    reach = int(_reach(code[5], scene.kernels)[1])
+    _, _, height, width = image.shape
+    tile = _tile(reach, height, width)
+    jobs = -(-height // tile[0]) * -(-width // tile[1])
+    result = np.empty(image.shape, image.dtype)
+    for b in range(len(image)):
+        order, lowest, slices = _slices(scene.order[b].ravel())
+        _share(
+            _composite_tiles,
+            jobs,
+            _threads_to_use(threads) if height * width > 4096 else 1,
+            _native(image[b]),
+            order,
+            np.ascontiguousarray(scene.kernel[b]).ravel(),
+            np.ascontiguousarray(scene.hidden[b]).ravel(),
+            lowest,
+            slices,
+            BORDER_CODES[border],
+            scene.part_weight,
+            code,
+            reach,
+            *tile,
+            result[b],
+        )
+    return result
+
+
+def composite_adjoint(
+    image: NDArray[np.floating], scene: Scene, *, border: Border, threads: int | None = None
+) -> NDArray[np.floating]:
+    """The exact transpose of :func:`composite` as a map of images, borders and hidden surfaces included."""
+    border = check_scene(image, scene, border)
+    psf = scene.psf
+    code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
+    reach = int(_reach(code[5], scene.kernels)[1])
+    _, channels, height, width = image.shape
+    tile = _tile(reach, height, width)
+    jobs = -(-height // tile[0])
+    result = np.empty(image.shape, image.dtype)
+    own = np.empty(image.shape[1:])
+    for b in range(len(image)):
+        order, lowest, slices = _slices(scene.order[b].ravel())
+        hidden = np.ascontiguousarray(scene.hidden[b]).ravel()
+        # Rows of tiles overlap in what they give back, so each has an array of its own, and they are added in order.
+        back = np.zeros((jobs, 2, tile[0] + 2 * reach, width + 2 * reach, channels))
+        _share(
+            _adjoint_rows,
+            jobs,
+            _threads_to_use(threads) if height * width > 4096 else 1,
+            _native(image[b]),
+            order,
+            np.ascontiguousarray(scene.kernel[b]).ravel(),
+            hidden,
+            lowest,
+            slices,
+            BORDER_CODES[border],
+            scene.part_weight,
+            code,
+            reach,
+            *tile,
+            back,
+            own,
+        )
+        _return_light(back, own, hidden, height, width, BORDER_CODES[border], reach, tile[0], result[b])
+    return result
+
+
+def _native(picture: NDArray[np.floating]) -> NDArray[np.floating]:
+    """One picture, contiguous, in the machine's own byte order: one compiled version for all."""
+    return np.ascontiguousarray(picture, picture.dtype.newbyteorder("="))
+
+
+@numba.njit(**_JIT)
+def _lowest_near(order, rows, columns, reach):
+    """Per block of the picture the lowest slice of all blocks that the reach touches."""
+    height, width = order.shape
+    lowest = np.full((rows, columns), np.int32(2**31 - 1), np.int32)
+    for y in range(height):
+        for x in range(width):
+            value = order[y, x]
+            if value < lowest[y // _BLOCK, x // _BLOCK]:
+                lowest[y // _BLOCK, x // _BLOCK] = value
+    blocks = (reach + _BLOCK - 1) // _BLOCK
+    across, near = np.empty_like(lowest), np.empty_like(lowest)
+    for i in range(rows):
+        for j in range(columns):
+            value = lowest[i, j]
+            for k in range(max(0, j - blocks), min(columns, j + blocks + 1)):
+                value = min(value, lowest[i, k])
+            across[i, j] = value
+    for i in range(rows):
+        for j in range(columns):
+            value = across[i, j]
+            for k in range(max(0, i - blocks), min(rows, i + blocks + 1)):
+                value = min(value, across[k, j])
+            near[i, j] = value
+    return near
+
+
+@numba.njit(**_JIT)
+def _hidden_rows(first, last, order, near, gap, reach, dy, dx, out):
+    height, width = order.shape
+    flat = order.reshape(-1)
+    offset = dy * width + dx
+    for y in range(first, last):
+        for x in range(width):
+            out[y, x] = -1
+            wanted = order[y, x] - gap
+            if near[y // _BLOCK, x // _BLOCK] > wanted:
+                continue
+            p = y * width + x
+            if reach <= y < height - reach and reach <= x < width - reach:
+                for n in range(offset.size):
+                    if flat[p + offset[n]] <= wanted:
+                        out[y, x] = p + offset[n]
+                        break
+            else:
+                for n in range(offset.size):
+                    i, j = y + dy[n], x + dx[n]
+                    if 0 <= i < height and 0 <= j < width and order[i, j] <= wanted:
+                        out[y, x] = i * width + j
+                        break
+
+
+def hidden_surface(
+    order: NDArray[np.int32], *, gap: int, reach_px: int, threads: int | None = None
+) -> NDArray[np.int32]:
+    """Which surface goes on behind every pixel; equal to :func:`blursynth.backends.reference.hidden_surface`."""
+    ring = sorted(
+        (step * math.hypot(*direction), number, step * direction[0], step * direction[1])
+        for number, direction in enumerate(DIRECTIONS)
+        for step in range(1, int(reach_px / math.hypot(*direction)) + 1)
+    )
+    out = np.full(order.shape, -1, np.int32)
+    if not ring:
+        return out
+    dy, dx = (np.array([entry[i] for entry in ring], np.int64) for i in (2, 3))
+    height, width = order.shape[1:]
+    for b in range(len(order)):
+        # int64 so that no difference of two slices can overflow.
+        plane = np.ascontiguousarray(order[b])
+        near = _lowest_near(plane, -(-height // _BLOCK), -(-width // _BLOCK), reach_px)
+        _share(
+            _hidden_rows,
+            height,
+            _threads_to_use(threads) if height * width > 65536 else 1,
+            plane,
+            near,
+            int(gap),
+            int(reach_px),
+            dy,
+            dx,
+            out[b],
+        )
+    return out
