@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
@@ -125,7 +126,7 @@ class LocalEngine(Engine):
 
     def _hire(self) -> None:
         ours, theirs = self._context.Pipe()
-        with _single_threaded():
+        with _single_threaded(), _ctrl_c_waits():
             process = self._context.Process(target=_work, args=(theirs, self._job, self._again), daemon=True)
             process.start()
         theirs.close()
@@ -216,6 +217,23 @@ def _single_threaded() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Ctrl-C takes effect afterwards, and processes started inside never see it: the parent stops them.
+
+    Without it, the server of workers that is still loading its libraries answers with a traceback of its own.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # would let Ctrl-C through again when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(connection: Connection, job: Job, again: bool) -> None:

@@ -275,6 +275,20 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_nothing_else(
     assert report.digest == expected_light
 
 
+def test_ctrl_c_while_workers_start_is_quiet(tmp_path: Path, pictures: Path, light_file: Path) -> None:
+    process = _start(tmp_path, pictures, light_file, 2)
+    limit = time.monotonic() + 60
+    while not (tmp_path / "out" / "dataset.json").exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+    time.sleep(0.3)  # the server of workers is loading its libraries now
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert errors.count("Traceback") == 1, errors  # the parent's own
+
+
 def test_dask_gives_the_same_bytes(pictures: Path, recipe: bs.Recipe, tmp_path: Path, expected: dict[str, str]) -> None:
     distributed = pytest.importorskip("distributed")
     with (
