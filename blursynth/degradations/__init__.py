@@ -10,17 +10,27 @@ from blursynth.degradations.disk_blur import DiskBlur
 from blursynth.degradations.encode import Encode
 from blursynth.degradations.gaussian_blur import GaussianBlur
 from blursynth.degradations.gaussian_process_motion import GaussianProcessMotion
+from blursynth.degradations.ground_depth import GroundDepth
 from blursynth.degradations.jpeg import Jpeg
+from blursynth.degradations.layered_depth import LayeredDepth
 from blursynth.degradations.linear_motion import LinearMotion
 from blursynth.degradations.measured_blur import MeasuredBlur
+from blursynth.degradations.object_motion import ObjectMotion
+from blursynth.degradations.plane_depth import PlaneDepth
 from blursynth.degradations.polygon_blur import PolygonBlur
+from blursynth.degradations.random_objects import RandomObjects
 from blursynth.degradations.random_walk_motion import RandomWalkMotion
 from blursynth.degradations.recorded_motion import RecordedMotion
 from blursynth.degradations.sensor import Sensor
 
 ALL: tuple[type[Degradation], ...] = (
     Nothing,
+    PlaneDepth,
+    GroundDepth,
+    LayeredDepth,
+    RandomObjects,
     Decode,
+    ObjectMotion,
     RandomWalkMotion,
     LinearMotion,
     AcceleratedMotion,
@@ -51,11 +61,16 @@ __all__ = [
     "Encode",
     "GaussianBlur",
     "GaussianProcessMotion",
+    "GroundDepth",
     "Jpeg",
+    "LayeredDepth",
     "LinearMotion",
     "MeasuredBlur",
     "Nothing",
+    "ObjectMotion",
+    "PlaneDepth",
     "PolygonBlur",
+    "RandomObjects",
     "RandomWalkMotion",
     "RecordedMotion",
     "Sensor",

@@ -73,7 +73,8 @@ def check_degradation(
 
     JSON round trip; unknown fields refused; replay to the bit; the input not changed; shape and dtype kept; float64
     and float32 agree; a batch equals its pictures one by one; a window with the margin of ``reach_px`` equals the
-    same window of the whole; every field changes the output; the target keeps the encodings.
+    same window of the whole; every field changes the output; the target keeps the encodings. Depth, labels and camera
+    count as output, too; a kind that sets them (``sets_geometry``) leaves every pixel as it is, and so does its target.
 
     Parameters
     ----------
@@ -92,10 +93,10 @@ def check_degradation(
     assert Draw.from_dict(json.loads(json.dumps(draw.to_dict())), (kind,)) == draw, "JSON round trip of a draw"
     _check_unknown_field(example)
 
-    before = frame.image.copy()
+    before = {name: values.copy() for name, values in _arrays(frame).items()}
     result = example(frame)
-    assert np.array_equal(frame.image, before), "the input was changed"
-    assert np.array_equal(example(frame).image, result.image), "replay differs"
+    assert _equal(_arrays(frame), before), "the input was changed"
+    assert _equal(_arrays(example(frame)), _arrays(result)), "replay differs"
     assert result.image.dtype == frame.image.dtype, "the dtype was changed"
     assert result.image.shape == frame.image.shape, "the shape was changed"
     assert result.encoding is (kind.gives or frame.encoding), "it gives another encoding than it declares"
@@ -103,14 +104,29 @@ def check_degradation(
     target = example.target()
     assert (type(target).gives or frame.encoding) is result.encoding or type(target).takes is None, "target's encoding"
 
-    one_by_one = [example(frame[b]).image[0] for b in range(len(frame))]
-    assert np.array_equal(np.stack(one_by_one), result.image), "a batch differs from its pictures one by one"
+    if kind.sets_geometry:
+        assert np.array_equal(result.image, frame.image), "a step that sets geometry changes pixels"
+        assert target == example, "the target must have the same geometry"
+
+    one_by_one = Frame.stack([example(frame[b]) for b in range(len(frame))])
+    assert _equal(_arrays(one_by_one), _arrays(result)), "a batch differs from its pictures one by one"
+    assert one_by_one.camera == result.camera, "a batch's cameras differ from its pictures' one by one"
     _check_window(example, frame, result)
     _check_fields(example, frame, result)
     if identity is not None:
         assert type(identity) is kind
         difference = np.abs(identity(frame).image - frame.image).max()
         assert difference <= tolerance, f"the identity changes the frame by {difference}"
+
+
+def _arrays(frame: Frame) -> dict[str, Any]:
+    """Everything that a step may change and that has a value per pixel."""
+    arrays = {"image": frame.image, "depth_m": frame.depth_m, "labels": frame.labels}
+    return {name: values for name, values in arrays.items() if values is not None}
+
+
+def _equal(some: dict[str, Any], others: dict[str, Any]) -> bool:
+    return set(some) == set(others) and all(np.array_equal(some[name], others[name]) for name in some)
 
 
 def _check_unknown_field(example: Degradation) -> None:
@@ -132,11 +148,15 @@ def _check_window(example: Degradation, frame: Frame, whole: Frame) -> None:
     up, side = min(reach, top), min(reach, left)
     down, right = min(reach, height - top - rows), min(reach, width - left - columns)
     part = example(frame.crop(top - up, left - side, rows + up + down, columns + side + right))
-    inside = part.image[..., up : up + rows, side : side + columns]
-    expected = whole.image[..., top : top + rows, left : left + columns]
-    if reach <= min(top, left, height - top - rows, width - left - columns):
-        scale = float(np.abs(whole.image).max())
-        assert np.abs(inside - expected).max() <= 1e-6 * scale, "a window with margin differs from the whole"
+    if reach > min(top, left, height - top - rows, width - left - columns):
+        return
+    parts, wholes = _arrays(part), _arrays(whole)
+    assert set(parts) == set(wholes), "a window with margin has another geometry than the whole"
+    for name in parts:
+        inside = parts[name][..., up : up + rows, side : side + columns]
+        expected = wholes[name][..., top : top + rows, left : left + columns]
+        scale = float(np.abs(wholes[name]).max())
+        assert np.abs(inside - expected).max() <= 1e-6 * scale, f"{name} of a window with margin differs from the whole"
 
 
 def _check_fields(example: Degradation, frame: Frame, result: Frame) -> None:
@@ -149,7 +169,7 @@ def _check_fields(example: Degradation, frame: Frame, result: Frame) -> None:
                 continue  # not every trial value lies in the field's range
             levels = (changed.raw_levels, result.raw_levels)
             if (
-                not np.array_equal(changed.image, result.image)
+                not _equal(_arrays(changed), _arrays(result))
                 or changed.camera != result.camera
                 or (None not in levels and not np.array_equal(levels[0].white_dn, levels[1].white_dn))  # type: ignore[union-attr]
             ):
@@ -170,6 +190,8 @@ def _other_values(example: Degradation, name: str) -> Iterator[Any]:
     elif isinstance(value, float) or value is None:
         start = value or 0.0
         yield from (start * 1.5, start / 2, start + 0.1, start - 0.1, start + 1.0, 0.5, 20.0, 500.0, 5000.0)
+        if value is None:
+            yield from (1, 2, 20)
     elif isinstance(value, str):
         from blursynth import assets
 

@@ -1,0 +1,93 @@
+"""Paths of objects that move on their own while the shutter is open.
+
+An object moves as a rigid whole along ``x(t) = length * integral of (cos, sin)(heading(s)) ds``, with the share
+``s(t) = t + a (t^2 - t)`` of the way done at time t of the exposure (0 to 1): the speed ``1 + a (2t - 1)`` rises or
+falls linearly, and the heading turns evenly along the way, so the path is an arc of a circle.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.physics.object_layout import uniform_numbers
+
+__all__ = ["SAMPLES", "arc_path", "object_paths", "path_bound_px"]
+
+SAMPLES = 65  # positions of a path; at 200 px and a right angle the chords are off by less than .04 px
+
+
+def arc_path(length_px: float, angle_rad: float, acceleration: float, bend_rad: float) -> NDArray[np.float64]:
+    """``[65, 2]`` x (right) and y (down) in px at equal times, with the mean over the exposure at zero.
+
+    Parameters
+    ----------
+    length_px
+        Length of the path, >= 0.
+    angle_rad
+        Heading in the middle of the way, from +x (right) towards +y (down).
+    acceleration
+        -1 (slows down to a standstill) to 1 (starts from one); 0 is constant speed.
+    bend_rad
+        How much the heading turns on the way; positive from +x towards +y.
+    """
+    t = np.linspace(0.0, 1.0, SAMPLES)
+    s = t + acceleration * (t * t - t)
+    # sin(b)/b keeps its digits where the bend vanishes.
+    half = 0.5 * bend_rad * s
+    chord = length_px * s * np.sinc(half / math.pi)
+    heading = angle_rad - 0.5 * bend_rad + half
+    path = np.stack([chord * np.cos(heading), chord * np.sin(heading)], axis=1)
+    mean = 0.5 * (path[:-1] + path[1:]).mean(axis=0)
+    return np.asarray(path - mean)
+
+
+def object_paths(
+    labels: NDArray[np.int32],
+    *,
+    seed: int,
+    length_px: float,
+    slowest: float,
+    still_fraction: float,
+    angle_rad: float,
+    spread_rad: float,
+    acceleration: float,
+    bend_rad: float,
+) -> NDArray[np.float64]:
+    """The path of every object, ``[N, 65, 2]``, each a function of the seed and its own label alone.
+
+    Parameters
+    ----------
+    labels
+        ``[N]`` labels of the objects.
+    seed
+        0 <= seed < 2^63.
+    length_px
+        Path of the fastest, >= 0.
+    slowest
+        Path of the slowest that moves, as a share of it, 0..1; lengths are uniform in between.
+    still_fraction
+        Probability that an object stands still.
+    angle_rad, spread_rad
+        Headings are uniform in angle +- spread.
+    acceleration, bend_rad
+        Each object's are uniform in +- these.
+    """
+    paths = np.empty((len(labels), SAMPLES, 2))
+    for n, label in enumerate(labels):
+        u = uniform_numbers(seed, int(label), 5)
+        length = 0.0 if u[4] < still_fraction else length_px * (slowest + (1.0 - slowest) * u[0])
+        signed = 2.0 * u - 1.0
+        paths[n] = arc_path(length, angle_rad + spread_rad * signed[1], acceleration * signed[2], bend_rad * signed[3])
+    return paths
+
+
+def path_bound_px(length_px: float, acceleration: float) -> float:
+    """How far any position of a path lies from its mean at most: ``length (1/2 + |acceleration|/6)``.
+
+    From the mean to the farther end there are ``integral of (1 - s(t)) dt`` of the length, at most; a bend only
+    shortens that.
+    """
+    return length_px * (0.5 + abs(acceleration) / 6.0)
