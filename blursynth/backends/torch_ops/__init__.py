@@ -5,16 +5,24 @@ Every operation on pictures is a custom operator of torch with its own derivativ
 
 from blursynth.backends.cpu import random_walk, rasterise
 from blursynth.backends.torch_ops.codes import from_codes, to_codes
+from blursynth.backends.torch_ops.composite import composite, composite_adjoint, hidden_surface
 from blursynth.backends.torch_ops.convolve import convolve, convolve_adjoint
+from blursynth.backends.torch_ops.convolve_varying import convolve_varying, convolve_varying_adjoint
 from blursynth.backends.torch_ops.sensor import develop, gaussian_noise, poisson, sensor
 from blursynth.backends.torch_ops.srgb import srgb_decode, srgb_encode
+from blursynth.backends.torch_ops.warp_mean import warp_mean, warp_mean_adjoint
 
 __all__ = [
+    "composite",
+    "composite_adjoint",
     "convolve",
     "convolve_adjoint",
+    "convolve_varying",
+    "convolve_varying_adjoint",
     "develop",
     "from_codes",
     "gaussian_noise",
+    "hidden_surface",
     "poisson",
     "random_walk",
     "rasterise",
@@ -22,4 +30,6 @@ __all__ = [
     "srgb_decode",
     "srgb_encode",
     "to_codes",
+    "warp_mean",
+    "warp_mean_adjoint",
 ]
