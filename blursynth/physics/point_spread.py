@@ -21,6 +21,8 @@ from blursynth.errors import InvalidValueError
 __all__ = [
     "PointSpreads",
     "airy",
+    "centring_shift",
+    "covered_area",
     "disk",
     "gaussian",
     "measured",
@@ -276,7 +278,7 @@ def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSp
     angle = rotation_rad + 2.0 * math.pi * np.arange(blades) / blades
     corner = radius_px * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     # A polygon with an even number of corners is its own half turn, so its pixels are centred already.
-    return _normalised(_covered_area(corner) if blades % 2 == 0 else _centred_area(corner))
+    return _normalised(covered_area(corner) if blades % 2 == 0 else covered_area(corner + centring_shift(corner)))
 
 
 def airy(
@@ -561,7 +563,7 @@ def _circle_area(x: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     )
 
 
-def _covered_area(corner: NDArray[np.float64]) -> NDArray[np.float64]:
+def covered_area(corner: NDArray[np.float64]) -> NDArray[np.float64]:
     """Area of each pixel that a polygon ``[n, 2]`` (x, y) covers; a square array with pixel (0, 0) in its middle.
 
     By Green's theorem the area is the sum over the boundary of dy times what lies to the right. Every edge is cut at
@@ -591,14 +593,14 @@ def _covered_area(corner: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(area < 1e-12, 0.0, area)
 
 
-def _centred_area(corner: NDArray[np.float64]) -> NDArray[np.float64]:
-    """:func:`_covered_area` of the polygon, moved so that the centroid of the pixels is at zero to 1e-11 px.
+def centring_shift(corner: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By how much (x, y) a polygon must be moved so that the centroid of its pixels is at zero to 1e-11 px.
 
     Summing over pixels moves the centroid, as rounding positions to whole pixels does. Solved by Broyden's method, in
     small steps because the centroid does not depend on the position at all while the polygon is inside one pixel.
     """
     shift, slope = np.zeros(2), np.eye(2)
-    area = _covered_area(corner)
+    area = covered_area(corner)
     centroid = _centroid(area)
     for _ in range(300):
         if np.abs(centroid).max() <= 1e-11:
@@ -606,11 +608,11 @@ def _centred_area(corner: NDArray[np.float64]) -> NDArray[np.float64]:
         step = -np.linalg.pinv(slope) @ centroid
         step *= min(1.0, 0.1 / float(np.hypot(step[0], step[1])))
         shift = shift + step
-        area = _covered_area(corner + shift)
+        area = covered_area(corner + shift)
         moved = _centroid(area)
         slope += np.outer(moved - centroid - slope @ step, step) / (step @ step)
         centroid = moved
-    return area
+    return shift
 
 
 def _centroid(area: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -291,7 +291,7 @@ def test_polygon_area_and_centroid(radius: float, blades: int, turn: float) -> N
 def test_polygon_is_the_supersampled_polygon(radius: float, blades: int, turn: float) -> None:
     angle = turn + 2 * math.pi * np.arange(blades) / blades
     corner = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    kernel = point_spread._covered_area(corner)
+    kernel = point_spread.covered_area(corner)
     half, fine = kernel.shape[0] // 2, 400
     at = (np.arange((2 * half + 1) * fine) + 0.5) / fine - half - 0.5
     inside = np.ones((at.size, at.size), bool)
