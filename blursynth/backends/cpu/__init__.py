@@ -8,6 +8,7 @@ from blursynth.backends.cpu.random_walk import random_walk
 from blursynth.backends.cpu.rasterise import rasterise
 from blursynth.backends.cpu.sensor import develop, sensor
 from blursynth.backends.cpu.srgb import srgb_decode, srgb_encode
+from blursynth.backends.cpu.warp_mean import warp_mean, warp_mean_adjoint
 
 __all__ = [
     "composite",
@@ -25,4 +26,6 @@ __all__ = [
     "srgb_decode",
     "srgb_encode",
     "to_codes",
+    "warp_mean",
+    "warp_mean_adjoint",
 ]
