@@ -6,11 +6,18 @@ Without a GPU the Triton kernels run in Triton's interpreter, on tensors of the 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 
-collect_ignore_glob: list[str] = []
+from blursynth.backends import reference
+from blursynth.physics.camera_motion import Warps
+from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.point_spread_field import PointSpreadField
+from blursynth.physics.scene import Scene
+
 if find_spec("torch") is not None:
     import torch
 
@@ -22,3 +29,68 @@ if find_spec("torch") is not None:
 def device() -> str:
     """Where the Triton kernels run: on a GPU if there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def point_spreads(rng: np.random.Generator, count: int, *, size: tuple[int, int] = (3, 3)) -> PointSpreads:
+    """Kernels of sum 1 with some taps left out and their origins not quite in the middle."""
+    kernels, centres = [], []
+    for _ in range(count):
+        kernel = rng.random(size) * (rng.random(size) < 0.7)
+        kernel[rng.integers(size[0]), rng.integers(size[1])] = 1
+        kernels.append(kernel / kernel.sum())
+        centres.append((int(rng.integers(0, size[0])), int(rng.integers(0, size[1]))))
+    return PointSpreads.from_dense(kernels, centres)
+
+
+@pytest.fixture(scope="session")
+def make_point_spreads() -> Callable[..., PointSpreads]:
+    return point_spreads
+
+
+@pytest.fixture(scope="session")
+def make_field() -> Callable[..., PointSpreadField]:
+    """A field of some levels, rows and columns of nodes, for all pictures or for each."""
+
+    def make(
+        rng: np.random.Generator, batch: int, *, levels: int = 3, rows: int = 2, columns: int = 2
+    ) -> PointSpreadField:
+        psf = point_spreads(rng, batch * levels * rows * columns)
+        return PointSpreadField(psf, levels, rows, columns, rng.uniform(-1, 3, (batch, 2)), (3.5, 2.7))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_warps() -> Callable[..., Warps]:
+    """Small rotations, zoom and translations; a rolling shutter when ``height`` is given."""
+
+    def make(
+        rng: np.random.Generator, batch: int, *, times: int = 4, height: int | None = None, moves: bool = True
+    ) -> Warps:
+        matrix = np.eye(3) + rng.normal(size=(batch, times, 3, 3)) * np.array(
+            [[0.02, 0.02, 0.8], [0.02, 0.02, 0.8], [1e-3, 1e-3, 0.01]]
+        )
+        shift = rng.normal(size=(batch, times, 3)) * np.array([1.0, 1.0, 0.01]) * moves
+        seen = times if height is None else 2
+        first = np.zeros((batch, height or 1), np.int64)
+        if height is not None:
+            first[:] = np.linspace(0, times - seen, height).round()
+        weight = rng.random((batch, height or 1, seen)) + 0.1
+        return Warps(matrix, shift, first, weight / weight.sum(axis=-1, keepdims=True))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_scene() -> Callable[..., Scene]:
+    """A few slices in random places with their own kernels, and what they hide."""
+
+    def make(rng: np.random.Generator, shape: tuple[int, int, int], *, kernels: int = 3, parts: int = 2) -> Scene:
+        order = np.repeat(np.repeat(rng.integers(-2, 3, shape), 2, axis=1), 3, axis=2)[:, : shape[1], : shape[2]]
+        order = np.ascontiguousarray(order.astype(np.int32))
+        kernel = ((order + 2) % kernels).astype(np.int32)
+        hidden = reference.hidden_surface(order, gap=1, reach_px=4)
+        share = rng.random(parts) + 0.2
+        return Scene(order, kernel, hidden, point_spreads(rng, kernels * parts), share / share.sum())
+
+    return make
