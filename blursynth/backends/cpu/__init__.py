@@ -3,6 +3,7 @@
 from blursynth.backends.cpu.codes import from_codes, to_codes
 from blursynth.backends.cpu.composite import composite, composite_adjoint, hidden_surface
 from blursynth.backends.cpu.convolve import convolve, convolve_adjoint
+from blursynth.backends.cpu.convolve_varying import convolve_varying, convolve_varying_adjoint
 from blursynth.backends.cpu.noise import gaussian_noise, poisson
 from blursynth.backends.cpu.random_walk import random_walk
 from blursynth.backends.cpu.rasterise import rasterise
@@ -15,6 +16,8 @@ __all__ = [
     "composite_adjoint",
     "convolve",
     "convolve_adjoint",
+    "convolve_varying",
+    "convolve_varying_adjoint",
     "develop",
     "from_codes",
     "gaussian_noise",

@@ -1,0 +1,242 @@
+"""Convolution with a point spread that varies across the picture, on the CPU.
+
+``y(p) = sum_n w_n(p) (k_n * x)(p)`` over the nodes n of a ``PointSpreadField``, with the weights of linear
+interpolation. ``backends.reference.convolve_varying`` is the definition that this is held against; it blurs the whole
+picture with every node, while here only the nodes whose weight is not zero are computed, block by block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.backends.cpu.convolve import _extent, _fold, _prepared, _share, _threads_to_use
+from blursynth.backends.cpu.convolve_direct import BORDER_CODES, VECTOR_BYTES
+from blursynth.backends.cpu.convolve_varying_tiles import prepare_nodes, varying_adjoint_tiles, varying_tiles
+from blursynth.backends.reference.convolve_varying import check_varying
+from blursynth.frame import Border
+from blursynth.physics.point_spread_field import PointSpreadField
+
+__all__ = ["convolve_varying", "convolve_varying_adjoint"]
+
+# Tiles of the result: with their margin they stay in the second cache, and there are enough of them to share out.
+_TILE_HEIGHT, _TILE_WIDTH = 64, 256
+# Rounding that running sums may bring, of the largest pixel: a fifth of the tolerance of the operation.
+_LIMIT = {4: 4e-6, 8: 2e-13}
+_THREAD_PAYS_ENTRIES = 3e6  # multiplications of vectors below which a second thread costs more than it saves
+
+
+def _levels_as_given(level: Any, field: PointSpreadField, dtype: np.dtype[Any]) -> NDArray[np.floating]:
+    """``[B, H, W]`` float32 or float64, contiguous; of no size where there is one level, which is not looked at."""
+    if level is None or field.levels == 1:
+        return np.empty((1, 0, 0), dtype)
+    kind = np.float32 if level.dtype == np.float32 and dtype == np.float32 else np.float64
+    return np.ascontiguousarray(level, kind)
+
+
+def _axis(size: int, first: float, step: float, nodes: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each pixel of an axis the node before it, and how far on the way to the next one it is."""
+    place = np.clip((np.arange(size) - first) / step, 0, nodes - 1)
+    node = place.astype(np.int64)
+    return node, place - node
+
+
+class _Plan:
+    """What the tiles of all pictures share: buffers' sizes and, per picture, its nodes."""
+
+    def __init__(self, field: PointSpreadField, dtype: np.dtype[Any], size: tuple[int, int], turned: bool) -> None:
+        self.field = field
+        self.turned = turned
+        self.like = np.empty(0, dtype)
+        lanes = VECTOR_BYTES // dtype.itemsize
+        top, bottom, left, right = _extent(field.psf.dy, field.psf.dx)
+        if turned:
+            top, bottom, left, right = bottom, top, right, left
+        self.margins = (top, bottom, left + 1, right)  # a column more, for running sums
+        self.width = (min(_TILE_WIDTH, size[1]) + lanes - 1) // lanes * lanes + left + 1 + right
+        # Rows and planes an odd number of vectors apart do not all fall on the same lines of the first cache.
+        vectors = -(-self.width // lanes)
+        self.pitch = (vectors + 1 - vectors % 2) * lanes
+        rows = (min(_TILE_HEIGHT, size[0]) + 1) // 2 * 2 + top + bottom
+        self.plane = rows * self.pitch + 5 * lanes
+        self._nodes: tuple[Any, ...] = ()
+        self._first, self._last = 0, 0
+
+    def nodes(self, b: int) -> tuple[Any, ...]:
+        """The nodes of picture b: the index of its first one, and what ``prepare_nodes`` makes of all of them."""
+        field = self.field
+        if not self._nodes or len(field) > 1:
+            a = (b % len(field)) * field.nodes
+            psf = field.psf
+            start = psf.start[a : a + field.nodes + 1]
+            self._nodes = prepare_nodes(
+                start, psf.dy, psf.dx, psf.weight, self.pitch, self.width, _LIMIT[self.like.itemsize], self.turned,
+                self.like,
+            )  # fmt: skip
+        return self._nodes
+
+    def axes(self, b: int, height: int, width: int) -> tuple[Any, ...]:
+        """Nodes and places of every row and column of picture b."""
+        field = self.field
+        first = field.first_px[b % len(field.first_px)]
+        return (
+            *_axis(height, float(first[0]), field.step_px[0], field.rows),
+            field.rows,
+            *_axis(width, float(first[1]), field.step_px[1], field.columns),
+            field.columns,
+        )
+
+    def threads(self, shape: tuple[int, ...], entries: int, threads: int | None) -> int:
+        """Threads for one picture of this many multiplications."""
+        vectors = shape[1] * shape[2] * shape[3] * self.like.itemsize / VECTOR_BYTES
+        work = vectors * entries / self.field.nodes * min(self.field.nodes, 4)
+        return _threads_to_use(threads) if work > _THREAD_PAYS_ENTRIES else 1
+
+
+def _jobs(channels: int, height: int, width: int) -> int:
+    """Tiles times groups of three channels (and single ones that are left)."""
+    return (channels // 3 + channels % 3) * -(-height // _TILE_HEIGHT) * -(-width // _TILE_WIDTH)
+
+
+def convolve_varying(
+    image: NDArray[np.floating],
+    field: PointSpreadField,
+    level: NDArray[np.floating] | None = None,
+    *,
+    border: Border,
+    threads: int | None = None,
+) -> NDArray[np.floating]:
+    """The gather form, blur then mask: ``y(p) = sum_n w_n(p) (k_n * x)(p)``, n over the nodes.
+
+    The point spread belongs to the pixel where the light arrives. Constants are kept where the border keeps them; flux
+    is not. The scatter form (mask, then blur) is the adjoint with the field flipped, see
+    :func:`convolve_varying_adjoint`.
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]``, float32 or float64; any strides.
+    field
+        Point spreads at the nodes, for every picture or one for all.
+    level
+        ``[B, H, W]`` place of every pixel on the scale of the field's levels, clipped to 0 .. levels - 1; None when
+        there is one level only.
+    border
+        How the pictures go on beyond their edge; not ``VALID``.
+    threads
+        Threads for one large picture; by default ``NUMBA_NUM_THREADS`` (all cores unless set), but one in a child
+        process of ``multiprocessing``. The bytes of the result do not depend on it.
+
+    Returns
+    -------
+    ndarray
+        ``[B, C, H, W]`` of the image's type.
+
+    Raises
+    ------
+    InvalidValueError
+        The image is not float32 or float64 ``[B, C, H, W]``; the field is for another number of pictures; the level
+        is missing, of another shape, or not finite; the border is ``VALID`` or no border.
+
+    Notes
+    -----
+    The cost per pixel is that of the nodes around it: 2 levels where the level changes smoothly, 4 nodes of a grid,
+    each with its occupied taps; a disk of radius r, coded as differences, counts as about 8 r taps. Where levels jump,
+    a block of 2 by 16 px (float32, 64-byte vectors) computes every level that occurs in it.
+
+    Not modelled: NaN and infinite pixels. They spread beyond the reach.
+
+    Examples
+    --------
+    Sharp on the left, a box of three on the right:
+
+    >>> from blursynth.physics.point_spread import PointSpreads
+    >>> psf = PointSpreads.from_dense([np.ones((1, 1)), np.full((1, 3), 1 / 3)])
+    >>> field = PointSpreadField(psf, columns=2, step_px=(1.0, 4.0))
+    >>> image = np.array([[[[0.0, 3.0, 0.0, 0.0, 3.0]]]])
+    >>> convolve_varying(image, field, border=Border.REPLICATE).round(3).tolist()
+    [[[[0.0, 2.5, 0.5, 0.75, 2.0]]]]
+    """
+    border = check_varying(image, field, level, border)
+    image = _prepared(image)
+    batch, channels, height, width = image.shape
+    levels = _levels_as_given(level, field, image.dtype)
+    plan = _Plan(field, image.dtype, (height, width), False)
+    result = np.empty(image.shape, image.dtype)
+    for b in range(batch):
+        first, offsets, weights, summed, _extents = plan.nodes(b)
+        _share(
+            varying_tiles,
+            _jobs(channels, height, width),
+            plan.threads(image.shape, offsets.size, threads),
+            *(image[b].__array_interface__["data"][0], image.strides[1], image.strides[2]),
+            *(channels, height, width, BORDER_CODES[border]),
+            *(levels[b % len(levels)], field.levels, *plan.axes(b, height, width), 0),
+            *(first, offsets, weights, summed, plan.margins, plan.pitch, plan.plane),
+            *(result[b], _TILE_HEIGHT, _TILE_WIDTH),
+        )
+    return result
+
+
+def convolve_varying_adjoint(
+    image: NDArray[np.floating],
+    field: PointSpreadField,
+    level: NDArray[np.floating] | None = None,
+    *,
+    border: Border,
+    threads: int | None = None,
+) -> NDArray[np.floating]:
+    """The exact transpose of :func:`convolve_varying`, borders included.
+
+    With ``field.flipped()`` it is the scatter form, mask then blur, ``y = sum_n k_n * (w_n x)``: the point spread
+    belongs to the pixel where the light comes from, flux is kept (inside, and for a circular border), constants are
+    not.
+
+    Parameters
+    ----------
+    image, field, level, border, threads
+        As in :func:`convolve_varying`.
+
+    Returns
+    -------
+    ndarray
+        ``[B, C, H, W]`` of the image's type.
+
+    Raises
+    ------
+    InvalidValueError
+        As in :func:`convolve_varying`.
+
+    Notes
+    -----
+    Every node is computed wherever its light goes, so narrow levels and grids finer than the reach cost more than in
+    the gather form.
+    """
+    border = check_varying(image, field, level, border)
+    image = _prepared(image)
+    batch, channels, height, width = image.shape
+    levels = _levels_as_given(level, field, image.dtype)
+    folds = border in (Border.REFLECT, Border.REPLICATE)
+    top, bottom, left, right = _extent(field.psf.dy, field.psf.dx) if folds else (0, 0, 0, 0)
+    grown = np.empty((batch, channels, height + top + bottom, width + left + right), image.dtype)
+    plan = _Plan(field, image.dtype, grown.shape[2:], True)
+    code = BORDER_CODES["circular" if border == Border.CIRCULAR else "constant"]
+    for b in range(batch):
+        first, offsets, weights, summed, extent = plan.nodes(b)
+        _share(
+            varying_adjoint_tiles,
+            _jobs(channels, *grown.shape[2:]),
+            plan.threads(image.shape, offsets.size, threads),
+            *(image[b].__array_interface__["data"][0], image.strides[1], image.strides[2]),
+            *(channels, height, width, code),
+            *(levels[b % len(levels)], field.levels, *plan.axes(b, height, width), 0),
+            *(first, offsets, weights, summed, extent, plan.margins, plan.pitch, plan.plane),
+            *(grown[b], _TILE_HEIGHT, _TILE_WIDTH, -top, -left),
+        )
+    if not folds:
+        return grown
+    result = np.empty(image.shape, image.dtype)
+    _fold(grown, result, top, left, BORDER_CODES[border])
+    return result
