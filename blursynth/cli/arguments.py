@@ -13,11 +13,17 @@ import typer
 from blursynth.errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from blursynth.depth import DepthFormat
     from blursynth.recipe import Recipe
 
 __all__ = [
     "AnyEnvironment",
+    "Depth",
+    "DepthFormatText",
+    "DepthRoot",
     "Engine",
+    "Labels",
+    "LabelsRoot",
     "Out",
     "RecipeName",
     "Scheduler",
@@ -30,6 +36,7 @@ __all__ = [
     "load_changed_recipe",
     "numbers",
     "parse_changes",
+    "parse_depth_format",
     "parse_range",
     "parse_value",
 ]
@@ -80,6 +87,53 @@ SourceRoot = Annotated[
         show_default=False,
     ),
 ]
+Depth = Annotated[
+    Path | None,
+    typer.Option(
+        "--depth",
+        metavar="FOLDER|FILE",
+        help="Depth maps of the pictures, found by their names: .npy, .npz, 16-bit .png, .tif, .pfm, .exr.",
+        show_default=False,
+    ),
+]
+DepthFormatText = Annotated[
+    str | None,
+    typer.Option(
+        "--depth-format",
+        metavar="NAME=VALUE,...",
+        help="What the numbers of the depth maps mean, if not metres: metres_per_code=0.001 (a depth camera's "
+        "millimetres), or focal_length_px=995,baseline_m=0.193,codes_per_px=4 (disparities). Also doffs_px, "
+        "infinity_m, key, fill and resample.",
+        show_default=False,
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FOLDER|FILE",
+        help="Label maps of the pictures, found by their names: which object each pixel shows, 0 = none.",
+        show_default=False,
+    ),
+]
+DepthRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--depth",
+        metavar="FOLDER",
+        help="Folder of the depth maps, if they are not where they were.",
+        show_default=False,
+    ),
+]
+LabelsRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FOLDER",
+        help="Folder of the label maps, if they are not where they were.",
+        show_default=False,
+    ),
+]
 AnyEnvironment = Annotated[
     bool,
     typer.Option(
@@ -123,6 +177,33 @@ def parse_changes(settings: Sequence[str] | None) -> dict[str, Any]:
         except InvalidValueError as error:
             raise InvalidValueError(f"--set {setting}: {error}") from None
     return changes
+
+
+def parse_depth_format(text: str | None, depth: Path | None) -> DepthFormat | None:
+    """``--depth-format`` as what it means; None where it is not given."""
+    if text is None:
+        return None
+    from blursynth.depth import DepthFormat
+
+    if depth is None:
+        raise InvalidValueError("--depth-format needs --depth.", fix="Give the folder of the depth maps, too.")
+    values: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise InvalidValueError(
+                f"--depth-format must be NAME=VALUE with commas, got {text!r}.",
+                fix="For example --depth-format metres_per_code=0.001",
+            )
+        fraction = re.fullmatch(r"\s*(\d+)\s*/\s*([1-9]\d*)\s*", value)  # data sets state their scales so
+        try:
+            values[name.strip()] = int(fraction[1]) / int(fraction[2]) if fraction else parse_value(value.strip())
+        except InvalidValueError as error:
+            raise InvalidValueError(f"--depth-format {part.strip()}: {error}") from None
+    try:
+        return DepthFormat.from_dict(values)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"--depth-format: {error}") from None
 
 
 def parse_range(text: str | None) -> tuple[int, int] | None:
@@ -196,6 +277,10 @@ def in_options(message: str, command: str | None = None) -> str:
     message = re.sub(rf"\b({start}) (?=\(.* there, .* now\))", lambda m: _OPTIONS[m[1]] + " ", message)
     message = re.sub(r"\bresume\(out, redo=\[(\d+)\]\)", r"blursynth resume OUT --redo \1", message)
     message = message.replace("any_environment=True", "--any-environment").replace("source_root,", "--sources,")
+    message = message.replace("Give depth_root,", "Give --depth,").replace("Give labels_root,", "Give --labels,")
+    message = re.sub(r"(metres_per_code|infinity_m)=(?=[0-9])", r"--depth-format \1=", message)
+    message = re.sub(r"Give (metres_per_code|codes_per_px):", r"Give --depth-format with \1:", message)
+    message = re.sub(r"\b(fill|resample)='(\w+)'", r"--depth-format \1=\2", message)
     message = message.replace("workers=1", "--workers 1")
     if command in _OWN_KINDS:
         message = re.sub(

@@ -20,6 +20,7 @@ Examples:
   blursynth generate 'photos/**/*.png' more.txt dataset/ --count 500 --size 384 --seed 7
   blursynth generate photos/ dataset/ --count 500 --set shake.length_px=20 --set 'jpeg.quality={integer=[60,90]}'
   blursynth generate photos/ dataset/ --count 100000 --shards 0:8      # one job of an array
+  blursynth generate photos/ dataset/ --count 500 --depth depth/ --depth-format metres_per_code=0.001
 
 The same command again goes on where it was stopped. Sample i has the same bytes for any number of workers.
 """
@@ -61,6 +62,9 @@ def command(
             "--crops-per-source", help="Consecutive samples that share a picture; more is faster with huge pictures."
         ),
     ] = 1,
+    depth: arguments.Depth = None,
+    depth_format: arguments.DepthFormatText = None,
+    labels: arguments.Labels = None,
     shard_length: Annotated[
         int | None,
         typer.Option(
@@ -91,6 +95,7 @@ def command(
     common: dict[str, Any] = {
         "count": count, "size_px": size, "seed": seed, "workers": workers, "shard_length": shard_length,
         "store": arrays, "kernel_size_px": kernel_size, "crops_per_source": crops_per_source,
+        "depth": depth, "depth_format": arguments.parse_depth_format(depth_format, depth), "labels": labels,
     }  # fmt: skip
     if dry_run:
         with console.progress_bar("samples") as show:

@@ -16,6 +16,7 @@ Examples:
   blursynth preview photo.jpg
   blursynth preview photo.jpg --recipe motion-only --count 10 --seed 3 --output sheet.png
   blursynth preview photo.jpg --set shake.length_px=60
+  blursynth preview photo.jpg --depth depth.png --depth-format metres_per_code=0.001
 
 The rows are the first samples that generate would make of this picture with the same recipe, size and seed.
 """
@@ -28,6 +29,9 @@ def command(
     size: Annotated[int, typer.Option("--size", help="Side of the crops in px.")] = 256,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the draws, 0 to 2^63 - 1.")] = 0,
     set_: arguments.Set = None,
+    depth: arguments.Depth = None,
+    depth_format: arguments.DepthFormatText = None,
+    labels: arguments.Labels = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The sheet, a picture file.")] = Path("preview.png"),
 ) -> None:
     """Draw a contact sheet of what a recipe does to a picture.
@@ -37,12 +41,14 @@ def command(
     if not 1 <= count <= 100:
         raise InvalidValueError(f"--count must be 1 to 100 rows, got {count}.")
     chosen = arguments.load_changed_recipe(recipe, set_)
+    form = arguments.parse_depth_format(depth_format, depth)
 
     import numpy as np
 
     from blursynth import dataset
     from blursynth.contact_sheet import Row, write_contact_sheet
     from blursynth.dataset.render import Renderer
+    from blursynth.depth import read_depth_map, read_labels
     from blursynth.io import read_codes
 
     # Its own messages are clearer than that of a scan in which nothing was usable.
@@ -52,7 +58,11 @@ def command(
             f"{picture}: {height} x {width} px is smaller than the crops of {size} px.",
             fix="Give a smaller --size.",
         )
-    scan = dataset.scan_sources([picture], size_px=size)
+    if depth is not None and not depth.is_dir():
+        read_depth_map(depth, form, size_px=(height, width))
+    if labels is not None and not labels.is_dir():
+        read_labels(labels, size_px=(height, width))
+    scan = dataset.scan_sources([picture], depth=depth, depth_format=form, labels=labels, size_px=size)
     spec = dataset.plan(scan, chosen, count=count, size_px=size, seed=seed, trials=0).spec
     renderer = Renderer(spec, chosen, scan.roots)
     rows = []

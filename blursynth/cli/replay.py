@@ -29,6 +29,8 @@ def command(
         ),
     ] = None,
     sources: arguments.SourceRoot = None,
+    depth: arguments.DepthRoot = None,
+    labels: arguments.LabelsRoot = None,
 ) -> None:
     """Render a sample again and compare its bytes.
 
@@ -39,7 +41,7 @@ def command(
 
     from blursynth import dataset
 
-    again = dataset.replay(out, index, source_root=sources)
+    again = dataset.replay(out, index, source_root=sources, depth_root=depth, labels_root=labels)
     if again.equal:
         typer.echo(f"Sample {again.index}: rendered again, every byte is the same.")
     else:

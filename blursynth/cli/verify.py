@@ -27,6 +27,8 @@ def command(
         int, typer.Option("--replay", metavar="K", help="Render K samples again and compare their bytes.")
     ] = 0,
     sources: arguments.SourceRoot = None,
+    depth: arguments.DepthRoot = None,
+    labels: arguments.LabelsRoot = None,
 ) -> None:
     """Check a data set and list every problem.
 
@@ -38,7 +40,9 @@ def command(
     from blursynth import dataset
 
     with console.progress_bar("shards") as show:
-        found = dataset.verify(out, deep=deep, replay=replay, source_root=sources, on_progress=show)
+        found = dataset.verify(
+            out, deep=deep, replay=replay, source_root=sources, depth_root=depth, labels_root=labels, on_progress=show
+        )
     looked = "every file and every picture" if deep else "every file"
     again = f", {console.plural(len(found.replayed), 'sample')} rendered again" if found.replayed else ""
     if found.ok:

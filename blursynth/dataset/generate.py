@@ -24,8 +24,9 @@ from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.render import CACHE_BYTES, Renderer
 from blursynth.dataset.schema import Spec, build_spec, create_store, load_spec
 from blursynth.dataset.shards import encode_chunk
-from blursynth.dataset.sources import Scan, Skipped, available_cores, scan_sources
+from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Scan, Skipped, available_cores, scan_sources
 from blursynth.dataset.writer import Job, sweep
+from blursynth.depth import DepthFormat
 from blursynth.errors import DatasetError, InvalidValueError
 from blursynth.recipe import Recipe
 
@@ -33,6 +34,7 @@ __all__ = ["Plan", "Report", "finalize", "generate", "plan", "resume"]
 
 Sources = str | Path | Iterable[str | Path] | Scan
 CHECKED_DRAWS = 2000  # about a second, however large the data set
+CHECKED_DRAWS_WITH_MAPS = 200  # of which each needs depth
 _ASSET = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -129,6 +131,9 @@ def plan(
     store: Sequence[str] = ("sharp", "blurred"),
     kernel_size_px: int = 129,
     crops_per_source: int = 1,
+    depth: str | Path | None = None,
+    depth_format: DepthFormat | None = None,
+    labels: str | Path | None = None,
     out: str | Path | None = None,
     trials: int = 8,
     on_progress: OnProgress | None = None,
@@ -137,6 +142,8 @@ def plan(
 
     Parameters
     ----------
+    depth, depth_format, labels
+        Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
     trials
         Number of samples that are made and timed for the estimate.
 
@@ -158,8 +165,8 @@ def plan(
         store=store,
         kernel_size_px=kernel_size_px,
     )
-    scan = _scanned(sources, size_px, workers, on_progress)
-    spec = replace(spec, sources=scan.usable)
+    scan = _scanned(sources, size_px, workers, on_progress, depth, depth_format, labels)
+    spec = _with_sources(spec, scan)
     _check_draws(spec, scan, recipe)
     return _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
 
@@ -212,6 +219,9 @@ def generate(
     store: Sequence[str] = ("sharp", "blurred"),
     kernel_size_px: int = 129,
     crops_per_source: int = 1,
+    depth: str | Path | None = None,
+    depth_format: DepthFormat | None = None,
+    labels: str | Path | None = None,
     engine: Literal["local", "dask"] | Engine = "local",
     any_environment: bool = False,
     cache_bytes: int = CACHE_BYTES,
@@ -250,6 +260,8 @@ def generate(
     crops_per_source
         How many consecutive samples share a source picture. 1: each chooses its own. More is faster when decoding large
         pictures takes longer than blurring crops.
+    depth, depth_format, labels
+        Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
     engine
         ``"local"``, ``"dask"`` or an :class:`~blursynth.dataset.engine.Engine`.
     any_environment
@@ -288,8 +300,8 @@ def generate(
         store=store,
         kernel_size_px=kernel_size_px,
     )
-    scan = _scanned(sources, size_px, workers, on_progress)
-    spec = replace(spec, sources=scan.usable)
+    scan = _scanned(sources, size_px, workers, on_progress, depth, depth_format, labels)
+    spec = _with_sources(spec, scan)
     wanted = _wanted(shards, spec)
     if begun is None:
         _check_draws(spec, scan, recipe)
@@ -314,6 +326,8 @@ def resume(
     shards: tuple[int, int] | None = None,
     redo: Iterable[int] = (),
     source_root: str | Path | None = None,
+    depth_root: str | Path | None = None,
+    labels_root: str | Path | None = None,
     kinds: Sequence[type[Degradation]] = degradations.ALL,
     engine: Literal["local", "dask"] | Engine = "local",
     any_environment: bool = False,
@@ -329,6 +343,8 @@ def resume(
         damaged. They must come out with the content that their manifests state.
     source_root
         Folder of the source pictures; by default where they lay when the data set was begun.
+    depth_root, labels_root
+        Folders of the depth and label maps; by default where they lay.
     kinds
         Degradations that the recipe may use.
 
@@ -339,7 +355,7 @@ def resume(
     """
     out = Path(out)
     spec = load_spec(out)
-    roots = source_roots(out, source_root)
+    roots = source_roots(out, source_root, depth_root, labels_root)
     wanted = _wanted(shards, spec)
     again = tuple(sorted(set(redo)))
     for shard in again:
@@ -502,12 +518,13 @@ def _assets(values: Any) -> set[str]:
 def _check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
     """Refuse before anything is written what would fail in the middle: draws that no source or array can hold.
 
-    Looks at ``CHECKED_DRAWS`` samples, evenly spaced, and at every one when kernels are stored, whose size must fit
-    all.
+    Looks at ``CHECKED_DRAWS`` samples (fewer where reaches depend on depth), evenly spaced, and at every one when
+    kernels are stored, whose size must fit all.
     """
     renderer = Renderer(spec, recipe, scan.roots)
     stored = next((a.shape[0] for a in spec.arrays if a.name == "kernel"), None)
-    stride = 1 if stored is not None else max(1, spec.count // CHECKED_DRAWS)
+    most = CHECKED_DRAWS_WITH_MAPS if renderer.looks_at_maps else CHECKED_DRAWS
+    stride = 1 if stored is not None else max(1, spec.count // most)
     needed = 1
     for index in range(0, spec.count, stride):
         draw = renderer.place(index).draw
@@ -562,10 +579,31 @@ def _workers(workers: int | None) -> int:
     return workers
 
 
-def _scanned(sources: Sources, size_px: int, workers: int, on_progress: OnProgress | None) -> Scan:
-    if isinstance(sources, Scan):
-        return sources
-    return scan_sources(sources, size_px=size_px, workers=workers, on_progress=on_progress)
+def _scanned(
+    sources: Sources,
+    size_px: int,
+    workers: int,
+    on_progress: OnProgress | None,
+    depth: str | Path | None,
+    depth_format: DepthFormat | None,
+    labels: str | Path | None,
+) -> Scan:
+    if not isinstance(sources, Scan):
+        return scan_sources(
+            sources, depth=depth, depth_format=depth_format, labels=labels, size_px=size_px, workers=workers,
+            on_progress=on_progress,
+        )  # fmt: skip
+    if depth is not None or depth_format is not None or labels is not None:
+        raise InvalidValueError(
+            "depth and labels were given beside a finished scan.",
+            fix="Give them to scan_sources, which looks for the maps.",
+        )
+    return sources
+
+
+def _with_sources(spec: Spec, scan: Scan) -> Spec:
+    form = None if scan.depth_format is None else scan.depth_format.to_dict()
+    return replace(spec, sources=scan.usable, depth_format=form)
 
 
 def _remember_roots(out: Path, roots: dict[str, str]) -> None:
@@ -573,12 +611,33 @@ def _remember_roots(out: Path, roots: dict[str, str]) -> None:
     write_atomically(out / ".local.json", (json.dumps({"roots": roots}, indent=1) + "\n").encode())
 
 
-def source_roots(out: Path, source_root: str | Path | None) -> dict[str, str]:
-    """Where the source pictures lie: as told, or as remembered."""
-    if source_root is not None:
-        if not Path(source_root).is_dir():
-            raise DatasetError(f"{source_root}: there is no such folder.", fix="Check the path of the sources.")
-        return {"": str(Path(source_root).resolve())}
+def source_roots(
+    out: Path,
+    source_root: str | Path | None,
+    depth_root: str | Path | None = None,
+    labels_root: str | Path | None = None,
+) -> dict[str, str]:
+    """Where the source pictures and their maps lie: as told, or as remembered."""
+    told = {}
+    for key, folder, what in (
+        ("", source_root, "sources"),
+        (DEPTH_ROOT, depth_root, "depth maps"),
+        (LABELS_ROOT, labels_root, "label maps"),
+    ):
+        if folder is not None:
+            if not Path(folder).is_dir():
+                raise DatasetError(f"{folder}: there is no such folder.", fix=f"Check the path of the {what}.")
+            told[key] = str(Path(folder).resolve())
+    if source_root is None:
+        return {**_remembered_roots(out), **told}
+    try:
+        known = _remembered_roots(out)
+    except DatasetError:  # on another machine, or damaged; the sources are told, and maps there may be none
+        known = {}
+    return {**{key: known[key] for key in (DEPTH_ROOT, LABELS_ROOT) if key in known}, **told}
+
+
+def _remembered_roots(out: Path) -> dict[str, str]:
     if not (out / ".local.json").exists():
         raise DatasetError(
             f"{out}: where the source pictures lie is not known here.", fix="Give source_root, their folder."

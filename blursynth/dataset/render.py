@@ -6,8 +6,9 @@ Everything here is a pure function of (specification, number of the sample, sour
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,8 +18,16 @@ from numpy.typing import NDArray
 from blursynth.backends import for_array
 from blursynth.core import Draw, Pair
 from blursynth.dataset.schema import Spec, column_values
-from blursynth.dataset.sources import source_path
-from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, PictureError, RecipeError
+from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, source_path
+from blursynth.depth import DepthFormat, read_depth_map, read_labels
+from blursynth.errors import (
+    BlursynthError,
+    DatasetError,
+    InvalidValueError,
+    MissingExtraError,
+    PictureError,
+    RecipeError,
+)
 from blursynth.frame import Encoding, Frame
 from blursynth.io import file_sha256, read_codes
 from blursynth.recipe import Recipe
@@ -44,6 +53,19 @@ class Window:
 
 
 @dataclass(frozen=True)
+class _Picture:
+    """A decoded source with its maps."""
+
+    codes: NDArray[Any]  # [3, H, W]
+    depth_m: NDArray[np.float32] | None  # [H, W]
+    labels: NDArray[np.int32] | None  # [H, W]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in (self.codes, self.depth_m, self.labels) if array is not None)
+
+
+@dataclass(frozen=True)
 class Placement:
     """Everything about a sample but its pixels."""
 
@@ -65,15 +87,17 @@ class Renderer:
     roots
         Where the source pictures lie on this machine.
     cache_bytes
-        Decoded pictures that are kept, in bytes.
+        Decoded pictures and their maps that are kept, in bytes.
     """
 
     def __init__(self, spec: Spec, recipe: Recipe, roots: Mapping[str, str], *, cache_bytes: int = CACHE_BYTES) -> None:
         self.spec, self.recipe, self.roots = spec, recipe, dict(roots)
-        self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._cache: OrderedDict[int, _Picture] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._sizes = np.array([(s.height, s.width) for s in spec.sources], np.int64)
-        self._blank = np.zeros((1, 3, spec.size_px, spec.size_px), np.float32)
+        self._depth_format = DepthFormat.from_dict(spec.depth_format or {})
+        #: Whether reaches may depend on what a source shows, so that its maps are needed to place a sample.
+        self.looks_at_maps = spec.has_maps or any(k.sets_geometry for _, s in recipe.steps for k in s.kinds())
         self._sees_frame = recipe.sees_frame
         self._wants_kernel = any(a.name == "kernel" for a in spec.arrays)
         self._wants_params = any(a.name == "params" for a in spec.arrays)
@@ -119,7 +143,8 @@ class Renderer:
         """A placement in this source, or (draw, reach) when it is too small.
 
         A draw that sees the frame is made again on every widened window until the reach no longer grows, so that the
-        draw is the one made on the final window.
+        draw is the one made on the final window. A reach may depend on the depth, so it is that of the window with its
+        margin.
         """
         size = self.spec.size_px
         height, width = (int(v) for v in self._sizes[source])
@@ -130,10 +155,9 @@ class Renderer:
                 return (None if self._sees_frame else draw), reach
             top, left = reach + _pick(place[0], rows), reach + _pick(place[1], columns)
             window = Window(top, left, size, reach)
-            frame = self._seen(source, window)
             if draw is None or self._sees_frame:
-                draw = self.recipe.sample(frame, seed=self.spec.seed, index=index)
-            needed = draw.reach_px(frame)
+                draw = self.recipe.sample(self._seen(source, window), seed=self.spec.seed, index=index)
+            needed = draw.reach_px(self._around(source, window))
             if needed is None:
                 # Each pixel depends on all others, so the whole picture is computed and its border may show.
                 return Placement(
@@ -151,8 +175,21 @@ class Renderer:
         """What a draw may look at. The pixels are read only for recipes that do."""
         if self._sees_frame:
             return self._frame(source, Window(window.top, window.left, window.size, 0))
-        origin = np.array([[window.top, window.left]])
-        return Frame(self._blank, Encoding.DISPLAY, origin_px=origin, full_size_px=self._sizes[source][None])
+        return self._blank(source, window.top, window.left, window.size)
+
+    def _around(self, source: int, window: Window) -> Frame:
+        """What a reach may depend on: depth, labels and place of the window with its margin, without pixels."""
+        margin = (window.reach or 0) if self.looks_at_maps else 0
+        top, left, span = window.top - margin, window.left - margin, window.size + 2 * margin
+        frame = self._blank(source, top, left, span)
+        if not self.spec.has_maps:
+            return frame
+        return frame.with_image(frame.image, **_maps(self._picture(source), top, left, (span, span)))
+
+    def _blank(self, source: int, top: int, left: int, span: int) -> Frame:
+        image = np.broadcast_to(np.float32(0), (1, 3, span, span))
+        origin = np.array([[top, left]])
+        return Frame(image, Encoding.DISPLAY, origin_px=origin, full_size_px=self._sizes[source][None])
 
     def in_order(self, placements: Iterable[Placement]) -> list[Placement]:
         """Sorted by source, so that each picture is decoded once."""
@@ -195,51 +232,93 @@ class Renderer:
         }
 
     def _frame(self, source: int, window: Window) -> Frame:
-        codes = self._codes(source)
-        top, left, part = 0, 0, codes
+        picture = self._picture(source)
+        top, left, part = 0, 0, picture.codes
         if window.reach is not None:
             top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
-            part = codes[:, top : top + span, left : left + span]
+            part = part[:, top : top + span, left : left + span]
         if part.dtype == np.uint8:
             image = for_array(part).from_codes(part[None])
         else:
             image = part[None].astype(np.float32)
-            image /= np.float32(np.iinfo(codes.dtype).max)
+            image /= np.float32(np.iinfo(part.dtype).max)
         about = self.spec.sources[source]
         return Frame(
             image,
             Encoding.DISPLAY,
+            **_maps(picture, top, left, (part.shape[1], part.shape[2])),
             origin_px=np.array([[top, left]]),
             full_size_px=self._sizes[source][None],
             source=(about.name,),
             licence=(about.licence,),
         )
 
-    def _codes(self, source: int) -> NDArray[Any]:
-        """A decoded picture, planar ``[3, H, W]``, remembered; least recently used ones are dropped."""
+    def _picture(self, source: int) -> _Picture:
+        """A decoded picture with its maps, remembered; least recently used ones are dropped."""
         if source in self._cache:
             self._cache.move_to_end(source)
             return self._cache[source]
         about = self.spec.sources[source]
-        path = source_path(about.name, self.roots)
-        try:
-            if file_sha256(path) != about.sha256:
-                raise DatasetError(
-                    f"{path}: is not the picture that was scanned (its sha256 differs).",
-                    why="Samples of a changed picture would not be those of this data set.",
-                    fix="Restore the picture, or make a new data set.",
-                )
-            codes = np.ascontiguousarray(np.moveaxis(read_codes(path), -1, 0))
-        except (OSError, PictureError) as error:
-            if isinstance(error, DatasetError):
-                raise
-            what = error.what if isinstance(error, BlursynthError) else f"{path}: {error.strerror}"
-            raise DatasetError(f"Source {about.name} cannot be read: {what}", fix="Restore the picture.") from None
-        used = sum(c.nbytes for c in self._cache.values()) + codes.nbytes
+        size = about.height, about.width
+        picture = _Picture(
+            codes=self._read(
+                f"Source {about.name}",
+                "picture",
+                source_path(about.name, self.roots),
+                about.sha256,
+                lambda path: np.moveaxis(read_codes(path), -1, 0),
+            ),
+            depth_m=self._read(
+                f"Depth {about.depth}",
+                "depth map",
+                self._map_path(about.depth, DEPTH_ROOT),
+                about.depth_sha256,
+                lambda path: read_depth_map(path, self._depth_format, size_px=size).depth_m,
+            )
+            if about.depth
+            else None,
+            labels=self._read(
+                f"Labels {about.labels}",
+                "label map",
+                self._map_path(about.labels, LABELS_ROOT),
+                about.labels_sha256,
+                lambda path: read_labels(path, size_px=size),
+            )
+            if about.labels
+            else None,
+        )
+        used = sum(c.nbytes for c in self._cache.values()) + picture.nbytes
         while self._cache and used > self._cache_bytes:
             used -= self._cache.popitem(last=False)[1].nbytes
-        self._cache[source] = codes
-        return codes
+        self._cache[source] = picture
+        return picture
+
+    def _map_path(self, name: str, root: str) -> Path:
+        if root not in self.roots:
+            what = "depth" if root == DEPTH_ROOT else "label"
+            raise DatasetError(
+                f"{name}: where the {what} maps of this data set lie is not known here.",
+                fix=f"Give {root.removeprefix('/')}_root, their folder.",
+            )
+        return Path(self.roots[root], name)
+
+    def _read(
+        self, name: str, what: str, path: Path, sha256: str, read: Callable[[Path], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """The array of a file that must still be the one that was scanned."""
+        try:
+            if file_sha256(path) != sha256:
+                raise DatasetError(
+                    f"{path}: is not the {what} that was scanned (its sha256 differs).",
+                    why=f"Samples of a changed {what} would not be those of this data set.",
+                    fix=f"Restore the {what}, or make a new data set.",
+                )
+            return np.ascontiguousarray(read(path))
+        except (OSError, PictureError) as error:
+            if isinstance(error, DatasetError | MissingExtraError):
+                raise
+            reason = error.what if isinstance(error, BlursynthError) else f"{path}: {error.strerror}"
+            raise DatasetError(f"{name} cannot be read: {reason}", fix=f"Restore the {what}.") from None
 
     def _stored(self, frame: Frame) -> NDArray[Any]:
         """``[H, W, 3]`` as it lies on the disk: 8-bit codes of display pictures, float32 of linear ones."""
@@ -272,6 +351,15 @@ class Renderer:
             )
         edge = (size - total.shape[0]) // 2
         return np.pad(total, edge).astype(np.float32)
+
+
+def _maps(picture: _Picture, top: int, left: int, size_px: tuple[int, int]) -> dict[str, Any]:
+    """Depth and labels of a window, as a frame takes them."""
+    window = (slice(top, top + size_px[0]), slice(left, left + size_px[1]))
+    return {
+        "depth_m": None if picture.depth_m is None else picture.depth_m[window][None],
+        "labels": None if picture.labels is None else picture.labels[window][None],
+    }
 
 
 def _pick(uniform: float, count: int) -> int:

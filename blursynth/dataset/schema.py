@@ -23,7 +23,8 @@ from blursynth.recipe import Recipe
 
 __all__ = ["ArraySpec", "Spec", "create_store", "environment", "load_spec"]
 
-SCHEMA = 1
+SCHEMA = 2
+SCHEMA_WITHOUT_MAPS = 1  # of data sets without depth and label maps, which older versions read as well
 FORMAT = "blursynth-dataset"
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB read and restart well
 
@@ -75,6 +76,17 @@ class Spec:
     columns: tuple[str, ...]
     sources: tuple[Source, ...]
     environment: dict[str, Any] = field(default_factory=dict)
+    depth_format: dict[str, Any] | None = None  # what the numbers of depth maps mean; None without maps
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether its pictures come with depth or labels."""
+        return any(s.depth or s.labels for s in self.sources)
+
+    @property
+    def schema(self) -> int:
+        """Of ``dataset.json``: the oldest that can hold it."""
+        return SCHEMA if self.has_maps else SCHEMA_WITHOUT_MAPS
 
     @property
     def shards(self) -> int:
@@ -107,6 +119,7 @@ class Spec:
             "arrays": {a.name: a.to_dict() for a in self.arrays},
             "columns": list(self.columns),
             "sources": [s.to_dict() for s in self.sources],
+            **({} if self.depth_format is None else {"depth_format": self.depth_format}),
         }
 
     def to_json(self) -> bytes:
@@ -114,7 +127,7 @@ class Spec:
 
         document = {
             "format": FORMAT,
-            "schema": SCHEMA,
+            "schema": self.schema,
             "request_sha256": self.sha256(),
             "request": self.request(),
             "environment": self.environment,
@@ -129,9 +142,9 @@ class Spec:
         """In which entries another request differs from this one, in words."""
         there, here = self.request(), now.request()
         found = []
-        for key in there:
-            if there[key] != here[key] and key != "recipe_sha256":  # the recipe itself is named already
-                short = isinstance(there[key], str | int)
+        for key in dict.fromkeys((*there, *here)):
+            if there.get(key) != here.get(key) and key != "recipe_sha256":  # the recipe itself is named already
+                short = isinstance(there.get(key), str | int)
                 found.append(f"{key} ({there[key]!r} there, {here[key]!r} now)" if short else key)
         return found
 
@@ -181,10 +194,11 @@ def load_spec(out: Path) -> Spec:
     document = read_json(path, "the description of the data set")
     if document.get("format") != FORMAT:
         raise DatasetError(f"{path}: is no description of a blursynth data set.", fix="Check the path.")
-    if document.get("schema") != SCHEMA:
+    if document.get("schema") not in (SCHEMA_WITHOUT_MAPS, SCHEMA):
+        newer = isinstance(document.get("schema"), int) and document["schema"] > SCHEMA
         raise DatasetError(
-            f"{path}: has schema {document.get('schema')!r}, this version reads {SCHEMA}.",
-            fix="Update blursynth." if document.get("schema", 0) > SCHEMA else "Use the version that wrote it.",
+            f"{path}: has schema {document.get('schema')!r}, this version reads {SCHEMA_WITHOUT_MAPS} to {SCHEMA}.",
+            fix="Update blursynth." if newer else "Use the version that wrote it.",
         )
     try:
         request = document["request"]
@@ -203,6 +217,7 @@ def load_spec(out: Path) -> Spec:
             columns=tuple(request["columns"]),
             sources=tuple(Source(**s) for s in request["sources"]),
             environment=document["environment"],
+            depth_format=request.get("depth_format"),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: is damaged (entry {error}).", fix="Restore it from a backup.") from None
@@ -339,7 +354,7 @@ def _create_store(out: Path, spec: Spec) -> None:
     import zarr
     from zarr.codecs import BloscCodec, Crc32cCodec
 
-    attributes = {"schema": SCHEMA, "dataset": "dataset.json", "recipe": spec.recipe_name, "count": spec.count}
+    attributes = {"schema": spec.schema, "dataset": "dataset.json", "recipe": spec.recipe_name, "count": spec.count}
     group = zarr.create_group(out, attributes={"blursynth": attributes})
     for array in spec.arrays:
         length = spec.shard_length

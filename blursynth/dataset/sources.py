@@ -8,20 +8,27 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from blursynth.dataset.progress import OnProgress, Progress
-from blursynth.errors import BlursynthError, InvalidValueError, PictureError
+from blursynth.depth import DEPTH_SUFFIXES, LABEL_SUFFIXES, DepthFormat, read_depth_map, read_labels
+from blursynth.errors import BlursynthError, InvalidValueError, MissingExtraError, PictureError
 from blursynth.io import SUFFIXES, file_sha256, peek, read_codes
 
-__all__ = ["Scan", "Skipped", "Source", "scan_sources"]
+__all__ = ["DEPTH_ROOT", "LABELS_ROOT", "Scan", "Skipped", "Source", "scan_sources"]
+
+# Keys of the folders of maps among the roots; no first part of a picture's name begins with a slash.
+DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
 
 
 @dataclass(frozen=True)
 class Source:
-    """One sharp picture. ``name`` is relative to where the sources were given, with forward slashes."""
+    """One sharp picture. ``name`` is relative to where the sources were given, with forward slashes.
+
+    ``depth`` and ``labels`` are its maps, relative to their folders; empty where there is none.
+    """
 
     name: str
     sha256: str
@@ -30,9 +37,15 @@ class Source:
     bit_depth: int
     licence: str
     icc_profile: str
+    depth: str = ""
+    depth_sha256: str = ""
+    labels: str = ""
+    labels_sha256: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As in ``dataset.json``, without the maps that it does not have."""
+        maps = ("depth", "depth_sha256", "labels", "labels_sha256")
+        return {name: value for name, value in asdict(self).items() if value or name not in maps}
 
 
 @dataclass(frozen=True)
@@ -56,13 +69,16 @@ class Scan:
     duplicates
         Inputs whose content another one has; each content is used once.
     roots
-        Folder on this machine for each first part of the names ("" when all lie in one).
+        Folder on this machine for each first part of the names ("" when all lie in one), and those of the maps.
+    depth_format
+        What the numbers of the depth maps mean; None without depth maps.
     """
 
     usable: tuple[Source, ...]
     skipped: tuple[Skipped, ...]
     duplicates: tuple[Skipped, ...]
     roots: dict[str, str]
+    depth_format: DepthFormat | None = None
 
     def path(self, source: Source) -> Path:
         return source_path(source.name, self.roots)
@@ -80,6 +96,9 @@ def source_path(name: str, roots: dict[str, str]) -> Path:
 def scan_sources(
     sources: str | Path | Iterable[str | Path],
     *,
+    depth: str | Path | None = None,
+    depth_format: DepthFormat | None = None,
+    labels: str | Path | None = None,
     size_px: int = 1,
     workers: int | None = None,
     on_progress: OnProgress | None = None,
@@ -91,6 +110,14 @@ def scan_sources(
     sources
         Folders (searched with their sub-folders), globs, picture files, ``.txt`` files with one path per line (``#``
         begins a comment; paths are relative to the list), or several of these.
+    depth
+        Folder of the pictures' depth maps, searched with its sub-folders, or one file for one picture. The map of
+        ``street/a.jpg`` is ``street/a.npy`` (or another known format), or the only ``a.npy`` there is. Pictures without
+        a map that can be used are skipped. A map must have the shape of the picture as its EXIF orientation turns it.
+    depth_format
+        What the numbers of the depth maps mean; by default metres.
+    labels
+        Folder of label maps (which object each pixel shows, 0 = none), or one file; as ``depth``.
     size_px
         Smaller pictures are skipped.
     workers
@@ -109,11 +136,19 @@ def scan_sources(
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     if not given:
         raise InvalidValueError("sources is empty.", fix="Give a folder, a glob, a picture or a list of these.")
+    if depth is None and depth_format is not None:
+        raise InvalidValueError("depth_format is given without depth.", fix="Give the folder of the depth maps, too.")
     named, roots = _named(given)
     if not named:
         raise PictureError(
             f"No pictures in {', '.join(str(g) for g in given)}.", fix=f"Known formats: {', '.join(SUFFIXES)}."
         )
+    form = None if depth is None else depth_format or DepthFormat()
+    maps = {}
+    for key, place, suffixes in ((DEPTH_ROOT, depth, DEPTH_SUFFIXES), (LABELS_ROOT, labels, LABEL_SUFFIXES)):
+        if place is not None:
+            maps[key] = _Maps(key.removeprefix("/"), Path(place).expanduser(), suffixes, named, several="" not in roots)
+            roots[key] = str(maps[key].folder)
     usable: list[Source] = []
     skipped: list[Skipped] = []
     items = sorted(named.items())
@@ -124,7 +159,9 @@ def scan_sources(
         warnings.simplefilter("ignore")
         try:
             # PIL and hashlib let go of the interpreter's lock, so threads decode in parallel.
-            for done, found in enumerate(pool.map(lambda item: _examine(item[0], item[1], size_px), items), 1):
+            for done, found in enumerate(
+                pool.map(lambda item: _examine(item[0], item[1], size_px, maps, form), items), 1
+            ):
                 if isinstance(found, Source):
                     usable.append(found)
                 else:
@@ -148,7 +185,7 @@ def scan_sources(
             fix="Check the pictures, or ask for smaller crops.",
         )
     ordered = tuple(first[key] for key in sorted(first))
-    return Scan(ordered, tuple(skipped), tuple(duplicates), roots)
+    return Scan(ordered, tuple(skipped), tuple(duplicates), roots, form)
 
 
 def available_cores() -> int:
@@ -165,7 +202,63 @@ def reasons(skipped: Sequence[Skipped], most: int = 3) -> str:
     return text + (f"; and {len(skipped) - most} more" if len(skipped) > most else "")
 
 
-def _examine(name: str, path: Path, size_px: int) -> Source | Skipped:
+class _Maps:
+    """The depth or label maps of a folder, found by the names of the pictures."""
+
+    def __init__(
+        self, what: str, place: Path, suffixes: Sequence[str], named: dict[str, Path], *, several: bool
+    ) -> None:
+        self.what, self._suffixes, self._several = what, suffixes, several
+        if place.is_file():
+            if len(named) > 1:
+                raise InvalidValueError(
+                    f"{what} is one file, {place}, for {len(named)} pictures.", fix="Give the folder of the maps."
+                )
+            self.folder = place.resolve().parent
+            self._only: str | None = place.resolve().name
+            return
+        if not place.is_dir():
+            raise PictureError(f"{place}: there is no such folder of {what} maps.", fix="Check the path.")
+        self.folder, self._only = place.resolve(), None
+        self._by_path: dict[str, list[str]] = {}
+        self._by_stem: dict[str, list[str]] = {}
+        for parent, names, files in os.walk(self.folder):
+            names[:] = sorted(n for n in names if not n.startswith("."))
+            for file in sorted(files):
+                if Path(file).suffix.lower() in suffixes and not file.startswith("."):
+                    found = Path(parent, file).relative_to(self.folder)
+                    self._by_path.setdefault(found.with_suffix("").as_posix(), []).append(found.as_posix())
+                    self._by_stem.setdefault(found.stem, []).append(found.as_posix())
+        self._stems: dict[str, int] = {}
+        for name in named:
+            stem = Path(name).stem
+            self._stems[stem] = self._stems.get(stem, 0) + 1
+
+    def of(self, name: str) -> str:
+        """The map of a picture; PictureError says why there is none."""
+        if self._only is not None:
+            return self._only
+        whole = Path(name).with_suffix("").as_posix()
+        # Of several folders of pictures the first part of a name is the folder's, which the maps need not repeat.
+        for key in (whole, whole.partition("/")[2]) if self._several else (whole,):
+            if key in self._by_path:
+                return self._one(self._by_path[key])
+        stem = Path(name).stem
+        if stem not in self._by_stem:
+            raise PictureError(f"there is no {self.what} map {stem} ({', '.join(self._suffixes)}).")
+        if self._stems[stem] > 1:
+            raise PictureError(
+                f"several pictures are called {stem}, and no {self.what} map lies in a folder of this one's name."
+            )
+        return self._one(self._by_stem[stem])
+
+    def _one(self, found: list[str]) -> str:
+        if len(found) > 1:
+            raise PictureError(f"which of its {self.what} maps is meant is not clear: {', '.join(sorted(found))}.")
+        return found[0]
+
+
+def _examine(name: str, path: Path, size_px: int, maps: dict[str, _Maps], form: DepthFormat | None) -> Source | Skipped:
     try:
         info = peek(path)
         if min(info.height, info.width) < size_px:
@@ -175,11 +268,32 @@ def _examine(name: str, path: Path, size_px: int) -> Source | Skipped:
         if codes.shape[:2] != (info.height, info.width):
             return Skipped(name, "its header and its pixels disagree in size")
         depth = 16 if codes.dtype.itemsize == 2 else 8
-        return Source(name, digest, info.height, info.width, depth, info.licence, info.icc_profile)
+        source = Source(name, digest, info.height, info.width, depth, info.licence, info.icc_profile)
+        for known in maps.values():
+            source = _with_map(source, known, form)
+        return source
+    except MissingExtraError:
+        raise  # the same for all of them
     except BlursynthError as error:
         return Skipped(name, error.what.removeprefix(f"{path}: ").rstrip("."))
     except OSError as error:
         return Skipped(name, f"cannot be read ({error.strerror})")
+
+
+def _with_map(source: Source, maps: _Maps, form: DepthFormat | None) -> Source:
+    """The source with its map, which is read in full, since only then is it known to be of use."""
+    relative = maps.of(source.name)
+    path = maps.folder / relative
+    digest = file_sha256(path)
+    size = source.height, source.width
+    try:
+        if maps.what == "labels":
+            read_labels(path, size_px=size)
+            return replace(source, labels=relative, labels_sha256=digest)
+        read_depth_map(path, form, size_px=size)
+        return replace(source, depth=relative, depth_sha256=digest)
+    except PictureError as error:
+        raise PictureError(f"its {maps.what} map {relative}: {error.what.removeprefix(f'{path}: ')}") from None
 
 
 def _named(given: Sequence[str | Path]) -> tuple[dict[str, Path], dict[str, str]]:

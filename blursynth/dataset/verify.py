@@ -94,6 +94,8 @@ def verify(
     deep: bool = False,
     replay: int = 0,
     source_root: str | Path | None = None,
+    depth_root: str | Path | None = None,
+    labels_root: str | Path | None = None,
     kinds: Sequence[type[Degradation]] = degradations.ALL,
     on_progress: OnProgress | None = None,
 ) -> Verification:
@@ -107,6 +109,8 @@ def verify(
         Number of samples that are rendered again from their records and source pictures; the same ones every time.
     source_root
         Folder of the source pictures, for ``replay``; by default where they lay when the data set was begun.
+    depth_root, labels_root
+        Folders of the depth and label maps, likewise.
 
     Raises
     ------
@@ -138,7 +142,8 @@ def verify(
     except BlursynthError as error:
         problems.append(Problem(str(error)))
     if chosen:
-        problems += _check_replays(out, chosen, {p.shard for p in problems}, spec, source_root, kinds, on_progress)
+        roots = (source_root, depth_root, labels_root)
+        problems += _check_replays(out, chosen, {p.shard for p in problems}, spec, roots, kinds, on_progress)
     return Verification(
         path=out,
         shards=spec.shards,
@@ -242,14 +247,14 @@ def _check_replays(
     chosen: tuple[int, ...],
     damaged: set[int | None],
     spec: Spec,
-    source_root: str | Path | None,
+    roots: tuple[str | Path | None, ...],
     kinds: Sequence[type[Degradation]],
     on_progress: OnProgress | None,
 ) -> list[Problem]:
     problems = []
     try:
         dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
-        renderer = Renderer(spec, dataset.recipe, source_roots(out, source_root))
+        renderer = Renderer(spec, dataset.recipe, source_roots(out, *roots))
     except BlursynthError as error:
         return [Problem(f"nothing can be rendered again: {error}")]
     for number, i in enumerate(chosen, 1):
@@ -274,6 +279,8 @@ def replay(
     index: int,
     *,
     source_root: str | Path | None = None,
+    depth_root: str | Path | None = None,
+    labels_root: str | Path | None = None,
     kinds: Sequence[type[Degradation]] = degradations.ALL,
 ) -> Replay:
     """Render one sample again from its record and its source picture, and compare it with the stored one.
@@ -288,7 +295,7 @@ def replay(
     dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
     if not -len(dataset) <= index < len(dataset):
         raise DatasetError(f"{out}: there is no sample {index}, it has {len(dataset)}.")
-    renderer = Renderer(dataset.spec, dataset.recipe, source_roots(Path(out), source_root))
+    renderer = Renderer(dataset.spec, dataset.recipe, source_roots(Path(out), source_root, depth_root, labels_root))
     return _replayed(dataset, renderer, index % len(dataset))
 
 

@@ -303,6 +303,7 @@ class _ByBrightness:
 
     name = "by brightness"
     sees_frame = True
+    steps = ()
 
     def __init__(self) -> None:
         self.calls = 0
