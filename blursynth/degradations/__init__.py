@@ -5,6 +5,8 @@ from blursynth.degradations.accelerated_motion import AcceleratedMotion
 from blursynth.degradations.airy_blur import AiryBlur
 from blursynth.degradations.deblurgan_blur import DeblurganBlur
 from blursynth.degradations.decode import Decode
+from blursynth.degradations.defocus import Defocus
+from blursynth.degradations.depth_parallax import DepthParallax
 from blursynth.degradations.develop import Develop
 from blursynth.degradations.disk_blur import DiskBlur
 from blursynth.degradations.encode import Encode
@@ -41,6 +43,8 @@ ALL: tuple[type[Degradation], ...] = (
     PolygonBlur,
     AiryBlur,
     MeasuredBlur,
+    Defocus,
+    DepthParallax,
     Sensor,
     Develop,
     Encode,
@@ -55,7 +59,9 @@ __all__ = [
     "AiryBlur",
     "DeblurganBlur",
     "Decode",
+    "Defocus",
     "Degradation",
+    "DepthParallax",
     "Develop",
     "DiskBlur",
     "Encode",

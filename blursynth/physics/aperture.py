@@ -16,6 +16,7 @@ __all__ = ["Aperture"]
 
 _ARC = 96  # corners of a polygon that stands for a circle, where the circle is clipped
 _LARGEST_PX = 2000
+_REMEMBERED_PX = 20  # radius up to which point spreads are kept, a few kB each
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,11 @@ class Aperture:
         """
         if not abs(radius_px) <= _LARGEST_PX:
             raise InvalidValueError(f"radius_px must be -{_LARGEST_PX}..{_LARGEST_PX}, got {radius_px}.")
-        return _point_spreads(self, float(radius_px), parts)
+        if abs(radius_px) > _REMEMBERED_PX:
+            return _point_spreads(self, float(radius_px), parts)
+        return _remembered(self, float(radius_px), parts)
 
 
-@lru_cache(maxsize=8192)
 def _point_spreads(aperture: Aperture, radius_px: float, parts: int) -> PointSpreads:
     if abs(radius_px) <= 0.5:
         return PointSpreads.from_dense([np.ones((1, 1))] * parts)
@@ -171,6 +173,9 @@ def _area(aperture: Aperture, cell: _Cell) -> float:
     if aperture.is_round:
         return float(_disk_cells(1.0, np.array([cell[0], cell[2]]), np.array([cell[1], cell[3]]))[0, 0])
     return _moments(_in_cell(aperture.outline, cell))[0]
+
+
+_remembered = lru_cache(maxsize=4096)(_point_spreads)
 
 
 def _disk_cells(radius: float, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +12,15 @@ from numpy.typing import NDArray
 from blursynth.errors import InvalidValueError
 from blursynth.physics.point_spread import PointSpreads
 
-__all__ = ["Scene"]
+__all__ = ["HIDDEN_GAP", "Scene", "blur_levels", "hidden_reach_px", "level_radius_px", "scene_of_layers"]
+
+HIDDEN_GAP = 2  # slices: neighbours may be one surface that slopes, which is not behind itself
+_SLACK_PX = 2.0  # for the widths of pixels, and for point spreads whose sizes are rounded to levels
+
+# Up to half a pixel a point spread lies inside one pixel. From there to _PROPORTIONAL_PX its levels are in proportion
+# to its radius: the error of an edge is that of the radius divided by the radius.
+_NO_BLUR_PX = 0.5
+_PROPORTIONAL_PX = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,3 +90,91 @@ class Scene:
     def kernels(self) -> int:
         """K, point spreads of each part."""
         return len(self.psf) // len(self.part_weight)
+
+
+def blur_levels(radius_px: NDArray[np.floating], tolerance_px: float) -> NDArray[np.int32]:
+    """The nearest of a scale of blurs, as signed numbers, for every radius; 0 is no blur.
+
+    Levels lie ``2 tolerance_px`` apart from a radius of 4 px on, and below it in proportion to the radius, down to half
+    a pixel, below which there is no blur. So no radius is off by more than ``tolerance_px``, nor by more than a quarter
+    of it in proportion to itself.
+
+    >>> blur_levels(np.array([0.0, 0.6, -4.0, -5.0]), 0.25).tolist()
+    [0, 1, -17, -19]
+    """
+    size = np.abs(radius_px)
+    small = np.log(np.clip(size, _NO_BLUR_PX, _PROPORTIONAL_PX) / _NO_BLUR_PX) * _PROPORTIONAL_PX
+    large = np.maximum(size - _PROPORTIONAL_PX, 0.0)
+    level = np.rint((small + large) / (2.0 * tolerance_px))
+    return np.asarray(np.copysign(level, radius_px).astype(np.int32))
+
+
+def level_radius_px(level: int, tolerance_px: float) -> float:
+    """The signed radius of a level of :func:`blur_levels`.
+
+    >>> round(level_radius_px(-19, 0.25), 3)
+    -5.182
+    """
+    place = abs(level) * 2.0 * tolerance_px
+    end = _PROPORTIONAL_PX * math.log(_PROPORTIONAL_PX / _NO_BLUR_PX)
+    if level == 0:
+        return 0.0
+    size = _NO_BLUR_PX * math.exp(place / _PROPORTIONAL_PX) if place <= end else _PROPORTIONAL_PX + place - end
+    return math.copysign(size, level)
+
+
+def hidden_reach_px(largest_radius_px: float) -> int:
+    """How far behind a nearer surface a farther one can still be seen: both radii, at most twice the largest.
+
+    The blurred edge of the nearer one lets light pass up to its radius inside; what is seen there comes from patches of
+    the farther one up to its own radius farther in.
+    """
+    return math.ceil(2.0 * largest_radius_px + _SLACK_PX)
+
+
+def scene_of_layers(
+    order: NDArray[np.int32],
+    radius_px: NDArray[np.floating],
+    kernel: NDArray[np.integer],
+    point_spreads: Callable[[int], PointSpreads],
+    part_weight: NDArray[np.float64],
+    hidden_surface: Callable[..., NDArray[np.int32]],
+) -> Scene:
+    """The scene of a picture whose pixels' slices and blurs are known.
+
+    Parameters
+    ----------
+    order
+        ``[1, H, W]`` slice of every pixel, larger is nearer. A continuous surface should not skip slices.
+    radius_px
+        ``[1, H, W]`` how far the light of every pixel reaches; the sign does not matter.
+    kernel
+        ``[1, H, W]`` any whole number that stands for the point spread of every pixel.
+    point_spreads
+        Gives for such a number the point spreads of the parts.
+    part_weight
+        ``[G]`` share of each part.
+    hidden_surface
+        That operation of a backend. What it finds farther away than the sum of the two radii is left out, since it
+        could not be seen; so a window of the picture and the whole picture have the same hidden surfaces.
+    """
+    width = order.shape[2]
+    largest = float(np.abs(radius_px).max(initial=0.0))
+    hidden = np.full(order.shape, -1, np.int32)
+    if order.min() + HIDDEN_GAP <= order.max() and largest > 0:
+        hidden = hidden_surface(order, gap=HIDDEN_GAP, reach_px=hidden_reach_px(largest))
+        flat = hidden.reshape(-1)
+        place = np.flatnonzero(flat >= 0)
+        behind = flat[place]
+        size = np.abs(radius_px).reshape(-1)
+        apart = np.hypot(place // width - behind // width, place % width - behind % width)
+        flat[place[apart > size[place] + size[behind] + _SLACK_PX]] = -1
+    numbers = kernel.astype(np.int64).reshape(-1)
+    lowest = int(numbers.min())
+    present = np.flatnonzero(np.bincount(numbers - lowest))
+    rank = np.zeros(int(present[-1]) + 1, np.int32)
+    rank[present] = np.arange(len(present))
+    made = [point_spreads(int(number) + lowest) for number in present]
+    parts = len(part_weight)
+    psf = PointSpreads.concatenate([one[g] for g in range(parts) for one in made] if parts > 1 else made)
+    return Scene(order, rank[numbers - lowest].reshape(order.shape), hidden, psf, part_weight)

@@ -72,6 +72,23 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
         bs.RecordedMotion(recording=RECORDING, exposure_s=0.3, scale=0.0),
     ),
     (bs.Sensor(full_well_e=3000.0, white_level_e=2900.0, read_noise_e=3.0, row_noise_e=2.0, seed=11), None),
+    (
+        bs.Defocus(
+            f_number=2.0,
+            focus_distance_m=2.0,
+            blades=5,
+            rotation_deg=10.0,
+            cats_eye=0.4,
+            tilt_deg=30.0,
+            tilt_azimuth_deg=40.0,
+            parts=2,
+        ),
+        bs.Defocus(f_number=500.0, focus_distance_m=2.0),
+    ),
+    (
+        bs.DepthParallax(length_mm=0.8, anxiety=0.05, heading_deg=30.0, seed=4, parts=2),
+        bs.DepthParallax(length_mm=0.0, seed=0),
+    ),
     (bs.Develop(), None),
     (bs.Jpeg(quality=60), None),
     (
