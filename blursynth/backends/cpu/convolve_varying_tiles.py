@@ -10,8 +10,8 @@ count in a narrow block, often just two. Which ones is found per cell (two rows 
 wider blocks where that costs no more.
 
 Point spreads that are large and dense are coded as differences along rows: ``sum_x k(x) E(j - x) = sum_x (k(x) -
-k(x - 1)) S(j - x)``, S the running sum of the row in the buffer. An interior run of equal taps then costs two, so a disk
-of radius r costs about 8 r instead of 3 r^2. The sums run in float64 and are stored in the picture's type; a point
+k(x - 1)) S(j - x)``, S the running sum of the row in the buffer. An interior run of equal taps then costs two, so a
+disk of radius r costs about 8 r instead of 3 r^2. The sums run in float64 and are stored in the picture's type; a point
 spread is coded so only where the rounding that this brings stays far below the tolerance of the picture's type.
 
 The order of additions at a pixel depends on the taps, the size and the level around it, not on the threads.
@@ -32,9 +32,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from blursynth.backends.cpu.convolve_direct import (
+    _MANY_REGISTERS,
     VECTOR_BYTES,
     _continued,
-    _MANY_REGISTERS,
     copy_bytes,
     fill_patch,
     pair_rows,
@@ -44,7 +44,8 @@ __all__ = ["prepare_nodes", "varying_adjoint_tiles", "varying_tiles"]
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
-# Cells (of one vector) in the widest block, and channels in the deepest: 2 x 4 x 3 sums fit 32 registers, 2 x 2 x 3 fit 16.
+# Cells (of one vector) in the widest block, and channels in the deepest: 2 x 4 x 3 sums fit 32 registers, and
+# 2 x 2 x 3 fit 16.
 _WIDE = 4 if _MANY_REGISTERS else 2
 _DEEP = 3
 # Loads of offsets and weights, and the work at the end of a block, in units of one load of pixels.
@@ -55,7 +56,7 @@ _DIFFERENCES_PAY = 64
 
 
 def _block(vectors: int, channels: int) -> Any:
-    """Code for a block of the result of ``channels`` planes by 2 rows by ``vectors`` vectors: taps, weight, addition."""
+    """Code for a block of the result, ``channels`` planes by 2 rows by ``vectors`` vectors: taps, weight, addition."""
 
     @intrinsic
     def block(
@@ -73,7 +74,8 @@ def _block(vectors: int, channels: int) -> Any:
         def generate(context, builder, signature, arguments):
             (
                 source, source_plane, offsets, weights, first, last,
-                place, part, place_pitch, level, column_place, column_part, column, upper, lower, out, out_pitch, out_plane,
+                place, part, place_pitch, level, column_place, column_part, column, upper, lower,
+                out, out_pitch, out_plane,
             ) = arguments  # fmt: skip
             word, index = ir.IntType(64), ir.IntType(32)
             vector = ir.VectorType(context.get_value_type(signature.args[3].dtype), lanes)
@@ -252,8 +254,8 @@ def prepare_nodes(start, dy, dx, weight, pitch, width, limit, turned, like):
     Returns
     -------
     tuple
-        ``first`` ``[nodes + 1]``, ``offsets`` in bytes, ``weights`` (two per offset), ``summed`` ``[nodes]`` whether the
-        taps are differences and belong to running sums, ``extent`` ``[nodes, 4]`` smallest and largest dy and dx.
+        ``first`` ``[nodes + 1]``, ``offsets`` in bytes, ``weights`` (two per offset), ``summed`` ``[nodes]`` whether
+        the taps are differences and belong to running sums, ``extent`` ``[nodes, 4]`` smallest and largest dy and dx.
     """
     nodes = start.size - 1
     taps = start[nodes] - start[0]
@@ -291,7 +293,7 @@ def prepare_nodes(start, dy, dx, weight, pitch, width, limit, turned, like):
 
 @numba.njit(**_JIT)
 def _running_sums(patch, sums, first, rows, columns, pitch):
-    """Sums along rows, from ``first`` on, of ``rows`` rows; four at a time, because each addition waits for the last."""
+    """Sums along rows from ``first`` on, four rows at a time, because each addition waits for the last."""
     i = 0
     while i < rows:
         a = first + i * pitch
@@ -317,7 +319,7 @@ def _running_sums(patch, sums, first, rows, columns, pitch):
 
 
 @numba.njit(**_JIT)
-def _split(level, levels, rows, columns, whole, part, lower, higher):
+def _split(level, levels, columns, whole, part, lower, higher):
     """Levels ``[rows, columns]`` as node below and place above it, and per pixel the lowest and highest node."""
     top = levels - 1
     for j in range(columns):
@@ -378,14 +380,12 @@ def varying_tiles(
         any_summed = any_summed or summed[n]
     sums = np.empty(_DEEP * plane if any_summed else 0, weights.dtype)
     whole, part = np.zeros(tall * wide, weights.dtype), np.zeros(tall * wide, weights.dtype)
-    lower, higher = np.zeros(wide, np.int32), np.zeros(wide, np.int32)
     low_node, high_node = np.zeros(tall * wide, np.int32), np.zeros(tall * wide, np.int32)
     cell_low = np.zeros((tall // 2, wide // lanes), np.int64)
     cell_high = np.zeros((tall // 2, wide // lanes), np.int64)
     column_whole, column_rest = np.zeros(wide, weights.dtype), np.zeros(wide, weights.dtype)
     result = np.empty(_DEEP * tall * wide, weights.dtype)
     masks = np.zeros(_WIDE, np.uint64)
-    groups = channels // _DEEP + channels % _DEEP
     for job in range(first_job, last_job):
         group, tile = job // (down * across), job % (down * across)
         channel = group * _DEEP if group < channels // _DEEP else channels // _DEEP * (_DEEP - 1) + group
@@ -407,17 +407,17 @@ def varying_tiles(
             for i in range(even):
                 y = min(i0 + i, height - 1)
                 a = i * wide
+                b = a + columns
                 _split(
-                    level[y, j0 : j0 + columns], levels, rows, columns,
-                    whole[a : a + columns], part[a : a + columns], low_node[a : a + columns], high_node[a : a + columns],
-                )  # fmt: skip
+                    level[y, j0 : j0 + columns], levels, columns, whole[a:b], part[a:b], low_node[a:b], high_node[a:b]
+                )
                 for j in range(columns, cells * lanes):
                     whole[a + j], part[a + j] = whole[a + columns - 1], part[a + columns - 1]
                     low_node[a + j], high_node[a + j] = low_node[a + columns - 1], high_node[a + columns - 1]
             for i in range(even // 2):
                 for cell in range(cells):
                     a = 2 * i * wide + cell * lanes
-                    low, high = np.int32(levels), np.int32(0)
+                    low, high = levels, 0
                     for b in (a, a + wide):
                         some_low, some_high = low_node[b : b + lanes], high_node[b : b + lanes]
                         for j in range(lanes):
@@ -615,12 +615,11 @@ def varying_adjoint_tiles(
     places_x = np.zeros(most_columns, np.int64)
     result = np.empty(_DEEP * tall * wide, weights.dtype)
     zeros = np.zeros(_WIDE * lanes, weights.dtype)
-    nothing = zeros.ctypes.data
-    groups = channels // _DEEP + channels % _DEEP
     for job in range(first_job, last_job):
         group, tile = job // (down * across), job % (down * across)
         channel = group * _DEEP if group < channels // _DEEP else channels // _DEEP * (_DEEP - 1) + group
         deep = _DEEP if group < channels // _DEEP else 1
+        nothing = zeros.ctypes.data  # read here, so that the array lives as long as the loop
         i0, j0 = tile // across * tile_height, tile % across * tile_width
         rows, columns = min(tile_height, out_height - i0), min(tile_width, out_width - j0)
         even, cells = (rows + 1) // 2 * 2, (columns + lanes - 1) // lanes

@@ -1,0 +1,165 @@
+"""The laws of convolution with a varying point spread (PHYSICS.md, sections 5 and 7), on both backends."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from blursynth.backends import cpu, reference
+from blursynth.backends.reference.convolve_varying import node_weights
+from blursynth.frame import Border
+from blursynth.physics.point_spread import PointSpreads, disk
+from blursynth.physics.point_spread_field import PointSpreadField
+
+SAME_SIZE = [b for b in Border if b != Border.VALID]
+KEEPS_CONSTANTS = [Border.REFLECT, Border.REPLICATE, Border.CIRCULAR]
+# Of the largest pixel, for kernels of sum 1.
+TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}
+
+every_backend = pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
+every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+seeds = st.integers(0, 2**32)
+
+
+def kernel(rng: np.random.Generator) -> NDArray[np.float64]:
+    """A kernel of odd size and sum 1: sparse, dense, or a disk large enough for running sums."""
+    kind = rng.integers(5)
+    if kind == 0:
+        return disk(float(rng.uniform(0, 8))).to_dense()
+    height, width = 1 + 2 * rng.integers(0, 6, 2)
+    dense = rng.random((height, width)) * (rng.random((height, width)) < (0.2 if kind < 3 else 1))
+    dense[rng.integers(height), rng.integers(width)] = 1
+    return np.asarray(dense / dense.sum())
+
+
+def picture(rng: np.random.Generator, dtype: type) -> NDArray[np.floating]:
+    """Often smaller than the kernel, never larger than 32 x 32: errors of the border would drown in a large one."""
+    height, width = rng.integers(1, 33, 2)
+    return rng.normal(size=(int(rng.integers(1, 3)), int(rng.integers(1, 4)), height, width)).astype(dtype)
+
+
+def varying(
+    rng: np.random.Generator, image: NDArray[np.floating], same: bool = False
+) -> tuple[PointSpreadField, NDArray[np.floating] | None]:
+    """A field of up to 3 x 3 x 3 nodes, and the level of every pixel, partly beyond the outermost levels."""
+    batch, _, height, width = image.shape
+    levels, rows, columns = (int(n) for n in rng.integers(1, 4, 3))
+    pictures = 1 if rng.random() < 0.5 else batch
+    count = pictures * levels * rows * columns
+    kernels = [kernel(rng)] * count if same else [kernel(rng) for _ in range(count)]
+    first, step = rng.uniform(-10, 20, (pictures, 2)), tuple(rng.uniform(0.6, 25, 2))
+    field = PointSpreadField(PointSpreads.from_dense(kernels), levels, rows, columns, first, step)
+    level = rng.uniform(-0.5, levels - 0.5, (batch, height, width)).astype(image.dtype)
+    return field, None if levels == 1 and rng.random() < 0.5 else level
+
+
+@every_backend
+@every_dtype
+@pytest.mark.parametrize("border", SAME_SIZE)
+@given(seed=seeds)
+def test_equal_point_spreads_are_one_convolution(backend: ModuleType, border: Border, dtype: type, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = picture(rng, dtype)
+    field, level = varying(rng, image, same=True)
+    largest = np.abs(image).max()
+    for form in ("", "_adjoint"):
+        got = getattr(backend, f"convolve_varying{form}")(image, field, level, border=border)
+        expected = getattr(reference, f"convolve{form}")(image.astype(np.float64), field.psf[0], border=border)
+        # Light of the margin that comes back adds up in the transpose, which is then larger than the picture.
+        assert np.abs(got - expected).max() <= TOLERANCE[dtype] * max(largest, np.abs(expected).max())
+
+
+@given(seed=seeds)
+def test_weights_sum_to_one_everywhere(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = picture(rng, np.float64)
+    field, level = varying(rng, image)
+    for b in range(len(image)):
+        weights = node_weights(image.shape[2:], field, level, b)
+        assert weights.min() >= 0
+        assert np.abs(weights.sum(axis=(0, 1, 2)) - 1).max() <= 1e-12
+
+
+@every_backend
+@every_dtype
+@pytest.mark.parametrize("border", KEEPS_CONSTANTS)
+@given(seed=seeds)
+def test_gather_keeps_constants(backend: ModuleType, border: Border, dtype: type, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = picture(rng, dtype)
+    value = dtype(rng.normal())
+    image[:] = value
+    field, level = varying(rng, image)
+    got = backend.convolve_varying(image, field, level, border=border)
+    assert np.abs(got - value).max() <= TOLERANCE[dtype] * abs(value)
+
+
+@every_backend
+@every_dtype
+@given(seed=seeds)
+def test_scatter_keeps_flux(backend: ModuleType, dtype: type, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = picture(rng, dtype)
+    field, level = varying(rng, image)
+    got = backend.convolve_varying_adjoint(image, field.flipped(), level, border=Border.CIRCULAR)
+    lost = got.sum(axis=(2, 3), dtype=np.float64) - image.sum(axis=(2, 3), dtype=np.float64)
+    assert np.abs(lost).max() <= TOLERANCE[dtype] * np.abs(image).sum(axis=(2, 3), dtype=np.float64).max()
+
+
+@every_backend
+@every_dtype
+@pytest.mark.parametrize("border", [Border.CIRCULAR, Border.CONSTANT])
+@given(seed=seeds)
+def test_scatter_is_mask_then_blur(backend: ModuleType, border: Border, dtype: type, seed: int) -> None:
+    """The transpose with flipped point spreads, against the formula ``sum_n k_n * (w_n x)``."""
+    rng = np.random.default_rng(seed)
+    image = picture(rng, dtype)
+    field, level = varying(rng, image)
+    expected = np.zeros(image.shape)
+    for b in range(len(image)):
+        weights = node_weights(image.shape[2:], field, level, b)
+        for n, index in enumerate(np.ndindex(weights.shape[:3])):
+            psf = field.psf[(b % len(field)) * field.nodes + n]
+            masked = weights[index] * image[b : b + 1].astype(np.float64)
+            expected[b] += reference.convolve(masked, psf, border=border)[0]
+    got = backend.convolve_varying_adjoint(image, field.flipped(), level, border=border)
+    assert np.abs(got - expected).max() <= TOLERANCE[dtype] * max(np.abs(image).max(), np.abs(expected).max())
+
+
+@every_backend
+@every_dtype
+@pytest.mark.parametrize("border", SAME_SIZE)
+@given(seed=seeds)
+def test_adjoint(backend: ModuleType, border: Border, dtype: type, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = picture(rng, dtype)
+    y = rng.normal(size=x.shape).astype(dtype)
+    field, level = varying(rng, x)
+    forward = backend.convolve_varying(x, field, level, border=border).astype(np.float64)
+    backward = backend.convolve_varying_adjoint(y, field, level, border=border).astype(np.float64)
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    scale = np.linalg.norm(x) * np.linalg.norm(y)
+    assert abs((forward * y).sum() - (x * backward).sum()) <= (1e-5 if dtype == np.float32 else 1e-12) * scale
+
+
+@every_backend
+@given(seed=seeds)
+def test_a_lone_point_of_light_becomes_the_point_spread_of_its_place(backend: ModuleType, seed: int) -> None:
+    """Scatter: not flipped, not shifted, blended between the nodes by the level of the source."""
+    rng = np.random.default_rng(seed)
+    left, right = disk(1.7), PointSpreads.from_dense([np.array([[0.0, 0.2, 0.5], [0.1, 0.1, 0.1]])], [(0, 1)])
+    field = PointSpreadField(PointSpreads.concatenate([left, right]), levels=2)
+    share = rng.random()
+    level = np.full((1, 15, 17), share)
+    image = np.zeros((1, 1, 15, 17))
+    image[0, 0, 7, 8] = 1
+    got = backend.convolve_varying_adjoint(image, field.flipped(), level, border=Border.CONSTANT)[0, 0]
+    expected = (1 - share) * left.to_dense(size_px=7) + share * right.to_dense(size_px=7)
+    assert np.abs(got[4:11, 5:12] - expected).max() <= 1e-12
+    got[4:11, 5:12] = 0
+    assert np.abs(got).max() <= 1e-15
