@@ -15,7 +15,7 @@ from blursynth import assets, degradations
 from blursynth.core import Degradation, Draw, Nothing, Pair, apply
 from blursynth.degradations import *  # noqa: F403  (its __all__ lists the kinds)
 from blursynth.degradations import ALL
-from blursynth.depth import DepthFormat, read_depth, read_labels
+from blursynth.depth import DepthFormat, DepthNetwork, read_depth, read_labels
 from blursynth.distributions import (
     Beta,
     Choice,
@@ -57,6 +57,7 @@ __all__ = [
     "DatasetError",
     "Degradation",
     "DepthFormat",
+    "DepthNetwork",
     "DepthQuantile",
     "Draw",
     "Encoding",

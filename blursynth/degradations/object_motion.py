@@ -32,7 +32,7 @@ class ObjectMotion(Degradation):
 
     One object along one known path: ``label=3, slowest=1`` and no spread, acceleration or bend, which are the defaults.
 
-    The exposure is cut into ``time_parts``. Between the parts occlusion is exact; within a part only where at most one
+    The exposure is cut into ``parts``. Between the parts occlusion is exact; within a part only where at most one
     of the surfaces that meet there moves. So one part is exact for objects that do not meet, and more are needed where
     moving objects cover one another.
 
@@ -60,9 +60,7 @@ class ObjectMotion(Degradation):
     label: int | None = Field(
         default=None, ge=1, lt=2**31, description="the one object that moves; none given: all of them"
     )
-    time_parts: int = Field(
-        default=4, ge=1, le=256, description="parts of the exposure with exact occlusion between them"
-    )
+    parts: int = Field(default=4, ge=1, le=256, description="parts of the exposure with exact occlusion between them")
     border: BorderName = Field(
         default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"
     )
@@ -86,8 +84,8 @@ class ObjectMotion(Degradation):
             )
         labels = np.asarray(frame.labels.cpu() if hasattr(frame.labels, "cpu") else frame.labels)
         parts, order = [], []
-        for number, border in sorted({(step.time_parts, step.border) for step in steps}):
-            chosen = [b for b, step in enumerate(steps) if (step.time_parts, step.border) == (number, border)]
+        for number, border in sorted({(step.parts, step.border) for step in steps}):
+            chosen = [b for b, step in enumerate(steps) if (step.parts, step.border) == (number, border)]
             image = frame.image if len(chosen) == len(steps) else frame.image[chosen]
             moved = _moved(image, labels[chosen], [steps[b] for b in chosen], number, Border(border))
             parts.append(frame[chosen].with_image(moved))
@@ -114,20 +112,18 @@ class ObjectMotion(Degradation):
         return paths
 
 
-def _moved(
-    image: Any, labels: NDArray[np.int32], steps: Sequence[ObjectMotion], time_parts: int, border: Border
-) -> Any:
+def _moved(image: Any, labels: NDArray[np.int32], steps: Sequence[ObjectMotion], parts: int, border: Border) -> Any:
     """The mean over the exposure of a batch whose steps have the same parts and border."""
     backend = for_array(image)
     kernel = np.zeros(labels.shape, np.int32)  # 0 is that of what stands still
     paths = [np.zeros((1, SAMPLES, 2))]
     count = 1
     for b, step in enumerate(steps):
-        there, number = np.unique(labels[b], return_inverse=True)
+        there, number = _numbered(labels[b])
         own = step.paths(there)
         moving = own.any(axis=(1, 2)) & (there > 0)
         index = np.where(moving, count + np.cumsum(moving) - 1, 0).astype(np.int32)
-        kernel[b] = index[number.reshape(labels.shape[1:])]
+        kernel[b] = index[number]
         paths.append(own[moving])
         count += int(np.count_nonzero(moving))
     if count == 1:
@@ -135,11 +131,20 @@ def _moved(
     path = np.concatenate(paths)
     rasterise = for_array(path).rasterise
     psf = PointSpreads.concatenate(
-        [rasterise(path, centre=False, exposure=(g / time_parts, (g + 1) / time_parts)) for g in range(time_parts)]
+        [rasterise(path, centre=False, exposure=(g / parts, (g + 1) / parts)) for g in range(parts)]
     )
     # Larger labels are nearer, and the surface beside an object goes on behind it.
     hidden = np.empty_like(kernel)
     for b, step in enumerate(steps):
         hidden[b] = backend.hidden_surface(labels[b : b + 1], gap=1, reach_px=step._path_reach_px())[0]
-    scene = Scene(labels.astype(np.int32), kernel, hidden, psf, np.full(time_parts, 1.0 / time_parts))
+    scene = Scene(labels.astype(np.int32), kernel, hidden, psf, np.full(parts, 1.0 / parts))
     return backend.composite(image, scene, border=border)
+
+
+def _numbered(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """The labels that occur, and for every pixel the place of its own among them."""
+    if int(labels.max()) > labels.size:
+        there, number = np.unique(labels, return_inverse=True)
+        return there, number.reshape(labels.shape)
+    occurs = np.bincount(labels.ravel()) > 0  # without sorting
+    return np.flatnonzero(occurs).astype(np.int32), (np.cumsum(occurs) - 1)[labels]

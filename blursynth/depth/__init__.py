@@ -11,12 +11,14 @@
 from blursynth.depth.formats import DEPTH_SUFFIXES, LABEL_SUFFIXES
 from blursynth.depth.holes import fill_holes
 from blursynth.depth.maps import DepthFormat, DepthMap, read_depth, read_depth_map, read_labels
+from blursynth.depth.network import DepthNetwork
 
 __all__ = [
     "DEPTH_SUFFIXES",
     "LABEL_SUFFIXES",
     "DepthFormat",
     "DepthMap",
+    "DepthNetwork",
     "fill_holes",
     "read_depth",
     "read_depth_map",

@@ -248,7 +248,7 @@ def _read_pfm(path: Path) -> NDArray[np.float32]:
 
 def _read_exr(path: Path, key: str | None) -> NDArray[Any]:
     # OpenCV is built without OpenEXR in its wheels from version 5 on.
-    library = require("OpenEXR", extra="exr", purpose="reading OpenEXR files")
+    library = require("OpenEXR", extra="depth", purpose="reading OpenEXR files")
     try:
         with library.File(str(path), separate_channels=True) as file:
             channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}

@@ -14,6 +14,17 @@ from blursynth.testing import check_degradation, pictures
 KERNEL = bs.assets.register([[0.0, 0.1, 0.0], [0.2, 0.4, 0.3], [0.0, 0.0, 0.1]])
 RECORDING = bs.assets.register([[0.0, 0.0, 0.0], [0.1, 3.0, 1.0], [0.25, 4.0, -2.0], [0.4, 1.0, -1.0]])
 
+# A hand-held camera for 0.2 s at 100 Hz: time, position in m, quaternion.
+_TIME_S = np.linspace(0.0, 0.2, 21)
+SHAKE = bs.assets.register(
+    np.column_stack(
+        [
+            *(_TIME_S, 0.004 * np.sin(9 * _TIME_S), 0.05 * _TIME_S**2, 0.01 * _TIME_S),
+            *(0.001 * np.cos(20 * _TIME_S), 0.001 * np.sin(15 * _TIME_S), 0.1 * _TIME_S, np.ones(21)),
+        ]
+    )
+)
+
 # (an example with a visible effect, a record that changes nothing or None)
 EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
     (bs.Nothing(), bs.Nothing()),
@@ -36,7 +47,7 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
             spread_deg=20.0,
             acceleration=0.3,
             bend_deg=20.0,
-            time_parts=2,
+            parts=2,
             seed=8,
         ),
         bs.ObjectMotion(length_px=0.0),
@@ -71,6 +82,46 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
         ),
         bs.RecordedMotion(recording=RECORDING, exposure_s=0.3, scale=0.0),
     ),
+    (
+        bs.Camera(focal_length_mm=5.0, pixel_pitch_um=2.0, principal_row_px=15.0, principal_column_px=22.5),
+        bs.Camera(focal_length_mm=4.2, pixel_pitch_um=1.4),
+    ),
+    (
+        bs.CameraShake(
+            exposure_s=0.1,
+            pitch_mrad=1.0,
+            yaw_mrad=1.5,
+            roll_mrad=40.0,
+            roll_row_px=12.0,
+            roll_column_px=30.0,
+            x_mm=1.0,
+            y_mm=0.5,
+            z_mm=2.0,
+            nearest_m=0.5,
+            seed=3,
+        ),
+        bs.CameraShake(exposure_s=0.1, seed=3),
+    ),
+    (
+        bs.RollingShutter(
+            exposure_s=0.05,
+            readout_s=0.04,
+            pitch_mrad=1.0,
+            yaw_mrad=1.5,
+            roll_mrad=40.0,
+            x_mm=1.0,
+            y_mm=0.5,
+            z_mm=2.0,
+            nearest_m=0.5,
+            seed=3,
+        ),
+        bs.RollingShutter(exposure_s=0.05, readout_s=0.04, seed=3),
+    ),
+    (
+        bs.RecordedShake(recording=SHAKE, start_s=0.02, exposure_s=0.05, readout_s=0.03, nearest_m=0.5),
+        bs.RecordedShake(recording=bs.assets.register([[0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]), exposure_s=0.05),
+    ),
+    (bs.Zoom(scale=1.2, centre_row_px=12.0, centre_column_px=30.0), bs.Zoom(scale=1.0)),
     (bs.Sensor(full_well_e=3000.0, white_level_e=2900.0, read_noise_e=3.0, row_noise_e=2.0, seed=11), None),
     (
         bs.Defocus(
