@@ -3,6 +3,8 @@
 from blursynth.core import Degradation, Nothing
 from blursynth.degradations.accelerated_motion import AcceleratedMotion
 from blursynth.degradations.airy_blur import AiryBlur
+from blursynth.degradations.camera import Camera
+from blursynth.degradations.camera_shake import CameraShake
 from blursynth.degradations.deblurgan_blur import DeblurganBlur
 from blursynth.degradations.decode import Decode
 from blursynth.degradations.defocus import Defocus
@@ -23,10 +25,14 @@ from blursynth.degradations.polygon_blur import PolygonBlur
 from blursynth.degradations.random_objects import RandomObjects
 from blursynth.degradations.random_walk_motion import RandomWalkMotion
 from blursynth.degradations.recorded_motion import RecordedMotion
+from blursynth.degradations.recorded_shake import RecordedShake
+from blursynth.degradations.rolling_shutter import RollingShutter
 from blursynth.degradations.sensor import Sensor
+from blursynth.degradations.zoom import Zoom
 
 ALL: tuple[type[Degradation], ...] = (
     Nothing,
+    Camera,
     PlaneDepth,
     GroundDepth,
     LayeredDepth,
@@ -38,6 +44,10 @@ ALL: tuple[type[Degradation], ...] = (
     AcceleratedMotion,
     GaussianProcessMotion,
     RecordedMotion,
+    CameraShake,
+    RollingShutter,
+    RecordedShake,
+    Zoom,
     GaussianBlur,
     DiskBlur,
     PolygonBlur,
@@ -57,6 +67,8 @@ __all__ = [
     "ALL",
     "AcceleratedMotion",
     "AiryBlur",
+    "Camera",
+    "CameraShake",
     "DeblurganBlur",
     "Decode",
     "Defocus",
@@ -79,5 +91,8 @@ __all__ = [
     "RandomObjects",
     "RandomWalkMotion",
     "RecordedMotion",
+    "RecordedShake",
+    "RollingShutter",
     "Sensor",
+    "Zoom",
 ]

@@ -1,18 +1,59 @@
 """Camera motion with six degrees of freedom: poses, homographies, and the times that each row of a sensor sees.
 
 x is to the right, y downwards, z along the optical axis into the scene; pixel centres have whole coordinates.
+
+From a pose to a warp. A camera with the orientation R (a matrix that turns directions of the camera into directions of
+the world) and the position c sees the world point ``X_w = R X + c`` at X of its own coordinates. At the reference pose
+``(R_0, c_0)`` it was seen at ``X_0 = R_0' (X_w - c_0) = A X + a`` with ``A = R_0' R`` and ``a = R_0' (c - c_0)``. Pixel
+``p = (x, y, 1)`` of the moving camera shows the point ``X = D K^-1 p`` at its depth D, so it shows what stands at
+``K X_0 / D = K A K^-1 p + q K a`` in the reference picture, q = 1 / D: the ``matrix`` and ``shift`` of :class:`Warps`.
+
+In the words of other books, ``X_t = R_t X_0 + t_t`` with ``R_t = A'`` and ``t_t = -A' a``, and for a plane
+``n' X_0 = d`` the homography ``H_t = K (R_t + t_t n' / d) K^-1`` takes reference pixels to pixels of the moving camera
+(:func:`homography`); a picture is rendered with its inverse, which for pure rotation is ``K A K^-1``.
+
+The depth D belongs to the moving camera's pixel. Taking it from the reference picture at the same pixel, as the
+degradations do, is exact for planes parallel to the sensor and wrong by the parallax of the depth's own slope
+otherwise; what a nearer object hides or bares is not modelled.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
+from blursynth.frame import Intrinsics
 
-__all__ = ["Warps"]
+__all__ = [
+    "Path",
+    "Poses",
+    "Reference",
+    "Warps",
+    "exposure_cells",
+    "hand_tremor",
+    "homography",
+    "integrate_gyro",
+    "interpolate_poses",
+    "intrinsic_matrix",
+    "mean_rotation",
+    "poses_from_recording",
+    "random_walk",
+    "rotation_matrix",
+    "rotation_vector",
+    "row_exposures",
+    "row_starts_s",
+    "warps_of_path",
+    "zoom_warps",
+]
+
+Reference = Literal["mean", "mid", "start", "global_shutter"]
+"""Pose of the sharp target: mean, middle or start of each row's own exposure, or one mean for all rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,3 +118,507 @@ class Warps:
     def __len__(self) -> int:
         """Pictures: B, or 1 for all alike."""
         return len(self.matrix)
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """Where a camera is and where it looks.
+
+    Parameters
+    ----------
+    orientation
+        ``[N, 3, 3]`` from directions of the camera to directions of the world.
+    position_m
+        ``[N, 3]`` in the world.
+    """
+
+    orientation: NDArray[np.float64]
+    position_m: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.orientation)
+
+
+Path = Callable[[NDArray[np.float64]], Poses]
+"""A camera's motion: poses at the given times in s after the start of the first row's exposure."""
+
+
+def intrinsic_matrix(camera: Intrinsics, full_size_px: ArrayLike, origin_px: ArrayLike = (0, 0)) -> NDArray[np.float64]:
+    """K: directions of the camera to pixels of a frame, ``(x, y, 1) ~ K (X, Y, Z)``.
+
+    Parameters
+    ----------
+    camera
+        Focal length, pixel pitch and principal point (in the full picture; its middle when None).
+    full_size_px
+        Height and width of the full picture.
+    origin_px
+        Row and column of the frame's first pixel in the full picture; the matrix is in px of the frame.
+
+    Examples
+    --------
+    >>> intrinsic_matrix(Intrinsics(4.2, 1.4), (101, 201), (0, 100))
+    array([[3.e+03, 0.e+00, 0.e+00],
+           [0.e+00, 3.e+03, 5.e+01],
+           [0.e+00, 0.e+00, 1.e+00]])
+    """
+    size = np.asarray(full_size_px, np.float64)
+    row, column = (
+        (size - 1) / 2 if camera.principal_point_px is None else np.asarray(camera.principal_point_px)
+    ) - np.asarray(origin_px, np.float64)
+    focal = camera.focal_length_px
+    return np.array([[focal, 0.0, column], [0.0, focal, row], [0.0, 0.0, 1.0]])
+
+
+def rotation_matrix(vector_rad: ArrayLike) -> NDArray[np.float64]:
+    """Rotation by ``|v|`` about the axis ``v / |v|`` (Rodrigues): ``I + sin a W + (1 - cos a) W^2``, ``[..., 3, 3]``.
+
+    Examples
+    --------
+    >>> np.rint(rotation_matrix([0, 0, np.pi / 2])).astype(int).tolist()  # x turns to y: clockwise on the screen
+    [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    """
+    v = np.asarray(vector_rad, np.float64)
+    angle = np.sqrt((v * v).sum(axis=-1))
+    cross = np.zeros((*v.shape, 3))
+    cross[..., 0, 1], cross[..., 0, 2], cross[..., 1, 2] = -v[..., 2], v[..., 1], -v[..., 0]
+    cross -= np.swapaxes(cross, -1, -2)
+    # sin a / a and (1 - cos a) / a^2 by sinc, which is exact at 0 as well.
+    first = np.sinc(angle / np.pi)[..., None, None]
+    second = (0.5 * np.sinc(angle / (2 * np.pi)) ** 2)[..., None, None]
+    return np.asarray(np.eye(3) + first * cross + second * (cross @ cross))
+
+
+def rotation_vector(matrix: ArrayLike) -> NDArray[np.float64]:
+    """The inverse of :func:`rotation_matrix`, angles of 0 to pi; ``[..., 3]`` of ``[..., 3, 3]``."""
+    m = np.asarray(matrix, np.float64)
+    odd = 0.5 * np.stack(
+        [m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], axis=-1
+    )
+    sine = np.sqrt((odd * odd).sum(axis=-1))
+    cosine = 0.5 * (np.trace(m, axis1=-2, axis2=-1) - 1.0)
+    angle = np.arctan2(sine, cosine)
+    vector = odd * np.where(sine > 1e-9, angle / np.where(sine > 1e-9, sine, 1.0), 1.0)[..., None]
+    turned = (sine < 1e-6) & (cosine < 0)
+    if turned.any():
+        # Half a turn: the odd part vanishes, the axis is the longest column of (R + I) / 2.
+        even = 0.5 * (m + np.eye(3))[turned]
+        longest = np.argmax((even * even).sum(axis=-2), axis=-1)
+        axis = np.take_along_axis(even, longest[:, None, None], axis=-1)[..., 0]
+        axis /= np.sqrt((axis * axis).sum(axis=-1, keepdims=True))
+        sign = np.where((axis * odd[turned]).sum(axis=-1, keepdims=True) < 0, -1.0, 1.0)
+        vector[turned] = sign * axis * angle[turned][:, None]
+    return np.asarray(vector)
+
+
+def mean_rotation(rotation: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Karcher mean over the second last axis: ``sum_n w_n log(M' R_n) = 0``; ``[..., 3, 3]`` of ``[..., N, 3, 3]``.
+
+    Parameters
+    ----------
+    rotation
+        ``[..., N, 3, 3]``, within a hemisphere of each other (less than a quarter turn from the mean).
+    weight
+        ``[..., N]``, >= 0; only their ratios matter.
+    """
+    weight = np.broadcast_to(weight, rotation.shape[:-2])
+    share = (weight / weight.sum(axis=-1, keepdims=True))[..., None]
+    start = np.argmax(weight > 0, axis=-1)[..., None, None, None]
+    mean = np.take_along_axis(rotation, start, axis=-3)[..., 0, :, :]
+    for _ in range(30):
+        vector = rotation_vector(np.swapaxes(mean, -1, -2)[..., None, :, :] @ rotation)
+        step = (share * vector).sum(axis=-2)
+        mean = mean @ rotation_matrix(step)
+        if np.abs(step).max() < 1e-15:
+            break
+    return mean
+
+
+def homography(
+    intrinsics: NDArray[np.float64],
+    rotation: NDArray[np.float64],
+    translation_m: ArrayLike = (0.0, 0.0, 0.0),
+    normal: ArrayLike = (0.0, 0.0, 1.0),
+    distance_m: float = math.inf,
+) -> NDArray[np.float64]:
+    """``H = K (R + t n' / d) K^-1``: pixels at the reference pose to pixels after ``X_t = R X + t``.
+
+    Parameters
+    ----------
+    intrinsics
+        K, ``[3, 3]``.
+    rotation, translation_m
+        ``[..., 3, 3]`` and ``[..., 3]``.
+    normal, distance_m
+        Of the plane ``n' X = d`` in the coordinates of the reference pose; by default infinitely far.
+    """
+    tilt = np.asarray(translation_m, np.float64)[..., :, None] * (np.asarray(normal, np.float64) / distance_m)
+    return np.asarray(intrinsics @ (rotation + tilt) @ np.linalg.inv(intrinsics))
+
+
+def interpolate_poses(time_s: NDArray[np.float64], poses: Poses, wanted_s: ArrayLike) -> Poses:
+    """Poses between recorded ones: positions linearly, orientations along the shortest turn (slerp).
+
+    Raises
+    ------
+    InvalidValueError
+        Times that do not increase, or a wanted time outside the recording.
+    """
+    wanted = np.asarray(wanted_s, np.float64)
+    if time_s.size < 2 or (np.diff(time_s) <= 0).any():
+        raise InvalidValueError(
+            "The times of a recording must increase strictly and be two or more.",
+            fix="Sort the recording and drop repeated times.",
+        )
+    slack = 1e-9 * (time_s[-1] - time_s[0])
+    if wanted.size and (wanted.min() < time_s[0] - slack or wanted.max() > time_s[-1] + slack):
+        raise InvalidValueError(
+            f"The exposure from {wanted.min():.6g} s to {wanted.max():.6g} s is not inside the recording, "
+            f"{time_s[0]:.6g} s to {time_s[-1]:.6g} s.",
+            fix="Choose start_s, exposure_s and readout_s inside the recording.",
+        )
+    low = np.clip(np.searchsorted(time_s, wanted, side="right") - 1, 0, time_s.size - 2)
+    part = np.clip((wanted - time_s[low]) / (time_s[low + 1] - time_s[low]), 0.0, 1.0)[:, None]
+    before, after = poses.orientation[low], poses.orientation[low + 1]
+    turn = rotation_vector(np.swapaxes(before, -1, -2) @ after)
+    start, end = poses.position_m[low], poses.position_m[low + 1]
+    return Poses(before @ rotation_matrix(part * turn), start + part * (end - start))
+
+
+def integrate_gyro(time_s: NDArray[np.float64], rate_rad_per_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Orientations ``[N, 3, 3]`` (camera to world, the first is I) from angular rates ``[N, 3]`` in camera axes.
+
+    ``q' = q (x) omega / 2``: ``R_{n+1} = R_n exp(h (omega_n + omega_{n+1}) / 2)``, exact for a constant rate.
+    """
+    turn = 0.5 * (rate_rad_per_s[1:] + rate_rad_per_s[:-1]) * np.diff(time_s)[:, None]
+    steps = rotation_matrix(turn)
+    orientation = np.empty((len(time_s), 3, 3))
+    orientation[0] = np.eye(3)
+    for n, step in enumerate(steps):
+        orientation[n + 1] = orientation[n] @ step
+    return orientation
+
+
+def poses_from_recording(recording: NDArray[np.float64]) -> tuple[NDArray[np.float64], Poses]:
+    """Times from 0 on, and poses, of a recorded camera path.
+
+    Parameters
+    ----------
+    recording
+        ``[M, 8]`` as in the TUM RGB-D benchmark: time in s, position x y z in m, and the quaternion x y z w that turns
+        camera into world; or ``[M, 4]``: time in s and a gyroscope's rates in rad/s about x (right), y (down) and z
+        (ahead) of the camera.
+
+    Raises
+    ------
+    InvalidValueError
+        Another number of columns, fewer than two rows, times that do not increase, or a quaternion of length 0.
+    """
+    if recording.ndim != 2 or recording.shape[1] not in (4, 8) or len(recording) < 2:
+        raise InvalidValueError(
+            f"A recorded camera path is an array [M, 8] (time, x, y, z, quaternion x, y, z, w) or [M, 4] (time and "
+            f"angular rates) with M >= 2, got shape {recording.shape}.",
+            fix="Convert it to one of these; times are in s, positions in m, rates in rad/s.",
+        )
+    time = recording[:, 0] - recording[0, 0]
+    if (np.diff(time) <= 0).any():
+        where = int(np.argmax(np.diff(time) <= 0))
+        raise InvalidValueError(
+            f"The times of a recorded camera path must increase strictly, got {recording[where, 0]} s followed by "
+            f"{recording[where + 1, 0]} s.",
+            fix="Sort the recording and drop repeated times.",
+        )
+    if recording.shape[1] == 4:
+        return time, Poses(integrate_gyro(time, recording[:, 1:]), np.zeros((len(time), 3)))
+    length = np.sqrt((recording[:, 4:] ** 2).sum(axis=1))
+    if not (length > 0).all():
+        raise InvalidValueError("A recorded camera path has a quaternion of length 0.", fix="Drop such rows.")
+    x, y, z, w = (recording[:, 4:] / length[:, None]).T
+    orientation = np.stack(
+        [
+            *(1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+            *(2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+            *(2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
+        ],
+        axis=-1,
+    ).reshape(-1, 3, 3)
+    return time, Poses(orientation, recording[:, 1:4].copy())
+
+
+# Waves per axis and band; more of them make the process more nearly Gaussian.
+_WAVES = 16
+_TREMOR_WIDTH = 0.1  # standard deviation of the tremor's frequencies as a share of its middle
+
+
+def hand_tremor(
+    seed: int, *, drift_hz: float, tremor_hz: float, tremor_share: float
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Six independent stationary processes of variance 1 with the spectrum of a hand that tries to hold still.
+
+    A slow drift (Gaussian spectrum around 0 with the standard deviation ``drift_hz``) and a resonance at ``tremor_hz``
+    (Gaussian, a tenth of its middle wide) with the share ``tremor_share`` of the variance. Each is a sum of waves whose
+    frequencies are drawn from the spectrum and whose phases are uniform, so that it can be asked at any time.
+
+    The drift of posture below 2 Hz and physiological tremor at 8 to 12 Hz are textbook findings; the shape of the two
+    bands and their proportion are by judgement, not fitted to measurements.
+
+    Returns
+    -------
+    callable
+        ``[N]`` times in s to ``[N, 6]``.
+    """
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    normal = rng.standard_normal((2, _WAVES, 6))
+    phase = rng.uniform(0.0, 2.0 * np.pi, (2, _WAVES, 6))
+    middle = np.array([0.0, tremor_hz])[:, None, None]
+    width = np.array([drift_hz, _TREMOR_WIDTH * tremor_hz])[:, None, None]
+    rate = 2.0 * np.pi * (middle + width * normal)
+    height = np.sqrt(2.0 / _WAVES * np.array([1.0 - tremor_share, tremor_share]))[:, None, None]
+
+    def process(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        waves = np.cos(rate * np.asarray(time_s)[:, None, None, None] + phase)
+        return np.asarray((height * waves).sum(axis=(1, 2)))
+
+    return process
+
+
+def random_walk(
+    seed: int, exposure_s: float, *, samples: int = 128
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Six independent random walks whose change over an exposure has the variance 1, joined linearly.
+
+    Returns
+    -------
+    callable
+        ``[N]`` times in s, >= 0, to ``[N, 6]``; walks of one seed are equal as far as they go.
+    """
+    step_s = exposure_s / samples
+
+    def process(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        time = np.asarray(time_s, np.float64)
+        # A little beyond the last time, for rounding.
+        knots = max(samples, math.ceil(float(time.max(initial=0.0)) / step_s)) + 1
+        rng = np.random.Generator(np.random.Philox(key=seed))
+        steps = rng.standard_normal((knots, 6)) / math.sqrt(samples)
+        walk = np.concatenate([np.zeros((1, 6)), np.cumsum(steps, axis=0)])
+        at = np.arange(knots + 1) * step_s
+        return np.stack([np.interp(time, at, walk[:, axis]) for axis in range(6)], axis=-1)
+
+    return process
+
+
+def exposure_cells(
+    path: Path, intrinsics: NDArray[np.float64], size_px: ArrayLike, span_s: float, *, step_px: float, nearest_m: float
+) -> NDArray[np.float64]:
+    """Boundaries ``[N + 1]`` in s of parts of a motion in which no pixel moves further than ``step_px``.
+
+    The parts are short where the camera is fast: each is equally long for the corner of the picture (or its middle)
+    that is fastest at the time, at infinite depth or at ``nearest_m``.
+
+    Parameters
+    ----------
+    path
+        The motion.
+    intrinsics
+        K of the full picture.
+    size_px
+        Height and width of the full picture.
+    span_s
+        The motion's duration, from 0 on: exposure and readout.
+    step_px, nearest_m
+        The bound in px, > 0, and the depth in m down to which it holds.
+
+    Raises
+    ------
+    InvalidValueError
+        More than 20,000 parts would be needed.
+    """
+    samples = min(257 + int(2000 * span_s), 8193)
+    times = np.linspace(0.0, span_s, samples)
+    poses = path(times)
+    height, width = np.asarray(size_px, np.float64)
+    corners = np.array(
+        [[x, y, 1.0] for x in (0.0, (width - 1) / 2, width - 1) for y in (0.0, (height - 1) / 2, height - 1)]
+    )
+    rays = np.linalg.solve(intrinsics, corners.T)  # [3, 9]
+    # Moves from one sample to the next, in the coordinates of the former.
+    before = np.swapaxes(poses.orientation[:-1], -1, -2)
+    turned = before @ poses.orientation[1:] @ rays
+    moved = (before @ np.diff(poses.position_m, axis=0)[..., None]) / nearest_m
+    speed = np.zeros(samples - 1)
+    for offset in (0.0, moved):
+        seen = intrinsics @ (turned + offset)
+        if not (seen[:, 2] > 0).all():
+            raise InvalidValueError(
+                "The camera turns or moves so fast that pixels look behind it.",
+                fix="Use smaller amplitudes, a shorter exposure or a larger nearest_m.",
+            )
+        distance = seen[:, :2] / seen[:, 2:] - corners.T[:2]
+        speed = np.maximum(speed, np.sqrt((distance**2).sum(axis=1)).max(axis=1))
+        if not poses.position_m.any():
+            break
+    length = np.concatenate([[0.0], np.cumsum(speed)])
+    parts = max(1, math.ceil(length[-1] / step_px - 1e-9))
+    if parts > 20_000:
+        raise InvalidValueError(
+            f"The motion is {length[-1]:.0f} px long, which needs {parts} poses.",
+            fix="Use smaller amplitudes, a shorter exposure or a larger nearest_m.",
+        )
+    if length[-1] == 0:
+        return np.array([0.0, span_s])
+    # Where the camera rests, any time is as good as another; a hair of speed keeps the inverse unique.
+    length += np.linspace(0.0, 1e-9 * length[-1], samples)
+    cells = np.interp(np.linspace(0.0, length[-1], parts + 1), length, times)
+    cells[0], cells[-1] = 0.0, span_s
+    return np.asarray(cells)
+
+
+def row_starts_s(
+    rows: ArrayLike, full_height_px: int, readout_s: float, *, from_bottom: bool = False
+) -> NDArray[np.float64]:
+    """When the exposure of a row begins, in s after the first row's: row r of h at ``r readout_s / h``."""
+    order = np.asarray(rows, np.float64)
+    if from_bottom:
+        order = full_height_px - 1 - order
+    return order * (readout_s / full_height_px)
+
+
+def row_exposures(
+    cells_s: NDArray[np.float64], starts_s: NDArray[np.float64], exposure_s: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """``first`` and ``weight`` of :class:`Warps`: which share of a row's exposure lies in which part of the motion.
+
+    Examples
+    --------
+    >>> first, weight = row_exposures(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.0, 0.5]), 2.0)
+    >>> first.tolist(), weight.tolist()
+    ([0, 0], [[0.5, 0.5, 0.0], [0.25, 0.5, 0.25]])
+    """
+    parts = len(cells_s) - 1
+    ends_s = starts_s + exposure_s
+    first = np.clip(np.searchsorted(cells_s, starts_s, side="right") - 1, 0, parts - 1)
+    last = np.clip(np.searchsorted(cells_s, ends_s, side="left") - 1, 0, parts - 1)
+    count = int((last - first).max()) + 1
+    first = np.minimum(first, parts - count)
+    which = first[:, None] + np.arange(count)
+    seen = np.minimum(cells_s[which + 1], ends_s[:, None]) - np.maximum(cells_s[which], starts_s[:, None])
+    seen = np.maximum(seen, 0.0)
+    return first.astype(np.int64), seen / seen.sum(axis=1, keepdims=True)
+
+
+def _relative(
+    poses: Poses, weight: NDArray[np.float64], reference: Reference, ends: Poses, middles: Poses
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The reference orientation ``[..., 3, 3]`` and position ``[..., 3]`` of poses ``[..., N]``."""
+    if reference == "start":
+        return ends.orientation, ends.position_m
+    if reference == "mid":
+        return middles.orientation, middles.position_m
+    share = weight / weight.sum(axis=-1, keepdims=True)
+    return mean_rotation(poses.orientation, weight), (share[..., None] * poses.position_m).sum(axis=-2)
+
+
+def warps_of_path(
+    path: Path,
+    cells_s: NDArray[np.float64],
+    intrinsics: NDArray[np.float64],
+    *,
+    exposure_s: float,
+    starts_s: NDArray[np.float64] | None = None,
+    all_starts_s: NDArray[np.float64] | None = None,
+    reference: Reference = "mean",
+) -> Warps:
+    """What a camera on a path sees, for one picture.
+
+    Parameters
+    ----------
+    path
+        The motion.
+    cells_s
+        Boundaries of its parts, of :func:`exposure_cells`; each part is seen from the pose at its middle.
+    intrinsics
+        K in px of the frame.
+    exposure_s
+        How long every row is exposed.
+    starts_s
+        ``[H]`` when the exposure of each row of the frame begins; None, or all 0: a global shutter, from 0 on.
+    all_starts_s
+        The same of the full picture's rows; only ``reference="global_shutter"`` needs it.
+    reference
+        ``mean``: the Karcher mean of the orientations and the mean of the positions over the exposure, each row's own
+        under a rolling shutter, so that no row is moved; ``mid``, ``start``: the pose at that time of each row's
+        exposure; ``global_shutter``: the mean over the exposures of all rows of the full picture, so that the rolling
+        shutter bends the blurred picture and the target is straight.
+    """
+    poses = path(0.5 * (cells_s[:-1] + cells_s[1:]))
+    rolling = starts_s is not None and bool(np.any(starts_s != 0))
+    starts = starts_s if rolling and starts_s is not None else np.zeros(1)
+    first, weight = row_exposures(cells_s, starts, exposure_s)
+    if reference == "global_shutter" or not rolling:
+        share = weight[0]
+        chosen = Poses(poses.orientation[first[0] :][: share.size], poses.position_m[first[0] :][: share.size])
+        if reference == "global_shutter" and rolling:
+            everything = starts if all_starts_s is None else all_starts_s
+            begin, rows = row_exposures(cells_s, everything, exposure_s)
+            share = np.zeros(len(poses))
+            np.add.at(share, begin[:, None] + np.arange(rows.shape[1]), rows)
+            chosen = poses
+        at_start, at_middle = path(starts[:1]), path(starts[:1] + 0.5 * exposure_s)
+        reference_orientation, reference_position = _relative(chosen, share, reference, at_start, at_middle)
+        back = np.swapaxes(reference_orientation, -1, -2).reshape(3, 3)
+        turn = back @ poses.orientation
+        moved = (poses.position_m - reference_position.reshape(3)) @ back.T
+    else:
+        # Every row has its own reference, so it has poses of its own: they lie one after another.
+        which = (first[:, None] + np.arange(weight.shape[1])).ravel()
+        shape = (len(starts), weight.shape[1])
+        seen = Poses(poses.orientation[which].reshape(*shape, 3, 3), poses.position_m[which].reshape(*shape, 3))
+        at_start, at_middle = path(starts), path(starts + 0.5 * exposure_s)
+        reference_orientation, reference_position = _relative(seen, weight, reference, at_start, at_middle)
+        back = np.swapaxes(reference_orientation, -1, -2)[:, None]
+        turn = (back @ seen.orientation).reshape(-1, 3, 3)
+        moved = (back @ (seen.position_m - reference_position[:, None])[..., None])[..., 0].reshape(-1, 3)
+        first = np.arange(len(starts), dtype=np.int64) * weight.shape[1]
+    matrix = intrinsics @ turn @ np.linalg.inv(intrinsics)
+    # A roll about the optical axis is affine; the product's rounding would cost it a division per pixel.
+    flat = (turn[:, 2, :2] == 0).all(axis=1)
+    matrix[flat, 2] = (0.0, 0.0, 1.0)
+    return Warps(matrix[None], (moved @ intrinsics.T)[None], first[None], weight[None])
+
+
+def zoom_warps(
+    scale: float,
+    centre_px: ArrayLike,
+    size_px: ArrayLike,
+    *,
+    step_px: float,
+    reference: Literal["mean", "start"] = "mean",
+) -> Warps:
+    """A focal length that grows by the factor ``scale`` during the exposure, at a constant relative rate.
+
+    Parameters
+    ----------
+    scale
+        Focal length at the end over that at the start, > 0.
+    centre_px
+        Row and column of the fixed point, in px of the frame.
+    size_px
+        ``[2, 2]`` first and last row and column, in px of the frame, between which no pixel may move further than
+        ``step_px`` from one moment to the next.
+    reference
+        The target's focal length: the mean of its logarithm over the exposure, or that at the start.
+    """
+    row, column = np.asarray(centre_px, np.float64)
+    box = np.asarray(size_px, np.float64)
+    furthest = math.hypot(*np.abs(box - (row, column)).max(axis=0))
+    swing = abs(math.log(scale))
+    # The picture's edge moves by furthest d(log scale), more where it is seen magnified.
+    times = max(1, math.ceil(swing * furthest * math.exp(0.5 * swing) / step_px))
+    moment = (np.arange(times) + 0.5) / times - (0.5 if reference == "mean" else 0.0)
+    # A longer focal length shows a smaller part of the scene: the source lies nearer to the centre.
+    nearer = np.exp(-math.log(scale) * moment)
+    matrix = np.zeros((1, times, 3, 3))
+    matrix[0, :, 0, 0] = matrix[0, :, 1, 1] = nearer
+    matrix[0, :, 0, 2], matrix[0, :, 1, 2] = column * (1 - nearer), row * (1 - nearer)
+    matrix[0, :, 2, 2] = 1.0
+    return Warps(matrix, np.zeros((1, times, 3)), np.zeros((1, 1), np.int64), np.full((1, 1, times), 1.0 / times))

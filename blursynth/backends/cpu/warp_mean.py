@@ -340,22 +340,23 @@ def _tile_box(y0, y1, x0, x1, line, matrix, shift, first, weight, inverse_depth)
                 q = np.float64(inverse_depth[y, x])
                 low_q, high_q = min(low_q, q), max(high_q, q)
     top, bottom, left, right = np.inf, -np.inf, np.inf, -np.inf
-    begin, end = matrix.shape[0], 0
-    for y in range(y0, y1):
-        r = y if first.size > 1 else 0
-        begin, end = min(begin, first[r]), max(end, first[r] + weight.shape[1])
-    for t in range(begin, end):
-        m, h = matrix[t], shift[t]
-        for corner in range(8):
-            x = np.float64(x0 if corner & 1 else x1 - 1)
-            y = np.float64(y0 if corner & 2 else y1 - 1)
-            q = low_q if corner & 4 else high_q
-            s = m[2, 0] * x + m[2, 1] * y + m[2, 2] + q * h[2]
-            if not s > 0:
-                return 0, 0, 0, 0, False
-            u = (m[0, 0] * x + m[0, 1] * y + m[0, 2] + q * h[0]) / s
-            v = (m[1, 0] * x + m[1, 1] * y + m[1, 2] + q * h[1]) / s
-            left, right, top, bottom = min(left, u), max(right, u), min(top, v), max(bottom, v)
+    # With a global shutter the tile's own corners, with a rolling one the ends of every row at that row's times.
+    rolling = first.size > 1
+    for k in range(y1 - y0 if rolling else 2):
+        y = y0 + k if rolling else (y0 if k == 0 else y1 - 1)
+        r = y if rolling else 0
+        down = np.float64(y)
+        for n in range(weight.shape[1]):
+            t = first[r] + n
+            for corner in range(4):
+                across = np.float64(x0 if corner & 1 else x1 - 1)
+                q = low_q if corner & 2 else high_q
+                s = matrix[t, 2, 0] * across + matrix[t, 2, 1] * down + matrix[t, 2, 2] + q * shift[t, 2]
+                if not s > 0:
+                    return 0, 0, 0, 0, False
+                u = (matrix[t, 0, 0] * across + matrix[t, 0, 1] * down + matrix[t, 0, 2] + q * shift[t, 0]) / s
+                v = (matrix[t, 1, 0] * across + matrix[t, 1, 1] * down + matrix[t, 1, 2] + q * shift[t, 1]) / s
+                left, right, top, bottom = min(left, u), max(right, u), min(top, v), max(bottom, v)
     if not (abs(left) < 1e9 and abs(right) < 1e9 and abs(top) < 1e9 and abs(bottom) < 1e9):
         return 0, 0, 0, 0, False
     # One more on every side than bilinear weights need: blocks bound their displacements from outside.
@@ -408,29 +409,29 @@ def _tabulate(
             s = m20 * x + sm
             se = s + m20 * last
             if mode == 1:
-                first, final = 1.0 / s, 1.0 / se
-                dx0, dy0 = u * first - x, v * first - down
-                dx1, dy1 = (u + m00 * last) * final - (x + last), (v + m10 * last) * final - down
+                near, far = 1.0 / s, 1.0 / se
+                dx0, dy0 = u * near - x, v * near - down
+                dx1, dy1 = (u + m00 * last) * far - (x + last), (v + m10 * last) * far - down
                 low_x, high_x, low_y, high_y = min(dx0, dx1), max(dx0, dx1), min(dy0, dy1), max(dy0, dy1)
                 # Along a row the place u / s has the second derivative -2 s' (u' s - u s') / s^3; the difference in it
                 # is the same everywhere on the row.
                 kappa = max(abs(m00 * sm - um * m20), abs(m10 * sm - vm * m20))
-                sharpest = max(first, final)
+                sharpest = max(near, far)
             else:
                 hu, hv, hs = shift[t, 0], shift[t, 1], shift[t, 2]
                 low_x, high_x, low_y, high_y = np.inf, -np.inf, np.inf, -np.inf
                 kappa, sharpest = 0.0, 0.0
                 for end in range(2):
                     q = q0 + spread_q if end else q0 - spread_q
-                    first, final = 1.0 / (s + q * hs), 1.0 / (se + q * hs)
+                    near, far = 1.0 / (s + q * hs), 1.0 / (se + q * hs)
                     uq, vq = u + q * hu, v + q * hv
-                    dx0, dy0 = uq * first - x, vq * first - down
-                    dx1, dy1 = (uq + m00 * last) * final - (x + last), (vq + m10 * last) * final - down
+                    dx0, dy0 = uq * near - x, vq * near - down
+                    dx1, dy1 = (uq + m00 * last) * far - (x + last), (vq + m10 * last) * far - down
                     low_x, high_x = min(low_x, min(dx0, dx1)), max(high_x, max(dx0, dx1))
                     low_y, high_y = min(low_y, min(dy0, dy1)), max(high_y, max(dy0, dy1))
                     kappa = max(kappa, abs(m00 * (sm + q * hs) - (um + q * hu) * m20))
                     kappa = max(kappa, abs(m10 * (sm + q * hs) - (vm + q * hv) * m20))
-                    sharpest = max(sharpest, max(first, final))
+                    sharpest = max(sharpest, max(near, far))
             bend = 0.25 * abs(m20) * kappa * last * last * sharpest * sharpest * sharpest
             i0, j0, i1, j1 = floor(low_x - bend), floor(low_y - bend), floor(high_x + bend), floor(high_y + bend)
         columns, rows = np.int64(i1 - i0) + 2, np.int64(j1 - j0) + 2
