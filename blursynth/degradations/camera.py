@@ -27,6 +27,7 @@ class Camera(Degradation):
 
     takes: ClassVar[Encoding | None] = None
     gives: ClassVar[Encoding | None] = None
+    sets_geometry: ClassVar[bool] = True
 
     focal_length_mm: float = Field(
         gt=0, le=1e5, description="of the lens itself, not its 35 mm equivalent; 4 to 7 in phones"
