@@ -143,7 +143,8 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
     import zlib
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, since numpy leaves a file open that is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = list(archive.files)
             if key is None and len(names) == 1:
                 key = names[0]

@@ -309,7 +309,8 @@ def _on_grid(
             why="The picture is turned upright as its EXIF orientation says, so its map must be, too.",
             fix="Turn the map by 90 degrees, or take the orientation out of the picture's EXIF data.",
         )
-    same = abs(rows * width - columns * height) * 2 <= max(rows * 2, columns * 2, height, width)
+    # Equal up to half a pixel of the smaller one.
+    same = 2 * abs(rows * width - columns * height) <= (max(size_px) if rows <= height else max(array.shape))
     if not same or what == "labels":
         raise InvalidValueError(
             f"{what} has {rows} x {columns} px (rows x columns), its picture {height} x {width}.",
