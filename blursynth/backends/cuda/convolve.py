@@ -7,7 +7,7 @@ The transpose is a correlation, which is taken into the margin that the taps rea
 onto the pixels that the border copies there. Both steps gather, so the result does not change from run to run.
 
 Floor: the picture is read and written once (8 bytes per pixel and channel in float32) where the taps are few; with T
-taps, 2 T operations per pixel and channel, and T loads of it from the first cache, which is what bounds a long tap list.
+taps, 2 T operations per pixel and channel and T loads from the first cache, which is what bounds a long list of taps.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
@@ -93,7 +93,7 @@ def _fold(
     total = tl.zeros((COLUMNS,), grown.dtype.element_ty)
     for i in range(tl.load(row_start + y), tl.load(row_start + y + 1)):
         row = picture + tl.load(row_place + i) * grown_width
-        for k in range(0, longest):
+        for k in range(longest):
             place = tl.load(column_place + first + k, mask=k < count, other=0)
             total += tl.load(row + place, mask=k < count, other=0.0)
     tl.store(out + plane.to(tl.int64) * height * width + y * width + x, total, mask=made)

@@ -9,13 +9,10 @@ import contextlib
 from typing import Any
 
 import torch
-
-from blursynth.errors import require
-from blursynth.frame import Border
-
-require("triton", extra="cuda", purpose="Pictures on a CUDA device")
 import triton
 import triton.language as tl
+
+from blursynth.frame import Border
 
 __all__ = ["BORDER_CODES", "continued", "on_device_of", "shines", "tiles"]
 
@@ -47,11 +44,7 @@ def continued(place, size, BORDER: tl.constexpr):
 @triton.jit
 def shines(place, size, BORDER: tl.constexpr):
     """Whether there is light at each place: everywhere but beyond a constant border."""
-    if BORDER == 3:
-        lit = (place >= 0) & (place < size)
-    else:
-        lit = place == place
-    return lit
+    return (place >= 0) & (place < size) if BORDER == 3 else place == place
 
 
 def tiles(height: int, width: int, rows: int, columns: int, planes: int) -> tuple[int, int, int]:

@@ -26,13 +26,18 @@ def _decode(source, out, count, BLOCK: tl.constexpr):
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     x = tl.load(source + i, mask=i < count, other=0.0)
     size = tl.abs(x)
-    # Constants are float32 in Triton unless they meet a wider number.
-    zero = tl.zeros((BLOCK,), source.dtype.element_ty)
-    base = (size + (zero + 0.055)) / (zero + 1.055)
-    curve = tl.exp(tl.log(tl.maximum(base, 1e-30)) * (zero + 2.4))
-    value = tl.where(size <= zero + 0.04045, size / (zero + 12.92), curve)
+    curve = tl.exp(tl.log((size + 0.055) / 1.055) * 2.4)
+    value = tl.where(size <= 0.04045, size / 12.92, curve)
     value = tl.where(x < 0, -value, value)
     tl.store(out + i, tl.where(x == x, value, x), mask=i < count)
+
+
+@triton.jit
+def _encoded(light):
+    """The curve for light 0..1."""
+    curve = tl.exp(tl.log(tl.maximum(light, 1e-30)) / 2.4) * 1.055 - 0.055
+    curve = tl.where(light <= 0.0031308, light * 12.92, curve)
+    return tl.where(light == 1.0, light, tl.minimum(curve, 1.0))
 
 
 @triton.jit
@@ -44,17 +49,10 @@ def _encode(source, out, levels, count, BLOCK: tl.constexpr):
     top = tl.load(levels + b)
     light = tl.minimum(tl.maximum(x, 0.0), 1.0)
     if top > 0:
-        exact = light.to(tl.float64)
-        zero = tl.zeros((BLOCK,), tl.float64)
-        curve = (zero + 1.055) * tl.exp(tl.log(tl.maximum(exact, zero + 1e-30)) / (zero + 2.4)) - (zero + 0.055)
-        curve = tl.where(exact <= zero + 0.0031308, exact * (zero + 12.92), curve)
-        codes = tl.floor(tl.minimum(curve, 1.0) * top + 0.5)
+        codes = tl.floor(_encoded(light.to(tl.float64)) * top + 0.5)
         value = (codes / top).to(source.dtype.element_ty)
     else:
-        zero = tl.zeros((BLOCK,), source.dtype.element_ty)
-        curve = (zero + 1.055) * tl.exp(tl.log(tl.maximum(light, zero + 1e-30)) / (zero + 2.4)) - (zero + 0.055)
-        curve = tl.where(light <= zero + 0.0031308, light * (zero + 12.92), curve)
-        value = tl.where(light == 1.0, zero + 1.0, curve)
+        value = _encoded(light)
     tl.store(out + here, tl.where(x == x, value, x), mask=i < count)
 
 

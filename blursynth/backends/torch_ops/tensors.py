@@ -12,7 +12,16 @@ from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
 
-__all__ = ["as_array", "as_tensor", "checked_border", "checked_image", "checked_plane", "point_spreads", "taps_of", "weights_of"]
+__all__ = [
+    "as_array",
+    "as_tensor",
+    "checked_border",
+    "checked_image",
+    "checked_plane",
+    "point_spreads",
+    "taps_of",
+    "weights_of",
+]
 
 
 def as_array(tensor: torch.Tensor) -> NDArray[Any]:

@@ -1,9 +1,9 @@
 """The mean of the pictures that a moving camera sees, for tensors; derivatives by picture and inverse depth.
 
 - ``blursynth::warp_mean`` ``A(q) x`` and ``blursynth::warp_mean_adjoint`` ``A(q)' g``, each the other's derivative;
-- ``blursynth::warp_mean_depth`` ``sum_c g_c(p) sum_t w_t d/dq x_c(place(p, t, q))``, the derivative of ``<g, A(q) x>`` by
-  the inverse depth q(p): the slope of the bilinear interpolation along the way that the place moves. Where a place is
-  a whole number it is the slope on the side of the larger coordinate.
+- ``blursynth::warp_mean_depth`` ``sum_c g_c(p) sum_t w_t d/dq x_c(place(p, t, q))``, the derivative of
+  ``<g, A(q) x>`` by the inverse depth q(p): the slope of the bilinear interpolation along the way that the place
+  moves. Where a place is a whole number it is the slope on the side of the larger coordinate.
 
 Derivatives by depth are offered once: the operator for them has none of its own, and says so.
 """
@@ -202,9 +202,7 @@ def _arguments(image: Tensor, warps: Warps, inverse_depth: Tensor | None, border
     )
 
 
-def warp_mean(
-    image: Tensor, warps: Warps, inverse_depth: Tensor | None = None, *, border: Border | str
-) -> Tensor:
+def warp_mean(image: Tensor, warps: Warps, inverse_depth: Tensor | None = None, *, border: Border | str) -> Tensor:
     """``y(p) = sum_t weight(row of p, t) x(place(p, t))``: the weighted mean of warped pictures, bilinear.
 
     Parameters

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blursynth.backends import reference
+from blursynth.backends import for_array, reference
 from blursynth.frame import Border
 from blursynth.physics.colour import srgb_codes
 
@@ -37,10 +37,11 @@ def test_convolve(border: Border, dtype: type, batch: int, device: str, make_poi
     from blursynth.backends.cuda.convolve import convolve, convolve_adjoint
 
     rng = np.random.default_rng(1)
-    psf = make_point_spreads(rng, batch, size=(3, 4))
+    psf = make_point_spreads(rng, batch, size=(2, 3))
     margins = reference.valid_margins_px(psf) if border == Border.VALID else (0, 0, 0, 0)
-    shape = (9, 11) if border == Border.VALID else (3, 130) if batch == 1 else (10, 2)
-    image = rng.normal(size=(2, 2, *shape)).astype(dtype)
+    # Wider than a tile, and smaller than the reach; two pictures, and two channels.
+    shape = (1, 2, 3, 131) if batch == 1 else (2, 1, 5, 5) if border == Border.VALID else (2, 1, 9, 2)
+    image = rng.normal(size=shape).astype(dtype)
     there = torch.from_numpy(image).to(device)
     got = convolve(there, *taps(psf), border.value, margins)
     close(got, reference.convolve(image.astype(np.float64), psf, border=border), dtype)
@@ -61,3 +62,90 @@ def test_srgb(dtype: type, device: str) -> None:
     close(got[:1], reference.srgb_encode(image[:1].astype(np.float64)), dtype)
     for b, levels in ((1, 255), (2, 65535)):
         assert np.array_equal(np.rint(got[b].cpu().numpy().astype(np.float64) * levels), srgb_codes(image[b], levels))
+
+
+@every_dtype
+@pytest.mark.parametrize("border", SAME_SIZE)
+def test_convolve_varying(border: Border, dtype: type, device: str, make_field: Callable[..., Any]) -> None:
+    from blursynth.backends.cuda.convolve_varying import convolve_varying, convolve_varying_adjoint
+
+    rng = np.random.default_rng(3)
+    for batch, levels in ((1, 3), (2, 1)) if border == Border.CONSTANT else ((1, 2),):
+        field = make_field(rng, batch, levels=levels)
+        image = rng.normal(size=(batch, 1, 5, 6)).astype(dtype)
+        level = rng.uniform(-0.4, 2.4, (batch, 5, 6)).astype(dtype) if levels > 1 else None
+        exact = None if level is None else level.astype(np.float64)
+        there = torch.from_numpy(image).to(device)
+        rest = (
+            None if level is None else torch.from_numpy(level).to(device),
+            *taps(field.psf),
+            (levels, field.rows, field.columns),
+            torch.from_numpy(field.first_px),
+            field.step_px,
+            border.value,
+        )
+        got = convolve_varying(there, *rest)
+        close(got, reference.convolve_varying(image.astype(np.float64), field, exact, border=border), dtype)
+        back = convolve_varying_adjoint(there, *rest)
+        close(back, reference.convolve_varying_adjoint(image.astype(np.float64), field, exact, border=border), dtype)
+
+
+@every_dtype
+@pytest.mark.parametrize("border", SAME_SIZE)
+def test_warp_mean(border: Border, dtype: type, device: str, make_warps: Callable[..., Any]) -> None:
+    from blursynth.backends.cuda.warp_mean import warp_mean, warp_mean_adjoint
+
+    rng = np.random.default_rng(4)
+    for batch, height, moves in ((1, None, True), (2, 7, border == Border.REFLECT)):
+        warps = make_warps(rng, batch, height=height, moves=moves)
+        image = rng.normal(size=(batch, 3 - batch, 7, 9)).astype(dtype)
+        depth = rng.uniform(0.2, 1.5, (batch, 7, 9)).astype(dtype) if moves else None
+        exact = None if depth is None else depth.astype(np.float64)
+        rest = (
+            None if depth is None else torch.from_numpy(depth).to(device),
+            *(torch.from_numpy(a) for a in (warps.matrix, warps.shift, warps.first, warps.weight)),
+            border.value,
+        )
+        there = torch.from_numpy(image).to(device)
+        close(
+            warp_mean(there, *rest), reference.warp_mean(image.astype(np.float64), warps, exact, border=border), dtype
+        )
+        expected = reference.warp_mean_adjoint(image.astype(np.float64), warps, exact, border=border)
+        close(warp_mean_adjoint(there, *rest), expected, dtype)
+
+
+@pytest.mark.parametrize("border", SAME_SIZE)
+def test_slope_by_depth(border: Border, device: str, make_warps: Callable[..., Any]) -> None:
+    """As the kernel of the CPU, whose derivative is held against differences."""
+    from blursynth.backends.cuda.warp_mean import warp_mean_depth
+
+    rng = np.random.default_rng(5)
+    warps = make_warps(rng, 2, height=6)
+    image, back = (torch.from_numpy(rng.normal(size=(2, 1, 6, 5))) for _ in range(2))
+    depth = torch.from_numpy(rng.uniform(0.2, 1.5, (2, 6, 5)))
+    rest = (*(torch.from_numpy(a) for a in (warps.matrix, warps.shift, warps.first, warps.weight)), border.value)
+    for_array(image)  # declares the operators
+    expected = torch.ops.blursynth.warp_mean_depth(image, back, depth, *rest)
+    got = warp_mean_depth(image.to(device), back.to(device), depth.to(device), *rest)
+    close(got, expected.numpy(), np.float64)
+
+
+@every_dtype
+@pytest.mark.parametrize("border", SAME_SIZE)
+def test_composite(border: Border, dtype: type, device: str, make_scene: Callable[..., Any]) -> None:
+    from blursynth.backends.cuda.composite import composite, composite_adjoint
+
+    rng = np.random.default_rng(6)
+    full = border == Border.REFLECT and dtype == np.float64
+    scene = make_scene(rng, (1, 6, 7), parts=2 if full else 1, size=(3, 3) if full else (2, 2))
+    image = rng.normal(size=(1, 3 if full else 1, 6, 7)).astype(dtype)
+    rest = (
+        *(torch.from_numpy(a) for a in (scene.order, scene.kernel, scene.hidden)),
+        *taps(scene.psf),
+        torch.from_numpy(scene.part_weight),
+        border.value,
+    )
+    there = torch.from_numpy(image).to(device)
+    close(composite(there, *rest), reference.composite(image.astype(np.float64), scene, border=border), dtype)
+    expected = reference.composite_adjoint(image.astype(np.float64), scene, border=border)
+    close(composite_adjoint(there, *rest), expected, dtype)

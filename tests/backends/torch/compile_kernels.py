@@ -1,0 +1,72 @@
+"""Compile every Triton kernel for a GPU that need not be there; started by ``test_compilation.py``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from blursynth.backends.cuda import composite, convolve, convolve_varying, srgb, warp_mean
+
+WHOLE = {"dy", "dx", "row_start", "row_place", "column_start", "column_place", "first", "order", "kernel", "pixel"}
+REAL = {
+    "source", "other", "out", "grown", "weight", "level", "geometry", "depth", "coefficient", "table", "part_weight",
+    "nothing",
+}  # fmt: skip
+
+
+def compiled(function: Any, number: str, target: Any, **constants: Any) -> None:
+    """Numbers that are not named are whole and not known beforehand; Triton makes constants of those that are 1."""
+    signature = {}
+    for name in function.arg_names:
+        kind = "*i64" if name == "start" else "*i32" if name in WHOLE else f"*{number}" if name in REAL else "i32"
+        signature[name] = "constexpr" if name in constants else kind
+    if function is srgb._encode:
+        signature["levels"] = "*fp64"
+    places = {(function.arg_names.index(name),): value for name, value in constants.items()}
+    made = triton.compile(ASTSource(fn=function, signature=signature, constexprs=places), target=target)
+    assert "cubin" in made.asm, function
+
+
+def main(capability: int) -> None:
+    target = GPUTarget("cuda", capability, 32)
+    size = {"channels": 1, "height": 1, "width": 1}
+    grid = {"levels": 1, "node_rows": 1, "node_columns": 1}
+    tile = {"ROWS": 8, "COLUMNS": 64}
+    for number in ("fp32", "fp64"):
+        for border in (0, 3) if number == "fp32" else (1,):
+            compiled(convolve._convolve, number, target, SIGN=1, SHARED=False, BORDER=border, **tile)
+            options = {"SHARED": False, "SHARED_GEOMETRY": False, "LEVELLED": True, **tile}
+            compiled(convolve_varying._varying, number, target, BORDER=border, **options)
+            options["CIRCULAR"] = border == 3
+            compiled(convolve_varying._varying_adjoint, number, target, **options)
+            for mode in (0, 1, 2):
+                options = {"SHARED": False, "GLOBAL": mode == 1, "DEEP": True, "BORDER": border, **tile}
+                compiled(warp_mean._warp, number, target, MODE=mode, **options)
+            for transpose in (False, True):
+                options = {"FARTHEST": -(2**31), "BORDER": border, "SCENE_BORDER": min(border, 1), **tile}
+                compiled(composite._composite, number, target, TRANSPOSE=transpose, CHANNELS=4, **options)
+        compiled(convolve._fold, number, target, COLUMNS=128)
+        compiled(srgb._decode, number, target, BLOCK=1024)
+        compiled(srgb._encode, number, target, BLOCK=1024)
+    # The smallest of everything: a picture of one pixel, one channel, one node, a reach of 1.
+    compiled(
+        convolve._convolve, "fp32", target, SIGN=-1, SHARED=True, BORDER=2, out_height=1, out_width=1, **size, **tile
+    )
+    options = {"SHARED": True, "SHARED_GEOMETRY": True, "LEVELLED": False, **size, **grid, **tile}
+    compiled(convolve_varying._varying, "fp32", target, BORDER=2, **options)
+    margins = dict.fromkeys(
+        ("grown_height", "grown_width", "top", "left", "reach_up", "reach_down", "reach_left", "reach_right"), 1
+    )
+    compiled(convolve_varying._varying_adjoint, "fp32", target, CIRCULAR=False, **margins, **options)
+    options = {"SHARED": True, "GLOBAL": True, "DEEP": False, "times": 1, "seen": 1, **size, **tile}
+    compiled(warp_mean._warp, "fp32", target, BORDER=2, MODE=0, **options)
+    options = {"FARTHEST": -(2**31), "parts": 1, "kernels": 1, "reach": 1, **size, **tile}
+    compiled(composite._composite, "fp32", target, BORDER=2, SCENE_BORDER=2, TRANSPOSE=True, CHANNELS=1, **options)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

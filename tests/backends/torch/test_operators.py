@@ -1,0 +1,257 @@
+"""The operators on tensors of the CPU: the numbers of the kernels on arrays, exact derivatives, kept whole by a compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from blursynth.backends import cpu, for_array
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Border
+
+torch = pytest.importorskip("torch", reason="operators on tensors need torch")
+
+SAME_SIZE = [b for b in Border if b != Border.VALID]
+Operator = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def ops() -> Any:
+    return for_array(torch.zeros(1))
+
+
+def picture(rng: np.random.Generator, *shape: int) -> torch.Tensor:
+    return torch.from_numpy(rng.normal(size=shape)).requires_grad_()
+
+
+def test_backend_by_the_type_of_the_array(ops: Any) -> None:
+    assert for_array(torch.nn.Parameter(torch.zeros(1))) is ops
+    assert for_array(np.zeros(1)) is cpu
+    with pytest.raises(InvalidValueError, match=r"no backend for builtins\.list"):
+        for_array([1.0])
+    assert set(cpu.__all__) == set(ops.__all__)
+
+
+@pytest.mark.parametrize("border", list(Border))
+@pytest.mark.parametrize("name", ["convolve", "convolve_adjoint"])
+def test_convolve(ops: Any, make_point_spreads: Operator, name: str, border: Border) -> None:
+    rng = np.random.default_rng(1)
+    psf = make_point_spreads(rng, 2)
+    image = picture(rng, 2, 2, 6, 5)
+    operator = getattr(ops, name)
+    expected = getattr(cpu, name)(image.detach().numpy(), psf, border=border)
+    assert np.array_equal(operator(image, psf, border=border).detach().numpy(), expected)
+    weight = torch.from_numpy(psf.weight).requires_grad_()
+
+    def blur(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return operator(x, psf, border=border, weight=w)
+
+    assert torch.autograd.gradcheck(blur, (image, weight))
+    if border in (Border.REFLECT, Border.VALID):
+        small = image.detach()[:, :1, :5, :4].clone().requires_grad_()
+        assert torch.autograd.gradgradcheck(blur, (small, weight))
+    shared = make_point_spreads(rng, 1)
+    weight = torch.from_numpy(shared.weight).requires_grad_()
+    assert torch.autograd.gradcheck(lambda w: operator(image.detach(), shared, border=border, weight=w), (weight,))
+
+
+@pytest.mark.parametrize("border", SAME_SIZE)
+@pytest.mark.parametrize("name", ["convolve_varying", "convolve_varying_adjoint"])
+def test_convolve_varying(ops: Any, make_field: Operator, name: str, border: Border) -> None:
+    rng = np.random.default_rng(2)
+    operator = getattr(ops, name)
+    for batch in (1, 2):  # one field for all, or for each
+        field = make_field(rng, batch)
+        image = picture(rng, 2, 2, 5, 6)
+        level = torch.from_numpy(rng.uniform(-0.3, 2.3, (2, 5, 6))).requires_grad_()
+        expected = getattr(cpu, name)(image.detach().numpy(), field, level.detach().numpy(), border=border)
+        assert np.array_equal(operator(image, field, level, border=border).detach().numpy(), expected)
+        weight = torch.from_numpy(field.psf.weight).requires_grad_()
+
+        def blur(x: torch.Tensor, at: torch.Tensor, w: torch.Tensor, field: Any = field) -> torch.Tensor:
+            return operator(x, field, at, border=border, weight=w)
+
+        assert torch.autograd.gradcheck(blur, (image, level, weight), fast_mode=True)
+    if border == Border.REFLECT:
+        assert torch.autograd.gradgradcheck(blur, (image, level, weight), fast_mode=True)
+        flat = make_field(rng, 1, levels=1)
+        assert torch.autograd.gradcheck(lambda x: operator(x, flat, border=border), (image,), fast_mode=True)
+
+
+def test_depth_learns_through_the_level(ops: Any, make_field: Operator) -> None:
+    """From a blurred picture alone, the depth comes back where the picture has texture."""
+    rng = np.random.default_rng(7)
+    from blursynth.physics import point_spread
+    from blursynth.physics.point_spread import PointSpreads
+    from blursynth.physics.point_spread_field import PointSpreadField
+
+    field = PointSpreadField(PointSpreads.concatenate([point_spread.gaussian(s) for s in (0.3, 1.0, 2.0)]), levels=3)
+    image = torch.from_numpy(rng.random((1, 3, 16, 16)))
+    true = torch.full((1, 16, 16), 1.4, dtype=torch.float64)
+    seen = ops.convolve_varying(image, field, true, border="reflect")
+    inverse_depth = torch.full((1, 16, 16), 0.5, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.Adam([inverse_depth], lr=0.05)
+    for _ in range(150):
+        optimiser.zero_grad()
+        ((ops.convolve_varying(image, field, inverse_depth * 2, border="reflect") - seen) ** 2).sum().backward()
+        optimiser.step()
+    assert (inverse_depth.detach() * 2 - 1.4).abs().median() < 0.02
+
+
+@pytest.mark.parametrize("border", SAME_SIZE)
+@pytest.mark.parametrize("name", ["warp_mean", "warp_mean_adjoint"])
+def test_warp_mean(ops: Any, make_warps: Operator, name: str, border: Border) -> None:
+    rng = np.random.default_rng(3)
+    operator = getattr(ops, name)
+    for batch, height in ((1, None), (2, 6)):
+        warps = make_warps(rng, batch, height=height)
+        image = picture(rng, 2, 2, 6, 5)
+        depth = torch.from_numpy(rng.uniform(0.2, 1.5, (2, 6, 5))).requires_grad_()
+        expected = getattr(cpu, name)(image.detach().numpy(), warps, depth.detach().numpy(), border=border)
+        assert np.array_equal(operator(image, warps, depth, border=border).detach().numpy(), expected)
+        blur = lambda x, q, warps=warps: operator(x, warps, q, border=border)  # noqa: E731
+        assert torch.autograd.gradcheck(blur, (image, depth), fast_mode=True)
+    turns = make_warps(rng, 1, moves=False)
+    assert torch.autograd.gradcheck(lambda x: operator(x, turns, border=border), (image,), fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda x: operator(x, turns, border=border), (image,), fast_mode=True)
+
+
+@pytest.mark.parametrize("border", SAME_SIZE)
+@pytest.mark.parametrize("name", ["composite", "composite_adjoint"])
+def test_composite(ops: Any, make_scene: Operator, name: str, border: Border) -> None:
+    rng = np.random.default_rng(4)
+    scene = make_scene(rng, (2, 6, 7))
+    image = picture(rng, 2, 2, 6, 7)
+    operator = getattr(ops, name)
+    expected = getattr(cpu, name)(image.detach().numpy(), scene, border=border)
+    assert np.array_equal(operator(image, scene, border=border).detach().numpy(), expected)
+    assert torch.autograd.gradcheck(lambda x: operator(x, scene, border=border), (image,), fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda x: operator(x, scene, border=border), (image,), fast_mode=True)
+
+
+def test_transfer_and_development(ops: Any) -> None:
+    rng = np.random.default_rng(5)
+    light = torch.from_numpy(rng.uniform(-0.3, 1.3, (2, 1, 4, 4))).requires_grad_()
+    for curve in (ops.srgb_decode, ops.srgb_encode):
+        assert torch.autograd.gradcheck(curve, (light,))
+        assert torch.autograd.gradgradcheck(curve, (light,))
+    codes = ops.srgb_encode(light, levels=[255, 1023])
+    (through,) = torch.autograd.grad(codes.sum(), light)
+    (smooth,) = torch.autograd.grad(ops.srgb_encode(light).sum(), light)
+    assert torch.equal(through, smooth)  # rounding is passed straight through
+    raw = torch.from_numpy(rng.uniform(0, 4095, (2, 1, 4, 4))).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: ops.develop(x, 64.0, [3000.0, 2000.0]), (raw,))
+    noisy = ops.gaussian_noise(
+        light, np.array([0.1, 0.2]), np.array([3, 4], np.uint64), origin_px=np.zeros((2, 2), int)
+    )
+    (one,) = torch.autograd.grad(noisy.sum(), light)
+    assert torch.equal(one, torch.ones_like(light))
+
+
+def _calls(
+    ops: Any, make_point_spreads: Operator, make_field: Operator, make_warps: Operator, make_scene: Operator
+) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
+    rng = np.random.default_rng(6)
+    psf, field, warps, scene = (
+        make_point_spreads(rng, 2),
+        make_field(rng, 2),
+        make_warps(rng, 1),
+        make_scene(rng, (2, 6, 7)),
+    )
+    level = torch.from_numpy(rng.uniform(0, 2, (2, 6, 7)))
+    return {
+        "convolve": lambda x: ops.convolve(x, psf, border="reflect"),
+        "convolve_adjoint": lambda x: ops.convolve_adjoint(x, psf, border="circular"),
+        "convolve_varying": lambda x: ops.convolve_varying(x, field, level, border="reflect"),
+        "convolve_varying_adjoint": lambda x: ops.convolve_varying_adjoint(x, field, level, border="replicate"),
+        "warp_mean": lambda x: ops.warp_mean(x, warps, level, border="reflect"),
+        "warp_mean_adjoint": lambda x: ops.warp_mean_adjoint(x, warps, level, border="constant"),
+        "composite": lambda x: ops.composite(x, scene, border="reflect"),
+        "composite_adjoint": lambda x: ops.composite_adjoint(x, scene, border="reflect"),
+        "srgb_decode": ops.srgb_decode,
+        "srgb_encode": lambda x: ops.srgb_encode(x, levels=[255, None]),
+        "develop": lambda x: ops.develop(x, [0.0, 0.1], [1.0, 2.0]),
+    }
+
+
+NAMES = [
+    *("convolve", "convolve_adjoint", "convolve_varying", "convolve_varying_adjoint", "warp_mean", "warp_mean_adjoint"),
+    *("composite", "composite_adjoint", "srgb_decode", "srgb_encode", "develop"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler
+@pytest.mark.parametrize("name", NAMES)
+def test_compilers_keep_operators_whole(
+    name: str, ops: Any, make_point_spreads: Any, make_field: Any, make_warps: Any, make_scene: Any
+) -> None:
+    operator = _calls(ops, make_point_spreads, make_field, make_warps, make_scene)[name]
+    image = picture(np.random.default_rng(8), 2, 2, 6, 7)
+    graphs: list[Any] = []
+    torch.compiler.reset()  # it counts how often a line of code is compiled anew
+
+    def see(graph: Any, example: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    def work(x: torch.Tensor) -> torch.Tensor:
+        return (operator(x * 2) + 1).sin()
+
+    expected = work(image)
+    for backend in (see, "aot_eager"):
+        got = torch.compile(work, fullgraph=True, backend=backend)(image)
+        assert torch.equal(got, expected)
+        (a,), (b,) = (torch.autograd.grad(y.sum(), image, retain_graph=True) for y in (got, expected))
+        assert torch.equal(a, b)
+    called = [str(node.target) for node in graphs[0].graph.nodes if node.op == "call_function"]
+    assert sum(name in target for target in called) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_torch_finds_nothing_wrong_with_operators(
+    name: str,
+    ops: Any,
+    make_point_spreads: Any,
+    make_field: Any,
+    make_warps: Any,
+    make_scene: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``opcheck``: schema, derivative, shapes without data, and tracing with sizes that are not fixed."""
+    operator = _calls(ops, make_point_spreads, make_field, make_warps, make_scene)[name]
+    seen: list[Any] = []
+
+    class Recorder(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if "blursynth" in str(function):
+                seen.append((function, args))
+            return function(*args, **(kwargs or {}))
+
+    image = picture(np.random.default_rng(9), 2, 2, 6, 7)
+    with Recorder():
+        operator(image)
+    ((function, args),) = seen
+    args = (args[0].detach().clone().requires_grad_(), *args[1:])
+    torch.library.opcheck(function, args)
+
+
+def test_wrong_arguments_are_told(ops: Any, make_point_spreads: Any, make_field: Any, make_warps: Any) -> None:
+    rng = np.random.default_rng(10)
+    psf, field, warps = make_point_spreads(rng, 3), make_field(rng, 1), make_warps(rng, 1)
+    image = torch.zeros(2, 1, 5, 5)
+    for call, message in (
+        (lambda: ops.convolve(image, psf, border="reflect"), "one point spread for each of the 2 pictures"),
+        (lambda: ops.convolve(image[:1], psf[0], border="mirror"), "border must be one of"),
+        (lambda: ops.convolve(image[0], psf[0], border="reflect"), r"\[B, C, H, W\]"),
+        (lambda: ops.convolve(image, psf[0], border="reflect", weight=torch.ones(1000)), "weight must hold the share"),
+        (lambda: ops.convolve_varying(image, field, border="reflect"), "needs the level of every pixel"),
+        (lambda: ops.convolve_varying(image, field, torch.zeros(2, 4, 5), border="reflect"), "level must be"),
+        (lambda: ops.convolve_varying(image, field, image[:, 0], border="valid"), "border='valid'"),
+        (lambda: ops.warp_mean(image, warps, border="reflect"), "needs depth"),
+        (lambda: ops.srgb_encode(image, levels=[255]), "levels must be"),
+    ):
+        with pytest.raises(InvalidValueError, match=message):
+            call()
