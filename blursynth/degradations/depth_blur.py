@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,8 @@ class DepthBlur(Degradation):
     ``scatter``: the transpose; every pixel's light is spread by its own blur, flux is kept, and constants are not.
     """
 
+    varies: ClassVar[bool] = True
+
     form: Literal["occlusion", "gather", "scatter"] = Field(
         default="occlusion", description="how light of different depths is put together"
     )
@@ -80,7 +82,7 @@ class DepthBlur(Degradation):
         default=1, ge=1, le=1024, description="parts of the exposure with exact occlusion between them; of occlusion"
     )
     tolerance_px: float = Field(
-        default=0.05, ge=0.001, le=1, description="largest error of the radius of a blur by rounding it to levels"
+        default=0.04, ge=0.001, le=1, description="largest error of the radius of a blur by rounding it to levels"
     )
     border: BorderName = Field(
         default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"

@@ -593,8 +593,8 @@ def covered_area(corner: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(area < 1e-12, 0.0, area)
 
 
-def centring_shift(corner: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By how much (x, y) a polygon must be moved so that the centroid of its pixels is at zero to 1e-11 px.
+def centring_shift(corner: NDArray[np.float64], *, steps: int = 300) -> NDArray[np.float64]:
+    """By how much (x, y) a polygon must be moved so that the centroid of its pixels is at zero, to 1e-11 px.
 
     Summing over pixels moves the centroid, as rounding positions to whole pixels does. Solved by Broyden's method, in
     small steps because the centroid does not depend on the position at all while the polygon is inside one pixel.
@@ -602,7 +602,7 @@ def centring_shift(corner: NDArray[np.float64]) -> NDArray[np.float64]:
     shift, slope = np.zeros(2), np.eye(2)
     area = covered_area(corner)
     centroid = _centroid(area)
-    for _ in range(300):
+    for _ in range(steps):
         if np.abs(centroid).max() <= 1e-11:
             break
         step = -np.linalg.pinv(slope) @ centroid

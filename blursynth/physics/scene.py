@@ -20,7 +20,7 @@ _SLACK_PX = 2.0  # for the widths of pixels, and for point spreads whose sizes a
 # Up to half a pixel a point spread lies inside one pixel. From there to _PROPORTIONAL_PX its levels are in proportion
 # to its radius: the error of an edge is that of the radius divided by the radius.
 _NO_BLUR_PX = 0.5
-_PROPORTIONAL_PX = 4.0
+_PROPORTIONAL_PX = 16.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +95,12 @@ class Scene:
 def blur_levels(radius_px: NDArray[np.floating], tolerance_px: float) -> NDArray[np.int32]:
     """The nearest of a scale of blurs, as signed numbers, for every radius; 0 is no blur.
 
-    Levels lie ``2 tolerance_px`` apart from a radius of 4 px on, and below it in proportion to the radius, down to half
-    a pixel, below which there is no blur. So no radius is off by more than ``tolerance_px``, nor by more than a quarter
+    Levels lie ``2 tolerance_px`` apart from a radius of 16 px on, and below it in proportion to the radius, down to
+    half a pixel, below which there is no blur. So no radius is off by more than ``tolerance_px``, nor by more than 1/16
     of it in proportion to itself.
 
-    >>> blur_levels(np.array([0.0, 0.6, -4.0, -5.0]), 0.25).tolist()
-    [0, 1, -17, -19]
+    >>> blur_levels(np.array([0.0, 0.6, -16.0, -20.0]), 0.25).tolist()
+    [0, 6, -111, -119]
     """
     size = np.abs(radius_px)
     small = np.log(np.clip(size, _NO_BLUR_PX, _PROPORTIONAL_PX) / _NO_BLUR_PX) * _PROPORTIONAL_PX
@@ -112,8 +112,8 @@ def blur_levels(radius_px: NDArray[np.floating], tolerance_px: float) -> NDArray
 def level_radius_px(level: int, tolerance_px: float) -> float:
     """The signed radius of a level of :func:`blur_levels`.
 
-    >>> round(level_radius_px(-19, 0.25), 3)
-    -5.182
+    >>> round(level_radius_px(-119, 0.25), 3)
+    -20.048
     """
     place = abs(level) * 2.0 * tolerance_px
     end = _PROPORTIONAL_PX * math.log(_PROPORTIONAL_PX / _NO_BLUR_PX)

@@ -1,0 +1,135 @@
+"""Defocus: which blur stands where, windows, batches, and clear refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import blursynth as bs
+from blursynth.errors import InvalidValueError
+from blursynth.testing import pictures
+
+CAMERA = bs.Intrinsics(focal_length_mm=50.0, pixel_pitch_um=20.0)
+
+
+def frame_of(depth_m: NDArray[np.floating], seed: int = 0, dtype: type = np.float64, **more: Any) -> bs.Frame:
+    image = np.random.default_rng(seed).random((1, 3, *depth_m.shape)).astype(dtype)
+    return bs.Frame(image, "linear", depth_m=depth_m.astype(dtype), camera=CAMERA, **more)
+
+
+@pytest.mark.parametrize("form", ["occlusion", "gather", "scatter"])
+def test_constant_depth_is_a_disk_of_the_circle_of_confusion(form: Any) -> None:
+    frame = frame_of(np.full((50, 60), 4.0))
+    step = bs.Defocus(f_number=2.0, focus_distance_m=2.0, form=form, tolerance_px=0.001, border="circular")
+    diameter = 25 * 50 * 2000 / (2000 - 50) * (1 / 2000 - 1 / 4000) / 0.020
+    expected = bs.DiskBlur(diameter_px=diameter, border="circular")(frame)
+    # Rounding to levels within 0.001 px moves the rim of a disk of radius 8 by as much; blends of two levels do more.
+    assert np.abs(step(frame).image - expected.image).max() <= (1e-4 if form == "occlusion" else 2e-3)
+
+
+def test_in_focus_nothing_changes() -> None:
+    frame = frame_of(np.full((20, 30), 2.0))
+    for form in ("occlusion", "gather", "scatter"):
+        step = bs.Defocus(f_number=1.4, focus_distance_m=2.0, form=form)
+        assert np.abs(step(frame).image - frame.image).max() <= 1e-12
+
+
+def test_a_tilted_plane_is_in_focus_where_the_tilt_says() -> None:
+    rows = (np.arange(80) - 39.5) / CAMERA.focal_length_px
+    # A floor that comes nearer downwards, on a plane of focus tilted just so.
+    depth = np.broadcast_to((2.0 / (1.0 + np.tan(np.radians(60.0)) * rows))[:, None], (80, 60))
+    frame = frame_of(np.ascontiguousarray(depth))
+    tilted = bs.Defocus(f_number=1.0, focus_distance_m=2.0, tilt_deg=60.0, tilt_azimuth_deg=90.0)
+    assert np.array_equal(tilted(frame).image, frame.image)
+    straight = tilted.replace(tilt_deg=0.0)
+    changed = np.abs(straight(frame).image - frame.image).max(axis=(0, 1, 3))
+    assert min(changed[0], changed[-1]) > 0.1
+    assert changed[39:41].max() == 0
+
+
+def test_an_odd_aperture_turns_over_across_the_focus() -> None:
+    image = np.zeros((1, 1, 41, 41))
+    image[..., 20, 20] = 1.0
+    step = bs.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, rotation_deg=20.0, tolerance_px=0.001)
+    blurs = []
+    for nearness in (0.3, 0.7):
+        depth = np.full((1, 41, 41), 1 / nearness)
+        blurs.append(step(bs.Frame(image, "linear", depth_m=depth, camera=CAMERA)).image[0, 0])
+    assert np.abs(blurs[0] - blurs[1][::-1, ::-1]).max() <= 1e-9
+    assert np.abs(blurs[0] - blurs[1]).max() >= 1e-3
+
+
+def test_a_cats_eye_lies_across_the_line_to_the_middle() -> None:
+    image = np.zeros((1, 1, 201, 301))
+    image[..., 100, 280] = image[..., 100, 150] = 1.0
+    depth = np.full((1, 201, 301), 4.0)
+    blurred = bs.Defocus(f_number=2.0, focus_distance_m=2.0, cats_eye=1.0)(
+        bs.Frame(image, "linear", depth_m=depth, camera=CAMERA)
+    ).image[0, 0]
+    for column, narrow in ((280, True), (150, False)):
+        spot = blurred[85:116, column - 15 : column + 16]
+        rows, columns = np.nonzero(spot > 1e-9)
+        assert (np.ptp(columns) < 0.75 * np.ptp(rows)) == narrow
+
+
+@pytest.mark.parametrize("form", ["occlusion", "gather", "scatter"])
+@pytest.mark.parametrize(
+    "more", [{}, {"tilt_deg": 40.0, "cats_eye": 0.3, "blades": 5, "tolerance_px": 0.5}], ids=["plain", "all"]
+)
+def test_a_window_with_margin_equals_the_whole(form: Any, more: dict[str, Any]) -> None:
+    rows, columns = np.mgrid[:150, :180]
+    depth = np.where((rows - 70) ** 2 + (columns - 95) ** 2 < 700, 1.4, 2.0 + rows / 60 + columns / 200)
+    frame = frame_of(depth)
+    step = bs.Defocus(f_number=5.0, focus_distance_m=2.0, form=form, parts=2, **more)
+    whole = step(frame)
+    window = (62, 80, 25, 30)
+    margin = step.reach_px(frame)
+    assert margin is not None
+    assert margin < 60
+    cut = frame.crop(window[0] - margin, window[1] - margin, window[2] + 2 * margin, window[3] + 2 * margin)
+    inside = step(cut).image[..., margin : margin + window[2], margin : margin + window[3]]
+    assert np.abs(inside - whole.crop(*window).image).max() <= 1e-12
+
+
+def test_batches_replay_and_types() -> None:
+    frame = pictures(batch=3)
+    steps = [
+        bs.Defocus(f_number=2.0, focus_distance_m=d, parts=p, border=b, form=f)
+        for d, p, b, f in ((0.5, 1, "reflect", "occlusion"), (2.0, 3, "constant", "occlusion"), (3.0, 1, "reflect", "gather"))
+    ]  # fmt: skip
+    together = bs.Defocus.apply(steps, frame)
+    for b, step in enumerate(steps):
+        assert np.array_equal(step(frame[b]).image[0], together.image[b])
+    assert together.image.dtype == np.float32
+    assert np.array_equal(bs.Defocus.apply(steps, frame).image, together.image)
+
+
+def test_a_sharp_subject_before_a_blurred_background_keeps_every_bit() -> None:
+    frame = pictures()
+    near = frame.labels == 1
+    depth = np.where(near, 0.5, frame.depth_m)
+    step = bs.Defocus(f_number=1.8, focus_distance_m=0.5)
+    frame = frame.with_image(frame.image, depth_m=depth)
+    blurred = step(frame).image
+    for b in range(len(frame)):
+        assert np.array_equal(blurred[b][:, near[b]], frame.image[b][:, near[b]])
+    assert np.abs(blurred - frame.image).max() > 0.05
+
+
+def test_clear_refusals() -> None:
+    frame = frame_of(np.full((8, 9), 2.0))
+    step = bs.Defocus(f_number=2.0, focus_distance_m=2.0)
+    with pytest.raises(InvalidValueError, match="needs the depth"):
+        step(bs.Frame(frame.image, "linear", camera=CAMERA))
+    with pytest.raises(InvalidValueError, match="needs the camera"):
+        step(bs.Frame(frame.image, "linear", depth_m=frame.depth_m))
+    with pytest.raises(InvalidValueError, match="focal length"):
+        step.replace(focus_distance_m=0.04)(frame)
+    with pytest.raises(InvalidValueError, match="radius of"):
+        step.replace(f_number=0.01, focus_distance_m=1.0)(frame)
+    for wrong in ({"blades": 2}, {"f_number": 0.0}, {"focus_distance_m": 1e7}, {"form": "over"}, {"cats_eye": 1.1}):
+        with pytest.raises(InvalidValueError, match="Defocus"):
+            step.replace(**wrong)
