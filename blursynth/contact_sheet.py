@@ -59,8 +59,10 @@ class Row:
 def draw_kernel(draw: Draw) -> NDArray[np.float64] | None:
     """The uniform blurs of a draw as one kernel, odd and square, zero shift in the middle, with a sum of 1.
 
-    None when no step is a uniform blur.
+    None when no step is a uniform blur, or when one blurs differently from pixel to pixel.
     """
+    if any(step.varies for _, step in draw.steps):
+        return None
     total: NDArray[np.float64] | None = None
     for _, step in draw.steps:
         make = getattr(step, "point_spread", None)

@@ -113,6 +113,8 @@ class Degradation(Record):
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
     sets_geometry: ClassVar[bool] = False
     """Whether it sets depth, labels or camera of the frame and leaves every pixel as it is."""
+    varies: ClassVar[bool] = False
+    """Whether its blur differs from pixel to pixel, so that no single kernel stands for it."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

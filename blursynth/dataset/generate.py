@@ -523,6 +523,13 @@ def _check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
     """
     renderer = Renderer(spec, recipe, scan.roots)
     stored = next((a.shape[0] for a in spec.arrays if a.name == "kernel"), None)
+    varying = sorted({kind.kind for _, sampler in recipe.steps for kind in sampler.kinds() if kind.varies})
+    if stored is not None and varying:
+        raise InvalidValueError(
+            f"The array 'kernel' cannot be stored for a recipe with {', '.join(varying)}.",
+            why="Its blur differs from pixel to pixel, so that no single kernel stands for it.",
+            fix="Leave the kernel out: the draw of every sample holds the numbers that made its blur.",
+        )
     most = CHECKED_DRAWS_WITH_MAPS if renderer.looks_at_maps else CHECKED_DRAWS
     stride = 1 if stored is not None else max(1, spec.count // most)
     needed = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,8 @@ class ObjectMotion(Degradation):
     from beside it. Where a step before it has blurred the background already (camera motion), what it revealed and what
     the object reveals are taken to be independent.
     """
+
+    varies: ClassVar[bool] = True
 
     length_px: float = Field(ge=0, le=1000, description="path of the fastest object in px; 0 is no motion")
     slowest: float = Field(

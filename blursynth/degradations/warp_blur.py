@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,8 @@ class WarpBlur(Degradation):
 
     Places are absolute, so a window blurs as the same part of the whole picture does.
     """
+
+    varies: ClassVar[bool] = True
 
     step_px: float = Field(
         default=1.0,
