@@ -229,7 +229,8 @@ def mean_rotation(rotation: NDArray[np.float64], weight: NDArray[np.float64]) ->
         vector = rotation_vector(np.swapaxes(mean, -1, -2)[..., None, :, :] @ rotation)
         step = (share * vector).sum(axis=-2)
         mean = mean @ rotation_matrix(step)
-        if np.abs(step).max() < 1e-15:
+        # What remains after a step is the step times the square of the spread.
+        if np.abs(step).max() < 1e-11:
             break
     return mean
 
@@ -345,6 +346,8 @@ def poses_from_recording(recording: NDArray[np.float64]) -> tuple[NDArray[np.flo
     return time, Poses(orientation, recording[:, 1:4].copy())
 
 
+_SLOWEST = 0.5  # speed, as a share of the mean, below which parts of a motion are no longer made longer
+
 # Waves per axis and band; more of them make the process more nearly Gaussian.
 _WAVES = 16
 _TREMOR_WIDTH = 0.1  # standard deviation of the tremor's frequencies as a share of its middle
@@ -407,6 +410,16 @@ def random_walk(
     return process
 
 
+def _moments(length_px: float, step_px: float) -> int:
+    """How many poses show a motion of this length.
+
+    One per ``step_px``; motions below 64 px are seen from more, since each pose then has a larger share of the light.
+    With a step of 1 px photographs differ from those of eight times as many poses by at most one code of 8-bit sRGB
+    (tests/degradations/test_camera_shake.py, benchmarks/warp.py).
+    """
+    return max(1, math.ceil(max(length_px, 8.0 * math.sqrt(length_px)) / step_px - 1e-9))
+
+
 def exposure_cells(
     path: Path, intrinsics: NDArray[np.float64], size_px: ArrayLike, span_s: float, *, step_px: float, nearest_m: float
 ) -> NDArray[np.float64]:
@@ -457,8 +470,10 @@ def exposure_cells(
         speed = np.maximum(speed, np.sqrt((distance**2).sum(axis=1)).max(axis=1))
         if not poses.position_m.any():
             break
+    # Where the camera turns back it is slow and much light gathers: a floor keeps the parts short there, too.
+    speed = np.hypot(speed, _SLOWEST * speed.mean())
     length = np.concatenate([[0.0], np.cumsum(speed)])
-    parts = max(1, math.ceil(length[-1] / step_px - 1e-9))
+    parts = _moments(float(length[-1]), step_px)
     if parts > 20_000:
         raise InvalidValueError(
             f"The motion is {length[-1]:.0f} px long, which needs {parts} poses.",
@@ -613,7 +628,7 @@ def zoom_warps(
     furthest = math.hypot(*np.abs(box - (row, column)).max(axis=0))
     swing = abs(math.log(scale))
     # The picture's edge moves by furthest d(log scale), more where it is seen magnified.
-    times = max(1, math.ceil(swing * furthest * math.exp(0.5 * swing) / step_px))
+    times = _moments(swing * furthest * math.exp(0.5 * swing), step_px)
     moment = (np.arange(times) + 0.5) / times - (0.5 if reference == "mean" else 0.0)
     # A longer focal length shows a smaller part of the scene: the source lies nearer to the centre.
     nearer = np.exp(-math.log(scale) * moment)

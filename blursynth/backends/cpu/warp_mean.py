@@ -350,12 +350,12 @@ def _tile_box(y0, y1, x0, x1, line, matrix, shift, first, weight, inverse_depth)
             t = first[r] + n
             for corner in range(4):
                 across = np.float64(x0 if corner & 1 else x1 - 1)
-                q = low_q if corner & 2 else high_q
-                s = matrix[t, 2, 0] * across + matrix[t, 2, 1] * down + matrix[t, 2, 2] + q * shift[t, 2]
+                deep = low_q if corner & 2 else high_q
+                s = matrix[t, 2, 0] * across + matrix[t, 2, 1] * down + matrix[t, 2, 2] + deep * shift[t, 2]
                 if not s > 0:
                     return 0, 0, 0, 0, False
-                u = (matrix[t, 0, 0] * across + matrix[t, 0, 1] * down + matrix[t, 0, 2] + q * shift[t, 0]) / s
-                v = (matrix[t, 1, 0] * across + matrix[t, 1, 1] * down + matrix[t, 1, 2] + q * shift[t, 1]) / s
+                u = (matrix[t, 0, 0] * across + matrix[t, 0, 1] * down + matrix[t, 0, 2] + deep * shift[t, 0]) / s
+                v = (matrix[t, 1, 0] * across + matrix[t, 1, 1] * down + matrix[t, 1, 2] + deep * shift[t, 1]) / s
                 left, right, top, bottom = min(left, u), max(right, u), min(top, v), max(bottom, v)
     if not (abs(left) < 1e9 and abs(right) < 1e9 and abs(top) < 1e9 and abs(bottom) < 1e9):
         return 0, 0, 0, 0, False
