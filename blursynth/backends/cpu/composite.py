@@ -81,6 +81,83 @@ def _add_scaled(typing_context, target, source, weight, vectors):
     return types.void(types.int64, types.int64, types.float64, types.int64), generate
 
 
+def _add_entries(vectors: int) -> Any:
+    """Code that adds up to eight vectors, kept in registers, times every entry of a row of a point spread."""
+
+    @intrinsic
+    def add(typing_context, target, source, offsets, weights, count):
+        def generate(context, builder, signature, arguments):
+            target, source, offsets, weights, count = arguments
+            word, index = ir.IntType(64), ir.IntType(32)
+            vector = ir.VectorType(ir.DoubleType(), _VECTOR)
+            multiply_add = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{_VECTOR}f64"
+            )
+            undefined = ir.Constant(vector, ir.Undefined)
+            everywhere = ir.Constant(ir.VectorType(index, _VECTOR), [0] * _VECTOR)
+
+            def at(address, distance, kind):
+                place = builder.add(address, ir.Constant(word, distance)) if distance else address
+                return builder.inttoptr(place, kind.as_pointer())
+
+            values = [builder.load(at(source, 8 * _VECTOR * v, vector), align=8) for v in range(vectors)]
+            entry = builder.block
+            loop = builder.append_basic_block("entries")
+            done = builder.append_basic_block("done")
+            zero = ir.Constant(word, 0)
+            builder.cbranch(builder.icmp_signed(">", count, zero), loop, done)
+            builder.position_at_end(loop)
+            number = builder.phi(word)
+            number.add_incoming(zero, entry)
+            distance = builder.shl(number, ir.Constant(word, 3))
+            offset = builder.load(at(builder.add(offsets, distance), 0, word))
+            weight = builder.load(at(builder.add(weights, distance), 0, ir.DoubleType()))
+            first = builder.insert_element(undefined, weight, ir.Constant(index, 0))
+            scale = builder.shuffle_vector(first, undefined, everywhere)
+            base = builder.add(target, offset)
+            for v in range(vectors):
+                place = at(base, 8 * _VECTOR * v, vector)
+                old = builder.load(place, align=8)
+                builder.store(builder.call(multiply_add, [values[v], scale, old]), place, align=8)
+            following = builder.add(number, ir.Constant(word, 1))
+            number.add_incoming(following, loop)
+            builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+            builder.position_at_end(done)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 5), generate
+
+    return add
+
+
+_add_1, _add_2, _add_3, _add_4 = (_add_entries(vectors) for vectors in (1, 2, 3, 4))
+_add_5, _add_6, _add_7, _add_8 = (_add_entries(vectors) for vectors in (5, 6, 7, 8))
+
+
+@numba.njit(**_JIT)
+def _add_row(target, source, offsets, weights, count, vectors):
+    """Add a run, ``vectors`` times four numbers, times every entry of one row of its point spread."""
+    while vectors >= 8:
+        _add_8(target, source, offsets, weights, count)
+        target += 64 * _VECTOR
+        source += 64 * _VECTOR
+        vectors -= 8
+    if vectors == 1:
+        _add_1(target, source, offsets, weights, count)
+    elif vectors == 2:
+        _add_2(target, source, offsets, weights, count)
+    elif vectors == 3:
+        _add_3(target, source, offsets, weights, count)
+    elif vectors == 4:
+        _add_4(target, source, offsets, weights, count)
+    elif vectors == 5:
+        _add_5(target, source, offsets, weights, count)
+    elif vectors == 6:
+        _add_6(target, source, offsets, weights, count)
+    elif vectors == 7:
+        _add_7(target, source, offsets, weights, count)
+
+
 @numba.njit(**_JIT)
 def code_point_spreads(start, dy, dx, weight):
     """Every point spread row by row, by its taps or by the differences of neighbouring taps, whichever are fewer.
@@ -141,6 +218,14 @@ def code_point_spreads(start, dy, dx, weight):
         first_row[k + 1] = row
     rows[row, 3] = entries
     return first_row, rows[: row + 1], entry_dx[:entries].copy(), entry_weight[:entries].copy(), summed, extent
+
+
+@numba.njit(**_JIT)
+def _aligned(count):
+    """Zeros that begin at a cache line, so that no vector of four straddles two of them."""
+    memory = np.zeros(count + 8)
+    first = -(memory.ctypes.data // 8) % 8
+    return memory[first : first + count]
 
 
 @numba.njit(**_JIT)
@@ -222,11 +307,12 @@ def _collect(order, kernel, hidden, width, lowest, rows, columns, row_at, column
 @numba.njit(**_JIT)
 def _scatter(run, values, lanes, code, number, sums, taps, pitch, pad, size, room_from, room_to, touched):
     """Add a run, its colours and coverage in ``values``, to the accumulators of its slice."""
-    first_row, rows, entry_dx, entry_weight, summed, _ = code
+    first_row, rows, entry_offset, entry_weight, summed, _ = code  # offsets in bytes
     y, x, length = run[2], run[3], run[4]
     target = sums.ctypes.data if summed[number] else taps.ctypes.data
     kind = 2 if summed[number] else 0
     source = values.ctypes.data
+    vectors = (length * lanes + _VECTOR - 1) // _VECTOR
     for r in range(first_row[number], first_row[number + 1]):
         line = y + rows[r, 0]
         if line < 0 or line >= size[0] or room_from[line] >= room_to[line]:
@@ -237,9 +323,14 @@ def _scatter(run, values, lanes, code, number, sums, taps, pitch, pad, size, roo
         touched[line, kind] = min(touched[line, kind], left)
         touched[line, kind + 1] = max(touched[line, kind + 1], min(right + 1, size[1]))
         place = target + 8 * (line * pitch + (pad + x) * lanes)
-        for e in range(rows[r, 3], rows[r + 1, 3]):
-            n = min(length, size[1] - x - entry_dx[e])
-            _add_scaled(place + 8 * lanes * entry_dx[e], source, entry_weight[e], (n * lanes + _VECTOR - 1) // _VECTOR)
+        first, count = rows[r, 3], rows[r + 1, 3] - rows[r, 3]
+        if right < size[1]:
+            offsets, weights = entry_offset.ctypes.data + 8 * first, entry_weight.ctypes.data + 8 * first
+            _add_row(place, source, offsets, weights, count, vectors)
+            continue
+        for e in range(first, first + count):
+            n = min(length, size[1] - x - entry_offset[e] // (8 * lanes))
+            _add_scaled(place + entry_offset[e], source, entry_weight[e], (n * lanes + _VECTOR - 1) // _VECTOR)
 
 
 @numba.njit(**_JIT)
@@ -323,12 +414,12 @@ def _composite_tiles(
     lanes = channels + 1
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
-    pad = 2 * reach + 1
-    pitch = (pad + tile_width) * lanes + _VECTOR
-    sums, taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
+    pad = 2 * reach + 2
+    pitch = ((pad + tile_width) * lanes + _VECTOR + 7) // 8 * 8
+    sums, taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
     room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
-    values = np.zeros(columns_most * lanes + _VECTOR)
+    values = _aligned(columns_most * lanes + _VECTOR)
     row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
     row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
     runs = np.empty((2 * rows_most * columns_most, 6), np.int32)
@@ -410,7 +501,7 @@ def _cover(
 @numba.njit(**_JIT)
 def _gather(run, back, channels, code, number, light, summed_light, pitch, pad, size, active):
     """The transpose of :func:`_scatter`: what a run gets back from the rows that it was seen in."""
-    first_row, rows, entry_dx, entry_weight, summed, _ = code
+    first_row, rows, entry_offset, entry_weight, summed, _ = code
     y, x, length = run[2], run[3], run[4]
     source = summed_light.ctypes.data if summed[number] else light.ctypes.data
     target = back.ctypes.data
@@ -420,21 +511,21 @@ def _gather(run, back, channels, code, number, light, summed_light, pitch, pad, 
             continue
         place = source + 8 * (line * pitch + (pad + x) * channels)
         for e in range(rows[r, 3], rows[r + 1, 3]):
-            n = min(length, size[1] - x - entry_dx[e])
+            n = min(length, size[1] - x - entry_offset[e] // (8 * channels))
             vectors = (n * channels + _VECTOR - 1) // _VECTOR
-            _add_scaled(target, place + 8 * channels * entry_dx[e], entry_weight[e], vectors)
+            _add_scaled(target, place + entry_offset[e], entry_weight[e], vectors)
 
 
 @numba.njit(**_JIT)
 def _adjoint_rows(
-    first, last, image, order, kernel, hidden, lowest, slices, border, share, code, reach, tile_height, tile_width,
-    back, own,
+    first, last, image, order, kernel, hidden, lowest, slices, border, share, code, light_code, reach, tile_height,
+    tile_width, back, own,
 ):  # fmt: skip
     """What the patches get back from each row of tiles, ``back[job, visible or hidden, row, column, channel]``."""
     channels, height, width = image.shape
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
-    pad = 2 * reach + 1
+    pad = 2 * reach + 2
     pitch, light_pitch = pad + tile_width + _VECTOR, (pad + tile_width) * channels + _VECTOR
     sums, taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
     room, total = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width)
@@ -499,8 +590,8 @@ def _adjoint_rows(
                                 count = run[4] * channels
                                 returned[: count + _VECTOR] = 0.0
                                 _gather(
-                                    run, returned, channels, code, part * kernels + run[1], light, summed_light,
-                                    light_pitch, pad, size, active,
+                                    run, returned, channels, light_code, part * kernels + run[1], light,
+                                    summed_light, light_pitch, pad, size, active,
                                 )  # fmt: skip
                                 n = 0
                                 for j in range(run[4]):
@@ -592,6 +683,12 @@ def _return_light(back, own, hidden, height, width, border, reach, tile_height, 
     out[...] = own
 
 
+def _in_bytes(code: Any, lanes: int) -> Any:
+    """The code with the places of its entries as distances in bytes, for pixels of so many numbers."""
+    first_row, rows, entry_dx, *others = code
+    return first_row, rows, entry_dx * (8 * lanes), *others
+
+
 def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, int]:
     """The slices as numbers close together: the numbers, the lowest, and how many there are."""
     lowest, highest = int(order.min()), int(order.max())
@@ -638,7 +735,7 @@ def composite(
     """
     border = check_scene(image, scene, border)
     psf = scene.psf
-    code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
+    code = _in_bytes(code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight), image.shape[1] + 1)
     reach = int(_reach(code[5], scene.kernels)[1])
     _, _, height, width = image.shape
     tile = _tile(reach, height, width)
@@ -696,7 +793,8 @@ def composite_adjoint(
             slices,
             BORDER_CODES[border],
             scene.part_weight,
-            code,
+            _in_bytes(code, 1),
+            _in_bytes(code, channels),
             reach,
             *tile,
             back,
