@@ -14,9 +14,9 @@ from blursynth.backends import for_array
 from blursynth.core import BorderName, Degradation
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame
-from blursynth.physics.object_paths import SAMPLES, object_paths, path_bound_px
+from blursynth.physics.object_paths import object_paths, path_bound_px
 from blursynth.physics.point_spread import PointSpreads
-from blursynth.physics.scene import Scene
+from blursynth.physics.scene import HIDDEN_GAP, hidden_reach_px, scene_of_layers
 
 __all__ = ["ObjectMotion"]
 
@@ -69,11 +69,12 @@ class ObjectMotion(Degradation):
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of this sample's paths")
 
     def reach_px(self, frame: Frame) -> int | None:
-        # The light of a surface travels by the path, and a hidden one has the colour of up to as far away.
-        return 2 * self._path_reach_px()
-
-    def _path_reach_px(self) -> int:
-        return math.ceil(path_bound_px(self.length_px, self.acceleration) - 1e-9)
+        if self.length_px == 0 or self.still_fraction == 1:
+            return 0
+        radius = path_bound_px(self.length_px, self.acceleration)
+        # Light travels by the path, and that of a hidden surface has the colour of where the surface is seen: as far
+        # away as two paths, or one if a single object moves.
+        return math.ceil(radius) + hidden_reach_px(radius if self.label is None else radius / 2)
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
@@ -85,16 +86,9 @@ class ObjectMotion(Degradation):
                 fix="Give read_frame labels=..., or put a random_objects or layered_depth step before it.",
             )
         labels = np.asarray(frame.labels.cpu() if hasattr(frame.labels, "cpu") else frame.labels)
-        parts, order = [], []
-        for number, border in sorted({(step.parts, step.border) for step in steps}):
-            chosen = [b for b, step in enumerate(steps) if (step.parts, step.border) == (number, border)]
-            image = frame.image if len(chosen) == len(steps) else frame.image[chosen]
-            moved = _moved(image, labels[chosen], [steps[b] for b in chosen], number, Border(border))
-            parts.append(frame[chosen].with_image(moved))
-            order += chosen
-        if len(parts) == 1:
-            return frame.with_image(parts[0].image)
-        return frame.with_image(Frame.stack(parts)[np.argsort(order).tolist()].image)
+        # One by one, since each picture has paths of its own.
+        moved = [frame[b].with_image(step._moved(frame.image[b : b + 1], labels[b])) for b, step in enumerate(steps)]
+        return frame.with_image(moved[0].image if len(moved) == 1 else Frame.stack(moved).image)
 
     def paths(self, labels: NDArray[np.int32]) -> NDArray[np.float64]:
         """The path of each label, ``[N, M, 2]`` x and y in px at equal times, with its mean at zero."""
@@ -113,34 +107,35 @@ class ObjectMotion(Degradation):
             paths[labels != self.label] = 0.0
         return paths
 
+    def _moved(self, image: Any, labels: NDArray[np.int32]) -> Any:
+        """The mean over the exposure of one picture ``[1, C, H, W]`` with labels ``[H, W]``."""
+        there, number = _numbered(labels)
+        paths = self.paths(there)
+        paths[there == 0] = 0.0
+        moves = paths.any(axis=(1, 2))
+        if not moves.any():
+            return image
+        reach = np.hypot(paths[..., 0], paths[..., 1]).max(axis=1)
+        place = np.where(moves, np.arange(len(there)), -1)  # -1 is what stands still
+        shares = [(g / self.parts, (g + 1) / self.parts) for g in range(self.parts)]
+        backend = for_array(image)
 
-def _moved(image: Any, labels: NDArray[np.int32], steps: Sequence[ObjectMotion], parts: int, border: Border) -> Any:
-    """The mean over the exposure of a batch whose steps have the same parts and border."""
-    backend = for_array(image)
-    kernel = np.zeros(labels.shape, np.int32)  # 0 is that of what stands still
-    paths = [np.zeros((1, SAMPLES, 2))]
-    count = 1
-    for b, step in enumerate(steps):
-        there, number = _numbered(labels[b])
-        own = step.paths(there)
-        moving = own.any(axis=(1, 2)) & (there > 0)
-        index = np.where(moving, count + np.cumsum(moving) - 1, 0).astype(np.int32)
-        kernel[b] = index[number]
-        paths.append(own[moving])
-        count += int(np.count_nonzero(moving))
-    if count == 1:
-        return image
-    path = np.concatenate(paths)
-    rasterise = for_array(path).rasterise
-    psf = PointSpreads.concatenate(
-        [rasterise(path, centre=False, exposure=(g / parts, (g + 1) / parts)) for g in range(parts)]
-    )
-    # Larger labels are nearer, and the surface beside an object goes on behind it.
-    hidden = np.empty_like(kernel)
-    for b, step in enumerate(steps):
-        hidden[b] = backend.hidden_surface(labels[b : b + 1], gap=1, reach_px=step._path_reach_px())[0]
-    scene = Scene(labels.astype(np.int32), kernel, hidden, psf, np.full(parts, 1.0 / parts))
-    return backend.composite(image, scene, border=border)
+        def spreads(which: int) -> PointSpreads:
+            path = paths[which][None] if which >= 0 else np.zeros((1, 2, 2))
+            rasterise = for_array(path).rasterise
+            return PointSpreads.concatenate([rasterise(path, centre=False, exposure=share) for share in shares])
+
+        # Two numbers apart, since to the scene one apart may be a single surface that slopes.
+        order = (HIDDEN_GAP * number).astype(np.int32)
+        scene = scene_of_layers(
+            order[None],
+            reach[number][None],
+            place[number][None],
+            spreads,
+            np.full(self.parts, 1.0 / self.parts),
+            backend.hidden_surface,
+        )
+        return backend.composite(image, scene, border=Border(self.border))
 
 
 def _numbered(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:

@@ -224,7 +224,8 @@ def _input_size(path: Path, inputs: Sequence[Any]) -> tuple[int, int] | None:
             fix="Export the network alone, without its pre-processing.",
         )
     batch, channels, height, width = inputs[0].shape
-    if (isinstance(channels, int) and channels != 3) or (isinstance(batch, int) and batch != 1):
+    last = width == 3 and channels != 3
+    if last or (isinstance(channels, int) and channels != 3) or (isinstance(batch, int) and batch != 1):
         raise InvalidValueError(
             f"{path}: must have one float32 input [1, 3, H, W], got {shapes[0]}.",
             fix="Channels come first, and one picture goes in at a time.",

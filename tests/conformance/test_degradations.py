@@ -41,7 +41,7 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
     (bs.RandomObjects(spacing_px=12.0, size_px=9.0, keep=False, seed=3), bs.RandomObjects(seed=3)),
     (
         bs.ObjectMotion(
-            length_px=10.8,
+            length_px=4.0,
             slowest=0.9,
             angle_deg=80.0,
             spread_deg=20.0,
