@@ -202,7 +202,7 @@ def grid_axis_px(size_px: int, step_px: float, through_px: float | None = None) 
         return np.zeros(1)
     anchor = through_px if through_px is not None and 0 <= through_px <= last else 0.0
     before, behind = math.ceil(anchor / step_px - 1e-9), math.ceil((last - anchor) / step_px - 1e-9)
-    return anchor + step_px * np.arange(-before, behind + 1)
+    return np.asarray(anchor + step_px * np.arange(-before, behind + 1), np.float64)
 
 
 def level_of(quantity: ArrayLike, nodes: ArrayLike) -> NDArray[np.float64]:
