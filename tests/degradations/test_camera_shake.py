@@ -1,0 +1,143 @@
+"""Moving cameras as degradations: targets, windows, recordings, what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import blursynth as bs
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Intrinsics
+from blursynth.testing import pictures
+
+FRAME = pictures(size_px=(90, 120), batch=1, dtype=np.float64)
+SHAKE = {"pitch_mrad": 1.5, "yaw_mrad": 1.0, "roll_mrad": 15.0, "seed": 5}
+TIME = np.linspace(0.0, 0.5, 251)
+GYRO = bs.assets.register(
+    np.column_stack([TIME, 0.03 * np.sin(30 * TIME), 0.02 * np.cos(17 * TIME), 0.3 * np.sin(12 * TIME)])
+)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        bs.CameraShake(exposure_s=0.1, **SHAKE),
+        bs.CameraShake(exposure_s=0.1, motion="random_walk", x_mm=1.0, z_mm=3.0, **SHAKE),
+        bs.CameraShake(exposure_s=0.1, roll_row_px=-10.0, roll_column_px=30.0, **SHAKE),
+        bs.RollingShutter(exposure_s=0.05, readout_s=0.05, x_mm=1.0, **SHAKE),
+        bs.RollingShutter(exposure_s=0.05, readout_s=0.05, readout_from="bottom", reference="global_shutter", **SHAKE),
+        bs.RecordedShake(recording=GYRO, exposure_s=0.1, readout_s=0.02),
+        bs.Zoom(scale=1.1, centre_row_px=5.0),
+    ],
+    ids=lambda s: s.kind,
+)
+def test_a_window_with_margin_is_the_window_of_the_whole(step: bs.Degradation) -> None:
+    whole = step(FRAME)
+    reach = step.reach_px(FRAME)
+    assert reach is not None
+    assert 1 < reach < 30
+    top, left, rows, columns = 34, 45, 12, 20
+    window = FRAME.crop(top - reach, left - reach, rows + 2 * reach, columns + 2 * reach)
+    part = bs.Draw((("step", step),))(window, margin_px=reach)
+    assert part.size_px == (rows, columns)
+    expected = whole.image[..., top : top + rows, left : left + columns]
+    assert np.abs(part.image - expected).max() <= 1e-12
+
+
+@pytest.mark.parametrize("motion", ["tremor", "random_walk"])
+@pytest.mark.parametrize("readout_s", [0.0, 0.03])
+def test_the_target_is_at_the_mean_pose(motion: str, readout_s: float) -> None:
+    for seed in range(5):
+        numbers = {**SHAKE, "seed": seed, "exposure_s": 0.1, "motion": motion, "readout_s": readout_s}
+        mean = bs.RollingShutter(**numbers)
+        start = bs.RollingShutter(reference="start", **numbers)
+        # What remains is the perspective's curvature times the square of the motion.
+        assert mean.residual_centroid_px(FRAME) < 0.02
+        assert start.residual_centroid_px(FRAME) > 10 * mean.residual_centroid_px(FRAME)
+    bent = mean.replace(reference="global_shutter", readout_s=0.1)
+    assert bent.residual_centroid_px(FRAME) > 0.3
+
+
+def test_a_pose_for_a_pixel_is_within_one_code_of_eight_times_as_many() -> None:
+    frame = bs.Decode()(pictures(bs.Encoding.DISPLAY, size_px=(120, 160), batch=1, dtype=np.float64))
+    for seed in range(3):
+        for numbers in ({"roll_mrad": 80.0}, {"yaw_mrad": 3.0, "pitch_mrad": 2.0}, {"yaw_mrad": 1.0, "x_mm": 2.0}):
+            step = bs.CameraShake(exposure_s=0.15, seed=seed, **numbers)
+            coarse, fine = bs.Encode()(step(frame)), bs.Encode()(step.replace(step_px=0.125)(frame))
+            assert np.abs(np.rint(255 * coarse.image) - np.rint(255 * fine.image)).max() <= 1
+
+
+def test_nearer_things_move_further() -> None:
+    """A step aside moves near things further than far ones; rotation moves all alike."""
+    shake = bs.CameraShake(exposure_s=0.5, x_mm=8.0, drift_hz=2.0, seed=2)
+    image = np.random.default_rng(0).random((1, 1, 60, 80))
+    spread = []
+    for depth_m in (0.5, 1.0, 2.0):
+        frame = bs.Frame(image, "linear", depth_m=np.full((1, 60, 80), depth_m), camera=Intrinsics(4.2, 4.2))
+        spread.append(np.abs(np.diff(shake(frame).image, axis=3)).mean())
+    assert spread[0] < spread[1] < spread[2]
+
+
+def test_without_depth_or_camera_the_error_says_what_to_do() -> None:
+    bare = bs.Frame(FRAME.image, "linear")
+    with pytest.raises(InvalidValueError, match=r"camera_shake needs the camera's geometry.*Put a camera step before"):
+        bs.CameraShake(exposure_s=0.1, **SHAKE)(bare)
+    flat = replace(bare, camera=FRAME.camera)
+    bs.CameraShake(exposure_s=0.1, **SHAKE)(flat)
+    with pytest.raises(InvalidValueError, match=r"camera_shake moves the camera and needs a depth map.*only the rot"):
+        bs.CameraShake(exposure_s=0.1, z_mm=1.0, **SHAKE)(flat)
+    with pytest.raises(InvalidValueError, match="not inside the recording"):
+        bs.RecordedShake(recording=GYRO, start_s=0.45, exposure_s=0.1)(flat)
+    with pytest.raises(InvalidValueError, match=r"array \[M, 8\]"):
+        bs.RecordedShake(recording=bs.assets.register([[0.0, 1.0], [1.0, 1.0]]), exposure_s=0.1)(flat)
+    bs.Zoom(scale=1.1)(bare)  # an angle is not asked for: the middle of the picture will do
+
+
+def test_depth_nearer_than_the_nearest_is_taken_for_it() -> None:
+    shake = bs.CameraShake(exposure_s=0.1, x_mm=1.0, nearest_m=0.5, seed=1)
+    near, nearest = (replace(FRAME, depth_m=np.full((1, 90, 120), d)) for d in (0.1, 0.5))
+    assert np.array_equal(shake(near).image, shake(nearest).image)
+
+
+def test_a_camera_step_sets_the_geometry_for_what_follows_and_for_the_target() -> None:
+    bare = bs.Frame(FRAME.image, "linear")
+    draw = bs.Draw(
+        (
+            ("camera", bs.Camera(focal_length_mm=4.2, pixel_pitch_um=1.4, principal_row_px=10.0)),
+            ("shake", bs.CameraShake(exposure_s=0.1, **SHAKE)),
+        )
+    )
+    pair = draw.pair(bare)
+    assert pair.sharp.camera == (Intrinsics(4.2, 1.4, (10.0, 59.5)),)
+    assert np.array_equal(pair.sharp.image, bare.image)
+    expected = bs.CameraShake(exposure_s=0.1, **SHAKE)(replace(bare, camera=pair.sharp.camera))
+    assert np.array_equal(pair.blurred.image, expected.image)
+
+
+def test_recordings_are_read_from_recipes(tmp_path: Path) -> None:
+    tum = "# ground truth trajectory\n# timestamp tx ty tz qx qy qz qw\n"
+    for t in np.linspace(1305031098.0, 1305031099.0, 101):
+        tum += f"{t:.4f} {0.01 * np.sin(t):.6f} 0.6 1.6 0.61 0.59 {-0.33 + 1e-3 * np.sin(40 * t):.6f} -0.39\n"
+    (tmp_path / "hand.txt").write_text(tum)
+    gyro = "# t, wx, wy, wz\n" + "".join(f"{0.01 * i:.2f}, 0.01, {0.02 * i:.3f}, 0.1\n" for i in range(40))
+    (tmp_path / "gyro.csv").write_text(gyro)
+    for name in ("hand.txt", "gyro.csv"):
+        (tmp_path / "shake.toml").write_text(
+            'summary = "x"\n[[step]]\nkind = "recorded_shake"\n'
+            f'recording = {{ file = "{name}" }}\nstart_s = {{ uniform = [0.0, 0.2] }}\nexposure_s = 0.1\n'
+        )
+        draw = bs.load_recipe(tmp_path / "shake.toml").sample(FRAME, seed=1, index=0)
+        blurred = draw(FRAME)
+        assert np.abs(blurred.image - FRAME.image).max() > 0.01
+        assert draw.assets() == (draw["recorded_shake"].recording,)
+
+
+def test_roll_about_a_point_leaves_it_in_place() -> None:
+    frame = pictures(size_px=(61, 81), batch=1, dtype=np.float64)
+    blurred = bs.CameraShake(exposure_s=0.3, roll_mrad=100.0, roll_row_px=20.0, roll_column_px=60.0, seed=1)(frame)
+    change = np.abs(blurred.image - frame.image).max(axis=(0, 1))
+    assert change[20, 60] < 1e-9
+    assert change.max() > 0.1

@@ -1,0 +1,258 @@
+"""Poses, recordings and the times of rows, against numbers derived on paper and against scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation, Slerp
+
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Intrinsics
+from blursynth.physics.camera_motion import (
+    Path,
+    Poses,
+    exposure_cells,
+    hand_tremor,
+    homography,
+    integrate_gyro,
+    interpolate_poses,
+    intrinsic_matrix,
+    mean_rotation,
+    poses_from_recording,
+    random_walk,
+    rotation_matrix,
+    rotation_vector,
+    row_exposures,
+    row_starts_s,
+    warps_of_path,
+    zoom_warps,
+)
+
+angles = st.floats(-3.0, 3.0, allow_nan=False)
+CAMERA = Intrinsics(4.2, 1.4)
+
+
+def still_then(orientation: np.ndarray, position_m: np.ndarray) -> Path:
+    """A camera that is at rest at the first of two times asked for, and at a pose at the second."""
+    orientations, positions = np.stack([np.eye(3), orientation]), np.stack([np.zeros(3), position_m])
+    return lambda time_s: Poses(orientations[: len(time_s)], positions[: len(time_s)])
+
+
+@given(st.tuples(angles, angles, angles))
+def test_rotation_is_scipys(vector: tuple[float, float, float]) -> None:
+    expected = Rotation.from_rotvec(vector).as_matrix()
+    assert np.abs(rotation_matrix(vector) - expected).max() <= 1e-14
+    if np.linalg.norm(vector) < math.pi - 1e-6:
+        assert np.abs(rotation_vector(rotation_matrix(vector)) - vector).max() <= 1e-9
+
+
+def test_half_turns_and_tiny_turns_have_a_vector() -> None:
+    for axis in ([1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0], [0.6, -0.8, 0], [0.48, 0.6, 0.64]):
+        for angle in (math.pi, math.pi - 1e-8, 1e-12, 0.0):
+            matrix = rotation_matrix(np.array(axis) * angle)
+            assert np.abs(rotation_matrix(rotation_vector(matrix)) - matrix).max() <= 1e-8
+    assert rotation_vector(rotation_matrix([1e-12, 0, 0]))[0] == pytest.approx(1e-12, rel=1e-9)
+
+
+def test_rotations_by_nothing_are_exact() -> None:
+    assert np.array_equal(rotation_matrix(np.zeros(3)), np.eye(3))
+    assert np.array_equal(rotation_matrix([0.0, 0.0, 0.3])[2], [0, 0, 1])
+
+
+def test_mean_rotation_is_the_karcher_mean() -> None:
+    rng = np.random.default_rng(0)
+    rotations = rotation_matrix(rng.normal(0, 0.3, (4, 7, 3)))
+    weight = rng.random((4, 7))
+    mean = mean_rotation(rotations, weight)
+    residual = (weight[..., None] * rotation_vector(np.swapaxes(mean, -1, -2)[:, None] @ rotations)).sum(axis=1)
+    assert np.abs(residual).max() <= 1e-12
+    # Of turns about one axis it is the turn by the mean angle; weight 0 is as good as absent.
+    one = rotation_matrix(np.array([[0, 0, 0.1], [0, 0, 0.4], [1.0, 1.0, 1.0]]))
+    assert np.abs(rotation_vector(mean_rotation(one, np.array([2.0, 1.0, 0.0]))) - [0, 0, 0.2]).max() <= 1e-14
+
+
+def test_intrinsics_of_a_window_are_those_of_the_whole_moved() -> None:
+    whole = intrinsic_matrix(Intrinsics(5.0, 2.0, (40.0, 60.0)), (100, 200))
+    part = intrinsic_matrix(Intrinsics(5.0, 2.0, (40.0, 60.0)), (100, 200), (30, 10))
+    move = np.array([[1.0, 0, -10], [0, 1, -30], [0, 0, 1]])
+    assert np.array_equal(part, move @ whole)
+    assert whole[0, 0] == 2500.0
+    assert whole[:2, 2].tolist() == [60.0, 40.0]
+
+
+def test_homography_of_a_plane_and_its_depth_say_the_same() -> None:
+    """The warp of a pixel at its own depth is the inverse of the homography that the plane induces."""
+    rng = np.random.default_rng(1)
+    intrinsics = intrinsic_matrix(CAMERA, (80, 100))
+    orientation, position = rotation_matrix(rng.normal(0, 0.01, 3)), rng.normal(0, 0.02, 3)
+    # X_t = R X + t with R = A', t = -A' a.
+    forward = homography(intrinsics, orientation.T, -orientation.T @ position, (0.1, -0.2, 0.97), 1.7)
+    path = still_then(orientation, position)
+    warps = warps_of_path(path, np.array([0.0, 0.5, 1.0]), intrinsics, exposure_s=1.0, reference="start")
+    for x, y in ((0.0, 0.0), (99.0, 79.0), (30.0, 60.0)):
+        source = np.array([x, y, 1.0])
+        # The point of the plane on this ray, its pixel and its depth in the moved camera.
+        ray = np.linalg.solve(intrinsics, source)
+        point = ray * 1.7 / np.dot((0.1, -0.2, 0.97), ray)
+        moved = orientation.T @ point - orientation.T @ position
+        pixel = intrinsics @ moved / moved[2]
+        there = forward @ source
+        assert np.abs(there / there[2] - pixel).max() <= 1e-9
+        back = warps.matrix[0, 1] @ pixel + warps.shift[0, 1] / moved[2]
+        assert np.abs(back / back[2] - source).max() <= 1e-9
+
+
+def test_signs_are_those_of_a_real_camera() -> None:
+    intrinsics = intrinsic_matrix(CAMERA, (101, 101))
+    seen = []
+    for path in (
+        still_then(rotation_matrix([0, 0.001, 0]), np.zeros(3)),  # turns to the right
+        still_then(np.eye(3), np.array([0.001, 0, 0])),  # steps to the right
+        still_then(np.eye(3), np.array([0, 0, 0.1])),  # steps ahead
+    ):
+        warps = warps_of_path(path, np.array([0.0, 0.5, 1.0]), intrinsics, exposure_s=1.0, reference="start")
+        source = warps.matrix[0, 1] @ (80.0, 50.0, 1.0) + 1.0 * warps.shift[0, 1]
+        seen.append(source[:2] / source[2] - (80.0, 50.0))
+    assert seen[0] == pytest.approx([3.0, 0.0], abs=1e-2)  # shows what stood further to the right
+    assert seen[1] == pytest.approx([3.0, 0.0], abs=1e-9)  # f t / depth
+    assert seen[2][0] == pytest.approx(30 / 1.1 - 30, abs=1e-9)  # things grow: the source lies nearer to the middle
+
+
+def test_slerp_is_scipys_and_hits_the_recorded_poses() -> None:
+    rng = np.random.default_rng(2)
+    time = np.sort(rng.uniform(0, 1, 9))
+    rotations = Rotation.from_rotvec(rng.normal(0, 1, (9, 3)))
+    poses = Poses(rotations.as_matrix(), rng.normal(size=(9, 3)))
+    wanted = np.linspace(time[0], time[-1], 50)
+    got = interpolate_poses(time, poses, wanted)
+    assert np.abs(got.orientation - Slerp(time, rotations)(wanted).as_matrix()).max() <= 1e-12
+    assert np.abs(interpolate_poses(time, poses, time).orientation - poses.orientation).max() <= 1e-12
+    with pytest.raises(InvalidValueError, match="not inside the recording"):
+        interpolate_poses(time, poses, time + 0.1)
+
+
+def test_gyro_of_a_constant_rate_is_exact_and_turns_in_body_axes() -> None:
+    time = np.linspace(0, 2, 21)
+    rate = np.array([0.3, -0.2, 0.5])
+    got = integrate_gyro(time, np.tile(rate, (21, 1)))
+    assert np.abs(got - rotation_matrix(time[:, None] * rate)).max() <= 1e-13
+    # First about z by a right angle, then about the camera's own x: that is the world's y.
+    rates = np.array([[0, 0, np.pi], [0, 0, np.pi], [np.pi, 0, 0], [np.pi, 0, 0]])
+    turned = integrate_gyro(np.array([0.0, 0.5, 0.5 + 1e-12, 1.0]), rates)[-1]
+    assert np.abs(turned - rotation_matrix([0, 0, np.pi / 2]) @ rotation_matrix([np.pi / 2, 0, 0])).max() <= 1e-9
+
+
+def test_tum_and_gyro_recordings_of_one_motion_agree() -> None:
+    time = np.linspace(10.0, 10.4, 401)
+    vector = np.stack([0.02 * np.sin(20 * (time - 10)), 0.01 * (time - 10), 0 * time], axis=1)
+    rotation = Rotation.from_rotvec(vector)
+    tum = np.column_stack([time, np.zeros((401, 3)), rotation.as_quat()])
+    middle, step = 0.5 * (time[1:] + time[:-1]), np.diff(time)
+    rate_middle = (rotation[:-1].inv() * rotation[1:]).as_rotvec() / step[:, None]
+    rate = np.stack([np.interp(time, middle, rate_middle[:, a]) for a in range(3)], axis=1)
+    clock, poses = poses_from_recording(tum)
+    _, gyro = poses_from_recording(np.column_stack([time, rate]))
+    assert clock[0] == 0.0
+    relative = np.swapaxes(poses.orientation[:1], -1, -2) @ poses.orientation
+    assert np.abs(relative - gyro.orientation).max() <= 1e-4
+
+
+@pytest.mark.parametrize(
+    ("recording", "message"),
+    [
+        (np.zeros((5, 3)), "array \\[M, 8\\]"),
+        (np.zeros((1, 8)), "array \\[M, 8\\]"),
+        (np.zeros((5, 4)), "increase strictly"),
+        (np.column_stack([np.arange(3.0), np.zeros((3, 7))]), "length 0"),
+    ],
+)
+def test_bad_recordings_are_refused(recording: np.ndarray, message: str) -> None:
+    with pytest.raises(InvalidValueError, match=message):
+        poses_from_recording(recording)
+
+
+def test_tremor_has_its_variance_and_its_bands() -> None:
+    time = np.arange(4000) / 200.0
+    states = np.stack(
+        [hand_tremor(seed, drift_hz=1.0, tremor_hz=10.0, tremor_share=0.2)(time) for seed in range(60)]
+    )  # [seeds, N, 6]
+    assert states.var(axis=1).mean() + states.mean(axis=1).var() == pytest.approx(1.0, abs=0.1)
+    power = (np.abs(np.fft.rfft(states * np.hanning(4000)[:, None], axis=1)) ** 2).mean(axis=(0, 2))
+    hertz = np.fft.rfftfreq(4000, 1 / 200.0)
+    band = power[(hertz > 6) & (hertz < 14)].sum() / power.sum()
+    assert band == pytest.approx(0.2, abs=0.03)
+    again = hand_tremor(3, drift_hz=1.0, tremor_hz=10.0, tremor_share=0.2)(time[:7])
+    assert np.array_equal(again, states[3, :7])
+
+
+def test_walk_changes_by_its_amplitude_and_goes_on() -> None:
+    ends = np.stack([random_walk(seed, 0.1)(np.array([0.0, 0.1])) for seed in range(400)])
+    assert not ends[:, 0].any()
+    assert ends[:, 1].std() == pytest.approx(1.0, abs=5 / math.sqrt(2 * 2400))
+    short, long = random_walk(7, 0.1)(np.linspace(0, 0.1, 9)), random_walk(7, 0.1)(np.linspace(0, 0.2, 17))
+    assert np.array_equal(short, long[:9])
+
+
+def test_parts_of_a_motion_are_no_longer_than_asked() -> None:
+    intrinsics = intrinsic_matrix(CAMERA, (300, 400))
+    process = hand_tremor(4, drift_hz=2.0, tremor_hz=10.0, tremor_share=0.1)
+
+    def path(time_s: np.ndarray) -> Poses:
+        state = process(time_s)
+        return Poses(rotation_matrix(0.004 * state[:, :3]), 0.002 * state[:, 3:])
+
+    for step in (0.5, 1.0, 3.0):
+        cells = exposure_cells(path, intrinsics, (300, 400), 0.2, step_px=step, nearest_m=0.8)
+        assert cells[0] == 0.0
+        assert cells[-1] == 0.2
+        assert (np.diff(cells) > 0).all()
+        poses = path(cells)
+        corners = np.array([[0, 0, 1], [399, 0, 1], [0, 299, 1], [399, 299, 1.0]]).T
+        for near in (0.0, 1 / 0.8):
+            for a in range(len(cells) - 1):
+                back = poses.orientation[a].T
+                seen = intrinsics @ (
+                    back @ poses.orientation[a + 1] @ np.linalg.solve(intrinsics, corners)
+                    + near * (back @ (poses.position_m[a + 1] - poses.position_m[a]))[:, None]
+                )
+                assert np.hypot(*(seen[:2] / seen[2] - corners[:2])).max() <= step * 1.02
+
+
+def test_a_camera_at_rest_needs_one_pose() -> None:
+    def path(time_s: np.ndarray) -> Poses:
+        return Poses(np.tile(np.eye(3), (len(time_s), 1, 1)), np.zeros((len(time_s), 3)))
+
+    cells = exposure_cells(path, intrinsic_matrix(CAMERA, (30, 40)), (30, 40), 0.1, step_px=1.0, nearest_m=1.0)
+    assert cells.tolist() == [0.0, 0.1]
+
+
+@given(st.floats(0.0, 0.1), st.floats(0.001, 0.2), st.integers(1, 40), st.integers(1, 30), st.booleans())
+def test_rows_see_their_own_time(readout: float, exposure: float, rows: int, parts: int, from_bottom: bool) -> None:
+    cells = np.linspace(0, exposure + readout, parts + 1) ** 1.5 * (exposure + readout) ** -0.5
+    cells[-1] = exposure + readout
+    starts = row_starts_s(np.arange(rows), rows, readout, from_bottom=from_bottom)
+    first, weight = row_exposures(cells, starts, exposure)
+    assert weight.sum(axis=1) == pytest.approx(1.0, abs=1e-12)
+    assert (weight >= 0).all()
+    assert first.min() >= 0
+    assert first.max() + weight.shape[1] <= parts
+    # The mean time that a row sees, each part lit evenly over what the row sees of it.
+    for r in range(rows):
+        low = np.maximum(cells[first[r] :][: weight.shape[1]], starts[r])
+        high = np.minimum(cells[first[r] + 1 :][: weight.shape[1]], starts[r] + exposure)
+        mean = (weight[r] * 0.5 * (low + high))[weight[r] > 0].sum()
+        assert mean == pytest.approx(starts[r] + 0.5 * exposure, rel=1e-9, abs=1e-12)
+    order = np.argsort(starts)
+    assert (order == (np.arange(rows)[::-1] if from_bottom else np.arange(rows))).all() or readout < 1e-9
+
+
+def test_zoom_keeps_its_centre_and_its_mean() -> None:
+    warps = zoom_warps(1.3, (20.0, 30.0), [[0, 0], [60, 80]], step_px=1.0)
+    centre = warps.matrix[0] @ (30.0, 20.0, 1.0)
+    assert np.abs(centre - (30.0, 20.0, 1.0)).max() <= 1e-12
+    assert np.log(warps.matrix[0, :, 0, 0]).mean() == pytest.approx(0.0, abs=1e-14)
+    assert np.array_equal(zoom_warps(1.0, (2.0, 3.0), [[0, 0], [6, 8]], step_px=1.0).matrix[0, 0], np.eye(3))
