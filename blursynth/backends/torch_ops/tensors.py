@@ -104,8 +104,8 @@ def point_spreads(start: torch.Tensor, dy: torch.Tensor, dx: torch.Tensor, weigh
     return PointSpreads(as_array(start), as_array(dy), as_array(dx), as_array(weight), np.zeros(count))
 
 
-def checked_plane(plane: torch.Tensor, image: torch.Tensor, name: str) -> torch.Tensor:
-    """What each pixel has, ``[B, H, W]``, after a check that it fits the picture.
+def checked_plane(plane: torch.Tensor | NDArray[np.floating], image: torch.Tensor, name: str) -> torch.Tensor:
+    """What each pixel has, ``[B, H, W]``, after a check that it fits the picture. An array becomes a tensor beside it.
 
     Raises
     ------
@@ -113,6 +113,8 @@ def checked_plane(plane: torch.Tensor, image: torch.Tensor, name: str) -> torch.
         Another shape or device, or no floating-point tensor.
     """
     expected = (image.shape[0], *image.shape[2:])
+    if isinstance(plane, np.ndarray):
+        plane = as_tensor(plane, image)
     if not isinstance(plane, torch.Tensor) or not plane.is_floating_point() or tuple(plane.shape) != expected:
         got = f"{plane.dtype} {tuple(plane.shape)}" if isinstance(plane, torch.Tensor) else type(plane).__name__
         raise InvalidValueError(
