@@ -8,19 +8,22 @@ finds where to begin. Every source is two patches: the visible one, and the surf
 The transpose walks twice, since light is divided by the sum of all shares: once for that sum, once to send the light
 back by atomic additions, whose order, and with it the last bits, differ from run to run.
 
-Floor: (2 R + 1)^2 sources per pass for the reach R, two patches of slice, kernel, tap and colour each, from the first
-caches; the pictures and the scene themselves are read once from memory.
+Floor: (2 r + 1)^2 sources per pass, two patches of slice, kernel, tap and colour each, from the first caches; the
+pictures and the scene themselves are read once from memory. r is the reach of the patches near the tile, not the
+largest of the scene, so what is in focus is cheap.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import triton
 import triton.language as tl
+from torch.nn.functional import max_pool2d
 
 from blursynth.backends.cuda.grid import continued, on_device_of, shines, tiles
 from blursynth.backends.reference.composite import NOTHING_SEEN
@@ -50,7 +53,8 @@ def _pass(
     channels,
     height,
     width,
-    reach,
+    reach,  # of the table
+    near,  # how far off a source may be that reaches this tile
     FARTHEST: tl.constexpr,
     BORDER: tl.constexpr,
     SCENE_BORDER: tl.constexpr,
@@ -62,10 +66,10 @@ def _pass(
     coverage = tl.zeros_like(sent)
     light = tl.zeros_like(sent)
     farther = tl.zeros_like(here) + FARTHEST
-    for dy in range(-reach, reach + 1):
+    for dy in range(-near, near + 1):
         from_y = y - dy
         line = continued(from_y, height, SCENE_BORDER) * width
-        for dx in range(-reach, reach + 1):
+        for dx in range(-near, near + 1):
             from_x = x - dx
             place = line + continued(from_x, width, SCENE_BORDER)
             lit = made & shines(from_y, height, BORDER) & shines(from_x, width, BORDER)
@@ -96,6 +100,7 @@ def _composite(
     pixel,  # [B, H, W]
     table,  # [G, K, 2 R + 1, 2 R + 1]
     part_weight,  # [G]
+    tile_reach,  # [B, tiles down, tiles across] how far off a source may be that reaches the tile
     channels,
     height,
     width,
@@ -125,6 +130,8 @@ def _composite(
     pixels = pixel + b.to(tl.int64) * area
     own = tl.load(picture + channel * area + y * width + x, mask=inside, other=0.0)
     least = tl.load(nothing)
+    tile = (b * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(0) + tl.program_id(0)
+    near = tl.load(tile_reach + tile)
     size = (2 * reach + 1) * (2 * reach + 1) * kernels
     total = tl.zeros((1, ROWS, COLUMNS), number)
     value = tl.zeros((CHANNELS, ROWS, COLUMNS), number)
@@ -136,18 +143,18 @@ def _composite(
         room = tl.zeros((1, ROWS, COLUMNS), number) + 1.0
         _c, _l, at = _pass(
             picture, orders, kernels_here, pixels, taps, beyond, y, x, made, single, channel, channels, height, width,
-            reach, FARTHEST, BORDER, SCENE_BORDER, 0,
+            reach, near, FARTHEST, BORDER, SCENE_BORDER, 0,
         )  # fmt: skip
         while tl.max(tl.max(tl.max(at, axis=2), axis=1), axis=0) > FARTHEST:
             if TRANSPOSE:
                 coverage, light, farther = _pass(
                     picture, orders, kernels_here, pixels, taps, at, y, x, made, single, channel, channels, height,
-                    width, reach, FARTHEST, BORDER, SCENE_BORDER, 0,
+                    width, reach, near, FARTHEST, BORDER, SCENE_BORDER, 0,
                 )  # fmt: skip
             else:
                 coverages, light, farther = _pass(
                     picture, orders, kernels_here, pixels, taps, at, y, x, made, value, channel, channels, height,
-                    width, reach, FARTHEST, BORDER, SCENE_BORDER, 1,
+                    width, reach, near, FARTHEST, BORDER, SCENE_BORDER, 1,
                 )  # fmt: skip
                 coverage = tl.max(coverages, axis=0)[None, :, :]
             there = (coverage > least) & (at > FARTHEST)
@@ -172,12 +179,12 @@ def _composite(
             room = tl.zeros((1, ROWS, COLUMNS), number) + 1.0
             _c, _l, at = _pass(
                 target, orders, kernels_here, pixels, taps, beyond, y, x, made, single, channel, channels, height,
-                width, reach, FARTHEST, BORDER, SCENE_BORDER, 0,
+                width, reach, near, FARTHEST, BORDER, SCENE_BORDER, 0,
             )  # fmt: skip
             while tl.max(tl.max(tl.max(at, axis=2), axis=1), axis=0) > FARTHEST:
                 coverage, light, farther = _pass(
                     target, orders, kernels_here, pixels, taps, at, y, x, made, single, channel, channels, height,
-                    width, reach, FARTHEST, BORDER, SCENE_BORDER, 0,
+                    width, reach, near, FARTHEST, BORDER, SCENE_BORDER, 0,
                 )  # fmt: skip
                 there = (coverage > least) & (at > FARTHEST)
                 seen = tl.where(there, tl.minimum(coverage, room), 0.0)
@@ -185,21 +192,42 @@ def _composite(
                 lit = made & there & (factor > 0)
                 _pass(
                     target, orders, kernels_here, pixels, taps, at, y, x, lit, share * factor * back, channel,
-                    channels, height, width, reach, FARTHEST, BORDER, SCENE_BORDER, 2,
+                    channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, 2,
                 )  # fmt: skip
                 room -= seen
                 room = tl.where(room < least, 0.0, room)
                 at = tl.where((room > 0) & (at > FARTHEST), farther, FARTHEST)
 
 
-def _table(start: Tensor, dy: Tensor, dx: Tensor, weight: Tensor, like: Tensor) -> tuple[Tensor, int]:
-    """``[P, 2 R + 1, 2 R + 1]`` the point spreads with their origins in the middle, and R."""
+def _table(start: Tensor, dy: Tensor, dx: Tensor, weight: Tensor, like: Tensor) -> tuple[Tensor, int, Tensor]:
+    """``[P, 2 R + 1, 2 R + 1]`` point spreads with their origins in the middle, R, and the reach ``[P]`` of each."""
     start, dy, dx, weight = (a.cpu() for a in (start, dy, dx, weight))
     reach = max(int(dy.abs().max()), int(dx.abs().max()))
     dense = torch.zeros((start.numel() - 1, 2 * reach + 1, 2 * reach + 1), dtype=torch.float64)
     which = torch.repeat_interleave(torch.arange(start.numel() - 1), start.diff())
     dense[which, dy.long() + reach, dx.long() + reach] = weight
-    return dense.to(like), reach
+    each = torch.zeros(start.numel() - 1, dtype=torch.int64)
+    each.scatter_reduce_(0, which, torch.maximum(dy.abs(), dx.abs()).long(), "amax")
+    return dense.to(like), reach, each
+
+
+def _tile_reach(far: Tensor, reaches: Sequence[int], everywhere: bool) -> Tensor:
+    """``[B, tiles down, tiles across]`` how far off a source may be that still reaches a tile, from above.
+
+    ``far`` ``[B, H, W]`` is the reach of the patches of every pixel, one of ``reaches``. A source of reach r counts for
+    the tiles within r of its own. What a border shows beyond the edge is no nearer to a tile than the pixel that it is
+    a copy of, but for a round picture, whose tiles are all given the largest reach.
+    """
+    tile = (_ROWS, _COLUMNS)
+    grown = max_pool2d(far[:, None].float(), tile, ceil_mode=True)
+    if everywhere:
+        grown = torch.full_like(grown, max(reaches))
+    for reach in reaches:
+        down, across = -(-reach // _ROWS), -(-reach // _COLUMNS)
+        there = max_pool2d((far == reach)[:, None].float(), tile, ceil_mode=True)
+        there = max_pool2d(there, (2 * down + 1, 2 * across + 1), stride=1, padding=(down, across))
+        grown = torch.maximum(grown, reach * there)
+    return grown.to(torch.int32).contiguous()
 
 
 def _run(
@@ -226,8 +254,12 @@ def _run(
     spread = kernel.reshape(batch, -1).gather(1, flat).reshape(order.shape)
     orders = torch.stack([order, behind], dim=1).contiguous()
     kernels = torch.stack([kernel, torch.where(hidden >= 0, spread, -1)], dim=1).contiguous()
-    table, reach = _table(start, dy, dx, weight, image)
+    table, reach, each = _table(start, dy, dx, weight, image)
     parts = part_weight.numel()
+    each = each.reshape(parts, -1).amax(dim=0)  # [K]
+    reaches = each.to(image.device)
+    far = torch.maximum(reaches[kernels[:, 0]], torch.where(hidden >= 0, reaches[spread], 0))
+    near = _tile_reach(far, torch.unique(each).tolist(), border == Border.CIRCULAR)
     # Beyond a black border nothing shines, but the surfaces go on, and hide.
     code = {Border.REFLECT: 0, Border.REPLICATE: 1, Border.CIRCULAR: 2, Border.CONSTANT: 1}[Border(border)]
     with on_device_of(image):
@@ -239,6 +271,7 @@ def _run(
             pixel.contiguous(),
             table,
             part_weight.to(image),
+            near,
             channels,
             height,
             width,

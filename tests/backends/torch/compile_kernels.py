@@ -11,7 +11,19 @@ from triton.compiler import ASTSource
 
 from blursynth.backends.cuda import composite, convolve, convolve_varying, srgb, warp_mean
 
-WHOLE = {"dy", "dx", "row_start", "row_place", "column_start", "column_place", "first", "order", "kernel", "pixel"}
+WHOLE = {
+    "dy",
+    "dx",
+    "row_start",
+    "row_place",
+    "column_start",
+    "column_place",
+    "first",
+    "order",
+    "kernel",
+    "pixel",
+    "tile_reach",
+}
 REAL = {
     "source", "other", "out", "grown", "weight", "level", "geometry", "depth", "coefficient", "table", "part_weight",
     "nothing",

@@ -11,6 +11,8 @@ import pytest
 from blursynth.backends import for_array, reference
 from blursynth.frame import Border
 from blursynth.physics.colour import srgb_codes
+from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.scene import Scene
 
 torch = pytest.importorskip("torch", reason="the kernels take tensors of torch")
 pytest.importorskip("triton", reason="the kernels are written in Triton")
@@ -158,3 +160,26 @@ def test_composite(border: Border, dtype: type, device: str, make_scene: Callabl
     close(got, reference.composite(image.astype(np.float64), scene, border=border), dtype)
     close(back, reference.composite_adjoint(image.astype(np.float64), scene, border=border), dtype)
     transposed(there, got, there, back)
+
+
+def test_composite_of_several_tiles(device: str) -> None:
+    """Tiles in focus look no farther than the blur near by reaches; what is blurred still reaches into them."""
+    from blursynth.backends.cuda.composite import composite
+
+    rng = np.random.default_rng(7)
+    order = np.zeros((1, 4, 67), np.int32)
+    order[:, 1:3, 29:31] = 1  # in the first of three tiles, and reaching into the second
+    hidden = reference.hidden_surface(order, gap=1, reach_px=6)
+    wide = np.zeros((5, 5))
+    wide[[0, 2, 4, 2, 2], [2, 0, 2, 4, 2]] = 0.2
+    psf = PointSpreads.from_dense([np.ones((1, 1)), wide])
+    scene = Scene(order, order.copy(), hidden, psf)
+    image = rng.random((1, 1, 4, 67))
+    rest = (
+        *(torch.from_numpy(a) for a in (scene.order, scene.kernel, scene.hidden)),
+        *taps(scene.psf),
+        torch.from_numpy(scene.part_weight),
+        "reflect",
+    )
+    there = torch.from_numpy(image).to(device)
+    close(composite(there, *rest), reference.composite(image, scene, border=Border.REFLECT), np.float64)
