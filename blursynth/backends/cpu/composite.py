@@ -354,50 +354,49 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, touched, 
     """As much of a slice as there is room in one row of the tile; the row of the accumulators is cleared."""
     begin, end = touched[line, 0], touched[line, 1]  # taps
     sum_begin, sum_end = touched[line, 2], touched[line, 3]
-    carry = np.zeros(lanes)
-    covered = lanes - 1
     row = line * pitch + pad * lanes
-    if sum_begin < sum_end:
-        for x in range(sum_begin, min(0, sum_end)):
-            for c in range(lanes):
-                carry[c] += sums[row + x * lanes + c]
-    for x in range(max(0, min(begin, sum_begin)), max(end, sum_end)):
-        summing = sum_begin <= x < sum_end
-        if lanes == 4:
+    place = line * width
+    start = max(0, min(begin, sum_begin))
+    if lanes == 4:
+        c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+        for o in range(row + sum_begin * 4, row + min(start, sum_end) * 4, 4):
+            c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
+        for x in range(start, max(end, sum_end)):
             o = row + x * 4
-            n0, n1, n2, a = taps[o], taps[o + 1], taps[o + 2], taps[o + 3]
-            if summing:
-                carry[0] += sums[o]
-                carry[1] += sums[o + 1]
-                carry[2] += sums[o + 2]
-                carry[3] += sums[o + 3]
-                n0, n1, n2, a = n0 + carry[0], n1 + carry[1], n2 + carry[2], a + carry[3]
-            left = room[line * width + x]
+            if x == sum_end:  # the sums are zero from here on, and their rounding shall not touch what is in focus
+                c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+            c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
+            a = taps[o + 3] + c3
+            left = room[place + x]
             if a > NOTHING_SEEN and left > 0.0:
                 seen = min(a, left)
                 factor = share * (seen / a)
-                p = (line * width + x) * 4
-                result[p] += factor * n0
-                result[p + 1] += factor * n1
-                result[p + 2] += factor * n2
+                p = (place + x) * 4
+                result[p] += factor * (taps[o] + c0)
+                result[p + 1] += factor * (taps[o + 1] + c1)
+                result[p + 2] += factor * (taps[o + 2] + c2)
                 result[p + 3] += factor * a
                 left -= seen
-                room[line * width + x] = left if left >= NOTHING_SEEN else 0.0
-            continue
-        o = row + x * lanes
-        if summing:
+                room[place + x] = left if left >= NOTHING_SEEN else 0.0
+    else:
+        carry = np.zeros(lanes)
+        for x in range(sum_begin, min(start, sum_end)):
             for c in range(lanes):
-                carry[c] += sums[o + c]
-        a = taps[o + covered] + (carry[covered] if summing else 0.0)
-        left = room[line * width + x]
-        if a > NOTHING_SEEN and left > 0.0:
-            seen = min(a, left)
-            factor = share * (seen / a)
-            p = (line * width + x) * lanes
+                carry[c] += sums[row + x * lanes + c]
+        for x in range(start, max(end, sum_end)):
+            o = row + x * lanes
             for c in range(lanes):
-                result[p + c] += factor * (taps[o + c] + (carry[c] if summing else 0.0))
-            left -= seen
-            room[line * width + x] = left if left >= NOTHING_SEEN else 0.0
+                carry[c] = carry[c] + sums[o + c] if x < sum_end else 0.0
+            a = taps[o + lanes - 1] + carry[lanes - 1]
+            left = room[place + x]
+            if a > NOTHING_SEEN and left > 0.0:
+                seen = min(a, left)
+                factor = share * (seen / a)
+                p = (place + x) * lanes
+                for c in range(lanes):
+                    result[p + c] += factor * (taps[o + c] + carry[c])
+                left -= seen
+                room[place + x] = left if left >= NOTHING_SEEN else 0.0
     if begin < end:
         _clear(taps, line, pitch, pad, lanes, begin, end)
     if sum_begin < sum_end:
@@ -410,7 +409,7 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, touched, 
 def _composite_tiles(
     first, last, image, order, kernel, hidden, lowest, slices, border, share, code, reach, tile_height, tile_width, out
 ):
-    channels, height, width = image.shape
+    channels, height, width = out.shape
     lanes = channels + 1
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
@@ -460,9 +459,8 @@ def _composite_tiles(
                         if run[5] == 1:
                             p = hidden[p]
                         dark = row_dark[i] or column_dark[j]
-                        y, x = p // width, p % width
                         for c in range(channels):
-                            values[n * lanes + c] = 0.0 if dark else image[c, y, x]
+                            values[n * lanes + c] = 0.0 if dark else image[c, p]
                         values[n * lanes + channels] = 1.0
                     values[length * lanes : length * lanes + _VECTOR] = 0.0
                     _scatter(
@@ -480,9 +478,13 @@ def _composite_tiles(
             for j in range(size[1]):
                 p = (i * tile_width + j) * lanes
                 total = result[p + channels]
-                for c in range(channels):
-                    covered = total > NOTHING_SEEN
-                    out[c, top + i, left + j] = result[p + c] / total if covered else image[c, top + i, left + j]
+                if total > NOTHING_SEEN:
+                    inverse = 1.0 / total
+                    for c in range(channels):
+                        out[c, top + i, left + j] = result[p + c] * inverse
+                else:
+                    for c in range(channels):
+                        out[c, top + i, left + j] = image[c, (top + i) * width + left + j]
 
 
 @numba.njit(**_JIT)
@@ -747,7 +749,7 @@ def composite(
             _composite_tiles,
             jobs,
             _threads_to_use(threads) if height * width > 4096 else 1,
-            _native(image[b]),
+            _native(image[b]).reshape(image.shape[1], -1),
             order,
             np.ascontiguousarray(scene.kernel[b]).ravel(),
             np.ascontiguousarray(scene.hidden[b]).ravel(),
