@@ -58,7 +58,7 @@ class WarpBlur(Degradation):
         default=1.0,
         gt=0,
         le=100,
-        description="furthest that a pixel moves from one pose to the next; at 1 the error is a code of 8-bit sRGB",
+        description="furthest that a pixel moves from one pose to the next; at 1 the error is about a code of sRGB",
     )
     border: BorderName = Field(
         default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"

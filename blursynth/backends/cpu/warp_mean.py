@@ -51,7 +51,7 @@ _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _TILE_HEIGHT, _TILE_WIDTH = 96, 384  # with the margins of a 31 px motion 0.6 MB of float32 RGB: the second cache
 _VECTORS = 4 if _MANY_REGISTERS else 2  # of a block; its pixels and weights stay in registers
 _LARGEST_PATCH = 1 << 23  # numbers; motions that would need more go pixel by pixel
-_MANY_TAPS = 40  # beyond which single pixels are faster than a block
+_MANY_TAPS = 128  # beyond which single pixels are faster than a block
 _THREAD_PAYS = 1 << 18  # samples below which handing work to another thread costs more than it saves
 
 # What the table of a block holds for each moment. With k the pixel's number in the block, q its inverse depth less the
