@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from blursynth.cli import arguments, generate, inspect, kinds, preview, recipes, replay, resume, schema, verify
+from blursynth.cli import arguments, depth, generate, inspect, kinds, preview, recipes, replay, resume, schema, verify
 from blursynth.cli.console import RichLogs
 from blursynth.errors import BlursynthError
 
@@ -131,5 +131,5 @@ def blursynth(
     """A camera, written as code: makes aligned pairs of sharp and realistically blurred pictures."""
 
 
-for module in (preview, generate, resume, verify, inspect, replay, kinds, recipes, schema):
+for module in (preview, generate, resume, verify, inspect, replay, depth, kinds, recipes, schema):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=_SETTINGS)(module.command)

@@ -182,7 +182,9 @@ def scan_sources(
     if not first:
         raise PictureError(
             f"None of the {len(items)} inputs can be used: {reasons(skipped)}.",
-            fix="Check the pictures, or ask for smaller crops.",
+            fix="Check the pictures, or ask for smaller crops."
+            if not maps
+            else "Check the pictures and their maps; read_depth and read_labels of one file say how to mend it.",
         )
     ordered = tuple(first[key] for key in sorted(first))
     return Scan(ordered, tuple(skipped), tuple(duplicates), roots, form)

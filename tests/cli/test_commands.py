@@ -27,7 +27,7 @@ from blursynth.cli.kinds import describe_fields
 from blursynth.errors import InvalidValueError
 from blursynth.testing import pictures
 
-COMMANDS = ("preview", "generate", "resume", "verify", "inspect", "replay", "kinds", "recipes", "schema")
+COMMANDS = ("preview", "generate", "resume", "verify", "inspect", "replay", "depth", "kinds", "recipes", "schema")
 
 
 def run(*arguments: object) -> Result:

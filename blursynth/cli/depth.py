@@ -1,0 +1,125 @@
+"""``blursynth depth``: depth maps of photographs, as a network guesses them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blursynth.cli import console
+from blursynth.errors import BlursynthError, InvalidValueError
+
+EPILOG = """\b
+Examples:
+  blursynth depth photos/ depth/ --network depth_anything_v2_small.onnx --near 1 --far 30
+  blursynth depth photos/ depth/ --network metric.onnx --metric
+  blursynth generate photos/ dataset/ -n 1000 --depth depth/
+
+The network is yours: an ONNX model with one input [1, 3, H, W] and depth as its first output. Maps that are there
+already are kept. The exit code is 1 when the network failed on a picture.
+"""
+
+
+def command(
+    *,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PICTURES", help="Folders, globs, pictures, or .txt lists.  [required]", show_default=False
+        ),
+    ] = None,  # needed, which is checked here to say which of the two is missing
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the depth maps.", show_default=False)],
+    network: Annotated[Path, typer.Option("--network", metavar="FILE", help="An .onnx file.", show_default=False)],
+    near: Annotated[
+        float | None,
+        typer.Option("--near", metavar="M", help="Depth of the nearest pixel of a picture in m.", show_default=False),
+    ] = None,
+    far: Annotated[
+        float | None,
+        typer.Option("--far", metavar="M", help="Depth of the farthest pixel of a picture in m.", show_default=False),
+    ] = None,
+    metric: Annotated[
+        bool, typer.Option("--metric", help="The network gives metres, not a relative inverse depth.")
+    ] = False,
+    size: Annotated[
+        int, typer.Option("--size", help="Shorter side of the network's input in px, if it is free.")
+    ] = 518,
+    multiple: Annotated[
+        int, typer.Option("--multiple", help="Sides of the input are multiples of this: 14 or 32, mostly.")
+    ] = 14,
+    mean: Annotated[
+        str, typer.Option("--mean", metavar="R,G,B", help="Subtracted from values of 0 to 1.")
+    ] = "0.485,0.456,0.406",
+    std: Annotated[str, typer.Option("--std", metavar="R,G,B", help="Divides them then.")] = "0.229,0.224,0.225",
+) -> None:
+    """Estimate depth maps of pictures with a network of yours.
+
+    They are written as .npy files in metres under the pictures' names, as the option --depth of other commands finds
+    them.
+    """
+    if not pictures:
+        raise InvalidValueError(
+            f"PICTURES or OUT is missing: only {out} was given.",
+            fix="Give pictures first and the maps' folder last: blursynth depth photos/ depth/ --network net.onnx",
+        )
+    if not metric and (near is None or far is None):
+        raise InvalidValueError(
+            "--near and --far are needed for a network of relative inverse depth.",
+            why="It has no unit: the network knows only what is nearer than what.",
+            fix="Say how far the nearest and the farthest things of the pictures are, such as --near 1 --far 30; or "
+            "--metric if it gives metres.",
+        )
+    if out.exists() and not out.is_dir():
+        raise InvalidValueError(f"{out}: is a file, not a folder.", fix="Choose another place.")
+
+    import numpy as np
+
+    from blursynth import dataset
+    from blursynth.dataset import Progress, Skipped
+    from blursynth.depth import DepthNetwork
+    from blursynth.io import read_frame
+
+    estimate = DepthNetwork(
+        network, near_m=near, far_m=far, gives="depth_m" if metric else "inverse_depth", input_size_px=size,
+        multiple_px=multiple, mean=_three(mean, "--mean"), std=_three(std, "--std"),
+    )  # fmt: skip
+    failed: list[Skipped] = []
+    made = kept = 0
+    with console.progress_bar("pictures") as show:
+        scan = dataset.scan_sources(pictures, on_progress=show)
+        for done, source in enumerate(sorted(scan.usable, key=lambda s: s.name), 1):
+            target = out / Path(source.name).with_suffix(".npy")
+            if target.exists():
+                kept += 1
+            else:
+                try:
+                    depth = estimate(read_frame(scan.path(source))).depth_m
+                except BlursynthError as error:
+                    failed.append(Skipped(source.name, error.what.rstrip(".")))
+                else:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    partial = target.with_name(f".{target.name}.partial")
+                    with partial.open("wb") as file:
+                        np.save(file, np.asarray(depth, np.float32)[0])
+                    os.replace(partial, target)  # a map that is there is whole
+                    made += 1
+            show(Progress("generate", done, len(scan.usable)))
+    there = f"; {kept} kept from before" if kept else ""
+    typer.echo(f"{out}: made {console.plural(made, 'depth map')}{there}")
+    console.show_skipped((*scan.skipped, *failed), scan.duplicates)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _three(text: str, option: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3:
+        raise InvalidValueError(
+            f"{option} must be three numbers with commas, got {text!r}.", fix=f"For example {option} 0.5,0.5,0.5"
+        )
+    return numbers
