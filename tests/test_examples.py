@@ -20,6 +20,7 @@ MAKES = {
     "02_recipe_and_draw": ["tremor.toml", "draws.png"],
     "03_data_set": ["pairs/index.json"],
     "04_own_kind": ["hazy.toml", "hazy.png"],
+    "05_depth_of_field": ["focus_pull.png", "tilted_focus.png", "cats_eyes.png", "without_occlusion.png"],
 }
 
 

@@ -1,0 +1,60 @@
+"""Camera shake with roll: the middle of the picture stays, the corners are drawn into arcs.
+
+python examples/06_camera_shake.py [FOLDER]        # default: examples/output
+
+Makes three pictures: an exposure in the hand with roll, the same through a rolling shutter against the picture that a
+global shutter would have taken, and the blur of nine points of the picture, enlarged.
+"""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+import blursynth as bs
+
+OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "output"
+OUT.mkdir(parents=True, exist_ok=True)
+PHOTOGRAPH = Path(find_spec("skimage").origin).parent / "data" / "astronaut.png"  # NASA, public domain
+
+# An angle becomes pixels by the focal length: 4.2 mm over 5.6 um are 750 px, so a turn by 1 mrad moves 0.75 px.
+camera = bs.Camera(focal_length_mm=4.2, pixel_pitch_um=5.6)
+light = camera(bs.Decode()(bs.read_frame(PHOTOGRAPH)))
+
+# A tenth of a second in the hand. Amplitudes are standard deviations of the angles; the seed is the motion.
+shake = bs.CameraShake(exposure_s=0.1, pitch_mrad=3.0, yaw_mrad=3.0, roll_mrad=60.0, drift_hz=2.0, seed=4)
+blurred = shake(light)
+bs.write_picture(OUT / "camera_shake.png", bs.Encode()(blurred))
+poses = shake.warps(light).matrix.shape[1]
+print(f"{shake}")
+print(f"{poses} poses; light moves by up to {shake.reach_px(light)} px")
+print(f"centroids lie within {shake.residual_centroid_px(light):.3f} px of the sharp picture")
+
+# The same hand, the rows exposed one after another within 30 ms, against one pose for all rows: the picture is bent.
+numbers = shake.fields() | {"readout_s": 0.03, "reference": "global_shutter", "exposure_s": 0.02}
+rolling = bs.RollingShutter(**numbers)
+bs.write_picture(OUT / "rolling_shutter.png", bs.Encode()(rolling(light)))
+print(f"rolling shutter: rows are displaced by up to {rolling.residual_centroid_px(light):.1f} px")
+
+# What happens to nine points of light: the point spreads of a picture whose blur is not uniform.
+height, width = light.size_px
+points = np.zeros_like(light.image)
+cell = 49
+for row in np.linspace(cell, height - 1 - cell, 3).astype(int):
+    for column in np.linspace(cell, width - 1 - cell, 3).astype(int):
+        points[..., row, column] = 1.0
+spreads = shake(light.with_image(points)).image[0]
+tiles = []
+for row in np.linspace(cell, height - 1 - cell, 3).astype(int):
+    line = []
+    for column in np.linspace(cell, width - 1 - cell, 3).astype(int):
+        half = cell // 2
+        tile = spreads[:, row - half : row + half + 1, column - half : column + half + 1]
+        line.append(np.pad(tile / tile.max(), ((0, 0), (0, 1), (0, 1)), constant_values=0.15))
+    tiles.append(np.concatenate(line, axis=2))
+enlarged = np.concatenate(tiles, axis=1).repeat(4, axis=1).repeat(4, axis=2)
+bs.write_picture(OUT / "camera_shake_points.png", bs.Encode()(bs.Frame(enlarged, "linear")))
+print(
+    f"written: {', '.join(str(OUT / n) for n in ('camera_shake.png', 'rolling_shutter.png', 'camera_shake_points.png'))}"
+)
