@@ -14,7 +14,17 @@ Written by `make bench`. Every table compares with peers measured in the same ru
 machine and the largest difference of results. Ratios carry over to other machines, seconds do not.
 """
 
-PARTS = ("uniform_blur", "varying_blur", "warp", "trajectory_kernels", "defocus", "noise", "pipeline", "reading", "real_data")
+PARTS = (
+    "uniform_blur",
+    "varying_blur",
+    "warp",
+    "trajectory_kernels",
+    "defocus",
+    "noise",
+    "pipeline",
+    "reading",
+    "real_data",
+)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ MAKES = {
     "03_data_set": ["pairs/index.json"],
     "04_own_kind": ["hazy.toml", "hazy.png"],
     "05_depth_of_field": ["focus_pull.png", "tilted_focus.png", "cats_eyes.png", "without_occlusion.png"],
+    "06_camera_shake": ["camera_shake.png", "rolling_shutter.png", "camera_shake_points.png"],
 }
 
 
