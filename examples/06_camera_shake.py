@@ -55,6 +55,5 @@ for row in np.linspace(cell, height - 1 - cell, 3).astype(int):
     tiles.append(np.concatenate(line, axis=2))
 enlarged = np.concatenate(tiles, axis=1).repeat(4, axis=1).repeat(4, axis=2)
 bs.write_picture(OUT / "camera_shake_points.png", bs.Encode()(bs.Frame(enlarged, "linear")))
-print(
-    f"written: {', '.join(str(OUT / n) for n in ('camera_shake.png', 'rolling_shutter.png', 'camera_shake_points.png'))}"
-)
+names = ("camera_shake.png", "rolling_shutter.png", "camera_shake_points.png")
+print(f"written: {', '.join(str(OUT / name) for name in names)}")
