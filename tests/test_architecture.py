@@ -52,8 +52,8 @@ ONLY_IN = {
     "zarr": ("dataset",),
     "numcodecs": ("dataset",),
     "distributed": ("dataset",),
-    "cv2": ("io.py", "depth", "degradations/jpeg.py", "dataset", "cli"),  # files, the JPEG codec; thread count and versions
-    "PIL": ("io.py", "depth", "contact_sheet.py", "cli", "dataset"),  # formats that OpenCV lacks; lettering of contact sheets
+    "cv2": ("io.py", "depth", "degradations/jpeg.py", "dataset", "cli"),  # files, JPEG; thread count, versions
+    "PIL": ("io.py", "depth", "contact_sheet.py", "cli", "dataset"),  # formats OpenCV lacks; lettering
     "onnxruntime": ("depth",),
     "OpenEXR": ("depth",),
     "typer": ("cli",),

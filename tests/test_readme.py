@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import skimage.data
 
@@ -22,6 +24,8 @@ def test_blocks_in_order(tmp_path: Path) -> None:
     for path in ("sharp.png", "photos/astronaut.png", "photos/chelsea.png"):
         name = "chelsea" if "chelsea" in path else "astronaut"
         bs.write_picture(tmp_path / path, getattr(skimage.data, name)().transpose(2, 0, 1) / 255)
+    millimetres = np.full(skimage.data.astronaut().shape[:2], 2500, np.uint16)
+    cv2.imwrite(str(tmp_path / "depth.png"), millimetres)
     script = ["import subprocess, sys", "from pathlib import Path"]
     for language, text in BLOCKS:
         if language == "python":
@@ -38,7 +42,7 @@ def test_blocks_in_order(tmp_path: Path) -> None:
     (tmp_path / "readme.py").write_text("\n".join(script))
     done = subprocess.run([sys.executable, "readme.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [language for language, _ in BLOCKS].count("python") == 4
+    assert [language for language, _ in BLOCKS].count("python") == 5
     assert (tmp_path / "blurred.png").exists()
 
 
