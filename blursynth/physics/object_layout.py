@@ -123,6 +123,11 @@ def random_layout(
 
 def object_labels(layout: ObjectLayout, origin_px: tuple[int, int], size_px: tuple[int, int]) -> NDArray[np.int32]:
     """Which object every pixel of a window shows, ``[H, W]`` int32: the nearest one there, 0 = none."""
+    return _object_labels(layout, origin_px, size_px).copy()
+
+
+@lru_cache(maxsize=2)  # a sample's window is asked for its reach and then for its pixels
+def _object_labels(layout: ObjectLayout, origin_px: tuple[int, int], size_px: tuple[int, int]) -> NDArray[np.int32]:
     labels = np.zeros(size_px, np.int32)
     top, left = origin_px
     bounds = layout.radius_px * max(_CORNER, math.sqrt(_LONGEST_ASPECT), 1 + sum(_WAVE_HEIGHT / k for k in _WAVES))
@@ -165,11 +170,24 @@ def _in_polygon(y: NDArray[np.float64], x: NDArray[np.float64], numbers: NDArray
 
 
 def _in_blob(y: NDArray[np.float64], x: NDArray[np.float64], numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
-    angle = np.arctan2(y, x)
-    radius = np.ones(angle.shape)
-    for i, k in enumerate(_WAVES):
-        radius += _WAVE_HEIGHT / k * numbers[2 * i] * np.cos(k * angle + 2 * math.pi * numbers[2 * i + 1])
-    return np.asarray(np.hypot(y, x) <= radius)
+    """Inside of ``r(angle) = 1 + sum_k a_k cos(k angle + phase_k)``."""
+    heights = [_WAVE_HEIGHT / k * numbers[2 * i] for i, k in enumerate(_WAVES)]
+    square = y * y + x * x
+    inside = np.asarray(square <= max(1.0 - sum(heights), 0.0) ** 2)
+    # The outline is needed only in the ring where it lies. Powers of z = exp(i angle) stand for the angle: products are
+    # rounded alike wherever a pixel stands in an array, which vectorised cosines are not.
+    ring = np.flatnonzero((square <= (1.0 + sum(heights)) ** 2) & ~inside)
+    row, column = np.divmod(ring, square.shape[1])
+    distance = np.sqrt(square.ravel()[ring])
+    cosine, sine = x[0, column] / distance, y[row, 0] / distance
+    radius = np.ones(ring.shape)
+    real, imaginary = cosine, sine
+    for i, height in enumerate(heights):
+        real, imaginary = real * cosine - imaginary * sine, real * sine + imaginary * cosine
+        phase = 2 * math.pi * numbers[2 * i + 1]
+        radius += height * (math.cos(phase) * real - math.sin(phase) * imaginary)
+    inside.ravel()[ring] = distance <= radius
+    return inside
 
 
 _INSIDE = (_in_ellipse, _in_polygon, _in_blob)
