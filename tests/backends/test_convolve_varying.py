@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from blursynth.backends import cpu, reference
+from blursynth.backends.cpu.convolve_varying_ribbons import prefer_ribbons
 from blursynth.backends.cpu.convolve_varying_tiles import prepare_nodes
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
@@ -102,6 +103,36 @@ def test_large_disks_from_running_sums(name: str, dtype: type) -> None:
     level = np.where(rng.random((1, 66, 270)) < 0.01, 0.3, np.linspace(0, 2, 270) + np.zeros((1, 66, 1)))
     for border in (Border.REFLECT, Border.CONSTANT):
         assert difference(name, image, field, level, border) <= TOLERANCE[dtype]
+
+
+@every_dtype
+@pytest.mark.parametrize("ribbons", [True, False])
+@given(seed=st.integers(0, 2**32), height=st.integers(1, 90), width=st.integers(1, 60))
+@settings(max_examples=20)
+def test_both_methods_of_grids(seed: int, height: int, width: int, ribbons: bool, dtype: type) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.normal(size=(1, int(rng.integers(1, 6)), height, width)).astype(dtype)
+    rows, columns = (int(n) for n in rng.integers(1, 7, 2))
+    psf = point_spreads(rng, rows * columns, largest=7, fill=0.5)
+    first, step = rng.uniform(-9, 15, (1, 2)), tuple(rng.choice([0.4, 3.0, 8.0, 30.0], 2))
+    field = PointSpreadField(psf, 1, rows, columns, first, step)
+    border = SAME_SIZE[seed % 4]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["blursynth.backends.cpu.convolve_varying"], "prefer_ribbons", lambda *_: ribbons)
+        assert difference("convolve_varying", image, field, None, border) <= TOLERANCE[dtype]
+
+
+def test_the_faster_method_of_a_grid_is_chosen() -> None:
+    """Ribbons where many similar point spreads meet, blocks for few or large ones; nothing to blend for a single one."""
+
+    def chosen(psf: PointSpreads, rows: int, columns: int, step: float) -> bool:
+        extents = (*reference.valid_margins_px(psf),)
+        return bool(prefer_ribbons(psf.start, psf.dy, psf.dx, psf.weight, extents, rows, columns, step, step, 16))
+
+    line = PointSpreads.from_dense([np.eye(15) / 15] * 64)
+    assert chosen(line, 8, 8, 4.0)
+    assert not chosen(PointSpreads.concatenate([disk(30.0)] * 4), 2, 2, 500.0)
+    assert not chosen(line[0], 1, 1, 4.0)
 
 
 @every_dtype

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cpu.convolve import _extent, _fold, _prepared, _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, VECTOR_BYTES
+from blursynth.backends.cpu.convolve_varying_ribbons import prefer_ribbons, ribbon_tiles
 from blursynth.backends.cpu.convolve_varying_tiles import prepare_nodes, varying_adjoint_tiles, varying_tiles
 from blursynth.backends.reference.convolve_varying import check_varying
 from blursynth.frame import Border
@@ -59,7 +60,7 @@ class _Plan:
         # Rows and planes an odd number of vectors apart do not all fall on the same lines of the first cache.
         vectors = -(-self.width // lanes)
         self.pitch = (vectors + 1 - vectors % 2) * lanes
-        rows = (min(_TILE_HEIGHT, size[0]) + 1) // 2 * 2 + top + bottom
+        rows = (min(_TILE_HEIGHT, size[0]) + 3) // 4 * 4 + top + bottom
         self.plane = rows * self.pitch + 5 * lanes
         self._nodes: tuple[Any, ...] = ()
         self._first, self._last = 0, 0
@@ -77,6 +78,17 @@ class _Plan:
             )  # fmt: skip
         return self._nodes
 
+    def taps(self, b: int) -> tuple[Any, ...] | None:
+        """What ``ribbon_tiles`` needs of the taps of picture b; None where blocks are expected to be faster."""
+        field = self.field
+        if field.levels > 1 or field.nodes == 1:
+            return None
+        a = (b % len(field)) * field.nodes
+        psf = field.psf
+        taps = (psf.start[a : a + field.nodes + 1], psf.dy, psf.dx, psf.weight, _extent(psf.dy, psf.dx))
+        lanes = VECTOR_BYTES // self.like.itemsize
+        return taps if prefer_ribbons(*taps, field.rows, field.columns, *field.step_px, lanes) else None
+
     def axes(self, b: int, height: int, width: int) -> tuple[Any, ...]:
         """Nodes and places of every row and column of picture b."""
         field = self.field
@@ -88,10 +100,11 @@ class _Plan:
             field.columns,
         )
 
-    def threads(self, shape: tuple[int, ...], entries: int, threads: int | None) -> int:
-        """Threads for one picture of this many multiplications."""
+    def threads(self, shape: tuple[int, ...], threads: int | None) -> int:
+        """Threads for one picture."""
         vectors = shape[1] * shape[2] * shape[3] * self.like.itemsize / VECTOR_BYTES
-        work = vectors * entries / self.field.nodes * min(self.field.nodes, 4)
+        taps = self.field.psf.dy.size / len(self.field.psf)
+        work = vectors * taps * min(self.field.nodes, 4)
         return _threads_to_use(threads) if work > _THREAD_PAYS_ENTRIES else 1
 
 
@@ -166,13 +179,27 @@ def convolve_varying(
     plan = _Plan(field, image.dtype, (height, width), False)
     result = np.empty(image.shape, image.dtype)
     for b in range(batch):
-        first, offsets, weights, summed, _extents = plan.nodes(b)
+        jobs, workers = _jobs(channels, height, width), plan.threads(image.shape, threads)
+        address = image[b].__array_interface__["data"][0]
+        picture = (address, image.strides[1], image.strides[2], channels, height, width, BORDER_CODES[border])
+        taps = plan.taps(b)
+        if taps is not None:
+            _share(
+                ribbon_tiles,
+                jobs,
+                workers,
+                *picture,
+                *plan.axes(b, height, width),
+                *(*taps, plan.margins, plan.pitch, plan.plane),
+                *(result[b], _TILE_HEIGHT, _TILE_WIDTH),
+            )
+            continue
+        first, offsets, weights, summed, _ = plan.nodes(b)
         _share(
             varying_tiles,
-            _jobs(channels, height, width),
-            plan.threads(image.shape, offsets.size, threads),
-            *(image[b].__array_interface__["data"][0], image.strides[1], image.strides[2]),
-            *(channels, height, width, BORDER_CODES[border]),
+            jobs,
+            workers,
+            *picture,
             *(levels[b % len(levels)], field.levels, *plan.axes(b, height, width), 0),
             *(first, offsets, weights, summed, plan.margins, plan.pitch, plan.plane),
             *(result[b], _TILE_HEIGHT, _TILE_WIDTH),
@@ -228,7 +255,7 @@ def convolve_varying_adjoint(
         _share(
             varying_adjoint_tiles,
             _jobs(channels, *grown.shape[2:]),
-            plan.threads(image.shape, offsets.size, threads),
+            plan.threads(image.shape, threads),
             *(image[b].__array_interface__["data"][0], image.strides[1], image.strides[2]),
             *(channels, height, width, code),
             *(levels[b % len(levels)], field.levels, *plan.axes(b, height, width), 0),

@@ -1,0 +1,321 @@
+"""Convolution with a point spread that varies over a fine grid: one blended point spread per pixel, a vector at a time.
+
+Where the nodes of a grid are only a few pixels apart, many of them count in every block of ``convolve_varying_tiles``,
+with point spreads that have most of their taps in common. So here they are blended first. For a row of nodes and a
+column of the picture as wide as a vector, every tap that any of these nodes has gets a vector of weights, one for each
+pixel of the vector: ``W_t(x) = sum_c w_c(x) k_ct``. Rows of the result are then sums over the taps of such a ribbon,
+``y(i, x) += g(i) sum_t W_t(x) E(i - dy_t, x - dx_t)``, g(i) the weight of the row of nodes at row i. The result is that
+of the other method but for rounding; a ribbon costs about as much as a point spread of its own, however many nodes it
+was blended from.
+"""
+
+# numba and llvmlite carry no types.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg"
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES, copy_bytes, fill_patch
+from blursynth.backends.cpu.convolve_varying_tiles import _row_differences
+
+__all__ = ["prefer_ribbons", "ribbon_tiles"]
+
+_JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_DEEP = 3  # channels that share the weights of a ribbon
+
+
+def _vector(context, kind, lanes):
+    return ir.VectorType(context.get_value_type(kind), lanes)
+
+
+def _everywhere(builder, vector, scalar):
+    """A vector with the same number in every lane."""
+    index = ir.IntType(32)
+    unknown = ir.Constant(vector, ir.Undefined)
+    single = builder.insert_element(unknown, scalar, ir.Constant(index, 0))
+    return builder.shuffle_vector(single, unknown, ir.Constant(ir.VectorType(index, vector.count), [0] * vector.count))
+
+
+def _multiply_add(builder, vector, item):
+    # fmuladd: one rounding where the processor has such an instruction, never a call into the C library.
+    kind = ir.FunctionType(vector, [vector] * 3)
+    return cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{vector.count}f{8 * item}")
+
+
+def _rows_of_ribbon(channels: int, rows: int) -> Any:
+    """Code that adds a ribbon's light to ``rows`` rows by ``channels`` planes by one vector of the result."""
+
+    @intrinsic
+    def add(typing_context, source, pitch, plane, offsets, weights, taps, shares, out, out_pitch, out_plane):
+        word = types.int64
+        signature = types.void(word, word, word, offsets, weights, word, word, word, word, word)
+        item = weights.dtype.bitwidth // 8
+        lanes = VECTOR_BYTES // item
+
+        def generate(context, builder, signature, arguments):
+            source, pitch, plane, offsets, weights, taps, shares, out, out_pitch, out_plane = arguments
+            word = ir.IntType(64)
+            vector = _vector(context, signature.args[4].dtype, lanes)
+            scalar = vector.element
+            offset_pointer = context.make_array(signature.args[3])(context, builder, offsets).data
+            weight_pointer = context.make_array(signature.args[4])(context, builder, weights).data
+            weight_address = builder.ptrtoint(weight_pointer, word)
+            multiply_add = _multiply_add(builder, vector, item)
+
+            def load(address):
+                return builder.load(builder.inttoptr(address, vector.as_pointer()), align=item)
+
+            def moved(address, distance, times):
+                return builder.add(address, builder.mul(distance, ir.Constant(word, times)))
+
+            places = [(c, r) for c in range(channels) for r in range(rows)]
+            sources = [moved(moved(source, plane, c), pitch, r) for c, r in places]
+            targets = [moved(moved(out, out_plane, c), out_pitch, r) for c, r in places]
+            share = []
+            for r in range(rows):
+                where = builder.add(shares, ir.Constant(word, r * item))
+                share.append(_everywhere(builder, vector, builder.load(builder.inttoptr(where, scalar.as_pointer()))))
+            zero = ir.Constant(vector, [0.0] * lanes)
+            entry = builder.block
+            loop = builder.append_basic_block("taps")
+            done = builder.append_basic_block("store")
+            builder.cbranch(builder.icmp_signed("<", ir.Constant(word, 0), taps), loop, done)
+
+            builder.position_at_end(loop)
+            tap = builder.phi(word)
+            tap.add_incoming(ir.Constant(word, 0), entry)
+            sums = [builder.phi(vector) for _ in places]
+            for value in sums:
+                value.add_incoming(zero, entry)
+            offset = builder.load(builder.gep(offset_pointer, [tap]))
+            weight = load(builder.add(weight_address, builder.mul(tap, ir.Constant(word, VECTOR_BYTES))))
+            new = [
+                builder.call(multiply_add, [load(builder.add(address, offset)), weight, value])
+                for address, value in zip(sources, sums, strict=True)
+            ]
+            following = builder.add(tap, ir.Constant(word, 1))
+            tap.add_incoming(following, loop)
+            for value, updated in zip(sums, new, strict=True):
+                value.add_incoming(updated, loop)
+            builder.cbranch(builder.icmp_signed("<", following, taps), loop, done)
+
+            builder.position_at_end(done)
+            results = []
+            for updated in new:
+                result = builder.phi(vector)
+                result.add_incoming(zero, entry)
+                result.add_incoming(updated, loop)
+                results.append(result)
+            for (_, r), result, target in zip(places, results, targets, strict=True):
+                after = builder.call(multiply_add, [result, share[r], load(target)])
+                builder.store(after, builder.inttoptr(target, vector.as_pointer()), align=item)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return add
+
+
+_two_rows_three_planes = _rows_of_ribbon(3, 2)
+_four_rows_one_plane = _rows_of_ribbon(1, 4)
+
+
+@intrinsic
+def _blend(typing_context, slots, shares, first, taps, across, ribbon):
+    """Add ``taps`` taps from ``first`` on, times a vector of weights at ``across``, to their slots of the ribbon."""
+    word = types.int64
+    signature = types.void(slots, shares, word, word, word, ribbon)
+    item = ribbon.dtype.bitwidth // 8
+    lanes = VECTOR_BYTES // item
+
+    def generate(context, builder, signature, arguments):
+        slots, shares, first, taps, across, ribbon = arguments
+        word = ir.IntType(64)
+        vector = _vector(context, signature.args[5].dtype, lanes)
+        slot_pointer = context.make_array(signature.args[0])(context, builder, slots).data
+        share_pointer = context.make_array(signature.args[1])(context, builder, shares).data
+        ribbon_pointer = context.make_array(signature.args[5])(context, builder, ribbon).data
+        address = builder.ptrtoint(ribbon_pointer, word)
+        multiply_add = _multiply_add(builder, vector, item)
+        weight = builder.load(builder.inttoptr(across, vector.as_pointer()), align=item)
+        entry = builder.block
+        loop = builder.append_basic_block("taps")
+        done = builder.append_basic_block("done")
+        builder.cbranch(builder.icmp_signed("<", ir.Constant(word, 0), taps), loop, done)
+        builder.position_at_end(loop)
+        tap = builder.phi(word)
+        tap.add_incoming(ir.Constant(word, 0), entry)
+        slot = builder.load(builder.gep(slot_pointer, [tap]))
+        share = builder.load(builder.gep(share_pointer, [builder.add(first, tap)]))
+        if item == 4:
+            share = builder.fptrunc(share, ir.FloatType())
+        where = builder.add(address, builder.mul(slot, ir.Constant(word, VECTOR_BYTES)))
+        target = builder.inttoptr(where, vector.as_pointer())
+        before = builder.load(target, align=item)
+        after = builder.call(multiply_add, [_everywhere(builder, vector, share), weight, before])
+        builder.store(after, target, align=item)
+        following = builder.add(tap, ir.Constant(word, 1))
+        tap.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, taps), loop, done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@numba.njit(**_JIT)
+def prefer_ribbons(start, dy, dx, weight, margins, rows, columns, step_y, step_x, lanes):
+    """Whether ribbons are expected to be faster than blocks: from the taps of some nodes and the grid alone.
+
+    The costs are loads of vectors for two rows by three channels by a vector.
+    """
+    if rows * columns == 1:
+        return False
+    top, bottom, left, right = margins
+    wide = left + right + 1
+    seen = np.zeros((top + bottom + 1) * wide, np.int64)
+    some = min(columns, int((lanes - 1) / step_x) + 2)
+    high = min(rows, int(1 / step_y) + 2)
+    blocks, ribbons = 0.0, 0.0
+    for sample in range(16):  # nodes along a diagonal
+        r = (2 * sample + 1) * rows // 32
+        c = min((2 * sample + 1) * columns // 32, columns - some)
+        union, taps, entries = 0, 0, 0.0
+        for node in range(r * columns + c, r * columns + c + some):
+            a, e = start[node], start[node + 1]
+            differences = _row_differences(dy[a:e], dx[a:e], weight[a:e])[0].size
+            entries += min(1.4 * (e - a), 1.6 * differences + 64)
+            taps += e - a
+            for t in range(a, e):
+                key = (dy[t] + bottom) * wide + dx[t] + right
+                if seen[key] <= sample:
+                    seen[key] = sample + 1
+                    union += 1
+        blocks += high * entries * (4.5 if some > 2 else 3.4)
+        # Two rows of nodes count; a ribbon is made once and used for two steps of rows.
+        ribbons += 2 * 6.5 * union + 2 * 10.0 * taps / max(step_y, 1.0)
+    return ribbons < blocks
+
+
+@numba.njit(**_JIT)
+def ribbon_tiles(
+    first_job, last_job, source, plane_pitch, row_pitch, channels, height, width, border,
+    row_node, row_part, row_nodes, column_node, column_part, column_nodes,
+    start, dy, dx, weight, extents, margins, pitch, plane, out, tile_height, tile_width,
+):  # fmt: skip
+    """The tiles ``first_job .. last_job - 1`` of the result, for a field of a single level.
+
+    Parameters are those of ``varying_tiles``; ``start, dy, dx, weight`` are the point spreads of the picture's nodes,
+    and ``extents`` how far they all reach to the top, bottom, left and right.
+    """
+    number = out.dtype.type
+    item = out.itemsize
+    lanes = VECTOR_BYTES // item
+    top, bottom, left, right = margins
+    down, across = (height + tile_height - 1) // tile_height, (width + tile_width - 1) // tile_width
+    wide = (min(tile_width, width) + lanes - 1) // lanes * lanes
+    tall = (min(tile_height, height) + 3) // 4 * 4
+    patch = np.empty(_DEEP * plane, out.dtype)
+    result = np.empty(_DEEP * tall * wide, out.dtype)
+    # A box that holds all taps; which of its places have a slot in the ribbon at hand, and which these are.
+    above, beside = extents[1], extents[3]
+    box_wide = extents[2] + extents[3] + 1
+    box = (extents[0] + extents[1] + 1) * box_wide
+    slot_of = np.full(box, -1, np.int64)
+    used, offsets = np.empty(box, np.int64), np.empty(box, np.int64)
+    ribbon = np.empty(box * lanes, out.dtype)
+    most = 0
+    for node in range(start.size - 1):
+        most = max(most, start[node + 1] - start[node])
+    slots = np.empty(most, np.int64)
+    # One column of weights per node that counts in the cell.
+    hats = np.zeros(column_nodes * lanes, out.dtype)
+    row_share = np.zeros(tall, out.dtype)
+    for job in range(first_job, last_job):
+        group, tile = job // (down * across), job % (down * across)
+        channel = group * _DEEP if group < channels // _DEEP else channels // _DEEP * (_DEEP - 1) + group
+        deep = _DEEP if group < channels // _DEEP else 1
+        i0, j0 = tile // across * tile_height, tile % across * tile_width
+        rows, columns = min(tile_height, height - i0), min(tile_width, width - j0)
+        even, cells = (rows + 3) // 4 * 4, (columns + lanes - 1) // lanes
+        for c in range(deep):
+            fill_patch(
+                source + (channel + c) * plane_pitch, row_pitch, height, width, border, i0 - top, j0 - left,
+                even + top + bottom, cells * lanes + left + right, patch, c * plane, pitch,
+            )  # fmt: skip
+        result[: deep * tall * wide] = number(0)
+        rows_from, last_row = row_node[i0], i0 + rows - 1
+        rows_to = row_node[last_row] + (1 if row_part[last_row] > 0 else 0)
+        for cell in range(cells):
+            x0 = j0 + cell * lanes
+            x1 = min(x0 + lanes, width) - 1
+            columns_from, columns_to = column_node[x0], column_node[x1] + (1 if column_part[x1] > 0 else 0)
+            for column in range(columns_from, columns_to + 1):
+                for k in range(lanes):
+                    x = min(x0 + k, width - 1)
+                    near = max(0.0, 1.0 - abs((column_node[x] - column) + column_part[x]))
+                    hats[(column - columns_from) * lanes + k] = near
+            row = 0
+            for r in range(rows_from, rows_to + 1):
+                # The rows of the tile where this row of nodes counts.
+                while row < rows and row_node[i0 + row] < r - 1:
+                    row += 1
+                begin = row
+                while begin < rows and row_node[i0 + begin] == r - 1 and row_part[i0 + begin] == 0:
+                    begin += 1
+                end = begin
+                while end < rows and row_node[i0 + end] <= r:
+                    row_share[end] = max(0.0, 1.0 - abs((row_node[i0 + end] - r) + row_part[i0 + end]))
+                    end += 1
+                if begin == end:
+                    continue
+                taps = 0
+                for node in range(r * column_nodes + columns_from, r * column_nodes + columns_to + 1):
+                    first = start[node]
+                    count = start[node + 1] - first
+                    for t in range(count):
+                        y, x = dy[first + t], dx[first + t]
+                        key = (y + above) * box_wide + x + beside
+                        if slot_of[key] < 0:
+                            slot_of[key] = taps
+                            used[taps] = key
+                            offsets[taps] = -(y * pitch + x) * item
+                            ribbon[taps * lanes : (taps + 1) * lanes] = number(0)
+                            taps += 1
+                        slots[t] = slot_of[key]
+                    hat = hats.ctypes.data + (node - r * column_nodes - columns_from) * VECTOR_BYTES
+                    _blend(slots, weight, first, count, hat, ribbon)
+                for t in range(taps):
+                    slot_of[used[t]] = -1
+                # Rows beside these have no share; the buffers hold a multiple of four.
+                step = 2 if deep == _DEEP else 4
+                for i in range(begin // step * step, end, step):
+                    share = row_share.ctypes.data + i * item
+                    a = patch.ctypes.data + ((top + i) * pitch + left + cell * lanes) * item
+                    o = result.ctypes.data + (i * wide + cell * lanes) * item
+                    if deep == _DEEP:
+                        _two_rows_three_planes(
+                            a, pitch * item, plane * item, offsets, ribbon, taps, share,
+                            o, wide * item, tall * wide * item,
+                        )  # fmt: skip
+                    else:
+                        _four_rows_one_plane(
+                            a, pitch * item, plane * item, offsets, ribbon, taps, share,
+                            o, wide * item, tall * wide * item,
+                        )  # fmt: skip
+                row_share[begin:end] = number(0)
+        for c in range(deep):
+            for i in range(rows):
+                copy_bytes(
+                    out.ctypes.data + (((channel + c) * height + i0 + i) * width + j0) * item,
+                    result.ctypes.data + (c * tall + i) * wide * item,
+                    columns * item,
+                )
