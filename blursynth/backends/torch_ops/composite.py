@@ -21,6 +21,7 @@ from blursynth.backends.torch_ops.tensors import (
     checked_image,
     point_spreads,
     taps_of,
+    weights_of,
 )
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
@@ -119,9 +120,9 @@ def _arguments(image: Tensor, scene: Scene, border: Border | str) -> tuple[Any, 
             f"The scene must have the shape {expected} of the pictures, got {tuple(scene.order.shape)}."
         )
     return (
-        *(torch.from_numpy(plane) for plane in (scene.order, scene.kernel, scene.hidden)),
+        *(torch.from_numpy(np.ascontiguousarray(plane)) for plane in (scene.order, scene.kernel, scene.hidden)),
         *taps_of(scene.psf),
-        torch.from_numpy(scene.psf.weight),
+        weights_of(scene.psf, None),
         torch.from_numpy(scene.part_weight),
         border.value,
     )

@@ -31,7 +31,7 @@ def as_array(tensor: torch.Tensor) -> NDArray[Any]:
 
 def as_tensor(array: NDArray[Any], like: torch.Tensor) -> torch.Tensor:
     """The array as a tensor on the device of ``like``; on shared memory where that is the CPU's."""
-    return torch.from_numpy(array).to(like.device)
+    return torch.from_numpy(np.ascontiguousarray(array)).to(like.device)
 
 
 def checked_image(image: object) -> torch.Tensor:
@@ -77,7 +77,8 @@ def checked_border(border: Border | str) -> Border:
 
 def taps_of(psf: PointSpreads) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """``start``, ``dy`` and ``dx`` as tensors."""
-    return torch.from_numpy(psf.start), torch.from_numpy(psf.dy), torch.from_numpy(psf.dx)
+    start, dy, dx = (torch.from_numpy(np.ascontiguousarray(values)) for values in (psf.start, psf.dy, psf.dx))
+    return start, dy, dx
 
 
 def weights_of(psf: PointSpreads, weight: torch.Tensor | None) -> torch.Tensor:
@@ -89,7 +90,7 @@ def weights_of(psf: PointSpreads, weight: torch.Tensor | None) -> torch.Tensor:
         Not one weight per tap.
     """
     if weight is None:
-        return torch.from_numpy(psf.weight)
+        return torch.from_numpy(np.ascontiguousarray(psf.weight))
     if weight.shape != psf.weight.shape:
         raise InvalidValueError(
             f"weight must hold the share of each of the {psf.weight.size} taps, got shape {tuple(weight.shape)}.",

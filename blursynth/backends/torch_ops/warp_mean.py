@@ -194,10 +194,7 @@ def _arguments(image: Tensor, warps: Warps, inverse_depth: Tensor | None, border
         )
     return (
         None if inverse_depth is None else checked_plane(inverse_depth, image, "inverse_depth"),
-        torch.from_numpy(warps.matrix),
-        torch.from_numpy(warps.shift),
-        torch.from_numpy(warps.first),
-        torch.from_numpy(warps.weight),
+        *(torch.from_numpy(np.ascontiguousarray(a)) for a in (warps.matrix, warps.shift, warps.first, warps.weight)),
         border.value,
     )
 

@@ -102,3 +102,25 @@ def test_depth_of_tensors_is_checked() -> None:
     image = torch.zeros(1, 1, 4, 4)
     with pytest.raises(InvalidValueError, match="finite and > 0"):
         bs.Frame(image, "linear", depth_m=torch.tensor([1.0, 0.0]).repeat(8).reshape(4, 4))
+
+
+MOVING = [e for e in EXAMPLES if isinstance(e, bs.CameraShake)]
+
+
+@pytest.mark.parametrize("example", MOVING, ids=[e.kind for e in MOVING])
+def test_depth_as_array_and_its_derivative_as_tensor(example: bs.Degradation) -> None:
+    frame = pictures(example.takes, dtype=np.float64)
+    expected = example(frame).image
+    mixed = frame.with_image(torch.from_numpy(frame.image))
+    assert np.array_equal(example(mixed).image.numpy(), expected)
+    depth = torch.from_numpy(frame.depth_m).requires_grad_()
+    seen = example(replace(mixed, depth_m=depth)).image
+    (slope,) = torch.autograd.grad((seen**2).sum(), depth)
+    assert torch.isfinite(slope).all()
+    assert (slope != 0).any()
+    # Deeper by a little everywhere: the change of the sum is the sum of the slopes.
+    step = 1e-6
+    more, less = (
+        (example(replace(mixed, depth_m=depth.detach() + sign * step)).image ** 2).sum() for sign in (1.0, -1.0)
+    )
+    assert abs(float((more - less) / (2 * step) - slope.sum())) <= 1e-3 * float(slope.abs().sum())
