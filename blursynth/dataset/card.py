@@ -79,7 +79,7 @@ group["blurred"][0]
 ## How it was made
 
 Seed {spec.seed}, {len(spec.sources)} source pictures, {spec.shards} shards of {spec.shard_length} samples.
-
+{_maps(spec)}
 | step | numbers and distributions |
 |---|---|
 {steps}
@@ -100,6 +100,15 @@ The pairs are derived works of their sources. The licence of each is in its samp
 | pixels, in order of the samples | `{index["digest"]["pixels"]}` |
 | draws, in order of the samples | `{index["digest"]["draws"]}` |
 """
+
+
+def _maps(spec: Spec) -> str:
+    if not spec.has_maps:
+        return ""
+    kinds = [what for what, there in (("depth", spec.sources[0].depth), ("label", spec.sources[0].labels)) if there]
+    form = f" The numbers of the depth maps mean: `{json.dumps(spec.depth_format)}`." if spec.depth_format else ""
+    maps = " and its ".join(kinds)
+    return f"\nEvery source picture came with its {maps} map; their sha256 stand in `dataset.json`.{form}\n"
 
 
 def _fields(step: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ __all__ = ["Plan", "Report", "finalize", "generate", "plan", "resume"]
 
 Sources = str | Path | Iterable[str | Path] | Scan
 CHECKED_DRAWS = 2000  # about a second, however large the data set
-CHECKED_DRAWS_WITH_MAPS = 200  # of which each needs depth
+CHECKED_DRAWS_WITH_MAPS = 64  # of which each needs the depth of its window
 _ASSET = re.compile(r"sha256:[0-9a-f]{64}")
 
 
