@@ -18,6 +18,8 @@ from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.scene import Scene
 
+collect_ignore = ["compile_kernels.py"]  # a program, not a test; it needs triton
+
 if find_spec("torch") is not None:
     import torch
 
