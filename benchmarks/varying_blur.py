@@ -201,7 +201,7 @@ def slopes(threads: int, seconds: float) -> str:
     image = np.random.default_rng(0).random((1, 3, 720, 1280), np.float32)
     sweeps: dict[str, tuple[list[float], Callable[[float], tuple[NDArray[np.float32], Varying]]]] = {
         "parallax, length of the path in px": ([15, 31, 63, 127], lambda v: (image, parallax(720, 1280, v))),
-        "roll, length of the arcs in px": ([15, 31, 63], lambda v: (image, roll(720, 1280, v, 0.25))),
+        "roll, length of the arcs in px": ([8, 15, 31, 63], lambda v: (image, roll(720, 1280, v))),
         "defocus, radius in px": ([7.5, 15, 30, 60], lambda v: (image, defocus(720, 1280, v))),
         "parallax of 31 px, levels": (
             [10, 20, 40, 80, 160],
@@ -209,7 +209,7 @@ def slopes(threads: int, seconds: float) -> str:
         ),
         "parallax of 31 px, side of the picture in px": (
             [128, 256, 512, 1024],
-            lambda v: (leaves_like(int(v)), parallax(int(v), int(v), 31)),
+            lambda v: (noise(int(v)), parallax(int(v), int(v), 31)),
         ),
     }
     rows: list[list[object]] = []
@@ -224,7 +224,7 @@ def slopes(threads: int, seconds: float) -> str:
     return f"### Slopes, 1280 x 720, {threads} threads\n\n" + table(["against", "ms", "exponent"], rows)
 
 
-def leaves_like(size: int) -> NDArray[np.float32]:
+def noise(size: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).random((1, 3, size, size), np.float32)
 
 
@@ -236,7 +236,7 @@ def against_eigen(threads: int, seconds: float) -> str:
     for name, (kind, make, length) in KINDS.items():
         psf = every_pixel(kind, size, length)
         exact = brute_force(image, psf)
-        field = make(size, size, length, 0.25 if kind == "roll" else TOLERANCE_PX)
+        field = make(size, size, length)
         calls: dict[str, Callable[[], object]] = {"blursynth": partial(blur, image, field, threads)}
         results: dict[str, NDArray[np.floating]] = {"blursynth": blur(image, field, threads)}
         try:

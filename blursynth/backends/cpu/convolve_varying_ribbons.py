@@ -199,7 +199,9 @@ def prefer_ribbons(start, dy, dx, weight, margins, rows, columns, step_y, step_x
                 if seen[key] <= sample:
                     seen[key] = sample + 1
                     union += 1
-        blocks += high * entries * (4.5 if some > 2 else 3.4)
+        # Blocks also need the taps of every node merged beforehand (by one thread), which counts on fine grids.
+        merging = 2.0 * lanes / (step_y * step_x) * 25.0 * taps / some
+        blocks += high * entries * (4.5 if some > 2 else 3.4) + merging
         # Two rows of nodes count; a ribbon is made once and used for two steps of rows.
         ribbons += 2 * 6.5 * union + 2 * 10.0 * taps / max(step_y, 1.0)
     return ribbons < blocks
