@@ -148,7 +148,7 @@ class DepthBlur(Degradation):
         if most == 0:
             return frame
         span = 2 * most + 1
-        numbers = level.astype(np.int64) + most
+        numbers: NDArray[np.integer] = level + np.int32(most)
         if grid.rows * grid.columns > 1:
             rows, columns = (
                 np.clip(np.rint((np.arange(size) + origin - first) / grid.step_px), 0, count - 1).astype(np.int64)
@@ -156,7 +156,7 @@ class DepthBlur(Degradation):
                     frame.size_px, frame.origin_px[0], grid.first_px, (grid.rows, grid.columns), strict=True
                 )
             )
-            numbers += (rows[:, None] * grid.columns + columns[None, :]) * span
+            numbers = numbers + (rows[:, None] * grid.columns + columns[None, :]) * span
 
         def spreads(number: int) -> PointSpreads:
             place, signed = divmod(number, span)

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
-from blursynth.backends.reference.composite import DIRECTIONS, NOTHING_SEEN, check_scene
+from blursynth.backends.reference.composite import NOTHING_SEEN, check_scene
 from blursynth.frame import Border
 from blursynth.physics.scene import Scene
 
@@ -350,27 +350,28 @@ def _shrink(room, line, width, room_from, room_to):
 
 
 @numba.njit(**_JIT)
-def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, touched, result):
+def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from, room_to, touched, result):
     """As much of a slice as there is room in one row of the tile; the row of the accumulators is cleared."""
     begin, end = touched[line, 0], touched[line, 1]  # taps
     sum_begin, sum_end = touched[line, 2], touched[line, 3]
     row = line * pitch + pad * lanes
     place = line * width
-    start = max(0, min(begin, sum_begin))
+    # Beyond where there is room only the running sums matter.
+    start, stop = max(min(begin, sum_begin), room_from[line]), min(max(end, sum_end), room_to[line])
     if lanes == 4:
         c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
         for o in range(row + sum_begin * 4, row + min(start, sum_end) * 4, 4):
             c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
-        for x in range(start, max(end, sum_end)):
+        for x in range(start, stop):
             o = row + x * 4
-            if x == sum_end:  # the sums are zero from here on, and their rounding shall not touch what is in focus
+            if x >= sum_end:  # the sums are zero from here on, and their rounding shall not touch what is in focus
                 c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
             c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
             a = taps[o + 3] + c3
             left = room[place + x]
             if a > NOTHING_SEEN and left > 0.0:
                 seen = min(a, left)
-                factor = share * (seen / a)
+                factor = share if a <= left else share * (left / a)  # a division only where it is one
                 p = (place + x) * 4
                 result[p] += factor * (taps[o] + c0)
                 result[p + 1] += factor * (taps[o + 1] + c1)
@@ -383,7 +384,7 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, touched, 
         for x in range(sum_begin, min(start, sum_end)):
             for c in range(lanes):
                 carry[c] += sums[row + x * lanes + c]
-        for x in range(start, max(end, sum_end)):
+        for x in range(start, stop):
             o = row + x * lanes
             for c in range(lanes):
                 carry[c] = carry[c] + sums[o + c] if x < sum_end else 0.0
@@ -391,7 +392,7 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, touched, 
             left = room[place + x]
             if a > NOTHING_SEEN and left > 0.0:
                 seen = min(a, left)
-                factor = share * (seen / a)
+                factor = share if a <= left else share * (left / a)  # a division only where it is one
                 p = (place + x) * lanes
                 for c in range(lanes):
                     result[p + c] += factor * (taps[o + c] + carry[c])
@@ -471,7 +472,10 @@ def _composite_tiles(
                 for line in range(size[0]):
                     if touched[line, 0] < touched[line, 1] or touched[line, 2] < touched[line, 3]:
                         # The pitch of room and result is the tile's full width.
-                        _take_row(sums, taps, line, pitch, pad, lanes, tile_width, share[part], room, touched, result)
+                        _take_row(
+                            sums, taps, line, pitch, pad, lanes, tile_width, share[part], room, room_from, room_to,
+                            touched, result,
+                        )  # fmt: skip
                         _shrink(room, line, tile_width, room_from, room_to)
                     some_room = some_room or room_from[line] < room_to[line]
         for i in range(size[0]):
@@ -479,7 +483,7 @@ def _composite_tiles(
                 p = (i * tile_width + j) * lanes
                 total = result[p + channels]
                 if total > NOTHING_SEEN:
-                    inverse = 1.0 / total
+                    inverse = 1.0 / total if total != 1.0 else 1.0
                     for c in range(channels):
                         out[c, top + i, left + j] = result[p + c] * inverse
                 else:
@@ -839,58 +843,114 @@ def _lowest_near(order, rows, columns, reach):
 
 
 @numba.njit(**_JIT)
-def _hidden_rows(first, last, order, near, gap, reach, dy, dx, out):
+def _first_step(order, y, x, dy, dx, wanted, known, most):
+    """Steps in one direction to the first pixel of at most the slice ``wanted``; more than ``most`` for none.
+
+    ``known`` is the answer for the neighbour and its slice, from which it follows nearly always.
+    """
     height, width = order.shape
-    flat = order.reshape(-1)
-    offset = dy * width + dx
-    for y in range(first, last):
-        for x in range(width):
-            out[y, x] = -1
-            wanted = order[y, x] - gap
-            if near[y // _BLOCK, x // _BLOCK] > wanted:
-                continue
-            p = y * width + x
-            if reach <= y < height - reach and reach <= x < width - reach:
-                for n in range(offset.size):
-                    if flat[p + offset[n]] <= wanted:
-                        out[y, x] = p + offset[n]
-                        break
-            else:
-                for n in range(offset.size):
-                    i, j = y + dy[n], x + dx[n]
-                    if 0 <= i < height and 0 <= j < width and order[i, j] <= wanted:
-                        out[y, x] = i * width + j
-                        break
+    i, j = y + dy, x + dx
+    if i < 0 or i >= height or j < 0 or j >= width:
+        return most + 1
+    neighbour, own = np.int64(order[i, j]), np.int64(order[y, x])
+    if neighbour <= wanted:
+        return 1
+    if neighbour == own:
+        return known + 1
+    step = 2 if neighbour < own else known + 1
+    while step <= most:
+        i, j = y + step * dy, x + step * dx
+        if i < 0 or i >= height or j < 0 or j >= width:
+            return most + 1
+        if order[i, j] <= wanted:
+            return step
+        step += 1
+    return step
+
+
+@numba.njit(**_JIT)
+def _hidden_bands(first, last, order, near, gap, reach, band, out):
+    """Bands of rows, each in two sweeps: downwards for what lies above and to the left, and upwards for the rest.
+
+    A sweep begins ``reach`` rows outside of its band; nothing farther away can matter.
+    """
+    height, width = order.shape
+    diagonal = int(reach / math.sqrt(2.0))
+    most = np.array([reach, reach, diagonal, diagonal])
+    above = np.empty((3, width), np.int64)  # steps straight, and along both diagonals, of the row before
+    here = np.empty((3, width), np.int64)
+    for job in range(first, last):
+        top, bottom = job * band, min(height, (job + 1) * band)
+        best = np.empty((bottom - top, width), np.int64)
+        for sweep in range(2):
+            turn = -1 if sweep == 0 else 1  # the side that is looked at
+            # Ties go to right, down, left, up, down-right, down-left, up-left, up-right.
+            ranks = (2, 3, 6, 7) if sweep == 0 else (0, 1, 4, 5)
+            start = max(0, top - reach) if sweep == 0 else min(height, bottom + reach) - 1
+            end = bottom if sweep == 0 else top - 1
+            above[:] = reach + 1
+            for y in range(start, end, -turn):
+                beside = reach + 1
+                for n in range(width):
+                    x = n if sweep == 0 else width - 1 - n
+                    wanted = np.int64(order[y, x]) - gap
+                    if near[y // _BLOCK, x // _BLOCK] > wanted:
+                        beside = reach + 1
+                        here[0, x], here[1, x], here[2, x] = reach + 1, reach + 1, reach + 1
+                        if top <= y < bottom and sweep == 0:
+                            best[y - top, x] = np.int64(2) ** 62
+                            out[y, x] = -1
+                        continue
+                    key, found = np.int64(2) ** 62, -1
+                    for d in range(4):
+                        # To the side, straight, and the diagonals in the order of their ranks.
+                        dy = 0 if d == 0 else turn
+                        dx = turn if d in (0, 2) else 0 if d == 1 else -turn
+                        known = beside
+                        if d > 0:
+                            known = above[d - 1, x + dx] if 0 <= x + dx < width else reach + 1
+                        step = _first_step(order, y, x, dy, dx, wanted, known, most[d])
+                        if d == 0:
+                            beside = step
+                        else:
+                            here[d - 1, x] = step
+                        if step <= most[d]:
+                            squared = step * step if d < 2 else 2 * step * step
+                            if 8 * squared + ranks[d] < key:
+                                key, found = 8 * squared + ranks[d], (y + step * dy) * width + x + step * dx
+                    if top <= y < bottom:
+                        if sweep == 0 or key < best[y - top, x]:
+                            out[y, x] = found
+                        if sweep == 0:
+                            best[y - top, x] = key
+                above, here = here, above
 
 
 def hidden_surface(
     order: NDArray[np.int32], *, gap: int, reach_px: int, threads: int | None = None
 ) -> NDArray[np.int32]:
-    """Which surface goes on behind every pixel; equal to :func:`blursynth.backends.reference.hidden_surface`."""
-    ring = sorted(
-        (step * math.hypot(*direction), number, step * direction[0], step * direction[1])
-        for number, direction in enumerate(DIRECTIONS)
-        for step in range(1, int(reach_px / math.hypot(*direction)) + 1)
-    )
+    """Which surface goes on behind every pixel; equal to :func:`blursynth.backends.reference.hidden_surface`.
+
+    Along each direction the answer follows from the neighbour's where both lie in one slice, which is nearly always,
+    so that the cost does not depend on the reach; pixels with nothing farther in their surroundings are skipped.
+    """
     out = np.full(order.shape, -1, np.int32)
-    if not ring:
+    if reach_px < 1:
         return out
-    dy, dx = (np.array([entry[i] for entry in ring], np.int64) for i in (2, 3))
     height, width = order.shape[1:]
+    band = max(128, 4 * reach_px)
     for b in range(len(order)):
-        # int64 so that no difference of two slices can overflow.
         plane = np.ascontiguousarray(order[b])
         near = _lowest_near(plane, -(-height // _BLOCK), -(-width // _BLOCK), reach_px)
         _share(
-            _hidden_rows,
-            height,
+            _hidden_bands,
+            -(-height // band),
             _threads_to_use(threads) if height * width > 65536 else 1,
             plane,
             near,
             int(gap),
             int(reach_px),
-            dy,
-            dx,
+            band,
             out[b],
         )
     return out
