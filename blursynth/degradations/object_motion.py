@@ -60,9 +60,11 @@ class ObjectMotion(Degradation):
     )
     bend_deg: float = Field(default=0.0, ge=0, le=360, description="paths turn by up to this to either side")
     label: int | None = Field(
-        default=None, ge=1, lt=2**31, description="the one object that moves; none given: all of them"
+        default=None, ge=1, lt=2**31, description="number of the one object that moves; none given: all of them"
     )
-    parts: int = Field(default=4, ge=1, le=256, description="parts of the exposure with exact occlusion between them")
+    parts: int = Field(
+        default=4, ge=1, le=256, description="number of parts of the exposure with exact occlusion between them"
+    )
     border: BorderName = Field(
         default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"
     )

@@ -157,9 +157,15 @@ class DepthNetwork:
             values = values[0]
         if values.ndim == 3 and values.shape[-1] == 1:
             values = values[..., 0]
-        if values.ndim != 2 or min(values.shape) < 2:
+        # Of the input's aspect, up to a pixel; a list of detections, say, is not.
+        if (
+            values.ndim != 2
+            or min(values.shape) < 2
+            or abs(values.shape[1] * rows - values.shape[0] * columns) > max(rows, columns)
+        ):
             raise InvalidValueError(
-                f"{self._path}: its first output has the shape {tuple(output.shape)}, not one depth map [1, H, W].",
+                f"{self._path}: its first output has the shape {tuple(output.shape)}, not one depth map [1, H, W] "
+                f"of the input's {rows} x {columns} px or in proportion.",
                 fix="Export the network so that depth is its first output.",
             )
         if not np.isfinite(values).all():

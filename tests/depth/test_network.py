@@ -107,6 +107,7 @@ def simple(operator: str, **attributes: Any) -> Callable[[Path], Path]:
     [
         (simple("Relu"), r"its first output has the shape \(1, 3, 28, 42\), not one depth map"),
         (simple("ReduceMean", axes=[1, 2, 3], keepdims=0), r"its first output has the shape \(1,\)"),
+        (simple("ReduceMax", axes=[2], keepdims=0), r"its first output has the shape \(1, 3, 42\), not one depth map"),
         (simple("ReduceMax", axes=[0, 1, 2], keepdims=0), r"its first output has the shape \(42,\)"),
         (
             lambda path: model(
