@@ -105,8 +105,11 @@ class _Plan:
     def threads(self, shape: tuple[int, ...], threads: int | None) -> int:
         """Threads for one picture."""
         vectors = shape[1] * shape[2] * shape[3] * self.like.itemsize / VECTOR_BYTES
-        taps = self.field.psf.dy.size / len(self.field.psf)
-        work = vectors * taps * min(self.field.nodes, 4)
+        field = self.field
+        taps = field.psf.dy.size / len(field.psf)
+        work = vectors * taps * min(field.nodes, 4)
+        if field.levels == 1:
+            work += 7 * taps * field.nodes  # to blend them
         return _threads_to_use(threads) if work > _THREAD_PAYS_ENTRIES else 1
 
 
