@@ -43,12 +43,16 @@ class Row:
         What happened to it.
     caption
         A line above its numbers, such as its number and source.
+    points
+        ``[H, W]`` what a grid of points of light became (:func:`points_of_light`), for a blur that varies; without it
+        the sheet only says so.
     """
 
     sharp: NDArray[Any]
     blurred: NDArray[Any]
     draw: Draw
     caption: str = ""
+    points: NDArray[np.floating] | None = None
 
     @staticmethod
     def of_pair(pair: Pair, draw: Draw, caption: str = "") -> Row:
@@ -83,6 +87,30 @@ def _convolved(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.flo
     for row, column in zip(*np.nonzero(a), strict=True):
         out[row : row + b.shape[0], column : column + b.shape[1]] += a[row, column] * b
     return out
+
+
+def points_of_light(draw: Draw, frame: Frame, *, margin_px: int = 0, across: int = 5) -> NDArray[np.float64]:
+    """``[H, W]`` what a grid of points of light on the surfaces of a scene becomes in a draw's steps in linear light.
+
+    Parameters
+    ----------
+    frame
+        Place, depth, labels and camera of one picture; its pixels are not used.
+    margin_px
+        Margin of the frame that the result has not.
+    across
+        Points along each side.
+    """
+    height, width = frame.size_px
+    light = np.zeros((1, 1, height, width))
+    rows, columns = (
+        margin_px + np.round((np.arange(across) + 0.5) * (size - 2 * margin_px) / across).astype(int)
+        for size in (height, width)
+    )
+    light[0, 0, rows[:, None], columns[None, :]] = 1.0
+    linear = (None, Encoding.LINEAR)
+    steps = tuple((name, s) for name, s in draw.steps if type(s).takes in linear and type(s).gives in linear)
+    return np.asarray(Draw(steps)(frame.with_image(light, Encoding.LINEAR), margin_px=margin_px).image[0, 0])
 
 
 def describe_draw(draw: Draw, recipe: Recipe | None = None) -> list[tuple[str, str]]:
@@ -222,16 +250,31 @@ def contact_sheet(
         text = _shortened(subtitle, _font(16), width - 2 * _MARGIN)
         pen.text((_MARGIN, _MARGIN + 32), text, fill=_FAINT, font=_font(16))
     lefts = [_MARGIN + i * (size_px + _GAP) for i in range(4)]
-    for left, heading in zip(lefts, ("sharp", "blurred", "kernel", "drawn numbers"), strict=True):
+    for left, heading in zip(lefts, ("sharp", "blurred", "kernel, or points of light", "drawn numbers"), strict=True):
         pen.text((left, head - 8), heading, fill=_FAINT, font=_font(16), anchor="ls")
     for number, row in enumerate(rows):
         top = head + number * (size_px + _GAP)
         tiles = (_fitted(row.sharp, size_px), _fitted(row.blurred, size_px))
-        for left, tile in zip(lefts, (*tiles, kernel_picture(draw_kernel(row.draw), size_px)), strict=False):
+        for left, tile in zip(lefts, (*tiles, _blur_picture(row, size_px)), strict=False):
             sheet.paste(Image.fromarray(tile), (left, top))
             pen.rectangle([left - 1, top - 1, left + size_px, top + size_px], outline=_FRAME)
         _write_numbers(pen, row, recipe, lefts[3], top, size_px)
     return np.asarray(sheet)
+
+
+def _blur_picture(row: Row, size_px: int) -> NDArray[np.uint8]:
+    """The kernel; of a blur that varies what points of light become."""
+    if not any(step.varies for _, step in row.draw.steps):
+        return kernel_picture(draw_kernel(row.draw), size_px)
+    if row.points is not None:
+        shown = np.sqrt(np.clip(row.points / max(float(row.points.max()), 1e-300), 0.0, 1.0))
+        return _fitted(np.repeat(np.rint(255 * shown).astype(np.uint8)[:, :, None], 3, axis=2), size_px)
+    from PIL import Image, ImageDraw
+
+    tile = Image.new("RGB", (size_px, size_px), (0, 0, 0))
+    text = "differs from pixel to pixel"
+    ImageDraw.Draw(tile).text((size_px // 2, size_px // 2), text, fill=(255, 255, 255), font=_font(14), anchor="mm")
+    return np.asarray(tile)
 
 
 def write_contact_sheet(path: str | Path, rows: Sequence[Row], **options: Any) -> None:

@@ -15,6 +15,7 @@ from blursynth.contact_sheet import (
     describe_draw,
     draw_kernel,
     kernel_picture,
+    points_of_light,
     write_contact_sheet,
 )
 from blursynth.errors import InvalidValueError, PictureError
@@ -140,3 +141,20 @@ def test_rows_of_frames() -> None:
     assert np.array_equal(row.sharp, np.rint(np.moveaxis(frame.image[0], 0, -1) * 255))
     grey = bs.Frame(frame.image[:, :1], "display")
     assert Row.of_pair(bs.Pair(grey, grey), bs.Draw(())).sharp.shape == (*frame.size_px, 3)
+
+
+def test_a_blur_that_varies_shows_what_points_of_light_become() -> None:
+    frame = bs.Frame(np.zeros((1, 1, 80, 100)), "linear", camera=bs.Intrinsics(4.2, 2.8))
+    shake = bs.CameraShake(exposure_s=0.1, motion="random_walk", roll_mrad=40.0, seed=3)
+    draw = bs.Draw((("shake", shake), ("encode", bs.Encode())))
+    assert draw_kernel(draw) is None
+    points = points_of_light(draw, frame, margin_px=10)
+    assert points.shape == (60, 80)
+    assert abs(points.sum() - 25) < 0.5  # in linear light: no encoding, no clipping
+    sharpest = np.unravel_index(points.argmax(), points.shape)
+    assert np.hypot(sharpest[0] - 30, sharpest[1] - 40) < 2  # roll leaves the middle where it is
+    picture = np.zeros((64, 64, 3), np.uint8)
+    rows = [Row(picture, picture, draw), Row(picture, picture, draw, "", points)]
+    said, shown = contact_sheet(rows[:1], title="t"), contact_sheet(rows[1:], title="t")
+    assert said.shape == shown.shape
+    assert (said != shown).any()

@@ -46,7 +46,7 @@ def command(
     import numpy as np
 
     from blursynth import dataset
-    from blursynth.contact_sheet import Row, write_contact_sheet
+    from blursynth.contact_sheet import Row, points_of_light, write_contact_sheet
     from blursynth.dataset.render import Renderer
     from blursynth.depth import read_depth_map, read_labels
     from blursynth.io import read_codes
@@ -73,7 +73,10 @@ def command(
         top = 255.0 if arrays["sharp"].dtype == np.uint8 else 1.0
         error = float(np.mean((sharp - blurred) ** 2))
         ratio = f" · PSNR {10 * math.log10(top**2 / error):.1f} dB" if error > 0 else " · no difference"
-        rows.append(Row(arrays["sharp"], arrays["blurred"], placement.draw, f"sample {index}{ratio}"))
+        points = None
+        if placement.window.reach is not None and any(step.varies for _, step in placement.draw.steps):
+            points = points_of_light(placement.draw, renderer.around(placement), margin_px=placement.window.reach)
+        rows.append(Row(arrays["sharp"], arrays["blurred"], placement.draw, f"sample {index}{ratio}", points))
     subtitle = f"{picture.name} · seed {seed}" + (f" · {chosen.summary}" if chosen.summary else "")
     write_contact_sheet(output, rows, title=f"Recipe {chosen.name}", subtitle=subtitle, recipe=chosen)
     typer.echo(f"written: {output} ({count} samples of {picture.name} with recipe {chosen.name}, seed {seed})")

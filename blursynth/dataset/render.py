@@ -191,6 +191,10 @@ class Renderer:
         origin = np.array([[top, left]])
         return Frame(image, Encoding.DISPLAY, origin_px=origin, full_size_px=self._sizes[source][None])
 
+    def around(self, placement: Placement) -> Frame:
+        """Place, depth and labels of a sample with its margin, without pixels."""
+        return self._around(placement.source, placement.window)
+
     def in_order(self, placements: Iterable[Placement]) -> list[Placement]:
         """Sorted by source, so that each picture is decoded once."""
         return sorted(placements, key=lambda p: (p.source, p.index))
