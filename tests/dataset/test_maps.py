@@ -326,3 +326,26 @@ def test_command_line_errors(
     assert result.exit_code == 2
     assert words in result.stderr, result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_lens_that_focuses_on_what_is_in_the_window(photos: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    sources, depth, _ = photos
+    recipe = bs.Recipe(
+        [
+            bs.Decode(),
+            bs.Camera(focal_length_mm=4.2, pixel_pitch_um=4.2),
+            ("lens", bs.Random(bs.Defocus, f_number=0.5, focus_distance_m=bs.DepthQuantile(0.1, 0.9))),
+            bs.Encode(),
+        ]
+    )
+    generate(sources, tmp_path / "out", recipe, **SMALL, depth=depth)
+    assert verify(tmp_path / "out", deep=True, replay=3).ok
+    for sample in bs.open_dataset(tmp_path / "out"):
+        window = sample.window
+        path = sources / sample.source
+        metres = np.load(depth / path.relative_to(sources).with_suffix(".npy"))
+        inside = metres[window.top : window.top + 32, window.left : window.left + 32]
+        assert inside.min() <= sample.draw["lens"].focus_distance_m <= inside.max()
+        whole = sample.draw(bs.read_frame(path, depth=metres))
+        cut = np.moveaxis(whole.crop(window.top, window.left, 32, 32).image[0], 0, -1)
+        assert np.abs(np.rint(cut * 255) - sample.blurred).max() <= 1
