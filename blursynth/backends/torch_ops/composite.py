@@ -63,6 +63,8 @@ def _composite_cuda(image: Tensor, *arguments: Any) -> Tensor:
 
 
 def _adjoint_cuda(image: Tensor, *arguments: Any) -> Tensor:
+    if torch.are_deterministic_algorithms_enabled():
+        return _adjoint_cpu(image, *arguments)
     from blursynth.backends.cuda.composite import composite_adjoint
 
     return composite_adjoint(image, *arguments)
@@ -164,5 +166,6 @@ def composite_adjoint(image: Tensor, scene: Scene, *, border: Border | str) -> T
     """The exact transpose of :func:`composite` as a map of images.
 
     On CUDA light is sent back by atomic additions, whose order, and with it the last bits, differ from run to run.
+    Under ``torch.use_deterministic_algorithms(True)`` the CPU does it instead.
     """
     return _adjoint(image, *_arguments(image, scene, border))

@@ -99,6 +99,8 @@ def _mean_cuda(image: Tensor, depth: Tensor | None, *rest: Any) -> Tensor:
 
 
 def _adjoint_cuda(image: Tensor, depth: Tensor | None, *rest: Any) -> Tensor:
+    if torch.are_deterministic_algorithms_enabled():
+        return _adjoint_cpu(image, depth, *rest)
     from blursynth.backends.cuda.warp_mean import warp_mean_adjoint
 
     return warp_mean_adjoint(image, depth, *rest)
@@ -234,5 +236,6 @@ def warp_mean_adjoint(
     """The exact transpose of :func:`warp_mean`; parameters and derivatives as there.
 
     On CUDA light is sent back by atomic additions, whose order, and with it the last bits, differ from run to run.
+    Under ``torch.use_deterministic_algorithms(True)`` the CPU does it instead.
     """
     return _adjoint(image, *_arguments(image, warps, inverse_depth, border))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -184,3 +185,64 @@ def test_composite_of_several_tiles(device: str) -> None:
     )
     there = torch.from_numpy(image).to(device)
     close(composite(there, *rest), reference.composite(image, scene, border=Border.REFLECT), np.float64)
+
+
+ON_DEVICE = {
+    "convolve": ("convolve", "_convolve_cuda"),
+    "convolve_adjoint": ("convolve", "_adjoint_cuda"),
+    "convolve_varying": ("convolve_varying", "_varying_cuda"),
+    "convolve_varying_adjoint": ("convolve_varying", "_adjoint_cuda"),
+    "warp_mean": ("warp_mean", "_mean_cuda"),
+    "warp_mean_adjoint": ("warp_mean", "_adjoint_cuda"),
+    "warp_mean_depth": ("warp_mean", "_depth_cuda"),
+    "composite": ("composite", "_composite_cuda"),
+    "composite_adjoint": ("composite", "_adjoint_cuda"),
+    "srgb_decode": ("srgb", "_decode_cuda"),
+    "srgb_encode": ("srgb", "_encode_cuda"),
+}
+
+
+def test_operators_hand_their_arguments_to_the_kernels(
+    make_point_spreads: Any, make_field: Any, make_warps: Any, make_scene: Any
+) -> None:
+    """What torch calls for tensors on a CUDA device takes the operator's own arguments, and gives the same picture."""
+    rng = np.random.default_rng(8)
+    ops: Any = for_array(torch.zeros(1))
+    psf, field, warps, scene = (
+        make_point_spreads(rng, 1, size=(2, 2)),
+        make_field(rng, 1, levels=2, rows=1, columns=1),
+        make_warps(rng, 1, times=2),
+        make_scene(rng, (1, 4, 5), parts=1, size=(1, 2)),
+    )
+    image = torch.from_numpy(rng.random((1, 1, 4, 5))).requires_grad_()
+    level = torch.from_numpy(rng.random((1, 4, 5))).requires_grad_()
+    seen: dict[str, Any] = {}
+
+    class Recorder(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = function(*args, **(kwargs or {}))
+            if function.namespace == "blursynth":
+                seen.setdefault(str(function).split(".")[1], (args, result))
+            return result
+
+    with Recorder():
+        for picture in (
+            ops.convolve(image, psf, border="reflect"),
+            ops.convolve_varying(image, field, level, border="replicate"),
+            ops.warp_mean(image, warps, level, border="reflect"),
+            ops.composite(image, scene, border="constant"),
+            ops.srgb_decode(image),
+            ops.srgb_encode(image, levels=[255]),
+        ):
+            picture.sum().backward()
+    with torch.no_grad():
+        for name, (module, adapter) in ON_DEVICE.items():
+            args, expected = seen[name]
+            run = getattr(importlib.import_module(f"blursynth.backends.torch_ops.{module}"), adapter)
+            close(run(*args), expected.numpy(), np.float64)
+            if name in ("warp_mean_adjoint", "composite_adjoint"):
+                torch.use_deterministic_algorithms(True)
+                try:
+                    assert torch.equal(run(*args), expected)
+                finally:
+                    torch.use_deterministic_algorithms(False)
