@@ -78,8 +78,8 @@ def test_adjoint(border: Border, dtype: type, tolerance: float) -> None:
 
 
 def test_several_tiles_equal_the_oracle() -> None:
-    scene = random_scene(5, (1, 110, 150), patch=25)
-    image = picture(6, (1, 1, 110, 150))
+    scene = random_scene(5, (1, 140, 300), patch=25)
+    image = picture(6, (1, 1, 140, 300))
     expected = reference.composite(image, scene, border=Border.REFLECT)
     assert np.abs(cpu.composite(image, scene, border=Border.REFLECT) - expected).max() <= 1e-12
     back = reference.composite_adjoint(image, scene, border=Border.REFLECT)

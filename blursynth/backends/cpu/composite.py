@@ -39,7 +39,7 @@ __all__ = ["composite", "composite_adjoint", "hidden_surface"]
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
-_TILE_HEIGHT, _TILE_WIDTH = 96, 128
+_TILE_HEIGHT, _TILE_WIDTH = 64, 256
 _MOST_SLICES = 4096  # numbers of slices wider apart are replaced by their ranks
 _SAME = 1e-13  # differences of taps below this share of the largest are rounding
 _BLOCK = 8  # px, blocks in which hidden_surface looks for anything farther at all
