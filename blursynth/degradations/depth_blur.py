@@ -18,7 +18,7 @@ from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
-from blursynth.physics.scene import hidden_reach_px, scene_of_layers
+from blursynth.physics.scene import reach_of_layers_px, scene_of_layers
 
 __all__ = ["DepthBlur", "Layers", "NodeGrid"]
 
@@ -118,9 +118,7 @@ class DepthBlur(Degradation):
     def _reach_of_one_px(self, frame: Frame) -> int:
         layers = self.layers(frame)
         if self.form == "occlusion":
-            largest = float(np.abs(layers.radius_px).max())
-            # The light of a hidden surface travels from where it is hidden, and has the colour of where it is seen.
-            return math.ceil(largest + self.tolerance_px) + 1 + hidden_reach_px(largest) if largest > 0 else 0
+            return reach_of_layers_px(layers.order, layers.radius_px, wider_px=self.tolerance_px + 1.0)
         place = self.node_place(layers.radius_px)
         nodes = math.floor(float(place.min())), math.ceil(float(place.max()))
         return math.ceil(max(abs(self.node_radius_px(node)) for node in nodes)) + 1 if nodes != (0, 0) else 0

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from blursynth.errors import InvalidValueError
 from blursynth.physics.point_spread import PointSpreads
 
-__all__ = ["HIDDEN_GAP", "Scene", "blur_levels", "hidden_reach_px", "level_radius_px", "scene_of_layers"]
+__all__ = [
+    "HIDDEN_GAP",
+    "Scene",
+    "blur_levels",
+    "hidden_reach_px",
+    "level_radius_px",
+    "reach_of_layers_px",
+    "scene_of_layers",
+]
 
 HIDDEN_GAP = 2  # slices: neighbours may be one surface that slopes, which is not behind itself
 _SLACK_PX = 2.0  # for the widths of pixels, and for point spreads whose sizes are rounded to levels
@@ -130,6 +138,34 @@ def hidden_reach_px(largest_radius_px: float) -> int:
     the farther one up to its own radius farther in.
     """
     return math.ceil(2.0 * largest_radius_px + _SLACK_PX)
+
+
+def reach_of_layers_px(order: NDArray[np.int32], radius_px: NDArray[np.floating], *, wider_px: float) -> int:
+    """How far away a pixel may be whose colour is seen in another one, hidden surfaces included.
+
+    The light of a visible patch travels by its radius. A hidden one is seen up to both radii behind the edge of the
+    nearer surface, and its light travels by its own radius from there: ``2 r_far + r_near``, for surfaces that do cover
+    one another.
+
+    Parameters
+    ----------
+    order, radius_px
+        ``[H, W]`` slice and radius of every pixel; the sign does not matter.
+    wider_px
+        How much wider than its radius a blur may be, by rounding it to levels and pixels.
+    """
+    size = np.abs(radius_px).ravel()
+    largest = float(size.max(initial=0.0))
+    if largest == 0:
+        return 0
+    first = int(order.min())
+    of_slice = np.full(int(order.max()) - first + 1, -np.inf)
+    np.maximum.at(of_slice, order.ravel() - first, size)
+    reach = largest + wider_px
+    if len(of_slice) > HIDDEN_GAP:
+        nearer = np.maximum.accumulate(of_slice[::-1])[::-1]  # the largest of this slice and all nearer ones
+        reach = max(reach, float((2.0 * of_slice[:-HIDDEN_GAP] + nearer[HIDDEN_GAP:]).max()) + _SLACK_PX + wider_px)
+    return math.ceil(reach)
 
 
 def scene_of_layers(
