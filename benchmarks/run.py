@@ -1,7 +1,8 @@
-"""All benchmarks, written to BENCHMARKS.md: ``make bench``."""
+"""All benchmarks, written to BENCHMARKS.md: ``make bench``; or some: ``python benchmarks/run.py warp defocus``."""
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -27,16 +28,30 @@ PARTS = (
 )
 
 
+PAGE = Path(__file__).resolve().parents[1] / "BENCHMARKS.md"
+
+
+def marked(name: str) -> str:
+    return f"<!-- {name} -->"
+
+
+def read_page() -> dict[str, str]:
+    """The parts of the page that is there, by their names."""
+    if not PAGE.exists():
+        return {}
+    pieces = re.split(r"^<!-- (\w+) -->\n", PAGE.read_text("utf-8"), flags=re.MULTILINE)
+    return dict(zip(pieces[1::2], (text.strip() for text in pieces[2::2]), strict=True))
+
+
 def main() -> None:
-    chosen = sys.argv[1:] or PARTS
-    parts = []
-    for name in chosen:
+    parts = read_page()
+    for name in sys.argv[1:] or PARTS:
         print(f"{name} ...", flush=True)
-        parts.append(import_module(name).main())
-    text = "\n\n".join([HEAD.strip(), *parts]) + "\n"
-    if tuple(chosen) == PARTS:
-        (Path(__file__).resolve().parents[1] / "BENCHMARKS.md").write_text(text, "utf-8")
-    print(text)
+        parts[name] = import_module(name).main()
+        print(parts[name], flush=True)
+        # What is measured is kept, whatever happens to the next part.
+        page = [HEAD.strip(), *(f"{marked(part)}\n{parts[part]}" for part in PARTS if part in parts)]
+        PAGE.write_text("\n\n".join(page) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
