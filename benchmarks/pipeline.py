@@ -86,8 +86,9 @@ def main(count: int = 1024) -> str:
     lines = [
         "## Pairs per second, end to end",
         "",
-        f"256 x 256 x 3 pairs, one process on one core, {count} pairs per run ({count // 8} where blur varies), best of three. `floor` stores crops as "
-        "they are (sharp and blurred alike): decoding, compressing, hashing and writing without any blur or noise. "
+        f"256 x 256 x 3 pairs, one process on one core, {count} pairs per run ({count // 8} where blur varies), best "
+        "of three. `floor` stores crops as they are (sharp and blurred alike): decoding, compressing, hashing and "
+        "writing without any blur or noise. "
         "Command: `python benchmarks/pipeline.py`.",
         "",
         machine(),
