@@ -127,7 +127,7 @@ def test_warp_mean(border: Border, dtype: type, device: str, make_warps: Callabl
         transposed(there, got, there, back)
 
 
-@pytest.mark.parametrize("border", SAME_SIZE)
+@pytest.mark.parametrize("border", [Border.REFLECT, Border.CONSTANT])
 def test_slope_by_depth(border: Border, device: str, make_warps: Callable[..., Any]) -> None:
     """As the kernel of the CPU, whose derivative is held against differences."""
     from blursynth.backends.cuda.warp_mean import warp_mean_depth
@@ -149,7 +149,7 @@ def test_composite(border: Border, dtype: type, device: str, make_scene: Callabl
 
     rng = np.random.default_rng(6)
     full = border == Border.REFLECT and dtype == np.float64
-    scene = make_scene(rng, (1, 5, 6), parts=2 if full else 1, size=(2, 3) if full else (2, 2))
+    scene = make_scene(rng, (1, 5, 6), parts=2 if full else 1, size=(2, 2))
     image = rng.normal(size=(1, 3 if full else 1, 5, 6)).astype(dtype)
     rest = (
         *(torch.from_numpy(a) for a in (scene.order, scene.kernel, scene.hidden)),
