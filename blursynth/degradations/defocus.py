@@ -85,7 +85,7 @@ class Defocus(DepthBlur):
         )
         # In front of and behind the focus alike: 1 px of radius per slice, numbered from infinity.
         order = np.floor((0.5 * growth) * nearness).astype(np.int32)
-        return Layers(order, radius, self._grid(frame))
+        return Layers(order, radius, -0.5 * growth, self._grid(frame))
 
     def _grid(self, frame: Frame) -> NodeGrid:
         if self.cats_eye == 0:

@@ -55,12 +55,15 @@ class Layers:
         ``[H, W]`` slice, larger is nearer; slices are 1 px of radius thick, and numbered from infinity.
     radius_px
         ``[H, W]`` signed radius of the blur.
+    radius_per_dioptre_px
+        Derivative of the radius by inverse depth in 1/m.
     grid
         Where shapes differ across the picture.
     """
 
     order: NDArray[np.int32]
     radius_px: NDArray[np.float64]
+    radius_per_dioptre_px: float
     grid: NodeGrid = field(default_factory=NodeGrid)
 
 
@@ -71,6 +74,9 @@ class DepthBlur(Degradation):
     ones, and behind the edge of a nearer surface the farther one goes on. ``gather``: every pixel of the result is
     blurred by the size at its own depth; constants stay constant, and blurred surfaces end at hard edges.
     ``scatter``: the transpose; every pixel's light is spread by its own blur, flux is kept, and constants are not.
+
+    On tensors, derivatives by depth pass through ``gather`` and ``scatter``. ``occlusion`` has none: which surface
+    covers which does not change smoothly.
     """
 
     varies: ClassVar[bool] = True
@@ -136,6 +142,8 @@ class DepthBlur(Degradation):
         if self.form != "occlusion":
             field, place = self._field(frame, layers)
             levels = _like(place[None], image)
+            if getattr(frame.depth_m, "requires_grad", False):
+                levels = levels + self._slope(layers, frame.depth_m)
             if self.form == "gather":
                 return frame.with_image(backend.convolve_varying(image, field, levels, border=border))
             flipped = field.flipped()
@@ -170,6 +178,15 @@ class DepthBlur(Degradation):
             backend.hidden_surface,
         )
         return frame.with_image(backend.composite(image, scene, border=border))
+
+    def _slope(self, layers: Layers, depth_m: Any) -> Any:
+        """Zero ``[1, H, W]`` with the derivative of the place among the levels by a tensor of depths."""
+        # The place is piecewise linear in the radius, so that a difference within a piece is the derivative.
+        step = 1e-6
+        up, down = (self.node_place(layers.radius_px + side) for side in (step, -step))
+        nearness = 1.0 / depth_m
+        slope = (up - down) / (2.0 * step) * layers.radius_per_dioptre_px
+        return _like(slope[None], depth_m) * (nearness - nearness.detach())
 
     def _field(self, frame: Frame, layers: Layers) -> tuple[PointSpreadField, NDArray[np.float64]]:
         """Point spreads at the nodes, and the place of every pixel ``[H, W]`` among their levels."""

@@ -124,3 +124,25 @@ def test_depth_as_array_and_its_derivative_as_tensor(example: bs.Degradation) ->
         (example(replace(mixed, depth_m=depth.detach() + sign * step)).image ** 2).sum() for sign in (1.0, -1.0)
     )
     assert abs(float((more - less) / (2 * step) - slope.sum())) <= 1e-3 * float(slope.abs().sum())
+
+
+@pytest.mark.parametrize("form", ["gather", "scatter"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        bs.Defocus(f_number=1.8, focus_distance_m=1.0, blades=5, tolerance_px=0.2),
+        bs.DepthParallax(length_mm=3.0, seed=2, tolerance_px=0.2),
+    ],
+    ids=lambda step: step.kind,
+)
+def test_derivatives_by_depth(step: bs.Degradation, form: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    image = torch.rand((1, 2, 9, 10), dtype=torch.float64, generator=generator)
+    depth = 0.5 + 0.4 * torch.rand((1, 9, 10), dtype=torch.float64, generator=generator)
+    camera = bs.Intrinsics(4.2, 2.8)
+    step = step.replace(form=form)
+
+    def blurred(depth_m: torch.Tensor) -> torch.Tensor:
+        return step(bs.Frame(image, "linear", depth_m=depth_m, camera=camera)).image
+
+    assert torch.autograd.gradcheck(blurred, (depth.requires_grad_(),), eps=1e-7, atol=1e-5)
