@@ -414,9 +414,8 @@ def _moments(length_px: float, step_px: float) -> int:
     """How many poses show a motion of this length.
 
     One per ``step_px``; motions below 64 px are seen from more, since each pose then has a larger share of the light.
-    With a step of 1 px photographs differ from those of eight times as many poses by at most one code of 8-bit sRGB, but
-    for one pixel in 100,000 beside the hardest edges (by two or three); with 0.5 px by at most one everywhere
-    (benchmarks/warp.py).
+    With a step of 0.5 px photographs differ from those of many more poses by at most one code of 8-bit sRGB; with 1 px,
+    in half the time, also but for one pixel in 100,000 beside the hardest edges, by two or three (benchmarks/warp.py).
     """
     return max(1, math.ceil(max(length_px, 8.0 * math.sqrt(length_px)) / step_px - 1e-9))
 

@@ -61,12 +61,12 @@ def test_the_target_is_at_the_mean_pose(motion: str, readout_s: float) -> None:
     assert bent.residual_centroid_px(FRAME) > 0.3
 
 
-def test_a_pose_for_a_pixel_is_within_one_code_of_eight_times_as_many() -> None:
+def test_the_default_poses_are_within_one_code_of_eight_times_as_many() -> None:
     frame = bs.Decode()(pictures(bs.Encoding.DISPLAY, size_px=(120, 160), batch=1, dtype=np.float64))
     for seed in range(3):
         for numbers in ({"roll_mrad": 80.0}, {"yaw_mrad": 3.0, "pitch_mrad": 2.0}, {"yaw_mrad": 1.0, "x_mm": 2.0}):
             step = bs.CameraShake(exposure_s=0.15, seed=seed, **numbers)
-            coarse, fine = bs.Encode()(step(frame)), bs.Encode()(step.replace(step_px=0.125)(frame))
+            coarse, fine = bs.Encode()(step(frame)), bs.Encode()(step.replace(step_px=step.step_px / 8)(frame))
             assert np.abs(np.rint(255 * coarse.image) - np.rint(255 * fine.image)).max() <= 1
 
 
