@@ -52,7 +52,9 @@ class Backend(Protocol):
         """The exact transpose of :meth:`warp_mean`."""
         ...
 
-    def hidden_surface(self, order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDArray[np.int32]:
+    def hidden_surface(
+        self, order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0
+    ) -> NDArray[np.int32]:
         """``[B, H, W]`` the pixel whose surface goes on behind each one, or -1; see :class:`Scene`."""
         ...
 

@@ -176,6 +176,7 @@ class DepthBlur(Degradation):
             spreads,
             np.full(self.parts, 1.0 / self.parts),
             backend.hidden_surface,
+            slice_px=1.0,
         )
         return frame.with_image(backend.composite(image, scene, border=border))
 

@@ -143,9 +143,8 @@ def hidden_reach_px(largest_radius_px: float) -> int:
 def reach_of_layers_px(order: NDArray[np.int32], radius_px: NDArray[np.floating], *, wider_px: float) -> int:
     """How far away a pixel may be whose colour is seen in another one, hidden surfaces included.
 
-    The light of a visible patch travels by its radius. A hidden one is seen up to both radii behind the edge of the
-    nearer surface, and its light travels by its own radius from there: ``2 r_far + r_near``, for surfaces that do cover
-    one another.
+    The light of a visible patch travels by its radius. A hidden one is seen as many px behind the edge of the nearer
+    surface as there are slices between them, of 1 px each, and its light travels by its own radius from there.
 
     Parameters
     ----------
@@ -163,8 +162,9 @@ def reach_of_layers_px(order: NDArray[np.int32], radius_px: NDArray[np.floating]
     np.maximum.at(of_slice, order.ravel() - first, size)
     reach = largest + wider_px
     if len(of_slice) > HIDDEN_GAP:
-        nearer = np.maximum.accumulate(of_slice[::-1])[::-1]  # the largest of this slice and all nearer ones
-        reach = max(reach, float((2.0 * of_slice[:-HIDDEN_GAP] + nearer[HIDDEN_GAP:]).max()) + _SLACK_PX + wider_px)
+        nearest = len(of_slice) - 1
+        deepest = of_slice[:-HIDDEN_GAP] + (nearest - np.arange(nearest + 1 - HIDDEN_GAP))
+        reach = max(reach, float(deepest.max()) + _SLACK_PX + wider_px)
     return math.ceil(reach)
 
 
@@ -175,6 +175,8 @@ def scene_of_layers(
     point_spreads: Callable[[int], PointSpreads],
     part_weight: NDArray[np.float64],
     hidden_surface: Callable[..., NDArray[np.int32]],
+    *,
+    slice_px: float | None = None,
 ) -> Scene:
     """The scene of a picture whose pixels' slices and blurs are known.
 
@@ -191,13 +193,21 @@ def scene_of_layers(
     part_weight
         ``[G]`` share of each part.
     hidden_surface
-        That operation of a backend. What it finds farther away than the sum of the two radii is left out, since it
-        could not be seen; so a window of the picture and the whole picture have the same hidden surfaces.
+        That operation of a backend. What it finds farther away than can be seen is left out; so a window of the
+        picture and the whole picture have the same hidden surfaces.
+    slice_px
+        By how much the signed radius differs from one slice to the next, if slices are depths: behind the edge of a
+        nearer surface one sees a farther one as deep as their signed radii differ. None when slices are only numbers:
+        as deep as both radii together.
     """
     width = order.shape[2]
     largest = float(np.abs(radius_px).max(initial=0.0))
     hidden = np.full(order.shape, -1, np.int32)
-    if order.min() + HIDDEN_GAP <= order.max() and largest > 0:
+    covers = order.min() + HIDDEN_GAP <= order.max() and largest > 0
+    if covers and slice_px is not None:
+        deepest = (int(order.max()) - int(order.min())) * slice_px + _SLACK_PX
+        hidden = hidden_surface(order, gap=HIDDEN_GAP, reach_px=math.ceil(deepest), per_px=1.0 / slice_px)
+    elif covers:
         hidden = hidden_surface(order, gap=HIDDEN_GAP, reach_px=hidden_reach_px(largest))
         flat = hidden.reshape(-1)
         place = np.flatnonzero(flat >= 0)

@@ -178,7 +178,16 @@ def far_from_edges(draw: bs.Draw, size_px: int) -> NDArray[np.bool_]:
             within = step.length_px
         if within > 0:
             # What other steps add to it is wider by no more than their own reach.
-            side = 2 * int(np.ceil(within) + sum(s.reach_px(frame) or 0 for _, s in draw.steps if not s.varies)) + 1
+            side = (
+                2
+                * int(
+                    np.ceil(within)
+                    + sum(
+                        s.reach_px(frame) or 0 for _, s in draw.steps if not isinstance(s, DepthBlur | bs.ObjectMotion)
+                    )
+                )
+                + 1
+            )
             assert surface is not None
             same = maximum_filter(surface[0], side) == minimum_filter(surface[0], side)
             apart &= same[inside, inside]

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
-from blursynth.backends.reference.composite import NOTHING_SEEN, check_scene
+from blursynth.backends.reference.composite import NOTHING_SEEN, SLACK_PX, check_scene
 from blursynth.frame import Border
 from blursynth.physics.scene import Scene
 
@@ -926,8 +926,41 @@ def _hidden_bands(first, last, order, near, gap, reach, band, out):
                 above, here = here, above
 
 
+@numba.njit(**_JIT)
+def _hidden_rows(first, last, order, near, gap, reach, per_px, slack, out):
+    """Rows first to last; what is hidden lies the farther the more distant it is, which keeps searches short."""
+    height, width = order.shape
+    for y in range(first, last):
+        for x in range(width):
+            out[y, x] = -1
+            here = np.int64(order[y, x])
+            room = here - np.int64(near[y // _BLOCK, x // _BLOCK])
+            if room < gap:
+                continue
+            best = min(float(reach), room / per_px + slack) + 1e-9
+            found = -1
+            for d in range(8):
+                # Right, down, left, up, then the diagonals: at one distance the first is kept.
+                dy = 0 if d == 0 or d == 2 else 1 if d == 1 or d == 4 or d == 5 else -1
+                dx = 0 if d == 1 or d == 3 else 1 if d == 0 or d == 4 or d == 7 else -1
+                length = 1.0 if d < 4 else math.sqrt(2.0)
+                step = 1
+                while True:
+                    distance = step * length
+                    v, u = y + step * dy, x + step * dx
+                    if distance > best or v < 0 or v >= height or u < 0 or u >= width:
+                        break
+                    farther = max(np.int64(gap), np.int64(math.ceil(per_px * (distance - slack) - 1e-9)))
+                    if np.int64(order[v, u]) <= here - farther:
+                        found = v * width + u
+                        best = distance - 1e-9
+                        break
+                    step += 1
+            out[y, x] = found
+
+
 def hidden_surface(
-    order: NDArray[np.int32], *, gap: int, reach_px: int, threads: int | None = None
+    order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0, threads: int | None = None
 ) -> NDArray[np.int32]:
     """Which surface goes on behind every pixel; equal to :func:`blursynth.backends.reference.hidden_surface`.
 
@@ -942,6 +975,20 @@ def hidden_surface(
     for b in range(len(order)):
         plane = np.ascontiguousarray(order[b])
         near = _lowest_near(plane, -(-height // _BLOCK), -(-width // _BLOCK), reach_px)
+        if per_px > 0:
+            _share(
+                _hidden_rows,
+                height,
+                _threads_to_use(threads) if height * width > 65536 else 1,
+                plane,
+                near,
+                int(gap),
+                int(reach_px),
+                float(per_px),
+                SLACK_PX,
+                out[b],
+            )
+            continue
         _share(
             _hidden_bands,
             -(-height // band),

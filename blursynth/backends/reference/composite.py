@@ -6,6 +6,7 @@ pictures; with fewer parts it is the definition that the faster backends are hel
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,14 @@ NOTHING_SEEN = 1e-9  # shares of light below this are rounding; they count as no
 DIRECTIONS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, -1), (-1, 1))
 
 
-def hidden_surface(order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDArray[np.int32]:
-    """Which surface goes on behind every pixel: that of the nearest pixel which lies at least ``gap`` slices farther.
+# Within so many px of its edge a surface always goes on behind a nearer one: the width of pixels and slices.
+SLACK_PX = 2.0
+
+
+def hidden_surface(
+    order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0
+) -> NDArray[np.int32]:
+    """Which surface goes on behind every pixel: that of the nearest pixel which lies far enough behind.
 
     The search runs along the eight directions of the compass, up to ``reach_px`` away (a diagonal step counts sqrt(2));
     of several at one distance the first in the order right, down, left, up, down-right, down-left, up-left, up-right
@@ -37,6 +44,10 @@ def hidden_surface(order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDAr
         ``[B, H, W]`` slices, larger is nearer.
     gap
         Slices, >= 1. A surface that merely slopes should not be behind itself.
+    per_px
+        Slices by which it must lie farther for every px of distance beyond the first two. Where slices are as thick as
+        1 px of blur, 1 is what can be seen behind an edge at all: a ray that just passes it meets a surface n slices
+        farther n px behind the edge. 0 for slices that are only numbers.
     reach_px
         How far a surface goes on behind a nearer one.
 
@@ -55,7 +66,9 @@ def hidden_surface(order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDAr
             y, x = np.arange(height) + step * dy, np.arange(width) + step * dx
             inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))[None, :]
             y, x = np.clip(y, 0, height - 1)[:, None], np.clip(x, 0, width - 1)[None, :]
-            found = inside & (order[:, y, x] <= order - gap) & (step * length < best - 1e-9)
+            farther = max(gap, math.ceil(per_px * (step * length - SLACK_PX) - 1e-9))
+            found = inside & (order[:, y, x].astype(np.int64) <= order.astype(np.int64) - farther)
+            found &= step * length < best - 1e-9
             best = np.where(found, step * length, best)
             out = np.where(found, flat[y, x], out)
     return out

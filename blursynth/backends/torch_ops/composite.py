@@ -130,9 +130,9 @@ def _arguments(image: Tensor, scene: Scene, border: Border | str) -> tuple[Any, 
     )
 
 
-def hidden_surface(order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDArray[np.int32]:
+def hidden_surface(order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0) -> NDArray[np.int32]:
     """Which surface goes on behind every pixel; scenes are made on the CPU, see the backend of arrays."""
-    return cpu.hidden_surface(order, gap=gap, reach_px=reach_px)
+    return cpu.hidden_surface(order, gap=gap, reach_px=reach_px, per_px=per_px)
 
 
 def composite(image: Tensor, scene: Scene, *, border: Border | str) -> Tensor:
