@@ -71,6 +71,8 @@ def _explain(kind: type[Record], error: ValidationError) -> str:
         meaning = (field.description or "").rstrip(".") if field is not None else ""
         place = f"{kind.__name__}.{name}"
         got = item.get("input")
+        if hasattr(got, "shape"):  # an array would fill the screen
+            got = Described(f"an array of shape {tuple(got.shape)}")
         context = item.get("ctx", {})
         sort = item["type"]
         if sort == "extra_forbidden":
@@ -86,12 +88,17 @@ def _explain(kind: type[Record], error: ValidationError) -> str:
             quotes = "" if isinstance(got, str) else " It is a text, so put it in quotes."
             parts.append(f"{place} must be {context['expected']}, got {got!r}.{quotes}")
         elif sort == "string_pattern_mismatch" and "sha256" in context["pattern"]:
-            parts.append(f'{place} must be an array, got {got!r}. In a recipe write {{ file = "kernel.npy" }}.')
+            parts.append(
+                f'{place} must be the name of an array, got {got!r}. In a recipe write {{ file = "name.npy" }}; in '
+                "Python the name is what blursynth.assets.register(array) returns."
+            )
         elif sort in _TYPES and hasattr(got, "sample"):
             parts.append(
                 f"{place} must be {_TYPES[sort]}, got the distribution {got!r}. A degradation holds plain numbers; "
                 f"to draw them write Random({kind.__name__}, {name}=...) in a recipe."
             )
+        elif sort == "string_type" and isinstance(got, Described):
+            parts.append(f"{place} must be a name, got {got}. Give what blursynth.assets.register(array) returns.")
         elif sort in _TYPES:
             parts.append(f"{place} must be {_TYPES[sort]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}")
         elif not name:  # what a validator of the whole record raised
@@ -99,6 +106,15 @@ def _explain(kind: type[Record], error: ValidationError) -> str:
         else:
             parts.append(f"{place}: {context.get('error', item['msg'])}, got {got!r}.")
     return " ".join(parts)
+
+
+class Described(str):
+    """A text that stands for a value in a message."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class Degradation(Record):

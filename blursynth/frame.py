@@ -168,7 +168,7 @@ class Frame:
                 f"Frame.image must be an array [B, C, H, W], got {_describe(image)}.",
                 fix="A single picture may be [C, H, W] or [H, W]; move channels first with np.moveaxis(image, -1, 0).",
             )
-        if isinstance(image, np.ndarray) and image.dtype not in (np.float32, np.float64):
+        if str(image.dtype).removeprefix("torch.") not in ("float32", "float64"):
             raise InvalidValueError(
                 f"Frame.image must be float32 or float64, got {image.dtype}.",
                 why="Integer pictures have no unit: 255 may be white of a file or 255 electrons.",
@@ -181,10 +181,10 @@ class Frame:
             raise InvalidValueError(
                 f"Frame.image is empty: shape {tuple(image.shape)}.", fix="Leave such pictures out."
             )
-        if isinstance(image, np.ndarray) and channels > 4 and width <= 4:
+        if channels > 4 and width <= 4:
             raise InvalidValueError(
                 f"Frame.image looks like channels-last: shape {tuple(image.shape)}.",
-                fix="Move channels first with np.moveaxis(image, -1, 0).",
+                fix="Move channels first: np.moveaxis(image, -1, 0), or tensor.movedim(-1, 0).",
             )
         object.__setattr__(self, "image", image)
         encoding: object = self.encoding
@@ -339,15 +339,19 @@ def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
             f"labels must have the picture's shape {shape}, got {tuple(labels.shape)}.",
             why="Labels that are not aligned pixel by pixel move the wrong things.",
         )
+    if not str(labels.dtype).removeprefix("torch.").startswith(("int", "uint", "bool")):
+        raise InvalidValueError(
+            f"labels must be whole numbers, got {labels.dtype}.",
+            fix="Round and convert them, e.g. labels.astype('int32'); 0 is the background, 1 .. n the objects.",
+        )
+    least, most = (int(labels.min()), int(labels.max())) if 0 not in tuple(labels.shape) else (0, 0)
+    if least < 0 or most >= 2**31:
+        raise InvalidValueError(
+            f"labels must be 0 to 2^31 - 1, got {least if least < 0 else most}.",
+            fix="0 is the background, 1 .. n the objects.",
+        )
     if isinstance(labels, np.ndarray) and labels.dtype != np.int32:
-        if labels.dtype.kind not in "iub" or (labels.size and not 0 <= int(labels.max()) < 2**31):
-            raise InvalidValueError(
-                f"labels must be whole numbers >= 0, got {labels.dtype}.",
-                fix="0 is the background, 1 .. n the objects.",
-            )
         labels = labels.astype(np.int32)
-    if isinstance(labels, np.ndarray) and labels.min() < 0:
-        raise InvalidValueError(f"labels must be >= 0, got {labels.min()}.", fix="0 is the background.")
     return labels
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.depth import read_depth, read_labels
+from blursynth.depth import DepthFormat, read_depth, read_labels
+from blursynth.depth.maps import check_unit
 from blursynth.errors import InvalidValueError, PictureError
 from blursynth.frame import Encoding, Frame, Intrinsics
 
@@ -325,7 +326,7 @@ def read_frame(
     codes = read_codes(path)
     image = np.moveaxis(codes, -1, 0)[None] / np.asarray(np.iinfo(codes.dtype).max, dtype)
     size = codes.shape[0], codes.shape[1]
-    metres = read_depth(depth, size_px=size) if isinstance(depth, str | Path) else depth
+    metres = read_depth(depth, size_px=size) if isinstance(depth, str | Path) else _depth_array(depth)
     objects = read_labels(labels, size_px=size) if isinstance(labels, str | Path) else labels
     info = peek(path)
     try:
@@ -340,6 +341,19 @@ def read_frame(
         )
     except InvalidValueError as error:
         raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+
+
+def _depth_array(depth: Any) -> NDArray[np.floating] | None:
+    """Depth that was given as an array, with the checks that a file gets; the frame checks shape and sign."""
+    if depth is None:
+        return None
+    metres = np.asarray(depth)
+    if metres.dtype.kind not in "fiu":
+        raise InvalidValueError(f"depth must be numbers in metres, got an array of {metres.dtype}.")
+    metres = metres if metres.dtype.kind == "f" else metres.astype(np.float32)
+    if metres.size and np.isfinite(metres).all() and metres.min() > 0:
+        check_unit(metres, DepthFormat())
+    return metres
 
 
 def _check_file(path: Path) -> None:

@@ -42,7 +42,7 @@ def test_blocks_in_order(tmp_path: Path) -> None:
     (tmp_path / "readme.py").write_text("\n".join(script))
     done = subprocess.run([sys.executable, "readme.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [language for language, _ in BLOCKS].count("python") == 6
+    assert [language for language, _ in BLOCKS].count("python") == 7
     assert (tmp_path / "blurred.png").exists()
 
 

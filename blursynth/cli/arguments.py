@@ -193,7 +193,7 @@ def parse_depth_format(text: str | None, depth: Path | None) -> DepthFormat | No
         if not equals or not name.strip():
             raise InvalidValueError(
                 f"--depth-format must be NAME=VALUE with commas, got {text!r}.",
-                fix="For example --depth-format metres_per_code=0.001",
+                fix="For example metres_per_code=0.001",
             )
         fraction = re.fullmatch(r"\s*(\d+)\s*/\s*([1-9]\d*)\s*", value)  # data sets state their scales so
         try:

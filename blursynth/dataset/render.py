@@ -321,7 +321,7 @@ class Renderer:
         except (OSError, PictureError) as error:
             if isinstance(error, DatasetError | MissingExtraError):
                 raise
-            reason = error.what if isinstance(error, BlursynthError) else f"{path}: {error.strerror}"
+            reason = error.what if isinstance(error, BlursynthError) else f"{path}: {error.strerror}."
             raise DatasetError(f"{name} cannot be read: {reason}", fix=f"Restore the {what}.") from None
 
     def _stored(self, frame: Frame) -> NDArray[Any]:

@@ -144,9 +144,26 @@ class Spec:
         found = []
         for key in dict.fromkeys((*there, *here)):
             if there.get(key) != here.get(key) and key != "recipe_sha256":  # the recipe itself is named already
+                if key == "sources":
+                    found.append(f"sources ({_changed_sources(there[key], here[key])})")
+                    continue
                 short = isinstance(there.get(key), str | int)
                 found.append(f"{key} ({there[key]!r} there, {here[key]!r} now)" if short else key)
         return found
+
+
+def _changed_sources(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]) -> str:
+    """What differs between two lists of sources, in words."""
+    before, now = ({str(s["name"]): dict(s) for s in sources} for sources in (there, here))
+    words = []
+    for name in sorted(before.keys() | now.keys()):
+        if name not in before or name not in now:
+            words.append(f"{name} is {'new' if name not in before else 'missing'}")
+        elif before[name] != now[name]:
+            keys = [k for k in dict.fromkeys((*before[name], *now[name])) if before[name].get(k) != now[name].get(k)]
+            what = {"depth_sha256": "its depth map", "labels_sha256": "its label map", "sha256": "its content"}
+            words.append(f"{name}: {', '.join(what.get(k, k) for k in keys)} changed")
+    return "; ".join([*words[:3], f"and {len(words) - 3} more"] if len(words) > 3 else words)
 
 
 @lru_cache(maxsize=1)

@@ -37,6 +37,9 @@ class Defocus(DepthBlur):
     the viewpoint of the sharp picture, so that blur moves nothing. Every cell of the picture then has point spreads of
     its own, which take seconds to make for a large picture; a coarser ``tolerance_px`` means fewer.
 
+    Depth that comes in coarse steps (8-bit maps, whole disparities) is a staircase, and between its steps a far and bright
+    background may shine through near the edges of a surface; smooth such a map first.
+
     Easily confused: ``f_number`` is not the "equivalent" one; f/1.8 at 4 mm blurs as f/13 at 28 mm on a full frame.
 
     Not modelled: diffraction, aberrations, focus breathing, vignetting of light.
@@ -55,7 +58,7 @@ class Defocus(DepthBlur):
         default=0.0, ge=-89, le=89, description="angle of the plane in focus against the sensor's; 0 is parallel"
     )
     tilt_azimuth_deg: float = Field(
-        default=0.0, ge=-360, le=360, description="side on which the tilted plane is nearer; 0 = right, 90 = down"
+        default=0.0, ge=-360, le=360, description="direction in which the tilted plane goes away; 0 = right, 90 = down"
     )
 
     @model_validator(mode="after")
@@ -75,7 +78,7 @@ class Defocus(DepthBlur):
         focus: float | NDArray[np.float64] = 1.0 / self.focus_distance_m
         if self.tilt_deg != 0:
             y, x = view_of(frame, kind="defocus", why="The tilt of the plane in focus is seen through the camera.")
-            tilt, azimuth = math.radians(self.tilt_deg), math.radians(self.tilt_azimuth_deg)
+            tilt, azimuth = -math.radians(self.tilt_deg), math.radians(self.tilt_azimuth_deg)
             focus = inverse_focus(self.focus_distance_m, tilt, azimuth, y, x)
         radius = (0.5 * growth) * (focus - nearness)
         demand_radius(

@@ -208,7 +208,7 @@ def read_depth_map(
         if size_px is not None:
             depth = _on_grid(depth, size_px, form.resample)
         filled_m, filled = fill_holes(depth, fill=form.fill)
-        _check_unit(filled_m, form)
+        check_unit(filled_m, form)
     except InvalidValueError as error:
         raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
     if filled:
@@ -337,7 +337,8 @@ def _on_grid(
     return np.asarray(lines[:, left] * (1 - u) + lines[:, right] * u, array.dtype)
 
 
-def _check_unit(depth_m: NDArray[np.float32], form: DepthFormat) -> None:
+def check_unit(depth_m: NDArray[np.floating], form: DepthFormat) -> None:
+    """Refuse depth whose median is below 1 mm or beyond 10 km: a wrong unit."""
     median = float(np.median(depth_m))
     if NEAREST_M <= median <= FARTHEST_M:
         return

@@ -55,6 +55,8 @@ __all__ = [
 Reference = Literal["mean", "mid", "start", "global_shutter"]
 """Pose of the sharp target: mean, middle or start of each row's own exposure, or one mean for all rows."""
 
+LONGEST_PX = 2000  # as of the other motions
+
 
 @dataclass(frozen=True, eq=False)
 class Warps:
@@ -410,6 +412,22 @@ def random_walk(
     return process
 
 
+def demand_length(length_px: float) -> None:
+    """Refuse motions that no picture survives.
+
+    Raises
+    ------
+    InvalidValueError
+        The path is longer than 2000 px.
+    """
+    if length_px > LONGEST_PX:
+        raise InvalidValueError(
+            f"The picture would move along a path of {length_px:.0f} px; at most {LONGEST_PX} is made.",
+            why="Angles are in mrad, a gyroscope's rates in rad/s (not degrees), steps in mm, depth in metres.",
+            fix="Check the units; or use smaller amplitudes, a shorter exposure or a larger nearest_m.",
+        )
+
+
 def _moments(length_px: float, step_px: float) -> int:
     """How many poses show a motion of this length.
 
@@ -473,12 +491,8 @@ def exposure_cells(
     # Where the camera turns back it is slow and much light gathers: a floor keeps the parts short there, too.
     speed = np.hypot(speed, _SLOWEST * speed.mean())
     length = np.concatenate([[0.0], np.cumsum(speed)])
+    demand_length(float(length[-1]))
     parts = _moments(float(length[-1]), step_px)
-    if parts > 20_000:
-        raise InvalidValueError(
-            f"The motion is {length[-1]:.0f} px long, which needs {parts} poses.",
-            fix="Use smaller amplitudes, a shorter exposure or a larger nearest_m.",
-        )
     if length[-1] == 0:
         return np.array([0.0, span_s])
     # Where the camera rests, any time is as good as another; a hair of speed keeps the inverse unique.
@@ -630,6 +644,7 @@ def zoom_warps(
     furthest = math.hypot(*np.abs(box - (row, column)).max(axis=0))
     swing = abs(math.log(scale))
     # The picture's edge moves by furthest d(log scale), more where it is seen magnified.
+    demand_length(swing * furthest * math.exp(0.5 * swing))
     times = _moments(swing * furthest * math.exp(0.5 * swing), step_px)
     moment = (np.arange(times) + 0.5) / times - (0.5 if reference == "mean" else 0.0)
     # A longer focal length shows a smaller part of the scene: the source lies nearer to the centre.

@@ -29,9 +29,7 @@ DIRECTIONS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, -1), (-1, 
 SLACK_PX = 2.0
 
 
-def hidden_surface(
-    order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0
-) -> NDArray[np.int32]:
+def hidden_surface(order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0) -> NDArray[np.int32]:
     """Which surface goes on behind every pixel: that of the nearest pixel which lies far enough behind.
 
     The search runs along the eight directions of the compass, up to ``reach_px`` away (a diagonal step counts sqrt(2));
