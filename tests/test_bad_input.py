@@ -241,7 +241,7 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "options disagree": ("[[step]]\none_of=[{kind='decode'},{kind='nothing'}]", "The options of one step must give the same encoding, got ['display', 'linear']."),
     "improbable": (STEP + "sigma_px=1\nprobability=2", "r.toml [gaussian_blur] probability must lie in [0, 1], got 2."),
     "kernel missing": ("[[step]]\nkind='measured_blur'\nkernel={file='none.npy'}", "r.toml: file = 'none.npy': no such file in "),
-    "kernel in words": ("[[step]]\nkind='measured_blur'\nkernel='round'", "MeasuredBlur.kernel must be an array, got 'round'. In a recipe write { file = \"kernel.npy\" }."),
+    "kernel in words": ("[[step]]\nkind='measured_blur'\nkernel='round'", "MeasuredBlur.kernel must be the name of an array, got 'round'. In a recipe write { file = \"name.npy\" }; in Python the name is what"),
     "impossible sensor": ("[[step]]\nkind='sensor'\nfull_well_e=1000\nbit_depth=6", "black_level_dn must lie below the top code 2^bit_depth - 1 = 63, got 64."),
 }  # fmt: skip
 

@@ -37,8 +37,8 @@ class Defocus(DepthBlur):
     the viewpoint of the sharp picture, so that blur moves nothing. Every cell of the picture then has point spreads of
     its own, which take seconds to make for a large picture; a coarser ``tolerance_px`` means fewer.
 
-    Depth that comes in coarse steps (8-bit maps, whole disparities) is a staircase, and between its steps a far and bright
-    background may shine through near the edges of a surface; smooth such a map first.
+    Depth that comes in coarse steps (8-bit maps, whole disparities) is a staircase, and between its steps a far and
+    bright background may shine through near the edges of a surface; smooth such a map first.
 
     Easily confused: ``f_number`` is not the "equivalent" one; f/1.8 at 4 mm blurs as f/13 at 28 mm on a full frame.
 

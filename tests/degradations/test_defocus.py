@@ -42,8 +42,11 @@ def test_a_tilted_plane_is_in_focus_where_the_tilt_says() -> None:
     # A floor that comes nearer downwards, on a plane of focus tilted just so.
     depth = np.broadcast_to((2.0 / (1.0 + np.tan(np.radians(60.0)) * rows))[:, None], (80, 60))
     frame = frame_of(np.ascontiguousarray(depth))
-    tilted = bs.Defocus(f_number=1.0, focus_distance_m=2.0, tilt_deg=60.0, tilt_azimuth_deg=90.0)
+    tilted = bs.Defocus(f_number=1.0, focus_distance_m=2.0, tilt_deg=60.0, tilt_azimuth_deg=270.0)
     assert np.array_equal(tilted(frame).image, frame.image)
+    # Numbers of a plane and of the focus on it are the same.
+    plane = bs.PlaneDepth(distance_m=2.0, tilt_deg=60.0, azimuth_deg=270.0, keep=False)(frame)
+    assert np.abs(tilted(plane).image - frame.image).max() <= 1e-12
     straight = tilted.replace(tilt_deg=0.0)
     changed = np.abs(straight(frame).image - frame.image).max(axis=(0, 1, 3))
     assert min(changed[0], changed[-1]) > 0.1
