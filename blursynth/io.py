@@ -447,7 +447,11 @@ def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
     except PictureError:
         raise
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise PictureError(f"{path}: cannot be read as an array of numbers ({_reason(error)}).") from None
+        fix = ""
+        if path.suffix.lower() in (".csv", ".txt"):
+            between = "commas" if path.suffix.lower() == ".csv" else "spaces"
+            fix = f"Each line holds numbers with {between} between them; a heading begins with #."
+        raise PictureError(f"{path}: cannot be read as an array of numbers ({_reason(error)}).", fix=fix) from None
     if not arrays or any(np.asarray(array).size == 0 for array in arrays):
         raise PictureError(f"{path}: holds no array of numbers.")
     return [np.asarray(array, np.float64) for array in arrays]
