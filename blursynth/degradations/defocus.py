@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from blursynth.degradations.depth_blur import DepthBlur, Layers, NodeGrid, demand_radius, inverse_depth_of
-from blursynth.degradations.scene_depth import principal_point_px, view_of
+from blursynth.degradations.scene_depth import view_of
 from blursynth.frame import Frame
 from blursynth.physics.aperture import Aperture
+from blursynth.physics.camera_motion import principal_point_px
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.scene import blur_levels, level_radius_px
 from blursynth.physics.thin_lens import blur_per_dioptre_px, inverse_focus

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from blursynth.degradations.scene_depth import SceneDepth, principal_point_px, view_of
+from blursynth.degradations.scene_depth import SceneDepth, view_of
 from blursynth.frame import Frame
+from blursynth.physics.camera_motion import principal_point_px
 from blursynth.physics.surfaces import ground_depth_m
 
 __all__ = ["GroundDepth"]

@@ -12,10 +12,11 @@ from pydantic import Field
 
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Encoding, Frame, Intrinsics, array_library
+from blursynth.frame import Encoding, Frame, array_library
+from blursynth.physics.camera_motion import principal_point_px
 from blursynth.physics.surfaces import view_tangents
 
-__all__ = ["SceneDepth", "principal_point_px", "view_of"]
+__all__ = ["SceneDepth", "view_of"]
 
 
 class SceneDepth(Degradation):
@@ -69,13 +70,6 @@ class SceneDepth(Degradation):
             depth_m=library.stack(depths),
             labels=None if labels[0] is None else library.stack(labels),
         )
-
-
-def principal_point_px(camera: Intrinsics | None, full_size_px: NDArray[np.int64]) -> tuple[float, float]:
-    """Row and column of the optical axis in the full picture: the camera's, or the middle."""
-    if camera is not None and camera.principal_point_px is not None:
-        return camera.principal_point_px
-    return (float(full_size_px[0]) - 1) / 2, (float(full_size_px[1]) - 1) / 2
 
 
 def view_of(frame: Frame, *, kind: str, why: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from blursynth.degradations.warp_blur import View, WarpBlur
-from blursynth.physics.camera_motion import Warps, zoom_warps
+from blursynth.physics.camera_motion import Warps, principal_point_px, zoom_warps
 
 __all__ = ["Zoom"]
 
@@ -43,8 +43,7 @@ class Zoom(WarpBlur):
 
     def make_warps(self, view: View) -> Warps:
         height, width = view.full_size_px
-        point = None if view.camera is None else view.camera.principal_point_px
-        row, column = ((height - 1) / 2, (width - 1) / 2) if point is None else point
+        row, column = principal_point_px(view.camera, view.full_size_px)
         row = row if self.centre_row_px is None else self.centre_row_px
         column = column if self.centre_column_px is None else self.centre_column_px
         top, left = view.origin_px

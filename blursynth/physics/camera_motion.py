@@ -43,6 +43,7 @@ __all__ = [
     "intrinsic_matrix",
     "mean_rotation",
     "poses_from_recording",
+    "principal_point_px",
     "random_walk",
     "rotation_matrix",
     "rotation_vector",
@@ -145,6 +146,14 @@ Path = Callable[[NDArray[np.float64]], Poses]
 """A camera's motion: poses at the given times in s after the start of the first row's exposure."""
 
 
+def principal_point_px(camera: Intrinsics | None, full_size_px: ArrayLike) -> tuple[float, float]:
+    """Row and column of the optical axis in the full picture: the camera's, or the middle."""
+    if camera is not None and camera.principal_point_px is not None:
+        return camera.principal_point_px
+    height, width = np.asarray(full_size_px, np.float64).tolist()
+    return (height - 1) / 2, (width - 1) / 2
+
+
 def intrinsic_matrix(camera: Intrinsics, full_size_px: ArrayLike, origin_px: ArrayLike = (0, 0)) -> NDArray[np.float64]:
     """K: directions of the camera to pixels of a frame, ``(x, y, 1) ~ K (X, Y, Z)``.
 
@@ -165,9 +174,7 @@ def intrinsic_matrix(camera: Intrinsics, full_size_px: ArrayLike, origin_px: Arr
            [0.e+00, 0.e+00, 1.e+00]])
     """
     size = np.asarray(full_size_px, np.float64)
-    row, column = (
-        (size - 1) / 2 if camera.principal_point_px is None else np.asarray(camera.principal_point_px)
-    ) - np.asarray(origin_px, np.float64)
+    row, column = principal_point_px(camera, size) - np.asarray(origin_px, np.float64)
     focal = camera.focal_length_px
     return np.array([[focal, 0.0, column], [0.0, focal, row], [0.0, 0.0, 1.0]])
 

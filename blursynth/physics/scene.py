@@ -14,6 +14,7 @@ from blursynth.physics.point_spread import PointSpreads
 
 __all__ = [
     "HIDDEN_GAP",
+    "SLACK_PX",
     "Scene",
     "blur_levels",
     "hidden_reach_px",
@@ -23,7 +24,9 @@ __all__ = [
 ]
 
 HIDDEN_GAP = 2  # slices: neighbours may be one surface that slopes, which is not behind itself
-_SLACK_PX = 2.0  # for the widths of pixels, and for point spreads whose sizes are rounded to levels
+# Within so many px of its edge a surface always goes on behind a nearer one: for the widths of pixels and slices, and
+# for point spreads whose sizes are rounded to levels.
+SLACK_PX = 2.0
 
 # Up to half a pixel a point spread lies inside one pixel. From there to _PROPORTIONAL_PX its levels are in proportion
 # to its radius: the error of an edge is that of the radius divided by the radius.
@@ -137,7 +140,7 @@ def hidden_reach_px(largest_radius_px: float) -> int:
     The blurred edge of the nearer one lets light pass up to its radius inside; what is seen there comes from patches of
     the farther one up to its own radius farther in.
     """
-    return math.ceil(2.0 * largest_radius_px + _SLACK_PX)
+    return math.ceil(2.0 * largest_radius_px + SLACK_PX)
 
 
 def reach_of_layers_px(order: NDArray[np.int32], radius_px: NDArray[np.floating], *, wider_px: float) -> int:
@@ -164,7 +167,7 @@ def reach_of_layers_px(order: NDArray[np.int32], radius_px: NDArray[np.floating]
     if len(of_slice) > HIDDEN_GAP:
         nearest = len(of_slice) - 1
         deepest = of_slice[:-HIDDEN_GAP] + (nearest - np.arange(nearest + 1 - HIDDEN_GAP))
-        reach = max(reach, float(deepest.max()) + _SLACK_PX + wider_px)
+        reach = max(reach, float(deepest.max()) + SLACK_PX + wider_px)
     return math.ceil(reach)
 
 
@@ -205,7 +208,7 @@ def scene_of_layers(
     hidden = np.full(order.shape, -1, np.int32)
     covers = order.min() + HIDDEN_GAP <= order.max() and largest > 0
     if covers and slice_px is not None:
-        deepest = (int(order.max()) - int(order.min())) * slice_px + _SLACK_PX
+        deepest = (int(order.max()) - int(order.min())) * slice_px + SLACK_PX
         hidden = hidden_surface(order, gap=HIDDEN_GAP, reach_px=math.ceil(deepest), per_px=1.0 / slice_px)
     elif covers:
         hidden = hidden_surface(order, gap=HIDDEN_GAP, reach_px=hidden_reach_px(largest))
@@ -214,7 +217,7 @@ def scene_of_layers(
         behind = flat[place]
         size = np.abs(radius_px).reshape(-1)
         apart = np.hypot(place // width - behind // width, place % width - behind % width)
-        flat[place[apart > size[place] + size[behind] + _SLACK_PX]] = -1
+        flat[place[apart > size[place] + size[behind] + SLACK_PX]] = -1
     numbers = kernel.reshape(-1)
     lowest = int(numbers.min())
     numbers = numbers - lowest

@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
-from blursynth.backends.reference.composite import NOTHING_SEEN, SLACK_PX, check_scene
+from blursynth.backends.reference.composite import NOTHING_SEEN, check_scene
 from blursynth.frame import Border
-from blursynth.physics.scene import Scene
+from blursynth.physics.scene import SLACK_PX, Scene
 
 __all__ = ["composite", "composite_adjoint", "hidden_surface"]
 

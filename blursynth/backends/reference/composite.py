@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from blursynth.backends.reference.convolve import check_arguments, continued_index
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
-from blursynth.physics.scene import Scene
+from blursynth.physics.scene import SLACK_PX, Scene
 
 __all__ = ["NOTHING_SEEN", "check_scene", "composite", "composite_adjoint", "hidden_surface"]
 
@@ -23,10 +23,6 @@ NOTHING_SEEN = 1e-9  # shares of light below this are rounding; they count as no
 
 # Right, down, left, up, then the diagonals: the order in which ties of hidden_surface are broken.
 DIRECTIONS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, -1), (-1, 1))
-
-
-# Within so many px of its edge a surface always goes on behind a nearer one: the width of pixels and slices.
-SLACK_PX = 2.0
 
 
 def hidden_surface(order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0) -> NDArray[np.int32]:
