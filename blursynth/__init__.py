@@ -36,7 +36,7 @@ from blursynth.errors import (
     PictureError,
     RecipeError,
 )
-from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawLevels
+from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawMetadata
 from blursynth.io import read_arrays, read_frame, write_picture
 from blursynth.recipe import Recipe, load_recipe, recipe_names
 from blursynth.sampling import Maybe, OneOf, Random, Sampler
@@ -74,7 +74,7 @@ __all__ = [
     "Pair",
     "PictureError",
     "Random",
-    "RawLevels",
+    "RawMetadata",
     "Recipe",
     "RecipeError",
     "SameAs",

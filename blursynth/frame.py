@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 
-__all__ = ["Border", "Encoding", "Frame", "Intrinsics", "RawLevels", "array_library"]
+__all__ = ["MOSAICS", "Border", "Encoding", "Frame", "Intrinsics", "RawMetadata", "array_library"]
+
+MOSAICS = ("RGGB", "BGGR", "GRBG", "GBRG")
+"""The four phases of a Bayer pattern: colours at rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of the full picture."""
 
 
 class Encoding(StrEnum):
@@ -62,12 +65,93 @@ def array_library(array: object) -> ModuleType | None:
     return None
 
 
-@dataclass(frozen=True)
-class RawLevels:
-    """Black and white level of a RAW frame in DN, one per picture, as a DNG file holds them."""
+@dataclass(frozen=True, eq=False)
+class RawMetadata:
+    """What is needed to develop the numbers of a sensor, one entry per picture, as a DNG file holds it.
+
+    Parameters
+    ----------
+    black_dn
+        ``[B]`` the DN of no light.
+    white_dn
+        ``[B]`` the DN of linear 1.0.
+    mosaic
+        The Bayer pattern of each picture, one of :data:`MOSAICS` (its phase is that of the full picture's first pixel),
+        or None where every pixel has all channels. Empty: none has one.
+    white_balance
+        ``[B, 3]`` gains of red, green and blue that make grey of the camera's raw grey; ones by default.
+    colour_matrix
+        ``[B, 3, 3]`` from white-balanced camera colours to linear sRGB; rows sum to 1, so grey stays grey. The identity
+        by default.
+    saturation
+        ``[B]`` the level at which a channel saturates, on the scale of ``(DN - black) / (white - black)``; 1 by
+        default, less where the pixels are full before white is reached.
+
+    Raises
+    ------
+    InvalidValueError
+        A shape that does not fit, or a pattern that does not exist.
+    """
 
     black_dn: NDArray[np.float64]  # [B]
-    white_dn: NDArray[np.float64]  # [B]  the DN of linear 1.0
+    white_dn: NDArray[np.float64]  # [B]
+    mosaic: tuple[str | None, ...] = ()
+    white_balance: NDArray[np.float64] = None  # type: ignore[assignment]  # [B, 3], filled in below
+    colour_matrix: NDArray[np.float64] = None  # type: ignore[assignment]  # [B, 3, 3]
+    saturation: NDArray[np.float64] = 1.0  # type: ignore[assignment]  # [B]
+
+    def __post_init__(self) -> None:
+        black, white = (np.atleast_1d(np.asarray(v, np.float64)) for v in (self.black_dn, self.white_dn))
+        batch = black.size
+        balance = np.ones((batch, 3)) if self.white_balance is None else np.asarray(self.white_balance, np.float64)
+        matrix = np.eye(3) if self.colour_matrix is None else np.asarray(self.colour_matrix, np.float64)
+        try:
+            matrix = np.broadcast_to(matrix, (batch, 3, 3))
+            balance = np.broadcast_to(balance, (batch, 3))
+            white = np.broadcast_to(white, (batch,))
+            saturation = np.broadcast_to(np.asarray(self.saturation, np.float64), (batch,))
+        except ValueError:
+            raise InvalidValueError(
+                f"RawMetadata needs white_dn [{batch}], white_balance [{batch}, 3] and colour_matrix [{batch}, 3, 3], "
+                f"got {white.shape}, {balance.shape} and {matrix.shape}."
+            ) from None
+        mosaic = self.mosaic or (None,) * batch
+        if len(mosaic) != batch or not all(m is None or m in MOSAICS for m in mosaic):
+            raise InvalidValueError(
+                f"RawMetadata.mosaic must hold one of {', '.join(MOSAICS)} or None for each of the {batch} pictures, "
+                f"got {mosaic!r}."
+            )
+        for name, value in (("black_dn", black), ("white_dn", white), ("mosaic", tuple(mosaic))):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "white_balance", balance)
+        object.__setattr__(self, "colour_matrix", matrix)
+        object.__setattr__(self, "saturation", saturation)
+
+    def __len__(self) -> int:
+        return int(self.black_dn.size)
+
+    def __getitem__(self, chosen: Any) -> RawMetadata:
+        """Some pictures of the batch."""
+        return RawMetadata(
+            self.black_dn[chosen],
+            self.white_dn[chosen],
+            tuple(self.mosaic[i] for i in np.arange(len(self))[chosen]),
+            self.white_balance[chosen],
+            self.colour_matrix[chosen],
+            self.saturation[chosen],
+        )
+
+    @staticmethod
+    def stack(parts: Sequence[RawMetadata]) -> RawMetadata:
+        """One batch of several."""
+        return RawMetadata(
+            np.concatenate([p.black_dn for p in parts]),
+            np.concatenate([p.white_dn for p in parts]),
+            tuple(m for p in parts for m in p.mosaic),
+            np.concatenate([p.white_balance for p in parts]),
+            np.concatenate([p.colour_matrix for p in parts]),
+            np.concatenate([p.saturation for p in parts]),
+        )
 
 
 @dataclass(frozen=True)
@@ -133,8 +217,8 @@ class Frame:
         use absolute coordinates, so that a crop equals the same region of the full picture.
     full_size_px
         ``[B, 2]`` height and width of the full picture.
-    raw_levels
-        Black and white level; only of RAW frames.
+    raw
+        Levels, mosaic and colours; only of RAW frames. A mosaicked frame has one channel.
     source, licence
         One string per picture, or empty.
 
@@ -157,7 +241,7 @@ class Frame:
     camera: tuple[Intrinsics, ...] = ()
     origin_px: NDArray[np.int64] = field(default_factory=lambda: np.zeros((1, 2), np.int64))  # [B, 2]
     full_size_px: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))  # [B, 2]
-    raw_levels: RawLevels | None = None
+    raw: RawMetadata | None = None
     source: tuple[str, ...] = ()
     licence: tuple[str, ...] = ()
 
@@ -213,6 +297,8 @@ class Frame:
             raise InvalidValueError(
                 f"Frame.camera must hold one Intrinsics per picture, got {len(self.camera)} for {batch}."
             )
+        if self.raw is not None and len(self.raw) != batch:
+            raise InvalidValueError(f"Frame.raw must describe each picture, got {len(self.raw)} for {batch}.")
 
     def __len__(self) -> int:
         return int(self.image.shape[0])
@@ -231,7 +317,6 @@ class Frame:
         chosen: Any = slice(index, index + 1 or None) if isinstance(index, int) else index
         if not isinstance(chosen, slice):
             chosen = np.asarray(chosen)
-        levels = self.raw_levels
         names = np.arange(len(self))[chosen]
         return Frame(
             image=self.image[chosen],
@@ -241,7 +326,7 @@ class Frame:
             camera=tuple(self.camera[i] for i in names) if self.camera else (),
             origin_px=self.origin_px[chosen],
             full_size_px=self.full_size_px[chosen],
-            raw_levels=None if levels is None else RawLevels(levels.black_dn[chosen], levels.white_dn[chosen]),
+            raw=None if self.raw is None else self.raw[chosen],
             source=tuple(self.source[i] for i in names) if self.source else (),
             licence=tuple(self.licence[i] for i in names) if self.licence else (),
         )
@@ -287,7 +372,7 @@ class Frame:
                     f"beside {first.image.shape[1:]} {first.encoding}.",
                     fix="Crop them to one size, or process them one by one.",
                 )
-        levels = [f.raw_levels for f in frames]
+        raws = [f.raw for f in frames if f.raw is not None]
         depths, labels = [f.depth_m for f in frames], [f.labels for f in frames]
         return Frame(
             image=_joined([f.image for f in frames]),
@@ -297,12 +382,7 @@ class Frame:
             camera=tuple(c for f in frames for c in f.camera) if all(f.camera for f in frames) else (),
             origin_px=np.concatenate([f.origin_px for f in frames]),
             full_size_px=np.concatenate([f.full_size_px for f in frames]),
-            raw_levels=None
-            if any(r is None for r in levels)
-            else RawLevels(
-                np.concatenate([r.black_dn for r in levels if r is not None]),
-                np.concatenate([r.white_dn for r in levels if r is not None]),
-            ),
+            raw=RawMetadata.stack(raws) if len(raws) == len(frames) else None,
             source=tuple(s for f in frames for s in (f.source or ("",) * len(f))),
             licence=tuple(s for f in frames for s in (f.licence or ("",) * len(f))),
         )

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, array_library
 from blursynth.physics.camera_motion import Warps
+from blursynth.physics.development import DevelopParameters
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.radiometry import SensorParameters
@@ -95,11 +96,24 @@ class Backend(Protocol):
     def sensor(
         self, image: Any, parameters: SensorParameters, seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]
     ) -> Any:
-        """Linear light to DN: electrons, shot noise, full well, read and row noise, gain, black level, converter."""
+        """Linear light to DN: mosaic, electrons, shot noise, full well, read noise, gain, black level, converter.
+
+        ``[B, 1, H, W]`` with a mosaic, else of the image's shape.
+        """
         ...
 
-    def develop(self, image: Any, black_dn: ArrayLike, white_dn: ArrayLike) -> Any:
-        """DN to linear light, ``min((DN - black[b]) / (white[b] - black[b]), 1)``; negative values are kept."""
+    def develop(self, image: Any, parameters: DevelopParameters, *, origin_px: NDArray[np.int64]) -> Any:
+        """DN to linear light: levels, white balance, white clip, demosaic, colours, gain; keeps negative values."""
+        ...
+
+    def response_decode(self, image: Any, table: NDArray[np.float64]) -> Any:
+        """Light of display values by a table ``[B or 1, NODES]``; see ``physics.response``."""
+        ...
+
+    def response_encode(
+        self, image: Any, table: NDArray[np.float64], *, levels: Sequence[int | None] | None = None
+    ) -> Any:
+        """Display values of light by a table, clipped, rounded to ``levels[b]`` codes where not None."""
         ...
 
     def srgb_decode(self, image: Any) -> Any:

@@ -3,38 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
 
 from blursynth.backends import for_array
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
+from blursynth.physics.development import DevelopParameters
+from blursynth.physics.mosaic import DEMOSAIC_REACH_PX, DEMOSAICS, mosaic_code
 
 __all__ = ["Develop"]
 
 
 class Develop(Degradation):
-    """Takes the black level away and scales to white: ``x = min((DN - black) / (white - black), 1)``.
+    """Linear light of raw numbers: levels, white balance, white clip, demosaic, colour matrix, exposure compensation.
 
-    The levels come with the frame, as in a DNG file. Values below black stay negative until they are encoded, since
-    clipping noise at black would brighten the shadows.
+    ``x = (DN - black) / (white - black)``, times the white balance, clipped at the common white, demosaicked, then
+    ``M x`` to linear sRGB, times ``gain``. Levels, pattern, balance and matrix come with the frame, as in a DNG file.
+    Values below black stay negative until they are encoded, since clipping noise at black would brighten the shadows.
 
-    Not modelled: mosaic, white balance, colour matrix, tone curve, denoising.
+    ``malvar``: Malvar, He and Cutler, ICASSP 2004; ``bilinear``; ``edge_aware``: OpenCV's, which interpolates along
+    edges, on 16-bit numbers. The first two are linear. A frame without a mosaic needs none of them.
+
+    The target passes through it too.
+
+    Not modelled: lens shading, highlight reconstruction, denoising (see :class:`~blursynth.Denoise`), profiles.
     """
 
     takes: ClassVar[Encoding | None] = Encoding.RAW
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
 
+    demosaic: Literal["bilinear", "malvar", "edge_aware"] = Field(
+        default="malvar", description="how the colours that a pixel does not see are filled in"
+    )
+    gain: float = Field(
+        default=1.0, gt=0, le=1e4, description="exposure compensation: what the light is multiplied by at the end"
+    )
+
     def target(self) -> Degradation:
         return self
 
+    def reach_px(self, frame: Frame) -> int | None:
+        return DEMOSAIC_REACH_PX[self.demosaic]
+
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        levels = frame.raw_levels
-        if levels is None:
+        raw = frame.raw
+        if raw is None:
             raise InvalidValueError(
-                "A RAW frame needs raw_levels (black and white in DN), got none.",
-                fix="Give them to Frame(raw_levels=...).",
+                "A RAW frame needs its metadata (black and white in DN), got none.",
+                fix="Give Frame(raw=RawMetadata(...)).",
             )
-        image = for_array(frame.image).develop(frame.image, levels.black_dn, levels.white_dn)
-        return frame.with_image(image, Encoding.LINEAR, raw_levels=None)
+        parameters = DevelopParameters(
+            black_dn=raw.black_dn,
+            white_dn=raw.white_dn,
+            mosaic=np.array([mosaic_code(m) for m in raw.mosaic]),
+            demosaic=np.array([DEMOSAICS.index(step.demosaic) for step in steps]),
+            white_balance=raw.white_balance,
+            colour_matrix=raw.colour_matrix,
+            gain=np.array([step.gain for step in steps]),
+            clip=np.minimum(raw.saturation * raw.white_balance.min(axis=1), 1.0),
+        )
+        image = for_array(frame.image).develop(frame.image, parameters, origin_px=frame.origin_px)
+        return frame.with_image(image, Encoding.LINEAR, raw=None)

@@ -1,36 +1,49 @@
-"""A monochrome-per-channel image sensor: light to electrons to numbers."""
+"""An image sensor: light to electrons to numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
 from blursynth.core import Degradation
-from blursynth.frame import Encoding, Frame, RawLevels
-from blursynth.physics.radiometry import SensorParameters
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Encoding, Frame, RawMetadata
+from blursynth.physics.development import camera_from_srgb
+from blursynth.physics.mosaic import mosaic_code
+from blursynth.physics.radiometry import LARGEST_PRNU, TUKEY_SHAPES, SensorParameters
 
 __all__ = ["Sensor"]
 
 
 class Sensor(Degradation):
-    """Shot noise, full well, read noise, gain, black level and converter of a sensor (EMVA 1288, linear model).
+    """Electrons and numbers of an image sensor (EMVA 1288, linear model), with or without a Bayer mosaic.
 
-    ``N = min(Poisson(white_level_e x), full_well_e)``; ``V = N + n_read + n_row``;
-    ``DN = clip(round(K V + black_level_dn), 0, 2^bit_depth - 1)``, with the gain K in DN per electron.
+    ``mu = max(c, 0) white_level_e (1 + prnu n1)``, where c is what the pixel's filter lets through of the light;
+    ``N = min(Poisson(mu + dark_current_e_per_s exposure_s), full_well_e)``;
+    ``V = N + dsnu_e n2 + n_read + n_row + n_column``;
+    ``DN = clip(round(K V + black_level_dn + offset), 0, 2^bit_depth - 1)``, with the gain K in DN per electron.
+    n1 and n2 belong to the pixel of the sensor ``sensor_seed`` and are the same in all of its pictures.
 
-    The target passes through the same sensor without noise and without rounding: it clips at the same white.
+    Colours: the light goes through the inverse of the camera's colour matrix (rows sum to 1, the diagonal follows) and
+    is divided by the white balance ``red_gain``, 1, ``blue_gain``; a :class:`~blursynth.Develop` step undoes both. With
+    a ``mosaic`` each pixel keeps one colour, and the frame has one channel.
 
-    Not modelled here: Bayer pattern, dark current, pixel-to-pixel differences of gain (PRNU) and offset, blooming.
-    Each colour channel is a sensor of its own.
+    The target passes through the same sensor without noise, mosaic and rounding: it clips at the same white. The black
+    level that the frame carries holds the mean dark signal, as that of covered pixels does in a camera.
+
+    Not modelled: blooming, crosstalk, dark current that varies between pixels, telegraph noise.
 
     Easily confused: ``white_level_e`` is how many electrons white makes in this exposure, ``full_well_e`` how many a
-    pixel can hold. An underexposed picture that is brightened has a small ``white_level_e``.
+    pixel can hold. An underexposed picture that is brightened has a small ``white_level_e``. ``read_noise_e`` is a
+    standard deviation in electrons: published tables also give variances, or numbers after the gain.
 
-    Source: EMVA Standard 1288; Foi et al., IEEE TIP 17(10), 2008.
+    Source: EMVA Standard 1288; Foi et al., IEEE TIP 17(10), 2008; for Tukey-lambda and row noise Wei et al., "A
+    Physics-based Noise Formation Model for Extreme Low-light Raw Denoising", CVPR 2020.
     """
 
     takes: ClassVar[Encoding | None] = Encoding.LINEAR
@@ -41,13 +54,22 @@ class Sensor(Degradation):
         default=None,
         gt=0,
         le=1e7,
-        description="electrons that linear 1.0 makes in this exposure; by default full_well_e",
+        description="electrons that linear 1.0 makes in this exposure in a green pixel; by default full_well_e",
     )
     read_noise_e: float = Field(
         default=0.0, ge=0, le=1e5, description="standard deviation of the read noise in e-; 1 to 5"
     )
+    read_noise_shape: float | None = Field(
+        default=None,
+        ge=TUKEY_SHAPES[0],
+        le=TUKEY_SHAPES[1],
+        description="lambda of Tukey-lambda read noise, .14 nearly normal, less with heavier tails; by default normal",
+    )
     row_noise_e: float = Field(
         default=0.0, ge=0, le=1e5, description="standard deviation in e- of what a whole row shares"
+    )
+    column_noise_e: float = Field(
+        default=0.0, ge=0, le=1e5, description="standard deviation in e- of what a whole column shares"
     )
     gain_dn_per_e: float | None = Field(
         default=None,
@@ -59,6 +81,44 @@ class Sensor(Degradation):
         default=64, ge=0, le=65535, description="code of no light; keeps negative noise from being cut"
     )
     bit_depth: int = Field(default=12, ge=2, le=16, description="bits of the converter; 10 to 14")
+    dark_current_e_per_s: float = Field(
+        default=0.0, ge=0, le=1e6, description="electrons per second without light; doubles every 6 to 8 K"
+    )
+    exposure_s: float = Field(default=0.01, gt=0, le=3600, description="exposure time in s, for the dark current alone")
+    prnu: float = Field(
+        default=0.0,
+        ge=0,
+        le=LARGEST_PRNU,
+        description="relative standard deviation of the pixels' responses; .003 to .01",
+    )
+    dsnu_e: float = Field(default=0.0, ge=0, le=1e5, description="standard deviation in e- of the pixels' dark offsets")
+    sensor_seed: int = Field(default=0, ge=0, lt=2**63, description="which sensor it is: the seed of PRNU and DSNU")
+    mosaic: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None = Field(
+        default=None,
+        description="Bayer pattern from the full picture's first pixel; by default every channel everywhere",
+    )
+    red_gain: float = Field(default=1.0, gt=0, le=20, description="white balance that raw red needs; 1.9 to 2.4 by day")
+    blue_gain: float = Field(
+        default=1.0, gt=0, le=20, description="white balance that raw blue needs; 1.5 to 1.9 by day"
+    )
+    red_from_green: float = Field(default=0.0, ge=-3, le=3, description="colour matrix: green in the red of sRGB; -.5")
+    red_from_blue: float = Field(default=0.0, ge=-3, le=3, description="colour matrix: blue in the red of sRGB; -.1")
+    green_from_red: float = Field(default=0.0, ge=-3, le=3, description="colour matrix: red in the green of sRGB; -.2")
+    green_from_blue: float = Field(
+        default=0.0, ge=-3, le=3, description="colour matrix: blue in the green of sRGB; -.4"
+    )
+    blue_from_red: float = Field(default=0.0, ge=-3, le=3, description="colour matrix: red in the blue of sRGB; 0")
+    blue_from_green: float = Field(
+        default=0.0, ge=-3, le=3, description="colour matrix: green in the blue of sRGB; -.5"
+    )
+    red_offset_dn: float = Field(default=0.0, ge=-1e3, le=1e3, description="what red's black level is off by, in DN")
+    green_red_offset_dn: float = Field(
+        default=0.0, ge=-1e3, le=1e3, description="the same of green; with a mosaic, of green in the rows with red"
+    )
+    green_blue_offset_dn: float = Field(
+        default=0.0, ge=-1e3, le=1e3, description="the same of green in the rows with blue; only with a mosaic"
+    )
+    blue_offset_dn: float = Field(default=0.0, ge=-1e3, le=1e3, description="the same of blue")
     shot_noise: bool = Field(default=True, description="whether electrons are counted one by one (Poisson)")
     rounding: bool = Field(default=True, description="whether the converter rounds to whole codes")
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's noise")
@@ -82,28 +142,76 @@ class Sensor(Degradation):
             return self.gain_dn_per_e
         return float(2**self.bit_depth - 1 - self.black_level_dn) / self.electrons_at_white
 
+    @property
+    def dark_e(self) -> float:
+        """Mean electrons of the dark current in this exposure."""
+        return self.dark_current_e_per_s * self.exposure_s
+
+    @property
+    def white_balance(self) -> tuple[float, float, float]:
+        """Gains of red, green and blue."""
+        return self.red_gain, 1.0, self.blue_gain
+
+    @property
+    def colour_matrix(self) -> tuple[tuple[float, float, float], ...]:
+        """From white-balanced camera colours to linear sRGB."""
+        return (
+            (1.0 - self.red_from_green - self.red_from_blue, self.red_from_green, self.red_from_blue),
+            (self.green_from_red, 1.0 - self.green_from_red - self.green_from_blue, self.green_from_blue),
+            (self.blue_from_red, self.blue_from_green, 1.0 - self.blue_from_red - self.blue_from_green),
+        )
+
     def target(self) -> Degradation:
-        return self.replace(read_noise_e=0.0, row_noise_e=0.0, shot_noise=False, rounding=False)
+        quiet = ("read_noise_e", "row_noise_e", "column_noise_e", "prnu", "dsnu_e", "dark_current_e_per_s")
+        offsets = ("red_offset_dn", "green_red_offset_dn", "green_blue_offset_dn", "blue_offset_dn")
+        return self.replace(**dict.fromkeys((*quiet, *offsets), 0.0), shot_noise=False, rounding=False, mosaic=None)
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        def column(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-            return np.array(values, np.float64)
+        def each(name: str) -> NDArray[np.float64]:
+            return np.array([getattr(s, name) for s in steps], np.float64)
 
-        white = column([s.electrons_at_white for s in steps])
-        gain = column([s.dn_per_electron for s in steps])
-        black = column([float(s.black_level_dn) for s in steps])
+        white, gain, dark = each("electrons_at_white"), each("dn_per_electron"), each("dark_e")
+        black, full, depth = each("black_level_dn"), each("full_well_e"), each("bit_depth")
+        balance, matrix = each("white_balance"), each("colour_matrix")
         parameters = SensorParameters(
             white_level_e=white,
-            full_well_e=column([s.full_well_e for s in steps]),
-            read_noise_e=column([s.read_noise_e for s in steps]),
-            row_noise_e=column([s.row_noise_e for s in steps]),
+            full_well_e=full,
+            read_noise_e=each("read_noise_e"),
+            read_noise_shape=each("read_noise_shape"),
+            row_noise_e=each("row_noise_e"),
+            column_noise_e=each("column_noise_e"),
             gain_dn_per_e=gain,
             black_level_dn=black,
-            bit_depth=np.array([s.bit_depth for s in steps], np.int64),
+            bit_depth=depth.astype(np.int64),
             shot_noise=np.array([s.shot_noise for s in steps]),
             rounding=np.array([s.rounding for s in steps]),
+            dark_e=dark,
+            prnu=each("prnu"),
+            dsnu_e=each("dsnu_e"),
+            sensor_seed=np.array([s.sensor_seed for s in steps], np.uint64),
+            mosaic=np.array([mosaic_code(s.mosaic) for s in steps]),
+            from_light=camera_from_srgb(balance, matrix),
+            offset_dn=np.stack(
+                [each(f"{colour}_offset_dn") for colour in ("red", "green_red", "green_blue", "blue")],
+                axis=1,
+            ),
         )
+        if parameters.has_colours and frame.channels != 3:
+            raise InvalidValueError(
+                f"A sensor with colours takes pictures of 3 channels, got {frame.channels}.",
+                fix="Leave mosaic, gains and matrix out for grey pictures.",
+            )
         seed = np.array([s.seed for s in steps], np.uint64)
         image = for_array(frame.image).sensor(frame.image, parameters, seed, origin_px=frame.origin_px)
-        return frame.with_image(image, Encoding.RAW, raw_levels=RawLevels(black, black + gain * white))
+        black = black + gain * dark  # what covered pixels show
+        most_e = np.minimum(full, (2.0**depth - 1.0 - each("black_level_dn")) / gain)
+        raw = RawMetadata(
+            black_dn=black,
+            white_dn=black + gain * white,
+            mosaic=tuple(s.mosaic for s in steps),
+            white_balance=balance,
+            colour_matrix=matrix,
+            saturation=np.minimum((most_e - dark) / white, 1.0),
+        )
+        return frame.with_image(image, Encoding.RAW, raw=raw)

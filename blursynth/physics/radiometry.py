@@ -1,10 +1,14 @@
 """From light to electrons to numbers: the linear camera model of EMVA 1288, as functions that a pencil can check.
 
-``N = min(Poisson(white_level_e x), full_well_e)``, ``V = N + read + row``,
-``DN = clip(round(K V + O), 0, 2^b - 1)``.
+``mu = max(M x, 0) white_level_e (1 + prnu n1)``, ``N = min(Poisson(mu + dark), full_well_e)``,
+``V = N + dsnu_e n2 + read + row + column``, ``DN = clip(round(K V + O + offset), 0, 2^b - 1)``.
 
-x is linear light (1 = white), N and V are electrons, K the gain in DN per electron, O the black level in DN, b the bit
-depth. Not modelled here: dark current, gain and offset that differ between pixels (PRNU, DSNU), blooming, smear.
+x is linear light (1 = white), M the map from linear sRGB to the channels of the sensor, of which a mosaic keeps one per
+pixel; mu, N and V are electrons, K the gain in DN per electron, O the black level in DN, b the bit depth. n1 and n2 are
+standard normal numbers that belong to the pixel of the sensor, the same in all of its frames.
+
+Not modelled: blooming, smear, crosstalk between pixels, dark current that differs between pixels other than in its mean
+offset, random telegraph noise, non-linearity.
 
 Sources: EMVA Standard 1288 release 4.0; Foi, Trimeche, Katkovnik, Egiazarian, "Practical Poissonian-Gaussian noise
 modeling and fitting for single-image raw-data", IEEE TIP 17(10):1737-1754, 2008.
@@ -24,7 +28,9 @@ from numpy.typing import ArrayLike, NDArray
 from blursynth.errors import InvalidValueError
 
 __all__ = [
+    "LARGEST_PRNU",
     "QUANTISATION_VARIANCE_DN2",
+    "TUKEY_SHAPES",
     "SensorParameters",
     "dn_variance",
     "electrons",
@@ -32,8 +38,16 @@ __all__ = [
     "foi_parameters",
     "gain_for_white",
     "signal_to_noise",
+    "tukey_lambda_sd",
     "white_level_e",
 ]
+
+TUKEY_SHAPES = (-0.4, 1.0)
+"""Range of the shape of Tukey-lambda noise."""
+
+LARGEST_PRNU = 0.2
+
+_APERY = 1.2020569031595942
 
 QUANTISATION_VARIANCE_DN2 = 1.0 / 12.0
 """Variance that rounding to whole DN adds, when the noise is wide enough to spread over several of them."""
@@ -65,6 +79,28 @@ class SensorParameters:
         ``[B]`` whether electrons are counted one by one.
     rounding
         ``[B]`` whether the converter rounds to whole DN. It clips in any case.
+    column_noise_e
+        ``[B]`` standard deviation of the noise that one column of one channel shares, in electrons, >= 0.
+    read_noise_shape
+        ``[B]`` the shape lambda of a Tukey-lambda distribution for the read noise, -0.4 to 1 (.14 is nearly normal,
+        less has heavier tails), or NaN for a normal one. Its standard deviation is ``read_noise_e`` in either case.
+    dark_e
+        ``[B]`` mean electrons of the dark current in this exposure, >= 0.
+    prnu
+        ``[B]`` relative standard deviation of the pixels' responses (photo-response non-uniformity), 0 to 0.2.
+    dsnu_e
+        ``[B]`` standard deviation in electrons of the pixels' dark offsets (dark-signal non-uniformity), >= 0.
+    sensor_seed
+        ``[B]`` which sensor it is: the seed of what is fixed per pixel (PRNU, DSNU).
+    mosaic
+        ``[B]`` 0 where every channel is measured at every pixel, else 1 + the index of the pattern in
+        :data:`blursynth.frame.MOSAICS`. All pictures of a batch have one, or none.
+    from_light
+        ``[B, 3, 3]`` from linear sRGB to the response of the red, green and blue pixels; the identity by default. Other
+        numbers of channels than three only with the identity.
+    offset_dn
+        ``[B, 4]`` what the black level is off by, in DN, for the colours R, G (in rows with R), G (in rows with B), B;
+        without a mosaic the first, the second and the fourth stand for the three channels.
 
     Raises
     ------
@@ -86,10 +122,25 @@ class SensorParameters:
     bit_depth: NDArray[np.int64] = 16  # type: ignore[assignment]
     shot_noise: NDArray[np.bool_] = True  # type: ignore[assignment]
     rounding: NDArray[np.bool_] = True  # type: ignore[assignment]
+    column_noise_e: NDArray[np.float64] = 0.0  # type: ignore[assignment]
+    read_noise_shape: NDArray[np.float64] = math.nan  # type: ignore[assignment]
+    dark_e: NDArray[np.float64] = 0.0  # type: ignore[assignment]
+    prnu: NDArray[np.float64] = 0.0  # type: ignore[assignment]
+    dsnu_e: NDArray[np.float64] = 0.0  # type: ignore[assignment]
+    sensor_seed: NDArray[np.uint64] = 0  # type: ignore[assignment]
+    mosaic: NDArray[np.int64] = 0  # type: ignore[assignment]
+    from_light: NDArray[np.float64] = None  # type: ignore[assignment]
+    offset_dn: NDArray[np.float64] = 0.0  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        names = tuple(self.__dataclass_fields__)
-        kinds: dict[str, type[np.generic]] = {"bit_depth": np.int64, "shot_noise": np.bool_, "rounding": np.bool_}
+        names = tuple(name for name in self.__dataclass_fields__ if name not in ("from_light", "offset_dn"))
+        kinds: dict[str, type[np.generic]] = {
+            "bit_depth": np.int64,
+            "shot_noise": np.bool_,
+            "rounding": np.bool_,
+            "sensor_seed": np.uint64,
+            "mosaic": np.int64,
+        }
         given: list[NDArray[Any]] = [
             np.atleast_1d(np.asarray(getattr(self, name), kinds.get(name, np.float64))) for name in names
         ]
@@ -121,6 +172,42 @@ class SensorParameters:
                 f"bit_depth must be 1 to 24, got {self.bit_depth.tolist()}.",
                 why="float32 holds whole numbers up to 2^24 only.",
             )
+        self._check("column_noise_e", 0.0)
+        self._check("dark_e", 0.0)
+        self._check("prnu", 0.0)
+        self._check("dsnu_e", 0.0)
+        for b, (shape, prnu) in enumerate(zip(self.read_noise_shape.tolist(), self.prnu.tolist(), strict=True)):
+            if not (math.isnan(shape) or TUKEY_SHAPES[0] <= shape <= TUKEY_SHAPES[1]):
+                raise InvalidValueError(
+                    f"read_noise_shape must be {TUKEY_SHAPES[0]} to {TUKEY_SHAPES[1]}, or NaN for normal noise, "
+                    f"got {shape} for picture {b}.",
+                    why="Below -0.5 the distribution has no standard deviation.",
+                )
+            if prnu > LARGEST_PRNU:
+                raise InvalidValueError(
+                    f"prnu must be at most {LARGEST_PRNU}, got {prnu} for picture {b}.",
+                    why="It is a share of the signal, .003 to .01 in good sensors; beyond this pixels turn negative.",
+                )
+        if ((self.mosaic < 0) | (self.mosaic > 4)).any() or len(set((self.mosaic > 0).tolist())) > 1:
+            raise InvalidValueError(
+                f"mosaic must be 0 for all pictures of a batch, or 1 to 4 for all, got {self.mosaic.tolist()}.",
+                why="A mosaicked picture has one channel, others have three.",
+                fix="Process them apart.",
+            )
+        batch = self.white_level_e.size
+        matrix = np.eye(3) if self.from_light is None else np.asarray(self.from_light, np.float64)
+        offset = np.asarray(self.offset_dn, np.float64)
+        try:
+            matrix = np.ascontiguousarray(np.broadcast_to(matrix, (batch, 3, 3)))
+            offset = np.ascontiguousarray(np.broadcast_to(offset, (batch, 4)))
+        except ValueError:
+            raise InvalidValueError(
+                f"from_light must be [{batch}, 3, 3] and offset_dn [{batch}, 4], got {matrix.shape} and {offset.shape}."
+            ) from None
+        if not (np.isfinite(matrix).all() and np.isfinite(offset).all()):
+            raise InvalidValueError("from_light and offset_dn must be finite numbers.")
+        object.__setattr__(self, "from_light", matrix)
+        object.__setattr__(self, "offset_dn", offset)
 
     def _check(self, name: str, low: float, *, inclusive: bool = True, infinite: bool = False) -> None:
         high = math.inf if infinite else sys.float_info.max
@@ -136,9 +223,28 @@ class SensorParameters:
         return int(self.white_level_e.size)
 
     @property
+    def has_colours(self) -> bool:
+        """Whether light of three channels is needed: a mosaic, or a map of colours."""
+        return bool((self.mosaic > 0).any() or (self.from_light != np.eye(3)).any())
+
+    @property
     def top_dn(self) -> NDArray[np.float64]:
         """``[B]`` the highest code ``2^b - 1``."""
         return np.asarray(2.0**self.bit_depth - 1.0)
+
+
+def tukey_lambda_sd(shape: float) -> float:
+    """Standard deviation of the standard Tukey-lambda distribution, ``Q(u) = (u^l - (1 - u)^l) / l``.
+
+    ``Var = 2 / l^2 (1 / (1 + 2 l) - Gamma(l + 1)^2 / Gamma(2 l + 2))``; pi^2 / 3 for l = 0 (logistic).
+
+    >>> round(tukey_lambda_sd(0.0), 6), round(tukey_lambda_sd(1.0), 6)
+    (1.813799, 0.57735)
+    """
+    if abs(shape) < 3e-5:  # the difference below would lose its digits
+        return math.sqrt(math.pi**2 / 3.0 - (2.0 * math.pi**2 / 3.0 + 4.0 * _APERY) * shape)
+    ratio = math.exp(2.0 * math.lgamma(shape + 1.0) - math.lgamma(2.0 * shape + 2.0))
+    return math.sqrt(2.0 / shape**2 * (1.0 / (1.0 + 2.0 * shape) - ratio))
 
 
 def electrons(light: ArrayLike, white_level_e: ArrayLike) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from blursynth.core import Degradation, Draw
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Encoding, Frame, Intrinsics, RawLevels
+from blursynth.frame import Encoding, Frame, Intrinsics, RawMetadata
 
 __all__ = ["check_degradation", "pictures"]
 
@@ -46,7 +46,7 @@ def pictures(
         image = (np.rint(image * 255) / 255).astype(dtype)
     if encoding is Encoding.RAW:
         image = np.rint(64 + 900 * image).astype(dtype)
-        levels = RawLevels(np.full(batch, 64.0), np.full(batch, 964.0))
+        levels = RawMetadata(np.full(batch, 64.0), np.full(batch, 964.0))
     # The noise above is drawn first, so that the pictures stay what they were without depth.
     labels = np.empty((batch, height, width), np.int32)
     depth_m = np.empty((batch, height, width), dtype)
@@ -62,7 +62,7 @@ def pictures(
         labels=labels,
         camera=(Intrinsics(focal_length_mm=4.2, pixel_pitch_um=1.4),) * batch,
         origin_px=np.array(origin_px, np.int64),
-        raw_levels=levels,
+        raw=levels,
     )
 
 
@@ -167,7 +167,7 @@ def _check_fields(example: Degradation, frame: Frame, result: Frame) -> None:
                 changed = example.replace(**{name: value})(frame)
             except InvalidValueError:
                 continue  # not every trial value lies in the field's range
-            levels = (changed.raw_levels, result.raw_levels)
+            levels = (changed.raw, result.raw)
             if (
                 not _equal(_arrays(changed), _arrays(result))
                 or changed.camera != result.camera

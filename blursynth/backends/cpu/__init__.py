@@ -4,10 +4,12 @@ from blursynth.backends.cpu.codes import from_codes, to_codes
 from blursynth.backends.cpu.composite import composite, composite_adjoint, hidden_surface
 from blursynth.backends.cpu.convolve import convolve, convolve_adjoint
 from blursynth.backends.cpu.convolve_varying import convolve_varying, convolve_varying_adjoint
+from blursynth.backends.cpu.develop import develop
 from blursynth.backends.cpu.noise import gaussian_noise, poisson
 from blursynth.backends.cpu.random_walk import random_walk
 from blursynth.backends.cpu.rasterise import rasterise
-from blursynth.backends.cpu.sensor import develop, sensor
+from blursynth.backends.cpu.response import response_decode, response_encode
+from blursynth.backends.cpu.sensor import sensor
 from blursynth.backends.cpu.srgb import srgb_decode, srgb_encode
 from blursynth.backends.cpu.warp_mean import warp_mean, warp_mean_adjoint
 
@@ -25,6 +27,8 @@ __all__ = [
     "poisson",
     "random_walk",
     "rasterise",
+    "response_decode",
+    "response_encode",
     "sensor",
     "srgb_decode",
     "srgb_encode",

@@ -1,4 +1,4 @@
-"""A sensor in one pass over the picture, and the way back to linear light; in numba.
+"""A sensor in one pass over the picture, in numba.
 
 Every step is rounded as the separate operations round it, so that the fused kernel gives the same bytes as
 ``poisson`` and ``gaussian_noise`` with the same seed, one after the other.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from blursynth.backends import reference
 from blursynth.backends.cpu.intrinsics import rint
 from blursynth.backends.cpu.noise import (
     CHUNK,
@@ -25,7 +26,7 @@ from blursynth.backends.cpu.noise import (
 from blursynth.errors import InvalidValueError
 from blursynth.physics.radiometry import SensorParameters
 
-__all__ = ["develop", "sensor"]
+__all__ = ["sensor"]
 
 _kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -153,6 +154,14 @@ def sensor(
     """
     image, seed, origin = checked(image, seed, origin_px)
     batch = image.shape[0]
+    if parameters.has_colours or any(
+        np.nan_to_num(v).any()
+        for v in (
+            parameters.column_noise_e, parameters.read_noise_shape, parameters.dark_e,
+            parameters.prnu, parameters.dsnu_e, parameters.offset_dn,
+        )
+    ):  # fmt: skip
+        return reference.sensor(image, parameters, seed, origin_px=origin)
     if len(parameters) not in (1, batch):
         raise InvalidValueError(
             f"There are {len(parameters)} sensors for {batch} pictures.", fix="Pass one sensor, or one per picture."
@@ -193,49 +202,4 @@ def sensor(
             why="The light must be finite, and the counts must be numbers that float32 can hold.",
             fix="Lower white_level_e, or mend the picture.",
         )
-    return out
-
-
-@_kernel
-def _develop_image(image, black, white, out):  # type: ignore[no-untyped-def]
-    number = image.dtype.type
-    one = number(1)
-    for b in range(image.shape[0]):
-        low = number(black[b])
-        span = number(white[b] - black[b])
-        for c in range(image.shape[1]):
-            for r in range(image.shape[2]):
-                for i in range(image.shape[3]):
-                    x = (image[b, c, r, i] - low) / span
-                    out[b, c, r, i] = one if x > one else x
-
-
-def develop(image: NDArray[np.floating], black_dn: ArrayLike, white_dn: ArrayLike) -> NDArray[np.floating]:
-    """Linear light of raw numbers: ``min((DN - black) / (white - black), 1)``.
-
-    Clipped at the common white of all channels. Values below black stay negative: the noise around black is symmetric,
-    and cutting its lower half off would brighten the shadows. They are cut when the picture is encoded.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]`` DN.
-    black_dn, white_dn
-        ``[B]`` the DN of no light and of linear 1.0.
-
-    Raises
-    ------
-    InvalidValueError
-        White does not lie above black.
-    """
-    batch = image.shape[0]
-    black = np.ascontiguousarray(np.broadcast_to(np.asarray(black_dn, np.float64), (batch,)))
-    white = np.ascontiguousarray(np.broadcast_to(np.asarray(white_dn, np.float64), (batch,)))
-    if not (white > black).all():
-        raise InvalidValueError(
-            f"white_dn must lie above black_dn, got {white.tolist()} and {black.tolist()}.",
-            fix="Look at raw_levels of the frame.",
-        )
-    out = np.empty(image.shape, image.dtype)
-    _develop_image(np.ascontiguousarray(image), black, white, out)
     return out

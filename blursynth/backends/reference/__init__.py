@@ -3,10 +3,12 @@
 from blursynth.backends.reference.composite import composite, composite_adjoint, hidden_surface
 from blursynth.backends.reference.convolve import convolve, convolve_adjoint, valid_margins_px
 from blursynth.backends.reference.convolve_varying import convolve_varying, convolve_varying_adjoint
+from blursynth.backends.reference.develop import develop
 from blursynth.backends.reference.noise import gaussian_noise, poisson
 from blursynth.backends.reference.random_walk import random_walk
 from blursynth.backends.reference.rasterise import rasterise
-from blursynth.backends.reference.sensor import develop, sensor
+from blursynth.backends.reference.response import response_decode, response_encode
+from blursynth.backends.reference.sensor import sensor
 from blursynth.backends.reference.srgb import srgb_decode, srgb_encode
 from blursynth.backends.reference.warp_mean import warp_mean, warp_mean_adjoint
 
@@ -23,6 +25,8 @@ __all__ = [
     "poisson",
     "random_walk",
     "rasterise",
+    "response_decode",
+    "response_encode",
     "sensor",
     "srgb_decode",
     "srgb_encode",

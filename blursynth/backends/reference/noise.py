@@ -12,6 +12,10 @@ from scipy import special
 from blursynth.backends.reference.philox import philox4x32, seed_words
 
 __all__ = [
+    "COLUMN",
+    "PATTERN",
+    "PIXEL",
+    "ROW",
     "gaussian_noise",
     "poisson",
     "poisson_quantile",
@@ -21,7 +25,7 @@ __all__ = [
     "words",
 ]
 
-PIXEL, ROW = 0, 1
+PIXEL, ROW, COLUMN, PATTERN = 0, 1, 2, 3
 
 
 def words(
@@ -34,6 +38,8 @@ def words(
     column = origin[:, 1, None, None, None] + np.arange(width)
     if tag == ROW:
         column = np.zeros_like(column)
+    if tag == COLUMN:
+        row = np.zeros_like(row)
     channel = np.arange(channels, dtype=np.uint64)[:, None, None]
     k0, k1 = seed_words(np.asarray(seed, np.uint64)[:, None, None, None])
     return philox4x32(row.astype(np.uint64), column.astype(np.uint64), channel, tag, k0, k1)

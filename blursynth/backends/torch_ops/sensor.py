@@ -7,19 +7,20 @@ zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from blursynth.backends import cpu
 from blursynth.backends.torch_ops.tensors import as_array, as_tensor, checked_image
 from blursynth.errors import InvalidValueError
+from blursynth.physics.development import DevelopParameters
 from blursynth.physics.radiometry import SensorParameters
 
-__all__ = ["develop", "gaussian_noise", "poisson", "sensor"]
+__all__ = ["develop", "gaussian_noise", "poisson", "response_decode", "response_encode", "sensor"]
 
 Tensor = torch.Tensor
 
@@ -67,48 +68,16 @@ def sensor(
     return _counted(image, "sensor", lambda array: cpu.sensor(array, parameters, seed, origin_px=origin_px))
 
 
-def _develop_any(image: Tensor, black_dn: Tensor, white_dn: Tensor) -> Tensor:
-    return as_tensor(cpu.develop(as_array(image), as_array(black_dn), as_array(white_dn)), image)
+def develop(image: Tensor, parameters: DevelopParameters, *, origin_px: NDArray[np.int64]) -> Tensor:
+    """DN to linear light; see :func:`blursynth.backends.cpu.develop.develop`."""
+    return as_tensor(cpu.develop(as_array(checked_image(image)), parameters, origin_px=origin_px), image)
 
 
-_develop = torch.library.custom_op(
-    "blursynth::develop",
-    _develop_any,
-    mutates_args=(),
-    schema="(Tensor image, Tensor black_dn, Tensor white_dn) -> Tensor",
-)
+def response_decode(image: Tensor, table: NDArray[np.float64]) -> Tensor:
+    """Light of display values by a table; see :func:`blursynth.backends.cpu.response.response_decode`."""
+    return as_tensor(cpu.response_decode(as_array(checked_image(image)), table), image)
 
 
-@_develop.register_fake
-def _develop_shape(image: Tensor, black_dn: Any, white_dn: Any) -> Tensor:
-    return image.new_empty(image.shape)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _develop_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-    image, black, white = ctx.saved_tensors
-    span = (white - black)[:, None, None, None].to(gradient)
-    below = image < white[:, None, None, None].to(image)
-    return torch.where(below, gradient / span, 0.0), None, None
-
-
-_develop.register_autograd(_develop_backward, setup_context=_keep)
-
-
-def develop(image: Tensor, black_dn: ArrayLike, white_dn: ArrayLike) -> Tensor:
-    """``min((DN - black[b]) / (white[b] - black[b]), 1)``; differentiable, 0 where it clips.
-
-    Raises
-    ------
-    InvalidValueError
-        White does not lie above black.
-    """
-    checked_image(image)
-    black, white = (
-        torch.from_numpy(np.array(np.broadcast_to(np.asarray(v, np.float64), (len(image),))))
-        for v in (black_dn, white_dn)
-    )
-    return _develop(image, black, white)
+def response_encode(image: Tensor, table: NDArray[np.float64], *, levels: Sequence[int | None] | None = None) -> Tensor:
+    """Display values of light by a table; see :func:`blursynth.backends.cpu.response.response_encode`."""
+    return as_tensor(cpu.response_encode(as_array(checked_image(image)), table, levels=levels), image)

@@ -1,0 +1,61 @@
+"""The development of raw numbers in plain numpy, float64, one step after the other."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.physics.development import DevelopParameters
+from blursynth.physics.mosaic import BILINEAR, BLUE, DEMOSAICS, GREEN, MALVAR, RED, colour_sites
+
+__all__ = ["demosaic", "develop"]
+
+
+def demosaic(
+    mosaic: NDArray[np.float64], code: int, kernels: dict[str, NDArray[np.float64]], origin_px: tuple[int, int]
+) -> NDArray[np.float64]:
+    """``[3, H, W]`` of a mosaic ``[H, W]``, reflected beyond its border (which keeps the phase of the pattern)."""
+    height, width = mosaic.shape
+    sites = colour_sites(code, (origin_px[0] - 2, origin_px[1] - 2), (height + 4, width + 4))
+    wide = np.pad(mosaic, 2, mode="reflect")
+    out = np.empty((3, height, width))
+    for row in range(height):
+        for column in range(width):
+            window = wide[row : row + 5, column : column + 5]
+            here, beside, below = sites[row + 2, column + 2], sites[row + 2, column + 3], sites[row + 3, column + 2]
+            out[here, row, column] = mosaic[row, column]
+            if here == GREEN:
+                out[beside, row, column] = (kernels["same_row"] * window).sum()
+                out[below, row, column] = (kernels["other_row"] * window).sum()
+            else:
+                out[GREEN, row, column] = (kernels["green"] * window).sum()
+                out[BLUE if here == RED else RED, row, column] = (kernels["opposite"] * window).sum()
+    return out
+
+
+def develop(
+    image: NDArray[np.floating], parameters: DevelopParameters, *, origin_px: NDArray[np.int64]
+) -> NDArray[np.floating]:
+    """Linear light of raw numbers; see :func:`blursynth.backends.cpu.develop.develop`."""
+    batch, channels, height, width = image.shape
+    origin = np.broadcast_to(origin_px, (batch, 2))
+    coloured = parameters.has_colours
+    out = np.empty((batch, 3 if coloured else channels, height, width), image.dtype)
+    for b in range(batch):
+        black, white = parameters.black_dn[b], parameters.white_dn[b]
+        light = (np.asarray(image[b], np.float64) - black) / (white - black)
+        code, clip = int(parameters.mosaic[b]), parameters.clip[b]
+        corner = int(origin[b, 0]), int(origin[b, 1])
+        if code:
+            sites = colour_sites(code, corner, (height, width))
+            light = np.minimum(light * parameters.white_balance[b][sites], clip)
+            name = DEMOSAICS[int(parameters.demosaic[b])]
+            light = demosaic(light[0], code, {"malvar": MALVAR, "bilinear": BILINEAR}[name], corner)
+        elif coloured:
+            light = np.minimum(light * parameters.white_balance[b][:, None, None], clip)
+        else:
+            light = np.minimum(light, clip)
+        if coloured:
+            light = np.einsum("ij,jhw->ihw", parameters.colour_matrix[b], light)
+        out[b] = light * parameters.gain[b]
+    return out

@@ -1,0 +1,132 @@
+"""What a camera does with the numbers of its sensor to make linear light of them, as numbers per picture.
+
+In this order: ``x = (DN - black) / (white - black)``; times the white balance of the channel; clipped at the common
+white (channels that saturate at different levels would otherwise tint what is saturated); demosaic; ``M x`` to
+linear sRGB; times the gain of an exposure compensation. Values below 0 are kept: the noise around black is symmetric,
+and cutting its lower half off would brighten the shadows.
+
+Not modelled: lens shading, defective pixels, highlight reconstruction, colour profiles with tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blursynth.errors import InvalidValueError
+from blursynth.physics.mosaic import DEMOSAICS
+
+__all__ = ["DevelopParameters", "camera_from_srgb"]
+
+
+@dataclass(frozen=True, eq=False)
+class DevelopParameters:
+    """The developments of a batch, one entry per picture.
+
+    Parameters
+    ----------
+    black_dn, white_dn
+        ``[B]`` the DN of no light and of linear 1.0; white above black.
+    mosaic
+        ``[B]`` 0 without a mosaic, else 1 + the index of the pattern in :data:`blursynth.frame.MOSAICS`.
+    demosaic
+        ``[B]`` indices into :data:`blursynth.physics.mosaic.DEMOSAICS`; unused without a mosaic.
+    white_balance
+        ``[B, 3]`` gains of red, green and blue, > 0; unused (and must be 1) where there are not three channels.
+    colour_matrix
+        ``[B, 3, 3]`` from balanced camera colours to linear sRGB.
+    gain
+        ``[B]`` exposure compensation, > 0.
+    clip
+        ``[B]`` the common white after the white balance, > 0: 1, or less where a channel saturates below.
+
+    Raises
+    ------
+    InvalidValueError
+        A value out of its range, or arrays that do not fit each other.
+    """
+
+    black_dn: NDArray[np.float64]
+    white_dn: NDArray[np.float64]
+    mosaic: NDArray[np.int64] = 0  # type: ignore[assignment]  # scalars are broadcast below
+    demosaic: NDArray[np.int64] = 0  # type: ignore[assignment]
+    white_balance: NDArray[np.float64] = 1.0  # type: ignore[assignment]
+    colour_matrix: NDArray[np.float64] = None  # type: ignore[assignment]
+    gain: NDArray[np.float64] = 1.0  # type: ignore[assignment]
+    clip: NDArray[np.float64] = 1.0  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        black = np.atleast_1d(np.asarray(self.black_dn, np.float64))
+        batch = black.size
+        matrix = np.eye(3) if self.colour_matrix is None else self.colour_matrix
+        shapes: tuple[tuple[str, ArrayLike, tuple[int, ...], type[np.generic]], ...] = (
+            ("black_dn", black, (batch,), np.float64),
+            ("white_dn", self.white_dn, (batch,), np.float64),
+            ("mosaic", self.mosaic, (batch,), np.int64),
+            ("demosaic", self.demosaic, (batch,), np.int64),
+            ("white_balance", self.white_balance, (batch, 3), np.float64),
+            ("colour_matrix", matrix, (batch, 3, 3), np.float64),
+            ("gain", self.gain, (batch,), np.float64),
+            ("clip", self.clip, (batch,), np.float64),
+        )
+        for name, value, shape, kind in shapes:
+            try:
+                whole = np.ascontiguousarray(np.broadcast_to(np.asarray(value, kind), shape))
+            except ValueError:
+                raise InvalidValueError(
+                    f"{name} must have the shape {list(shape)}, got {list(np.shape(value))}."
+                ) from None
+            object.__setattr__(self, name, whole)
+        if not (self.white_dn > self.black_dn).all():
+            raise InvalidValueError(
+                f"white_dn must lie above black_dn, got {self.white_dn.tolist()} and {self.black_dn.tolist()}.",
+                fix="Look at frame.raw.",
+            )
+        for name, positive in (("white_balance", self.white_balance), ("gain", self.gain), ("clip", self.clip)):
+            if not (np.isfinite(positive) & (positive > 0)).all():
+                raise InvalidValueError(f"{name} must be finite and > 0, got {positive.tolist()}.")
+        if not np.isfinite(self.colour_matrix).all():
+            raise InvalidValueError(f"colour_matrix must be finite, got {self.colour_matrix.tolist()}.")
+        if ((self.mosaic < 0) | (self.mosaic > 4)).any() or len(set((self.mosaic > 0).tolist())) > 1:
+            raise InvalidValueError(
+                f"mosaic must be 0 for all pictures of a batch, or 1 to 4 for all, got {self.mosaic.tolist()}.",
+                fix="Process them apart.",
+            )
+        if ((self.demosaic < 0) | (self.demosaic >= len(DEMOSAICS))).any():
+            raise InvalidValueError(f"demosaic must index {', '.join(DEMOSAICS)}, got {self.demosaic.tolist()}.")
+
+    def __len__(self) -> int:
+        return int(self.black_dn.size)
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether three channels come out: of a mosaic, or through a white balance or a matrix."""
+        return bool(
+            (self.mosaic > 0).any() or (self.white_balance != 1).any() or (self.colour_matrix != np.eye(3)).any()
+        )
+
+
+def camera_from_srgb(white_balance: ArrayLike, colour_matrix: ArrayLike) -> NDArray[np.float64]:
+    """``[B, 3, 3]`` from linear sRGB to the raw response of the channels: ``diag(1 / white_balance) M^-1``.
+
+    Raises
+    ------
+    InvalidValueError
+        The matrix has no inverse.
+
+    Examples
+    --------
+    >>> camera_from_srgb([2.0, 1.0, 1.6], np.eye(3)).diagonal().tolist()
+    [0.5, 1.0, 0.625]
+    """
+    matrix = np.asarray(colour_matrix, np.float64)
+    balance = np.asarray(white_balance, np.float64)
+    if not np.isfinite(matrix).all() or (np.abs(np.linalg.det(matrix)) < 1e-6).any():
+        raise InvalidValueError(
+            f"The colour matrix has no inverse: {matrix.tolist()}.",
+            why="Two of the camera's colours would be one.",
+            fix="Lower the numbers off its diagonal.",
+        )
+    return np.asarray(np.linalg.inv(matrix) / balance[..., :, None])
