@@ -129,6 +129,8 @@ class Degradation(Record):
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
     sets_geometry: ClassVar[bool] = False
     """Whether it sets depth, labels or camera of the frame and leaves every pixel as it is."""
+    makes_light: ClassVar[bool] = False
+    """Whether it makes linear light of file codes, so that a draw leaves it out for frames that are light already."""
     varies: ClassVar[bool] = False
     """Whether its blur differs from pixel to pixel, so that no single kernel stands for it."""
 
@@ -233,6 +235,9 @@ class Pair:
     blurred: Frame
 
 
+Reference = Literal["developed", "source"]
+
+
 @dataclass(frozen=True)
 class Draw:
     """Everything that happens to one picture: named degradations with no randomness left.
@@ -241,6 +246,9 @@ class Draw:
     """
 
     steps: tuple[tuple[str, Degradation], ...]
+    reference: Reference = "developed"
+    """What the sharp picture of a pair is: ``developed``, the same scene through the same camera without blur, noise,
+    mosaic and compression, or ``source``, the picture as it was given."""
 
     def __getitem__(self, name: str) -> Degradation:
         for step, degradation in self.steps:
@@ -276,24 +284,44 @@ class Draw:
             )
         left = sum(cast(list[int], reaches))
         frame = _without_margin(frame, margin_px - left)
-        for (_, step), reach in zip(self.steps, cast(list[int], reaches), strict=True):
-            frame = _without_margin(step(frame), reach)
+        for single, reach in zip(self._for_source(frame).steps, cast(list[int], reaches), strict=True):
+            frame = _without_margin(single[1](frame), reach)
         return frame
+
+    def _for_source(self, frame: Frame) -> Draw:
+        """The draw with nothing in place of the decode steps at its head, where the frame is light already.
+
+        Files without a response curve (OpenEXR, Radiance, 16-bit linear) need no decoding.
+        """
+        if frame.encoding is not Encoding.LINEAR:
+            return self
+        steps = list(self.steps)
+        for position, (name, step) in enumerate(steps):
+            if not (step.makes_light or step.sets_geometry):
+                break
+            if step.makes_light:
+                steps[position] = (name, Nothing())
+        return Draw(tuple(steps), self.reference)
 
     def target(self) -> Draw:
         """What the sharp picture passes through."""
+        if self.reference == "source":
+            return Draw(tuple((name, Nothing()) for name, _ in self.steps))
         return Draw(tuple((name, step.target()) for name, step in self.steps))
 
     def pair(self, frame: Frame, *, margin_px: int = 0) -> Pair:
         """The sharp target and the blurred picture of a frame; ``margin_px`` as in :meth:`__call__`."""
+        if self.reference == "source":
+            return Pair(sharp=_without_margin(frame, margin_px), blurred=self(frame, margin_px=margin_px))
         # What both pictures pass through alike at the start (decoding) runs once.
+        steps = self._for_source(frame).steps
         shared = 0
-        while shared < len(self.steps) and self.steps[shared][1].target() == self.steps[shared][1]:
-            if self.steps[shared][1].reach_px(frame) != 0:
+        while shared < len(steps) and steps[shared][1].target() == steps[shared][1]:
+            if steps[shared][1].reach_px(frame) != 0:
                 break
             shared += 1
-        frame = Draw(self.steps[:shared])(frame)
-        rest = Draw(self.steps[shared:])
+        frame = Draw(steps[:shared])(frame)
+        rest = Draw(steps[shared:])
         return Pair(sharp=rest.target()(frame, margin_px=margin_px), blurred=rest(frame, margin_px=margin_px))
 
     def reach_px(self, frame: Frame) -> int | None:
@@ -315,8 +343,12 @@ class Draw:
         return tuple(digest for _, step in self.steps for digest in step.assets())
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"step": [{"name": ..., "kind": ..., field: value, ...}, ...]}``: a recipe with nothing left random."""
-        return {"step": [{"name": name, **step.to_dict()} for name, step in self.steps]}
+        """``{"step": [{"name": ..., "kind": ..., field: value, ...}, ...]}``: a recipe with nothing left random.
+
+        ``"reference": "source"`` stands beside it where the sharp picture is the source itself.
+        """
+        steps = [{"name": name, **step.to_dict()} for name, step in self.steps]
+        return {"step": steps} if self.reference == "developed" else {"reference": self.reference, "step": steps}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any], kinds: Iterable[type[Degradation]]) -> Draw:
@@ -326,7 +358,7 @@ class Draw:
             fields = dict(entry)
             name = fields.pop("name", fields.get("kind"))
             steps.append((cast(str, name), Degradation.from_dict(fields, kinds)))
-        return Draw(tuple(steps))
+        return Draw(tuple(steps), values.get("reference", "developed"))
 
 
 def apply(draws: Sequence[Draw], frame: Frame) -> Frame:
@@ -345,6 +377,7 @@ def apply(draws: Sequence[Draw], frame: Frame) -> Frame:
             f"Draws of one batch must come from one recipe, got draws of {sorted(lengths)} steps.",
             fix="Apply them one by one.",
         )
+    draws = [draw._for_source(frame) for draw in draws]
     for position in range(lengths.pop() if lengths else 0):
         steps = [d.steps[position][1] for d in draws]
         groups: dict[type[Degradation], list[int]] = {}

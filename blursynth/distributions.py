@@ -6,18 +6,20 @@ digits, so that a draw is readable and the same on every platform.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, cast, final
 
 import numpy as np
 
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
-from blursynth.frame import Frame
+from blursynth.frame import Encoding, Frame
+from blursynth.physics.colour import srgb_to_linear
 from blursynth.streams import Stream
 
 __all__ = [
@@ -29,7 +31,10 @@ __all__ = [
     "Distribution",
     "Integer",
     "LogUniform",
+    "Meter",
     "Normal",
+    "Product",
+    "Quotient",
     "SameAs",
     "TruncatedNormal",
     "Uniform",
@@ -41,6 +46,8 @@ Earlier = Mapping[str, Degradation]
 
 # (raw >> 11 + 0.5) 2^-53 lies within 2^-54 of 0 and 1, so a normal deviate stays within 8.3 standard deviations.
 _NORMAL_REACH = 8.3
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
 class Distribution(ABC):
@@ -59,6 +66,15 @@ class Distribution(ABC):
     @abstractmethod
     def to_plain(self) -> Any:
         """The form that stands in TOML and JSON."""
+
+    def references(self) -> tuple[SameAs, ...]:
+        """The fields of earlier steps that it depends on."""
+        return ()
+
+    @property
+    def sees_frame(self) -> bool:
+        """Whether it depends on what is in the frame."""
+        return False
 
 
 def _rounded(value: float, low: float = -math.inf, high: float = math.inf) -> float:
@@ -308,6 +324,10 @@ class DepthQuantile(Distribution):
     high: float
     word: ClassVar[str] = "depth_quantile"
 
+    @property
+    def sees_frame(self) -> bool:
+        return True
+
     def __post_init__(self) -> None:
         _ordered(self.word, self.low, self.high)
         if self.low < 0 or self.high > 1:
@@ -326,6 +346,51 @@ class DepthQuantile(Distribution):
 
     def to_plain(self) -> Any:
         return {self.word: [self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class Meter(Distribution):
+    """A light meter: the gain that puts a quantile of the picture's luminance at a level, log-uniform in [low, high].
+
+    In TOML: ``{ meter = [0.5, 0.1, 0.2] }`` puts the median at .1 to .2 of white. For sources whose white means
+    nothing, such as HDR panoramas. Luminance is that of linear sRGB (.2126, .7152, .0722); of files with a response
+    curve, that of their codes decoded as sRGB.
+    """
+
+    quantile: float
+    low: float
+    high: float
+    word: ClassVar[str] = "meter"
+
+    @property
+    def sees_frame(self) -> bool:
+        return True
+
+    def __post_init__(self) -> None:
+        _finite(self.word, quantile=self.quantile)
+        LogUniform(self.low, self.high)
+        if not 0 <= self.quantile <= 1:
+            raise InvalidValueError(f"meter: the quantile lies in [0, 1], got {self.quantile}.")
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        image = np.asarray(frame.image[0], np.float64)
+        light = srgb_to_linear(image) if frame.encoding is Encoding.DISPLAY else image
+        luminance = np.tensordot(_LUMINANCE, light, 1) if len(light) == 3 else light.mean(axis=0)
+        level = float(np.quantile(luminance, self.quantile))
+        if not level > 0:
+            raise InvalidValueError(
+                f"meter: the {self.quantile} quantile of the picture's light is {level}.",
+                why="No gain makes light of darkness.",
+                fix="Meter a higher quantile, or leave the picture out.",
+            )
+        wanted = self.low * math.exp(math.log(self.high / self.low) * stream.uniform())
+        return _rounded(wanted / level)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (1.0,)  # some positive number
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.quantile, self.low, self.high]}
 
 
 @dataclass(frozen=True)
@@ -350,11 +415,104 @@ class SameAs(Distribution):
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
         return cast(Plain, getattr(earlier[self.step], self.field))
 
+    def references(self) -> tuple[SameAs, ...]:
+        return (self,)
+
     def extremes(self) -> tuple[Plain, ...]:
         return ()  # known only once the earlier step is; the recipe checks that it exists
 
     def to_plain(self) -> Any:
         return {self.word: self.reference}
+
+
+@dataclass(frozen=True)
+class _Combined(Distribution):
+    """Several factors made one number: what :class:`Product` and :class:`Quotient` share.
+
+    A factor is a number, a distribution, or ``"step.field"`` of an earlier step. The result is held within ``low`` and
+    ``high`` where these are given.
+    """
+
+    factors: tuple[Distribution, ...]
+    low: float | None = None
+    high: float | None = None
+
+    def __init__(self, *factors: Any, low: float | None = None, high: float | None = None) -> None:
+        parsed = tuple(SameAs(f) if isinstance(f, str) else parse(f) for f in factors)
+        object.__setattr__(self, "factors", parsed)
+        for name, bound in (("low", low), ("high", high)):
+            if bound is not None:
+                _finite(self.word, **{name: bound})
+            object.__setattr__(self, name, bound)
+        if low is not None and high is not None:
+            _ordered(self.word, low, high)
+        if len(parsed) < 2:
+            raise InvalidValueError(f"{self.word} needs at least two factors, got {len(parsed)}.")
+
+    @property
+    def sees_frame(self) -> bool:
+        return any(f.sees_frame for f in self.factors)
+
+    @staticmethod
+    @abstractmethod
+    def _combined(numbers: Sequence[float]) -> float: ...
+
+    def _held(self, numbers: Sequence[Any]) -> float:
+        for number in numbers:
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                raise InvalidValueError(f"{self.word} takes numbers, got {number!r}.")
+        low = -math.inf if self.low is None else float(self.low)
+        return _rounded(self._combined(numbers), low, math.inf if self.high is None else float(self.high))
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return self._held([f.sample(stream.child(str(i)), frame, earlier) for i, f in enumerate(self.factors)])
+
+    def references(self) -> tuple[SameAs, ...]:
+        return tuple(r for f in self.factors for r in f.references())
+
+    def extremes(self) -> tuple[Plain, ...]:
+        ends = [f.extremes() for f in self.factors]
+        if all(ends) and not self.sees_frame:
+            found = [self._held(numbers) for numbers in itertools.product(*ends)]
+            return (min(found), max(found))
+        return tuple(float(bound) for bound in (self.low, self.high) if bound is not None)
+
+    def to_plain(self) -> Any:
+        factors = [f.reference if isinstance(f, SameAs) else f.to_plain() for f in self.factors]
+        bounds = {name: value for name, value in (("low", self.low), ("high", self.high)) if value is not None}
+        return {self.word: factors, **bounds}
+
+
+@final
+class Product(_Combined):
+    """The product of numbers, distributions and fields of earlier steps, held within ``low`` and ``high``.
+
+    In TOML: ``{ product = ["exposure.exposure_s", { log_uniform = [50.0, 400.0] }], high = 70.0 }``: so a longer
+    exposure moves further.
+    """
+
+    word: ClassVar[str] = "product"
+
+    @staticmethod
+    def _combined(numbers: Sequence[float]) -> float:
+        return math.prod(numbers)
+
+
+@final
+class Quotient(_Combined):
+    """The first factor divided by all others, held within ``low`` and ``high``.
+
+    In TOML: ``{ quotient = [1.0, "exposure.gain"] }``.
+    """
+
+    word: ClassVar[str] = "quotient"
+
+    @staticmethod
+    def _combined(numbers: Sequence[float]) -> float:
+        below = math.prod(numbers[1:])
+        if below == 0:
+            raise InvalidValueError(f"quotient: divides {numbers[0]} by 0.", fix="Give a divisor that is never 0.")
+        return numbers[0] / below
 
 
 def pick(weights: Sequence[float], stream: Stream) -> int:
@@ -376,7 +534,10 @@ ALL: tuple[type[Distribution], ...] = (
     Integer,
     Beta,
     DepthQuantile,
+    Meter,
     SameAs,
+    Product,
+    Quotient,
 )
 
 
@@ -411,7 +572,8 @@ def parse(value: Any) -> Distribution:
         got = next(iter(value))
         raise RecipeError(f"There is no distribution {got!r}.", fix=did_you_mean(str(got), known))
     word = names[0]
-    extra = set(value) - {word} - ({"weights"} if word == "choice" else set())
+    more = {"choice": {"weights"}, "product": {"low", "high"}, "quotient": {"low", "high"}}.get(word, set())
+    extra = set(value) - {word} - more
     if extra:
         raise RecipeError(f"{word} has no parameter {sorted(extra)[0]!r}.", fix="Its parameters stand in the list.")
     arguments = value[word]
@@ -424,6 +586,8 @@ def parse(value: Any) -> Distribution:
         return Choice(tuple(arguments), tuple(weights))
     if word == "same_as":
         return SameAs(arguments)
+    if more and isinstance(arguments, Sequence) and not isinstance(arguments, str):
+        return cast(Callable[..., Distribution], known[word])(*arguments, **{k: value[k] for k in more & set(value)})
     build = cast(Callable[..., Distribution], known[word])
     if not isinstance(arguments, Sequence) or isinstance(arguments, str):
         raise RecipeError(

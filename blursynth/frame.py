@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 
-__all__ = ["MOSAICS", "Border", "Encoding", "Frame", "Intrinsics", "RawMetadata", "array_library"]
+__all__ = ["MOSAICS", "Border", "Encoding", "Frame", "Intrinsics", "RawMetadata", "array_library", "per_picture"]
 
 MOSAICS = ("RGGB", "BGGR", "GRBG", "GBRG")
 """The four phases of a Bayer pattern: colours at rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of the full picture."""
@@ -63,6 +63,16 @@ def array_library(array: object) -> ModuleType | None:
         if name in ("numpy", "torch"):
             return sys.modules[name]
     return None
+
+
+def per_picture(values: Sequence[float], image: Any) -> Any:
+    """One number per picture as ``[B, 1, 1, 1]``, of the library, the dtype and the device of the image.
+
+    >>> per_picture([1.0, 2.0], np.zeros((2, 3, 4, 4), np.float32)).shape
+    (2, 1, 1, 1)
+    """
+    numbers = np.asarray(values, np.float64)[:, None, None, None]
+    return numbers.astype(image.dtype) if isinstance(image, np.ndarray) else image.new_tensor(numbers)
 
 
 @dataclass(frozen=True, eq=False)

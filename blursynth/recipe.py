@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from blursynth import assets, degradations
-from blursynth.core import Degradation, Draw
-from blursynth.distributions import Constant, DepthQuantile, SameAs
+from blursynth.core import Degradation, Draw, Reference
+from blursynth.distributions import Constant, SameAs
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.sampling import Sampler, as_sampler, parse_sampler
@@ -21,7 +21,7 @@ from blursynth.streams import Stream
 
 __all__ = ["Recipe", "load_recipe", "recipe_names"]
 
-_TOP_LEVEL = {"summary", "source", "extends", "remove", "step"}
+_TOP_LEVEL = {"summary", "source", "reference", "extends", "remove", "step"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,9 @@ class Recipe:
         How messages call it.
     source
         Where its numbers come from.
+    reference
+        What the sharp picture of a pair is: ``developed``, the same scene through the same camera without blur, noise,
+        mosaic and compression, or ``source``, the picture as it was given.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class Recipe:
     summary: str = ""
     name: str = "unnamed"
     source: str = ""
+    reference: Reference = "developed"
 
     def __init__(
         self,
@@ -68,10 +72,12 @@ class Recipe:
         summary: str = "",
         name: str = "unnamed",
         source: str = "",
+        reference: Reference = "developed",
     ) -> None:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "summary", summary)
         object.__setattr__(self, "source", source)
+        object.__setattr__(self, "reference", reference)
         named = []
         for item in steps:
             if isinstance(item, tuple) and len(item) == 2:
@@ -83,6 +89,14 @@ class Recipe:
         self._check()
 
     def _check(self) -> None:
+        if self.reference not in ("developed", "source"):
+            raise RecipeError(f"{self.name} reference: must be 'developed' or 'source', got {self.reference!r}.")
+        if self.reference == "source" and self.steps and self.takes is not self.gives:
+            raise RecipeError(
+                f"{self.name} reference: 'source' needs a recipe that gives what it takes, got {self.takes} -> "
+                f"{self.gives}.",
+                why="The two pictures of a pair must be of one encoding.",
+            )
         if not self.steps:
             raise RecipeError(f"Recipe {self.name!r} has no steps.", fix="Add [[step]] tables with a kind.")
         known: dict[str, Sampler] = {}
@@ -96,8 +110,8 @@ class Recipe:
                     f"{place}: the name stands twice.", why="It names the random stream.", fix="Rename one."
                 )
             for field, distribution in sampler.distributions():
-                if isinstance(distribution, SameAs):
-                    _check_reference(f"{place} {field}", distribution, known)
+                for reference in distribution.references():
+                    _check_reference(f"{place} {field}", reference, known)
             try:
                 encoding = sampler.gives(encoding)
             except RecipeError as error:
@@ -124,7 +138,7 @@ class Recipe:
     @property
     def sees_frame(self) -> bool:
         """Whether its draws depend on what is in the frame (such as its depth), not only on seed and index."""
-        return any(isinstance(d, DepthQuantile) for _, sampler in self.steps for _, d in sampler.distributions())
+        return any(d.sees_frame for _, sampler in self.steps for _, d in sampler.distributions())
 
     @property
     def is_random(self) -> bool:
@@ -152,13 +166,14 @@ class Recipe:
             earlier[name] = sampler.sample(Stream(seed, index, name), frame, earlier)
             if sees_frame:
                 frame = earlier[name].geometry(frame)
-        return Draw(tuple(earlier.items()))
+        return Draw(tuple(earlier.items()), self.reference)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in TOML and JSON; the inverse is :meth:`from_dict`."""
         head = {"summary": self.summary, "source": self.source}
         return {
             **{key: value for key, value in head.items() if value},
+            **({} if self.reference == "developed" else {"reference": self.reference}),
             "step": [{"name": name, **sampler.to_dict()} for name, sampler in self.steps],
         }
 
@@ -172,7 +187,7 @@ class Recipe:
                 raise RecipeError(
                     f"{name}: there is no key {key!r} at the top.", fix=did_you_mean(str(key), _TOP_LEVEL)
                 )
-        for key in ("summary", "source"):
+        for key in ("summary", "source", "reference"):
             if not isinstance(values.get(key, ""), str):
                 raise RecipeError(f"{name} {key}: it must be a text, got {values[key]!r}.")
         steps: list[tuple[str, Sampler]] = []
@@ -186,7 +201,13 @@ class Recipe:
                 steps.append((step, parse_sampler(fields, kinds)))
             except BlursynthError as error:
                 raise RecipeError(f"{name} [{step}] {error}") from None
-        return Recipe(steps, summary=values.get("summary", ""), source=values.get("source", ""), name=name)
+        return Recipe(
+            steps,
+            summary=values.get("summary", ""),
+            source=values.get("source", ""),
+            reference=values.get("reference", "developed"),
+            name=name,
+        )
 
     def to_toml(self) -> str:
         """The text of a recipe file."""
@@ -196,7 +217,8 @@ class Recipe:
 
     def sha256(self) -> str:
         """Hash of everything that decides the draws."""
-        text = json.dumps(self.to_dict()["step"], sort_keys=True, separators=(",", ":"))
+        decides = self.to_dict()["step"] if self.reference == "developed" else [self.reference, self.to_dict()["step"]]
+        text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:

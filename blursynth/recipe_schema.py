@@ -93,6 +93,7 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
         "properties": {
             "summary": {"type": "string", "description": "what it is, in one line"},
             "source": {"type": "string", "description": "where its numbers come from"},
+            "reference": {"enum": ["developed", "source"], "description": "what the sharp picture of a pair is"},
             "extends": {
                 "description": "recipe that this one changes: a name, or the path of a .toml file",
                 "anyOf": [{"enum": list(recipe_names())}, {"type": "string", "pattern": "\\.toml$"}],
@@ -154,6 +155,9 @@ def _numeric_forms(plain: Schema) -> list[Schema]:
         _list_form("integer", {**plain, "type": "integer"}, 2),
         _tuple_form("beta", [positive, positive, plain, plain], least=2),
         _list_form("depth_quantile", share, 2),
+        _tuple_form("meter", [share, positive, positive]),
+        _form("product", {"type": "array", "minItems": 2}),
+        _form("quotient", {"type": "array", "minItems": 2}),
     ]
 
 
@@ -168,7 +172,13 @@ def _tuple_form(word: str, items: list[Schema], least: int | None = None) -> Sch
 
 def _form(word: str, value: Schema) -> Schema:
     made = next(d for d in distributions.ALL if d.word == word)
-    extra = {"weights": {"type": "array", "items": {"type": "number", "minimum": 0}}} if word == "choice" else {}
+    number: Schema = {"type": "number"}
+    bounds = {"low": number, "high": number}
+    extra: Schema = {
+        "choice": {"weights": {"type": "array", "items": {"type": "number", "minimum": 0}}},
+        "product": bounds,
+        "quotient": bounds,
+    }.get(word, {})
     return {
         "type": "object",
         "description": (inspect.getdoc(made) or word).partition("\n")[0],

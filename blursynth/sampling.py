@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast, final
 
 from blursynth.core import Degradation, Nothing, find_kind
-from blursynth.distributions import Distribution, Earlier, SameAs, parse, pick
+from blursynth.distributions import Distribution, Earlier, parse, pick
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.streams import Stream
@@ -112,7 +112,7 @@ class Random(Sampler):
     def _check_ranges(self) -> None:
         """Build the record with every distribution at each of its ends, the others at their first."""
         first = {name: d.extremes()[0] for name, d in self.given.items() if d.extremes()}
-        later = {name for name, d in self.given.items() if isinstance(d, SameAs)}
+        later = {name for name, d in self.given.items() if not d.extremes()}
         if self._draw_seed:
             first["seed"] = 0
         trials = [(name, value) for name, d in self.given.items() for value in d.extremes()] or [("", None)]

@@ -27,7 +27,7 @@ ALLOWED = {
     "backends": {"physics", "frame", "errors"},
     "core": {"frame", "errors"},
     "degradations": {"core", "backends", "physics", "assets", "frame", "errors"},
-    "distributions": {"core", "streams", "frame", "errors"},
+    "distributions": {"core", "physics", "streams", "frame", "errors"},
     "sampling": {"distributions", "core", "streams", "frame", "errors"},
     "recipe": {"sampling", "distributions", "core", "degradations", "assets", "streams", "frame", "errors"},
     "dataset": {"backends", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "streams", "frame", "errors", "__init__"},

@@ -12,6 +12,7 @@ from blursynth.degradations.depth_parallax import DepthParallax
 from blursynth.degradations.develop import Develop
 from blursynth.degradations.disk_blur import DiskBlur
 from blursynth.degradations.encode import Encode
+from blursynth.degradations.exposure import Exposure
 from blursynth.degradations.gaussian_blur import GaussianBlur
 from blursynth.degradations.gaussian_process_motion import GaussianProcessMotion
 from blursynth.degradations.ground_depth import GroundDepth
@@ -38,6 +39,7 @@ ALL: tuple[type[Degradation], ...] = (
     LayeredDepth,
     RandomObjects,
     Decode,
+    Exposure,
     ObjectMotion,
     RandomWalkMotion,
     LinearMotion,
@@ -77,6 +79,7 @@ __all__ = [
     "Develop",
     "DiskBlur",
     "Encode",
+    "Exposure",
     "GaussianBlur",
     "GaussianProcessMotion",
     "GroundDepth",

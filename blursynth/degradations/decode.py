@@ -22,6 +22,7 @@ class Decode(Degradation):
 
     takes: ClassVar[Encoding | None] = Encoding.DISPLAY
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    makes_light: ClassVar[bool] = True
 
     def target(self) -> Degradation:
         return self

@@ -12,6 +12,7 @@ import numpy as np
 from blursynth.core import Degradation, Draw
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame, Intrinsics, RawMetadata
+from blursynth.physics.mosaic import colour_sites, mosaic_code
 
 __all__ = ["check_degradation", "pictures"]
 
@@ -25,11 +26,13 @@ def pictures(
     seed: int = 0,
     dtype: Any = np.float32,
     origin_px: tuple[int, int] = (0, 0),
+    mosaic: str | None = None,
 ) -> Frame:
     """Smooth random pictures with edges, bright and dark, of the given encoding.
 
     Each has depth (a slanted plane, 1.5 to 4 m away, and a disk before it, 0.4 to 0.6 m away), labels (1 on the disk)
-    and a camera of 4.2 mm and 1.4 um, with which a turn by 1 mrad moves the picture by 3 px.
+    and a camera of 4.2 mm and 1.4 um, with which a turn by 1 mrad moves the picture by 3 px. A RAW frame may have a
+    ``mosaic``, and then has colours to be undone.
     """
     rng = np.random.default_rng(seed)
     height, width = size_px
@@ -47,6 +50,13 @@ def pictures(
     if encoding is Encoding.RAW:
         image = np.rint(64 + 900 * image).astype(dtype)
         levels = RawMetadata(np.full(batch, 64.0), np.full(batch, 964.0))
+        if mosaic is not None:  # what the pixels would see through their filters, with a colour cast
+            sites = colour_sites(mosaic_code(mosaic), origin_px, size_px)
+            image = np.take_along_axis(image, np.broadcast_to(sites, (batch, 1, *size_px)), axis=1)
+            matrix = [[1.5, -0.4, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.5, 1.5]]
+            levels = RawMetadata(
+                levels.black_dn, levels.white_dn, (mosaic,) * batch, np.array([2.0, 1.0, 1.6]), np.array(matrix)
+            )
     # The noise above is drawn first, so that the pictures stay what they were without depth.
     labels = np.empty((batch, height, width), np.int32)
     depth_m = np.empty((batch, height, width), dtype)
@@ -98,7 +108,9 @@ def check_degradation(
     assert _equal(_arrays(frame), before), "the input was changed"
     assert _equal(_arrays(example(frame)), _arrays(result)), "replay differs"
     assert result.image.dtype == frame.image.dtype, "the dtype was changed"
-    assert result.image.shape == frame.image.shape, "the shape was changed"
+    assert (len(result), result.size_px) == (len(frame), frame.size_px), "the shape was changed"
+    if Encoding.RAW not in (kind.takes, kind.gives):  # a mosaic has one channel
+        assert result.channels == frame.channels, "the number of channels was changed"
     assert result.encoding is (kind.gives or frame.encoding), "it gives another encoding than it declares"
     assert np.isfinite(result.image).all(), "the result is not finite"
     target = example.target()
@@ -181,8 +193,9 @@ def _check_fields(example: Degradation, frame: Frame, result: Frame) -> None:
 def _other_values(example: Degradation, name: str) -> Iterator[Any]:
     value = getattr(example, name)
     annotation = type(example).model_fields[name].annotation
-    if typing.get_origin(annotation) is typing.Literal:
-        yield from (option for option in typing.get_args(annotation) if option != value)
+    choices = [a for a in (annotation, *typing.get_args(annotation)) if typing.get_origin(a) is typing.Literal]
+    if choices:
+        yield from (option for option in typing.get_args(choices[0]) if option != value)
     elif isinstance(value, bool):
         yield not value
     elif isinstance(value, int):

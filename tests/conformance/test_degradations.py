@@ -52,6 +52,7 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
         ),
         bs.ObjectMotion(length_px=0.0),
     ),
+    (bs.Exposure(exposure_s=0.02, metered_s=0.03), bs.Exposure(exposure_s=0.01, metered_s=0.01)),
     (bs.Encode(), None),
     (bs.GaussianBlur(sigma_px=1.3, aspect=0.5, angle_deg=30.0), bs.GaussianBlur(sigma_px=0.0)),
     (bs.DiskBlur(diameter_px=5.0), bs.DiskBlur(diameter_px=0.0)),
@@ -170,7 +171,7 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
         bs.DepthParallax(length_mm=0.8, anxiety=0.05, heading_deg=30.0, seed=4, parts=2),
         bs.DepthParallax(length_mm=0.0, seed=0),
     ),
-    (bs.Develop(), None),
+    (bs.Develop(demosaic="bilinear", gain=1.1), None),
     (bs.Jpeg(quality=60), None),
     (
         bs.DeblurganBlur(
@@ -191,7 +192,10 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
 
 
 # Kinds whose every field shows only in pictures of another sort: here with objects that meet, and reach the border.
-FRAMES = {bs.ObjectMotion: bs.RandomObjects(spacing_px=12.0, size_px=12.0, keep=False, seed=2)(pictures())}
+FRAMES = {
+    bs.ObjectMotion: bs.RandomObjects(spacing_px=12.0, size_px=12.0, keep=False, seed=2)(pictures()),
+    bs.Develop: pictures(bs.Encoding.RAW, mosaic="GBRG"),
+}
 
 
 @pytest.mark.parametrize(("example", "identity"), EXAMPLES, ids=[e.kind for e, _ in EXAMPLES])

@@ -8,6 +8,7 @@ from scipy import special, stats
 
 from blursynth.backends import cpu
 from blursynth.physics import radiometry
+from blursynth.physics.development import DevelopParameters
 from blursynth.physics.radiometry import SensorParameters
 
 SIGMAS = 5.0
@@ -189,7 +190,11 @@ def test_the_black_level_removes_the_clipping_bias() -> None:
     assert without.mean() == pytest.approx(5 / np.sqrt(2 * np.pi), rel=0.02)
     # Developed, the dark stays at zero on average: negative values are kept.
     dark = sensor(flat(0.0), 52, black_level_dn=64.0, **fields)
-    assert abs(cpu.develop(dark, 64.0, 1064.0).astype(np.float64).mean()) < SIGMAS * 5.01e-3 / np.sqrt(N)
+    assert abs(
+        cpu.develop(dark, DevelopParameters(64.0, 1064.0), origin_px=np.zeros((1, 2), np.int64))
+        .astype(np.float64)
+        .mean()
+    ) < SIGMAS * 5.01e-3 / np.sqrt(N)
 
 
 def test_mean_and_variance_with_everything_on() -> None:
