@@ -53,7 +53,16 @@ def test_uniform_stays_inside(low: float, width: float, seed: int) -> None:
     assert low <= distribution.sample(Stream(seed, 0, "x"), FRAME, {}) <= low + width  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("ours", [d for d, _ in LAWS] + [bs.Choice((1, 2)), bs.Integer(1, 6), bs.SameAs("a.b")])
+COMBINED = [
+    bs.Meter(0.5, 0.1, 0.2),
+    bs.Product("exposure.exposure_s", bs.LogUniform(50.0, 400.0), 0.5, low=1.0, high=70.0),
+    bs.Quotient(1.0, "exposure.exposure_s"),
+]
+
+
+@pytest.mark.parametrize(
+    "ours", [d for d, _ in LAWS] + [bs.Choice((1, 2)), bs.Integer(1, 6), bs.SameAs("a.b"), *COMBINED]
+)
 def test_plain_form_round_trips(ours: Distribution) -> None:
     assert parse(ours.to_plain()) == ours
 
@@ -93,8 +102,50 @@ def test_bad_seeds(bad: object) -> None:
         (lambda: parse({"uniform": [1, 2], "weights": [1]}), "no parameter 'weights'"),
         (lambda: parse({"choice": 3}), "list of values"),
         (lambda: parse({}), "an empty table"),
+        (lambda: bs.Product(2.0), "at least two factors"),
+        (lambda: bs.Product("exposure", 2.0), '"step.field"'),
+        (lambda: bs.Product(2.0, 3.0, low=5.0, high=1.0), "low must not exceed high"),
+        (lambda: parse({"product": [1.0, 2.0], "hihg": 3.0}), "no parameter 'hihg'"),
+        (lambda: bs.Meter(0.5, 0.0, 1.0), "low must be > 0"),
+        (lambda: bs.Meter(1.5, 0.1, 1.0), r"lies in \[0, 1\]"),
     ],
 )
 def test_bad_parameters(build: object, message: str) -> None:
     with pytest.raises(BlursynthError, match=message):
         build()  # type: ignore[operator]
+
+
+EARLIER = {"exposure": bs.Exposure(exposure_s=0.05, metered_s=0.1)}
+
+
+def test_products_and_quotients() -> None:
+    stream = Stream(1, 2, "x")
+    path = bs.Product("exposure.exposure_s", bs.Uniform(100.0, 200.0), high=9.0)
+    values = [path.sample(Stream(1, i, "x"), FRAME, EARLIER) for i in range(200)]
+    assert min(values) >= 5.0  # type: ignore[type-var]
+    assert max(values) == 9.0  # type: ignore[type-var]  # held
+    assert bs.Product(2.0, 3.0, 4.0).sample(stream, FRAME, {}) == 24.0
+    assert bs.Quotient(1.0, "exposure.exposure_s", 2).sample(stream, FRAME, EARLIER) == 10.0
+    assert bs.Product(bs.Uniform(-1.0, 2.0), bs.Uniform(3.0, 5.0)).extremes() == (-5.0, 10.0)
+    assert path.extremes() == (9.0,)
+    assert [r.reference for r in path.references()] == ["exposure.exposure_s"]
+    with pytest.raises(BlursynthError, match=r"divides 1.0 by 0"):
+        bs.Quotient(1.0, 0.0).sample(stream, FRAME, {})
+
+
+def test_factors_are_independent() -> None:
+    squares = bs.Product(bs.Uniform(0.0, 1.0), bs.Uniform(0.0, 1.0))
+    mean = np.mean(sample(squares, 20_000))  # type: ignore[call-overload]
+    assert mean == pytest.approx(0.25, abs=5 * np.sqrt(7 / 144 / 20_000))  # 1/3 if both were one number
+
+
+@pytest.mark.parametrize("encoding", [bs.Encoding.LINEAR, bs.Encoding.DISPLAY])
+def test_the_meter_puts_a_quantile_at_a_level(encoding: bs.Encoding) -> None:
+    frame = pictures(encoding, batch=1)
+    light = frame if encoding is bs.Encoding.LINEAR else bs.Decode()(frame)
+    gain = bs.Meter(0.5, 0.18, 0.18).sample(Stream(0, 0, "x"), frame, {})
+    luminance = np.tensordot([0.2126, 0.7152, 0.0722], light.image[0], 1) * gain
+    assert np.median(luminance) == pytest.approx(0.18, rel=1e-5)
+    dark = frame.with_image(np.zeros_like(frame.image))
+    with pytest.raises(BlursynthError, match="darkness"):
+        bs.Meter(0.5, 0.1, 0.2).sample(Stream(0, 0, "x"), dark, {})

@@ -129,6 +129,49 @@ def test_shared_numbers() -> None:
         assert draw["a"].fields()["length_px"] == draw["b"].fields()["diameter_px"]
 
 
+def test_a_longer_exposure_moves_further_and_gathers_more_light(tmp_path: Path) -> None:
+    text = """
+    [[step]]
+    kind = "decode"
+    [[step]]
+    kind = "exposure"
+    exposure_s = { log_uniform = [0.001, 0.1] }
+    metered_s = { same_as = "exposure.exposure_s" }
+    [[step]]
+    name = "shake"
+    kind = "linear_motion"
+    length_px = { product = ["exposure.exposure_s", { log_uniform = [100, 400] }], high = 30.0 }
+    [[step]]
+    kind = "sensor"
+    full_well_e = 1e6
+    white_level_e = { product = ["exposure.exposure_s", 2e5] }
+    """
+    path = tmp_path / "joint.toml"
+    path.write_text(text.replace('metered_s = { same_as = "exposure.exposure_s" }', "metered_s = 0.1"))
+    recipe = bs.load_recipe(path)
+    assert bs.Recipe.from_dict(recipe.to_dict()) == recipe
+    for i in range(50):
+        draw = recipe.sample(FRAME, seed=3, index=i)
+        time_s = draw["exposure"].fields()["exposure_s"]
+        assert draw["sensor"].fields()["white_level_e"] == pytest.approx(2e5 * time_s, rel=1e-8)
+        assert 100 * time_s * 0.999 <= draw["shake"].fields()["length_px"] <= min(400 * time_s * 1.001, 30.0)
+
+
+def test_the_sharp_picture_may_be_the_source() -> None:
+    steps = [bs.Decode(), bs.GaussianBlur(sigma_px=1.0), bs.Exposure(exposure_s=0.1, metered_s=0.2), bs.Encode()]
+    frame = pictures(bs.Encoding.DISPLAY, batch=1)
+    developed, source = bs.Recipe(steps), bs.Recipe(steps, reference="source")
+    assert developed.sha256() != source.sha256()
+    draw = source.sample(frame, seed=0, index=0)
+    assert bs.Draw.from_dict(draw.to_dict(), bs.ALL) == draw
+    assert bs.Recipe.from_dict(source.to_dict()) == source
+    pair = draw.pair(frame, margin_px=8)
+    assert np.array_equal(pair.sharp.image, frame.image[..., 8:-8, 8:-8])
+    darker = developed.sample(frame, seed=0, index=0).pair(frame, margin_px=8)
+    assert np.array_equal(darker.blurred.image, pair.blurred.image)
+    assert darker.sharp.image.mean() < pair.sharp.image.mean()
+
+
 def test_depth_quantile_sees_the_frame() -> None:
     depth = np.linspace(1, 5, FRAME.image[0, 0].size).reshape(FRAME.size_px)
     frame = bs.Frame(FRAME.image, FRAME.encoding, depth_m=depth)
@@ -216,6 +259,10 @@ BAD = {
     "dot in a name": ('[[step]]\nname = "a.b"\nkind = "decode"', "without dots"),
     "same_as to nothing": ('[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "shake.length_px" }', "is no earlier step"),
     "same_as to a wrong field": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "decode.x" }', "has no such field"),
+    "product of nothing known": ('[[step]]\nkind = "linear_motion"\nlength_px = { product = ["exposure.exposure_s", 2.0] }', "is no earlier step"),
+    "product below the field": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { product = [-1.0, { uniform = [1, 2] }] }', "must be >= 0.0, got -2.0"),
+    "unknown reference": ('reference = "sharp"\n[[step]]\nkind = "decode"', "must be 'developed' or 'source'"),
+    "reference of another encoding": ('reference = "source"\n[[step]]\nkind = "decode"', "gives what it takes"),
     "bad weights": ('[[step]]\none_of = [{ weight = -1, kind = "nothing" }]', "weights must be >= 0"),
     "bad probability": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = 1\nprobability = 1.5', r"probability must lie in \[0, 1\]"),
     "options disagree": ('[[step]]\none_of = [{ kind = "decode" }, { kind = "nothing" }]', "options of one step must give the same encoding"),
