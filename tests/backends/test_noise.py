@@ -1,4 +1,4 @@
-"""Noise and sensor kernels: equal to the reference, keyed per pixel, and exact where they say so."""
+"""Noise kernels: equal to the reference, keyed per pixel, and exact where they say so."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from blursynth.backends import cpu, reference
 from blursynth.backends.cpu import noise as kernels
 from blursynth.backends.reference import noise as plain
 from blursynth.errors import InvalidValueError
+from blursynth.physics.development import DevelopParameters
 from blursynth.physics.radiometry import SensorParameters
 
 SEED = np.array([5, 2**63 - 1], np.uint64)
@@ -261,74 +262,18 @@ def test_inputs_stay_and_may_lie_anyhow_in_memory(dtype: type[np.floating]) -> N
             assert one.dtype == dtype
 
 
-# -- the sensor -------------------------------------------------------------------------------------------------------
-
-
-@DTYPES
-def test_the_fused_sensor_equals_its_parts(dtype: type[np.floating]) -> None:
-    image, parameters = light(dtype), phone(row_noise_e=0.0)
-
-    def column(values: np.ndarray) -> np.ndarray:
-        return values.astype(dtype)[:, None, None, None]
-
-    mean = np.maximum(image, 0) * column(parameters.white_level_e)
-    count = np.minimum(cpu.poisson(mean, SEED, origin_px=ORIGIN), column(parameters.full_well_e))
-    volt = cpu.gaussian_noise(count, parameters.read_noise_e, SEED, origin_px=ORIGIN)
-    dn = np.rint(volt * column(parameters.gain_dn_per_e) + column(parameters.black_level_dn))
-    dn = np.clip(dn, dtype(0), column(parameters.top_dn))
-    assert cpu.sensor(image, parameters, SEED, origin_px=ORIGIN).tobytes() == dn.tobytes()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"shot_noise": [False, True]},
-        {"rounding": False},
-        {"read_noise_e": 0.0, "row_noise_e": 0.0},
-        {"shot_noise": False, "read_noise_e": 0.0, "row_noise_e": 0.0, "rounding": [True, False]},
-        {"full_well_e": np.inf, "bit_depth": 8},
-    ],
-)
-def test_the_sensor_equals_the_reference(changes: dict[str, object]) -> None:
-    parameters = phone(**changes)
-    image = light(np.float64)
-    found = cpu.sensor(image, parameters, SEED, origin_px=ORIGIN)
-    expected = reference.sensor(image, parameters, SEED, origin_px=ORIGIN)
-    if np.all(parameters.rounding):
-        # A normal number that differs by 1e-6 may fall on the other side of a half.
-        assert np.abs(found - expected).max() <= 1
-        assert (found != expected).mean() < 1e-4
-    else:
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1 + 1e-9 if np.any(parameters.rounding) else 1e-4)
-    half = cpu.sensor(image.astype(np.float32), parameters, SEED, origin_px=ORIGIN)
-    assert half.dtype == np.float32
-    assert np.abs(half - found).mean() < 0.01
-
-
-def test_dn_are_whole_and_in_range() -> None:
-    dn = cpu.sensor(light(), phone(), SEED, origin_px=ORIGIN)
-    np.testing.assert_array_equal(dn, np.rint(dn))
-    assert dn.min() >= 0
-    assert (dn[0].max(), dn[1].max()) <= (4095, 1023)
-
-
-def test_without_noise_the_sensor_is_a_straight_line() -> None:
-    quiet = SensorParameters(
-        white_level_e=1000.0, full_well_e=800.0, gain_dn_per_e=2.0, black_level_dn=50.0, bit_depth=12, shot_noise=False
-    )
-    ramp = np.array([-1.0, 0.0, 0.25, 0.5, 0.8, 0.9, 3.0], np.float32).reshape(1, 1, 1, 7)
-    dn = cpu.sensor(ramp, quiet, SEED[:1], origin_px=ORIGIN[:1])
-    np.testing.assert_array_equal(dn.ravel(), [50, 50, 550, 1050, 1650, 1650, 1650])
+# -- the development ---
 
 
 @DTYPES
 def test_developing_keeps_the_black_noise_and_clips_white(dtype: type[np.floating]) -> None:
     dn = np.array([40.0, 64.0, 1000.0, 2000.0, 4095.0], dtype).reshape(1, 1, 1, 5)
-    found = cpu.develop(dn, np.array([64.0]), np.array([2000.0]))
+    found = cpu.develop(dn, DevelopParameters(64.0, 2000.0), origin_px=ORIGIN[:1])
     assert found.dtype == dtype
     np.testing.assert_allclose(found.ravel(), [-24 / 1936, 0, 936 / 1936, 1, 1], rtol=1e-6)
-    np.testing.assert_allclose(found, reference.develop(dn, 64.0, 2000.0), rtol=1e-6)
+    np.testing.assert_allclose(
+        found, reference.develop(dn, DevelopParameters(64.0, 2000.0), origin_px=ORIGIN[:1]), rtol=1e-6
+    )
 
 
 # -- bad input --------------------------------------------------------------------------------------------------------
@@ -349,13 +294,6 @@ def test_impossible_means_are_refused(bad: float, said: str) -> None:
     assert "[1, 0, 1, 2]" in str(caught.value)
 
 
-def test_impossible_light_is_refused() -> None:
-    image = GOOD.copy()
-    image[0, 0, 0, 0] = np.nan
-    with pytest.raises(InvalidValueError, match="at most 1e\\+08 electrons, got nan"):
-        cpu.sensor(image, phone(), SEED, origin_px=ORIGIN)
-
-
 def test_ill_fitting_arguments_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="float32 or float64 image"):
         cpu.poisson(GOOD.astype(np.int32), SEED, origin_px=ORIGIN)
@@ -373,7 +311,3 @@ def test_ill_fitting_arguments_are_refused() -> None:
         cpu.poisson(GOOD, SEED, origin_px=np.zeros((2, 2)))
     with pytest.raises(InvalidValueError, match="sigma must be >= 0"):
         cpu.gaussian_noise(GOOD, np.array([1.0, -1.0]), SEED, origin_px=ORIGIN)
-    with pytest.raises(InvalidValueError, match="3 sensors for 2 pictures"):
-        cpu.sensor(GOOD, SensorParameters([1.0, 2.0, 3.0], 5.0), SEED, origin_px=ORIGIN)
-    with pytest.raises(InvalidValueError, match="white_dn must lie above black_dn"):
-        cpu.develop(GOOD, 64.0, 64.0)

@@ -3,8 +3,9 @@
 **Words.** One Philox4x32-10 block belongs to each pixel and channel: its counter is (row, column, channel, 0) in
 absolute coordinates, modulo 2**32, its key the sample's seed (low word, high word). Of its four words the shot noise
 takes 0 and 2, the normal noise 1 and 3. The noise that a row shares takes the words 1 and 3 of the counter
-(row, 0, channel, 1). So a tile equals the whole, no number waits for another one, and both kinds of noise may share a
-seed.
+(row, 0, channel, 1), that of a column those of (0, column, channel, 2). What is fixed for a pixel of a sensor takes the
+counter (row, column, channel, 3) under the sensor's own seed: words 0 and 2 for its response, 1 and 3 for its dark
+offset. So a tile equals the whole, no number waits for another one, and all kinds of noise may share a seed.
 
 **From words to probability.** Of a pair (high, low) the top bit of ``high`` is the side of the median (1 = above), and
 the other 63 bits m give the tail's probability ``p = (m + 1/2) / 2**64``, between 2**-65 and 1/2: the tails are as
@@ -19,6 +20,9 @@ number are settled one by one with the distribution function in float64 (relativ
 **Normal.** The inverse of the normal distribution by rational approximations in float32, error below 1.2e-6
 of a standard deviation or 4e-7 of the value, whichever is larger; the numbers reach 9.2 standard deviations (a tail of
 2**-65).
+
+**Tukey-lambda.** ``Q(u) = (u^l - (1 - u)^l) / l`` in the form ``q^l (exp(l t) - 1) / l`` with the tail's probability p,
+``q = 1 - p`` and ``t = log(p / q)``: nothing is lost in either tail, nor for small l, down to the logistic ``Q = t``.
 
 All floating point operations are single roundings (see ``intrinsics``), so the bytes depend on neither vector width nor
 compiler, and a version for another device that uses the same operations agrees to the bit.
@@ -37,15 +41,17 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends.cpu.elementary import exp_of_negative, natural_log
+from blursynth.backends.cpu.elementary import exp_minus_one, exp_of_negative, natural_log
 from blursynth.backends.cpu.intrinsics import floor, fma, rint
 from blursynth.backends.cpu.philox import philox4x32, seed_words
 from blursynth.errors import InvalidValueError
 
-__all__ = ["MAX_MEAN", "PIXEL", "ROW", "gaussian_noise", "poisson"]
+__all__ = ["COLUMN", "MAX_MEAN", "PATTERN", "PIXEL", "ROW", "gaussian_noise", "poisson"]
 
 PIXEL = np.uint64(0)
 ROW = np.uint64(1)
+COLUMN = np.uint64(2)
+PATTERN = np.uint64(3)
 """Last word of the counter: what the block is for."""
 
 MAX_MEAN = 1e8
@@ -121,6 +127,20 @@ def standard_normal(high, low):  # type: ignore[no-untyped-def]
     d = d1 if central else d2
     z = n / d
     return z if np.int32(high) < 0 else -z
+
+
+@_kernel
+def tukey_lambda(high, low, shape, scale):  # type: ignore[no-untyped-def]
+    """The Tukey-lambda number of a pair of words, float32; ``scale`` is 1 / (shape times the standard deviation).
+
+    The shape must not be 0; one of 1e-9 is the logistic distribution to the last bit.
+    """
+    m, p = _tail_probability(high, low)
+    x = fma(f4(np.int32(np.int32(0x7FFFFFFF) - m)), f4(2.0**-31), f4(2.0**-32))  # 1 - 2 p without cancellation
+    log_q = natural_log(fma(x, _HALF, _HALF))
+    low_end = exp_minus_one(shape * (natural_log(p) - log_q)) * scale
+    z = fma(exp_minus_one(shape * log_q), low_end, low_end)
+    return z if np.int32(high) >= 0 else -z
 
 
 @_kernel
@@ -445,6 +465,13 @@ def add_normal(image, sigma, high, low, size, out):  # type: ignore[no-untyped-d
     """``out = image + sigma n`` for ``size`` pixels of a row with their words 1 and 3; rounded once."""
     for i in range(size):
         out[i] = fma(sigma, image.dtype.type(standard_normal(high[i], low[i])), image[i])
+
+
+@_kernel
+def add_tukey_lambda(image, sigma, shape, scale, high, low, size, out):  # type: ignore[no-untyped-def]
+    """:func:`add_normal` with numbers of :func:`tukey_lambda`."""
+    for i in range(size):
+        out[i] = fma(sigma, image.dtype.type(tukey_lambda(high[i], low[i], shape, scale)), image[i])
 
 
 @_kernel

@@ -1,34 +1,51 @@
 """A sensor in one pass over the picture, in numba.
 
+Bands of rows go to the threads. Within a band a chunk of pixels passes through all steps while it lies in the first
+cache, each step a loop over the chunk that works on several pixels at a time; steps whose parameter is 0 are left out.
+
 Every step is rounded as the separate operations round it, so that the fused kernel gives the same bytes as
-``poisson`` and ``gaussian_noise`` with the same seed, one after the other.
+``poisson`` and ``gaussian_noise`` with the same seed, one after the other. The arithmetic is that of the picture's
+kind; normal and Tukey-lambda numbers are float32 in either.
 """
 
 from __future__ import annotations
+
+import math
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends import reference
-from blursynth.backends.cpu.intrinsics import rint
+from blursynth.backends.cpu.convolve import _share, _threads_to_use
+from blursynth.backends.cpu.intrinsics import fma, rint
 from blursynth.backends.cpu.noise import (
     CHUNK,
+    COLUMN,
     MAX_MEAN,
+    PATTERN,
     PIXEL,
     ROW,
     add_normal,
+    add_tukey_lambda,
     checked,
     counts,
     standard_normal,
     words,
 )
 from blursynth.errors import InvalidValueError
-from blursynth.physics.radiometry import SensorParameters
+from blursynth.physics.mosaic import RED, pattern_colours
+from blursynth.physics.radiometry import SensorParameters, tukey_lambda_sd
 
 __all__ = ["sensor"]
 
 _kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+_BAND = 16  # rows of a job
+_THREAD_PAYS_PX = 200_000
+"""Pixels below which handing work to another thread costs more than it saves."""
+
+# Columns of the table of numbers per picture.
+_WHITE, _FULL, _READ, _GAIN, _TOP, _DARK, _PRNU, _DSNU, _SHAPE, _SCALE = range(10)
 
 
 # Rows are addressed as a flat array and a start: slices of four axes take the compiler seconds.
@@ -40,6 +57,25 @@ def _light_to_electrons(image, start, white, size, mean):  # type: ignore[no-unt
     for i in range(size):
         x = image[start + i]
         mean[i] = zero if x <= zero else x * white  # NaN passes, and is refused later
+
+
+@_kernel
+def _colour_to_electrons(image, start, area, even, odd, white, size, mean, at):  # type: ignore[no-untyped-def]
+    """The same of what the filters of a row let through: those of its even and of its odd pixels, ``[3]`` each."""
+    zero = image.dtype.type(0)
+    for i in range(size):
+        other = i & 1 == 1
+        red, green, blue = odd[0] if other else even[0], odd[1] if other else even[1], odd[2] if other else even[2]
+        x = fma(blue, image[start + 2 * area + i], fma(green, image[start + area + i], red * image[start + i]))
+        mean[at + i] = zero if x <= zero else x * white
+
+
+@_kernel
+def _respond(mean, prnu, high, low, size, out):  # type: ignore[no-untyped-def]
+    zero, one = mean.dtype.type(0), mean.dtype.type(1)
+    for i in range(size):
+        response = fma(prnu, mean.dtype.type(standard_normal(high[i], low[i])), one)
+        out[i] = mean[i] * (zero if response < zero else response)
 
 
 @_kernel
@@ -64,6 +100,22 @@ def _convert(electrons, first, row, gain, black, top, rounding, size, out, start
 
 
 @_kernel
+def _convert_columns(electrons, first, row, column, at, gain, even, odd, top, rounding, size, out, start):  # type: ignore[no-untyped-def]
+    """The same with noise of columns, and another black level in odd pixels than in even ones."""
+    zero = electrons.dtype.type(0)
+    for i in range(size):
+        black = odd if i & 1 == 1 else even
+        electrons[first + i] = (electrons[first + i] + row + column[at + i]) * gain + black
+    if rounding:
+        for i in range(size):
+            electrons[first + i] = rint(electrons[first + i])
+    for i in range(size):
+        dn = electrons[first + i]
+        dn = zero if dn < zero else dn
+        out[start + i] = top if dn > top else dn
+
+
+@_kernel
 def _row_noise(shape, sigma, seed, origin, out):  # type: ignore[no-untyped-def]
     """``[B * C * H]`` electrons that each row of a channel shares."""
     w = np.empty((4, 1), np.uint32)
@@ -74,8 +126,42 @@ def _row_noise(shape, sigma, seed, origin, out):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _sensor_image(image, shape, row, white, full, read, gain, black, top, shot, rounding, seed, origin, out):  # type: ignore[no-untyped-def]
+def _column_noise(shape, sigma, seed, origin, out):  # type: ignore[no-untyped-def]
+    """``[B * C, W]`` electrons that each column of a channel shares."""
+    w = np.empty((4, shape[3]), np.uint32)
+    for plane in range(out.shape[0]):
+        b, channel = plane // shape[1], plane % shape[1]
+        words(seed[b], COLUMN, channel, 0, origin[b, 1], shape[3], w[0], w[1], w[2], w[3])
+        for i in range(shape[3]):
+            out[plane, i] = out.dtype.type(sigma[b]) * out.dtype.type(standard_normal(w[1, i], w[3, i]))
+
+
+@_kernel
+def _first_bad(mean, most, size):  # type: ignore[no-untyped-def]
+    """The first pixel of a chunk whose mean is no number or too large, or -1."""
+    bad = 0
+    for i in range(size):
+        bad |= 0 if mean[i] <= most else 1
+    if bad:
+        for i in range(size):
+            if not mean[i] <= most:
+                return i
+    return -1
+
+
+@_kernel
+def _sensor_bands(  # type: ignore[no-untyped-def]
+    first, last, image, shape, colours, mix, black, row, column, numbers, shot, rounding, seed, sensor_seed, origin,
+    out, refused,
+):  # fmt: skip
+    """Bands ``first`` to ``last`` of all planes of the result, one after the other.
+
+    ``mix`` ``[B, C, 2, 2, 3]`` is what the pixels of even and odd rows and columns take of the three channels of light,
+    ``black`` ``[B, C, 2, 2]`` their black level, ``column`` ``[B * C, W]`` or empty, ``refused`` ``[bands, 2]`` gets
+    the place and the mean of the first pixel of each band that is refused.
+    """
     height, width = shape[2], shape[3]
+    area = height * width
     w0, w1 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
     w2, w3 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
     pending, drawn, number = (
@@ -83,41 +169,94 @@ def _sensor_image(image, shape, row, white, full, read, gain, black, top, shot, 
         np.empty((4, CHUNK), np.uint32),
         np.empty((2, CHUNK), image.dtype),
     )
-    mean, count = np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype)
+    mean, count, offset = np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype)
+    zero = image.dtype.type(0)
     # Several short rows are worked on together: what a loop does with the rest of its last vector is slow.
-    part = min(width, CHUNK)
-    together = max(1, CHUNK // width)
-    for plane in range(shape[0] * shape[1]):
+    parts = -(-width // CHUNK)
+    part = min(width, (-(-width // parts) + 63) // 64 * 64)
+    together = min(_BAND, max(1, CHUNK // width))
+    bands = -(-height // _BAND)
+    for job in range(first, last):
+        plane = job // bands
         b, channel = plane // shape[1], plane % shape[1]
-        for top_row in range(0, height, together):
-            rows = min(together, height - top_row)
+        white, full, read, gain, top = (
+            numbers[b, _WHITE], numbers[b, _FULL], numbers[b, _READ], numbers[b, _GAIN], numbers[b, _TOP],
+        )  # fmt: skip
+        dark, prnu, dsnu = numbers[b, _DARK], numbers[b, _PRNU], numbers[b, _DSNU]
+        shape_of_tails, scale = np.float32(numbers[b, _SHAPE]), np.float32(numbers[b, _SCALE])
+        most = image.dtype.type(MAX_MEAN) if shot[b] else image.dtype.type(np.finfo(image.dtype).max)
+        begin = job % bands * _BAND
+        end = min(height, begin + _BAND)
+        for top_row in range(begin, end, together):
+            rows = min(together, end - top_row)
             for left in range(0, width, part):
                 span = min(part, width - left)
                 size = rows * span
                 start = (plane * height + top_row) * width + left
-                if shot[b] or read[b] > 0:
+                row_0, column_0 = origin[b, 0] + top_row, origin[b, 1] + left
+                if colours:
+                    seen = b * 3 * area + top_row * width + left
+                    odd = column_0 & 1
+                    for r in range(rows):
+                        filters = mix[b, channel, (row_0 + r) & 1]
+                        _colour_to_electrons(
+                            image, seen + r * width, area, filters[odd], filters[1 - odd], white, span, mean, r * span
+                        )
+                else:
+                    _light_to_electrons(image, start, white, size, mean)
+                if prnu > zero or dsnu > zero:
                     for r in range(rows):
                         at = slice(r * span, (r + 1) * span)
                         words(
-                            seed[b], PIXEL, channel, origin[b, 0] + top_row + r, origin[b, 1] + left, span,
+                            sensor_seed[b], PATTERN, channel, row_0 + r, column_0, span,
                             w0[at], w1[at], w2[at], w3[at],
                         )  # fmt: skip
-                _light_to_electrons(image, start, white[b], size, mean)
+                    if prnu > zero:
+                        _respond(mean, prnu, w0, w2, size, count)
+                        mean, count = count, mean
+                    if dsnu > zero:
+                        for i in range(size):
+                            offset[i] = dsnu * image.dtype.type(standard_normal(w1[i], w3[i]))
+                if dark > zero:
+                    for i in range(size):
+                        mean[i] += dark
+                bad = _first_bad(mean, most, size)
+                if bad >= 0 and refused[job, 0] < 0:
+                    refused[job, 0] = start + bad // span * width + bad % span
+                    refused[job, 1] = mean[bad]
+                if bad >= 0:
+                    continue
+                if shot[b] or read > zero:
+                    for r in range(rows):
+                        at = slice(r * span, (r + 1) * span)
+                        words(seed[b], PIXEL, channel, row_0 + r, column_0, span, w0[at], w1[at], w2[at], w3[at])
                 if shot[b]:
-                    if not counts(mean, w0, w2, size, count, pending, drawn, number):
-                        return False
+                    counts(mean, w0, w2, size, count, pending, drawn, number)
                     mean, count = count, mean
-                _limit(mean, full[b], size, count)
+                _limit(mean, full, size, count)
                 mean, count = count, mean
-                if read[b] > 0:
-                    add_normal(mean, read[b], w1, w3, size, count)
+                if dsnu > zero:
+                    for i in range(size):
+                        mean[i] += offset[i]
+                if read > zero and scale == zero:
+                    add_normal(mean, read, w1, w3, size, count)
+                    mean, count = count, mean
+                elif read > zero:
+                    add_tukey_lambda(mean, read, shape_of_tails, scale, w1, w3, size, count)
                     mean, count = count, mean
                 for r in range(rows):
                     shared = row[plane * height + top_row + r]
-                    _convert(
-                        mean, r * span, shared, gain[b], black[b], top[b], rounding[b], span, out, start + r * span
-                    )
-    return True
+                    even_black = black[b, channel, (row_0 + r) & 1, column_0 & 1]
+                    odd_black = black[b, channel, (row_0 + r) & 1, 1 - (column_0 & 1)]
+                    if column.size > 0 or even_black != odd_black:
+                        _convert_columns(
+                            mean, r * span, shared, column[plane], left, gain, even_black, odd_black, top, rounding[b],
+                            span, out, start + r * width,
+                        )  # fmt: skip
+                    else:
+                        _convert(
+                            mean, r * span, shared, gain, even_black, top, rounding[b], span, out, start + r * width
+                        )
 
 
 def sensor(
@@ -126,80 +265,136 @@ def sensor(
     seed: NDArray[np.uint64],
     *,
     origin_px: NDArray[np.int64],
+    threads: int | None = None,
 ) -> NDArray[np.floating]:
-    """Numbers of a sensor: ``clip(round(K (min(Poisson(white_level_e x), full_well_e) + read + row) + O), 0, top)``.
+    """Numbers of a sensor, from linear light.
+
+    ``N = min(Poisson(max(M x, 0) white_level_e max(1 + prnu n1, 0) + dark_e), full_well_e)``,
+    ``DN = clip(round(K (N + dsnu_e n2 + read + row + column) + O + offset), 0, top)``; see
+    :class:`~blursynth.physics.radiometry.SensorParameters`.
 
     Parameters
     ----------
     image
-        ``[B, C, H, W]`` linear light, 1 = white; negative values count as no light.
+        ``[B, C, H, W]`` linear light, 1 = white; negative values count as no light. Three channels for sensors with
+        colours (a mosaic, or a map from light).
     parameters
         The sensors of the batch.
     seed
         ``[B]`` the seed of each picture's noise. Pixel noise is that of :func:`~blursynth.backends.cpu.noise.poisson`
-        and :func:`~blursynth.backends.cpu.noise.gaussian_noise` with this seed; row noise is keyed by absolute row and
-        channel.
+        and :func:`~blursynth.backends.cpu.noise.gaussian_noise` with this seed; noise of rows (columns) is keyed by
+        absolute row (column) and channel, PRNU and DSNU by ``parameters.sensor_seed``, pixel and channel.
     origin_px
-        ``[B, 2]`` absolute row and column of the first pixel.
+        ``[B, 2]`` absolute row and column of the first pixel; the mosaic's phase is that of pixel (0, 0).
+    threads
+        How many to use; by default all cores, one in workers of data sets. The bytes do not depend on it.
 
     Returns
     -------
     ndarray
-        DN in the image's dtype, 0..2**bit_depth - 1, whole numbers where ``rounding`` is on.
+        DN in the image's dtype, 0..2**bit_depth - 1, whole numbers where ``rounding`` is on: ``[B, 1, H, W]`` with a
+        mosaic, else of the image's shape.
 
     Raises
     ------
     InvalidValueError
-        The light is not a number or makes more than 1e8 electrons; or the shapes do not fit.
+        The light is not finite or makes more than 1e8 electrons to be counted; or the shapes do not fit.
     """
     image, seed, origin = checked(image, seed, origin_px)
-    batch = image.shape[0]
-    if parameters.has_colours or any(
-        np.nan_to_num(v).any()
-        for v in (
-            parameters.column_noise_e, parameters.read_noise_shape, parameters.dark_e,
-            parameters.prnu, parameters.dsnu_e, parameters.offset_dn,
-        )
-    ):  # fmt: skip
-        return reference.sensor(image, parameters, seed, origin_px=origin)
+    batch, channels, height, width = image.shape
     if len(parameters) not in (1, batch):
         raise InvalidValueError(
             f"There are {len(parameters)} sensors for {batch} pictures.", fix="Pass one sensor, or one per picture."
         )
+    colours = parameters.has_colours
+    if colours and channels != 3:
+        raise InvalidValueError(
+            f"A sensor with a mosaic or a map of colours takes pictures of 3 channels, got {channels}.",
+            why="Its filters take their share of red, green and blue.",
+            fix="Repeat a grey picture to three channels, or leave mosaic and from_light out.",
+        )
+    mosaic = bool((parameters.mosaic > 0).any())
 
     def each(values: NDArray[np.generic]) -> NDArray[np.generic]:
-        return values if values.size == batch else np.ascontiguousarray(np.broadcast_to(values, (batch,)))
+        if values.shape[0] == batch:
+            return values
+        return np.ascontiguousarray(np.broadcast_to(values, (batch, *values.shape[1:])))
 
-    def number(values: NDArray[np.float64]) -> NDArray[np.floating]:
-        return each(values).astype(image.dtype)
-
-    out = np.empty_like(image)
-    row = np.zeros(int(np.prod(image.shape[:3])), image.dtype)
-    if (parameters.row_noise_e > 0).any():
-        _row_noise(image.shape, each(parameters.row_noise_e), seed, origin, row)
-    fine = _sensor_image(
+    shape = (batch, 1 if mosaic else channels, height, width)
+    out = np.empty(shape, image.dtype)
+    numbers, mix, black = (each(table).astype(image.dtype) for table in _tables(parameters, shape[1], mosaic))
+    row = np.zeros(int(np.prod(shape[:3])), image.dtype)
+    if parameters.row_noise_e.any():
+        _row_noise(shape, each(parameters.row_noise_e), seed, origin, row)
+    noisy_columns = bool(parameters.column_noise_e.any())
+    uneven = bool((parameters.offset_dn[:, :1] != parameters.offset_dn).any()) and mosaic
+    column = np.zeros((batch * shape[1], width if noisy_columns or uneven else 0), image.dtype)
+    if noisy_columns:
+        _column_noise(shape, each(parameters.column_noise_e), seed, origin, column)
+    jobs = shape[0] * shape[1] * -(-height // _BAND)
+    refused = np.full((jobs, 2), -1.0)
+    _share(
+        _sensor_bands,
+        jobs,
+        _threads_to_use(threads) if out.size > _THREAD_PAYS_PX else 1,
         image.reshape(-1),
-        image.shape,
+        shape,
+        colours,
+        mix,
+        black,
         row,
-        number(parameters.white_level_e),
-        number(parameters.full_well_e),
-        number(parameters.read_noise_e),
-        number(parameters.gain_dn_per_e),
-        number(parameters.black_level_dn),
-        number(parameters.top_dn),
+        column,
+        numbers,
         each(parameters.shot_noise),
         each(parameters.rounding),
         seed,
+        each(parameters.sensor_seed),
         origin,
         out.reshape(-1),
+        refused,
     )
-    if not fine:
-        light = image * number(parameters.white_level_e)[:, None, None, None]
-        with np.errstate(invalid="ignore"):
-            bad = light[~(light <= MAX_MEAN)]
+    if (refused[:, 0] >= 0).any():
+        place, mean = refused[refused[:, 0] >= 0][0]
+        where = [int(i) for i in np.unravel_index(int(place), shape)]
         raise InvalidValueError(
-            f"A pixel must make at most {MAX_MEAN:g} electrons, got {bad.flat[0]:g} and {bad.size - 1} more such.",
+            f"A pixel must make at most {MAX_MEAN:g} electrons, got {mean:g} at [b, c, row, column] = {where}.",
             why="The light must be finite, and the counts must be numbers that float32 can hold.",
             fix="Lower white_level_e, or mend the picture.",
         )
     return out
+
+
+def _tables(
+    parameters: SensorParameters, channels: int, mosaic: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """What the kernel reads: numbers ``[B, 10]``, filters ``[B, C, 2, 2, 3]`` and black levels ``[B, C, 2, 2]``."""
+    batch = len(parameters)
+    numbers = np.zeros((batch, 10))
+    for place, values in (
+        (_WHITE, parameters.white_level_e),
+        (_FULL, parameters.full_well_e),
+        (_READ, parameters.read_noise_e),
+        (_GAIN, parameters.gain_dn_per_e),
+        (_TOP, parameters.top_dn),
+        (_DARK, parameters.dark_e),
+        (_PRNU, parameters.prnu),
+        (_DSNU, parameters.dsnu_e),
+    ):
+        numbers[:, place] = values
+    for b, tails in enumerate(parameters.read_noise_shape.tolist()):
+        if not math.isnan(tails):
+            tails = tails if abs(tails) > 1e-9 else 1e-9
+            numbers[b, [_SHAPE, _SCALE]] = tails, 1.0 / (tails * tukey_lambda_sd(tails))
+    mix = np.zeros((batch, channels, 2, 2, 3))
+    black = np.zeros((batch, channels, 2, 2)) + parameters.black_level_dn[:, None, None, None]
+    if mosaic:
+        for b, code in enumerate(parameters.mosaic.tolist()):
+            sees = pattern_colours(code)
+            mix[b, 0] = parameters.from_light[b][sees]
+            green = np.where((sees == RED).any(axis=1), 1, 2)  # beside red, beside blue
+            group = np.choose(sees, [0, green[:, None], 3])
+            black[b, 0] += parameters.offset_dn[b][group]
+    elif channels == 3:
+        mix += parameters.from_light[:, :, None, None, :]
+        black += parameters.offset_dn[:, [0, 1, 3], None, None]
+    return numbers, mix, black
