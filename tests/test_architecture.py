@@ -52,7 +52,12 @@ ONLY_IN = {
     "zarr": ("dataset",),
     "numcodecs": ("dataset",),
     "distributed": ("dataset",),
-    "cv2": ("io.py", "depth", "degradations/jpeg.py", "dataset", "cli"),  # files, JPEG; thread count, versions
+    "cv2": (
+        "io.py", "depth", "dataset", "cli",  # files; thread count, versions
+        "backends/cpu/develop.py",  # its edge-aware demosaic
+        "degradations/jpeg.py", "degradations/webp.py",  # codecs
+        "degradations/denoise.py", "degradations/sharpen.py",  # box and Gaussian means, in place of our own
+    ),
     "PIL": ("io.py", "depth", "contact_sheet.py", "cli", "dataset"),  # formats OpenCV lacks; lettering
     "onnxruntime": ("depth",),
     "OpenEXR": ("depth",),

@@ -33,7 +33,7 @@ __all__ = [
 
 RED, GREEN, BLUE = 0, 1, 2
 
-DEMOSAIC_REACH_PX = {"bilinear": 1, "malvar": 2, "edge_aware": 4}
+DEMOSAIC_REACH_PX = {"bilinear": 1, "malvar": 2, "edge_aware": 1}
 """How far, in px, each way to fill in colours looks."""
 
 DEMOSAICS = tuple(DEMOSAIC_REACH_PX)
