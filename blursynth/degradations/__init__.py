@@ -13,13 +13,19 @@ from blursynth.degradations.develop import Develop
 from blursynth.degradations.disk_blur import DiskBlur
 from blursynth.degradations.encode import Encode
 from blursynth.degradations.exposure import Exposure
+from blursynth.degradations.gamma_decode import GammaDecode
+from blursynth.degradations.gamma_encode import GammaEncode
 from blursynth.degradations.gaussian_blur import GaussianBlur
 from blursynth.degradations.gaussian_process_motion import GaussianProcessMotion
 from blursynth.degradations.ground_depth import GroundDepth
+from blursynth.degradations.highlight_expansion import HighlightExpansion
+from blursynth.degradations.highlight_offset import HighlightOffset
 from blursynth.degradations.jpeg import Jpeg
 from blursynth.degradations.layered_depth import LayeredDepth
 from blursynth.degradations.linear_motion import LinearMotion
 from blursynth.degradations.measured_blur import MeasuredBlur
+from blursynth.degradations.measured_decode import MeasuredDecode
+from blursynth.degradations.measured_encode import MeasuredEncode
 from blursynth.degradations.object_motion import ObjectMotion
 from blursynth.degradations.plane_depth import PlaneDepth
 from blursynth.degradations.polygon_blur import PolygonBlur
@@ -27,8 +33,11 @@ from blursynth.degradations.random_objects import RandomObjects
 from blursynth.degradations.random_walk_motion import RandomWalkMotion
 from blursynth.degradations.recorded_motion import RecordedMotion
 from blursynth.degradations.recorded_shake import RecordedShake
+from blursynth.degradations.rescale import Rescale
 from blursynth.degradations.rolling_shutter import RollingShutter
 from blursynth.degradations.sensor import Sensor
+from blursynth.degradations.sigmoid_decode import SigmoidDecode
+from blursynth.degradations.sigmoid_encode import SigmoidEncode
 from blursynth.degradations.zoom import Zoom
 
 ALL: tuple[type[Degradation], ...] = (
@@ -39,6 +48,11 @@ ALL: tuple[type[Degradation], ...] = (
     LayeredDepth,
     RandomObjects,
     Decode,
+    GammaDecode,
+    SigmoidDecode,
+    MeasuredDecode,
+    HighlightOffset,
+    HighlightExpansion,
     Exposure,
     ObjectMotion,
     RandomWalkMotion,
@@ -57,9 +71,13 @@ ALL: tuple[type[Degradation], ...] = (
     MeasuredBlur,
     Defocus,
     DepthParallax,
+    Rescale,
     Sensor,
     Develop,
     Encode,
+    GammaEncode,
+    SigmoidEncode,
+    MeasuredEncode,
     Jpeg,
     DeblurganBlur,
 )
@@ -80,13 +98,19 @@ __all__ = [
     "DiskBlur",
     "Encode",
     "Exposure",
+    "GammaDecode",
+    "GammaEncode",
     "GaussianBlur",
     "GaussianProcessMotion",
     "GroundDepth",
+    "HighlightExpansion",
+    "HighlightOffset",
     "Jpeg",
     "LayeredDepth",
     "LinearMotion",
     "MeasuredBlur",
+    "MeasuredDecode",
+    "MeasuredEncode",
     "Nothing",
     "ObjectMotion",
     "PlaneDepth",
@@ -95,7 +119,10 @@ __all__ = [
     "RandomWalkMotion",
     "RecordedMotion",
     "RecordedShake",
+    "Rescale",
     "RollingShutter",
     "Sensor",
+    "SigmoidDecode",
+    "SigmoidEncode",
     "Zoom",
 ]

@@ -14,6 +14,8 @@ from blursynth.testing import check_degradation, pictures
 KERNEL = bs.assets.register([[0.0, 0.1, 0.0], [0.2, 0.4, 0.3], [0.0, 0.0, 0.1]])
 RECORDING = bs.assets.register([[0.0, 0.0, 0.0], [0.1, 3.0, 1.0], [0.25, 4.0, -2.0], [0.4, 1.0, -1.0]])
 
+CURVE = bs.assets.register([[0.0, 0.1, 0.3, 0.6, 1.0], [0.0, 0.3, 0.6, 0.85, 1.0]])  # light, value
+
 # A hand-held camera for 0.2 s at 100 Hz: time, position in m, quaternion.
 _TIME_S = np.linspace(0.0, 0.2, 21)
 SHAKE = bs.assets.register(
@@ -29,6 +31,11 @@ SHAKE = bs.assets.register(
 EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
     (bs.Nothing(), bs.Nothing()),
     (bs.Decode(), None),
+    (bs.GammaDecode(gamma=2.0, contrast=0.5), None),
+    (bs.SigmoidDecode(exponent=0.7, midtone=0.55, contrast=0.3), None),
+    (bs.MeasuredDecode(curve=CURVE), None),
+    (bs.HighlightOffset(offset=0.5, threshold=0.7), bs.HighlightOffset(offset=0.0)),
+    (bs.HighlightExpansion(peak=5.0, threshold=0.5, exponent=3), bs.HighlightExpansion(peak=1.0)),
     (
         bs.PlaneDepth(distance_m=2.0, tilt_deg=80.0, azimuth_deg=30.0, far_m=2.05, keep=False),
         bs.PlaneDepth(distance_m=2.0),
@@ -54,6 +61,9 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
     ),
     (bs.Exposure(exposure_s=0.02, metered_s=0.03), bs.Exposure(exposure_s=0.01, metered_s=0.01)),
     (bs.Encode(), None),
+    (bs.GammaEncode(gamma=2.0, contrast=0.5), None),
+    (bs.SigmoidEncode(exponent=0.7, midtone=0.55, contrast=0.3), None),
+    (bs.MeasuredEncode(curve=CURVE), None),
     (bs.GaussianBlur(sigma_px=1.3, aspect=0.5, angle_deg=30.0), bs.GaussianBlur(sigma_px=0.0)),
     (bs.DiskBlur(diameter_px=5.0), bs.DiskBlur(diameter_px=0.0)),
     (bs.PolygonBlur(diameter_px=6.0, blades=5, angle_deg=10.0), bs.PolygonBlur(diameter_px=0.0)),
@@ -171,6 +181,7 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
         bs.DepthParallax(length_mm=0.8, anxiety=0.05, heading_deg=30.0, seed=4, parts=2),
         bs.DepthParallax(length_mm=0.0, seed=0),
     ),
+    (bs.Rescale(factor=0.4, down="bicubic", up="bilinear"), bs.Rescale(factor=1.0, down="bilinear", up="bilinear")),
     (bs.Develop(demosaic="bilinear", gain=1.1), None),
     (bs.Jpeg(quality=60), None),
     (

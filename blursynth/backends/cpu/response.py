@@ -1,7 +1,230 @@
-"""Response curves by their tables, in numba."""
+"""Response curves by their tables, in numba.
+
+A value is looked up with linear interpolation, several pixels at a time in the precision of the image. Rounding to
+codes is that of float64 throughout: pixels within the error bound of a border between two codes are looked up again in
+float64.
+"""
 
 from __future__ import annotations
 
-from blursynth.backends.reference import response_decode, response_encode
+from collections.abc import Sequence
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.backends.cpu.convolve import _share, _threads_to_use
+from blursynth.backends.cpu.intrinsics import fma, rint
+from blursynth.errors import InvalidValueError
+from blursynth.physics.colour import MAX_LEVELS
+from blursynth.physics.response import ROOT
 
 __all__ = ["response_decode", "response_encode"]
+
+_CHUNK = 1024
+_BLOCK = 64 * _CHUNK  # pixels of one job: enough to be worth a thread, small enough to share out
+
+assert ROOT == 4  # the kernels take two square roots
+
+_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+# Each loop that is to run several pixels at a time is a function of its own: beside other loops LLVM gives up on it.
+
+
+@_kernel
+def _decode(image, table, size, out):  # type: ignore[no-untyped-def]
+    """``table`` holds its last entry twice, so that the end needs no case of its own."""
+    number = image.dtype.type
+    last = number(table.size - 2)
+    for i in range(size):
+        v = image[i]
+        u = v if v > number(0) else number(0)
+        u = (u if u < number(1) else number(1)) * last
+        node = np.int32(u)
+        low = table[node]
+        light = fma(u - number(node), table[node + 1] - low, low)
+        out[i] = light if v == v else v  # NaN stays NaN
+
+
+@_kernel
+def _encode(image, table, size, out):  # type: ignore[no-untyped-def]
+    number = image.dtype.type
+    last = number(table.size - 2)
+    for i in range(size):
+        x = image[i]
+        u = x if x > number(0) else number(0)
+        u = np.sqrt(np.sqrt(u if u < number(1) else number(1))) * last
+        node = np.int32(u)
+        low = table[node]
+        value = fma(u - number(node), table[node + 1] - low, low)
+        out[i] = value if x == x else x
+
+
+@_kernel
+def _round(out, levels, bound, size, doubtful):  # type: ignore[no-untyped-def]
+    """Values to codes, and whether a value lies too near to a border between two to be trusted. True if any does."""
+    number = out.dtype.type
+    top = number(levels)
+    any_doubt = np.int32(0)
+    for i in range(size):
+        y = out[i] * top
+        code = rint(y)
+        doubt = np.int32(1) if abs(abs(y - code) - number(0.5)) < bound else np.int32(0)
+        doubtful[i] = doubt
+        any_doubt = np.int32(any_doubt | doubt)
+        out[i] = code / top
+    return any_doubt != 0
+
+
+@_kernel
+def _settle(image, exact, levels, size, out, doubtful):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        if doubtful[i] != 0:
+            u = np.sqrt(np.sqrt(min(max(np.float64(image[i]), 0.0), 1.0))) * np.float64(exact.size - 2)
+            node = np.int32(u)
+            value = exact[node] + (u - node) * (exact[node + 1] - exact[node])
+            out[i] = out.dtype.type(rint(value * levels)) / out.dtype.type(levels)
+
+
+@_kernel
+def _decode_blocks(first, last, image, tables, out):  # type: ignore[no-untyped-def]
+    blocks = (image.shape[1] + _BLOCK - 1) // _BLOCK
+    for job in range(first, last):
+        b, start = job // blocks, job % blocks * _BLOCK
+        span = slice(start, min(start + _BLOCK, image.shape[1]))
+        row = tables[b if tables.shape[0] > 1 else 0]
+        _decode(image[b, span], row, span.stop - span.start, out[b, span])
+
+
+@_kernel
+def _encode_blocks(first, last, image, tables, exact, levels, bounds, out):  # type: ignore[no-untyped-def]
+    blocks = (image.shape[1] + _BLOCK - 1) // _BLOCK
+    doubtful = np.empty(_CHUNK, np.int32)
+    for job in range(first, last):
+        b, begin = job // blocks, job % blocks * _BLOCK
+        t = b if tables.shape[0] > 1 else 0
+        for start in range(begin, min(begin + _BLOCK, image.shape[1]), _CHUNK):
+            size = min(_CHUNK, image.shape[1] - start)
+            span = slice(start, start + size)
+            _encode(image[b, span], tables[t], size, out[b, span])
+            if levels[b] > 0 and _round(out[b, span], levels[b], bounds[b], size, doubtful):
+                _settle(image[b, span], exact[t], levels[b], size, out[b, span], doubtful)
+
+
+def response_decode(
+    image: NDArray[np.floating], table: NDArray[np.float64], *, threads: int | None = None
+) -> NDArray[np.floating]:
+    """Linear light of display values by a table.
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]`` values, float32 or float64; clipped to 0..1.
+    table
+        ``[B or 1, NODES]`` the light of the values ``k / (NODES - 1)``; see :mod:`blursynth.physics.response`.
+    threads
+        By default one per core, and one in a worker process. The result does not depend on it.
+
+    Returns
+    -------
+    ndarray
+        Exact at 0 and 1; otherwise within 4e-7 times the steepness of the table of its interpolation in float32,
+        1e-15 times in float64. What is not a number stays so.
+
+    Raises
+    ------
+    InvalidValueError
+        The image is neither float32 nor float64, or the table does not fit the batch.
+    """
+    pixels, exact = _flat(image), _checked(table, image)
+    out = np.empty_like(pixels)
+    blocks = -(-pixels.shape[1] // _BLOCK)
+    _share(
+        _decode_blocks,
+        len(pixels) * blocks,
+        _threads_to_use(threads),
+        pixels,
+        np.ascontiguousarray(exact, pixels.dtype),
+        out,
+    )
+    return out.reshape(image.shape)
+
+
+def response_encode(
+    image: NDArray[np.floating],
+    table: NDArray[np.float64],
+    *,
+    levels: Sequence[int | None] | None = None,
+    threads: int | None = None,
+) -> NDArray[np.floating]:
+    """Display values of linear light by a table, rounded to codes.
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]`` linear light, float32 or float64; clipped to 0..1.
+    table
+        ``[B or 1, NODES]`` the values of the light ``(k / (NODES - 1)) ** ROOT``.
+    levels
+        For each picture the highest code (255 of an 8-bit file, at most 65535), or None for no rounding; None for
+        no rounding of any.
+    threads
+        As for :func:`response_decode`.
+
+    Returns
+    -------
+    ndarray
+        ``code / levels``, with the code of the table's interpolation in float64; without rounding that interpolation
+        within 4e-7 times the steepness of the table in float32. What is not a number stays so.
+
+    Raises
+    ------
+    InvalidValueError
+        ``levels`` or the table does not fit the batch or is out of range; the image is neither float32 nor float64.
+    """
+    batch = image.shape[0]
+    wanted = (None,) * batch if levels is None else tuple(levels)
+    if len(wanted) != batch:
+        raise InvalidValueError(
+            f"levels must have one entry per picture, got {len(wanted)} for {batch} pictures.",
+            fix="Pass [255] * len(frame).",
+        )
+    for level in wanted:
+        if level is not None and not 1 <= level <= MAX_LEVELS:
+            raise InvalidValueError(
+                f"levels must be 1 to {MAX_LEVELS} or None, got {level}.",
+                why="It is the highest code, 2 ** bits - 1.",
+            )
+    pixels, exact = _flat(image), _checked(table, image)
+    tops = np.array([level or 0 for level in wanted], np.int64)
+    # The largest error of a value in the image's precision, in codes: that of the place in the table times the
+    # steepest slope of the table, and that of the value itself.
+    steepest = np.abs(np.diff(exact, axis=1)).max(axis=1) * (exact.shape[1] - 2)
+    bounds = 2.0 * np.finfo(pixels.dtype).eps * (2.0 * steepest + 1.0) * tops
+    out = np.empty_like(pixels)
+    blocks = -(-pixels.shape[1] // _BLOCK)
+    tables = np.ascontiguousarray(exact, pixels.dtype)
+    arguments: tuple[Any, ...] = (pixels, tables, exact, tops, bounds.astype(pixels.dtype), out)
+    _share(_encode_blocks, batch * blocks, _threads_to_use(threads), *arguments)
+    return out.reshape(image.shape)
+
+
+def _flat(image: NDArray[np.floating]) -> NDArray[np.floating]:
+    if image.dtype not in (np.float32, np.float64):
+        raise InvalidValueError(
+            f"Values of a response curve must be float32 or float64, got {image.dtype}.",
+            fix="Divide the codes of a file by their highest code first.",
+        )
+    return np.ascontiguousarray(image).reshape(image.shape[0], -1)
+
+
+def _checked(table: NDArray[np.float64], image: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The table with its last entry twice."""
+    if table.ndim != 2 or len(table) not in (1, len(image)) or table.shape[1] < 2:
+        raise InvalidValueError(
+            f"The table of a response must be [1, NODES] or [{len(image)}, NODES], got {table.shape}.",
+            fix="Pass one row per picture, or one for all.",
+        )
+    return np.concatenate([table, table[:, -1:]], axis=1, dtype=np.float64)

@@ -1,0 +1,68 @@
+"""Light beyond white where a source is bright, as a smooth expansion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self, final
+
+from pydantic import Field
+
+from blursynth.core import Degradation
+from blursynth.frame import Encoding, Frame, array_library, per_picture
+
+__all__ = ["HighlightExpansion"]
+
+
+@final
+class HighlightExpansion(Degradation):
+    """``x ((1 - k) + k peak)`` with ``k = clip((m - threshold) / (1 - threshold), 0, 1) ** exponent``.
+
+    m is the pixel's largest channel, so the three keep their ratio and the hue stays. White becomes ``peak``; from the
+    threshold on the brightness rises to it smoothly.
+
+    Landis used it with the luminance in place of m, exponent 2 and threshold .5, to make light sources of photographs,
+    with peaks of thousands. The largest channel is taken here because a lamp of one colour is clipped at a low
+    luminance. Values above white go on by the factor ``peak``.
+
+    The target passes through it too, although it is there for the blur: without blur both pictures must be equal, and
+    both clip at the same white later on, in the sensor or when they are encoded. What lies between the threshold and
+    white becomes brighter in both.
+
+    A draw leaves it out, like a decode step, for frames that are light already (HDR sources hold their highlights).
+
+    Not modelled: which bright surfaces are lamps and which are white paper.
+
+    Source: Landis, "Production-Ready Global Illumination", SIGGRAPH course notes 16, 2002, in the form of Banterle et
+    al., "Advanced High Dynamic Range Imaging", and their HDR Toolbox.
+    """
+
+    takes: ClassVar[Encoding | None] = Encoding.LINEAR
+    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    makes_light: ClassVar[bool] = True
+
+    peak: float = Field(ge=1, le=1e4, description="light of what is white in the source; 2 to 30 for lamps")
+    threshold: float = Field(
+        default=0.8, ge=0, le=0.999, description="light of the largest channel where the expansion begins; .5 to .95"
+    )
+    exponent: int = Field(default=2, ge=1, le=8, description="how late the expansion sets in; 2 as published")
+
+    def target(self) -> Degradation:
+        return self
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        if all(step.peak == 1 for step in steps):
+            return frame
+        image = frame.image
+        library: Any = array_library(image)
+        peak, threshold = (
+            per_picture([getattr(step, name) for step in steps], image) for name in ("peak", "threshold")
+        )
+        largest = library.amax(image, axis=1, keepdims=True)
+        base = ((largest - threshold) / (1 - threshold)).clip(0, 1)
+        # By products: a library's power may give other bits for another shape of the array.
+        share = base
+        for power in range(2, max(step.exponent for step in steps) + 1):
+            goes_on = per_picture([step.exponent >= power for step in steps], image)
+            share = share * (1 + goes_on * (base - 1))
+        return frame.with_image(image * (1 + share * (peak - 1)))
