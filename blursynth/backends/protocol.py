@@ -15,6 +15,7 @@ from blursynth.physics.development import DevelopParameters
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.radiometry import SensorParameters
+from blursynth.physics.resampling import Bands
 from blursynth.physics.scene import Scene
 from blursynth.physics.trajectory import WalkParameters
 
@@ -65,6 +66,14 @@ class Backend(Protocol):
 
     def composite_adjoint(self, image: Any, scene: Scene, *, border: Border) -> Any:
         """The exact transpose of :meth:`composite` as a map of images."""
+        ...
+
+    def resample(self, image: Any, rows: Bands, columns: Bands) -> Any:
+        """A picture on another grid, ``[B, C, N, M]``: a banded linear map along each axis."""
+        ...
+
+    def resample_adjoint(self, image: Any, rows: Bands, columns: Bands, size_px: tuple[int, int]) -> Any:
+        """The exact transpose of :meth:`resample`, to pictures of ``size_px``."""
         ...
 
     def rasterise(

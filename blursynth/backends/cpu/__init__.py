@@ -8,6 +8,7 @@ from blursynth.backends.cpu.develop import develop
 from blursynth.backends.cpu.noise import gaussian_noise, poisson
 from blursynth.backends.cpu.random_walk import random_walk
 from blursynth.backends.cpu.rasterise import rasterise
+from blursynth.backends.cpu.resample import resample, resample_adjoint
 from blursynth.backends.cpu.response import response_decode, response_encode
 from blursynth.backends.cpu.sensor import sensor
 from blursynth.backends.cpu.srgb import srgb_decode, srgb_encode
@@ -27,6 +28,8 @@ __all__ = [
     "poisson",
     "random_walk",
     "rasterise",
+    "resample",
+    "resample_adjoint",
     "response_decode",
     "response_encode",
     "sensor",

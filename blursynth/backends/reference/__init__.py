@@ -7,6 +7,7 @@ from blursynth.backends.reference.develop import develop
 from blursynth.backends.reference.noise import gaussian_noise, poisson
 from blursynth.backends.reference.random_walk import random_walk
 from blursynth.backends.reference.rasterise import rasterise
+from blursynth.backends.reference.resample import resample, resample_adjoint
 from blursynth.backends.reference.response import response_decode, response_encode
 from blursynth.backends.reference.sensor import sensor
 from blursynth.backends.reference.srgb import srgb_decode, srgb_encode
@@ -25,6 +26,8 @@ __all__ = [
     "poisson",
     "random_walk",
     "rasterise",
+    "resample",
+    "resample_adjoint",
     "response_decode",
     "response_encode",
     "sensor",

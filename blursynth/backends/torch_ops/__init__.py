@@ -8,14 +8,10 @@ from blursynth.backends.torch_ops.codes import from_codes, to_codes
 from blursynth.backends.torch_ops.composite import composite, composite_adjoint, hidden_surface
 from blursynth.backends.torch_ops.convolve import convolve, convolve_adjoint
 from blursynth.backends.torch_ops.convolve_varying import convolve_varying, convolve_varying_adjoint
-from blursynth.backends.torch_ops.sensor import (
-    develop,
-    gaussian_noise,
-    poisson,
-    response_decode,
-    response_encode,
-    sensor,
-)
+from blursynth.backends.torch_ops.resample import resample, resample_adjoint
+from blursynth.backends.torch_ops.develop import develop
+from blursynth.backends.torch_ops.response import response_decode, response_encode
+from blursynth.backends.torch_ops.sensor import gaussian_noise, poisson, sensor
 from blursynth.backends.torch_ops.srgb import srgb_decode, srgb_encode
 from blursynth.backends.torch_ops.warp_mean import warp_mean, warp_mean_adjoint
 
@@ -33,6 +29,8 @@ __all__ = [
     "poisson",
     "random_walk",
     "rasterise",
+    "resample",
+    "resample_adjoint",
     "response_decode",
     "response_encode",
     "sensor",

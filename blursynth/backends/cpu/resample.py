@@ -1,0 +1,170 @@
+"""Separable resampling in numba: rows first, a few at a time as whole vectors, then columns within each row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.backends.cpu.convolve import _share, _threads_to_use
+from blursynth.backends.reference.resample import check_bands
+from blursynth.errors import InvalidValueError
+from blursynth.physics.resampling import Bands
+
+__all__ = ["resample", "resample_adjoint"]
+
+_THREAD_PAYS_PRODUCTS = 400_000
+
+_kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+
+
+# Each loop that is to run several pixels at a time is a function of its own: beside other loops LLVM gives up on it.
+
+
+@_kernel
+def _add_row(row, weight, size, total):  # type: ignore[no-untyped-def]
+    for x in range(size):
+        total[x] += weight * row[x]
+
+
+@_kernel
+def _across(row, source, weight, out):  # type: ignore[no-untyped-def]
+    taps = source.shape[0]
+    for x in range(out.shape[0]):
+        total = weight[0, x] * row[source[0, x]]
+        for k in range(1, taps):
+            total += weight[k, x] * row[source[k, x]]
+        out[x] = total
+
+
+@_kernel
+def _across_back(row, source, weight, out):  # type: ignore[no-untyped-def]
+    for k in range(source.shape[0]):
+        for x in range(row.shape[0]):
+            out[source[k, x]] += weight[k, x] * row[x]
+
+
+@_kernel
+def _planes(first, last, image, rows, row_weight, columns, column_weight, out):  # type: ignore[no-untyped-def]
+    width = image.shape[2]
+    total = np.empty(width, image.dtype)
+    for plane in range(first, last):
+        for y in range(rows.shape[0]):
+            total[:] = 0
+            for k in range(rows.shape[1]):
+                if row_weight[y, k] != 0:
+                    _add_row(image[plane, rows[y, k]], row_weight[y, k], width, total)
+            _across(total, columns, column_weight, out[plane, y])
+
+
+@_kernel
+def _planes_back(first, last, image, rows, row_weight, columns, column_weight, out):  # type: ignore[no-untyped-def]
+    width = out.shape[2]
+    total = np.empty(width, image.dtype)
+    for plane in range(first, last):
+        out[plane] = 0
+        for y in range(rows.shape[0]):
+            total[:] = 0
+            _across_back(image[plane, y], columns, column_weight, total)
+            for k in range(rows.shape[1]):
+                if row_weight[y, k] != 0:
+                    _add_row(total, row_weight[y, k], width, out[plane, rows[y, k]])
+
+
+def resample(
+    image: NDArray[np.floating], rows: Bands, columns: Bands, *, threads: int | None = None
+) -> NDArray[np.floating]:
+    """``y[i, j] = sum_k sum_l r[i, k] c[j, l] x[row[i, k], column[j, l]]``: a picture on another grid.
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]``, float32 or float64; any strides. Never changed.
+    rows, columns
+        The maps along both axes, of N and M samples; the same for all pictures.
+    threads
+        Threads for large pictures; by default ``NUMBA_NUM_THREADS``, but one in a child process of
+        ``multiprocessing``. The bytes of the result do not depend on it.
+
+    Returns
+    -------
+    ndarray
+        ``[B, C, N, M]``.
+
+    Raises
+    ------
+    InvalidValueError
+        The image is not such an array, or the bands were made for a larger one.
+
+    Notes
+    -----
+    Each plane of a picture is one job, computed in the type of the image.
+
+    Examples
+    --------
+    >>> from blursynth.physics.resampling import Bands
+    >>> halves = Bands(np.array([[0, 1], [2, 3]]), np.full((2, 2), 0.5))
+    >>> resample(np.arange(16.0).reshape(1, 1, 4, 4), halves, halves)[0, 0].tolist()
+    [[2.5, 4.5], [10.5, 12.5]]
+    """
+    image = _checked(image)
+    check_bands(image.shape[2:], rows, columns)
+    return _run(_planes, image, rows, columns, (len(rows), len(columns)), threads)
+
+
+def resample_adjoint(
+    image: NDArray[np.floating],
+    rows: Bands,
+    columns: Bands,
+    size_px: tuple[int, int],
+    *,
+    threads: int | None = None,
+) -> NDArray[np.floating]:
+    """The exact transpose of :func:`resample`: ``[B, C, N, M]`` to ``[B, C, H, W]`` with ``size_px`` = (H, W).
+
+    Raises
+    ------
+    InvalidValueError
+        As :func:`resample`; or the image has not the size that the bands give.
+    """
+    image = _checked(image)
+    check_bands(size_px, rows, columns)
+    if image.shape[2:] != (len(rows), len(columns)):
+        raise InvalidValueError(
+            f"The image must have the size that the bands give, {len(rows)} x {len(columns)}, "
+            f"got {image.shape[2]} x {image.shape[3]}."
+        )
+    return _run(_planes_back, image, rows, columns, size_px, threads)
+
+
+def _checked(image: object) -> NDArray[np.floating]:
+    if not isinstance(image, np.ndarray) or image.ndim != 4 or image.dtype not in (np.float32, np.float64):
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InvalidValueError(
+            f"image must be a float32 or float64 array [B, C, H, W], got {got}.",
+            fix="Convert it, e.g. image.astype('float32'), and add the missing axes, e.g. image[None].",
+        )
+    return np.ascontiguousarray(image)
+
+
+def _run(
+    work: Any, image: NDArray[np.floating], rows: Bands, columns: Bands, size_px: tuple[int, int], threads: int | None
+) -> NDArray[np.floating]:
+    batch, channels, height, width = image.shape
+    planes = image.reshape(batch * channels, height, width)
+    out = np.empty((len(planes), *size_px), image.dtype)
+    products = rows.source.size * width + len(rows) * columns.source.size
+    _share(
+        work,
+        len(planes),
+        _threads_to_use(threads) if products > _THREAD_PAYS_PRODUCTS else 1,
+        planes,
+        np.ascontiguousarray(rows.source, np.int64),
+        np.ascontiguousarray(rows.weight, image.dtype),
+        np.ascontiguousarray(columns.source.T, np.int64),
+        np.ascontiguousarray(columns.weight.T, image.dtype),
+        out,
+    )
+    return out.reshape(batch, channels, *size_px)
