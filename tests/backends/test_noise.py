@@ -13,7 +13,6 @@ from blursynth.backends import cpu, reference
 from blursynth.backends.cpu import noise as kernels
 from blursynth.backends.reference import noise as plain
 from blursynth.errors import InvalidValueError
-from blursynth.physics.development import DevelopParameters
 from blursynth.physics.radiometry import SensorParameters
 
 SEED = np.array([5, 2**63 - 1], np.uint64)
@@ -260,20 +259,6 @@ def test_inputs_stay_and_may_lie_anyhow_in_memory(dtype: type[np.floating]) -> N
         for one, two in zip(results, every_noise(other, SEED, ORIGIN, phone()), strict=True):
             assert one.tobytes() == two.tobytes()
             assert one.dtype == dtype
-
-
-# -- the development ---
-
-
-@DTYPES
-def test_developing_keeps_the_black_noise_and_clips_white(dtype: type[np.floating]) -> None:
-    dn = np.array([40.0, 64.0, 1000.0, 2000.0, 4095.0], dtype).reshape(1, 1, 1, 5)
-    found = cpu.develop(dn, DevelopParameters(64.0, 2000.0), origin_px=ORIGIN[:1])
-    assert found.dtype == dtype
-    np.testing.assert_allclose(found.ravel(), [-24 / 1936, 0, 936 / 1936, 1, 1], rtol=1e-6)
-    np.testing.assert_allclose(
-        found, reference.develop(dn, DevelopParameters(64.0, 2000.0), origin_px=ORIGIN[:1]), rtol=1e-6
-    )
 
 
 # -- bad input --------------------------------------------------------------------------------------------------------
