@@ -48,14 +48,16 @@ _THREAD_PAYS_PX = 200_000
 _WHITE, _FULL, _READ, _GAIN, _TOP, _DARK, _PRNU, _DSNU, _SHAPE, _SCALE = range(10)
 
 
-# Rows are addressed as a flat array and a start: slices of four axes take the compiler seconds.
+# Rows are addressed as a flat array and a start: slices of four axes take the compiler seconds. Loops go over views that
+# begin at 0: an index with a start may be negative for all the compiler knows, and then it works on one pixel at a time.
 
 
 @_kernel
 def _light_to_electrons(image, start, white, size, mean):  # type: ignore[no-untyped-def]
     zero = image.dtype.type(0)
+    light = image[start : start + size]
     for i in range(size):
-        x = image[start + i]
+        x = light[i]
         mean[i] = zero if x <= zero else x * white  # NaN passes, and is refused later
 
 
@@ -63,11 +65,16 @@ def _light_to_electrons(image, start, white, size, mean):  # type: ignore[no-unt
 def _colour_to_electrons(image, start, area, even, odd, white, size, mean, at):  # type: ignore[no-untyped-def]
     """The same of what the filters of a row let through: those of its even and of its odd pixels, ``[3]`` each."""
     zero = image.dtype.type(0)
+    red, green, blue = image[start:], image[start + area :], image[start + 2 * area :]
+    electrons = mean[at : at + size]
+    even_red, even_green, even_blue = even[0], even[1], even[2]
+    odd_red, odd_green, odd_blue = odd[0], odd[1], odd[2]
     for i in range(size):
-        other = i & 1 == 1
-        red, green, blue = odd[0] if other else even[0], odd[1] if other else even[1], odd[2] if other else even[2]
-        x = fma(blue, image[start + 2 * area + i], fma(green, image[start + area + i], red * image[start + i]))
-        mean[at + i] = zero if x <= zero else x * white
+        is_odd = (i & 1) == 1
+        x = (odd_red if is_odd else even_red) * red[i]
+        x = fma(odd_green if is_odd else even_green, green[i], x)
+        x = fma(odd_blue if is_odd else even_blue, blue[i], x)
+        electrons[i] = zero if x <= zero else x * white
 
 
 @_kernel
@@ -79,6 +86,12 @@ def _respond(mean, prnu, high, low, size, out):  # type: ignore[no-untyped-def]
 
 
 @_kernel
+def _normals(sigma, high, low, size, out):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        out[i] = sigma * out.dtype.type(standard_normal(high[i], low[i]))
+
+
+@_kernel
 def _limit(count, full, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         out[i] = full if count[i] > full else count[i]
@@ -87,32 +100,34 @@ def _limit(count, full, size, out):  # type: ignore[no-untyped-def]
 @_kernel
 def _convert(electrons, first, row, gain, black, top, rounding, size, out, start):  # type: ignore[no-untyped-def]
     zero = electrons.dtype.type(0)
+    volt, code = electrons[first : first + size], out[start : start + size]
     if rounding:  # outside of the loop, which is vectorised only without branches
         for i in range(size):
-            dn = rint((electrons[first + i] + row) * gain + black)
+            dn = rint((volt[i] + row) * gain + black)
             dn = zero if dn < zero else dn
-            out[start + i] = top if dn > top else dn
+            code[i] = top if dn > top else dn
     else:
         for i in range(size):
-            dn = (electrons[first + i] + row) * gain + black
+            dn = (volt[i] + row) * gain + black
             dn = zero if dn < zero else dn
-            out[start + i] = top if dn > top else dn
+            code[i] = top if dn > top else dn
 
 
 @_kernel
 def _convert_columns(electrons, first, row, column, at, gain, even, odd, top, rounding, size, out, start):  # type: ignore[no-untyped-def]
     """The same with noise of columns, and another black level in odd pixels than in even ones."""
     zero = electrons.dtype.type(0)
-    for i in range(size):
-        black = odd if i & 1 == 1 else even
-        electrons[first + i] = (electrons[first + i] + row + column[at + i]) * gain + black
+    volt, shared, code = electrons[first : first + size], column[at : at + size], out[start : start + size]
     if rounding:
         for i in range(size):
-            electrons[first + i] = rint(electrons[first + i])
-    for i in range(size):
-        dn = electrons[first + i]
-        dn = zero if dn < zero else dn
-        out[start + i] = top if dn > top else dn
+            dn = rint((volt[i] + row + shared[i]) * gain + (odd if (i & 1) == 1 else even))
+            dn = zero if dn < zero else dn
+            code[i] = top if dn > top else dn
+    else:
+        for i in range(size):
+            dn = (volt[i] + row + shared[i]) * gain + (odd if (i & 1) == 1 else even)
+            dn = zero if dn < zero else dn
+            code[i] = top if dn > top else dn
 
 
 @_kernel
@@ -215,8 +230,7 @@ def _sensor_bands(  # type: ignore[no-untyped-def]
                         _respond(mean, prnu, w0, w2, size, count)
                         mean, count = count, mean
                     if dsnu > zero:
-                        for i in range(size):
-                            offset[i] = dsnu * image.dtype.type(standard_normal(w1[i], w3[i]))
+                        _normals(dsnu, w1, w3, size, offset)
                 if dark > zero:
                     for i in range(size):
                         mean[i] += dark
