@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blursynth import assets, degradations
+from blursynth.camera_profile import CameraProfile, camera_names, load_camera
 from blursynth.core import Degradation, Draw, Nothing, Pair, apply
 from blursynth.degradations import *  # noqa: F403  (its __all__ lists the kinds)
 from blursynth.degradations import ALL
@@ -42,7 +43,7 @@ from blursynth.errors import (
 from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawMetadata
 from blursynth.io import read_arrays, read_frame, write_picture
 from blursynth.recipe import Recipe, load_recipe, recipe_names
-from blursynth.sampling import Maybe, OneOf, Random, Sampler
+from blursynth.sampling import CameraSensor, Maybe, OneOf, Random, Sampler
 from blursynth.streams import Stream
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ __all__ = [
     "Beta",
     "BlursynthError",
     "Border",
+    "CameraProfile",
+    "CameraSensor",
     "Choice",
     "Constant",
     "DatasetError",
@@ -90,6 +93,8 @@ __all__ = [
     "Uniform",
     "apply",
     "assets",
+    "camera_names",
+    "load_camera",
     "load_recipe",
     "open_dataset",
     "read_arrays",

@@ -339,9 +339,27 @@ def _read(source: str | Path, relative_to: Path | None = None) -> tuple[dict[str
             raise RecipeError(f"{path}: is not a text file in UTF-8.", fix="A recipe is a TOML file.") from None
         name, folder = path.name, path.parent
     try:
-        return tomllib.loads(text), name, folder
+        return _with_camera_paths(tomllib.loads(text), folder), name, folder
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{name}: is not valid TOML: {error}.") from None
+
+
+def _with_camera_paths(values: Any, folder: Path | None) -> Any:
+    """Paths of camera files relative to where the recipe lies, as paths from here."""
+    if isinstance(values, dict):
+        return {
+            key: _camera_path(item, folder) if key == "camera" else _with_camera_paths(item, folder)
+            for key, item in values.items()
+        }
+    return [_with_camera_paths(item, folder) for item in values] if isinstance(values, list) else values
+
+
+def _camera_path(camera: Any, folder: Path | None) -> Any:
+    if isinstance(camera, str) and camera.endswith(".toml") and folder is not None:
+        return str(folder / camera)
+    if isinstance(camera, dict) and isinstance(camera.get("choice"), list):
+        return {**camera, "choice": [_camera_path(option, folder) for option in camera["choice"]]}
+    return camera
 
 
 def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tuple[str, ...]) -> dict[str, Any]:

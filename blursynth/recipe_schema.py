@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from blursynth import degradations, distributions
+from blursynth.camera_profile import CameraProfile, camera_names
 from blursynth.core import Degradation
+from blursynth.degradations.sensor import Sensor
 from blursynth.recipe import recipe_names
+from blursynth.sampling import CAMERA_FIELDS
 
 __all__ = ["recipe_schema"]
 
@@ -45,6 +48,9 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
     names = [kind.kind for kind in kinds]
     options = [{"$ref": f"#/$defs/{name}"} for name in names]
     definitions: Schema = {kind.kind: _kind(kind) for kind in kinds}
+    if Sensor in kinds:
+        definitions["calibrated_camera"] = _camera_table()
+        definitions[Sensor.kind] = _with_camera(definitions[Sensor.kind])
     definitions["option"] = {
         "type": "object",
         "description": "one option of one_of",
@@ -68,6 +74,7 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
         "unevaluatedProperties": False,
     }
     partial_fields = sorted({field for kind in kinds for field in kind.model_fields})
+    partial_fields += CAMERA_FIELDS if Sensor in kinds else ()
     definitions["changed_step"] = {
         "description": "a step that is new, or fields that replace those of the extended recipe's step of this name",
         "anyOf": [
@@ -125,6 +132,60 @@ def _kind(kind: type[Degradation]) -> Schema:
         "description": (inspect.getdoc(kind) or kind.kind).partition("\n")[0],
         "required": ["kind", *required],
         "properties": {"kind": {"const": kind.kind}, **{name: _field(field) for name, field in fields.items()}},
+    }
+
+
+def _with_camera(sensor: Schema) -> Schema:
+    """A sensor step that may take its numbers from a calibrated camera."""
+    required = [name for name in sensor["required"] if name != "kind"]
+    one: Schema = {
+        "anyOf": [
+            {"enum": list(camera_names())},
+            {"type": "string", "pattern": "\\.toml$"},
+            {"$ref": "#/$defs/calibrated_camera"},
+        ]
+    }
+    several = {
+        "type": "object",
+        "required": ["choice"],
+        "properties": {
+            "choice": {"type": "array", "minItems": 1, "items": one},
+            "weights": {"type": "array", "items": {"type": "number", "minimum": 0}},
+        },
+        "additionalProperties": False,
+    }
+    positive: Schema = {"type": "number", "exclusiveMinimum": 0}
+    camera: Schema = {
+        "camera": {
+            "description": "calibrated camera that the numbers are drawn from: a name, the path of a .toml file, its "
+            "table, or a choice of these",
+            "anyOf": [*one["anyOf"], several],
+        },
+        "iso": _field({**positive, "description": "ISO setting of the camera"}),
+        "photons_at_white": _field({**positive, "description": "photons that white brings to a green pixel"}),
+        "read_noise_model": {
+            "description": "by default the better one that the camera has",
+            "enum": ["tukey_lambda", "gaussian"],
+        },
+    }
+    return {
+        **sensor,
+        "required": ["kind"],
+        "properties": {**sensor["properties"], **camera},
+        "anyOf": [{"required": required}, {"required": ["camera"]}],
+        "dependentRequired": {name: ["camera"] for name in CAMERA_FIELDS if name != "camera"},
+    }
+
+
+def _camera_table() -> Schema:
+    """A camera written out in the recipe, as stored recipes have it; what is in its tables its loader checks."""
+    fields = CameraProfile.model_fields
+    return {
+        "type": "object",
+        "description": "a calibrated camera, as its file holds it",
+        "required": [name for name, field in fields.items() if field.is_required()],
+        "properties": dict.fromkeys(fields, True),
+        "additionalProperties": False,
     }
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast, final
 
+from blursynth.camera_profile import CameraProfile, NoiseModel, load_camera
 from blursynth.core import Degradation, Nothing, find_kind
-from blursynth.distributions import Distribution, Earlier, parse, pick
+from blursynth.degradations.sensor import Sensor
+from blursynth.distributions import Choice, Distribution, Earlier, parse, pick
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.streams import Stream
 
-__all__ = ["Maybe", "OneOf", "Random", "Sampler", "parse_sampler"]
+__all__ = ["CAMERA_FIELDS", "CameraSensor", "Maybe", "OneOf", "Random", "Sampler", "parse_sampler"]
 
 
 class Sampler(ABC):
@@ -154,6 +157,170 @@ class Random(Sampler):
         return f"Random({self.kind.__name__}, {', '.join(f'{k}={v!r}' for k, v in self.given.items())})"
 
 
+CAMERA_FIELDS = ("camera", "iso", "photons_at_white", "read_noise_model")
+"""What a sensor step of a recipe may hold besides the fields of a sensor: a calibrated camera and its setting."""
+
+
+@final
+class CameraSensor(Sampler):
+    """A sensor whose gain, noise, offsets and colours are drawn jointly from a calibrated camera.
+
+    The draw is a plain :class:`~blursynth.Sensor` with all numbers in it: it replays without the camera's file.
+
+    Parameters
+    ----------
+    camera
+        A :class:`~blursynth.CameraProfile`, the name of one (:func:`~blursynth.camera_names`), the path of a .toml
+        file, its table, or ``{"choice": [...], "weights": [...]}`` of these.
+    iso
+        The setting, a number or a distribution; only for cameras whose gain has a line in ISO.
+    photons_at_white
+        Photons that linear 1.0 brings to a green pixel; times the camera's quantum efficiency it is ``white_level_e``.
+    read_noise_model
+        ``tukey_lambda`` or ``gaussian``; by default the better one that the camera has.
+    **fields
+        Fields of the sensor that replace what the camera gives: numbers or distributions. ``gain_dn_per_e`` chooses the
+        setting, and the noise follows it; by default the gain is drawn from the camera's range. ``white_level_e`` is by
+        default what puts white on the converter's top code.
+
+    Examples
+    --------
+    >>> from blursynth import LogUniform
+    >>> CameraSensor("sony-a7s2", iso=LogUniform(800, 25600), exposure_s=0.05)
+    CameraSensor('Sony Alpha 7S II', iso=LogUniform(low=800, high=25600), exposure_s=Constant(value=0.05))
+
+    Raises
+    ------
+    RecipeError
+        There is no such camera, it has no such setting, an unknown field, or a value that the sensor refuses.
+    """
+
+    def __init__(
+        self,
+        camera: CameraProfile | str | Path | Mapping[str, Any],
+        *,
+        iso: Any = None,
+        photons_at_white: Any = None,
+        read_noise_model: NoiseModel | None = None,
+        **fields: Any,
+    ) -> None:
+        self.cameras, self.weights = _cameras(camera)
+        self.read_noise_model = read_noise_model
+        self.settings = {
+            name: _parsed(name, value)
+            for name, value in (("iso", iso), ("photons_at_white", photons_at_white))
+            if value is not None
+        }
+        self.given: dict[str, Distribution] = {}
+        for name, value in fields.items():
+            if name not in Sensor.model_fields:
+                known = (*Sensor.model_fields, *CAMERA_FIELDS)
+                raise RecipeError(f"{name}: Sensor has no such field.", fix=did_you_mean(name, known))
+            self.given[name] = _parsed(name, value)
+        for names in (("iso", "gain_dn_per_e"), ("photons_at_white", "white_level_e")):
+            if names[0] in self.settings and names[1] in self.given:
+                raise RecipeError(
+                    f"{names[0]}: give it or {names[1]}, not both.", why="The one follows from the other."
+                )
+        for profile in self.cameras:
+            self._check(profile)
+
+    def _check(self, profile: CameraProfile) -> None:
+        try:
+            for setting, check in (("iso", profile.check_iso), ("gain_dn_per_e", profile.check_gain)):
+                asked = self.settings.get(setting) or self.given.get(setting)
+                for value in asked.extremes() if asked is not None else ():
+                    check(value)
+            if "photons_at_white" in self.settings and profile.quantum_efficiency is None:
+                raise InvalidValueError(
+                    f"photons_at_white: camera {profile.name!r} has no quantum_efficiency.",
+                    fix="Add it to the camera's file, or give white_level_e.",
+                )
+            base = profile.draw(Stream(0, 0, "check"), read_noise_model=self.read_noise_model)
+        except InvalidValueError as error:
+            raise RecipeError(str(error)) from None
+        # What is given is checked like the fields of any other kind, in place of what the camera gives.
+        Random(Sensor, **{**base, **self.given})
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Degradation:
+        place = pick(self.weights or (1.0,) * len(self.cameras), stream.child("camera")) if self.cameras[1:] else 0
+        profile = self.cameras[place]
+        settings = {name: d.sample(stream.child(name), frame, earlier) for name, d in self.settings.items()}
+        values = {name: d.sample(stream.child(name), frame, earlier) for name, d in self.given.items()}
+        drawn = profile.draw(
+            stream.child("profile"),
+            iso=cast(float | None, settings.get("iso")),
+            gain_dn_per_e=cast(float | None, values.get("gain_dn_per_e")),
+            read_noise_model=self.read_noise_model,
+        )
+        if "photons_at_white" in settings:
+            photons = cast(float, settings["photons_at_white"])
+            drawn["white_level_e"] = float(f"{photons * cast(float, profile.quantum_efficiency):.9g}")
+        elif {"bit_depth", "black_level_dn"} & values.keys():
+            final_values = {**drawn, **values}
+            levels = 2 ** final_values["bit_depth"] - 1 - final_values["black_level_dn"]
+            drawn["white_level_e"] = float(f"{levels / final_values['gain_dn_per_e']:.9g}")
+        if "seed" not in values:
+            values["seed"] = stream.child("seed").seed63()
+        return Sensor(**{**drawn, **values})
+
+    def kinds(self) -> tuple[type[Degradation], ...]:
+        return (Sensor,)
+
+    def distributions(self) -> Iterable[tuple[str, Distribution]]:
+        # The camera is a choice even where there is one: its numbers are drawn.
+        names = tuple(profile.name for profile in self.cameras)
+        return [("camera", Choice(names, self.weights)), *self.settings.items(), *self.given.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """With the whole table of the camera, so that a stored recipe needs no file and its hash tells its content."""
+        tables = [profile.to_dict() for profile in self.cameras]
+        camera: dict[str, Any] = tables[0] if len(tables) == 1 else {"choice": tables}
+        if self.weights and len(tables) > 1:
+            camera["weights"] = list(self.weights)
+        model = {} if self.read_noise_model is None else {"read_noise_model": self.read_noise_model}
+        plain = {name: d.to_plain() for name, d in (*self.settings.items(), *self.given.items())}
+        return {"kind": Sensor.kind, "camera": camera, **model, **plain}
+
+    def __repr__(self) -> str:
+        names = " or ".join(repr(profile.name) for profile in self.cameras)
+        fields = (*self.settings.items(), *self.given.items())
+        return f"CameraSensor({', '.join((names, *(f'{k}={v!r}' for k, v in fields)))})"
+
+
+def _parsed(name: str, value: Any) -> Distribution:
+    try:
+        return parse(value)
+    except BlursynthError as error:
+        raise RecipeError(f"{name}: {error}") from None
+
+
+def _cameras(camera: Any) -> tuple[tuple[CameraProfile, ...], tuple[float, ...]]:
+    """Profiles and their weights."""
+    if isinstance(camera, Mapping) and "choice" in camera:
+        options, weights = camera["choice"], camera.get("weights", ())
+        if not isinstance(options, Sequence) or isinstance(options, str) or not options:
+            raise RecipeError(f"camera: choice needs a list of cameras, got {options!r}.")
+        if extra := set(camera) - {"choice", "weights"}:
+            raise RecipeError(f"camera: choice has no parameter {sorted(extra)[0]!r}.")
+        if not isinstance(weights, Sequence) or isinstance(weights, str):
+            raise RecipeError(f"camera: weights must be a list of numbers, got {weights!r}.")
+        try:
+            Choice(tuple(range(len(options))), tuple(weights))
+        except InvalidValueError as error:
+            raise RecipeError(f"camera: {error}") from None
+        return tuple(_camera(option) for option in options), tuple(weights)
+    return (_camera(camera),), ()
+
+
+def _camera(camera: Any) -> CameraProfile:
+    if isinstance(camera, CameraProfile):
+        return camera
+    if isinstance(camera, Mapping):
+        return CameraProfile.from_dict(camera)
+    return load_camera(camera)
+
+
 @final
 class OneOf(Sampler):
     """One of several samplers, with relative frequencies.
@@ -255,4 +422,14 @@ def parse_sampler(entry: Mapping[str, Any], kinds: Sequence[type[Degradation]]) 
                 raise RecipeError(f"weight must be a number, got {weight!r}.")
             pairs.append((cast(float, weight), parse_sampler(rest, kinds)))
         return OneOf(*pairs)
-    return Random(find_kind(fields.pop("kind", None), kinds), **fields)
+    kind = find_kind(fields.pop("kind", None), kinds)
+    if kind is Sensor and "camera" in fields:
+        model = fields.get("read_noise_model")
+        if model is not None and not isinstance(model, str):
+            raise RecipeError(f"read_noise_model must be a text, got {model!r}.")
+        return CameraSensor(fields.pop("camera"), **fields)
+    if kind is Sensor and (alone := [name for name in CAMERA_FIELDS if name in fields]):
+        raise RecipeError(
+            f"{alone[0]}: it belongs to a calibrated camera.", fix='Say which: camera = "sony-a7s2", for example.'
+        )
+    return Random(kind, **fields)

@@ -25,7 +25,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("blursynth/py.typed", "blursynth/recipes/default.toml", "deblur_models/__init__.py"):
+    for name in (
+        "blursynth/py.typed",
+        "blursynth/recipes/default.toml",
+        "blursynth/cameras/pmrid.toml",
+        "deblur_models/__init__.py",
+    ):
         assert name in names
     assert all(n.startswith(("blursynth/", "deblur_models/", "blursynth-")) for n in names)
     assert not [n for n in names if n.endswith((".nbi", ".nbc", ".pyc"))]
