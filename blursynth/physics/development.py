@@ -97,15 +97,24 @@ class DevelopParameters:
         if ((self.demosaic < 0) | (self.demosaic >= len(DEMOSAICS))).any():
             raise InvalidValueError(f"demosaic must index {', '.join(DEMOSAICS)}, got {self.demosaic.tolist()}.")
 
+        # Plain, since compilers trace no values.
+        mosaic = bool((self.mosaic > 0).any())
+        colours = mosaic or bool((self.white_balance != 1).any() or (self.colour_matrix != np.eye(3)).any())
+        object.__setattr__(self, "_has_mosaic", mosaic)
+        object.__setattr__(self, "_has_colours", colours)
+
     def __len__(self) -> int:
         return int(self.black_dn.size)
 
     @property
+    def has_mosaic(self) -> bool:
+        """Whether the pixels saw one colour each."""
+        return bool(self._has_mosaic)  # type: ignore[attr-defined]
+
+    @property
     def has_colours(self) -> bool:
         """Whether three channels come out: of a mosaic, or through a white balance or a matrix."""
-        return bool(
-            (self.mosaic > 0).any() or (self.white_balance != 1).any() or (self.colour_matrix != np.eye(3)).any()
-        )
+        return bool(self._has_colours)  # type: ignore[attr-defined]
 
 
 def camera_from_srgb(white_balance: ArrayLike, colour_matrix: ArrayLike) -> NDArray[np.float64]:

@@ -208,6 +208,7 @@ class SensorParameters:
             raise InvalidValueError("from_light and offset_dn must be finite numbers.")
         object.__setattr__(self, "from_light", matrix)
         object.__setattr__(self, "offset_dn", offset)
+        object.__setattr__(self, "_has_mosaic", bool((self.mosaic > 0).any()))  # plain: compilers trace no values
 
     def _check(self, name: str, low: float, *, inclusive: bool = True, infinite: bool = False) -> None:
         high = math.inf if infinite else sys.float_info.max
@@ -223,9 +224,14 @@ class SensorParameters:
         return int(self.white_level_e.size)
 
     @property
+    def has_mosaic(self) -> bool:
+        """Whether the pixels see one colour each, so that one channel comes out."""
+        return bool(self._has_mosaic)  # type: ignore[attr-defined]
+
+    @property
     def has_colours(self) -> bool:
         """Whether light of three channels is needed: a mosaic, or a map of colours."""
-        return bool((self.mosaic > 0).any() or (self.from_light != np.eye(3)).any())
+        return bool(self.has_mosaic or (self.from_light != np.eye(3)).any())
 
     @property
     def top_dn(self) -> NDArray[np.float64]:

@@ -8,8 +8,8 @@ from blursynth.backends.torch_ops.codes import from_codes, to_codes
 from blursynth.backends.torch_ops.composite import composite, composite_adjoint, hidden_surface
 from blursynth.backends.torch_ops.convolve import convolve, convolve_adjoint
 from blursynth.backends.torch_ops.convolve_varying import convolve_varying, convolve_varying_adjoint
-from blursynth.backends.torch_ops.resample import resample, resample_adjoint
 from blursynth.backends.torch_ops.develop import develop
+from blursynth.backends.torch_ops.resample import resample, resample_adjoint
 from blursynth.backends.torch_ops.response import response_decode, response_encode
 from blursynth.backends.torch_ops.sensor import gaussian_noise, poisson, sensor
 from blursynth.backends.torch_ops.srgb import srgb_decode, srgb_encode

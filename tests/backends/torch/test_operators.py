@@ -11,6 +11,10 @@ import pytest
 from blursynth.backends import cpu, for_array
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
+from blursynth.physics.development import DevelopParameters, camera_from_srgb
+from blursynth.physics.mosaic import DEMOSAICS
+from blursynth.physics.radiometry import SensorParameters
+from blursynth.physics.response import decode_table, encode_table
 
 torch = pytest.importorskip("torch", reason="operators on tensors need torch")
 
@@ -132,7 +136,7 @@ def test_composite(ops: Any, make_scene: Operator, name: str, border: Border) ->
     assert torch.autograd.gradgradcheck(lambda x: operator(x, scene, border=border), (image,), fast_mode=True)
 
 
-def test_transfer_and_development(ops: Any) -> None:
+def test_transfer(ops: Any) -> None:
     rng = np.random.default_rng(5)
     light = torch.from_numpy(rng.uniform(-0.3, 1.3, (2, 1, 4, 4))).requires_grad_()
     for curve in (ops.srgb_decode, ops.srgb_encode):
@@ -142,13 +146,164 @@ def test_transfer_and_development(ops: Any) -> None:
     (through,) = torch.autograd.grad(codes.sum(), light)
     (smooth,) = torch.autograd.grad(ops.srgb_encode(light).sum(), light)
     assert torch.equal(through, smooth)  # rounding is passed straight through
-    raw = torch.from_numpy(rng.uniform(0, 4095, (2, 1, 4, 4))).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: ops.develop(x, 64.0, [3000.0, 2000.0]), (raw,))
-    noisy = ops.gaussian_noise(
-        light, np.array([0.1, 0.2]), np.array([3, 4], np.uint64), origin_px=np.zeros((2, 2), int)
+
+
+LIGHT = np.linspace(0.0, 1.0, 60) ** 2
+
+
+def tables() -> tuple[np.ndarray, np.ndarray]:
+    """A gamma of 2.2 and a straight line, and the same of values."""
+    curves = [LIGHT ** (1 / 2.2), LIGHT]
+    return np.stack([encode_table(LIGHT, v) for v in curves]), np.stack([decode_table(LIGHT, v) for v in curves])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_response(ops: Any, dtype: type) -> None:
+    rng = np.random.default_rng(11)
+    values = rng.uniform(-0.2, 1.2, (2, 2, 5, 6)).astype(dtype)
+    values[0, 0, 0, :4] = (0.0, 1.0, np.nan, 1e-16)
+    image = torch.from_numpy(values)
+    encode, decode = tables()
+    for wanted in (None, [255, None]):
+        expected = cpu.response_encode(values, encode, levels=wanted)
+        assert np.array_equal(ops.response_encode(image, encode, levels=wanted).numpy(), expected, equal_nan=True)
+    for table in (decode, decode[:1]):
+        expected = cpu.response_decode(values, table)
+        assert np.array_equal(ops.response_decode(image, table).numpy(), expected, equal_nan=True)
+
+
+def test_slopes_of_a_response(ops: Any) -> None:
+    rng = np.random.default_rng(12)
+    image = torch.from_numpy(rng.uniform(-0.2, 1.2, (2, 1, 5, 6))).requires_grad_()
+    encode, decode = tables()
+    assert torch.autograd.gradcheck(lambda x: ops.response_decode(x, decode), (image,), eps=1e-8, atol=1e-6)
+    assert torch.autograd.gradcheck(lambda x: ops.response_encode(x, encode), (image,), eps=1e-8, atol=1e-6)
+    (through,) = torch.autograd.grad(ops.response_encode(image, encode, levels=[255, 15]).sum(), image)
+    (smooth,) = torch.autograd.grad(ops.response_encode(image, encode).sum(), image)
+    assert torch.equal(through, smooth)
+    black = torch.zeros(2, 1, 1, 1, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(ops.response_encode(black, encode).sum(), black)
+    assert torch.isfinite(slope).all()
+    assert float(slope[1]) == pytest.approx(1.0, rel=1e-6)  # the straight line, on the chord of its first cell
+
+
+def development(demosaic: str | None, batch: int = 4) -> DevelopParameters:
+    """All four patterns, with colours and a clip that some pixels reach."""
+    mosaicked = demosaic is not None
+    return DevelopParameters(
+        black_dn=[64.0, 0.0, 64.0, 32.0][:batch],
+        white_dn=[964.0, 800.0, 900.0, 1000.0][:batch],
+        mosaic=[1, 2, 3, 4][:batch] if mosaicked else 0,
+        demosaic=DEMOSAICS.index(demosaic) if demosaic is not None else 0,
+        white_balance=np.array([2.0, 1.0, 1.6]),
+        colour_matrix=np.array([[1.5, -0.4, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.5, 1.5]]),
+        gain=[1.0, 2.0, 0.5, 1.0][:batch],
+        clip=0.9,
     )
+
+
+ORIGINS = np.array([[0, 0], [1, 0], [0, 1], [3, 5]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("demosaic", [*DEMOSAICS, None])
+def test_develop(ops: Any, demosaic: str | None, dtype: type) -> None:
+    rng = np.random.default_rng(13)
+    raw = rng.uniform(0, 1100, (4, 3 if demosaic is None else 1, 6, 7)).astype(dtype)
+    expected = cpu.develop(raw, development(demosaic), origin_px=ORIGINS)
+    got = ops.develop(torch.from_numpy(raw), development(demosaic), origin_px=ORIGINS)
+    assert np.array_equal(got.numpy(), expected)
+    grey = DevelopParameters([64.0], [964.0])
+    expected = cpu.develop(raw, grey, origin_px=ORIGINS)
+    assert np.array_equal(ops.develop(torch.from_numpy(raw), grey, origin_px=ORIGINS).numpy(), expected)
+
+
+@pytest.mark.parametrize("demosaic", ["bilinear", "malvar", None])
+def test_derivative_of_develop(ops: Any, demosaic: str | None) -> None:
+    rng = np.random.default_rng(14)
+    raw = torch.from_numpy(rng.uniform(0, 1100, (4, 3 if demosaic is None else 1, 4, 5))).requires_grad_()
+    work = lambda x: ops.develop(x, development(demosaic), origin_px=ORIGINS)  # noqa: E731
+    assert torch.autograd.gradcheck(work, (raw,), eps=1e-3, atol=1e-7)
+    (slope,) = torch.autograd.grad(work(raw).sum(), raw)
+    assert (slope == 0).any()  # what is clipped
+
+
+def test_interpolation_along_edges_has_no_derivative(ops: Any) -> None:
+    raw = torch.full((4, 1, 8, 8), 300.0, requires_grad=True)
+    with pytest.raises(InvalidValueError, match="'edge_aware' has no derivative"):
+        ops.develop(raw, development("edge_aware"), origin_px=ORIGINS).sum().backward()
+
+
+def camera(**others: Any) -> SensorParameters:
+    """Two sensors with all that there is, a mosaic apart."""
+    matrix = [[1.5, -0.4, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.5, 1.5]]
+    values: dict[str, Any] = {
+        "white_level_e": [1000.0, 400.0], "full_well_e": [900.0, 500.0], "read_noise_e": [3.0, 2.0],
+        "row_noise_e": 1.0, "column_noise_e": 0.5, "read_noise_shape": [np.nan, -0.1], "gain_dn_per_e": [0.9, 2.0],
+        "black_level_dn": [64.0, 20.0], "bit_depth": [12, 10], "dark_e": [0.0, 5.0], "prnu": [0.01, 0.05],
+        "dsnu_e": [0.0, 1.0], "sensor_seed": np.array([3, 4], np.uint64),
+        "from_light": camera_from_srgb([2.0, 1.0, 1.6], matrix), "offset_dn": [[0.5, 0.0, 0.3, -0.2]] * 2,
+    }  # fmt: skip
+    return SensorParameters(**{**values, **others})
+
+
+SEEDS = np.array([5, 2**62 + 9], np.uint64)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("mosaic", [0, [1, 4]])
+def test_sensor(ops: Any, mosaic: Any, dtype: type) -> None:
+    light = np.random.default_rng(15).uniform(-0.1, 1.3, (2, 3, 6, 7)).astype(dtype)
+    expected = cpu.sensor(light, camera(mosaic=mosaic), SEEDS, origin_px=ORIGINS[2:])
+    got = ops.sensor(torch.from_numpy(light), camera(mosaic=mosaic), SEEDS, origin_px=ORIGINS[2:])
+    assert np.array_equal(got.numpy(), expected)
+    plain = SensorParameters(1000.0, 2000.0, read_noise_e=2.0)
+    expected = cpu.sensor(light, plain, SEEDS, origin_px=ORIGINS[:1])
+    assert np.array_equal(ops.sensor(torch.from_numpy(light), plain, SEEDS, origin_px=ORIGINS[:1]).numpy(), expected)
+
+
+@pytest.mark.parametrize("mosaic", [0, [2, 3]])
+def test_derivative_of_the_sensor_is_that_of_its_mean(ops: Any, mosaic: Any) -> None:
+    """Against differences of the same sensor, its fixed pattern included, without what differs between exposures."""
+    rng = np.random.default_rng(16)
+    light = torch.from_numpy(rng.uniform(-0.3, 1.3, (2, 3, 6, 7))).requires_grad_()
+    noisy = ops.sensor(light, camera(mosaic=mosaic), SEEDS, origin_px=ORIGINS[2:])
+    back = torch.from_numpy(rng.normal(size=tuple(noisy.shape)))
+    (slope,) = torch.autograd.grad(noisy, light, back)
+    quiet = camera(
+        mosaic=mosaic, read_noise_e=0.0, row_noise_e=0.0, column_noise_e=0.0, shot_noise=False, rounding=False
+    )
+    step = 1e-6
+    for b, c, row, column in np.ndindex(*light.shape):
+        change = torch.zeros_like(light)
+        change[b, c, row, column] = step
+        more, less = (
+            cpu.sensor((light.detach() + sign * change).numpy(), quiet, SEEDS, origin_px=ORIGINS[2:])
+            for sign in (1.0, -1.0)
+        )
+        expected = float((torch.from_numpy(more - less) * back).sum()) / (2 * step)
+        assert abs(float(slope[b, c, row, column]) - expected) <= 1e-5 * 2000, (b, c, row, column)
+    assert 0 < int((slope == 0).sum()) < slope.numel()  # some are clipped
+
+
+def test_the_slope_is_that_of_the_mean_of_many_exposures(ops: Any) -> None:
+    """A finite change of the light moves the mean of noisy numbers by what the derivative says."""
+    sensor = SensorParameters(800.0, 2000.0, read_noise_e=3.0, gain_dn_per_e=0.7, black_level_dn=64.0, bit_depth=12)
+    light = torch.full((1, 1, 200, 200), 0.4, dtype=torch.float64, requires_grad=True)
+    low = ops.sensor(light, sensor, SEEDS[:1], origin_px=ORIGINS[:1])
+    high = ops.sensor(light.detach() + 0.1, sensor, SEEDS[1:], origin_px=ORIGINS[:1])
+    (slope,) = torch.autograd.grad(low.mean(), light)
+    deviation = 0.7 * np.sqrt(2 * (360 + 9) / low.numel())
+    assert abs(float(high.mean() - low.detach().mean()) - 0.1 * float(slope.sum())) <= 5 * deviation
+
+
+def test_what_noise_lets_through(ops: Any) -> None:
+    light = torch.rand(2, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+    noisy = ops.gaussian_noise(light, np.array([0.1, 0.2]), SEEDS, origin_px=np.zeros((2, 2), int))
     (one,) = torch.autograd.grad(noisy.sum(), light)
     assert torch.equal(one, torch.ones_like(light))
+    with pytest.raises(InvalidValueError, match="poisson has no derivative"):
+        ops.poisson(light, SEEDS, origin_px=np.zeros((2, 2), int)).sum().backward()
 
 
 def _calls(
@@ -162,6 +317,7 @@ def _calls(
         make_scene(rng, (2, 6, 7)),
     )
     level = torch.from_numpy(rng.uniform(0, 2, (2, 6, 7)))
+    sensor, encode, decode, raw = camera(mosaic=[1, 4]), *tables(), development("malvar", 2)
     return {
         "convolve": lambda x: ops.convolve(x, psf, border="reflect"),
         "convolve_adjoint": lambda x: ops.convolve_adjoint(x, psf, border="circular"),
@@ -173,13 +329,18 @@ def _calls(
         "composite_adjoint": lambda x: ops.composite_adjoint(x, scene, border="reflect"),
         "srgb_decode": ops.srgb_decode,
         "srgb_encode": lambda x: ops.srgb_encode(x, levels=[255, None]),
-        "develop": lambda x: ops.develop(x, [0.0, 0.1], [1.0, 2.0]),
+        "develop": lambda x: ops.develop(x[:, :1], raw, origin_px=ORIGINS[:2]),
+        "response_decode": lambda x: ops.response_decode(x, decode),
+        "response_encode": lambda x: ops.response_encode(x, encode, levels=[255, None]),
+        "gaussian_noise": lambda x: ops.gaussian_noise(x, np.array([0.1, 0.2]), SEEDS, origin_px=ORIGINS[:1]),
+        "sensor": lambda x: ops.sensor(x.repeat(1, 2, 1, 1)[:, :3], sensor, SEEDS, origin_px=ORIGINS[:2]),
     }
 
 
 NAMES = [
     *("convolve", "convolve_adjoint", "convolve_varying", "convolve_varying_adjoint", "warp_mean", "warp_mean_adjoint"),
-    *("composite", "composite_adjoint", "srgb_decode", "srgb_encode", "develop"),
+    *("composite", "composite_adjoint", "srgb_decode", "srgb_encode", "develop", "sensor", "gaussian_noise"),
+    *("response_decode", "response_encode"),
 ]
 
 
