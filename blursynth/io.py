@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -18,10 +19,24 @@ from blursynth.depth import DepthFormat, read_depth, read_labels
 from blursynth.depth.maps import check_unit
 from blursynth.errors import InvalidValueError, PictureError
 from blursynth.frame import Encoding, Frame, Intrinsics
+from blursynth.light_files import LIGHT_SUFFIXES, damaged, light_info, transparent
+from blursynth.light_files import read_light as _read_light_file
 
-__all__ = ["PictureInfo", "peek", "read_arrays", "read_codes", "read_frame", "write_picture"]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "SUFFIXES",
+    "PictureInfo",
+    "file_sha256",
+    "peek",
+    "read_arrays",
+    "read_codes",
+    "read_frame",
+    "read_light",
+    "write_picture",
+]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm")
+PICTURE_SUFFIXES = (*SUFFIXES, *LIGHT_SUFFIXES)
 LARGEST_PX = 400_000_000  # beyond this a picture is more likely a decompression bomb than a photograph
 
 _ORIENTATION, _COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
@@ -35,8 +50,9 @@ class PictureInfo:
     width: int
     mode: str
     bit_depth: int
-    icc_profile: str  # "" when there is none, or it is sRGB
+    icc_profile: str  # "" when there is none, or it is sRGB; of files of light their primaries, if not those of sRGB
     licence: str
+    encoding: Encoding = Encoding.DISPLAY  # LINEAR for .hdr, .exr and floating-point numbers, which hold light
 
 
 def peek(path: str | Path) -> PictureInfo:
@@ -46,9 +62,38 @@ def peek(path: str | Path) -> PictureInfo:
     ------
     PictureError
         It is missing, empty, no picture, of a number format without a known white, or larger than 400 megapixels.
+    MissingExtraError
+        An .exr file, and the package OpenEXR is not installed.
     """
-    with _opened(Path(path)) as picture:
-        return _info(picture, Path(path))
+    path = Path(path)
+    light = light_info(path)
+    if light is not None:
+        _check_size(path, light.height, light.width)
+        return PictureInfo(light.height, light.width, light.mode, 32, light.colours, "", Encoding.LINEAR)
+    with _opened(path) as picture:
+        return _info(picture, path)
+
+
+def read_light(path: str | Path) -> NDArray[np.float32]:
+    """The light of a Radiance .hdr, an .exr or a TIFF of floating-point numbers, ``[H, W, 3]``; 1 need not be white.
+
+    Raises
+    ------
+    PictureError
+        Missing, damaged or transparent; NaN, infinite or more than a little negative light; or no file of light.
+    MissingExtraError
+        An .exr file, and the package OpenEXR is not installed.
+    """
+    path = Path(path)
+    info = light_info(path)
+    if info is None:
+        peek(path)  # says what is wrong with it, if anything
+        raise PictureError(
+            f"{path}: holds codes and not light.",
+            fix="Use read_frame, with encoding='linear' if it has no response curve.",
+        )
+    _check_size(path, info.height, info.width)
+    return _read_light_file(path, info)
 
 
 def read_codes(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -65,6 +110,10 @@ def read_codes(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         megapixels.
     """
     path = Path(path)
+    if light_info(path) is not None:
+        raise PictureError(
+            f"{path}: holds light as floating-point numbers, and no codes.", fix="Read it with read_frame."
+        )
     with _opened(path) as picture:
         info = _info(picture, path)
         orientation = _orientation(picture)
@@ -83,13 +132,13 @@ def _read_8_bit(picture: Any, path: Path) -> NDArray[np.uint8]:
         if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
             rgba = np.asarray(picture.convert("RGBA"))
             if rgba[..., 3].min() < 255:
-                raise _transparent(path)
+                raise transparent(path)
             return rgba[..., :3]
         return np.asarray(picture.convert("RGB"))
     except PictureError:
         raise
     except (OSError, SyntaxError, ValueError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 def _turned(codes: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -137,7 +186,8 @@ def _opened(path: Path) -> Any:
     except UnidentifiedImageError:
         raise PictureError(
             f"{path}: is not a picture that can be read.",
-            fix=f"Known are files of 8 or 16 bits in the formats {', '.join(s[1:] for s in SUFFIXES)}.",
+            fix=f"Known are files of 8 or 16 bits in the formats {', '.join(s[1:] for s in SUFFIXES)}, and of light in "
+            f"{' and '.join(s[1:] for s in LIGHT_SUFFIXES)}.",
         ) from None
     except IsADirectoryError:
         raise PictureError(f"{path}: is a folder, not a picture.") from None
@@ -150,36 +200,25 @@ def _opened(path: Path) -> Any:
     except PictureError:
         raise
     except (OSError, SyntaxError, ValueError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
-def _damaged(path: Path, error: object) -> PictureError:
-    return PictureError(
-        f"{path}: is damaged or cut off ({str(error).rstrip('.')}).",
-        fix="Copy it again from where it came from, or leave it out.",
-    )
-
-
-def _transparent(path: Path) -> PictureError:
-    return PictureError(
-        f"{path}: has transparent pixels.",
-        why="There is no light where a picture is transparent, so nothing can be blurred there.",
-        fix="Lay it over a background first.",
-    )
-
-
-def _info(picture: Any, path: Path) -> PictureInfo:
-    width, height = picture.size
+def _check_size(path: Path, height: int, width: int) -> None:
     if width * height > LARGEST_PX:
         raise PictureError(
             f"{path}: has {width} x {height} px, more than {LARGEST_PX // 1_000_000} megapixels.",
             why="So large a picture would not fit into memory.",
             fix="Cut it into pieces first.",
         )
+
+
+def _info(picture: Any, path: Path) -> PictureInfo:
+    width, height = picture.size
+    _check_size(path, height, width)
     mode = picture.mode
     top = _top_code(picture)
     if mode == "F" or (mode == "I" and top is None):
-        sort = "floating-point" if mode == "F" else "32-bit whole"
+        sort = "floating-point" if mode == "F" else "32-bit whole"  # floats of other formats than TIFF
         raise PictureError(
             f"{path}: holds {sort} numbers, whose white is not known.",
             fix="Read it yourself and build a Frame with encoding='linear'.",
@@ -252,7 +291,7 @@ def _check_sums(path: Path) -> None:
         with picture:
             picture.verify()
     except Exception as error:  # what verify raises is not documented
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 def _profile_name(picture: Any) -> str:
@@ -290,24 +329,30 @@ def _read_16_bit(path: Path) -> NDArray[np.uint16]:
     if codes.ndim == 2:
         return np.repeat(codes[..., None], 3, axis=2)
     if codes.shape[2] == 4 and codes[..., 3].min() < 65535:
-        raise _transparent(path)
+        raise transparent(path)
     return codes[..., 2::-1]
 
 
 def read_frame(
     path: str | Path,
     *,
+    encoding: Encoding | str | None = None,
     depth: str | Path | NDArray[Any] | None = None,
     labels: str | Path | NDArray[Any] | None = None,
     camera: Intrinsics | None = None,
     dtype: Any = np.float32,
 ) -> Frame:
-    """A picture file as a frame of encoding DISPLAY: what the file holds, divided by its top code.
+    """A picture file as a frame: DISPLAY, its codes divided by the top code, or LINEAR, the light of an HDR file.
 
     Parameters
     ----------
     path
-        Picture of 8 or 16 bits.
+        Picture of 8 or 16 bits; or a Radiance .hdr, an .exr or a TIFF of floating-point numbers, whose light is taken
+        as it is: its white is arbitrary and values above 1 are usual, so meter it before anything clips
+        (:class:`~blursynth.Meter`).
+    encoding
+        ``"linear"``: the codes are light already, without a response curve, as in 16-bit files from raw converters.
+        None: what the file is.
     depth
         Metres along the optical axis, ``[H, W]``, aligned with the picture: a file that :func:`blursynth.read_depth`
         reads without being told more, or an array, such as ``read_depth("depth.png", metres_per_code=0.001)``.
@@ -321,18 +366,25 @@ def read_frame(
     Raises
     ------
     PictureError
-        The picture, the depth or the labels cannot be used.
+        The picture, the depth or the labels cannot be used; or a file of light was said to be a display picture.
+    MissingExtraError
+        An .exr file, and the package OpenEXR is not installed.
     """
-    codes = read_codes(path)
-    image = np.moveaxis(codes, -1, 0)[None] / np.asarray(np.iinfo(codes.dtype).max, dtype)
-    size = codes.shape[0], codes.shape[1]
+    info = peek(path)
+    wanted = _wanted_encoding(path, encoding, info)
+    if info.encoding is Encoding.LINEAR:
+        pixels: NDArray[Any] = read_light(path)
+        image = np.moveaxis(pixels, -1, 0)[None]
+    else:
+        pixels = read_codes(path)
+        image = np.moveaxis(pixels, -1, 0)[None] / np.asarray(np.iinfo(pixels.dtype).max, dtype)
+    size = pixels.shape[0], pixels.shape[1]
     metres = read_depth(depth, size_px=size) if isinstance(depth, str | Path) else _depth_array(depth)
     objects = read_labels(labels, size_px=size) if isinstance(labels, str | Path) else labels
-    info = peek(path)
     try:
         return Frame(
             np.ascontiguousarray(image, dtype),
-            Encoding.DISPLAY,
+            wanted,
             depth_m=None if metres is None else np.asarray(metres),
             labels=None if objects is None else np.asarray(objects),
             camera=() if camera is None else (camera,),
@@ -341,6 +393,19 @@ def read_frame(
         )
     except InvalidValueError as error:
         raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+
+
+def _wanted_encoding(path: str | Path, encoding: Encoding | str | None, info: PictureInfo) -> Encoding:
+    if encoding is None:
+        return info.encoding
+    if encoding not in (Encoding.DISPLAY, Encoding.LINEAR):
+        raise InvalidValueError(
+            f"encoding must be 'display', 'linear' or None, got {encoding!r}.",
+            why="Picture files hold codes of a display or light.",
+        )
+    if info.encoding is Encoding.LINEAR and encoding == Encoding.DISPLAY:
+        raise PictureError(f"{path}: holds light, and was said to be a display picture.", fix="Leave encoding out.")
+    return Encoding(encoding)
 
 
 def _depth_array(depth: Any) -> NDArray[np.floating] | None:
@@ -467,12 +532,48 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
     if suffix in (".csv", ".txt"):
         if not path.read_text("utf-8", errors="replace").strip():
             return []
+        if curves := _read_response_curves(path):
+            return curves
         return [np.loadtxt(path, delimiter="," if suffix == ".csv" else None, ndmin=2)]
     if suffix == ".mat":
         return _read_matlab(path)
     if suffix in SUFFIXES:
         return [read_codes(path).astype(np.float64).mean(axis=-1)]
     raise PictureError(f"{path}: unknown format {suffix!r}.", fix="Known: .npy, .npz, .csv, .txt, .mat and pictures.")
+
+
+_ROW = re.compile(r"\s*([IB])\s*=(.*)")
+
+
+def _read_response_curves(path: Path) -> list[NDArray[Any]]:
+    """Curves ``[2, N]``, light and value, of the text files of the DoRF data base; none if it is no such file.
+
+    Each curve is a name, a line ``I =`` with the row of the light in it or below, and one ``B =`` with the values.
+    """
+    rows: list[tuple[str, list[float]]] = []
+    goes_on = False
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        found = _ROW.fullmatch(line)
+        if found is not None:
+            rows.append((found[1], []))
+        elif not goes_on:
+            continue
+        try:
+            rows[-1][1].extend(float(word) for word in (found[2] if found else line).replace(",", " ").split())
+            goes_on = True
+        except ValueError:  # the name of the next curve
+            goes_on = False
+    if not rows:
+        return []
+    if [name for name, _ in rows] != ["I", "B"] * (len(rows) // 2):
+        raise ValueError("rows I = and B = must take turns")
+    numbers = [np.array(values) for _, values in rows]
+    curves = []
+    for number, (light, value) in enumerate(zip(numbers[::2], numbers[1::2], strict=True), 1):
+        if light.size != value.size:
+            raise ValueError(f"curve {number} has {light.size} numbers of light and {value.size} values")
+        curves.append(np.stack([light, value]))
+    return curves
 
 
 def _read_matlab(path: Path) -> list[NDArray[Any]]:

