@@ -13,10 +13,13 @@ from blursynth.degradations.develop import Develop
 from blursynth.degradations.disk_blur import DiskBlur
 from blursynth.degradations.encode import Encode
 from blursynth.degradations.exposure import Exposure
+from blursynth.degradations.frame_average import FrameAverage
 from blursynth.degradations.gamma_decode import GammaDecode
 from blursynth.degradations.gamma_encode import GammaEncode
 from blursynth.degradations.gaussian_blur import GaussianBlur
+from blursynth.degradations.gaussian_noise import GaussianNoise
 from blursynth.degradations.gaussian_process_motion import GaussianProcessMotion
+from blursynth.degradations.generalised_gaussian_blur import GeneralisedGaussianBlur
 from blursynth.degradations.ground_depth import GroundDepth
 from blursynth.degradations.highlight_expansion import HighlightExpansion
 from blursynth.degradations.highlight_offset import HighlightOffset
@@ -28,6 +31,8 @@ from blursynth.degradations.measured_decode import MeasuredDecode
 from blursynth.degradations.measured_encode import MeasuredEncode
 from blursynth.degradations.object_motion import ObjectMotion
 from blursynth.degradations.plane_depth import PlaneDepth
+from blursynth.degradations.plateau_blur import PlateauBlur
+from blursynth.degradations.poisson_noise import PoissonNoise
 from blursynth.degradations.polygon_blur import PolygonBlur
 from blursynth.degradations.random_objects import RandomObjects
 from blursynth.degradations.random_walk_motion import RandomWalkMotion
@@ -38,6 +43,7 @@ from blursynth.degradations.rolling_shutter import RollingShutter
 from blursynth.degradations.sensor import Sensor
 from blursynth.degradations.sigmoid_decode import SigmoidDecode
 from blursynth.degradations.sigmoid_encode import SigmoidEncode
+from blursynth.degradations.sinc_blur import SincBlur
 from blursynth.degradations.zoom import Zoom
 
 ALL: tuple[type[Degradation], ...] = (
@@ -60,6 +66,7 @@ ALL: tuple[type[Degradation], ...] = (
     AcceleratedMotion,
     GaussianProcessMotion,
     RecordedMotion,
+    FrameAverage,
     CameraShake,
     RollingShutter,
     RecordedShake,
@@ -69,9 +76,14 @@ ALL: tuple[type[Degradation], ...] = (
     PolygonBlur,
     AiryBlur,
     MeasuredBlur,
+    GeneralisedGaussianBlur,
+    PlateauBlur,
+    SincBlur,
     Defocus,
     DepthParallax,
     Rescale,
+    GaussianNoise,
+    PoissonNoise,
     Sensor,
     Develop,
     Encode,
@@ -98,10 +110,13 @@ __all__ = [
     "DiskBlur",
     "Encode",
     "Exposure",
+    "FrameAverage",
     "GammaDecode",
     "GammaEncode",
     "GaussianBlur",
+    "GaussianNoise",
     "GaussianProcessMotion",
+    "GeneralisedGaussianBlur",
     "GroundDepth",
     "HighlightExpansion",
     "HighlightOffset",
@@ -114,6 +129,8 @@ __all__ = [
     "Nothing",
     "ObjectMotion",
     "PlaneDepth",
+    "PlateauBlur",
+    "PoissonNoise",
     "PolygonBlur",
     "RandomObjects",
     "RandomWalkMotion",
@@ -124,5 +141,6 @@ __all__ = [
     "Sensor",
     "SigmoidDecode",
     "SigmoidEncode",
+    "SincBlur",
     "Zoom",
 ]

@@ -17,7 +17,7 @@ __all__ = ["Rescale"]
 
 
 class Rescale(Degradation):
-    """To ``factor`` times the size and back: what a picture looses on the way through another size.
+    """To ``factor`` times the size and back: what a picture loses on the way through another size.
 
     ``y = U D x`` along each axis, D to a grid of ``factor`` samples per pixel and U back. Both grids cover the same
     field of view, and the other one is laid from the full picture's first pixel, so nothing is shifted, constants are

@@ -29,6 +29,7 @@ __all__ = [
     "WalkForm",
     "WalkLaw",
     "WalkParameters",
+    "averaged_frames",
     "constant_acceleration",
     "exposure_shares",
     "gaussian_process",
@@ -472,6 +473,63 @@ def exposure_shares(
     if unit_sum:
         light = light / (end - start)
     return positions, np.stack(np.broadcast_arrays(first, last, light), axis=-1)
+
+
+def averaged_frames(
+    path: ArrayLike, *, frames: int, gap: float, interpolated: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The parts of a path that a mean of successive frames sees.
+
+    Parameters
+    ----------
+    path
+        ``[N, 2]`` at equal times, from the first light of the first frame to the last light of the last.
+    frames
+        Number of frames, >= 1.
+    gap
+        Part of the time between two frames in which the shutter is closed, 0 to 1.
+    interpolated
+        Frames made between each two, each on the straight lines between their positions.
+
+    Returns
+    -------
+    tuple
+        Positions ``[M, 2]``, the time spent between each two of them ``[M - 1]`` (0 from frame to frame), as
+        ``rasterise`` takes them, and the position ``[2]`` of the frame in the middle: of an even number, of the two
+        there.
+
+    Examples
+    --------
+    >>> positions, duration, middle = averaged_frames([[0, 0], [8, 0]], frames=3, gap=1.0)
+    >>> positions[:, 0].tolist(), duration.tolist(), middle.tolist()
+    ([0.0, 0.0, 4.0, 4.0, 8.0, 8.0], [1.0, 0.0, 1.0, 0.0, 1.0], [4.0, 0.0])
+    """
+    positions = np.asarray(path, np.float64)
+    _demand(
+        positions.ndim == 2 and positions.shape[1] == 2 and len(positions) >= 2 and bool(np.isfinite(positions).all()),
+        "path",
+        np.shape(path),
+        "finite, [N, 2] with N >= 2",
+        "A path needs a start and an end.",
+    )
+    _demand(frames >= 1, "frames", frames, ">= 1", "A mean of nothing is nothing.")
+    _demand(0 <= gap <= 1, "gap", gap, "0..1", "It is a part of the time between two frames.")
+    _demand(interpolated >= 0, "interpolated", interpolated, ">= 0", "")
+    whole = frames - gap  # times between frames from the first light to the last
+    steps = 1 if gap == 1 else max(1, round((len(positions) - 1) * (1 - gap) / whole))
+    time = np.arange(frames)[:, None] + (1 - gap) * np.linspace(0.0, 1.0, steps + 1)
+    clock = np.linspace(0.0, whole, len(positions))
+    seen = np.stack([np.interp(time, clock, positions[:, axis]) for axis in (0, 1)], axis=-1)  # [frames, steps + 1, 2]
+    at = np.linspace(0.0, frames - 1.0, (frames - 1) * (interpolated + 1) + 1)
+    first = np.minimum(np.floor(at).astype(np.int64), max(frames - 2, 0))
+    part = (at - first)[:, None, None]
+    seen = (1.0 - part) * seen[first] + part * seen[np.minimum(first + 1, frames - 1)]
+    duration = np.concatenate([np.full((len(seen), steps), 1.0 / steps), np.zeros((len(seen), 1))], axis=1)
+    middle = 0.5 * (seen[(len(seen) - 1) // 2] + seen[len(seen) // 2])
+    # The mean over a frame's exposure, of which the ends count half.
+    weight = np.full(steps + 1, 1.0 / steps)
+    weight[[0, -1]] *= 0.5
+    return seen.reshape(-1, 2), duration.ravel()[:-1], weight @ middle
 
 
 def path_length_px(path: ArrayLike) -> NDArray[np.float64]:
