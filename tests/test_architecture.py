@@ -26,13 +26,14 @@ ALLOWED = {
     "assets": {"io", "errors"},
     "physics": {"frame", "errors"},
     "backends": {"physics", "frame", "errors"},
+    "resolution": {"backends", "frame", "errors"},
     "core": {"frame", "errors"},
     "degradations": {"core", "backends", "physics", "assets", "frame", "errors"},
     "distributions": {"core", "physics", "streams", "frame", "errors"},
     # It draws records of sensors from cameras, so it knows that one kind.
     "sampling": {"camera_profile", "degradations", "distributions", "core", "streams", "frame", "errors"},
     "recipe": {"sampling", "distributions", "core", "degradations", "assets", "streams", "frame", "errors"},
-    "dataset": {"backends", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "streams", "frame", "errors", "__init__"},
+    "dataset": {"backends", "resolution", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "streams", "frame", "errors", "__init__"},
     "testing": {
         "recipe", "sampling", "distributions", "degradations", "backends", "physics",
         "core", "assets", "io", "streams", "frame", "errors", "__init__",
@@ -58,10 +59,10 @@ ONLY_IN = {
     "cv2": (
         "io.py", "light_files.py", "depth", "dataset", "cli",  # files; thread count, versions
         "backends/cpu/develop.py",  # its edge-aware demosaic
-        "degradations/jpeg.py", "degradations/webp.py",  # codecs
-        "degradations/denoise.py", "degradations/sharpen.py",  # box and Gaussian means, in place of our own
+        "degradations/jpeg.py",  # its codec
     ),
-    "PIL": ("io.py", "light_files.py", "depth", "contact_sheet.py", "cli", "dataset"),  # formats OpenCV lacks; lettering
+    # Formats OpenCV lacks; lettering; WebP with the encoder's effort.
+    "PIL": ("io.py", "light_files.py", "depth", "contact_sheet.py", "cli", "dataset", "degradations/webp.py"),
     "onnxruntime": ("depth",),
     "OpenEXR": ("depth", "light_files.py"),
     "typer": ("cli",),

@@ -8,6 +8,7 @@ from blursynth.degradations.camera_shake import CameraShake
 from blursynth.degradations.deblurgan_blur import DeblurganBlur
 from blursynth.degradations.decode import Decode
 from blursynth.degradations.defocus import Defocus
+from blursynth.degradations.denoise import Denoise
 from blursynth.degradations.depth_parallax import DepthParallax
 from blursynth.degradations.develop import Develop
 from blursynth.degradations.disk_blur import DiskBlur
@@ -41,9 +42,11 @@ from blursynth.degradations.recorded_shake import RecordedShake
 from blursynth.degradations.rescale import Rescale
 from blursynth.degradations.rolling_shutter import RollingShutter
 from blursynth.degradations.sensor import Sensor
+from blursynth.degradations.sharpen import Sharpen
 from blursynth.degradations.sigmoid_decode import SigmoidDecode
 from blursynth.degradations.sigmoid_encode import SigmoidEncode
 from blursynth.degradations.sinc_blur import SincBlur
+from blursynth.degradations.webp import Webp
 from blursynth.degradations.zoom import Zoom
 
 ALL: tuple[type[Degradation], ...] = (
@@ -90,7 +93,10 @@ ALL: tuple[type[Degradation], ...] = (
     GammaEncode,
     SigmoidEncode,
     MeasuredEncode,
+    Denoise,
+    Sharpen,
     Jpeg,
+    Webp,
     DeblurganBlur,
 )
 """Every kind that recipes know by name."""
@@ -105,6 +111,7 @@ __all__ = [
     "Decode",
     "Defocus",
     "Degradation",
+    "Denoise",
     "DepthParallax",
     "Develop",
     "DiskBlur",
@@ -139,8 +146,10 @@ __all__ = [
     "Rescale",
     "RollingShutter",
     "Sensor",
+    "Sharpen",
     "SigmoidDecode",
     "SigmoidEncode",
     "SincBlur",
+    "Webp",
     "Zoom",
 ]

@@ -26,6 +26,9 @@ class Jpeg(Degradation):
     The block grid lies on the full picture's grid (``origin_px``), so that a crop with margin equals the same region of
     the compressed full picture. Any height and width keep their shape.
 
+    A picture that was cropped and saved again has been compressed twice, on two grids: give two steps different names
+    and the second one another ``grid_row_px`` and ``grid_column_px``.
+
     Takes 8-bit codes: put it behind an encode step. Grey or RGB; other numbers of channels are refused.
 
     Not modelled: progressive coding (same pixels), other encoders' tables, the codec's version (the data set records
@@ -40,6 +43,11 @@ class Jpeg(Degradation):
         default="420", description="chroma subsampling; 420 in most phones, 444 keeps full resolution"
     )
 
+    grid_row_px: int = Field(
+        default=0, ge=0, le=15, description="row of the full picture where a block begins; 0 unless it was cropped"
+    )
+    grid_column_px: int = Field(default=0, ge=0, le=15, description="the same of columns")
+
     def reach_px(self, frame: Frame) -> int | None:
         # A pixel depends on its own block and, where chroma is interpolated, on the neighbouring one.
         return 7 if frame.channels == 1 or self.subsampling == "444" else 16
@@ -53,7 +61,9 @@ class Jpeg(Degradation):
         backend = for_array(frame.image)
         codes = backend.to_codes(frame.image)
         for b, step in enumerate(steps):
-            top, left = (int(o) % u for o, u in zip(frame.origin_px[b], step._unit(frame.channels), strict=True))
+            grid = (step.grid_row_px, step.grid_column_px)
+            unit = step._unit(frame.channels)
+            top, left = ((int(o) - g) % u for o, g, u in zip(frame.origin_px[b], grid, unit, strict=True))
             codes[b] = _compressed(codes[b], top, left, step.quality, step.subsampling)
         return frame.with_image(backend.from_codes(codes, frame.image.dtype, frame.image.device))
 

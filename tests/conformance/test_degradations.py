@@ -208,7 +208,16 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
     (bs.PoissonNoise(peak=100.0, scale=0.7, seed=7), bs.PoissonNoise(peak=100.0, scale=0.0, seed=7)),
     (bs.Rescale(factor=0.4, down="bicubic", up="bilinear"), bs.Rescale(factor=1.0, down="bilinear", up="bilinear")),
     (bs.Develop(demosaic="bilinear", gain=1.1), None),
-    (bs.Jpeg(quality=60), None),
+    (
+        bs.Denoise(luma_codes=8.0, chroma_codes=20.0, luma_radius_px=1, chroma_radius_px=2),
+        bs.Denoise(luma_codes=0.0, chroma_codes=0.0),
+    ),
+    (
+        bs.Sharpen(sigma_px=0.8, amount=1.5, threshold_codes=2.0, limit_codes=20.0),
+        bs.Sharpen(sigma_px=1.0, amount=0.0),
+    ),
+    (bs.Jpeg(quality=60, grid_row_px=3, grid_column_px=5), None),
+    (bs.Webp(quality=60), None),
     (
         bs.DeblurganBlur(
             anxiety=0.05,
