@@ -43,6 +43,7 @@ from blursynth.errors import (
 from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawMetadata
 from blursynth.io import read_arrays, read_frame, write_picture
 from blursynth.recipe import Recipe, load_recipe, recipe_names
+from blursynth.resolution import downscale
 from blursynth.sampling import CameraSensor, Maybe, OneOf, Random, Sampler
 from blursynth.streams import Stream
 
@@ -94,6 +95,7 @@ __all__ = [
     "apply",
     "assets",
     "camera_names",
+    "downscale",
     "load_camera",
     "load_recipe",
     "open_dataset",

@@ -256,6 +256,7 @@ _OPTIONS = {
     "shards": "--shards",
     "store": "--store",
     "redo": "--redo",
+    "downscale": "--downscale",
 }
 _OWN_KINDS = frozenset({"resume", "verify", "inspect", "replay"})
 
@@ -282,7 +283,7 @@ def in_options(message: str, command: str | None = None) -> str:
     message = re.sub(r"(metres_per_code|infinity_m)=(?=[0-9])", r"--depth-format \1=", message)
     message = re.sub(r"Give (metres_per_code|codes_per_px):", r"Give --depth-format with \1:", message)
     message = re.sub(r"\b(fill|resample)='(\w+)'", r"--depth-format \1=\2", message)
-    message = message.replace("workers=1", "--workers 1")
+    message = message.replace("workers=1", "--workers 1").replace("linear=True", "--linear")
     if command in _OWN_KINDS:
         message = re.sub(
             r"There is no kind ('[^']*')\.( Did you mean '[^']*'\?| Known: [^.]*\.)?",

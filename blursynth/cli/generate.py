@@ -21,6 +21,7 @@ Examples:
   blursynth generate photos/ dataset/ --count 500 --set shake.length_px=20 --set 'jpeg.quality={integer=[60,90]}'
   blursynth generate photos/ dataset/ --count 100000 --shards 0:8      # one job of an array
   blursynth generate photos/ dataset/ --count 500 --depth depth/ --depth-format metres_per_code=0.001
+  blursynth generate snapshots/ dataset/ --count 500 --downscale 2     # JPEG'd or noisy pictures
 
 The same command again goes on where it was stopped. Sample i has the same bytes for any number of workers.
 """
@@ -65,6 +66,18 @@ def command(
     depth: arguments.Depth = None,
     depth_format: arguments.DepthFormatText = None,
     labels: arguments.Labels = None,
+    linear: Annotated[
+        bool,
+        typer.Option("--linear", help="16-bit pictures hold light and no codes; .hdr, .exr and float .tif always do."),
+    ] = False,
+    downscale: Annotated[
+        int,
+        typer.Option(
+            "--downscale",
+            metavar="N",
+            help="Make pictures smaller by 2 to 8 first, in linear light: for sources that are noisy or were JPEG'd.",
+        ),
+    ] = 1,
     shard_length: Annotated[
         int | None,
         typer.Option(
@@ -96,6 +109,7 @@ def command(
         "count": count, "size_px": size, "seed": seed, "workers": workers, "shard_length": shard_length,
         "store": arrays, "kernel_size_px": kernel_size, "crops_per_source": crops_per_source,
         "depth": depth, "depth_format": arguments.parse_depth_format(depth_format, depth), "labels": labels,
+        "linear": linear, "downscale": downscale,
     }  # fmt: skip
     if dry_run:
         with console.progress_bar("samples") as show:

@@ -22,7 +22,7 @@ from blursynth.dataset.index import read_index, write_index
 from blursynth.dataset.manifest import Manifest, finished_shards, shard_state
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.render import CACHE_BYTES, Renderer
-from blursynth.dataset.schema import Spec, build_spec, create_store, load_spec
+from blursynth.dataset.schema import Spec, build_spec, check_encodings, create_store, load_spec
 from blursynth.dataset.shards import encode_chunk
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Scan, Skipped, available_cores, scan_sources
 from blursynth.dataset.writer import Job, sweep
@@ -134,6 +134,8 @@ def plan(
     depth: str | Path | None = None,
     depth_format: DepthFormat | None = None,
     labels: str | Path | None = None,
+    linear: bool = False,
+    downscale: int = 1,
     out: str | Path | None = None,
     trials: int = 8,
     on_progress: OnProgress | None = None,
@@ -144,6 +146,8 @@ def plan(
     ----------
     depth, depth_format, labels
         Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
+    linear, downscale
+        Whether 16-bit sources are light, and by how much sources are made smaller first; as :func:`scan_sources`.
     trials
         Number of samples that are made and timed for the estimate.
 
@@ -165,8 +169,9 @@ def plan(
         store=store,
         kernel_size_px=kernel_size_px,
     )
-    scan = _scanned(sources, size_px, workers, on_progress, depth, depth_format, labels)
+    scan = _scanned(sources, size_px, workers, on_progress, depth, depth_format, labels, linear, downscale)
     spec = _with_sources(spec, scan)
+    check_encodings(recipe, spec.sources)
     _check_draws(spec, scan, recipe)
     return _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
 
@@ -222,6 +227,8 @@ def generate(
     depth: str | Path | None = None,
     depth_format: DepthFormat | None = None,
     labels: str | Path | None = None,
+    linear: bool = False,
+    downscale: int = 1,
     engine: Literal["local", "dask"] | Engine = "local",
     any_environment: bool = False,
     cache_bytes: int = CACHE_BYTES,
@@ -262,6 +269,8 @@ def generate(
         pictures takes longer than blurring crops.
     depth, depth_format, labels
         Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
+    linear, downscale
+        Whether 16-bit sources are light, and by how much sources are made smaller first; as :func:`scan_sources`.
     engine
         ``"local"``, ``"dask"`` or an :class:`~blursynth.dataset.engine.Engine`.
     any_environment
@@ -300,8 +309,9 @@ def generate(
         store=store,
         kernel_size_px=kernel_size_px,
     )
-    scan = _scanned(sources, size_px, workers, on_progress, depth, depth_format, labels)
+    scan = _scanned(sources, size_px, workers, on_progress, depth, depth_format, labels, linear, downscale)
     spec = _with_sources(spec, scan)
+    check_encodings(recipe, spec.sources)
     wanted = _wanted(shards, spec)
     if begun is None:
         _check_draws(spec, scan, recipe)
@@ -594,23 +604,25 @@ def _scanned(
     depth: str | Path | None,
     depth_format: DepthFormat | None,
     labels: str | Path | None,
+    linear: bool,
+    downscale: int,
 ) -> Scan:
     if not isinstance(sources, Scan):
         return scan_sources(
-            sources, depth=depth, depth_format=depth_format, labels=labels, size_px=size_px, workers=workers,
-            on_progress=on_progress,
+            sources, depth=depth, depth_format=depth_format, labels=labels, linear=linear, downscale=downscale,
+            size_px=size_px, workers=workers, on_progress=on_progress,
         )  # fmt: skip
-    if depth is not None or depth_format is not None or labels is not None:
+    if depth is not None or depth_format is not None or labels is not None or linear or downscale != 1:
         raise InvalidValueError(
-            "depth and labels were given beside a finished scan.",
-            fix="Give them to scan_sources, which looks for the maps.",
+            "depth, labels, linear or downscale were given beside a finished scan.",
+            fix="Give them to scan_sources, which looks at the pictures and their maps.",
         )
     return sources
 
 
 def _with_sources(spec: Spec, scan: Scan) -> Spec:
     form = None if scan.depth_format is None else scan.depth_format.to_dict()
-    return replace(spec, sources=scan.usable, depth_format=form)
+    return replace(spec, sources=scan.usable, depth_format=form, downscale=scan.downscale)
 
 
 def _remember_roots(out: Path, roots: dict[str, str]) -> None:

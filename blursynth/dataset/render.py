@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from blursynth.backends import for_array
 from blursynth.core import Draw, Pair
 from blursynth.dataset.schema import Spec, column_values
-from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, source_path
+from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, source_path
 from blursynth.depth import DepthFormat, read_depth_map, read_labels
 from blursynth.errors import (
     BlursynthError,
@@ -29,8 +29,9 @@ from blursynth.errors import (
     RecipeError,
 )
 from blursynth.frame import Encoding, Frame
-from blursynth.io import file_sha256, read_codes
+from blursynth.io import file_sha256, read_codes, read_light
 from blursynth.recipe import Recipe
+from blursynth.resolution import block_mean, nearest_to_centre
 from blursynth.streams import Stream
 
 __all__ = ["Placement", "Renderer", "Window"]
@@ -54,7 +55,10 @@ class Window:
 
 @dataclass(frozen=True)
 class _Picture:
-    """A decoded source with its maps."""
+    """A decoded source with its maps, downscaled where wanted.
+
+    Whole numbers are codes of a display picture, or of light for sources of that kind; floats are light.
+    """
 
     codes: NDArray[Any]  # [3, H, W]
     depth_m: NDArray[np.float32] | None  # [H, W]
@@ -94,7 +98,7 @@ class Renderer:
         self.spec, self.recipe, self.roots = spec, recipe, dict(roots)
         self._cache: OrderedDict[int, _Picture] = OrderedDict()
         self._cache_bytes = cache_bytes
-        self._sizes = np.array([(s.height, s.width) for s in spec.sources], np.int64)
+        self._sizes = np.array([(s.height, s.width) for s in spec.sources], np.int64) // spec.downscale
         self._depth_format = DepthFormat.from_dict(spec.depth_format or {})
         #: Whether reaches may depend on what a source shows, so that its maps are needed to place a sample.
         self.looks_at_maps = spec.has_maps or any(k.sets_geometry for _, s in recipe.steps for k in s.kinds())
@@ -189,7 +193,10 @@ class Renderer:
     def _blank(self, source: int, top: int, left: int, span: int) -> Frame:
         image = np.broadcast_to(np.float32(0), (1, 3, span, span))
         origin = np.array([[top, left]])
-        return Frame(image, Encoding.DISPLAY, origin_px=origin, full_size_px=self._sizes[source][None])
+        return Frame(image, self._encoding(source), origin_px=origin, full_size_px=self._sizes[source][None])
+
+    def _encoding(self, source: int) -> Encoding:
+        return Encoding.LINEAR if self.spec.sources[source].is_light else Encoding.DISPLAY
 
     def around(self, placement: Placement) -> Frame:
         """Place, depth and labels of a sample with its margin, without pixels."""
@@ -241,15 +248,10 @@ class Renderer:
         if window.reach is not None:
             top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
             part = part[:, top : top + span, left : left + span]
-        if part.dtype == np.uint8:
-            image = for_array(part).from_codes(part[None])
-        else:
-            image = part[None].astype(np.float32)
-            image /= np.float32(np.iinfo(part.dtype).max)
         about = self.spec.sources[source]
         return Frame(
-            image,
-            Encoding.DISPLAY,
+            _values(part[None]),
+            self._encoding(source),
             **_maps(picture, top, left, (part.shape[1], part.shape[2])),
             origin_px=np.array([[top, left]]),
             full_size_px=self._sizes[source][None],
@@ -270,14 +272,14 @@ class Renderer:
                 "picture",
                 source_path(about.name, self.roots),
                 about.sha256,
-                lambda path: np.moveaxis(read_codes(path), -1, 0),
+                lambda path: _pixels(path, about, self.spec.downscale),
             ),
             depth_m=self._read(
                 f"Depth {about.depth}",
                 "depth map",
                 self._map_path(about.depth, DEPTH_ROOT),
                 about.depth_sha256,
-                lambda path: read_depth_map(path, self._depth_format, size_px=size).depth_m,
+                lambda path: self._smaller(read_depth_map(path, self._depth_format, size_px=size).depth_m),
             )
             if about.depth
             else None,
@@ -286,7 +288,7 @@ class Renderer:
                 "label map",
                 self._map_path(about.labels, LABELS_ROOT),
                 about.labels_sha256,
-                lambda path: read_labels(path, size_px=size),
+                lambda path: self._smaller(read_labels(path, size_px=size)),
             )
             if about.labels
             else None,
@@ -296,6 +298,9 @@ class Renderer:
             used -= self._cache.popitem(last=False)[1].nbytes
         self._cache[source] = picture
         return picture
+
+    def _smaller(self, values: NDArray[Any]) -> NDArray[Any]:
+        return nearest_to_centre(values, self.spec.downscale) if self.spec.downscale > 1 else values
 
     def _map_path(self, name: str, root: str) -> Path:
         if root not in self.roots:
@@ -355,6 +360,38 @@ class Renderer:
             )
         edge = (size - total.shape[0]) // 2
         return np.pad(total, edge).astype(np.float32)
+
+
+def _values(codes: NDArray[Any]) -> NDArray[np.float32]:
+    """Whole numbers divided by their highest code; floats are what they are."""
+    if codes.dtype == np.uint8:
+        return np.asarray(for_array(codes).from_codes(codes))
+    values = codes.astype(np.float32)
+    if codes.dtype.kind == "u":
+        values /= np.float32(np.iinfo(codes.dtype).max)
+    return values
+
+
+def _pixels(path: Path, about: Source, downscale: int) -> NDArray[Any]:
+    """``[3, H, W]`` of a source: its codes; light of sources of light; 16-bit codes of display pictures made smaller.
+
+    One channel after the other, since the light of a large picture takes four times the room of its codes. Codes of 16
+    bits keep the means apart that codes of 8 bits would round together.
+    """
+    floats = about.is_light and about.bit_depth == 32
+    planes = np.moveaxis(read_light(path) if floats else read_codes(path), -1, 0)
+    if downscale == 1:
+        return planes
+    smaller: list[NDArray[Any]] = []
+    for plane in planes:
+        values = _values(plane[None, None])
+        if about.is_light:
+            smaller.append(block_mean(values, downscale)[0, 0])
+            continue
+        backend = for_array(values)
+        means = backend.srgb_encode(block_mean(backend.srgb_decode(values), downscale), levels=[65535])
+        smaller.append(np.rint(means[0, 0] * 65535).astype(np.uint16))
+    return np.stack(smaller)
 
 
 def _maps(picture: _Picture, top: int, left: int, size_px: tuple[int, int]) -> dict[str, Any]:

@@ -21,10 +21,11 @@ from blursynth.errors import DatasetError, InvalidValueError, RecipeError
 from blursynth.frame import Encoding
 from blursynth.recipe import Recipe
 
-__all__ = ["ArraySpec", "Spec", "create_store", "environment", "load_spec"]
+__all__ = ["ArraySpec", "Spec", "check_encodings", "create_store", "environment", "load_spec"]
 
-SCHEMA = 2
-SCHEMA_WITHOUT_MAPS = 1  # of data sets without depth and label maps, which older versions read as well
+SCHEMA = 3
+SCHEMA_WITH_MAPS = 2  # of data sets without sources of light and without downscaling, which older versions read as well
+SCHEMA_WITHOUT_MAPS = 1  # of data sets without depth and label maps either
 FORMAT = "blursynth-dataset"
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB read and restart well
 
@@ -77,6 +78,7 @@ class Spec:
     sources: tuple[Source, ...]
     environment: dict[str, Any] = field(default_factory=dict)
     depth_format: dict[str, Any] | None = None  # what the numbers of depth maps mean; None without maps
+    downscale: int = 1  # by how much pictures are made smaller first; windows lie in the smaller ones
 
     @property
     def has_maps(self) -> bool:
@@ -86,7 +88,9 @@ class Spec:
     @property
     def schema(self) -> int:
         """Of ``dataset.json``: the oldest that can hold it."""
-        return SCHEMA if self.has_maps else SCHEMA_WITHOUT_MAPS
+        if self.downscale != 1 or any(s.encoding for s in self.sources):
+            return SCHEMA
+        return SCHEMA_WITH_MAPS if self.has_maps else SCHEMA_WITHOUT_MAPS
 
     @property
     def shards(self) -> int:
@@ -120,6 +124,7 @@ class Spec:
             "columns": list(self.columns),
             "sources": [s.to_dict() for s in self.sources],
             **({} if self.depth_format is None else {"depth_format": self.depth_format}),
+            **({} if self.downscale == 1 else {"downscale": self.downscale}),
         }
 
     def to_json(self) -> bytes:
@@ -161,7 +166,12 @@ def _changed_sources(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[
             words.append(f"{name} is {'new' if name not in before else 'missing'}")
         elif before[name] != now[name]:
             keys = [k for k in dict.fromkeys((*before[name], *now[name])) if before[name].get(k) != now[name].get(k)]
-            what = {"depth_sha256": "its depth map", "labels_sha256": "its label map", "sha256": "its content"}
+            what = {
+                "depth_sha256": "its depth map",
+                "labels_sha256": "its label map",
+                "sha256": "its content",
+                "encoding": "whether it is light",
+            }
             words.append(f"{name}: {', '.join(what.get(k, k) for k in keys)} changed")
     return "; ".join([*words[:3], f"and {len(words) - 3} more"] if len(words) > 3 else words)
 
@@ -211,7 +221,7 @@ def load_spec(out: Path) -> Spec:
     document = read_json(path, "the description of the data set")
     if document.get("format") != FORMAT:
         raise DatasetError(f"{path}: is no description of a blursynth data set.", fix="Check the path.")
-    if document.get("schema") not in (SCHEMA_WITHOUT_MAPS, SCHEMA):
+    if document.get("schema") not in range(SCHEMA_WITHOUT_MAPS, SCHEMA + 1):
         newer = isinstance(document.get("schema"), int) and document["schema"] > SCHEMA
         raise DatasetError(
             f"{path}: has schema {document.get('schema')!r}, this version reads {SCHEMA_WITHOUT_MAPS} to {SCHEMA}.",
@@ -235,6 +245,7 @@ def load_spec(out: Path) -> Spec:
             sources=tuple(Source(**s) for s in request["sources"]),
             environment=document["environment"],
             depth_format=request.get("depth_format"),
+            downscale=request.get("downscale", 1),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: is damaged (entry {error}).", fix="Restore it from a backup.") from None
@@ -320,15 +331,51 @@ def _check_whole(name: str, value: object, least: int) -> None:
 
 
 def _result_encoding(recipe: Recipe) -> Encoding | None:
-    if recipe.takes not in (None, Encoding.DISPLAY):
+    if recipe.takes is Encoding.RAW:
         raise RecipeError(
-            f"Recipe {recipe.name!r} takes {recipe.takes} frames, but picture files are display frames.",
+            f"Recipe {recipe.name!r} takes raw frames, but picture files are display frames or light.",
             fix="Begin it with a decode step.",
         )
-    encoding: Encoding | None = Encoding.DISPLAY
+    encoding: Encoding | None = recipe.takes or Encoding.DISPLAY
     for _, sampler in recipe.steps:
         encoding = sampler.gives(encoding)
     return encoding
+
+
+def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
+    """Refuse sources whose encoding the recipe does not take; a draw leaves decode steps out for sources of light.
+
+    Raises
+    ------
+    RecipeError
+        Pictures of a display for a recipe that begins with light, or light for one that works on codes from the start.
+    """
+    codes = next((s for s in sources if not s.is_light), None)
+    light = next((s for s in sources if s.is_light), None)
+    if codes is not None and recipe.takes is Encoding.LINEAR:
+        raise RecipeError(
+            f"Recipe {recipe.name!r} takes linear frames, but {codes.name} holds codes of a display.",
+            fix="Begin it with a decode step; files of light go past it."
+            + (" Or are the 16-bit pictures linear? Then say linear=True." if codes.bit_depth == 16 else ""),
+        )
+    if light is None:
+        return
+    encoding: Encoding | None = Encoding.LINEAR
+    decodes = True
+    try:
+        for _, sampler in recipe.steps:
+            kinds = sampler.kinds()
+            decodes = decodes and all(kind.makes_light or kind.sets_geometry for kind in kinds)
+            if not decodes:
+                encoding = sampler.gives(encoding)
+        fits = encoding is _result_encoding(recipe)
+    except RecipeError:
+        fits = False
+    if not fits:
+        raise RecipeError(
+            f"Recipe {recipe.name!r} works on codes of a display, but {light.name} holds light.",
+            fix="Take a recipe that begins with a decode step and ends with an encode step, or leave such files out.",
+        )
 
 
 def numeric_columns(recipe: Recipe) -> tuple[str, ...]:

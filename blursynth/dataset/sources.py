@@ -12,10 +12,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.depth import DEPTH_SUFFIXES, LABEL_SUFFIXES, DepthFormat, read_depth_map, read_labels
 from blursynth.errors import BlursynthError, InvalidValueError, MissingExtraError, PictureError
-from blursynth.io import SUFFIXES, file_sha256, peek, read_codes
+from blursynth.frame import Encoding
+from blursynth.io import PICTURE_SUFFIXES, file_sha256, peek, read_codes, read_light
+from blursynth.resolution import check_factor
 
 __all__ = ["DEPTH_ROOT", "LABELS_ROOT", "Scan", "Skipped", "Source", "scan_sources"]
 
@@ -27,7 +31,8 @@ DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
 class Source:
     """One sharp picture. ``name`` is relative to where the sources were given, with forward slashes.
 
-    ``depth`` and ``labels`` are its maps, relative to their folders; empty where there is none.
+    ``depth`` and ``labels`` are its maps, relative to their folders; empty where there is none. ``encoding`` is
+    ``"linear"`` for sources of light, whose numbers have no response curve; empty for pictures of a display.
     """
 
     name: str
@@ -41,11 +46,17 @@ class Source:
     depth_sha256: str = ""
     labels: str = ""
     labels_sha256: str = ""
+    encoding: str = ""
+
+    @property
+    def is_light(self) -> bool:
+        """Whether its numbers are light and not codes of a display."""
+        return self.encoding == Encoding.LINEAR
 
     def to_dict(self) -> dict[str, Any]:
-        """As in ``dataset.json``, without the maps that it does not have."""
-        maps = ("depth", "depth_sha256", "labels", "labels_sha256")
-        return {name: value for name, value in asdict(self).items() if value or name not in maps}
+        """As in ``dataset.json``, without the maps that it does not have and the encoding that all once had."""
+        optional = ("depth", "depth_sha256", "labels", "labels_sha256", "encoding")
+        return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,8 @@ class Scan:
         Folder on this machine for each first part of the names ("" when all lie in one), and those of the maps.
     depth_format
         What the numbers of the depth maps mean; None without depth maps.
+    downscale
+        By how much the pictures are made smaller before anything else; 1 for not at all.
     """
 
     usable: tuple[Source, ...]
@@ -79,6 +92,7 @@ class Scan:
     duplicates: tuple[Skipped, ...]
     roots: dict[str, str]
     depth_format: DepthFormat | None = None
+    downscale: int = 1
 
     def path(self, source: Source) -> Path:
         return source_path(source.name, self.roots)
@@ -99,6 +113,8 @@ def scan_sources(
     depth: str | Path | None = None,
     depth_format: DepthFormat | None = None,
     labels: str | Path | None = None,
+    linear: bool = False,
+    downscale: int = 1,
     size_px: int = 1,
     workers: int | None = None,
     on_progress: OnProgress | None = None,
@@ -118,8 +134,14 @@ def scan_sources(
         What the numbers of the depth maps mean; by default metres.
     labels
         Folder of label maps (which object each pixel shows, 0 = none), or one file; as ``depth``.
+    linear
+        Whether the numbers of 16-bit pictures are light, as raw converters write them on request. Radiance .hdr,
+        OpenEXR and floating-point TIFF always are.
+    downscale
+        1 to 8: by how much pictures and maps are made smaller first, in linear light (:func:`blursynth.downscale`);
+        2 to 4 for photographs that are noisy or were JPEG'd.
     size_px
-        Smaller pictures are skipped.
+        Pictures that are smaller (after that) are skipped.
     workers
         Threads that decode; by default the number of cores.
 
@@ -134,6 +156,7 @@ def scan_sources(
     be known before the first sample is drawn.
     """
     given = [sources] if isinstance(sources, str | Path) else list(sources)
+    check_factor(downscale, name="downscale", least=1)
     if not given:
         raise InvalidValueError("sources is empty.", fix="Give a folder, a glob, a picture or a list of these.")
     if depth is None and depth_format is not None:
@@ -141,7 +164,7 @@ def scan_sources(
     named, roots = _named(given)
     if not named:
         raise PictureError(
-            f"No pictures in {', '.join(str(g) for g in given)}.", fix=f"Known formats: {', '.join(SUFFIXES)}."
+            f"No pictures in {', '.join(str(g) for g in given)}.", fix=f"Known formats: {', '.join(PICTURE_SUFFIXES)}."
         )
     form = None if depth is None else depth_format or DepthFormat()
     maps = {}
@@ -160,7 +183,7 @@ def scan_sources(
         try:
             # PIL and hashlib let go of the interpreter's lock, so threads decode in parallel.
             for done, found in enumerate(
-                pool.map(lambda item: _examine(item[0], item[1], size_px, maps, form), items), 1
+                pool.map(lambda item: _examine(item[0], item[1], size_px, maps, form, linear, downscale), items), 1
             ):
                 if isinstance(found, Source):
                     usable.append(found)
@@ -187,7 +210,7 @@ def scan_sources(
             else "Check the pictures and their maps; read_depth and read_labels of one file say how to mend it.",
         )
     ordered = tuple(first[key] for key in sorted(first))
-    return Scan(ordered, tuple(skipped), tuple(duplicates), roots, form)
+    return Scan(ordered, tuple(skipped), tuple(duplicates), roots, form, downscale)
 
 
 def available_cores() -> int:
@@ -260,17 +283,28 @@ class _Maps:
         return found[0]
 
 
-def _examine(name: str, path: Path, size_px: int, maps: dict[str, _Maps], form: DepthFormat | None) -> Source | Skipped:
+def _examine(
+    name: str,
+    path: Path,
+    size_px: int,
+    maps: dict[str, _Maps],
+    form: DepthFormat | None,
+    linear: bool,
+    downscale: int,
+) -> Source | Skipped:
     try:
         info = peek(path)
-        if min(info.height, info.width) < size_px:
-            return Skipped(name, f"{info.height} x {info.width} px is smaller than {size_px} px")
+        if min(info.height, info.width) < size_px * downscale:
+            least = f"{size_px} px" if downscale == 1 else f"{size_px * downscale} px, {size_px} px at 1/{downscale}"
+            return Skipped(name, f"{info.height} x {info.width} px is smaller than {least}")
         digest = file_sha256(path)
-        codes = read_codes(path)
-        if codes.shape[:2] != (info.height, info.width):
+        light = info.encoding is Encoding.LINEAR
+        pixels: NDArray[Any] = read_light(path) if light else read_codes(path)
+        if pixels.shape[:2] != (info.height, info.width):
             return Skipped(name, "its header and its pixels disagree in size")
-        depth = 16 if codes.dtype.itemsize == 2 else 8
-        source = Source(name, digest, info.height, info.width, depth, info.licence, info.icc_profile)
+        depth = 8 * pixels.dtype.itemsize
+        encoding = str(Encoding.LINEAR) if light or (linear and depth == 16) else ""
+        source = Source(name, digest, info.height, info.width, depth, info.licence, info.icc_profile, encoding=encoding)
         for known in maps.values():
             source = _with_map(source, known, form)
         return source
@@ -314,7 +348,7 @@ def _named(given: Sequence[str | Path]) -> tuple[dict[str, Path], dict[str, str]
             matches = [Path(p).resolve() for p in glob.glob(str(path), recursive=True)]
             if not matches:
                 raise PictureError(f"{entry}: no file matches.", fix="Quote the pattern and check the path.")
-            files += [p for p in matches if p.is_file() and p.suffix.lower() in SUFFIXES]
+            files += [p for p in matches if p.is_file() and p.suffix.lower() in PICTURE_SUFFIXES]
             for folder in (p for p in matches if p.is_dir()):
                 files += _pictures(folder)
         else:
@@ -343,7 +377,9 @@ def _pictures(folder: Path) -> list[Path]:
     found = []
     for parent, names, files in os.walk(folder):
         names[:] = sorted(n for n in names if not n.startswith("."))
-        found += [Path(parent, f) for f in files if not f.startswith(".") and Path(f).suffix.lower() in SUFFIXES]
+        found += [
+            Path(parent, f) for f in files if not f.startswith(".") and Path(f).suffix.lower() in PICTURE_SUFFIXES
+        ]
     return found
 
 
