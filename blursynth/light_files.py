@@ -110,7 +110,7 @@ def read_light(path: Path, info: LightInfo) -> NDArray[np.float32]:
                 why="Light is not negative, so these are other numbers: logarithms, differences, directions.",
                 fix="Convert them to light, or leave the file out.",
             )
-        _LOG.warning(
+        _LOG.info(
             "%s: %d of %d numbers are negative, down to %.3g, and were set to 0",
             path, np.count_nonzero(light < 0), light.size, light.min(),
         )  # fmt: skip

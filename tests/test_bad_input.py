@@ -375,7 +375,7 @@ def test_damaged_data_set(good: Path, tmp_path: Path) -> None:
         ("{}", "dataset.json: is no description of a blursynth data set."),
         (
             description.replace('"schema": 1', '"schema": 99'),
-            "has schema 99, this version reads 1 to 2. Update blursynth.",
+            "has schema 99, this version reads 1 to 3. Update blursynth.",
         ),
         (description.replace('"seed": 0', '"seed": 1'), "was changed after it was written (its hash does not fit)."),
     ):

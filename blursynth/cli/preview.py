@@ -49,10 +49,10 @@ def command(
     from blursynth.contact_sheet import Row, points_of_light, write_contact_sheet
     from blursynth.dataset.render import Renderer
     from blursynth.depth import read_depth_map, read_labels
-    from blursynth.io import read_codes
+    from blursynth.io import read_frame
 
     # Its own messages are clearer than that of a scan in which nothing was usable.
-    height, width = read_codes(picture).shape[:2]
+    height, width = read_frame(picture).size_px
     if min(height, width) < size:
         raise PictureError(
             f"{picture}: {height} x {width} px is smaller than the crops of {size} px.",

@@ -79,7 +79,7 @@ group["blurred"][0]
 ## How it was made
 
 Seed {spec.seed}, {len(spec.sources)} source pictures, {spec.shards} shards of {spec.shard_length} samples.
-{_maps(spec)}
+{_light(spec)}{_maps(spec)}
 | step | numbers and distributions |
 |---|---|
 {steps}
@@ -100,6 +100,16 @@ The pairs are derived works of their sources. The licence of each is in its samp
 | pixels, in order of the samples | `{index["digest"]["pixels"]}` |
 | draws, in order of the samples | `{index["digest"]["draws"]}` |
 """
+
+
+def _light(spec: Spec) -> str:
+    words = ""
+    light = sum(source.is_light for source in spec.sources)
+    if light:
+        words += f"\n{light} of them hold light and no codes of a display (HDR or linear files), and were not decoded.\n"
+    if spec.downscale > 1:
+        words += f"\nThey were made smaller by {spec.downscale} first, in linear light; windows lie in the smaller ones.\n"
+    return words
 
 
 def _maps(spec: Spec) -> str:
