@@ -63,3 +63,59 @@ def test_grey_of_three_channels_stays_grey() -> None:
 def test_four_channels_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="1 or 3 channels, got 4"):
         bs.Jpeg(quality=50)(pictures(bs.Encoding.DISPLAY, channels=4))
+
+
+# -- compressed twice -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subsampling", ["444", "420"])
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (3, 5), (8, 8), (15, 9)])
+def test_a_grid_that_begins_elsewhere(subsampling: str, row: int, column: int) -> None:
+    """It is that of the picture which was cropped there and saved."""
+    frame = photograph()
+    step = bs.Jpeg(quality=40, subsampling=subsampling, grid_row_px=row, grid_column_px=column)
+    cropped = frame.crop(row, column, 90, 100)
+    alone = bs.Frame(cropped.image, bs.Encoding.DISPLAY)
+    expected = bs.Jpeg(quality=40, subsampling=subsampling)(alone).image
+    assert np.array_equal(step(cropped).image, expected)
+
+
+@pytest.mark.parametrize("subsampling", ["444", "422", "420"])
+def test_a_window_on_a_shifted_grid_equals_the_whole(subsampling: str) -> None:
+    frame = photograph()
+    jpeg = bs.Jpeg(quality=50, subsampling=subsampling, grid_row_px=11, grid_column_px=6)
+    reach = jpeg.reach_px(frame)
+    assert reach is not None
+    window = frame.crop(50 - reach, 61 - reach, 70 + 2 * reach, 64 + 2 * reach)
+    whole = jpeg(frame).image[..., 50:120, 61:125]
+    assert np.array_equal(bs.Draw((("jpeg", jpeg),))(window, margin_px=reach).image, whole)
+
+
+def test_two_steps_of_a_recipe_compress_twice() -> None:
+    """As a recipe in TOML: two steps of one kind need two names; the grids may differ."""
+    recipe = bs.Recipe.from_dict(
+        {
+            "summary": "Saved, cropped, saved again",
+            "step": [
+                {"name": "camera", "kind": "jpeg", "quality": 70, "subsampling": "444"},
+                {
+                    "name": "service",
+                    "kind": "jpeg",
+                    "quality": 60,
+                    "subsampling": "444",
+                    "grid_row_px": {"integer": [0, 15]},
+                    "grid_column_px": 3,
+                },
+            ],
+        }
+    )
+    frame = photograph()
+    draw = recipe.sample(frame, seed=1, index=2)
+    first, second = (draw[name] for name in ("camera", "service"))
+    assert isinstance(second, bs.Jpeg)
+    once = first(frame)
+    assert np.array_equal(draw(frame).image, second(once).image)
+    # Blocks on the same grid are nearly at rest; on another grid they lose again.
+    same = bs.Jpeg(quality=70, subsampling="444")(once).image - once.image
+    shifted = bs.Jpeg(quality=70, subsampling="444", grid_row_px=4, grid_column_px=4)(once).image - once.image
+    assert np.abs(same).mean() < 0.5 * np.abs(shifted).mean()
