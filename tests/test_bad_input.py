@@ -225,7 +225,7 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "text without quotes": ("[[step]]\nkind='jpeg'\nquality=90\nsubsampling=420", "Jpeg.subsampling must be '444', '422' or '420', got 420. It is a text, so put it in quotes."),
     "blur of file codes": ("[[step]]\nkind='encode'\n" + STEP + "sigma_px=1", "gaussian_blur takes a linear frame, but the step before it gives a display one. Put a decode step between them: blur happens to light"),
     "raw at the end": ("[[step]]\nkind='decode'\n[[step]]\nkind='sensor'\nfull_well_e=1000", "Recipe 'r.toml' gives raw sensor numbers, which data sets cannot hold."),
-    "linear at the start": (STEP + "sigma_px=1", "Recipe 'r.toml' takes linear frames, but picture files are display frames. Begin it with a decode step."),
+    "linear at the start": (STEP + "sigma_px=1", "Recipe 'r.toml' takes linear frames, but good.png holds codes of a display. Begin it with a decode step; files of light go past it."),
     "name twice": ("[[step]]\nkind='decode'\n" + 2 * (STEP + "sigma_px=1\n"), "r.toml [gaussian_blur]: the name stands twice."),
     "name with a dot": ("[[step]]\nkind='decode'\nname='a.b'", "r.toml [a.b]: a step's name is a non-empty text without dots."),
     "name a number": ("[[step]]\nkind='decode'\nname=3", "r.toml step 1: its name must be a text, got 3."),

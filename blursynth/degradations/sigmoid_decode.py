@@ -21,9 +21,9 @@ class SigmoidDecode(ResponseDecode):
     Not modelled: what the camera clipped; see :class:`~blursynth.HighlightOffset`.
     """
 
-    exponent: float = Field(default=0.84, ge=0.1, le=4, description="power at the dark end; .4 to 2.3 in real cameras")
+    exponent: float = Field(default=0.84, ge=0.1, le=4, description="power at the dark end; .5 to 2.2 in real cameras")
     midtone: float = Field(
-        default=0.58, ge=0.001, le=0.999, description="value that the light 0.3 gets; .28 to .84 in real cameras"
+        default=0.6, ge=0.001, le=0.999, description="value that the light 0.3 gets; .3 to .8 in real cameras"
     )
     contrast: float = Field(
         default=0.0, ge=-1, le=1, description="weight of a smoothstep at the end; -.4 to .75 in real cameras"

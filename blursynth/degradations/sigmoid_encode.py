@@ -22,12 +22,12 @@ class SigmoidEncode(ResponseEncode):
     from ``v(0.3) = midtone``. With ``contrast = 0`` it is the sigmoid ``(1 + s) x^n / (x^n + s)`` of HDRCNN, s = 1 / t.
 
     Fitted to the 201 measured curves of the DoRF data base (film, video and digital cameras) the RMS error is .0022 in
-    the median, .0075 for nine of ten and .021 at most; without contrast .0037, .0117 and .023; a gamma curve has .030,
-    .112 and .154. The three numbers are nearly independent over the data base (correlations below .2), so these draw
-    curves like the measured ones::
+    the median, .0076 for nine of ten and .021 at most; without contrast .0037, .0117 and .023; a gamma curve has .030,
+    .112 and .154. The three numbers are nearly independent over the data base (rank correlations .04, -.09 and -.20),
+    so these draw curves like the measured ones::
 
-        exponent = { truncated_normal = [0.96, 0.52, 0.2, 2.7] }
-        midtone = { beta = [4.5, 3.3] }
+        exponent = { log_uniform = [0.45, 2.2] }
+        midtone = { beta = [4.9, 3.7] }
         contrast = { truncated_normal = [0.07, 0.35, -0.95, 1.0] }
 
     The same camera decodes with ``{ same_as = "decode.exponent" }`` and so on.
@@ -38,9 +38,9 @@ class SigmoidEncode(ResponseEncode):
     image reconstruction from a single exposure using deep CNNs", ACM TOG 36(6), 2017.
     """
 
-    exponent: float = Field(default=0.84, ge=0.1, le=4, description="power at the dark end; .4 to 2.3 in real cameras")
+    exponent: float = Field(default=0.84, ge=0.1, le=4, description="power at the dark end; .5 to 2.2 in real cameras")
     midtone: float = Field(
-        default=0.58, ge=0.001, le=0.999, description="value that the light 0.3 gets; .28 to .84 in real cameras"
+        default=0.6, ge=0.001, le=0.999, description="value that the light 0.3 gets; .3 to .8 in real cameras"
     )
     contrast: float = Field(
         default=0.0, ge=-1, le=1, description="weight of a smoothstep at the end; -.4 to .75 in real cameras"

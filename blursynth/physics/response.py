@@ -106,8 +106,8 @@ class Sigmoid:
         """
         power = np.clip(np.asarray(light, np.float64), 0.0, 1.0) ** self.exponent
         bent = (1.0 + self.shoulder) * power / (1.0 + self.shoulder * power)
-        c = self.contrast
-        return np.asarray((1.0 - c) * bent + c * bent * bent * (3.0 - 2.0 * bent))
+        # Written so that white is exactly 1, here and in the inverse.
+        return np.asarray(bent + self.contrast * bent * (bent * (3.0 - 2.0 * bent) - 1.0))
 
     def light(self, value: ArrayLike) -> NDArray[np.float64]:
         """``f^-1(v)`` of values 0..1, clipped; the inverse of :meth:`value` in closed form.
@@ -116,7 +116,7 @@ class Sigmoid:
         [0.0, 0.111111111111, 1.0]
         """
         bent = _without_contrast(np.clip(np.asarray(value, np.float64), 0.0, 1.0), self.contrast)
-        power = bent / (1.0 + self.shoulder - self.shoulder * bent)
+        power = bent / (1.0 + self.shoulder * (1.0 - bent))
         return np.asarray(power ** (1.0 / self.exponent))
 
     def decode_table(self) -> NDArray[np.float64]:
