@@ -221,7 +221,13 @@ def decode_table(light: ArrayLike, value: ArrayLike) -> NDArray[np.float64]:
     last = np.append(first[1:], v.size) - 1
     middle = 0.5 * (x[first] + x[last])
     middle[0], middle[-1] = 0.0, 1.0
-    return np.asarray(np.interp(sampled_value(), levels, middle))
+    wanted = sampled_value()
+    above = np.searchsorted(levels, wanted)  # the first level that is not below
+    below = np.maximum(above - 1, 0)
+    # Between two levels the curve rises from the end of one flat stretch to the beginning of the next.
+    start, end = x[last][below], x[first][above]
+    share = (wanted - levels[below]) / np.where(above > below, levels[above] - levels[below], 1.0)
+    return np.asarray(np.where(levels[above] == wanted, middle[above], start + share * (end - start)))
 
 
 def _checked(light: ArrayLike, value: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

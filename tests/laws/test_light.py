@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import blursynth as bs
 from blursynth.backends import cpu, reference
+from blursynth.core import find_kind
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
 
@@ -46,3 +48,66 @@ def test_saturation_before_blur_loses_light(backend: object, seed: int, rows: in
         clipped_after = np.minimum(backend.convolve(image, psf, border=border), 1.0)
         clipped_before = backend.convolve(np.minimum(image, 1.0), psf, border=border)
         assert (clipped_after >= clipped_before - 1e-14).all()
+
+
+CODES = (np.arange(256) / np.float64(255)).reshape(1, 1, 16, 16)
+SIGMOIDS = st.builds(
+    bs.SigmoidDecode,
+    exponent=st.floats(0.2, 2.7),
+    midtone=st.floats(0.07, 0.95),
+    contrast=st.floats(-0.95, 1.0),
+)
+GAMMAS = st.builds(bs.GammaDecode, gamma=st.floats(1.0, 3.0), contrast=st.floats(0.0, 1.0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(st.one_of(SIGMOIDS, GAMMAS, st.sampled_from([bs.GammaDecode(gamma=1.0), bs.GammaDecode(contrast=1.0)])))
+def test_every_curve_gives_all_codes_back(dtype: type[np.floating], decode: bs.Degradation) -> None:
+    encode = find_kind(f"{decode.kind.removesuffix('decode')}encode", bs.ALL)(**decode.fields())
+    codes = bs.Frame(CODES.astype(dtype), "display")
+    light = decode(codes)
+    assert light.encoding is bs.Encoding.LINEAR
+    assert (np.diff(light.image.ravel()) >= 0).all()
+    np.testing.assert_array_equal(encode(light).image, codes.image)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(st.integers(0, 2**32 - 1), st.integers(12, 1200), st.floats(0.3, 3.0))
+def test_measured_curves_give_codes_back_where_they_rise(
+    dtype: type[np.floating], seed: int, points: int, power: float
+) -> None:
+    """Curves of random steps, with a flat stretch. Codes within it share their light; all others come back."""
+    rng = np.random.default_rng(seed)
+    light = np.concatenate([[0], np.cumsum(rng.exponential(1.0, points) + 1e-3)])
+    steps = rng.uniform(0.5, 1.5, points) * np.diff((light / light[-1]) ** power) * points
+    flat = slice(points // 3, points // 3 + rng.integers(0, max(points // 8, 1) + 1))
+    steps[flat] = 0.0
+    value = np.concatenate([[0], np.cumsum(steps)])
+    curve = bs.assets.register([light, value])
+    codes = bs.Frame(CODES.astype(dtype), "display")
+    back = bs.MeasuredEncode(curve=curve)(bs.MeasuredDecode(curve=curve)(codes)).image
+    # A flat stretch has one value; the codes beside it lie on rising parts of the curve.
+    np.testing.assert_array_equal(back, codes.image)
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [bs.HighlightOffset(offset=1.3, threshold=0.95), bs.HighlightExpansion(peak=9.0, threshold=0.7, exponent=3)],
+    ids=lambda c: c.kind,
+)
+def test_light_beyond_white_shows_only_through_blur(curve: bs.Degradation) -> None:
+    """What is white stays white; blurred, lamps are brighter than without, and nothing is darker."""
+    rng = np.random.default_rng(1)
+    codes = np.minimum(rng.exponential(0.5, (1, 3, 40, 50)), 1.0)
+    frame = bs.Decode()(bs.Frame(np.rint(codes * 255) / 255, "display"))
+    extended = curve(frame)
+    assert (extended.image >= frame.image).all()
+    assert (extended.image[frame.image == 1] > 1).all()
+    assert curve.target() == curve
+    dark = np.broadcast_to(frame.image.max(axis=1, keepdims=True) < 0.5, frame.image.shape)
+    np.testing.assert_array_equal(extended.image[dark], frame.image[dark])
+    blur, encode = bs.GaussianBlur(sigma_px=1.5), bs.Encode()
+    lamps, none = encode(blur(extended)).image, encode(blur(frame)).image
+    assert (lamps >= none).all()
+    assert (lamps == 1).sum() > (none == 1).sum()
+    np.testing.assert_array_equal(encode(extended).image[frame.image == 1], 1.0)
