@@ -446,6 +446,8 @@ class CameraProfile(Record):
     def to_dict(self) -> dict[str, Any]:
         """Plain values as in its TOML file, without what is at its default."""
         plain: dict[str, Any] = _plain(self)
+        if len(self.pattern) == 1:
+            plain["pattern"] = self.pattern[0]
         return plain
 
     @classmethod

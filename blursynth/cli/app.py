@@ -10,7 +10,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from blursynth.cli import arguments, depth, generate, inspect, kinds, preview, recipes, replay, resume, schema, verify
+from blursynth.cli import (
+    arguments,
+    camera,
+    depth,
+    generate,
+    inspect,
+    kinds,
+    preview,
+    recipes,
+    replay,
+    resume,
+    schema,
+    verify,
+)
 from blursynth.cli.console import RichLogs
 from blursynth.errors import BlursynthError
 
@@ -133,3 +146,5 @@ def blursynth(
 
 for module in (preview, generate, resume, verify, inspect, replay, depth, kinds, recipes, schema):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=_SETTINGS)(module.command)
+
+app.add_typer(camera.app, name="camera")

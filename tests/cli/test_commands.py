@@ -27,7 +27,9 @@ from blursynth.cli.kinds import describe_fields
 from blursynth.errors import InvalidValueError
 from blursynth.testing import pictures
 
-COMMANDS = ("preview", "generate", "resume", "verify", "inspect", "replay", "depth", "kinds", "recipes", "schema")
+COMMANDS = (
+    "preview", "generate", "resume", "verify", "inspect", "replay", "depth", "kinds", "recipes", "schema", "camera",
+)  # fmt: skip
 
 
 def run(*arguments: object) -> Result:
