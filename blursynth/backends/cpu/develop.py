@@ -355,26 +355,50 @@ def _colours_at(code: int, origin: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @_kernel
-def _to_16_bit(image, black, scale, colours, low, per_unit, clip, out):  # type: ignore[no-untyped-def]
-    for row in range(image.shape[0]):
-        even, odd = scale[colours[row & 1, 0]], scale[colours[row & 1, 1]]
-        for i in range(image.shape[1]):
-            light = (image[row, i] - black) * (even if i & 1 == 0 else odd)
-            light = clip if light > clip else light
-            code = rint((light - low) * per_unit)
-            out[row, i] = np.uint16(code) if code > 0 else np.uint16(0)  # NaN is 0 here: no number of 16 bits
+def _to_16_bit_row(image, black, even, odd, low, per_unit, clip, size, out):  # type: ignore[no-untyped-def]
+    number = image.dtype.type
+    for i in range(size):
+        light = (image[i] - black) * (even if i & 1 == 0 else odd)
+        light = clip if light > clip else light
+        code = rint((light - low) * per_unit)
+        out[i] = np.uint16(np.int32(code if code > number(0) else number(0)))  # NaN is 0: no number of 16 bits
 
 
 @_kernel
-def _from_16_bit(codes, low, unit, matrix, out):  # type: ignore[no-untyped-def]
-    number = out.dtype.type
-    for row in range(out.shape[1]):
-        for i in range(out.shape[2]):
-            r = number(codes[row, i, 0]) * unit + low
-            g = number(codes[row, i, 1]) * unit + low
-            b = number(codes[row, i, 2]) * unit + low
-            for c in range(3):
-                out[c, row, i] = fma(matrix[c, 0], r, fma(matrix[c, 1], g, matrix[c, 2] * b))
+def _to_16_bit(image, size, black, scale, colours, low, per_unit, clip, out):  # type: ignore[no-untyped-def]
+    height, width = size
+    for row in range(height):
+        even, odd = scale[colours[row & 1, 0]], scale[colours[row & 1, 1]]
+        start = row * width
+        _to_16_bit_row(image[start:], black, even, odd, low, per_unit, clip, width, out[start:])
+
+
+@_kernel
+def _from_16_bit_row(codes, low, unit, matrix, size, red, green, blue):  # type: ignore[no-untyped-def]
+    number = red.dtype.type
+    m0, m1, m2 = matrix[0, 0], matrix[0, 1], matrix[0, 2]
+    m3, m4, m5 = matrix[1, 0], matrix[1, 1], matrix[1, 2]
+    m6, m7, m8 = matrix[2, 0], matrix[2, 1], matrix[2, 2]
+    for i in range(size):
+        x = fma(number(np.int32(codes[3 * i])), unit, low)
+        y = fma(number(np.int32(codes[3 * i + 1])), unit, low)
+        z = fma(number(np.int32(codes[3 * i + 2])), unit, low)
+        red[i] = fma(m0, x, fma(m1, y, m2 * z))
+        green[i] = fma(m3, x, fma(m4, y, m5 * z))
+        blue[i] = fma(m6, x, fma(m7, y, m8 * z))
+
+
+@_kernel
+def _from_16_bit(codes, size, low, unit, matrix, out):  # type: ignore[no-untyped-def]
+    """``codes`` are interleaved, with a margin of two pixels."""
+    height, width = size
+    plane = height * width
+    for row in range(height):
+        start = row * width
+        _from_16_bit_row(
+            codes[3 * ((row + 2) * (width + 4) + 2) :], low, unit, matrix, width,
+            out[start:], out[start + plane :], out[start + 2 * plane :],
+        )  # fmt: skip
 
 
 def _edge_aware(
@@ -392,9 +416,12 @@ def _edge_aware(
     low = -black * float(scale.max()) if black > 0 else 0.0
     unit = (clip - low) / 65535.0
     codes = np.empty(image.shape, np.uint16)
-    _to_16_bit(image, number(black), scale.astype(number), colours, number(low), number(1 / unit), number(clip), codes)
+    _to_16_bit(
+        image.reshape(-1), image.shape, number(black), scale.astype(number), colours, number(low), number(1 / unit),
+        number(clip), codes.reshape(-1),
+    )  # fmt: skip
     # OpenCV leaves its outermost pixels out and repeats what lies beside them; reflection keeps the phase.
     wide = cv2.copyMakeBorder(codes, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
     name = MOSAICS[[pattern_colours(k).tolist() for k in range(1, 5)].index(colours.tolist())]
     full = cv2.demosaicing(wide, getattr(cv2, f"COLOR_Bayer{name}2RGB_EA"))
-    _from_16_bit(full[2:-2, 2:-2], number(low), number(unit), matrix.astype(number), out)
+    _from_16_bit(full.reshape(-1), image.shape, number(low), number(unit), matrix.astype(number), out.reshape(-1))
