@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Literal, Self, final
 
 from pydantic import Field
 
 from blursynth.core import Degradation
+from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame, array_library, per_picture
 
 __all__ = ["HighlightExpansion"]
@@ -17,12 +18,13 @@ __all__ = ["HighlightExpansion"]
 class HighlightExpansion(Degradation):
     """``x ((1 - k) + k peak)`` with ``k = clip((m - threshold) / (1 - threshold), 0, 1) ** exponent``.
 
-    m is the pixel's largest channel, so the three keep their ratio and the hue stays. White becomes ``peak``; from the
-    threshold on the brightness rises to it smoothly.
+    m is what ``measure`` says: the luminance (.2126 R + .7152 G + .0722 B), as published; the largest channel, which
+    finds lamps of one colour too, but makes a lamp of every saturated colour; or each channel itself, with which lamps
+    of one colour become purer (a sensor's colour matrix shows that in the sharp picture too). With the first two the channels
+    keep their ratio and the hue stays. White becomes ``peak``; from the threshold on the brightness rises to it
+    smoothly, and above white it goes on by the factor ``peak``.
 
-    Landis used it with the luminance in place of m, exponent 2 and threshold .5, to make light sources of photographs,
-    with peaks of thousands. The largest channel is taken here because a lamp of one colour is clipped at a low
-    luminance. Values above white go on by the factor ``peak``.
+    Landis used exponent 2 and threshold .5, to make light sources of photographs, with peaks of thousands.
 
     The target passes through it too, although it is there for the blur: without blur both pictures must be equal, and
     both clip at the same white later on, in the sensor or when they are encoded. What lies between the threshold and
@@ -41,9 +43,10 @@ class HighlightExpansion(Degradation):
     makes_light: ClassVar[bool] = True
 
     peak: float = Field(ge=1, le=1e4, description="light of what is white in the source; 2 to 30 for lamps")
-    threshold: float = Field(
-        default=0.8, ge=0, le=0.999, description="light of the largest channel where the expansion begins; .5 to .95"
+    measure: Literal["luminance", "largest", "channel"] = Field(
+        default="luminance", description="what tells how bright a pixel is: luminance, largest channel, or each channel"
     )
+    threshold: float = Field(default=0.8, ge=0, le=0.999, description="light where the expansion begins; .5 to .95")
     exponent: int = Field(default=2, ge=1, le=8, description="how late the expansion sets in; 2 as published")
 
     def target(self) -> Degradation:
@@ -58,11 +61,30 @@ class HighlightExpansion(Degradation):
         peak, threshold = (
             per_picture([getattr(step, name) for step in steps], image) for name in ("peak", "threshold")
         )
-        largest = library.amax(image, axis=1, keepdims=True)
-        base = ((largest - threshold) / (1 - threshold)).clip(0, 1)
+        measures = {step.measure for step in steps}
+        if "luminance" in measures and frame.channels not in (1, 3):
+            raise InvalidValueError(
+                f"The luminance needs pictures of 1 or 3 channels, got {frame.channels}.",
+                fix="Use measure='largest', or 'channel'.",
+            )
+        brightness = 0 * image
+        for measure in measures:
+            chosen = per_picture([step.measure == measure for step in steps], image)
+            brightness = brightness + chosen * _brightness(image, measure)
+        base = ((brightness - threshold) / (1 - threshold)).clip(0, 1)
         # By products: a library's power may give other bits for another shape of the array.
         share = base
         for power in range(2, max(step.exponent for step in steps) + 1):
             goes_on = per_picture([step.exponent >= power for step in steps], image)
             share = share * (1 + goes_on * (base - 1))
         return frame.with_image(image * (1 + share * (peak - 1)))
+
+
+def _brightness(image: Any, measure: str) -> Any:
+    """``[B, 1 or C, H, W]``."""
+    if measure == "channel" or image.shape[1] == 1:
+        return image
+    if measure == "largest":
+        library: Any = array_library(image)
+        return library.amax(image, axis=1, keepdims=True)
+    return 0.2126 * image[:, 0:1] + 0.7152 * image[:, 1:2] + 0.0722 * image[:, 2:3]

@@ -25,7 +25,7 @@ from blursynth.testing import MomentRegistration
 
 DRAWS, FEW_DRAWS = 200, 6
 # What moves no light: noise, what undoes a sensor, compression, and brightness that both pictures of a pair clip alike.
-NOISE = {bs.Sensor, bs.Develop, bs.Jpeg, bs.HighlightExpansion, bs.HighlightOffset}
+NOISE = {bs.Sensor, bs.Develop, bs.Jpeg, bs.HighlightExpansion, bs.HighlightOffset, bs.Denoise, bs.Sharpen}
 # `deblurgan` is off centre as published: its shift must be the recorded kernel's centroid, see below.
 ALIGNED = [name for name in bs.recipe_names() if name != "deblurgan"]
 
