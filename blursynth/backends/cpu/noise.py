@@ -152,7 +152,12 @@ def first_pass(mean, high, low):  # type: ignore[no-untyped-def]
 
     Returns the difference between x and the mean, the error bound of it, and s.
     """
-    z = standard_normal(high, low)
+    return expansion(mean, standard_normal(high, low))
+
+
+@_kernel
+def expansion(mean, z):  # type: ignore[no-untyped-def]
+    """:func:`first_pass` of a normal number z."""
     root = np.sqrt(mean)
     inverse = _ONE / root
     s = z * inverse
@@ -186,9 +191,12 @@ def first_pass(mean, high, low):  # type: ignore[no-untyped-def]
 @_kernel
 def _guess_large(mean, w0, w2, size, count, pending):  # type: ignore[no-untyped-def]
     """Counts of means >= SMALL_MEAN, and what is left to do about them."""
+    # Two loops, because one is a chain of operations so long that a processor cannot work on the next pixels meanwhile.
+    for i in range(size):
+        count[i] = mean.dtype.type(standard_normal(w0[i], w2[i]))
     for i in range(size):
         whole = floor(mean[i])
-        shift, bound, s = first_pass(f4(mean[i]), w0[i], w2[i])
+        shift, bound, s = expansion(f4(mean[i]), f4(count[i]))
         x = shift + f4(mean[i] - whole)
         near = rint(x)
         gap = x - near
