@@ -17,7 +17,8 @@ class Exposure(Degradation):
     """Light gathered in ``exposure_s``: ``x exposure_s / metered_s``.
 
     The metered time puts white where it is; half of it makes half the light, a stop less. By default the exposure is as
-    metered. A short and a long exposure of one scene differ in ``exposure_s`` alone. A :class:`~blursynth.Develop` step with ``gain`` brightens it again.
+    metered. A short and a long exposure of one scene differ in ``exposure_s`` alone. A :class:`~blursynth.Develop` step
+    with ``gain`` brightens it again.
 
     Other steps can refer to ``exposure_s``, so that a longer exposure moves further and gathers more electrons:
     ``length_px = { product = ["exposure.exposure_s", { log_uniform = [50, 400] }] }``.

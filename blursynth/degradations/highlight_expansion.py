@@ -21,8 +21,8 @@ class HighlightExpansion(Degradation):
     m is what ``measure`` says: the luminance (.2126 R + .7152 G + .0722 B), as published; the largest channel, which
     finds lamps of one colour too, but makes a lamp of every saturated colour; or each channel itself, with which lamps
     of one colour become purer (a sensor's colour matrix shows that in the sharp picture too). With the first two the
-    channels keep their ratio and the hue stays. White becomes ``peak``; from the threshold on the brightness rises to it
-    smoothly, and above white it goes on by the factor ``peak``.
+    channels keep their ratio and the hue stays. White becomes ``peak``; from the threshold on the brightness rises to
+    it smoothly, and above white it goes on by the factor ``peak``.
 
     Landis used exponent 2 and threshold .5, to make light sources of photographs, with peaks of thousands.
 
