@@ -42,11 +42,11 @@ class HighlightExpansion(Degradation):
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
     makes_light: ClassVar[bool] = True
 
-    peak: float = Field(ge=1, le=1e4, description="light of what is white in the source; 2 to 30 for lamps")
+    peak: float = Field(ge=1, le=1e4, description="light of what is white in the source; 2 to 3")
     measure: Literal["luminance", "largest", "channel"] = Field(
         default="luminance", description="what tells how bright a pixel is: luminance, largest channel, or each channel"
     )
-    threshold: float = Field(default=0.8, ge=0, le=0.999, description="light where the expansion begins; .5 to .95")
+    threshold: float = Field(default=0.95, ge=0, le=0.999, description="light where the expansion begins; .9 to .98")
     exponent: int = Field(default=2, ge=1, le=8, description="how late the expansion sets in; 2 as published")
 
     def target(self) -> Degradation:

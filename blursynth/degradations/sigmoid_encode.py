@@ -26,9 +26,9 @@ class SigmoidEncode(ResponseEncode):
     .112 and .154. The three numbers are nearly independent over the data base (rank correlations .04, -.09 and -.20),
     so these draw curves like the measured ones::
 
-        exponent = { log_uniform = [0.45, 2.2] }
-        midtone = { beta = [4.9, 3.7] }
-        contrast = { truncated_normal = [0.07, 0.35, -0.95, 1.0] }
+        exponent = { log_uniform = [0.42, 2.0] }
+        midtone = { truncated_normal = [0.59, 0.14, 0.05, 0.95] }
+        contrast = { truncated_normal = [0.06, 0.33, -0.95, 1.0] }
 
     The same camera decodes with ``{ same_as = "decode.exponent" }`` and so on.
 
