@@ -22,6 +22,7 @@ MAKES = {
     "04_own_kind": ["hazy.toml", "hazy.png"],
     "05_depth_of_field": ["focus_pull.png", "tilted_focus.png", "cats_eyes.png", "without_occlusion.png"],
     "06_camera_shake": ["camera_shake.png", "rolling_shutter.png", "camera_shake_points.png"],
+    "07_through_the_camera": ["camera_light.jpg", "camera_sensor.jpg", "camera_file.jpg", "camera_pair.jpg"],
 }
 
 
@@ -51,6 +52,12 @@ def test_example(script: Path, tmp_path: Path) -> None:
         assert made.shape == shown.shape
         # Another processor may round a pixel otherwise; another recipe or kernel would show.
         assert np.abs(made - shown).mean() < 0.5, "the README's picture is outdated: copy opening.png to docs/images"
+    if script.stem == "07_through_the_camera":
+        for name in MAKES[script.stem]:
+            made, shown = (
+                np.asarray(Image.open(p), np.float64) for p in (tmp_path / name, ROOT / "docs/images" / name)
+            )
+            assert np.abs(made - shown).mean() < 1.0, f"docs/images/{name} is outdated: copy it there"
 
 
 def test_every_example_is_listed() -> None:

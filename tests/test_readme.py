@@ -15,11 +15,17 @@ import skimage.data
 
 import blursynth as bs
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+PAGES = ("README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
 
 
-def test_blocks_in_order(tmp_path: Path) -> None:
+def blocks(page: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_in_order(page: str, tmp_path: Path) -> None:
     """Python, shell and TOML blocks as one script, in a folder with a photograph and a folder of photographs."""
     for path in ("sharp.png", "photos/astronaut.png", "photos/chelsea.png"):
         name = "chelsea" if "chelsea" in path else "astronaut"
@@ -27,7 +33,7 @@ def test_blocks_in_order(tmp_path: Path) -> None:
     millimetres = np.full(skimage.data.astronaut().shape[:2], 2500, np.uint16)
     cv2.imwrite(str(tmp_path / "depth.png"), millimetres)
     script = ["import subprocess, sys", "from pathlib import Path"]
-    for language, text in BLOCKS:
+    for language, text in blocks(page):
         if language == "python":
             script.append(text)
         elif language == "toml":
@@ -39,20 +45,29 @@ def test_blocks_in_order(tmp_path: Path) -> None:
                 for words in commands
                 if words[:1] == ["blursynth"]
             ]
-    (tmp_path / "readme.py").write_text("\n".join(script))
-    done = subprocess.run([sys.executable, "readme.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    (tmp_path / "page.py").write_text("\n".join(script))
+    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [language for language, _ in BLOCKS].count("python") == 7
-    assert (tmp_path / "blurred.png").exists()
+    made = {"README.md": "blurred.png", "docs/camera.md": "night_blurred.png"}
+    assert (tmp_path / made[page]).exists()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_tell_code_from_text(page: str) -> None:
+    assert {language for language, _ in blocks(page)} <= {"python", "sh", "toml", "text"}
+    assert [language for language, _ in blocks(page)].count("python") >= 5
 
 
 def test_make_targets_exist() -> None:
-    makefile = (Path(__file__).resolve().parents[1] / "Makefile").read_text("utf-8")
+    makefile = (ROOT / "Makefile").read_text("utf-8")
     for target in re.findall(r"`?make (\w+)`?", README):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
-def test_links_lead_somewhere(link: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "link"),
+    [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text("utf-8"))],
+)
+def test_links_lead_somewhere(page: str, link: str) -> None:
     if not link.startswith("http"):
-        assert (Path(__file__).resolve().parents[1] / link).exists(), link
+        assert ((ROOT / page).parent / link).exists(), link
