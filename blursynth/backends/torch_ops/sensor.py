@@ -154,15 +154,21 @@ def colours_of_pixels(code: Tensor, origin_px: Tensor, size_px: tuple[int, int])
 
 
 def _poisson_cuda(mean: Tensor, keys: Tensor) -> Tensor:
-    return _poisson_cpu(mean, keys)
+    from blursynth.backends.cuda.sensor import poisson
+
+    return poisson(mean, keys)
 
 
 def _gaussian_cuda(image: Tensor, sigma: Tensor, keys: Tensor) -> Tensor:
-    return _gaussian_cpu(image, sigma, keys)
+    from blursynth.backends.cuda.noise import gaussian_noise
+
+    return gaussian_noise(image, sigma, keys)
 
 
 def _sensor_cuda(image: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
-    return _sensor_cpu(image, numbers, whole, keys, mosaicked)
+    from blursynth.backends.cuda.sensor import sensor
+
+    return sensor(image, _parameters(numbers, whole), keys)
 
 
 _POISSON = "(Tensor mean, Tensor keys) -> Tensor"

@@ -9,7 +9,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from blursynth.backends.cuda import composite, convolve, convolve_varying, srgb, warp_mean
+from blursynth.backends.cuda import composite, convolve, convolve_varying, noise, sensor, srgb, warp_mean
 
 WHOLE = {
     "dy",
@@ -23,23 +23,31 @@ WHOLE = {
     "kernel",
     "pixel",
     "tile_reach",
+    "pending",
+    "found",
 }
 REAL = {
     "source", "other", "out", "grown", "weight", "level", "geometry", "depth", "coefficient", "table", "part_weight",
-    "nothing",
+    "nothing", "row", "column", "mix", "black", "numbers",
 }  # fmt: skip
+ALWAYS = {"start": "*i64", "keys": "*i64", "sigma": "*fp64"}
 
 
 def compiled(function: Any, number: str, target: Any, **constants: Any) -> None:
     """Numbers that are not named are whole and not known beforehand; Triton makes constants of those that are 1."""
     signature = {}
     for name in function.arg_names:
-        kind = "*i64" if name == "start" else "*i32" if name in WHOLE else f"*{number}" if name in REAL else "i32"
+        kind = ALWAYS.get(name, "*i32" if name in WHOLE else f"*{number}" if name in REAL else "i32")
         signature[name] = "constexpr" if name in constants else kind
-    if function is srgb._encode:
-        signature["levels"] = "*fp64"
+    for kernel, name in ((srgb._encode, "levels"), (sensor._sensor, "table"), (sensor._settle, "table")):
+        if function is kernel:
+            signature[name] = "*fp64"
     places = {(function.arg_names.index(name),): value for name, value in constants.items()}
-    made = triton.compile(ASTSource(fn=function, signature=signature, constexprs=places), target=target)
+    # Noise is rounded as on the CPU: nothing is contracted but what is written so.
+    options = {"enable_fp_fusion": function.__module__.rsplit(".", 1)[1] not in ("noise", "sensor")}
+    made = triton.compile(
+        ASTSource(fn=function, signature=signature, constexprs=places), target=target, options=options
+    )
     assert "cubin" in made.asm, function
 
 
@@ -64,6 +72,13 @@ def main(capability: int) -> None:
         compiled(convolve._fold, number, target, COLUMNS=128)
         compiled(srgb._decode, number, target, BLOCK=1024)
         compiled(srgb._encode, number, target, BLOCK=1024)
+        compiled(noise._gaussian, number, target, BLOCK=1024)
+        for tag in (1, 2):
+            compiled(noise._shared, number, target, TAG=tag, BLOCK=128)
+        options = dict.fromkeys(("COLOURS", "PATTERN", "TAILS", "ROWS", "COLUMNS"), True)
+        compiled(sensor._sensor, number, target, NOISE=True, BLOCK=512, **options)
+        if number == "fp32":  # it takes seconds, and works in float64 anyhow
+            compiled(sensor._settle, number, target, BLOCK=64, **options)
     # The smallest of everything: a picture of one pixel, one channel, one node, a reach of 1.
     compiled(
         convolve._convolve, "fp32", target, SIGN=-1, SHARED=True, BORDER=2, out_height=1, out_width=1, **size, **tile
@@ -78,6 +93,9 @@ def main(capability: int) -> None:
     compiled(warp_mean._warp, "fp32", target, BORDER=2, MODE=0, **options)
     options = {"FARTHEST": -(2**31), "parts": 1, "kernels": 1, "reach": 1, **size, **tile}
     compiled(composite._composite, "fp32", target, BORDER=2, SCENE_BORDER=2, TRANSPOSE=True, CHANNELS=1, **options)
+    options = {**dict.fromkeys(("COLOURS", "PATTERN", "TAILS", "ROWS", "COLUMNS"), False), "outs": 1, **size}
+    compiled(sensor._sensor, "fp32", target, NOISE=False, BLOCK=512, **options)
+    compiled(sensor._settle, "fp32", target, BLOCK=64, **options)
 
 
 if __name__ == "__main__":

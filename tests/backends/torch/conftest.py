@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,22 @@ if find_spec("torch") is not None:
 def device() -> str:
     """Where the Triton kernels run: on a GPU if there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@pytest.fixture
+def exact_fma(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``tl.fma`` rounds once, as on a GPU: Triton's interpreter rounds the product too."""
+    if torch.cuda.is_available():
+        return
+    from triton.runtime import interpreter
+
+    def fma(self: object, x: Any, y: Any, z: Any) -> Any:
+        # Products of two float32 are exact here, and so nearly always is the sum.
+        wide = (a.data.astype(np.longdouble) for a in (x, y, z))
+        product, factor, term = wide
+        return interpreter.TensorHandle((product * factor + term).astype(z.data.dtype), z.dtype.scalar)
+
+    monkeypatch.setattr(interpreter.InterpreterBuilder, "create_fma", fma)
 
 
 def point_spreads(rng: np.random.Generator, count: int, *, size: tuple[int, int] = (3, 3)) -> PointSpreads:

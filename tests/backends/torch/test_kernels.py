@@ -8,12 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from blursynth.backends import for_array, reference
+import blursynth as bs
+from blursynth.backends import cpu, for_array, reference
 from blursynth.frame import Border
 from blursynth.physics.colour import srgb_codes
+from blursynth.physics.development import DevelopParameters, camera_from_srgb
+from blursynth.physics.mosaic import DEMOSAICS
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.radiometry import SensorParameters
+from blursynth.physics.response import decode_table, encode_table
 from blursynth.physics.scene import Scene
+from blursynth.testing import pictures
 
 torch = pytest.importorskip("torch", reason="the kernels take tensors of torch")
 pytest.importorskip("triton", reason="the kernels are written in Triton")
@@ -187,7 +194,220 @@ def test_composite_of_several_tiles(device: str) -> None:
     close(composite(there, *rest), reference.composite(image, scene, border=Border.REFLECT), np.float64)
 
 
+# -- the camera -------------------------------------------------------------------------------------------------------
+
+SEEDS = np.array([5, 2**62 + 9], np.uint64)
+ORIGINS = np.array([[0, 3], [7, 2**20 + 1]])
+
+
+def on_device(module: str, name: str) -> Callable[..., Any]:
+    """What torch calls for tensors on a CUDA device."""
+    return getattr(importlib.import_module(f"blursynth.backends.torch_ops.{module}"), name)
+
+
+def keys(image: Any) -> Any:
+    return on_device("sensor", "keys_of")(image, SEEDS[: len(image)], ORIGINS[: len(image)])
+
+
+MEANS = [0.0, 0.3, 6.9, 7.1, 12.0, 300.0, 5000.0, 1e6, 9e7]
+
+
+@every_dtype
+def test_noise_has_the_numbers_of_the_cpu(dtype: type, device: str, exact_fma: None) -> None:
+    mean = np.resize(np.array(MEANS, dtype), (2, 2, 9, 37))
+    there = torch.from_numpy(mean).to(device)
+    counts = on_device("sensor", "_poisson_cuda")(there, keys(mean))
+    expected = cpu.poisson(mean, SEEDS, origin_px=ORIGINS)
+    assert np.array_equal(counts.cpu().numpy(), expected)
+    sigma = np.array([0.1, 30.0])
+    noisy = on_device("sensor", "_gaussian_cuda")(there, torch.from_numpy(sigma), keys(mean))
+    close(noisy, cpu.gaussian_noise(mean, sigma, SEEDS, origin_px=ORIGINS), dtype)
+    if dtype == np.float32:  # the interpreter has no float64 arithmetic of one rounding
+        assert np.array_equal(noisy.cpu().numpy(), cpu.gaussian_noise(mean, sigma, SEEDS, origin_px=ORIGINS))
+
+
+def test_normal_numbers_without_one_rounding() -> None:
+    """Where two roundings take the place of one, as in the interpreter, numbers differ in their last bits only."""
+    image = np.zeros((1, 1, 8, 64), np.float32)
+    noisy = on_device("sensor", "_gaussian_cuda")(torch.from_numpy(image), torch.ones(1), keys(image))
+    expected = cpu.gaussian_noise(image, np.ones(1), SEEDS[:1], origin_px=ORIGINS[:1])
+    assert np.abs(noisy.numpy() - expected).max() < 2e-6
+
+
+def cameras(mosaic: Any) -> dict[str, SensorParameters]:
+    matrix = [[1.5, -0.4, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.5, 1.5]]
+    return {
+        "everything": SensorParameters(
+            white_level_e=[1000.0, 30.0], full_well_e=[900.0, 40.0], read_noise_e=[3.0, 2.0], row_noise_e=[1.0, 0.0],
+            column_noise_e=0.5, read_noise_shape=[np.nan, -0.1], gain_dn_per_e=[0.9, 2.0],
+            black_level_dn=[64.0, 20.0], bit_depth=[12, 10], dark_e=[0.0, 5.0], prnu=[0.01, 0.05],
+            dsnu_e=[0.0, 1.0], sensor_seed=SEEDS[::-1], from_light=camera_from_srgb([2.0, 1.0, 1.6], matrix),
+            offset_dn=[[0.5, 0.0, 0.3, -0.2]] * 2, mosaic=mosaic,
+        ),
+        "little": SensorParameters(
+            200.0, 190.0, shot_noise=[True, False], rounding=[False, True], black_level_dn=0.5,
+            gain_dn_per_e=[0.3, 0.4], offset_dn=[1.0, 2.0, 3.0, 4.0], mosaic=mosaic,
+        ),
+        "no noise": SensorParameters(1000.0, 900.0, shot_noise=False, mosaic=mosaic),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("mosaic", [0, [2, 3]])
+@pytest.mark.parametrize(
+    ("which", "dtype"),
+    [*((which, np.float32) for which in ("everything", "little", "no noise")), ("everything", np.float64)],
+)
+def test_sensor_has_the_numbers_of_the_cpu(which: str, mosaic: Any, dtype: type, device: str, exact_fma: None) -> None:
+    parameters = cameras(mosaic)[which]
+    light = np.random.default_rng(9).uniform(-0.1, 1.3, (2, 3, 9, 62)).astype(dtype)  # two blocks
+    packed = on_device("sensor", "_packed")(parameters, 2)
+    there = torch.from_numpy(light).to(device)
+    got = on_device("sensor", "_sensor_cuda")(there, *packed, keys(light), parameters.has_mosaic).cpu().numpy()
+    expected = cpu.sensor(light, parameters, SEEDS, origin_px=ORIGINS)
+    assert got.shape == expected.shape
+    # In float64 the interpreter rounds twice, and may find a tie of the converter on its other side.
+    assert (got != expected).sum() <= (0 if dtype == np.float32 else 1)
+
+
+def test_light_that_cannot_be_counted_is_no_number(device: str, exact_fma: None) -> None:
+    light = torch.tensor([np.nan, np.inf, 2e5, 1.0, -1.0], dtype=torch.float32).reshape(1, 1, 1, 5).to(device)
+    packed = on_device("sensor", "_packed")(SensorParameters(1000.0, 900.0), 1)
+    got = on_device("sensor", "_sensor_cuda")(light, *packed, keys(light), False)
+    assert got.isnan().flatten().tolist() == [True, True, True, False, False]
+    counts = on_device("sensor", "_poisson_cuda")(light, keys(light))
+    assert counts.isnan().flatten().tolist() == [True, True, False, False, True]
+
+
+@pytest.mark.parametrize("mean", [0.5, 6.0, 40.0, 2500.0])
+def test_laws_of_the_numbers(mean: float, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mean, variance and chi-square of 1e5 counts and normal numbers, five standard errors."""
+    for module in ("sensor", "noise"):  # fewer and larger programs: the interpreter's time is theirs
+        monkeypatch.setattr(f"blursynth.backends.cuda.{module}._BLOCK", 16384)
+    flat = torch.full((1, 1, 100, 1000), mean, device=device)
+    number = flat.numel()
+    for name, draws, variance, kurtosis, quantile in (
+        (
+            "poisson",
+            on_device("sensor", "_poisson_cuda")(flat, keys(flat)),
+            mean,
+            1 / mean,
+            lambda q: stats.poisson.ppf(q, mean),
+        ),
+        (
+            "normal",
+            on_device("sensor", "_gaussian_cuda")(flat, torch.tensor([2.0], dtype=torch.float64), keys(flat)),
+            4.0,
+            0.0,
+            lambda q: stats.norm.ppf(q, mean, 2.0),
+        ),
+    ):
+        values = draws.cpu().numpy().astype(np.float64).ravel()
+        assert abs(values.mean() - mean) < 5 * np.sqrt(variance / number), name
+        assert abs(values.var() - variance) < 5 * np.sqrt((2 + kurtosis) / number) * variance, name
+        ends = np.unique(quantile(np.linspace(0, 1, 42)[1:-1]))
+        below = stats.poisson.cdf(ends, mean) if name == "poisson" else stats.norm.cdf(ends, mean, 2.0)
+        expected = np.diff([0.0, *below, 1.0]) * number
+        observed = np.bincount(np.searchsorted(ends, values), minlength=ends.size + 1)
+        assert stats.chisquare(observed[expected > 0], expected[expected > 0]).pvalue > 5.7e-7, name
+
+
+def development(demosaic: str | None) -> DevelopParameters:
+    return DevelopParameters(
+        black_dn=[64.0, 0.0, 64.0, 32.0],
+        white_dn=[964.0, 800.0, 900.0, 1000.0],
+        mosaic=[1, 2, 3, 4] if demosaic is not None else 0,
+        demosaic=DEMOSAICS.index(demosaic or "malvar"),
+        white_balance=np.array([2.0, 1.0, 1.6]),
+        colour_matrix=np.array([[1.5, -0.4, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.5, 1.5]]),
+        gain=[1.0, 2.0, 0.5, 1.0],
+        clip=0.9,
+    )
+
+
+def seen_by_operators(work: Callable[[], Any]) -> dict[str, Any]:
+    """The arguments and the result of each of our operators, the first time that it is called."""
+    seen: dict[str, Any] = {}
+
+    class Recorder(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = function(*args, **(kwargs or {}))
+            if function.namespace == "blursynth":
+                seen.setdefault(str(function).split(".")[1], (args, result))
+            return result
+
+    with Recorder():
+        work()
+    return seen
+
+
+@every_dtype
+@pytest.mark.parametrize("demosaic", [*DEMOSAICS, None])
+def test_develop_beside_the_cpu(demosaic: str | None, dtype: type, device: str) -> None:
+    rng = np.random.default_rng(10)
+    for size in ((6, 9), (2, 3)):  # the second smaller than the reach
+        raw = rng.uniform(0, 1100, (4, 3 if demosaic is None else 1, *size)).astype(dtype)
+        origin = np.array([[0, 0], [1, 0], [0, 1], [3, 5]])
+        parameters = development(demosaic)
+        ops: Any = for_array(torch.zeros(1))
+        image = torch.from_numpy(raw)
+        args, _ = seen_by_operators(lambda: ops.develop(image, parameters, origin_px=origin))["develop"]  # noqa: B023
+        got = on_device("develop", "_develop_cuda")(args[0].to(device), *args[1:])
+        expected = cpu.develop(raw, parameters, origin_px=origin)
+        assert np.abs(got.cpu().numpy() - expected).max() <= (2e-6 if dtype == np.float32 else 1e-12)
+
+
+@every_dtype
+def test_response_beside_the_oracle(dtype: type, device: str) -> None:
+    rng = np.random.default_rng(11)
+    image = rng.uniform(-0.2, 1.2, (2, 2, 9, 8)).astype(dtype)
+    image[0, 0, 0, :4] = (0.0, 1.0, 0.5, 1e-16)
+    light = np.linspace(0, 1, 60) ** 2
+    curves = [light ** (1 / 2.2), light]
+    encode = np.stack([encode_table(light, v) for v in curves])
+    decode = np.stack([decode_table(light, v) for v in curves])
+    there = torch.from_numpy(image).to(device)
+    run_encode, run_decode = on_device("response", "_encode_cuda"), on_device("response", "_decode_cuda")
+    close(run_decode(there, torch.from_numpy(decode)), reference.response_decode(image, decode), dtype)
+    close(run_encode(there, torch.from_numpy(encode), [0, 0]), reference.response_encode(image, encode), dtype)
+    codes = run_encode(there, torch.from_numpy(encode), [255, 1023]).cpu().numpy()
+    for b, top in enumerate((255, 1023)):
+        expected = reference.response_encode(image, encode, levels=[255, 1023])[b]
+        assert np.array_equal(np.rint(codes[b] * top), np.rint(expected * top))
+    broken = torch.tensor([[[[np.nan, 0.5]]]], dtype=there.dtype, device=device)
+    assert run_decode(broken, torch.from_numpy(decode[:1])).isnan().flatten().tolist() == [True, False]
+
+
+def test_a_camera_on_the_device_agrees_with_the_cpu(device: str, exact_fma: None) -> None:
+    """Sensor, development and encoding of a small batch, with all the noise there is."""
+    frame = pictures(batch=2, size_px=(12, 16))
+    steps = (
+        ("sensor", bs.Sensor(full_well_e=900.0, read_noise_e=2.0, row_noise_e=0.5, prnu=0.01, mosaic="GRBG", red_gain=2.0,
+                             blue_gain=1.6, red_from_green=-0.5, seed=4)),
+        ("develop", bs.Develop(gain=1.5)),
+        ("encode", bs.Encode()),
+    )  # fmt: skip
+    draw = bs.Draw(steps)
+    expected = draw(frame)
+    seen = seen_by_operators(lambda: draw(frame.with_image(torch.from_numpy(frame.image))))
+    light = torch.from_numpy(frame.image).to(device)
+    _, *rest = seen["sensor"][0]
+    raw = on_device("sensor", "_sensor_cuda")(light, *rest)
+    _, *rest = seen["develop"][0]
+    developed = on_device("develop", "_develop_cuda")(raw, *rest)
+    _, *rest = seen["srgb_encode"][0]
+    shown = on_device("srgb", "_encode_cuda")(developed, *rest)
+    codes = 255 * (shown.cpu().numpy() - expected.image)
+    assert np.abs(codes).max() <= 1.001
+    assert (np.abs(codes) > 0.5).mean() < 1e-3  # ties of the last rounding
+
+
 ON_DEVICE = {
+    "poisson": ("sensor", "_poisson_cuda"),
+    "gaussian_noise": ("sensor", "_gaussian_cuda"),
+    "sensor": ("sensor", "_sensor_cuda"),
+    "develop": ("develop", "_develop_cuda"),
+    "response_decode": ("response", "_decode_cuda"),
+    "response_encode": ("response", "_encode_cuda"),
     "convolve": ("convolve", "_convolve_cuda"),
     "convolve_adjoint": ("convolve", "_adjoint_cuda"),
     "convolve_varying": ("convolve_varying", "_varying_cuda"),
@@ -203,7 +423,7 @@ ON_DEVICE = {
 
 
 def test_operators_hand_their_arguments_to_the_kernels(
-    make_point_spreads: Any, make_field: Any, make_warps: Any, make_scene: Any
+    make_point_spreads: Any, make_field: Any, make_warps: Any, make_scene: Any, exact_fma: None
 ) -> None:
     """What torch calls for tensors on a CUDA device takes the operator's own arguments, and gives the same picture."""
     rng = np.random.default_rng(8)
@@ -216,16 +436,11 @@ def test_operators_hand_their_arguments_to_the_kernels(
     )
     image = torch.from_numpy(rng.random((1, 1, 4, 5))).requires_grad_()
     level = torch.from_numpy(rng.random((1, 4, 5))).requires_grad_()
-    seen: dict[str, Any] = {}
+    raw, parameters = image.repeat(4, 1, 1, 1), development("malvar")
+    key = {"seed": SEEDS[:1], "origin_px": ORIGINS[:1]}
 
-    class Recorder(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            result = function(*args, **(kwargs or {}))
-            if function.namespace == "blursynth":
-                seen.setdefault(str(function).split(".")[1], (args, result))
-            return result
-
-    with Recorder():
+    def work() -> None:
+        ops.poisson(image.detach() * 50, **key)
         for picture in (
             ops.convolve(image, psf, border="reflect"),
             ops.convolve_varying(image, field, level, border="replicate"),
@@ -233,8 +448,15 @@ def test_operators_hand_their_arguments_to_the_kernels(
             ops.composite(image, scene, border="constant"),
             ops.srgb_decode(image),
             ops.srgb_encode(image, levels=[255]),
+            ops.gaussian_noise(image, np.array([0.1]), **key),
+            ops.sensor(image, SensorParameters(100.0, 90.0, read_noise_e=2.0, prnu=0.01), **key),
+            ops.develop(raw, parameters, origin_px=ORIGINS[:1]),
+            ops.response_decode(image, np.linspace(0, 1, 9)[None]),
+            ops.response_encode(image, np.linspace(0, 1, 9)[None], levels=[255]),
         ):
             picture.sum().backward()
+
+    seen = seen_by_operators(work)
     with torch.no_grad():
         for name, (module, adapter) in ON_DEVICE.items():
             args, expected = seen[name]
