@@ -115,6 +115,13 @@ class Backend(Protocol):
         """DN to linear light: levels, white balance, white clip, demosaic, colours, gain; keeps negative values."""
         ...
 
+    def self_guided(self, image: Any, strength: NDArray[np.float64], radius_px: NDArray[np.int64]) -> Any:
+        """What smoothing that keeps edges adds, ``E[s m] - E[s] x``: the guided filter with itself as the guide.
+
+        ``strength`` ``[B]`` is the contrast of which half is smoothed, ``radius_px`` ``[B]`` the half width of windows.
+        """
+        ...
+
     def response_decode(self, image: Any, table: NDArray[np.float64]) -> Any:
         """Light of display values by a table ``[B or 1, NODES]``; see ``physics.response``."""
         ...

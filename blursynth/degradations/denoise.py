@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,8 +11,7 @@ from pydantic import Field
 from blursynth.backends import for_array
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border, Encoding, Frame, array_library, per_picture
-from blursynth.physics.point_spread import PointSpreads
+from blursynth.frame import Encoding, Frame, array_library
 
 __all__ = ["Denoise"]
 
@@ -91,22 +89,4 @@ class Denoise(Degradation):
 
 def _change(planes: Any, codes: Sequence[float], radii_px: Sequence[int]) -> Any:
     """What the filter adds to planes ``[B, C, H, W]``: 0 where the strength is 0."""
-    if not any(codes):
-        return 0.0 * planes
-    strength = per_picture([(code / 255.0) ** 2 for code in codes], planes)
-    backend, window = for_array(planes), PointSpreads.concatenate([_box(radius) for radius in radii_px])
-
-    def windows_mean(values: Any) -> Any:
-        return backend.convolve(values, window, border=Border.REFLECT)
-
-    mean = windows_mean(planes)
-    rest = planes - mean
-    # The smallest number keeps 0 / 0 away: of no contrast, all is taken, which is nothing.
-    smoothed = strength / (strength + windows_mean(rest * rest) + 1e-12)
-    return windows_mean(smoothed * mean) - windows_mean(smoothed) * planes
-
-
-@lru_cache(maxsize=64)
-def _box(radius_px: int) -> PointSpreads:
-    width = 2 * radius_px + 1
-    return PointSpreads.from_dense([np.full((width, width), 1.0 / width**2)])
+    return for_array(planes).self_guided(planes, np.array(codes, np.float64) / 255.0, np.array(radii_px, np.int64))

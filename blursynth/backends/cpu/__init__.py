@@ -10,6 +10,7 @@ from blursynth.backends.cpu.random_walk import random_walk
 from blursynth.backends.cpu.rasterise import rasterise
 from blursynth.backends.cpu.resample import resample, resample_adjoint
 from blursynth.backends.cpu.response import response_decode, response_encode
+from blursynth.backends.cpu.self_guided import self_guided
 from blursynth.backends.cpu.sensor import sensor
 from blursynth.backends.cpu.srgb import srgb_decode, srgb_encode
 from blursynth.backends.cpu.warp_mean import warp_mean, warp_mean_adjoint
@@ -32,6 +33,7 @@ __all__ = [
     "resample_adjoint",
     "response_decode",
     "response_encode",
+    "self_guided",
     "sensor",
     "srgb_decode",
     "srgb_encode",

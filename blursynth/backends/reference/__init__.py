@@ -9,6 +9,7 @@ from blursynth.backends.reference.random_walk import random_walk
 from blursynth.backends.reference.rasterise import rasterise
 from blursynth.backends.reference.resample import resample, resample_adjoint
 from blursynth.backends.reference.response import response_decode, response_encode
+from blursynth.backends.reference.self_guided import self_guided
 from blursynth.backends.reference.sensor import sensor
 from blursynth.backends.reference.srgb import srgb_decode, srgb_encode
 from blursynth.backends.reference.warp_mean import warp_mean, warp_mean_adjoint
@@ -30,6 +31,7 @@ __all__ = [
     "resample_adjoint",
     "response_decode",
     "response_encode",
+    "self_guided",
     "sensor",
     "srgb_decode",
     "srgb_encode",

@@ -11,6 +11,7 @@ from blursynth.backends.torch_ops.convolve_varying import convolve_varying, conv
 from blursynth.backends.torch_ops.develop import develop
 from blursynth.backends.torch_ops.resample import resample, resample_adjoint
 from blursynth.backends.torch_ops.response import response_decode, response_encode
+from blursynth.backends.torch_ops.self_guided import self_guided
 from blursynth.backends.torch_ops.sensor import gaussian_noise, poisson, sensor
 from blursynth.backends.torch_ops.srgb import srgb_decode, srgb_encode
 from blursynth.backends.torch_ops.warp_mean import warp_mean, warp_mean_adjoint
@@ -33,6 +34,7 @@ __all__ = [
     "resample_adjoint",
     "response_decode",
     "response_encode",
+    "self_guided",
     "sensor",
     "srgb_decode",
     "srgb_encode",

@@ -1,0 +1,31 @@
+"""The guided filter with the picture as its own guide, in plain numpy, float64."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["self_guided"]
+
+
+def _window_mean(plane: NDArray[np.float64], radius_px: int) -> NDArray[np.float64]:
+    # numpy repeats the pixel where there is but one.
+    wide = np.pad(plane, radius_px, mode="reflect")
+    width = 2 * radius_px + 1
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (width, width))
+    return np.asarray(windows.mean(axis=(2, 3)))
+
+
+def self_guided(
+    image: NDArray[np.floating], strength: NDArray[np.float64], radius_px: NDArray[np.int64]
+) -> NDArray[np.floating]:
+    """What smoothing that keeps edges adds; see :func:`blursynth.backends.cpu.self_guided.self_guided`."""
+    out = np.zeros_like(image)
+    for b, (c, radius) in enumerate(zip(strength.tolist(), radius_px.tolist(), strict=True)):
+        if c > 0:
+            for channel, values in enumerate(image[b].astype(np.float64)):
+                mean = _window_mean(values, radius)
+                contrast = _window_mean((values - mean) ** 2, radius)
+                smoothed = c**2 / (c**2 + contrast)
+                out[b, channel] = _window_mean(smoothed * mean, radius) - _window_mean(smoothed, radius) * values
+    return out
