@@ -33,8 +33,9 @@ class Sensor(Degradation):
     is divided by the white balance ``red_gain``, 1, ``blue_gain``; a :class:`~blursynth.Develop` step undoes both. With
     a ``mosaic`` each pixel keeps one colour, and the frame has one channel.
 
-    The target passes through the same sensor without noise, mosaic and rounding: it clips at the same white. The black
-    level that the frame carries holds the mean dark signal, as that of covered pixels does in a camera.
+    The target passes through the same sensor without noise, mosaic and rounding. Its pixels hold the mean of the dark
+    current too, so it clips at the same white. The black level that the frame carries holds the mean dark signal, as
+    that of covered pixels does in a camera.
 
     Not modelled: blooming, crosstalk, dark current that varies between pixels, telegraph noise.
 
@@ -129,6 +130,11 @@ class Sensor(Degradation):
                 f"black_level_dn must lie below the top code 2^bit_depth - 1 = {2**self.bit_depth - 1}, "
                 f"got {self.black_level_dn}."
             )
+        if self.dark_e >= self.capacity_e:
+            raise ValueError(
+                f"dark_current_e_per_s * exposure_s must leave room for light: it makes {self.dark_e:g} electrons of "
+                f"the {self.capacity_e:g} that the pixels hold and the converter can tell."
+            )
 
     @property
     def electrons_at_white(self) -> float:
@@ -148,6 +154,11 @@ class Sensor(Degradation):
         return self.dark_current_e_per_s * self.exposure_s
 
     @property
+    def capacity_e(self) -> float:
+        """Electrons above which a number no longer grows: of full pixels, or of the converter's top code."""
+        return min(self.full_well_e, (2.0**self.bit_depth - 1.0 - self.black_level_dn) / self.dn_per_electron)
+
+    @property
     def white_balance(self) -> tuple[float, float, float]:
         """Gains of red, green and blue."""
         return self.red_gain, 1.0, self.blue_gain
@@ -162,7 +173,7 @@ class Sensor(Degradation):
         )
 
     def target(self) -> Degradation:
-        quiet = ("read_noise_e", "row_noise_e", "column_noise_e", "prnu", "dsnu_e", "dark_current_e_per_s")
+        quiet = ("read_noise_e", "row_noise_e", "column_noise_e", "prnu", "dsnu_e")
         offsets = ("red_offset_dn", "green_red_offset_dn", "green_blue_offset_dn", "blue_offset_dn")
         return self.replace(**dict.fromkeys((*quiet, *offsets), 0.0), shot_noise=False, rounding=False, mosaic=None)
 
@@ -200,18 +211,23 @@ class Sensor(Degradation):
         if parameters.has_colours and frame.channels != 3:
             raise InvalidValueError(
                 f"A sensor with colours takes pictures of 3 channels, got {frame.channels}.",
-                fix="Leave mosaic, gains and matrix out for grey pictures.",
+                why="Its filters take their share of red, green and blue.",
+                fix="Leave mosaic, gains and matrix out for grey pictures, or repeat them to three channels.",
+            )
+        if parameters.offset_dn.any() and frame.channels != 3:
+            raise InvalidValueError(
+                f"The offsets of a sensor's colours need pictures of 3 channels, got {frame.channels}.",
+                fix="Leave them out; black_level_dn is for all pixels.",
             )
         seed = np.array([s.seed for s in steps], np.uint64)
         image = for_array(frame.image).sensor(frame.image, parameters, seed, origin_px=frame.origin_px)
         black = black + gain * dark  # what covered pixels show
-        most_e = np.minimum(full, (2.0**depth - 1.0 - each("black_level_dn")) / gain)
         raw = RawMetadata(
             black_dn=black,
             white_dn=black + gain * white,
             mosaic=tuple(s.mosaic for s in steps),
             white_balance=balance,
             colour_matrix=matrix,
-            saturation=np.minimum((most_e - dark) / white, 1.0),
+            saturation=np.minimum((each("capacity_e") - dark) / white, 1.0),
         )
         return frame.with_image(image, Encoding.RAW, raw=raw)
