@@ -29,13 +29,15 @@ def photographs() -> list[Path]:
     return [Path(skimage.__file__).parent / "data" / name for name in PHOTOGRAPHS]
 
 
-GROUPS = ("draw", "place", "blur", "sensor", "development", "compression", "target")
+GROUPS = ("draw", "place", "blur", "noise", "development", "processing", "compression", "target")
 
 
 def group_of(step: bs.Degradation) -> str:
     """Which part of the camera a step is."""
-    if isinstance(step, bs.Sensor):
-        return "sensor"
+    if step.kind in ("sensor", "gaussian_noise", "poisson_noise"):
+        return "noise"
+    if step.kind in ("denoise", "sharpen", "rescale"):
+        return "processing"
     if step.kind in ("jpeg", "webp"):
         return "compression"
     if isinstance(step, UniformBlur | bs.DeblurganBlur) or step.varies:
@@ -46,8 +48,8 @@ def group_of(step: bs.Degradation) -> str:
 def stages(recipe: bs.Recipe, count: int) -> dict[str, float]:
     """Milliseconds per pair in each part of the camera, in memory; the least of three runs of ``count`` pairs.
 
-    ``place``: the point spreads and reaches, and what the frame is made of. ``development``: everything between codes
-    and light, and scenes that are made up.
+    ``place``: the point spreads and reaches, and what the frame is made of. ``noise``: the sensor. ``processing``:
+    denoising, sharpening, resizing. ``development``: everything else between codes and light, and made-up scenes.
     """
     codes = read_codes(photographs()[0])
     planar = np.ascontiguousarray(np.moveaxis(codes, -1, 0))
@@ -132,8 +134,9 @@ def main(count: int = 1024) -> str:
         table(["recipe", "pairs/s", "of the floor"], rows),
         "",
         "Where the time goes, in ms per pair (in memory, one thread, without decoding and writing). `place`: point "
-        "spreads, reaches, codes to float. `development`: everything else between codes and light, and scenes that "
-        "are made up. `target`: all steps of the sharp picture.",
+        "spreads, reaches, codes to float. `noise`: the sensor. `processing`: denoising, sharpening, resizing. "
+        "`development`: everything else between codes and light, and made-up scenes. `target`: all steps of the sharp "
+        "picture.",
         "",
         table(["recipe", *GROUPS, "sum"], splits),
     ]
