@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends import cpu
 from blursynth.physics import colour
+from blursynth.physics.development import DevelopParameters
 from blursynth.physics.radiometry import SensorParameters
 
 PEERS = ("numpy", "scikit-image", "torch", "scipy")
@@ -159,7 +160,7 @@ def light_rows(seconds: float) -> list[list[str]]:
         black_level_dn=64.0,
         bit_depth=12,
     )
-    raw = cpu.sensor(image, parameters, SEED, origin_px=ORIGIN)
+    raw, levels = cpu.sensor(image, parameters, SEED, origin_px=ORIGIN), DevelopParameters(64.0, 3964.0)
     groups: dict[str, tuple[dict[str, Contender], str]] = {
         "sRGB to linear": (
             {"blursynth": lambda: cpu.srgb_decode(codes), "numpy float32": numpy_decode},
@@ -175,7 +176,7 @@ def light_rows(seconds: float) -> list[list[str]]:
         ),
         "develop": (
             {
-                "blursynth": lambda: cpu.develop(raw, 64.0, 3964.0),
+                "blursynth": lambda: cpu.develop(raw, levels, origin_px=ORIGIN),
                 "numpy": lambda: np.minimum((raw - np.float32(64)) / np.float32(3900), np.float32(1)),
             },
             "",

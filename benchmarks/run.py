@@ -22,6 +22,7 @@ PARTS = (
     "trajectory_kernels",
     "defocus",
     "noise",
+    "development",
     "pipeline",
     "reading",
     "real_data",

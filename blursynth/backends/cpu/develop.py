@@ -304,7 +304,7 @@ def develop(
     number = image.dtype
 
     def each(values: NDArray[np.floating]) -> NDArray[np.floating]:
-        return np.ascontiguousarray(np.broadcast_to(values, (batch, *values.shape[1:])), number)
+        return np.array(np.broadcast_to(values, (batch, *values.shape[1:])), number)  # never read-only: one type
 
     black, clip = each(parameters.black_dn), each(parameters.clip)
     gain = parameters.gain
@@ -333,7 +333,7 @@ def develop(
     if (method != _EDGE_AWARE).any():
         _share(
             _mosaic_tiles, jobs, jobs_threads,
-            flat, (batch, height, width), black, each(scale), clip, each(matrix), colours, np.ascontiguousarray(method),
+            flat, (batch, height, width), black, each(scale), clip, each(matrix), colours, np.array(method),
             out.reshape(-1),
         )  # fmt: skip
     for b in np.flatnonzero(method == _EDGE_AWARE):
