@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,11 @@ class Jpeg(Degradation):
 
     Takes 8-bit codes: put it behind an encode step. Grey or RGB; other numbers of channels are refused.
 
+    Tensors: the values of a tensor on the CPU are libjpeg's. One that needs a derivative gets that of kornia's
+    differentiable codec, for 4:2:0 and grey. On a CUDA device those two go through kornia's codec altogether, which
+    stays there and differs from libjpeg by about a code (see :mod:`blursynth.backends.torch_ops.jpeg`); other
+    subsamplings go through libjpeg on the CPU, and have no derivative.
+
     Not modelled: progressive coding (same pixels), other encoders' tables, the codec's version (the data set records
     it).
     """
@@ -49,8 +54,11 @@ class Jpeg(Degradation):
     grid_column_px: int = Field(default=0, ge=0, le=15, description="the same of columns")
 
     def reach_px(self, frame: Frame) -> int | None:
-        # A pixel depends on its own block and, where chroma is interpolated, on the neighbouring one.
-        return 7 if frame.channels == 1 or self.subsampling == "444" else 16
+        # A pixel depends on its own block and, where chroma is interpolated, on the neighbouring one. On a device the
+        # filter that halves chroma also looks a pixel further.
+        if frame.channels == 1 or self.subsampling == "444":
+            return 7
+        return 16 if isinstance(frame.image, np.ndarray) else 17
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
@@ -58,14 +66,38 @@ class Jpeg(Degradation):
             raise InvalidValueError(
                 f"JPEG takes pictures of 1 or 3 channels, got {frame.channels}.", fix="Drop the alpha channel."
             )
+        if isinstance(frame.image, np.ndarray):
+            return frame.with_image(cls._by_libjpeg(steps, frame))
+        from blursynth.backends.torch_ops import jpeg as codec  # whoever has a tensor has loaded torch
+
+        learns, on_device = codec.differentiable(frame.image), frame.image.device.type != "cpu"
+        halved = frame.channels == 1 or all(step.subsampling == "420" for step in steps)
+        if learns and not halved:
+            raise InvalidValueError(
+                f"JPEG has a derivative for subsampling '420' alone, got {sorted({s.subsampling for s in steps})}.",
+                why="It is that of kornia's differentiable codec, which halves chroma both ways.",
+                fix="Use subsampling='420', or detach() the picture.",
+            )
+        if not (learns or on_device) or not halved:
+            return frame.with_image(cls._by_libjpeg(steps, frame))
+        corners = [step._corner(frame.origin_px[b], (16, 16)) for b, step in enumerate(steps)]
+        image = codec.jpeg(frame.image, [step.quality for step in steps], corners)
+        return frame.with_image(image if on_device else codec.with_values_of(image, cls._by_libjpeg(steps, frame)))
+
+    @classmethod
+    def _by_libjpeg(cls, steps: Sequence[Self], frame: Frame) -> Any:
         backend = for_array(frame.image)
         codes = backend.to_codes(frame.image)
         for b, step in enumerate(steps):
-            grid = (step.grid_row_px, step.grid_column_px)
-            unit = step._unit(frame.channels)
-            top, left = ((int(o) - g) % u for o, g, u in zip(frame.origin_px[b], grid, unit, strict=True))
-            codes[b] = _compressed(codes[b], top, left, step.quality, step.subsampling)
-        return frame.with_image(backend.from_codes(codes, frame.image.dtype, frame.image.device))
+            corner = step._corner(frame.origin_px[b], step._unit(frame.channels))
+            codes[b] = _compressed(codes[b], *corner, step.quality, step.subsampling)
+        return backend.from_codes(codes, frame.image.dtype, frame.image.device)
+
+    def _corner(self, origin_px: NDArray[np.int64], unit_px: tuple[int, int]) -> tuple[int, int]:
+        """Row and column within its block of the first pixel."""
+        grid = (self.grid_row_px, self.grid_column_px)
+        top, left = ((int(o) - g) % u for o, g, u in zip(origin_px, grid, unit_px, strict=True))
+        return top, left
 
     def _unit(self, channels: int) -> tuple[int, int]:
         return _UNIT["444" if channels == 1 else self.subsampling]
