@@ -29,7 +29,8 @@ class Webp(Degradation):
     compression itself. So its reach is unbounded, and data sets compress whole pictures, not windows. Any height and
     width up to 16383 px keep their shape.
 
-    Takes 8-bit codes: put it behind an encode step. Grey or RGB; other numbers of channels are refused.
+    Takes 8-bit codes: put it behind an encode step. Grey or RGB; other numbers of channels are refused. Tensors pass
+    through the CPU, and one that needs a derivative is refused.
 
     Not modelled: lossless WebP (changes nothing), transparency, animation, presets other than the default one, the
     codec's version (the data set records Pillow's).
@@ -60,6 +61,12 @@ class Webp(Degradation):
             raise InvalidValueError(
                 f"WebP holds pictures of at most {_LARGEST_PX} px a side, got {frame.size_px[0]} x {frame.size_px[1]}.",
                 fix="Use JPEG, or smaller pictures.",
+            )
+        if getattr(frame.image, "requires_grad", False):
+            raise InvalidValueError(
+                "WebP has no derivative.",
+                why="Its pixels are rounded, and so are the codes that they are predicted from.",
+                fix="Take the loss before it, or detach() the picture in front of it; JPEG has a derivative.",
             )
         backend = for_array(frame.image)
         codes = backend.to_codes(frame.image)

@@ -77,3 +77,12 @@ def test_four_channels_are_refused() -> None:
 def test_pictures_larger_than_the_format_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="at most 16383 px a side"):
         bs.Webp(quality=50)(bs.Frame(np.zeros((1, 1, 2, 16384), np.float32), bs.Encoding.DISPLAY))
+
+
+def test_tensors_that_need_a_derivative_are_refused() -> None:
+    torch = pytest.importorskip("torch", reason="operators on tensors need torch")
+    frame = photograph()
+    tensor = torch.from_numpy(frame.image)
+    assert np.array_equal(bs.Webp(quality=50)(frame.with_image(tensor)).image.numpy(), bs.Webp(quality=50)(frame).image)
+    with pytest.raises(InvalidValueError, match="WebP has no derivative"):
+        bs.Webp(quality=50)(frame.with_image(tensor.clone().requires_grad_()))
