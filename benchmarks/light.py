@@ -52,7 +52,7 @@ def families(folder: Path) -> str:
         [name, *(f"{q:.2f}" for q in np.quantile(numbers[:, i], shares)), how]
         for i, (name, how) in enumerate(
             (
-                ("exponent", "log_uniform = [0.42, 2.0]"),
+                ("exponent", "log_uniform = [0.45, 2.0]"),
                 ("midtone", "truncated_normal = [0.59, 0.14, 0.05, 0.95]"),
                 ("contrast", "truncated_normal = [0.06, 0.33, -0.95, 1]"),
             )
@@ -100,8 +100,8 @@ def decodings(folder: Path) -> str:
         rows.append([name, f"{found.correlation:.4f}", f"{found.residual:.4f}"])
     return (
         "An 8-bit photograph (imagecompression.info, flower_foveon) decoded in several ways, against the 16-bit linear "
-        "grey file of the same scene: correlation, and RMS difference in shares of white after a gain and an offset.\n\n"
-        + table(["decoded by", "correlation", "RMS difference"], rows)
+        "grey file of the same scene: correlation, and RMS difference in shares of white after a gain and an "
+        "offset.\n\n" + table(["decoded by", "correlation", "RMS difference"], rows)
     )
 
 

@@ -24,7 +24,10 @@ class HighlightExpansion(Degradation):
     channels keep their ratio and the hue stays. White becomes ``peak``; from the threshold on the brightness rises to
     it smoothly, and above white it goes on by the factor ``peak``.
 
-    Landis used exponent 2 and threshold .5, to make light sources of photographs, with peaks of thousands.
+    Landis used exponent 2 and threshold .5, to make light sources of photographs, with peaks of thousands. Against HDR
+    photographs as the truth, luminance from .95 on to a peak of 2 makes blurred pictures better by 0 to 6 dB where there
+    are lamps. From .5 on, or by the largest channel, it makes lamps of walls and of saturated colours; a peak of 10 is
+    mostly worse than none, and under an overcast sky so is any (BENCHMARKS.md, Light).
 
     The target passes through it too, although it is there for the blur: without blur both pictures must be equal, and
     both clip at the same white later on, in the sensor or when they are encoded. What lies between the threshold and
@@ -66,10 +69,12 @@ class HighlightExpansion(Degradation):
                 f"The luminance needs pictures of 1 or 3 channels, got {frame.channels}.",
                 fix="Use measure='largest', or 'channel'.",
             )
-        brightness = 0 * image
-        for measure in measures:
-            chosen = per_picture([step.measure == measure for step in steps], image)
-            brightness = brightness + chosen * _brightness(image, measure)
+        brightness: Any = 0
+        for measure in sorted(measures):
+            share_of = _brightness(image, measure)
+            if len(measures) > 1:
+                share_of = share_of * per_picture([step.measure == measure for step in steps], image)
+            brightness = brightness + share_of if len(measures) > 1 else share_of
         base = ((brightness - threshold) / (1 - threshold)).clip(0, 1)
         # By products: a library's power may give other bits for another shape of the array.
         share = base

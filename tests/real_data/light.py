@@ -76,10 +76,12 @@ METHODS: dict[str, bs.Degradation] = {
     "offset .25": bs.HighlightOffset(offset=0.25),
     "offset 1": bs.HighlightOffset(offset=1.0),
     "offset 1.75": bs.HighlightOffset(offset=1.75),
-    "expansion to 2": bs.HighlightExpansion(peak=2.0, threshold=0.95),
-    "expansion to 3": bs.HighlightExpansion(peak=3.0, threshold=0.95),
-    "expansion to 10": bs.HighlightExpansion(peak=10.0, threshold=0.95),
-    "expansion to 3 from .5": bs.HighlightExpansion(peak=3.0, threshold=0.5),
+    "expansion to 2": bs.HighlightExpansion(peak=2.0),
+    "to 3": bs.HighlightExpansion(peak=3.0),
+    "to 10": bs.HighlightExpansion(peak=10.0),
+    "to 3 from .5": bs.HighlightExpansion(peak=3.0, threshold=0.5),
+    "to 3 by largest": bs.HighlightExpansion(peak=3.0, measure="largest"),
+    "to 3 by channel": bs.HighlightExpansion(peak=3.0, measure="channel"),
 }
 
 

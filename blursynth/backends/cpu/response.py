@@ -22,8 +22,8 @@ from blursynth.physics.response import ROOT
 
 __all__ = ["response_decode", "response_encode"]
 
-_CHUNK = 1024
-_BLOCK = 64 * _CHUNK  # pixels of one job: enough to be worth a thread, small enough to share out
+_CHUNK = 256  # few, so that a pixel in doubt makes little be looked at again
+_BLOCK = 256 * _CHUNK  # pixels of one job: enough to be worth a thread, small enough to share out
 
 assert ROOT == 4  # the kernels take two square roots
 
@@ -199,10 +199,10 @@ def response_encode(
             )
     pixels, exact = _flat(image), _checked(table, image)
     tops = np.array([level or 0 for level in wanted], np.int64)
-    # The largest error of a value in the image's precision, in codes: that of the place in the table times the
-    # steepest slope of the table, and that of the value itself.
+    # The largest error of a value in the image's precision, in codes: that of the place in the table (two roots and a
+    # product, 1.25 eps) times the steepest slope of the table, and that of the value itself (2 eps); rounded up.
     steepest = np.abs(np.diff(exact, axis=1)).max(axis=1) * (exact.shape[1] - 2)
-    bounds = 2.0 * np.finfo(pixels.dtype).eps * (2.0 * steepest + 1.0) * tops
+    bounds = np.finfo(pixels.dtype).eps * (1.5 * steepest + 2.5) * tops
     out = np.empty_like(pixels)
     blocks = -(-pixels.shape[1] // _BLOCK)
     tables = np.ascontiguousarray(exact, pixels.dtype)
