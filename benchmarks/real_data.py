@@ -94,13 +94,13 @@ def averages(folder: Path) -> str:
     counts = [f"mean of {n} frames" for n in gopro_average.FRAMES]
     header = ["Flower shop of Nah et al. 2017", "sharp frame", "continuous exposure", *counts]
     return (
-        "PSNR in dB of the codes of a photograph that is a mean of successive frames of a hand-held camera, on the half "
-        "that the camera's path was fitted to / on the other half. From the sharp frame: a continuous exposure along the "
-        "path (pitch, yaw, roll and a step ahead, five poses); means of frames at equal times along it, as GoPro's set "
-        "is made of 7 to 13; with the point spread of the picture's middle everywhere, as the recipe `gopro-average` "
-        "does, continuous and of 11 frames; and a path fitted, and light blurred, with the other response curve (gamma "
-        "2.2 for 1, and 1 for 2.2). From seven frames on, a mean of frames is as good as a continuous exposure here; "
-        "the wrong curve costs more than that.\n\n"
+        "PSNR in dB of the codes of a photograph that is a mean of successive frames of a hand-held camera, on the "
+        "half that the camera's path was fitted to / on the other half. From the sharp frame: a continuous exposure "
+        "along the path (pitch, yaw, roll and a step ahead, five poses); means of frames at equal times along it, as "
+        "GoPro's set is made of 7 to 13; with the point spread of the picture's middle everywhere, as the recipe "
+        "`gopro-average` does, continuous and of 11 frames; and a path fitted, and light blurred, with the other "
+        "response curve (gamma 2.2 for 1, and 1 for 2.2). From seven frames on, a mean of frames is as good as a "
+        "continuous exposure here; where the path was fitted, the wrong curve costs more than that.\n\n"
         + table([*header, "one point spread", "its 11 frames", "other curve"], rows)
     )
 
