@@ -25,9 +25,9 @@ class HighlightExpansion(Degradation):
     it smoothly, and above white it goes on by the factor ``peak``.
 
     Landis used exponent 2 and threshold .5, to make light sources of photographs, with peaks of thousands. Against HDR
-    photographs as the truth, luminance from .95 on to a peak of 2 makes blurred pictures better by 0 to 6 dB where there
-    are lamps. From .5 on, or by the largest channel, it makes lamps of walls and of saturated colours; a peak of 10 is
-    mostly worse than none, and under an overcast sky so is any (BENCHMARKS.md, Light).
+    photographs as the truth, luminance from .95 on to a peak of 2 makes blurred pictures better by up to 6 dB where
+    there are lamps. From .5 on, or by the largest channel, it makes lamps of walls and of saturated colours; a peak of
+    10 is mostly worse than none, and under an overcast sky so is any (BENCHMARKS.md, Light).
 
     The target passes through it too, although it is there for the blur: without blur both pictures must be equal, and
     both clip at the same white later on, in the sensor or when they are encoded. What lies between the threshold and

@@ -21,8 +21,8 @@ class HighlightOffset(Degradation):
     to the blurred picture, which is the same, since blur is linear. Channels are treated one by one, so a lamp that is
     clipped in one colour becomes more saturated.
 
-    Against HDR photographs as the truth an offset of 1 makes blurred pictures better by 1 to 6 dB where there are lamps,
-    and worse where an overcast sky is what is clipped (BENCHMARKS.md, Light).
+    Against HDR photographs as the truth an offset of 1 makes blurred pictures better by 1 to 6 dB where there are
+    lamps, and worse where an overcast sky is what is clipped (BENCHMARKS.md, Light).
 
     The target passes through it too, although it is there for the blur: without blur both pictures must be equal, and
     both clip at the same white later on, in the sensor or when they are encoded.
