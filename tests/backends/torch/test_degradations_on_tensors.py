@@ -48,6 +48,29 @@ def test_same_bytes_as_on_arrays(example: bs.Degradation, dtype: type) -> None:
     assert np.array_equal(got.image.numpy(), expected.image)
 
 
+@pytest.mark.parametrize("example", EXAMPLES, ids=[e.kind for e in EXAMPLES])
+def test_a_derivative_passes_or_an_error_tells(example: bs.Degradation) -> None:
+    frame = on_tensors(pictures(example.takes))
+    image = frame.image.clone().requires_grad_()
+    if example.kind in ("webp", "poisson_noise"):
+        with pytest.raises(InvalidValueError, match="has no derivative"):
+            example(frame.with_image(image)).image.sum().backward()
+        return
+    (slope,) = torch.autograd.grad(example(frame.with_image(image)).image.square().sum(), image)
+    assert torch.isfinite(slope).all()
+    assert (slope != 0).any()
+
+
+@pytest.mark.parametrize("name", ["default", "phone-night", "rsblur", "mixed"])
+def test_a_whole_recipe_on_a_batch_equals_arrays(name: str) -> None:
+    """To the bit, noise, mosaic and compression included, with another draw for every picture."""
+    recipe, frame = bs.load_recipe(name), pictures("display", batch=3, size_px=(48, 56))
+    draws = [recipe.sample(frame[i], seed=7, index=i) for i in range(3)]
+    expected, sharp = bs.apply(draws, frame), bs.apply([d.target() for d in draws], frame)
+    assert np.array_equal(bs.apply(draws, on_tensors(frame)).image.numpy(), expected.image)
+    assert np.array_equal(bs.apply([d.target() for d in draws], on_tensors(frame)).image.numpy(), sharp.image)
+
+
 def test_frames_of_tensors_are_cut_chosen_and_stacked() -> None:
     rng = np.random.default_rng(2)
     arrays = replace(

@@ -377,6 +377,18 @@ def test_response_beside_the_oracle(dtype: type, device: str) -> None:
     assert run_decode(broken, torch.from_numpy(decode[:1])).isnan().flatten().tolist() == [True, False]
 
 
+@every_dtype
+def test_codes_there_are_those_of_the_cpu(dtype: type, device: str) -> None:
+    rng = np.random.default_rng(12)
+    values = np.concatenate([rng.uniform(-0.2, 1.2, 500), (np.arange(256) + 0.5) / 255, np.arange(256) / 255])
+    values = values.astype(dtype).reshape(1, 1, 4, -1)
+    there = torch.from_numpy(values).to(device)
+    codes = cpu.to_codes(values)
+    assert np.array_equal(on_device("codes", "_codes_there")(there).cpu().numpy(), codes)
+    back = on_device("codes", "_values_there")(torch.from_numpy(codes).to(device), there.dtype)
+    assert np.array_equal(back.cpu().numpy(), cpu.from_codes(codes, dtype))
+
+
 def test_a_camera_on_the_device_agrees_with_the_cpu(device: str, exact_fma: None) -> None:
     """Sensor, development and encoding of a small batch, with all the noise there is."""
     frame = pictures(batch=2, size_px=(12, 16))

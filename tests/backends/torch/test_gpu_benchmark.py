@@ -1,0 +1,28 @@
+"""The benchmark of GPUs runs, here on the CPU and on tiny pictures; its numbers need a GPU."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="it measures operators on tensors")
+pytest.importorskip("kornia", reason="it measures kornia's JPEG")
+
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "gpu.py"
+
+
+def test_the_benchmark_runs_on_the_cpu() -> None:
+    small = ["--device", "cpu", "--height", "24", "--width", "32", "--repeat", "1", "--side", "32"]
+    done = subprocess.run([sys.executable, str(SCRIPT), *small], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for operator in ("sensor, Bayer, all noise", "develop, Malvar", "JPEG, kornia", "default recipe"):
+        assert operator in done.stdout
+
+
+def test_wrong_arguments_are_refused() -> None:
+    done = subprocess.run([sys.executable, str(SCRIPT), "--device", "tpu"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "invalid choice: 'tpu'" in done.stderr
