@@ -145,7 +145,7 @@ class Spec:
 
     def differences(self, now: Spec) -> list[str]:
         """In which entries another request differs from this one, in words."""
-        there, here = self.request(), now.request()
+        there, here = ({"downscale": 1, **spec.request()} for spec in (self, now))
         found = []
         for key in dict.fromkeys((*there, *here)):
             if there.get(key) != here.get(key) and key != "recipe_sha256":  # the recipe itself is named already
