@@ -106,9 +106,13 @@ def _light(spec: Spec) -> str:
     words = ""
     light = sum(source.is_light for source in spec.sources)
     if light:
-        words += f"\n{light} of them hold light and no codes of a display (HDR or linear files), and were not decoded.\n"
+        words += (
+            f"\n{light} of them hold light and no codes of a display (HDR or linear files), and were not decoded.\n"
+        )
     if spec.downscale > 1:
-        words += f"\nThey were made smaller by {spec.downscale} first, in linear light; windows lie in the smaller ones.\n"
+        words += (
+            f"\nThey were made smaller by {spec.downscale} first, in linear light; windows lie in the smaller ones.\n"
+        )
     return words
 
 
