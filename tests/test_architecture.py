@@ -57,8 +57,11 @@ ONLY_IN = {
     "numcodecs": ("dataset",),
     "distributed": ("dataset",),
     "cv2": (
-        "io.py", "light_files.py", "depth", "dataset", "cli",  # files; thread count, versions
-        "backends/cpu/develop.py",  # its edge-aware demosaic
+        "io.py",
+        "light_files.py",
+        "depth",
+        "dataset",
+        "cli",  # files; thread count, versions
         "degradations/jpeg.py",  # its codec
     ),
     # Formats OpenCV lacks; lettering; WebP with the encoder's effort.

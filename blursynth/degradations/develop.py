@@ -25,9 +25,10 @@ class Develop(Degradation):
     ``M x`` to linear sRGB, times ``gain``. Levels, pattern, balance and matrix come with the frame, as in a DNG file.
     Values below black stay negative until they are encoded, since clipping noise at black would brighten the shadows.
 
-    ``malvar``: Malvar, He and Cutler, ICASSP 2004; ``bilinear``; ``edge_aware``: OpenCV's, on 16-bit numbers, which
-    fills in green along edges and the other colours as ``bilinear`` does. The first two are linear. On photographs
-    malvar is 3.4 to 4.4 dB better than both others, which hardly differ. A frame without a mosaic needs none of them.
+    ``bilinear``; ``malvar``: Malvar, He and Cutler, ICASSP 2004; ``edge_aware``: colour differences along the rows or
+    along the columns, whichever change less, after Hamilton and Adams, and Pekkucuksen and Altunbasak (see
+    :mod:`blursynth.physics.mosaic`), as good cameras do it. The first two are linear. Of twelve Kodak photographs they
+    make 30.6, 36.1 and 39.8 dB. A frame without a mosaic needs none of them.
 
     The target passes through it too.
 

@@ -7,6 +7,13 @@ The interpolation kernels are those of Malvar, He and Cutler, "High-quality line
 Bayer-patterned color images", ICASSP 2004 (5 x 5, bilinear plus a correction by the Laplacian of the colour at hand),
 and the bilinear ones. Sums of all are 1.
 
+The edge-aware way first estimates red (or blue) less green at every pixel twice, with the colour that it does not see
+from its row and from its column: ``(x[-1] + x[1]) / 2 + (2 x[0] - x[-2] - x[2]) / 4`` (Hamilton and Adams, US patent
+5,629,734, 1997, expired). Each estimate is then weighted by the inverse square of how much it changes along its
+direction, ``|d[1] - d[-1]|`` summed over 5 x 5 pixels, as Pekkucuksen and Altunbasak do it, "Gradient based threshold
+free color filter array interpolation", ICIP 2010. Green is what the difference leaves; the other colours are green plus
+the mean of the neighbours' differences.
+
 Not modelled: other arrays (X-Trans, quad Bayer, RGBW), diagonal sensors.
 """
 
@@ -23,6 +30,7 @@ __all__ = [
     "BLUE",
     "DEMOSAICS",
     "DEMOSAIC_REACH_PX",
+    "EDGE_FLOOR",
     "GREEN",
     "MALVAR",
     "RED",
@@ -33,7 +41,7 @@ __all__ = [
 
 RED, GREEN, BLUE = 0, 1, 2
 
-DEMOSAIC_REACH_PX = {"bilinear": 1, "malvar": 2, "edge_aware": 1}
+DEMOSAIC_REACH_PX = {"bilinear": 1, "malvar": 2, "edge_aware": 6}
 """How far, in px, each way to fill in colours looks."""
 
 DEMOSAICS = tuple(DEMOSAIC_REACH_PX)
@@ -72,6 +80,9 @@ def colour_sites(code: int, origin_px: tuple[int, int], size_px: tuple[int, int]
     columns = (origin_px[1] + np.arange(size_px[1])) % 2
     return pattern_colours(code)[rows[:, None], columns]
 
+
+EDGE_FLOOR = 1e-9
+"""What keeps the weights of the edge-aware way equal where nothing changes: a square of sums over 5 x 5 pixels."""
 
 # Kernels [5, 5] for: green at a red or blue pixel; red (blue) at a green pixel of a row with red (blue); the same in a
 # row without; red at a blue pixel and blue at a red one.

@@ -113,8 +113,9 @@ def test_what_is_saturated_is_neutral(full_well_e: float, method: str) -> None:
 def test_grey_noise_free_pictures_stay_grey_where_they_are_flat(method: str) -> None:
     grey = np.repeat(np.linspace(0.1, 0.9, 5), 8)[None, None, None, :] * np.ones((1, 3, 16, 40))
     seen = bs.Develop(demosaic=method)(quiet(mosaic="GBRG", **COLOURS)(bs.Frame(grey, bs.Encoding.LINEAR))).image
-    flat = [8 * k + i for k in range(5) for i in (3, 4)]  # two px and more from every edge
-    assert np.abs(seen - grey)[..., flat].max() <= (1e-4 if method == "edge_aware" else 1e-9)
+    # Two px and more from every edge; the edge-aware way weighs a wider neighbourhood, but what it weighs agrees there.
+    flat = [8 * k + i for k in range(5) for i in (3, 4)]
+    assert np.abs(seen - grey)[..., flat].max() <= 1e-9
 
 
 def psnr_db(method: str, name: str, mosaic: str = "RGGB") -> float:
@@ -129,10 +130,10 @@ def psnr_db(method: str, name: str, mosaic: str = "RGGB") -> float:
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
 def test_photographs_malvar_is_better_by_what_is_published(name: str) -> None:
-    """Above 3 dB on each; OpenCV's edge-aware one is that of its bilinear one within half a dB here."""
+    """Above 3 dB on each; along edges there is more to be had."""
     bilinear, malvar, edge_aware = (psnr_db(method, name) for method in METHODS)
     assert malvar > bilinear + 3.0
-    assert edge_aware > bilinear - 0.5
+    assert edge_aware > malvar + 1.4
 
 
 def test_the_exposure_compensation_is_a_factor_of_the_light() -> None:

@@ -8,33 +8,31 @@ apart. Colour matrix and gain follow in registers.
 
 Each tile writes its own part of the result, and sums are rounded in a fixed order, so the bytes depend neither on the
 number of threads nor on the width of vectors.
-
-The edge-aware demosaic is OpenCV's, on 16 bits: see :func:`develop`.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
-from blursynth.backends.cpu.intrinsics import fma, rint
+from blursynth.backends.cpu.intrinsics import fma
 from blursynth.errors import InvalidValueError
-from blursynth.frame import MOSAICS
 from blursynth.physics.development import DevelopParameters
-from blursynth.physics.mosaic import DEMOSAICS, GREEN, pattern_colours
+from blursynth.physics.mosaic import DEMOSAIC_REACH_PX, DEMOSAICS, EDGE_FLOOR, GREEN, pattern_colours
 
 __all__ = ["develop"]
 
 _kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-_REACH = 2  # of the linear kernels
+_REACH = DEMOSAIC_REACH_PX["malvar"]
+_EDGE_REACH = DEMOSAIC_REACH_PX["edge_aware"]
 _TILE_HEIGHT, _TILE_WIDTH = 32, 512
-_STRIDE = _TILE_WIDTH + 8  # of the patch: with its rows in one set of the cache each they would push each other out
-_ROW1, _ROW2, _ROW3, _ROW4 = _STRIDE, 2 * _STRIDE, 3 * _STRIDE, 4 * _STRIDE
+_STRIDE = _TILE_WIDTH + 24  # of the patch: with its rows in one set of the cache each they would push each other out
+_ROW1, _ROW2, _ROW3 = _STRIDE, 2 * _STRIDE, 3 * _STRIDE
+_ROW4, _ROW5, _ROW6 = 4 * _STRIDE, 5 * _STRIDE, 6 * _STRIDE
+_DELTA = (_TILE_HEIGHT + 2 * _EDGE_REACH) * _STRIDE  # where the colour differences begin, behind the patch
 _THREAD_PAYS = 1 << 20  # pixels below which handing work to another thread costs more than it saves
 
 _EDGE_AWARE = DEMOSAICS.index("edge_aware")
@@ -61,21 +59,21 @@ def _level_row(image, black, even, odd, clip, size, out):  # type: ignore[no-unt
 
 
 @_kernel
-def _fill(image, start, size, corner, tile, black, scale, colours, clip, patch):  # type: ignore[no-untyped-def]
-    """The tile's pixels and two more on each side; ``colours`` are those of the picture's first 2 x 2 pixels."""
+def _fill(image, start, size, corner, tile, reach, black, scale, colours, clip, patch):  # type: ignore[no-untyped-def]
+    """The tile's pixels and ``reach`` more on each side; ``colours`` are those of the picture's first 2 x 2 pixels."""
     height, width = size
     rows, columns = tile
-    first = max(corner[1] - _REACH, 0)
-    last = min(corner[1] + columns + _REACH, width)
-    for r in range(rows + 2 * _REACH):
-        row = _reflected(corner[0] - _REACH + r, height)
+    first = max(corner[1] - reach, 0)
+    last = min(corner[1] + columns + reach, width)
+    for r in range(rows + 2 * reach):
+        row = _reflected(corner[0] - reach + r, height)
         even = scale[colours[row & 1, first & 1]]
         odd = scale[colours[row & 1, 1 - (first & 1)]]
-        p = r * _STRIDE + _REACH - corner[1]  # of column 0
+        p = r * _STRIDE + reach - corner[1]  # of column 0
         _level_row(image[start + row * width + first :], black, even, odd, clip, last - first, patch[p + first :])
-        for column in range(corner[1] - _REACH, first):
+        for column in range(corner[1] - reach, first):
             patch[p + column] = patch[p + _reflected(column, width)]
-        for column in range(last, corner[1] + columns + _REACH):
+        for column in range(last, corner[1] + columns + reach):
             patch[p + column] = patch[p + _reflected(column, width)]
 
 
@@ -136,6 +134,107 @@ def _bilinear_row(patch, size, green_at, matrix, red, green, blue):  # type: ign
         blue[i] = fma(m6, x, fma(m7, y, m8 * z))
 
 
+# -- edge-aware: the colour difference along the rows or along the columns, whichever changes less ------------------
+
+
+@_kernel
+def _difference_row(patch, size, green_at, along_row, along_column):  # type: ignore[no-untyped-def]
+    """Red (blue) less green at each pixel, with the colour that it does not see from its row, and from its column.
+
+    ``patch`` begins two rows above and two columns before the first pixel.
+    """
+    number = patch.dtype.type
+    one, two, half, quarter = number(1), number(2), number(0.5), number(0.25)
+    for i in range(size):
+        here = patch[i + _ROW2 + 2]
+        beside = patch[i + _ROW2 + 1] + patch[i + _ROW2 + 3]
+        beside2 = patch[i + _ROW2] + patch[i + _ROW2 + 4]
+        above = patch[i + _ROW1 + 2] + patch[i + _ROW3 + 2]
+        above2 = patch[i + 2] + patch[i + _ROW4 + 2]
+        sign = -one if (i & 1) == green_at else one
+        along_row[i] = sign * (here - fma(half, beside, quarter * (two * here - beside2)))
+        along_column[i] = sign * (here - fma(half, above, quarter * (two * here - above2)))
+
+
+@_kernel
+def _change_row(along_row, along_column, size, row_sums, column_sums):  # type: ignore[no-untyped-def]
+    """How much the differences change along their directions, summed over five rows.
+
+    ``along_row`` begins two rows above and one column before the first pixel, ``along_column`` three rows above.
+    """
+    for i in range(size):
+        row_sums[i] = (
+            (abs(along_row[i + 2] - along_row[i]) + abs(along_row[i + _ROW1 + 2] - along_row[i + _ROW1]))
+            + (
+                abs(along_row[i + _ROW3 + 2] - along_row[i + _ROW3])
+                + abs(along_row[i + _ROW4 + 2] - along_row[i + _ROW4])
+            )
+            + abs(along_row[i + _ROW2 + 2] - along_row[i + _ROW2])
+        )
+    for i in range(size):
+        column_sums[i] = (
+            (abs(along_column[i + _ROW2] - along_column[i]) + abs(along_column[i + _ROW3] - along_column[i + _ROW1]))
+            + (
+                abs(along_column[i + _ROW5] - along_column[i + _ROW3])
+                + abs(along_column[i + _ROW6] - along_column[i + _ROW4])
+            )
+            + abs(along_column[i + _ROW4] - along_column[i + _ROW2])
+        )
+
+
+@_kernel
+def _weigh_row(row_sums, column_sums, along_row, along_column, size, out):  # type: ignore[no-untyped-def]
+    """The mean of both differences, weighted by the inverse squares of their changes in windows of 5 x 5."""
+    number = along_row.dtype.type
+    tiny, two = number(EDGE_FLOOR), number(2)
+    for i in range(size):
+        h = ((row_sums[i] + row_sums[i + 4]) + (row_sums[i + 1] + row_sums[i + 3])) + row_sums[i + 2]
+        v = ((column_sums[i] + column_sums[i + 4]) + (column_sums[i + 1] + column_sums[i + 3])) + column_sums[i + 2]
+        h, v = h * h, v * v
+        out[i] = fma((v + tiny) / ((h + v) + two * tiny), along_row[i] - along_column[i], along_column[i])
+
+
+@_kernel
+def _fill_differences(patch, rows, columns, corner, colours, along_row, along_column, row_sums, column_sums):  # type: ignore[no-untyped-def]
+    """Behind the patch: red less green and blue less green where the pixels see red or blue, and one pixel around."""
+    high, wide = rows + 2 * _EDGE_REACH, columns + 2 * _EDGE_REACH
+    for r in range(2, high - 2):
+        at = r * _STRIDE + 2
+        # _EDGE_REACH is even, so the patch begins on the same colours as the tile.
+        green_at = 0 if colours[(corner[0] + r) & 1, corner[1] & 1] == GREEN else 1
+        _difference_row(patch[at - _ROW2 - 2 :], wide - 4, green_at, along_row[at:], along_column[at:])
+    for r in range(5, high - 5):
+        at = r * _STRIDE
+        _change_row(along_row[at - _ROW2 + 2 :], along_column[at - _ROW3 + 3 :], wide - 6, row_sums, column_sums)
+        _weigh_row(
+            row_sums, column_sums, along_row[at + 5 :], along_column[at + 5 :], wide - 10, patch[_DELTA + at + 5 :]
+        )
+
+
+@_kernel
+def _edge_aware_row(patch, size, green_at, matrix, red, green, blue):  # type: ignore[no-untyped-def]
+    """As :func:`_malvar_row`; ``patch`` begins one row above and one column before its first pixel."""
+    number = patch.dtype.type
+    half, quarter = number(0.5), number(0.25)
+    m0, m1, m2 = matrix[0, 0], matrix[0, 1], matrix[0, 2]
+    m3, m4, m5 = matrix[1, 0], matrix[1, 1], matrix[1, 2]
+    m6, m7, m8 = matrix[2, 0], matrix[2, 1], matrix[2, 2]
+    for i in range(size):
+        here = patch[i + _ROW1 + 1]
+        beside = patch[i + _DELTA + _ROW1] + patch[i + _DELTA + _ROW1 + 2]
+        above = patch[i + _DELTA + 1] + patch[i + _DELTA + _ROW2 + 1]
+        corners = (patch[i + _DELTA] + patch[i + _DELTA + 2]) + (
+            patch[i + _DELTA + _ROW2] + patch[i + _DELTA + _ROW2 + 2]
+        )
+        seen = (i & 1) == green_at
+        y = here if seen else here - patch[i + _DELTA + _ROW1 + 1]
+        x = fma(half, beside, here) if seen else here
+        z = fma(half if seen else quarter, above if seen else corners, y)
+        red[i] = fma(m0, x, fma(m1, y, m2 * z))
+        green[i] = fma(m3, x, fma(m4, y, m5 * z))
+        blue[i] = fma(m6, x, fma(m7, y, m8 * z))
+
+
 @_kernel
 def _matrix_row(patch, size, matrix, red, green, blue):  # type: ignore[no-untyped-def]
     """Three rows of the patch, one per channel, through the colour matrix."""
@@ -153,19 +252,22 @@ def _matrix_row(patch, size, matrix, red, green, blue):  # type: ignore[no-untyp
 def _mosaic_tiles(begin, end, image, shape, black, scale, clip, matrix, colours, method, out):  # type: ignore[no-untyped-def]
     _batch, height, width = shape
     down, across = (height + _TILE_HEIGHT - 1) // _TILE_HEIGHT, (width + _TILE_WIDTH - 1) // _TILE_WIDTH
-    patch = np.empty((_TILE_HEIGHT + 2 * _REACH) * _STRIDE, image.dtype)
+    patch = np.empty(2 * _DELTA, image.dtype)  # pixels, and room for what the edge-aware way puts behind them
+    between = np.empty((2, _DELTA), image.dtype)
+    sums = np.empty((2, _STRIDE), image.dtype)
     ordered = np.empty((3, 3), image.dtype)
     plane = height * width
     for job in range(begin, end):
         b, rest = job // (down * across), job % (down * across)
-        if method[b] == _EDGE_AWARE:
-            continue
+        reach = _EDGE_REACH if method[b] == _EDGE_AWARE else _REACH
         top, left = rest // across * _TILE_HEIGHT, rest % across * _TILE_WIDTH
         rows, columns = min(_TILE_HEIGHT, height - top), min(_TILE_WIDTH, width - left)
         _fill(
-            image, b * plane, (height, width), (top, left), (rows, columns),
+            image, b * plane, (height, width), (top, left), (rows, columns), reach,
             black[b], scale[b], colours[b], clip[b], patch,
         )  # fmt: skip
+        if method[b] == _EDGE_AWARE:
+            _fill_differences(patch, rows, columns, (top, left), colours[b], between[0], between[1], sums[0], sums[1])
         for r in range(rows):
             row = top + r
             green_at = 0 if colours[b, row & 1, left & 1] == GREEN else 1
@@ -174,13 +276,15 @@ def _mosaic_tiles(begin, end, image, shape, black, scale, clip, matrix, colours,
                 ordered[i, 0] = matrix[b, i, own]
                 ordered[i, 1] = matrix[b, i, GREEN]
                 ordered[i, 2] = matrix[b, i, 2 - own]
-            window = patch[r * _STRIDE :]
             o = 3 * b * plane + row * width + left
             red, green, blue = out[o:], out[o + plane :], out[o + 2 * plane :]
             if method[b] == _MALVAR:
-                _malvar_row(window, columns, green_at, ordered, red, green, blue)
+                _malvar_row(patch[r * _STRIDE :], columns, green_at, ordered, red, green, blue)
+            elif method[b] == _EDGE_AWARE:
+                first = (r + _EDGE_REACH - 1) * _STRIDE + _EDGE_REACH - 1
+                _edge_aware_row(patch[first:], columns, green_at, ordered, red, green, blue)
             else:
-                _bilinear_row(window, columns, green_at, ordered, red, green, blue)
+                _bilinear_row(patch[r * _STRIDE :], columns, green_at, ordered, red, green, blue)
 
 
 @_kernel
@@ -291,13 +395,6 @@ def develop(
     InvalidValueError
         Another dtype or number of axes; channels that do not fit the mosaic or the colours; a mosaic of less than
         2 x 2 px.
-
-    Notes
-    -----
-    ``edge_aware`` runs on 16-bit codes. They span what DN >= 0 can become, from ``-black / (white - black)`` times the
-    largest gain of the white balance up to ``clip``: a converter's codes of 14 bits and less are some fractions of a
-    DN apart, and no noise below black is lost. The span follows from the parameters alone, so a window equals the
-    whole. DN below 0 count as 0.
     """
     image, origin = _checked(image, parameters, origin_px)
     batch, channels, height, width = image.shape
@@ -330,18 +427,11 @@ def develop(
     mosaic, method = (np.broadcast_to(v, (batch,)) for v in (parameters.mosaic, parameters.demosaic))
     colours = np.stack([_colours_at(int(mosaic[b]), origin[b]) for b in range(batch)])
     jobs = batch * -(-height // _TILE_HEIGHT) * -(-width // _TILE_WIDTH)
-    if (method != _EDGE_AWARE).any():
-        _share(
-            _mosaic_tiles, jobs, jobs_threads,
-            flat, (batch, height, width), black, each(scale), clip, each(matrix), colours, np.array(method),
-            out.reshape(-1),
-        )  # fmt: skip
-    for b in np.flatnonzero(method == _EDGE_AWARE):
-        one = slice(b, b + 1) if len(parameters) > 1 else slice(0, 1)
-        _edge_aware(
-            image[b, 0], parameters.black_dn[one][0], scale[one][0], parameters.clip[one][0], matrix[one][0],
-            colours[b], out[b],
-        )  # fmt: skip
+    _share(
+        _mosaic_tiles, jobs, jobs_threads,
+        flat, (batch, height, width), black, each(scale), clip, each(matrix), colours, np.array(method),
+        out.reshape(-1),
+    )  # fmt: skip
     return out
 
 
@@ -349,79 +439,3 @@ def _colours_at(code: int, origin: NDArray[np.int64]) -> NDArray[np.int64]:
     """``[2, 2]`` the channels that the first pixels of a window see."""
     shifted = np.roll(pattern_colours(code), (-(int(origin[0]) % 2), -(int(origin[1]) % 2)), axis=(0, 1))
     return np.ascontiguousarray(shifted)
-
-
-# -- edge-aware, by OpenCV --------------------------------------------------------------------------------------------
-
-
-@_kernel
-def _to_16_bit_row(image, black, even, odd, low, per_unit, clip, size, out):  # type: ignore[no-untyped-def]
-    number = image.dtype.type
-    for i in range(size):
-        light = (image[i] - black) * (even if i & 1 == 0 else odd)
-        light = clip if light > clip else light
-        code = rint((light - low) * per_unit)
-        out[i] = np.uint16(np.int32(code if code > number(0) else number(0)))  # NaN is 0: no number of 16 bits
-
-
-@_kernel
-def _to_16_bit(image, size, black, scale, colours, low, per_unit, clip, out):  # type: ignore[no-untyped-def]
-    height, width = size
-    for row in range(height):
-        even, odd = scale[colours[row & 1, 0]], scale[colours[row & 1, 1]]
-        start = row * width
-        _to_16_bit_row(image[start:], black, even, odd, low, per_unit, clip, width, out[start:])
-
-
-@_kernel
-def _from_16_bit_row(codes, low, unit, matrix, size, red, green, blue):  # type: ignore[no-untyped-def]
-    number = red.dtype.type
-    m0, m1, m2 = matrix[0, 0], matrix[0, 1], matrix[0, 2]
-    m3, m4, m5 = matrix[1, 0], matrix[1, 1], matrix[1, 2]
-    m6, m7, m8 = matrix[2, 0], matrix[2, 1], matrix[2, 2]
-    for i in range(size):
-        x = fma(number(np.int32(codes[3 * i])), unit, low)
-        y = fma(number(np.int32(codes[3 * i + 1])), unit, low)
-        z = fma(number(np.int32(codes[3 * i + 2])), unit, low)
-        red[i] = fma(m0, x, fma(m1, y, m2 * z))
-        green[i] = fma(m3, x, fma(m4, y, m5 * z))
-        blue[i] = fma(m6, x, fma(m7, y, m8 * z))
-
-
-@_kernel
-def _from_16_bit(codes, size, low, unit, matrix, out):  # type: ignore[no-untyped-def]
-    """``codes`` are interleaved, with a margin of two pixels."""
-    height, width = size
-    plane = height * width
-    for row in range(height):
-        start = row * width
-        _from_16_bit_row(
-            codes[3 * ((row + 2) * (width + 4) + 2) :], low, unit, matrix, width,
-            out[start:], out[start + plane :], out[start + 2 * plane :],
-        )  # fmt: skip
-
-
-def _edge_aware(
-    image: NDArray[np.floating],
-    black: float,
-    scale: NDArray[np.float64],
-    clip: float,
-    matrix: NDArray[np.float64],
-    colours: NDArray[np.int64],
-    out: NDArray[np.floating],
-) -> None:
-    import cv2  # takes 0.1 s to load
-
-    number: Any = image.dtype.type
-    low = -black * float(scale.max()) if black > 0 else 0.0
-    unit = (clip - low) / 65535.0
-    codes = np.empty(image.shape, np.uint16)
-    _to_16_bit(
-        image.reshape(-1), image.shape, number(black), scale.astype(number), colours, number(low), number(1 / unit),
-        number(clip), codes.reshape(-1),
-    )  # fmt: skip
-    # OpenCV leaves its outermost pixels out and repeats what lies beside them; reflection keeps the phase.
-    wide = cv2.copyMakeBorder(codes, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
-    name = MOSAICS[[pattern_colours(k).tolist() for k in range(1, 5)].index(colours.tolist())]
-    full = cv2.demosaicing(wide, getattr(cv2, f"COLOR_Bayer{name}2RGB_EA"))
-    _from_16_bit(full.reshape(-1), image.shape, number(low), number(unit), matrix.astype(number), out.reshape(-1))

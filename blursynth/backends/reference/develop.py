@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.physics.development import DevelopParameters
-from blursynth.physics.mosaic import BILINEAR, BLUE, DEMOSAICS, GREEN, MALVAR, RED, colour_sites
+from blursynth.physics.mosaic import BILINEAR, BLUE, DEMOSAICS, EDGE_FLOOR, GREEN, MALVAR, RED, colour_sites
 
-__all__ = ["demosaic", "develop"]
+__all__ = ["demosaic", "develop", "edge_aware"]
 
 
 def demosaic(
@@ -33,6 +33,34 @@ def demosaic(
     return out
 
 
+def edge_aware(mosaic: NDArray[np.float64], code: int, origin_px: tuple[int, int]) -> NDArray[np.float64]:
+    """``[3, H, W]`` of a mosaic ``[H, W]`` along edges; see :mod:`blursynth.physics.mosaic`."""
+    height, width = mosaic.shape
+    wide = np.pad(mosaic, 8, mode="reflect")
+    sites = colour_sites(code, (origin_px[0] - 8, origin_px[1] - 8), wide.shape)
+    differences, weights = [], []
+    for axis in (1, 0):
+
+        def beyond(values: NDArray[np.float64], step: int, axis: int = axis) -> NDArray[np.float64]:
+            return np.roll(values, -step, axis)  # what comes in at the other side is cut off at the end
+
+        unseen = (beyond(wide, -1) + beyond(wide, 1)) / 2 + (2 * wide - beyond(wide, -2) - beyond(wide, 2)) / 4
+        difference = np.where(sites == GREEN, unseen - wide, wide - unseen)
+        change = np.abs(beyond(difference, 1) - beyond(difference, -1))
+        near = sum(np.roll(change, (i, k), (0, 1)) for i in range(-2, 3) for k in range(-2, 3))
+        differences.append(difference)
+        weights.append(1 / (near**2 + EDGE_FLOOR))
+    difference = np.average(differences, axis=0, weights=weights)
+    out = np.empty((3, *wide.shape))
+    out[GREEN] = np.where(sites == GREEN, wide, wide - difference)
+    for colour in (RED, BLUE):
+        seen = np.where(sites == colour, difference, 0.0)
+        beside = np.roll(seen, 1, 1) + 2 * seen + np.roll(seen, -1, 1)
+        around = (np.roll(beside, 1, 0) + 2 * beside + np.roll(beside, -1, 0)) / 4
+        out[colour] = np.where(sites == colour, wide, out[GREEN] + around)
+    return out[:, 8 : 8 + height, 8 : 8 + width]
+
+
 def develop(
     image: NDArray[np.floating], parameters: DevelopParameters, *, origin_px: NDArray[np.int64]
 ) -> NDArray[np.floating]:
@@ -50,7 +78,10 @@ def develop(
             sites = colour_sites(code, corner, (height, width))
             light = np.minimum(light * parameters.white_balance[b][sites], clip)
             name = DEMOSAICS[int(parameters.demosaic[b])]
-            light = demosaic(light[0], code, {"malvar": MALVAR, "bilinear": BILINEAR}[name], corner)
+            if name == "edge_aware":
+                light = edge_aware(light[0], code, corner)
+            else:
+                light = demosaic(light[0], code, {"malvar": MALVAR, "bilinear": BILINEAR}[name], corner)
         elif coloured:
             light = np.minimum(light * parameters.white_balance[b][:, None, None], clip)
         else:
