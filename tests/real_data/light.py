@@ -1,4 +1,4 @@
-"""Measured response curves, HDR panoramas and a linear photograph: what light is, for the tests and benchmarks/light.py."""
+"""Measured response curves, HDR panoramas and a linear photograph: what light is, for the tests and benchmarks/scene_light.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Scene light: response curves against measured ones, decoding and highlights against true light, and their cost.
 
-Run with ``BLURSYNTH_REAL_DATA=folder python benchmarks/run.py light``. The same code as the tests in
+Run with ``BLURSYNTH_REAL_DATA=folder python benchmarks/run.py scene_light``. The same code as the tests in
 ``tests/real_data``; about a minute. Without the real data only the cost is measured.
 """
 
