@@ -21,6 +21,7 @@ PARTS = (
     "warp",
     "trajectory_kernels",
     "defocus",
+    "scene_light",
     "noise",
     "development",
     "pipeline",

@@ -1,4 +1,7 @@
-"""Measured response curves, HDR panoramas and a linear photograph: what light is, for the tests and benchmarks/scene_light.py."""
+"""Measured response curves, HDR panoramas and a linear photograph: what light is.
+
+For the tests and for benchmarks/scene_light.py.
+"""
 
 from __future__ import annotations
 
