@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from blursynth.errors import InvalidValueError, PictureError, require
 
 if TYPE_CHECKING:
     from blursynth import CameraProfile, Sensor
-    from blursynth.physics.photon_transfer import NoiseLine, PhotonTransfer
+    from blursynth.physics.photon_transfer import Estimate, NoiseLine, PhotonTransfer
 
 __all__ = ["app"]
 
@@ -368,7 +369,7 @@ def _fit_flats(frames: _Frames, output: Path | None, plot: Path | None, name: st
     ]
     console.table(
         ("number", "unit", "value", "95 % interval"),
-        [(n, u, f"{e.value:.5g}", f"{e.low:.5g} to {e.high:.5g}") for n, u, e in rows],
+        _told(rows),
         right=("value",),
     )
     used = sum(p.used for p in found.points)
@@ -389,6 +390,14 @@ def _fit_flats(frames: _Frames, output: Path | None, plot: Path | None, name: st
         se = np.array([p.se_dn2 for p in found.points])
         chosen = np.array([p.used for p in found.points])
         _draw(plot, x, y, se, chosen, found, "DN", f"{name}: gain {found.gain_dn_per_e} DN per electron")
+
+
+def _told(rows: Sequence[tuple[str, str, Estimate]]) -> list[tuple[str, ...]]:
+    result: list[tuple[str, ...]] = []
+    for name, unit, estimate in rows:
+        value, low, high = estimate.texts()
+        result.append((name, unit, value, f"{low} to {high}"))
+    return result
 
 
 def camera_of_transfer(
@@ -484,7 +493,7 @@ def _fit_pair(
     ]
     console.table(
         ("number", "unit", "value", "95 % interval"),
-        [(n, u, f"{e.value:.4g}", f"{e.low:.4g} to {e.high:.4g}") for n, u, e in rows],
+        _told(rows),
         right=("value",),
     )
     typer.echo(

@@ -79,8 +79,16 @@ class Estimate:
         """Whether the interval holds a number."""
         return self.low <= truth <= self.high
 
+    def texts(self) -> tuple[str, str, str]:
+        """Value and ends, with as many digits as the interval makes sense of."""
+        width = self.high - self.low
+        digits = min(max(2 - math.floor(math.log10(width)), 0), 12) if width > 0 else 6
+        value, low, high = (f"{number:.{digits}f}" for number in (self.value, self.low, self.high))
+        return value, low, high
+
     def __str__(self) -> str:
-        return f"{self.value:.5g} ({self.low:.5g} to {self.high:.5g})"
+        value, low, high = self.texts()
+        return f"{value} ({low} to {high})"
 
 
 @dataclass(frozen=True)
