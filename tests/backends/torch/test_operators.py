@@ -399,6 +399,12 @@ def test_torch_finds_nothing_wrong_with_operators(
     torch.library.opcheck(function, args)
 
 
+def test_poisson_is_known_to_torch(ops: Any) -> None:
+    keys = torch.tensor([[5, 0, 3], [9, 2, 2**20]])
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    torch.library.opcheck(torch.ops.blursynth.poisson, (torch.rand(2, 1, 3, 4) * 20, keys), test_utils=checks)
+
+
 def test_wrong_arguments_are_told(ops: Any, make_point_spreads: Any, make_field: Any, make_warps: Any) -> None:
     rng = np.random.default_rng(10)
     psf, field, warps = make_point_spreads(rng, 3), make_field(rng, 1), make_warps(rng, 1)
@@ -413,6 +419,17 @@ def test_wrong_arguments_are_told(ops: Any, make_point_spreads: Any, make_field:
         (lambda: ops.convolve_varying(image, field, image[:, 0], border="valid"), "border='valid'"),
         (lambda: ops.warp_mean(image, warps, border="reflect"), "needs depth"),
         (lambda: ops.srgb_encode(image, levels=[255]), "levels must be"),
+        (lambda: ops.response_encode(image, np.zeros((2, 9)), levels=[255]), "levels must be"),
+        (lambda: ops.response_decode(image, np.zeros((3, 9))), r"must be \[1, NODES\] or \[2, NODES\]"),
+        (lambda: ops.poisson(image, SEEDS[:1], origin_px=ORIGINS[:1]), "seed must be one whole number"),
+        (lambda: ops.poisson(image, np.array([1, -1]), origin_px=ORIGINS[:1]), "seed must be one whole number"),
+        (lambda: ops.gaussian_noise(image, 0.1, SEEDS, origin_px=ORIGINS[:3]), "origin_px must be"),
+        (lambda: ops.poisson(image - 1, SEEDS, origin_px=ORIGINS[:1]), "mean of a Poisson distribution"),
+        (lambda: ops.sensor(image, camera(), SEEDS, origin_px=ORIGINS[:2]), "3 channels"),
+        (lambda: ops.sensor(image[:1], camera(), SEEDS[:1], origin_px=ORIGINS[:1]), "2 sensors for 1 pictures"),
+        (lambda: ops.develop(image, development("malvar"), origin_px=ORIGINS), "4 developments for 2 pictures"),
+        (lambda: ops.develop(image.repeat(2, 3, 1, 1), development("malvar"), origin_px=ORIGINS), "has 1 channel"),
+        (lambda: ops.develop(image.repeat(2, 1, 1, 1), development(None), origin_px=ORIGINS), "has 3 channels"),
     ):
         with pytest.raises(InvalidValueError, match=message):
             call()
