@@ -33,7 +33,7 @@ class Denoise(Degradation):
     Codes are not rounded again. A camera computes with more bits than its files have, and the JPEG or WebP step or the
     file that follows rounds once; for a fine input, use an encode step of more bits. The result is clipped to 0..1.
 
-    Grey or RGB; the chroma's fields do nothing to grey pictures.
+    Grey or RGB; the chroma's fields do nothing to grey pictures. Tensors keep their device and have a derivative.
 
     Not modelled: smoothing over several exposures, non-local means, networks; strength that follows the ISO (draw it
     with the sensor's numbers).

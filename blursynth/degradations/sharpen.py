@@ -30,6 +30,8 @@ class Sharpen(Degradation):
     Codes are not rounded again. A camera computes with more bits than its files have, and the JPEG or WebP step or the
     file that follows rounds once; for a fine input, use an encode step of more bits.
 
+    Grey or RGB. Tensors keep their device and have a derivative.
+
     Easily confused: ``amount`` 1 is what editors call 100 %. The scale of the halo is ``sigma_px``, which editors call
     radius.
 
