@@ -77,7 +77,7 @@ def shakes(folder: Path) -> str:
 
 def averages(folder: Path) -> str:
     """Means of frames along a fitted path, and what stands beside them, against a photograph of a shaken camera."""
-    rows = []
+    rows, apart = [], []
     for blurred, power in gopro_shake.FILES.items():
         for half, other in (("left", "right"), ("right", "left")):
             found = gopro_average.explain(folder, blurred, half)
@@ -89,8 +89,11 @@ def averages(folder: Path) -> str:
                 found.uniform_frames,
                 found.other_curve,
             )
+            fitted = [getattr(c, half) for c in (found.continuous, *found.frames.values(), found.other_curve)]
+            apart.append(fitted[0] - np.array(fitted[1:]))
             name = f"{blurred} (gamma {power:g}), fitted on the {half}"
             rows.append([name, *(f"{getattr(c, half):.2f} / {getattr(c, other):.2f}" for c in columns)])
+    worst = np.max(apart, axis=0)
     counts = [f"mean of {n} frames" for n in gopro_average.FRAMES]
     header = ["Flower shop of Nah et al. 2017", "sharp frame", "continuous exposure", *counts]
     return (
@@ -99,8 +102,9 @@ def averages(folder: Path) -> str:
         "along the path (pitch, yaw, roll and a step ahead, five poses); means of frames at equal times along it, as "
         "GoPro's set is made of 7 to 13; with the point spread of the picture's middle everywhere, as the recipe "
         "`gopro-average` does, continuous and of 11 frames; and a path fitted, and light blurred, with the other "
-        "response curve (gamma 2.2 for 1, and 1 for 2.2). From seven frames on, a mean of frames is as good as a "
-        "continuous exposure here; where the path was fitted, the wrong curve costs more than that.\n\n"
+        "response curve (gamma 2.2 for 1, and 1 for 2.2). Where the path was fitted, "
+        f"{gopro_average.FRAMES[-1]} frames cost up to {worst[-2]:.2f} dB against a continuous exposure, "
+        f"{gopro_average.FRAMES[0]} frames up to {worst[0]:.2f}, the other curve up to {worst[-1]:.2f}.\n\n"
         + table([*header, "one point spread", "its 11 frames", "other curve"], rows)
     )
 
