@@ -131,7 +131,7 @@ class Sigmoid:
 def _without_contrast(value: NDArray[np.float64] | np.float64, contrast: float) -> NDArray[np.float64]:
     """y of ``(1 - c) y + c (3 y^2 - 2 y^3)``: about the middle, q = y - 1/2, it is ``(1 + c/2) q - 2 c q^3``."""
     w = np.asarray(value, np.float64) - 0.5
-    if abs(contrast) < 1e-9:
+    if abs(contrast) < 1e-15:
         return w + 0.5
     # q^3 - a q + b = 0; of its three real roots (c > 0) the one in the middle, or its only one (c < 0).
     a, b = (1.0 + contrast / 2.0) / (2.0 * contrast), w / (2.0 * contrast)

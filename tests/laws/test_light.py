@@ -92,8 +92,13 @@ def test_measured_curves_give_codes_back_where_they_rise(
 
 @pytest.mark.parametrize(
     "curve",
-    [bs.HighlightOffset(offset=1.3, threshold=0.95), bs.HighlightExpansion(peak=9.0, threshold=0.7, exponent=3)],
-    ids=lambda c: c.kind,
+    [
+        bs.HighlightOffset(offset=1.3, threshold=0.95),
+        bs.HighlightExpansion(peak=9.0, threshold=0.7, exponent=3),
+        bs.HighlightExpansion(peak=9.0, measure="largest", threshold=0.7),
+        bs.HighlightExpansion(peak=9.0, measure="channel", threshold=0.7),
+    ],
+    ids=["offset", "luminance", "largest", "channel"],
 )
 def test_light_beyond_white_shows_only_through_blur(curve: bs.Degradation) -> None:
     """What is white stays white; blurred, lamps are brighter than without, and nothing is darker."""
@@ -102,7 +107,9 @@ def test_light_beyond_white_shows_only_through_blur(curve: bs.Degradation) -> No
     frame = bs.Decode()(bs.Frame(np.rint(codes * 255) / 255, "display"))
     extended = curve(frame)
     assert (extended.image >= frame.image).all()
-    assert (extended.image[frame.image == 1] > 1).all()
+    white = np.broadcast_to((frame.image == 1).all(axis=1, keepdims=True), frame.image.shape)
+    assert white.any()
+    assert (extended.image[white] > 1).all()
     assert curve.target() == curve
     dark = np.broadcast_to(frame.image.max(axis=1, keepdims=True) < 0.5, frame.image.shape)
     np.testing.assert_array_equal(extended.image[dark], frame.image[dark])
