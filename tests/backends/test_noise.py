@@ -148,6 +148,38 @@ def test_tail_probabilities_of_large_means_by_summation(mean: float) -> None:
         assert float(kernels.tail(k, mean, above) / expected - 1) == pytest.approx(0, abs=2e-12)
 
 
+def counts_all(mean: np.ndarray, w0: np.ndarray, w2: np.ndarray, count: np.ndarray) -> None:
+    pending, drawn = np.empty(1000, np.int32), np.empty((4, 1000), np.uint32)
+    number = np.empty((2, 1000), mean.dtype)
+    for i in range(0, mean.size, 1000):
+        at = slice(i, i + 1000)
+        kernels.counts(mean[at], w0[at], w2[at], 1000, count[at], pending, drawn, number)
+
+
+@DTYPES
+@pytest.mark.parametrize(("least", "most"), [(1e-3, 7.0), (7.0, 24.0), (4.0, 14.0), (15.0, 60.0), (60.0, 1e4)])
+def test_counts_of_words_next_to_the_border_between_two_counts(
+    least: float, most: float, dtype: type[np.floating]
+) -> None:
+    """Probabilities that differ from a value of the distribution function by 1e-9 to 1e-4 of it, to either side."""
+    rng = np.random.default_rng(9)
+    size = 40000
+    mean = np.exp(rng.uniform(np.log(least), np.log(most), size)).astype(dtype)
+    wide = mean.astype(np.float64)
+    k = np.maximum(np.rint(wide + np.sqrt(wide) * rng.uniform(-5, 6, size)), 0)
+    above = special.pdtr(k, wide) > 0.5
+    p = np.where(above, special.pdtrc(k, wide), special.pdtr(k, wide))
+    p = np.clip(p * (1 + rng.choice([-1, 1], size) * 10.0 ** rng.uniform(-9, -4, size)), 1e-17, 0.5 - 1e-9)
+    high = np.floor(p * 2.0**32)
+    low = np.floor((p * 2.0**32 - high) * 2.0**32)
+    w0 = high.astype(np.uint32) | (above.astype(np.uint32) << np.uint32(31))
+    w2 = low.astype(np.uint32)
+    found = np.empty(size, dtype)
+    counts_all(mean, w0, w2, found)
+    p, above = plain.tail_probability(w0.astype(np.uint64), w2.astype(np.uint64))
+    np.testing.assert_array_equal(found, plain.poisson_quantile(p, above, wide))
+
+
 def test_counts_at_the_ends() -> None:
     zero = np.zeros((2, 1, 3, 5), np.float32)
     np.testing.assert_array_equal(cpu.poisson(zero, SEED, origin_px=ORIGIN), zero)

@@ -42,7 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.cpu.elementary import exp_minus_one, exp_of_negative, natural_log
-from blursynth.backends.cpu.intrinsics import floor, fma, rint
+from blursynth.backends.cpu.intrinsics import as_int32, floor, fma, rint
 from blursynth.backends.cpu.philox import philox4x32, seed_words
 from blursynth.errors import InvalidValueError
 
@@ -62,6 +62,8 @@ CHUNK = 1024
 
 SMALL_MEAN = np.float32(7.0)
 _TERMS = 24  # P(N > 24) of mean 7 is 5e-8, below the bound of the first pass
+MOST_SUMMED = np.float32(24.0)  # above, a count that the expansion does not reach (s < -.75) is rare
+_FEW = 4  # such counts in a chunk that are as well settled one by one
 
 f4 = np.float32
 _ZERO, _ONE, _TWO, _HALF = f4(0), f4(1), f4(2), f4(0.5)
@@ -211,49 +213,58 @@ def _guess_large(mean, w0, w2, size, count, pending):  # type: ignore[no-untyped
 _RECIPROCAL_FACTORIALS = np.array([1.0 / math.factorial(k) for k in range(_TERMS + 1)], np.float32)
 
 
+_NEVER = np.uint32(0xFFFFFFFF)
+_TWICE_BOUND_SUM = np.uint32((2 * _BOUND_SUM).view(np.uint32))
+
+
 @_kernel
-def _four_terms(k, lam, power, total, low, high, at_least, at_most):  # type: ignore[no-untyped-def]
-    """Terms k+1..k+4 of the distribution function, and how many of its values lie below the two ends of an interval."""
+def _four_terms(k, lam, power, excess, count, least):  # type: ignore[no-untyped-def]
+    """Terms k+1..k+4 of the distribution function; how many of its values lie below u, and the least excess above.
+
+    Signs are taken from the bits of a float32, and the bits of numbers >= 0 are in the order of the numbers, with all
+    negative ones above them: no comparison is made, and nothing is chosen.
+    """
     for step in (1, 2, 3, 4):
-        at_least += _ONE if low > total else _ZERO
-        at_most += _ONE if high > total else _ZERO
+        bits = np.uint32(as_int32(excess))
+        count = np.uint32(count + (bits >> np.uint32(31)))
+        least = bits if bits < least else least
         power *= lam
-        total = fma(power, _RECIPROCAL_FACTORIALS[k + step], total)
-    return power, total, at_least, at_most
+        excess = fma(power, _RECIPROCAL_FACTORIALS[k + step], excess)
+    return power, excess, count, least
 
 
 @_kernel
 def _guess_small(mean, w0, w2, size, count, pending):  # type: ignore[no-untyped-def]
-    """Counts of means < SMALL_MEAN by adding up the distribution."""
+    """Counts of means < SMALL_MEAN by adding up the distribution, or of low counts of means < MOST_SUMMED."""
     for i in range(size):
         lam = f4(mean[i])
         _m, p = _tail_probability(w0[i], w2[i])
         u = p if np.int32(w0[i]) >= 0 else _ONE - p
-        low = u - _BOUND_SUM
-        high = u + _BOUND_SUM
         power = exp_of_negative(lam)
-        total = power
-        a, b = _ZERO, _ZERO
+        excess = power - (u - _BOUND_SUM)
+        n, least = np.uint32(0), _NEVER
         # Straight code, because a loop in here would keep LLVM from working on several pixels at a time.
-        power, total, a, b = _four_terms(0, lam, power, total, low, high, a, b)
-        power, total, a, b = _four_terms(4, lam, power, total, low, high, a, b)
-        power, total, a, b = _four_terms(8, lam, power, total, low, high, a, b)
-        power, total, a, b = _four_terms(12, lam, power, total, low, high, a, b)
-        power, total, a, b = _four_terms(16, lam, power, total, low, high, a, b)
-        power, total, a, b = _four_terms(20, lam, power, total, low, high, a, b)
-        count[i] = mean.dtype.type(a)
-        pending[i] = _DONE if a == b else _SEARCH
+        power, excess, n, least = _four_terms(0, lam, power, excess, n, least)
+        power, excess, n, least = _four_terms(4, lam, power, excess, n, least)
+        power, excess, n, least = _four_terms(8, lam, power, excess, n, least)
+        power, excess, n, least = _four_terms(12, lam, power, excess, n, least)
+        power, excess, n, least = _four_terms(16, lam, power, excess, n, least)
+        power, excess, n, least = _four_terms(20, lam, power, excess, n, least)
+        count[i] = mean.dtype.type(np.int32(n))
+        pending[i] = _DONE if least >= _TWICE_BOUND_SUM else _SEARCH
 
 
 @_kernel
-def _guess_mixed(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[no-untyped-def]
-    """Counts of a row with means on both sides of SMALL_MEAN: the small ones are drawn together for their turn."""
-    _guess_large(mean, w0, w2, size, count, pending)
+def _sum_small(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[no-untyped-def]
+    """Of what _guess_large left, what is better summed: drawn together, several pixels at a time."""
     where, high, low, code = drawn[0], drawn[1], drawn[2], drawn[3].view(np.int32)
-    few = 0
+    for i in range(size):
+        lam = f4(mean[i])
+        code[i] = np.int32((lam < SMALL_MEAN) | ((pending[i] == _RISE) & (lam < MOST_SUMMED)))
+    few = np.uint64(0)  # without a sign: an index that cannot count from the end
     for i in range(size):
         where[few] = i
-        few += 1 if f4(mean[i]) < SMALL_MEAN else 0
+        few += np.uint64(code[i])
     for j in range(few):
         i = where[j]
         number[0, j], high[j], low[j] = mean[i], w0[i], w2[i]
@@ -430,10 +441,13 @@ def counts(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[n
         kinds = np.int32(kinds | kind)
     if kinds & np.int32(4):
         return False
-    if kinds == np.int32(3):
-        _guess_mixed(mean, w0, w2, size, count, pending, drawn, number)
-    elif kinds == np.int32(2):
+    if kinds & np.int32(2):
         _guess_large(mean, w0, w2, size, count, pending)
+        rises = np.int32(0)
+        for i in range(size):
+            rises = np.int32(rises + np.int32(pending[i] == _RISE))
+        if kinds == np.int32(3) or rises > _FEW:
+            _sum_small(mean, w0, w2, size, count, pending, drawn, number)
     else:
         _guess_small(mean, w0, w2, size, count, pending)
     left = np.int32(0)

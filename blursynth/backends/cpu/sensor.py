@@ -48,8 +48,8 @@ _THREAD_PAYS_PX = 200_000
 _WHITE, _FULL, _READ, _GAIN, _TOP, _DARK, _PRNU, _DSNU, _SHAPE, _SCALE = range(10)
 
 
-# Rows are addressed as a flat array and a start: slices of four axes take the compiler seconds. Loops go over views that
-# begin at 0: an index with a start may be negative for all the compiler knows, and then it works on one pixel at a time.
+# Rows are addressed as a flat array and a start: slices of four axes take the compiler seconds. Loops go over views
+# that begin at 0: an index with a start may be negative for all the compiler knows, which costs the vectors.
 
 
 @_kernel
@@ -234,18 +234,21 @@ def _sensor_bands(  # type: ignore[no-untyped-def]
                 if dark > zero:
                     for i in range(size):
                         mean[i] += dark
-                bad = _first_bad(mean, most, size)
-                if bad >= 0 and refused[job, 0] < 0:
-                    refused[job, 0] = start + bad // span * width + bad % span
-                    refused[job, 1] = mean[bad]
-                if bad >= 0:
-                    continue
                 if shot[b] or read > zero:
                     for r in range(rows):
                         at = slice(r * span, (r + 1) * span)
                         words(seed[b], PIXEL, channel, row_0 + r, column_0, span, w0[at], w1[at], w2[at], w3[at])
                 if shot[b]:
-                    counts(mean, w0, w2, size, count, pending, drawn, number)
+                    fine = counts(mean, w0, w2, size, count, pending, drawn, number)
+                else:
+                    fine = _first_bad(mean, most, size) < 0
+                if not fine:
+                    if refused[job, 0] < 0:
+                        bad = _first_bad(mean, most, size)
+                        refused[job, 0] = start + bad // span * width + bad % span
+                        refused[job, 1] = mean[bad]
+                    continue
+                if shot[b]:
                     mean, count = count, mean
                 _limit(mean, full, size, count)
                 mean, count = count, mean
