@@ -25,6 +25,7 @@ PARTS = (
     "noise",
     "development",
     "pipeline",
+    "camera",
     "reading",
     "real_data",
 )
