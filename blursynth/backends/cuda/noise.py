@@ -2,7 +2,7 @@
 
 Words come from Philox4x32-10 with the same counters and keys. Normal and Tukey-lambda numbers are made of the same
 single roundings as on the CPU (``fma``, IEEE division and square root, no other contraction), so they have the same
-bits.
+bits: held in Triton's interpreter, not yet on a GPU.
 
 Poisson counts are exact, as on the CPU: a first pass in float32 knows nearly all of them together with a bound of its
 own error, and puts the others on a list; a second kernel settles those with the distribution function in float64
@@ -28,7 +28,17 @@ from scipy import special
 from blursynth.backends.cpu.noise import _D
 from blursynth.backends.cuda.grid import on_device_of
 
-__all__ = ["TABLE", "first_pass", "gaussian_noise", "normal", "rounded", "settled", "shared_noise", "tukey", "words"]
+__all__ = [
+    "constants",
+    "first_pass",
+    "gaussian_noise",
+    "normal",
+    "rounded",
+    "settled",
+    "shared_noise",
+    "tukey",
+    "words",
+]
 
 Tensor = torch.Tensor
 _BLOCK = 1024
@@ -43,7 +53,7 @@ _LEAST_LARGE = tl.constexpr(7.0)
 
 
 @lru_cache(maxsize=8)
-def TABLE(device: torch.device) -> Tensor:
+def constants(device: torch.device) -> Tensor:
     """Numbers that the kernels read, float64, once per device."""
     table = np.zeros(144)
     table[:25] = 1.0 / special.factorial(np.arange(25.0))

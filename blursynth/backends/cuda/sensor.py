@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cpu.sensor import _tables
 from blursynth.backends.cuda.grid import on_device_of
-from blursynth.backends.cuda.noise import TABLE, first_pass, normal, rounded, settled, shared_noise, tukey, words
+from blursynth.backends.cuda.noise import constants, first_pass, normal, rounded, settled, shared_noise, tukey, words
 from blursynth.physics.radiometry import SensorParameters
 
 __all__ = ["poisson", "sensor"]
@@ -203,7 +203,7 @@ def _launched(
     def there(values: NDArray[np.float64]) -> Tensor:
         return torch.from_numpy(values.reshape(-1)).to(image)
 
-    tables = there(numbers if mix is None else mix), there(black), there(numbers), keys, TABLE(image.device)
+    tables = there(numbers if mix is None else mix), there(black), there(numbers), keys, constants(image.device)
     options = {
         "COLOURS": mix is not None,
         "PATTERN": bool((numbers[:, 6:8] > 0).any()),

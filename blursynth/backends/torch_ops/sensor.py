@@ -255,7 +255,11 @@ def _packed(parameters: SensorParameters, batch: int) -> tuple[Tensor, Tensor]:
 
 
 def poisson(mean: Tensor, seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]) -> Tensor:
-    """Poisson counts of the given means; see :func:`blursynth.backends.cpu.noise.poisson`. No derivative."""
+    """Poisson counts of the given means; see :func:`blursynth.backends.cpu.noise.poisson`. No derivative.
+
+    On a CUDA device counts are exact too; a mean that is out of range becomes NaN, since looking would wait for the
+    device.
+    """
     checked_image(mean)
     return _poisson(mean, keys_of(mean, seed, origin_px))
 
@@ -280,10 +284,13 @@ def sensor(
     of the converter. Noise, counting and rounding pass straight through. It is offered once: it has no derivative of
     its own.
 
+    On a CUDA device the numbers are the CPU's, but for counts whose probability lies within 1e-12 of a step of the
+    distribution function. Light that cannot be counted becomes NaN there, since looking would wait for the device.
+
     Raises
     ------
     InvalidValueError
-        Types or shapes that do not fit; light that is not a number or makes more than 1e8 electrons.
+        Types or shapes that do not fit; on the CPU, light that is not a number or makes more than 1e8 electrons.
     """
     checked_image(image)
     packed = _packed(parameters, image.shape[0])
