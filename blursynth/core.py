@@ -297,7 +297,7 @@ class Draw:
             return self
         steps = list(self.steps)
         for position, (name, step) in enumerate(steps):
-            if not (step.makes_light or step.sets_geometry):
+            if not (step.makes_light or step.sets_geometry or isinstance(step, Nothing)):
                 break
             if step.makes_light:
                 steps[position] = (name, Nothing())

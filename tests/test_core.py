@@ -144,7 +144,14 @@ def test_light_needs_no_decoding() -> None:
     """A frame of light, as from an OpenEXR file, passes a recipe for codes; decoding by hand is still refused."""
     light = pictures(batch=1)
     codes = bs.Encode()(light)
-    draw = bs.Draw((("decode", bs.Decode()), ("blur", bs.GaussianBlur(sigma_px=1.0)), ("encode", bs.Encode())))
+    draw = bs.Draw(
+        (
+            ("maybe", bs.Nothing()),
+            ("decode", bs.Decode()),
+            ("blur", bs.GaussianBlur(sigma_px=1.0)),
+            ("encode", bs.Encode()),
+        )
+    )
     for of_light, of_codes in zip(
         (draw(light), draw(light, margin_px=6), draw.pair(light).sharp, bs.apply([draw], light)),
         (draw(codes), draw(codes, margin_px=6), draw.pair(codes).sharp, bs.apply([draw], codes)),
