@@ -66,4 +66,4 @@ class Rescale(Degradation):
             )
             backend = for_array(image)
             parts.append(frame[b].with_image(backend.resample(backend.resample(image, *to), *back)))
-        return frame.with_image(Frame.stack(parts).image)
+        return parts[0] if len(parts) == 1 else frame.with_image(Frame.stack(parts).image)
