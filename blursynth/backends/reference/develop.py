@@ -47,10 +47,10 @@ def edge_aware(mosaic: NDArray[np.float64], code: int, origin_px: tuple[int, int
         unseen = (beyond(wide, -1) + beyond(wide, 1)) / 2 + (2 * wide - beyond(wide, -2) - beyond(wide, 2)) / 4
         difference = np.where(sites == GREEN, unseen - wide, wide - unseen)
         change = np.abs(beyond(difference, 1) - beyond(difference, -1))
-        near = sum(np.roll(change, (i, k), (0, 1)) for i in range(-2, 3) for k in range(-2, 3))
+        near = np.sum([np.roll(change, (i, k), (0, 1)) for i in range(-2, 3) for k in range(-2, 3)], axis=0)
         differences.append(difference)
         weights.append(1 / (near**2 + EDGE_FLOOR))
-    difference = np.average(differences, axis=0, weights=weights)
+    difference = np.average(differences, axis=0, weights=np.array(weights))
     out = np.empty((3, *wide.shape))
     out[GREEN] = np.where(sites == GREEN, wide, wide - difference)
     for colour in (RED, BLUE):
