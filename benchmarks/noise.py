@@ -1,8 +1,9 @@
-"""Noise and light: nanoseconds per value against numpy, scikit-image and torch, and the whole sensor.
+"""Noise and light: nanoseconds per value against numpy, scikit-image and torch, and the whole sensor beside the blur.
 
 Run with ``python benchmarks/noise.py``; peers that are not installed are named as missing. One thread, float32 pictures
-of 3x256x256. Peers draw from one stream and cannot reproduce a tile; their results are other random numbers, so what is
-compared is the mean and the variance of the noise, in standard errors (below 5 is right).
+of 3x256x256, unless a table says otherwise. Peers draw from one stream and cannot reproduce a tile; their results are
+other random numbers, so what is compared is the mean and the variance of the noise, in standard errors (below 5 is
+right).
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from measure import best_of_each, machine, table, version
+from measure import best_of_each, cores, machine, table, version
 from numpy.typing import NDArray
+from uniform_blur import trajectory
 
 from blursynth.backends import cpu
+from blursynth.frame import Border
 from blursynth.physics import colour
-from blursynth.physics.development import DevelopParameters
+from blursynth.physics.development import DevelopParameters, camera_from_srgb
+from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.radiometry import SensorParameters
 
-PEERS = ("numpy", "scikit-image", "torch", "scipy")
+PEERS = ("numpy", "scikit-image", "torch", "scipy", "deepinv", "albumentations")
 SHAPE = (1, 3, 256, 256)
 VALUES = int(np.prod(SHAPE))
 SEED = np.array([2024], np.uint64)
@@ -190,10 +194,157 @@ def light_rows(seconds: float) -> list[list[str]]:
     return result
 
 
+FRAME = (720, 1280)
+_CAMERA = camera_from_srgb([2.0, 1.0, 1.6], [[1.6, -0.5, -0.1], [-0.2, 1.6, -0.4], [0.0, -0.5, 1.5]])
+
+SENSORS: dict[str, dict[str, object]] = {
+    "Bayer, no noise": {"shot_noise": False, "read_noise_e": 0.0},
+    "Bayer, read noise": {"shot_noise": False},
+    "Bayer, shot noise": {"read_noise_e": 0.0},
+    "Bayer, shot and read noise": {},
+    "Bayer, shot and Tukey-lambda read noise": {"read_noise_shape": -0.1},
+    "Bayer, shot and read noise, PRNU": {"prnu": 0.006},
+    "Bayer, shot, Tukey-lambda, PRNU, DSNU, dark, rows, columns": {
+        "read_noise_shape": -0.1,
+        "prnu": 0.006,
+        "dsnu_e": 0.5,
+        "dark_e": 2.0,
+        "row_noise_e": 0.3,
+        "column_noise_e": 0.2,
+    },
+    "three channels, shot and read noise": {"mosaic": 0, "from_light": np.eye(3)},
+}
+
+
+def frame_of_light() -> NDArray[np.float32]:
+    """``[1, 3, 720, 1280]`` a smooth picture with dark corners."""
+    rows, columns = np.mgrid[: FRAME[0], : FRAME[1]] / np.array(FRAME, np.float64)[:, None, None]
+    return np.stack([rows * columns, 0.1 + 0.7 * columns, 0.9 * rows**2])[None].astype(np.float32)
+
+
+def bayer(white_level_e: float, **fields: object) -> SensorParameters:
+    """A phone's sensor: two electrons of read noise, twelve bits."""
+    given: dict[str, object] = {
+        "white_level_e": white_level_e,
+        "full_well_e": white_level_e,
+        "read_noise_e": 2.0,
+        "gain_dn_per_e": 4031.0 / white_level_e,
+        "black_level_dn": 64.0,
+        "bit_depth": 12,
+        "mosaic": 1,
+        "from_light": _CAMERA,
+    }
+    return SensorParameters(**{**given, **fields})  # type: ignore[arg-type]
+
+
+def sensor_peers(mean: NDArray[np.float32], white_level_e: float, threads: int) -> dict[str, Contender]:
+    """Shot noise, read noise, gain and rounding by others, of a mosaicked picture of electrons ``[720, 1280]``."""
+    rng = np.random.default_rng(1)
+    gain = np.float32(4031.0 / white_level_e)
+    result: dict[str, Contender] = {}
+    if threads == 1:
+
+        def by_numpy() -> NDArray[np.float32]:
+            volt = rng.poisson(mean).astype(np.float32)
+            volt += np.float32(2) * rng.standard_normal(mean.shape, dtype=np.float32)
+            return np.clip(np.rint(volt * gain + np.float32(64)), 0, 4095)
+
+        result["numpy Generator.poisson + standard_normal"] = by_numpy
+        try:
+            import albumentations
+
+            noise = albumentations.Compose(
+                [
+                    albumentations.ShotNoise(scale_range=(0.01, 0.01), p=1),
+                    albumentations.GaussNoise(std_range=(0.002, 0.002), p=1),
+                ]
+            )
+            picture = (mean / white_level_e)[..., None]
+            result["albumentations ShotNoise + GaussNoise (another amount)"] = lambda: noise(image=picture)["image"]
+        except ImportError:
+            pass
+    try:
+        import torch
+
+        tensor = torch.from_numpy(mean)
+
+        def by_torch() -> NDArray[np.float32]:
+            torch.set_num_threads(threads)
+            volt = torch.poisson(tensor) + 2 * torch.randn(tensor.shape)
+            return torch.clamp(torch.round(volt * float(gain) + 64), 0, 4095).numpy()
+
+        result["torch.poisson + randn"] = by_torch
+        import deepinv
+
+        model = deepinv.physics.PoissonGaussianNoise(gain=1.0 / white_level_e, sigma=2.0 / white_level_e)
+        light = tensor[None, None] / white_level_e
+
+        def by_deepinv() -> NDArray[np.float32]:
+            torch.set_num_threads(threads)
+            return model(light).numpy()
+
+        result["deepinv PoissonGaussianNoise"] = by_deepinv
+    except ImportError:
+        pass
+    return result
+
+
+def frame_rows(seconds: float) -> list[list[str]]:
+    """The sensor of a frame of 1280x720 with one thread and with all, beside the blur of its three channels."""
+    image = frame_of_light()
+    blur = PointSpreads.from_dense([trajectory(31)])
+    counts = (1, cores()) if cores() > 1 else (1,)
+    times: dict[str, dict[int, float]] = {}
+    for threads in counts:
+        functions: dict[str, Callable[[], object]] = {
+            "blursynth: blur, trajectory of 31 px, three channels": lambda n=threads: cpu.convolve(
+                image, blur, border=Border.REFLECT, threads=n
+            )
+        }
+        for white in (3000.0, 250.0):
+            for name, fields in SENSORS.items():
+                if white == 3000.0 or name in ("Bayer, shot and read noise", "Bayer, shot and read noise, PRNU"):
+                    parameters = bayer(white, **fields)
+                    functions[f"blursynth: sensor, white {white:.0f} e-: {name}"] = lambda p=parameters, n=threads: (
+                        cpu.sensor(image, p, SEED, origin_px=ORIGIN, threads=n)
+                    )
+        quiet = bayer(3000.0, shot_noise=False, read_noise_e=0.0, rounding=False)
+        dn = cpu.sensor(image, quiet, SEED, origin_px=ORIGIN)[0, 0]
+        mean = np.maximum((dn - np.float32(64)) * np.float32(3000 / 4031), 0)
+        functions |= sensor_peers(mean, 3000.0, threads)
+        for name, best in best_of_each(functions, seconds=seconds).items():
+            times.setdefault(name, {})[threads] = best
+    first = next(iter(times.values()))
+    return [
+        [
+            name,
+            *(f"{best[n] * 1e3:.2f}" if n in best else "" for n in counts),
+            *(f"{best[n] / first[n]:.2f}" if n in best else "" for n in counts),
+            f"{best[1] * 1e9 / np.prod(FRAME):.2f}",
+        ]
+        for name, best in times.items()
+    ]
+
+
+LIMITS = """What bounds it, per pixel of a mosaic: 12 bytes of light are read and 4 written. A Philox block is 20
+multiplications of 32 by 32 bits and as many shifts, of which a 64-byte vector does 8: five of either for each pixel,
+about .8 ns; PRNU or DSNU need a second block. A normal number is 45 float operations with a root and a quotient, about
+.5 ns; a count of mean 7 and more a normal number and 55 more with a root and a quotient, about 1.1 ns, and about 2 in
+10,000 pixels are settled by the distribution function in float64 at .1 to .6 us each; below 7, 24 terms of the
+distribution are summed, 1.6 ns. Peers are given the mosaicked picture of electrons beforehand."""
+
+
 def main(out: Path | None = None, *, seconds: float = 0.5) -> str:
     """The report in Markdown; also written to the file ``out``, if given."""
     noise_header = ("noise", "by", "ns / value", "ms / 3x256x256", "of ours", "mean, variance off by (s.e.)")
     light_header = ("step", "by", "ns / value", "ms / 3x256x256", "of ours", "difference")
+    several = (1, cores()) if cores() > 1 else (1,)
+    frame_header = (
+        "step",
+        *(f"ms, {n} thread{'s' if n > 1 else ''}" for n in several),
+        *(f"of the blur, {n}" for n in several),
+        "ns / pixel, 1 thread",
+    )
     parts = [
         "## Noise and light",
         f"{machine()}; one thread. {', '.join(version(name) for name in ('numba', *PEERS))}.\n"
@@ -202,6 +353,10 @@ def main(out: Path | None = None, *, seconds: float = 0.5) -> str:
         "vector width. Its counts are the exact inverse of the distribution function.",
         table(noise_header, noise_rows(seconds)),
         table(light_header, light_rows(seconds)),
+        "### The sensor beside the blur, 1280 x 720",
+        f"float32; with 1 and with {cores()} threads. `of the blur`: with equal threads.\n\n"
+        + " ".join(LIMITS.split()),
+        table(frame_header, frame_rows(seconds)),
     ]
     report = "\n\n".join(parts) + "\n"
     if out is not None:
