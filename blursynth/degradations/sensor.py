@@ -37,6 +37,8 @@ class Sensor(Degradation):
     current too, so it clips at the same white. The black level that the frame carries holds the mean dark signal, as
     that of covered pixels does in a camera.
 
+    Tensors that need a derivative get that of the mean: counting has none. It is 0 where the mean is clipped.
+
     Not modelled: blooming, crosstalk, dark current that varies between pixels, telegraph noise.
 
     Easily confused: ``white_level_e`` is how many electrons white makes in this exposure, ``full_well_e`` how many a

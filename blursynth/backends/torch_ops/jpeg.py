@@ -4,7 +4,7 @@ It stands in for libjpeg where that cannot be: on a CUDA device, and for a deriv
 cubic of the remainder beside it, ``round(x) + (x - round(x))^3``, which has a slope but leaves an eighth of a step at
 most; so the codec does a little less harm than the real one. On two photographs its codes differ from libjpeg's by 1.2
 on average at quality 50, 1.1 at 75, .8 at 95 and .5 at 100 (largest 32, 28, 13 and 8, at edges of saturated colour);
-the error it makes of the picture is 4 to 10 % smaller.
+the error it makes of the picture is 4 to 10 % smaller up to quality 95, and within 7 % of libjpeg's at 100.
 """
 
 from __future__ import annotations
