@@ -33,7 +33,7 @@ _STRIDE = _TILE_WIDTH + 24  # of the patch: with its rows in one set of the cach
 _ROW1, _ROW2, _ROW3 = _STRIDE, 2 * _STRIDE, 3 * _STRIDE
 _ROW4, _ROW5, _ROW6 = 4 * _STRIDE, 5 * _STRIDE, 6 * _STRIDE
 _DELTA = (_TILE_HEIGHT + 2 * _EDGE_REACH) * _STRIDE  # where the colour differences begin, behind the patch
-_THREAD_PAYS = 1 << 20  # pixels below which handing work to another thread costs more than it saves
+_THREAD_PAYS = 1 << 19  # pixels below which handing work to another thread costs more than it saves
 
 _EDGE_AWARE = DEMOSAICS.index("edge_aware")
 _MALVAR = DEMOSAICS.index("malvar")
