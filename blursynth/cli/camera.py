@@ -500,7 +500,7 @@ def _fit_pair(
         "Noise left in the clean picture adds to it; rows and pixels are not told apart."
         if raw
         else "Developed pictures, taken as sRGB: demosaicking and denoising have changed the noise and made neighbours "
-        f"alike. It looks like that of {1 / found.gain.value:,.0f} electrons at white without a mosaic."
+        f"alike. Green looks like {1 / found.gain.value:,.0f} electrons at white without a mosaic."
     )
     if output is not None:
         _write_camera(output, _camera_of_line(found, name, raw, bit_depth, black_level, pattern))
@@ -510,11 +510,14 @@ def _fit_pair(
 
 
 def _developed(noisy: Path, clean: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Both in linear light, and what rounding to 8 bits adds to the variance of each."""
+    """Green of both in linear light, and what rounding to 8 bits adds to the variance of each pixel.
+
+    Red and blue have been amplified by a white balance that is not known, so their noise is on other lines.
+    """
     from blursynth.io import read_codes
     from blursynth.physics.colour import srgb_to_linear
 
-    pictures = [np.asarray(read_codes(path), np.float64) / 255 for path in (noisy, clean)]
+    pictures = [np.asarray(read_codes(path)[..., 1], np.float64) / 255 for path in (noisy, clean)]
     if pictures[0].shape != pictures[1].shape:
         sizes = " and ".join(f"{p.shape[1]} x {p.shape[0]}" for p in pictures)
         raise InvalidValueError(f"The noisy and the clean picture must have one size, got {sizes} px.")
@@ -563,7 +566,10 @@ def _draw(
     line, half = found.line(x)
     curve.fill_between(x, line - half, line + half, color="tab:orange", alpha=0.35, label="95 % of the fit")
     curve.plot(x, line, color="tab:orange", label="fit")
-    for chosen, style, label in ((used, "o", "fitted"), (~used, "x", "not fitted: too close to saturation")):
+    for chosen, style, label in (
+        (used, "o", "fitted"),
+        (~used, "x", "not fitted: cut off, or too close to saturation"),
+    ):
         if chosen.any():
             curve.errorbar(
                 signal[chosen], variance[chosen], 1.96 * se[chosen], fmt=style, ms=4, lw=1, color="tab:blue",
