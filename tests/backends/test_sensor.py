@@ -375,6 +375,15 @@ def test_light_below_zero_is_no_light() -> None:
     )
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 0, 5), (1, 3, 5, 0), (0, 3, 4, 4)])
+def test_nothing_in_nothing_out(shape: tuple[int, ...]) -> None:
+    nothing = np.ones(shape, np.float32)
+    for mosaic, channels in ((0, 3), (1, 1)):
+        parameters = SensorParameters(10.0, 20.0, mosaic=mosaic)
+        found = cpu.sensor(nothing, parameters, np.ones(shape[0], np.uint64), origin_px=np.zeros((1, 2), np.int64))
+        assert found.shape == (shape[0], channels, *shape[2:])
+
+
 def test_ill_fitting_arguments_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="3 sensors for 2 pictures"):
         cpu.sensor(GOOD, SensorParameters([1.0, 2.0, 3.0], 5.0), SEED, origin_px=ORIGIN)

@@ -339,6 +339,8 @@ def sensor(
 
     shape = (batch, 1 if mosaic else channels, height, width)
     out = np.empty(shape, image.dtype)
+    if out.size == 0:
+        return out
     numbers, mix, black = (each(table).astype(image.dtype) for table in _tables(parameters, shape[1], mosaic))
     row = np.zeros(int(np.prod(shape[:3])), image.dtype)
     if parameters.row_noise_e.any():
