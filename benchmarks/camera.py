@@ -122,8 +122,8 @@ def real(folder: Path, *, search: bool) -> str:
             ),
             "What is left: the pipeline of the set cuts off below black a second time, after the demosaic, which ours "
             "does not (in a trial that lowered the divergence by 6 %); its balance and matrix are guessed from the "
-            "noise alone; and the clean picture is not free of noise. Without what the black level of each colour is off by "
-            "the ratio is 2.1 when fitted so: real black levels wander, as ELD found. "
+            "noise alone; and the clean picture is not free of noise. Without what each black level is off "
+            "by the ratio is 2.1 when fitted so: real black levels wander, as ELD found. "
             f"The autocorrelation is off by {off.max():.3f} at most. Correlations of red-green, red-blue and "
             f"green-blue: real {' '.join(f'{v:.2f}' for v in held.colours[0])}, "
             f"made {' '.join(f'{v:.2f}' for v in held.colours[1])}.",

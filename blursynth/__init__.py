@@ -42,6 +42,7 @@ from blursynth.errors import (
 )
 from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawMetadata
 from blursynth.io import read_arrays, read_frame, write_picture
+from blursynth.physics.photon_transfer import fit_noisy_clean, fit_photon_transfer
 from blursynth.recipe import Recipe, load_recipe, recipe_names
 from blursynth.resolution import downscale
 from blursynth.sampling import CameraSensor, Maybe, OneOf, Random, Sampler
@@ -95,6 +96,8 @@ __all__ = [
     "apply",
     "assets",
     "camera_names",
+    "fit_noisy_clean",
+    "fit_photon_transfer",
     "downscale",
     "load_camera",
     "load_recipe",
