@@ -23,6 +23,7 @@ of a standard deviation or 4e-7 of the value, whichever is larger; the numbers r
 
 **Tukey-lambda.** ``Q(u) = (u^l - (1 - u)^l) / l`` in the form ``q^l (exp(l t) - 1) / l`` with the tail's probability p,
 ``q = 1 - p`` and ``t = log(p / q)``: nothing is lost in either tail, nor for small l, down to the logistic ``Q = t``.
+In float32, error below 4e-7 of a standard deviation or 2e-6 of the value, whichever is larger.
 
 All floating point operations are single roundings (see ``intrinsics``), so the bytes depend on neither vector width nor
 compiler, and a version for another device that uses the same operations agrees to the bit.
