@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.core import Draw, Nothing, Pair
+from blursynth.degradations import Sensor
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
 from blursynth.io import write_picture
@@ -116,19 +117,24 @@ def points_of_light(draw: Draw, frame: Frame, *, margin_px: int = 0, across: int
 def describe_draw(draw: Draw, recipe: Recipe | None = None) -> list[tuple[str, str]]:
     """(step and kind, its numbers) of every step that has numbers of its own.
 
-    Shown are the fields that the recipe gives; without a recipe those that are not at their default. Seeds never are.
+    Shown are the fields that the recipe gives, and of a sensor drawn from a camera's file its gain, white and read
+    noise; without a recipe those that are not at their default. Seeds and the colours of a sensor never are.
 
     >>> import blursynth as bs
     >>> describe_draw(bs.Draw((("lens", bs.GaussianBlur(sigma_px=0.5, aspect=0.8)), ("encode", bs.Encode()))))
     [('lens: gaussian blur', 'sigma 0.5 px · aspect 0.8')]
     """
     given = {name: {f for f, _ in sampler.distributions()} for name, sampler in recipe.steps} if recipe else {}
+    for name in given:
+        if "camera" in given[name]:
+            given[name] |= {"gain_dn_per_e", "white_level_e", "read_noise_e"}
     lines = []
     for name, step in draw.steps:
         fields = [
             (field, value)
             for field, value in step.fields().items()
-            if field != "seed"
+            if not field.endswith("seed")
+            and not (isinstance(step, Sensor) and field.startswith(("red_", "green_", "blue_")))
             and (field in given[name] if name in given else value != type(step).model_fields[field].default)
         ]
         kind = step.kind.replace("_", " ")
