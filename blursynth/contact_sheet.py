@@ -39,7 +39,7 @@ class Row:
     Parameters
     ----------
     sharp, blurred
-        ``[H, W, 3]``: uint8 file codes, or floats in linear light, which are encoded for the eye.
+        ``[H, W, 3]``: uint8 or uint16 file codes, or floats in linear light, which are encoded for the eye.
     draw
         What happened to it.
     caption
@@ -362,6 +362,8 @@ def _codes(frame: Frame) -> NDArray[Any]:
 def _encoded(picture: NDArray[Any]) -> NDArray[np.uint8]:
     if picture.dtype == np.uint8:
         return picture
+    if picture.dtype == np.uint16:
+        return np.asarray(np.rint(picture / 257.0), np.uint8)
     return np.asarray(srgb_codes(picture), np.uint8)
 
 

@@ -436,8 +436,8 @@ def _reason(error: Exception) -> str:
     return "it is no array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it ends too early"
 
 
-def write_picture(path: str | Path, image: Any) -> None:
-    """Write a picture ``[C, H, W]``, ``[H, W]`` or a frame of one, values 0..1 in display encoding, as 8 bits.
+def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
+    """Write a picture ``[C, H, W]``, ``[H, W]`` or a frame of one, values 0..1 in display encoding.
 
     Parameters
     ----------
@@ -445,11 +445,14 @@ def write_picture(path: str | Path, image: Any) -> None:
         Its ending decides the format; JPEG is written with quality 95 and full chroma.
     image
         1 or 3 channels, floating-point; values outside 0..1 are clipped.
+    bit_depth
+        8, or 16 for PNG and TIFF.
 
     Raises
     ------
     InvalidValueError
-        A linear or raw frame, more than one picture, or values that are not finite numbers.
+        Another bit depth, one that the format has not, a linear or raw frame, more than one picture, or values that are
+        not finite numbers.
     PictureError
         The file cannot be written.
     """
@@ -474,8 +477,14 @@ def write_picture(path: str | Path, image: Any) -> None:
             f"{'' if np.isfinite(planar).all() else ' with NaN or infinite values'}.",
             fix="Channels come first: np.moveaxis(image, -1, 0).",
         )
-    codes = np.rint(np.clip(np.moveaxis(planar, 0, -1), 0, 1) * 255).astype(np.uint8)
     path = Path(path)
+    if bit_depth not in (8, 16) or (bit_depth == 16 and path.suffix.lower() not in (".png", ".tif", ".tiff")):
+        raise InvalidValueError(
+            f"bit_depth must be 8, or 16 for .png and .tif, got {bit_depth!r} for {path.name}.",
+            fix="Write a PNG, or leave bit_depth out.",
+        )
+    top, kind = (255, np.uint8) if bit_depth == 8 else (65535, np.uint16)
+    codes = np.rint(np.clip(np.moveaxis(planar, 0, -1), 0, 1) * top).astype(kind)
     if path.suffix.lower() not in SUFFIXES:
         raise PictureError(
             f"{path}: pictures cannot be written in the format {path.suffix!r}.", fix=f"Known: {', '.join(SUFFIXES)}."
@@ -483,7 +492,13 @@ def write_picture(path: str | Path, image: Any) -> None:
     options: dict[str, Any] = {"quality": 95, "subsampling": 0} if path.suffix.lower() in (".jpg", ".jpeg") else {}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(codes[..., 0] if codes.shape[-1] == 1 else codes).save(path, **options)
+        if bit_depth == 16:  # Pillow writes no colours of 16 bits
+            import cv2
+
+            _, data = cv2.imencode(path.suffix.lower(), codes[..., ::-1])
+            path.write_bytes(data.tobytes())
+        else:
+            Image.fromarray(codes[..., 0] if codes.shape[-1] == 1 else codes).save(path, **options)
     except (NotADirectoryError, FileExistsError):
         raise PictureError(
             f"{path}: cannot be written (a part of the path is a file).", fix="Check the path."

@@ -146,6 +146,13 @@ def test_written_pictures_come_back(tmp_path: Path) -> None:
     assert np.array_equal(read_codes(tmp_path / "frame.png"), RGB)
     write_picture(tmp_path / "clipped.png", planar * 3 - 1)
     assert read_codes(tmp_path / "clipped.png").max() == 255
+    for ending in ("png", "tif"):
+        write_picture(tmp_path / f"fine.{ending}", planar, bit_depth=16)
+        codes = read_codes(tmp_path / f"fine.{ending}")
+        assert codes.dtype == np.uint16
+        assert np.array_equal(codes, np.rint(np.moveaxis(planar, 0, -1) * 65535))
+    with pytest.raises(InvalidValueError, match=r"16 for \.png"):
+        write_picture(tmp_path / "fine.jpg", planar, bit_depth=16)
     write_picture(tmp_path / "a.jpg", planar)
     assert np.abs(read_codes(tmp_path / "a.jpg").astype(int) - RGB).mean() < 2
 

@@ -70,7 +70,8 @@ def command(
         placement = renderer.place(index)
         arrays = renderer.render(placement)
         sharp, blurred = (np.clip(arrays[name].astype(float), 0, None) for name in ("sharp", "blurred"))
-        top = 255.0 if arrays["sharp"].dtype == np.uint8 else 1.0
+        kind = arrays["sharp"].dtype
+        top = float(np.iinfo(kind).max) if kind.kind == "u" else 1.0
         error = float(np.mean((sharp - blurred) ** 2))
         ratio = f" · PSNR {10 * math.log10(top**2 / error):.1f} dB" if error > 0 else " · no difference"
         points = None

@@ -29,8 +29,8 @@ __all__ = ["Batch", "Dataset", "Sample", "open_dataset"]
 class Sample:
     """One pair with its provenance.
 
-    ``sharp`` and ``blurred`` are ``[H, W, 3]``, uint8 codes of display pictures (float32 of linear ones); ``kernel`` is
-    there if it was stored. ``record`` is the whole provenance as plain values.
+    ``sharp`` and ``blurred`` are ``[H, W, 3]``, uint8 or uint16 codes of display pictures (float32 of linear ones);
+    ``kernel`` is there if it was stored. ``record`` is the whole provenance as plain values.
     """
 
     index: int

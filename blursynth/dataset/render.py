@@ -103,6 +103,7 @@ class Renderer:
         #: Whether reaches may depend on what a source shows, so that its maps are needed to place a sample.
         self.looks_at_maps = spec.has_maps or any(k.sets_geometry for _, s in recipe.steps for k in s.kinds())
         self._sees_frame = recipe.sees_frame
+        self._fine_codes = any(a.name == "sharp" and a.dtype == "uint16" for a in spec.arrays)
         self._wants_kernel = any(a.name == "kernel" for a in spec.arrays)
         self._wants_params = any(a.name == "params" for a in spec.arrays)
 
@@ -330,7 +331,7 @@ class Renderer:
             raise DatasetError(f"{name} cannot be read: {reason}", fix=f"Restore the {what}.") from None
 
     def _stored(self, frame: Frame) -> NDArray[Any]:
-        """``[H, W, 3]`` as it lies on the disk: 8-bit codes of display pictures, float32 of linear ones."""
+        """``[H, W, 3]`` as it lies on the disk: 8 or 16-bit codes of display pictures, float32 of linear ones."""
         size = self.spec.size_px
         if frame.image.shape != (1, 3, size, size):
             raise InvalidValueError(
@@ -338,6 +339,10 @@ class Renderer:
                 why="A pair must lie on one pixel grid.",
             )
         image = frame.image[0]
+        if frame.encoding is Encoding.DISPLAY and self._fine_codes:
+            if not np.isfinite(image).all():
+                raise InvalidValueError("the recipe gave values that are not finite.")
+            return np.ascontiguousarray(np.rint(np.moveaxis(image, 0, -1).clip(0, 1) * 65535.0).astype(np.uint16))
         if frame.encoding is Encoding.DISPLAY:
             # Bytes are interleaved five times faster than floats.
             return np.asarray(cv2.merge(list(for_array(image).to_codes(image))))

@@ -23,6 +23,9 @@ from blursynth.recipe import Recipe
 
 __all__ = ["ArraySpec", "Spec", "check_encodings", "create_store", "environment", "load_spec"]
 
+CODECS = ("jpeg", "webp")
+"""Kinds that hand on codes of 8 bits."""
+
 SCHEMA = 3
 SCHEMA_WITH_MAPS = 2  # of data sets without sources of light and without downscaling, which older versions read as well
 SCHEMA_WITHOUT_MAPS = 1  # of data sets without depth and label maps either
@@ -289,9 +292,9 @@ def build_spec(
         raise RecipeError(
             f"Recipe {recipe.name!r} gives raw sensor numbers, which data sets cannot hold.",
             why="The target is not rounded, so the two pictures have no common integer type.",
-            fix="End it with a develop step (linear light, stored as float32) or an encode step (8 bits).",
+            fix="End it with a develop step (linear light, stored as float32) or an encode step (8 or 16 bits).",
         )
-    dtype = "uint8" if encoding is Encoding.DISPLAY else "float32"
+    dtype = _code_type(recipe) if encoding is Encoding.DISPLAY else "float32"
     picture = ("row", "column", "channel")
     arrays = [ArraySpec(name, (size_px, size_px, 3), dtype, picture) for name in ("sharp", "blurred")]
     columns: tuple[str, ...] = ()
@@ -340,6 +343,24 @@ def _result_encoding(recipe: Recipe) -> Encoding | None:
     for _, sampler in recipe.steps:
         encoding = sampler.gives(encoding)
     return encoding
+
+
+def _code_type(recipe: Recipe) -> str:
+    """uint16 for recipes that end with codes of more than 8 bits, as the last step that makes codes says."""
+    bits = 8
+    for _, sampler in recipe.steps:
+        given = dict(sampler.distributions())
+        for kind in sampler.kinds():
+            if (
+                kind.gives is Encoding.DISPLAY
+                and kind.takes is not Encoding.DISPLAY
+                and "bit_depth" in kind.model_fields
+            ):
+                drawn = given["bit_depth"].extremes() if "bit_depth" in given else ()
+                bits = max((v for v in drawn if isinstance(v, int)), default=kind.model_fields["bit_depth"].default)
+            if kind.kind in CODECS:
+                bits = 8
+    return "uint8" if bits <= 8 else "uint16"
 
 
 def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:

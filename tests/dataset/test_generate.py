@@ -101,6 +101,22 @@ def test_linear_results_are_stored_as_floats(pictures: Path, tmp_path: Path) -> 
     )
 
 
+def test_sixteen_bits_are_stored_as_sixteen(pictures: Path, tmp_path: Path) -> None:
+    steps = [("decode", bs.Decode()), ("lens", bs.GaussianBlur(sigma_px=1.0)), ("encode", bs.Encode(bit_depth=16))]
+    generate(pictures, tmp_path / "out", bs.Recipe(steps), **SMALL)
+    sample = bs.open_dataset(tmp_path / "out")[0]
+    assert sample.sharp.dtype == sample.blurred.dtype == np.uint16
+    window, frame = sample.window, bs.read_frame(pictures / sample.source)
+    light = bs.GaussianBlur(sigma_px=1.0)(bs.Decode()(frame))
+    codes = np.rint(bs.Encode(bit_depth=16)(light).image[0] * 65535.0)[
+        :, window.top : window.top + 32, window.left : window.left + 32
+    ]
+    assert np.abs(np.moveaxis(codes, 0, -1) - sample.blurred).max() <= 1
+    assert dataset.verify(tmp_path / "out", deep=True, replay=3).ok
+    compressed = bs.Recipe([*steps, ("jpeg", bs.Jpeg(quality=90))])
+    assert dataset.plan([str(pictures)], compressed, count=4, size_px=32).spec.arrays[0].dtype == "uint8"
+
+
 def test_crops_per_source_shares_pictures(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
     generate(pictures, tmp_path / "out", recipe, **{**SMALL, "count": 12}, crops_per_source=4)
     sources = [r["source"] for r in dataset.open_dataset(tmp_path / "out").records()]
