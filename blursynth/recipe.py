@@ -365,8 +365,9 @@ def _camera_path(camera: Any, folder: Path | None) -> Any:
 def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tuple[str, ...]) -> dict[str, Any]:
     """Put the steps of a recipe over those of the one it extends.
 
-    A step with the name of a parent's step replaces the fields that it gives (all of them if it gives another kind);
-    others are appended, or put ``before`` or ``after`` a named one. ``remove`` lists steps to leave out.
+    A step with the name of a parent's step replaces the fields that it gives (all of them if it gives another kind, or
+    a camera to a sensor that had none); others are appended, or put ``before`` or ``after`` a named one. ``remove``
+    lists steps to leave out.
     """
     parent_name = values.pop("extends", None)
     removed = values.pop("remove", [])
@@ -401,6 +402,9 @@ def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tupl
             old = steps[names.index(step)]
             said = {"kind", "one_of"} & set(fields)  # what it is now; if it does not say, it is what it was
             same = not said or (fields.get("kind") == old.get("kind") and said == {"kind", "one_of"} & set(old))
+            if same and "camera" in fields and "camera" not in old:
+                # A camera draws what the numbers of the sensor were: they would stand in its way.
+                old = {"name": step, "kind": old.get("kind")}
             steps[names.index(step)] = {**old, **fields} if same else {"name": step, **fields}
             continue
         at = len(steps)

@@ -461,3 +461,19 @@ def test_a_data_set_resumes_and_replays_without_the_file(tmp_path: Path) -> None
         assert one.draw == two.draw
         assert np.array_equal(one.blurred, two.blurred)
     assert not dataset.verify(tmp_path / "parts", replay=2).problems
+
+
+def test_a_camera_takes_the_place_of_an_extended_sensor(tmp_path: Path) -> None:
+    (tmp_path / "sony.toml").write_text(
+        'extends = "default"\n[[step]]\nname = "sensor"\ncamera = "sony-a7s2"\niso = 1600\nprnu = 0.004\n'
+    )
+    recipe = bs.load_recipe(tmp_path / "sony.toml")
+    frame = pictures(bs.Encoding.DISPLAY, batch=1)
+    sensor = recipe.sample(frame, seed=1, index=0)["sensor"]
+    assert isinstance(sensor, bs.Sensor)
+    profile = bs.load_camera("sony-a7s2")
+    assert (sensor.bit_depth, sensor.black_level_dn) == (profile.bit_depth, profile.black_level_dn)
+    assert sensor.prnu == 0.004
+    (tmp_path / "again.toml").write_text('extends = "sony.toml"\n[[step]]\nname = "sensor"\niso = 3200\n')
+    again = bs.load_recipe(tmp_path / "again.toml").sample(frame, seed=1, index=0)["sensor"]
+    assert again.gain_dn_per_e == pytest.approx(2 * sensor.gain_dn_per_e, rel=1e-6)
