@@ -111,7 +111,7 @@ class Recipe:
                 )
             for field, distribution in sampler.distributions():
                 for reference in distribution.references():
-                    _check_reference(f"{place} {field}", reference, known)
+                    _check_reference(f"{place} {field}", distribution.word, reference, known)
             try:
                 encoding = sampler.gives(encoding)
             except RecipeError as error:
@@ -153,7 +153,8 @@ class Recipe:
     def sample(self, frame: Frame, *, seed: int, index: int) -> Draw:
         """The numbers of sample ``index`` of the data set ``seed``: a pure function of these (and the frame's depth).
 
-        A sampler sees the frame with the depth that earlier steps have given it.
+        A sampler sees the frame with the depth that earlier steps have given it. For a frame that is light already (an
+        HDR file) nothing is drawn in place of decoding and of light beyond white.
 
         Raises
         ------
@@ -161,12 +162,21 @@ class Recipe:
             The frame lacks what a sampler needs, or a combination of drawn numbers is impossible.
         """
         earlier: dict[str, Degradation] = {}
+        steps = []
         sees_frame = self.sees_frame
+        is_light = frame.encoding is Encoding.LINEAR
         for name, sampler in self.steps:
-            earlier[name] = sampler.sample(Stream(seed, index, name), frame, earlier)
+            try:
+                step = sampler.sample(Stream(seed, index, name), frame, earlier)
+            except InvalidValueError as error:
+                place = f"{self.name} [{name}], sample {index} of seed {seed}"
+                raise InvalidValueError(f"{place}: {error.what}", why=error.why, fix=error.fix) from None
+            earlier[name] = step  # also where nothing stands in its place: others may refer to its numbers
+            steps.append((name, step.for_light() if is_light else step))
+            is_light = is_light and step.gives in (None, Encoding.LINEAR)
             if sees_frame:
-                frame = earlier[name].geometry(frame)
-        return Draw(tuple(earlier.items()), self.reference)
+                frame = step.geometry(frame)
+        return Draw(tuple(steps), self.reference)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in TOML and JSON; the inverse is :meth:`from_dict`."""
@@ -230,16 +240,16 @@ class Recipe:
         return f"Recipe({self.name!r}: {', '.join(name for name, _ in self.steps)})"
 
 
-def _check_reference(place: str, reference: SameAs, known: Mapping[str, Sampler]) -> None:
+def _check_reference(place: str, word: str, reference: SameAs, known: Mapping[str, Sampler]) -> None:
     if reference.step not in known:
         raise RecipeError(
-            f"{place}: same_as refers to {reference.step!r}, which is no earlier step.",
+            f"{place}: {word} refers to {reference.step!r}, which is no earlier step.",
             fix=did_you_mean(reference.step, known),
         )
     for kind in known[reference.step].kinds():
         if reference.field not in kind.model_fields:
             raise RecipeError(
-                f"{place}: same_as refers to {reference.reference!r}, but {kind.kind} has no such field.",
+                f"{place}: {word} refers to {reference.reference!r}, but {kind.kind} has no such field.",
                 fix=did_you_mean(reference.field, kind.model_fields),
             )
 
@@ -399,7 +409,11 @@ def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tupl
         step = str(fields.get("name") or fields.get("kind"))
         before, after = fields.pop("before", None), fields.pop("after", None)
         if step in names and before is None and after is None:
-            old = steps[names.index(step)]
+            old = dict(steps[names.index(step)])
+            for given, other in (("gain_dn_per_e", "iso"), ("white_level_e", "photons_at_white")):
+                for one, two in ((given, other), (other, given)):  # two names of one setting: the new one counts
+                    if "camera" in old and one in fields and two not in fields:
+                        old.pop(two, None)
             said = {"kind", "one_of"} & set(fields)  # what it is now; if it does not say, it is what it was
             same = not said or (fields.get("kind") == old.get("kind") and said == {"kind", "one_of"} & set(old))
             if same and "camera" in fields and "camera" not in old:

@@ -157,6 +157,37 @@ def test_a_longer_exposure_moves_further_and_gathers_more_light(tmp_path: Path) 
         assert 100 * time_s * 0.999 <= draw["shake"].fields()["length_px"] <= min(400 * time_s * 1.001, 30.0)
 
 
+def test_light_needs_no_decoding() -> None:
+    """For a frame of light, as from an OpenEXR file, nothing is drawn in place of what makes light of codes."""
+    light = pictures(batch=1)
+    codes = bs.Encode()(light)
+    recipe = bs.Recipe(
+        [
+            ("decode", bs.Decode()),
+            ("meter", bs.Exposure(exposure_s=1.0, metered_s=2.0)),
+            ("lamps", bs.HighlightExpansion(peak=9.0, threshold=0.1)),
+            ("blur", bs.GaussianBlur(sigma_px=1.0)),
+            ("encode", bs.Encode()),
+        ]
+    )
+    of_codes, of_light = (recipe.sample(frame, seed=0, index=0) for frame in (codes, light))
+    assert [step.kind for _, step in of_light.steps] == ["nothing", "exposure", "nothing", "gaussian_blur", "encode"]
+    assert [step.kind for _, step in of_codes.steps][:3] == ["decode", "exposure", "highlight_expansion"]
+    plain = bs.Recipe([step for step in recipe.steps if step[0] != "lamps"]).sample(codes, seed=0, index=0)
+    for ours, theirs in (
+        (of_light(light), plain(codes)),
+        (of_light(light, margin_px=6), plain(codes, margin_px=6)),
+        (of_light.pair(light).sharp, plain.pair(codes).sharp),
+    ):
+        assert np.abs(ours.image - theirs.image).max() <= 1.5 / 255
+    with pytest.raises(InvalidValueError, match="takes a display frame"):
+        of_codes(light)
+    # What takes codes for light wants codes.
+    chain = bs.Recipe([bs.GammaDecode(gamma=1.0), bs.GaussianBlur(sigma_px=1.0), bs.GammaEncode(gamma=1.0)])
+    with pytest.raises(InvalidValueError, match="takes a display frame"):
+        chain.sample(light, seed=0, index=0)(light)
+
+
 def test_the_sharp_picture_may_be_the_source() -> None:
     steps = [bs.Decode(), bs.GaussianBlur(sigma_px=1.0), bs.Exposure(exposure_s=0.1, metered_s=0.2), bs.Encode()]
     frame = pictures(bs.Encoding.DISPLAY, batch=1)
@@ -259,7 +290,7 @@ BAD = {
     "dot in a name": ('[[step]]\nname = "a.b"\nkind = "decode"', "without dots"),
     "same_as to nothing": ('[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "shake.length_px" }', "is no earlier step"),
     "same_as to a wrong field": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "decode.x" }', "has no such field"),
-    "product of nothing known": ('[[step]]\nkind = "linear_motion"\nlength_px = { product = ["exposure.exposure_s", 2.0] }', "is no earlier step"),
+    "product of nothing known": ('[[step]]\nkind = "linear_motion"\nlength_px = { product = ["exposure.exposure_s", 2.0] }', "product refers to 'exposure', which is no earlier step"),
     "product below the field": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { product = [-1.0, { uniform = [1, 2] }] }', "must be >= 0.0, got -2.0"),
     "unknown reference": ('reference = "sharp"\n[[step]]\nkind = "decode"', "must be 'developed' or 'source'"),
     "reference of another encoding": ('reference = "source"\n[[step]]\nkind = "decode"', "gives what it takes"),
@@ -334,3 +365,29 @@ def test_shipped_recipes_load_and_round_trip(name: str, tmp_path: Path) -> None:
         draw = recipe.sample(FRAME, seed=1, index=index)
         assert bs.Draw.from_dict(json.loads(json.dumps(draw.to_dict())), bs.ALL) == draw
         assert len(json.dumps(draw.to_dict())) < 4000
+
+
+def test_a_draw_that_cannot_be_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "far.toml"
+    path.write_text(
+        """
+        [[step]]
+        kind = "decode"
+        [[step]]
+        kind = "exposure"
+        exposure_s = { uniform = [0.5, 1.0] }
+        [[step]]
+        name = "shake"
+        kind = "linear_motion"
+        length_px = { product = ["exposure.exposure_s", 9000.0] }
+        """
+    )
+    with pytest.raises(InvalidValueError, match=r"far.toml \[shake\], sample 4 of seed 2: .*must be <= 2000"):
+        bs.load_recipe(path).sample(FRAME, seed=2, index=4)
+
+
+def test_of_two_names_of_a_setting_the_new_one_counts(tmp_path: Path) -> None:
+    path = tmp_path / "gain.toml"
+    path.write_text('extends = "phone-night"\n[[step]]\nname = "sensor"\ngain_dn_per_e = 0.5\n')
+    sensor = bs.load_recipe(path).sample(FRAME, seed=2, index=4)["sensor"]
+    assert sensor.fields()["gain_dn_per_e"] == 0.5
