@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from blursynth.errors import DatasetError, InvalidValueError, RecipeError
 
-__all__ = ["get", "load_folder", "register", "resolve", "save_folder"]
+__all__ = ["get", "load_folder", "origin", "register", "resolve", "save_folder"]
 
 # Content-addressed, so two entries of one name are equal and the order of registration does not matter.
 _ARRAYS: dict[str, NDArray[np.float64]] = {}
+# Only for messages: the file that a recipe gave.
+_ORIGINS: dict[str, str] = {}
 
 
 def _digest(array: NDArray[np.float64]) -> str:
@@ -39,8 +41,9 @@ def register(array: Any) -> str:
     plain = np.ascontiguousarray(array, np.float64).copy()
     if plain.size == 0 or not np.isfinite(plain).all():
         raise InvalidValueError(
-            f"A measured kernel or path must be a non-empty array of finite numbers, got shape {plain.shape}"
-            f"{'' if np.isfinite(plain).all() else ' with NaN or infinite values'}."
+            f"A measured array (kernel, path or curve) must be non-empty and of finite numbers, got shape {plain.shape}"
+            f"{'' if np.isfinite(plain).all() else ' with NaN or infinite values'}.",
+            fix="" if np.isfinite(plain).all() else "Take these values out, or measure them again.",
         )
     plain.flags.writeable = False
     name = _digest(plain)
@@ -62,6 +65,15 @@ def get(name: str) -> NDArray[np.float64]:
             fix="Open the data set that it belongs to, or register it with blursynth.assets.register.",
         )
     return _ARRAYS[name]
+
+
+def origin(name: str) -> str:
+    """Where an array came from, in words: the file that a recipe gave, or the beginning of its name.
+
+    >>> origin(register([[0.0, 2.0]]))[:12]
+    'array sha256'
+    """
+    return _ORIGINS.get(name, f"array {name[:19]}...")
 
 
 def save_folder(names: Iterable[str], folder: Path) -> None:
@@ -97,11 +109,11 @@ def load_folder(folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def resolve(values: Any, folder: Path | None) -> Any:
+def resolve(values: Any, folder: Path | None, *, field: str = "") -> Any:
     """Replace ``{ file = "kernel.npy" }`` and ``{ files = "kernels.mat" }`` in a recipe by names of arrays.
 
     ``file`` is one array; ``files`` a choice among all arrays of all files that a glob matches. Paths are relative to
-    the recipe's own folder.
+    the recipe's own folder. ``field`` is what they are given for, and is named in messages.
     """
     if isinstance(values, Mapping):
         if set(values) == {"file"} or set(values) == {"files"}:
@@ -116,13 +128,32 @@ def resolve(values: Any, folder: Path | None) -> Any:
             paths = [exact] if exact.exists() else sorted(Path(p) for p in glob.glob(str(exact), recursive=True))
             if not paths:
                 raise RecipeError(f"{key} = {pattern!r}: no such file in {base.resolve()}.", fix="Check the path.")
-            names = [register(array) for path in paths for array in read_arrays(path)]
+            names = [name for path in paths for name in _register_all(read_arrays(path), _shown(path, base), field)]
             if key == "file" and len(names) != 1:
                 raise RecipeError(
                     f"file = {pattern!r}: holds {len(names)} arrays.", fix="Write files = ... to draw one of them."
                 )
             return names[0] if key == "file" else {"choice": names}
-        return {key: resolve(value, folder) for key, value in values.items()}
+        return {key: resolve(value, folder, field=str(key)) for key, value in values.items()}
     if isinstance(values, list):
-        return [resolve(value, folder) for value in values]
+        return [resolve(value, folder, field=field) for value in values]
     return values
+
+
+def _shown(path: Path, base: Path) -> str:
+    """A path as the recipe gave it."""
+    return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
+
+
+def _register_all(arrays: list[NDArray[np.float64]], file: str, field: str) -> list[str]:
+    names = []
+    for number, array in enumerate(arrays, 1):
+        place = file if len(arrays) == 1 else f"{file} (array {number} of {len(arrays)})"
+        try:
+            name = register(array)
+        except InvalidValueError as error:
+            what = f"{field} of {place}" if field else place
+            raise InvalidValueError(f"{what}: {error.what}", why=error.why, fix=error.fix) from None
+        _ORIGINS[name] = place
+        names.append(name)
+    return names

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -77,6 +78,16 @@ def _range(name: str, value: Range | None, *, least: float = -math.inf, positive
         raise ValueError(f"{name} must be [low, high] with low <= high, got [{low}, {high}].")
     if low < least or (positive and low <= 0):
         raise ValueError(f"{name} must lie {'above 0' if positive else f'at {least:g} or above'}, got [{low}, {high}].")
+
+
+def _least(polynomial: Sequence[float], ends: Range) -> tuple[float, float]:
+    """The smallest value of a polynomial between two ends, and where: at an end, or where its slope is 0."""
+    turns = np.roots(np.polyder(np.asarray(polynomial, np.float64)))
+    places = [
+        *ends,
+        *(float(t.real) for t in turns if abs(t.imag) < 1e-9 * (1 + abs(t)) and ends[0] < t.real < ends[1]),
+    ]
+    return min((float(np.polyval(polynomial, place)), place) for place in places)
 
 
 class GainLaw(Record):
@@ -185,7 +196,7 @@ class NoiseLaw(Record):
         elif self.iso_polynomial is not None:
             if iso is None:
                 raise InvalidValueError("A polynomial of ISO needs an ISO, but the camera's gain has no line in ISO.")
-            drawn = float(np.polyval(self.iso_polynomial, iso))
+            drawn = max(float(np.polyval(self.iso_polynomial, iso)), 0.0)
         else:
             assert self.slope is not None
             gain = gain_dn_per_e / levels_dn if self.unit == "white" else gain_dn_per_e
@@ -248,6 +259,8 @@ _OFF_DIAGONAL = (
     ("blue_from_green", 2, 1),
 )
 
+_NOISE_TABLES = ("read_noise", "tukey_lambda", "row_noise", "column_noise")
+
 _OFFSETS = ("red_offset_dn", "green_red_offset_dn", "green_blue_offset_dn", "blue_offset_dn")
 
 
@@ -292,9 +305,21 @@ class CameraProfile(Record):
             raise ValueError(f"black_level_dn must lie below the top code {self.top_dn}, got {self.black_level_dn}.")
         if self.tukey_lambda is not None and not any(level.shape for level in self.level):
             raise ValueError("tukey_lambda needs shapes: give [[level]] tables with shape = [...].")
-        laws = (self.read_noise, self.tukey_lambda, self.row_noise, self.column_noise)
-        if self.gain.iso is None and any(law is not None and law.iso_polynomial is not None for law in laws):
-            raise ValueError("iso_polynomial needs a gain with a line in ISO: give [gain] per_iso and iso.")
+        for table in _NOISE_TABLES:
+            law: NoiseLaw | None = getattr(self, table)
+            if law is None or law.iso_polynomial is None:
+                continue
+            if self.gain.iso is None:
+                raise ValueError("iso_polynomial needs a gain with a line in ISO: give [gain] per_iso and iso.")
+            least, iso = _least(law.iso_polynomial, self.gain.iso)
+            # A curve that touches 0 does so up to the rounding of its terms.
+            if least < -1e-12 * np.polyval(np.abs(law.iso_polynomial), iso):
+                what = "variance" if law.of == "variance" else "standard deviation"
+                raise ValueError(
+                    f"[{table}] iso_polynomial gives a {what} of {least:.4g} at ISO {iso:g}. None is negative, so it "
+                    f"must be >= 0 from ISO {self.gain.iso[0]:g} to {self.gain.iso[1]:g}, as [gain] iso says. Check "
+                    "the signs and the order, the highest power first; or narrow iso."
+                )
         if self.colour.xyz_to_camera:
             for matrix in self.colour.xyz_to_camera:
                 camera = np.reshape(matrix, (3, 3)) @ _XYZ_FROM_SRGB
@@ -465,7 +490,7 @@ class CameraProfile(Record):
         tables: dict[str, type[Record]] = {
             "gain": GainLaw,
             "colour": CameraColour,
-            **dict.fromkeys(("read_noise", "tukey_lambda", "row_noise", "column_noise"), NoiseLaw),
+            **dict.fromkeys(_NOISE_TABLES, NoiseLaw),
         }
         for name, kind in tables.items():
             if name in fields:
@@ -509,7 +534,9 @@ def _record(kind: type[_R], values: Any, place: str) -> _R:
     try:
         return kind(**values)
     except BlursynthError as error:
-        raise InvalidValueError(f"{place}: {error}") from None
+        # Who writes a camera's file knows its tables, not the classes that check them.
+        text = re.sub(rf"\b{kind.__name__}(\.|: | (?=has no field |needs ))", "", str(error))
+        raise InvalidValueError(f"{place}: {text}") from None
     except TypeError:  # a key that is no text
         raise InvalidValueError(f"{place}: its keys must be texts.") from None
 

@@ -130,7 +130,7 @@ class Degradation(Record):
     sets_geometry: ClassVar[bool] = False
     """Whether it sets depth, labels or camera of the frame and leaves every pixel as it is."""
     makes_light: ClassVar[bool] = False
-    """Whether it makes linear light of file codes, so that a draw leaves it out for frames that are light already."""
+    """Whether it makes light of codes (decodes, or extends what was clipped): a frame of light does not need it."""
     varies: ClassVar[bool] = False
     """Whether its blur differs from pixel to pixel, so that no single kernel stands for it."""
 
@@ -150,6 +150,10 @@ class Degradation(Record):
     def reach_px(self, frame: Frame) -> int | None:
         """How far, in px, a pixel's light may travel; None when unbounded (such a step cannot be tiled)."""
         return 0
+
+    def for_light(self) -> Degradation:
+        """What a recipe draws in its place for a frame that is light already: nothing for what makes light of codes."""
+        return Nothing() if self.makes_light else self
 
     def geometry(self, frame: Frame) -> Frame:
         """The frame as later steps see it for their reach and their draws: depth, labels and camera after this step."""
@@ -206,7 +210,10 @@ def _check_encoding(kind: type[Degradation], frame: Frame) -> None:
                 Encoding.LINEAR,
                 Encoding.DISPLAY,
             ): "Put a decode step before it: blur happens to light, not to file codes.",
-            (Encoding.DISPLAY, Encoding.LINEAR): "Put an encode step before it.",
+            (
+                Encoding.DISPLAY,
+                Encoding.LINEAR,
+            ): "Put an encode step before it. (A recipe draws no decode step for frames that are light already.)",
             (Encoding.LINEAR, Encoding.RAW): "Put a develop step before it.",
             (Encoding.RAW, Encoding.LINEAR): "Put a sensor step before it.",
         }
@@ -284,24 +291,9 @@ class Draw:
             )
         left = sum(cast(list[int], reaches))
         frame = _without_margin(frame, margin_px - left)
-        for single, reach in zip(self._for_source(frame).steps, cast(list[int], reaches), strict=True):
-            frame = _without_margin(single[1](frame), reach)
+        for (_, step), reach in zip(self.steps, cast(list[int], reaches), strict=True):
+            frame = _without_margin(step(frame), reach)
         return frame
-
-    def _for_source(self, frame: Frame) -> Draw:
-        """The draw with nothing in place of the decode steps at its head, where the frame is light already.
-
-        Files without a response curve (OpenEXR, Radiance, 16-bit linear) need no decoding.
-        """
-        if frame.encoding is not Encoding.LINEAR:
-            return self
-        steps = list(self.steps)
-        for position, (name, step) in enumerate(steps):
-            if not (step.makes_light or step.sets_geometry or isinstance(step, Nothing)):
-                break
-            if step.makes_light:
-                steps[position] = (name, Nothing())
-        return Draw(tuple(steps), self.reference)
 
     def target(self) -> Draw:
         """What the sharp picture passes through."""
@@ -314,14 +306,13 @@ class Draw:
         if self.reference == "source":
             return Pair(sharp=_without_margin(frame, margin_px), blurred=self(frame, margin_px=margin_px))
         # What both pictures pass through alike at the start (decoding) runs once.
-        steps = self._for_source(frame).steps
         shared = 0
-        while shared < len(steps) and steps[shared][1].target() == steps[shared][1]:
-            if steps[shared][1].reach_px(frame) != 0:
+        while shared < len(self.steps) and self.steps[shared][1].target() == self.steps[shared][1]:
+            if self.steps[shared][1].reach_px(frame) != 0:
                 break
             shared += 1
-        frame = Draw(steps[:shared])(frame)
-        rest = Draw(steps[shared:])
+        frame = Draw(self.steps[:shared])(frame)
+        rest = Draw(self.steps[shared:])
         return Pair(sharp=rest.target()(frame, margin_px=margin_px), blurred=rest(frame, margin_px=margin_px))
 
     def reach_px(self, frame: Frame) -> int | None:
@@ -377,7 +368,6 @@ def apply(draws: Sequence[Draw], frame: Frame) -> Frame:
             f"Draws of one batch must come from one recipe, got draws of {sorted(lengths)} steps.",
             fix="Apply them one by one.",
         )
-    draws = [draw._for_source(frame) for draw in draws]
     for position in range(lengths.pop() if lengths else 0):
         steps = [d.steps[position][1] for d in draws]
         groups: dict[type[Degradation], list[int]] = {}

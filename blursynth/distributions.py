@@ -354,7 +354,8 @@ class Meter(Distribution):
 
     In TOML: ``{ meter = [0.5, 0.1, 0.2] }`` puts the median at .1 to .2 of white. For sources whose white means
     nothing, such as HDR panoramas. Luminance is that of linear sRGB (.2126, .7152, .0722); of files with a response
-    curve, that of their codes decoded as sRGB.
+    curve, that of their codes decoded as sRGB. Where the quantile is black the mean stands in for it; a black picture
+    gets a gain of 1.
     """
 
     quantile: float
@@ -378,11 +379,9 @@ class Meter(Distribution):
         luminance = np.tensordot(_LUMINANCE, light, 1) if len(light) == 3 else light.mean(axis=0)
         level = float(np.quantile(luminance, self.quantile))
         if not level > 0:
-            raise InvalidValueError(
-                f"meter: the {self.quantile} quantile of the picture's light is {level}.",
-                why="No gain makes light of darkness.",
-                fix="Meter a higher quantile, or leave the picture out.",
-            )
+            level = float(luminance.mean())  # more than the quantile's share is black; what is left tells
+        if not level > 0:
+            return 1.0  # no gain makes light of darkness
         wanted = self.low * math.exp(math.log(self.high / self.low) * stream.uniform())
         return _rounded(wanted / level)
 

@@ -234,8 +234,8 @@ BAD = [
     ("name = ", "is not valid TOML"),
     (PLAIN.replace("bit_depth = 12", ""), "needs bit_depth"),
     (PLAIN.replace("bit_depth = 12", "bit_dept = 12"), "Did you mean 'bit_depth'?"),
-    (PLAIN.replace("fixed = 3.0", "fixd = 3.0"), r"[read_noise]: NoiseLaw has no field 'fixd'. Did you mean 'fixed'?"),
-    (PLAIN.replace("per_iso", "per_ios"), "[gain]: GainLaw has no field 'per_ios'. Did you mean 'per_iso'?"),
+    (PLAIN.replace("fixed = 3.0", "fixd = 3.0"), r"[read_noise]: has no field 'fixd'. Did you mean 'fixed'?"),
+    (PLAIN.replace("per_iso", "per_ios"), "[gain]: has no field 'per_ios'. Did you mean 'per_iso'?"),
     (PLAIN.replace("iso = [100, 3200]", ""), "A line in ISO needs iso"),
     (PLAIN.replace("iso = [100, 3200]", "iso = [3200, 100]"), "low <= high"),
     (PLAIN.replace("black_level_dn = 100", "black_level_dn = 4095"), "below the top code"),
@@ -263,6 +263,39 @@ def test_what_is_wrong_is_named(text: str, says: str, tmp_path: Path) -> None:
         bs.load_camera(tmp_path / "mine.toml")
     assert says in str(error.value)
     assert "mine.toml" in str(error.value)
+    for name in ("CameraProfile", "GainLaw", "NoiseLaw", "MeasuredLevel", "CameraColour"):
+        assert name not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("polynomial", "of", "iso"),
+    [
+        ("[0, -6e-4, 0.1]", "variance", 3200),  # falls to the upper end
+        ("[6e-4, -0.1]", "variance", 100),  # begins below 0
+        ("[1e-6, -2e-3, 0.5]", "variance", 1000),  # only the vertex lies below
+        ("[-0.001, 1.0]", "sd", 3200),
+    ],
+)
+@pytest.mark.parametrize("table", ["read_noise", "row_noise"])
+def test_noise_that_is_negative_within_the_iso_range_is_refused(
+    polynomial: str, of: str, iso: float, table: str, tmp_path: Path
+) -> None:
+    law = f'iso_polynomial = {polynomial}\nof = "{of}"\n'
+    text = PLAIN.replace('fixed = 3.0\nunit = "e"\n', law) if table == "read_noise" else f"{PLAIN}[{table}]\n{law}"
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(InvalidValueError) as error:
+        bs.load_camera(tmp_path / "mine.toml")
+    message = str(error.value)
+    assert f"mine.toml: [{table}] iso_polynomial" in message
+    assert f"at ISO {iso}." in message
+    assert "from ISO 100 to 3200" in message
+
+
+def test_a_polynomial_that_is_negative_only_elsewhere_is_taken(tmp_path: Path) -> None:
+    for polynomial in ("[1e-6, -2e-3, 1.0]", "[6e-4, -0.05]", "[0.0, 0.0, 0.0]", "[2.5]"):
+        law = f'iso_polynomial = {polynomial}\nof = "variance"\n'
+        (tmp_path / "mine.toml").write_text(PLAIN.replace('fixed = 3.0\nunit = "e"\n', law))
+        assert bs.load_camera(tmp_path / "mine.toml").draw(Stream(0, 0, "x"), iso=1000)["read_noise_e"] >= 0
 
 
 def test_cameras_that_are_not_there(tmp_path: Path) -> None:

@@ -140,32 +140,6 @@ def test_the_target_keeps_white_clip_and_drops_noise_and_blur() -> None:
     assert np.allclose(sharp.image, np.minimum(bright.image, 1.0), atol=1e-6)
 
 
-def test_light_needs_no_decoding() -> None:
-    """A frame of light, as from an OpenEXR file, passes a recipe for codes; decoding by hand is still refused."""
-    light = pictures(batch=1)
-    codes = bs.Encode()(light)
-    draw = bs.Draw(
-        (
-            ("maybe", bs.Nothing()),
-            ("decode", bs.Decode()),
-            ("blur", bs.GaussianBlur(sigma_px=1.0)),
-            ("encode", bs.Encode()),
-        )
-    )
-    for of_light, of_codes in zip(
-        (draw(light), draw(light, margin_px=6), draw.pair(light).sharp, bs.apply([draw], light)),
-        (draw(codes), draw(codes, margin_px=6), draw.pair(codes).sharp, bs.apply([draw], codes)),
-        strict=True,
-    ):
-        assert np.abs(of_light.image - of_codes.image).max() <= 1.5 / 255
-    bright = light.with_image(light.image * 4)
-    assert draw(bright).image.mean() > draw(bs.Encode()(bright)).image.mean()
-    with pytest.raises(InvalidValueError, match="takes a display frame"):
-        bs.Decode()(light)
-    with pytest.raises(InvalidValueError, match="takes a display frame"):
-        bs.Draw((("blur", bs.GaussianBlur(sigma_px=1.0)), ("decode", bs.Decode())))(light)
-
-
 def test_people_may_bring_their_own_kinds(tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "mine.toml"
     path.write_text('[[step]]\nkind = "brighten"\nfactor = { uniform = [1.5, 2.0] }\n')

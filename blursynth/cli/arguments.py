@@ -21,9 +21,11 @@ __all__ = [
     "Depth",
     "DepthFormatText",
     "DepthRoot",
+    "Downscale",
     "Engine",
     "Labels",
     "LabelsRoot",
+    "Linear",
     "Out",
     "RecipeName",
     "Scheduler",
@@ -114,6 +116,18 @@ Labels = Annotated[
         metavar="FOLDER|FILE",
         help="Label maps of the pictures, found by their names: which object each pixel shows, 0 = none.",
         show_default=False,
+    ),
+]
+Linear = Annotated[
+    bool,
+    typer.Option("--linear", help="16-bit pictures hold light and no codes; .hdr, .exr and float .tif always do."),
+]
+Downscale = Annotated[
+    int,
+    typer.Option(
+        "--downscale",
+        metavar="N",
+        help="Make pictures smaller by 2 to 8 first, in linear light: for sources that are noisy or were JPEG'd.",
     ),
 ]
 DepthRoot = Annotated[

@@ -66,18 +66,8 @@ def command(
     depth: arguments.Depth = None,
     depth_format: arguments.DepthFormatText = None,
     labels: arguments.Labels = None,
-    linear: Annotated[
-        bool,
-        typer.Option("--linear", help="16-bit pictures hold light and no codes; .hdr, .exr and float .tif always do."),
-    ] = False,
-    downscale: Annotated[
-        int,
-        typer.Option(
-            "--downscale",
-            metavar="N",
-            help="Make pictures smaller by 2 to 8 first, in linear light: for sources that are noisy or were JPEG'd.",
-        ),
-    ] = 1,
+    linear: arguments.Linear = False,
+    downscale: arguments.Downscale = 1,
     shard_length: Annotated[
         int | None,
         typer.Option(
@@ -142,6 +132,8 @@ def show_plan(plan: Plan, out: Path) -> None:
         ("reach", f"up to {plan.largest_reach_px} px around each crop, in the samples tried"),
     ]
     console.table(("", ""), rows)
+    for note in plan.scan.notes:
+        typer.echo(f"note: {arguments.in_options(note)}")
     console.show_skipped(plan.scan.skipped, plan.scan.duplicates)
     typer.echo("Nothing was written: this was a dry run.")
 
@@ -158,7 +150,7 @@ def show_report(report: Report) -> None:
             f"{console.bytes_text(report.disk_bytes)}{kept}"
         )
     for note in report.notes:
-        typer.echo(f"note: {note}")
+        typer.echo(f"note: {arguments.in_options(note)}")
     if report.finished:
         typer.echo(f"digest of pixels {report.digest['pixels'][:16]}, of draws {report.digest['draws'][:16]}")
     else:

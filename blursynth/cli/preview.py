@@ -17,8 +17,9 @@ Examples:
   blursynth preview photo.jpg --recipe motion-only --count 10 --seed 3 --output sheet.png
   blursynth preview photo.jpg --set shake.length_px=60
   blursynth preview photo.jpg --depth depth.png --depth-format metres_per_code=0.001
+  blursynth preview snapshot.jpg --downscale 2
 
-The rows are the first samples that generate would make of this picture with the same recipe, size and seed.
+The rows are the first samples that generate would make of this picture with the same recipe and options.
 """
 
 
@@ -32,6 +33,8 @@ def command(
     depth: arguments.Depth = None,
     depth_format: arguments.DepthFormatText = None,
     labels: arguments.Labels = None,
+    linear: arguments.Linear = False,
+    downscale: arguments.Downscale = 1,
     output: Annotated[Path, typer.Option("--output", "-o", help="The sheet, a picture file.")] = Path("preview.png"),
 ) -> None:
     """Draw a contact sheet of what a recipe does to a picture.
@@ -48,21 +51,28 @@ def command(
     from blursynth import dataset
     from blursynth.contact_sheet import Row, points_of_light, write_contact_sheet
     from blursynth.dataset.render import Renderer
+    from blursynth.dataset.sources import size_text
     from blursynth.depth import read_depth_map, read_labels
     from blursynth.io import read_frame
+    from blursynth.resolution import check_factor
 
     # Its own messages are clearer than that of a scan in which nothing was usable.
     height, width = read_frame(picture).size_px
-    if min(height, width) < size:
+    check_factor(downscale, name="downscale", least=1)
+    if min(height, width) < size * downscale:
+        smaller = "" if downscale == 1 else f" at 1/{downscale}"
         raise PictureError(
-            f"{picture}: {height} x {width} px is smaller than the crops of {size} px.",
-            fix="Give a smaller --size.",
+            f"{picture}: {size_text(height, width)} is smaller than the crops of {size} px{smaller}.",
+            fix="Give a smaller --size." if downscale == 1 else "Give a smaller --size or --downscale.",
         )
     if depth is not None and not depth.is_dir():
         read_depth_map(depth, form, size_px=(height, width))
     if labels is not None and not labels.is_dir():
         read_labels(labels, size_px=(height, width))
-    scan = dataset.scan_sources([picture], depth=depth, depth_format=form, labels=labels, size_px=size)
+    scan = dataset.scan_sources(
+        [picture], depth=depth, depth_format=form, labels=labels, linear=linear,
+        downscale=downscale, size_px=size,
+    )  # fmt: skip
     spec = dataset.plan(scan, chosen, count=count, size_px=size, seed=seed, trials=0).spec
     renderer = Renderer(spec, chosen, scan.roots)
     rows = []

@@ -326,7 +326,8 @@ def generate(
     _remember_roots(out, scan.roots)
     kinds = tuple(dict.fromkeys(k for _, sampler in recipe.steps for k in sampler.kinds()))
     report = _run(out, begun, kinds, scan.roots, wanted, (), workers, engine, any_environment, cache_bytes, on_progress)
-    return replace(report, skipped=scan.skipped, duplicates=scan.duplicates)
+    notes = (*scan.notes, *report.notes)
+    return replace(report, skipped=scan.skipped, duplicates=scan.duplicates, notes=notes)
 
 
 def resume(

@@ -103,6 +103,7 @@ class Renderer:
         #: Whether reaches may depend on what a source shows, so that its maps are needed to place a sample.
         self.looks_at_maps = spec.has_maps or any(k.sets_geometry for _, s in recipe.steps for k in s.kinds())
         self._sees_frame = recipe.sees_frame
+        self._both_encodings = len({s.is_light for s in spec.sources}) > 1
         self._fine_codes = any(a.name == "sharp" and a.dtype == "uint16" for a in spec.arrays)
         self._wants_kernel = any(a.name == "kernel" for a in spec.arrays)
         self._wants_params = any(a.name == "params" for a in spec.arrays)
@@ -131,6 +132,7 @@ class Renderer:
             if isinstance(found, Placement):
                 return found
             draw, reach = found
+            draw = None if self._both_encodings else draw  # the next source may be light where this one was codes
             candidates = np.flatnonzero((self._sizes >= spec.size_px + 2 * reach).all(axis=1))
             if not len(candidates):
                 break

@@ -17,9 +17,11 @@ import numpy as np
 from blursynth.core import Degradation
 from blursynth.dataset.files import canonical, read_json, sha256_hex, write_atomically
 from blursynth.dataset.sources import Source
+from blursynth.degradations import GammaDecode
 from blursynth.errors import DatasetError, InvalidValueError, RecipeError
 from blursynth.frame import Encoding
 from blursynth.recipe import Recipe
+from blursynth.sampling import Sampler
 
 __all__ = ["ArraySpec", "Spec", "check_encodings", "create_store", "environment", "load_spec"]
 
@@ -363,6 +365,13 @@ def _code_type(recipe: Recipe) -> str:
     return "uint8" if bits <= 8 else "uint16"
 
 
+def _takes_codes_for_light(sampler: Sampler) -> bool:
+    """Whether a gamma decode step is the identity, for chains that work on codes."""
+    given = dict(sampler.distributions())
+    ends = {name: d.extremes() for name, d in given.items() if name in ("gamma", "contrast")}
+    return ends.get("gamma") == (1.0,) and ends.get("contrast", (0.0,)) == (0.0,)
+
+
 def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
     """Refuse sources whose encoding the recipe does not take; a draw leaves decode steps out for sources of light.
 
@@ -387,6 +396,8 @@ def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
         for _, sampler in recipe.steps:
             kinds = sampler.kinds()
             decodes = decodes and all(kind.makes_light or kind.sets_geometry for kind in kinds)
+            if decodes and GammaDecode in kinds and _takes_codes_for_light(sampler):
+                raise RecipeError("codes are wanted")
             if not decodes:
                 encoding = sampler.gives(encoding)
         fits = encoding is _result_encoding(recipe)

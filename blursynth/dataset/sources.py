@@ -85,6 +85,8 @@ class Scan:
         What the numbers of the depth maps mean; None without depth maps.
     downscale
         By how much the pictures are made smaller before anything else; 1 for not at all.
+    notes
+        What to know about the sources that are used.
     """
 
     usable: tuple[Source, ...]
@@ -93,6 +95,7 @@ class Scan:
     roots: dict[str, str]
     depth_format: DepthFormat | None = None
     downscale: int = 1
+    notes: tuple[str, ...] = ()
 
     def path(self, source: Source) -> Path:
         return source_path(source.name, self.roots)
@@ -149,6 +152,8 @@ def scan_sources(
     ------
     PictureError
         A given path does not exist, or nothing usable is left; the message says why inputs were skipped.
+    InvalidValueError
+        ``linear`` is given and no picture has 16 bits.
 
     Notes
     -----
@@ -210,7 +215,35 @@ def scan_sources(
             else "Check the pictures and their maps; read_depth and read_labels of one file say how to mend it.",
         )
     ordered = tuple(first[key] for key in sorted(first))
-    return Scan(ordered, tuple(skipped), tuple(duplicates), roots, form, downscale)
+    notes = _linear_notes(ordered) if linear else ()
+    return Scan(ordered, tuple(skipped), tuple(duplicates), roots, form, downscale, notes)
+
+
+def _linear_notes(sources: Sequence[Source]) -> tuple[str, ...]:
+    """What ``linear`` leaves as it is; an error where it would change nothing."""
+    codes = [source for source in sources if not source.is_light]
+    if not codes:
+        return ()
+    of = f"{len(codes)} of {len(sources)} pictures" if sources[1:] else "the picture"
+    one = len(codes) == 1
+    shown = f"{of} ({codes[0].name}{'' if one else ', ...'}) {'has' if one else 'have'} 8 bits"
+    if not any(source.bit_depth == 16 for source in sources):
+        raise InvalidValueError(
+            f"linear=True changes nothing here: {shown}, and none has 16.",
+            why="8 bits are codes of a display: too few for light.",
+            fix="Leave linear=True out, or give the 16-bit pictures of the raw converter.",
+        )
+    taken = "is taken as codes" if one else "are taken as codes"
+    return (f"{shown} and {taken} of a display: linear=True is for pictures of 16 bits.",)
+
+
+def size_text(height: int, width: int) -> str:
+    """The size of a picture as people read it.
+
+    >>> size_text(768, 512)
+    '512 x 768 px (width x height)'
+    """
+    return f"{width} x {height} px (width x height)"
 
 
 def available_cores() -> int:
@@ -296,7 +329,7 @@ def _examine(
         info = peek(path)
         if min(info.height, info.width) < size_px * downscale:
             least = f"{size_px} px" if downscale == 1 else f"{size_px * downscale} px, {size_px} px at 1/{downscale}"
-            return Skipped(name, f"{info.height} x {info.width} px is smaller than {least}")
+            return Skipped(name, f"{size_text(info.height, info.width)} is smaller than {least}")
         digest = file_sha256(path)
         light = info.encoding is Encoding.LINEAR
         pixels: NDArray[Any] = read_light(path) if light else read_codes(path)

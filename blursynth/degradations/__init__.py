@@ -15,6 +15,7 @@ from blursynth.degradations.disk_blur import DiskBlur
 from blursynth.degradations.encode import Encode
 from blursynth.degradations.exposure import Exposure
 from blursynth.degradations.frame_average import FrameAverage
+from blursynth.degradations.gain import Gain
 from blursynth.degradations.gamma_decode import GammaDecode
 from blursynth.degradations.gamma_encode import GammaEncode
 from blursynth.degradations.gaussian_blur import GaussianBlur
@@ -62,6 +63,7 @@ ALL: tuple[type[Degradation], ...] = (
     MeasuredDecode,
     HighlightOffset,
     HighlightExpansion,
+    Gain,
     Exposure,
     ObjectMotion,
     RandomWalkMotion,
@@ -118,6 +120,7 @@ __all__ = [
     "Encode",
     "Exposure",
     "FrameAverage",
+    "Gain",
     "GammaDecode",
     "GammaEncode",
     "GaussianBlur",

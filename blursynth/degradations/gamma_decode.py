@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from blursynth.core import Degradation
 from blursynth.degradations.response_curve import ResponseDecode
 from blursynth.physics.response import Sigmoid
 
@@ -34,6 +35,15 @@ class GammaDecode(ResponseDecode):
     contrast: float = Field(
         default=0.0, ge=0, le=1, description="weight of a smoothstep after the gamma; 0 for none, 1 in Unprocessing"
     )
+
+    def for_light(self) -> Degradation:
+        # A chain that takes codes for light wants codes: light would pass it as if it were codes.
+        return self if self.takes_codes_for_light else super().for_light()
+
+    @property
+    def takes_codes_for_light(self) -> bool:
+        """Whether it changes nothing: blur in gamma space follows."""
+        return self.gamma == 1 and self.contrast == 0
 
     def decode_table(self) -> NDArray[np.float64]:
         return Sigmoid(1.0 / self.gamma, contrast=self.contrast).decode_table()

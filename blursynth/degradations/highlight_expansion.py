@@ -33,7 +33,7 @@ class HighlightExpansion(Degradation):
     both clip at the same white later on, in the sensor or when they are encoded. What lies between the threshold and
     white becomes brighter in both.
 
-    A draw leaves it out, like a decode step, for frames that are light already (HDR sources hold their highlights).
+    For frames that are light already recipes draw nothing in its place: HDR sources hold their highlights.
 
     Not modelled: which bright surfaces are lamps and which are white paper.
 

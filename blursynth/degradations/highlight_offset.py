@@ -27,7 +27,7 @@ class HighlightOffset(Degradation):
     The target passes through it too, although it is there for the blur: without blur both pictures must be equal, and
     both clip at the same white later on, in the sensor or when they are encoded.
 
-    A draw leaves it out, like a decode step, for frames that are light already (HDR sources hold their highlights).
+    For frames that are light already recipes draw nothing in its place: HDR sources hold their highlights.
 
     Not modelled: how bright each lamp was, which no clipped picture tells; highlights that are smooth.
 

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from blursynth import assets
-from blursynth.degradations.response_curve import ResponseDecode, check_curve
-from blursynth.physics.response import curve_points, decode_table
+from blursynth.degradations.response_curve import ResponseDecode, check_curve, measured_points
+from blursynth.physics.response import decode_table
 
 __all__ = ["MeasuredDecode"]
 
@@ -32,4 +31,4 @@ class MeasuredDecode(ResponseDecode):
         return (self.curve,)
 
     def decode_table(self) -> NDArray[np.float64]:
-        return decode_table(*curve_points(assets.get(self.curve)))
+        return decode_table(*measured_points(self.curve))

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from blursynth import assets
-from blursynth.degradations.response_curve import ResponseEncode, check_curve
-from blursynth.physics.response import curve_points, encode_table
+from blursynth.degradations.response_curve import ResponseEncode, check_curve, measured_points
+from blursynth.physics.response import encode_table
 
 __all__ = ["MeasuredEncode"]
 
@@ -38,4 +37,4 @@ class MeasuredEncode(ResponseEncode):
         return (self.curve,)
 
     def encode_table(self) -> NDArray[np.float64]:
-        return encode_table(*curve_points(assets.get(self.curve)))
+        return encode_table(*measured_points(self.curve))

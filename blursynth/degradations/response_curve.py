@@ -18,7 +18,7 @@ from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
 from blursynth.physics.response import curve_points
 
-__all__ = ["ResponseDecode", "ResponseEncode", "check_curve"]
+__all__ = ["ResponseDecode", "ResponseEncode", "check_curve", "measured_points"]
 
 
 class ResponseDecode(Degradation):
@@ -76,11 +76,26 @@ def check_curve(name: str) -> str:
     Records are also made before the arrays of a data set are loaded; what is wrong with one shows when it is used.
     """
     try:
-        points = assets.get(name)
+        assets.get(name)
     except InvalidValueError:
         return name
-    curve_points(points)
+    measured_points(name)
     return name
+
+
+def measured_points(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Light and value, from 0 to 1, of the measured curve of this name.
+
+    Raises
+    ------
+    InvalidValueError
+        The array is not loaded, or is no curve; the message names the file that it came from.
+    """
+    points = assets.get(name)
+    try:
+        return curve_points(points)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{assets.origin(name)}: {error.what}", why=error.why, fix=error.fix) from None
 
 
 # A table takes longer to make than to apply to a small crop, and pictures of one camera share theirs.

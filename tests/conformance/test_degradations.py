@@ -59,6 +59,7 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
         ),
         bs.ObjectMotion(length_px=0.0),
     ),
+    (bs.Gain(gain=0.4), bs.Gain(gain=1.0)),
     (bs.Exposure(exposure_s=0.02, metered_s=0.03), bs.Exposure(exposure_s=0.01)),
     (bs.Encode(), None),
     (bs.GammaEncode(gamma=2.0, contrast=0.5), None),

@@ -181,8 +181,8 @@ def test_maps_are_made_smaller_too(tmp_path: Path) -> None:
 def test_pictures_that_become_too_small_are_skipped(mixed: Path, night: bs.Recipe, tmp_path: Path) -> None:
     scan = dataset.scan_sources(mixed, downscale=3, size_px=34)
     assert {s.name for s in scan.skipped} == {"photo0.png", "photo1.png", "raw.png", "floats.tif"}
-    assert scan.skipped[0].why == "100 x 100 px is smaller than 102 px, 34 px at 1/3"
-    with pytest.raises(PictureError, match=r"100 x 120 px is smaller than 240 px, 120 px at 1/2"):
+    assert scan.skipped[0].why == "100 x 100 px (width x height) is smaller than 102 px, 34 px at 1/3"
+    with pytest.raises(PictureError, match=r"120 x 100 px \(width x height\) is smaller than 240 px, 120 px at 1/2"):
         dataset.scan_sources(mixed / "photo0.png", downscale=2, size_px=120)
     with pytest.raises(InvalidValueError, match="downscale must be a whole number 1 to 8, got 0"):
         dataset.scan_sources(mixed, downscale=0)
