@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
+from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 
 __all__ = ["Degradation", "Draw", "Nothing", "Pair", "Record", "apply"]
@@ -103,6 +103,8 @@ def _explain(kind: type[Record], error: ValidationError) -> str:
             parts.append(f"{place} must be {_TYPES[sort]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}")
         elif not name:  # what a validator of the whole record raised
             parts.append(f"{kind.__name__}: {context.get('error', item['msg'])!s}")
+        elif isinstance(context.get("error"), BlursynthError):  # it says itself what it got
+            parts.append(f"{place}: {context['error']}")
         else:
             parts.append(f"{place}: {context.get('error', item['msg'])}, got {got!r}.")
     return " ".join(parts)
