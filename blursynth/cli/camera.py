@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,6 +47,7 @@ Frames are raw numbers in 16-bit PNG or TIFF, black level included, not shifted,
 
 _SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 110}
 _INDEX = "index.toml"
+_MUCH_PRNU = 0.1  # sensors have 0.2 to 2 %
 _PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 
 app = typer.Typer(
@@ -225,6 +228,7 @@ def fit(
         Path | None, typer.Option("--plot", metavar="FILE", help="Plot to write, a .png.", show_default=False)
     ] = None,
     name: Annotated[str, typer.Option("--name", help="What the camera is called.")] = "fitted camera",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the files of --output and --plot.")] = False,
 ) -> None:
     """Calibrate a camera: gain, read noise and black level with 95 % intervals.
 
@@ -234,6 +238,9 @@ def fit(
     for path, ending in ((output, ".toml"), (plot, ".png")):
         if path is not None and path.suffix.lower() != ending:
             raise InvalidValueError(f"{path}: must end in {ending}.")
+    for option, path in (("--output", output), ("--plot", plot)):
+        if path is not None:
+            _check_target(option, path, force)
     if plot is not None:
         require("matplotlib", extra="plot", purpose="--plot")
     if pattern is not None and pattern not in _PATTERNS:
@@ -249,6 +256,27 @@ def fit(
         raise InvalidValueError("--black-level is for --noisy and --clean: dark frames tell it.")
     frames = _frames(files or [], dark or [], bit_depth, pattern)
     _fit_flats(frames, output, plot, name)
+
+
+def _check_target(option: str, path: Path, force: bool) -> None:
+    """Refuse, before any work, a file that is there or cannot be written."""
+    if path.is_dir():
+        raise InvalidValueError(f"{option} {path}: is a folder.", fix="Give the name of a file.")
+    if path.exists() and not force:
+        raise InvalidValueError(
+            f"{option} {path}: is there already.",
+            why="Nothing of yours shall be overwritten.",
+            fix="Choose a new name, or give --force to overwrite it.",
+        )
+    if not path.parent.is_dir():
+        what = "is a file, not a folder" if path.parent.exists() else "is not there"
+        raise InvalidValueError(
+            f"{option} {path}: its folder {path.parent} {what}.", fix="Make the folder first, or choose another place."
+        )
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InvalidValueError(
+            f"{option} {path}: cannot be written.", why="You have no right to.", fix="Choose another place."
+        )
 
 
 class _Frames:
@@ -336,7 +364,7 @@ def _read_raw(path: Path) -> NDArray[np.uint16]:
 
 def _fit_flats(frames: _Frames, output: Path | None, plot: Path | None, name: str) -> None:
     from blursynth.dataset import Progress
-    from blursynth.physics.photon_transfer import fit_photon_transfer
+    from blursynth.physics.photon_transfer import SATURATED, fit_photon_transfer
 
     paths = [*frames.dark, *(path for pair in frames.flat for path in pair)]
     read: dict[Path, NDArray[np.uint16]] = {}
@@ -356,6 +384,8 @@ def _fit_flats(frames: _Frames, output: Path | None, plot: Path | None, name: st
         [(read[a], read[b]) for a, b in frames.flat],
         bit_depth=frames.bit_depth,
         mosaic=frames.pattern,
+        dark_names=[str(path) for path in frames.dark],
+        flat_names=[(str(a), str(b)) for a, b in frames.flat],
     )
     rows = [
         ("gain", "DN/e-", found.gain_dn_per_e),
@@ -372,14 +402,24 @@ def _fit_flats(frames: _Frames, output: Path | None, plot: Path | None, name: st
         _told(rows),
         right=("value",),
     )
-    used = sum(p.used for p in found.points)
+    reasons = ["" if p.used else p.why_not for p in found.points]
     typer.echo(
-        f"{used} of {len(found.points)} points lie below 70 % of saturation; chi-squared per degree of freedom "
-        f"{found.misfit:.2f}"
+        f"{_fitted(reasons, 'points')}, of {console.plural(len(frames.flat), 'pair')} of flat fields; chi-squared per "
+        f"degree of freedom {found.misfit:.2f}"
     )
+    for i, (a, b) in enumerate(frames.flat, 1):
+        why = {p.why_not for p in found.points if p.pair == i and not p.used}
+        if SATURATED in why and not any(p.used for p in found.points if p.pair == i):
+            typer.echo(f"left out: {a} and {b}, {SATURATED}")
     if found.misfit > 2:
         typer.echo(
             "That is much: the light may have flickered, or the sensor is not linear. The intervals are too narrow.",
+            err=True,
+        )
+    if found.prnu.value > _MUCH_PRNU:
+        typer.echo(
+            f"A PRNU of {found.prnu.value:.0%} is much: the surface was not evenly lit, or in focus, or the "
+            "sensor has a pattern that was not given.",
             err=True,
         )
     if output is not None:
@@ -388,8 +428,14 @@ def _fit_flats(frames: _Frames, output: Path | None, plot: Path | None, name: st
         x = np.array([p.signal_dn for p in found.points])
         y = np.array([p.variance_dn2 for p in found.points])
         se = np.array([p.se_dn2 for p in found.points])
-        chosen = np.array([p.used for p in found.points])
-        _draw(plot, x, y, se, chosen, found, "DN", f"{name}: gain {found.gain_dn_per_e} DN per electron")
+        _draw(plot, x, y, se, reasons, found, "DN", f"{name}: gain {found.gain_dn_per_e} DN per electron")
+
+
+def _fitted(reasons: Sequence[str], what: str) -> str:
+    """How many of all were fitted, and why the others were not; the reason is empty where one was."""
+    left = Counter(reason for reason in reasons if reason)
+    text = f"{len(reasons) - left.total()} of {len(reasons)} {what} fitted"
+    return text + (f" (not: {', '.join(f'{n} {reason}' for reason, n in left.items())})" if left else "")
 
 
 def _told(rows: Sequence[tuple[str, str, Estimate]]) -> list[tuple[str, ...]]:
@@ -441,8 +487,15 @@ def _digits(value: float) -> float:
 
 
 def _write_camera(path: Path, camera: CameraProfile) -> None:
-    path.write_text(camera.to_toml(), "utf-8")
-    typer.echo(f'{path}: written; use it as camera = "{path.name}" in the sensor step of a recipe beside it')
+    try:
+        path.write_text(camera.to_toml(), "utf-8")
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be written ({error.strerror}).", fix="Choose another place.") from None
+    typer.echo(
+        f"{path}: written; in the sensor step of a recipe beside it write\n"
+        f'  camera = "{path.name}"\n'
+        f"  gain_dn_per_e = {camera.gain_range_dn_per_e[0]:.9g}  # the fitted setting, in place of an iso"
+    )
 
 
 def _fit_pair(
@@ -496,6 +549,7 @@ def _fit_pair(
         _told(rows),
         right=("value",),
     )
+    typer.echo(_fitted(found.why_not, "levels of brightness"))
     typer.echo(
         "Noise left in the clean picture adds to it; rows and pixels are not told apart."
         if raw
@@ -506,7 +560,7 @@ def _fit_pair(
         _write_camera(output, _camera_of_line(found, name, raw, bit_depth, black_level, pattern))
     if plot is not None:
         title = f"{name}: gain {found.gain} {gain_unit}"
-        _draw(plot, found.signal, found.variance, found.se, found.used, found, unit, title)
+        _draw(plot, found.signal, found.variance, found.se, found.why_not, found, unit, title)
 
 
 def _developed(noisy: Path, clean: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -551,7 +605,7 @@ def _draw(
     signal: NDArray[np.float64],
     variance: NDArray[np.float64],
     se: NDArray[np.float64],
-    used: NDArray[np.bool_],
+    why_not: Sequence[str],
     found: PhotonTransfer | NoiseLine,
     unit: str,
     title: str,
@@ -566,15 +620,13 @@ def _draw(
     line, half = found.line(x)
     curve.fill_between(x, line - half, line + half, color="tab:orange", alpha=0.35, label="95 % of the fit")
     curve.plot(x, line, color="tab:orange", label="fit")
-    for chosen, style, label in (
-        (used, "o", "fitted"),
-        (~used, "x", "not fitted: cut off, or too close to saturation"),
-    ):
-        if chosen.any():
-            curve.errorbar(
-                signal[chosen], variance[chosen], 1.96 * se[chosen], fmt=style, ms=4, lw=1, color="tab:blue",
-                alpha=1.0 if label == "fitted" else 0.5, label=label,
-            )  # fmt: skip
+    used = np.array([not reason for reason in why_not])
+    for i, reason in enumerate(sorted(set(why_not))):  # the empty one first, where there is no reason: fitted
+        chosen = np.array([one == reason for one in why_not])
+        curve.errorbar(
+            signal[chosen], variance[chosen], 1.96 * se[chosen], fmt="xv^sd"[i % 5] if reason else "o", ms=4, lw=1,
+            color="tab:blue", alpha=0.5 if reason else 1.0, label=f"not fitted: {reason}" if reason else "fitted",
+        )  # fmt: skip
     curve.set_ylabel(f"variance in {unit}$^2$")
     curve.set_ylim(bottom=0)
     curve.set_title(title, fontsize=10)

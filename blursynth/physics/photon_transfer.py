@@ -35,7 +35,13 @@ from blursynth.physics.mosaic import colour_sites, mosaic_code
 from blursynth.physics.radiometry import QUANTISATION_VARIANCE_DN2
 
 __all__ = [
+    "CUT_AT_BLACK",
+    "CUT_AT_WHITE",
     "LINEAR_SHARE",
+    "NEAR_SATURATION",
+    "NEAR_WHITE",
+    "NO_NOISE",
+    "SATURATED",
     "Estimate",
     "NoiseLine",
     "PhotonTransfer",
@@ -47,12 +53,21 @@ __all__ = [
 LINEAR_SHARE = 0.7
 """Points up to this share of saturation are fitted (EMVA 1288)."""
 
+SATURATED = "saturated"
+NEAR_SATURATION = f"above {LINEAR_SHARE:.0%} of saturation".replace("%", " %")
+CUT_AT_BLACK = "noise cut off at black"
+CUT_AT_WHITE = "noise cut off at white"
+NEAR_WHITE = "too close to white"
+NO_NOISE = "no noise in it"
+
 _SMALLEST_VARIANCE_DN2 = 0.24
 """Below this the converter's steps hide the read noise (EMVA 1288)."""
 
 _Z = 1.959963984540054  # 95 % of a normal distribution lie within +- this
 _GROUPS = ("red", "green beside red", "green beside blue", "blue")
 _MOST_CLIPPED = 1e-3  # share of pixels at an end of the converter that a variance can bear
+_MOST_OF_A_FRAME = 0.5  # with this share of its pixels cut off, a frame tells nothing
+_MOSAIC_SHARE = 0.03  # sites of a pattern whose signals differ by less may be steps of a readout
 
 
 @dataclass(frozen=True)
@@ -99,7 +114,8 @@ class TransferPoint:
     """A point of the photon transfer curve.
 
     ``signal_dn`` is the mean above the black level, ``variance_dn2`` the variance in time without what rows and
-    columns share, ``se_dn2`` its standard error, ``plane`` the colour of the pattern.
+    columns share, ``se_dn2`` its standard error, ``plane`` the colour of the pattern, ``pair`` the number of the pair
+    from 1 on, ``why_not`` the reason where it was not ``used``: :data:`SATURATED` or :data:`NEAR_SATURATION`.
     """
 
     plane: str
@@ -107,6 +123,8 @@ class TransferPoint:
     variance_dn2: float
     se_dn2: float
     used: bool
+    pair: int = 0
+    why_not: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,7 +182,9 @@ class NoiseLine:
     """Noise against brightness from one noisy picture and its clean one: ``variance = gain signal + intercept``.
 
     ``gain`` is the variance that a unit of signal brings, ``read_noise`` the standard deviation at black, both in the
-    units of the pictures; ``signal``, ``variance`` and ``se`` are the points, ``used`` which of them were fitted.
+    units of the pictures; ``signal``, ``variance`` and ``se`` are the points, ``used`` which of them were fitted,
+    ``why_not`` for each point the reason where it was not: :data:`CUT_AT_BLACK`, :data:`CUT_AT_WHITE`,
+    :data:`NEAR_WHITE` or :data:`NO_NOISE`.
     """
 
     gain: Estimate
@@ -175,6 +195,7 @@ class NoiseLine:
     variance: NDArray[np.float64]
     se: NDArray[np.float64]
     used: NDArray[np.bool_]
+    why_not: tuple[str, ...] = ()
 
     def line(self, signal: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The fitted variance, and half the width of its 95 % band."""
@@ -303,6 +324,8 @@ def fit_photon_transfer(
     *,
     bit_depth: int,
     mosaic: str | None = None,
+    dark_names: Sequence[str] | None = None,
+    flat_names: Sequence[tuple[str, str]] | None = None,
 ) -> PhotonTransfer:
     """Gain, read noise, black level and more from dark frames and pairs of flat fields at one setting.
 
@@ -317,12 +340,17 @@ def fit_photon_transfer(
         Of the converter: the top code is ``2^bit_depth - 1``.
     mosaic
         The Bayer pattern, as in :data:`blursynth.frame.MOSAICS`; None for a monochrome sensor.
+    dark_names, flat_names
+        What messages call the frames, such as their files; by default their numbers.
+
+    Pairs that are saturated are left out: their points say so.
 
     Raises
     ------
     InvalidValueError
         Too few frames, frames of different sizes, dark frames that are not dark or cut off at 0, two frames that are
-        no pair, or flats that are saturated.
+        no pair, flats of which fewer than two pairs lie below saturation, or flats of a Bayer sensor without its
+        pattern.
 
     Examples
     --------
@@ -353,9 +381,16 @@ def fit_photon_transfer(
         )
     if any(len(pair) != 2 for pair in flats):
         raise InvalidValueError("Flat fields come in pairs of equal exposure.", fix="Give two frames of each.")
-    first = _frame(dark[0], "Dark frame 1", None, top)
+    called = list(dark_names or [f"Dark frame {i}" for i in range(1, len(dark) + 1)])
+    pair_called = list(flat_names or [(f"Flat field {i}a", f"Flat field {i}b") for i in range(1, len(flats) + 1)])
+    if len(called) != len(dark) or len(pair_called) != len(flats):
+        raise InvalidValueError(
+            f"Every frame needs one name, got {len(called)} names of {len(dark)} dark frames and {len(pair_called)} "
+            f"of {len(flats)} pairs."
+        )
+    first = _frame(dark[0], called[0], None, top)
     shape = first.shape
-    darks = np.stack([first, *(_frame(d, f"Dark frame {i}", shape, top) for i, d in enumerate(dark[1:], 2))])
+    darks = np.stack([first, *(_frame(d, n, shape, top) for d, n in zip(dark[1:], called[1:], strict=True))])
     if (darks == darks[0]).all():
         raise InvalidValueError(
             "The dark frames are all the same.", why="Then they are one frame, or the converter hides all noise."
@@ -390,10 +425,20 @@ def fit_photon_transfer(
     black_covariance += np.diag([d.variance_dn2 / (count * d.pixels) for d in found])
     black = np.array([d.mean_dn for d in found])
 
-    signal, variance, plane_of, exposure_of, clipped, averages = [], [], [], [], [], []
-    for i, pair in enumerate(flats, 1):
-        a, b = (_frame(f, f"Flat field {i}{letter}", shape, top) for f, letter in zip(pair, "ab", strict=True))
-        _check_pair(a, b, i, float(black.mean()), pixel_dn2 + row_dn2)
+    signal, variance, plane_of, exposure_of, clipped, ceilings, averages = [], [], [], [], [], [], []
+    sites: list[_Sites] = []
+    cut_pairs: list[str] = []
+    for i, (pair, both_called) in enumerate(zip(flats, pair_called, strict=True), 1):
+        a, b = (_frame(f, n, shape, top) for f, n in zip(pair, both_called, strict=True))
+        cuts = [_ceiling(a[place], b[place], top) for place in planes]
+        cut, ceiling = max(cuts)
+        _check_pair(a, b, both_called, float(black.mean()), pixel_dn2 + row_dn2, cut > _MOST_OF_A_FRAME)
+        if cut >= _MOST_CLIPPED:
+            cut_pairs.append(
+                f"of {both_called[0]} and {both_called[1]} up to {cut:.1%} of the pixels are at {ceiling:.0f} DN"
+            )
+        if mosaic is None:
+            sites.append(_sites(a, b, darks))
         for p, (rows, columns) in enumerate(planes):
             half = _without_rows_and_columns(a[rows, columns] - b[rows, columns])
             both = 0.5 * (a[rows, columns] + b[rows, columns])
@@ -401,7 +446,8 @@ def fit_photon_transfer(
             variance.append(float((half**2).sum() / (2 * free)))
             plane_of.append(p)
             exposure_of.append(i)
-            clipped.append(float(max((a[rows, columns] >= top).mean(), (b[rows, columns] >= top).mean())))
+            clipped.append(cuts[p][0])
+            ceilings.append(cuts[p][1])
             averages.append(float((_without_rows_and_columns(both) ** 2).sum() / free))
     x, y = np.array(signal), np.array(variance)
     of_plane, of_exposure = np.array(plane_of), np.array(exposure_of)
@@ -409,15 +455,29 @@ def fit_photon_transfer(
         raise InvalidValueError(
             "The flat fields are as dark as the dark frames.", fix="Check the order: dark frames first, flats then."
         )
-    saturation = _saturation(x + black[of_plane], y, np.array(clipped), top)
+    if mosaic is None:
+        _check_sites(sites)
+    cut_off = np.array(clipped) >= _MOST_CLIPPED
+    # What software cut off ends below the top code.
+    end = float(np.array(ceilings)[cut_off].min()) if cut_off.any() else top
+    saturation = min(_saturation(x + black[of_plane], y, np.array(clipped), top), end)
     limit = LINEAR_SHARE * (saturation - black[of_plane])
-    used = (x <= limit) & (x + black[of_plane] + 4 * np.sqrt(y) <= saturation) & (np.array(clipped) < _MOST_CLIPPED)
-    if len(set(of_exposure[used].tolist())) < 2:
+    used = (x <= limit) & (x + black[of_plane] + 4 * np.sqrt(y) <= saturation) & ~cut_off
+    left = len(set(of_exposure[used].tolist()))
+    if left < 2 and len(cut_pairs) == len(flats):
         raise InvalidValueError(
-            f"Only {len(set(of_exposure[used].tolist()))} of {len(flats)} pairs of flat fields lie below 70 % of "
-            f"saturation ({saturation:.0f} DN).",
-            why="Above, noise is cut off, and the line ends.",
-            fix="Take more at shorter exposures.",
+            f"All {len(flats)} pairs of flat fields are saturated: {cut_pairs[0]}"
+            f"{'' if len(cut_pairs) == 1 else ', and so on'}.",
+            why=_why_cut(saturation, top),
+            fix=_fix_cut(saturation, top),
+        )
+    if left < 2:
+        some = f" {len(cut_pairs)} are saturated: {cut_pairs[0]}." if cut_pairs else ""
+        raise InvalidValueError(
+            f"Only {left} of {len(flats)} pairs of flat fields lie below 70 % of "
+            f"saturation ({saturation:.0f} DN).{some}",
+            why=_why_cut(saturation, top) if cut_pairs else "Above, noise is cut off, and the line ends.",
+            fix=_fix_cut(saturation, top) if cut_pairs else "Take more at shorter exposures.",
         )
 
     # The pooled dark variance, and the line through all points that are used.
@@ -449,8 +509,8 @@ def fit_photon_transfer(
             f"The variance does not grow with the light: the fitted gain is {gain:.3g}.",
             fix="Check the order of the frames, and that they are raw numbers.",
         )
-    left = observed - design @ [gain, intercept]
-    misfit = float(left @ inverse @ left) / max(len(observed) - 2, 1)
+    rest = observed - design @ [gain, intercept]
+    misfit = float(rest @ inverse @ rest) / max(len(observed) - 2, 1)
 
     read_dn2 = max(intercept - QUANTISATION_VARIANCE_DN2, 0.0)
     read_e = math.sqrt(read_dn2) / gain
@@ -480,8 +540,18 @@ def fit_photon_transfer(
         ).scaled(1 / gain),
         saturation_dn=saturation,
         points=tuple(
-            TransferPoint(names[p], float(xi), float(yi), float(si), bool(u))
-            for p, xi, yi, si, u in zip(of_plane, x, y, np.sqrt(_own(y, own, used, free)), used, strict=True)
+            TransferPoint(
+                names[p],
+                float(xi),
+                float(yi),
+                float(si),
+                bool(u),
+                int(i),
+                "" if u else SATURATED if c else NEAR_SATURATION,
+            )
+            for p, i, xi, yi, si, u, c in zip(
+                of_plane, of_exposure, x, y, np.sqrt(_own(y, own, used, free)), used, cut_off, strict=True
+            )
         ),
         intercept_dn2=intercept,
         covariance=fit,
@@ -496,20 +566,105 @@ def _own(y: NDArray[np.float64], own: NDArray[np.float64], used: NDArray[np.bool
     return result
 
 
-def _check_pair(a: NDArray[np.float64], b: NDArray[np.float64], number: int, black: float, dark_dn2: float) -> None:
-    """Refuse two frames that differ by more than a light that varies a little."""
+def _ceiling(a: NDArray[np.float64], b: NDArray[np.float64], top: float) -> tuple[float, float]:
+    """Share of the pixels that are cut off, of the frame that has more of them, and the number that they are cut at.
+
+    That is the top code, or a lower one where pixels pile up: below their highest code unimodal noise thins out, so
+    that a highest code with far more pixels than the next lower one is none of the noise's.
+    """
+    highest = float(max(a.max(), b.max()))
+    if highest >= top:
+        return float(max((a >= top).mean(), (b >= top).mean())), top
+    whole = np.concatenate([a.ravel(), b.ravel()])
+    at, below = int((whole == highest).sum()), whole[whole < highest]
+    beneath = int((below == below.max()).sum()) if below.size else 0
+    if at > 2 * beneath + 5 * math.sqrt(beneath) + 5:
+        return float(max((a == highest).mean(), (b == highest).mean())), highest
+    return 0.0, highest
+
+
+def _why_cut(saturation: float, top: float) -> str:
+    why = "There noise is cut off, so its variance tells nothing."
+    if saturation < top:
+        why += f" The top code of the given bit depth is {top:.0f}: the sensor ends below, or software cut the frames."
+    return why
+
+
+def _fix_cut(saturation: float, top: float) -> str:
+    fix = "Take the flat fields at shorter exposures: the brightest at 70 % of saturation."
+    return fix if saturation >= top else f"{fix} Check that the bit depth is the converter's."
+
+
+@dataclass(frozen=True)
+class _Sites:
+    """Means above black of the four sites of a 2x2 pattern in a pair, and the largest standard error of them."""
+
+    signal_dn: NDArray[np.float64]  # [2, 2]
+    se_dn: float
+
+
+def _sites(a: NDArray[np.float64], b: NDArray[np.float64], darks: NDArray[np.float64]) -> _Sites:
+    light = 0.5 * (a + b) - darks.mean(axis=0)
+    means, errors = np.zeros((2, 2)), []
+    for r, c in np.ndindex(2, 2):
+        site = light[r::2, c::2]
+        means[r, c] = site.mean()
+        # Of neighbours' differences: light that falls off towards the corners is no noise of rows and columns.
+        lines = [float(np.diff(site.mean(axis=axis)).var()) / (2 * site.shape[1 - axis]) for axis in (0, 1)]
+        errors.append(math.sqrt(float(_without_rows_and_columns(site).var()) / site.size + sum(lines)))
+    return _Sites(means, max(errors))
+
+
+def _check_sites(pairs: Sequence[_Sites]) -> None:
+    """Refuse flats of a Bayer sensor that are said to have no pattern: the colours would be taken for PRNU.
+
+    The sites of a 2x2 pattern are told by means that differ by more than 10 standard errors and 3 % of the signal, and
+    by greens that are alike: where both diagonals differ, it is a readout of several amplifiers.
+    """
+    brightest = max(pairs, key=lambda one: float(np.ptp(one.signal_dn)))
+    means = brightest.signal_dn
+    if not np.ptp(means) > max(10 * brightest.se_dn, _MOSAIC_SHARE * abs(float(means.mean()))):
+        return
+    main, other = abs(float(means[0, 0] - means[1, 1])), abs(float(means[0, 1] - means[1, 0]))
+    if min(main, other) > 0.5 * float(np.ptp(means)):
+        return
+    # Of a scene without colour both diagonals may be alike: red and blue are those that are darker than green.
+    greens_beside = (
+        bool(means[0, 1] + means[1, 0] > means.trace()) if abs(main - other) < brightest.se_dn else main > other
+    )
+    likely = "RGGB or BGGR" if greens_beside else "GRBG or GBRG"
+    raise InvalidValueError(
+        "The flat fields look like those of a Bayer sensor, but no pattern was given: the four sites of a 2 x 2 "
+        f"pattern have means above black of {', '.join(f'{m:.0f}' for m in means.ravel())} DN.",
+        why="Without a pattern the colours would be taken for differences between pixels (PRNU).",
+        fix=f"Give the pattern, by the alike sites {likely}: --pattern, pattern in an index.toml, or mosaic in Python.",
+    )
+
+
+def _check_pair(
+    a: NDArray[np.float64], b: NDArray[np.float64], called: tuple[str, str], black: float, dark_dn2: float, cut: bool
+) -> None:
+    """Refuse two frames that differ by more than a light that varies a little; ``cut``: most of one is cut off."""
     means = float(a.mean()) - black, float(b.mean()) - black
     slack = 0.05 * max(abs(m) for m in means) + 5 * math.sqrt(max(dark_dn2, 0.0) / min(a.shape))
     if abs(means[0] - means[1]) > slack:
         raise InvalidValueError(
-            f"Flat fields {number}a and {number}b are no pair: their means above black are {means[0]:.1f} and "
+            f"{called[0]} and {called[1]} are no pair: their means above black are {means[0]:.1f} and "
             f"{means[1]:.1f} DN.",
             why="The two frames of a pair have one exposure.",
             fix="Check the order of the frames: a pair's two stand side by side.",
         )
     if (a == b).all():
+        if cut and max(means) > slack:
+            return  # saturated: two such frames may well be equal
+        if np.ptp(a) == 0:
+            raise InvalidValueError(
+                f"{called[0]} and {called[1]} hold the number {a.flat[0]:.0f} everywhere, at the black level.",
+                why="A raw frame has noise.",
+                fix="Use raw numbers as the camera wrote them, of a surface in light.",
+            )
         raise InvalidValueError(
-            f"Flat fields {number}a and {number}b are the same picture.", fix="Take two frames of each exposure."
+            f"{called[0]} and {called[1]} are the same picture.", fix="Take two frames of each exposure."
         )
 
 
@@ -593,7 +748,7 @@ def fit_noisy_clean(
         raise InvalidValueError("The noisy and the clean picture are the same.")
     rounding = np.broadcast_to(np.asarray(rounding_variance, np.float64).ravel(), one.shape)
     order = np.argsort(other, kind="stable")
-    x, y, se, usable = [], [], [], []
+    x, y, se, reasons = [], [], [], []
     for part in np.array_split(order, bins):
         residual = one[part] - other[part]
         middle = np.median(residual)
@@ -605,10 +760,16 @@ def fit_noisy_clean(
         x.append(float(other[part].mean()) - black)
         y.append(spread - float(rounding[part].mean()))
         se.append(math.sqrt(max(fourth - spread**2, spread**2) / kept.size))
-        ends = max(float((one[part] <= min(black, one.min())).mean()), float((one[part] >= white).mean()))
-        usable.append(ends < 0.01 and spread > 0)
-    signal, variance, error, used = np.array(x), np.array(y), np.array(se), np.array(usable)
-    used &= signal <= 0.95 * (white - black)
+        if float((one[part] >= white).mean()) >= 0.01:
+            reasons.append(CUT_AT_WHITE)
+        elif float((one[part] <= min(black, one.min())).mean()) >= 0.01:
+            reasons.append(CUT_AT_BLACK)
+        elif not spread > 0:
+            reasons.append(NO_NOISE)
+        else:
+            reasons.append(NEAR_WHITE if x[-1] > 0.95 * (white - black) else "")
+    signal, variance, error = np.array(x), np.array(y), np.array(se)
+    used = np.array([not reason for reason in reasons])
     if used.sum() < 3 or np.ptp(signal[used]) < 0.05 * (white - black):
         raise InvalidValueError(
             "The pictures have too little range of brightness, or are clipped: no line can be fitted.",
@@ -634,4 +795,5 @@ def fit_noisy_clean(
         variance=variance,
         se=error,
         used=used,
+        why_not=tuple(reasons),
     )

@@ -15,8 +15,15 @@ from numpy.typing import NDArray
 import blursynth as bs
 from blursynth.errors import InvalidValueError
 from blursynth.physics.photon_transfer import (
+    CUT_AT_BLACK,
+    CUT_AT_WHITE,
+    NEAR_SATURATION,
+    NEAR_WHITE,
+    NO_NOISE,
+    SATURATED,
     Estimate,
     PhotonTransfer,
+    _ceiling,
     _planes,
     _true_moments,
     fit_noisy_clean,
@@ -246,18 +253,31 @@ REFUSED = [
     (spoiled(bit_depth=17), "bit_depth must be 2 to 16"),
     (spoiled(bit_depth=12.0), "bit_depth must be 2 to 16"),
     (spoiled(mosaic="RGBG"), "mosaic must be one of"),
-    (spoiled(flats=[tuple(np.full_like(f, 4095) - (i == 3) for i, f in enumerate(p)) for p in FLAT]), "same picture"),
+    (
+        spoiled(flats=[tuple(np.full_like(f, 4095) - (i == 3) for i, f in enumerate(p)) for p in FLAT]),
+        "pairs of flat fields are saturated",
+    ),
     (spoiled(dark=[d[:8, :8] for d in DARK]), "at least 16 x 16"),
+    (spoiled(flats=[(np.full((32, 32), 200), np.full((32, 32), 200)), *FLAT]), "hold the number 200 everywhere"),
+    (spoiled(dark_names=["d1"]), "Every frame needs one name"),
+    (
+        spoiled(flats=[(FLAT[0][0], FLAT[0][0]), *FLAT[1:]], flat_names=[("x.png", "y.png")] * 3),
+        "x.png and y.png are the same",
+    ),
+    (
+        spoiled(flats=[(FLAT[0][0], FLAT[1][0]), *FLAT[1:]], flat_names=[("x.png", "y.png")] * 3),
+        "x.png and y.png are no pair",
+    ),
+    (spoiled(dark=[DARK[0], DARK[1][:, :30]], dark_names=["d.png", "e.png"]), "e.png is 30 x 32 px"),
     (spoiled(dark=[d * np.float32("nan") for d in DARK]), "from 0 to 4095"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "says"), REFUSED)
 def test_what_cannot_be_used_is_refused(arguments: dict[str, Any], says: str) -> None:
+    arguments = dict(arguments)
     with pytest.raises(InvalidValueError) as error:
-        fit_photon_transfer(
-            arguments["dark"], arguments["flats"], bit_depth=arguments["bit_depth"], mosaic=arguments.get("mosaic")
-        )
+        fit_photon_transfer(arguments.pop("dark"), arguments.pop("flats"), **arguments)
     assert says in str(error.value)
 
 
@@ -269,7 +289,68 @@ def test_saturated_flats_are_refused_and_some_are_left_out() -> None:
     low = [(shot(SENSOR, x, 70 + i, 64), shot(SENSOR, x, 80 + i, 64)) for i, x in enumerate((0.2, 0.5))]
     found = fit_photon_transfer(darks, [*bright, *low], bit_depth=12)
     assert [p.used for p in found.points] == [False, False, False, True, True]
+    assert [p.pair for p in found.points] == [1, 2, 3, 4, 5]
+    assert [p.why_not for p in found.points] == [NEAR_SATURATION, SATURATED, SATURATED, "", ""]
     assert found.gain_dn_per_e.value == pytest.approx(SENSOR.dn_per_electron, rel=0.1)
+
+
+@pytest.mark.parametrize("mosaic", [None, "RGGB"])
+@pytest.mark.parametrize("end_dn", [4095, 2000])
+def test_flats_that_are_cut_off_are_told_from_equal_ones(mosaic: str | None, end_dn: int) -> None:
+    """Constant or cut off, at the top code or below it: left out where enough remain, otherwise refused as what it is."""
+    darks = [shot(SENSOR, 0.0, i, 64) for i in range(4)]
+    full = np.full((64, 64), end_dn, np.float32)
+    half = [np.minimum(shot(SENSOR, (end_dn - 200) / 3895, 90 + i, 64), end_dn) for i in range(2)]
+    low = [
+        (shot(SENSOR, x, 70 + i, 64), shot(SENSOR, x, 80 + i, 64))
+        for i, x in enumerate(0.7 * (end_dn - 200) / 3895 * np.linspace(0.3, 0.9, 4))
+    ]
+    with pytest.raises(InvalidValueError) as error:
+        fit_photon_transfer(darks, [(full, full)] * 3, bit_depth=12, mosaic=mosaic)
+    assert "All 3 pairs of flat fields are saturated" in str(error.value)
+    assert f"100.0% of the pixels are at {end_dn} DN" in str(error.value)
+    assert "shorter exposures" in str(error.value)
+    assert ("bit depth" in str(error.value)) == (end_dn < 4095)
+    with pytest.raises(InvalidValueError, match=r"Only 1 of 3 .* 2 are saturated"):
+        fit_photon_transfer(darks, [low[0], (full, full), (half[0], half[1])], bit_depth=12, mosaic=mosaic)
+    alone = fit_photon_transfer(darks, low, bit_depth=12, mosaic=mosaic)
+    found = fit_photon_transfer(darks, [*low, (half[0], half[1]), (full, full)], bit_depth=12, mosaic=mosaic)
+    assert found.saturation_dn == end_dn
+    assert found.gain_dn_per_e == alone.gain_dn_per_e
+    assert {p.why_not for p in found.points if p.pair > 4} == {SATURATED}
+    assert all(p.used for p in found.points if p.pair <= 4)
+
+
+def test_unimodal_noise_is_never_taken_for_a_cut() -> None:
+    rng = np.random.default_rng(8)
+    for sd in (0.4, 0.7, 1.0, 3.0, 20.0, 90.0):
+        for step in (1, 4):  # codes that were shifted leave gaps
+            for size in (16, 64):
+                a, b = (step * np.rint(rng.normal(700, sd, (size, size))) for _ in range(2))
+                assert _ceiling(a, b, 65535.0)[0] == 0.0, (sd, step, size)
+
+
+def test_a_bayer_sensor_without_its_pattern_is_refused() -> None:
+    base = RICH.replace(mosaic="RGGB")
+    for mosaic, alike in (("RGGB", "RGGB or BGGR"), ("BGGR", "RGGB or BGGR"), ("GRBG", "GRBG or GBRG")):
+        sensor = base.replace(mosaic=mosaic)
+        darks, pairs = taken(sensor, 4, size=64, dark=3, exposures=4)
+        with pytest.raises(InvalidValueError, match=f"look like those of a Bayer sensor.*{alike}.*--pattern"):
+            fit_photon_transfer(darks, pairs, bit_depth=14)
+        fit_photon_transfer(darks, pairs, bit_depth=14, mosaic=mosaic)
+
+
+def test_a_monochrome_sensor_is_no_mosaic() -> None:
+    """PRNU, offsets, noise of rows, light that falls off and columns of two amplifiers do not look like colours."""
+    heavy = SENSOR.replace(prnu=0.05, dsnu_e=20.0, row_noise_e=30.0, column_noise_e=30.0, black_level_dn=300)
+    for size in (16, 17, 64):
+        for seed in range(5):
+            darks, pairs = taken(heavy.replace(sensor_seed=seed), seed, size=size, dark=4, exposures=4)
+            fall = 1 - 0.6 * np.linspace(0, 1, size) ** 2 * np.linspace(0, 1, size)[:, None]
+            two = np.where(np.arange(size) % 2, 1.0, 0.9)
+            for shading in (fall, fall * two):
+                shaded = [(300 + shading * (a - 300), 300 + shading * (b - 300)) for a, b in pairs]
+                fit_photon_transfer(darks, shaded, bit_depth=12)
 
 
 # One noisy and one clean picture
@@ -304,6 +385,21 @@ def test_outliers_of_the_scene_are_left_out() -> None:
     found = fit_noisy_clean(noisy, clean, black=100, white=5000)
     assert found.gain.value == pytest.approx(0.5, rel=0.05)
     assert found.read_noise.value == pytest.approx(4.0, rel=0.2)
+
+
+def test_levels_that_are_not_fitted_say_why() -> None:
+    rng = np.random.default_rng(5)
+    clean = np.linspace(0, 4095, 60000)
+    noisy = np.clip(np.rint(clean + rng.normal(0, 1, clean.size) * np.sqrt(0.5 * clean + 100)), 0, 4095)
+    found = fit_noisy_clean(noisy, np.rint(clean), black=0, white=4095, rounding_variance=1 / 12)
+    assert [not reason for reason in found.why_not] == found.used.tolist()
+    assert found.why_not[0] == CUT_AT_BLACK
+    assert found.why_not[-1] == CUT_AT_WHITE
+    assert NEAR_WHITE in fit_noisy_clean(noisy, np.rint(clean), black=0, white=4150).why_not
+    flat = noisy.copy()
+    flat[30000:32500] = np.rint(clean)[30000:32500]
+    assert found.why_not[12] == ""
+    assert fit_noisy_clean(flat, np.rint(clean), black=0, white=4095).why_not[12] == NO_NOISE
 
 
 def test_bad_pairs_are_refused() -> None:
