@@ -152,7 +152,7 @@ def _register_all(arrays: list[NDArray[np.float64]], file: str, field: str) -> l
         try:
             name = register(array)
         except InvalidValueError as error:
-            what = f"{field} of {place}" if field else place
+            what = f"{field}: {place}" if field else place
             raise InvalidValueError(f"{what}: {error.what}", why=error.why, fix=error.fix) from None
         _ORIGINS[name] = place
         names.append(name)

@@ -7,10 +7,12 @@ above 1 are usual. They are taken as they are: the header's EXPOSURE of Radiance
 from __future__ import annotations
 
 import logging
+import os
 import re
+import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,7 +154,63 @@ def _radiance_info(path: Path) -> LightInfo:
 def _open_exr(path: Path, **options: Any) -> Any:
     # OpenCV is built without OpenEXR in its wheels from version 5 on.
     library = require("OpenEXR", extra="depth", purpose=f"reading {path.name}, as all OpenEXR files,")
+    if _exr_is_cut_off(path):
+        raise damaged(path, "it ends too early")
     return library.File(str(path), **options)
+
+
+_EXR_FLAGS = {"tiled": 0x200, "long names": 0x400, "deep": 0x800, "several parts": 0x1000}
+_EXR_LARGEST_TABLE = 1 << 20  # chunks; a file that says more is left to the library
+
+
+def _exr_is_cut_off(path: Path) -> bool:
+    """Whether an OpenEXR file ends before its last chunk does.
+
+    The library would tell it, too, but prints lines of its own to the error stream of the process, and that cannot be
+    redirected for one thread alone. A header is a list of attributes (name, type, length, content); then come the
+    offsets of all chunks, and right behind them the first chunk. Only plain files of one part are looked at, and only
+    their end: anything else, and what is odd, is left to the library.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        (version,) = struct.unpack("<I", file.read(8)[4:].ljust(4, b"\0"))
+        if version & (_EXR_FLAGS["deep"] | _EXR_FLAGS["several parts"]):
+            return False
+        while name := _exr_text(file):
+            _exr_text(file)  # the type
+            length = file.read(4)
+            if len(length) < 4:
+                return True
+            file.seek(struct.unpack("<I", length)[0], os.SEEK_CUR)
+        if name is None:
+            return True
+        first, offsets = size, list[int]()
+        while file.tell() < first and len(offsets) < _EXR_LARGEST_TABLE:
+            entry = file.read(8)
+            if len(entry) < 8:
+                return True
+            offsets.append(struct.unpack("<Q", entry)[0])
+            if not offsets[-1]:  # its writer did not finish; the library may put the table together
+                return False
+            first = min(first, offsets[-1])
+        if not offsets or file.tell() != first:
+            return False
+        last = max(offsets)
+        # Before the data of a chunk stand its place (y, or four numbers of a tile) and its length.
+        place = 16 if version & _EXR_FLAGS["tiled"] else 4
+        file.seek(last + place)
+        length = file.read(4)
+        return len(length) < 4 or last + place + 4 + struct.unpack("<I", length)[0] > size
+
+
+def _exr_text(file: BinaryIO) -> bytes | None:
+    """A text of up to 255 bytes that ends with a zero byte; None where the file ends first."""
+    text = b""
+    while len(text) < 256 and (byte := file.read(1)):
+        if byte == b"\0":
+            return text
+        text += byte
+    return None if len(text) < 256 else b""  # too long for any text: left to the library, which finds no chunks
 
 
 def _exr_info(path: Path) -> LightInfo:

@@ -80,7 +80,7 @@ def broken_exif() -> bytes:
 NO_PICTURE = "is not a picture that can be read. Known are files of 8 or 16 bits in the formats png, jpg"
 CUT = "is damaged or cut off ("
 GLASSY = "has transparent pixels. There is no light where a picture is transparent"
-TOO_SMALL = "is smaller than the crops of 48 px. Give a smaller --size."
+TOO_SMALL = "(width x height) is smaller than the crops of 48 px. Give a smaller --size."
 
 # name of the file: (its bytes, the message)
 BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -101,7 +101,7 @@ BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
     "transparent_colour.png": (lambda: saved(RGB, "PNG", transparency=tuple(int(v) for v in RGB[0, 0])), GLASSY),
     "transparent.webp": (lambda: saved(np.dstack([RGB, GLASS]), "WEBP"), GLASSY),
     "one_pixel.png": (lambda: saved(RGB[:1, :1], "PNG"), f"1 x 1 px {TOO_SMALL}"),
-    "thin.png": (lambda: saved(RGB[:40], "PNG"), f"40 x 96 px {TOO_SMALL}"),
+    "thin.png": (lambda: saved(RGB[:40], "PNG"), f"96 x 40 px {TOO_SMALL}"),
     "bomb.png": (lambda: png(100_000, 100_000), "has 100000 x 100000 px, more than 400 megapixels. So large a picture would not fit into memory."),
     "pixels_missing.png": (lambda: png(300, 300, b"\0" * 100), CUT),
     "no_width.png": (lambda: png(0, 10), NO_PICTURE),

@@ -162,6 +162,23 @@ def test_broken_files_say_what_is_wrong(tmp_path: Path, capfd: pytest.CaptureFix
     assert peek(tmp_path / "gamma.hdr").icc_profile == "gamma 2.2"
 
 
+@pytest.mark.parametrize("tiled", [False, True])
+def test_openexr_cut_off_anywhere_prints_nothing(
+    tiled: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    library = pytest.importorskip("OpenEXR")
+    light = np.tile(LIGHT, (4, 3, 1))
+    more = {"type": library.tiledimage, "tiles": library.TileDescription()} if tiled else {}
+    write_exr(tmp_path / "whole.exr", rgb(light), **more)
+    np.testing.assert_array_equal(read_light(tmp_path / "whole.exr"), light)
+    whole = (tmp_path / "whole.exr").read_bytes()
+    for length in (*range(8, len(whole), len(whole) // 60), len(whole) - 1):
+        (tmp_path / "cut.exr").write_bytes(whole[:length])
+        with pytest.raises(PictureError, match=r"cut\.exr: is damaged or cut off"):
+            bs.read_frame(tmp_path / "cut.exr")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_broken_and_odd_openexr(tmp_path: Path) -> None:
     write_exr(tmp_path / "whole.exr", rgb(np.tile(LIGHT, (8, 8, 1))))
     whole = (tmp_path / "whole.exr").read_bytes()

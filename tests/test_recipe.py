@@ -391,3 +391,38 @@ def test_of_two_names_of_a_setting_the_new_one_counts(tmp_path: Path) -> None:
     path.write_text('extends = "phone-night"\n[[step]]\nname = "sensor"\ngain_dn_per_e = 0.5\n')
     sensor = bs.load_recipe(path).sample(FRAME, seed=2, index=4)["sensor"]
     assert sensor.fields()["gain_dn_per_e"] == 0.5
+
+
+CURVE = '[[step]]\nkind = "decode"\n[[step]]\nkind = "measured_encode"\ncurve = { files = "*.csv" }'
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ("0,0.1\n0.5,0.5\n1,1", "MeasuredEncode.curve: b.csv: A response curve must begin with light 0 and value 0, "),
+        ("0,0\n0.5,0.6\n0.7,0.3\n1,1", "MeasuredEncode.curve: b.csv: A response curve's value must never fall, "),
+        (
+            "0,0\n0.5,nan\n1,1",
+            "r.toml: curve: b.csv: A measured array (kernel, path or curve) must be non-empty and of",
+        ),
+    ],
+)
+def test_a_curve_that_is_none_is_told_with_its_file(numbers: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("0,0\n0.5,0.7\n1,1")
+    (tmp_path / "b.csv").write_text(numbers)
+    (tmp_path / "r.toml").write_text(CURVE)
+    with pytest.raises(RecipeError) as caught:
+        bs.load_recipe(tmp_path / "r.toml")
+    message = str(caught.value)
+    assert words in message
+    assert message.endswith(".")
+    assert "sha256" not in message
+    assert ".," not in message
+
+
+def test_one_of_several_curves_in_a_file_is_named(tmp_path: Path) -> None:
+    good, bad = "I =\n0 0.5 1\nB =\n0 0.7 1\n", "I =\n0 0.5 1\nB =\n0 0.7 0.6\n"
+    (tmp_path / "curves.txt").write_text(good + bad)
+    (tmp_path / "r.toml").write_text(CURVE.replace("*.csv", "curves.txt"))
+    with pytest.raises(RecipeError, match=r"curves.txt \(array 2 of 2\): A response curve's value must never fall"):
+        bs.load_recipe(tmp_path / "r.toml")

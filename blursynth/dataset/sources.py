@@ -226,7 +226,7 @@ def _linear_notes(sources: Sequence[Source]) -> tuple[str, ...]:
         return ()
     of = f"{len(codes)} of {len(sources)} pictures" if sources[1:] else "the picture"
     one = len(codes) == 1
-    shown = f"{of} ({codes[0].name}{'' if one else ', ...'}) {'has' if one else 'have'} 8 bits"
+    shown = f"{of} ({min(source.name for source in codes)}{'' if one else ', ...'}) {'has' if one else 'have'} 8 bits"
     if not any(source.bit_depth == 16 for source in sources):
         raise InvalidValueError(
             f"linear=True changes nothing here: {shown}, and none has 16.",

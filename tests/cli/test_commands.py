@@ -272,15 +272,31 @@ def test_preview_draws_a_sheet(photos: Path, tmp_path: Path) -> None:
         assert sheet.height > 3 * 192
 
 
-def test_preview_is_what_generate_makes(photos: Path, tmp_path: Path) -> None:
-    common = ("--size", 64, "--seed", 4, "-r", "clean")
-    passes("preview", photos / "a.png", "--count", 1, *common, "-o", tmp_path / "s.png")
-    passes("generate", photos / "a.png", tmp_path / "out", "-n", 1, "-w", 1, *common)
+@pytest.mark.parametrize("options", [("--size", 64), ("--size", 48, "--downscale", 2, "--linear")])
+def test_preview_is_what_generate_makes(options: tuple[object, ...], tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    bs.write_picture(picture, pictures(bs.Encoding.DISPLAY, batch=1, size_px=(160, 190)), bit_depth=16)
+    common = (*options, "--seed", 4, "-r", "clean", "--set", "shake.length_px=9")
+    passes("preview", picture, "--count", 1, *common, "-o", tmp_path / "s.png")
+    passes("generate", picture, tmp_path / "out", "-n", 1, "-w", 1, *common)
     sample = bs.open_dataset(tmp_path / "out")[0]
-    enlarged = sample.blurred.repeat(3, axis=0).repeat(3, axis=1)
+    times = 192 // len(sample.blurred)
+    enlarged = sample.blurred.repeat(times, axis=0).repeat(times, axis=1)
     sheet = np.asarray(Image.open(tmp_path / "s.png"))
     corners = np.argwhere((sheet == enlarged[0, 0]).all(axis=-1))
     assert any(np.array_equal(sheet[y : y + 192, x : x + 192], enlarged) for y, x in corners)
+
+
+def test_preview_of_what_is_too_small_or_has_no_effect(photos: Path) -> None:
+    result = run("preview", photos / "a.png", "--size", 100, "--downscale", 2)
+    assert "a.png: 190 x 160 px (width x height) is smaller than the crops of 100 px at 1/2. " in result.stderr
+    assert "Give a smaller --size or --downscale." in result.stderr
+    result = run("preview", photos / "a.png", "--size", 64, "--linear")
+    assert result.exit_code == 2
+    assert "Error: --linear changes nothing here: the picture (a.png) has 8 bits" in result.stderr
+    assert (
+        "--downscale must be a whole number 1 to 8, got 9." in run("preview", photos / "a.png", "--downscale", 9).stderr
+    )
 
 
 @pytest.mark.parametrize("recipe", bs.recipe_names())

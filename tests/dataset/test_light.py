@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -110,6 +111,17 @@ def test_a_sample_of_light_is_made_of_the_files_numbers(mixed: Path, tmp_path: P
 def test_sixteen_bits_may_be_light(mixed: Path, night: bs.Recipe, tmp_path: Path) -> None:
     scan = dataset.scan_sources(mixed, linear=True)
     assert {s.name for s in scan.usable if s.is_light} == {"raw.png", "night.hdr", "floats.tif"}
+    (note,) = scan.notes
+    assert re.fullmatch(
+        r"2 of 5 pictures \(photo0\.png, \.\.\.\) have 8 bits and are taken as codes of a display: "
+        r"linear=True is for pictures of 16 bits\.",
+        note,
+    )
+    with pytest.raises(InvalidValueError, match=r"changes nothing here: the picture \(photo0.png\) has 8 bits"):
+        dataset.scan_sources(mixed / "photo0.png", linear=True)
+    with pytest.raises(InvalidValueError, match=r"2 of 3 pictures \(photo0.png, ...\) have 8 bits, and none has 16"):
+        dataset.scan_sources([mixed / "photo0.png", mixed / "photo1.png", mixed / "night.hdr"], linear=True)
+    assert dataset.scan_sources(mixed / "night.hdr", linear=True).notes == ()
     recipe = bs.Recipe([("decode", bs.Decode()), ("nothing", bs.Exposure(exposure_s=1.0, metered_s=1.0))])
     out = tmp_path / "out"
     dataset.generate(mixed / "raw.png", out, recipe, count=1, size_px=32, workers=1, linear=True)
@@ -223,8 +235,11 @@ def test_command_line(mixed: Path, tmp_path: Path) -> None:
 
     out = tmp_path / "out"
     common = ("generate", mixed, out, "-n", 4, "--size", 24, "-w", 1, "--linear", "--downscale", 2, "-r", "clean")
-    assert "Nothing was written" in run(*common, "--dry-run")
-    run(*common)
+    dry = run(*common, "--dry-run")
+    assert "Nothing was written" in dry
+    note = "are taken as codes of a display: --linear is for pictures of 16 bits."
+    assert note in dry
+    assert note in run(*common)
     assert request(out)["downscale"] == 2
     assert sum(s.get("encoding") == "linear" for s in request(out)["sources"]) == 3
     assert "is sound" in run("verify", out, "--deep", "--replay", 2)
