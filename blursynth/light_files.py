@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from blursynth.errors import MissingExtraError, PictureError, require
 
-__all__ = ["LIGHT_SUFFIXES", "LightInfo", "damaged", "light_info", "read_light", "transparent"]
+__all__ = ["LIGHT_SUFFIXES", "LightInfo", "damaged", "exr_is_cut_off", "light_info", "read_light", "transparent"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def _radiance_info(path: Path) -> LightInfo:
 def _open_exr(path: Path, **options: Any) -> Any:
     # OpenCV is built without OpenEXR in its wheels from version 5 on.
     library = require("OpenEXR", extra="depth", purpose=f"reading {path.name}, as all OpenEXR files,")
-    if _exr_is_cut_off(path):
+    if exr_is_cut_off(path):
         raise damaged(path, "it ends too early")
     return library.File(str(path), **options)
 
@@ -163,7 +163,7 @@ _EXR_FLAGS = {"tiled": 0x200, "long names": 0x400, "deep": 0x800, "several parts
 _EXR_LARGEST_TABLE = 1 << 20  # chunks; a file that says more is left to the library
 
 
-def _exr_is_cut_off(path: Path) -> bool:
+def exr_is_cut_off(path: Path) -> bool:
     """Whether an OpenEXR file ends before its last chunk does.
 
     The library would tell it, too, but prints lines of its own to the error stream of the process, and that cannot be
@@ -173,8 +173,9 @@ def _exr_is_cut_off(path: Path) -> bool:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        (version,) = struct.unpack("<I", file.read(8)[4:].ljust(4, b"\0"))
-        if version & (_EXR_FLAGS["deep"] | _EXR_FLAGS["several parts"]):
+        head = file.read(8)
+        (version,) = struct.unpack("<I", head[4:].ljust(4, b"\0"))
+        if head[:4] != _EXR_MAGIC or version & (_EXR_FLAGS["deep"] | _EXR_FLAGS["several parts"]):
             return False
         while name := _exr_text(file):
             _exr_text(file)  # the type

@@ -20,7 +20,7 @@ ALLOWED = {
     "errors": set(),
     "streams": {"errors"},
     "frame": {"errors"},
-    "depth": {"frame", "errors"},  # below io, since read_frame takes depth files too
+    "depth": {"light_files", "frame", "errors"},  # below io, since read_frame takes depth files too
     "light_files": {"frame", "errors"},
     "io": {"light_files", "depth", "frame", "errors"},
     "assets": {"io", "errors"},

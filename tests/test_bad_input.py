@@ -262,7 +262,7 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "no count": ("{good} {tmp}/out", "Missing option '--count'"),
     "size 0": ("{good} {tmp}/out -n 2 --size 0", "--size must be a whole number >= 8, got 0."),
     "size too large": ("{good} {tmp}/out -n 2 --size 5000", "None of the 1 inputs can be used: good.png: 192 x 160 px (width x height) is smaller than 5000 px. Check the pictures, or ask for smaller crops."),
-    "no room for the blur": ("{good} {tmp}/out -n 2 --size 150 -w 1 --set shake.length_px=200 --set shake.speed_px=200 -r motion-only", "the largest of 1 has 160 x 192. Use larger pictures, smaller crops, or a recipe with less blur."),
+    "no room for the blur": ("{good} {tmp}/out -n 2 --size 150 -w 1 --set shake.length_px=200 --set shake.speed_px=200 -r motion-only", "the largest of 1 has 192 x 160 px (width x height). Use larger pictures, smaller crops, or a recipe with less blur."),
     "negative seed": ("{good} {tmp}/out -n 2 --seed -1", "seed must be a whole number >= 0, got -1."),
     "seed too large": ("{good} {tmp}/out -n 2 --seed 9223372036854775808", "seed must be a whole number"),
     "workers 0": ("{good} {tmp}/out -n 2 --workers 0", "workers must be a whole number >= 1, got 0."),

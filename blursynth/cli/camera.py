@@ -375,7 +375,7 @@ def _fit_flats(frames: _Frames, output: Path | None, plot: Path | None, name: st
                 height, width = read[path].shape
                 raise InvalidValueError(
                     f"{path}: is {width} x {height} px, but {paths[0]} {read[paths[0]].shape[1]} x "
-                    f"{read[paths[0]].shape[0]}.",
+                    f"{read[paths[0]].shape[0]} (width x height).",
                     fix="Use frames of one camera, all of one size.",
                 )
             progress(Progress("generate", i, len(paths)))
@@ -574,7 +574,7 @@ def _developed(noisy: Path, clean: Path) -> tuple[NDArray[np.float64], NDArray[n
     pictures = [np.asarray(read_codes(path)[..., 1], np.float64) / 255 for path in (noisy, clean)]
     if pictures[0].shape != pictures[1].shape:
         sizes = " and ".join(f"{p.shape[1]} x {p.shape[0]}" for p in pictures)
-        raise InvalidValueError(f"The noisy and the clean picture must have one size, got {sizes} px.")
+        raise InvalidValueError(f"The noisy and the clean picture must have one size, got {sizes} px (width x height).")
     up, down = (np.clip(pictures[1] + step / 510, 0, 1) for step in (1, -1))
     steps = srgb_to_linear(up) - srgb_to_linear(down)
     return srgb_to_linear(pictures[0]), srgb_to_linear(pictures[1]), steps**2 / 12

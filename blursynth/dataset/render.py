@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from blursynth.backends import for_array
 from blursynth.core import Draw, Pair
 from blursynth.dataset.schema import Spec, column_values
-from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, source_path
+from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
 from blursynth.depth import DepthFormat, read_depth_map, read_labels
 from blursynth.errors import (
     BlursynthError,
@@ -140,7 +140,7 @@ class Renderer:
         raise RecipeError(
             f"Sample {index}: recipe {self.recipe.name!r} reaches {reach} px beyond the {spec.size_px} px window, so a "
             f"source needs at least {spec.size_px + 2 * reach} px on both sides; the largest of {len(self._sizes)} has "
-            f"{largest[0]} x {largest[1]}.",
+            f"{size_text(*largest)}.",
             fix="Use larger pictures, smaller crops, or a recipe with less blur.",
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import PictureError, require
+from blursynth.light_files import exr_is_cut_off
 
 __all__ = ["DEPTH_SUFFIXES", "LABEL_SUFFIXES", "read_label_numbers", "read_numbers"]
 
@@ -250,6 +251,8 @@ def _read_pfm(path: Path) -> NDArray[np.float32]:
 def _read_exr(path: Path, key: str | None) -> NDArray[Any]:
     # OpenCV is built without OpenEXR in its wheels from version 5 on.
     library = require("OpenEXR", extra="depth", purpose="reading OpenEXR files")
+    if exr_is_cut_off(path):  # before the library prints lines of its own
+        raise _damaged(path, "it ends too early")
     try:
         with library.File(str(path), separate_channels=True) as file:
             channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
