@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -167,10 +169,109 @@ def test_a_camera_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_a_recipe_uses_what_was_fitted(flats: Path, tmp_path: Path) -> None:
-    passes("fit", flats, "--output", tmp_path / "mine.toml")
-    (tmp_path / "r.toml").write_text('[[step]]\nkind = "sensor"\ncamera = "mine.toml"\n')
-    drawn = bs.load_recipe(tmp_path / "r.toml").sample(pictures(), seed=0, index=0)["sensor"]
-    assert drawn.dn_per_electron == pytest.approx(1.5, rel=0.05)  # type: ignore[attr-defined]
+    """The printed lines are those that a recipe takes."""
+    text = passes("fit", flats, "--output", tmp_path / "mine.toml")
+    printed = text[text.index("beside it write\n") :].split("\n", 1)[1]
+    lines = tomllib.loads(printed)
+    assert set(lines) == {"camera", "gain_dn_per_e"}
+    for step in ('kind = "sensor"\ncamera = "mine.toml"\n', f'kind = "sensor"\n{printed}'):
+        (tmp_path / "r.toml").write_text(f"[[step]]\n{step}")
+        drawn = bs.load_recipe(tmp_path / "r.toml").sample(pictures(), seed=0, index=0)["sensor"]
+        assert drawn.dn_per_electron == pytest.approx(1.5, rel=0.05)  # type: ignore[attr-defined]
+        assert drawn.dn_per_electron == pytest.approx(lines["gain_dn_per_e"], rel=1e-6)  # type: ignore[attr-defined]
+
+
+# Frames that were not taken well
+
+
+def changed(flats: Path, folder: Path, change: Callable[[np.ndarray, int], np.ndarray], **index: Any) -> Path:
+    """The folder with other flats; ``change`` gets the frame and the number of its pair."""
+    pairs = tomllib.loads((flats / "index.toml").read_text())["flat"]
+    broken(flats, folder, **index)
+    for i, pair in enumerate(pairs):
+        for name in pair:
+            frame = np.asarray(Image.open(folder / name))
+            Image.fromarray(np.asarray(change(frame, i), np.uint16)).save(folder / name)
+    return folder
+
+
+def test_saturated_flats_are_called_so(flats: Path, tmp_path: Path) -> None:
+    message = refuses("fit", changed(flats, tmp_path / "white", lambda frame, _: np.full_like(frame, 16383)))
+    assert "All 6 pairs of flat fields are saturated" in message
+    assert "flat-00-a.png" in message
+    assert "at 16383 DN" in message
+    assert "shorter exposures" in message
+    message = refuses("fit", changed(flats, tmp_path / "low", lambda frame, _: np.minimum(frame, 700)))
+    assert "at 700 DN" in message
+    assert "top code of the given bit depth is 16383" in message
+
+
+def test_pairs_that_are_saturated_are_left_out_and_told(flats: Path, tmp_path: Path) -> None:
+    bright = changed(flats, tmp_path / "f", lambda frame, i: frame if i < 4 else np.full_like(frame, 16383))
+    text = passes("fit", bright, "--plot", tmp_path / "p.png")
+    assert "16 of 24 points fitted (not: 8 saturated), of 6 pairs" in text
+    assert re.findall(r"left out: \S*flat-(\d+)-a.png and \S*flat-\1-b.png, saturated", text) == ["04", "05"]
+    assert numbers(text)["gain", "DN/e-"][0] == pytest.approx(1.5, rel=0.05)
+    cut = passes("fit", changed(flats, tmp_path / "cut", lambda frame, _: np.minimum(frame, 4000)))
+    assert numbers(cut)["gain", "DN/e-"][0] == pytest.approx(1.5, rel=0.05)
+
+
+def test_a_pattern_that_was_not_given_is_seen(flats: Path, tmp_path: Path) -> None:
+    message = refuses("fit", broken(flats, tmp_path / "f", pattern=None))
+    assert "look like those of a Bayer sensor" in message
+    assert "RGGB or BGGR: --pattern" in message
+    text = run("fit", changed(flats, tmp_path / "u", lambda frame, _: uneven(frame))).output
+    assert "is much: the surface was not evenly lit" in text
+
+
+def uneven(frame: np.ndarray) -> np.ndarray:
+    rows, columns = np.mgrid[: frame.shape[0], : frame.shape[1]]
+    return np.asarray(514 + (frame - 514.0) * (0.6 + 0.4 * np.sin(rows / 9) * np.sin(columns / 9)))
+
+
+def test_messages_name_the_files(flats: Path, tmp_path: Path) -> None:
+    index = tomllib.loads((flats / "index.toml").read_text())
+    swapped = [[index["flat"][0][0], index["flat"][4][1]], *index["flat"][1:]]
+    message = refuses("fit", broken(flats, tmp_path / "a", flat=swapped))
+    assert "flat-00-a.png and" in message
+    assert "flat-04-b.png are no pair" in message
+    twice = [[index["flat"][2][0]] * 2, *index["flat"][3:]]
+    assert "flat-02-a.png are the same picture" in refuses("fit", broken(flats, tmp_path / "b", flat=twice))
+    message = refuses("fit", broken(flats, tmp_path / "c", bit_depth=9))
+    assert "dark-00.png must hold numbers from 0 to 511" in message
+
+
+# Files that are written
+
+
+def test_nothing_is_overwritten_without_force(flats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera, plot = tmp_path / "c.toml", tmp_path / "p.png"
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.toml").mkdir()
+    for path in (camera, plot):
+        path.write_text("mine")
+    with monkeypatch.context() as patched:
+        # No frame is read before.
+        patched.setattr("blursynth.io.read_codes", lambda path: pytest.fail(f"{path} was read"))
+        pair = ("fit", "--noisy", flats / "dark-00.png", "--clean", flats / "dark-01.png")
+        for begin in (("fit", flats), pair):
+            for option, path, says in (
+                ("--output", camera, "is there already. Nothing of yours shall be overwritten."),
+                ("--plot", plot, "give --force to overwrite it"),
+                ("--output", tmp_path / "none" / "c.toml", "none is not there. Make the folder first"),
+                ("--plot", tmp_path / "file" / "p.png", "is a file, not a folder"),
+                ("--output", tmp_path / "folder.toml", "is a folder"),
+            ):
+                message = refuses(*begin, option, path)
+                assert f"{option} {path}: " in message
+                assert says in message
+        patched.setattr("os.access", lambda path, mode, **_: mode != os.W_OK)
+        assert "cannot be written" in refuses("fit", flats, "--output", tmp_path / "new.toml")
+        assert "cannot be written" in refuses("fit", flats, "--output", camera, "--force")
+    assert camera.read_text() == plot.read_text() == "mine"
+    passes("fit", flats, "--output", camera, "--plot", plot, "--force")
+    assert bs.load_camera(camera).name == "fitted camera"
+    assert Image.open(plot).width > 100
 
 
 # One noisy and one clean picture
@@ -208,6 +309,32 @@ def test_a_raw_pair(tmp_path: Path) -> None:
     assert bs.load_camera(tmp_path / "c.toml").gain.fixed == pytest.approx(found["gain", "DN/e-"][0], rel=1e-3)
     assert (tmp_path / "p.png").exists()
     assert "--bit-depth and --black-level are needed" in refuses("fit", *pair)
+    assert "24 of 24 levels of brightness fitted\n" in text
+
+
+def test_levels_that_are_not_fitted_are_told_with_their_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the terminal and in the plot: dark ones are not called saturated."""
+    sensor = bs.Sensor(full_well_e=8000.0, read_noise_e=60.0, black_level_dn=0, bit_depth=14, seed=1)
+    light = bs.Frame(np.float32(gradient()[None, None] - 0.04), bs.Encoding.LINEAR)
+    for name, one in (("noisy", sensor), ("clean", sensor.replace(shot_noise=False, read_noise_e=0.0))):
+        Image.fromarray(one(light).image[0, 0].astype(np.uint16)).save(tmp_path / f"{name}.png")
+    labels: list[str] = []
+    from matplotlib.axes import Axes
+
+    legend = Axes.legend
+
+    def spy(self: Axes, *arguments: Any, **options: Any) -> Any:
+        labels.extend(self.get_legend_handles_labels()[1])
+        return legend(self, *arguments, **options)
+
+    monkeypatch.setattr(Axes, "legend", spy)
+    pair = ("--noisy", tmp_path / "noisy.png", "--clean", tmp_path / "clean.png")
+    text = passes("fit", *pair, "--bit-depth", 14, "--black-level", 0, "--plot", tmp_path / "p.png")
+    fitted, left = re.findall(r"(\d+) of 24 levels of brightness fitted \(not: (\d+) noise cut off at black\)", text)[0]
+    assert int(fitted) + int(left) == 24
+    assert [label for label in labels if "fit" in label] == [
+        "95 % of the fit", "fit", "fitted", "not fitted: noise cut off at black",
+    ]  # fmt: skip
 
 
 def test_a_developed_pair_tells_an_apparent_noise(tmp_path: Path) -> None:
@@ -224,6 +351,10 @@ def test_a_developed_pair_tells_an_apparent_noise(tmp_path: Path) -> None:
     camera = bs.load_camera(tmp_path / "c.toml")
     drawn = bs.Sensor(**camera.draw(bs.Stream(0, 0, "x")), seed=0)
     assert drawn.electrons_at_white == pytest.approx(600, rel=0.1)
+    assert "of 24 levels of brightness fitted" in text
+    (tmp_path / "r.toml").write_text('[[step]]\nkind = "sensor"\n' + text[text.index("  camera =") :])
+    printed = bs.load_recipe(tmp_path / "r.toml").sample(pictures(), seed=0, index=0)["sensor"]
+    assert printed.electrons_at_white == pytest.approx(600, rel=0.1)  # type: ignore[attr-defined]
     assert "are for raw pictures" in refuses("fit", *pair, "--bit-depth", 8)
 
 
