@@ -93,18 +93,18 @@ def test_light_is_no_display_picture(tmp_path: Path) -> None:
     assert bs.read_frame(tmp_path / "a.hdr", encoding="linear").encoding is bs.Encoding.LINEAR
 
 
-def test_a_draw_leaves_decoding_out_for_light(tmp_path: Path) -> None:
+def test_a_recipe_draws_no_decoding_for_light(tmp_path: Path) -> None:
     write_opencv(tmp_path / "a.tif", LIGHT)
-    draw = bs.Draw(
-        (
+    recipe = bs.Recipe(
+        [
             ("decode", bs.SigmoidDecode()),
             ("lamps", bs.HighlightOffset(offset=1.0)),
             ("blur", bs.GaussianBlur(sigma_px=1.0)),
             ("encode", bs.Encode()),
-        )
+        ]
     )
     frame = bs.read_frame(tmp_path / "a.tif")
-    pair = draw.pair(frame)
+    pair = recipe.sample(frame, seed=0, index=0).pair(frame)
     np.testing.assert_array_equal(pair.sharp.image, bs.Encode()(frame).image)
     np.testing.assert_array_equal(pair.blurred.image, bs.Encode()(bs.GaussianBlur(sigma_px=1.0)(frame)).image)
 
