@@ -271,7 +271,8 @@ def test_nothing_is_overwritten_without_force(flats: Path, tmp_path: Path, monke
     assert camera.read_text() == plot.read_text() == "mine"
     passes("fit", flats, "--output", camera, "--plot", plot, "--force")
     assert bs.load_camera(camera).name == "fitted camera"
-    assert Image.open(plot).width > 100
+    with Image.open(plot) as picture:
+        assert picture.width > 100
 
 
 # One noisy and one clean picture
