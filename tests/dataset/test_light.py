@@ -209,6 +209,12 @@ def test_recipes_and_sources_must_fit(mixed: Path, tmp_path: Path) -> None:
         dataset.generate(mixed, tmp_path / "a", bs.Recipe([blur]), **arguments)
     with pytest.raises(RecipeError, match=r"works on codes of a display, but .* holds light"):
         dataset.generate(mixed, tmp_path / "b", bs.Recipe([jpeg]), **arguments)
+    chain = bs.Recipe([bs.GammaDecode(gamma=1.0), blur, bs.GammaEncode(gamma=1.0)])  # takes codes for light
+    with pytest.raises(RecipeError, match=r"works on codes of a display, but .* holds light"):
+        dataset.generate(mixed, tmp_path / "b", chain, **arguments)
+    as_it_is = bs.Recipe([bs.Decode(), blur, bs.Encode()], reference="source")
+    with pytest.raises(RecipeError, match=r"gives the source itself as the sharp picture, but .* holds light"):
+        dataset.generate(mixed, tmp_path / "b", as_it_is, **arguments)
     files = [mixed / "night.hdr", mixed / "floats.tif"]
     assert dataset.generate(files, tmp_path / "c", bs.Recipe([blur]), **arguments).finished
     assert bs.open_dataset(tmp_path / "c")[0].sharp.dtype == np.float32
