@@ -23,6 +23,14 @@ __all__ = ["Recipe", "load_recipe", "recipe_names"]
 
 _TOP_LEVEL = {"summary", "source", "reference", "extends", "remove", "step"}
 
+# Two names of one setting of a camera: the one that a recipe gives takes the place of an inherited other.
+_SAME_SETTING = {
+    "gain_dn_per_e": "iso",
+    "iso": "gain_dn_per_e",
+    "white_level_e": "photons_at_white",
+    "photons_at_white": "white_level_e",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
@@ -410,10 +418,9 @@ def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tupl
         before, after = fields.pop("before", None), fields.pop("after", None)
         if step in names and before is None and after is None:
             old = dict(steps[names.index(step)])
-            for given, other in (("gain_dn_per_e", "iso"), ("white_level_e", "photons_at_white")):
-                for one, two in ((given, other), (other, given)):  # two names of one setting: the new one counts
-                    if "camera" in old and one in fields and two not in fields:
-                        old.pop(two, None)
+            for new, replaced in _SAME_SETTING.items():
+                if "camera" in old and new in fields and replaced not in fields:
+                    old.pop(replaced, None)
             said = {"kind", "one_of"} & set(fields)  # what it is now; if it does not say, it is what it was
             same = not said or (fields.get("kind") == old.get("kind") and said == {"kind", "one_of"} & set(old))
             if same and "camera" in fields and "camera" not in old:

@@ -104,6 +104,7 @@ class Renderer:
         self.looks_at_maps = spec.has_maps or any(k.sets_geometry for _, s in recipe.steps for k in s.kinds())
         self._sees_frame = recipe.sees_frame
         self._both_encodings = len({s.is_light for s in spec.sources}) > 1
+        self._dtype = next(a.dtype for a in spec.arrays if a.name == "sharp")
         self._wants_kernel = any(a.name == "kernel" for a in spec.arrays)
         self._wants_params = any(a.name == "params" for a in spec.arrays)
 
@@ -340,14 +341,13 @@ class Renderer:
                 why="A pair must lie on one pixel grid.",
             )
         image = frame.image[0]
-        wanted = next((a.dtype for a in self.spec.arrays if a.name == "sharp"), "uint8")
-        if (frame.encoding is Encoding.DISPLAY) is (wanted == "float32"):
+        if (frame.encoding is Encoding.DISPLAY) is (self._dtype == "float32"):
             raise InvalidValueError(
-                f"the recipe gave a {frame.encoding} picture for an array of {wanted}.",
+                f"the recipe gave a {frame.encoding} picture for an array of {self._dtype}.",
                 why="Codes and light do not fit one array.",
                 fix="Take sources of one encoding.",
             )
-        if wanted == "uint16":
+        if self._dtype == "uint16":
             if not np.isfinite(image).all():
                 raise InvalidValueError("the recipe gave values that are not finite.")
             return np.ascontiguousarray(np.rint(np.moveaxis(image, 0, -1).clip(0, 1) * 65535.0).astype(np.uint16))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from blursynth.core import Degradation
+from blursynth.core import Degradation, Nothing
 from blursynth.dataset.files import canonical, read_json, sha256_hex, write_atomically
 from blursynth.dataset.sources import Source
 from blursynth.degradations import GammaDecode
@@ -373,7 +373,7 @@ def _takes_codes_for_light(sampler: Sampler) -> bool:
 
 
 def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
-    """Refuse sources whose encoding the recipe does not take; a draw leaves decode steps out for sources of light.
+    """Refuse sources whose encoding the recipe does not take; for sources of light none draws decode steps.
 
     Raises
     ------
@@ -401,7 +401,7 @@ def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
     try:
         for _, sampler in recipe.steps:
             kinds = sampler.kinds()
-            decodes = decodes and all(kind.makes_light or kind.sets_geometry for kind in kinds)
+            decodes = decodes and all(k.makes_light or k.sets_geometry or k is Nothing for k in kinds)
             if decodes and GammaDecode in kinds and _takes_codes_for_light(sampler):
                 raise RecipeError("codes are wanted")
             if not decodes:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.intrinsics import fma, rint
+from blursynth.backends.cpu.srgb import checked_levels
 from blursynth.errors import InvalidValueError
-from blursynth.physics.colour import MAX_LEVELS
 from blursynth.physics.response import ROOT
 
 __all__ = ["response_decode", "response_encode"]
@@ -185,18 +185,7 @@ def response_encode(
         ``levels`` or the table does not fit the batch or is out of range; the image is neither float32 nor float64.
     """
     batch = image.shape[0]
-    wanted = (None,) * batch if levels is None else tuple(levels)
-    if len(wanted) != batch:
-        raise InvalidValueError(
-            f"levels must have one entry per picture, got {len(wanted)} for {batch} pictures.",
-            fix="Pass [255] * len(frame).",
-        )
-    for level in wanted:
-        if level is not None and not 1 <= level <= MAX_LEVELS:
-            raise InvalidValueError(
-                f"levels must be 1 to {MAX_LEVELS} or None, got {level}.",
-                why="It is the highest code, 2 ** bits - 1.",
-            )
+    wanted = checked_levels(levels, batch)
     pixels, exact = _flat(image), _checked(table, image)
     tops = np.array([level or 0 for level in wanted], np.int64)
     # The largest error of a value in the image's precision, in codes: that of the place in the table (two roots and a

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from blursynth.backends import cpu
+from blursynth.backends.cpu.srgb import checked_levels
 from blursynth.backends.torch_ops.tensors import as_array, as_tensor, checked_image
 from blursynth.errors import InvalidValueError
-from blursynth.physics.colour import MAX_LEVELS
 from blursynth.physics.response import ROOT
 
 __all__ = ["response_decode", "response_encode"]
@@ -150,11 +150,5 @@ def response_encode(image: Tensor, table: NDArray[np.float64], *, levels: Sequen
         Types or shapes that do not fit; not one level per picture, or one outside 1 to 65535.
     """
     checked_image(image)
-    wanted = [None] * len(image) if levels is None else list(levels)
-    if len(wanted) != len(image) or not all(level is None or 1 <= level <= MAX_LEVELS for level in wanted):
-        raise InvalidValueError(
-            f"levels must be 1 to {MAX_LEVELS} or None for each of the {len(image)} pictures, got {wanted}.",
-            why="It is the highest code, 2 ** bits - 1.",
-            fix="Pass [255] * len(frame).",
-        )
+    wanted = checked_levels(levels, len(image))
     return _encode(image, _table(image, table), [level or 0 for level in wanted])
