@@ -1,0 +1,55 @@
+"""Restoration networks and discriminators: one file per architecture, its configuration on top.
+
+>>> network = build_network("nafnet", size="tiny")
+>>> network.config.width
+16
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deblur_models.networks.nafnet import NAFNetConfig
+from deblur_models.networks.network import (
+    Architecture,
+    Network,
+    NetworkConfig,
+    NormPolicy,
+    count_weights,
+    find_architecture,
+)
+
+__all__ = [
+    "ALL",
+    "DISCRIMINATORS",
+    "Architecture",
+    "Network",
+    "NetworkConfig",
+    "NormPolicy",
+    "build_network",
+    "count_weights",
+    "network_config",
+]
+
+ALL: tuple[type[NetworkConfig], ...] = (NAFNetConfig,)
+"""Every restoration network."""
+
+DISCRIMINATORS: tuple[type[Architecture], ...] = ()
+"""Every discriminator."""
+
+
+def network_config(values: Mapping[str, Any]) -> NetworkConfig:
+    """The configuration of ``{"kind": "nafnet", "size": "tiny", "width": 24}``; without a size the published one.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such kind or size, or a field is unknown or out of range.
+    """
+    return find_architecture(values, ALL, "network")
+
+
+def build_network(kind: str, size: str | None = None, **changes: Any) -> Network:
+    """A network with fresh weights; ``changes`` are fields of its configuration."""
+    return network_config({"kind": kind, **({"size": size} if size else {}), **changes}).build()

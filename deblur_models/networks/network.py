@@ -1,0 +1,200 @@
+"""What all restoration networks share: a typed configuration, and pictures of any size in 0..1 in and out."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blursynth.core import Record
+from blursynth.errors import InvalidValueError, did_you_mean
+
+__all__ = ["RANGES", "Architecture", "Network", "NetworkConfig", "NormPolicy", "ValueRange"]
+
+ValueRange = Literal["unit", "symmetric", "centred_bytes"]
+"""What a network computes with: 0..1, -1..1, or codes 0..255 with 127.5 taken off (DeepDeblur)."""
+
+RANGES: Mapping[ValueRange, tuple[float, float]] = {
+    "unit": (1.0, 0.0),
+    "symmetric": (2.0, -1.0),
+    "centred_bytes": (255.0, -127.5),
+}
+"""``inside = scale * picture + offset`` for each range."""
+
+NormPolicy = Literal["instance", "batch_stats", "running"]
+"""What a normalisation divides by, in training and in use alike, so that ``eval()`` means the same thing to everyone:
+
+``instance`` the picture's own statistics; ``batch_stats`` those of the batch at hand, in use as well (what "inference
+in train mode" does); ``running`` those of the batch in training and their running mean in use (usual batch norm).
+"""
+
+
+class Architecture(Record):
+    """The numbers of an architecture, restoration network or discriminator; :meth:`build` makes it.
+
+    ``sizes`` names sets of them: the published one first, ``tiny`` for tests and for training on a CPU among them.
+    """
+
+    kind: ClassVar[str]
+    sizes: ClassVar[Mapping[str, Mapping[str, Any]]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__.removesuffix("Config")).lower()
+
+    def __init__(self, **fields: Any) -> None:
+        # TOML and JSON have lists where a record has tuples.
+        super().__init__(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+    @classmethod
+    def of_size(cls, size: str | None = None, **changes: Any) -> Self:
+        """The configuration of a named size (the published one by default), with some fields changed."""
+        size = next(iter(cls.sizes)) if size is None else size
+        if size not in cls.sizes:
+            raise InvalidValueError(f"{cls.kind} has no size {size!r}.", fix=did_you_mean(size, cls.sizes))
+        return cls(**{**cls.sizes[size], **changes})
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The module, with fresh weights from torch's generator."""
+
+    def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state of a checkpoint of the published code, under the names of this implementation.
+
+        Names that the mapping does not know are kept, so that a comparison can show them.
+        """
+        return dict(state)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Kind and fields as plain values, as in JSON and TOML."""
+        return {
+            "kind": self.kind,
+            **{k: list(v) if isinstance(v, tuple) else v for k, v in self.fields().items()},
+        }
+
+
+A = TypeVar("A", bound=Architecture)
+
+
+def find_architecture(values: Mapping[str, Any], known: Iterable[type[A]], what: str) -> A:
+    """A configuration from ``{"kind": ..., "size": ..., field: value, ...}``; ``size`` is optional."""
+    fields = dict(values)
+    kinds = {k.kind: k for k in known}
+    kind = fields.pop("kind", None)
+    if kind not in kinds:
+        raise InvalidValueError(
+            f"There is no {what} {kind!r}." if kind is not None else f"A {what} needs a kind.",
+            fix=did_you_mean(str(kind), kinds),
+        )
+    size = fields.pop("size", None)
+    if size is None and all(name in fields for name in kinds[kind].model_fields):
+        return kinds[kind](**fields)
+    return kinds[kind].of_size(size, **fields)
+
+
+class NetworkConfig(Architecture):
+    """The numbers of a restoration network.
+
+    ``value_range`` is what it computes with; ``multiple_px`` what the sides of its input must be multiples of (it pads
+    by itself); ``scales`` the sides of its outputs as fractions of the picture's, finest first.
+    """
+
+    value_range: ClassVar[ValueRange] = "unit"
+
+    @property
+    @abstractmethod
+    def multiple_px(self) -> int: ...
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        return (1.0,)
+
+    @abstractmethod
+    def build(self) -> Network: ...
+
+
+class Network(nn.Module, ABC):
+    """A restoration network: blurred pictures ``[B, 3, H, W]`` of any size, 0..1, to restored ones of the same size.
+
+    Subclasses write :meth:`restore`, which sees sides that are multiples of ``config.multiple_px`` and values in
+    ``config.value_range``. Values outside 0..1 may come out; they are cut where pictures are written.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def restore(self, blurred: Tensor) -> tuple[Tensor, ...]:
+        """Restored pictures, in the order of ``config.scales``."""
+
+    def forward(self, blurred: Tensor, *, every_scale: bool = False) -> Any:
+        """The restored picture, or with ``every_scale`` a tuple with the coarser outputs and stages behind it.
+
+        Raises
+        ------
+        InvalidValueError
+            Not a floating ``[B, 3, H, W]`` tensor.
+        """
+        if blurred.ndim != 4 or blurred.shape[1] != 3 or not blurred.is_floating_point():
+            raise InvalidValueError(
+                f"A network takes floating tensors [B, 3, H, W] with values 0..1, got {blurred.dtype} "
+                f"of shape {list(blurred.shape)}.",
+                fix="Turn codes into numbers with x / 255; repeat a grey picture over three channels.",
+            )
+        height, width = blurred.shape[-2:]
+        scale, offset = RANGES[self.config.value_range]
+        padded = pad_to_multiple(blurred, self.config.multiple_px)
+        outputs = self.restore(padded if scale == 1.0 else padded * scale + offset)
+        if not every_scale:
+            outputs = outputs[:1]
+        pictures = tuple(
+            (output if scale == 1.0 else (output - offset) / scale)[
+                ..., : -(-height // round(1 / side)), : -(-width // round(1 / side))
+            ]
+            for output, side in zip(outputs, self.config.scales, strict=False)
+        )
+        return pictures if every_scale else pictures[0]
+
+    def targets(self, sharp: Tensor) -> tuple[Tensor, ...]:
+        """What each output is compared with: the sharp picture at the scales of the outputs (antialiased bilinear)."""
+        return tuple(
+            sharp
+            if side == 1.0
+            else F.interpolate(
+                sharp,
+                size=tuple(-(-n // round(1 / side)) for n in sharp.shape[-2:]),
+                mode="bilinear",
+                antialias=True,
+                align_corners=False,
+            )
+            for side in self.config.scales
+        )
+
+
+def pad_to_multiple(picture: Tensor, multiple_px: int) -> Tensor:
+    """The picture with mirrored rows and columns at its lower right until its sides are multiples.
+
+    A mirror needs more pixels than it adds, so that what a small picture lacks beyond it repeats the edge.
+    """
+    for dim in (-2, -1):
+        missing = -picture.shape[dim] % multiple_px
+        mirrored = min(missing, picture.shape[dim] - 1)
+        for amount, mode in ((mirrored, "reflect"), (missing - mirrored, "replicate")):
+            if amount:
+                picture = F.pad(picture, (0, 0, 0, amount) if dim == -2 else (0, amount, 0, 0), mode=mode)
+    return picture
+
+
+def count_weights(module: nn.Module) -> int:
+    """Number of trainable and frozen weights; buffers are not counted."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def device_of(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
