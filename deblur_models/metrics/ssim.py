@@ -1,0 +1,193 @@
+"""Structural similarity at one scale and at several, differentiable.
+
+There are many protocols under the name SSIM, and their values differ by more than papers do (MATLAB's ``ssim`` takes
+the channels of a colour picture for a third axis of space; others compare grey pictures, or values 0..255 with the
+constants of 0..1). Here: gaussian windows, per channel, population variances, the mean over channels and places.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from blursynth.errors import InvalidValueError, did_you_mean
+
+__all__ = ["MS_SSIM_WEIGHTS", "SsimPadding", "ms_ssim", "smallest_side_px", "ssim"]
+
+SsimPadding = Literal["none", "reflect"]
+"""``none``: only windows that lie wholly inside count, as in the original and in scikit-image;
+``reflect``: pictures are mirrored at the border (without repeating the edge), so that every pixel has a window, as in
+torchmetrics 1.9."""
+
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the scales, finest first (Wang et al. 2003, found in an experiment with viewers)."""
+
+_K1, _K2 = 0.01, 0.03
+_FLOOR = 1e-6
+
+
+def ssim(
+    a: Tensor,
+    b: Tensor,
+    *,
+    sigma: float = 1.5,
+    window_px: int = 11,
+    data_range: float = 1.0,
+    padding: SsimPadding = "none",
+) -> Tensor:
+    """Structural similarity of each picture of a batch, ``[B]``, 1 for equal pictures; differentiable.
+
+    ``SSIM = (2 m_a m_b + c1)(2 s_ab + c2) / ((m_a^2 + m_b^2 + c1)(s_a^2 + s_b^2 + c2))`` with means ``m``, variances
+    and covariance ``s`` under a gaussian window, ``c1 = (.01 R)^2``, ``c2 = (.03 R)^2``, R the data range; averaged
+    over places and channels. Equal to ``skimage.metrics.structural_similarity(gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False, data_range=1, channel_axis=...)``.
+
+    Parameters
+    ----------
+    a, b
+        ``[B, C, H, W]`` pictures; half precision is computed in float32.
+    sigma
+        Of the gaussian window, in px.
+    window_px
+        Side of the window, odd; the gaussian is cut there and normalised.
+    data_range
+        Difference of the largest and the smallest possible value.
+    padding
+        What happens at the border.
+
+    Raises
+    ------
+    InvalidValueError
+        Different shapes, an even window, or pictures smaller than the window.
+
+    Source: Z. Wang, A. Bovik, H. Sheikh, E. Simoncelli, "Image quality assessment: from error visibility to structural
+    similarity", IEEE TIP 2004 (grey pictures there, and a reduction to about 256 px first, which is left out here as
+    in all deblurring papers).
+    """
+    a, b = _comparable(a, b, sigma, window_px, data_range, padding)
+    if min(a.shape[-2:]) < (window_px if padding == "none" else window_px // 2 + 1):
+        raise InvalidValueError(
+            f"SSIM with a window of {window_px} px needs sides of at least "
+            f"{window_px if padding == 'none' else window_px // 2 + 1} px, got {a.shape[-2]} x {a.shape[-1]}.",
+            fix="Compare larger pictures, or choose a smaller window_px and sigma.",
+        )
+    with torch.autocast(a.device.type, enabled=False):
+        luminance, structure = _terms(a, b, sigma, window_px, data_range, padding)
+        return (luminance * structure).mean(dim=(1, 2, 3))
+
+
+def ms_ssim(
+    a: Tensor,
+    b: Tensor,
+    *,
+    sigma: float = 1.5,
+    window_px: int = 11,
+    data_range: float = 1.0,
+    padding: SsimPadding = "none",
+    weights: tuple[float, ...] = MS_SSIM_WEIGHTS,
+) -> Tensor:
+    """Structural similarity over several scales of each picture of a batch, ``[B]``; differentiable.
+
+    ``MS-SSIM = l_M^w_M prod_j cs_j^w_j``: the contrast and structure term ``cs`` of every scale, the luminance term
+    ``l`` of the coarsest alone (as the mean of ``l cs`` there). Scales are halved by means of 2 x 2 pixels; an odd
+    last row or column is left out. Each term is averaged over places and channels before its power. Terms below 1e-6
+    (structure inverted on average) count as 1e-6, so that powers and their derivatives exist.
+
+    Parameters
+    ----------
+    a, b, sigma, window_px, data_range, padding
+        As for :func:`ssim`.
+    weights
+        Exponents of the scales, finest first; their number is that of the scales. Patches smaller than
+        :func:`smallest_side_px` need fewer scales or a smaller window, and their values do not compare with others'.
+
+    Raises
+    ------
+    InvalidValueError
+        As for :func:`ssim`, and where the coarsest scale is smaller than the window.
+
+    Source: Z. Wang, E. Simoncelli, A. Bovik, "Multi-scale structural similarity for image quality assessment",
+    Asilomar 2003.
+    """
+    a, b = _comparable(a, b, sigma, window_px, data_range, padding)
+    if not weights or not all(math.isfinite(w) and w > 0 for w in weights):
+        raise InvalidValueError(f"MS-SSIM needs positive weights, one per scale, got {weights}.")
+    smallest = smallest_side_px(window_px=window_px, scales=len(weights), padding=padding)
+    if min(a.shape[-2:]) < smallest:
+        raise InvalidValueError(
+            f"MS-SSIM over {len(weights)} scales with a window of {window_px} px needs sides of at least "
+            f"{smallest} px, got {a.shape[-2]} x {a.shape[-1]}.",
+            why="The window must fit into the coarsest scale.",
+            fix="Compare larger pictures, or choose fewer weights or a smaller window_px (the values are then others).",
+        )
+    with torch.autocast(a.device.type, enabled=False):
+        result = torch.ones(len(a), dtype=a.dtype, device=a.device)
+        for scale, weight in enumerate(weights):
+            luminance, structure = _terms(a, b, sigma, window_px, data_range, padding)
+            last = scale == len(weights) - 1
+            term = (luminance * structure if last else structure).mean(dim=(1, 2, 3))
+            result = result * term.clamp(min=_FLOOR) ** weight
+            if not last:
+                a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+        return result
+
+
+def smallest_side_px(*, window_px: int = 11, scales: int = len(MS_SSIM_WEIGHTS), padding: SsimPadding = "none") -> int:
+    """The smallest side of a picture that :func:`ms_ssim` takes.
+
+    >>> smallest_side_px()
+    176
+    """
+    return (window_px if padding == "none" else window_px // 2 + 1) << (scales - 1)
+
+
+def _terms(
+    a: Tensor, b: Tensor, sigma: float, window_px: int, data_range: float, padding: SsimPadding
+) -> tuple[Tensor, Tensor]:
+    """The luminance term and the contrast and structure term at every place."""
+    count = len(a)
+    window = _gaussian(sigma, window_px, a)
+    moments = torch.cat([a, b, a * a, b * b, a * b])
+    if padding == "reflect":
+        moments = F.pad(moments, (window_px // 2,) * 4, mode="reflect")
+    channels = moments.shape[1]
+    moments = F.conv2d(moments, window.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    moments = F.conv2d(moments, window.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    mean_a, mean_b, square_a, square_b, product = moments.view(5, count, *moments.shape[1:])
+    c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
+    variances = square_a - mean_a * mean_a + square_b - mean_b * mean_b
+    covariance = product - mean_a * mean_b
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a * mean_a + mean_b * mean_b + c1)
+    return luminance, (2 * covariance + c2) / (variances + c2)
+
+
+def _gaussian(sigma: float, window_px: int, like: Tensor) -> Tensor:
+    places = torch.arange(window_px, dtype=torch.float64) - window_px // 2
+    window = torch.exp(-0.5 * (places / sigma) ** 2)
+    return (window / window.sum()).to(like)
+
+
+def _comparable(
+    a: Tensor, b: Tensor, sigma: float, window_px: int, data_range: float, padding: str
+) -> tuple[Tensor, Tensor]:
+    if a.shape != b.shape or a.ndim != 4 or not a.is_floating_point() or not b.is_floating_point():
+        raise InvalidValueError(
+            f"SSIM compares two floating batches [B, C, H, W] of one shape, got {a.dtype} {list(a.shape)} and "
+            f"{b.dtype} {list(b.shape)}.",
+            fix="Turn codes into numbers with x / 255; give single pictures a batch axis.",
+        )
+    if window_px < 1 or window_px % 2 == 0:
+        raise InvalidValueError(f"window_px must be odd and positive, got {window_px}.")
+    for name, value in (("sigma", sigma), ("data_range", data_range)):
+        if not (math.isfinite(value) and value > 0):
+            raise InvalidValueError(f"{name} must be positive and finite, got {value}.")
+    if padding not in ("none", "reflect"):
+        raise InvalidValueError(
+            f"There is no padding {padding!r}.", fix=did_you_mean(str(padding), ("none", "reflect"))
+        )
+    dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    return a.to(dtype), b.to(dtype)
