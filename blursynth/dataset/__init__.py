@@ -9,10 +9,12 @@
 ``engine``              where shards are made
 ``generate``            plan, generate, resume, finalize
 ``reader``, ``verify``  using and checking it
+``online``              samples made when they are asked for
 ======================  =====================================================================
 """
 
 from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, resume
+from blursynth.dataset.online import OnlineDataset, Unblurred
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Batch, Dataset, Sample, open_dataset
 from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
@@ -22,6 +24,7 @@ __all__ = [
     "Batch",
     "Dataset",
     "OnProgress",
+    "OnlineDataset",
     "Plan",
     "Problem",
     "Progress",
@@ -31,6 +34,7 @@ __all__ = [
     "Scan",
     "Skipped",
     "Source",
+    "Unblurred",
     "Verification",
     "finalize",
     "generate",

@@ -157,9 +157,9 @@ def plan(
         What :func:`generate` would raise before it starts.
     """
     workers = _workers(workers)
-    spec = build_spec(  # before the scan, which may take long: wrong numbers are told at once
+    spec, scan = prepare(
+        sources,
         recipe,
-        (),
         count=count,
         size_px=size_px,
         seed=seed,
@@ -168,11 +168,14 @@ def plan(
         crops_per_source=crops_per_source,
         store=store,
         kernel_size_px=kernel_size_px,
+        depth=depth,
+        depth_format=depth_format,
+        labels=labels,
+        linear=linear,
+        downscale=downscale,
+        on_progress=on_progress,
     )
-    scan = _scanned(sources, size_px, workers, on_progress, depth, depth_format, labels, linear, downscale)
-    spec = _with_sources(spec, scan)
-    check_encodings(recipe, spec.sources)
-    _check_draws(spec, scan, recipe)
+    check_draws(spec, scan, recipe)
     return _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
 
 
@@ -297,9 +300,9 @@ def generate(
     out = Path(out)
     workers = _workers(workers)
     begun = _begun(out)
-    spec = build_spec(  # before the scan, which may take long: wrong numbers are told at once
+    spec, scan = prepare(
+        sources,
         recipe,
-        (),
         count=count,
         size_px=size_px,
         seed=seed,
@@ -308,13 +311,16 @@ def generate(
         crops_per_source=crops_per_source,
         store=store,
         kernel_size_px=kernel_size_px,
+        depth=depth,
+        depth_format=depth_format,
+        labels=labels,
+        linear=linear,
+        downscale=downscale,
+        on_progress=on_progress,
     )
-    scan = _scanned(sources, size_px, workers, on_progress, depth, depth_format, labels, linear, downscale)
-    spec = _with_sources(spec, scan)
-    check_encodings(recipe, spec.sources)
     wanted = _wanted(shards, spec)
     if begun is None:
-        _check_draws(spec, scan, recipe)
+        check_draws(spec, scan, recipe)
         _check_room(spec, scan, recipe, workers, out, wanted)
         begun = _begin(out, spec, scan, recipe)
     if begun.sha256() != spec.sha256():
@@ -526,7 +532,45 @@ def _assets(values: Any) -> set[str]:
     return {values} if isinstance(values, str) and _ASSET.fullmatch(values) else set()
 
 
-def _check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
+def prepare(
+    sources: Sources,
+    recipe: Recipe,
+    *,
+    count: int,
+    size_px: int,
+    seed: int,
+    shard_length: int | None,
+    workers: int,
+    crops_per_source: int = 1,
+    store: Sequence[str] = ("sharp", "blurred"),
+    kernel_size_px: int = 1,
+    depth: str | Path | None = None,
+    depth_format: DepthFormat | None = None,
+    labels: str | Path | None = None,
+    linear: bool = False,
+    downscale: int = 1,
+    on_progress: OnProgress | None = None,
+) -> tuple[Spec, Scan]:
+    """The specification of a data set and the pictures that it is made of; nothing is written."""
+    spec = build_spec(  # before the scan, which may take long: wrong numbers are told at once
+        recipe,
+        (),
+        count=count,
+        size_px=size_px,
+        seed=seed,
+        shard_length=shard_length,
+        workers=workers,
+        crops_per_source=crops_per_source,
+        store=store,
+        kernel_size_px=kernel_size_px,
+    )
+    scan = _scanned(sources, size_px, workers, on_progress, depth, depth_format, labels, linear, downscale)
+    spec = _with_sources(spec, scan)
+    check_encodings(recipe, spec.sources)
+    return spec, scan
+
+
+def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
     """Refuse before anything is written what would fail in the middle: draws that no source or array can hold.
 
     Looks at ``CHECKED_DRAWS`` samples (fewer where reaches depend on depth), evenly spaced, and at every one when

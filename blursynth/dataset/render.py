@@ -201,6 +201,10 @@ class Renderer:
     def _encoding(self, source: int) -> Encoding:
         return Encoding.LINEAR if self.spec.sources[source].is_light else Encoding.DISPLAY
 
+    def frame(self, placement: Placement) -> Frame:
+        """The window of a sample with its margin, before any blur; the whole picture where the reach is unbounded."""
+        return self._frame(placement.source, placement.window)
+
     def around(self, placement: Placement) -> Frame:
         """Place, depth and labels of a sample with its margin, without pixels."""
         return self._around(placement.source, placement.window)

@@ -1,0 +1,102 @@
+"""The frame of a command with subcommands: errors as messages instead of traces, logs on the standard error output.
+
+``blursynth`` and its companion ``deblur`` share it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import warnings
+from typing import Any, ClassVar
+
+import typer
+from typer.core import TyperGroup
+
+from blursynth.cli import arguments
+from blursynth.cli.console import RichLogs
+from blursynth.errors import BlursynthError
+
+__all__ = ["SETTINGS", "Commands"]
+
+SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 110}
+
+
+class Commands(TyperGroup):
+    """Shows errors as one message, in whichever subcommand they arise."""
+
+    program: ClassVar[str] = "blursynth"
+    """Whose fault a bug is."""
+    loggers: ClassVar[tuple[str, ...]] = ("blursynth",)
+    """What is shown: warnings, with ``--debug`` everything."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        # People add --debug where the error arose: at the end of the line.
+        if "--debug" in args:
+            args = ["--debug", *(a for a in args if a != "--debug")]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)  # in the order of work, not of the alphabet
+
+    def invoke(self, ctx: Any) -> Any:
+        debug = bool(ctx.params.get("debug"))
+        loggers, handler = [logging.getLogger(name) for name in self.loggers], RichLogs()
+        before = ([logger.level for logger in loggers], warnings.showwarning)
+        for logger in loggers:
+            logger.addHandler(handler)
+            logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+        warnings.showwarning = _log_warning
+        try:
+            return super().invoke(ctx)
+        except BlursynthError as error:
+            if debug:
+                raise
+            _complain(arguments.in_options(str(error), ctx.invoked_subcommand))
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            if debug:
+                raise
+            _complain("stopped by Ctrl-C.")
+            raise typer.Exit(130) from None
+        except MemoryError:
+            if debug:
+                raise
+            _complain("there is not enough memory. Use fewer workers, smaller pictures or shorter shards.")
+            raise typer.Exit(2) from None
+        except OSError as error:
+            if debug or error.errno == errno.EPIPE:  # typer lets a closed pipe, as of `| head`, pass in silence
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            _complain(f"{place}{error.strerror or error}.")
+            raise typer.Exit(2) from None
+        except RuntimeError as error:
+            if debug or type(error) is not RuntimeError:  # typer's Exit and Abort are RuntimeErrors too
+                raise
+            _bug(error, self.program)
+        except Exception as error:
+            if debug or type(error).__module__.startswith(("typer.", "click.")):
+                raise
+            _bug(error, self.program)
+        finally:
+            for logger, level in zip(loggers, before[0], strict=True):
+                logger.removeHandler(handler)
+                logger.setLevel(level)
+            warnings.showwarning = before[1]
+
+
+def _complain(message: str) -> None:
+    typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
+    typer.echo(message, err=True)
+
+
+def _bug(error: Exception, program: str) -> None:
+    _complain(
+        f"{type(error).__name__}: {error}. This is a fault of {program}, not of your input; "
+        "--debug shows where it happened."
+    )
+    raise typer.Exit(70) from None
+
+
+def _log_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+    logging.getLogger("blursynth.warnings").warning("%s: %s", category.__name__, message)

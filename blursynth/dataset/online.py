@@ -1,0 +1,156 @@
+"""A data set that lies nowhere: its samples are made when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blursynth.core import Draw
+from blursynth.dataset.generate import Sources, check_draws, prepare
+from blursynth.dataset.progress import OnProgress
+from blursynth.dataset.reader import Sample
+from blursynth.dataset.render import Placement, Renderer, Window
+from blursynth.dataset.sources import Skipped, available_cores
+from blursynth.depth import DepthFormat
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Frame
+from blursynth.recipe import Recipe
+
+__all__ = ["OnlineDataset", "Unblurred"]
+
+_ENDLESS = 2**62
+
+
+@dataclass(frozen=True, eq=False)
+class Unblurred:
+    """A sample before its blur: what a device with an accelerator is given to work on.
+
+    ``frame`` is the window with a margin of ``margin_px`` around it (None: the whole picture, since the reach of the
+    draw is unbounded, and ``window`` says where the sample lies in it).
+    """
+
+    index: int
+    draw: Draw
+    frame: Frame
+    margin_px: int | None
+    window: Window
+    source: str
+
+
+class OnlineDataset:
+    """Pairs made on the fly: sample ``i`` has the bytes of sample ``i`` of :func:`blursynth.dataset.generate`.
+
+    It is endless, keeps no state but a cache of decoded pictures, can be pickled (the cache stays behind), and gives
+    the same sample for the same number whoever asks, in whatever order.
+
+    Parameters
+    ----------
+    sources, depth, depth_format, labels, linear, downscale
+        As :func:`blursynth.dataset.generate` takes them.
+    recipe
+        What blurs them.
+    size_px
+        Side of the square samples, >= 8.
+    seed
+        As that of a data set.
+    workers
+        Threads that look through the pictures first.
+
+    Raises
+    ------
+    BlursynthError
+        What :func:`blursynth.dataset.generate` would raise before it starts.
+
+    Not modelled: sharing decoded pictures between processes; each worker process decodes for itself.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        recipe: Recipe,
+        *,
+        size_px: int,
+        seed: int,
+        depth: str | Path | None = None,
+        depth_format: DepthFormat | None = None,
+        labels: str | Path | None = None,
+        linear: bool = False,
+        downscale: int = 1,
+        workers: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.spec, self.scan = prepare(
+            sources,
+            recipe,
+            count=_ENDLESS,
+            size_px=size_px,
+            seed=seed,
+            shard_length=1,
+            workers=available_cores() if workers is None else workers,
+            depth=depth,
+            depth_format=depth_format,
+            labels=labels,
+            linear=linear,
+            downscale=downscale,
+            on_progress=on_progress,
+        )
+        check_draws(self.spec, self.scan, recipe)
+        self._kinds = tuple(dict.fromkeys(k for _, sampler in recipe.steps for k in sampler.kinds()))
+        self._renderer: Renderer | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_renderer": None}
+
+    @property
+    def skipped(self) -> Sequence[Skipped]:
+        """Pictures that cannot be used, with the reasons."""
+        return self.scan.skipped
+
+    def __getitem__(self, index: int) -> Sample:
+        """Sample ``index``, blurred on the CPU."""
+        renderer, placement = self._placed(index)
+        arrays = renderer.render(placement)
+        return Sample(
+            index=placement.index,
+            sharp=arrays["sharp"],
+            blurred=arrays["blurred"],
+            kernel=None,
+            record=renderer.record(placement),
+            kinds=self._kinds,
+        )
+
+    def unblurred(self, index: int) -> Unblurred:
+        """Sample ``index`` before its blur."""
+        renderer, placement = self._placed(index)
+        return Unblurred(
+            index=placement.index,
+            draw=placement.draw,
+            frame=renderer.frame(placement),
+            margin_px=placement.window.reach,
+            window=placement.window,
+            source=self.spec.sources[placement.source].name,
+        )
+
+    def around(self, index: int) -> Frame:
+        """Place, depth and labels of sample ``index`` without its margin and without pixels."""
+        renderer, placement = self._placed(index)
+        frame, size = renderer.around(placement), placement.window.size
+        margin = (frame.size_px[0] - size) // 2
+        return frame.crop(margin, margin, size, size)
+
+    def _placed(self, index: int) -> tuple[Renderer, Placement]:
+        if isinstance(index, bool) or not hasattr(index, "__index__") or not 0 <= index < _ENDLESS:
+            raise InvalidValueError(f"A sample has a whole number from 0 to 2^62 - 1, got {index!r}.")
+        if self._renderer is None:
+            self._renderer = Renderer(self.spec, self.recipe, self.scan.roots)
+        return self._renderer, self._renderer.place(int(index))
+
+    def __repr__(self) -> str:
+        spec = self.spec
+        return (
+            f"OnlineDataset({len(spec.sources)} pictures, recipe {spec.recipe_name!r}, {spec.size_px} px, "
+            f"seed {spec.seed})"
+        )

@@ -1,0 +1,191 @@
+"""Checkpoints: weights as safetensors, everything else as JSON beside them. Nothing in them can run code.
+
+A network on its own is two files, ``NAME.safetensors`` and ``NAME.json``. The state of a training run is the same two files with
+more in them (optimisers, averages, the step), so that every checkpoint of a run can be used as a network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from blursynth import __version__
+from blursynth.errors import DatasetError, require
+from deblur_models.networks import Network, network_config
+
+__all__ = ["Checkpoint", "load_checkpoint", "load_network", "save_checkpoint", "save_network"]
+
+FORMAT = 1  # raised when a file of this version could not be read by the code before
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What one checkpoint holds.
+
+    ``tensors`` by name: those of the network begin with ``network.``, of its running average with ``average.``;
+    ``manifest`` is the JSON beside them: architecture and its numbers, range of values, normalisation, what the sides of
+    pictures must be multiples of, the training's configuration and step, and the sha256 of the weights file.
+    """
+
+    tensors: dict[str, Tensor]
+    manifest: dict[str, Any]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors of one part, without its name in front."""
+        return {
+            key.removeprefix(f"{name}."): value for key, value in self.tensors.items() if key.startswith(f"{name}.")
+        }
+
+
+def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:
+    """Write ``PATH.safetensors`` and ``PATH.json``, each whole or not at all.
+
+    The weights come first and the manifest, which holds their hash, last: killed between the two, the files do not fit
+    and reading says so; a run keeps the checkpoint before for that case.
+    """
+    safetensors = require("safetensors.torch", extra="train", purpose="Writing checkpoints")
+    weights, beside = _paths(path)
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    content = safetensors.save(plain, {"format": "pt"})
+    _write_whole(weights, content)
+    complete = {"format": FORMAT, "blursynth": __version__, **manifest, "sha256": hashlib.sha256(content).hexdigest()}
+    _write_whole(beside, (json.dumps(complete, indent=1) + "\n").encode())
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint: ``NAME.safetensors`` (or ``NAME.json``, or a run's folder: its best, else its last one).
+
+    Raises
+    ------
+    DatasetError
+        There is none, it is damaged, or its two files do not belong together.
+    """
+    safetensors = require("safetensors.torch", extra="train", purpose="Reading checkpoints")
+    weights, beside = _found(Path(path))
+    try:
+        manifest = json.loads(beside.read_bytes())
+        content = weights.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            f"{error.filename}: cannot be read ({error.strerror}).",
+            why="A checkpoint is two files: NAME.safetensors with the weights, NAME.json with what they belong to.",
+        ) from None
+    except ValueError:
+        raise DatasetError(f"{beside}: is no JSON; the checkpoint is damaged.") from None
+    if not isinstance(manifest, dict) or "network" not in manifest or "sha256" not in manifest:
+        raise DatasetError(
+            f"{beside}: does not describe a network of deblur_models.",
+            fix="Checkpoints of published code are read by: deblur import FILE --network KIND.",
+        )
+    if manifest.get("format") != FORMAT:
+        raise DatasetError(f"{beside}: has format {manifest.get('format')!r}, this version reads {FORMAT}.")
+    if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
+        raise DatasetError(
+            f"{weights}: does not belong to {beside.name} (its sha256 differs).",
+            why="One of the two was damaged or replaced, or writing was stopped between them.",
+            fix="Use the checkpoint before it, or copy both files together.",
+        )
+    try:
+        tensors = safetensors.load(content)
+    except Exception as error:
+        raise DatasetError(f"{weights}: is no safetensors file ({error}).") from None
+    return Checkpoint(tensors, manifest)
+
+
+def save_network(network: Network, path: str | Path, **about: Any) -> None:
+    """Write a network on its own; ``about`` is added to the manifest (licence of the data, scores, ...)."""
+    save_checkpoint(path, {f"network.{k}": v for k, v in network.state_dict().items()}, {**describe(network), **about})
+
+
+def describe(network: Network) -> dict[str, Any]:
+    """The manifest's part about a network."""
+    config = network.config
+    return {
+        "network": config.to_dict(),
+        "value_range": config.value_range,
+        "multiple_px": config.multiple_px,
+        **({"norm": config.norm} if hasattr(config, "norm") else {}),
+    }
+
+
+def load_network(path: str | Path, *, average: bool = True) -> Network:
+    """The network of a checkpoint, on the CPU, ready for use (``eval()``).
+
+    Parameters
+    ----------
+    path
+        As in :func:`load_checkpoint`.
+    average
+        Take the running average of the weights where the checkpoint has one, as evaluation in training does.
+
+    Raises
+    ------
+    DatasetError
+        As in :func:`load_checkpoint`, or the weights do not fit the architecture.
+    """
+    checkpoint = load_checkpoint(path)
+    return network_of(checkpoint, average=average).eval()
+
+
+def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network:
+    network = network_config(checkpoint.manifest["network"]).build()
+    state = checkpoint.part("network")
+    if average:
+        state |= checkpoint.part("average")
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise DatasetError(
+            f"The weights do not fit {network.config!r}.", why=str(error), fix="Was the .json beside them edited?"
+        ) from None
+    return network
+
+
+def _paths(path: str | Path) -> tuple[Path, Path]:
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix in (".safetensors", ".json") else path
+    return stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
+
+
+def _found(path: Path) -> tuple[Path, Path]:
+    if path.is_dir():
+        for name in ("best", "last"):
+            weights, beside = _paths(path / name)
+            if beside.exists():
+                return weights, beside
+        raise DatasetError(
+            f"{path}: holds no checkpoint (best.json or last.json).",
+            fix="Give the folder of a training run, or the .safetensors file of a network.",
+        )
+    weights, beside = _paths(path)
+    if path.suffix in (".pth", ".pt", ".ckpt", ".h5"):
+        raise DatasetError(
+            f"{path}: is no checkpoint of deblur_models.",
+            fix=f"Checkpoints of published code are read by: deblur import {path} --network KIND.",
+        )
+    if not weights.exists() and not beside.exists():
+        raise DatasetError(f"{path}: there is no such checkpoint.")
+    return weights, beside
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DatasetError(
+            f"{path}: cannot be written ({error.strerror}).", fix="Free space or choose another folder, then resume."
+        ) from None

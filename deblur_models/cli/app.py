@@ -1,0 +1,59 @@
+"""The frame of ``deblur``: its subcommands and the options that all share."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import typer
+
+from blursynth.cli.command_group import SETTINGS, Commands
+from deblur_models.cli import networks
+
+__all__ = ["app"]
+
+_EPILOG = """\b
+Examples:
+  deblur train small.toml --photos photos/ --out run/
+  deblur evaluate pairs/ --network run/ --out report/
+  deblur apply blurred.jpg --network run/ --out restored/
+
+Exit codes: 0 all is well, 1 some pictures failed, 2 bad input, 130 stopped by Ctrl-C.
+"""
+
+
+class _Commands(Commands):
+    program: ClassVar[str] = "deblur_models"
+    loggers: ClassVar[tuple[str, ...]] = ("deblur_models", "blursynth")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from blursynth import __version__
+
+        typer.echo(f"deblur {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings=SETTINGS,
+    epilog=_EPILOG,
+)
+
+
+@app.callback()
+def deblur(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show traces of errors, and all logs.")] = False,
+) -> None:
+    """Train deblurring networks from sharp pictures alone, measure them, and put them to use."""
+
+
+for module in (networks,):
+    app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)

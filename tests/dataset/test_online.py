@@ -1,0 +1,58 @@
+"""Samples made on the fly are those of the data set that would be made."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+
+import blursynth as bs
+from blursynth.dataset import OnlineDataset, generate
+from blursynth.errors import InvalidValueError, RecipeError
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for name in ("astronaut", "chelsea"):
+        bs.write_picture(folder / f"{name}.png", getattr(skimage.data, name)().transpose(2, 0, 1) / 255)
+    return folder
+
+
+@pytest.mark.parametrize("recipe", ["default", "clean"])
+def test_the_bytes_are_those_of_the_data_set(photos: Path, tmp_path: Path, recipe: str) -> None:
+    made = bs.load_recipe(recipe)
+    generate(photos, tmp_path / "pairs", made, count=3, size_px=64, seed=5)
+    stored = bs.open_dataset(tmp_path / "pairs")
+    sent = pickle.dumps(OnlineDataset(photos, made, size_px=64, seed=5))  # as to a worker process
+    online = pickle.loads(sent)  # noqa: S301
+    for i in (2, 0, 1):
+        assert (online[i].sharp == stored[i].sharp).all()
+        assert (online[i].blurred == stored[i].blurred).all()
+        assert online[i].draw == stored[i].draw
+        assert online[i].window == stored[i].window
+        assert online[i].source == stored[i].source
+
+
+def test_what_comes_before_the_blur_makes_the_pair(photos: Path) -> None:
+    online = OnlineDataset(photos, bs.load_recipe("default"), size_px=48, seed=1)
+    before = online.unblurred(4)
+    assert before.margin_px is not None
+    pair = before.draw.pair(before.frame, margin_px=before.margin_px)
+    assert (np.rint(pair.blurred.image[0].transpose(1, 2, 0) * 255) == online[4].blurred).all()
+    around = online.around(4)
+    assert around.size_px == (48, 48)
+    assert (around.origin_px == before.frame.origin_px + before.margin_px).all()
+
+
+def test_bad_wishes_are_told_before_any_work(photos: Path) -> None:
+    online = OnlineDataset(photos, bs.load_recipe("clean"), size_px=48, seed=1)
+    with pytest.raises(InvalidValueError, match="whole number"):
+        online[-1]
+    with pytest.raises(InvalidValueError, match="size_px"):
+        OnlineDataset(photos, bs.load_recipe("clean"), size_px=4, seed=1)
+    with pytest.raises(RecipeError, match="reaches"):
+        OnlineDataset(photos, bs.load_recipe("default"), size_px=500, seed=1)
