@@ -1,7 +1,7 @@
 """Checkpoints: weights as safetensors, everything else as JSON beside them. Nothing in them can run code.
 
-A network on its own is two files, ``NAME.safetensors`` and ``NAME.json``. The state of a training run is the same two files with
-more in them (optimisers, averages, the step), so that every checkpoint of a run can be used as a network.
+A network on its own is two files, ``NAME.safetensors`` and ``NAME.json``. The state of a training run is the same two
+files with more in them (optimisers, averages, the step), so that every checkpoint of a run can be used as a network.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ class Checkpoint:
     """What one checkpoint holds.
 
     ``tensors`` by name: those of the network begin with ``network.``, of its running average with ``average.``;
-    ``manifest`` is the JSON beside them: architecture and its numbers, range of values, normalisation, what the sides of
-    pictures must be multiples of, the training's configuration and step, and the sha256 of the weights file.
+    ``manifest`` is the JSON beside them: architecture and its numbers, range of values, normalisation, what
+    the sides of pictures must be multiples of, the training's configuration and step, and the sha256 of the weights
+    file.
     """
 
     tensors: dict[str, Tensor]
@@ -39,9 +40,8 @@ class Checkpoint:
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors of one part, without its name in front."""
-        return {
-            key.removeprefix(f"{name}."): value for key, value in self.tensors.items() if key.startswith(f"{name}.")
-        }
+        front = f"{name}."
+        return {key.removeprefix(front): value for key, value in self.tensors.items() if key.startswith(front)}
 
 
 def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:

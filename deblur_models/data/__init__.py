@@ -3,5 +3,20 @@
 from __future__ import annotations
 
 from deblur_models.data.batch import Batch
+from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs, open_pairs
+from deblur_models.data.training_set import Crops, OnTheFly, Source, TrainingSet, batches, make_batch
 
-__all__ = ["Batch"]
+__all__ = [
+    "Batch",
+    "Crops",
+    "FolderPairs",
+    "OnTheFly",
+    "PairSample",
+    "PairSet",
+    "Source",
+    "StoredPairs",
+    "TrainingSet",
+    "batches",
+    "make_batch",
+    "open_pairs",
+]

@@ -1,0 +1,237 @@
+"""Pairs of whole pictures: data sets of blursynth, and folders of sharp and blurred photographs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.core import Draw
+from blursynth.dataset import Dataset, open_dataset
+from blursynth.errors import DatasetError, InvalidValueError, PictureError, did_you_mean
+from blursynth.frame import Encoding, Frame
+from blursynth.io import PICTURE_SUFFIXES, peek, read_codes
+
+__all__ = ["FolderPairs", "PairSample", "PairSet", "StoredPairs", "open_pairs"]
+
+BLURRED_NAMES = ("blurred", "blur", "input", "blur_gamma", "lq")
+SHARP_NAMES = ("sharp", "gt", "target", "groundtruth", "hq")
+"""Names that public sets give to the folders of the two halves of their pairs (GoPro, HIDE, RealBlur, RSBlur, ...)."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairSample:
+    """One pair: codes ``[H, W, 3]`` (uint8 or uint16), the draw that made it (None: real), and where it lies.
+
+    ``geometry`` is a frame without meaning in its pixels: place in the full picture, and what else a draw needs to
+    blur.
+    """
+
+    name: str
+    sharp: NDArray[Any]
+    blurred: NDArray[Any]
+    source: str = ""
+    draw: Draw | None = None
+    geometry: Frame | None = None
+
+
+class PairSet(Sequence[PairSample]):
+    """Pairs that are read when they are asked for."""
+
+    name: str
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @overload
+    def __getitem__(self, index: int) -> PairSample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PairSample]: ...
+    def __getitem__(self, index: int | slice) -> PairSample | list[PairSample]:
+        if isinstance(index, slice):
+            return [self.read(i) for i in range(*index.indices(len(self)))]
+        i = int(index) + (len(self) if index < 0 else 0)
+        if not 0 <= i < len(self):
+            raise IndexError(f"pair {index} of {len(self)}")
+        return self.read(i)
+
+    @abstractmethod
+    def read(self, index: int) -> PairSample:
+        """Pair ``index``, 0 <= index < len."""
+
+    @abstractmethod
+    def size_px(self, index: int) -> tuple[int, int]:
+        """Height and width of a pair, without decoding it."""
+
+
+class StoredPairs(PairSet):
+    """The pairs of a blursynth data set, with the draws that made them."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        if dataset.spec.arrays[0].dtype == "float32":
+            raise InvalidValueError(
+                f"{dataset.path}: holds linear light, and networks are trained on encoded pictures.",
+                fix="End the recipe with an encode step.",
+            )
+        self.dataset, self.name = dataset, dataset.path.name
+        self._sizes = {s.name: (s.height, s.width) for s in dataset.spec.sources}
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def read(self, index: int) -> PairSample:
+        sample = self.dataset[index]
+        window, size = sample.window, sample.sharp.shape[:2]
+        full = np.array([self._sizes[sample.source]]) // self.dataset.spec.downscale
+        geometry = Frame(
+            np.broadcast_to(np.float32(0), (1, 3, *size)),
+            Encoding.DISPLAY,
+            origin_px=np.array([[window.top, window.left]]),
+            full_size_px=full,
+        )
+        return PairSample(f"{index:06d}", sample.sharp, sample.blurred, sample.source, sample.draw, geometry)
+
+    def size_px(self, index: int) -> tuple[int, int]:
+        return self.dataset.spec.size_px, self.dataset.spec.size_px
+
+
+class FolderPairs(PairSet):
+    """Pairs of picture files.
+
+    Parameters
+    ----------
+    blurred, sharp
+        The files, one to one.
+    name
+        How reports call the set.
+    names
+        One per pair.
+    """
+
+    def __init__(self, blurred: Sequence[Path], sharp: Sequence[Path], names: Sequence[str], name: str) -> None:
+        if not len(blurred) == len(sharp) == len(names) > 0:
+            raise InvalidValueError(f"{name}: a folder pair needs as many blurred as sharp pictures, at least one.")
+        self.blurred, self.sharp, self.names, self.name = tuple(blurred), tuple(sharp), tuple(names), name
+
+    def __len__(self) -> int:
+        return len(self.blurred)
+
+    def read(self, index: int) -> PairSample:
+        blurred, sharp = read_codes(self.blurred[index]), read_codes(self.sharp[index])
+        if blurred.shape != sharp.shape:
+            raise PictureError(
+                f"{self.blurred[index]} has {_size(blurred)} and {self.sharp[index]} has {_size(sharp)}.",
+                why="The two pictures of a pair lie on one pixel grid.",
+                fix="Crop or leave out this pair; resizing would change the blur.",
+            )
+        return PairSample(self.names[index], sharp, blurred, str(self.blurred[index].name))
+
+    def size_px(self, index: int) -> tuple[int, int]:
+        return self._sizes[index]
+
+    @cached_property
+    def _sizes(self) -> list[tuple[int, int]]:
+        infos = [peek(path) for path in self.blurred]
+        return [(info.height, info.width) for info in infos]
+
+
+def open_pairs(path: str | Path, sharp: str | Path | None = None) -> PairSet:
+    """A data set of blursynth, or a folder with blurred and sharp photographs.
+
+    Parameters
+    ----------
+    path
+        A data set's folder; or a folder of pictures, where blurred and sharp ones lie in folders with usual names
+        beside each other at any depth (``blur/1.png`` and ``sharp/1.png``, ``GOPR0372/blur/...``); or, with ``sharp``,
+        the folder of the blurred ones.
+    sharp
+        The folder of the sharp ones, with the same names (their suffix may differ); or one picture each.
+
+    Raises
+    ------
+    DatasetError
+        Nothing of that kind is there, or pictures have no partner.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DatasetError(f"{path}: does not exist.")
+    if sharp is not None:
+        return _two_folders(path, Path(sharp))
+    if path.is_file():
+        raise DatasetError(f"{path}: is one picture; its sharp one is needed too.", fix="Give it with --sharp.")
+    if (path / "dataset.json").exists() or path.suffix == ".zarr":
+        return StoredPairs(open_dataset(path))
+    return _named_folders(path)
+
+
+def _two_folders(blurred: Path, sharp: Path) -> FolderPairs:
+    if not sharp.exists():
+        raise DatasetError(f"{sharp}: does not exist.")
+    if blurred.is_file() and sharp.is_file():
+        return FolderPairs([blurred], [sharp], [blurred.stem], blurred.stem)
+    if not (blurred.is_dir() and sharp.is_dir()):
+        raise DatasetError(f"{blurred} and {sharp} must be two folders or two pictures.")
+    partners = {_stem(p, sharp): p for p in _pictures(sharp)}
+    pictures = {_stem(p, blurred): p for p in _pictures(blurred)}
+    both = sorted(set(partners) & set(pictures))
+    _check_alone(blurred, sorted(set(pictures) - set(partners)), len(both), partners)
+    return FolderPairs([pictures[n] for n in both], [partners[n] for n in both], both, blurred.name)
+
+
+def _named_folders(root: Path) -> FolderPairs:
+    pairs: dict[str, tuple[Path, Path]] = {}
+    alone: list[str] = []
+    everything = {_stem(p, root): p for p in _pictures(root)}
+    for name, picture in everything.items():
+        parts = name.split("/")
+        place = next((i for i, part in enumerate(parts[:-1]) if part.lower() in BLURRED_NAMES), None)
+        if place is None:
+            continue
+        found = [
+            everything[other]
+            for other in ("/".join([*parts[:place], word, *parts[place + 1 :]]) for word in SHARP_NAMES)
+            if other in everything
+        ]
+        if found:
+            pairs["/".join([*parts[:place], *parts[place + 1 :]])] = (picture, found[0])
+        else:
+            alone.append(name)
+    if not pairs:
+        raise DatasetError(
+            f"{root}: is neither a data set of blursynth nor a folder with pairs.",
+            why=f"Blurred pictures are looked for in folders called {', '.join(BLURRED_NAMES)}, sharp ones of the same "
+            f"name beside them in {', '.join(SHARP_NAMES)}.",
+            fix="Give the folder of the blurred pictures, and that of the sharp ones with --sharp.",
+        )
+    _check_alone(root, alone, len(pairs), everything)
+    names = sorted(pairs)
+    return FolderPairs([pairs[n][0] for n in names], [pairs[n][1] for n in names], names, root.name)
+
+
+def _check_alone(folder: Path, alone: Sequence[str], found: int, known: Any) -> None:
+    if not alone and found:
+        return
+    what = f"{len(alone)} blurred pictures have no sharp partner" if alone else "there are no pictures"
+    hint = f" {did_you_mean(alone[0], known)}" if alone and len(known) < 1000 else ""
+    raise DatasetError(
+        f"{folder}: {what}{f' (the first is {alone[0]!r})' if alone else ''}; {found} have one.",
+        fix=f"Pictures of a pair have the same name.{hint}",
+    )
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith("."))
+
+
+def _stem(path: Path, root: Path) -> str:
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def _size(codes: NDArray[Any]) -> str:
+    return f"{codes.shape[1]}x{codes.shape[0]} px of {codes.dtype}"

@@ -1,0 +1,263 @@
+"""Samples for training: sample ``i`` is a function of the seed and ``i`` alone, so a run can stop and go on anywhere.
+
+A sample is either a ready pair, or a picture before its blur, which is then blurred on the training device.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from blursynth.core import apply
+from blursynth.dataset import OnlineDataset, Unblurred
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Encoding, Frame
+from blursynth.streams import Stream
+from deblur_models.data.batch import Batch
+from deblur_models.data.pair_set import PairSample, PairSet
+
+__all__ = ["Crops", "OnTheFly", "Source", "TrainingSet", "Turned", "make_batch"]
+
+
+class Source(ABC):
+    """Where training samples come from."""
+
+    name: str
+
+    @abstractmethod
+    def sample(self, index: int) -> PairSample | Unblurred:
+        """Sample ``index`` of an endless sequence, of one size."""
+
+
+class OnTheFly(Source):
+    """Photographs blurred while training.
+
+    Parameters
+    ----------
+    online
+        The endless data set of photographs and recipe.
+    on_device
+        Whether the blur is computed on the training device, in batches, instead of where the sample is read.
+    """
+
+    def __init__(self, online: OnlineDataset, name: str, *, on_device: bool = False) -> None:
+        self.online, self.name, self.on_device = online, name, on_device
+
+    def sample(self, index: int) -> PairSample | Unblurred:
+        if self.on_device:
+            before = self.online.unblurred(index)
+            if before.margin_px is not None:
+                return before
+        made = self.online[index]
+        return PairSample(
+            f"{self.name}:{index}", made.sharp, made.blurred, made.source, made.draw, self.online.around(index)
+        )
+
+
+class Crops(Source):
+    """Square crops of the pairs of a set: every pair once per epoch, in an order and at places that the seed decides.
+
+    Raises
+    ------
+    InvalidValueError
+        A pair is smaller than the crop.
+    """
+
+    def __init__(self, pairs: PairSet, name: str, *, size_px: int, seed: int) -> None:
+        self.pairs, self.name, self.size, self.seed = pairs, name, size_px, seed
+        for i in range(len(pairs)):
+            height, width = pairs.size_px(i)
+            if min(height, width) < size_px:
+                raise InvalidValueError(
+                    f"{name}: pair {i} has {width}x{height} px, and crops of {size_px} px are wanted.",
+                    fix="Make patch_px smaller, or leave the picture out.",
+                )
+        self._order: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
+
+    def sample(self, index: int) -> PairSample:
+        epoch, position = divmod(index, len(self.pairs))
+        if self._order[0] != epoch:
+            key = Stream(self.seed, epoch, f"{self.name}.order").word()
+            self._order = epoch, np.random.Generator(np.random.Philox(key)).permutation(len(self.pairs))
+        pair = self.pairs.read(int(self._order[1][position]))
+        where = Stream(self.seed, index, f"{self.name}.crop")
+        top, left = (int(where.uniform() * (n - self.size + 1)) for n in pair.sharp.shape[:2])
+        window = (slice(top, top + self.size), slice(left, left + self.size))
+        geometry = None if pair.geometry is None else pair.geometry.crop(top, left, self.size, self.size)
+        return replace(pair, sharp=pair.sharp[window], blurred=pair.blurred[window], geometry=geometry)
+
+
+@dataclass(frozen=True, eq=False)
+class Turned:
+    """A sample and which of the eight turns and flips of the square it is shown in."""
+
+    sample: PairSample | Unblurred
+    turn: int
+
+
+class TrainingSet(TorchDataset[Turned]):
+    """Samples from one source, or from several in given shares.
+
+    Parameters
+    ----------
+    sources
+        Where they come from.
+    shares
+        How often each is chosen, e.g. (2, 1) for two of the first to one of the second.
+    seed
+        Decides which source and which turn sample ``i`` has.
+    turns
+        Whether pictures are turned by quarters and flipped. Off where a loss blurs again with the draw, whose
+        directions would no longer fit.
+    """
+
+    def __init__(self, sources: Sequence[Source], shares: Sequence[float], *, seed: int, turns: bool) -> None:
+        if len(sources) != len(shares) or not sources or min(shares) <= 0:
+            raise InvalidValueError(f"Every source needs a share > 0, got {list(shares)} for {len(sources)}.")
+        self.sources, self.seed, self.turns = tuple(sources), seed, turns
+        self._until = np.cumsum(np.asarray(shares, float) / sum(shares))
+
+    def __getitem__(self, index: int) -> Turned:
+        stream = Stream(self.seed, index, "training")
+        chosen = min(int(np.searchsorted(self._until, stream.uniform(), side="right")), len(self.sources) - 1)
+        turn = int(stream.uniform() * 8) if self.turns else 0
+        return Turned(self.sources[chosen].sample(index), turn)
+
+
+class _Steps(Sampler[list[int]]):
+    """The numbers of the samples of each step: ``step * batch ...``, of which one process takes its part."""
+
+    def __init__(self, first: int, last: int, batch: int, rank: int, ranks: int) -> None:
+        self.first, self.last, self.batch, self.rank, self.ranks = first, last, batch, rank, ranks
+
+    def __iter__(self) -> Iterator[list[int]]:
+        part = self.batch // self.ranks
+        for step in range(self.first, self.last):
+            start = step * self.batch + self.rank * part
+            yield list(range(start, start + part))
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+
+def batches(
+    samples: TrainingSet, *, first: int, last: int, batch: int, workers: int = 0, rank: int = 0, ranks: int = 1
+) -> Iterable[list[Turned]]:
+    """The samples of steps ``first`` to ``last``, this process's part of each batch.
+
+    ``workers`` processes read ahead; the samples do not depend on their number.
+    """
+    more: dict[str, Any] = {"prefetch_factor": 2, "multiprocessing_context": "spawn"} if workers else {}
+    return DataLoader(
+        samples,
+        batch_sampler=_Steps(first, last, batch, rank, ranks),
+        collate_fn=_as_they_are,
+        num_workers=workers,
+        **more,
+    )
+
+
+def _as_they_are(samples: list[Turned]) -> list[Turned]:
+    return samples
+
+
+def make_batch(samples: Sequence[Turned], device: torch.device | str) -> Batch:
+    """Pictures on the training device; those before their blur are blurred there, all at once."""
+    device = torch.device(device)
+    sharp: list[Tensor | None] = [None] * len(samples)
+    blurred: list[Tensor | None] = [None] * len(samples)
+    waiting = [i for i, s in enumerate(samples) if isinstance(s.sample, Unblurred)]
+    if waiting:
+        pair = blur_on([_before(samples[i]) for i in waiting], device)
+        for place, i in enumerate(waiting):
+            sharp[i], blurred[i] = pair[0][place], pair[1][place]
+    for i, turned in enumerate(samples):
+        if isinstance(turned.sample, PairSample):
+            sharp[i], blurred[i] = (_values(codes, device) for codes in (turned.sample.sharp, turned.sample.blurred))
+    return Batch(
+        sharp=torch.stack([_turned(picture, s.turn) for picture, s in zip(sharp, samples, strict=True)]),
+        blurred=torch.stack([_turned(picture, s.turn) for picture, s in zip(blurred, samples, strict=True)]),
+        draws=tuple(s.sample.draw for s in samples),
+        geometry=tuple(_geometry(s.sample) for s in samples),
+        sources=tuple(s.sample.source for s in samples),
+    )
+
+
+def blur_on(samples: Sequence[Unblurred], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sharp and blurred pictures ``[B, 3, H, W]`` of samples before their blur, computed on a device as one batch.
+
+    Windows get the widest margin of the batch. Where a picture ends before that, its edge is repeated; by the
+    definition of the reach those pixels are not seen by the sample.
+    """
+    margin = max(_margin(s) for s in samples)
+    size = samples[0].window.size
+    frame = Frame.stack([_widened(s, margin, device) for s in samples])
+    draws = [s.draw for s in samples]
+    sharp = frame if draws[0].reference == "source" else apply([d.target() for d in draws], frame)
+    blurred = apply(draws, frame)
+    middle = (..., slice(margin, margin + size), slice(margin, margin + size))
+    return _rounded(sharp.image[middle]), _rounded(blurred.image[middle])
+
+
+def _before(turned: Turned) -> Unblurred:
+    assert isinstance(turned.sample, Unblurred)
+    return turned.sample
+
+
+def _margin(sample: Unblurred) -> int:
+    assert sample.margin_px is not None
+    return sample.margin_px
+
+
+def _widened(sample: Unblurred, margin_px: int, device: torch.device) -> Frame:
+    more = margin_px - _margin(sample)
+
+    def wide(array: Any) -> Any:
+        if array is None:
+            return None
+        edges = [(0, 0)] * (np.ndim(array) - 2) + [(more, more)] * 2
+        return torch.from_numpy(np.ascontiguousarray(np.pad(array, edges, mode="edge"))).to(device)
+
+    frame = sample.frame
+    return replace(
+        frame,
+        image=wide(frame.image),
+        depth_m=wide(frame.depth_m),
+        labels=wide(frame.labels),
+        origin_px=frame.origin_px - more,
+    )
+
+
+def _rounded(picture: Tensor) -> Tensor:
+    """To the codes of an 8-bit picture, as both halves of a stored pair are."""
+    return (picture.float().clamp(0, 1) * 255).round() / 255
+
+
+def _values(codes: NDArray[Any], device: torch.device) -> Tensor:
+    top = np.iinfo(codes.dtype).max
+    planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(codes, -1, 0))).to(device)
+    return planes.float() / float(top)
+
+
+def _turned(picture: Tensor | None, turn: int) -> Tensor:
+    assert picture is not None
+    if turn >= 4:
+        picture = picture.flip(-1)
+    return picture.rot90(turn % 4, (-2, -1)).contiguous()
+
+
+def _geometry(sample: PairSample | Unblurred) -> Frame | None:
+    if isinstance(sample, PairSample):
+        return sample.geometry
+    margin, size = _margin(sample), sample.window.size
+    inside = sample.frame.crop(margin, margin, size, size)
+    return replace(inside, image=np.broadcast_to(np.float32(0), (1, 3, size, size)), encoding=Encoding.DISPLAY)
