@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["LayerNorm2d"]
+from blursynth.errors import InvalidValueError
+from deblur_models.networks.network import NormPolicy
+
+__all__ = [
+    "Dropout",
+    "LayerNorm2d",
+    "MirrorPad",
+    "Norm2d",
+    "draw_normal_weights",
+    "mirror_pad",
+    "window_mean",
+    "with_norm_policy",
+]
 
 
 class LayerNorm2d(nn.Module):
@@ -26,3 +39,169 @@ class LayerNorm2d(nn.Module):
         variance, mean = torch.var_mean(y, dim=1, keepdim=True, correction=0)
         y = (y - mean) * torch.rsqrt(variance + self.epsilon)
         return (y.to(x.dtype)) * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def window_mean(x: Tensor, window_px: int) -> Tensor:
+    """The mean over a square window around every pixel, ``[B, C, H, W]`` or ``[B, C, 1, 1]`` where it covers all.
+
+    Windows that would leave the picture are shifted inwards (their mean is that of the nearest window inside), as in
+    the published conversion. Sums run in float64: running sums in float32 lose what attention needs.
+    """
+    height, width = x.shape[-2:]
+    rows, columns = min(window_px, height), min(window_px, width)
+    if (rows, columns) == (height, width):
+        return x.mean((2, 3), keepdim=True)
+    sums = F.pad(x.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
+    strips = sums[..., rows:, :] - sums[..., :-rows, :]
+    means = (strips[..., columns:] - strips[..., :-columns]) / (rows * columns)
+    above, before = (rows - 1) // 2, (columns - 1) // 2
+    missing = (before, width - means.shape[-1] - before, above, height - means.shape[-2] - above)
+    return F.pad(means.to(x.dtype), missing, mode="replicate")
+
+
+class Norm2d(nn.Module):
+    """Normalises every channel: ``(x - mean) / sqrt(variance + epsilon) * weight + bias``, then an activation.
+
+    ``policy`` says whose mean and variance (see :data:`~deblur_models.networks.network.NormPolicy`), so that
+    ``train()`` and ``eval()`` differ only where it says so. Only ``running`` has buffers. A channel of a single pixel
+    has no variance: its own statistics make it ``bias``.
+
+    Not modelled: statistics over the processes of a distributed run (each process has those of its part of the batch).
+
+    Raises
+    ------
+    InvalidValueError
+        Running statistics cannot be trained on a single value per channel.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        policy: NormPolicy,
+        *,
+        affine: bool = False,
+        epsilon: float = 1e-5,
+        momentum: float = 0.1,
+        activation: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.policy = policy
+        self.epsilon = epsilon
+        self.momentum = momentum
+        self.act = nn.Identity() if activation is None else activation
+        self.weight: Tensor | None
+        self.bias: Tensor | None
+        self.register_parameter("weight", nn.Parameter(torch.ones(channels)) if affine else None)
+        self.register_parameter("bias", nn.Parameter(torch.zeros(channels)) if affine else None)
+        if policy == "running":
+            self.register_buffer("running_mean", torch.zeros(channels))
+            self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        if self.policy == "running":
+            if self.training and batch * height * width == 1:
+                raise InvalidValueError(
+                    f"Normalisation with running statistics cannot be trained on one value per channel, got a map of "
+                    f"shape {list(x.shape)}.",
+                    why="One value has no variance.",
+                    fix="Train on larger patches or batches, or with norm = 'instance'.",
+                )
+            y = F.batch_norm(
+                x,
+                self.get_buffer("running_mean"),
+                self.get_buffer("running_var"),
+                self.weight,
+                self.bias,
+                training=self.training,
+                momentum=self.momentum,
+                eps=self.epsilon,
+            )
+        elif height * width * (batch if self.policy == "batch_stats" else 1) == 1:
+            y = x - x if self.bias is None else x - x + self.bias[:, None, None]
+        elif self.policy == "batch_stats":
+            y = F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.epsilon)
+        else:
+            y = F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.epsilon)
+        activated: Tensor = self.act(y)
+        return activated
+
+    def extra_repr(self) -> str:
+        return f"policy={self.policy!r}, affine={self.weight is not None}, epsilon={self.epsilon}"
+
+
+def with_norm_policy(module: nn.Module, policy: NormPolicy) -> None:
+    """Puts a :class:`Norm2d` of this policy in the place of every batch norm inside, with its weights and activation.
+
+    Names of weights stay as they are.
+    """
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d):
+            norm = Norm2d(
+                child.num_features,
+                policy,
+                affine=child.affine,
+                epsilon=child.eps,
+                momentum=0.1 if child.momentum is None else child.momentum,
+                activation=getattr(child, "act", None),  # timm's batch norm has its activation in it
+            )
+            norm.weight, norm.bias = child.weight, child.bias
+            setattr(module, name, norm)
+        else:
+            with_norm_policy(child, policy)
+
+
+class Dropout(nn.Module):
+    """Sets values to zero with a probability and divides the others by ``1 - probability``.
+
+    ``in_use``: after ``eval()`` as well, so that every call draws anew from torch's generator.
+    """
+
+    def __init__(self, probability: float, *, in_use: bool = False) -> None:
+        super().__init__()
+        self.probability = probability
+        self.in_use = in_use
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.probability, training=self.training or self.in_use)
+
+    def extra_repr(self) -> str:
+        return f"probability={self.probability}, in_use={self.in_use}"
+
+
+class MirrorPad(nn.Module):
+    """:func:`mirror_pad` with the same width on all sides."""
+
+    def __init__(self, width_px: int) -> None:
+        super().__init__()
+        self.width_px = width_px
+
+    def forward(self, x: Tensor) -> Tensor:
+        return mirror_pad(x, self.width_px, self.width_px)
+
+    def extra_repr(self) -> str:
+        return f"width_px={self.width_px}"
+
+
+def mirror_pad(x: Tensor, before_px: int, after_px: int) -> Tensor:
+    """The map ``[B, C, H, W]`` with mirrored rows and columns before and after it (the edge itself is not repeated).
+
+    A mirror needs more pixels than it adds: what a small map lacks beyond it repeats the edge.
+    """
+    for dim in (-2, -1):
+        widths = (before_px, after_px)
+        mirrored = tuple(min(width, x.shape[dim] - 1) for width in widths)
+        missing = tuple(width - mirror for width, mirror in zip(widths, mirrored, strict=True))
+        for amounts, mode in ((mirrored, "reflect"), (missing, "replicate")):
+            if any(amounts):
+                x = F.pad(x, (0, 0, *amounts) if dim == -2 else (*amounts, 0, 0), mode=mode)
+    return x
+
+
+def draw_normal_weights(module: nn.Module, deviation: float = 0.02) -> None:
+    """Convolutions drawn from ``N(0, deviation**2)`` with zero biases, as GANs of pix2pix's descent begin."""
+    for part in module.modules():
+        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(part.weight, 0.0, deviation)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)

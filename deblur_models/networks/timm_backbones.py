@@ -1,0 +1,269 @@
+"""Backbones of timm as encoders of five maps, at the places where DeblurGAN-v2 taps them.
+
+timm imports torchvision, and torchvision built for another torch than the one at hand (for CUDA beside a CPU build)
+fails to import for want of two operators that nothing here calls: :func:`import_torchvision` sees to that.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import pickle
+import sys
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from blursynth.errors import InvalidValueError, require
+from deblur_models.networks.layers import with_norm_policy
+from deblur_models.networks.network import NormPolicy
+
+__all__ = [
+    "BackboneName",
+    "Encoder",
+    "build_encoder",
+    "import_timm",
+    "import_torchvision",
+    "load_backbone_weights",
+    "read_weights",
+]
+
+logger = logging.getLogger(__name__)
+
+BackboneName = Literal["inception_resnet_v2", "mobilenetv2_100", "mobilenetv2_050", "mobilenetv2_035"]
+"""timm's names; the number behind MobileNetV2 is the factor of its channels in percent."""
+
+_DECLARED: list[torch.library.Library] = []  # what they declare goes when they go
+
+
+def import_torchvision() -> ModuleType:
+    """torchvision, also where its compiled operators do not fit the torch at hand.
+
+    Its Python part refuses to import where ``nms`` and ``qnms`` are unknown to torch. They are then declared without an
+    implementation and the import is tried once more: everything but torchvision's own detection operators works.
+
+    Raises
+    ------
+    MissingExtraError
+        torchvision is not installed.
+    """
+    try:
+        return require("torchvision", extra="train", purpose="A backbone of timm")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error) or _DECLARED:
+            raise
+        logger.warning(
+            "torchvision %s does not fit torch %s (%s). Its operators nms and qnms are declared without an "
+            "implementation; nothing here calls them. A torchvision built for this torch makes this unnecessary.",
+            importlib.metadata.version("torchvision"),
+            torch.__version__,
+            error,
+        )
+    for name in [m for m in sys.modules if m.partition(".")[0] in ("torchvision", "timm")]:
+        del sys.modules[name]  # half loaded: a second import would take them for whole
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for operator in ("nms", "qnms"):
+        schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        library.define(schema)  # type: ignore[no-untyped-call]
+    _DECLARED.append(library)
+    return require("torchvision", extra="train", purpose="A backbone of timm")
+
+
+def import_timm() -> ModuleType:
+    """timm, with :func:`import_torchvision` before it.
+
+    Raises
+    ------
+    MissingExtraError
+        timm or torchvision is not installed.
+    """
+    import_torchvision()
+    return require("timm", extra="train", purpose="A backbone of timm")
+
+
+class Encoder(nn.Module):
+    """A backbone without what lies behind its last tap: pictures ``[B, 3, H, W]`` in -1..1 to five maps, finest first.
+
+    ``channels`` are those of the maps, near 1/2, 1/4, 1/8, 1/16 and 1/32 of the sides. Names of weights are timm's.
+    """
+
+    unused: ClassVar[tuple[str, ...]]
+    """Beginnings of the names, in a file of weights, of what is not built here."""
+
+    channels: tuple[int, ...]
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]: ...
+
+    @staticmethod
+    @abstractmethod
+    def timm_name(name: str) -> str:
+        """timm's name of a weight of the code that DeblurGAN-v2 was published with; others as they are."""
+
+
+def build_encoder(name: BackboneName, norm: NormPolicy) -> Encoder:
+    """The backbone with fresh weights from torch's generator.
+
+    Raises
+    ------
+    MissingExtraError
+        timm is not installed.
+    """
+    return InceptionResNetV2Encoder(norm) if name == "inception_resnet_v2" else MobileNetV2Encoder(name, norm)
+
+
+class InceptionResNetV2Encoder(Encoder):
+    """Inception-ResNet-v2 up to ``mixed_7a``.
+
+    Most of its convolutions do not pad: sides of ``32 k`` become ``16 k - 1, 8 k - 2, 4 k - 3, 2 k - 2, k - 2``.
+
+    Source: C. Szegedy, S. Ioffe, V. Vanhoucke and A. Alemi, "Inception-v4, Inception-ResNet and the Impact of Residual
+    Connections on Learning", AAAI 2017.
+    """
+
+    unused = ("repeat_2.", "block8.", "conv2d_7b.", "classif.", "last_linear.")
+
+    def __init__(self, norm: NormPolicy) -> None:
+        super().__init__()
+        whole = import_timm().create_model("inception_resnet_v2", pretrained=False)
+        self.channels = (32, 64, 192, 1088, 2080)
+        self.conv2d_1a = whole.conv2d_1a
+        self.conv2d_2a = whole.conv2d_2a
+        self.conv2d_2b = whole.conv2d_2b
+        self.maxpool_3a = whole.maxpool_3a
+        self.conv2d_3b = whole.conv2d_3b
+        self.conv2d_4a = whole.conv2d_4a
+        self.maxpool_5a = whole.maxpool_5a
+        self.mixed_5b = whole.mixed_5b
+        self.repeat = whole.repeat
+        self.mixed_6a = whole.mixed_6a
+        self.repeat_1 = whole.repeat_1
+        self.mixed_7a = whole.mixed_7a
+        with_norm_policy(self, norm)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        half = self.conv2d_1a(x)
+        quarter = self.maxpool_3a(self.conv2d_2b(self.conv2d_2a(half)))
+        eighth = self.maxpool_5a(self.conv2d_4a(self.conv2d_3b(quarter)))
+        sixteenth = self.mixed_6a(self.repeat(self.mixed_5b(eighth)))
+        return half, quarter, eighth, sixteenth, self.mixed_7a(self.repeat_1(sixteenth))
+
+    @staticmethod
+    def timm_name(name: str) -> str:
+        return name
+
+
+class MobileNetV2Encoder(Encoder):
+    """MobileNetV2 up to its second block of 160 channels.
+
+    Source: M. Sandler, A. Howard, M. Zhu, A. Zhmoginov and L.-C. Chen, "MobileNetV2: Inverted Residuals and Linear
+    Bottlenecks", CVPR 2018.
+    """
+
+    unused = ("blocks.5.2.", "blocks.6.", "conv_head.", "bn2.", "classifier.")
+
+    def __init__(self, name: BackboneName, norm: NormPolicy) -> None:
+        super().__init__()
+        whole = import_timm().create_model(name, pretrained=False)
+        self.conv_stem = whole.conv_stem
+        self.bn1 = whole.bn1
+        self.blocks = nn.Sequential(*whole.blocks[:5], whole.blocks[5][:2])
+        first = whole.blocks[0][-1].conv_pw.out_channels
+        self.channels = (first, *(whole.blocks[i][-1].conv_pwl.out_channels for i in (1, 2, 3, 5)))
+        with_norm_policy(self, norm)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        half = self.blocks[0](self.bn1(self.conv_stem(x)))
+        quarter = self.blocks[1](half)
+        eighth = self.blocks[2](quarter)
+        sixteenth = self.blocks[3](eighth)
+        return half, quarter, eighth, sixteenth, self.blocks[5](self.blocks[4](sixteenth))
+
+    @staticmethod
+    def timm_name(name: str) -> str:
+        parts = name.split(".")
+        if parts[0] != "features":
+            return name
+        number = int(parts[1])
+        if number == 0:
+            return ".".join((("conv_stem", "bn1")[int(parts[2])], *parts[3:]))
+        if number == 18:
+            return ".".join((("conv_head", "bn2")[int(parts[2])], *parts[3:]))
+        stage = sum(number > last for last in _LAST_OF_STAGE)
+        block = number - (_LAST_OF_STAGE[stage - 1] + 1 if stage else 1)
+        layers = _FIRST_BLOCK if stage == 0 else _OTHER_BLOCKS
+        return ".".join(("blocks", str(stage), str(block), layers[parts[3]], *parts[4:]))
+
+
+# Where the stages of MobileNetV2 end in its list ``features``, and timm's names of the layers of its blocks.
+_LAST_OF_STAGE = (1, 3, 6, 10, 13, 16, 17)
+_FIRST_BLOCK = {"0": "conv_dw", "1": "bn1", "3": "conv_pw", "4": "bn2"}
+_OTHER_BLOCKS = {"0": "conv_pw", "1": "bn1", "3": "conv_dw", "4": "bn2", "6": "conv_pwl", "7": "bn3"}
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a ``.safetensors`` file, or of a file of ``torch.save`` read without running code from it.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such file, or it does not hold tensors by name.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidValueError(
+            f"There is no weights file {path}.", fix="Give the path of a .safetensors or .pth file."
+        )
+    if path.suffix == ".safetensors":
+        tensors: dict[str, Tensor] = require("safetensors.torch", extra="train", purpose="Reading weights").load_file(
+            path
+        )
+        return tensors
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InvalidValueError(
+            f"{path} holds more than tensors.",
+            why="Reading it would run code from the file.",
+            fix="Save its state_dict() alone, best as .safetensors.",
+        ) from error
+    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
+        kept = list(content)[:5] if isinstance(content, Mapping) else type(content).__name__
+        raise InvalidValueError(
+            f"{path} must hold tensors by name, got {kept}.", fix="Save the state_dict() of the backbone alone."
+        )
+    return dict(content)
+
+
+def load_backbone_weights(encoder: Encoder, weights: Mapping[str, Tensor]) -> None:
+    """Weights of the whole backbone, in timm's names or those of the code of DeblurGAN-v2, into the encoder.
+
+    What lies behind the last tap is left out, and so are running statistics where the encoder has none.
+
+    Raises
+    ------
+    InvalidValueError
+        A weight is missing, unknown or of another shape; nothing has been changed then.
+    """
+    own = encoder.state_dict()
+    given = {encoder.timm_name(name): tensor for name, tensor in weights.items()}
+    ignored = (".num_batches_tracked", ".running_mean", ".running_var")
+    missing = sorted(set(own) - set(given))
+    unknown = sorted(n for n in set(given) - set(own) if not n.startswith(encoder.unused) and not n.endswith(ignored))
+    shapes = [
+        f"{name} is {list(given[name].shape)} and must be {list(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in given and given[name].shape != tensor.shape
+    ]
+    if missing or unknown or shapes:
+        raise InvalidValueError(
+            f"The weights do not fit {type(encoder).__name__}: {len(missing)} missing {missing[:3]}, {len(unknown)} "
+            f"unknown {unknown[:3]}, {len(shapes)} of another shape {shapes[:3]}.",
+            fix="Give the weights of the same backbone, in timm's names.",
+        )
+    encoder.load_state_dict({name: given[name] for name in own})
