@@ -7,14 +7,13 @@ Aggregation", ECCV 2022.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
-import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from deblur_models.networks.layers import LayerNorm2d
+from deblur_models.networks.layers import LayerNorm2d, window_mean
 from deblur_models.networks.network import Network, NetworkConfig
 
 __all__ = ["NAFNet", "NAFNetConfig"]
@@ -43,6 +42,22 @@ class NAFNetConfig(NetworkConfig):
         description="side in px of the window that channel attention averages over in use (published 384: training "
         "patches of 256 times 1.5); 0 averages over the whole picture, so that results depend on its size",
     )
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        if len(self.encoder_blocks) != len(self.decoder_blocks) or not self.encoder_blocks:
+            raise ValueError(
+                "encoder_blocks and decoder_blocks must have one number per level each, got "
+                f"{self.encoder_blocks} and {self.decoder_blocks}."
+            )
+        if min(*self.encoder_blocks, *self.decoder_blocks) < 0:
+            raise ValueError(f"Numbers of blocks must be >= 0, got {self.encoder_blocks} and {self.decoder_blocks}.")
+        if 0 < self.local_px < self.multiple_px:
+            raise ValueError(
+                f"local_px must be 0 or >= {self.multiple_px}, got {self.local_px}. "
+                "The window would have no pixel at the lowest level."
+            )
+        return self
 
     @property
     def multiple_px(self) -> int:
@@ -120,21 +135,3 @@ class NAFBlock(nn.Module):
 def gate(x: Tensor) -> Tensor:
     first, second = x.chunk(2, dim=1)
     return first * second
-
-
-def window_mean(x: Tensor, window_px: int) -> Tensor:
-    """The mean over a square window around every pixel, ``[B, C, H, W]`` or ``[B, C, 1, 1]`` where it covers all.
-
-    Windows that would leave the picture are shifted inwards (their mean is that of the nearest window inside), as in
-    the published conversion. Sums run in float64: running sums in float32 lose what attention needs.
-    """
-    height, width = x.shape[-2:]
-    rows, columns = min(window_px, height), min(window_px, width)
-    if (rows, columns) == (height, width):
-        return x.mean((2, 3), keepdim=True)
-    sums = F.pad(x.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
-    strips = sums[..., rows:, :] - sums[..., :-rows, :]
-    means = (strips[..., columns:] - strips[..., :-columns]) / (rows * columns)
-    above, before = (rows - 1) // 2, (columns - 1) // 2
-    missing = (before, width - means.shape[-1] - before, above, height - means.shape[-2] - above)
-    return F.pad(means.to(x.dtype), missing, mode="replicate")
