@@ -10,6 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deblur_models.networks.attention_unet import AttentionUNetConfig
+from deblur_models.networks.bgan import BGANConfig
+from deblur_models.networks.dbgan import DBGANConfig
+from deblur_models.networks.deepdeblur import DeepDeblurConfig
+from deblur_models.networks.hinet import HINetConfig
+from deblur_models.networks.mimo_unet import MimoUNetConfig
 from deblur_models.networks.nafnet import NAFNetConfig
 from deblur_models.networks.network import (
     Architecture,
@@ -19,9 +25,11 @@ from deblur_models.networks.network import (
     count_weights,
     find_architecture,
 )
+from deblur_models.networks.srn import SRNConfig
 
 __all__ = [
     "ALL",
+    "BLUR_GENERATORS",
     "DISCRIMINATORS",
     "Architecture",
     "Network",
@@ -32,11 +40,22 @@ __all__ = [
     "network_config",
 ]
 
-ALL: tuple[type[NetworkConfig], ...] = (NAFNetConfig,)
+ALL: tuple[type[NetworkConfig], ...] = (
+    NAFNetConfig,
+    AttentionUNetConfig,
+    HINetConfig,
+    MimoUNetConfig,
+    SRNConfig,
+    DeepDeblurConfig,
+    DBGANConfig,
+)
 """Every restoration network."""
 
 DISCRIMINATORS: tuple[type[Architecture], ...] = ()
 """Every discriminator."""
+
+BLUR_GENERATORS: tuple[type[Architecture], ...] = (BGANConfig,)
+"""Every network that blurs: its module takes sharp pictures ``[B, 3, H, W]`` and noise ``[B, N]``."""
 
 
 def network_config(values: Mapping[str, Any]) -> NetworkConfig:

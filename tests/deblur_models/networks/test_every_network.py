@@ -19,13 +19,23 @@ TINY = list(ALL)
 WEIGHTS: dict[tuple[str, str], int] = {
     ("nafnet", "32"): 17_111_907,
     ("nafnet", "64"): 67_888_835,
+    ("hinet", "64"): 88_668_806,
+    ("hinet", "32"): 22_176_518,
+    ("mimo_unet", "base"): 6_807_171,
+    ("mimo_unet", "plus"): 16_107_651,
+    ("srn", "lstm"): 8_056_609,
+    ("deep_deblur", "published"): 11_721_321,
+    ("dbgan", "published"): 11_588_163,
 }
 
 # (kind) -> prefixes of weights that the architecture stores and does not use.
 UNUSED: dict[str, tuple[str, ...]] = {}
 
 # Changes to a tiny network for learning one batch, where its defaults are for long training.
-LEARNING: dict[str, dict[str, Any]] = {}
+LEARNING: dict[str, dict[str, Any]] = {
+    "dbgan": {"lr": 3e-3, "steps": 110},  # its residuals are scaled down to a 25th
+    "srn": {"changes": {"levels": 2}, "steps": 190},  # no shortcut from picture to picture: it learns to copy first
+}
 
 
 def name(case: Any) -> str:

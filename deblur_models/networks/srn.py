@@ -1,0 +1,227 @@
+"""SRN-DeblurNet: one encoder-decoder, used at every scale from coarse to fine, with a memory between scales.
+
+Source: X. Tao, H. Gao, X. Shen, J. Wang and J. Jia, "Scale-recurrent Network for Deep Image Deblurring", CVPR 2018.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from deblur_models.networks.network import Network, NetworkConfig
+
+__all__ = ["SRN", "SRNConfig"]
+
+FORGET_BIAS = 1.0
+"""What is added to the forget gate, so that a fresh cell remembers: part of the equations, not of the weights."""
+
+
+class SRNConfig(NetworkConfig):
+    """SRN-DeblurNet; ``lstm`` is the published network, ``gray`` and ``color`` the ones without memory of its code.
+
+    The published weights with memory take one channel: red, green and blue are restored one by one, as three grey
+    pictures. Only ``color`` sees them together.
+
+    Not modelled: the clipping of the memory's gradient (norm 3), which is a matter of training.
+    """
+
+    sizes: ClassVar = {
+        "lstm": {},
+        "gray": {"lstm": False},
+        "color": {"channels": 3, "lstm": False},
+        "tiny": {"channels": 3, "width": 12, "blocks": 1},
+    }
+
+    channels: Literal[1, 3] = Field(
+        default=1, description="channels that are restored together; 1 takes red, green and blue as three pictures"
+    )
+    width: int = Field(default=32, ge=2, le=256, description="channels at full size; doubled at both lower levels")
+    blocks: int = Field(default=3, ge=0, le=50, description="residual blocks of each level, going down and going up")
+    lstm: bool = Field(default=True, description="whether a convolutional LSTM carries a state from scale to scale")
+    levels: int = Field(default=3, ge=1, le=5, description="scales of the picture, each half of the one before")
+
+    @property
+    def multiple_px(self) -> int:
+        return int(4 * 2 ** (self.levels - 1))
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        return tuple(0.5**level for level in range(self.levels))
+
+    def build(self) -> SRN:
+        return SRN(self)
+
+    def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The variables of a TensorFlow 1 checkpoint that was exported as arrays, under the names of this one.
+
+        Kernels go from height, width, in, out to out, in, height, width (of a transposed convolution: from height,
+        width, out, in to in, out, height, width, the same permutation). What the optimiser stored (``Adam`` slots,
+        ``beta1_power``, ``beta2_power``, the step ``Variable``) is left out; other unknown names are kept.
+        """
+        ours = {}
+        for name, value in state.items():
+            original = name.removesuffix(":0")
+            if original in ("beta1_power", "beta2_power", "Variable") or re.search(r"/Adam(_\d+)?$", original):
+                continue
+            known = re.fullmatch(r"g_net/(.+)/(weights|biases)", original)
+            layer = self._layer(known[1]) if known else None
+            if known is None or layer is None:
+                ours[name] = value
+            elif known[2] == "weights":
+                ours[f"{layer}.weight"] = value.permute(3, 2, 0, 1).contiguous()
+            else:
+                ours[f"{layer}.bias"] = value
+        return ours
+
+    def _layer(self, scope: str) -> str | None:
+        """Our name of a layer of the published code, for example ``enc2_3/conv1``: encoders.1.3.conv1."""
+        if scope == "convLSTM/LSTM_conv":
+            return "lstm.gates"
+        if scope == "dec1_0":
+            return "ending"
+        known = re.fullmatch(r"(enc|dec)([123])_(\d+)((?:/conv[12])?)", scope)
+        if known is None:
+            return None
+        way, level, place, inside = known[1], int(known[2]), int(known[3]), known[4].replace("/", ".")
+        if way == "enc":  # 1 is the convolution, place 1 of ours its ReLU
+            return f"encoders.{level - 1}.{0 if place == 1 else place}{inside}"
+        if place == self.blocks + 1:
+            return f"ups.{2 - level}"
+        return f"decoders.{3 - level}.{self.blocks - place}{inside}"  # the original counts down
+
+
+class SRN(Network):
+    """See :class:`SRNConfig`. Laid out as the published TensorFlow code computes: its padding, its resizing."""
+
+    config: SRNConfig
+
+    def __init__(self, config: SRNConfig) -> None:
+        super().__init__(config)
+        widths = [config.width, 2 * config.width, 4 * config.width]
+
+        def blocks(width: int) -> list[nn.Module]:
+            return [ResBlock(width) for _ in range(config.blocks)]
+
+        self.encoders = nn.ModuleList(
+            nn.Sequential(SameConv2d(before, width, 5, stride), nn.ReLU(), *blocks(width))
+            for before, width, stride in zip([2 * config.channels, *widths], widths, (1, 2, 2), strict=False)
+        )
+        self.lstm = ConvLSTM(widths[-1]) if config.lstm else None
+        self.decoders = nn.ModuleList(nn.Sequential(*blocks(width)) for width in reversed(widths))
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 4, stride=2, padding=1) for w in reversed(widths[:-1]))
+        self.ending = SameConv2d(config.width, config.channels, 5)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # every layer here has one
+        if self.lstm is not None:
+            nn.init.trunc_normal_(self.lstm.gates.weight, std=1e-3, a=-2e-3, b=2e-3)
+
+    def restore(self, blurred: Tensor) -> tuple[Tensor, ...]:
+        batch, channels, height, width = blurred.shape
+        blurred = blurred.reshape(-1, self.config.channels, height, width)
+        outputs: list[Tensor] = []
+        state: tuple[Tensor, Tensor] | None = None
+        for level in reversed(range(self.config.levels)):
+            seen = every_nth(blurred, 2**level)
+            # The coarser result is given as it is: no gradient flows back through it.
+            guess = double(outputs[-1].detach()) if outputs else seen
+            if state is not None:
+                state = double(state[0]), double(state[1])
+            restored, state = self.one_scale(torch.cat((seen, guess), 1), state)
+            outputs.append(restored)
+        return tuple(x.reshape(batch, channels, *x.shape[-2:]) for x in reversed(outputs))
+
+    def one_scale(self, x: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """Blurred picture and guess ``[B, 2 C, H, W]`` to the restored picture and the new state."""
+        skips = []
+        for encoder in self.encoders:
+            x = encoder(x)
+            skips.append(x)
+        if self.lstm is not None:
+            state = self.lstm(x, state)
+            x = state[1]
+        x = self.decoders[0](x)
+        for up, decoder, skip in zip(self.ups, self.decoders[1:], reversed(skips[:-1]), strict=True):
+            x = decoder(F.relu(up(x)) + skip)
+        return self.ending(x), state
+
+    def targets(self, sharp: Tensor) -> tuple[Tensor, ...]:
+        """The sharp picture at every scale, by leaving out pixels as the published code does with both pictures.
+
+        A mean over 2 x 2 pixels would lie half a pixel beside what the network sees.
+        """
+        return tuple(every_nth(sharp, 2**level) for level in range(self.config.levels))
+
+
+class ResBlock(nn.Module):
+    """``x + conv(relu(conv(x)))``."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = SameConv2d(width, width, 5)
+        self.conv2 = SameConv2d(width, width, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.conv2(F.relu(self.conv1(x)))
+        return x + residual
+
+
+class ConvLSTM(nn.Module):
+    """A long short-term memory whose weights are 3 x 3 convolutions; the state is cell and output.
+
+    ``i, j, f, o = conv([x, h])``, in this order;
+    ``c' = sigmoid(f + 1) c + sigmoid(i) tanh(j)`` and ``h' = sigmoid(o) tanh(c')``.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gates = SameConv2d(2 * width, 4 * width, 3)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        cell, output = (torch.zeros_like(x), torch.zeros_like(x)) if state is None else state
+        i, j, f, o = self.gates(torch.cat((x, output), 1)).chunk(4, 1)
+        cell = torch.sigmoid(f + FORGET_BIAS) * cell + torch.sigmoid(i) * torch.tanh(j)
+        return cell, torch.sigmoid(o) * torch.tanh(cell)
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution that pads as TensorFlow's ``SAME`` does: ``ceil(n / stride)`` pixels out, the odd zero at the end.
+
+    5 x 5 with stride 2 on an even side: one zero before, two after; PyTorch's ``padding=2`` is shifted by a pixel.
+    """
+
+    def __init__(self, before: int, after: int, kernel_px: int, stride: int = 1) -> None:
+        super().__init__(before, after, kernel_px, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padding = []
+        for side, kernel, stride in zip(x.shape[:-3:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            missing = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+            padding += [missing // 2, missing - missing // 2]
+        if len(set(padding)) == 1:  # the same everywhere: no copy is needed
+            return F.conv2d(x, self.weight, self.bias, self.stride, padding[0])
+        return F.conv2d(F.pad(x, padding), self.weight, self.bias, self.stride)
+
+
+def every_nth(x: Tensor, n: int) -> Tensor:
+    """TensorFlow 1's bilinear resize to 1/n: output pixel i lies at ``n i``, exactly on an input pixel."""
+    return x if n == 1 else x[..., ::n, ::n]
+
+
+def double(x: Tensor) -> Tensor:
+    """TensorFlow 1's bilinear resize to twice the size: output pixel i lies at ``i / 2``; the last row repeats.
+
+    The same as aligned corners of the picture with its edge repeated once.
+    """
+    height, width = x.shape[-2:]
+    wider = F.pad(x, (0, 1, 0, 1), mode="replicate")
+    return F.interpolate(wider, size=(2 * height + 1, 2 * width + 1), mode="bilinear", align_corners=True)[
+        ..., :-1, :-1
+    ]
