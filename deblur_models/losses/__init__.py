@@ -1,23 +1,81 @@
 """Losses: records with a weight, called with pictures in 0..1.
 
+Three sorts: losses between a restored and a sharp picture (:data:`ALL`), adversarial losses between the answers of a
+discriminator (:data:`ADVERSARIAL`), and losses of consistency, which need neither (:data:`CONSISTENCY`).
+
 >>> import torch
 >>> bool(Charbonnier()(torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)) > 0.99)
 True
+>>> make_loss({"kind": "fft_l1", "weight": 0.1})
+FftL1(weight=0.1, norm='backward')
+>>> make_adversarial({"kind": "wgan_gp"}).penalty_weight
+10.0
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from blursynth.errors import InvalidValueError, did_you_mean
+from deblur_models.losses.adversarial import (
+    LSGAN,
+    AdversarialLoss,
+    Logits,
+    RaganLS,
+    RelativisticBlur,
+    VanillaGAN,
+    WganGP,
+    gradient_penalty,
+)
+from deblur_models.losses.consistency import ConsistencyLoss, CycleConsistency, ReBlur
+from deblur_models.losses.frequency import FftL1
 from deblur_models.losses.loss import Loss
-from deblur_models.losses.pixel import Charbonnier
+from deblur_models.losses.perceptual import Perceptual
+from deblur_models.losses.pixel import L1, L2, PSNR, Charbonnier
+from deblur_models.losses.structure import SSIM, Edge, MsSSIM, TotalVariation
 
-__all__ = ["ALL", "Charbonnier", "Loss", "make_loss"]
+__all__ = [
+    "ADVERSARIAL",
+    "ALL",
+    "CONSISTENCY",
+    "L1",
+    "L2",
+    "LSGAN",
+    "PSNR",
+    "SSIM",
+    "AdversarialLoss",
+    "Charbonnier",
+    "ConsistencyLoss",
+    "CycleConsistency",
+    "Edge",
+    "FftL1",
+    "Logits",
+    "Loss",
+    "MsSSIM",
+    "Perceptual",
+    "RaganLS",
+    "ReBlur",
+    "RelativisticBlur",
+    "TotalVariation",
+    "VanillaGAN",
+    "WganGP",
+    "gradient_penalty",
+    "make_adversarial",
+    "make_consistency",
+    "make_loss",
+]
 
-ALL: tuple[type[Loss], ...] = (Charbonnier,)
+ALL: tuple[type[Loss], ...] = (L1, L2, Charbonnier, PSNR, SSIM, MsSSIM, Edge, TotalVariation, FftL1, Perceptual)
 """Every loss between a restored and a sharp picture."""
+
+ADVERSARIAL: tuple[type[AdversarialLoss], ...] = (WganGP, LSGAN, VanillaGAN, RaganLS, RelativisticBlur)
+"""Every loss between the answers of a discriminator to real and to generated pictures."""
+
+CONSISTENCY: tuple[type[ConsistencyLoss], ...] = (CycleConsistency, ReBlur)
+"""Losses of consistency; each is called in its own way."""
+
+_Made = TypeVar("_Made", Loss, AdversarialLoss, ConsistencyLoss)
 
 
 def make_loss(values: Mapping[str, Any]) -> Loss:
@@ -28,9 +86,26 @@ def make_loss(values: Mapping[str, Any]) -> Loss:
     InvalidValueError
         There is no such kind, or a field is unknown or out of range.
     """
+    return _make(values, ALL, "loss")
+
+
+def make_adversarial(values: Mapping[str, Any]) -> AdversarialLoss:
+    """An adversarial loss from ``{"kind": "ragan_ls", "weight": 0.01, ...}``; errors as :func:`make_loss`."""
+    return _make(values, ADVERSARIAL, "adversarial loss")
+
+
+def make_consistency(values: Mapping[str, Any]) -> ConsistencyLoss:
+    """A loss of consistency from ``{"kind": "re_blur", "weight": 0.1, ...}``; errors as :func:`make_loss`."""
+    return _make(values, CONSISTENCY, "loss of consistency")
+
+
+def _make(values: Mapping[str, Any], known: Iterable[type[_Made]], what: str) -> _Made:
     fields = dict(values)
-    kinds = {loss.kind: loss for loss in ALL}
+    kinds = {loss.kind: loss for loss in known}
     kind = fields.pop("kind", None)
     if kind not in kinds:
-        raise InvalidValueError(f"There is no loss {kind!r}.", fix=did_you_mean(str(kind), kinds))
+        raise InvalidValueError(
+            f"There is no {what} {kind!r}." if kind is not None else f"A {what} needs a kind.",
+            fix=did_you_mean(str(kind), kinds),
+        )
     return kinds[kind](**fields)

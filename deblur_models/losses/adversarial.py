@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
+import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from blursynth.core import Record
+from blursynth.errors import InvalidValueError
 
-__all__ = ["AdversarialLoss", "Logits"]
+__all__ = [
+    "LSGAN",
+    "AdversarialLoss",
+    "Logits",
+    "RaganLS",
+    "RelativisticBlur",
+    "VanillaGAN",
+    "WganGP",
+    "gradient_penalty",
+]
 
 Logits = tuple[Tensor, ...]
 
@@ -42,3 +55,218 @@ class AdversarialLoss(Record):
     @abstractmethod
     def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
         """What the generator minimises; a relativistic loss compares with ``real``."""
+
+    def gradient_penalty(
+        self,
+        discriminator: Callable[[Tensor], Sequence[Tensor]],
+        real: Tensor,
+        fake: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """The penalty without ``penalty_weight``, see :func:`gradient_penalty`; draws one number per picture."""
+        return gradient_penalty(discriminator, real, fake, generator)
+
+
+class WganGP(AdversarialLoss):
+    """Wasserstein loss with gradient penalty: D minimises ``E f - E r + lambda penalty``, G minimises ``-E f``.
+
+    ``penalty_weight`` is lambda, 10 as published; DeblurGAN takes 5 steps of D for one of G.
+
+    ``paper_compat`` takes the penalty of DeblurGAN's code, which is another one than that of the paper it cites, see
+    :func:`gradient_penalty`.
+
+    Source: I. Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017.
+    """
+
+    penalty_weight: float = Field(default=10.0, ge=0, le=1e6, description="factor of the gradient penalty, lambda")
+    paper_compat: bool = Field(
+        default=False, description="whether the penalty is that of DeblurGAN's code: norms of single pixels' gradients"
+    )
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Tensor:
+        return _over_maps(real, fake, lambda r, f: f.mean() - r.mean())
+
+    def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
+        return _over_maps(real, fake, lambda r, f: -f.mean())
+
+    def gradient_penalty(
+        self,
+        discriminator: Callable[[Tensor], Sequence[Tensor]],
+        real: Tensor,
+        fake: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        return gradient_penalty(discriminator, real, fake, generator, paper_compat=self.paper_compat)
+
+
+class LSGAN(AdversarialLoss):
+    """Least squares: D minimises ``(E (r - 1)^2 + E f^2) / 2``, G minimises ``E (f - 1)^2``.
+
+    Source: X. Mao et al., "Least Squares Generative Adversarial Networks", ICCV 2017, with the factors of CycleGAN's
+    code (the paper has a half in the generator's part too).
+    """
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Tensor:
+        return _over_maps(real, fake, lambda r, f: ((r - 1).square().mean() + f.square().mean()) / 2)
+
+    def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
+        return _over_maps(real, fake, lambda r, f: (f - 1).square().mean())
+
+
+class VanillaGAN(AdversarialLoss):
+    """Binary cross entropy of logits: D minimises ``-(E ln s(r) + E ln(1 - s(f))) / 2``, G ``-E ln s(f)``.
+
+    s is the logistic function; the generator's part is the one that does not saturate.
+
+    Source: I. Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014.
+    """
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Tensor:
+        return _over_maps(real, fake, lambda r, f: (F.softplus(-r).mean() + F.softplus(f).mean()) / 2)
+
+    def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
+        return _over_maps(real, fake, lambda r, f: F.softplus(-f).mean())
+
+
+class RaganLS(AdversarialLoss):
+    """Relativistic average least squares: each answer is compared with the mean answer to the other sort.
+
+    D minimises ``(E (r - E f - 1)^2 + E (f - E r + 1)^2) / 2``, G ``(E (r - E f + 1)^2 + E (f - E r - 1)^2) / 2``, with
+    means over the batch and the map. Of the two parts of a double discriminator the mean is taken. DeblurGAN-v2 weights
+    the generator's part by .01 in the paper and .001 in its code; the paper's formula lacks the half, the code has it.
+
+    Not modelled: the pools of the last 50 answers over which that code takes the inner means (there a batch is one
+    picture).
+
+    Sources: A. Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019; O. Kupyn et al., "DeblurGAN-v2",
+    ICCV 2019.
+    """
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Tensor:
+        return _over_maps(
+            real,
+            fake,
+            lambda r, f: ((r - f.mean() - 1).square().mean() + (f - r.mean() + 1).square().mean()) / 2,
+        )
+
+    def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
+        return _over_maps(
+            real,
+            fake,
+            lambda r, f: ((r - f.mean() + 1).square().mean() + (f - r.mean() - 1).square().mean()) / 2,
+        )
+
+
+class RelativisticBlur(AdversarialLoss):
+    """Relativistic blur loss: the generator wants real and generated blur to look alike, both with probability 1/2.
+
+    With ``a = r - E f`` and ``b = f - E r`` (relativistic average logits) D minimises the usual
+    ``-(E ln s(a) + E ln(1 - s(b))) / 2``. G minimises the cross entropy of both with 1/2,
+    ``-(E [ln s(a) + ln(1 - s(a))] + E [ln s(b) + ln(1 - s(b))]) / 4``, whose least value ``ln 2`` is where the
+    discriminator tells nothing apart; unlike with the usual loss, generated pictures that seem more real than real ones
+    are no aim.
+
+    A reconstruction: the paper trains G and D of the blurring network with it and its authors published no code for
+    training. What the paper states is that both probabilities are pushed towards .5; the published weights are alpha
+    .005 (blurring) and beta .01 (deblurring).
+
+    Source: K. Zhang et al., "Deblurring by Realistic Blurring", CVPR 2020.
+    """
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Tensor:
+        return _over_maps(
+            real,
+            fake,
+            lambda r, f: (F.softplus(f.mean() - r).mean() + F.softplus(f - r.mean()).mean()) / 2,
+        )
+
+    def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
+        return _over_maps(real, fake, lambda r, f: (_undecided(r - f.mean()) + _undecided(f - r.mean())) / 2)
+
+
+def gradient_penalty(
+    discriminator: Callable[[Tensor], Sequence[Tensor]],
+    real: Tensor,
+    fake: Tensor,
+    generator: torch.Generator,
+    *,
+    paper_compat: bool = False,
+) -> Tensor:
+    """How far the critic's slope is from 1 between real and generated: ``E (|grad D(u r + (1 - u) f)| - 1)^2``.
+
+    ``u`` is uniform in 0..1, one per picture. D is the mean over a map, as in the losses; the norm runs over all values
+    of a picture in 0..1; of several maps the mean penalty is taken. Computed in float32 (or float64 where that comes
+    in), outside autocast. It is differentiable by the discriminator's weights; pictures are detached.
+
+    Parameters
+    ----------
+    discriminator
+        Pictures ``[B, 3, H, W]`` to a tuple of maps of logits. It must treat pictures one by one: with statistics of
+        the batch the slope is not that of a picture.
+    real, fake
+        ``[B, 3, H, W]``, of one shape.
+    generator
+        Where ``u`` is drawn from.
+    paper_compat
+        The form in the code of DeblurGAN, and of v2: one ``u`` for the whole batch; the gradient of the *sum* over the
+        map by pictures in -1..1, and the norm of each pixel's three channels instead of each picture's: every pixel is
+        asked for a slope of 1. That bounds the critic otherwise than the theory does.
+
+    Raises
+    ------
+    InvalidValueError
+        Different shapes, a compiled discriminator, or one without maps.
+    """
+    if real.shape != fake.shape or real.ndim != 4:
+        raise InvalidValueError(
+            f"A gradient penalty needs as many real as generated pictures [B, 3, H, W], got {list(real.shape)} and "
+            f"{list(fake.shape)}.",
+            why="It is taken between them, one by one.",
+        )
+    if hasattr(discriminator, "_orig_mod"):
+        raise InvalidValueError(
+            "A gradient penalty needs the discriminator itself, got one of torch.compile.",
+            why="Compiled graphs have no second derivatives.",
+            fix="Leave the discriminator uncompiled.",
+        )
+    kind = torch.promote_types(torch.promote_types(real.dtype, fake.dtype), torch.float32)
+    real, fake = real.detach().to(kind), fake.detach().to(kind)
+    # Drawn where the generator lives and in float32, so that the numbers do not depend on device and precision.
+    share = torch.rand((1 if paper_compat else len(real), 1, 1, 1), generator=generator, device=generator.device)
+    share = share.to(real)
+    between = (share * real + (1 - share) * fake).requires_grad_()
+    penalties = []
+    with torch.enable_grad(), torch.autocast(real.device.type, enabled=False):
+        for answer in _checked_maps(discriminator(between)):
+            value = answer.sum() if paper_compat else answer.flatten(1).mean(1).sum()
+            (slope,) = torch.autograd.grad(value, between, create_graph=True)
+            norm = slope.div(2).norm(dim=1) if paper_compat else slope.flatten(1).norm(dim=1)
+            penalties.append((norm - 1).square().mean())
+    return torch.stack(penalties).mean()
+
+
+def _undecided(logits: Tensor) -> Tensor:
+    """Mean cross entropy with 1/2: ln 2 at 0."""
+    return (F.softplus(logits) + F.softplus(-logits)).mean() / 2
+
+
+def _over_maps(real: Logits, fake: Logits, of_one: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The mean over the maps, in float32 at least."""
+    real, fake = tuple(_checked_maps(real)), tuple(_checked_maps(fake))
+    if len(real) != len(fake):
+        raise InvalidValueError(
+            f"An adversarial loss compares the answers of one discriminator, got {len(real)} maps of logits for real "
+            f"pictures and {len(fake)} for generated ones."
+        )
+    return torch.stack([of_one(r, f) for r, f in zip(real, fake, strict=True)]).mean()
+
+
+def _checked_maps(maps: Sequence[Tensor] | Tensor) -> Iterator[Tensor]:
+    if isinstance(maps, Tensor) or not len(maps):
+        raise InvalidValueError(
+            f"A discriminator gives a tuple of maps of logits, got {type(maps).__name__}"
+            f"{f' of shape {list(maps.shape)}' if isinstance(maps, Tensor) else ' without any'}.",
+            fix="Put a single map into a tuple: (logits,).",
+        )
+    for answer in maps:
+        yield answer.float() if answer.element_size() < 4 else answer

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from pydantic import Field
 from torch import Tensor
 
+from blursynth.errors import InvalidValueError
 from deblur_models.losses.loss import Loss
 
-__all__ = ["Charbonnier"]
+__all__ = ["L1", "L2", "PSNR", "Charbonnier"]
+
+# Luma of BT.601 in the range 16..235 of 255, as in the code of HINet and NAFNet.
+_LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)
+
+
+class L1(Loss):
+    """``mean |d|``: the mean absolute error."""
+
+    def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:
+        return (restored - sharp).abs().mean()
+
+
+class L2(Loss):
+    """``mean d^2``: the mean squared error (MSE), without a half and without a root."""
+
+    def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:
+        return (restored - sharp).square().mean()
 
 
 class Charbonnier(Loss):
@@ -21,3 +42,27 @@ class Charbonnier(Loss):
     def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:
         difference = restored - sharp
         return (difference * difference + self.epsilon**2).sqrt().mean()
+
+
+class PSNR(Loss):
+    """The *negative* peak signal-to-noise ratio in dB, ``mean_b (10 / ln 10) ln(MSE_b + epsilon)``: less is better.
+
+    ``MSE_b`` is that of each picture, so that every picture counts by its ratio. Values are below zero for anything
+    better than white against black: -30 is 30 dB. Equal pictures give ``10 log10(epsilon)``, -80 by default. A good
+    picture has a steep slope, ``1 / MSE``: warm the learning rate up.
+
+    Source: L. Chen et al., "HINet: Half Instance Normalization Network for Image Restoration", CVPR Workshops 2021;
+    the code of NAFNet.
+    """
+
+    epsilon: float = Field(default=1e-8, gt=0, le=1, description="added to the mean squared error; bounds the loss")
+    luma: bool = Field(default=False, description="whether the luma Y of BT.601 (16..235) is compared, not R, G and B")
+
+    def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:
+        difference = restored - sharp
+        if self.luma:
+            if difference.shape[1] != 3:
+                raise InvalidValueError(f"The luma needs pictures of 3 channels, got {difference.shape[1]}.")
+            difference = torch.einsum("bchw,c->bhw", difference, difference.new_tensor(_LUMA))
+        error = difference.square().flatten(1).mean(1)
+        return (10 / math.log(10)) * (error + self.epsilon).log().mean()

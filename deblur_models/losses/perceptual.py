@@ -1,0 +1,133 @@
+"""The distance of two pictures in the features of VGG19."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from blursynth.errors import InvalidValueError
+from deblur_models.losses.loss import Loss
+from deblur_models.losses.weights_file import fit_weights, read_weights, weights_path
+
+__all__ = ["VGG19_FILE", "VGG19_LAYERS", "Perceptual", "VGG19Features"]
+
+VGG19_FILE = "vgg19-dcbb9e9d.pth"
+"""Name of torchvision's file of VGG19, trained on ImageNet; the digits are the start of its sha256."""
+
+_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def _layer_places() -> dict[str, int]:
+    places, place = {}, 0
+    for block, (_, convolutions) in enumerate(_BLOCKS, 1):
+        for number in range(1, convolutions + 1):
+            places[f"conv{block}_{number}"], places[f"relu{block}_{number}"] = place, place + 1
+            place += 2
+        place += 1  # the pooling
+    return places
+
+
+VGG19_LAYERS = _layer_places()
+"""Place of every convolution and activation of VGG19 in torchvision's ``features``: ``conv3_3`` is 14."""
+
+
+class VGG19Features(nn.Module):
+    """The convolutions of VGG19 up to one layer; names of weights are torchvision's, ``features.0.weight`` and so on.
+
+    Source: K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+    ICLR 2015.
+    """
+
+    def __init__(self, layer: str) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width, convolutions in _BLOCKS:
+            for _ in range(convolutions):
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+                channels = width
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers[: VGG19_LAYERS[layer] + 1])
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        features: Tensor = self.features(pictures)
+        return features
+
+
+class Perceptual(Loss):
+    """Mean squared difference of the features of VGG19 at one layer, ``mean (phi(x) - phi(y))^2``.
+
+    Needs torchvision's weights file; without it :meth:`check_ready` and every call refuse. Pictures are normalised by
+    the mean and the standard deviation of ImageNet, as the network was trained.
+
+    ``paper_compat`` is what DeblurGAN's code does: pictures in -1..1 without that normalisation. (DeblurGAN-v2's
+    normalises the first picture of a batch alone; with its batch of one that is the default here.) DeblurGAN weights it
+    by 100, DeblurGAN-v2 by .006 beside .5 of the mean squared error, both at ``conv3_3`` before its activation.
+
+    Sources: J. Johnson, A. Alahi and L. Fei-Fei, "Perceptual Losses for Real-Time Style Transfer", ECCV 2016;
+    O. Kupyn et al., "DeblurGAN", CVPR 2018.
+    """
+
+    weights_file: str = Field(
+        default="", description=f"path of VGG19's weights; default {VGG19_FILE} in torchvision's cache"
+    )
+    layer: str = Field(default="conv3_3", description="layer whose features are compared, such as conv3_3 or relu5_4")
+    paper_compat: bool = Field(
+        default=False, description="whether VGG19 gets pictures in -1..1 without normalisation, as in DeblurGAN's code"
+    )
+
+    def model_post_init(self, context: object) -> None:
+        if self.layer not in VGG19_LAYERS:
+            raise InvalidValueError(
+                f"VGG19 has no layer {self.layer!r}.",
+                fix="There are conv1_1, conv1_2, conv2_1, conv2_2, conv3_1 to conv3_4, conv4_1 to conv4_4, conv5_1 to "
+                "conv5_4, and the activations after them, relu1_1 and so on.",
+            )
+
+    def check_ready(self) -> None:
+        """Load the weights.
+
+        Raises
+        ------
+        InvalidValueError
+            The file is missing, damaged, or does not fit.
+        """
+        self._network(torch.device("cpu"), torch.float32)
+
+    def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:
+        smallest = 2 ** (int(self.layer[4]) - 1)
+        if restored.shape[1] != 3 or min(restored.shape[-2:]) < smallest:
+            raise InvalidValueError(
+                f"VGG19's {self.layer} needs pictures [B, 3, H, W] of at least {smallest} px, got "
+                f"{list(restored.shape)}."
+            )
+        network = self._network(restored.device, restored.dtype)
+        with torch.no_grad():
+            wanted: Tensor = network(self._prepared(sharp))
+        features: Tensor = network(self._prepared(restored))
+        return (features - wanted).square().mean()
+
+    def _network(self, device: torch.device, dtype: torch.dtype) -> VGG19Features:
+        path = weights_path(self.weights_file, VGG19_FILE, what="The perceptual loss")
+        return _loaded(str(path), path.stat().st_mtime_ns, self.layer, device, dtype)
+
+    def _prepared(self, pictures: Tensor) -> Tensor:
+        if self.paper_compat:
+            return 2 * pictures - 1
+        mean, std = (pictures.new_tensor(v).view(1, 3, 1, 1) for v in (_IMAGENET_MEAN, _IMAGENET_STD))
+        return (pictures - mean) / std
+
+
+# The time of the file's last change is part of the key, so that a replaced file is read again.
+@lru_cache(maxsize=4)
+def _loaded(file: str, changed_ns: int, layer: str, device: torch.device, dtype: torch.dtype) -> VGG19Features:
+    path = weights_path(file, VGG19_FILE, what="The perceptual loss")
+    with torch.device("meta"):  # without numbers: random weights would take from the training's own stream
+        network = VGG19Features(layer)
+    fit_weights(network, read_weights(path), path=path)
+    ready: VGG19Features = network.eval().requires_grad_(False).to(device, dtype)
+    return ready
