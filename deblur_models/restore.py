@@ -123,13 +123,7 @@ class NetworkRestorer:
         if channels_last:
             # torch names only the other memory formats in the types of this method
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if tile_px is not None and network.config.fields().get("local_px") == 0:
-            _LOG.warning(
-                "%s averages over all it sees, so that its results depend on the tile of %d px. local_px sets a window "
-                "instead (published: 1.5 times the side of the training patches).",
-                self.name,
-                tile_px,
-            )
+        self._warned = False
 
     def restore(self, blurred: Tensor, kernels: NDArray[np.floating] | None = None) -> Tensor:
         """``[B, 3, H, W]`` in 0..1 to restored pictures in float32, on the device of ``blurred``; not cut to 0..1."""
@@ -180,6 +174,8 @@ class NetworkRestorer:
         out = torch.zeros_like(picture)
         tiles = len(rows) * len(columns)
         done = view * tiles
+        if tiles > 1:
+            self._warn_of_averages(tile_px)
         for row in rows:
             for column in columns:
                 tile = self._network(picture[..., row.start : row.stop, column.start : column.stop])
@@ -189,6 +185,17 @@ class NetworkRestorer:
                 if self.on_tiles is not None:
                     self.on_tiles(done, tiles * views)
         return out
+
+    def _warn_of_averages(self, tile_px: int) -> None:
+        if self._warned or self.network.config.fields().get("local_px") != 0:
+            return
+        self._warned = True
+        _LOG.warning(
+            "%s averages over all it sees, so that its results depend on the tile of %d px. local_px sets a window "
+            "instead (published: 1.5 times the side of the training patches).",
+            self.name,
+            tile_px,
+        )
 
     def _network(self, tile: Tensor) -> Tensor:
         """The network on one tile; its weights decide the precision, the result is float32 on the CPU."""
