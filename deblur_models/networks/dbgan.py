@@ -79,7 +79,7 @@ class DBGAN(Network):
 
 
 class RRDB(nn.Module):
-    """Residual in residual dense block: three dense blocks, a fifth of whose sum is added."""
+    """Residual in residual dense block: three dense blocks; a fifth of what they give is added."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
