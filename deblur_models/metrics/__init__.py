@@ -1,1 +1,71 @@
-"""Metrics of restored pictures."""
+"""Metrics of restored pictures: records that are called with pictures ``[B, 3, H, W]`` in 0..1.
+
+Every metric says its protocol, since there are many under one name:
+
+>>> import torch
+>>> psnr = metric("psnr")
+>>> psnr(torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), 0.6)).round(decimals=3)
+tensor([20.], dtype=torch.float64)
+>>> metric("aligned", of="ssim", max_shift_px=3).name
+'ssim_aligned'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from blursynth.errors import InvalidValueError, did_you_mean
+from deblur_models.metrics.alignment import Aligned, align
+from deblur_models.metrics.gmsd import Gmsd
+from deblur_models.metrics.lpips import Lpips
+from deblur_models.metrics.metric import Better, Metric
+from deblur_models.metrics.niqe import Niqe, fit_niqe
+from deblur_models.metrics.psnr import Psnr, no_harm
+from deblur_models.metrics.ssim import ms_ssim, ssim
+from deblur_models.metrics.structural import MsSsim, Ssim
+from deblur_models.metrics.trajectory import TrajectoryScore, best_over_trajectory
+
+__all__ = [
+    "ALL",
+    "Aligned",
+    "Better",
+    "Gmsd",
+    "Lpips",
+    "Metric",
+    "MsSsim",
+    "Niqe",
+    "Psnr",
+    "Ssim",
+    "TrajectoryScore",
+    "align",
+    "best_over_trajectory",
+    "fit_niqe",
+    "metric",
+    "ms_ssim",
+    "no_harm",
+    "ssim",
+]
+
+ALL: tuple[type[Metric], ...] = (Psnr, Ssim, MsSsim, Gmsd, Niqe, Lpips, Aligned)
+"""Every metric; ``Aligned`` is another one after alignment."""
+
+
+def metric(name: str, **options: Any) -> Metric:
+    """A metric by its kind, with its options; ``of`` of ``aligned`` is a kind or ``{"kind": ..., option: value}``.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such metric, or an option is unknown or out of range.
+    """
+    kinds = {m.kind: m for m in ALL}
+    if name not in kinds:
+        raise InvalidValueError(f"There is no metric {name!r}.", fix=did_you_mean(str(name), kinds))
+    inner = options.get("of")
+    if isinstance(inner, str):
+        options["of"] = metric(inner)
+    elif isinstance(inner, Mapping):
+        fields = dict(inner)
+        options["of"] = metric(fields.pop("kind", ""), **fields)
+    return kinds[name](**options)

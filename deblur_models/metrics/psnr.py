@@ -1,0 +1,37 @@
+"""Peak signal-to-noise ratio, and what a restorer does to pictures that need no restoring."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deblur_models.metrics.metric import Metric
+from deblur_models.restorer import Restorer
+
+__all__ = ["Psnr", "no_harm"]
+
+
+class Psnr(Metric):
+    """``10 log10(1 / mean (a - b)^2)`` in dB, over all pixels and channels of a picture; infinite for equal pictures.
+
+    The mean over a data set is the mean of the pictures' dB, as in all deblurring papers, not the dB of a mean error.
+    """
+
+    @property
+    def protocol(self) -> str:
+        return "PSNR in dB, peak 1, over all pixels and channels of a picture, values cut to 0..1 and not rounded"
+
+    def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
+        error = (restored.double() - sharp.double()).square().mean(dim=(1, 2, 3))
+        return -10.0 * torch.log10(error)
+
+
+def no_harm(restorer: Restorer, sharp: Tensor) -> Tensor:
+    """PSNR ``[B]`` of what a restorer makes of sharp pictures against those pictures: how much it leaves alone.
+
+    Methods that need a kernel get that of no blur. Above 40 dB nobody sees the difference; infinite: none at all.
+    """
+    kernels: NDArray[np.floating] | None = np.ones((len(sharp), 1, 1)) if restorer.needs_kernel else None
+    return Psnr()(restorer.restore(sharp, kernels), sharp)

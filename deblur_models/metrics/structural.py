@@ -1,0 +1,38 @@
+"""Structural similarity as metrics; the functions, with derivatives, stand in :mod:`deblur_models.metrics.ssim`."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from deblur_models.metrics.metric import Metric
+from deblur_models.metrics.ssim import ms_ssim, ssim
+
+__all__ = ["MsSsim", "Ssim"]
+
+_WINDOW = "gaussian windows of sigma 1.5 cut to 11 x 11 px, whole windows only, per channel, data range 1"
+
+
+class Ssim(Metric):
+    """Structural similarity, the form of scikit-image with gaussian weights and population covariances.
+
+    Easily confused with MATLAB's ``ssim`` of a colour picture (channels as a third axis of space), with CW-SSIM (the
+    .958 of DeblurGAN's paper) and with SSIM of grey pictures.
+    """
+
+    @property
+    def protocol(self) -> str:
+        return f"SSIM, {_WINDOW}, population covariances, mean over places and channels"
+
+    def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
+        return ssim(restored.double(), sharp.double())
+
+
+class MsSsim(Metric):
+    """Structural similarity over five scales; pictures need sides of at least 176 px."""
+
+    @property
+    def protocol(self) -> str:
+        return f"MS-SSIM, five scales (Wang 2003) halved by 2 x 2 means, {_WINDOW}, mean over places and channels"
+
+    def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
+        return ms_ssim(restored.double(), sharp.double())
