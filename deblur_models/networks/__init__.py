@@ -13,6 +13,8 @@ from typing import Any
 from deblur_models.networks.attention_unet import AttentionUNetConfig
 from deblur_models.networks.bgan import BGANConfig
 from deblur_models.networks.dbgan import DBGANConfig
+from deblur_models.networks.deblurgan import DeblurGanConfig
+from deblur_models.networks.deblurgan_v2 import DeblurGanV2Config
 from deblur_models.networks.deepdeblur import DeepDeblurConfig
 from deblur_models.networks.hinet import HINetConfig
 from deblur_models.networks.mimo_unet import MimoUNetConfig
@@ -25,7 +27,10 @@ from deblur_models.networks.network import (
     count_weights,
     find_architecture,
 )
+from deblur_models.networks.patchgan import DoublePatchGanConfig, PatchGanConfig
+from deblur_models.networks.restormer import RestormerConfig
 from deblur_models.networks.srn import SRNConfig
+from deblur_models.networks.swinir import SwinIRConfig
 
 __all__ = [
     "ALL",
@@ -48,10 +53,14 @@ ALL: tuple[type[NetworkConfig], ...] = (
     SRNConfig,
     DeepDeblurConfig,
     DBGANConfig,
+    DeblurGanConfig,
+    DeblurGanV2Config,
+    RestormerConfig,
+    SwinIRConfig,
 )
 """Every restoration network."""
 
-DISCRIMINATORS: tuple[type[Architecture], ...] = ()
+DISCRIMINATORS: tuple[type[Architecture], ...] = (PatchGanConfig, DoublePatchGanConfig)
 """Every discriminator."""
 
 BLUR_GENERATORS: tuple[type[Architecture], ...] = (BGANConfig,)

@@ -26,6 +26,13 @@ WEIGHTS: dict[tuple[str, str], int] = {
     ("srn", "lstm"): 8_056_609,
     ("deep_deblur", "published"): 11_721_321,
     ("dbgan", "published"): 11_588_163,
+    ("deblur_gan", "published"): 11_378_179,
+    ("deblur_gan", "cyclegan"): 11_378_179,
+    ("deblur_gan_v2", "inception"): 35_840_099,  # those used; its own test has those stored
+    ("deblur_gan_v2", "mobile"): 2_106_627,
+    ("swin_ir", "base"): 11_504_163,
+    ("swin_ir", "light"): 905_283,
+    ("restormer", "motion"): 26_126_644,
 }
 
 # (kind) -> prefixes of weights that the architecture stores and does not use.
@@ -33,6 +40,9 @@ UNUSED: dict[str, tuple[str, ...]] = {}
 
 # Changes to a tiny network for learning one batch, where its defaults are for long training.
 LEARNING: dict[str, dict[str, Any]] = {
+    "deblur_gan": {"changes": {"dropout": 0.0}},
+    "deblur_gan_v2": {"steps": 120},  # its backbone begins at 1/32 of the sides, a single pixel here
+    "swin_ir": {"changes": {"drop_path": 0.0}, "steps": 130},  # its weights start near 0
     "dbgan": {"lr": 3e-3, "steps": 110},  # its residuals are scaled down to a 25th
     "srn": {"changes": {"levels": 2}, "steps": 190},  # no shortcut from picture to picture: it learns to copy first
 }
