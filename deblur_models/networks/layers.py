@@ -177,24 +177,24 @@ class MirrorPad(nn.Module):
         self.width_px = width_px
 
     def forward(self, x: Tensor) -> Tensor:
-        return mirror_pad(x, self.width_px, self.width_px)
+        return mirror_pad(x, self.width_px, self.width_px, self.width_px, self.width_px)
 
     def extra_repr(self) -> str:
         return f"width_px={self.width_px}"
 
 
-def mirror_pad(x: Tensor, before_px: int, after_px: int) -> Tensor:
-    """The map ``[B, C, H, W]`` with mirrored rows and columns before and after it (the edge itself is not repeated).
+def mirror_pad(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """The map ``[B, C, H, W]`` with mirrored columns and rows around it, in px (the edge itself is not repeated).
 
     A mirror needs more pixels than it adds: what a small map lacks beyond it repeats the edge.
     """
-    for dim in (-2, -1):
-        widths = (before_px, after_px)
-        mirrored = tuple(min(width, x.shape[dim] - 1) for width in widths)
-        missing = tuple(width - mirror for width, mirror in zip(widths, mirrored, strict=True))
-        for amounts, mode in ((mirrored, "reflect"), (missing, "replicate")):
-            if any(amounts):
-                x = F.pad(x, (0, 0, *amounts) if dim == -2 else (*amounts, 0, 0), mode=mode)
+    height, width = x.shape[-2:]
+    wanted = (left, right, top, bottom)
+    mirrored = tuple(min(n, side - 1) for n, side in zip(wanted, (width, width, height, height), strict=True))
+    missing = tuple(n - m for n, m in zip(wanted, mirrored, strict=True))
+    for amounts, mode in ((mirrored, "reflect"), (missing, "replicate")):
+        if any(amounts):
+            x = F.pad(x, amounts, mode=mode)
     return x
 
 

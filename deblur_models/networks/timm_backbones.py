@@ -20,13 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError, require
-from deblur_models.networks.layers import with_norm_policy
+from deblur_models.networks.layers import mirror_pad, with_norm_policy
 from deblur_models.networks.network import NormPolicy
 
 __all__ = [
     "BackboneName",
     "Encoder",
     "build_encoder",
+    "encoder_type",
     "import_timm",
     "import_torchvision",
     "load_backbone_weights",
@@ -89,11 +90,13 @@ def import_timm() -> ModuleType:
 class Encoder(nn.Module):
     """A backbone without what lies behind its last tap: pictures ``[B, 3, H, W]`` in -1..1 to five maps, finest first.
 
-    ``channels`` are those of the maps, near 1/2, 1/4, 1/8, 1/16 and 1/32 of the sides. Names of weights are timm's.
+    ``channels`` are those of the maps, whose sides are 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture's. The sides of the
+    picture must be multiples of 32 and at least ``smallest_px``. Names of weights are timm's.
     """
 
     unused: ClassVar[tuple[str, ...]]
     """Beginnings of the names, in a file of weights, of what is not built here."""
+    smallest_px: ClassVar[int] = 32
 
     channels: tuple[int, ...]
 
@@ -106,6 +109,10 @@ class Encoder(nn.Module):
         """timm's name of a weight of the code that DeblurGAN-v2 was published with; others as they are."""
 
 
+def encoder_type(name: BackboneName) -> type[InceptionResNetV2Encoder] | type[MobileNetV2Encoder]:
+    return InceptionResNetV2Encoder if name == "inception_resnet_v2" else MobileNetV2Encoder
+
+
 def build_encoder(name: BackboneName, norm: NormPolicy) -> Encoder:
     """The backbone with fresh weights from torch's generator.
 
@@ -114,23 +121,25 @@ def build_encoder(name: BackboneName, norm: NormPolicy) -> Encoder:
     MissingExtraError
         timm is not installed.
     """
-    return InceptionResNetV2Encoder(norm) if name == "inception_resnet_v2" else MobileNetV2Encoder(name, norm)
+    return encoder_type(name)(name, norm)
 
 
 class InceptionResNetV2Encoder(Encoder):
     """Inception-ResNet-v2 up to ``mixed_7a``.
 
-    Most of its convolutions do not pad: sides of ``32 k`` become ``16 k - 1, 8 k - 2, 4 k - 3, 2 k - 2, k - 2``.
+    Its strided layers do not pad, so that sides of ``32 k`` become ``16 k - 1, 8 k - 2, 4 k - 3, 2 k - 2, k - 2``;
+    mirrored rows and columns make them whole again, as DeblurGAN-v2 does behind its lateral convolutions.
 
     Source: C. Szegedy, S. Ioffe, V. Vanhoucke and A. Alemi, "Inception-v4, Inception-ResNet and the Impact of Residual
     Connections on Learning", AAAI 2017.
     """
 
     unused = ("repeat_2.", "block8.", "conv2d_7b.", "classif.", "last_linear.")
+    smallest_px = 128  # the least at which the deepest map has another pixel to mirror
 
-    def __init__(self, norm: NormPolicy) -> None:
+    def __init__(self, name: BackboneName, norm: NormPolicy) -> None:
         super().__init__()
-        whole = import_timm().create_model("inception_resnet_v2", pretrained=False)
+        whole = import_timm().create_model(name, pretrained=False)
         self.channels = (32, 64, 192, 1088, 2080)
         self.conv2d_1a = whole.conv2d_1a
         self.conv2d_2a = whole.conv2d_2a
@@ -151,7 +160,14 @@ class InceptionResNetV2Encoder(Encoder):
         quarter = self.maxpool_3a(self.conv2d_2b(self.conv2d_2a(half)))
         eighth = self.maxpool_5a(self.conv2d_4a(self.conv2d_3b(quarter)))
         sixteenth = self.mixed_6a(self.repeat(self.mixed_5b(eighth)))
-        return half, quarter, eighth, sixteenth, self.mixed_7a(self.repeat_1(sixteenth))
+        deepest = self.mixed_7a(self.repeat_1(sixteenth))
+        return (
+            mirror_pad(half, 0, 1, 0, 1),
+            mirror_pad(quarter, 1, 1, 1, 1),
+            mirror_pad(eighth, 1, 2, 1, 2),
+            mirror_pad(sixteenth, 1, 1, 1, 1),
+            mirror_pad(deepest, 1, 1, 1, 1),
+        )
 
     @staticmethod
     def timm_name(name: str) -> str:

@@ -40,8 +40,9 @@ UNUSED: dict[str, tuple[str, ...]] = {}
 
 # Changes to a tiny network for learning one batch, where its defaults are for long training.
 LEARNING: dict[str, dict[str, Any]] = {
+    "mimo_unet": {"steps": 90},  # its loss is of three sizes
     "deblur_gan": {"changes": {"dropout": 0.0}},
-    "deblur_gan_v2": {"steps": 120},  # its backbone begins at 1/32 of the sides, a single pixel here
+    "deblur_gan_v2": {"steps": 120},  # 32 px are one pixel of its deepest map
     "swin_ir": {"changes": {"drop_path": 0.0}, "steps": 130},  # its weights start near 0
     "dbgan": {"lr": 3e-3, "steps": 110},  # its residuals are scaled down to a 25th
     "srn": {"changes": {"levels": 2}, "steps": 190},  # no shortcut from picture to picture: it learns to copy first

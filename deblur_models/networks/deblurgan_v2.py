@@ -1,0 +1,206 @@
+"""DeblurGAN-v2: a feature pyramid on a backbone that was trained to recognise things.
+
+Source: O. Kupyn, T. Martyniuk, J. Wu and Z. Wang, "DeblurGAN-v2: Deblurring (Orders-of-Magnitude) Faster and Better",
+ICCV 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from deblur_models.networks.layers import Norm2d, mirror_pad
+from deblur_models.networks.network import Network, NetworkConfig, NormPolicy, ValueRange
+from deblur_models.networks.timm_backbones import (
+    BackboneName,
+    build_encoder,
+    encoder_type,
+    load_backbone_weights,
+    read_weights,
+)
+
+__all__ = ["DeblurGanV2", "DeblurGanV2Config"]
+
+
+class DeblurGanV2Config(NetworkConfig):
+    """``inception`` and ``mobile`` are published with code; ``mobile_dsc`` is built from one sentence of the paper.
+
+    That sentence replaces every convolution by a depthwise separable one; here those of 3x3 outside the backbone (which
+    is made of them already) become a depthwise 3x3 without bias and a pointwise 1x1, and the lateral 1x1 stay.
+
+    The backbone begins with random weights; :meth:`DeblurGanV2.load_encoder` reads trained ones from a file. The file
+    is no part of the configuration, since a checkpoint has the weights in it already. What lies behind the last tap of
+    the backbone is not built, so that the numbers of weights are below those stored by the published code: 35,840,099
+    instead of 60,930,828 (``inception``) and 2,106,627 instead of 3,312,707 (``mobile``).
+
+    The published code normalises by the batch at hand in training and in use alike, the backbone included. It trains
+    and is used with one picture at a time, where that is ``instance``: the default for both parts, since the result
+    then does not depend on what else is in a batch. It does depend on the size of the picture or tile. ``tiny`` is for
+    patches of 64 px, whose deepest map has four pixels, too few for statistics of their own: its backbone has running
+    ones.
+    """
+
+    sizes: ClassVar = {
+        "inception": {"encoder": "inception_resnet_v2", "width": 128},
+        "mobile": {"encoder": "mobilenetv2_100", "width": 64},
+        "mobile_dsc": {"encoder": "mobilenetv2_100", "width": 64, "separable": True},
+        "tiny": {"encoder": "mobilenetv2_035", "width": 16, "encoder_norm": "running"},
+    }
+    value_range: ClassVar[ValueRange] = "symmetric"
+
+    encoder: BackboneName = Field(description="timm's name of the backbone")
+    width: int = Field(ge=4, le=512, multiple_of=2, description="channels of the heads; the pyramid has twice as many")
+    separable: bool = Field(default=False, description="whether convolutions of 3x3 are depthwise separable")
+    norm: NormPolicy = Field(default="instance", description="whose statistics a normalisation divides by")
+    encoder_norm: NormPolicy = Field(
+        default="instance", description="whose statistics a normalisation of the backbone divides by"
+    )
+
+    @property
+    def multiple_px(self) -> int:
+        return 32
+
+    def build(self) -> DeblurGanV2:
+        return DeblurGanV2(self)
+
+    def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The published checkpoints, which hold the backbone twice and whole.
+
+        Second copies, what is behind the last tap, and running statistics where the policy has none are left out.
+        """
+        backbone = encoder_type(self.encoder)
+        prefix = "fpn.inception." if self.encoder == "inception_resnet_v2" else "fpn."
+        found = {}
+        for original, tensor in state.items():
+            name = original
+            if name.startswith(("fpn.enc0.", "fpn.enc1.", "fpn.enc2.", "fpn.enc3.", "fpn.enc4.")):
+                continue
+            inside = name.startswith(("fpn.inception.", "fpn.features."))
+            if inside:
+                name = backbone.timm_name(name.removeprefix(prefix))
+                if name.startswith(backbone.unused):
+                    continue
+                name = f"fpn.encoder.{name}"
+            policy = self.encoder_norm if inside else self.norm
+            if name.endswith(".num_batches_tracked"):
+                continue
+            if policy != "running" and name.endswith((".running_mean", ".running_var")):
+                continue
+            found[name] = tensor
+        return found
+
+
+class DeblurGanV2(Network):
+    """See :class:`DeblurGanV2Config`. Names of weights are the published code's, those of the backbone timm's.
+
+    ``restored = clamp(x + tanh(final(...)), -1, 1)``: heads bring the four lower maps of the pyramid to a quarter of
+    the sides, and the finest one joins on the way up.
+    """
+
+    config: DeblurGanV2Config
+
+    def __init__(self, config: DeblurGanV2Config) -> None:
+        super().__init__(config)
+        width = config.width
+        self.fpn = Pyramid(config)
+        self.head1, self.head2, self.head3, self.head4 = (Head(config) for _ in range(4))
+        self.smooth = smoothing(4 * width, width, config)
+        self.smooth2 = smoothing(width, width // 2, config)
+        self.final = convolution(width // 2, 3, separable=config.separable)
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """The weights of the backbone, which the published training keeps as they are for its first three epochs.
+
+        Holding them does not hold running statistics: those of ``encoder_norm = "running"`` go on in ``train()``.
+        """
+        return self.fpn.encoder.parameters()
+
+    def load_encoder(self, path: str | Path) -> None:
+        """Weights of the backbone from a file, ``.safetensors`` or a ``state_dict`` of ``torch.save``.
+
+        Raises
+        ------
+        InvalidValueError
+            There is no such file, or its weights are those of another backbone.
+        """
+        load_backbone_weights(self.fpn.encoder, read_weights(path))
+
+    def restore(self, blurred: Tensor) -> tuple[Tensor, ...]:
+        height, width = blurred.shape[-2:]
+        least = self.fpn.encoder.smallest_px
+        x = mirror_pad(blurred, 0, max(0, least - width), 0, max(0, least - height))
+        half, quarter, eighth, sixteenth, deepest = self.fpn(x)
+        joined = torch.cat(
+            (
+                enlarge(self.head4(deepest), 8),
+                enlarge(self.head3(sixteenth), 4),
+                enlarge(self.head2(eighth), 2),
+                self.head1(quarter),
+            ),
+            dim=1,
+        )
+        smoothed = enlarge(self.smooth2(enlarge(self.smooth(joined), 2) + half), 2)
+        restored = torch.clamp(torch.tanh(self.final(smoothed)) + x, -1, 1)
+        return (restored[..., :height, :width],)
+
+
+class Pyramid(nn.Module):
+    """Maps of a backbone, each with what the coarser ones know: ``map = td(lateral + enlarge(coarser map))``.
+
+    The finest has as many channels as the heads and stays as it is, the others twice as many.
+    """
+
+    def __init__(self, config: DeblurGanV2Config) -> None:
+        super().__init__()
+        self.encoder = build_encoder(config.encoder, config.encoder_norm)
+        channels = self.encoder.channels
+        self.lateral0 = nn.Conv2d(channels[0], config.width, 1, bias=False)
+        self.lateral1, self.lateral2, self.lateral3, self.lateral4 = (
+            nn.Conv2d(n, 2 * config.width, 1, bias=False) for n in channels[1:]
+        )
+        self.td1, self.td2, self.td3 = (smoothing(2 * config.width, 2 * config.width, config) for _ in range(3))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        half, quarter, eighth, sixteenth, deepest = self.encoder(x)
+        map4 = self.lateral4(deepest)
+        map3 = self.td1(self.lateral3(sixteenth) + enlarge(map4, 2))
+        map2 = self.td2(self.lateral2(eighth) + enlarge(map3, 2))
+        map1 = self.td3(self.lateral1(quarter) + enlarge(map2, 2))
+        return self.lateral0(half), map1, map2, map3, map4
+
+
+class Head(nn.Module):
+    """Two convolutions of 3x3 without bias, each with ReLU."""
+
+    def __init__(self, config: DeblurGanV2Config) -> None:
+        super().__init__()
+        self.block0 = convolution(2 * config.width, config.width, bias=False, separable=config.separable)
+        self.block1 = convolution(config.width, config.width, bias=False, separable=config.separable)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.block1(F.relu(self.block0(x))))
+
+
+def smoothing(inputs: int, outputs: int, config: DeblurGanV2Config) -> nn.Sequential:
+    return nn.Sequential(
+        convolution(inputs, outputs, separable=config.separable), Norm2d(outputs, config.norm), nn.ReLU(inplace=True)
+    )
+
+
+def convolution(inputs: int, outputs: int, *, bias: bool = True, separable: bool) -> nn.Module:
+    """A convolution of 3x3, or a depthwise one of 3x3 with a pointwise one behind it."""
+    if not separable:
+        return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+    return nn.Sequential(
+        nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False), nn.Conv2d(inputs, outputs, 1, bias=bias)
+    )
+
+
+def enlarge(x: Tensor, factor: int) -> Tensor:
+    return F.interpolate(x, scale_factor=factor, mode="nearest")

@@ -1,0 +1,151 @@
+"""Discriminators that judge patches: PatchGAN, and DeblurGAN-v2's pair of a local and a global one.
+
+Source: P. Isola, J.-Y. Zhu, T. Zhou and A. Efros, "Image-to-Image Translation with Conditional Adversarial Networks",
+CVPR 2017; the pair: O. Kupyn, T. Martyniuk, J. Wu and Z. Wang, "DeblurGAN-v2: Deblurring (Orders-of-Magnitude) Faster
+and Better", ICCV 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from blursynth.errors import InvalidValueError
+from deblur_models.networks.layers import Norm2d, draw_normal_weights
+from deblur_models.networks.network import Architecture, NormPolicy
+
+__all__ = ["DoublePatchGan", "DoublePatchGanConfig", "PatchGan", "PatchGanConfig"]
+
+
+class PatchGanConfig(Architecture):
+    """``local`` is DeblurGAN's (three strided layers, a patch of 70 px), ``global`` has five of them.
+
+    ``cyclegan`` pads one pixel where DeblurGAN pads two: maps of 30x30 instead of 35x35 at 256 px.
+
+    A gradient penalty is that of single pictures only with ``instance``: the other policies mix a batch.
+    """
+
+    sizes: ClassVar = {
+        "local": {},
+        "global": {"layers": 5},
+        "cyclegan": {"padding_px": 1},
+        "tiny": {"width": 16, "layers": 2},
+    }
+
+    width: int = Field(default=64, ge=4, le=512, description="channels of the first layer; doubled up to eight times")
+    layers: int = Field(default=3, ge=1, le=8, description="layers that halve the sides")
+    padding_px: int = Field(default=2, ge=1, le=2, description="zeros around the input of every layer, in px")
+    norm: NormPolicy = Field(default="instance", description="whose statistics a normalisation divides by")
+    initial_deviation: float = Field(
+        default=0.02, ge=0, le=1, description="standard deviation of fresh weights; 0 leaves torch's own drawing"
+    )
+
+    @property
+    def smallest_px(self) -> int:
+        """The least side of a picture: one step of the strided layers together, or what leaves an answer at all."""
+        return int(2**self.layers * (1 if self.padding_px == 2 else 3))
+
+    def build(self) -> PatchGan:
+        return PatchGan(self)
+
+    def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Checkpoints of DeblurGAN, DeblurGAN-v2 and CycleGAN; running statistics go where the policy has none."""
+        unused = (".num_batches_tracked", *((".running_mean", ".running_var") if self.norm != "running" else ()))
+        return {name: tensor for name, tensor in state.items() if not name.endswith(unused)}
+
+
+class PatchGan(nn.Module):
+    """Pictures ``[B, 3, H, W]``, 0..1, to a tuple of one map of logits ``[B, 1, h, w]``.
+
+    Convolutions of 4x4 with LeakyReLU 0.2: ``layers`` with stride 2 (at 64 channels the first, without normalisation),
+    one with stride 1, and one to the logits. Names of weights are the published code's.
+
+    Raises
+    ------
+    InvalidValueError
+        Not ``[B, 3, H, W]``, or a side is below ``config.smallest_px``.
+    """
+
+    def __init__(self, config: PatchGanConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.width * min(2**layer, 8) for layer in range(config.layers + 1)]
+        parts: list[nn.Module] = [
+            nn.Conv2d(3, widths[0], 4, stride=2, padding=config.padding_px),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+        for layer in range(1, config.layers + 1):
+            stride = 2 if layer < config.layers else 1
+            parts += [
+                nn.Conv2d(widths[layer - 1], widths[layer], 4, stride=stride, padding=config.padding_px),
+                Norm2d(widths[layer], config.norm),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        self.model = nn.Sequential(*parts, nn.Conv2d(widths[-1], 1, 4, padding=config.padding_px))
+        if config.initial_deviation:
+            draw_normal_weights(self, config.initial_deviation)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        if pictures.ndim != 4 or pictures.shape[1] != 3:
+            raise InvalidValueError(
+                f"A discriminator takes pictures [B, 3, H, W] with values 0..1, got shape {list(pictures.shape)}."
+            )
+        height, width = pictures.shape[-2:]
+        if min(height, width) < self.config.smallest_px:
+            raise InvalidValueError(
+                f"A PatchGAN of {self.config.layers} strided layers needs pictures of at least "
+                f"{self.config.smallest_px} x {self.config.smallest_px} px, got {height} x {width} px.",
+                why="Its answers would come from padding alone.",
+                fix="Train on larger patches or with fewer layers.",
+            )
+        return (self.model(2 * pictures - 1),)
+
+
+class DoublePatchGanConfig(Architecture):
+    """DeblurGAN-v2's two discriminators: one sees patches of 70 px, the other nearly all of a training picture.
+
+    Both are given the same whole pictures, as in the published code; what makes one of them local is its field of view.
+    Losses take the mean over the two maps, which is the published sum by halves.
+    """
+
+    sizes: ClassVar = {
+        "published": {},
+        "tiny": {"width": 8, "local_layers": 2, "global_layers": 3},
+    }
+
+    width: int = Field(default=64, ge=4, le=512, description="channels of the first layer; doubled up to eight times")
+    local_layers: int = Field(default=3, ge=1, le=8, description="layers of the local one that halve the sides")
+    global_layers: int = Field(default=5, ge=1, le=8, description="layers of the global one that halve the sides")
+    norm: NormPolicy = Field(default="instance", description="whose statistics a normalisation divides by")
+    initial_deviation: float = Field(
+        default=0.0, ge=0, le=1, description="standard deviation of fresh weights; 0 leaves torch's own, as published"
+    )
+
+    def build(self) -> DoublePatchGan:
+        return DoublePatchGan(self)
+
+
+class DoublePatchGan(nn.Module):
+    """Pictures ``[B, 3, H, W]``, 0..1, to the local and the global map of logits.
+
+    Raises
+    ------
+    InvalidValueError
+        Not ``[B, 3, H, W]``, or too small for the global discriminator (32 px at five layers).
+    """
+
+    def __init__(self, config: DoublePatchGanConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch, self.full = (
+            PatchGanConfig(
+                width=config.width, layers=layers, norm=config.norm, initial_deviation=config.initial_deviation
+            ).build()
+            for layers in (config.local_layers, config.global_layers)
+        )
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        return self.patch(pictures) + self.full(pictures)  # type: ignore[no-any-return]
