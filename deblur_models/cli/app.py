@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from blursynth.cli.command_group import SETTINGS, Commands
-from deblur_models.cli import networks
+from deblur_models.cli import apply, networks
 
 __all__ = ["app"]
 
@@ -55,5 +55,5 @@ def deblur(
     """Train deblurring networks from sharp pictures alone, measure them, and put them to use."""
 
 
-for module in (networks,):
+for module in (apply, networks):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)

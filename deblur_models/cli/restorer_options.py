@@ -1,0 +1,159 @@
+"""Options of commands that restore pictures, and the restorers that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blursynth.cli.arguments import parse_value
+from blursynth.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    import torch
+
+    from deblur_models.restore import NetworkRestorer
+    from deblur_models.restorer import Restorer
+
+__all__ = [
+    "Device",
+    "Ensemble",
+    "LocalPx",
+    "Overlap",
+    "Precision",
+    "choose_device",
+    "choose_precision",
+    "load_restorer",
+    "method_restorer",
+    "split_name",
+]
+
+Overlap = Annotated[
+    int | None,
+    typer.Option(
+        "--overlap",
+        metavar="PX",
+        help="What neighbouring tiles share; by default 64 px, or a quarter of small tiles.",
+        show_default=False,
+    ),
+]
+Ensemble = Annotated[
+    bool, typer.Option("--ensemble", help="Average over rotations and mirror images: a little better, 8 times slower.")
+]
+Device = Annotated[
+    str,
+    typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="Where networks run; auto: a GPU if there is one."),
+]
+Precision = Annotated[
+    str, typer.Option("--precision", metavar="float32|bfloat16|float16", help="What networks compute with.")
+]
+LocalPx = Annotated[
+    int | None,
+    typer.Option(
+        "--local-px",
+        metavar="PX",
+        help="Side of the windows that NAFNet's attention averages over, 0: the whole picture; by default as the "
+        "checkpoint says.",
+        show_default=False,
+    ),
+]
+
+
+def choose_device(text: str) -> torch.device:
+    """The device of this name; ``auto`` takes the first GPU, else the CPU."""
+    import torch
+
+    if text == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(text)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise InvalidValueError(f"--device must be auto, cpu, cuda, cuda:N or mps, got {text!r}.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise InvalidValueError(
+            f"--device {text}: torch finds {found} CUDA device{'' if found == 1 else 's'} here.",
+            fix="Use --device cpu, or install a torch that is built for your GPU.",
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InvalidValueError("--device mps: torch finds no Apple GPU here.", fix="Use --device cpu.")
+    return device
+
+
+def choose_precision(text: str) -> torch.dtype | None:
+    """What autocast computes in; None for float32."""
+    import torch
+
+    known = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if text not in known:
+        raise InvalidValueError(f"--precision must be float32, bfloat16 or float16, got {text!r}.")
+    return known[text]
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """``NAME=PATH`` in its parts; a path alone is called by its file, or by its folder where that says more.
+
+    >>> split_name("ours=runs/a/best.safetensors"), split_name("runs/a/best.safetensors"), split_name("runs/a/")
+    (('ours', 'runs/a/best.safetensors'), ('a', 'runs/a/best.safetensors'), ('a', 'runs/a/'))
+    """
+    name, equals, rest = text.partition("=")
+    if equals and name and "/" not in name and not Path(text).exists():
+        return name, rest
+    path = Path(text)
+    return (path.resolve().parent.name if path.stem in ("best", "last") and path.suffix else path.stem), text
+
+
+def load_restorer(
+    text: str,
+    *,
+    tile: int | None,
+    overlap: int | None,
+    ensemble: bool,
+    device: str,
+    precision: str,
+    local_px: int | None,
+) -> NetworkRestorer:
+    """The network of ``PATH`` or ``NAME=PATH`` with the options of the command; ``tile`` 0 is the whole picture."""
+    if tile is not None and tile < 0:
+        raise InvalidValueError(f"--tile must be >= 0 px, got {tile}.", fix="0 gives the network the whole picture.")
+    place, autocast = choose_device(device), choose_precision(precision)
+
+    from deblur_models.checkpoint import load_network
+    from deblur_models.restore import NetworkRestorer, with_local_px
+
+    name, path = split_name(text)
+    network = load_network(path)
+    if local_px is not None:
+        network = with_local_px(network, local_px)
+    return NetworkRestorer(
+        network, name=name, tile_px=tile or None, overlap_px=overlap, ensemble=ensemble, device=place, autocast=autocast
+    )
+
+
+def method_restorer(text: str) -> Restorer:
+    """A classical method with its numbers: ``wiener``, or ``richardson_lucy:iterations=30,border=...``."""
+    from deblur_models.classical import make_classical
+
+    kind, _, rest = text.partition(":")
+    values: dict[str, Any] = {"kind": kind.strip()}
+    for setting in filter(None, (part.strip() for part in rest.split(","))):
+        field, equals, value = setting.partition("=")
+        if not equals:
+            raise InvalidValueError(
+                f"--method {text}: {setting!r} is no setting.", fix="Write them as richardson_lucy:iterations=30,x=1"
+            )
+        values[field.strip()] = parse_value(value)
+    return make_classical(values)
+
+
+def different_names(names: Sequence[str]) -> None:
+    """Refuse two restorers of one name: their results would lie in one file."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidValueError(
+            f"Two restorers are called {twice[0]!r}.", fix=f"Name them: --network {twice[0]}-b=PATH, or leave one out."
+        )

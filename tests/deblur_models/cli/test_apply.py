@@ -1,0 +1,319 @@
+"""``deblur apply`` as a user runs it: every kind of file comes back as it was, and nothing is overwritten or lost."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+from typer.testing import CliRunner, Result
+
+from blursynth.errors import InvalidValueError, PictureError
+from deblur_models.checkpoint import save_network
+from deblur_models.cli import app as cli
+from deblur_models.cli.apply import plan, read_kernel
+from deblur_models.cli.restorer_options import choose_device, choose_precision, different_names, split_name
+from deblur_models.networks import build_network
+from deblur_models.picture_file import read_picture, written_suffix
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SHIFT = 0.125  # what the network of the tests adds to every value
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments], prog_name="deblur")
+
+
+def passes(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", result.output), "control characters in a pipe"
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Adds SHIFT to every pixel and leaves the rest alone, so that results are known."""
+    torch.manual_seed(0)
+    made = build_network("nafnet", "tiny", width=4)
+    torch.nn.init.zeros_(made.ending.weight)  # type: ignore[arg-type, union-attr]
+    torch.nn.init.constant_(made.ending.bias, SHIFT)  # type: ignore[arg-type, union-attr]
+    path = tmp_path_factory.mktemp("network") / "brighter.safetensors"
+    save_network(made, path)
+    return path
+
+
+def codes(height: int = 40, width: int = 52, channels: int = 3, *, top: int = 200, dtype: Any = np.uint8) -> Any:
+    rng = np.random.Generator(np.random.Philox(3))
+    return rng.integers(0, top, (height, width, channels)).astype(dtype)
+
+
+def shifted(before: NDArray[Any]) -> NDArray[Any]:
+    top = np.iinfo(before.dtype).max
+    return np.rint(np.clip(before / top + SHIFT, 0, 1) * top).astype(before.dtype)
+
+
+def test_eight_bits_of_colour_with_metadata(network: Path, tmp_path: Path) -> None:
+    before = codes()
+    tags = Image.Exif()
+    tags[0x010F], tags[0x8298], tags[0x0112] = "Maker", "CC0", 6
+    tags.get_ifd(0x8769)[0x829A] = 0.25  # time of exposure
+    for name in ("a.png", "b.tif", "c.webp", "d.jpg"):
+        options: dict[str, Any] = {"lossless": True} if name == "c.webp" else {}
+        Image.fromarray(before).save(
+            tmp_path / name, exif=tags.tobytes(), icc_profile=PROFILE, dpi=(300, 300), **options
+        )
+    out = passes("apply", *(tmp_path / n for n in ("a.png", "b.tif", "c.webp", "d.jpg")), "--network", network, "--out",
+                 tmp_path / "out")  # fmt: skip
+    assert "4 pictures restored by brighter" in out
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "b.tif", "c.webp", "d.jpg"]
+    for name in ("a.png", "b.tif", "c.webp", "d.jpg"):
+        with Image.open(tmp_path / "out" / name) as after:
+            assert after.info["icc_profile"] == PROFILE, name
+            found = after.getexif()
+            assert (found[0x010F], found[0x8298], found.get(0x0112, 1)) == ("Maker", "CC0", 1), name
+            assert found.get_ifd(0x8769)[0x829A] == 0.25, name
+            assert after.mode == "RGB"
+            if name != "c.webp":
+                assert after.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+            if name == "a.png":  # turned upright, by a quarter to the right
+                expected = shifted(np.ascontiguousarray(np.rot90(before, -1)))
+                assert (np.asarray(after) == expected).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_becomes_upright(orientation: int, tmp_path: Path) -> None:
+    from PIL import ImageOps
+
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    picture = Image.fromarray(np.dstack([codes(), codes(channels=1, top=255)]))
+    picture.save(tmp_path / "a.png", exif=tags)
+    with Image.open(tmp_path / "a.png") as stored:
+        upright = np.asarray(ImageOps.exif_transpose(stored))
+    file = read_picture(tmp_path / "a.png")
+    assert file.alpha is not None
+    assert (np.dstack([file.codes, file.alpha]) == upright).all()
+
+
+def test_transparency_and_grey_stay(network: Path, tmp_path: Path) -> None:
+    colour, alpha, grey = codes(), codes(channels=1, top=255), codes(channels=1)
+    Image.fromarray(np.dstack([colour, alpha])).save(tmp_path / "rgba.png")
+    Image.fromarray(grey[..., 0]).save(tmp_path / "grey.png")
+    Image.fromarray(np.dstack([grey, alpha]), mode=None).save(tmp_path / "la.png")
+    passes("apply", tmp_path, "--network", network, "--out", tmp_path / "out")
+    with Image.open(tmp_path / "out/rgba.png") as after:
+        assert (np.asarray(after) == np.dstack([shifted(colour), alpha])).all()
+    with Image.open(tmp_path / "out/grey.png") as after:
+        assert after.mode == "L"
+        assert (np.asarray(after) == shifted(grey)[..., 0]).all()
+    with Image.open(tmp_path / "out/la.png") as after:
+        assert after.mode == "LA"
+        assert (np.asarray(after) == np.dstack([shifted(grey), alpha])).all()
+
+
+def test_sixteen_bits_stay_sixteen_bits(network: Path, tmp_path: Path) -> None:
+    colour, alpha = codes(top=60000, dtype=np.uint16), codes(channels=1, top=65535, dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), colour[..., ::-1])
+    cv2.imwrite(str(tmp_path / "deep.tif"), colour[..., ::-1])
+    cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([colour[..., ::-1], alpha]))
+    cv2.imwrite(str(tmp_path / "grey.png"), alpha)
+    with Image.open(tmp_path / "grey.png") as picture:
+        tags = Image.Exif()
+        tags[0x010F] = "Maker"
+        picture.save(tmp_path / "tagged.png", exif=tags, icc_profile=PROFILE, dpi=(200, 200))
+    passes("apply", tmp_path, "--network", network, "--out", tmp_path / "out")
+
+    def read(name: str) -> NDArray[Any]:
+        return np.asarray(cv2.imread(str(tmp_path / "out" / name), cv2.IMREAD_UNCHANGED))
+
+    assert (read("deep.png") == shifted(colour)[..., ::-1]).all()
+    assert (read("deep.tif") == shifted(colour)[..., ::-1]).all()
+    assert (read("alpha.png") == np.dstack([shifted(colour)[..., ::-1], alpha])).all()
+    for name in ("grey.png", "tagged.png"):
+        assert read(name).dtype == np.uint16
+        assert (np.abs(read(name).astype(int) - shifted(alpha)[..., 0].astype(int)) <= 1).all()  # the mean of three
+    with Image.open(tmp_path / "out/tagged.png") as after:
+        after.load()
+        assert after.getexif()[0x010F] == "Maker"
+        assert after.info["dpi"] == pytest.approx((200, 200), abs=0.02)
+
+
+def test_a_profile_goes_into_a_png_of_sixteen_bits(tmp_path: Path) -> None:
+    colour = codes(top=60000, dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), colour[..., ::-1])
+    file = replace(read_picture(tmp_path / "deep.png"), icc_profile=PROFILE)
+    (tmp_path / "with.png").write_bytes(file.encoded(file.tensor(), ".png"))
+    with Image.open(tmp_path / "with.png") as after:
+        after.verify()  # checksums of the chunks that were put in
+    again = read_picture(tmp_path / "with.png")
+    assert again.icc_profile == PROFILE
+    assert (again.codes == colour).all()
+
+
+def test_a_cmyk_profile_is_not_put_on_an_rgb_picture(network: Path, tmp_path: Path) -> None:
+    Image.fromarray(codes()).convert("CMYK").save(tmp_path / "a.jpg", icc_profile=b"a profile of inks")
+    passes("apply", tmp_path / "a.jpg", "--network", network, "--out", tmp_path / "out")
+    with Image.open(tmp_path / "out/a.jpg") as after:
+        assert after.mode == "RGB"
+        assert "icc_profile" not in after.info
+
+
+def test_tiles_and_ensemble_of_any_size(network: Path, tmp_path: Path) -> None:
+    before = codes(101, 67)
+    Image.fromarray(before).save(tmp_path / "a.png")
+    for number, more in enumerate(([], ["--tile", 48, "--overlap", 16], ["--tile", 0, "--ensemble", "--local-px", 32])):
+        passes("apply", tmp_path / "a.png", "--network", network, "--out", tmp_path / f"{number}", *more)
+        with Image.open(tmp_path / f"{number}/a.png") as after:
+            assert (np.asarray(after) == shifted(before)).all()
+
+
+def test_pictures_that_cannot_be_used_are_left_out_and_the_others_done(network: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    (photos / "deeper").mkdir(parents=True)
+    Image.fromarray(codes()).save(photos / "good.png")
+    Image.fromarray(codes()).save(photos / "deeper/good.png")
+    (photos / "empty.jpg").write_bytes(b"")
+    (photos / "text.png").write_text("no picture")
+    (photos / "cut.png").write_bytes((photos / "good.png").read_bytes()[:2000])
+    (photos / "notes.txt").write_text("not looked at")
+    result = run("apply", photos, tmp_path / "missing.png", "--network", network, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "2 pictures restored" in result.stdout
+    for name, why in (
+        ("empty.jpg", "is empty"), ("text.png", "not a picture"), ("cut.png", "damaged"), ("missing.png", "no such file"),
+    ):  # fmt: skip
+        assert name in result.stdout
+        assert why in result.stdout, result.stdout
+    assert "notes.txt" not in result.stdout
+    assert sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")) == [
+        os.path.join("deeper", "good.png"), "good.png",
+    ]  # fmt: skip
+
+
+def test_nothing_is_overwritten_without_force(network: Path, tmp_path: Path) -> None:
+    Image.fromarray(codes()).save(tmp_path / "a.png")
+    out = tmp_path / "out"
+    passes("apply", tmp_path / "a.png", "--network", network, "--out", out)
+    (out / "a.png").write_bytes(b"mine")
+    result = run("apply", tmp_path / "a.png", "--network", network, "--out", out)
+    assert result.exit_code == 1
+    assert "--force overwrites it" in " ".join(result.stdout.split())
+    assert (out / "a.png").read_bytes() == b"mine"
+    passes("apply", tmp_path / "a.png", "--network", network, "--out", out, "--force")
+    assert (out / "a.png").read_bytes() != b"mine"
+    assert not list(out.glob(".*"))
+
+
+def test_plan_names_every_picture_once_and_refuses_collisions(tmp_path: Path) -> None:
+    for name in ("a/x.png", "a/.hidden/y.png", "b/x.png", "b/z.gif", "c/x.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    a, b, out = tmp_path / "a", tmp_path / "b", tmp_path / "a" / "out"
+    assert plan([a, a / "x.png"], out) == [(a / "x.png", out / "x.png")]
+    assert plan([b / "z.gif"], out, "-sharp") == [(b / "z.gif", out / "z-sharp.png")]
+    out.mkdir()
+    (out / "old.png").write_bytes(b"")
+    assert plan([a], out) == [(a / "x.png", out / "x.png")]
+    with pytest.raises(InvalidValueError, match="would both become"):
+        plan([a / "x.png", b / "x.png"], out)
+    with pytest.raises(InvalidValueError, match="written over itself"):
+        plan([a], a)
+    assert plan([a / "x.png"], a, "-restored") == [(a / "x.png", a / "x-restored.png")]
+    with pytest.raises(InvalidValueError, match="no file fits this pattern"):
+        plan([tmp_path / "*.png"], out)
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InvalidValueError, match="holds no pictures"):
+        plan([tmp_path / "nothing"], out)
+
+
+def test_patterns_are_expanded_where_the_shell_does_not(tmp_path: Path) -> None:
+    for name in ("one.png", "two.png", "three.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    assert [p.name for p, _ in plan([tmp_path / "*.png"], tmp_path / "out")] == ["one.png", "two.png"]
+    (tmp_path / "odd[1].png").write_bytes(b"")
+    assert [p.name for p, _ in plan([tmp_path / "odd[1].png"], tmp_path / "out")] == ["odd[1].png"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ([], "Give one of --network and --method, got neither"),
+        (["--network", "x", "--method", "wiener"], "got both"),
+        (["--network", "x", "--kernel", "k.npy"], "--kernel goes with --method"),
+        (["--network", "nowhere"], "nowhere: there is no such checkpoint"),
+        (["--network", "NETWORK", "--tile", "-1"], "--tile must be >= 0"),
+        (["--network", "NETWORK", "--tile", "64", "--overlap", "40"], "0 to half of tile_px"),
+        (["--network", "NETWORK", "--device", "toaster"], "--device must be auto, cpu"),
+        (["--network", "NETWORK", "--device", "cuda:99"], "--device cuda:99: torch finds"),
+        (["--network", "NETWORK", "--precision", "double"], "--precision must be float32"),
+        (["--network", "NETWORK", "--local-px", "-3"], "local_px must be >= 0"),
+        (["--network", "NETWORK", "--suffix", "a/b"], "without slashes"),
+    ],
+)
+def test_bad_options_are_told_before_any_work(network: Path, tmp_path: Path, more: list[str], words: str) -> None:
+    Image.fromarray(codes()).save(tmp_path / "a.png")
+    given = [str(network) if m == "NETWORK" else m for m in more]
+    result = run("apply", tmp_path / "a.png", "--out", tmp_path / "out", *given)
+    assert result.exit_code == 2, result.output
+    assert words in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_must_be_a_folder(network: Path, tmp_path: Path) -> None:
+    Image.fromarray(codes()).save(tmp_path / "a.png")
+    (tmp_path / "out").write_text("a file")
+    result = run("apply", tmp_path / "a.png", "--out", tmp_path / "out", "--network", network)
+    assert result.exit_code == 2
+    assert "is a file, not a folder" in result.output
+
+
+def test_a_network_that_gives_nan_writes_nothing(tmp_path: Path) -> None:
+    broken = build_network("nafnet", "tiny", width=4)
+    torch.nn.init.constant_(broken.ending.bias, float("nan"))  # type: ignore[arg-type, union-attr]
+    save_network(broken, tmp_path / "broken.safetensors")
+    Image.fromarray(codes()).save(tmp_path / "a.png")
+    result = run("apply", tmp_path / "a.png", "--network", tmp_path / "broken.safetensors", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "values that are not numbers" in " ".join(result.stdout.split())
+    assert not (tmp_path / "out/a.png").exists()
+
+
+def test_light_is_refused(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.hdr"), np.ones((8, 8, 3), np.float32))
+    with pytest.raises(PictureError, match="holds light"):
+        read_picture(tmp_path / "a.hdr")
+    assert written_suffix(tmp_path / "a.hdr") == ".png"
+
+
+def test_kernels_are_normalised_and_centred(tmp_path: Path) -> None:
+    raw = np.zeros((4, 6))
+    raw[1, 2:5] = 2.0
+    np.save(tmp_path / "k.npy", raw)
+    kernel = read_kernel(tmp_path / "k.npy", "wiener")
+    assert kernel.shape == (1, 3, 3)
+    np.testing.assert_allclose(kernel[0, 1], [1 / 3, 1 / 3, 1 / 3])
+    np.save(tmp_path / "bad.npy", -raw)
+    for path, words in ((None, "needs the point spread"), (tmp_path / "bad.npy", "bad.npy: A kernel must hold light")):
+        with pytest.raises(InvalidValueError, match=words):
+            read_kernel(path, "wiener")
+
+
+def test_names_devices_and_precisions(tmp_path: Path) -> None:
+    assert split_name("runs/a/best.safetensors")[0] == "a"
+    assert split_name("x=runs/b.json") == ("x", "runs/b.json")
+    assert split_name("run=1/net.safetensors") == ("run", "1/net.safetensors")
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type in ("cpu", "cuda")
+    assert choose_precision("float32") is None
+    with pytest.raises(InvalidValueError, match="Two restorers are called 'a'"):
+        different_names(["a", "b", "a"])
