@@ -29,7 +29,7 @@ class MimoUNetConfig(NetworkConfig):
     sizes: ClassVar = {
         "base": {"residual_blocks": 8},
         "plus": {"residual_blocks": 20, "dropout": 0.1},
-        "tiny": {"width": 8, "residual_blocks": 2},
+        "tiny": {"width": 12, "residual_blocks": 2},
     }
 
     width: int = Field(default=32, ge=4, le=512, multiple_of=4, description="channels at full size; doubled twice")
