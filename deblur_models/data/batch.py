@@ -31,5 +31,14 @@ class Batch:
     def __len__(self) -> int:
         return int(self.sharp.shape[0])
 
+    def channels_last(self) -> Self:
+        """The same pictures with their channels last in memory."""
+        layout = torch.channels_last
+        return replace(
+            self,
+            sharp=self.sharp.contiguous(memory_format=layout),
+            blurred=self.blurred.contiguous(memory_format=layout),
+        )
+
     def to(self, device: torch.device | str) -> Self:
         return replace(self, sharp=self.sharp.to(device), blurred=self.blurred.to(device))

@@ -134,15 +134,16 @@ class TrainingSet(TorchDataset[Turned]):
 
 
 class _Steps(Sampler[list[int]]):
-    """The numbers of the samples of each step: ``step * batch ...``, of which one process takes its part."""
+    """The numbers of the samples of each step: ``offset + step * batch ...``, of which one process takes its part."""
 
-    def __init__(self, first: int, last: int, batch: int, rank: int, ranks: int) -> None:
-        self.first, self.last, self.batch, self.rank, self.ranks = first, last, batch, rank, ranks
+    def __init__(self, first: int, last: int, batch: int, offset: int, rank: int, ranks: int) -> None:
+        self.first, self.last, self.batch = first, last, batch
+        self.offset, self.rank, self.ranks = offset, rank, ranks
 
     def __iter__(self) -> Iterator[list[int]]:
         part = self.batch // self.ranks
         for step in range(self.first, self.last):
-            start = step * self.batch + self.rank * part
+            start = self.offset + step * self.batch + self.rank * part
             yield list(range(start, start + part))
 
     def __len__(self) -> int:
@@ -150,16 +151,25 @@ class _Steps(Sampler[list[int]]):
 
 
 def batches(
-    samples: TrainingSet, *, first: int, last: int, batch: int, workers: int = 0, rank: int = 0, ranks: int = 1
+    samples: TrainingSet,
+    *,
+    first: int,
+    last: int,
+    batch: int,
+    offset: int = 0,
+    workers: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> Iterable[list[Turned]]:
     """The samples of steps ``first`` to ``last``, this process's part of each batch.
 
-    ``workers`` processes read ahead; the samples do not depend on their number.
+    ``offset`` is the number of the first sample of step 0. ``workers`` processes read ahead; the samples do not depend
+    on their number.
     """
     more: dict[str, Any] = {"prefetch_factor": 2, "multiprocessing_context": "spawn"} if workers else {}
     return DataLoader(
         samples,
-        batch_sampler=_Steps(first, last, batch, rank, ranks),
+        batch_sampler=_Steps(first, last, batch, offset, rank, ranks),
         collate_fn=_as_they_are,
         num_workers=workers,
         **more,

@@ -24,6 +24,8 @@ class Loss(Record):
     """
 
     kind: ClassVar[str]
+    every_scale: ClassVar[bool] = True
+    """Whether networks with several outputs are told it for each of them, or for the finest alone."""
 
     weight: float = Field(default=1.0, gt=0, le=1e6, description="factor of this loss in the sum")
 

@@ -1,0 +1,471 @@
+"""What a training run is made of: a TOML file, checked in full before any work starts.
+
+Tables: ``[network]``, ``[[loss]]``, ``[data.NAME]``, ``[[stage]]``, ``[validation]``, ``[optimiser]``, ``[schedule]``,
+``[run]``, and where there is an adversary ``[adversarial]``. A file may begin with ``extends = "NAME or path"`` of
+another one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import Field
+
+from blursynth.core import Record
+from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
+from deblur_models.losses import Loss, make_adversarial, make_loss
+from deblur_models.losses.adversarial import AdversarialLoss
+from deblur_models.losses.consistency import ReBlur
+from deblur_models.networks import Architecture, NetworkConfig, discriminator_config, network_config
+
+__all__ = [
+    "Adversary",
+    "Configuration",
+    "ConfigurationError",
+    "DataTable",
+    "Optimiser",
+    "Run",
+    "Schedule",
+    "Stage",
+    "Validation",
+    "configuration_names",
+    "read_configuration",
+]
+
+
+class ConfigurationError(BlursynthError, ValueError):
+    """A training configuration cannot be used: a misspelt table or field, an impossible combination."""
+
+
+class DataTable(Record):
+    """``[data.NAME]``: photographs that are blurred on the fly, or pairs that exist.
+
+    Exactly one of ``photos`` and ``pairs`` is given.
+    """
+
+    photos: str | tuple[str, ...] | None = Field(
+        default=None,
+        description="sharp photographs: folder, glob, file or several; 'bundled:training' are those of scikit-image",
+    )
+    recipe: str = Field(default="mixed", description="recipe that blurs the photographs, a name or a path")
+    downscale: int = Field(default=1, ge=1, le=8, description="by how much photographs are made smaller first")
+    depth: str | None = Field(default=None, description="folder of depth maps of the photographs, in metres")
+    on_device: bool | None = Field(
+        default=None, description="whether blur is computed on the training device; by default on CUDA devices only"
+    )
+    pairs: str | None = Field(default=None, description="a blursynth data set, or a folder of real pairs")
+    sharp: str | None = Field(default=None, description="folder of the sharp pictures, if pairs has the blurred")
+    share: float = Field(default=1.0, gt=0, le=1e6, description="how often samples come from here, among the tables")
+    seed: int | None = Field(default=None, ge=0, lt=2**62, description="seed of the blur; by default that of the run")
+
+
+class Stage(Record):
+    """``[[stage]]``: a part of the training with its own size of patches and its own data."""
+
+    steps: int = Field(ge=1, le=10**9, description="number of steps (updates of the network)")
+    patch_px: int = Field(ge=8, le=4096, description="side of the square patches")
+    batch: int = Field(ge=1, le=65536, description="patches per step, over all processes and accumulated parts")
+    accumulate: int = Field(default=1, ge=1, le=1024, description="parts that a process's batch is worked through in")
+    data: tuple[str, ...] = Field(default=(), description="names of the data tables to use; by default all")
+    learning_rate_factor: float = Field(default=1.0, gt=0, le=1e3, description="factor of the schedule's learning rate")
+
+
+class Validation(Record):
+    """``[validation]``: pairs that are looked at while training; those of photographs are drawn once and kept."""
+
+    photos: str | tuple[str, ...] | None = Field(default=None, description="held-out photographs, as in a data table")
+    recipe: str = Field(default="mixed", description="recipe that blurs them")
+    downscale: int = Field(default=1, ge=1, le=8, description="by how much they are made smaller first")
+    pairs: str | None = Field(default=None, description="a blursynth data set, or a folder of real pairs")
+    sharp: str | None = Field(default=None, description="folder of the sharp pictures, if pairs has the blurred")
+    count: int = Field(default=16, ge=1, le=100_000, description="pairs that are looked at")
+    size_px: int = Field(default=192, ge=8, le=8192, description="side of the samples made from photographs")
+    seed: int = Field(default=999_983, ge=0, lt=2**62, description="seed of their blur; not that of the training")
+    every: int = Field(default=500, ge=1, le=10**9, description="steps between two looks")
+    pictures: int = Field(default=4, ge=0, le=64, description="before/after pictures written at each look")
+
+
+class Optimiser(Record):
+    """``[optimiser]``: how weights follow their gradients."""
+
+    kind: Literal["adamw", "adam"] = Field(default="adamw", description="adamw decays weights apart from gradients")
+    learning_rate: float = Field(default=1e-3, gt=0, le=10, description="at the start, after warming up")
+    betas: tuple[float, float] = Field(default=(0.9, 0.9), description="decay of the two running means of gradients")
+    epsilon: float = Field(default=1e-8, gt=0, le=1, description="added to the root of the mean square")
+    weight_decay: float = Field(default=0.0, ge=0, le=10, description="pull of the weights to zero")
+    clip_norm: float = Field(default=0.0, ge=0, le=1e9, description="largest norm of all gradients together; 0: any")
+
+
+class Schedule(Record):
+    """``[schedule]``: the learning rate over the run.
+
+    ``constant``; ``cosine`` from ``hold`` to the end; ``linear`` from ``hold`` to the end; ``steps``: times ``factor``
+    at each of ``milestones``. Places are fractions of the run, so that a shorter run keeps its shape.
+    """
+
+    kind: Literal["constant", "cosine", "linear", "steps"] = Field(default="cosine", description="shape of the curve")
+    warmup_steps: int = Field(default=0, ge=0, le=10**8, description="steps over which it rises from zero")
+    hold: float = Field(default=0.0, ge=0, lt=1, description="fraction of the run before it falls")
+    final_factor: float = Field(default=1e-3, ge=0, le=1, description="of the learning rate, at the end")
+    milestones: tuple[float, ...] = Field(default=(0.4, 0.6, 0.8), description="fractions of the run (kind 'steps')")
+    factor: float = Field(default=0.5, gt=0, le=1, description="what it is multiplied by there (kind 'steps')")
+
+    def at(self, step: int, steps: int) -> float:
+        """The factor of the learning rate at a step, 0 <= step < steps."""
+        warm = min(1.0, (step + 1) / (self.warmup_steps + 1))
+        place = step / max(steps, 1)
+        falling = min(max((place - self.hold) / (1 - self.hold), 0.0), 1.0)
+        if self.kind == "cosine":
+            curve = self.final_factor + (1 - self.final_factor) * (1 + math.cos(math.pi * falling)) / 2
+        elif self.kind == "linear":
+            curve = self.final_factor + (1 - self.final_factor) * (1 - falling)
+        elif self.kind == "steps":
+            curve = self.factor ** sum(place >= m for m in self.milestones)
+        else:
+            curve = 1.0
+        return warm * curve
+
+
+class Run(Record):
+    """``[run]``: where and how it is computed."""
+
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["float32", "bf16", "fp16"] = Field(default="float32", description="of autocast")
+    compile: bool = Field(default=False, description="whether torch.compile compiles the network")
+    channels_last: bool = Field(default=False, description="whether pictures lie channels-last in memory")
+    workers: int = Field(default=0, ge=0, le=1024, description="processes that read and blur ahead; 0: none apart")
+    threads: int = Field(default=0, ge=0, le=1024, description="threads of torch on the CPU; 0: as torch chooses")
+    parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="how processes of torchrun share the work")
+    average_decay: float = Field(default=0.999, ge=0, lt=1, description="of the running average of weights; 0: none")
+    frozen_encoder_steps: int = Field(default=0, ge=0, le=10**8, description="steps before a backbone learns too")
+    checkpoint_every: int = Field(default=500, ge=1, le=10**9, description="steps between checkpoints")
+    log_every: int = Field(default=20, ge=1, le=10**6, description="steps between lines of the log")
+    turns: bool = Field(default=True, description="whether patches are turned by quarters and flipped")
+    tensorboard: bool = Field(default=False, description="whether events for TensorBoard are written too")
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """``[adversarial]``: a loss, a discriminator and how the two sides take turns."""
+
+    loss: AdversarialLoss
+    discriminator: Architecture
+    steps: int = 1
+    """Updates of the discriminator per update of the network."""
+    learning_rate: float = 1e-4
+    from_step: int = 0
+    """Before it the network learns alone."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A training run, checked. :meth:`to_dict` is what the file would hold."""
+
+    network: NetworkConfig
+    losses: tuple[Loss, ...]
+    data: Mapping[str, DataTable]
+    stages: tuple[Stage, ...]
+    validation: Validation | None = None
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    schedule: Schedule = field(default_factory=Schedule)
+    run: Run = field(default_factory=Run)
+    adversary: Adversary | None = None
+    reblur: ReBlur | None = None
+    seed: int = 0
+    summary: str = ""
+    start_from: str | None = None
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[int, int, int]:
+        """Number of the stage of a step, and the first step and the number of its first sample."""
+        first = sample = 0
+        for number, stage in enumerate(self.stages):
+            if step < first + stage.steps:
+                return number, first, sample
+            first, sample = first + stage.steps, sample + stage.steps * stage.batch
+        raise InvalidValueError(f"The run has {self.steps} steps, so there is no step {step}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        tables: dict[str, Any] = {
+            "summary": self.summary,
+            "seed": self.seed,
+            "network": self.network.to_dict(),
+            "loss": [{"kind": loss.kind, **_plain(loss)} for loss in self.losses],
+            "data": {name: _plain(table) for name, table in self.data.items()},
+            "stage": [_plain(stage) for stage in self.stages],
+            "optimiser": _plain(self.optimiser),
+            "schedule": _plain(self.schedule),
+            "run": _plain(self.run),
+        }
+        if self.start_from is not None:
+            tables["start_from"] = self.start_from
+        if self.validation is not None:
+            tables["validation"] = _plain(self.validation)
+        if self.reblur is not None:
+            tables["reblur"] = _plain(self.reblur)
+        if self.adversary is not None:
+            tables["adversarial"] = {
+                "loss": {"kind": self.adversary.loss.kind, **_plain(self.adversary.loss)},
+                "discriminator": self.adversary.discriminator.to_dict(),
+                "steps": self.adversary.steps,
+                "learning_rate": self.adversary.learning_rate,
+                "from_step": self.adversary.from_step,
+            }
+        return tables
+
+    def differences(self, other: Mapping[str, Any]) -> list[str]:
+        """Lines that say where another run's configuration differs, for a message."""
+        mine, theirs = (json.dumps(t, indent=0, sort_keys=True).splitlines() for t in (self.to_dict(), other))
+        return [
+            line.strip()
+            for line in difflib.unified_diff(theirs, mine, lineterm="", n=0)
+            if line[:1] in "+-" and line[:3] not in ("+++", "---")
+        ]
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in record.fields().items()}
+    return {k: v for k, v in values.items() if v is not None}
+
+
+def configuration_names() -> tuple[str, ...]:
+    """Names of the configurations that ship with the package."""
+    return tuple(
+        sorted(
+            p.name.removesuffix(".toml") for p in files("deblur_models.configs").iterdir() if p.name.endswith(".toml")
+        )
+    )
+
+
+def read_configuration(
+    source: str | Path | Mapping[str, Any], changes: Mapping[str, Any] | None = None
+) -> Configuration:
+    """A configuration by name, from a file, or from its tables.
+
+    Parameters
+    ----------
+    source
+        Name of one that ships, path of a TOML file, or tables. Paths in a file are relative to the working directory.
+    changes
+        Dotted names and values that replace its own, e.g. ``{"optimiser.learning_rate": 1e-4, "stage.0.steps": 100}``;
+        a table is replaced as a whole, None takes it out.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none, a table or field is unknown, or two do not fit together.
+    InvalidValueError
+        A value is out of range.
+    """
+    tables, name = ({**source}, "configuration") if isinstance(source, Mapping) else _read(source, ())
+    for key, value in (changes or {}).items():
+        _change(tables, key, value, name)
+    return _built(tables, name)
+
+
+def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
+    path = Path(source)
+    if path.suffix == ".toml" or path.exists():
+        try:
+            text, name = path.read_text("utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path}: cannot be read ({error}).") from None
+    else:
+        name = str(source)
+        if name not in configuration_names():
+            raise ConfigurationError(
+                f"There is no configuration {name!r}.",
+                fix=f"{did_you_mean(name, configuration_names())} Or give the path of a .toml file.",
+            )
+        text = files("deblur_models.configs").joinpath(f"{name}.toml").read_text("utf-8")
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{name}: is no TOML ({error}).") from None
+    base = tables.pop("extends", None)
+    if base is None:
+        return tables, name
+    if base in seen or not isinstance(base, str):
+        raise ConfigurationError(f"{name}: extends = {base!r} cannot be followed.")
+    beside = path.parent / base if path.exists() and base.endswith(".toml") else base
+    below, _ = _read(beside, (*seen, name))
+    return _merged(below, tables), name
+
+
+def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of ``above`` change fields of tables ``below``; arrays of tables, and tables of another kind, replace."""
+    out = dict(below)
+    for key, value in above.items():
+        old = out.get(key)
+        if (
+            isinstance(old, dict)
+            and isinstance(value, Mapping)
+            and value.get("kind", old.get("kind")) == old.get("kind")
+        ):
+            out[key] = _merged(old, value)
+        else:
+            out[key] = value
+    return out
+
+
+def _change(tables: dict[str, Any], key: str, value: Any, name: str) -> None:
+    *way, last = key.split(".")
+    place: Any = tables
+    for part in way:
+        if isinstance(place, list):
+            if not part.isdigit() or int(part) >= len(place):
+                raise ConfigurationError(f"{name}: {key!r} names entry {part!r} of a list of {len(place)}.")
+            place[int(part)] = place = dict(place[int(part)])
+            continue
+        child = place.get(part, {})
+        child = list(child) if isinstance(child, list) else dict(child) if isinstance(child, Mapping) else {}
+        place[part] = child
+        place = child
+    if isinstance(place, list):
+        raise ConfigurationError(f"{name}: {key!r} must name a field of an entry, e.g. {key}.steps.")
+    if value is None:
+        place.pop(last, None)
+    else:
+        place[last] = value
+
+
+_TABLES = (
+    "summary", "seed", "start_from", "network", "loss", "data", "stage", "validation", "optimiser", "schedule", "run",
+    "adversarial", "reblur",
+)  # fmt: skip
+
+R = TypeVar("R", bound=Record)
+
+
+def _built(tables: Mapping[str, Any], name: str) -> Configuration:
+    for key in tables:
+        if key not in _TABLES:
+            raise ConfigurationError(f"{name}: there is no table {key!r}.", fix=did_you_mean(key, _TABLES))
+    for needed, why in (
+        ("network", "which network learns"),
+        ("data", "what it learns from"),
+        ("stage", "how long, with what patches"),
+        ("loss", "what it minimises"),
+    ):
+        if not tables.get(needed):
+            raise ConfigurationError(f"{name}: needs a table [{needed}], {why}.")
+    data = {key: _record(DataTable, value, f"{name} [data.{key}]") for key, value in tables["data"].items()}
+    for key, table in data.items():
+        if (table.photos is None) == (table.pairs is None):
+            raise ConfigurationError(
+                f"{name} [data.{key}]: needs either photos (blurred on the fly) or pairs, got "
+                f"{'both' if table.photos else 'neither'}."
+            )
+    stages = tuple(_record(Stage, v, f"{name} [[stage]] {i + 1}") for i, v in enumerate(_array(tables, "stage", name)))
+    for i, stage in enumerate(stages):
+        for wanted in stage.data:
+            if wanted not in data:
+                raise ConfigurationError(
+                    f"{name} [[stage]] {i + 1}: there is no [data.{wanted}].", fix=did_you_mean(wanted, data)
+                )
+        if stage.batch % stage.accumulate:
+            raise ConfigurationError(
+                f"{name} [[stage]] {i + 1}: batch {stage.batch} cannot be worked through in "
+                f"{stage.accumulate} equal parts."
+            )
+    configuration = Configuration(
+        network=_named(network_config, tables["network"], f"{name} [network]"),
+        losses=tuple(
+            _named(make_loss, value, f"{name} [[loss]] {i + 1}") for i, value in enumerate(_array(tables, "loss", name))
+        ),
+        data=data,
+        stages=stages,
+        validation=_record(Validation, tables["validation"], f"{name} [validation]")
+        if "validation" in tables
+        else None,
+        optimiser=_record(Optimiser, tables.get("optimiser", {}), f"{name} [optimiser]"),
+        schedule=_record(Schedule, tables.get("schedule", {}), f"{name} [schedule]"),
+        run=_record(Run, tables.get("run", {}), f"{name} [run]"),
+        adversary=_adversary(tables["adversarial"], name) if "adversarial" in tables else None,
+        reblur=_record(ReBlur, tables["reblur"], f"{name} [reblur]") if "reblur" in tables else None,
+        seed=_seed(tables.get("seed", 0), name),
+        summary=str(tables.get("summary", "")),
+        start_from=tables.get("start_from"),
+    )
+    if (check := configuration.validation) is not None and (check.photos is None) == (check.pairs is None):
+        raise ConfigurationError(f"{name} [validation]: needs either photos or pairs.")
+    if configuration.reblur is not None and configuration.run.turns:
+        raise ConfigurationError(
+            f"{name} [reblur]: blurs restored pictures again with their draw, which does not fit turned pictures.",
+            fix="Write turns = false in [run].",
+        )
+    return configuration
+
+
+def _seed(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
+        raise ConfigurationError(f"{name}: seed must be a whole number from 0 to 2^62 - 1, got {value!r}.")
+    return value
+
+
+def _array(tables: Mapping[str, Any], key: str, name: str) -> Sequence[Mapping[str, Any]]:
+    entries = tables[key]
+    if not isinstance(entries, list) or not all(isinstance(e, Mapping) for e in entries):
+        raise ConfigurationError(f"{name}: {key} is an array of tables.", fix=f"Write [[{key}]] with two brackets.")
+    return entries
+
+
+def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
+    place = f"{name} [adversarial]"
+    known = ("loss", "discriminator", "steps", "learning_rate", "from_step")
+    for key in values:
+        if key not in known:
+            raise ConfigurationError(f"{place}: there is no field {key!r}.", fix=did_you_mean(key, known))
+    for key in ("loss", "discriminator"):
+        if not isinstance(values.get(key), Mapping):
+            raise ConfigurationError(f'{place}: needs {key}, a table such as {{ kind = "..." }}.')
+    turns = _record(_Turns, {k: v for k, v in values.items() if k in known[2:]}, place)
+    return Adversary(
+        _named(make_adversarial, values["loss"], f"{place} loss"),
+        _named(discriminator_config, values["discriminator"], f"{place} discriminator"),
+        turns.steps,
+        turns.learning_rate,
+        turns.from_step,
+    )
+
+
+class _Turns(Record):
+    kind: ClassVar[str] = "adversarial"
+    steps: int = Field(default=1, ge=1, le=100, description="updates of the discriminator per update of the network")
+    learning_rate: float = Field(default=1e-4, gt=0, le=10, description="of the discriminator")
+    from_step: int = Field(default=0, ge=0, le=10**9, description="before it the network learns alone")
+
+
+def _record(kind: type[R], values: object, place: str) -> R:
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{place}: is a table, got {values!r}.")
+    lists = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    for key, value in lists.items():  # a whole number is a number
+        wanted = kind.model_fields.get(key)
+        if wanted is not None and wanted.annotation is float and isinstance(value, int) and not isinstance(value, bool):
+            lists[key] = float(value)
+    return _named(lambda fields: kind(**fields), lists, place)
+
+
+T = TypeVar("T")
+
+
+def _named(make: Any, values: Mapping[str, Any], place: str) -> Any:
+    """What ``make`` makes; its errors say in which table they arose."""
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{place}: is a table, got {values!r}.")
+    try:
+        return make(values)
+    except InvalidValueError as error:
+        raise ConfigurationError(f"{place}: {error.what}", why=error.why, fix=error.fix) from None

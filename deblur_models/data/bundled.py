@@ -1,0 +1,66 @@
+"""Photographs that come inside the scikit-image package, split into those to train on and those held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from blursynth.errors import InvalidValueError, MissingExtraError, did_you_mean
+
+__all__ = ["BUNDLED", "bundled_photographs", "photographs"]
+
+BUNDLED: dict[str, dict[str, str]] = {
+    "training": {
+        "astronaut.png": "NASA, public domain",
+        "brick.png": "CC0Textures, CC0",
+        "camera.png": "Lav Varshney, CC0",
+        "coins.png": "Brooklyn Museum, no known copyright restrictions",
+        "grass.png": "CC0Textures, CC0",
+        "gravel.png": "CC0Textures, CC0",
+        "hubble_deep_field.jpg": "NASA, public domain",
+        "ihc.png": "Human Protein Atlas, no known copyright restrictions",
+        "rocket.jpg": "SpaceX, public domain",
+        "text.png": "public domain",
+    },
+    "held-out": {
+        "chelsea.png": "Stefan van der Walt, CC0",
+        "coffee.png": "Rachel Michetti, CC0",
+    },
+}
+"""File name and licence, as scikit-image states it."""
+
+
+def bundled_photographs(part: str) -> list[Path]:
+    """The files of ``training`` or ``held-out``.
+
+    Raises
+    ------
+    MissingExtraError
+        scikit-image is not installed.
+    InvalidValueError
+        There is no such part.
+    """
+    if part not in BUNDLED:
+        raise InvalidValueError(f"There are no bundled photographs {part!r}.", fix=did_you_mean(part, BUNDLED))
+    package = find_spec("skimage")
+    if package is None or package.origin is None:
+        raise MissingExtraError(
+            "The bundled photographs come inside scikit-image, which is not installed.",
+            fix="Install it with: pip install scikit-image, or give photographs of yours.",
+        )
+    folder = Path(package.origin).parent / "data"
+    return [folder / name for name in BUNDLED[part]]
+
+
+def photographs(given: str | Sequence[str]) -> str | list[str | Path]:
+    """Sources as a configuration names them: folders, globs, files, or ``bundled:training`` and
+    ``bundled:held-out``."""
+    if isinstance(given, str) and not given.startswith("bundled:"):
+        return given
+    names = [given] if isinstance(given, str) else list(given)
+    return [
+        path
+        for name in names
+        for path in (bundled_photographs(name.removeprefix("bundled:")) if name.startswith("bundled:") else [name])
+    ]

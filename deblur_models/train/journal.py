@@ -1,0 +1,143 @@
+"""What is written while training: lines of JSON, events for TensorBoard, pictures, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from blursynth.errors import DatasetError, require
+from deblur_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from deblur_models.configuration import Configuration
+from deblur_models.train.learner import Learner
+from deblur_models.train.validation import Look
+
+__all__ = ["Journal"]
+
+log = logging.getLogger(__name__)
+
+
+class Journal:
+    """The folder of a run.
+
+    ::
+
+        configuration.json   what is trained
+        log.jsonl            one line per look at losses or at held-out pairs
+        last.*, previous.*   the state of the run, and the one before it
+        best.*               the network with the highest PSNR on the held-out pairs so far
+        samples/             held-out pictures: blurred, restored, sharp
+        events/              for TensorBoard, where wanted
+
+    Raises
+    ------
+    DatasetError
+        The folder cannot be written, or holds a run of another configuration.
+    """
+
+    def __init__(self, out: Path, configuration: Configuration, *, resume: bool) -> None:
+        self.out, self.configuration = out, configuration
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatasetError(f"{out}: cannot be made ({error.strerror}).") from None
+        if not os.access(out, os.W_OK):
+            raise DatasetError(f"{out}: cannot be written.", fix="Choose another folder.")
+        description = out / "configuration.json"
+        if description.exists():
+            if not resume:
+                raise DatasetError(
+                    f"{out}: holds a run already.", fix="Let it go on (without --fresh), or choose another folder."
+                )
+            try:
+                before = json.loads(description.read_text("utf-8"))
+            except ValueError:
+                raise DatasetError(f"{description}: is damaged.", fix="Choose another folder.") from None
+            # How it is computed and how long it goes on may change; what is learned from what may not.
+            if differences := configuration.differences(before):
+                raise DatasetError(
+                    f"{out}: was begun with another configuration: {'; '.join(differences[:12])}.",
+                    why="Going on would make a run that no configuration describes.",
+                    fix="Give the same configuration, or choose another folder.",
+                )
+        else:
+            self._write(description, json.dumps(configuration.to_dict(), indent=1) + "\n")
+        self._events: Any = None
+
+    def resumed(self) -> Checkpoint | None:
+        """The state to go on from; None at the beginning. The one before it where the last one is damaged."""
+        found = None
+        for name in ("last", "previous"):
+            if not (self.out / f"{name}.json").exists():
+                continue
+            try:
+                found = load_checkpoint(self.out / name)
+                break
+            except DatasetError as error:
+                log.warning("%s The checkpoint before it is used.", error)
+        path = self.out / "log.jsonl"
+        if path.exists():  # what came after the checkpoint will be written again
+            step = 0 if found is None else found.manifest["step"]
+            lines = [line for line in path.read_text("utf-8").splitlines(keepends=True) if _step(line) <= step]
+            self._write(path, "".join(lines))
+        return found
+
+    def save(self, learner: Learner, step: int, best: float | None, tensors: Mapping[str, Any]) -> None:
+        """The state of the run after ``step`` steps."""
+        for suffix in (".safetensors", ".json"):
+            if (last := self.out / f"last{suffix}").exists():
+                last.replace(self.out / f"previous{suffix}")
+        save_checkpoint(
+            self.out / "last",
+            tensors,
+            {**learner.manifest(), "step": step, "best_psnr": best, "configuration": self.configuration.to_dict()},
+        )
+
+    def save_best(self, learner: Learner, step: int, look: Look, tensors: Mapping[str, Any]) -> None:
+        """The network alone, with its averaged weights."""
+        kept = {k: v for k, v in tensors.items() if k.startswith(("network.", "average."))}
+        save_checkpoint(
+            self.out / "best",
+            kept,
+            {
+                **learner.manifest(),
+                "step": step,
+                "validation": look.to_dict(),
+                "configuration": self.configuration.to_dict(),
+            },
+        )
+
+    def line(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """One line of the log, and the same numbers for TensorBoard."""
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        if self.configuration.run.tensorboard:
+            if self._events is None:
+                board = require("torch.utils.tensorboard", extra="train", purpose="Writing events for TensorBoard")
+                self._events = board.SummaryWriter(str(self.out / "events"), purge_step=step)
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._events.add_scalar(f"{kind}/{name}", value, step)
+
+    def close(self) -> None:
+        if self._events is not None:
+            self._events.close()
+
+    def _write(self, path: Path, text: str) -> None:
+        part = path.with_name(f".{path.name}.part")
+        try:
+            part.write_text(text, "utf-8")
+            part.replace(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise DatasetError(f"{path}: cannot be written ({error.strerror}).") from None
+
+
+def _step(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError):  # half a line, cut off by a kill
+        return float("inf")

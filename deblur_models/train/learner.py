@@ -1,0 +1,337 @@
+"""The weights that learn, and how they follow their gradients."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from blursynth.errors import BlursynthError, DatasetError
+from blursynth.streams import Stream
+from deblur_models.checkpoint import Checkpoint, describe, load_network
+from deblur_models.configuration import Configuration, Optimiser
+from deblur_models.data import Batch
+from deblur_models.networks import Network
+from deblur_models.train.processes import Processes
+
+__all__ = ["Learner", "TrainingError"]
+
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+class TrainingError(BlursynthError, ArithmeticError):
+    """Training cannot go on: a loss is not a number."""
+
+
+class Learner:
+    """Network, running average, adversary and their optimisers; :meth:`update` is one step.
+
+    Everything random in a step (dropout, the gradient penalty's places) is seeded by the run's seed, the step and the
+    process, so that a resumed run repeats what the uninterrupted one does.
+
+    Parameters
+    ----------
+    configuration
+        The run.
+    processes
+        Which part of each batch this process works on.
+    """
+
+    def __init__(self, configuration: Configuration, processes: Processes) -> None:
+        self.configuration, self.processes = configuration, processes
+        run, device = configuration.run, processes.device
+        with _seeded(configuration.seed, 0, "weights"):
+            network = (
+                configuration.network.build()
+                if configuration.start_from is None
+                else _started(configuration.start_from, configuration)
+            )
+            self.adversary = configuration.adversary
+            discriminator = None if self.adversary is None else self.adversary.discriminator.build()
+        layout = torch.channels_last if run.channels_last else torch.contiguous_format
+        # The stubs of torch know no layout here.
+        self.network: Network = network.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False) if run.average_decay else None
+        sharded = run.parallel == "fsdp" and processes.ranks > 1
+        if sharded:
+            _shard(self.network, processes)
+            if self.average is not None:
+                _shard(self.average, processes)
+        model: nn.Module = self.network
+        if processes.ranks > 1 and not sharded:
+            model = nn.parallel.DistributedDataParallel(
+                model, device_ids=[device.index] if device.type == "cuda" else None, find_unused_parameters=True
+            )
+        self.model: Any = torch.compile(model) if run.compile else model
+        self.optimiser = _optimiser(configuration.optimiser, self.network)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
+        self.discriminator = None if discriminator is None else discriminator.to(device).train()
+        self.discriminator_optimiser = None
+        if self.discriminator is not None and self.adversary is not None:
+            processes_share(self.discriminator, processes)
+            settings = configuration.optimiser.replace(learning_rate=self.adversary.learning_rate)
+            self.discriminator_optimiser = _optimiser(settings, self.discriminator)
+        self.discriminator_scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
+        frozen = getattr(self.network, "encoder_parameters", None)
+        self._encoder = [] if frozen is None else list(frozen())
+
+    # One step
+
+    def update(self, parts: Sequence[Batch], step: int, learning_rate_factor: float) -> dict[str, Tensor]:
+        """One step of every network; the losses by name, and ``gradient_norm``, as tensors on the device."""
+        values: dict[str, Tensor] = {}
+        with _seeded(self.configuration.seed, step, f"step.{self.processes.rank}"):
+            playing = self.adversary is not None and step >= self.adversary.from_step
+            if playing:
+                values |= self._update_discriminator(parts, step, learning_rate_factor)
+            self.optimiser.zero_grad(set_to_none=True)
+            for number, batch in enumerate(parts):
+                with self._reduced_once(number == len(parts) - 1):
+                    total, named = self._objective(batch, playing)
+                    self.scaler.scale(total / len(parts)).backward()
+                for name, value in named.items():
+                    values[name] = values.get(name, torch.zeros_like(value)) + value / len(parts)
+            values["gradient_norm"] = self._step(step, learning_rate_factor)
+        if self.average is not None:
+            self._follow(step)
+        return values
+
+    def _objective(self, batch: Batch, playing: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum that the network minimises, and its parts without their weights."""
+        with self._autocast():
+            outputs = self.model(batch.blurred, every_scale=True)
+        targets = self.network.targets(batch.sharp)
+        total = torch.zeros((), device=batch.sharp.device)
+        named: dict[str, Tensor] = {}
+        for loss in self.configuration.losses:
+            chosen = zip(outputs, targets, strict=True) if loss.every_scale else [(outputs[0], targets[0])]
+            value = torch.stack([loss(output, target) for output, target in chosen]).sum()
+            total = total + loss.weight * value
+            named[loss.kind] = value.detach()
+        if self.configuration.reblur is not None:
+            value = self.configuration.reblur(outputs[0], batch)
+            total = total + self.configuration.reblur.weight * value
+            named["re_blur"] = value.detach()
+        if playing and self.adversary is not None and self.discriminator is not None:
+            with _frozen(self.discriminator), self._autocast():
+                real = self.discriminator(batch.sharp)
+                fake = self.discriminator(outputs[0])
+            value = self.adversary.loss.generator_loss(_precise(real), _precise(fake))
+            total = total + self.adversary.loss.weight * value
+            named[self.adversary.loss.kind] = value.detach()
+        named["loss"] = total.detach()
+        return total, named
+
+    def _update_discriminator(self, parts: Sequence[Batch], step: int, factor: float) -> dict[str, Tensor]:
+        assert self.discriminator is not None
+        assert self.discriminator_optimiser is not None
+        assert self.adversary is not None
+        loss, named = self.adversary.loss, {}
+        with torch.no_grad(), self._autocast():
+            fakes = [self.model(batch.blurred) for batch in parts]
+        for turn in range(self.adversary.steps):
+            self.discriminator_optimiser.zero_grad(set_to_none=True)
+            told = torch.zeros((), device=self.processes.device)
+            for batch, fake in zip(parts, fakes, strict=True):
+                with self._autocast():
+                    answers = self.discriminator(batch.sharp), self.discriminator(fake)
+                value = loss.discriminator_loss(_precise(answers[0]), _precise(answers[1]))
+                if loss.penalty_weight:
+                    places = torch.Generator().manual_seed(
+                        Stream(self.configuration.seed, step, f"penalty.{self.processes.rank}.{turn}").seed63()
+                    )
+                    penalty = loss.gradient_penalty(self.discriminator, batch.sharp, fake.float(), places)
+                    value = value + loss.penalty_weight * penalty
+                    named["gradient_penalty"] = penalty.detach()
+                self.discriminator_scaler.scale(value / len(parts)).backward()
+                told = told + value.detach() / len(parts)
+            self.processes.mean(p.grad for p in self.discriminator.parameters() if p.grad is not None)
+            for group in self.discriminator_optimiser.param_groups:
+                group["lr"] = self.adversary.learning_rate * factor
+            self.discriminator_scaler.step(self.discriminator_optimiser)
+            self.discriminator_scaler.update()
+            named["discriminator"] = told
+        return named
+
+    def _step(self, step: int, factor: float) -> Tensor:
+        settings, run = self.configuration.optimiser, self.configuration.run
+        self.scaler.unscale_(self.optimiser)
+        if step < run.frozen_encoder_steps:
+            for parameter in self._encoder:
+                parameter.grad = None
+        parameters = [p for p in self.network.parameters() if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm or math.inf)
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.learning_rate * factor
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+
+    def _follow(self, step: int) -> None:
+        """The running average; young averages forget faster, so that the first weights do not stay in them."""
+        assert self.average is not None
+        decay = min(self.configuration.run.average_decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            mine, theirs = self.average.state_dict(), self.network.state_dict()
+            for name, value in theirs.items():
+                if value.is_floating_point():
+                    mine[name].lerp_(value, 1 - decay)
+                else:
+                    mine[name].copy_(value)
+
+    def _autocast(self) -> Any:
+        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        precision = self.configuration.run.precision
+        if precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.processes.device.type, dtype=kinds[precision])
+
+    def _reduced_once(self, last: bool) -> Any:
+        """Gradients of several parts are exchanged between processes once, after the last."""
+        model = self.model
+        return nullcontext() if last or not hasattr(model, "no_sync") else model.no_sync()
+
+    # What is kept
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything a checkpoint needs, on the CPU; every process must call it when weights are sharded."""
+        kept: dict[str, Any] = {
+            f"network.{k}": v for k, v in get_model_state_dict(self.network, options=_WHOLE).items()
+        }
+        if self.average is not None:
+            kept |= {f"average.{k}": v for k, v in get_model_state_dict(self.average, options=_WHOLE).items()}
+        kept |= _flat("optimiser", self.network, self.optimiser)
+        if self.discriminator is not None and self.discriminator_optimiser is not None:
+            kept |= {f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()}
+            kept |= _flat("discriminator_optimiser", self.discriminator, self.discriminator_optimiser)
+        return kept
+
+    def manifest(self) -> dict[str, Any]:
+        """What the JSON of a checkpoint says about the networks."""
+        return {
+            **describe(self.network),
+            "scaler": self.scaler.state_dict(),
+            "discriminator_scaler": self.discriminator_scaler.state_dict(),
+        }
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same configuration.
+
+        Raises
+        ------
+        DatasetError
+            Its tensors do not fit.
+        """
+        try:
+            set_model_state_dict(self.network, {**checkpoint.part("network")}, options=_WHOLE)
+            if self.average is not None:
+                set_model_state_dict(self.average, {**checkpoint.part("average")}, options=_WHOLE)
+            _restore("optimiser", self.network, self.optimiser, checkpoint)
+            if self.discriminator is not None and self.discriminator_optimiser is not None:
+                self.discriminator.load_state_dict(checkpoint.part("discriminator"))
+                _restore("discriminator_optimiser", self.discriminator, self.discriminator_optimiser, checkpoint)
+            self.scaler.load_state_dict(checkpoint.manifest["scaler"])
+            self.discriminator_scaler.load_state_dict(checkpoint.manifest["discriminator_scaler"])
+        except (RuntimeError, KeyError) as error:
+            raise DatasetError("The checkpoint does not fit this configuration.", why=str(error)) from None
+
+    def best(self) -> Network:
+        """A network of its own with the averaged weights (the present ones where none are averaged), for evaluation."""
+        source = self.network if self.average is None else self.average
+        if self.processes.ranks == 1:
+            return source
+        whole = get_model_state_dict(source, options=_WHOLE)
+        network = self.configuration.network.build()
+        if self.processes.is_first:
+            network.load_state_dict(whole)
+        return network.to(self.processes.device)
+
+
+def _started(path: str, configuration: Configuration) -> Network:
+    network = load_network(path)
+    if network.config != configuration.network:
+        raise DatasetError(
+            f"{path}: holds {network.config!r}, and [network] is {configuration.network!r}.",
+            fix="Write the same network in both, or leave start_from out.",
+        )
+    return network
+
+
+def _optimiser(settings: Optimiser, module: nn.Module) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
+    return kind(
+        module.parameters(),
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        eps=settings.epsilon,
+        weight_decay=settings.weight_decay,
+    )
+
+
+def processes_share(module: nn.Module, processes: Processes) -> None:
+    """The first process's weights in all of them."""
+    if processes.ranks > 1:
+        for tensor in module.state_dict().values():
+            torch.distributed.broadcast(tensor, 0)
+
+
+def _shard(module: nn.Module, processes: Processes) -> None:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(processes.device.type, (processes.ranks,))
+    fully_shard(module, mesh=mesh)
+
+
+def _flat(name: str, module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state: Any = get_optimizer_state_dict(module, optimiser, options=_WHOLE)["state"]
+    return {f"{name}.{weight}/{key}": torch.as_tensor(v) for weight, keys in state.items() for key, v in keys.items()}
+
+
+def _restore(name: str, module: nn.Module, optimiser: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
+    state: dict[str, Any] = {}
+    for key, value in checkpoint.part(name).items():
+        weight, _, part = key.rpartition("/")
+        state.setdefault(weight, {})[part] = value
+    if not state:
+        return  # before its first step an optimiser has none
+    fresh = get_optimizer_state_dict(module, optimiser, options=_WHOLE)
+    set_optimizer_state_dict(module, optimiser, {"state": state, "param_groups": fresh["param_groups"]}, options=_WHOLE)
+
+
+def _precise(maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(m.float() for m in maps)
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Gradients pass through the module and not into it."""
+    before = [p.requires_grad for p in module.parameters()]
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter, wanted in zip(module.parameters(), before, strict=True):
+            parameter.requires_grad_(wanted)
+
+
+@contextmanager
+def _seeded(seed: int, step: int, name: str) -> Iterator[None]:
+    """Torch's generators seeded by these; outside they are as they were."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(Stream(seed, step, f"torch.{name}").seed63())
+        yield

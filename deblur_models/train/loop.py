@@ -1,0 +1,372 @@
+"""The training loop, from the first check to the last checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from blursynth.dataset import OnlineDataset, scan_sources
+from blursynth.recipe import load_recipe
+from deblur_models.configuration import Configuration, DataTable, Stage
+from deblur_models.data import Batch, Crops, OnTheFly, Source, TrainingSet, batches, make_batch, open_pairs
+from deblur_models.data.bundled import photographs
+from deblur_models.data.training_set import Turned
+from deblur_models.train.journal import Journal
+from deblur_models.train.learner import Learner, TrainingError
+from deblur_models.train.processes import Processes, joined
+from deblur_models.train.validation import HeldOut, Look
+
+__all__ = ["Progress", "Result", "train"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. ``losses`` are means since the last report; ``seconds`` says where the time of a step goes."""
+
+    step: int
+    steps: int
+    stage: int
+    losses: Mapping[str, float]
+    learning_rate: float
+    images_per_s: float
+    seconds: Mapping[str, float]
+    look: Look | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to."""
+
+    out: Path
+    step: int
+    finished: bool
+    looks: Sequence[tuple[int, Look]]
+    best_psnr: float | None
+
+
+@dataclass
+class _Times:
+    """Seconds since the last report, by what they were spent on."""
+
+    started: float = field(default_factory=time.perf_counter)
+    spent: dict[str, float] = field(default_factory=dict)
+    samples: int = 0
+
+    @contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - begin
+
+
+def train(
+    configuration: Configuration,
+    out: str | Path,
+    *,
+    resume: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Train a network; where the folder holds an unfinished run of this configuration, go on with it.
+
+    On the CPU a run that was stopped and went on has the same weights, bit for bit, as one that was not, with the same
+    number of threads. Stopped by Ctrl-C or SIGTERM it writes a checkpoint first.
+
+    Parameters
+    ----------
+    configuration
+        What to train; see :func:`deblur_models.configuration.read_configuration`.
+    out
+        Folder of the run; see :class:`deblur_models.train.journal.Journal`.
+    resume
+        False refuses a folder that holds a run already.
+    on_progress
+        Called every ``run.log_every`` steps and after each look at the held-out pairs, in the first process.
+
+    Raises
+    ------
+    BlursynthError
+        Data, weights files or folders that cannot be used, before anything is trained.
+    TrainingError
+        A loss is not a number; the checkpoints that were written before are kept.
+    """
+    run = configuration.run
+    for loss in configuration.losses:
+        loss.check_ready()
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    with joined(run.device) as processes:
+        stages = _training_sets(configuration, processes)
+        held_out = HeldOut(configuration.validation) if configuration.validation and processes.is_first else None
+        learner = Learner(configuration, processes)
+        journal = Journal(Path(out), configuration, resume=resume) if processes.is_first else None
+        processes.wait()  # the folder is there
+        state = (journal or Journal(Path(out), configuration, resume=True)).resumed() if resume else None
+        step, best = 0, None
+        if state is not None:
+            learner.load(state)
+            step, best = int(state.manifest["step"]), state.manifest["best_psnr"]
+        loop = _Loop(configuration, processes, stages, held_out, learner, journal, on_progress, best)
+        try:
+            with _stopped_gently() as stopped:
+                return loop.run(step, stopped)
+        finally:
+            if journal is not None:
+                journal.close()
+
+
+class _Loop:
+    def __init__(
+        self,
+        configuration: Configuration,
+        processes: Processes,
+        stages: Sequence[TrainingSet],
+        held_out: HeldOut | None,
+        learner: Learner,
+        journal: Journal | None,
+        on_progress: Callable[[Progress], None] | None,
+        best: float | None,
+    ) -> None:
+        self.configuration, self.processes, self.stages = configuration, processes, stages
+        self.held_out, self.learner, self.journal = held_out, learner, journal
+        self.on_progress, self.best = on_progress, best
+        self.looks: list[tuple[int, Look]] = []
+        self.sums: dict[str, Tensor] = {}
+        self.counted = 0
+        self.times = _Times()
+
+    def run(self, step: int, stopped: Callable[[], bool]) -> Result:
+        configuration, run, total = self.configuration, self.configuration.run, self.configuration.steps
+        if step == 0 and self.held_out is not None:
+            self._look(0, save=False)
+        while step < total:
+            number, first, first_sample = configuration.stage_at(step)
+            stage = configuration.stages[number]
+            ahead = self._batches(number, step - first, first_sample)
+            while step < first + stage.steps:
+                with self.times.on("data"):
+                    samples = next(ahead)
+                with self.times.on("blur"):
+                    parts = [make_batch(part, self.processes.device) for part in _split(samples, stage.accumulate)]
+                    parts = [self._laid_out(part) for part in parts]
+                    self._synchronise()
+                factor = configuration.schedule.at(step, total) * stage.learning_rate_factor
+                with self.times.on("network"):
+                    values = self.learner.update(parts, step, factor)
+                    self._synchronise()
+                step += 1
+                self._count(values, len(samples) * self.processes.ranks)
+                report = step % run.log_every == 0 or step == total
+                if report or self.processes.device.type == "cpu":
+                    self._check_finite(values, step, parts)
+                if report:
+                    self._report(step, number, factor)
+                look = configuration.validation is not None and (
+                    step % configuration.validation.every == 0 or step == total
+                )
+                if look:
+                    self._look(step, save=True)
+                stop = self.processes.any(stopped()) if step % 10 == 0 or self.processes.ranks == 1 else False
+                if stop or step % run.checkpoint_every == 0 or step == total:
+                    self._save(step)
+                if stop:
+                    return self._result(step)
+        return self._result(step)
+
+    def _batches(self, number: int, done: int, first_sample: int) -> Iterator[list[Turned]]:
+        stage, run = self.configuration.stages[number], self.configuration.run
+        return iter(
+            batches(
+                self.stages[number],
+                first=done,
+                last=stage.steps,
+                batch=stage.batch,
+                offset=first_sample,
+                workers=run.workers,
+                rank=self.processes.rank,
+                ranks=self.processes.ranks,
+            )
+        )
+
+    def _laid_out(self, batch: Batch) -> Batch:
+        return batch.channels_last() if self.configuration.run.channels_last else batch
+
+    def _synchronise(self) -> None:
+        """So that times are those of the work and not of asking for it; only when reports are made of them."""
+        if self.processes.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def _count(self, values: Mapping[str, Tensor], samples: int) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.detach()
+        self.counted += 1
+        self.times.samples += samples
+
+    def _check_finite(self, values: Mapping[str, Tensor], step: int, parts: Sequence[Batch]) -> None:
+        wrong = [name for name, value in values.items() if name != "gradient_norm" and not math.isfinite(value.item())]
+        fp16 = self.configuration.run.precision == "fp16"
+        if not fp16 and not math.isfinite(values["gradient_norm"].item()):
+            wrong.append("gradient_norm")
+        if not wrong:
+            return
+        sources = sorted({source for part in parts for source in part.sources})
+        finite = all(torch.isfinite(p.sharp).all() and torch.isfinite(p.blurred).all() for p in parts)
+        raise TrainingError(
+            f"Step {step}: {', '.join(f'{name} is {values[name].item()}' for name in wrong)}, and weights that follow "
+            f"it are lost. The pictures of the step are {'finite' if finite else 'NOT finite'} (from "
+            f"{', '.join(sources[:4])}{' and others' if len(sources) > 4 else ''}).",
+            why="Most often the learning rate is too high, or half precision overflowed.",
+            fix="Lower optimiser.learning_rate, set optimiser.clip_norm, warm up longer, or use bf16 or float32; "
+            "the checkpoints written before this step are kept.",
+        )
+
+    def _report(self, step: int, stage: int, factor: float) -> None:
+        self.processes.mean(self.sums.values())
+        losses = {name: value.item() / self.counted for name, value in self.sums.items()}
+        elapsed = time.perf_counter() - self.times.started
+        seconds = {name: value / self.counted for name, value in self.times.spent.items()}
+        progress = Progress(
+            step=step,
+            steps=self.configuration.steps,
+            stage=stage,
+            losses=losses,
+            learning_rate=self.configuration.optimiser.learning_rate * factor,
+            images_per_s=self.times.samples / elapsed,
+            seconds=seconds,
+        )
+        self.sums, self.counted, self.times = {}, 0, _Times()
+        if self.journal is not None:
+            self.journal.line(
+                "training",
+                step,
+                {
+                    "stage": stage,
+                    **losses,
+                    "learning_rate": progress.learning_rate,
+                    "images_per_s": progress.images_per_s,
+                    **{f"seconds_{k}": v for k, v in seconds.items()},
+                },
+            )
+            if self.on_progress is not None:
+                self.on_progress(progress)
+
+    def _look(self, step: int, *, save: bool) -> None:
+        network = self.learner.best()
+        tensors = self.learner.tensors() if save and self.processes.ranks > 1 else None
+        if self.held_out is None or self.journal is None:
+            self.processes.wait()
+            return
+        begin = time.perf_counter()
+        look = self.held_out.look(
+            network, self.processes.device, self.journal.out / "samples" / f"{step:07d}.png" if save else None
+        )
+        self.looks.append((step, look))
+        self.journal.line("validation", step, {**look.to_dict(), "seconds": time.perf_counter() - begin})
+        if save and (self.best is None or look.psnr > self.best):
+            self.best = look.psnr
+            self.journal.save_best(self.learner, step, look, tensors if tensors is not None else self.learner.tensors())
+        if self.on_progress is not None:
+            rate = self.configuration.optimiser.learning_rate
+            number = self.configuration.stage_at(min(step, self.configuration.steps - 1))[0]
+            self.on_progress(Progress(step, self.configuration.steps, number, {}, rate, 0.0, {}, look))
+        self.times.started += time.perf_counter() - begin  # looking is no part of the pace of training
+        self.processes.wait()
+
+    def _save(self, step: int) -> None:
+        tensors = self.learner.tensors()
+        if self.journal is not None:
+            self.journal.save(self.learner, step, self.best, tensors)
+        self.processes.wait()
+
+    def _result(self, step: int) -> Result:
+        out = self.journal.out if self.journal is not None else Path()
+        return Result(out, step, step == self.configuration.steps, tuple(self.looks), self.best)
+
+
+def _training_sets(configuration: Configuration, processes: Processes) -> list[TrainingSet]:
+    """One per stage; every picture is looked at before anything is trained."""
+    scans: dict[str, Any] = {}
+    return [
+        _training_set(configuration, number, stage, scans, processes)
+        for number, stage in enumerate(configuration.stages)
+    ]
+
+
+def _training_set(
+    configuration: Configuration, number: int, stage: Stage, scans: dict[str, Any], processes: Processes
+) -> TrainingSet:
+    if stage.batch % (processes.ranks * stage.accumulate):
+        raise TrainingError(
+            f"[[stage]] {number + 1}: a batch of {stage.batch} cannot be shared equally by {processes.ranks} processes "
+            f"in {stage.accumulate} parts each.",
+            fix="Choose a batch that is a multiple of both.",
+        )
+    names = stage.data or tuple(configuration.data)
+    tables = [configuration.data[name] for name in names]
+    return TrainingSet(
+        [
+            _source(name, table, stage, configuration.seed, scans, processes)
+            for name, table in zip(names, tables, strict=True)
+        ],
+        [table.share for table in tables],
+        seed=configuration.seed,
+        turns=configuration.run.turns,
+    )
+
+
+def _source(
+    name: str, table: DataTable, stage: Stage, seed: int, scans: dict[str, Any], processes: Processes
+) -> Source:
+    seed = table.seed if table.seed is not None else seed
+    if table.pairs is not None:
+        return Crops(open_pairs(table.pairs, table.sharp), name, size_px=stage.patch_px, seed=seed)
+    assert table.photos is not None
+    if name not in scans:
+        scans[name] = scan_sources(photographs(table.photos), depth=table.depth, downscale=table.downscale)
+        for skipped in scans[name].skipped:
+            log.warning("%s is left out: %s", skipped.name, skipped.why)
+    online = OnlineDataset(scans[name], load_recipe(table.recipe), size_px=stage.patch_px, seed=seed)
+    on_device = processes.device.type == "cuda" if table.on_device is None else table.on_device
+    return OnTheFly(online, name, on_device=on_device)
+
+
+def _split(samples: list[Turned], parts: int) -> list[list[Turned]]:
+    size = len(samples) // parts
+    return [samples[i * size : (i + 1) * size] for i in range(parts)]
+
+
+@contextmanager
+def _stopped_gently() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C or SIGTERM into a wish that is seen at the end of a step; the second one stops at once."""
+    wished = False
+
+    def wish(number: int, frame: FrameType | None) -> None:
+        nonlocal wished
+        if wished:
+            raise KeyboardInterrupt
+        wished = True
+        log.warning("Stopping after this step; once more stops at once, without a checkpoint.")
+
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            before[number] = signal.signal(number, wish)
+        except ValueError:  # only the main thread of a program is told
+            break
+    try:
+        yield lambda: wished
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
