@@ -89,11 +89,15 @@ class SRNConfig(NetworkConfig):
         if known is None:
             return None
         way, level, place, inside = known[1], int(known[2]), int(known[3]), known[4].replace("/", ".")
-        if way == "enc":  # 1 is the convolution, place 1 of ours its ReLU
-            return f"encoders.{level - 1}.{0 if place == 1 else place}{inside}"
-        if place == self.blocks + 1:
+        if way == "enc" and place == 1 and not inside:
+            return f"encoders.{level - 1}.0"  # place 1 of ours is its ReLU
+        if way == "enc" and 2 <= place <= self.blocks + 1 and inside:
+            return f"encoders.{level - 1}.{place}{inside}"
+        if way == "dec" and place == self.blocks + 1 and level < 3 and not inside:
             return f"ups.{2 - level}"
-        return f"decoders.{3 - level}.{self.blocks - place}{inside}"  # the original counts down
+        if way == "dec" and 1 <= place <= self.blocks and inside:
+            return f"decoders.{3 - level}.{self.blocks - place}{inside}"  # the original counts down
+        return None
 
 
 class SRN(Network):
