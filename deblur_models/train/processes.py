@@ -96,7 +96,8 @@ def torch_device(name: str, local: int | None = None) -> torch.device:
                 f"device {name!r}: torch sees no CUDA device here.",
                 fix="Use cpu, or install a build of torch for CUDA.",
             )
-        if device.index is None and local is not None:
+        index: int | None = device.index  # torch types it without the None that "cuda" has
+        if index is None and local is not None:
             device = torch.device("cuda", local)
         if (device.index or 0) >= torch.cuda.device_count():
             raise InvalidValueError(

@@ -1,0 +1,218 @@
+"""``deblur train``: a network from sharp pictures alone, from pairs, or from both."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blursynth.cli import console
+from blursynth.cli.arguments import parse_value
+from blursynth.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from deblur_models.train import Progress, Result
+
+EPILOG = """\b
+Examples:
+  deblur train small --out run/                                   # from photographs that come with scikit-image
+  deblur train small --photos photos/ --recipe mixed --out run/   # from yours, blurred while training
+  deblur train small --data pairs/ --out run/                     # from a data set of blursynth generate
+  deblur train mine.toml --out run/ --set optimiser.learning_rate=5e-4 --set stage.0.steps=2000
+  torchrun --nproc-per-node 4 -m deblur_models train nafnet-32 --photos photos/ --out run/
+
+`deblur train --list` names the configurations that ship. The same command again goes on where it was stopped.
+"""
+
+
+def command(
+    configuration: Annotated[
+        str | None, typer.Argument(metavar="CONFIG", help="Name of one that ships, or a .toml.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.", show_default=False)
+    ] = None,
+    photos: Annotated[
+        str | None,
+        typer.Option("--photos", metavar="DIR", help="Sharp photographs, instead of its data.", show_default=False),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="What blurs the photographs.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="PAIRS", help="Pairs, instead of its data: a data set or a folder.", show_default=False
+        ),
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option("--validation", metavar="PAIRS|DIR", help="Held-out pairs or photographs.", show_default=False),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", "-s", help="Seed of the run.", show_default=False)] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.", show_default=False)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.FIELD=VALUE", help="Change a field; may be repeated.", show_default=False),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Refuse a folder that holds a run, instead of going on.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, show the configuration, train nothing.")
+    ] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the configurations that ship, and end.")] = False,
+) -> None:
+    """Train a network.
+
+    Photographs are blurred on the fly (clear -> blur -> clear); pairs are taken as they are.
+    """
+    from deblur_models.configuration import configuration_names, read_configuration
+
+    if list_:
+        rows = [(name, read_configuration(name).summary) for name in configuration_names()]
+        console.table(("configuration", "what it trains"), rows)
+        return
+    if configuration is None:
+        raise InvalidValueError("deblur train needs a configuration.", fix="deblur train --list names those that ship.")
+    if out is None and not dry_run:
+        raise InvalidValueError("--out is missing: the folder of the run.")
+    changes = _changes(read_configuration(configuration).to_dict(), photos, recipe, data, validation)
+    changes |= {"seed": seed} if seed is not None else {}
+    changes |= {"run.device": device} if device is not None else {}
+    wanted = read_configuration(configuration, {**changes, **_settings(set_ or [])})
+    if dry_run:
+        import json
+
+        typer.echo(json.dumps(wanted.to_dict(), indent=1))
+        return
+    assert out is not None
+    from deblur_models.train import train
+
+    first = os.environ.get("RANK", "0") == "0"
+    with _shown(first) as show:
+        result = train(wanted, out, resume=not fresh, on_progress=show)
+    if first:
+        _summary(result)
+    if not result.finished:
+        raise typer.Exit(130)
+
+
+def _changes(
+    tables: dict[str, Any], photos: str | None, recipe: str | None, data: Path | None, validation: str | None
+) -> dict[str, Any]:
+    """What --photos, --recipe, --data and --validation mean for the tables of a configuration."""
+    changes: dict[str, Any] = {}
+    if photos is not None or data is not None:
+        given: dict[str, Any] = {}
+        if photos is not None:
+            given["photos"] = {"photos": photos, "recipe": recipe or _first_recipe(tables)}
+        if data is not None:
+            given["pairs"] = {"pairs": str(data)}
+        changes["data"] = given
+        changes["stage"] = [{k: v for k, v in stage.items() if k != "data"} for stage in tables["stage"]]
+    elif recipe is not None:
+        changes |= {f"data.{name}.recipe": recipe for name, table in tables["data"].items() if "photos" in table}
+    check = tables.get("validation", {})
+    if validation is not None:
+        kept = {k: v for k, v in check.items() if k not in ("photos", "pairs", "sharp")}
+        pairs = (Path(validation) / "dataset.json").exists() or _has_pairs(Path(validation))
+        changes["validation"] = {**kept, "pairs" if pairs else "photos": validation}
+    if recipe is not None and "pairs" not in changes.get("validation", check):
+        changes["validation.recipe"] = recipe
+    return changes
+
+
+def _settings(settings: Sequence[str]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path.strip():
+            raise InvalidValueError(
+                f"--set {setting}: must be TABLE.FIELD=VALUE.", fix="For example --set optimiser.learning_rate=1e-4."
+            )
+        changes[path.strip()] = parse_value(text)
+    return changes
+
+
+def _first_recipe(tables: dict[str, Any]) -> str:
+    return next((str(t["recipe"]) for t in tables["data"].values() if "photos" in t), "mixed")
+
+
+def _has_pairs(folder: Path) -> bool:
+    from deblur_models.data.pair_set import BLURRED_NAMES
+
+    return folder.is_dir() and any(p.is_dir() and p.name.lower() in BLURRED_NAMES for p in folder.rglob("*"))
+
+
+@contextmanager
+def _shown(first: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A live bar on a terminal; a line for each look at held-out pairs, and now and then one in between, elsewhere."""
+    if not first:
+        yield None
+        return
+    started, last = time.monotonic(), 0.0
+    if not sys.stderr.isatty():
+
+        def lines(progress: Progress) -> None:
+            nonlocal last
+            if progress.look is not None or time.monotonic() - last > 30:
+                last = time.monotonic()
+                typer.echo(_text(progress, time.monotonic() - started), err=True)
+
+        yield lines
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+    with Bar(*columns, console=console.console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, text="looking at the pictures")
+
+        def show(progress: Progress) -> None:
+            if progress.look is not None:
+                bar.console.print(_text(progress, time.monotonic() - started))
+                bar.update(task, completed=progress.step, total=progress.steps)
+                return
+            parts = [f"{name} {value:.4g}" for name, value in progress.losses.items() if name != "gradient_norm"]
+            parts.append(f"{progress.images_per_s:.3g} patches/s")
+            bar.update(task, completed=progress.step, total=progress.steps, text=", ".join(parts))
+
+        yield show
+
+
+def _text(progress: Progress, elapsed_s: float) -> str:
+    head = f"step {progress.step:,} of {progress.steps:,} ({console.seconds_text(elapsed_s)})"
+    if progress.look is not None:
+        look = progress.look
+        return (
+            f"{head}: held-out PSNR {look.psnr:.2f} dB, SSIM {look.ssim:.4f} "
+            f"(blurred {look.psnr_blurred:.2f} dB, {look.ssim_blurred:.4f}; gain {look.gain_db:+.2f} dB)"
+        )
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
+    total = sum(progress.seconds.values()) or 1.0
+    split = ", ".join(f"{name} {100 * value / total:.0f} %" for name, value in progress.seconds.items())
+    return f"{head}: {losses}; {progress.images_per_s:.3g} patches/s ({split})"
+
+
+def _summary(result: Result) -> None:
+    if not result.finished:
+        typer.echo(f"Stopped after step {result.step:,}; the same command goes on there.", err=True)
+        return
+    rows = []
+    if result.looks:
+        step, look = result.looks[-1]
+        rows = [
+            ("blurred, nothing done", f"{look.psnr_blurred:.2f}", f"{look.ssim_blurred:.4f}", ""),
+            (f"network after {step:,} steps", f"{look.psnr:.2f}", f"{look.ssim:.4f}", f"{look.gain_db:+.2f}"),
+        ]
+        console.table(("held-out pairs", "PSNR dB", "SSIM", "gain dB"), rows, right=("PSNR dB", "SSIM", "gain dB"))
+    typer.echo(f"{result.out}: use it with  deblur apply PICTURES --network {result.out} --out restored/")
