@@ -135,6 +135,8 @@ class Degradation(Record):
     """Whether it makes light of codes (decodes, or extends what was clipped): a frame of light does not need it."""
     varies: ClassVar[bool] = False
     """Whether its blur differs from pixel to pixel, so that no single kernel stands for it."""
+    blurs: ClassVar[bool] = False
+    """Whether it spreads light over pixels by its numbers alone, without noise: what deblurring undoes."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

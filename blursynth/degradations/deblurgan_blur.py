@@ -34,6 +34,7 @@ class DeblurganBlur(Degradation):
 
     takes: ClassVar[Encoding | None] = Encoding.DISPLAY
     gives: ClassVar[Encoding | None] = Encoding.DISPLAY
+    blurs: ClassVar[bool] = True
 
     anxiety: float = Field(ge=0, le=1, description="strength of all disturbances; published .001 to .01")
     centripetal: float = Field(ge=0, le=10, description="pull towards the start of the path; published 0 to .7")

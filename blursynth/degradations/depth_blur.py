@@ -80,6 +80,7 @@ class DepthBlur(Degradation):
     """
 
     varies: ClassVar[bool] = True
+    blurs: ClassVar[bool] = True
 
     form: Literal["occlusion", "gather", "scatter"] = Field(
         default="occlusion", description="how light of different depths is put together"

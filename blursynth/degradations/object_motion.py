@@ -42,6 +42,7 @@ class ObjectMotion(Degradation):
     """
 
     varies: ClassVar[bool] = True
+    blurs: ClassVar[bool] = True
 
     length_px: float = Field(ge=0, le=1000, description="path of the fastest object in px; 0 is no motion")
     slowest: float = Field(

@@ -35,6 +35,7 @@ class Rescale(Degradation):
 
     takes: ClassVar[Encoding | None] = Encoding.LINEAR
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    blurs: ClassVar[bool] = True
 
     factor: float = Field(
         ge=0.05, le=4, description="size in between over size of the picture; 1 with bilinear is none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -23,6 +23,8 @@ class UniformBlur(Degradation):
 
     Not modelled: any change of the blur across the picture.
     """
+
+    blurs: ClassVar[bool] = True
 
     border: BorderName = Field(
         default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"

@@ -53,6 +53,7 @@ class WarpBlur(Degradation):
     """
 
     varies: ClassVar[bool] = True
+    blurs: ClassVar[bool] = True
 
     step_px: float = Field(
         default=0.5,

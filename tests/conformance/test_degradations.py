@@ -295,3 +295,36 @@ def test_json_of_every_kind_is_plain() -> None:
     for example, _ in EXAMPLES:
         for value in json.loads(json.dumps(example.to_dict(), allow_nan=False)).values():
             assert value is None or isinstance(value, bool | int | float | str)
+
+
+NOISE = {bs.GaussianNoise, bs.PoissonNoise}  # what is added to light and to be restored too, but spreads nothing
+
+
+@pytest.mark.parametrize("kind", bs.ALL, ids=[k.kind for k in bs.ALL])
+def test_what_blurs_says_so(kind: type[bs.Degradation]) -> None:
+    """A step on light that the target does not pass through blurs, or is noise."""
+    if kind is bs.Nothing:
+        pytest.skip("does nothing")
+    example = next(e for e, _ in EXAMPLES if type(e) is kind)
+    on_light = kind.takes == kind.gives == bs.Encoding.LINEAR and example.target() == bs.Nothing()
+    if on_light:
+        assert kind.blurs == (kind not in NOISE)
+    else:
+        assert kind.blurs == (kind is bs.DeblurganBlur)  # a blur of codes
+
+
+@pytest.mark.parametrize("kind", [k for k in bs.ALL if k.blurs], ids=lambda k: k.kind)
+def test_blur_is_linear(kind: type[bs.Degradation]) -> None:
+    """What blurs is restored to nothing, reaches beyond the pixel, and blurs a sum as the sum of what it blurs."""
+    example = next(e for e, _ in EXAMPLES if type(e) is kind)
+    if isinstance(example, bs.DeblurganBlur):
+        example = example.replace(stretch=False)
+    frame = FRAMES.get(kind, pictures(kind.takes))
+    frame = frame.with_image(frame.image.astype(np.float64))
+    other = frame.with_image(frame.image[..., ::-1, ::-1] ** 2)
+    assert example.target() == bs.Nothing()
+    assert (example.reach_px(frame) or 0) > 0
+    both = example(frame.with_image(0.3 * frame.image + 1.7 * other.image)).image
+    expected = 0.3 * example(frame).image + 1.7 * example(other).image
+    assert np.abs(both - expected).max() < 1e-9
+    assert np.array_equal(example(frame).image, example(frame).image)
