@@ -242,7 +242,7 @@ def gradient_penalty(
             (slope,) = torch.autograd.grad(value, between, create_graph=True)
             norm = slope.div(2).norm(dim=1) if paper_compat else slope.flatten(1).norm(dim=1)
             penalties.append((norm - 1).square().mean())
-    return torch.stack(penalties).mean()
+        return torch.stack(penalties).mean()
 
 
 def _undecided(logits: Tensor) -> Tensor:
