@@ -61,6 +61,12 @@ class DataTable(Record):
     on_device: bool | None = Field(
         default=None, description="whether blur is computed on the training device; by default on CUDA devices only"
     )
+    reuse: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="how often each blurred patch is shown, where blur takes longer than learning",
+    )
     pairs: str | None = Field(default=None, description="a blursynth data set, or a folder of real pairs")
     sharp: str | None = Field(default=None, description="folder of the sharp pictures, if pairs has the blurred")
     share: float = Field(default=1.0, gt=0, le=1e6, description="how often samples come from here, among the tables")
@@ -455,7 +461,8 @@ def _record(kind: type[R], values: object, place: str) -> R:
         wanted = kind.model_fields.get(key)
         if wanted is not None and wanted.annotation is float and isinstance(value, int) and not isinstance(value, bool):
             lists[key] = float(value)
-    return _named(lambda fields: kind(**fields), lists, place)
+    made: R = _named(lambda fields: kind(**fields), lists, place)
+    return made
 
 
 T = TypeVar("T")

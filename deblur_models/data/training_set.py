@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,34 @@ class OnTheFly(Source):
         The endless data set of photographs and recipe.
     on_device
         Whether the blur is computed on the training device, in batches, instead of where the sample is read.
+    reuse
+        How often each sample is shown, where blurring takes longer than learning: samples are taken in blocks of
+        ``BLOCK``, and each block is shown so many times, in another order each time. A block is kept in memory.
     """
 
-    def __init__(self, online: OnlineDataset, name: str, *, on_device: bool = False) -> None:
-        self.online, self.name, self.on_device = online, name, on_device
+    BLOCK = 256
+
+    def __init__(self, online: OnlineDataset, name: str, *, seed: int, on_device: bool = False, reuse: int = 1) -> None:
+        self.online, self.name, self.seed, self.on_device, self.reuse = online, name, seed, on_device, reuse
+        self._block: tuple[int, dict[int, PairSample]] = (-1, {})
 
     def sample(self, index: int) -> PairSample | Unblurred:
+        if self.reuse == 1:
+            return self._made(index)
+        block, place = divmod(index, self.BLOCK * self.reuse)
+        if self._block[0] != block:
+            self._block = block, {}
+        turn, position = divmod(place, self.BLOCK)
+        member = block * self.BLOCK + shuffled(self.BLOCK, self.seed, block * self.reuse + turn, self.name)[position]
+        kept = self._block[1]
+        if member not in kept:
+            made = self._made(member)
+            if not isinstance(made, PairSample):
+                return made
+            kept[member] = made
+        return kept[member]
+
+    def _made(self, index: int) -> PairSample | Unblurred:
         if self.on_device:
             before = self.online.unblurred(index)
             if before.margin_px is not None:
@@ -81,19 +104,22 @@ class Crops(Source):
                     f"{name}: pair {i} has {width}x{height} px, and crops of {size_px} px are wanted.",
                     fix="Make patch_px smaller, or leave the picture out.",
                 )
-        self._order: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
 
     def sample(self, index: int) -> PairSample:
         epoch, position = divmod(index, len(self.pairs))
-        if self._order[0] != epoch:
-            key = Stream(self.seed, epoch, f"{self.name}.order").word()
-            self._order = epoch, np.random.Generator(np.random.Philox(key)).permutation(len(self.pairs))
-        pair = self.pairs.read(int(self._order[1][position]))
+        pair = self.pairs.read(shuffled(len(self.pairs), self.seed, epoch, self.name)[position])
         where = Stream(self.seed, index, f"{self.name}.crop")
         top, left = (int(where.uniform() * (n - self.size + 1)) for n in pair.sharp.shape[:2])
         window = (slice(top, top + self.size), slice(left, left + self.size))
         geometry = None if pair.geometry is None else pair.geometry.crop(top, left, self.size, self.size)
         return replace(pair, sharp=pair.sharp[window], blurred=pair.blurred[window], geometry=geometry)
+
+
+@lru_cache(maxsize=8)
+def shuffled(count: int, seed: int, epoch: int, name: str) -> tuple[int, ...]:
+    """The numbers below ``count`` in the order of an epoch."""
+    generator = np.random.Generator(np.random.Philox(Stream(seed, epoch, f"{name}.order").word()))
+    return tuple(generator.permutation(count).tolist())
 
 
 @dataclass(frozen=True, eq=False)

@@ -339,7 +339,7 @@ def _source(
             log.warning("%s is left out: %s", skipped.name, skipped.why)
     online = OnlineDataset(scans[name], load_recipe(table.recipe), size_px=stage.patch_px, seed=seed)
     on_device = processes.device.type == "cuda" if table.on_device is None else table.on_device
-    return OnTheFly(online, name, on_device=on_device)
+    return OnTheFly(online, name, seed=seed, on_device=on_device, reuse=table.reuse)
 
 
 def _split(samples: list[Turned], parts: int) -> list[list[Turned]]:
