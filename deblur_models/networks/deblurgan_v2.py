@@ -81,13 +81,12 @@ class DeblurGanV2Config(NetworkConfig):
             name = original
             if name.startswith(("fpn.enc0.", "fpn.enc1.", "fpn.enc2.", "fpn.enc3.", "fpn.enc4.")):
                 continue
-            inside = name.startswith(("fpn.inception.", "fpn.features."))
-            if inside:
+            if name.startswith(("fpn.inception.", "fpn.features.")):
                 name = backbone.timm_name(name.removeprefix(prefix))
                 if name.startswith(backbone.unused):
                     continue
                 name = f"fpn.encoder.{name}"
-            policy = self.encoder_norm if inside else self.norm
+            policy = self.encoder_norm if name.startswith("fpn.encoder.") else self.norm
             if name.endswith(".num_batches_tracked"):
                 continue
             if policy != "running" and name.endswith((".running_mean", ".running_var")):

@@ -1,0 +1,147 @@
+"""Networks with the weights of published checkpoints: names mapped, compared strictly, misfits shown as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from blursynth.errors import InvalidValueError
+from deblur_models.networks import ALL, Network, NetworkConfig
+from deblur_models.weights_file import read_weights, shape_of, some_of
+
+__all__ = ["import_original"]
+
+LINES = 12
+"""Lines of each table of a misfit."""
+
+
+def import_original(path: str | Path, config: NetworkConfig) -> Network:
+    """A network with the weights of a published checkpoint, on the CPU, ready for use (``eval()``).
+
+    Parameters
+    ----------
+    path
+        As in :func:`~deblur_models.weights_file.read_weights`.
+    config
+        The architecture; its ``from_original`` maps names, and orders of axes, from those of the published code. What
+        this implementation saved of a network (``state_dict()``) fits as well.
+
+    Raises
+    ------
+    DatasetError
+        As in :func:`~deblur_models.weights_file.read_weights`.
+    InvalidValueError
+        The weights are not those of the network (with a table of what is missing, left over and of another shape, and
+        a guess whose they are), or some are not finite.
+
+    Notes
+    -----
+    Weights in half or double precision become float32.
+    """
+    path = Path(path)
+    found = read_weights(path)
+    if path.with_suffix(".json").exists() and any(name.startswith("network.") for name in found):
+        raise InvalidValueError(
+            f"{path}: is a checkpoint of deblur_models, not of published code.",
+            fix="Read it with deblur_models.checkpoint.load_network.",
+        )
+    try:
+        state = config.from_original(found)
+    except RuntimeError as error:  # torch's, where axes are to be put in order that a tensor has not
+        raise InvalidValueError(
+            f"{path}: does not hold the weights of {_named(config)}.",
+            why=f"They do not have the axes that the published code gives them ({error}).",
+        ) from None
+    expected = shapes_of(config)
+    if not fits(expected, state):
+        raise InvalidValueError(_misfit(path, config, found, state))
+    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise InvalidValueError(
+            f"{path}: {len(broken)} of {len(state)} weights hold NaN or infinity: {some_of(broken)}.",
+            why="Whatever such a network gives is NaN.",
+            fix="Training had diverged when it was written: take an earlier checkpoint.",
+        )
+    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn and overwritten: no draw of the caller's is lost
+        network = config.build()
+    network.load_state_dict(state, strict=True)
+    return network.eval()
+
+
+@cache
+def shapes_of(config: NetworkConfig) -> Mapping[str, Tensor]:
+    """The state of a network without numbers."""
+    with torch.device("meta"):
+        return config.build().state_dict()
+
+
+def fits(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> bool:
+    return expected.keys() == state.keys() and all(_same(tensor, state[name]) for name, tensor in expected.items())
+
+
+def _same(expected: Tensor, got: Tensor) -> bool:
+    return expected.shape == got.shape and expected.is_floating_point() == got.is_floating_point()
+
+
+def _misfit(path: Path, config: NetworkConfig, found: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """What is missing, left over and of another shape, each as a table, and a guess whose weights they are."""
+    expected = shapes_of(config)
+    missing = [(name, shape_of(tensor)) for name, tensor in expected.items() if name not in state]
+    unknown = [(name, shape_of(tensor)) for name, tensor in state.items() if name not in expected]
+    wrong = [
+        (name, f"{shape_of(state[name])} in the file,", f"{shape_of(tensor)} in the network")
+        for name, tensor in expected.items()
+        if name in state and not _same(tensor, state[name])
+    ]
+    right = len(expected) - len(missing) - len(wrong)
+    parts = [
+        f"{path}: does not hold the weights of {_named(config)}: {right} of its {len(expected)} fit.",
+        *_table("In the network and not in the file", missing),
+        *_table("In the file and not in the network", unknown),
+        *_table("Of another shape", wrong),
+    ]
+    if guess := _guess(config, found, right / max(len(expected), len(state))):
+        parts.append(guess)
+    return "\n".join(parts)
+
+
+def _guess(config: NetworkConfig, found: Mapping[str, Tensor], share: float) -> str:
+    """Whose weights they are: the other sizes of the kind first, then the other kinds; "" where none is closer."""
+    shells = {name: tensor.to("meta") for name, tensor in found.items()}
+    best: NetworkConfig | None = None
+    for kind in sorted(ALL, key=lambda other: other is not type(config)):
+        for size in kind.sizes:
+            other = kind.of_size(size)
+            try:
+                state = other.from_original(shells)
+            except Exception:  # names that it was not written for; a guess must not hide the table
+                continue
+            expected = shapes_of(other)
+            alike = sum(name in state and _same(tensor, state[name]) for name, tensor in expected.items())
+            if fits(expected, state):
+                return f"These are the weights of {_named(other)}."
+            if alike / max(len(expected), len(state)) > share:
+                best, share = other, alike / max(len(expected), len(state))
+    if best is None or share < 0.5:
+        return ""
+    return f"They are closer to {_named(best)}, of which {share:.0%} fit."
+
+
+def _named(config: NetworkConfig) -> str:
+    size = next((size for size in config.sizes if config == type(config).of_size(size)), None)
+    return f"{config.kind}, size {size!r}" if size is not None else repr(config)
+
+
+def _table(title: str, rows: Sequence[tuple[str, ...]]) -> list[str]:
+    if not rows:
+        return []
+    shown = rows[:LINES]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
+    more = [f"  and {len(rows) - LINES} more"] if len(rows) > LINES else []
+    return [f"{title} ({len(rows)}):", *(f"  {line}" for line in lines), *more]
