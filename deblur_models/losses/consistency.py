@@ -171,7 +171,7 @@ def reblurred(picture: Tensor, draw: Draw | None, geometry: Frame | None) -> tup
         return "it has no draw"
     blur = blur_of(draw)
     if blur is None:
-        return "its blur acts on codes and on light, or no curve between them is known"
+        return "its blur acts on codes and on light, or no curve between them is known, or a kind says not what it does"
     frame = _framed(picture, geometry)
     band = blur.reach_px(frame)
     if band is None:
@@ -184,6 +184,9 @@ def reblurred(picture: Tensor, draw: Draw | None, geometry: Frame | None) -> tup
 def blur_of(draw: Draw) -> Draw | None:
     """The part of a draw that blurs encoded pictures again: decode, the blur steps, encode; None where that is unclear.
 
+    It is unclear where some blur acts on codes and some on light, where a curve has no known inverse, and where a kind
+    has a reach on light but does not say that it ``blurs`` (people's own kinds).
+
     Kept are the steps that blur (``Degradation.blurs``) and those that set geometry. Where the sharp picture of the
     pair is the source itself (``reference="source"``), it has been decoded by the draw's own curve, and what acts on
     light and on the target alike (gains, highlights) is kept as well, since the sharp picture has not passed it.
@@ -191,9 +194,11 @@ def blur_of(draw: Draw) -> Draw | None:
     source = draw.reference == "source"
     kept: list[tuple[str, Degradation]] = []
     for name, step in draw.steps:
-        alike = step.takes == step.gives == Encoding.LINEAR and step.target() == step
-        if step.blurs or step.sets_geometry or (source and alike):
+        on_light = step.takes == step.gives == Encoding.LINEAR
+        if step.blurs or step.sets_geometry or (source and on_light and step.target() == step):
             kept.append((name, step))
+        elif on_light and type(step).reach_px is not Degradation.reach_px:
+            return None  # it spreads light over pixels and does not say that it blurs
     takes = {step.takes for _, step in kept if step.blurs}
     if not takes:
         return Draw(())

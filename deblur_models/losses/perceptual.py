@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
 from deblur_models.losses.loss import Loss
-from deblur_models.losses.weights_file import fit_weights, read_weights, weights_path
+from deblur_models.losses.pretrained import fit_weights, read_weights, weights_path
 
 __all__ = ["VGG19_FILE", "VGG19_LAYERS", "Perceptual", "VGG19Features"]
 

@@ -323,6 +323,24 @@ class OwnEncode(Degradation):
         return frame.with_image(frame.image, Encoding.DISPLAY)
 
 
+class OwnBlur(Degradation):
+    """Spreads light, and does not say so."""
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        return frame
+
+    def reach_px(self, frame: Frame) -> int | None:
+        return 1
+
+
+def test_kinds_that_say_not_what_they_do_do_not_count() -> None:
+    assert blur_of(in_light(LENS, OwnBlur())) is None
+    noisy = blur_of(in_light(LENS, bs.GaussianNoise(sigma=0.1, seed=1)))
+    assert noisy is not None
+    assert noisy == blur_of(in_light(LENS))
+
+
 def test_unknown_curves_do_not_count() -> None:
     assert inverse_of(OwnEncode()) is None
     batch = batch_of([in_light(LENS)])

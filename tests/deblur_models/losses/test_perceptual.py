@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from blursynth.errors import InvalidValueError
 from deblur_models.losses import Perceptual
 from deblur_models.losses.perceptual import VGG19_FILE, VGG19_LAYERS, VGG19Features
-from deblur_models.losses.weights_file import fit_weights, read_weights, weights_path
+from deblur_models.losses.pretrained import fit_weights, read_weights, weights_path
 
 ONE, OTHER = torch.rand(2, 2, 3, 21, 18, generator=torch.Generator().manual_seed(0))
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
