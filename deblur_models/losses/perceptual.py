@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
 from deblur_models.losses.loss import Loss
-from deblur_models.losses.pretrained import fit_weights, read_weights, weights_path
+from deblur_models.losses.pretrained import load_pretrained, pretrained_path
 
 __all__ = ["VGG19_FILE", "VGG19_LAYERS", "Perceptual", "VGG19Features"]
 
@@ -94,7 +94,9 @@ class Perceptual(Loss):
         Raises
         ------
         InvalidValueError
-            The file is missing, damaged, or does not fit.
+            The file is missing, is another one than its name says, or does not fit.
+        DatasetError
+            It is damaged, or no file of weights.
         """
         self._network(torch.device("cpu"), torch.float32)
 
@@ -112,7 +114,7 @@ class Perceptual(Loss):
         return (features - wanted).square().mean()
 
     def _network(self, device: torch.device, dtype: torch.dtype) -> VGG19Features:
-        path = weights_path(self.weights_file, VGG19_FILE, what="The perceptual loss")
+        path = pretrained_path(self.weights_file, VGG19_FILE, what="The perceptual loss")
         return _loaded(str(path), path.stat().st_mtime_ns, self.layer, device, dtype)
 
     def _prepared(self, pictures: Tensor) -> Tensor:
@@ -125,9 +127,9 @@ class Perceptual(Loss):
 # The time of the file's last change is part of the key, so that a replaced file is read again.
 @lru_cache(maxsize=4)
 def _loaded(file: str, changed_ns: int, layer: str, device: torch.device, dtype: torch.dtype) -> VGG19Features:
-    path = weights_path(file, VGG19_FILE, what="The perceptual loss")
+    path = pretrained_path(file, VGG19_FILE, what="The perceptual loss")
     with torch.device("meta"):  # without numbers: random weights would take from the training's own stream
         network = VGG19Features(layer)
-    fit_weights(network, read_weights(path), path=path)
+    load_pretrained(network, path)
     ready: VGG19Features = network.eval().requires_grad_(False).to(device, dtype)
     return ready

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blursynth.errors import InvalidValueError
+from blursynth.errors import DatasetError, InvalidValueError
 from deblur_models.losses import Perceptual
 from deblur_models.losses.perceptual import VGG19_FILE, VGG19_LAYERS, VGG19Features
-from deblur_models.losses.pretrained import fit_weights, read_weights, weights_path
+from deblur_models.losses.pretrained import load_pretrained, pretrained_path
 
 ONE, OTHER = torch.rand(2, 2, 3, 21, 18, generator=torch.Generator().manual_seed(0))
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
@@ -117,7 +117,7 @@ def test_the_default_is_torchvisions_cache(tmp_path: Path, monkeypatch: pytest.M
     place = tmp_path / "hub" / "checkpoints" / "other.pth"
     place.parent.mkdir(parents=True)
     place.write_bytes(file.read_bytes())
-    assert weights_path("", "other.pth", what="This") == place
+    assert pretrained_path("", "other.pth", what="This") == place
     # The right name with other contents: the digits of the name tell.
     (place.parent / VGG19_FILE).write_bytes(file.read_bytes())
     with pytest.raises(InvalidValueError, match=r"damaged or another file: its sha256 begins with .*says dcbb9e9d"):
@@ -141,10 +141,10 @@ def test_a_replaced_file_is_read_again(tmp_path: Path, state: dict[str, Tensor])
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path: Path, state: dict[str, Tensor]) -> None:
-    def refused(changed: object, message: str) -> None:
+    def refused(changed: object, message: str, error: type[ValueError | OSError] = InvalidValueError) -> None:
         path = tmp_path / "changed.pth"
         torch.save(changed, path)
-        with pytest.raises(InvalidValueError, match=message):
+        with pytest.raises(error, match=message):
             Perceptual(weights_file=str(path)).check_ready()
 
     refused({k: v for k, v in state.items() if k != "features.5.bias"}, "1 missing: features.5.bias")
@@ -153,18 +153,17 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, state: dict[str, Tens
         r"1 of another shape: features.0.weight \[64, 1, 3, 3\] instead of \[64, 3, 3, 3\]",
     )
     refused({**state, "features.0.bias": torch.full((64,), torch.nan)}, "1 not finite: features.0.bias")
-    refused({"weights": [1, 2]}, "holds dict, not tensors by their names")
-    refused([1, 2], "holds list, not tensors")
+    refused([1, 2], "holds a list, not weights by name", DatasetError)
     # What would run code when loaded is not loaded: a logger is no tensor.
-    refused({"state": logging.getLogger("x")}, "cannot be read as weights")
+    refused({"state": logging.getLogger("x")}, "is no tensor. Nothing of it was run", DatasetError)
 
 
 def test_damaged_files_are_refused(tmp_path: Path, file: Path) -> None:
     for contents in (b"", b"not a picture", file.read_bytes()[:5000]):
         path = tmp_path / "damaged.pth"
         path.write_bytes(contents)
-        with pytest.raises(InvalidValueError, match="cannot be read as weights"):
-            read_weights(path)
+        with pytest.raises(DatasetError, match=r"is empty|is not a checkpoint|is damaged"):
+            Perceptual(weights_file=str(path)).check_ready()
 
 
 def test_nested_states_are_found(tmp_path: Path) -> None:
@@ -172,7 +171,7 @@ def test_nested_states_are_found(tmp_path: Path) -> None:
     torch.save({"state_dict": {"weight": torch.ones(2, 2), "bias": torch.zeros(2)}, "epoch": 3}, path)
     with torch.device("meta"):
         module = nn.Linear(2, 2)
-    fit_weights(module, read_weights(path), path=path)
+    load_pretrained(module, path)
     assert module(torch.ones(1, 2)).tolist() == [[2.0, 2.0]]
 
 
