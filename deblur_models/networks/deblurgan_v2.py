@@ -22,8 +22,8 @@ from deblur_models.networks.timm_backbones import (
     build_encoder,
     encoder_type,
     load_backbone_weights,
-    read_weights,
 )
+from deblur_models.weights_file import read_weights
 
 __all__ = ["DeblurGanV2", "DeblurGanV2Config"]
 
@@ -75,14 +75,14 @@ class DeblurGanV2Config(NetworkConfig):
         Second copies, what is behind the last tap, and running statistics where the policy has none are left out.
         """
         backbone = encoder_type(self.encoder)
-        prefix = "fpn.inception." if self.encoder == "inception_resnet_v2" else "fpn."
+        stored, kept = ("inception.", "") if self.encoder == "inception_resnet_v2" else ("features.", "features.")
         found = {}
         for original, tensor in state.items():
             name = original
             if name.startswith(("fpn.enc0.", "fpn.enc1.", "fpn.enc2.", "fpn.enc3.", "fpn.enc4.")):
                 continue
-            if name.startswith(("fpn.inception.", "fpn.features.")):
-                name = backbone.timm_name(name.removeprefix(prefix))
+            if name.startswith(f"fpn.{stored}"):
+                name = backbone.timm_name(kept + name.removeprefix(f"fpn.{stored}"))
                 if name.startswith(backbone.unused):
                     continue
                 name = f"fpn.encoder.{name}"
@@ -121,12 +121,14 @@ class DeblurGanV2(Network):
         return self.fpn.encoder.parameters()
 
     def load_encoder(self, path: str | Path) -> None:
-        """Weights of the backbone from a file, ``.safetensors`` or a ``state_dict`` of ``torch.save``.
+        """Weights of the backbone from a file, in timm's names or those of the published code.
 
         Raises
         ------
+        DatasetError
+            As in :func:`~deblur_models.weights_file.read_weights`.
         InvalidValueError
-            There is no such file, or its weights are those of another backbone.
+            They are those of another backbone.
         """
         load_backbone_weights(self.fpn.encoder, read_weights(path))
 

@@ -118,11 +118,16 @@ class Norm2d(nn.Module):
                 eps=self.epsilon,
             )
         elif height * width * (batch if self.policy == "batch_stats" else 1) == 1:
-            y = x - x if self.bias is None else x - x + self.bias[:, None, None]
-        elif self.policy == "batch_stats":
-            y = F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.epsilon)
+            y = x - x if self.bias is None else x - x + self.bias[:, None, None].to(x.dtype)
         else:
-            y = F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.epsilon)
+            # In float32 whatever autocast chose: without weights torch rounds the mean of half precision to it.
+            z = x.float() if x.element_size() < 4 else x
+            weight, bias = (None if w is None else w.to(z.dtype) for w in (self.weight, self.bias))
+            if self.policy == "batch_stats":
+                z = F.batch_norm(z, None, None, weight, bias, training=True, eps=self.epsilon)
+            else:
+                z = F.instance_norm(z, weight=weight, bias=bias, eps=self.epsilon)
+            y = z.to(x.dtype)
         activated: Tensor = self.act(y)
         return activated
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import pickle
 import sys
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import ClassVar, Literal
 
@@ -31,7 +29,6 @@ __all__ = [
     "import_timm",
     "import_torchvision",
     "load_backbone_weights",
-    "read_weights",
 ]
 
 logger = logging.getLogger(__name__)
@@ -87,7 +84,7 @@ def import_timm() -> ModuleType:
     return require("timm", extra="train", purpose="A backbone of timm")
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """A backbone without what lies behind its last tap: pictures ``[B, 3, H, W]`` in -1..1 to five maps, finest first.
 
     ``channels`` are those of the maps, whose sides are 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture's. The sides of the
@@ -203,57 +200,24 @@ class MobileNetV2Encoder(Encoder):
     @staticmethod
     def timm_name(name: str) -> str:
         parts = name.split(".")
-        if parts[0] != "features":
+        if parts[0] != "features" or len(parts) < 4 or not parts[1].isdigit():
             return name
         number = int(parts[1])
-        if number == 0:
-            return ".".join((("conv_stem", "bn1")[int(parts[2])], *parts[3:]))
-        if number == 18:
-            return ".".join((("conv_head", "bn2")[int(parts[2])], *parts[3:]))
+        if number in _OUTSIDE_STAGES:
+            return ".".join((_OUTSIDE_STAGES[number].get(parts[2], parts[2]), *parts[3:]))
         stage = sum(number > last for last in _LAST_OF_STAGE)
+        layer = (_OTHER_BLOCKS if stage else _FIRST_BLOCK).get(parts[3])
+        if stage == len(_LAST_OF_STAGE) or layer is None:
+            return name
         block = number - (_LAST_OF_STAGE[stage - 1] + 1 if stage else 1)
-        layers = _FIRST_BLOCK if stage == 0 else _OTHER_BLOCKS
-        return ".".join(("blocks", str(stage), str(block), layers[parts[3]], *parts[4:]))
+        return ".".join(("blocks", str(stage), str(block), layer, *parts[4:]))
 
 
 # Where the stages of MobileNetV2 end in its list ``features``, and timm's names of the layers of its blocks.
 _LAST_OF_STAGE = (1, 3, 6, 10, 13, 16, 17)
+_OUTSIDE_STAGES = {0: {"0": "conv_stem", "1": "bn1"}, 18: {"0": "conv_head", "1": "bn2"}}
 _FIRST_BLOCK = {"0": "conv_dw", "1": "bn1", "3": "conv_pw", "4": "bn2"}
 _OTHER_BLOCKS = {"0": "conv_pw", "1": "bn1", "3": "conv_dw", "4": "bn2", "6": "conv_pwl", "7": "bn3"}
-
-
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file, or of a file of ``torch.save`` read without running code from it.
-
-    Raises
-    ------
-    InvalidValueError
-        There is no such file, or it does not hold tensors by name.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InvalidValueError(
-            f"There is no weights file {path}.", fix="Give the path of a .safetensors or .pth file."
-        )
-    if path.suffix == ".safetensors":
-        tensors: dict[str, Tensor] = require("safetensors.torch", extra="train", purpose="Reading weights").load_file(
-            path
-        )
-        return tensors
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InvalidValueError(
-            f"{path} holds more than tensors.",
-            why="Reading it would run code from the file.",
-            fix="Save its state_dict() alone, best as .safetensors.",
-        ) from error
-    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        kept = list(content)[:5] if isinstance(content, Mapping) else type(content).__name__
-        raise InvalidValueError(
-            f"{path} must hold tensors by name, got {kept}.", fix="Save the state_dict() of the backbone alone."
-        )
-    return dict(content)
 
 
 def load_backbone_weights(encoder: Encoder, weights: Mapping[str, Tensor]) -> None:
