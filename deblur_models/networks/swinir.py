@@ -111,10 +111,10 @@ class SwinIR(Network):
 
     def restore(self, blurred: Tensor) -> tuple[Tensor, ...]:
         shallow = self.conv_first(blurred - self.mean)
-        deep = self.norm_first(shallow.movedim(1, -1))  # [B, H, W, C] from here
+        deep = self.norm_first(shallow.permute(0, 2, 3, 1))  # [B, H, W, C] from here
         for layer in self.layers:
             deep = layer(deep)
-        deep = self.conv_after_body(self.norm(deep).movedim(-1, 1)) + shallow
+        deep = self.conv_after_body(self.norm(deep).permute(0, 3, 1, 2)) + shallow
         return (blurred + self.conv_last(deep),)
 
 
@@ -130,7 +130,7 @@ class ResidualGroup(nn.Module):
         self.conv = nn.Conv2d(config.width, config.width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        residual: Tensor = self.conv(self.blocks(x).movedim(-1, 1)).movedim(1, -1)
+        residual: Tensor = self.conv(self.blocks(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return x + residual
 
 
@@ -210,9 +210,8 @@ class WindowAttention(nn.Module):
 def attend(qkv: Tensor, bias: Tensor) -> Tensor:
     """Attention of windows ``[3, B, rows, columns, heads, N, d]`` with a bias ``[heads, N, N]`` of their scores."""
     query, key, value = qkv.flatten(1, 3).unbind()
-    if query.shape[0]:  # a picture of one row of windows has none above it
-        value = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.expand(query.shape[0], -1, -1, -1))
-    return value.reshape(qkv.shape[1:])
+    y = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.expand(query.shape[0], -1, -1, -1))
+    return y.reshape(qkv.shape[1:])
 
 
 def relative_positions(window_px: int) -> Tensor:
