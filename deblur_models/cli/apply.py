@@ -15,9 +15,6 @@ from blursynth.errors import BlursynthError, InvalidValueError
 from deblur_models.cli import restorer_options as options
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from deblur_models.restore import NetworkRestorer, OnTiles
     from deblur_models.restorer import Restorer
 
@@ -109,8 +106,15 @@ def command(
     else:
         assert method is not None  # one of the two was asked for above
         restorer = options.method_restorer(method)
-        if restorer.needs_kernel:
-            kernels = read_kernel(kernel, restorer.name)
+        if restorer.needs_kernel and kernel is None:
+            raise InvalidValueError(
+                f"--method {restorer.name} needs the point spread: --kernel FILE.",
+                why="It inverts a blur that is known.",
+            )
+        if kernel is not None and restorer.needs_kernel:
+            from deblur_models.classical import read_kernel
+
+            kernels = read_kernel(kernel)[None]
         elif kernel is not None:
             raise InvalidValueError(f"--kernel: {restorer.name} takes none.", fix="Leave --kernel out.")
     failed: list[tuple[str, str]] = []
@@ -189,35 +193,6 @@ def plan(pictures: Sequence[Path], out: Path, suffix: str = "") -> list[tuple[Pa
             )
         targets[target] = picture
     return list(found.values())
-
-
-def read_kernel(path: Path | None, name: str) -> NDArray[np.float64]:
-    """``[1, K, K]``, K odd, sum 1, from a file with one kernel; its centroid goes to the nearest pixel of the middle.
-
-    Raises
-    ------
-    InvalidValueError
-        None was given.
-    PictureError
-        It cannot be read.
-    """
-    if path is None:
-        raise InvalidValueError(
-            f"--method {name} needs the point spread: --kernel FILE.", why="It inverts a blur that is known."
-        )
-    import numpy as np
-
-    from blursynth.io import read_arrays
-    from blursynth.physics.point_spread import measured
-
-    arrays = read_arrays(path)
-    if len(arrays) != 1 or arrays[0].ndim != 2:
-        shapes = ", ".join(str(list(a.shape)) for a in arrays)
-        raise InvalidValueError(f"--kernel {path}: must hold one array [rows, columns], got {shapes}.")
-    try:
-        return np.asarray(measured(arrays[0]).to_dense()[None])
-    except InvalidValueError as error:
-        raise InvalidValueError(f"--kernel {path}: {error.what}", why=error.why, fix=error.fix) from None
 
 
 @contextmanager

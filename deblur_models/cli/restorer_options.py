@@ -147,7 +147,9 @@ def method_restorer(text: str) -> Restorer:
                 f"--method {text}: {setting!r} is no setting.", fix="Write them as richardson_lucy:iterations=30,x=1"
             )
         values[field.strip()] = parse_value(value)
-    return make_classical(values)
+    method = make_classical(values)
+    method.check_ready()
+    return method
 
 
 def different_names(names: Sequence[str]) -> None:
@@ -155,5 +157,6 @@ def different_names(names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidValueError(
-            f"Two restorers are called {twice[0]!r}.", fix=f"Name them: --network {twice[0]}-b=PATH, or leave one out."
+            f"Two restorers are called {twice[0]!r}.",
+            fix=f"Name networks, as in --network {twice[0]}-b=PATH; a method is measured once per report.",
         )

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from blursynth.errors import InvalidValueError, PictureError
 from deblur_models.checkpoint import save_network
 from deblur_models.cli import app as cli
-from deblur_models.cli.apply import plan, read_kernel
+from deblur_models.cli.apply import plan
 from deblur_models.cli.restorer_options import choose_device, choose_precision, different_names, split_name
 from deblur_models.networks import build_network
 from deblur_models.picture_file import read_picture, written_suffix
@@ -295,17 +295,27 @@ def test_light_is_refused(tmp_path: Path) -> None:
     assert written_suffix(tmp_path / "a.hdr") == ".png"
 
 
-def test_kernels_are_normalised_and_centred(tmp_path: Path) -> None:
-    raw = np.zeros((4, 6))
-    raw[1, 2:5] = 2.0
-    np.save(tmp_path / "k.npy", raw)
-    kernel = read_kernel(tmp_path / "k.npy", "wiener")
-    assert kernel.shape == (1, 3, 3)
-    np.testing.assert_allclose(kernel[0, 1], [1 / 3, 1 / 3, 1 / 3])
-    np.save(tmp_path / "bad.npy", -raw)
-    for path, words in ((None, "needs the point spread"), (tmp_path / "bad.npy", "bad.npy: A kernel must hold light")):
-        with pytest.raises(InvalidValueError, match=words):
-            read_kernel(path, "wiener")
+def test_a_classical_method_with_a_given_kernel(tmp_path: Path) -> None:
+    kernel = np.ones((1, 7)) / 7
+    np.save(tmp_path / "k.npy", kernel)
+    sharp = np.zeros((48, 64, 3), np.uint8)
+    sharp[12:36, 16:48] = 180
+    Image.fromarray(sharp).save(tmp_path / "blurred.png")
+    more = ("--kernel", tmp_path / "k.npy", "--out", tmp_path / "out")
+    out = passes(
+        "apply", tmp_path / "blurred.png", "--method", "richardson_lucy:iterations=5,linear_light=false", *more
+    )
+    assert "1 picture restored by richardson_lucy" in out
+    for method, words in (
+        (["--method", "wiener"], "--method wiener needs the point spread"),
+        (["--method", "wienr", "--kernel", tmp_path / "k.npy"], "Did you mean 'wiener'?"),
+        (["--method", "wiener:blance=1", "--kernel", tmp_path / "k.npy"], "Did you mean 'balance'?"),
+        (["--method", "wiener:balance", "--kernel", tmp_path / "k.npy"], "'balance' is no setting"),
+        (["--method", "wiener", "--kernel", tmp_path / "none.npy"], "none.npy: there is no such file"),
+    ):
+        result = run("apply", tmp_path / "blurred.png", "--out", tmp_path / "other", *method)
+        assert result.exit_code == 2, result.output
+        assert words in " ".join(result.output.split())
 
 
 def test_names_devices_and_precisions(tmp_path: Path) -> None:

@@ -1,0 +1,335 @@
+"""``deblur evaluate``: restorers on pairs, measured, beside the pictures as they are."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blursynth.cli import console
+from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
+from deblur_models.cli import restorer_options as options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deblur_models.data.pair_set import PairSample, PairSet
+    from deblur_models.evaluate import OnPicture
+    from deblur_models.metrics import Metric
+
+EPILOG = """\b
+Examples:
+  deblur evaluate pairs/ --network run/ --out report/
+  deblur evaluate pairs/ --network ours=run/ --network nafnet.safetensors --method wiener --out report/
+  deblur evaluate blurred/ --sharp sharp/ --network run/ --out report/ --align 5
+  deblur evaluate koehler/blurred/ --references koehler/sharp/ --network run/ --out report/
+
+DATA is a data set of blursynth, or a folder with blurred and sharp photographs. REPORT gets index.html, summary.json
+and one line per picture in results/; the same command again goes on where it was stopped. Classical methods need the
+kernel and are measured where the draw has a single one.
+"""
+
+_DEFAULT = "psnr,ssim,ms_ssim,gmsd,niqe,lpips"
+
+
+def command(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Pairs to measure on.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="REPORT", help="Folder of the report.")],
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--network",
+            metavar="[NAME=]CHECKPOINT",
+            help="A .safetensors file or a run's folder; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="KIND[:FIELD=VALUE,...]",
+            help="A classical method, such as wiener or richardson_lucy:iterations=30; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    sharp: Annotated[
+        Path | None,
+        typer.Option(
+            "--sharp",
+            metavar="FOLDER",
+            help="Sharp pictures of the same names, if DATA is blurred ones.",
+            show_default=False,
+        ),
+    ] = None,
+    references: Annotated[
+        Path | None,
+        typer.Option(
+            "--references",
+            metavar="FOLDER",
+            help="Several sharp pictures per blurred one, in FOLDER/NAME/: the best score over them counts (Köhler).",
+            show_default=False,
+        ),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            metavar="NAMES",
+            help=f"With commas; by default those of {_DEFAULT} that can be measured here.",
+            show_default=False,
+        ),
+    ] = None,
+    align: Annotated[
+        int | None,
+        typer.Option(
+            "--align",
+            metavar="PX",
+            help="Also PSNR and SSIM at the best shift of up to PX, borders cut.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", help="Only N pairs, evenly spread over DATA.", show_default=False),
+    ] = None,
+    pictures: Annotated[int, typer.Option("--pictures", metavar="N", help="Pairs whose pictures are shown.")] = 12,
+    harm: Annotated[
+        int,
+        typer.Option("--no-harm", metavar="N", help="Sharp pictures that restorers are tried on, to leave them alone."),
+    ] = 50,
+    tile: Annotated[
+        int, typer.Option("--tile", metavar="PX", help="Side of the tiles that a network sees; 0: the whole picture.")
+    ] = 0,
+    overlap: options.Overlap = None,
+    ensemble: options.Ensemble = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "float32",
+    local_px: options.LocalPx = None,
+    cost_size: Annotated[
+        str,
+        typer.Option("--cost-size", metavar="WxH", help="Size at which networks are timed and counted; 0: not at all."),
+    ] = "256x256",
+    force: Annotated[
+        bool, typer.Option("--force", help="Throw away results that are in REPORT and measure again.")
+    ] = False,
+) -> None:
+    """Measure how well networks and classical methods restore blurred pictures.
+
+    No restoration at all is measured beside them, on the same pictures.
+    """
+    if not network and not method:
+        raise InvalidValueError(
+            "Give at least one --network or --method.",
+            fix="For example: deblur evaluate pairs/ --network run/ --out report/",
+        )
+    if out.exists() and not out.is_dir():
+        raise InvalidValueError(f"--out {out}: is a file, not a folder.", fix="Choose another place.")
+    for option, value, least in (
+        ("--limit", limit, 1), ("--pictures", pictures, 0), ("--no-harm", harm, 0), ("--align", align, 0),
+    ):  # fmt: skip
+        if value is not None and value < least:
+            raise InvalidValueError(f"{option} must be >= {least}, got {value}.")
+    cost_px = parse_size(cost_size)
+    if references is not None and not references.is_dir():
+        raise DatasetError(f"--references {references}: there is no such folder.")
+    pairs, folders = open_data(data, sharp, references)
+    restorers = [
+        *(
+            options.load_restorer(
+                text,
+                tile=tile,
+                overlap=overlap,
+                ensemble=ensemble,
+                device=device,
+                precision=precision,
+                local_px=local_px,
+            )
+            for text in network or ()
+        ),
+        *(options.method_restorer(text) for text in method or ()),
+    ]
+    options.different_names([r.name for r in restorers])
+    chosen, left_out = choose_metrics(metrics, pairs, align)
+
+    from deblur_models.evaluate import evaluate
+    from deblur_models.report import write_report
+
+    with _progress() as show:
+        try:
+            found = evaluate(
+                pairs, restorers, out, metrics=chosen, references=folders, limit=limit, harm=harm, pictures=pictures,
+                cost_px=cost_px, force=force, left_out=left_out, on_picture=show,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            typer.echo(f"stopped: what is measured is kept in {out}; the same command goes on.", err=True)
+            raise typer.Exit(130) from None
+    page = write_report(found)
+    show_summary(found.summary)
+    typer.echo(f"\nwritten: {page}")
+
+
+def open_data(
+    data: Path, sharp: Path | None, references: Path | None
+) -> tuple[PairSet, Callable[[PairSample], Iterable[Tensor]] | None]:
+    """The pairs, and what finds the references of one of them.
+
+    Without ``--sharp`` the middle one of a picture's references stands for the sharp picture.
+    """
+    from deblur_models.data.pair_set import FolderPairs, open_pairs
+
+    if references is None:
+        return open_pairs(data, sharp), None
+
+    from torch import from_numpy
+
+    from blursynth.io import PICTURE_SUFFIXES, read_codes
+
+    if not data.is_dir():
+        raise DatasetError(f"{data}: there is no such folder.")
+    blurred = sorted(p for p in data.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith("."))
+    names = [p.relative_to(data).with_suffix("").as_posix() for p in blurred]
+    listed = {
+        name: sorted(p for p in (references / name).glob("*") if p.suffix.lower() in PICTURE_SUFFIXES) for name in names
+    }
+    alone = [name for name, found in listed.items() if not found]
+    if alone or not names:
+        raise DatasetError(
+            f"{references}: holds no pictures in the folder {alone[0]!r}." if alone else f"{data}: holds no pictures.",
+            why="The sharp pictures along the path of one blurred picture lie in a folder of its name.",
+        )
+    middle = [listed[name][len(listed[name]) // 2] for name in names]
+    pairs = FolderPairs(blurred, middle, names, data.name) if sharp is None else open_pairs(data, sharp)
+
+    def of_sample(sample: PairSample) -> Iterable[Tensor]:
+        for path in listed[sample.name]:
+            codes = read_codes(path)
+            yield from_numpy(codes.astype("float32") / float(2 ** (8 * codes.itemsize) - 1)).movedim(-1, 0)
+
+    return pairs, of_sample
+
+
+def choose_metrics(text: str | None, pairs: PairSet, align: int | None) -> tuple[list[Metric], dict[str, str]]:
+    """The metrics of these names, PSNR first; and those of the default ones that cannot be measured, and why.
+
+    Each is tried on noise of the size of the smallest picture. One that was asked for by name must work.
+    """
+    import torch
+
+    from deblur_models.metrics import metric
+
+    asked = text is not None
+    names = [name.strip() for name in (text or _DEFAULT).split(",") if name.strip()]
+    wanted = [(name, metric(name)) for name in dict.fromkeys(["psnr", *names])]
+    sizes = [pairs.size_px(i) for i in range(len(pairs))]
+    rng = torch.Generator().manual_seed(0)
+    noise = torch.rand(1, 3, min(h for h, _ in sizes), min(w for _, w in sizes), generator=rng)
+    if align is not None:
+        for name in ("psnr", "ssim"):
+            wanted.append(
+                (f"{name}_aligned", metric("aligned", of=name, max_shift_px=align, border_px=max(15, align + 2)))
+            )
+    chosen, left_out = [], {}
+    for name, made in wanted:
+        try:
+            made.check_ready()
+            made(noise, noise.flip(-1))
+        except BlursynthError as error:
+            if asked or name.endswith("_aligned"):
+                raise InvalidValueError(f"--metrics {name}: {error.what}", why=error.why, fix=error.fix) from None
+            left_out[name] = error.what
+        else:
+            chosen.append(made)
+    return chosen, left_out
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """Height and width of ``WIDTHxHEIGHT``; None for 0.
+
+    >>> parse_size("1280x720"), parse_size("0")
+    ((720, 1280), None)
+    """
+    if text.strip() == "0":
+        return None
+    width, cross, height = text.lower().partition("x")
+    if not cross or not (width.strip().isdigit() and height.strip().isdigit()) or int(width) < 1 or int(height) < 1:
+        raise InvalidValueError(f"--cost-size must be WIDTHxHEIGHT in px, or 0, got {text!r}.", fix="Such as 1280x720.")
+    return int(height), int(width)
+
+
+def show_summary(summary: dict[str, Any]) -> None:
+    """The tables of a report on the terminal."""
+    from deblur_models.report import gain_text, number, word
+
+    better = summary["better"]
+    measured = summary["data"]["measured"]
+    heads = ["restorer", "pictures", word("psnr"), "gain dB", "95 %", "worse", "no harm dB"]
+    rows, others = [], []
+    for name, line in summary["overall"].items():
+        gain = line.get("gain") if name != "no restoration" else None
+        harm = line.get("no_harm")
+        rows.append((
+            name,
+            line["pictures"],
+            number("psnr", line["metrics"]["psnr"]["mean"]),
+            gain_text(gain),
+            f"{gain['low']:+.2f} to {gain['high']:+.2f}".replace("-", "−") if gain else "–",
+            f"{100 * gain['worse']:.0f} %" if gain else "–",
+            number("psnr", harm["mean"]) if harm else "–",
+        ))  # fmt: skip
+        others.append((name, *(number(n, line["metrics"][n]["mean"]) for n in better if n != "psnr")))
+    typer.echo(f"{summary['data']['name']}: {console.plural(measured, 'pair')}")
+    console.table(heads, rows, right=heads[1:])
+    if len(better) > 1:
+        heads = ["restorer", *(word(n) for n in better if n != "psnr")]
+        console.table(heads, others, right=heads[1:])
+    for key, title in (
+        ("severity", "severity of the blur"), ("kind", "kind of blur"), ("blurred_psnr", "PSNR of the blurred picture"),
+    ):  # fmt: skip
+        groups = summary["groups"][key]
+        if not groups:
+            continue
+        columns = [title, "pictures", *summary["overall"]]
+        cells = []
+        for group in groups:
+            texts = []
+            for name, line in group["restorers"].items():
+                text = number("psnr", line["metrics"]["psnr"]["mean"])
+                texts.append(
+                    text if name == "no restoration" or text == "–" else f"{text} ({gain_text(line.get('gain'))})"
+                )
+            cells.append((group["group"], group["pictures"], *texts))
+        console.table(columns, cells, right=columns[1:])
+    for name, why in summary["left_out"].items():
+        typer.echo(f"not measured: {name} ({why.rstrip('.')})")
+
+
+@contextmanager
+def _progress() -> Iterator[OnPicture]:
+    """A live bar on a terminal; a line now and then in a log."""
+    if not sys.stderr.isatty():
+        last = time.monotonic()
+
+        def lines(done: int, total: int, what: str) -> None:
+            nonlocal last
+            if time.monotonic() - last > 30:
+                last = time.monotonic()
+                typer.echo(f"measured {done} of {total}", err=True)
+
+        yield lines
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console.console(stderr=True), transient=True) as bar:
+        task = bar.add_task("measuring", total=None)
+
+        def show(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what or "writing")
+
+        yield show

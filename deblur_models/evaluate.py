@@ -1,0 +1,630 @@
+"""How well pictures are restored: every metric with its protocol, by how they were blurred, beside no restoration.
+
+A report is a folder. What is measured of a picture is written at once (``results/RESTORER.jsonl``), so that evaluation
+goes on where it was stopped; ``summary.json`` and ``index.html`` are made of those lines at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blursynth.core import Degradation, Draw, Record
+from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
+from blursynth.frame import Encoding, Frame
+from deblur_models.classical import true_kernel
+from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs
+from deblur_models.metrics import Metric, best_over_trajectory, no_harm
+from deblur_models.picture_file import write_whole
+from deblur_models.restore import Identity, NetworkRestorer
+from deblur_models.restorer import Restorer
+from deblur_models.speed import measure_speed, network_cost
+
+__all__ = ["Evaluation", "OnPicture", "PairFacts", "bootstrap_mean", "evaluate", "pair_facts", "severity_px"]
+
+_LOG = logging.getLogger(__name__)
+
+FORMAT = 1
+SEVERITY_EDGES_PX = (0.5, 1.0, 2.0, 4.0, 8.0)
+BASELINE = Identity.name
+_LEAST_WIDTH_PX = 0.05  # a blur narrower than this moves no code of a picture
+
+OnPicture = Callable[[int, int, str], None]
+"""Called before each restoration with the number done, the number of all, and what comes now."""
+
+References = Callable[[PairSample], Iterable[Tensor]]
+"""Several sharp pictures ``[3, H, W]`` in 0..1 of one blurred picture, along the path of the camera."""
+
+
+@dataclass(frozen=True)
+class PairFacts:
+    """What is known of a pair's blur before anything restores it.
+
+    Parameters
+    ----------
+    severity_px
+        Root mean square width of the point spread that the draw's blurs make together, in px; at the middle of the
+        picture where it ``varies``; None where there is no draw, or where a varying blur cannot be made again without
+        its depth map.
+    kinds
+        Kinds of blur in the draw, without those that are too narrow to be seen.
+    """
+
+    index: int
+    name: str
+    source: str
+    severity_px: float | None
+    varies: bool
+    known: bool
+    kinds: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "index": self.index, "name": self.name, "source": self.source, "severity_px": self.severity_px,
+            "varies": self.varies, "known": self.known, "kinds": list(self.kinds),
+        }  # fmt: skip
+
+
+def pair_facts(index: int, sample: PairSample) -> PairFacts:
+    """See :class:`PairFacts`."""
+    draw = sample.draw
+    if draw is None:
+        return PairFacts(index, sample.name, sample.source, None, False, False, ())
+    blurs = [step for _, step in draw.steps if type(step).blurs]
+    kinds = {s.kind for s in blurs if (v := _variance(s)) is None or v > _LEAST_WIDTH_PX**2}
+    varies = any(type(step).varies for _, step in draw.steps)
+    return PairFacts(
+        index, sample.name, sample.source, severity_px(draw, sample.geometry), varies, True, tuple(sorted(kinds))
+    )
+
+
+def severity_px(draw: Draw, geometry: Frame | None = None) -> float | None:
+    """``sqrt(E|x - E x|^2)`` of the place x to which the draw's blurs send the light of a point, in px.
+
+    Variances of blurs one after another add up. A blur that varies over the picture is measured by the light of a point
+    in the middle of ``geometry``, a frame that says where the picture lies; None without it, or where such a blur needs
+    depth or labels that are not there.
+
+    Not counted: resampling, demosaicking, denoising and compression, which have no point spread of their own. Negative
+    weights (sinc kernels) may lower the variance, at most to 0.
+    """
+    total = sum(v for v in (_variance(step) for _, step in draw.steps) if v is not None)
+    if any(type(step).varies for _, step in draw.steps):
+        varying = _varying_variance(draw, geometry)
+        if varying is None:
+            return None
+        total += varying
+    return math.sqrt(max(total, 0.0))
+
+
+def _variance(step: Degradation) -> float | None:
+    """Of a blur with one point spread; None for anything else."""
+    make = getattr(step, "point_spread", None)
+    if make is None:
+        return None
+    spread = make()
+    rows, columns, weight = spread.dy.astype(float), spread.dx.astype(float), spread.weight
+    total = float(weight.sum())
+    if not total:
+        return 0.0
+    centre = float(weight @ rows) / total, float(weight @ columns) / total
+    return float(weight @ ((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2)) / total
+
+
+def _varying_variance(draw: Draw, geometry: Frame | None) -> float | None:
+    if geometry is None:
+        return None
+    height, width = geometry.size_px
+    light = np.zeros((1, 3, height, width), np.float32)
+    light[..., height // 2, width // 2] = 1.0
+    frame = geometry.with_image(light, Encoding.LINEAR)
+    try:
+        for _, step in draw.steps:
+            if type(step).varies or type(step).sets_geometry:
+                frame = step(frame)
+    except BlursynthError as error:
+        _LOG.debug("the blur at the middle of a picture is not known: %s", error)
+        return None
+    arrived = np.asarray(frame.image[0].mean(axis=0), np.float64).clip(0.0, None)
+    total = arrived.sum()
+    if total <= 0:
+        return None  # all of it left the picture
+    rows, columns = np.arange(height, dtype=float), np.arange(width, dtype=float)
+    by_row, by_column = arrived.sum(axis=1) / total, arrived.sum(axis=0) / total
+    variance = by_row @ (rows - by_row @ rows) ** 2 + by_column @ (columns - by_column @ columns) ** 2
+    return float(variance)
+
+
+@dataclass
+class Evaluation:
+    """What was measured: ``values[restorer][index]`` are lines of the results, ``summary`` is what the report shows."""
+
+    facts: list[PairFacts]
+    values: dict[str, dict[int, dict[str, Any]]]
+    summary: dict[str, Any]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class _Plan:
+    pairs: PairSet
+    chosen: tuple[int, ...]
+    metrics: tuple[Metric, ...]
+    references: References | None
+    harmed: frozenset[int]
+    shown: tuple[int, ...]
+    folder: Path
+    warned: set[str] = field(default_factory=set)
+
+
+def evaluate(
+    pairs: PairSet,
+    restorers: Sequence[Restorer],
+    out: str | Path,
+    *,
+    metrics: Sequence[Metric],
+    references: References | None = None,
+    limit: int | None = None,
+    harm: int = 50,
+    pictures: int = 12,
+    cost_px: tuple[int, int] | None = (256, 256),
+    force: bool = False,
+    left_out: Mapping[str, str] | None = None,
+    on_picture: OnPicture | None = None,
+) -> Evaluation:
+    """Measure restorers, and the blurred pictures as they are, on pairs.
+
+    Restored pictures are cut to 0..1 and rounded to the codes of the set before they are measured, as if they had been
+    written and read.
+
+    Parameters
+    ----------
+    pairs
+        With their draws, tables by severity and by kind of blur follow.
+    restorers
+        Different names. Those that need a kernel get that of the draw, and are left out of pictures where no single
+        kernel is known; their gain is held against the same pictures without restoration.
+    out
+        Folder of the report. Results that are there are kept, if they are of the same data, metrics and restorers.
+    metrics
+        The first is what groups are compared by; ``psnr`` must be among them.
+    references
+        For sets with several sharp pictures per blurred one: adds the best PSNR over them
+        (:func:`~deblur_models.metrics.best_over_trajectory`) as ``psnr_trajectory``.
+    limit
+        Only so many pairs, evenly spread over the set.
+    harm
+        On how many sharp pictures, evenly spread, a restorer is tried that has nothing to restore.
+    pictures
+        Of how many pairs, evenly spread, pictures are written for the report.
+    cost_px
+        Height and width at which networks are timed and counted; None leaves it out.
+    force
+        Throw away results of other data, metrics or restorers that are in the folder.
+    left_out
+        Metrics that are not measured, and why; stands in the report.
+    on_picture
+        Told of every restoration.
+
+    Raises
+    ------
+    InvalidValueError
+        Names that are not different, no ``psnr``, or pictures that are not numbers.
+    DatasetError
+        The folder holds results of something else.
+    """
+    everything: list[Restorer] = [Identity(), *restorers]
+    names = [r.name for r in everything]
+    slugs = [slug(name) for name in names]
+    if len(set(slugs)) < len(slugs):
+        twice = next(n for n, s in zip(names, slugs, strict=True) if slugs.count(s) > 1)
+        raise InvalidValueError(f"Two restorers are called {twice!r}.", fix="Give them different names.")
+    measured = [m.name for m in metrics]
+    if "psnr" not in measured or len(set(measured)) < len(measured):
+        raise InvalidValueError(
+            f"metrics must be different and psnr among them, got {', '.join(measured) or 'none'}.",
+            why="Gains over no restoration are told in dB.",
+        )
+    for name, value, least in (("limit", limit, 1), ("harm", harm, 0), ("pictures", pictures, 0)):
+        if value is not None and value < least:
+            raise InvalidValueError(f"{name} must be >= {least}, got {value}.")
+    chosen = spread(len(pairs), limit)
+    where = [chosen[i] for i in spread(len(chosen), harm)] if harm else []
+    shown = [chosen[i] for i in spread(len(chosen), pictures)] if pictures else []
+    plan = _Plan(
+        pairs, tuple(chosen), tuple(metrics), references, frozenset(where), tuple(shown), Path(out)
+    )  # fmt: skip
+    _claim(plan, force=force)
+    stores = [_Store(plan.folder / "results" / f"{s}.jsonl", describe_restorer(r), force=force)
+              for s, r in zip(slugs, everything, strict=True)]  # fmt: skip
+    facts = _measure(plan, everything, stores, on_picture)
+    values = {name: store.lines for name, store in zip(names, stores, strict=True)}
+    summary = summarise(plan.chosen, facts, values, plan.metrics, references is not None)
+    summary["data"] = {"name": pairs.name, "pairs": len(pairs), "measured": len(plan.chosen)}
+    summary["pictures"] = [
+        {"index": i, "name": facts[k].name, "folder": f"pictures/{i:06d}",
+         "shown": [n for n in names if (plan.folder / f"pictures/{i:06d}" / f"{slug(n)}.png").exists()]}
+        for k, i in enumerate(plan.chosen) if i in plan.shown
+    ]  # fmt: skip
+    summary["cost"] = {r.name: _cost(r, cost_px) for r in everything if cost_px and isinstance(r, NetworkRestorer)}
+    summary["left_out"] = dict(left_out or {})
+    summary["restorers"] = {n: s.about for n, s in zip(names, stores, strict=True)}
+    write_whole(plan.folder / "summary.json", (json.dumps(_plain(summary), indent=1) + "\n").encode())
+    return Evaluation(facts, values, summary, plan.folder)
+
+
+def _measure(
+    plan: _Plan, restorers: Sequence[Restorer], stores: Sequence[_Store], on_picture: OnPicture | None
+) -> list[PairFacts]:
+    facts = []
+    total, done = len(plan.chosen) * len(restorers), 0
+    for index in plan.chosen:
+        sample = plan.pairs[index]
+        known = pair_facts(index, sample)
+        facts.append(known)
+        sharp, blurred = _tensor(sample.sharp), _tensor(sample.blurred)
+        top = float(np.iinfo(sample.blurred.dtype).max)
+        folder = plan.folder / "pictures" / f"{index:06d}"
+        if index in plan.shown:
+            for name, picture in (("sharp", sharp), ("blurred", blurred)):
+                _write_picture(folder / f"{name}.png", picture)
+        kernel: NDArray[np.floating] | None = None
+        if any(r.needs_kernel for r in restorers) and sample.draw is not None and not known.varies:
+            kernel = true_kernel(sample.draw)
+        for restorer, store in zip(restorers, stores, strict=True):
+            picture_file = folder / f"{slug(restorer.name)}.png"
+            wanted = index in plan.shown and not picture_file.exists()
+            if on_picture is not None:
+                on_picture(done, total, f"{restorer.name}: {sample.name}")
+            done += 1
+            if index in store.lines and (not wanted or store.lines[index].get("skipped")):
+                continue
+            if restorer.needs_kernel and kernel is None:
+                store.add({"index": index, "name": sample.name, "skipped": "no single kernel is known"})
+                continue
+            kernels = kernel[None] if restorer.needs_kernel and kernel is not None else None
+            began = time.perf_counter()
+            restored = restorer.restore(blurred, kernels)
+            seconds = time.perf_counter() - began
+            if not bool(torch.isfinite(restored).all()):
+                raise InvalidValueError(
+                    f"{restorer.name} makes values that are not numbers of picture {sample.name!r}.",
+                    fix="Use full precision (float32), or another checkpoint.",
+                )
+            restored = (restored.clamp(0.0, 1.0) * top).round() / top
+            line: dict[str, Any] = {
+                "index": index,
+                "name": sample.name,
+                "values": _values(plan, restored, sharp, sample),
+            }
+            if index in plan.harmed and restorer.name != BASELINE:
+                line["no_harm"] = float(no_harm(restorer, sharp)[0])
+            line["seconds"] = seconds
+            if wanted:
+                _write_picture(picture_file, restored)
+            store.add(line)
+    if on_picture is not None:
+        on_picture(done, total, "")
+    return facts
+
+
+def _values(plan: _Plan, restored: Tensor, sharp: Tensor, sample: PairSample) -> dict[str, float | None]:
+    values: dict[str, float | None] = {}
+    for metric in plan.metrics:
+        try:
+            values[metric.name] = float(metric(restored, sharp)[0])
+        except InvalidValueError as error:  # a picture that is too small for it, or flat
+            values[metric.name] = None
+            if metric.name not in plan.warned:
+                plan.warned.add(metric.name)
+                _LOG.warning("%s is not measured on %s: %s", metric.name, sample.name, error)
+    if plan.references is not None:
+        values["psnr_trajectory"] = best_over_trajectory(restored[0], plan.references(sample)).value
+    return values
+
+
+class _Store:
+    """Lines of one restorer on the disk: a heading that says what it is, then one line per picture."""
+
+    def __init__(self, path: Path, about: dict[str, Any], *, force: bool) -> None:
+        self.path, self.about = path, about
+        self.lines: dict[int, dict[str, Any]] = {}
+        heading = json.dumps({"format": FORMAT, "restorer": about}, sort_keys=True)
+        if path.exists() and not force:
+            lines = path.read_text("utf-8").split("\n")
+            if lines[0] != heading:
+                raise DatasetError(
+                    f"{path}: holds results of another restorer of this name, or of other settings.",
+                    fix="Give it another name (--network NAME=PATH), another --out, or --force to measure again.",
+                )
+            for text in lines[1:-1]:  # what follows the last end of line was cut off
+                line = json.loads(text)
+                self.lines[line["index"]] = _numbers(line)
+            if lines[-1]:
+                write_whole(path, ("\n".join(lines[:-1]) + "\n").encode())
+        else:
+            write_whole(path, f"{heading}\n".encode())
+
+    def add(self, line: dict[str, Any]) -> None:
+        self.lines[line["index"]] = line
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(_plain(line)) + "\n")
+
+
+def _claim(plan: _Plan, *, force: bool) -> None:
+    """Say in the folder what is measured in it, or see that it is the same as before."""
+    settings = {
+        "format": FORMAT,
+        "data": _identity(plan.pairs),
+        "metrics": {m.name: m.protocol for m in plan.metrics},
+        "references": plan.references is not None,
+        "harm": sorted(plan.harmed),
+        "chosen": len(plan.chosen),
+    }
+    path = plan.folder / "settings.json"
+    content = (json.dumps(settings, indent=1) + "\n").encode()
+    if path.exists() and not force:
+        try:
+            there = json.loads(path.read_bytes())
+        except ValueError:
+            there = {}
+        other = [k for k in settings if there.get(k) != settings[k]]
+        if other:
+            words = {"data": "data", "metrics": "metrics", "references": "references", "harm": "pictures for no harm",
+                     "chosen": "numbers of pairs", "format": "versions"}  # fmt: skip
+            raise DatasetError(
+                f"{plan.folder}: holds a report of other {' and '.join(words[k] for k in other)}.",
+                fix="Choose another --out, or --force to measure again.",
+            )
+        return
+    if force:
+        for old in (plan.folder / "results").glob("*.jsonl"):
+            old.unlink()
+        for old in (plan.folder / "pictures").glob("*/*.png"):
+            old.unlink()
+    write_whole(path, content)
+
+
+def _identity(pairs: PairSet) -> dict[str, Any]:
+    if isinstance(pairs, StoredPairs):
+        return {"name": pairs.name, "pairs": len(pairs), "pixels": pairs.dataset.digest.get("pixels")}
+    listed: list[Any] = [pairs.size_px(i) for i in range(len(pairs))]
+    if isinstance(pairs, FolderPairs):
+        listed += [(name, path.stat().st_size) for name, path in zip(pairs.names, pairs.blurred, strict=True)]
+    return {"name": pairs.name, "pairs": len(pairs), "pixels": hashlib.sha256(repr(listed).encode()).hexdigest()}
+
+
+def describe_restorer(restorer: Restorer) -> dict[str, Any]:
+    """What decides its results, as plain values; of a network also the hash of its weights."""
+    about: dict[str, Any] = {"name": restorer.name}
+    if isinstance(restorer, NetworkRestorer):
+        digest = hashlib.sha256()
+        for name, tensor in restorer.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        about |= {
+            "network": restorer.network.config.to_dict(),
+            "weights": digest.hexdigest(),
+            "tile_px": restorer.tile_px,
+            "overlap_px": restorer.overlap_px,
+            "ensemble": restorer.ensemble,
+            "precision": "float32" if restorer.autocast is None else str(restorer.autocast).removeprefix("torch."),
+        }
+    elif isinstance(restorer, Record):
+        about |= restorer.fields()
+    return about
+
+
+def _cost(restorer: NetworkRestorer, size_px: tuple[int, int]) -> dict[str, Any]:
+    network = restorer.network
+    return {
+        **network_cost(network, *size_px).to_dict(),
+        "speed": measure_speed(
+            network, *size_px, device=restorer.device, autocast=restorer.autocast, channels_last=restorer.channels_last
+        ).to_dict(),
+    }
+
+
+def summarise(
+    chosen: Sequence[int],
+    facts: Sequence[PairFacts],
+    values: Mapping[str, Mapping[int, Mapping[str, Any]]],
+    metrics: Sequence[Metric],
+    trajectory: bool = False,
+) -> dict[str, Any]:
+    """Means, gains over no restoration with their intervals, and the same by groups of pictures."""
+    names = [m.name for m in metrics] + (["psnr_trajectory"] if trajectory else [])
+    protocols = {m.name: m.protocol for m in metrics}
+    if trajectory:
+        protocols["psnr_trajectory"] = (
+            "best PSNR in dB of the luma over the sharp pictures along the camera's path, the restored one scaled by "
+            "least squares and moved by whole px (after Köhler et al. 2012)"
+        )
+    whole = {name: _line(chosen, lines, values[BASELINE], names) for name, lines in values.items()}
+    before = {i: v for i in chosen if (v := _value(values[BASELINE], i, "psnr")) is not None and math.isfinite(v)}
+    return {
+        "format": FORMAT,
+        "protocols": {
+            **protocols,
+            "rounding": "restored pictures are cut to 0..1 and rounded to the codes of the set before they are "
+            "measured",
+            "gain": "mean over pictures of PSNR restored minus PSNR blurred, in dB, with the 95 % interval of 2000 "
+            "bootstrap samples of the pictures",
+            "no_harm": "PSNR in dB of a restored sharp picture against that picture, not rounded; 40 dB cannot be seen",
+            "severity": "root mean square width in px of the point spread of the draw's blurs; at the middle of the "
+            "picture where it varies",
+        },
+        "better": {**{m.name: m.better for m in metrics}, **({"psnr_trajectory": "higher"} if trajectory else {})},
+        "overall": whole,
+        "groups": {
+            title: [
+                {
+                    "group": label,
+                    "pictures": len(members),
+                    "restorers": {n: _line(members, lines, values[BASELINE], names) for n, lines in values.items()},
+                }
+                for label, members in groups
+                if members
+            ]
+            for title, groups in (
+                ("severity", _by_severity(facts)),
+                ("kind", _by_kind(facts)),
+                ("blurred_psnr", _by_quartile(before)),
+            )
+        },
+    }
+
+
+def _line(
+    members: Sequence[int],
+    lines: Mapping[int, Mapping[str, Any]],
+    base: Mapping[int, Mapping[str, Any]],
+    names: list[str],
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"pictures": sum("values" in lines.get(i, {}) for i in members), "metrics": {}}
+    for name in names:
+        numbers = [v for i in members if (v := _value(lines, i, name)) is not None]
+        finite = [v for v in numbers if math.isfinite(v)]
+        found["metrics"][name] = {
+            "mean": float(np.mean(finite)) if finite else None,
+            "pictures": len(numbers),
+            **({"infinite": len(numbers) - len(finite)} if len(finite) < len(numbers) else {}),
+        }
+    gains = []
+    for i in members:
+        after, before = _value(lines, i, "psnr"), _value(base, i, "psnr")
+        if after is not None and before is not None and math.isfinite(after) and math.isfinite(before):
+            gains.append(after - before)
+    if gains:
+        low, high = bootstrap_mean(gains)
+        found["gain"] = {
+            "mean": float(np.mean(gains)), "low": low, "high": high, "pictures": len(gains),
+            "worse": float(np.mean(np.asarray(gains) < 0)),
+        }  # fmt: skip
+    harm = [float(lines[i]["no_harm"]) for i in members if "no_harm" in lines.get(i, {})]
+    if harm:
+        finite = [v for v in harm if math.isfinite(v)]
+        found["no_harm"] = {
+            "mean": float(np.mean(finite)) if finite else math.inf, "least": min(harm), "pictures": len(harm),
+            "above_40_db": float(np.mean(np.asarray(harm) > 40)),
+        }  # fmt: skip
+    seconds = [float(lines[i]["seconds"]) for i in members if "seconds" in lines.get(i, {})]
+    found["seconds"] = float(np.median(seconds)) if seconds else None
+    return found
+
+
+def _value(lines: Mapping[int, Mapping[str, Any]], index: int, name: str) -> float | None:
+    value = lines.get(index, {}).get("values", {}).get(name)
+    return None if value is None else float(value)
+
+
+def bootstrap_mean(
+    values: Sequence[float], *, samples: int = 2000, share: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """The interval of the mean that holds this share of resampled sets (percentiles); the value itself of a single one.
+
+    It tells how far the mean depends on which pictures are in the set. Not told: what another training run would give.
+    """
+    numbers = np.asarray(values, np.float64)
+    rng = np.random.Generator(np.random.Philox(seed))
+    means = [numbers[rng.integers(0, len(numbers), len(numbers))].mean() for _ in range(samples)]
+    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
+
+
+def _by_severity(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
+    edges = (0.0, *SEVERITY_EDGES_PX, math.inf)
+    groups = []
+    for low, high in pairwise(edges):
+        label = f"{low:g} to {high:g} px" if math.isfinite(high) else f"{low:g} px and more"
+        groups.append((label, [f.index for f in facts if f.severity_px is not None and low <= f.severity_px < high]))
+    groups.append(("varies, not known", [f.index for f in facts if f.severity_px is None and f.known]))
+    return groups if any(f.known for f in facts) else []
+
+
+def _by_kind(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
+    kinds = sorted({kind for f in facts for kind in f.kinds})
+    groups = [(kind.replace("_", " "), [f.index for f in facts if kind in f.kinds]) for kind in kinds]
+    groups.append(("no blur", [f.index for f in facts if f.known and not f.kinds]))
+    return groups if any(f.known for f in facts) else []
+
+
+def _by_quartile(before: Mapping[int, float]) -> list[tuple[str, list[int]]]:
+    """By the PSNR of the blurred picture; fewer than eight pictures have no quarters worth looking at."""
+    if len(before) < 8:
+        return []
+    order = sorted(before, key=lambda i: (before[i], i))
+    groups = []
+    for number, part in enumerate(np.array_split(np.asarray(order), 4)):
+        members = [int(i) for i in part]
+        word = ("worst", "second", "third", "best")[number]
+        groups.append((f"{word} quarter ({before[members[0]]:.1f} to {before[members[-1]]:.1f} dB)", members))
+    return groups
+
+
+def spread(count: int, wanted: int | None) -> list[int]:
+    """So many of ``count`` numbers, evenly spread, the first one among them; all of them for None.
+
+    >>> spread(10, 3), spread(4, None), spread(2, 5)
+    ([0, 4, 9], [0, 1, 2, 3], [0, 1])
+    """
+    if wanted is None or wanted >= count:
+        return list(range(count))
+    return sorted({int(i) for i in np.linspace(0, count - 1, wanted)})
+
+
+def slug(name: str) -> str:
+    """A name as a part of a file's name.
+
+    >>> slug("no restoration"), slug("NAFNet/32 (ours)")
+    ('no-restoration', 'nafnet-32-ours')
+    """
+    return re.sub(r"[^a-z0-9._]+", "-", name.lower()).strip("-.") or "restorer"
+
+
+def _tensor(codes: NDArray[Any]) -> Tensor:
+    top = np.float32(np.iinfo(codes.dtype).max)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(codes, -1, 0)[None] / top))
+
+
+def _write_picture(path: Path, picture: Tensor) -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    codes = (picture[0].clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).movedim(0, -1).numpy()
+    file = BytesIO()
+    Image.fromarray(codes).save(file, "PNG")
+    write_whole(path, file.getvalue())
+
+
+def _plain(value: Any) -> Any:
+    """For JSON, which has no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _numbers(line: dict[str, Any]) -> dict[str, Any]:
+    """The inverse for a line of results."""
+    if "values" in line:
+        line["values"] = {k: None if v is None else float(v) for k, v in line["values"].items()}
+    if "no_harm" in line:
+        line["no_harm"] = float(line["no_harm"])
+    return line
