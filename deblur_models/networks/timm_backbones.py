@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError, require
-from deblur_models.networks.layers import mirror_pad, with_norm_policy
+from deblur_models.networks.layers import with_norm_policy
 from deblur_models.networks.network import NormPolicy
 
 __all__ = [
@@ -87,13 +87,16 @@ def import_timm() -> ModuleType:
 class Encoder(nn.Module, ABC):
     """A backbone without what lies behind its last tap: pictures ``[B, 3, H, W]`` in -1..1 to five maps, finest first.
 
-    ``channels`` are those of the maps, whose sides are 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture's. The sides of the
-    picture must be multiples of 32 and at least ``smallest_px``. Names of weights are timm's.
+    ``channels`` are those of the maps, whose sides are 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture's without their
+    ``margins_px``. The sides of the picture must be multiples of 32 and at least ``smallest_px``. Names of weights are
+    timm's.
     """
 
     unused: ClassVar[tuple[str, ...]]
     """Beginnings of the names, in a file of weights, of what is not built here."""
     smallest_px: ClassVar[int] = 32
+    margins_px: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),) * 5
+    """What each map lacks before and after it, in px of the map, because layers did not pad."""
 
     channels: tuple[int, ...]
 
@@ -125,7 +128,7 @@ class InceptionResNetV2Encoder(Encoder):
     """Inception-ResNet-v2 up to ``mixed_7a``.
 
     Its strided layers do not pad, so that sides of ``32 k`` become ``16 k - 1, 8 k - 2, 4 k - 3, 2 k - 2, k - 2``;
-    mirrored rows and columns make them whole again, as DeblurGAN-v2 does behind its lateral convolutions.
+    the margins make them whole again.
 
     Source: C. Szegedy, S. Ioffe, V. Vanhoucke and A. Alemi, "Inception-v4, Inception-ResNet and the Impact of Residual
     Connections on Learning", AAAI 2017.
@@ -133,6 +136,7 @@ class InceptionResNetV2Encoder(Encoder):
 
     unused = ("repeat_2.", "block8.", "conv2d_7b.", "classif.", "last_linear.")
     smallest_px = 128  # the least at which the deepest map has another pixel to mirror
+    margins_px = ((0, 1), (1, 1), (1, 2), (1, 1), (1, 1))
 
     def __init__(self, name: BackboneName, norm: NormPolicy) -> None:
         super().__init__()
@@ -157,14 +161,7 @@ class InceptionResNetV2Encoder(Encoder):
         quarter = self.maxpool_3a(self.conv2d_2b(self.conv2d_2a(half)))
         eighth = self.maxpool_5a(self.conv2d_4a(self.conv2d_3b(quarter)))
         sixteenth = self.mixed_6a(self.repeat(self.mixed_5b(eighth)))
-        deepest = self.mixed_7a(self.repeat_1(sixteenth))
-        return (
-            mirror_pad(half, 0, 1, 0, 1),
-            mirror_pad(quarter, 1, 1, 1, 1),
-            mirror_pad(eighth, 1, 2, 1, 2),
-            mirror_pad(sixteenth, 1, 1, 1, 1),
-            mirror_pad(deepest, 1, 1, 1, 1),
-        )
+        return half, quarter, eighth, sixteenth, self.mixed_7a(self.repeat_1(sixteenth))
 
     @staticmethod
     def timm_name(name: str) -> str:

@@ -157,6 +157,21 @@ def test_inception_takes_pictures_smaller_than_its_convolutions(size_px: tuple[i
         assert network(torch.rand(1, 3, *size_px)).shape == (1, 3, *size_px)
 
 
+def test_margins_of_inceptions_maps_are_mirrored() -> None:
+    torch.manual_seed(0)
+    pyramid = DeblurGanV2Config.of_size("inception", width=8).build().fpn.eval()
+    picture = torch.rand(1, 3, 128, 160)
+    with torch.no_grad():
+        half, *_, deepest = pyramid.encoder(picture)
+        found = pyramid(picture)
+        for lateral, tap, margins, own in (
+            (pyramid.lateral0, half, (0, 1, 0, 1), found[0]),
+            (pyramid.lateral4, deepest, (1, 1, 1, 1), found[4]),
+        ):
+            assert torch.equal(own, nn.functional.pad(lateral(tap), margins, mode="reflect"))
+    assert [m.shape[-2:] for m in found] == [(64, 80), (32, 40), (16, 20), (8, 10), (4, 5)]
+
+
 def test_the_encoder_can_be_held_still_and_is_read_from_a_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = DeblurGanV2Config.of_size("tiny").build()
