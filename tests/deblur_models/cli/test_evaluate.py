@@ -1,0 +1,201 @@
+"""``deblur evaluate`` as a user runs it: data sets, folders, several sharp pictures, bad input, going on after a stop."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+import blursynth as bs
+from blursynth.dataset import generate
+from blursynth.errors import InvalidValueError
+from blursynth.testing import pictures
+from deblur_models.checkpoint import save_network
+from deblur_models.cli import app as cli
+from deblur_models.cli.evaluate import choose_metrics, parse_size
+from deblur_models.data.pair_set import FolderPairs, open_pairs
+from deblur_models.networks import build_network
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments], prog_name="deblur")
+
+
+def passes(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", result.output), "control characters in a pipe"
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photographs, a data set, a folder pair and a network that leaves pictures alone."""
+    folder = tmp_path_factory.mktemp("place")
+    for seed, name in enumerate("abcd"):
+        frame = pictures(bs.Encoding.DISPLAY, batch=1, size_px=(96, 120), seed=seed)
+        bs.write_picture(folder / "photos" / f"{name}.png", frame)
+        soft = bs.Encode()(bs.LinearMotion(length_px=7.0, angle_deg=20.0 * seed)(bs.Decode()(frame)))
+        bs.write_picture(folder / "blurred" / f"{name}.png", soft)
+    recipe = bs.load_recipe("motion-only", changes={"shake.length_px": 8.0})
+    generate([folder / "photos"], folder / "pairs", recipe, count=4, size_px=48, seed=2, workers=1, shard_length=4)
+    torch.manual_seed(0)
+    network = build_network("nafnet", "tiny", width=4)
+    torch.nn.init.zeros_(network.ending.weight)  # type: ignore[arg-type, union-attr]
+    torch.nn.init.zeros_(network.ending.bias)  # type: ignore[arg-type, union-attr]
+    save_network(network, folder / "same.safetensors")
+    return folder
+
+
+def test_a_data_set_with_a_network_and_a_classical_method(place: Path, tmp_path: Path) -> None:
+    command = ("evaluate", place / "pairs", "--network", place / "same.safetensors", "--method", "wiener", "--out",
+               tmp_path / "report", "--pictures", 2, "--cost-size", "64x32")  # fmt: skip
+    out = passes(*command)
+    assert "4 pairs" in out
+    assert re.search(r"no restoration +4 +\d+\.\d\d", out)
+    assert re.search(r"same +4 +\d+\.\d\d +0\.00 .* 0 % +∞", out), out  # nothing gained, nothing harmed
+    assert re.search(r"wiener +4 ", out)
+    assert "severity of the blur" in out
+    assert "kind of blur" in out
+    assert "not measured: lpips" in out
+    assert "not measured: ms_ssim" in out
+    summary = json.loads((tmp_path / "report/summary.json").read_text())
+    assert summary["overall"]["same"]["gain"]["mean"] == 0.0
+    assert summary["overall"]["same"]["no_harm"]["least"] == "inf"
+    assert (summary["cost"]["same"]["width"], summary["cost"]["same"]["height"]) == (64, 32)
+    assert (
+        summary["overall"]["wiener"]["metrics"]["psnr"]["mean"] != summary["overall"]["same"]["metrics"]["psnr"]["mean"]
+    )
+    page = (tmp_path / "report/index.html").read_text()
+    assert "wiener" in page
+    assert page.count('<figure class="pair">') == 2
+    assert passes(*command).splitlines()[:5] == out.splitlines()[:5]  # all is there already
+
+
+def test_two_folders_with_alignment_in_tiles(place: Path, tmp_path: Path) -> None:
+    out = passes(
+        "evaluate", place / "blurred", "--sharp", place / "photos", "--network", f"ours={place / 'same.safetensors'}",
+        "--out", tmp_path / "report", "--metrics", "ssim", "--align", 2, "--tile", 48, "--limit", 3, "--no-harm", 1,
+        "--cost-size", 0, "--local-px", 32, "--ensemble", "--precision", "bfloat16",
+    )  # fmt: skip
+    assert re.search(r"ours +3 ", out)
+    assert "PSNR aligned dB" in out
+    assert "severity" not in out  # nothing is known of real blur
+    summary = json.loads((tmp_path / "report/summary.json").read_text())
+    assert list(summary["better"]) == ["psnr", "ssim", "psnr_aligned", "ssim_aligned"]
+    assert summary["cost"] == {}
+    about = summary["restorers"]["ours"]
+    assert (about["tile_px"], about["ensemble"], about["precision"]) == (48, True, "bfloat16")
+    assert about["network"]["local_px"] == 32
+
+
+def test_several_sharp_pictures_for_one_blurred(place: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / "blurred").mkdir(exist_ok=True)
+        shutil.copy(place / "blurred" / f"{name}.png", tmp_path / "blurred")
+        (tmp_path / "sharp" / name).mkdir(parents=True)
+        for number, other in enumerate(("c", name, "d")):
+            shutil.copy(place / "photos" / f"{other}.png", tmp_path / "sharp" / name / f"{number:03d}.png")
+    command = ("evaluate", tmp_path / "blurred", "--references", tmp_path / "sharp", "--network",
+               place / "same.safetensors", "--out", tmp_path / "report", "--metrics", "psnr", "--cost-size", 0)  # fmt: skip
+    passes(*command)
+    line = json.loads((tmp_path / "report/results/same.jsonl").read_text().splitlines()[1])
+    assert line["values"]["psnr_trajectory"] > 20
+    shutil.rmtree(tmp_path / "sharp" / "b")
+    result = run(*command, "--force")
+    assert result.exit_code == 2
+    assert "holds no pictures in the folder 'b'" in result.output
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ([], "Give at least one --network or --method"),
+        (["--network", "nowhere.safetensors"], "there is no such checkpoint"),
+        (["--method", "wienerr"], "Did you mean 'wiener'?"),
+        (["--method", "wiener", "--method", "wiener"], "Two restorers are called 'wiener'"),
+        (["--method", "wiener", "--metrics", "psnrr"], "There is no metric 'psnrr'. Did you mean 'psnr'?"),
+        (["--method", "wiener", "--metrics", "lpips"], "--metrics lpips:"),
+        (["--method", "wiener", "--metrics", "ms_ssim"], "--metrics ms_ssim:"),
+        (["--method", "wiener", "--align", "30"], "--metrics psnr_aligned:"),
+        (["--method", "wiener", "--align", "-1"], "--align must be >= 0"),
+        (["--method", "wiener", "--limit", "0"], "--limit must be >= 1"),
+        (["--method", "wiener", "--cost-size", "big"], "--cost-size must be WIDTHxHEIGHT"),
+        (["--method", "wiener", "--references", "nowhere"], "--references nowhere: there is no such folder"),
+        (["--method", "wiener", "--sharp", "nowhere"], "nowhere: does not exist"),
+    ],
+)
+def test_bad_input_is_told_before_any_work(place: Path, tmp_path: Path, more: list[str], words: str) -> None:
+    result = run("evaluate", place / "pairs", "--out", tmp_path / "report", *more)
+    assert result.exit_code == 2, result.output
+    assert words in " ".join(result.output.split()), result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "report").exists()
+
+
+def test_bad_data_and_a_report_of_something_else(place: Path, tmp_path: Path) -> None:
+    method = ("--method", "wiener", "--cost-size", 0, "--pictures", 0)
+    for data, words in ((tmp_path / "none", "none: does not exist"), (place / "photos", "neither a data set")):
+        result = run("evaluate", data, "--out", tmp_path / "report", *method)
+        assert result.exit_code == 2
+        assert words in " ".join(result.output.split())
+    report = ("--out", tmp_path / "report")
+    passes("evaluate", place / "pairs", *report, *method, "--metrics", "psnr")
+    result = run("evaluate", place / "pairs", *report, *method, "--metrics", "psnr,ssim")
+    assert result.exit_code == 2
+    assert "holds a report of other metrics" in result.output
+    result = run(
+        "evaluate", place / "pairs", *report, *method[2:], "--method", "wiener:balance=0.1", "--metrics", "psnr"
+    )
+    assert result.exit_code == 2
+    assert "results of another restorer of this name" in result.output
+    passes("evaluate", place / "pairs", *report, *method, "--metrics", "psnr,ssim", "--force")
+
+
+def test_ctrl_c_keeps_what_is_measured(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deblur_models.classical import Wiener
+
+    whole, calls = Wiener.restore, []
+
+    def stopped(self: Wiener, *arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(self, *arguments)  # type: ignore[arg-type]
+
+    command = ("evaluate", place / "pairs", "--method", "wiener", "--out", tmp_path / "report", "--no-harm", 0,
+               "--pictures", 0, "--metrics", "psnr")  # fmt: skip
+    monkeypatch.setattr(Wiener, "restore", stopped)
+    result = run(*command)
+    assert result.exit_code == 130
+    assert "the same command goes on" in result.output
+    passes(*command)
+    assert len(calls) == 3 + 2  # the one that was stopped, and the last
+
+
+def test_default_metrics_are_those_that_fit(place: Path, tmp_path: Path) -> None:
+    pairs = open_pairs(place / "pairs")
+    chosen, left_out = choose_metrics(None, pairs, None)
+    assert [m.name for m in chosen] == ["psnr", "ssim", "gmsd"]
+    assert set(left_out) == {"ms_ssim", "niqe", "lpips"}
+    rng = np.random.Generator(np.random.Philox(0))
+    path = tmp_path / "large.png"
+    bs.write_picture(path, rng.random((3, 200, 230)))
+    large = FolderPairs([path], [path], ["large"], "large")
+    chosen, left_out = choose_metrics(None, large, None)
+    assert {"ms_ssim", "niqe_bundled"} <= {m.name for m in chosen}
+    chosen, _ = choose_metrics("ssim, psnr", large, 3)
+    assert [m.name for m in chosen] == ["psnr", "ssim", "psnr_aligned", "ssim_aligned"]
+
+
+def test_sizes() -> None:
+    assert parse_size("1280X720") == (720, 1280)
+    for wrong in ("1280", "0x5", "ax3", "-3x4"):
+        with pytest.raises(InvalidValueError, match="WIDTHxHEIGHT"):
+            parse_size(wrong)
