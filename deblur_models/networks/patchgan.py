@@ -105,7 +105,7 @@ class PatchGan(nn.Module):
 
 
 class DoublePatchGanConfig(Architecture):
-    """DeblurGAN-v2's two discriminators: one sees patches of 70 px, the other nearly all of a training picture.
+    """DeblurGAN-v2's two discriminators: logits of one see 70 px, of the other 286 px, more than a patch in training.
 
     Both are given the same whole pictures, as in the published code; what makes one of them local is its field of view.
     Losses take the mean over the two maps, which is the published sum by halves.
