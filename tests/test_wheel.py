@@ -30,6 +30,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         "blursynth/recipes/default.toml",
         "blursynth/cameras/pmrid.toml",
         "deblur_models/__init__.py",
+        "deblur_models/report/report.html",
     ):
         assert name in names
     assert all(n.startswith(("blursynth/", "deblur_models/", "blursynth-")) for n in names)
