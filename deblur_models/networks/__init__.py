@@ -42,6 +42,7 @@ __all__ = [
     "NormPolicy",
     "build_network",
     "count_weights",
+    "discriminator_config",
     "network_config",
 ]
 
@@ -76,6 +77,11 @@ def network_config(values: Mapping[str, Any]) -> NetworkConfig:
         There is no such kind or size, or a field is unknown or out of range.
     """
     return find_architecture(values, ALL, "network")
+
+
+def discriminator_config(values: Mapping[str, Any]) -> Architecture:
+    """The configuration of a discriminator, as :func:`network_config`."""
+    return find_architecture(values, DISCRIMINATORS, "discriminator")
 
 
 def build_network(kind: str, size: str | None = None, **changes: Any) -> Network:

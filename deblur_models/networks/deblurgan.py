@@ -31,6 +31,7 @@ class DeblurGanConfig(NetworkConfig):
     in 2019 (6,067,459 weights instead of 11,378,179).
     """
 
+    kind: ClassVar[str] = "deblurgan"
     sizes: ClassVar = {
         "published": {},
         "cyclegan": {"residual": False, "dropout": 0.0},

@@ -47,6 +47,7 @@ class DeblurGanV2Config(NetworkConfig):
     ones.
     """
 
+    kind: ClassVar[str] = "deblurgan_v2"
     sizes: ClassVar = {
         "inception": {"encoder": "inception_resnet_v2", "width": 128},
         "mobile": {"encoder": "mobilenetv2_100", "width": 64},

@@ -26,6 +26,7 @@ class DeepDeblurConfig(NetworkConfig):
     Not modelled: the adversarial loss of the first release (Torch 7), whose weights are other ones.
     """
 
+    kind: ClassVar[str] = "deepdeblur"
     sizes: ClassVar = {"published": {}, "tiny": {"width": 16, "blocks": 3}}
     value_range: ClassVar[ValueRange] = "centred_bytes"
 

@@ -45,7 +45,8 @@ class Architecture(Record):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__.removesuffix("Config")).lower()
+        if "kind" not in cls.__dict__:  # one who is written otherwise in the literature says so
+            cls.kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__.removesuffix("Config")).lower()
 
     def __init__(self, **fields: Any) -> None:
         # TOML and JSON have lists where a record has tuples.

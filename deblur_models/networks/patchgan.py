@@ -28,6 +28,7 @@ class PatchGanConfig(Architecture):
     A gradient penalty is that of single pictures only with ``instance``: the other policies mix a batch.
     """
 
+    kind: ClassVar[str] = "patchgan"
     sizes: ClassVar = {
         "local": {},
         "global": {"layers": 5},
@@ -111,6 +112,7 @@ class DoublePatchGanConfig(Architecture):
     Losses take the mean over the two maps, which is the published sum by halves.
     """
 
+    kind: ClassVar[str] = "double_patchgan"
     sizes: ClassVar = {
         "published": {},
         "tiny": {"width": 8, "local_layers": 2, "global_layers": 3},

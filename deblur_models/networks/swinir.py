@@ -38,6 +38,7 @@ class SwinIRConfig(NetworkConfig):
     Not modelled: upsampling, absolute positions, the ``3conv`` form of the residual groups.
     """
 
+    kind: ClassVar[str] = "swinir"
     sizes: ClassVar = {
         "base": {"width": 180, "depths": (6, 6, 6, 6, 6, 6)},
         "light": {"width": 60, "depths": (6, 6, 6, 6)},

@@ -457,7 +457,7 @@ def test_no_misfit_passes(data: st.DataObject, state: dict[str, Tensor], tmp_pat
 
 def test_original_names_go_through_the_configuration(tmp_path: Path) -> None:
     """A checkpoint under the published code's names, with what it stores beside the weights."""
-    network = build_network("swin_ir", "tiny")
+    network = build_network("swinir", "tiny")
     state = scattered_state(network.config)
     original = {"params": {}}
     for name, tensor in state.items():

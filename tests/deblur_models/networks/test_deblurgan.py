@@ -20,7 +20,7 @@ def tiny(**changes: object) -> DeblurGanConfig:
 
 def test_the_published_generator_has_48_tensors_under_the_published_names() -> None:
     with torch.device("meta"):
-        weights = build_network("deblur_gan").state_dict()
+        weights = build_network("deblurgan").state_dict()
     assert len(weights) == 48
     convolutions = ["1", "4", "7", *(f"{b}.conv_block.{c}" for b in range(10, 19) for c in (1, 6)), "19", "22", "26"]
     assert list(weights) == [f"model.{c}.{part}" for c in convolutions for part in ("weight", "bias")]
@@ -110,7 +110,7 @@ def test_dropout_is_off_in_use_unless_the_published_way_is_asked_for() -> None:
 
 
 def test_cyclegan_is_a_size() -> None:
-    config = network_config({"kind": "deblur_gan", "size": "cyclegan"})
+    config = network_config({"kind": "deblurgan", "size": "cyclegan"})
     assert isinstance(config, DeblurGanConfig)
     assert (config.residual, config.dropout, config.blocks) == (False, 0.0, 9)
 

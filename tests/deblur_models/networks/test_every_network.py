@@ -24,14 +24,14 @@ WEIGHTS: dict[tuple[str, str], int] = {
     ("mimo_unet", "base"): 6_807_171,
     ("mimo_unet", "plus"): 16_107_651,
     ("srn", "lstm"): 8_056_609,
-    ("deep_deblur", "published"): 11_721_321,
+    ("deepdeblur", "published"): 11_721_321,
     ("dbgan", "published"): 11_588_163,
-    ("deblur_gan", "published"): 11_378_179,
-    ("deblur_gan", "cyclegan"): 11_378_179,
-    ("deblur_gan_v2", "inception"): 35_840_099,  # those used; its own test has those stored
-    ("deblur_gan_v2", "mobile"): 2_106_627,
-    ("swin_ir", "base"): 11_504_163,
-    ("swin_ir", "light"): 905_283,
+    ("deblurgan", "published"): 11_378_179,
+    ("deblurgan", "cyclegan"): 11_378_179,
+    ("deblurgan_v2", "inception"): 35_840_099,  # those used; its own test has those stored
+    ("deblurgan_v2", "mobile"): 2_106_627,
+    ("swinir", "base"): 11_504_163,
+    ("swinir", "light"): 905_283,
     ("restormer", "motion"): 26_126_644,
 }
 
@@ -41,9 +41,9 @@ UNUSED: dict[str, tuple[str, ...]] = {}
 # Changes to a tiny network for learning one batch, where its defaults are for long training.
 LEARNING: dict[str, dict[str, Any]] = {
     "mimo_unet": {"steps": 90},  # its loss is of three sizes
-    "deblur_gan": {"changes": {"dropout": 0.0}},
-    "deblur_gan_v2": {"steps": 120},  # 32 px are one pixel of its deepest map
-    "swin_ir": {"changes": {"drop_path": 0.0}, "steps": 130},  # its weights start near 0
+    "deblurgan": {"changes": {"dropout": 0.0}},
+    "deblurgan_v2": {"steps": 120},  # 32 px are one pixel of its deepest map
+    "swinir": {"changes": {"drop_path": 0.0}, "steps": 130},  # its weights start near 0
     "dbgan": {"lr": 3e-3, "steps": 110},  # its residuals are scaled down to a 25th
     "srn": {"changes": {"levels": 2}, "steps": 190},  # no shortcut from picture to picture: it learns to copy first
 }

@@ -15,7 +15,7 @@ EVERY: tuple[type[Architecture], ...] = (*ALL, *BLUR_GENERATORS)
 
 # (kind) -> largest difference of a pixel and smallest cosine between gradients under bfloat16, where they are not .05 and .99.
 ROUNDING: dict[str, tuple[float, float]] = {
-    "deblur_gan_v2": (0.1, 0.95),  # some fifty layers, the last of which take statistics over 2 x 2 pixels
+    "deblurgan_v2": (0.1, 0.95),  # some fifty layers, the last of which take statistics over 2 x 2 pixels
 }
 
 
