@@ -18,8 +18,12 @@ class Restorer(Protocol):
     ``needs_kernel``: whether it must be told the point spread (classical methods that are not blind).
     """
 
-    name: str
-    needs_kernel: bool
+    # Properties, so that frozen records satisfy it as well as classes with attributes.
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def needs_kernel(self) -> bool: ...
 
     def restore(self, blurred: Tensor, kernels: NDArray[np.floating] | None = None) -> Tensor:
         """``[B, 3, H, W]`` encoded pictures in 0..1 to restored ones; ``kernels`` ``[B, K, K]``, K odd, sum 1."""

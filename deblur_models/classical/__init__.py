@@ -1,0 +1,59 @@
+"""Classical methods: they undo a known blur without having learnt anything, and give every report its baseline.
+
+>>> import numpy as np, torch
+>>> method = make_classical({"kind": "total_variation", "noise": 0.01})
+>>> restored = method.restore(torch.rand(1, 3, 16, 16), np.full((1, 3, 3), 1 / 9))
+>>> restored.shape
+torch.Size([1, 3, 16, 16])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from blursynth.errors import InvalidValueError, did_you_mean
+from deblur_models.classical.deconvolution import Deconvolution, estimate_noise
+from deblur_models.classical.hyper_laplacian import HyperLaplacian
+from deblur_models.classical.kernels import read_kernel, stack_kernels, true_kernel
+from deblur_models.classical.richardson_lucy import RichardsonLucy
+from deblur_models.classical.total_variation import TotalVariation
+from deblur_models.classical.unsupervised_wiener import UnsupervisedWiener
+from deblur_models.classical.wiener import Wiener
+
+__all__ = [
+    "ALL",
+    "Deconvolution",
+    "HyperLaplacian",
+    "RichardsonLucy",
+    "TotalVariation",
+    "UnsupervisedWiener",
+    "Wiener",
+    "estimate_noise",
+    "make_classical",
+    "read_kernel",
+    "stack_kernels",
+    "true_kernel",
+]
+
+ALL: tuple[type[Deconvolution], ...] = (Wiener, UnsupervisedWiener, RichardsonLucy, TotalVariation, HyperLaplacian)
+"""Every classical method."""
+
+
+def make_classical(values: Mapping[str, Any]) -> Deconvolution:
+    """A method from ``{"kind": "wiener", field: value, ...}``.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such kind, or a field is unknown or out of range.
+    """
+    fields = dict(values)
+    kinds = {method.kind: method for method in ALL}
+    kind = fields.pop("kind", None)
+    if kind not in kinds:
+        raise InvalidValueError(
+            f"There is no classical method {kind!r}." if kind is not None else "A classical method needs a kind.",
+            fix=did_you_mean(str(kind), kinds),
+        )
+    return kinds[kind](**fields)

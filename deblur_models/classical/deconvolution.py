@@ -1,0 +1,192 @@
+"""What all classical methods share: checked kernels, linear light, borders, and an estimate of the noise."""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import fft
+from torch import Tensor
+
+from blursynth.core import Record
+from blursynth.errors import InvalidValueError
+from blursynth.physics.colour import srgb_from_linear, srgb_to_linear
+
+__all__ = ["Deconvolution", "check_kernels", "estimate_noise", "tapered", "transfer_function"]
+
+
+class Deconvolution(Record):
+    """Restores pictures whose blur is a known convolution ``y = k * x + noise``: the line without learning in a report.
+
+    The codes of a picture are decoded to linear light, where blur is a convolution, each channel is restored, and the
+    result is encoded and cut to 0..1. A kernel of one point leaves its picture alone: there is no blur to undo, and
+    noise is not what these methods are for. Everything runs on the CPU in float64, picture by picture. Subclasses write
+    :meth:`deconvolve`.
+
+    Not modelled: blur that varies across the picture, light beyond white (saturated lamps ring), noise that depends on
+    the signal, what sharpening and compression did.
+    """
+
+    kind: ClassVar[str]
+
+    linear_light: bool = Field(
+        default=True, description="whether sRGB is decoded first; false for sets whose codes themselves were blurred"
+    )
+    noise: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="standard deviation of the noise where the method works (light or codes); estimated if not given",
+    )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    @property
+    def name(self) -> str:
+        return self.kind
+
+    @property
+    def needs_kernel(self) -> bool:
+        return True
+
+    @abstractmethod
+    def deconvolve(
+        self, picture: NDArray[np.float64], kernel: NDArray[np.float64], noise: float
+    ) -> NDArray[np.float64]:
+        """``[C, H, W]`` of one picture, in light or codes; ``kernel`` ``[K, K]``, sum 1."""
+
+    def check_ready(self) -> None:
+        """Raises an error where a library that the method needs is missing, before any work starts."""
+
+    def restore(self, blurred: Tensor, kernels: NDArray[np.floating] | None = None) -> Tensor:
+        """Restored pictures of the same shape, type and device.
+
+        Parameters
+        ----------
+        blurred
+            ``[B, C, H, W]``, encoded, 0..1, of any size.
+        kernels
+            ``[B, K, K]``, K odd, not negative, sum 1: a point of light in the middle becomes the kernel.
+
+        Raises
+        ------
+        InvalidValueError
+            Pictures or kernels are of another form, or there are no kernels.
+        """
+        if blurred.ndim != 4 or 0 in blurred.shape or not blurred.is_floating_point():
+            raise InvalidValueError(
+                f"{self.name} takes floating tensors [B, C, H, W] with values 0..1, got {blurred.dtype} of shape "
+                f"{list(blurred.shape)}.",
+                fix="Turn codes into numbers with x / 255.",
+            )
+        if not bool(torch.isfinite(blurred).all()):
+            raise InvalidValueError(f"{self.name} takes finite pictures, got NaN or infinite values.")
+        known = check_kernels(kernels, len(blurred), self.name)
+        self.check_ready()
+        out = []
+        for codes, kernel in zip(blurred.detach().cpu().double().numpy(), known, strict=True):
+            if kernel[len(kernel) // 2, len(kernel) // 2] == 1.0:
+                out.append(codes.clip(0.0, 1.0))
+                continue
+            picture = srgb_to_linear(codes) if self.linear_light else codes
+            noise = estimate_noise(picture) if self.noise is None else self.noise
+            restored = self.deconvolve(picture, kernel, noise)
+            out.append(srgb_from_linear(restored) if self.linear_light else restored.clip(0.0, 1.0))
+        return torch.from_numpy(np.stack(out)).to(blurred)
+
+
+def check_kernels(kernels: NDArray[np.floating] | None, count: int, name: str) -> NDArray[np.float64]:
+    """Kernels ``[B, K, K]`` with a sum of exactly 1.
+
+    Raises
+    ------
+    InvalidValueError
+        None, another shape, even sides, values that are not finite or negative, or a sum that is not 1 to .1 %.
+    """
+    if kernels is None:
+        raise InvalidValueError(
+            f"{name} needs the kernel of each picture, got none.",
+            why="It is not blind: it undoes a known blur.",
+            fix="Take them from the draws of the pairs (deblur_models.classical.kernels), or from a file.",
+        )
+    array = np.asarray(kernels, np.float64)
+    if array.ndim != 3 or len(array) != count or array.shape[1] != array.shape[2] or array.shape[1] % 2 == 0:
+        raise InvalidValueError(
+            f"{name} takes kernels [{count}, K, K] with K odd, got the shape {list(array.shape)}.",
+            why="Zero shift is in the middle, which an even kernel has not.",
+        )
+    if not np.isfinite(array).all() or array.min() < 0:
+        raise InvalidValueError(
+            f"{name} takes kernels with finite values that are not negative, got {np.nanmin(array):.3g} as the least"
+            f"{'' if np.isfinite(array).all() else ' and values that are not finite'}."
+        )
+    sums = array.sum(axis=(1, 2))
+    if (np.abs(sums - 1) > 1e-3).any():
+        raise InvalidValueError(
+            f"{name} takes kernels with a sum of 1, got {sums[np.abs(sums - 1).argmax()]:.6g}.",
+            fix="Divide a kernel by its sum.",
+        )
+    return np.asarray(array / sums[:, None, None])
+
+
+def estimate_noise(picture: NDArray[np.float64]) -> float:
+    """Standard deviation of white noise in ``[C, H, W]``: the median size of 2 x 2 diagonal differences over .6745.
+
+    The median over channels and places hardly sees edges, and a blurred picture has little else at that scale. Noise
+    that was smoothed (demosaicked, denoised, compressed) is finer than it and is underestimated. 0 for pictures below
+    2 x 2 px.
+
+    Source: D. Donoho, I. Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 1994, with the Haar
+    wavelet.
+    """
+    if min(picture.shape[-2:]) < 2:
+        return 0.0
+    diagonal = (picture[:, 1:, 1:] - picture[:, 1:, :-1] - picture[:, :-1, 1:] + picture[:, :-1, :-1]) / 2
+    return float(np.median(np.abs(diagonal)) / 0.6744897501960817)
+
+
+def transfer_function(kernel: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.complex128]:
+    """``[H, W // 2 + 1]``: the transform of a kernel whose middle is at the origin of a circular picture."""
+    size = len(kernel)
+    canvas = np.zeros(shape)
+    canvas[:size, :size] = kernel
+    return np.asarray(fft.rfft2(np.roll(canvas, (-(size // 2), -(size // 2)), axis=(0, 1))))
+
+
+def tapered(
+    picture: NDArray[np.float64], kernel: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], tuple[slice, slice]]:
+    """A picture ``[C, H, W]`` with a margin that makes it circular, and where in it the picture is.
+
+    A Fourier method takes the left edge for the neighbour of the right one, and what does not fit there rings through
+    the picture. The picture's edge is repeated over a margin of the kernel's width (a mirrored blur would be that of
+    the mirrored kernel: measured 1 dB worse), and towards the outside it fades into itself blurred across the wrap, so
+    that both ends meet. The picture's own pixels stay as they are.
+    """
+    reach = len(kernel) // 2
+    if reach == 0:
+        return picture, (slice(None), slice(None))
+    height, width = picture.shape[-2:]
+    low = 2 * reach
+    shape = (fft.next_fast_len(height + 2 * low, real=True), fft.next_fast_len(width + 2 * low, real=True))
+    margins = [(low, total - size - low) for total, size in zip(shape, (height, width), strict=True)]
+    padded = np.pad(picture, [(0, 0), *margins], mode="edge")
+    blurred = fft.irfft2(fft.rfft2(padded) * transfer_function(kernel, shape), s=shape)
+    own = np.outer(*(_fade(size, *margin) for size, margin in zip((height, width), margins, strict=True)))
+    inside = (slice(margins[0][0], margins[0][0] + height), slice(margins[1][0], margins[1][0] + width))
+    return np.asarray(own * padded + (1 - own) * blurred), inside
+
+
+def _fade(size: int, before: int, after: int) -> NDArray[np.float64]:
+    """1 inside, half a cosine down to 0 on both sides."""
+    rise = [0.5 - 0.5 * math.cos(math.pi * (k + 0.5) / before) for k in range(before)]
+    fall = [0.5 + 0.5 * math.cos(math.pi * (k + 0.5) / after) for k in range(after)]
+    return np.array(rise + [1.0] * size + fall)

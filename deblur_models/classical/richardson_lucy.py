@@ -1,0 +1,66 @@
+"""Richardson-Lucy deconvolution."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import fft
+
+from deblur_models.classical.deconvolution import Deconvolution, transfer_function
+
+__all__ = ["RichardsonLucy"]
+
+
+class RichardsonLucy(Deconvolution):
+    """``x <- x k^T(M y / (k * x)) / k^T(M)``: climbs to the likeliest picture under photon noise; light stays positive.
+
+    Few iterations leave blur, many make noise and rings: their number is the regularisation. ``M`` is 1 where the
+    photograph shows something; pixels beyond its border, from which light came in, are unknowns like the others. (The
+    form of scikit-image has darkness there. It is the same away from the border, and several times slower.)
+
+    Parameters
+    ----------
+    iterations
+        None: ``0.08 / (noise + 0.003)``, 4 to 30, near the best for photographs blurred by the recipe ``default``.
+
+    Source: W. Richardson, JOSA 1972; L. Lucy, Astronomical Journal 1974; the border after M. Bertero, P. Boccacci,
+    Astronomy and Astrophysics 2005.
+    """
+
+    iterations: int | None = Field(default=None, ge=1, le=10_000, description="steps; by the noise if not given")
+
+    def deconvolve(
+        self, picture: NDArray[np.float64], kernel: NDArray[np.float64], noise: float
+    ) -> NDArray[np.float64]:
+        iterations = round(min(max(0.08 / (noise + 0.003), 4), 30)) if self.iterations is None else self.iterations
+        height, width = picture.shape[-2:]
+        reach = len(kernel) // 2
+        shape = (
+            fft.next_fast_len(height + 2 * reach, real=True),
+            fft.next_fast_len(width + 2 * reach, real=True),
+        )
+        inside = (slice(None), slice(reach, reach + height), slice(reach, reach + width))
+        blur = transfer_function(kernel, shape)
+
+        def convolved(x: NDArray[np.float64], transfer: NDArray[np.complex128]) -> NDArray[np.float64]:
+            return np.asarray(fft.irfft2(fft.rfft2(x) * transfer, s=shape))
+
+        shown = np.zeros((1, *shape))
+        shown[inside] = 1.0
+        # Pixels of which hardly any light arrived inside cannot be told; they stay as they are.
+        arrived = convolved(shown, np.conj(blur))
+        known = arrived > 0.01
+        # From a flat picture: from the blurred one it is nearer, but has its noise from the start.
+        mean = picture.mean(axis=(1, 2), keepdims=True).clip(min=_DARK)
+        x = np.broadcast_to(mean, (len(picture), *shape)).copy()
+        ratio = np.zeros_like(x)
+        for _ in range(iterations):
+            ratio[inside] = picture.clip(min=0.0) / convolved(x, blur)[inside].clip(min=_DARK)
+            x *= np.where(known, convolved(ratio, np.conj(blur)) / arrived.clip(min=0.01), 1.0)
+            np.clip(x, _DARK, None, out=x)  # the transforms round
+        return np.asarray(x[inside])
+
+
+_DARK = 1e-9
+"""Light below it counts as this much, so that nothing is divided by nothing."""
