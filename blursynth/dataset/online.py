@@ -37,6 +37,8 @@ class Unblurred:
     margin_px: int | None
     window: Window
     source: str
+    dtype: str = "uint8"
+    """What the pictures of the finished pair are rounded to: codes of uint8 or uint16, or float32 for light."""
 
 
 class OnlineDataset:
@@ -100,9 +102,10 @@ class OnlineDataset:
         check_draws(self.spec, self.scan, recipe)
         self._kinds = tuple(dict.fromkeys(k for _, sampler in recipe.steps for k in sampler.kinds()))
         self._renderer: Renderer | None = None
+        self._latest: Placement | None = None  # a draw may take a third of the time of its blur
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_renderer": None}
+        return {**self.__dict__, "_renderer": None, "_latest": None}
 
     @property
     def skipped(self) -> Sequence[Skipped]:
@@ -132,6 +135,7 @@ class OnlineDataset:
             margin_px=placement.window.reach,
             window=placement.window,
             source=self.spec.sources[placement.source].name,
+            dtype=self.spec.arrays[0].dtype,
         )
 
     def around(self, index: int) -> Frame:
@@ -146,7 +150,9 @@ class OnlineDataset:
             raise InvalidValueError(f"A sample has a whole number from 0 to 2^62 - 1, got {index!r}.")
         if self._renderer is None:
             self._renderer = Renderer(self.spec, self.recipe, self.scan.roots)
-        return self._renderer, self._renderer.place(int(index))
+        if self._latest is None or self._latest.index != index:
+            self._latest = self._renderer.place(int(index))
+        return self._renderer, self._latest
 
     def __repr__(self) -> str:
         spec = self.spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +19,17 @@ from blursynth.errors import DatasetError, InvalidValueError, PictureError, did_
 from blursynth.frame import Encoding, Frame
 from blursynth.io import PICTURE_SUFFIXES, peek, read_codes
 
+log = logging.getLogger(__name__)
+
 __all__ = ["FolderPairs", "PairSample", "PairSet", "StoredPairs", "open_pairs"]
 
-BLURRED_NAMES = ("blurred", "blur", "input", "blur_gamma", "lq")
+BLURRED_NAMES = ("blurred", "blur_gamma", "blur", "input", "lq")
 SHARP_NAMES = ("sharp", "gt", "target", "groundtruth", "hq")
-"""Names that public sets give to the folders of the two halves of their pairs (GoPro, HIDE, RealBlur, RSBlur, ...)."""
+"""Names that public sets give to the folders of the two halves of their pairs (GoPro, RealBlur, REDS, ...).
+
+Where one picture is there in two of them, the first counts: of GoPro the averages of decoded frames, which published
+figures are measured on.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +155,8 @@ def open_pairs(path: str | Path, sharp: str | Path | None = None) -> PairSet:
     ----------
     path
         A data set's folder; or a folder of pictures, where blurred and sharp ones lie in folders with usual names
-        beside each other at any depth (``blur/1.png`` and ``sharp/1.png``, ``GOPR0372/blur/...``); or, with ``sharp``,
-        the folder of the blurred ones.
+        beside each other at any depth (``blur/1.png`` and ``sharp/1.png``, ``GOPR0372/blur/...``, RealBlur's
+        ``blur/blur_1.png`` and ``gt/gt_1.png``); or, with ``sharp``, the folder of the blurred ones.
     sharp
         The folder of the sharp ones, with the same names (their suffix may differ); or one picture each.
 
@@ -177,31 +184,40 @@ def _two_folders(blurred: Path, sharp: Path) -> FolderPairs:
         return FolderPairs([blurred], [sharp], [blurred.stem], blurred.stem)
     if not (blurred.is_dir() and sharp.is_dir()):
         raise DatasetError(f"{blurred} and {sharp} must be two folders or two pictures.")
-    partners = {_stem(p, sharp): p for p in _pictures(sharp)}
-    pictures = {_stem(p, blurred): p for p in _pictures(blurred)}
+    partners, pictures = _by_name(sharp), _by_name(blurred)
     both = sorted(set(partners) & set(pictures))
     _check_alone(blurred, sorted(set(pictures) - set(partners)), len(both), partners)
     return FolderPairs([pictures[n] for n in both], [partners[n] for n in both], both, blurred.name)
 
 
 def _named_folders(root: Path) -> FolderPairs:
-    pairs: dict[str, tuple[Path, Path]] = {}
+    pairs: dict[str, tuple[int, Path, Path]] = {}
     alone: list[str] = []
-    everything = {_stem(p, root): p for p in _pictures(root)}
+    everything = _by_name(root)
+    as_written = {name.lower(): name for name in everything}
+    second = 0
     for name, picture in everything.items():
         parts = name.split("/")
         place = next((i for i, part in enumerate(parts[:-1]) if part.lower() in BLURRED_NAMES), None)
         if place is None:
             continue
-        found = [
-            everything[other]
-            for other in ("/".join([*parts[:place], word, *parts[place + 1 :]]) for word in SHARP_NAMES)
-            if other in everything
-        ]
-        if found:
-            pairs["/".join([*parts[:place], *parts[place + 1 :]])] = (picture, found[0])
-        else:
+        word, *inner = parts[place:]
+        plain = [*inner[:-1], inner[-1].removeprefix(f"{word}_")]  # "blur/blur_1" and "gt/gt_1" are pair "1"
+        candidates = (
+            "/".join([*parts[:place], sharp, *middle]).lower()
+            for sharp in SHARP_NAMES
+            for middle in (inner, [*plain[:-1], f"{sharp}_{plain[-1]}"])
+        )
+        partner = next((as_written[other] for other in candidates if other in as_written), None)
+        if partner is None:
             alone.append(name)
+            continue
+        key, rank = "/".join([*parts[:place], *plain]), BLURRED_NAMES.index(word.lower())
+        second += key in pairs
+        if key not in pairs or rank < pairs[key][0]:
+            pairs[key] = (rank, picture, everything[partner])
+    if second:
+        log.warning("%s: %d pictures are there with two sorts of blur, of which one is taken.", root, second)
     if not pairs:
         raise DatasetError(
             f"{root}: is neither a data set of blursynth nor a folder with pairs.",
@@ -211,7 +227,7 @@ def _named_folders(root: Path) -> FolderPairs:
         )
     _check_alone(root, alone, len(pairs), everything)
     names = sorted(pairs)
-    return FolderPairs([pairs[n][0] for n in names], [pairs[n][1] for n in names], names, root.name)
+    return FolderPairs([pairs[n][1] for n in names], [pairs[n][2] for n in names], names, root.name)
 
 
 def _check_alone(folder: Path, alone: Sequence[str], found: int, known: Any) -> None:
@@ -225,12 +241,21 @@ def _check_alone(folder: Path, alone: Sequence[str], found: int, known: Any) -> 
     )
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith("."))
-
-
-def _stem(path: Path, root: Path) -> str:
-    return path.relative_to(root).with_suffix("").as_posix()
+def _by_name(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder by their paths in it, without suffixes."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in PICTURE_SUFFIXES or path.name.startswith("."):
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise DatasetError(
+                f"{found[name]} and {path.name} have the same name but for their suffix.",
+                why="Pairs are found by names without suffixes.",
+                fix="Leave one of them out.",
+            )
+        found[name] = path
+    return found
 
 
 def _size(codes: NDArray[Any]) -> str:

@@ -5,6 +5,7 @@ A sample is either a ready pair, or a picture before its blur, which is then blu
 
 from __future__ import annotations
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from blursynth.streams import Stream
 from deblur_models.data.batch import Batch
 from deblur_models.data.pair_set import PairSample, PairSet
 
-__all__ = ["Crops", "OnTheFly", "Source", "TrainingSet", "Turned", "make_batch"]
+__all__ = ["Crops", "OnTheFly", "Source", "TrainingSet", "Turned", "batches", "make_batch", "values_of"]
 
 
 class Source(ABC):
@@ -50,12 +51,24 @@ class OnTheFly(Source):
         Whether the blur is computed on the training device, in batches, instead of where the sample is read.
     reuse
         How often each sample is shown, where blurring takes longer than learning: samples are taken in blocks of
-        ``BLOCK``, and each block is shown so many times, in another order each time. A block is kept in memory.
+        ``BLOCK``, and each block is shown so many times, in another order each time. A block is kept in memory, in
+        every process that reads ahead; what is blurred on the device is not kept.
+
+    Raises
+    ------
+    InvalidValueError
+        The recipe ends in linear light.
     """
 
     BLOCK = 256
 
     def __init__(self, online: OnlineDataset, name: str, *, seed: int, on_device: bool = False, reuse: int = 1) -> None:
+        if online.spec.arrays[0].dtype == "float32":
+            raise InvalidValueError(
+                f"{name}: recipe {online.recipe.name!r} ends in linear light, and networks are trained on encoded "
+                "pictures.",
+                fix="End the recipe with an encode step.",
+            )
         self.online, self.name, self.seed, self.on_device, self.reuse = online, name, seed, on_device, reuse
         self._block: tuple[int, dict[int, PairSample]] = (-1, {})
 
@@ -198,8 +211,14 @@ def batches(
         batch_sampler=_Steps(first, last, batch, offset, rank, ranks),
         collate_fn=_as_they_are,
         num_workers=workers,
+        worker_init_fn=_leave_interrupts_to_the_run,
         **more,
     )
+
+
+def _leave_interrupts_to_the_run(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the run finishes its step first, and needs its samples for that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_they_are(samples: list[Turned]) -> list[Turned]:
@@ -218,7 +237,7 @@ def make_batch(samples: Sequence[Turned], device: torch.device | str) -> Batch:
             sharp[i], blurred[i] = pair[0][place], pair[1][place]
     for i, turned in enumerate(samples):
         if isinstance(turned.sample, PairSample):
-            sharp[i], blurred[i] = (_values(codes, device) for codes in (turned.sample.sharp, turned.sample.blurred))
+            sharp[i], blurred[i] = (values_of(codes, device) for codes in (turned.sample.sharp, turned.sample.blurred))
     return Batch(
         sharp=torch.stack([_turned(picture, s.turn) for picture, s in zip(sharp, samples, strict=True)]),
         blurred=torch.stack([_turned(picture, s.turn) for picture, s in zip(blurred, samples, strict=True)]),
@@ -229,19 +248,32 @@ def make_batch(samples: Sequence[Turned], device: torch.device | str) -> Batch:
 
 
 def blur_on(samples: Sequence[Unblurred], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sharp and blurred pictures ``[B, 3, H, W]`` of samples before their blur, computed on a device as one batch.
+    """Sharp and blurred pictures ``[B, 3, H, W]`` of samples before their blur, computed on a device.
 
-    Windows get the widest margin of the batch. Where a picture ends before that, its edge is repeated; by the
+    Samples that know the same things of their pictures (depth, labels, camera) and come from one sort of recipe are one
+    batch. Windows get the widest margin of the batch. Where a picture ends before that, its edge is repeated; by the
     definition of the reach those pixels are not seen by the sample.
     """
+    groups: dict[Any, list[int]] = {}
+    for i, sample in enumerate(samples):
+        frame, draw = sample.frame, sample.draw
+        known = frame.depth_m is not None, frame.labels is not None, bool(frame.camera), frame.encoding
+        groups.setdefault((*known, len(draw.steps), draw.reference, sample.dtype), []).append(i)
+    made = [_blurred_alike([samples[i] for i in chosen], device) for chosen in groups.values()]
+    order = np.argsort([i for chosen in groups.values() for i in chosen]).tolist()
+    sharp, blurred = (torch.cat(pictures)[order] for pictures in zip(*made, strict=True))
+    return sharp, blurred
+
+
+def _blurred_alike(samples: Sequence[Unblurred], device: torch.device) -> tuple[Tensor, Tensor]:
     margin = max(_margin(s) for s in samples)
-    size = samples[0].window.size
+    size, top = samples[0].window.size, int(np.iinfo(samples[0].dtype).max)
     frame = Frame.stack([_widened(s, margin, device) for s in samples])
     draws = [s.draw for s in samples]
     sharp = frame if draws[0].reference == "source" else apply([d.target() for d in draws], frame)
     blurred = apply(draws, frame)
     middle = (..., slice(margin, margin + size), slice(margin, margin + size))
-    return _rounded(sharp.image[middle]), _rounded(blurred.image[middle])
+    return _rounded(sharp.image[middle], top), _rounded(blurred.image[middle], top)
 
 
 def _before(turned: Turned) -> Unblurred:
@@ -273,15 +305,15 @@ def _widened(sample: Unblurred, margin_px: int, device: torch.device) -> Frame:
     )
 
 
-def _rounded(picture: Tensor) -> Tensor:
-    """To the codes of an 8-bit picture, as both halves of a stored pair are."""
-    return (picture.float().clamp(0, 1) * 255).round() / 255
+def _rounded(picture: Tensor, top: int) -> Tensor:
+    """To codes 0..top, as both halves of a stored pair are."""
+    return (picture.float().clamp(0, 1) * top).round() / top
 
 
-def _values(codes: NDArray[Any], device: torch.device) -> Tensor:
-    top = np.iinfo(codes.dtype).max
+def values_of(codes: NDArray[Any], device: torch.device | str) -> Tensor:
+    """Codes ``[H, W, 3]`` of 8 or 16 bits as ``[3, H, W]``, 0..1."""
     planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(codes, -1, 0))).to(device)
-    return planes.float() / float(top)
+    return planes.float() / float(np.iinfo(codes.dtype).max)
 
 
 def _turned(picture: Tensor | None, turn: int) -> Tensor:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from blursynth.dataset import OnlineDataset
 from blursynth.io import write_picture
@@ -17,6 +16,7 @@ from blursynth.recipe import load_recipe
 from deblur_models.configuration import Validation
 from deblur_models.data import PairSample, open_pairs
 from deblur_models.data.bundled import photographs
+from deblur_models.data.training_set import values_of
 from deblur_models.metrics import metric
 from deblur_models.networks import Network
 
@@ -80,7 +80,7 @@ class HeldOut:
         shown: list[NDArray[np.float32]] = []
         with torch.inference_mode():
             for pair in self.pairs:
-                sharp, blurred = (_tensor(codes, device) for codes in (pair.sharp, pair.blurred))
+                sharp, blurred = (values_of(codes, device)[None] for codes in (pair.sharp, pair.blurred))
                 restored = network(blurred).float().clamp(0, 1)
                 scores.append((psnr(restored, sharp).item(), ssim(restored, sharp).item()))
                 if self._blurred_scores is None:
@@ -101,11 +101,6 @@ def write_sheet(path: Path, rows: Sequence[NDArray[np.float32]]) -> None:
     wide = [np.pad(row, ((0, 0), (0, 4), (0, width - row.shape[-1])), constant_values=0.5) for row in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picture(path, np.concatenate(wide, axis=1))
-
-
-def _tensor(codes: NDArray[np.uint8] | NDArray[np.uint16], device: torch.device) -> Tensor:
-    values = torch.from_numpy(np.ascontiguousarray(np.moveaxis(codes, -1, 0))).to(device)
-    return (values.float() / float(np.iinfo(codes.dtype).max))[None]
 
 
 def _mean(scores: Sequence[tuple[float, float]]) -> tuple[float, float]:
