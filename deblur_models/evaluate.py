@@ -500,7 +500,7 @@ def _line(
         numbers = [v for i in members if (v := _value(lines, i, name)) is not None]
         finite = [v for v in numbers if math.isfinite(v)]
         found["metrics"][name] = {
-            "mean": float(np.mean(finite)) if finite else None,
+            "mean": float(np.mean(finite)) if finite else math.inf if numbers else None,
             "pictures": len(numbers),
             **({"infinite": len(numbers) - len(finite)} if len(finite) < len(numbers) else {}),
         }

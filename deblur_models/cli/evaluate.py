@@ -264,6 +264,7 @@ def parse_size(text: str) -> tuple[int, int] | None:
 
 def show_summary(summary: dict[str, Any]) -> None:
     """The tables of a report on the terminal."""
+    from deblur_models.evaluate import BASELINE
     from deblur_models.report import gain_text, number, word
 
     better = summary["better"]
@@ -271,7 +272,7 @@ def show_summary(summary: dict[str, Any]) -> None:
     heads = ["restorer", "pictures", word("psnr"), "gain dB", "95 %", "worse", "no harm dB"]
     rows, others = [], []
     for name, line in summary["overall"].items():
-        gain = line.get("gain") if name != "no restoration" else None
+        gain = line.get("gain") if name != BASELINE else None
         harm = line.get("no_harm")
         rows.append((
             name,
@@ -288,23 +289,28 @@ def show_summary(summary: dict[str, Any]) -> None:
     if len(better) > 1:
         heads = ["restorer", *(word(n) for n in better if n != "psnr")]
         console.table(heads, others, right=heads[1:])
+    base = summary["overall"][BASELINE]["metrics"]["psnr"]
+    if base.get("infinite"):
+        typer.echo(
+            f"{base['infinite']} of the blurred pictures equal their sharp ones; infinite PSNR is in no mean or gain."
+        )
     for key, title in (
         ("severity", "severity of the blur"), ("kind", "kind of blur"), ("blurred_psnr", "PSNR of the blurred picture"),
     ):  # fmt: skip
         groups = summary["groups"][key]
-        if not groups:
-            continue
-        columns = [title, "pictures", *summary["overall"]]
-        cells = []
-        for group in groups:
-            texts = []
-            for name, line in group["restorers"].items():
-                text = number("psnr", line["metrics"]["psnr"]["mean"])
-                texts.append(
-                    text if name == "no restoration" or text == "–" else f"{text} ({gain_text(line.get('gain'))})"
+        if groups:
+            typer.echo(f"\nGain in dB by {title}")
+            columns = ["", "pictures", "blurred", *(n for n in summary["overall"] if n != BASELINE)]
+            cells = [
+                (
+                    group["group"],
+                    group["pictures"],
+                    number("psnr", group["restorers"][BASELINE]["metrics"]["psnr"]["mean"]),
+                    *(gain_text(line.get("gain")) for name, line in group["restorers"].items() if name != BASELINE),
                 )
-            cells.append((group["group"], group["pictures"], *texts))
-        console.table(columns, cells, right=columns[1:])
+                for group in groups
+            ]
+            console.table(columns, cells, right=columns[1:])
     for name, why in summary["left_out"].items():
         typer.echo(f"not measured: {name} ({why.rstrip('.')})")
 

@@ -162,7 +162,7 @@ def _mean(summary: Mapping[str, Any], restorer: str, name: str, full: int) -> st
     if means and len(means) > 1:
         best = (max if summary["better"][name] == "higher" else min)(means, key=lambda n: means[n])
         text = f'<span class="best">{text}</span>' if best == restorer else text
-    if found.get("infinite"):
+    if found.get("infinite") and math.isfinite(found["mean"]):
         text += f" <small>and {found['infinite']} equal</small>"
     if 0 < found["pictures"] < summary["overall"][restorer]["pictures"]:
         text += f" <small>{found['pictures']} pictures</small>"
@@ -192,7 +192,7 @@ def _groups(summary: Mapping[str, Any], key: str) -> str:
                 continue
             text = f"{number('psnr', line['metrics']['psnr']['mean'])}"
             if restorer != BASELINE:
-                text += f" {_signed(line.get('gain'))}"
+                text += f" {_signed(line['gain'])}" if "gain" in line else ""
                 if line["pictures"] < group["pictures"]:
                     text += f" <small>of {line['pictures']}</small>"
             cells.append(text)

@@ -133,6 +133,7 @@ def test_it_fits_a_phone_and_the_dark(text: str) -> None:
 
 def test_the_figures_are_those_of_the_summary(text: str, evaluation: Evaluation) -> None:
     line = evaluation.summary["overall"][NASTY]
+    assert "gain" in line
     assert f">{number('psnr', line['metrics']['psnr']['mean'])}<" in text
     assert gain_text(line["gain"]) in text
     for title in ("By severity of the blur", "By kind of blur", "By quality of the blurred picture", "Protocols"):
