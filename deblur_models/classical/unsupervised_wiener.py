@@ -17,6 +17,12 @@ class UnsupervisedWiener(Deconvolution):
 
     ``noise`` is not used: it finds its own. Computed by scikit-image, each channel by itself.
 
+    It takes noise for white. Demosaicked and compressed pictures have little of it in the finest detail, so that it
+    trusts that too much: on draws of the recipe ``default`` it loses 2.7 dB against the blurred picture where
+    :class:`~deblur_models.classical.Wiener` gains .4. Where noise is white it does
+    better: on Levin's 16 real photographs both come to 29.6 dB in the mean, aligned, though on two of them, both of the
+    eighth shake, it loses.
+
     Source: F. Orieux, J. Giovannelli, T. Rodet, "Bayesian estimation of regularization and point spread function
     parameters for Wiener-Hunt deconvolution", JOSA A 2010.
     """

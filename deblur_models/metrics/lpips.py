@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError, PictureError
 from deblur_models.metrics.metric import Metric
+from deblur_models.weights_file import read_weights
 
 __all__ = ["Backbone", "Lpips", "lpips_network"]
 
@@ -48,6 +49,8 @@ class Lpips(Metric):
     ------
     PictureError
         A file is missing.
+    DatasetError
+        A file is no file of weights.
     InvalidValueError
         A file holds other weights; pictures with sides below 31 px (``alex``) or 16 px (``vgg``).
 
@@ -130,18 +133,7 @@ def _loaded(net: Backbone, backbone: Path, changed: int, linear: Path, check_pub
                 why="Other weights give other numbers under the same name.",
                 fix="Give the published file, or check_published=false.",
             )
-    return lpips_network(net, _state(backbone), _state(linear))
-
-
-def _state(path: Path) -> Mapping[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return dict(load_file(path))
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InvalidValueError(f"{path} holds no state dict of tensors.")
-    return dict(state)
+    return lpips_network(net, read_weights(backbone), read_weights(linear))
 
 
 def lpips_network(net: Backbone, backbone: Mapping[str, Tensor], linear: Mapping[str, Tensor]) -> _LpipsNetwork:
