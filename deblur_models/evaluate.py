@@ -34,7 +34,16 @@ from deblur_models.restore import Identity, NetworkRestorer
 from deblur_models.restorer import Restorer
 from deblur_models.speed import measure_speed, network_cost
 
-__all__ = ["Evaluation", "OnPicture", "PairFacts", "bootstrap_mean", "evaluate", "pair_facts", "severity_px"]
+__all__ = [
+    "Evaluation",
+    "OnPicture",
+    "PairFacts",
+    "bootstrap_mean",
+    "evaluate",
+    "kernel_of_draw",
+    "pair_facts",
+    "severity_px",
+]
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,6 +57,9 @@ OnPicture = Callable[[int, int, str], None]
 
 References = Callable[[PairSample], Iterable[Tensor]]
 """Several sharp pictures ``[3, H, W]`` in 0..1 of one blurred picture, along the path of the camera."""
+
+Kernels = Callable[[PairSample], NDArray[np.floating] | None]
+"""The kernel ``[K, K]`` of a pair, K odd, sum 1; None where no single one is known."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,13 @@ def pair_facts(index: int, sample: PairSample) -> PairFacts:
     return PairFacts(
         index, sample.name, sample.source, severity_px(draw, sample.geometry), varies, True, tuple(sorted(kinds))
     )
+
+
+def kernel_of_draw(sample: PairSample) -> NDArray[np.floating] | None:
+    """The kernel of the pair's draw; None where it varies over the picture, and of real pairs."""
+    if sample.draw is None or any(type(step).varies for _, step in sample.draw.steps):
+        return None
+    return true_kernel(sample.draw)
 
 
 def severity_px(draw: Draw, geometry: Frame | None = None) -> float | None:
@@ -165,6 +184,7 @@ class _Plan:
     chosen: tuple[int, ...]
     metrics: tuple[Metric, ...]
     references: References | None
+    kernels: Kernels | None
     harmed: frozenset[int]
     shown: tuple[int, ...]
     folder: Path
@@ -178,6 +198,7 @@ def evaluate(
     *,
     metrics: Sequence[Metric],
     references: References | None = None,
+    kernels: Kernels | None = None,
     limit: int | None = None,
     harm: int = 50,
     pictures: int = 12,
@@ -196,8 +217,8 @@ def evaluate(
     pairs
         With their draws, tables by severity and by kind of blur follow.
     restorers
-        Different names. Those that need a kernel get that of the draw, and are left out of pictures where no single
-        kernel is known; their gain is held against the same pictures without restoration.
+        Different names. Those that need a kernel are left out of pictures where no single one is known; their gain is
+        held against the same pictures without restoration.
     out
         Folder of the report. Results that are there are kept, if they are of the same data, metrics and restorers.
     metrics
@@ -205,6 +226,8 @@ def evaluate(
     references
         For sets with several sharp pictures per blurred one: adds the best PSNR over them
         (:func:`~deblur_models.metrics.best_over_trajectory`) as ``psnr_trajectory``.
+    kernels
+        What tells methods the kernel of a pair; by default its draw does.
     limit
         Only so many pairs, evenly spread over the set.
     harm
@@ -223,7 +246,8 @@ def evaluate(
     Raises
     ------
     InvalidValueError
-        Names that are not different, no ``psnr``, or pictures that are not numbers.
+        Names that are not different, no ``psnr``, a method that needs kernels of real pairs, or pictures that are not
+        numbers.
     DatasetError
         The folder holds results of something else.
     """
@@ -243,10 +267,16 @@ def evaluate(
         if value is not None and value < least:
             raise InvalidValueError(f"{name} must be >= {least}, got {value}.")
     chosen = spread(len(pairs), limit)
+    blind = [r.name for r in restorers if r.needs_kernel]
+    if blind and kernels is None and pairs[chosen[0]].draw is None:
+        raise InvalidValueError(
+            f"{blind[0]} needs the kernel of each picture, and nothing is known of the blur of {pairs.name}.",
+            fix="Give the kernels (--kernels), or measure on a data set of blursynth, which records them.",
+        )
     where = [chosen[i] for i in spread(len(chosen), harm)] if harm else []
     shown = [chosen[i] for i in spread(len(chosen), pictures)] if pictures else []
     plan = _Plan(
-        pairs, tuple(chosen), tuple(metrics), references, frozenset(where), tuple(shown), Path(out)
+        pairs, tuple(chosen), tuple(metrics), references, kernels, frozenset(where), tuple(shown), Path(out)
     )  # fmt: skip
     _claim(plan, force=force)
     stores = [_Store(plan.folder / "results" / f"{s}.jsonl", describe_restorer(r), force=force)
@@ -283,8 +313,8 @@ def _measure(
             for name, picture in (("sharp", sharp), ("blurred", blurred)):
                 _write_picture(folder / f"{name}.png", picture)
         kernel: NDArray[np.floating] | None = None
-        if any(r.needs_kernel for r in restorers) and sample.draw is not None and not known.varies:
-            kernel = true_kernel(sample.draw)
+        if any(r.needs_kernel for r in restorers):
+            kernel = (plan.kernels or kernel_of_draw)(sample)
         for restorer, store in zip(restorers, stores, strict=True):
             picture_file = folder / f"{slug(restorer.name)}.png"
             wanted = index in plan.shown and not picture_file.exists()
@@ -372,6 +402,7 @@ def _claim(plan: _Plan, *, force: bool) -> None:
         "data": _identity(plan.pairs),
         "metrics": {m.name: m.protocol for m in plan.metrics},
         "references": plan.references is not None,
+        "kernels": "given" if plan.kernels is not None else "of the draws",
         "harm": sorted(plan.harmed),
         "chosen": len(plan.chosen),
     }
@@ -385,7 +416,7 @@ def _claim(plan: _Plan, *, force: bool) -> None:
         other = [k for k in settings if there.get(k) != settings[k]]
         if other:
             words = {"data": "data", "metrics": "metrics", "references": "references", "harm": "pictures for no harm",
-                     "chosen": "numbers of pairs", "format": "versions"}  # fmt: skip
+                     "chosen": "numbers of pairs", "format": "versions", "kernels": "kernels"}  # fmt: skip
             raise DatasetError(
                 f"{plan.folder}: holds a report of other {' and '.join(words[k] for k in other)}.",
                 fix="Choose another --out, or --force to measure again.",

@@ -117,6 +117,10 @@ def command(
             kernels = read_kernel(kernel)[None]
         elif kernel is not None:
             raise InvalidValueError(f"--kernel: {restorer.name} takes none.", fix="Leave --kernel out.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValueError(f"--out {out}: cannot be made ({error.strerror}).") from None
     failed: list[tuple[str, str]] = []
     made = 0
     with _progress(len(jobs)) as show:

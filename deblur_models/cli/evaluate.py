@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deblur_models.data.pair_set import PairSample, PairSet
-    from deblur_models.evaluate import OnPicture
+    from deblur_models.evaluate import Kernels, OnPicture
     from deblur_models.metrics import Metric
 
 EPILOG = """\b
@@ -73,6 +73,15 @@ def command(
             "--references",
             metavar="FOLDER",
             help="Several sharp pictures per blurred one, in FOLDER/NAME/: the best score over them counts (Köhler).",
+            show_default=False,
+        ),
+    ] = None,
+    kernels: Annotated[
+        Path | None,
+        typer.Option(
+            "--kernels",
+            metavar="FOLDER",
+            help="Kernels of DATA for classical methods, files of the pictures' names: .npy, .mat, .csv, pictures.",
             show_default=False,
         ),
     ] = None,
@@ -155,6 +164,7 @@ def command(
         *(options.method_restorer(text) for text in method or ()),
     ]
     options.different_names([r.name for r in restorers])
+    known = find_kernels(kernels, pairs) if kernels is not None else None
     chosen, left_out = choose_metrics(metrics, pairs, align)
 
     from deblur_models.evaluate import evaluate
@@ -163,8 +173,8 @@ def command(
     with _progress() as show:
         try:
             found = evaluate(
-                pairs, restorers, out, metrics=chosen, references=folders, limit=limit, harm=harm, pictures=pictures,
-                cost_px=cost_px, force=force, left_out=left_out, on_picture=show,
+                pairs, restorers, out, metrics=chosen, references=folders, kernels=known, limit=limit, harm=harm,
+                pictures=pictures, cost_px=cost_px, force=force, left_out=left_out, on_picture=show,
             )  # fmt: skip
         except KeyboardInterrupt:
             typer.echo(f"stopped: what is measured is kept in {out}; the same command goes on.", err=True)
@@ -212,6 +222,37 @@ def open_data(
             yield from_numpy(codes.astype("float32") / float(2 ** (8 * codes.itemsize) - 1)).movedim(-1, 0)
 
     return pairs, of_sample
+
+
+def find_kernels(folder: Path, pairs: PairSet) -> Kernels:
+    """What gives the kernel of a pair from the file of its name.
+
+    Raises
+    ------
+    InvalidValueError
+        The pairs have no names of files.
+    DatasetError
+        There is no such folder, or a picture has no kernel in it.
+    """
+    from deblur_models.classical import read_kernel
+    from deblur_models.data.pair_set import FolderPairs
+
+    if not isinstance(pairs, FolderPairs):
+        raise InvalidValueError(
+            "--kernels goes with folders of pictures.",
+            why="A data set has the kernels of its draws.",
+            fix="Leave it out.",
+        )
+    if not folder.is_dir():
+        raise DatasetError(f"--kernels {folder}: there is no such folder.")
+    files = {p.relative_to(folder).with_suffix("").as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    alone = [name for name in pairs.names if name not in files]
+    if alone:
+        raise DatasetError(
+            f"--kernels {folder}: {len(alone)} of {len(pairs)} pictures have no kernel (the first is {alone[0]!r}).",
+            fix="Their files have the pictures' names, such as 001.npy for 001.png.",
+        )
+    return lambda sample: read_kernel(files[sample.name])
 
 
 def choose_metrics(text: str | None, pairs: PairSet, align: int | None) -> tuple[list[Metric], dict[str, str]]:

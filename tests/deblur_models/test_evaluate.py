@@ -199,6 +199,16 @@ def test_methods_get_the_kernel_of_the_draw_and_are_left_out_where_there_is_none
     assert line["metrics"]["psnr"]["mean"] != found.summary["overall"]["no restoration"]["metrics"]["psnr"]["mean"]
 
 
+def test_methods_that_need_a_kernel_are_refused_for_real_pairs_without_them(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValueError, match="classical needs the kernel of each picture, and nothing is known"):
+        evaluate(Made([None]), [NeedsKernel()], tmp_path / "out", metrics=PSNR)
+    assert not (tmp_path / "out").exists()
+    method, kernel = NeedsKernel(), np.full((3, 3), 1 / 9)
+    evaluate(Made([None] * 2), [method], tmp_path, metrics=PSNR, kernels=lambda _: kernel, harm=0, cost_px=None)
+    assert len(method.kernels) == 2
+    assert (method.kernels[0] == kernel[None]).all()
+
+
 def test_groups_by_severity_kind_and_quality(tmp_path: Path) -> None:
     draws = [MOTION, SOFT, SHARP, MOTION, SOFT, ZOOM, MOTION, SHARP]
     found = evaluate(Made(draws), [Towards()], tmp_path, metrics=PSNR, cost_px=None, harm=0, pictures=0)

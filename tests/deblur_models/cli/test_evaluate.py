@@ -113,9 +113,29 @@ def test_several_sharp_pictures_for_one_blurred(place: Path, tmp_path: Path) -> 
     assert "holds no pictures in the folder 'b'" in result.output
 
 
+def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -> None:
+    command = ("evaluate", place / "blurred", "--sharp", place / "photos", "--method", "richardson_lucy:iterations=10",
+               "--metrics", "psnr", "--no-harm", 0, "--pictures", 0, "--out", tmp_path / "report")  # fmt: skip
+    result = run(*command)
+    assert result.exit_code == 2
+    assert "needs the kernel of each picture" in result.output
+    (tmp_path / "kernels").mkdir()
+    for seed, name in enumerate("abcd"):
+        motion = bs.LinearMotion(length_px=7.0, angle_deg=20.0 * seed)
+        np.save(tmp_path / "kernels" / f"{name}.npy", motion.point_spread().to_dense())
+    passes(*command, "--kernels", tmp_path / "kernels")
+    summary = json.loads((tmp_path / "report/summary.json").read_text())
+    assert summary["overall"]["richardson_lucy"]["gain"]["mean"] > 1.0  # the true kernel, so that it must help
+    (tmp_path / "kernels/c.npy").unlink()
+    result = run(*command, "--kernels", tmp_path / "kernels")
+    assert result.exit_code == 2
+    assert "1 of 4 pictures have no kernel (the first is 'c')" in " ".join(result.output.split())
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
+        (["--method", "wiener", "--kernels", "."], "--kernels goes with folders of pictures"),
         ([], "Give at least one --network or --method"),
         (["--network", "nowhere.safetensors"], "there is no such checkpoint"),
         (["--method", "wienerr"], "Did you mean 'wiener'?"),
