@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -71,6 +72,8 @@ class Perceptual(Loss):
     Sources: J. Johnson, A. Alahi and L. Fei-Fei, "Perceptual Losses for Real-Time Style Transfer", ECCV 2016;
     O. Kupyn et al., "DeblurGAN", CVPR 2018.
     """
+
+    every_scale: ClassVar[bool] = False
 
     weights_file: str = Field(
         default="", description=f"path of VGG19's weights; default {VGG19_FILE} in torchvision's cache"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,8 @@ _BURT_ADELSON = (0.05, 0.25, 0.4, 0.25, 0.05)
 class SSIM(Loss):
     """``1 - SSIM``: 0 for equal pictures, up to 2. See :func:`deblur_models.metrics.ssim.ssim` for the protocol."""
 
+    every_scale: ClassVar[bool] = False
+
     sigma: float = Field(default=1.5, gt=0, le=100, description="sigma of the Gaussian window in px")
     window_px: int = Field(default=11, ge=3, le=255, description="side of the window in px, odd")
 
@@ -39,6 +41,8 @@ class MsSSIM(Loss):
     exponents of the finest ones are then scaled to the sum that all have, so that values keep their order of magnitude,
     but they are no MS-SSIM that compares with others.
     """
+
+    every_scale: ClassVar[bool] = False
 
     scales: int = Field(default=5, ge=1, le=5, description="number of scales, each half as large as the one before")
     sigma: float = Field(default=1.5, gt=0, le=100, description="sigma of the Gaussian window in px at every scale")
