@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from blursynth import __version__
-from blursynth.errors import DatasetError, require
+from blursynth.errors import DatasetError, InvalidValueError, require
 from deblur_models.networks import Network, network_config
 
 __all__ = ["Checkpoint", "load_checkpoint", "load_network", "save_checkpoint", "save_network"]
@@ -136,7 +136,16 @@ def load_network(path: str | Path, *, average: bool = True) -> Network:
 
 
 def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network:
-    network = network_config(checkpoint.manifest["network"]).build()
+    """The network of a checkpoint that was read, in training mode; arguments and errors as :func:`load_network`."""
+    described = checkpoint.manifest["network"]
+    try:
+        network = network_config(described).build()
+    except (InvalidValueError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"The checkpoint describes no network of this version: {described!r}.",
+            why=str(error),
+            fix="Was the .json beside it edited, or written by a newer version?",
+        ) from None
     state = checkpoint.part("network")
     if average:
         state |= checkpoint.part("average")

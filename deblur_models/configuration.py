@@ -7,11 +7,10 @@ another one.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -141,7 +140,17 @@ class Schedule(Record):
 
 
 class Run(Record):
-    """``[run]``: where and how it is computed."""
+    """``[run]``: where and how it is computed.
+
+    What only says where, how fast and how often it is written down (``may_change``) may differ when a run goes on.
+    """
+
+    may_change: ClassVar[frozenset[str]] = frozenset(
+        {
+            "device", "compile", "channels_last", "workers", "threads", "parallel", "checkpoint_every", "log_every",
+            "tensorboard",
+        }
+    )  # fmt: skip
 
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["float32", "bf16", "fp16"] = Field(default="float32", description="of autocast")
@@ -231,13 +240,27 @@ class Configuration:
         return tables
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Lines that say where another run's configuration differs, for a message."""
-        mine, theirs = (json.dumps(t, indent=0, sort_keys=True).splitlines() for t in (self.to_dict(), other))
+        """Where another run learns something else, as ``optimiser.learning_rate 0.001 (now 0.0001)``, for a message."""
+        theirs, mine = dict(_leaves(other)), dict(_leaves(json.loads(json.dumps(self.to_dict()))))
+        free = {"summary", *(f"run.{name}" for name in Run.may_change)}
         return [
-            line.strip()
-            for line in difflib.unified_diff(theirs, mine, lineterm="", n=0)
-            if line[:1] in "+-" and line[:3] not in ("+++", "---")
+            f"{key} {theirs.get(key, 'absent')} (now {mine.get(key, 'absent')})"
+            for key in sorted({*theirs, *mine} - free)
+            if theirs.get(key) != mine.get(key)
         ]
+
+
+def _leaves(tables: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values."""
+    if isinstance(tables, Mapping):
+        items = [(str(name), value) for name, value in tables.items()]
+    elif isinstance(tables, list) and any(isinstance(value, Mapping) for value in tables):
+        items = [(str(number), value) for number, value in enumerate(tables)]
+    else:
+        yield key, tables
+        return
+    for name, value in items:
+        yield from _leaves(value, f"{key}.{name}" if key else name)
 
 
 def _plain(record: Record) -> dict[str, Any]:
@@ -265,7 +288,7 @@ def read_configuration(
         Name of one that ships, path of a TOML file, or tables. Paths in a file are relative to the working directory.
     changes
         Dotted names and values that replace its own, e.g. ``{"optimiser.learning_rate": 1e-4, "stage.0.steps": 100}``;
-        a table is replaced as a whole, None takes it out.
+        a table is replaced as a whole, None takes it out. Entries of arrays are counted from 0.
 
     Raises
     ------
@@ -326,24 +349,34 @@ def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _change(tables: dict[str, Any], key: str, value: Any, name: str) -> None:
+    """Sets one dotted name; what lies on the way to it is copied, so that given tables stay as they are."""
     *way, last = key.split(".")
     place: Any = tables
     for part in way:
-        if isinstance(place, list):
-            if not part.isdigit() or int(part) >= len(place):
-                raise ConfigurationError(f"{name}: {key!r} names entry {part!r} of a list of {len(place)}.")
-            place[int(part)] = place = dict(place[int(part)])
-            continue
-        child = place.get(part, {})
-        child = list(child) if isinstance(child, list) else dict(child) if isinstance(child, Mapping) else {}
-        place[part] = child
-        place = child
-    if isinstance(place, list):
-        raise ConfigurationError(f"{name}: {key!r} must name a field of an entry, e.g. {key}.steps.")
-    if value is None:
-        place.pop(last, None)
+        where = _entry(place, part, key, name)
+        child = place[where] if isinstance(place, list) else place.get(where, {})
+        if not isinstance(child, Mapping | list | tuple):
+            raise ConfigurationError(f"{name}: {key!r} names a part of {part} = {child!r}, which has none.")
+        place[where] = place = dict(child) if isinstance(child, Mapping) else list(child)
+    where = _entry(place, last, key, name)
+    if value is not None:
+        place[where] = value
+    elif isinstance(place, list):
+        del place[where]
     else:
-        place[last] = value
+        place.pop(where, None)
+
+
+def _entry(place: Any, part: str, key: str, name: str) -> Any:
+    """The key of a table, or the number of an entry of an array."""
+    if not isinstance(place, list):
+        return part
+    if not part.isdigit() or int(part) >= len(place):
+        raise ConfigurationError(
+            f"{name}: {key!r} names entry {part!r} of an array of {len(place)}.",
+            fix=f"Entries are counted from 0 to {len(place) - 1}, as in stage.0.steps." if place else "",
+        )
+    return int(part)
 
 
 _TABLES = (
@@ -366,13 +399,11 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
     ):
         if not tables.get(needed):
             raise ConfigurationError(f"{name}: needs a table [{needed}], {why}.")
+    if not isinstance(tables["data"], Mapping):
+        raise ConfigurationError(f"{name}: data is a table of tables.", fix="Give each a name: [data.photographs].")
     data = {key: _record(DataTable, value, f"{name} [data.{key}]") for key, value in tables["data"].items()}
     for key, table in data.items():
-        if (table.photos is None) == (table.pairs is None):
-            raise ConfigurationError(
-                f"{name} [data.{key}]: needs either photos (blurred on the fly) or pairs, got "
-                f"{'both' if table.photos else 'neither'}."
-            )
+        _check_source(table, f"{name} [data.{key}]")
     stages = tuple(_record(Stage, v, f"{name} [[stage]] {i + 1}") for i, v in enumerate(_array(tables, "stage", name)))
     for i, stage in enumerate(stages):
         for wanted in stage.data:
@@ -401,17 +432,42 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
         adversary=_adversary(tables["adversarial"], name) if "adversarial" in tables else None,
         reblur=_record(ReBlur, tables["reblur"], f"{name} [reblur]") if "reblur" in tables else None,
         seed=_seed(tables.get("seed", 0), name),
-        summary=str(tables.get("summary", "")),
-        start_from=tables.get("start_from"),
+        summary=_text(tables, "summary", name) or "",
+        start_from=_text(tables, "start_from", name),
     )
-    if (check := configuration.validation) is not None and (check.photos is None) == (check.pairs is None):
-        raise ConfigurationError(f"{name} [validation]: needs either photos or pairs.")
+    if configuration.validation is not None:
+        _check_source(configuration.validation, f"{name} [validation]")
     if configuration.reblur is not None and configuration.run.turns:
         raise ConfigurationError(
             f"{name} [reblur]: blurs restored pictures again with their draw, which does not fit turned pictures.",
             fix="Write turns = false in [run].",
         )
     return configuration
+
+
+def _check_source(table: DataTable | Validation, place: str) -> None:
+    """Photographs or pairs, and no field that would only mean something for the other."""
+    if (table.photos is None) == (table.pairs is None):
+        raise ConfigurationError(
+            f"{place}: needs either photos (blurred on the fly) or pairs, got "
+            f"{'neither' if table.photos is None else 'both'}."
+        )
+    foreign = ("sharp",) if table.pairs is None else ("recipe", "downscale", "depth", "on_device", "reuse")
+    fields = type(table).model_fields
+    for field_name in foreign:
+        if field_name in fields and getattr(table, field_name) != fields[field_name].default:
+            raise ConfigurationError(
+                f"{place}: {field_name} = {getattr(table, field_name)!r} goes with "
+                f"{'pairs' if table.pairs is None else 'photos'} only.",
+                fix="Leave it out.",
+            )
+
+
+def _text(tables: Mapping[str, Any], key: str, name: str) -> str | None:
+    value = tables.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{name}: {key} must be a text, got {value!r}.")
+    return value
 
 
 def _seed(value: object, name: str) -> int:
@@ -429,6 +485,8 @@ def _array(tables: Mapping[str, Any], key: str, name: str) -> Sequence[Mapping[s
 
 def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
     place = f"{name} [adversarial]"
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{place}: is a table, got {values!r}.")
     known = ("loss", "discriminator", "steps", "learning_rate", "from_step")
     for key in values:
         if key not in known:
@@ -456,16 +514,9 @@ class _Turns(Record):
 def _record(kind: type[R], values: object, place: str) -> R:
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{place}: is a table, got {values!r}.")
-    lists = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    for key, value in lists.items():  # a whole number is a number
-        wanted = kind.model_fields.get(key)
-        if wanted is not None and wanted.annotation is float and isinstance(value, int) and not isinstance(value, bool):
-            lists[key] = float(value)
-    made: R = _named(lambda fields: kind(**fields), lists, place)
+    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    made: R = _named(lambda fields: kind(**fields), tuples, place)
     return made
-
-
-T = TypeVar("T")
 
 
 def _named(make: Any, values: Mapping[str, Any], place: str) -> Any:

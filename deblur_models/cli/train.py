@@ -89,14 +89,15 @@ def command(
     changes |= {"seed": seed} if seed is not None else {}
     changes |= {"run.device": device} if device is not None else {}
     wanted = read_configuration(configuration, {**changes, **_settings(set_ or [])})
+    from deblur_models.train import check, train
+
     if dry_run:
         import json
 
+        check(wanted)
         typer.echo(json.dumps(wanted.to_dict(), indent=1))
         return
     assert out is not None
-    from deblur_models.train import train
-
     first = os.environ.get("RANK", "0") == "0"
     with _shown(first) as show:
         result = train(wanted, out, resume=not fresh, on_progress=show)
@@ -111,6 +112,11 @@ def _changes(
 ) -> dict[str, Any]:
     """What --photos, --recipe, --data and --validation mean for the tables of a configuration."""
     changes: dict[str, Any] = {}
+    if recipe is not None and photos is None and (data or not any("photos" in t for t in tables["data"].values())):
+        raise InvalidValueError(
+            f"--recipe {recipe}: nothing is blurred here, the training takes ready pairs.",
+            fix="Give sharp photographs with --photos, or leave --recipe out.",
+        )
     if photos is not None or data is not None:
         given: dict[str, Any] = {}
         if photos is not None:
@@ -123,8 +129,9 @@ def _changes(
         changes |= {f"data.{name}.recipe": recipe for name, table in tables["data"].items() if "photos" in table}
     check = tables.get("validation", {})
     if validation is not None:
-        kept = {k: v for k, v in check.items() if k not in ("photos", "pairs", "sharp")}
         pairs = (Path(validation) / "dataset.json").exists() or _has_pairs(Path(validation))
+        others = ("photos", "pairs", "sharp", *(("recipe", "downscale") if pairs else ()))
+        kept = {k: v for k, v in check.items() if k not in others}
         changes["validation"] = {**kept, "pairs" if pairs else "photos": validation}
     if recipe is not None and "pairs" not in changes.get("validation", check):
         changes["validation.recipe"] = recipe

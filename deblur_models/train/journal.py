@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,55 +47,90 @@ class Journal:
             raise DatasetError(f"{out}: cannot be made ({error.strerror}).") from None
         if not os.access(out, os.W_OK):
             raise DatasetError(f"{out}: cannot be written.", fix="Choose another folder.")
-        description = out / "configuration.json"
-        if description.exists():
+        self._description = out / "configuration.json"
+        if self._description.exists():
             if not resume:
                 raise DatasetError(
                     f"{out}: holds a run already.", fix="Let it go on (without --fresh), or choose another folder."
                 )
             try:
-                before = json.loads(description.read_text("utf-8"))
+                before = json.loads(self._description.read_text("utf-8"))
             except ValueError:
-                raise DatasetError(f"{description}: is damaged.", fix="Choose another folder.") from None
-            # How it is computed and how long it goes on may change; what is learned from what may not.
+                raise DatasetError(f"{self._description}: is damaged.", fix="Choose another folder.") from None
             if differences := configuration.differences(before):
                 raise DatasetError(
                     f"{out}: was begun with another configuration: {'; '.join(differences[:12])}.",
                     why="Going on would make a run that no configuration describes.",
                     fix="Give the same configuration, or choose another folder.",
                 )
-        else:
-            self._write(description, json.dumps(configuration.to_dict(), indent=1) + "\n")
         self._events: Any = None
+        self._last_is_whole = False
 
     def resumed(self) -> Checkpoint | None:
-        """The state to go on from; None at the beginning. The one before it where the last one is damaged."""
-        found = None
+        """The state to go on from; None at the beginning. The one before it where the last one is damaged.
+
+        Raises
+        ------
+        DatasetError
+            There are states, and each is damaged.
+        """
+        damage: DatasetError | None = None
         for name in ("last", "previous"):
             if not (self.out / f"{name}.json").exists():
                 continue
             try:
                 found = load_checkpoint(self.out / name)
-                break
             except DatasetError as error:
-                log.warning("%s The checkpoint before it is used.", error)
+                log.warning("%s", error)
+                damage = error
+                continue
+            if damage is not None:
+                log.warning("%s: goes on from the checkpoint before, step %d.", self.out, found.manifest["step"])
+            self._last_is_whole = name == "last"
+            return found
+        if damage is not None:
+            raise DatasetError(
+                f"{self.out}: no checkpoint of this run can be read. {damage.what}",
+                fix="Choose another folder to begin anew, or copy the checkpoint back from elsewhere.",
+            )
+        return None
+
+    def begin(self, step: int) -> None:
+        """Writes down what is trained; lines of the log from after ``step`` are taken out, they will come again."""
+        self._write(self._description, json.dumps(self.configuration.to_dict(), indent=1) + "\n")
         path = self.out / "log.jsonl"
-        if path.exists():  # what came after the checkpoint will be written again
-            step = 0 if found is None else found.manifest["step"]
+        if path.exists():
             lines = [line for line in path.read_text("utf-8").splitlines(keepends=True) if _step(line) <= step]
             self._write(path, "".join(lines))
-        return found
 
-    def save(self, learner: Learner, step: int, best: float | None, tensors: Mapping[str, Any]) -> None:
-        """The state of the run after ``step`` steps."""
-        for suffix in (".safetensors", ".json"):
-            if (last := self.out / f"last{suffix}").exists():
-                last.replace(self.out / f"previous{suffix}")
+    def save(self, learner: Learner, step: int, tensors: Mapping[str, Any], more: Mapping[str, Any]) -> None:
+        """The state of the run after ``step`` steps, with more of it for the JSON.
+
+        Killed at whatever moment, the folder holds a whole state, this one or the one before.
+        """
+        if self._last_is_whole:
+            self._keep_as_previous()
         save_checkpoint(
             self.out / "last",
             tensors,
-            {**learner.manifest(), "step": step, "best_psnr": best, "configuration": self.configuration.to_dict()},
+            {**learner.manifest(), "step": step, **more, "configuration": self.configuration.to_dict()},
         )
+        self._last_is_whole = True
+
+    def _keep_as_previous(self) -> None:
+        """The last checkpoint under a second name; it stays the last one until that is done."""
+        try:
+            (self.out / "previous.json").unlink(missing_ok=True)
+            for suffix in (".safetensors", ".json"):
+                last, part = self.out / f"last{suffix}", self.out / f".previous{suffix}.part"
+                part.unlink(missing_ok=True)
+                try:
+                    os.link(last, part)
+                except OSError:  # not every file system has links
+                    shutil.copyfile(last, part)
+                part.replace(self.out / f"previous{suffix}")
+        except OSError as error:
+            raise DatasetError(f"{self.out}: cannot be written ({error.strerror}).") from None
 
     def save_best(self, learner: Learner, step: int, look: Look, tensors: Mapping[str, Any]) -> None:
         """The network alone, with its averaged weights."""

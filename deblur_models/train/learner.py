@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from blursynth.errors import BlursynthError, DatasetError
+from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.streams import Stream
 from deblur_models.checkpoint import Checkpoint, describe, load_network
 from deblur_models.configuration import Configuration, Optimiser
@@ -64,13 +64,13 @@ class Learner:
         # The stubs of torch know no layout here.
         self.network: Network = network.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False) if run.average_decay else None
-        sharded = run.parallel == "fsdp" and processes.ranks > 1
-        if sharded:
+        self.sharded = run.parallel == "fsdp" and processes.ranks > 1
+        if self.sharded:
             _shard(self.network, processes)
             if self.average is not None:
                 _shard(self.average, processes)
         model: nn.Module = self.network
-        if processes.ranks > 1 and not sharded:
+        if processes.ranks > 1 and not self.sharded:
             model = nn.parallel.DistributedDataParallel(
                 model, device_ids=[device.index] if device.type == "cuda" else None, find_unused_parameters=True
             )
@@ -86,6 +86,16 @@ class Learner:
         self.discriminator_scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
         frozen = getattr(self.network, "encoder_parameters", None)
         self._encoder = [] if frozen is None else list(frozen())
+        if run.frozen_encoder_steps and not self._encoder:
+            raise InvalidValueError(
+                f"run.frozen_encoder_steps is {run.frozen_encoder_steps}, and {configuration.network.kind} has no "
+                "pretrained encoder.",
+                fix="Leave it out.",
+            )
+        if self.discriminator is not None:  # told now, and not when its turn comes
+            patch = min(stage.patch_px for stage in configuration.stages)
+            with torch.no_grad():
+                self.discriminator(torch.zeros(2, 3, patch, patch, device=device))
 
     # One step
 
@@ -119,8 +129,9 @@ class Learner:
             chosen = zip(outputs, targets, strict=True) if loss.every_scale else [(outputs[0], targets[0])]
             value = torch.stack([loss(output, target) for output, target in chosen]).sum()
             total = total + loss.weight * value
-            named[loss.kind] = value.detach()
-        if self.configuration.reblur is not None:
+            named[_new_name(loss.kind, named)] = value.detach()
+        # Real pairs have no known blur.
+        if self.configuration.reblur is not None and any(draw is not None for draw in batch.draws):
             value = self.configuration.reblur(outputs[0], batch)
             total = total + self.configuration.reblur.weight * value
             named["re_blur"] = value.detach()
@@ -248,14 +259,18 @@ class Learner:
             raise DatasetError("The checkpoint does not fit this configuration.", why=str(error)) from None
 
     def best(self) -> Network:
-        """A network of its own with the averaged weights (the present ones where none are averaged), for evaluation."""
+        """The network with the averaged weights (the present ones where none are averaged), for evaluation.
+
+        Where weights are sharded, every process must call it, and the first one gets them whole.
+        """
         source = self.network if self.average is None else self.average
-        if self.processes.ranks == 1:
+        if not self.sharded:
             return source
         whole = get_model_state_dict(source, options=_WHOLE)
+        if not self.processes.is_first:
+            return source
         network = self.configuration.network.build()
-        if self.processes.is_first:
-            network.load_state_dict(whole)
+        network.load_state_dict(whole)
         return network.to(self.processes.device)
 
 
@@ -295,7 +310,15 @@ def _shard(module: nn.Module, processes: Processes) -> None:
     fully_shard(module, mesh=mesh)
 
 
+def _new_name(name: str, taken: Mapping[str, Any]) -> str:
+    """``l1``, then ``l1.2``: two losses of one kind are two curves."""
+    number = 1 + sum(other == name or other.startswith(f"{name}.") for other in taken)
+    return name if number == 1 else f"{name}.{number}"
+
+
 def _flat(name: str, module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    if not optimiser.state:
+        return {}  # asked for its state before its first step, torch would make that step
     state: Any = get_optimizer_state_dict(module, optimiser, options=_WHOLE)["state"]
     return {f"{name}.{weight}/{key}": torch.as_tensor(v) for weight, keys in state.items() for key, v in keys.items()}
 

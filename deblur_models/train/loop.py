@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from blursynth.dataset import OnlineDataset, scan_sources
+from blursynth.errors import DatasetError
 from blursynth.recipe import load_recipe
 from deblur_models.configuration import Configuration, DataTable, Stage
 from deblur_models.data import Batch, Crops, OnTheFly, Source, TrainingSet, batches, make_batch, open_pairs
@@ -27,7 +28,7 @@ from deblur_models.train.learner import Learner, TrainingError
 from deblur_models.train.processes import Processes, joined
 from deblur_models.train.validation import HeldOut, Look
 
-__all__ = ["Progress", "Result", "train"]
+__all__ = ["Progress", "Result", "check", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -103,28 +104,52 @@ def train(
         A loss is not a number; the checkpoints that were written before are kept.
     """
     run = configuration.run
-    for loss in configuration.losses:
-        loss.check_ready()
     if run.threads:
         torch.set_num_threads(run.threads)
     with joined(run.device) as processes:
-        stages = _training_sets(configuration, processes)
-        held_out = HeldOut(configuration.validation) if configuration.validation and processes.is_first else None
+        journal = Journal(Path(out), configuration, resume=resume)
+        stages, held_out = _data(configuration, processes)
         learner = Learner(configuration, processes)
-        journal = Journal(Path(out), configuration, resume=resume) if processes.is_first else None
-        processes.wait()  # the folder is there
-        state = (journal or Journal(Path(out), configuration, resume=True)).resumed() if resume else None
-        step, best = 0, None
+        state = journal.resumed()
+        step = 0 if state is None else int(state.manifest["step"])
+        if not processes.agree(step):
+            raise DatasetError(
+                f"{out}: the processes see different states of the run, this one step {step}.",
+                fix="Choose a folder that all of them share.",
+            )
+        loop = _Loop(
+            configuration, processes, stages, held_out, learner, journal if processes.is_first else None, on_progress
+        )
         if state is not None:
             learner.load(state)
-            step, best = int(state.manifest["step"]), state.manifest["best_psnr"]
-        loop = _Loop(configuration, processes, stages, held_out, learner, journal, on_progress, best)
+            loop.load(state.manifest)
+        if processes.is_first:
+            journal.begin(step)
         try:
             with _stopped_gently() as stopped:
                 return loop.run(step, stopped)
         finally:
-            if journal is not None:
-                journal.close()
+            journal.close()
+
+
+def check(configuration: Configuration) -> None:
+    """All that :func:`train` looks at before its first step: pictures, pairs, weights files, the fit of everything.
+
+    Raises
+    ------
+    BlursynthError
+        What :func:`train` would raise.
+    """
+    with joined(configuration.run.device) as processes:
+        _data(configuration, processes)
+        Learner(configuration, processes)
+
+
+def _data(configuration: Configuration, processes: Processes) -> tuple[list[TrainingSet], HeldOut | None]:
+    for loss in configuration.losses:
+        loss.check_ready()
+    stages = _training_sets(configuration, processes)
+    return stages, HeldOut(configuration.validation) if configuration.validation and processes.is_first else None
 
 
 class _Loop:
@@ -137,19 +162,25 @@ class _Loop:
         learner: Learner,
         journal: Journal | None,
         on_progress: Callable[[Progress], None] | None,
-        best: float | None,
     ) -> None:
         self.configuration, self.processes, self.stages = configuration, processes, stages
         self.held_out, self.learner, self.journal = held_out, learner, journal
-        self.on_progress, self.best = on_progress, best
+        self.on_progress = on_progress
+        self.best: float | None = None
         self.looks: list[tuple[int, Look]] = []
         self.sums: dict[str, Tensor] = {}
         self.counted = 0
         self.times = _Times()
 
+    def load(self, manifest: Mapping[str, Any]) -> None:
+        """Go on where a checkpoint was written, also in the middle between two reports."""
+        self.best, self.counted = manifest["best_psnr"], manifest["unreported"]["steps"]
+        device = self.processes.device
+        self.sums = {name: torch.tensor(value, device=device) for name, value in manifest["unreported"]["sums"].items()}
+
     def run(self, step: int, stopped: Callable[[], bool]) -> Result:
         configuration, run, total = self.configuration, self.configuration.run, self.configuration.steps
-        if step == 0 and self.held_out is not None:
+        if step == 0 and configuration.validation is not None:
             self._look(0, save=False)
         while step < total:
             number, first, first_sample = configuration.stage_at(step)
@@ -169,17 +200,18 @@ class _Loop:
                 step += 1
                 self._count(values, len(samples) * self.processes.ranks)
                 report = step % run.log_every == 0 or step == total
-                if report or self.processes.device.type == "cpu":
-                    self._check_finite(values, step, parts)
-                if report:
-                    self._report(step, number, factor)
                 look = configuration.validation is not None and (
                     step % configuration.validation.every == 0 or step == total
                 )
+                stop = self.processes.any(stopped()) if step % 10 == 0 or self.processes.ranks == 1 else False
+                save = stop or step % run.checkpoint_every == 0 or step == total
+                if report or look or save or self.processes.device.type == "cpu":
+                    self._check_finite(values, step, parts)  # before anything of it is kept
+                if report:
+                    self._report(step, number, factor)
                 if look:
                     self._look(step, save=True)
-                stop = self.processes.any(stopped()) if step % 10 == 0 or self.processes.ranks == 1 else False
-                if stop or step % run.checkpoint_every == 0 or step == total:
+                if save:
                     self._save(step)
                 if stop:
                     return self._result(step)
@@ -204,7 +236,7 @@ class _Loop:
         return batch.channels_last() if self.configuration.run.channels_last else batch
 
     def _synchronise(self) -> None:
-        """So that times are those of the work and not of asking for it; only when reports are made of them."""
+        """So that times are those of the work and not of asking for it."""
         if self.processes.device.type == "cuda":
             torch.cuda.synchronize()
 
@@ -219,8 +251,10 @@ class _Loop:
         fp16 = self.configuration.run.precision == "fp16"
         if not fp16 and not math.isfinite(values["gradient_norm"].item()):
             wrong.append("gradient_norm")
-        if not wrong:
+        if not self.processes.any(bool(wrong)):
             return
+        if not wrong:
+            raise TrainingError(f"Step {step}: a loss is not a number in another process, which says more.")
         sources = sorted({source for part in parts for source in part.sources})
         finite = all(torch.isfinite(p.sharp).all() and torch.isfinite(p.blurred).all() for p in parts)
         raise TrainingError(
@@ -278,16 +312,22 @@ class _Loop:
             self.best = look.psnr
             self.journal.save_best(self.learner, step, look, tensors if tensors is not None else self.learner.tensors())
         if self.on_progress is not None:
-            rate = self.configuration.optimiser.learning_rate
-            number = self.configuration.stage_at(min(step, self.configuration.steps - 1))[0]
-            self.on_progress(Progress(step, self.configuration.steps, number, {}, rate, 0.0, {}, look))
+            done = max(step - 1, 0)
+            stage = self.configuration.stage_at(done)[0]
+            factor = self.configuration.schedule.at(done, self.configuration.steps)
+            factor *= self.configuration.stages[stage].learning_rate_factor
+            rate = self.configuration.optimiser.learning_rate * factor
+            self.on_progress(Progress(step, self.configuration.steps, stage, {}, rate, 0.0, {}, look))
         self.times.started += time.perf_counter() - begin  # looking is no part of the pace of training
         self.processes.wait()
 
     def _save(self, step: int) -> None:
         tensors = self.learner.tensors()
+        self.processes.mean(self.sums.values())
         if self.journal is not None:
-            self.journal.save(self.learner, step, self.best, tensors)
+            sums = {name: value.item() for name, value in self.sums.items()}
+            more = {"best_psnr": self.best, "unreported": {"steps": self.counted, "sums": sums}}
+            self.journal.save(self.learner, step, tensors, more)
         self.processes.wait()
 
     def _result(self, step: int) -> Result:

@@ -48,6 +48,14 @@ class Processes:
         dist.all_reduce(value)
         return bool(value.item() > 0)
 
+    def agree(self, number: int) -> bool:
+        """Whether all processes give the same number."""
+        if self.ranks == 1:
+            return True
+        numbers = torch.tensor([number, -number], device=self.device)
+        dist.all_reduce(numbers, dist.ReduceOp.MAX)
+        return int(numbers[0]) == -int(numbers[1])
+
 
 @contextmanager
 def joined(device: str) -> Iterator[Processes]:

@@ -124,7 +124,7 @@ def test_a_draw_blurs_again_by_the_geometry_of_the_batch(photos: Path, depth: Pa
 
 def test_light_is_refused(photos: Path) -> None:
     linear = bs.Recipe([("decode", bs.Decode()), ("lens", bs.GaussianBlur(sigma_px=1.5))], name="light")
-    with pytest.raises(InvalidValueError, match="ends in linear light.*End the recipe with an encode step"):
+    with pytest.raises(InvalidValueError, match=r"ends in linear light.*End the recipe with an encode step"):
         on_the_fly(photos, linear)
 
 

@@ -1,0 +1,557 @@
+"""Runs: stopped and gone on, killed, damaged; what is written, what is refused, and that it learns."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
+from deblur_models.checkpoint import load_checkpoint, load_network
+from deblur_models.configuration import read_configuration
+from deblur_models.losses import L1
+from deblur_models.train import Progress, TrainingError, check, train
+from deblur_models.train.learner import Learner
+
+Tables = Callable[..., dict[str, Any]]
+ADVERSARIAL = {
+    "loss": {"kind": "wgan_gp", "weight": 0.01},
+    "discriminator": {"kind": "patchgan", "size": "tiny", "width": 4, "layers": 1},
+    "steps": 2,
+    "from_step": 1,
+}
+
+
+class Stop(Exception):
+    """What takes the place of a power cut between two steps."""
+
+
+def run(tables: Mapping[str, Any], out: Path, *, stop_after: int | None = None, **more: Any) -> Any:
+    """Trains; with ``stop_after`` it is asked to stop, as by SIGTERM, in the course of that step."""
+    steps = 0
+    update = Learner.update
+
+    def counted(self: Learner, *arguments: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == stop_after:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return update(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if stop_after is not None:
+            patch.setattr(Learner, "update", counted)
+        return train(read_configuration(tables), out, **more)
+
+
+def state(out: Path) -> dict[str, Tensor]:
+    return load_checkpoint(out / "last").tensors
+
+
+def lines(out: Path, kind: str = "") -> list[dict[str, Any]]:
+    """The log without what the clock says."""
+    entries = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [
+        {k: v for k, v in entry.items() if not k.startswith(("seconds", "images_per_s"))}
+        for entry in entries
+        if kind in entry["kind"]
+    ]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    mine, theirs = state(one), state(other)
+    assert mine.keys() == theirs.keys()
+    different = [name for name in mine if not torch.equal(mine[name], theirs[name])]
+    assert not different
+    assert lines(one) == lines(other)
+    a, b = (json.loads((out / "last.json").read_text()) for out in (one, other))
+    for name in ("step", "best_psnr", "unreported", "sha256"):
+        assert a[name] == b[name], name
+
+
+VALIDATION = {"size_px": 24, "count": 2, "every": 3, "pictures": 1}
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "no average": {"run": {"average_decay": 0.0}},
+    "adam with decay and steps": {
+        "optimiser": {"kind": "adam", "weight_decay": 0.1},
+        "schedule": {"kind": "steps", "milestones": [0.3, 0.6]},
+    },
+    "dropout": {
+        "network": {"kind": "deblurgan", "size": "tiny", "width": 4, "blocks": 1, "dropout": 0.5},
+        "loss": [{"kind": "l1"}, {"kind": "fft_l1", "weight": 0.1}],
+    },
+    "running statistics": {
+        "network": {"kind": "deblurgan", "size": "tiny", "width": 4, "blocks": 1, "norm": "running"}
+    },
+    "adversary": {"adversarial": ADVERSARIAL},
+    "accumulated adversary": {
+        "adversarial": {**ADVERSARIAL, "loss": {"kind": "ragan_ls", "weight": 0.01}, "from_step": 0},
+        "stage": [{"steps": 6, "patch_px": 16, "batch": 4, "accumulate": 2}],
+    },
+    "stages": {
+        "stage": [
+            {"steps": 2, "patch_px": 16, "batch": 4},
+            {"steps": 3, "patch_px": 20, "batch": 2, "learning_rate_factor": 0.5},
+            {"steps": 1, "patch_px": 24, "batch": 1},
+        ]
+    },
+    "bf16": {"run": {"precision": "bf16"}},
+    "channels last": {"run": {"channels_last": True}},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_stopped_and_gone_on_is_as_if_never_stopped(kind: str, stop_after: int, tables: Tables, tmp_path: Path) -> None:
+    made = tables(**KINDS[kind])
+    whole = run(made, tmp_path / "whole")
+    assert (whole.step, whole.finished) == (6, True)
+    first = run(made, tmp_path / "parts", stop_after=stop_after)
+    assert (first.step, first.finished) == (stop_after, False)
+    assert load_checkpoint(tmp_path / "parts").manifest["step"] == stop_after
+    second = run(made, tmp_path / "parts")
+    assert (second.step, second.finished) == (6, True)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert all(t.isfinite().all() for t in state(tmp_path / "whole").values())
+
+
+def test_looks_at_held_out_pairs_do_not_change_the_run(tables: Tables, pairs: Path, tmp_path: Path) -> None:
+    watched = tables(validation={"pairs": str(pairs), **VALIDATION})
+    run(tables(), tmp_path / "alone")
+    seen = run(watched, tmp_path / "whole")
+    run(watched, tmp_path / "parts", stop_after=4)
+    run(watched, tmp_path / "parts")
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    mine, theirs = state(tmp_path / "alone"), state(tmp_path / "whole")
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert [step for step, _ in seen.looks] == [0, 3, 6]
+    assert (tmp_path / "whole" / "samples" / "0000006.png").stat().st_size > 100
+
+
+def test_the_validation_line_says_what_doing_nothing_scores(tables: Tables, pairs: Path, tmp_path: Path) -> None:
+    result = run(tables(validation={"pairs": str(pairs), **VALIDATION, "count": 9}), tmp_path / "run")
+    written = lines(tmp_path / "run", "validation")
+    assert [line["step"] for line in written] == [0, 3, 6]
+    from deblur_models.data import open_pairs
+    from deblur_models.data.training_set import values_of
+    from deblur_models.metrics import metric
+
+    found = [[values_of(codes, "cpu")[None] for codes in (p.blurred, p.sharp)] for p in open_pairs(pairs)]
+    expected = np.mean([metric("psnr")(blurred, sharp).item() for blurred, sharp in found])
+    for line in written:
+        assert line["psnr_blurred"] == pytest.approx(expected)
+        assert line["pairs"] == 5
+        assert line["gain_db"] == pytest.approx(line["psnr"] - line["psnr_blurred"])
+    network = load_network(tmp_path / "run" / "last")
+    with torch.inference_mode():
+        scores = [metric("psnr")(network(b).clamp(0, 1), s).item() for b, s in found]
+    assert written[-1]["psnr"] == pytest.approx(np.mean(scores)), "the averaged weights are looked at"
+    assert result.best_psnr == max(line["psnr"] for line in written[1:])
+    best = load_checkpoint(tmp_path / "run" / "best").manifest
+    assert best["validation"]["psnr"] == result.best_psnr
+    assert load_checkpoint(tmp_path / "run").manifest == best, "a run's folder stands for its best network"
+
+
+def test_photographs_are_held_out_too(tables: Tables, photos: Path, tmp_path: Path) -> None:
+    made = tables(
+        data={"photos": {"photos": str(photos), "recipe": "clean", "on_device": True}},
+        stage=[{"steps": 2, "patch_px": 16, "batch": 2}],
+        validation={"photos": str(photos), "recipe": "clean", **VALIDATION},
+    )
+    result = run(made, tmp_path / "run")
+    assert [look.pairs for _, look in result.looks] == [2, 2]
+    assert result.looks[0][1].psnr_blurred == result.looks[1][1].psnr_blurred
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tables: Tables, tmp_path: Path) -> None:
+    made = tables(run={"checkpoint_every": 2})
+    run(made, tmp_path / "whole")
+    program = (
+        "import json, os, signal, sys, torch; torch.set_num_threads(1)\n"
+        "from deblur_models.configuration import read_configuration\n"
+        "from deblur_models.train import train, learner\n"
+        "steps, update = [], learner.Learner.update\n"
+        "def kill(self, *a):\n"
+        "    steps.append(1)\n"
+        "    if len(steps) == 6: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return update(self, *a)\n"
+        "learner.Learner.update = kill\n"
+        "train(read_configuration(json.loads(sys.argv[1])), sys.argv[2])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, json.dumps(made), str(tmp_path / "parts")], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert load_checkpoint(tmp_path / "parts" / "last").manifest["step"] == 4
+    with (tmp_path / "parts" / "log.jsonl").open("a") as file:
+        file.write('{"kind": "training", "step": 5, "l')  # what a kill leaves of a line
+    run(made, tmp_path / "parts")
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("half", ["last.safetensors", "last.json"])
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
+    half: str, tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = tables()
+    run(made, tmp_path / "whole")
+    run(made, tmp_path / "parts", stop_after=4)
+    path = tmp_path / "parts" / half
+    path.write_bytes(path.read_bytes()[:-40])
+    result = run(made, tmp_path / "parts")
+    assert result.finished
+    assert "goes on from the checkpoint before, step 3" in caplog.text
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_where_no_checkpoint_can_be_read_nothing_is_begun_anew(tables: Tables, tmp_path: Path) -> None:
+    run(tables(), tmp_path / "run", stop_after=4)
+    for name in ("last", "previous"):
+        (tmp_path / "run" / f"{name}.safetensors").write_bytes(b"x")
+    log = (tmp_path / "run" / "log.jsonl").read_text()
+    with pytest.raises(DatasetError, match=r"no checkpoint of this run can be read"):
+        run(tables(), tmp_path / "run")
+    assert (tmp_path / "run" / "log.jsonl").read_text() == log
+
+
+def test_killed_at_any_file_operation_a_whole_state_remains(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends after the n-th change in the folder while the second checkpoint is written, for every n."""
+    from deblur_models import checkpoint as checkpoints
+
+    changes = ("replace", "unlink")
+    survived = []
+    for dies_at in range(1, 30):
+        out = tmp_path / f"run{dies_at}"
+        run(tables(), out, stop_after=2)
+        count = 0
+        with monkeypatch.context() as patch:
+            for name in changes:
+                original = getattr(Path, name)
+
+                def counted(self: Path, *a: Any, original: Any = original, **k: Any) -> Any:
+                    nonlocal count
+                    if self.parent == out and any(w in self.name for w in ("last", "previous")):
+                        count += 1
+                        if count == dies_at:
+                            raise Stop
+                    return original(self, *a, **k)
+
+                patch.setattr(Path, name, counted)
+            try:
+                run(tables(), out, stop_after=2)
+            except Stop:
+                pass
+            else:
+                break
+        found = [n for n in ("last", "previous") if _readable(out / n)]
+        assert found, dies_at
+        survived.append(load_checkpoint(out / found[0]).manifest["step"])
+    assert len(survived) > 5
+    assert set(survived) <= {2, 3, 4}
+    assert checkpoints.FORMAT == 1
+
+
+def _readable(path: Path) -> bool:
+    try:
+        load_checkpoint(path)
+    except DatasetError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_gently(number: int, tables: Tables, tmp_path: Path) -> None:
+    made = tables(stage=[{"steps": 100_000, "patch_px": 16, "batch": 1}], run={"checkpoint_every": 10**6})
+    file = tmp_path / "run.toml"
+    import tomli_w
+
+    file.write_text(tomli_w.dumps(made))
+    command = [sys.executable, "-m", "deblur_models", "train", str(file), "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "run" / "log.jsonl"
+    for _ in range(1200):
+        if log.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, messages
+    step = load_checkpoint(tmp_path / "run" / "last").manifest["step"]
+    assert f"Stopped after step {step:,}; the same command goes on there." in messages
+
+
+def test_handlers_of_signals_are_given_back(tables: Tables, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    run(tables(), tmp_path / "run", stop_after=2)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_the_second_interrupt_stops_at_once(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def impatient(*_: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Learner, "update", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        run(tables(), tmp_path / "run")
+    assert not (tmp_path / "run" / "last.json").exists()
+
+
+def test_a_run_that_is_finished_stays_as_it_is(tables: Tables, tmp_path: Path) -> None:
+    run(tables(), tmp_path / "run")
+    before = (tmp_path / "run" / "last.safetensors").read_bytes()
+    result = run(tables(), tmp_path / "run")
+    assert (result.step, result.finished) == (6, True)
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
+
+
+def test_a_loss_that_is_no_number_stops_the_run(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distance, calls = L1.distance, 0
+
+    def breaks(self: L1, restored: Tensor, sharp: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return distance(self, restored, sharp) * (float("nan") if calls == 5 else 1)
+
+    monkeypatch.setattr(L1, "distance", breaks)
+    message = (
+        r"Step 5: l1 is nan, loss is nan, gradient_norm is nan, .*pictures of the step are finite \(from .*\.png"
+        r".*Lower optimiser.learning_rate.*are kept"
+    )
+    with pytest.raises(TrainingError, match=message):
+        run(tables(loss=[{"kind": "l1"}]), tmp_path / "run")
+    kept = load_checkpoint(tmp_path / "run" / "last")
+    assert kept.manifest["step"] == 3
+    assert all(t.isfinite().all() for t in kept.tensors.values())
+    assert [line["step"] for line in lines(tmp_path / "run")] == [2, 4]
+
+
+def test_a_folder_with_another_run_is_refused(tables: Tables, tmp_path: Path) -> None:
+    run(tables(), tmp_path / "run")
+    with pytest.raises(DatasetError, match=r"holds a run already.*without --fresh"):
+        run(tables(), tmp_path / "run", resume=False)
+    other = tables(optimiser={"learning_rate": 1e-4}, stage=[{"steps": 7, "patch_px": 16, "batch": 4}])
+    with pytest.raises(
+        DatasetError,
+        match=r"begun with another configuration: optimiser.clip_norm 1.0 \(now 0.0\); "
+        r"optimiser.learning_rate 0.003 \(now 0.0001\); stage.0.steps 6 \(now 7\)\.",
+    ):
+        run(other, tmp_path / "run")
+    (tmp_path / "run" / "configuration.json").write_text("{")
+    with pytest.raises(DatasetError, match="is damaged"):
+        run(tables(), tmp_path / "run")
+
+
+def test_how_it_is_computed_may_change(tables: Tables, tmp_path: Path) -> None:
+    run(tables(), tmp_path / "whole")
+    run(tables(), tmp_path / "parts", stop_after=3)
+    run(tables(run={"checkpoint_every": 1, "device": "auto" if not torch.cuda.is_available() else "cpu"}, summary="x"),
+        tmp_path / "parts")  # fmt: skip
+    mine, theirs = state(tmp_path / "whole"), state(tmp_path / "parts")
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert json.loads((tmp_path / "parts" / "configuration.json").read_text())["run"]["checkpoint_every"] == 1
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="cannot be made"):
+        run(tables(), tmp_path / "file" / "run")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(DatasetError, match="cannot be written"):
+        run(tables(), tmp_path / "run")
+
+
+def test_bad_data_leaves_no_run_behind(tables: Tables, pairs: Path, tmp_path: Path) -> None:
+    bad = tables(stage=[{"steps": 6, "patch_px": 64, "batch": 4}])
+    for use in (lambda: run(bad, tmp_path / "run"), lambda: check(read_configuration(bad))):
+        with pytest.raises(InvalidValueError, match=r"pairs: pair 0 has 24x28 px, and crops of 64 px are wanted"):
+            use()
+    assert not (tmp_path / "run" / "configuration.json").exists()
+    assert run(tables(), tmp_path / "run").finished
+    check(read_configuration(tables()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"run": {"device": "abacus"}}, "There is no device 'abacus'"),
+        ({"run": {"frozen_encoder_steps": 5}}, "nafnet has no pretrained encoder"),
+        ({"start_from": "nowhere/best"}, "nowhere/best: there is no such checkpoint"),
+        ({"data": {"a": {"pairs": "nowhere"}}}, "nowhere: does not exist"),
+        ({"loss": [{"kind": "perceptual", "weights_file": "nowhere.pth"}]}, "nowhere.pth"),
+        (
+            {"adversarial": {**ADVERSARIAL, "discriminator": {"kind": "patchgan", "layers": 5}, "from_step": 4}},
+            "needs pictures of at least 32 x 32 px, got 16 x 16",
+        ),
+    ],
+)
+def test_what_cannot_work_is_told_before_the_first_step(
+    changes: dict[str, Any], message: str, tables: Tables, tmp_path: Path
+) -> None:
+    with pytest.raises(BlursynthError, match=message):
+        run(tables(**changes), tmp_path / "run")
+    assert not (tmp_path / "run" / "configuration.json").exists()
+
+
+def test_callers_are_told_how_far_it_is(tables: Tables, pairs: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    run(tables(validation={"pairs": str(pairs), **VALIDATION}, run={"log_every": 4}), tmp_path / "run",
+        on_progress=told.append)  # fmt: skip
+    assert [(p.step, p.look is not None) for p in told] == [
+        (0, True), (3, True), (4, False), (6, False), (6, True)
+    ]  # fmt: skip
+    assert {p.steps for p in told} == {6}
+    report = told[2]
+    assert set(report.losses) == {"charbonnier", "loss", "gradient_norm"}
+    assert set(report.seconds) == {"data", "blur", "network"}
+    assert report.images_per_s > 0
+    schedule = read_configuration(tables()).schedule
+    assert report.learning_rate == pytest.approx(3e-3 * schedule.at(3, 6))
+    assert told[1].learning_rate == pytest.approx(3e-3 * schedule.at(2, 6))
+    assert lines(tmp_path / "run", "training")[0]["charbonnier"] == report.losses["charbonnier"]
+
+
+def test_events_for_tensorboard_are_written_when_wanted(tables: Tables, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tables(), tmp_path / "without")
+    assert not (tmp_path / "without" / "events").exists()
+    run(tables(run={"tensorboard": True}), tmp_path / "with")
+    events = EventAccumulator(str(tmp_path / "with" / "events"))
+    events.Reload()
+    seen = events.Scalars("training/charbonnier")
+    assert [e.step for e in seen] == [2, 4, 6]
+    expected = [line["charbonnier"] for line in lines(tmp_path / "with", "training")]
+    assert [e.value for e in seen] == pytest.approx(expected)
+
+
+def test_two_stages_and_two_sorts_of_data(
+    tables: Tables, pairs: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First photographs blurred on the fly, then those and real pairs, two to one."""
+    seen: list[tuple[str, ...]] = []
+    update = Learner.update
+
+    def noted(self: Learner, parts: Any, step: int, factor: float) -> Any:
+        seen.append(tuple("real" if draw is None else "made" for part in parts for draw in part.draws))
+        return update(self, parts, step, factor)
+
+    monkeypatch.setattr(Learner, "update", noted)
+    made = tables(
+        data={
+            "made": {"photos": str(photos), "recipe": "clean", "share": 2.0},
+            "real": {"pairs": str(pairs), "share": 1.0},
+        },
+        stage=[
+            {"steps": 2, "patch_px": 16, "batch": 4, "data": ["made"]},
+            {"steps": 10, "patch_px": 16, "batch": 6},
+            {"steps": 2, "patch_px": 20, "batch": 3, "data": ["real"]},
+        ],
+    )
+    assert run(made, tmp_path / "run").finished
+    assert set(seen[0] + seen[1]) == {"made"}
+    assert set(seen[-1] + seen[-2]) == {"real"}
+    mixed = [sort for step in seen[2:12] for sort in step]
+    assert abs(mixed.count("made") - 40) < 5 * np.sqrt(60 * 2 / 9)
+    assert [line["stage"] for line in lines(tmp_path / "run", "training")] == [0, 1, 1, 1, 1, 1, 2]
+
+
+def test_a_run_starts_from_the_weights_of_another(tables: Tables, tmp_path: Path) -> None:
+    run(tables(), tmp_path / "first")
+    start = tables(
+        start_from=str(tmp_path / "first" / "last"),
+        optimiser={"learning_rate": 1e-9},
+        stage=[{"steps": 1, "patch_px": 16, "batch": 1}],
+    )
+    run(start, tmp_path / "second")
+    average, present = (load_checkpoint(tmp_path / n / "last") for n in ("first", "second"))
+    for name, value in average.part("average").items():
+        assert torch.allclose(present.part("network")[name], value, atol=1e-7), name
+    other = {**start, "network": {**start["network"], "width": 6}}
+    with pytest.raises(DatasetError, match=r"Write the same network in both"):
+        run(other, tmp_path / "third")
+
+
+def test_it_learns_one_pair_by_heart(tables: Tables, pairs: Path, tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    for half in ("blur", "sharp"):
+        (one / half).mkdir(parents=True)
+        (one / half / "0.png").write_bytes((pairs / half / "0.png").read_bytes())
+    made = tables(
+        network={"kind": "nafnet", "size": "tiny", "width": 8, "encoder_blocks": [1], "middle_blocks": 1,
+                 "decoder_blocks": [1]},
+        data={"one": {"pairs": str(one)}},
+        stage=[{"steps": 250, "patch_px": 24, "batch": 1}],
+        optimiser={"learning_rate": 1e-2, "clip_norm": 1.0},
+        validation={"pairs": str(one), "count": 1, "every": 250, "pictures": 0},
+        run={"turns": False, "checkpoint_every": 250, "log_every": 50},
+    )  # fmt: skip
+    result = run(made, tmp_path / "run")
+    assert result.looks[-1][1].gain_db > 4
+
+
+def test_another_seed_is_another_run(tables: Tables, tmp_path: Path) -> None:
+    run(tables(), tmp_path / "one")
+    run(tables(seed=4), tmp_path / "other")
+    mine, theirs = state(tmp_path / "one"), state(tmp_path / "other")
+    assert not torch.equal(mine["network.intro.weight"], theirs["network.intro.weight"])
+
+
+def test_fp16_works_on_the_cpu_too(tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    assert run(tables(run={"precision": "fp16"}), tmp_path / "whole").finished
+    assert all(t.isfinite().all() for t in state(tmp_path / "whole").values())
+    run(tables(run={"precision": "fp16"}), tmp_path / "parts", stop_after=3)
+    run(tables(run={"precision": "fp16"}), tmp_path / "parts")
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.slow
+def test_compiled_it_computes_the_same(tables: Tables, tmp_path: Path) -> None:
+    """Fused sums round otherwise: after six steps of at most 3e-3 each weights differ by far less than a step."""
+    run(tables(), tmp_path / "plain")
+    run(tables(run={"compile": True}), tmp_path / "compiled")
+    mine, theirs = state(tmp_path / "plain"), state(tmp_path / "compiled")
+    assert mine.keys() == theirs.keys()
+    for name in mine:
+        if name.startswith("network."):
+            assert torch.allclose(mine[name], theirs[name], atol=1e-3), name
+
+
+@pytest.mark.slow
+def test_interrupts_of_a_terminal_leave_the_readers_alone(tables: Tables, tmp_path: Path) -> None:
+    """Ctrl-C reaches the processes that read ahead as well; the run still ends its step and writes a checkpoint."""
+    import tomli_w
+
+    made = tables(stage=[{"steps": 100_000, "patch_px": 16, "batch": 1}],
+                  run={"checkpoint_every": 10**6, "workers": 2})  # fmt: skip
+    file = tmp_path / "run.toml"
+    file.write_text(tomli_w.dumps(made))
+    command = [sys.executable, "-m", "deblur_models", "train", str(file), "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    log = tmp_path / "run" / "log.jsonl"
+    for _ in range(2400):
+        if log.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, messages = process.communicate(timeout=120)
+    assert process.returncode == 130, messages
+    assert load_checkpoint(tmp_path / "run" / "last").manifest["step"] > 0
