@@ -535,17 +535,9 @@ def _line(
             "pictures": len(numbers),
             **({"infinite": len(numbers) - len(finite)} if len(finite) < len(numbers) else {}),
         }
-    gains = []
-    for i in members:
-        after, before = _value(lines, i, "psnr"), _value(base, i, "psnr")
-        if after is not None and before is not None and math.isfinite(after) and math.isfinite(before):
-            gains.append(after - before)
-    if gains:
-        low, high = bootstrap_mean(gains)
-        found["gain"] = {
-            "mean": float(np.mean(gains)), "low": low, "high": high, "pictures": len(gains),
-            "worse": float(np.mean(np.asarray(gains) < 0)),
-        }  # fmt: skip
+    for name in names:
+        if name.startswith("psnr") and (gain := _gain(members, lines, base, name)) is not None:
+            found["gain" if name == "psnr" else f"gain_{name.removeprefix('psnr_')}"] = gain
     harm = [float(lines[i]["no_harm"]) for i in members if "no_harm" in lines.get(i, {})]
     if harm:
         finite = [v for v in harm if math.isfinite(v)]
@@ -556,6 +548,22 @@ def _line(
     seconds = [float(lines[i]["seconds"]) for i in members if "seconds" in lines.get(i, {})]
     found["seconds"] = float(np.median(seconds)) if seconds else None
     return found
+
+
+def _gain(
+    members: Sequence[int], lines: Mapping[int, Mapping[str, Any]], base: Mapping[int, Mapping[str, Any]], name: str
+) -> dict[str, Any] | None:
+    """Of a metric in dB over no restoration; pictures where either is infinite are not counted."""
+    gains = []
+    for i in members:
+        after, before = _value(lines, i, name), _value(base, i, name)
+        if after is not None and before is not None and math.isfinite(after) and math.isfinite(before):
+            gains.append(after - before)
+    if not gains:
+        return None
+    low, high = bootstrap_mean(gains)
+    worse = float(np.mean(np.asarray(gains) < 0))
+    return {"mean": float(np.mean(gains)), "low": low, "high": high, "pictures": len(gains), "worse": worse}
 
 
 def _value(lines: Mapping[int, Mapping[str, Any]], index: int, name: str) -> float | None:

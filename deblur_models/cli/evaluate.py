@@ -306,7 +306,7 @@ def parse_size(text: str) -> tuple[int, int] | None:
 def show_summary(summary: dict[str, Any]) -> None:
     """The tables of a report on the terminal."""
     from deblur_models.evaluate import BASELINE
-    from deblur_models.report import gain_text, number, word
+    from deblur_models.report import gain_text, interval_text, number, word
 
     better = summary["better"]
     measured = summary["data"]["measured"]
@@ -320,7 +320,7 @@ def show_summary(summary: dict[str, Any]) -> None:
             line["pictures"],
             number("psnr", line["metrics"]["psnr"]["mean"]),
             gain_text(gain),
-            f"{gain['low']:+.2f} to {gain['high']:+.2f}".replace("-", "−") if gain else "–",
+            interval_text(gain) if gain else "–",
             f"{100 * gain['worse']:.0f} %" if gain else "–",
             number("psnr", harm["mean"]) if harm else "–",
         ))  # fmt: skip
@@ -328,7 +328,12 @@ def show_summary(summary: dict[str, Any]) -> None:
     typer.echo(f"{summary['data']['name']}: {console.plural(measured, 'pair')}")
     console.table(heads, rows, right=heads[1:])
     if len(better) > 1:
-        heads = ["restorer", *(word(n) for n in better if n != "psnr")]
+        more_gains = [k for k in ("gain_aligned", "gain_trajectory") if k in summary["overall"][BASELINE]]
+        others = [
+            (*row, *(gain_text(summary["overall"][row[0]].get(k) if row[0] != BASELINE else None) for k in more_gains))
+            for row in others
+        ]
+        heads = ["restorer", *(word(n) for n in better if n != "psnr"), *(k.replace("_", " ") for k in more_gains)]
         console.table(heads, others, right=heads[1:])
     base = summary["overall"][BASELINE]["metrics"]["psnr"]
     if base.get("infinite"):

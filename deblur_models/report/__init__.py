@@ -129,18 +129,17 @@ def _overall(summary: Mapping[str, Any]) -> str:
     """What matters most in one table that fits a screen, the other metrics in a second one."""
     lines, better = summary["overall"], summary["better"]
     full = max(line["pictures"] for line in lines.values())
-    first = ["restorer", "PSNR dB", "gain dB", "made worse", "no harm dB", "s per picture"]
+    more_gains = [k for k in ("gain_aligned", "gain_trajectory") if any(k in line for line in lines.values())]
+    first = ["restorer", "PSNR dB", "gain dB", *(f"{k.replace('_', ' ')} dB" for k in more_gains)]
+    first += ["made worse", "no harm dB", "s per picture"]
     rows, more = [], []
     for restorer, line in lines.items():
         part = f" <small>{line['pictures']} of {full} pictures</small>" if line["pictures"] < full else ""
         head = escape(restorer) + part
         cells = [head, _mean(summary, restorer, "psnr", full)]
         gain, harm = line.get("gain"), line.get("no_harm")
-        if restorer == BASELINE or gain is None:
-            cells += ["–", "–"]
-        else:
-            interval = f"{gain['low']:+.2f} to {gain['high']:+.2f}".replace("-", "−")
-            cells += [f"{_signed(gain)} <small>{interval}</small>", f"{100 * gain['worse']:.0f} %"]
+        cells += [_interval(line.get(k)) if restorer != BASELINE else "–" for k in ("gain", *more_gains)]
+        cells.append("–" if restorer == BASELINE or gain is None else f"{100 * gain['worse']:.0f} %")
         least = "" if harm is None else f"<small>least {number('psnr', harm['least'])}</small>"
         cells.append("–" if harm is None else f"{number('psnr', harm['mean'])} {least}")
         cells.append("–" if restorer == BASELINE or line["seconds"] is None else f"{line['seconds']:.3g}")
@@ -167,6 +166,21 @@ def _mean(summary: Mapping[str, Any], restorer: str, name: str, full: int) -> st
     if 0 < found["pictures"] < summary["overall"][restorer]["pictures"]:
         text += f" <small>{found['pictures']} pictures</small>"
     return text
+
+
+def _interval(gain: Mapping[str, Any] | None) -> str:
+    if gain is None:
+        return "–"
+    return f"{_signed(gain)} <small>{interval_text(gain)}</small>"
+
+
+def interval_text(gain: Mapping[str, Any]) -> str:
+    """The interval of a gain.
+
+    >>> interval_text({"low": -0.123, "high": 4.0})
+    '−0.12 to +4.00'
+    """
+    return f"{gain['low']:+.2f} to {gain['high']:+.2f}".replace("-", "−")
 
 
 def _signed(gain: Mapping[str, Any] | None) -> str:
@@ -321,7 +335,7 @@ def _pairs(evaluation: Evaluation) -> str:
 
         files_of = dict(choices)
         figures.append(
-            f'<figure class="pair"><div class="slider{" small" if width < 300 else ""}">'
+            f'<figure class="pair"><div class="slider{" small" if width < 160 else ""}">'
             f'<img class="under" src="{escape(folder)}/{escape(files_of[right])}.png" alt="{escape(right)}" '
             f'width="{width}" height="{height}" loading="lazy">'
             f'<img class="over" src="{escape(folder)}/blurred.png" alt="blurred" width="{width}" height="{height}" '
