@@ -132,12 +132,11 @@ class Journal:
         except OSError as error:
             raise DatasetError(f"{self.out}: cannot be written ({error.strerror}).") from None
 
-    def save_best(self, learner: Learner, step: int, look: Look, tensors: Mapping[str, Any]) -> None:
+    def save_best(self, learner: Learner, step: int, look: Look, weights: Mapping[str, Any]) -> None:
         """The network alone, with its averaged weights."""
-        kept = {k: v for k, v in tensors.items() if k.startswith(("network.", "average."))}
         save_checkpoint(
             self.out / "best",
-            kept,
+            weights,
             {
                 **learner.manifest(),
                 "step": step,

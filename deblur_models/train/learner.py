@@ -216,14 +216,21 @@ class Learner:
 
     # What is kept
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything a checkpoint needs, on the CPU; every process must call it when weights are sharded."""
+    def weights(self) -> dict[str, Tensor]:
+        """The network and its average, on the CPU.
+
+        Where weights are sharded, every process must call it, and the first one gets them whole.
+        """
         kept: dict[str, Any] = {
             f"network.{k}": v for k, v in get_model_state_dict(self.network, options=_WHOLE).items()
         }
         if self.average is not None:
             kept |= {f"average.{k}": v for k, v in get_model_state_dict(self.average, options=_WHOLE).items()}
-        kept |= _flat("optimiser", self.network, self.optimiser)
+        return kept
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything a checkpoint of the run needs; as :meth:`weights`."""
+        kept = self.weights() | _flat("optimiser", self.network, self.optimiser)
         if self.discriminator is not None and self.discriminator_optimiser is not None:
             kept |= {f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()}
             kept |= _flat("discriminator_optimiser", self.discriminator, self.discriminator_optimiser)
@@ -319,7 +326,8 @@ def _new_name(name: str, taken: Mapping[str, Any]) -> str:
 def _flat(name: str, module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     if not optimiser.state:
         return {}  # asked for its state before its first step, torch would make that step
-    state: Any = get_optimizer_state_dict(module, optimiser, options=_WHOLE)["state"]
+    # Processes other than the first are given nothing.
+    state: Any = get_optimizer_state_dict(module, optimiser, options=_WHOLE).get("state", {})
     return {f"{name}.{weight}/{key}": torch.as_tensor(v) for weight, keys in state.items() for key, v in keys.items()}
 
 
@@ -330,8 +338,10 @@ def _restore(name: str, module: nn.Module, optimiser: torch.optim.Optimizer, che
         state.setdefault(weight, {})[part] = value
     if not state:
         return  # before its first step an optimiser has none
-    fresh = get_optimizer_state_dict(module, optimiser, options=_WHOLE)
-    set_optimizer_state_dict(module, optimiser, {"state": state, "param_groups": fresh["param_groups"]}, options=_WHOLE)
+    (group,) = optimiser.param_groups
+    names = [name for name, _ in module.named_parameters()]
+    whole: Any = {"state": state, "param_groups": [{**group, "params": names}]}
+    set_optimizer_state_dict(module, optimiser, whole, options=_WHOLE)
 
 
 def _precise(maps: Sequence[Tensor]) -> tuple[Tensor, ...]:

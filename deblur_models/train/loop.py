@@ -298,7 +298,7 @@ class _Loop:
 
     def _look(self, step: int, *, save: bool) -> None:
         network = self.learner.best()
-        tensors = self.learner.tensors() if save and self.processes.ranks > 1 else None
+        weights = self.learner.weights() if save and self.learner.sharded else None
         if self.held_out is None or self.journal is None:
             self.processes.wait()
             return
@@ -310,7 +310,7 @@ class _Loop:
         self.journal.line("validation", step, {**look.to_dict(), "seconds": time.perf_counter() - begin})
         if save and (self.best is None or look.psnr > self.best):
             self.best = look.psnr
-            self.journal.save_best(self.learner, step, look, tensors if tensors is not None else self.learner.tensors())
+            self.journal.save_best(self.learner, step, look, weights or self.learner.weights())
         if self.on_progress is not None:
             done = max(step - 1, 0)
             stage = self.configuration.stage_at(done)[0]

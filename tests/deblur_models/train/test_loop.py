@@ -241,11 +241,13 @@ def test_killed_at_any_file_operation_a_whole_state_remains(
             for name in changes:
                 original = getattr(Path, name)
 
-                def counted(self: Path, *a: Any, original: Any = original, **k: Any) -> Any:
+                def counted(
+                    self: Path, *a: Any, original: Any = original, out: Path = out, last: int = dies_at, **k: Any
+                ) -> Any:
                     nonlocal count
                     if self.parent == out and any(w in self.name for w in ("last", "previous")):
                         count += 1
-                        if count == dies_at:
+                        if count == last:
                             raise Stop
                     return original(self, *a, **k)
 

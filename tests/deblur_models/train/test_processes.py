@@ -1,0 +1,181 @@
+"""Two processes that share each batch learn what one learns with the whole of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from blursynth.errors import InvalidValueError
+from deblur_models.checkpoint import load_checkpoint
+from deblur_models.configuration import read_configuration
+from deblur_models.train import train
+from deblur_models.train.processes import Processes, torch_device
+
+Tables = Callable[..., dict[str, Any]]
+PROGRAM = """
+import json, logging, sys, warnings
+warnings.simplefilter("error")
+warnings.filterwarnings("ignore", module="torch")  # what torch tells about itself
+import torch
+torch.set_num_threads(1)
+logging.basicConfig()
+from deblur_models.configuration import read_configuration
+from deblur_models.train import train
+result = train(read_configuration(json.loads(sys.argv[1])), sys.argv[2])
+print(result.step, result.finished)
+"""
+
+
+def in_two(tables: dict[str, Any], out: Path) -> None:
+    """The run as torchrun would start it on this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+              "OMP_NUM_THREADS": "1"}  # fmt: skip
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, json.dumps(tables), str(out)],
+            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        answers = [process.communicate(timeout=180) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    errors = [answer[1][-2500:] for answer in answers]
+    assert [process.returncode for process in processes] == [0, 0], "\n\n".join(errors)
+
+
+def assert_close(one: Path, two: Path, tolerance: float) -> None:
+    """Relative to the largest value of each tensor."""
+    a, b = (load_checkpoint(out / "last").tensors for out in (one, two))
+    assert a.keys() == b.keys()
+    worst = {}
+    for name in a:
+        assert a[name].shape == b[name].shape, name
+        scale = max(a[name].abs().max().item(), 1e-8)
+        worst[name] = (a[name] - b[name]).abs().max().item() / scale
+    name = max(worst, key=lambda n: worst[n])
+    assert worst[name] < tolerance, (name, worst[name])
+
+
+@pytest.fixture
+def shared(tables: Tables, pairs: Path) -> Callable[..., dict[str, Any]]:
+    """Adam's first steps are +-1 whatever the size of a gradient, so that rounding of tiny ones would show; a large
+    epsilon makes steps follow the gradient. Rounding of sums in another order is 1e-7 relative per step then."""
+
+    def make(**run: Any) -> dict[str, Any]:
+        return tables(
+            optimiser={"learning_rate": 1e-3, "epsilon": 1.0, "clip_norm": 1.0},
+            validation={"pairs": str(pairs), "count": 2, "every": 2, "pictures": 1},
+            stage=[{"steps": 4, "patch_px": 16, "batch": 4, "accumulate": 2}],
+            run={"checkpoint_every": 2, **run},
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_are_one(parallel: str, shared: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    made = shared(parallel=parallel)
+    train(read_configuration(made), tmp_path / "one")
+    in_two(made, tmp_path / "two")
+    assert_close(tmp_path / "one", tmp_path / "two", 1e-5)
+    one, two = (
+        [json.loads(line) for line in (tmp_path / n / "log.jsonl").read_text().splitlines()] for n in ("one", "two")
+    )
+    assert [(e["kind"], e["step"]) for e in one] == [(e["kind"], e["step"]) for e in two]
+    for mine, theirs in zip(one, two, strict=True):
+        for name in set(mine) - {"kind"} - {n for n in mine if n.startswith(("seconds", "images_per_s"))}:
+            assert theirs[name] == pytest.approx(mine[name], rel=1e-4), name
+    best = [load_checkpoint(tmp_path / n / "best").manifest["validation"]["psnr"] for n in ("one", "two")]
+    assert best[0] == pytest.approx(best[1], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_go_on_where_they_stopped(
+    parallel: str, shared: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Also in another number of processes than before."""
+    made = shared(parallel=parallel)
+    in_two(made, tmp_path / "whole")
+    in_two(made, tmp_path / "parts")
+    for suffix in (".json", ".safetensors"):
+        (tmp_path / "parts" / f"previous{suffix}").replace(tmp_path / "parts" / f"last{suffix}")
+    assert load_checkpoint(tmp_path / "parts" / "last").manifest["step"] == 2
+    in_two(made, tmp_path / "parts")
+    a, b = (load_checkpoint(tmp_path / n / "last").tensors for n in ("whole", "parts"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    for suffix in (".json", ".safetensors"):
+        (tmp_path / "parts" / f"previous{suffix}").replace(tmp_path / "parts" / f"last{suffix}")
+    train(read_configuration(made), tmp_path / "parts")
+    assert_close(tmp_path / "whole", tmp_path / "parts", 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_an_adversary_is_one_and_the_same_in_both(
+    parallel: str, shared: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Least squares without a penalty is a mean over pictures, so that two halves make the whole."""
+    made = {
+        **shared(parallel=parallel),
+        "adversarial": {
+            "loss": {"kind": "lsgan", "weight": 0.01},
+            "discriminator": {"kind": "patchgan", "size": "tiny", "width": 4, "layers": 1},
+        },
+    }
+    train(read_configuration(made), tmp_path / "one")
+    in_two(made, tmp_path / "two")
+    assert_close(tmp_path / "one", tmp_path / "two", 1e-5)
+
+
+def test_a_batch_must_be_shared_equally(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deblur_models.train import TrainingError
+    from deblur_models.train.loop import _training_sets
+
+    made = read_configuration(tables(stage=[{"steps": 1, "patch_px": 16, "batch": 6, "accumulate": 2}]))
+    assert len(_training_sets(made, Processes(0, 3, torch.device("cpu")))) == 1
+    with pytest.raises(TrainingError, match=r"batch of 6 cannot be shared equally by 2 processes in 2 parts each"):
+        _training_sets(made, Processes(0, 2, torch.device("cpu")))
+
+
+def test_alone_a_process_agrees_with_itself() -> None:
+    alone = Processes(0, 1, torch.device("cpu"))
+    tensor = torch.ones(2)
+    alone.mean([tensor])
+    alone.wait()
+    assert torch.equal(tensor, torch.ones(2))
+    assert alone.is_first
+    assert alone.agree(3)
+    assert alone.any(True)
+    assert not alone.any(False)
+
+
+def test_devices_have_names() -> None:
+    assert torch_device("cpu") == torch.device("cpu")
+    assert torch_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(InvalidValueError, match="There is no device 'abacus'"):
+        torch_device("abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(InvalidValueError, match="torch sees no CUDA device"):
+            torch_device("cuda")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(InvalidValueError, match="torch sees none"):
+            torch_device("mps")
