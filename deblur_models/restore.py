@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks.network import Network
+from deblur_models.networks import ALL, Network
 
 __all__ = ["Identity", "NetworkRestorer", "OnTiles", "Window", "windows", "with_local_px"]
 
@@ -76,10 +76,11 @@ class NetworkRestorer:
     the whole picture where no pixel further away than ``3/8 overlap_px`` counts. Tiles begin at multiples of
     ``multiple_px``, since strided convolutions are the same only when they are moved by those.
 
-    Networks that average over all they see (channel attention, instance normalisation) give results that depend on the
-    size of the tile. NAFNet's ``local_px`` replaces such averages by those of a window; it is used as the checkpoint
-    says and never set behind its back, because figures measured in training would no longer hold. Where a tiled network
-    has it at 0 a warning says so; :func:`with_local_px` changes it.
+    Networks that average over all they see (channel attention, instance normalisation, attention between channels) give
+    results that depend on the size of the tile. ``local_px`` of NAFNet and HINet replaces such averages by those of a
+    window; it is used as the checkpoint says and never set behind its back, because figures measured in training would
+    no longer hold. Where a tiled network has it at 0, or normalises by what it sees, a warning says so;
+    :func:`with_local_px` changes it.
 
     When a CUDA device has not enough memory, the tile is halved, which is logged and kept for later pictures.
     """
@@ -187,15 +188,21 @@ class NetworkRestorer:
         return out
 
     def _warn_of_averages(self, tile_px: int) -> None:
-        if self._warned or self.network.config.fields().get("local_px") != 0:
+        fields = self.network.config.fields()
+        if fields.get("local_px") == 0:
+            advice = "local_px sets a window instead (published: 1.5 times the side of the training patches)"
+        elif fields.get("norm") in ("instance", "batch_stats"):
+            advice = "take large tiles, or the whole picture where memory allows"
+        else:
             return
-        self._warned = True
-        _LOG.warning(
-            "%s averages over all it sees, so that its results depend on the tile of %d px. local_px sets a window "
-            "instead (published: 1.5 times the side of the training patches).",
-            self.name,
-            tile_px,
-        )
+        if not self._warned:
+            self._warned = True
+            _LOG.warning(
+                "%s averages over all it sees, so that its results depend on the tile of %d px: %s.",
+                self.name,
+                tile_px,
+                advice,
+            )
 
     def _network(self, tile: Tensor) -> Tensor:
         """The network on one tile; its weights decide the precision, the result is float32 on the CPU."""
@@ -289,8 +296,10 @@ def with_local_px(network: Network, local_px: int) -> Network:
         The architecture has no such window, or its side is out of range.
     """
     if "local_px" not in type(network.config).model_fields:
+        kinds = [config.kind for config in ALL if "local_px" in config.model_fields]
         raise InvalidValueError(
-            f"{network.config.kind} has no local_px.", fix="Leave it out: only NAFNet has test-time local conversion."
+            f"{network.config.kind} has no local_px.",
+            fix=f"Leave it out; with test-time local conversion there are {', '.join(kinds)}.",
         )
     changed: Network = network.config.replace(local_px=local_px).build()
     changed.load_state_dict(network.state_dict())

@@ -54,7 +54,7 @@ LocalPx = Annotated[
     typer.Option(
         "--local-px",
         metavar="PX",
-        help="Side of the windows that NAFNet's attention averages over, 0: the whole picture; by default as the "
+        help="Side of the windows that NAFNet and HINet average over, 0: the whole picture; by default as the "
         "checkpoint says.",
         show_default=False,
     ),

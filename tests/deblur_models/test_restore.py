@@ -128,6 +128,17 @@ def test_a_tiled_nafnet_with_windows_is_close_to_the_whole_and_without_them_warn
     assert errors[16] < 0.1 * errors[0]
 
 
+def test_networks_that_normalise_by_what_they_see_are_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    for norm, warned in (("instance", True), ("running", False)):
+        caplog.clear()
+        torch.manual_seed(0)
+        restorer = NetworkRestorer(build_network("deblurgan", "tiny", norm=norm), tile_px=32, name=norm)
+        with caplog.at_level(logging.WARNING, "deblur_models"):
+            restorer.restore(picture(40, 48))
+            restorer.restore(picture(40, 48))
+        assert [r.getMessage()[: len(norm)] for r in caplog.records] == [norm] * warned
+
+
 def test_with_local_px_keeps_the_weights_and_refuses_other_networks() -> None:
     network = build_network("nafnet", "tiny", width=8).eval()
     changed = with_local_px(network, 32)
@@ -135,7 +146,7 @@ def test_with_local_px_keeps_the_weights_and_refuses_other_networks() -> None:
     assert not changed.training
     for a, b in zip(network.state_dict().values(), changed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-    with pytest.raises(InvalidValueError, match="local has no local_px"):
+    with pytest.raises(InvalidValueError, match=r"local has no local_px.*nafnet"):
         with_local_px(local(), 32)
 
 
