@@ -339,9 +339,13 @@ def _restore(name: str, module: nn.Module, optimiser: torch.optim.Optimizer, che
     if not state:
         return  # before its first step an optimiser has none
     (group,) = optimiser.param_groups
-    names = [name for name, _ in module.named_parameters()]
-    whole: Any = {"state": state, "param_groups": [{**group, "params": names}]}
-    set_optimizer_state_dict(module, optimiser, whole, options=_WHOLE)
+    names = dict(module.named_parameters())
+    whole: Any = {"state": state, "param_groups": [{**group, "params": list(names)}]}
+    # Frozen weights, and those that a network does not use, have no state yet, and must get none.
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
+    set_optimizer_state_dict(module, optimiser, whole, options=options)
+    for name in names.keys() - state.keys():
+        optimiser.state.pop(names[name], None)
 
 
 def _precise(maps: Sequence[Tensor]) -> tuple[Tensor, ...]:

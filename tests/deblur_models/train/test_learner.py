@@ -1,0 +1,260 @@
+"""One step: accumulated parts, clipping, the running average, the schedule's rate, a frozen encoder, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from blursynth.errors import DatasetError, InvalidValueError
+from deblur_models.checkpoint import Checkpoint
+from deblur_models.configuration import read_configuration
+from deblur_models.data import Batch
+from deblur_models.networks.nafnet import NAFNet
+from deblur_models.train.learner import Learner
+from deblur_models.train.processes import Processes
+
+Tables = Callable[..., dict[str, Any]]
+ALONE = Processes(0, 1, torch.device("cpu"))
+GENTLE = {"learning_rate": 1e-3, "epsilon": 1.0}
+"""Steps that follow the gradient: Adam's own are +-1 for gradients of any size, also for those of pure rounding."""
+
+
+def learner(tables: dict[str, Any]) -> Learner:
+    return Learner(read_configuration(tables), ALONE)
+
+
+def batch(count: int = 4, seed: int = 0, size: int = 16) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    sharp, noise = torch.rand((2, count, 3, size, size), generator=generator)
+    return Batch(sharp, 0.8 * sharp + 0.2 * noise, (None,) * count, (None,) * count, ("x",) * count)
+
+
+def parts_of(whole: Batch, number: int) -> list[Batch]:
+    size = len(whole) // number
+    return [
+        Batch(whole.sharp[i : i + size], whole.blurred[i : i + size], (None,) * size, (None,) * size, ("x",) * size)
+        for i in range(0, len(whole), size)
+    ]
+
+
+def weights(of: Learner) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in of.network.parameters()])
+
+
+@pytest.mark.parametrize("adversary", [False, True])
+def test_parts_that_accumulate_are_the_whole(adversary: bool, tables: Tables) -> None:
+    changes: dict[str, Any] = {"optimiser": GENTLE, "loss": [{"kind": "l1"}, {"kind": "fft_l1", "weight": 0.1}]}
+    if adversary:
+        changes["adversarial"] = {
+            "loss": {"kind": "lsgan", "weight": 0.1},
+            "discriminator": {"kind": "patchgan", "size": "tiny", "width": 4, "layers": 1},
+        }
+    one, other = learner(tables(**changes)), learner(tables(**changes))
+    start = weights(one)
+    for step in range(3):
+        values = one.update([batch(seed=step)], step, 1.0)
+        in_parts = other.update(parts_of(batch(seed=step), 4), step, 1.0)
+        assert values.keys() == in_parts.keys()
+        for name in values:
+            assert in_parts[name].item() == pytest.approx(values[name].item(), rel=1e-4), name
+    moved = (weights(one) - start).abs().max()
+    assert moved > 1e-5
+    assert (weights(one) - weights(other)).abs().max() < 1e-4 * moved
+
+
+def test_the_sum_is_that_of_the_losses_with_their_weights(tables: Tables) -> None:
+    made = learner(tables(loss=[{"kind": "l1", "weight": 2.0}, {"kind": "l2"}, {"kind": "l1", "weight": 0.5}]))
+    values = made.update([batch()], 0, 1.0)
+    assert set(values) == {"l1", "l2", "l1.2", "loss", "gradient_norm"}
+    assert values["l1"] == values["l1.2"]
+    expected = 2.5 * values["l1"] + values["l2"]
+    assert values["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_gradients_are_cut_to_the_norm_that_is_told(tables: Tables) -> None:
+    """The norm that is told is the one before."""
+    free = learner(tables(optimiser=GENTLE, loss=[{"kind": "l1", "weight": 100.0}]))
+    norm = free.update([batch()], 0, 1.0)["gradient_norm"].item()
+    gradients = torch.cat([p.grad.flatten() for p in free.network.parameters() if p.grad is not None])
+    assert gradients.norm().item() == pytest.approx(norm, rel=1e-5)
+    assert norm > 1
+    cut = learner(tables(optimiser={**GENTLE, "clip_norm": 0.25}, loss=[{"kind": "l1", "weight": 100.0}]))
+    assert cut.update([batch()], 0, 1.0)["gradient_norm"].item() == pytest.approx(norm, rel=1e-6)
+    gradients = torch.cat([p.grad.flatten() for p in cut.network.parameters() if p.grad is not None])
+    assert gradients.norm().item() == pytest.approx(0.25, rel=1e-4)
+
+
+def test_the_average_follows_by_its_formula(tables: Tables) -> None:
+    """a <- d a + (1 - d) w with d = min(decay, (1 + step) / (10 + step))."""
+    made = learner(tables(run={"average_decay": 0.2}))
+    assert made.average is not None
+    expected = {k: v.clone() for k, v in made.network.state_dict().items()}
+    for step in range(4):
+        made.update([batch(seed=step)], step, 1.0)
+        decay = min(0.2, (1 + step) / (10 + step))
+        expected = {k: decay * v + (1 - decay) * made.network.state_dict()[k] for k, v in expected.items()}
+    for name, value in made.average.state_dict().items():
+        assert torch.allclose(value, expected[name], atol=1e-7), name
+    assert made.best() is made.average
+    assert not made.average.training
+    assert learner(tables(run={"average_decay": 0.0})).average is None
+
+
+@pytest.mark.parametrize("kind", ["adamw", "adam"])
+def test_the_rate_is_the_optimisers_times_the_factor(kind: str, tables: Tables) -> None:
+    """Adam's first step is -rate * sign(gradient)."""
+    made = learner(tables(optimiser={"kind": kind, "learning_rate": 1e-3, "epsilon": 1e-12, "weight_decay": 0.0}))
+    start = weights(made)
+    made.update([batch()], 0, 0.25)
+    steps = (weights(made) - start).abs()
+    assert steps.max().item() == pytest.approx(2.5e-4, rel=1e-2)
+
+
+def test_weights_decay_where_wanted(tables: Tables) -> None:
+    """AdamW: w <- w (1 - rate * decay) beside the step along the gradient, here none to speak of."""
+    made = learner(tables(optimiser={"learning_rate": 1e-2, "epsilon": 1.0, "weight_decay": 0.5},
+                          loss=[{"kind": "l1", "weight": 1e-6}]))  # fmt: skip
+    start = weights(made)
+    made.update([batch()], 0, 1.0)
+    assert torch.allclose(weights(made), start * (1 - 1e-2 * 0.5), atol=1e-6)
+
+
+def test_an_encoder_stays_frozen_as_long_as_wanted(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NAFNet, "encoder_parameters", lambda self: self.encoders.parameters(), raising=False)
+    made = learner(tables(run={"frozen_encoder_steps": 2}))
+    states = []
+    for step in range(4):
+        made.update([batch(seed=step)], step, 1.0)
+        states.append(torch.cat([p.detach().flatten().clone() for p in made.network.encoders.parameters()]))
+        others = made.network.intro.weight
+        assert others.grad is not None
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[1], states[2])
+    assert not torch.equal(states[2], states[3])
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_frozen_encoder_thaws_the_same_after_a_stop(
+    stop: int, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NAFNet, "encoder_parameters", lambda self: self.encoders.parameters(), raising=False)
+    made = tables(run={"frozen_encoder_steps": 2})
+    whole, first, second = learner(made), learner(made), learner(made)
+    for step in range(4):
+        whole.update([batch(seed=step)], step, 1.0)
+    for step in range(stop):
+        first.update([batch(seed=step)], step, 1.0)
+    second.load(Checkpoint(first.tensors(), first.manifest()))
+    for step in range(stop, 4):
+        second.update([batch(seed=step)], step, 1.0)
+    mine, theirs = whole.tensors(), second.tensors()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_asking_for_the_state_changes_nothing(tables: Tables) -> None:
+    """Torch would give an optimiser that has made no step yet one with gradients of zero."""
+    made = tables(
+        adversarial={
+            "loss": {"kind": "lsgan"},
+            "discriminator": {"kind": "patchgan", "size": "tiny", "width": 4, "layers": 1},
+            "from_step": 2,
+        }
+    )
+    watched, alone = learner(made), learner(made)
+    for step in range(4):
+        watched.tensors()
+        assert watched.discriminator_optimiser is not None
+        assert bool(watched.discriminator_optimiser.state) == (step > 2)
+        for each in (watched, alone):
+            values = each.update([batch(seed=step)], step, 1.0)
+            assert ("lsgan" in values) == ("discriminator" in values) == (step >= 2)
+    mine, theirs = alone.tensors(), watched.tensors()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_the_adversary_learns_as_often_as_wanted(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = learner(
+        tables(
+            adversarial={
+                "loss": {"kind": "wgan_gp", "weight": 0.01},
+                "discriminator": {"kind": "patchgan", "size": "tiny", "width": 4, "layers": 1},
+                "steps": 3,
+                "learning_rate": 2e-4,
+            }
+        )
+    )
+    assert made.discriminator_optimiser is not None
+    assert made.discriminator is not None
+    calls, step = [], made.discriminator_optimiser.step
+    monkeypatch.setattr(made.discriminator_optimiser, "step", lambda *a, **k: (calls.append(1), step(*a, **k))[1])
+    values = made.update([batch()], 0, 0.5)
+    assert len(calls) == 3
+    assert {"wgan_gp", "discriminator", "gradient_penalty", "charbonnier", "loss"} <= set(values)
+    assert made.discriminator_optimiser.param_groups[0]["lr"] == 1e-4
+    assert all(p.requires_grad for p in made.discriminator.parameters())
+    gradients = [p.grad for p in made.discriminator.parameters()]
+    made.update([batch()], 1, 0.5)
+    assert all(g is not None for g in gradients)
+
+
+def test_randomness_of_a_step_is_its_own(tables: Tables) -> None:
+    """Dropout is seeded by the run and the step, and leaves torch's generator where it was."""
+    network = {"kind": "deblurgan", "size": "tiny", "width": 4, "blocks": 1, "dropout": 0.5}
+    torch.manual_seed(1)
+    one = learner(tables(network=network))
+    before = torch.get_rng_state()
+    one.update([batch()], 0, 1.0)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    other = learner(tables(network=network))
+    other.update([batch()], 0, 1.0)
+    assert torch.equal(weights(one), weights(other))
+    third = learner(tables(network=network))
+    third.update([batch()], 5, 1.0)
+    assert not torch.equal(weights(one), weights(third))
+
+
+def test_real_pairs_do_not_count_for_re_blurring(tables: Tables) -> None:
+    made = learner(tables(reblur={"weight": 0.1}, run={"turns": False}))
+    values = made.update([batch()], 0, 1.0)
+    assert "re_blur" not in values
+    assert values["loss"].item() == pytest.approx(values["charbonnier"].item())
+
+
+def test_every_scale_of_a_network_is_told_its_loss(tables: Tables) -> None:
+    network = {"kind": "srn", "size": "tiny"}
+    made = learner(tables(network=network, loss=[{"kind": "l1"}]))
+    whole = batch(1, size=32)
+    outputs, targets = made.network(whole.blurred, every_scale=True), made.network.targets(whole.sharp)
+    assert len(outputs) > 1
+    expected = sum((o - t).abs().mean().item() for o, t in zip(outputs, targets, strict=True))
+    assert made.update([whole], 0, 1.0)["l1"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_states_of_other_networks_do_not_fit(tables: Tables) -> None:
+    made = learner(tables())
+    made.update([batch()], 0, 1.0)
+    with pytest.raises(DatasetError, match="does not fit this configuration"):
+        learner(tables(network={"kind": "nafnet", "size": "tiny"})).load(Checkpoint(made.tensors(), made.manifest()))
+    with pytest.raises(DatasetError, match="does not fit this configuration"):
+        learner(tables()).load(Checkpoint(made.tensors(), {}))
+
+
+def test_a_start_of_other_shape_is_refused(tables: Tables, tmp_path: Path) -> None:
+    from deblur_models.checkpoint import save_network
+    from deblur_models.networks import build_network
+
+    save_network(build_network("nafnet", "tiny"), tmp_path / "other")
+    with pytest.raises(DatasetError, match="Write the same network in both"):
+        learner(tables(start_from=str(tmp_path / "other")))
+
+
+def test_a_learner_without_an_encoder_cannot_freeze_it(tables: Tables) -> None:
+    with pytest.raises(InvalidValueError, match=r"frozen_encoder_steps is 3, and nafnet has no pretrained encoder"):
+        learner(tables(run={"frozen_encoder_steps": 3}))
