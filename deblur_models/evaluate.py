@@ -1,7 +1,8 @@
 """How well pictures are restored: every metric with its protocol, by how they were blurred, beside no restoration.
 
 A report is a folder. What is measured of a picture is written at once (``results/RESTORER.jsonl``), so that evaluation
-goes on where it was stopped; ``summary.json`` and ``index.html`` are made of those lines at the end.
+goes on where it was stopped; ``summary.json`` and ``index.html`` are made of those lines at the end, beside
+``pairs.jsonl``, which says of every pair how it was blurred. Infinite values stand as ``"inf"`` in JSON.
 """
 
 from __future__ import annotations
@@ -292,7 +293,9 @@ def evaluate(
     ]  # fmt: skip
     summary["cost"] = {r.name: _cost(r, cost_px) for r in everything if cost_px and isinstance(r, NetworkRestorer)}
     summary["left_out"] = dict(left_out or {})
-    summary["restorers"] = {n: s.about for n, s in zip(names, stores, strict=True)}
+    summary["restorers"] = {r.name: _about(r, s.about) for r, s in zip(everything, stores, strict=True)}
+    known = "".join(json.dumps(_plain(f.to_dict())) + "\n" for f in facts)
+    write_whole(plan.folder / "pairs.jsonl", known.encode())
     write_whole(plan.folder / "summary.json", (json.dumps(_plain(summary), indent=1) + "\n").encode())
     return Evaluation(facts, values, summary, plan.folder)
 
@@ -356,7 +359,8 @@ def _values(plan: _Plan, restored: Tensor, sharp: Tensor, sample: PairSample) ->
     values: dict[str, float | None] = {}
     for metric in plan.metrics:
         try:
-            values[metric.name] = float(metric(restored, sharp)[0])
+            value = float(metric(restored, sharp)[0])
+            values[metric.name] = None if math.isnan(value) else value
         except InvalidValueError as error:  # a picture that is too small for it, or flat
             values[metric.name] = None
             if metric.name not in plan.warned:
@@ -458,6 +462,13 @@ def describe_restorer(restorer: Restorer) -> dict[str, Any]:
     elif isinstance(restorer, Record):
         about |= restorer.fields()
     return about
+
+
+def _about(restorer: Restorer, about: Mapping[str, Any]) -> dict[str, Any]:
+    """With the tile that was left where memory did not suffice for the one that was asked for."""
+    if isinstance(restorer, NetworkRestorer) and restorer.tile_px != about["tile_px"]:
+        return {**about, "tile_px_for_lack_of_memory": restorer.tile_px}
+    return dict(about)
 
 
 def _cost(restorer: NetworkRestorer, size_px: tuple[int, int]) -> dict[str, Any]:

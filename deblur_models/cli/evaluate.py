@@ -29,9 +29,9 @@ Examples:
   deblur evaluate blurred/ --sharp sharp/ --network run/ --out report/ --align 5
   deblur evaluate koehler/blurred/ --references koehler/sharp/ --network run/ --out report/
 
-DATA is a data set of blursynth, or a folder with blurred and sharp photographs. REPORT gets index.html, summary.json
-and one line per picture in results/; the same command again goes on where it was stopped. Classical methods need the
-kernel and are measured where the draw has a single one.
+DATA is a data set of blursynth, or a folder with blurred and sharp photographs. REPORT gets index.html, summary.json,
+a line per picture in results/ and of its blur in pairs.jsonl; the same command again goes on where it was stopped.
+Classical methods need the kernel: that of the draw where there is a single one, or --kernels.
 """
 
 _DEFAULT = "psnr,ssim,ms_ssim,gmsd,niqe,lpips"
@@ -91,6 +91,16 @@ def command(
             "--metrics",
             metavar="NAMES",
             help=f"With commas; by default those of {_DEFAULT} that can be measured here.",
+            show_default=False,
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="KIND[:FIELD=VALUE,...]",
+            help="One more, with settings, such as niqe:parameters=FILE or lpips:backbone_weights=FILE; may be given "
+            "several times.",
             show_default=False,
         ),
     ] = None,
@@ -165,7 +175,7 @@ def command(
     ]
     options.different_names([r.name for r in restorers])
     known = find_kernels(kernels, pairs) if kernels is not None else None
-    chosen, left_out = choose_metrics(metrics, pairs, align)
+    chosen, left_out = choose_metrics(metrics, pairs, align, metric or ())
 
     from deblur_models.evaluate import evaluate
     from deblur_models.report import write_report
@@ -255,35 +265,43 @@ def find_kernels(folder: Path, pairs: PairSet) -> Kernels:
     return lambda sample: read_kernel(files[sample.name])
 
 
-def choose_metrics(text: str | None, pairs: PairSet, align: int | None) -> tuple[list[Metric], dict[str, str]]:
+def choose_metrics(
+    text: str | None, pairs: PairSet, align: int | None, more: Iterable[str] = ()
+) -> tuple[list[Metric], dict[str, str]]:
     """The metrics of these names, PSNR first; and those of the default ones that cannot be measured, and why.
 
-    Each is tried on noise of the size of the smallest picture. One that was asked for by name must work.
+    Each is tried on noise of the size of the smallest picture. One that was asked for must work. Of two metrics of one
+    name the one with settings (``more``) is taken.
     """
     import torch
 
     from deblur_models.metrics import metric
 
-    asked = text is not None
     names = [name.strip() for name in (text or _DEFAULT).split(",") if name.strip()]
-    wanted = [(name, metric(name)) for name in dict.fromkeys(["psnr", *names])]
+    asked = [(f"--metric {given}", *options.kind_and_values(given, "--metric")) for given in more]
+    given_kinds = {kind for _, kind, _ in asked}
+    wanted: list[tuple[str, bool, Metric]] = [
+        (f"--metrics {name}", text is not None, metric(name))
+        for name in dict.fromkeys(["psnr", *names])
+        if name not in given_kinds
+    ]
+    wanted += [(option, True, metric(kind, **values)) for option, kind, values in asked]
+    if align is not None:
+        for name in ("psnr", "ssim"):
+            made = metric("aligned", of=name, max_shift_px=align, border_px=max(15, align + 2))
+            wanted.append((f"--align {align}", True, made))
     sizes = [pairs.size_px(i) for i in range(len(pairs))]
     rng = torch.Generator().manual_seed(0)
     noise = torch.rand(1, 3, min(h for h, _ in sizes), min(w for _, w in sizes), generator=rng)
-    if align is not None:
-        for name in ("psnr", "ssim"):
-            wanted.append(
-                (f"{name}_aligned", metric("aligned", of=name, max_shift_px=align, border_px=max(15, align + 2)))
-            )
     chosen, left_out = [], {}
-    for name, made in wanted:
+    for option, needed, made in wanted:
         try:
             made.check_ready()
             made(noise, noise.flip(-1))
         except BlursynthError as error:
-            if asked or name.endswith("_aligned"):
-                raise InvalidValueError(f"--metrics {name}: {error.what}", why=error.why, fix=error.fix) from None
-            left_out[name] = error.what
+            if needed:
+                raise InvalidValueError(f"{option}: {error.what}", why=error.why, fix=error.fix) from None
+            left_out[made.name] = error.what
         else:
             chosen.append(made)
     return chosen, left_out

@@ -135,21 +135,34 @@ def load_restorer(
 
 
 def method_restorer(text: str) -> Restorer:
-    """A classical method with its numbers: ``wiener``, or ``richardson_lucy:iterations=30,border=...``."""
+    """A classical method with its numbers: ``wiener``, or ``richardson_lucy:iterations=30,noise=0.01``."""
     from deblur_models.classical import make_classical
 
+    kind, values = kind_and_values(text, "--method")
+    method = make_classical({"kind": kind, **values})
+    method.check_ready()
+    return method
+
+
+def kind_and_values(text: str, option: str) -> tuple[str, dict[str, Any]]:
+    """``KIND:FIELD=VALUE,...`` in its parts; values are those of TOML, paths may stand as they are.
+
+    >>> kind_and_values("wiener:balance=0.1,linear_light=false", "--method")
+    ('wiener', {'balance': 0.1, 'linear_light': False})
+    >>> kind_and_values("niqe:parameters=./sharp.json", "--metric")
+    ('niqe', {'parameters': 'sharp.json'})
+    """
     kind, _, rest = text.partition(":")
-    values: dict[str, Any] = {"kind": kind.strip()}
+    values: dict[str, Any] = {}
     for setting in filter(None, (part.strip() for part in rest.split(","))):
         field, equals, value = setting.partition("=")
         if not equals:
             raise InvalidValueError(
-                f"--method {text}: {setting!r} is no setting.", fix="Write them as richardson_lucy:iterations=30,x=1"
+                f"{option} {text}: {setting!r} is no setting.", fix="Write KIND:FIELD=VALUE,FIELD=VALUE."
             )
-        values[field.strip()] = parse_value(value)
-    method = make_classical(values)
-    method.check_ready()
-    return method
+        is_path = value.strip().startswith(("/", ".", "~"))
+        values[field.strip()] = str(Path(value.strip()).expanduser()) if is_path else parse_value(value)
+    return kind.strip(), values
 
 
 def different_names(names: Sequence[str]) -> None:

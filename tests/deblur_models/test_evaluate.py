@@ -218,6 +218,12 @@ def test_groups_by_severity_kind_and_quality(tmp_path: Path) -> None:
     assert list(groups["blurred_psnr"].values()) == [2, 2, 2, 2]
     worst = found.summary["groups"]["blurred_psnr"][0]["restorers"]["no restoration"]["metrics"]["psnr"]["mean"]
     assert worst == pytest.approx(np.mean([20 * math.log10(255 / k) for k in (7, 8)]), abs=1e-3)
+    lines = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
+    assert [line["kinds"] for line in lines[:3]] == [["linear_motion"], ["gaussian_blur"], []]
+    assert lines[5] == {
+        "index": 5, "name": "005", "source": "source 5", "severity_px": None, "varies": True, "known": True,
+        "kinds": ["zoom"],
+    }  # fmt: skip
     real = evaluate(Made([None] * 3), [Towards()], tmp_path / "real", metrics=PSNR, cost_px=None, pictures=0)
     assert real.summary["groups"] == {"severity": [], "kind": [], "blurred_psnr": []}
 
@@ -293,6 +299,16 @@ def test_networks_are_described_and_their_cost_is_counted(tmp_path: Path) -> Non
     assert about["network"] == restorer.network.config.to_dict()
     assert len(about["weights"]) == 64
     assert about["precision"] == "float32"
+
+
+def test_a_tile_that_was_halved_for_lack_of_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    restorer = network_restorer(0)
+    monkeypatch.setattr(
+        restorer, "restore", lambda blurred, kernels=None: (setattr(restorer, "tile_px", 64), blurred)[1]
+    )
+    found = evaluate(Made([None]), [restorer], tmp_path, metrics=PSNR, cost_px=None, pictures=0, harm=0)
+    about = found.summary["restorers"]["net"]
+    assert (about["tile_px"], about["tile_px_for_lack_of_memory"]) == (None, 64)
 
 
 def test_a_restorer_that_gives_nan_stops_it(tmp_path: Path) -> None:

@@ -143,7 +143,10 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
         (["--method", "wiener", "--metrics", "psnrr"], "There is no metric 'psnrr'. Did you mean 'psnr'?"),
         (["--method", "wiener", "--metrics", "lpips"], "--metrics lpips:"),
         (["--method", "wiener", "--metrics", "ms_ssim"], "--metrics ms_ssim:"),
-        (["--method", "wiener", "--align", "30"], "--metrics psnr_aligned:"),
+        (["--method", "wiener", "--align", "30"], "--align 30:"),
+        (["--method", "wiener", "--metric", "niqe:parameters=./none.json"], "There is no file none.json"),
+        (["--method", "wiener", "--metric", "niqe:params=1"], "Niqe has no field 'params'. Did you mean 'parameters'?"),
+        (["--method", "wiener", "--metric", "niqe:parameters"], "'parameters' is no setting"),
         (["--method", "wiener", "--align", "-1"], "--align must be >= 0"),
         (["--method", "wiener", "--limit", "0"], "--limit must be >= 1"),
         (["--method", "wiener", "--cost-size", "big"], "--cost-size must be WIDTHxHEIGHT"),
@@ -203,13 +206,15 @@ def test_default_metrics_are_those_that_fit(place: Path, tmp_path: Path) -> None
     pairs = open_pairs(place / "pairs")
     chosen, left_out = choose_metrics(None, pairs, None)
     assert [m.name for m in chosen] == ["psnr", "ssim", "gmsd"]
-    assert set(left_out) == {"ms_ssim", "niqe", "lpips"}
+    assert set(left_out) == {"ms_ssim", "niqe_bundled", "lpips_alex"}
     rng = np.random.Generator(np.random.Philox(0))
     path = tmp_path / "large.png"
     bs.write_picture(path, rng.random((3, 200, 230)))
     large = FolderPairs([path], [path], ["large"], "large")
     chosen, left_out = choose_metrics(None, large, None)
     assert {"ms_ssim", "niqe_bundled"} <= {m.name for m in chosen}
+    chosen, _ = choose_metrics("ssim,psnr,gmsd", large, None, ["aligned:of=gmsd,max_shift_px=1", "niqe"])
+    assert [m.name for m in chosen] == ["psnr", "ssim", "gmsd", "gmsd_aligned", "niqe_bundled"]
     chosen, _ = choose_metrics("ssim, psnr", large, 3)
     assert [m.name for m in chosen] == ["psnr", "ssim", "psnr_aligned", "ssim_aligned"]
 
