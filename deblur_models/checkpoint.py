@@ -52,7 +52,10 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], manifest: M
     """
     safetensors = require("safetensors.torch", extra="train", purpose="Writing checkpoints")
     weights, beside = _paths(path)
-    weights.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        weights.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{weights.parent}: cannot be made ({error.strerror}).") from None
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     content = safetensors.save(plain, {"format": "pt"})
     _write_whole(weights, content)
