@@ -91,6 +91,10 @@ class PairFacts:
             "varies": self.varies, "known": self.known, "kinds": list(self.kinds),
         }  # fmt: skip
 
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> PairFacts:
+        return PairFacts(**{**values, "kinds": tuple(values["kinds"])})
+
 
 def pair_facts(index: int, sample: PairSample) -> PairFacts:
     """See :class:`PairFacts`."""
@@ -288,7 +292,7 @@ def evaluate(
     summary["data"] = {"name": pairs.name, "pairs": len(pairs), "measured": len(plan.chosen)}
     summary["pictures"] = [
         {"index": i, "name": facts[k].name, "folder": f"pictures/{i:06d}",
-         "shown": [n for n in names if (plan.folder / f"pictures/{i:06d}" / f"{slug(n)}.png").exists()]}
+         "shown": [n for n in names if (plan.folder / f"pictures/{i:06d}" / f"{restored_stem(n)}.png").exists()]}
         for k, i in enumerate(plan.chosen) if i in plan.shown
     ]  # fmt: skip
     summary["cost"] = {r.name: _cost(r, cost_px) for r in everything if cost_px and isinstance(r, NetworkRestorer)}
@@ -303,56 +307,77 @@ def evaluate(
 def _measure(
     plan: _Plan, restorers: Sequence[Restorer], stores: Sequence[_Store], on_picture: OnPicture | None
 ) -> list[PairFacts]:
+    """Restore and measure what has no line yet; pairs that have all of theirs are not even read."""
     facts = []
-    total, done = len(plan.chosen) * len(restorers), 0
-    for index in plan.chosen:
+    total = len(plan.chosen) * len(restorers)
+    for place, index in enumerate(plan.chosen):
+        left = [
+            (number, restorer, store)
+            for number, (restorer, store) in enumerate(zip(restorers, stores, strict=True))
+            if index not in store.lines or _picture_missing(plan, restorer, store.lines[index])
+        ]
+        baseline = stores[0].lines.get(index)
+        if not left and baseline is not None:
+            facts.append(PairFacts.from_dict(baseline["blur"]))
+            continue
         sample = plan.pairs[index]
-        known = pair_facts(index, sample)
+        known = pair_facts(index, sample) if baseline is None else PairFacts.from_dict(baseline["blur"])
         facts.append(known)
-        sharp, blurred = _tensor(sample.sharp), _tensor(sample.blurred)
-        top = float(np.iinfo(sample.blurred.dtype).max)
-        folder = plan.folder / "pictures" / f"{index:06d}"
         if index in plan.shown:
-            for name, picture in (("sharp", sharp), ("blurred", blurred)):
-                _write_picture(folder / f"{name}.png", picture)
+            for name, codes in (("sharp", sample.sharp), ("blurred", sample.blurred)):
+                _write_picture(_picture_file(plan, index, name), _tensor(codes))
         kernel: NDArray[np.floating] | None = None
-        if any(r.needs_kernel for r in restorers):
+        if any(restorer.needs_kernel for _, restorer, _ in left):
             kernel = (plan.kernels or kernel_of_draw)(sample)
-        for restorer, store in zip(restorers, stores, strict=True):
-            picture_file = folder / f"{slug(restorer.name)}.png"
-            wanted = index in plan.shown and not picture_file.exists()
+        for number, restorer, store in left:
             if on_picture is not None:
-                on_picture(done, total, f"{restorer.name}: {sample.name}")
-            done += 1
-            if index in store.lines and (not wanted or store.lines[index].get("skipped")):
-                continue
-            if restorer.needs_kernel and kernel is None:
-                store.add({"index": index, "name": sample.name, "skipped": "no single kernel is known"})
-                continue
-            kernels = kernel[None] if restorer.needs_kernel and kernel is not None else None
-            began = time.perf_counter()
-            restored = restorer.restore(blurred, kernels)
-            seconds = time.perf_counter() - began
-            if not bool(torch.isfinite(restored).all()):
-                raise InvalidValueError(
-                    f"{restorer.name} makes values that are not numbers of picture {sample.name!r}.",
-                    fix="Use full precision (float32), or another checkpoint.",
-                )
-            restored = (restored.clamp(0.0, 1.0) * top).round() / top
-            line: dict[str, Any] = {
-                "index": index,
-                "name": sample.name,
-                "values": _values(plan, restored, sharp, sample),
-            }
-            if index in plan.harmed and restorer.name != BASELINE:
-                line["no_harm"] = float(no_harm(restorer, sharp)[0])
-            line["seconds"] = seconds
-            if wanted:
-                _write_picture(picture_file, restored)
-            store.add(line)
+                on_picture(place * len(restorers) + number, total, f"{restorer.name}: {sample.name}")
+            line = _measured(plan, restorer, index, sample, kernel)
+            store.add({**line, "blur": known.to_dict()} if restorer.name == BASELINE else line)
     if on_picture is not None:
-        on_picture(done, total, "")
+        on_picture(total, total, "")
     return facts
+
+
+def _measured(
+    plan: _Plan, restorer: Restorer, index: int, sample: PairSample, kernel: NDArray[np.floating] | None
+) -> dict[str, Any]:
+    """The line of one restorer and one pair."""
+    line: dict[str, Any] = {"index": index, "name": sample.name}
+    if restorer.needs_kernel and kernel is None:
+        return {**line, "skipped": "no single kernel is known"}
+    sharp, blurred = _tensor(sample.sharp), _tensor(sample.blurred)
+    top = float(np.iinfo(sample.blurred.dtype).max)
+    kernels = kernel[None] if restorer.needs_kernel and kernel is not None else None
+    began = time.perf_counter()
+    restored = restorer.restore(blurred, kernels)
+    seconds = time.perf_counter() - began
+    if not bool(torch.isfinite(restored).all()):
+        raise InvalidValueError(
+            f"{restorer.name} makes values that are not numbers of picture {sample.name!r}.",
+            fix="Use full precision (float32), or another checkpoint.",
+        )
+    restored = (restored.clamp(0.0, 1.0) * top).round() / top
+    line["values"] = _values(plan, restored, sharp, sample)
+    if index in plan.harmed and restorer.name != BASELINE:
+        line["no_harm"] = float(no_harm(restorer, sharp)[0])
+    line["seconds"] = seconds
+    if index in plan.shown and restorer.name != BASELINE:
+        _write_picture(_picture_file(plan, index, restored_stem(restorer.name)), restored)
+    return line
+
+
+def _picture_file(plan: _Plan, index: int, name: str) -> Path:
+    return plan.folder / "pictures" / f"{index:06d}" / f"{name}.png"
+
+
+def _picture_missing(plan: _Plan, restorer: Restorer, line: Mapping[str, Any]) -> bool:
+    """Whether the report shows this pair, and its restored picture was not written yet."""
+    index = line["index"]
+    if index not in plan.shown or "skipped" in line:
+        return False
+    name = "blurred" if restorer.name == BASELINE else restored_stem(restorer.name)
+    return not _picture_file(plan, index, name).exists()
 
 
 def _values(plan: _Plan, restored: Tensor, sharp: Tensor, sample: PairSample) -> dict[str, float | None]:
@@ -644,6 +669,11 @@ def slug(name: str) -> str:
     ('no-restoration', 'nafnet-32-ours')
     """
     return re.sub(r"[^a-z0-9._]+", "-", name.lower()).strip("-.") or "restorer"
+
+
+def restored_stem(name: str) -> str:
+    """What a restorer's pictures are called; a network may be named ``sharp``."""
+    return f"restored-{slug(name)}"
 
 
 def _tensor(codes: NDArray[Any]) -> Tensor:

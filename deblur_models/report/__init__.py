@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from deblur_models.evaluate import BASELINE, Evaluation, slug
+from deblur_models.evaluate import BASELINE, Evaluation, restored_stem
 from deblur_models.picture_file import write_whole
 
 __all__ = ["number", "write_report"]
@@ -311,7 +311,7 @@ def _pairs(evaluation: Evaluation) -> str:
     for picture in evaluation.summary["pictures"]:
         index, folder = picture["index"], picture["folder"]
         restored = [name for name in picture["shown"] if name != BASELINE]
-        choices = [("blurred", "blurred"), *((n, slug(n)) for n in restored), ("sharp", "sharp")]
+        choices = [("blurred", "blurred"), *((n, restored_stem(n)) for n in restored), ("sharp", "sharp")]
         right = choices[1][0]
         width, height = _size(evaluation.folder / folder / "blurred.png")
         fact = facts[index]

@@ -160,7 +160,7 @@ def test_figures_are_those_of_the_pencil(tmp_path: Path) -> None:
     assert written["overall"]["towards"]["gain"] == gain
     assert written["protocols"]["psnr"] == metric("psnr").protocol
     assert sorted(p.name for p in (tmp_path / "pictures").glob("*/*")) == sorted(
-        2 * ["blurred.png", "no-restoration.png", "sharp.png", "towards.png"]
+        2 * ["blurred.png", "restored-towards.png", "sharp.png"]
     )
 
 
@@ -228,6 +228,13 @@ def test_groups_by_severity_kind_and_quality(tmp_path: Path) -> None:
     assert real.summary["groups"] == {"severity": [], "kind": [], "blurred_psnr": []}
 
 
+class Closed(Made):
+    """Pairs that must not be read again."""
+
+    def read(self, index: int) -> PairSample:
+        raise AssertionError("read")
+
+
 class Stopped(Towards):
     def restore(self, blurred: Tensor, kernels: NDArray[np.floating] | None = None) -> Tensor:
         if self.calls == 4:
@@ -254,9 +261,11 @@ def test_it_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
 
     assert figures(first.summary) == figures(whole.summary)
     assert first.summary["pictures"] == whole.summary["pictures"]
-    idle = Towards()
-    evaluate(pairs, [idle], tmp_path / "a", **options)
+    idle, closed = Towards(), Closed([MOTION] * 7)
+    third = evaluate(closed, [idle], tmp_path / "a", **options)
     assert idle.calls == 0
+    assert third.facts == first.facts
+    assert third.summary == first.summary
     assert len(results.read_text().splitlines()) == 8
     more = Towards()
     evaluate(pairs, [more], tmp_path / "a", **{**options, "pictures": 7})
