@@ -23,11 +23,12 @@ MAKES = {
     "05_depth_of_field": ["focus_pull.png", "tilted_focus.png", "cats_eyes.png", "without_occlusion.png"],
     "06_camera_shake": ["camera_shake.png", "rolling_shutter.png", "camera_shake_points.png"],
     "07_through_the_camera": ["camera_light.jpg", "camera_sensor.jpg", "camera_file.jpg", "camera_pair.jpg"],
+    "08_train_a_network": ["network/best.safetensors", "network/log.jsonl"],
 }
 
 
 def run(script: Path, folder: Path) -> str:
-    environment = {**os.environ, "BLURSYNTH_DEMO_COUNT": "3", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "BLURSYNTH_DEMO_COUNT": "3", "BLURSYNTH_EXAMPLE_STEPS": "3", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, str(script), str(folder)],
         capture_output=True, text=True, encoding="utf-8", env=environment, cwd=folder, timeout=300,

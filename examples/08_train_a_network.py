@@ -1,0 +1,40 @@
+"""Clear -> blur -> clear: a network learns to deblur from sharp photographs alone, in a few seconds and so not much.
+
+    python examples/08_train_a_network.py [FOLDER]        # default: examples/output
+
+BLURSYNTH_EXAMPLE_STEPS says how many steps it learns; `deblur train small --out run/` is the real thing.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from deblur_models.checkpoint import load_network
+from deblur_models.configuration import read_configuration
+from deblur_models.train import train
+
+STEPS = int(os.environ.get("BLURSYNTH_EXAMPLE_STEPS", "30"))
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "output") / "network"
+    wanted = read_configuration(
+        "small",
+        {
+            "stage": [{"steps": STEPS, "patch_px": 32, "batch": 4}],
+            "network": {"kind": "attention_unet", "size": "tiny"},
+            "data.blurred.recipe": "clean",
+            "validation.recipe": "clean",
+            "validation.count": 2,
+            "validation.every": STEPS,
+        },
+    )
+    result = train(wanted, folder)
+    for step, look in result.looks:
+        print(f"after {step:3} steps: {look.psnr:.2f} dB, doing nothing {look.psnr_blurred:.2f} dB")
+    network = load_network(folder)
+    print(f"{folder}: {network.config.kind} with {sum(w.numel() for w in network.parameters()):,} weights")
+
+
+if __name__ == "__main__":
+    main()
