@@ -55,7 +55,7 @@ class DataTable(Record):
         description="sharp photographs: folder, glob, file or several; 'bundled:training' are those of scikit-image",
     )
     recipe: str = Field(default="mixed", description="recipe that blurs the photographs, a name or a path")
-    downscale: int = Field(default=1, ge=1, le=8, description="by how much photographs are made smaller first")
+    downscale: int = Field(default=1, ge=1, le=8, description="factor by which photographs are made smaller first")
     depth: str | None = Field(default=None, description="folder of depth maps of the photographs, in metres")
     on_device: bool | None = Field(
         default=None, description="whether blur is computed on the training device; by default on CUDA devices only"
@@ -64,11 +64,13 @@ class DataTable(Record):
         default=1,
         ge=1,
         le=1000,
-        description="how often each blurred patch is shown, where blur takes longer than learning",
+        description="number of times that each blurred patch is shown, for blur that takes longer than learning",
     )
     pairs: str | None = Field(default=None, description="a blursynth data set, or a folder of real pairs")
     sharp: str | None = Field(default=None, description="folder of the sharp pictures, if pairs has the blurred")
-    share: float = Field(default=1.0, gt=0, le=1e6, description="how often samples come from here, among the tables")
+    share: float = Field(
+        default=1.0, gt=0, le=1e6, description="frequency of samples from here, relative to other tables"
+    )
     seed: int | None = Field(default=None, ge=0, lt=2**62, description="seed of the blur; by default that of the run")
 
 
@@ -77,8 +79,12 @@ class Stage(Record):
 
     steps: int = Field(ge=1, le=10**9, description="number of steps (updates of the network)")
     patch_px: int = Field(ge=8, le=4096, description="side of the square patches")
-    batch: int = Field(ge=1, le=65536, description="patches per step, over all processes and accumulated parts")
-    accumulate: int = Field(default=1, ge=1, le=1024, description="parts that a process's batch is worked through in")
+    batch: int = Field(
+        ge=1, le=65536, description="number of patches per step, over all processes and accumulated parts"
+    )
+    accumulate: int = Field(
+        default=1, ge=1, le=1024, description="number of parts that a process works through its batch in"
+    )
     data: tuple[str, ...] = Field(default=(), description="names of the data tables to use; by default all")
     learning_rate_factor: float = Field(default=1.0, gt=0, le=1e3, description="factor of the schedule's learning rate")
 
@@ -88,10 +94,10 @@ class Validation(Record):
 
     photos: str | tuple[str, ...] | None = Field(default=None, description="held-out photographs, as in a data table")
     recipe: str = Field(default="mixed", description="recipe that blurs them")
-    downscale: int = Field(default=1, ge=1, le=8, description="by how much they are made smaller first")
+    downscale: int = Field(default=1, ge=1, le=8, description="factor by which they are made smaller first")
     pairs: str | None = Field(default=None, description="a blursynth data set, or a folder of real pairs")
     sharp: str | None = Field(default=None, description="folder of the sharp pictures, if pairs has the blurred")
-    count: int = Field(default=16, ge=1, le=100_000, description="pairs that are looked at")
+    count: int = Field(default=16, ge=1, le=100_000, description="number of pairs that are looked at")
     size_px: int = Field(default=192, ge=8, le=8192, description="side of the samples made from photographs")
     seed: int = Field(default=999_983, ge=0, lt=2**62, description="seed of their blur; not that of the training")
     every: int = Field(default=500, ge=1, le=10**9, description="steps between two looks")
@@ -102,9 +108,11 @@ class Optimiser(Record):
     """``[optimiser]``: how weights follow their gradients."""
 
     kind: Literal["adamw", "adam"] = Field(default="adamw", description="adamw decays weights apart from gradients")
-    learning_rate: float = Field(default=1e-3, gt=0, le=10, description="at the start, after warming up")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, le=10, description="size of the steps at the start, after warming up"
+    )
     betas: tuple[float, float] = Field(default=(0.9, 0.9), description="decay of the two running means of gradients")
-    epsilon: float = Field(default=1e-8, gt=0, le=1, description="added to the root of the mean square")
+    epsilon: float = Field(default=1e-8, gt=0, le=1, description="number added to the root of the mean square")
     weight_decay: float = Field(default=0.0, ge=0, le=10, description="pull of the weights to zero")
     clip_norm: float = Field(default=0.0, ge=0, le=1e9, description="largest norm of all gradients together; 0: any")
 
@@ -119,9 +127,11 @@ class Schedule(Record):
     kind: Literal["constant", "cosine", "linear", "steps"] = Field(default="cosine", description="shape of the curve")
     warmup_steps: int = Field(default=0, ge=0, le=10**8, description="steps over which it rises from zero")
     hold: float = Field(default=0.0, ge=0, lt=1, description="fraction of the run before it falls")
-    final_factor: float = Field(default=1e-3, ge=0, le=1, description="of the learning rate, at the end")
+    final_factor: float = Field(
+        default=1e-3, ge=0, le=1, description="share of the learning rate that is left at the end"
+    )
     milestones: tuple[float, ...] = Field(default=(0.4, 0.6, 0.8), description="fractions of the run (kind 'steps')")
-    factor: float = Field(default=0.5, gt=0, le=1, description="what it is multiplied by there (kind 'steps')")
+    factor: float = Field(default=0.5, gt=0, le=1, description="number that it is multiplied by there (kind 'steps')")
 
     def at(self, step: int, steps: int) -> float:
         """The factor of the learning rate at a step, 0 <= step < steps."""
@@ -159,7 +169,9 @@ class Run(Record):
     workers: int = Field(default=0, ge=0, le=1024, description="processes that read and blur ahead; 0: none apart")
     threads: int = Field(default=0, ge=0, le=1024, description="threads of torch on the CPU; 0: as torch chooses")
     parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="how processes of torchrun share the work")
-    average_decay: float = Field(default=0.999, ge=0, lt=1, description="of the running average of weights; 0: none")
+    average_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="decay of the running average of weights; 0: none"
+    )
     frozen_encoder_steps: int = Field(default=0, ge=0, le=10**8, description="steps before a backbone learns too")
     checkpoint_every: int = Field(default=500, ge=1, le=10**9, description="steps between checkpoints")
     log_every: int = Field(default=20, ge=1, le=10**6, description="steps between lines of the log")
@@ -325,10 +337,13 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], st
     base = tables.pop("extends", None)
     if base is None:
         return tables, name
-    if base in seen or not isinstance(base, str):
-        raise ConfigurationError(f"{name}: extends = {base!r} cannot be followed.")
-    beside = path.parent / base if path.exists() and base.endswith(".toml") else base
-    below, _ = _read(beside, (*seen, name))
+    if not isinstance(base, str):
+        raise ConfigurationError(f"{name}: extends must be a name or a path, got {base!r}.")
+    beside: str | Path = path.parent / base if path.exists() and base.endswith(".toml") else base
+    place = str(Path(beside).resolve()) if isinstance(beside, Path) else base
+    if place in seen:
+        raise ConfigurationError(f"{name}: extends = {base!r} leads back to itself.")
+    below, _ = _read(beside, (*seen, place))
     return _merged(below, tables), name
 
 
@@ -507,8 +522,10 @@ def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
 class _Turns(Record):
     kind: ClassVar[str] = "adversarial"
     steps: int = Field(default=1, ge=1, le=100, description="updates of the discriminator per update of the network")
-    learning_rate: float = Field(default=1e-4, gt=0, le=10, description="of the discriminator")
-    from_step: int = Field(default=0, ge=0, le=10**9, description="before it the network learns alone")
+    learning_rate: float = Field(default=1e-4, gt=0, le=10, description="size of the discriminator's steps")
+    from_step: int = Field(
+        default=0, ge=0, le=10**9, description="first step of the adversary, before which the network learns alone"
+    )
 
 
 def _record(kind: type[R], values: object, place: str) -> R:
