@@ -19,7 +19,9 @@ import blursynth as bs
 from blursynth.core import Draw
 from blursynth.errors import DatasetError, InvalidValueError
 from blursynth.frame import Encoding, Frame
-from deblur_models.data.pair_set import PairSample, PairSet
+from blursynth.physics.point_spread import measured
+from deblur_models.classical import make_classical
+from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet
 from deblur_models.evaluate import bootstrap_mean, evaluate, pair_facts, severity_px
 from deblur_models.metrics import metric
 from deblur_models.networks import build_network
@@ -102,8 +104,10 @@ def test_severity_of_a_blur_that_varies_is_that_in_the_middle() -> None:
     middle, corner = severity_px(ZOOM, geometry(480, 480)), severity_px(ZOOM, geometry(900, 900))
     assert middle is not None
     assert corner is not None
-    assert middle < 0.5
-    assert corner > 5 * middle
+    assert middle < 0.7  # what resampling alone makes of a point
+    # Lines run away from (512, 512), r |log scale| long, evenly lit; resampling adds to their width.
+    length = math.hypot(932.5 - 512, 932.5 - 512) * math.log(1.03)
+    assert math.sqrt(corner**2 - middle**2) == pytest.approx(length / math.sqrt(12), rel=0.03)
     with_lens = severity_px(Draw((*ZOOM.steps, *SOFT.steps)), geometry(900, 900))
     assert with_lens == pytest.approx(math.hypot(corner, severity_px(SOFT) or 0), rel=1e-6)
 
@@ -392,3 +396,26 @@ def test_the_interval_is_that_of_the_mean() -> None:
     assert low == pytest.approx(values.mean() - half, abs=0.15 * half)
     assert high == pytest.approx(values.mean() + half, abs=0.15 * half)
     assert bootstrap_mean(values.tolist()) == (low, high)
+
+
+@pytest.mark.real_data
+def test_true_kernels_restore_real_photographs_of_a_shaken_camera(real_data: Path, tmp_path: Path) -> None:
+    """Levin's set: a method that knows the kernel must gain much, and only alignment shows all of it.
+
+    The photographs are moved by up to some pixels against the sharp ones, since kernels were not centred.
+    """
+    folder = real_data / "blur"
+    kernels = bs.read_arrays(folder / "kernels_kair" / "Levin09.mat")
+    names = [f"im1_kernel{k}_img" for k in (1, 4, 5)]
+    blurred = [folder / "levin09" / f"{name}.png" for name in names]
+    pairs = FolderPairs(blurred, [folder / "levin09" / "gt" / "im1.png"] * 3, names, "levin09")
+    # The file holds kernels for correlation.
+    known = {name: measured(kernels[int(name[10]) - 1][::-1, ::-1]).to_dense() for name in names}
+    metrics = [metric("psnr"), metric("aligned", of="psnr", max_shift_px=5)]
+    method = make_classical({"kind": "total_variation", "linear_light": False})
+    found = evaluate(
+        pairs, [method], tmp_path, metrics=metrics, kernels=lambda s: known[s.name], harm=0, cost_px=None, pictures=0
+    )
+    line = found.summary["overall"]["total_variation"]
+    assert line["gain_aligned"]["low"] > 6.0
+    assert line["gain_aligned"]["mean"] > line["gain"]["mean"]
