@@ -526,6 +526,7 @@ def test_fp16_works_on_the_cpu_too(tables: Tables, tmp_path: Path, caplog: pytes
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 def test_compiled_it_computes_the_same(tables: Tables, tmp_path: Path) -> None:
     """Fused sums round otherwise: after six steps of at most 3e-3 each weights differ by far less than a step."""
     run(tables(), tmp_path / "plain")

@@ -62,11 +62,16 @@ def in_two(tables: dict[str, Any], out: Path) -> None:
 
 
 def assert_close(one: Path, two: Path, tolerance: float) -> None:
-    """Relative to the largest value of each tensor."""
+    """Relative to the largest value of each tensor.
+
+    But for biases before an instance normalisation: it takes them away again, so that their gradients are pure rounding.
+    """
     a, b = (load_checkpoint(out / "last").tensors for out in (one, two))
     assert a.keys() == b.keys()
     worst = {}
     for name in a:
+        if "model.2.bias" in name and name.startswith("discriminator"):
+            continue
         assert a[name].shape == b[name].shape, name
         scale = max(a[name].abs().max().item(), 1e-8)
         worst[name] = (a[name] - b[name]).abs().max().item() / scale

@@ -1,0 +1,200 @@
+"""Pairs of whole pictures: stored ones, and folders as public sets have them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import blursynth as bs
+from blursynth.dataset import generate
+from blursynth.errors import DatasetError, InvalidValueError, MissingExtraError, PictureError
+from deblur_models.data import FolderPairs, StoredPairs, open_pairs
+from deblur_models.data.bundled import BUNDLED, bundled_photographs, photographs
+
+
+def put(path: Path, value: int, size: tuple[int, int] = (12, 16), dtype: type = np.uint8, grey: bool = False) -> None:
+    """A picture of one code."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full(size if grey else (*size, 3), value, dtype))
+
+
+LAYOUTS: dict[str, dict[str, tuple[str, str]]] = {
+    "two folders": {"1": ("blur/1.png", "sharp/1.png"), "2": ("blur/2.png", "sharp/2.png")},
+    "GoPro": {
+        "GOPR0372_07_00/000047": ("GOPR0372_07_00/blur_gamma/000047.png", "GOPR0372_07_00/sharp/000047.png"),
+        "GOPR0374_11_00/000047": ("GOPR0374_11_00/blur_gamma/000047.png", "GOPR0374_11_00/sharp/000047.png"),
+    },
+    "RealBlur": {
+        "scene001/1": ("scene001/blur/blur_1.png", "scene001/gt/gt_1.png"),
+        "scene001/12": ("scene001/blur/blur_12.png", "scene001/gt/gt_12.png"),
+        "scene002/1": ("scene002/blur/blur_1.png", "scene002/gt/gt_1.png"),
+    },
+    "restoration code": {"test/a": ("test/input/a.png", "test/target/a.png")},
+    "capitals": {"a": ("Blurred/a.png", "Sharp/a.png")},
+    "super-resolution code": {"deep/a": ("lq/deep/a.png", "hq/deep/a.png")},
+    "ours": {"a b/c.d": ("blurred/a b/c.d.png", "groundtruth/a b/c.d.png")},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_folders_as_public_sets_have_them(layout: str, tmp_path: Path) -> None:
+    for number, (blurred, sharp) in enumerate(LAYOUTS[layout].values()):
+        put(tmp_path / "set" / blurred, number)
+        put(tmp_path / "set" / sharp, 100 + number)
+    put(tmp_path / "set" / "cover.png", 7)  # in no folder with a name of a half
+    (tmp_path / "set" / "readme.txt").write_text("x")
+    pairs = open_pairs(tmp_path / "set")
+    assert isinstance(pairs, FolderPairs)
+    assert pairs.names == tuple(LAYOUTS[layout])
+    assert pairs.name == "set"
+    for i, pair in enumerate(pairs):
+        assert (pair.blurred == i).all()
+        assert (pair.sharp == 100 + i).all()
+        assert pair.draw is None
+        assert pairs.size_px(i) == (12, 16)
+
+
+def test_of_two_sorts_of_blur_the_published_one_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for folder, value in (("blur", 1), ("blur_gamma", 2), ("sharp", 3)):
+        put(tmp_path / "G" / folder / "1.png", value)
+    put(tmp_path / "G" / "blur" / "2.png", 4)
+    put(tmp_path / "G" / "sharp" / "2.png", 5)
+    with caplog.at_level(logging.WARNING):
+        pairs = open_pairs(tmp_path)
+    assert [int(p.blurred[0, 0, 0]) for p in pairs] == [2, 4]
+    assert "1 pictures are there with two sorts of blur" in caplog.text
+
+
+def test_two_folders_with_other_suffixes(tmp_path: Path) -> None:
+    put(tmp_path / "b" / "deep" / "1.jpg", 10)
+    put(tmp_path / "b" / "2.png", 20)
+    put(tmp_path / "s" / "deep" / "1.png", 11)
+    put(tmp_path / "s" / "2.tif", 21)
+    put(tmp_path / "s" / "3.png", 31)  # a sharp picture too many does no harm
+    put(tmp_path / "s" / ".hidden.png", 1)
+    pairs = open_pairs(tmp_path / "b", tmp_path / "s")
+    assert isinstance(pairs, FolderPairs)
+    assert pairs.names == ("2", "deep/1")
+    assert [(int(p.blurred[0, 0, 0]), int(p.sharp[0, 0, 0])) for p in pairs] == [(20, 21), (10, 11)]
+    one = open_pairs(tmp_path / "b" / "2.png", tmp_path / "s" / "2.tif")
+    assert len(one) == 1
+    assert one[0].name == "2"
+
+
+def test_pairs_are_a_sequence(tmp_path: Path) -> None:
+    for i in range(3):
+        put(tmp_path / "blur" / f"{i}.png", i)
+        put(tmp_path / "sharp" / f"{i}.png", i)
+    pairs = open_pairs(tmp_path)
+    assert (pairs[-1].name, [p.name for p in pairs[1:]]) == ("2", ["1", "2"])
+    for index in (3, -4):
+        with pytest.raises(IndexError, match=f"pair {index} of 3"):
+            pairs[index]
+
+
+def test_sixteen_bits_and_grey(tmp_path: Path) -> None:
+    put(tmp_path / "blur" / "1.png", 60_000, dtype=np.uint16)
+    put(tmp_path / "sharp" / "1.png", 50_000, dtype=np.uint16, grey=True)
+    pair = open_pairs(tmp_path)[0]
+    assert pair.blurred.dtype == pair.sharp.dtype == np.uint16
+    assert pair.sharp.shape == (12, 16, 3)
+    assert (pair.blurred == 60_000).all()
+    assert (pair.sharp == 50_000).all()
+
+
+def test_pictures_of_other_sizes_are_told(tmp_path: Path) -> None:
+    put(tmp_path / "blur" / "1.png", 1)
+    put(tmp_path / "sharp" / "1.png", 1, (12, 17))
+    with pytest.raises(
+        PictureError, match=r"1.png has 16x12 px of uint8 and .*1.png has 17x12 px of uint8.*one pixel grid"
+    ):
+        open_pairs(tmp_path)[0]
+
+
+def test_other_bits_in_the_two_halves_are_a_pair(tmp_path: Path) -> None:
+    put(tmp_path / "blur" / "1.png", 1)
+    put(tmp_path / "sharp" / "1.png", 1, dtype=np.uint16)
+    pair = open_pairs(tmp_path)[0]
+    assert (pair.blurred.dtype, pair.sharp.dtype) == (np.uint8, np.uint16)
+
+
+def test_what_has_no_partner_is_told(tmp_path: Path) -> None:
+    put(tmp_path / "blur" / "10.png", 1)
+    put(tmp_path / "blur" / "2.png", 1)
+    put(tmp_path / "sharp" / "10.png", 1)
+    message = r"1 blurred pictures have no sharp partner \(the first is '.*2'\); 1 have one.*same name"
+    with pytest.raises(DatasetError, match=message):
+        open_pairs(tmp_path)
+    with pytest.raises(DatasetError, match=message):
+        open_pairs(tmp_path / "blur", tmp_path / "sharp")
+
+
+def test_one_name_twice_is_told(tmp_path: Path) -> None:
+    put(tmp_path / "blur" / "1.png", 1)
+    put(tmp_path / "blur" / "1.jpg", 1)
+    put(tmp_path / "sharp" / "1.png", 1)
+    for arguments in ((tmp_path,), (tmp_path / "blur", tmp_path / "sharp")):
+        with pytest.raises(DatasetError, match=r"1.jpg and 1.png have the same name but for their suffix"):
+            open_pairs(*arguments)
+
+
+def test_what_is_no_set_of_pairs_is_told(tmp_path: Path) -> None:
+    put(tmp_path / "a" / "1.png", 1)
+    (tmp_path / "empty").mkdir()
+    for arguments, message in (
+        ((tmp_path / "none",), "none: does not exist"),
+        ((tmp_path / "a", tmp_path / "none"), "none: does not exist"),
+        ((tmp_path / "a" / "1.png",), "is one picture; its sharp one is needed too. Give it with --sharp"),
+        ((tmp_path / "a" / "1.png", tmp_path / "a"), "must be two folders or two pictures"),
+        ((tmp_path / "a",), r"is neither a data set of blursynth nor a folder with pairs.*with --sharp"),
+        ((tmp_path / "empty", tmp_path / "empty"), "there are no pictures"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            open_pairs(*arguments)
+    with pytest.raises(InvalidValueError, match="as many blurred as sharp pictures"):
+        FolderPairs([], [], [], "x")
+
+
+def test_stored_pairs_know_their_draws_and_places(photos: Path, tmp_path: Path) -> None:
+    generate(photos, tmp_path / "pairs", bs.load_recipe("clean"), count=3, size_px=24, seed=5, workers=1, downscale=2)
+    pairs = open_pairs(tmp_path / "pairs")
+    assert isinstance(pairs, StoredPairs)
+    assert (len(pairs), pairs.name, pairs.size_px(2)) == (3, "pairs", (24, 24))
+    stored = bs.open_dataset(tmp_path / "pairs")
+    for i, pair in enumerate(pairs):
+        assert pair.name == f"{i:06d}"
+        assert (pair.sharp == stored[i].sharp).all()
+        assert (pair.blurred == stored[i].blurred).all()
+        assert pair.draw == stored[i].draw
+        assert pair.source == stored[i].source
+        assert pair.geometry is not None
+        window = stored[i].window
+        assert pair.geometry.origin_px.tolist() == [[window.top, window.left]]
+        height, width = bs.read_frame(photos / Path(pair.source).name).size_px
+        assert pair.geometry.full_size_px.tolist() == [[height // 2, width // 2]]
+
+
+def test_data_sets_of_light_are_refused(photos: Path, tmp_path: Path) -> None:
+    light = bs.Recipe([("decode", bs.Decode()), ("lens", bs.GaussianBlur(sigma_px=1.5))], name="light")
+    generate(photos, tmp_path / "pairs", light, count=1, size_px=24, seed=5, workers=1)
+    with pytest.raises(InvalidValueError, match=r"holds linear light, .*End the recipe with an encode step"):
+        open_pairs(tmp_path / "pairs")
+
+
+def test_bundled_photographs_are_there_and_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    training, held_out = bundled_photographs("training"), bundled_photographs("held-out")
+    assert all(path.is_file() for path in [*training, *held_out])
+    assert not {p.name for p in training} & {p.name for p in held_out}
+    assert all(licence for part in BUNDLED.values() for licence in part.values())
+    with pytest.raises(InvalidValueError, match=r"no bundled photographs 'trainin'.*'training'"):
+        bundled_photographs("trainin")
+    assert photographs("folder") == "folder"
+    assert photographs("bundled:held-out") == held_out
+    assert photographs(["a", "bundled:held-out", "b/*.png"]) == ["a", *held_out, "b/*.png"]
+    monkeypatch.setattr("deblur_models.data.bundled.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match="scikit-image, which is not installed"):
+        bundled_photographs("training")
