@@ -262,6 +262,10 @@ def evaluate(
     if len(set(slugs)) < len(slugs):
         twice = next(n for n, s in zip(names, slugs, strict=True) if slugs.count(s) > 1)
         raise InvalidValueError(f"Two restorers are called {twice!r}.", fix="Give them different names.")
+    if taken := {"sharp", "blurred"} & set(slugs):
+        raise InvalidValueError(
+            f"A restorer is called {taken.pop()!r}, as the pictures of a pair are.", fix="Give it another name."
+        )
     measured = [m.name for m in metrics]
     if "psnr" not in measured or len(set(measured)) < len(measured):
         raise InvalidValueError(
@@ -672,7 +676,7 @@ def slug(name: str) -> str:
 
 
 def restored_stem(name: str) -> str:
-    """What a restorer's pictures are called; a network may be named ``sharp``."""
+    """What the files of a restorer's pictures are called."""
     return f"restored-{slug(name)}"
 
 

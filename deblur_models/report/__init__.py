@@ -52,6 +52,7 @@ def write_report(evaluation: Evaluation) -> Path:
     summary = evaluation.summary
     data = summary["data"]
     count = f"{data['measured']:,} of {data['pairs']:,}" if data["measured"] < data["pairs"] else f"{data['pairs']:,}"
+    restorers = len(summary["overall"]) - 1
     sections = [
         _section("All pictures", _overall(summary), _reading(summary)),
         _section("Blurred against restored", _plots(evaluation), _NOTES["plot"]),
@@ -62,7 +63,7 @@ def write_report(evaluation: Evaluation) -> Path:
     ]
     page = Template((files("deblur_models.report") / "report.html").read_text("utf-8")).substitute(
         title=escape(f"Deblurring report: {data['name']}"),
-        subtitle=escape(f"{count} pairs, {len(summary['overall']) - 1} restorers and no restoration"),
+        subtitle=escape(f"{count} pairs, {restorers} restorer{'' if restorers == 1 else 's'} and no restoration"),
         body="\n".join(section for section in sections if section),
     )
     path = evaluation.folder / "index.html"
@@ -254,7 +255,7 @@ def _plots(evaluation: Evaluation) -> str:
 
 def _plot(dots: Sequence[_Dot], across: str, up: str, *, same: bool) -> str:
     """Dots with axes; ``same``: both axes alike and the dashed line of no change in the diagonal, else at 0."""
-    side, margin, edge = 400, 36, 10
+    side, margin, edge = 400, 46, 10
     low_x, high_x = _limits([d.x for d in dots] + ([d.y for d in dots] if same else [0.0]))
     low_y, high_y = (low_x, high_x) if same else _limits([d.y for d in dots] + [0.0])
 

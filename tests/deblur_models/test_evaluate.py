@@ -385,6 +385,8 @@ def test_two_restorers_of_one_name_are_refused(tmp_path: Path) -> None:
     for names in (("a", "A!"), ("x", "no restoration")):
         with pytest.raises(InvalidValueError, match="Two restorers are called"):
             evaluate(Made([None]), [Towards(n) for n in names], tmp_path, metrics=PSNR)
+    with pytest.raises(InvalidValueError, match="A restorer is called 'sharp'"):
+        evaluate(Made([None]), [Towards("Sharp")], tmp_path, metrics=PSNR)
 
 
 def test_the_interval_is_that_of_the_mean() -> None:
