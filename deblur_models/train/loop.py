@@ -108,8 +108,6 @@ def train(
         torch.set_num_threads(run.threads)
     with joined(run.device) as processes:
         journal = Journal(Path(out), configuration, resume=resume)
-        stages, held_out = _data(configuration, processes)
-        learner = Learner(configuration, processes)
         state = journal.resumed()
         step = 0 if state is None else int(state.manifest["step"])
         if not processes.agree(step):
@@ -117,6 +115,10 @@ def train(
                 f"{out}: the processes see different states of the run, this one step {step}.",
                 fix="Choose a folder that all of them share.",
             )
+        if state is not None and step == configuration.steps:
+            return Result(Path(out), step, True, (), state.manifest["best_psnr"])
+        stages, held_out = _data(configuration, processes)
+        learner = Learner(configuration, processes)
         loop = _Loop(
             configuration, processes, stages, held_out, learner, journal if processes.is_first else None, on_progress
         )
@@ -373,11 +375,12 @@ def _source(
     if table.pairs is not None:
         return Crops(open_pairs(table.pairs, table.sharp), name, size_px=stage.patch_px, seed=seed)
     assert table.photos is not None
+    recipe = load_recipe(table.recipe)
     if name not in scans:
         scans[name] = scan_sources(photographs(table.photos), depth=table.depth, downscale=table.downscale)
         for skipped in scans[name].skipped:
             log.warning("%s is left out: %s", skipped.name, skipped.why)
-    online = OnlineDataset(scans[name], load_recipe(table.recipe), size_px=stage.patch_px, seed=seed)
+    online = OnlineDataset(scans[name], recipe, size_px=stage.patch_px, seed=seed)
     on_device = processes.device.type == "cuda" if table.on_device is None else table.on_device
     return OnTheFly(online, name, seed=seed, on_device=on_device, reuse=table.reuse)
 

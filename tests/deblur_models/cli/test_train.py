@@ -1,0 +1,235 @@
+"""``deblur train`` and ``deblur networks`` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+import torch
+from typer.testing import CliRunner, Result
+
+import blursynth as bs
+from blursynth.dataset import generate
+from deblur_models.checkpoint import load_checkpoint, load_network
+from deblur_models.cli import app as cli
+from deblur_models.cli.train import _changes
+from deblur_models.configuration import configuration_names, read_configuration
+from deblur_models.train import Learner
+
+TINY = {
+    "summary": "a few steps",
+    "network": {"kind": "nafnet", "size": "tiny", "width": 4, "encoder_blocks": [1], "middle_blocks": 0,
+                "decoder_blocks": [1]},
+    "loss": [{"kind": "l1"}],
+    "data": {"photographs": {"photos": "nowhere", "recipe": "clean"}},
+    "stage": [{"steps": 3, "patch_px": 16, "batch": 2, "data": ["photographs"]}],
+    "run": {"device": "cpu", "threads": 1, "log_every": 1, "checkpoint_every": 1},
+}  # fmt: skip
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments], prog_name="deblur")
+
+
+def passes(*arguments: object) -> Result:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", result.output), "control characters in a pipe"
+    return result
+
+
+def fails(*arguments: object, code: int = 2) -> str:
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert "fault of deblur_models" not in result.output
+    return " ".join(result.stderr.split())
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "tiny.toml").write_text(tomli_w.dumps(TINY))
+    return tmp_path / "tiny.toml"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.Generator(np.random.Philox(1))
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(2):
+        blocks = rng.uniform(0, 1, (3, 40, 40))
+        bs.write_picture(folder / f"{i}.png", np.repeat(np.repeat(blocks, 4, 1), 4, 2))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    rng = np.random.Generator(np.random.Philox(2))
+    for half in ("blur", "sharp"):
+        bs.write_picture(folder / half / "0.png", rng.uniform(0, 1, (3, 20, 24)))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_list_names_what_ships() -> None:
+    listed = passes("train", "--list").stdout
+    for name in configuration_names():
+        assert name in listed
+        assert read_configuration(name).summary[:30] in listed
+
+
+def test_photographs_train_a_network_and_the_same_command_goes_on(
+    config: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("train", config, "--photos", photos, "--validation", photos, "--recipe", "clean", "--out",
+               tmp_path / "run", "--set", "validation.size_px=24", "--set", "validation.count=2")  # fmt: skip
+    first = passes(*command)
+    assert re.search(r"held-out pairs +PSNR dB +SSIM +gain dB", first.stdout)
+    assert re.search(r"blurred, nothing done +\d+\.\d\d +0\.\d{4}", first.stdout)
+    assert re.search(r"network after 3 steps +\d+\.\d\d +-?0\.\d{4} +[+-]\d\.\d\d", first.stdout)
+    assert f"deblur apply PICTURES --network {tmp_path / 'run'}" in first.stdout
+    assert re.search(r"step 3 of 3 \(.*\): held-out PSNR .* \(blurred .*; gain [+-]\d", first.stderr)
+    load_network(tmp_path / "run")
+    written = json.loads((tmp_path / "run" / "configuration.json").read_text())
+    assert written["data"] == {"photos": {**written["data"]["photos"], "photos": str(photos), "recipe": "clean"}}
+    assert written["validation"]["photos"] == str(photos)
+    monkeypatch.setattr(Learner, "update", lambda *_: pytest.fail("a finished run must not go on"))
+    again = passes(*command)
+    assert "deblur apply" in again.stdout
+    assert "holds a run already" in fails(*command, "--fresh")
+    message = fails(*command, "--seed", 5)
+    assert "begun with another configuration: seed 0 (now 5)" in message
+
+
+def test_pairs_in_a_folder_and_a_data_set(config: Path, photos: Path, pairs: Path, tmp_path: Path) -> None:
+    passes("train", config, "--data", pairs, "--validation", pairs, "--out", tmp_path / "a")
+    assert load_checkpoint(tmp_path / "a" / "last").manifest["configuration"]["validation"]["pairs"] == str(pairs)
+    generate(photos, tmp_path / "set", bs.load_recipe("clean"), count=2, size_px=24, seed=1, workers=1)
+    out = passes("train", config, "--data", tmp_path / "set", "--validation", tmp_path / "set", "--out", tmp_path / "b")
+    assert "blurred, nothing done" in out.stdout
+    both = passes("train", config, "--data", pairs, "--photos", photos, "--dry-run").stdout
+    assert set(json.loads(both)["data"]) == {"pairs", "photos"}
+
+
+def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    shown = json.loads(passes("train", config, "--data", pairs, "--dry-run", "--seed", 4, "--device", "cpu",
+                              "--set", "optimiser.learning_rate=0.5", "--set", "stage.0.steps=7",
+                              "--set", "network.width=6", "--set", "schedule.kind=linear").stdout)  # fmt: skip
+    assert (shown["seed"], shown["optimiser"]["learning_rate"], shown["stage"][0]["steps"]) == (4, 0.5, 7)
+    assert (shown["network"]["width"], shown["schedule"]["kind"], shown["run"]["device"]) == (6, "linear", "cpu")
+    assert read_configuration(shown).to_dict() == shown
+    assert "nowhere" in fails("train", config, "--dry-run")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "deblur train needs a configuration. deblur train --list names those that ship"),
+        (("smal", "--out", "x"), "There is no configuration 'smal'. Did you mean 'small'?"),
+        (("small",), "--out is missing: the folder of the run"),
+        (("small", "--out", "x", "--set", "optimiser"), "--set optimiser: must be TABLE.FIELD=VALUE"),
+        (("small", "--out", "x", "--set", "=3"), "must be TABLE.FIELD=VALUE"),
+        (("small", "--out", "x", "--set", "optimizer.learning_rate=3"), "Did you mean 'optimiser'?"),
+        (("small", "--out", "x", "--set", "stage.0.steps=many"), "steps must be a whole number, got 'many'"),
+        (("small", "--out", "x", "--device", "abacus"), "There is no device 'abacus'"),
+        (("small", "--out", "x", "--photos", "nowhere"), "nowhere"),
+        (("small", "--out", "x", "--data", "nowhere"), "nowhere: does not exist"),
+        (("small", "--out", "x", "--photos", ".", "--recipe", "mixd"), "mixd"),
+        (("small", "--out", "x", "--data", "pairs", "--recipe", "clean"), "--recipe clean: nothing is blurred here"),
+    ],
+)
+def test_mistakes_are_told(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in fails("train", *arguments)
+    assert not (tmp_path / "x" / "configuration.json").exists()
+
+
+def test_options_become_changes(photos: Path, pairs: Path) -> None:
+    tables = read_configuration({**TINY, "validation": {"photos": "held", "recipe": "default"}}).to_dict()
+    assert _changes(tables, None, None, None, None) == {}
+    assert _changes(tables, None, "default", None, None) == {
+        "data.photographs.recipe": "default",
+        "validation.recipe": "default",
+    }
+    made = _changes(tables, str(photos), None, None, None)
+    assert made["data"] == {"photos": {"photos": str(photos), "recipe": "clean"}}
+    assert all("data" not in stage for stage in made["stage"])
+    checked = _changes(tables, None, None, None, str(pairs))["validation"]
+    assert checked["pairs"] == str(pairs)
+    assert "photos" not in checked
+    assert "recipe" not in checked
+    checked = _changes(tables, None, "mixed", None, str(photos))
+    assert (checked["validation"]["photos"], checked["validation.recipe"]) == (str(photos), "mixed")
+
+
+def test_stopped_it_says_so_and_goes_on(
+    config: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import signal
+
+    update = Learner.update
+
+    def interrupted(self: Learner, parts: Any, step: int, factor: float) -> Any:
+        if step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return update(self, parts, step, factor)
+
+    command = ("train", config, "--data", pairs, "--out", tmp_path / "run")
+    monkeypatch.setattr(Learner, "update", interrupted)
+    message = fails(*command, code=130)
+    assert "Stopped after step 2; the same command goes on there." in message
+    monkeypatch.setattr(Learner, "update", update)
+    passes(*command)
+    assert load_checkpoint(tmp_path / "run" / "last").manifest["step"] == 3
+
+
+def test_a_loss_that_is_no_number_is_a_message(
+    config: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deblur_models.losses import L1
+
+    monkeypatch.setattr(L1, "distance", lambda self, a, b: (a - b).mean() * float("nan"))
+    assert "Step 1: l1 is nan" in fails("train", config, "--data", pairs, "--out", tmp_path / "run")
+
+
+def test_as_a_program(config: Path, pairs: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deblur_models", "train", str(config), "--data", str(pairs), "--out",
+               str(tmp_path / "run")]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{tmp_path / 'run'}: use it with  deblur apply")
+    assert "\x1b" not in done.stdout + done.stderr
+    assert load_checkpoint(tmp_path / "run" / "last").manifest["step"] == 3
+
+
+def test_networks_are_listed_with_their_weights() -> None:
+    listed = passes("networks").stdout
+    assert re.search(r"nafnet +32 +17,111,907", listed)
+    assert re.search(r"deblurgan +published +11,378,179", listed)
+    assert re.search(r"patchgan +local +2,764,737 +discriminator", listed)
+
+
+def test_one_network_shows_its_fields() -> None:
+    shown = passes("networks", "nafnet").stdout
+    assert "NAFNet; ``32`` and ``64`` are the published widths" in shown
+    assert re.search(r"width +32 +channels at full size", shown)
+    assert "Sizes: 32, 64, tiny" in shown
+    assert "There is no network 'nafnett'. Did you mean 'nafnet'?" in fails("networks", "nafnett")
