@@ -533,6 +533,7 @@ def summarise(
             **protocols,
             "rounding": "restored pictures are cut to 0..1 and rounded to the codes of the set before they are "
             "measured",
+            "infinite": "pictures whose PSNR is infinite, blurred or restored, are in no mean of PSNR",
             "gain": "mean over pictures of PSNR restored minus PSNR blurred, in dB, with the 95 % interval of 2000 "
             "bootstrap samples of the pictures",
             "no_harm": "PSNR in dB of a restored sharp picture against that picture, not rounded; 40 dB cannot be seen",
@@ -568,12 +569,16 @@ def _line(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"pictures": sum("values" in lines.get(i, {}) for i in members), "metrics": {}}
     for name in names:
-        numbers = [v for i in members if (v := _value(lines, i, name)) is not None]
+        # A blurred picture that equals its sharp one is in no restorer's mean, so that all means are over the same
+        # pictures; a group that holds nothing else keeps them.
+        same = [i for i in members if not math.isinf(_value(base, i, name) or 0.0)] or members
+        numbers = [v for i in same if (v := _value(lines, i, name)) is not None]
         finite = [v for v in numbers if math.isfinite(v)]
+        infinite = sum(math.isinf(_value(lines, i, name) or 0.0) for i in members)
         found["metrics"][name] = {
             "mean": float(np.mean(finite)) if finite else math.inf if numbers else None,
-            "pictures": len(numbers),
-            **({"infinite": len(numbers) - len(finite)} if len(finite) < len(numbers) else {}),
+            "pictures": len(finite) or len(numbers),
+            **({"infinite": infinite} if infinite else {}),
         }
     for name in names:
         if name.startswith("psnr") and (gain := _gain(members, lines, base, name)) is not None:

@@ -356,7 +356,7 @@ def show_summary(summary: dict[str, Any]) -> None:
     base = summary["overall"][BASELINE]["metrics"]["psnr"]
     if base.get("infinite"):
         typer.echo(
-            f"{base['infinite']} of the blurred pictures equal their sharp ones; infinite PSNR is in no mean or gain."
+            f"{base['infinite']} of the blurred pictures equal their sharp ones and are in no mean of PSNR or gain."
         )
     for key, title in (
         ("severity", "severity of the blur"), ("kind", "kind of blur"), ("blurred_psnr", "PSNR of the blurred picture"),

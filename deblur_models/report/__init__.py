@@ -162,8 +162,6 @@ def _mean(summary: Mapping[str, Any], restorer: str, name: str, full: int) -> st
     if means and len(means) > 1:
         best = (max if summary["better"][name] == "higher" else min)(means, key=lambda n: means[n])
         text = f'<span class="best">{text}</span>' if best == restorer else text
-    if found.get("infinite") and math.isfinite(found["mean"]):
-        text += f" <small>and {found['infinite']} equal</small>"
     if 0 < found["pictures"] < summary["overall"][restorer]["pictures"]:
         text += f" <small>{found['pictures']} pictures</small>"
     return text
