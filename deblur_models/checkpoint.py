@@ -97,7 +97,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             fix="Use the checkpoint before it, or copy both files together.",
         )
     try:
-        tensors = safetensors.load(content)
+        # It gives them in another order in each process, and processes that share weights must agree on one.
+        tensors = dict(sorted(safetensors.load(content).items()))
     except Exception as error:
         raise DatasetError(f"{weights}: is no safetensors file ({error}).") from None
     return Checkpoint(tensors, manifest)

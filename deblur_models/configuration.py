@@ -98,7 +98,7 @@ class Validation(Record):
     pairs: str | None = Field(default=None, description="a blursynth data set, or a folder of real pairs")
     sharp: str | None = Field(default=None, description="folder of the sharp pictures, if pairs has the blurred")
     count: int = Field(default=16, ge=1, le=100_000, description="number of pairs that are looked at")
-    size_px: int = Field(default=192, ge=8, le=8192, description="side of the samples made from photographs")
+    size_px: int = Field(default=192, ge=11, le=8192, description="side of the samples made from photographs")
     seed: int = Field(default=999_983, ge=0, lt=2**62, description="seed of their blur; not that of the training")
     every: int = Field(default=500, ge=1, le=10**9, description="steps between two looks")
     pictures: int = Field(default=4, ge=0, le=64, description="before/after pictures written at each look")

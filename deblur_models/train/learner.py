@@ -23,6 +23,7 @@ from blursynth.streams import Stream
 from deblur_models.checkpoint import Checkpoint, describe, load_network
 from deblur_models.configuration import Configuration, Optimiser
 from deblur_models.data import Batch
+from deblur_models.device import autocast_type
 from deblur_models.networks import Network
 from deblur_models.train.processes import Processes
 
@@ -203,11 +204,8 @@ class Learner:
                     mine[name].copy_(value)
 
     def _autocast(self) -> Any:
-        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-        precision = self.configuration.run.precision
-        if precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.processes.device.type, dtype=kinds[precision])
+        dtype = autocast_type(self.configuration.run.precision)
+        return nullcontext() if dtype is None else torch.autocast(self.processes.device.type, dtype=dtype)
 
     def _reduced_once(self, last: bool) -> Any:
         """Gradients of several parts are exchanged between processes once, after the last."""

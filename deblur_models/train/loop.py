@@ -32,6 +32,9 @@ __all__ = ["Progress", "Result", "check", "train"]
 
 log = logging.getLogger(__name__)
 
+SAME_WISH_S = 2.0
+"""Signals that come within this time of the first one ask for the same."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -392,14 +395,19 @@ def _split(samples: list[Turned], parts: int) -> list[list[Turned]]:
 
 @contextmanager
 def _stopped_gently() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into a wish that is seen at the end of a step; the second one stops at once."""
-    wished = False
+    """Turns the first Ctrl-C or SIGTERM into a wish that is seen at the end of a step; a later one stops at once.
+
+    Under torchrun one Ctrl-C comes twice, from the terminal and from torchrun.
+    """
+    wished, since = False, 0.0
 
     def wish(number: int, frame: FrameType | None) -> None:
-        nonlocal wished
-        if wished:
+        nonlocal wished, since
+        if wished and time.monotonic() - since >= SAME_WISH_S:
             raise KeyboardInterrupt
-        wished = True
+        if wished:
+            return
+        wished, since = True, time.monotonic()
         log.warning("Stopping after this step; once more stops at once, without a checkpoint.")
 
     before = {}

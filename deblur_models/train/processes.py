@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from blursynth.errors import InvalidValueError
+from deblur_models.device import torch_device
 
 __all__ = ["Processes", "joined"]
 
@@ -82,35 +82,3 @@ def joined(device: str) -> Iterator[Processes]:
     finally:
         if not already:
             dist.destroy_process_group()
-
-
-def torch_device(name: str, local: int | None = None) -> torch.device:
-    """The device of a name; ``auto`` takes CUDA where there is one.
-
-    Raises
-    ------
-    InvalidValueError
-        There is no such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InvalidValueError(f"There is no device {name!r}.", fix="Known: auto, cpu, cuda, cuda:1, mps.") from None
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise InvalidValueError(
-                f"device {name!r}: torch sees no CUDA device here.",
-                fix="Use cpu, or install a build of torch for CUDA.",
-            )
-        index: int | None = device.index  # torch types it without the None that "cuda" has
-        if index is None and local is not None:
-            device = torch.device("cuda", local)
-        if (device.index or 0) >= torch.cuda.device_count():
-            raise InvalidValueError(
-                f"device {name!r}: there are {torch.cuda.device_count()} CUDA devices, counted from 0."
-            )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise InvalidValueError("device 'mps': torch sees none here.", fix="Use cpu.")
-    return device

@@ -40,7 +40,9 @@ def test_a_network_comes_back_bit_for_bit(network: Network, saved: Path) -> None
         mine, theirs = network.state_dict(), again.state_dict()
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(mine[key], theirs[key]) for key in mine)
-    manifest = load_checkpoint(saved).manifest
+    checkpoint = load_checkpoint(saved)
+    manifest = checkpoint.manifest
+    assert list(checkpoint.tensors) == sorted(checkpoint.tensors), "in every process in the same order"
     assert manifest["licence"] == "CC0"
     assert (manifest["value_range"], manifest["multiple_px"]) == ("unit", 8)
     assert "norm" not in manifest

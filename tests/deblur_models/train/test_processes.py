@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from blursynth.errors import InvalidValueError
 from deblur_models.checkpoint import load_checkpoint
 from deblur_models.configuration import read_configuration
 from deblur_models.train import train
-from deblur_models.train.processes import Processes, torch_device
+from deblur_models.train.processes import Processes
 
 Tables = Callable[..., dict[str, Any]]
 PROGRAM = """
@@ -95,7 +94,7 @@ def shared(tables: Tables, pairs: Path) -> Callable[..., dict[str, Any]]:
     return make
 
 
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+@pytest.mark.parametrize("parallel", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_are_one(parallel: str, shared: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     made = shared(parallel=parallel)
     train(read_configuration(made), tmp_path / "one")
@@ -171,16 +170,3 @@ def test_alone_a_process_agrees_with_itself() -> None:
     assert alone.agree(3)
     assert alone.any(True)
     assert not alone.any(False)
-
-
-def test_devices_have_names() -> None:
-    assert torch_device("cpu") == torch.device("cpu")
-    assert torch_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(InvalidValueError, match="There is no device 'abacus'"):
-        torch_device("abacus")
-    if not torch.cuda.is_available():
-        with pytest.raises(InvalidValueError, match="torch sees no CUDA device"):
-            torch_device("cuda")
-    if not torch.backends.mps.is_available():
-        with pytest.raises(InvalidValueError, match="torch sees none"):
-            torch_device("mps")
