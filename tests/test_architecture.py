@@ -78,6 +78,7 @@ ONLY_IN = {
 COMPANION = ROOT / "deblur_models"
 COMPANION_FILES = sorted(COMPANION.rglob("*.py"))
 COMPANION_ALLOWED: dict[str, set[str]] = {
+    "device": set(),
     "restorer": set(),
     "weights_file": set(),
     "picture_file": set(),
@@ -89,7 +90,7 @@ COMPANION_ALLOWED: dict[str, set[str]] = {
     "checkpoint": {"networks"},
     "import_weights": {"networks", "weights_file"},
     "configuration": {"losses", "networks"},
-    "train": {"checkpoint", "configuration", "data", "losses", "metrics", "networks"},
+    "train": {"checkpoint", "configuration", "data", "device", "losses", "metrics", "networks"},
     "restore": {"networks", "restorer"},
     "speed": {"networks"},
     "evaluate": {"classical", "data", "metrics", "picture_file", "restore", "restorer", "speed"},

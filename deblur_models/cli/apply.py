@@ -22,7 +22,7 @@ EPILOG = """\b
 Examples:
   deblur apply blurred.jpg --network run/ --out restored/
   deblur apply photos/ 'more/*.png' --network nafnet.safetensors --out restored/ --ensemble
-  deblur apply big.tif --network run/ --out restored/ --tile 1024 --device cuda --precision bfloat16
+  deblur apply big.tif --network run/ --out restored/ --tile 1024 --device cuda --precision bf16
   deblur apply blurred.png --method richardson_lucy --kernel kernel.npy --out restored/
 
 Orientation, transparency, 16 bits, EXIF tags and colour profiles stay as they are. Pictures that cannot be read are

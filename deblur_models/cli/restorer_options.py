@@ -12,8 +12,6 @@ from blursynth.cli.arguments import parse_value
 from blursynth.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    import torch
-
     from deblur_models.restore import NetworkRestorer
     from deblur_models.restorer import Restorer
 
@@ -23,8 +21,6 @@ __all__ = [
     "LocalPx",
     "Overlap",
     "Precision",
-    "choose_device",
-    "choose_precision",
     "load_restorer",
     "method_restorer",
     "split_name",
@@ -46,9 +42,7 @@ Device = Annotated[
     str,
     typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="Where networks run; auto: a GPU if there is one."),
 ]
-Precision = Annotated[
-    str, typer.Option("--precision", metavar="float32|bfloat16|float16", help="What networks compute with.")
-]
+Precision = Annotated[str, typer.Option("--precision", metavar="float32|bf16|fp16", help="What networks compute with.")]
 LocalPx = Annotated[
     int | None,
     typer.Option(
@@ -59,39 +53,6 @@ LocalPx = Annotated[
         show_default=False,
     ),
 ]
-
-
-def choose_device(text: str) -> torch.device:
-    """The device of this name; ``auto`` takes the first GPU, else the CPU."""
-    import torch
-
-    if text == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(text)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda", "mps"):
-        raise InvalidValueError(f"--device must be auto, cpu, cuda, cuda:N or mps, got {text!r}.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise InvalidValueError(
-            f"--device {text}: torch finds {found} CUDA device{'' if found == 1 else 's'} here.",
-            fix="Use --device cpu, or install a torch that is built for your GPU.",
-        )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise InvalidValueError("--device mps: torch finds no Apple GPU here.", fix="Use --device cpu.")
-    return device
-
-
-def choose_precision(text: str) -> torch.dtype | None:
-    """What autocast computes in; None for float32."""
-    import torch
-
-    known = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if text not in known:
-        raise InvalidValueError(f"--precision must be float32, bfloat16 or float16, got {text!r}.")
-    return known[text]
 
 
 def split_name(text: str) -> tuple[str, str]:
@@ -120,10 +81,11 @@ def load_restorer(
     """The network of ``PATH`` or ``NAME=PATH`` with the options of the command; ``tile`` 0 is the whole picture."""
     if tile is not None and tile < 0:
         raise InvalidValueError(f"--tile must be >= 0 px, got {tile}.", fix="0 gives the network the whole picture.")
-    place, autocast = choose_device(device), choose_precision(precision)
-
     from deblur_models.checkpoint import load_network
+    from deblur_models.device import autocast_type, torch_device
     from deblur_models.restore import NetworkRestorer, with_local_px
+
+    place, autocast = torch_device(device), autocast_type(precision)
 
     name, path = split_name(text)
     network = load_network(path)

@@ -82,7 +82,7 @@ def test_two_folders_with_alignment_in_tiles(place: Path, tmp_path: Path) -> Non
     out = passes(
         "evaluate", place / "blurred", "--sharp", place / "photos", "--network", f"ours={place / 'same.safetensors'}",
         "--out", tmp_path / "report", "--metrics", "ssim", "--align", 2, "--tile", 48, "--limit", 3, "--no-harm", 1,
-        "--cost-size", 0, "--local-px", 32, "--ensemble", "--precision", "bfloat16",
+        "--cost-size", 0, "--local-px", 32, "--ensemble", "--precision", "bf16",
     )  # fmt: skip
     assert re.search(r"ours +3 ", out)
     assert "PSNR aligned dB" in out

@@ -1,0 +1,56 @@
+"""What a device and a precision are called in configurations and on the command line."""
+
+from __future__ import annotations
+
+import torch
+
+from blursynth.errors import InvalidValueError, did_you_mean
+
+__all__ = ["autocast_type", "torch_device"]
+
+_PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast_type(precision: str) -> torch.dtype | None:
+    """What autocast computes in: ``float32`` (None: no autocast), ``bf16`` or ``fp16``.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such precision.
+    """
+    if precision not in _PRECISIONS:
+        raise InvalidValueError(f"There is no precision {precision!r}.", fix=did_you_mean(precision, _PRECISIONS))
+    return _PRECISIONS[precision]
+
+
+def torch_device(name: str, local: int | None = None) -> torch.device:
+    """The device of a name; ``auto`` takes CUDA where there is one.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InvalidValueError(f"There is no device {name!r}.", fix="Known: auto, cpu, cuda, cuda:1, mps.") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise InvalidValueError(
+                f"device {name!r}: torch sees no CUDA device here.",
+                fix="Use cpu, or install a build of torch for CUDA.",
+            )
+        index: int | None = device.index  # torch types it without the None that "cuda" has
+        if index is None and local is not None:
+            device = torch.device("cuda", local)
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise InvalidValueError(
+                f"device {name!r}: there are {torch.cuda.device_count()} CUDA devices, counted from 0."
+            )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InvalidValueError("device 'mps': torch sees none here.", fix="Use cpu.")
+    return device
