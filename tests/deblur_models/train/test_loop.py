@@ -96,6 +96,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "running statistics": {
         "network": {"kind": "deblurgan", "size": "tiny", "width": 4, "blocks": 1, "norm": "running"}
     },
+    "frozen encoder, unused weights": {
+        "network": {"kind": "deblurgan_v2", "size": "tiny"},
+        "run": {"frozen_encoder_steps": 2},
+        "stage": [{"steps": 6, "patch_px": 24, "batch": 2}],
+    },
     "adversary": {"adversarial": ADVERSARIAL},
     "accumulated adversary": {
         "adversarial": {**ADVERSARIAL, "loss": {"kind": "ragan_ls", "weight": 0.01}, "from_step": 0},
