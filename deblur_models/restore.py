@@ -79,7 +79,7 @@ class NetworkRestorer:
     Networks that average over all they see (channel attention, instance normalisation, attention between channels) give
     results that depend on the size of the tile. ``local_px`` of NAFNet and HINet replaces such averages by those of a
     window; it is used as the checkpoint says and never set behind its back, because figures measured in training would
-    no longer hold. Where a tiled network has it at 0, or normalises by what it sees, a warning says so;
+    no longer hold. Where a tiled network has it at 0, or depends on all it sees otherwise, a warning says so;
     :func:`with_local_px` changes it.
 
     When a CUDA device has not enough memory, the tile is halved, which is logged and kept for later pictures.
@@ -191,7 +191,7 @@ class NetworkRestorer:
         fields = self.network.config.fields()
         if fields.get("local_px") == 0:
             advice = "local_px sets a window instead (published: 1.5 times the side of the training patches)"
-        elif fields.get("norm") in ("instance", "batch_stats"):
+        elif fields.get("norm") in ("instance", "batch_stats") or self.network.config.sees_everything:
             advice = "take large tiles, or the whole picture where memory allows"
         else:
             return

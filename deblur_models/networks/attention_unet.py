@@ -30,6 +30,7 @@ class AttentionUNetConfig(NetworkConfig):
     Not modelled: attention over windows, batch normalisation in CBAM.
     """
 
+    sees_everything: ClassVar[bool] = True
     sizes: ClassVar = {
         "base": {"width": 48, "blocks": 2},
         "tiny": {"width": 16, "blocks": 1, "levels": 3},

@@ -106,6 +106,8 @@ class NetworkConfig(Architecture):
     """
 
     value_range: ClassVar[ValueRange] = "unit"
+    sees_everything: ClassVar[bool] = False
+    """Whether every pixel of the result depends on the whole picture (averages or attention over all of it)."""
 
     @property
     @abstractmethod

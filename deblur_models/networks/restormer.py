@@ -34,6 +34,7 @@ class RestormerConfig(NetworkConfig):
     Not modelled: dual-pixel input; test-time local conversion (published later, apart from it).
     """
 
+    sees_everything: ClassVar[bool] = True
     sizes: ClassVar = {
         "motion": {"width": 48, "blocks": (4, 6, 6, 8), "heads": (1, 2, 4, 8), "refinement_blocks": 4},
         "tiny": {"width": 16, "blocks": (1, 1, 2), "heads": (1, 2, 4), "refinement_blocks": 1},
