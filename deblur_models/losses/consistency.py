@@ -26,7 +26,7 @@ from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
 from deblur_models.data.batch import Batch
 
-__all__ = ["ConsistencyLoss", "CycleConsistency", "ReBlur", "blur_of", "inverse_of"]
+__all__ = ["ConsistencyLoss", "CycleConsistency", "NothingToReblur", "ReBlur", "blur_of", "inverse_of"]
 
 _INVERSES: dict[type[Degradation], type[Degradation]] = {
     Encode: Decode,
@@ -34,6 +34,10 @@ _INVERSES: dict[type[Degradation], type[Degradation]] = {
     SigmoidEncode: SigmoidDecode,
     MeasuredEncode: MeasuredDecode,
 }
+
+
+class NothingToReblur(InvalidValueError):
+    """No picture of a batch can be blurred again."""
 
 
 class ConsistencyLoss(Record, ABC):
@@ -137,7 +141,9 @@ class ReBlur(ConsistencyLoss):
         Raises
         ------
         InvalidValueError
-            Shapes differ, or no picture of the batch counts.
+            Shapes differ.
+        NothingToReblur
+            No picture of the batch counts.
         """
         if restored.shape != batch.blurred.shape:
             raise InvalidValueError(
@@ -158,7 +164,7 @@ class ReBlur(ConsistencyLoss):
                 inside = (..., slice(band, height - band), slice(band, width - band))
                 distances.append(self.between(picture[inside], blurred[b : b + 1][inside]))
         if not distances:
-            raise InvalidValueError(
+            raise NothingToReblur(
                 f"No picture of the batch of {len(batch)} can be blurred again: {'; '.join(sorted(reasons))}.",
                 fix="Use larger patches or a recipe with less blur, mix other pairs in, or leave the re_blur loss out.",
             )

@@ -24,6 +24,7 @@ from deblur_models.checkpoint import Checkpoint, describe, load_network
 from deblur_models.configuration import Configuration, Optimiser
 from deblur_models.data import Batch
 from deblur_models.device import autocast_type
+from deblur_models.losses.consistency import NothingToReblur
 from deblur_models.networks import Network
 from deblur_models.train.processes import Processes
 
@@ -131,11 +132,14 @@ class Learner:
             value = torch.stack([loss(output, target) for output, target in chosen]).sum()
             total = total + loss.weight * value
             named[_new_name(loss.kind, named)] = value.detach()
-        # Real pairs have no known blur.
-        if self.configuration.reblur is not None and any(draw is not None for draw in batch.draws):
-            value = self.configuration.reblur(outputs[0], batch)
+        if self.configuration.reblur is not None:
+            try:
+                value, told = self.configuration.reblur(outputs[0], batch), 1.0
+            except NothingToReblur:  # real pairs alone, or blurs that reach over the whole patch: no word in this step
+                value, told = torch.zeros_like(total), 0.0
             total = total + self.configuration.reblur.weight * value
             named["re_blur"] = value.detach()
+            named["re_blur_share"] = torch.full_like(total, told)  # of the steps in which it had a word
         if playing and self.adversary is not None and self.discriminator is not None:
             with _frozen(self.discriminator), self._autocast():
                 real = self.discriminator(batch.sharp)

@@ -223,7 +223,8 @@ def test_randomness_of_a_step_is_its_own(tables: Tables) -> None:
 def test_real_pairs_do_not_count_for_re_blurring(tables: Tables) -> None:
     made = learner(tables(reblur={"weight": 0.1}, run={"turns": False}))
     values = made.update([batch()], 0, 1.0)
-    assert "re_blur" not in values
+    assert values["re_blur"] == 0
+    assert values["re_blur_share"] == 0  # of the steps in which it had a word
     assert values["loss"].item() == pytest.approx(values["charbonnier"].item())
 
 
