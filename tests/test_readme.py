@@ -27,7 +27,8 @@ def shorter(words: list[str]) -> list[str]:
     """What is added to a command that would take many minutes."""
     if words[:2] != ["deblur", "train"] or "--list" in words:
         return []
-    settings = ("stage.0.steps=2", "stage.0.patch_px=32", "stage.0.batch=2", "validation.count=1")
+    stages = [f"stage.{i}.{field}" for i in (0, 1) for field in ("steps=1", "patch_px=32", "batch=2")]
+    settings = (*stages, "validation.count=1")
     return [word for setting in settings for word in ("--set", setting)]
 
 
