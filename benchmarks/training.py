@@ -112,7 +112,8 @@ def recipes(pairs: list[RealPair]) -> str:
     rows.append(["blurred, dB", *before, ""])
     return (
         f"### The value of the blur\n\nThe network of `small`, {STEPS} steps of 8 patches of 64 px from the bundled "
-        "photographs (in the last quarter one in eight is shown without blur), with the blur of each recipe. Gain in dB on real pairs, mean of three "
+        "photographs (in the last quarter one in eight is shown without blur), with the blur of each recipe. Gain in "
+        "dB on real pairs, mean of three "
         f"seeds (least .. greatest). {_protocol(pairs)}\n\n"
         f"{table(['trained on', *groups(pairs), 'no harm dB'], rows)}"
     )
