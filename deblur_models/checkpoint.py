@@ -18,9 +18,9 @@ from torch import Tensor
 
 from blursynth import __version__
 from blursynth.errors import DatasetError, InvalidValueError, require
-from deblur_models.networks import Network, network_config
+from deblur_models.networks import BlurGenerator, Network, trainable_config
 
-__all__ = ["Checkpoint", "load_checkpoint", "load_network", "save_checkpoint", "save_network"]
+__all__ = ["Checkpoint", "load_blur_generator", "load_checkpoint", "load_network", "save_checkpoint", "save_network"]
 
 FORMAT = 1  # raised when a file of this version could not be read by the code before
 
@@ -104,19 +104,17 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(tensors, manifest)
 
 
-def save_network(network: Network, path: str | Path, **about: Any) -> None:
+def save_network(network: Network | BlurGenerator, path: str | Path, **about: Any) -> None:
     """Write a network on its own; ``about`` is added to the manifest (licence of the data, scores, ...)."""
     save_checkpoint(path, {f"network.{k}": v for k, v in network.state_dict().items()}, {**describe(network), **about})
 
 
-def describe(network: Network) -> dict[str, Any]:
+def describe(network: Network | BlurGenerator) -> dict[str, Any]:
     """The manifest's part about a network."""
     config = network.config
     return {
         "network": config.to_dict(),
-        "value_range": config.value_range,
-        "multiple_px": config.multiple_px,
-        **({"norm": config.norm} if hasattr(config, "norm") else {}),
+        **{n: getattr(config, n) for n in ("value_range", "multiple_px", "norm") if hasattr(config, n)},
     }
 
 
@@ -133,17 +131,39 @@ def load_network(path: str | Path, *, average: bool = True) -> Network:
     Raises
     ------
     DatasetError
-        As in :func:`load_checkpoint`, or the weights do not fit the architecture.
+        As in :func:`load_checkpoint`, the weights do not fit the architecture, or it blurs and does not restore.
     """
-    checkpoint = load_checkpoint(path)
-    return network_of(checkpoint, average=average).eval()
+    network = network_of(load_checkpoint(path), average=average)
+    if isinstance(network, BlurGenerator):
+        raise DatasetError(
+            f"{path}: holds {network.config.kind}, which blurs pictures and restores none.",
+            fix='Train a network on its blur: blur_network = "PATH" in a table [data.NAME] of a configuration.',
+        )
+    return network.eval()
 
 
-def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network:
-    """The network of a checkpoint that was read, in training mode; arguments and errors as :func:`load_network`."""
+def load_blur_generator(path: str | Path, *, average: bool = True) -> BlurGenerator:
+    """The network of a checkpoint that blurs; arguments as :func:`load_network`.
+
+    Raises
+    ------
+    DatasetError
+        As :func:`load_network`; the network restores and does not blur.
+    """
+    network = network_of(load_checkpoint(path), average=average)
+    if not isinstance(network, BlurGenerator):
+        raise DatasetError(
+            f"{path}: holds {network.config.kind}, which restores pictures and blurs none.",
+            fix="Give the folder of a run that learned to blur, as the configuration 'bgan' does.",
+        )
+    return network.eval()
+
+
+def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network | BlurGenerator:
+    """The network of a checkpoint that was read, in training mode, whether it restores or blurs."""
     described = checkpoint.manifest["network"]
     try:
-        network = network_config(described).build()
+        network = trainable_config(described).build()
     except (InvalidValueError, TypeError, ValueError) as error:
         raise DatasetError(
             f"The checkpoint describes no network of this version: {described!r}.",

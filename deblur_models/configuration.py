@@ -23,7 +23,13 @@ from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
 from deblur_models.losses import Loss, make_adversarial, make_loss
 from deblur_models.losses.adversarial import AdversarialLoss
 from deblur_models.losses.consistency import ReBlur
-from deblur_models.networks import Architecture, NetworkConfig, discriminator_config, network_config
+from deblur_models.networks import (
+    Architecture,
+    BlurGeneratorConfig,
+    NetworkConfig,
+    discriminator_config,
+    trainable_config,
+)
 
 __all__ = [
     "Adversary",
@@ -47,7 +53,9 @@ class ConfigurationError(BlursynthError, ValueError):
 class DataTable(Record):
     """``[data.NAME]``: photographs that are blurred on the fly, or pairs that exist.
 
-    Exactly one of ``photos`` and ``pairs`` is given.
+    Exactly one of ``photos`` and ``pairs`` is given. With ``blur_network`` only their sharp pictures are used: a
+    network that learned to blur makes the blurred ones, on the training device, with noise that is a function of the
+    seed and the number of the sample. Windows of photographs are then chosen by the recipe 'sharp'.
     """
 
     photos: str | tuple[str, ...] | None = Field(
@@ -55,6 +63,11 @@ class DataTable(Record):
         description="sharp photographs: folder, glob, file or several; 'bundled:training' are those of scikit-image",
     )
     recipe: str = Field(default="mixed", description="recipe that blurs the photographs, a name or a path")
+    blur_network: str | None = Field(
+        default=None,
+        description="checkpoint or run of a network that blurs the sharp pictures, instead of a recipe or of the blur "
+        "of pairs",
+    )
     downscale: int = Field(default=1, ge=1, le=8, description="factor by which photographs are made smaller first")
     depth: str | None = Field(default=None, description="folder of depth maps of the photographs, in metres")
     on_device: bool | None = Field(
@@ -196,7 +209,7 @@ class Adversary:
 class Configuration:
     """A training run, checked. :meth:`to_dict` is what the file would hold."""
 
-    network: NetworkConfig
+    network: NetworkConfig | BlurGeneratorConfig
     losses: tuple[Loss, ...]
     data: Mapping[str, DataTable]
     stages: tuple[Stage, ...]
@@ -432,7 +445,7 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
                 f"{stage.accumulate} equal parts."
             )
     configuration = Configuration(
-        network=_named(network_config, tables["network"], f"{name} [network]"),
+        network=_named(trainable_config, tables["network"], f"{name} [network]"),
         losses=tuple(
             _named(make_loss, value, f"{name} [[loss]] {i + 1}") for i, value in enumerate(_array(tables, "loss", name))
         ),
@@ -452,6 +465,11 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
     )
     if configuration.validation is not None:
         _check_source(configuration.validation, f"{name} [validation]")
+    if configuration.reblur is not None and isinstance(configuration.network, BlurGeneratorConfig):
+        raise ConfigurationError(
+            f"{name} [reblur]: blurs restored pictures again, and {configuration.network.kind} restores none.",
+            fix="Leave [reblur] out, or train a network that restores.",
+        )
     if configuration.reblur is not None and configuration.run.turns:
         raise ConfigurationError(
             f"{name} [reblur]: blurs restored pictures again with their draw, which does not fit turned pictures.",
@@ -467,15 +485,21 @@ def _check_source(table: DataTable | Validation, place: str) -> None:
             f"{place}: needs either photos (blurred on the fly) or pairs, got "
             f"{'neither' if table.photos is None else 'both'}."
         )
-    foreign = ("sharp",) if table.pairs is None else ("recipe", "downscale", "depth", "on_device", "reuse")
+    of_recipes = ("recipe", "depth", "on_device", "reuse")
+    if table.pairs is None:
+        _refuse(table, ("sharp",), "goes with pairs only", place)
+    else:
+        _refuse(table, ("downscale", *of_recipes), "goes with photos only", place)
+    if isinstance(table, DataTable) and table.blur_network is not None:
+        _refuse(table, of_recipes, "goes with a recipe, and here blur_network blurs", place)
+
+
+def _refuse(table: DataTable | Validation, names: Sequence[str], why: str, place: str) -> None:
+    """Fields that say something, where they would mean nothing."""
     fields = type(table).model_fields
-    for field_name in foreign:
-        if field_name in fields and getattr(table, field_name) != fields[field_name].default:
-            raise ConfigurationError(
-                f"{place}: {field_name} = {getattr(table, field_name)!r} goes with "
-                f"{'pairs' if table.pairs is None else 'photos'} only.",
-                fix="Leave it out.",
-            )
+    for name in names:
+        if name in fields and getattr(table, name) != fields[name].default:
+            raise ConfigurationError(f"{place}: {name} = {getattr(table, name)!r} {why}.", fix="Leave it out.")
 
 
 def _text(tables: Mapping[str, Any], key: str, name: str) -> str | None:

@@ -31,7 +31,7 @@ def main() -> None:
     )
     result = train(wanted, folder)
     for step, look in result.looks:
-        print(f"after {step:3} steps: {look.psnr:.2f} dB, doing nothing {look.psnr_blurred:.2f} dB")
+        print(f"after {step:3} steps: {look.psnr:.2f} dB, doing nothing {look.psnr_input:.2f} dB")
     network = load_network(folder)
     print(f"{folder}: {network.config.kind} with {sum(w.numel() for w in network.parameters()):,} weights")
 

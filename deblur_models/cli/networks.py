@@ -22,16 +22,17 @@ def command(
     """List the networks, or one network's fields."""
     import torch
 
-    from deblur_models.networks import ALL, DISCRIMINATORS, count_weights
+    from deblur_models.networks import ALL, BLUR_GENERATORS, DISCRIMINATORS, count_weights
 
-    everything = {config.kind: config for config in (*ALL, *DISCRIMINATORS)}
+    roles = dict.fromkeys(DISCRIMINATORS, "discriminator") | dict.fromkeys(BLUR_GENERATORS, "blurs")
+    everything = {config.kind: config for config in (*ALL, *roles)}
     if kind is None:
         rows = []
         for config in everything.values():
             for size in config.sizes:
                 with torch.device("meta"):
                     weights = count_weights(config.of_size(size).build())
-                rows.append((config.kind, size, f"{weights:,}", "discriminator" if config in DISCRIMINATORS else ""))
+                rows.append((config.kind, size, f"{weights:,}", roles.get(config, "")))
         console.table(("network", "size", "weights", ""), rows, right=("weights",))
         return
     if kind not in everything:

@@ -17,6 +17,7 @@ from blursynth.cli.arguments import parse_value
 from blursynth.errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from deblur_models.configuration import Configuration
     from deblur_models.train import Progress, Result
 
 EPILOG = """\b
@@ -102,7 +103,7 @@ def command(
     with _shown(first) as show:
         result = train(wanted, out, resume=not fresh, on_progress=show)
     if first:
-        _summary(result)
+        _summary(result, wanted)
     if not result.finished:
         raise typer.Exit(130)
 
@@ -112,11 +113,15 @@ def _changes(
 ) -> dict[str, Any]:
     """What --photos, --recipe, --data and --validation mean for the tables of a configuration."""
     changes: dict[str, Any] = {}
-    if recipe is not None and photos is None and (data or not any("photos" in t for t in tables["data"].values())):
+    if recipe is not None and photos is None and (data or not any(map(_by_recipe, tables["data"].values()))):
         raise InvalidValueError(
             f"--recipe {recipe}: nothing is blurred here, the training takes ready pairs.",
             fix="Give sharp photographs with --photos, or leave --recipe out.",
         )
+    if photos is not None and any("photos" in t and "blur_network" in t for t in tables["data"].values()):
+        # Photographs blurred by a network and by recipes: every table keeps what blurs it.
+        changes |= {f"data.{name}.photos": photos for name, t in tables["data"].items() if "photos" in t}
+        photos = None
     if photos is not None or data is not None:
         given: dict[str, Any] = {}
         if photos is not None:
@@ -126,7 +131,7 @@ def _changes(
         changes["data"] = given
         changes["stage"] = [{k: v for k, v in stage.items() if k != "data"} for stage in tables["stage"]]
     elif recipe is not None:
-        changes |= {f"data.{name}.recipe": recipe for name, table in tables["data"].items() if "photos" in table}
+        changes |= {f"data.{name}.recipe": recipe for name, t in tables["data"].items() if _by_recipe(t)}
     check = tables.get("validation", {})
     if validation is not None:
         pairs = (Path(validation) / "dataset.json").exists() or _has_pairs(Path(validation))
@@ -151,7 +156,11 @@ def _settings(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _first_recipe(tables: dict[str, Any]) -> str:
-    return next((str(t["recipe"]) for t in tables["data"].values() if "photos" in t), "mixed")
+    return next((str(t["recipe"]) for t in tables["data"].values() if _by_recipe(t)), "mixed")
+
+
+def _by_recipe(table: dict[str, Any]) -> bool:
+    return "photos" in table and "blur_network" not in table
 
 
 def _has_pairs(folder: Path) -> bool:
@@ -202,7 +211,7 @@ def _text(progress: Progress, elapsed_s: float) -> str:
         look = progress.look
         return (
             f"{head}: held-out PSNR {look.psnr:.2f} dB, SSIM {look.ssim:.4f} "
-            f"(blurred {look.psnr_blurred:.2f} dB, {look.ssim_blurred:.4f}; gain {look.gain_db:+.2f} dB)"
+            f"({look.input} {look.psnr_input:.2f} dB, {look.ssim_input:.4f}; gain {look.gain_db:+.2f} dB)"
         )
     losses = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
     total = sum(progress.seconds.values()) or 1.0
@@ -210,7 +219,7 @@ def _text(progress: Progress, elapsed_s: float) -> str:
     return f"{head}: {losses}; {progress.images_per_s:.3g} patches/s ({split})"
 
 
-def _summary(result: Result) -> None:
+def _summary(result: Result, configuration: Configuration) -> None:
     if not result.finished:
         typer.echo(f"Stopped after step {result.step:,}; the same command goes on there.", err=True)
         return
@@ -218,8 +227,12 @@ def _summary(result: Result) -> None:
     if result.looks:
         step, look = result.looks[-1]
         rows = [
-            ("blurred, nothing done", f"{look.psnr_blurred:.2f}", f"{look.ssim_blurred:.4f}", ""),
+            (f"{look.input}, nothing done", f"{look.psnr_input:.2f}", f"{look.ssim_input:.4f}", ""),
             (f"network after {step:,} steps", f"{look.psnr:.2f}", f"{look.ssim:.4f}", f"{look.gain_db:+.2f}"),
         ]
         console.table(("held-out pairs", "PSNR dB", "SSIM", "gain dB"), rows, right=("PSNR dB", "SSIM", "gain dB"))
-    typer.echo(f"{result.out}: use it with  deblur apply PICTURES --network {result.out} --out restored/")
+    from deblur_models.networks import BlurGeneratorConfig
+
+    blurs = isinstance(configuration.network, BlurGeneratorConfig)
+    use = f'blur_network = "{result.out}"' if blurs else f"deblur apply PICTURES --network {result.out} --out restored/"
+    typer.echo(f"{result.out}: use it with  {use}{'  in a table [data.NAME]' if blurs else ''}")

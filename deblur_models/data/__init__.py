@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from deblur_models.data.batch import Batch
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs, open_pairs
-from deblur_models.data.training_set import Crops, OnTheFly, Source, TrainingSet, batches, make_batch
+from deblur_models.data.training_set import (
+    BlurredByNetwork,
+    Crops,
+    OnTheFly,
+    Source,
+    TrainingSet,
+    batches,
+    make_batch,
+)
 
 __all__ = [
     "Batch",
+    "BlurredByNetwork",
     "Crops",
     "FolderPairs",
     "OnTheFly",

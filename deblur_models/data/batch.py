@@ -18,8 +18,9 @@ __all__ = ["Batch"]
 class Batch:
     """Pairs ``[B, 3, H, W]``, encoded, 0..1, with what is known of their blur.
 
-    ``draws[b]`` is None for real pairs. ``geometry`` is a frame without meaning in its pixels, one picture per
-    sample: it carries place in the full picture, camera, depth and labels, so that a draw can blur again.
+    ``draws[b]`` is None for real pairs and for what a network blurred. ``geometry`` is a frame without meaning in its
+    pixels, one picture per sample: it carries place in the full picture, camera, depth and labels, so that a draw can
+    blur again.
     """
 
     sharp: Tensor

@@ -1,13 +1,14 @@
 """Samples for training: sample ``i`` is a function of the seed and ``i`` alone, so a run can stop and go on anywhere.
 
-A sample is either a ready pair, or a picture before its blur, which is then blurred on the training device.
+A sample is either a ready pair, or a picture before its blur, which a draw or a network then blurs on the training
+device.
 """
 
 from __future__ import annotations
 
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -27,7 +28,39 @@ from blursynth.streams import Stream
 from deblur_models.data.batch import Batch
 from deblur_models.data.pair_set import PairSample, PairSet
 
-__all__ = ["Crops", "OnTheFly", "Source", "TrainingSet", "Turned", "batches", "make_batch", "values_of"]
+__all__ = [
+    "BlurredByNetwork",
+    "Crops",
+    "OnTheFly",
+    "SharpSample",
+    "Source",
+    "TrainingSet",
+    "Turned",
+    "batches",
+    "make_batch",
+    "values_of",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class SharpSample:
+    """A sharp picture that a network blurs when the batch is made; fields as of :class:`PairSample`.
+
+    ``network`` is its name and ``noise_seed`` the seed of its noise: weights do not travel between processes.
+    """
+
+    sharp: NDArray[Any]
+    source: str
+    geometry: Frame | None
+    network: str
+    noise_seed: int
+    draw: None = None
+
+
+Sample = PairSample | Unblurred | SharpSample
+
+LearnedBlur = Callable[[Tensor, Sequence[int]], Tensor]
+"""Sharp pictures ``[B, 3, H, W]`` on the training device, and a seed for each, to blurred ones, without gradients."""
 
 
 class Source(ABC):
@@ -36,7 +69,7 @@ class Source(ABC):
     name: str
 
     @abstractmethod
-    def sample(self, index: int) -> PairSample | Unblurred:
+    def sample(self, index: int) -> Sample:
         """Sample ``index`` of an endless sequence, of one size."""
 
 
@@ -128,6 +161,22 @@ class Crops(Source):
         return replace(pair, sharp=pair.sharp[window], blurred=pair.blurred[window], geometry=geometry)
 
 
+class BlurredByNetwork(Source):
+    """The sharp pictures of ready pairs, for a network to blur; its noise is a function of the seed and the sample.
+
+    The network goes by the name of the source.
+    """
+
+    def __init__(self, pairs: Source, *, seed: int) -> None:
+        self.pairs, self.name, self.seed = pairs, pairs.name, seed
+
+    def sample(self, index: int) -> SharpSample:
+        pair = self.pairs.sample(index)
+        assert isinstance(pair, PairSample)
+        noise_seed = Stream(self.seed, index, f"{self.name}.noise").seed63()
+        return SharpSample(pair.sharp, pair.source, pair.geometry, self.name, noise_seed)
+
+
 @lru_cache(maxsize=8)
 def shuffled(count: int, seed: int, epoch: int, name: str) -> tuple[int, ...]:
     """The numbers below ``count`` in the order of an epoch."""
@@ -139,7 +188,7 @@ def shuffled(count: int, seed: int, epoch: int, name: str) -> tuple[int, ...]:
 class Turned:
     """A sample and which of the eight turns and flips of the square it is shown in."""
 
-    sample: PairSample | Unblurred
+    sample: Sample
     turn: int
 
 
@@ -225,8 +274,15 @@ def _as_they_are(samples: list[Turned]) -> list[Turned]:
     return samples
 
 
-def make_batch(samples: Sequence[Turned], device: torch.device | str) -> Batch:
-    """Pictures on the training device; those before their blur are blurred there, all at once."""
+def make_batch(
+    samples: Sequence[Turned],
+    device: torch.device | str,
+    learned: Mapping[str, LearnedBlur] | None = None,
+) -> Batch:
+    """Pictures on the training device; those before their blur are blurred there, all at once.
+
+    ``learned`` is the blur of networks that sources wait for, by the names of the sources.
+    """
     device = torch.device(device)
     sharp: list[Tensor | None] = [None] * len(samples)
     blurred: list[Tensor | None] = [None] * len(samples)
@@ -235,6 +291,14 @@ def make_batch(samples: Sequence[Turned], device: torch.device | str) -> Batch:
         pair = blur_on([_before(samples[i]) for i in waiting], device)
         for place, i in enumerate(waiting):
             sharp[i], blurred[i] = pair[0][place], pair[1][place]
+    for name, blur in (learned or {}).items():
+        chosen = {
+            i: s.sample for i, s in enumerate(samples) if isinstance(s.sample, SharpSample) and s.sample.network == name
+        }
+        if chosen:
+            pair = blur_by(blur, list(chosen.values()), device)
+            for place, i in enumerate(chosen):
+                sharp[i], blurred[i] = pair[0][place], pair[1][place]
     for i, turned in enumerate(samples):
         if isinstance(turned.sample, PairSample):
             sharp[i], blurred[i] = (values_of(codes, device) for codes in (turned.sample.sharp, turned.sample.blurred))
@@ -274,6 +338,17 @@ def _blurred_alike(samples: Sequence[Unblurred], device: torch.device) -> tuple[
     blurred = apply(draws, frame)
     middle = (..., slice(margin, margin + size), slice(margin, margin + size))
     return _rounded(sharp.image[middle], top), _rounded(blurred.image[middle], top)
+
+
+def blur_by(blur: LearnedBlur, samples: Sequence[SharpSample], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sharp pictures ``[B, 3, H, W]`` and what a network makes of them.
+
+    Rounded to codes as a stored pair is: what lies between them would be a message that no camera sends.
+    """
+    sharp = torch.stack([values_of(s.sharp, device) for s in samples])
+    blurred = blur(sharp, [s.noise_seed for s in samples])
+    tops = [int(np.iinfo(s.sharp.dtype).max) for s in samples]
+    return sharp, torch.stack([_rounded(picture, top) for picture, top in zip(blurred, tops, strict=True)])
 
 
 def _before(turned: Turned) -> Unblurred:
@@ -323,8 +398,8 @@ def _turned(picture: Tensor | None, turn: int) -> Tensor:
     return picture.rot90(turn % 4, (-2, -1)).contiguous()
 
 
-def _geometry(sample: PairSample | Unblurred) -> Frame | None:
-    if isinstance(sample, PairSample):
+def _geometry(sample: Sample) -> Frame | None:
+    if not isinstance(sample, Unblurred):
         return sample.geometry
     margin, size = _margin(sample), sample.window.size
     inside = sample.frame.crop(margin, margin, size, size)

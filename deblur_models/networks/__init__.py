@@ -12,6 +12,7 @@ from typing import Any
 
 from deblur_models.networks.attention_unet import AttentionUNetConfig
 from deblur_models.networks.bgan import BGANConfig
+from deblur_models.networks.blur_generator import BlurGenerator, BlurGeneratorConfig
 from deblur_models.networks.dbgan import DBGANConfig
 from deblur_models.networks.deblurgan import DeblurGanConfig
 from deblur_models.networks.deblurgan_v2 import DeblurGanV2Config
@@ -37,6 +38,8 @@ __all__ = [
     "BLUR_GENERATORS",
     "DISCRIMINATORS",
     "Architecture",
+    "BlurGenerator",
+    "BlurGeneratorConfig",
     "Network",
     "NetworkConfig",
     "NormPolicy",
@@ -44,6 +47,7 @@ __all__ = [
     "count_weights",
     "discriminator_config",
     "network_config",
+    "trainable_config",
 ]
 
 ALL: tuple[type[NetworkConfig], ...] = (
@@ -64,7 +68,7 @@ ALL: tuple[type[NetworkConfig], ...] = (
 DISCRIMINATORS: tuple[type[Architecture], ...] = (PatchGanConfig, DoublePatchGanConfig)
 """Every discriminator."""
 
-BLUR_GENERATORS: tuple[type[Architecture], ...] = (BGANConfig,)
+BLUR_GENERATORS: tuple[type[BlurGeneratorConfig], ...] = (BGANConfig,)
 """Every network that blurs: its module takes sharp pictures ``[B, 3, H, W]`` and noise ``[B, N]``."""
 
 
@@ -77,6 +81,12 @@ def network_config(values: Mapping[str, Any]) -> NetworkConfig:
         There is no such kind or size, or a field is unknown or out of range.
     """
     return find_architecture(values, ALL, "network")
+
+
+def trainable_config(values: Mapping[str, Any]) -> NetworkConfig | BlurGeneratorConfig:
+    """The configuration of what can be trained on pairs, a network that restores or one that blurs."""
+    known: tuple[type[NetworkConfig | BlurGeneratorConfig], ...] = (*ALL, *BLUR_GENERATORS)
+    return find_architecture(values, known, "network")
 
 
 def discriminator_config(values: Mapping[str, Any]) -> Architecture:

@@ -12,14 +12,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from blursynth.errors import InvalidValueError
+from deblur_models.networks.blur_generator import BlurGenerator, BlurGeneratorConfig
 from deblur_models.networks.dbgan import DenseBlock, conv
-from deblur_models.networks.network import Architecture
 
 __all__ = ["BGAN", "BGANConfig"]
 
 
-class BGANConfig(Architecture):
+class BGANConfig(BlurGeneratorConfig):
     """BGAN's generator: a sharp picture and a few random numbers to a blurred picture.
 
     No official code or weights of it were ever published, so that nothing here can be held against an original and
@@ -40,44 +39,22 @@ class BGANConfig(Architecture):
     width: int = Field(default=64, ge=2, le=512, description="channels between blocks")
     blocks: int = Field(default=9, ge=1, le=100, description="residual blocks")
     growth: int = Field(default=32, ge=1, le=256, description="channels that each layer of a block adds")
-    noise_numbers: int = Field(default=4, ge=1, le=256, description="random numbers that choose the blur")
 
     def build(self) -> BGAN:
         return BGAN(self)
 
 
-class BGAN(nn.Module):
+class BGAN(BlurGenerator):
     """See :class:`BGANConfig`."""
 
     def __init__(self, config: BGANConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.intro = conv(3 + config.noise_numbers, config.width)
         self.blocks = nn.Sequential(*(DenseBlock(config.width, config.growth) for _ in range(config.blocks)))
         self.last = conv(config.width, config.width)
         self.ending = conv(config.width, 3)
 
-    def forward(self, sharp: Tensor, noise: Tensor) -> Tensor:
-        """Sharp pictures ``[B, 3, H, W]``, encoded, 0..1, and noise ``[B, noise_numbers]`` to blurred pictures.
-
-        Raises
-        ------
-        InvalidValueError
-            The two are not of these shapes, or not floating.
-        """
-        if sharp.ndim != 4 or sharp.shape[1] != 3 or not sharp.is_floating_point():
-            raise InvalidValueError(
-                f"BGAN blurs floating tensors [B, 3, H, W] with values 0..1, got {sharp.dtype} "
-                f"of shape {list(sharp.shape)}.",
-                fix="Turn codes into numbers with x / 255; repeat a grey picture over three channels.",
-            )
-        expected = (len(sharp), self.config.noise_numbers)
-        if tuple(noise.shape) != expected or not noise.is_floating_point():
-            raise InvalidValueError(
-                f"BGAN takes floating noise of shape {list(expected)}, got {noise.dtype} of shape {list(noise.shape)}.",
-                why="Each picture has its own random numbers, and they hold for all its pixels.",
-                fix="Draw torch.randn(len(sharp), config.noise_numbers) with a generator of your own.",
-            )
+    def blur(self, sharp: Tensor, noise: Tensor) -> Tensor:
         planes = noise[:, :, None, None].expand(-1, -1, *sharp.shape[-2:])
         x = self.blocks(self.intro(torch.cat((sharp, planes.to(sharp)), 1)))
         blurred: Tensor = sharp + self.ending(F.leaky_relu(self.last(x), 0.2))

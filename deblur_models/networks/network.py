@@ -164,6 +164,12 @@ class Network(nn.Module, ABC):
         )
         return pictures if every_scale else pictures[0]
 
+    def input_and_target(
+        self, sharp: Tensor, blurred: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """What the network is given of a pair, and what it should make of it; nothing of it is random."""
+        return (blurred,), sharp
+
     def targets(self, sharp: Tensor) -> tuple[Tensor, ...]:
         """What each output is compared with: the sharp picture at the scales of the outputs (antialiased bilinear)."""
         return tuple(

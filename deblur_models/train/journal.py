@@ -30,7 +30,7 @@ class Journal:
         log.jsonl            one line per look at losses or at held-out pairs
         last.*, previous.*   the state of the run, and the one before it
         best.*               the network with the highest PSNR on the held-out pairs so far
-        samples/             held-out pictures: blurred, restored, sharp
+        samples/             held-out pictures: input, output, target of the network
         events/              for TensorBoard, where wanted
 
     Raises

@@ -20,12 +20,12 @@ from torch.distributed.checkpoint.state_dict import (
 
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.streams import Stream
-from deblur_models.checkpoint import Checkpoint, describe, load_network
+from deblur_models.checkpoint import Checkpoint, describe, load_checkpoint, network_of
 from deblur_models.configuration import Configuration, Optimiser
 from deblur_models.data import Batch
 from deblur_models.device import autocast_type
 from deblur_models.losses.consistency import NothingToReblur
-from deblur_models.networks import Network
+from deblur_models.networks import BlurGenerator, Network
 from deblur_models.train.processes import Processes
 
 __all__ = ["Learner", "TrainingError"]
@@ -40,8 +40,8 @@ class TrainingError(BlursynthError, ArithmeticError):
 class Learner:
     """Network, running average, adversary and their optimisers; :meth:`update` is one step.
 
-    Everything random in a step (dropout, the gradient penalty's places) is seeded by the run's seed, the step and the
-    process, so that a resumed run repeats what the uninterrupted one does.
+    Everything random in a step (dropout, the noise of a network that blurs, the gradient penalty's places) is seeded by
+    the run's seed, the step and the process, so that a resumed run repeats what the uninterrupted one does.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Learner:
             discriminator = None if self.adversary is None else self.adversary.discriminator.build()
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
         # The stubs of torch know no layout here.
-        self.network: Network = network.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
+        self.network: Network | BlurGenerator = network.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False) if run.average_decay else None
         self.sharded = run.parallel == "fsdp" and processes.ranks > 1
         if self.sharded:
@@ -122,9 +122,10 @@ class Learner:
 
     def _objective(self, batch: Batch, playing: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum that the network minimises, and its parts without their weights."""
+        given, target = self.network.input_and_target(batch.sharp, batch.blurred)
         with self._autocast():
-            outputs = self.model(batch.blurred, every_scale=True)
-        targets = self.network.targets(batch.sharp)
+            outputs = self.model(*given, every_scale=True)
+        targets = self.network.targets(target)
         total = torch.zeros((), device=batch.sharp.device)
         named: dict[str, Tensor] = {}
         for loss in self.configuration.losses:
@@ -142,7 +143,7 @@ class Learner:
             named["re_blur_share"] = torch.full_like(total, told)  # of the steps in which it had a word
         if playing and self.adversary is not None and self.discriminator is not None:
             with _frozen(self.discriminator), self._autocast():
-                real = self.discriminator(batch.sharp)
+                real = self.discriminator(target)
                 fake = self.discriminator(outputs[0])
             value = self.adversary.loss.generator_loss(_precise(real), _precise(fake))
             total = total + self.adversary.loss.weight * value
@@ -155,20 +156,21 @@ class Learner:
         assert self.discriminator_optimiser is not None
         assert self.adversary is not None
         loss, named = self.adversary.loss, {}
+        pairs = [self.network.input_and_target(batch.sharp, batch.blurred) for batch in parts]
         with torch.no_grad(), self._autocast():
-            fakes = [self.model(batch.blurred) for batch in parts]
+            fakes = [self.model(*given) for given, _ in pairs]
         for turn in range(self.adversary.steps):
             self.discriminator_optimiser.zero_grad(set_to_none=True)
             told = torch.zeros((), device=self.processes.device)
-            for batch, fake in zip(parts, fakes, strict=True):
+            for (_, target), fake in zip(pairs, fakes, strict=True):
                 with self._autocast():
-                    answers = self.discriminator(batch.sharp), self.discriminator(fake)
+                    answers = self.discriminator(target), self.discriminator(fake)
                 value = loss.discriminator_loss(_precise(answers[0]), _precise(answers[1]))
                 if loss.penalty_weight:
                     places = torch.Generator().manual_seed(
                         Stream(self.configuration.seed, step, f"penalty.{self.processes.rank}.{turn}").seed63()
                     )
-                    penalty = loss.gradient_penalty(self.discriminator, batch.sharp, fake.float(), places)
+                    penalty = loss.gradient_penalty(self.discriminator, target, fake.float(), places)
                     value = value + loss.penalty_weight * penalty
                     named["gradient_penalty"] = penalty.detach()
                 self.discriminator_scaler.scale(value / len(parts)).backward()
@@ -267,7 +269,7 @@ class Learner:
         except (RuntimeError, KeyError) as error:
             raise DatasetError("The checkpoint does not fit this configuration.", why=str(error)) from None
 
-    def best(self) -> Network:
+    def best(self) -> Network | BlurGenerator:
         """The network with the averaged weights (the present ones where none are averaged), for evaluation.
 
         Where weights are sharded, every process must call it, and the first one gets them whole.
@@ -283,8 +285,8 @@ class Learner:
         return network.to(self.processes.device)
 
 
-def _started(path: str, configuration: Configuration) -> Network:
-    network = load_network(path)
+def _started(path: str, configuration: Configuration) -> Network | BlurGenerator:
+    network = network_of(load_checkpoint(path))
     if network.config != configuration.network:
         raise DatasetError(
             f"{path}: holds {network.config!r}, and [network] is {configuration.network!r}.",

@@ -19,10 +19,21 @@ from torch import Tensor
 from blursynth.dataset import OnlineDataset, scan_sources
 from blursynth.errors import DatasetError
 from blursynth.recipe import load_recipe
+from deblur_models.checkpoint import load_blur_generator
 from deblur_models.configuration import Configuration, DataTable, Stage
-from deblur_models.data import Batch, Crops, OnTheFly, Source, TrainingSet, batches, make_batch, open_pairs
+from deblur_models.data import (
+    Batch,
+    BlurredByNetwork,
+    Crops,
+    OnTheFly,
+    Source,
+    TrainingSet,
+    batches,
+    make_batch,
+    open_pairs,
+)
 from deblur_models.data.bundled import photographs
-from deblur_models.data.training_set import Turned
+from deblur_models.data.training_set import LearnedBlur, Turned
 from deblur_models.train.journal import Journal
 from deblur_models.train.learner import Learner, TrainingError
 from deblur_models.train.processes import Processes, joined
@@ -120,10 +131,18 @@ def train(
             )
         if state is not None and step == configuration.steps:
             return Result(Path(out), step, True, (), state.manifest["best_psnr"])
+        learned = _learned_blur(configuration, processes)
         stages, held_out = _data(configuration, processes)
         learner = Learner(configuration, processes)
         loop = _Loop(
-            configuration, processes, stages, held_out, learner, journal if processes.is_first else None, on_progress
+            configuration,
+            processes,
+            stages,
+            learned,
+            held_out,
+            learner,
+            journal if processes.is_first else None,
+            on_progress,
         )
         if state is not None:
             learner.load(state)
@@ -146,6 +165,7 @@ def check(configuration: Configuration) -> None:
         What :func:`train` would raise.
     """
     with joined(configuration.run.device) as processes:
+        _learned_blur(configuration, processes)
         _data(configuration, processes)
         Learner(configuration, processes)
 
@@ -163,13 +183,14 @@ class _Loop:
         configuration: Configuration,
         processes: Processes,
         stages: Sequence[TrainingSet],
+        learned: Mapping[str, LearnedBlur],
         held_out: HeldOut | None,
         learner: Learner,
         journal: Journal | None,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self.configuration, self.processes, self.stages = configuration, processes, stages
-        self.held_out, self.learner, self.journal = held_out, learner, journal
+        self.learned, self.held_out, self.learner, self.journal = learned, held_out, learner, journal
         self.on_progress = on_progress
         self.best: float | None = None
         self.looks: list[tuple[int, Look]] = []
@@ -195,8 +216,10 @@ class _Loop:
                 with self.times.on("data"):
                     samples = next(ahead)
                 with self.times.on("blur"):
-                    parts = [make_batch(part, self.processes.device) for part in _split(samples, stage.accumulate)]
-                    parts = [self._laid_out(part) for part in parts]
+                    parts = [
+                        self._laid_out(make_batch(part, self.processes.device, self.learned))
+                        for part in _split(samples, stage.accumulate)
+                    ]
                     self._synchronise()
                 factor = configuration.schedule.at(step, total) * stage.learning_rate_factor
                 with self.times.on("network"):
@@ -340,6 +363,15 @@ class _Loop:
         return Result(out, step, step == self.configuration.steps, tuple(self.looks), self.best)
 
 
+def _learned_blur(configuration: Configuration, processes: Processes) -> dict[str, LearnedBlur]:
+    """What networks make of sharp pictures, by the names of the data tables that wait for it."""
+    return {
+        name: load_blur_generator(table.blur_network).to(processes.device).blur_by_seed
+        for name, table in configuration.data.items()
+        if table.blur_network is not None
+    }
+
+
 def _training_sets(configuration: Configuration, processes: Processes) -> list[TrainingSet]:
     """One per stage; every picture is looked at before anything is trained."""
     scans: dict[str, Any] = {}
@@ -375,6 +407,9 @@ def _source(
     name: str, table: DataTable, stage: Stage, seed: int, scans: dict[str, Any], processes: Processes
 ) -> Source:
     seed = table.seed if table.seed is not None else seed
+    if table.blur_network is not None:
+        unblurred = table.replace(blur_network=None, recipe="sharp", on_device=False)
+        return BlurredByNetwork(_source(name, unblurred, stage, seed, scans, processes), seed=seed)
     if table.pairs is not None:
         return Crops(open_pairs(table.pairs, table.sharp), name, size_px=stage.patch_px, seed=seed)
     assert table.photos is not None

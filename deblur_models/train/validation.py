@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,31 +19,35 @@ from deblur_models.data import PairSample, open_pairs
 from deblur_models.data.bundled import photographs
 from deblur_models.data.training_set import values_of
 from deblur_models.metrics import metric
-from deblur_models.networks import Network
+from deblur_models.networks import BlurGenerator, Network
 
 __all__ = ["HeldOut", "Look"]
 
 
 @dataclass(frozen=True)
 class Look:
-    """Mean scores over the held-out pairs: of the network, and of doing nothing."""
+    """Mean scores over the held-out pairs: of the network, and of doing nothing, which gives its input back.
+
+    ``input`` says which picture of a pair that is: the blurred one, and for a network that blurs the sharp one.
+    """
 
     psnr: float
     ssim: float
-    psnr_blurred: float
-    ssim_blurred: float
+    psnr_input: float
+    ssim_input: float
     pairs: int
+    input: Literal["blurred", "sharp"] = "blurred"
 
     @property
     def gain_db(self) -> float:
-        return self.psnr - self.psnr_blurred
+        return self.psnr - self.psnr_input
 
     def to_dict(self) -> dict[str, float]:
         return {
             "psnr": self.psnr,
             "ssim": self.ssim,
-            "psnr_blurred": self.psnr_blurred,
-            "ssim_blurred": self.ssim_blurred,
+            f"psnr_{self.input}": self.psnr_input,
+            f"ssim_{self.input}": self.ssim_input,
             "gain_db": self.gain_db,
             "pairs": self.pairs,
         }
@@ -69,30 +74,36 @@ class HeldOut:
             found = open_pairs(settings.pairs, settings.sharp)
             count = min(settings.count, len(found))
             self.pairs = [found[i * len(found) // count] for i in range(count)]
-        self._blurred_scores: tuple[float, float] | None = None
+        self._input_scores: tuple[float, float] | None = None
 
-    def look(self, network: Network, device: torch.device, pictures: Path | None = None) -> Look:
-        """Scores of a network; the first pictures are written beside each other: blurred, restored, sharp."""
+    def look(self, network: Network | BlurGenerator, device: torch.device, pictures: Path | None = None) -> Look:
+        """Scores of a network; the first pictures are written beside each other: blurred, restored, sharp.
+
+        Of a network that blurs: sharp, generated, blurred; its noise is the same at every look.
+        """
         was_training = network.training
         network.eval()
         psnr, ssim = metric("psnr"), metric("ssim")
         scores, before = [], []
         shown: list[NDArray[np.float32]] = []
+        noise = torch.Generator().manual_seed(self.settings.seed)
         with torch.inference_mode():
             for pair in self.pairs:
                 sharp, blurred = (values_of(codes, device)[None] for codes in (pair.sharp, pair.blurred))
-                restored = network(blurred).float().clamp(0, 1)
-                scores.append((psnr(restored, sharp).item(), ssim(restored, sharp).item()))
-                if self._blurred_scores is None:
-                    before.append((psnr(blurred, sharp).item(), ssim(blurred, sharp).item()))
+                given, target = network.input_and_target(sharp, blurred, noise)
+                output = network(*given).float().clamp(0, 1)
+                scores.append((psnr(output, target).item(), ssim(output, target).item()))
+                if self._input_scores is None:
+                    before.append((psnr(given[0], target).item(), ssim(given[0], target).item()))
                 if pictures is not None and len(shown) < self.settings.pictures:
-                    shown.append(torch.cat([blurred, restored, sharp], dim=-1)[0].cpu().numpy())
+                    shown.append(torch.cat([given[0], output, target], dim=-1)[0].cpu().numpy())
         network.train(was_training)
-        if self._blurred_scores is None:
-            self._blurred_scores = _mean(before)
+        if self._input_scores is None:
+            self._input_scores = _mean(before)
         if pictures is not None and shown:
             write_sheet(pictures, shown)
-        return Look(*_mean(scores), *self._blurred_scores, len(scores))
+        kind: Literal["blurred", "sharp"] = "sharp" if isinstance(network, BlurGenerator) else "blurred"
+        return Look(*_mean(scores), *self._input_scores, len(scores), kind)
 
 
 def write_sheet(path: Path, rows: Sequence[NDArray[np.float32]]) -> None:

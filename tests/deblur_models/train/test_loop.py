@@ -178,7 +178,7 @@ def test_photographs_are_held_out_too(tables: Tables, photos: Path, tmp_path: Pa
     )
     result = run(made, tmp_path / "run")
     assert [look.pairs for _, look in result.looks] == [2, 2]
-    assert result.looks[0][1].psnr_blurred == result.looks[1][1].psnr_blurred
+    assert result.looks[0][1].psnr_input == result.looks[1][1].psnr_input
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tables: Tables, tmp_path: Path) -> None:
