@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blursynth.core import Draw
+from blursynth.core import Draw, Nothing
 from blursynth.dataset.generate import Sources, check_draws, prepare
 from blursynth.dataset.progress import OnProgress
 from blursynth.dataset.reader import Sample
@@ -100,7 +100,8 @@ class OnlineDataset:
             on_progress=on_progress,
         )
         check_draws(self.spec, self.scan, recipe)
-        self._kinds = tuple(dict.fromkeys(k for _, sampler in recipe.steps for k in sampler.kinds()))
+        # A recipe draws `nothing` in place of decoding for sources of light.
+        self._kinds = tuple(dict.fromkeys([Nothing, *(k for _, sampler in recipe.steps for k in sampler.kinds())]))
         self._renderer: Renderer | None = None
         self._latest: Placement | None = None  # a draw may take a third of the time of its blur
 

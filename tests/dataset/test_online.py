@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -56,3 +57,11 @@ def test_bad_wishes_are_told_before_any_work(photos: Path) -> None:
         OnlineDataset(photos, bs.load_recipe("clean"), size_px=4, seed=1)
     with pytest.raises(RecipeError, match="reaches"):
         OnlineDataset(photos, bs.load_recipe("default"), size_px=500, seed=1)
+
+
+def test_sources_of_light_have_draws_too(tmp_path: Path) -> None:
+    """A recipe draws nothing in place of decoding for them, which is no kind of its own."""
+    light = (skimage.data.astronaut()[..., ::-1] / 255.0).astype(np.float32) ** 2.2
+    cv2.imwrite(str(tmp_path / "light.tif"), light)
+    online = OnlineDataset(tmp_path, bs.load_recipe("clean"), size_px=48, seed=1)
+    assert online[0].draw["decode"].kind == "nothing"
