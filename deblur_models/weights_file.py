@@ -7,7 +7,9 @@ Checkpoints of published code are pickles, which can hold programs. Here only te
 from __future__ import annotations
 
 import logging
+import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -211,7 +213,9 @@ def _load_archive(path: Path) -> Any:
 
 def _load_torch(path: Path) -> Any:
     try:
-        return torch.load(path, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of pickles newer than torch's own, which are told below
+            return torch.load(path, weights_only=True, map_location="cpu")
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes raise whatever they happen to lead to
@@ -222,14 +226,65 @@ def _load_torch(path: Path) -> Any:
             said,
             re.MULTILINE,
         )
-        if refused is None:
-            raise _damaged(path, error) from None
-        wanted = next(group for group in refused.groups() if group)
+        named = None if refused is None else next(group for group in refused.groups() if group)
+        wanted = named or _wanted_by_pickle(path)
+        if wanted == "":
+            raise DatasetError(
+                f"{path}: is a pickle that torch.save did not write.",
+                why="Of pickles only those of torch.save are read, which need to run nothing.",
+                fix=KEEP_TENSORS,
+            ) from None
+        if wanted is None:
+            raise _damaged(path, _without_advice(said) or type(error).__name__) from None
         raise DatasetError(
             f"{path}: asks for {wanted}, which is no tensor. Nothing of it was run.",
             why="Reading objects of other classes would run what the file says.",
             fix=KEEP_TENSORS,
         ) from None
+
+
+def _wanted_by_pickle(path: Path) -> str | None:
+    """The first class or function that a pickle asks for beyond tensors, read as text without running it.
+
+    "" where it is whole and asks for none, so that torch refuses its protocol alone; None where it is damaged, or what
+    torch.save writes.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                pickled = archive.read(next(n for n in archive.namelist() if n.rpartition("/")[2] == "data.pkl"))
+        else:
+            pickled = path.read_bytes()
+        pushed: list[str] = []
+        memo: dict[int, str] = {}
+        protocol = 0
+        for operation, argument, _ in pickletools.genops(pickled):
+            if operation.name == "PROTO":
+                protocol = int(argument)
+            elif operation.name == "MEMOIZE":
+                memo[len(memo)] = pushed[-1] if pushed else ""
+            elif operation.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+                memo[int(argument)] = pushed[-1] if pushed else ""
+            elif operation.name in ("GET", "BINGET", "LONG_BINGET"):
+                pushed.append(memo.get(int(argument), ""))
+            elif isinstance(argument, str) and operation.name not in ("GLOBAL", "INST"):
+                pushed.append(argument)
+            elif operation.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
+                # pickletools puts a space between the two of them
+                wanted = str(argument).replace(" ", ".") if argument is not None else ".".join(pushed[-2:])
+                if not wanted.startswith(("torch.", "collections.OrderedDict")):
+                    return wanted
+    except Exception:  # whatever damaged bytes lead to
+        return None
+    return "" if protocol > 2 else None
+
+
+def _without_advice(said: str) -> str:
+    """What torch says is wrong, without its advice to run what the file holds."""
+    if "weights_only" not in said:
+        return said
+    found = re.search(r"WeightsUnpickler error:(.*?)(?:Check the documentation|$)", said, re.DOTALL)
+    return found[1].strip() if found else ""
 
 
 def _load_safetensors(path: Path, size: int, header: int) -> dict[str, Tensor]:
