@@ -17,6 +17,8 @@ __all__ = ["import_original"]
 
 LINES = 12
 """Lines of each table of a misfit."""
+FEW_LINES = 3
+"""The same where it is known whose the weights are, and the tables say little."""
 
 
 def import_original(path: str | Path, config: NetworkConfig) -> Network:
@@ -99,19 +101,23 @@ def _misfit(path: Path, config: NetworkConfig, found: Mapping[str, Tensor], stat
         if name in state and not _same(tensor, state[name])
     ]
     right = len(expected) - len(missing) - len(wrong)
+    guess, certain = _guess(config, found, right / max(len(expected), len(state)))
+    lines = FEW_LINES if certain else LINES
     parts = [
         f"{path}: does not hold the weights of {_named(config)}: {right} of its {len(expected)} fit.",
-        *_table("In the network and not in the file", missing),
-        *_table("In the file and not in the network", unknown),
-        *_table("Of another shape", wrong),
+        *([guess] if guess else []),
+        *_table("In the network and not in the file", missing, lines),
+        *_table("In the file and not in the network", unknown, lines),
+        *_table("Of another shape", wrong, lines),
     ]
-    if guess := _guess(config, found, right / max(len(expected), len(state))):
-        parts.append(guess)
     return "\n".join(parts)
 
 
-def _guess(config: NetworkConfig, found: Mapping[str, Tensor], share: float) -> str:
-    """Whose weights they are: the other sizes of the kind first, then the other kinds; "" where none is closer."""
+def _guess(config: NetworkConfig, found: Mapping[str, Tensor], share: float) -> tuple[str, bool]:
+    """Whose weights they are, "" where none is closer, and whether every one fits.
+
+    The other sizes of the kind are tried first, then the other kinds.
+    """
     shells = {name: tensor.to("meta") for name, tensor in found.items()}
     best: NetworkConfig | None = None
     for kind in sorted(ALL, key=lambda other: other is not type(config)):
@@ -124,12 +130,13 @@ def _guess(config: NetworkConfig, found: Mapping[str, Tensor], share: float) -> 
             expected = shapes_of(other)
             alike = sum(name in state and _same(tensor, state[name]) for name, tensor in expected.items())
             if fits(expected, state):
-                return f"These are the weights of {_named(other)}."
+                flags = f"--network {other.kind} --size {size}"
+                return f"These are the weights of {_named(other)}; import them with {flags}.", True
             if alike / max(len(expected), len(state)) > share:
                 best, share = other, alike / max(len(expected), len(state))
     if best is None or share < 0.5:
-        return ""
-    return f"They are closer to {_named(best)}, of which {share:.0%} fit."
+        return "", False
+    return f"They are closer to {_named(best)}, of which {share:.0%} fit.", False
 
 
 def _named(config: NetworkConfig) -> str:
@@ -137,11 +144,11 @@ def _named(config: NetworkConfig) -> str:
     return f"{config.kind}, size {size!r}" if size is not None else repr(config)
 
 
-def _table(title: str, rows: Sequence[tuple[str, ...]]) -> list[str]:
+def _table(title: str, rows: Sequence[tuple[str, ...]], most: int) -> list[str]:
     if not rows:
         return []
-    shown = rows[:LINES]
+    shown = rows[:most]
     widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
-    more = [f"  and {len(rows) - LINES} more"] if len(rows) > LINES else []
+    more = [f"  and {len(rows) - most} more"] if len(rows) > most else []
     return [f"{title} ({len(rows)}):", *(f"  {line}" for line in lines), *more]

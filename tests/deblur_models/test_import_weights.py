@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -228,6 +229,34 @@ def test_a_bare_hostile_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_hostile_pickle_of_any_protocol_is_named_and_not_run(protocol: int, zipped: bool, tmp_path: Path) -> None:
+    mark, path = tmp_path / "ran", tmp_path / "hostile.pth"
+    held = {"state_dict": {"a": Hostile(mark)}}
+    if zipped:
+        torch.save(held, path, pickle_protocol=protocol)
+    else:
+        path.write_bytes(pickle.dumps(held, protocol=protocol))
+    with pytest.raises(DatasetError, match=r"asks for (posix|nt|os)\.mkdir, which is no tensor") as caught:
+        import_original(path, CONFIG)
+    assert "Nothing of it was run" in str(caught.value)
+    assert "weights_only" not in str(caught.value)
+    assert not mark.exists()
+
+
+def test_a_pickle_that_torch_did_not_write_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "plain.pth"
+    path.write_bytes(pickle.dumps({"a": [1.0, 2.0]}))
+    with pytest.raises(DatasetError, match=r"a pickle that torch\.save did not write") as caught:
+        read_weights(path)
+    assert "weights_only" not in str(caught.value)
+    path.write_bytes(pickle.dumps({"a": [1.0, 2.0]})[:-4])
+    with pytest.raises(DatasetError, match="damaged or cut off") as caught:
+        read_weights(path)
+    assert "weights_only" not in str(caught.value)
+
+
 def test_hostile_arrays_are_refused_and_not_run(state: dict[str, Tensor], tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     path = tmp_path / "hostile.npz"
@@ -420,21 +449,23 @@ def test_another_size_is_recognised(tmp_path: Path) -> None:
     tiny = scattered_state(NAFNetConfig.of_size("tiny"))
     lines = misfit(tiny, NAFNetConfig.of_size("64"), tmp_path)
     assert "weights of nafnet, size '64': " in lines[0]
-    assert lines[-1] == "These are the weights of nafnet, size 'tiny'."
+    assert lines[1] == "These are the weights of nafnet, size 'tiny'; import them with --network nafnet --size tiny."
+    assert len(lines) < 18  # the answer does not scroll away
 
 
 @pytest.mark.parametrize(("config", "other"), list(zip(ALL, ALL[1:] + ALL[:1], strict=True)), ids=lambda c: c.kind)
 def test_another_kind_is_recognised(config: type[NetworkConfig], other: type[NetworkConfig], tmp_path: Path) -> None:
     state = scattered_state(config.of_size("tiny"))
     lines = misfit(state, other.of_size("tiny"), tmp_path)
-    assert lines[-1] == f"These are the weights of {config.kind}, size 'tiny'."
+    flags = f"--network {config.kind} --size tiny"
+    assert lines[1] == f"These are the weights of {config.kind}, size 'tiny'; import them with {flags}."
 
 
 def test_a_close_relative_is_named(tmp_path: Path) -> None:
     state = scattered_state(NAFNetConfig.of_size("tiny"))
     state["extra"] = state.pop("ending.weight")
     lines = misfit(state, network_config({"kind": "restormer", "size": "tiny"}), tmp_path)
-    assert lines[-1] == "They are closer to nafnet, size 'tiny', of which 99% fit."
+    assert lines[1] == "They are closer to nafnet, size 'tiny', of which 99% fit."
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
