@@ -94,6 +94,6 @@ def discriminator_config(values: Mapping[str, Any]) -> Architecture:
     return find_architecture(values, DISCRIMINATORS, "discriminator")
 
 
-def build_network(kind: str, size: str | None = None, **changes: Any) -> Network:
+def build_network(kind: str, size: str | int | None = None, **changes: Any) -> Network:
     """A network with fresh weights; ``changes`` are fields of its configuration."""
-    return network_config({"kind": kind, **({"size": size} if size else {}), **changes}).build()
+    return network_config({"kind": kind, **({} if size is None else {"size": size}), **changes}).build()

@@ -53,12 +53,17 @@ class Architecture(Record):
         super().__init__(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
     @classmethod
-    def of_size(cls, size: str | None = None, **changes: Any) -> Self:
-        """The configuration of a named size (the published one by default), with some fields changed."""
-        size = next(iter(cls.sizes)) if size is None else size
-        if size not in cls.sizes:
-            raise InvalidValueError(f"{cls.kind} has no size {size!r}.", fix=did_you_mean(size, cls.sizes))
-        return cls(**{**cls.sizes[size], **changes})
+    def of_size(cls, size: str | int | None = None, **changes: Any) -> Self:
+        """The configuration of a named size (the published one by default), with some fields changed.
+
+        A whole number stands for its digits, as sizes are often called by their width.
+        """
+        name = next(iter(cls.sizes)) if size is None else size
+        if isinstance(name, int) and not isinstance(name, bool):
+            name = str(name)
+        if not isinstance(name, str) or name not in cls.sizes:
+            raise InvalidValueError(f"{cls.kind} has no size {size!r}.", fix=did_you_mean(str(size), cls.sizes))
+        return cls(**{**cls.sizes[name], **changes})
 
     @abstractmethod
     def build(self) -> nn.Module:
