@@ -55,7 +55,7 @@ def import_torchvision() -> ModuleType:
     except RuntimeError as error:
         if "torchvision::" not in str(error) or _DECLARED:
             raise
-        logger.warning(
+        logger.debug(
             "torchvision %s does not fit torch %s (%s). Its operators nms and qnms are declared without an "
             "implementation; nothing here calls them. A torchvision built for this torch makes this unnecessary.",
             importlib.metadata.version("torchvision"),
