@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blursynth.core import Degradation, Draw, Record
-from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
+from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, PictureError
 from blursynth.frame import Encoding, Frame
-from deblur_models.classical import true_kernel
+from blursynth.io import peek
+from deblur_models.classical import true_kernel, turned_fits_better
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs
 from deblur_models.metrics import Metric, best_over_trajectory, no_harm
 from deblur_models.picture_file import write_whole
@@ -193,6 +194,7 @@ class _Plan:
     harmed: frozenset[int]
     shown: tuple[int, ...]
     folder: Path
+    kernels_about: str = "given"
     warned: set[str] = field(default_factory=set)
 
 
@@ -210,12 +212,15 @@ def evaluate(
     cost_px: tuple[int, int] | None = (256, 256),
     force: bool = False,
     left_out: Mapping[str, str] | None = None,
+    kernels_about: str = "given",
     on_picture: OnPicture | None = None,
 ) -> Evaluation:
     """Measure restorers, and the blurred pictures as they are, on pairs.
 
     Restored pictures are cut to 0..1 and rounded to the codes of the set before they are measured, as if they had been
-    written and read.
+    written and read. A pair that cannot be read is left out; ``summary["failed"]`` says which and why, and it is tried
+    again when evaluation goes on. Where a given kernel explains a blurred picture clearly worse than the same kernel
+    turned by 180 degrees, a warning says so once.
 
     Parameters
     ----------
@@ -245,6 +250,8 @@ def evaluate(
         Throw away results of other data, metrics or restorers that are in the folder.
     left_out
         Metrics that are not measured, and why; stands in the report.
+    kernels_about
+        How ``kernels`` came about, where results of other kernels must not be mixed with these.
     on_picture
         Told of every restoration.
 
@@ -254,7 +261,7 @@ def evaluate(
         Names that are not different, no ``psnr``, a method that needs kernels of real pairs, or pictures that are not
         numbers.
     DatasetError
-        The folder holds results of something else.
+        The folder holds results of something else, or no pair can be read.
     """
     everything: list[Restorer] = [Identity(), *restorers]
     names = [r.name for r in everything]
@@ -277,7 +284,7 @@ def evaluate(
             raise InvalidValueError(f"{name} must be >= {least}, got {value}.")
     chosen = spread(len(pairs), limit)
     blind = [r.name for r in restorers if r.needs_kernel]
-    if blind and kernels is None and pairs[chosen[0]].draw is None:
+    if blind and kernels is None and _without_draws(pairs, chosen):
         raise InvalidValueError(
             f"{blind[0]} needs the kernel of each picture, and nothing is known of the blur of {pairs.name}.",
             fix="Give the kernels (--kernels), or measure on a data set of blursynth, which records them.",
@@ -285,19 +292,24 @@ def evaluate(
     where = [chosen[i] for i in spread(len(chosen), harm)] if harm else []
     shown = [chosen[i] for i in spread(len(chosen), pictures)] if pictures else []
     plan = _Plan(
-        pairs, tuple(chosen), tuple(metrics), references, kernels, frozenset(where), tuple(shown), Path(out)
+        pairs, tuple(chosen), tuple(metrics), references, kernels, frozenset(where), tuple(shown), Path(out),
+        kernels_about,
     )  # fmt: skip
     _claim(plan, force=force)
     stores = [_Store(plan.folder / "results" / f"{s}.jsonl", describe_restorer(r), force=force)
               for s, r in zip(slugs, everything, strict=True)]  # fmt: skip
-    facts = _measure(plan, everything, stores, on_picture)
+    facts, failed = _measure(plan, everything, stores, on_picture)
+    if not facts:
+        raise DatasetError(f"{pairs.name}: none of the {len(chosen)} pairs can be read. {failed[0]['why']}")
+    measured_pairs = [fact.index for fact in facts]
     values = {name: store.lines for name, store in zip(names, stores, strict=True)}
-    summary = summarise(plan.chosen, facts, values, plan.metrics, references is not None)
-    summary["data"] = {"name": pairs.name, "pairs": len(pairs), "measured": len(plan.chosen)}
+    summary = summarise(measured_pairs, facts, values, plan.metrics, references is not None)
+    summary["data"] = {"name": pairs.name, "pairs": len(pairs), "measured": len(facts)}
+    summary["failed"] = failed
     summary["pictures"] = [
-        {"index": i, "name": facts[k].name, "folder": f"pictures/{i:06d}",
+        {"index": i, "name": fact.name, "folder": f"pictures/{i:06d}",
          "shown": [n for n in names if (plan.folder / f"pictures/{i:06d}" / f"{restored_stem(n)}.png").exists()]}
-        for k, i in enumerate(plan.chosen) if i in plan.shown
+        for fact in facts if (i := fact.index) in plan.shown
     ]  # fmt: skip
     summary["cost"] = {r.name: _cost(r, cost_px) for r in everything if cost_px and isinstance(r, NetworkRestorer)}
     summary["left_out"] = dict(left_out or {})
@@ -310,9 +322,13 @@ def evaluate(
 
 def _measure(
     plan: _Plan, restorers: Sequence[Restorer], stores: Sequence[_Store], on_picture: OnPicture | None
-) -> list[PairFacts]:
-    """Restore and measure what has no line yet; pairs that have all of theirs are not even read."""
-    facts = []
+) -> tuple[list[PairFacts], list[dict[str, Any]]]:
+    """Restore and measure what has no line yet; pairs that have all of theirs are not even read.
+
+    Also gives the pairs that cannot be read, and why.
+    """
+    facts: list[PairFacts] = []
+    failed: list[dict[str, Any]] = []
     total = len(plan.chosen) * len(restorers)
     for place, index in enumerate(plan.chosen):
         left = [
@@ -324,23 +340,61 @@ def _measure(
         if not left and baseline is not None:
             facts.append(PairFacts.from_dict(baseline["blur"]))
             continue
-        sample = plan.pairs[index]
+        kernel: NDArray[np.floating] | None = None
+        try:
+            sample = plan.pairs[index]
+            if any(restorer.needs_kernel for _, restorer, _ in left):
+                kernel = (plan.kernels or kernel_of_draw)(sample)
+        except BlursynthError as error:
+            failed.append(_left_out(plan.pairs, index, error))
+            continue
+        if kernel is not None and plan.kernels is not None:
+            _look_at_kernel(plan, sample, kernel)
         known = pair_facts(index, sample) if baseline is None else PairFacts.from_dict(baseline["blur"])
-        facts.append(known)
         if index in plan.shown:
             for name, codes in (("sharp", sample.sharp), ("blurred", sample.blurred)):
                 _write_picture(_picture_file(plan, index, name), _tensor(codes))
-        kernel: NDArray[np.floating] | None = None
-        if any(restorer.needs_kernel for _, restorer, _ in left):
-            kernel = (plan.kernels or kernel_of_draw)(sample)
-        for number, restorer, store in left:
-            if on_picture is not None:
-                on_picture(place * len(restorers) + number, total, f"{restorer.name}: {sample.name}")
-            line = _measured(plan, restorer, index, sample, kernel)
-            store.add({**line, "blur": known.to_dict()} if restorer.name == BASELINE else line)
+        try:
+            for number, restorer, store in left:
+                if on_picture is not None:
+                    on_picture(place * len(restorers) + number, total, f"{restorer.name}: {sample.name}")
+                line = _measured(plan, restorer, index, sample, kernel)
+                store.add({**line, "blur": known.to_dict()} if restorer.name == BASELINE else line)
+        except PictureError as error:  # one of several references
+            failed.append(_left_out(plan.pairs, index, error))
+        else:
+            facts.append(known)
     if on_picture is not None:
         on_picture(total, total, "")
-    return facts
+    return facts, failed
+
+
+def _left_out(pairs: PairSet, index: int, error: BlursynthError) -> dict[str, Any]:
+    name = pairs.names[index] if isinstance(pairs, FolderPairs) else f"{index:06d}"
+    _LOG.debug("%s is left out: %s", name, error)
+    return {"index": index, "name": name, "why": str(error).rstrip(".")}
+
+
+def _look_at_kernel(plan: _Plan, sample: PairSample, kernel: NDArray[np.floating]) -> None:
+    if "kernels" in plan.warned or not turned_fits_better(kernel, sample.sharp, sample.blurred):
+        return
+    plan.warned.add("kernels")
+    _LOG.warning(
+        "%s: its kernel turned by 180 degrees explains the blurred picture clearly better than the kernel itself. "
+        "A picture is its sharp one convolved with the kernel; turn kernels for correlation, such as Levin's "
+        "(--turn-kernels). Other pictures are not named.",
+        sample.name,
+    )
+
+
+def _without_draws(pairs: PairSet, chosen: Sequence[int]) -> bool:
+    """Whether the first pair that can be read has no draw."""
+    for index in chosen:
+        try:
+            return pairs[index].draw is None
+        except BlursynthError as error:
+            _LOG.debug("pair %d cannot be read: %s", index, error)
+    return False  # which is told when they are measured
 
 
 def _measured(
@@ -435,7 +489,7 @@ def _claim(plan: _Plan, *, force: bool) -> None:
         "data": _identity(plan.pairs),
         "metrics": {m.name: m.protocol for m in plan.metrics},
         "references": plan.references is not None,
-        "kernels": "given" if plan.kernels is not None else "of the draws",
+        "kernels": plan.kernels_about if plan.kernels is not None else "of the draws",
         "harm": sorted(plan.harmed),
         "chosen": len(plan.chosen),
     }
@@ -466,10 +520,21 @@ def _claim(plan: _Plan, *, force: bool) -> None:
 def _identity(pairs: PairSet) -> dict[str, Any]:
     if isinstance(pairs, StoredPairs):
         return {"name": pairs.name, "pairs": len(pairs), "pixels": pairs.dataset.digest.get("pixels")}
-    listed: list[Any] = [pairs.size_px(i) for i in range(len(pairs))]
+    listed: list[Any] = [size_of(pairs, i) for i in range(len(pairs))]
     if isinstance(pairs, FolderPairs):
         listed += [(name, path.stat().st_size) for name, path in zip(pairs.names, pairs.blurred, strict=True)]
     return {"name": pairs.name, "pairs": len(pairs), "pixels": hashlib.sha256(repr(listed).encode()).hexdigest()}
+
+
+def size_of(pairs: PairSet, index: int) -> tuple[int, int] | None:
+    """Height and width of a pair; None where it cannot be read."""
+    try:
+        if isinstance(pairs, FolderPairs):  # which looks at all of its files together
+            info = peek(pairs.blurred[index])
+            return info.height, info.width
+        return pairs.size_px(index)
+    except PictureError:
+        return None
 
 
 def describe_restorer(restorer: Restorer) -> dict[str, Any]:

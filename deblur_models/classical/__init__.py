@@ -15,7 +15,7 @@ from typing import Any
 from blursynth.errors import InvalidValueError, did_you_mean
 from deblur_models.classical.deconvolution import Deconvolution, estimate_noise
 from deblur_models.classical.hyper_laplacian import HyperLaplacian
-from deblur_models.classical.kernels import read_kernel, stack_kernels, true_kernel
+from deblur_models.classical.kernels import read_kernel, stack_kernels, true_kernel, turned_fits_better
 from deblur_models.classical.richardson_lucy import RichardsonLucy
 from deblur_models.classical.total_variation import TotalVariation
 from deblur_models.classical.unsupervised_wiener import UnsupervisedWiener
@@ -34,6 +34,7 @@ __all__ = [
     "read_kernel",
     "stack_kernels",
     "true_kernel",
+    "turned_fits_better",
 ]
 
 ALL: tuple[type[Deconvolution], ...] = (Wiener, UnsupervisedWiener, RichardsonLucy, TotalVariation, HyperLaplacian)

@@ -13,6 +13,7 @@ import typer
 from blursynth.cli import console
 from blursynth.errors import BlursynthError, InvalidValueError
 from deblur_models.cli import restorer_options as options
+from deblur_models.cli.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from deblur_models.restore import NetworkRestorer, OnTiles
@@ -53,9 +54,14 @@ def command(
     kernel: Annotated[
         Path | None,
         typer.Option(
-            "--kernel", metavar="FILE", help="Its point spread: .npy, .csv, .mat or a picture.", show_default=False
+            "--kernel",
+            metavar="FILE",
+            help="Its point spread: .npy, .csv, .mat or a picture. The blurred picture is the sharp one convolved "
+            "with it.",
+            show_default=False,
         ),
     ] = None,
+    turn_kernel: options.TurnKernels = False,
     tile: Annotated[
         int, typer.Option("--tile", metavar="PX", help="Side of the tiles that a network sees; 0: the whole picture.")
     ] = 512,
@@ -73,6 +79,7 @@ def command(
 
     They keep their names, formats and metadata; folders are walked through, and keep their shape in --out.
     """
+    keep_freed_memory()
     if (network is None) == (method is None):
         raise InvalidValueError(
             f"Give one of --network and --method, got {'neither' if network is None else 'both'}.",
@@ -82,6 +89,8 @@ def command(
         raise InvalidValueError(
             "--kernel goes with --method.", why="A network finds the blur by itself.", fix="Leave --kernel out."
         )
+    if turn_kernel and kernel is None:
+        raise InvalidValueError("--turn-kernel goes with --kernel.", fix="Leave it out.")
     if out.exists() and not out.is_dir():
         raise InvalidValueError(f"--out {out}: is a file, not a folder.", fix="Choose another place.")
     if any(sign in suffix for sign in "/\\"):
@@ -114,7 +123,7 @@ def command(
         if kernel is not None and restorer.needs_kernel:
             from deblur_models.classical import read_kernel
 
-            kernels = read_kernel(kernel)[None]
+            kernels = read_kernel(kernel, turn_180=turn_kernel)[None]
         elif kernel is not None:
             raise InvalidValueError(f"--kernel: {restorer.name} takes none.", fix="Leave --kernel out.")
     try:

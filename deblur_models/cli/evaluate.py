@@ -14,6 +14,7 @@ import typer
 from blursynth.cli import console
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from deblur_models.cli import restorer_options as options
+from deblur_models.cli.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,8 @@ Examples:
 
 DATA is a data set of blursynth, or a folder with blurred and sharp photographs. REPORT gets index.html, summary.json,
 a line per picture in results/ and of its blur in pairs.jsonl; the same command again goes on where it was stopped.
-Classical methods need the kernel: that of the draw where there is a single one, or --kernels.
+Classical methods need the kernel: that of the draw where there is a single one, or --kernels. Pairs that cannot be
+read are left out with a message, the others are measured, and the exit code is 1.
 """
 
 _DEFAULT = "psnr,ssim,ms_ssim,gmsd,niqe,lpips"
@@ -81,10 +83,12 @@ def command(
         typer.Option(
             "--kernels",
             metavar="FOLDER",
-            help="Kernels of DATA for classical methods, files of the pictures' names: .npy, .mat, .csv, pictures.",
+            help="Kernels of DATA for classical methods, files of the pictures' names: .npy, .mat, .csv, pictures. "
+            "Blurred pictures are the sharp ones convolved with them.",
             show_default=False,
         ),
     ] = None,
+    turn_kernels: options.TurnKernels = False,
     metrics: Annotated[
         str | None,
         typer.Option(
@@ -142,6 +146,7 @@ def command(
 
     No restoration at all is measured beside them, on the same pictures.
     """
+    keep_freed_memory()
     if not network and not method:
         raise InvalidValueError(
             "Give at least one --network or --method.",
@@ -174,7 +179,9 @@ def command(
         *(options.method_restorer(text) for text in method or ()),
     ]
     options.different_names([r.name for r in restorers])
-    known = find_kernels(kernels, pairs) if kernels is not None else None
+    if turn_kernels and kernels is None:
+        raise InvalidValueError("--turn-kernels goes with --kernels.", fix="Leave it out.")
+    known = find_kernels(kernels, pairs, turned=turn_kernels) if kernels is not None else None
     chosen, left_out = choose_metrics(metrics, pairs, align, metric or ())
 
     from deblur_models.evaluate import evaluate
@@ -185,6 +192,7 @@ def command(
             found = evaluate(
                 pairs, restorers, out, metrics=chosen, references=folders, kernels=known, limit=limit, harm=harm,
                 pictures=pictures, cost_px=cost_px, force=force, left_out=left_out, on_picture=show,
+                kernels_about="given, turned" if turn_kernels else "given",
             )  # fmt: skip
         except KeyboardInterrupt:
             typer.echo(f"stopped: what is measured is kept in {out}; the same command goes on.", err=True)
@@ -192,6 +200,10 @@ def command(
     page = write_report(found)
     show_summary(found.summary)
     typer.echo(f"\nwritten: {page}")
+    if failed := found.summary["failed"]:
+        typer.echo(f"\nLeft out: {console.plural(len(failed), 'pair')}")
+        console.table(("pair", "why"), [(pair["name"], pair["why"]) for pair in failed])
+        raise typer.Exit(1)
 
 
 def open_data(
@@ -234,7 +246,7 @@ def open_data(
     return pairs, of_sample
 
 
-def find_kernels(folder: Path, pairs: PairSet) -> Kernels:
+def find_kernels(folder: Path, pairs: PairSet, *, turned: bool = False) -> Kernels:
     """What gives the kernel of a pair from the file of its name.
 
     Raises
@@ -262,7 +274,7 @@ def find_kernels(folder: Path, pairs: PairSet) -> Kernels:
             f"--kernels {folder}: {len(alone)} of {len(pairs)} pictures have no kernel (the first is {alone[0]!r}).",
             fix="Their files have the pictures' names, such as 001.npy for 001.png.",
         )
-    return lambda sample: read_kernel(files[sample.name])
+    return lambda sample: read_kernel(files[sample.name], turn_180=turned)
 
 
 def choose_metrics(
@@ -275,6 +287,7 @@ def choose_metrics(
     """
     import torch
 
+    from deblur_models.evaluate import size_of
     from deblur_models.metrics import metric
 
     names = [name.strip() for name in (text or _DEFAULT).split(",") if name.strip()]
@@ -290,7 +303,9 @@ def choose_metrics(
         for name in ("psnr", "ssim"):
             made = metric("aligned", of=name, max_shift_px=align, border_px=max(15, align + 2))
             wanted.append((f"--align {align}", True, made))
-    sizes = [pairs.size_px(i) for i in range(len(pairs))]
+    sizes = [size for i in range(len(pairs)) if (size := size_of(pairs, i)) is not None]
+    if not sizes:
+        raise DatasetError(f"{pairs.name}: none of its {len(pairs)} pictures can be read.")
     rng = torch.Generator().manual_seed(0)
     noise = torch.rand(1, 3, min(h for h, _ in sizes), min(w for _, w in sizes), generator=rng)
     chosen, left_out = [], {}

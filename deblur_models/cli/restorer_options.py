@@ -21,6 +21,7 @@ __all__ = [
     "LocalPx",
     "Overlap",
     "Precision",
+    "TurnKernels",
     "load_restorer",
     "method_restorer",
     "split_name",
@@ -51,6 +52,16 @@ LocalPx = Annotated[
         help="Side of the windows that NAFNet and HINet average over, 0: the whole picture; by default as the "
         "checkpoint says.",
         show_default=False,
+    ),
+]
+
+
+TurnKernels = Annotated[
+    bool,
+    typer.Option(
+        "--turn-kernel",
+        "--turn-kernels",
+        help="Turn kernels from files by 180 degrees: those for correlation, such as Levin's.",
     ),
 ]
 

@@ -59,6 +59,7 @@ def write_report(evaluation: Evaluation) -> Path:
         *(_section(title, _groups(summary, key), _NOTES[key]) for key, title in _TITLES.items()),
         _section("Pictures", _pairs(evaluation), _NOTES["pairs"]),
         _section("What networks cost", _cost(summary)),
+        _section("Left out", _failed(summary)),
         _section("Protocols", _protocols(summary)),
     ]
     page = Template((files("deblur_models.report") / "report.html").read_text("utf-8")).substitute(
@@ -389,6 +390,12 @@ def _cost(summary: Mapping[str, Any]) -> str:
             escape(f"{speed['device']}{threads}, {speed['precision']}"),
         ])  # fmt: skip
     return _table(heads, rows)
+
+
+def _failed(summary: Mapping[str, Any]) -> str:
+    """Pairs that could not be read."""
+    rows = [[escape(pair["name"]), escape(pair["why"])] for pair in summary.get("failed", ())]
+    return _table(["pair", "why it is not measured"], rows) if rows else ""
 
 
 def _protocols(summary: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import convolve
 from typer.testing import CliRunner, Result
 
 import blursynth as bs
@@ -93,6 +94,60 @@ def test_two_folders_with_alignment_in_tiles(place: Path, tmp_path: Path) -> Non
     about = summary["restorers"]["ours"]
     assert (about["tile_px"], about["ensemble"], about["precision"]) == (48, True, "bfloat16")
     assert about["network"]["local_px"] == 32
+
+
+def test_a_broken_picture_is_left_out_and_the_others_are_measured(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "blurred", tmp_path / "blurred")
+    shutil.copytree(place / "photos", tmp_path / "sharp")
+    (tmp_path / "blurred/a.png").write_bytes(b"no picture")
+    cut = tmp_path / "sharp/c.png"
+    cut.write_bytes(cut.read_bytes()[:600])
+    command = ("evaluate", tmp_path / "blurred", "--sharp", tmp_path / "sharp", "--network", place / "same.safetensors",
+               "--out", tmp_path / "report", "--cost-size", 0)  # fmt: skip
+    for _ in range(2):  # the second time it goes on
+        result = run(*command)
+        assert result.exit_code == 1, result.output
+        assert "Left out: 2 pairs" in result.stdout
+        assert re.search(r"same +2 ", result.stdout)
+    summary = json.loads((tmp_path / "report/summary.json").read_text())
+    assert [pair["name"] for pair in summary["failed"]] == ["a", "c"]
+    assert summary["data"] == {"name": "blurred", "pairs": 4, "measured": 2}
+    page = (tmp_path / "report/index.html").read_text()
+    assert "2 of 4 pairs" in page
+    assert "why it is not measured" in page
+    for name in "bd":
+        (tmp_path / f"blurred/{name}.png").write_bytes(b"no picture")
+    result = run(*command, "--force")
+    assert result.exit_code == 2
+    assert "none of the 4 pairs can be read" in " ".join(result.output.split())
+
+
+def test_kernels_that_are_turned_are_told_once(place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "kernels").mkdir()
+    for name in "ab":
+        kernel = rng.random((9, 9)) ** 8
+        bs.write_picture(tmp_path / f"sharp/{name}.png", bs.read_frame(place / f"photos/{name}.png"))
+        sharp = bs.read_frame(place / f"photos/{name}.png").image[0]
+        soft = np.stack([convolve(c, kernel / kernel.sum(), mode="mirror") for c in sharp])
+        frame = bs.read_frame(place / f"photos/{name}.png").with_image(
+            soft[None].astype(np.float32), bs.Encoding.DISPLAY
+        )
+        bs.write_picture(tmp_path / f"blurred/{name}.png", frame)
+        np.save(tmp_path / f"kernels/{name}.npy", kernel[::-1, ::-1])
+    command = ("evaluate", tmp_path / "blurred", "--sharp", tmp_path / "sharp", "--method",
+               "wiener:linear_light=false", "--kernels", tmp_path / "kernels", "--metrics", "psnr", "--no-harm", 0,
+               "--pictures", 0, "--out", tmp_path / "report")  # fmt: skip
+    passes(*command)
+    gains = []
+    assert [r.getMessage().partition(":")[0] for r in caplog.records if "turned by 180" in r.getMessage()] == ["a"]
+    gains.append(json.loads((tmp_path / "report/summary.json").read_text())["overall"]["wiener"]["gain"]["mean"])
+    caplog.clear()
+    assert "other kernels" in " ".join(run(*command, "--turn-kernels").output.split())
+    passes(*command, "--turn-kernels", "--force")
+    assert not [r for r in caplog.records if "turned by 180" in r.getMessage()]
+    gains.append(json.loads((tmp_path / "report/summary.json").read_text())["overall"]["wiener"]["gain"]["mean"])
+    assert gains[1] > gains[0] + 1.0
 
 
 def test_several_sharp_pictures_for_one_blurred(place: Path, tmp_path: Path) -> None:
