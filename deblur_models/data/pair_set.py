@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 
 from blursynth.core import Draw
 from blursynth.dataset import Dataset, open_dataset
-from blursynth.errors import DatasetError, InvalidValueError, PictureError, did_you_mean
+from blursynth.errors import DatasetError, InvalidValueError, PictureError
 from blursynth.frame import Encoding, Frame
 from blursynth.io import PICTURE_SUFFIXES, peek, read_codes
 
 log = logging.getLogger(__name__)
 
 __all__ = ["FolderPairs", "PairSample", "PairSet", "StoredPairs", "open_pairs"]
+
+_GIVE_SHARP = 'Give it with --sharp, or in a configuration as sharp = "..." beside pairs.'
 
 BLURRED_NAMES = ("blurred", "blur_gamma", "blur", "input", "lq")
 SHARP_NAMES = ("sharp", "gt", "target", "groundtruth", "hq")
@@ -75,6 +78,15 @@ class PairSet(Sequence[PairSample]):
     @abstractmethod
     def size_px(self, index: int) -> tuple[int, int]:
         """Height and width of a pair, without decoding it."""
+
+    def check(self) -> None:
+        """Looks at every pair, without decoding it.
+
+        Raises
+        ------
+        PictureError
+            A picture cannot be used, or the two of a pair differ in size.
+        """
 
 
 class StoredPairs(PairSet):
@@ -142,6 +154,31 @@ class FolderPairs(PairSet):
     def size_px(self, index: int) -> tuple[int, int]:
         return self._sizes[index]
 
+    def check(self) -> None:
+        wrong: list[str] = []
+        for blurred, sharp, size in zip(self.blurred, self.sharp, self._peeked(wrong), strict=True):
+            if size is not None and size[0] != size[1]:
+                (height, width), (h, w) = size
+                wrong.append(f"{blurred} has {width}x{height} px and {sharp} has {w}x{h} px.")
+        if wrong:
+            shown = " ".join(wrong[:5]) + (f" And {len(wrong) - 5} more." if len(wrong) > 5 else "")
+            raise PictureError(
+                f"{self.name}: {len(wrong)} of {_pairs(len(self))} cannot be used. {shown}",
+                why="Both pictures of a pair must be readable and of one size.",
+                fix="Take these pairs out of the folders, or put whole pictures there; resizing would change the blur.",
+            )
+
+    def _peeked(self, wrong: list[str]) -> Iterator[tuple[tuple[int, int], tuple[int, int]] | None]:
+        """Sizes of both halves as their headers tell; None, and a sentence in ``wrong``, where one cannot be read."""
+        for pair in zip(self.blurred, self.sharp, strict=True):
+            try:
+                blurred, sharp = (peek(path) for path in pair)
+            except PictureError as error:
+                wrong.append(error.what)
+                yield None
+            else:
+                yield (blurred.height, blurred.width), (sharp.height, sharp.width)
+
     @cached_property
     def _sizes(self) -> list[tuple[int, int]]:
         infos = [peek(path) for path in self.blurred]
@@ -171,7 +208,7 @@ def open_pairs(path: str | Path, sharp: str | Path | None = None) -> PairSet:
     if sharp is not None:
         return _two_folders(path, Path(sharp))
     if path.is_file():
-        raise DatasetError(f"{path}: is one picture; its sharp one is needed too.", fix="Give it with --sharp.")
+        raise DatasetError(f"{path}: is one picture; its sharp one is needed too.", fix=_GIVE_SHARP)
     if (path / "dataset.json").exists() or path.suffix == ".zarr":
         return StoredPairs(open_dataset(path))
     return _named_folders(path)
@@ -186,13 +223,15 @@ def _two_folders(blurred: Path, sharp: Path) -> FolderPairs:
         raise DatasetError(f"{blurred} and {sharp} must be two folders or two pictures.")
     partners, pictures = _by_name(sharp), _by_name(blurred)
     both = sorted(set(partners) & set(pictures))
-    _check_alone(blurred, sorted(set(pictures) - set(partners)), len(both), partners)
+    alone = {name: str(sharp / name) for name in sorted(set(pictures) - set(partners))}
+    _check_alone(blurred, alone, len(both), {name: str(sharp / name) for name in partners if name not in pictures})
     return FolderPairs([pictures[n] for n in both], [partners[n] for n in both], both, blurred.name)
 
 
 def _named_folders(root: Path) -> FolderPairs:
     pairs: dict[str, tuple[int, Path, Path]] = {}
-    alone: list[str] = []
+    alone: dict[str, str] = {}
+    taken: set[Path] = set()
     everything = _by_name(root)
     as_written = {name.lower(): name for name in everything}
     second = 0
@@ -203,42 +242,63 @@ def _named_folders(root: Path) -> FolderPairs:
             continue
         word, *inner = parts[place:]
         plain = [*inner[:-1], inner[-1].removeprefix(f"{word}_")]  # "blur/blur_1" and "gt/gt_1" are pair "1"
-        candidates = (
-            "/".join([*parts[:place], sharp, *middle]).lower()
+        candidates = [
+            "/".join([*parts[:place], sharp, *middle])
             for sharp in SHARP_NAMES
             for middle in (inner, [*plain[:-1], f"{sharp}_{plain[-1]}"])
-        )
-        partner = next((as_written[other] for other in candidates if other in as_written), None)
+        ]
+        partner = next((as_written[other.lower()] for other in candidates if other.lower() in as_written), None)
         if partner is None:
-            alone.append(name)
+            beside = (c for c in candidates if (root / c).parent.is_dir())
+            alone[name] = str(root / next(beside, candidates[0]))
             continue
+        taken.add(everything[partner])
         key, rank = "/".join([*parts[:place], *plain]), BLURRED_NAMES.index(word.lower())
         second += key in pairs
         if key not in pairs or rank < pairs[key][0]:
             pairs[key] = (rank, picture, everything[partner])
     if second:
-        log.warning("%s: %d pictures are there with two sorts of blur, of which one is taken.", root, second)
+        pictures = "1 picture is" if second == 1 else f"{second} pictures are"
+        log.warning("%s: %s there with two sorts of blur, of which one is taken.", root, pictures)
     if not pairs:
         raise DatasetError(
             f"{root}: is neither a data set of blursynth nor a folder with pairs.",
             why=f"Blurred pictures are looked for in folders called {', '.join(BLURRED_NAMES)}, sharp ones of the same "
             f"name beside them in {', '.join(SHARP_NAMES)}.",
-            fix="Give the folder of the blurred pictures, and that of the sharp ones with --sharp.",
+            fix=f"Or give the folder of the blurred pictures, and that of the sharp ones apart. {_GIVE_SHARP}",
         )
-    _check_alone(root, alone, len(pairs), everything)
+    free = {
+        name: str(path.with_suffix(""))
+        for name, path in everything.items()
+        if path not in taken and any(part.lower() in SHARP_NAMES for part in name.split("/")[:-1])
+    }
+    _check_alone(root, alone, len(pairs), free)
     names = sorted(pairs)
     return FolderPairs([pairs[n][1] for n in names], [pairs[n][2] for n in names], names, root.name)
 
 
-def _check_alone(folder: Path, alone: Sequence[str], found: int, known: Any) -> None:
+def _check_alone(folder: Path, alone: Mapping[str, str], found: int, free: Mapping[str, str]) -> None:
+    """Refuses blurred pictures without a partner.
+
+    ``alone`` says where theirs was looked for, without suffix; ``free`` where sharp pictures lie that are nobody's.
+    """
     if not alone and found:
         return
-    what = f"{len(alone)} blurred pictures have no sharp partner" if alone else "there are no pictures"
-    hint = f" {did_you_mean(alone[0], known)}" if alone and len(known) < 1000 else ""
+    if not alone:
+        raise DatasetError(f"{folder}: there are no pictures.", fix="Pictures of a pair have the same name.")
+    first, expected = next(iter(alone.items()))
+    close = difflib.get_close_matches(expected, free.values(), n=1) if len(free) < 1000 else []
+    hint = f" Did you mean {close[0]!r}?" if close else ""
     raise DatasetError(
-        f"{folder}: {what}{f' (the first is {alone[0]!r})' if alone else ''}; {found} have one.",
+        f"{folder}: {len(alone)} blurred {'picture has' if len(alone) == 1 else 'pictures have'} no sharp partner; "
+        f"{_pairs(found)} {'is' if found == 1 else 'are'} whole. The partner of {first!r} was looked for as "
+        f"{expected}.*.",
         fix=f"Pictures of a pair have the same name.{hint}",
     )
+
+
+def _pairs(count: int) -> str:
+    return f"{count} {'pair' if count == 1 else 'pairs'}"
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

@@ -6,6 +6,7 @@ device.
 
 from __future__ import annotations
 
+import logging
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from blursynth.core import apply
 from blursynth.dataset import OnlineDataset, Unblurred
-from blursynth.errors import InvalidValueError
+from blursynth.errors import InvalidValueError, PictureError
 from blursynth.frame import Encoding, Frame
 from blursynth.streams import Stream
 from deblur_models.data.batch import Batch
@@ -40,6 +41,8 @@ __all__ = [
     "make_batch",
     "values_of",
 ]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,30 +138,57 @@ class OnTheFly(Source):
 class Crops(Source):
     """Square crops of the pairs of a set: every pair once per epoch, in an order and at places that the seed decides.
 
+    A pair that cannot be decoded is left out with a warning, and the next one of the epoch takes its place: which one
+    that is depends on the number of the sample alone.
+
     Raises
     ------
     InvalidValueError
         A pair is smaller than the crop.
+    PictureError
+        A picture cannot be used, or the two of a pair differ in size, as far as headers tell.
     """
+
+    GIVES_UP_AFTER = 16  # broken pairs one after another: then the whole set is out of reach
 
     def __init__(self, pairs: PairSet, name: str, *, size_px: int, seed: int) -> None:
         self.pairs, self.name, self.size, self.seed = pairs, name, size_px, seed
+        self._left_out: set[int] = set()
+        pairs.check()
         for i in range(len(pairs)):
             height, width = pairs.size_px(i)
             if min(height, width) < size_px:
                 raise InvalidValueError(
-                    f"{name}: pair {i} has {width}x{height} px, and crops of {size_px} px are wanted.",
+                    f"{name}: patch_px = {size_px} is larger than the pictures: pair {i} has {width}x{height} px.",
                     fix="Make patch_px smaller, or leave the picture out.",
                 )
 
     def sample(self, index: int) -> PairSample:
         epoch, position = divmod(index, len(self.pairs))
-        pair = self.pairs.read(shuffled(len(self.pairs), self.seed, epoch, self.name)[position])
+        pair = self._read(shuffled(len(self.pairs), self.seed, epoch, self.name), position)
         where = Stream(self.seed, index, f"{self.name}.crop")
         top, left = (int(where.uniform() * (n - self.size + 1)) for n in pair.sharp.shape[:2])
         window = (slice(top, top + self.size), slice(left, left + self.size))
         geometry = None if pair.geometry is None else pair.geometry.crop(top, left, self.size, self.size)
         return replace(pair, sharp=pair.sharp[window], blurred=pair.blurred[window], geometry=geometry)
+
+    def _read(self, order: Sequence[int], position: int) -> PairSample:
+        tries = min(len(order), self.GIVES_UP_AFTER)
+        for attempt in range(tries):
+            number = order[(position + attempt) % len(order)]
+            try:
+                return self.pairs.read(number)
+            except PictureError as error:
+                if number not in self._left_out:
+                    self._left_out.add(number)
+                    log.warning("%s: pair %d is left out: %s", self.name, number, error.what)
+                if attempt == tries - 1:
+                    raise PictureError(
+                        f"{self.name}: {tries} pairs one after another cannot be read. {error.what}",
+                        why=error.why,
+                        fix="Are the pictures still there?",
+                    ) from None
+        raise AssertionError("a set has at least one pair")
 
 
 class BlurredByNetwork(Source):

@@ -12,7 +12,7 @@ import pytest
 import blursynth as bs
 from blursynth.dataset import generate
 from blursynth.errors import DatasetError, InvalidValueError, MissingExtraError, PictureError
-from deblur_models.data import FolderPairs, StoredPairs, open_pairs
+from deblur_models.data import Crops, FolderPairs, StoredPairs, open_pairs
 from deblur_models.data.bundled import BUNDLED, bundled_photographs, photographs
 
 
@@ -66,7 +66,7 @@ def test_of_two_sorts_of_blur_the_published_one_is_taken(tmp_path: Path, caplog:
     with caplog.at_level(logging.WARNING):
         pairs = open_pairs(tmp_path)
     assert [int(p.blurred[0, 0, 0]) for p in pairs] == [2, 4]
-    assert "1 pictures are there with two sorts of blur" in caplog.text
+    assert "1 picture is there with two sorts of blur" in caplog.text
 
 
 def test_two_folders_with_other_suffixes(tmp_path: Path) -> None:
@@ -126,11 +126,60 @@ def test_what_has_no_partner_is_told(tmp_path: Path) -> None:
     put(tmp_path / "blur" / "10.png", 1)
     put(tmp_path / "blur" / "2.png", 1)
     put(tmp_path / "sharp" / "10.png", 1)
-    message = r"1 blurred pictures have no sharp partner \(the first is '.*2'\); 1 have one.*same name"
+    message = (
+        r"1 blurred picture has no sharp partner; 1 pair is whole. The partner of '.*2' was looked for as "
+        r".*sharp/2\.\*\. Pictures of a pair have the same name\.$"
+    )
     with pytest.raises(DatasetError, match=message):
         open_pairs(tmp_path)
     with pytest.raises(DatasetError, match=message):
         open_pairs(tmp_path / "blur", tmp_path / "sharp")
+
+
+def test_a_sharp_picture_that_is_nobodys_is_suggested(tmp_path: Path) -> None:
+    for name in ("scene_1", "scene_2", "scene_3"):
+        put(tmp_path / "blur" / f"{name}.png", 1)
+    for name in ("scene_1", "scene-2"):
+        put(tmp_path / "sharp" / f"{name}.png", 1)
+    message = r"2 blurred pictures have no .*sharp/scene_2\.\*\..*Did you mean '.*sharp/scene-2'\?"
+    for arguments in ((tmp_path,), (tmp_path / "blur", tmp_path / "sharp")):
+        with pytest.raises(DatasetError, match=message):
+            open_pairs(*arguments)
+
+
+def test_headers_of_all_pairs_are_looked_at(tmp_path: Path) -> None:
+    for i in range(4):
+        put(tmp_path / "blur" / f"{i}.png", 1)
+        put(tmp_path / "sharp" / f"{i}.png", 1, (12, 17) if i == 2 else (12, 16))
+    (tmp_path / "sharp" / "1.png").write_bytes(b"no picture")
+    pairs = open_pairs(tmp_path)
+    with pytest.raises(
+        PictureError, match=r"2 of 4 pairs cannot be used.*sharp/1.png.*blur/2.png has 16x12 px and .*17x12"
+    ):
+        pairs.check()
+    with pytest.raises(PictureError, match=r"2 of 4 pairs cannot be used"):
+        Crops(pairs, "pairs", size_px=8, seed=0)
+
+
+def test_a_pair_that_cannot_be_decoded_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for i in range(3):
+        put(tmp_path / "blur" / f"{i}.png", i)
+        put(tmp_path / "sharp" / f"{i}.png", i)
+    whole = [Crops(open_pairs(tmp_path), "pairs", size_px=8, seed=0).sample(i).name for i in range(12)]
+    broken = tmp_path / "sharp" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:-30])  # the header stays whole
+    crops = Crops(open_pairs(tmp_path), "pairs", size_px=8, seed=0)
+    taken = [crops.sample(i).name for i in range(12)]
+    assert caplog.text.count("pair 1 is left out") == 1
+    assert "sharp/1.png" in caplog.text
+    assert all(before == after for before, after in zip(whole, taken, strict=True) if before != "1")
+    assert "1" not in taken
+    again = Crops(open_pairs(tmp_path), "pairs", size_px=8, seed=0)
+    assert [again.sample(i).name for i in reversed(range(12))] == taken[::-1], "a function of the number alone"
+    for i in (0, 2):
+        (tmp_path / "sharp" / f"{i}.png").unlink()
+    with pytest.raises(PictureError, match=r"3 pairs one after another cannot be read.*Are the pictures still there"):
+        crops.sample(0)
 
 
 def test_one_name_twice_is_told(tmp_path: Path) -> None:

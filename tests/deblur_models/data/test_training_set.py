@@ -210,7 +210,7 @@ def test_crops_reach_every_place_alike() -> None:
 
 
 def test_pictures_that_are_too_small_are_named() -> None:
-    with pytest.raises(InvalidValueError, match="set: pair 0 has 20x16 px, and crops of 17 px are wanted"):
+    with pytest.raises(InvalidValueError, match="set: patch_px = 17 is larger than the pictures: pair 0 has 20x16 px"):
         Crops(Numbered(2), "set", size_px=17, seed=0)
     assert Crops(Numbered(2), "set", size_px=16, seed=0).sample(0).sharp.shape == (16, 16, 3)
 
