@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,7 +104,12 @@ class Stage(Record):
 
 
 class Validation(Record):
-    """``[validation]``: pairs that are looked at while training; those of photographs are drawn once and kept."""
+    """``[validation]``: pairs that are looked at while training; those of photographs are drawn once and kept.
+
+    How often they are looked at and how many are shown (``may_change``) may differ when a run goes on.
+    """
+
+    may_change: ClassVar[frozenset[str]] = frozenset({"every", "pictures"})
 
     photos: str | tuple[str, ...] | None = Field(default=None, description="held-out photographs, as in a data table")
     recipe: str = Field(default="mixed", description="recipe that blurs them")
@@ -115,6 +121,14 @@ class Validation(Record):
     seed: int = Field(default=999_983, ge=0, lt=2**62, description="seed of their blur; not that of the training")
     every: int = Field(default=500, ge=1, le=10**9, description="steps between two looks")
     pictures: int = Field(default=4, ge=0, le=64, description="before/after pictures written at each look")
+
+    @property
+    def origin(self) -> str:
+        """Where the pairs come from, for people: ``bundled:held-out with steady-hand``, or a path."""
+        if self.photos is None:
+            return str(self.pairs)
+        photos = self.photos if isinstance(self.photos, str) else ", ".join(self.photos)
+        return f"{photos} with {self.recipe}"
 
 
 class Optimiser(Record):
@@ -265,14 +279,31 @@ class Configuration:
         return tables
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Where another run learns something else, as ``optimiser.learning_rate 0.001 (now 0.0001)``, for a message."""
+        """Where another run learns something else, as ``optimiser.learning_rate 0.001 (now 0.0001)``, for a message.
+
+        Two spellings of one path (``photos`` and ``./photos/``) are no difference.
+        """
         theirs, mine = dict(_leaves(other)), dict(_leaves(json.loads(json.dumps(self.to_dict()))))
-        free = {"summary", *(f"run.{name}" for name in Run.may_change)}
+        free = {"summary"}
+        free |= {f"{table.__name__.lower()}.{name}" for table in (Run, Validation) for name in table.may_change}
         return [
             f"{key} {theirs.get(key, 'absent')} (now {mine.get(key, 'absent')})"
             for key in sorted({*theirs, *mine} - free)
-            if theirs.get(key) != mine.get(key)
+            if _respelt(key, theirs.get(key)) != _respelt(key, mine.get(key))
         ]
+
+
+_PATHS = frozenset({"photos", "pairs", "sharp", "depth", "recipe", "blur_network", "start_from", "weights_file"})
+"""Last names of fields that hold paths."""
+
+
+def _respelt(key: str, value: Any) -> Any:
+    """A path, or several, in one spelling; other values as they are."""
+    if key.rpartition(".")[2] not in _PATHS:
+        return value
+    if isinstance(value, list):
+        return [_respelt(key, entry) for entry in value]
+    return os.path.abspath(value) if isinstance(value, str) and not value.startswith("bundled:") else value
 
 
 def _leaves(tables: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -323,7 +354,7 @@ def read_configuration(
         A value is out of range.
     """
     tables, name = ({**source}, "configuration") if isinstance(source, Mapping) else _read(source, ())
-    for key, value in (changes or {}).items():
+    for key, value in _kinds_first(changes or {}):
         _change(tables, key, value, name)
     return _built(tables, name)
 
@@ -333,6 +364,14 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], st
     if path.suffix == ".toml" or path.exists():
         try:
             text, name = path.read_text("utf-8"), str(path)
+        except FileNotFoundError as error:
+            ships = path.stem in configuration_names()
+            raise ConfigurationError(
+                f"{path}: cannot be read ({error.strerror}).",
+                fix=f"Did you mean the configuration {path.stem!r} that ships? Write it without .toml."
+                if ships
+                else "",
+            ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path}: cannot be read ({error}).") from None
     else:
@@ -376,8 +415,28 @@ def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+_ARCHITECTURES = ("network", "adversarial.discriminator")
+"""Tables whose other fields belong to one kind."""
+
+
+def _kinds_first(changes: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Changes in their order; but the kind of a network before its other fields, which are fields of that kind."""
+
+    def place(numbered: tuple[int, str]) -> tuple[int, bool]:
+        number, key = numbered
+        table = key.rpartition(".")[0]
+        if table in _ARCHITECTURES:
+            number = next(n for n, other in enumerate(changes) if other.rpartition(".")[0] == table)
+        return number, key != f"{table}.kind"
+
+    return [(key, changes[key]) for _, key in sorted(enumerate(changes), key=place)]
+
+
 def _change(tables: dict[str, Any], key: str, value: Any, name: str) -> None:
-    """Sets one dotted name; what lies on the way to it is copied, so that given tables stay as they are."""
+    """Sets one dotted name; what lies on the way to it is copied, so that given tables stay as they are.
+
+    Another kind of network replaces its table, as in a file that extends another.
+    """
     *way, last = key.split(".")
     place: Any = tables
     for part in way:
@@ -387,6 +446,8 @@ def _change(tables: dict[str, Any], key: str, value: Any, name: str) -> None:
             raise ConfigurationError(f"{name}: {key!r} names a part of {part} = {child!r}, which has none.")
         place[where] = place = dict(child) if isinstance(child, Mapping) else list(child)
     where = _entry(place, last, key, name)
+    if last == "kind" and ".".join(way) in _ARCHITECTURES and value not in (None, place.get("kind")):
+        place.clear()
     if value is not None:
         place[where] = value
     elif isinstance(place, list):
@@ -428,7 +489,15 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
         if not tables.get(needed):
             raise ConfigurationError(f"{name}: needs a table [{needed}], {why}.")
     if not isinstance(tables["data"], Mapping):
-        raise ConfigurationError(f"{name}: data is a table of tables.", fix="Give each a name: [data.photographs].")
+        raise ConfigurationError(
+            f"{name}: data must be a table of tables.", fix="Give each a name: [data.photographs]."
+        )
+    for key, value in tables["data"].items():
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(
+                f"{name} [data]: {key} = {value!r}: every entry of data must be a table.",
+                fix="Write [data.anyname] instead of [data].",
+            )
     data = {key: _record(DataTable, value, f"{name} [data.{key}]") for key, value in tables["data"].items()}
     for key, table in data.items():
         _check_source(table, f"{name} [data.{key}]")
@@ -518,14 +587,16 @@ def _seed(value: object, name: str) -> int:
 def _array(tables: Mapping[str, Any], key: str, name: str) -> Sequence[Mapping[str, Any]]:
     entries = tables[key]
     if not isinstance(entries, list) or not all(isinstance(e, Mapping) for e in entries):
-        raise ConfigurationError(f"{name}: {key} is an array of tables.", fix=f"Write [[{key}]] with two brackets.")
+        raise ConfigurationError(
+            f"{name}: {key} must be an array of tables.", fix=f"Write [[{key}]] with two brackets."
+        )
     return entries
 
 
 def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
     place = f"{name} [adversarial]"
     if not isinstance(values, Mapping):
-        raise ConfigurationError(f"{place}: is a table, got {values!r}.")
+        raise ConfigurationError(f"{place}: must be a table, got {values!r}.")
     known = ("loss", "discriminator", "steps", "learning_rate", "from_step")
     for key in values:
         if key not in known:
@@ -554,7 +625,7 @@ class _Turns(Record):
 
 def _record(kind: type[R], values: object, place: str) -> R:
     if not isinstance(values, Mapping):
-        raise ConfigurationError(f"{place}: is a table, got {values!r}.")
+        raise ConfigurationError(f"{place}: must be a table, got {values!r}.")
     tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     made: R = _named(lambda fields: kind(**fields), tuples, place)
     return made
@@ -563,7 +634,7 @@ def _record(kind: type[R], values: object, place: str) -> R:
 def _named(make: Any, values: Mapping[str, Any], place: str) -> Any:
     """What ``make`` makes; its errors say in which table they arose."""
     if not isinstance(values, Mapping):
-        raise ConfigurationError(f"{place}: is a table, got {values!r}.")
+        raise ConfigurationError(f"{place}: must be a table, got {values!r}.")
     try:
         return make(values)
     except InvalidValueError as error:

@@ -13,7 +13,7 @@ __all__ = ["app"]
 
 _EPILOG = """\b
 Examples:
-  deblur train small.toml --photos photos/ --out run/
+  deblur train small --photos photos/ --out run/
   deblur evaluate pairs/ --network run/ --out report/
   deblur apply blurred.jpg --network run/ --out restored/
 

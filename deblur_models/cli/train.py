@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,7 +41,7 @@ def command(
     ] = None,
     photos: Annotated[
         str | None,
-        typer.Option("--photos", metavar="DIR", help="Sharp photographs, instead of its data.", show_default=False),
+        typer.Option("--photos", metavar="DIR", help="Sharp photographs, instead of its own.", show_default=False),
     ] = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="What blurs the photographs.", show_default=False)
@@ -50,6 +50,12 @@ def command(
         Path | None,
         typer.Option(
             "--data", metavar="PAIRS", help="Pairs, instead of its data: a data set or a folder.", show_default=False
+        ),
+    ] = None,
+    sharp: Annotated[
+        Path | None,
+        typer.Option(
+            "--sharp", metavar="DIR", help="Sharp pictures of --data, if it has the blurred.", show_default=False
         ),
     ] = None,
     validation: Annotated[
@@ -86,12 +92,19 @@ def command(
         raise InvalidValueError("deblur train needs a configuration.", fix="deblur train --list names those that ship.")
     if out is None and not dry_run:
         raise InvalidValueError("--out is missing: the folder of the run.")
-    changes = _changes(read_configuration(configuration).to_dict(), photos, recipe, data, validation)
+    changes = _changes(read_configuration(configuration).to_dict(), photos, recipe, data, sharp, validation)
     changes |= {"seed": seed} if seed is not None else {}
     changes |= {"run.device": device} if device is not None else {}
     wanted = read_configuration(configuration, {**changes, **_settings(set_ or [])})
     from deblur_models.train import check, train
 
+    first = os.environ.get("RANK", "0") == "0"
+    if first and data is not None and validation is None and wanted.validation is not None:
+        typer.echo(
+            f"Held-out pairs are the configuration's own ({wanted.validation.origin}); "
+            "give some of yours with --validation.",
+            err=True,
+        )
     if dry_run:
         import json
 
@@ -99,9 +112,13 @@ def command(
         typer.echo(json.dumps(wanted.to_dict(), indent=1))
         return
     assert out is not None
-    first = os.environ.get("RANK", "0") == "0"
-    with _shown(first) as show:
-        result = train(wanted, out, resume=not fresh, on_progress=show)
+
+    def begins(step: int) -> None:
+        if step > 0:
+            typer.echo(f"{out}: goes on from step {step:,} of {wanted.steps:,}.", err=True)
+
+    with _shown(first, wanted) as show:
+        result = train(wanted, out, resume=not fresh, on_progress=show, on_begin=begins)
     if first:
         _summary(result, wanted)
     if not result.finished:
@@ -109,29 +126,49 @@ def command(
 
 
 def _changes(
-    tables: dict[str, Any], photos: str | None, recipe: str | None, data: Path | None, validation: str | None
+    tables: dict[str, Any],
+    photos: str | None,
+    recipe: str | None,
+    data: Path | None,
+    sharp: Path | None,
+    validation: str | None,
 ) -> dict[str, Any]:
-    """What --photos, --recipe, --data and --validation mean for the tables of a configuration."""
+    """What --photos, --recipe, --data, --sharp and --validation mean for the tables of a configuration.
+
+    Photographs are exchanged where there are some, so that shares, reuse, sharp pictures shown as they are and the
+    stages stay; pairs take the place of all data tables, or with photographs that of all other pairs.
+    """
     changes: dict[str, Any] = {}
-    if recipe is not None and photos is None and (data or not any(map(_by_recipe, tables["data"].values()))):
+    own: dict[str, dict[str, Any]] = tables["data"]
+    if sharp is not None and data is None:
+        raise InvalidValueError(
+            f"--sharp {sharp}: goes with --data.", fix="Give the folder of the blurred pictures with --data."
+        )
+    if recipe is not None and photos is None and (data or not any(map(_by_recipe, own.values()))):
         raise InvalidValueError(
             f"--recipe {recipe}: nothing is blurred here, the training takes ready pairs.",
             fix="Give sharp photographs with --photos, or leave --recipe out.",
         )
-    if photos is not None and any("photos" in t and "blur_network" in t for t in tables["data"].values()):
-        # Photographs blurred by a network and by recipes: every table keeps what blurs it.
-        changes |= {f"data.{name}.photos": photos for name, t in tables["data"].items() if "photos" in t}
-        photos = None
-    if photos is not None or data is not None:
-        given: dict[str, Any] = {}
-        if photos is not None:
-            given["photos"] = {"photos": photos, "recipe": recipe or _first_recipe(tables)}
-        if data is not None:
-            given["pairs"] = {"pairs": str(data)}
-        changes["data"] = given
-        changes["stage"] = [{k: v for k, v in stage.items() if k != "data"} for stage in tables["stage"]]
-    elif recipe is not None:
-        changes |= {f"data.{name}.recipe": recipe for name, t in tables["data"].items() if _by_recipe(t)}
+    if recipe is not None:
+        by_recipe = [name for name, t in own.items() if _by_recipe(t)]
+        # Pictures that are shown sharp stay sharp, unless nothing else is shown.
+        blurred = [name for name in by_recipe if own[name]["recipe"] != "sharp"] or by_recipe
+        changes |= {f"data.{name}.recipe": recipe for name in blurred}
+    if photos is not None:
+        exchanged = {name: t for name, t in own.items() if "photos" in t}
+        changes |= {f"data.{name}.photos": photos for name in exchanged}
+        changes |= {f"data.{name}.depth": None for name, t in exchanged.items() if "depth" in t}  # maps of the others
+        if not exchanged:
+            changes |= {"data": {"photos": {"photos": photos, "recipe": recipe or "mixed"}}, "stage": _free(tables)}
+    if data is not None:
+        given = {"pairs": str(data)} | ({"sharp": str(sharp)} if sharp is not None else {})
+        kept = {name: t for name, t in own.items() if "photos" in t} if photos is not None else {}
+        if photos is not None and not kept:
+            changes["data"]["pairs"] = given
+        else:
+            name = "pairs" if "pairs" not in kept else "given_pairs"
+            stages = _free(tables) if not kept else [_with(stage, name, kept) for stage in tables["stage"]]
+            changes = {"data": {**kept, name: given}, "stage": stages, **changes}
     check = tables.get("validation", {})
     if validation is not None:
         pairs = (Path(validation) / "dataset.json").exists() or _has_pairs(Path(validation))
@@ -155,8 +192,15 @@ def _settings(settings: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
-def _first_recipe(tables: dict[str, Any]) -> str:
-    return next((str(t["recipe"]) for t in tables["data"].values() if _by_recipe(t)), "mixed")
+def _free(tables: dict[str, Any]) -> list[dict[str, Any]]:
+    """The stages, each with all data."""
+    return [{k: v for k, v in stage.items() if k != "data"} for stage in tables["stage"]]
+
+
+def _with(stage: dict[str, Any], name: str, kept: Collection[str]) -> dict[str, Any]:
+    """A stage with one data table more, and none but those that are kept."""
+    names = [other for other in stage["data"] if other in kept]
+    return {**stage, "data": [*names, name] if stage["data"] else []}
 
 
 def _by_recipe(table: dict[str, Any]) -> bool:
@@ -170,19 +214,20 @@ def _has_pairs(folder: Path) -> bool:
 
 
 @contextmanager
-def _shown(first: bool) -> Iterator[Callable[[Progress], None] | None]:
+def _shown(first: bool, configuration: Configuration) -> Iterator[Callable[[Progress], None] | None]:
     """A live bar on a terminal; a line for each look at held-out pairs, and now and then one in between, elsewhere."""
     if not first:
         yield None
         return
     started, last = time.monotonic(), 0.0
+    origin = "" if configuration.validation is None else configuration.validation.origin
     if not sys.stderr.isatty():
 
         def lines(progress: Progress) -> None:
             nonlocal last
             if progress.look is not None or time.monotonic() - last > 30:
                 last = time.monotonic()
-                typer.echo(_text(progress, time.monotonic() - started), err=True)
+                typer.echo(_text(progress, time.monotonic() - started, origin), err=True)
 
         yield lines
         return
@@ -195,7 +240,7 @@ def _shown(first: bool) -> Iterator[Callable[[Progress], None] | None]:
 
         def show(progress: Progress) -> None:
             if progress.look is not None:
-                bar.console.print(_text(progress, time.monotonic() - started))
+                bar.console.print(_text(progress, time.monotonic() - started, origin), markup=False)
                 bar.update(task, completed=progress.step, total=progress.steps)
                 return
             parts = [f"{name} {value:.4g}" for name, value in progress.losses.items() if name != "gradient_norm"]
@@ -205,13 +250,14 @@ def _shown(first: bool) -> Iterator[Callable[[Progress], None] | None]:
         yield show
 
 
-def _text(progress: Progress, elapsed_s: float) -> str:
+def _text(progress: Progress, elapsed_s: float, origin: str) -> str:
     head = f"step {progress.step:,} of {progress.steps:,} ({console.seconds_text(elapsed_s)})"
     if progress.look is not None:
         look = progress.look
         return (
             f"{head}: held-out PSNR {look.psnr:.2f} dB, SSIM {look.ssim:.4f} "
             f"({look.input} {look.psnr_input:.2f} dB, {look.ssim_input:.4f}; gain {look.gain_db:+.2f} dB)"
+            f"{f'; held-out: {origin}' if progress.step == 0 else ''}"
         )
     losses = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
     total = sum(progress.seconds.values()) or 1.0
@@ -223,13 +269,20 @@ def _summary(result: Result, configuration: Configuration) -> None:
     if not result.finished:
         typer.echo(f"Stopped after step {result.step:,}; the same command goes on there.", err=True)
         return
+    if result.began_at == result.step:
+        typer.echo(
+            f"{result.out}: is finished ({result.step:,} steps); nothing was done. To train on, write "
+            f'start_from = "{result.out}" in a configuration, with a new folder.',
+            err=True,
+        )
     rows = []
-    if result.looks:
+    if result.looks and configuration.validation is not None:
         step, look = result.looks[-1]
         rows = [
             (f"{look.input}, nothing done", f"{look.psnr_input:.2f}", f"{look.ssim_input:.4f}", ""),
             (f"network after {step:,} steps", f"{look.psnr:.2f}", f"{look.ssim:.4f}", f"{look.gain_db:+.2f}"),
         ]
+        typer.echo(f"held-out: {configuration.validation.origin}")
         console.table(("held-out pairs", "PSNR dB", "SSIM", "gain dB"), rows, right=("PSNR dB", "SSIM", "gain dB"))
     from deblur_models.networks import BlurGeneratorConfig
 

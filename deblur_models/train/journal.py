@@ -36,35 +36,51 @@ class Journal:
     Raises
     ------
     DatasetError
-        The folder cannot be written, or holds a run of another configuration.
+        The folder cannot be written, holds a run of another configuration, or other files and no run.
+
+    Notes
+    -----
+    The folder is made by :meth:`begin`, when everything else was looked at.
     """
 
     def __init__(self, out: Path, configuration: Configuration, *, resume: bool) -> None:
         self.out, self.configuration = out, configuration
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DatasetError(f"{out}: cannot be made ({error.strerror}).") from None
-        if not os.access(out, os.W_OK):
+        there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+        if not there.is_dir():
+            raise DatasetError(f"{out}: cannot be made ({there} is a file).", fix="Choose another folder.")
+        if not os.access(there, os.W_OK):
             raise DatasetError(f"{out}: cannot be written.", fix="Choose another folder.")
         self._description = out / "configuration.json"
-        if self._description.exists():
+        if any((out / name).exists() for name in ("configuration.json", "last.json", "previous.json")):
             if not resume:
                 raise DatasetError(
                     f"{out}: holds a run already.", fix="Let it go on (without --fresh), or choose another folder."
                 )
+        elif there == out and (others := sorted(p.name for p in out.iterdir() if not p.name.startswith("."))):
+            raise DatasetError(
+                f"{out}: holds other files and no run ({others[0]!r}{' and more' if len(others) > 1 else ''}).",
+                why="A run would be written among them.",
+                fix="Choose an empty folder, or one that is not there yet.",
+            )
+        if self._description.exists():
             try:
                 before = json.loads(self._description.read_text("utf-8"))
             except ValueError:
                 raise DatasetError(f"{self._description}: is damaged.", fix="Choose another folder.") from None
-            if differences := configuration.differences(before):
-                raise DatasetError(
-                    f"{out}: was begun with another configuration: {'; '.join(differences[:12])}.",
-                    why="Going on would make a run that no configuration describes.",
-                    fix="Give the same configuration, or choose another folder.",
-                )
+            self._compare(before)
         self._events: Any = None
         self._last_is_whole = False
+
+    def _compare(self, before: Mapping[str, Any]) -> None:
+        """Refuses a run that was begun with another configuration."""
+        if differences := self.configuration.differences(before):
+            more = f" and {len(differences) - 12} more" if len(differences) > 12 else ""
+            raise DatasetError(
+                f"{self.out}: was begun with another configuration: {'; '.join(differences[:12])}{more}.",
+                why="Going on would make a run that no configuration describes.",
+                fix="Give the same configuration, or choose another folder. To train its weights on with this one, "
+                f'choose a new folder and write start_from = "{self.out}" at the top of the configuration.',
+            )
 
     def resumed(self) -> Checkpoint | None:
         """The state to go on from; None at the beginning. The one before it where the last one is damaged.
@@ -72,7 +88,7 @@ class Journal:
         Raises
         ------
         DatasetError
-            There are states, and each is damaged.
+            There are states, and each is damaged; or they are of a run with another configuration.
         """
         damage: DatasetError | None = None
         for name in ("last", "previous"):
@@ -84,6 +100,13 @@ class Journal:
                 log.warning("%s", error)
                 damage = error
                 continue
+            if not {"step", "configuration"} <= found.manifest.keys():
+                raise DatasetError(
+                    f"{self.out / name}.json: describes a network and not the state of a run.",
+                    fix=f'Choose a new folder, and write start_from = "{self.out / name}" to begin with its weights.',
+                )
+            # The other file may have been deleted or edited; what the weights were trained with stands here.
+            self._compare(found.manifest["configuration"])
             if damage is not None:
                 log.warning("%s: goes on from the checkpoint before, step %d.", self.out, found.manifest["step"])
             self._last_is_whole = name == "last"
@@ -96,7 +119,12 @@ class Journal:
         return None
 
     def begin(self, step: int) -> None:
-        """Writes down what is trained; lines of the log from after ``step`` are taken out, they will come again."""
+        """Makes the folder and writes down what is trained; lines of the log from after ``step`` are taken out, they
+        will come again."""
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatasetError(f"{self.out}: cannot be made ({error.strerror}).") from None
         self._write(self._description, json.dumps(self.configuration.to_dict(), indent=1) + "\n")
         path = self.out / "log.jsonl"
         if path.exists():

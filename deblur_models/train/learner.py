@@ -28,7 +28,7 @@ from deblur_models.losses.consistency import NothingToReblur
 from deblur_models.networks import BlurGenerator, Network
 from deblur_models.train.processes import Processes
 
-__all__ = ["Learner", "TrainingError"]
+__all__ = ["Learner", "TrainingError", "started"]
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -58,7 +58,7 @@ class Learner:
             network = (
                 configuration.network.build()
                 if configuration.start_from is None
-                else _started(configuration.start_from, configuration)
+                else started(configuration.start_from, configuration)
             )
             self.adversary = configuration.adversary
             discriminator = None if self.adversary is None else self.adversary.discriminator.build()
@@ -285,13 +285,24 @@ class Learner:
         return network.to(self.processes.device)
 
 
-def _started(path: str, configuration: Configuration) -> Network | BlurGenerator:
+def started(path: str, configuration: Configuration) -> Network | BlurGenerator:
+    """The network that a run starts from.
+
+    Raises
+    ------
+    DatasetError
+        It cannot be read, or is another one than the configuration's.
+    """
     network = network_of(load_checkpoint(path))
     if network.config != configuration.network:
-        raise DatasetError(
-            f"{path}: holds {network.config!r}, and [network] is {configuration.network!r}.",
-            fix="Write the same network in both, or leave start_from out.",
-        )
+        theirs, mine = network.config.to_dict(), configuration.network.to_dict()
+        if theirs["kind"] != mine["kind"]:
+            what = f"holds the network {theirs['kind']}, and [network] is {mine['kind']}"
+        else:
+            fields = (k for k in theirs if k != "size" and theirs[k] != mine[k])
+            differences = "; ".join(f"{k} {theirs[k]} (in [network] {mine[k]})" for k in fields)
+            what = f"holds another {theirs['kind']} than [network]: {differences}"
+        raise DatasetError(f"start_from = {path}: {what}.", fix="Write the same network in both, or leave it out.")
     return network
 
 

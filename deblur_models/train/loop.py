@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from blursynth.dataset import OnlineDataset, scan_sources
-from blursynth.errors import DatasetError
+from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.recipe import load_recipe
 from deblur_models.checkpoint import load_blur_generator
 from deblur_models.configuration import Configuration, DataTable, Stage
@@ -34,9 +34,11 @@ from deblur_models.data import (
 )
 from deblur_models.data.bundled import photographs
 from deblur_models.data.training_set import LearnedBlur, Turned
+from deblur_models.device import torch_device
+from deblur_models.networks import BlurGenerator
 from deblur_models.train.journal import Journal
-from deblur_models.train.learner import Learner, TrainingError
-from deblur_models.train.processes import Processes, joined
+from deblur_models.train.learner import Learner, TrainingError, started
+from deblur_models.train.processes import Processes, joined, told
 from deblur_models.train.validation import HeldOut, Look
 
 __all__ = ["Progress", "Result", "check", "train"]
@@ -70,6 +72,8 @@ class Result:
     finished: bool
     looks: Sequence[tuple[int, Look]]
     best_psnr: float | None
+    began_at: int = 0
+    """The step that it went on from; of a run that was finished already, its last one."""
 
 
 @dataclass
@@ -93,6 +97,7 @@ def train(
     *,
     resume: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
+    on_begin: Callable[[int], None] | None = None,
 ) -> Result:
     """Train a network; where the folder holds an unfinished run of this configuration, go on with it.
 
@@ -109,6 +114,8 @@ def train(
         False refuses a folder that holds a run already.
     on_progress
         Called every ``run.log_every`` steps and after each look at the held-out pairs, in the first process.
+    on_begin
+        Called once, in the first process, when everything was looked at: with the step that the run goes on from.
 
     Raises
     ------
@@ -120,26 +127,28 @@ def train(
     run = configuration.run
     if run.threads:
         torch.set_num_threads(run.threads)
+    journal = Journal(Path(out), configuration, resume=resume)
+    state = journal.resumed()
+    step = 0 if state is None else int(state.manifest["step"])
+    # Data and weights files come first: what is wrong with them is the same on every machine.
+    prepared = None if state is not None and step == configuration.steps else _prepared(configuration)
     with joined(run.device) as processes:
-        journal = Journal(Path(out), configuration, resume=resume)
-        state = journal.resumed()
-        step = 0 if state is None else int(state.manifest["step"])
         if not processes.agree(step):
             raise DatasetError(
                 f"{out}: the processes see different states of the run, this one step {step}.",
                 fix="Choose a folder that all of them share.",
             )
-        if state is not None and step == configuration.steps:
-            return Result(Path(out), step, True, (), state.manifest["best_psnr"])
-        learned = _learned_blur(configuration, processes)
-        stages, held_out = _data(configuration, processes)
+        if state is not None and prepared is None:
+            return Result(Path(out), step, True, (), state.manifest["best_psnr"], step)
+        assert prepared is not None
+        learned = {name: network.to(processes.device).blur_by_seed for name, network in prepared.blurring.items()}
         learner = Learner(configuration, processes)
         loop = _Loop(
             configuration,
             processes,
-            stages,
+            prepared.stages,
             learned,
-            held_out,
+            prepared.held_out,
             learner,
             journal if processes.is_first else None,
             on_progress,
@@ -149,6 +158,8 @@ def train(
             loop.load(state.manifest)
         if processes.is_first:
             journal.begin(step)
+            if on_begin is not None:
+                on_begin(step)
         try:
             with _stopped_gently() as stopped:
                 return loop.run(step, stopped)
@@ -159,22 +170,64 @@ def train(
 def check(configuration: Configuration) -> None:
     """All that :func:`train` looks at before its first step: pictures, pairs, weights files, the fit of everything.
 
+    On a machine without the device of the configuration that is told by a warning, and the rest is looked at on the
+    CPU: the run itself may be meant for another machine.
+
     Raises
     ------
     BlursynthError
         What :func:`train` would raise.
     """
+    _prepared(configuration)
+    device = configuration.run.device
+    try:
+        torch_device(device)
+    except InvalidValueError as error:
+        if device.partition(":")[0] not in ("cuda", "mps"):
+            raise
+        log.warning("%s Here the run would not begin; the rest was looked at on the CPU.", error.what)
+        configuration = replace(configuration, run=configuration.run.replace(device="cpu"))
     with joined(configuration.run.device) as processes:
-        _learned_blur(configuration, processes)
-        _data(configuration, processes)
         Learner(configuration, processes)
 
 
-def _data(configuration: Configuration, processes: Processes) -> tuple[list[TrainingSet], HeldOut | None]:
-    for loss in configuration.losses:
-        loss.check_ready()
-    stages = _training_sets(configuration, processes)
-    return stages, HeldOut(configuration.validation) if configuration.validation and processes.is_first else None
+@dataclass(frozen=True)
+class _Prepared:
+    """What a run needs besides its device, each looked at."""
+
+    stages: Sequence[TrainingSet]
+    held_out: HeldOut | None
+    blurring: Mapping[str, BlurGenerator]
+    """Networks that blur sharp pictures, by the names of the data tables that wait for them."""
+
+
+def _prepared(configuration: Configuration) -> _Prepared:
+    for number, loss in enumerate(configuration.losses, 1):
+        with _told_in(f"[[loss]] {number}"):
+            loss.check_ready()
+    if configuration.start_from is not None:
+        started(configuration.start_from, configuration)
+    blurring = {}
+    for name, table in configuration.data.items():
+        if table.blur_network is not None:
+            with _told_in(f"[data.{name}]"):
+                blurring[name] = load_blur_generator(table.blur_network)
+    rank, ranks = told()
+    stages = _training_sets(configuration, ranks)
+    held_out = None
+    if configuration.validation is not None and rank == 0:
+        with _told_in("[validation]"):
+            held_out = HeldOut(configuration.validation)
+    return _Prepared(stages, held_out, blurring)
+
+
+@contextmanager
+def _told_in(table: str) -> Iterator[None]:
+    """Errors say in which table of the configuration they arose."""
+    try:
+        yield
+    except BlursynthError as error:
+        raise type(error)(f"{table}: {error.what}", why=error.why, fix=error.fix) from None
 
 
 class _Loop:
@@ -192,6 +245,7 @@ class _Loop:
         self.configuration, self.processes, self.stages = configuration, processes, stages
         self.learned, self.held_out, self.learner, self.journal = learned, held_out, learner, journal
         self.on_progress = on_progress
+        self.began_at = 0
         self.best: float | None = None
         self.looks: list[tuple[int, Look]] = []
         self.sums: dict[str, Tensor] = {}
@@ -206,6 +260,7 @@ class _Loop:
 
     def run(self, step: int, stopped: Callable[[], bool]) -> Result:
         configuration, run, total = self.configuration, self.configuration.run, self.configuration.steps
+        self.began_at = step
         if step == 0 and configuration.validation is not None:
             self._look(0, save=False)
         while step < total:
@@ -360,67 +415,65 @@ class _Loop:
 
     def _result(self, step: int) -> Result:
         out = self.journal.out if self.journal is not None else Path()
-        return Result(out, step, step == self.configuration.steps, tuple(self.looks), self.best)
+        return Result(out, step, step == self.configuration.steps, tuple(self.looks), self.best, self.began_at)
 
 
-def _learned_blur(configuration: Configuration, processes: Processes) -> dict[str, LearnedBlur]:
-    """What networks make of sharp pictures, by the names of the data tables that wait for it."""
-    return {
-        name: load_blur_generator(table.blur_network).to(processes.device).blur_by_seed
-        for name, table in configuration.data.items()
-        if table.blur_network is not None
-    }
-
-
-def _training_sets(configuration: Configuration, processes: Processes) -> list[TrainingSet]:
+def _training_sets(configuration: Configuration, ranks: int) -> list[TrainingSet]:
     """One per stage; every picture is looked at before anything is trained."""
-    scans: dict[str, Any] = {}
+    looked_at: dict[str, Any] = {}
     return [
-        _training_set(configuration, number, stage, scans, processes)
+        _training_set(configuration, number, stage, looked_at, ranks)
         for number, stage in enumerate(configuration.stages)
     ]
 
 
 def _training_set(
-    configuration: Configuration, number: int, stage: Stage, scans: dict[str, Any], processes: Processes
+    configuration: Configuration, number: int, stage: Stage, looked_at: dict[str, Any], ranks: int
 ) -> TrainingSet:
-    if stage.batch % (processes.ranks * stage.accumulate):
+    if stage.batch % (ranks * stage.accumulate):
         raise TrainingError(
-            f"[[stage]] {number + 1}: a batch of {stage.batch} cannot be shared equally by {processes.ranks} processes "
+            f"[[stage]] {number + 1}: a batch of {stage.batch} cannot be shared equally by {ranks} processes "
             f"in {stage.accumulate} parts each.",
             fix="Choose a batch that is a multiple of both.",
         )
     names = stage.data or tuple(configuration.data)
-    tables = [configuration.data[name] for name in names]
+    sources = []
+    for name in names:
+        with _told_in(f"[[stage]] {number + 1}, [data.{name}]"):
+            sources.append(_source(name, configuration.data[name], stage, configuration, looked_at))
     return TrainingSet(
-        [
-            _source(name, table, stage, configuration.seed, scans, processes)
-            for name, table in zip(names, tables, strict=True)
-        ],
-        [table.share for table in tables],
+        sources,
+        [configuration.data[name].share for name in names],
         seed=configuration.seed,
         turns=configuration.run.turns,
     )
 
 
 def _source(
-    name: str, table: DataTable, stage: Stage, seed: int, scans: dict[str, Any], processes: Processes
+    name: str, table: DataTable, stage: Stage, configuration: Configuration, looked_at: dict[str, Any]
 ) -> Source:
-    seed = table.seed if table.seed is not None else seed
+    seed = table.seed if table.seed is not None else configuration.seed
     if table.blur_network is not None:
         unblurred = table.replace(blur_network=None, recipe="sharp", on_device=False)
-        return BlurredByNetwork(_source(name, unblurred, stage, seed, scans, processes), seed=seed)
+        return BlurredByNetwork(_source(name, unblurred, stage, configuration, looked_at), seed=seed)
     if table.pairs is not None:
-        return Crops(open_pairs(table.pairs, table.sharp), name, size_px=stage.patch_px, seed=seed)
+        if name not in looked_at:
+            looked_at[name] = open_pairs(table.pairs, table.sharp)
+        return Crops(looked_at[name], name, size_px=stage.patch_px, seed=seed)
     assert table.photos is not None
     recipe = load_recipe(table.recipe)
-    if name not in scans:
-        scans[name] = scan_sources(photographs(table.photos), depth=table.depth, downscale=table.downscale)
-        for skipped in scans[name].skipped:
+    if name not in looked_at:
+        looked_at[name] = scan_sources(photographs(table.photos), depth=table.depth, downscale=table.downscale)
+        for skipped in looked_at[name].skipped:
             log.warning("%s is left out: %s", skipped.name, skipped.why)
-    online = OnlineDataset(scans[name], recipe, size_px=stage.patch_px, seed=seed)
-    on_device = processes.device.type == "cuda" if table.on_device is None else table.on_device
+    online = OnlineDataset(looked_at[name], recipe, size_px=stage.patch_px, seed=seed)
+    on_device = _on_cuda(configuration.run.device) if table.on_device is None else table.on_device
     return OnTheFly(online, name, seed=seed, on_device=on_device, reuse=table.reuse)
+
+
+def _on_cuda(device: str) -> bool:
+    """Whether a device of this name is one of CUDA, whether or not it is there."""
+    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
 
 
 def _split(samples: list[Turned], parts: int) -> list[list[Turned]]:

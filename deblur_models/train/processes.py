@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deblur_models.device import torch_device
 
-__all__ = ["Processes", "joined"]
+__all__ = ["Processes", "joined", "told"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ class Processes:
         return int(numbers[0]) == -int(numbers[1])
 
 
+def told() -> tuple[int, int]:
+    """Which process of how many this is, as torchrun says it, before they are joined."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Processes]:
     """The processes that torchrun started (one, where it did not), joined for as long as the context lasts.
@@ -66,8 +71,7 @@ def joined(device: str) -> Iterator[Processes]:
     InvalidValueError
         The device is not there.
     """
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
+    (rank, ranks), local = told(), int(os.environ.get("LOCAL_RANK", "0"))
     chosen = torch_device(device, local if ranks > 1 else None)
     if ranks == 1:
         yield Processes(0, 1, chosen)

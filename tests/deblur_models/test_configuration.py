@@ -27,6 +27,7 @@ from deblur_models.configuration import (
     configuration_names,
     read_configuration,
 )
+from deblur_models.networks import discriminator_config
 
 SMALL: dict[str, Any] = {
     "network": {"kind": "nafnet", "size": "tiny"},
@@ -230,6 +231,30 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         read_configuration(tmp_path / "none.toml")
 
 
+def test_a_missing_file_with_the_name_of_one_that_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"small.toml: cannot be read.*Did you mean the configuration 'small'"):
+        read_configuration("small.toml")
+    with pytest.raises(ConfigurationError, match=r"other.toml: cannot be read \(No such file or directory\)\.$"):
+        read_configuration("other.toml")
+
+
+def test_another_kind_of_network_replaces_its_table() -> None:
+    made = read_configuration("small", {"network.kind": "nafnet"})
+    assert made.network == read_configuration(SMALL, {"network": {"kind": "nafnet"}}).network
+    for changes in ({"network.width": 8, "network.kind": "nafnet"}, {"network.kind": "nafnet", "network.width": 8}):
+        assert read_configuration("small", changes).network.fields()["width"] == 8
+    same = read_configuration("small", {"network.kind": "attention_unet"})
+    assert same.network == read_configuration("small").network
+    other = read_configuration(
+        EVERYTHING, {"adversarial.discriminator.kind": "patchgan", "schedule.kind": "cosine", "optimiser.kind": "adamw"}
+    )
+    assert other.adversary is not None
+    assert other.adversary.discriminator == discriminator_config({"kind": "patchgan"})
+    assert other.schedule.warmup_steps == 3, "kinds of schedules share their fields"
+    assert other.optimiser.learning_rate == 1.0
+
+
 def test_changes_by_dotted_names() -> None:
     before = json.dumps(SMALL)
     made = changed(
@@ -261,17 +286,18 @@ def test_changes_by_dotted_names() -> None:
         ),
         ({"optimiser.betas": [0.5]}, r"\[optimiser\].*betas"),
         ({"optimiser.kind": "sgd"}, r"kind must be 'adamw' or 'adam', got 'sgd'"),
-        ({"optimiser": 3}, r"\[optimiser\]: is a table, got 3"),
+        ({"optimiser": 3}, r"\[optimiser\]: must be a table, got 3"),
         ({"stage.0.steps": 1.5}, r"\[\[stage\]\] 1.*steps must be a whole number, got 1.5"),
         ({"stage.0.steps": 0}, r"steps must be >= 1, got 0"),
         ({"stage.0.data": ["a", "bb"]}, r"\[\[stage\]\] 1: there is no \[data.bb\]"),
         ({"stage.0.accumulate": 3}, r"batch 4 cannot be worked through in 3 equal parts"),
         ({"stage.1.steps": 3}, r"'stage.1.steps' names entry '1' of an array of 1. Entries are counted from 0 to 0"),
         ({"stage.steps": 3}, r"'stage.steps' names entry 'steps' of an array of 1.*as in stage.0.steps"),
-        ({"stage": {"steps": 3}}, r"stage is an array of tables. Write \[\[stage\]\] with two brackets"),
+        ({"stage": {"steps": 3}}, r"stage must be an array of tables. Write \[\[stage\]\] with two brackets"),
         ({"seed.x": 3, "seed": 1}, None),
         ({"optimiser.kind": "adam", "optimiser.kind.x": 3}, r"names a part of kind = 'adam', which has none"),
-        ({"data": [{"photos": "x"}]}, r"data is a table of tables"),
+        ({"data": [{"photos": "x"}]}, r"data must be a table of tables"),
+        ({"data": {"photos": "x"}}, r"\[data\]: photos = 'x': every entry of data must be a table.*\[data.anyname\]"),
         ({"data.a.pairs": "x"}, r"\[data.a\]: needs either photos \(blurred on the fly\) or pairs, got both"),
         ({"data.a.photos": None}, r"\[data.a\]: needs either photos .* got neither"),
         ({"data.a.sharp": "x"}, r"\[data.a\]: sharp = 'x' goes with pairs only. Leave it out"),
@@ -285,7 +311,7 @@ def test_changes_by_dotted_names() -> None:
         ({"network.kind": "nafnett"}, r"\[network\]: There is no network 'nafnett'. Did you mean 'nafnet'\?"),
         ({"network.size": "huge"}, r"\[network\]: nafnet has no size 'huge'"),
         ({"network.widht": 8}, r"\[network\]: NAFNetConfig has no field 'widht'. Did you mean 'width'\?"),
-        ({"network": "nafnet"}, r"\[network\]: is a table, got 'nafnet'"),
+        ({"network": "nafnet"}, r"\[network\]: must be a table, got 'nafnet'"),
         ({"loss.0.kind": "charbonier"}, r"\[\[loss\]\] 1: There is no loss 'charbonier'. Did you mean 'charbonnier'\?"),
         ({"loss.0.kind": None}, r"\[\[loss\]\] 1: A loss needs a kind"),
         ({"validation": {"count": 3}}, r"\[validation\]: needs either photos"),
@@ -295,7 +321,7 @@ def test_changes_by_dotted_names() -> None:
         ({"start_from": 5}, r"start_from must be a text, got 5"),
         ({"summary": 5}, r"summary must be a text, got 5"),
         ({"reblur": {"weight": 0.1}}, r"\[reblur\]: .*Write turns = false in \[run\]"),
-        ({"adversarial": 3}, r"\[adversarial\]: is a table, got 3"),
+        ({"adversarial": 3}, r"\[adversarial\]: must be a table, got 3"),
         ({"adversarial.losss": {}}, r"\[adversarial\]: there is no field 'losss'. Did you mean 'loss'\?"),
         ({"adversarial.loss": {"kind": "lsgan"}}, r"\[adversarial\]: needs discriminator, a table"),
         (
@@ -338,3 +364,22 @@ def test_differences_name_what_is_learned_and_not_how_it_is_computed() -> None:
         "run.average_decay 0.999 (now 0.5)",
         "stage.0.batch 4 (now 8)",
     ]
+
+
+def test_spellings_of_a_path_and_how_often_it_is_looked_at_are_no_difference() -> None:
+    tables = {**EVERYTHING, "validation": {"photos": "held", "every": 5, "pictures": 1}}
+    before = read_configuration(tables).to_dict()
+    same = read_configuration(
+        tables,
+        {"validation": {"photos": "./held/", "every": 6, "pictures": 2}, "data.b.pairs": "real/blur/",
+         "data.a.photos": ["./one", "bundled:training"], "start_from": str(Path("runs/a/best").resolve())},
+    )  # fmt: skip
+    assert same.differences(before) == []
+    other = read_configuration(tables, {"validation.photos": "held2", "data.a.photos": ["one"]})
+    assert len(other.differences(before)) == 2
+
+
+def test_held_out_pairs_say_where_they_come_from() -> None:
+    assert Validation(photos="bundled:held-out", recipe="mixed").origin == "bundled:held-out with mixed"
+    assert Validation(photos=("a", "b"), recipe="clean").origin == "a, b with clean"
+    assert Validation(pairs="held/blur", sharp="held/gt").origin == "held/blur"

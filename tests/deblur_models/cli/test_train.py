@@ -105,11 +105,19 @@ def test_photographs_train_a_network_and_the_same_command_goes_on(
     assert re.search(r"step 3 of 3 \(.*\): held-out PSNR .* \(blurred .*; gain [+-]\d", first.stderr)
     load_network(tmp_path / "run")
     written = json.loads((tmp_path / "run" / "configuration.json").read_text())
-    assert written["data"] == {"photos": {**written["data"]["photos"], "photos": str(photos), "recipe": "clean"}}
+    own = written["data"]["photographs"]
+    assert written["data"] == {"photographs": {**own, "photos": str(photos), "recipe": "clean"}}
+    assert written["stage"][0]["data"] == ["photographs"]
+    assert f"held-out: {photos} with clean" in first.stdout
+    assert re.search(r"step 0 of 3 .*; held-out: .* with clean", first.stderr)
+    assert "goes on" not in first.stderr
+    assert "configuration's own" not in first.stderr
     assert written["validation"]["photos"] == str(photos)
     monkeypatch.setattr(Learner, "update", lambda *_: pytest.fail("a finished run must not go on"))
     again = passes(*command)
     assert "deblur apply" in again.stdout
+    told = " ".join(again.stderr.split())
+    assert "is finished (3 steps); nothing was done. To train on, write start_from = " in told
     assert "holds a run already" in fails(*command, "--fresh")
     message = fails(*command, "--seed", 5)
     assert "begun with another configuration: seed 0 (now 5)" in message
@@ -122,7 +130,16 @@ def test_pairs_in_a_folder_and_a_data_set(config: Path, photos: Path, pairs: Pat
     out = passes("train", config, "--data", tmp_path / "set", "--validation", tmp_path / "set", "--out", tmp_path / "b")
     assert "blurred, nothing done" in out.stdout
     both = passes("train", config, "--data", pairs, "--photos", photos, "--dry-run").stdout
-    assert set(json.loads(both)["data"]) == {"pairs", "photos"}
+    assert set(json.loads(both)["data"]) == {"pairs", "photographs"}
+    assert json.loads(both)["stage"][0]["data"] == ["photographs", "pairs"]
+    halves = ("--data", pairs / "blur", "--sharp", pairs / "sharp")
+    apart = json.loads(passes("train", config, *halves, "--dry-run").stdout)
+    assert apart["data"]["pairs"]["sharp"] == str(pairs / "sharp")
+    assert apart["stage"][0]["data"] == []
+    assert "--sharp" in fails("train", config, "--data", pairs / "blur", "--dry-run")
+    held = ("--set", f"validation={{pairs = '{pairs}'}}")
+    own = passes("train", config, "--data", pairs, *held, "--dry-run").stderr
+    assert f"Held-out pairs are the configuration's own ({pairs}); give" in " ".join(own.split())
 
 
 def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: Path, tmp_path: Path) -> None:
@@ -148,6 +165,8 @@ def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: P
         (("small", "--out", "x", "--set", "optimizer.learning_rate=3"), "Did you mean 'optimiser'?"),
         (("small", "--out", "x", "--set", "stage.0.steps=many"), "steps must be a whole number, got 'many'"),
         (("small", "--out", "x", "--device", "abacus"), "There is no device 'abacus'"),
+        (("small.toml", "--out", "x"), "Did you mean the configuration 'small' that ships?"),
+        (("small", "--out", "x", "--sharp", "y"), "--sharp y: goes with --data"),
         (("small", "--out", "x", "--photos", "nowhere"), "nowhere"),
         (("small", "--out", "x", "--data", "nowhere"), "nowhere: does not exist"),
         (("small", "--out", "x", "--photos", ".", "--recipe", "mixd"), "mixd"),
@@ -159,25 +178,50 @@ def test_mistakes_are_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert message in fails("train", *arguments)
-    assert not (tmp_path / "x" / "configuration.json").exists()
+    assert not (tmp_path / "x").exists()
 
 
 def test_options_become_changes(photos: Path, pairs: Path) -> None:
     tables = read_configuration({**TINY, "validation": {"photos": "held", "recipe": "default"}}).to_dict()
-    assert _changes(tables, None, None, None, None) == {}
-    assert _changes(tables, None, "default", None, None) == {
+    assert _changes(tables, None, None, None, None, None) == {}
+    assert _changes(tables, None, "default", None, None, None) == {
         "data.photographs.recipe": "default",
         "validation.recipe": "default",
     }
-    made = _changes(tables, str(photos), None, None, None)
-    assert made["data"] == {"photos": {"photos": str(photos), "recipe": "clean"}}
-    assert all("data" not in stage for stage in made["stage"])
-    checked = _changes(tables, None, None, None, str(pairs))["validation"]
+    assert _changes(tables, str(photos), None, None, None, None) == {"data.photographs.photos": str(photos)}
+    checked = _changes(tables, None, None, None, None, str(pairs))["validation"]
     assert checked["pairs"] == str(pairs)
     assert "photos" not in checked
     assert "recipe" not in checked
-    checked = _changes(tables, None, "mixed", None, str(photos))
+    checked = _changes(tables, None, "mixed", None, None, str(photos))
     assert (checked["validation"]["photos"], checked["validation.recipe"]) == (str(photos), "mixed")
+
+
+def test_photographs_take_the_place_of_those_of_every_table() -> None:
+    own = read_configuration("small")
+    made = read_configuration("small", _changes(own.to_dict(), "mine", "mixed", None, None, None))
+    assert made.stages == own.stages
+    assert made.data["blurred"] == own.data["blurred"].replace(photos="mine", recipe="mixed")
+    assert made.data["sharp"] == own.data["sharp"].replace(photos="mine")
+    both = read_configuration("small", _changes(own.to_dict(), "mine", None, Path("p"), None, None))
+    assert set(both.data) == {"blurred", "sharp", "pairs"}
+    assert both.data["blurred"] == own.data["blurred"].replace(photos="mine")
+    assert [stage.data for stage in both.stages] == [("blurred", "pairs"), ("blurred", "sharp", "pairs")]
+    alone = read_configuration("small", _changes(own.to_dict(), None, None, Path("p"), Path("s"), None))
+    assert {name: (t.pairs, t.sharp) for name, t in alone.data.items()} == {"pairs": ("p", "s")}
+    assert all(stage.data == () for stage in alone.stages)
+    of_pairs = {**own.to_dict(), "data": {"real": {"pairs": "r"}}, "stage": [own.to_dict()["stage"][0]]}
+    other = read_configuration(of_pairs, _changes(of_pairs, "mine", "clean", Path("p"), None, None))
+    assert (other.data["photos"].photos, other.data["photos"].recipe, other.data["pairs"].pairs) == (
+        "mine",
+        "clean",
+        "p",
+    )
+    with_depth = {**TINY, "data": {"photographs": {"photos": "a", "recipe": "clean", "depth": "maps"}}}
+    assert (
+        read_configuration(with_depth, _changes(with_depth, "b", None, None, None, None)).data["photographs"].depth
+        is None
+    )
 
 
 def test_stopped_it_says_so_and_goes_on(
@@ -197,7 +241,7 @@ def test_stopped_it_says_so_and_goes_on(
     message = fails(*command, code=130)
     assert "Stopped after step 2; the same command goes on there." in message
     monkeypatch.setattr(Learner, "update", update)
-    passes(*command)
+    assert "goes on from step 2 of 3." in " ".join(passes(*command).stderr.split())
     assert load_checkpoint(tmp_path / "run" / "last").manifest["step"] == 3
 
 

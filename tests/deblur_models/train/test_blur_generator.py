@@ -170,7 +170,7 @@ def test_it_can_learn_to_blur(tables: Tables, pairs: Path, tmp_path: Path) -> No
     assert load_blur_generator(tmp_path / "run").config == trainable_config(BGAN)
     begun = tables(**{**TO_BLUR, "stage": [{"steps": 1, "patch_px": 16, "batch": 2}]}, start_from=str(tmp_path / "run"))
     train(read_configuration(begun), tmp_path / "begun")
-    with pytest.raises(DatasetError, match=r"holds BGANConfig.*and \[network\] is NAFNetConfig"):
+    with pytest.raises(DatasetError, match=r"holds the network bgan, and \[network\] is nafnet"):
         check(read_configuration(tables(start_from=str(tmp_path / "run"))))
 
 
@@ -282,7 +282,7 @@ def test_a_network_is_used_for_what_it_learned(tables: Tables, photos: Path, pai
 
 def test_photographs_of_the_command_line_go_to_every_table() -> None:
     tables = read_configuration("dbgan").to_dict()
-    changes = _changes(tables, "mine", "clean", None, None)
+    changes = _changes(tables, "mine", "clean", None, None, None)
     made = read_configuration("dbgan", changes)
     assert {name: table.photos for name, table in made.data.items()} == {"learned": "mine", "recipes": "mine"}
     assert made.data["learned"].blur_network == "run-of-bgan/last"

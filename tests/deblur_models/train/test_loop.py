@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
-from deblur_models.checkpoint import load_checkpoint, load_network
+from deblur_models.checkpoint import load_checkpoint, load_network, save_network
 from deblur_models.configuration import read_configuration
 from deblur_models.losses import L1
 from deblur_models.train import Progress, TrainingError, check, train
@@ -324,8 +324,9 @@ def test_the_second_interrupt_stops_at_once(tables: Tables, tmp_path: Path, monk
 def test_a_run_that_is_finished_stays_as_it_is(tables: Tables, tmp_path: Path) -> None:
     run(tables(), tmp_path / "run")
     before = (tmp_path / "run" / "last.safetensors").read_bytes()
-    result = run(tables(), tmp_path / "run")
-    assert (result.step, result.finished) == (6, True)
+    begun: list[int] = []
+    result = run(tables(), tmp_path / "run", on_begin=begun.append)
+    assert (result.step, result.finished, result.began_at, begun) == (6, True, 6, [])
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
 
 
@@ -368,6 +369,48 @@ def test_a_folder_with_another_run_is_refused(tables: Tables, tmp_path: Path) ->
         run(tables(), tmp_path / "run")
 
 
+@pytest.mark.parametrize("kept", [("last", "previous"), ("previous",)])
+def test_without_its_configuration_a_run_is_held_against_its_state(
+    kept: tuple[str, ...], tables: Tables, tmp_path: Path
+) -> None:
+    run(tables(), tmp_path / "run", stop_after=4)
+    (tmp_path / "run" / "configuration.json").unlink()
+    if "last" not in kept:
+        (tmp_path / "run" / "last.json").unlink()
+    with pytest.raises(DatasetError, match=r"holds a run already"):
+        run(tables(), tmp_path / "run", resume=False)
+    message = r"begun with another configuration: .*0.003 \(now 0.01\).*To train its weights on.*start_from = "
+    with pytest.raises(DatasetError, match=message):
+        run(tables(optimiser={"learning_rate": 0.01, "clip_norm": 1.0}), tmp_path / "run")
+    result = run(tables(), tmp_path / "run")
+    assert (result.finished, result.began_at) == (True, 4 if "last" in kept else 3)
+    run(tables(), tmp_path / "whole")
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_folder_with_other_files_is_refused(tables: Tables, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ".hidden").write_text("")
+    (tmp_path / "data" / "1.png").write_text("")
+    with pytest.raises(DatasetError, match=r"holds other files and no run \('1.png'\)"):
+        run(tables(), tmp_path / "data")
+    (tmp_path / "data" / "1.png").unlink()
+    assert run(tables(), tmp_path / "data").finished
+    save_network(load_network(tmp_path / "data"), tmp_path / "other" / "last")
+    with pytest.raises(DatasetError, match=r"last.json: describes a network and not the state of a run"):
+        run(tables(), tmp_path / "other")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without CUDA")
+def test_a_check_without_the_device_warns(tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    check(read_configuration(tables(run={"device": "cuda"})))
+    assert "torch sees no CUDA device here. Here the run would not begin" in caplog.text
+    with pytest.raises(InvalidValueError, match="torch sees no CUDA device here"):
+        run(tables(run={"device": "cuda"}), tmp_path / "run")
+    with pytest.raises(InvalidValueError, match="no device 'abacus'"):
+        check(read_configuration(tables(run={"device": "abacus"})))
+
+
 def test_how_it_is_computed_may_change(tables: Tables, tmp_path: Path) -> None:
     run(tables(), tmp_path / "whole")
     run(tables(), tmp_path / "parts", stop_after=3)
@@ -382,7 +425,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="cannot be made"):
+    with pytest.raises(DatasetError, match=r"cannot be made \(.*file is a file\)"):
         run(tables(), tmp_path / "file" / "run")
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(DatasetError, match="cannot be written"):
@@ -392,9 +435,11 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
 def test_bad_data_leaves_no_run_behind(tables: Tables, pairs: Path, tmp_path: Path) -> None:
     bad = tables(stage=[{"steps": 6, "patch_px": 64, "batch": 4}])
     for use in (lambda: run(bad, tmp_path / "run"), lambda: check(read_configuration(bad))):
-        with pytest.raises(InvalidValueError, match=r"pairs: pair 0 has 24x28 px, and crops of 64 px are wanted"):
+        with pytest.raises(
+            InvalidValueError, match=r"\[data.pairs\].*patch_px = 64 is larger than the pictures: pair 0 has 24x28 px"
+        ):
             use()
-    assert not (tmp_path / "run" / "configuration.json").exists()
+    assert not (tmp_path / "run").exists()
     assert run(tables(), tmp_path / "run").finished
     check(read_configuration(tables()))
 
@@ -405,8 +450,13 @@ def test_bad_data_leaves_no_run_behind(tables: Tables, pairs: Path, tmp_path: Pa
         ({"run": {"device": "abacus"}}, "There is no device 'abacus'"),
         ({"run": {"frozen_encoder_steps": 5}}, "nafnet has no pretrained encoder"),
         ({"start_from": "nowhere/best"}, "nowhere/best: there is no such checkpoint"),
-        ({"data": {"a": {"pairs": "nowhere"}}}, "nowhere: does not exist"),
-        ({"loss": [{"kind": "perceptual", "weights_file": "nowhere.pth"}]}, "nowhere.pth"),
+        ({"data": {"a": {"pairs": "nowhere"}}}, r"\[data.a\]: nowhere: does not exist"),
+        ({"data": {"a": {"pairs": "nowhere"}}, "run": {"device": "abacus"}}, "nowhere: does not exist"),
+        ({"validation": {"pairs": "nowhere"}}, r"\[validation\]: nowhere: does not exist"),
+        (
+            {"loss": [{"kind": "l1"}, {"kind": "perceptual", "weights_file": "nowhere.pth"}]},
+            r"\[\[loss\]\] 2: .*nowhere.pth",
+        ),
         (
             {"adversarial": {**ADVERSARIAL, "discriminator": {"kind": "patchgan", "layers": 5}, "from_step": 4}},
             "needs pictures of at least 32 x 32 px, got 16 x 16",
@@ -418,7 +468,7 @@ def test_what_cannot_work_is_told_before_the_first_step(
 ) -> None:
     with pytest.raises(BlursynthError, match=message):
         run(tables(**changes), tmp_path / "run")
-    assert not (tmp_path / "run" / "configuration.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_callers_are_told_how_far_it_is(tables: Tables, pairs: Path, tmp_path: Path) -> None:
@@ -496,7 +546,10 @@ def test_a_run_starts_from_the_weights_of_another(tables: Tables, tmp_path: Path
     for name, value in average.part("average").items():
         assert torch.allclose(present.part("network")[name], value, atol=1e-7), name
     other = {**start, "network": {**start["network"], "width": 6}}
-    with pytest.raises(DatasetError, match=r"Write the same network in both"):
+    with pytest.raises(DatasetError, match=r"another nafnet than \[network\]: width 4 \(in \[network\] 6\)\. Write"):
+        run(other, tmp_path / "third")
+    other = {**start, "network": {"kind": "deblurgan", "size": "tiny"}}
+    with pytest.raises(DatasetError, match=r"holds the network nafnet, and \[network\] is deblurgan\. Write the same"):
         run(other, tmp_path / "third")
 
 

@@ -155,9 +155,9 @@ def test_a_batch_must_be_shared_equally(tables: Tables, tmp_path: Path, monkeypa
     from deblur_models.train.loop import _training_sets
 
     made = read_configuration(tables(stage=[{"steps": 1, "patch_px": 16, "batch": 6, "accumulate": 2}]))
-    assert len(_training_sets(made, Processes(0, 3, torch.device("cpu")))) == 1
+    assert len(_training_sets(made, 3)) == 1
     with pytest.raises(TrainingError, match=r"batch of 6 cannot be shared equally by 2 processes in 2 parts each"):
-        _training_sets(made, Processes(0, 2, torch.device("cpu")))
+        _training_sets(made, 2)
 
 
 def test_alone_a_process_agrees_with_itself() -> None:
