@@ -75,43 +75,83 @@ class HeldOut:
             count = min(settings.count, len(found))
             self.pairs = [found[i * len(found) // count] for i in range(count)]
         self._input_scores: tuple[float, float] | None = None
+        self._shown = spread([pair.source for pair in self.pairs], settings.pictures)
 
     def look(self, network: Network | BlurGenerator, device: torch.device, pictures: Path | None = None) -> Look:
-        """Scores of a network; the first pictures are written beside each other: blurred, restored, sharp.
+        """Scores of a network; some pictures are written beside each other: blurred, restored, sharp.
 
-        Of a network that blurs: sharp, generated, blurred; its noise is the same at every look.
+        They come from different sources where there are such. Of a network that blurs: sharp, generated, blurred; its
+        noise is the same at every look.
         """
         was_training = network.training
         network.eval()
         psnr, ssim = metric("psnr"), metric("ssim")
         scores, before = [], []
-        shown: list[NDArray[np.float32]] = []
+        shown: list[tuple[NDArray[np.float32], tuple[str, ...]]] = []
+        blurs = isinstance(network, BlurGenerator)
+        names = ("sharp", "generated", "blurred") if blurs else ("blurred", "restored", "sharp")
         noise = torch.Generator().manual_seed(self.settings.seed)
         with torch.inference_mode():
-            for pair in self.pairs:
+            for number, pair in enumerate(self.pairs):
                 sharp, blurred = (values_of(codes, device)[None] for codes in (pair.sharp, pair.blurred))
                 given, target = network.input_and_target(sharp, blurred, noise)
                 output = network(*given).float().clamp(0, 1)
                 scores.append((psnr(output, target).item(), ssim(output, target).item()))
                 if self._input_scores is None:
                     before.append((psnr(given[0], target).item(), ssim(given[0], target).item()))
-                if pictures is not None and len(shown) < self.settings.pictures:
-                    shown.append(torch.cat([given[0], output, target], dim=-1)[0].cpu().numpy())
+                if pictures is not None and number in self._shown:
+                    row = torch.cat([given[0], output, target], dim=-1)[0].cpu().numpy()
+                    db = psnr(given[0], target).item(), scores[-1][0]
+                    shown.append((row, (f"{names[0]} {db[0]:.2f} dB", f"{names[1]} {db[1]:.2f} dB", names[2])))
         network.train(was_training)
         if self._input_scores is None:
             self._input_scores = _mean(before)
         if pictures is not None and shown:
             write_sheet(pictures, shown)
-        kind: Literal["blurred", "sharp"] = "sharp" if isinstance(network, BlurGenerator) else "blurred"
+        kind: Literal["blurred", "sharp"] = "sharp" if blurs else "blurred"
         return Look(*_mean(scores), *self._input_scores, len(scores), kind)
 
 
-def write_sheet(path: Path, rows: Sequence[NDArray[np.float32]]) -> None:
-    """Pictures ``[3, H, W]`` below each other; narrower ones are filled with grey."""
-    width = max(row.shape[-1] for row in rows)
-    wide = [np.pad(row, ((0, 0), (0, 4), (0, width - row.shape[-1])), constant_values=0.5) for row in rows]
+def spread(sources: Sequence[str], count: int) -> list[int]:
+    """Places of ``count`` entries (of all, where there are fewer): of every source one before a second of any."""
+    rounds: list[list[int]] = []
+    seen: dict[str, int] = {}
+    for place, source in enumerate(sources):
+        turn = seen[source] = seen.get(source, -1) + 1
+        rounds += [[]] * (turn == len(rounds))
+        rounds[turn] = [*rounds[turn], place]
+    chosen: list[int] = []
+    for places in rounds:
+        wanted = min(count - len(chosen), len(places))
+        chosen += [places[i * len(places) // wanted] for i in range(wanted)]
+    return sorted(chosen)
+
+
+CAPTION_PX = 16
+
+
+def write_sheet(path: Path, rows: Sequence[tuple[NDArray[np.float32], Sequence[str]]]) -> None:
+    """Rows of pictures ``[3, H, W]`` below each other, each under its captions, which share its width equally; narrower
+    rows are filled with grey."""
+    width = max(row.shape[-1] for row, _ in rows)
+    strips = []
+    for row, captions in rows:
+        share = row.shape[-1] // len(captions)
+        named = np.concatenate([_caption(text, share) for text in captions], axis=-1)
+        room = row.shape[-1] - named.shape[-1]
+        both = np.concatenate([np.pad(named, ((0, 0), (0, 0), (0, room)), constant_values=1.0), row], axis=1)
+        strips.append(np.pad(both, ((0, 0), (0, 4), (0, width - row.shape[-1])), constant_values=0.5))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(path, np.concatenate(wide, axis=1))
+    write_picture(path, np.concatenate(strips, axis=1))
+
+
+def _caption(text: str, width: int) -> NDArray[np.float32]:
+    """Dark letters on white, ``[3, CAPTION_PX, width]``; what is wider is cut off."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    strip = Image.new("L", (width, CAPTION_PX), 255)
+    ImageDraw.Draw(strip).text((3, 1), text, fill=30, font=ImageFont.load_default(11))
+    return np.repeat(np.asarray(strip, np.float32)[None] / 255, 3, axis=0)
 
 
 def _mean(scores: Sequence[tuple[float, float]]) -> tuple[float, float]:

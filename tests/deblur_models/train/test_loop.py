@@ -18,12 +18,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from blursynth import io
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from deblur_models.checkpoint import load_checkpoint, load_network, save_network
 from deblur_models.configuration import read_configuration
 from deblur_models.losses import L1
 from deblur_models.train import Progress, TrainingError, check, train
 from deblur_models.train.learner import Learner
+from deblur_models.train.validation import CAPTION_PX, spread, write_sheet
 
 Tables = Callable[..., dict[str, Any]]
 ADVERSARIAL = {
@@ -179,6 +181,24 @@ def test_photographs_are_held_out_too(tables: Tables, photos: Path, tmp_path: Pa
     result = run(made, tmp_path / "run")
     assert [look.pairs for _, look in result.looks] == [2, 2]
     assert result.looks[0][1].psnr_input == result.looks[1][1].psnr_input
+
+
+def test_pictures_that_are_shown_come_from_different_sources(tmp_path: Path) -> None:
+    assert spread(["a", "a", "b", "a", "c", "b"], 3) == [0, 2, 4]
+    assert spread(["a", "a", "b", "a", "c", "b"], 4) == [0, 1, 2, 4]
+    assert spread(["a", "a", "a"], 2) == [0, 1]
+    assert spread([str(i) for i in range(16)], 4) == [0, 4, 8, 12], "of many sources some from everywhere"
+    assert spread(["a", "b"], 9) == [0, 1]
+    assert spread(["a", "b"], 0) == []
+    rows = [(np.full((3, 20, 3 * w), 0.25, np.float32), ("blurred 1.00 dB", "", "sharp")) for w in (100, 80)]
+    write_sheet(tmp_path / "sheet.png", rows)
+    sheet = io.read_codes(tmp_path / "sheet.png")
+    assert sheet.shape == (2 * (CAPTION_PX + 20 + 4), 300, 3)
+    assert (sheet[CAPTION_PX : CAPTION_PX + 20] == 64).all()
+    captions = sheet[:CAPTION_PX].min(axis=(0, 2))
+    assert captions[:100].min() < 100
+    assert (captions[100:200] == 255).all()
+    assert captions[200:].min() < 100
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tables: Tables, tmp_path: Path) -> None:
