@@ -28,6 +28,14 @@ __all__ = ["PictureFile", "read_picture", "written_suffix"]
 _LOG = logging.getLogger(__name__)
 
 _ORIENTATION = 0x0112
+# Modes of Pillow that restored pictures are not written in.
+_CONVERTED = {
+    "CMYK": ("CMYK", "RGB, without its colour profile"),
+    "LAB": ("Lab", "RGB, without its colour profile"),
+    "P": ("a picture with a palette", "one of 8 bits per channel"),
+    "PA": ("a picture with a palette", "one of 8 bits per channel"),
+    "1": ("black and white of one bit", "grey of 8 bits"),
+}
 # Tags of TIFF that say how the pixels lie in the file, which a new file says for itself.
 _LAYOUT = {
     *range(0x00FE, 0x0108), 0x0111, *range(0x0115, 0x011A), 0x011C, 0x013D, 0x0140, *range(0x0142, 0x0146), 0x0152,
@@ -156,7 +164,8 @@ def written_suffix(path: Path) -> str:
 def read_picture(path: str | Path) -> PictureFile:
     """A file of 8 or 16 bits with transparency and metadata; its pixels as :func:`blursynth.io.read_codes` has them.
 
-    Of animations and files of several pages the first picture is read, which is logged. EXIF tags that cannot be read
+    Of animations and files of several pages the first picture is read; CMYK, Lab and palettes become RGB, black and
+    white of one bit grey: each is logged. EXIF tags that cannot be read
     and the colour profiles of CMYK pictures, which become RGB, are left out.
 
     Raises
@@ -177,6 +186,8 @@ def read_picture(path: str | Path) -> PictureFile:
         orientation, exif = _exif(picture, path)
         if getattr(picture, "n_frames", 1) > 1:
             _LOG.warning("%s: has several pictures, the first one is restored", path)
+        if picture.mode in _CONVERTED:
+            _LOG.warning("%s: is %s and becomes %s", path, *_CONVERTED[picture.mode])
         profile = b"" if picture.mode in ("CMYK", "LAB", "YCbCr") else picture.info.get("icc_profile") or b""
         dpi = picture.info.get("dpi")
         codes: NDArray[Any]

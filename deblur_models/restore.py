@@ -15,7 +15,7 @@ from torch import Tensor
 from blursynth.errors import InvalidValueError
 from deblur_models.networks import ALL, Network
 
-__all__ = ["Identity", "NetworkRestorer", "OnTiles", "Window", "windows", "with_local_px"]
+__all__ = ["Identity", "NetworkRestorer", "OnTiles", "Window", "sees_all_of_it", "windows", "with_local_px"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ class NetworkRestorer:
     tile_px
         Side of the square tiles that the network sees, rounded up to its ``multiple_px``; None gives it the whole
         picture. Memory on the device grows with the tile alone; the picture itself stays on the CPU in float32.
+    whole_up_to_px
+        Pictures of at most so many pixels are given to the network whole, whatever ``tile_px`` is.
     overlap_px
         What neighbouring tiles share at least, at most half of a tile; by default 64 px or a quarter of the tile,
         whichever is less.
@@ -93,6 +95,7 @@ class NetworkRestorer:
         *,
         name: str | None = None,
         tile_px: int | None = None,
+        whole_up_to_px: int = 0,
         overlap_px: int | None = None,
         ensemble: bool = False,
         device: torch.device | str = "cpu",
@@ -114,6 +117,7 @@ class NetworkRestorer:
             raise InvalidValueError(f"autocast must be torch.bfloat16, torch.float16 or None, got {autocast!r}.")
         self.name = name if name is not None else network.config.kind
         self.tile_px = tile_px
+        self.whole_up_to_px = whole_up_to_px
         self.overlap_px = overlap_px
         self.ensemble = ensemble
         self.device = torch.device(device)
@@ -148,7 +152,7 @@ class NetworkRestorer:
             except RuntimeError as error:
                 if not _is_out_of_memory(error):
                     raise
-                side = min(self.tile_px or max(picture.shape[-2:]), max(picture.shape[-2:]))
+                side = min(self._tile_of(picture), max(picture.shape[-2:]))
                 smallest = max(_SMALLEST_TILE_PX, self.network.config.multiple_px)
                 if side <= smallest:
                     raise InvalidValueError(
@@ -157,17 +161,23 @@ class NetworkRestorer:
                     ) from None
                 # The next lines run when the failed tensors can be freed: the exception holds on to them.
                 reason = str(error).partition("\n")[0]
-            self.tile_px = max(smallest, side // 2)
+            self.tile_px, self.whole_up_to_px = max(smallest, side // 2), 0
             if self.overlap_px is not None:
                 self.overlap_px = min(self.overlap_px, self.tile_px // 2)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             _LOG.warning("%s: out of memory, going on in tiles of %d px (%s)", self.name, self.tile_px, reason)
 
+    def _tile_of(self, picture: Tensor) -> int:
+        height, width = picture.shape[-2:]
+        if self.tile_px is None or height * width <= self.whole_up_to_px:
+            return max(height, width)
+        return self.tile_px
+
     @torch.inference_mode()
     def _once(self, picture: Tensor, view: int, views: int) -> Tensor:
         height, width = picture.shape[-2:]
-        tile_px = self.tile_px if self.tile_px is not None else max(height, width)
+        tile_px = self._tile_of(picture)
         overlap_px = self.overlap_px if self.overlap_px is not None else min(_OVERLAP_PX, tile_px // 4)
         multiple_px = self.network.config.multiple_px
         rows = windows(height, tile_px, overlap_px, multiple_px)
@@ -188,13 +198,11 @@ class NetworkRestorer:
         return out
 
     def _warn_of_averages(self, tile_px: int) -> None:
-        fields = self.network.config.fields()
-        if fields.get("local_px") == 0:
-            advice = "local_px sets a window instead (published: 1.5 times the side of the training patches)"
-        elif fields.get("norm") in ("instance", "batch_stats") or self.network.config.sees_everything:
-            advice = "take large tiles, or the whole picture where memory allows"
-        else:
+        if not sees_all_of_it(self.network):
             return
+        advice = "take the whole picture where memory allows (tile_px=None, --tile 0), or larger tiles"
+        if self.network.config.fields().get("local_px") == 0:
+            advice += ", or set a window instead (local_px, --local-px; published: 1.5 times the training patches)"
         if not self._warned:
             self._warned = True
             _LOG.warning(
@@ -285,6 +293,16 @@ def _turned_back(picture: Tensor, view: int) -> Tensor:
 def _is_out_of_memory(error: BaseException) -> bool:
     # The CPU's allocator has no class of its own.
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def sees_all_of_it(network: Network) -> bool:
+    """Whether each pixel that a network makes depends on all that it is given, so that tiles change the result."""
+    fields = network.config.fields()
+    return (
+        fields.get("local_px") == 0
+        or fields.get("norm") in ("instance", "batch_stats")
+        or network.config.sees_everything
+    )
 
 
 def with_local_px(network: Network, local_px: int) -> Network:

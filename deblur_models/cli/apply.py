@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,30 @@ from deblur_models.cli.memory import keep_freed_memory
 if TYPE_CHECKING:
     from deblur_models.restore import NetworkRestorer, OnTiles
     from deblur_models.restorer import Restorer
+
+_LOG = logging.getLogger(__name__)
+
+_NOT_READ = frozenset(
+    [
+        ".gif",
+        ".heic",
+        ".heif",
+        ".avif",
+        ".jp2",
+        ".jxl",
+        ".psd",
+        ".svg",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".raf",
+        ".orf",
+        ".rw2",
+    ]
+)
+"""What a user would take for pictures too."""
 
 EPILOG = """\b
 Examples:
@@ -63,8 +88,15 @@ def command(
     ] = None,
     turn_kernel: options.TurnKernels = False,
     tile: Annotated[
-        int, typer.Option("--tile", metavar="PX", help="Side of the tiles that a network sees; 0: the whole picture.")
-    ] = 512,
+        int | None,
+        typer.Option(
+            "--tile",
+            metavar="PX",
+            help="Side of the tiles that a network sees, 0: the whole picture; by default 512, but the whole picture "
+            "up to 2 megapixels for networks whose results depend on the tile.",
+            show_default=False,
+        ),
+    ] = None,
     overlap: options.Overlap = None,
     ensemble: options.Ensemble = False,
     device: options.Device = "auto",
@@ -178,6 +210,14 @@ def plan(pictures: Sequence[Path], out: Path, suffix: str = "") -> list[tuple[Pa
                 if not any(part.startswith(".") for part in p.relative_to(given).parts)
                 and not (out.resolve() in p.resolve().parents and out.resolve() != given.resolve())
             ]
+            ignored = sorted(p for p in given.rglob("*") if p.suffix.lower() in _NOT_READ and p.is_file())
+            if ignored:
+                _LOG.warning(
+                    "%s: %s of formats that are not read left out (the first is %s).",
+                    given,
+                    console.plural(len(ignored), "picture"),
+                    ignored[0].relative_to(given),
+                )
             if not listed:
                 raise InvalidValueError(
                     f"{given}: holds no pictures.", fix=f"Known: {', '.join(s[1:] for s in PICTURE_SUFFIXES)}."

@@ -27,6 +27,10 @@ __all__ = [
     "split_name",
 ]
 
+TILE_PX = 512
+WHOLE_UP_TO_PX = 2_000_000
+"""1920 x 1040; a NAFNet of width 32 takes some 3 GB for it."""
+
 Overlap = Annotated[
     int | None,
     typer.Option(
@@ -89,12 +93,16 @@ def load_restorer(
     precision: str,
     local_px: int | None,
 ) -> NetworkRestorer:
-    """The network of ``PATH`` or ``NAME=PATH`` with the options of the command; ``tile`` 0 is the whole picture."""
+    """The network of ``PATH`` or ``NAME=PATH`` with the options of the command.
+
+    ``tile`` 0 is the whole picture; None is 512 px, but of networks whose results depend on the tile the whole picture
+    where it has at most two million pixels.
+    """
     if tile is not None and tile < 0:
         raise InvalidValueError(f"--tile must be >= 0 px, got {tile}.", fix="0 gives the network the whole picture.")
     from deblur_models.checkpoint import load_network
     from deblur_models.device import autocast_type, torch_device
-    from deblur_models.restore import NetworkRestorer, with_local_px
+    from deblur_models.restore import NetworkRestorer, sees_all_of_it, with_local_px
 
     place, autocast = torch_device(device), autocast_type(precision)
 
@@ -103,7 +111,14 @@ def load_restorer(
     if local_px is not None:
         network = with_local_px(network, local_px)
     return NetworkRestorer(
-        network, name=name, tile_px=tile or None, overlap_px=overlap, ensemble=ensemble, device=place, autocast=autocast
+        network,
+        name=name,
+        tile_px=TILE_PX if tile is None else tile or None,
+        whole_up_to_px=WHOLE_UP_TO_PX if tile is None and sees_all_of_it(network) else 0,
+        overlap_px=overlap,
+        ensemble=ensemble,
+        device=place,
+        autocast=autocast,
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
 from deblur_models.networks import Network, NetworkConfig, build_network
-from deblur_models.restore import Identity, NetworkRestorer, views, windows, with_local_px
+from deblur_models.restore import Identity, NetworkRestorer, sees_all_of_it, views, windows, with_local_px
 from deblur_models.restorer import Restorer
 
 
@@ -126,6 +126,21 @@ def test_a_tiled_nafnet_with_windows_is_close_to_the_whole_and_without_them_warn
             tiled.restore(blurred)
         assert len(caplog.records) == (local_px == 0)
     assert errors[16] < 0.1 * errors[0]
+
+
+def test_pictures_up_to_a_number_of_pixels_are_taken_whole(caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    network = build_network("restormer", "tiny")
+    assert sees_all_of_it(network)
+    assert not sees_all_of_it(build_network("srn", "tiny"))
+    blurred = picture(40, 48)
+    whole = NetworkRestorer(network).restore(blurred)
+    with caplog.at_level(logging.WARNING, "deblur_models"):
+        restorer = NetworkRestorer(network, tile_px=32, whole_up_to_px=40 * 48)
+        assert torch.equal(restorer.restore(blurred), whole)
+        assert not caplog.records
+        assert not torch.equal(restorer.restore(picture(40, 49))[..., :48], whole)
+    assert "--tile 0" in caplog.text
 
 
 def test_networks_that_normalise_by_what_they_see_are_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:

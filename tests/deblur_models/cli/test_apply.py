@@ -20,7 +20,7 @@ from blursynth.errors import InvalidValueError, PictureError
 from deblur_models.checkpoint import save_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.apply import plan
-from deblur_models.cli.restorer_options import different_names, split_name
+from deblur_models.cli.restorer_options import different_names, load_restorer, split_name
 from deblur_models.networks import build_network
 from deblur_models.picture_file import read_picture, written_suffix
 
@@ -165,6 +165,41 @@ def test_a_cmyk_profile_is_not_put_on_an_rgb_picture(network: Path, tmp_path: Pa
     with Image.open(tmp_path / "out/a.jpg") as after:
         assert after.mode == "RGB"
         assert "icc_profile" not in after.info
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "said", "written"),
+    [("CMYK", "tif", "is CMYK and becomes RGB", "RGB"), ("P", "png", "with a palette", "RGB"),
+     ("1", "png", "of one bit and becomes grey", "L"), ("RGB", "png", "", "RGB"), ("L", "png", "", "L")],
+)  # fmt: skip
+def test_conversions_are_told(
+    mode: str, suffix: str, said: str, written: str, network: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(codes()).convert(mode).save(photos / f"a.{suffix}")
+    Image.fromarray(codes()).save(photos / "moving.gif")
+    passes("apply", photos, "--network", network, "--out", tmp_path / "out")
+    told = [r.getMessage() for r in caplog.records]
+    assert sum("moving.gif" in text and "1 picture of formats" in text for text in told) == 1
+    assert len(told) == 1 + bool(said), told
+    assert all(said in text for text in told[1:])
+    with Image.open(tmp_path / f"out/a.{suffix}") as after:
+        assert after.mode == written
+
+
+def test_the_default_tile_is_the_whole_picture_where_tiles_change_the_result(network: Path) -> None:
+    made = {
+        tile: load_restorer(
+            str(network), tile=tile, overlap=None, ensemble=False, device="cpu", precision="float32", local_px=local_px
+        )
+        for tile, local_px in ((None, 0), (0, 0), (256, 0))
+    }
+    assert [(r.tile_px, r.whole_up_to_px) for r in made.values()] == [(512, 2_000_000), (None, 0), (256, 0)]
+    windowed = load_restorer(
+        str(network), tile=None, overlap=None, ensemble=False, device="cpu", precision="float32", local_px=32
+    )
+    assert (windowed.tile_px, windowed.whole_up_to_px) == (512, 0)
 
 
 def test_tiles_and_ensemble_of_any_size(network: Path, tmp_path: Path) -> None:
