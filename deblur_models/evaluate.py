@@ -549,6 +549,7 @@ def describe_restorer(restorer: Restorer) -> dict[str, Any]:
             "network": restorer.network.config.to_dict(),
             "weights": digest.hexdigest(),
             "tile_px": restorer.tile_px,
+            **({"whole_up_to_px": restorer.whole_up_to_px} if restorer.whole_up_to_px else {}),
             "overlap_px": restorer.overlap_px,
             "ensemble": restorer.ensemble,
             "precision": "float32" if restorer.autocast is None else str(restorer.autocast).removeprefix("torch."),
@@ -707,7 +708,10 @@ def _by_severity(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
 
 def _by_kind(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
     kinds = sorted({kind for f in facts for kind in f.kinds})
-    groups = [(kind.replace("_", " "), [f.index for f in facts if kind in f.kinds]) for kind in kinds]
+    together: dict[tuple[int, ...], list[str]] = {}  # kinds that are in the same pictures say the same
+    for kind in kinds:
+        together.setdefault(tuple(f.index for f in facts if kind in f.kinds), []).append(kind.replace("_", " "))
+    groups = [(" + ".join(names), list(members)) for members, names in together.items()]
     groups.append(("no blur", [f.index for f in facts if f.known and not f.kinds]))
     return groups if any(f.known for f in facts) else []
 

@@ -128,27 +128,27 @@ def _reading(summary: Mapping[str, Any]) -> str:
 
 
 def _overall(summary: Mapping[str, Any]) -> str:
-    """What matters most in one table that fits a screen, the other metrics in a second one."""
+    """One table, what matters most first."""
     lines, better = summary["overall"], summary["better"]
     full = max(line["pictures"] for line in lines.values())
     more_gains = [k for k in ("gain_aligned", "gain_trajectory") if any(k in line for line in lines.values())]
     first = ["restorer", "PSNR dB", "gain dB", *(f"{k.replace('_', ' ')} dB" for k in more_gains)]
-    first += ["made worse", "no harm dB", "s per picture"]
-    rows, more = [], []
+    others = [name for name in better if name != "psnr"]
+    first += [*(escape(word(name)) for name in others), "made worse", "no harm dB", "s per picture"]
+    rows = []
     for restorer, line in lines.items():
         part = f" <small>{line['pictures']} of {full} pictures</small>" if line["pictures"] < full else ""
         head = escape(restorer) + part
         cells = [head, _mean(summary, restorer, "psnr", full)]
         gain, harm = line.get("gain"), line.get("no_harm")
         cells += [_interval(line.get(k)) if restorer != BASELINE else "–" for k in ("gain", *more_gains)]
+        cells += [_mean(summary, restorer, name, full) for name in others]
         cells.append("–" if restorer == BASELINE or gain is None else f"{100 * gain['worse']:.0f} %")
         least = "" if harm is None else f"<small>least {number('psnr', harm['least'])}</small>"
         cells.append("–" if harm is None else f"{number('psnr', harm['mean'])} {least}")
         cells.append("–" if restorer == BASELINE or line["seconds"] is None else f"{line['seconds']:.3g}")
         rows.append(cells)
-        more.append([head, *(_mean(summary, restorer, name, full) for name in better if name != "psnr")])
-    others = [escape(word(name)) for name in better if name != "psnr"]
-    return _table(first, rows) + (_table(["restorer", *others], more) if others else "")
+    return _table(first, rows)
 
 
 def _mean(summary: Mapping[str, Any], restorer: str, name: str, full: int) -> str:

@@ -253,6 +253,13 @@ def test_groups_by_severity_kind_and_quality(tmp_path: Path) -> None:
     assert real.summary["groups"] == {"severity": [], "kind": [], "blurred_psnr": []}
 
 
+def test_kinds_that_are_in_the_same_pictures_are_one_group(tmp_path: Path) -> None:
+    both = Draw((*MOTION.steps[:1], *SOFT.steps))
+    found = evaluate(Made([both, SHARP, both]), [Towards()], tmp_path, metrics=PSNR, cost_px=None, harm=0, pictures=0)
+    groups = {g["group"]: g["pictures"] for g in found.summary["groups"]["kind"]}
+    assert groups == {"gaussian blur + linear motion": 2, "no blur": 1}
+
+
 class Closed(Made):
     """Pairs that must not be read again."""
 

@@ -139,6 +139,9 @@ def test_the_figures_are_those_of_the_summary(text: str, evaluation: Evaluation)
     for title in ("By severity of the blur", "By kind of blur", "By quality of the blurred picture", "Protocols"):
         assert f"<h2>{title}</h2>" in text
     assert metric("ssim").protocol in text
+    overall = text.partition("<h2>All pictures</h2>")[2].partition("</section>")[0]
+    assert overall.count("<table") == 1
+    assert ">SSIM</th>" in overall
     cost = evaluation.summary["cost"]["net"]
     assert f"{cost['stored_weights']:,}" in text
     assert text.count("<circle") == 2 * 9 + 2 * 8  # both plots; one picture has no draw
