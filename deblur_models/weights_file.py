@@ -260,13 +260,13 @@ def _wanted_by_pickle(path: Path) -> str | None:
         protocol = 0
         for operation, argument, _ in pickletools.genops(pickled):
             if operation.name == "PROTO":
-                protocol = int(argument)
+                protocol = int(argument or 0)
             elif operation.name == "MEMOIZE":
                 memo[len(memo)] = pushed[-1] if pushed else ""
             elif operation.name in ("PUT", "BINPUT", "LONG_BINPUT"):
-                memo[int(argument)] = pushed[-1] if pushed else ""
+                memo[int(argument or 0)] = pushed[-1] if pushed else ""
             elif operation.name in ("GET", "BINGET", "LONG_BINGET"):
-                pushed.append(memo.get(int(argument), ""))
+                pushed.append(memo.get(int(argument or 0), ""))
             elif isinstance(argument, str) and operation.name not in ("GLOBAL", "INST"):
                 pushed.append(argument)
             elif operation.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
