@@ -466,7 +466,8 @@ def _source(
         looked_at[name] = scan_sources(photographs(table.photos), depth=table.depth, downscale=table.downscale)
         for skipped in looked_at[name].skipped:
             log.warning("%s is left out: %s", skipped.name, skipped.why)
-    online = OnlineDataset(looked_at[name], recipe, size_px=stage.patch_px, seed=seed)
+    with _told_in(f"patch_px = {stage.patch_px}"):
+        online = OnlineDataset(looked_at[name], recipe, size_px=stage.patch_px, seed=seed)
     on_device = _on_cuda(configuration.run.device) if table.on_device is None else table.on_device
     return OnTheFly(online, name, seed=seed, on_device=on_device, reuse=table.reuse)
 

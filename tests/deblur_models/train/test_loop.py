@@ -183,6 +183,13 @@ def test_photographs_are_held_out_too(tables: Tables, photos: Path, tmp_path: Pa
     assert result.looks[0][1].psnr_input == result.looks[1][1].psnr_input
 
 
+def test_photographs_smaller_than_the_patch_are_told(tables: Tables, photos: Path) -> None:
+    data = {"mine": {"photos": str(photos), "recipe": "clean"}}
+    made = tables(data=data, stage=[{"steps": 1, "patch_px": 500, "batch": 1}])
+    with pytest.raises(BlursynthError, match=r"\[data.mine\]: patch_px = 500: .*the largest of 2 has 140 x 128 px"):
+        check(read_configuration(made))
+
+
 def test_pictures_that_are_shown_come_from_different_sources(tmp_path: Path) -> None:
     assert spread(["a", "a", "b", "a", "c", "b"], 3) == [0, 2, 4]
     assert spread(["a", "a", "b", "a", "c", "b"], 4) == [0, 1, 2, 4]
