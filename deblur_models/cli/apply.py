@@ -22,26 +22,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_NOT_READ = frozenset(
-    [
-        ".gif",
-        ".heic",
-        ".heif",
-        ".avif",
-        ".jp2",
-        ".jxl",
-        ".psd",
-        ".svg",
-        ".dng",
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".raf",
-        ".orf",
-        ".rw2",
-    ]
-)
+_NOT_READ = (
+    ".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf",
+    ".orf", ".rw2",
+)  # fmt: skip
 """What a user would take for pictures too."""
 
 EPILOG = """\b
