@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blursynth.core import Draw, Nothing
+from blursynth.core import Degradation, Draw, Nothing
 from blursynth.dataset.generate import Sources, check_draws, prepare
 from blursynth.dataset.progress import OnProgress
 from blursynth.dataset.reader import Sample
@@ -101,7 +101,8 @@ class OnlineDataset:
         )
         check_draws(self.spec, self.scan, recipe)
         # A recipe draws `nothing` in place of decoding for sources of light.
-        self._kinds = tuple(dict.fromkeys([Nothing, *(k for _, sampler in recipe.steps for k in sampler.kinds())]))
+        kinds: list[type[Degradation]] = [k for _, sampler in recipe.steps for k in sampler.kinds()]
+        self._kinds = tuple(dict.fromkeys([Nothing, *kinds]))
         self._renderer: Renderer | None = None
         self._latest: Placement | None = None  # a draw may take a third of the time of its blur
 
