@@ -102,7 +102,7 @@ class OnlineDataset:
         check_draws(self.spec, self.scan, recipe)
         # A recipe draws `nothing` in place of decoding for sources of light.
         kinds: list[type[Degradation]] = [k for _, sampler in recipe.steps for k in sampler.kinds()]
-        self._kinds = tuple(dict.fromkeys([Nothing, *kinds]))
+        self._kinds: tuple[type[Degradation], ...] = (Nothing, *dict.fromkeys(kinds))
         self._renderer: Renderer | None = None
         self._latest: Placement | None = None  # a draw may take a third of the time of its blur
 
