@@ -105,7 +105,7 @@ COMPANION_ONLY_IN = {
     "safetensors": ("checkpoint.py", "weights_file.py"),
     "tensorboard": ("train/journal.py",),
     "cv2": ("picture_file.py",),
-    "PIL": ("picture_file.py", "evaluate.py", "report"),
+    "PIL": ("picture_file.py", "evaluate.py", "report", "train/validation.py"),  # the last for lettering
     "typer": ("cli",),
     "rich": ("cli",),
     "torchmetrics": (),  # what the tests hold the metrics against
