@@ -101,7 +101,7 @@ COMPANION_ALLOWED["__main__"] = {"cli"}
 COMPANION_ONLY_IN = {
     "timm": ("networks/timm_backbones.py",),
     "torchvision": ("networks/timm_backbones.py",),
-    "skimage": ("classical", "data/bundled.py", "metrics/fit_niqe.py"),
+    "skimage": ("classical", "data/bundled.py", "metrics/niqe_parameters.py"),
     "safetensors": ("checkpoint.py", "weights_file.py"),
     "tensorboard": ("train/journal.py",),
     "cv2": ("picture_file.py",),

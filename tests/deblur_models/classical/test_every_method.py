@@ -14,7 +14,7 @@ from blursynth.errors import InvalidValueError
 from deblur_models.classical import ALL, make_classical
 from deblur_models.classical.deconvolution import check_kernels, estimate_noise, tapered, transfer_function
 from deblur_models.metrics import Psnr, no_harm
-from deblur_models.metrics.fit_niqe import bundled_photograph
+from deblur_models.metrics.niqe_parameters import bundled_photograph
 from deblur_models.restorer import Restorer
 
 METHODS = [make_classical({"kind": method.kind}) for method in ALL]

@@ -13,8 +13,8 @@ from scipy.special import gamma
 
 from blursynth.errors import InvalidValueError, PictureError
 from deblur_models.metrics import fit_niqe, metric
-from deblur_models.metrics.fit_niqe import BUNDLED, HELD_OUT, bundled_photograph, fit_bundled, main
 from deblur_models.metrics.niqe import NiqeParameters, _halved, niqe_features, read_niqe_parameters
+from deblur_models.metrics.niqe_parameters import BUNDLED, HELD_OUT, bundled_photograph, fit_bundled, main
 
 
 @pytest.fixture(scope="module")
