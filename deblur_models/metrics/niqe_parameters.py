@@ -1,4 +1,4 @@
-"""Fits NIQE's parameters to sharp photographs: ``python -m deblur_models.metrics.niqe_parameters OUT.json [PHOTOGRAPHS...]``.
+"""Fits NIQE's parameters to photographs: ``python -m deblur_models.metrics.niqe_parameters OUT.json [PHOTOGRAPHS...]``.
 
 Without photographs those of scikit-image are taken (extra ``demo``), which gives the file that ships.
 """
