@@ -82,7 +82,7 @@ class Learner:
         self.discriminator = None if discriminator is None else discriminator.to(device).train()
         self.discriminator_optimiser = None
         if self.discriminator is not None and self.adversary is not None:
-            processes_share(self.discriminator, processes)
+            _share_weights(self.discriminator, processes)
             settings = configuration.optimiser.replace(learning_rate=self.adversary.learning_rate)
             self.discriminator_optimiser = _optimiser(settings, self.discriminator)
         self.discriminator_scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
@@ -317,7 +317,7 @@ def _optimiser(settings: Optimiser, module: nn.Module) -> torch.optim.Optimizer:
     )
 
 
-def processes_share(module: nn.Module, processes: Processes) -> None:
+def _share_weights(module: nn.Module, processes: Processes) -> None:
     """The first process's weights in all of them."""
     if processes.ranks > 1:
         for tensor in module.state_dict().values():
