@@ -29,7 +29,7 @@ PARTS = (
     "reading",
     "real_data",
 )
-LONG_PARTS = ("training",)  # two hours and more: only when they are named
+LONG_PARTS = ("training",)  # long: only when they are named
 
 
 PAGE = Path(__file__).resolve().parents[1] / "BENCHMARKS.md"

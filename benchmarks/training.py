@@ -1,8 +1,7 @@
 """What networks learn from the blur of each recipe: the configuration that ships, and recipes against real photographs.
 
-Takes about two hours on two cores, so that ``make bench`` leaves it out: ``python benchmarks/run.py training``. Runs
-lie in
-``benchmarks/output/training`` and go on where they were stopped. Real photographs are used where
+Takes long on few cores, so that ``make bench`` leaves it out: ``python benchmarks/run.py training``. Runs
+lie in ``benchmarks/output/training`` and go on where they were stopped. Real photographs are used where
 ``BLURSYNTH_REAL_DATA`` names their folder.
 """
 

@@ -29,7 +29,7 @@ __all__ = [
 
 TILE_PX = 512
 WHOLE_UP_TO_PX = 2_000_000
-"""1920 x 1040; a NAFNet of width 32 takes some 5 GB for it in float32 on a CPU."""
+"""About 1920 x 1040; memory grows in proportion to it."""
 
 Overlap = Annotated[
     int | None,
