@@ -8,7 +8,7 @@ import typer
 
 from blursynth.cli import console
 from blursynth.errors import InvalidValueError, did_you_mean
-from deblur_models.cli.methods import summary
+from deblur_models.cli.record_listing import show_fields, summary
 
 EPILOG = """\b
 Examples:
@@ -35,12 +35,4 @@ def command(
         return
     if kind not in everything:
         raise InvalidValueError(f"There is no loss {kind!r}.", fix=did_you_mean(kind, everything))
-    chosen = everything[kind]
-    typer.echo(summary(chosen))
-    console.table(
-        ("field", "default", "what it is"),
-        [
-            (name, "needed" if field.is_required() else field.default, field.description or "")
-            for name, field in chosen.model_fields.items()
-        ],
-    )
+    show_fields(everything[kind])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
 
 from blursynth.cli import console
 from blursynth.errors import InvalidValueError, did_you_mean
+from deblur_models.cli.record_listing import show_fields, summary
 
 EPILOG = """\b
 Examples:
@@ -29,19 +29,4 @@ def command(
         return
     if kind not in everything:
         raise InvalidValueError(f"There is no classical method {kind!r}.", fix=did_you_mean(kind, everything))
-    chosen = everything[kind]
-    typer.echo(summary(chosen))
-    console.table(
-        ("field", "default", "what it is"),
-        [
-            (name, "needed" if field.is_required() else field.default, field.description or "")
-            for name, field in chosen.model_fields.items()
-        ],
-    )
-
-
-def summary(record: type[object]) -> str:
-    """The first sentence of a record's documentation, on one line and without marks of its formatting."""
-    paragraph = " ".join((record.__doc__ or "").strip().partition("\n\n")[0].split())
-    paragraph = re.sub(r":\w+:`~?([^`]+)`", r"\1", paragraph).replace("``", "")
-    return re.sub(r"(?<!\S)\*(\w[^*]*)\*", r"\1", paragraph).rstrip(".")
+    show_fields(everything[kind])

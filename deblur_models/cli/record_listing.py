@@ -1,0 +1,31 @@
+"""What a record is and which fields it has, as listings show it."""
+
+from __future__ import annotations
+
+import re
+
+import typer
+
+from blursynth.cli import console
+from blursynth.core import Record
+
+__all__ = ["show_fields", "summary"]
+
+
+def show_fields(record: type[Record]) -> None:
+    """Print what a record is, and its fields."""
+    typer.echo(summary(record))
+    console.table(
+        ("field", "default", "what it is"),
+        [
+            (name, "needed" if field.is_required() else field.default, field.description or "")
+            for name, field in record.model_fields.items()
+        ],
+    )
+
+
+def summary(record: type[object]) -> str:
+    """The first sentence of a record's documentation, on one line and without marks of its formatting."""
+    paragraph = " ".join((record.__doc__ or "").strip().partition("\n\n")[0].split())
+    paragraph = re.sub(r":\w+:`~?([^`]+)`", r"\1", paragraph).replace("``", "")
+    return re.sub(r"(?<!\S)\*(\w[^*]*)\*", r"\1", paragraph).rstrip(".")
