@@ -162,14 +162,14 @@ class Learner:
         for turn in range(self.adversary.steps):
             self.discriminator_optimiser.zero_grad(set_to_none=True)
             told = torch.zeros((), device=self.processes.device)
+            places = torch.Generator().manual_seed(
+                Stream(self.configuration.seed, step, f"penalty.{self.processes.rank}.{turn}").seed63()
+            )
             for (_, target), fake in zip(pairs, fakes, strict=True):
                 with self._autocast():
                     answers = self.discriminator(target), self.discriminator(fake)
                 value = loss.discriminator_loss(_precise(answers[0]), _precise(answers[1]))
                 if loss.penalty_weight:
-                    places = torch.Generator().manual_seed(
-                        Stream(self.configuration.seed, step, f"penalty.{self.processes.rank}.{turn}").seed63()
-                    )
                     penalty = loss.gradient_penalty(self.discriminator, target, fake.float(), places)
                     value = value + loss.penalty_weight * penalty
                     named["gradient_penalty"] = penalty.detach()
