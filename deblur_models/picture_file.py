@@ -42,6 +42,14 @@ _LAYOUT = {
     0x0153, 0x0154, 0x0155, 0x015B, *range(0x0200, 0x0210), 0x0211, 0x0212, 0x0213, 0x0214, 0x02BC, 0x8773,
 }  # fmt: skip
 
+_TIFF = {
+    "ImageWidth": 256, "ImageLength": 257, "BitsPerSample": 258, "Compression": 259, "PhotometricInterpretation": 262,
+    "StripOffsets": 273, "SamplesPerPixel": 277, "RowsPerStrip": 278, "StripByteCounts": 279, "XResolution": 282,
+    "YResolution": 283, "PlanarConfiguration": 284, "ResolutionUnit": 296, "Predictor": 317, "ExtraSamples": 338,
+    "ICCProfile": 34675,
+}  # fmt: skip
+_STRIP_BYTES = 1 << 18
+
 
 @dataclass(frozen=True, eq=False)
 class PictureFile:
@@ -72,8 +80,7 @@ class PictureFile:
         """The bytes of a file of this format with restored pixels and everything else as it was.
 
         JPEG and WebP are written with quality 95 and JPEG with full chroma. Transparency stays as it is; grey pictures
-        become the mean of the three restored channels. BMP, PPM and PGM hold no metadata, nor do TIFF files of 16 bits
-        as they are written here, which is logged.
+        become the mean of the three restored channels. BMP, PPM and PGM hold no metadata, which is logged.
 
         Raises
         ------
@@ -127,6 +134,8 @@ class PictureFile:
     def _of_16_bits(self, codes: NDArray[Any], suffix: str) -> bytes:
         import cv2
 
+        if suffix in (".tif", ".tiff"):
+            return self._tiff_of_16_bits(codes)
         order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[codes.shape[2]]
         found, data = cv2.imencode(suffix, np.ascontiguousarray(codes[..., order]))
         if not found:
@@ -134,8 +143,42 @@ class PictureFile:
         if suffix == ".png":
             return self._with_chunks(data.tobytes())
         if self.exif or self.icc_profile:
-            _LOG.warning("%s: 16-bit %s is written without metadata; PNG keeps it", self.path, suffix)
+            _LOG.warning("%s: %s holds no metadata, it is left out", self.path, suffix)
         return bytes(data.tobytes())
+
+    def _tiff_of_16_bits(self, codes: NDArray[Any]) -> bytes:
+        """Tags and compressed strips of rows: a block of EXIF is a TIFF file without pixels, so that they are added.
+
+        Differences of neighbours (predictor 2) are packed by Deflate, which loses nothing.
+        """
+        from PIL import Image
+
+        tags = Image.Exif()
+        tags.endian = "<"
+        if self.exif:
+            tags.load(self.exif)  # with the order of bytes of its numbers
+        height, width, channels = codes.shape
+        steps = np.diff(codes, axis=1, prepend=codes.dtype.type(0)).astype(">u2" if tags.endian == ">" else "<u2")
+        rows = min(height, max(1, _STRIP_BYTES // (2 * width * channels)))
+        strips = [zlib.compress(steps[row : row + rows].tobytes()) for row in range(0, height, rows)]
+        tags[_TIFF["ImageWidth"]], tags[_TIFF["ImageLength"]] = width, height
+        tags[_TIFF["BitsPerSample"]] = (16,) * channels
+        tags[_TIFF["Compression"]], tags[_TIFF["Predictor"]] = 8, 2
+        tags[_TIFF["PhotometricInterpretation"]] = 1 if channels == 1 else 2
+        tags[_TIFF["SamplesPerPixel"]], tags[_TIFF["PlanarConfiguration"]] = channels, 1
+        tags[_TIFF["RowsPerStrip"]] = rows
+        sizes = [len(strip) for strip in strips]
+        # From the end of the tags, where Pillow puts them.
+        tags[_TIFF["StripOffsets"]] = tuple(int(start) for start in np.cumsum([0, *sizes[:-1]]))
+        tags[_TIFF["StripByteCounts"]] = tuple(sizes)
+        if channels == 4:
+            tags[_TIFF["ExtraSamples"]] = 2  # transparency that colours are not multiplied by
+        if self.icc_profile:
+            tags[_TIFF["ICCProfile"]] = self.icc_profile
+        if self.dpi:
+            tags[_TIFF["XResolution"]], tags[_TIFF["YResolution"]] = self.dpi
+            tags[_TIFF["ResolutionUnit"]] = 2
+        return tags.tobytes().removeprefix(b"Exif\0\0") + b"".join(strips)
 
     def _with_chunks(self, png: bytes) -> bytes:
         """The metadata put behind a PNG's header, since no library at hand writes 16-bit colours with it."""

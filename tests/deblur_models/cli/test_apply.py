@@ -22,7 +22,7 @@ from deblur_models.cli import app as cli
 from deblur_models.cli.apply import plan
 from deblur_models.cli.restorer_options import different_names, load_restorer, split_name
 from deblur_models.networks import build_network
-from deblur_models.picture_file import read_picture, written_suffix
+from deblur_models.picture_file import PictureFile, read_picture, written_suffix
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SHIFT = 0.125  # what the network of the tests adds to every value
@@ -145,6 +145,34 @@ def test_sixteen_bits_stay_sixteen_bits(network: Path, tmp_path: Path) -> None:
         after.load()
         assert after.getexif()[0x010F] == "Maker"
         assert after.info["dpi"] == pytest.approx((200, 200), abs=0.02)
+
+
+@pytest.mark.parametrize("endian", ["<", ">"])
+@pytest.mark.parametrize("kind", ["colour", "transparent", "grey"])
+def test_a_tiff_of_sixteen_bits_keeps_its_tags(kind: str, endian: str, tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags.endian = endian
+    tags[0x010F], tags[0x0112] = "Maker", 1
+    tags[0x8769] = {0x829A: 0.25}  # time of exposure
+    tags[0x8825] = {1: "N", 2: (48.0, 8.0, 2.5)}  # latitude
+    colour = codes(height=301, width=437, top=65535, dtype=np.uint16)  # of several strips
+    colour = colour[..., :1].repeat(3, axis=2) if kind == "grey" else colour
+    alpha = codes(height=301, width=437, channels=1, top=65535, dtype=np.uint16)[..., 0]
+    file = PictureFile(Path("a.tif"), colour, alpha if kind == "transparent" else None, kind == "grey",
+                       tags.tobytes(), PROFILE, (300.0, 300.0))  # fmt: skip
+    path = tmp_path / "a.tif"
+    path.write_bytes(file.encoded(file.tensor(), ".tif"))
+    again = read_picture(path)
+    assert (again.codes == colour).all()
+    assert (again.grey, again.icc_profile, again.dpi) == (kind == "grey", PROFILE, (300.0, 300.0))
+    assert (again.alpha is None) == (kind != "transparent")
+    assert again.alpha is None or (again.alpha == alpha).all()
+    read = Image.Exif()
+    read.load(again.exif)
+    assert (read[0x010F], read.get_ifd(0x8769)[0x829A], read.get_ifd(0x8825)[2]) == ("Maker", 0.25, (48.0, 8.0, 2.5))
+    seen = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    turned = colour[..., ::-1]
+    assert (seen == {"grey": colour[..., 0], "colour": turned, "transparent": np.dstack([turned, alpha])}[kind]).all()
 
 
 def test_a_profile_goes_into_a_png_of_sixteen_bits(tmp_path: Path) -> None:
