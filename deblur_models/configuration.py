@@ -33,6 +33,7 @@ from deblur_models.networks import (
 )
 
 __all__ = [
+    "TABLES",
     "Adversary",
     "Configuration",
     "ConfigurationError",
@@ -41,6 +42,7 @@ __all__ = [
     "Run",
     "Schedule",
     "Stage",
+    "Turns",
     "Validation",
     "configuration_names",
     "read_configuration",
@@ -206,6 +208,16 @@ class Run(Record):
     tensorboard: bool = Field(default=False, description="whether events for TensorBoard are written too")
 
 
+class Turns(Record):
+    """``[adversarial]``, beside its tables ``loss`` and ``discriminator``: how the two sides take turns."""
+
+    steps: int = Field(default=1, ge=1, le=100, description="updates of the discriminator per update of the network")
+    learning_rate: float = Field(default=1e-4, gt=0, le=10, description="size of the discriminator's steps")
+    from_step: int = Field(
+        default=0, ge=0, le=10**9, description="first step of the adversary, before which the network learns alone"
+    )
+
+
 @dataclass(frozen=True)
 class Adversary:
     """``[adversarial]``: a loss, a discriminator and how the two sides take turns."""
@@ -217,6 +229,19 @@ class Adversary:
     learning_rate: float = 1e-4
     from_step: int = 0
     """Before it the network learns alone."""
+
+
+TABLES: Mapping[str, type[Record]] = {
+    "data.NAME": DataTable,
+    "stage": Stage,
+    "validation": Validation,
+    "optimiser": Optimiser,
+    "schedule": Schedule,
+    "run": Run,
+    "adversarial": Turns,
+    "reblur": ReBlur,
+}
+"""Tables whose fields do not depend on a kind, as the other tables' do."""
 
 
 @dataclass(frozen=True)
@@ -399,24 +424,21 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], st
     return _merged(below, tables), name
 
 
-def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables of ``above`` change fields of tables ``below``; arrays of tables, and tables of another kind, replace."""
+_OF_A_KIND = ("network", "adversarial.loss", "adversarial.discriminator")
+"""Tables whose other fields belong to one kind, so that another kind replaces them."""
+
+
+def _merged(below: dict[str, Any], above: Mapping[str, Any], way: str = "") -> dict[str, Any]:
+    """Tables of ``above`` change fields of tables ``below``; arrays, and networks of another kind, replace."""
     out = dict(below)
     for key, value in above.items():
-        old = out.get(key)
-        if (
-            isinstance(old, dict)
-            and isinstance(value, Mapping)
-            and value.get("kind", old.get("kind")) == old.get("kind")
-        ):
-            out[key] = _merged(old, value)
+        old, name = out.get(key), f"{way}{key}"
+        tables = isinstance(old, dict) and isinstance(value, Mapping)
+        if tables and not (name in _OF_A_KIND and value.get("kind", old["kind"]) != old.get("kind")):
+            out[key] = _merged(old, value, f"{name}.")
         else:
             out[key] = value
     return out
-
-
-_ARCHITECTURES = ("network", "adversarial.discriminator")
-"""Tables whose other fields belong to one kind."""
 
 
 def _kinds_first(changes: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -425,7 +447,7 @@ def _kinds_first(changes: Mapping[str, Any]) -> list[tuple[str, Any]]:
     def place(numbered: tuple[int, str]) -> tuple[int, bool]:
         number, key = numbered
         table = key.rpartition(".")[0]
-        if table in _ARCHITECTURES:
+        if table in _OF_A_KIND:
             number = next(n for n, other in enumerate(changes) if other.rpartition(".")[0] == table)
         return number, key != f"{table}.kind"
 
@@ -435,7 +457,7 @@ def _kinds_first(changes: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _change(tables: dict[str, Any], key: str, value: Any, name: str) -> None:
     """Sets one dotted name; what lies on the way to it is copied, so that given tables stay as they are.
 
-    Another kind of network replaces its table, as in a file that extends another.
+    Another kind of network or adversarial loss replaces its table, as in a file that extends another.
     """
     *way, last = key.split(".")
     place: Any = tables
@@ -446,7 +468,7 @@ def _change(tables: dict[str, Any], key: str, value: Any, name: str) -> None:
             raise ConfigurationError(f"{name}: {key!r} names a part of {part} = {child!r}, which has none.")
         place[where] = place = dict(child) if isinstance(child, Mapping) else list(child)
     where = _entry(place, last, key, name)
-    if last == "kind" and ".".join(way) in _ARCHITECTURES and value not in (None, place.get("kind")):
+    if last == "kind" and ".".join(way) in _OF_A_KIND and value not in (None, place.get("kind")):
         place.clear()
     if value is not None:
         place[where] = value
@@ -604,22 +626,13 @@ def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
     for key in ("loss", "discriminator"):
         if not isinstance(values.get(key), Mapping):
             raise ConfigurationError(f'{place}: needs {key}, a table such as {{ kind = "..." }}.')
-    turns = _record(_Turns, {k: v for k, v in values.items() if k in known[2:]}, place)
+    turns = _record(Turns, {k: v for k, v in values.items() if k in known[2:]}, place)
     return Adversary(
         _named(make_adversarial, values["loss"], f"{place} loss"),
         _named(discriminator_config, values["discriminator"], f"{place} discriminator"),
         turns.steps,
         turns.learning_rate,
         turns.from_step,
-    )
-
-
-class _Turns(Record):
-    kind: ClassVar[str] = "adversarial"
-    steps: int = Field(default=1, ge=1, le=100, description="updates of the discriminator per update of the network")
-    learning_rate: float = Field(default=1e-4, gt=0, le=10, description="size of the discriminator's steps")
-    from_step: int = Field(
-        default=0, ge=0, le=10**9, description="first step of the adversary, before which the network learns alone"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from blursynth.cli.command_group import SETTINGS, Commands
-from deblur_models.cli import apply, evaluate, import_, losses, methods, networks, train
+from deblur_models.cli import apply, evaluate, fields, import_, losses, methods, networks, train
 
 __all__ = ["app"]
 
@@ -55,7 +55,7 @@ def deblur(
     """Train deblurring networks from sharp pictures alone, measure them, and put them to use."""
 
 
-for module in (train, evaluate, apply, networks, losses, methods, import_):
+for module in (train, evaluate, apply, fields, networks, losses, methods, import_):
     app.command(module.__name__.rpartition(".")[2].rstrip("_"), epilog=module.EPILOG, context_settings=SETTINGS)(
         module.command
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Literal, get_args, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
 
 from blursynth.cli import console
 from blursynth.core import Record
@@ -18,10 +20,17 @@ def show_fields(record: type[Record]) -> None:
     console.table(
         ("field", "default", "what it is"),
         [
-            (name, "needed" if field.is_required() else field.default, field.description or "")
+            (name, "needed" if field.is_required() else field.default, (field.description or "") + _choices(field))
             for name, field in record.model_fields.items()
         ],
     )
+
+
+def _choices(field: FieldInfo) -> str:
+    """The values of a field that has a few: `` (one of adamw, adam)``."""
+    if get_origin(field.annotation) is not Literal:
+        return ""
+    return f" (one of {', '.join(map(str, get_args(field.annotation)))})"
 
 
 def summary(record: type[object]) -> str:

@@ -28,7 +28,8 @@ Examples:
   deblur train mine.toml --out run/ --set optimiser.learning_rate=5e-4 --set stage.0.steps=2000
   torchrun --nproc-per-node 4 -m deblur_models train nafnet-32 --photos photos/ --out run/
 
-`deblur train --list` names the configurations that ship. The same command again goes on where it was stopped.
+`deblur train --list` names the configurations that ship, `deblur fields` what one can hold. The same command again goes
+on where it was stopped.
 """
 
 

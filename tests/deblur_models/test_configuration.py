@@ -200,6 +200,9 @@ def test_a_file_extends_another(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "top.toml").write_text('extends = "../above.toml"\nseed = 5\n')
     assert read_configuration(tmp_path / "deep" / "top.toml").seed == 5
+    (tmp_path / "curve.toml").write_text('extends = "below.toml"\n[optimiser]\nkind = "adam"\n')
+    curve = read_configuration(tmp_path / "curve.toml").optimiser
+    assert (curve.kind, curve.clip_norm) == ("adam", 2.0), "all kinds of optimisers have the same fields"
     (tmp_path / "shipped.toml").write_text('extends = "small"\nseed = 9\n')
     assert read_configuration(tmp_path / "shipped.toml").stages == read_configuration("small").stages
 

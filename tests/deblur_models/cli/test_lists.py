@@ -1,4 +1,4 @@
-"""What ``deblur methods`` and ``deblur losses`` list is what can be chosen."""
+"""What ``deblur methods``, ``deblur losses`` and ``deblur fields`` list is what can be chosen."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from deblur_models import classical, losses
 from deblur_models.cli import app as cli
+from deblur_models.configuration import TABLES, read_configuration
 
 
 def run(*arguments: str) -> Result:
@@ -37,3 +38,22 @@ def test_what_is_misspelt_is_told() -> None:
         result = run(command, word)
         assert result.exit_code == 2
         assert f"Did you mean '{meant}'?" in result.output
+
+
+def test_every_table_of_a_configuration_is_listed_and_shows_its_fields() -> None:
+    listed = run("fields").stdout
+    tables = read_configuration("deblurgan-v2-mobile").to_dict()
+    for name in tables:
+        assert re.search(rf"^ *{name}(\.NAME)? ", listed, re.MULTILINE), name
+    for name, record in TABLES.items():
+        shown = run("fields", name.removesuffix(".NAME"))
+        assert shown.exit_code == 0, shown.output
+        for field in record.model_fields:
+            assert re.search(rf"^ *{field} ", shown.stdout, re.MULTILINE), shown.stdout
+    assert "(one of adamw, adam)" in run("fields", "[optimiser]").stdout
+    for name, command in (("network", "networks"), ("adversarial.loss", "losses")):
+        assert f"`deblur {command}`" in run("fields", name).stdout
+    assert "at the top" in run("fields", "seed").stdout
+    wrong = run("fields", "optimizer")
+    assert wrong.exit_code == 2
+    assert "Did you mean 'optimiser'?" in wrong.output

@@ -1,0 +1,62 @@
+"""``deblur fields``: what a training configuration can hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from blursynth.cli import console
+from blursynth.errors import InvalidValueError, did_you_mean
+from deblur_models.cli.record_listing import show_fields, summary
+
+EPILOG = """\b
+Examples:
+  deblur fields
+  deblur fields optimiser
+"""
+
+_ALONE = {
+    "extends": "name or path of a configuration that this one changes",
+    "summary": "what it trains, in a line",
+    "seed": "seed of weights, order, blur and turns; 0 by default",
+    "start_from": "checkpoint or run whose weights it begins with",
+}
+_OF_A_KIND = {
+    "network": ("what learns", "deblur networks"),
+    "loss": ("what is made small; [[loss]] may stand several times", "deblur losses"),
+    "adversarial.loss": ("what the two sides play", "deblur losses"),
+    "adversarial.discriminator": ("the other side", "deblur networks"),
+}
+"""Tables with a field ``kind``: what they are, and the command that lists the kinds and the fields of each."""
+
+
+def command(
+    table: Annotated[str | None, typer.Argument(help="Show the fields of this table.", show_default=False)] = None,
+) -> None:
+    """List the tables of a training configuration, or one table's fields."""
+    from deblur_models.configuration import TABLES
+
+    if table is None:
+        console.table(
+            ("table or field", "what it is"),
+            [
+                *_ALONE.items(),
+                *((name, f"{text}: {lists}") for name, (text, lists) in _OF_A_KIND.items()),
+                *((name, summary(record).partition("]: ")[2] or summary(record)) for name, record in TABLES.items()),
+            ],
+        )
+        return
+    name = table.strip("[]")
+    name = "data.NAME" if name.split(".")[0] == "data" else name
+    if name in _OF_A_KIND:
+        text, lists = _OF_A_KIND[name]
+        typer.echo(f"{text}; `{lists}` lists its kinds, `{lists} KIND` the fields of one.")
+        return
+    if name in _ALONE:
+        typer.echo(f"{name} = ...: {_ALONE[name]}; at the top of the file, before the tables.")
+        return
+    if name not in TABLES:
+        known = (*_ALONE, *_OF_A_KIND, *TABLES)
+        raise InvalidValueError(f"A configuration has no table {table!r}.", fix=did_you_mean(name, known))
+    show_fields(TABLES[name])
