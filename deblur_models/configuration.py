@@ -108,10 +108,11 @@ class Stage(Record):
 class Validation(Record):
     """``[validation]``: pairs that are looked at while training; those of photographs are drawn once and kept.
 
-    How often they are looked at and how many are shown (``may_change``) may differ when a run goes on.
+    How often they are looked at, how many are shown and which look is kept as the best (``may_change``) may differ when
+    a run goes on.
     """
 
-    may_change: ClassVar[frozenset[str]] = frozenset({"every", "pictures"})
+    may_change: ClassVar[frozenset[str]] = frozenset({"every", "pictures", "no_harm_db"})
 
     photos: str | tuple[str, ...] | None = Field(default=None, description="held-out photographs, as in a data table")
     recipe: str = Field(default="mixed", description="recipe that blurs them")
@@ -123,6 +124,13 @@ class Validation(Record):
     seed: int = Field(default=999_983, ge=0, lt=2**62, description="seed of their blur; not that of the training")
     every: int = Field(default=500, ge=1, le=10**9, description="steps between two looks")
     pictures: int = Field(default=4, ge=0, le=64, description="before/after pictures written at each look")
+    no_harm_db: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="PSNR between sharp pictures and what the network makes of them that the best look must reach; "
+        "0: any",
+    )
 
     @property
     def origin(self) -> str:
@@ -433,11 +441,11 @@ def _merged(below: dict[str, Any], above: Mapping[str, Any], way: str = "") -> d
     out = dict(below)
     for key, value in above.items():
         old, name = out.get(key), f"{way}{key}"
-        tables = isinstance(old, dict) and isinstance(value, Mapping)
-        if tables and not (name in _OF_A_KIND and value.get("kind", old["kind"]) != old.get("kind")):
-            out[key] = _merged(old, value, f"{name}.")
-        else:
-            out[key] = value
+        out[key] = value
+        if isinstance(old, dict) and isinstance(value, Mapping):
+            same = value.get("kind", old.get("kind")) == old.get("kind")
+            if same or name not in _OF_A_KIND:
+                out[key] = _merged(old, value, f"{name}.")
     return out
 
 
@@ -556,7 +564,14 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
     )
     if configuration.validation is not None:
         _check_source(configuration.validation, f"{name} [validation]")
-    if configuration.reblur is not None and isinstance(configuration.network, BlurGeneratorConfig):
+    blurs = isinstance(configuration.network, BlurGeneratorConfig)
+    if blurs and configuration.validation is not None and configuration.validation.no_harm_db > 0:
+        raise ConfigurationError(
+            f"{name} [validation]: no_harm_db asks for sharp pictures that stay as they are, and "
+            f"{configuration.network.kind} blurs them.",
+            fix="Leave it out.",
+        )
+    if blurs and configuration.reblur is not None:
         raise ConfigurationError(
             f"{name} [reblur]: blurs restored pictures again, and {configuration.network.kind} restores none.",
             fix="Leave [reblur] out, or train a network that restores.",

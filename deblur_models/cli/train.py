@@ -19,6 +19,7 @@ from blursynth.errors import InvalidValueError
 if TYPE_CHECKING:
     from deblur_models.configuration import Configuration
     from deblur_models.train import Progress, Result
+    from deblur_models.train.validation import Look
 
 EPILOG = """\b
 Examples:
@@ -257,13 +258,19 @@ def _text(progress: Progress, elapsed_s: float, origin: str) -> str:
         look = progress.look
         return (
             f"{head}: held-out PSNR {look.psnr:.2f} dB, SSIM {look.ssim:.4f} "
-            f"({look.input} {look.psnr_input:.2f} dB, {look.ssim_input:.4f}; gain {look.gain_db:+.2f} dB)"
+            f"({look.input} {look.psnr_input:.2f} dB, {look.ssim_input:.4f}; gain {look.gain_db:+.2f} dB"
+            f"{'' if look.no_harm_db is None else f'; sharp pictures change by {look.no_harm_db:.1f} dB'})"
             f"{f'; held-out: {origin}' if progress.step == 0 else ''}"
         )
     losses = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
     total = sum(progress.seconds.values()) or 1.0
     split = ", ".join(f"{name} {100 * value / total:.0f} %" for name, value in progress.seconds.items())
     return f"{head}: {losses}; {progress.images_per_s:.3g} patches/s ({split})"
+
+
+def _scores(look: Look) -> tuple[str, str, str, str]:
+    no_harm = "" if look.no_harm_db is None else f"{look.no_harm_db:.1f}"
+    return f"{look.psnr:.2f}", f"{look.ssim:.4f}", f"{look.gain_db:+.2f}", no_harm
 
 
 def _summary(result: Result, configuration: Configuration) -> None:
@@ -279,12 +286,18 @@ def _summary(result: Result, configuration: Configuration) -> None:
     rows = []
     if result.looks and configuration.validation is not None:
         step, look = result.looks[-1]
+        numbers = ("PSNR dB", "SSIM", "gain dB", "no harm dB")
         rows = [
-            (f"{look.input}, nothing done", f"{look.psnr_input:.2f}", f"{look.ssim_input:.4f}", ""),
-            (f"network after {step:,} steps", f"{look.psnr:.2f}", f"{look.ssim:.4f}", f"{look.gain_db:+.2f}"),
+            (f"{look.input}, nothing done", f"{look.psnr_input:.2f}", f"{look.ssim_input:.4f}", "", ""),
+            (f"network after {step:,} steps", *_scores(look)),
         ]
+        if result.best is not None and result.best != look:
+            rows.append(("the best, which RUN stands for", *_scores(result.best)))
         typer.echo(f"held-out: {configuration.validation.origin}")
-        console.table(("held-out pairs", "PSNR dB", "SSIM", "gain dB"), rows, right=("PSNR dB", "SSIM", "gain dB"))
+        console.table(("held-out pairs", *numbers), rows, right=numbers)
+        kept, wanted = (result.best or look).no_harm_db, configuration.validation.no_harm_db
+        if kept is not None and kept < wanted:
+            typer.echo(f"No look reached no_harm_db = {wanted:g}; the one that came nearest is the best.", err=True)
     from deblur_models.networks import BlurGeneratorConfig
 
     blurs = isinstance(configuration.network, BlurGeneratorConfig)

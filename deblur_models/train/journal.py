@@ -29,7 +29,7 @@ class Journal:
         configuration.json   what is trained
         log.jsonl            one line per look at losses or at held-out pairs
         last.*, previous.*   the state of the run, and the one before it
-        best.*               the network with the highest PSNR on the held-out pairs so far
+        best.*               the network that did best on the held-out pairs so far (:meth:`Look.rank`)
         samples/             held-out pictures: input, output, target of the network
         events/              for TensorBoard, where wanted
 

@@ -71,7 +71,8 @@ class Result:
     step: int
     finished: bool
     looks: Sequence[tuple[int, Look]]
-    best_psnr: float | None
+    best: Look | None
+    """The look that ``best.*`` was written at."""
     began_at: int = 0
     """The step that it went on from; of a run that was finished already, its last one."""
 
@@ -139,7 +140,7 @@ def train(
                 fix="Choose a folder that all of them share.",
             )
         if state is not None and prepared is None:
-            return Result(Path(out), step, True, (), state.manifest["best_psnr"], step)
+            return Result(Path(out), step, True, (), _look_of(state.manifest["best"]), step)
         assert prepared is not None
         learned = {name: network.to(processes.device).blur_by_seed for name, network in prepared.blurring.items()}
         learner = Learner(configuration, processes)
@@ -246,7 +247,7 @@ class _Loop:
         self.learned, self.held_out, self.learner, self.journal = learned, held_out, learner, journal
         self.on_progress = on_progress
         self.began_at = 0
-        self.best: float | None = None
+        self.best: Look | None = None
         self.looks: list[tuple[int, Look]] = []
         self.sums: dict[str, Tensor] = {}
         self.counted = 0
@@ -254,7 +255,7 @@ class _Loop:
 
     def load(self, manifest: Mapping[str, Any]) -> None:
         """Go on where a checkpoint was written, also in the middle between two reports."""
-        self.best, self.counted = manifest["best_psnr"], manifest["unreported"]["steps"]
+        self.best, self.counted = _look_of(manifest["best"]), manifest["unreported"]["steps"]
         device = self.processes.device
         self.sums = {name: torch.tensor(value, device=device) for name, value in manifest["unreported"]["sums"].items()}
 
@@ -391,8 +392,8 @@ class _Loop:
         )
         self.looks.append((step, look))
         self.journal.line("validation", step, {**look.to_dict(), "seconds": time.perf_counter() - begin})
-        if save and (self.best is None or look.psnr > self.best):
-            self.best = look.psnr
+        if save and (self.best is None or self._rank(look) > self._rank(self.best)):
+            self.best = look
             self.journal.save_best(self.learner, step, look, weights or self.learner.weights())
         if self.on_progress is not None:
             done = max(step - 1, 0)
@@ -404,18 +405,27 @@ class _Loop:
         self.times.started += time.perf_counter() - begin  # looking is no part of the pace of training
         self.processes.wait()
 
+    def _rank(self, look: Look) -> tuple[float, float]:
+        assert self.configuration.validation is not None
+        return look.rank(self.configuration.validation.no_harm_db)
+
     def _save(self, step: int) -> None:
         tensors = self.learner.tensors()
         self.processes.mean(self.sums.values())
         if self.journal is not None:
             sums = {name: value.item() for name, value in self.sums.items()}
-            more = {"best_psnr": self.best, "unreported": {"steps": self.counted, "sums": sums}}
+            best = None if self.best is None else self.best.to_dict()
+            more = {"best": best, "unreported": {"steps": self.counted, "sums": sums}}
             self.journal.save(self.learner, step, tensors, more)
         self.processes.wait()
 
     def _result(self, step: int) -> Result:
         out = self.journal.out if self.journal is not None else Path()
         return Result(out, step, step == self.configuration.steps, tuple(self.looks), self.best, self.began_at)
+
+
+def _look_of(values: Mapping[str, Any] | None) -> Look | None:
+    return None if values is None else Look.from_dict(values)
 
 
 def _training_sets(configuration: Configuration, ranks: int) -> list[TrainingSet]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,10 @@ from deblur_models.data.training_set import values_of
 from deblur_models.metrics import metric
 from deblur_models.networks import BlurGenerator, Network
 
-__all__ = ["HeldOut", "Look"]
+__all__ = ["UNCHANGED_DB", "HeldOut", "Look"]
+
+UNCHANGED_DB = 100.0
+"""Greatest PSNR that no harm counts, so that a mean over pictures of which one stays as it is can still be told."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Look:
     """Mean scores over the held-out pairs: of the network, and of doing nothing, which gives its input back.
 
     ``input`` says which picture of a pair that is: the blurred one, and for a network that blurs the sharp one.
+    ``no_harm_db`` is the PSNR of what the network makes of the sharp pictures against them, where one that stays as it
+    is counts as ``UNCHANGED_DB``; None for a network that blurs.
     """
 
     psnr: float
@@ -37,20 +42,41 @@ class Look:
     ssim_input: float
     pairs: int
     input: Literal["blurred", "sharp"] = "blurred"
+    no_harm_db: float | None = None
 
     @property
     def gain_db(self) -> float:
         return self.psnr - self.psnr_input
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, Any]:
         return {
             "psnr": self.psnr,
             "ssim": self.ssim,
             f"psnr_{self.input}": self.psnr_input,
             f"ssim_{self.input}": self.ssim_input,
             "gain_db": self.gain_db,
+            **({} if self.no_harm_db is None else {"no_harm_db": self.no_harm_db}),
             "pairs": self.pairs,
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Look:
+        """What :meth:`to_dict` wrote."""
+        kind: Literal["blurred", "sharp"] = "sharp" if "psnr_sharp" in values else "blurred"
+        return cls(
+            values["psnr"],
+            values["ssim"],
+            values[f"psnr_{kind}"],
+            values[f"ssim_{kind}"],
+            values["pairs"],
+            kind,
+            values.get("no_harm_db"),
+        )
+
+    def rank(self, no_harm_db: float) -> tuple[float, float]:
+        """Looks in the order of how good they are: those that reach ``no_harm_db`` by their PSNR, then the others by
+        how little they harm."""
+        return min(no_harm_db if self.no_harm_db is None else self.no_harm_db, no_harm_db), self.psnr
 
 
 class HeldOut:
@@ -86,7 +112,7 @@ class HeldOut:
         was_training = network.training
         network.eval()
         psnr, ssim = metric("psnr"), metric("ssim")
-        scores, before = [], []
+        scores, before, unharmed = [], [], []
         shown: list[tuple[NDArray[np.float32], tuple[str, ...]]] = []
         blurs = isinstance(network, BlurGenerator)
         names = ("sharp", "generated", "blurred") if blurs else ("blurred", "restored", "sharp")
@@ -97,6 +123,9 @@ class HeldOut:
                 given, target = network.input_and_target(sharp, blurred, noise)
                 output = network(*given).float().clamp(0, 1)
                 scores.append((psnr(output, target).item(), ssim(output, target).item()))
+                if not isinstance(network, BlurGenerator):
+                    kept = network(sharp).float().clamp(0, 1)
+                    unharmed.append(min(psnr(kept, sharp).item(), UNCHANGED_DB))
                 if self._input_scores is None:
                     before.append((psnr(given[0], target).item(), ssim(given[0], target).item()))
                 if pictures is not None and number in self._shown:
@@ -109,7 +138,8 @@ class HeldOut:
         if pictures is not None and shown:
             write_sheet(pictures, shown)
         kind: Literal["blurred", "sharp"] = "sharp" if blurs else "blurred"
-        return Look(*_mean(scores), *self._input_scores, len(scores), kind)
+        no_harm_db = float(np.mean(unharmed)) if unharmed else None
+        return Look(*_mean(scores), *self._input_scores, len(scores), kind, no_harm_db)
 
 
 def spread(sources: Sequence[str], count: int) -> list[int]:

@@ -25,7 +25,7 @@ from deblur_models.configuration import read_configuration
 from deblur_models.losses import L1
 from deblur_models.train import Progress, TrainingError, check, train
 from deblur_models.train.learner import Learner
-from deblur_models.train.validation import CAPTION_PX, spread, write_sheet
+from deblur_models.train.validation import CAPTION_PX, Look, spread, write_sheet
 
 Tables = Callable[..., dict[str, Any]]
 ADVERSARIAL = {
@@ -79,7 +79,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert not different
     assert lines(one) == lines(other)
     a, b = (json.loads((out / "last.json").read_text()) for out in (one, other))
-    for name in ("step", "best_psnr", "unreported", "sha256"):
+    for name in ("step", "best", "unreported", "sha256"):
         assert a[name] == b[name], name
 
 
@@ -165,11 +165,38 @@ def test_the_validation_line_says_what_doing_nothing_scores(tables: Tables, pair
     network = load_network(tmp_path / "run" / "last")
     with torch.inference_mode():
         scores = [metric("psnr")(network(b).clamp(0, 1), s).item() for b, s in found]
+        unharmed = [min(metric("psnr")(network(s).clamp(0, 1), s).item(), 100.0) for _, s in found]
     assert written[-1]["psnr"] == pytest.approx(np.mean(scores)), "the averaged weights are looked at"
-    assert result.best_psnr == max(line["psnr"] for line in written[1:])
+    assert written[-1]["no_harm_db"] == pytest.approx(np.mean(unharmed))
+    assert result.best is not None
+    assert result.best.psnr == max(line["psnr"] for line in written[1:])
     best = load_checkpoint(tmp_path / "run" / "best").manifest
-    assert best["validation"]["psnr"] == result.best_psnr
+    assert best["validation"] == result.best.to_dict()
     assert load_checkpoint(tmp_path / "run").manifest == best, "a run's folder stands for its best network"
+
+
+def test_the_best_look_leaves_sharp_pictures_alone() -> None:
+    def look(psnr: float, no_harm_db: float | None) -> Look:
+        return Look(psnr, 0.8, 28.0, 0.7, 16, "blurred" if no_harm_db is not None else "sharp", no_harm_db)
+
+    harms, less, reaches, better = look(30.0, 38.0), look(29.0, 39.0), look(29.2, 41.0), look(29.5, 40.5)
+    assert sorted((better, harms, reaches, less), key=lambda one: one.rank(40.0)) == [harms, less, reaches, better]
+    assert max((harms, better), key=lambda one: one.rank(0.0)) == harms, "by PSNR alone where nothing is asked"
+    assert look(30.0, None).rank(0.0) > look(29.0, None).rank(0.0)
+    for one in (harms, look(30.0, None)):
+        assert Look.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+
+def test_what_is_kept_as_the_best_may_be_asked_for_later(tables: Tables, pairs: Path, tmp_path: Path) -> None:
+    asked = {"pairs": str(pairs), **VALIDATION, "every": 1}
+    run(tables(validation=asked), tmp_path / "run", stop_after=3)
+    first = load_checkpoint(tmp_path / "run" / "best").manifest["validation"]
+    result = run(tables(validation={**asked, "no_harm_db": 100.0}), tmp_path / "run")
+    looks = [line for line in lines(tmp_path / "run", "validation") if line["step"] > 3]
+    least = max([first, *looks], key=lambda line: (line["no_harm_db"], line["psnr"]))
+    assert result.best is not None
+    assert result.best.no_harm_db == least["no_harm_db"]
+    assert load_checkpoint(tmp_path / "run" / "best").manifest["validation"] == result.best.to_dict()
 
 
 def test_photographs_are_held_out_too(tables: Tables, photos: Path, tmp_path: Path) -> None:
