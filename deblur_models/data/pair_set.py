@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,6 +80,11 @@ class PairSet(Sequence[PairSample]):
     def size_px(self, index: int) -> tuple[int, int]:
         """Height and width of a pair, without decoding it."""
 
+    def fingerprint(self) -> str:
+        """A text that is another one where the pairs are others, as far as that is told without reading all pixels;
+        here by their number and sizes."""
+        return hashlib.sha256(repr([self.size_px(i) for i in range(len(self))]).encode()).hexdigest()
+
     def check(self) -> None:
         """Looks at every pair, without decoding it.
 
@@ -119,6 +125,9 @@ class StoredPairs(PairSet):
     def size_px(self, index: int) -> tuple[int, int]:
         return self.dataset.spec.size_px, self.dataset.spec.size_px
 
+    def fingerprint(self) -> str:
+        return self.dataset.spec.sha256()
+
 
 class FolderPairs(PairSet):
     """Pairs of picture files.
@@ -153,6 +162,13 @@ class FolderPairs(PairSet):
 
     def size_px(self, index: int) -> tuple[int, int]:
         return self._sizes[index]
+
+    def fingerprint(self) -> str:
+        """Of names and sizes of files."""
+        digest = hashlib.sha256()
+        for name, *pair in zip(self.names, self.blurred, self.sharp, strict=True):
+            digest.update(repr((name, *(path.stat().st_size for path in pair))).encode())
+        return digest.hexdigest()
 
     def check(self) -> None:
         wrong: list[str] = []

@@ -75,6 +75,10 @@ class Source(ABC):
     def sample(self, index: int) -> Sample:
         """Sample ``index`` of an endless sequence, of one size."""
 
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A text that is another one where the samples come from other pictures, or another blur."""
+
 
 class OnTheFly(Source):
     """Photographs blurred while training.
@@ -124,6 +128,9 @@ class OnTheFly(Source):
             kept[member] = made
         return kept[member]
 
+    def fingerprint(self) -> str:
+        return self.online.spec.sha256()
+
     def _made(self, index: int) -> PairSample | Unblurred:
         if self.on_device:
             before = self.online.unblurred(index)
@@ -172,6 +179,9 @@ class Crops(Source):
         geometry = None if pair.geometry is None else pair.geometry.crop(top, left, self.size, self.size)
         return replace(pair, sharp=pair.sharp[window], blurred=pair.blurred[window], geometry=geometry)
 
+    def fingerprint(self) -> str:
+        return self.pairs.fingerprint()
+
     def _read(self, order: Sequence[int], position: int) -> PairSample:
         tries = min(len(order), self.GIVES_UP_AFTER)
         for attempt in range(tries):
@@ -205,6 +215,10 @@ class BlurredByNetwork(Source):
         assert isinstance(pair, PairSample)
         noise_seed = Stream(self.seed, index, f"{self.name}.noise").seed63()
         return SharpSample(pair.sharp, pair.source, pair.geometry, self.name, noise_seed)
+
+    def fingerprint(self) -> str:
+        """Of the pictures; the network is not known here."""
+        return self.pairs.fingerprint()
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import signal
@@ -19,7 +20,7 @@ from torch import Tensor
 from blursynth.dataset import OnlineDataset, scan_sources
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.recipe import load_recipe
-from deblur_models.checkpoint import load_blur_generator
+from deblur_models.checkpoint import load_blur_generator, load_checkpoint
 from deblur_models.configuration import Configuration, DataTable, Stage
 from deblur_models.data import (
     Batch,
@@ -139,6 +140,8 @@ def train(
                 f"{out}: the processes see different states of the run, this one step {step}.",
                 fix="Choose a folder that all of them share.",
             )
+        if state is not None and prepared is not None:
+            _compare(out, state.manifest["data"], prepared.fingerprints)
         if state is not None and prepared is None:
             return Result(Path(out), step, True, (), _look_of(state.manifest["best"]), step)
         assert prepared is not None
@@ -152,6 +155,7 @@ def train(
             prepared.held_out,
             learner,
             journal if processes.is_first else None,
+            prepared.fingerprints,
             on_progress,
         )
         if state is not None:
@@ -200,6 +204,8 @@ class _Prepared:
     held_out: HeldOut | None
     blurring: Mapping[str, BlurGenerator]
     """Networks that blur sharp pictures, by the names of the data tables that wait for them."""
+    fingerprints: Mapping[str, str]
+    """Of the pictures and the blur of each data table."""
 
 
 def _prepared(configuration: Configuration) -> _Prepared:
@@ -209,17 +215,36 @@ def _prepared(configuration: Configuration) -> _Prepared:
     if configuration.start_from is not None:
         started(configuration.start_from, configuration)
     blurring = {}
+    prints: dict[str, list[str]] = {}
     for name, table in configuration.data.items():
         if table.blur_network is not None:
             with _told_in(f"[data.{name}]"):
                 blurring[name] = load_blur_generator(table.blur_network)
+                prints[name] = [load_checkpoint(table.blur_network).manifest["sha256"]]
     rank, ranks = told()
     stages = _training_sets(configuration, ranks)
     held_out = None
     if configuration.validation is not None and rank == 0:
         with _told_in("[validation]"):
             held_out = HeldOut(configuration.validation)
-    return _Prepared(stages, held_out, blurring)
+    for stage in stages:
+        for source in stage.sources:
+            prints.setdefault(source.name, []).append(source.fingerprint())
+    together = {name: hashlib.sha256("".join(of_it).encode()).hexdigest() for name, of_it in prints.items()}
+    return _Prepared(stages, held_out, blurring, together)
+
+
+def _compare(out: str | Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuses to go on with other pictures or another blur under the same names."""
+    changed = [name for name in now if before.get(name) != now[name]]
+    if changed:
+        raise DatasetError(
+            f"{out}: what [data.{changed[0]}] names has changed since the run was begun: pictures, pairs, recipe or "
+            "network.",
+            why="Going on would make a run that no configuration describes.",
+            fix="Put back what it was. To train the weights on with what is there now, choose a new folder and write "
+            f'start_from = "{out}" at the top of the configuration.',
+        )
 
 
 @contextmanager
@@ -241,11 +266,12 @@ class _Loop:
         held_out: HeldOut | None,
         learner: Learner,
         journal: Journal | None,
+        fingerprints: Mapping[str, str],
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self.configuration, self.processes, self.stages = configuration, processes, stages
         self.learned, self.held_out, self.learner, self.journal = learned, held_out, learner, journal
-        self.on_progress = on_progress
+        self.fingerprints, self.on_progress = fingerprints, on_progress
         self.began_at = 0
         self.best: Look | None = None
         self.looks: list[tuple[int, Look]] = []
@@ -415,7 +441,7 @@ class _Loop:
         if self.journal is not None:
             sums = {name: value.item() for name, value in self.sums.items()}
             best = None if self.best is None else self.best.to_dict()
-            more = {"best": best, "unreported": {"steps": self.counted, "sums": sums}}
+            more = {"best": best, "data": dict(self.fingerprints), "unreported": {"steps": self.counted, "sums": sums}}
             self.journal.save(self.learner, step, tensors, more)
         self.processes.wait()
 

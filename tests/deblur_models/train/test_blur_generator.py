@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,23 @@ def test_from_sharp_pictures_to_a_blur_to_a_network_that_restores(
     assert_goes_on_as_if_never_stopped(made, tmp_path)
     restored = load_network(tmp_path / "whole")(torch.rand(1, 3, 9, 11))
     assert restored.shape == (1, 3, 9, 11)
+
+
+def test_a_run_does_not_go_on_with_the_blur_of_another_network(
+    tables: Tables, photos: Path, blur_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(blur_run, tmp_path / "blur")
+    table = {"photos": str(photos), "blur_network": str(tmp_path / "blur" / "last")}
+    short = [{"steps": 2, "patch_px": 16, "batch": 2}]
+    made = tables(data={"learned": table}, stage=short, run={"checkpoint_every": 1})
+    with pytest.raises(Cut):
+        run(made, tmp_path / "run", cut_before=1)
+    network = load_blur_generator(tmp_path / "blur" / "last")
+    with torch.no_grad():
+        next(network.parameters()).add_(0.1)
+    save_network(network, tmp_path / "blur" / "last")
+    with pytest.raises(DatasetError, match=r"what \[data.learned\] names has changed .* network"):
+        run(made, tmp_path / "run")
 
 
 # What makes no sense

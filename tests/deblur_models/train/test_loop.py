@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -440,6 +442,30 @@ def test_without_its_configuration_a_run_is_held_against_its_state(
     assert (result.finished, result.began_at) == (True, 4 if "last" in kept else 3)
     run(tables(), tmp_path / "whole")
     assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("what", ["pairs", "photos", "recipe"])
+def test_other_pictures_under_the_same_names_are_refused(
+    what: str, tables: Tables, pairs: Path, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pairs if what == "pairs" else photos, tmp_path / "data")
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('extends = "clean"\n')
+    picture = sorted((tmp_path / "data").rglob("*.png"))[0]
+    before = (picture if what != "recipe" else recipe).read_bytes()
+    data = {"pairs": "data"} if what == "pairs" else {"photos": "data", "recipe": "mine.toml"}
+    with contextlib.chdir(tmp_path):
+        made = tables(data={"given": data}, stage=[{"steps": 4, "patch_px": 16, "batch": 2}])
+        run(made, tmp_path / "run", stop_after=2)
+        if what == "recipe":
+            recipe.write_text('extends = "motion-only"\n')
+        else:
+            height, width, _ = io.read_codes(picture).shape
+            io.write_picture(picture, np.zeros((3, height, width), np.float32))
+        with pytest.raises(DatasetError, match=r"what \[data.given\] names has changed .*start_from = "):
+            run(made, tmp_path / "run")
+        (picture if what != "recipe" else recipe).write_bytes(before)
+        assert run(made, tmp_path / "run").finished
 
 
 def test_a_folder_with_other_files_is_refused(tables: Tables, tmp_path: Path) -> None:
