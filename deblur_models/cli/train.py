@@ -259,7 +259,7 @@ def _text(progress: Progress, elapsed_s: float, origin: str) -> str:
         return (
             f"{head}: held-out PSNR {look.psnr:.2f} dB, SSIM {look.ssim:.4f} "
             f"({look.input} {look.psnr_input:.2f} dB, {look.ssim_input:.4f}; gain {look.gain_db:+.2f} dB"
-            f"{'' if look.no_harm_db is None else f'; sharp pictures change by {look.no_harm_db:.1f} dB'})"
+            f"{'' if look.no_harm_db is None else f'; no harm {look.no_harm_db:.1f} dB'})"
             f"{f'; held-out: {origin}' if progress.step == 0 else ''}"
         )
     losses = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
