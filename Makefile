@@ -34,7 +34,7 @@ demo: .venv/.demo ## data set from bundled photographs, verified, with a contact
 	$(PY) examples/00_demo.py
 
 test: .venv/.dev ## all tests but the slow ones
-	$(PY) -m pytest -n 2 -m 'not slow'
+	$(PY) -m pytest -n 2 --dist worksteal -m 'not slow'
 
 slow: .venv/.dev ## the slow tests: an empty environment, long runs
 	$(PY) -m pytest -m slow

@@ -44,8 +44,8 @@ class Unblurred:
 class OnlineDataset:
     """Pairs made on the fly: sample ``i`` has the bytes of sample ``i`` of :func:`blursynth.dataset.generate`.
 
-    It is endless, keeps no state but a cache of decoded pictures, can be pickled (the cache stays behind), and gives
-    the same sample for the same number whoever asks, in whatever order.
+    Unless it has a count it is endless. It keeps no state but a cache of decoded pictures, can be pickled (the cache
+    stays behind), and gives the same sample for the same number whoever asks, in whatever order.
 
     Parameters
     ----------
@@ -57,6 +57,8 @@ class OnlineDataset:
         Side of the square samples, >= 8.
     seed
         As that of a data set.
+    count
+        Number of samples, of which draws are tried out first as for a data set; None: endless.
     workers
         Threads that look through the pictures first.
 
@@ -75,6 +77,7 @@ class OnlineDataset:
         *,
         size_px: int,
         seed: int,
+        count: int | None = None,
         depth: str | Path | None = None,
         depth_format: DepthFormat | None = None,
         labels: str | Path | None = None,
@@ -87,7 +90,7 @@ class OnlineDataset:
         self.spec, self.scan = prepare(
             sources,
             recipe,
-            count=_ENDLESS,
+            count=_ENDLESS if count is None else count,
             size_px=size_px,
             seed=seed,
             shard_length=1,
@@ -148,8 +151,9 @@ class OnlineDataset:
         return frame.crop(margin, margin, size, size)
 
     def _placed(self, index: int) -> tuple[Renderer, Placement]:
-        if isinstance(index, bool) or not hasattr(index, "__index__") or not 0 <= index < _ENDLESS:
-            raise InvalidValueError(f"A sample has a whole number from 0 to 2^62 - 1, got {index!r}.")
+        if isinstance(index, bool) or not hasattr(index, "__index__") or not 0 <= index < self.spec.count:
+            last = "2^62" if self.spec.count == _ENDLESS else f"{self.spec.count}"
+            raise InvalidValueError(f"A sample has a whole number from 0 to {last} - 1, got {index!r}.")
         if self._renderer is None:
             self._renderer = Renderer(self.spec, self.recipe, self.scan.roots)
         if self._latest is None or self._latest.index != index:

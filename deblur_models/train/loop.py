@@ -502,8 +502,11 @@ def _source(
         looked_at[name] = scan_sources(photographs(table.photos), depth=table.depth, downscale=table.downscale)
         for skipped in looked_at[name].skipped:
             log.warning("%s is left out: %s", skipped.name, skipped.why)
-    with _told_in(f"patch_px = {stage.patch_px}"):
-        online = OnlineDataset(looked_at[name], recipe, size_px=stage.patch_px, seed=seed)
+    made = f"{name} of {stage.patch_px} px"
+    if made not in looked_at:  # its draws are tried out, which takes a second
+        with _told_in(f"patch_px = {stage.patch_px}"):
+            looked_at[made] = OnlineDataset(looked_at[name], recipe, size_px=stage.patch_px, seed=seed)
+    online = looked_at[made]
     on_device = _on_cuda(configuration.run.device) if table.on_device is None else table.on_device
     return OnTheFly(online, name, seed=seed, on_device=on_device, reuse=table.reuse)
 

@@ -91,6 +91,7 @@ class HeldOut:
                 load_recipe(settings.recipe),
                 size_px=settings.size_px,
                 seed=settings.seed,
+                count=settings.count,
                 downscale=settings.downscale,
             )
             samples = [made[i] for i in range(settings.count)]

@@ -49,6 +49,17 @@ def test_what_comes_before_the_blur_makes_the_pair(photos: Path) -> None:
     assert (around.origin_px == before.frame.origin_px + before.margin_px).all()
 
 
+def test_a_count_ends_it_and_changes_no_sample(photos: Path) -> None:
+    made = bs.load_recipe("clean")
+    three = OnlineDataset(photos, made, size_px=48, seed=1, count=3)
+    assert (three[2].blurred == OnlineDataset(photos, made, size_px=48, seed=1)[2].blurred).all()
+    assert [sample.index for sample in (three[i] for i in range(3))] == [0, 1, 2]
+    with pytest.raises(InvalidValueError, match="from 0 to 3 - 1, got 3"):
+        three[3]
+    with pytest.raises(InvalidValueError, match="count"):
+        OnlineDataset(photos, made, size_px=48, seed=1, count=0)
+
+
 def test_bad_wishes_are_told_before_any_work(photos: Path) -> None:
     online = OnlineDataset(photos, bs.load_recipe("clean"), size_px=48, seed=1)
     with pytest.raises(InvalidValueError, match="whole number"):
