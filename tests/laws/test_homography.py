@@ -156,6 +156,25 @@ def test_adjoint(backend: ModuleType, border: Border, dtype: type, deep: bool, s
     assert abs((forward * y).sum() - (x * back).sum()) <= tolerance * norms
 
 
+@every_border
+@every_dtype
+@pytest.mark.parametrize("angle", [0.05, 0.3, 1.2])
+def test_memory_of_something_else_does_not_count(border: Border, dtype: type, angle: float) -> None:
+    """Taps of no weight, which pixels of a block have for the sake of others, stay within the picture."""
+    rng = np.random.default_rng(7)
+    matrix = np.stack([rotation_matrix([0, 0, angle * turn]) for turn in (-1, 0.4, 1)])
+    matrix[:, 2, :2] = 0.004
+    warps = global_shutter(matrix)
+    for height, width in ((4, 19), (17, 3), (30, 41)):
+        x = rng.normal(size=(1, 2, height, width)).astype(dtype)
+        expected = reference.warp_mean(x.astype(np.float64), warps, border=border)
+        for _ in range(20):
+            for size in (64, 256, 512, 1024, 2048, 4096, 16384):  # what is freed here is what is given out next
+                np.full(size, np.nan, dtype)
+            found = cpu.warp_mean(x, warps, border=border)
+            assert np.abs(found - expected).max() <= (1e-12 if dtype is np.float64 else 1e-5) * np.abs(x).max()
+
+
 @every_backend
 @pytest.mark.parametrize("border", [Border.REFLECT, Border.REPLICATE, Border.CIRCULAR])
 def test_constants_are_kept(backend: ModuleType, border: Border) -> None:

@@ -368,14 +368,17 @@ def _tile_box(y0, y1, x0, x1, line, matrix, shift, first, weight, inverse_depth)
 
 @numba.njit(**_JIT)
 def _tabulate(
-    x0, y, wide, matrix, shift, begin, weight, mode, q0, spread_q, base, pitch, top, left, item, address, table, taps
-):
+    x0, y, wide, matrix, shift, begin, weight, mode, q0, spread_q, base, pitch, top, bottom, left, right, item,
+    address, table, taps,
+):  # fmt: skip
     """Fill the tables of a block that starts at (x0, y): 2 x 2 taps from the front, others from the back.
 
     Returns
     -------
     tuple
-        How many there are in front, and where those in the back begin.
+        How many there are in front, where those in the back begin, and whether all taps lie in the box of rows
+        ``top`` to ``bottom`` and columns ``left`` to ``right``. All pixels of a block have the same taps, so that where
+        a motion differs much between them, taps of no weight may lie beyond the box, in memory of something else.
     """
     pairs, back = 0, address.size
     last = np.float64(wide - 1)
@@ -435,6 +438,9 @@ def _tabulate(
             bend = 0.25 * abs(m20) * kappa * last * last * sharpest * sharpest * sharpest
             i0, j0, i1, j1 = floor(low_x - bend), floor(low_y - bend), floor(high_x + bend), floor(high_y + bend)
         columns, rows = np.int64(i1 - i0) + 2, np.int64(j1 - j0) + 2
+        row, column = y + np.int64(j0), x0 + np.int64(i0)
+        if row < top or row + rows > bottom or column < left or column + wide - 1 + columns > right:
+            return pairs, back, False
         if columns == 2 and rows == 2:
             e = pairs
             pairs += 1
@@ -458,7 +464,7 @@ def _tabulate(
         table[e, 1], table[e, 2], table[e, 3] = u - place_x * s, m00 - s - place_x * m20, -m20
         table[e, 4], table[e, 5] = v - place_y * s, m10 - place_y * m20
         table[e, 6], table[e, 7] = s, m20
-    return pairs, back
+    return pairs, back, True
 
 
 @numba.njit(**_JIT)
@@ -563,7 +569,7 @@ def _tiles(
         patch = np.empty(0 if large else channels * rows * columns, out.dtype)
         if large:
             base, base_plane, base_pitch = source, plane, pitch
-            top, left = 0, 0
+            top, bottom, left, right = 0, height, 0, width
         else:
             for c in range(channels):
                 fill_patch(
@@ -579,14 +585,14 @@ def _tiles(
             for y in range(y0, y1):
                 r = y if first.size > 1 else 0
                 q0, spread_q = _block_depth(mode, inverse_depth, x, y, used, q_block)
-                pairs, back = _tabulate(
+                pairs, back, fits = _tabulate(
                     x, y, wide, matrix, shift, first[r], weight[r], mode, q0, spread_q,
-                    base, base_pitch, top, left, item, address, table, taps,
+                    base, base_pitch, top, bottom, left, right, item, address, table, taps,
                 )  # fmt: skip
                 work = 0
                 for e in range(back, most):
                     work += taps[2 * e] * taps[2 * e + 1]
-                if work > _MANY_TAPS * most:
+                if not fits or work > _MANY_TAPS * most:
                     _single_pixels(
                         y, max(x, own), x + used, source, plane, pitch, channels, height, width, border,
                         matrix, shift, first[r], weight[r], inverse_depth, out,
@@ -672,14 +678,14 @@ def _send_tiles(
             for y in range(y0, y1):
                 r = y if first.size > 1 else 0
                 q0, spread_q = _block_depth(mode, inverse_depth, x, y, used, q_block)
-                pairs, back = _tabulate(
+                pairs, back, fits = _tabulate(
                     x, y, wide, matrix, shift, first[r], weight[r], mode, q0, spread_q,
-                    own.ctypes.data, columns * item, top, left, item, address, table, taps,
+                    own.ctypes.data, columns * item, top, bottom, left, right, item, address, table, taps,
                 )  # fmt: skip
                 work = 0
                 for e in range(back, most):
                     work += taps[2 * e] * taps[2 * e + 1]
-                if work > _MANY_TAPS * most:
+                if not fits or work > _MANY_TAPS * most:
                     _send_pixels(
                         y, x, x + used, light, patch, 3, top, left,
                         matrix, shift, first[r], weight[r], inverse_depth,
