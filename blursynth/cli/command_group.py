@@ -30,6 +30,9 @@ class Commands(TyperGroup):
     loggers: ClassVar[tuple[str, ...]] = ("blursynth",)
     """What is shown: warnings, with ``--debug`` everything."""
 
+    extras: ClassVar[dict[str, str]] = {}
+    """Packages without which commands cannot work, and the extra of blursynth that brings them."""
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         # People add --debug where the error arose: at the end of the line.
         if "--debug" in args:
@@ -74,6 +77,17 @@ class Commands(TyperGroup):
             if debug or type(error) is not RuntimeError:  # typer's Exit and Abort are RuntimeErrors too
                 raise
             _bug(error, self.program)
+        except ModuleNotFoundError as error:
+            if debug:
+                raise
+            if error.name not in self.extras:
+                _bug(error, self.program)
+            extra = self.extras[error.name]
+            _complain(
+                f"{error.name} is not installed, and {self.program} needs it. "
+                f"Install it with: pip install {error.name} (or blursynth with its extra {extra!r})."
+            )
+            raise typer.Exit(2) from None
         except Exception as error:
             if debug or type(error).__module__.startswith(("typer.", "click.")):
                 raise

@@ -24,6 +24,9 @@ Exit codes: 0 all is well, 1 some pictures failed, 2 bad input, 130 stopped by C
 class _Commands(Commands):
     program: ClassVar[str] = "deblur_models"
     loggers: ClassVar[tuple[str, ...]] = ("deblur_models", "blursynth")
+    extras: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("torch", "timm", "torchvision", "safetensors", "skimage"), "train"
+    )
 
 
 def _version(wanted: bool) -> None:

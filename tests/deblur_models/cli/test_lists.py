@@ -57,3 +57,14 @@ def test_every_table_of_a_configuration_is_listed_and_shows_its_fields() -> None
     wrong = run("fields", "optimizer")
     assert wrong.exit_code == 2
     assert "Did you mean 'optimiser'?" in wrong.output
+
+
+def test_a_missing_package_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*arguments: object, **options: object) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("deblur_models.cli.losses.console.table", missing)
+    result = run("losses")
+    assert result.exit_code == 2
+    assert "torch is not installed" in result.output
+    assert "extra 'train'" in result.output
