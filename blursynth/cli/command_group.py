@@ -80,9 +80,9 @@ class Commands(TyperGroup):
         except ModuleNotFoundError as error:
             if debug:
                 raise
-            if error.name not in self.extras:
+            extra = self.extras.get(error.name or "")
+            if extra is None:
                 _bug(error, self.program)
-            extra = self.extras[error.name]
             _complain(
                 f"{error.name} is not installed, and {self.program} needs it. "
                 f"Install it with: pip install {error.name} (or blursynth with its extra {extra!r})."
