@@ -18,6 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Layer -> the layers that it may import, itself apart. Modules of one file are layers of their own.
 ALLOWED = {
     "errors": set(),
+    "text": set(),
     "streams": {"errors"},
     "frame": {"errors"},
     "depth": {"light_files", "frame", "errors"},  # below io, since read_frame takes depth files too
@@ -33,7 +34,7 @@ ALLOWED = {
     # It draws records of sensors from cameras, so it knows that one kind.
     "sampling": {"camera_profile", "degradations", "distributions", "core", "streams", "frame", "errors"},
     "recipe": {"sampling", "distributions", "core", "degradations", "assets", "streams", "frame", "errors"},
-    "dataset": {"backends", "resolution", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "streams", "frame", "errors", "__init__"},
+    "dataset": {"backends", "resolution", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "streams", "frame", "text", "errors", "__init__"},
     "testing": {
         "recipe", "sampling", "distributions", "degradations", "backends", "physics",
         "core", "assets", "io", "streams", "frame", "errors", "__init__",
