@@ -68,7 +68,16 @@ ONLY_IN = {
         "degradations/jpeg.py",  # its codec
     ),
     # Formats OpenCV lacks; lettering; WebP with the encoder's effort.
-    "PIL": ("io.py", "decoders.py", "light_files.py", "depth", "contact_sheet.py", "cli", "dataset", "degradations/webp.py"),
+    "PIL": (
+        "io.py",
+        "decoders.py",
+        "light_files.py",
+        "depth",
+        "contact_sheet.py",
+        "cli",
+        "dataset",
+        "degradations/webp.py",
+    ),
     "onnxruntime": ("depth",),
     "OpenEXR": ("depth", "light_files.py"),
     "rawpy": ("light_files.py",),
