@@ -18,12 +18,15 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Layer -> the layers that it may import, itself apart. Modules of one file are layers of their own.
 ALLOWED = {
     "errors": set(),
+    "text": set(),
+    "folders": {"errors"},
+    "decoders": {"folders", "errors"},
     "streams": {"errors"},
     "frame": {"errors"},
-    "depth": {"light_files", "frame", "errors"},  # below io, since read_frame takes depth files too
-    "light_files": {"frame", "errors"},
-    "io": {"light_files", "depth", "frame", "errors"},
-    "assets": {"io", "errors"},
+    "depth": {"light_files", "decoders", "folders", "frame", "errors"},  # below io, since read_frame takes depth files too
+    "light_files": {"decoders", "frame", "errors"},
+    "io": {"light_files", "depth", "decoders", "folders", "frame", "errors"},
+    "assets": {"io", "folders", "errors"},
     "physics": {"frame", "errors"},
     "backends": {"physics", "frame", "errors"},
     "resolution": {"backends", "frame", "errors"},
@@ -33,7 +36,7 @@ ALLOWED = {
     # It draws records of sensors from cameras, so it knows that one kind.
     "sampling": {"camera_profile", "degradations", "distributions", "core", "streams", "frame", "errors"},
     "recipe": {"sampling", "distributions", "core", "degradations", "assets", "streams", "frame", "errors"},
-    "dataset": {"backends", "resolution", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "streams", "frame", "errors", "__init__"},
+    "dataset": {"backends", "resolution", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "decoders", "folders", "streams", "frame", "text", "errors", "__init__"},
     "testing": {
         "recipe", "sampling", "distributions", "degradations", "backends", "physics",
         "core", "assets", "io", "streams", "frame", "errors", "__init__",
@@ -58,16 +61,27 @@ ONLY_IN = {
     "distributed": ("dataset",),
     "cv2": (
         "io.py",
-        "light_files.py",
+        "decoders.py",
         "depth",
         "dataset",
         "cli",  # files; thread count, versions
         "degradations/jpeg.py",  # its codec
     ),
     # Formats OpenCV lacks; lettering; WebP with the encoder's effort.
-    "PIL": ("io.py", "light_files.py", "depth", "contact_sheet.py", "cli", "dataset", "degradations/webp.py"),
+    "PIL": (
+        "io.py",
+        "decoders.py",
+        "light_files.py",
+        "depth",
+        "contact_sheet.py",
+        "cli",
+        "dataset",
+        "degradations/webp.py",
+    ),
     "onnxruntime": ("depth",),
     "OpenEXR": ("depth", "light_files.py"),
+    "rawpy": ("light_files.py",),
+    "pillow_heif": ("decoders.py",),
     "matplotlib": ("cli",),  # plots of calibrations, an extra
     "typer": ("cli",),
     "rich": ("cli",),

@@ -122,7 +122,7 @@ def command(
 def show_plan(plan: Plan, out: Path) -> None:
     """What would be made."""
     spec = plan.spec
-    typer.echo(f"{plan.count:,} pairs of {spec.size_px} px with recipe {spec.recipe_name}, seed {spec.seed}")
+    console.echo(f"{plan.count:,} pairs of {spec.size_px} px with recipe {spec.recipe_name}, seed {spec.seed}")
     free = "" if plan.free_bytes is None else f" ({console.bytes_text(plan.free_bytes)} are free)"
     rows = [
         ("sources", console.plural(len(plan.scan.usable), "picture")),
@@ -133,32 +133,39 @@ def show_plan(plan: Plan, out: Path) -> None:
     ]
     console.table(("", ""), rows)
     for note in plan.scan.notes:
-        typer.echo(f"note: {arguments.in_options(note)}")
-    console.show_skipped(plan.scan.skipped, plan.scan.duplicates)
-    typer.echo("Nothing was written: this was a dry run.")
+        console.echo(f"note: {arguments.in_options(note)}")
+    scan = plan.scan
+    console.show_skipped(scan.skipped, scan.duplicates)
+    console.show_ignored(scan.ignored)
+    used = console.used_text(len(scan.usable), len(scan.skipped) + len(scan.duplicates), scan.ignored)
+    console.echo(f"Nothing was written: this was a dry run. {used}.")
 
 
 def show_report(report: Report) -> None:
     """What was made."""
     if not report.made and report.finished:
-        typer.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
+        console.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
     else:
         kept = f"; {console.plural(len(report.kept), 'shard')} kept from before" if report.kept else ""
-        typer.echo(
+        console.echo(
             f"{report.out}: made {console.plural(report.samples, 'pair')} in {console.seconds_text(report.seconds)} "
             f"({report.rate:.0f} per second), {console.plural(len(report.made), 'shard')}, "
             f"{console.bytes_text(report.disk_bytes)}{kept}"
         )
     for note in report.notes:
-        typer.echo(f"note: {arguments.in_options(note)}")
+        console.echo(f"note: {arguments.in_options(note)}")
     if report.finished:
-        typer.echo(f"digest of pixels {report.digest['pixels'][:16]}, of draws {report.digest['draws'][:16]}")
+        console.echo(f"digest of pixels {report.digest['pixels'][:16]}, of draws {report.digest['draws'][:16]}")
     else:
-        typer.echo(
+        console.echo(
             f"Not finished: other shards of the {report.shards} are still to be made. "
             f"Whoever makes the last one finishes it; or run: blursynth resume {report.out}"
         )
     console.show_skipped(report.skipped, report.duplicates)
+    console.show_ignored(report.ignored)
+    if report.sources:
+        not_used = len(report.skipped) + len(report.duplicates)
+        console.echo(f"{console.used_text(report.sources, not_used, report.ignored)}.")
 
 
 def show_interruption(out: Path) -> None:
@@ -167,12 +174,12 @@ def show_interruption(out: Path) -> None:
     from blursynth.dataset.schema import load_spec
 
     if not (out / "dataset.json").exists():
-        typer.echo("\nStopped before anything was written.", err=True)
+        console.echo("\nStopped before anything was written.", err=True)
         return
     spec = load_spec(out)
     done = [s for s in finished_shards(out) if s < spec.shards]
     samples = sum(len(spec.range_of(s)) for s in done)
-    typer.echo(
+    console.echo(
         f"\nStopped. {len(done)} of {spec.shards} shards ({samples:,} of {spec.count:,} pairs) are finished and kept.\n"
         f"Go on with: blursynth resume {out}",
         err=True,

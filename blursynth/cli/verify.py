@@ -47,13 +47,13 @@ def command(
     again = f", {console.plural(len(found.replayed), 'sample')} rendered again" if found.replayed else ""
     if found.ok:
         held = f"{console.plural(found.samples, 'pair')} in {console.plural(found.shards, 'shard')}"
-        typer.echo(f"{out} is sound: {held}, {looked} checked{again}.")
-        typer.echo(f"digest of pixels {found.digest['pixels'][:16]}, of draws {found.digest['draws'][:16]}")
+        console.echo(f"{out} is sound: {held}, {looked} checked{again}.")
+        console.echo(f"digest of pixels {found.digest['pixels'][:16]}, of draws {found.digest['draws'][:16]}")
         return
-    typer.echo(f"{out} has {console.plural(len(found.problems), 'problem')}:")
+    console.echo(f"{out} has {console.plural(len(found.problems), 'problem')}:")
     for problem in found.problems:
-        typer.echo(f"  - {arguments.in_options(problem.what, 'verify')}")
+        console.echo(f"  - {arguments.in_options(problem.what, 'verify')}")
     if found.damaged_shards:
         listed = ",".join(str(s) for s in found.damaged_shards)
-        typer.echo(f"Make these shards again with: blursynth resume {out} --redo {listed}")
+        console.echo(f"Make these shards again with: blursynth resume {out} --redo {listed}")
     raise typer.Exit(1)

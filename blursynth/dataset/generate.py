@@ -97,6 +97,10 @@ class Report:
         ``{"pixels": ..., "draws": ...}`` of the finished data set, else empty; neither depends on workers or shards.
     notes
         Anything unusual, such as workers that died and were replaced.
+    ignored
+        How many files of the given folders are of no known format, by their ending.
+    sources
+        How many pictures the data set is made of.
     """
 
     out: Path
@@ -112,6 +116,8 @@ class Report:
     finished: bool = False
     digest: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ignored: dict[str, int] = field(default_factory=dict)
+    sources: int = 0
 
     @property
     def rate(self) -> float:
@@ -333,7 +339,7 @@ def generate(
     kinds = tuple(dict.fromkeys(k for _, sampler in recipe.steps for k in sampler.kinds()))
     report = _run(out, begun, kinds, scan.roots, wanted, (), workers, engine, any_environment, cache_bytes, on_progress)
     notes = (*scan.notes, *report.notes)
-    return replace(report, skipped=scan.skipped, duplicates=scan.duplicates, notes=notes)
+    return replace(report, skipped=scan.skipped, duplicates=scan.duplicates, notes=notes, ignored=scan.ignored)
 
 
 def resume(
@@ -471,6 +477,7 @@ def _run(
         finished=finished,
         digest=digest,
         notes=tuple(notes),
+        sources=len(spec.sources),
     )
 
 
@@ -515,6 +522,7 @@ def _begin(out: Path, spec: Spec, scan: Scan, recipe: Recipe) -> Spec:
         skipped = {
             "skipped": [vars(s) for s in scan.skipped],
             "duplicates": [vars(s) for s in scan.duplicates],
+            "ignored": scan.ignored,
         }
         write_atomically(out / "dataset.json", spec.to_json(), exclusive=True)
         write_atomically(out / "skipped.json", (json.dumps(skipped, indent=1, ensure_ascii=False) + "\n").encode())

@@ -33,6 +33,7 @@ from blursynth.io import file_sha256, read_codes, read_light
 from blursynth.recipe import Recipe
 from blursynth.resolution import block_mean, nearest_to_centre
 from blursynth.streams import Stream
+from blursynth.text import path_of
 
 __all__ = ["Placement", "Renderer", "Window"]
 
@@ -316,7 +317,7 @@ class Renderer:
                 f"{name}: where the {what} maps of this data set lie is not known here.",
                 fix=f"Give {root.removeprefix('/')}_root, their folder.",
             )
-        return Path(self.roots[root], name)
+        return Path(self.roots[root], path_of(name))
 
     def _read(
         self, name: str, what: str, path: Path, sha256: str, read: Callable[[Path], NDArray[Any]]

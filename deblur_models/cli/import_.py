@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from blursynth.cli import console
 from blursynth.errors import InvalidValueError
 
 EPILOG = """\b
@@ -49,4 +50,4 @@ def command(
     config = network_config({"kind": network, **({"size": size} if size else {})})
     made = import_original(checkpoint, config)
     save_network(made, target, imported_from=checkpoint.name, licence=licence)
-    typer.echo(f"{written}: {config.kind}, {count_weights(made):,} weights")
+    console.echo(f"{written}: {config.kind}, {count_weights(made):,} weights")
