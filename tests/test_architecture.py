@@ -64,8 +64,17 @@ ONLY_IN = {
         "cli",  # files; thread count, versions
         "degradations/jpeg.py",  # its codec
     ),
-    # Formats OpenCV lacks; lettering; WebP with the encoder's effort.
-    "PIL": ("io.py", "light_files.py", "depth", "contact_sheet.py", "cli", "dataset", "degradations/webp.py"),
+    # Formats OpenCV lacks; pictures of Pillow as frames; lettering; WebP with the encoder's effort.
+    "PIL": (
+        "io.py",
+        "frame.py",
+        "light_files.py",
+        "depth",
+        "contact_sheet.py",
+        "cli",
+        "dataset",
+        "degradations/webp.py",
+    ),
     "onnxruntime": ("depth",),
     "OpenEXR": ("depth", "light_files.py"),
     "matplotlib": ("cli",),  # plots of calibrations, an extra
