@@ -67,10 +67,11 @@ ONLY_IN = {
         "cli",  # files; thread count, versions
         "degradations/jpeg.py",  # its codec
     ),
-    # Formats OpenCV lacks; lettering; WebP with the encoder's effort.
+    # Formats OpenCV lacks; pictures of Pillow as frames; lettering; WebP with the encoder's effort.
     "PIL": (
         "io.py",
         "decoders.py",
+        "frame.py",
         "light_files.py",
         "depth",
         "contact_sheet.py",

@@ -197,7 +197,7 @@ class Renderer:
     def _blank(self, source: int, top: int, left: int, span: int) -> Frame:
         image = np.broadcast_to(np.float32(0), (1, 3, span, span))
         origin = np.array([[top, left]])
-        return Frame(image, self._encoding(source), origin_px=origin, full_size_px=self._sizes[source][None])
+        return Frame.unchecked(image, self._encoding(source), origin_px=origin, full_size_px=self._sizes[source][None])
 
     def _encoding(self, source: int) -> Encoding:
         return Encoding.LINEAR if self.spec.sources[source].is_light else Encoding.DISPLAY
@@ -257,7 +257,7 @@ class Renderer:
             top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
             part = part[:, top : top + span, left : left + span]
         about = self.spec.sources[source]
-        return Frame(
+        return Frame.unchecked(  # codes and light of files are in range
             _values(part[None]),
             self._encoding(source),
             **_maps(picture, top, left, (part.shape[1], part.shape[2])),

@@ -117,7 +117,7 @@ class StoredPairs(PairSet):
         sample = self.dataset[index]
         window, size = sample.window, sample.sharp.shape[:2]
         full = np.array([self._sizes[sample.source]]) // self.dataset.spec.downscale
-        geometry = Frame(
+        geometry = Frame.unchecked(
             np.broadcast_to(np.float32(0), (1, 3, *size)),
             Encoding.DISPLAY,
             origin_px=np.array([[window.top, window.left]]),
