@@ -25,7 +25,8 @@ ALLOWED = {
     "io": {"light_files", "depth", "frame", "errors"},
     "assets": {"io", "errors"},
     "physics": {"frame", "errors"},
-    "backends": {"physics", "frame", "errors"},
+    "cores": set(),
+    "backends": {"cores", "physics", "frame", "errors"},
     "resolution": {"backends", "frame", "errors"},
     "core": {"frame", "errors"},
     "degradations": {"core", "backends", "physics", "assets", "frame", "errors"},
@@ -33,7 +34,7 @@ ALLOWED = {
     # It draws records of sensors from cameras, so it knows that one kind.
     "sampling": {"camera_profile", "degradations", "distributions", "core", "streams", "frame", "errors"},
     "recipe": {"sampling", "distributions", "core", "degradations", "assets", "streams", "frame", "errors"},
-    "dataset": {"backends", "resolution", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "streams", "frame", "errors", "__init__"},
+    "dataset": {"cores", "backends", "resolution", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "streams", "frame", "errors", "__init__"},
     "testing": {
         "recipe", "sampling", "distributions", "degradations", "backends", "physics",
         "core", "assets", "io", "streams", "frame", "errors", "__init__",
