@@ -21,7 +21,11 @@ from blursynth import cores
         ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "300000 100000\n"}, 3),  # of a group around it
         ("0::/gone\n", {"cpu.max": "400000 100000\n"}, 4),  # a container that sees the path of its host
         # docs.kernel.org/scheduler/sched-bwc.html: cpu.cfs_quota_us, -1 for none, and cpu.cfs_period_us
-        ("4:cpu,cpuacct:/\n", {"cpu,cpuacct/cpu.cfs_quota_us": "250000\n", "cpu,cpuacct/cpu.cfs_period_us": "50000\n"}, 5),
+        (
+            "4:cpu,cpuacct:/\n",
+            {"cpu,cpuacct/cpu.cfs_quota_us": "250000\n", "cpu,cpuacct/cpu.cfs_period_us": "50000\n"},
+            5,
+        ),
         ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
         ("9:cpuset:/\n4:cpu:/x\n0::/\n", {"cpu/x/cpu.cfs_quota_us": "700000", "cpu/x/cpu.cfs_period_us": "100000"}, 7),
         ("1:name=systemd:/\n0::/s\n", {"unified/s/cpu.max": "600000 100000"}, 6),
