@@ -28,7 +28,8 @@ ALLOWED = {
     "io": {"light_files", "depth", "decoders", "folders", "frame", "errors"},
     "assets": {"io", "folders", "errors"},
     "physics": {"frame", "errors"},
-    "backends": {"physics", "frame", "errors"},
+    "cores": set(),
+    "backends": {"cores", "physics", "frame", "errors"},
     "resolution": {"backends", "frame", "errors"},
     "core": {"frame", "errors"},
     "degradations": {"core", "backends", "physics", "assets", "frame", "errors"},
@@ -36,7 +37,7 @@ ALLOWED = {
     # It draws records of sensors from cameras, so it knows that one kind.
     "sampling": {"camera_profile", "degradations", "distributions", "core", "streams", "frame", "errors"},
     "recipe": {"sampling", "distributions", "core", "degradations", "assets", "streams", "frame", "errors"},
-    "dataset": {"backends", "resolution", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "decoders", "folders", "streams", "frame", "text", "errors", "__init__"},
+    "dataset": {"cores", "backends", "resolution", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "decoders", "folders", "streams", "frame", "text", "errors", "__init__"},
     "testing": {
         "recipe", "sampling", "distributions", "degradations", "backends", "physics",
         "core", "assets", "io", "streams", "frame", "errors", "__init__",

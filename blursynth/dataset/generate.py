@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from blursynth import assets, degradations
 from blursynth.core import Degradation
+from blursynth.cores import available_cores
 from blursynth.dataset.card import write_card
 from blursynth.dataset.engine import Engine, make_engine
 from blursynth.dataset.files import disk_error, locked, read_json, write_atomically
@@ -24,7 +25,7 @@ from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.render import CACHE_BYTES, Renderer
 from blursynth.dataset.schema import Spec, build_spec, check_encodings, create_store, load_spec
 from blursynth.dataset.shards import encode_chunk
-from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Scan, Skipped, available_cores, scan_sources
+from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Scan, Skipped, scan_sources
 from blursynth.dataset.writer import Job, sweep
 from blursynth.depth import DepthFormat
 from blursynth.errors import DatasetError, InvalidValueError

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from blursynth.core import Degradation, Draw, Nothing
+from blursynth.cores import available_cores
 from blursynth.dataset.generate import Sources, check_draws, prepare
 from blursynth.dataset.progress import OnProgress
 from blursynth.dataset.reader import Sample
 from blursynth.dataset.render import Placement, Renderer, Window
-from blursynth.dataset.sources import Skipped, available_cores
+from blursynth.dataset.sources import Skipped
 from blursynth.depth import DepthFormat
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Frame

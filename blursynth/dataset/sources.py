@@ -13,6 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from blursynth.cores import available_cores
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.decoders import LARGEST_DECODED_BYTES
 from blursynth.depth import DEPTH_SUFFIXES, LABEL_SUFFIXES, DepthFormat, read_depth_map, read_labels
@@ -282,14 +283,6 @@ def size_text(height: int, width: int) -> str:
     '512 x 768 px (width x height)'
     """
     return f"{width} x {height} px (width x height)"
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not offered by every system
-        return os.cpu_count() or 1
 
 
 def reasons(skipped: Sequence[Skipped], most: int = 3) -> str:
