@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from blursynth import assets, degradations
+from blursynth import degradations
 from blursynth.core import Degradation
-from blursynth.dataset.card import write_card
+from blursynth.dataset.asset_files import asset_names, save_assets
 from blursynth.dataset.engine import Engine, make_engine
-from blursynth.dataset.files import disk_error, locked, read_json, write_atomically
+from blursynth.dataset.files import disk_error, locked, read_json, refuse_links, sealed, write_atomically
 from blursynth.dataset.index import read_index, write_index
 from blursynth.dataset.manifest import Manifest, finished_shards, shard_state
 from blursynth.dataset.progress import OnProgress, Progress
@@ -35,7 +34,6 @@ __all__ = ["Plan", "Report", "finalize", "generate", "plan", "resume"]
 Sources = str | Path | Iterable[str | Path] | Scan
 CHECKED_DRAWS = 2000  # about a second, however large the data set
 CHECKED_DRAWS_WITH_MAPS = 64  # of which each needs the depth of its window
-_ASSET = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -399,10 +397,8 @@ def finalize(out: str | Path) -> dict[str, str]:
     """
     out = Path(out)
     spec = load_spec(out)
-    index = write_index(out, spec)
-    write_card(out, spec, index)
-    digest: dict[str, str] = index["digest"]
-    return digest
+    refuse_links(out)
+    return asdict(write_index(out, spec).digest)
 
 
 def _run(
@@ -422,6 +418,7 @@ def _run(
     arrays = tuple(a.name for a in spec.arrays)
     notes: list[str] = []
     made: dict[int, Manifest] = {}
+    refuse_links(out)
     with locked(out, wanted.start, wanted.stop):
         sweep(out, wanted, arrays)
         create_store(out, spec)
@@ -458,7 +455,7 @@ def _run(
         digest: dict[str, str] = {}
         if finished:
             index = read_index(out, spec) if not made else None
-            digest = dict(index["digest"]) if index is not None else finalize(out)
+            digest = asdict(index.digest) if index is not None else finalize(out)
     return Report(
         out=out,
         count=spec.count,
@@ -492,6 +489,7 @@ def _begun(out: Path) -> Spec | None:
     """The specification in ``out``; None if it is new or empty."""
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
+    refuse_links(out)
     if (out / "dataset.json").exists():
         return load_spec(out)
     # What may lie there before dataset.json does: a start that was interrupted.
@@ -511,25 +509,16 @@ def _begin(out: Path, spec: Spec, scan: Scan, recipe: Recipe) -> Spec:
     """Write what does not change: assets, ``dataset.json``, and which inputs were not used."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        assets.save_folder(sorted(_assets(recipe.to_dict())), out / "assets")
+        save_assets(asset_names(recipe.to_dict()), out)
         skipped = {
             "skipped": [vars(s) for s in scan.skipped],
             "duplicates": [vars(s) for s in scan.duplicates],
         }
         write_atomically(out / "dataset.json", spec.to_json(), exclusive=True)
-        write_atomically(out / "skipped.json", (json.dumps(skipped, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(out / "skipped.json", sealed(skipped))
     except OSError as error:
         raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
     return load_spec(out)  # of two that began at once, that of the first
-
-
-def _assets(values: Any) -> set[str]:
-    """Names of arrays anywhere in a recipe."""
-    if isinstance(values, dict):
-        values = list(values.values())
-    if isinstance(values, list | tuple):
-        return set().union(*(_assets(v) for v in values))
-    return {values} if isinstance(values, str) and _ASSET.fullmatch(values) else set()
 
 
 def prepare(
