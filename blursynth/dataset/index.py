@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from blursynth.dataset.manifest import draws_path, read_manifest
 from blursynth.dataset.schema import Spec
 from blursynth.errors import DatasetError
 
-__all__ = ["content_digest", "read_index", "write_index"]
+__all__ = ["content_digest", "passed_over_share", "read_index", "write_index"]
 
 
 def content_digest(out: Path, spec: Spec) -> dict[str, str]:
@@ -38,6 +39,17 @@ def content_digest(out: Path, spec: Spec) -> dict[str, str]:
                 fix=f"Make shard {shard} again: resume(out, redo=[{shard}]).",
             ) from None
     return {"pixels": pixels.hexdigest(), "draws": draws.hexdigest()}
+
+
+def passed_over_share(out: Path, shards: Iterable[int]) -> float:
+    """Share of the windows looked at for these shards that had less than the least detail."""
+    passed_over = samples = 0
+    for shard in shards:
+        with draws_path(out, shard).open("rb") as file:
+            for line in file:
+                passed_over += int(json.loads(line)["passed_over"])
+                samples += 1
+    return passed_over / max(1, passed_over + samples)
 
 
 def write_index(out: Path, spec: Spec) -> dict[str, Any]:

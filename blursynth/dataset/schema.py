@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from blursynth.core import Degradation, Nothing
+from blursynth.dataset.detail import check_min_detail
 from blursynth.dataset.files import canonical, read_json, sha256_hex, write_atomically
 from blursynth.dataset.sources import Source
 from blursynth.degradations import GammaDecode
@@ -28,10 +29,13 @@ __all__ = ["ArraySpec", "Spec", "check_encodings", "create_store", "environment"
 CODECS = ("jpeg", "webp")
 """Kinds that hand on codes of 8 bits."""
 
-SCHEMA = 3
+SCHEMA = 4
+SCHEMA_WITH_LIGHT = 3  # of data sets whose sources were drawn with replacement; no new one is written
 SCHEMA_WITH_MAPS = 2  # of data sets without sources of light and without downscaling, which older versions read as well
 SCHEMA_WITHOUT_MAPS = 1  # of data sets without depth and label maps either
 FORMAT = "blursynth-dataset"
+RANDOM, SHUFFLED = "random", "shuffled-1"
+"""How samples take sources: drawn with replacement, as older versions did, or each once before any is taken again."""
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB read and restart well
 
 
@@ -84,6 +88,8 @@ class Spec:
     environment: dict[str, Any] = field(default_factory=dict)
     depth_format: dict[str, Any] | None = None  # what the numbers of depth maps mean; None without maps
     downscale: int = 1  # by how much pictures are made smaller first; windows lie in the smaller ones
+    source_order: str = RANDOM  # as in data sets that do not say it; those that are begun now have SHUFFLED
+    min_detail: float | None = None  # what the window of every sample shows at least; None: anything
 
     @property
     def has_maps(self) -> bool:
@@ -93,8 +99,10 @@ class Spec:
     @property
     def schema(self) -> int:
         """Of ``dataset.json``: the oldest that can hold it."""
-        if self.downscale != 1 or any(s.encoding for s in self.sources):
+        if self.source_order != RANDOM or self.min_detail is not None:
             return SCHEMA
+        if self.downscale != 1 or any(s.encoding for s in self.sources):
+            return SCHEMA_WITH_LIGHT
         return SCHEMA_WITH_MAPS if self.has_maps else SCHEMA_WITHOUT_MAPS
 
     @property
@@ -130,6 +138,8 @@ class Spec:
             "sources": [s.to_dict() for s in self.sources],
             **({} if self.depth_format is None else {"depth_format": self.depth_format}),
             **({} if self.downscale == 1 else {"downscale": self.downscale}),
+            **({} if self.source_order == RANDOM else {"source_order": self.source_order}),
+            **({} if self.min_detail is None else {"min_detail": self.min_detail}),
         }
 
     def to_json(self) -> bytes:
@@ -150,14 +160,16 @@ class Spec:
 
     def differences(self, now: Spec) -> list[str]:
         """In which entries another request differs from this one, in words."""
-        there, here = ({"downscale": 1, **spec.request()} for spec in (self, now))
+        there, here = (
+            {"downscale": 1, "source_order": RANDOM, "min_detail": None, **spec.request()} for spec in (self, now)
+        )
         found = []
         for key in dict.fromkeys((*there, *here)):
             if there.get(key) != here.get(key) and key != "recipe_sha256":  # the recipe itself is named already
                 if key == "sources":
                     found.append(f"sources ({_changed_sources(there[key], here[key])})")
                     continue
-                short = isinstance(there.get(key), str | int)
+                short = isinstance(there.get(key), str | int | float | None)
                 found.append(f"{key} ({there[key]!r} there, {here[key]!r} now)" if short else key)
         return found
 
@@ -251,6 +263,8 @@ def load_spec(out: Path) -> Spec:
             environment=document["environment"],
             depth_format=request.get("depth_format"),
             downscale=request.get("downscale", 1),
+            source_order=request.get("source_order", RANDOM),
+            min_detail=request.get("min_detail"),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: is damaged (entry {error}).", fix="Restore it from a backup.") from None
@@ -273,12 +287,15 @@ def build_spec(
     crops_per_source: int,
     store: Sequence[str],
     kernel_size_px: int,
+    min_detail: float | None = None,
 ) -> Spec:
     """Check the wishes and turn them into a specification."""
     _check_whole("count", count, 1)
     _check_whole("size_px", size_px, 8)
     _check_whole("seed", seed, 0)
     _check_whole("crops_per_source", crops_per_source, 1)
+    if min_detail is not None:
+        check_min_detail(min_detail)
     known = ("sharp", "blurred", "kernel", "params")
     for name in store:
         if name not in known:
@@ -327,6 +344,8 @@ def build_spec(
         columns=columns,
         sources=tuple(sources),
         environment=environment(),
+        source_order=SHUFFLED,
+        min_detail=None if min_detail is None else float(min_detail),
     )
 
 

@@ -81,7 +81,7 @@ print(json.dumps([sharp.shape, str(sharp.dtype), sharp.metadata.dimension_names,
     data = bs.open_dataset(made)
     assert (shape, dtype, names) == ([11, 32, 32, 3], "uint8", ["sample", "row", "column", "channel"])
     assert (third, tenth) == (int(data[3].sharp.sum()), int(data[10].blurred.sum()))
-    assert attributes["blursynth"]["schema"] == 1
+    assert attributes["blursynth"]["schema"] == 4
     assert tuple(columns) == data.spec.columns
 
 
