@@ -17,7 +17,7 @@ from blursynth.core import Degradation
 from blursynth.dataset.asset_files import asset_names, save_assets
 from blursynth.dataset.engine import Engine, make_engine
 from blursynth.dataset.files import disk_error, locked, read_json, refuse_links, sealed, write_atomically
-from blursynth.dataset.index import read_index, write_index
+from blursynth.dataset.index import passed_over_share, read_index, write_index
 from blursynth.dataset.manifest import Manifest, finished_shards, shard_state
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.render import CACHE_BYTES, Renderer
@@ -54,6 +54,9 @@ class Plan:
         Of the samples that were tried.
     free_bytes
         Room on the disk of ``out``; None when no place was named.
+    passed_over
+        Share of the windows looked at that have less detail than ``min_detail``, of the samples that were tried; None
+        without such a limit.
     """
 
     scan: Scan
@@ -67,6 +70,7 @@ class Plan:
     largest_reach_px: int
     free_bytes: int | None
     spec: Spec = field(repr=False)
+    passed_over: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,9 @@ class Report:
         ``{"pixels": ..., "draws": ...}`` of the finished data set, else empty; neither depends on workers or shards.
     notes
         Anything unusual, such as workers that died and were replaced.
+    passed_over
+        Share of the windows looked at that have less detail than ``min_detail``, of the samples that were made now;
+        None without such a limit.
     """
 
     out: Path
@@ -110,6 +117,7 @@ class Report:
     finished: bool = False
     digest: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    passed_over: float | None = None
 
     @property
     def rate(self) -> float:
@@ -129,6 +137,7 @@ def plan(
     store: Sequence[str] = ("sharp", "blurred"),
     kernel_size_px: int = 129,
     crops_per_source: int = 1,
+    min_detail: float | None = None,
     depth: str | Path | None = None,
     depth_format: DepthFormat | None = None,
     labels: str | Path | None = None,
@@ -142,6 +151,8 @@ def plan(
 
     Parameters
     ----------
+    min_detail
+        The least detail of a crop; as :func:`generate` takes it.
     depth, depth_format, labels
         Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
     linear, downscale
@@ -164,6 +175,7 @@ def plan(
         shard_length=shard_length,
         workers=workers,
         crops_per_source=crops_per_source,
+        min_detail=min_detail,
         store=store,
         kernel_size_px=kernel_size_px,
         depth=depth,
@@ -173,8 +185,9 @@ def plan(
         downscale=downscale,
         on_progress=on_progress,
     )
-    check_draws(spec, scan, recipe)
-    return _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
+    passed_over = check_draws(spec, scan, recipe)
+    planned = _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
+    return replace(planned, passed_over=passed_over)
 
 
 def _planned(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path | None, trials: int) -> Plan:
@@ -225,6 +238,7 @@ def generate(
     store: Sequence[str] = ("sharp", "blurred"),
     kernel_size_px: int = 129,
     crops_per_source: int = 1,
+    min_detail: float | None = None,
     depth: str | Path | None = None,
     depth_format: DepthFormat | None = None,
     labels: str | Path | None = None,
@@ -267,7 +281,12 @@ def generate(
         Side of the stored kernels, odd; a larger kernel is an error.
     crops_per_source
         How many consecutive samples share a source picture. 1: each chooses its own. More is faster when decoding large
-        pictures takes longer than blurring crops.
+        pictures takes longer than blurring crops. Every source is used once before any is used again, in a shuffled
+        order, except that sources too small for a draw leave their turn to larger ones.
+    min_detail
+        Leave out crops that are flat or out of focus: those with less detail than this, a standard deviation of the
+        Laplacian in codes of 8 bits (:func:`~blursynth.dataset.detail.detail_of`); 10 is a usual limit. Another window
+        of the picture is taken instead, or another picture where 16 of them show too little. None: every crop is taken.
     depth, depth_format, labels
         Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
     linear, downscale
@@ -307,6 +326,7 @@ def generate(
         shard_length=begun.shard_length if begun is not None and shard_length is None else shard_length,
         workers=workers,
         crops_per_source=crops_per_source,
+        min_detail=min_detail,
         store=store,
         kernel_size_px=kernel_size_px,
         depth=depth,
@@ -468,6 +488,7 @@ def _run(
         finished=finished,
         digest=digest,
         notes=tuple(notes),
+        passed_over=None if spec.min_detail is None else passed_over_share(out, spec, sorted(made)),
     )
 
 
@@ -531,6 +552,7 @@ def prepare(
     shard_length: int | None,
     workers: int,
     crops_per_source: int = 1,
+    min_detail: float | None = None,
     store: Sequence[str] = ("sharp", "blurred"),
     kernel_size_px: int = 1,
     depth: str | Path | None = None,
@@ -550,6 +572,7 @@ def prepare(
         shard_length=shard_length,
         workers=workers,
         crops_per_source=crops_per_source,
+        min_detail=min_detail,
         store=store,
         kernel_size_px=kernel_size_px,
     )
@@ -559,11 +582,16 @@ def prepare(
     return spec, scan
 
 
-def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
+def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> float | None:
     """Refuse before anything is written what would fail in the middle: draws that no source or array can hold.
 
-    Looks at ``CHECKED_DRAWS`` samples (fewer where reaches depend on depth), evenly spaced, and at every one when
-    kernels are stored, whose size must fit all.
+    Looks at ``CHECKED_DRAWS`` samples (fewer where pixels are needed: for reaches that depend on depth, and for a least
+    detail), evenly spaced, and at every one when kernels are stored, whose size must fit all.
+
+    Returns
+    -------
+    float or None
+        The share of windows that were passed over for too little detail; None where none is asked for.
     """
     renderer = Renderer(spec, recipe, scan.roots)
     stored = next((a.shape[0] for a in spec.arrays if a.name == "kernel"), None)
@@ -574,11 +602,16 @@ def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
             why="Its blur differs from pixel to pixel, so that no single kernel stands for it.",
             fix="Leave the kernel out: the draw of every sample holds the numbers that made its blur.",
         )
-    most = CHECKED_DRAWS_WITH_MAPS if renderer.looks_at_maps else CHECKED_DRAWS
-    stride = 1 if stored is not None else max(1, spec.count // most)
-    needed = 1
-    for index in range(0, spec.count, stride):
-        draw = renderer.place(index).draw
+    most = CHECKED_DRAWS_WITH_MAPS if renderer.looks_at_maps or spec.min_detail is not None else CHECKED_DRAWS
+    if stored is not None:
+        checked = range(spec.count)
+    else:
+        checked = range(0, spec.count, max(1, spec.count // most))
+    needed, passed_over = 1, 0
+    for index in checked:
+        placement = renderer.place(index)
+        draw = placement.draw
+        passed_over += placement.passed_over
         if stored is not None:
             spreads = [step.point_spread() for _, step in draw.steps if hasattr(step, "point_spread")]
             needed = max(needed, 1 + 2 * sum(int(psf.reach_px()[0]) for psf in spreads))
@@ -587,6 +620,7 @@ def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
             f"kernel_size_px must be at least {needed} for the kernels of these {spec.count} samples, got {stored}.",
             fix=f"Give kernel_size_px={needed}, or leave the kernel out (the draw holds it).",
         )
+    return None if spec.min_detail is None else passed_over / (passed_over + len(checked))
 
 
 def _check_room(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path, wanted: range) -> None:

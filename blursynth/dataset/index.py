@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from blursynth.dataset.records import RecordReader
 from blursynth.dataset.schema import Spec
 from blursynth.errors import DatasetError
 
-__all__ = ["Digest", "Index", "content_digest", "derived_index", "read_index", "write_index"]
+__all__ = ["Digest", "Index", "content_digest", "derived_index", "passed_over_share", "read_index", "write_index"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,17 @@ def derived_index(out: Path, spec: Spec, files: dict[str, str]) -> Index:
         environments=tuple(sorted({m.environment_sha256 for m in manifests})),
         files=files,
     )
+
+
+def passed_over_share(out: Path, spec: Spec, shards: Iterable[int]) -> float:
+    """Share of the windows looked at for these shards that had less than the least detail."""
+    passed_over = samples = 0
+    for shard in shards:
+        reader = RecordReader(out, shard, spec.range_of(shard))
+        for i in spec.range_of(shard):
+            passed_over += int(reader.read(i)["passed_over"])
+            samples += 1
+    return passed_over / max(1, passed_over + samples)
 
 
 def write_index(out: Path, spec: Spec) -> Index:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from pydantic import Field
 
 from blursynth.core import Degradation, Nothing
+from blursynth.dataset.detail import check_min_detail
 from blursynth.dataset.files import (
     JSON_BYTES,
     Sha256,
@@ -42,6 +43,9 @@ CODECS = ("jpeg", "webp")
 
 SCHEMA = 5
 FORMAT = "blursynth-dataset"
+RANDOM: Final = "random"
+SHUFFLED: Final = "shuffled-1"
+"""How samples take sources: drawn with replacement, as older versions did, or each once before any is taken again."""
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB read and restart well
 MOST_SHARDS = 2**20  # of a data set, and samples of a shard: what walks through them ends, whoever wrote the numbers
 PICTURE_TYPES = ("uint8", "uint16", "float32")
@@ -96,6 +100,8 @@ class Spec:
     environment: dict[str, Any] = field(default_factory=dict)
     depth_format: dict[str, Any] | None = None  # what the numbers of depth maps mean; None without maps
     downscale: int = 1  # by how much pictures are made smaller first; windows lie in the smaller ones
+    source_order: str = RANDOM  # as in data sets that do not say it; those that are begun now have SHUFFLED
+    min_detail: float | None = None  # what the window of every sample shows at least; None: anything
 
     @property
     def has_maps(self) -> bool:
@@ -135,6 +141,8 @@ class Spec:
             "sources": [s.to_dict() for s in self.sources],
             **({} if self.depth_format is None else {"depth_format": self.depth_format}),
             **({} if self.downscale == 1 else {"downscale": self.downscale}),
+            **({} if self.source_order == RANDOM else {"source_order": self.source_order}),
+            **({} if self.min_detail is None else {"min_detail": self.min_detail}),
         }
 
     def to_json(self) -> bytes:
@@ -167,14 +175,16 @@ class Spec:
 
     def differences(self, now: Spec) -> list[str]:
         """In which entries another request differs from this one, in words."""
-        there, here = ({"downscale": 1, **spec.request()} for spec in (self, now))
+        there, here = (
+            {"downscale": 1, "source_order": RANDOM, "min_detail": None, **spec.request()} for spec in (self, now)
+        )
         found = []
         for key in dict.fromkeys((*there, *here)):
             if there.get(key) != here.get(key) and key != "recipe_sha256":  # the recipe itself is named already
                 if key == "sources":
                     found.append(f"sources ({_changed_sources(there[key], here[key])})")
                     continue
-                short = isinstance(there.get(key), str | int)
+                short = isinstance(there.get(key), str | int | float | None)
                 found.append(f"{key} ({there[key]!r} there, {here[key]!r} now)" if short else key)
         return found
 
@@ -256,6 +266,8 @@ class _Request:
     sources: tuple[Source, ...]
     depth_format: dict[str, Any] | None = None
     downscale: Annotated[int, Field(ge=1, le=64)] = 1
+    source_order: Literal["random", "shuffled-1"] = RANDOM
+    min_detail: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
 @dataclass(frozen=True)
@@ -315,6 +327,8 @@ def load_spec(out: Path) -> Spec:
         environment=document["environment"],
         depth_format=request.depth_format,
         downscale=request.downscale,
+        source_order=request.source_order,
+        min_detail=request.min_detail,
     )
     for wrong in _impossible(spec):
         what = f"{path}: describes no data set that blursynth makes: {wrong}."
@@ -401,12 +415,15 @@ def build_spec(
     crops_per_source: int,
     store: Sequence[str],
     kernel_size_px: int,
+    min_detail: float | None = None,
 ) -> Spec:
     """Check the wishes and turn them into a specification."""
     _check_whole("count", count, 1)
     _check_whole("size_px", size_px, 8)
     _check_whole("seed", seed, 0)
     _check_whole("crops_per_source", crops_per_source, 1)
+    if min_detail is not None:
+        check_min_detail(min_detail)
     known = ("sharp", "blurred", "kernel", "params")
     for name in store:
         if name not in known:
@@ -455,6 +472,8 @@ def build_spec(
         columns=columns,
         sources=tuple(sources),
         environment=environment(),
+        source_order=SHUFFLED,
+        min_detail=None if min_detail is None else float(min_detail),
     )
 
 

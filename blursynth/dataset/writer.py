@@ -19,7 +19,7 @@ from blursynth.dataset.manifest import (
     shard_state,
 )
 from blursynth.dataset.records import encode_index, index_path, lines_path
-from blursynth.dataset.render import Renderer
+from blursynth.dataset.render import Placement, Renderer
 from blursynth.dataset.schema import environment, load_spec
 from blursynth.dataset.shards import ShardFile, encode_chunk, write_shard_file
 from blursynth.errors import DatasetError
@@ -109,13 +109,14 @@ class ShardMaker:
             yield present
             return
         samples = spec.range_of(shard)
-        placements = [self.renderer.place(i) for i in samples]
+        placements: dict[int, Placement] = {}
         chunks: dict[str, list[bytes]] = {a.name: [b""] * len(samples) for a in spec.arrays}
         digests: dict[str, list[bytes]] = {a.name: [b""] * len(samples) for a in spec.arrays}
         whole = {a.name: a.empty(spec.shard_length) for a in spec.arrays if a.whole}
         last = time.monotonic()
-        for done, placement in enumerate(self.renderer.in_order(placements), 1):
+        for done, placement in enumerate(self.renderer.in_order(samples), 1):
             position = placement.index - samples.start
+            placements[position] = placement
             for name, pixels in self.renderer.render(placement).items():
                 digests[name][position] = hashlib.sha256(pixels.data).digest()
                 if name in whole:
@@ -129,7 +130,7 @@ class ShardMaker:
             chunks[name] = [encode_chunk(table)]
 
         lines, draws = [], hashlib.sha256()
-        for position, placement in enumerate(placements):
+        for position, placement in sorted(placements.items()):
             record = self.renderer.record(placement)
             draws.update(canonical(record) + b"\n")
             record["sha256"] = {name: digests[name][position].hex() for name in digests}
