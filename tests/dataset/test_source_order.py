@@ -102,7 +102,6 @@ def test_sets_that_were_begun_with_replacement_stay_as_they_are(tmp_path: Path) 
     assert document["request"].pop("source_order") == SHUFFLED
     older = dataclasses.replace(spec, source_order=RANDOM)
     assert older.request() == document["request"]
-    assert older.schema == 1
     (tmp_path / "dataset.json").write_bytes(older.to_json())
     assert load_spec(tmp_path).source_order == RANDOM
     again = Renderer(older, CLEAN, renderer.roots)
