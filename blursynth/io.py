@@ -297,8 +297,8 @@ def read_frame(
     path
         Picture of 8 or 16 bits; or a Radiance .hdr, an .exr or a TIFF of floating-point numbers, whose light is taken
         as it is: its white is arbitrary and values above 1 are usual, so meter it before anything clips
-        (:class:`~blursynth.Meter`); or a camera's raw file, whose light is 1 at the white level. Instead of its path, the
-        bytes of the file or the file opened for reading them.
+        (:class:`~blursynth.Meter`); or a camera's raw file, whose light is 1 at the white level. Instead of its path,
+        the bytes of the file or the file opened for reading them.
     encoding
         ``"linear"``: the codes are light already, without a response curve, as in 16-bit files from raw converters.
         None: what the file is.

@@ -26,6 +26,7 @@ __all__ = [
     "Labels",
     "LabelsRoot",
     "Linear",
+    "MinDetail",
     "Out",
     "RecipeName",
     "Scheduler",
@@ -128,6 +129,16 @@ Downscale = Annotated[
         "--downscale",
         metavar="N",
         help="Make pictures smaller by 2 to 8 first, in linear light: for sources that are noisy or were JPEG'd.",
+    ),
+]
+MinDetail = Annotated[
+    float | None,
+    typer.Option(
+        "--min-detail",
+        metavar="X",
+        help="Leave out crops that are flat or out of focus: those whose Laplacian has a standard deviation of less than "
+        "X codes of 8 bits; 10 is a usual limit.",
+        show_default=False,
     ),
 ]
 DepthRoot = Annotated[
@@ -271,6 +282,7 @@ _OPTIONS = {
     "store": "--store",
     "redo": "--redo",
     "downscale": "--downscale",
+    "min_detail": "--min-detail",
 }
 _OWN_KINDS = frozenset({"resume", "verify", "inspect", "replay"})
 

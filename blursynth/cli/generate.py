@@ -22,6 +22,7 @@ Examples:
   blursynth generate photos/ dataset/ --count 100000 --shards 0:8      # one job of an array
   blursynth generate photos/ dataset/ --count 500 --depth depth/ --depth-format metres_per_code=0.001
   blursynth generate snapshots/ dataset/ --count 500 --downscale 2     # JPEG'd or noisy pictures
+  blursynth generate photos/ dataset/ --count 500 --min-detail 10      # no crops of sky or out of focus
 
 The same command again goes on where it was stopped. Sample i has the same bytes for any number of workers.
 """
@@ -63,6 +64,7 @@ def command(
             "--crops-per-source", help="Consecutive samples that share a picture; more is faster with huge pictures."
         ),
     ] = 1,
+    min_detail: arguments.MinDetail = None,
     depth: arguments.Depth = None,
     depth_format: arguments.DepthFormatText = None,
     labels: arguments.Labels = None,
@@ -98,6 +100,7 @@ def command(
     common: dict[str, Any] = {
         "count": count, "size_px": size, "seed": seed, "workers": workers, "shard_length": shard_length,
         "store": arrays, "kernel_size_px": kernel_size, "crops_per_source": crops_per_source,
+        "min_detail": min_detail,
         "depth": depth, "depth_format": arguments.parse_depth_format(depth_format, depth), "labels": labels,
         "linear": linear, "downscale": downscale,
     }  # fmt: skip
@@ -131,6 +134,8 @@ def show_plan(plan: Plan, out: Path) -> None:
         ("time", f"about {console.seconds_text(plan.seconds)} with {console.plural(plan.workers, 'worker')}"),
         ("reach", f"up to {plan.largest_reach_px} px around each crop, in the samples tried"),
     ]
+    if plan.passed_over is not None:
+        rows.append(("passed over", _passed_over(plan.passed_over, spec.min_detail)))
     console.table(("", ""), rows)
     for note in plan.scan.notes:
         console.echo(f"note: {arguments.in_options(note)}")
@@ -139,6 +144,11 @@ def show_plan(plan: Plan, out: Path) -> None:
     console.show_ignored(scan.ignored)
     used = console.used_text(len(scan.usable), len(scan.skipped) + len(scan.duplicates), scan.ignored)
     console.echo(f"Nothing was written: this was a dry run. {used}.")
+
+
+def _passed_over(share: float, least: float | None = None) -> str:
+    what = "the least detail" if least is None else f"a detail of {least:g}"
+    return f"{share:.1%} of the windows looked at show less than {what}"
 
 
 def show_report(report: Report) -> None:
@@ -152,6 +162,8 @@ def show_report(report: Report) -> None:
             f"({report.rate:.0f} per second), {console.plural(len(report.made), 'shard')}, "
             f"{console.bytes_text(report.disk_bytes)}{kept}"
         )
+    if report.passed_over is not None and report.made:
+        typer.echo(f"passed over: {_passed_over(report.passed_over)}")
     for note in report.notes:
         console.echo(f"note: {arguments.in_options(note)}")
     if report.finished:

@@ -7,24 +7,29 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from blursynth.dataset.files import write_atomically
+from blursynth.dataset.files import sha256_hex, write_atomically
 from blursynth.dataset.schema import Spec
 
 __all__ = ["write_card"]
 
 
-def write_card(out: Path, spec: Spec, index: dict[str, Any]) -> None:
-    """Write ``README.md`` and ``croissant.json``."""
-    write_atomically(out / "README.md", _card(out.name, spec, index).encode())
-    text = json.dumps(_croissant(out.name, spec, index), indent=1, ensure_ascii=False) + "\n"
-    write_atomically(out / "croissant.json", text.encode())
+def write_card(out: Path, spec: Spec, digest: dict[str, str]) -> dict[str, str]:
+    """Write ``README.md`` and ``croissant.json``; the sha256 of each by its name."""
+    name = out.resolve().name
+    files = {
+        "README.md": _card(name, spec, digest).encode(),
+        "croissant.json": (json.dumps(_croissant(name, spec, digest), indent=1, ensure_ascii=False) + "\n").encode(),
+    }
+    for file, data in files.items():
+        write_atomically(out / file, data)
+    return {file: sha256_hex(data) for file, data in files.items()}
 
 
 def _licences(spec: Spec) -> Counter[str]:
     return Counter(source.licence or "not stated in the file" for source in spec.sources)
 
 
-def _card(name: str, spec: Spec, index: dict[str, Any]) -> str:
+def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
     quoted = json.dumps  # a JSON text is a YAML text
     summary = spec.recipe.get("summary", "") or spec.recipe_name
     steps = "\n".join(f"| {s.get('name', s.get('kind'))} | `{json.dumps(_fields(s))}` |" for s in spec.recipe["step"])
@@ -97,13 +102,18 @@ The pairs are derived works of their sources. The licence of each is in its samp
 | digest | sha256 |
 |---|---|
 | request (recipe, seed, sources, sizes) | `{spec.sha256()}` |
-| pixels, in order of the samples | `{index["digest"]["pixels"]}` |
-| draws, in order of the samples | `{index["digest"]["draws"]}` |
+| pixels, in order of the samples | `{digest["pixels"]}` |
+| draws, in order of the samples | `{digest["draws"]}` |
 """
 
 
 def _light(spec: Spec) -> str:
     words = ""
+    if spec.min_detail is not None:
+        words += (
+            f"\nCrops that show less detail than {spec.min_detail:g} (the standard deviation of the Laplacian of luma, in "
+            "codes of 8 bits) were left out.\n"
+        )
     light = sum(source.is_light for source in spec.sources)
     if light:
         words += (
@@ -136,7 +146,7 @@ def _size_category(count: int) -> str:
     return "1M<n<10M"
 
 
-def _croissant(name: str, spec: Spec, index: dict[str, Any]) -> dict[str, Any]:
+def _croissant(name: str, spec: Spec, digest: dict[str, str]) -> dict[str, Any]:
     """Croissant 1.0 (mlcommons.org/croissant): the records as a record set, the arrays as files."""
     return {
         "@context": {
@@ -163,7 +173,7 @@ def _croissant(name: str, spec: Spec, index: dict[str, Any]) -> dict[str, Any]:
         "description": f"{spec.count} aligned pairs of sharp and blurred pictures; recipe {spec.recipe_name}.",
         "license": sorted(_licences(spec)),
         "version": "1.0.0",
-        "identifier": index["digest"]["pixels"],
+        "identifier": digest["pixels"],
         "distribution": [
             {
                 "@type": "cr:FileObject",

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from blursynth import assets, degradations
+from blursynth import degradations
 from blursynth.core import Degradation
 from blursynth.cores import available_cores
-from blursynth.dataset.card import write_card
+from blursynth.dataset.asset_files import asset_names, save_assets
 from blursynth.dataset.engine import Engine, make_engine
-from blursynth.dataset.files import disk_error, locked, read_json, write_atomically
-from blursynth.dataset.index import read_index, write_index
+from blursynth.dataset.files import disk_error, locked, read_json, refuse_links, sealed, write_atomically
+from blursynth.dataset.index import passed_over_share, read_index, write_index
 from blursynth.dataset.manifest import Manifest, finished_shards, shard_state
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.render import CACHE_BYTES, Renderer
@@ -36,7 +35,6 @@ __all__ = ["Plan", "Report", "finalize", "generate", "plan", "resume"]
 Sources = str | Path | Iterable[str | Path] | Scan
 CHECKED_DRAWS = 2000  # about a second, however large the data set
 CHECKED_DRAWS_WITH_MAPS = 64  # of which each needs the depth of its window
-_ASSET = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,9 @@ class Plan:
         Of the samples that were tried.
     free_bytes
         Room on the disk of ``out``; None when no place was named.
+    passed_over
+        Share of the windows looked at that have less detail than ``min_detail``, of the samples that were tried; None
+        without such a limit.
     """
 
     scan: Scan
@@ -70,6 +71,7 @@ class Plan:
     largest_reach_px: int
     free_bytes: int | None
     spec: Spec = field(repr=False)
+    passed_over: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ class Report:
         How many files of the given folders are of no known format, by their ending.
     sources
         How many pictures the data set is made of.
+    passed_over
+        Share of the windows looked at that have less detail than ``min_detail``, of the samples that were made now;
+        None without such a limit.
     """
 
     out: Path
@@ -119,6 +124,7 @@ class Report:
     notes: tuple[str, ...] = ()
     ignored: dict[str, int] = field(default_factory=dict)
     sources: int = 0
+    passed_over: float | None = None
 
     @property
     def rate(self) -> float:
@@ -138,6 +144,7 @@ def plan(
     store: Sequence[str] = ("sharp", "blurred"),
     kernel_size_px: int = 129,
     crops_per_source: int = 1,
+    min_detail: float | None = None,
     depth: str | Path | None = None,
     depth_format: DepthFormat | None = None,
     labels: str | Path | None = None,
@@ -151,6 +158,8 @@ def plan(
 
     Parameters
     ----------
+    min_detail
+        The least detail of a crop; as :func:`generate` takes it.
     depth, depth_format, labels
         Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
     linear, downscale
@@ -173,6 +182,7 @@ def plan(
         shard_length=shard_length,
         workers=workers,
         crops_per_source=crops_per_source,
+        min_detail=min_detail,
         store=store,
         kernel_size_px=kernel_size_px,
         depth=depth,
@@ -182,8 +192,9 @@ def plan(
         downscale=downscale,
         on_progress=on_progress,
     )
-    check_draws(spec, scan, recipe)
-    return _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
+    passed_over = check_draws(spec, scan, recipe)
+    planned = _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
+    return replace(planned, passed_over=passed_over)
 
 
 def _planned(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path | None, trials: int) -> Plan:
@@ -234,6 +245,7 @@ def generate(
     store: Sequence[str] = ("sharp", "blurred"),
     kernel_size_px: int = 129,
     crops_per_source: int = 1,
+    min_detail: float | None = None,
     depth: str | Path | None = None,
     depth_format: DepthFormat | None = None,
     labels: str | Path | None = None,
@@ -276,7 +288,12 @@ def generate(
         Side of the stored kernels, odd; a larger kernel is an error.
     crops_per_source
         How many consecutive samples share a source picture. 1: each chooses its own. More is faster when decoding large
-        pictures takes longer than blurring crops.
+        pictures takes longer than blurring crops. Every source is used once before any is used again, in a shuffled
+        order, except that sources too small for a draw leave their turn to larger ones.
+    min_detail
+        Leave out crops that are flat or out of focus: those with less detail than this, a standard deviation of the
+        Laplacian in codes of 8 bits (:func:`~blursynth.dataset.detail.detail_of`); 10 is a usual limit. Another window
+        of the picture is taken instead, or another picture where 16 of them show too little. None: every crop is taken.
     depth, depth_format, labels
         Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
     linear, downscale
@@ -316,6 +333,7 @@ def generate(
         shard_length=begun.shard_length if begun is not None and shard_length is None else shard_length,
         workers=workers,
         crops_per_source=crops_per_source,
+        min_detail=min_detail,
         store=store,
         kernel_size_px=kernel_size_px,
         depth=depth,
@@ -406,10 +424,8 @@ def finalize(out: str | Path) -> dict[str, str]:
     """
     out = Path(out)
     spec = load_spec(out)
-    index = write_index(out, spec)
-    write_card(out, spec, index)
-    digest: dict[str, str] = index["digest"]
-    return digest
+    refuse_links(out)
+    return asdict(write_index(out, spec).digest)
 
 
 def _run(
@@ -429,6 +445,7 @@ def _run(
     arrays = tuple(a.name for a in spec.arrays)
     notes: list[str] = []
     made: dict[int, Manifest] = {}
+    refuse_links(out)
     with locked(out, wanted.start, wanted.stop):
         sweep(out, wanted, arrays)
         create_store(out, spec)
@@ -465,7 +482,7 @@ def _run(
         digest: dict[str, str] = {}
         if finished:
             index = read_index(out, spec) if not made else None
-            digest = dict(index["digest"]) if index is not None else finalize(out)
+            digest = asdict(index.digest) if index is not None else finalize(out)
     return Report(
         out=out,
         count=spec.count,
@@ -479,6 +496,7 @@ def _run(
         digest=digest,
         notes=tuple(notes),
         sources=len(spec.sources),
+        passed_over=None if spec.min_detail is None else passed_over_share(out, spec, sorted(made)),
     )
 
 
@@ -500,6 +518,7 @@ def _begun(out: Path) -> Spec | None:
     """The specification in ``out``; None if it is new or empty."""
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
+    refuse_links(out)
     if (out / "dataset.json").exists():
         return load_spec(out)
     # What may lie there before dataset.json does: a start that was interrupted.
@@ -519,26 +538,17 @@ def _begin(out: Path, spec: Spec, scan: Scan, recipe: Recipe) -> Spec:
     """Write what does not change: assets, ``dataset.json``, and which inputs were not used."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        assets.save_folder(sorted(_assets(recipe.to_dict())), out / "assets")
+        save_assets(asset_names(recipe.to_dict()), out)
         skipped = {
             "skipped": [vars(s) for s in scan.skipped],
             "duplicates": [vars(s) for s in scan.duplicates],
             "ignored": scan.ignored,
         }
         write_atomically(out / "dataset.json", spec.to_json(), exclusive=True)
-        write_atomically(out / "skipped.json", (json.dumps(skipped, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(out / "skipped.json", sealed(skipped))
     except OSError as error:
         raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
     return load_spec(out)  # of two that began at once, that of the first
-
-
-def _assets(values: Any) -> set[str]:
-    """Names of arrays anywhere in a recipe."""
-    if isinstance(values, dict):
-        values = list(values.values())
-    if isinstance(values, list | tuple):
-        return set().union(*(_assets(v) for v in values))
-    return {values} if isinstance(values, str) and _ASSET.fullmatch(values) else set()
 
 
 def prepare(
@@ -551,6 +561,7 @@ def prepare(
     shard_length: int | None,
     workers: int,
     crops_per_source: int = 1,
+    min_detail: float | None = None,
     store: Sequence[str] = ("sharp", "blurred"),
     kernel_size_px: int = 1,
     depth: str | Path | None = None,
@@ -570,6 +581,7 @@ def prepare(
         shard_length=shard_length,
         workers=workers,
         crops_per_source=crops_per_source,
+        min_detail=min_detail,
         store=store,
         kernel_size_px=kernel_size_px,
     )
@@ -579,11 +591,16 @@ def prepare(
     return spec, scan
 
 
-def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
+def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> float | None:
     """Refuse before anything is written what would fail in the middle: draws that no source or array can hold.
 
-    Looks at ``CHECKED_DRAWS`` samples (fewer where reaches depend on depth), evenly spaced, and at every one when
-    kernels are stored, whose size must fit all.
+    Looks at ``CHECKED_DRAWS`` samples (fewer where pixels are needed: for reaches that depend on depth, and for a least
+    detail), evenly spaced, and at every one when kernels are stored, whose size must fit all.
+
+    Returns
+    -------
+    float or None
+        The share of windows that were passed over for too little detail; None where none is asked for.
     """
     renderer = Renderer(spec, recipe, scan.roots)
     stored = next((a.shape[0] for a in spec.arrays if a.name == "kernel"), None)
@@ -594,11 +611,16 @@ def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
             why="Its blur differs from pixel to pixel, so that no single kernel stands for it.",
             fix="Leave the kernel out: the draw of every sample holds the numbers that made its blur.",
         )
-    most = CHECKED_DRAWS_WITH_MAPS if renderer.looks_at_maps else CHECKED_DRAWS
-    stride = 1 if stored is not None else max(1, spec.count // most)
-    needed = 1
-    for index in range(0, spec.count, stride):
-        draw = renderer.place(index).draw
+    most = CHECKED_DRAWS_WITH_MAPS if renderer.looks_at_maps or spec.min_detail is not None else CHECKED_DRAWS
+    if stored is not None:
+        checked = range(spec.count)
+    else:
+        checked = range(0, spec.count, max(1, spec.count // most))
+    needed, passed_over = 1, 0
+    for index in checked:
+        placement = renderer.place(index)
+        draw = placement.draw
+        passed_over += placement.passed_over
         if stored is not None:
             spreads = [step.point_spread() for _, step in draw.steps if hasattr(step, "point_spread")]
             needed = max(needed, 1 + 2 * sum(int(psf.reach_px()[0]) for psf in spreads))
@@ -607,6 +629,7 @@ def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
             f"kernel_size_px must be at least {needed} for the kernels of these {spec.count} samples, got {stored}.",
             fix=f"Give kernel_size_px={needed}, or leave the kernel out (the draw holds it).",
         )
+    return None if spec.min_detail is None else passed_over / (passed_over + len(checked))
 
 
 def _check_room(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path, wanted: range) -> None:

@@ -50,7 +50,7 @@ class OnlineDataset:
 
     Parameters
     ----------
-    sources, depth, depth_format, labels, linear, downscale
+    sources, min_detail, depth, depth_format, labels, linear, downscale
         As :func:`blursynth.dataset.generate` takes them.
     recipe
         What blurs them.
@@ -79,6 +79,7 @@ class OnlineDataset:
         size_px: int,
         seed: int,
         count: int | None = None,
+        min_detail: float | None = None,
         depth: str | Path | None = None,
         depth_format: DepthFormat | None = None,
         labels: str | Path | None = None,
@@ -96,6 +97,7 @@ class OnlineDataset:
             seed=seed,
             shard_length=1,
             workers=available_cores() if workers is None else workers,
+            min_detail=min_detail,
             depth=depth,
             depth_format=depth_format,
             labels=labels,
@@ -103,7 +105,8 @@ class OnlineDataset:
             downscale=downscale,
             on_progress=on_progress,
         )
-        check_draws(self.spec, self.scan, recipe)
+        #: Share of the windows with too little detail, of the samples that were tried; None without ``min_detail``.
+        self.passed_over = check_draws(self.spec, self.scan, recipe)
         # A recipe draws `nothing` in place of decoding for sources of light.
         kinds: list[type[Degradation]] = [k for _, sampler in recipe.steps for k in sampler.kinds()]
         self._kinds: tuple[type[Degradation], ...] = (Nothing, *dict.fromkeys(kinds))

@@ -7,19 +7,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from blursynth import assets
 from blursynth.core import Degradation
+from blursynth.dataset.asset_files import asset_names, load_assets
 from blursynth.dataset.files import PARTIAL, canonical, disk_error, sha256_hex, write_atomically
 from blursynth.dataset.manifest import (
     Manifest,
     StoredObject,
-    draws_path,
     manifest_path,
     read_manifest,
     relative,
     shard_state,
 )
-from blursynth.dataset.render import Renderer
+from blursynth.dataset.records import encode_index, index_path, lines_path
+from blursynth.dataset.render import Placement, Renderer
 from blursynth.dataset.schema import environment, load_spec
 from blursynth.dataset.shards import ShardFile, encode_chunk, write_shard_file
 from blursynth.errors import DatasetError
@@ -80,7 +80,7 @@ class ShardMaker:
         self.environment_sha256 = sha256_hex(canonical(here))
         if self.spec.environment != here and not job.any_environment:
             raise _other_environment(job.out, self.spec.environment, here)
-        assets.load_folder(job.out / "assets")
+        load_assets(asset_names(self.spec.recipe), job.out)
         recipe = Recipe.from_dict(self.spec.recipe, job.kinds, name=self.spec.recipe_name)
         self.renderer = Renderer(self.spec, recipe, job.roots, cache_bytes=job.cache_bytes)
 
@@ -109,13 +109,14 @@ class ShardMaker:
             yield present
             return
         samples = spec.range_of(shard)
-        placements = [self.renderer.place(i) for i in samples]
+        placements: dict[int, Placement] = {}
         chunks: dict[str, list[bytes]] = {a.name: [b""] * len(samples) for a in spec.arrays}
         digests: dict[str, list[bytes]] = {a.name: [b""] * len(samples) for a in spec.arrays}
         whole = {a.name: a.empty(spec.shard_length) for a in spec.arrays if a.whole}
         last = time.monotonic()
-        for done, placement in enumerate(self.renderer.in_order(placements), 1):
+        for done, placement in enumerate(self.renderer.in_order(samples), 1):
             position = placement.index - samples.start
+            placements[position] = placement
             for name, pixels in self.renderer.render(placement).items():
                 digests[name][position] = hashlib.sha256(pixels.data).digest()
                 if name in whole:
@@ -129,19 +130,19 @@ class ShardMaker:
             chunks[name] = [encode_chunk(table)]
 
         lines, draws = [], hashlib.sha256()
-        for position, placement in enumerate(placements):
+        for position, placement in sorted(placements.items()):
             record = self.renderer.record(placement)
             draws.update(canonical(record) + b"\n")
             record["sha256"] = {name: digests[name][position].hex() for name in digests}
-            lines.append(canonical(record))
-        text = b"\n".join(lines) + b"\n"
+            lines.append(canonical(record) + b"\n")
+        draws_files = {lines_path(out, shard): b"".join(lines), index_path(out, shard): encode_index(lines)}
         written: list[ShardFile] = []
         try:
             for array in spec.arrays:
                 length = 1 if array.whole else spec.shard_length
                 written.append(write_shard_file(spec.shard_path(out, array, shard), chunks[array.name], length))
             objects = [StoredObject(relative(f.path, out), f.size, f.sha256) for f in written]
-            objects.append(StoredObject(relative(draws_path(out, shard), out), len(text), sha256_hex(text)))
+            objects += [StoredObject(relative(p, out), len(data), sha256_hex(data)) for p, data in draws_files.items()]
             manifest = Manifest(
                 shard=shard,
                 first=samples.start,
@@ -153,7 +154,8 @@ class ShardMaker:
                 draws=draws.hexdigest(),
             )
             self._check_against_earlier(manifest)
-            write_atomically(draws_path(out, shard), text)
+            for path, data in draws_files.items():
+                write_atomically(path, data)
             for file in written:
                 file.commit()
             manifest.write(out)

@@ -105,7 +105,7 @@ def test_the_specification_names_the_maps_and_sets_without_stay_as_they_were(
     sources, depth, _ = photos
     generate(sources, tmp_path / "with", shading, **SMALL, depth=depth, depth_format=bs.DepthFormat(fill="nearest"))
     document = json.loads((tmp_path / "with" / "dataset.json").read_text())
-    assert document["schema"] == 2
+    assert document["schema"] == 5
     assert document["request"]["depth_format"] == {"fill": "nearest"}
     card = (tmp_path / "with" / "README.md").read_text()
     assert "Every source picture came with its depth map" in card
@@ -113,7 +113,7 @@ def test_the_specification_names_the_maps_and_sets_without_stay_as_they_were(
     assert all(len(s["depth_sha256"]) == 64 and "labels" not in s for s in document["request"]["sources"])
     generate(sources, tmp_path / "without", recipe, **SMALL)
     document = json.loads((tmp_path / "without" / "dataset.json").read_text())
-    assert document["schema"] == 1
+    assert document["schema"] == 5
     assert "depth_format" not in document["request"]
     assert all("depth" not in s for s in document["request"]["sources"])
 
