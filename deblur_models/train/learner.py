@@ -61,6 +61,7 @@ class Learner:
             network = begun(configuration)
             self.adversary = configuration.adversary
             discriminator = None if self.adversary is None else self.adversary.discriminator.build()
+        self.answers = None if self.adversary is None else self.adversary.loss.pool()
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
         # The stubs of torch know no layout here.
         self.network: Network | BlurGenerator = network.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
@@ -163,7 +164,7 @@ class Learner:
             with _frozen(self.discriminator), self._autocast():
                 real = self.discriminator(target)
                 fake = self.discriminator(outputs[0])
-            value = self.adversary.loss.generator_loss(_precise(real), _precise(fake))
+            value = self.adversary.loss.generator_loss(_precise(real), _precise(fake), self.answers)
             total = total + self.adversary.loss.weight * value
             named[self.adversary.loss.kind] = value.detach()
         named["loss"] = total.detach()
@@ -186,7 +187,7 @@ class Learner:
             for (_, target), fake in zip(pairs, fakes, strict=True):
                 with self._autocast():
                     answers = self.discriminator(target), self.discriminator(fake)
-                value = loss.discriminator_loss(_precise(answers[0]), _precise(answers[1]))
+                value = loss.discriminator_loss(_precise(answers[0]), _precise(answers[1]), self.answers)
                 if loss.penalty_weight:
                     penalty = loss.gradient_penalty(self.discriminator, target, fake.float(), places)
                     value = value + loss.penalty_weight * penalty
@@ -256,6 +257,8 @@ class Learner:
         if self.discriminator is not None and self.discriminator_optimiser is not None:
             kept |= {f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()}
             kept |= _flat("discriminator_optimiser", self.discriminator, self.discriminator_optimiser)
+        if self.answers is not None:
+            kept |= {f"answers.{k}": v for k, v in self.answers.state().items()}
         return kept
 
     def manifest(self) -> dict[str, Any]:
@@ -282,6 +285,8 @@ class Learner:
             if self.discriminator is not None and self.discriminator_optimiser is not None:
                 self.discriminator.load_state_dict(checkpoint.part("discriminator"))
                 _restore("discriminator_optimiser", self.discriminator, self.discriminator_optimiser, checkpoint)
+            if self.answers is not None:
+                self.answers.load(checkpoint.part("answers"))
             self.scaler.load_state_dict(checkpoint.manifest["scaler"])
             self.discriminator_scaler.load_state_dict(checkpoint.manifest["discriminator_scaler"])
         except (RuntimeError, KeyError) as error:
