@@ -49,7 +49,7 @@ def _granted() -> float | None:
 def _up(root: Path, own: str) -> list[Path]:
     """The process's group and those around it, each of which may have a limit.
 
-    Inside a container its own group may be mounted as the root, under which the path that the process sees is not there.
+    Inside a container its own group may be mounted as the root, under which the path that it sees is not there.
     """
     group = root / own.strip("/")
     return [group, *(parent for parent in group.parents if parent.is_relative_to(root))]

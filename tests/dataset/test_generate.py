@@ -285,6 +285,7 @@ def test_two_writers_of_one_shard_are_refused(pictures: Path, recipe: bs.Recipe,
             resume(out, workers=1)
         assert resume(out, workers=1, shards=(0, 1)).kept == (0,)
     stale = out / ".locks" / "0-2"  # its owner died without a word
+    stale.parent.mkdir()
     stale.write_text('{"pid": 1, "host": "gone"}')
     assert resume(out, workers=1).finished
 

@@ -296,8 +296,8 @@ def convolve(
         fastest, from the taps, the size and the type alone, never from a clock; it also takes a point spread that is a
         column times a row in two passes.
     threads
-        Threads for one large picture; by default ``NUMBA_NUM_THREADS`` (unless set, all cores granted), but one in a child
-        process of ``multiprocessing``. The bytes of the result do not depend on it.
+        Threads for one large picture; by default ``NUMBA_NUM_THREADS`` (unless set, the cores granted), but one in a
+        child process of ``multiprocessing``. The bytes of the result do not depend on it.
 
     Returns
     -------
