@@ -179,12 +179,15 @@ def seconds_text(seconds: float) -> str:
 
 
 @contextmanager
-def progress_bar(unit: str, out: Path | None = None) -> Iterator[OnProgress]:
-    """A live bar with rate and time left on a terminal; a line now and then in a log.
+def progress_bar(unit: str, out: Path | None = None, *, quiet: bool = False) -> Iterator[OnProgress]:
+    """A live bar with rate and time left on a terminal; a line now and then in a log; nothing when it shall be quiet.
 
     Yields what the data set functions take as ``on_progress``. When work on ``out`` goes on where it was stopped, it
     says so.
     """
+    if quiet:
+        yield lambda _: None
+        return
     if not sys.stderr.isatty():
         yield _lines(out)
         return

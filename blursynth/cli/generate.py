@@ -80,6 +80,7 @@ def command(
     engine: arguments.Engine = "local",
     scheduler: arguments.Scheduler = None,
     any_environment: arguments.AnyEnvironment = False,
+    quiet: arguments.Quiet = False,
 ) -> None:
     """Make a data set of sharp and blurred pictures.
 
@@ -105,13 +106,13 @@ def command(
         "linear": linear, "downscale": downscale,
     }  # fmt: skip
     if dry_run:
-        with console.progress_bar("samples") as show:
+        with console.progress_bar("samples", quiet=quiet) as show:
             planned = dataset.plan(sources, chosen, out=out, on_progress=show, **common)
         show_plan(planned, out)
         return
     where = arguments.engine_of(engine, scheduler)
     try:
-        with console.progress_bar("samples", out) as show:
+        with console.progress_bar("samples", out, quiet=quiet) as show:
             report = dataset.generate(
                 sources, out, chosen, shards=part, engine=where, any_environment=any_environment, on_progress=show,
                 **common,
@@ -119,7 +120,7 @@ def command(
     except KeyboardInterrupt:
         show_interruption(out)
         raise typer.Exit(130) from None
-    show_report(report)
+    show_report(report, quiet=quiet)
 
 
 def show_plan(plan: Plan, out: Path) -> None:
@@ -151,8 +152,12 @@ def _passed_over(share: float, least: float | None = None) -> str:
     return f"{share:.1%} of the windows looked at show less than {what}"
 
 
-def show_report(report: Report) -> None:
-    """What was made."""
+def show_report(report: Report, *, quiet: bool = False) -> None:
+    """What was made; when it shall be quiet, only what is unusual."""
+    if quiet:
+        for note in report.notes:
+            typer.echo(f"note: {arguments.in_options(note)}", err=True)
+        return
     if not report.made and report.finished:
         console.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
     else:
