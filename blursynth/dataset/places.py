@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from blursynth.dataset.files import read_json, write_atomically
+from blursynth.dataset.files import PARTIAL, read_json, write_atomically, writer_is_gone
 from blursynth.dataset.schema import Spec
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT
 from blursynth.errors import DatasetError
@@ -28,6 +28,9 @@ def remember_roots(spec: Spec, roots: dict[str, str]) -> str:
     else:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for left in path.parent.glob(f"{path.name}.*{PARTIAL}"):
+                if writer_is_gone(left):
+                    left.unlink(missing_ok=True)
             text = json.dumps({"roots": roots}, indent=1) + "\n"
             if not os.path.exists(path) or path.read_bytes() != text.encode():
                 write_atomically(path, text.encode())

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config
+from numba.core import config as numba_config
 from numba.core.caching import FunctionCache, NullCache
 
 __all__ = ["compiled"]
 
+config: Any = numba_config  # its attributes are made at run time
 _log = logging.getLogger(__name__)
 
 
@@ -100,7 +101,7 @@ def _private_folder() -> str | None:
     return str(folder) if private and _writable(folder) else None
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]  # numba has no types
+class _Cache(FunctionCache):
     """A cache whose files may be lost, cut off or not writable: then the kernel is compiled again."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -122,7 +123,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]  # numba has no types
             _say(f"{self.cache_path} cannot be written ({error.strerror or error}).")
 
 
-class _NoCache(NullCache):  # type: ignore[misc]  # numba has no types
+class _NoCache(NullCache):
     """No cache, and a word about it on first compiling."""
 
     def save_overload(self, sig: Any, data: Any) -> None:
