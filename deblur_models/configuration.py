@@ -227,8 +227,8 @@ class Run(Record):
     log_every: int = Field(default=20, ge=1, le=10**6, description="steps between lines of the log")
     turns: bool | Literal["mirror"] = Field(
         default=True,
-        description="true: patches are turned by quarters and flipped, each of the eight ways as often; 'mirror': one "
-        "in two is flipped left to right; false: neither",
+        description="augmentation of patches: true, flips and turns by quarters, each of the eight ways as often; "
+        "'mirror', one in two left to right; false, none",
     )
     tensorboard: bool = Field(default=False, description="whether events for TensorBoard are written too")
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from deblur_models.networks.layers import Norm2d, mirror_pad
 from deblur_models.networks.network import Network, NetworkConfig, NormPolicy, ValueRange
+from deblur_models.networks.padding import PublishedPadding
 from deblur_models.networks.timm_backbones import (
     BackboneName,
     build_encoder,
@@ -67,6 +68,11 @@ class DeblurGanV2Config(NetworkConfig):
     @property
     def multiple_px(self) -> int:
         return 32
+
+    @property
+    def published_padding(self) -> PublishedPadding:
+        """Zeros of -1..1 in predict.py, which are grey: it pads what it has normalised."""
+        return PublishedPadding("constant", self.multiple_px, value=0.5, another=True)
 
     def build(self) -> DeblurGanV2:
         return DeblurGanV2(self)
