@@ -227,8 +227,8 @@ class Run(Record):
     log_every: int = Field(default=20, ge=1, le=10**6, description="steps between lines of the log")
     turns: bool | Literal["mirror"] = Field(
         default=True,
-        description="true: patches are turned by quarters and flipped, each of the eight ways as often; 'mirror': one "
-        "in two is flipped left to right; false: neither",
+        description="augmentation of patches: true, flips and turns by quarters, each of the eight ways as often; "
+        "'mirror', one in two left to right; false, none",
     )
     tensorboard: bool = Field(default=False, description="whether events for TensorBoard are written too")
 
@@ -240,6 +240,10 @@ class Turns(Record):
     learning_rate: float = Field(default=1e-4, gt=0, le=10, description="size of the discriminator's steps")
     from_step: int = Field(
         default=0, ge=0, le=10**9, description="first step of the adversary, before which the network learns alone"
+    )
+    start_from: str | None = Field(
+        default=None,
+        description="checkpoint of a discriminator, imported or of an adversarial run, whose weights it begins with",
     )
 
 
@@ -254,6 +258,8 @@ class Adversary:
     learning_rate: float = 1e-4
     from_step: int = 0
     """Before it the network learns alone."""
+    start_from: str | None = None
+    """Checkpoint whose weights the discriminator begins with."""
 
 
 TABLES: Mapping[str, type[Record]] = {
@@ -325,6 +331,7 @@ class Configuration:
                 "steps": self.adversary.steps,
                 "learning_rate": self.adversary.learning_rate,
                 "from_step": self.adversary.from_step,
+                **({} if self.adversary.start_from is None else {"start_from": self.adversary.start_from}),
             }
         return tables
 
@@ -681,7 +688,7 @@ def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
     place = f"{name} [adversarial]"
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{place}: must be a table, got {values!r}.")
-    known = ("loss", "discriminator", "steps", "learning_rate", "from_step")
+    known = ("loss", "discriminator", *Turns.model_fields)
     for key in values:
         if key not in known:
             raise ConfigurationError(f"{place}: there is no field {key!r}.", fix=did_you_mean(key, known))
@@ -695,6 +702,7 @@ def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
         turns.steps,
         turns.learning_rate,
         turns.from_step,
+        turns.start_from,
     )
 
 

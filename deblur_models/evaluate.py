@@ -555,6 +555,7 @@ def describe_restorer(restorer: Restorer) -> dict[str, Any]:
             **({"whole_up_to_px": restorer.whole_up_to_px} if restorer.whole_up_to_px else {}),
             "overlap_px": restorer.overlap_px,
             "ensemble": restorer.ensemble,
+            **({"padding": restorer.padding} if restorer.padding != "mirror" else {}),
             "precision": "float32" if restorer.autocast is None else str(restorer.autocast).removeprefix("torch."),
         }
     elif isinstance(restorer, Record):

@@ -79,6 +79,7 @@ def command(
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     local_px: options.LocalPx = None,
+    padding: options.Padding = "mirror",
     suffix: Annotated[
         str, typer.Option("--suffix", metavar="TEXT", help="Put behind the names of restored pictures.")
     ] = "",
@@ -122,6 +123,7 @@ def command(
             device=device,
             precision=precision,
             local_px=local_px,
+            padding=padding,
         )
     else:
         assert method is not None  # one of the two was asked for above

@@ -138,6 +138,7 @@ def command(
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     local_px: options.LocalPx = None,
+    padding: options.Padding = "mirror",
     cost_size: Annotated[
         str,
         typer.Option("--cost-size", metavar="WxH", help="Size at which networks are timed and counted; 0: not at all."),
@@ -177,6 +178,7 @@ def command(
                 device=device,
                 precision=precision,
                 local_px=local_px,
+                padding=padding,
             )
             for text in network or ()
         ),

@@ -263,7 +263,7 @@ def _text(progress: Progress, elapsed_s: float, origin: str) -> str:
         look = progress.look
         return (
             f"{head}: held-out PSNR {look.psnr:.2f} dB, SSIM {look.ssim:.4f} "
-            f"({look.input} {look.psnr_input:.2f} dB, {look.ssim_input:.4f}; gain {look.gain_db:+.2f} dB"
+            f"({look.input} {look.psnr_input:.2f} dB, {look.ssim_input:.4f}; {look.gain_name} {look.gain_db:+.2f} dB"
             f"{'' if look.no_harm_db is None else f'; no harm {look.no_harm_db:.1f} dB'})"
             f"{f'; held-out: {origin}' if progress.step == 0 else ''}"
         )
@@ -279,6 +279,8 @@ def _scores(look: Look) -> tuple[str, str, str, str]:
 
 
 def _summary(result: Result, configuration: Configuration) -> None:
+    from deblur_models.networks import BlurGeneratorConfig
+
     if not result.finished:
         console.echo(f"Stopped after step {result.step:,}; the same command goes on there.", err=True)
         return
@@ -288,23 +290,28 @@ def _summary(result: Result, configuration: Configuration) -> None:
             f'start_from = "{result.out}" in a configuration, with a new folder.',
             err=True,
         )
+    blurs = isinstance(configuration.network, BlurGeneratorConfig)
     rows = []
     if result.looks and configuration.validation is not None:
         step, look = result.looks[-1]
-        numbers = ("PSNR dB", "SSIM", "gain dB", "no harm dB")
+        numbers = ("PSNR dB", "SSIM", f"{look.gain_name} dB", "no harm dB")
         rows = [
             (f"{look.input}, nothing done", f"{look.psnr_input:.2f}", f"{look.ssim_input:.4f}", "", ""),
             (f"network after {step:,} steps", *_scores(look)),
         ]
         if result.best is not None and result.best != look:
-            rows.append(("the best, which RUN stands for", *_scores(result.best)))
+            best = "the nearest, RUN/best" if blurs else "the best, which RUN stands for"
+            rows.append((best, *_scores(result.best)))
         console.echo(f"held-out: {configuration.validation.origin}")
         console.table(("held-out pairs", *numbers), rows, right=numbers)
+        if blurs:
+            console.echo(
+                "PSNR is against the blur of the pairs, which nothing that draws blur can know: nearer is not more "
+                "realistic. Look at the pictures in samples/."
+            )
         kept, wanted = (result.best or look).no_harm_db, configuration.validation.no_harm_db
         if kept is not None and kept < wanted:
             console.echo(f"No look reached no_harm_db = {wanted:g}; the one that came nearest is the best.", err=True)
-    from deblur_models.networks import BlurGeneratorConfig
-
-    blurs = isinstance(configuration.network, BlurGeneratorConfig)
-    use = f'blur_network = "{result.out}"' if blurs else f"deblur apply PICTURES --network {result.out} --out restored/"
+    last = result.out / "last"  # the folder alone would stand for the nearest
+    use = f'blur_network = "{last}"' if blurs else f"deblur apply PICTURES --network {result.out} --out restored/"
     console.echo(f"{result.out}: use it with  {use}{'  in a table [data.NAME]' if blurs else ''}")

@@ -21,8 +21,8 @@ from torch.distributed.checkpoint.state_dict import (
 
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.streams import Stream
-from deblur_models.checkpoint import Checkpoint, describe, load_checkpoint, network_of
-from deblur_models.configuration import Configuration, Optimiser
+from deblur_models.checkpoint import Checkpoint, describe, load_checkpoint, load_discriminator, network_of
+from deblur_models.configuration import Adversary, Configuration, Optimiser
 from deblur_models.data import Batch
 from deblur_models.device import autocast_type
 from deblur_models.losses.consistency import NothingToReblur
@@ -31,7 +31,7 @@ from deblur_models.networks import BlurGenerator, Network
 from deblur_models.networks.deblurgan_v2 import DeblurGanV2
 from deblur_models.train.processes import Processes
 
-__all__ = ["Learner", "TrainingError", "begun", "started"]
+__all__ = ["Learner", "TrainingError", "begun", "begun_discriminator", "started"]
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -60,7 +60,7 @@ class Learner:
         with _seeded(configuration.seed, 0, "weights"):
             network = begun(configuration)
             self.adversary = configuration.adversary
-            discriminator = None if self.adversary is None else self.adversary.discriminator.build()
+            discriminator = None if self.adversary is None else begun_discriminator(self.adversary)
         self.answers = None if self.adversary is None else self.adversary.loss.pool()
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
         # The stubs of torch know no layout here.
@@ -339,6 +339,27 @@ def begun(configuration: Configuration) -> Network | BlurGenerator:
     check_digits(path)
     network.load_encoder(path)
     return network
+
+
+def begun_discriminator(adversary: Adversary) -> nn.Module:
+    """The discriminator as a run begins, with fresh weights or those of a checkpoint.
+
+    Raises
+    ------
+    DatasetError
+        The checkpoint cannot be read, or holds another one than the configuration's.
+    """
+    wanted = adversary.discriminator
+    if adversary.start_from is None:
+        return wanted.build()
+    discriminator = load_discriminator(adversary.start_from)
+    if discriminator.config != wanted:
+        raise DatasetError(
+            f"[adversarial] start_from = {adversary.start_from}: holds {discriminator.config!r}, and the configuration "
+            f"has {wanted!r}.",
+            fix="Write the same discriminator in both, or leave it out.",
+        )
+    return discriminator
 
 
 def started(path: str, configuration: Configuration) -> Network | BlurGenerator:

@@ -39,7 +39,7 @@ from deblur_models.data.training_set import LearnedBlur, Turned
 from deblur_models.device import torch_device
 from deblur_models.networks import BlurGenerator
 from deblur_models.train.journal import Journal
-from deblur_models.train.learner import Learner, TrainingError, begun
+from deblur_models.train.learner import Learner, TrainingError, begun, begun_discriminator
 from deblur_models.train.processes import Processes, joined, told
 from deblur_models.train.validation import HeldOut, Look
 
@@ -216,6 +216,8 @@ def _prepared(configuration: Configuration) -> _Prepared:
     if configuration.start_from is not None or configuration.run.encoder_weights:
         with torch.random.fork_rng(devices=[]):
             begun(configuration)
+    if configuration.adversary is not None and configuration.adversary.start_from is not None:
+        begun_discriminator(configuration.adversary)
     blurring = {}
     prints: dict[str, list[str]] = {}
     for name, table in configuration.data.items():

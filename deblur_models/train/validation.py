@@ -47,7 +47,17 @@ class Look:
 
     @property
     def gain_db(self) -> float:
+        """PSNR above that of doing nothing: what a network that restores gains.
+
+        Of a network that blurs it is how much nearer its blur comes to that of the pair, which it cannot know: no gain,
+        and called ``nearer_db`` wherever it is written.
+        """
         return self.psnr - self.psnr_input
+
+    @property
+    def gain_name(self) -> Literal["gain", "nearer"]:
+        """What the difference is called, without its unit."""
+        return "gain" if self.input == "blurred" else "nearer"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -55,7 +65,7 @@ class Look:
             "ssim": self.ssim,
             f"psnr_{self.input}": self.psnr_input,
             f"ssim_{self.input}": self.ssim_input,
-            "gain_db": self.gain_db,
+            f"{self.gain_name}_db": self.gain_db,
             **({} if self.no_harm_db is None else {"no_harm_db": self.no_harm_db}),
             "pairs": self.pairs,
         }

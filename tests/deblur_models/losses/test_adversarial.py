@@ -343,8 +343,8 @@ def test_pooled_means_are_those_of_the_last_answers_and_have_no_gradient() -> No
         value = loss.generator_loss(real, tuple(told), answers)
         assert value.item() == pytest.approx(expected[-1], rel=1e-6)
         value.backward()
-        for number, (one, given) in enumerate(zip(told, fake, strict=True)):
-            slope = (given.numpy() - mean["real", number] - 1) / given.numel() / 2  # d/df of half the mean, of two maps
+        for number, (one, answer) in enumerate(zip(told, fake, strict=True)):
+            slope = (answer.numpy() - mean["real", number] - 1) / answer.numel() / 2  # of half the mean over two maps
             assert one.grad is not None
             assert np.allclose(one.grad.numpy(), slope, rtol=1e-5)
 
