@@ -141,8 +141,8 @@ MinDetail = Annotated[
     typer.Option(
         "--min-detail",
         metavar="X",
-        help="Leave out crops that are flat or out of focus: those whose Laplacian has a standard deviation of less than "
-        "X codes of 8 bits; 10 is a usual limit.",
+        help="Leave out crops that are flat or out of focus: those whose Laplacian has a standard deviation of less "
+        "than X codes of 8 bits; 10 is a usual limit.",
         show_default=False,
     ),
 ]

@@ -783,10 +783,7 @@ def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> float | None:
             fix="Leave the kernel out: the draw of every sample holds the numbers that made its blur.",
         )
     most = CHECKED_DRAWS_WITH_MAPS if renderer.looks_at_maps or spec.min_detail is not None else CHECKED_DRAWS
-    if stored is not None:
-        checked = range(spec.count)
-    else:
-        checked = range(0, spec.count, max(1, spec.count // most))
+    checked = range(0, spec.count, 1 if stored is not None else max(1, spec.count // most))
     needed, passed_over = 1, 0
     for index in checked:
         placement = renderer.place(index)

@@ -118,10 +118,10 @@ class Renderer:
     def place(self, index: int) -> Placement:
         """Choose source, window and draw of a sample.
 
-        Of the samples ``k n .. (k + 1) n - 1`` (n sources) each takes another source, in an order that seed and k decide
-        (with ``crops_per_source`` = c, each c samples take one). The window lies such that it and its reach are inside
-        the picture, so that no border touches the sample. A source that is too small for this draw, or in which no
-        window has the detail that was asked for, is replaced by another one, from a shuffled order of those that are
+        Of the samples ``k n .. (k + 1) n - 1`` (n sources) each takes another source, in an order that seed and k
+        decide (with ``crops_per_source`` = c, each c samples take one). The window lies such that it and its reach are
+        inside the picture, so that no border touches the sample. A source that is too small for this draw, or in which
+        no window has the detail that was asked for, is replaced by another one, from a shuffled order of those that are
         large enough: so the stand-ins of n samples differ as well, as far as there are enough of them.
 
         Raises
