@@ -386,7 +386,10 @@ def _impossible(spec: Spec) -> Iterator[str]:
         for name in (source.name, source.depth, source.labels):
             if name and not _is_inside(name):
                 yield f"its source {name!r} is no path inside a folder"
-    if _names_files(spec.recipe):
+    steps = spec.recipe.get("step")
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        yield "its recipe has no list of steps"
+    elif _names_files(steps):
         yield "its recipe names a file where the content of that file belongs"
 
 
@@ -395,10 +398,9 @@ def _is_inside(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
-def _names_files(recipe: Any) -> bool:
+def _names_files(steps: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a camera of a sensor step is the path of a file, which a recipe that is stored has in full."""
-    steps = recipe.get("step")
-    cameras = [s.get("camera") for s in steps if isinstance(s, Mapping)] if isinstance(steps, list) else []
+    cameras = [step.get("camera") for step in steps]
     options = [c.get("choice", c) if isinstance(c, Mapping) else c for c in cameras]
     return any(isinstance(o, str) for option in options for o in (option if isinstance(option, list) else [option]))
 
