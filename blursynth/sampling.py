@@ -10,6 +10,7 @@ from typing import Any, cast, final
 from blursynth.camera_profile import CameraProfile, NoiseModel, load_camera
 from blursynth.core import Degradation, Nothing, find_kind
 from blursynth.degradations.sensor import Sensor
+from blursynth.degradations.synonyms import SYNONYMS
 from blursynth.distributions import Choice, Distribution, Earlier, parse, pick
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
@@ -436,7 +437,7 @@ def parse_sampler(entry: Mapping[str, Any], kinds: Sequence[type[Degradation]]) 
                 raise RecipeError(f"weight must be a number, got {weight!r}.")
             pairs.append((cast(float, weight), parse_sampler(rest, kinds)))
         return OneOf(*pairs)
-    kind = find_kind(fields.pop("kind", None), kinds)
+    kind = find_kind(fields.pop("kind", None), kinds, SYNONYMS)
     if kind is Sensor and "camera" in fields:
         model = fields.get("read_noise_model")
         if model is not None and not isinstance(model, str):

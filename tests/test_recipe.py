@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import blursynth as bs
+from blursynth.degradations.synonyms import SYNONYMS
 from blursynth.errors import InvalidValueError, RecipeError
 from blursynth.streams import Stream
 from blursynth.testing import pictures
@@ -401,6 +402,37 @@ def test_bad_recipes_say_where_and_why(text: str, message: str, tmp_path: Path) 
     with pytest.raises(RecipeError, match=message) as caught:
         bs.load_recipe(path)
     assert "handheld" in str(caught.value) or "nightmare" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("motion_blur", "motion_blur is a family: accelerated_motion, .*linear_motion, random_walk_motion"),
+        ("MotionBlur", "motion_blur is a family"),
+        ("uniform_blur", "uniform_blur is a family: .*gaussian_blur"),
+        ("bokeh", "Did you mean 'disk_blur', 'polygon_blur' or 'defocus'"),
+        ("box", "Did you mean 'linear_motion' or 'disk_blur'"),
+        ("AWGN", "Did you mean 'gaussian_noise'"),
+        ("gaussian noise", "Did you mean 'gaussian_noise'"),
+        ("Poisson-Noise", "Did you mean 'poisson_noise'"),
+        ("lens blur", "Did you mean 'disk_blur', 'polygon_blur' or 'defocus'"),
+        ("jpeg compression", "Did you mean 'jpeg'"),
+        ("GaussianBlur", "Did you mean 'gaussian_blur'"),
+        ("sinc_blurr", "Did you mean 'sinc_blur'"),
+        ("zzzzzz", "Known: 'accelerated_motion'"),
+        (3, "There is no kind 3. Known: "),
+    ],
+)
+def test_other_words_for_kinds(kind: object, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        bs.Recipe.from_dict({"step": [{"kind": kind}]})
+
+
+def test_other_words_are_not_kinds_and_mean_some() -> None:
+    known = {kind.kind for kind in bs.ALL}
+    assert not known & set(SYNONYMS)
+    assert {kind for meant in SYNONYMS.values() for kind in meant} <= known
+    assert list(SYNONYMS) == sorted(SYNONYMS)
 
 
 def test_circle_of_extends(tmp_path: Path) -> None:
