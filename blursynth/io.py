@@ -513,11 +513,11 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             return [archive[name] for name in archive.files]
     if suffix in (".csv", ".txt"):
-        if not path.read_text("utf-8", errors="replace").strip():
+        if not path.read_text("utf-8-sig", errors="replace").strip():
             return []
         if curves := _read_response_curves(path):
             return curves
-        return [np.loadtxt(path, delimiter="," if suffix == ".csv" else None, ndmin=2)]
+        return [np.loadtxt(path, delimiter="," if suffix == ".csv" else None, ndmin=2, encoding="utf-8-sig")]
     if suffix == ".mat":
         return _read_matlab(path)
     if suffix in CODE_SUFFIXES:
@@ -535,7 +535,7 @@ def _read_response_curves(path: Path) -> list[NDArray[Any]]:
     """
     rows: list[tuple[str, list[float]]] = []
     goes_on = False
-    for line in path.read_text("utf-8", errors="replace").splitlines():
+    for line in path.read_text("utf-8-sig", errors="replace").splitlines():
         found = _ROW.fullmatch(line)
         if found is not None:
             rows.append((found[1], []))

@@ -22,6 +22,7 @@ ALLOWED = {
     "folders": {"errors"},
     "decoders": {"folders", "errors"},
     "streams": {"errors"},
+    "toml": {"errors"},
     "frame": {"errors"},
     "depth": {"light_files", "decoders", "folders", "frame", "errors"},  # below io, since read_frame takes depth files too
     "light_files": {"decoders", "frame", "errors"},
@@ -36,15 +37,15 @@ ALLOWED = {
     "distributions": {"core", "physics", "streams", "frame", "errors"},
     # It draws records of sensors from cameras, so it knows that one kind.
     "sampling": {"camera_profile", "degradations", "distributions", "core", "streams", "frame", "errors"},
-    "recipe": {"sampling", "distributions", "core", "degradations", "assets", "streams", "frame", "errors"},
-    "dataset": {"cores", "backends", "resolution", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "decoders", "folders", "streams", "frame", "text", "errors", "__init__"},
+    "recipe": {"sampling", "distributions", "core", "degradations", "assets", "streams", "toml", "frame", "errors"},
+    "dataset": {"cores", "backends", "toml", "resolution", "recipe", "sampling", "degradations", "core", "assets", "io", "depth", "decoders", "folders", "streams", "frame", "text", "errors", "__init__"},
     "testing": {
         "recipe", "sampling", "distributions", "degradations", "backends", "physics",
         "core", "assets", "io", "streams", "frame", "errors", "__init__",
     },
 }  # fmt: skip
 ALLOWED["__main__"] = {"cli"}
-ALLOWED["camera_profile"] = {"core", "physics", "streams", "errors"}
+ALLOWED["camera_profile"] = {"core", "physics", "streams", "toml", "errors"}
 ALLOWED["units"] = set()
 ALLOWED["contact_sheet"] = {"recipe", "degradations", "core", "physics", "io", "units", "frame", "errors"}
 ALLOWED["recipe_schema"] = {"camera_profile", "recipe", "sampling", "distributions", "degradations", "core"}

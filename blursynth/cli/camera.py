@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from blursynth.cli import console
 from blursynth.errors import InvalidValueError, PictureError, require
+from blursynth.toml import read_text, read_toml
 
 if TYPE_CHECKING:
     from blursynth import CameraProfile, Sensor
@@ -86,9 +86,11 @@ def show(
     from blursynth.camera_profile import camera_names, load_camera
 
     load_camera(name)
-    shipped = name in camera_names()
-    place = resources.files("blursynth") / "cameras" / f"{name}.toml" if shipped else Path(name)
-    console.echo(place.read_text("utf-8").rstrip("\n"))
+    if name in camera_names():
+        text = (resources.files("blursynth") / "cameras" / f"{name}.toml").read_text("utf-8")
+    else:
+        text = read_text(Path(name), error=InvalidValueError)
+    console.echo(text.rstrip("\n"))
 
 
 @app.command(context_settings=_SETTINGS)
@@ -320,15 +322,12 @@ _HOW = "For example: blursynth camera fit 1a.png 1b.png 2a.png 2b.png --dark d1.
 
 
 def _indexed(path: Path) -> _Frames:
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
+    if not path.exists():
         raise InvalidValueError(
-            f"{path}: cannot be read ({error.strerror}).",
+            f"{path}: there is no such file.",
             fix="A folder of frames needs an index.toml; see blursynth camera fit --help.",
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidValueError(f"{path}: is not valid TOML: {error}.") from None
+        )
+    values = read_toml(path, error=InvalidValueError)
     dark, flat, bits = values.get("dark"), values.get("flat"), values.get("bit_depth")
     pattern = values.get("pattern")
     if isinstance(bits, bool) or not isinstance(bits, int):

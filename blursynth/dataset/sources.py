@@ -23,6 +23,7 @@ from blursynth.frame import Encoding
 from blursynth.io import PICTURE_SUFFIXES, file_sha256, peek, read_codes, read_light
 from blursynth.resolution import check_factor
 from blursynth.text import name_of, path_of, printable
+from blursynth.toml import read_text
 
 __all__ = ["DEPTH_ROOT", "LABELS_ROOT", "Scan", "Skipped", "Source", "scan_sources"]
 
@@ -472,10 +473,7 @@ def _beginning(folder: Path, root: Path) -> str:
 
 
 def _listed(path: Path) -> list[Path]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise PictureError(f"{path}: is not a text file in UTF-8.", fix="A list has one path per line.") from None
+    lines = read_text(path, error=PictureError, fix="A list has one path per line.").splitlines()
     entries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not entries:
         raise PictureError(f"{path}: the list is empty.", fix="Write one path per line.")
