@@ -134,7 +134,8 @@ class DoublePatchGanConfig(Architecture):
         """Both in one state, ``patch.*`` and ``full.*`` as DeblurGAN-v2's code calls them, with the wrapper of each."""
         one = PatchGanConfig(norm=self.norm)
         return {
-            re.sub(r"^(patch|full)\.module\.", r"\1.", name): tensor for name, tensor in one.from_original(state).items()
+            re.sub(r"^(patch|full)\.module\.", r"\1.", name): tensor
+            for name, tensor in one.from_original(state).items()
         }
 
 
