@@ -161,8 +161,8 @@ def open_picture(path: Path) -> Any:
     except UnidentifiedImageError:
         raise PictureError(
             f"{path}: is not a picture that can be read.",
-            fix=f"Known are files of 8 or 16 bits in the formats {', '.join(s[1:] for s in CODE_SUFFIXES)}, of light in "
-            f"{' and '.join(s[1:] for s in LIGHT_SUFFIXES)}, and raw files of cameras.",
+            fix=f"Known are files of 8 or 16 bits in the formats {', '.join(s[1:] for s in CODE_SUFFIXES)}, of light "
+            f"in {' and '.join(s[1:] for s in LIGHT_SUFFIXES)}, and raw files of cameras.",
         ) from None
     except PermissionError as error:
         raise PictureError(f"{path}: cannot be read ({error.strerror}).") from None
@@ -191,7 +191,8 @@ def _formats(path: Path, head: bytes) -> tuple[str, ...]:
                 )
             return ("AVIF",)
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
-            require("pillow_heif", extra="heif", purpose=f"reading {path.name}, as all HEIC files,").register_heif_opener()
+            library = require("pillow_heif", extra="heif", purpose=f"reading {path.name}, as all HEIC files,")
+            library.register_heif_opener()
             return ("HEIF",)
     if path.suffix.lower() in _BY_ENDING["TGA"]:
         return (*_BY_CONTENT, "TGA")

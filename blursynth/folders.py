@@ -13,11 +13,13 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from blursynth.errors import PictureError
 
 __all__ = [
     "HIDDEN",
+    "ByName",
     "Inside",
     "alike",
     "check_readable",
@@ -27,6 +29,8 @@ __all__ = [
     "total",
     "walk",
 ]
+
+T = TypeVar("T")
 
 HIDDEN = "hidden"
 """What files and folders whose names begin with a dot are counted as."""
@@ -101,7 +105,7 @@ def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None =
         except OSError as error:
             left_out.append((relative, f"a folder that cannot be read ({error.strerror})"))
             continue
-        inside = []
+        inside: list[Path] = []
         for entry in listed:
             name = relative / entry.name
             if entry.name.startswith("."):
@@ -201,6 +205,28 @@ def alike(name: str) -> str:
     True
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+class ByName(Generic[T]):
+    """Things by names, as files find their partners: by the very name, else by one that is alike (:func:`alike`).
+
+    >>> maps = ByName()
+    >>> maps.add("Caf\\u00e9", 1); maps.add("b", 2); maps.add("B", 3)
+    >>> maps.find("cafe\\u0301"), maps.find("b"), maps.find("c")
+    ([1], [2], [])
+    """
+
+    def __init__(self) -> None:
+        self._exact: dict[str, list[T]] = {}
+        self._alike: dict[str, list[T]] = {}
+
+    def add(self, name: str, thing: T) -> None:
+        self._exact.setdefault(name, []).append(thing)
+        self._alike.setdefault(alike(name), []).append(thing)
+
+    def find(self, name: str) -> list[T]:
+        """All that have this name; where none has it, all whose names are alike."""
+        return self._exact.get(name) or self._alike.get(alike(name), [])
 
 
 def check_readable(path: Path, noun: str = "picture") -> None:

@@ -7,9 +7,10 @@ import hashlib
 import logging
 import re
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -281,7 +282,7 @@ def _read_16_bit(path: Path) -> NDArray[np.uint16]:
 
 
 def read_frame(
-    path: str | Path,
+    path: str | Path | bytes | bytearray | memoryview | BinaryIO,
     *,
     encoding: Encoding | str | None = None,
     depth: str | Path | NDArray[Any] | None = None,
@@ -296,7 +297,8 @@ def read_frame(
     path
         Picture of 8 or 16 bits; or a Radiance .hdr, an .exr or a TIFF of floating-point numbers, whose light is taken
         as it is: its white is arbitrary and values above 1 are usual, so meter it before anything clips
-        (:class:`~blursynth.Meter`); or a camera's raw file, whose light is 1 at the white level.
+        (:class:`~blursynth.Meter`); or a camera's raw file, whose light is 1 at the white level. Instead of its path,
+        the bytes of the file or the file opened for reading them.
     encoding
         ``"linear"``: the codes are light already, without a response curve, as in 16-bit files from raw converters.
         None: what the file is.
@@ -317,6 +319,9 @@ def read_frame(
     MissingExtraError
         An .exr, .heic or raw file, and the package that reads it is not installed.
     """
+    if not isinstance(path, str | Path):
+        options = {"encoding": encoding, "depth": depth, "labels": labels, "camera": camera, "dtype": dtype}
+        return _frame_of_bytes(path, options)
     path = place(path)
     info = peek(path)
     wanted = _wanted_encoding(path, encoding, info)
@@ -343,6 +348,25 @@ def read_frame(
         )
     except InvalidValueError as error:
         raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+
+
+def _frame_of_bytes(data: Any, options: dict[str, Any]) -> Frame:
+    """The decoders read files, so the bytes become one: they then pass the same checks."""
+    data = data.read() if hasattr(data, "read") else data
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InvalidValueError(
+            f"read_frame takes a path or the bytes of a picture file, got {type(data).__name__}.",
+            fix="Pictures in memory are for Frame.from_uint8 and Frame.from_pil.",
+        )
+    with tempfile.TemporaryDirectory(prefix="blursynth-") as folder:
+        path = Path(folder, "picture")
+        path.write_bytes(data)
+        try:
+            frame = read_frame(path, **options)
+        except PictureError as error:
+            what = error.what.replace(str(path), "The given bytes")
+            raise PictureError(what, why=error.why, fix=error.fix) from None
+    return frame.with_image(frame.image, source=())
 
 
 def _wanted_encoding(path: str | Path, encoding: Encoding | str | None, info: PictureInfo) -> Encoding:
@@ -489,11 +513,11 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             return [archive[name] for name in archive.files]
     if suffix in (".csv", ".txt"):
-        if not path.read_text("utf-8", errors="replace").strip():
+        if not path.read_text("utf-8-sig", errors="replace").strip():
             return []
         if curves := _read_response_curves(path):
             return curves
-        return [np.loadtxt(path, delimiter="," if suffix == ".csv" else None, ndmin=2)]
+        return [np.loadtxt(path, delimiter="," if suffix == ".csv" else None, ndmin=2, encoding="utf-8-sig")]
     if suffix == ".mat":
         return _read_matlab(path)
     if suffix in CODE_SUFFIXES:
@@ -511,7 +535,7 @@ def _read_response_curves(path: Path) -> list[NDArray[Any]]:
     """
     rows: list[tuple[str, list[float]]] = []
     goes_on = False
-    for line in path.read_text("utf-8", errors="replace").splitlines():
+    for line in path.read_text("utf-8-sig", errors="replace").splitlines():
         found = _ROW.fullmatch(line)
         if found is not None:
             rows.append((found[1], []))

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.decoders import RAW_SUFFIXES, check_bytes, damaged, decoded_bytes, decoded_by_opencv
+from blursynth.decoders import RAW_SUFFIXES, check_bytes, damaged, decoded_by_opencv, decoded_bytes
 from blursynth.errors import MissingExtraError, PictureError, require
 
 __all__ = ["LightInfo", "exr_is_cut_off", "light_info", "read_light", "transparent"]

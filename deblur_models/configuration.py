@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -21,6 +20,7 @@ from pydantic import Field
 
 from blursynth.core import Record
 from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
+from blursynth.toml import parse_toml, read_toml
 from deblur_models.losses import Loss, make_adversarial, make_loss
 from deblur_models.losses.adversarial import AdversarialLoss
 from deblur_models.losses.consistency import ReBlur
@@ -157,15 +157,21 @@ class Optimiser(Record):
 class Schedule(Record):
     """``[schedule]``: the learning rate over the run.
 
-    ``constant``; ``cosine`` from ``hold`` to the end; ``linear`` from ``hold`` to the end; ``steps``: times ``factor``
-    at each of ``milestones``. Places are fractions of the run, so that a shorter run keeps its shape.
+    ``constant``; ``cosine`` from ``hold`` to the end; ``linear`` from ``hold`` to the end; ``polynomial``: what is left
+    of the way from ``hold`` to the end to the power of ``power``; ``steps``: times ``factor`` at each of
+    ``milestones``. Places are fractions of the run, so that a shorter run keeps its shape.
     """
 
-    kind: Literal["constant", "cosine", "linear", "steps"] = Field(default="cosine", description="shape of the curve")
+    kind: Literal["constant", "cosine", "linear", "polynomial", "steps"] = Field(
+        default="cosine", description="shape of the curve"
+    )
     warmup_steps: int = Field(default=0, ge=0, le=10**8, description="steps over which it rises from zero")
     hold: float = Field(default=0.0, ge=0, lt=1, description="fraction of the run before it falls")
     final_factor: float = Field(
         default=1e-3, ge=0, le=1, description="share of the learning rate that is left at the end"
+    )
+    power: float = Field(
+        default=1.0, gt=0, le=100, description="exponent (kind 'polynomial'); 1 is linear, SRN-DeblurNet has .3"
     )
     milestones: tuple[float, ...] = Field(default=(0.4, 0.6, 0.8), description="fractions of the run (kind 'steps')")
     factor: float = Field(default=0.5, gt=0, le=1, description="number that it is multiplied by there (kind 'steps')")
@@ -179,6 +185,8 @@ class Schedule(Record):
             curve = self.final_factor + (1 - self.final_factor) * (1 + math.cos(math.pi * falling)) / 2
         elif self.kind == "linear":
             curve = self.final_factor + (1 - self.final_factor) * (1 - falling)
+        elif self.kind == "polynomial":
+            curve = self.final_factor + (1 - self.final_factor) * (1 - falling) ** self.power
         elif self.kind == "steps":
             curve = self.factor ** sum(place >= m for m in self.milestones)
         else:
@@ -209,10 +217,19 @@ class Run(Record):
     average_decay: float = Field(
         default=0.999, ge=0, lt=1, description="decay of the running average of weights; 0: none"
     )
+    encoder_weights: str = Field(
+        default="",
+        description="file of the backbone's pretrained weights, as timm or the published code names them: .safetensors "
+        "or a .pth of tensors alone; empty: it begins with random ones",
+    )
     frozen_encoder_steps: int = Field(default=0, ge=0, le=10**8, description="steps before a backbone learns too")
     checkpoint_every: int = Field(default=500, ge=1, le=10**9, description="steps between checkpoints")
     log_every: int = Field(default=20, ge=1, le=10**6, description="steps between lines of the log")
-    turns: bool = Field(default=True, description="whether patches are turned by quarters and flipped")
+    turns: bool | Literal["mirror"] = Field(
+        default=True,
+        description="augmentation of patches: true, flips and turns by quarters, each of the eight ways as often; "
+        "'mirror', one in two left to right; false, none",
+    )
     tensorboard: bool = Field(default=False, description="whether events for TensorBoard are written too")
 
 
@@ -223,6 +240,10 @@ class Turns(Record):
     learning_rate: float = Field(default=1e-4, gt=0, le=10, description="size of the discriminator's steps")
     from_step: int = Field(
         default=0, ge=0, le=10**9, description="first step of the adversary, before which the network learns alone"
+    )
+    start_from: str | None = Field(
+        default=None,
+        description="checkpoint of a discriminator, imported or of an adversarial run, whose weights it begins with",
     )
 
 
@@ -237,6 +258,8 @@ class Adversary:
     learning_rate: float = 1e-4
     from_step: int = 0
     """Before it the network learns alone."""
+    start_from: str | None = None
+    """Checkpoint whose weights the discriminator begins with."""
 
 
 TABLES: Mapping[str, type[Record]] = {
@@ -308,6 +331,7 @@ class Configuration:
                 "steps": self.adversary.steps,
                 "learning_rate": self.adversary.learning_rate,
                 "from_step": self.adversary.from_step,
+                **({} if self.adversary.start_from is None else {"start_from": self.adversary.start_from}),
             }
         return tables
 
@@ -326,7 +350,11 @@ class Configuration:
         ]
 
 
-_PATHS = frozenset({"photos", "pairs", "sharp", "depth", "recipe", "blur_network", "start_from", "weights_file"})
+_PATHS = frozenset(
+    {
+        "photos", "pairs", "sharp", "depth", "recipe", "blur_network", "start_from", "weights_file", "encoder_weights",
+    }
+)  # fmt: skip
 """Last names of fields that hold paths."""
 
 
@@ -395,18 +423,13 @@ def read_configuration(
 def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
     path = Path(source)
     if path.suffix == ".toml" or path.exists():
-        try:
-            text, name = path.read_text("utf-8"), str(path)
-        except FileNotFoundError as error:
-            ships = path.stem in configuration_names()
+        if path.stem in configuration_names() and not path.exists():
             raise ConfigurationError(
-                f"{path}: cannot be read ({error.strerror}).",
-                fix=f"Did you mean the configuration {path.stem!r} that ships? Write it without .toml."
-                if ships
-                else "",
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path}: cannot be read ({error}).") from None
+                f"{path}: cannot be read (No such file or directory).",
+                fix=f"Did you mean the configuration {path.stem!r} that ships? Write it without .toml.",
+            )
+        name = str(path)
+        tables = read_toml(path, error=ConfigurationError, fix="A configuration is a TOML file.")
     else:
         name = str(source)
         if name not in configuration_names():
@@ -415,10 +438,7 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], st
                 fix=f"{did_you_mean(name, configuration_names())} Or give the path of a .toml file.",
             )
         text = files("deblur_models.configs").joinpath(f"{name}.toml").read_text("utf-8")
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{name}: is no TOML ({error}).") from None
+        tables = parse_toml(text, name, error=ConfigurationError)
     base = tables.pop("extends", None)
     if base is None:
         return tables, name
@@ -564,6 +584,7 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
     )
     if configuration.validation is not None:
         _check_source(configuration.validation, f"{name} [validation]")
+    _check_encoder(configuration, name)
     blurs = isinstance(configuration.network, BlurGeneratorConfig)
     if blurs and configuration.validation is not None and configuration.validation.no_harm_db > 0:
         raise ConfigurationError(
@@ -582,6 +603,31 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
             fix="Write turns = false in [run].",
         )
     return configuration
+
+
+def _check_encoder(configuration: Configuration, name: str) -> None:
+    """Weights of a backbone go to a network that has one, once; and none is frozen that nobody has trained."""
+    run, place = configuration.run, f"{name} [run]"
+    has_encoder = "encoder" in type(configuration.network).model_fields
+    if run.encoder_weights and not has_encoder:
+        raise ConfigurationError(
+            f"{place}: encoder_weights = {run.encoder_weights!r}, and {configuration.network.kind} has no pretrained "
+            "encoder.",
+            fix="Leave it out.",
+        )
+    if run.encoder_weights and configuration.start_from is not None:
+        raise ConfigurationError(
+            f"{place}: encoder_weights = {run.encoder_weights!r} and start_from = {configuration.start_from!r} both "
+            "say what the encoder begins with.",
+            fix="Leave one of them out; a checkpoint has the weights of its encoder in it.",
+        )
+    if has_encoder and run.frozen_encoder_steps and not run.encoder_weights and configuration.start_from is None:
+        raise ConfigurationError(
+            f"{place}: frozen_encoder_steps = {run.frozen_encoder_steps} keeps the encoder as it begins, and without "
+            "encoder_weights it begins with random weights.",
+            why="The rest of the network would learn to live with features that mean nothing.",
+            fix="Give encoder_weights, a file of timm's weights for the backbone, or frozen_encoder_steps = 0.",
+        )
 
 
 def _check_source(table: DataTable | Validation, place: str) -> None:
@@ -634,7 +680,7 @@ def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
     place = f"{name} [adversarial]"
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{place}: must be a table, got {values!r}.")
-    known = ("loss", "discriminator", "steps", "learning_rate", "from_step")
+    known = ("loss", "discriminator", *Turns.model_fields)
     for key in values:
         if key not in known:
             raise ConfigurationError(f"{place}: there is no field {key!r}.", fix=did_you_mean(key, known))
@@ -648,6 +694,7 @@ def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
         turns.steps,
         turns.learning_rate,
         turns.from_step,
+        turns.start_from,
     )
 
 

@@ -110,8 +110,8 @@ class PictureFile:
         mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[codes.shape[2]]
         picture = Image.fromarray(codes[..., 0] if mode == "L" else np.ascontiguousarray(codes), mode=None)
         options: dict[str, Any] = {}
-        sort = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP", ".png": "PNG",
-                ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM"}[suffix]  # fmt: skip
+        sort = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".tif": "TIFF", ".tiff": "TIFF",
+                ".webp": "WEBP", ".png": "PNG", ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM"}[suffix]  # fmt: skip
         if sort in ("JPEG", "WEBP"):
             options["quality"] = 95
         if sort == "JPEG":

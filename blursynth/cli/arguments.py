@@ -28,6 +28,7 @@ __all__ = [
     "Linear",
     "MinDetail",
     "Out",
+    "Quiet",
     "RecipeName",
     "Scheduler",
     "Set",
@@ -64,6 +65,10 @@ Set = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option("--workers", "-w", help="Number of processes; by default one per core.", show_default=False),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Say nothing but errors and what is unusual, on the error output."),
 ]
 Shards = Annotated[
     str | None,
@@ -136,8 +141,8 @@ MinDetail = Annotated[
     typer.Option(
         "--min-detail",
         metavar="X",
-        help="Leave out crops that are flat or out of focus: those whose Laplacian has a standard deviation of less than "
-        "X codes of 8 bits; 10 is a usual limit.",
+        help="Leave out crops that are flat or out of focus: those whose Laplacian has a standard deviation of less "
+        "than X codes of 8 bits; 10 is a usual limit.",
         show_default=False,
     ),
 ]

@@ -80,6 +80,7 @@ def command(
     engine: arguments.Engine = "local",
     scheduler: arguments.Scheduler = None,
     any_environment: arguments.AnyEnvironment = False,
+    quiet: arguments.Quiet = False,
 ) -> None:
     """Make a data set of sharp and blurred pictures.
 
@@ -105,13 +106,13 @@ def command(
         "linear": linear, "downscale": downscale,
     }  # fmt: skip
     if dry_run:
-        with console.progress_bar("samples") as show:
+        with console.progress_bar("samples", quiet=quiet) as show:
             planned = dataset.plan(sources, chosen, out=out, on_progress=show, **common)
         show_plan(planned, out)
         return
     where = arguments.engine_of(engine, scheduler)
     try:
-        with console.progress_bar("samples", out) as show:
+        with console.progress_bar("samples", out, quiet=quiet) as show:
             report = dataset.generate(
                 sources, out, chosen, shards=part, engine=where, any_environment=any_environment, on_progress=show,
                 **common,
@@ -119,13 +120,13 @@ def command(
     except KeyboardInterrupt:
         show_interruption(out)
         raise typer.Exit(130) from None
-    show_report(report)
+    show_report(report, quiet=quiet)
 
 
 def show_plan(plan: Plan, out: Path) -> None:
     """What would be made."""
     spec = plan.spec
-    typer.echo(f"{plan.count:,} pairs of {spec.size_px} px with recipe {spec.recipe_name}, seed {spec.seed}")
+    console.echo(f"{plan.count:,} pairs of {spec.size_px} px with recipe {spec.recipe_name}, seed {spec.seed}")
     free = "" if plan.free_bytes is None else f" ({console.bytes_text(plan.free_bytes)} are free)"
     rows = [
         ("sources", console.plural(len(plan.scan.usable), "picture")),
@@ -138,9 +139,12 @@ def show_plan(plan: Plan, out: Path) -> None:
         rows.append(("passed over", _passed_over(plan.passed_over, spec.min_detail)))
     console.table(("", ""), rows)
     for note in plan.scan.notes:
-        typer.echo(f"note: {arguments.in_options(note)}")
-    console.show_skipped(plan.scan.skipped, plan.scan.duplicates)
-    typer.echo("Nothing was written: this was a dry run.")
+        console.echo(f"note: {arguments.in_options(note)}")
+    scan = plan.scan
+    console.show_skipped(scan.skipped, scan.duplicates)
+    console.show_ignored(scan.ignored)
+    used = console.used_text(len(scan.usable), len(scan.skipped) + len(scan.duplicates), scan.ignored)
+    console.echo(f"Nothing was written: this was a dry run. {used}.")
 
 
 def _passed_over(share: float, least: float | None = None) -> str:
@@ -148,13 +152,17 @@ def _passed_over(share: float, least: float | None = None) -> str:
     return f"{share:.1%} of the windows looked at show less than {what}"
 
 
-def show_report(report: Report) -> None:
-    """What was made."""
+def show_report(report: Report, *, quiet: bool = False) -> None:
+    """What was made; when it shall be quiet, only what is unusual."""
+    if quiet:
+        for note in report.notes:
+            typer.echo(f"note: {arguments.in_options(note)}", err=True)
+        return
     if not report.made and report.finished:
-        typer.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
+        console.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
     else:
         kept = f"; {console.plural(len(report.kept), 'shard')} kept from before" if report.kept else ""
-        typer.echo(
+        console.echo(
             f"{report.out}: made {console.plural(report.samples, 'pair')} in {console.seconds_text(report.seconds)} "
             f"({report.rate:.0f} per second), {console.plural(len(report.made), 'shard')}, "
             f"{console.bytes_text(report.disk_bytes)}{kept}"
@@ -162,15 +170,19 @@ def show_report(report: Report) -> None:
     if report.passed_over is not None and report.made:
         typer.echo(f"passed over: {_passed_over(report.passed_over)}")
     for note in report.notes:
-        typer.echo(f"note: {arguments.in_options(note)}")
+        console.echo(f"note: {arguments.in_options(note)}")
     if report.finished:
-        typer.echo(f"digest of pixels {report.digest['pixels'][:16]}, of draws {report.digest['draws'][:16]}")
+        console.echo(f"digest of pixels {report.digest['pixels'][:16]}, of draws {report.digest['draws'][:16]}")
     else:
-        typer.echo(
+        console.echo(
             f"Not finished: other shards of the {report.shards} are still to be made. "
             f"Whoever makes the last one finishes it; or run: blursynth resume {report.out}"
         )
     console.show_skipped(report.skipped, report.duplicates)
+    console.show_ignored(report.ignored)
+    if report.sources:
+        not_used = len(report.skipped) + len(report.duplicates)
+        console.echo(f"{console.used_text(report.sources, not_used, report.ignored)}.")
 
 
 def show_interruption(out: Path) -> None:
@@ -179,12 +191,12 @@ def show_interruption(out: Path) -> None:
     from blursynth.dataset.schema import load_spec
 
     if not (out / "dataset.json").exists():
-        typer.echo("\nStopped before anything was written.", err=True)
+        console.echo("\nStopped before anything was written.", err=True)
         return
     spec = load_spec(out)
     done = [s for s in finished_shards(out) if s < spec.shards]
     samples = sum(len(spec.range_of(s)) for s in done)
-    typer.echo(
+    console.echo(
         f"\nStopped. {len(done)} of {spec.shards} shards ({samples:,} of {spec.count:,} pairs) are finished and kept.\n"
         f"Go on with: blursynth resume {out}",
         err=True,

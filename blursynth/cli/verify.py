@@ -8,7 +8,6 @@ import typer
 
 from blursynth.cli import arguments, console
 from blursynth.errors import InvalidValueError
-from blursynth.text import printable
 
 EPILOG = """\b
 Examples:
@@ -58,18 +57,18 @@ def command(
     replayed = f"{console.plural(len(found.replayed), 'sample')} rendered again (--replay-seed {found.replay_seed})"
     again = f", {replayed}" if found.replayed else ""
     for note in found.notes[:_MOST_NOTES]:
-        typer.echo(f"Note: {note}")
+        console.echo(f"Note: {note}")
     if len(found.notes) > _MOST_NOTES:
-        typer.echo(f"Note: {len(found.notes) - _MOST_NOTES:,} more files are no part of the data set")
+        console.echo(f"Note: {len(found.notes) - _MOST_NOTES:,} more files are no part of the data set")
     if found.ok:
         held = f"{console.plural(found.samples, 'pair')} in {console.plural(found.shards, 'shard')}"
-        typer.echo(f"{out} is sound: {held}, {looked} checked{again}.")
-        typer.echo(f"digest of pixels {found.digest['pixels'][:16]}, of draws {found.digest['draws'][:16]}")
+        console.echo(f"{out} is sound: {held}, {looked} checked{again}.")
+        console.echo(f"digest of pixels {found.digest['pixels'][:16]}, of draws {found.digest['draws'][:16]}")
         return
-    typer.echo(f"{out} has {console.plural(len(found.problems), 'problem')}{again}:")
+    console.echo(f"{out} has {console.plural(len(found.problems), 'problem')}{again}:")
     for problem in found.problems:
-        typer.echo(f"  - {printable(arguments.in_options(problem.what, 'verify'))}")
+        console.echo(f"  - {arguments.in_options(problem.what, 'verify')}")
     if found.damaged_shards:
         listed = ",".join(str(s) for s in found.damaged_shards)
-        typer.echo(f"Make these shards again with: blursynth resume {out} --redo {listed}")
+        console.echo(f"Make these shards again with: blursynth resume {out} --redo {listed}")
     raise typer.Exit(1)

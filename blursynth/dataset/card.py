@@ -146,8 +146,8 @@ def _light(spec: Spec) -> str:
     words = ""
     if spec.min_detail is not None:
         words += (
-            f"\nCrops that show less detail than {spec.min_detail:g} (the standard deviation of the Laplacian of luma, in "
-            "codes of 8 bits) were left out.\n"
+            f"\nCrops that show less detail than {spec.min_detail:g} (the standard deviation of the Laplacian of luma, "
+            "in codes of 8 bits) were left out.\n"
         )
     light = sum(source.is_light for source in spec.sources)
     if light:

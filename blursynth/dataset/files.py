@@ -10,11 +10,13 @@ import errno
 import hashlib
 import json
 import os
+import re
 import socket
 import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, TypeVar
@@ -28,6 +30,7 @@ __all__ = [
     "canonical",
     "disk_error",
     "locked",
+    "partial_path",
     "read_bounded",
     "read_json",
     "read_sealed",
@@ -35,12 +38,16 @@ __all__ = [
     "require_regular",
     "sealed",
     "sha256_hex",
+    "sweep_locks",
     "sync_folder",
     "typed_json",
     "write_atomically",
+    "writer_is_gone",
 ]
 
 PARTIAL = ".partial"  # ending of files that are being written; one that is left over is litter
+_OLD_S = 3600.0  # age from which a file that is being written is taken for left over
+_WRITING: set[Path] = set()  # what this process is writing
 JSON_BYTES = 2**28  # of one file at most; dataset.json of a million sources has this size
 # What a flush of a folder says where the file system has none; everything else is a fault of the disk.
 _NO_FLUSH = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -94,17 +101,46 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def partial_path(path: Path) -> Path:
+    """A name for a file while it is written, of this process and this write alone."""
+    return path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.{os.urandom(4).hex()}{PARTIAL}")
+
+
+def writer_is_gone(partial: Path) -> bool:
+    """Whether nobody writes this file any more: its process has ended or, where that cannot be told, it is an hour old.
+
+    For files that no lock protects; one that is left over is swept sooner or later, one that is in use never.
+    """
+    found = re.search(r"\.(\d+)\.[0-9a-f]{8}$", partial.name.removesuffix(PARTIAL))
+    if found is not None and sys.platform != "win32" and partial.name[: found.start()].endswith(socket.gethostname()):
+        pid = int(found[1])
+        if pid == os.getpid():  # or of a process of this number in the same container before it was started again
+            return partial not in _WRITING
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):  # it is somebody else's, and runs
+            pass
+    try:
+        return time.time() - partial.stat().st_mtime > _OLD_S
+    except OSError:
+        return False
+
+
 def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> bool:
     """Write a file that is there as a whole or not at all: temporary file, fsync, rename, fsync of the folder.
+
+    The folder must be there: whoever makes it decides whether it may be made (see :mod:`blursynth.dataset.folder`).
 
     Parameters
     ----------
     exclusive
         Leave a file that exists alone and return False.
     """
-    partial = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}{PARTIAL}")
+    partial = partial_path(path)
+    _WRITING.add(partial)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(data)
             file.flush()
@@ -124,7 +160,9 @@ def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> boo
     except OSError as error:
         raise disk_error(error, path) from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        _WRITING.discard(partial)
     return True
 
 
@@ -309,16 +347,36 @@ def locked(out: Path, first: int, last: int) -> Iterator[None]:
                 other.unlink(missing_ok=True)  # its owner died
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # where it cannot be removed, the next run does
+            path.unlink(missing_ok=True)
         file.close()
+        with suppress(OSError):  # others hold locks in it
+            folder.rmdir()
+
+
+def sweep_locks(out: Path) -> int:
+    """Remove locks whose owners are gone; the number of files."""
+    folder, swept = out / ".locks", 0
+    with suppress(OSError):  # none, or not writable
+        for path in sorted(folder.iterdir()):
+            with path.open("a+b") as file:
+                if _try_lock(file.fileno()):
+                    path.unlink(missing_ok=True)
+                    swept += 1
+        folder.rmdir()
+    return swept
 
 
 def _held(out: Path, path: Path) -> BinaryIO:
     """The lock file, locked."""
     while True:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
             file = path.open("a+b")
+        except FileNotFoundError as error:
+            if out.is_dir():
+                continue  # the last of the others removed the folder of locks between our two lines
+            raise disk_error(error, path) from None
         except OSError as error:
             raise disk_error(error, path) from None
         if not _try_lock(file.fileno()):

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from blursynth.dataset.card import write_card
 from blursynth.dataset.files import JSON_BYTES, Sha256, canonical, read_sealed, sealed, sha256_hex, write_atomically
-from blursynth.dataset.manifest import read_manifest
+from blursynth.dataset.manifest import Manifest, read_manifest
 from blursynth.dataset.records import RecordReader
 from blursynth.dataset.schema import Spec
 from blursynth.errors import DatasetError
 
-__all__ = ["Digest", "Index", "content_digest", "derived_index", "passed_over_share", "read_index", "write_index"]
+__all__ = [
+    "Digest",
+    "Index",
+    "content_digest",
+    "derived_index",
+    "index_fits",
+    "passed_over_share",
+    "read_index",
+    "write_index",
+]
 
 
 @dataclass(frozen=True)
@@ -83,12 +92,21 @@ def derived_index(out: Path, spec: Spec, files: dict[str, str]) -> Index:
         A manifest or a record is missing or damaged.
     """
     manifests = [read_manifest(out, shard, spec) for shard in range(spec.shards)]
+    return _index_of(spec, manifests, content_digest(out, spec), files)
+
+
+def index_fits(index: Index, spec: Spec, manifests: Sequence[Manifest]) -> bool:
+    """Whether an index is that of these manifests of all shards; it is not after a shard was made again."""
+    return index == _index_of(spec, manifests, index.digest, index.files)
+
+
+def _index_of(spec: Spec, manifests: Sequence[Manifest], digest: Digest, files: dict[str, str]) -> Index:
     return Index(
         request_sha256=spec.sha256(),
         count=spec.count,
         shards=spec.shards,
         disk_bytes=sum(m.size for m in manifests),
-        digest=content_digest(out, spec),
+        digest=digest,
         objects_sha256=sha256_hex("".join(o.sha256 for m in manifests for o in m.objects).encode()),
         environments=tuple(sorted({m.environment_sha256 for m in manifests})),
         files=files,

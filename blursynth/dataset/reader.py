@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blursynth import degradations
-from blursynth.core import Degradation, Draw
+from blursynth.core import Degradation
 from blursynth.dataset.asset_files import asset_names, load_assets
 from blursynth.dataset.index import read_index
 from blursynth.dataset.manifest import finished_shards, manifest_path
 from blursynth.dataset.records import RecordReader
-from blursynth.dataset.render import Window
+from blursynth.dataset.samples import Sample, Samples
 from blursynth.dataset.schema import ArraySpec, Spec, load_spec
 from blursynth.dataset.shards import ShardReader
 from blursynth.errors import DatasetError, InvalidValueError
@@ -29,41 +29,6 @@ _CHECKED_BYTES = 2**24  # from which on room is made only after a look whether t
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """One pair with its provenance.
-
-    ``sharp`` and ``blurred`` are ``[H, W, 3]``, uint8 or uint16 codes of display pictures (float32 of linear ones);
-    ``kernel`` is there if it was stored. ``record`` is the whole provenance as plain values.
-    """
-
-    index: int
-    sharp: NDArray[Any]
-    blurred: NDArray[Any]
-    kernel: NDArray[Any] | None = field(repr=False)
-    record: dict[str, Any] = field(repr=False)
-    kinds: Sequence[type[Degradation]] = field(repr=False)
-
-    @cached_property
-    def draw(self) -> Draw:
-        """Every number that made the sample; calling it blurs a frame in the same way."""
-        return Draw.from_dict(self.record["draw"], self.kinds)
-
-    @property
-    def source(self) -> str:
-        """Name of the source picture."""
-        return str(self.record["source"])
-
-    @property
-    def licence(self) -> str:
-        return str(self.record["licence"])
-
-    @property
-    def window(self) -> Window:
-        """Where the sample lies in its source."""
-        return Window(**self.record["window"])
-
-
-@dataclass(frozen=True, eq=False)
 class Batch:
     """Pixels of several samples, ``[B, H, W, 3]``."""
 
@@ -72,11 +37,12 @@ class Batch:
     blurred: NDArray[Any]
 
 
-class Dataset(Sequence[Sample]):
+class Dataset(Samples):
     """A data set on the disk.
 
     It keeps no file open and nothing but small indices in memory, so it can be pickled, forked and used from several
-    threads. The crc32c of every chunk and every record is checked when it is read.
+    threads, and read by ``torch.utils.data.DataLoader`` as it is. The crc32c of every chunk and every record is checked
+    when it is read.
     """
 
     def __init__(self, path: str | Path, kinds: Sequence[type[Degradation]], allow_unfinished: bool) -> None:
@@ -118,25 +84,15 @@ class Dataset(Sequence[Sample]):
         """Digests of pixels and draws; empty if it is not finished."""
         return asdict(self._index.digest) if self._index is not None else {}
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        i = self._checked(index)
+    def sample(self, index: int) -> Sample:
         return Sample(
-            index=i,
-            sharp=self.array("sharp", [i])[0],
-            blurred=self.array("blurred", [i])[0],
-            kernel=self.array("kernel", [i])[0] if "kernel" in self._arrays else None,
-            record=self.record(i),
+            index=index,
+            sharp=self.array("sharp", [index])[0],
+            blurred=self.array("blurred", [index])[0],
+            kernel=self.array("kernel", [index])[0] if "kernel" in self._arrays else None,
+            record=self.record(index),
             kinds=self.kinds,
         )
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[i] for i in range(len(self)))
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The pixels of several samples in one array each; faster than one by one, and without records."""
@@ -202,14 +158,6 @@ class Dataset(Sequence[Sample]):
     def _require(self, shard: int) -> None:
         if not self.finished and not manifest_path(self.path, shard).exists():
             raise DatasetError(f"{self.path}: shard {shard} is not finished.", fix="Run blursynth resume.")
-
-    def _checked(self, index: int) -> int:
-        i = int(index)
-        if i < 0:
-            i += len(self)
-        if not 0 <= i < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")  # what ends an iteration, so no error of ours
-        return i
 
     def __repr__(self) -> str:
         state = "" if self.finished else ", unfinished"

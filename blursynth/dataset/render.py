@@ -34,6 +34,7 @@ from blursynth.io import file_sha256, read_codes, read_light
 from blursynth.recipe import Recipe
 from blursynth.resolution import block_mean, nearest_to_centre
 from blursynth.streams import Stream, shuffled_place
+from blursynth.text import path_of
 
 __all__ = ["Placement", "Renderer", "Window"]
 
@@ -117,10 +118,10 @@ class Renderer:
     def place(self, index: int) -> Placement:
         """Choose source, window and draw of a sample.
 
-        Of the samples ``k n .. (k + 1) n - 1`` (n sources) each takes another source, in an order that seed and k decide
-        (with ``crops_per_source`` = c, each c samples take one). The window lies such that it and its reach are inside
-        the picture, so that no border touches the sample. A source that is too small for this draw, or in which no
-        window has the detail that was asked for, is replaced by another one, from a shuffled order of those that are
+        Of the samples ``k n .. (k + 1) n - 1`` (n sources) each takes another source, in an order that seed and k
+        decide (with ``crops_per_source`` = c, each c samples take one). The window lies such that it and its reach are
+        inside the picture, so that no border touches the sample. A source that is too small for this draw, or in which
+        no window has the detail that was asked for, is replaced by another one, from a shuffled order of those that are
         large enough: so the stand-ins of n samples differ as well, as far as there are enough of them.
 
         Raises
@@ -243,7 +244,7 @@ class Renderer:
     def _blank(self, source: int, top: int, left: int, span: int) -> Frame:
         image = np.broadcast_to(np.float32(0), (1, 3, span, span))
         origin = np.array([[top, left]])
-        return Frame(image, self._encoding(source), origin_px=origin, full_size_px=self._sizes[source][None])
+        return Frame.unchecked(image, self._encoding(source), origin_px=origin, full_size_px=self._sizes[source][None])
 
     def _encoding(self, source: int) -> Encoding:
         return Encoding.LINEAR if self.spec.sources[source].is_light else Encoding.DISPLAY
@@ -309,7 +310,7 @@ class Renderer:
             top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
             part = part[:, top : top + span, left : left + span]
         about = self.spec.sources[source]
-        return Frame(
+        return Frame.unchecked(  # codes and light of files are in range
             _values(part[None]),
             self._encoding(source),
             **_maps(picture, top, left, (part.shape[1], part.shape[2])),
@@ -369,7 +370,7 @@ class Renderer:
                 f"{name}: where the {what} maps of this data set lie is not known here.",
                 fix=f"Give {root.removeprefix('/')}_root, their folder.",
             )
-        return Path(self.roots[root], name)
+        return Path(self.roots[root], path_of(name))
 
     def _read(
         self, name: str, what: str, path: Path, sha256: str, read: Callable[[Path], NDArray[Any]]

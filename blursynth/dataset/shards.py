@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from blursynth.dataset.files import PARTIAL, disk_error, require_regular, sync_folder
+from blursynth.dataset.files import disk_error, partial_path, require_regular, sync_folder
 from blursynth.errors import DatasetError
 
 __all__ = ["ShardFile", "ShardReader", "decode_chunk", "encode_chunk", "write_shard_file"]
@@ -113,9 +112,8 @@ def write_shard_file(path: Path, chunks: Sequence[bytes], length: int) -> ShardF
     tail = index.tobytes()
     tail += int(google_crc32c.value(tail)).to_bytes(4, "little")
     digest = hashlib.sha256()
-    partial = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}{PARTIAL}")
+    partial = partial_path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb", buffering=0) as file:
             for part in (*chunks, tail):
                 digest.update(part)

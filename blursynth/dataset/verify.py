@@ -24,7 +24,6 @@ from blursynth.dataset.files import (
     require_regular,
     sha256_hex,
 )
-from blursynth.dataset.generate import source_roots
 from blursynth.dataset.index import Index, derived_index, read_index
 from blursynth.dataset.manifest import (
     Manifest,
@@ -35,6 +34,7 @@ from blursynth.dataset.manifest import (
     relative,
     shard_files,
 )
+from blursynth.dataset.places import source_roots
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Dataset, open_dataset
 from blursynth.dataset.records import RecordReader
@@ -345,7 +345,7 @@ def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | N
                 what = f"{name}: was changed after it was written (sha256 differs)"
                 problems.append(Problem(f"{what}; delete index.json and run blursynth resume, which writes both again"))
         except FileNotFoundError:
-            problems.append(Problem(f"{name}: is missing; delete index.json and run blursynth resume"))
+            problems.append(Problem(f"{name}: is missing; blursynth resume writes it again"))
         except OSError as error:
             problems.append(Problem(f"{name}: cannot be read ({error})"))
     missing = sorted(set(range(spec.shards)) - set(there))
@@ -359,7 +359,7 @@ def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | N
 
 def _others(out: Path, spec: Spec, there: Sequence[int]) -> Iterator[tuple[str, str, bool]]:
     """Files that belong to no data set like this: path, what it is, and whether it lies among the data set's own."""
-    known = {"dataset.json", "index.json", "README.md", "croissant.json", "skipped.json", ".local.json"}
+    known = {"dataset.json", "index.json", "README.md", "croissant.json", "skipped.json"}
     known |= {relative(asset_path(out, name), out) for name in asset_names(spec.recipe)} | set(store_files(spec))
     for shard in there:
         known |= {relative(manifest_path(out, shard), out), *shard_files(out, spec, shard)}
@@ -386,7 +386,7 @@ def _check_replays(
     problems = []
     try:
         dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
-        renderer = Renderer(spec, dataset.recipe, source_roots(out, *roots))
+        renderer = Renderer(spec, dataset.recipe, source_roots(out, spec, *roots))
     except BlursynthError as error:
         return [Problem(f"nothing can be rendered again: {error}")]
     for number, i in enumerate(chosen, 1):
@@ -427,7 +427,8 @@ def replay(
     dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
     if not -len(dataset) <= index < len(dataset):
         raise DatasetError(f"{out}: there is no sample {index}, it has {len(dataset)}.")
-    renderer = Renderer(dataset.spec, dataset.recipe, source_roots(Path(out), source_root, depth_root, labels_root))
+    roots = source_roots(Path(out), dataset.spec, source_root, depth_root, labels_root)
+    renderer = Renderer(dataset.spec, dataset.recipe, roots)
     return _replayed(dataset, renderer, index % len(dataset))
 
 

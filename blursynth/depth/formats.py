@@ -118,7 +118,7 @@ def _read_npy(path: Path) -> NDArray[Any]:
         array = np.load(path, allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
             raise ValueError("it does not hold one array of numbers")
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise PictureError(
             f"{path}: is no readable .npy file of numbers ({_reason(error)}).", fix="Save [H, W] with numpy.save."
         ) from None
@@ -136,11 +136,12 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
             if key is None and len(names) == 1:
                 key = names[0]
             if key in names:
-                check_bytes(path, sum(info.file_size for info in archive.zip.infolist() if info.filename == f"{key}.npy"))
+                members = archive.zip.infolist() if archive.zip is not None else []
+                check_bytes(path, sum(member.file_size for member in members if member.filename == f"{key}.npy"))
                 return np.asarray(archive[key])
     except PictureError:
         raise
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, AttributeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise PictureError(
             f"{path}: is no readable .npz file of numbers ({_reason(error)}).", fix="Save it with numpy.savez."
         ) from None

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,15 +21,17 @@ from torch.distributed.checkpoint.state_dict import (
 
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.streams import Stream
-from deblur_models.checkpoint import Checkpoint, describe, load_checkpoint, network_of
-from deblur_models.configuration import Configuration, Optimiser
+from deblur_models.checkpoint import Checkpoint, describe, load_checkpoint, load_discriminator, network_of
+from deblur_models.configuration import Adversary, Configuration, Optimiser
 from deblur_models.data import Batch
 from deblur_models.device import autocast_type
 from deblur_models.losses.consistency import NothingToReblur
+from deblur_models.losses.pretrained import check_digits
 from deblur_models.networks import BlurGenerator, Network
+from deblur_models.networks.deblurgan_v2 import DeblurGanV2
 from deblur_models.train.processes import Processes
 
-__all__ = ["Learner", "TrainingError", "started"]
+__all__ = ["Learner", "TrainingError", "begun", "begun_discriminator", "started"]
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -55,13 +58,10 @@ class Learner:
         self.configuration, self.processes = configuration, processes
         run, device = configuration.run, processes.device
         with _seeded(configuration.seed, 0, "weights"):
-            network = (
-                configuration.network.build()
-                if configuration.start_from is None
-                else started(configuration.start_from, configuration)
-            )
+            network = begun(configuration)
             self.adversary = configuration.adversary
-            discriminator = None if self.adversary is None else self.adversary.discriminator.build()
+            discriminator = None if self.adversary is None else begun_discriminator(self.adversary)
+        self.answers = None if self.adversary is None else self.adversary.loss.pool()
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
         # The stubs of torch know no layout here.
         self.network: Network | BlurGenerator = network.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
@@ -71,12 +71,7 @@ class Learner:
             _shard(self.network, processes)
             if self.average is not None:
                 _shard(self.average, processes)
-        model: nn.Module = self.network
-        if processes.ranks > 1 and not self.sharded:
-            model = nn.parallel.DistributedDataParallel(
-                model, device_ids=[device.index] if device.type == "cuda" else None, find_unused_parameters=True
-            )
-        self.model: Any = torch.compile(model) if run.compile else model
+        self.model: Any = self._wrapped()
         self.optimiser = _optimiser(configuration.optimiser, self.network)
         self.scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
         self.discriminator = None if discriminator is None else discriminator.to(device).train()
@@ -99,11 +94,35 @@ class Learner:
             with torch.no_grad():
                 self.discriminator(torch.zeros(2, 3, patch, patch, device=device))
 
+    def _wrapped(self) -> Any:
+        """The network as its steps call it: its copies in other processes kept alike, compiled where that is wanted."""
+        model: nn.Module = self.network
+        device = self.processes.device
+        if self.processes.ranks > 1 and not self.sharded:
+            model = nn.parallel.DistributedDataParallel(
+                model, device_ids=[device.index] if device.type == "cuda" else None, find_unused_parameters=True
+            )
+        return torch.compile(model) if self.configuration.run.compile else model
+
+    def _freeze_encoder(self, step: int) -> None:
+        """No gradients are computed for an encoder that is kept as it is, and all of them from then on.
+
+        Sharded weights keep theirs, which :meth:`_step` drops: what is sharded cannot be changed on the way.
+        """
+        learns = step >= self.configuration.run.frozen_encoder_steps
+        if self.sharded or all(weight.requires_grad == learns for weight in self._encoder):
+            return
+        for weight in self._encoder:
+            weight.grad = None
+            weight.requires_grad_(learns)
+        self.model = self._wrapped()  # processes exchange the gradients of what required them when it was wrapped
+
     # One step
 
     def update(self, parts: Sequence[Batch], step: int, learning_rate_factor: float) -> dict[str, Tensor]:
         """One step of every network; the losses by name, and ``gradient_norm``, as tensors on the device."""
         values: dict[str, Tensor] = {}
+        self._freeze_encoder(step)
         with _seeded(self.configuration.seed, step, f"step.{self.processes.rank}"):
             playing = self.adversary is not None and step >= self.adversary.from_step
             if playing:
@@ -145,7 +164,7 @@ class Learner:
             with _frozen(self.discriminator), self._autocast():
                 real = self.discriminator(target)
                 fake = self.discriminator(outputs[0])
-            value = self.adversary.loss.generator_loss(_precise(real), _precise(fake))
+            value = self.adversary.loss.generator_loss(_precise(real), _precise(fake), self.answers)
             total = total + self.adversary.loss.weight * value
             named[self.adversary.loss.kind] = value.detach()
         named["loss"] = total.detach()
@@ -168,7 +187,7 @@ class Learner:
             for (_, target), fake in zip(pairs, fakes, strict=True):
                 with self._autocast():
                     answers = self.discriminator(target), self.discriminator(fake)
-                value = loss.discriminator_loss(_precise(answers[0]), _precise(answers[1]))
+                value = loss.discriminator_loss(_precise(answers[0]), _precise(answers[1]), self.answers)
                 if loss.penalty_weight:
                     penalty = loss.gradient_penalty(self.discriminator, target, fake.float(), places)
                     value = value + loss.penalty_weight * penalty
@@ -238,6 +257,8 @@ class Learner:
         if self.discriminator is not None and self.discriminator_optimiser is not None:
             kept |= {f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()}
             kept |= _flat("discriminator_optimiser", self.discriminator, self.discriminator_optimiser)
+        if self.answers is not None:
+            kept |= {f"answers.{k}": v for k, v in self.answers.state().items()}
         return kept
 
     def manifest(self) -> dict[str, Any]:
@@ -264,6 +285,8 @@ class Learner:
             if self.discriminator is not None and self.discriminator_optimiser is not None:
                 self.discriminator.load_state_dict(checkpoint.part("discriminator"))
                 _restore("discriminator_optimiser", self.discriminator, self.discriminator_optimiser, checkpoint)
+            if self.answers is not None:
+                self.answers.load(checkpoint.part("answers"))
             self.scaler.load_state_dict(checkpoint.manifest["scaler"])
             self.discriminator_scaler.load_state_dict(checkpoint.manifest["discriminator_scaler"])
         except (RuntimeError, KeyError) as error:
@@ -283,6 +306,60 @@ class Learner:
         network = self.configuration.network.build()
         network.load_state_dict(whole)
         return network.to(self.processes.device)
+
+
+def begun(configuration: Configuration) -> Network | BlurGenerator:
+    """The network as a run begins: with fresh weights, a pretrained encoder among them, or from a checkpoint.
+
+    Raises
+    ------
+    DatasetError
+        A file cannot be read, or holds another network.
+    InvalidValueError
+        The encoder's weights are not there, or are those of another backbone.
+    """
+    if configuration.start_from is not None:
+        return started(configuration.start_from, configuration)
+    network = configuration.network.build()
+    given = configuration.run.encoder_weights
+    if not given:
+        return network
+    assert isinstance(network, DeblurGanV2)  # a configuration with weights for another network is refused
+    path = Path(given).expanduser()
+    if not path.exists():
+        backbone = network.config.encoder
+        raise InvalidValueError(
+            f"[run] encoder_weights: there is no file {str(path)!r}.",
+            why=f"The run begins with a {backbone} that was trained on ImageNet; random weights would be no "
+            f"{configuration.network.kind} as published.",
+            fix=f"Where there is a network, write timm's weights into a file: import timm, safetensors.torch; "
+            f"safetensors.torch.save_file(timm.create_model({backbone!r}, pretrained=True).state_dict(), "
+            f"'{backbone}.safetensors'). Then: --set run.encoder_weights={backbone}.safetensors",
+        )
+    check_digits(path)
+    network.load_encoder(path)
+    return network
+
+
+def begun_discriminator(adversary: Adversary) -> nn.Module:
+    """The discriminator as a run begins, with fresh weights or those of a checkpoint.
+
+    Raises
+    ------
+    DatasetError
+        The checkpoint cannot be read, or holds another one than the configuration's.
+    """
+    wanted = adversary.discriminator
+    if adversary.start_from is None:
+        return wanted.build()
+    discriminator = load_discriminator(adversary.start_from)
+    if discriminator.config != wanted:
+        raise DatasetError(
+            f"[adversarial] start_from = {adversary.start_from}: holds {discriminator.config!r}, and the configuration "
+            f"has {wanted!r}.",
+            fix="Write the same discriminator in both, or leave it out.",
+        )
+    return discriminator
 
 
 def started(path: str, configuration: Configuration) -> Network | BlurGenerator:

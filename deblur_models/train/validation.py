@@ -17,6 +17,7 @@ from blursynth.recipe import load_recipe
 from deblur_models.configuration import Validation
 from deblur_models.data import PairSample, open_pairs
 from deblur_models.data.bundled import photographs
+from deblur_models.data.left_out import tell_left_out
 from deblur_models.data.training_set import values_of
 from deblur_models.metrics import metric
 from deblur_models.networks import BlurGenerator, Network
@@ -46,7 +47,17 @@ class Look:
 
     @property
     def gain_db(self) -> float:
+        """PSNR above that of doing nothing: what a network that restores gains.
+
+        Of a network that blurs it is how much nearer its blur comes to that of the pair, which it cannot know: no gain,
+        and called ``nearer_db`` wherever it is written.
+        """
         return self.psnr - self.psnr_input
+
+    @property
+    def gain_name(self) -> Literal["gain", "nearer"]:
+        """What the difference is called, without its unit."""
+        return "gain" if self.input == "blurred" else "nearer"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -54,7 +65,7 @@ class Look:
             "ssim": self.ssim,
             f"psnr_{self.input}": self.psnr_input,
             f"ssim_{self.input}": self.ssim_input,
-            "gain_db": self.gain_db,
+            f"{self.gain_name}_db": self.gain_db,
             **({} if self.no_harm_db is None else {"no_harm_db": self.no_harm_db}),
             "pairs": self.pairs,
         }
@@ -94,11 +105,13 @@ class HeldOut:
                 count=settings.count,
                 downscale=settings.downscale,
             )
+            tell_left_out("validation", made.scan)
             samples = [made[i] for i in range(settings.count)]
             self.pairs = [PairSample(f"{s.index}", s.sharp, s.blurred, s.source, s.draw) for s in samples]
         else:
             assert settings.pairs is not None
             found = open_pairs(settings.pairs, settings.sharp)
+            tell_left_out("validation", found)
             count = min(settings.count, len(found))
             self.pairs = [found[i * len(found) // count] for i in range(count)]
         self._input_scores: tuple[float, float] | None = None

@@ -111,7 +111,7 @@ def test_sets_that_were_begun_with_replacement_stay_as_they_are(tmp_path: Path) 
 
 
 def test_detail_is_that_of_a_known_pattern() -> None:
-    rows, columns = np.indices((40, 41))
+    columns = np.arange(41)
     # A wave with k rad/px along columns: its Laplacian has (2 - 2 cos k) times its amplitude, the standard deviation
     # of a sine is 1/sqrt(2) of that; the luma of grey is the value itself.
     wave = np.broadcast_to(0.5 + 0.1 * np.sin(2 * np.pi / 8 * columns), (3, 40, 41))
@@ -162,7 +162,7 @@ def test_crops_without_detail_are_left_out(half_flat: Path, tmp_path: Path) -> N
         assert (sample.record["passed_over"] == 0) is (unfiltered.detail(placement) >= 10.0)
         if sample.record["passed_over"] == 0:
             assert placement.window == sample.window
-    assert 0 < passed_over
+    assert passed_over > 0
     assert report.passed_over == pytest.approx(passed_over / (passed_over + 24))
     assert "less detail than 10" in (tmp_path / "out" / "README.md").read_text()
     assert dataset.verify(tmp_path / "out", deep=True, replay=24).ok

@@ -133,8 +133,8 @@ def test_replay_gives_the_stored_bytes(made: Path, pictures: Path, tmp_path: Pat
         replay(made, 1, source_root=tmp_path / "none")
 
 
-def test_a_data_set_that_moved_without_its_sources(copy: Path) -> None:
-    (copy / ".local.json").unlink()
+def test_a_data_set_that_moved_to_another_machine(copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "nothing"))
     assert verify(copy, deep=True).ok
     with pytest.raises(DatasetError, match="Give source_root"):
         replay(copy, 0)
