@@ -25,6 +25,8 @@ from blursynth.recipe import Recipe
 
 __all__ = ["Batch", "Dataset", "Sample", "open_dataset"]
 
+_CHECKED_BYTES = 2**24  # from which on room is made only after a look whether there is anything to fill it with
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -105,9 +107,10 @@ class Dataset(Samples):
         by_shard: dict[int, list[int]] = {}
         for row, i in enumerate(indices):
             by_shard.setdefault(i // self.spec.shard_length, []).append(row)
-        for shard, rows in by_shard.items():  # before room is made for what may not be there
-            first = shard * self.spec.shard_length
-            self._reader(spec, shard).require([0] if spec.whole else [indices[row] - first for row in rows])
+        if len(indices) * spec.nbytes > _CHECKED_BYTES:
+            for shard, rows in by_shard.items():
+                first = shard * self.spec.shard_length
+                self._reader(spec, shard).require([0] if spec.whole else [indices[row] - first for row in rows])
         out = np.empty((len(indices), *spec.shape), spec.dtype)
         for shard, rows in by_shard.items():
             reader = self._reader(spec, shard)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import google_crc32c
 import numpy as np
-from pydantic import Field
-from pydantic_core import from_json
+from pydantic import ConfigDict, Field
 
 from blursynth.dataset.files import Sha256, require_regular, typed_json
 from blursynth.errors import DatasetError
@@ -36,7 +35,9 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Record:
-    """The types of a record. Records themselves are plain dictionaries, which may hold more."""
+    """The types of a record, which may hold more."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="allow")
 
     index: int
     source: str
@@ -109,7 +110,7 @@ class RecordReader:
         DatasetError
             It cannot be read or is not the one that was written.
         """
-        offset, size, crc = (int(v) for v in self._index[index - self._samples.start])
+        offset, size, crc = self._index[index - self._samples.start].tolist()
         try:
             with self._lines.open("rb", buffering=0) as file:
                 file.seek(offset)
@@ -130,14 +131,12 @@ class RecordReader:
             As :meth:`line`; or it has not the types of a record, or is that of another sample.
         """
         try:
-            line = self.line(index)
-            typed_json(_Record, line)
-            record: dict[str, Any] = from_json(line)
+            typed = typed_json(_Record, self.line(index))
         except ValueError as error:
             raise DatasetError(f"{self._lines}: the record of sample {index} is damaged ({error}).", fix=_FIX) from None
-        if record["index"] != index:
-            raise DatasetError(f"{self._lines}: the record of sample {index} is that of {record['index']}.", fix=_FIX)
-        return record
+        if typed.index != index:
+            raise DatasetError(f"{self._lines}: the record of sample {index} is that of {typed.index}.", fix=_FIX)
+        return {**vars(typed), "window": vars(typed.window)}
 
 
 def _unreadable(error: OSError, path: Path) -> DatasetError:

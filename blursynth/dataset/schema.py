@@ -398,11 +398,15 @@ def _is_inside(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
-def _names_files(steps: Sequence[Mapping[str, Any]]) -> bool:
+def _names_files(values: Any) -> bool:
     """Whether a camera of a sensor step is the path of a file, which a recipe that is stored has in full."""
-    cameras = [step.get("camera") for step in steps]
-    options = [c.get("choice", c) if isinstance(c, Mapping) else c for c in cameras]
-    return any(isinstance(o, str) for option in options for o in (option if isinstance(option, list) else [option]))
+    if isinstance(values, Mapping):
+        camera = values.get("camera")
+        options = camera.get("choice") if isinstance(camera, Mapping) else camera
+        if any(isinstance(option, str) for option in (options if isinstance(options, list) else [options])):
+            return True
+        return any(_names_files(value) for value in values.values())
+    return isinstance(values, list) and any(_names_files(value) for value in values)
 
 
 def build_spec(

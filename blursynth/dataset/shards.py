@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,12 @@ from blursynth.errors import DatasetError
 
 __all__ = ["ShardFile", "ShardReader", "decode_chunk", "encode_chunk", "write_shard_file"]
 
-_ABSENT = np.uint64(2**64 - 1)
+_ABSENT = 2**64 - 1
 CHUNK_BYTES = 2**31 - 17  # before compression: blosc's own limit
 # Blosc's header: version, version of the format, flags, size of an element; then little-endian uint32: size, size of a
 # block, size when compressed.
-_HEADER = 16
+_HEADER_FIELDS = struct.Struct("<4B3I")
+_HEADER = _HEADER_FIELDS.size
 _FLAGS = 1 << 5 | 0x04  # lz4, bits shuffled
 _COPIED = 0x02  # what cannot be compressed is copied
 _OPTIONAL_FLAGS = _COPIED | 0x10  # and whether blocks are split by byte
@@ -57,8 +59,7 @@ def decode_chunk(data: bytes, out: NDArray[Any]) -> bool:
 
 def _decompress(body: bytes | memoryview, out: NDArray[Any]) -> bool:
     """Blosc's decompression of what :func:`encode_chunk` can have written, and of nothing else."""
-    version, format_version, flags, typesize = body[:4]
-    size, block, packed = (int.from_bytes(body[i : i + 4], "little") for i in (4, 8, 12))
+    version, format_version, flags, typesize, size, block, packed = _HEADER_FIELDS.unpack_from(body)
     if (version, format_version, typesize) != (2, 1, out.itemsize) or flags & ~_OPTIONAL_FLAGS != _FLAGS:
         return False
     if size != out.nbytes or packed != len(body) or not 0 < block <= size:
@@ -167,8 +168,8 @@ class ShardReader:
 
     def _place(self, position: int) -> tuple[int, int]:
         """Offset and length of a chunk, if it can be one of this shape."""
-        offset, size = (int(v) for v in self._index[position])
-        if offset == int(_ABSENT) or offset + size > self._end:
+        offset, size = self._index[position].tolist()
+        if offset == _ABSENT or offset + size > self._end:
             raise self._damaged(position, "is not there")
         if not self._nbytes <= _HIGHEST_RATIO * size or size > largest_chunk(self._nbytes):
             raise self._damaged(position, f"is damaged ({size} bytes cannot be {self._nbytes} bytes compressed)")

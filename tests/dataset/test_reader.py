@@ -139,4 +139,4 @@ def test_the_data_card_and_the_catalogue_entry(made: Path) -> None:
     croissant = json.loads((made / "croissant.json").read_text())
     assert croissant["conformsTo"] == "http://mlcommons.org/croissant/1.0"
     names = {f["@id"] for f in croissant["distribution"]}
-    assert {"sharp", "blurred", "kernel", "params", "draws", "dataset.json"} == names
+    assert {"sharp", "blurred", "kernel", "params", "draws", "dataset.json", "README.md"} == names
