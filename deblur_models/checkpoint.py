@@ -120,7 +120,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def save_network(network: nn.Module, path: str | Path, **about: Any) -> None:
-    """Write a network (or a discriminator) on its own; ``about`` is added to the manifest (licence of the data, scores, ...)."""
+    """Write a network, or a discriminator, on its own; ``about`` is added to the manifest (licence, scores, ...)."""
     save_checkpoint(path, {f"network.{k}": v for k, v in network.state_dict().items()}, {**describe(network), **about})
 
 

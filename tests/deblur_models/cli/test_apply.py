@@ -253,7 +253,9 @@ def test_the_padding_of_the_published_code_on_the_command_line(tmp_path: Path) -
     assert made["mirror"].shape == made["published"].shape == before.shape
     assert (made["mirror"] != made["published"]).any()
     for words, network, way in (("pads no pictures", "hinet", "published"), ("got 'zero'", "net", "zero")):
-        result = run("apply", tmp_path / "a.png", "--network", tmp_path / network, "--out", tmp_path / "b", "--padding", way)
+        result = run(
+            "apply", tmp_path / "a.png", "--network", tmp_path / network, "--out", tmp_path / "b", "--padding", way
+        )
         assert result.exit_code == 2
         assert words in " ".join(result.stderr.split())
 
