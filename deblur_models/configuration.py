@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -21,6 +20,7 @@ from pydantic import Field
 
 from blursynth.core import Record
 from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
+from blursynth.toml import parse_toml, read_toml
 from deblur_models.losses import Loss, make_adversarial, make_loss
 from deblur_models.losses.adversarial import AdversarialLoss
 from deblur_models.losses.consistency import ReBlur
@@ -423,18 +423,13 @@ def read_configuration(
 def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
     path = Path(source)
     if path.suffix == ".toml" or path.exists():
-        try:
-            text, name = path.read_text("utf-8"), str(path)
-        except FileNotFoundError as error:
-            ships = path.stem in configuration_names()
+        if path.stem in configuration_names() and not path.exists():
             raise ConfigurationError(
-                f"{path}: cannot be read ({error.strerror}).",
-                fix=f"Did you mean the configuration {path.stem!r} that ships? Write it without .toml."
-                if ships
-                else "",
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path}: cannot be read ({error}).") from None
+                f"{path}: cannot be read (No such file or directory).",
+                fix=f"Did you mean the configuration {path.stem!r} that ships? Write it without .toml.",
+            )
+        name = str(path)
+        tables = read_toml(path, error=ConfigurationError, fix="A configuration is a TOML file.")
     else:
         name = str(source)
         if name not in configuration_names():
@@ -443,10 +438,7 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], st
                 fix=f"{did_you_mean(name, configuration_names())} Or give the path of a .toml file.",
             )
         text = files("deblur_models.configs").joinpath(f"{name}.toml").read_text("utf-8")
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{name}: is no TOML ({error}).") from None
+        tables = parse_toml(text, name, error=ConfigurationError)
     base = tables.pop("extends", None)
     if base is None:
         return tables, name

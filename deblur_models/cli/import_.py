@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from blursynth.cli import console
 from blursynth.cli.arguments import parse_value
 from blursynth.errors import InvalidValueError
 
@@ -68,7 +69,7 @@ def command(
     else:
         made = import_original(checkpoint, network_config(wanted))
     save_network(made, target, imported_from=checkpoint.name, licence=licence)
-    typer.echo(f"{written}: {network}, {count_weights(made):,} weights")
+    console.echo(f"{written}: {network}, {count_weights(made):,} weights")
 
 
 def _fields(settings: Sequence[str]) -> dict[str, Any]:

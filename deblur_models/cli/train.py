@@ -14,7 +14,9 @@ import typer
 
 from blursynth.cli import console
 from blursynth.cli.arguments import parse_value
+from blursynth.decoders import PICTURE_SUFFIXES
 from blursynth.errors import InvalidValueError
+from blursynth.folders import walk
 
 if TYPE_CHECKING:
     from deblur_models.configuration import Configuration
@@ -102,7 +104,7 @@ def command(
 
     first = os.environ.get("RANK", "0") == "0"
     if first and data is not None and validation is None and wanted.validation is not None:
-        typer.echo(
+        console.echo(
             f"Held-out pairs are the configuration's own ({wanted.validation.origin}); "
             "give some of yours with --validation.",
             err=True,
@@ -111,13 +113,13 @@ def command(
         import json
 
         check(wanted)
-        typer.echo(json.dumps(wanted.to_dict(), indent=1))
+        console.echo(json.dumps(wanted.to_dict(), indent=1))
         return
     assert out is not None
 
     def begins(step: int) -> None:
         if step > 0:
-            typer.echo(f"{out}: goes on from step {step:,} of {wanted.steps:,}.", err=True)
+            console.echo(f"{out}: goes on from step {step:,} of {wanted.steps:,}.", err=True)
 
     with _shown(first, wanted) as show:
         result = train(wanted, out, resume=not fresh, on_progress=show, on_begin=begins)
@@ -212,7 +214,10 @@ def _by_recipe(table: dict[str, Any]) -> bool:
 def _has_pairs(folder: Path) -> bool:
     from deblur_models.data.pair_set import BLURRED_NAMES
 
-    return folder.is_dir() and any(p.is_dir() and p.name.lower() in BLURRED_NAMES for p in folder.rglob("*"))
+    if not folder.is_dir():
+        return False
+    inside = walk(folder, PICTURE_SUFFIXES)
+    return any(part.lower() in BLURRED_NAMES for file in inside.files for part in file.parts[:-1])
 
 
 @contextmanager
@@ -229,7 +234,7 @@ def _shown(first: bool, configuration: Configuration) -> Iterator[Callable[[Prog
             nonlocal last
             if progress.look is not None or time.monotonic() - last > 30:
                 last = time.monotonic()
-                typer.echo(_text(progress, time.monotonic() - started, origin), err=True)
+                console.echo(_text(progress, time.monotonic() - started, origin), err=True)
 
         yield lines
         return
@@ -277,10 +282,10 @@ def _summary(result: Result, configuration: Configuration) -> None:
     from deblur_models.networks import BlurGeneratorConfig
 
     if not result.finished:
-        typer.echo(f"Stopped after step {result.step:,}; the same command goes on there.", err=True)
+        console.echo(f"Stopped after step {result.step:,}; the same command goes on there.", err=True)
         return
     if result.began_at == result.step:
-        typer.echo(
+        console.echo(
             f"{result.out}: is finished ({result.step:,} steps); nothing was done. To train on, write "
             f'start_from = "{result.out}" in a configuration, with a new folder.',
             err=True,
@@ -297,16 +302,16 @@ def _summary(result: Result, configuration: Configuration) -> None:
         if result.best is not None and result.best != look:
             best = "the nearest, RUN/best" if blurs else "the best, which RUN stands for"
             rows.append((best, *_scores(result.best)))
-        typer.echo(f"held-out: {configuration.validation.origin}")
+        console.echo(f"held-out: {configuration.validation.origin}")
         console.table(("held-out pairs", *numbers), rows, right=numbers)
         if blurs:
-            typer.echo(
+            console.echo(
                 "PSNR is against the blur of the pairs, which nothing that draws blur can know: nearer is not more "
                 "realistic. Look at the pictures in samples/."
             )
         kept, wanted = (result.best or look).no_harm_db, configuration.validation.no_harm_db
         if kept is not None and kept < wanted:
-            typer.echo(f"No look reached no_harm_db = {wanted:g}; the one that came nearest is the best.", err=True)
+            console.echo(f"No look reached no_harm_db = {wanted:g}; the one that came nearest is the best.", err=True)
     last = result.out / "last"  # the folder alone would stand for the nearest
     use = f'blur_network = "{last}"' if blurs else f"deblur apply PICTURES --network {result.out} --out restored/"
-    typer.echo(f"{result.out}: use it with  {use}{'  in a table [data.NAME]' if blurs else ''}")
+    console.echo(f"{result.out}: use it with  {use}{'  in a table [data.NAME]' if blurs else ''}")

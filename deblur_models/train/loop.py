@@ -34,6 +34,7 @@ from deblur_models.data import (
     open_pairs,
 )
 from deblur_models.data.bundled import photographs
+from deblur_models.data.left_out import tell_left_out
 from deblur_models.data.training_set import LearnedBlur, Turned
 from deblur_models.device import torch_device
 from deblur_models.networks import BlurGenerator
@@ -498,13 +499,13 @@ def _source(
     if table.pairs is not None:
         if name not in looked_at:
             looked_at[name] = open_pairs(table.pairs, table.sharp)
+            tell_left_out(f"data.{name}", looked_at[name])
         return Crops(looked_at[name], name, size_px=stage.patch_px, seed=seed)
     assert table.photos is not None
     recipe = load_recipe(table.recipe)
     if name not in looked_at:
         looked_at[name] = scan_sources(photographs(table.photos), depth=table.depth, downscale=table.downscale)
-        for skipped in looked_at[name].skipped:
-            log.warning("%s is left out: %s", skipped.name, skipped.why)
+        tell_left_out(f"data.{name}", looked_at[name])
     made = f"{name} of {stage.patch_px} px"
     if made not in looked_at:  # its draws are tried out, which takes a second
         with _told_in(f"patch_px = {stage.patch_px}"):

@@ -17,6 +17,7 @@ from blursynth.recipe import load_recipe
 from deblur_models.configuration import Validation
 from deblur_models.data import PairSample, open_pairs
 from deblur_models.data.bundled import photographs
+from deblur_models.data.left_out import tell_left_out
 from deblur_models.data.training_set import values_of
 from deblur_models.metrics import metric
 from deblur_models.networks import BlurGenerator, Network
@@ -104,11 +105,13 @@ class HeldOut:
                 count=settings.count,
                 downscale=settings.downscale,
             )
+            tell_left_out("validation", made.scan)
             samples = [made[i] for i in range(settings.count)]
             self.pairs = [PairSample(f"{s.index}", s.sharp, s.blurred, s.source, s.draw) for s in samples]
         else:
             assert settings.pairs is not None
             found = open_pairs(settings.pairs, settings.sharp)
+            tell_left_out("validation", found)
             count = min(settings.count, len(found))
             self.pairs = [found[i * len(found) // count] for i in range(count)]
         self._input_scores: tuple[float, float] | None = None
