@@ -79,7 +79,8 @@ def _fields(settings: Sequence[str]) -> dict[str, Any]:
         name, equals, text = setting.partition("=")
         if not equals or not name.strip():
             raise InvalidValueError(
-                f"--set {setting}: must be FIELD=VALUE.", fix="For example --set encoder_blocks=[2,2,4,8]."
+                f"--set {setting}: must be FIELD=VALUE.",
+                fix="For example --set width=32 --set encoder_blocks=[2,2,4,8].",
             )
         if name.strip() in ("kind", "size"):
             option = "--network" if name.strip() == "kind" else "--size"

@@ -132,8 +132,11 @@ class DoublePatchGanConfig(Architecture):
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Both in one state, ``patch.*`` and ``full.*`` as DeblurGAN-v2's code calls them, with the wrapper of each."""
-        kept = PatchGanConfig(norm=self.norm).from_original(state)
-        return {re.sub(r"^(patch|full)\.module\.", r"\1.", name): tensor for name, tensor in kept.items()}
+        one = PatchGanConfig(norm=self.norm)
+        return {
+            re.sub(r"^(patch|full)\.module\.", r"\1.", name): tensor
+            for name, tensor in one.from_original(state).items()
+        }
 
 
 class DoublePatchGan(nn.Module):
