@@ -156,7 +156,7 @@ def show_report(report: Report, *, quiet: bool = False) -> None:
     """What was made; when it shall be quiet, only what is unusual."""
     if quiet:
         for note in report.notes:
-            typer.echo(f"note: {arguments.in_options(note)}", err=True)
+            console.echo(f"note: {arguments.in_options(note)}", err=True)
         return
     if not report.made and report.finished:
         console.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
@@ -168,7 +168,7 @@ def show_report(report: Report, *, quiet: bool = False) -> None:
             f"{console.bytes_text(report.disk_bytes)}{kept}"
         )
     if report.passed_over is not None and report.made:
-        typer.echo(f"passed over: {_passed_over(report.passed_over)}")
+        console.echo(f"passed over: {_passed_over(report.passed_over)}")
     for note in report.notes:
         console.echo(f"note: {arguments.in_options(note)}")
     if report.finished:
