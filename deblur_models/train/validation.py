@@ -17,7 +17,7 @@ from blursynth.recipe import load_recipe
 from deblur_models.configuration import Validation
 from deblur_models.data import PairSample, open_pairs
 from deblur_models.data.bundled import photographs
-from deblur_models.data.training_set import values_of
+from deblur_models.data.collate import values_of
 from deblur_models.metrics import metric
 from deblur_models.networks import BlurGenerator, Network
 

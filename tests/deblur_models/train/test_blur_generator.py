@@ -20,8 +20,8 @@ from deblur_models.checkpoint import load_blur_generator, load_checkpoint, load_
 from deblur_models.cli import app as cli
 from deblur_models.cli.train import _changes
 from deblur_models.configuration import ConfigurationError, read_configuration
-from deblur_models.data import BlurredByNetwork, Crops, OnTheFly, TrainingSet, batches, make_batch, open_pairs
-from deblur_models.data.training_set import SharpSample, Turned, values_of
+from deblur_models.data import BlurredByNetwork, Crops, OnTheFly, TrainingSet, batches, collate, make_batch, open_pairs
+from deblur_models.data.collate import SharpSample, Turned, values_of
 from deblur_models.metrics import metric
 from deblur_models.networks import BlurGenerator, build_network, trainable_config
 from deblur_models.train import check, train
@@ -97,7 +97,7 @@ def test_a_blur_generator_is_given_sharp_pictures_and_noise_and_held_to_the_blur
     configuration = read_configuration(tables(**TO_BLUR))
     learner = Learner(configuration, Processes(0, 1, CPU))
     pairs = Crops(open_pairs(configuration.data["pairs"].pairs or ""), "pairs", size_px=16, seed=3)
-    batch = make_batch([Turned(pairs.sample(i), i) for i in range(4)], "cpu")
+    batch = make_batch(collate([Turned(pairs.sample(i), i) for i in range(4)]), "cpu")
     assert not torch.equal(batch.sharp, batch.blurred)
     given: list[tuple[Tensor, Tensor]] = []
     blur, judged = type(learner.network).blur, []  # type: ignore[union-attr]
@@ -191,7 +191,7 @@ def test_samples_are_blurred_by_the_network_with_noise_of_their_own(pairs: Path,
     learned = {name: network.blur_by_seed for name, network in networks.items()}
     both = sources(pairs, photos)
     samples = [both[i % 2].sample(i) for i in range(6)]
-    batch = make_batch([Turned(s, i) for i, s in enumerate(samples)], "cpu", learned)
+    batch = make_batch(collate([Turned(s, i) for i, s in enumerate(samples)]), "cpu", learned)
     assert batch.draws == (None,) * 6
     assert len({s.noise_seed for s in samples}) == 6
     for i, sample in enumerate(samples):
@@ -213,7 +213,7 @@ def test_samples_do_not_depend_on_workers(pairs: Path, photos: Path) -> None:
     network = random_generator()
     learned = {"pairs": network.blur_by_seed, "photos": network.blur_by_seed}
     alone, ahead = (
-        [make_batch(step, "cpu", learned) for step in batches(training, first=0, last=2, batch=3, workers=workers)]
+        [make_batch(part, "cpu", learned) for (part,) in batches(training, first=0, last=2, batch=3, workers=workers)]
         for workers in (0, 1)
     )
     for one, other in zip(alone, ahead, strict=True):

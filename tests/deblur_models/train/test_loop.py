@@ -155,7 +155,7 @@ def test_the_validation_line_says_what_doing_nothing_scores(tables: Tables, pair
     written = lines(tmp_path / "run", "validation")
     assert [line["step"] for line in written] == [0, 3, 6]
     from deblur_models.data import open_pairs
-    from deblur_models.data.training_set import values_of
+    from deblur_models.data.collate import values_of
     from deblur_models.metrics import metric
 
     found = [[values_of(codes, "cpu")[None] for codes in (p.blurred, p.sharp)] for p in open_pairs(pairs)]
