@@ -194,8 +194,8 @@ class Run(Record):
 
     may_change: ClassVar[frozenset[str]] = frozenset(
         {
-            "device", "compile", "channels_last", "workers", "threads", "parallel", "checkpoint_every", "log_every",
-            "tensorboard",
+            "device", "compile", "channels_last", "tf32", "cudnn", "checkpoint_activations", "workers", "threads",
+            "parallel", "checkpoint_every", "log_every", "tensorboard",
         }
     )  # fmt: skip
 
@@ -203,6 +203,20 @@ class Run(Record):
     precision: Literal["float32", "bf16", "fp16"] = Field(default="float32", description="of autocast")
     compile: bool = Field(default=False, description="whether torch.compile compiles the network")
     channels_last: bool = Field(default=False, description="whether pictures lie channels-last in memory")
+    tf32: bool = Field(
+        default=True,
+        description="whether CUDA devices multiply float32 with 10 bits of mantissa (TF32), in sums of float32",
+    )
+    cudnn: Literal["benchmark", "heuristic", "deterministic"] = Field(
+        default="benchmark",
+        description="how convolutions on CUDA devices are chosen: by trying which is the fastest for each size, by "
+        "rule, or only those that repeat bit for bit",
+    )
+    checkpoint_activations: bool = Field(
+        default=False,
+        description="whether blocks of the network are computed again in the backward pass instead of kept: less "
+        "memory, about a third more time",
+    )
     workers: int = Field(default=0, ge=0, le=1024, description="processes that read and blur ahead; 0: none apart")
     threads: int = Field(default=0, ge=0, le=1024, description="threads of torch on the CPU; 0: as torch chooses")
     parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="how processes of torchrun share the work")
@@ -221,6 +235,12 @@ class Turns(Record):
 
     steps: int = Field(default=1, ge=1, le=100, description="updates of the discriminator per update of the network")
     learning_rate: float = Field(default=1e-4, gt=0, le=10, description="size of the discriminator's steps")
+    betas: tuple[float, float] | None = Field(
+        default=None, description="betas of the discriminator's optimiser; by default those of [optimiser]"
+    )
+    weight_decay: float | None = Field(
+        default=None, ge=0, le=10, description="pull of its weights to zero; by default that of [optimiser]"
+    )
     from_step: int = Field(
         default=0, ge=0, le=10**9, description="first step of the adversary, before which the network learns alone"
     )
@@ -237,6 +257,10 @@ class Adversary:
     learning_rate: float = 1e-4
     from_step: int = 0
     """Before it the network learns alone."""
+    betas: tuple[float, float] | None = None
+    """Of the discriminator's optimiser; None: those of the network's."""
+    weight_decay: float | None = None
+    """Of the discriminator; None: that of the network."""
 
 
 TABLES: Mapping[str, type[Record]] = {
@@ -309,6 +333,10 @@ class Configuration:
                 "learning_rate": self.adversary.learning_rate,
                 "from_step": self.adversary.from_step,
             }
+            if self.adversary.betas is not None:
+                tables["adversarial"]["betas"] = list(self.adversary.betas)
+            if self.adversary.weight_decay is not None:
+                tables["adversarial"]["weight_decay"] = self.adversary.weight_decay
         return tables
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
@@ -634,7 +662,7 @@ def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
     place = f"{name} [adversarial]"
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{place}: must be a table, got {values!r}.")
-    known = ("loss", "discriminator", "steps", "learning_rate", "from_step")
+    known = ("loss", "discriminator", *Turns.model_fields)
     for key in values:
         if key not in known:
             raise ConfigurationError(f"{place}: there is no field {key!r}.", fix=did_you_mean(key, known))
@@ -648,6 +676,8 @@ def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
         turns.steps,
         turns.learning_rate,
         turns.from_step,
+        turns.betas,
+        turns.weight_decay,
     )
 
 
