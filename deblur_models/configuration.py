@@ -157,15 +157,21 @@ class Optimiser(Record):
 class Schedule(Record):
     """``[schedule]``: the learning rate over the run.
 
-    ``constant``; ``cosine`` from ``hold`` to the end; ``linear`` from ``hold`` to the end; ``steps``: times ``factor``
-    at each of ``milestones``. Places are fractions of the run, so that a shorter run keeps its shape.
+    ``constant``; ``cosine`` from ``hold`` to the end; ``linear`` from ``hold`` to the end; ``polynomial``: what is left
+    of the way from ``hold`` to the end to the power of ``power``; ``steps``: times ``factor`` at each of
+    ``milestones``. Places are fractions of the run, so that a shorter run keeps its shape.
     """
 
-    kind: Literal["constant", "cosine", "linear", "steps"] = Field(default="cosine", description="shape of the curve")
+    kind: Literal["constant", "cosine", "linear", "polynomial", "steps"] = Field(
+        default="cosine", description="shape of the curve"
+    )
     warmup_steps: int = Field(default=0, ge=0, le=10**8, description="steps over which it rises from zero")
     hold: float = Field(default=0.0, ge=0, lt=1, description="fraction of the run before it falls")
     final_factor: float = Field(
         default=1e-3, ge=0, le=1, description="share of the learning rate that is left at the end"
+    )
+    power: float = Field(
+        default=1.0, gt=0, le=100, description="exponent (kind 'polynomial'); 1 is linear, SRN-DeblurNet has .3"
     )
     milestones: tuple[float, ...] = Field(default=(0.4, 0.6, 0.8), description="fractions of the run (kind 'steps')")
     factor: float = Field(default=0.5, gt=0, le=1, description="number that it is multiplied by there (kind 'steps')")
@@ -179,6 +185,8 @@ class Schedule(Record):
             curve = self.final_factor + (1 - self.final_factor) * (1 + math.cos(math.pi * falling)) / 2
         elif self.kind == "linear":
             curve = self.final_factor + (1 - self.final_factor) * (1 - falling)
+        elif self.kind == "polynomial":
+            curve = self.final_factor + (1 - self.final_factor) * (1 - falling) ** self.power
         elif self.kind == "steps":
             curve = self.factor ** sum(place >= m for m in self.milestones)
         else:
@@ -223,10 +231,19 @@ class Run(Record):
     average_decay: float = Field(
         default=0.999, ge=0, lt=1, description="decay of the running average of weights; 0: none"
     )
+    encoder_weights: str = Field(
+        default="",
+        description="file of the backbone's pretrained weights, as timm or the published code names them: .safetensors "
+        "or a .pth of tensors alone; empty: it begins with random ones",
+    )
     frozen_encoder_steps: int = Field(default=0, ge=0, le=10**8, description="steps before a backbone learns too")
     checkpoint_every: int = Field(default=500, ge=1, le=10**9, description="steps between checkpoints")
     log_every: int = Field(default=20, ge=1, le=10**6, description="steps between lines of the log")
-    turns: bool = Field(default=True, description="whether patches are turned by quarters and flipped")
+    turns: bool | Literal["mirror"] = Field(
+        default=True,
+        description="true: patches are turned by quarters and flipped, each of the eight ways as often; 'mirror': one "
+        "in two is flipped left to right; false: neither",
+    )
     tensorboard: bool = Field(default=False, description="whether events for TensorBoard are written too")
 
 
@@ -354,7 +371,11 @@ class Configuration:
         ]
 
 
-_PATHS = frozenset({"photos", "pairs", "sharp", "depth", "recipe", "blur_network", "start_from", "weights_file"})
+_PATHS = frozenset(
+    {
+        "photos", "pairs", "sharp", "depth", "recipe", "blur_network", "start_from", "weights_file", "encoder_weights",
+    }
+)  # fmt: skip
 """Last names of fields that hold paths."""
 
 
@@ -592,6 +613,7 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
     )
     if configuration.validation is not None:
         _check_source(configuration.validation, f"{name} [validation]")
+    _check_encoder(configuration, name)
     blurs = isinstance(configuration.network, BlurGeneratorConfig)
     if blurs and configuration.validation is not None and configuration.validation.no_harm_db > 0:
         raise ConfigurationError(
@@ -610,6 +632,31 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
             fix="Write turns = false in [run].",
         )
     return configuration
+
+
+def _check_encoder(configuration: Configuration, name: str) -> None:
+    """Weights of a backbone go to a network that has one, once; and none is frozen that nobody has trained."""
+    run, place = configuration.run, f"{name} [run]"
+    has_encoder = "encoder" in type(configuration.network).model_fields
+    if run.encoder_weights and not has_encoder:
+        raise ConfigurationError(
+            f"{place}: encoder_weights = {run.encoder_weights!r}, and {configuration.network.kind} has no pretrained "
+            "encoder.",
+            fix="Leave it out.",
+        )
+    if run.encoder_weights and configuration.start_from is not None:
+        raise ConfigurationError(
+            f"{place}: encoder_weights = {run.encoder_weights!r} and start_from = {configuration.start_from!r} both "
+            "say what the encoder begins with.",
+            fix="Leave one of them out; a checkpoint has the weights of its encoder in it.",
+        )
+    if has_encoder and run.frozen_encoder_steps and not run.encoder_weights and configuration.start_from is None:
+        raise ConfigurationError(
+            f"{place}: frozen_encoder_steps = {run.frozen_encoder_steps} keeps the encoder as it begins, and without "
+            "encoder_weights it begins with random weights.",
+            why="The rest of the network would learn to live with features that mean nothing.",
+            fix="Give encoder_weights, a file of timm's weights for the backbone, or frozen_encoder_steps = 0.",
+        )
 
 
 def _check_source(table: DataTable | Validation, place: str) -> None:

@@ -203,11 +203,11 @@ class TrainingSet(TorchDataset[Turned]):
     seed
         Decides which source and which turn sample ``i`` has.
     turns
-        Whether pictures are turned by quarters and flipped. Off where a loss blurs again with the draw, whose
-        directions would no longer fit.
+        Whether pictures are turned by quarters and flipped; "mirror": flipped left to right alone. Off where a loss
+        blurs again with the draw, whose directions would no longer fit.
     """
 
-    def __init__(self, sources: Sequence[Source], shares: Sequence[float], *, seed: int, turns: bool) -> None:
+    def __init__(self, sources: Sequence[Source], shares: Sequence[float], *, seed: int, turns: bool | str) -> None:
         if len(sources) != len(shares) or not sources or min(shares) <= 0:
             raise InvalidValueError(f"Every source needs a share > 0, got {list(shares)} for {len(sources)}.")
         self.sources, self.seed, self.turns = tuple(sources), seed, turns
@@ -217,6 +217,8 @@ class TrainingSet(TorchDataset[Turned]):
         stream = Stream(self.seed, index, "training")
         chosen = min(int(np.searchsorted(self._until, stream.uniform(), side="right")), len(self.sources) - 1)
         turn = int(stream.uniform() * 8) if self.turns else 0
+        if self.turns == "mirror":
+            turn = 4 * (turn // 4)  # of the eight ways the picture itself and its mirror image
         return Turned(self.sources[chosen].sample(index), turn)
 
 

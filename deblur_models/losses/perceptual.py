@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
 from deblur_models.losses.loss import Loss
+from deblur_models.losses.pixel import IMAGENET_MEAN, IMAGENET_STD
 from deblur_models.losses.pretrained import load_pretrained, pretrained_path
 
 __all__ = ["VGG19_FILE", "VGG19_LAYERS", "Perceptual", "VGG19Features"]
@@ -19,7 +20,6 @@ VGG19_FILE = "vgg19-dcbb9e9d.pth"
 """Name of torchvision's file of VGG19, trained on ImageNet; the digits are the start of its sha256."""
 
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def _layer_places() -> dict[str, int]:
@@ -123,7 +123,7 @@ class Perceptual(Loss):
     def _prepared(self, pictures: Tensor) -> Tensor:
         if self.paper_compat:
             return 2 * pictures - 1
-        mean, std = (pictures.new_tensor(v).view(1, 3, 1, 1) for v in (_IMAGENET_MEAN, _IMAGENET_STD))
+        mean, std = (pictures.new_tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
         return (pictures - mean) / std
 
 

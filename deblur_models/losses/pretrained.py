@@ -12,7 +12,7 @@ from torch import nn
 from blursynth.errors import InvalidValueError
 from deblur_models.weights_file import read_weights, shape_of, some_of
 
-__all__ = ["load_pretrained", "pretrained_path"]
+__all__ = ["check_digits", "load_pretrained", "pretrained_path"]
 
 
 def pretrained_path(weights_file: str, default_name: str, *, what: str) -> Path:
@@ -50,7 +50,7 @@ def load_pretrained(module: nn.Module, path: Path) -> None:
     InvalidValueError
         The digits differ, or something that the module needs is missing, has another shape or is not finite.
     """
-    _check_digits(path)
+    check_digits(path)
     state = read_weights(path)
     needed = module.state_dict()
     there = {name: state[name] for name in needed if name in state}
@@ -72,7 +72,14 @@ def load_pretrained(module: nn.Module, path: Path) -> None:
     module.load_state_dict(there, assign=True)  # a copy would need numbers to be written over
 
 
-def _check_digits(path: Path) -> None:
+def check_digits(path: Path) -> None:
+    """Compare the digits at the end of a file's name, if it has such, with those of its sha256.
+
+    Raises
+    ------
+    InvalidValueError
+        They differ.
+    """
     digits = re.search(r"-([0-9a-f]{8,64})$", path.stem)
     if digits is None:
         return

@@ -225,7 +225,7 @@ def load_backbone_weights(encoder: Encoder, weights: Mapping[str, Tensor]) -> No
     Raises
     ------
     InvalidValueError
-        A weight is missing, unknown or of another shape; nothing has been changed then.
+        A weight is missing, unknown, of another shape or not finite; nothing has been changed then.
     """
     own = encoder.state_dict()
     given = {encoder.timm_name(name): tensor for name, tensor in weights.items()}
@@ -243,4 +243,7 @@ def load_backbone_weights(encoder: Encoder, weights: Mapping[str, Tensor]) -> No
             f"unknown {unknown[:3]}, {len(shapes)} of another shape {shapes[:3]}.",
             fix="Give the weights of the same backbone, in timm's names.",
         )
+    broken = [name for name in own if not bool(torch.isfinite(given[name]).all())]
+    if broken:
+        raise InvalidValueError(f"The weights hold NaN or infinity: {len(broken)} of {len(own)}, {broken[:3]}.")
     encoder.load_state_dict({name: given[name] for name in own})

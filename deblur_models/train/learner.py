@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,10 +28,12 @@ from deblur_models.configuration import Configuration, Optimiser
 from deblur_models.data import Batch
 from deblur_models.device import autocast_type
 from deblur_models.losses.consistency import NothingToReblur
+from deblur_models.losses.pretrained import check_digits
 from deblur_models.networks import BlurGenerator, Network
+from deblur_models.networks.deblurgan_v2 import DeblurGanV2
 from deblur_models.train.processes import Processes
 
-__all__ = ["Learner", "TrainingError", "started"]
+__all__ = ["Learner", "TrainingError", "begun", "started"]
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -62,11 +65,7 @@ class Learner:
         self.configuration, self.processes = configuration, processes
         run, device = configuration.run, processes.device
         with _seeded(configuration.seed, 0, "weights"):
-            network = (
-                configuration.network.build()
-                if configuration.start_from is None
-                else started(configuration.start_from, configuration)
-            )
+            network = begun(configuration)
             self.adversary = configuration.adversary
             discriminator = None if self.adversary is None else self.adversary.discriminator.build()
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
@@ -136,11 +135,25 @@ class Learner:
         self.network.train(was_training)
         return any(gradient is None for gradient in gradients)
 
+    def _freeze_encoder(self, step: int) -> None:
+        """No gradients are computed for an encoder that is kept as it is, and all of them from then on.
+
+        Sharded weights keep theirs, which :meth:`_step` drops: what is sharded cannot be changed on the way.
+        """
+        learns = step >= self.configuration.run.frozen_encoder_steps
+        if self.sharded or all(weight.requires_grad == learns for weight in self._encoder):
+            return
+        for weight in self._encoder:
+            weight.grad = None
+            weight.requires_grad_(learns)
+        self.model = self._wrapped()  # processes exchange the gradients of what required them when it was wrapped
+
     # One step
 
     def update(self, parts: Sequence[Batch], step: int, learning_rate_factor: float) -> dict[str, Tensor]:
         """One step of every network; the losses by name, and ``gradient_norm``, as tensors on the device."""
         values: dict[str, Tensor] = {}
+        self._freeze_encoder(step)
         with _seeded(self.configuration.seed, step, f"step.{self.processes.rank}"):
             playing = self.adversary is not None and step >= self.adversary.from_step
             made: list[tuple[Any, Tensor]] = []
@@ -364,6 +377,39 @@ class Learner:
         network = self.configuration.network.build()
         network.load_state_dict(whole)
         return network.to(self.processes.device)
+
+
+def begun(configuration: Configuration) -> Network | BlurGenerator:
+    """The network as a run begins: with fresh weights, a pretrained encoder among them, or from a checkpoint.
+
+    Raises
+    ------
+    DatasetError
+        A file cannot be read, or holds another network.
+    InvalidValueError
+        The encoder's weights are not there, or are those of another backbone.
+    """
+    if configuration.start_from is not None:
+        return started(configuration.start_from, configuration)
+    network = configuration.network.build()
+    given = configuration.run.encoder_weights
+    if not given:
+        return network
+    assert isinstance(network, DeblurGanV2)  # a configuration with weights for another network is refused
+    path = Path(given).expanduser()
+    if not path.exists():
+        backbone = network.config.encoder
+        raise InvalidValueError(
+            f"[run] encoder_weights: there is no file {str(path)!r}.",
+            why=f"The run begins with a {backbone} that was trained on ImageNet; random weights would be no "
+            f"{configuration.network.kind} as published.",
+            fix=f"Where there is a network, write timm's weights into a file: import timm, safetensors.torch; "
+            f"safetensors.torch.save_file(timm.create_model({backbone!r}, pretrained=True).state_dict(), "
+            f"'{backbone}.safetensors'). Then: --set run.encoder_weights={backbone}.safetensors",
+        )
+    check_digits(path)
+    network.load_encoder(path)
+    return network
 
 
 def started(path: str, configuration: Configuration) -> Network | BlurGenerator:

@@ -38,7 +38,7 @@ from deblur_models.data.training_set import LearnedBlur, Turned
 from deblur_models.device import torch_device
 from deblur_models.networks import BlurGenerator
 from deblur_models.train.journal import Journal
-from deblur_models.train.learner import Learner, TrainingError, started
+from deblur_models.train.learner import Learner, TrainingError, begun
 from deblur_models.train.processes import Processes, joined, told
 from deblur_models.train.validation import HeldOut, Look
 
@@ -212,8 +212,9 @@ def _prepared(configuration: Configuration) -> _Prepared:
     for number, loss in enumerate(configuration.losses, 1):
         with _told_in(f"[[loss]] {number}"):
             loss.check_ready()
-    if configuration.start_from is not None:
-        started(configuration.start_from, configuration)
+    if configuration.start_from is not None or configuration.run.encoder_weights:
+        with torch.random.fork_rng(devices=[]):
+            begun(configuration)
     blurring = {}
     prints: dict[str, list[str]] = {}
     for name, table in configuration.data.items():

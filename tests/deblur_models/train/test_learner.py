@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from blursynth.errors import DatasetError, InvalidValueError
+from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from deblur_models.checkpoint import Checkpoint
-from deblur_models.configuration import read_configuration
+from deblur_models.configuration import ConfigurationError, read_configuration
 from deblur_models.data import Batch
 from deblur_models.networks.nafnet import NAFNet
+from deblur_models.networks.timm_backbones import import_timm
+from deblur_models.train import check
 from deblur_models.train.learner import Learner
 from deblur_models.train.processes import Processes
 
@@ -155,6 +161,79 @@ def test_a_frozen_encoder_thaws_the_same_after_a_stop(
     mine, theirs = whole.tensors(), second.tensors()
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+V2 = {"kind": "deblurgan_v2", "size": "tiny"}
+
+
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights as timm stores them, drawn here; a name with the first digits of the file's sha256 as torch.hub gives."""
+    folder = tmp_path_factory.mktemp("timm")
+    torch.manual_seed(11)
+    whole = import_timm().create_model("mobilenetv2_035", pretrained=False)
+    save_file(whole.state_dict(), folder / "plain.safetensors")
+    digest = hashlib.sha256((folder / "plain.safetensors").read_bytes()).hexdigest()
+    return (folder / "plain.safetensors").rename(folder / f"mobilenetv2_035_ra-{digest[:8]}.safetensors")
+
+
+def test_an_encoder_begins_with_the_weights_of_a_file_and_is_kept_without_gradients(
+    tables: Tables, backbone: Path
+) -> None:
+    run = {"encoder_weights": str(backbone), "frozen_encoder_steps": 1}
+    made = learner(tables(network=V2, run=run, stage=[{"steps": 2, "patch_px": 32, "batch": 2}]))
+    stored = load_file(backbone)
+
+    def moved() -> bool:
+        own = made.network.fpn.encoder.state_dict()
+        return any(not torch.equal(own[name], stored[name]) for name, _ in made.network.fpn.encoder.named_parameters())
+
+    assert not moved()
+    made.update([batch(2, size=32)], 0, 1.0)
+    assert not moved()
+    assert not any(weight.requires_grad or weight.grad is not None for weight in made.network.encoder_parameters())
+    made.update([batch(2, size=32)], 1, 1.0)
+    assert moved()
+    assert all(weight.requires_grad for weight in made.network.parameters())
+
+
+def test_a_run_with_an_encoder_checks_its_file_before_any_picture_is_read(
+    tables: Tables, backbone: Path, tmp_path: Path
+) -> None:
+    nowhere = {"pairs": {"pairs": str(tmp_path / "nowhere")}}
+
+    def refused(weights: Path) -> str:
+        with pytest.raises(BlursynthError) as error:
+            check(read_configuration(tables(network=V2, data=nowhere, run={"encoder_weights": str(weights)})))
+        return str(error.value)
+
+    missing = refused(tmp_path / "gone.pth")
+    assert "encoder_weights: there is no file" in missing
+    assert "timm.create_model('mobilenetv2_035', pretrained=True)" in missing
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.pth")
+    assert "do not fit MobileNetV2Encoder" in refused(tmp_path / "other.pth")
+    (tmp_path / "code.pth").write_bytes(pickle.dumps(print))
+    assert "Nothing of it was run" in refused(tmp_path / "code.pth")
+    shutil.copy(backbone, tmp_path / "mobilenetv2_035_ra-00000000.safetensors")
+    assert "its name says 00000000" in refused(tmp_path / "mobilenetv2_035_ra-00000000.safetensors")
+    torch.save({k: v * torch.nan for k, v in load_file(backbone).items() if v.is_floating_point()}, tmp_path / "nan.pt")
+    assert "hold NaN or infinity" in refused(tmp_path / "nan.pt")
+    assert "nowhere" in refused(backbone), "it fits, and the pictures are next"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": V2, "run": {"frozen_encoder_steps": 3}}, "without encoder_weights it begins with random weights"),
+        ({"run": {"encoder_weights": "a.pth"}}, "nafnet has no pretrained encoder"),
+        ({"network": V2, "run": {"encoder_weights": "a.pth"}, "start_from": "run"}, "Leave one of them out"),
+    ],
+)
+def test_weights_of_an_encoder_that_mean_nothing_are_refused(
+    changes: dict[str, Any], words: str, tables: Tables
+) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        read_configuration(tables(**changes))
 
 
 def test_asking_for_the_state_changes_nothing(tables: Tables) -> None:

@@ -25,6 +25,7 @@ from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from deblur_models.checkpoint import load_checkpoint, load_network, save_network
 from deblur_models.configuration import read_configuration
 from deblur_models.losses import L1
+from deblur_models.networks.timm_backbones import import_timm
 from deblur_models.train import Progress, TrainingError, check, train
 from deblur_models.train.learner import Learner
 from deblur_models.train.validation import CAPTION_PX, Look, spread, write_sheet
@@ -126,6 +127,9 @@ KINDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("stop_after", [1, 3])
 def test_stopped_and_gone_on_is_as_if_never_stopped(kind: str, stop_after: int, tables: Tables, tmp_path: Path) -> None:
     made = tables(**KINDS[kind])
+    if made["run"].get("frozen_encoder_steps"):
+        torch.save(import_timm().create_model("mobilenetv2_035", pretrained=False).state_dict(), tmp_path / "timm.pth")
+        made["run"]["encoder_weights"] = str(tmp_path / "timm.pth")
     whole = run(made, tmp_path / "whole")
     assert (whole.step, whole.finished) == (6, True)
     first = run(made, tmp_path / "parts", stop_after=stop_after)
