@@ -12,7 +12,7 @@ import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -356,17 +356,62 @@ class Configuration:
                 tables["adversarial"]["weight_decay"] = self.adversary.weight_decay
         return tables
 
+    def of_length(self, steps: int) -> Configuration:
+        """The same run in so many steps: every stage, the warm-up and what else begins or ends at a step in proportion.
+
+        What is done every so many steps (looks, checkpoints, lines of the log) stays.
+
+        Raises
+        ------
+        InvalidValueError
+            Less than one step per stage.
+        """
+        if steps < len(self.stages):
+            raise InvalidValueError(
+                f"A run of {len(self.stages)} stages needs as many steps at least, got {steps}.",
+                fix="Ask for more steps, or take stages out of the configuration.",
+            )
+        whole, done, begun = self.steps, 0, 0
+        stages = []
+        for number, stage in enumerate(self.stages):
+            begun += stage.steps
+            later = len(self.stages) - 1 - number
+            until = min(max(round(begun * steps / whole), done + 1), steps - later)  # each keeps one step
+            stages.append(stage.replace(steps=until - done))
+            done = until
+
+        def in_proportion(step: int) -> int:
+            return round(step * steps / whole)
+
+        adversary = self.adversary
+        return replace(
+            self,
+            stages=tuple(stages),
+            schedule=self.schedule.replace(warmup_steps=in_proportion(self.schedule.warmup_steps)),
+            run=self.run.replace(frozen_encoder_steps=in_proportion(self.run.frozen_encoder_steps)),
+            adversary=adversary and replace(adversary, from_step=in_proportion(adversary.from_step)),
+        )
+
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """Where another run learns something else, as ``optimiser.learning_rate 0.001 (now 0.0001)``, for a message.
 
-        Two spellings of one path (``photos`` and ``./photos/``) are no difference.
+        Two spellings of one path (``photos`` and ``./photos/``) are no difference. Where data is found is not compared
+        here (:meth:`moved`), since it may have been moved.
         """
+        return self._changes(other, of_places=False)
+
+    def moved(self, other: Mapping[str, Any]) -> list[str]:
+        """Where another run finds its data elsewhere, in the same form: whether it is the same, its content says."""
+        return self._changes(other, of_places=True)
+
+    def _changes(self, other: Mapping[str, Any], *, of_places: bool) -> list[str]:
         theirs, mine = dict(_leaves(other)), dict(_leaves(json.loads(json.dumps(self.to_dict()))))
         free = {"summary"}
         free |= {f"{table.__name__.lower()}.{name}" for table in (Run, Validation) for name in table.may_change}
         return [
             f"{key} {theirs.get(key, 'absent')} (now {mine.get(key, 'absent')})"
             for key in sorted({*theirs, *mine} - free)
+            if _is_place(key) == of_places
             if _respelt(key, theirs.get(key)) != _respelt(key, mine.get(key))
         ]
 
@@ -377,6 +422,13 @@ _PATHS = frozenset(
     }
 )  # fmt: skip
 """Last names of fields that hold paths."""
+
+
+def _is_place(key: str) -> bool:
+    """Whether a field says where pictures, pairs, a recipe or a network of data lie."""
+    table, _, name = key.rpartition(".")
+    of_data = table.startswith("data.") or table == "validation"
+    return of_data and name in {"photos", "pairs", "sharp", "depth", "recipe", "blur_network"}
 
 
 def _respelt(key: str, value: Any) -> Any:

@@ -259,7 +259,8 @@ def _blurred(group: BeforeBlur, device: torch.device) -> tuple[Tensor, Tensor]:
     sharp = frame if group.draws[0].reference == "source" else apply(targets, frame)
     blurred = apply(group.draws, frame)
     middle = slice(group.margin_px, group.margin_px + group.size_px)
-    return _rounded(sharp.image[..., middle, middle], group.top), _rounded(blurred.image[..., middle, middle], group.top)
+    inside = sharp.image[..., middle, middle], blurred.image[..., middle, middle]
+    return _rounded(inside[0], group.top), _rounded(inside[1], group.top)
 
 
 def _blurred_by(blur: LearnedBlur, group: SharpPictures, device: torch.device) -> tuple[Tensor, Tensor]:

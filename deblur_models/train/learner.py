@@ -216,9 +216,7 @@ class Learner:
         named["loss"] = total.detach()
         return total, named
 
-    def _update_discriminator(
-        self, made: Sequence[tuple[Any, Tensor]], step: int, factor: float
-    ) -> dict[str, Tensor]:
+    def _update_discriminator(self, made: Sequence[tuple[Any, Tensor]], step: int, factor: float) -> dict[str, Tensor]:
         assert self.discriminator is not None
         assert self.discriminator_optimiser is not None
         assert self.adversary is not None
@@ -257,7 +255,7 @@ class Learner:
         return tuple(map(self.processes.whole, precise)) if self.adversary.loss.compares_with_means else precise
 
     def _stepped(self, scaler: torch.amp.GradScaler, optimiser: torch.optim.Optimizer) -> Tensor:
-        """Steps; 1 where the scaler skipped it, since gradients overflowed. Nobody waits for the device to know that."""
+        """Steps; 1 where the scaler skipped it, since gradients overflowed. Nobody waits for the device to tell."""
         one = torch.ones((), device=self.processes.device)
         before = scaler.scale(one)
         scaler.step(optimiser)
@@ -366,16 +364,13 @@ class Learner:
     def best(self) -> Network | BlurGenerator:
         """The network with the averaged weights (the present ones where none are averaged), for evaluation.
 
-        Where weights are sharded, every process must call it, and the first one gets them whole.
+        Where weights are sharded, every process must call it, and gets them whole.
         """
         source = self.network if self.average is None else self.average
         if not self.sharded:
             return source
-        whole = get_model_state_dict(source, options=_WHOLE)
-        if not self.processes.is_first:
-            return source
         network = self.configuration.network.build()
-        network.load_state_dict(whole)
+        network.load_state_dict(get_model_state_dict(source, options=StateDictOptions(full_state_dict=True)))
         return network.to(self.processes.device)
 
 
