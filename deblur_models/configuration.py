@@ -405,7 +405,7 @@ class Configuration:
         return self._changes(other, of_places=True)
 
     def _changes(self, other: Mapping[str, Any], *, of_places: bool) -> list[str]:
-        theirs, mine = dict(_leaves(other)), dict(_leaves(json.loads(json.dumps(self.to_dict()))))
+        theirs, mine = dict(_leaves(other)), dict(_leaves(json.loads(json.dumps(self.to_dict(), allow_nan=False))))
         free = {"summary"}
         free |= {f"{table.__name__.lower()}.{name}" for table in (Run, Validation) for name in table.may_change}
         return [

@@ -16,7 +16,7 @@ __all__ = ["write_card"]
 def write_card(out: Path, spec: Spec, index: dict[str, Any]) -> None:
     """Write ``README.md`` and ``croissant.json``."""
     write_atomically(out / "README.md", _card(out.name, spec, index).encode())
-    text = json.dumps(_croissant(out.name, spec, index), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(_croissant(out.name, spec, index), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(out / "croissant.json", text.encode())
 
 
@@ -27,7 +27,9 @@ def _licences(spec: Spec) -> Counter[str]:
 def _card(name: str, spec: Spec, index: dict[str, Any]) -> str:
     quoted = json.dumps  # a JSON text is a YAML text
     summary = spec.recipe.get("summary", "") or spec.recipe_name
-    steps = "\n".join(f"| {s.get('name', s.get('kind'))} | `{json.dumps(_fields(s))}` |" for s in spec.recipe["step"])
+    steps = "\n".join(
+        f"| {s.get('name', s.get('kind'))} | `{json.dumps(_fields(s), allow_nan=False)}` |" for s in spec.recipe["step"]
+    )
     licences = "\n".join(f"| {what} | {number} |" for what, number in sorted(_licences(spec).items()))
     arrays = "\n".join(
         f"| `{a.name}` | {a.dtype} | {' x '.join(str(n) for n in (spec.count, *a.shape))} |" for a in spec.arrays
@@ -120,7 +122,11 @@ def _maps(spec: Spec) -> str:
     if not spec.has_maps:
         return ""
     kinds = [what for what, there in (("depth", spec.sources[0].depth), ("label", spec.sources[0].labels)) if there]
-    form = f" The numbers of the depth maps mean: `{json.dumps(spec.depth_format)}`." if spec.depth_format else ""
+    form = (
+        f" The numbers of the depth maps mean: `{json.dumps(spec.depth_format, allow_nan=False)}`."
+        if spec.depth_format
+        else ""
+    )
     maps = " and its ".join(kinds)
     return f"\nEvery source picture came with its {maps} map; their sha256 stand in `dataset.json`.{form}\n"
 

@@ -517,7 +517,9 @@ def _begin(out: Path, spec: Spec, scan: Scan, recipe: Recipe) -> Spec:
             "duplicates": [vars(s) for s in scan.duplicates],
         }
         write_atomically(out / "dataset.json", spec.to_json(), exclusive=True)
-        write_atomically(out / "skipped.json", (json.dumps(skipped, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(
+            out / "skipped.json", (json.dumps(skipped, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        )
     except OSError as error:
         raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
     return load_spec(out)  # of two that began at once, that of the first
@@ -672,7 +674,7 @@ def _with_sources(spec: Spec, scan: Scan) -> Spec:
 
 def _remember_roots(out: Path, roots: dict[str, str]) -> None:
     """Where the sources lie on this machine: no part of the data set, but resume and replay find them by it."""
-    write_atomically(out / ".local.json", (json.dumps({"roots": roots}, indent=1) + "\n").encode())
+    write_atomically(out / ".local.json", (json.dumps({"roots": roots}, indent=1, allow_nan=False) + "\n").encode())
 
 
 def source_roots(

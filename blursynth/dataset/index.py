@@ -58,7 +58,7 @@ def write_index(out: Path, spec: Spec) -> dict[str, Any]:
         "objects_sha256": sha256_hex("".join(o.sha256 for m in manifests for o in m.objects).encode()),
         "environments": sorted({m.environment_sha256 for m in manifests}),
     }
-    write_atomically(out / "index.json", (json.dumps(index, indent=1, sort_keys=True) + "\n").encode())
+    write_atomically(out / "index.json", (json.dumps(index, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
     return index
 
 

@@ -42,7 +42,7 @@ class Manifest:
     draws: str
 
     def write(self, out: Path) -> None:
-        text = json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+        text = json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n"
         write_atomically(manifest_path(out, self.shard), text.encode())
 
     @property

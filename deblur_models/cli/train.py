@@ -127,7 +127,7 @@ def command(
         import json
 
         check(wanted)
-        typer.echo(json.dumps(wanted.to_dict(), indent=1))
+        typer.echo(json.dumps(wanted.to_dict(), indent=1, allow_nan=False))
         return
     assert out is not None
 
