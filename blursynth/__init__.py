@@ -9,6 +9,7 @@ GaussianBlur(border='reflect', sigma_px=1.5, aspect=1.0, angle_deg=0.0)
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from blursynth import assets, degradations
@@ -118,4 +119,5 @@ def __getattr__(name: str) -> Any:
         from blursynth.dataset.reader import open_dataset
 
         return open_dataset
-    raise AttributeError(f"module 'blursynth' has no attribute {name!r}")
+    # With name and module at hand Python adds what else may be meant.
+    raise AttributeError(f"module 'blursynth' has no attribute {name!r}", name=name, obj=sys.modules[__name__])

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import DatasetError, InvalidValueError, RecipeError
+from blursynth.errors import InvalidValueError, RecipeError
 
-__all__ = ["get", "load_folder", "origin", "register", "resolve", "save_folder"]
+__all__ = ["get", "origin", "register", "resolve"]
 
 # Content-addressed, so two entries of one name are equal and the order of registration does not matter.
 _ARRAYS: dict[str, NDArray[np.float64]] = {}
@@ -74,39 +73,6 @@ def origin(name: str) -> str:
     'array sha256'
     """
     return _ORIGINS.get(name, f"array {name[:19]}...")
-
-
-def save_folder(names: Iterable[str], folder: Path) -> None:
-    """Write arrays as ``<digest>.npy``; files that are there already are left alone."""
-    for name in sorted(set(names)):
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{name.removeprefix('sha256:')}.npy"
-        if not path.exists():
-            buffer = io.BytesIO()
-            np.save(buffer, get(name), allow_pickle=False)
-            partial = path.with_suffix(".partial")
-            partial.write_bytes(buffer.getvalue())
-            partial.replace(path)
-
-
-def load_folder(folder: Path) -> tuple[str, ...]:
-    """Register every array of a folder, and check that each is what its name says.
-
-    Raises
-    ------
-    DatasetError
-        A file is damaged.
-    """
-    names = []
-    for path in sorted(folder.glob("*.npy")):
-        try:
-            name = register(np.load(path, allow_pickle=False))
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{path}: cannot be read ({error}).", fix="Restore it from a backup.") from None
-        if name != f"sha256:{path.stem}":
-            raise DatasetError(f"{path}: its content is not what its name says.", fix="Restore it from a backup.")
-        names.append(name)
-    return tuple(names)
 
 
 def resolve(values: Any, folder: Path | None, *, field: str = "") -> Any:

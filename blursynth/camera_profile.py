@@ -18,7 +18,6 @@ import hashlib
 import json
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -33,6 +32,7 @@ from blursynth.core import Record
 from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
 from blursynth.physics.radiometry import TUKEY_SHAPES, tukey_lambda_sd
 from blursynth.streams import Stream
+from blursynth.toml import parse_toml, read_toml
 
 __all__ = [
     "CameraColour",
@@ -591,22 +591,10 @@ def load_camera(source: str | Path) -> CameraProfile:
                 f"There is no camera {source!r}.",
                 fix=f"{did_you_mean(source, camera_names())} A file of your own must end in .toml.",
             )
-        return _parse((resources.files("blursynth") / "cameras" / f"{source}.toml").read_text("utf-8"), source)
+        text = (resources.files("blursynth") / "cameras" / f"{source}.toml").read_text("utf-8")
+        return CameraProfile.from_dict(parse_toml(text, source, error=InvalidValueError), place=source)
     if not isinstance(source, str | Path):
         raise InvalidValueError(f"A camera is a name or the path of a .toml file, got {source!r}.")
     path = Path(source)
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise InvalidValueError(f"{path}: cannot be read ({error.strerror}).", fix="Check the path.") from None
-    except UnicodeDecodeError:
-        raise InvalidValueError(f"{path}: is not a text file in UTF-8.", fix="A camera is a TOML file.") from None
-    return _parse(text, path.name)
-
-
-def _parse(text: str, place: str) -> CameraProfile:
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidValueError(f"{place}: is not valid TOML: {error}.") from None
-    return CameraProfile.from_dict(values, place=place)
+    values = read_toml(path, error=InvalidValueError, name=path.name, fix="A camera is a TOML file.")
+    return CameraProfile.from_dict(values, place=path.name)

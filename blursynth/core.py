@@ -119,6 +119,11 @@ class Described(str):
         return str(self)
 
 
+def _snake(name: str) -> str:
+    """``GaussianBlur`` as ``gaussian_blur``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
 class Degradation(Record):
     """One thing that happens to light or to a picture on its way through the camera.
 
@@ -140,7 +145,7 @@ class Degradation(Record):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        cls.kind = _snake(cls.__name__)
 
     @classmethod
     @abstractmethod
@@ -191,14 +196,47 @@ class Degradation(Record):
         return kind(**fields)
 
 
-def find_kind(name: object, kinds: Iterable[type[Degradation]]) -> type[Degradation]:
+def find_kind(
+    name: object, kinds: Iterable[type[Degradation]], synonyms: Mapping[str, Sequence[str]] | None = None
+) -> type[Degradation]:
+    """The kind of a name.
+
+    Parameters
+    ----------
+    name
+        What a recipe says.
+    kinds
+        Those that it may mean.
+    synonyms
+        Other words and the kinds that are meant by them, for the message.
+
+    Raises
+    ------
+    RecipeError
+        There is no such kind; the message says what may be meant.
+    """
     known = {k.kind: k for k in kinds}
     if not isinstance(name, str) or name not in known:
         raise RecipeError(
             f"There is no kind {name!r}." if name is not None else "A step needs a kind.",
-            fix=did_you_mean(str(name), known) if name is not None else f"Known: {', '.join(sorted(known))}.",
+            fix=meant_kind(name, known, synonyms or {})
+            if isinstance(name, str)
+            else f"Known: {', '.join(sorted(known))}.",
         )
     return known[name]
+
+
+def meant_kind(name: str, known: Mapping[str, type[Degradation]], synonyms: Mapping[str, Sequence[str]]) -> str:
+    """What a name that is no kind may mean: a family, another word for some kinds, or one misspelt."""
+    word = _snake(name.strip()).replace("-", "_").replace(" ", "_")
+    for family in dict.fromkeys(f for kind in known.values() for f in kind.__mro__):
+        if issubclass(family, Degradation) and family is not Degradation and family.kind == word not in known:
+            members = sorted(k.kind for k in known.values() if issubclass(k, family))
+            return f"{word} is a family: {', '.join(members)}."
+    meant = [kind for kind in synonyms.get(word, ()) if kind in known]
+    if meant[1:]:
+        return f"Did you mean {', '.join(map(repr, meant[:-1]))} or {meant[-1]!r}?"
+    return did_you_mean(meant[0] if meant else word, known)
 
 
 def _check_encoding(kind: type[Degradation], frame: Frame) -> None:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import InvalidValueError
+from blursynth.errors import InvalidValueError, PictureError
 
 __all__ = ["MOSAICS", "Border", "Encoding", "Frame", "Intrinsics", "RawMetadata", "array_library", "per_picture"]
 
 MOSAICS = ("RGGB", "BGGR", "GRBG", "GBRG")
 """The four phases of a Bayer pattern: colours at rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of the full picture."""
+
+# What a display frame may hold. Pictures leave 0..1 a little where they were resized or sharpened: bicubic weights
+# reach -0.45 to 1.45 at worst, an ideal low-pass rings by 9 % at an edge and 19 % at a corner. The range ends before
+# what pictures are scaled to by mistake, -1..1 and 0..255.
+_LEAST_DISPLAY, _MOST_DISPLAY = -0.5, 1.5
+
+Layout = Literal["HW", "HWC", "CHW", "BHW", "BHWC", "BCHW"]
+"""What the axes of an array of pictures are: B pictures, C colours, H rows, W columns."""
 
 
 class Encoding(StrEnum):
@@ -214,7 +222,8 @@ class Frame:
         ``[B, C, H, W]``, float32 or float64, planar. A picture of shape ``[H, W]`` or ``[C, H, W]`` is taken as a
         batch of one.
     encoding
-        What the numbers mean; see :class:`Encoding`.
+        What the numbers mean; see :class:`Encoding`. Display frames lie in 0..1, and may leave it by up to a half, as
+        resizing and sharpening do; light and the numbers of a sensor may be anything finite.
     depth_m
         ``[B, H, W]`` metres along the optical axis (not disparity), or None.
     labels
@@ -235,13 +244,27 @@ class Frame:
     Raises
     ------
     InvalidValueError
-        Wrong shape or dtype, an empty picture, another encoding, depth that does not fit the picture or is not
-        positive.
+        Wrong shape or dtype, an empty picture, another encoding, values that such a frame cannot hold (NaN, infinity,
+        a display frame of 0..255), depth that does not fit the picture or is not positive.
 
     Notes
     -----
-    The values are not looked at, since frames are made many times per picture: NaN and infinity are refused where they
-    would do harm, by the sensor and where pictures are stored.
+    Pictures of bytes come from :meth:`from_uint8`, pictures of Pillow from :meth:`from_pil`, files and the bytes of
+    files from :func:`blursynth.read_frame`.
+
+    Values are looked at once, where a frame is made. What is derived from a frame (windows, batches, what degradations
+    make of it) is not looked at again, since that happens many times per picture; the sensor and the place where
+    pictures are stored refuse NaN and infinity. See :meth:`unchecked`.
+
+    ``np.asarray(frame)`` is :attr:`image` as an array, ``[B, C, H, W]``, also of a tensor on another device.
+
+    Examples
+    --------
+    >>> frame = Frame.from_uint8(np.full((480, 640, 3), 51, np.uint8))
+    >>> frame, float(frame.image.max())
+    (Frame(1x3x480x640 display), 0.20000000298023224)
+    >>> frame.to_uint8().shape
+    (480, 640, 3)
     """
 
     image: Any  # [B, C, H, W]
@@ -256,17 +279,201 @@ class Frame:
     licence: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_form()
+        _check_values(self.image, self.encoding)
+        if self.depth_m is not None:
+            _check_depth(self.depth_m)
+
+    @classmethod
+    def unchecked(cls, image: Any, encoding: Encoding | str, **fields_: Any) -> Self:
+        """A frame whose values are known to be sound, or may be anything for now; shapes and types are checked.
+
+        For frames that are made in a loop: the constructor reads every value, and where they lie on a GPU it waits for
+        them. The parameters are those of the constructor.
+        """
+        return cls._made({"image": image, "encoding": encoding, **fields_})
+
+    @classmethod
+    def _made(cls, values: dict[str, Any]) -> Self:
+        frame = object.__new__(cls)
+        for one in fields(cls):
+            if one.name in values:
+                value = values.pop(one.name)
+            else:
+                value = one.default_factory() if one.default_factory is not MISSING else one.default
+            object.__setattr__(frame, one.name, value)
+        if values:
+            raise TypeError(f"Frame has no field {next(iter(values))!r}.")
+        frame._check_form()
+        return frame
+
+    def _changed(self, **changes: Any) -> Self:
+        """The frame with other fields; of values only a new depth is looked at."""
+        frame = self._made({**self.__dict__, **changes})
+        if frame.depth_m is not None and "depth_m" in changes:
+            _check_depth(frame.depth_m)
+        return frame
+
+    @classmethod
+    def from_uint8(
+        cls, codes: Any, *, layout: Layout | None = None, encoding: Encoding | str = Encoding.DISPLAY, **fields_: Any
+    ) -> Self:
+        """Pictures of bytes, 0 = black, 255 = white, as cameras, video and most libraries have them.
+
+        Parameters
+        ----------
+        codes
+            uint8 array or tensor: ``[H, W]`` grey, ``[H, W, C]`` or ``[C, H, W]``, or a batch ``[B, H, W, C]`` or
+            ``[B, C, H, W]``; C = 1, 3, or 4 where the fourth is an opacity of 255 everywhere, which is dropped. Colours
+            are RGB: OpenCV's ``cv2.imread`` has them the other way round (``codes[..., ::-1]``).
+        layout
+            What the axes are, where the shape does not tell: ``"HWC"``, ``"CHW"``, ``"BHW"`` ...
+        encoding
+            ``"display"``, or ``"linear"`` where the bytes are light.
+        **fields_
+            Further fields of the frame: ``depth_m``, ``camera`` ...
+
+        Raises
+        ------
+        InvalidValueError
+            Another dtype, a shape that may mean two things, or transparent pictures.
+
+        Examples
+        --------
+        >>> Frame.from_uint8(np.zeros((2, 3, 32, 48), np.uint8))
+        Frame(2x3x32x48 display)
+        >>> Frame.from_uint8(np.zeros((8, 32, 48), np.uint8), layout="BHW")
+        Frame(8x1x32x48 display)
+        """
+        library: Any = array_library(codes)
+        if library is None:
+            raise InvalidValueError(
+                f"Frame.from_uint8 takes an array of uint8, got {_describe(codes)}.",
+                fix=_fix_of_kind(codes) or "np.asarray(codes, np.uint8) makes one.",
+            )
+        dtype = str(codes.dtype).removeprefix("torch.")
+        if dtype != "uint8":
+            raise InvalidValueError(f"Frame.from_uint8 takes an array of uint8, got {dtype}.", fix=_fix_of_dtype(dtype))
+        planar = _planar(library, codes, layout)
+        if 0 not in planar.shape and planar.shape[1] == 4:
+            if int(planar[:, 3].min()) < 255:
+                raise InvalidValueError(
+                    "Frame.from_uint8 takes opaque pictures, got some with transparent pixels.",
+                    why="What is behind them is not known.",
+                    fix="Blend them with a background, or leave the opacity out: codes[..., :3] (of CHW: codes[:3]).",
+                )
+            planar = planar[:, :3]
+        white = np.float32(255) if isinstance(planar, np.ndarray) else 255
+        light = planar / white
+        image = np.ascontiguousarray(light) if isinstance(light, np.ndarray) else light.contiguous()
+        return cls(image, encoding, **fields_)  # type: ignore[arg-type]  # the constructor takes names, too
+
+    @classmethod
+    def from_pil(cls, picture: Any, **fields_: Any) -> Self:
+        """A picture of Pillow, as :func:`blursynth.read_frame` would read its file.
+
+        Upright by its EXIF orientation, grey as three equal channels, palettes and CMYK as RGB; 8 or 16 bits.
+
+        Parameters
+        ----------
+        picture
+            A ``PIL.Image.Image``.
+        **fields_
+            Further fields of the frame: ``depth_m``, ``camera`` ...
+
+        Raises
+        ------
+        InvalidValueError
+            No picture of Pillow, a transparent one, or one of numbers whose white is not known.
+        PictureError
+            Its file turns out to be damaged.
+        """
+        from PIL import Image, ImageOps
+
+        if not isinstance(picture, Image.Image):
+            raise InvalidValueError(
+                f"Frame.from_pil takes a picture of Pillow, got {_describe(picture)}.",
+                fix=_fix_of_kind(picture) or "Arrays of bytes are for Frame.from_uint8.",
+            )
+        if picture.mode in ("I", "F"):
+            raise InvalidValueError(
+                f"Frame.from_pil takes pictures of 8 or 16 bits, got mode {picture.mode!r}.",
+                why="Its white is not known.",
+                fix="Divide it by its white: Frame(np.asarray(picture, np.float32) / white, 'display').",
+            )
+        try:
+            picture.load()
+            try:
+                picture = ImageOps.exif_transpose(picture)
+            except Exception:  # what broken metadata raises is not documented, and it does not concern the pixels
+                picture = picture.copy()
+            if picture.mode.startswith("I;16"):
+                grey = np.asarray(picture).astype(np.uint16) / np.float32(65535)
+                return cls(np.repeat(grey[None], 3, axis=0), Encoding.DISPLAY, **fields_)
+            with_alpha = picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
+            codes = np.asarray(picture.convert("RGBA" if with_alpha else "RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise PictureError(f"The picture of Pillow cannot be decoded ({error}).") from None
+        return cls.from_uint8(codes, layout="HWC", **fields_)
+
+    def to_uint8(self) -> NDArray[np.uint8]:
+        """Display pictures as bytes, as files hold them: rounded, and clipped to 0..255.
+
+        Returns
+        -------
+        NDArray[np.uint8]
+            ``[H, W, 3]`` of one picture, ``[H, W]`` of a grey one: what ``PIL.Image.fromarray`` and
+            ``matplotlib.pyplot.imshow`` take. Of a batch of several ``[B, H, W, 3]`` or ``[B, H, W]``.
+
+        Raises
+        ------
+        InvalidValueError
+            The frame is linear or raw, or holds NaN or infinity.
+        """
+        if self.encoding is not Encoding.DISPLAY:
+            raise InvalidValueError(
+                f"to_uint8 is for display frames, got a {self.encoding} one.",
+                why="Bytes of a file are codes of a display.",
+                fix="Encode it first: blursynth.Encode()(frame)."
+                if self.encoding is Encoding.LINEAR
+                else "Develop and encode it first: blursynth.Encode()(blursynth.Develop()(frame)).",
+            )
+        values = np.asarray(self)
+        if not np.isfinite(values).all():
+            raise InvalidValueError("to_uint8: the frame holds NaN or infinite values, which no byte can hold.")
+        codes = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+        pictures = codes[:, 0] if self.channels == 1 else np.ascontiguousarray(np.moveaxis(codes, 1, -1))
+        return cast(NDArray[np.uint8], pictures[0] if len(self) == 1 else pictures)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        image = self.image if isinstance(self.image, np.ndarray) else self.image.detach().cpu().numpy()
+        return np.array(image, dtype, copy=copy)
+
+    def _check_form(self) -> None:
+        """Shapes, types and what follows from them; not the values of pixels and depth."""
         image = self.image
-        if not hasattr(image, "ndim") or image.ndim not in (2, 3, 4):
+        if type(image) is not np.ndarray:
+            if array_library(image) is None:
+                raise InvalidValueError(
+                    f"Frame.image must be an array [B, C, H, W], got {_describe(image)}.",
+                    fix=_fix_of_kind(image)
+                    or "It is an array of numpy or a tensor of torch: np.asarray(image, np.float32) makes one.",
+                )
+            if isinstance(image, np.ma.MaskedArray):
+                raise InvalidValueError(
+                    "Frame.image is a masked array, and a frame has no mask.", fix="Fill it first: image.filled(0)."
+                )
+            if isinstance(image, np.ndarray | np.generic):
+                image = np.asarray(image)  # of other subclasses, too: a matrix never has four axes
+        if image.ndim not in (2, 3, 4):
             raise InvalidValueError(
                 f"Frame.image must be an array [B, C, H, W], got {_describe(image)}.",
                 fix="A single picture may be [C, H, W] or [H, W]; move channels first with np.moveaxis(image, -1, 0).",
             )
-        if str(image.dtype).removeprefix("torch.") not in ("float32", "float64"):
+        dtype = str(image.dtype).removeprefix("torch.")
+        if dtype not in ("float32", "float64"):
             raise InvalidValueError(
-                f"Frame.image must be float32 or float64, got {image.dtype}.",
-                why="Integer pictures have no unit: 255 may be white of a file or 255 electrons.",
-                fix="Use blursynth.read_frame for files, or divide by the white level yourself.",
+                f"Frame.image must be float32 or float64, got {dtype}.", why=_why_not(dtype), fix=_fix_of_dtype(dtype)
             )
         while image.ndim < 4:
             image = image[None]
@@ -284,29 +491,42 @@ class Frame:
         encoding: object = self.encoding
         if not isinstance(encoding, Encoding):
             known = [str(e) for e in Encoding]
-            if encoding not in known:
+            if not isinstance(encoding, str) or encoding not in known:
                 raise InvalidValueError(
                     f"Frame.encoding must be one of {', '.join(map(repr, known))}, got {encoding!r}.",
                     fix="Pictures from files are 'display'.",
                 )
             object.__setattr__(self, "encoding", Encoding(encoding))
-        origin = _two_per_picture(self.origin_px, batch)
+        origin = _two_per_picture("origin_px", self.origin_px, batch)
         object.__setattr__(self, "origin_px", origin)
         size = self.full_size_px
         if np.size(size) == 0:
             size = origin + np.array([height, width])
-        object.__setattr__(self, "full_size_px", _two_per_picture(size, batch))
+        object.__setattr__(self, "full_size_px", _two_per_picture("full_size_px", size, batch))
         if self.depth_m is not None:
-            object.__setattr__(self, "depth_m", _checked_depth(self.depth_m, (batch, height, width)))
+            object.__setattr__(self, "depth_m", _formed_depth(self.depth_m, (batch, height, width)))
         if self.labels is not None:
             object.__setattr__(self, "labels", _checked_labels(self.labels, (batch, height, width)))
         camera: object = self.camera
         if isinstance(camera, Intrinsics):
             object.__setattr__(self, "camera", (camera,) * batch)
-        elif len(self.camera) not in (0, batch):
+        elif not isinstance(camera, tuple | list) or not all(isinstance(one, Intrinsics) for one in camera):
             raise InvalidValueError(
-                f"Frame.camera must hold one Intrinsics per picture, got {len(self.camera)} for {batch}."
+                f"Frame.camera must be Intrinsics, or one of them per picture, got {camera!r}.",
+                fix="For example Intrinsics(focal_length_mm=4.2, pixel_pitch_um=1.4).",
             )
+        elif len(camera) not in (0, batch):
+            raise InvalidValueError(
+                f"Frame.camera must hold one Intrinsics per picture, got {len(camera)} for {batch}."
+            )
+        elif isinstance(camera, list):
+            object.__setattr__(self, "camera", tuple(camera))
+        for name in ("source", "licence"):
+            texts: object = getattr(self, name)
+            if isinstance(texts, str):
+                object.__setattr__(self, name, (texts,) * batch)
+            elif not isinstance(texts, tuple | list) or len(texts) not in (0, batch):
+                raise InvalidValueError(f"Frame.{name} must be a text, or one per picture, got {texts!r} for {batch}.")
         if self.raw is not None and len(self.raw) != batch:
             raise InvalidValueError(f"Frame.raw must describe each picture, got {len(self.raw)} for {batch}.")
 
@@ -328,7 +548,7 @@ class Frame:
         if not isinstance(chosen, slice):
             chosen = np.asarray(chosen)
         names = np.arange(len(self))[chosen]
-        return Frame(
+        return Frame.unchecked(
             image=self.image[chosen],
             encoding=self.encoding,
             depth_m=None if self.depth_m is None else self.depth_m[chosen],
@@ -345,8 +565,8 @@ class Frame:
         return (self[i] for i in range(len(self)))
 
     def with_image(self, image: Any, encoding: Encoding | None = None, **changes: Any) -> Frame:
-        """The same frame with other pixels (and another encoding) on the same grid."""
-        return replace(self, image=image, encoding=encoding or self.encoding, **changes)
+        """The same frame with other pixels (and another encoding) on the same grid; their values are not looked at."""
+        return self._changed(image=image, encoding=encoding or self.encoding, **changes)
 
     def crop(self, top: int, left: int, height: int, width: int) -> Frame:
         """A window in coordinates of this frame; ``origin_px`` moves along, so absolute positions are kept.
@@ -363,12 +583,14 @@ class Frame:
                 fix="Choose a smaller window or another corner.",
             )
         window = (slice(top, top + height), slice(left, left + width))
-        return replace(
-            self,
-            image=self.image[(..., *window)],
-            depth_m=None if self.depth_m is None else self.depth_m[(..., *window)],
-            labels=None if self.labels is None else self.labels[(..., *window)],
-            origin_px=self.origin_px + np.array([top, left]),
+        return Frame.unchecked(
+            **{
+                **self.__dict__,
+                "image": self.image[(..., *window)],
+                "depth_m": None if self.depth_m is None else self.depth_m[(..., *window)],
+                "labels": None if self.labels is None else self.labels[(..., *window)],
+                "origin_px": self.origin_px + np.array([top, left]),
+            }
         )
 
     @staticmethod
@@ -384,7 +606,7 @@ class Frame:
                 )
         raws = [f.raw for f in frames if f.raw is not None]
         depths, labels = [f.depth_m for f in frames], [f.labels for f in frames]
-        return Frame(
+        return Frame.unchecked(
             image=_joined([f.image for f in frames]),
             encoding=first.encoding,
             depth_m=None if any(d is None for d in depths) else _joined(depths),
@@ -404,16 +626,141 @@ class Frame:
         return f"Frame({', '.join([f'{batch}x{channels}x{height}x{width} {self.encoding}', *more])})"
 
 
-def _two_per_picture(values: Any, batch: int) -> NDArray[np.int64]:
+def _two_per_picture(name: str, values: Any, batch: int) -> NDArray[np.int64]:
     """``[B, 2]``; what has that form already is taken as it is, since frames are made many times per picture."""
     if isinstance(values, np.ndarray) and values.dtype == np.int64 and values.shape == (batch, 2):
         return values
-    return np.array(np.broadcast_to(np.asarray(values, np.int64), (batch, 2)))
+    try:
+        return np.array(np.broadcast_to(np.asarray(values, np.int64), (batch, 2)))
+    except (TypeError, ValueError):
+        raise InvalidValueError(
+            f"Frame.{name} must be two whole numbers (row and column), or two per picture, got {values!r} for {batch}."
+        ) from None
 
 
 def _joined(arrays: Sequence[Any]) -> Any:
     library: Any = array_library(arrays[0])
     return library.concatenate(arrays)
+
+
+def _planar(library: Any, codes: Any, layout: Layout | None) -> Any:
+    """``[B, C, H, W]``."""
+    shape = tuple(codes.shape)
+    if layout is None:
+        layout = _layout_of(shape)
+    elif layout not in ("HW", "HWC", "CHW", "BHW", "BHWC", "BCHW"):
+        raise InvalidValueError(f"layout must be HW, HWC, CHW, BHW, BHWC or BCHW, got {layout!r}.")
+    if len(layout) != len(shape):
+        raise InvalidValueError(f"layout {layout!r} has {len(layout)} axes, and the array {len(shape)}: shape {shape}.")
+    if "C" not in layout:
+        return codes.reshape((-1, 1, *shape[-2:]))
+    channels = shape[layout.index("C")]
+    if channels not in (1, 3, 4):
+        raise InvalidValueError(
+            f"Pictures have 1, 3 or 4 channels, got {channels}: layout {layout!r} of shape {shape}.",
+            fix="Check the order of the axes.",
+        )
+    planar = library.moveaxis(codes, layout.index("C"), -3)
+    return planar if len(shape) == 4 else planar[None]
+
+
+def _layout_of(shape: tuple[int, ...]) -> Layout:
+    """The only layout that a shape can have, with 1, 3 or 4 channels."""
+    if len(shape) == 2:
+        return "HW"
+    if len(shape) not in (3, 4):
+        raise InvalidValueError(
+            f"Pictures have 2 to 4 axes, got shape {shape}.", fix="For example [H, W, 3], or a batch [B, H, W, 3]."
+        )
+    last, first = shape[-1] in (1, 3, 4), shape[-3] in (1, 3, 4)
+    choices: tuple[Layout, Layout] = ("HWC", "CHW") if len(shape) == 3 else ("BHWC", "BCHW")
+    if last and first:
+        raise InvalidValueError(
+            f"Shape {shape} may be {choices[0]} or {choices[1]}.", fix=f"Say which: layout={choices[0]!r}."
+        )
+    if not last and not first:
+        batch = " A batch of grey pictures is layout='BHW'." if len(shape) == 3 else ""
+        raise InvalidValueError(
+            f"Shape {shape} has no axis of 1, 3 or 4 channels where one could be.",
+            fix=f"Pictures are {choices[0]} or {choices[1]}.{batch}",
+        )
+    return choices[0] if last else choices[1]
+
+
+def _why_not(dtype: str) -> str:
+    if dtype in ("float16", "bfloat16"):
+        digits = "11 bits" if dtype == "float16" else "8 bits"
+        return f"{dtype} has {digits} per number: too few for light, whose dark end a display makes brighter."
+    if dtype.startswith(("int", "uint")):
+        return "Integer pictures have no unit: 255 may be white of a file or 255 electrons."
+    return ""
+
+
+def _fix_of_dtype(dtype: str) -> str:
+    if dtype in ("float16", "bfloat16"):
+        return "Convert it: image.float() of a tensor, image.astype(np.float32) of an array."
+    if dtype == "uint8":
+        return "Use Frame.from_uint8 for bytes of a picture, or blursynth.read_frame for files."
+    if dtype == "uint16":
+        return "Divide by white: Frame(codes / np.float32(65535), 'display'), channels first."
+    if dtype.startswith(("int", "uint", "bool")):
+        return "Divide by the white level yourself, or use blursynth.read_frame for files."
+    if dtype in ("float32", "float64"):
+        return "Frame(image, 'display') takes floating-point numbers 0..1."
+    return "Convert it: image.astype(np.float32)."
+
+
+def _fix_of_kind(value: object) -> str:
+    """What to use for things that are no arrays; empty where that is not known."""
+    if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "__fspath__") or isinstance(value, str):
+        return "Read files, and the bytes of files, with blursynth.read_frame."
+    if any(kind.__module__.startswith("PIL.") for kind in type(value).__mro__):
+        return "Use Frame.from_pil for pictures of Pillow."
+    if isinstance(value, Frame):
+        return "It is a Frame already; frame.image is its array."
+    return ""
+
+
+def _check_values(image: Any, encoding: Encoding) -> None:
+    """Refuse what no frame can hold; one look at the least and the greatest value, which are NaN where any is."""
+    if isinstance(image, np.ndarray):
+        with np.errstate(invalid="ignore"):
+            least, most = float(image.min()), float(image.max())
+    elif image.is_meta:  # it has no values
+        return
+    else:
+        least, most = (float(end) for end in image.detach().aminmax())
+    if not (math.isfinite(least) and math.isfinite(most)):
+        library: Any = array_library(image)
+        bad = image.size if isinstance(image, np.ndarray) else image.numel()
+        bad -= int(library.isfinite(image).sum())
+        raise InvalidValueError(
+            f"Frame.image must be finite, got {bad} values that are NaN or infinite.",
+            why="One of them would spread over everything that is blurred.",
+            fix="Replace them first, for example by np.nan_to_num, or find out where they come from.",
+        )
+    if encoding is Encoding.DISPLAY and not (least >= _LEAST_DISPLAY and most <= _MOST_DISPLAY):
+        raise InvalidValueError(
+            f"Frame.image of a display frame must lie in 0..1, got {least:.4g} to {most:.4g}.",
+            why=f"White is 1 (values from {_LEAST_DISPLAY:g} to {_MOST_DISPLAY:g} pass, as resizing may leave 0..1).",
+            fix=_fix_of_range(least, most),
+        )
+
+
+def _fix_of_range(least: float, most: float) -> str:
+    if least >= 0:
+        for white in (255, 1023, 4095, 16383, 65535):
+            if 2 < most <= white:
+                codes = "Frame.from_uint8 takes bytes; else divide" if white == 255 else "Divide"
+                return f"{codes} by the code of white: image / {white}. If it is light, say encoding='linear'."
+    if least >= -1.05 and most <= 1.05:
+        return "Pictures scaled to -1..1 are undone by (image + 1) / 2."
+    if least > -4 and most < 4:
+        return (
+            "If mean and standard deviation were taken out, undo that: image * std + mean. "
+            "If it is noise or ringing, clip it: image.clip(0, 1)."
+        )
+    return "Divide by the value of white. If it is light, say encoding='linear'."
 
 
 def _describe(value: object) -> str:
@@ -422,6 +769,8 @@ def _describe(value: object) -> str:
 
 
 def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
+    if array_library(labels) is None:
+        raise InvalidValueError(f"labels must be an array [B, H, W], got {_describe(labels)}.")
     while labels.ndim < 3:
         labels = labels[None]
     if tuple(labels.shape) != shape:
@@ -445,7 +794,14 @@ def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
     return labels
 
 
-def _checked_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
+def _formed_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
+    if array_library(depth) is None:
+        raise InvalidValueError(
+            f"depth_m must be an array [B, H, W] of metres, got {_describe(depth)}.",
+            fix="For one distance everywhere use np.full((height, width), metres), or a plane_depth step.",
+        )
+    if isinstance(depth, np.generic):
+        depth = np.asarray(depth)
     while depth.ndim < 3:
         depth = depth[None]
     if tuple(depth.shape) != shape:
@@ -454,17 +810,19 @@ def _checked_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
             why="Depth that is not aligned pixel by pixel blurs the wrong things.",
             fix="Resample the depth to the picture's grid first.",
         )
-    library: Any = array_library(depth)
-    if library is not None:
-        finite = library.isfinite(depth)
-        if not bool(finite.any()):
-            raise InvalidValueError("depth_m holds no finite value.", fix="Leave it out, or fill it first.")
-        bad = int((~(finite & (depth > 0))).sum())
-        if bad:
-            raise InvalidValueError(
-                f"depth_m must be finite and > 0 (metres along the optical axis), got {bad} others of "
-                f"{math.prod(shape)}.",
-                why="0, negative and NaN are how files mark unknown depth.",
-                fix="Fill the holes first.",
-            )
     return depth
+
+
+def _check_depth(depth: Any) -> None:
+    library: Any = array_library(depth)
+    finite = library.isfinite(depth)
+    if not bool(finite.any()):
+        raise InvalidValueError("depth_m holds no finite value.", fix="Leave it out, or fill it first.")
+    bad = int((~(finite & (depth > 0))).sum())
+    if bad:
+        raise InvalidValueError(
+            f"depth_m must be finite and > 0 (metres along the optical axis), got {bad} others of "
+            f"{math.prod(depth.shape)}.",
+            why="0, negative and NaN are how files mark unknown depth.",
+            fix="Fill the holes first.",
+        )

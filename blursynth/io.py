@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import re
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.decoders import (
+    CODE_SUFFIXES,
+    LARGEST_DECODED_BYTES,
+    PICTURE_SUFFIXES,
+    check_bytes,
+    check_size,
+    damaged,
+    decoded_by_opencv,
+    open_picture,
+    pillow_bytes,
+    quiet,
+    stated_gamma,
+    top_code,
+)
 from blursynth.depth import DepthFormat, read_depth, read_labels
 from blursynth.depth.maps import check_unit
 from blursynth.errors import InvalidValueError, PictureError
+from blursynth.folders import check_readable, place
 from blursynth.frame import Encoding, Frame, Intrinsics
-from blursynth.light_files import LIGHT_SUFFIXES, damaged, light_info, transparent
+from blursynth.light_files import light_info, transparent
 from blursynth.light_files import read_light as _read_light_file
 
 __all__ = [
@@ -35,9 +50,10 @@ __all__ = [
     "write_picture",
 ]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm")
-PICTURE_SUFFIXES = (*SUFFIXES, *LIGHT_SUFFIXES)
-LARGEST_PX = 400_000_000  # beyond this a picture is more likely a decompression bomb than a photograph
+_LOG = logging.getLogger(__name__)
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm")
+"""The endings of the formats that are written; those that are read are PICTURE_SUFFIXES."""
 
 _ORIENTATION, _COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
 
@@ -50,41 +66,58 @@ class PictureInfo:
     width: int
     mode: str
     bit_depth: int
-    icc_profile: str  # "" when there is none, or it is sRGB; of files of light their primaries, if not those of sRGB
+    # "" when there is none, or it is sRGB; a PNG's gamma; of files of light their primaries, if not those of sRGB
+    icc_profile: str
     licence: str
-    encoding: Encoding = Encoding.DISPLAY  # LINEAR for .hdr, .exr and floating-point numbers, which hold light
+    encoding: Encoding = Encoding.DISPLAY  # LINEAR for .hdr, .exr, raw and floating-point numbers, which hold light
+    decoded_bytes: int = 0  # memory that decoding it takes at the most
 
 
-def peek(path: str | Path) -> PictureInfo:
+def peek(path: str | Path, *, most_bytes: int = LARGEST_DECODED_BYTES) -> PictureInfo:
     """Read the header of a picture file and check that it can be used.
+
+    Parameters
+    ----------
+    most_bytes
+        Memory that decoding it may take.
 
     Raises
     ------
     PictureError
-        It is missing, empty, no picture, of a number format without a known white, or larger than 400 megapixels.
+        It is missing, empty, no regular file, no picture, of a number format without a known white, larger than 400
+        megapixels, or too large to be decoded in ``most_bytes``.
     MissingExtraError
-        An .exr file, and the package OpenEXR is not installed.
+        An .exr, .heic or raw file, and the package that reads it is not installed.
     """
-    path = Path(path)
+    path = place(path)
+    check_readable(path)
     light = light_info(path)
     if light is not None:
-        _check_size(path, light.height, light.width)
-        return PictureInfo(light.height, light.width, light.mode, 32, light.colours, "", Encoding.LINEAR)
-    with _opened(path) as picture:
-        return _info(picture, path)
+        check_size(path, light.height, light.width)
+        check_bytes(path, light.decoded_bytes, most_bytes)
+        return PictureInfo(
+            light.height, light.width, light.mode, 32, light.colours, light.licence, Encoding.LINEAR,
+            light.decoded_bytes,
+        )  # fmt: skip
+    with open_picture(path) as picture:
+        return _info(picture, path, most_bytes)
 
 
 def read_light(path: str | Path) -> NDArray[np.float32]:
-    """The light of a Radiance .hdr, an .exr or a TIFF of floating-point numbers, ``[H, W, 3]``; 1 need not be white.
+    """The light of a Radiance .hdr, an .exr, a TIFF of floating-point numbers or a camera's raw file, ``[H, W, 3]``.
+
+    1 need not be white, but for raw files: there it is the sensor's white level, after its black level was subtracted
+    and the white balance of the camera applied.
 
     Raises
     ------
     PictureError
         Missing, damaged or transparent; NaN, infinite or more than a little negative light; or no file of light.
     MissingExtraError
-        An .exr file, and the package OpenEXR is not installed.
+        An .exr or a raw file, and the package that reads it is not installed.
     """
-    path = Path(path)
+    path = place(path)
+    check_readable(path)
     info = light_info(path)
     if info is None:
         peek(path)  # says what is wrong with it, if anything
@@ -92,7 +125,8 @@ def read_light(path: str | Path) -> NDArray[np.float32]:
             f"{path}: holds codes and not light.",
             fix="Use read_frame, with encoding='linear' if it has no response curve.",
         )
-    _check_size(path, info.height, info.width)
+    check_size(path, info.height, info.width)
+    check_bytes(path, info.decoded_bytes)
     return _read_light_file(path, info)
 
 
@@ -107,14 +141,17 @@ def read_codes(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     ------
     PictureError
         Missing, empty, truncated, damaged, transparent, of a floating-point or 32-bit format, or larger than 400
-        megapixels.
+        megapixels or 4 GiB of memory.
+    MissingExtraError
+        A .heic file, and the package pillow-heif is not installed.
     """
-    path = Path(path)
+    path = place(path)
+    check_readable(path)
     if light_info(path) is not None:
         raise PictureError(
             f"{path}: holds light as floating-point numbers, and no codes.", fix="Read it with read_frame."
         )
-    with _opened(path) as picture:
+    with open_picture(path) as picture:
         info = _info(picture, path)
         orientation = _orientation(picture)
         if picture.format == "PNG":
@@ -134,7 +171,7 @@ def _read_8_bit(picture: Any, path: Path) -> NDArray[np.uint8]:
             if rgba[..., 3].min() < 255:
                 raise transparent(path)
             return rgba[..., :3]
-        return np.asarray(picture.convert("RGB"))
+        return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
     except PictureError:
         raise
     except (OSError, SyntaxError, ValueError) as error:
@@ -152,71 +189,12 @@ def _turned(codes: NDArray[Any], orientation: int) -> NDArray[Any]:
     return codes
 
 
-_QUIET = threading.Lock()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Pillow's warnings about odd metadata, which does not concern the pixels.
-
-    Python keeps the filters of warnings for all threads together, so only one may change them at a time.
-    """
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _opened(path: Path) -> Any:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        if path.stat().st_size == 0:
-            raise PictureError(
-                f"{path}: is empty (0 bytes).", fix="Copy it again from where it came from, or leave it out."
-            )
-        with _quiet():
-            # The limit is ours (LARGEST_PX, checked from the header), with a message that says what to do.
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                picture = Image.open(path)
-                _exif(picture)  # read once, while Pillow may not warn; it remembers
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-        return picture
-    except UnidentifiedImageError:
-        raise PictureError(
-            f"{path}: is not a picture that can be read.",
-            fix=f"Known are files of 8 or 16 bits in the formats {', '.join(s[1:] for s in SUFFIXES)}, and of light in "
-            f"{' and '.join(s[1:] for s in LIGHT_SUFFIXES)}.",
-        ) from None
-    except IsADirectoryError:
-        raise PictureError(f"{path}: is a folder, not a picture.") from None
-    except (FileNotFoundError, NotADirectoryError):
-        raise PictureError(f"{path}: there is no such file.", fix="Check the path.") from None
-    except PermissionError as error:
-        # Windows says so of folders.
-        what = "is a folder, not a picture" if path.is_dir() else f"cannot be read ({error.strerror})"
-        raise PictureError(f"{path}: {what}.") from None
-    except PictureError:
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise damaged(path, error) from None
-
-
-def _check_size(path: Path, height: int, width: int) -> None:
-    if width * height > LARGEST_PX:
-        raise PictureError(
-            f"{path}: has {width} x {height} px, more than {LARGEST_PX // 1_000_000} megapixels.",
-            why="So large a picture would not fit into memory.",
-            fix="Cut it into pieces first.",
-        )
-
-
-def _info(picture: Any, path: Path) -> PictureInfo:
+def _info(picture: Any, path: Path, most_bytes: int = LARGEST_DECODED_BYTES) -> PictureInfo:
     width, height = picture.size
-    _check_size(path, height, width)
     mode = picture.mode
-    top = _top_code(picture)
+    top = top_code(picture)
+    needed = pillow_bytes(picture, bytes_per_channel=2 if top == 65535 else 1)
+    check_bytes(path, needed, most_bytes)
     if mode == "F" or (mode == "I" and top is None):
         sort = "floating-point" if mode == "F" else "32-bit whole"  # floats of other formats than TIFF
         raise PictureError(
@@ -231,7 +209,11 @@ def _info(picture: Any, path: Path) -> PictureInfo:
         )
     if _orientation(picture) >= 5:
         width, height = height, width
-    return PictureInfo(height, width, mode, 16 if top == 65535 else 8, _profile_name(picture), _licence(picture))
+    profile = _profile_name(picture)
+    if picture.format == "PNG" and not profile and (gamma := stated_gamma(path)) is not None:
+        profile = f"gamma {gamma:.4g}"
+    bits = 16 if top == 65535 else 8
+    return PictureInfo(height, width, mode, bits, profile, _licence(picture), decoded_bytes=needed)
 
 
 def _exif(picture: Any) -> dict[int, Any]:
@@ -239,9 +221,10 @@ def _exif(picture: Any) -> dict[int, Any]:
     from PIL import Image
 
     try:
-        # Not the method of PNG files: it decodes the whole picture to find tags behind the pixels.
-        tags = Image.Image.getexif(picture)
-        return {tag: tags[tag] for tag in (_ORIENTATION, _COPYRIGHT) if tag in tags}
+        with quiet():
+            # Not the method of PNG files: it decodes the whole picture to find tags behind the pixels.
+            tags = Image.Image.getexif(picture)
+            return {tag: tags[tag] for tag in (_ORIENTATION, _COPYRIGHT) if tag in tags}
     except Exception:
         return {}
 
@@ -260,35 +243,9 @@ def _licence(picture: Any) -> str:
     return str(_exif(picture).get(_COPYRIGHT, "")).strip("\0 ")
 
 
-def _top_code(picture: Any) -> int | None:
-    """The code of white, if it is more than 8 bits; None if not known or not more.
-
-    Pillow reads RGB of 16 bits as 8 without a word; the raw mode of the file gives it away.
-    """
-    if picture.mode.startswith("I;16"):
-        return 65535
-    tiles = getattr(picture, "tile", None) or []
-    if picture.format == "PPM":
-        arguments = tiles[0][3] if tiles else ()
-        tops = [a for a in (arguments if isinstance(arguments, tuple) else ()) if isinstance(a, int) and a > 255]
-        # A plain 16-bit PGM has no explicit top among the arguments of its decoder.
-        return tops[0] if tops else 65535 if picture.mode == "I" else None
-    if picture.format == "TIFF" and picture.mode != "I":
-        return 65535 if 16 in (picture.tag_v2.get(258) or ()) else None
-    return 65535 if any("16" in str(tile[3]) for tile in tiles if len(tile) > 3) else None
-
-
 def _check_sums(path: Path) -> None:
-    from PIL import Image
-
     try:
-        with _quiet():
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                picture = Image.open(path)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-        with picture:
+        with quiet(), open_picture(path) as picture:
             picture.verify()
     except Exception as error:  # what verify raises is not documented
         raise damaged(path, error) from None
@@ -310,16 +267,7 @@ def _profile_name(picture: Any) -> str:
 
 
 def _read_16_bit(path: Path) -> NDArray[np.uint16]:
-    import cv2
-
-    data = np.fromfile(path, np.uint8)
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its complaint would stand beside ours
-    try:
-        picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)  # with alpha, and not turned
-    except cv2.error:
-        picture = None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+    picture = decoded_by_opencv(path)  # with alpha, and not turned
     if picture is None or picture.dtype != np.uint16 or picture.ndim not in (2, 3):
         raise PictureError(
             f"{path}: is damaged, cut off, or of a 16-bit format that cannot be read.",
@@ -334,7 +282,7 @@ def _read_16_bit(path: Path) -> NDArray[np.uint16]:
 
 
 def read_frame(
-    path: str | Path,
+    path: str | Path | bytes | bytearray | memoryview | BinaryIO,
     *,
     encoding: Encoding | str | None = None,
     depth: str | Path | NDArray[Any] | None = None,
@@ -349,7 +297,8 @@ def read_frame(
     path
         Picture of 8 or 16 bits; or a Radiance .hdr, an .exr or a TIFF of floating-point numbers, whose light is taken
         as it is: its white is arbitrary and values above 1 are usual, so meter it before anything clips
-        (:class:`~blursynth.Meter`).
+        (:class:`~blursynth.Meter`); or a camera's raw file, whose light is 1 at the white level. Instead of its path,
+        the bytes of the file or the file opened for reading them.
     encoding
         ``"linear"``: the codes are light already, without a response curve, as in 16-bit files from raw converters.
         None: what the file is.
@@ -368,10 +317,16 @@ def read_frame(
     PictureError
         The picture, the depth or the labels cannot be used; or a file of light was said to be a display picture.
     MissingExtraError
-        An .exr file, and the package OpenEXR is not installed.
+        An .exr, .heic or raw file, and the package that reads it is not installed.
     """
+    if not isinstance(path, str | Path):
+        options = {"encoding": encoding, "depth": depth, "labels": labels, "camera": camera, "dtype": dtype}
+        return _frame_of_bytes(path, options)
+    path = place(path)
     info = peek(path)
     wanted = _wanted_encoding(path, encoding, info)
+    if info.icc_profile.startswith("gamma ") and info.encoding is Encoding.DISPLAY:
+        _LOG.warning("%s: says that its codes become light by %s; they are taken as sRGB.", path, info.icc_profile)
     if info.encoding is Encoding.LINEAR:
         pixels: NDArray[Any] = read_light(path)
         image = np.moveaxis(pixels, -1, 0)[None]
@@ -393,6 +348,25 @@ def read_frame(
         )
     except InvalidValueError as error:
         raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+
+
+def _frame_of_bytes(data: Any, options: dict[str, Any]) -> Frame:
+    """The decoders read files, so the bytes become one: they then pass the same checks."""
+    data = data.read() if hasattr(data, "read") else data
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InvalidValueError(
+            f"read_frame takes a path or the bytes of a picture file, got {type(data).__name__}.",
+            fix="Pictures in memory are for Frame.from_uint8 and Frame.from_pil.",
+        )
+    with tempfile.TemporaryDirectory(prefix="blursynth-") as folder:
+        path = Path(folder, "picture")
+        path.write_bytes(data)
+        try:
+            frame = read_frame(path, **options)
+        except PictureError as error:
+            what = error.what.replace(str(path), "The given bytes")
+            raise PictureError(what, why=error.why, fix=error.fix) from None
+    return frame.with_image(frame.image, source=())
 
 
 def _wanted_encoding(path: str | Path, encoding: Encoding | str | None, info: PictureInfo) -> Encoding:
@@ -419,13 +393,6 @@ def _depth_array(depth: Any) -> NDArray[np.floating] | None:
     if metres.size and np.isfinite(metres).all() and metres.min() > 0:
         check_unit(metres, DepthFormat())
     return metres
-
-
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise PictureError(f"{path}: is a folder, not a file.", fix="Check the path.")
-    if not path.exists():
-        raise PictureError(f"{path}: there is no such file.", fix="Check the path.")
 
 
 def _reason(error: Exception) -> str:
@@ -477,7 +444,7 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
             f"{'' if np.isfinite(planar).all() else ' with NaN or infinite values'}.",
             fix="Channels come first: np.moveaxis(image, -1, 0).",
         )
-    path = Path(path)
+    path = place(path)
     if bit_depth not in (8, 16) or (bit_depth == 16 and path.suffix.lower() not in (".png", ".tif", ".tiff")):
         raise InvalidValueError(
             f"bit_depth must be 8, or 16 for .png and .tif, got {bit_depth!r} for {path.name}.",
@@ -489,7 +456,8 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
         raise PictureError(
             f"{path}: pictures cannot be written in the format {path.suffix!r}.", fix=f"Known: {', '.join(SUFFIXES)}."
         )
-    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if path.suffix.lower() in (".jpg", ".jpeg") else {}
+    jpeg = path.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif")
+    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if jpeg else {}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if bit_depth == 16:  # Pillow writes no colours of 16 bits
@@ -517,8 +485,8 @@ def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
     PictureError
         The file cannot be read or holds no real numbers.
     """
-    path = Path(path)
-    _check_file(path)
+    path = place(path)
+    check_readable(path, "file")
     try:
         arrays = _read_arrays(path)
         for array in arrays:
@@ -545,14 +513,14 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             return [archive[name] for name in archive.files]
     if suffix in (".csv", ".txt"):
-        if not path.read_text("utf-8", errors="replace").strip():
+        if not path.read_text("utf-8-sig", errors="replace").strip():
             return []
         if curves := _read_response_curves(path):
             return curves
-        return [np.loadtxt(path, delimiter="," if suffix == ".csv" else None, ndmin=2)]
+        return [np.loadtxt(path, delimiter="," if suffix == ".csv" else None, ndmin=2, encoding="utf-8-sig")]
     if suffix == ".mat":
         return _read_matlab(path)
-    if suffix in SUFFIXES:
+    if suffix in CODE_SUFFIXES:
         return [read_codes(path).astype(np.float64).mean(axis=-1)]
     raise PictureError(f"{path}: unknown format {suffix!r}.", fix="Known: .npy, .npz, .csv, .txt, .mat and pictures.")
 
@@ -567,7 +535,7 @@ def _read_response_curves(path: Path) -> list[NDArray[Any]]:
     """
     rows: list[tuple[str, list[float]]] = []
     goes_on = False
-    for line in path.read_text("utf-8", errors="replace").splitlines():
+    for line in path.read_text("utf-8-sig", errors="replace").splitlines():
         found = _ROW.fullmatch(line)
         if found is not None:
             rows.append((found[1], []))
@@ -627,6 +595,9 @@ def _read_matlab_hdf5(path: Path) -> list[NDArray[Any]]:
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as file:
+    """SHA-256 of a file's bytes; OSError where it is no regular file, since a device never ends."""
+    path = place(path)
+    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe waits for its writer
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

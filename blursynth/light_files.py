@@ -1,7 +1,9 @@
-"""Files that hold light itself and not the codes of a display: Radiance .hdr, OpenEXR, TIFF of floating-point numbers.
+"""Files that hold light and not the codes of a display: Radiance .hdr, OpenEXR, TIFF of floats, raw files of cameras.
 
 Their numbers are proportional to the light; where white lies is arbitrary (a meter or an exposure decides), and values
 above 1 are usual. They are taken as they are: the header's EXPOSURE of Radiance files and other scales are not applied.
+Raw files are developed to light by LibRaw: black level subtracted, 1 at the white level, the white balance that the
+camera chose, demosaicked, in the primaries of sRGB; no curve, no brightening, no denoising, and clipped at white.
 """
 
 from __future__ import annotations
@@ -11,19 +13,19 @@ import os
 import re
 import struct
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.decoders import RAW_SUFFIXES, check_bytes, damaged, decoded_by_opencv, decoded_bytes
 from blursynth.errors import MissingExtraError, PictureError, require
 
-__all__ = ["LIGHT_SUFFIXES", "LightInfo", "damaged", "exr_is_cut_off", "light_info", "read_light", "transparent"]
+__all__ = ["LightInfo", "exr_is_cut_off", "light_info", "read_light", "transparent"]
 
 _LOG = logging.getLogger(__name__)
-
-LIGHT_SUFFIXES = (".hdr", ".exr")
 
 LARGEST_NEGATIVE_SHARE = 0.01
 """Negative numbers up to this share of the light pass for colours outside the gamut, or for the ringing of a filter."""
@@ -32,6 +34,7 @@ _EXR_MAGIC = b"\x76\x2f\x31\x01"
 _TIFF_MAGICS = (b"II*\0", b"MM\0*")
 _REC_709 = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)
 _IMAGE_WIDTH, _IMAGE_LENGTH, _BITS, _SAMPLES, _SAMPLE_FORMAT = 256, 257, 258, 277, 339  # tags of TIFF
+_COPYRIGHT = 33432
 _FLOATS = 3  # as a sample format
 
 
@@ -43,13 +46,15 @@ class LightInfo:
     width: int
     mode: str
     colours: str  # a note on primaries or a gamma that are not applied; "" for linear Rec. 709 or nothing said
+    channels: int = 3  # that the file holds
+    bytes_per_channel: int = 4
+    licence: str = ""
 
-
-def damaged(path: Path, error: object) -> PictureError:
-    return PictureError(
-        f"{path}: is damaged or cut off ({str(error).rstrip('.') or type(error).__name__}).",
-        fix="Copy it again from where it came from, or leave it out.",
-    )
+    @property
+    def decoded_bytes(self) -> int:
+        """Memory that decoding it takes at the most."""
+        own = self.channels * self.bytes_per_channel
+        return decoded_bytes(self.height, self.width, bytes_per_channel=4, decoder_bytes_per_px=own)
 
 
 def transparent(path: Path) -> PictureError:
@@ -68,8 +73,10 @@ def light_info(path: Path) -> LightInfo | None:
     PictureError
         The header is damaged, or describes something that is not read.
     MissingExtraError
-        An OpenEXR file, and the package OpenEXR is not installed.
+        An OpenEXR or raw file, and the package that reads it is not installed.
     """
+    if path.suffix.lower() in RAW_SUFFIXES and path.is_file():
+        return _raw_info(path)
     try:
         with path.open("rb") as file:
             head = file.read(4)
@@ -92,7 +99,7 @@ def read_light(path: Path, info: LightInfo) -> NDArray[np.float32]:
     PictureError
         The file is damaged, holds NaN or infinite values, more than a little negative light, or transparent pixels.
     """
-    colours = _read_exr(path) if info.mode == "OpenEXR" else _read_by_opencv(path)
+    colours = {"OpenEXR": _read_exr, "raw": _read_raw}.get(info.mode, _read_by_opencv)(path)
     if colours.shape[:2] != (info.height, info.width):
         raise damaged(path, "its header and its pixels disagree in size")
     light = np.repeat(colours, 3, axis=2) if colours.shape[2] == 1 else colours
@@ -154,9 +161,20 @@ def _radiance_info(path: Path) -> LightInfo:
 def _open_exr(path: Path, **options: Any) -> Any:
     # OpenCV is built without OpenEXR in its wheels from version 5 on.
     library = require("OpenEXR", extra="depth", purpose=f"reading {path.name}, as all OpenEXR files,")
+    check_name_for_exr(path)
     if exr_is_cut_off(path):
         raise damaged(path, "it ends too early")
     return library.File(str(path), **options)
+
+
+def check_name_for_exr(path: Path) -> None:
+    """Refuse names that the library cannot be given."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise PictureError(
+            f"{path}: has a name that is not UTF-8, which the package OpenEXR cannot open.", fix="Rename the file."
+        ) from None
 
 
 _EXR_FLAGS = {"tiled": 0x200, "long names": 0x400, "deep": 0x800, "several parts": 0x1000}
@@ -220,13 +238,14 @@ def _exr_info(path: Path) -> LightInfo:
             header = file.header()
             (left, top), (right, bottom) = (np.asarray(corner).tolist() for corner in header["dataWindow"])
             primaries = tuple(float(v) for v in np.ravel(header.get("chromaticities", _REC_709)))
+            channels = len(header.get("channels", "RGB"))
     except (MissingExtraError, PictureError):
         raise
     except Exception as error:  # what the library raises is not documented
         raise damaged(path, error) from None
     usual = len(primaries) == 8 and np.allclose(primaries, _REC_709, atol=2e-3)
     note = "" if usual else f"chromaticities {' '.join(f'{p:g}' for p in primaries)}"
-    return LightInfo(bottom - top + 1, right - left + 1, "OpenEXR", note)
+    return LightInfo(bottom - top + 1, right - left + 1, "OpenEXR", note, max(channels, 1))
 
 
 def _read_exr(path: Path) -> NDArray[Any]:
@@ -267,21 +286,72 @@ def _tiff_info(path: Path) -> LightInfo | None:
             kinds = tags.get(_SAMPLE_FORMAT) or (1,)
             if _FLOATS not in (kinds if isinstance(kinds, tuple) else (kinds,)):
                 return None
-            return LightInfo(int(tags[_IMAGE_LENGTH]), int(tags[_IMAGE_WIDTH]), "TIFF", "")
+            bits = tags.get(_BITS) or (32,)
+            return LightInfo(
+                int(tags[_IMAGE_LENGTH]), int(tags[_IMAGE_WIDTH]), "TIFF", "", int(tags.get(_SAMPLES, 1)),
+                max(bits if isinstance(bits, tuple) else (bits,)) // 8,
+            )  # fmt: skip
     except Exception:  # a broken TIFF is told by who reads it as a picture
         return None
 
 
-def _read_by_opencv(path: Path) -> NDArray[Any]:
-    import cv2
+def _open_raw(path: Path) -> Any:
+    """A raw file, its header read and its pixels not yet unpacked."""
+    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, as all raw files of cameras,")
+    check_bytes(path, path.stat().st_size)
+    raw = library.RawPy()
+    # Its bytes and not its name, which need not be UTF-8.
+    raw.open_buffer(BytesIO(path.read_bytes()))
+    return raw
 
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its complaint would stand beside ours
+
+def _raw_info(path: Path) -> LightInfo:
     try:
-        picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        picture = None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+        with _open_raw(path) as raw:
+            sizes = raw.sizes
+            turned = sizes.flip in (5, 6)
+            height, width = (sizes.iwidth, sizes.iheight) if turned else (sizes.iheight, sizes.iwidth)
+    except (MissingExtraError, PictureError):
+        raise
+    except Exception as error:  # what the library raises is not documented
+        raise damaged(path, error) from None
+    # LibRaw unpacks the sensor's numbers, demosaics to four of 16 bits and hands three of them over.
+    return LightInfo(height, width, "raw", "", 2 + 4 + 3, 2, _raw_licence(path))
+
+
+def _raw_licence(path: Path) -> str:
+    """The copyright of those raw files that are built as TIFF: nearly all."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    try:
+        with path.open("rb") as file:
+            tags = ImageFileDirectory_v2(file.read(8))
+            file.seek(tags.next)
+            tags.load(file)
+            return str(tags.get(_COPYRIGHT, "")).strip("\0 ")
+    except Exception:  # broken tags do not make the pixels unusable
+        return ""
+
+
+def _read_raw(path: Path) -> NDArray[Any]:
+    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, as all raw files of cameras,")
+    try:
+        with _open_raw(path) as raw:
+            raw.unpack()
+            codes = raw.postprocess(
+                gamma=(1, 1), no_auto_bright=True, output_bps=16, use_camera_wb=True,
+                output_color=library.ColorSpace.sRGB, highlight_mode=library.HighlightMode.Clip,
+                adjust_maximum_thr=0.0,  # the white level of the camera, and not what the picture reaches
+            )  # fmt: skip
+    except (MissingExtraError, PictureError):
+        raise
+    except Exception as error:  # what the library raises is not documented
+        raise damaged(path, error) from None
+    return np.asarray(codes, np.float32) / np.float32(65535)
+
+
+def _read_by_opencv(path: Path) -> NDArray[Any]:
+    picture = decoded_by_opencv(path)
     if picture is None or picture.dtype.kind != "f" or picture.ndim not in (2, 3):
         raise damaged(path, "its pixels cannot be read")
     colours = np.asarray(picture)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -16,8 +15,9 @@ from blursynth.core import Degradation, Draw, Reference
 from blursynth.distributions import Constant, SameAs
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
-from blursynth.sampling import Sampler, as_sampler, parse_sampler
+from blursynth.sampling import CAMERA_FIELDS, Sampler, as_sampler, parse_sampler
 from blursynth.streams import Stream
+from blursynth.toml import parse_toml, read_toml
 
 __all__ = ["Recipe", "load_recipe", "recipe_names"]
 
@@ -301,7 +301,9 @@ def load_recipe(
     kinds
         Degradations that it may use; people's own: ``kinds=(*blursynth.ALL, Mine)``.
     changes
-        ``{"shake.length_px": 20.0}``: fields to replace, by step and name.
+        ``{"shake.length_px": 20.0}``: fields to replace, by step and name, as a recipe that ``extends`` this one would:
+        for a step with ``one_of`` they go to every option that has such a field, and ``kind`` replaces the step. The
+        summary of the recipe then says so.
 
     Raises
     ------
@@ -309,9 +311,9 @@ def load_recipe(
         It does not exist, is no TOML, or cannot be built; the message names the place.
     """
     values, name, folder = _read(source)
-    values = _extended(values, name, folder, ())
-    for path, value in (changes or {}).items():
-        _change(values, path, value, name)
+    values = _extended(values, name, folder, (), kinds)
+    if changes:
+        values = _with_changes(values, changes, name, kinds)
     try:
         values = assets.resolve(values, folder)
     except BlursynthError as error:
@@ -338,7 +340,11 @@ def _check_assets(recipe: Recipe) -> None:
 
 def _read(source: str | Path, relative_to: Path | None = None) -> tuple[dict[str, Any], str, Path | None]:
     """(values, name for messages, folder that relative paths start from)."""
-    text: str
+    if not isinstance(source, str | Path):
+        raise RecipeError(
+            f"A recipe is loaded by its name or the path of a .toml file, got {type(source).__name__}.",
+            fix="Recipe.from_dict takes plain values." if isinstance(source, Mapping) else "",
+        )
     if isinstance(source, str) and not source.endswith(".toml"):
         if source not in recipe_names():
             raise RecipeError(
@@ -346,20 +352,10 @@ def _read(source: str | Path, relative_to: Path | None = None) -> tuple[dict[str
                 fix=f"{did_you_mean(source, recipe_names())} A file of your own must end in .toml.",
             )
         text = (resources.files("blursynth") / "recipes" / f"{source}.toml").read_text("utf-8")
-        name, folder = source, None
-    else:
-        path = Path(source) if relative_to is None else relative_to / source
-        try:
-            text = path.read_text("utf-8")
-        except OSError as error:
-            raise RecipeError(f"{path}: cannot be read ({error.strerror}).", fix="Check the path.") from None
-        except UnicodeDecodeError:
-            raise RecipeError(f"{path}: is not a text file in UTF-8.", fix="A recipe is a TOML file.") from None
-        name, folder = path.name, path.parent
-    try:
-        return _with_camera_paths(tomllib.loads(text), folder), name, folder
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{name}: is not valid TOML: {error}.") from None
+        return parse_toml(text, source, error=RecipeError), source, None
+    path = Path(source) if relative_to is None else relative_to / source
+    values = read_toml(path, error=RecipeError, name=path.name, fix="A recipe is a TOML file.")
+    return _with_camera_paths(values, path.parent), path.name, path.parent
 
 
 def _with_camera_paths(values: Any, folder: Path | None) -> Any:
@@ -380,12 +376,17 @@ def _camera_path(camera: Any, folder: Path | None) -> Any:
     return camera
 
 
-def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tuple[str, ...]) -> dict[str, Any]:
+def _extended(
+    values: dict[str, Any],
+    name: str,
+    folder: Path | None,
+    seen: tuple[str, ...],
+    kinds: Sequence[type[Degradation]],
+) -> dict[str, Any]:
     """Put the steps of a recipe over those of the one it extends.
 
-    A step with the name of a parent's step replaces the fields that it gives (all of them if it gives another kind, or
-    a camera to a sensor that had none); others are appended, or put ``before`` or ``after`` a named one. ``remove``
-    lists steps to leave out.
+    A step with the name of a parent's step changes it (:func:`_put_over`); others are appended, or put ``before`` or
+    ``after`` a named one. ``remove`` lists steps to leave out.
     """
     parent_name = values.pop("extends", None)
     removed = values.pop("remove", [])
@@ -404,7 +405,7 @@ def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tupl
     identity = str((parent_folder or Path()) / parent_label)
     if identity in seen:
         raise RecipeError(f"{name}: recipes extend each other in a circle: {' -> '.join((*seen, identity))}.")
-    parent = _extended(parent, parent_label, parent_folder, (*seen, identity))
+    parent = _extended(parent, parent_label, parent_folder, (*seen, identity), kinds)
     steps = [dict(e) for e in _entries(parent, parent_label)]
     names = [str(e.get("name") or e.get("kind")) for e in steps]
     for gone in removed:
@@ -417,16 +418,8 @@ def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tupl
         step = str(fields.get("name") or fields.get("kind"))
         before, after = fields.pop("before", None), fields.pop("after", None)
         if step in names and before is None and after is None:
-            old = dict(steps[names.index(step)])
-            for new, replaced in _SAME_SETTING.items():
-                if "camera" in old and new in fields and replaced not in fields:
-                    old.pop(replaced, None)
-            said = {"kind", "one_of"} & set(fields)  # what it is now; if it does not say, it is what it was
-            same = not said or (fields.get("kind") == old.get("kind") and said == {"kind", "one_of"} & set(old))
-            if same and "camera" in fields and "camera" not in old:
-                # A camera draws what the numbers of the sensor were: they would stand in its way.
-                old = {"name": step, "kind": old.get("kind")}
-            steps[names.index(step)] = {**old, **fields} if same else {"name": step, **fields}
+            at = names.index(step)
+            steps[at] = _put_over(steps[at], fields, f"{name} [{step}]", kinds)
             continue
         at = len(steps)
         anchor = before if before is not None else after
@@ -438,31 +431,117 @@ def _extended(values: dict[str, Any], name: str, folder: Path | None, seen: tupl
             at = names.index(anchor) + (after is not None)
         steps.insert(at, fields)
         names.insert(at, step)
-    return {**parent, **{k: v for k, v in values.items() if k != "step"}, "step": steps}
+    changed = [str(e.get("name") or e.get("kind")) for e in _entries(values, name)]
+    changed += [f"without {gone}" for gone in removed]
+    summary = _noted(parent.get("summary"), ", ".join(changed)) if changed else parent.get("summary", "")
+    return {**parent, "summary": summary, **{k: v for k, v in values.items() if k != "step"}, "step": steps}
 
 
-def _change(values: dict[str, Any], path: str, value: Any, name: str) -> None:
-    step, dot, field = path.partition(".")
-    if not dot or not field:
-        raise RecipeError(f"A change is step.field=value, got {path!r}.", fix="For example shake.length_px=20.")
-    entries = [e for e in _entries(values, name) if (e.get("name") or e.get("kind")) == step]
-    if not entries:
-        known = [str(e.get("name") or e.get("kind")) for e in _entries(values, name)]
-        raise RecipeError(f"{path}: {name} has no step {step!r}.", fix=did_you_mean(step, known))
-    (entry,) = entries[:1]
-    if "one_of" in entry and field != "probability":
-        known_kinds = {k.kind: k for k in degradations.ALL}
-        options = [
-            o
-            for o in entry["one_of"]
-            if field in o or (o.get("kind") in known_kinds and field in known_kinds[o["kind"]].model_fields)
-        ]
-        if not options:
-            fields = {
-                f for o in entry["one_of"] if o.get("kind") in known_kinds for f in known_kinds[o["kind"]].model_fields
-            }
-            raise RecipeError(f"{path}: no option of {step!r} has a field {field!r}.", fix=did_you_mean(field, fields))
-        for option in options:
-            option[field] = value
-    else:
-        entry[field] = value  # type: ignore[index]
+def _put_over(
+    old: Mapping[str, Any], fields: Mapping[str, Any], place: str, kinds: Sequence[type[Degradation]]
+) -> dict[str, Any]:
+    """A step with some of its fields changed: the one rule of recipes that extend others and of ``changes``.
+
+    Another kind, or ``one_of`` where there was none, replaces all that the step had; so does a camera the numbers of a
+    sensor that had none. Of a step with ``one_of`` every option that has a given field takes it; ``probability`` is the
+    step's own.
+    """
+    old = dict(old)
+    said = {"kind", "one_of"} & set(fields)  # what it is now; if it does not say, it is what it was
+    if said and not (fields.get("kind") == old.get("kind") and said == {"kind", "one_of"} & set(old)):
+        name = {"name": old["name"]} if "name" in old else {"name": old["kind"]} if "kind" in old else {}
+        return {**name, **fields}
+    if "one_of" in old and not said:
+        own = {key: value for key, value in fields.items() if key in ("name", "probability")}
+        options = old["one_of"]
+        for field, value in fields.items():
+            if field not in own:
+                options = _with_field_of_options(options, field, value, place, kinds)
+        return {**old, **own, "one_of": options}
+    for new, replaced in _SAME_SETTING.items():
+        if "camera" in old and new in fields and replaced not in fields:
+            old.pop(replaced, None)
+    if "camera" in fields and "camera" not in old:
+        # A camera draws what the numbers of the sensor were: they would stand in its way.
+        old = {key: value for key, value in old.items() if key in ("name", "kind", "weight", "probability")}
+    return {**old, **fields}
+
+
+def _with_field_of_options(
+    options: Any, field: str, value: Any, place: str, kinds: Sequence[type[Degradation]]
+) -> list[Any]:
+    """Options with a field changed in each that has it."""
+    if not isinstance(options, list) or not all(isinstance(option, Mapping) for option in options):
+        raise RecipeError(f"{place} one_of needs a list of tables with weight, kind and fields.")
+    known: set[str] = set()
+    changed = [_with_field_of_option(option, field, value, place, kinds, known) for option in options]
+    if field not in known:
+        raise RecipeError(f"{place} {field}: no option of one_of has such a field.", fix=did_you_mean(field, known))
+    return changed
+
+
+def _with_field_of_option(
+    option: Mapping[str, Any],
+    field: str,
+    value: Any,
+    place: str,
+    kinds: Sequence[type[Degradation]],
+    known: set[str],
+) -> dict[str, Any]:
+    """An option, with the field changed if it has it; what fields it has is added to ``known``."""
+    if "one_of" in option:  # an option that is a choice itself
+        if not isinstance(option["one_of"], list) or not all(isinstance(o, Mapping) for o in option["one_of"]):
+            raise RecipeError(f"{place} one_of needs a list of tables with weight, kind and fields.")
+        inner = [_with_field_of_option(o, field, value, place, kinds, known) for o in option["one_of"]]
+        return {**option, "one_of": inner}
+    kind = next((k for k in kinds if k.kind == option.get("kind")), None)
+    names = set(option) - {"kind", "weight", "probability"}
+    if kind is not None:
+        names |= set(kind.model_fields)
+        if "camera" in option:
+            names |= set(CAMERA_FIELDS)
+    known |= names
+    return _put_over(option, {field: value}, place, kinds) if field in names else dict(option)
+
+
+def _with_changes(
+    values: Mapping[str, Any], changes: Mapping[str, Any], name: str, kinds: Sequence[type[Degradation]]
+) -> dict[str, Any]:
+    """``step.field`` changed, all of one step at once, so that their order does not matter; the summary says so."""
+    entries = [dict(entry) for entry in _entries(values, name)]
+    names = [str(entry.get("name") or entry.get("kind")) for entry in entries]
+    of_step: dict[str, dict[str, Any]] = {}
+    for path, value in changes.items():
+        step, dot, field = str(path).partition(".")
+        if not dot or not field:
+            raise RecipeError(f"A change is step.field=value, got {path!r}.", fix="For example shake.length_px=20.")
+        if step not in names:
+            raise RecipeError(f"{path}: {name} has no step {step!r}.", fix=did_you_mean(step, names))
+        if field in ("name", "before", "after"):
+            raise RecipeError(
+                f"{path}: a change gives a step other numbers, not another {'name' if field == 'name' else 'place'}.",
+                why="The name is that of its random stream, and the order is the order of physics.",
+                fix=f'Write a recipe with extends = "{name}" for that.',
+            )
+        of_step.setdefault(step, {})[field] = value
+    for step, fields in of_step.items():
+        at = names.index(step)
+        entries[at] = _put_over(entries[at], fields, f"{name} [{step}]", kinds)
+    note = ", ".join(f"{path} = {_shown(value)}" for path, value in changes.items())
+    return {**values, "summary": _noted(values.get("summary"), note), "step": entries}
+
+
+def _noted(summary: Any, note: str) -> Any:
+    """A summary with what was changed since it was written; what is no text is left to the check."""
+    if not isinstance(summary or "", str):
+        return summary
+    return f"{summary}; changed: {note}" if summary else f"changed: {note}"
+
+
+def _shown(value: Any) -> str:
+    """A value as TOML has it, for people."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_shown(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_shown(item) for item in value) + "]"
+    return str(value).lower() if isinstance(value, bool) else f"{value}"

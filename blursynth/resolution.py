@@ -76,8 +76,7 @@ def downscale(frame: Frame, factor: int) -> Frame:
     backend = for_array(frame.image)
     display = frame.encoding is Encoding.DISPLAY
     image = block_mean(backend.srgb_decode(frame.image) if display else frame.image, factor)
-    return replace(
-        frame,
+    return frame.with_image(
         image=backend.srgb_encode(image) if display else image,
         depth_m=None if frame.depth_m is None else nearest_to_centre(frame.depth_m, factor),
         labels=None if frame.labels is None else nearest_to_centre(frame.labels, factor),

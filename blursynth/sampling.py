@@ -10,6 +10,7 @@ from typing import Any, cast, final
 from blursynth.camera_profile import CameraProfile, NoiseModel, load_camera
 from blursynth.core import Degradation, Nothing, find_kind
 from blursynth.degradations.sensor import Sensor
+from blursynth.degradations.synonyms import SYNONYMS
 from blursynth.distributions import Choice, Distribution, Earlier, parse, pick
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
@@ -343,7 +344,9 @@ class OneOf(Sampler):
 
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Degradation:
         chosen = pick([weight for weight, _ in self.options], stream.child("one_of"))
-        return self.options[chosen][1].sample(stream, frame, earlier)
+        option = self.options[chosen][1]
+        # An option that is a choice itself draws from elsewhere: the same number would make both choices alike.
+        return option.sample(stream.child("option") if _holds(option, OneOf) else stream, frame, earlier)
 
     def kinds(self) -> tuple[type[Degradation], ...]:
         return tuple(kind for _, sampler in self.options for kind in sampler.kinds())
@@ -374,7 +377,8 @@ class Maybe(Sampler):
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Degradation:
         if stream.child("maybe").uniform() >= self.probability:
             return Nothing()
-        return self.sampler.sample(stream, frame, earlier)
+        inner = stream.child("then") if _holds(self.sampler, Maybe) else stream
+        return self.sampler.sample(inner, frame, earlier)
 
     def kinds(self) -> tuple[type[Degradation], ...]:
         return (*self.sampler.kinds(), Nothing)
@@ -387,6 +391,15 @@ class Maybe(Sampler):
 
     def __repr__(self) -> str:
         return f"Maybe({self.probability}, {self.sampler!r})"
+
+
+def _holds(sampler: Sampler, kind: type[Sampler]) -> bool:
+    """Whether a sampler is of a kind, or one of what it chooses among is."""
+    if isinstance(sampler, kind):
+        return True
+    if isinstance(sampler, OneOf):
+        return any(_holds(option, kind) for _, option in sampler.options)
+    return isinstance(sampler, Maybe) and _holds(sampler.sampler, kind)
 
 
 def as_sampler(value: Sampler | Degradation) -> Sampler:
@@ -407,13 +420,15 @@ def parse_sampler(entry: Mapping[str, Any], kinds: Sequence[type[Degradation]]) 
         return Maybe(fields.pop("probability"), parse_sampler(fields, kinds))
     if "one_of" in fields:
         options = fields.pop("one_of")
+        if not isinstance(options, Sequence) or not all(isinstance(o, Mapping) for o in options):
+            raise RecipeError("one_of needs a list of tables with weight, kind and fields.")
         if fields:
             raise RecipeError(
                 f"A step with one_of has no fields of its own, got {sorted(fields)[0]!r}.",
-                fix="Put it into the options.",
+                why="Whether it or an option's own would count is not said.",
+                fix="Put it into the options. (What changes the step later, a recipe that extends this one or a "
+                "change by name, goes to every option that has such a field.)",
             )
-        if not isinstance(options, Sequence) or not all(isinstance(o, Mapping) for o in options):
-            raise RecipeError("one_of needs a list of tables with weight, kind and fields.")
         pairs = []
         for option in options:
             rest = dict(option)
@@ -422,7 +437,7 @@ def parse_sampler(entry: Mapping[str, Any], kinds: Sequence[type[Degradation]]) 
                 raise RecipeError(f"weight must be a number, got {weight!r}.")
             pairs.append((cast(float, weight), parse_sampler(rest, kinds)))
         return OneOf(*pairs)
-    kind = find_kind(fields.pop("kind", None), kinds)
+    kind = find_kind(fields.pop("kind", None), kinds, SYNONYMS)
     if kind is Sensor and "camera" in fields:
         model = fields.get("read_noise_model")
         if model is not None and not isinstance(model, str):

@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from blursynth.errors import InvalidValueError
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "shuffled_place"]
 
 _SCHEME = b"blursynth-stream-1"  # a change of the scheme changes every draw, so it is named
 
@@ -68,3 +68,39 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"Stream(seed={self._seed}, index={self._index}, name={self._name!r})"
+
+
+_ROUNDS = 8  # of a Feistel network; 4 look random in the large (Luby and Rackoff 1988), more where halves have few bits
+
+
+def shuffled_place(number: int, count: int, *, seed: int, name: str) -> int:
+    """Which of ``count`` things comes at place ``number`` of an endless sequence that takes each once per round.
+
+    Round ``k`` are the places ``k count .. (k + 1) count - 1``; each has an order of its own, that seed, name and k
+    decide. There is no table: a place of a round is encrypted by a Feistel network, again until it is below ``count``
+    (Black and Rogaway 2002, "cycle walking").
+
+    Parameters
+    ----------
+    number
+        Place in the sequence, >= 0.
+    count
+        Number of things, >= 1.
+
+    Examples
+    --------
+    >>> [shuffled_place(i, 5, seed=7, name="source") for i in range(10)]
+    [2, 0, 3, 1, 4, 0, 2, 1, 3, 4]
+    """
+    turn, place = divmod(int(number), count)
+    half = max(1, -(-(count - 1).bit_length() // 2))
+    mask = (1 << half) - 1
+    key = Stream(seed, turn, name).word()
+    while True:
+        left, right = place >> half, place & mask
+        for step in range(_ROUNDS):
+            text = b"%d|%d|%d" % (key, step, right)
+            left, right = right, left ^ (int.from_bytes(blake2b(text, digest_size=8).digest(), "little") & mask)
+        place = (left << half) | right
+        if place < count:
+            return place

@@ -14,13 +14,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from blursynth import __version__
 from blursynth.errors import DatasetError, InvalidValueError, require
-from deblur_models.networks import BlurGenerator, Network, trainable_config
+from deblur_models.networks import (
+    DISCRIMINATORS,
+    Architecture,
+    BlurGenerator,
+    Network,
+    discriminator_config,
+    trainable_config,
+)
 
-__all__ = ["Checkpoint", "load_blur_generator", "load_checkpoint", "load_network", "save_checkpoint", "save_network"]
+__all__ = [
+    "Checkpoint",
+    "load_blur_generator",
+    "load_checkpoint",
+    "load_discriminator",
+    "load_network",
+    "save_checkpoint",
+    "save_network",
+]
 
 FORMAT = 1  # raised when a file of this version could not be read by the code before
 
@@ -112,14 +127,14 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(tensors, manifest)
 
 
-def save_network(network: Network | BlurGenerator, path: str | Path, **about: Any) -> None:
-    """Write a network on its own; ``about`` is added to the manifest (licence of the data, scores, ...)."""
+def save_network(network: nn.Module, path: str | Path, **about: Any) -> None:
+    """Write a network, or a discriminator, on its own; ``about`` is added to the manifest (licence, scores, ...)."""
     save_checkpoint(path, {f"network.{k}": v for k, v in network.state_dict().items()}, {**describe(network), **about})
 
 
-def describe(network: Network | BlurGenerator) -> dict[str, Any]:
-    """The manifest's part about a network."""
-    config = network.config
+def describe(network: nn.Module) -> dict[str, Any]:
+    """The manifest's part about a network of this package."""
+    config: Architecture = network.config  # type: ignore[assignment]  # as all of them have it
     return {
         "network": config.to_dict(),
         **{n: getattr(config, n) for n in ("value_range", "multiple_px", "norm") if hasattr(config, n)},
@@ -167,9 +182,43 @@ def load_blur_generator(path: str | Path, *, average: bool = True) -> BlurGenera
     return network.eval()
 
 
+def load_discriminator(path: str | Path) -> nn.Module:
+    """The discriminator of a checkpoint that ``deblur import`` wrote, or of an adversarial run (its last one).
+
+    Raises
+    ------
+    DatasetError
+        As in :func:`load_checkpoint`, or there is no discriminator in it.
+    """
+    path = Path(path)
+    checkpoint = load_checkpoint(path / "last" if path.is_dir() else path)  # the best of a run holds the network alone
+    state, described = checkpoint.part("network"), checkpoint.manifest["network"]
+    if described.get("kind") not in {kind.kind for kind in DISCRIMINATORS}:
+        state = checkpoint.part("discriminator")
+        described = (checkpoint.manifest.get("configuration", {}).get("adversarial") or {}).get("discriminator")
+    if not state or described is None:
+        raise DatasetError(
+            f"{path}: holds no discriminator.",
+            fix="Give the folder of an adversarial run, or what deblur import --network patchgan wrote.",
+        )
+    try:
+        discriminator = discriminator_config(described).build()
+        discriminator.load_state_dict(state, strict=True)
+    except (InvalidValueError, RuntimeError) as error:
+        raise DatasetError(
+            f"{path}: its weights do not fit the discriminator that it describes.", why=str(error)
+        ) from None
+    return discriminator
+
+
 def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network | BlurGenerator:
     """The network of a checkpoint that was read, in training mode, whether it restores or blurs."""
     described = checkpoint.manifest["network"]
+    if isinstance(described, dict) and described.get("kind") in {kind.kind for kind in DISCRIMINATORS}:
+        raise DatasetError(
+            f"The checkpoint holds {described['kind']}, a discriminator, which judges pictures and makes none.",
+            fix="Write it as start_from in [adversarial] of a configuration.",
+        )
     try:
         network = trainable_config(described).build()
     except (InvalidValueError, TypeError, ValueError) as error:

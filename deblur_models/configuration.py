@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -21,6 +20,7 @@ from pydantic import Field
 
 from blursynth.core import Record
 from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
+from blursynth.toml import parse_toml, read_toml
 from deblur_models.losses import Loss, make_adversarial, make_loss
 from deblur_models.losses.adversarial import AdversarialLoss
 from deblur_models.losses.consistency import ReBlur
@@ -241,8 +241,8 @@ class Run(Record):
     log_every: int = Field(default=20, ge=1, le=10**6, description="steps between lines of the log")
     turns: bool | Literal["mirror"] = Field(
         default=True,
-        description="true: patches are turned by quarters and flipped, each of the eight ways as often; 'mirror': one "
-        "in two is flipped left to right; false: neither",
+        description="augmentation of patches: true, flips and turns by quarters, each of the eight ways as often; "
+        "'mirror', one in two left to right; false, none",
     )
     tensorboard: bool = Field(default=False, description="whether events for TensorBoard are written too")
 
@@ -261,6 +261,10 @@ class Turns(Record):
     from_step: int = Field(
         default=0, ge=0, le=10**9, description="first step of the adversary, before which the network learns alone"
     )
+    start_from: str | None = Field(
+        default=None,
+        description="checkpoint of a discriminator, imported or of an adversarial run, whose weights it begins with",
+    )
 
 
 @dataclass(frozen=True)
@@ -278,6 +282,8 @@ class Adversary:
     """Of the discriminator's optimiser; None: those of the network's."""
     weight_decay: float | None = None
     """Of the discriminator; None: that of the network."""
+    start_from: str | None = None
+    """Checkpoint whose weights the discriminator begins with."""
 
 
 TABLES: Mapping[str, type[Record]] = {
@@ -349,6 +355,7 @@ class Configuration:
                 "steps": self.adversary.steps,
                 "learning_rate": self.adversary.learning_rate,
                 "from_step": self.adversary.from_step,
+                **({} if self.adversary.start_from is None else {"start_from": self.adversary.start_from}),
             }
             if self.adversary.betas is not None:
                 tables["adversarial"]["betas"] = list(self.adversary.betas)
@@ -496,18 +503,13 @@ def read_configuration(
 def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
     path = Path(source)
     if path.suffix == ".toml" or path.exists():
-        try:
-            text, name = path.read_text("utf-8"), str(path)
-        except FileNotFoundError as error:
-            ships = path.stem in configuration_names()
+        if path.stem in configuration_names() and not path.exists():
             raise ConfigurationError(
-                f"{path}: cannot be read ({error.strerror}).",
-                fix=f"Did you mean the configuration {path.stem!r} that ships? Write it without .toml."
-                if ships
-                else "",
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path}: cannot be read ({error}).") from None
+                f"{path}: cannot be read (No such file or directory).",
+                fix=f"Did you mean the configuration {path.stem!r} that ships? Write it without .toml.",
+            )
+        name = str(path)
+        tables = read_toml(path, error=ConfigurationError, fix="A configuration is a TOML file.")
     else:
         name = str(source)
         if name not in configuration_names():
@@ -516,10 +518,7 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], st
                 fix=f"{did_you_mean(name, configuration_names())} Or give the path of a .toml file.",
             )
         text = files("deblur_models.configs").joinpath(f"{name}.toml").read_text("utf-8")
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{name}: is no TOML ({error}).") from None
+        tables = parse_toml(text, name, error=ConfigurationError)
     base = tables.pop("extends", None)
     if base is None:
         return tables, name
@@ -777,6 +776,7 @@ def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
         turns.from_step,
         turns.betas,
         turns.weight_decay,
+        turns.start_from,
     )
 
 

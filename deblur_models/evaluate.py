@@ -28,6 +28,7 @@ from blursynth.core import Degradation, Draw, Record
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, PictureError
 from blursynth.frame import Encoding, Frame
 from blursynth.io import peek
+from blursynth.text import printable
 from deblur_models.classical import true_kernel, turned_fits_better
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs
 from deblur_models.metrics import Metric, best_over_trajectory, no_harm
@@ -305,6 +306,8 @@ def evaluate(
     values = {name: store.lines for name, store in zip(names, stores, strict=True)}
     summary = summarise(measured_pairs, facts, values, plan.metrics, references is not None)
     summary["data"] = {"name": pairs.name, "pairs": len(pairs), "measured": len(facts)}
+    if isinstance(pairs, FolderPairs):
+        summary["data"] |= {"other_files": pairs.ignored, "not_looked_at": [list(one) for one in pairs.left_out]}
     summary["failed"] = failed
     summary["pictures"] = [
         {"index": i, "name": fact.name, "folder": f"pictures/{i:06d}",
@@ -372,7 +375,7 @@ def _measure(
 def _left_out(pairs: PairSet, index: int, error: BlursynthError) -> dict[str, Any]:
     name = pairs.names[index] if isinstance(pairs, FolderPairs) else f"{index:06d}"
     _LOG.debug("%s is left out: %s", name, error)
-    return {"index": index, "name": name, "why": str(error).rstrip(".")}
+    return {"index": index, "name": name, "why": printable(error).rstrip(".")}
 
 
 def _look_at_kernel(plan: _Plan, sample: PairSample, kernel: NDArray[np.floating]) -> None:
@@ -552,6 +555,7 @@ def describe_restorer(restorer: Restorer) -> dict[str, Any]:
             **({"whole_up_to_px": restorer.whole_up_to_px} if restorer.whole_up_to_px else {}),
             "overlap_px": restorer.overlap_px,
             "ensemble": restorer.ensemble,
+            **({"padding": restorer.padding} if restorer.padding != "mirror" else {}),
             "precision": "float32" if restorer.autocast is None else str(restorer.autocast).removeprefix("torch."),
         }
     elif isinstance(restorer, Record):

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import ALL, Network, NetworkConfig
-from deblur_models.weights_file import read_weights, shape_of, some_of
+from deblur_models.networks import ALL, DISCRIMINATORS, Architecture, Network, NetworkConfig
+from deblur_models.weights_file import CONTAINERS, DISCRIMINATOR_CONTAINERS, read_weights, shape_of, some_of
 
-__all__ = ["import_original"]
+__all__ = ["import_discriminator", "import_original"]
 
 LINES = 12
 """Lines of each table of a misfit."""
@@ -44,8 +45,18 @@ def import_original(path: str | Path, config: NetworkConfig) -> Network:
     -----
     Weights in half or double precision become float32.
     """
-    path = Path(path)
-    found = read_weights(path)
+    network: Network = _imported(Path(path), config, CONTAINERS)
+    return network
+
+
+def import_discriminator(path: str | Path, config: Architecture) -> nn.Module:
+    """A discriminator with the weights of a published checkpoint; as :func:`import_original`."""
+    discriminator: nn.Module = _imported(Path(path), config, DISCRIMINATOR_CONTAINERS)
+    return discriminator
+
+
+def _imported(path: Path, config: Architecture, containers: Sequence[str]) -> Any:
+    found = read_weights(path, containers)
     if path.with_suffix(".json").exists() and any(name.startswith("network.") for name in found):
         raise InvalidValueError(
             f"{path}: is a checkpoint of deblur_models, not of published code.",
@@ -76,7 +87,7 @@ def import_original(path: str | Path, config: NetworkConfig) -> Network:
 
 
 @cache
-def shapes_of(config: NetworkConfig) -> Mapping[str, Tensor]:
+def shapes_of(config: Architecture) -> Mapping[str, Tensor]:
     """The state of a network without numbers."""
     with torch.device("meta"):
         return config.build().state_dict()
@@ -90,7 +101,7 @@ def _same(expected: Tensor, got: Tensor) -> bool:
     return expected.shape == got.shape and expected.is_floating_point() == got.is_floating_point()
 
 
-def _misfit(path: Path, config: NetworkConfig, found: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+def _misfit(path: Path, config: Architecture, found: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
     """What is missing, left over and of another shape, each as a table, and a guess whose weights they are."""
     expected = shapes_of(config)
     missing = [(name, shape_of(tensor)) for name, tensor in expected.items() if name not in state]
@@ -110,17 +121,20 @@ def _misfit(path: Path, config: NetworkConfig, found: Mapping[str, Tensor], stat
         *_table("In the file and not in the network", unknown, lines),
         *_table("Of another shape", wrong, lines),
     ]
+    if not certain and _size_of(config) is not None:
+        parts.append(f"Widths and numbers of blocks that no size of {config.kind} has are given by: --set FIELD=VALUE")
     return "\n".join(parts)
 
 
-def _guess(config: NetworkConfig, found: Mapping[str, Tensor], share: float) -> tuple[str, bool]:
+def _guess(config: Architecture, found: Mapping[str, Tensor], share: float) -> tuple[str, bool]:
     """Whose weights they are, "" where none is closer, and whether every one fits.
 
     The other sizes of the kind are tried first, then the other kinds.
     """
     shells = {name: tensor.to("meta") for name, tensor in found.items()}
-    best: NetworkConfig | None = None
-    for kind in sorted(ALL, key=lambda other: other is not type(config)):
+    best: Architecture | None = None
+    known: tuple[type[Architecture], ...] = (*ALL, *DISCRIMINATORS)
+    for kind in sorted(known, key=lambda other: other is not type(config)):
         for size in kind.sizes:
             other = kind.of_size(size)
             try:
@@ -139,9 +153,13 @@ def _guess(config: NetworkConfig, found: Mapping[str, Tensor], share: float) -> 
     return f"They are closer to {_named(best)}, of which {share:.0%} fit.", False
 
 
-def _named(config: NetworkConfig) -> str:
-    size = next((size for size in config.sizes if config == type(config).of_size(size)), None)
+def _named(config: Architecture) -> str:
+    size = _size_of(config)
     return f"{config.kind}, size {size!r}" if size is not None else repr(config)
+
+
+def _size_of(config: Architecture) -> str | None:
+    return next((size for size in config.sizes if config == type(config).of_size(size)), None)
 
 
 def _table(title: str, rows: Sequence[tuple[str, ...]], most: int) -> list[str]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, from_numpy
 
+from blursynth.decoders import damaged, decoded_by_opencv, open_picture, quiet
 from blursynth.errors import PictureError
+from blursynth.folders import place
 from blursynth.frame import Encoding
 from blursynth.io import SUFFIXES, peek, read_codes
-from blursynth.light_files import damaged
 
 __all__ = ["PictureFile", "read_picture", "written_suffix"]
 
@@ -112,8 +110,8 @@ class PictureFile:
         mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[codes.shape[2]]
         picture = Image.fromarray(codes[..., 0] if mode == "L" else np.ascontiguousarray(codes), mode=None)
         options: dict[str, Any] = {}
-        sort = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP", ".png": "PNG",
-                ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM"}[suffix]  # fmt: skip
+        sort = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".tif": "TIFF", ".tiff": "TIFF",
+                ".webp": "WEBP", ".png": "PNG", ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM"}[suffix]  # fmt: skip
         if sort in ("JPEG", "WEBP"):
             options["quality"] = 95
         if sort == "JPEG":
@@ -216,14 +214,14 @@ def read_picture(path: str | Path) -> PictureFile:
     PictureError
         It is missing, damaged, no picture, too large, or holds light instead of codes.
     """
-    path = Path(path)
+    path = place(path)
     info = peek(path)
     if info.encoding is Encoding.LINEAR:
         raise PictureError(
             f"{path}: holds light as floating-point numbers, and networks restore encoded pictures.",
             fix="Develop it to a PNG or TIFF of 16 bits first.",
         )
-    with _opened(path) as picture:
+    with open_picture(path) as picture:
         bands = picture.getbands()
         transparent = bands[-1] in ("A", "a") or "transparency" in picture.info
         orientation, exif = _exif(picture, path)
@@ -238,7 +236,10 @@ def read_picture(path: str | Path) -> PictureFile:
             codes, alpha = read_codes(path), None
         else:
             deep = _deep_with_alpha(path) if info.bit_depth == 16 else None
-            four = _turned(np.asarray(picture.convert("RGBA")) if deep is None else deep, orientation)
+            try:
+                four = _turned(np.asarray(picture.convert("RGBA")) if deep is None else deep, orientation)
+            except (OSError, SyntaxError, ValueError) as error:
+                raise damaged(path, error) from None
             codes, alpha = np.ascontiguousarray(four[..., :3]), np.ascontiguousarray(four[..., 3])
             if alpha.min() == np.iinfo(alpha.dtype).max and "transparency" in picture.info:
                 alpha = None  # a colour was said to be transparent, and no pixel has it
@@ -249,28 +250,10 @@ def read_picture(path: str | Path) -> PictureFile:
     )
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The file in Pillow, whose own limit of pixels is not ours (``peek`` has looked), nor its warnings of odd tags."""
-    from PIL import Image
-
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as picture:
-                yield picture
-    except PictureError:
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise damaged(path, error) from None
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
 def _exif(picture: Any, path: Path) -> tuple[int, bytes]:
     try:
-        tags = picture.getexif()
+        with quiet():
+            tags = picture.getexif()
         if not tags:
             return 1, b""
         orientation = tags.get(_ORIENTATION, 1)
@@ -289,9 +272,7 @@ def _exif(picture: Any, path: Path) -> tuple[int, bytes]:
 
 def _deep_with_alpha(path: Path) -> NDArray[Any] | None:
     """RGBA of 16 bits; None where OpenCV finds no alpha, as of a palette."""
-    import cv2
-
-    picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    picture = decoded_by_opencv(path)
     if picture is None:
         raise PictureError(f"{path}: is damaged, cut off, or of a 16-bit format that cannot be read.")
     if picture.ndim != 3 or picture.shape[2] != 4 or picture.dtype != np.uint16:

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -64,12 +65,17 @@ class NetworkRestorer:
         Memory layout in which convolutions of many channels are faster on GPUs and with bfloat16 on CPUs.
     on_tiles
         Told of every finished tile.
+    padding
+        What stands beyond the lower and right edges of pictures whose sides are no multiples of ``multiple_px``:
+        ``mirror``, the picture mirrored, or ``published``, what the published code of the network puts there (zeros,
+        grey, repeated edges; portraits may lie on their side), for figures to be compared with published ones. Those
+        are of whole pictures (``tile_px=None``).
 
     Raises
     ------
     InvalidValueError
-        A side that is not positive, an overlap of more than half of a tile, or too little memory for the smallest
-        tile.
+        A side that is not positive, an overlap of more than half of a tile, a published padding of a network that has
+        none, or too little memory for the smallest tile.
 
     Notes
     -----
@@ -102,6 +108,7 @@ class NetworkRestorer:
         autocast: torch.dtype | None = None,
         channels_last: bool = False,
         on_tiles: OnTiles | None = None,
+        padding: Literal["mirror", "published"] = "mirror",
     ) -> None:
         if tile_px is not None and tile_px < 1:
             raise InvalidValueError(
@@ -115,6 +122,15 @@ class NetworkRestorer:
             )
         if autocast not in (None, torch.bfloat16, torch.float16):
             raise InvalidValueError(f"autocast must be torch.bfloat16, torch.float16 or None, got {autocast!r}.")
+        if padding not in ("mirror", "published"):
+            raise InvalidValueError(f"padding must be 'mirror' or 'published', got {padding!r}.")
+        if padding == "published" and network.config.published_padding is None:
+            kinds = [kind.kind for kind in ALL if kind.of_size("tiny").published_padding is not None]
+            raise InvalidValueError(
+                f"padding = 'published': the published code of {network.config.kind} pads no pictures.",
+                fix=f"Leave it out; {', '.join(kinds)} have one.",
+            )
+        self.padding = padding
         self.name = name if name is not None else network.config.kind
         self.tile_px = tile_px
         self.whole_up_to_px = whole_up_to_px
@@ -142,8 +158,14 @@ class NetworkRestorer:
         views = 8 if self.ensemble else 1
         total = torch.zeros_like(picture)
         for view in range(views):
-            total += _turned_back(self._tiled(_turned(picture, view), view, views), view)
+            total += _turned_back(self._padded(_turned(picture, view), view, views), view)
         return (total / views).to(blurred.device)
+
+    def _padded(self, picture: Tensor, view: int, views: int) -> Tensor:
+        rule = self.network.config.published_padding if self.padding == "published" else None
+        if rule is None:
+            return self._tiled(picture, view, views)
+        return rule.cut(self._tiled(rule.pad(picture), view, views), picture)
 
     def _tiled(self, picture: Tensor, view: int, views: int) -> Tensor:
         while True:

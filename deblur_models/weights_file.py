@@ -11,7 +11,7 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,11 @@ CONTAINERS = (
 )
 """Where published code keeps the weights beside epochs and optimisers; averages before what they are averages of."""
 
+DISCRIMINATOR_CONTAINERS = (
+    "discriminator", "netD", "net_d", "D", "d_state_dict", "state_dict", "model_state_dict", "model", "weights",
+)  # fmt: skip
+"""The same for discriminators, which may lie beside the network that they judged."""
+
 WRAPPERS = ("module.", "_orig_mod.")
 """What DataParallel, running averages and torch.compile put before every name."""
 
@@ -60,7 +65,7 @@ KEEP_TENSORS = (
 )
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path, containers: Sequence[str] = CONTAINERS) -> dict[str, Tensor]:
     """The tensors of a checkpoint by name, on the CPU, without containers and wrappers around them.
 
     What kind of file it is follows from its bytes, not from its name: DeblurGAN-v2's ``.h5`` is a torch file.
@@ -70,6 +75,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path
         A torch file (of any version, whatever its name ends in), ``.safetensors``, or ``.npz`` with an array per
         variable (which is how states of TensorFlow come).
+    containers
+        Names that the weights may lie under, those that are preferred first.
 
     Raises
     ------
@@ -79,7 +86,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     loaded = _load(path)
     if isinstance(loaded, Mapping):
-        for name in _containers_of(loaded):
+        for name in _containers_of(loaded, containers):
             logger.info("%s: weights are under %r", path, name)
             loaded = loaded[name]
     if not isinstance(loaded, Mapping):
@@ -91,16 +98,16 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if odd or not loaded:
         raise DatasetError(
             f"{path}: has entries that are not weights: {some_of(odd)}." if odd else f"{path}: holds nothing.",
-            why=f"Weights are dense tensors by name, alone or under one of {', '.join(map(repr, CONTAINERS))}.",
+            why=f"Weights are dense tensors by name, alone or under one of {', '.join(map(repr, containers))}.",
             fix="Save the tensors alone, for example with safetensors.torch.save_file.",
         )
     return _without_wrappers({name: value.detach() for name, value in loaded.items()})
 
 
-def _containers_of(loaded: Mapping[Any, Any]) -> Iterator[str]:
+def _containers_of(loaded: Mapping[Any, Any], known: Sequence[str]) -> Iterator[str]:
     """The names that lead from the whole of a checkpoint to its weights, outermost first."""
     for _ in range(8):  # a pickle may hold itself
-        inside = next((name for name in CONTAINERS if isinstance(loaded.get(name), Mapping) and loaded[name]), None)
+        inside = next((name for name in known if isinstance(loaded.get(name), Mapping) and loaded[name]), None)
         if inside is None:
             return
         yield inside

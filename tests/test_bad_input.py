@@ -201,7 +201,7 @@ STEP = "[[step]]\nkind = 'gaussian_blur'\n"
 BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "empty": ("", "Recipe 'r.toml' has no steps. Add [[step]] tables with a kind."),
     "no TOML": ("[[step\nkind=", "r.toml: is not valid TOML: Expected ']]' at the end of an array declaration (at line 1, column 7)."),
-    "not text": (b"\xff\xfe", "r.toml: is not a text file in UTF-8. A recipe is a TOML file."),
+    "not text": (b"\xff\xfe", "r.toml: is not a text file in UTF-8: it is in UTF-16. Save it in UTF-8"),
     "misspelt key": ("sumary = 'x'", "r.toml: there is no key 'sumary' at the top. Did you mean 'summary'?"),
     "summary a number": ("summary = 3\n" + STEP, "r.toml summary: it must be a text, got 3."),
     "misspelt kind": ("[[step]]\nkind = 'gausian_blur'", "r.toml [gausian_blur] There is no kind 'gausian_blur'. Did you mean 'gaussian_blur'?"),
@@ -279,7 +279,7 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "set no TOML": ("{good} {tmp}/out -n 2 --set shake.length_px={{uniform=", "'{uniform=' is no value. Values are those of TOML: 20, 1.5, true, \"text\", {uniform=[1,2]}."),
     "set without a step": ("{good} {tmp}/out -n 2 --set length_px=3", "--set length_px=3: must be STEP.FIELD=VALUE."),
     "set a misspelt step": ("{good} {tmp}/out -n 2 --set shak.length_px=3", "shak.length_px: default has no step 'shak'. Did you mean 'shake'?"),
-    "set a misspelt field": ("{good} {tmp}/out -n 2 --set shake.lenght_px=3", "no option of 'shake' has a field 'lenght_px'. Did you mean 'length_px'?"),
+    "set a misspelt field": ("{good} {tmp}/out -n 2 --set shake.lenght_px=3", "default [shake] lenght_px: no option of one_of has such a field. Did you mean 'length_px'?"),
     "set out of range": ("{good} {tmp}/out -n 2 --set jpeg.quality=101", "Jpeg.quality must be <= 100, got 101."),
     "misspelt recipe": ("{good} {tmp}/out -n 2 -r defalt", "There is no recipe 'defalt'. Did you mean 'default'? A file of your own must end in .toml."),
     "recipe missing": ("{good} {tmp}/out -n 2 -r none.toml", "none.toml: cannot be read (No such file or directory). Check the path."),
@@ -293,7 +293,7 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "nothing usable": ("{tmp}/bad {tmp}/out -n 2", "None of the 2 inputs can be used: a.png: is not a picture that can be read; b.jpg: is empty (0 bytes). Check the pictures"),
     "list empty": ("{tmp}/empty.txt {tmp}/out -n 2", "empty.txt: the list is empty. Write one path per line."),
     "list with a lost file": ("{tmp}/lost.txt {tmp}/out -n 2", "lost.txt: entry 1, 'none.png': there is no such file. Mend the list."),
-    "list no text": ("{tmp}/binary.txt {tmp}/out -n 2", "binary.txt: is not a text file in UTF-8. A list has one path per line."),
+    "list no text": ("{tmp}/binary.txt {tmp}/out -n 2", "binary.txt: is not a text file in UTF-8: it is in UTF-16. Save it in UTF-8"),
     "out is a file": ("{good} {tmp}/file -n 2 --size 48", "file: is a file, not a folder. Choose another place."),
     "out below a file": ("{good} {tmp}/file/out -n 2 --size 48 -w 1", "file/out: cannot be written (Not a directory)."),
     "out holds other things": ("{good} {tmp}/bad -n 2 --size 48", "bad: the folder holds something else (a.png, b.jpg). Nothing of yours shall be overwritten. Choose a new or empty folder."),
@@ -374,14 +374,14 @@ def test_damaged_data_set(good: Path, tmp_path: Path) -> None:
         ("[]", "dataset.json: the description of the data set is damaged, it is no JSON object."),
         ("{}", "dataset.json: is no description of a blursynth data set."),
         (
-            description.replace('"schema": 1', '"schema": 99'),
-            "has schema 99, this version reads 1 to 3. Update blursynth.",
+            description.replace('"schema": 5', '"schema": 99'),
+            "has schema 99, this version reads 5. Update blursynth.",
         ),
-        (description.replace('"seed": 0', '"seed": 1'), "was changed after it was written (its hash does not fit)."),
+        (description.replace('"seed": 0', '"seed": 1'), "was changed after it was written (its sha256 does not fit)."),
     ):
         (out / "dataset.json").write_text(text)
         fails(run("inspect", out), message)
-        fails(run("verify", out), message)
+        fails(run("verify", out), message, code=1)  # damage, whatever file it is in
 
 
 @pytest.mark.skipif(

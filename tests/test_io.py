@@ -255,7 +255,7 @@ def test_matlab_73_files_are_turned(tmp_path: Path) -> None:
         ("a.npy", b"text", "cannot be read as an array of numbers (it is no array file)"),
         ("a.npz", b"text", "cannot be read as an array of numbers ("),
         ("a.mat", b"xx", "cannot be read as an array of numbers (Mat file appears to be truncated)"),
-        ("a.foo", b"", "unknown format '.foo'. Known: .npy"),
+        ("a.foo", b"x", "unknown format '.foo'. Known: .npy"),
         ("a.png", b"text", "is not a picture that can be read"),
         ("b.npy", None, "there is no such file. Check the path."),
         ("", None, "is a folder, not a file."),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import blursynth as bs
+from blursynth.degradations.synonyms import SYNONYMS
 from blursynth.errors import InvalidValueError, RecipeError
 from blursynth.streams import Stream
 from blursynth.testing import pictures
@@ -115,6 +116,21 @@ def test_streams_are_independent() -> None:
     draws = [recipe.sample(FRAME, seed=0, index=i) for i in range(400)]
     pairs = np.array([[d["a"].fields()["sigma_px"], d["b"].fields()["sigma_px"]] for d in draws])
     assert abs(np.corrcoef(pairs.T)[0, 1]) < 5 / np.sqrt(400)
+
+
+def test_choices_within_choices_are_independent() -> None:
+    blurs = [bs.GaussianBlur(sigma_px=float(i)) for i in range(1, 4)]
+    inner = bs.OneOf((1, blurs[0]), (1, blurs[1]))
+    recipe = bs.Recipe([("lens", bs.OneOf((1, blurs[2]), (1, inner)))])
+    drawn = [recipe.sample(FRAME, seed=0, index=i)["lens"].fields()["sigma_px"] for i in range(2000)]
+    shares = [drawn.count(sigma) / 2000 for sigma in (1.0, 2.0, 3.0)]
+    np.testing.assert_allclose(shares, [0.25, 0.25, 0.5], atol=0.05)  # 5 standard deviations
+    twice = bs.Recipe([("lens", bs.Maybe(0.5, bs.OneOf((1, bs.Maybe(0.5, blurs[0])))))])
+    happened = [
+        recipe_draw["lens"] != bs.Nothing()
+        for recipe_draw in (twice.sample(FRAME, seed=0, index=i) for i in range(2000))
+    ]
+    assert abs(np.mean(happened) - 0.25) < 0.05
 
 
 def test_shared_numbers() -> None:
@@ -254,7 +270,7 @@ def test_extends(tmp_path: Path) -> None:
     write(tmp_path, BASE, "base.toml")
     recipe = bs.load_recipe(write(tmp_path, EXTENDED))
     assert [name for name, _ in recipe.steps] == ["decode", "shake", "softness", "encode", "file"]
-    assert recipe.summary == "base"
+    assert recipe.summary == "base; changed: shake, file, softness, without lens"
     draw = recipe.sample(FRAME, seed=0, index=0)
     assert draw["shake"] == bs.LinearMotion(length_px=3.0, angle_deg=45.0)
 
@@ -263,6 +279,81 @@ def test_changes(tmp_path: Path) -> None:
     path = write(tmp_path, BASE)
     draw = bs.load_recipe(path, changes={"shake.length_px": 20.0}).sample(FRAME, seed=0, index=0)
     assert draw["shake"].fields()["length_px"] == 20.0
+
+
+CHOICE = """
+summary = "two hands"
+[[step]]
+kind = "decode"
+[[step]]
+name = "shake"
+[[step.one_of]]
+kind = "nothing"
+[[step.one_of]]
+kind = "linear_motion"
+length_px = { uniform = [1, 2] }
+angle_deg = 45.0
+[[step.one_of]]
+weight = 2
+[[step.one_of.one_of]]
+kind = "random_walk_motion"
+length_px = 30.0
+[[step.one_of.one_of]]
+kind = "gaussian_blur"
+sigma_px = 1.0
+[[step]]
+name = "sensor"
+[[step.one_of]]
+kind = "sensor"
+camera = "sony-a7s2"
+gain_dn_per_e = 1.0
+[[step.one_of]]
+kind = "sensor"
+full_well_e = 4000.0
+[[step]]
+kind = "develop"
+"""
+
+SAME = {
+    "a field of options": ({"shake.length_px": 20.0}, '[[step]]\nname = "shake"\nlength_px = 20.0'),
+    "one of some options": ({"shake.sigma_px": 2}, '[[step]]\nname = "shake"\nsigma_px = 2'),
+    "several": ({"shake.length_px": 9, "shake.angle_deg": 1}, '[[step]]\nname = "shake"\nlength_px = 9\nangle_deg = 1'),
+    "probability": ({"shake.probability": 0.5}, '[[step]]\nname = "shake"\nprobability = 0.5'),
+    "other options": ({"shake.one_of": [{"kind": "nothing"}]}, '[[step]]\nname = "shake"\none_of = [{kind = "nothing"}]'),
+    "another kind": ({"shake.sigma_px": 2, "shake.kind": "gaussian_blur"}, '[[step]]\nname = "shake"\nkind = "gaussian_blur"\nsigma_px = 2'),
+    "one name of a setting for another": ({"sensor.iso": 800}, '[[step]]\nname = "sensor"\niso = 800'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "text"), SAME.values(), ids=list(SAME))
+def test_changes_and_recipes_that_extend_have_one_rule(changes: dict[str, object], text: str, tmp_path: Path) -> None:
+    changed = bs.load_recipe(write(tmp_path, CHOICE, "base.toml"), changes=changes)
+    extended = bs.load_recipe(write(tmp_path, f'extends = "base.toml"\n{text}\n'))
+    assert changed.to_dict()["step"] == extended.to_dict()["step"]
+    assert changed.sha256() != bs.load_recipe(tmp_path / "base.toml").sha256()
+
+
+def test_a_change_reaches_every_option_that_has_the_field(tmp_path: Path) -> None:
+    recipe = bs.load_recipe(write(tmp_path, CHOICE), changes={"shake.length_px": 20.0})
+    drawn = [recipe.sample(FRAME, seed=0, index=i)["shake"] for i in range(40)]
+    assert {type(step) for step in drawn} == {bs.Nothing, bs.LinearMotion, bs.RandomWalkMotion, bs.GaussianBlur}
+    assert {step.fields()["length_px"] for step in drawn if "length_px" in step.fields()} == {20.0}
+
+
+def test_a_kind_of_ones_own_within_one_of_can_be_changed(tmp_path: Path) -> None:
+    class Haze(bs.GaussianBlur):
+        density: float = 0.0
+
+    path = write(tmp_path, '[[step]]\nname = "air"\none_of = [{ kind = "haze", sigma_px = 1 }, { kind = "nothing" }]\n')
+    recipe = bs.load_recipe(path, kinds=(*bs.ALL, Haze), changes={"air.density": 0.25})
+    drawn = {recipe.sample(FRAME, seed=0, index=i)["air"].fields().get("density") for i in range(20)}
+    assert drawn == {0.25, None}
+
+
+def test_the_summary_says_what_was_changed(tmp_path: Path) -> None:
+    changes = {"shake.length_px": {"uniform": [1, 2]}, "shake.probability": 0.5}
+    recipe = bs.load_recipe(write(tmp_path, CHOICE), changes=changes)
+    assert recipe.summary == "two hands; changed: shake.length_px = {uniform = [1, 2]}, shake.probability = 0.5"
 
 
 STEP = '[[step]]\nkind = "{kind}"\n{rest}\n'
@@ -313,6 +404,37 @@ def test_bad_recipes_say_where_and_why(text: str, message: str, tmp_path: Path) 
     assert "handheld" in str(caught.value) or "nightmare" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("motion_blur", "motion_blur is a family: accelerated_motion, .*linear_motion, random_walk_motion"),
+        ("MotionBlur", "motion_blur is a family"),
+        ("uniform_blur", "uniform_blur is a family: .*gaussian_blur"),
+        ("bokeh", "Did you mean 'disk_blur', 'polygon_blur' or 'defocus'"),
+        ("box", "Did you mean 'linear_motion' or 'disk_blur'"),
+        ("AWGN", "Did you mean 'gaussian_noise'"),
+        ("gaussian noise", "Did you mean 'gaussian_noise'"),
+        ("Poisson-Noise", "Did you mean 'poisson_noise'"),
+        ("lens blur", "Did you mean 'disk_blur', 'polygon_blur' or 'defocus'"),
+        ("jpeg compression", "Did you mean 'jpeg'"),
+        ("GaussianBlur", "Did you mean 'gaussian_blur'"),
+        ("sinc_blurr", "Did you mean 'sinc_blur'"),
+        ("zzzzzz", "Known: 'accelerated_motion'"),
+        (3, "There is no kind 3. Known: "),
+    ],
+)
+def test_other_words_for_kinds(kind: object, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        bs.Recipe.from_dict({"step": [{"kind": kind}]})
+
+
+def test_other_words_are_not_kinds_and_mean_some() -> None:
+    known = {kind.kind for kind in bs.ALL}
+    assert not known & set(SYNONYMS)
+    assert {kind for meant in SYNONYMS.values() for kind in meant} <= known
+    assert list(SYNONYMS) == sorted(SYNONYMS)
+
+
 def test_circle_of_extends(tmp_path: Path) -> None:
     write(tmp_path, 'extends = "b.toml"\n', "a.toml")
     write(tmp_path, 'extends = "a.toml"\n', "b.toml")
@@ -320,9 +442,9 @@ def test_circle_of_extends(tmp_path: Path) -> None:
         bs.load_recipe(tmp_path / "a.toml")
 
 
-@pytest.mark.parametrize("source", ["no-such-recipe", "missing.toml"])
+@pytest.mark.parametrize("source", ["no-such-recipe", "missing.toml", {"step": []}, None])
 def test_missing_recipes(source: str) -> None:
-    with pytest.raises(RecipeError, match=r"no recipe|cannot be read"):
+    with pytest.raises(RecipeError, match=r"no recipe|cannot be read|Recipe\.from_dict|got NoneType"):
         bs.load_recipe(source)
 
 
@@ -332,6 +454,8 @@ def test_missing_recipes(source: str) -> None:
         ({"shake": 1}, "step.field=value"),
         ({"shak.length_px": 1}, "no step 'shak'. Did you mean 'shake'"),
         ({"shake.lenth_px": 1}, "no such field. Did you mean 'length_px'"),
+        ({"shake.name": "hand"}, "not another name"),
+        ({"shake.before": "lens"}, "not another place"),
         ({"shake.length_px": -1.0}, "must be >= 0"),
     ],
 )

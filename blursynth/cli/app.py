@@ -8,6 +8,7 @@ import typer
 
 from blursynth.cli import (
     camera,
+    console,
     depth,
     generate,
     inspect,
@@ -37,7 +38,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from blursynth import __version__
 
-        typer.echo(f"blursynth {__version__}")
+        console.echo(f"blursynth {__version__}")
         raise typer.Exit
 
 

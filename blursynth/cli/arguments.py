@@ -26,7 +26,9 @@ __all__ = [
     "Labels",
     "LabelsRoot",
     "Linear",
+    "MinDetail",
     "Out",
+    "Quiet",
     "RecipeName",
     "Scheduler",
     "Set",
@@ -63,6 +65,10 @@ Set = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option("--workers", "-w", help="Number of processes; by default one per core.", show_default=False),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Say nothing but errors and what is unusual, on the error output."),
 ]
 Shards = Annotated[
     str | None,
@@ -128,6 +134,16 @@ Downscale = Annotated[
         "--downscale",
         metavar="N",
         help="Make pictures smaller by 2 to 8 first, in linear light: for sources that are noisy or were JPEG'd.",
+    ),
+]
+MinDetail = Annotated[
+    float | None,
+    typer.Option(
+        "--min-detail",
+        metavar="X",
+        help="Leave out crops that are flat or out of focus: those whose Laplacian has a standard deviation of less "
+        "than X codes of 8 bits; 10 is a usual limit.",
+        show_default=False,
     ),
 ]
 DepthRoot = Annotated[
@@ -271,6 +287,7 @@ _OPTIONS = {
     "store": "--store",
     "redo": "--redo",
     "downscale": "--downscale",
+    "min_detail": "--min-detail",
 }
 _OWN_KINDS = frozenset({"resume", "verify", "inspect", "replay"})
 

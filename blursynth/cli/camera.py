@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from blursynth.cli import console
 from blursynth.errors import InvalidValueError, PictureError, require
+from blursynth.toml import read_text, read_toml
 
 if TYPE_CHECKING:
     from blursynth import CameraProfile, Sensor
@@ -86,9 +86,11 @@ def show(
     from blursynth.camera_profile import camera_names, load_camera
 
     load_camera(name)
-    shipped = name in camera_names()
-    place = resources.files("blursynth") / "cameras" / f"{name}.toml" if shipped else Path(name)
-    typer.echo(place.read_text("utf-8").rstrip("\n"))
+    if name in camera_names():
+        text = (resources.files("blursynth") / "cameras" / f"{name}.toml").read_text("utf-8")
+    else:
+        text = read_text(Path(name), error=InvalidValueError)
+    console.echo(text.rstrip("\n"))
 
 
 @app.command(context_settings=_SETTINGS)
@@ -153,7 +155,7 @@ def flats(
         "sensor": numbers,
     }
     (out / _INDEX).write_text(tomli_w.dumps(index), "utf-8")
-    typer.echo(
+    console.echo(
         f"{out}: {console.plural(dark, 'dark frame')} and {console.plural(exposures, 'pair')} of flat fields of "
         f"{camera.name}, {sensor.dn_per_electron:.4g} DN/e-, read noise {sensor.read_noise_e:.3g} e-"
     )
@@ -320,15 +322,12 @@ _HOW = "For example: blursynth camera fit 1a.png 1b.png 2a.png 2b.png --dark d1.
 
 
 def _indexed(path: Path) -> _Frames:
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
+    if not path.exists():
         raise InvalidValueError(
-            f"{path}: cannot be read ({error.strerror}).",
+            f"{path}: there is no such file.",
             fix="A folder of frames needs an index.toml; see blursynth camera fit --help.",
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidValueError(f"{path}: is not valid TOML: {error}.") from None
+        )
+    values = read_toml(path, error=InvalidValueError)
     dark, flat, bits = values.get("dark"), values.get("flat"), values.get("bit_depth")
     pattern = values.get("pattern")
     if isinstance(bits, bool) or not isinstance(bits, int):
@@ -403,21 +402,21 @@ def _fit_flats(frames: _Frames, output: Path | None, plot: Path | None, name: st
         right=("value",),
     )
     reasons = ["" if p.used else p.why_not for p in found.points]
-    typer.echo(
+    console.echo(
         f"{_fitted(reasons, 'points')}, of {console.plural(len(frames.flat), 'pair')} of flat fields; chi-squared per "
         f"degree of freedom {found.misfit:.2f}"
     )
     for i, (a, b) in enumerate(frames.flat, 1):
         why = {p.why_not for p in found.points if p.pair == i and not p.used}
         if SATURATED in why and not any(p.used for p in found.points if p.pair == i):
-            typer.echo(f"left out: {a} and {b}, {SATURATED}")
+            console.echo(f"left out: {a} and {b}, {SATURATED}")
     if found.misfit > 2:
-        typer.echo(
+        console.echo(
             "That is much: the light may have flickered, or the sensor is not linear. The intervals are too narrow.",
             err=True,
         )
     if found.prnu.value > _MUCH_PRNU:
-        typer.echo(
+        console.echo(
             f"A PRNU of {found.prnu.value:.0%} is much: the surface was not evenly lit, or in focus, or the "
             "sensor has a pattern that was not given.",
             err=True,
@@ -491,7 +490,7 @@ def _write_camera(path: Path, camera: CameraProfile) -> None:
         path.write_text(camera.to_toml(), "utf-8")
     except OSError as error:
         raise PictureError(f"{path}: cannot be written ({error.strerror}).", fix="Choose another place.") from None
-    typer.echo(
+    console.echo(
         f"{path}: written; in the sensor step of a recipe beside it write\n"
         f'  camera = "{path.name}"\n'
         f"  gain_dn_per_e = {camera.gain_range_dn_per_e[0]:.9g}  # the fitted setting, in place of an iso"
@@ -549,8 +548,8 @@ def _fit_pair(
         _told(rows),
         right=("value",),
     )
-    typer.echo(_fitted(found.why_not, "levels of brightness"))
-    typer.echo(
+    console.echo(_fitted(found.why_not, "levels of brightness"))
+    console.echo(
         "Noise left in the clean picture adds to it; rows and pixels are not told apart."
         if raw
         else "Developed pictures, taken as sRGB: demosaicking and denoising have changed the noise and made neighbours "
@@ -646,4 +645,4 @@ def _draw(
         figure.savefig(path, dpi=120)
     except OSError as error:
         raise PictureError(f"{path}: cannot be written ({error.strerror}).") from None
-    typer.echo(f"{path}: written")
+    console.echo(f"{path}: written")

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from blursynth.cli import arguments
-from blursynth.cli.console import RichLogs
+from blursynth.cli.console import RichLogs, complain
 from blursynth.errors import BlursynthError
 
 __all__ = ["SETTINGS", "Commands"]
@@ -55,23 +55,23 @@ class Commands(TyperGroup):
         except BlursynthError as error:
             if debug:
                 raise
-            _complain(arguments.in_options(str(error), ctx.invoked_subcommand))
+            complain(arguments.in_options(str(error), ctx.invoked_subcommand))
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             if debug:
                 raise
-            _complain("stopped by Ctrl-C.")
+            complain("stopped by Ctrl-C.")
             raise typer.Exit(130) from None
         except MemoryError:
             if debug:
                 raise
-            _complain("there is not enough memory. Use fewer workers, smaller pictures or shorter shards.")
+            complain("there is not enough memory. Use fewer workers, smaller pictures or shorter shards.")
             raise typer.Exit(2) from None
         except OSError as error:
             if debug or error.errno == errno.EPIPE:  # typer lets a closed pipe, as of `| head`, pass in silence
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            _complain(f"{place}{error.strerror or error}.")
+            complain(f"{place}{error.strerror or error}.")
             raise typer.Exit(2) from None
         except RuntimeError as error:
             if debug or type(error) is not RuntimeError:  # typer's Exit and Abort are RuntimeErrors too
@@ -83,7 +83,7 @@ class Commands(TyperGroup):
             extra = self.extras.get(error.name or "")
             if extra is None:
                 _bug(error, self.program)
-            _complain(
+            complain(
                 f"{error.name} is not installed, and {self.program} needs it. "
                 f"Install it with: pip install {error.name} (or blursynth with its extra {extra!r})."
             )
@@ -99,13 +99,8 @@ class Commands(TyperGroup):
             warnings.showwarning = before[1]
 
 
-def _complain(message: str) -> None:
-    typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
-    typer.echo(message, err=True)
-
-
 def _bug(error: Exception, program: str) -> None:
-    _complain(
+    complain(
         f"{type(error).__name__}: {error}. This is a fault of {program}, not of your input; "
         "--debug shows where it happened."
     )

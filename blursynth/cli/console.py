@@ -1,19 +1,26 @@
-"""Writing to the terminal: tables, progress, logs. In a pipe everything is plain text without control characters."""
+"""Writing to the terminal: lines, tables, progress, logs. In a pipe everything is plain text.
+
+Nothing that is shown steers the terminal: names of files and words out of them may hold escape sequences, so all goes
+through :func:`~blursynth.text.printable` here, and commands write by :func:`echo` alone.
+"""
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from blursynth.folders import HIDDEN, endings_text
+from blursynth.text import printable
 from blursynth.units import number
 
 if TYPE_CHECKING:
@@ -21,7 +28,20 @@ if TYPE_CHECKING:
 
     from blursynth.dataset import OnProgress
 
-__all__ = ["RichLogs", "bytes_text", "console", "plural", "progress_bar", "seconds_text", "show_skipped", "table"]
+__all__ = [
+    "RichLogs",
+    "bytes_text",
+    "complain",
+    "console",
+    "echo",
+    "plural",
+    "progress_bar",
+    "seconds_text",
+    "show_ignored",
+    "show_skipped",
+    "table",
+    "used_text",
+]
 
 _PIPE_WIDTH = 140  # columns of a table that nobody's terminal limits
 _NARROWEST = 28  # columns that the last column of a table needs to be read
@@ -37,12 +57,23 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
+def echo(text: object = "", *, err: bool = False) -> None:
+    """Print lines of text on the standard output or the error output."""
+    typer.echo(printable(text, lines=True), err=err)
+
+
+def complain(message: str) -> None:
+    """Print a message of an error, which is one line whatever it quotes."""
+    typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
+    echo(printable(message), err=True)
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
     """Print a table; the columns in ``right`` are set flush right, the last one takes what room is left.
 
     Where the screen leaves too little of it, each row becomes a paragraph instead: nothing is cut off.
     """
-    rows = [tuple(row) for row in rows]
+    rows = [tuple(_cell(cell) for cell in row) for row in rows]
     widths = [max(len(str(cell)) for cell in (name, *column)) for name, *column in zip(columns, *rows, strict=True)]
     if rows and console().width < sum(widths[:-1]) + 3 * len(widths) + min(widths[-1], _NARROWEST):
         _paragraphs(columns, rows)
@@ -64,25 +95,51 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
         return
     with screen.capture() as text:
         screen.print(grid)
-    typer.echo("\n".join(line.rstrip() for line in text.get().rstrip().split("\n")))
+    echo("\n".join(line.rstrip() for line in text.get().rstrip().split("\n")))
+
+
+def _cell(cell: object) -> object:
+    from rich.text import Text
+
+    return cell if isinstance(cell, Text) else printable(cell)
 
 
 def _paragraphs(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     for row in rows:
         first, *middle, last = (str(cell) for cell in row)
         named = [f"{name} {cell}" if name else cell for name, cell in zip(columns[1:-1], middle, strict=True)]
-        typer.echo(first + ("   " + ", ".join(named) if named else ""))
-        typer.echo(textwrap.indent(textwrap.fill(last, max(console().width - 4, 20)), "    "))
+        echo(first + ("   " + ", ".join(named) if named else ""))
+        echo(textwrap.indent(textwrap.fill(last, max(console().width - 4, 20)), "    "))
 
 
 def show_skipped(skipped: Sequence[Any], duplicates: Sequence[Any] = (), most: int = 30) -> None:
     """The inputs that are not used, and why."""
     rows = [(s.name, s.why) for s in (*skipped, *duplicates)]
     if rows:
-        typer.echo(f"\nNot used: {len(rows)} of the inputs")
+        echo(f"\nNot used: {len(rows)} of the inputs")
         table(("input", "why"), rows[:most])
         if len(rows) > most:
-            typer.echo(f"... and {len(rows) - most} more; all of them are in skipped.json of the data set")
+            echo(f"... and {len(rows) - most} more; all of them are in skipped.json of the data set")
+
+
+def show_ignored(ignored: Mapping[str, int]) -> None:
+    """How many files of folders are no pictures by their endings."""
+    if ignored:
+        echo(f"\nOther files in the folders: {endings_text(ignored)}")
+
+
+def used_text(used: int, skipped: int, ignored: Mapping[str, int]) -> str:
+    """How many pictures were used, and how much was not.
+
+    >>> used_text(12, 1, {".xmp": 3, "hidden": 1})
+    '12 pictures used; not used: 1 of the inputs, 3 files of other formats'
+    >>> used_text(1, 0, {})
+    '1 picture used'
+    """
+    others = sum(count for ending, count in ignored.items() if ending != HIDDEN)
+    parts = [f"{skipped:,} of the inputs"] if skipped else []
+    parts += [f"{plural(others, 'file')} of other formats"] if others else []
+    return f"{plural(used, 'picture')} used" + (f"; not used: {', '.join(parts)}" if parts else "")
 
 
 def bytes_text(size: float) -> str:
@@ -122,12 +179,15 @@ def seconds_text(seconds: float) -> str:
 
 
 @contextmanager
-def progress_bar(unit: str, out: Path | None = None) -> Iterator[OnProgress]:
-    """A live bar with rate and time left on a terminal; a line now and then in a log.
+def progress_bar(unit: str, out: Path | None = None, *, quiet: bool = False) -> Iterator[OnProgress]:
+    """A live bar with rate and time left on a terminal; a line now and then in a log; nothing when it shall be quiet.
 
     Yields what the data set functions take as ``on_progress``. When work on ``out`` goes on where it was stopped, it
     says so.
     """
+    if quiet:
+        yield lambda _: None
+        return
     if not sys.stderr.isatty():
         yield _lines(out)
         return
@@ -149,7 +209,7 @@ def progress_bar(unit: str, out: Path | None = None) -> Iterator[OnProgress]:
             stage = progress.stage
             if stage not in tasks:
                 if note := _going_on(progress, out):
-                    bar.console.print(note)
+                    bar.console.print(printable(note))
                 begin(stage, _WORDS[stage], progress.total)
                 started[stage] = (time.monotonic(), progress.done)
             if progress.skipped:
@@ -163,7 +223,7 @@ def progress_bar(unit: str, out: Path | None = None) -> Iterator[OnProgress]:
                 text=", ".join(part for part in parts if part),
             )
             if progress.note:
-                bar.console.print(progress.note)
+                bar.console.print(printable(progress.note))
             if stage == "scan" and progress.done == progress.total:
                 begin("ready", "getting ready (a first run compiles, about 20 s)", None)
 
@@ -194,14 +254,14 @@ def _lines(out: Path | None) -> OnProgress:
 
     def show(progress: Any) -> None:
         if progress.stage not in stages and (note := _going_on(progress, out)):
-            typer.echo(note, err=True)
+            echo(note, err=True)
         stages.add(progress.stage)
         if progress.note:
-            typer.echo(progress.note, err=True)
+            echo(progress.note, err=True)
         now = time.monotonic()
         if now - last["time"] > _LINE_EVERY_S:
             last["time"] = now
-            typer.echo(f"{_WORDS[progress.stage]}: {progress.done} of {progress.total}", err=True)
+            echo(f"{_WORDS[progress.stage]}: {progress.done} of {progress.total}", err=True)
 
     return show
 
@@ -218,4 +278,11 @@ class RichLogs(logging.Handler):
             from rich.logging import RichHandler
 
             self._rich = RichHandler(console=console(stderr=True), show_path=False, show_time=False)
-        self._rich.emit(record)
+        self._rich.emit(_printable(record))
+
+
+def _printable(record: logging.LogRecord) -> logging.LogRecord:
+    """A record whose message steers no terminal; its trace stays as it is."""
+    shown = copy.copy(record)
+    shown.msg, shown.args = printable(record.getMessage()), ()
+    return shown

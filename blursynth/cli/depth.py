@@ -10,6 +10,7 @@ import typer
 
 from blursynth.cli import console
 from blursynth.errors import BlursynthError, InvalidValueError
+from blursynth.text import path_of
 
 EPILOG = """\b
 Examples:
@@ -87,11 +88,14 @@ def command(
     )  # fmt: skip
     failed: list[Skipped] = []
     made = kept = 0
+    maps: set[tuple[int, int]] = set()  # that pictures of this run have, as the file system knows them
     with console.progress_bar("pictures") as show:
         scan = dataset.scan_sources(pictures, on_progress=show)
         for done, source in enumerate(sorted(scan.usable, key=lambda s: s.name), 1):
-            target = out / Path(source.name).with_suffix(".npy")
-            if target.exists():
+            target = out / path_of(source.name).with_suffix(".npy")
+            if target.exists() and (target.stat().st_dev, target.stat().st_ino) in maps:
+                failed.append(Skipped(source.name, f"its map would be {target}, which is another picture's"))
+            elif target.exists():
                 kept += 1
             else:
                 try:
@@ -105,10 +109,15 @@ def command(
                         np.save(file, np.asarray(depth, np.float32)[0])
                     os.replace(partial, target)  # a map that is there is whole
                     made += 1
+            if target.exists():
+                maps.add((target.stat().st_dev, target.stat().st_ino))
             show(Progress("generate", done, len(scan.usable)))
     there = f"; {kept} kept from before" if kept else ""
-    typer.echo(f"{out}: made {console.plural(made, 'depth map')}{there}")
+    console.echo(f"{out}: made {console.plural(made, 'depth map')}{there}")
     console.show_skipped((*scan.skipped, *failed), scan.duplicates)
+    console.show_ignored(scan.ignored)
+    not_used = len(scan.skipped) + len(scan.duplicates) + len(failed)
+    console.echo(f"{console.used_text(len(scan.usable) - len(failed), not_used, scan.ignored)}.")
     if failed:
         raise typer.Exit(1)
 

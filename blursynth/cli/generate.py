@@ -22,6 +22,7 @@ Examples:
   blursynth generate photos/ dataset/ --count 100000 --shards 0:8      # one job of an array
   blursynth generate photos/ dataset/ --count 500 --depth depth/ --depth-format metres_per_code=0.001
   blursynth generate snapshots/ dataset/ --count 500 --downscale 2     # JPEG'd or noisy pictures
+  blursynth generate photos/ dataset/ --count 500 --min-detail 10      # no crops of sky or out of focus
 
 The same command again goes on where it was stopped. Sample i has the same bytes for any number of workers.
 """
@@ -63,6 +64,7 @@ def command(
             "--crops-per-source", help="Consecutive samples that share a picture; more is faster with huge pictures."
         ),
     ] = 1,
+    min_detail: arguments.MinDetail = None,
     depth: arguments.Depth = None,
     depth_format: arguments.DepthFormatText = None,
     labels: arguments.Labels = None,
@@ -78,6 +80,7 @@ def command(
     engine: arguments.Engine = "local",
     scheduler: arguments.Scheduler = None,
     any_environment: arguments.AnyEnvironment = False,
+    quiet: arguments.Quiet = False,
 ) -> None:
     """Make a data set of sharp and blurred pictures.
 
@@ -98,17 +101,18 @@ def command(
     common: dict[str, Any] = {
         "count": count, "size_px": size, "seed": seed, "workers": workers, "shard_length": shard_length,
         "store": arrays, "kernel_size_px": kernel_size, "crops_per_source": crops_per_source,
+        "min_detail": min_detail,
         "depth": depth, "depth_format": arguments.parse_depth_format(depth_format, depth), "labels": labels,
         "linear": linear, "downscale": downscale,
     }  # fmt: skip
     if dry_run:
-        with console.progress_bar("samples") as show:
+        with console.progress_bar("samples", quiet=quiet) as show:
             planned = dataset.plan(sources, chosen, out=out, on_progress=show, **common)
         show_plan(planned, out)
         return
     where = arguments.engine_of(engine, scheduler)
     try:
-        with console.progress_bar("samples", out) as show:
+        with console.progress_bar("samples", out, quiet=quiet) as show:
             report = dataset.generate(
                 sources, out, chosen, shards=part, engine=where, any_environment=any_environment, on_progress=show,
                 **common,
@@ -116,13 +120,13 @@ def command(
     except KeyboardInterrupt:
         show_interruption(out)
         raise typer.Exit(130) from None
-    show_report(report)
+    show_report(report, quiet=quiet)
 
 
 def show_plan(plan: Plan, out: Path) -> None:
     """What would be made."""
     spec = plan.spec
-    typer.echo(f"{plan.count:,} pairs of {spec.size_px} px with recipe {spec.recipe_name}, seed {spec.seed}")
+    console.echo(f"{plan.count:,} pairs of {spec.size_px} px with recipe {spec.recipe_name}, seed {spec.seed}")
     free = "" if plan.free_bytes is None else f" ({console.bytes_text(plan.free_bytes)} are free)"
     rows = [
         ("sources", console.plural(len(plan.scan.usable), "picture")),
@@ -131,34 +135,54 @@ def show_plan(plan: Plan, out: Path) -> None:
         ("time", f"about {console.seconds_text(plan.seconds)} with {console.plural(plan.workers, 'worker')}"),
         ("reach", f"up to {plan.largest_reach_px} px around each crop, in the samples tried"),
     ]
+    if plan.passed_over is not None:
+        rows.append(("passed over", _passed_over(plan.passed_over, spec.min_detail)))
     console.table(("", ""), rows)
     for note in plan.scan.notes:
-        typer.echo(f"note: {arguments.in_options(note)}")
-    console.show_skipped(plan.scan.skipped, plan.scan.duplicates)
-    typer.echo("Nothing was written: this was a dry run.")
+        console.echo(f"note: {arguments.in_options(note)}")
+    scan = plan.scan
+    console.show_skipped(scan.skipped, scan.duplicates)
+    console.show_ignored(scan.ignored)
+    used = console.used_text(len(scan.usable), len(scan.skipped) + len(scan.duplicates), scan.ignored)
+    console.echo(f"Nothing was written: this was a dry run. {used}.")
 
 
-def show_report(report: Report) -> None:
-    """What was made."""
+def _passed_over(share: float, least: float | None = None) -> str:
+    what = "the least detail" if least is None else f"a detail of {least:g}"
+    return f"{share:.1%} of the windows looked at show less than {what}"
+
+
+def show_report(report: Report, *, quiet: bool = False) -> None:
+    """What was made; when it shall be quiet, only what is unusual."""
+    if quiet:
+        for note in report.notes:
+            typer.echo(f"note: {arguments.in_options(note)}", err=True)
+        return
     if not report.made and report.finished:
-        typer.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
+        console.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
     else:
         kept = f"; {console.plural(len(report.kept), 'shard')} kept from before" if report.kept else ""
-        typer.echo(
+        console.echo(
             f"{report.out}: made {console.plural(report.samples, 'pair')} in {console.seconds_text(report.seconds)} "
             f"({report.rate:.0f} per second), {console.plural(len(report.made), 'shard')}, "
             f"{console.bytes_text(report.disk_bytes)}{kept}"
         )
+    if report.passed_over is not None and report.made:
+        typer.echo(f"passed over: {_passed_over(report.passed_over)}")
     for note in report.notes:
-        typer.echo(f"note: {arguments.in_options(note)}")
+        console.echo(f"note: {arguments.in_options(note)}")
     if report.finished:
-        typer.echo(f"digest of pixels {report.digest['pixels'][:16]}, of draws {report.digest['draws'][:16]}")
+        console.echo(f"digest of pixels {report.digest['pixels'][:16]}, of draws {report.digest['draws'][:16]}")
     else:
-        typer.echo(
+        console.echo(
             f"Not finished: other shards of the {report.shards} are still to be made. "
             f"Whoever makes the last one finishes it; or run: blursynth resume {report.out}"
         )
     console.show_skipped(report.skipped, report.duplicates)
+    console.show_ignored(report.ignored)
+    if report.sources:
+        not_used = len(report.skipped) + len(report.duplicates)
+        console.echo(f"{console.used_text(report.sources, not_used, report.ignored)}.")
 
 
 def show_interruption(out: Path) -> None:
@@ -167,12 +191,12 @@ def show_interruption(out: Path) -> None:
     from blursynth.dataset.schema import load_spec
 
     if not (out / "dataset.json").exists():
-        typer.echo("\nStopped before anything was written.", err=True)
+        console.echo("\nStopped before anything was written.", err=True)
         return
     spec = load_spec(out)
     done = [s for s in finished_shards(out) if s < spec.shards]
     samples = sum(len(spec.range_of(s)) for s in done)
-    typer.echo(
+    console.echo(
         f"\nStopped. {len(done)} of {spec.shards} shards ({samples:,} of {spec.count:,} pairs) are finished and kept.\n"
         f"Go on with: blursynth resume {out}",
         err=True,

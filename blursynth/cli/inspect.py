@@ -58,10 +58,10 @@ def command(
     _show_head(opened)
     records = _some_records(opened)
     if not records:
-        typer.echo("No shard is finished, so there is nothing to count yet.")
+        console.echo("No shard is finished, so there is nothing to count yet.")
         return
     sampled = f", from {len(records):,} samples" if len(records) < len(opened) else ""
-    typer.echo(f"\nDrawn numbers{sampled}")
+    console.echo(f"\nDrawn numbers{sampled}")
     _show_distributions(list(_distributions(records, opened.kinds)))
     _show_sample(opened, int(records[0]["index"]))
     if sheet is not None:
@@ -89,7 +89,7 @@ def _show_head(opened: Dataset) -> None:
         rows.append(("digest", f"pixels {opened.digest['pixels'][:16]}, draws {opened.digest['draws'][:16]}"))
     versions = spec.environment.get("versions", {})
     rows.append(("made with", ", ".join(f"{k} {v}" for k, v in versions.items() if k in ("blursynth", "numpy"))))
-    typer.echo(str(opened.path))
+    console.echo(str(opened.path))
     console.table(("", ""), rows)
 
 
@@ -128,17 +128,17 @@ def _show_distributions(rows: Sequence[tuple[str, ...]]) -> None:
         cells = (row[i].rjust(widths[i]) if 2 <= i <= 6 else row[i].ljust(widths[i]) for i in sorted(shown))
         return (" " + "  ".join(cells)).rstrip()
 
-    typer.echo(line(names))
+    console.echo(line(names))
     for row in rows:
         if len(row) == len(names):
-            typer.echo(line(row))
+            console.echo(line(row))
         elif len(row) == 1:
-            typer.echo(f" {row[0]}")
+            console.echo(f" {row[0]}")
         else:
             start = " " + "  ".join(row[i].ljust(widths[i]) for i in (0, 1) if i in shown) + "  "
             lines = textwrap.wrap(row[2], max(room - len(start), 12))
             for number, part in enumerate(lines):
-                typer.echo((start if number == 0 else " " * len(start)) + part)
+                console.echo((start if number == 0 else " " * len(start)) + part)
 
 
 def _distributions(records: Sequence[dict[str, Any]], kinds: Sequence[type[Degradation]]) -> Iterator[tuple[str, ...]]:
@@ -185,7 +185,7 @@ def _draw_sheet(opened: Dataset, path: Path, present: Sequence[int], rows: int) 
         subtitle=f"seed {spec.seed} · {spec.count:,} pairs · {opened.recipe.summary}".rstrip(" ·"),
         recipe=opened.recipe,
     )
-    typer.echo(f"\nwritten: {path}")
+    console.echo(f"\nwritten: {path}")
 
 
 def _histogram(values: Sequence[float], bins: int = 16) -> str:
@@ -210,7 +210,7 @@ def _show_sample(opened: Dataset, index: int) -> None:
 
     record = opened.record(index)
     window = record["window"]
-    typer.echo(f"\nSample {index}")
+    console.echo(f"\nSample {index}")
     rows = [
         ("source", record["source"]),
         ("sha256", record["source_sha256"]),

@@ -31,20 +31,21 @@ def command(
     """
     from blursynth.core import find_kind
     from blursynth.degradations import ALL
+    from blursynth.degradations.synonyms import SYNONYMS
 
     if name is None:
         rows = [(kind.kind, _change(kind), _summary(kind)) for kind in ALL]
         console.table(("kind", "frame", "what it is"), rows)
-        typer.echo("blursynth kinds NAME shows the fields of one.")
+        console.echo("blursynth kinds NAME shows the fields of one.")
         return
-    kind = find_kind(name, ALL)
-    typer.echo(f"{kind.kind}   {_change(kind)}\n")
-    typer.echo(_plain(inspect.getdoc(kind) or ""))
+    kind = find_kind(name, ALL, SYNONYMS)
+    console.echo(f"{kind.kind}   {_change(kind)}\n")
+    console.echo(_plain(inspect.getdoc(kind) or ""))
     fields = list(describe_fields(kind))
     if fields:
         console.table(("field", "unit", "range", "default", "meaning"), fields)
     else:
-        typer.echo("\nIt has no fields.")
+        console.echo("\nIt has no fields.")
 
 
 def _plain(text: str) -> str:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from blursynth.cli import arguments
+from blursynth.cli import arguments, console
 from blursynth.errors import InvalidValueError, PictureError
+from blursynth.text import printable
 
 EPILOG = """\b
 Examples:
@@ -88,6 +89,6 @@ def command(
         if placement.window.reach is not None and any(step.varies for _, step in placement.draw.steps):
             points = points_of_light(placement.draw, renderer.around(placement), margin_px=placement.window.reach)
         rows.append(Row(arrays["sharp"], arrays["blurred"], placement.draw, f"sample {index}{ratio}", points))
-    subtitle = f"{picture.name} · seed {seed}" + (f" · {chosen.summary}" if chosen.summary else "")
+    subtitle = f"{printable(picture.name)} · seed {seed}" + (f" · {chosen.summary}" if chosen.summary else "")
     write_contact_sheet(output, rows, title=f"Recipe {chosen.name}", subtitle=subtitle, recipe=chosen)
-    typer.echo(f"written: {output} ({count} samples of {picture.name} with recipe {chosen.name}, seed {seed})")
+    console.echo(f"written: {output} ({count} samples of {picture.name} with recipe {chosen.name}, seed {seed})")

@@ -38,7 +38,7 @@ def command(
         text = (resources.files("blursynth") / "recipes" / f"{name}.toml").read_text("utf-8")
     else:
         text = short_toml(recipe.to_toml())
-    typer.echo(text.rstrip("\n"))
+    console.echo(text.rstrip("\n"))
 
 
 def short_toml(text: str) -> str:

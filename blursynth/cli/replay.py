@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from blursynth.cli import arguments
+from blursynth.cli import arguments, console
 from blursynth.errors import InvalidValueError
 
 EPILOG = """\b
@@ -43,15 +43,15 @@ def command(
 
     again = dataset.replay(out, index, source_root=sources, depth_root=depth, labels_root=labels)
     if again.equal:
-        typer.echo(f"Sample {again.index}: rendered again, every byte is the same.")
+        console.echo(f"Sample {again.index}: rendered again, every byte is the same.")
     else:
         listed = ", ".join(f"{name} by up to {difference:g}" for name, difference in again.differences.items())
-        typer.echo(f"Sample {again.index}: rendered again, it differs: {listed}.")
+        console.echo(f"Sample {again.index}: rendered again, it differs: {listed}.")
     if output is not None:
         from blursynth.contact_sheet import Row, write_contact_sheet
 
         row = Row(again.arrays["sharp"], again.arrays["blurred"], again.draw)
         write_contact_sheet(output, [row], title=f"Sample {again.index}", subtitle=f"of {out}, rendered again")
-        typer.echo(f"written: {output}")
+        console.echo(f"written: {output}")
     if not again.equal:
         raise typer.Exit(1)

@@ -31,6 +31,7 @@ def command(
     engine: arguments.Engine = "local",
     scheduler: arguments.Scheduler = None,
     any_environment: arguments.AnyEnvironment = False,
+    quiet: arguments.Quiet = False,
 ) -> None:
     """Make what is still missing of a data set.
 
@@ -43,7 +44,7 @@ def command(
 
     where = arguments.engine_of(engine, scheduler)
     try:
-        with console.progress_bar("samples", out) as show:
+        with console.progress_bar("samples", out, quiet=quiet) as show:
             report = dataset.resume(
                 out,
                 workers=workers,
@@ -59,4 +60,4 @@ def command(
     except KeyboardInterrupt:
         show_interruption(out)
         raise typer.Exit(130) from None
-    show_report(report)
+    show_report(report, quiet=quiet)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typer
+from blursynth.cli import console
 
 EPILOG = """\b
 Examples:
@@ -20,4 +20,4 @@ def command() -> None:
 
     from blursynth.recipe_schema import recipe_schema
 
-    typer.echo(json.dumps(recipe_schema(), indent=2, ensure_ascii=False, allow_nan=False))
+    console.echo(json.dumps(recipe_schema(), indent=2, ensure_ascii=False))

@@ -14,8 +14,10 @@ Examples:
   blursynth verify dataset/
   blursynth verify dataset/ --deep --replay 20
 
-The exit code is 1 when there are problems.
+The exit code is 1 when there are problems, whatever file they are in.
 """
+
+_MOST_NOTES = 20
 
 
 def command(
@@ -24,36 +26,49 @@ def command(
         bool, typer.Option("--deep", help="Also decode every picture and hold it against its own checksum.")
     ] = False,
     replay: Annotated[
-        int, typer.Option("--replay", metavar="K", help="Render K samples again and compare their bytes.")
+        int,
+        typer.Option("--replay", metavar="K", help="Render K samples again and compare their bytes; others each time."),
     ] = 0,
+    replay_seed: Annotated[
+        int | None,
+        typer.Option("--replay-seed", metavar="N", help="Choose the samples of an earlier time.", show_default=False),
+    ] = None,
     sources: arguments.SourceRoot = None,
     depth: arguments.DepthRoot = None,
     labels: arguments.LabelsRoot = None,
 ) -> None:
     """Check a data set and list every problem.
 
-    Files are checked by existence, size and sha256.
+    Every file is checked: by its size and sha256, or against what the others imply. Nothing outside the folder is read.
     """
     if replay < 0:
         raise InvalidValueError(f"--replay must be >= 0, got {replay}.")
+    if replay_seed is not None and not 0 <= replay_seed < 2**63:
+        raise InvalidValueError(f"--replay-seed must be >= 0 and below 2^63, got {replay_seed}.")
 
     from blursynth import dataset
 
     with console.progress_bar("shards") as show:
         found = dataset.verify(
-            out, deep=deep, replay=replay, source_root=sources, depth_root=depth, labels_root=labels, on_progress=show
-        )
+            out, deep=deep, replay=replay, replay_seed=replay_seed, source_root=sources, depth_root=depth,
+            labels_root=labels, on_progress=show,
+        )  # fmt: skip
     looked = "every file and every picture" if deep else "every file"
-    again = f", {console.plural(len(found.replayed), 'sample')} rendered again" if found.replayed else ""
+    replayed = f"{console.plural(len(found.replayed), 'sample')} rendered again (--replay-seed {found.replay_seed})"
+    again = f", {replayed}" if found.replayed else ""
+    for note in found.notes[:_MOST_NOTES]:
+        console.echo(f"Note: {note}")
+    if len(found.notes) > _MOST_NOTES:
+        console.echo(f"Note: {len(found.notes) - _MOST_NOTES:,} more files are no part of the data set")
     if found.ok:
         held = f"{console.plural(found.samples, 'pair')} in {console.plural(found.shards, 'shard')}"
-        typer.echo(f"{out} is sound: {held}, {looked} checked{again}.")
-        typer.echo(f"digest of pixels {found.digest['pixels'][:16]}, of draws {found.digest['draws'][:16]}")
+        console.echo(f"{out} is sound: {held}, {looked} checked{again}.")
+        console.echo(f"digest of pixels {found.digest['pixels'][:16]}, of draws {found.digest['draws'][:16]}")
         return
-    typer.echo(f"{out} has {console.plural(len(found.problems), 'problem')}:")
+    console.echo(f"{out} has {console.plural(len(found.problems), 'problem')}{again}:")
     for problem in found.problems:
-        typer.echo(f"  - {arguments.in_options(problem.what, 'verify')}")
+        console.echo(f"  - {arguments.in_options(problem.what, 'verify')}")
     if found.damaged_shards:
         listed = ",".join(str(s) for s in found.damaged_shards)
-        typer.echo(f"Make these shards again with: blursynth resume {out} --redo {listed}")
+        console.echo(f"Make these shards again with: blursynth resume {out} --redo {listed}")
     raise typer.Exit(1)

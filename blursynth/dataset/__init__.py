@@ -10,13 +10,15 @@
 ``generate``            plan, generate, resume, finalize
 ``reader``, ``verify``  using and checking it
 ``online``              samples made when they are asked for
+``samples``             what both of these give
 ======================  =====================================================================
 """
 
 from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, resume
 from blursynth.dataset.online import OnlineDataset, Unblurred
 from blursynth.dataset.progress import OnProgress, Progress
-from blursynth.dataset.reader import Batch, Dataset, Sample, open_dataset
+from blursynth.dataset.reader import Batch, Dataset, open_dataset
+from blursynth.dataset.samples import PlanarPairs, Sample, Samples
 from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
 from blursynth.dataset.verify import Problem, Replay, Verification, replay, verify
 
@@ -26,11 +28,13 @@ __all__ = [
     "OnProgress",
     "OnlineDataset",
     "Plan",
+    "PlanarPairs",
     "Problem",
     "Progress",
     "Replay",
     "Report",
     "Sample",
+    "Samples",
     "Scan",
     "Skipped",
     "Source",

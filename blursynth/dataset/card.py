@@ -1,41 +1,79 @@
-"""The data card (README.md) and the Croissant metadata: what a data set is, for people and for catalogues."""
+"""The data card (README.md) and the Croissant metadata: what a data set is, for people and for catalogues.
+
+Names, licences and summaries come from files of other people, and the card is a page that is published. So each of
+them stands in the card as a span of code, where Markdown and HTML mean nothing, and without control characters.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from blursynth.dataset.files import write_atomically
+from blursynth.dataset.files import sha256_hex, write_atomically
 from blursynth.dataset.schema import Spec
+from blursynth.text import printable
 
 __all__ = ["write_card"]
 
 
-def write_card(out: Path, spec: Spec, index: dict[str, Any]) -> None:
-    """Write ``README.md`` and ``croissant.json``."""
-    write_atomically(out / "README.md", _card(out.name, spec, index).encode())
-    text = json.dumps(_croissant(out.name, spec, index), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(out / "croissant.json", text.encode())
+NOT_STATED = "not stated in the file"
+_MOST_LICENCES = 50  # that the card lists; all stand in the records
+_LONGEST = 500  # characters of one of other people's words
+
+
+def write_card(out: Path, spec: Spec, digest: dict[str, str]) -> dict[str, str]:
+    """Write ``README.md`` and ``croissant.json``; the sha256 of each by its name."""
+    name = out.resolve().name or "blursynth"
+    card = _card(name, spec, digest).encode()
+    described = {"dataset.json": spec.to_json(), "README.md": card}
+    files = {"README.md": card, "croissant.json": _croissant_text(name, spec, digest, described)}
+    for file, data in files.items():
+        write_atomically(out / file, data)
+    return {file: sha256_hex(data) for file, data in files.items()}
 
 
 def _licences(spec: Spec) -> Counter[str]:
-    return Counter(source.licence or "not stated in the file" for source in spec.sources)
+    return Counter(source.licence or NOT_STATED for source in spec.sources)
 
 
-def _card(name: str, spec: Spec, index: dict[str, Any]) -> str:
-    quoted = json.dumps  # a JSON text is a YAML text
+def _plain(text: object) -> str:
+    """Words of other people on one line, without control characters and of a bounded length."""
+    line = printable(" ".join(str(text).split()))
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
+
+
+def _code(text: object) -> str:
+    """A span of code in a Markdown table or paragraph: nothing in it is a heading, a link, a picture or HTML.
+
+    >>> print(_code("<b>![x](http://y)</b>"), _code("a`b"), _code("a|b"))
+    `<b>![x](http://y)</b>` `` a`b `` `a\\x7cb`
+    """
+    # Tables are cut at bars before spans of code are looked for, and no escape of a bar holds after a backslash.
+    line = _plain(text).replace("|", "\\x7c")
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    if not longest:
+        return f"`{line}`" if line else "(none)"
+    return f"{'`' * (longest + 1)} {line} {'`' * (longest + 1)}"
+
+
+def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
+    path = ascii(name)  # a text of Python, whatever the name
     summary = spec.recipe.get("summary", "") or spec.recipe_name
     steps = "\n".join(
-        f"| {s.get('name', s.get('kind'))} | `{json.dumps(_fields(s), allow_nan=False)}` |" for s in spec.recipe["step"]
+        f"| {_code(s.get('name', s.get('kind')))} | {_code(json.dumps(_fields(s), ensure_ascii=False))} |"
+        for s in spec.recipe["step"]
     )
-    licences = "\n".join(f"| {what} | {number} |" for what, number in sorted(_licences(spec).items()))
+    counted = _licences(spec).most_common(_MOST_LICENCES)
+    licences = "\n".join(f"| {_code(what)} | {number} |" for what, number in counted)
     arrays = "\n".join(
         f"| `{a.name}` | {a.dtype} | {' x '.join(str(n) for n in (spec.count, *a.shape))} |" for a in spec.arrays
     )
     return f"""---
-pretty_name: {quoted(name)}
+pretty_name: {json.dumps(_plain(name), ensure_ascii=False)}
 license: other
 task_categories:
 - image-to-image
@@ -47,10 +85,10 @@ size_categories:
 - {_size_category(spec.count)}
 ---
 
-# {name}
+# {_code(name)}
 
 {spec.count} aligned pairs of a sharp and a blurred picture, {spec.size_px} x {spec.size_px} px, made with
-blursynth and the recipe **{spec.recipe_name}**: {summary}.
+blursynth and the recipe {_code(spec.recipe_name)}: {_code(summary)}.
 
 | array | type | shape |
 |---|---|---|
@@ -64,7 +102,7 @@ the parameters of each step.
 ```python
 import blursynth
 
-dataset = blursynth.open_dataset({quoted(name)})
+dataset = blursynth.open_dataset({path})
 sample = dataset[0]
 sample.sharp, sample.blurred, sample.draw
 ```
@@ -74,7 +112,7 @@ Any zarr 3 reader opens the arrays as well:
 ```python
 import zarr
 
-group = zarr.open_group({quoted(name)}, mode="r")
+group = zarr.open_group({path}, mode="r")
 group["blurred"][0]
 ```
 
@@ -99,13 +137,18 @@ The pairs are derived works of their sources. The licence of each is in its samp
 | digest | sha256 |
 |---|---|
 | request (recipe, seed, sources, sizes) | `{spec.sha256()}` |
-| pixels, in order of the samples | `{index["digest"]["pixels"]}` |
-| draws, in order of the samples | `{index["digest"]["draws"]}` |
+| pixels, in order of the samples | `{digest["pixels"]}` |
+| draws, in order of the samples | `{digest["draws"]}` |
 """
 
 
 def _light(spec: Spec) -> str:
     words = ""
+    if spec.min_detail is not None:
+        words += (
+            f"\nCrops that show less detail than {spec.min_detail:g} (the standard deviation of the Laplacian of luma, "
+            "in codes of 8 bits) were left out.\n"
+        )
     light = sum(source.is_light for source in spec.sources)
     if light:
         words += (
@@ -122,11 +165,7 @@ def _maps(spec: Spec) -> str:
     if not spec.has_maps:
         return ""
     kinds = [what for what, there in (("depth", spec.sources[0].depth), ("label", spec.sources[0].labels)) if there]
-    form = (
-        f" The numbers of the depth maps mean: `{json.dumps(spec.depth_format, allow_nan=False)}`."
-        if spec.depth_format
-        else ""
-    )
+    form = f" The numbers of the depth maps mean: {_code(json.dumps(spec.depth_format))}." if spec.depth_format else ""
     maps = " and its ".join(kinds)
     return f"\nEvery source picture came with its {maps} map; their sha256 stand in `dataset.json`.{form}\n"
 
@@ -142,46 +181,42 @@ def _size_category(count: int) -> str:
     return "1M<n<10M"
 
 
-def _croissant(name: str, spec: Spec, index: dict[str, Any]) -> dict[str, Any]:
+def _croissant_text(name: str, spec: Spec, digest: dict[str, str], described: Mapping[str, bytes]) -> bytes:
+    document = _croissant(name, spec, digest, described)
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _croissant(name: str, spec: Spec, digest: dict[str, str], described: Mapping[str, bytes]) -> dict[str, Any]:
     """Croissant 1.0 (mlcommons.org/croissant): the records as a record set, the arrays as files."""
+    media = {"dataset.json": "application/json", "README.md": "text/markdown"}
+    licences = [_plain(what) for what, _ in _licences(spec).most_common(_MOST_LICENCES)]
     return {
-        "@context": {
-            "@language": "en",
-            "@vocab": "https://schema.org/",
-            "sc": "https://schema.org/",
-            "cr": "http://mlcommons.org/croissant/",
-            "dct": "http://purl.org/dc/terms/",
-            "conformsTo": "dct:conformsTo",
-            "data": {"@id": "cr:data", "@type": "@json"},
-            "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-            "extract": "cr:extract",
-            "field": "cr:field",
-            "fileObject": "cr:fileObject",
-            "fileSet": "cr:fileSet",
-            "includes": "cr:includes",
-            "jsonPath": "cr:jsonPath",
-            "recordSet": "cr:recordSet",
-            "source": "cr:source",
-        },
+        "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": name,
-        "description": f"{spec.count} aligned pairs of sharp and blurred pictures; recipe {spec.recipe_name}.",
-        "license": sorted(_licences(spec)),
+        "name": _plain(name),
+        "description": f"{spec.count} aligned pairs of sharp and blurred pictures; recipe {_plain(spec.recipe_name)}.",
+        "license": licences[0] if len(licences) == 1 else licences,
         "version": "1.0.0",
-        "identifier": index["digest"]["pixels"],
+        "identifier": digest["pixels"],
         "distribution": [
-            {
-                "@type": "cr:FileObject",
-                "@id": "dataset.json",
-                "name": "dataset.json",
-                "contentUrl": "dataset.json",
-                "encodingFormat": "application/json",
-            },
+            *(
+                {
+                    "@type": "cr:FileObject",
+                    "@id": file,
+                    "name": file,
+                    "contentUrl": file,
+                    "contentSize": f"{len(data)} B",
+                    "encodingFormat": media[file],
+                    "sha256": sha256_hex(data),
+                }
+                for file, data in described.items()
+            ),
             {
                 "@type": "cr:FileSet",
                 "@id": "draws",
                 "name": "draws",
+                "description": "One record per line and sample: the numbers that made it, and hashes of its pixels.",
                 "encodingFormat": "application/jsonlines",
                 "includes": "draws/*.jsonl",
             },
@@ -206,9 +241,9 @@ def _croissant(name: str, spec: Spec, index: dict[str, Any]) -> dict[str, Any]:
                     {
                         "@type": "cr:Field",
                         "@id": f"samples/{field}",
-                        "name": field,
+                        "name": f"samples/{field}",
                         "dataType": kind,
-                        "source": {"fileSet": {"@id": "draws"}, "extract": {"jsonPath": f"$.{field}"}},
+                        "source": {"fileSet": {"@id": "draws"}, "extract": {"column": field}},
                     }
                     for field, kind in (
                         ("index", "sc:Integer"),
@@ -220,3 +255,44 @@ def _croissant(name: str, spec: Spec, index: dict[str, Any]) -> dict[str, Any]:
             }
         ],
     }
+
+
+# The one that Croissant 1.0 prescribes.
+_CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}

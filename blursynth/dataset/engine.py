@@ -6,22 +6,26 @@ equal: a shard is done when its manifest is there, whoever wrote it, however oft
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 from numcodecs import blosc
 
+from blursynth.cores import available_cores
 from blursynth.dataset.manifest import Manifest
 from blursynth.dataset.writer import Job, ShardMaker
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, require
@@ -29,6 +33,8 @@ from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, re
 __all__ = ["DaskEngine", "Engine", "Event", "LocalEngine", "SerialEngine", "make_engine"]
 
 TRIES = 3  # times that a shard whose worker died is tried
+CLOSE_S = 10.0  # time that a Dask client or cluster is given to end
+SILENT_S = 120.0  # time without a word of a worker after which it is named, and again after twice that time, and so on
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,9 @@ class _Worker:
     process: Any
     connection: Connection
     shard: int | None = None
+    done: int = 0
+    heard: float = field(default_factory=time.monotonic)  # when it last said something
+    silence: float = field(default_factory=lambda: SILENT_S)  # after which it is named
 
 
 class LocalEngine(Engine):
@@ -117,7 +126,9 @@ class LocalEngine(Engine):
             for worker in self._workers:
                 if worker.shard is None and self._waiting:
                     self._give(worker, self._waiting.popleft())
-            ready = wait([w.connection for w in self._workers] + [w.process.sentinel for w in self._workers])
+            ends = [w.connection for w in self._workers] + [w.process.sentinel for w in self._workers]
+            ready = wait(ends, SILENT_S / 4)
+            yield from self._silent()
             for worker in list(self._workers):
                 if worker.connection in ready:
                     yield from self._heard(worker)
@@ -132,8 +143,21 @@ class LocalEngine(Engine):
         theirs.close()
         self._workers.append(_Worker(process, ours))
 
+    def _silent(self) -> Iterator[Event]:
+        """Name the workers that have not said a word for long: slow pictures, a disk that hangs, or they do."""
+        now = time.monotonic()
+        for worker in self._workers:
+            if worker.shard is not None and now - worker.heard > worker.silence:
+                worker.silence *= 2
+                yield Event(
+                    worker.shard,
+                    worker.done,
+                    note=f"the worker of shard {worker.shard} (process {worker.process.pid}) has not reported for "
+                    f"{now - worker.heard:.0f} s",
+                )
+
     def _give(self, worker: _Worker, shard: int) -> None:
-        worker.shard = shard
+        worker.shard, worker.done, worker.heard, worker.silence = shard, 0, time.monotonic(), SILENT_S
         with suppress(OSError):  # it died before it got anything; its sentinel tells
             worker.connection.send(shard)
 
@@ -145,6 +169,7 @@ class LocalEngine(Engine):
             return
         if isinstance(message, BaseException):
             raise message
+        worker.done, worker.heard, worker.silence = message.done, time.monotonic(), SILENT_S
         if message.manifest is not None:
             worker.shard = None
         yield message
@@ -291,16 +316,40 @@ class DaskEngine(Engine):
     ----------
     address
         Address of a scheduler or a ``distributed.Client``; by default a cluster on this machine.
+    workers
+        Number of processes of the cluster on this machine.
+
+    Raises
+    ------
+    DatasetError
+        There is no scheduler at this address; later: it was lost, or the worker of one shard died again and again.
     """
 
-    def __init__(self, address: Any = None) -> None:
+    def __init__(self, address: Any = None, *, workers: int | None = None) -> None:
         distributed = require("distributed", extra="cluster", purpose="engine='dask'")
         self._distributed = distributed
-        self._own = not isinstance(address, distributed.Client)
-        self._client = distributed.Client(address) if self._own else address
         self._futures: list[Any] = []
+        self._cluster: Any = None
+        self._own = not isinstance(address, distributed.Client)
+        if not self._own:
+            self._client = address
+        elif address is not None:
+            try:
+                self._client = distributed.Client(address)
+            except (OSError, ValueError, TypeError) as error:  # what its parsing of addresses and its sockets raise
+                raise DatasetError(
+                    f"There is no Dask scheduler at {address!r} ({error}).",
+                    fix="Check the address (such as tcp://host:8786), and that the scheduler runs.",
+                ) from None
+        else:
+            # One thread each, as the engine 'local' has it: kernels in processes with a parent use no threads either.
+            self._cluster = distributed.LocalCluster(
+                n_workers=workers or available_cores(), threads_per_worker=1, dashboard_address=None
+            )
+            self._client = distributed.Client(self._cluster)
 
     def submit(self, job: Job, shards: Sequence[int], *, again: bool = False) -> None:
+        self._key = job.key()
         self._futures = [
             self._client.submit(
                 _make_one, job, shard, again, key=f"blursynth-{job.out.name}-{shard}-{os.urandom(4).hex()}",
@@ -310,29 +359,104 @@ class DaskEngine(Engine):
         ]  # fmt: skip
 
     def completed(self) -> Iterator[Event]:
-        for future in self._distributed.as_completed(self._futures):
+        distributed = self._distributed
+        waiting = distributed.as_completed(self._futures)
+        silence, heard = SILENT_S, time.monotonic()
+        while waiting.count():
+            if self._client.status not in ("running", "newly-created"):  # it tries for a while to find it again
+                raise _lost_scheduler(self._client)
+            future = _next(waiting, 1.0)
+            if future is None:
+                if time.monotonic() - heard > silence:
+                    silence *= 2
+                    yield Event(-1, 0, note=self._whereabouts(time.monotonic() - heard))
+                continue
+            silence, heard = SILENT_S, time.monotonic()
+            if future.cancelled():
+                raise _lost_scheduler(self._client)
             try:
-                manifest = future.result()
-            except self._distributed.scheduler.KilledWorker as error:
-                raise DatasetError(f"A shard's Dask worker died {TRIES} times ({error}).") from None
-            yield Event(manifest.shard, manifest.last - manifest.first, manifest)
+                made = future.result()
+            except distributed.KilledWorker as error:
+                raise DatasetError(
+                    f"A shard's Dask worker died again and again ({error}).",
+                    why="Most often there is too little memory on the workers.",
+                    fix="Mend that and run blursynth resume; finished shards are kept.",
+                ) from None
+            except (asyncio.CancelledError, concurrent.futures.CancelledError):
+                raise _lost_scheduler(self._client) from None
+            if isinstance(made, BlursynthError):
+                raise made
+            yield Event(made.shard, made.last - made.first, made)
+
+    def _whereabouts(self, silent_s: float) -> str:
+        """Who has not reported, in words."""
+        try:
+            busy = {name: keys for name, keys in self._client.processing().items() if keys}
+        except Exception as error:  # the scheduler is gone or busy; that is what there is to say
+            return f"no shard was finished for {silent_s:.0f} s, and the scheduler does not answer ({error})"
+        where = "; ".join(f"{name}: {', '.join(str(key) for key in keys)}" for name, keys in sorted(busy.items()))
+        return f"no shard was finished for {silent_s:.0f} s; at work are {where or 'no workers'}"
 
     def close(self) -> None:
-        for future in self._futures:
-            future.cancel()
+        futures, self._futures = self._futures, []
+        if self._client.status == "running":
+            with suppress(Exception):  # it is about to end; an error of it must not hide the one that matters
+                self._client.cancel(futures)
+                self._client.run(_forget, self._key if futures else "", on_error="ignore")
         if self._own:
-            self._client.close()
+            with suppress(Exception):
+                self._client.close(timeout=CLOSE_S)
+        if self._cluster is not None:
+            with suppress(Exception):
+                self._cluster.close(timeout=CLOSE_S)
 
 
-_MAKERS: dict[str, ShardMaker] = {}
+def _next(waiting: Any, timeout_s: float) -> Any:
+    """The next finished future; None when there is none after this time, in which the client may have been lost."""
+    end = time.monotonic() + timeout_s
+    while not waiting.has_ready():
+        if time.monotonic() > end or not waiting.count():
+            return None
+        time.sleep(0.02)
+    return next(waiting)
 
 
-def _make_one(job: Job, shard: int, again: bool) -> Manifest:
-    """One shard in a Dask worker, which keeps the maker (and its decoded pictures) of the data set it works on."""
-    key = f"{job.request_sha256}-{job.out}-{threading.get_ident()}"
-    if key not in _MAKERS:
-        _MAKERS[key] = ShardMaker(job)
-    return _MAKERS[key].make(shard, again=again)
+def _lost_scheduler(client: Any) -> DatasetError:
+    return DatasetError(
+        f"The connection to the Dask scheduler was lost ({client.scheduler.address if client.scheduler else client}).",
+        why="It was stopped or cannot be reached.",
+        fix="Start it again and run blursynth resume; finished shards are kept.",
+    )
+
+
+# By thread of a worker: two threads must not share one. Only the latest, which may keep gigabytes of decoded pictures.
+_MAKERS: dict[int, tuple[str, ShardMaker]] = {}
+
+
+def _make_one(job: Job, shard: int, again: bool) -> Manifest | BlursynthError:
+    """One shard in a Dask worker, which keeps the maker (and its decoded pictures) of the data set it works on.
+
+    An error of ours is returned: trying again would not mend it.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)
+    blosc.use_threads = False
+    thread, key = threading.get_ident(), job.key()
+    try:
+        if _MAKERS.get(thread, ("",))[0] != key:
+            _MAKERS.pop(thread, None)  # before the next one takes memory
+            _MAKERS[thread] = (key, ShardMaker(job))
+        return _MAKERS[thread][1].make(shard, again=again)
+    except BlursynthError as error:
+        return error
+
+
+def _forget(key: str) -> None:
+    """Let go of the makers of a job that has ended."""
+    for thread, (known, _) in list(_MAKERS.items()):
+        if known == key:
+            _MAKERS.pop(thread, None)
 
 
 def make_engine(engine: Literal["local", "dask"] | Engine, workers: int, tasks: int) -> Engine:
@@ -342,5 +466,5 @@ def make_engine(engine: Literal["local", "dask"] | Engine, workers: int, tasks: 
     if engine == "local":
         return LocalEngine(workers) if workers > 1 and tasks > 1 else SerialEngine()
     if engine == "dask":
-        return DaskEngine()
+        return DaskEngine(workers=workers)
     raise InvalidValueError(f"engine must be 'local', 'dask' or an Engine, got {engine!r}.")

@@ -1,4 +1,8 @@
-"""Files that are whole or not there: atomic writes, JSON, locks, and errors of the disk in plain words."""
+"""Files that are whole or not there: atomic writes, JSON with its own hash, locks, errors of the disk in plain words.
+
+A data set may come from anybody. So what is read is a regular file of a bounded size whose JSON has the expected types,
+and nothing is written through links that lead out of the folder.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,50 @@ import errno
 import hashlib
 import json
 import os
+import re
 import socket
+import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from blursynth.errors import DatasetError
 
-__all__ = ["canonical", "disk_error", "locked", "read_json", "sha256_hex", "sync_folder", "write_atomically"]
+__all__ = [
+    "Sha256",
+    "canonical",
+    "disk_error",
+    "locked",
+    "partial_path",
+    "read_bounded",
+    "read_json",
+    "read_sealed",
+    "refuse_links",
+    "require_regular",
+    "sealed",
+    "sha256_hex",
+    "sweep_locks",
+    "sync_folder",
+    "typed_json",
+    "write_atomically",
+    "writer_is_gone",
+]
 
 PARTIAL = ".partial"  # ending of files that are being written; one that is left over is litter
+_OLD_S = 3600.0  # age from which a file that is being written is taken for left over
+_WRITING: set[Path] = set()  # what this process is writing
+JSON_BYTES = 2**28  # of one file at most; dataset.json of a million sources has this size
+# What a flush of a folder says where the file system has none; everything else is a fault of the disk.
+_NO_FLUSH = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+_T = TypeVar("_T")
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 def canonical(value: Any) -> bytes:
@@ -46,30 +82,65 @@ def disk_error(error: OSError, path: Path) -> DatasetError:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut, where the system can."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # some systems cannot open folders; there is nothing to flush then
-        return
+    """Make renames in a folder survive a power cut, where the system can.
+
+    Raises
+    ------
+    OSError
+        The disk failed. That a file system cannot flush folders is none: each file itself has been flushed.
+    """
+    if sys.platform == "win32":
+        return  # it cannot open folders
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
-    except OSError:
-        pass  # some network file systems refuse; the file itself has been flushed
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
     finally:
         os.close(handle)
 
 
+def partial_path(path: Path) -> Path:
+    """A name for a file while it is written, of this process and this write alone."""
+    return path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.{os.urandom(4).hex()}{PARTIAL}")
+
+
+def writer_is_gone(partial: Path) -> bool:
+    """Whether nobody writes this file any more: its process has ended or, where that cannot be told, it is an hour old.
+
+    For files that no lock protects; one that is left over is swept sooner or later, one that is in use never.
+    """
+    found = re.search(r"\.(\d+)\.[0-9a-f]{8}$", partial.name.removesuffix(PARTIAL))
+    if found is not None and sys.platform != "win32" and partial.name[: found.start()].endswith(socket.gethostname()):
+        pid = int(found[1])
+        if pid == os.getpid():  # or of a process of this number in the same container before it was started again
+            return partial not in _WRITING
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):  # it is somebody else's, and runs
+            pass
+    try:
+        return time.time() - partial.stat().st_mtime > _OLD_S
+    except OSError:
+        return False
+
+
 def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> bool:
     """Write a file that is there as a whole or not at all: temporary file, fsync, rename, fsync of the folder.
+
+    The folder must be there: whoever makes it decides whether it may be made (see :mod:`blursynth.dataset.folder`).
 
     Parameters
     ----------
     exclusive
         Leave a file that exists alone and return False.
     """
-    partial = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}{PARTIAL}")
+    partial = partial_path(path)
+    _WRITING.add(partial)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(data)
             file.flush()
@@ -89,29 +160,160 @@ def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> boo
     except OSError as error:
         raise disk_error(error, path) from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        _WRITING.discard(partial)
     return True
 
 
-def read_json(path: Path, what: str) -> Any:
+def require_regular(path: Path) -> os.stat_result:
+    """The state of a file that may be read: a pipe could block for ever, and a device never end.
+
+    Raises
+    ------
+    DatasetError
+        It is a folder, a pipe, a socket or a device.
+    OSError
+        It is missing or cannot be looked at.
+    """
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise DatasetError(f"{path}: is no regular file.", fix="Restore it from a backup.")
+    return state
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most that many bytes.
+
+    Raises
+    ------
+    DatasetError
+        It is something else, or larger.
+    OSError
+        It is missing or cannot be read.
+    """
+    size = require_regular(path).st_size
+    if size > most:
+        raise DatasetError(
+            f"{path}: has {size:,} bytes, and no such file of a data set has more than {most:,}.",
+            fix="Restore it from a backup.",
+        )
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def read_json(path: Path, what: str, most: int = JSON_BYTES) -> Any:
     """A JSON object from a file.
 
     Raises
     ------
     DatasetError
-        It is missing, unreadable, or no JSON object.
+        It is missing, unreadable, too large, or no JSON object.
     """
+    value, _ = _parsed(path, what, most)
+    return value
+
+
+def _parsed(path: Path, what: str, most: int) -> tuple[dict[str, Any], bytes]:
     try:
-        value = json.loads(path.read_bytes())
+        data = read_bounded(path, most)
+        value = json.loads(data)
     except FileNotFoundError:
         raise DatasetError(f"{path}: {what} is missing.") from None
+    except DatasetError:
+        raise
     except OSError as error:
         raise DatasetError(f"{path}: {what} cannot be read ({error.strerror}).") from None
-    except ValueError as error:
-        raise DatasetError(f"{path}: {what} is damaged, it is no JSON ({error}).") from None
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else f"it is no JSON ({error})"
+        raise DatasetError(f"{path}: {what} is damaged, {reason}.") from None
     if not isinstance(value, dict):
         raise DatasetError(f"{path}: {what} is damaged, it is no JSON object.")
-    return value
+    return value, data
+
+
+def sealed(document: Mapping[str, Any]) -> bytes:
+    """The text of a JSON file with its own hash in it, so that no change of it passes for another value.
+
+    >>> sealed({"b": 1})[:10]
+    b'{\\n "b": 1,'
+    """
+    plain = dict(document)
+    text = json.dumps(
+        {**plain, "sha256": sha256_hex(canonical(plain))}, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+    )
+    return (text + "\n").encode()
+
+
+def read_sealed(path: Path, what: str, kind: type[_T], most: int = JSON_BYTES) -> _T:
+    """What :func:`sealed` wrote, as a dataclass.
+
+    Raises
+    ------
+    DatasetError
+        It is missing, unreadable, too large, has been changed, or is of other types.
+    """
+    value, data = _parsed(path, what, most)
+    seal = value.pop("sha256", None)
+    try:
+        same = sealed(value) == data  # the hash is that of the content, and the text that of its writing
+    except (ValueError, RecursionError):  # NaN, halves of surrogate pairs: not of our writing
+        same = False
+    if not same:
+        why = "" if seal is not None else "It has no sha256 of its own."
+        raise DatasetError(f"{path}: {what} was changed after it was written (its sha256 differs).", why=why)
+    try:
+        return typed_json(kind, data)
+    except ValueError as error:
+        raise DatasetError(f"{path}: {what} is damaged ({error}).") from None
+
+
+def typed_json(kind: type[_T], data: bytes) -> _T:
+    """JSON as a value of a type, without any conversion.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON or of another type; its text says where.
+    """
+    try:
+        value: _T = _adapter(kind).validate_json(data, strict=True)
+        return value
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+
+
+@lru_cache(maxsize=16)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def refuse_links(out: Path) -> None:
+    """Refuse to write into a folder in which links lead out of it: what lies elsewhere would be overwritten.
+
+    Raises
+    ------
+    DatasetError
+        The first such link.
+    """
+    for path in links_out(out):
+        raise DatasetError(
+            f"{path}: is a link out of the data set (to {os.path.realpath(path)}).",
+            why="Writing through it would change files that are no part of the data set.",
+            fix="Copy the data set with what its links lead to (cp -rL), or remove the link.",
+        )
+
+
+def links_out(out: Path) -> Iterator[Path]:
+    """Links inside a folder that lead out of it, at any depth; what they lead to is not looked at."""
+    root = os.path.realpath(out)
+    for parent, folders, files in os.walk(out):
+        for name in sorted((*folders, *files)):
+            path = Path(parent, name)
+            if path.is_symlink() and os.path.commonpath([root, os.path.realpath(path)]) != root:
+                yield path
 
 
 @contextmanager
@@ -145,16 +347,36 @@ def locked(out: Path, first: int, last: int) -> Iterator[None]:
                 other.unlink(missing_ok=True)  # its owner died
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # where it cannot be removed, the next run does
+            path.unlink(missing_ok=True)
         file.close()
+        with suppress(OSError):  # others hold locks in it
+            folder.rmdir()
+
+
+def sweep_locks(out: Path) -> int:
+    """Remove locks whose owners are gone; the number of files."""
+    folder, swept = out / ".locks", 0
+    with suppress(OSError):  # none, or not writable
+        for path in sorted(folder.iterdir()):
+            with path.open("a+b") as file:
+                if _try_lock(file.fileno()):
+                    path.unlink(missing_ok=True)
+                    swept += 1
+        folder.rmdir()
+    return swept
 
 
 def _held(out: Path, path: Path) -> BinaryIO:
     """The lock file, locked."""
     while True:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
             file = path.open("a+b")
+        except FileNotFoundError as error:
+            if out.is_dir():
+                continue  # the last of the others removed the folder of locks between our two lines
+            raise disk_error(error, path) from None
         except OSError as error:
             raise disk_error(error, path) from None
         if not _try_lock(file.fileno()):

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import json
-import re
+import functools
 import shutil
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from blursynth import assets, degradations
+from blursynth import degradations
 from blursynth.core import Degradation
-from blursynth.dataset.card import write_card
-from blursynth.dataset.engine import Engine, make_engine
-from blursynth.dataset.files import disk_error, locked, read_json, write_atomically
-from blursynth.dataset.index import read_index, write_index
-from blursynth.dataset.manifest import Manifest, finished_shards, shard_state
+from blursynth.cores import available_cores
+from blursynth.dataset.asset_files import asset_names, asset_path, save_assets
+from blursynth.dataset.engine import Engine, Event, make_engine
+from blursynth.dataset.files import (
+    canonical,
+    disk_error,
+    locked,
+    read_json,
+    read_sealed,
+    refuse_links,
+    sealed,
+    sha256_hex,
+    write_atomically,
+)
+from blursynth.dataset.folder import DatasetFolder, sweep, sweep_left_over
+from blursynth.dataset.index import index_fits, passed_over_share, read_index, write_index
+from blursynth.dataset.manifest import Manifest, finished_shards, manifest_path, read_manifest, shard_state
+from blursynth.dataset.places import remember_roots, source_roots
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.render import CACHE_BYTES, Renderer
 from blursynth.dataset.schema import Spec, build_spec, check_encodings, create_store, load_spec
 from blursynth.dataset.shards import encode_chunk
-from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Scan, Skipped, available_cores, scan_sources
-from blursynth.dataset.writer import Job, sweep
+from blursynth.dataset.sources import Scan, Skipped, scan_sources
+from blursynth.dataset.writer import Job
 from blursynth.depth import DepthFormat
 from blursynth.errors import DatasetError, InvalidValueError
 from blursynth.recipe import Recipe
@@ -35,7 +47,6 @@ __all__ = ["Plan", "Report", "finalize", "generate", "plan", "resume"]
 Sources = str | Path | Iterable[str | Path] | Scan
 CHECKED_DRAWS = 2000  # about a second, however large the data set
 CHECKED_DRAWS_WITH_MAPS = 64  # of which each needs the depth of its window
-_ASSET = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,9 @@ class Plan:
         Of the samples that were tried.
     free_bytes
         Room on the disk of ``out``; None when no place was named.
+    passed_over
+        Share of the windows looked at that have less detail than ``min_detail``, of the samples that were tried; None
+        without such a limit.
     """
 
     scan: Scan
@@ -69,6 +83,7 @@ class Plan:
     largest_reach_px: int
     free_bytes: int | None
     spec: Spec = field(repr=False)
+    passed_over: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,13 @@ class Report:
         ``{"pixels": ..., "draws": ...}`` of the finished data set, else empty; neither depends on workers or shards.
     notes
         Anything unusual, such as workers that died and were replaced.
+    ignored
+        How many files of the given folders are of no known format, by their ending.
+    sources
+        How many pictures the data set is made of.
+    passed_over
+        Share of the windows looked at that have less detail than ``min_detail``, of the samples that were made now;
+        None without such a limit.
     """
 
     out: Path
@@ -112,6 +134,9 @@ class Report:
     finished: bool = False
     digest: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ignored: dict[str, int] = field(default_factory=dict)
+    sources: int = 0
+    passed_over: float | None = None
 
     @property
     def rate(self) -> float:
@@ -131,6 +156,7 @@ def plan(
     store: Sequence[str] = ("sharp", "blurred"),
     kernel_size_px: int = 129,
     crops_per_source: int = 1,
+    min_detail: float | None = None,
     depth: str | Path | None = None,
     depth_format: DepthFormat | None = None,
     labels: str | Path | None = None,
@@ -144,6 +170,8 @@ def plan(
 
     Parameters
     ----------
+    min_detail
+        The least detail of a crop; as :func:`generate` takes it.
     depth, depth_format, labels
         Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
     linear, downscale
@@ -166,6 +194,7 @@ def plan(
         shard_length=shard_length,
         workers=workers,
         crops_per_source=crops_per_source,
+        min_detail=min_detail,
         store=store,
         kernel_size_px=kernel_size_px,
         depth=depth,
@@ -175,8 +204,9 @@ def plan(
         downscale=downscale,
         on_progress=on_progress,
     )
-    check_draws(spec, scan, recipe)
-    return _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
+    passed_over = check_draws(spec, scan, recipe)
+    planned = _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
+    return replace(planned, passed_over=passed_over)
 
 
 def _planned(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path | None, trials: int) -> Plan:
@@ -227,6 +257,7 @@ def generate(
     store: Sequence[str] = ("sharp", "blurred"),
     kernel_size_px: int = 129,
     crops_per_source: int = 1,
+    min_detail: float | None = None,
     depth: str | Path | None = None,
     depth_format: DepthFormat | None = None,
     labels: str | Path | None = None,
@@ -269,7 +300,12 @@ def generate(
         Side of the stored kernels, odd; a larger kernel is an error.
     crops_per_source
         How many consecutive samples share a source picture. 1: each chooses its own. More is faster when decoding large
-        pictures takes longer than blurring crops.
+        pictures takes longer than blurring crops. Every source is used once before any is used again, in a shuffled
+        order, except that sources too small for a draw leave their turn to larger ones.
+    min_detail
+        Leave out crops that are flat or out of focus: those with less detail than this, a standard deviation of the
+        Laplacian in codes of 8 bits (:func:`~blursynth.dataset.detail.detail_of`); 10 is a usual limit. Another window
+        of the picture is taken instead, or another picture where 16 of them show too little. None: every crop is taken.
     depth, depth_format, labels
         Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
     linear, downscale
@@ -299,16 +335,19 @@ def generate(
     """
     out = Path(out)
     workers = _workers(workers)
-    begun = _begun(out)
+    begun, damage = _begun(out)
+    if shard_length is None:
+        shard_length = begun.shard_length if begun is not None else _shard_length(out)
     spec, scan = prepare(
         sources,
         recipe,
         count=count,
         size_px=size_px,
         seed=seed,
-        shard_length=begun.shard_length if begun is not None and shard_length is None else shard_length,
+        shard_length=shard_length,
         workers=workers,
         crops_per_source=crops_per_source,
+        min_detail=min_detail,
         store=store,
         kernel_size_px=kernel_size_px,
         depth=depth,
@@ -319,7 +358,11 @@ def generate(
         on_progress=on_progress,
     )
     wanted = _wanted(shards, spec)
-    if begun is None:
+    notes = list(scan.notes)
+    if damage is not None:
+        begun = _recover(out, spec, damage, any_environment)
+        notes.append(f"{damage.what.rstrip('.')}; it was written anew, since the finished shards are of this request")
+    elif begun is None:
         check_draws(spec, scan, recipe)
         _check_room(spec, scan, recipe, workers, out, wanted)
         begun = _begin(out, spec, scan, recipe)
@@ -329,11 +372,22 @@ def generate(
             why="Mixing two data sets in one folder would make neither.",
             fix="Give the same arguments, or choose another folder.",
         )
-    _remember_roots(out, scan.roots)
+    _write_beside(out, scan, recipe)
+    if forgotten := remember_roots(begun, scan.roots):
+        notes.append(forgotten)
+    with suppress(OSError):  # where older versions remembered them
+        (out / ".local.json").unlink(missing_ok=True)
     kinds = tuple(dict.fromkeys(k for _, sampler in recipe.steps for k in sampler.kinds()))
-    report = _run(out, begun, kinds, scan.roots, wanted, (), workers, engine, any_environment, cache_bytes, on_progress)
-    notes = (*scan.notes, *report.notes)
-    return replace(report, skipped=scan.skipped, duplicates=scan.duplicates, notes=notes)
+    report = _run(
+        out, begun, kinds, lambda: scan.roots, wanted, (), workers, engine, any_environment, cache_bytes, on_progress
+    )
+    return replace(
+        report,
+        skipped=scan.skipped,
+        duplicates=scan.duplicates,
+        notes=(*notes, *report.notes),
+        ignored=scan.ignored,
+    )
 
 
 def resume(
@@ -371,17 +425,29 @@ def resume(
         As :func:`generate`; or the source pictures are not where they were.
     """
     out = Path(out)
-    spec = load_spec(out)
-    roots = source_roots(out, source_root, depth_root, labels_root)
+    try:
+        spec = load_spec(out)
+    except DatasetError as error:
+        raise _unrecovered(out, error) if _shard_length(out) is not None else error from None
     wanted = _wanted(shards, spec)
     again = tuple(sorted(set(redo)))
     for shard in again:
         if not 0 <= shard < spec.shards:
             raise InvalidValueError(f"redo: there is no shard {shard}, the data set has {spec.shards}.")
-    return _run(
+    lacking = _lacking(out, spec)
+    if lost := [name for name in lacking if name.startswith("assets/")]:
+        raise DatasetError(
+            f"{out}: {', '.join(lost[:3])} {'is' if len(lost) == 1 else 'are'} missing.",
+            why="The recipe refers to what was measured there.",
+            fix="Run blursynth generate with the arguments that it was begun with, or restore them from a backup.",
+        )
+    roots = functools.partial(source_roots, out, spec, source_root, depth_root, labels_root)
+    report = _run(
         out, spec, tuple(kinds), roots, wanted, again, _workers(workers), engine, any_environment, cache_bytes,
         on_progress,
     )  # fmt: skip
+    lost = [f"{name} is missing: blursynth generate with the same arguments writes it again" for name in lacking]
+    return replace(report, notes=(*report.notes, *lost))
 
 
 def finalize(out: str | Path) -> dict[str, str]:
@@ -399,17 +465,15 @@ def finalize(out: str | Path) -> dict[str, str]:
     """
     out = Path(out)
     spec = load_spec(out)
-    index = write_index(out, spec)
-    write_card(out, spec, index)
-    digest: dict[str, str] = index["digest"]
-    return digest
+    refuse_links(out)
+    return asdict(write_index(out, spec).digest)
 
 
 def _run(
     out: Path,
     spec: Spec,
     kinds: tuple[type[Degradation], ...],
-    roots: dict[str, str],
+    roots: Callable[[], dict[str, str]],
     wanted: range,
     again: tuple[int, ...],
     workers: int,
@@ -419,46 +483,45 @@ def _run(
     on_progress: OnProgress | None,
 ) -> Report:
     start = time.monotonic()
-    arrays = tuple(a.name for a in spec.arrays)
-    notes: list[str] = []
+    refuse_links(out)
+    folder = DatasetFolder.begun(out)
+    total = _samples(spec, wanted)
+    kept = _kept(out, spec, wanted, again)
     made: dict[int, Manifest] = {}
-    with locked(out, wanted.start, wanted.stop):
-        sweep(out, wanted, arrays)
-        create_store(out, spec)
-        kept = [s for s in wanted if s not in again and shard_state(out, s, spec) is not None]
-        missing = [s for s in wanted if s not in kept]
-        ready = sum(len(spec.range_of(s)) for s in kept)
-        total = sum(len(spec.range_of(s)) for s in wanted)
-        running: dict[int, int] = {}
-        _tell(on_progress, ready, total)
-        if missing:
-            job = Job(
-                out, kinds, roots,
-                request_sha256=spec.sha256(), any_environment=any_environment, cache_bytes=cache_bytes,
-            )  # fmt: skip
-            with _engine(engine, workers, len(missing)) as runner:
-                try:
-                    # Fresh shards and shards to be made again differ in one flag, so they go one after the other.
-                    for flag in (False, True):
-                        part = [s for s in missing if (s in again) is flag]
-                        if not part:
-                            continue
-                        runner.submit(job, part, again=flag)
-                        for event in runner.completed():
-                            running[event.shard] = event.done
-                            if event.manifest is not None:
-                                made[event.shard] = event.manifest
-                            if event.note:
-                                notes.append(event.note)
-                            _tell(on_progress, ready + sum(running.values()), total, event.note)
-                finally:
-                    runner.close()
-                    sweep(out, wanted, arrays)
-        finished = set(range(spec.shards)) <= set(finished_shards(out))
-        digest: dict[str, str] = {}
-        if finished:
-            index = read_index(out, spec) if not made else None
-            digest = dict(index["digest"]) if index is not None else finalize(out)
+    notes: list[str] = []
+    digest = _digest_if_complete(out, spec) if len(kept) == len(wanted) else None
+    if len(kept) == len(wanted) and (digest is not None or not _all_made(out, spec)):
+        _tell(on_progress, total, total)  # nothing to do, so nothing is written: the folder may be read-only
+        sweep_left_over(out)
+    else:
+        with locked(out, wanted.start, wanted.stop):
+            sweep(out, wanted, tuple(a.name for a in spec.arrays))
+            sweep_left_over(out)
+            for name in ("manifest", "draws", *(a.name for a in spec.arrays)):
+                folder.make(folder.path / name)
+            create_store(out, spec)
+            kept = _kept(out, spec, wanted, again)
+            missing = [s for s in wanted if s not in kept]
+            _tell(on_progress, _samples(spec, kept), total)
+            if missing:
+                job = Job(folder, kinds, roots(), any_environment=any_environment, cache_bytes=cache_bytes)
+                with closing(_events(job, spec, missing, again, engine, workers, on_progress, total)) as events:
+                    for event in events:
+                        if event.manifest is not None:
+                            made[event.shard] = event.manifest
+                        if event.note:
+                            notes.append(event.note)
+            folder.check()
+            if lost := [s for s in wanted if not manifest_path(out, s).exists()]:
+                raise DatasetError(
+                    f"{out}: shard {lost[0]} was finished, and is not there any more.",
+                    why="Something else removed it while others were made.",
+                    fix="Run blursynth resume, which makes it again.",
+                )
+            if _all_made(out, spec):
+                digest = _digest_if_complete(out, spec) if not made else None
+                digest = digest or finalize(out)
+                folder.check()
     return Report(
         out=out,
         count=spec.count,
@@ -468,10 +531,69 @@ def _run(
         samples=sum(m.last - m.first for m in made.values()),
         seconds=time.monotonic() - start,
         disk_bytes=sum(m.size for m in made.values()),
-        finished=finished,
-        digest=digest,
+        finished=digest is not None,
+        digest=digest or {},
         notes=tuple(notes),
+        sources=len(spec.sources),
+        passed_over=None if spec.min_detail is None else passed_over_share(out, spec, sorted(made)),
     )
+
+
+def _events(
+    job: Job,
+    spec: Spec,
+    missing: Sequence[int],
+    again: Sequence[int],
+    engine: Literal["local", "dask"] | Engine,
+    workers: int,
+    on_progress: OnProgress | None,
+    total: int,
+) -> Generator[Event, None, None]:
+    """Make shards and tell how it goes; what their writers leave when they are stopped is removed."""
+    running: dict[int, int] = {}
+    ready = total - _samples(spec, missing)
+    arrays = tuple(a.name for a in spec.arrays)
+    try:
+        with _engine(engine, workers, len(missing)) as runner:
+            # Fresh shards and shards to be made again differ in one flag, so they go one after the other.
+            for flag in (False, True):
+                part = [s for s in missing if (s in again) is flag]
+                if not part:
+                    continue
+                runner.submit(job, part, again=flag)
+                for event in runner.completed():
+                    running[event.shard] = event.done
+                    yield event
+                    _tell(on_progress, ready + sum(running.values()), total, event.note)
+    finally:
+        if job.folder.is_same():  # in another folder nothing is litter of ours
+            sweep(job.folder.path, range(min(missing), max(missing) + 1), arrays)
+
+
+def _samples(spec: Spec, shards: Iterable[int]) -> int:
+    return sum(len(spec.range_of(s)) for s in shards)
+
+
+def _kept(out: Path, spec: Spec, wanted: range, again: Sequence[int]) -> list[int]:
+    return [s for s in wanted if s not in again and shard_state(out, s, spec) is not None]
+
+
+def _all_made(out: Path, spec: Spec) -> bool:
+    return set(range(spec.shards)) <= set(finished_shards(out))
+
+
+def _digest_if_complete(out: Path, spec: Spec) -> dict[str, str] | None:
+    """The digests of a data set of which no file is missing; else None."""
+    files = ("README.md", "croissant.json", "zarr.json", *(f"{a.name}/zarr.json" for a in spec.arrays))
+    if not all((out / name).is_file() for name in files):
+        return None
+    try:
+        index = read_index(out, spec)
+        if index is None or not index_fits(index, spec, [read_manifest(out, s, spec) for s in range(spec.shards)]):
+            return None
+    except DatasetError:
+        return None
+    return asdict(index.digest)
 
 
 @contextmanager
@@ -488,14 +610,22 @@ def _tell(on_progress: OnProgress | None, done: int, total: int, note: str = "")
         on_progress(Progress("generate", done, total, note=note))
 
 
-def _begun(out: Path) -> Spec | None:
-    """The specification in ``out``; None if it is new or empty."""
+def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
+    """The specification in ``out``, None if it is new or empty; or what is wrong with it where shards are finished."""
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
+    refuse_links(out)
     if (out / "dataset.json").exists():
-        return load_spec(out)
+        try:
+            return load_spec(out), None
+        except DatasetError as error:
+            if _shard_length(out) is None:
+                raise
+            return None, error
+    if _shard_length(out) is not None:
+        return None, DatasetError(f"{out / 'dataset.json'}: the description of the data set is missing.")
     # What may lie there before dataset.json does: a start that was interrupted.
-    allowed = {"assets", ".locks"}
+    allowed = {"assets", ".locks"} | ({"skipped.json"} if _skipped_is_ours(out) else set())
     if out.exists() and (others := sorted(p.name for p in out.iterdir() if p.name not in allowed)):
         others = [name for name in others if not name.endswith(".partial")]
         if others:
@@ -504,34 +634,92 @@ def _begun(out: Path) -> Spec | None:
                 why="Nothing of yours shall be overwritten.",
                 fix="Choose a new or empty folder.",
             )
+    return None, None
+
+
+def _shard_length(out: Path) -> int | None:
+    """Samples of a full shard, as the first manifest that can be read has it; None without one."""
+    for shard in finished_shards(out):
+        try:
+            manifest = read_json(manifest_path(out, shard), "the manifest")
+            first, last = manifest["first"], manifest["last"]
+            length = first // shard if shard else last - first
+        except (DatasetError, KeyError, TypeError):
+            continue
+        if isinstance(length, int) and length > 0:
+            return length
     return None
 
 
+def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool) -> Spec:
+    """Write ``dataset.json`` anew where the finished shards prove that it was this one."""
+    found = []
+    for shard in finished_shards(out):
+        with suppress(DatasetError):  # damaged or of another data set, which the number of shards tells
+            found.append(read_manifest(out, shard, spec))
+    others = 0
+    for shard in finished_shards(out):
+        with suppress(DatasetError):
+            others += read_json(manifest_path(out, shard), "the manifest").get("request_sha256") != spec.sha256()
+    if not found or others:
+        raise _unrecovered(out, damage)
+    here = sha256_hex(canonical(spec.environment))
+    if not any_environment and any(manifest.environment_sha256 != here for manifest in found):
+        raise DatasetError(
+            damage.what,
+            why="Its shards were made in another environment (versions or processor), which cannot be told from them.",
+            fix="Run it where they were made, or allow it with any_environment=True; or restore it from a backup.",
+        )
+    write_atomically(out / "dataset.json", spec.to_json())
+    return load_spec(out)
+
+
+def _unrecovered(out: Path, damage: DatasetError) -> DatasetError:
+    return DatasetError(
+        damage.what,
+        why=damage.why,
+        fix=f"Run blursynth generate with the arguments that {out} was begun with, which writes it anew where the "
+        "finished shards agree; or restore it from a backup.",
+    )
+
+
 def _begin(out: Path, spec: Spec, scan: Scan, recipe: Recipe) -> Spec:
-    """Write what does not change: assets, ``dataset.json``, and which inputs were not used."""
+    """Write what does not change, ``dataset.json`` last: where it is, nothing of the others is missing."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        assets.save_folder(sorted(_assets(recipe.to_dict())), out / "assets")
-        skipped = {
-            "skipped": [vars(s) for s in scan.skipped],
-            "duplicates": [vars(s) for s in scan.duplicates],
-        }
+        _write_beside(out, scan, recipe)
         write_atomically(out / "dataset.json", spec.to_json(), exclusive=True)
-        write_atomically(
-            out / "skipped.json", (json.dumps(skipped, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-        )
     except OSError as error:
         raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
     return load_spec(out)  # of two that began at once, that of the first
 
 
-def _assets(values: Any) -> set[str]:
-    """Names of arrays anywhere in a recipe."""
-    if isinstance(values, dict):
-        values = list(values.values())
-    if isinstance(values, list | tuple):
-        return set().union(*(_assets(v) for v in values))
-    return {values} if isinstance(values, str) and _ASSET.fullmatch(values) else set()
+def _write_beside(out: Path, scan: Scan, recipe: Recipe) -> None:
+    """Write what lies beside ``dataset.json`` and only the call that begins it knows, where it is missing."""
+    if names := asset_names(recipe.to_dict()):
+        (out / "assets").mkdir(exist_ok=True)
+        save_assets(names, out)
+    if not _skipped_is_ours(out):
+        skipped = {
+            "skipped": [vars(s) for s in scan.skipped],
+            "duplicates": [vars(s) for s in scan.duplicates],
+            "ignored": scan.ignored,
+        }
+        write_atomically(out / "skipped.json", sealed(skipped))
+
+
+def _skipped_is_ours(out: Path) -> bool:
+    """Whether the list of inputs that were not used is there as it was written."""
+    try:
+        return "duplicates" in read_sealed(out / "skipped.json", "the list of unused inputs", dict)
+    except DatasetError:
+        return False
+
+
+def _lacking(out: Path, spec: Spec) -> list[str]:
+    """Files that only the call that begins a data set can write, and that are not there."""
+    lacking = [f"assets/{p.name}" for p in (asset_path(out, n) for n in asset_names(spec.recipe)) if not p.is_file()]
+    return lacking if _skipped_is_ours(out) else [*lacking, "skipped.json"]
 
 
 def prepare(
@@ -544,6 +732,7 @@ def prepare(
     shard_length: int | None,
     workers: int,
     crops_per_source: int = 1,
+    min_detail: float | None = None,
     store: Sequence[str] = ("sharp", "blurred"),
     kernel_size_px: int = 1,
     depth: str | Path | None = None,
@@ -563,6 +752,7 @@ def prepare(
         shard_length=shard_length,
         workers=workers,
         crops_per_source=crops_per_source,
+        min_detail=min_detail,
         store=store,
         kernel_size_px=kernel_size_px,
     )
@@ -572,11 +762,16 @@ def prepare(
     return spec, scan
 
 
-def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
+def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> float | None:
     """Refuse before anything is written what would fail in the middle: draws that no source or array can hold.
 
-    Looks at ``CHECKED_DRAWS`` samples (fewer where reaches depend on depth), evenly spaced, and at every one when
-    kernels are stored, whose size must fit all.
+    Looks at ``CHECKED_DRAWS`` samples (fewer where pixels are needed: for reaches that depend on depth, and for a least
+    detail), evenly spaced, and at every one when kernels are stored, whose size must fit all.
+
+    Returns
+    -------
+    float or None
+        The share of windows that were passed over for too little detail; None where none is asked for.
     """
     renderer = Renderer(spec, recipe, scan.roots)
     stored = next((a.shape[0] for a in spec.arrays if a.name == "kernel"), None)
@@ -587,11 +782,13 @@ def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
             why="Its blur differs from pixel to pixel, so that no single kernel stands for it.",
             fix="Leave the kernel out: the draw of every sample holds the numbers that made its blur.",
         )
-    most = CHECKED_DRAWS_WITH_MAPS if renderer.looks_at_maps else CHECKED_DRAWS
-    stride = 1 if stored is not None else max(1, spec.count // most)
-    needed = 1
-    for index in range(0, spec.count, stride):
-        draw = renderer.place(index).draw
+    most = CHECKED_DRAWS_WITH_MAPS if renderer.looks_at_maps or spec.min_detail is not None else CHECKED_DRAWS
+    checked = range(0, spec.count, 1 if stored is not None else max(1, spec.count // most))
+    needed, passed_over = 1, 0
+    for index in checked:
+        placement = renderer.place(index)
+        draw = placement.draw
+        passed_over += placement.passed_over
         if stored is not None:
             spreads = [step.point_spread() for _, step in draw.steps if hasattr(step, "point_spread")]
             needed = max(needed, 1 + 2 * sum(int(psf.reach_px()[0]) for psf in spreads))
@@ -600,6 +797,7 @@ def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> None:
             f"kernel_size_px must be at least {needed} for the kernels of these {spec.count} samples, got {stored}.",
             fix=f"Give kernel_size_px={needed}, or leave the kernel out (the draw holds it).",
         )
+    return None if spec.min_detail is None else passed_over / (passed_over + len(checked))
 
 
 def _check_room(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path, wanted: range) -> None:
@@ -670,45 +868,3 @@ def _scanned(
 def _with_sources(spec: Spec, scan: Scan) -> Spec:
     form = None if scan.depth_format is None else scan.depth_format.to_dict()
     return replace(spec, sources=scan.usable, depth_format=form, downscale=scan.downscale)
-
-
-def _remember_roots(out: Path, roots: dict[str, str]) -> None:
-    """Where the sources lie on this machine: no part of the data set, but resume and replay find them by it."""
-    write_atomically(out / ".local.json", (json.dumps({"roots": roots}, indent=1, allow_nan=False) + "\n").encode())
-
-
-def source_roots(
-    out: Path,
-    source_root: str | Path | None,
-    depth_root: str | Path | None = None,
-    labels_root: str | Path | None = None,
-) -> dict[str, str]:
-    """Where the source pictures and their maps lie: as told, or as remembered."""
-    told = {}
-    for key, folder, what in (
-        ("", source_root, "sources"),
-        (DEPTH_ROOT, depth_root, "depth maps"),
-        (LABELS_ROOT, labels_root, "label maps"),
-    ):
-        if folder is not None:
-            if not Path(folder).is_dir():
-                raise DatasetError(f"{folder}: there is no such folder.", fix=f"Check the path of the {what}.")
-            told[key] = str(Path(folder).resolve())
-    if source_root is None:
-        return {**_remembered_roots(out), **told}
-    try:
-        known = _remembered_roots(out)
-    except DatasetError:  # on another machine, or damaged; the sources are told, and maps there may be none
-        known = {}
-    return {**{key: known[key] for key in (DEPTH_ROOT, LABELS_ROOT) if key in known}, **told}
-
-
-def _remembered_roots(out: Path) -> dict[str, str]:
-    if not (out / ".local.json").exists():
-        raise DatasetError(
-            f"{out}: where the source pictures lie is not known here.", fix="Give source_root, their folder."
-        )
-    roots = read_json(out / ".local.json", "the place of the sources").get("roots")
-    if not isinstance(roots, dict) or not all(isinstance(v, str) for v in roots.values()):
-        raise DatasetError(f"{out / 'local.json'}: is damaged.", fix="Give source_root, the folder of the sources.")
-    return roots

@@ -3,66 +3,143 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from blursynth.dataset.files import canonical, read_json, sha256_hex, write_atomically
-from blursynth.dataset.manifest import draws_path, read_manifest
+from blursynth.dataset.card import write_card
+from blursynth.dataset.files import JSON_BYTES, Sha256, canonical, read_sealed, sealed, sha256_hex, write_atomically
+from blursynth.dataset.manifest import Manifest, read_manifest
+from blursynth.dataset.records import RecordReader
 from blursynth.dataset.schema import Spec
 from blursynth.errors import DatasetError
 
-__all__ = ["content_digest", "read_index", "write_index"]
+__all__ = [
+    "Digest",
+    "Index",
+    "content_digest",
+    "derived_index",
+    "index_fits",
+    "passed_over_share",
+    "read_index",
+    "write_index",
+]
 
 
-def content_digest(out: Path, spec: Spec) -> dict[str, str]:
+@dataclass(frozen=True)
+class Digest:
     """``pixels``: sha256 over the sha256 of every sample's arrays; ``draws``: over every record without them.
 
     Both go through the samples in order, so they do not depend on the length of shards.
     """
+
+    pixels: Sha256
+    draws: Sha256
+
+
+@dataclass(frozen=True)
+class Index:
+    """What ``index.json`` holds. All of it follows from the manifests, the records and the files that it names.
+
+    ``files`` has the sha256 of what is derived once and kept as it is: the data card and the Croissant metadata.
+    """
+
+    request_sha256: Sha256
+    count: int
+    shards: int
+    disk_bytes: int
+    digest: Digest
+    objects_sha256: Sha256
+    environments: tuple[Sha256, ...]
+    files: dict[str, Sha256]
+
+    def to_json(self) -> bytes:
+        return sealed(asdict(self))
+
+
+def content_digest(out: Path, spec: Spec) -> Digest:
+    """The digests of pixels and draws, from the records.
+
+    Raises
+    ------
+    DatasetError
+        A record is missing or damaged.
+    """
     pixels, draws = hashlib.sha256(), hashlib.sha256()
     names = [a.name for a in spec.arrays]
     for shard in range(spec.shards):
-        path = draws_path(out, shard)
         try:
-            with path.open("rb") as file:
-                for line in file:
-                    record = json.loads(line)
-                    hashes = record.pop("sha256")
-                    for name in names:
-                        pixels.update(bytes.fromhex(hashes[name]))
-                    draws.update(canonical(record) + b"\n")
-        except (OSError, ValueError, KeyError) as error:
-            raise DatasetError(
-                f"{path}: the draws are missing or damaged ({type(error).__name__}).",
-                fix=f"Make shard {shard} again: resume(out, redo=[{shard}]).",
-            ) from None
-    return {"pixels": pixels.hexdigest(), "draws": draws.hexdigest()}
+            samples = spec.range_of(shard)
+            reader = RecordReader(out, shard, samples)
+            for i in samples:
+                record = reader.read(i)
+                hashes = record.pop("sha256")
+                for name in names:
+                    pixels.update(bytes.fromhex(hashes[name]))
+                draws.update(canonical(record) + b"\n")
+        except (DatasetError, ValueError, KeyError) as error:
+            what = error.what if isinstance(error, DatasetError) else f"{out}: a record of shard {shard} is damaged."
+            raise DatasetError(what, fix=f"Make shard {shard} again: resume(out, redo=[{shard}]).") from None
+    return Digest(pixels.hexdigest(), draws.hexdigest())
 
 
-def write_index(out: Path, spec: Spec) -> dict[str, Any]:
-    """Write ``index.json``.
+def derived_index(out: Path, spec: Spec, files: dict[str, str]) -> Index:
+    """The index that a data set with these manifests and records has.
+
+    Raises
+    ------
+    DatasetError
+        A manifest or a record is missing or damaged.
+    """
+    manifests = [read_manifest(out, shard, spec) for shard in range(spec.shards)]
+    return _index_of(spec, manifests, content_digest(out, spec), files)
+
+
+def index_fits(index: Index, spec: Spec, manifests: Sequence[Manifest]) -> bool:
+    """Whether an index is that of these manifests of all shards; it is not after a shard was made again."""
+    return index == _index_of(spec, manifests, index.digest, index.files)
+
+
+def _index_of(spec: Spec, manifests: Sequence[Manifest], digest: Digest, files: dict[str, str]) -> Index:
+    return Index(
+        request_sha256=spec.sha256(),
+        count=spec.count,
+        shards=spec.shards,
+        disk_bytes=sum(m.size for m in manifests),
+        digest=digest,
+        objects_sha256=sha256_hex("".join(o.sha256 for m in manifests for o in m.objects).encode()),
+        environments=tuple(sorted({m.environment_sha256 for m in manifests})),
+        files=files,
+    )
+
+
+def passed_over_share(out: Path, spec: Spec, shards: Iterable[int]) -> float:
+    """Share of the windows looked at for these shards that had less than the least detail."""
+    passed_over = samples = 0
+    for shard in shards:
+        reader = RecordReader(out, shard, spec.range_of(shard))
+        for i in spec.range_of(shard):
+            passed_over += int(reader.read(i)["passed_over"])
+            samples += 1
+    return passed_over / max(1, passed_over + samples)
+
+
+def write_index(out: Path, spec: Spec) -> Index:
+    """Write the data card, the Croissant metadata, and last ``index.json``, which has their hashes.
 
     Raises
     ------
     DatasetError
         A manifest is missing or damaged.
     """
-    manifests = [read_manifest(out, shard, spec) for shard in range(spec.shards)]
-    index = {
-        "request_sha256": spec.sha256(),
-        "count": spec.count,
-        "shards": spec.shards,
-        "disk_bytes": sum(m.size for m in manifests),
-        "digest": content_digest(out, spec),
-        "objects_sha256": sha256_hex("".join(o.sha256 for m in manifests for o in m.objects).encode()),
-        "environments": sorted({m.environment_sha256 for m in manifests}),
-    }
-    write_atomically(out / "index.json", (json.dumps(index, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+    index = derived_index(out, spec, {})
+    files = write_card(out, spec, asdict(index.digest))
+    index = replace(index, files=files)
+    write_atomically(out / "index.json", index.to_json())
     return index
 
 
-def read_index(out: Path, spec: Spec) -> dict[str, Any] | None:
+def read_index(out: Path, spec: Spec) -> Index | None:
     """The index, or None if the data set is not finished.
 
     Raises
@@ -70,12 +147,14 @@ def read_index(out: Path, spec: Spec) -> dict[str, Any] | None:
     DatasetError
         It is damaged or belongs to another data set.
     """
-    if not (out / "index.json").exists():
+    path = out / "index.json"
+    if not path.exists():
         return None
-    index: dict[str, Any] = read_json(out / "index.json", "the index")
-    if index.get("request_sha256") != spec.sha256():
-        raise DatasetError(
-            f"{out / 'index.json'}: is damaged or belongs to another data set.",
-            fix="Delete it and run blursynth resume, which writes it again.",
-        )
+    fix = "Delete it and run blursynth resume, which writes it again."
+    try:
+        index = read_sealed(path, "the index", Index, JSON_BYTES)
+    except DatasetError as error:
+        raise DatasetError(error.what, why=error.why, fix=fix) from None
+    if index.request_sha256 != spec.sha256():
+        raise DatasetError(f"{path}: belongs to another data set.", fix=fix)
     return index

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from blursynth.dataset.files import read_json, write_atomically
-from blursynth.dataset.schema import Spec
+from blursynth.dataset.files import Sha256, read_sealed, require_regular, sealed, write_atomically
+from blursynth.dataset.records import RECORD_BYTES, index_path, index_size, lines_path
+from blursynth.dataset.schema import ArraySpec, Spec
+from blursynth.dataset.shards import largest_chunk
 from blursynth.errors import DatasetError
 
-__all__ = ["Manifest", "StoredObject", "draws_path", "finished_shards", "manifest_path", "read_manifest"]
+__all__ = ["Manifest", "StoredObject", "finished_shards", "manifest_path", "read_manifest", "shard_files"]
+
+MANIFEST_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class StoredObject:
 
     path: str
     size: int
-    sha256: str
+    sha256: Sha256
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,14 @@ class Manifest:
     shard: int
     first: int
     last: int  # one beyond the last sample
-    request_sha256: str
-    environment_sha256: str
+    request_sha256: Sha256
+    environment_sha256: Sha256
     objects: tuple[StoredObject, ...]
-    content: dict[str, str]
-    draws: str
+    content: dict[str, Sha256]
+    draws: Sha256
 
     def write(self, out: Path) -> None:
-        text = json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n"
-        write_atomically(manifest_path(out, self.shard), text.encode())
+        write_atomically(manifest_path(out, self.shard), sealed(asdict(self)))
 
     @property
     def size(self) -> int:
@@ -54,8 +56,18 @@ def manifest_path(out: Path, shard: int) -> Path:
     return out / "manifest" / f"{shard:06d}.json"
 
 
-def draws_path(out: Path, shard: int) -> Path:
-    return out / "draws" / f"{shard:06d}.jsonl"
+def shard_files(out: Path, spec: Spec, shard: int) -> dict[str, int]:
+    """The files of a shard, relative to the data set, and how large each is at most."""
+    count = len(spec.range_of(shard))
+    arrays = {relative(spec.shard_path(out, a, shard), out): _most_bytes(a, spec, count) for a in spec.arrays}
+    lines, index = relative(lines_path(out, shard), out), relative(index_path(out, shard), out)
+    return {**arrays, lines: count * RECORD_BYTES, index: index_size(count)}
+
+
+def _most_bytes(array: ArraySpec, spec: Spec, count: int) -> int:
+    if array.whole:
+        return largest_chunk(array.nbytes * spec.shard_length) + 16 + 4
+    return largest_chunk(array.nbytes) * count + 16 * spec.shard_length + 4
 
 
 def read_manifest(out: Path, shard: int, spec: Spec) -> Manifest:
@@ -67,18 +79,18 @@ def read_manifest(out: Path, shard: int, spec: Spec) -> Manifest:
         It is missing, damaged, or belongs to another data set.
     """
     path = manifest_path(out, shard)
-    values = read_json(path, "the manifest")
+    fix = "Delete it and run blursynth resume: the shard is made again."
     try:
-        objects = tuple(StoredObject(**o) for o in values.pop("objects"))
-        manifest = Manifest(objects=objects, **values)
-        ok = manifest.shard == shard and range(manifest.first, manifest.last) == spec.range_of(shard)
-        ok = ok and all(isinstance(o.size, int) and isinstance(o.sha256, str) for o in objects)
-    except (KeyError, TypeError, AttributeError):
-        ok = False
-    if not ok:
-        raise DatasetError(
-            f"{path}: the manifest is damaged.", fix="Delete it and run blursynth resume: the shard is made again."
-        )
+        manifest = read_sealed(path, "the manifest", Manifest, MANIFEST_BYTES)
+    except DatasetError as error:
+        raise DatasetError(error.what, why=error.why, fix=fix if path.exists() else "Run blursynth resume.") from None
+    # It names exactly the files that the specification implies, so that no other path is ever opened.
+    files = shard_files(out, spec, shard)
+    ok = manifest.shard == shard and range(manifest.first, manifest.last) == spec.range_of(shard)
+    ok = ok and [o.path for o in manifest.objects] == list(files)
+    ok = ok and all(0 <= o.size <= files[o.path] for o in manifest.objects)
+    if not ok or set(manifest.content) != {a.name for a in spec.arrays}:
+        raise DatasetError(f"{path}: the manifest is not that of shard {shard} of this data set.", fix=fix)
     if manifest.request_sha256 != spec.sha256():
         raise DatasetError(f"{path}: belongs to another data set.", fix="Restore the folder from a backup.")
     return manifest
@@ -89,7 +101,7 @@ def finished_shards(out: Path) -> Iterator[int]:
     folder = out / "manifest"
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
-            if re.fullmatch(r"\d{6,}\.json", path.name):
+            if re.fullmatch(r"[0-9]{6,9}\.json", path.name):
                 yield int(path.stem)
 
 
@@ -103,7 +115,7 @@ def shard_state(out: Path, shard: int, spec: Spec) -> Manifest | None:
         return None  # a manifest that proves nothing is none
     for stored in manifest.objects:
         try:
-            if (out / stored.path).stat().st_size != stored.size:
+            if require_regular(out / stored.path).st_size != stored.size:
                 return None
         except OSError:
             return None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from blursynth.core import Degradation, Draw, Nothing
+from blursynth.cores import available_cores
 from blursynth.dataset.generate import Sources, check_draws, prepare
 from blursynth.dataset.progress import OnProgress
-from blursynth.dataset.reader import Sample
 from blursynth.dataset.render import Placement, Renderer, Window
-from blursynth.dataset.sources import Skipped, available_cores
+from blursynth.dataset.samples import Sample, Samples
+from blursynth.dataset.sources import Skipped
 from blursynth.depth import DepthFormat
-from blursynth.errors import InvalidValueError
 from blursynth.frame import Frame
 from blursynth.recipe import Recipe
 
@@ -41,15 +41,17 @@ class Unblurred:
     """What the pictures of the finished pair are rounded to: codes of uint8 or uint16, or float32 for light."""
 
 
-class OnlineDataset:
+class OnlineDataset(Samples):
     """Pairs made on the fly: sample ``i`` has the bytes of sample ``i`` of :func:`blursynth.dataset.generate`.
 
-    Unless it has a count it is endless. It keeps no state but a cache of decoded pictures, can be pickled (the cache
-    stays behind), and gives the same sample for the same number whoever asks, in whatever order.
+    It keeps no state but a cache of decoded pictures, can be pickled (the cache stays behind), and gives the same
+    sample for the same number whoever asks, in whatever order: ``torch.utils.data.DataLoader`` takes it as it is.
+    Without a count it is endless: it has no length, and a DataLoader is told which samples to read, as
+    ``DataLoader(pairs, batch_size=4, sampler=range(1000, 2000))``.
 
     Parameters
     ----------
-    sources, depth, depth_format, labels, linear, downscale
+    sources, min_detail, depth, depth_format, labels, linear, downscale
         As :func:`blursynth.dataset.generate` takes them.
     recipe
         What blurs them.
@@ -78,6 +80,7 @@ class OnlineDataset:
         size_px: int,
         seed: int,
         count: int | None = None,
+        min_detail: float | None = None,
         depth: str | Path | None = None,
         depth_format: DepthFormat | None = None,
         labels: str | Path | None = None,
@@ -95,6 +98,7 @@ class OnlineDataset:
             seed=seed,
             shard_length=1,
             workers=available_cores() if workers is None else workers,
+            min_detail=min_detail,
             depth=depth,
             depth_format=depth_format,
             labels=labels,
@@ -102,7 +106,8 @@ class OnlineDataset:
             downscale=downscale,
             on_progress=on_progress,
         )
-        check_draws(self.spec, self.scan, recipe)
+        #: Share of the windows with too little detail, of the samples that were tried; None without ``min_detail``.
+        self.passed_over = check_draws(self.spec, self.scan, recipe)
         # A recipe draws `nothing` in place of decoding for sources of light.
         kinds: list[type[Degradation]] = [k for _, sampler in recipe.steps for k in sampler.kinds()]
         self._kinds: tuple[type[Degradation], ...] = (Nothing, *dict.fromkeys(kinds))
@@ -113,11 +118,31 @@ class OnlineDataset:
         return {**self.__dict__, "_renderer": None, "_latest": None}
 
     @property
+    def endless(self) -> bool:
+        """Whether it was made without a count."""
+        return self.spec.count == _ENDLESS
+
+    @property
     def skipped(self) -> Sequence[Skipped]:
         """Pictures that cannot be used, with the reasons."""
         return self.scan.skipped
 
-    def __getitem__(self, index: int) -> Sample:
+    def __len__(self) -> int:
+        if self.endless:
+            raise TypeError(
+                "This OnlineDataset is endless: it has no length and no last sample. Give it a count, as "
+                "OnlineDataset(..., count=10000), or say which samples to read, as DataLoader(..., "
+                "sampler=range(10000))."
+            )
+        return self.spec.count
+
+    def __bool__(self) -> bool:
+        return True  # there is a first sample, also where there is no length to ask for
+
+    def __iter__(self) -> Iterator[Sample]:
+        return map(self.sample, range(self.spec.count))
+
+    def sample(self, index: int) -> Sample:
         """Sample ``index``, blurred on the CPU."""
         renderer, placement = self._placed(index)
         arrays = renderer.render(placement)
@@ -150,19 +175,20 @@ class OnlineDataset:
         margin = (frame.size_px[0] - size) // 2
         return frame.crop(margin, margin, size, size)
 
+    def _end(self) -> int:
+        return self.spec.count
+
     def _placed(self, index: int) -> tuple[Renderer, Placement]:
-        if isinstance(index, bool) or not hasattr(index, "__index__") or not 0 <= index < self.spec.count:
-            last = "2^62" if self.spec.count == _ENDLESS else f"{self.spec.count}"
-            raise InvalidValueError(f"A sample has a whole number from 0 to {last} - 1, got {index!r}.")
+        index = self._checked(index)
         if self._renderer is None:
             self._renderer = Renderer(self.spec, self.recipe, self.scan.roots)
         if self._latest is None or self._latest.index != index:
-            self._latest = self._renderer.place(int(index))
+            self._latest = self._renderer.place(index)
         return self._renderer, self._latest
 
     def __repr__(self) -> str:
         spec = self.spec
         return (
             f"OnlineDataset({len(spec.sources)} pictures, recipe {spec.recipe_name!r}, {spec.size_px} px, "
-            f"seed {spec.seed})"
+            f"seed {spec.seed}, {'endless' if self.endless else f'{spec.count} pairs'})"
         )

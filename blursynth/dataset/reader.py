@@ -2,62 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth import assets, degradations
-from blursynth.core import Degradation, Draw
+from blursynth import degradations
+from blursynth.core import Degradation
+from blursynth.dataset.asset_files import asset_names, load_assets
 from blursynth.dataset.index import read_index
-from blursynth.dataset.manifest import draws_path, finished_shards, manifest_path
-from blursynth.dataset.render import Window
+from blursynth.dataset.manifest import finished_shards, manifest_path
+from blursynth.dataset.records import RecordReader
+from blursynth.dataset.samples import Sample, Samples
 from blursynth.dataset.schema import ArraySpec, Spec, load_spec
 from blursynth.dataset.shards import ShardReader
 from blursynth.errors import DatasetError, InvalidValueError
 from blursynth.recipe import Recipe
 
 __all__ = ["Batch", "Dataset", "Sample", "open_dataset"]
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One pair with its provenance.
-
-    ``sharp`` and ``blurred`` are ``[H, W, 3]``, uint8 or uint16 codes of display pictures (float32 of linear ones);
-    ``kernel`` is there if it was stored. ``record`` is the whole provenance as plain values.
-    """
-
-    index: int
-    sharp: NDArray[Any]
-    blurred: NDArray[Any]
-    kernel: NDArray[Any] | None = field(repr=False)
-    record: dict[str, Any] = field(repr=False)
-    kinds: Sequence[type[Degradation]] = field(repr=False)
-
-    @cached_property
-    def draw(self) -> Draw:
-        """Every number that made the sample; calling it blurs a frame in the same way."""
-        return Draw.from_dict(self.record["draw"], self.kinds)
-
-    @property
-    def source(self) -> str:
-        """Name of the source picture."""
-        return str(self.record["source"])
-
-    @property
-    def licence(self) -> str:
-        return str(self.record["licence"])
-
-    @property
-    def window(self) -> Window:
-        """Where the sample lies in its source."""
-        return Window(**self.record["window"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +35,12 @@ class Batch:
     blurred: NDArray[Any]
 
 
-class Dataset(Sequence[Sample]):
+class Dataset(Samples):
     """A data set on the disk.
 
     It keeps no file open and nothing but small indices in memory, so it can be pickled, forked and used from several
-    threads. Every chunk's crc32c is checked when it is read.
+    threads, and read by ``torch.utils.data.DataLoader`` as it is. The crc32c of every chunk and every record is checked
+    when it is read.
     """
 
     def __init__(self, path: str | Path, kinds: Sequence[type[Degradation]], allow_unfinished: bool) -> None:
@@ -91,8 +58,8 @@ class Dataset(Sequence[Sample]):
             )
         self._arrays = {a.name: a for a in self.spec.arrays}
         self._readers: dict[tuple[str, int], ShardReader] = {}
-        self._lines: dict[int, list[bytes]] = {}
-        assets.load_folder(self.path / "assets")
+        self._records: dict[int, RecordReader] = {}
+        load_assets(asset_names(self.spec.recipe), self.path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Dataset, (self.path, self.kinds, self._allow_unfinished))
@@ -113,27 +80,17 @@ class Dataset(Sequence[Sample]):
     @property
     def digest(self) -> dict[str, str]:
         """Digests of pixels and draws; empty if it is not finished."""
-        return dict(self._index["digest"]) if self._index is not None else {}
+        return asdict(self._index.digest) if self._index is not None else {}
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        i = self._checked(index)
+    def sample(self, index: int) -> Sample:
         return Sample(
-            index=i,
-            sharp=self.array("sharp", [i])[0],
-            blurred=self.array("blurred", [i])[0],
-            kernel=self.array("kernel", [i])[0] if "kernel" in self._arrays else None,
-            record=self.record(i),
+            index=index,
+            sharp=self.array("sharp", [index])[0],
+            blurred=self.array("blurred", [index])[0],
+            kernel=self.array("kernel", [index])[0] if "kernel" in self._arrays else None,
+            record=self.record(index),
             kinds=self.kinds,
         )
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[i] for i in range(len(self)))
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The pixels of several samples in one array each; faster than one by one, and without records."""
@@ -145,10 +102,13 @@ class Dataset(Sequence[Sample]):
         if name not in self._arrays:
             raise InvalidValueError(f"The data set has no array {name!r}, only {', '.join(self._arrays)}.")
         spec = self._arrays[name]
-        out = np.empty((len(indices), *spec.shape), spec.dtype)
         by_shard: dict[int, list[int]] = {}
         for row, i in enumerate(indices):
             by_shard.setdefault(i // self.spec.shard_length, []).append(row)
+        for shard, rows in by_shard.items():  # before room is made for what may not be there
+            first = shard * self.spec.shard_length
+            self._reader(spec, shard).require([0] if spec.whole else [indices[row] - first for row in rows])
+        out = np.empty((len(indices), *spec.shape), spec.dtype)
         for shard, rows in by_shard.items():
             reader = self._reader(spec, shard)
             first = shard * self.spec.shard_length
@@ -166,27 +126,11 @@ class Dataset(Sequence[Sample]):
     def record(self, index: int) -> dict[str, Any]:
         """The provenance of one sample as plain values."""
         i = self._checked(index)
-        shard, position = divmod(i, self.spec.shard_length)
-        if shard not in self._lines:
+        shard = i // self.spec.shard_length
+        if shard not in self._records:
             self._require(shard)
-            path = draws_path(self.path, shard)
-            try:
-                lines = path.read_bytes().splitlines()
-            except OSError as error:
-                raise DatasetError(f"{path}: the draws cannot be read ({error.strerror}).") from None
-            if len(lines) != len(self.spec.range_of(shard)):
-                raise DatasetError(f"{path}: the draws are damaged.", fix="Run blursynth verify, then resume.")
-            if len(self._lines) >= 16:
-                self._lines.clear()
-            self._lines[shard] = lines
-        try:
-            record: dict[str, Any] = json.loads(self._lines[shard][position])
-        except ValueError:
-            raise DatasetError(
-                f"{draws_path(self.path, shard)}: the record of sample {i} is damaged.",
-                fix="Run blursynth verify, then resume.",
-            ) from None
-        return record
+            self._records[shard] = RecordReader(self.path, shard, self.spec.range_of(shard))
+        return self._records[shard].read(i)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The provenance of every sample that is there, in order."""
@@ -211,14 +155,6 @@ class Dataset(Sequence[Sample]):
     def _require(self, shard: int) -> None:
         if not self.finished and not manifest_path(self.path, shard).exists():
             raise DatasetError(f"{self.path}: shard {shard} is not finished.", fix="Run blursynth resume.")
-
-    def _checked(self, index: int) -> int:
-        i = int(index)
-        if i < 0:
-            i += len(self)
-        if not 0 <= i < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")  # what ends an iteration, so no error of ours
-        return i
 
     def __repr__(self) -> str:
         state = "" if self.finished else ", unfinished"

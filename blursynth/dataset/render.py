@@ -6,8 +6,8 @@ Everything here is a pure function of (specification, number of the sample, sour
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from blursynth.backends import for_array
 from blursynth.core import Draw, Pair
-from blursynth.dataset.schema import Spec, column_values
+from blursynth.dataset.detail import detail_of
+from blursynth.dataset.schema import RANDOM, Spec, column_values
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
 from blursynth.depth import DepthFormat, read_depth_map, read_labels
 from blursynth.errors import (
@@ -32,11 +33,13 @@ from blursynth.frame import Encoding, Frame
 from blursynth.io import file_sha256, read_codes, read_light
 from blursynth.recipe import Recipe
 from blursynth.resolution import block_mean, nearest_to_centre
-from blursynth.streams import Stream
+from blursynth.streams import Stream, shuffled_place
+from blursynth.text import path_of
 
 __all__ = ["Placement", "Renderer", "Window"]
 
 ATTEMPTS = 32  # times that a source or a window is chosen again before giving up
+WINDOWS = 16  # of one source that are looked at for detail before another source is taken
 CACHE_BYTES = 2**30  # decoded pictures that one worker keeps
 
 
@@ -71,12 +74,16 @@ class _Picture:
 
 @dataclass(frozen=True)
 class Placement:
-    """Everything about a sample but its pixels."""
+    """Everything about a sample but its pixels.
+
+    ``passed_over`` counts the windows that were looked at before this one and had too little detail.
+    """
 
     index: int
     source: int
     window: Window
     draw: Draw
+    passed_over: int = 0
 
 
 class Renderer:
@@ -111,31 +118,58 @@ class Renderer:
     def place(self, index: int) -> Placement:
         """Choose source, window and draw of a sample.
 
-        The window lies such that it and its reach are inside the picture, so that no border touches the sample. A
-        source that is too small for this draw is replaced by one that is large enough, with the same stream.
+        Of the samples ``k n .. (k + 1) n - 1`` (n sources) each takes another source, in an order that seed and k
+        decide (with ``crops_per_source`` = c, each c samples take one). The window lies such that it and its reach are
+        inside the picture, so that no border touches the sample. A source that is too small for this draw, or in which
+        no window has the detail that was asked for, is replaced by another one, from a shuffled order of those that are
+        large enough: so the stand-ins of n samples differ as well, as far as there are enough of them.
 
         Raises
         ------
         RecipeError
             No source is large enough for the recipe's reach.
+        InvalidValueError
+            No window with enough detail was found.
         """
         spec = self.spec
-        choice = Stream(spec.seed, index // spec.crops_per_source, "source")
+        visit = index // spec.crops_per_source
+        choice = Stream(spec.seed, visit, "source")
         where = Stream(spec.seed, index, "crop")
-        place = (where.uniform(), where.uniform())
+        places = [(where.uniform(), where.uniform())]
         candidates = np.arange(len(spec.sources))
         draw: Draw | None = None
-        reach = 0
-        for _ in range(ATTEMPTS):
-            source = int(candidates[_pick(choice.uniform(), len(candidates))])
-            found = self._fitted(index, source, place, draw)
+        reach = passed_over = 0
+        for attempt in range(ATTEMPTS):
+            if spec.source_order == RANDOM:
+                chosen = _pick(choice.uniform(), len(candidates))
+            else:
+                chosen = shuffled_place(visit, len(candidates), seed=spec.seed, name=f"source.{attempt}")
+            source = int(candidates[chosen])
+            for window in range(WINDOWS):
+                if window == len(places):
+                    places.append((where.uniform(), where.uniform()))
+                found = self._fitted(index, source, places[window], draw)
+                if not isinstance(found, Placement):
+                    break
+                if spec.min_detail is None:
+                    return found
+                if self.detail(found) >= spec.min_detail:
+                    return replace(found, passed_over=passed_over)
+                passed_over += 1
             if isinstance(found, Placement):
-                return found
+                continue  # its windows show too little; the draw stays
             draw, reach = found
             draw = None if self._both_encodings else draw  # the next source may be light where this one was codes
             candidates = np.flatnonzero((self._sizes >= spec.size_px + 2 * reach).all(axis=1))
             if not len(candidates):
                 break
+        if passed_over:
+            raise InvalidValueError(
+                f"min_detail = {spec.min_detail:g} is more than {passed_over} windows hold that were tried for sample "
+                f"{index}.",
+                why="The detail is the standard deviation of the Laplacian in codes of 8 bits.",
+                fix="Ask for less, or take pictures that show more; plan tells which share of windows is passed over.",
+            )
         largest = self._sizes[self._sizes.min(axis=1).argmax()]
         raise RecipeError(
             f"Sample {index}: recipe {self.recipe.name!r} reaches {reach} px beyond the {spec.size_px} px window, so a "
@@ -143,6 +177,20 @@ class Renderer:
             f"{size_text(*largest)}.",
             fix="Use larger pictures, smaller crops, or a recipe with less blur.",
         )
+
+    def first_source(self, index: int) -> int:
+        """The source that a sample takes unless it is too small or shows too little."""
+        visit = index // self.spec.crops_per_source
+        count = len(self.spec.sources)
+        if self.spec.source_order == RANDOM:
+            return _pick(Stream(self.spec.seed, visit, "source").uniform(), count)
+        return shuffled_place(visit, count, seed=self.spec.seed, name="source.0")
+
+    def detail(self, placement: Placement) -> float:
+        """How much detail the window of a sample shows, before any blur; see :func:`detail_of`."""
+        window, picture = placement.window, self._picture(placement.source)
+        rows, columns = (slice(start, start + window.size) for start in (window.top, window.left))
+        return detail_of(_values(picture.codes[None, :, rows, columns])[0], self._encoding(placement.source))
 
     def _fitted(
         self, index: int, source: int, place: tuple[float, float], draw: Draw | None
@@ -196,7 +244,7 @@ class Renderer:
     def _blank(self, source: int, top: int, left: int, span: int) -> Frame:
         image = np.broadcast_to(np.float32(0), (1, 3, span, span))
         origin = np.array([[top, left]])
-        return Frame(image, self._encoding(source), origin_px=origin, full_size_px=self._sizes[source][None])
+        return Frame.unchecked(image, self._encoding(source), origin_px=origin, full_size_px=self._sizes[source][None])
 
     def _encoding(self, source: int) -> Encoding:
         return Encoding.LINEAR if self.spec.sources[source].is_light else Encoding.DISPLAY
@@ -209,9 +257,14 @@ class Renderer:
         """Place, depth and labels of a sample with its margin, without pixels."""
         return self._around(placement.source, placement.window)
 
-    def in_order(self, placements: Iterable[Placement]) -> list[Placement]:
-        """Sorted by source, so that each picture is decoded once."""
-        return sorted(placements, key=lambda p: (p.source, p.index))
+    def in_order(self, indices: Iterable[int]) -> Iterator[Placement]:
+        """Samples in an order in which each picture is decoded once, as far as the cache does not hold them all."""
+        if self.spec.min_detail is None:
+            yield from sorted(map(self.place, indices), key=lambda p: (p.source, p.index))
+            return
+        # To place a sample its picture is decoded, so it is rendered before the next picture is.
+        for index in sorted(indices, key=lambda i: (self.first_source(i), i)):
+            yield self.place(index)
 
     def render(self, placement: Placement) -> dict[str, NDArray[Any]]:
         """The arrays of a sample.
@@ -246,6 +299,7 @@ class Renderer:
             "source_sha256": source.sha256,
             "licence": source.licence,
             "window": {"top": window.top, "left": window.left, "size": window.size, "reach": window.reach},
+            **({} if self.spec.min_detail is None else {"passed_over": placement.passed_over}),
             "draw": placement.draw.to_dict(),
         }
 
@@ -256,7 +310,7 @@ class Renderer:
             top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
             part = part[:, top : top + span, left : left + span]
         about = self.spec.sources[source]
-        return Frame(
+        return Frame.unchecked(  # codes and light of files are in range
             _values(part[None]),
             self._encoding(source),
             **_maps(picture, top, left, (part.shape[1], part.shape[2])),
@@ -316,7 +370,7 @@ class Renderer:
                 f"{name}: where the {what} maps of this data set lie is not known here.",
                 fix=f"Give {root.removeprefix('/')}_root, their folder.",
             )
-        return Path(self.roots[root], name)
+        return Path(self.roots[root], path_of(name))
 
     def _read(
         self, name: str, what: str, path: Path, sha256: str, read: Callable[[Path], NDArray[Any]]

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
+from pydantic import Field
 
 from blursynth.core import Degradation, Nothing
-from blursynth.dataset.files import canonical, read_json, sha256_hex, write_atomically
+from blursynth.dataset.detail import check_min_detail
+from blursynth.dataset.files import (
+    JSON_BYTES,
+    Sha256,
+    canonical,
+    read_bounded,
+    read_json,
+    sealed,
+    sha256_hex,
+    typed_json,
+    write_atomically,
+)
+from blursynth.dataset.shards import CHUNK_BYTES
 from blursynth.dataset.sources import Source
 from blursynth.degradations import GammaDecode
 from blursynth.errors import DatasetError, InvalidValueError, RecipeError
@@ -28,11 +41,14 @@ __all__ = ["ArraySpec", "Spec", "check_encodings", "create_store", "environment"
 CODECS = ("jpeg", "webp")
 """Kinds that hand on codes of 8 bits."""
 
-SCHEMA = 3
-SCHEMA_WITH_MAPS = 2  # of data sets without sources of light and without downscaling, which older versions read as well
-SCHEMA_WITHOUT_MAPS = 1  # of data sets without depth and label maps either
+SCHEMA = 5
 FORMAT = "blursynth-dataset"
+RANDOM: Final = "random"
+SHUFFLED: Final = "shuffled-1"
+"""How samples take sources: drawn with replacement, as older versions did, or each once before any is taken again."""
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB read and restart well
+MOST_SHARDS = 2**20  # of a data set, and samples of a shard: what walks through them ends, whoever wrote the numbers
+PICTURE_TYPES = ("uint8", "uint16", "float32")
 
 
 @dataclass(frozen=True)
@@ -84,18 +100,13 @@ class Spec:
     environment: dict[str, Any] = field(default_factory=dict)
     depth_format: dict[str, Any] | None = None  # what the numbers of depth maps mean; None without maps
     downscale: int = 1  # by how much pictures are made smaller first; windows lie in the smaller ones
+    source_order: str = RANDOM  # as in data sets that do not say it; those that are begun now have SHUFFLED
+    min_detail: float | None = None  # what the window of every sample shows at least; None: anything
 
     @property
     def has_maps(self) -> bool:
         """Whether its pictures come with depth or labels."""
         return any(s.depth or s.labels for s in self.sources)
-
-    @property
-    def schema(self) -> int:
-        """Of ``dataset.json``: the oldest that can hold it."""
-        if self.downscale != 1 or any(s.encoding for s in self.sources):
-            return SCHEMA
-        return SCHEMA_WITH_MAPS if self.has_maps else SCHEMA_WITHOUT_MAPS
 
     @property
     def shards(self) -> int:
@@ -130,34 +141,50 @@ class Spec:
             "sources": [s.to_dict() for s in self.sources],
             **({} if self.depth_format is None else {"depth_format": self.depth_format}),
             **({} if self.downscale == 1 else {"downscale": self.downscale}),
+            **({} if self.source_order == RANDOM else {"source_order": self.source_order}),
+            **({} if self.min_detail is None else {"min_detail": self.min_detail}),
         }
 
     def to_json(self) -> bytes:
-        import json
+        """The text of ``dataset.json``.
 
-        document = {
-            "format": FORMAT,
-            "schema": self.schema,
-            "request_sha256": self.sha256(),
-            "request": self.request(),
-            "environment": self.environment,
-        }
-        return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        Raises
+        ------
+        DatasetError
+            It is no data set that can be read again: it has too many shards, or its samples are too large.
+        """
+        for wrong in _impossible(self):
+            raise DatasetError(f"This data set cannot be stored: {wrong}.", fix="Ask for fewer or smaller samples.")
+        return sealed(
+            {
+                "format": FORMAT,
+                "schema": SCHEMA,
+                "request_sha256": self.sha256(),
+                "request": self.request(),
+                "environment": self.environment,
+            }
+        )
 
     def sha256(self) -> str:
         """Hash of the request: equal for data sets with the same samples in the same shards."""
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
         return sha256_hex(canonical(self.request()))
 
     def differences(self, now: Spec) -> list[str]:
         """In which entries another request differs from this one, in words."""
-        there, here = ({"downscale": 1, **spec.request()} for spec in (self, now))
+        there, here = (
+            {"downscale": 1, "source_order": RANDOM, "min_detail": None, **spec.request()} for spec in (self, now)
+        )
         found = []
         for key in dict.fromkeys((*there, *here)):
             if there.get(key) != here.get(key) and key != "recipe_sha256":  # the recipe itself is named already
                 if key == "sources":
                     found.append(f"sources ({_changed_sources(there[key], here[key])})")
                     continue
-                short = isinstance(there.get(key), str | int)
+                short = isinstance(there.get(key), str | int | float | None)
                 found.append(f"{key} ({there[key]!r} there, {here[key]!r} now)" if short else key)
         return found
 
@@ -211,54 +238,171 @@ def _opencv_jpeg() -> str:
     return ""
 
 
+# What ``dataset.json`` holds, for pydantic: the types of files that may come from anybody.
+
+
+@dataclass(frozen=True)
+class _Array:
+    shape: tuple[int, ...]
+    dtype: str
+    dimensions: tuple[str, ...]
+    whole: bool
+
+
+_Count = Annotated[int, Field(ge=1, lt=2**63)]
+
+
+@dataclass(frozen=True)
+class _Request:
+    recipe: dict[str, Any]
+    recipe_name: str
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    count: _Count
+    size_px: _Count
+    shard_length: _Count
+    crops_per_source: _Count
+    arrays: dict[str, _Array]
+    columns: tuple[str, ...]
+    sources: tuple[Source, ...]
+    depth_format: dict[str, Any] | None = None
+    downscale: Annotated[int, Field(ge=1, le=64)] = 1
+    source_order: Literal["random", "shuffled-1"] = RANDOM
+    min_detail: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+@dataclass(frozen=True)
+class _Environment:
+    versions: dict[str, str]
+    jpeg: str
+    machine: str
+    system: str
+    cpu_features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Document:
+    request_sha256: Sha256
+    request: _Request
+    environment: _Environment
+
+
 def load_spec(out: Path) -> Spec:
     """Read ``dataset.json``.
 
     Raises
     ------
     DatasetError
-        It is missing, damaged, or of a newer schema.
+        It is missing, damaged, of another schema, or describes what no data set can be.
     """
     path = out / "dataset.json"
     if not path.exists():
         what = "there is no such folder" if not out.exists() else "is no blursynth data set (it has no dataset.json)"
         raise DatasetError(f"{out}: {what}.", fix="Check the path; make one with blursynth generate.")
-    document = read_json(path, "the description of the data set")
+    what = "the description of the data set"
+    document = read_json(path, what)
     if document.get("format") != FORMAT:
         raise DatasetError(f"{path}: is no description of a blursynth data set.", fix="Check the path.")
-    if document.get("schema") not in range(SCHEMA_WITHOUT_MAPS, SCHEMA + 1):
+    if document.get("schema") != SCHEMA:
         newer = isinstance(document.get("schema"), int) and document["schema"] > SCHEMA
         raise DatasetError(
-            f"{path}: has schema {document.get('schema')!r}, this version reads {SCHEMA_WITHOUT_MAPS} to {SCHEMA}.",
+            f"{path}: has schema {document.get('schema')!r}, this version reads {SCHEMA}.",
             fix="Update blursynth." if newer else "Use the version that wrote it.",
         )
     try:
-        request = document["request"]
-        spec = Spec(
-            recipe=request["recipe"],
-            recipe_name=request["recipe_name"],
-            seed=request["seed"],
-            count=request["count"],
-            size_px=request["size_px"],
-            shard_length=request["shard_length"],
-            crops_per_source=request["crops_per_source"],
-            arrays=tuple(
-                ArraySpec(name, tuple(a["shape"]), a["dtype"], tuple(a["dimensions"]), a["whole"])
-                for name, a in request["arrays"].items()
-            ),
-            columns=tuple(request["columns"]),
-            sources=tuple(Source(**s) for s in request["sources"]),
-            environment=document["environment"],
-            depth_format=request.get("depth_format"),
-            downscale=request.get("downscale", 1),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path}: is damaged (entry {error}).", fix="Restore it from a backup.") from None
-    if document.get("request_sha256") != spec.sha256():
+        typed = typed_json(_Document, data := read_bounded(path, JSON_BYTES))
+    except ValueError as error:
+        raise DatasetError(f"{path}: is damaged ({error}).", fix="Restore it from a backup.") from None
+    request = typed.request
+    spec = Spec(
+        recipe=request.recipe,
+        recipe_name=request.recipe_name,
+        seed=request.seed,
+        count=request.count,
+        size_px=request.size_px,
+        shard_length=request.shard_length,
+        crops_per_source=request.crops_per_source,
+        arrays=tuple(ArraySpec(name, a.shape, a.dtype, a.dimensions, a.whole) for name, a in request.arrays.items()),
+        columns=request.columns,
+        sources=request.sources,
+        environment=document["environment"],
+        depth_format=request.depth_format,
+        downscale=request.downscale,
+        source_order=request.source_order,
+        min_detail=request.min_detail,
+    )
+    for wrong in _impossible(spec):
+        what = f"{path}: describes no data set that blursynth makes: {wrong}."
+        raise DatasetError(what, fix="Check where it is from.")
+    try:
+        same = spec.to_json() == data
+    except (ValueError, KeyError, RecursionError):  # NaN, halves of surrogate pairs, a recipe without steps
+        same = False
+    if not same:
         raise DatasetError(
-            f"{path}: was changed after it was written (its hash does not fit).", fix="Restore it from a backup."
+            f"{path}: was changed after it was written (its sha256 does not fit).", fix="Restore it from a backup."
         )
     return spec
+
+
+def _impossible(spec: Spec) -> Iterator[str]:
+    """What no data set is, in words: sizes that nothing can hold, and paths that lead elsewhere."""
+    if spec.shards > MOST_SHARDS or spec.shard_length > MOST_SHARDS:
+        yield (
+            f"{spec.count:,} samples in shards of {spec.shard_length:,}, where at most {MOST_SHARDS:,} shards of "
+            f"{MOST_SHARDS:,} are possible"
+        )
+    size = spec.size_px
+    square = ("row", "column", "channel")
+    expected = {
+        "sharp": ArraySpec("sharp", (size, size, 3), "", square),
+        "blurred": ArraySpec("blurred", (size, size, 3), "", square),
+    }
+    names = [array.name for array in spec.arrays]
+    if not set(expected) <= set(names) or not set(names) <= {*expected, "kernel", "params"}:
+        yield f"its arrays are {', '.join(map(repr, names))}"
+        return
+    types = {array.dtype for array in spec.arrays if array.name in expected}
+    for array in spec.arrays:
+        if array.name in expected:
+            fits = len(types) == 1 and array.dtype in PICTURE_TYPES
+            fits = fits and (array.shape, array.dimensions) == ((size, size, 3), square) and not array.whole
+        elif array.name == "kernel":
+            side = array.shape[0] if array.shape else 0
+            axes = ("kernel_row", "kernel_column")
+            fits = array == ArraySpec("kernel", (side, side), "float32", axes) and side % 2 == 1
+        else:
+            fits = array == ArraySpec("params", (len(spec.columns),), "float64", ("column",), whole=True)
+        if not fits:
+            yield f"its array {array.name} has a type, a shape or axes that it cannot have"
+            return
+        chunk = array.nbytes * (spec.shard_length if array.whole else 1)
+        if not 0 <= chunk <= CHUNK_BYTES:
+            yield f"one piece of its array {array.name} has {chunk:,} bytes, where {CHUNK_BYTES:,} are the most"
+    if not spec.sources:
+        yield "it has no sources"
+    for source in spec.sources:
+        if not (0 < source.height < 2**31 and 0 < source.width < 2**31):
+            yield f"its source {source.name!r} has {source.height} x {source.width} px"
+        for name in (source.name, source.depth, source.labels):
+            if name and not _is_inside(name):
+                yield f"its source {name!r} is no path inside a folder"
+    steps = spec.recipe.get("step")
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        yield "its recipe has no list of steps"
+    elif _names_files(steps):
+        yield "its recipe names a file where the content of that file belongs"
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in name
+
+
+def _names_files(steps: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a camera of a sensor step is the path of a file, which a recipe that is stored has in full."""
+    cameras = [step.get("camera") for step in steps]
+    options = [c.get("choice", c) if isinstance(c, Mapping) else c for c in cameras]
+    return any(isinstance(o, str) for option in options for o in (option if isinstance(option, list) else [option]))
 
 
 def build_spec(
@@ -273,12 +417,15 @@ def build_spec(
     crops_per_source: int,
     store: Sequence[str],
     kernel_size_px: int,
+    min_detail: float | None = None,
 ) -> Spec:
     """Check the wishes and turn them into a specification."""
     _check_whole("count", count, 1)
     _check_whole("size_px", size_px, 8)
     _check_whole("seed", seed, 0)
     _check_whole("crops_per_source", crops_per_source, 1)
+    if min_detail is not None:
+        check_min_detail(min_detail)
     known = ("sharp", "blurred", "kernel", "params")
     for name in store:
         if name not in known:
@@ -327,6 +474,8 @@ def build_spec(
         columns=columns,
         sources=tuple(sources),
         environment=environment(),
+        source_order=SHUFFLED,
+        min_detail=None if min_detail is None else float(min_detail),
     )
 
 
@@ -439,40 +588,51 @@ def column_values(columns: Sequence[str], steps: Mapping[str, Degradation]) -> l
 
 
 def create_store(out: Path, spec: Spec) -> None:
-    """Write the metadata of the zarr group and its arrays where it is missing.
+    """Write the metadata of the zarr group and its arrays where it is missing or damaged.
 
     They follow from the specification alone, so it does not matter who writes them, nor how often.
     """
-    files = ["zarr.json", *(f"{a.name}/zarr.json" for a in spec.arrays)]
-    if all((out / name).exists() for name in files):
-        return
-    with tempfile.TemporaryDirectory(prefix="blursynth-") as folder:
-        _create_store(Path(folder), spec)
-        for name in files:
-            write_atomically(out / name, (Path(folder) / name).read_bytes())
+    for name, data in store_files(spec).items():
+        path = out / name
+        try:
+            same = read_bounded(path, len(data)) == data
+        except OSError:
+            same = False
+        if not same:
+            write_atomically(path, data)
 
 
-def _create_store(out: Path, spec: Spec) -> None:
-    import zarr
-    from zarr.codecs import BloscCodec, Crc32cCodec
+def store_files(spec: Spec) -> dict[str, bytes]:
+    """The metadata of the zarr group and its arrays, by path: that of zarr 3, as zarr-python writes it."""
+    about = {"schema": SCHEMA, "dataset": "dataset.json", "recipe": spec.recipe_name, "count": spec.count}
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"blursynth": about}}
+    arrays = {f"{array.name}/zarr.json": _array_metadata(array, spec) for array in spec.arrays}
+    return {
+        name: (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+        for name, document in {"zarr.json": group, **arrays}.items()
+    }
 
-    attributes = {"schema": spec.schema, "dataset": "dataset.json", "recipe": spec.recipe_name, "count": spec.count}
-    group = zarr.create_group(out, attributes={"blursynth": attributes})
-    for array in spec.arrays:
-        length = spec.shard_length
-        dtype = np.dtype(array.dtype)
-        group.create_array(
-            array.name,
-            shape=(spec.count, *array.shape),
-            dtype=dtype,
-            chunks=(length if array.whole else 1, *array.shape),
-            shards=(length, *array.shape),
-            compressors=[
-                BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=dtype.itemsize),
-                Crc32cCodec(),
-            ],
-            fill_value=math.nan if array.whole else 0,
-            dimension_names=("sample", *array.dimensions),
-            attributes={"columns": list(spec.columns)} if array.name == "params" else {},
-            config={"write_empty_chunks": True},
-        )
+
+def _array_metadata(array: ArraySpec, spec: Spec) -> dict[str, Any]:
+    length, itemsize = spec.shard_length, np.dtype(array.dtype).itemsize
+    order = {"name": "bytes", "configuration": {"endian": "little"}} if itemsize > 1 else {"name": "bytes"}
+    blosc = {"typesize": itemsize, "cname": "lz4", "clevel": 5, "shuffle": "bitshuffle", "blocksize": 0}
+    sharding = {
+        "chunk_shape": [length if array.whole else 1, *array.shape],
+        "codecs": [order, {"name": "blosc", "configuration": blosc}, {"name": "crc32c"}],
+        "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
+        "index_location": "end",
+    }
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [spec.count, *array.shape],
+        "data_type": array.dtype,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [length, *array.shape]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": "NaN" if array.whole else 0.0 if array.dtype == "float32" else 0,
+        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+        "attributes": {"columns": list(spec.columns)} if array.name == "params" else {},
+        "dimension_names": ["sample", *array.dimensions],
+        "storage_transformers": [],
+    }

@@ -9,8 +9,8 @@ same samples, in a tenth of the time, and can be flushed and hashed before it ge
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,20 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from blursynth.dataset.files import PARTIAL, disk_error, sync_folder
+from blursynth.dataset.files import disk_error, partial_path, require_regular, sync_folder
 from blursynth.errors import DatasetError
 
 __all__ = ["ShardFile", "ShardReader", "decode_chunk", "encode_chunk", "write_shard_file"]
 
 _ABSENT = np.uint64(2**64 - 1)
+CHUNK_BYTES = 2**31 - 17  # before compression: blosc's own limit
+# Blosc's header: version, version of the format, flags, size of an element; then little-endian uint32: size, size of a
+# block, size when compressed.
+_HEADER = 16
+_FLAGS = 1 << 5 | 0x04  # lz4, bits shuffled
+_COPIED = 0x02  # what cannot be compressed is copied
+_OPTIONAL_FLAGS = _COPIED | 0x10  # and whether blocks are split by byte
+_HIGHEST_RATIO = 255  # of lz4
 
 
 def encode_chunk(array: NDArray[Any]) -> bytes:
@@ -37,14 +45,40 @@ def encode_chunk(array: NDArray[Any]) -> bytes:
 
 
 def decode_chunk(data: bytes, out: NDArray[Any]) -> bool:
-    """Decompress a chunk into ``out``; False if its checksum is wrong or it does not fit."""
-    if len(data) < 20 or google_crc32c.value(data[:-4]) != int.from_bytes(data[-4:], "little"):
+    """Decompress a chunk into ``out``; False if its checksum is wrong or it does not fit.
+
+    A checksum says that a chunk is what somebody wrote, not that it was written in good faith, and blosc believes the
+    header: it would read as many bytes as that claims. So every field of it is held against what is there first.
+    """
+    if len(data) < _HEADER + 4 or google_crc32c.value(data[:-4]) != int.from_bytes(data[-4:], "little"):
         return False
-    body = data[:-4]
-    if int.from_bytes(body[4:8], "little") != out.nbytes:  # size field of blosc's header
+    return _decompress(data[:-4], out)
+
+
+def _decompress(body: bytes | memoryview, out: NDArray[Any]) -> bool:
+    """Blosc's decompression of what :func:`encode_chunk` can have written, and of nothing else."""
+    version, format_version, flags, typesize = body[:4]
+    size, block, packed = (int.from_bytes(body[i : i + 4], "little") for i in (4, 8, 12))
+    if (version, format_version, typesize) != (2, 1, out.itemsize) or flags & ~_OPTIONAL_FLAGS != _FLAGS:
         return False
-    blosc.decompress(body, out)
+    if size != out.nbytes or packed != len(body) or not 0 < block <= size:
+        return False
+    if flags & _COPIED:
+        fits = packed == size + _HEADER
+    else:
+        fits = packed > _HEADER + 4 * -(-size // block) and size <= _HIGHEST_RATIO * packed
+    if not fits:
+        return False
+    try:
+        blosc.decompress(body, out)
+    except (RuntimeError, ValueError):  # the header is sound and the stream is not
+        return False
     return True
+
+
+def largest_chunk(nbytes: int) -> int:
+    """Bytes that a chunk of so many bytes takes at most when it is encoded."""
+    return nbytes + _HEADER + 4
 
 
 @dataclass(frozen=True)
@@ -77,9 +111,8 @@ def write_shard_file(path: Path, chunks: Sequence[bytes], length: int) -> ShardF
     tail = index.tobytes()
     tail += int(google_crc32c.value(tail)).to_bytes(4, "little")
     digest = hashlib.sha256()
-    partial = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}{PARTIAL}")
+    partial = partial_path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb", buffering=0) as file:
             for part in (*chunks, tail):
                 digest.update(part)
@@ -111,16 +144,18 @@ class ShardReader:
         self.path, self.shape, self.dtype = path, shape, dtype
         size = 16 * length + 4
         try:
-            with path.open("rb") as file:
-                total = file.seek(0, os.SEEK_END)
-                file.seek(max(0, total - size))
-                tail = file.read()
+            total = require_regular(path).st_size
+            tail = b""
+            if total >= size:
+                with path.open("rb") as file:
+                    file.seek(total - size)
+                    tail = file.read(size)
         except FileNotFoundError:
             raise DatasetError(
                 f"{path}: the shard is missing.", fix="Make it again with blursynth resume, or restore it."
             ) from None
         except OSError as error:
-            raise DatasetError(f"{path}: the shard cannot be read ({error.strerror}).") from None
+            raise error if isinstance(error, DatasetError) else _unreadable(path, error) from None
         if len(tail) != size or google_crc32c.value(tail[:-4]) != int.from_bytes(tail[-4:], "little"):
             raise DatasetError(
                 f"{path}: the shard's index is damaged or cut off.",
@@ -128,9 +163,31 @@ class ShardReader:
             )
         self._index = np.frombuffer(tail, "<u8", count=2 * length).reshape(length, 2)
         self._end = total - size
+        self._nbytes = math.prod(shape) * dtype.itemsize
+
+    def _place(self, position: int) -> tuple[int, int]:
+        """Offset and length of a chunk, if it can be one of this shape."""
+        offset, size = (int(v) for v in self._index[position])
+        if offset == int(_ABSENT) or offset + size > self._end:
+            raise self._damaged(position, "is not there")
+        if not self._nbytes <= _HIGHEST_RATIO * size or size > largest_chunk(self._nbytes):
+            raise self._damaged(position, f"is damaged ({size} bytes cannot be {self._nbytes} bytes compressed)")
+        return offset, size
+
+    def require(self, positions: Sequence[int]) -> None:
+        """Refuse what cannot be decoded before room is made for it.
+
+        Raises
+        ------
+        DatasetError
+            A chunk is absent or too short for its shape; the message says which.
+        """
+        for position in positions:
+            self._place(position)
 
     def read(self, positions: Sequence[int]) -> NDArray[Any]:
         """The chunks at ``positions`` as one array ``[len(positions), *shape]``."""
+        self.require(positions)
         out = np.empty((len(positions), *self.shape), self.dtype)
         self.read_into(positions, out, range(len(positions)))
         return out
@@ -146,14 +203,12 @@ class ShardReader:
         try:
             handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:
-            raise DatasetError(f"{self.path}: the shard cannot be read ({error.strerror}).") from None
+            raise _unreadable(self.path, error) from None
         try:
             for row, position in zip(rows, positions, strict=True):
-                offset, size = (int(v) for v in self._index[position])
-                if offset == int(_ABSENT) or offset + size > self._end:
-                    raise self._damaged(position, "is not there")
+                offset, size = self._place(position)
                 if not decode_chunk(_read_at(handle, offset, size), out[row]):
-                    raise self._damaged(position, "is damaged (its crc32c is wrong)")
+                    raise self._damaged(position, "is damaged (its crc32c or its compressed stream is wrong)")
         finally:
             os.close(handle)
 
@@ -162,6 +217,10 @@ class ShardReader:
             f"{self.path}: chunk {position} of the shard {what}.",
             fix="Run blursynth verify --deep; it names the shards to make again with blursynth resume --redo.",
         )
+
+
+def _unreadable(path: Path, error: OSError) -> DatasetError:
+    return DatasetError(f"{path}: the shard cannot be read ({error.strerror}).")
 
 
 def _read_at(handle: int, offset: int, size: int) -> bytes:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from blursynth.cores import available_cores
 from blursynth.dataset.progress import OnProgress, Progress
+from blursynth.decoders import LARGEST_DECODED_BYTES
 from blursynth.depth import DEPTH_SUFFIXES, LABEL_SUFFIXES, DepthFormat, read_depth_map, read_labels
 from blursynth.errors import BlursynthError, InvalidValueError, MissingExtraError, PictureError
+from blursynth.folders import ByName, Inside, endings_text, matches, place, total, walk
 from blursynth.frame import Encoding
 from blursynth.io import PICTURE_SUFFIXES, file_sha256, peek, read_codes, read_light
 from blursynth.resolution import check_factor
+from blursynth.text import name_of, path_of, printable
+from blursynth.toml import read_text
 
 __all__ = ["DEPTH_ROOT", "LABELS_ROOT", "Scan", "Skipped", "Source", "scan_sources"]
 
@@ -29,7 +33,7 @@ DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
 
 @dataclass(frozen=True)
 class Source:
-    """One sharp picture. ``name`` is relative to where the sources were given, with forward slashes.
+    """One sharp picture. ``name`` is relative to where sources were given, as :func:`blursynth.text.name_of` writes it.
 
     ``depth`` and ``labels`` are its maps, relative to their folders; empty where there is none. ``encoding`` is
     ``"linear"`` for sources of light, whose numbers have no response curve; empty for pictures of a display.
@@ -87,6 +91,9 @@ class Scan:
         By how much the pictures are made smaller before anything else; 1 for not at all.
     notes
         What to know about the sources that are used.
+    ignored
+        How many files of the folders have no ending of a known format, by their ending; those whose names begin with a
+        dot count as ``"hidden"``.
     """
 
     usable: tuple[Source, ...]
@@ -96,6 +103,7 @@ class Scan:
     depth_format: DepthFormat | None = None
     downscale: int = 1
     notes: tuple[str, ...] = ()
+    ignored: dict[str, int] = field(default_factory=dict)
 
     def path(self, source: Source) -> Path:
         return source_path(source.name, self.roots)
@@ -103,11 +111,11 @@ class Scan:
 
 def source_path(name: str, roots: dict[str, str]) -> Path:
     if "" in roots:
-        return Path(roots[""], name)
+        return Path(roots[""], path_of(name))
     first, _, rest = name.partition("/")
     if first not in roots:
         raise PictureError(f"{name}: it is not known where this source lies.", fix="Give the folder of the sources.")
-    return Path(roots[first], rest)
+    return Path(roots[first], path_of(rest))
 
 
 def scan_sources(
@@ -127,8 +135,9 @@ def scan_sources(
     Parameters
     ----------
     sources
-        Folders (searched with their sub-folders), globs, picture files, ``.txt`` files with one path per line (``#``
-        begins a comment; paths are relative to the list), or several of these.
+        Folders (searched with their sub-folders, linked ones too), globs, picture files, ``.txt`` files with one path
+        per line (``#`` begins a comment; paths are relative to the list), or several of these. Of folders the files
+        with endings of known formats are taken.
     depth
         Folder of the pictures' depth maps, searched with its sub-folders, or one file for one picture. The map of
         ``street/a.jpg`` is ``street/a.npy`` (or another known format), or the only ``a.npy`` there is. Pictures without
@@ -158,7 +167,8 @@ def scan_sources(
     Notes
     -----
     Every picture is decoded in full, because a file that is cut off has a sound header: the set of usable sources must
-    be known before the first sample is drawn.
+    be known before the first sample is drawn. One that would need more memory than 4 GiB, or than its share of half the
+    machine's memory where each worker decodes one, is skipped before that.
     """
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     check_factor(downscale, name="downscale", least=1)
@@ -166,30 +176,35 @@ def scan_sources(
         raise InvalidValueError("sources is empty.", fix="Give a folder, a glob, a picture or a list of these.")
     if depth is None and depth_format is not None:
         raise InvalidValueError("depth_format is given without depth.", fix="Give the folder of the depth maps, too.")
-    named, roots = _named(given)
+    named, roots, inside = _named(given)
+    ignored = total(found.endings for _, found in inside)
+    skipped = [_skipped(f"{label}{name_of(name)}", why) for label, found in inside for name, why in found.left_out]
     if not named:
+        others = f" Other files there: {endings_text(ignored)}." if ignored else ""
+        others += f" Not looked at: {reasons(skipped)}." if skipped else ""
         raise PictureError(
-            f"No pictures in {', '.join(str(g) for g in given)}.", fix=f"Known formats: {', '.join(PICTURE_SUFFIXES)}."
+            f"No pictures in {', '.join(str(g) for g in given)}.{others}",
+            fix=f"Known formats: {', '.join(PICTURE_SUFFIXES)}.",
         )
     form = None if depth is None else depth_format or DepthFormat()
     maps = {}
-    for key, place, suffixes in ((DEPTH_ROOT, depth, DEPTH_SUFFIXES), (LABELS_ROOT, labels, LABEL_SUFFIXES)):
-        if place is not None:
-            maps[key] = _Maps(key.removeprefix("/"), Path(place).expanduser(), suffixes, named, several="" not in roots)
+    for key, given_maps, suffixes in ((DEPTH_ROOT, depth, DEPTH_SUFFIXES), (LABELS_ROOT, labels, LABEL_SUFFIXES)):
+        if given_maps is not None:
+            maps[key] = _Maps(key.removeprefix("/"), place(given_maps), suffixes, named, several="" not in roots)
             roots[key] = str(maps[key].folder)
+            skipped += [_skipped(f"{key}/{name_of(name)}", why) for name, why in maps[key].left_out]
     usable: list[Source] = []
-    skipped: list[Skipped] = []
     items = sorted(named.items())
+    workers = workers or available_cores()
+    look = _Look(size_px, maps, form, linear, downscale, _share_of_memory(workers))
     last = 0.0
-    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers or available_cores()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers) as pool:
         # read_codes mutes Pillow with a switch of the whole process; muted around all threads, and restored after
         # the last one, it cannot be left in a wrong position by two of them.
         warnings.simplefilter("ignore")
         try:
             # PIL and hashlib let go of the interpreter's lock, so threads decode in parallel.
-            for done, found in enumerate(
-                pool.map(lambda item: _examine(item[0], item[1], size_px, maps, form, linear, downscale), items), 1
-            ):
+            for done, found in enumerate(pool.map(lambda item: _examine(item[0], item[1], look), items), 1):
                 if isinstance(found, Source):
                     usable.append(found)
                 else:
@@ -208,6 +223,8 @@ def scan_sources(
         else:
             first[source.sha256] = source
     if not first:
+        if look.missing:  # nothing works without it
+            raise look.missing[0]
         raise PictureError(
             f"None of the {len(items)} inputs can be used: {reasons(skipped)}.",
             fix="Check the pictures, or ask for smaller crops."
@@ -215,8 +232,8 @@ def scan_sources(
             else "Check the pictures and their maps; read_depth and read_labels of one file say how to mend it.",
         )
     ordered = tuple(first[key] for key in sorted(first))
-    notes = _linear_notes(ordered) if linear else ()
-    return Scan(ordered, tuple(skipped), tuple(duplicates), roots, form, downscale, notes)
+    notes = (*(_linear_notes(ordered) if linear else ()), *_profile_notes(ordered))
+    return Scan(ordered, tuple(skipped), tuple(duplicates), roots, form, downscale, notes, ignored)
 
 
 def _linear_notes(sources: Sequence[Source]) -> tuple[str, ...]:
@@ -237,6 +254,29 @@ def _linear_notes(sources: Sequence[Source]) -> tuple[str, ...]:
     return (f"{shown} and {taken} of a display: linear=True is for pictures of 16 bits.",)
 
 
+def _profile_notes(sources: Sequence[Source]) -> tuple[str, ...]:
+    """Colour profiles and gammas that pictures state, and that are not applied."""
+    stated = [source for source in sources if source.icc_profile]
+    if not stated:
+        return ()
+    names = sorted({source.icc_profile for source in stated})
+    shown = ", ".join(repr(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    one = len(stated) == 1
+    return (
+        f"{len(stated)} of {len(sources)} pictures ({min(source.name for source in stated)}{'' if one else ', ...'}) "
+        f"{'states' if one else 'state'} a colour profile or gamma other than sRGB ({shown}), which is not applied.",
+    )
+
+
+def _share_of_memory(workers: int) -> int:
+    """What one picture may take: half of this machine's memory is left to all that are decoded at a time."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not offered by every system
+        return LARGEST_DECODED_BYTES
+    return min(LARGEST_DECODED_BYTES, memory // (2 * workers))
+
+
 def size_text(height: int, width: int) -> str:
     """The size of a picture as people read it.
 
@@ -244,14 +284,6 @@ def size_text(height: int, width: int) -> str:
     '512 x 768 px (width x height)'
     """
     return f"{width} x {height} px (width x height)"
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not offered by every system
-        return os.cpu_count() or 1
 
 
 def reasons(skipped: Sequence[Skipped], most: int = 3) -> str:
@@ -267,29 +299,27 @@ class _Maps:
         self, what: str, place: Path, suffixes: Sequence[str], named: dict[str, Path], *, several: bool
     ) -> None:
         self.what, self._suffixes, self._several = what, suffixes, several
+        self.left_out: tuple[tuple[Path, str], ...] = ()
         if place.is_file():
             if len(named) > 1:
                 raise InvalidValueError(
                     f"{what} is one file, {place}, for {len(named)} pictures.", fix="Give the folder of the maps."
                 )
             self.folder = place.resolve().parent
-            self._only: str | None = place.resolve().name
+            self._only: str | None = name_of(Path(place.resolve().name))
             return
         if not place.is_dir():
             raise PictureError(f"{place}: there is no such folder of {what} maps.", fix="Check the path.")
         self.folder, self._only = place.resolve(), None
-        self._by_path: dict[str, list[str]] = {}
-        self._by_stem: dict[str, list[str]] = {}
-        for parent, names, files in os.walk(self.folder):
-            names[:] = sorted(n for n in names if not n.startswith("."))
-            for file in sorted(files):
-                if Path(file).suffix.lower() in suffixes and not file.startswith("."):
-                    found = Path(parent, file).relative_to(self.folder)
-                    self._by_path.setdefault(found.with_suffix("").as_posix(), []).append(found.as_posix())
-                    self._by_stem.setdefault(found.stem, []).append(found.as_posix())
+        inside = walk(self.folder, suffixes)
+        self.left_out = inside.left_out
+        self._by_path, self._by_stem = ByName[str](), ByName[str]()
+        for file in inside.files:
+            self._by_path.add(name_of(file.with_suffix("")), name_of(file))
+            self._by_stem.add(name_of(Path(file.stem)), name_of(file))
         self._stems: dict[str, int] = {}
         for name in named:
-            stem = Path(name).stem
+            stem = _stem(name)
             self._stems[stem] = self._stems.get(stem, 0) + 1
 
     def of(self, name: str) -> str:
@@ -299,16 +329,17 @@ class _Maps:
         whole = Path(name).with_suffix("").as_posix()
         # Of several folders of pictures the first part of a name is the folder's, which the maps need not repeat.
         for key in (whole, whole.partition("/")[2]) if self._several else (whole,):
-            if key in self._by_path:
-                return self._one(self._by_path[key])
-        stem = Path(name).stem
-        if stem not in self._by_stem:
+            if found := self._by_path.find(key):
+                return self._one(found)
+        stem = _stem(name)
+        found = self._by_stem.find(stem)
+        if not found:
             raise PictureError(f"there is no {self.what} map {stem} ({', '.join(self._suffixes)}).")
         if self._stems[stem] > 1:
             raise PictureError(
                 f"several pictures are called {stem}, and no {self.what} map lies in a folder of this one's name."
             )
-        return self._one(self._by_stem[stem])
+        return self._one(found)
 
     def _one(self, found: list[str]) -> str:
         if len(found) > 1:
@@ -316,43 +347,60 @@ class _Maps:
         return found[0]
 
 
-def _examine(
-    name: str,
-    path: Path,
-    size_px: int,
-    maps: dict[str, _Maps],
-    form: DepthFormat | None,
-    linear: bool,
-    downscale: int,
-) -> Source | Skipped:
+def _stem(name: str) -> str:
+    return Path(name).stem
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What all pictures are looked at for."""
+
+    size_px: int
+    maps: Mapping[str, _Maps]
+    depth_format: DepthFormat | None
+    linear: bool
+    downscale: int
+    most_bytes: int
+    missing: list[MissingExtraError] = field(default_factory=list)  # packages that some pictures need
+
+
+def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
     try:
-        info = peek(path)
-        if min(info.height, info.width) < size_px * downscale:
-            least = f"{size_px} px" if downscale == 1 else f"{size_px * downscale} px, {size_px} px at 1/{downscale}"
-            return Skipped(name, f"{size_text(info.height, info.width)} is smaller than {least}")
+        info = peek(path, most_bytes=look.most_bytes)
+        size, downscale = look.size_px, look.downscale
+        if min(info.height, info.width) < size * downscale:
+            least = f"{size} px" if downscale == 1 else f"{size * downscale} px, {size} px at 1/{downscale}"
+            return _skipped(name, f"{size_text(info.height, info.width)} is smaller than {least}")
         digest = file_sha256(path)
         light = info.encoding is Encoding.LINEAR
         pixels: NDArray[Any] = read_light(path) if light else read_codes(path)
         if pixels.shape[:2] != (info.height, info.width):
-            return Skipped(name, "its header and its pixels disagree in size")
+            return _skipped(name, "its header and its pixels disagree in size")
         depth = 8 * pixels.dtype.itemsize
-        encoding = str(Encoding.LINEAR) if light or (linear and depth == 16) else ""
+        encoding = str(Encoding.LINEAR) if light or (look.linear and depth == 16) else ""
         source = Source(name, digest, info.height, info.width, depth, info.licence, info.icc_profile, encoding=encoding)
-        for known in maps.values():
-            source = _with_map(source, known, form)
+        for known in look.maps.values():
+            source = _with_map(source, known, look.depth_format)
         return source
-    except MissingExtraError:
-        raise  # the same for all of them
+    except MissingExtraError as error:
+        look.missing.append(error)
+        return _skipped(name, str(error).rstrip("."))
     except BlursynthError as error:
-        return Skipped(name, error.what.removeprefix(f"{path}: ").rstrip("."))
+        return _skipped(name, error.what.removeprefix(f"{path}: ").rstrip("."))
     except OSError as error:
-        return Skipped(name, f"cannot be read ({error.strerror})")
+        return _skipped(name, f"cannot be read ({error.strerror})")
+    except MemoryError:
+        return _skipped(name, "there is not enough memory to decode it")
+
+
+def _skipped(name: str, why: str) -> Skipped:
+    return Skipped(name, printable(why))  # libraries quote what files hold
 
 
 def _with_map(source: Source, maps: _Maps, form: DepthFormat | None) -> Source:
     """The source with its map, which is read in full, since only then is it known to be of use."""
     relative = maps.of(source.name)
-    path = maps.folder / relative
+    path = maps.folder / path_of(relative)
     digest = file_sha256(path)
     size = source.height, source.width
     try:
@@ -365,25 +413,35 @@ def _with_map(source: Source, maps: _Maps, form: DepthFormat | None) -> Source:
         raise PictureError(f"its {maps.what} map {relative}: {error.what.removeprefix(f'{path}: ')}") from None
 
 
-def _named(given: Sequence[str | Path]) -> tuple[dict[str, Path], dict[str, str]]:
-    """Names and paths of all pictures, and the folders that the names are relative to."""
+def _named(
+    given: Sequence[str | Path],
+) -> tuple[dict[str, Path], dict[str, str], list[tuple[str, Inside]]]:
+    """Names and paths of all pictures, the folders that the names are relative to, and what those folders hold.
+
+    The last with the beginning that the names of its files have.
+    """
     folders: list[tuple[Path, list[Path]]] = []
     files: list[Path] = []
+    looked: list[tuple[Path, Inside]] = []
     for entry in given:
-        path = Path(entry).expanduser()
+        path = place(entry)
         if path.is_dir():
-            folders.append((path.resolve(), _pictures(path.resolve())))
+            inside = walk(path.resolve(), PICTURE_SUFFIXES)
+            folders.append((inside.root, inside.paths))
+            looked.append((inside.root, inside))
         elif path.is_file() and path.suffix.lower() == ".txt":
             files += _listed(path)
         elif path.exists():
             files.append(path.resolve())
-        elif glob.has_magic(str(entry)):
-            matches = [Path(p).resolve() for p in glob.glob(str(path), recursive=True)]
-            if not matches:
+        elif (found := matches(entry)) is not None:
+            if not found:
                 raise PictureError(f"{entry}: no file matches.", fix="Quote the pattern and check the path.")
-            files += [p for p in matches if p.is_file() and p.suffix.lower() in PICTURE_SUFFIXES]
-            for folder in (p for p in matches if p.is_dir()):
-                files += _pictures(folder)
+            resolved = [p.resolve() for p in found]
+            files += [p for p in resolved if p.is_file() and p.suffix.lower() in PICTURE_SUFFIXES]
+            for folder in (p for p in resolved if p.is_dir()):
+                inside = walk(folder, PICTURE_SUFFIXES)
+                files += inside.paths
+                looked.append((folder, inside))
         else:
             raise PictureError(f"{entry}: there is no such file or folder.", fix="Check the path.")
     if files:
@@ -394,33 +452,28 @@ def _named(given: Sequence[str | Path]) -> tuple[dict[str, Path], dict[str, str]
         groups.setdefault(folder, []).extend(paths)
     if len(groups) == 1:
         (only,) = groups
-        return {p.relative_to(only).as_posix(): p for p in groups[only]}, {"": str(only)}
-    named: dict[str, Path] = {}
-    roots: dict[str, str] = {}
+        named = {name_of(p.relative_to(only)): p for p in groups[only]}
+        # Of folders that a pattern found, the files' names begin with the folder's.
+        return named, {"": str(only)}, [(_beginning(folder, only), inside) for folder, inside in looked]
+    named, roots, labels = {}, {}, {}
     for folder, paths in groups.items():
-        label, number = folder.name or "root", 2
+        base = name_of(Path(folder.name)) or "root"
+        label, number = base, 2
         while label in roots:
-            label, number = f"{folder.name}-{number}", number + 1
-        roots[label] = str(folder)
-        named.update({f"{label}/{p.relative_to(folder).as_posix()}": p for p in paths})
-    return named, roots
+            label, number = f"{base}-{number}", number + 1
+        roots[label], labels[folder] = str(folder), label
+        named.update({f"{label}/{name_of(p.relative_to(folder))}": p for p in paths})
+    return named, roots, [(f"{labels.get(f, name_of(Path(f.name)))}/", inside) for f, inside in looked]
 
 
-def _pictures(folder: Path) -> list[Path]:
-    found = []
-    for parent, names, files in os.walk(folder):
-        names[:] = sorted(n for n in names if not n.startswith("."))
-        found += [
-            Path(parent, f) for f in files if not f.startswith(".") and Path(f).suffix.lower() in PICTURE_SUFFIXES
-        ]
-    return found
+def _beginning(folder: Path, root: Path) -> str:
+    if folder == root or root not in folder.parents:
+        return ""
+    return f"{name_of(folder.relative_to(root))}/"
 
 
 def _listed(path: Path) -> list[Path]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise PictureError(f"{path}: is not a text file in UTF-8.", fix="A list has one path per line.") from None
+    lines = read_text(path, error=PictureError, fix="A list has one path per line.").splitlines()
     entries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not entries:
         raise PictureError(f"{path}: the list is empty.", fix="Write one path per line.")

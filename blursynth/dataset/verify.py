@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,20 +15,42 @@ from numpy.typing import NDArray
 
 from blursynth import degradations
 from blursynth.core import Degradation, Draw
-from blursynth.dataset.files import sha256_hex
-from blursynth.dataset.generate import source_roots
-from blursynth.dataset.index import content_digest, read_index
-from blursynth.dataset.manifest import Manifest, draws_path, finished_shards, read_manifest
+from blursynth.dataset.asset_files import asset_names, asset_path, read_asset
+from blursynth.dataset.files import (
+    PARTIAL,
+    links_out,
+    read_bounded,
+    read_sealed,
+    require_regular,
+    sha256_hex,
+)
+from blursynth.dataset.index import Index, derived_index, read_index
+from blursynth.dataset.manifest import (
+    Manifest,
+    StoredObject,
+    finished_shards,
+    manifest_path,
+    read_manifest,
+    relative,
+    shard_files,
+)
+from blursynth.dataset.places import source_roots
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Dataset, open_dataset
+from blursynth.dataset.records import RecordReader
 from blursynth.dataset.render import Placement, Renderer, Window
-from blursynth.dataset.schema import Spec, load_spec
+from blursynth.dataset.schema import Spec, load_spec, store_files
 from blursynth.dataset.shards import ShardReader
+from blursynth.dataset.sources import Skipped
 from blursynth.errors import BlursynthError, DatasetError
 from blursynth.io import file_sha256
 from blursynth.streams import Stream
+from blursynth.text import printable
 
 __all__ = ["Problem", "Replay", "Verification", "replay", "verify"]
+
+CARD_BYTES = 2**26  # of the data card and of the Croissant metadata
+MOST_MISSING = 100  # shards that are named one by one when they are missing
 
 
 @dataclass(frozen=True)
@@ -47,12 +70,14 @@ class Verification:
     ----------
     shards, samples
         How many were looked at.
-    replayed
-        Samples that were rendered again.
+    replayed, replay_seed
+        Samples that were rendered again, and the number that chose them.
     level
         ``"files"`` (existence, size, sha256) or ``"deep"`` (every chunk decoded and held against its sample's sha256).
     digest
         Of pixels and draws, computed again; empty while shards are missing or damaged.
+    notes
+        Files that are no part of the data set, which are nobody's damage.
     """
 
     path: Path
@@ -62,6 +87,8 @@ class Verification:
     level: Literal["files", "deep"]
     problems: tuple[Problem, ...]
     digest: dict[str, str] = field(default_factory=dict)
+    replay_seed: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -93,6 +120,7 @@ def verify(
     *,
     deep: bool = False,
     replay: int = 0,
+    replay_seed: int | None = None,
     source_root: str | Path | None = None,
     depth_root: str | Path | None = None,
     labels_root: str | Path | None = None,
@@ -101,12 +129,17 @@ def verify(
 ) -> Verification:
     """Check a data set; every problem is reported, none is raised, except that it is no data set at all.
 
+    Every file is looked at: each is held against its hash, or against what the others imply. Nothing outside the folder
+    is read, and links that lead out of it are problems.
+
     Parameters
     ----------
     deep
         Also decode every chunk with its crc32c and hold it against the sha256 of its sample.
     replay
-        Number of samples that are rendered again from their records and source pictures; the same ones every time.
+        Number of samples that are rendered again from their records and source pictures.
+    replay_seed
+        Chooses these samples; by default others each time, and the result says by which number.
     source_root
         Folder of the source pictures, for ``replay``; by default where they lay when the data set was begun.
     depth_root, labels_root
@@ -115,32 +148,49 @@ def verify(
     Raises
     ------
     DatasetError
-        There is no data set, or its ``dataset.json`` is damaged.
+        There is no data set. A damaged ``dataset.json`` is a problem, and nothing else can be checked then.
     """
     out = Path(out)
-    spec = load_spec(out)
-    problems: list[Problem] = []
-    chosen = _chosen(spec, replay)
+    level: Literal["files", "deep"] = "deep" if deep else "files"
+    parts = ("dataset.json", "index.json", "manifest")  # any of them: this was a data set
+    if not any(os.path.lexists(out / name) for name in parts):
+        load_spec(out)  # says what is wrong with the path
+    try:
+        problems = [Problem(_link_text(path, out)) for path in links_out(out)]
+        spec = None if problems else load_spec(out)
+    except DatasetError as error:
+        spec, problems = None, [Problem(str(error))]
+    if spec is None:
+        return Verification(path=out, shards=0, samples=0, replayed=(), level=level, problems=tuple(problems))
+    seed = secrets.randbits(32) if replay and replay_seed is None else replay_seed
+    chosen = _chosen(spec, replay, seed or 0)
     total = spec.shards + len(chosen)
-    # Of a set that is still being made, only what is there can be wrong.
-    known = set(range(spec.shards))
-    there = sorted(known if (out / "index.json").exists() else known & set(finished_shards(out)))
-    for shard in there:
+    there = [shard for shard in finished_shards(out) if shard < spec.shards]
+    for done, shard in enumerate(there, 1):
         problems += _check_shard(out, spec, shard, deep)
         if on_progress is not None:
-            on_progress(Progress("verify", shard + 1, total))
+            on_progress(Progress("verify", done, total))
     problems += _check_store(out, spec)
+    problems += _check_assets(out, spec)
+    problems += _check_skipped(out)
+    index, found = _check_index(out, spec, there)
+    problems += found
     digest: dict[str, str] = {}
-    try:
-        index = read_index(out, spec)
-        if index is None:
-            problems.append(Problem(f"the data set is not finished ({len(there)} of {spec.shards} shards)"))
-        if len(there) == spec.shards and not any(p.shard is not None for p in problems):
-            digest = content_digest(out, spec)
-            if index is not None and digest != index.get("digest"):
+    if len(there) == spec.shards and not any(p.shard is not None for p in problems):
+        try:
+            derived = derived_index(out, spec, {} if index is None else index.files)
+            digest = asdict(derived.digest)
+            if index is not None and derived != index:
                 problems.append(Problem("index.json: its digests are not those of the content"))
-    except BlursynthError as error:
-        problems.append(Problem(str(error)))
+        except BlursynthError as error:
+            problems.append(Problem(str(error)))
+    notes = []
+    for name, what, ours in _others(out, spec, there):
+        # While a set is being made, files of shards whose manifests are still to come lie there.
+        if ours and index is not None:
+            problems.append(Problem(f"{name}: {what}"))
+        else:
+            notes.append(f"{name}: {what}")
     if chosen:
         roots = (source_root, depth_root, labels_root)
         problems += _check_replays(out, chosen, {p.shard for p in problems}, spec, roots, kinds, on_progress)
@@ -149,19 +199,30 @@ def verify(
         shards=spec.shards,
         samples=spec.count,
         replayed=chosen,
-        level="deep" if deep else "files",
+        level=level,
         problems=tuple(problems),
         digest=digest,
+        replay_seed=seed if chosen else None,
+        notes=tuple(notes),
     )
 
 
-def _chosen(spec: Spec, number: int) -> tuple[int, ...]:
-    """A fixed random choice of samples."""
-    stream = Stream(spec.seed, 0, "verify")
+def _chosen(spec: Spec, number: int, seed: int) -> tuple[int, ...]:
+    """A random choice of samples."""
+    if number >= spec.count:
+        return tuple(range(spec.count))
+    stream = Stream(seed, 0, "verify")
     found: dict[int, None] = {}
-    while len(found) < min(number, spec.count):
+    while len(found) < number:
         found[min(int(stream.uniform() * spec.count), spec.count - 1)] = None
     return tuple(found)
+
+
+def _link_text(path: Path, out: Path) -> str:
+    return (
+        f"{relative(path, out)}: is a link out of the data set (to {os.path.realpath(path)}), and nothing was checked. "
+        "Copy the data set with what its links lead to (cp -rL), and check the copy."
+    )
 
 
 def _check_shard(out: Path, spec: Spec, shard: int, deep: bool) -> list[Problem]:
@@ -169,38 +230,45 @@ def _check_shard(out: Path, spec: Spec, shard: int, deep: bool) -> list[Problem]
         manifest = read_manifest(out, shard, spec)
     except DatasetError as error:
         return [Problem(str(error), shard)]
-    expected = {spec.shard_path(out, a, shard).relative_to(out).as_posix() for a in spec.arrays}
-    expected.add(draws_path(out, shard).relative_to(out).as_posix())
-    problems = []
-    if {o.path for o in manifest.objects} != expected:
-        problems.append(Problem(f"manifest {shard}: does not name the files of its shard", shard))
-    for stored in manifest.objects:
-        path = out / stored.path
-        try:
-            size = path.stat().st_size
-            if size != stored.size:
-                problems.append(Problem(f"{stored.path}: has {size} bytes, its manifest says {stored.size}", shard))
-            elif file_sha256(path) != stored.sha256:
-                problems.append(Problem(f"{stored.path}: its content was changed (sha256 differs)", shard))
-        except FileNotFoundError:
-            problems.append(Problem(f"{stored.path}: is missing", shard))
-        except OSError as error:
-            problems.append(Problem(f"{stored.path}: cannot be read ({error.strerror})", shard))
+    problems = [
+        Problem(what, shard) for stored in manifest.objects for what in _wrong_file(out, stored, "its manifest")
+    ]
     if deep:
         problems += _check_samples(out, spec, shard, manifest)
     return problems
 
 
+def _wrong_file(out: Path, stored: StoredObject, by: str) -> Iterator[str]:
+    """What is wrong with a file of known size and hash."""
+    path = out / stored.path
+    try:
+        size = require_regular(path).st_size
+        if size != stored.size:
+            yield f"{stored.path}: has {size} bytes, {by} says {stored.size}"
+        elif file_sha256(path) != stored.sha256:
+            yield f"{stored.path}: its content was changed (sha256 differs)"
+    except FileNotFoundError:
+        yield f"{stored.path}: is missing"
+    except DatasetError:
+        yield f"{stored.path}: is no regular file"
+    except OSError as error:
+        yield f"{stored.path}: cannot be read ({error.strerror})"
+
+
 def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> list[Problem]:
     """Decode every chunk; hold each sample against its record, and the records against the manifest."""
     samples = spec.range_of(shard)
+    hashes: dict[str, list[str]] = {a.name: [] for a in spec.arrays}
     try:
-        records = [json.loads(line) for line in draws_path(out, shard).read_bytes().splitlines()]
-        if [r["index"] for r in records] != list(samples):
-            return [Problem(f"draws of shard {shard}: the samples are not {samples.start} on", shard)]
-        hashes = {a.name: [str(r["sha256"][a.name]) for r in records] for a in spec.arrays}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return [Problem(f"draws of shard {shard}: are missing or damaged ({type(error).__name__})", shard)]
+        reader = RecordReader(out, shard, samples)
+        for i in samples:
+            record = reader.read(i)
+            for name, known in hashes.items():
+                known.append(record["sha256"][name])
+    except DatasetError as error:
+        return [Problem(error.what, shard)]
+    except KeyError as error:
+        return [Problem(f"draws of shard {shard}: are damaged (no sha256 of {error})", shard)]
     problems = []
     for array in spec.arrays:
         content = sha256_hex(b"".join(bytes.fromhex(h) for h in hashes[array.name]))
@@ -210,14 +278,14 @@ def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> lis
             length = spec.shard_length
             shape = (length, *array.shape) if array.whole else array.shape
             path = spec.shard_path(out, array, shard)
-            reader = ShardReader(path, 1 if array.whole else length, shape, np.dtype(array.dtype))
-            table = reader.read([0])[0] if array.whole else None
+            chunks = ShardReader(path, 1 if array.whole else length, shape, np.dtype(array.dtype))
+            table = chunks.read([0])[0] if array.whole else None
         except DatasetError as error:
             problems.append(Problem(str(error), shard))
             continue
         for position, i in enumerate(samples):
             try:
-                stored = table[position] if table is not None else reader.read([position])[0]
+                stored = table[position] if table is not None else chunks.read([position])[0]
             except DatasetError as error:
                 problems.append(Problem(f"sample {i} of {array.name}: {error.what}", shard, i))
                 continue
@@ -227,19 +295,83 @@ def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> lis
 
 
 def _check_store(out: Path, spec: Spec) -> list[Problem]:
-    """Whether a plain zarr reader finds the arrays, and how they are laid out."""
-    import zarr
-
+    """Whether a plain zarr reader finds what the specification says: the metadata follow from it, byte for byte."""
     problems = []
-    for array in spec.arrays:
-        try:
-            found = zarr.open_array(out / array.name, mode="r")
-            want = ((spec.count, *array.shape), np.dtype(array.dtype), (spec.shard_length, *array.shape))
-            if (found.shape, found.dtype, found.shards) != want:
-                problems.append(Problem(f"{array.name}/zarr.json: shape, type or shards are not those of dataset.json"))
-        except Exception as error:  # zarr's own errors for damaged metadata are of many types
-            problems.append(Problem(f"{array.name}/zarr.json: cannot be opened ({type(error).__name__}: {error})"))
+    for name, data in store_files(spec).items():
+        stored = StoredObject(name, len(data), sha256_hex(data))
+        for what in _wrong_file(out, stored, "dataset.json"):
+            problems.append(Problem(f"{what}; blursynth resume writes it again"))
     return problems
+
+
+def _check_assets(out: Path, spec: Spec) -> list[Problem]:
+    problems = []
+    for name in asset_names(spec.recipe):
+        try:
+            read_asset(name, out)
+        except DatasetError as error:
+            problems.append(Problem(str(error)))
+    return problems
+
+
+@dataclass(frozen=True)
+class _NotUsed:
+    skipped: tuple[Skipped, ...]
+    duplicates: tuple[Skipped, ...]
+
+
+def _check_skipped(out: Path) -> list[Problem]:
+    try:
+        read_sealed(out / "skipped.json", "the list of unused inputs", _NotUsed)
+    except DatasetError as error:
+        return [Problem(str(error))]
+    return []
+
+
+def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | None, list[Problem]]:
+    """The index, and what is wrong with it, with the files that it names, and with the shards that are missing."""
+    try:
+        index = read_index(out, spec)
+    except DatasetError as error:
+        return None, [Problem(str(error))]
+    if index is None:
+        return None, [Problem(f"the data set is not finished ({len(there)} of {spec.shards} shards)")]
+    problems = []
+    for name in ("README.md", "croissant.json"):
+        try:
+            if name not in index.files:
+                problems.append(Problem(f"index.json: does not name {name}"))
+            elif sha256_hex(read_bounded(out / name, CARD_BYTES)) != index.files[name]:
+                what = f"{name}: was changed after it was written (sha256 differs)"
+                problems.append(Problem(f"{what}; delete index.json and run blursynth resume, which writes both again"))
+        except FileNotFoundError:
+            problems.append(Problem(f"{name}: is missing; blursynth resume writes it again"))
+        except OSError as error:
+            problems.append(Problem(f"{name}: cannot be read ({error})"))
+    missing = sorted(set(range(spec.shards)) - set(there))
+    for shard in missing[:MOST_MISSING]:
+        what = f"{relative(manifest_path(out, shard), out)}: the manifest is missing. Run blursynth resume."
+        problems.append(Problem(what, shard))
+    if len(missing) > MOST_MISSING:
+        problems.append(Problem(f"{len(missing) - MOST_MISSING:,} more manifests are missing; run blursynth resume"))
+    return index, problems
+
+
+def _others(out: Path, spec: Spec, there: Sequence[int]) -> Iterator[tuple[str, str, bool]]:
+    """Files that belong to no data set like this: path, what it is, and whether it lies among the data set's own."""
+    known = {"dataset.json", "index.json", "README.md", "croissant.json", "skipped.json"}
+    known |= {relative(asset_path(out, name), out) for name in asset_names(spec.recipe)} | set(store_files(spec))
+    for shard in there:
+        known |= {relative(manifest_path(out, shard), out), *shard_files(out, spec, shard)}
+    folders = {"manifest", "draws", "assets", *(a.name for a in spec.arrays)}
+    for parent, names, files in os.walk(out):
+        names[:] = sorted(name for name in names if Path(parent) != out or name != ".locks")
+        for file in sorted(files):
+            path = relative(Path(parent, file), out)
+            if path.endswith(PARTIAL):
+                yield path, "was left by a writer that was stopped; blursynth resume removes it", False
+            elif path not in known:
+                yield printable(path), "is no file of this data set", path.partition("/")[0] in folders
 
 
 def _check_replays(
@@ -254,7 +386,7 @@ def _check_replays(
     problems = []
     try:
         dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
-        renderer = Renderer(spec, dataset.recipe, source_roots(out, *roots))
+        renderer = Renderer(spec, dataset.recipe, source_roots(out, spec, *roots))
     except BlursynthError as error:
         return [Problem(f"nothing can be rendered again: {error}")]
     for number, i in enumerate(chosen, 1):
@@ -295,7 +427,8 @@ def replay(
     dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
     if not -len(dataset) <= index < len(dataset):
         raise DatasetError(f"{out}: there is no sample {index}, it has {len(dataset)}.")
-    renderer = Renderer(dataset.spec, dataset.recipe, source_roots(Path(out), source_root, depth_root, labels_root))
+    roots = source_roots(Path(out), dataset.spec, source_root, depth_root, labels_root)
+    renderer = Renderer(dataset.spec, dataset.recipe, roots)
     return _replayed(dataset, renderer, index % len(dataset))
 
 
@@ -306,7 +439,14 @@ def _replayed(dataset: Dataset, renderer: Renderer, index: int) -> Replay:
     source = next((k for k, s in enumerate(spec.sources) if s.sha256 == record["source_sha256"]), None)
     if source is None:
         raise DatasetError(f"Sample {index}: its source {record['source']} is not among those of dataset.json.")
-    placement = Placement(index, source, Window(**record["window"]), draw)
+    window = Window(**record["window"])
+    margin, about = window.reach or 0, spec.sources[source]
+    corners = (window.top - margin, window.left - margin)
+    ends = (window.top + window.size + margin, window.left + window.size + margin)
+    size = (about.height // spec.downscale, about.width // spec.downscale)
+    if window.size != spec.size_px or min(corners) < 0 or ends[0] > size[0] or ends[1] > size[1]:
+        raise DatasetError(f"Sample {index}: its window does not lie in its source {about.name}.")
+    placement = Placement(index, source, window, draw)
     arrays = renderer.render(placement)
     differences = {}
     for name, array in arrays.items():

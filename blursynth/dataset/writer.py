@@ -7,19 +7,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from blursynth import assets
 from blursynth.core import Degradation
-from blursynth.dataset.files import PARTIAL, canonical, disk_error, sha256_hex, write_atomically
+from blursynth.dataset.asset_files import asset_names, load_assets
+from blursynth.dataset.files import canonical, disk_error, sha256_hex, write_atomically
+from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.manifest import (
     Manifest,
     StoredObject,
-    draws_path,
     manifest_path,
     read_manifest,
     relative,
     shard_state,
 )
-from blursynth.dataset.render import Renderer
+from blursynth.dataset.records import encode_index, index_path, lines_path
+from blursynth.dataset.render import Placement, Renderer
 from blursynth.dataset.schema import environment, load_spec
 from blursynth.dataset.shards import ShardFile, encode_chunk, write_shard_file
 from blursynth.errors import DatasetError
@@ -35,14 +36,12 @@ class Job:
 
     Parameters
     ----------
-    out
+    folder
         The data set.
     kinds
         Degradations that its recipe uses.
     roots
         Where the source pictures lie.
-    request_sha256
-        Hash of the data set's request.
     any_environment
         Make shards with other versions or another processor than those in ``dataset.json``.
     cache_bytes
@@ -51,17 +50,25 @@ class Job:
 
     def __init__(
         self,
-        out: Path,
+        folder: DatasetFolder,
         kinds: tuple[type[Degradation], ...],
         roots: dict[str, str],
         *,
-        request_sha256: str,
         any_environment: bool,
         cache_bytes: int,
     ) -> None:
-        self.out, self.kinds, self.roots = out, kinds, roots
-        self.request_sha256 = request_sha256
+        self.folder, self.kinds, self.roots = folder, kinds, roots
         self.any_environment, self.cache_bytes = any_environment, cache_bytes
+
+    @property
+    def out(self) -> Path:
+        """The data set's folder, absolute."""
+        return self.folder.path
+
+    def key(self) -> str:
+        """Equal for jobs that one maker can do."""
+        rest = (str(self.out), self.kinds, sorted(self.roots.items()), self.any_environment, self.cache_bytes)
+        return f"{self.folder.description_sha256} {rest}"
 
 
 class ShardMaker:
@@ -70,17 +77,20 @@ class ShardMaker:
     Raises
     ------
     DatasetError
-        This process has other versions or another processor than the data set was begun with.
+        This process has other versions or another processor than the data set was begun with, or sees another folder
+        under its path.
     """
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        # Seen from here: the numbers that a shared folder has on this machine may differ from those elsewhere.
+        self.folder = DatasetFolder.begun(job.out, description_sha256=job.folder.description_sha256)
         self.spec = load_spec(job.out)
         here = environment()
         self.environment_sha256 = sha256_hex(canonical(here))
         if self.spec.environment != here and not job.any_environment:
             raise _other_environment(job.out, self.spec.environment, here)
-        assets.load_folder(job.out / "assets")
+        load_assets(asset_names(self.spec.recipe), job.out)
         recipe = Recipe.from_dict(self.spec.recipe, job.kinds, name=self.spec.recipe_name)
         self.renderer = Renderer(self.spec, recipe, job.roots, cache_bytes=job.cache_bytes)
 
@@ -105,17 +115,19 @@ class ShardMaker:
             The disk is full or not writable, or the shard was made before with other content.
         """
         spec, out = self.spec, self.job.out
+        self.folder.check()
         if not again and (present := shard_state(out, shard, spec)) is not None:
             yield present
             return
         samples = spec.range_of(shard)
-        placements = [self.renderer.place(i) for i in samples]
+        placements: dict[int, Placement] = {}
         chunks: dict[str, list[bytes]] = {a.name: [b""] * len(samples) for a in spec.arrays}
         digests: dict[str, list[bytes]] = {a.name: [b""] * len(samples) for a in spec.arrays}
         whole = {a.name: a.empty(spec.shard_length) for a in spec.arrays if a.whole}
         last = time.monotonic()
-        for done, placement in enumerate(self.renderer.in_order(placements), 1):
+        for done, placement in enumerate(self.renderer.in_order(samples), 1):
             position = placement.index - samples.start
+            placements[position] = placement
             for name, pixels in self.renderer.render(placement).items():
                 digests[name][position] = hashlib.sha256(pixels.data).digest()
                 if name in whole:
@@ -129,19 +141,21 @@ class ShardMaker:
             chunks[name] = [encode_chunk(table)]
 
         lines, draws = [], hashlib.sha256()
-        for position, placement in enumerate(placements):
+        for position, placement in sorted(placements.items()):
             record = self.renderer.record(placement)
             draws.update(canonical(record) + b"\n")
             record["sha256"] = {name: digests[name][position].hex() for name in digests}
-            lines.append(canonical(record))
-        text = b"\n".join(lines) + b"\n"
+            lines.append(canonical(record) + b"\n")
+        draws_files = {lines_path(out, shard): b"".join(lines), index_path(out, shard): encode_index(lines)}
         written: list[ShardFile] = []
         try:
+            self.folder.check()
             for array in spec.arrays:
                 length = 1 if array.whole else spec.shard_length
+                self.folder.make(spec.shard_path(out, array, shard).parent)
                 written.append(write_shard_file(spec.shard_path(out, array, shard), chunks[array.name], length))
             objects = [StoredObject(relative(f.path, out), f.size, f.sha256) for f in written]
-            objects.append(StoredObject(relative(draws_path(out, shard), out), len(text), sha256_hex(text)))
+            objects += [StoredObject(relative(p, out), len(data), sha256_hex(data)) for p, data in draws_files.items()]
             manifest = Manifest(
                 shard=shard,
                 first=samples.start,
@@ -153,11 +167,14 @@ class ShardMaker:
                 draws=draws.hexdigest(),
             )
             self._check_against_earlier(manifest)
-            write_atomically(draws_path(out, shard), text)
+            for path, data in draws_files.items():
+                write_atomically(path, data)
             for file in written:
                 file.commit()
             manifest.write(out)
+            self.folder.check()  # or what was just written lies elsewhere
         except OSError as error:
+            self.folder.check()  # the likeliest reason that a folder is missing
             raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
         finally:
             for file in written:
@@ -177,27 +194,6 @@ class ShardMaker:
                 why="The same specification must give the same bytes: another version, processor or source is at work.",
                 fix="Make the data set again from the start, on one kind of machine.",
             )
-
-
-def sweep(out: Path, shards: range, spec_arrays: tuple[str, ...]) -> int:
-    """Remove what interrupted writers of these shards left; the number of files."""
-    swept = 0
-    folders = [out / "manifest", out / "draws"]
-    for folder in folders:
-        if folder.is_dir():
-            for path in folder.glob(f"*{PARTIAL}"):
-                head = path.name.partition(".")[0]
-                if head.isdigit() and int(head) in shards:
-                    path.unlink(missing_ok=True)
-                    swept += 1
-    for array in spec_arrays:
-        base = out / array / "c"
-        if base.is_dir():
-            for shard in shards:
-                for path in (base / str(shard)).rglob(f"*{PARTIAL}"):
-                    path.unlink(missing_ok=True)
-                    swept += 1
-    return swept
 
 
 def _other_environment(out: Path, there: dict[str, object], here: dict[str, object]) -> DatasetError:

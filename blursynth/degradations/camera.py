@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar, Self
 
 from pydantic import Field
@@ -62,4 +61,5 @@ class Camera(Degradation):
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
         sizes = frame.full_size_px.tolist()
-        return replace(frame, camera=tuple(step.intrinsics(size) for step, size in zip(steps, sizes, strict=True)))
+        camera = tuple(step.intrinsics(size) for step, size in zip(steps, sizes, strict=True))
+        return frame.with_image(frame.image, camera=camera)

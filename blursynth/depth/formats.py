@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.decoders import check_bytes, check_size, damaged, decoded_by_opencv, open_picture, pillow_bytes, quiet
 from blursynth.errors import PictureError, require
-from blursynth.light_files import exr_is_cut_off
+from blursynth.folders import check_readable
+from blursynth.light_files import check_name_for_exr, exr_is_cut_off
 
 __all__ = ["DEPTH_SUFFIXES", "LABEL_SUFFIXES", "read_label_numbers", "read_numbers"]
 
@@ -37,7 +39,7 @@ def read_numbers(path: Path, *, key: str | None = None) -> NDArray[Any]:
     MissingExtraError
         An .exr file, and the package OpenEXR is not installed.
     """
-    _check_file(path)
+    check_readable(path, "file")
     suffix = path.suffix.lower()
     if key is not None and suffix not in (".npz", ".exr"):
         raise PictureError(
@@ -82,7 +84,7 @@ def read_label_numbers(path: Path) -> NDArray[Any]:
     PictureError
         The file is missing, damaged, of another format, or holds something else than one picture of whole numbers.
     """
-    _check_file(path)
+    check_readable(path, "file")
     suffix = path.suffix.lower()
     if suffix not in LABEL_SUFFIXES:
         raise PictureError(
@@ -103,22 +105,6 @@ def read_label_numbers(path: Path) -> NDArray[Any]:
     return labels
 
 
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise PictureError(f"{path}: is a folder, not a file.", fix="Check the path.")
-    if not path.exists():
-        raise PictureError(f"{path}: there is no such file.", fix="Check the path.")
-    if path.stat().st_size == 0:
-        raise PictureError(f"{path}: is empty (0 bytes).", fix="Copy it again from where it came from.")
-
-
-def _damaged(path: Path, error: object) -> PictureError:
-    return PictureError(
-        f"{path}: is damaged or cut off ({str(error).rstrip('.') or type(error).__name__}).",
-        fix="Copy it again from where it came from.",
-    )
-
-
 def _reason(error: Exception) -> str:
     """What went wrong inside numpy, without its advice to load pickles."""
     if isinstance(error, OSError) and error.strerror:
@@ -132,7 +118,7 @@ def _read_npy(path: Path) -> NDArray[Any]:
         array = np.load(path, allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
             raise ValueError("it does not hold one array of numbers")
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise PictureError(
             f"{path}: is no readable .npy file of numbers ({_reason(error)}).", fix="Save [H, W] with numpy.save."
         ) from None
@@ -150,8 +136,12 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
             if key is None and len(names) == 1:
                 key = names[0]
             if key in names:
+                members = archive.zip.infolist() if archive.zip is not None else []
+                check_bytes(path, sum(member.file_size for member in members if member.filename == f"{key}.npy"))
                 return np.asarray(archive[key])
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except PictureError:
+        raise
+    except (OSError, ValueError, EOFError, AttributeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise PictureError(
             f"{path}: is no readable .npz file of numbers ({_reason(error)}).", fix="Save it with numpy.savez."
         ) from None
@@ -165,34 +155,28 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
 
 def _read_picture(path: Path, *, palette: bool = False) -> NDArray[Any]:
     """Codes of one channel; of pictures with a palette the numbers and not the colours, if wanted."""
-    import cv2
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
+        with quiet(), open_picture(path) as picture:
             mode, form = picture.mode, picture.format
+            check_bytes(path, pillow_bytes(picture, bytes_per_channel=2))
             if palette and mode in ("P", "1", "L"):
                 picture.load()
                 return np.asarray(picture).astype(np.uint8)
         if form == "PNG":
-            with Image.open(path) as picture:
+            with quiet(), open_picture(path) as picture:
                 picture.verify()  # OpenCV returns what there is of a file that is cut off
+    except PictureError:
+        raise
     except Exception as error:  # what Pillow raises on damaged files is not documented
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     if mode == "P":
         raise PictureError(
             f"{path}: is a picture with a palette, whose numbers are colours.",
             fix="Save the depth itself as 16-bit grey PNG, PFM, EXR or .npy.",
         )
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its complaint would stand beside ours
-    try:
-        codes = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        codes = None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+    codes = decoded_by_opencv(path)
     if codes is None:
-        raise _damaged(path, "OpenCV cannot read it")
+        raise damaged(path, "OpenCV cannot read it")
     numbers = np.asarray(codes)
     if numbers.ndim == 3:
         colours = numbers[..., :3]
@@ -240,10 +224,10 @@ def _read_pfm(path: Path) -> NDArray[np.float32]:
         if width < 1 or height < 1 or order == 0 or not np.isfinite(order):
             raise ValueError
     except (ValueError, IndexError):
-        raise _damaged(path, "its header is not 'Pf width height scale'") from None
+        raise damaged(path, "its header is not 'Pf width height scale'") from None
     values = np.frombuffer(data, np.uint8, offset=min(start, len(data)))
     if values.size < 4 * width * height:
-        raise _damaged(path, f"{values.size} bytes of numbers, {width} x {height} px need {4 * width * height}")
+        raise damaged(path, f"{values.size} bytes of numbers, {width} x {height} px need {4 * width * height}")
     numbers = values[: 4 * width * height].view("<f4" if order < 0 else ">f4").reshape(height, width)
     return np.ascontiguousarray(numbers[::-1], np.float32)
 
@@ -251,13 +235,21 @@ def _read_pfm(path: Path) -> NDArray[np.float32]:
 def _read_exr(path: Path, key: str | None) -> NDArray[Any]:
     # OpenCV is built without OpenEXR in its wheels from version 5 on.
     library = require("OpenEXR", extra="depth", purpose="reading OpenEXR files")
+    check_name_for_exr(path)
     if exr_is_cut_off(path):  # before the library prints lines of its own
-        raise _damaged(path, "it ends too early")
+        raise damaged(path, "it ends too early")
     try:
+        with library.File(str(path), header_only=True) as file:
+            header = file.header()
+            (left, top), (right, bottom) = (np.asarray(corner).tolist() for corner in header["dataWindow"])
+            check_size(path, bottom - top + 1, right - left + 1)
+            check_bytes(path, 4 * len(header["channels"]) * (bottom - top + 1) * (right - left + 1))
         with library.File(str(path), separate_channels=True) as file:
             channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
+    except PictureError:
+        raise
     except Exception as error:  # what the library raises is not documented
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     listed = ", ".join(repr(n) for n in sorted(channels)) or "none"
     if key is not None:
         if key not in channels:

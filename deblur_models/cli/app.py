@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
+from blursynth.cli import console
 from blursynth.cli.command_group import SETTINGS, Commands
 from deblur_models.cli import apply, evaluate, fields, import_, losses, methods, networks, train
 
@@ -33,7 +34,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from blursynth import __version__
 
-        typer.echo(f"deblur {__version__}")
+        console.echo(f"deblur {__version__}")
         raise typer.Exit
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import glob
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,20 +12,14 @@ import typer
 
 from blursynth.cli import console
 from blursynth.errors import BlursynthError, InvalidValueError
+from blursynth.folders import Inside, endings_text, matches, place, total, walk
+from blursynth.text import printable
 from deblur_models.cli import restorer_options as options
 from deblur_models.cli.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from deblur_models.restore import NetworkRestorer, OnTiles
     from deblur_models.restorer import Restorer
-
-_LOG = logging.getLogger(__name__)
-
-_NOT_READ = (
-    ".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf",
-    ".orf", ".rw2",
-)  # fmt: skip
-"""What a user would take for pictures too."""
 
 EPILOG = """\b
 Examples:
@@ -35,8 +28,8 @@ Examples:
   deblur apply big.tif --network run/ --out restored/ --tile 1024 --device cuda --precision bf16
   deblur apply blurred.png --method richardson_lucy --kernel kernel.npy --out restored/
 
-Orientation, transparency, 16 bits, EXIF tags and colour profiles stay as they are. Pictures that cannot be read are
-left out with a message, the others are done, and the exit code is 1.
+Orientation, transparency, 16 bits, EXIF tags and colour profiles stay as they are; formats that are not written become
+PNG. Pictures that cannot be read are left out with a message, the others are done, and the exit code is 1.
 """
 
 
@@ -86,6 +79,7 @@ def command(
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     local_px: options.LocalPx = None,
+    padding: options.Padding = "mirror",
     suffix: Annotated[
         str, typer.Option("--suffix", metavar="TEXT", help="Put behind the names of restored pictures.")
     ] = "",
@@ -93,7 +87,8 @@ def command(
 ) -> None:
     """Restore blurred pictures.
 
-    They keep their names, formats and metadata; folders are walked through, and keep their shape in --out.
+    They keep their names, formats and metadata; folders are walked through, linked ones too, and keep their shape in
+    --out.
     """
     keep_freed_memory()
     if (network is None) == (method is None):
@@ -111,7 +106,8 @@ def command(
         raise InvalidValueError(f"--out {out}: is a file, not a folder.", fix="Choose another place.")
     if any(sign in suffix for sign in "/\\"):
         raise InvalidValueError(f"--suffix {suffix!r} must be a part of a name, without slashes.")
-    jobs = plan(pictures, out, suffix)
+    planned = plan(pictures, out, suffix)
+    jobs = planned.jobs
 
     from deblur_models.picture_file import read_picture, write_whole
 
@@ -127,6 +123,7 @@ def command(
             device=device,
             precision=precision,
             local_px=local_px,
+            padding=padding,
         )
     else:
         assert method is not None  # one of the two was asked for above
@@ -146,14 +143,18 @@ def command(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidValueError(f"--out {out}: cannot be made ({error.strerror}).") from None
-    failed: list[tuple[str, str]] = []
+    failed: list[tuple[str, str]] = list(planned.left_out)
     made = 0
+    written: set[tuple[int, int]] = set()  # as the file system knows them, to which A.png and a.png may be one
     with _progress(len(jobs)) as show:
         for number, (picture, target) in enumerate(jobs):
             if tiled is not None:
                 tiled.on_tiles = show(number, picture)
             else:
                 show(number, picture)
+            if target.exists() and _identity(target) in written:
+                failed.append((str(picture), f"{target} is what another picture became"))
+                continue
             if target.exists() and not force:
                 failed.append((str(picture), f"{target} is there already (--force overwrites it)"))
                 continue
@@ -166,49 +167,61 @@ def command(
                 failed.append((str(picture), text.rstrip(".")))
             else:
                 made += 1
-    typer.echo(f"{out}: {console.plural(made, 'picture')} restored by {restorer.name}")
+                written.add(_identity(target))
+    console.echo(f"{out}: {console.plural(made, 'picture')} restored by {restorer.name}")
     if failed:
-        typer.echo(f"\nNot restored: {console.plural(len(failed), 'picture')}")
+        console.echo(f"\nNot restored: {console.plural(len(failed), 'picture')}")
         console.table(("picture", "why"), failed)
+    console.show_ignored(planned.ignored)
+    if failed or planned.ignored:
+        console.echo(f"{console.used_text(made, len(failed), planned.ignored)}.")
+    if failed:
         raise typer.Exit(1)
 
 
-def plan(pictures: Sequence[Path], out: Path, suffix: str = "") -> list[tuple[Path, Path]]:
-    """Every picture once, in order, with the file that it becomes.
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Every picture once with the file that it becomes, and what of the folders is left out, and why.
+
+    ``ignored`` counts the files of no known format by their ending.
+    """
+
+    jobs: list[tuple[Path, Path]]
+    left_out: list[tuple[str, str]]
+    ignored: dict[str, int]
+
+
+def plan(pictures: Sequence[Path], out: Path, suffix: str = "") -> Planned:
+    """What is to be done, in order.
 
     Raises
     ------
     InvalidValueError
         Nothing is found, two pictures would become one file, or a picture would overwrite itself.
     """
-    from blursynth.io import PICTURE_SUFFIXES
+    from blursynth.decoders import PICTURE_SUFFIXES
     from deblur_models.picture_file import written_suffix
 
     found: dict[Path, tuple[Path, Path]] = {}
-    for given in pictures:
+    looked: list[Inside] = []
+    for given in map(place, pictures):
         if given.is_dir():
-            inside = sorted(p for p in given.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
-            listed = [
-                (p, p.relative_to(given))
-                for p in inside
-                if not any(part.startswith(".") for part in p.relative_to(given).parts)
-                and not (out.resolve() in p.resolve().parents and out.resolve() != given.resolve())
-            ]
-            ignored = sorted(p for p in given.rglob("*") if p.suffix.lower() in _NOT_READ and p.is_file())
-            if ignored:
-                _LOG.warning(
-                    "%s: %s of formats that are not read left out (the first is %s).",
-                    given,
-                    console.plural(len(ignored), "picture"),
-                    ignored[0].relative_to(given),
-                )
+            inside = walk(given, PICTURE_SUFFIXES, without=out)
+            looked.append(inside)
+            listed = [(given / name, name) for name in inside.files]
             if not listed:
+                others = f" Other files there: {endings_text(inside.endings)}." if inside.endings else ""
                 raise InvalidValueError(
-                    f"{given}: holds no pictures.", fix=f"Known: {', '.join(s[1:] for s in PICTURE_SUFFIXES)}."
+                    f"{given}: holds no pictures.{others}",
+                    fix=f"Known: {', '.join(s[1:] for s in PICTURE_SUFFIXES)}.",
                 )
-        elif not given.exists() and glob.has_magic(str(given)):
-            listed = [(Path(p), Path(Path(p).name)) for p in sorted(glob.glob(str(given), recursive=True))]
-            listed = [(p, name) for p, name in listed if p.is_file()]
+        elif not given.exists() and (matched := matches(given)) is not None:
+            listed = [(path, Path(path.name)) for path in matched if path.is_file()]
             if not listed:
                 raise InvalidValueError(f"{given}: no file fits this pattern.")
         else:
@@ -229,7 +242,8 @@ def plan(pictures: Sequence[Path], out: Path, suffix: str = "") -> list[tuple[Pa
                 fix="Restore them one after another into different folders, or give their common folder.",
             )
         targets[target] = picture
-    return list(found.values())
+    left_out = [(str(inside.root / name), why) for inside in looked for name, why in inside.left_out]
+    return Planned(list(found.values()), left_out, total(inside.endings for inside in looked))
 
 
 @contextmanager
@@ -242,7 +256,7 @@ def _progress(total: int) -> Iterator[_Show]:
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console.console(stderr=True), transient=True) as bar:
         yield _Show(bar, total)
 
@@ -257,7 +271,7 @@ class _Show:
     def __call__(self, number: int, picture: Path) -> OnTiles | None:
         if self._bar is None:
             return None
-        self._bar.update(self._task, completed=number, description=picture.name)
+        self._bar.update(self._task, completed=number, description=printable(picture.name))
 
         def tiles(done: int, total: int) -> None:
             self._bar.update(self._task, completed=number + done / total)

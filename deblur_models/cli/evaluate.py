@@ -6,13 +6,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from blursynth.cli import console
+from blursynth.decoders import PICTURE_SUFFIXES
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
+from blursynth.folders import ByName, Inside, place, walk
+from blursynth.text import name_of, path_of, printable
 from deblur_models.cli import restorer_options as options
 from deblur_models.cli.memory import keep_freed_memory
 
@@ -134,6 +138,7 @@ def command(
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     local_px: options.LocalPx = None,
+    padding: options.Padding = "mirror",
     cost_size: Annotated[
         str,
         typer.Option("--cost-size", metavar="WxH", help="Size at which networks are timed and counted; 0: not at all."),
@@ -173,6 +178,7 @@ def command(
                 device=device,
                 precision=precision,
                 local_px=local_px,
+                padding=padding,
             )
             for text in network or ()
         ),
@@ -195,14 +201,22 @@ def command(
                 kernels_about="given, turned" if turn_kernels else "given",
             )  # fmt: skip
         except KeyboardInterrupt:
-            typer.echo(f"stopped: what is measured is kept in {out}; the same command goes on.", err=True)
+            console.echo(f"stopped: what is measured is kept in {out}; the same command goes on.", err=True)
             raise typer.Exit(130) from None
     page = write_report(found)
     show_summary(found.summary)
-    typer.echo(f"\nwritten: {page}")
+    console.echo(f"\nwritten: {page}")
     if failed := found.summary["failed"]:
-        typer.echo(f"\nLeft out: {console.plural(len(failed), 'pair')}")
+        console.echo(f"\nLeft out: {console.plural(len(failed), 'pair')}")
         console.table(("pair", "why"), [(pair["name"], pair["why"]) for pair in failed])
+    about = found.summary["data"]
+    if not_looked_at := about.get("not_looked_at"):
+        console.echo(f"\nNot looked at: {len(not_looked_at)}")
+        console.table(("place", "why"), not_looked_at)
+    console.show_ignored(about.get("other_files", {}))
+    used = f"{console.plural(about['measured'], 'pair')} of {about['pairs']:,} measured"
+    console.echo(f"{used}{f', {len(not_looked_at)} places not looked at' if not_looked_at else ''}.")
+    if failed:
         raise typer.Exit(1)
 
 
@@ -213,22 +227,22 @@ def open_data(
 
     Without ``--sharp`` the middle one of a picture's references stands for the sharp picture.
     """
-    from deblur_models.data.pair_set import FolderPairs, open_pairs
+    from deblur_models.data.pair_set import FolderPairs, open_pairs, pictures_by_name
 
     if references is None:
         return open_pairs(data, sharp), None
 
     from torch import from_numpy
 
-    from blursynth.io import PICTURE_SUFFIXES, read_codes
+    from blursynth.io import read_codes
 
+    data, references = place(data), place(references)
     if not data.is_dir():
         raise DatasetError(f"{data}: there is no such folder.")
-    blurred = sorted(p for p in data.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith("."))
-    names = [p.relative_to(data).with_suffix("").as_posix() for p in blurred]
-    listed = {
-        name: sorted(p for p in (references / name).glob("*") if p.suffix.lower() in PICTURE_SUFFIXES) for name in names
-    }
+    by_name, blurred_ones = pictures_by_name(data)
+    blurred, names = list(by_name.values()), list(by_name)
+    sharp_ones = {name: _references(references / path_of(name)) for name in names}
+    listed = {name: inside.paths for name, inside in sharp_ones.items()}
     alone = [name for name, found in listed.items() if not found]
     if alone or not names:
         raise DatasetError(
@@ -236,7 +250,11 @@ def open_data(
             why="The sharp pictures along the path of one blurred picture lie in a folder of its name.",
         )
     middle = [listed[name][len(listed[name]) // 2] for name in names]
-    pairs = FolderPairs(blurred, middle, names, data.name) if sharp is None else open_pairs(data, sharp)
+    if sharp is not None:
+        pairs: PairSet = open_pairs(data, sharp)
+    else:
+        looked = (blurred_ones, *sharp_ones.values())
+        pairs = FolderPairs(blurred, middle, names, name_of(Path(data.name)), looked)
 
     def of_sample(sample: PairSample) -> Iterable[Tensor]:
         for path in listed[sample.name]:
@@ -244,6 +262,14 @@ def open_data(
             yield from_numpy(codes.astype("float32") / float(2 ** (8 * codes.itemsize) - 1)).movedim(-1, 0)
 
     return pairs, of_sample
+
+
+def _references(folder: Path) -> Inside:
+    """The sharp pictures of one blurred picture: right in its folder."""
+    if not folder.is_dir():
+        return Inside(folder, ())
+    inside = walk(folder, PICTURE_SUFFIXES)
+    return replace(inside, files=tuple(file for file in inside.files if len(file.parts) == 1))
 
 
 def find_kernels(folder: Path, pairs: PairSet, *, turned: bool = False) -> Kernels:
@@ -267,14 +293,17 @@ def find_kernels(folder: Path, pairs: PairSet, *, turned: bool = False) -> Kerne
         )
     if not folder.is_dir():
         raise DatasetError(f"--kernels {folder}: there is no such folder.")
-    files = {p.relative_to(folder).with_suffix("").as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
-    alone = [name for name in pairs.names if name not in files]
+    files = ByName[Path]()
+    for file in walk(folder, None).files:
+        files.add(name_of(file.with_suffix("")), folder / file)
+    kernels = {name: found[-1] for name in pairs.names if (found := files.find(name))}
+    alone = [name for name in pairs.names if name not in kernels]
     if alone:
         raise DatasetError(
             f"--kernels {folder}: {len(alone)} of {len(pairs)} pictures have no kernel (the first is {alone[0]!r}).",
             fix="Their files have the pictures' names, such as 001.npy for 001.png.",
         )
-    return lambda sample: read_kernel(files[sample.name], turn_180=turned)
+    return lambda sample: read_kernel(kernels[sample.name], turn_180=turned)
 
 
 def choose_metrics(
@@ -358,7 +387,7 @@ def show_summary(summary: dict[str, Any]) -> None:
             number("psnr", harm["mean"]) if harm else "–",
         ))  # fmt: skip
         others.append((name, *(number(n, line["metrics"][n]["mean"]) for n in better if n != "psnr")))
-    typer.echo(f"{summary['data']['name']}: {console.plural(measured, 'pair')}")
+    console.echo(f"{summary['data']['name']}: {console.plural(measured, 'pair')}")
     console.table(heads, rows, right=heads[1:])
     if len(better) > 1:
         more_gains = [k for k in ("gain_aligned", "gain_trajectory") if k in summary["overall"][BASELINE]]
@@ -370,7 +399,7 @@ def show_summary(summary: dict[str, Any]) -> None:
         console.table(heads, others, right=heads[1:])
     base = summary["overall"][BASELINE]["metrics"]["psnr"]
     if base.get("infinite"):
-        typer.echo(
+        console.echo(
             f"{base['infinite']} of the blurred pictures equal their sharp ones and are in no mean of PSNR or gain."
         )
     for key, title in (
@@ -378,7 +407,7 @@ def show_summary(summary: dict[str, Any]) -> None:
     ):  # fmt: skip
         groups = summary["groups"][key]
         if groups:
-            typer.echo(f"\nGain in dB by {title}")
+            console.echo(f"\nGain in dB by {title}")
             columns = ["", "pictures", "blurred", *(n for n in summary["overall"] if n != BASELINE)]
             cells = [
                 (
@@ -391,7 +420,7 @@ def show_summary(summary: dict[str, Any]) -> None:
             ]
             console.table(columns, cells, right=columns[1:])
     for name, why in summary["left_out"].items():
-        typer.echo(f"not measured: {name} ({why.rstrip('.')})")
+        console.echo(f"not measured: {name} ({why.rstrip('.')})")
 
 
 @contextmanager
@@ -404,17 +433,17 @@ def _progress() -> Iterator[OnPicture]:
             nonlocal last
             if time.monotonic() - last > 30:
                 last = time.monotonic()
-                typer.echo(f"measured {done} of {total}", err=True)
+                console.echo(f"measured {done} of {total}", err=True)
 
         yield lines
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console.console(stderr=True), transient=True) as bar:
         task = bar.add_task("measuring", total=None)
 
         def show(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what or "writing")
+            bar.update(task, completed=done, total=total, description=printable(what) or "writing")
 
         yield show

@@ -51,10 +51,10 @@ def command(
     name = "data.NAME" if name.split(".")[0] == "data" else name
     if name in _OF_A_KIND:
         text, lists = _OF_A_KIND[name]
-        typer.echo(f"{text}; `{lists}` lists its kinds, `{lists} KIND` the fields of one.")
+        console.echo(f"{text}; `{lists}` lists its kinds, `{lists} KIND` the fields of one.")
         return
     if name in _ALONE:
-        typer.echo(f"{name} = ...: {_ALONE[name]}; at the top of the file, before the tables.")
+        console.echo(f"{name} = ...: {_ALONE[name]}; at the top of the file, before the tables.")
         return
     if name not in TABLES:
         known = (*_ALONE, *_OF_A_KIND, *TABLES)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from blursynth.cli import console
+from blursynth.cli.arguments import parse_value
 from blursynth.errors import InvalidValueError
 
 EPILOG = """\b
 Examples:
   deblur import NAFNet-GoPro-width32.pth --network nafnet --size 32 --out nafnet-gopro
   deblur import net_g_latest.pth --network hinet --out hinet
+  deblur import NAFNet-SIDD-width32.pth --network nafnet --set width=32 --set encoder_blocks=[2,2,4,8] \\
+    --set middle_blocks=12 --set decoder_blocks=[2,2,2,2] --out nafnet-sidd
+  deblur import gaussian_color_denoising_blind.pth --network restormer --set layer_norm=bias_free --out restormer
+  deblur import latest_net_D.pth --network patchgan --out critic     # for start_from in [adversarial]
 
 Files are read without running anything in them. Mind the licence of the weights: it stays with them.
 """
@@ -27,6 +34,16 @@ def command(
     size: Annotated[
         str | None, typer.Option("--size", help="Of the network; by default the published one.", show_default=False)
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="A field of the network that differs from that size, as `deblur networks KIND` lists them; may be "
+            "repeated.",
+            show_default=False,
+        ),
+    ] = None,
     licence: Annotated[
         str, typer.Option("--licence", help="Of the weights, kept in NAME.json.", show_default=False)
     ] = "",
@@ -37,8 +54,8 @@ def command(
     Every weight must fit by name and shape; otherwise it says which do not, and whose they look like.
     """
     from deblur_models.checkpoint import save_network
-    from deblur_models.import_weights import import_original
-    from deblur_models.networks import count_weights, network_config
+    from deblur_models.import_weights import import_discriminator, import_original
+    from deblur_models.networks import DISCRIMINATORS, count_weights, discriminator_config, network_config
 
     target = out.with_suffix("") if out.suffix in (".safetensors", ".json") else out
     written = target.with_name(f"{target.name}.safetensors")
@@ -46,7 +63,26 @@ def command(
         raise InvalidValueError(
             f"{written}: is there already.", fix="Choose another --out, or overwrite it with --force."
         )
-    config = network_config({"kind": network, **({"size": size} if size else {})})
-    made = import_original(checkpoint, config)
+    wanted = {"kind": network, **({"size": size} if size else {}), **_fields(set_ or ())}
+    if network in {known.kind for known in DISCRIMINATORS}:
+        made = import_discriminator(checkpoint, discriminator_config(wanted))
+    else:
+        made = import_original(checkpoint, network_config(wanted))
     save_network(made, target, imported_from=checkpoint.name, licence=licence)
-    typer.echo(f"{written}: {config.kind}, {count_weights(made):,} weights")
+    console.echo(f"{written}: {network}, {count_weights(made):,} weights")
+
+
+def _fields(settings: Sequence[str]) -> dict[str, Any]:
+    """``FIELD=VALUE`` in their parts; values are those of TOML, words may stand without quotes."""
+    fields: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name.strip():
+            raise InvalidValueError(
+                f"--set {setting}: must be FIELD=VALUE.", fix="For example --set encoder_blocks=[2,2,4,8]."
+            )
+        if name.strip() in ("kind", "size"):
+            option = "--network" if name.strip() == "kind" else "--size"
+            raise InvalidValueError(f"--set {setting}: is given with {option}.")
+        fields[name.strip()] = parse_value(text)
+    return fields

@@ -38,10 +38,10 @@ def command(
     if kind not in everything:
         raise InvalidValueError(f"There is no network {kind!r}.", fix=did_you_mean(kind, everything))
     config = everything[kind]
-    typer.echo((config.__doc__ or "").strip().splitlines()[0])
+    console.echo((config.__doc__ or "").strip().splitlines()[0])
     defaults = config.of_size()
     console.table(
         ("field", f"value of size {next(iter(config.sizes))!r}", "what it is"),
         [(name, getattr(defaults, name), field.description or "") for name, field in config.model_fields.items()],
     )
-    typer.echo("\nSizes: " + ", ".join(config.sizes))
+    console.echo("\nSizes: " + ", ".join(config.sizes))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Literal, get_args, get_origin
 
-import typer
 from pydantic.fields import FieldInfo
 
 from blursynth.cli import console
@@ -16,7 +15,7 @@ __all__ = ["show_fields", "summary"]
 
 def show_fields(record: type[Record]) -> None:
     """Print what a record is, and its fields."""
-    typer.echo(summary(record))
+    console.echo(summary(record))
     console.table(
         ("field", "default", "what it is"),
         [

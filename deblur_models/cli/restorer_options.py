@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -20,6 +20,7 @@ __all__ = [
     "Ensemble",
     "LocalPx",
     "Overlap",
+    "Padding",
     "Precision",
     "TurnKernels",
     "load_restorer",
@@ -59,6 +60,16 @@ LocalPx = Annotated[
     ),
 ]
 
+Padding = Annotated[
+    str,
+    typer.Option(
+        "--padding",
+        metavar="mirror|published",
+        help="What networks see beyond the edge where sides are no multiples of what they need: the picture mirrored, "
+        "or what their published code puts there, to compare with published figures.",
+    ),
+]
+
 
 TurnKernels = Annotated[
     bool,
@@ -92,6 +103,7 @@ def load_restorer(
     device: str,
     precision: str,
     local_px: int | None,
+    padding: str = "mirror",
 ) -> NetworkRestorer:
     """The network of ``PATH`` or ``NAME=PATH`` with the options of the command.
 
@@ -119,6 +131,7 @@ def load_restorer(
         ensemble=ensemble,
         device=place,
         autocast=autocast,
+        padding=cast("Any", padding),  # checked there
     )
 
 

@@ -15,7 +15,9 @@ import typer
 
 from blursynth.cli import console
 from blursynth.cli.arguments import parse_value
+from blursynth.decoders import PICTURE_SUFFIXES
 from blursynth.errors import InvalidValueError
+from blursynth.folders import walk
 
 if TYPE_CHECKING:
     from deblur_models.configuration import Configuration
@@ -118,7 +120,7 @@ def command(
 
     first = os.environ.get("RANK", "0") == "0"
     if first and data is not None and validation is None and wanted.validation is not None:
-        typer.echo(
+        console.echo(
             f"Held-out pairs are the configuration's own ({wanted.validation.origin}); "
             "give some of yours with --validation.",
             err=True,
@@ -127,7 +129,7 @@ def command(
         import json
 
         check(wanted)
-        typer.echo(json.dumps(wanted.to_dict(), indent=1, allow_nan=False))
+        console.echo(json.dumps(wanted.to_dict(), indent=1, allow_nan=False))
         return
     assert out is not None
 
@@ -225,7 +227,10 @@ def _by_recipe(table: dict[str, Any]) -> bool:
 def _has_pairs(folder: Path) -> bool:
     from deblur_models.data.pair_set import BLURRED_NAMES
 
-    return folder.is_dir() and any(p.is_dir() and p.name.lower() in BLURRED_NAMES for p in folder.rglob("*"))
+    if not folder.is_dir():
+        return False
+    inside = walk(folder, PICTURE_SUFFIXES)
+    return any(part.lower() in BLURRED_NAMES for file in inside.files for part in file.parts[:-1])
 
 
 @contextmanager
@@ -244,16 +249,16 @@ def _shown(
         nonlocal began, began_at
         began, began_at = time.monotonic(), step
         if step > 0:
-            typer.echo(f"{out}: goes on from step {step:,} of {configuration.steps:,}.", err=True)
+            console.echo(f"{out}: goes on from step {step:,} of {configuration.steps:,}.", err=True)
 
     if not sys.stderr.isatty():
-        typer.echo(f"{out}: looking at the pictures.", err=True)
+        console.echo(f"{out}: looking at the pictures.", err=True)
 
         def lines(progress: Progress) -> None:
             nonlocal last
             if progress.look is not None or time.monotonic() - last >= LINES_S:
                 last = time.monotonic()
-                typer.echo(_text(progress, time.monotonic() - began, progress.step - began_at, origin), err=True)
+                console.echo(_text(progress, time.monotonic() - began, progress.step - began_at, origin), err=True)
 
         yield lines, begins
         return
@@ -288,7 +293,7 @@ def _text(progress: Progress, elapsed_s: float, steps: int, origin: str) -> str:
         look = progress.look
         return (
             f"{head}: held-out PSNR {look.psnr:.2f} dB, SSIM {look.ssim:.4f} "
-            f"({look.input} {look.psnr_input:.2f} dB, {look.ssim_input:.4f}; gain {look.gain_db:+.2f} dB"
+            f"({look.input} {look.psnr_input:.2f} dB, {look.ssim_input:.4f}; {look.gain_name} {look.gain_db:+.2f} dB"
             f"{'' if look.no_harm_db is None else f'; no harm {look.no_harm_db:.1f} dB'})"
             f"{f'; held-out: {origin}' if progress.step == 0 else ''}"
         )
@@ -305,36 +310,43 @@ def _scores(look: Look) -> tuple[str, str, str, str]:
 
 
 def _summary(result: Result, configuration: Configuration) -> None:
+    from deblur_models.networks import BlurGeneratorConfig
+
     if not result.finished:
-        typer.echo(f"Stopped after step {result.step:,}; the same command goes on there.", err=True)
+        console.echo(f"Stopped after step {result.step:,}; the same command goes on there.", err=True)
         return
     if result.began_at == result.step:
-        typer.echo(
+        console.echo(
             f"{result.out}: is finished ({result.step:,} steps); nothing was done. To train on, write "
             f'start_from = "{result.out}" in a configuration, with a new folder.',
             err=True,
         )
     if result.skipped:
-        typer.echo(
+        console.echo(
             f"{result.skipped:,} of {result.step:,} steps were skipped, since gradients overflowed in fp16.", err=True
         )
+    blurs = isinstance(configuration.network, BlurGeneratorConfig)
     rows = []
     if result.looks and configuration.validation is not None:
         step, look = result.looks[-1]
-        numbers = ("PSNR dB", "SSIM", "gain dB", "no harm dB")
+        numbers = ("PSNR dB", "SSIM", f"{look.gain_name} dB", "no harm dB")
         rows = [
             (f"{look.input}, nothing done", f"{look.psnr_input:.2f}", f"{look.ssim_input:.4f}", "", ""),
             (f"network after {step:,} steps", *_scores(look)),
         ]
         if result.best is not None and result.best != look:
-            rows.append(("the best, which RUN stands for", *_scores(result.best)))
-        typer.echo(f"held-out: {configuration.validation.origin}")
+            best = "the nearest, RUN/best" if blurs else "the best, which RUN stands for"
+            rows.append((best, *_scores(result.best)))
+        console.echo(f"held-out: {configuration.validation.origin}")
         console.table(("held-out pairs", *numbers), rows, right=numbers)
+        if blurs:
+            console.echo(
+                "PSNR is against the blur of the pairs, which nothing that draws blur can know: nearer is not more "
+                "realistic. Look at the pictures in samples/."
+            )
         kept, wanted = (result.best or look).no_harm_db, configuration.validation.no_harm_db
         if kept is not None and kept < wanted:
-            typer.echo(f"No look reached no_harm_db = {wanted:g}; the one that came nearest is the best.", err=True)
-    from deblur_models.networks import BlurGeneratorConfig
-
-    blurs = isinstance(configuration.network, BlurGeneratorConfig)
-    use = f'blur_network = "{result.out}"' if blurs else f"deblur apply PICTURES --network {result.out} --out restored/"
-    typer.echo(f"{result.out}: use it with  {use}{'  in a table [data.NAME]' if blurs else ''}")
+            console.echo(f"No look reached no_harm_db = {wanted:g}; the one that came nearest is the best.", err=True)
+    last = result.out / "last"  # the folder alone would stand for the nearest
+    use = f'blur_network = "{last}"' if blurs else f"deblur apply PICTURES --network {result.out} --out restored/"
+    console.echo(f"{result.out}: use it with  {use}{'  in a table [data.NAME]' if blurs else ''}")

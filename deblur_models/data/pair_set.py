@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import logging
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 from blursynth.core import Draw
 from blursynth.dataset import Dataset, open_dataset
 from blursynth.dataset.sources import available_cores
+from blursynth.decoders import PICTURE_SUFFIXES
 from blursynth.errors import DatasetError, InvalidValueError, PictureError
+from blursynth.folders import ByName, Inside, endings_text, place, total, walk
 from blursynth.frame import Encoding, Frame
-from blursynth.io import PICTURE_SUFFIXES, file_sha256, peek, read_codes
+from blursynth.io import file_sha256, peek, read_codes
+from blursynth.text import name_of
 
 log = logging.getLogger(__name__)
 
-__all__ = ["FolderPairs", "PairSample", "PairSet", "StoredPairs", "open_pairs"]
+__all__ = ["FolderPairs", "PairSample", "PairSet", "StoredPairs", "open_pairs", "pictures_by_name"]
 
 _GIVE_SHARP = 'Give it with --sharp, or in a configuration as sharp = "..." beside pairs.'
 
@@ -115,7 +118,7 @@ class StoredPairs(PairSet):
         sample = self.dataset[index]
         window, size = sample.window, sample.sharp.shape[:2]
         full = np.array([self._sizes[sample.source]]) // self.dataset.spec.downscale
-        geometry = Frame(
+        geometry = Frame.unchecked(
             np.broadcast_to(np.float32(0), (1, 3, *size)),
             Encoding.DISPLAY,
             origin_px=np.array([[window.top, window.left]]),
@@ -141,12 +144,32 @@ class FolderPairs(PairSet):
         How reports call the set.
     names
         One per pair.
+    looked
+        What the folders hold in which they were found.
     """
 
-    def __init__(self, blurred: Sequence[Path], sharp: Sequence[Path], names: Sequence[str], name: str) -> None:
+    def __init__(
+        self,
+        blurred: Sequence[Path],
+        sharp: Sequence[Path],
+        names: Sequence[str],
+        name: str,
+        looked: Sequence[Inside] = (),
+    ) -> None:
         if not len(blurred) == len(sharp) == len(names) > 0:
             raise InvalidValueError(f"{name}: a folder pair needs as many blurred as sharp pictures, at least one.")
         self.blurred, self.sharp, self.names, self.name = tuple(blurred), tuple(sharp), tuple(names), name
+        self.looked = tuple(looked)
+
+    @property
+    def ignored(self) -> dict[str, int]:
+        """How many files of its folders are of no known format, by their ending."""
+        return total(inside.endings for inside in self.looked)
+
+    @property
+    def left_out(self) -> tuple[tuple[str, str], ...]:
+        """What of its folders could not be looked at, and why."""
+        return tuple((name_of(inside.root / name), why) for inside in self.looked for name, why in inside.left_out)
 
     def __len__(self) -> int:
         return len(self.blurred)
@@ -159,7 +182,7 @@ class FolderPairs(PairSet):
                 why="The two pictures of a pair lie on one pixel grid.",
                 fix="Crop or leave out this pair; resizing would change the blur.",
             )
-        return PairSample(self.names[index], sharp, blurred, str(self.blurred[index].name))
+        return PairSample(self.names[index], sharp, blurred, name_of(Path(self.blurred[index].name)))
 
     def size_px(self, index: int) -> tuple[int, int]:
         return self._sizes[index]
@@ -219,11 +242,11 @@ def open_pairs(path: str | Path, sharp: str | Path | None = None) -> PairSet:
     DatasetError
         Nothing of that kind is there, or pictures have no partner.
     """
-    path = Path(path)
+    path = place(path)
     if not path.exists():
         raise DatasetError(f"{path}: does not exist.")
     if sharp is not None:
-        return _two_folders(path, Path(sharp))
+        return _two_folders(path, place(sharp))
     if path.is_file():
         raise DatasetError(f"{path}: is one picture; its sharp one is needed too.", fix=_GIVE_SHARP)
     if (path / "dataset.json").exists() or path.suffix == ".zarr":
@@ -235,22 +258,30 @@ def _two_folders(blurred: Path, sharp: Path) -> FolderPairs:
     if not sharp.exists():
         raise DatasetError(f"{sharp}: does not exist.")
     if blurred.is_file() and sharp.is_file():
-        return FolderPairs([blurred], [sharp], [blurred.stem], blurred.stem)
+        name = name_of(Path(blurred.stem))
+        return FolderPairs([blurred], [sharp], [name], name)
     if not (blurred.is_dir() and sharp.is_dir()):
         raise DatasetError(f"{blurred} and {sharp} must be two folders or two pictures.")
-    partners, pictures = _by_name(sharp), _by_name(blurred)
-    both = sorted(set(partners) & set(pictures))
-    alone = {name: str(sharp / name) for name in sorted(set(pictures) - set(partners))}
-    _check_alone(blurred, alone, len(both), {name: str(sharp / name) for name in partners if name not in pictures})
-    return FolderPairs([pictures[n] for n in both], [partners[n] for n in both], both, blurred.name)
+    (partners, sharp_ones), (pictures, blurred_ones) = pictures_by_name(sharp), pictures_by_name(blurred)
+    known = _by_name(partners)
+    found = {name: one for name in sorted(pictures) if (one := _only(known, name)) is not None}
+    alone = {name: str(sharp / name) for name in sorted(set(pictures) - set(found))}
+    free = set(partners) - set(found.values())
+    _check_alone(
+        blurred, alone, len(found), {name: str(sharp / name) for name in free if name not in pictures}, blurred_ones
+    )
+    return FolderPairs(
+        [pictures[n] for n in found], [partners[n] for n in found.values()], list(found), _called(blurred),
+        (blurred_ones, sharp_ones),
+    )  # fmt: skip
 
 
 def _named_folders(root: Path) -> FolderPairs:
     pairs: dict[str, tuple[int, Path, Path]] = {}
     alone: dict[str, str] = {}
     taken: set[Path] = set()
-    everything = _by_name(root)
-    as_written = {name.lower(): name for name in everything}
+    everything, inside = pictures_by_name(root)
+    known = _by_name(everything)
     second = 0
     for name, picture in everything.items():
         parts = name.split("/")
@@ -264,7 +295,7 @@ def _named_folders(root: Path) -> FolderPairs:
             for sharp in SHARP_NAMES
             for middle in (inner, [*plain[:-1], f"{sharp}_{plain[-1]}"])
         ]
-        partner = next((as_written[other.lower()] for other in candidates if other.lower() in as_written), None)
+        partner = next((one for other in candidates if (one := _only(known, other)) is not None), None)
         if partner is None:
             beside = (c for c in candidates if (root / c).parent.is_dir())
             alone[name] = str(root / next(beside, candidates[0]))
@@ -282,19 +313,28 @@ def _named_folders(root: Path) -> FolderPairs:
             f"{root}: is neither a data set of blursynth nor a folder with pairs.",
             why=f"Blurred pictures are looked for in folders called {', '.join(BLURRED_NAMES)}, sharp ones of the same "
             f"name beside them in {', '.join(SHARP_NAMES)}.",
-            fix=f"Or give the folder of the blurred pictures, and that of the sharp ones apart. {_GIVE_SHARP}",
+            fix=f"Or give the folder of the blurred pictures, and that of the sharp ones apart. {_GIVE_SHARP}"
+            + _others(inside),
         )
     free = {
         name: str(path.with_suffix(""))
         for name, path in everything.items()
         if path not in taken and any(part.lower() in SHARP_NAMES for part in name.split("/")[:-1])
     }
-    _check_alone(root, alone, len(pairs), free)
+    _check_alone(root, alone, len(pairs), free, inside)
     names = sorted(pairs)
-    return FolderPairs([pairs[n][1] for n in names], [pairs[n][2] for n in names], names, root.name)
+    return FolderPairs([pairs[n][1] for n in names], [pairs[n][2] for n in names], names, _called(root), (inside,))
 
 
-def _check_alone(folder: Path, alone: Mapping[str, str], found: int, free: Mapping[str, str]) -> None:
+def _called(folder: Path) -> str:
+    return name_of(Path(folder.name))
+
+
+def _others(inside: Inside) -> str:
+    return f" Other files there: {endings_text(inside.endings)}." if inside.endings else ""
+
+
+def _check_alone(folder: Path, alone: Mapping[str, str], found: int, free: Mapping[str, str], inside: Inside) -> None:
     """Refuses blurred pictures without a partner.
 
     ``alone`` says where theirs was looked for, without suffix; ``free`` where sharp pictures lie that are nobody's.
@@ -302,7 +342,9 @@ def _check_alone(folder: Path, alone: Mapping[str, str], found: int, free: Mappi
     if not alone and found:
         return
     if not alone:
-        raise DatasetError(f"{folder}: there are no pictures.", fix="Pictures of a pair have the same name.")
+        raise DatasetError(
+            f"{folder}: there are no pictures.{_others(inside)}", fix="Pictures of a pair have the same name."
+        )
     first, expected = next(iter(alone.items()))
     close = difflib.get_close_matches(expected, free.values(), n=1) if len(free) < 1000 else []
     hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -318,13 +360,18 @@ def _pairs(count: int) -> str:
     return f"{count} {'pair' if count == 1 else 'pairs'}"
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by their paths in it, without suffixes."""
+def pictures_by_name(folder: Path) -> tuple[dict[str, Path], Inside]:
+    """The pictures of a folder by their paths in it, without suffixes; and what else it holds.
+
+    Raises
+    ------
+    DatasetError
+        Two differ in nothing but their suffix.
+    """
+    inside = walk(folder, PICTURE_SUFFIXES)
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in PICTURE_SUFFIXES or path.name.startswith("."):
-            continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
+    for file in inside.files:
+        name, path = name_of(file.with_suffix("")), folder / file
         if name in found:
             raise DatasetError(
                 f"{found[name]} and {path.name} have the same name but for their suffix.",
@@ -332,7 +379,20 @@ def _by_name(folder: Path) -> dict[str, Path]:
                 fix="Leave one of them out.",
             )
         found[name] = path
-    return found
+    return found, inside
+
+
+def _by_name(names: Iterable[str]) -> ByName[str]:
+    known = ByName[str]()
+    for name in names:
+        known.add(name, name)
+    return known
+
+
+def _only(known: ByName[str], name: str) -> str | None:
+    """The one of this name, or the only one whose name is alike."""
+    found = known.find(name)
+    return found[0] if len(found) == 1 else None
 
 
 def _size(codes: NDArray[Any]) -> str:

@@ -21,6 +21,7 @@ from blursynth.errors import InvalidValueError, did_you_mean
 from deblur_models.losses.adversarial import (
     LSGAN,
     AdversarialLoss,
+    AnswerPool,
     Logits,
     RaganLS,
     RelativisticBlur,
@@ -45,6 +46,7 @@ __all__ = [
     "PSNR",
     "SSIM",
     "AdversarialLoss",
+    "AnswerPool",
     "Charbonnier",
     "ConsistencyLoss",
     "CycleConsistency",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +22,7 @@ from blursynth.errors import InvalidValueError
 __all__ = [
     "LSGAN",
     "AdversarialLoss",
+    "AnswerPool",
     "Logits",
     "RaganLS",
     "RelativisticBlur",
@@ -31,6 +32,44 @@ __all__ = [
 ]
 
 Logits = tuple[Tensor, ...]
+
+
+class AnswerPool:
+    """Mean answers of a discriminator to the last pictures, real and generated, of each of its maps; without gradients.
+
+    Processes that train together put the answers of all of them in, so that each has the same pool.
+
+    Parameters
+    ----------
+    pictures
+        How many of the last ones are kept of each sort.
+    """
+
+    def __init__(self, pictures: int) -> None:
+        self.pictures = pictures
+        self._kept: Tensor | None = None  # [sort, map, picture], the newest last
+
+    def add(self, real: Logits, fake: Logits) -> None:
+        """Answers to a batch; of real pictures as many as of generated ones."""
+        told = [torch.stack([m.detach().float().flatten(1).mean(1) for m in maps]) for maps in (real, fake)]
+        new = torch.stack(told)
+        before = new[..., :0] if self._kept is None else self._kept.to(new.device)
+        self._kept = torch.cat((before, new), dim=-1)[..., -self.pictures :]
+
+    def means(self) -> tuple[Tensor, Tensor]:
+        """The mean answers to real and to generated pictures, one number per map."""
+        if self._kept is None:
+            raise InvalidValueError("The pool holds no answers yet; the discriminator's step comes first.")
+        real, fake = self._kept.mean(-1)
+        return real, fake
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return {} if self._kept is None else {"kept": self._kept}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with what :meth:`state` gave."""
+        self._kept = state.get("kept")
 
 
 class AdversarialLoss(Record):
@@ -52,12 +91,19 @@ class AdversarialLoss(Record):
         cls.kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     @abstractmethod
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Tensor:
-        """What the discriminator minimises, from its answers to real and (detached) generated pictures."""
+    def discriminator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
+        """What the discriminator minimises, from its answers to real and (detached) generated pictures.
+
+        Where a loss compares with earlier answers (:meth:`pool`), these are put into ``answers`` first.
+        """
 
     @abstractmethod
-    def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
-        """What the generator minimises; a relativistic loss compares with ``real``."""
+    def generator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
+        """What the generator minimises; a relativistic loss compares with ``real``, or with ``answers``."""
+
+    def pool(self) -> AnswerPool | None:
+        """An empty pool for both losses where they compare with earlier answers, else None."""
+        return None
 
     def gradient_penalty(
         self,
@@ -86,10 +132,10 @@ class WganGP(AdversarialLoss):
         default=False, description="whether the penalty is that of DeblurGAN's code: norms of single pixels' gradients"
     )
 
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Tensor:
+    def discriminator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
         return _over_maps(real, fake, lambda r, f: f.mean() - r.mean())
 
-    def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
+    def generator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
         return _over_maps(real, fake, lambda r, f: -f.mean())
 
     def gradient_penalty(
@@ -109,10 +155,10 @@ class LSGAN(AdversarialLoss):
     code (the paper has a half in the generator's part too).
     """
 
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Tensor:
+    def discriminator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
         return _over_maps(real, fake, lambda r, f: ((r - 1).square().mean() + f.square().mean()) / 2)
 
-    def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
+    def generator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
         return _over_maps(real, fake, lambda r, f: (f - 1).square().mean())
 
 
@@ -124,10 +170,10 @@ class VanillaGAN(AdversarialLoss):
     Source: I. Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014.
     """
 
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Tensor:
+    def discriminator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
         return _over_maps(real, fake, lambda r, f: (F.softplus(-r).mean() + F.softplus(f).mean()) / 2)
 
-    def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
+    def generator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
         return _over_maps(real, fake, lambda r, f: F.softplus(-f).mean())
 
 
@@ -138,8 +184,10 @@ class RaganLS(AdversarialLoss):
     means over the batch and the map. Of the two parts of a double discriminator the mean is taken. DeblurGAN-v2 weights
     the generator's part by .01 in the paper and .001 in its code; the paper's formula lacks the half, the code has it.
 
-    Not modelled: the pools of the last 50 answers over which that code takes the inner means (there a batch is one
-    picture).
+    ``pool_pictures`` takes the inner means ``E r`` and ``E f`` over the answers to that many of the last pictures, as
+    numbers: nothing is learnt through them. DeblurGAN-v2's code does so with 50 pictures, since there a batch is one
+    picture, whose own mean would be compared with itself. With 0 they are those of the batch, and the generator's
+    gradient runs through ``E f`` as well, as in the definition of the loss, which points another way.
 
     Sources: A. Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019; O. Kupyn et al., "DeblurGAN-v2",
     ICCV 2019.
@@ -147,18 +195,42 @@ class RaganLS(AdversarialLoss):
 
     compares_with_means: ClassVar[bool] = True
 
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Tensor:
-        return _over_maps(
-            real,
-            fake,
-            lambda r, f: ((r - f.mean() - 1).square().mean() + (f - r.mean() + 1).square().mean()) / 2,
-        )
+    pool_pictures: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="number of the last pictures whose answers the means are taken over, 50 in DeblurGAN-v2's code; 0: "
+        "those of the batch",
+    )
 
-    def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
+    def discriminator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
+        if answers is not None:
+            answers.add(real, fake)
+        return self._compared(real, fake, answers, 1.0)
+
+    def generator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
+        return self._compared(real, fake, answers, -1.0)
+
+    def pool(self) -> AnswerPool | None:
+        return AnswerPool(self.pool_pictures) if self.pool_pictures else None
+
+    def _compared(self, real: Logits, fake: Logits, answers: AnswerPool | None, margin: float) -> Tensor:
+        """How far real answers are from lying ``margin`` above the mean generated one, and generated ones below."""
+        if answers is None:
+            if self.pool_pictures:
+                raise InvalidValueError("ragan_ls with pool_pictures needs its pool of answers: loss.pool().")
+            return _over_maps(
+                real,
+                fake,
+                lambda r, f: ((r - f.mean() - margin).square().mean() + (f - r.mean() + margin).square().mean()) / 2,
+            )
+        mean_real, mean_fake = (iter(means) for means in answers.means())
         return _over_maps(
             real,
             fake,
-            lambda r, f: ((r - f.mean() + 1).square().mean() + (f - r.mean() - 1).square().mean()) / 2,
+            lambda r, f: (
+                ((r - next(mean_fake) - margin).square().mean() + (f - next(mean_real) + margin).square().mean()) / 2
+            ),
         )
 
 
@@ -180,14 +252,14 @@ class RelativisticBlur(AdversarialLoss):
 
     compares_with_means: ClassVar[bool] = True
 
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Tensor:
+    def discriminator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
         return _over_maps(
             real,
             fake,
             lambda r, f: (F.softplus(f.mean() - r).mean() + F.softplus(f - r.mean()).mean()) / 2,
         )
 
-    def generator_loss(self, real: Logits, fake: Logits) -> Tensor:
+    def generator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
         return _over_maps(real, fake, lambda r, f: (_undecided(r - f.mean()) + _undecided(f - r.mean())) / 2)
 
 

@@ -232,15 +232,18 @@ def _finest(encode: Degradation) -> Degradation:
 
 
 def _framed(picture: Tensor, geometry: Frame | None) -> Frame:
-    """The picture as a frame at its place; without a geometry it is taken for a full picture."""
+    """The picture as a frame at its place; without a geometry it is taken for a full picture.
+
+    What a network makes may be anything while it learns, so its values are not looked at.
+    """
     if geometry is None:
-        return Frame(picture, Encoding.DISPLAY)
+        return Frame.unchecked(picture, Encoding.DISPLAY)
     if geometry.size_px != tuple(picture.shape[-2:]):
         raise InvalidValueError(
             f"The geometry of a picture must have its size, got {geometry.size_px} for {tuple(picture.shape[-2:])}."
         )
     depth, labels = geometry.depth_m, geometry.labels
-    return Frame(
+    return Frame.unchecked(
         picture,
         Encoding.DISPLAY,
         depth_m=None if depth is None else _tensor(depth).to(picture),

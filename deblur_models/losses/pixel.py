@@ -31,7 +31,7 @@ class L2(Loss):
     """``mean d^2``: the mean squared error (MSE), without a half and without a root.
 
     ``imagenet_std`` divides each channel's difference by the deviation of that channel over ImageNet first, which
-    makes the loss 19.8 times as large where the channels' errors are equal. DeblurGAN-v2's code takes it so, because
+    makes the loss 19.6 times as large where the channels' errors are equal. DeblurGAN-v2's code takes it so, because
     the pictures were normalised for VGG19 just before.
     """
 

@@ -6,6 +6,7 @@ ICCV 2019.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -15,15 +16,19 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from blursynth.errors import InvalidValueError
 from deblur_models.networks.layers import Norm2d, mirror_pad
 from deblur_models.networks.network import Network, NetworkConfig, NormPolicy, ValueRange
+from deblur_models.networks.padding import PublishedPadding
 from deblur_models.networks.timm_backbones import (
     BackboneName,
+    InceptionResNetV2Encoder,
+    MobileNetV2Encoder,
     build_encoder,
     encoder_type,
     load_backbone_weights,
 )
-from deblur_models.weights_file import read_weights
+from deblur_models.weights_file import read_weights, some_of
 
 __all__ = ["DeblurGanV2", "DeblurGanV2Config"]
 
@@ -38,7 +43,8 @@ class DeblurGanV2Config(NetworkConfig):
     The backbone begins with random weights; :meth:`DeblurGanV2.load_encoder` reads trained ones from a file. The file
     is no part of the configuration, since a checkpoint has the weights in it already. What lies behind the last tap of
     the backbone is not built, so that the numbers of weights are below those stored by the published code: 35,840,099
-    instead of 60,930,828 (``inception``) and 2,106,627 instead of 3,312,707 (``mobile``).
+    instead of 60,929,291 (``inception``; 60,930,828 where its classifier has the 1001 classes of the weights that the
+    1000 were taken from) and 2,106,627 instead of 3,312,707 (``mobile``).
 
     The published code normalises by the batch at hand in training and in use alike, the backbone included. It trains
     and is used with one picture at a time, where that is ``instance``: the default for both parts, since the result
@@ -68,6 +74,11 @@ class DeblurGanV2Config(NetworkConfig):
     def multiple_px(self) -> int:
         return 32
 
+    @property
+    def published_padding(self) -> PublishedPadding:
+        """Zeros of -1..1 in predict.py, which are grey: it pads what it has normalised."""
+        return PublishedPadding("constant", self.multiple_px, value=0.5, another=True)
+
     def build(self) -> DeblurGanV2:
         return DeblurGanV2(self)
 
@@ -75,13 +86,19 @@ class DeblurGanV2Config(NetworkConfig):
         """The published checkpoints, which hold the backbone twice and whole.
 
         Second copies, what is behind the last tap, and running statistics where the policy has none are left out.
+
+        Raises
+        ------
+        InvalidValueError
+            The two copies differ: the published code has one backbone under both names, and would take the second.
         """
         backbone = encoder_type(self.encoder)
         stored, kept = ("inception.", "") if self.encoder == "inception_resnet_v2" else ("features.", "features.")
+        _compare_copies(state, backbone, f"fpn.{stored}")
         found = {}
         for original, tensor in state.items():
             name = original
-            if name.startswith(("fpn.enc0.", "fpn.enc1.", "fpn.enc2.", "fpn.enc3.", "fpn.enc4.")):
+            if _STEP.match(name):
                 continue
             if name.startswith(f"fpn.{stored}"):
                 name = backbone.timm_name(kept + name.removeprefix(f"fpn.{stored}"))
@@ -95,6 +112,29 @@ class DeblurGanV2Config(NetworkConfig):
                 continue
             found[name] = tensor
         return found
+
+
+_STEP = re.compile(r"^fpn\.enc[0-4]\.")
+"""The second names of a backbone's weights in the published checkpoints, by the five steps that it is cut into."""
+
+
+def _compare_copies(
+    state: Mapping[str, Tensor], backbone: type[InceptionResNetV2Encoder | MobileNetV2Encoder], front: str
+) -> None:
+    different = []
+    for name, tensor in state.items():
+        first = state.get(front + backbone.first_name(name.removeprefix("fpn."))) if _STEP.match(name) else None
+        if first is None or tensor.is_meta or first.is_meta:  # shells without numbers have nothing to compare
+            continue
+        if first.shape != tensor.shape or not torch.equal(first, tensor):
+            different.append(name)
+    if different:
+        raise InvalidValueError(
+            f"The checkpoint holds its backbone twice, and {len(different)} weights of the two copies differ: "
+            f"{some_of(different)}.",
+            why="The published code has one backbone under both names: one of the copies was changed or damaged.",
+            fix="Take another checkpoint, or leave out the copy under fpn.enc0 to fpn.enc4 if you know which is right.",
+        )
 
 
 class DeblurGanV2(Network):

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from deblur_models.networks.network import Network, NetworkConfig, ValueRange
+from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["DeepDeblur", "DeepDeblurConfig"]
 
@@ -41,6 +42,10 @@ class DeepDeblurConfig(NetworkConfig):
     @property
     def scales(self) -> tuple[float, ...]:
         return tuple(0.5**level for level in range(self.levels))
+
+    @property
+    def published_padding(self) -> PublishedPadding:
+        return PublishedPadding("edge", self.multiple_px)  # data/common.py of DeepDeblur-PyTorch
 
     def build(self) -> DeepDeblur:
         return DeepDeblur(self)

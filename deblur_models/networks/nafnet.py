@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from deblur_models.networks.layers import LayerNorm2d, window_mean
 from deblur_models.networks.network import Network, NetworkConfig
+from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["NAFNet", "NAFNetConfig"]
 
@@ -62,6 +63,10 @@ class NAFNetConfig(NetworkConfig):
     @property
     def multiple_px(self) -> int:
         return int(2 ** len(self.encoder_blocks))
+
+    @property
+    def published_padding(self) -> PublishedPadding:
+        return PublishedPadding("constant", self.multiple_px)  # check_image_size in NAFNet_arch.py
 
     def build(self) -> NAFNet:
         return NAFNet(self)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from blursynth.core import Record
 from blursynth.errors import InvalidValueError, did_you_mean
+from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["RANGES", "Architecture", "Network", "NetworkConfig", "NormPolicy", "ValueRange"]
 
@@ -121,6 +122,11 @@ class NetworkConfig(Architecture):
     @property
     def scales(self) -> tuple[float, ...]:
         return (1.0,)
+
+    @property
+    def published_padding(self) -> PublishedPadding | None:
+        """How the published code pads pictures in its tests; None where it has no rule for other sides."""
+        return None
 
     @abstractmethod
     def build(self) -> Network: ...

@@ -7,6 +7,7 @@ and Better", ICCV 2019.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -128,6 +129,11 @@ class DoublePatchGanConfig(Architecture):
 
     def build(self) -> DoublePatchGan:
         return DoublePatchGan(self)
+
+    def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Both in one state, ``patch.*`` and ``full.*`` as DeblurGAN-v2's code calls them, with the wrapper of each."""
+        kept = PatchGanConfig(norm=self.norm).from_original(state)
+        return {re.sub(r"^(patch|full)\.module\.", r"\1.", name): tensor for name, tensor in kept.items()}
 
 
 class DoublePatchGan(nn.Module):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from blursynth.errors import InvalidValueError
 from deblur_models.networks.layers import LayerNorm2d
 from deblur_models.networks.network import Network, NetworkConfig
+from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["Restormer", "RestormerConfig"]
 
@@ -68,6 +69,10 @@ class RestormerConfig(NetworkConfig):
     @property
     def multiple_px(self) -> int:
         return int(2 ** (len(self.blocks) - 1))
+
+    @property
+    def published_padding(self) -> PublishedPadding:
+        return PublishedPadding("reflect", 8)  # Motion_Deblurring/test.py
 
     def build(self) -> Restormer:
         return Restormer(self)

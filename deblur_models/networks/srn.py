@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from deblur_models.networks.network import Network, NetworkConfig
+from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["SRN", "SRNConfig"]
 
@@ -53,6 +54,12 @@ class SRNConfig(NetworkConfig):
     @property
     def scales(self) -> tuple[float, ...]:
         return tuple(0.5**level for level in range(self.levels))
+
+    @property
+    def published_padding(self) -> PublishedPadding:
+        """Of ``test`` in models/model.py with the sides in run_model.py; larger pictures, which are made smaller there,
+        keep their size here."""
+        return PublishedPadding("edge", self.multiple_px, landscape=True, least_px=(720, 1280))
 
     def build(self) -> SRN:
         return SRN(self)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
 from deblur_models.networks.network import Network, NetworkConfig
+from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["SwinIR", "SwinIRConfig"]
 
@@ -71,6 +72,10 @@ class SwinIRConfig(NetworkConfig):
     @property
     def multiple_px(self) -> int:
         return self.window_px
+
+    @property
+    def published_padding(self) -> PublishedPadding:
+        return PublishedPadding("symmetric", self.window_px, another=True)  # main_test_swinir.py
 
     def build(self) -> SwinIR:
         return SwinIR(self)

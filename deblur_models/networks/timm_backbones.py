@@ -108,6 +108,11 @@ class Encoder(nn.Module, ABC):
     def timm_name(name: str) -> str:
         """timm's name of a weight of the code that DeblurGAN-v2 was published with; others as they are."""
 
+    @staticmethod
+    @abstractmethod
+    def first_name(name: str) -> str:
+        """The name in the backbone of a weight that DeblurGAN-v2's checkpoints hold again as ``enc2.0....``."""
+
 
 def encoder_type(name: BackboneName) -> type[InceptionResNetV2Encoder] | type[MobileNetV2Encoder]:
     return InceptionResNetV2Encoder if name == "inception_resnet_v2" else MobileNetV2Encoder
@@ -167,6 +172,15 @@ class InceptionResNetV2Encoder(Encoder):
     def timm_name(name: str) -> str:
         return name
 
+    @staticmethod
+    def first_name(name: str) -> str:
+        step, *rest = name.split(".")
+        parts = _STEPS_OF_INCEPTION[int(step.removeprefix("enc"))]
+        if len(parts) == 1:  # not a list of parts in the published code
+            return ".".join((parts[0], *rest))
+        place = int(rest[0]) if rest[0].isdigit() else len(parts)
+        return ".".join((parts[place], *rest[1:])) if place < len(parts) else name
+
 
 class MobileNetV2Encoder(Encoder):
     """MobileNetV2 up to its second block of 160 channels.
@@ -209,6 +223,24 @@ class MobileNetV2Encoder(Encoder):
         block = number - (_LAST_OF_STAGE[stage - 1] + 1 if stage else 1)
         return ".".join(("blocks", str(stage), str(block), layer, *parts[4:]))
 
+    @staticmethod
+    def first_name(name: str) -> str:
+        step, *rest = name.split(".")
+        if not rest[0].isdigit():
+            return name
+        return ".".join((str(_STEPS_OF_MOBILENET[int(step.removeprefix("enc"))] + int(rest[0])), *rest[1:]))
+
+
+# What DeblurGAN-v2's code cuts the two backbones into: parts of Inception-ResNet-v2, and the first of the numbered
+# parts of MobileNetV2.
+_STEPS_OF_INCEPTION = (
+    ("conv2d_1a",),
+    ("conv2d_2a", "conv2d_2b", "maxpool_3a"),
+    ("conv2d_3b", "conv2d_4a", "maxpool_5a"),
+    ("mixed_5b", "repeat", "mixed_6a"),
+    ("repeat_1", "mixed_7a"),
+)
+_STEPS_OF_MOBILENET = (0, 2, 4, 7, 11)
 
 # Where the stages of MobileNetV2 end in its list ``features``, and timm's names of the layers of its blocks.
 _LAST_OF_STAGE = (1, 3, 6, 10, 13, 16, 17)

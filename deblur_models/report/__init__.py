@@ -359,7 +359,7 @@ def _pairs(evaluation: Evaluation) -> str:
 def _size(path: Path) -> tuple[int, int]:
     from PIL import Image
 
-    with Image.open(path) as picture:
+    with Image.open(path, formats=("PNG",)) as picture:
         return picture.width, picture.height
 
 

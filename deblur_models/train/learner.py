@@ -23,8 +23,8 @@ from torch.utils.checkpoint import checkpoint
 
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.streams import Stream
-from deblur_models.checkpoint import Checkpoint, describe, load_checkpoint, network_of
-from deblur_models.configuration import Configuration, Optimiser
+from deblur_models.checkpoint import Checkpoint, describe, load_checkpoint, load_discriminator, network_of
+from deblur_models.configuration import Adversary, Configuration, Optimiser
 from deblur_models.data import Batch
 from deblur_models.device import autocast_type
 from deblur_models.losses.consistency import NothingToReblur
@@ -33,7 +33,7 @@ from deblur_models.networks import BlurGenerator, Network
 from deblur_models.networks.deblurgan_v2 import DeblurGanV2
 from deblur_models.train.processes import Processes
 
-__all__ = ["Learner", "TrainingError", "begun", "started"]
+__all__ = ["Learner", "TrainingError", "begun", "begun_discriminator", "started"]
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -67,7 +67,8 @@ class Learner:
         with _seeded(configuration.seed, 0, "weights"):
             network = begun(configuration)
             self.adversary = configuration.adversary
-            discriminator = None if self.adversary is None else self.adversary.discriminator.build()
+            discriminator = None if self.adversary is None else begun_discriminator(self.adversary)
+        self.answers = None if self.adversary is None else self.adversary.loss.pool()
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
         # The stubs of torch know no layout here.
         self.network: Network | BlurGenerator = network.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
@@ -210,7 +211,7 @@ class Learner:
             with _frozen(self.discriminator), self._autocast():
                 real = self.discriminator(target)
                 fake = self.discriminator(outputs[0])
-            value = self.adversary.loss.generator_loss(self._answers(real), self._answers(fake))
+            value = self.adversary.loss.generator_loss(self._answers(real), self._answers(fake), self.answers)
             total = total + self.adversary.loss.weight * value
             named[self.adversary.loss.kind] = value.detach()
         named["loss"] = total.detach()
@@ -232,7 +233,7 @@ class Learner:
             for fake, target in fakes:
                 with self._autocast():
                     answers = self.discriminator(target), self.discriminator(fake)
-                value = loss.discriminator_loss(*map(self._answers, answers))
+                value = loss.discriminator_loss(*map(self._answers, answers), self.answers)
                 if loss.penalty_weight:
                     penalty = loss.gradient_penalty(self.discriminator, target, fake.float(), places)
                     value = value + loss.penalty_weight * penalty
@@ -330,6 +331,8 @@ class Learner:
         if self.discriminator is not None and self.discriminator_optimiser is not None:
             kept |= {f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()}
             kept |= _flat("discriminator_optimiser", self.discriminator, self.discriminator_optimiser)
+        if self.answers is not None:
+            kept |= {f"answers.{k}": v for k, v in self.answers.state().items()}
         return kept
 
     def manifest(self) -> dict[str, Any]:
@@ -356,6 +359,8 @@ class Learner:
             if self.discriminator is not None and self.discriminator_optimiser is not None:
                 self.discriminator.load_state_dict(checkpoint.part("discriminator"))
                 _restore("discriminator_optimiser", self.discriminator, self.discriminator_optimiser, checkpoint)
+            if self.answers is not None:
+                self.answers.load(checkpoint.part("answers"))
             self.scaler.load_state_dict(checkpoint.manifest["scaler"])
             self.discriminator_scaler.load_state_dict(checkpoint.manifest["discriminator_scaler"])
         except (RuntimeError, KeyError) as error:
@@ -405,6 +410,27 @@ def begun(configuration: Configuration) -> Network | BlurGenerator:
     check_digits(path)
     network.load_encoder(path)
     return network
+
+
+def begun_discriminator(adversary: Adversary) -> nn.Module:
+    """The discriminator as a run begins, with fresh weights or those of a checkpoint.
+
+    Raises
+    ------
+    DatasetError
+        The checkpoint cannot be read, or holds another one than the configuration's.
+    """
+    wanted = adversary.discriminator
+    if adversary.start_from is None:
+        return wanted.build()
+    discriminator = load_discriminator(adversary.start_from)
+    if discriminator.config != wanted:
+        raise DatasetError(
+            f"[adversarial] start_from = {adversary.start_from}: holds {discriminator.config!r}, and the configuration "
+            f"has {wanted!r}.",
+            fix="Write the same discriminator in both, or leave it out.",
+        )
+    return discriminator
 
 
 def started(path: str, configuration: Configuration) -> Network | BlurGenerator:

@@ -36,11 +36,12 @@ from deblur_models.data import (
 )
 from deblur_models.data.bundled import photographs
 from deblur_models.data.collate import LearnedBlur
+from deblur_models.data.left_out import tell_left_out
 from deblur_models.device import arithmetic, torch_device
 from deblur_models.networks import BlurGenerator
 from deblur_models.train.ahead import Ahead
 from deblur_models.train.journal import Journal
-from deblur_models.train.learner import Learner, TrainingError, begun
+from deblur_models.train.learner import Learner, TrainingError, begun, begun_discriminator
 from deblur_models.train.processes import Processes, joined, told
 from deblur_models.train.times import Times
 from deblur_models.train.validation import HeldOut, Look
@@ -219,6 +220,8 @@ def _prepared(configuration: Configuration) -> _Prepared:
     if configuration.start_from is not None or configuration.run.encoder_weights:
         with torch.random.fork_rng(devices=[]):
             begun(configuration)
+    if configuration.adversary is not None and configuration.adversary.start_from is not None:
+        begun_discriminator(configuration.adversary)
     blurring = {}
     prints: dict[str, list[str]] = {}
     for name, table in configuration.data.items():
@@ -534,13 +537,13 @@ def _source(
     if table.pairs is not None:
         if name not in looked_at:
             looked_at[name] = open_pairs(table.pairs, table.sharp)
+            tell_left_out(f"data.{name}", looked_at[name])
         return Crops(looked_at[name], name, size_px=stage.patch_px, seed=seed)
     assert table.photos is not None
     recipe = load_recipe(table.recipe)
     if name not in looked_at:
         looked_at[name] = scan_sources(photographs(table.photos), depth=table.depth, downscale=table.downscale)
-        for skipped in looked_at[name].skipped:
-            log.warning("%s is left out: %s", skipped.name, skipped.why)
+        tell_left_out(f"data.{name}", looked_at[name])
     made = f"{name} of {stage.patch_px} px"
     if made not in looked_at:  # its draws are tried out, which takes a second
         with _told_in(f"patch_px = {stage.patch_px}"):

@@ -19,6 +19,7 @@ from deblur_models.configuration import Validation
 from deblur_models.data import PairSample, open_pairs
 from deblur_models.data.bundled import photographs
 from deblur_models.data.collate import values_of
+from deblur_models.data.left_out import tell_left_out
 from deblur_models.metrics import metric
 from deblur_models.networks import BlurGenerator, Network
 from deblur_models.train.processes import Processes
@@ -48,7 +49,17 @@ class Look:
 
     @property
     def gain_db(self) -> float:
+        """PSNR above that of doing nothing: what a network that restores gains.
+
+        Of a network that blurs it is how much nearer its blur comes to that of the pair, which it cannot know: no gain,
+        and called ``nearer_db`` wherever it is written.
+        """
         return self.psnr - self.psnr_input
+
+    @property
+    def gain_name(self) -> Literal["gain", "nearer"]:
+        """What the difference is called, without its unit."""
+        return "gain" if self.input == "blurred" else "nearer"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which has no infinity: None stands for the PSNR of pictures that are the same."""
@@ -57,7 +68,7 @@ class Look:
             "ssim": self.ssim,
             f"psnr_{self.input}": self.psnr_input,
             f"ssim_{self.input}": self.ssim_input,
-            "gain_db": self.gain_db,
+            f"{self.gain_name}_db": self.gain_db,
             **({} if self.no_harm_db is None else {"no_harm_db": self.no_harm_db}),
         }
         return {**{k: v if math.isfinite(v) else None for k, v in values.items()}, "pairs": self.pairs}
@@ -101,6 +112,8 @@ class HeldOut:
                 count=settings.count,
                 downscale=settings.downscale,
             )
+            if rank == 0:
+                tell_left_out("validation", made.scan)
             self.count = settings.count
             samples = {i: made[i] for i in range(rank, self.count, ranks)}
             self.pairs = {i: PairSample(f"{s.index}", s.sharp, s.blurred, s.source, s.draw) for i, s in samples.items()}
@@ -108,6 +121,8 @@ class HeldOut:
         else:
             assert settings.pairs is not None
             found = open_pairs(settings.pairs, settings.sharp)
+            if rank == 0:
+                tell_left_out("validation", found)
             self.count = min(settings.count, len(found))
             self.pairs = {i: found[i * len(found) // self.count] for i in range(rank, self.count, ranks)}
             self.fingerprint = found.fingerprint()

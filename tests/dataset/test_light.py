@@ -76,7 +76,7 @@ def test_light_and_codes_in_one_data_set(mixed: Path, night: bs.Recipe, tmp_path
         "night.hdr": "linear",
         "floats.tif": "linear",
     }
-    assert json.loads((out / "dataset.json").read_text())["schema"] == 3
+    assert json.loads((out / "dataset.json").read_text())["schema"] == 5
     assert "2 of them hold light" in (out / "README.md").read_text()
     found = dataset.verify(out, deep=True, replay=13)
     assert found.ok, found.problems

@@ -105,7 +105,7 @@ def test_the_specification_names_the_maps_and_sets_without_stay_as_they_were(
     sources, depth, _ = photos
     generate(sources, tmp_path / "with", shading, **SMALL, depth=depth, depth_format=bs.DepthFormat(fill="nearest"))
     document = json.loads((tmp_path / "with" / "dataset.json").read_text())
-    assert document["schema"] == 2
+    assert document["schema"] == 5
     assert document["request"]["depth_format"] == {"fill": "nearest"}
     card = (tmp_path / "with" / "README.md").read_text()
     assert "Every source picture came with its depth map" in card
@@ -113,7 +113,7 @@ def test_the_specification_names_the_maps_and_sets_without_stay_as_they_were(
     assert all(len(s["depth_sha256"]) == 64 and "labels" not in s for s in document["request"]["sources"])
     generate(sources, tmp_path / "without", recipe, **SMALL)
     document = json.loads((tmp_path / "without" / "dataset.json").read_text())
-    assert document["schema"] == 1
+    assert document["schema"] == 5
     assert "depth_format" not in document["request"]
     assert all("depth" not in s for s in document["request"]["sources"])
 
@@ -134,7 +134,7 @@ def test_neither_workers_nor_shards_matter(photos: tuple[Path, Path, Path], tmp_
 
 
 def test_resume_replay_and_verify_find_the_maps_or_say_what_is_wrong(
-    photos: tuple[Path, Path, Path], shading: bs.Recipe, tmp_path: Path
+    photos: tuple[Path, Path, Path], shading: bs.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources, depth, labels = photos
     out = tmp_path / "out"
@@ -146,7 +146,7 @@ def test_resume_replay_and_verify_find_the_maps_or_say_what_is_wrong(
         resume(out, workers=1, kinds=KINDS, depth_root=tmp_path / "nowhere")
     assert resume(out, workers=1, kinds=KINDS, depth_root=moved).finished
     assert replay(out, 0, kinds=KINDS, depth_root=moved, source_root=sources).equal  # labels are remembered
-    (out / ".local.json").unlink()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "nothing"))
     with pytest.raises(DatasetError, match="where the label maps of this data set lie is not known here"):
         replay(out, 0, kinds=KINDS, source_root=sources, depth_root=moved)
     assert replay(out, 0, kinds=KINDS, source_root=sources, depth_root=moved, labels_root=labels).equal

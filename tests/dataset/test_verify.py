@@ -4,13 +4,15 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import blursynth as bs
 from blursynth.dataset import replay, resume, verify
-from blursynth.dataset.files import canonical
+from blursynth.dataset.files import canonical, sealed, sha256_hex
+from blursynth.dataset.records import encode_index
 from blursynth.errors import DatasetError
 
 
@@ -18,6 +20,25 @@ from blursynth.errors import DatasetError
 def copy(made: Path, tmp_path: Path) -> Path:
     shutil.copytree(made, tmp_path / "copy")
     return tmp_path / "copy"
+
+
+def reseal(path: Path, **changes: object) -> dict[str, object]:
+    """Change a file as somebody would who knows how its hash is made."""
+    document = {**json.loads(path.read_text()), **changes}
+    document.pop("sha256", None)
+    if "request" in document:
+        document["request_sha256"] = sha256_hex(canonical(document["request"]))
+    path.write_bytes(sealed(document))
+    return document
+
+
+def rewrite_draws(out: Path, shard: int, lines: list[bytes]) -> dict[str, Any]:
+    """Other records, with every hash mended."""
+    manifest: dict[str, Any] = json.loads((out / f"manifest/{shard:06d}.json").read_text())
+    for stored, data in zip(manifest["objects"][-2:], (b"".join(lines), encode_index(lines)), strict=True):
+        (out / stored["path"]).write_bytes(data)
+        stored.update(size=len(data), sha256=sha256_hex(data))
+    return reseal(out / f"manifest/{shard:06d}.json", objects=manifest["objects"])
 
 
 def flip(path: Path, offset: int) -> None:
@@ -46,8 +67,10 @@ SHARD = "sharp/c/1/0/0/0"
         (lambda out: flip(out / SHARD, 100), "its content was changed"),
         (lambda out: (out / "manifest/000001.json").unlink(), "the manifest is missing"),
         (lambda out: (out / "manifest/000001.json").write_text("{"), "it is no JSON"),
-        (lambda out: (out / "manifest/000001.json").write_text('{"objects": []}'), "the manifest is damaged"),
-        (lambda out: shutil.copy(out / "manifest/000000.json", out / "manifest/000001.json"), "is damaged"),
+        (lambda out: (out / "manifest/000001.json").write_text('{"objects": []}'), "its sha256 differs"),
+        (lambda out: reseal(out / "manifest/000001.json", objects=[]), "is not that of shard 1"),
+        (lambda out: reseal(out / "manifest/000001.json", first="4"), "first: Input should be a valid integer"),
+        (lambda out: shutil.copy(out / "manifest/000000.json", out / "manifest/000001.json"), "is not that of shard 1"),
         (lambda out: flip(out / "draws/000001.jsonl", 30), "its content was changed"),
         (lambda out: (out / "draws/000001.jsonl").unlink(), "is missing"),
     ],
@@ -76,30 +99,23 @@ def test_a_flipped_bit_is_found_deep_down_and_by_the_reader(copy: Path) -> None:
     found = verify(copy, deep=True)
     assert any(p.sample == 4 and "sample 4 of sharp" in p.what and "crc32c" in p.what for p in found.problems)
     data = bs.open_dataset(copy)
-    with pytest.raises(DatasetError, match=r"chunk 0 of the shard is damaged \(its crc32c is wrong\)"):
+    with pytest.raises(
+        DatasetError, match=r"chunk 0 of the shard is damaged \(its crc32c or its compressed stream is wrong\)"
+    ):
         data[4]
     assert data[5].index == 5
 
 
 def test_consistent_forgery_is_found_by_rendering_again(copy: Path) -> None:
     """Someone edits a draw and mends every hash: only making the sample again shows it."""
-    from blursynth.dataset.files import sha256_hex
-
     lines = [json.loads(line) for line in (copy / "draws/000002.jsonl").read_text().splitlines()]
     step = next(s for s in lines[0]["draw"]["step"] if s["name"] == "lens")
     step["sigma_px"] = 0.0
-    text = b"\n".join(canonical(line) for line in lines) + b"\n"
-    (copy / "draws/000002.jsonl").write_bytes(text)
-    manifest = json.loads((copy / "manifest/000002.json").read_text())
-    for stored in manifest["objects"]:
-        if stored["path"].startswith("draws"):
-            stored.update(size=len(text), sha256=sha256_hex(text))
-    (copy / "manifest/000002.json").write_text(json.dumps(manifest))
+    manifest = rewrite_draws(copy, 2, [canonical(line) + b"\n" for line in lines])
     found = verify(copy, replay=11)
     assert any(p.sample == 8 and "rendered again it differs" in p.what for p in found.problems), found.problems
     assert any(p.sample == 8 and "is not what the recipe draws" in p.what for p in found.problems)
-    forged = {**manifest, "content": {**manifest["content"], "sharp": "0" * 64}}
-    (copy / "manifest/000002.json").write_text(json.dumps(forged))
+    reseal(copy / "manifest/000002.json", content={**manifest["content"], "sharp": "0" * 64})
     with pytest.raises(DatasetError, match="made twice with different content"):
         resume(copy, workers=1, redo=[2])
 
@@ -117,8 +133,8 @@ def test_replay_gives_the_stored_bytes(made: Path, pictures: Path, tmp_path: Pat
         replay(made, 1, source_root=tmp_path / "none")
 
 
-def test_a_data_set_that_moved_without_its_sources(copy: Path) -> None:
-    (copy / ".local.json").unlink()
+def test_a_data_set_that_moved_to_another_machine(copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "nothing"))
     assert verify(copy, deep=True).ok
     with pytest.raises(DatasetError, match="Give source_root"):
         replay(copy, 0)

@@ -17,12 +17,19 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from typer.testing import CliRunner, Result
 
 from blursynth.errors import DatasetError, InvalidValueError
-from deblur_models.checkpoint import save_network
-from deblur_models.import_weights import import_original, shapes_of
-from deblur_models.networks import ALL, NetworkConfig, build_network, network_config
+from deblur_models.checkpoint import load_discriminator, load_network, save_network
+from deblur_models.cli import app as cli
+from deblur_models.configuration import Adversary
+from deblur_models.import_weights import import_discriminator, import_original, shapes_of
+from deblur_models.losses import make_adversarial
+from deblur_models.networks import ALL, NetworkConfig, build_network, count_weights, network_config
 from deblur_models.networks.nafnet import NAFNetConfig
+from deblur_models.networks.patchgan import DoublePatchGanConfig, PatchGanConfig
+from deblur_models.networks.restormer import RestormerConfig
+from deblur_models.train.learner import begun_discriminator
 from deblur_models.weights_file import CONTAINERS, read_weights
 
 CONFIG = NAFNetConfig(width=4, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,))
@@ -499,3 +506,115 @@ def test_original_names_go_through_the_configuration(tmp_path: Path) -> None:
         original["params"][f"{block}.attn_mask"] = torch.zeros(4, 64, 64)
         original["params"][f"{block}.attn.relative_position_index"] = torch.zeros(64, 64).long()
     assert_equal(import_original(as_torch(original, tmp_path / "file.pth"), network.config), state)
+
+
+# ----------------------------------------------------------------------------------------------------- the command line
+
+
+def imported(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, ["import", *(str(a) for a in arguments)])
+
+
+NAFNET_SIDD = ("width=4", "encoder_blocks=[2,2,4,8]", "middle_blocks=12", "decoder_blocks=[2,2,2,2]")
+"""Blocks as in options/train/SIDD/NAFNet-width32.yml of NAFNet's code; the width is small here."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "config"),
+    [
+        (
+            "nafnet",
+            NAFNET_SIDD,
+            NAFNetConfig(width=4, encoder_blocks=(2, 2, 4, 8), middle_blocks=12, decoder_blocks=(2, 2, 2, 2)),
+        ),
+        (
+            "restormer",
+            ("width=4", "blocks=[1,1]", "heads=[1,2]", "refinement_blocks=0", "layer_norm=bias_free"),
+            RestormerConfig(width=4, blocks=(1, 1), heads=(1, 2), refinement_blocks=0, layer_norm="bias_free"),
+        ),
+    ],
+)
+def test_shapes_other_than_the_sizes_are_given_field_by_field(
+    kind: str, fields: tuple[str, ...], config: NetworkConfig, tmp_path: Path
+) -> None:
+    state = scattered_state(config)
+    path = as_torch({"params": state}, tmp_path / "file.pth")
+    refused = imported(path, "--network", kind, "--out", tmp_path / "net")
+    assert refused.exit_code == 2
+    made = imported(path, "--network", kind, *(p for f in fields for p in ("--set", f)), "--out", tmp_path / "net")
+    assert made.exit_code == 0, made.output
+    assert f"{kind}, {count_weights(config.build()):,} weights" in made.stdout
+    network = load_network(tmp_path / "net")
+    assert network.config == config
+    assert_equal(network, state)
+
+
+def test_numbers_of_weights_of_nafnet_for_noise() -> None:
+    """29.16 M and 115.98 M, as the paper's table has them."""
+    blocks = {"encoder_blocks": (2, 2, 4, 8), "middle_blocks": 12, "decoder_blocks": (2, 2, 2, 2)}
+    with torch.device("meta"):
+        counts = [count_weights(NAFNetConfig(width=width, **blocks).build()) / 1e6 for width in (32, 64)]  # type: ignore[arg-type]
+    assert counts == pytest.approx([29.16, 115.98], abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("width", "must be FIELD=VALUE"),
+        ("kind=hinet", "given with --network"),
+        ("size=64", "given with --size"),
+        ("widht=4", "Did you mean 'width'?"),
+        ("width=0", "width must be >= 4"),
+    ],
+)
+def test_wrong_fields_are_told(setting: str, words: str, state: dict[str, Tensor], tmp_path: Path) -> None:
+    path = as_torch(state, tmp_path / "file.pth")
+    result = imported(path, "--network", "nafnet", "--set", setting, "--out", tmp_path / "net")
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.split())
+
+
+def test_a_misfit_says_that_fields_can_be_given(tmp_path: Path) -> None:
+    state = scattered_state(NAFNetConfig.of_size("tiny", middle_blocks=3))
+    assert "--set FIELD=VALUE" in misfit(state, NAFNetConfig.of_size("tiny"), tmp_path)[-1]
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+def test_a_discriminator_is_imported_and_begins_a_run(statistics: bool, tmp_path: Path) -> None:
+    """As DeblurGAN's code saves it, with running statistics or without, beside the network that it judged."""
+    config = PatchGanConfig(width=4, layers=2)
+    torch.manual_seed(4)
+    state = {name: torch.randn_like(tensor) for name, tensor in config.build().state_dict().items()}
+    stored = dict(state)
+    if statistics:
+        stored |= {f"model.3.{name}": torch.ones(8) for name in ("running_mean", "running_var")}
+    path = as_torch({"netG": {"a": torch.ones(1)}, "netD": stored}, tmp_path / "latest_net_D.pth")
+    fields = ("--set", "width=4", "--set", "layers=2")
+    made = imported(path, "--network", "patchgan", *fields, "--out", tmp_path / "critic")
+    assert made.exit_code == 0, made.output
+    assert_equal(load_discriminator(tmp_path / "critic"), state)
+    with pytest.raises(DatasetError, match="holds patchgan, a discriminator, which judges pictures and makes none"):
+        load_network(tmp_path / "critic")
+    adversary = Adversary(make_adversarial({"kind": "wgan_gp"}), config, start_from=str(tmp_path / "critic"))
+    assert_equal(begun_discriminator(adversary), state)
+    other = Adversary(make_adversarial({"kind": "wgan_gp"}), PatchGanConfig(), start_from=str(tmp_path / "critic"))
+    with pytest.raises(DatasetError, match="Write the same discriminator in both"):
+        begun_discriminator(other)
+    wrong = imported(path, "--network", "patchgan", "--out", tmp_path / "b")
+    assert wrong.exit_code == 2
+    assert "does not hold the weights of patchgan, size 'local'" in " ".join(wrong.output.split())
+
+
+def test_both_discriminators_of_deblurgan_v2_in_one_file(tmp_path: Path) -> None:
+    config = DoublePatchGanConfig.of_size("tiny")
+    torch.manual_seed(5)
+    state = {name: torch.randn_like(tensor) for name, tensor in config.build().state_dict().items()}
+    wrapped = {f"{name.partition('.')[0]}.module.{name.partition('.')[2]}": t for name, t in state.items()}
+    for stored in (state, wrapped):
+        assert_equal(import_discriminator(as_torch(stored, tmp_path / "d.pth"), config), state)
+
+
+def test_a_checkpoint_without_a_discriminator_says_so(tmp_path: Path) -> None:
+    save_network(CONFIG.build(), tmp_path / "net")
+    with pytest.raises(DatasetError, match="holds no discriminator"):
+        load_discriminator(tmp_path / "net")

@@ -150,7 +150,7 @@ def test_openexr_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         ("d.jpg", b"x", "is a JPEG. Its compression changes the numbers"),
         ("d.txt", b"x", r"depth cannot be read from the format '.txt'\. Known: .npy, .npz"),
-        ("d.png", b"x", "is damaged or cut off"),
+        ("d.png", b"x", "is not a picture that can be read"),
         ("d.npy", b"x", "is no readable .npy file of numbers"),
         ("d.npz", b"PK\x03\x04rest", "is no readable .npz file of numbers"),
         ("d.npz", b"text", "is no readable .npz file of numbers"),

@@ -166,6 +166,7 @@ def test_a_killed_worker_is_replaced(
     assert verify(tmp_path / "out", deep=True).ok
 
 
+@pytest.mark.slow  # three workers start and die
 def test_a_shard_that_always_kills_its_worker_is_given_up(pictures: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

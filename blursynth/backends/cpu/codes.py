@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.intrinsics import rint
 from blursynth.errors import InvalidValueError
 
 __all__ = ["from_codes", "to_codes"]
 
-_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_kernel
+@compiled
 def _to_codes(values, out):  # type: ignore[no-untyped-def]
     zero, top = values.dtype.type(0), values.dtype.type(255)
     bad = np.int32(0)
@@ -28,7 +26,7 @@ def _to_codes(values, out):  # type: ignore[no-untyped-def]
     return bad == 0
 
 
-@_kernel
+@compiled
 def _from_codes(codes, out):  # type: ignore[no-untyped-def]
     top = out.dtype.type(255)
     for i in range(codes.size):

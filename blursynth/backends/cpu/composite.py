@@ -21,7 +21,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -29,6 +28,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
 from blursynth.backends.reference.composite import NOTHING_SEEN, check_scene
@@ -37,7 +37,7 @@ from blursynth.physics.scene import SLACK_PX, Scene
 
 __all__ = ["composite", "composite_adjoint", "hidden_surface"]
 
-_JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+_compiled = compiled(fastmath={"contract"})
 
 _TILE_HEIGHT, _TILE_WIDTH = 64, 256
 _MOST_SLICES = 4096  # numbers of slices wider apart are replaced by their ranks
@@ -134,7 +134,7 @@ _add_1, _add_2, _add_3, _add_4 = (_add_entries(vectors) for vectors in (1, 2, 3,
 _add_5, _add_6, _add_7, _add_8 = (_add_entries(vectors) for vectors in (5, 6, 7, 8))
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _add_row(target, source, offsets, weights, count, vectors):
     """Add a run, ``vectors`` times four numbers, times every entry of one row of its point spread."""
     while vectors >= 8:
@@ -158,7 +158,7 @@ def _add_row(target, source, offsets, weights, count, vectors):
         _add_7(target, source, offsets, weights, count)
 
 
-@numba.njit(**_JIT)
+@_compiled
 def code_point_spreads(start, dy, dx, weight):
     """Every point spread row by row, by its taps or by the differences of neighbouring taps, whichever are fewer.
 
@@ -220,7 +220,7 @@ def code_point_spreads(start, dy, dx, weight):
     return first_row, rows[: row + 1], entry_dx[:entries].copy(), entry_weight[:entries].copy(), summed, extent
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _aligned(count):
     """Zeros that begin at a cache line, so that no vector of four straddles two of them."""
     memory = np.zeros(count + 8)
@@ -228,7 +228,7 @@ def _aligned(count):
     return memory[first : first + count]
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _reach(extent, kernels):
     """Top, bottom, left, right of every kernel over all parts, and the largest of all."""
     united = extent[:kernels].copy()
@@ -240,7 +240,7 @@ def _reach(extent, kernels):
     return united, max(1, np.abs(united).max())
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _places(first, count, size, border, surface, outside):
     """Which row (or column) of the picture goes on at each place, and whether it is dark there."""
     for i in range(count):
@@ -249,7 +249,7 @@ def _places(first, count, size, border, surface, outside):
         outside[i] = border == 3 and (place < 0 or place >= size)
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _collect(order, kernel, hidden, width, lowest, rows, columns, row_at, column_at, extent, reach, size, runs, sort):
     """Gather the runs that reach a tile, ``(slice, kernel, row, first column, length, hidden)``, sorted by slice.
 
@@ -304,7 +304,7 @@ def _collect(order, kernel, hidden, width, lowest, rows, columns, row_at, column
     return count
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _scatter(run, values, lanes, code, number, sums, taps, pitch, pad, size, room_from, room_to, touched):
     """Add a run, its colours and coverage in ``values``, to the accumulators of its slice."""
     first_row, rows, entry_offset, entry_weight, summed, _ = code  # offsets in bytes
@@ -333,12 +333,12 @@ def _scatter(run, values, lanes, code, number, sums, taps, pitch, pad, size, roo
             _add_scaled(place + entry_offset[e], source, entry_weight[e], (n * lanes + _VECTOR - 1) // _VECTOR)
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _clear(accumulator, line, pitch, pad, lanes, begin, end):
     accumulator[line * pitch + (pad + begin) * lanes : line * pitch + (pad + end) * lanes + _VECTOR] = 0.0
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _shrink(room, line, width, room_from, room_to):
     """Where a row still has room."""
     a, e = room_from[line], room_to[line]
@@ -349,7 +349,7 @@ def _shrink(room, line, width, room_from, room_to):
     room_from[line], room_to[line] = a, e
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from, room_to, touched, result):
     """As much of a slice as there is room in one row of the tile; the row of the accumulators is cleared."""
     begin, end = touched[line, 0], touched[line, 1]  # taps
@@ -406,7 +406,7 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from
         touched[line, kind], touched[line, kind + 1] = width, -pad
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _composite_tiles(
     first, last, image, order, kernel, hidden, lowest, slices, border, share, code, reach, tile_height, tile_width, out
 ):
@@ -491,7 +491,7 @@ def _composite_tiles(
                         out[c, top + i, left + j] = image[c, (top + i) * width + left + j]
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _cover(
     runs, sort, s, part, kernels, code, sums, taps, pitch, pad, size, room_from, room_to, touched, ones
 ):  # coverage of a slice
@@ -504,7 +504,7 @@ def _cover(
         ones[run[4] : run[4] + _VECTOR] = keep
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _gather(run, back, channels, code, number, light, summed_light, pitch, pad, size, active):
     """The transpose of :func:`_scatter`: what a run gets back from the rows that it was seen in."""
     first_row, rows, entry_offset, entry_weight, summed, _ = code
@@ -522,7 +522,7 @@ def _gather(run, back, channels, code, number, light, summed_light, pitch, pad, 
             _add_scaled(target, place + entry_offset[e], entry_weight[e], vectors)
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _adjoint_rows(
     first, last, image, order, kernel, hidden, lowest, slices, border, share, code, light_code, reach, tile_height,
     tile_width, back, own,
@@ -613,7 +613,7 @@ def _adjoint_rows(
                         own[c, top + i, left + j] = 0.0 if covered else image[c, top + i, left + j]
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _factors(sums, taps, line, pitch, pad, width, room, touched, factor, total, share):
     """How much of a slice is seen at each pixel of a row, as a factor of its coverage."""
     begin, end, sum_begin, sum_end = touched[line]
@@ -642,7 +642,7 @@ def _factors(sums, taps, line, pitch, pad, width, room, touched, factor, total, 
         touched[line, kind], touched[line, kind + 1] = width, -pad
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _spread_light(image, top, left, line, columns, width, share, factor, total, light, summed_light, pitch, pad):
     """A row of what a slice gets back, and its sums from the right."""
     channels = image.shape[0]
@@ -663,7 +663,7 @@ def _spread_light(image, top, left, line, columns, width, share, factor, total, 
             summed_light[row + x * channels + c] = carry
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _return_light(back, own, hidden, height, width, border, reach, tile_height, out):
     """Add what the patches got back to the pixels whose colours they have."""
     channels = own.shape[0]
@@ -815,7 +815,7 @@ def _native(picture: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.ascontiguousarray(picture, picture.dtype.newbyteorder("="))
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _lowest_near(order, rows, columns, reach):
     """Per block of the picture the lowest slice of all blocks that the reach touches."""
     height, width = order.shape
@@ -842,7 +842,7 @@ def _lowest_near(order, rows, columns, reach):
     return near
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _first_step(order, y, x, dy, dx, wanted, known, most):
     """Steps in one direction to the first pixel of at most the slice ``wanted``; more than ``most`` for none.
 
@@ -868,7 +868,7 @@ def _first_step(order, y, x, dy, dx, wanted, known, most):
     return step
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _hidden_bands(first, last, order, near, gap, reach, band, out):
     """Bands of rows, each in two sweeps: downwards for what lies above and to the left, and upwards for the rest.
 
@@ -926,7 +926,7 @@ def _hidden_bands(first, last, order, near, gap, reach, band, out):
                 above, here = here, above
 
 
-@numba.njit(**_JIT)
+@_compiled
 def _hidden_rows(first, last, order, near, gap, reach, per_px, slack, out):
     """Rows first to last; what is hidden lies the farther the more distant it is, which keeps searches short."""
     height, width = order.shape

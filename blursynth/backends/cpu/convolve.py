@@ -11,12 +11,14 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, Literal
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import (
     BORDER_CODES,
     VECTOR_BYTES,
@@ -28,6 +30,7 @@ from blursynth.backends.cpu.convolve_direct import (
 )
 from blursynth.backends.cpu.convolve_fft import LENGTHS, choose_tiles, fourier_tiles, spectrum, stages
 from blursynth.backends.reference.convolve import check_arguments, check_valid_size
+from blursynth.cores import available_cores
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
@@ -69,7 +72,14 @@ def _threads_to_use(threads: int | None) -> int:
         return max(1, int(threads))
     if multiprocessing.parent_process() is not None:
         return 1  # a data set or loader worker: its siblings use the other cores
-    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # set on import
+    return _all_threads()
+
+
+@cache
+def _all_threads() -> int:
+    threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # set on import
+    # numba's own default knows no limits of containers.
+    return threads if "NUMBA_NUM_THREADS" in os.environ else min(threads, available_cores())
 
 
 def _share(work: Callable[..., None], jobs: int, threads: int, *arguments: Any) -> None:
@@ -101,7 +111,7 @@ def _share(work: Callable[..., None], jobs: int, threads: int, *arguments: Any) 
         other.result()
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _extent(dy, dx):  # type: ignore[no-untyped-def]
     """Margins that the taps reach over: top, bottom, left, right."""
     top, bottom, left, right = 0, 0, 0, 0
@@ -111,7 +121,7 @@ def _extent(dy, dx):  # type: ignore[no-untyped-def]
     return top, bottom, left, right
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _as_product(dy, dx, weight, tolerance):  # type: ignore[no-untyped-def]
     """A point spread as column times row, if it is one to ``tolerance`` of its sum.
 
@@ -286,8 +296,8 @@ def convolve(
         fastest, from the taps, the size and the type alone, never from a clock; it also takes a point spread that is a
         column times a row in two passes.
     threads
-        Threads for one large picture; by default ``NUMBA_NUM_THREADS`` (all cores unless set), but one in a child
-        process of ``multiprocessing``. The bytes of the result do not depend on it.
+        Threads for one large picture; by default ``NUMBA_NUM_THREADS`` (unless set, the cores granted), but one in a
+        child process of ``multiprocessing``. The bytes of the result do not depend on it.
 
     Returns
     -------
@@ -382,7 +392,7 @@ def convolve_adjoint(
     return result
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _fold(grown, result, top, left, border):  # type: ignore[no-untyped-def]
     """Add every pixel of the margin to the pixel that the border copies there."""
     batch, channels, height, width = result.shape

@@ -25,12 +25,13 @@ from __future__ import annotations
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from blursynth.backends.cpu.compilation import compiled
 
 __all__ = [
     "BORDER_CODES",
@@ -51,8 +52,6 @@ _WIDE = 12 if _MANY_REGISTERS else 6
 _MEDIUM = 8 if _MANY_REGISTERS else 4
 
 BORDER_CODES = {"reflect": 0, "replicate": 1, "circular": 2, "constant": 3, "valid": 3}
-
-_JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 def _block(vectors: int) -> Any:
@@ -164,7 +163,7 @@ def _load(typing_context, address, like):
     return like.dtype(types.int64, like), generate
 
 
-@numba.njit(**_JIT)
+@compiled
 def pair_rows(dy, dx, weight, dtype_like):
     """Merge the taps (sorted by dy, dx) with themselves moved up by a row, for results two rows high.
 
@@ -203,7 +202,7 @@ def pair_rows(dy, dx, weight, dtype_like):
     return rows[:n].copy(), columns[:n].copy(), pairs[: 2 * n].copy()
 
 
-@numba.njit(**_JIT)
+@compiled
 def _continued(place, size, border):
     """The pixel that stands at ``place`` of the picture continued beyond its edge; -1 for none (zero)."""
     if 0 <= place < size:
@@ -221,7 +220,7 @@ def _continued(place, size, border):
     return -1
 
 
-@numba.njit(**_JIT)
+@compiled
 def fill_patch(source, row_pitch, height, width, border, top, left, rows, columns, patch, first, pitch):
     """Gather ``rows`` by ``columns`` pixels of the continued picture, from (top, left) on, into ``patch[first:]``.
 
@@ -271,7 +270,7 @@ def _prefetch(typing_context, address, write):
     return types.void(types.int64, write), generate
 
 
-@numba.njit(**_JIT)
+@compiled
 def _two_rows_at_a_time(source, source_pitch, newest, offsets, weights, out, out_pitch, rows, columns, item):
     """A tile of the result: columns of blocks, each walked downwards, so that its pixels stay in the first cache."""
     taps = offsets.size
@@ -319,7 +318,7 @@ def _two_rows_at_a_time(source, source_pitch, newest, offsets, weights, out, out
         x += vectors * lanes
 
 
-@numba.njit(**_JIT)
+@compiled
 def tile_grid(height, width, tile_height, tile_width, lanes):
     """Rows and columns of tiles; a last column narrower than a vector is merged into the one before it."""
     down = max(1, (height + tile_height - 1) // tile_height)
@@ -329,7 +328,7 @@ def tile_grid(height, width, tile_height, tile_width, lanes):
     return down, across
 
 
-@numba.njit(**_JIT)
+@compiled
 def direct_tiles(
     first, last, source, plane_pitch, row_pitch, height, width, border,
     dy, dx, weights, out, tile_height, tile_width, out_height, out_width, origin_y, origin_x,
@@ -416,7 +415,7 @@ def direct_tiles(
                 copy_bytes(o + i * out_width * item, n + i * lanes * item, columns * item)
 
 
-@numba.njit(**_JIT)
+@compiled
 def separable_tiles(
     first, last, source, plane_pitch, row_pitch, height, width, border,
     across_dy, across_dx, across_weights, down_dy, down_dx, down_weights,

@@ -29,13 +29,13 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES, copy_bytes, fill_patch
 
 __all__ = ["LENGTHS", "choose_tiles", "fourier_tiles", "spectrum", "stages"]
@@ -50,7 +50,6 @@ LENGTHS = np.array(sorted(2**a * 3**b for a in range(4, 14) for b in range(3) if
 _CALL_NS, _PAIR_NS = 1e4, 2000.0
 _STAGE_NS = ((1.3e6, 0.098), (5.5e6, 0.128), (np.inf, 0.33))  # (bytes of both, ns)
 
-_JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _CONTRACT = ("contract",)
 
 Complex = tuple[Any, Any]
@@ -275,7 +274,7 @@ def stages(length: int, dtype: np.dtype[np.floating]) -> tuple[NDArray[np.int64]
     return np.array(radices, np.int64), np.concatenate(factors).astype(dtype)
 
 
-@numba.njit(**_JIT)
+@compiled
 def _forwards(address, length, radices, factors):
     """Transform ``length`` complex vectors, one after the other in memory."""
     pitch = 2 * VECTOR_BYTES
@@ -308,7 +307,7 @@ def _forwards(address, length, radices, factors):
         n = m
 
 
-@numba.njit(**_JIT)
+@compiled
 def _backwards(address, length, radices, factors):
     """The inverse of :func:`_forwards`, times ``length``."""
     pitch = 2 * VECTOR_BYTES
@@ -341,7 +340,7 @@ def _backwards(address, length, radices, factors):
         m = n
 
 
-@numba.njit(**_JIT)
+@compiled
 def _to_strip(tile, group, rows, columns, strip, like):
     """Gather one group of rows of a tile, transposed."""
     lanes = VECTOR_BYTES // like.itemsize
@@ -353,7 +352,7 @@ def _to_strip(tile, group, rows, columns, strip, like):
         _transpose(a + VECTOR_BYTES, pitch, b + VECTOR_BYTES, pitch, like)
 
 
-@numba.njit(**_JIT)
+@compiled
 def spectrum(dy, dx, weight, rows, columns, row_radices, row_factors, column_radices, column_factors):
     """The transformed point spread, scaled for the way back: ``[rows / lanes, columns, 2, lanes]``, flat.
 
@@ -380,7 +379,7 @@ def spectrum(dy, dx, weight, rows, columns, row_radices, row_factors, column_rad
     return result
 
 
-@numba.njit(**_JIT)
+@compiled
 def fourier_tiles(
     first, last, source, plane_pitch, row_pitch, height, width, border,
     top, bottom, left, right, spread, rows, columns, row_radices, row_factors, column_radices, column_factors,
@@ -477,7 +476,7 @@ def fourier_tiles(
     memory[0] = 0  # keeps the memory alive up to here: only its address was used above
 
 
-@numba.njit(**_JIT)
+@compiled
 def choose_tiles(lengths, margin_rows, margin_columns, channels, out_height, out_width, item):
     """The size of transform and tile that is expected to be fastest.
 

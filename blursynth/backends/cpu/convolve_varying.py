@@ -144,8 +144,8 @@ def convolve_varying(
     border
         How the pictures go on beyond their edge; not ``VALID``.
     threads
-        Threads for one large picture; by default ``NUMBA_NUM_THREADS`` (all cores unless set), but one in a child
-        process of ``multiprocessing``. The bytes of the result do not depend on it.
+        Threads for one large picture; by default ``NUMBA_NUM_THREADS`` (unless set, the cores granted), but one in a
+        child process of ``multiprocessing``. The bytes of the result do not depend on it.
 
     Returns
     -------

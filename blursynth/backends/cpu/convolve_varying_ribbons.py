@@ -16,19 +16,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES, copy_bytes, fill_patch
 from blursynth.backends.cpu.convolve_varying_tiles import _row_differences
 
 __all__ = ["prefer_ribbons", "ribbon_tiles"]
 
-_JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _DEEP = 3  # channels that share the weights of a ribbon
 
 
@@ -171,7 +170,7 @@ def _blend(typing_context, slots, shares, first, taps, across, ribbon):
     return signature, generate
 
 
-@numba.njit(**_JIT)
+@compiled
 def prefer_ribbons(start, dy, dx, weight, margins, rows, columns, step_y, step_x, lanes):
     """Whether ribbons are expected to be faster than blocks: from the taps of some nodes and the grid alone.
 
@@ -207,7 +206,7 @@ def prefer_ribbons(start, dy, dx, weight, margins, rows, columns, step_y, step_x
     return ribbons < blocks
 
 
-@numba.njit(**_JIT)
+@compiled
 def ribbon_tiles(
     first_job, last_job, source, plane_pitch, row_pitch, channels, height, width, border,
     row_node, row_part, row_nodes, column_node, column_part, column_nodes,

@@ -24,13 +24,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import (
     _MANY_REGISTERS,
     VECTOR_BYTES,
@@ -42,7 +42,6 @@ from blursynth.backends.cpu.convolve_direct import (
 
 __all__ = ["prepare_nodes", "varying_adjoint_tiles", "varying_tiles"]
 
-_JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 # Cells (of one vector) in the widest block, and channels in the deepest: 2 x 4 x 3 sums fit 32 registers, and
 # 2 x 2 x 3 fit 16.
@@ -173,7 +172,7 @@ _block_4_3, _block_2_3, _block_1_3 = _block(4, 3), _block(2, 3), _block(1, 3)
 _block_4_1, _block_2_1, _block_1_1 = _block(4, 1), _block(2, 1), _block(1, 1)
 
 
-@numba.njit(**_JIT)
+@compiled
 def _add_block(
     vectors, channels, source, source_plane, offsets, weights, first, last,
     place, part, place_pitch, level, column_place, column_part, column, upper, lower, out, out_pitch, out_plane,
@@ -212,7 +211,7 @@ def _add_block(
         )  # fmt: skip
 
 
-@numba.njit(**_JIT)
+@compiled
 def _row_differences(dy, dx, weight):
     """Taps (sorted) coded as differences along rows: offsets and differences, for running sums of the picture."""
     taps = dy.size
@@ -232,7 +231,7 @@ def _row_differences(dy, dx, weight):
     return rows[:n], columns[:n], change[:n]
 
 
-@numba.njit(**_JIT)
+@compiled
 def prepare_nodes(start, dy, dx, weight, pitch, width, limit, turned, like):
     """The taps of every node, merged for two rows, as offsets into a buffer.
 
@@ -291,7 +290,7 @@ def prepare_nodes(start, dy, dx, weight, pitch, width, limit, turned, like):
     return first, offsets[:filled].copy(), weights[: 2 * filled].copy(), summed, extent
 
 
-@numba.njit(**_JIT)
+@compiled
 def _running_sums(patch, sums, first, rows, columns, pitch):
     """Sums along rows from ``first`` on, four rows at a time, because each addition waits for the last."""
     i = 0
@@ -318,7 +317,7 @@ def _running_sums(patch, sums, first, rows, columns, pitch):
             i += 1
 
 
-@numba.njit(**_JIT)
+@compiled
 def _split(level, levels, columns, whole, part, lower, higher):
     """Levels ``[rows, columns]`` as node below and place above it, and per pixel the lowest and highest node."""
     top = levels - 1
@@ -333,7 +332,7 @@ def _split(level, levels, columns, whole, part, lower, higher):
         higher[j] = below + np.int32(rest > 0)
 
 
-@numba.njit(**_JIT)
+@compiled
 def _count(mask):
     n = 0
     while mask:
@@ -342,7 +341,7 @@ def _count(mask):
     return n
 
 
-@numba.njit(**_JIT)
+@compiled
 def varying_tiles(
     first_job, last_job, source, plane_pitch, row_pitch, channels, height, width, border,
     level, levels, row_node, row_part, row_nodes, column_node, column_part, column_nodes, node0,
@@ -542,7 +541,7 @@ def varying_tiles(
                 )
 
 
-@numba.njit(**_JIT)
+@compiled
 def _work(vectors, deep, mask, column_whole, column_rest, j, lanes):
     """What a block costs, but for the taps: nodes times loads per tap."""
     last = j + vectors * lanes - 1
@@ -550,7 +549,7 @@ def _work(vectors, deep, mask, column_whole, column_rest, j, lanes):
     return _count(mask) * nodes * (deep * vectors + _PER_BLOCK)
 
 
-@numba.njit(**_JIT)
+@compiled
 def _level_boxes(whole, part, rows_seen, columns_seen, rows, columns, pitch, boxes):
     """Per level the rows and columns ``[first, last)`` of the buffer where it counts."""
     boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3] = rows, 0, columns, 0
@@ -566,7 +565,7 @@ def _level_boxes(whole, part, rows_seen, columns_seen, rows, columns, pitch, box
                 boxes[n, 2], boxes[n, 3] = min(boxes[n, 2], j), max(boxes[n, 3], j + 1)
 
 
-@numba.njit(**_JIT)
+@compiled
 def _axis_boxes(node, part, seen, count, boxes):
     """Per node of an axis the places ``[first, last)`` of the buffer where it counts."""
     boxes[:, 0], boxes[:, 1] = count, 0
@@ -576,7 +575,7 @@ def _axis_boxes(node, part, seen, count, boxes):
                 boxes[n, 0], boxes[n, 1] = min(boxes[n, 0], i), max(boxes[n, 1], i + 1)
 
 
-@numba.njit(**_JIT)
+@compiled
 def _mask_row(pixels, whole, part, across, level, share, out):
     """``out = pixels w``, w the weight of a node: of the level, the column (``across``) and the row (``share``)."""
     one, nothing = out.dtype.type(1), out.dtype.type(0)
@@ -584,7 +583,7 @@ def _mask_row(pixels, whole, part, across, level, share, out):
         out[j] = pixels[j] * (max(nothing, one - abs((whole[j] - level) + part[j])) * across[j] * share)
 
 
-@numba.njit(**_JIT)
+@compiled
 def varying_adjoint_tiles(
     first_job, last_job, source, plane_pitch, row_pitch, channels, height, width, border,
     level, levels, row_node, row_part, row_nodes, column_node, column_part, column_nodes, node0,

@@ -12,10 +12,10 @@ number of threads nor on the width of vectors.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.intrinsics import fma
 from blursynth.errors import InvalidValueError
@@ -24,7 +24,6 @@ from blursynth.physics.mosaic import DEMOSAIC_REACH_PX, DEMOSAICS, EDGE_FLOOR, G
 
 __all__ = ["develop"]
 
-_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 _REACH = DEMOSAIC_REACH_PX["malvar"]
 _EDGE_REACH = DEMOSAIC_REACH_PX["edge_aware"]
@@ -39,7 +38,7 @@ _EDGE_AWARE = DEMOSAICS.index("edge_aware")
 _MALVAR = DEMOSAICS.index("malvar")
 
 
-@_kernel
+@compiled
 def _reflected(position, size):  # type: ignore[no-untyped-def]
     """Where a row or column beyond the border is read; an even number of steps away, so it sees the same colour."""
     while position < 0 or position >= size:
@@ -51,14 +50,14 @@ def _reflected(position, size):  # type: ignore[no-untyped-def]
 # indices, and gives up on working on several pixels at a time.
 
 
-@_kernel
+@compiled
 def _level_row(image, black, even, odd, clip, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         light = (image[i] - black) * (even if i & 1 == 0 else odd)
         out[i] = clip if light > clip else light  # NaN passes
 
 
-@_kernel
+@compiled
 def _fill(image, start, size, corner, tile, reach, black, scale, colours, clip, patch):  # type: ignore[no-untyped-def]
     """The tile's pixels and ``reach`` more on each side; ``colours`` are those of the picture's first 2 x 2 pixels."""
     height, width = size
@@ -77,7 +76,7 @@ def _fill(image, start, size, corner, tile, reach, black, scale, colours, clip, 
             patch[p + column] = patch[p + _reflected(column, width)]
 
 
-@_kernel
+@compiled
 def _malvar_row(patch, size, green_at, matrix, red, green, blue):  # type: ignore[no-untyped-def]
     """One row of linear light.
 
@@ -112,7 +111,7 @@ def _malvar_row(patch, size, green_at, matrix, red, green, blue):  # type: ignor
         blue[i] = fma(m6, x, fma(m7, y, m8 * z))
 
 
-@_kernel
+@compiled
 def _bilinear_row(patch, size, green_at, matrix, red, green, blue):  # type: ignore[no-untyped-def]
     """As :func:`_malvar_row`, from the nearest neighbours alone."""
     number = patch.dtype.type
@@ -137,7 +136,7 @@ def _bilinear_row(patch, size, green_at, matrix, red, green, blue):  # type: ign
 # -- edge-aware: the colour difference along the rows or along the columns, whichever changes less ------------------
 
 
-@_kernel
+@compiled
 def _difference_row(patch, size, green_at, along_row, along_column):  # type: ignore[no-untyped-def]
     """Red (blue) less green at each pixel, with the colour that it does not see from its row, and from its column.
 
@@ -156,7 +155,7 @@ def _difference_row(patch, size, green_at, along_row, along_column):  # type: ig
         along_column[i] = sign * (here - fma(half, above, quarter * (two * here - above2)))
 
 
-@_kernel
+@compiled
 def _change_row(along_row, along_column, size, row_sums, column_sums):  # type: ignore[no-untyped-def]
     """How much the differences change along their directions, summed over five rows.
 
@@ -182,7 +181,7 @@ def _change_row(along_row, along_column, size, row_sums, column_sums):  # type: 
         )
 
 
-@_kernel
+@compiled
 def _weigh_row(row_sums, column_sums, along_row, along_column, size, out):  # type: ignore[no-untyped-def]
     """The mean of both differences, weighted by the inverse squares of their changes in windows of 5 x 5."""
     number = along_row.dtype.type
@@ -194,7 +193,7 @@ def _weigh_row(row_sums, column_sums, along_row, along_column, size, out):  # ty
         out[i] = fma((v + tiny) / ((h + v) + two * tiny), along_row[i] - along_column[i], along_column[i])
 
 
-@_kernel
+@compiled
 def _fill_differences(patch, rows, columns, corner, colours, along_row, along_column, row_sums, column_sums):  # type: ignore[no-untyped-def]
     """Behind the patch: red less green and blue less green where the pixels see red or blue, and one pixel around."""
     high, wide = rows + 2 * _EDGE_REACH, columns + 2 * _EDGE_REACH
@@ -211,7 +210,7 @@ def _fill_differences(patch, rows, columns, corner, colours, along_row, along_co
         )
 
 
-@_kernel
+@compiled
 def _edge_aware_row(patch, size, green_at, matrix, red, green, blue):  # type: ignore[no-untyped-def]
     """As :func:`_malvar_row`; ``patch`` begins one row above and one column before its first pixel."""
     number = patch.dtype.type
@@ -235,7 +234,7 @@ def _edge_aware_row(patch, size, green_at, matrix, red, green, blue):  # type: i
         blue[i] = fma(m6, x, fma(m7, y, m8 * z))
 
 
-@_kernel
+@compiled
 def _matrix_row(patch, size, matrix, red, green, blue):  # type: ignore[no-untyped-def]
     """Three rows of the patch, one per channel, through the colour matrix."""
     m0, m1, m2 = matrix[0, 0], matrix[0, 1], matrix[0, 2]
@@ -248,7 +247,7 @@ def _matrix_row(patch, size, matrix, red, green, blue):  # type: ignore[no-untyp
         blue[i] = fma(m6, x, fma(m7, y, m8 * z))
 
 
-@_kernel
+@compiled
 def _mosaic_tiles(begin, end, image, shape, black, scale, clip, matrix, colours, method, out):  # type: ignore[no-untyped-def]
     _batch, height, width = shape
     down, across = (height + _TILE_HEIGHT - 1) // _TILE_HEIGHT, (width + _TILE_WIDTH - 1) // _TILE_WIDTH
@@ -287,7 +286,7 @@ def _mosaic_tiles(begin, end, image, shape, black, scale, clip, matrix, colours,
                 _bilinear_row(patch[r * _STRIDE :], columns, green_at, ordered, red, green, blue)
 
 
-@_kernel
+@compiled
 def _colour_rows(begin, end, image, shape, black, scale, clip, matrix, out):  # type: ignore[no-untyped-def]
     """Rows of pictures of three channels, through levels, balance, clip and matrix."""
     _batch, height, width = shape
@@ -304,14 +303,14 @@ def _colour_rows(begin, end, image, shape, black, scale, clip, matrix, out):  # 
             _matrix_row(patch, columns, matrix[b], out[start:], out[start + plane :], out[start + 2 * plane :])
 
 
-@_kernel
+@compiled
 def _grey_row(image, black, scale, clip, gain, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         light = (image[i] - black) * scale
         out[i] = (clip if light > clip else light) * gain
 
 
-@_kernel
+@compiled
 def _grey_planes(begin, end, image, shape, black, scale, clip, gain, out):  # type: ignore[no-untyped-def]
     """Pictures of any number of channels, through levels, clip and gain."""
     _batch, channels, size = shape

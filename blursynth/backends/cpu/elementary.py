@@ -6,18 +6,17 @@ consist of single roundings only and give the same bits everywhere.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.intrinsics import as_float32, as_int32, fma, rint
 
 __all__ = ["exp_minus_one", "exp_of_negative", "natural_log"]
 
 f4 = np.float32
-_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
-@_kernel
+@compiled
 def natural_log(x):  # type: ignore[no-untyped-def]
     """Natural logarithm of a normal positive float32, relative error 1.5e-7 or absolute 4e-8."""
     bits = as_int32(x)
@@ -34,7 +33,7 @@ def natural_log(x):  # type: ignore[no-untyped-def]
     return fma(f4(exponent), f4(0.6931471805599453), y)
 
 
-@_kernel
+@compiled
 def exp_of_negative(x):  # type: ignore[no-untyped-def]
     """exp(-x) of a float32 0 <= x < 80, relative error 2e-7."""
     k = rint(x * f4(-1.4426950408889634))
@@ -49,7 +48,7 @@ def exp_of_negative(x):  # type: ignore[no-untyped-def]
     return y * as_float32(np.int32(np.int32(np.int32(k) + np.int32(127)) << np.int32(23)))
 
 
-@_kernel
+@compiled
 def exp_minus_one(x):  # type: ignore[no-untyped-def]
     """exp(x) - 1 of a float32 -80 < x < 80, relative error 2e-7 next to 0 too."""
     k = rint(x * f4(1.4426950408889634))

@@ -38,10 +38,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.elementary import exp_minus_one, exp_of_negative, natural_log
 from blursynth.backends.cpu.intrinsics import as_int32, floor, fma, rint
 from blursynth.backends.cpu.philox import philox4x32, seed_words
@@ -79,10 +79,8 @@ _DONE, _AT, _SEARCH, _RISE = np.int32(0), np.int32(1), np.int32(2), np.int32(4)
 _BOUND_EXPANSION, _BOUND_NORMAL, _BOUND_ROUNDING = f4(6e-4), f4(3e-6), f4(1e-5)
 _BOUND_SUM = f4(2e-6)
 
-_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_kernel
+@compiled
 def words(seed, tag, channel, row, column, count, w0, w1, w2, w3):  # type: ignore[no-untyped-def]
     """Philox blocks of ``count`` pixels of a row, one array per word."""
     k0, k1 = seed_words(seed)
@@ -97,7 +95,7 @@ def words(seed, tag, channel, row, column, count, w0, w1, w2, w3):  # type: igno
         w3[i] = np.uint32(d)
 
 
-@_kernel
+@compiled
 def _tail_probability(high, low):  # type: ignore[no-untyped-def]
     """p of a pair of words in float32, rounded relative to p; the low word counts only far out in the tails."""
     m = np.int32(high & np.uint32(0x7FFFFFFF))
@@ -105,7 +103,7 @@ def _tail_probability(high, low):  # type: ignore[no-untyped-def]
     return m, fma(f4(m), f4(2.0**-32), fine)
 
 
-@_kernel
+@compiled
 def standard_normal(high, low):  # type: ignore[no-untyped-def]
     """The normal number of a pair of words, float32."""
     m, p = _tail_probability(high, low)
@@ -132,7 +130,7 @@ def standard_normal(high, low):  # type: ignore[no-untyped-def]
     return z if np.int32(high) < 0 else -z
 
 
-@_kernel
+@compiled
 def tukey_lambda(high, low, shape, scale):  # type: ignore[no-untyped-def]
     """The Tukey-lambda number of a pair of words, float32; ``scale`` is 1 / (shape times the standard deviation).
 
@@ -146,7 +144,7 @@ def tukey_lambda(high, low, shape, scale):  # type: ignore[no-untyped-def]
     return z if np.int32(high) >= 0 else -z
 
 
-@_kernel
+@compiled
 def first_pass(mean, high, low):  # type: ignore[no-untyped-def]
     """Quantile of the Poisson distribution by Temme's expansion, for float32 means of SMALL_MEAN and more.
 
@@ -158,7 +156,7 @@ def first_pass(mean, high, low):  # type: ignore[no-untyped-def]
     return expansion(mean, standard_normal(high, low))
 
 
-@_kernel
+@compiled
 def expansion(mean, z):  # type: ignore[no-untyped-def]
     """:func:`first_pass` of a normal number z."""
     root = np.sqrt(mean)
@@ -191,7 +189,7 @@ def expansion(mean, z):  # type: ignore[no-untyped-def]
     return fma(root, z, rest), bound, s
 
 
-@_kernel
+@compiled
 def _guess_large(mean, w0, w2, size, count, pending):  # type: ignore[no-untyped-def]
     """Counts of means >= SMALL_MEAN, and what is left to do about them."""
     # Two loops, because one is a chain of operations so long that a processor cannot work on the next pixels meanwhile.
@@ -218,7 +216,7 @@ _NEVER = np.uint32(0xFFFFFFFF)
 _TWICE_BOUND_SUM = np.uint32((2 * _BOUND_SUM).view(np.uint32))
 
 
-@_kernel
+@compiled
 def _four_terms(k, lam, power, excess, count, least):  # type: ignore[no-untyped-def]
     """Terms k+1..k+4 of the distribution function; how many of its values lie below u, and the least excess above.
 
@@ -234,7 +232,7 @@ def _four_terms(k, lam, power, excess, count, least):  # type: ignore[no-untyped
     return power, excess, count, least
 
 
-@_kernel
+@compiled
 def _guess_small(mean, w0, w2, size, count, pending):  # type: ignore[no-untyped-def]
     """Counts of means < SMALL_MEAN by adding up the distribution, or of low counts of means < MOST_SUMMED."""
     for i in range(size):
@@ -255,7 +253,7 @@ def _guess_small(mean, w0, w2, size, count, pending):  # type: ignore[no-untyped
         pending[i] = _DONE if least >= _TWICE_BOUND_SUM else _SEARCH
 
 
-@_kernel
+@compiled
 def _sum_small(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[no-untyped-def]
     """Of what _guess_large left, what is better summed: drawn together, several pixels at a time."""
     where, high, low, code = drawn[0], drawn[1], drawn[2], drawn[3].view(np.int32)
@@ -278,7 +276,7 @@ def _sum_small(mean, w0, w2, size, count, pending, drawn, number):  # type: igno
 _FACTORIALS = np.array([math.factorial(k) for k in range(17)], np.float64)
 
 
-@_kernel
+@compiled
 def _probability(k, mean):  # type: ignore[no-untyped-def]
     """P(N = k) in float64, after Loader: no large numbers are subtracted."""
     if k < 17:
@@ -289,7 +287,7 @@ def _probability(k, mean):  # type: ignore[no-untyped-def]
     return math.exp(-k * (mu - math.log1p(mu)) - stirling) / math.sqrt(2.0 * math.pi * k)
 
 
-@_kernel
+@compiled
 def tail(k, mean, above):  # type: ignore[no-untyped-def]
     """P(N <= k), or P(N > k) if ``above``, in float64; relative error below 1e-12 for the smaller of the two."""
     if k < 0:
@@ -372,7 +370,7 @@ for _row, _values in enumerate((_D0, _D1, _D2, _D3, _D4)):
     _D[_row, : len(_values)] = _values
 
 
-@_kernel
+@compiled
 def _tail_expansion(k, mean, above):  # type: ignore[no-untyped-def]
     """:func:`tail` for large means: P(N <= k) = Q(a, mean), a = k + 1, by Temme's uniform expansion."""
     a = k + 1.0
@@ -394,12 +392,12 @@ def _tail_expansion(k, mean, above):  # type: ignore[no-untyped-def]
     return 0.5 * math.erfc(eta * math.sqrt(0.5 * a)) + rest
 
 
-@_kernel
+@compiled
 def _too_small(k, mean, above, p):  # type: ignore[no-untyped-def]
     return tail(k, mean, True) > p if above else tail(k, mean, False) < p
 
 
-@_kernel
+@compiled
 def settle(mean, high, low, code, candidate):  # type: ignore[no-untyped-def]
     """The exact count of one pixel, from what the first pass left: a candidate and a code of what it is worth."""
     if mean <= 0.0:
@@ -428,7 +426,7 @@ def settle(mean, high, low, code, candidate):  # type: ignore[no-untyped-def]
     return float(k)
 
 
-@_kernel
+@compiled
 def counts(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[no-untyped-def]
     """Poisson counts of ``size`` means with their words 0 and 2. False if a mean is out of range.
 
@@ -461,7 +459,7 @@ def counts(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[n
     return True
 
 
-@_kernel
+@compiled
 def _poisson_image(mean, seed, origin, out):  # type: ignore[no-untyped-def]
     batch, channels, height, width = mean.shape
     w0, w1 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
@@ -483,21 +481,21 @@ def _poisson_image(mean, seed, origin, out):  # type: ignore[no-untyped-def]
     return True
 
 
-@_kernel
+@compiled
 def add_normal(image, sigma, high, low, size, out):  # type: ignore[no-untyped-def]
     """``out = image + sigma n`` for ``size`` pixels of a row with their words 1 and 3; rounded once."""
     for i in range(size):
         out[i] = fma(sigma, image.dtype.type(standard_normal(high[i], low[i])), image[i])
 
 
-@_kernel
+@compiled
 def add_tukey_lambda(image, sigma, shape, scale, high, low, size, out):  # type: ignore[no-untyped-def]
     """:func:`add_normal` with numbers of :func:`tukey_lambda`."""
     for i in range(size):
         out[i] = fma(sigma, image.dtype.type(tukey_lambda(high[i], low[i], shape, scale)), image[i])
 
 
-@_kernel
+@compiled
 def _gaussian_image(image, sigma, seed, origin, out):  # type: ignore[no-untyped-def]
     batch, channels, height, width = image.shape
     w0, w1 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)

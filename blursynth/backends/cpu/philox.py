@@ -9,8 +9,9 @@ Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from blursynth.backends.cpu.compilation import compiled
 
 __all__ = ["MASK32", "philox4x32", "seed_words", "unit_double"]
 
@@ -22,7 +23,7 @@ _W1 = np.uint64(0xBB67AE85)  # sqrt(3) - 1
 _32 = np.uint64(32)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     """Four random 32-bit words of the counter ``c0..c3`` under the key ``k0, k1``.
 
@@ -47,14 +48,14 @@ def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     return c0, c1, c2, c3
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def seed_words(seed):  # type: ignore[no-untyped-def]
     """The key ``(k0, k1)`` of a 64-bit seed: its lower and its upper word."""
     seed = np.uint64(seed)
     return seed & MASK32, seed >> _32
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def unit_double(word_high, word_low):  # type: ignore[no-untyped-def]
     """Uniform in (0, 1) from two words: 52 bits, at the middle of their steps, so that neither 0 nor 1 occurs."""
     return (np.float64((word_high << np.uint64(20)) | (word_low >> np.uint64(12))) + 0.5) * 2.220446049250313e-16

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.philox import MASK32, philox4x32
 from blursynth.errors import InvalidValueError
 from blursynth.physics.trajectory import WalkParameters
@@ -35,7 +35,7 @@ _LN2 = math.log(2.0)
 _TWO_PI = 2.0 * math.pi
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def _minus_two_log(u):  # type: ignore[no-untyped-def]
     """``-2 ln u`` for u in (0, 1), to a few units in the last place.
 
@@ -55,7 +55,7 @@ def _minus_two_log(u):  # type: ignore[no-untyped-def]
     return -2.0 * (e * _LN2 + 2.0 * s * series)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def _sin_near_zero(x):  # type: ignore[no-untyped-def]
     """sin x for \\|x\\| <= pi/4: Taylor's series to x^17."""
     q = x * x
@@ -66,7 +66,7 @@ def _sin_near_zero(x):  # type: ignore[no-untyped-def]
     return x + x * q * p
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def _cos_near_zero(x):  # type: ignore[no-untyped-def]
     """cos x for \\|x\\| <= pi/4: Taylor's series to x^16."""
     q = x * x
@@ -77,7 +77,7 @@ def _cos_near_zero(x):  # type: ignore[no-untyped-def]
     return 1.0 + q * p
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _draw(first_step, count, step_of, k0, k1, shake, shakes, angle, normal_x, normal_y):  # type: ignore[no-untyped-def]
     """The draws of ``count`` (step, path) pairs, steps slow and paths fast: shake or not, its angle, the normals."""
     for i in range(count):
@@ -100,7 +100,7 @@ def _draw(first_step, count, step_of, k0, k1, shake, shakes, angle, normal_x, no
         normal_y[i] = radius * (-sine if quarter == 2.0 or quarter == 3.0 else sine)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _advance(steps, lanes, law, state, shakes, angle, normal_x, normal_y, track):  # type: ignore[no-untyped-def]
     """Advance ``lanes`` paths by ``steps``; ``track`` takes the positions, ``[steps, 2, lanes]``."""
     step, noise, pull = law[0], law[1], law[2]
@@ -133,7 +133,7 @@ def _advance(steps, lanes, law, state, shakes, angle, normal_x, normal_y, track)
             track[t, 1, lane] = y[lane]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _walk(law, key, out):  # type: ignore[no-untyped-def]
     """``law`` ``[7, B]``: heading x and y, first speed, step, shake, noise, pull; ``key`` ``[2, B]``; ``out`` ``[B,
     N, 2]``."""

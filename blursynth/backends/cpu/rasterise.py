@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.errors import InvalidValueError
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.trajectory import exposure_shares
@@ -23,7 +23,7 @@ __all__ = ["rasterise"]
 _LARGEST_PX = 1 << 26  # of the bounding box; 512 MB
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _bounds(path, share):  # type: ignore[no-untyped-def]
     """``[B, 6]``: lowest and highest x, lowest and highest y of the exposed part, and the light-weighted mean x and
     y."""
@@ -54,7 +54,7 @@ def _bounds(path, share):  # type: ignore[no-untyped-def]
     return out, largest
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def _piece_weights(u0, v0, u1, v1):  # type: ignore[no-untyped-def]
     """Mean bilinear weights (00, 01, 10, 11; row first) of a straight piece inside one cell; never negative."""
     u, v = 0.5 * (u0 + u1), 0.5 * (v0 + v1)
@@ -62,7 +62,7 @@ def _piece_weights(u0, v0, u1, v1):  # type: ignore[no-untyped-def]
     return (1.0 - v) * (1.0 - u) + d, (1.0 - v) * u - d, v * (1.0 - u) - d, v * u + d
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _trace(path, share, shift_x, shift_y, top, left, canvas):  # type: ignore[no-untyped-def]
     """Add one path to ``canvas``, whose first pixel is (top, left)."""
     # The cell in hand and what has been summed up for its four pixels.
@@ -130,7 +130,7 @@ def _trace(path, share, shift_x, shift_y, top, left, canvas):  # type: ignore[no
         canvas[row - top + 1, column - left + 1] += a11
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _rasterise(path, share, bounds, centre):  # type: ignore[no-untyped-def]
     """Taps of all paths, sorted by (row, column): ``start``, ``dy``, ``dx``, ``weight``."""
     batch = path.shape[0]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.reference.resample import check_bands
 from blursynth.errors import InvalidValueError
@@ -17,19 +17,19 @@ __all__ = ["resample", "resample_adjoint"]
 
 _THREAD_PAYS_PRODUCTS = 400_000
 
-_kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+_compiled = compiled(fastmath={"contract"})
 
 
 # Each loop that is to run several pixels at a time is a function of its own: beside other loops LLVM gives up on it.
 
 
-@_kernel
+@_compiled
 def _add_row(row, weight, size, total):  # type: ignore[no-untyped-def]
     for x in range(size):
         total[x] += weight * row[x]
 
 
-@_kernel
+@_compiled
 def _across(row, source, weight, out):  # type: ignore[no-untyped-def]
     taps = source.shape[0]
     for x in range(out.shape[0]):
@@ -39,14 +39,14 @@ def _across(row, source, weight, out):  # type: ignore[no-untyped-def]
         out[x] = total
 
 
-@_kernel
+@_compiled
 def _across_back(row, source, weight, out):  # type: ignore[no-untyped-def]
     for k in range(source.shape[0]):
         for x in range(row.shape[0]):
             out[source[k, x]] += weight[k, x] * row[x]
 
 
-@_kernel
+@_compiled
 def _planes(first, last, image, rows, row_weight, columns, column_weight, out):  # type: ignore[no-untyped-def]
     width = image.shape[2]
     total = np.empty(width, image.dtype)
@@ -59,7 +59,7 @@ def _planes(first, last, image, rows, row_weight, columns, column_weight, out): 
             _across(total, columns, column_weight, out[plane, y])
 
 
-@_kernel
+@_compiled
 def _planes_back(first, last, image, rows, row_weight, columns, column_weight, out):  # type: ignore[no-untyped-def]
     width = out.shape[2]
     total = np.empty(width, image.dtype)

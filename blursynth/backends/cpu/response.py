@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.intrinsics import fma, rint
 from blursynth.backends.cpu.srgb import checked_levels
@@ -27,13 +27,11 @@ _BLOCK = 256 * _CHUNK  # pixels of one job: enough to be worth a thread, small e
 
 assert ROOT == 4  # the kernels take two square roots
 
-_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
-
 
 # Each loop that is to run several pixels at a time is a function of its own: beside other loops LLVM gives up on it.
 
 
-@_kernel
+@compiled
 def _decode(image, table, size, out):  # type: ignore[no-untyped-def]
     """``table`` holds its last entry twice, so that the end needs no case of its own."""
     number = image.dtype.type
@@ -48,7 +46,7 @@ def _decode(image, table, size, out):  # type: ignore[no-untyped-def]
         out[i] = light if v == v else v  # NaN stays NaN
 
 
-@_kernel
+@compiled
 def _encode(image, table, size, out):  # type: ignore[no-untyped-def]
     number = image.dtype.type
     last = number(table.size - 2)
@@ -62,7 +60,7 @@ def _encode(image, table, size, out):  # type: ignore[no-untyped-def]
         out[i] = value if x == x else x
 
 
-@_kernel
+@compiled
 def _round(out, levels, bound, size, doubtful):  # type: ignore[no-untyped-def]
     """Values to codes, and whether a value lies too near to a border between two to be trusted. True if any does."""
     number = out.dtype.type
@@ -78,7 +76,7 @@ def _round(out, levels, bound, size, doubtful):  # type: ignore[no-untyped-def]
     return any_doubt != 0
 
 
-@_kernel
+@compiled
 def _settle(image, exact, levels, size, out, doubtful):  # type: ignore[no-untyped-def]
     for i in range(size):
         if doubtful[i] != 0:
@@ -88,7 +86,7 @@ def _settle(image, exact, levels, size, out, doubtful):  # type: ignore[no-untyp
             out[i] = out.dtype.type(rint(value * levels)) / out.dtype.type(levels)
 
 
-@_kernel
+@compiled
 def _decode_blocks(first, last, image, tables, out):  # type: ignore[no-untyped-def]
     blocks = (image.shape[1] + _BLOCK - 1) // _BLOCK
     for job in range(first, last):
@@ -98,7 +96,7 @@ def _decode_blocks(first, last, image, tables, out):  # type: ignore[no-untyped-
         _decode(image[b, span], row, span.stop - span.start, out[b, span])
 
 
-@_kernel
+@compiled
 def _encode_blocks(first, last, image, tables, exact, levels, bounds, out):  # type: ignore[no-untyped-def]
     blocks = (image.shape[1] + _BLOCK - 1) // _BLOCK
     doubtful = np.empty(_CHUNK, np.int32)

@@ -8,23 +8,22 @@ the whole to the bit, and the bytes do not depend on the number of threads.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.intrinsics import fma
 from blursynth.errors import InvalidValueError
 
 __all__ = ["self_guided"]
 
-_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 _TILE_HEIGHT, _TILE_WIDTH = 64, 256
 _THREAD_PAYS = 1 << 17  # values below which handing work to another thread costs more than it saves
 
 
-@_kernel
+@compiled
 def _reflected(position, size):  # type: ignore[no-untyped-def]
     if size == 1:
         return 0
@@ -33,7 +32,7 @@ def _reflected(position, size):  # type: ignore[no-untyped-def]
     return position
 
 
-@_kernel
+@compiled
 def _fill(image, height, width, top, left, rows, columns, patch):  # type: ignore[no-untyped-def]
     """``patch`` ``[rows, columns]`` of a plane, from ``(top, left)``, reflected beyond the border."""
     first = min(max(-left, 0), columns)
@@ -51,19 +50,19 @@ def _fill(image, height, width, top, left, rows, columns, patch):  # type: ignor
 # Loops that run several values at a time are functions of their own.
 
 
-@_kernel
+@compiled
 def _copy(values, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         out[i] = values[i]
 
 
-@_kernel
+@compiled
 def _add(values, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         out[i] += values[i]
 
 
-@_kernel
+@compiled
 def _window_sums(values, radius, rows, columns, lines, out):  # type: ignore[no-untyped-def]
     """Sums over windows of ``values`` ``[rows, columns]``, less by two radii on both axes."""
     wide = columns - 2 * radius
@@ -77,7 +76,7 @@ def _window_sums(values, radius, rows, columns, lines, out):  # type: ignore[no-
             _add(lines[k:], wide, into)
 
 
-@_kernel
+@compiled
 def _square_rest(values, sums, share, size, out):  # type: ignore[no-untyped-def]
     """Sums become means in place; what the mean leaves is squared."""
     for i in range(size):
@@ -87,7 +86,7 @@ def _square_rest(values, sums, share, size, out):  # type: ignore[no-untyped-def
         out[i] = rest * rest
 
 
-@_kernel
+@compiled
 def _weigh(squares, means, strength, share, size, part, out):  # type: ignore[no-untyped-def]
     """The part of each window that is smoothed, and its mean times it."""
     for i in range(size):
@@ -96,13 +95,13 @@ def _weigh(squares, means, strength, share, size, part, out):  # type: ignore[no
         out[i] = smoothed * means[i]
 
 
-@_kernel
+@compiled
 def _difference(means, parts, values, share, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         out[i] = fma(-parts[i], values[i], means[i]) * share
 
 
-@_kernel
+@compiled
 def _tiles(begin, end, image, shape, strength, radii, out):  # type: ignore[no-untyped-def]
     batch, channels, height, width = shape
     most = 0

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.intrinsics import fma, rint
 from blursynth.backends.cpu.noise import (
@@ -38,7 +38,6 @@ from blursynth.physics.radiometry import SensorParameters, tukey_lambda_sd
 
 __all__ = ["sensor"]
 
-_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 _BAND = 16  # rows of a job
 _THREAD_PAYS_PX = 200_000
@@ -52,7 +51,7 @@ _WHITE, _FULL, _READ, _GAIN, _TOP, _DARK, _PRNU, _DSNU, _SHAPE, _SCALE = range(1
 # that begin at 0: an index with a start may be negative for all the compiler knows, which costs the vectors.
 
 
-@_kernel
+@compiled
 def _light_to_electrons(image, start, white, size, mean):  # type: ignore[no-untyped-def]
     zero = image.dtype.type(0)
     light = image[start : start + size]
@@ -61,7 +60,7 @@ def _light_to_electrons(image, start, white, size, mean):  # type: ignore[no-unt
         mean[i] = zero if x <= zero else x * white  # NaN passes, and is refused later
 
 
-@_kernel
+@compiled
 def _colour_to_electrons(image, start, area, even, odd, white, size, mean, at):  # type: ignore[no-untyped-def]
     """The same of what the filters of a row let through: those of its even and of its odd pixels, ``[3]`` each."""
     zero = image.dtype.type(0)
@@ -77,7 +76,7 @@ def _colour_to_electrons(image, start, area, even, odd, white, size, mean, at): 
         electrons[i] = zero if x <= zero else x * white
 
 
-@_kernel
+@compiled
 def _respond(mean, prnu, high, low, size, out):  # type: ignore[no-untyped-def]
     zero, one = mean.dtype.type(0), mean.dtype.type(1)
     for i in range(size):
@@ -85,19 +84,19 @@ def _respond(mean, prnu, high, low, size, out):  # type: ignore[no-untyped-def]
         out[i] = mean[i] * (zero if response < zero else response)
 
 
-@_kernel
+@compiled
 def _normals(sigma, high, low, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         out[i] = sigma * out.dtype.type(standard_normal(high[i], low[i]))
 
 
-@_kernel
+@compiled
 def _limit(count, full, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         out[i] = full if count[i] > full else count[i]
 
 
-@_kernel
+@compiled
 def _convert(electrons, first, row, gain, black, top, rounding, size, out, start):  # type: ignore[no-untyped-def]
     zero = electrons.dtype.type(0)
     volt, code = electrons[first : first + size], out[start : start + size]
@@ -113,7 +112,7 @@ def _convert(electrons, first, row, gain, black, top, rounding, size, out, start
             code[i] = top if dn > top else dn
 
 
-@_kernel
+@compiled
 def _convert_columns(electrons, first, row, column, at, gain, even, odd, top, rounding, size, out, start):  # type: ignore[no-untyped-def]
     """The same with noise of columns, and another black level in odd pixels than in even ones."""
     zero = electrons.dtype.type(0)
@@ -130,7 +129,7 @@ def _convert_columns(electrons, first, row, column, at, gain, even, odd, top, ro
             code[i] = top if dn > top else dn
 
 
-@_kernel
+@compiled
 def _row_noise(shape, sigma, seed, origin, out):  # type: ignore[no-untyped-def]
     """``[B * C * H]`` electrons that each row of a channel shares."""
     w = np.empty((4, 1), np.uint32)
@@ -140,7 +139,7 @@ def _row_noise(shape, sigma, seed, origin, out):  # type: ignore[no-untyped-def]
         out[line] = out.dtype.type(sigma[b]) * out.dtype.type(standard_normal(w[1, 0], w[3, 0]))
 
 
-@_kernel
+@compiled
 def _column_noise(shape, sigma, seed, origin, out):  # type: ignore[no-untyped-def]
     """``[B * C, W]`` electrons that each column of a channel shares."""
     w = np.empty((4, shape[3]), np.uint32)
@@ -151,7 +150,7 @@ def _column_noise(shape, sigma, seed, origin, out):  # type: ignore[no-untyped-d
             out[plane, i] = out.dtype.type(sigma[b]) * out.dtype.type(standard_normal(w[1, i], w[3, i]))
 
 
-@_kernel
+@compiled
 def _first_bad(mean, most, size):  # type: ignore[no-untyped-def]
     """The first pixel of a chunk whose mean is no number or too large, or -1."""
     bad = 0
@@ -164,7 +163,7 @@ def _first_bad(mean, most, size):  # type: ignore[no-untyped-def]
     return -1
 
 
-@_kernel
+@compiled
 def _sensor_bands(  # type: ignore[no-untyped-def]
     first, last, image, shape, colours, mix, black, row, column, numbers, shot, rounding, seed, sensor_seed, origin,
     out, refused,

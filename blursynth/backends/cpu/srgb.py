@@ -12,10 +12,10 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.elementary import exp_of_negative, natural_log
 from blursynth.backends.cpu.intrinsics import fma, rint
 from blursynth.errors import InvalidValueError
@@ -28,10 +28,8 @@ _CHUNK = 1024
 _BOUND = f4(6e-7)
 """More than twice the largest error of the estimate, the rounding of a float64 picture to float32 included."""
 
-_kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_kernel
+@compiled
 def _encode_estimate(x):  # type: ignore[no-untyped-def]
     """Encoded value of a float32 0 <= x <= 1."""
     power = exp_of_negative(natural_log(max(x, f4(1e-3))) * f4(-1 / 2.4))
@@ -43,7 +41,7 @@ def _encode_estimate(x):  # type: ignore[no-untyped-def]
 # Each loop that is to run several pixels at a time is a function of its own: beside other loops LLVM gives up on it.
 
 
-@_kernel
+@compiled
 def _estimate_codes(image, levels, size, out, doubtful):  # type: ignore[no-untyped-def]
     """Codes of the estimate, and whether it lies too near to a threshold to be trusted. True if any does."""
     number = image.dtype.type
@@ -63,7 +61,7 @@ def _estimate_codes(image, levels, size, out, doubtful):  # type: ignore[no-unty
     return any_doubt != 0
 
 
-@_kernel
+@compiled
 def _settle_codes(image, levels, thresholds, size, out, doubtful):  # type: ignore[no-untyped-def]
     for i in range(size):
         if doubtful[i] != 0:
@@ -77,7 +75,7 @@ def _settle_codes(image, levels, thresholds, size, out, doubtful):  # type: igno
             out[i] = image.dtype.type(code) / image.dtype.type(levels)
 
 
-@_kernel
+@compiled
 def _encode_codes(image, levels, thresholds, out):  # type: ignore[no-untyped-def]
     doubtful = np.empty(_CHUNK, np.int32)
     for first in range(0, image.size, _CHUNK):
@@ -87,7 +85,7 @@ def _encode_codes(image, levels, thresholds, out):  # type: ignore[no-untyped-de
             _settle_codes(image[span], levels, thresholds, size, out[span], doubtful)
 
 
-@_kernel
+@compiled
 def _encode_curve_32(image, out):  # type: ignore[no-untyped-def]
     for i in range(image.size):
         x = image[i]
@@ -98,7 +96,7 @@ def _encode_curve_32(image, out):  # type: ignore[no-untyped-def]
         out[i] = y if x == x else x
 
 
-@_kernel
+@compiled
 def _encode_curve_64(image, out):  # type: ignore[no-untyped-def]
     for i in range(image.size):
         x = image[i]
@@ -107,7 +105,7 @@ def _encode_curve_64(image, out):  # type: ignore[no-untyped-def]
         out[i] = 1.0 if x == 1.0 else y
 
 
-@_kernel
+@compiled
 def _decode_curve(image, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         x = image[i]
@@ -119,7 +117,7 @@ def _decode_curve(image, size, out):  # type: ignore[no-untyped-def]
         out[i] = -value if x < f4(0) else value
 
 
-@_kernel
+@compiled
 def _find_codes(image, size, codes):  # type: ignore[no-untyped-def]
     """The code k of values that are exactly k / 255 or -k / 255, else -1. True if all are k / 255."""
     others = np.int32(0)
@@ -132,13 +130,13 @@ def _find_codes(image, size, codes):  # type: ignore[no-untyped-def]
     return others == 0
 
 
-@_kernel
+@compiled
 def _look_all_up(codes, table, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         out[i] = table[codes[i]]
 
 
-@_kernel
+@compiled
 def _look_up(codes, table, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         code = codes[i]
@@ -146,7 +144,7 @@ def _look_up(codes, table, size, out):  # type: ignore[no-untyped-def]
             out[i] = math.copysign(table[code], out[i])
 
 
-@_kernel
+@compiled
 def _decode_32(image, table, out):  # type: ignore[no-untyped-def]
     codes = np.empty(_CHUNK, np.int32)
     for first in range(0, image.size, _CHUNK):
@@ -159,7 +157,7 @@ def _decode_32(image, table, out):  # type: ignore[no-untyped-def]
             _look_up(codes, table, size, out[span])
 
 
-@_kernel
+@compiled
 def _decode_64(image, table, out):  # type: ignore[no-untyped-def]
     for i in range(image.size):
         size = abs(image[i])

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -30,6 +29,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _prepared, _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import (
     _MANY_REGISTERS,
@@ -46,7 +46,6 @@ from blursynth.physics.camera_motion import Warps
 
 __all__ = ["warp_mean", "warp_mean_adjoint"]
 
-_JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 _TILE_HEIGHT, _TILE_WIDTH = 96, 384  # with the margins of a 31 px motion 0.6 MB of float32 RGB: the second cache
 _VECTORS = 4 if _MANY_REGISTERS else 2  # of a block; its pixels and weights stay in registers
@@ -238,7 +237,7 @@ _parallax_3_back, _parallax_3_general_back = _back[3, 3, False], _back[3, 3, Tru
 _parallax_1_back, _parallax_1_general_back = _back[1, 3, False], _back[1, 3, True]
 
 
-@numba.njit(**_JIT)
+@compiled
 def _blend_block(mode, channels, pairs, firsts, total, address, table, taps, depth, plane, pitch, block):
     """Add the moments of the tables to all channels of a block: [0, pairs) by 2 x 2 taps, [firsts, total) by others."""
     c = 0
@@ -281,7 +280,7 @@ def _blend_block(mode, channels, pairs, firsts, total, address, table, taps, dep
                 here[e] += group * plane
 
 
-@numba.njit(**_JIT)
+@compiled
 def _send_block(mode, channels, pairs, firsts, total, address, table, taps, depth, plane, pitch, block):
     """The transpose of :func:`_blend_block`: add the block to the places that it came from."""
     c = 0
@@ -324,7 +323,7 @@ def _send_block(mode, channels, pairs, firsts, total, address, table, taps, dept
                 here[e] += group * plane
 
 
-@numba.njit(**_JIT)
+@compiled
 def _tile_box(y0, y1, x0, x1, line, matrix, shift, first, weight, inverse_depth):
     """Rows and columns that the pixels of a tile may look at, and whether all of them look ahead.
 
@@ -366,7 +365,7 @@ def _tile_box(y0, y1, x0, x1, line, matrix, shift, first, weight, inverse_depth)
     return np.int64(np.floor(top)) - 1, np.int64(np.floor(bottom)) + 3, first_column, end_column, True
 
 
-@numba.njit(**_JIT)
+@compiled
 def _tabulate(
     x0, y, wide, matrix, shift, begin, weight, mode, q0, spread_q, base, pitch, top, bottom, left, right, item,
     address, table, taps,
@@ -467,7 +466,7 @@ def _tabulate(
     return pairs, back, True
 
 
-@numba.njit(**_JIT)
+@compiled
 def _block_depth(mode, inverse_depth, x, y, used, q_block):
     """Middle and half range of a block's inverse depth; ``q_block`` is filled with the rest."""
     if not inverse_depth.size:
@@ -483,7 +482,7 @@ def _block_depth(mode, inverse_depth, x, y, used, q_block):
     return middle, 0.5 * (high - low)
 
 
-@numba.njit(**_JIT)
+@compiled
 def _single_pixels(
     y,
     x_from,
@@ -530,7 +529,7 @@ def _single_pixels(
             out[c, y, x] = total[c]
 
 
-@numba.njit(**_JIT)
+@compiled
 def _tiles(
     first_job, last_job, source, plane, pitch, border, mode, matrix, shift, first, weight, inverse_depth, out, wide
 ):
@@ -608,7 +607,7 @@ def _tiles(
             x += wide
 
 
-@numba.njit(**_JIT)
+@compiled
 def _boxes(height, width, wide, line, matrix, shift, first, weight, inverse_depth):
     """Boxes ``[tiles, 4]`` (top, bottom, left, right) that every tile looks at, and whether all look ahead."""
     across, down = -(-width // _TILE_WIDTH), -(-height // _TILE_HEIGHT)
@@ -626,7 +625,7 @@ def _boxes(height, width, wide, line, matrix, shift, first, weight, inverse_dept
     return True, boxes
 
 
-@numba.njit(**_JIT)
+@compiled
 def _send_pixels(y, x_from, x_to, light, target, border, top, left, matrix, shift, begin, weight, inverse_depth):
     """The transpose of :func:`_single_pixels`; ``target`` begins at (top, left) and goes on as ``border``."""
     channels, height, width = target.shape
@@ -651,7 +650,7 @@ def _send_pixels(y, x_from, x_to, light, target, border, top, left, matrix, shif
                     target[c, iy, ix] += share * np.float64(light[c, y, x])
 
 
-@numba.njit(**_JIT)
+@compiled
 def _send_tiles(
     first_job, last_job, light, mode, matrix, shift, first, weight, inverse_depth, boxes, start, patches, wide
 ):
@@ -701,7 +700,7 @@ def _send_tiles(
                 )  # fmt: skip
 
 
-@numba.njit(**_JIT)
+@compiled
 def _send_all(light, result, border, matrix, shift, first, weight, inverse_depth):
     """All of a picture, pixel by pixel: for motions that are too large for patches."""
     result[:] = 0
@@ -712,7 +711,7 @@ def _send_all(light, result, border, matrix, shift, first, weight, inverse_depth
         )
 
 
-@numba.njit(**_JIT)
+@compiled
 def _gather_bands(first_band, last_band, boxes, start, patches, border, result, band):
     """Add all patches, in order, to some bands of rows of the result, each pixel where the border copied it from."""
     channels, height, width = result.shape

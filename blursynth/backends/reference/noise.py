@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from blursynth.backends.reference.philox import philox4x32, seed_words
 
@@ -55,6 +54,8 @@ def tail_probability(
 
 def standard_normals(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Normal numbers by the inverse of their distribution function."""
+    from scipy import special  # takes half a second, and the fast backend, which shares other parts, does without
+
     p, above = tail_probability(high, low)
     z = special.ndtri(p)
     return np.asarray(np.where(above, -z, z))
@@ -62,6 +63,8 @@ def standard_normals(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArr
 
 def poisson_quantile(p: ArrayLike, above: ArrayLike, mean: ArrayLike) -> NDArray[np.float64]:
     """The smallest k with ``P(N <= k) >= p``, or with ``P(N > k) <= p`` where ``above``; by trying k after k."""
+    from scipy import special  # takes half a second, and the fast backend, which shares other parts, does without
+
     mean, p, above = np.broadcast_arrays(np.asarray(mean, np.float64), np.asarray(p, np.float64), np.asarray(above))
 
     def too_small(k: NDArray[np.float64]) -> NDArray[np.bool_]:

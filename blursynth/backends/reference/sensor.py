@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from blursynth.backends.reference.noise import (
     COLUMN,
@@ -91,6 +90,8 @@ def read_noise(
     p, above = tail_probability(w1, w3)
     for b, shape_of_tails in enumerate(parameters.read_noise_shape.tolist()):
         if not np.isnan(shape_of_tails):
+            from scipy import special  # as in noise
+
             # Q(u) = (u^l - (1 - u)^l) / l by its two parts, so that small l loses no digits.
             low, high = special.boxcox(p[b], shape_of_tails), special.boxcox1p(-p[b], shape_of_tails)
             noise[b] = np.where(above[b], high - low, low - high) / tukey_lambda_sd(shape_of_tails)

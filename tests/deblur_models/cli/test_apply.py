@@ -239,6 +239,27 @@ def test_tiles_and_ensemble_of_any_size(network: Path, tmp_path: Path) -> None:
             assert (np.asarray(after) == shifted(before)).all()
 
 
+def test_the_padding_of_the_published_code_on_the_command_line(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    save_network(build_network("deepdeblur", "tiny"), tmp_path / "net")
+    save_network(build_network("hinet", "tiny"), tmp_path / "hinet")
+    before = codes(33, 21)
+    Image.fromarray(before).save(tmp_path / "a.png")
+    made = {}
+    for way in ("mirror", "published"):
+        passes("apply", tmp_path / "a.png", "--network", tmp_path / "net", "--out", tmp_path / way, "--padding", way)
+        with Image.open(tmp_path / way / "a.png") as after:
+            made[way] = np.asarray(after)
+    assert made["mirror"].shape == made["published"].shape == before.shape
+    assert (made["mirror"] != made["published"]).any()
+    for words, network, way in (("pads no pictures", "hinet", "published"), ("got 'zero'", "net", "zero")):
+        result = run(
+            "apply", tmp_path / "a.png", "--network", tmp_path / network, "--out", tmp_path / "b", "--padding", way
+        )
+        assert result.exit_code == 2
+        assert words in " ".join(result.stderr.split())
+
+
 def test_pictures_that_cannot_be_used_are_left_out_and_the_others_done(network: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     (photos / "deeper").mkdir(parents=True)

@@ -291,6 +291,10 @@ def test_turns_are_the_eight_of_the_square_and_keep_pairs_aligned() -> None:
         assert torch.equal(batch.sharp[turn], start.rot90(turn % 4, (-2, -1)))
     still = TrainingSet([source], [1], seed=4, turns=False)
     assert {still[i].turn for i in range(50)} == {0}
+    mirrored = TrainingSet([source], [1], seed=4, turns="mirror")
+    ways = [mirrored[i].turn for i in range(400)]
+    assert set(ways) == {0, 4}, "itself and its mirror image"
+    assert abs(ways.count(4) - 200) < 5 * np.sqrt(400 / 4)
 
 
 def _bytes(picture: Tensor) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -315,3 +316,65 @@ def test_what_has_no_penalty_is_refused() -> None:
         gradient_penalty(torch.compile(network), real, fake, stream())
     with pytest.raises(InvalidValueError, match=r"tuple of maps of logits, got Tensor"):
         gradient_penalty(lambda x: network(x)[0], real, fake, stream())
+
+
+def test_pooled_means_are_those_of_the_last_answers_and_have_no_gradient() -> None:
+    """As DeblurGAN-v2's code has it: every answer joins its pool, then both losses take the pools' plain means."""
+    loss = make_adversarial({"kind": "ragan_ls", "pool_pictures": 5})
+    answers = loss.pool()
+    assert answers is not None
+    pools: dict[tuple[str, int], deque[Array]] = defaultdict(lambda: deque(maxlen=5))
+    for step in range(4):
+        real, fake = maps(2 * step, (2, 1, 3, 3), (2, 1, 2, 2)), maps(2 * step + 1, (2, 1, 3, 3), (2, 1, 2, 2))
+        for sort, found in (("real", real), ("fake", fake)):
+            for number, one in enumerate(found):
+                pools[sort, number].extend(one.numpy())
+        mean = {key: np.concatenate(pool).mean() for key, pool in pools.items()}
+        expected = {
+            margin: np.mean([
+                0.5 * ((r.numpy() - mean["fake", n] - margin) ** 2).mean()
+                + 0.5 * ((f.numpy() - mean["real", n] + margin) ** 2).mean()
+                for n, (r, f) in enumerate(zip(real, fake, strict=True))
+            ])
+            for margin in (1, -1)
+        }  # fmt: skip
+        assert loss.discriminator_loss(real, fake, answers).item() == pytest.approx(expected[1], rel=1e-6)
+        told = [one.clone().requires_grad_() for one in fake]
+        value = loss.generator_loss(real, tuple(told), answers)
+        assert value.item() == pytest.approx(expected[-1], rel=1e-6)
+        value.backward()
+        for number, (one, answer) in enumerate(zip(told, fake, strict=True)):
+            slope = (answer.numpy() - mean["real", number] - 1) / answer.numel() / 2  # of half the mean over two maps
+            assert one.grad is not None
+            assert np.allclose(one.grad.numpy(), slope, rtol=1e-5)
+
+
+def test_without_a_pool_a_batch_s_own_mean_is_learnt_through() -> None:
+    real, fake = maps(0, (1, 1, 4, 4)), maps(1, (1, 1, 4, 4))
+    slopes = []
+    for pool_pictures in (0, 1):
+        loss = make_adversarial({"kind": "ragan_ls", "pool_pictures": pool_pictures})
+        answers = loss.pool()
+        loss.discriminator_loss(real, fake, answers)
+        told = fake[0].clone().requires_grad_()
+        loss.generator_loss(real, (told,), answers).backward()
+        assert told.grad is not None
+        slopes.append(told.grad.flatten())
+    assert torch.nn.functional.cosine_similarity(slopes[0], slopes[1], dim=0) < 0.99
+
+
+def test_a_pool_is_kept_and_goes_on() -> None:
+    loss = make_adversarial({"kind": "ragan_ls", "pool_pictures": 3})
+    whole, first, second = loss.pool(), loss.pool(), loss.pool()
+    assert whole is not None and first is not None and second is not None  # noqa: PT018
+    assert first.state() == {}
+    with pytest.raises(InvalidValueError, match="no answers yet"):
+        first.means()
+    with pytest.raises(InvalidValueError, match="needs its pool"):
+        loss.generator_loss(maps(0, (1, 1, 2, 2)), maps(1, (1, 1, 2, 2)))
+    for step in range(3):
+        for pool in (whole, first) if step < 2 else (whole,):
+            pool.add(maps(step, (2, 1, 2, 2)), maps(9 + step, (2, 1, 2, 2)))
+    second.load(first.state())
+    second.add(maps(2, (2, 1, 2, 2)), maps(11, (2, 1, 2, 2)))
+    assert all(torch.equal(a, b) for a, b in zip(whole.means(), second.means(), strict=True))

@@ -19,6 +19,17 @@ def test_l1_and_l2() -> None:
     assert L2()(A, B).item() == pytest.approx(((ONE - OTHER) ** 2).mean())
 
 
+def test_l2_of_pictures_that_are_normalised_as_for_imagenet() -> None:
+    """As DeblurGAN-v2's code takes it: (x - mean) / std of both pictures first, with torchvision's numbers."""
+    mean, std = (np.array(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    expected = (((ONE - mean) / std - (OTHER - mean) / std) ** 2).mean()
+    assert L2(imagenet_std=True)(A, B).item() == pytest.approx(expected)
+    same = L2(imagenet_std=True)(A, A + 0.1) / L2()(A, A + 0.1)
+    assert same.item() == pytest.approx(19.6, abs=0.3), "nearly 20 times as much"
+    with pytest.raises(InvalidValueError, match="3 channels, got 1"):
+        L2(imagenet_std=True)(A[:, :1], B[:, :1])
+
+
 def test_charbonnier() -> None:
     assert Charbonnier(epsilon=0.2)(A, B).item() == pytest.approx(np.sqrt((ONE - OTHER) ** 2 + 0.04).mean())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,10 +25,11 @@ STEPS = (0, 2, 4, 7, 11, 16)
         (
             "inception",
             "inception_resnet_v2",
-            1001,
-            60_930_828,
+            1000,
+            60_929_291,
             35_840_099,
-        ),  # the classifier of 1001 classes comes along
+        ),  # the classifier comes along, from pretrainedmodels 'imagenet', which takes one of its 1001 classes off
+        ("inception", "inception_resnet_v2", 1001, 60_930_828, 35_840_099),
         ("mobile", "mobilenetv2_100", 0, 3_312_707, 2_106_627),
     ],
 )
@@ -95,6 +97,43 @@ def test_published_checkpoints_fit() -> None:
         (name,) = config.from_original({foreign: torch.ones(1)})  # shown in a comparison
         assert name.endswith(foreign.removeprefix("fpn."))
     assert config.from_original(own).keys() == own.keys()
+
+
+def test_the_two_copies_of_a_backbone_are_compared() -> None:
+    torch.manual_seed(0)
+    config = DeblurGanV2Config.of_size("mobile")
+    published = published_names(config.build().state_dict())
+    assert config.from_original(published).keys() == config.build().state_dict().keys()
+    twice = [name for name in published if name.startswith("fpn.enc")]
+    assert len(twice) == sum(name.startswith("fpn.encoder.") for name in config.build().state_dict())
+    for changed in (twice[0], twice[len(twice) // 2], twice[-1]):
+        bad = {**published, changed: published[changed] + 1e-3}
+        with pytest.raises(InvalidValueError, match=rf"1 weights of the two copies differ: {re.escape(changed)}"):
+            config.from_original(bad)
+        with pytest.raises(InvalidValueError, match="copies differ"):
+            config.from_original({**published, changed: published[changed][:1]})
+
+
+def test_the_two_copies_of_inception_are_compared() -> None:
+    """Names of both copies as the attributes of the published FPN give them: a part, or the place in a list of parts."""
+    config = DeblurGanV2Config.of_size("inception")
+    pairs = {
+        "enc0.conv.weight": "conv2d_1a.conv.weight",
+        "enc1.0.conv.weight": "conv2d_2a.conv.weight",
+        "enc1.1.bn.bias": "conv2d_2b.bn.bias",
+        "enc2.0.conv.weight": "conv2d_3b.conv.weight",
+        "enc2.1.conv.weight": "conv2d_4a.conv.weight",
+        "enc3.0.branch0.conv.weight": "mixed_5b.branch0.conv.weight",
+        "enc3.1.4.branch1.0.conv.weight": "repeat.4.branch1.0.conv.weight",
+        "enc3.2.branch0.conv.weight": "mixed_6a.branch0.conv.weight",
+        "enc4.0.19.conv2d.weight": "repeat_1.19.conv2d.weight",
+        "enc4.1.branch0.0.conv.weight": "mixed_7a.branch0.0.conv.weight",
+    }
+    for second, first in pairs.items():
+        one = torch.rand(3)
+        assert f"fpn.encoder.{first}" in config.from_original({f"fpn.inception.{first}": one, f"fpn.{second}": one})
+        with pytest.raises(InvalidValueError, match="copies differ"):
+            config.from_original({f"fpn.inception.{first}": one, f"fpn.{second}": one + 1})
 
 
 def test_published_checkpoints_bring_running_statistics_where_the_policy_has_them() -> None:

@@ -113,7 +113,11 @@ def test_pictures_of_a_batch_do_not_see_each_other(config: type[NetworkConfig]) 
     assert torch.allclose(together[1:2], alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("config", TINY, ids=name)
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(c, marks=pytest.mark.slow) if c.kind in ("srn", "swinir") else c for c in TINY],  # half a minute each
+    ids=name,
+)
 def test_one_batch_is_learned(config: type[NetworkConfig]) -> None:
     """Adam takes the error on one pair well below that of doing nothing."""
     torch.manual_seed(0)

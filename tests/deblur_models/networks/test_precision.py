@@ -18,6 +18,9 @@ ROUNDING: dict[str, tuple[float, float]] = {
     "deblurgan_v2": (0.1, 0.95),  # some fifty layers, the last of which take statistics over 2 x 2 pixels
 }
 
+QUICK = ("nafnet", "attention_unet", "bgan")
+"""Kinds that are traced in every run; tracing the others takes ten seconds each."""
+
 
 def name(case: Any) -> str:
     return case.kind if isinstance(case, type) else str(case)
@@ -67,7 +70,9 @@ def test_channels_last_gives_the_same_picture(config: type[Architecture]) -> Non
     torch.testing.assert_close(last, contiguous, atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("config", EVERY, ids=name)
+@pytest.mark.parametrize(
+    "config", [c if c.kind in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in EVERY], ids=name
+)
 def test_compiles_as_one_graph(config: type[Architecture]) -> None:
     """Without a break: what torch.compile traces is the whole network, and it computes the same."""
     network, inputs = ready(config)

@@ -187,6 +187,7 @@ print(len(records), records[0].levelname, "nms" in records[0].getMessage())
 """
 
 
+@pytest.mark.slow  # another process imports torch and all of torchvision
 def test_a_torchvision_that_does_not_fit_is_imported_whole_and_logged(tmp_path: Path) -> None:
     for file, content in (
         ("torchvision/__init__.py", STAND_IN),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -147,7 +148,8 @@ def test_looks_name_the_sharp_picture_as_the_line_of_doing_nothing(tables: Table
     for line in looks:
         assert "psnr_blurred" not in line
         assert line["psnr_sharp"] == pytest.approx(nothing)
-        assert line["gain_db"] == pytest.approx(line["psnr"] - nothing)
+        assert "gain_db" not in line
+        assert line["nearer_db"] == pytest.approx(line["psnr"] - nothing)
     network = load_blur_generator(tmp_path / "run" / "last")
     noise = torch.Generator().manual_seed(settings.seed)
     with torch.inference_mode():
@@ -315,4 +317,9 @@ def test_the_command_line_says_what_the_run_is_for(tables: Tables, pairs: Path, 
     ended = CliRunner().invoke(cli.app, command)
     assert ended.exit_code == 0, ended.output
     assert "sharp, nothing done" in ended.stdout
-    assert f'blur_network = "{tmp_path / "run"}"' in ended.stdout
+    assert f'blur_network = "{tmp_path / "run" / "last"}"' in ended.stdout, "as the configuration says"
+    assert re.search(r"held-out pairs +PSNR dB +SSIM +nearer dB", ended.stdout)
+    assert "nearer is not more realistic" in ended.stdout
+    assert not re.search(r"\bgain\b", ended.output)
+    for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines():
+        assert "gain_db" not in json.loads(line)

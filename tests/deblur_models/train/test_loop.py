@@ -111,6 +111,9 @@ KINDS: dict[str, dict[str, Any]] = {
         "adversarial": {**ADVERSARIAL, "loss": {"kind": "ragan_ls", "weight": 0.01}, "from_step": 0},
         "stage": [{"steps": 6, "patch_px": 16, "batch": 4, "accumulate": 2}],
     },
+    "pooled answers": {
+        "adversarial": {**ADVERSARIAL, "loss": {"kind": "ragan_ls", "weight": 0.01, "pool_pictures": 7}, "from_step": 0}
+    },
     "stages": {
         "stage": [
             {"steps": 2, "patch_px": 16, "batch": 4},

@@ -1,0 +1,111 @@
+"""``assets/<digest>.npy``: the measured kernels, paths and curves that a data set's recipe refers to."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blursynth import assets
+from blursynth.dataset.files import read_bounded, write_atomically
+from blursynth.errors import DatasetError, InvalidValueError
+
+__all__ = ["asset_names", "asset_path", "load_assets", "read_asset", "save_assets"]
+
+ASSET_BYTES = 2**28  # of one array
+_ASSET = re.compile("sha256:[0-9a-f]{64}")
+_HEADER_BYTES = 4096
+
+
+def asset_names(recipe: Any) -> tuple[str, ...]:
+    """Names of the arrays anywhere in a recipe (as plain values), sorted."""
+    return tuple(sorted(_names(recipe)))
+
+
+def _names(values: Any) -> set[str]:
+    if isinstance(values, dict):
+        values = list(values.values())
+    if isinstance(values, list | tuple):
+        return set().union(*(_names(v) for v in values))
+    return {values} if isinstance(values, str) and _ASSET.fullmatch(values) else set()
+
+
+def asset_path(out: Path, name: str) -> Path:
+    return out / "assets" / f"{name.removeprefix('sha256:')}.npy"
+
+
+def save_assets(names: Iterable[str], out: Path) -> None:
+    """Write arrays of this process that are missing or damaged in a data set."""
+    for name in names:
+        path, data = asset_path(out, name), _encoded(assets.get(name))
+        try:
+            same = read_bounded(path, len(data)) == data
+        except OSError:
+            same = False
+        if not same:
+            write_atomically(path, data)
+
+
+def load_assets(names: Iterable[str], out: Path) -> None:
+    """Register the arrays of a data set; others that lie there are not read.
+
+    Raises
+    ------
+    DatasetError
+        One is missing or damaged.
+    """
+    for name in names:
+        read_asset(name, out)
+
+
+def read_asset(name: str, out: Path) -> None:
+    """Register one array, if its file is byte for byte what was written.
+
+    Raises
+    ------
+    DatasetError
+        It is missing or damaged.
+    """
+    path = asset_path(out, name)
+    fix = "Restore it from a backup, or give the command that made the data set again."
+    try:
+        data = read_bounded(path, ASSET_BYTES + _HEADER_BYTES)
+        array = _decoded(data)
+        known = assets.register(array)
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: is missing.", why="The draws refer to it.", fix=fix) from None
+    except DatasetError:
+        raise
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}).", fix=fix) from None
+    except (ValueError, InvalidValueError) as error:
+        raise DatasetError(f"{path}: is damaged ({error}).", fix=fix) from None
+    if known != name or _encoded(array) != data:
+        raise DatasetError(f"{path}: its content is not what its name says.", fix=fix)
+
+
+def _encoded(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _decoded(data: bytes) -> Any:
+    """The array of a file; numpy's own reader would make room for as many numbers as the header claims."""
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("it is of another version of the format")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_HEADER_BYTES)
+    body = data[file.tell() :]
+    if dtype != np.float64 or fortran or not all(n >= 0 for n in shape):
+        raise ValueError("its header is not that of an array of float64")
+    size = 8
+    for n in shape:
+        size *= n  # of Python's whole numbers, which do not overflow
+    if size != len(body):
+        raise ValueError("its header and its size disagree")
+    return np.frombuffer(body, np.float64).reshape(shape)

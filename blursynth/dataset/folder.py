@@ -1,0 +1,156 @@
+"""The folder of a data set while it is written: still the one that the work began in, and free of litter.
+
+A share may be unmounted and a folder be removed, renamed or exchanged while shards are made. What is written then would
+land in another place, such as the disk below the mount point, so nobody makes the data set's folder again once it was
+begun, and everybody looks whether it is still the same one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blursynth.dataset.files import PARTIAL, sha256_hex, sweep_locks, sync_folder, writer_is_gone
+from blursynth.errors import DatasetError
+
+__all__ = ["DatasetFolder", "sweep", "sweep_left_over"]
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """A folder as it was when the work began: its place on the disk, and the content of its ``dataset.json``.
+
+    Parameters
+    ----------
+    path
+        Absolute, so that it is the same folder in workers that were started elsewhere.
+    description_sha256
+        Of the bytes of ``dataset.json``.
+    """
+
+    path: Path
+    description_sha256: str
+    _folder: tuple[int, int]
+    _description: list[tuple[int, ...]] = field(default_factory=list, compare=False)
+
+    @classmethod
+    def begun(cls, path: Path, *, description_sha256: str | None = None) -> DatasetFolder:
+        """The folder as it is now.
+
+        Parameters
+        ----------
+        description_sha256
+            What its ``dataset.json`` must have, where somebody else began the work.
+
+        Raises
+        ------
+        DatasetError
+            It is not there, or is not the one that was begun.
+        """
+        path = Path(os.path.abspath(path))
+        try:
+            state = path.stat()
+            sha256 = sha256_hex((path / "dataset.json").read_bytes())
+        except OSError:
+            raise _gone(path) from None
+        if description_sha256 not in (None, sha256):
+            raise _gone(path)
+        return cls(path, sha256, (state.st_dev, state.st_ino))
+
+    def is_same(self) -> bool:
+        """Whether the path still leads to this folder."""
+        description = self.path / "dataset.json"
+        try:
+            folder, state = self.path.stat(), description.stat()
+            if (folder.st_dev, folder.st_ino) != self._folder:
+                return False
+            seen = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+            if seen not in self._description:  # hashed once, unless it changes
+                if sha256_hex(description.read_bytes()) != self.description_sha256:
+                    return False
+                self._description[:] = [seen]
+        except OSError:
+            return False
+        return True
+
+    def check(self) -> None:
+        """Refuse to go on elsewhere.
+
+        Raises
+        ------
+        DatasetError
+            The folder was removed, renamed, exchanged or unmounted.
+        """
+        if not self.is_same():
+            raise _gone(self.path)
+
+    def make(self, folder: Path) -> None:
+        """Make a folder inside the data set, with those between; the data set's own is never made.
+
+        Raises
+        ------
+        DatasetError
+            The data set's folder is not there any more.
+        OSError
+            It cannot be made.
+        """
+        missing = []
+        for parent in (folder, *folder.parents):
+            if parent == self.path or parent.is_dir():
+                break
+            missing.append(parent)
+        if missing:
+            self.check()
+        for parent in reversed(missing):
+            try:
+                os.mkdir(parent)
+            except FileExistsError:  # another worker was faster
+                continue
+            sync_folder(parent.parent)
+
+
+def _gone(path: Path) -> DatasetError:
+    return DatasetError(
+        f"{path}: is not the folder any more in which this data set was begun.",
+        why="It was removed, renamed, exchanged or unmounted meanwhile, and shards shall not land elsewhere.",
+        fix="Bring it back and run blursynth resume: shards that were finished there are kept. Otherwise begin again.",
+    )
+
+
+def sweep(out: Path, shards: range, arrays: tuple[str, ...]) -> int:
+    """Remove what interrupted writers of these shards left, whoever holds their lock; the number of files."""
+    found = []
+    for folder in (out / "manifest", out / "draws"):
+        for path in _partials(folder.glob(f"*{PARTIAL}")):
+            head = path.name.partition(".")[0]
+            if head.isdigit() and int(head) in shards:
+                found.append(path)
+    for array in arrays:
+        for shard in shards:
+            found += _partials((out / array / "c" / str(shard)).rglob(f"*{PARTIAL}"))
+    return _remove(found)
+
+
+def sweep_left_over(out: Path) -> int:
+    """Remove what writers left that are gone, anywhere in the data set, and locks of the dead; the number of files."""
+    found = [path for path in _partials(out.rglob(f"*{PARTIAL}")) if writer_is_gone(path)]
+    return _remove(found) + sweep_locks(out)
+
+
+def _partials(paths: Iterator[Path]) -> list[Path]:
+    found: list[Path] = []
+    with suppress(OSError):  # not there, or swept by somebody else meanwhile
+        found.extend(paths)
+    return found
+
+
+def _remove(paths: list[Path]) -> int:
+    removed = 0
+    for path in paths:
+        with suppress(OSError):  # on a read-only disk litter stays, and does no harm
+            path.unlink()
+            removed += 1
+    return removed

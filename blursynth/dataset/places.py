@@ -1,0 +1,97 @@
+"""Where the sources of a data set lie on this machine: no part of the data set, whose folder people publish.
+
+It is remembered in the user's state folder (``$XDG_STATE_HOME/blursynth``, by default ``~/.local/state/blursynth``),
+under the hash of the data set's request, so that ``resume`` and ``replay`` find the sources wherever the data set is
+moved to on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from blursynth.dataset.files import PARTIAL, read_json, write_atomically, writer_is_gone
+from blursynth.dataset.schema import Spec
+from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT
+from blursynth.errors import DatasetError
+
+__all__ = ["remember_roots", "source_roots"]
+
+
+def remember_roots(spec: Spec, roots: dict[str, str]) -> str:
+    """Remember where the sources lie; the reason in words where that cannot be done, else empty."""
+    path = _memory(spec)
+    if path is None:
+        why = "this user has no home folder"
+    else:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for left in path.parent.glob(f"{path.name}.*{PARTIAL}"):
+                if writer_is_gone(left):
+                    left.unlink(missing_ok=True)
+            text = json.dumps({"roots": roots}, indent=1) + "\n"
+            if not os.path.exists(path) or path.read_bytes() != text.encode():
+                write_atomically(path, text.encode())
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            why = (
+                error.what if isinstance(error, DatasetError) else f"{path}: {getattr(error, 'strerror', '') or error}"
+            )
+    return f"where the sources lie is not remembered ({why.rstrip('.')}): resume, verify and replay must be told"
+
+
+def source_roots(
+    out: Path,
+    spec: Spec,
+    source_root: str | Path | None,
+    depth_root: str | Path | None = None,
+    labels_root: str | Path | None = None,
+) -> dict[str, str]:
+    """Where the source pictures and their maps lie: as told, or as remembered.
+
+    Raises
+    ------
+    DatasetError
+        A folder that was told is not there, or nothing was told and nothing is remembered.
+    """
+    told = {}
+    for key, folder, what in (
+        ("", source_root, "sources"),
+        (DEPTH_ROOT, depth_root, "depth maps"),
+        (LABELS_ROOT, labels_root, "label maps"),
+    ):
+        if folder is not None:
+            if not Path(folder).is_dir():
+                raise DatasetError(f"{folder}: there is no such folder.", fix=f"Check the path of the {what}.")
+            told[key] = str(Path(folder).resolve())
+    if source_root is None:
+        return {**_remembered(out, spec), **told}
+    try:
+        known = _remembered(out, spec)
+    except DatasetError:  # on another machine, or damaged; the sources are told, and maps there may be none
+        known = {}
+    return {**{key: known[key] for key in (DEPTH_ROOT, LABELS_ROOT) if key in known}, **told}
+
+
+def _memory(spec: Spec) -> Path | None:
+    """The file that remembers; None where there is no place for it."""
+    folder = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(folder):  # relative ones do not count, as the XDG specification has it
+        folder = os.environ.get("LOCALAPPDATA", "") if sys.platform == "win32" else ""
+        folder = folder or os.path.expanduser(os.path.join("~", ".local", "state"))
+    return Path(folder, "blursynth", "sources", f"{spec.sha256()}.json") if os.path.isabs(folder) else None
+
+
+def _remembered(out: Path, spec: Spec) -> dict[str, str]:
+    path = _memory(spec)
+    if path is None or not os.path.exists(path):
+        older = "; an older version left it in .local.json there" if (out / ".local.json").exists() else ""
+        raise DatasetError(
+            f"{out}: where the source pictures lie is not known here{older}.", fix="Give source_root, their folder."
+        )
+    roots = read_json(path, "the place of the sources").get("roots")
+    if not isinstance(roots, dict) or not all(isinstance(v, str) for v in roots.values()):
+        raise DatasetError(f"{path}: is damaged.", fix="Give source_root, the folder of the sources.")
+    return roots

@@ -1,0 +1,146 @@
+"""``draws/<shard>.jsonl``, one record per line, and ``draws/<shard>.index``: where each line lies, and its crc32c.
+
+The index makes one record as quick to read as one chunk, and tells a line from another, changed or moved. Layout, like
+the index of zarr's shards: ``[N, 3]`` little-endian uint64 of (offset, length, crc32c), then the crc32c of these bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import google_crc32c
+import numpy as np
+from pydantic import Field
+from pydantic_core import from_json
+
+from blursynth.dataset.files import Sha256, require_regular, typed_json
+from blursynth.errors import DatasetError
+
+__all__ = ["RECORD_BYTES", "RecordReader", "encode_index", "index_path", "lines_path"]
+
+RECORD_BYTES = 2**24  # of one record; most have a few thousand
+
+_FIX = "Run blursynth verify; it names the shards to make again with blursynth resume --redo."
+
+
+@dataclass(frozen=True)
+class _Window:
+    top: Annotated[int, Field(ge=0)]
+    left: Annotated[int, Field(ge=0)]
+    size: Annotated[int, Field(ge=1)]
+    reach: Annotated[int, Field(ge=0)] | None
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The types of a record. Records themselves are plain dictionaries, which may hold more."""
+
+    index: int
+    source: str
+    source_sha256: Sha256
+    licence: str
+    window: _Window
+    draw: dict[str, Any]
+    sha256: dict[str, Sha256]
+
+
+def lines_path(out: Path, shard: int) -> Path:
+    return out / "draws" / f"{shard:06d}.jsonl"
+
+
+def index_path(out: Path, shard: int) -> Path:
+    return out / "draws" / f"{shard:06d}.index"
+
+
+def encode_index(lines: Sequence[bytes]) -> bytes:
+    """The index of lines that are written one after another, each with its line break."""
+    sizes = np.array([len(line) for line in lines], np.uint64)
+    index = np.empty((len(lines), 3), "<u8")
+    index[:, 0] = np.cumsum(sizes) - sizes
+    index[:, 1] = sizes
+    index[:, 2] = [google_crc32c.value(line) for line in lines]
+    data = index.tobytes()
+    return data + int(google_crc32c.value(data)).to_bytes(4, "little")
+
+
+def index_size(count: int) -> int:
+    """Bytes of the index of so many lines."""
+    return 24 * count + 4
+
+
+class RecordReader:
+    """Reads records of one shard; the index is read once, the file is opened for each call.
+
+    Raises
+    ------
+    DatasetError
+        A file is missing, or the index is damaged.
+    """
+
+    def __init__(self, out: Path, shard: int, samples: range) -> None:
+        self._lines, self._samples = lines_path(out, shard), samples
+        path = index_path(out, shard)
+        size = index_size(len(samples))
+        try:
+            data = path.read_bytes() if require_regular(path).st_size == size else b""
+            total = require_regular(self._lines).st_size
+        except OSError as error:
+            raise error if isinstance(error, DatasetError) else _unreadable(error, path) from None
+        if len(data) != size or google_crc32c.value(data[:-4]) != int.from_bytes(data[-4:], "little"):
+            raise DatasetError(f"{path}: the index of the draws is damaged.", fix=_FIX)
+        self._index = np.frombuffer(data, "<u8", count=3 * len(samples)).reshape(-1, 3)
+        ends = np.cumsum(self._index[:, 1])
+        # One line after the other and nothing between them, none of a size that no record has.
+        if (
+            self._index[:, 1].max() > RECORD_BYTES
+            or (self._index[:, 0] != ends - self._index[:, 1]).any()
+            or int(ends[-1]) != total
+        ):
+            raise DatasetError(f"{self._lines}: the draws do not have the lines that their index names.", fix=_FIX)
+
+    def line(self, index: int) -> bytes:
+        """The line of a sample, its crc32c checked.
+
+        Raises
+        ------
+        DatasetError
+            It cannot be read or is not the one that was written.
+        """
+        offset, size, crc = (int(v) for v in self._index[index - self._samples.start])
+        try:
+            with self._lines.open("rb", buffering=0) as file:
+                file.seek(offset)
+                line = file.read(size)
+        except OSError as error:
+            raise _unreadable(error, self._lines) from None
+        if len(line) != size or google_crc32c.value(line) != crc:
+            what = f"{self._lines}: the record of sample {index} is damaged (its crc32c is wrong)."
+            raise DatasetError(what, fix=_FIX)
+        return line
+
+    def read(self, index: int) -> dict[str, Any]:
+        """The record of a sample.
+
+        Raises
+        ------
+        DatasetError
+            As :meth:`line`; or it has not the types of a record, or is that of another sample.
+        """
+        try:
+            line = self.line(index)
+            typed_json(_Record, line)
+            record: dict[str, Any] = from_json(line)
+        except ValueError as error:
+            raise DatasetError(f"{self._lines}: the record of sample {index} is damaged ({error}).", fix=_FIX) from None
+        if record["index"] != index:
+            raise DatasetError(f"{self._lines}: the record of sample {index} is that of {record['index']}.", fix=_FIX)
+        return record
+
+
+def _unreadable(error: OSError, path: Path) -> DatasetError:
+    if isinstance(error, FileNotFoundError):
+        return DatasetError(f"{error.filename or path}: the draws are missing.", fix=_FIX)
+    return DatasetError(f"{path}: the draws cannot be read ({error.strerror}).")

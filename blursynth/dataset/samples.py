@@ -1,0 +1,179 @@
+"""What every data set of pairs gives, whether it lies on a disk or is made when it is asked for."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import index as whole
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.core import Degradation, Draw
+from blursynth.dataset.render import Window
+
+__all__ = ["PlanarPairs", "Sample", "Samples"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sample(Mapping[str, Any]):
+    """One pair with its provenance.
+
+    As attributes: ``sharp`` and ``blurred`` are ``[H, W, 3]``, uint8 or uint16 codes of display pictures (float32 of
+    linear ones); ``kernel`` is there if it was stored. ``record`` is the whole provenance as plain values.
+
+    As a mapping it holds what can be put into a batch: ``index``, ``sharp``, ``blurred``, and ``kernel`` if it was
+    stored. So the default collation of ``torch.utils.data.DataLoader`` makes a dictionary of tensors of several.
+    """
+
+    index: int
+    sharp: NDArray[Any]
+    blurred: NDArray[Any]
+    kernel: NDArray[Any] | None
+    record: dict[str, Any]
+    kinds: Sequence[type[Degradation]]
+
+    # Two samples are compared by identity, as arrays have no single truth value.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names():
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def _names(self) -> tuple[str, ...]:
+        return ("index", "sharp", "blurred") if self.kernel is None else ("index", "sharp", "blurred", "kernel")
+
+    @cached_property
+    def draw(self) -> Draw:
+        """Every number that made the sample; calling it blurs a frame in the same way."""
+        return Draw.from_dict(self.record["draw"], self.kinds)
+
+    @property
+    def source(self) -> str:
+        """Name of the source picture."""
+        return str(self.record["source"])
+
+    @property
+    def licence(self) -> str:
+        return str(self.record["licence"])
+
+    @property
+    def window(self) -> Window:
+        """Where the sample lies in its source."""
+        return Window(**self.record["window"])
+
+    def __repr__(self) -> str:
+        height, width = self.sharp.shape[:2]
+        kernel = "" if self.kernel is None else ", kernel"
+        return f"Sample({self.index}: pair of {width}x{height} px {self.sharp.dtype} from {self.source!r}{kernel})"
+
+
+class Samples(Sequence[Sample]):
+    """Pairs by their numbers: a sequence, and a map-style data set of PyTorch, which need not be installed.
+
+    A number below 0 counts from the end; one beyond it raises IndexError, which ends a loop. Reading a sample changes
+    nothing that another process or thread would have to know, so any number of workers may share the work.
+    """
+
+    @abstractmethod
+    def sample(self, index: int) -> Sample:
+        """Sample ``index``, which is in range."""
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            from_its_end = any(part is not None and part < 0 for part in (index.start, index.stop, index.step))
+            return [self.sample(i) for i in range(*index.indices(len(self) if from_its_end else self._end()))]
+        return self.sample(self._checked(index))
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
+        """Several samples, in the order of ``indices``: what a DataLoader asks for, a batch at a time."""
+        return [self.sample(self._checked(i)) for i in indices]
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self.sample(i) for i in range(len(self)))
+
+    def planar(self) -> PlanarPairs:
+        """The same samples as networks take them: float32 ``[3, H, W]``, of display pictures in 0..1.
+
+        Examples
+        --------
+        ``DataLoader(pairs.planar(), batch_size=4)`` gives dictionaries with ``sharp`` and ``blurred`` as float32
+        tensors ``[4, 3, H, W]`` and ``index`` as ``[4]``.
+        """
+        return PlanarPairs(self)
+
+    def _checked(self, index: int) -> int:
+        try:
+            i = whole(index)
+        except TypeError:
+            raise TypeError(f"A sample has a whole number, got {index!r}.") from None
+        if i < 0:
+            i += len(self)
+        if not 0 <= i < self._end():
+            raise IndexError(f"sample {index} of {self._end()}")  # what ends an iteration, so no error of ours
+        return i
+
+    def _end(self) -> int:
+        """Where the numbers end, also of a data set that says to have no length."""
+        return len(self)
+
+
+class PlanarPairs(Sequence[dict[str, Any]]):
+    """The samples of a data set as networks take them; see :meth:`Samples.planar`.
+
+    Each is a dictionary of ``index``, ``sharp`` and ``blurred``, float32 ``[3, H, W]`` (codes divided by that of white;
+    light as it is), and ``kernel`` where it was stored. ``pairs`` is the data set itself, with draws and records.
+    """
+
+    def __init__(self, pairs: Samples) -> None:
+        self.pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __bool__(self) -> bool:
+        return bool(self.pairs)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(index, slice):
+            return [_planar(sample) for sample in self.pairs[index]]
+        return _planar(self.pairs[index])
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        return [_planar(sample) for sample in self.pairs.__getitems__(indices)]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(_planar, self.pairs)
+
+    def __repr__(self) -> str:
+        return f"{self.pairs!r}.planar()"
+
+
+def _planar(sample: Sample) -> dict[str, Any]:
+    return {name: _planes(value) if name in ("sharp", "blurred") else value for name, value in sample.items()}
+
+
+def _planes(picture: NDArray[Any]) -> NDArray[np.float32]:
+    planes = np.ascontiguousarray(np.moveaxis(picture, -1, 0), np.float32)
+    if picture.dtype.kind == "u":
+        planes /= np.float32(np.iinfo(picture.dtype).max)
+    return planes

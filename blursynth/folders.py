@@ -1,0 +1,261 @@
+"""Folders and patterns as people name them: what lies inside, through links, and what was left out.
+
+There is one walk for pictures, maps, pairs and kernels, so that all of them find the same files.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+import unicodedata
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from blursynth.errors import PictureError
+
+__all__ = [
+    "HIDDEN",
+    "ByName",
+    "Inside",
+    "alike",
+    "check_readable",
+    "endings_text",
+    "matches",
+    "place",
+    "total",
+    "walk",
+]
+
+T = TypeVar("T")
+
+HIDDEN = "hidden"
+"""What files and folders whose names begin with a dot are counted as."""
+
+NO_ENDING = "(no ending)"
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a folder holds.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    files
+        Regular files of the endings that were asked for, relative to it, in order.
+    left_out
+        What could not be looked at or is no regular file, relative to it, and why.
+    endings
+        How many other files there are of each ending; names that begin with a dot count as :data:`HIDDEN`.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+    left_out: tuple[tuple[Path, str], ...] = ()
+    endings: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> list[Path]:
+        return [self.root / file for file in self.files]
+
+
+def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None = None) -> Inside:
+    """Find the files of a folder and of the folders in it, those behind links too.
+
+    Every folder is entered once: behind a link only where no plain path leads to it, and never one that holds the link
+    itself, so that the walk ends. Hidden files and folders are passed over, and nothing is opened.
+
+    Parameters
+    ----------
+    suffixes
+        Endings in lower case; None for all files.
+    without
+        A folder that is not entered.
+    """
+    files: list[Path] = []
+    left_out: list[tuple[Path, str]] = []
+    endings: Counter[str] = Counter()
+    entered: dict[tuple[int, int], Path] = {}
+    links: deque[Path] = deque()
+    if without is not None and without.is_dir():
+        entered[_identity(os.stat(without))] = without
+    plain = [Path()]
+    while plain or links:
+        relative = plain.pop() if plain else links.popleft()
+        place = folder / relative
+        try:
+            identity = _identity(os.stat(place))
+            linked = relative != Path() and os.path.islink(place)
+            if linked and (why := _leads_back(place)):
+                left_out.append((relative, why))
+                continue
+            if identity in entered and relative != Path():
+                # Of the folder to be left out itself nothing is said: the caller named it.
+                if linked:
+                    left_out.append((relative, f"a link to {_shown(entered[identity])}, which is read anyway"))
+                continue
+            entered[identity] = relative
+            with os.scandir(place) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            left_out.append((relative, f"a folder that cannot be read ({error.strerror})"))
+            continue
+        inside: list[Path] = []
+        for entry in listed:
+            name = relative / entry.name
+            if entry.name.startswith("."):
+                endings[HIDDEN] += 1
+                continue
+            wanted = suffixes is None or name.suffix.lower() in suffixes
+            try:
+                mode = entry.stat().st_mode
+            except OSError as error:
+                if wanted or not name.suffix:
+                    broken = "a link to nothing" if entry.is_symlink() else f"cannot be looked at ({error.strerror})"
+                    left_out.append((name, broken))
+                else:
+                    endings[_ending(name)] += 1
+                continue
+            if stat.S_ISDIR(mode):
+                (links if entry.is_symlink() else inside).append(name)
+            elif not wanted:
+                endings[_ending(name)] += 1
+            elif stat.S_ISREG(mode):
+                files.append(name)
+            else:
+                left_out.append((name, f"{_kind_of_file(mode)}, and no file"))
+        plain.extend(reversed(inside))
+    order = dict(sorted(endings.items(), key=lambda item: (-item[1], item[0])))
+    return Inside(folder, tuple(sorted(files)), tuple(sorted(left_out)), order)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _shown(relative: Path) -> str:
+    return "the folder itself" if relative == Path() else relative.as_posix()
+
+
+def _leads_back(link: Path) -> str:
+    """Why a linked folder is not entered: it holds the link."""
+    target, here = Path(os.path.realpath(link)), Path(os.path.realpath(link.parent))
+    return "a link to a folder that holds it" if target == here or target in here.parents else ""
+
+
+def _ending(name: Path) -> str:
+    return name.suffix.lower() or NO_ENDING
+
+
+def _kind_of_file(mode: int) -> str:
+    """What a mode of ``os.stat`` says of something that is neither a file nor a folder."""
+    kinds = (
+        (stat.S_ISFIFO, "a pipe (FIFO)"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"),
+        (stat.S_ISBLK, "a device"),
+    )  # fmt: skip
+    return next((words for is_it, words in kinds if is_it(mode)), "something else")
+
+
+def endings_text(endings: Mapping[str, int], most: int = 8) -> str:
+    """Numbers of files by their ending, to read; the commonest first.
+
+    >>> endings_text({".xmp": 12, ".mov": 1, "hidden": 2})
+    '12 .xmp, 2 hidden, 1 .mov'
+    """
+    ordered = sorted(endings.items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(number for _, number in ordered[most:])
+    shown = [f"{number:,} {ending}" for ending, number in ordered[:most]]
+    return ", ".join([*shown, f"{rest:,} others"] if rest else shown)
+
+
+def place(path: str | os.PathLike[str]) -> Path:
+    """A path with ``~`` as the folder of the user, as all functions take it."""
+    return Path(os.path.expanduser(path))
+
+
+def matches(pattern: str | os.PathLike[str]) -> list[Path] | None:
+    """What a pattern with ``*``, ``?``, ``[...]`` and ``**`` stands for, in order; None where it is no pattern.
+
+    A part of it that is there under its very name is that: in ``photos[1]/*.png`` the folder ``photos[1]``, if there
+    is one.
+    """
+    given = place(pattern)
+    found = Path(given.anchor)
+    parts = given.parts[1:] if given.anchor else given.parts
+    escaped = [given.anchor] if given.anchor else []
+    for number, part in enumerate(parts):
+        if not os.path.lexists(found / part):
+            rest = parts[number:]
+            if not any(glob.has_magic(one) for one in rest):
+                return None
+            return [Path(one) for one in sorted(glob.glob(os.path.join(*escaped, *rest), recursive=True))]
+        found, escaped = found / part, [*escaped, glob.escape(part)]
+    return None
+
+
+def alike(name: str) -> str:
+    """A name without what file systems may change in it: case, and how accents are composed.
+
+    >>> alike("Caf\\u00e9.PNG") == alike("cafe\\u0301.png")
+    True
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+class ByName(Generic[T]):
+    """Things by names, as files find their partners: by the very name, else by one that is alike (:func:`alike`).
+
+    >>> maps = ByName()
+    >>> maps.add("Caf\\u00e9", 1); maps.add("b", 2); maps.add("B", 3)
+    >>> maps.find("cafe\\u0301"), maps.find("b"), maps.find("c")
+    ([1], [2], [])
+    """
+
+    def __init__(self) -> None:
+        self._exact: dict[str, list[T]] = {}
+        self._alike: dict[str, list[T]] = {}
+
+    def add(self, name: str, thing: T) -> None:
+        self._exact.setdefault(name, []).append(thing)
+        self._alike.setdefault(alike(name), []).append(thing)
+
+    def find(self, name: str) -> list[T]:
+        """All that have this name; where none has it, all whose names are alike."""
+        return self._exact.get(name) or self._alike.get(alike(name), [])
+
+
+def check_readable(path: Path, noun: str = "picture") -> None:
+    """Refuse what cannot be opened without harm: a pipe or a device may never end.
+
+    Raises
+    ------
+    PictureError
+        It is missing, a folder, no regular file, or empty.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise PictureError(f"{path}: there is no such file.", fix="Check the path.") from None
+    except (OSError, ValueError) as error:  # the latter of names with a zero byte
+        raise PictureError(f"{path!s}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise PictureError(f"{path}: is a folder, not a {noun}.")
+    if not stat.S_ISREG(found.st_mode):
+        raise PictureError(f"{path}: is {_kind_of_file(found.st_mode)}, not a {noun}.", why="It may never end.")
+    if found.st_size == 0:
+        raise PictureError(
+            f"{path}: is empty (0 bytes).", fix="Copy it again from where it came from, or leave it out."
+        )
+
+
+def total(endings: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The numbers of several folders together."""
+    added: Counter[str] = Counter()
+    for one in endings:
+        added.update(one)
+    return dict(added)

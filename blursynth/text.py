@@ -1,0 +1,78 @@
+"""Words from elsewhere as text: what terminals, pages and JSON can hold without being steered by it.
+
+File names, EXIF tags and the messages of libraries are bytes that somebody else chose. Two things go wrong with them:
+control characters steer the terminal that shows them, and names that are not UTF-8 (photographs of old cameras and
+archives) cannot be written as UTF-8 at all.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+__all__ = ["name_of", "path_of", "printable"]
+
+# Controls (C0, DEL, C1), invisible marks and marks that turn the direction of text, line and paragraph separators,
+# and halves of surrogate pairs, as which Python shows the bytes of file names that are not UTF-8. The joiners of
+# Arabic and Indic writing and of emoji (U+200C, U+200D) stay: they belong to words and steer nothing.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+_NOT_UTF_8 = re.compile("[\ud800-\udfff]")
+_ESCAPED = r"\\(x5c|x[89a-f][0-9a-f]|ud[89a-f][0-9a-f]{2})"
+_LIKE_AN_ESCAPE = re.compile(rf"\\(?={_ESCAPED[2:]})")
+
+
+def printable(text: object, *, lines: bool = False) -> str:
+    r"""Text without control characters: each is written as an escape of Python.
+
+    Parameters
+    ----------
+    text
+        What is to be shown, in the words of ``str``.
+    lines
+        Whether line breaks and tabs stay: of text that was laid out here, not of a name.
+
+    Examples
+    --------
+    >>> print(printable("holiday\x1b[2J.png"))
+    holiday\x1b[2J.png
+    >>> print(printable("caf\udce9.png"), printable("straße €.png"))
+    caf\xe9.png straße €.png
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0] if lines and found[0] in "\n\t" else _escape(found[0]), str(text))
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def name_of(path: Path) -> str:
+    r"""A relative path as records keep it: with ``/`` between folders, and always text that UTF-8 can hold.
+
+    A byte that is no part of UTF-8 is written ``\xe9`` (by its number, 80 to ff). A backslash that would be read as
+    one of these is written ``\x5c``. All other names stand as they are; :func:`path_of` takes all of them back.
+
+    >>> print(name_of(Path("street", "caf\udce9.png")))
+    street/caf\xe9.png
+    """
+    name = _LIKE_AN_ESCAPE.sub(r"\\x5c", path.as_posix())
+    return _NOT_UTF_8.sub(lambda found: _escape(found[0]), name)
+
+
+def path_of(name: str) -> Path:
+    r"""The path that :func:`name_of` wrote.
+
+    >>> path_of(r"street/caf\xe9.png") == Path("street", "caf\udce9.png")
+    True
+    """
+    return Path(re.sub(_ESCAPED, lambda found: _unescape(found[1]), name))
+
+
+def _unescape(code: str) -> str:
+    number = int(code[1:], 16)
+    return chr(number + 0xDC00 if number >= 0x80 and code[0] == "x" else number)

@@ -1,0 +1,80 @@
+"""What published code puts around pictures whose sides its network cannot take, for figures to be compared with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["PublishedPadding"]
+
+
+@dataclass(frozen=True)
+class PublishedPadding:
+    """Rows and columns at the lower right of a picture, as the published code of a network adds them in its tests.
+
+    Networks themselves (``Network.forward``) mirror what is missing. What was added is a part of the picture to a
+    network: results near the lower and right edges differ, and those of networks that average over all they see differ
+    everywhere (a strip of grey of up to 32 px lowers the deviations that DeblurGAN-v2 divides by).
+
+    Parameters
+    ----------
+    fill
+        What stands in them: one ``value`` (in 0..1), the ``edge`` repeated, the picture mirrored without its edge
+        (``reflect``) or with it (``symmetric``).
+    multiple_px
+        What the sides become multiples of.
+    value
+        What ``constant`` fills with.
+    another
+        Whether sides that are multiples already get as many pixels once more.
+    landscape
+        Whether pictures that are higher than wide lie on their side (transposed) while they are restored.
+    least_px
+        Height and width that smaller pictures are filled up to.
+    """
+
+    fill: Literal["constant", "edge", "reflect", "symmetric"]
+    multiple_px: int
+    value: float = 0.0
+    another: bool = False
+    landscape: bool = False
+    least_px: tuple[int, int] = (1, 1)
+
+    def pad(self, picture: Tensor) -> Tensor:
+        """The picture ``[B, C, H, W]`` in 0..1 as the published code gives it to its network."""
+        if self._lies(picture.shape):
+            picture = picture.transpose(-2, -1)
+        for dim, least in ((-2, self.least_px[0]), (-1, self.least_px[1])):
+            side = max(picture.shape[dim], least)
+            wanted = side // self.multiple_px + 1 if self.another else -(-side // self.multiple_px)
+            picture = self._filled(picture, dim, wanted * self.multiple_px - picture.shape[dim])
+        return picture
+
+    def cut(self, restored: Tensor, like: Tensor) -> Tensor:
+        """What the network made of a padded picture, cut to the size and orientation of the picture itself."""
+        lies = self._lies(like.shape)
+        height, width = (like.shape[-1], like.shape[-2]) if lies else like.shape[-2:]
+        restored = restored[..., :height, :width]
+        return restored.transpose(-2, -1) if lies else restored
+
+    def _lies(self, shape: torch.Size) -> bool:
+        return self.landscape and shape[-2] > shape[-1]
+
+    def _filled(self, picture: Tensor, dim: int, missing: int) -> Tensor:
+        if not missing:
+            return picture
+        if self.fill == "constant":
+            return F.pad(picture, (0, 0, 0, missing) if dim == -2 else (0, missing), value=self.value)
+        side = picture.shape[dim]
+        places = torch.arange(side + missing, device=picture.device)
+        if self.fill == "edge" or side == 1:
+            places = places.clamp(max=side - 1)
+        else:  # there and back again
+            last = 2 * side - 1 if self.fill == "symmetric" else 2 * side - 2
+            places = places % (last + 1 if self.fill == "symmetric" else last)
+            places = torch.where(places < side, places, last - places)
+        return picture.index_select(dim, places)

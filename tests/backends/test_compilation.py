@@ -1,0 +1,199 @@
+"""Kernels work wherever the package lies, and nobody else's cache is ever read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numba.core import config
+from numba.core.caching import CacheImpl
+
+from blursynth.backends.cpu import compilation
+from blursynth.backends.cpu.compilation import compiled
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> Iterator[None]:
+    for function in (compilation._folder, compilation._say_once):
+        function.cache_clear()
+    yield
+    for function in (compilation._folder, compilation._say_once):
+        function.cache_clear()
+
+
+def _twice(x: int) -> int:
+    return 2 * x
+
+
+@pytest.fixture
+def no_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """As numba finds it in a read-only installation without a home: none of its places can be written."""
+    os.chmod(tmp_path, 0o700)
+    monkeypatch.setattr(config, "CACHE_DIR", "")
+    monkeypatch.setattr(compilation, "_writable", lambda folder: folder.is_relative_to(tmp_path))
+    locators = [cls for cls in CacheImpl._locator_classes if cls.__name__ == "UserProvidedCacheLocator"]
+    monkeypatch.setattr(CacheImpl, "_locator_classes", locators)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_without_a_place_kernels_are_kept_in_a_private_folder(no_place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert compiled(_twice)(3) == 6
+    (folder,) = no_place.iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert list(folder.rglob("*.nbi"))
+    (said,) = caplog.messages
+    assert f"kept in {folder}" in said
+    assert "NUMBA_CACHE_DIR" in said
+    with caplog.at_level(logging.WARNING):
+        assert compiled(_twice)(4) == 8  # from the cache, so there is nothing to say
+        assert compiled(_twice)(4.0) == 8.0
+    assert len(caplog.messages) == 1
+    assert config.CACHE_DIR == ""  # other people's functions are kept where they were
+
+
+def _left_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir(mode=0o700)
+    folder.chmod(0o777)
+
+
+def _a_link(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder.parent / "elsewhere").mkdir(mode=0o700)
+    folder.symlink_to(folder.parent / "elsewhere")
+
+
+def _of_another_user(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir(mode=0o700)
+    original = Path.lstat
+
+    def lstat(path: Path) -> os.stat_result:
+        state = original(path)
+        return state if path != folder else os.stat_result((*state[:4], state.st_uid + 1, *state[5:10]))
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+
+
+def _exchangeable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.parent.chmod(0o777)  # without the sticky bit, others can put a folder of theirs in its place
+
+
+@pytest.mark.parametrize("prepare", [_left_open, _a_link, _of_another_user, _exchangeable])
+def test_a_folder_that_others_can_write_to_is_not_used(
+    prepare: Any, no_place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """numba unpickles what lies in its cache: a folder prepared by somebody else is code that they run as this user."""
+    folder = no_place / f"blursynth-{os.geteuid()}"
+    prepare(folder, monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        assert compiled(_twice)(3) == 6
+    assert not [p for p in no_place.rglob("*") if p.is_file()]
+    assert "Each process compiles them again" in caplog.text
+
+
+def test_no_folder_is_made_in_the_current_one_without_a_home(
+    no_place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Without HOME and an entry among the users, "~" remains "~"."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
+    assert compilation._folder() == str(no_place / f"blursynth-{os.geteuid()}")
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x80\x04K\x05.", b"no pickle"])
+def test_a_damaged_cache_is_made_anew(damage: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut leaves empty files, at which numba ends with "Ran out of input" for ever."""
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    assert compiled(_twice)(3) == 6
+    for index in tmp_path.rglob("*.nbi"):
+        index.write_bytes(damage)
+    assert compiled(_twice)(3) == 6
+    assert compiled(_twice)(3) == 6
+    assert all(index.read_bytes() != damage for index in tmp_path.rglob("*.nbi"))
+    for data in tmp_path.rglob("*.nbc"):
+        data.write_bytes(damage)
+    assert compiled(_twice)(3) == 6
+
+
+def test_a_full_disk_is_no_reason_not_to_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    kernel = compiled(_twice)
+    shutil.rmtree(tmp_path)
+    tmp_path.write_text("")  # what is written beneath it fails, for root too
+    assert kernel(3) == 6
+    assert f"{tmp_path}" in caplog.text
+    assert "cannot be written" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="users and permissions as Linux has them")
+def test_a_read_only_installation_of_another_user() -> None:
+    """The whole package in a folder that its user cannot write to, without a home; run as nobody when we are root."""
+    as_nobody: list[str] = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root needs setpriv to become somebody else")
+        as_nobody = ["setpriv", "--reuid", "65534", "--clear-groups"]
+        # Root's own Python may lie in a folder that nobody else may look into; reading is allowed, writing is not.
+        as_nobody += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(ROOT / "blursynth", folder / "blursynth", ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "tmp").mkdir()
+        (folder / "tmp").chmod(0o1777)
+        for path in (folder, *(p for p in (folder / "blursynth").rglob("*") if p.is_dir()), folder / "blursynth"):
+            path.chmod(0o555)
+        environment = {k: v for k, v in os.environ.items() if k not in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
+        environment |= {"PYTHONPATH": str(folder), "TMPDIR": str(folder / "tmp"), "HOME": str(folder / "none")}
+        script = (
+            "import numpy as np; from blursynth.backends.cpu import to_codes; print(to_codes(np.ones(3, np.float32)))"
+        )
+        try:
+            said = []
+            for _ in range(2):
+                done = subprocess.run(
+                    [*as_nobody, sys.executable, "-c", script],
+                    cwd="/", env=environment, capture_output=True, text=True, timeout=300,
+                )  # fmt: skip
+                assert (done.returncode, done.stdout) == (0, "[255 255 255]\n"), done.stderr
+                said.append(done.stderr)
+            assert said[0].count("NUMBA_CACHE_DIR") == 1
+            assert said[1] == ""  # once
+            assert {p.name for p in (folder / "tmp").iterdir()} == {f"blursynth-{65534 if as_nobody else os.geteuid()}"}
+        finally:
+            folder.chmod(0o755)
+            for path in (folder / "blursynth", *(p for p in (folder / "blursynth").rglob("*") if p.is_dir())):
+                path.chmod(0o755)
+
+
+def test_threads_keep_to_what_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from blursynth.backends.cpu import convolve
+
+    module = sys.modules["blursynth.backends.cpu.convolve"]
+    assert convolve is not module  # the function of the same name
+    monkeypatch.setattr(module, "available_cores", lambda: 1)
+    monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 8)
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    try:
+        module._all_threads.cache_clear()
+        assert module._threads_to_use(None) == 1
+        module._all_threads.cache_clear()
+        monkeypatch.setenv("NUMBA_NUM_THREADS", "8")  # told is told
+        assert module._threads_to_use(None) == 8
+    finally:
+        module._all_threads.cache_clear()

@@ -1,0 +1,155 @@
+"""Configurations that name a paper hold its numbers: a table of field, value and source, held against the files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deblur_models.configuration import Schedule, configuration_names, read_configuration
+
+OURS = {"small"}
+"""Configurations that name no paper."""
+
+DEBLURGAN = "KupynOrest/DeblurGAN"
+DEBLURGAN_PAPER = "DeblurGAN, CVPR 2018"
+V2 = "VITA-Group/DeblurGANv2 at 756db7f"
+NAFNET = "megvii-research/NAFNet options/train/GoPro/NAFNet-width32.yml"
+BLURRING = "Deblurring by Realistic Blurring, CVPR 2020, section 4"
+
+PUBLISHED: tuple[tuple[str, str, Any, str], ...] = (
+    ("deblurgan", "network.kind", "deblurgan", DEBLURGAN_PAPER),
+    ("deblurgan", "loss.0.kind", "perceptual", f"{DEBLURGAN_PAPER}, section 3.1"),
+    ("deblurgan", "loss.0.weight", 100.0, f"{DEBLURGAN_PAPER}, eq. 2; options/train_options.py lambda_A"),
+    ("deblurgan", "loss.0.layer", "conv3_3", f"{DEBLURGAN_PAPER}, section 3.1; models/losses.py"),
+    ("deblurgan", "loss.0.paper_compat", True, f"{DEBLURGAN} models/losses.py: VGG19 gets -1..1"),
+    ("deblurgan", "adversarial.loss.kind", "wgan_gp", DEBLURGAN_PAPER),
+    ("deblurgan", "adversarial.loss.weight", 1.0, f"{DEBLURGAN} models/conditional_gan_model.py backward_G"),
+    ("deblurgan", "adversarial.loss.penalty_weight", 10.0, f"{DEBLURGAN} models/losses.py LAMBDA"),
+    ("deblurgan", "adversarial.loss.paper_compat", True, f"{DEBLURGAN} models/losses.py gradients.norm(2, dim=1)"),
+    ("deblurgan", "adversarial.discriminator.layers", 3, f"{DEBLURGAN} options/base_options.py n_layers_D"),
+    ("deblurgan", "adversarial.discriminator.width", 64, f"{DEBLURGAN} options/base_options.py ndf"),
+    ("deblurgan", "adversarial.steps", 5, f"{DEBLURGAN_PAPER}, section 5; criticUpdates"),
+    ("deblurgan", "adversarial.learning_rate", 1e-4, f"{DEBLURGAN_PAPER}, section 5"),
+    ("deblurgan", "stage.0.steps", 300_000, f"{DEBLURGAN_PAPER}, section 5: 150 + 150 epochs of 1000 pictures"),
+    ("deblurgan", "stage.0.patch_px", 256, f"{DEBLURGAN_PAPER}, section 5"),
+    ("deblurgan", "stage.0.batch", 1, f"{DEBLURGAN_PAPER}, section 5"),
+    ("deblurgan", "optimiser.kind", "adam", f"{DEBLURGAN_PAPER}, section 5"),
+    ("deblurgan", "optimiser.learning_rate", 1e-4, f"{DEBLURGAN_PAPER}, section 5"),
+    ("deblurgan", "optimiser.betas", [0.5, 0.999], f"{DEBLURGAN} options/train_options.py beta1"),
+    ("deblurgan", "optimiser.clip_norm", 0.0, f"{DEBLURGAN} models/conditional_gan_model.py has none"),
+    ("deblurgan", "schedule.kind", "linear", f"{DEBLURGAN_PAPER}, section 5"),
+    ("deblurgan", "schedule.hold", 0.5, f"{DEBLURGAN_PAPER}, section 5: the first 150 of 300 epochs"),
+    ("deblurgan", "schedule.final_factor", 0.0, f"{DEBLURGAN_PAPER}, section 5"),
+    ("deblurgan", "run.average_decay", 0.0, f"{DEBLURGAN} has no running average"),
+    ("deblurgan", "run.turns", "mirror", f"{DEBLURGAN} data/aligned_dataset.py: one in two left to right"),
+    ("deblurgan-v2-mobile", "network.encoder", "mobilenetv2_100", f"{V2} models/fpn_mobilenet.py"),
+    ("deblurgan-v2-mobile", "network.width", 64, f"{V2} models/fpn_mobilenet.py num_filters"),
+    ("deblurgan-v2-mobile", "loss.0.kind", "l2", f"{V2} models/losses.py PerceptualLoss.get_loss"),
+    ("deblurgan-v2-mobile", "loss.0.weight", 0.5, f"{V2} models/losses.py PerceptualLoss.get_loss"),
+    ("deblurgan-v2-mobile", "loss.0.imagenet_std", True, f"{V2} models/losses.py PerceptualLoss.get_loss"),
+    ("deblurgan-v2-mobile", "loss.1.kind", "perceptual", f"{V2} models/losses.py PerceptualLoss.get_loss"),
+    ("deblurgan-v2-mobile", "loss.1.weight", 0.006, f"{V2} models/losses.py PerceptualLoss.get_loss"),
+    ("deblurgan-v2-mobile", "loss.1.layer", "conv3_3", f"{V2} models/losses.py conv_3_3_layer"),
+    ("deblurgan-v2-mobile", "loss.1.paper_compat", False, f"{V2} models/losses.py transforms.Normalize"),
+    ("deblurgan-v2-mobile", "loss.2", None, "there are two"),
+    ("deblurgan-v2-mobile", "adversarial.loss.kind", "ragan_ls", f"{V2} README.md"),
+    ("deblurgan-v2-mobile", "adversarial.loss.weight", 0.001, f"{V2} config/config.yaml adv_lambda"),
+    ("deblurgan-v2-mobile", "adversarial.loss.pool_pictures", 50, f"{V2} models/losses.py ImagePool(50)"),
+    ("deblurgan-v2-mobile", "adversarial.discriminator.kind", "double_patchgan", f"{V2} README.md"),
+    ("deblurgan-v2-mobile", "adversarial.discriminator.local_layers", 3, f"{V2} config/config.yaml d_layers"),
+    ("deblurgan-v2-mobile", "adversarial.discriminator.global_layers", 5, f"{V2} models/networks.py get_fullD"),
+    ("deblurgan-v2-mobile", "adversarial.steps", 1, f"{V2} train.py _run_epoch"),
+    ("deblurgan-v2-mobile", "adversarial.learning_rate", 1e-4, f"{V2} config/config.yaml lr"),
+    ("deblurgan-v2-mobile", "adversarial.from_step", 0, f"{V2} train.py _run_epoch"),
+    ("deblurgan-v2-mobile", "stage.0.steps", 200_000, f"{V2} config/config.yaml: 200 epochs of 1000 batches"),
+    ("deblurgan-v2-mobile", "stage.0.patch_px", 256, f"{V2} config/config.yaml size"),
+    ("deblurgan-v2-mobile", "stage.0.batch", 1, f"{V2} config/config.yaml batch_size"),
+    ("deblurgan-v2-mobile", "optimiser.kind", "adam", f"{V2} config/config.yaml"),
+    ("deblurgan-v2-mobile", "optimiser.learning_rate", 1e-4, f"{V2} config/config.yaml lr"),
+    ("deblurgan-v2-mobile", "optimiser.betas", [0.9, 0.999], f"{V2} train.py _get_optim: torch's own"),
+    ("deblurgan-v2-mobile", "schedule.kind", "linear", f"{V2} config/config.yaml"),
+    ("deblurgan-v2-mobile", "run.frozen_encoder_steps", 3000, f"{V2} config/config.yaml warmup_num: 3 epochs"),
+    ("deblurgan-v2-mobile", "run.average_decay", 0.0, f"{V2} has no running average"),
+    ("nafnet-32", "network.width", 32, NAFNET),
+    ("nafnet-32", "network.encoder_blocks", [1, 1, 1, 28], NAFNET),
+    ("nafnet-32", "network.middle_blocks", 1, NAFNET),
+    ("nafnet-32", "network.decoder_blocks", [1, 1, 1, 1], NAFNET),
+    ("nafnet-32", "network.local_px", 384, "megvii-research/NAFNet basicsr/models/archs/NAFNet_arch.py NAFNetLocal"),
+    ("nafnet-32", "loss.0.kind", "psnr", NAFNET),
+    ("nafnet-32", "loss.0.weight", 1.0, NAFNET),
+    ("nafnet-32", "stage.0.steps", 200_000, f"{NAFNET} total_iter"),
+    ("nafnet-32", "stage.0.patch_px", 256, f"{NAFNET} gt_size"),
+    ("nafnet-32", "stage.0.batch", 32, f"{NAFNET} num_gpu 8 x batch_size_per_gpu 4"),
+    ("nafnet-32", "optimiser.kind", "adamw", NAFNET),
+    ("nafnet-32", "optimiser.learning_rate", 1e-3, NAFNET),
+    ("nafnet-32", "optimiser.betas", [0.9, 0.9], NAFNET),
+    ("nafnet-32", "optimiser.weight_decay", 1e-3, NAFNET),
+    ("nafnet-32", "optimiser.clip_norm", 0.01, "megvii-research/NAFNet basicsr/models/image_restoration_model.py"),
+    ("nafnet-32", "schedule.kind", "cosine", NAFNET),
+    ("nafnet-32", "schedule.warmup_steps", 0, f"{NAFNET} warmup_iter -1"),
+    ("nafnet-32", "schedule.final_factor", 1e-4, f"{NAFNET} eta_min 1e-7 of 1e-3"),
+    ("nafnet-32", "run.average_decay", 0.0, "megvii-research/NAFNet has no running average"),
+    ("nafnet-32", "run.turns", True, f"{NAFNET} use_flip, use_rot"),
+    ("nafnet-32-real", "data.photographs.share", 2.0, f"{DEBLURGAN_PAPER}, section 5: synthetic to real is 2:1"),
+    ("nafnet-32-real", "data.real.share", 1.0, f"{DEBLURGAN_PAPER}, section 5: synthetic to real is 2:1"),
+    ("nafnet-32-real", "optimiser.clip_norm", 0.01, "megvii-research/NAFNet basicsr/models/image_restoration_model.py"),
+    ("bgan", "adversarial.loss.weight", 0.005, BLURRING),
+    ("bgan", "stage.0.patch_px", 128, BLURRING),
+    ("bgan", "stage.0.batch", 4, BLURRING),
+    ("bgan", "optimiser.learning_rate", 1e-4, BLURRING),
+    ("bgan", "schedule.final_factor", 1e-2, f"{BLURRING}: to 1e-6"),
+    ("dbgan", "adversarial.loss.weight", 0.01, BLURRING),
+    ("dbgan", "stage.0.patch_px", 128, BLURRING),
+    ("dbgan", "stage.0.batch", 4, BLURRING),
+    ("dbgan", "optimiser.learning_rate", 1e-4, BLURRING),
+    ("dbgan", "schedule.final_factor", 1e-2, f"{BLURRING}: to 1e-6"),
+)  # fmt: skip
+
+
+def found(tables: Any, field: str) -> Any:
+    """The value of a dotted name; None where an array ends before it."""
+    for part in field.split("."):
+        if isinstance(tables, list):
+            tables = tables[int(part)] if int(part) < len(tables) else None
+        else:
+            assert isinstance(tables, Mapping)
+            tables = tables[part]
+    return tables
+
+
+@pytest.mark.parametrize("name", configuration_names())
+def test_a_configuration_holds_the_numbers_of_its_paper(name: str) -> None:
+    tables = read_configuration(name).to_dict()
+    published = [(field, value, source) for file, field, value, source in PUBLISHED if file == name]
+    assert bool(published) != (name in OURS), "a configuration names a paper and stands in the table, or is ours"
+    wrong = [(f, found(tables, f), v, source) for f, v, source in published if found(tables, f) != v]
+    assert wrong == [], "field, value in the file, published value, source"
+    text = files("deblur_models.configs").joinpath(f"{name}.toml").read_text("utf-8")
+    assert "as published" not in text.lower(), "what is published stands with its source, what differs as different"
+    assert name in OURS or "different:" in text.lower() or "extends" in text
+
+
+def test_deblurgan_v2_s_learning_rate_is_that_of_its_code() -> None:
+    """At the start of every epoch; in schedulers.py and train.py a second schedule begins when the backbone thaws."""
+    schedule = read_configuration("deblurgan-v2-mobile").schedule
+    epochs, start, warmup, least = 200, 50, 3, 1e-3
+    for epoch in range(epochs):
+        count = epoch if epoch < warmup else epoch - warmup
+        published = 1.0 if count < start else 1 - (1 - least) / epochs * (count - start)
+        assert schedule.at(1000 * epoch, 1000 * epochs) == pytest.approx(published, abs=1e-4)
+    assert published == pytest.approx(0.27, abs=0.002)
+
+
+def test_the_schedule_of_srn_can_be_written() -> None:
+    """TensorFlow's polynomial decay: (rate - end) (1 - step / steps)^power + end, with end 0 and power .3."""
+    schedule = Schedule(kind="polynomial", power=0.3, final_factor=0.0)
+    for step in (0, 1, 250, 500, 999):
+        assert schedule.at(step, 1000) == pytest.approx((1 - step / 1000) ** 0.3)
+    assert Schedule(kind="polynomial", power=1, hold=0.5, final_factor=0.2).at(750, 1000) == pytest.approx(
+        Schedule(kind="linear", hold=0.5, final_factor=0.2).at(750, 1000)
+    )
+    assert np.isclose(Schedule(kind="polynomial", power=2, final_factor=0.1).at(500, 1000), 0.1 + 0.9 * 0.25)
