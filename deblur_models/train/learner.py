@@ -509,7 +509,7 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
     plain = (nn.Sequential, nn.ModuleList)
     for child in module.children():
         if type(module) in plain and type(child) not in plain and any(True for _ in child.children()):
-            if not any(getattr(layer, "track_running_stats", False) for layer in child.modules()):
+            if not any(name.endswith("running_mean") for name, _ in child.named_buffers()):
                 yield child
         else:
             yield from _blocks(child)
