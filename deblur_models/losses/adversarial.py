@@ -79,6 +79,9 @@ class AdversarialLoss(Record):
     """
 
     kind: ClassVar[str]
+    compares_with_means: ClassVar[bool] = False
+    """Whether answers are compared with means over the batch, so that the loss is no mean over pictures: processes that
+    share a batch then compute it from the answers of all of them."""
 
     weight: float = Field(default=1.0, gt=0, le=1e6, description="factor of the generator's part in its sum of losses")
     penalty_weight: float = Field(default=0.0, ge=0, le=1e6, description="factor of the gradient penalty")
@@ -190,6 +193,8 @@ class RaganLS(AdversarialLoss):
     ICCV 2019.
     """
 
+    compares_with_means: ClassVar[bool] = True
+
     pool_pictures: int = Field(
         default=0,
         ge=0,
@@ -244,6 +249,8 @@ class RelativisticBlur(AdversarialLoss):
 
     Source: K. Zhang et al., "Deblurring by Realistic Blurring", CVPR 2020.
     """
+
+    compares_with_means: ClassVar[bool] = True
 
     def discriminator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
         return _over_maps(
