@@ -514,7 +514,7 @@ class CameraProfile(Record):
 
     def sha256(self) -> str:
         """Hash of its content."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -236,7 +236,7 @@ class Recipe:
     def sha256(self) -> str:
         """Hash of everything that decides the draws."""
         decides = self.to_dict()["step"] if self.reference == "developed" else [self.reference, self.to_dict()["step"]]
-        text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:

@@ -73,9 +73,17 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], manifest: M
         raise DatasetError(f"{weights.parent}: cannot be made ({error.strerror}).") from None
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     content = safetensors.save(plain, {"format": "pt"})
-    _write_whole(weights, content)
     complete = {"format": FORMAT, "blursynth": __version__, **manifest, "sha256": hashlib.sha256(content).hexdigest()}
-    _write_whole(beside, (json.dumps(complete, indent=1) + "\n").encode())
+    try:
+        text = json.dumps(complete, indent=1, allow_nan=False)
+    except ValueError:
+        raise InvalidValueError(
+            f"{beside}: its numbers must be finite, got {manifest!r}.",
+            why="JSON has no NaN and no infinity; others could not read the file.",
+            fix="Write None, or leave out what is not known.",
+        ) from None
+    _write_whole(weights, content)
+    _write_whole(beside, f"{text}\n".encode())
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -120,7 +128,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def save_network(network: nn.Module, path: str | Path, **about: Any) -> None:
-    """Write a network (or a discriminator) on its own; ``about`` is added to the manifest (licence of the data, scores, ...)."""
+    """Write a network, or a discriminator, on its own; ``about`` is added to the manifest (licence, scores, ...)."""
     save_checkpoint(path, {f"network.{k}": v for k, v in network.state_dict().items()}, {**describe(network), **about})
 
 

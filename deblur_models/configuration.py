@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -202,8 +202,8 @@ class Run(Record):
 
     may_change: ClassVar[frozenset[str]] = frozenset(
         {
-            "device", "compile", "channels_last", "workers", "threads", "parallel", "checkpoint_every", "log_every",
-            "tensorboard",
+            "device", "compile", "channels_last", "tf32", "cudnn", "checkpoint_activations", "workers", "threads",
+            "parallel", "checkpoint_every", "log_every", "tensorboard",
         }
     )  # fmt: skip
 
@@ -211,6 +211,20 @@ class Run(Record):
     precision: Literal["float32", "bf16", "fp16"] = Field(default="float32", description="of autocast")
     compile: bool = Field(default=False, description="whether torch.compile compiles the network")
     channels_last: bool = Field(default=False, description="whether pictures lie channels-last in memory")
+    tf32: bool = Field(
+        default=True,
+        description="whether CUDA devices multiply float32 with 10 bits of mantissa (TF32), in sums of float32",
+    )
+    cudnn: Literal["benchmark", "heuristic", "deterministic"] = Field(
+        default="benchmark",
+        description="how convolutions on CUDA devices are chosen: by trying which is the fastest for each size, by "
+        "rule, or only those that repeat bit for bit",
+    )
+    checkpoint_activations: bool = Field(
+        default=False,
+        description="whether blocks of the network are computed again in the backward pass instead of kept: less "
+        "memory, about a third more time",
+    )
     workers: int = Field(default=0, ge=0, le=1024, description="processes that read and blur ahead; 0: none apart")
     threads: int = Field(default=0, ge=0, le=1024, description="threads of torch on the CPU; 0: as torch chooses")
     parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="how processes of torchrun share the work")
@@ -238,6 +252,12 @@ class Turns(Record):
 
     steps: int = Field(default=1, ge=1, le=100, description="updates of the discriminator per update of the network")
     learning_rate: float = Field(default=1e-4, gt=0, le=10, description="size of the discriminator's steps")
+    betas: tuple[float, float] | None = Field(
+        default=None, description="betas of the discriminator's optimiser; by default those of [optimiser]"
+    )
+    weight_decay: float | None = Field(
+        default=None, ge=0, le=10, description="pull of its weights to zero; by default that of [optimiser]"
+    )
     from_step: int = Field(
         default=0, ge=0, le=10**9, description="first step of the adversary, before which the network learns alone"
     )
@@ -258,6 +278,10 @@ class Adversary:
     learning_rate: float = 1e-4
     from_step: int = 0
     """Before it the network learns alone."""
+    betas: tuple[float, float] | None = None
+    """Of the discriminator's optimiser; None: those of the network's."""
+    weight_decay: float | None = None
+    """Of the discriminator; None: that of the network."""
     start_from: str | None = None
     """Checkpoint whose weights the discriminator begins with."""
 
@@ -333,19 +357,68 @@ class Configuration:
                 "from_step": self.adversary.from_step,
                 **({} if self.adversary.start_from is None else {"start_from": self.adversary.start_from}),
             }
+            if self.adversary.betas is not None:
+                tables["adversarial"]["betas"] = list(self.adversary.betas)
+            if self.adversary.weight_decay is not None:
+                tables["adversarial"]["weight_decay"] = self.adversary.weight_decay
         return tables
+
+    def of_length(self, steps: int) -> Configuration:
+        """The same run in so many steps: every stage, the warm-up and what else begins or ends at a step in proportion.
+
+        What is done every so many steps (looks, checkpoints, lines of the log) stays.
+
+        Raises
+        ------
+        InvalidValueError
+            Less than one step per stage.
+        """
+        if steps < len(self.stages):
+            raise InvalidValueError(
+                f"A run of {len(self.stages)} stages needs as many steps at least, got {steps}.",
+                fix="Ask for more steps, or take stages out of the configuration.",
+            )
+        whole, done, begun = self.steps, 0, 0
+        stages = []
+        for number, stage in enumerate(self.stages):
+            begun += stage.steps
+            later = len(self.stages) - 1 - number
+            until = min(max(round(begun * steps / whole), done + 1), steps - later)  # each keeps one step
+            stages.append(stage.replace(steps=until - done))
+            done = until
+
+        def in_proportion(step: int) -> int:
+            return round(step * steps / whole)
+
+        adversary = self.adversary
+        return replace(
+            self,
+            stages=tuple(stages),
+            schedule=self.schedule.replace(warmup_steps=in_proportion(self.schedule.warmup_steps)),
+            run=self.run.replace(frozen_encoder_steps=in_proportion(self.run.frozen_encoder_steps)),
+            adversary=adversary and replace(adversary, from_step=in_proportion(adversary.from_step)),
+        )
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """Where another run learns something else, as ``optimiser.learning_rate 0.001 (now 0.0001)``, for a message.
 
-        Two spellings of one path (``photos`` and ``./photos/``) are no difference.
+        Two spellings of one path (``photos`` and ``./photos/``) are no difference. Where data is found is not compared
+        here (:meth:`moved`), since it may have been moved.
         """
-        theirs, mine = dict(_leaves(other)), dict(_leaves(json.loads(json.dumps(self.to_dict()))))
+        return self._changes(other, of_places=False)
+
+    def moved(self, other: Mapping[str, Any]) -> list[str]:
+        """Where another run finds its data elsewhere, in the same form: whether it is the same, its content says."""
+        return self._changes(other, of_places=True)
+
+    def _changes(self, other: Mapping[str, Any], *, of_places: bool) -> list[str]:
+        theirs, mine = dict(_leaves(other)), dict(_leaves(json.loads(json.dumps(self.to_dict(), allow_nan=False))))
         free = {"summary"}
         free |= {f"{table.__name__.lower()}.{name}" for table in (Run, Validation) for name in table.may_change}
         return [
             f"{key} {theirs.get(key, 'absent')} (now {mine.get(key, 'absent')})"
             for key in sorted({*theirs, *mine} - free)
+            if _is_place(key) == of_places
             if _respelt(key, theirs.get(key)) != _respelt(key, mine.get(key))
         ]
 
@@ -356,6 +429,13 @@ _PATHS = frozenset(
     }
 )  # fmt: skip
 """Last names of fields that hold paths."""
+
+
+def _is_place(key: str) -> bool:
+    """Whether a field says where pictures, pairs, a recipe or a network of data lie."""
+    table, _, name = key.rpartition(".")
+    of_data = table.startswith("data.") or table == "validation"
+    return of_data and name in {"photos", "pairs", "sharp", "depth", "recipe", "blur_network"}
 
 
 def _respelt(key: str, value: Any) -> Any:
@@ -694,6 +774,8 @@ def _adversary(values: Mapping[str, Any], name: str) -> Adversary:
         turns.steps,
         turns.learning_rate,
         turns.from_step,
+        turns.betas,
+        turns.weight_decay,
         turns.start_from,
     )
 

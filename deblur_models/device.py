@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
 import torch
 
 from blursynth.errors import InvalidValueError, did_you_mean
 
-__all__ = ["autocast_type", "torch_device"]
+__all__ = ["arithmetic", "autocast_type", "torch_device"]
 
 _PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -54,3 +58,37 @@ def torch_device(name: str, local: int | None = None) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InvalidValueError("device 'mps': torch sees none here.", fix="Use cpu.")
     return device
+
+
+@contextmanager
+def arithmetic(
+    device: torch.device, *, tf32: bool, cudnn: Literal["benchmark", "heuristic", "deterministic"]
+) -> Iterator[None]:
+    """How a CUDA device multiplies, for as long as the context lasts; on other devices nothing is changed.
+
+    Parameters
+    ----------
+    tf32
+        Whether factors of float32 are rounded to 10 bits of mantissa; sums stay float32.
+    cudnn
+        How convolutions are chosen: ``benchmark`` tries them for each size, ``heuristic`` goes by rule,
+        ``deterministic`` goes by rule among those that repeat bit for bit.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    matmul, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    wanted = (
+        (matmul, "allow_tf32", tf32),
+        (convolutions, "allow_tf32", tf32),
+        (convolutions, "benchmark", cudnn == "benchmark"),
+        (convolutions, "deterministic", cudnn == "deterministic"),
+    )
+    before = [getattr(place, name) for place, name, _ in wanted]
+    for place, name, value in wanted:
+        setattr(place, name, value)
+    try:
+        yield
+    finally:
+        for (place, name, _), value in zip(wanted, before, strict=True):
+            setattr(place, name, value)

@@ -317,9 +317,9 @@ def evaluate(
     summary["cost"] = {r.name: _cost(r, cost_px) for r in everything if cost_px and isinstance(r, NetworkRestorer)}
     summary["left_out"] = dict(left_out or {})
     summary["restorers"] = {r.name: _about(r, s.about) for r, s in zip(everything, stores, strict=True)}
-    known = "".join(json.dumps(_plain(f.to_dict())) + "\n" for f in facts)
+    known = "".join(json.dumps(_plain(f.to_dict()), allow_nan=False) + "\n" for f in facts)
     write_whole(plan.folder / "pairs.jsonl", known.encode())
-    write_whole(plan.folder / "summary.json", (json.dumps(_plain(summary), indent=1) + "\n").encode())
+    write_whole(plan.folder / "summary.json", (json.dumps(_plain(summary), indent=1, allow_nan=False) + "\n").encode())
     return Evaluation(facts, values, summary, plan.folder)
 
 
@@ -463,7 +463,7 @@ class _Store:
     def __init__(self, path: Path, about: dict[str, Any], *, force: bool) -> None:
         self.path, self.about = path, about
         self.lines: dict[int, dict[str, Any]] = {}
-        heading = json.dumps({"format": FORMAT, "restorer": about}, sort_keys=True)
+        heading = json.dumps({"format": FORMAT, "restorer": about}, sort_keys=True, allow_nan=False)
         if path.exists() and not force:
             lines = path.read_text("utf-8").split("\n")
             if lines[0] != heading:
@@ -482,7 +482,7 @@ class _Store:
     def add(self, line: dict[str, Any]) -> None:
         self.lines[line["index"]] = line
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_plain(line)) + "\n")
+            file.write(json.dumps(_plain(line), allow_nan=False) + "\n")
 
 
 def _claim(plan: _Plan, *, force: bool) -> None:
@@ -497,7 +497,7 @@ def _claim(plan: _Plan, *, force: bool) -> None:
         "chosen": len(plan.chosen),
     }
     path = plan.folder / "settings.json"
-    content = (json.dumps(settings, indent=1) + "\n").encode()
+    content = (json.dumps(settings, indent=1, allow_nan=False) + "\n").encode()
     if path.exists() and not force:
         try:
             there = json.loads(path.read_bytes())

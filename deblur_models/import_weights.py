@@ -51,7 +51,8 @@ def import_original(path: str | Path, config: NetworkConfig) -> Network:
 
 def import_discriminator(path: str | Path, config: Architecture) -> nn.Module:
     """A discriminator with the weights of a published checkpoint; as :func:`import_original`."""
-    return _imported(Path(path), config, DISCRIMINATOR_CONTAINERS)
+    discriminator: nn.Module = _imported(Path(path), config, DISCRIMINATOR_CONTAINERS)
+    return discriminator
 
 
 def _imported(path: Path, config: Architecture, containers: Sequence[str]) -> Any:

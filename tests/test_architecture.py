@@ -199,6 +199,9 @@ def test_nothing_unsafe_or_global(path: Path) -> None:
                 assert function[1] in {"Generator", "Philox", "default_rng"}, (
                     f"{path}:{node.lineno}: global random state"
                 )
+            if name in {"json.dump", "json.dumps"}:
+                wanted = any(k.arg == "allow_nan" and ast.unparse(k.value) == "False" for k in node.keywords)
+                assert wanted, f"{path}:{node.lineno}: NaN and Infinity are no JSON: allow_nan=False"
             for keyword in node.keywords:
                 if keyword.arg in {"allow_pickle", "weights_only"} and isinstance(keyword.value, ast.Constant):
                     assert keyword.value.value is (keyword.arg == "weights_only"), f"{path}:{node.lineno}: unpickles"

@@ -60,4 +60,4 @@ def _inline(value: Any) -> str:
         return "{ " + ", ".join(f"{key} = {_inline(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_inline(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) if isinstance(value, str | bool) else repr(value)

@@ -20,4 +20,4 @@ def command() -> None:
 
     from blursynth.recipe_schema import recipe_schema
 
-    console.echo(json.dumps(recipe_schema(), indent=2, ensure_ascii=False))
+    console.echo(json.dumps(recipe_schema(), indent=2, ensure_ascii=False, allow_nan=False))

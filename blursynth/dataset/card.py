@@ -64,8 +64,9 @@ def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
     path = ascii(name)  # a text of Python, whatever the name
     summary = spec.recipe.get("summary", "") or spec.recipe_name
     steps = "\n".join(
-        f"| {_code(s.get('name', s.get('kind')))} | {_code(json.dumps(_fields(s), ensure_ascii=False))} |"
-        for s in spec.recipe["step"]
+        f"| {_code(step.get('name', step.get('kind')))} | "
+        f"{_code(json.dumps(_fields(step), ensure_ascii=False, allow_nan=False))} |"
+        for step in spec.recipe["step"]
     )
     counted = _licences(spec).most_common(_MOST_LICENCES)
     licences = "\n".join(f"| {_code(what)} | {number} |" for what, number in counted)
@@ -73,7 +74,7 @@ def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
         f"| `{a.name}` | {a.dtype} | {' x '.join(str(n) for n in (spec.count, *a.shape))} |" for a in spec.arrays
     )
     return f"""---
-pretty_name: {json.dumps(_plain(name), ensure_ascii=False)}
+pretty_name: {json.dumps(_plain(name), ensure_ascii=False, allow_nan=False)}
 license: other
 task_categories:
 - image-to-image
@@ -165,7 +166,11 @@ def _maps(spec: Spec) -> str:
     if not spec.has_maps:
         return ""
     kinds = [what for what, there in (("depth", spec.sources[0].depth), ("label", spec.sources[0].labels)) if there]
-    form = f" The numbers of the depth maps mean: {_code(json.dumps(spec.depth_format))}." if spec.depth_format else ""
+    form = (
+        f" The numbers of the depth maps mean: {_code(json.dumps(spec.depth_format, allow_nan=False))}."
+        if spec.depth_format
+        else ""
+    )
     maps = " and its ".join(kinds)
     return f"\nEvery source picture came with its {maps} map; their sha256 stand in `dataset.json`.{form}\n"
 
@@ -183,7 +188,7 @@ def _size_category(count: int) -> str:
 
 def _croissant_text(name: str, spec: Spec, digest: dict[str, str], described: Mapping[str, bytes]) -> bytes:
     document = _croissant(name, spec, digest, described)
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _croissant(name: str, spec: Spec, digest: dict[str, str], described: Mapping[str, bytes]) -> dict[str, Any]:

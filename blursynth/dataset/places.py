@@ -31,7 +31,7 @@ def remember_roots(spec: Spec, roots: dict[str, str]) -> str:
             for left in path.parent.glob(f"{path.name}.*{PARTIAL}"):
                 if writer_is_gone(left):
                     left.unlink(missing_ok=True)
-            text = json.dumps({"roots": roots}, indent=1) + "\n"
+            text = json.dumps({"roots": roots}, indent=1, allow_nan=False) + "\n"
             if not os.path.exists(path) or path.read_bytes() != text.encode():
                 write_atomically(path, text.encode())
             return ""

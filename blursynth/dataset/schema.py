@@ -612,7 +612,7 @@ def store_files(spec: Spec) -> dict[str, bytes]:
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"blursynth": about}}
     arrays = {f"{array.name}/zarr.json": _array_metadata(array, spec) for array in spec.arrays}
     return {
-        name: (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+        name: (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
         for name, document in {"zarr.json": group, **arrays}.items()
     }
 

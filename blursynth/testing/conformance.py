@@ -97,10 +97,12 @@ def check_degradation(
     """
     kind = type(example)
     frame = pictures(kind.takes) if frame is None else frame
-    record = json.loads(json.dumps(example.to_dict()))
+    record = json.loads(json.dumps(example.to_dict(), allow_nan=False))
     assert Degradation.from_dict(record, (kind,)) == example, "JSON round trip"
     draw = Draw((("step", example),))
-    assert Draw.from_dict(json.loads(json.dumps(draw.to_dict())), (kind,)) == draw, "JSON round trip of a draw"
+    assert Draw.from_dict(json.loads(json.dumps(draw.to_dict(), allow_nan=False)), (kind,)) == draw, (
+        "JSON round trip of a draw"
+    )
     _check_unknown_field(example)
 
     before = {name: values.copy() for name, values in _arrays(frame).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from deblur_models.train import Progress, Result
     from deblur_models.train.validation import Look
 
+LINES_S, TERMINAL_S = 30.0, 1.0
+"""Seconds between two signs of life: lines of a log, and movements of a bar on a terminal."""
+
 EPILOG = """\b
 Examples:
   deblur train small --out run/                                   # from photographs that come with scikit-image
   deblur train small --photos photos/ --recipe mixed --out run/   # from yours, blurred while training
   deblur train small --data pairs/ --out run/                     # from a data set of blursynth generate
+  deblur train small --steps 600 --out run/                       # a tenth of it, with the same shape
   deblur train mine.toml --out run/ --set optimiser.learning_rate=5e-4 --set stage.0.steps=2000
   torchrun --nproc-per-node 4 -m deblur_models train nafnet-32 --photos photos/ --out run/
 
@@ -66,6 +71,16 @@ def command(
         str | None,
         typer.Option("--validation", metavar="PAIRS|DIR", help="Held-out pairs or photographs.", show_default=False),
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            metavar="N",
+            min=1,
+            help="Steps in all, shared by the stages as before.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", "-s", help="Seed of the run.", show_default=False)] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.", show_default=False)
@@ -100,6 +115,7 @@ def command(
     changes |= {"seed": seed} if seed is not None else {}
     changes |= {"run.device": device} if device is not None else {}
     wanted = read_configuration(configuration, {**changes, **_settings(set_ or [])})
+    wanted = wanted if steps is None else wanted.of_length(steps)
     from deblur_models.train import check, train
 
     first = os.environ.get("RANK", "0") == "0"
@@ -113,16 +129,13 @@ def command(
         import json
 
         check(wanted)
-        console.echo(json.dumps(wanted.to_dict(), indent=1))
+        console.echo(json.dumps(wanted.to_dict(), indent=1, allow_nan=False))
         return
     assert out is not None
 
-    def begins(step: int) -> None:
-        if step > 0:
-            console.echo(f"{out}: goes on from step {step:,} of {wanted.steps:,}.", err=True)
-
-    with _shown(first, wanted) as show:
-        result = train(wanted, out, resume=not fresh, on_progress=show, on_begin=begins)
+    with _shown(first, wanted, out) as (show, begins):
+        every_s = TERMINAL_S if sys.stderr.isatty() else LINES_S
+        result = train(wanted, out, resume=not fresh, on_progress=show, on_begin=begins, tell_every_s=every_s)
     if first:
         _summary(result, wanted)
     if not result.finished:
@@ -221,22 +234,33 @@ def _has_pairs(folder: Path) -> bool:
 
 
 @contextmanager
-def _shown(first: bool, configuration: Configuration) -> Iterator[Callable[[Progress], None] | None]:
-    """A live bar on a terminal; a line for each look at held-out pairs, and now and then one in between, elsewhere."""
+def _shown(
+    first: bool, configuration: Configuration, out: Path
+) -> Iterator[tuple[Callable[[Progress], None] | None, Callable[[int], None] | None]]:
+    """What is called as the run goes on, and what when it begins: a live bar on a terminal; elsewhere a line for each
+    look at held-out pairs, and one in between where nothing was said for long."""
     if not first:
-        yield None
+        yield None, None
         return
-    started, last = time.monotonic(), 0.0
+    began, began_at, last = time.monotonic(), 0, -math.inf
     origin = "" if configuration.validation is None else configuration.validation.origin
+
+    def begins(step: int) -> None:
+        nonlocal began, began_at
+        began, began_at = time.monotonic(), step
+        if step > 0:
+            console.echo(f"{out}: goes on from step {step:,} of {configuration.steps:,}.", err=True)
+
     if not sys.stderr.isatty():
+        console.echo(f"{out}: looking at the pictures.", err=True)
 
         def lines(progress: Progress) -> None:
             nonlocal last
-            if progress.look is not None or time.monotonic() - last > 30:
+            if progress.look is not None or time.monotonic() - last >= LINES_S:
                 last = time.monotonic()
-                console.echo(_text(progress, time.monotonic() - started, origin), err=True)
+                console.echo(_text(progress, time.monotonic() - began, progress.step - began_at, origin), err=True)
 
-        yield lines
+        yield lines, begins
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -247,18 +271,24 @@ def _shown(first: bool, configuration: Configuration) -> Iterator[Callable[[Prog
 
         def show(progress: Progress) -> None:
             if progress.look is not None:
-                bar.console.print(_text(progress, time.monotonic() - started, origin), markup=False)
+                text = _text(progress, time.monotonic() - began, progress.step - began_at, origin)
+                bar.console.print(text, markup=False)
                 bar.update(task, completed=progress.step, total=progress.steps)
                 return
             parts = [f"{name} {value:.4g}" for name, value in progress.losses.items() if name != "gradient_norm"]
             parts.append(f"{progress.images_per_s:.3g} patches/s")
             bar.update(task, completed=progress.step, total=progress.steps, text=", ".join(parts))
 
-        yield show
+        yield show, begins
 
 
-def _text(progress: Progress, elapsed_s: float, origin: str) -> str:
-    head = f"step {progress.step:,} of {progress.steps:,} ({console.seconds_text(elapsed_s)})"
+def _text(progress: Progress, elapsed_s: float, steps: int, origin: str) -> str:
+    """One line: how far, how long it took and will take by the ``steps`` of this time, and what is known."""
+    head = f"step {progress.step:,} of {progress.steps:,} ({console.seconds_text(elapsed_s)}"
+    if steps > 0 and progress.step < progress.steps:
+        left_s = elapsed_s / steps * (progress.steps - progress.step)
+        head += f", about {console.seconds_text(left_s)} left"
+    head += ")"
     if progress.look is not None:
         look = progress.look
         return (
@@ -270,7 +300,8 @@ def _text(progress: Progress, elapsed_s: float, origin: str) -> str:
     losses = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
     total = sum(progress.seconds.values()) or 1.0
     split = ", ".join(f"{name} {100 * value / total:.0f} %" for name, value in progress.seconds.items())
-    return f"{head}: {losses}; {progress.images_per_s:.3g} patches/s ({split})"
+    skipped = f"; {progress.skipped:,} steps skipped" if progress.skipped else ""
+    return f"{head}: {losses}; {progress.images_per_s:.3g} patches/s ({split}){skipped}"
 
 
 def _scores(look: Look) -> tuple[str, str, str, str]:
@@ -289,6 +320,10 @@ def _summary(result: Result, configuration: Configuration) -> None:
             f"{result.out}: is finished ({result.step:,} steps); nothing was done. To train on, write "
             f'start_from = "{result.out}" in a configuration, with a new folder.',
             err=True,
+        )
+    if result.skipped:
+        console.echo(
+            f"{result.skipped:,} of {result.step:,} steps were skipped, since gradients overflowed in fp16.", err=True
         )
     blurs = isinstance(configuration.network, BlurGeneratorConfig)
     rows = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deblur_models.data.batch import Batch
+from deblur_models.data.collate import Collated, collate, make_batch
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs, open_pairs
 from deblur_models.data.training_set import (
     BlurredByNetwork,
@@ -11,12 +12,12 @@ from deblur_models.data.training_set import (
     Source,
     TrainingSet,
     batches,
-    make_batch,
 )
 
 __all__ = [
     "Batch",
     "BlurredByNetwork",
+    "Collated",
     "Crops",
     "FolderPairs",
     "OnTheFly",
@@ -26,6 +27,7 @@ __all__ = [
     "StoredPairs",
     "TrainingSet",
     "batches",
+    "collate",
     "make_batch",
     "open_pairs",
 ]

@@ -7,6 +7,7 @@ import hashlib
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +18,12 @@ from numpy.typing import NDArray
 
 from blursynth.core import Draw
 from blursynth.dataset import Dataset, open_dataset
+from blursynth.dataset.sources import available_cores
 from blursynth.decoders import PICTURE_SUFFIXES
 from blursynth.errors import DatasetError, InvalidValueError, PictureError
 from blursynth.folders import ByName, Inside, endings_text, place, total, walk
 from blursynth.frame import Encoding, Frame
-from blursynth.io import peek, read_codes
+from blursynth.io import file_sha256, peek, read_codes
 from blursynth.text import name_of
 
 log = logging.getLogger(__name__)
@@ -84,8 +86,7 @@ class PairSet(Sequence[PairSample]):
         """Height and width of a pair, without decoding it."""
 
     def fingerprint(self) -> str:
-        """A text that is another one where the pairs are others, as far as that is told without reading all pixels;
-        here by their number and sizes."""
+        """A text that is another one where the pairs are others, wherever they lie; here by their number and sizes."""
         return hashlib.sha256(repr([self.size_px(i) for i in range(len(self))]).encode()).hexdigest()
 
     def check(self) -> None:
@@ -187,11 +188,11 @@ class FolderPairs(PairSet):
         return self._sizes[index]
 
     def fingerprint(self) -> str:
-        """Of names and sizes of files."""
-        digest = hashlib.sha256()
-        for name, *pair in zip(self.names, self.blurred, self.sharp, strict=True):
-            digest.update(repr((name, *(path.stat().st_size for path in pair))).encode())
-        return digest.hexdigest()
+        """Of the names of pairs and the bytes of their files."""
+        with ThreadPoolExecutor(available_cores()) as threads:
+            blurred, sharp = (list(threads.map(file_sha256, half)) for half in (self.blurred, self.sharp))
+        together = repr(list(zip(self.names, blurred, sharp, strict=True)))
+        return hashlib.sha256(together.encode()).hexdigest()
 
     def check(self) -> None:
         wrong: list[str] = []

@@ -9,61 +9,24 @@ from __future__ import annotations
 import logging
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from blursynth.core import apply
 from blursynth.dataset import OnlineDataset, Unblurred
 from blursynth.errors import InvalidValueError, PictureError
-from blursynth.frame import Encoding, Frame
 from blursynth.streams import Stream
-from deblur_models.data.batch import Batch
+from deblur_models.data.collate import Collated, Sample, SharpSample, Turned, collate
 from deblur_models.data.pair_set import PairSample, PairSet
 
-__all__ = [
-    "BlurredByNetwork",
-    "Crops",
-    "OnTheFly",
-    "SharpSample",
-    "Source",
-    "TrainingSet",
-    "Turned",
-    "batches",
-    "make_batch",
-    "values_of",
-]
+__all__ = ["BlurredByNetwork", "Crops", "OnTheFly", "Source", "TrainingSet", "batches"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class SharpSample:
-    """A sharp picture that a network blurs when the batch is made; fields as of :class:`PairSample`.
-
-    ``network`` is its name and ``noise_seed`` the seed of its noise: weights do not travel between processes.
-    """
-
-    sharp: NDArray[Any]
-    source: str
-    geometry: Frame | None
-    network: str
-    noise_seed: int
-    draw: None = None
-
-
-Sample = PairSample | Unblurred | SharpSample
-
-LearnedBlur = Callable[[Tensor, Sequence[int]], Tensor]
-"""Sharp pictures ``[B, 3, H, W]`` on the training device, and a seed for each, to blurred ones, without gradients."""
 
 
 class Source(ABC):
@@ -228,14 +191,6 @@ def shuffled(count: int, seed: int, epoch: int, name: str) -> tuple[int, ...]:
     return tuple(generator.permutation(count).tolist())
 
 
-@dataclass(frozen=True, eq=False)
-class Turned:
-    """A sample and which of the eight turns and flips of the square it is shown in."""
-
-    sample: Sample
-    turn: int
-
-
 class TrainingSet(TorchDataset[Turned]):
     """Samples from one source, or from several in given shares.
 
@@ -290,23 +245,26 @@ def batches(
     first: int,
     last: int,
     batch: int,
+    parts: int = 1,
     offset: int = 0,
     workers: int = 0,
     rank: int = 0,
     ranks: int = 1,
-) -> Iterable[list[Turned]]:
-    """The samples of steps ``first`` to ``last``, this process's part of each batch.
+    pin_memory: bool = False,
+) -> Iterable[list[Collated]]:
+    """The samples of steps ``first`` to ``last``, this process's share of each batch, in ``parts`` of equal size.
 
     ``offset`` is the number of the first sample of step 0. ``workers`` processes read ahead; the samples do not depend
-    on their number.
+    on their number. ``pin_memory`` is for copying to CUDA devices.
     """
     more: dict[str, Any] = {"prefetch_factor": 2, "multiprocessing_context": "spawn"} if workers else {}
     return DataLoader(
         samples,
         batch_sampler=_Steps(first, last, batch, offset, rank, ranks),
-        collate_fn=_as_they_are,
+        collate_fn=_InParts(parts),
         num_workers=workers,
         worker_init_fn=_leave_interrupts_to_the_run,
+        pin_memory=pin_memory,
         **more,
     )
 
@@ -316,137 +274,12 @@ def _leave_interrupts_to_the_run(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _as_they_are(samples: list[Turned]) -> list[Turned]:
-    return samples
+@dataclass(frozen=True)
+class _InParts:
+    """Collates the samples of a step in parts of equal size."""
 
+    parts: int
 
-def make_batch(
-    samples: Sequence[Turned],
-    device: torch.device | str,
-    learned: Mapping[str, LearnedBlur] | None = None,
-) -> Batch:
-    """Pictures on the training device; those before their blur are blurred there, all at once.
-
-    ``learned`` is the blur of networks that sources wait for, by the names of the sources.
-    """
-    device = torch.device(device)
-    sharp: list[Tensor | None] = [None] * len(samples)
-    blurred: list[Tensor | None] = [None] * len(samples)
-    waiting = [i for i, s in enumerate(samples) if isinstance(s.sample, Unblurred)]
-    if waiting:
-        pair = blur_on([_before(samples[i]) for i in waiting], device)
-        for place, i in enumerate(waiting):
-            sharp[i], blurred[i] = pair[0][place], pair[1][place]
-    for name, blur in (learned or {}).items():
-        chosen = {
-            i: s.sample for i, s in enumerate(samples) if isinstance(s.sample, SharpSample) and s.sample.network == name
-        }
-        if chosen:
-            pair = blur_by(blur, list(chosen.values()), device)
-            for place, i in enumerate(chosen):
-                sharp[i], blurred[i] = pair[0][place], pair[1][place]
-    for i, turned in enumerate(samples):
-        if isinstance(turned.sample, PairSample):
-            sharp[i], blurred[i] = (values_of(codes, device) for codes in (turned.sample.sharp, turned.sample.blurred))
-    return Batch(
-        sharp=torch.stack([_turned(picture, s.turn) for picture, s in zip(sharp, samples, strict=True)]),
-        blurred=torch.stack([_turned(picture, s.turn) for picture, s in zip(blurred, samples, strict=True)]),
-        draws=tuple(s.sample.draw for s in samples),
-        geometry=tuple(_geometry(s.sample) for s in samples),
-        sources=tuple(s.sample.source for s in samples),
-    )
-
-
-def blur_on(samples: Sequence[Unblurred], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sharp and blurred pictures ``[B, 3, H, W]`` of samples before their blur, computed on a device.
-
-    Samples that know the same things of their pictures (depth, labels, camera) and come from one sort of recipe are one
-    batch. Windows get the widest margin of the batch. Where a picture ends before that, its edge is repeated; by the
-    definition of the reach those pixels are not seen by the sample.
-    """
-    groups: dict[Any, list[int]] = {}
-    for i, sample in enumerate(samples):
-        frame, draw = sample.frame, sample.draw
-        known = frame.depth_m is not None, frame.labels is not None, bool(frame.camera), frame.encoding
-        groups.setdefault((*known, len(draw.steps), draw.reference, sample.dtype), []).append(i)
-    made = [_blurred_alike([samples[i] for i in chosen], device) for chosen in groups.values()]
-    order = np.argsort([i for chosen in groups.values() for i in chosen]).tolist()
-    sharp, blurred = (torch.cat(pictures)[order] for pictures in zip(*made, strict=True))
-    return sharp, blurred
-
-
-def _blurred_alike(samples: Sequence[Unblurred], device: torch.device) -> tuple[Tensor, Tensor]:
-    margin = max(_margin(s) for s in samples)
-    size, top = samples[0].window.size, int(np.iinfo(samples[0].dtype).max)
-    frame = Frame.stack([_widened(s, margin, device) for s in samples])
-    draws = [s.draw for s in samples]
-    sharp = frame if draws[0].reference == "source" else apply([d.target() for d in draws], frame)
-    blurred = apply(draws, frame)
-    middle = (..., slice(margin, margin + size), slice(margin, margin + size))
-    return _rounded(sharp.image[middle], top), _rounded(blurred.image[middle], top)
-
-
-def blur_by(blur: LearnedBlur, samples: Sequence[SharpSample], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sharp pictures ``[B, 3, H, W]`` and what a network makes of them.
-
-    Rounded to codes as a stored pair is: what lies between them would be a message that no camera sends.
-    """
-    sharp = torch.stack([values_of(s.sharp, device) for s in samples])
-    blurred = blur(sharp, [s.noise_seed for s in samples])
-    tops = [int(np.iinfo(s.sharp.dtype).max) for s in samples]
-    return sharp, torch.stack([_rounded(picture, top) for picture, top in zip(blurred, tops, strict=True)])
-
-
-def _before(turned: Turned) -> Unblurred:
-    assert isinstance(turned.sample, Unblurred)
-    return turned.sample
-
-
-def _margin(sample: Unblurred) -> int:
-    assert sample.margin_px is not None
-    return sample.margin_px
-
-
-def _widened(sample: Unblurred, margin_px: int, device: torch.device) -> Frame:
-    more = margin_px - _margin(sample)
-
-    def wide(array: Any) -> Any:
-        if array is None:
-            return None
-        edges = [(0, 0)] * (np.ndim(array) - 2) + [(more, more)] * 2
-        return torch.from_numpy(np.ascontiguousarray(np.pad(array, edges, mode="edge"))).to(device)
-
-    frame = sample.frame
-    return replace(
-        frame,
-        image=wide(frame.image),
-        depth_m=wide(frame.depth_m),
-        labels=wide(frame.labels),
-        origin_px=frame.origin_px - more,
-    )
-
-
-def _rounded(picture: Tensor, top: int) -> Tensor:
-    """To codes 0..top, as both halves of a stored pair are."""
-    return (picture.float().clamp(0, 1) * top).round() / top
-
-
-def values_of(codes: NDArray[Any], device: torch.device | str) -> Tensor:
-    """Codes ``[H, W, 3]`` of 8 or 16 bits as ``[3, H, W]``, 0..1."""
-    planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(codes, -1, 0))).to(device)
-    return planes.float() / float(np.iinfo(codes.dtype).max)
-
-
-def _turned(picture: Tensor | None, turn: int) -> Tensor:
-    assert picture is not None
-    if turn >= 4:
-        picture = picture.flip(-1)
-    return picture.rot90(turn % 4, (-2, -1)).contiguous()
-
-
-def _geometry(sample: Sample) -> Frame | None:
-    if not isinstance(sample, Unblurred):
-        return sample.geometry
-    margin, size = _margin(sample), sample.window.size
-    inside = sample.frame.crop(margin, margin, size, size)
-    return replace(inside, image=np.broadcast_to(np.float32(0), (1, 3, size, size)), encoding=Encoding.DISPLAY)
+    def __call__(self, samples: list[Turned]) -> list[Collated]:
+        size = len(samples) // self.parts
+        return [collate(samples[i * size : (i + 1) * size]) for i in range(self.parts)]

@@ -37,7 +37,7 @@ Logits = tuple[Tensor, ...]
 class AnswerPool:
     """Mean answers of a discriminator to the last pictures, real and generated, of each of its maps; without gradients.
 
-    Processes that train together put the answers of all of them in, so that their pools are the same.
+    Processes that train together put the answers of all of them in, so that each has the same pool.
 
     Parameters
     ----------
@@ -53,10 +53,6 @@ class AnswerPool:
         """Answers to a batch; of real pictures as many as of generated ones."""
         told = [torch.stack([m.detach().float().flatten(1).mean(1) for m in maps]) for maps in (real, fake)]
         new = torch.stack(told)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            parts = [torch.empty_like(new) for _ in range(torch.distributed.get_world_size())]
-            torch.distributed.all_gather(parts, new.contiguous())
-            new = torch.cat(parts, dim=-1)
         before = new[..., :0] if self._kept is None else self._kept.to(new.device)
         self._kept = torch.cat((before, new), dim=-1)[..., -self.pictures :]
 
@@ -83,6 +79,9 @@ class AdversarialLoss(Record):
     """
 
     kind: ClassVar[str]
+    compares_with_means: ClassVar[bool] = False
+    """Whether answers are compared with means over the batch, so that the loss is no mean over pictures: processes that
+    share a batch then compute it from the answers of all of them."""
 
     weight: float = Field(default=1.0, gt=0, le=1e6, description="factor of the generator's part in its sum of losses")
     penalty_weight: float = Field(default=0.0, ge=0, le=1e6, description="factor of the gradient penalty")
@@ -194,6 +193,8 @@ class RaganLS(AdversarialLoss):
     ICCV 2019.
     """
 
+    compares_with_means: ClassVar[bool] = True
+
     pool_pictures: int = Field(
         default=0,
         ge=0,
@@ -248,6 +249,8 @@ class RelativisticBlur(AdversarialLoss):
 
     Source: K. Zhang et al., "Deblurring by Realistic Blurring", CVPR 2020.
     """
+
+    compares_with_means: ClassVar[bool] = True
 
     def discriminator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
         return _over_maps(

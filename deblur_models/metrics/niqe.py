@@ -55,7 +55,7 @@ class NiqeParameters:
             "mean": [float(f"{v:.7g}") for v in self.mean],
             "covariance_upper": [float(f"{v:.7g}") for v in upper],
         }
-        return json.dumps(values) + "\n"
+        return json.dumps(values, allow_nan=False) + "\n"
 
     @staticmethod
     def from_json(text: str) -> NiqeParameters:

@@ -132,7 +132,7 @@ def _compare_copies(
         raise InvalidValueError(
             f"The checkpoint holds its backbone twice, and {len(different)} weights of the two copies differ: "
             f"{some_of(different)}.",
-            why="The published code has one backbone under both names, so that one of the copies was changed or damaged.",
+            why="The published code has one backbone under both names: one of the copies was changed or damaged.",
             fix="Take another checkpoint, or leave out the copy under fpn.enc0 to fpn.enc4 if you know which is right.",
         )
 

@@ -231,8 +231,8 @@ class MobileNetV2Encoder(Encoder):
         return ".".join((str(_STEPS_OF_MOBILENET[int(step.removeprefix("enc"))] + int(rest[0])), *rest[1:]))
 
 
-# What DeblurGAN-v2's code cuts the two backbones into: parts of Inception-ResNet-v2, and the first of the numbered parts
-# of MobileNetV2.
+# What DeblurGAN-v2's code cuts the two backbones into: parts of Inception-ResNet-v2, and the first of the numbered
+# parts of MobileNetV2.
 _STEPS_OF_INCEPTION = (
     ("conv2d_1a",),
     ("conv2d_2a", "conv2d_2b", "maxpool_3a"),

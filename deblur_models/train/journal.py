@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -50,6 +51,8 @@ class Journal:
             raise DatasetError(f"{out}: cannot be made ({there} is a file).", fix="Choose another folder.")
         if not os.access(there, os.W_OK):
             raise DatasetError(f"{out}: cannot be written.", fix="Choose another folder.")
+        self.moved: list[str] = []
+        """Fields of data whose pictures, pairs, recipes or networks had other paths when the run was begun."""
         self._description = out / "configuration.json"
         if any((out / name).exists() for name in ("configuration.json", "last.json", "previous.json")):
             if not resume:
@@ -72,7 +75,8 @@ class Journal:
         self._last_is_whole = False
 
     def _compare(self, before: Mapping[str, Any]) -> None:
-        """Refuses a run that was begun with another configuration."""
+        """Refuses a run that was begun with another configuration; what data is found where is only noted."""
+        self.moved = self.configuration.moved(before)
         if differences := self.configuration.differences(before):
             more = f" and {len(differences) - 12} more" if len(differences) > 12 else ""
             raise DatasetError(
@@ -125,7 +129,7 @@ class Journal:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatasetError(f"{self.out}: cannot be made ({error.strerror}).") from None
-        self._write(self._description, json.dumps(self.configuration.to_dict(), indent=1) + "\n")
+        self._write(self._description, json.dumps(self.configuration.to_dict(), indent=1, allow_nan=False) + "\n")
         path = self.out / "log.jsonl"
         if path.exists():
             lines = [line for line in path.read_text("utf-8").splitlines(keepends=True) if _step(line) <= step]
@@ -174,9 +178,10 @@ class Journal:
         )
 
     def line(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """One line of the log, and the same numbers for TensorBoard."""
+        """One line of the log, and the same numbers for TensorBoard; null stands for what is no finite number."""
+        values = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+            file.write(json.dumps({"kind": kind, "step": step, **values}, allow_nan=False) + "\n")
         if self.configuration.run.tensorboard:
             if self._events is None:
                 board = require("torch.utils.tensorboard", extra="train", purpose="Writing events for TensorBoard")

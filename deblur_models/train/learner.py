@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.utils.checkpoint import checkpoint
 
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.streams import Stream
@@ -36,15 +38,20 @@ __all__ = ["Learner", "TrainingError", "begun", "begun_discriminator", "started"
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
+LEAST_SCALE = 1e-4
+"""Scale of losses below which fp16 is given up: gradients overflow whatever they are multiplied by."""
+
+
 class TrainingError(BlursynthError, ArithmeticError):
-    """Training cannot go on: a loss is not a number."""
+    """Training cannot go on: a loss is not a number, or half precision holds no gradient."""
 
 
 class Learner:
     """Network, running average, adversary and their optimisers; :meth:`update` is one step.
 
     Everything random in a step (dropout, the noise of a network that blurs, the gradient penalty's places) is seeded by
-    the run's seed, the step and the process, so that a resumed run repeats what the uninterrupted one does.
+    the run's seed, the step, the process and the part of its batch, so that a resumed run repeats what the
+    uninterrupted one does.
 
     Parameters
     ----------
@@ -71,6 +78,9 @@ class Learner:
             _shard(self.network, processes)
             if self.average is not None:
                 _shard(self.average, processes)
+        self._averaging = None if self.average is None else _Averaging(self.average, self.network)
+        if run.checkpoint_activations:
+            _checkpoint_blocks(self.network)
         self.model: Any = self._wrapped()
         self.optimiser = _optimiser(configuration.optimiser, self.network)
         self.scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
@@ -78,7 +88,10 @@ class Learner:
         self.discriminator_optimiser = None
         if self.discriminator is not None and self.adversary is not None:
             _share_weights(self.discriminator, processes)
-            settings = configuration.optimiser.replace(learning_rate=self.adversary.learning_rate)
+            own = {"betas": self.adversary.betas, "weight_decay": self.adversary.weight_decay}
+            settings = configuration.optimiser.replace(
+                learning_rate=self.adversary.learning_rate, **{k: v for k, v in own.items() if v is not None}
+            )
             self.discriminator_optimiser = _optimiser(settings, self.discriminator)
         self.discriminator_scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
         frozen = getattr(self.network, "encoder_parameters", None)
@@ -100,9 +113,28 @@ class Learner:
         device = self.processes.device
         if self.processes.ranks > 1 and not self.sharded:
             model = nn.parallel.DistributedDataParallel(
-                model, device_ids=[device.index] if device.type == "cuda" else None, find_unused_parameters=True
+                model,
+                device_ids=[device.index] if device.type == "cuda" else None,
+                find_unused_parameters=self._leaves_weights_unused(),
             )
         return torch.compile(model) if self.configuration.run.compile else model
+
+    def _leaves_weights_unused(self) -> bool:
+        """Whether some weights get no gradient from the losses (outputs that no loss looks at, parts that an
+        architecture stores and does not use): processes then have to look for them in every step."""
+        patch = min(stage.patch_px for stage in self.configuration.stages)
+        pictures = torch.zeros(2, 3, patch, patch, device=self.processes.device)
+        weights = [weight for weight in self.network.parameters() if weight.requires_grad]
+        was_training = self.network.training
+        self.network.eval()  # no running statistics follow this picture
+        with _seeded(self.configuration.seed, 0, "unused"), torch.enable_grad():
+            given, _ = self.network.input_and_target(pictures, pictures)
+            outputs = self.network(*given, every_scale=True)
+            looked_at = outputs if any(loss.every_scale for loss in self.configuration.losses) else outputs[:1]
+            total = torch.stack([output.float().sum() for output in looked_at]).sum()
+            gradients = torch.autograd.grad(total, weights, allow_unused=True)
+        self.network.train(was_training)
+        return any(gradient is None for gradient in gradients)
 
     def _freeze_encoder(self, step: int) -> None:
         """No gradients are computed for an encoder that is kept as it is, and all of them from then on.
@@ -125,25 +157,40 @@ class Learner:
         self._freeze_encoder(step)
         with _seeded(self.configuration.seed, step, f"step.{self.processes.rank}"):
             playing = self.adversary is not None and step >= self.adversary.from_step
-            if playing:
-                values |= self._update_discriminator(parts, step, learning_rate_factor)
+            made: list[tuple[Any, Tensor]] = []
+            if playing and len(parts) == 1:  # the network runs once, for both sides
+                made = [self._made(parts[0], step, 0)]
+                values |= self._update_discriminator(made, step, learning_rate_factor)
+            elif playing:
+                # The graphs of all parts do not fit into memory, which is what parts are for: the discriminator's turn
+                # comes first, and then each part is made again, with the same random numbers.
+                with torch.no_grad():
+                    shown = [self._made(batch, step, number) for number, batch in enumerate(parts)]
+                values |= self._update_discriminator(shown, step, learning_rate_factor)
             self.optimiser.zero_grad(set_to_none=True)
             for number, batch in enumerate(parts):
                 with self._reduced_once(number == len(parts) - 1):
-                    total, named = self._objective(batch, playing)
+                    outputs, target = made[number] if made else self._made(batch, step, number)
+                    total, named = self._objective(batch, outputs, target, playing)
                     self.scaler.scale(total / len(parts)).backward()
                 for name, value in named.items():
                     values[name] = values.get(name, torch.zeros_like(value)) + value / len(parts)
-            values["gradient_norm"] = self._step(step, learning_rate_factor)
+            values |= self._step(step, learning_rate_factor)
         if self.average is not None:
             self._follow(step)
         return values
 
-    def _objective(self, batch: Batch, playing: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    def _made(self, batch: Batch, step: int, part: int) -> tuple[Any, Tensor]:
+        """What the network makes of a part of the batch, at every scale, and what it should make."""
+        with _seeded(self.configuration.seed, step, f"step.{self.processes.rank}.{part}"):
+            given, target = self.network.input_and_target(batch.sharp, batch.blurred)
+            with self._autocast():
+                return self.model(*given, every_scale=True), target
+
+    def _objective(
+        self, batch: Batch, outputs: Sequence[Tensor], target: Tensor, playing: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum that the network minimises, and its parts without their weights."""
-        given, target = self.network.input_and_target(batch.sharp, batch.blurred)
-        with self._autocast():
-            outputs = self.model(*given, every_scale=True)
         targets = self.network.targets(target)
         total = torch.zeros((), device=batch.sharp.device)
         named: dict[str, Tensor] = {}
@@ -164,45 +211,77 @@ class Learner:
             with _frozen(self.discriminator), self._autocast():
                 real = self.discriminator(target)
                 fake = self.discriminator(outputs[0])
-            value = self.adversary.loss.generator_loss(_precise(real), _precise(fake), self.answers)
+            value = self.adversary.loss.generator_loss(self._answers(real), self._answers(fake), self.answers)
             total = total + self.adversary.loss.weight * value
             named[self.adversary.loss.kind] = value.detach()
         named["loss"] = total.detach()
         return total, named
 
-    def _update_discriminator(self, parts: Sequence[Batch], step: int, factor: float) -> dict[str, Tensor]:
+    def _update_discriminator(self, made: Sequence[tuple[Any, Tensor]], step: int, factor: float) -> dict[str, Tensor]:
         assert self.discriminator is not None
         assert self.discriminator_optimiser is not None
         assert self.adversary is not None
         loss, named = self.adversary.loss, {}
-        pairs = [self.network.input_and_target(batch.sharp, batch.blurred) for batch in parts]
-        with torch.no_grad(), self._autocast():
-            fakes = [self.model(*given) for given, _ in pairs]
+        fakes = [(outputs[0].detach(), target) for outputs, target in made]
+        skipped = torch.zeros((), device=self.processes.device)
         for turn in range(self.adversary.steps):
             self.discriminator_optimiser.zero_grad(set_to_none=True)
             told = torch.zeros((), device=self.processes.device)
             places = torch.Generator().manual_seed(
                 Stream(self.configuration.seed, step, f"penalty.{self.processes.rank}.{turn}").seed63()
             )
-            for (_, target), fake in zip(pairs, fakes, strict=True):
+            for fake, target in fakes:
                 with self._autocast():
                     answers = self.discriminator(target), self.discriminator(fake)
-                value = loss.discriminator_loss(_precise(answers[0]), _precise(answers[1]), self.answers)
+                value = loss.discriminator_loss(*map(self._answers, answers), self.answers)
                 if loss.penalty_weight:
                     penalty = loss.gradient_penalty(self.discriminator, target, fake.float(), places)
                     value = value + loss.penalty_weight * penalty
                     named["gradient_penalty"] = penalty.detach()
-                self.discriminator_scaler.scale(value / len(parts)).backward()
-                told = told + value.detach() / len(parts)
+                self.discriminator_scaler.scale(value / len(fakes)).backward()
+                told = told + value.detach() / len(fakes)
             self.processes.mean(p.grad for p in self.discriminator.parameters() if p.grad is not None)
             for group in self.discriminator_optimiser.param_groups:
                 group["lr"] = self.adversary.learning_rate * factor
-            self.discriminator_scaler.step(self.discriminator_optimiser)
-            self.discriminator_scaler.update()
+            skipped = skipped + self._stepped(self.discriminator_scaler, self.discriminator_optimiser)
             named["discriminator"] = told
+        if self.discriminator_scaler.is_enabled():
+            named["discriminator_skipped"] = skipped
         return named
 
-    def _step(self, step: int, factor: float) -> Tensor:
+    def _answers(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """A discriminator's answers in float32; those of all processes, where the loss takes means over the batch."""
+        assert self.adversary is not None
+        precise = tuple(m.float() for m in maps)
+        return tuple(map(self.processes.whole, precise)) if self.adversary.loss.compares_with_means else precise
+
+    def _stepped(self, scaler: torch.amp.GradScaler, optimiser: torch.optim.Optimizer) -> Tensor:
+        """Steps; 1 where the scaler skipped it, since gradients overflowed. Nobody waits for the device to tell."""
+        one = torch.ones((), device=self.processes.device)
+        before = scaler.scale(one)
+        scaler.step(optimiser)
+        scaler.update()
+        return (scaler.scale(one) < before).float()  # a skipped step lowers the scale, and nothing else does
+
+    def check_scales(self) -> None:
+        """Whether half precision can hold gradients at all; waits for the device.
+
+        Raises
+        ------
+        TrainingError
+            It was given up: step after step was skipped.
+        """
+        for name, scaler in (("", self.scaler), ("the discriminator's ", self.discriminator_scaler)):
+            if scaler.is_enabled() and scaler.get_scale() < LEAST_SCALE:
+                raise TrainingError(
+                    f"In fp16 {name}gradients overflow whatever losses are scaled by: the scale came down to "
+                    f"{scaler.get_scale():.2g}, and every step at which they did was skipped.",
+                    why="Weights, activations or a loss are beyond what 16 bits hold (65504).",
+                    fix='Use run.precision = "bf16" or "float32", a lower learning rate, or a smaller weight of the '
+                    "largest loss.",
+                )
+
+    def _step(self, step: int, factor: float) -> dict[str, Tensor]:
         settings, run = self.configuration.optimiser, self.configuration.run
         self.scaler.unscale_(self.optimiser)
         if step < run.frozen_encoder_steps:
@@ -212,21 +291,16 @@ class Learner:
         norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm or math.inf)
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * factor
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        skipped = self._stepped(self.scaler, self.optimiser)
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        if not self.scaler.is_enabled():
+            return {"gradient_norm": norm}
+        return {"gradient_norm": torch.where(skipped > 0, torch.zeros_like(norm), norm), "skipped": skipped}
 
     def _follow(self, step: int) -> None:
         """The running average; young averages forget faster, so that the first weights do not stay in them."""
-        assert self.average is not None
-        decay = min(self.configuration.run.average_decay, (1 + step) / (10 + step))
-        mine, theirs = self.average.state_dict(), self.network.state_dict()
-        numbers = [name for name, value in theirs.items() if value.is_floating_point()]
-        with torch.no_grad():
-            # All at once, as torch's own averages do it: one call for hundreds of small weights.
-            torch._foreach_lerp_([mine[n] for n in numbers], [theirs[n] for n in numbers], 1 - decay)
-            for name in theirs.keys() - set(numbers):
-                mine[name].copy_(theirs[name])
+        assert self._averaging is not None
+        self._averaging.follow(min(self.configuration.run.average_decay, (1 + step) / (10 + step)))
 
     def _autocast(self) -> Any:
         dtype = autocast_type(self.configuration.run.precision)
@@ -295,16 +369,13 @@ class Learner:
     def best(self) -> Network | BlurGenerator:
         """The network with the averaged weights (the present ones where none are averaged), for evaluation.
 
-        Where weights are sharded, every process must call it, and the first one gets them whole.
+        Where weights are sharded, every process must call it, and gets them whole.
         """
         source = self.network if self.average is None else self.average
         if not self.sharded:
             return source
-        whole = get_model_state_dict(source, options=_WHOLE)
-        if not self.processes.is_first:
-            return source
         network = self.configuration.network.build()
-        network.load_state_dict(whole)
+        network.load_state_dict(get_model_state_dict(source, options=StateDictOptions(full_state_dict=True)))
         return network.to(self.processes.device)
 
 
@@ -385,13 +456,63 @@ def started(path: str, configuration: Configuration) -> Network | BlurGenerator:
 
 def _optimiser(settings: Optimiser, module: nn.Module) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
+    weights = list(module.parameters())
     return kind(
-        module.parameters(),
+        weights,
+        fused=True if weights[0].device.type == "cuda" else None,  # one kernel for all weights
         lr=settings.learning_rate,
         betas=settings.betas,
         eps=settings.epsilon,
         weight_decay=settings.weight_decay,
     )
+
+
+class _Averaging:
+    """Tensors of two networks of one kind, of which one follows the other: looked up once, since they stay."""
+
+    def __init__(self, average: nn.Module, network: nn.Module) -> None:
+        mine, theirs = (module.state_dict(keep_vars=True) for module in (average, network))
+        numbers = [name for name, value in theirs.items() if value.is_floating_point()]
+        self._mine, self._theirs = [mine[n] for n in numbers], [theirs[n] for n in numbers]
+        self._copied = [(mine[n], theirs[n]) for n in sorted(theirs.keys() - set(numbers))]
+
+    def follow(self, decay: float) -> None:
+        # All at once: one call for hundreds of small weights.
+        torch.optim.swa_utils.get_ema_multi_avg_fn(decay)(self._mine, self._theirs, 0)
+        for mine, theirs in self._copied:
+            mine.copy_(theirs)
+
+
+def _checkpoint_blocks(network: nn.Module) -> None:
+    """Blocks that stand in lists and sequences compute again in the backward pass what they do not keep.
+
+    Blocks with running statistics are left as they are: computed twice, they would follow twice.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such block.
+    """
+    blocks = list(_blocks(network))
+    if not blocks:
+        raise InvalidValueError(
+            f"run.checkpoint_activations: {type(network).__name__} has no blocks that can be computed again.",
+            why="It looks for blocks in sequences, without running statistics.",
+            fix="Leave it out; smaller parts (stage.N.accumulate) take less memory too.",
+        )
+    for block in blocks:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules of several layers that are entries of a list or a plain sequence."""
+    plain = (nn.Sequential, nn.ModuleList)
+    for child in module.children():
+        if type(module) in plain and type(child) not in plain and any(True for _ in child.children()):
+            if not any(name.endswith("running_mean") for name, _ in child.named_buffers()):
+                yield child
+        else:
+            yield from _blocks(child)
 
 
 def _share_weights(module: nn.Module, processes: Processes) -> None:
@@ -438,10 +559,6 @@ def _restore(name: str, module: nn.Module, optimiser: torch.optim.Optimizer, che
     set_optimizer_state_dict(module, optimiser, whole, options=options)
     for name in names.keys() - state.keys():
         optimiser.state.pop(names[name], None)
-
-
-def _precise(maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return tuple(m.float() for m in maps)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +25,7 @@ from deblur_models.configuration import Configuration, DataTable, Stage
 from deblur_models.data import (
     Batch,
     BlurredByNetwork,
+    Collated,
     Crops,
     OnTheFly,
     Source,
@@ -34,13 +35,15 @@ from deblur_models.data import (
     open_pairs,
 )
 from deblur_models.data.bundled import photographs
+from deblur_models.data.collate import LearnedBlur
 from deblur_models.data.left_out import tell_left_out
-from deblur_models.data.training_set import LearnedBlur, Turned
-from deblur_models.device import torch_device
+from deblur_models.device import arithmetic, torch_device
 from deblur_models.networks import BlurGenerator
+from deblur_models.train.ahead import Ahead
 from deblur_models.train.journal import Journal
 from deblur_models.train.learner import Learner, TrainingError, begun, begun_discriminator
 from deblur_models.train.processes import Processes, joined, told
+from deblur_models.train.times import Times
 from deblur_models.train.validation import HeldOut, Look
 
 __all__ = ["Progress", "Result", "check", "train"]
@@ -53,7 +56,10 @@ SAME_WISH_S = 2.0
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. ``losses`` are means since the last report; ``seconds`` says where the time of a step goes."""
+    """How far a run is. ``losses`` are means since the last report; ``seconds`` says where the time of a step goes.
+
+    ``skipped`` counts the steps so far that fp16 skipped, since gradients overflowed.
+    """
 
     step: int
     steps: int
@@ -63,6 +69,7 @@ class Progress:
     images_per_s: float
     seconds: Mapping[str, float]
     look: Look | None = None
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,21 +84,8 @@ class Result:
     """The look that ``best.*`` was written at."""
     began_at: int = 0
     """The step that it went on from; of a run that was finished already, its last one."""
-
-
-@dataclass
-class _Times:
-    """Seconds since the last report, by what they were spent on."""
-
-    started: float = field(default_factory=time.perf_counter)
-    spent: dict[str, float] = field(default_factory=dict)
-    samples: int = 0
-
-    @contextmanager
-    def on(self, name: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        yield
-        self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - begin
+    skipped: int = 0
+    """Number of steps that fp16 skipped, since gradients overflowed."""
 
 
 def train(
@@ -101,8 +95,11 @@ def train(
     resume: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
     on_begin: Callable[[int], None] | None = None,
+    tell_every_s: float = 30.0,
 ) -> Result:
     """Train a network; where the folder holds an unfinished run of this configuration, go on with it.
+
+    It goes on with the same pictures, pairs, recipes and networks, wherever they lie by now.
 
     On the CPU a run that was stopped and went on has the same weights, bit for bit, as one that was not, with the same
     number of threads. Stopped by Ctrl-C or SIGTERM it writes a checkpoint first.
@@ -116,7 +113,9 @@ def train(
     resume
         False refuses a folder that holds a run already.
     on_progress
-        Called every ``run.log_every`` steps and after each look at the held-out pairs, in the first process.
+        Called every ``run.log_every`` steps, after each look at the held-out pairs, and in between after the first step
+        for which ``tell_every_s`` have passed since the last call (with the means of this process); in the first
+        process.
     on_begin
         Called once, in the first process, when everything was looked at: with the step that the run goes on from.
 
@@ -125,7 +124,7 @@ def train(
     BlursynthError
         Data, weights files or folders that cannot be used, before anything is trained.
     TrainingError
-        A loss is not a number; the checkpoints that were written before are kept.
+        A loss is not a number, or fp16 skipped every step; the checkpoints that were written before are kept.
     """
     run = configuration.run
     if run.threads:
@@ -134,30 +133,31 @@ def train(
     state = journal.resumed()
     step = 0 if state is None else int(state.manifest["step"])
     # Data and weights files come first: what is wrong with them is the same on every machine.
-    prepared = None if state is not None and step == configuration.steps else _prepared(configuration)
-    with joined(run.device) as processes:
+    finished = state is not None and step == configuration.steps
+    prepared = None if finished and not journal.moved else _prepared(configuration)
+    with joined(run.device) as processes, arithmetic(processes.device, tf32=run.tf32, cudnn=run.cudnn):
         if not processes.agree(step):
             raise DatasetError(
                 f"{out}: the processes see different states of the run, this one step {step}.",
                 fix="Choose a folder that all of them share.",
             )
         if state is not None and prepared is not None:
-            _compare(out, state.manifest["data"], prepared.fingerprints)
-        if state is not None and prepared is None:
-            return Result(Path(out), step, True, (), _look_of(state.manifest["best"]), step)
+            _compare(out, state.manifest, prepared, journal.moved)
+        if state is not None and finished:
+            return Result(Path(out), step, True, (), _look_of(state.manifest["best"]), step, _skipped(state.manifest))
         assert prepared is not None
         learned = {name: network.to(processes.device).blur_by_seed for name, network in prepared.blurring.items()}
         learner = Learner(configuration, processes)
         loop = _Loop(
             configuration,
             processes,
-            prepared.stages,
+            prepared,
             learned,
-            prepared.held_out,
             learner,
             journal if processes.is_first else None,
-            prepared.fingerprints,
+            Path(out),
             on_progress,
+            tell_every_s,
         )
         if state is not None:
             learner.load(state)
@@ -206,7 +206,11 @@ class _Prepared:
     blurring: Mapping[str, BlurGenerator]
     """Networks that blur sharp pictures, by the names of the data tables that wait for them."""
     fingerprints: Mapping[str, str]
-    """Of the pictures and the blur of each data table."""
+    """Of the pictures and the blur of each data table: of what is in them, not of where they lie."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {"data": dict(self.fingerprints), "held_out": self.held_out.fingerprint if self.held_out else None}
 
 
 def _prepared(configuration: Configuration) -> _Prepared:
@@ -225,12 +229,12 @@ def _prepared(configuration: Configuration) -> _Prepared:
             with _told_in(f"[data.{name}]"):
                 blurring[name] = load_blur_generator(table.blur_network)
                 prints[name] = [load_checkpoint(table.blur_network).manifest["sha256"]]
-    rank, ranks = told()
+    rank, ranks = told()  # data are looked at before the processes are joined
     stages = _training_sets(configuration, ranks)
     held_out = None
-    if configuration.validation is not None and rank == 0:
+    if configuration.validation is not None:
         with _told_in("[validation]"):
-            held_out = HeldOut(configuration.validation)
+            held_out = HeldOut(configuration.validation, rank, ranks)
     for stage in stages:
         for source in stage.sources:
             prints.setdefault(source.name, []).append(source.fingerprint())
@@ -238,13 +242,17 @@ def _prepared(configuration: Configuration) -> _Prepared:
     return _Prepared(stages, held_out, blurring, together)
 
 
-def _compare(out: str | Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Refuses to go on with other pictures or another blur under the same names."""
-    changed = [name for name in now if before.get(name) != now[name]]
+def _compare(out: str | Path, before: Mapping[str, Any], now: _Prepared, moved: Sequence[str]) -> None:
+    """Refuses to go on with other pictures or another blur than a run was begun with."""
+    prints = now.to_dict()
+    changed = [f"[data.{name}]" for name in prints["data"] if before["data"].get(name) != prints["data"][name]]
+    if before.get("held_out", prints["held_out"]) != prints["held_out"]:
+        changed.append("[validation]")
     if changed:
+        other = f" ({'; '.join(moved)})" if moved else ""
         raise DatasetError(
-            f"{out}: what [data.{changed[0]}] names has changed since the run was begun: pictures, pairs, recipe or "
-            "network.",
+            f"{out}: what {changed[0]} names has changed since the run was begun: pictures, pairs, recipe or "
+            f"network{other}.",
             why="Going on would make a run that no configuration describes.",
             fix="Put back what it was. To train the weights on with what is there now, choose a new folder and write "
             f'start_from = "{out}" at the top of the configuration.',
@@ -265,29 +273,32 @@ class _Loop:
         self,
         configuration: Configuration,
         processes: Processes,
-        stages: Sequence[TrainingSet],
+        prepared: _Prepared,
         learned: Mapping[str, LearnedBlur],
-        held_out: HeldOut | None,
         learner: Learner,
         journal: Journal | None,
-        fingerprints: Mapping[str, str],
+        out: Path,
         on_progress: Callable[[Progress], None] | None,
+        tell_every_s: float,
     ) -> None:
-        self.configuration, self.processes, self.stages = configuration, processes, stages
-        self.learned, self.held_out, self.learner, self.journal = learned, held_out, learner, journal
-        self.fingerprints, self.on_progress = fingerprints, on_progress
+        self.configuration, self.processes, self.prepared = configuration, processes, prepared
+        self.learned, self.learner, self.journal, self.out = learned, learner, journal, out
+        self.on_progress, self.tell_every_s, self.told_at = on_progress, tell_every_s, time.perf_counter()
         self.began_at = 0
         self.best: Look | None = None
         self.looks: list[tuple[int, Look]] = []
         self.sums: dict[str, Tensor] = {}
         self.counted = 0
-        self.times = _Times()
+        self.skipped = 0
+        """Up to the last report."""
+        self.times = Times(processes.device)
 
     def load(self, manifest: Mapping[str, Any]) -> None:
         """Go on where a checkpoint was written, also in the middle between two reports."""
         self.best, self.counted = _look_of(manifest["best"]), manifest["unreported"]["steps"]
         device = self.processes.device
         self.sums = {name: torch.tensor(value, device=device) for name, value in manifest["unreported"]["sums"].items()}
+        self.skipped = _skipped(manifest) - round(manifest["unreported"]["sums"].get("skipped", 0.0))
 
     def run(self, step: int, stopped: Callable[[], bool]) -> Result:
         configuration, run, total = self.configuration, self.configuration.run, self.configuration.steps
@@ -297,22 +308,16 @@ class _Loop:
         while step < total:
             number, first, first_sample = configuration.stage_at(step)
             stage = configuration.stages[number]
-            ahead = self._batches(number, step - first, first_sample)
+            samples = self._batches(number, step - first, first_sample)
+            ahead = Ahead(samples, self._batch, self.processes.device, lambda: self.times)
             while step < first + stage.steps:
-                with self.times.on("data"):
-                    samples = next(ahead)
-                with self.times.on("blur"):
-                    parts = [
-                        self._laid_out(make_batch(part, self.processes.device, self.learned))
-                        for part in _split(samples, stage.accumulate)
-                    ]
-                    self._synchronise()
+                parts = ahead.take()
                 factor = configuration.schedule.at(step, total) * stage.learning_rate_factor
                 with self.times.on("network"):
                     values = self.learner.update(parts, step, factor)
-                    self._synchronise()
+                ahead.prepare()
                 step += 1
-                self._count(values, len(samples) * self.processes.ranks)
+                self._count(values, sum(map(len, parts)) * self.processes.ranks)
                 report = step % run.log_every == 0 or step == total
                 look = configuration.validation is not None and (
                     step % configuration.validation.every == 0 or step == total
@@ -323,6 +328,8 @@ class _Loop:
                     self._check_finite(values, step, parts)  # before anything of it is kept
                 if report:
                     self._report(step, number, factor)
+                elif time.perf_counter() - self.told_at >= self.tell_every_s:
+                    self._tell(self._progress(step, number, factor, self._means()))
                 if look:
                     self._look(step, save=True)
                 if save:
@@ -331,28 +338,26 @@ class _Loop:
                     return self._result(step)
         return self._result(step)
 
-    def _batches(self, number: int, done: int, first_sample: int) -> Iterator[list[Turned]]:
+    def _batches(self, number: int, done: int, first_sample: int) -> Iterator[list[Collated]]:
         stage, run = self.configuration.stages[number], self.configuration.run
         return iter(
             batches(
-                self.stages[number],
+                self.prepared.stages[number],
                 first=done,
                 last=stage.steps,
                 batch=stage.batch,
+                parts=stage.accumulate,
                 offset=first_sample,
                 workers=run.workers,
                 rank=self.processes.rank,
                 ranks=self.processes.ranks,
+                pin_memory=self.processes.device.type == "cuda",
             )
         )
 
-    def _laid_out(self, batch: Batch) -> Batch:
+    def _batch(self, collated: Collated) -> Batch:
+        batch = make_batch(collated, self.processes.device, self.learned)
         return batch.channels_last() if self.configuration.run.channels_last else batch
-
-    def _synchronise(self) -> None:
-        """So that times are those of the work and not of asking for it."""
-        if self.processes.device.type == "cuda":
-            torch.cuda.synchronize()
 
     def _count(self, values: Mapping[str, Tensor], samples: int) -> None:
         for name, value in values.items():
@@ -361,10 +366,14 @@ class _Loop:
         self.times.samples += samples
 
     def _check_finite(self, values: Mapping[str, Tensor], step: int, parts: Sequence[Batch]) -> None:
-        wrong = [name for name, value in values.items() if name != "gradient_norm" and not math.isfinite(value.item())]
-        fp16 = self.configuration.run.precision == "fp16"
-        if not fp16 and not math.isfinite(values["gradient_norm"].item()):
-            wrong.append("gradient_norm")
+        self.learner.check_scales()
+        if step == self.configuration.steps == self._skipped_so_far():
+            raise TrainingError(
+                f"All {step:,} steps were skipped, since their gradients overflowed in fp16: nothing was learnt.",
+                why="The scale of losses begins at 65,536 and is halved at each such step, until gradients fit.",
+                fix='Train longer, or use run.precision = "bf16" or "float32".',
+            )
+        wrong = [name for name, value in values.items() if not math.isfinite(value.item())]
         if not self.processes.any(bool(wrong)):
             return
         if not wrong:
@@ -380,21 +389,41 @@ class _Loop:
             "the checkpoints written before this step are kept.",
         )
 
-    def _report(self, step: int, stage: int, factor: float) -> None:
-        self.processes.mean(self.sums.values())
-        losses = {name: value.item() / self.counted for name, value in self.sums.items()}
+    def _means(self) -> dict[str, float]:
+        """Losses since the last report; the norm of gradients over the steps that were not skipped."""
+        sums = {name: value.item() for name, value in self.sums.items()}
+        taken = self.counted - round(sums.pop("skipped", 0.0))
+        means = {name: value / self.counted for name, value in sums.items()}
+        return means | {"gradient_norm": sums["gradient_norm"] / taken if taken else math.nan}
+
+    def _skipped_so_far(self) -> int:
+        return self.skipped + round(float(self.sums.get("skipped", 0.0)))
+
+    def _progress(self, step: int, stage: int, factor: float, losses: Mapping[str, float]) -> Progress:
         elapsed = time.perf_counter() - self.times.started
-        seconds = {name: value / self.counted for name, value in self.times.spent.items()}
-        progress = Progress(
+        return Progress(
             step=step,
             steps=self.configuration.steps,
             stage=stage,
             losses=losses,
             learning_rate=self.configuration.optimiser.learning_rate * factor,
             images_per_s=self.times.samples / elapsed,
-            seconds=seconds,
+            seconds={name: value / self.counted for name, value in self.times.seconds().items()},
+            skipped=self._skipped_so_far(),
         )
-        self.sums, self.counted, self.times = {}, 0, _Times()
+
+    def _tell(self, progress: Progress) -> None:
+        self.told_at = time.perf_counter()
+        if self.on_progress is not None and self.journal is not None:
+            self.on_progress(progress)
+
+    def _report(self, step: int, stage: int, factor: float) -> None:
+        self.processes.mean(self.sums.values())
+        losses = self._means()
+        progress = self._progress(step, stage, factor, losses)
+        fp16 = {"skipped_steps": progress.skipped} if "skipped" in self.sums else {}
+        self.skipped = progress.skipped
+        self.sums, self.counted, self.times = {}, 0, Times(self.processes.device)
         if self.journal is not None:
             self.journal.line(
                 "training",
@@ -402,36 +431,36 @@ class _Loop:
                 {
                     "stage": stage,
                     **losses,
+                    **fp16,
                     "learning_rate": progress.learning_rate,
                     "images_per_s": progress.images_per_s,
-                    **{f"seconds_{k}": v for k, v in seconds.items()},
+                    **{f"seconds_{k}": v for k, v in progress.seconds.items()},
                 },
             )
-            if self.on_progress is not None:
-                self.on_progress(progress)
+        self._tell(progress)
 
     def _look(self, step: int, *, save: bool) -> None:
         network = self.learner.best()
         weights = self.learner.weights() if save and self.learner.sharded else None
-        if self.held_out is None or self.journal is None:
-            self.processes.wait()
-            return
         begin = time.perf_counter()
-        look = self.held_out.look(
-            network, self.processes.device, self.journal.out / "samples" / f"{step:07d}.png" if save else None
-        )
+        held_out = self.prepared.held_out
+        assert held_out is not None
+        look = held_out.look(network, self.processes, self.out / "samples" / f"{step:07d}.png" if save else None)
         self.looks.append((step, look))
-        self.journal.line("validation", step, {**look.to_dict(), "seconds": time.perf_counter() - begin})
-        if save and (self.best is None or self._rank(look) > self._rank(self.best)):
-            self.best = look
-            self.journal.save_best(self.learner, step, look, weights or self.learner.weights())
-        if self.on_progress is not None:
-            done = max(step - 1, 0)
-            stage = self.configuration.stage_at(done)[0]
-            factor = self.configuration.schedule.at(done, self.configuration.steps)
-            factor *= self.configuration.stages[stage].learning_rate_factor
-            rate = self.configuration.optimiser.learning_rate * factor
-            self.on_progress(Progress(step, self.configuration.steps, stage, {}, rate, 0.0, {}, look))
+        best = save and (self.best is None or self._rank(look) > self._rank(self.best))
+        self.best = look if best else self.best
+        if self.journal is not None:
+            self.journal.line("validation", step, {**look.to_dict(), "seconds": time.perf_counter() - begin})
+            if best:
+                self.journal.save_best(self.learner, step, look, weights or self.learner.weights())
+        done = max(step - 1, 0)
+        stage = self.configuration.stage_at(done)[0]
+        factor = self.configuration.schedule.at(done, self.configuration.steps)
+        factor *= self.configuration.stages[stage].learning_rate_factor
+        rate = self.configuration.optimiser.learning_rate * factor
+        self._tell(
+            Progress(step, self.configuration.steps, stage, {}, rate, 0.0, {}, look, skipped=self._skipped_so_far())
+        )
         self.times.started += time.perf_counter() - begin  # looking is no part of the pace of training
         self.processes.wait()
 
@@ -445,13 +474,22 @@ class _Loop:
         if self.journal is not None:
             sums = {name: value.item() for name, value in self.sums.items()}
             best = None if self.best is None else self.best.to_dict()
-            more = {"best": best, "data": dict(self.fingerprints), "unreported": {"steps": self.counted, "sums": sums}}
+            more = {
+                "best": best,
+                **self.prepared.to_dict(),
+                "skipped": self._skipped_so_far(),
+                "unreported": {"steps": self.counted, "sums": sums},
+            }
             self.journal.save(self.learner, step, tensors, more)
         self.processes.wait()
 
     def _result(self, step: int) -> Result:
-        out = self.journal.out if self.journal is not None else Path()
-        return Result(out, step, step == self.configuration.steps, tuple(self.looks), self.best, self.began_at)
+        finished, skipped = step == self.configuration.steps, self._skipped_so_far()
+        return Result(self.out, step, finished, tuple(self.looks), self.best, self.began_at, skipped)
+
+
+def _skipped(manifest: Mapping[str, Any]) -> int:
+    return int(manifest.get("skipped", 0))  # runs of earlier versions did not count
 
 
 def _look_of(values: Mapping[str, Any] | None) -> Look | None:
@@ -518,11 +556,6 @@ def _source(
 def _on_cuda(device: str) -> bool:
     """Whether a device of this name is one of CUDA, whether or not it is there."""
     return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-
-
-def _split(samples: list[Turned], parts: int) -> list[list[Turned]]:
-    size = len(samples) // parts
-    return [samples[i * size : (i + 1) * size] for i in range(parts)]
 
 
 @contextmanager

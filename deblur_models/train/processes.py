@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,6 +15,8 @@ from torch import Tensor
 from deblur_models.device import torch_device
 
 __all__ = ["Processes", "joined", "told"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,32 @@ class Processes:
         return self.rank == 0
 
     def mean(self, tensors: Iterable[Tensor]) -> None:
-        """Replaces tensors by their means over all processes."""
-        if self.ranks > 1:
-            for tensor in tensors:
-                dist.all_reduce(tensor)
-                tensor /= self.ranks
+        """Replaces tensors by their means over all processes, all of them in one exchange."""
+        them = list(tensors)
+        if self.ranks == 1 or not them:
+            return
+        together = torch.cat([tensor.flatten() for tensor in them])
+        dist.all_reduce(together)
+        together /= self.ranks
+        for tensor, mean in zip(them, together.split([tensor.numel() for tensor in them]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        """The tensors of all processes, of one shape, one after another along their first dimension.
+
+        Gradients flow back to the process that a part came from, summed over what all processes made of it. So a loss
+        that every process computes from the whole has in each of them ``ranks`` times the gradient of its own part, and
+        the mean over the processes is the gradient of that one loss.
+        """
+        return tensor if self.ranks == 1 else _Whole.apply(tensor, self.rank, self.ranks)
+
+    def gathered(self, value: T) -> list[T]:
+        """What each process gives, in the order of the processes; any small thing that can be pickled."""
+        if self.ranks == 1:
+            return [value]
+        values: list[Any] = [None] * self.ranks
+        dist.all_gather_object(values, value)
+        return values
 
     def wait(self) -> None:
         if self.ranks > 1:
@@ -55,6 +79,24 @@ class Processes:
         numbers = torch.tensor([number, -number], device=self.device)
         dist.all_reduce(numbers, dist.ReduceOp.MAX)
         return int(numbers[0]) == -int(numbers[1])
+
+
+class _Whole(torch.autograd.Function):
+    """:meth:`Processes.whole`."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, rank: int, ranks: int) -> Tensor:
+        ctx.place = slice(rank * len(part), (rank + 1) * len(part))
+        parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(ranks)]
+        dist.all_gather(parts, part.detach().contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = gradients
+        summed = gradient.contiguous().clone()
+        dist.all_reduce(summed)
+        return summed[ctx.place], None, None
 
 
 def told() -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +18,11 @@ from blursynth.recipe import load_recipe
 from deblur_models.configuration import Validation
 from deblur_models.data import PairSample, open_pairs
 from deblur_models.data.bundled import photographs
+from deblur_models.data.collate import values_of
 from deblur_models.data.left_out import tell_left_out
-from deblur_models.data.training_set import values_of
 from deblur_models.metrics import metric
 from deblur_models.networks import BlurGenerator, Network
+from deblur_models.train.processes import Processes
 
 __all__ = ["UNCHANGED_DB", "HeldOut", "Look"]
 
@@ -60,24 +62,25 @@ class Look:
         return "gain" if self.input == "blurred" else "nearer"
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        """Plain values for JSON, which has no infinity: None stands for the PSNR of pictures that are the same."""
+        values = {
             "psnr": self.psnr,
             "ssim": self.ssim,
             f"psnr_{self.input}": self.psnr_input,
             f"ssim_{self.input}": self.ssim_input,
             f"{self.gain_name}_db": self.gain_db,
             **({} if self.no_harm_db is None else {"no_harm_db": self.no_harm_db}),
-            "pairs": self.pairs,
         }
+        return {**{k: v if math.isfinite(v) else None for k, v in values.items()}, "pairs": self.pairs}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Look:
         """What :meth:`to_dict` wrote."""
         kind: Literal["blurred", "sharp"] = "sharp" if "psnr_sharp" in values else "blurred"
         return cls(
-            values["psnr"],
+            math.inf if values["psnr"] is None else values["psnr"],
             values["ssim"],
-            values[f"psnr_{kind}"],
+            math.inf if values[f"psnr_{kind}"] is None else values[f"psnr_{kind}"],
             values[f"ssim_{kind}"],
             values["pairs"],
             kind,
@@ -91,11 +94,15 @@ class Look:
 
 
 class HeldOut:
-    """Pairs that are drawn once, kept in memory as codes, and looked at again and again."""
+    """Pairs that are drawn once, kept in memory as codes, and looked at again and again.
 
-    def __init__(self, settings: Validation) -> None:
+    Processes share them: each keeps every ``ranks``-th one, and all get the scores of all.
+    """
+
+    def __init__(self, settings: Validation, rank: int = 0, ranks: int = 1) -> None:
         self.settings = settings
-        self.pairs: list[PairSample]
+        self.pairs: dict[int, PairSample]
+        """The pairs of this process, by their numbers among all."""
         if settings.photos is not None:
             made = OnlineDataset(
                 photographs(settings.photos),
@@ -105,55 +112,99 @@ class HeldOut:
                 count=settings.count,
                 downscale=settings.downscale,
             )
-            tell_left_out("validation", made.scan)
-            samples = [made[i] for i in range(settings.count)]
-            self.pairs = [PairSample(f"{s.index}", s.sharp, s.blurred, s.source, s.draw) for s in samples]
+            if rank == 0:
+                tell_left_out("validation", made.scan)
+            self.count = settings.count
+            samples = {i: made[i] for i in range(rank, self.count, ranks)}
+            self.pairs = {i: PairSample(f"{s.index}", s.sharp, s.blurred, s.source, s.draw) for i, s in samples.items()}
+            self.fingerprint = made.spec.sha256()
         else:
             assert settings.pairs is not None
             found = open_pairs(settings.pairs, settings.sharp)
-            tell_left_out("validation", found)
-            count = min(settings.count, len(found))
-            self.pairs = [found[i * len(found) // count] for i in range(count)]
+            if rank == 0:
+                tell_left_out("validation", found)
+            self.count = min(settings.count, len(found))
+            self.pairs = {i: found[i * len(found) // self.count] for i in range(rank, self.count, ranks)}
+            self.fingerprint = found.fingerprint()
         self._input_scores: tuple[float, float] | None = None
-        self._shown = spread([pair.source for pair in self.pairs], settings.pictures)
+        self._shown: Collection[int] | None = None
 
-    def look(self, network: Network | BlurGenerator, device: torch.device, pictures: Path | None = None) -> Look:
+    def look(self, network: Network | BlurGenerator, processes: Processes, pictures: Path | None = None) -> Look:
         """Scores of a network; some pictures are written beside each other: blurred, restored, sharp.
 
         They come from different sources where there are such. Of a network that blurs: sharp, generated, blurred; its
-        noise is the same at every look.
+        noise is the same at every look. Every process must call it. Each pair is looked at alone, and means are taken
+        in the order of the pairs, so that nothing depends on the number of processes.
         """
+        if self._shown is None:
+            parts = processes.gathered({number: pair.source for number, pair in self.pairs.items()})
+            sources = {number: source for part in parts for number, source in part.items()}
+            self._shown = spread([sources[number] for number in range(self.count)], self.settings.pictures)
         was_training = network.training
         network.eval()
-        psnr, ssim = metric("psnr"), metric("ssim")
-        scores, before, unharmed = [], [], []
-        shown: list[tuple[NDArray[np.float32], tuple[str, ...]]] = []
-        blurs = isinstance(network, BlurGenerator)
-        names = ("sharp", "generated", "blurred") if blurs else ("blurred", "restored", "sharp")
         noise = torch.Generator().manual_seed(self.settings.seed)
+        own: list[_Scores] = []
         with torch.inference_mode():
-            for number, pair in enumerate(self.pairs):
-                sharp, blurred = (values_of(codes, device)[None] for codes in (pair.sharp, pair.blurred))
-                given, target = network.input_and_target(sharp, blurred, noise)
-                output = network(*given).float().clamp(0, 1)
-                scores.append((psnr(output, target).item(), ssim(output, target).item()))
-                if not isinstance(network, BlurGenerator):
-                    kept = network(sharp).float().clamp(0, 1)
-                    unharmed.append(min(psnr(kept, sharp).item(), UNCHANGED_DB))
-                if self._input_scores is None:
-                    before.append((psnr(given[0], target).item(), ssim(given[0], target).item()))
-                if pictures is not None and number in self._shown:
-                    row = torch.cat([given[0], output, target], dim=-1)[0].cpu().numpy()
-                    db = psnr(given[0], target).item(), scores[-1][0]
-                    shown.append((row, (f"{names[0]} {db[0]:.2f} dB", f"{names[1]} {db[1]:.2f} dB", names[2])))
+            for number in range(self.count):
+                if number in self.pairs:
+                    shown = pictures is not None and number in self._shown
+                    own.append(self._looked_at(number, network, processes.device, noise, shown=shown))
+                elif isinstance(network, BlurGenerator):
+                    network.noise(1, noise)  # that of a pair which another process looks at
         network.train(was_training)
+        scores = sorted((s for part in processes.gathered(own) for s in part), key=lambda s: s.number)
         if self._input_scores is None:
-            self._input_scores = _mean(before)
-        if pictures is not None and shown:
-            write_sheet(pictures, shown)
-        kind: Literal["blurred", "sharp"] = "sharp" if blurs else "blurred"
+            self._input_scores = _mean([s.before for s in scores])
+        rows = [s.row for s in scores if s.row is not None]
+        if pictures is not None and rows and processes.is_first:
+            write_sheet(pictures, rows)
+        kind: Literal["blurred", "sharp"] = "sharp" if isinstance(network, BlurGenerator) else "blurred"
+        unharmed = [s.unharmed for s in scores if s.unharmed is not None]
         no_harm_db = float(np.mean(unharmed)) if unharmed else None
-        return Look(*_mean(scores), *self._input_scores, len(scores), kind, no_harm_db)
+        return Look(*_mean([s.after for s in scores]), *self._input_scores, len(scores), kind, no_harm_db)
+
+    def _looked_at(
+        self,
+        number: int,
+        network: Network | BlurGenerator,
+        device: torch.device,
+        noise: torch.Generator,
+        *,
+        shown: bool,
+    ) -> _Scores:
+        pair = self.pairs[number]
+        psnr, ssim = metric("psnr"), metric("ssim")
+        sharp, blurred = (values_of(codes, device)[None] for codes in (pair.sharp, pair.blurred))
+        given, target = network.input_and_target(sharp, blurred, noise)
+        output = network(*given).float().clamp(0, 1)
+        after = psnr(output, target).item(), ssim(output, target).item()
+        unharmed, row, before = None, None, (math.nan, math.nan)
+        if not isinstance(network, BlurGenerator):
+            kept = network(sharp).float().clamp(0, 1)
+            unharmed = min(psnr(kept, sharp).item(), UNCHANGED_DB)
+        if self._input_scores is None:
+            before = psnr(given[0], target).item(), ssim(given[0], target).item()
+        if shown:
+            names = (
+                ("sharp", "generated", "blurred")
+                if isinstance(network, BlurGenerator)
+                else ("blurred", "restored", "sharp")
+            )
+            strip = torch.cat([given[0], output, target], dim=-1)[0].cpu().numpy()
+            db = psnr(given[0], target).item(), after[0]
+            row = (strip, (f"{names[0]} {db[0]:.2f} dB", f"{names[1]} {db[1]:.2f} dB", names[2]))
+        return _Scores(number, after, before, unharmed, row)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scores:
+    """PSNR and SSIM of one pair, after and before the network, and what is shown of it."""
+
+    number: int
+    after: tuple[float, float]
+    before: tuple[float, float]
+    unharmed: float | None
+    row: tuple[NDArray[np.float32], tuple[str, ...]] | None
 
 
 def spread(sources: Sequence[str], count: int) -> list[int]:

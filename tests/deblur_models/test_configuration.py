@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import tomli_w
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -380,8 +381,45 @@ def test_spellings_of_a_path_and_how_often_it_is_looked_at_are_no_difference() -
          "data.a.photos": ["./one", "bundled:training"], "start_from": str(Path("runs/a/best").resolve())},
     )  # fmt: skip
     assert same.differences(before) == []
-    other = read_configuration(tables, {"validation.photos": "held2", "data.a.photos": ["one"]})
-    assert len(other.differences(before)) == 2
+    other = read_configuration(tables, {"validation.photos": "held2", "data.a.photos": ["one"], "start_from": "b"})
+    assert len(other.differences(before)) == 1
+    assert [told.split()[0] for told in other.moved(before)] == ["data.a.photos", "validation.photos"]
+    assert same.moved(before) == []
+
+
+def test_a_run_of_another_length_keeps_its_shape() -> None:
+    """Rates at the same fractions of the run, and stages that end at them."""
+    tables = {**SMALL, "stage": [{"steps": n, "patch_px": 16, "batch": 4} for n in (600, 300, 100)],
+              "schedule": {"kind": "cosine", "warmup_steps": 50}}  # fmt: skip
+    whole = read_configuration(tables)
+    for steps in (100, 333, 5000):
+        made = whole.of_length(steps)
+        assert made.steps == steps
+        ends = [sum(stage.steps for stage in made.stages[: i + 1]) for i in range(3)]
+        assert ends == [round(steps * share) for share in (0.6, 0.9, 1.0)]
+        assert made.schedule.warmup_steps == round(50 * steps / 1000)
+        for place in (0.2, 0.5, 0.9):
+            there = made.schedule.at(round(place * steps), steps)
+            assert there == pytest.approx(whole.schedule.at(round(place * 1000), 1000), rel=0.02)
+    assert whole.of_length(1000) == whole
+    assert [stage.steps for stage in whole.of_length(3).stages] == [1, 1, 1]
+    with pytest.raises(InvalidValueError, match="A run of 3 stages needs as many steps at least, got 2"):
+        whole.of_length(2)
+
+
+def test_the_discriminator_may_have_an_optimiser_of_its_own() -> None:
+    from deblur_models.train.learner import Learner
+    from deblur_models.train.processes import Processes
+
+    both = {"loss": {"kind": "lsgan"}, "discriminator": {"kind": "patchgan", "size": "tiny"}}
+    tables = {**SMALL, "stage": [{"steps": 1, "patch_px": 32, "batch": 1}], "adversarial": both,
+              "optimiser": {"betas": [0.9, 0.95], "weight_decay": 0.1}}  # fmt: skip
+    for own, wanted in (({}, ((0.9, 0.95), 0.1)), ({"betas": [0.5, 0.99], "weight_decay": 0.0}, ((0.5, 0.99), 0.0))):
+        made = read_configuration({**tables, "adversarial": {**both, **own}})
+        assert read_configuration(made.to_dict()).to_dict() == made.to_dict()
+        optimiser = Learner(made, Processes(0, 1, torch.device("cpu"))).discriminator_optimiser
+        assert optimiser is not None
+        assert (optimiser.defaults["betas"], optimiser.defaults["weight_decay"]) == wanted
 
 
 def test_held_out_pairs_say_where_they_come_from() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +20,19 @@ import blursynth as bs
 from blursynth.dataset import OnlineDataset, Unblurred, generate, open_dataset
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
-from deblur_models.data import Batch, Crops, OnTheFly, PairSample, PairSet, StoredPairs, TrainingSet, make_batch
-from deblur_models.data.training_set import Turned, batches, blur_on, shuffled
+from deblur_models.data import (
+    Batch,
+    Crops,
+    OnTheFly,
+    PairSample,
+    PairSet,
+    StoredPairs,
+    TrainingSet,
+    collate,
+    make_batch,
+)
+from deblur_models.data.collate import Turned
+from deblur_models.data.training_set import batches, shuffled
 from deblur_models.losses import ReBlur
 
 
@@ -35,6 +49,10 @@ def on_the_fly(
         online(photos, recipe, depth) if isinstance(recipe, str) else OnlineDataset(photos, recipe, size_px=24, seed=3)
     )
     return OnTheFly(made, "made", seed=3, on_device=on_device)
+
+
+def batch_of(samples: Sequence[Turned]) -> Batch:
+    return make_batch(collate(samples), "cpu")
 
 
 def equal(one: Batch, other: Batch) -> None:
@@ -63,7 +81,7 @@ def test_samples_made_on_the_fly_are_those_of_a_stored_data_set(photos: Path, tm
     for i in (3, 0, 2, 1):
         made = source.sample(i)
         assert isinstance(made, PairSample)
-        equal(make_batch([Turned(made, 0)], "cpu"), make_batch([Turned(stored[i], 0)], "cpu"))
+        equal(batch_of([Turned(made, 0)]), batch_of([Turned(stored[i], 0)]))
     assert stored.size_px(0) == (24, 24)
 
 
@@ -85,7 +103,7 @@ def test_blur_on_the_device_has_the_bits_of_blur_on_its_own(
     assert recipe != "mixed" or at_border, "some window with its margin must touch the picture's border"
     assert all((s.frame.depth_m is not None) == with_depth for s in waiting)
     alone = [here.sample(i) for i in range(count)]
-    equal(*(make_batch([Turned(s, i % 8) for i, s in enumerate(samples)], "cpu") for samples in (before, alone)))
+    equal(*(batch_of([Turned(s, i % 8) for i, s in enumerate(samples)]) for samples in (before, alone)))
 
 
 def test_pictures_with_and_without_depth_from_two_recipes_blur_in_one_step(photos: Path, depth: Path) -> None:
@@ -97,7 +115,7 @@ def test_pictures_with_and_without_depth_from_two_recipes_blur_in_one_step(photo
         for sources in ([on_the_fly(photos, *kind, on_device=there) for kind in kinds] for there in (True, False))
     )
     assert all(isinstance(s, Unblurred) for s in before)
-    equal(*(make_batch([Turned(s, 0) for s in samples], "cpu") for samples in (before, alone)))
+    equal(*(batch_of([Turned(s, 0) for s in samples]) for samples in (before, alone)))
 
 
 def test_codes_of_16_bits_stay_such_on_the_device(photos: Path) -> None:
@@ -105,7 +123,7 @@ def test_codes_of_16_bits_stay_such_on_the_device(photos: Path) -> None:
                      name="fine")  # fmt: skip
     before, alone = (on_the_fly(photos, fine, on_device=there).sample(0) for there in (True, False))
     assert isinstance(before, Unblurred)
-    one, other = (make_batch([Turned(s, 0)], "cpu") for s in (before, alone))
+    one, other = (batch_of([Turned(s, 0)]) for s in (before, alone))
     assert (one.blurred * 255 - (one.blurred * 255).round()).abs().max() > 0.1
     equal(one, other)
 
@@ -114,10 +132,10 @@ def test_a_draw_blurs_again_by_the_geometry_of_the_batch(photos: Path, depth: Pa
     """What re-blurring needs of depth and place is there: the sharp picture blurred again is the blurred one."""
     for there in (True, False):
         source = on_the_fly(photos, "clean", on_device=there)
-        batch = make_batch([Turned(source.sample(i), 0) for i in range(4)], "cpu")
+        batch = batch_of([Turned(source.sample(i), 0) for i in range(4)])
         assert ReBlur()(batch.sharp, batch) < 0.5 / 255  # what rounding leaves
         assert ReBlur()(batch.blurred, batch) > 1 / 255
-    deep = make_batch([Turned(on_the_fly(photos, "portrait", depth).sample(0), 0)], "cpu")
+    deep = batch_of([Turned(on_the_fly(photos, "portrait", depth).sample(0), 0)])
     assert deep.geometry[0] is not None
     assert deep.geometry[0].depth_m is not None
 
@@ -136,7 +154,7 @@ def test_a_sample_with_unbounded_reach_is_blurred_where_it_is_read(photos: Path)
     sample = source.sample(0)
     reach = source.online.unblurred(0).margin_px
     assert isinstance(sample, PairSample) == (reach is None)
-    equal(make_batch([Turned(sample, 0)], "cpu"), make_batch([Turned(on_the_fly(photos, endless).sample(0), 0)], "cpu"))
+    equal(batch_of([Turned(sample, 0)]), batch_of([Turned(on_the_fly(photos, endless).sample(0), 0)]))
 
 
 def test_a_block_is_shown_again_in_another_order(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +283,7 @@ def test_turns_are_the_eight_of_the_square_and_keep_pairs_aligned() -> None:
     samples = [turned[i] for i in range(400)]
     counts = np.bincount([s.turn for s in samples], minlength=8)
     assert (abs(counts - 50) < 5 * np.sqrt(400 * 7 / 64)).all()
-    batch = make_batch([Turned(source.sample(0), turn) for turn in range(8)], "cpu")
+    batch = batch_of([Turned(source.sample(0), turn) for turn in range(8)])
     assert torch.equal(batch.sharp, batch.blurred.flip(1)), "channels are swapped in the blurred half, nothing else"
     assert len({_bytes(picture) for picture in batch.sharp}) == 8
     for turn in range(8):
@@ -285,8 +303,8 @@ def _bytes(picture: Tensor) -> bytes:
 
 def _samples(loader: object) -> list[bytes]:
     steps = []
-    for samples in loader:  # type: ignore[attr-defined]
-        batch = make_batch(samples, "cpu")
+    for (part,) in loader:  # type: ignore[attr-defined]
+        batch = make_batch(part, "cpu")
         steps.append(_bytes(batch.sharp) + _bytes(batch.blurred))
     return steps
 
@@ -298,9 +316,12 @@ def test_steps_do_not_depend_on_where_one_begins_nor_on_ranks() -> None:
     assert _samples(batches(training, first=3, last=5, batch=4)) == whole[3:]
     assert _samples(batches(training, first=0, last=2, batch=4, offset=12)) == whole[3:]
     for step in range(2):
-        parts = [next(iter(batches(training, first=step, last=5, batch=4, rank=r, ranks=2))) for r in range(2)]
-        batch = make_batch([*parts[0], *parts[1]], "cpu")
-        assert _bytes(batch.sharp) + _bytes(batch.blurred) == whole[step]
+        shares = [next(iter(batches(training, first=step, last=5, batch=4, rank=r, ranks=2)))[0] for r in range(2)]
+        halves = next(iter(batches(training, first=step, last=5, batch=4, parts=2)))
+        for pieces in (shares, halves):
+            made = [make_batch(piece, "cpu") for piece in pieces]
+            sharp, blurred = (torch.cat([getattr(b, name) for b in made]) for name in ("sharp", "blurred"))
+            assert _bytes(sharp) + _bytes(blurred) == whole[step]
 
 
 def test_worker_processes_read_the_same(photos: Path, tmp_path: Path) -> None:
@@ -312,12 +333,38 @@ def test_worker_processes_read_the_same(photos: Path, tmp_path: Path) -> None:
     assert _samples(batches(training, first=1, last=4, batch=3, workers=2)) == alone
 
 
-def test_blur_on_keeps_the_order_of_samples(photos: Path, depth: Path) -> None:
+def test_groups_of_a_batch_keep_the_order_of_samples(photos: Path, depth: Path) -> None:
     deep, flat = on_the_fly(photos, "portrait", depth, on_device=True), on_the_fly(photos, "clean", on_device=True)
-    samples = [source.sample(i) for i in range(2) for source in (deep, flat)]
-    unblurred = [s for s in samples if isinstance(s, Unblurred)]
-    together = blur_on(unblurred, torch.device("cpu"))
-    for i, sample in enumerate(unblurred):
-        alone = blur_on([sample], torch.device("cpu"))
-        assert torch.equal(together[0][i], alone[0][0])
-        assert torch.equal(together[1][i], alone[1][0])
+    samples = [Turned(source.sample(i), 0) for i in range(2) for source in (deep, flat)]
+    assert len(collate(samples).groups) == 2
+    together = batch_of(samples)
+    for i, sample in enumerate(samples):
+        alone = batch_of([sample])
+        assert torch.equal(together.sharp[i], alone.sharp[0])
+        assert torch.equal(together.blurred[i], alone.blurred[0])
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_pixels_go_between_processes_as_tensors_and_the_rest_is_small(photos: Path, on_device: bool) -> None:
+    """A batch as a worker sends it: what is pickled of a sample is less than a tenth of its pixels (8 x 2 x 3 x 24^2)."""
+    source = on_the_fly(photos, "clean", on_device=on_device)
+    collated = collate([Turned(source.sample(i), i) for i in range(8)])
+    sent = len(ForkingPickler.dumps(collated))
+    draws = len(ForkingPickler.dumps(collated.draws))
+    assert sent - draws < 8 * 2 * 3 * 24**2 / 10
+    assert draws < 8 * 2000
+    received = pickle.loads(pickle.dumps(collated))  # noqa: S301  # our own
+    equal(make_batch(collated, "cpu"), make_batch(received, "cpu"))
+
+
+def test_memory_is_pinned_where_pixels_lie(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch's DataLoader asks for it where there is CUDA."""
+    before = on_the_fly(photos, "clean", on_device=True).sample(0)
+    ready = on_the_fly(photos, "clean").sample(1)
+    collated = collate([Turned(before, 1), Turned(ready, 2)])
+    pinned: list[tuple[int, ...]] = []
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self: (pinned.append(tuple(self.shape)), self)[1])
+    equal(make_batch(collated.pin_memory(), "cpu"), make_batch(collated, "cpu"))
+    assert isinstance(before, Unblurred)
+    side = 24 + 2 * (before.margin_px or 0)
+    assert sorted(pinned) == sorted([(1, 3, side, side), (1, 3, 24, 24), (1, 3, 24, 24)])

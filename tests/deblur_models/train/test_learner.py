@@ -20,7 +20,7 @@ from deblur_models.configuration import ConfigurationError, read_configuration
 from deblur_models.data import Batch
 from deblur_models.networks.nafnet import NAFNet
 from deblur_models.networks.timm_backbones import import_timm
-from deblur_models.train import check
+from deblur_models.train import TrainingError, check
 from deblur_models.train.learner import Learner
 from deblur_models.train.processes import Processes
 
@@ -297,6 +297,118 @@ def test_randomness_of_a_step_is_its_own(tables: Tables) -> None:
     third = learner(tables(network=network))
     third.update([batch()], 5, 1.0)
     assert not torch.equal(weights(one), weights(third))
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_network_runs_once_for_both_sides(parts: int, tables: Tables) -> None:
+    """Once per part to learn; of several parts the discriminator is shown each before, without graphs."""
+    network = {"kind": "deblurgan", "size": "tiny", "width": 4, "blocks": 1, "dropout": 0.5}
+    made = learner(
+        tables(
+            network=network,
+            adversarial={
+                "loss": {"kind": "ragan_ls", "weight": 0.1},
+                "discriminator": {"kind": "patchgan", "size": "tiny", "width": 4, "layers": 1},
+            },
+        )
+    )
+    outputs: list[Tensor] = []
+    made.network.register_forward_hook(lambda _, given, output: outputs.append(output[0]))
+    shown: list[Tensor] = []
+    assert made.discriminator is not None
+    made.discriminator.register_forward_pre_hook(lambda _, given: shown.append(given[0]))
+    made.update(parts_of(batch(), parts), 0, 1.0)
+    assert len(outputs) == (1 if parts == 1 else 2 * parts)
+    fakes = shown[1 : 2 * parts : 2]
+    assert all(torch.equal(fake, output) for fake, output in zip(fakes, outputs[:parts], strict=True))
+    assert not any(fake.requires_grad for fake in fakes)
+    again = outputs[-parts:]
+    assert all(torch.equal(one, other) for one, other in zip(fakes, again, strict=True)), "the same random numbers"
+    assert all(output.requires_grad for output in again)
+
+
+def test_the_average_looks_its_tensors_up_once(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = learner(tables(network={"kind": "deblurgan", "size": "tiny", "width": 4, "blocks": 1, "norm": "running"}))
+    assert made.average is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.Module, "state_dict", lambda *_, **__: pytest.fail("asked for in every step"))
+        made.update([batch()], 0, 1.0)
+    fresh = learner(tables(network={"kind": "deblurgan", "size": "tiny", "width": 4, "blocks": 1, "norm": "running"}))
+    fresh.load(Checkpoint(made.tensors(), made.manifest()))
+    for each in (made, fresh):  # what was looked up is still what learns after loading
+        each.update([batch(seed=1)], 1, 1.0)
+    mine, theirs = made.tensors(), fresh.tensors()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"kind": "nafnet", "size": "tiny"},
+        {"kind": "restormer", "size": "tiny"},
+        {"kind": "deblurgan", "size": "tiny", "width": 4, "blocks": 2, "dropout": 0.5},
+    ],
+    ids=lambda network: network["kind"],
+)
+def test_blocks_that_are_computed_again_give_the_same_step(network: dict[str, Any], tables: Tables) -> None:
+    """Bit for bit, dropout included, while less is kept for the backward pass."""
+    states, kept = [], []
+    for again in (False, True):
+        made = learner(tables(network=network, run={"checkpoint_activations": again}))
+        saved = 0
+
+        def count(tensor: Tensor) -> Tensor:
+            nonlocal saved
+            saved += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            made._made(batch(), 0, 0)
+        kept.append(saved)
+        made.update([batch()], 0, 1.0)
+        states.append(made.tensors())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert kept[1] < 0.7 * kept[0]
+
+
+def test_a_network_without_blocks_cannot_compute_them_again(tables: Tables) -> None:
+    network = {"kind": "deblurgan", "size": "tiny", "width": 4, "blocks": 1, "norm": "running"}
+    with pytest.raises(InvalidValueError, match=r"checkpoint_activations: DeblurGAN has no blocks .*without running"):
+        learner(tables(network=network, run={"checkpoint_activations": True}))
+
+
+def test_processes_look_for_unused_weights_only_where_there_are_some(tables: Tables) -> None:
+    """MIMO-UNet has coarse outputs, which matter where a loss looks at every scale."""
+    charbonnier = [{"kind": "charbonnier"}]
+    assert not learner(tables())._leaves_weights_unused()
+    mimo = {"kind": "mimo_unet", "size": "tiny"}
+    assert not learner(tables(network=mimo, loss=charbonnier))._leaves_weights_unused()
+    first = [{"kind": "ssim"}]
+    assert not read_configuration(tables(loss=first)).losses[0].every_scale
+    assert learner(tables(network=mimo, loss=first))._leaves_weights_unused()
+
+
+def test_steps_that_fp16_skips_are_told_and_move_nothing(tables: Tables) -> None:
+    """A loss of 1e9 has gradients beyond 65504 at a scale of 65536: halved until they fit."""
+    made = learner(tables(loss=[{"kind": "l1", "weight": 1e6}], run={"precision": "fp16"}))
+    start, told = weights(made), []
+    for step in range(3):
+        values = made.update([batch(seed=step)], step, 1.0)
+        assert values["skipped"] == 1
+        assert values["gradient_norm"] == 0, "no number that JSON lacks"
+        told.append(made.scaler.get_scale())
+        assert torch.equal(weights(made), start)
+    assert told == [2.0**15, 2.0**14, 2.0**13]
+    assert "skipped" not in learner(tables()).update([batch()], 0, 1.0)
+
+
+def test_half_precision_is_given_up_where_no_scale_fits(tables: Tables) -> None:
+    made = learner(tables(run={"precision": "fp16"}))
+    made.check_scales()
+    made.scaler.load_state_dict({**made.scaler.state_dict(), "scale": 2.0**-14})
+    made.scaler.scale(torch.ones(()))
+    with pytest.raises(TrainingError, match=r"In fp16 gradients overflow whatever .*6.1e-05.*bf16"):
+        made.check_scales()
 
 
 def test_real_pairs_do_not_count_for_re_blurring(tables: Tables) -> None:

@@ -162,7 +162,7 @@ def test_the_validation_line_says_what_doing_nothing_scores(tables: Tables, pair
     written = lines(tmp_path / "run", "validation")
     assert [line["step"] for line in written] == [0, 3, 6]
     from deblur_models.data import open_pairs
-    from deblur_models.data.training_set import values_of
+    from deblur_models.data.collate import values_of
     from deblur_models.metrics import metric
 
     found = [[values_of(codes, "cpu")[None] for codes in (p.blurred, p.sharp)] for p in open_pairs(pairs)]
@@ -663,6 +663,93 @@ def test_another_seed_is_another_run(tables: Tables, tmp_path: Path) -> None:
     run(tables(seed=4), tmp_path / "other")
     mine, theirs = state(tmp_path / "one"), state(tmp_path / "other")
     assert not torch.equal(mine["network.intro.weight"], theirs["network.intro.weight"])
+
+
+def strict(text: str) -> Any:
+    """JSON as the standard has it: no NaN, no Infinity."""
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_a_run_all_of_whose_steps_are_skipped_has_not_learnt(tables: Tables, tmp_path: Path) -> None:
+    """Gradients of a weight of 1e6 overflow in fp16 at scales above 2^-4: twenty steps more than there are."""
+    made = tables(loss=[{"kind": "l1", "weight": 1e6}], run={"precision": "fp16", "log_every": 1})
+    with pytest.raises(TrainingError, match=r"All 6 steps were skipped, since their gradients overflowed in fp16"):
+        run(made, tmp_path / "run")
+    entries = [strict(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [entry["skipped_steps"] for entry in entries] == [1, 2, 3, 4, 5]
+    assert {entry["gradient_norm"] for entry in entries} == {None}
+    assert strict((tmp_path / "run" / "last.json").read_text())["skipped"] == 3
+
+
+def test_skipped_steps_are_counted_over_a_stop(tables: Tables, tmp_path: Path) -> None:
+    """A weight of 2e4: some of six steps are skipped, and then scales fit."""
+    made = tables(loss=[{"kind": "l1", "weight": 3e3}], run={"precision": "fp16", "log_every": 4})
+    whole = run(made, tmp_path / "whole")
+    assert 0 < whole.skipped < 6
+    run(made, tmp_path / "parts", stop_after=2)
+    assert run(made, tmp_path / "parts").skipped == whole.skipped
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    entries = [strict(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert entries[-1]["skipped_steps"] == whole.skipped
+    assert entries[-1]["gradient_norm"] > 0
+
+
+def test_pictures_that_are_restored_exactly_are_no_infinity_in_the_log(
+    tables: Tables, pairs: Path, tmp_path: Path
+) -> None:
+    for half in ("blur", "sharp"):  # pairs without blur
+        shutil.copytree(pairs / "sharp", tmp_path / "same" / half)
+    made = tables(validation={"pairs": str(tmp_path / "same"), **VALIDATION}, run={"checkpoint_every": 1})
+    result = run(made, tmp_path / "run")
+    looks = [strict(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [look["psnr_blurred"] for look in looks if look["kind"] == "validation"] == [None] * 3
+    for name in ("last", "best"):
+        strict((tmp_path / "run" / f"{name}.json").read_text())
+    again = run(made, tmp_path / "run")
+    assert again.best == result.best
+    assert again.best is not None
+    assert again.best.psnr_input == float("inf")
+
+
+def test_between_two_reports_a_run_gives_signs_of_life(tables: Tables, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    made = tables(run={"log_every": 5})
+    run(made, tmp_path / "run", on_progress=told.append, tell_every_s=0.0)
+    assert [progress.step for progress in told] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in lines(tmp_path / "run")] == [5, 6], "in the log only what was asked for"
+    assert told[4].losses["charbonnier"] == lines(tmp_path / "run")[0]["charbonnier"]
+    assert all(progress.losses["charbonnier"] > 0 and progress.images_per_s > 0 for progress in told)
+    quiet: list[Progress] = []
+    run(made, tmp_path / "quiet", on_progress=quiet.append)
+    assert [progress.step for progress in quiet] == [5, 6]
+
+
+@pytest.mark.parametrize("what", ["pairs", "photos"])
+def test_a_run_goes_on_with_data_that_were_moved(
+    what: str, tables: Tables, pairs: Path, photos: Path, tmp_path: Path
+) -> None:
+    def made(place: Path) -> dict[str, Any]:
+        data = {"pairs": str(place)} if what == "pairs" else {"photos": str(place), "recipe": "clean"}
+        held = {"pairs": str(place)} if what == "pairs" else {"photos": str(place), "recipe": "clean"}
+        return tables(data={"given": data}, validation={**held, **VALIDATION},
+                      stage=[{"steps": 4, "patch_px": 16, "batch": 2}])  # fmt: skip
+
+    here, there, other = (tmp_path / name for name in ("here", "there", "other"))
+    shutil.copytree(pairs if what == "pairs" else photos, here)
+    shutil.copytree(here, other)
+    picture = sorted(other.rglob("*.png"))[0]
+    height, width, _ = io.read_codes(picture).shape
+    io.write_picture(picture, np.zeros((3, height, width), np.float32))
+    run(made(here), tmp_path / "whole")
+    run(made(here), tmp_path / "parts", stop_after=2)
+    here.rename(there)
+    with pytest.raises(DatasetError, match=r"what \[data.given\] names has changed .*data.given.* \(now .*other"):
+        run(made(other), tmp_path / "parts")
+    assert run(made(there), tmp_path / "parts").finished
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert run(made(there), tmp_path / "whole").began_at == 4
+    with pytest.raises(DatasetError, match="has changed since the run was begun"):
+        run(made(other), tmp_path / "whole")
 
 
 def test_fp16_works_on_the_cpu_too(tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,8 +16,10 @@ import torch
 
 from deblur_models.checkpoint import load_checkpoint
 from deblur_models.configuration import read_configuration
+from deblur_models.networks.timm_backbones import import_timm
 from deblur_models.train import train
 from deblur_models.train.processes import Processes
+from deblur_models.weights_file import read_weights
 
 Tables = Callable[..., dict[str, Any]]
 PROGRAM = """
@@ -109,6 +111,30 @@ def test_two_processes_are_one(parallel: str, shared: Callable[..., dict[str, An
             assert theirs[name] == pytest.approx(mine[name], rel=1e-4), name
     best = [load_checkpoint(tmp_path / n / "best").manifest["validation"]["psnr"] for n in ("one", "two")]
     assert best[0] == pytest.approx(best[1], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_an_encoder_thaws_in_both_processes(tables: Tables, tmp_path: Path) -> None:
+    """Processes exchange gradients of what required them when they were joined: a frozen encoder did not."""
+    whole = import_timm().create_model("mobilenetv2_035", pretrained=False)
+    torch.save(whole.state_dict(), tmp_path / "timm.pth")
+    made = tables(
+        network={"kind": "deblurgan_v2", "size": "tiny", "encoder_norm": "instance"},
+        optimiser={"learning_rate": 1e-3, "epsilon": 1.0},
+        stage=[{"steps": 3, "patch_px": 24, "batch": 2}],
+        run={"checkpoint_every": 3, "frozen_encoder_steps": 1, "encoder_weights": str(tmp_path / "timm.pth")},
+    )
+    train(read_configuration(made), tmp_path / "one")
+    in_two(made, tmp_path / "two")
+    one, two = (
+        {k: v for k, v in load_checkpoint(tmp_path / n / "last").tensors.items() if k.startswith("network.fpn.encoder")}
+        for n in ("one", "two")
+    )
+    begun = read_weights(tmp_path / "timm.pth")
+    name = "blocks.1.0.conv_pwl.weight"
+    step = (one[f"network.fpn.encoder.{name}"] - begun[name]).abs().max()
+    assert step > 0
+    assert (two[f"network.fpn.encoder.{name}"] - one[f"network.fpn.encoder.{name}"]).abs().max() < 0.01 * step
 
 
 @pytest.mark.slow

@@ -1,0 +1,293 @@
+"""The samples of a step, from the processes that read them to a batch on the training device.
+
+What travels between processes is pickled but for tensors, which go by shared memory: so the pictures of a step are few
+tensors, and the rest is small records. Where there is a CUDA device their memory is pinned, so that copying it need not
+be waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blursynth.core import Draw, apply
+from blursynth.dataset import Unblurred
+from blursynth.frame import Encoding, Frame
+from deblur_models.data.batch import Batch
+from deblur_models.data.pair_set import PairSample
+
+__all__ = [
+    "BeforeBlur",
+    "Collated",
+    "LearnedBlur",
+    "ReadyPairs",
+    "Sample",
+    "SharpPictures",
+    "SharpSample",
+    "Turned",
+    "collate",
+    "make_batch",
+    "values_of",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class SharpSample:
+    """A sharp picture that a network blurs when the batch is made; fields as of :class:`PairSample`.
+
+    ``network`` is its name and ``noise_seed`` the seed of its noise: weights do not travel between processes.
+    """
+
+    sharp: NDArray[Any]
+    source: str
+    geometry: Frame | None
+    network: str
+    noise_seed: int
+    draw: None = None
+
+
+Sample = PairSample | Unblurred | SharpSample
+
+LearnedBlur = Callable[[Tensor, Sequence[int]], Tensor]
+"""Sharp pictures ``[B, 3, H, W]`` on the training device, and a seed for each, to blurred ones, without gradients."""
+
+
+@dataclass(frozen=True, eq=False)
+class Turned:
+    """A sample and which of the eight turns and flips of the square it is shown in."""
+
+    sample: Sample
+    turn: int
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyPairs:
+    """Pairs as codes ``[n, 3, H, W]`` of one type, uint8 or uint16, and their places in the batch."""
+
+    places: tuple[int, ...]
+    sharp: Tensor
+    blurred: Tensor
+
+    def pin_memory(self) -> ReadyPairs:
+        return replace(self, sharp=self.sharp.pin_memory(), blurred=self.blurred.pin_memory())
+
+
+@dataclass(frozen=True, eq=False)
+class BeforeBlur:
+    """Pictures before their blur, of which the same things are known, with one margin around each.
+
+    ``size_px`` is the side of the samples without it, ``top`` the largest code of the finished pairs.
+    """
+
+    places: tuple[int, ...]
+    frame: Frame
+    draws: tuple[Draw, ...]
+    margin_px: int
+    size_px: int
+    top: int
+
+    def pin_memory(self) -> BeforeBlur:
+        return replace(self, frame=_with_planes(self.frame, lambda plane: plane.pin_memory()))
+
+    def geometry(self) -> Frame:
+        """Of the samples without their margin: see :class:`Batch`."""
+        inside = self.frame.crop(self.margin_px, self.margin_px, self.size_px, self.size_px)
+        return _without_pixels(inside)
+
+
+@dataclass(frozen=True, eq=False)
+class SharpPictures:
+    """Codes ``[n, 3, H, W]`` of sharp pictures that a network blurs, with the seeds of its noise."""
+
+    places: tuple[int, ...]
+    sharp: Tensor
+    network: str
+    noise_seeds: tuple[int, ...]
+
+    def pin_memory(self) -> SharpPictures:
+        return replace(self, sharp=self.sharp.pin_memory())
+
+
+@dataclass(frozen=True, eq=False)
+class Collated:
+    """The samples of one step or part of it, in groups of one sort.
+
+    ``geometry`` has the frames without pixels of those samples that are ready, several to a frame, and their places.
+    """
+
+    groups: tuple[ReadyPairs | BeforeBlur | SharpPictures, ...]
+    turns: tuple[int, ...]
+    draws: tuple[Draw | None, ...]
+    sources: tuple[str, ...]
+    geometry: tuple[tuple[tuple[int, ...], Frame], ...]
+
+    def __len__(self) -> int:
+        return len(self.turns)
+
+    def pin_memory(self) -> Collated:
+        """The same with its pictures in pinned memory; torch's DataLoader calls it."""
+        return replace(self, groups=tuple(group.pin_memory() for group in self.groups))
+
+
+def collate(samples: Sequence[Turned]) -> Collated:
+    """Samples of one size as few tensors."""
+    sorts: dict[Any, list[int]] = {}
+    known: dict[Any, list[int]] = {}
+    for place, turned in enumerate(samples):
+        sorts.setdefault(_sort(turned.sample), []).append(place)
+        if not isinstance(turned.sample, Unblurred) and turned.sample.geometry is not None:
+            known.setdefault(_known(turned.sample.geometry), []).append(place)
+    geometry = []
+    for places in known.values():
+        frames = [samples[i].sample.geometry for i in places]  # type: ignore[union-attr]  # not of the unblurred
+        geometry.append((tuple(places), _without_pixels(_of_tensors(frames))))
+    return Collated(
+        groups=tuple(_grouped([samples[i].sample for i in places], places) for places in sorts.values()),
+        turns=tuple(turned.turn for turned in samples),
+        draws=tuple(turned.sample.draw for turned in samples),
+        sources=tuple(turned.sample.source for turned in samples),
+        geometry=tuple(geometry),
+    )
+
+
+def _sort(sample: Sample) -> Any:
+    """What samples of one group have in common."""
+    if isinstance(sample, PairSample):
+        return ("ready", sample.sharp.dtype)
+    if isinstance(sample, SharpSample):
+        return ("sharp", sample.network, sample.sharp.dtype)
+    frame, draw = sample.frame, sample.draw
+    return ("before", *_known(frame), frame.encoding, len(draw.steps), draw.reference, sample.dtype)
+
+
+def _known(frame: Frame) -> tuple[bool, bool, bool]:
+    return frame.depth_m is not None, frame.labels is not None, bool(frame.camera)
+
+
+def _grouped(samples: Sequence[Any], at: Sequence[int]) -> ReadyPairs | BeforeBlur | SharpPictures:
+    first, places = samples[0], tuple(at)
+    if isinstance(first, PairSample):
+        return ReadyPairs(places, _planes([s.sharp for s in samples]), _planes([s.blurred for s in samples]))
+    if isinstance(first, SharpSample):
+        seeds = tuple(s.noise_seed for s in samples)
+        return SharpPictures(places, _planes([s.sharp for s in samples]), first.network, seeds)
+    # Windows get the widest margin of the group. Where a picture ends before that, its edge is repeated; by the
+    # definition of the reach those pixels are not seen by the sample.
+    margin = max(s.margin_px for s in samples)
+    frame = _of_tensors([_widened(s.frame, margin - s.margin_px) for s in samples])
+    top = int(np.iinfo(first.dtype).max)
+    return BeforeBlur(places, frame, tuple(s.draw for s in samples), margin, first.window.size, top)
+
+
+def _widened(frame: Frame, more_px: int) -> Frame:
+    def wide(plane: Any) -> Any:
+        edges = [(0, 0)] * (np.ndim(plane) - 2) + [(more_px, more_px)] * 2
+        return np.pad(plane, edges, mode="edge") if more_px else plane
+
+    return replace(_with_planes(frame, wide), origin_px=frame.origin_px - more_px)
+
+
+def _planes(pictures: Sequence[NDArray[Any]]) -> Tensor:
+    """Codes ``[H, W, 3]`` as one tensor ``[n, 3, H, W]``."""
+    return torch.from_numpy(np.stack([np.moveaxis(codes, -1, 0) for codes in pictures]))
+
+
+def _of_tensors(frames: Sequence[Frame]) -> Frame:
+    """One frame of several, its planes tensors of their own."""
+    # Arrays of a data set may be read-only, which tensors on their memory cannot be.
+    return Frame.stack([_with_planes(frame, lambda plane: torch.from_numpy(np.array(plane))) for frame in frames])
+
+
+def _with_planes(frame: Frame, change: Callable[[Any], Any]) -> Frame:
+    """The frame with another array for its pixels, and for depth and labels where it has them."""
+    return replace(
+        frame,
+        image=change(frame.image),
+        depth_m=None if frame.depth_m is None else change(frame.depth_m),
+        labels=None if frame.labels is None else change(frame.labels),
+    )
+
+
+def _without_pixels(frame: Frame) -> Frame:
+    """The frame with one zero in place of all its pixels: what a sample knows besides them must not weigh as much."""
+    zeros = torch.zeros(1).expand(len(frame), 3, *frame.size_px)
+    return replace(frame, image=zeros, encoding=Encoding.DISPLAY)
+
+
+def make_batch(
+    collated: Collated, device: torch.device | str, learned: Mapping[str, LearnedBlur] | None = None
+) -> Batch:
+    """Pictures on the training device; those before their blur are blurred there, each group at once.
+
+    ``learned`` is the blur of networks that samples wait for, by the names of their sources.
+    """
+    device = torch.device(device)
+    sharp: list[Tensor] = [torch.empty(0)] * len(collated)
+    blurred, geometry = list(sharp), list[Frame | None]([None] * len(collated))
+    for group in collated.groups:
+        if isinstance(group, ReadyPairs):
+            pair = _values(group.sharp, device), _values(group.blurred, device)
+        elif isinstance(group, BeforeBlur):
+            pair = _blurred(group, device)
+        else:
+            pair = _blurred_by((learned or {})[group.network], group, device)
+        for place, one, other in zip(group.places, *pair, strict=True):
+            sharp[place], blurred[place] = one, other
+    known = [(group.places, group.geometry()) for group in collated.groups if isinstance(group, BeforeBlur)]
+    for places, frames in (*collated.geometry, *known):
+        for number, place in enumerate(places):
+            geometry[place] = frames[number]
+    return Batch(
+        sharp=torch.stack([_turned(picture, turn) for picture, turn in zip(sharp, collated.turns, strict=True)]),
+        blurred=torch.stack([_turned(picture, turn) for picture, turn in zip(blurred, collated.turns, strict=True)]),
+        draws=collated.draws,
+        geometry=tuple(geometry),
+        sources=collated.sources,
+    )
+
+
+def _blurred(group: BeforeBlur, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sharp and blurred pictures ``[n, 3, H, W]`` of samples before their blur, computed on a device."""
+    frame = _with_planes(group.frame, lambda plane: plane.to(device, non_blocking=True))
+    targets = [draw.target() for draw in group.draws]
+    sharp = frame if group.draws[0].reference == "source" else apply(targets, frame)
+    blurred = apply(group.draws, frame)
+    middle = slice(group.margin_px, group.margin_px + group.size_px)
+    inside = sharp.image[..., middle, middle], blurred.image[..., middle, middle]
+    return _rounded(inside[0], group.top), _rounded(inside[1], group.top)
+
+
+def _blurred_by(blur: LearnedBlur, group: SharpPictures, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sharp pictures ``[n, 3, H, W]`` and what a network makes of them.
+
+    Rounded to codes as a stored pair is: what lies between them would be a message that no camera sends.
+    """
+    sharp = _values(group.sharp, device)
+    return sharp, _rounded(blur(sharp, group.noise_seeds), torch.iinfo(group.sharp.dtype).max)
+
+
+def _rounded(pictures: Tensor, top: int) -> Tensor:
+    """To codes 0..top, as both halves of a stored pair are."""
+    return (pictures.float().clamp(0, 1) * top).round() / top
+
+
+def _values(codes: Tensor, device: torch.device) -> Tensor:
+    """Codes of 8 or 16 bits as 0..1 on the device; what lies in pinned memory is copied without waiting for it."""
+    return codes.to(device, non_blocking=True).float() / float(torch.iinfo(codes.dtype).max)
+
+
+def values_of(codes: NDArray[Any], device: torch.device | str) -> Tensor:
+    """Codes ``[H, W, 3]`` of 8 or 16 bits as ``[3, H, W]``, 0..1."""
+    return _values(_planes([codes])[0], torch.device(device))
+
+
+def _turned(picture: Tensor, turn: int) -> Tensor:
+    if turn >= 4:
+        picture = picture.flip(-1)
+    return picture.rot90(turn % 4, (-2, -1)).contiguous()

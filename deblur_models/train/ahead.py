@@ -1,0 +1,73 @@
+"""The next batch is made while the present one trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from deblur_models.data import Batch, Collated
+from deblur_models.train.times import Times
+
+__all__ = ["Ahead"]
+
+
+class Ahead:
+    """The batches of a stage, each in its parts.
+
+    On a CUDA device :meth:`prepare` copies and blurs the next one in a stream of its own, beside the training of the
+    present one. Elsewhere it does nothing, and a batch is made when it is taken. The batches are the same.
+
+    Parameters
+    ----------
+    collated
+        The samples of each step.
+    make
+        Makes the batch of a part on the device.
+    device
+        The training device.
+    times
+        What the times are added to.
+    """
+
+    def __init__(
+        self,
+        collated: Iterator[list[Collated]],
+        make: Callable[[Collated], Batch],
+        device: torch.device,
+        times: Callable[[], Times],
+    ) -> None:
+        self._collated, self._make, self._device, self._times = collated, make, device, times
+        self._next: list[Batch] | None = None
+        self._stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)
+            self._stream.wait_stream(torch.cuda.current_stream(device))  # networks that blur may be on their way there
+
+    def prepare(self) -> None:
+        """Begin the next batch, where there is one and a stream for it."""
+        if self._stream is None or self._next is not None:
+            return
+        with torch.cuda.stream(self._stream):
+            self._next = self._made()
+
+    def take(self) -> list[Batch]:
+        """The next batch, for the current stream."""
+        if self._stream is None:
+            return self._made()
+        self.prepare()
+        assert self._next is not None
+        parts, self._next = self._next, None
+        here = torch.cuda.current_stream(self._device)
+        here.wait_stream(self._stream)
+        for part in parts:
+            for pictures in (part.sharp, part.blurred):
+                pictures.record_stream(here)  # its memory is not given away before this stream is through with it
+        return parts
+
+    def _made(self) -> list[Batch]:
+        times = self._times()
+        with times.waiting_for("data"):
+            parts = next(self._collated, [])  # none after the last step
+        with times.on("blur"):
+            return [self._make(part) for part in parts]
