@@ -286,12 +286,14 @@ def test_a_closed_pipe_loses_no_file(command: str, made: Path, tmp_path: Path) -
 def test_maps_of_another_size_do_not_send_to_the_same_command(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "maps").mkdir()
     np.save(tmp_path / "maps" / "a.npy", np.full((40, 50), 2.0))
-    folder = run("preview", photos / "a.png", "--depth", tmp_path / "maps").stderr
+    folder = run("preview", photos / "a.png", "--size", 64, "--depth", tmp_path / "maps").stderr
     assert "Give the map itself, --depth FILE or --labels FILE, to read how to mend it." in folder
     assert "blursynth preview" not in folder
-    itself = run("preview", photos / "a.png", "--depth", tmp_path / "maps" / "a.npy").stderr
+    itself = run("preview", photos / "a.png", "--size", 64, "--depth", tmp_path / "maps" / "a.npy").stderr
     assert "crop or resize both alike" in itself
-    generate = run("generate", photos / "a.png", tmp_path / "out", "-n", 1, "--depth", tmp_path / "maps").stderr
+    generate = run(
+        "generate", photos / "a.png", tmp_path / "out", "-n", 1, "--size", 64, "--depth", tmp_path / "maps"
+    ).stderr
     assert "blursynth preview PICTURE, with the file of its map as --depth or --labels, says how to mend it" in generate
 
 
