@@ -167,7 +167,7 @@ def _readable(given: str, base: Path, pattern: str) -> list[Path]:
             raise RecipeError(
                 f"{given}: wildcards for folders are for those below the recipe's own folder.",
                 why="A recipe that comes from elsewhere must not search the disk.",
-                fix="Name the folder in full, with wildcards in the file's name only, or copy the files beside the recipe.",
+                fix="Name the folder in full, with wildcards in the file's name only, or copy the files to the recipe.",
             )
         paths = sorted(set(_matches(given, base.joinpath(*parts[:fixed]), parts[fixed:], [0])))
     if not paths:
