@@ -450,6 +450,11 @@ def _extended(
             at = names.index(step)
             steps[at] = _put_over(steps[at], fields, f"{name} [{step}]", kinds)
             continue
+        if step not in names and not {"kind", "one_of"} & set(fields):
+            raise RecipeError(
+                f"{name} [{step}]: {parent_name} has no step {step!r} to change, and a new one needs a kind.",
+                fix=did_you_mean(step, names),
+            )
         at = len(steps)
         anchor = before if before is not None else after
         if anchor is not None:
