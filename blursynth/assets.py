@@ -7,9 +7,13 @@ from.
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import hashlib
-from collections.abc import Mapping
+import itertools
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +84,11 @@ def resolve(values: Any, folder: Path | None, *, field: str = "") -> Any:
 
     ``file`` is one array; ``files`` a choice among all arrays of all files that a glob matches. Paths are relative to
     the recipe's own folder. ``field`` is what they are given for, and is named in messages.
+
+    Raises
+    ------
+    RecipeError
+        There is no such file, it is no regular file, or a glob reaches too far: see :func:`_readable`.
     """
     if isinstance(values, Mapping):
         if set(values) == {"file"} or set(values) == {"files"}:
@@ -87,13 +96,10 @@ def resolve(values: Any, folder: Path | None, *, field: str = "") -> Any:
 
             (key,) = values
             pattern = values[key]
-            if not isinstance(pattern, str) or not pattern:
+            if not isinstance(pattern, str) or not pattern or "\0" in pattern:
                 raise RecipeError(f"{key}: must be the path of a file, got {pattern!r}.")
             base = folder or Path()
-            exact = base / pattern
-            paths = [exact] if exact.exists() else sorted(Path(p) for p in glob.glob(str(exact), recursive=True))
-            if not paths:
-                raise RecipeError(f"{key} = {pattern!r}: no such file in {base.resolve()}.", fix="Check the path.")
+            paths = _readable(f"{key} = {pattern!r}", base, pattern)
             names = [name for path in paths for name in _register_all(read_arrays(path), _shown(path, base), field)]
             if key == "file" and len(names) != 1:
                 raise RecipeError(
@@ -104,6 +110,93 @@ def resolve(values: Any, folder: Path | None, *, field: str = "") -> Any:
     if isinstance(values, list):
         return [resolve(value, folder, field=field) for value in values]
     return values
+
+
+# Recipes are passed on, and what they read goes into data sets that are passed on in turn. So a recipe may read:
+# - any regular file that it names in full, beside it or elsewhere, so that whoever reads the recipe sees which;
+# - by wildcards what lies in its own folder and below, and elsewhere only files of one folder that it names in full
+#   ("/data/kernels/*.npy", but neither "/**/*.npy" nor "/home/*/a.npy" nor "../*/a.npy");
+# - never devices and pipes, which may not end, and no more than the bounds here, which are far above any bank of
+#   kernels. Linked folders are not walked.
+_MOST_ENTRIES, _MOST_FILES, _MOST_BYTES = 100_000, 10_000, 2**30
+
+
+def _readable(given: str, base: Path, pattern: str) -> list[Path]:
+    """The files of a path or glob that a recipe gives, within the bounds above."""
+    exact = base / pattern
+    if exact.exists():
+        paths = [exact]
+    else:
+        parts = Path(pattern).parts
+        fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+        if fixed < len(parts) - 1 and (Path(pattern).is_absolute() or ".." in parts):
+            raise RecipeError(
+                f"{given}: wildcards for folders are for those below the recipe's own folder.",
+                why="A recipe that comes from elsewhere must not search the disk.",
+                fix="Name the folder in full, with wildcards in the file's name only, or copy the files to the recipe.",
+            )
+        paths = sorted(set(_matches(given, base.joinpath(*parts[:fixed]), parts[fixed:], [0])))
+    if not paths:
+        raise RecipeError(f"{given}: no such file in {base.resolve()}.", fix="Check the path.")
+    if len(paths) > _MOST_FILES:
+        raise RecipeError(f"{given}: matches {len(paths):,} files, more than {_MOST_FILES:,}.", fix="Choose some.")
+    size = 0
+    for path in paths:
+        try:
+            about = path.stat()
+        except OSError as error:
+            raise RecipeError(f"{given}: {path} cannot be read ({error.strerror}).", fix="Check the path.") from None
+        if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):  # of folders the reader tells
+            raise RecipeError(f"{given}: {path} is a device or a pipe, not a file.", fix="Check the path.")
+        size += about.st_size
+    if size > _MOST_BYTES:
+        raise RecipeError(
+            f"{given}: holds {size:,} bytes, more than the {_MOST_BYTES // 2**20:,} MiB that a recipe may read.",
+            fix="Kernels, paths and curves are small: check that these are such files, or choose some.",
+        )
+    return paths
+
+
+def _matches(given: str, folder: Path, parts: Sequence[str], seen: list[int]) -> Iterator[Path]:
+    """What a glob matches below a folder, as :mod:`glob` has it, but for links to folders; ``seen`` counts entries."""
+    if not parts:
+        return
+    head, rest = parts[0], parts[1:]
+    if head == "**" and rest:
+        yield from _matches(given, folder, rest, seen)
+    elif not glob.has_magic(head):
+        if (folder / head).exists():
+            if rest:
+                yield from _matches(given, folder / head, rest, seen)
+            else:
+                yield folder / head
+        return
+    try:
+        with os.scandir(folder) as entries:
+            room = _MOST_ENTRIES - seen[0]
+            names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in itertools.islice(entries, room + 1)]
+    except OSError:  # no folder, or none that may be read: as glob, which finds nothing there
+        return
+    seen[0] += len(names)
+    if seen[0] > _MOST_ENTRIES:
+        raise RecipeError(
+            f"{given}: there are more than {_MOST_ENTRIES:,} files and folders to look through.",
+            fix="Name the folder more closely.",
+        )
+    for name, is_folder in sorted(names):
+        if name.startswith(".") and not head.startswith("."):
+            continue
+        if head == "**":
+            if is_folder:
+                yield from _matches(given, folder / name, parts, seen)
+            elif not rest:
+                yield folder / name
+        elif fnmatch.fnmatch(name, head):
+            if not rest:
+                if not is_folder:
+                    yield folder / name
+            elif is_folder:
+                yield from _matches(given, folder / name, rest, seen)
 
 
 def _shown(path: Path, base: Path) -> str:

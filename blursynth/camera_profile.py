@@ -369,6 +369,13 @@ class CameraProfile(Record):
         """Refuse a gain that the camera does not have."""
         _within(f"gain_dn_per_e of camera {self.name!r}", gain, self.gain_range_dn_per_e)
 
+    def iso_of_gain(self, gain_dn_per_e: float) -> float | None:
+        """The ISO setting of a gain; None where the camera has no line in ISO."""
+        if self.gain.per_iso is None:
+            return None
+        scale = self.levels_dn if self.gain.unit == "white" else 1.0
+        return float((gain_dn_per_e / scale - self.gain.at_zero) / self.gain.per_iso)
+
     # Draws
 
     def draw(
@@ -414,8 +421,7 @@ class CameraProfile(Record):
         else:
             gain = self.gain.draw(stream.child("gain")) * scale
         gain = _rounded(gain)
-        if self.gain.per_iso is not None:
-            iso = (gain / scale - self.gain.at_zero) / self.gain.per_iso
+        iso = self.iso_of_gain(gain)
 
         def noise_e(name: str, law: NoiseLaw | None) -> float:
             return 0.0 if law is None else law.draw_e(stream.child(name), gain, self.levels_dn, iso)

@@ -17,19 +17,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.core import Draw, Nothing, Pair
+from blursynth.core import Degradation, Draw, Nothing, Pair
 from blursynth.degradations import Sensor
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
 from blursynth.io import write_picture
 from blursynth.physics.colour import srgb_codes
 from blursynth.recipe import Recipe
+from blursynth.sampling import CameraSensor, Sampler
 from blursynth.units import quantity
 
 __all__ = ["Row", "contact_sheet", "describe_draw", "draw_kernel", "kernel_picture", "write_contact_sheet"]
 
 _INK, _FAINT, _PAPER, _FRAME = (24, 26, 30), (104, 108, 116), (250, 250, 248), (200, 202, 206)
-_GAP, _MARGIN, _TEXT_PX = 16, 28, 400
+_GAP, _MARGIN, _TEXT_PX, _INDENT = 16, 28, 400, 14
+_APART_PX, _CLOSE_PX = 20, 17  # from line to line of text; closer together before rows get higher than their pictures
+_MOST_SUBTITLES = 4
+_Line = tuple[int, str, int, tuple[int, int, int]]  # indent, text, size and colour
 
 
 @dataclass(frozen=True)
@@ -117,14 +121,16 @@ def points_of_light(draw: Draw, frame: Frame, *, margin_px: int = 0, across: int
 def describe_draw(draw: Draw, recipe: Recipe | None = None) -> list[tuple[str, str]]:
     """(step and kind, its numbers) of every step that has numbers of its own.
 
-    Shown are the fields that the recipe gives, and of a sensor drawn from a camera's file its gain, white and read
-    noise; without a recipe those that are not at their default. Seeds and the colours of a sensor never are.
+    Shown are the fields that the recipe gives, and of a sensor drawn from a camera's file the camera with its ISO, its
+    gain, white and read noise; without a recipe those that are not at their default. Seeds, the colours of a sensor and
+    what follows from other fields never are.
 
     >>> import blursynth as bs
     >>> describe_draw(bs.Draw((("lens", bs.GaussianBlur(sigma_px=0.5, aspect=0.8)), ("encode", bs.Encode()))))
     [('lens: gaussian blur', 'sigma 0.5 px · aspect 0.8')]
     """
-    given = {name: {f for f, _ in sampler.distributions()} for name, sampler in recipe.steps} if recipe else {}
+    samplers = dict(recipe.steps) if recipe else {}
+    given = {name: {f for f, _ in sampler.distributions()} for name, sampler in samplers.items()}
     for name in given:
         if "camera" in given[name]:
             given[name] |= {"gain_dn_per_e", "white_level_e", "read_noise_e"}
@@ -134,6 +140,7 @@ def describe_draw(draw: Draw, recipe: Recipe | None = None) -> list[tuple[str, s
             (field, value)
             for field, value in step.fields().items()
             if not field.endswith("seed")
+            and value is not None
             and not (isinstance(step, Sensor) and field.startswith(("red_", "green_", "blue_")))
             and (field in given[name] if name in given else value != type(step).model_fields[field].default)
         ]
@@ -141,9 +148,18 @@ def describe_draw(draw: Draw, recipe: Recipe | None = None) -> list[tuple[str, s
         if isinstance(step, Nothing):
             lines.append((f"{name}: none", ""))
         elif fields:
-            numbers = " · ".join(quantity(field, value) for field, value in fields)
+            numbers = " · ".join([*_camera_of(samplers.get(name), step), *(quantity(f, value) for f, value in fields)])
             lines.append((kind if kind == name.replace("_", " ") else f"{name}: {kind}", numbers))
     return lines
+
+
+def _camera_of(sampler: Sampler | None, step: Degradation) -> list[str]:
+    """The calibrated camera that a sensor was drawn from, and its ISO; nothing where it may be one of several."""
+    if not isinstance(sampler, CameraSensor) or sampler.cameras[1:] or not isinstance(step, Sensor):
+        return []
+    (profile,) = sampler.cameras
+    iso = None if step.gain_dn_per_e is None else profile.iso_of_gain(step.gain_dn_per_e)
+    return [profile.name, *([] if iso is None else [f"ISO {iso:,.0f}"])]
 
 
 def kernel_picture(kernel: NDArray[np.float64] | None, size_px: int = 256, *, least_px: int = 15) -> NDArray[np.uint8]:
@@ -233,7 +249,8 @@ def contact_sheet(
         Whose fields are written beside each row; see :func:`describe_draw`.
     size_px
         Height and width of a picture on the sheet; by default that of the samples, at least 192. Smaller samples are
-        enlarged by a whole factor, larger ones are cut to their middle: scaling would change the blur.
+        enlarged by a whole factor, larger ones are cut to their middle: scaling would change the blur. All numbers of a
+        draw are written: in two columns, and rows are higher than their pictures, where they need it.
 
     Raises
     ------
@@ -247,24 +264,33 @@ def contact_sheet(
     if size_px is None:
         side = max(max(row.sharp.shape[:2]) for row in rows)
         size_px = side * max(1, math.ceil(192 / side))  # a whole multiple, so that no frame stays empty
-    head = _MARGIN + 34 + (24 if subtitle else 0) + 34
-    width = 2 * _MARGIN + 3 * (size_px + _GAP) + _TEXT_PX
-    sheet = Image.new("RGB", (width, head + len(rows) * (size_px + _GAP) - _GAP + _MARGIN), _PAPER)
+    texts = [_text_of(row, recipe) for row in rows]
+    room = size_px // _CLOSE_PX
+    columns = 1 if max(sum(map(len, text)) for text in texts) <= room else 2
+    texts_px = columns * (_TEXT_PX + _GAP) - _GAP
+    width = 2 * _MARGIN + 3 * (size_px + _GAP) + texts_px
+    under_title = _broken(subtitle, " ", _font(16), width - 2 * _MARGIN)[:_MOST_SUBTITLES]
+    head = _MARGIN + 34 + 22 * len(under_title) + (2 if under_title else 0) + 34
+    columned = [_columns(text, columns, room) for text in texts]
+    heights = [max(size_px, max(map(len, parts)) * _CLOSE_PX) for parts in columned]
+    sheet = Image.new("RGB", (width, head + sum(heights) + (len(rows) - 1) * _GAP + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((_MARGIN, _MARGIN - 6), _shortened(title, _font(28), width - 2 * _MARGIN), fill=_INK, font=_font(28))
-    if subtitle:
-        text = _shortened(subtitle, _font(16), width - 2 * _MARGIN)
-        pen.text((_MARGIN, _MARGIN + 32), text, fill=_FAINT, font=_font(16))
+    for number, text in enumerate(under_title):
+        pen.text((_MARGIN, _MARGIN + 32 + 22 * number), text, fill=_FAINT, font=_font(16))
     lefts = [_MARGIN + i * (size_px + _GAP) for i in range(4)]
     for left, heading in zip(lefts, ("sharp", "blurred", "kernel, or points of light", "drawn numbers"), strict=True):
         pen.text((left, head - 8), heading, fill=_FAINT, font=_font(16), anchor="ls")
-    for number, row in enumerate(rows):
-        top = head + number * (size_px + _GAP)
+    top = head
+    for row, parts, height in zip(rows, columned, heights, strict=True):
         tiles = (_fitted(row.sharp, size_px), _fitted(row.blurred, size_px))
         for left, tile in zip(lefts, (*tiles, _blur_picture(row, size_px)), strict=False):
             sheet.paste(Image.fromarray(tile), (left, top))
             pen.rectangle([left - 1, top - 1, left + size_px, top + size_px], outline=_FRAME)
-        _write_numbers(pen, row, recipe, lefts[3], top, size_px)
+        apart = min(_APART_PX, max(_CLOSE_PX, height // max(map(len, parts))))
+        for number, lines in enumerate(parts):
+            _write_lines(pen, lines, lefts[3] + number * (_TEXT_PX + _GAP), top, apart)
+        top += height + _GAP
     return np.asarray(sheet)
 
 
@@ -295,27 +321,39 @@ def write_contact_sheet(path: str | Path, rows: Sequence[Row], **options: Any) -
     write_picture(path, np.moveaxis(sheet, -1, 0) / np.float32(255))
 
 
-def _write_numbers(pen: Any, row: Row, recipe: Recipe | None, left: int, top: int, size_px: int) -> None:
-    line, strong, plain, indent = 20, _font(16), _font(15), 14
-    lines: list[tuple[int, str, Any, tuple[int, int, int]]] = []
-    if row.caption:
-        lines.append((0, _shortened(row.caption, plain, _TEXT_PX), plain, _FAINT))
+def _text_of(row: Row, recipe: Recipe | None) -> list[list[_Line]]:
+    """Lines about a row, in parts that stay together: the caption, then each step with its numbers."""
+    parts = [[(0, _shortened(row.caption, _font(15), _TEXT_PX), 15, _FAINT)]] if row.caption else []
     for heading, numbers in describe_draw(row.draw, recipe):
-        lines.append((0, _shortened(heading, strong, _TEXT_PX), strong, _INK))
-        lines += [(indent, text, plain, _FAINT) for text in _wrapped(numbers, plain, _TEXT_PX - indent)]
-    line = min(line, max(17, size_px // len(lines))) if lines else line  # closer together before any is left out
-    room = max(1, size_px // line)
-    if len(lines) > room:
-        lines = [*lines[: room - 1], (0, "…", plain, _FAINT)]
-    for number, (shift, text, font, ink) in enumerate(lines):
-        pen.text((left + shift, top + number * line), text, fill=ink, font=font)
+        lines = [(0, _shortened(heading, _font(16), _TEXT_PX), 16, _INK)]
+        inside = _broken(numbers, " · ", _font(15), _TEXT_PX - _INDENT)
+        parts.append([*lines, *((_INDENT, text, 15, _FAINT) for text in inside)])
+    return parts or [[(0, "", 15, _FAINT)]]
 
 
-def _wrapped(text: str, font: Any, width: int) -> list[str]:
-    """Broken between quantities."""
+def _columns(parts: Sequence[list[_Line]], columns: int, room: int) -> list[list[_Line]]:
+    """Parts below each other, in so many columns; higher than there is room, where that does not suffice."""
+    while True:
+        filled: list[list[_Line]] = [[]]
+        for part in parts:
+            if filled[-1] and len(filled[-1]) + len(part) > room:
+                filled.append([])
+            filled[-1] += part
+        if len(filled) <= columns:
+            return filled
+        room += 1
+
+
+def _write_lines(pen: Any, lines: Sequence[_Line], left: int, top: int, apart: int) -> None:
+    for number, (shift, text, size, ink) in enumerate(lines):
+        pen.text((left + shift, top + number * apart), text, fill=ink, font=_font(size))
+
+
+def _broken(text: str, between: str, font: Any, width: int) -> list[str]:
+    """Lines of a text that is broken only between its words, or quantities."""
     lines: list[str] = []
-    for part in text.split(" · ") if text else []:
-        longer = f"{lines[-1]} · {part}" if lines else part
+    for part in text.split(between) if text else []:
+        longer = f"{lines[-1]}{between}{part}" if lines else part
         if lines and font.getlength(longer) <= width:
             lines[-1] = longer
         else:

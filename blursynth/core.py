@@ -239,13 +239,19 @@ def meant_kind(name: str, known: Mapping[str, type[Degradation]], synonyms: Mapp
     return did_you_mean(meant[0] if meant else word, known)
 
 
-def _check_encoding(kind: type[Degradation], frame: Frame) -> None:
+def check_frame(what: str, frame: object) -> None:
+    """Refuse what is no frame, such as an array; ``what`` acts on it."""
     if not isinstance(frame, Frame):
         raise InvalidValueError(
-            f"{kind.kind} acts on a Frame, got {type(frame).__name__}.",
+            f"{what} acts on a Frame, got {type(frame).__name__}.",
             why="An array alone does not say what its numbers mean.",
-            fix="Write blursynth.Frame(array, 'linear'), or blursynth.read_frame(path).",
+            fix="Write blursynth.Frame(array, 'linear'), blursynth.Frame.from_uint8(array) or "
+            "blursynth.read_frame(path).",
         )
+
+
+def _check_encoding(kind: type[Degradation], frame: Frame) -> None:
+    check_frame(kind.kind, frame)
     if kind.takes is not None and frame.encoding is not kind.takes:
         hints = {
             (
@@ -387,7 +393,14 @@ class Draw:
     def from_dict(values: Mapping[str, Any], kinds: Iterable[type[Degradation]]) -> Draw:
         kinds = tuple(kinds)
         steps = []
-        for entry in values["step"]:
+        entries = values.get("step") if isinstance(values, Mapping) else None
+        if not isinstance(entries, Sequence) or not all(isinstance(entry, Mapping) for entry in entries):
+            raise RecipeError(
+                "A draw is made of a table with a list of steps, each a table with kind and fields, got "
+                f"{type(values).__name__ if entries is None else type(entries).__name__}.",
+                fix="It is what Draw.to_dict gives: {'step': [{'name': ..., 'kind': ..., ...}, ...]}.",
+            )
+        for entry in entries:
             fields = dict(entry)
             name = fields.pop("name", fields.get("kind"))
             steps.append((cast(str, name), Degradation.from_dict(fields, kinds)))
@@ -402,6 +415,13 @@ def apply(draws: Sequence[Draw], frame: Frame) -> Frame:
     InvalidValueError
         Not one draw per picture, draws of different length, or a step that does not take the frame's encoding.
     """
+    if isinstance(draws, Draw) or not all(isinstance(draw, Draw) for draw in draws):
+        got = "one Draw" if isinstance(draws, Draw) else ", ".join(sorted({type(draw).__name__ for draw in draws}))
+        raise InvalidValueError(
+            f"apply takes a list of draws, one per picture, got {got}.",
+            fix="A single draw or degradation is called with the frame: draw(frame).",
+        )
+    check_frame("apply", frame)
     if len(draws) != len(frame):
         raise InvalidValueError(f"apply needs one draw per picture, got {len(draws)} for {len(frame)}.")
     lengths = {len(d.steps) for d in draws}

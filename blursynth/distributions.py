@@ -540,6 +540,22 @@ ALL: tuple[type[Distribution], ...] = (
 )
 
 
+# What distributions are called elsewhere, for messages.
+_OTHER_WORDS = {
+    "between": "uniform",
+    "gauss": "normal",
+    "gaussian": "normal",
+    "max": "uniform",
+    "min": "uniform",
+    "one_of": "choice",
+    "options": "choice",
+    "randint": "integer",
+    "randn": "normal",
+    "range": "uniform",
+    "values": "choice",
+}
+
+
 def parse(value: Any) -> Distribution:
     """A distribution from its TOML form; a plain value is a constant.
 
@@ -555,10 +571,13 @@ def parse(value: Any) -> Distribution:
     """
     if isinstance(value, Distribution):
         return value
+    value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, bool | int | float | str):
         return Constant(value)
     if not isinstance(value, Mapping):
         several = f"For one of several values write {{ choice = {value!r} }}." if isinstance(value, list) else ""
+        if isinstance(value, tuple) and len(value) == 2:
+            several = f"For a number between the two write Uniform{value!r}, for one of them Choice({value!r})."
         raise RecipeError(f"A field holds a number, a text, or a distribution, got {value!r}.", fix=several)
     known = {d.word: d for d in ALL}
     names = [name for name in value if name in known]
@@ -569,7 +588,8 @@ def parse(value: Any) -> Distribution:
                 fix="For example { uniform = [1.0, 2.0] }.",
             )
         got = next(iter(value))
-        raise RecipeError(f"There is no distribution {got!r}.", fix=did_you_mean(str(got), known))
+        meant = _OTHER_WORDS.get(str(got).lower(), str(got).lower())
+        raise RecipeError(f"There is no distribution {got!r}.", fix=did_you_mean(meant, known))
     word = names[0]
     more = {"choice": {"weights"}, "product": {"low", "high"}, "quotient": {"low", "high"}}.get(word, set())
     extra = set(value) - {word} - more

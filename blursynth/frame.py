@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -13,9 +14,12 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import InvalidValueError, PictureError
+from blursynth.errors import InvalidValueError, PictureError, did_you_mean
 
-__all__ = ["MOSAICS", "Border", "Encoding", "Frame", "Intrinsics", "RawMetadata", "array_library", "per_picture"]
+__all__ = [
+    "MOSAICS", "Border", "Encoding", "Frame", "Intrinsics", "RawMetadata", "array_library", "check_values",
+    "per_picture",
+]  # fmt: skip
 
 MOSAICS = ("RGGB", "BGGR", "GRBG", "GBRG")
 """The four phases of a Bayer pattern: colours at rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of the full picture."""
@@ -280,7 +284,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         self._check_form()
-        _check_values(self.image, self.encoding)
+        check_values(self.image, self.encoding)
         if self.depth_m is not None:
             _check_depth(self.depth_m)
 
@@ -303,7 +307,8 @@ class Frame:
                 value = one.default_factory() if one.default_factory is not MISSING else one.default
             object.__setattr__(frame, one.name, value)
         if values:
-            raise TypeError(f"Frame has no field {next(iter(values))!r}.")
+            known = [one.name for one in fields(cls)]
+            raise TypeError(f"Frame has no field {next(iter(values))!r}. {did_you_mean(next(iter(values)), known)}")
         frame._check_form()
         return frame
 
@@ -543,9 +548,20 @@ class Frame:
         return int(self.image.shape[1])
 
     def __getitem__(self, index: int | slice | Sequence[int]) -> Frame:
-        """Some pictures of the batch, as a frame."""
-        chosen: Any = slice(index, index + 1 or None) if isinstance(index, int) else index
-        if not isinstance(chosen, slice):
+        """Some pictures of the batch, as a frame.
+
+        Raises
+        ------
+        IndexError
+            There is no such picture.
+        """
+        chosen: Any = index
+        if hasattr(index, "__index__") and not isinstance(index, bool):  # numbers of numpy, too
+            number = operator.index(index)
+            if not -len(self) <= number < len(self):
+                raise IndexError(f"the frame has {len(self)} pictures, counted from 0, so there is no picture {number}")
+            chosen = slice(number, number + 1 or None)
+        elif not isinstance(chosen, slice):
             chosen = np.asarray(chosen)
         names = np.arange(len(self))[chosen]
         return Frame.unchecked(
@@ -577,6 +593,10 @@ class Frame:
             The window reaches outside the frame.
         """
         rows, columns = self.size_px
+        if not all(hasattr(number, "__index__") for number in (top, left, height, width)):
+            raise InvalidValueError(
+                f"crop takes whole numbers of px, got {(top, left, height, width)}.", fix="Round them: int(round(x))."
+            )
         if top < 0 or left < 0 or height < 1 or width < 1 or top + height > rows or left + width > columns:
             raise InvalidValueError(
                 f"The window {height}x{width} at ({top}, {left}) reaches outside the {rows}x{columns} frame.",
@@ -596,6 +616,11 @@ class Frame:
     @staticmethod
     def stack(frames: Sequence[Frame]) -> Frame:
         """One batch of several frames of equal size and encoding."""
+        if not frames or not all(isinstance(frame, Frame) for frame in frames):
+            raise InvalidValueError(
+                f"Frame.stack takes a list of frames, at least one, got {[type(f).__name__ for f in frames]}.",
+                fix="Arrays of one batch can be stacked first: Frame(np.stack(arrays), 'display').",
+            )
         first = frames[0]
         for frame in frames[1:]:
             if frame.image.shape[1:] != first.image.shape[1:] or frame.encoding != first.encoding:
@@ -721,8 +746,15 @@ def _fix_of_kind(value: object) -> str:
     return ""
 
 
-def _check_values(image: Any, encoding: Encoding) -> None:
-    """Refuse what no frame can hold; one look at the least and the greatest value, which are NaN where any is."""
+def check_values(image: Any, encoding: Encoding, *, name: str = "Frame.image") -> None:
+    """Refuse what no frame can hold; one look at the least and the greatest value, which are NaN where any is.
+
+    ``name`` is what messages call the array or tensor.
+
+    >>> check_values(np.array([0.0, 255.0]), Encoding.DISPLAY, name="picture")
+    Traceback (most recent call last):
+    blursynth.errors.InvalidValueError: picture must lie in 0..1, got 0 to 255. ...
+    """
     if isinstance(image, np.ndarray):
         with np.errstate(invalid="ignore"):
             least, most = float(image.min()), float(image.max())
@@ -735,16 +767,19 @@ def _check_values(image: Any, encoding: Encoding) -> None:
         bad = image.size if isinstance(image, np.ndarray) else image.numel()
         bad -= int(library.isfinite(image).sum())
         raise InvalidValueError(
-            f"Frame.image must be finite, got {bad} values that are NaN or infinite.",
+            f"{name} must be finite, got {bad} values that are NaN or infinite.",
             why="One of them would spread over everything that is blurred.",
             fix="Replace them first, for example by np.nan_to_num, or find out where they come from.",
         )
     if encoding is Encoding.DISPLAY and not (least >= _LEAST_DISPLAY and most <= _MOST_DISPLAY):
         raise InvalidValueError(
-            f"Frame.image of a display frame must lie in 0..1, got {least:.4g} to {most:.4g}.",
+            f"{name} must lie in 0..1{' in a display frame' * (name == 'Frame.image')}, got {least:.4g} to {most:.4g}.",
             why=f"White is 1 (values from {_LEAST_DISPLAY:g} to {_MOST_DISPLAY:g} pass, as resizing may leave 0..1).",
             fix=_fix_of_range(least, most),
         )
+
+
+_IF_LIGHT = "If it is light, it belongs into a frame with encoding='linear'."
 
 
 def _fix_of_range(least: float, most: float) -> str:
@@ -752,7 +787,7 @@ def _fix_of_range(least: float, most: float) -> str:
         for white in (255, 1023, 4095, 16383, 65535):
             if 2 < most <= white:
                 codes = "Frame.from_uint8 takes bytes; else divide" if white == 255 else "Divide"
-                return f"{codes} by the code of white: image / {white}. If it is light, say encoding='linear'."
+                return f"{codes} by the code of white: image / {white}. {_IF_LIGHT}"
     if least >= -1.05 and most <= 1.05:
         return "Pictures scaled to -1..1 are undone by (image + 1) / 2."
     if least > -4 and most < 4:
@@ -760,7 +795,7 @@ def _fix_of_range(least: float, most: float) -> str:
             "If mean and standard deviation were taken out, undo that: image * std + mean. "
             "If it is noise or ringing, clip it: image.clip(0, 1)."
         )
-    return "Divide by the value of white. If it is light, say encoding='linear'."
+    return f"Divide by the value of white. {_IF_LIGHT}"
 
 
 def _describe(value: object) -> str:
@@ -810,7 +845,12 @@ def _formed_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
             why="Depth that is not aligned pixel by pixel blurs the wrong things.",
             fix="Resample the depth to the picture's grid first.",
         )
-    return depth
+    dtype = str(depth.dtype).removeprefix("torch.")
+    if dtype in ("float32", "float64"):
+        return depth
+    if not dtype.lstrip("u").startswith(("float16", "bfloat16", "int")):
+        raise InvalidValueError(f"depth_m must be numbers in metres, got {dtype}.")
+    return depth.astype(np.float32) if isinstance(depth, np.ndarray) else depth.float()
 
 
 def _check_depth(depth: Any) -> None:

@@ -33,7 +33,7 @@ from blursynth.depth import DepthFormat, read_depth, read_labels
 from blursynth.depth.maps import check_unit
 from blursynth.errors import InvalidValueError, PictureError
 from blursynth.folders import check_readable, place
-from blursynth.frame import Encoding, Frame, Intrinsics
+from blursynth.frame import Encoding, Frame, Intrinsics, check_values
 from blursynth.light_files import light_info, transparent
 from blursynth.light_files import read_light as _read_light_file
 
@@ -411,7 +411,8 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
     path
         Its ending decides the format; JPEG is written with quality 95 and full chroma.
     image
-        1 or 3 channels, floating-point; values outside 0..1 are clipped.
+        1 or 3 channels, floating-point; values outside 0..1 are clipped, and an array that no display frame could hold
+        (0..255) is refused.
     bit_depth
         8, or 16 for PNG and TIFF.
 
@@ -425,6 +426,7 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
     """
     from PIL import Image
 
+    of_frame = isinstance(image, Frame)
     if isinstance(image, Frame):
         if image.encoding is not Encoding.DISPLAY or len(image) != 1:
             raise InvalidValueError(
@@ -444,6 +446,8 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
             f"{'' if np.isfinite(planar).all() else ' with NaN or infinite values'}.",
             fix="Channels come first: np.moveaxis(image, -1, 0).",
         )
+    if not of_frame:  # what made a frame may go beyond, as noise does, and is clipped
+        check_values(planar, Encoding.DISPLAY, name="write_picture: the picture")
     path = place(path)
     if bit_depth not in (8, 16) or (bit_depth == 16 and path.suffix.lower() not in (".png", ".tif", ".tiff")):
         raise InvalidValueError(

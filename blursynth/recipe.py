@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from blursynth import assets, degradations
-from blursynth.core import Degradation, Draw, Reference
+from blursynth.core import Degradation, Draw, Reference, check_frame
 from blursynth.distributions import Constant, SameAs
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
@@ -86,6 +86,11 @@ class Recipe:
         object.__setattr__(self, "summary", summary)
         object.__setattr__(self, "source", source)
         object.__setattr__(self, "reference", reference)
+        if isinstance(steps, Sampler | Degradation | Mapping | str) or not isinstance(steps, Iterable):
+            raise RecipeError(
+                f"A recipe is made of a list of steps, got {type(steps).__name__}.",
+                fix="Write Recipe([('lens', GaussianBlur(sigma_px=1.0)), ...]); plain values are for Recipe.from_dict.",
+            )
         named = []
         for item in steps:
             if isinstance(item, tuple) and len(item) == 2:
@@ -169,6 +174,7 @@ class Recipe:
         InvalidValueError
             The frame lacks what a sampler needs, or a combination of drawn numbers is impossible.
         """
+        check_frame(f"Recipe {self.name!r}", frame)
         earlier: dict[str, Degradation] = {}
         steps = []
         sees_frame = self.sees_frame
@@ -200,6 +206,12 @@ class Recipe:
         values: Mapping[str, Any], kinds: Sequence[type[Degradation]] = degradations.ALL, *, name: str = "unnamed"
     ) -> Recipe:
         """A recipe from plain values, checked."""
+        if not isinstance(values, Mapping):
+            raise RecipeError(
+                f"{name}: a recipe is made of a table with steps, got {type(values).__name__}.",
+                fix="load_recipe takes names and paths.",
+            )
+        kinds = _checked_kinds(kinds)
         for key in values:
             if key not in _TOP_LEVEL:
                 raise RecipeError(
@@ -310,6 +322,11 @@ def load_recipe(
     RecipeError
         It does not exist, is no TOML, or cannot be built; the message names the place.
     """
+    kinds = _checked_kinds(kinds)
+    if changes is not None and not isinstance(changes, Mapping):
+        raise RecipeError(
+            f"changes must be a table of step.field and value, got {changes!r}.", fix='Write {"shake.length_px": 20.0}.'
+        )
     values, name, folder = _read(source)
     values = _extended(values, name, folder, (), kinds)
     if changes:
@@ -321,6 +338,18 @@ def load_recipe(
     recipe = Recipe.from_dict(values, kinds, name=name)
     _check_assets(recipe)
     return recipe
+
+
+def _checked_kinds(kinds: object) -> tuple[type[Degradation], ...]:
+    if not isinstance(kinds, Iterable) or isinstance(kinds, type | str):
+        raise RecipeError(f"kinds must be a list of degradations, got {kinds!r}.", fix="Write (*blursynth.ALL, Mine).")
+    found = tuple(kinds)
+    for kind in found:
+        if not (isinstance(kind, type) and issubclass(kind, Degradation)):
+            raise RecipeError(
+                f"kinds must be a list of degradations, got {kind!r} in it.", fix="Write (*blursynth.ALL, Mine)."
+            )
+    return found
 
 
 def _check_assets(recipe: Recipe) -> None:
@@ -421,6 +450,11 @@ def _extended(
             at = names.index(step)
             steps[at] = _put_over(steps[at], fields, f"{name} [{step}]", kinds)
             continue
+        if step not in names and not {"kind", "one_of"} & set(fields):
+            raise RecipeError(
+                f"{name} [{step}]: {parent_name} has no step {step!r} to change, and a new one needs a kind.",
+                fix=did_you_mean(step, names),
+            )
         at = len(steps)
         anchor = before if before is not None else after
         if anchor is not None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, final
 
+import numpy as np
+
 from blursynth.camera_profile import CameraProfile, NoiseModel, load_camera
 from blursynth.core import Degradation, Nothing, find_kind
 from blursynth.degradations.sensor import Sensor
@@ -335,6 +337,17 @@ class OneOf(Sampler):
     def __init__(self, *options: tuple[float, Sampler | Degradation]) -> None:
         if not options:
             raise RecipeError("one_of needs at least one option, got none.")
+        for option in options:
+            if (
+                not isinstance(option, tuple)
+                or len(option) != 2
+                or isinstance(option[0], bool)
+                or not isinstance(option[0], int | float | np.integer | np.floating)
+            ):
+                raise RecipeError(
+                    f"one_of takes pairs of a weight and a sampler, got {option!r}.",
+                    fix="Write OneOf((1.0, Nothing()), (2.0, Random(GaussianBlur, sigma_px=Uniform(0, 2)))).",
+                )
         self.options = tuple((float(weight), as_sampler(sampler)) for weight, sampler in options)
         weights = [weight for weight, _ in self.options]
         if not all(0 <= w < float("inf") for w in weights) or sum(weights) <= 0:
@@ -408,6 +421,11 @@ def as_sampler(value: Sampler | Degradation) -> Sampler:
         return value
     if isinstance(value, Degradation):
         return Random(type(value), **value.fields())
+    if isinstance(value, type) and issubclass(value, Degradation):
+        raise RecipeError(
+            f"A step is a sampler or a degradation, got the class {value.__name__} itself.",
+            fix=f"Write {value.__name__}(field=...) or Random({value.__name__}, field=...).",
+        )
     raise RecipeError(
         f"A step is a sampler or a degradation, got {type(value).__name__}.", fix="Write Random(Kind, field=...)."
     )

@@ -6,6 +6,7 @@ Recipes, cameras and training configurations are read here, so that the same fil
 from __future__ import annotations
 
 import codecs
+import re
 import stat
 import tomllib
 from pathlib import Path
@@ -46,9 +47,23 @@ def parse_toml(text: str, name: str, *, error: type[BlursynthError]) -> dict[str
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as found:
-        raise error(f"{name}: is not valid TOML: {found}.") from None
+        raise error(f"{name}: is not valid TOML: {found}.", fix=_told_line(text, str(found))) from None
     except RecursionError:
         raise error(f"{name}: is not valid TOML: its arrays or tables are nested too deeply.") from None
+
+
+def _told_line(text: str, message: str) -> str:
+    """The line that a message of tomllib speaks of."""
+    at = re.search(r"at line (\d+)", message)
+    lines = text.splitlines()
+    if at is None or not 0 < int(at[1]) <= len(lines):
+        return ""
+    line = lines[int(at[1]) - 1].strip()
+    if not line:
+        return ""
+    shown = line if len(line) <= 60 else f"{line[:60]}..."
+    quotes = " Quotes are straight ones." if set(line) & set("“”„‘’«»") else ""
+    return f"The line is {shown!r}.{quotes}"
 
 
 def read_text(path: Path, *, error: type[BlursynthError], fix: str = "") -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blursynth.errors import InvalidValueError
+from blursynth.frame import Encoding, check_values
 from deblur_models.networks import ALL, Network
 
 __all__ = ["Identity", "NetworkRestorer", "OnTiles", "Window", "sees_all_of_it", "windows", "with_local_px"]
@@ -154,6 +155,7 @@ class NetworkRestorer:
                 f"of shape {list(blurred.shape)}.",
                 fix="Turn codes into numbers with x / 255; repeat a grey picture over three channels.",
             )
+        check_values(blurred, Encoding.DISPLAY, name="restore: the picture")
         picture = blurred.detach().to("cpu", torch.float32)
         views = 8 if self.ensemble else 1
         total = torch.zeros_like(picture)

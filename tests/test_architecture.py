@@ -47,7 +47,7 @@ ALLOWED = {
 ALLOWED["__main__"] = {"cli"}
 ALLOWED["camera_profile"] = {"core", "physics", "streams", "toml", "errors"}
 ALLOWED["units"] = set()
-ALLOWED["contact_sheet"] = {"recipe", "degradations", "core", "physics", "io", "units", "frame", "errors"}
+ALLOWED["contact_sheet"] = {"recipe", "sampling", "degradations", "core", "physics", "io", "units", "frame", "errors"}
 ALLOWED["recipe_schema"] = {"camera_profile", "recipe", "sampling", "distributions", "degradations", "core"}
 ALLOWED["cli"] = {
     *ALLOWED["dataset"], "dataset", "distributions", "camera_profile", "physics", "contact_sheet", "recipe_schema", "units", "__init__",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +122,51 @@ def test_quantities(name: str, value: object, text: str) -> None:
 
 def test_every_dimensional_field_has_a_known_unit() -> None:
     assert all(split_unit(f"x_{ending}") == ("x", unit) for ending, unit in UNITS.items())
+
+
+@pytest.mark.parametrize("size_px", [192, 256, 512])
+def test_no_number_of_a_long_draw_is_cut_off(size_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = (
+        ("lens", bs.GaussianBlur(sigma_px=1.5, aspect=0.8, angle_deg=30.0)),
+        *((f"blur {i}", bs.GaussianBlur(sigma_px=float(i), aspect=0.7, angle_deg=float(i))) for i in range(1, 12)),
+        ("sensor", bs.Sensor(full_well_e=5000.0, read_noise_e=2.0, gain_dn_per_e=0.5, mosaic="GRBG", seed=1)),
+        ("jpeg", bs.Jpeg(quality=81)),
+    )
+    short, long = a_row(), replace(a_row(), draw=bs.Draw(steps), caption="sample 1")
+    written: list[str] = []
+    ends: list[int] = []
+
+    def write(pen: Any, lines: Any, left: int, top: int, apart: int) -> None:
+        written.extend(text for _, text, _, _ in lines)
+        ends.append(top + apart * len(lines))
+
+    monkeypatch.setattr("blursynth.contact_sheet._write_lines", write)
+    sheet = contact_sheet([short, long, short], title="t", size_px=size_px)
+    for heading, numbers in describe_draw(long.draw):
+        assert heading in written
+        assert all(any(quantity in line for line in written) for quantity in numbers.split(" · "))
+    assert not any("…" in line for line in written)
+    assert max(ends) <= sheet.shape[0]
+
+
+def test_a_long_subtitle_is_broken_and_ends_with_what_was_changed() -> None:
+    from blursynth.contact_sheet import _broken, _font
+
+    text = "word " * 60 + "changed: shake.length_px = 9"
+    lines = _broken(text, " ", _font(16), 900)
+    assert " ".join(lines).split() == text.split()
+    assert 1 < len(lines) <= 4
+    one, several = (contact_sheet([a_row()], title="t", subtitle=s) for s in ("short", text))
+    assert several.shape[0] > one.shape[0]
+
+
+def test_camera_and_iso_of_a_sensor_are_shown() -> None:
+    sensor = bs.CameraSensor("sony-a7s2", iso=3200)
+    recipe = bs.Recipe([("sensor", sensor)])
+    frame = bs.Frame(np.zeros((1, 3, 4, 4), np.float32), bs.Encoding.LINEAR)
+    ((heading, numbers),) = describe_draw(recipe.sample(frame, seed=0, index=0), recipe)
+    assert heading == "sensor"
+    assert numbers.startswith("Sony Alpha 7S II · ISO 3,200 · ")
 
 
 def test_files(tmp_path: Path) -> None:

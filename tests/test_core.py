@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
@@ -161,6 +161,35 @@ def test_misuse_is_explained() -> None:
         bs.Random("linear_motion", length_px=3.0)  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match="must be one of 'linear', 'raw', 'display', got 'srgb'"):
         bs.Frame(np.zeros((3, 4, 4), np.float32), "srgb")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("misuse", "message"),
+    [
+        (lambda frame: bs.load_recipe("default").sample(frame.image, seed=0, index=0), "acts on a Frame, got ndarray"),
+        (lambda frame: bs.load_recipe("default", changes="shake.length_px=3"), "changes must be a table"),
+        (lambda frame: bs.load_recipe("default", kinds=bs.Jpeg), "kinds must be a list of degradations"),
+        (lambda frame: bs.load_recipe("default", kinds=["jpeg"]), "got 'jpeg' in it"),
+        (lambda frame: bs.Recipe(bs.Decode()), "list of steps, got Decode"),
+        (lambda frame: bs.Recipe({"lens": bs.Decode()}), "list of steps, got dict"),
+        (lambda frame: bs.Recipe([bs.Decode]), "got the class Decode itself"),
+        (lambda frame: bs.Recipe.from_dict("default"), "a table with steps, got str"),
+        (lambda frame: bs.OneOf(bs.Decode(), bs.Nothing()), "pairs of a weight and a sampler, got Decode"),
+        (lambda frame: bs.OneOf((bs.Nothing(), 1.0)), "pairs of a weight and a sampler"),
+        (lambda frame: bs.OneOf(("1", bs.Nothing())), "pairs of a weight and a sampler"),
+        (lambda frame: bs.apply(bs.Draw(()), frame), "apply takes a list of draws, one per picture, got one Draw"),
+        (lambda frame: bs.apply([bs.Decode()], frame), "got Decode"),
+        (lambda frame: bs.Draw.from_dict({"steps": []}, bs.ALL), "a table with a list of steps"),
+        (lambda frame: bs.Draw.from_dict({"step": [3]}, bs.ALL), "a table with a list of steps"),
+        (lambda frame: bs.Frame.stack([]), "at least one"),
+        (lambda frame: bs.Frame.stack([frame.image]), "list of frames"),
+        (lambda frame: frame.crop(0.5, 0, 4, 4), "whole numbers of px"),
+    ],
+)
+def test_common_slips_are_explained(misuse: Callable[[bs.Frame], object], message: str) -> None:
+    frame = pictures(batch=1, size_px=(8, 8), encoding=bs.Encoding.DISPLAY)
+    with pytest.raises(BlursynthError, match=message):
+        misuse(frame)
 
 
 def test_steps_may_be_named_after_their_kind() -> None:

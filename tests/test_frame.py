@@ -70,7 +70,7 @@ def test_what_is_derived_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch)
     def refuse(*_: Any) -> None:
         raise AssertionError("looked at")
 
-    monkeypatch.setattr("blursynth.frame._check_values", refuse)
+    monkeypatch.setattr("blursynth.frame.check_values", refuse)
     monkeypatch.setattr("blursynth.frame._check_depth", refuse)
     part = frame.crop(2, 3, 16, 16)
     assert part.with_image(part.image + 7).image.max() > 7
@@ -268,6 +268,35 @@ def test_bytes_out() -> None:
 def test_fields_that_do_not_fit(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidValueError, match=message):
         bs.Frame(np.zeros((1, 2), np.float32), "display", **fields)
+
+
+def test_pictures_of_a_batch_are_found_or_there_is_an_index_error() -> None:
+    frame = bs.Frame(
+        np.arange(3.0, dtype=np.float32).reshape(3, 1, 1, 1) / 2, "display", camera=bs.Intrinsics(4.2, 1.4)
+    )
+    assert [float(frame[i].image.max()) for i in (0, -1, np.int64(1))] == [0.0, 1.0, 0.5]
+    assert len(frame[np.int64(1)].camera) == 1
+    assert len(frame[[True, False, True]]) == 2
+    assert len(list(frame)) == 3
+    for number in (3, -4):
+        with pytest.raises(IndexError, match=f"has 3 pictures, counted from 0, so there is no picture {number}"):
+            frame[number]
+
+
+def test_depth_of_other_numbers_becomes_float32() -> None:
+    for dtype in (np.float16, np.uint16, np.int64):
+        depth = bs.Frame(np.zeros((2, 2), np.float32), "display", depth_m=np.full((2, 2), 2, dtype)).depth_m
+        assert (depth.dtype, depth.max()) == (np.float32, 2)
+    with pytest.raises(InvalidValueError, match="numbers in metres, got complex128"):
+        bs.Frame(np.zeros((2, 2), np.float32), "display", depth_m=np.ones((2, 2), complex))
+
+
+def test_pictures_of_0_to_255_are_not_written_white(tmp_path: Any) -> None:
+    with pytest.raises(InvalidValueError, match=r"write_picture: the picture must lie in 0\.\.1, got 0 to 255.*/ 255"):
+        bs.write_picture(tmp_path / "a.png", np.array([[0.0, 255.0]]))
+    bs.write_picture(tmp_path / "a.png", np.array([[-0.1, 1.2]]))
+    bs.write_picture(tmp_path / "b.png", frame_of(0, 1).with_image(np.array([[[[-2.0, 2.0]]]])))  # noise of a frame
+    assert not (tmp_path / "c.png").exists()
 
 
 def test_one_text_stands_for_all_pictures() -> None:

@@ -84,6 +84,13 @@ def test_a_recipe_with_nothing_random_is_a_provenance_record(handheld: bs.Recipe
     assert record.sample(FRAME, seed=0, index=0) == draw == record.sample(FRAME, seed=99, index=1)
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    blur = bs.Random(bs.GaussianBlur, sigma_px=np.float32(0.5), aspect=np.float64(1.0))
+    assert blur == bs.Random(bs.GaussianBlur, sigma_px=0.5, aspect=1.0)
+    with pytest.raises(RecipeError, match=r"write Uniform\(1, 2\), for one of them Choice\(\(1, 2\)\)"):
+        bs.Random(bs.GaussianBlur, sigma_px=(1, 2))
+
+
 def test_a_step_added_changes_no_other_step(handheld: bs.Recipe) -> None:
     more = bs.Recipe(
         [handheld.steps[0], ("new", bs.Random(bs.GaussianBlur, sigma_px=bs.Uniform(0, 1))), *handheld.steps[1:]]
@@ -388,6 +395,8 @@ BAD = {
     "bad weights": ('[[step]]\none_of = [{ weight = -1, kind = "nothing" }]', "weights must be >= 0"),
     "bad probability": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = 1\nprobability = 1.5', r"probability must lie in \[0, 1\]"),
     "options disagree": ('[[step]]\none_of = [{ kind = "decode" }, { kind = "nothing" }]', "options of one step must give the same encoding"),
+    "extends another step": ('extends = "default"\n[[step]]\nname = "shak"\nlength_px = 3', "default has no step 'shak' to change, and a new one needs a kind. Did you mean 'shake'"),
+    "another word": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { gaussian = [1, 2] }', "no distribution 'gaussian'. Did you mean 'normal'"),
     "extends nothing": ('extends = "nightmare"\n[[step]]\nkind = "decode"', "There is no recipe 'nightmare'"),
     "remove nothing": ('extends = "motion-only"\nremove = ["lents"]', "has no step 'lents'"),
     "no TOML": ("[[step\nkind", "is not valid TOML"),

@@ -83,7 +83,7 @@ def test_the_line_of_a_wrong_byte_is_named(tmp_path: Path) -> None:
 def test_faults_of_toml_are_named_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_bytes(b"\xef\xbb\xbfa = 1\n\nb = = 2\n")
-    with pytest.raises(InvalidValueError, match=r"a\.toml: is not valid TOML: .*line 3, column 5"):
+    with pytest.raises(InvalidValueError, match=r"a\.toml: is not valid TOML: .*line 3, column 5.*'b = = 2'"):
         read_toml(path, error=InvalidValueError)
     path.write_text("a = " + "[" * 100_000)
     with pytest.raises(InvalidValueError, match="nested too deeply"):

@@ -396,12 +396,22 @@ def _fit_flats(frames: _Frames, output: Path | None, plot: Path | None, name: st
         ("PRNU", "%", found.prnu.scaled(100)),
         ("DSNU", "e-", found.dsnu_e),
     ]
+    reasons = ["" if p.used else p.why_not for p in found.points]
+    written = []  # before anything is printed, since what reads it may stop early, as `| head` does
+    if output is not None:
+        camera = camera_of_transfer(found, name, frames.bit_depth, frames.pattern, len(frames.flat))
+        written.append(_write_camera(output, camera))
+    if plot is not None:
+        x = np.array([p.signal_dn for p in found.points])
+        y = np.array([p.variance_dn2 for p in found.points])
+        se = np.array([p.se_dn2 for p in found.points])
+        title = f"{name}: gain {found.gain_dn_per_e} DN per electron"
+        written.append(_draw(plot, x, y, se, reasons, found, "DN", title))
     console.table(
         ("number", "unit", "value", "95 % interval"),
         _told(rows),
         right=("value",),
     )
-    reasons = ["" if p.used else p.why_not for p in found.points]
     console.echo(
         f"{_fitted(reasons, 'points')}, of {console.plural(len(frames.flat), 'pair')} of flat fields; chi-squared per "
         f"degree of freedom {found.misfit:.2f}"
@@ -421,13 +431,8 @@ def _fit_flats(frames: _Frames, output: Path | None, plot: Path | None, name: st
             "sensor has a pattern that was not given.",
             err=True,
         )
-    if output is not None:
-        _write_camera(output, camera_of_transfer(found, name, frames.bit_depth, frames.pattern, len(frames.flat)))
-    if plot is not None:
-        x = np.array([p.signal_dn for p in found.points])
-        y = np.array([p.variance_dn2 for p in found.points])
-        se = np.array([p.se_dn2 for p in found.points])
-        _draw(plot, x, y, se, reasons, found, "DN", f"{name}: gain {found.gain_dn_per_e} DN per electron")
+    for text in written:
+        console.echo(text)
 
 
 def _fitted(reasons: Sequence[str], what: str) -> str:
@@ -485,12 +490,13 @@ def _digits(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _write_camera(path: Path, camera: CameraProfile) -> None:
+def _write_camera(path: Path, camera: CameraProfile) -> str:
+    """What to say about it, once the rest is said."""
     try:
         path.write_text(camera.to_toml(), "utf-8")
     except OSError as error:
         raise PictureError(f"{path}: cannot be written ({error.strerror}).", fix="Choose another place.") from None
-    console.echo(
+    return (
         f"{path}: written; in the sensor step of a recipe beside it write\n"
         f'  camera = "{path.name}"\n'
         f"  gain_dn_per_e = {camera.gain_range_dn_per_e[0]:.9g}  # the fitted setting, in place of an iso"
@@ -543,6 +549,12 @@ def _fit_pair(
         ("read noise" if raw else "apparent read noise", noise_unit, found.read_noise),
         ("read noise" if raw else "apparent read noise", "e-", read_e),
     ]
+    written = []
+    if output is not None:
+        written.append(_write_camera(output, _camera_of_line(found, name, raw, bit_depth, black_level, pattern)))
+    if plot is not None:
+        title = f"{name}: gain {found.gain} {gain_unit}"
+        written.append(_draw(plot, found.signal, found.variance, found.se, found.why_not, found, unit, title))
     console.table(
         ("number", "unit", "value", "95 % interval"),
         _told(rows),
@@ -555,11 +567,8 @@ def _fit_pair(
         else "Developed pictures, taken as sRGB: demosaicking and denoising have changed the noise and made neighbours "
         f"alike. Green looks like {1 / found.gain.value:,.0f} electrons at white without a mosaic."
     )
-    if output is not None:
-        _write_camera(output, _camera_of_line(found, name, raw, bit_depth, black_level, pattern))
-    if plot is not None:
-        title = f"{name}: gain {found.gain} {gain_unit}"
-        _draw(plot, found.signal, found.variance, found.se, found.why_not, found, unit, title)
+    for text in written:
+        console.echo(text)
 
 
 def _developed(noisy: Path, clean: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -608,8 +617,8 @@ def _draw(
     found: PhotonTransfer | NoiseLine,
     unit: str,
     title: str,
-) -> None:
-    """The photon transfer curve with its fit and band, and below it what is left."""
+) -> str:
+    """The photon transfer curve with its fit and band, and below it what is left; what to say about it."""
     require("matplotlib", extra="plot", purpose="--plot")
     from matplotlib.figure import Figure
 
@@ -645,4 +654,4 @@ def _draw(
         figure.savefig(path, dpi=120)
     except OSError as error:
         raise PictureError(f"{path}: cannot be written ({error.strerror}).") from None
-    console.echo(f"{path}: written")
+    return f"{path}: written"

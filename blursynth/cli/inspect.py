@@ -55,8 +55,11 @@ def command(
             raise DatasetError(f"{out}: there is no sample {sample}, it has {len(opened)}, counted from 0.")
         _show_sample(opened, sample)
         return
-    _show_head(opened)
     records = _some_records(opened)
+    if sheet is not None and records:
+        # Before anything is printed: what reads it may stop early, as `| head` does.
+        _draw_sheet(opened, sheet, [int(record["index"]) for record in records], rows)
+    _show_head(opened)
     if not records:
         console.echo("No shard is finished, so there is nothing to count yet.")
         return
@@ -65,7 +68,7 @@ def command(
     _show_distributions(list(_distributions(records, opened.kinds)))
     _show_sample(opened, int(records[0]["index"]))
     if sheet is not None:
-        _draw_sheet(opened, sheet, [int(record["index"]) for record in records], rows)
+        console.echo(f"\nwritten: {sheet}")
 
 
 def _show_head(opened: Dataset) -> None:
@@ -185,7 +188,6 @@ def _draw_sheet(opened: Dataset, path: Path, present: Sequence[int], rows: int) 
         subtitle=f"seed {spec.seed} · {spec.count:,} pairs · {opened.recipe.summary}".rstrip(" ·"),
         recipe=opened.recipe,
     )
-    console.echo(f"\nwritten: {path}")
 
 
 def _histogram(values: Sequence[float], bins: int = 16) -> str:

@@ -42,16 +42,17 @@ def command(
     from blursynth import dataset
 
     again = dataset.replay(out, index, source_root=sources, depth_root=depth, labels_root=labels)
+    if output is not None:  # before anything is printed: what reads it may stop early, as `| head` does
+        from blursynth.contact_sheet import Row, write_contact_sheet
+
+        row = Row(again.arrays["sharp"], again.arrays["blurred"], again.draw)
+        write_contact_sheet(output, [row], title=f"Sample {again.index}", subtitle=f"of {out}, rendered again")
     if again.equal:
         console.echo(f"Sample {again.index}: rendered again, every byte is the same.")
     else:
         listed = ", ".join(f"{name} by up to {difference:g}" for name, difference in again.differences.items())
         console.echo(f"Sample {again.index}: rendered again, it differs: {listed}.")
     if output is not None:
-        from blursynth.contact_sheet import Row, write_contact_sheet
-
-        row = Row(again.arrays["sharp"], again.arrays["blurred"], again.draw)
-        write_contact_sheet(output, [row], title=f"Sample {again.index}", subtitle=f"of {out}, rendered again")
         console.echo(f"written: {output}")
     if not again.equal:
         raise typer.Exit(1)

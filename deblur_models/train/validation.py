@@ -237,7 +237,7 @@ def write_sheet(path: Path, rows: Sequence[tuple[NDArray[np.float32], Sequence[s
         both = np.concatenate([np.pad(named, ((0, 0), (0, 0), (0, room)), constant_values=1.0), row], axis=1)
         strips.append(np.pad(both, ((0, 0), (0, 4), (0, width - row.shape[-1])), constant_values=0.5))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(path, np.concatenate(strips, axis=1))
+    write_picture(path, np.clip(np.concatenate(strips, axis=1), 0.0, 1.0))  # what a network makes may be anything
 
 
 def _caption(text: str, width: int) -> NDArray[np.float32]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
 import logging
 import os
@@ -262,6 +265,50 @@ def test_schema_is_json() -> None:
 
 
 # preview
+
+
+class ClosedPipe(io.StringIO):
+    """Standard output whose reader has gone, as after ``| head``."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.parametrize("command", ["inspect {made} --sheet {file}", "replay {made} 1 --output {file}"])
+def test_a_closed_pipe_loses_no_file(command: str, made: Path, tmp_path: Path) -> None:
+    words = command.format(made=made, file=tmp_path / "sheet.png").split()
+    with contextlib.redirect_stdout(ClosedPipe()), contextlib.suppress(BrokenPipeError, SystemExit):
+        cli.app(words, standalone_mode=False)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.height > 192
+
+
+def test_maps_of_another_size_do_not_send_to_the_same_command(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    np.save(tmp_path / "maps" / "a.npy", np.full((40, 50), 2.0))
+    folder = run("preview", photos / "a.png", "--size", 64, "--depth", tmp_path / "maps").stderr
+    assert "Give the map itself, --depth FILE or --labels FILE, to read how to mend it." in folder
+    assert "blursynth preview" not in folder
+    itself = run("preview", photos / "a.png", "--size", 64, "--depth", tmp_path / "maps" / "a.npy").stderr
+    assert "crop or resize both alike" in itself
+    generate = run(
+        "generate", photos / "a.png", tmp_path / "out", "-n", 1, "--size", 64, "--depth", tmp_path / "maps"
+    ).stderr
+    assert "blursynth preview PICTURE, with the file of its map as --depth or --labels, says how to mend it" in generate
+
+
+def test_titles_say_what_was_changed(photos: Path, tmp_path: Path) -> None:
+    options = ("--size", 64, "-r", "clean", "--set", "shake.length_px=9")
+    note = "; changed: shake.length_px = 9"
+    titles = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("blursynth.contact_sheet.write_contact_sheet", lambda *_, **o: titles.append(o["subtitle"]))
+        passes("preview", photos / "a.png", "--count", 1, *options, "-o", tmp_path / "s.png")
+        passes("generate", photos / "a.png", tmp_path / "out", "-n", 1, "-w", 1, *options)
+        text = passes("inspect", tmp_path / "out", "--sheet", tmp_path / "s.png")
+    assert [title.endswith(note) for title in titles] == [True, True]
+    assert note in " ".join(text.split())
+    assert note in " ".join((tmp_path / "out" / "README.md").read_text("utf-8").split())
 
 
 def test_preview_draws_a_sheet(photos: Path, tmp_path: Path) -> None:
