@@ -7,7 +7,6 @@ from.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import io
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import DatasetError, InvalidValueError, RecipeError
+from blursynth.folders import expanded, matches
 
 __all__ = ["get", "load_folder", "origin", "register", "resolve", "save_folder"]
 
@@ -124,8 +124,8 @@ def resolve(values: Any, folder: Path | None, *, field: str = "") -> Any:
             if not isinstance(pattern, str) or not pattern:
                 raise RecipeError(f"{key}: must be the path of a file, got {pattern!r}.")
             base = folder or Path()
-            exact = base / pattern
-            paths = [exact] if exact.exists() else sorted(Path(p) for p in glob.glob(str(exact), recursive=True))
+            exact = base / expanded(pattern)
+            paths = [exact] if exact.exists() else matches(exact)
             if not paths:
                 raise RecipeError(f"{key} = {pattern!r}: no such file in {base.resolve()}.", fix="Check the path.")
             names = [name for path in paths for name in _register_all(read_arrays(path), _shown(path, base), field)]

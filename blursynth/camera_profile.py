@@ -31,6 +31,7 @@ from pydantic import Field
 
 from blursynth.core import Record
 from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
+from blursynth.folders import expanded
 from blursynth.physics.radiometry import TUKEY_SHAPES, tukey_lambda_sd
 from blursynth.streams import Stream
 
@@ -594,7 +595,7 @@ def load_camera(source: str | Path) -> CameraProfile:
         return _parse((resources.files("blursynth") / "cameras" / f"{source}.toml").read_text("utf-8"), source)
     if not isinstance(source, str | Path):
         raise InvalidValueError(f"A camera is a name or the path of a .toml file, got {source!r}.")
-    path = Path(source)
+    path = expanded(source)
     try:
         text = path.read_text("utf-8")
     except OSError as error:

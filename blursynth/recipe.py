@@ -15,6 +15,7 @@ from blursynth import assets, degradations
 from blursynth.core import Degradation, Draw, Reference
 from blursynth.distributions import Constant, SameAs
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
+from blursynth.folders import expanded
 from blursynth.frame import Encoding, Frame
 from blursynth.sampling import Sampler, as_sampler, parse_sampler
 from blursynth.streams import Stream
@@ -348,7 +349,7 @@ def _read(source: str | Path, relative_to: Path | None = None) -> tuple[dict[str
         text = (resources.files("blursynth") / "recipes" / f"{source}.toml").read_text("utf-8")
         name, folder = source, None
     else:
-        path = Path(source) if relative_to is None else relative_to / source
+        path = expanded(source) if relative_to is None else relative_to / source
         try:
             text = path.read_text("utf-8")
         except OSError as error:

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from blursynth.core import Record
 from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
+from blursynth.folders import expanded
 from deblur_models.losses import Loss, make_adversarial, make_loss
 from deblur_models.losses.adversarial import AdversarialLoss
 from deblur_models.losses.consistency import ReBlur
@@ -393,7 +394,7 @@ def read_configuration(
 
 
 def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
-    path = Path(source)
+    path = expanded(source)
     if path.suffix == ".toml" or path.exists():
         try:
             text, name = path.read_text("utf-8"), str(path)

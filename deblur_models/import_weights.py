@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from blursynth.errors import InvalidValueError
+from blursynth.folders import expanded
 from deblur_models.networks import ALL, Network, NetworkConfig
 from deblur_models.weights_file import read_weights, shape_of, some_of
 
@@ -44,7 +45,7 @@ def import_original(path: str | Path, config: NetworkConfig) -> Network:
     -----
     Weights in half or double precision become float32.
     """
-    path = Path(path)
+    path = expanded(path)
     found = read_weights(path)
     if path.with_suffix(".json").exists() and any(name.startswith("network.") for name in found):
         raise InvalidValueError(

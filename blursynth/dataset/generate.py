@@ -28,6 +28,7 @@ from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Scan, Skipped, av
 from blursynth.dataset.writer import Job, sweep
 from blursynth.depth import DepthFormat
 from blursynth.errors import DatasetError, InvalidValueError
+from blursynth.folders import expanded
 from blursynth.recipe import Recipe
 
 __all__ = ["Plan", "Report", "finalize", "generate", "plan", "resume"]
@@ -182,7 +183,7 @@ def plan(
         on_progress=on_progress,
     )
     check_draws(spec, scan, recipe)
-    return _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
+    return _planned(spec, scan, recipe, workers, expanded(out) if out is not None else None, trials)
 
 
 def _planned(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path | None, trials: int) -> Plan:
@@ -303,7 +304,7 @@ def generate(
     KeyboardInterrupt
         After Ctrl-C; finished shards are kept.
     """
-    out = Path(out)
+    out = expanded(out)
     workers = _workers(workers)
     begun = _begun(out)
     spec, scan = prepare(
@@ -376,7 +377,7 @@ def resume(
     DatasetError
         As :func:`generate`; or the source pictures are not where they were.
     """
-    out = Path(out)
+    out = expanded(out)
     spec = load_spec(out)
     roots = source_roots(out, source_root, depth_root, labels_root)
     wanted = _wanted(shards, spec)
@@ -403,7 +404,7 @@ def finalize(out: str | Path) -> dict[str, str]:
     DatasetError
         A shard is missing.
     """
-    out = Path(out)
+    out = expanded(out)
     spec = load_spec(out)
     index = write_index(out, spec)
     write_card(out, spec, index)
@@ -697,9 +698,9 @@ def source_roots(
         (LABELS_ROOT, labels_root, "label maps"),
     ):
         if folder is not None:
-            if not Path(folder).is_dir():
+            if not expanded(folder).is_dir():
                 raise DatasetError(f"{folder}: there is no such folder.", fix=f"Check the path of the {what}.")
-            told[key] = str(Path(folder).resolve())
+            told[key] = str(expanded(folder).resolve())
     if source_root is None:
         return {**_remembered_roots(out), **told}
     try:

@@ -20,6 +20,7 @@ from blursynth.dataset.render import Window
 from blursynth.dataset.schema import ArraySpec, Spec, load_spec
 from blursynth.dataset.shards import ShardReader
 from blursynth.errors import DatasetError, InvalidValueError
+from blursynth.folders import expanded
 from blursynth.recipe import Recipe
 
 __all__ = ["Batch", "Dataset", "Sample", "open_dataset"]
@@ -77,7 +78,7 @@ class Dataset(Sequence[Sample]):
     """
 
     def __init__(self, path: str | Path, kinds: Sequence[type[Degradation]], allow_unfinished: bool) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
         self.kinds = tuple(kinds)
         self._allow_unfinished = allow_unfinished
         self.spec: Spec = load_spec(self.path)

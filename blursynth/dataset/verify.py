@@ -24,6 +24,7 @@ from blursynth.dataset.render import Placement, Renderer, Window
 from blursynth.dataset.schema import Spec, load_spec
 from blursynth.dataset.shards import ShardReader
 from blursynth.errors import BlursynthError, DatasetError
+from blursynth.folders import expanded
 from blursynth.io import file_sha256
 from blursynth.streams import Stream
 
@@ -117,7 +118,7 @@ def verify(
     DatasetError
         There is no data set, or its ``dataset.json`` is damaged.
     """
-    out = Path(out)
+    out = expanded(out)
     spec = load_spec(out)
     problems: list[Problem] = []
     chosen = _chosen(spec, replay)
@@ -295,7 +296,7 @@ def replay(
     dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
     if not -len(dataset) <= index < len(dataset):
         raise DatasetError(f"{out}: there is no sample {index}, it has {len(dataset)}.")
-    renderer = Renderer(dataset.spec, dataset.recipe, source_roots(Path(out), source_root, depth_root, labels_root))
+    renderer = Renderer(dataset.spec, dataset.recipe, source_roots(expanded(out), source_root, depth_root, labels_root))
     return _replayed(dataset, renderer, index % len(dataset))
 
 
