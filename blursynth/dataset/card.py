@@ -9,14 +9,15 @@ from typing import Any
 
 from blursynth.dataset.files import write_atomically
 from blursynth.dataset.schema import Spec
+from blursynth.text import printable
 
 __all__ = ["write_card"]
 
 
 def write_card(out: Path, spec: Spec, index: dict[str, Any]) -> None:
     """Write ``README.md`` and ``croissant.json``."""
-    write_atomically(out / "README.md", _card(out.name, spec, index).encode())
-    text = json.dumps(_croissant(out.name, spec, index), indent=1, ensure_ascii=False) + "\n"
+    write_atomically(out / "README.md", _card(printable(out.name), spec, index).encode())
+    text = json.dumps(_croissant(printable(out.name), spec, index), indent=1, ensure_ascii=False) + "\n"
     write_atomically(out / "croissant.json", text.encode())
 
 
