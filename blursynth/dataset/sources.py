@@ -486,7 +486,9 @@ def _listed(path: Path) -> list[Path]:
     entries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not entries:
         raise PictureError(f"{path}: the list is empty.", fix="Write one path per line.")
-    paths = [(path.parent / e).resolve() for e in entries]
+    # A name that is not UTF-8 stands in a list as it does in a record.
+    named = [path.parent / expanded(e) for e in entries]
+    paths = [(p if p.exists() else path.parent / path_of(e)).resolve() for e, p in zip(entries, named, strict=True)]
     for number, (entry, p) in enumerate(zip(entries, paths, strict=True), 1):
         if not p.exists():
             raise PictureError(f"{path}: entry {number}, {entry!r}: there is no such file.", fix="Mend the list.")

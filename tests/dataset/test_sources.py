@@ -121,6 +121,8 @@ def test_names_that_are_not_utf_8_are_used_and_come_back_from_the_record(tmp_pat
     assert all(scan.path(source).exists() for source in scan.usable)
     single = scan_sources([folder / NOT_UTF_8, folder])
     assert names(single) == [r"caf\xe9.png"]
+    (folder / "list.txt").write_text("caf\\xe9.png\n")
+    assert names(scan_sources(folder / "list.txt")) == [r"caf\xe9.png"]
     several = scan_sources([folder, photo(tmp_path / "other", "b.png", 2)])
     assert set(names(several)) == {"other/b.png", r"\xfcber/caf\xe9.png"}
     assert all(several.path(source).exists() for source in several.usable)
