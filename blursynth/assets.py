@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError, RecipeError
+from blursynth.folders import expanded
 
 __all__ = ["get", "origin", "register", "resolve"]
 
@@ -123,6 +124,7 @@ _MOST_ENTRIES, _MOST_FILES, _MOST_BYTES = 100_000, 10_000, 2**30
 
 def _readable(given: str, base: Path, pattern: str) -> list[Path]:
     """The files of a path or glob that a recipe gives, within the bounds above."""
+    pattern = str(expanded(pattern))
     exact = base / pattern
     if exact.exists():
         paths = [exact]

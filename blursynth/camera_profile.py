@@ -30,6 +30,7 @@ from pydantic import Field
 
 from blursynth.core import Record
 from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
+from blursynth.folders import expanded
 from blursynth.physics.radiometry import TUKEY_SHAPES, tukey_lambda_sd
 from blursynth.streams import Stream
 from blursynth.toml import parse_toml, read_toml
@@ -601,6 +602,6 @@ def load_camera(source: str | Path) -> CameraProfile:
         return CameraProfile.from_dict(parse_toml(text, source, error=InvalidValueError), place=source)
     if not isinstance(source, str | Path):
         raise InvalidValueError(f"A camera is a name or the path of a .toml file, got {source!r}.")
-    path = Path(source)
+    path = expanded(source)
     values = read_toml(path, error=InvalidValueError, name=path.name, fix="A camera is a TOML file.")
     return CameraProfile.from_dict(values, place=path.name)

@@ -24,8 +24,8 @@ __all__ = [
     "alike",
     "check_readable",
     "endings_text",
+    "expanded",
     "matches",
-    "place",
     "total",
     "walk",
 ]
@@ -173,7 +173,7 @@ def endings_text(endings: Mapping[str, int], most: int = 8) -> str:
     return ", ".join([*shown, f"{rest:,} others"] if rest else shown)
 
 
-def place(path: str | os.PathLike[str]) -> Path:
+def expanded(path: str | os.PathLike[str]) -> Path:
     """A path with ``~`` as the folder of the user, as all functions take it."""
     return Path(os.path.expanduser(path))
 
@@ -184,7 +184,7 @@ def matches(pattern: str | os.PathLike[str]) -> list[Path] | None:
     A part of it that is there under its very name is that: in ``photos[1]/*.png`` the folder ``photos[1]``, if there
     is one.
     """
-    given = place(pattern)
+    given = expanded(pattern)
     found = Path(given.anchor)
     parts = given.parts[1:] if given.anchor else given.parts
     escaped = [given.anchor] if given.anchor else []
@@ -193,7 +193,7 @@ def matches(pattern: str | os.PathLike[str]) -> list[Path] | None:
             rest = parts[number:]
             if not any(glob.has_magic(one) for one in rest):
                 return None
-            return [Path(one) for one in sorted(glob.glob(os.path.join(*escaped, *rest), recursive=True))]
+            return sorted(Path(one) for one in glob.glob(os.path.join(*escaped, *rest), recursive=True))
         found, escaped = found / part, [*escaped, glob.escape(part)]
     return None
 

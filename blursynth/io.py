@@ -32,7 +32,7 @@ from blursynth.decoders import (
 from blursynth.depth import DepthFormat, read_depth, read_labels
 from blursynth.depth.maps import check_unit
 from blursynth.errors import InvalidValueError, PictureError
-from blursynth.folders import check_readable, place
+from blursynth.folders import check_readable, expanded
 from blursynth.frame import Encoding, Frame, Intrinsics, check_values
 from blursynth.light_files import light_info, transparent
 from blursynth.light_files import read_light as _read_light_file
@@ -89,7 +89,7 @@ def peek(path: str | Path, *, most_bytes: int = LARGEST_DECODED_BYTES) -> Pictur
     MissingExtraError
         An .exr, .heic or raw file, and the package that reads it is not installed.
     """
-    path = place(path)
+    path = expanded(path)
     check_readable(path)
     light = light_info(path)
     if light is not None:
@@ -116,7 +116,7 @@ def read_light(path: str | Path) -> NDArray[np.float32]:
     MissingExtraError
         An .exr or a raw file, and the package that reads it is not installed.
     """
-    path = place(path)
+    path = expanded(path)
     check_readable(path)
     info = light_info(path)
     if info is None:
@@ -145,7 +145,7 @@ def read_codes(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     MissingExtraError
         A .heic file, and the package pillow-heif is not installed.
     """
-    path = place(path)
+    path = expanded(path)
     check_readable(path)
     if light_info(path) is not None:
         raise PictureError(
@@ -322,7 +322,7 @@ def read_frame(
     if not isinstance(path, str | Path):
         options = {"encoding": encoding, "depth": depth, "labels": labels, "camera": camera, "dtype": dtype}
         return _frame_of_bytes(path, options)
-    path = place(path)
+    path = expanded(path)
     info = peek(path)
     wanted = _wanted_encoding(path, encoding, info)
     if info.icc_profile.startswith("gamma ") and info.encoding is Encoding.DISPLAY:
@@ -448,7 +448,7 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
         )
     if not of_frame:  # what made a frame may go beyond, as noise does, and is clipped
         check_values(planar, Encoding.DISPLAY, name="write_picture: the picture")
-    path = place(path)
+    path = expanded(path)
     if bit_depth not in (8, 16) or (bit_depth == 16 and path.suffix.lower() not in (".png", ".tif", ".tiff")):
         raise InvalidValueError(
             f"bit_depth must be 8, or 16 for .png and .tif, got {bit_depth!r} for {path.name}.",
@@ -489,7 +489,7 @@ def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
     PictureError
         The file cannot be read or holds no real numbers.
     """
-    path = place(path)
+    path = expanded(path)
     check_readable(path, "file")
     try:
         arrays = _read_arrays(path)
@@ -600,7 +600,7 @@ def _read_matlab_hdf5(path: Path) -> list[NDArray[Any]]:
 
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes; OSError where it is no regular file, since a device never ends."""
-    path = place(path)
+    path = expanded(path)
     if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe waits for its writer
         raise OSError(errno.EINVAL, "no regular file", str(path))
     with path.open("rb") as file:

@@ -14,6 +14,7 @@ from blursynth import assets, degradations
 from blursynth.core import Degradation, Draw, Reference, check_frame
 from blursynth.distributions import Constant, SameAs
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
+from blursynth.folders import expanded
 from blursynth.frame import Encoding, Frame
 from blursynth.sampling import CAMERA_FIELDS, Sampler, as_sampler, parse_sampler
 from blursynth.streams import Stream
@@ -382,7 +383,7 @@ def _read(source: str | Path, relative_to: Path | None = None) -> tuple[dict[str
             )
         text = (resources.files("blursynth") / "recipes" / f"{source}.toml").read_text("utf-8")
         return parse_toml(text, source, error=RecipeError), source, None
-    path = Path(source) if relative_to is None else relative_to / source
+    path = expanded(source) if relative_to is None else relative_to / source
     values = read_toml(path, error=RecipeError, name=path.name, fix="A recipe is a TOML file.")
     return _with_camera_paths(values, path.parent), path.name, path.parent
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from blursynth import __version__
 from blursynth.errors import DatasetError, InvalidValueError, require
+from blursynth.folders import expanded
 from deblur_models.networks import (
     DISCRIMINATORS,
     Architecture,
@@ -95,7 +96,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         There is none, it is damaged, or its two files do not belong together.
     """
     safetensors = require("safetensors.torch", extra="train", purpose="Reading checkpoints")
-    weights, beside = _found(Path(path))
+    weights, beside = _found(expanded(path))
     try:
         manifest = json.loads(beside.read_bytes())
         content = weights.read_bytes()
@@ -240,7 +241,7 @@ def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network | Blu
 
 
 def _paths(path: str | Path) -> tuple[Path, Path]:
-    path = Path(path)
+    path = expanded(path)
     stem = path.with_suffix("") if path.suffix in (".safetensors", ".json") else path
     return stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
 

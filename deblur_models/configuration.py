@@ -20,6 +20,7 @@ from pydantic import Field
 
 from blursynth.core import Record
 from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
+from blursynth.folders import expanded
 from blursynth.toml import parse_toml, read_toml
 from deblur_models.losses import Loss, make_adversarial, make_loss
 from deblur_models.losses.adversarial import AdversarialLoss
@@ -501,7 +502,7 @@ def read_configuration(
 
 
 def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
-    path = Path(source)
+    path = expanded(source)
     if path.suffix == ".toml" or path.exists():
         if path.stem in configuration_names() and not path.exists():
             raise ConfigurationError(

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from blursynth.core import Degradation, Draw, Record
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, PictureError
+from blursynth.folders import expanded
 from blursynth.frame import Encoding, Frame
 from blursynth.io import peek
 from blursynth.text import printable
@@ -293,7 +294,7 @@ def evaluate(
     where = [chosen[i] for i in spread(len(chosen), harm)] if harm else []
     shown = [chosen[i] for i in spread(len(chosen), pictures)] if pictures else []
     plan = _Plan(
-        pairs, tuple(chosen), tuple(metrics), references, kernels, frozenset(where), tuple(shown), Path(out),
+        pairs, tuple(chosen), tuple(metrics), references, kernels, frozenset(where), tuple(shown), expanded(out),
         kernels_about,
     )  # fmt: skip
     _claim(plan, force=force)

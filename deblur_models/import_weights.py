@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
+from blursynth.folders import expanded
 from deblur_models.networks import ALL, DISCRIMINATORS, Architecture, Network, NetworkConfig
 from deblur_models.weights_file import CONTAINERS, DISCRIMINATOR_CONTAINERS, read_weights, shape_of, some_of
 
@@ -45,13 +46,13 @@ def import_original(path: str | Path, config: NetworkConfig) -> Network:
     -----
     Weights in half or double precision become float32.
     """
-    network: Network = _imported(Path(path), config, CONTAINERS)
+    network: Network = _imported(expanded(path), config, CONTAINERS)
     return network
 
 
 def import_discriminator(path: str | Path, config: Architecture) -> nn.Module:
     """A discriminator with the weights of a published checkpoint; as :func:`import_original`."""
-    discriminator: nn.Module = _imported(Path(path), config, DISCRIMINATOR_CONTAINERS)
+    discriminator: nn.Module = _imported(expanded(path), config, DISCRIMINATOR_CONTAINERS)
     return discriminator
 
 

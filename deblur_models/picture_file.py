@@ -17,7 +17,7 @@ from torch import Tensor, from_numpy
 
 from blursynth.decoders import damaged, decoded_by_opencv, open_picture, quiet
 from blursynth.errors import PictureError
-from blursynth.folders import place
+from blursynth.folders import expanded
 from blursynth.frame import Encoding
 from blursynth.io import SUFFIXES, peek, read_codes
 
@@ -214,7 +214,7 @@ def read_picture(path: str | Path) -> PictureFile:
     PictureError
         It is missing, damaged, no picture, too large, or holds light instead of codes.
     """
-    path = place(path)
+    path = expanded(path)
     info = peek(path)
     if info.encoding is Encoding.LINEAR:
         raise PictureError(

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from blursynth.errors import DatasetError, require
+from blursynth.folders import expanded
 
 __all__ = ["read_weights"]
 
@@ -83,7 +84,7 @@ def read_weights(path: str | Path, containers: Sequence[str] = CONTAINERS) -> di
     DatasetError
         It is not there, no checkpoint, damaged, TensorFlow's own, or holds objects of unknown classes.
     """
-    path = Path(path)
+    path = expanded(path)
     loaded = _load(path)
     if isinstance(loaded, Mapping):
         for name in _containers_of(loaded, containers):

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from blursynth.cli import arguments
 from blursynth.cli.console import RichLogs, complain
 from blursynth.errors import BlursynthError
+from blursynth.text import printable
 
 __all__ = ["SETTINGS", "Commands"]
 
@@ -89,7 +90,11 @@ class Commands(TyperGroup):
             )
             raise typer.Exit(2) from None
         except Exception as error:
-            if debug or type(error).__module__.startswith(("typer.", "click.")):
+            if type(error).__module__.startswith(("typer.", "click.")):
+                if isinstance(message := getattr(error, "message", None), str):
+                    error.message = printable(message)  # type: ignore[attr-defined]  # it quotes file names as options
+                raise
+            if debug:
                 raise
             _bug(error, self.program)
         finally:

@@ -40,6 +40,7 @@ from blursynth.dataset.sources import Scan, Skipped, scan_sources
 from blursynth.dataset.writer import Job
 from blursynth.depth import DepthFormat
 from blursynth.errors import DatasetError, InvalidValueError
+from blursynth.folders import expanded
 from blursynth.recipe import Recipe
 
 __all__ = ["Plan", "Report", "finalize", "generate", "plan", "resume"]
@@ -205,7 +206,7 @@ def plan(
         on_progress=on_progress,
     )
     passed_over = check_draws(spec, scan, recipe)
-    planned = _planned(spec, scan, recipe, workers, Path(out) if out is not None else None, trials)
+    planned = _planned(spec, scan, recipe, workers, expanded(out) if out is not None else None, trials)
     return replace(planned, passed_over=passed_over)
 
 
@@ -333,7 +334,7 @@ def generate(
     KeyboardInterrupt
         After Ctrl-C; finished shards are kept.
     """
-    out = Path(out)
+    out = expanded(out)
     workers = _workers(workers)
     begun, damage = _begun(out)
     if shard_length is None:
@@ -424,7 +425,7 @@ def resume(
     DatasetError
         As :func:`generate`; or the source pictures are not where they were.
     """
-    out = Path(out)
+    out = expanded(out)
     try:
         spec = load_spec(out)
     except DatasetError as error:
@@ -463,7 +464,7 @@ def finalize(out: str | Path) -> dict[str, str]:
     DatasetError
         A shard is missing.
     """
-    out = Path(out)
+    out = expanded(out)
     spec = load_spec(out)
     refuse_links(out)
     return asdict(write_index(out, spec).digest)

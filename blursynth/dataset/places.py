@@ -16,6 +16,7 @@ from blursynth.dataset.files import PARTIAL, read_json, write_atomically, writer
 from blursynth.dataset.schema import Spec
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT
 from blursynth.errors import DatasetError
+from blursynth.folders import expanded
 
 __all__ = ["remember_roots", "source_roots"]
 
@@ -63,9 +64,9 @@ def source_roots(
         (LABELS_ROOT, labels_root, "label maps"),
     ):
         if folder is not None:
-            if not Path(folder).is_dir():
+            if not expanded(folder).is_dir():
                 raise DatasetError(f"{folder}: there is no such folder.", fix=f"Check the path of the {what}.")
-            told[key] = str(Path(folder).resolve())
+            told[key] = str(expanded(folder).resolve())
     if source_root is None:
         return {**_remembered(out, spec), **told}
     try:

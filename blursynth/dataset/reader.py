@@ -21,6 +21,7 @@ from blursynth.dataset.samples import Sample, Samples
 from blursynth.dataset.schema import ArraySpec, Spec, load_spec
 from blursynth.dataset.shards import ShardReader
 from blursynth.errors import DatasetError, InvalidValueError
+from blursynth.folders import expanded
 from blursynth.recipe import Recipe
 
 __all__ = ["Batch", "Dataset", "Sample", "open_dataset"]
@@ -46,7 +47,7 @@ class Dataset(Samples):
     """
 
     def __init__(self, path: str | Path, kinds: Sequence[type[Degradation]], allow_unfinished: bool) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
         self.kinds = tuple(kinds)
         self._allow_unfinished = allow_unfinished
         self.spec: Spec = load_spec(self.path)

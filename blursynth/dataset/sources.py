@@ -18,7 +18,7 @@ from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.decoders import LARGEST_DECODED_BYTES
 from blursynth.depth import DEPTH_SUFFIXES, LABEL_SUFFIXES, DepthFormat, read_depth_map, read_labels
 from blursynth.errors import BlursynthError, InvalidValueError, MissingExtraError, PictureError
-from blursynth.folders import ByName, Inside, endings_text, matches, place, total, walk
+from blursynth.folders import ByName, Inside, endings_text, expanded, matches, total, walk
 from blursynth.frame import Encoding
 from blursynth.io import PICTURE_SUFFIXES, file_sha256, peek, read_codes, read_light
 from blursynth.resolution import check_factor
@@ -190,7 +190,7 @@ def scan_sources(
     maps = {}
     for key, given_maps, suffixes in ((DEPTH_ROOT, depth, DEPTH_SUFFIXES), (LABELS_ROOT, labels, LABEL_SUFFIXES)):
         if given_maps is not None:
-            maps[key] = _Maps(key.removeprefix("/"), place(given_maps), suffixes, named, several="" not in roots)
+            maps[key] = _Maps(key.removeprefix("/"), expanded(given_maps), suffixes, named, several="" not in roots)
             roots[key] = str(maps[key].folder)
             skipped += [_skipped(f"{key}/{name_of(name)}", why) for name, why in maps[key].left_out]
     usable: list[Source] = []
@@ -424,7 +424,7 @@ def _named(
     files: list[Path] = []
     looked: list[tuple[Path, Inside]] = []
     for entry in given:
-        path = place(entry)
+        path = expanded(entry)
         if path.is_dir():
             inside = walk(path.resolve(), PICTURE_SUFFIXES)
             folders.append((inside.root, inside.paths))
@@ -477,7 +477,9 @@ def _listed(path: Path) -> list[Path]:
     entries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not entries:
         raise PictureError(f"{path}: the list is empty.", fix="Write one path per line.")
-    paths = [(path.parent / e).resolve() for e in entries]
+    # A name that is not UTF-8 stands in a list as it does in a record.
+    named = [path.parent / expanded(e) for e in entries]
+    paths = [(p if p.exists() else path.parent / path_of(e)).resolve() for e, p in zip(entries, named, strict=True)]
     for number, (entry, p) in enumerate(zip(entries, paths, strict=True), 1):
         if not p.exists():
             raise PictureError(f"{path}: entry {number}, {entry!r}: there is no such file.", fix="Mend the list.")

@@ -43,6 +43,7 @@ from blursynth.dataset.schema import Spec, load_spec, store_files
 from blursynth.dataset.shards import ShardReader
 from blursynth.dataset.sources import Skipped
 from blursynth.errors import BlursynthError, DatasetError
+from blursynth.folders import expanded
 from blursynth.io import file_sha256
 from blursynth.streams import Stream
 from blursynth.text import printable
@@ -150,7 +151,7 @@ def verify(
     DatasetError
         There is no data set. A damaged ``dataset.json`` is a problem, and nothing else can be checked then.
     """
-    out = Path(out)
+    out = expanded(out)
     level: Literal["files", "deep"] = "deep" if deep else "files"
     parts = ("dataset.json", "index.json", "manifest")  # any of them: this was a data set
     if not any(os.path.lexists(out / name) for name in parts):
@@ -427,7 +428,7 @@ def replay(
     dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
     if not -len(dataset) <= index < len(dataset):
         raise DatasetError(f"{out}: there is no sample {index}, it has {len(dataset)}.")
-    roots = source_roots(Path(out), dataset.spec, source_root, depth_root, labels_root)
+    roots = source_roots(expanded(out), dataset.spec, source_root, depth_root, labels_root)
     renderer = Renderer(dataset.spec, dataset.recipe, roots)
     return _replayed(dataset, renderer, index % len(dataset))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from blursynth.depth.formats import read_label_numbers, read_numbers
 from blursynth.depth.holes import Fill, fill_holes
 from blursynth.errors import InvalidValueError, PictureError, did_you_mean
-from blursynth.folders import place
+from blursynth.folders import expanded
 
 __all__ = ["DepthFormat", "DepthMap", "read_depth", "read_depth_map", "read_labels"]
 
@@ -200,7 +200,7 @@ def read_depth_map(
     path: str | Path, form: DepthFormat | None = None, *, size_px: tuple[int, int] | None = None
 ) -> DepthMap:
     """As :func:`read_depth`, with the number of filled pixels."""
-    path = place(path)
+    path = expanded(path)
     form = form or DepthFormat()
     numbers = read_numbers(path, key=form.key)
     _check_scale(path, numbers, form)
@@ -233,7 +233,7 @@ def read_labels(path: str | Path, *, size_px: tuple[int, int] | None = None) -> 
     PictureError
         The file cannot be read, holds something else than whole numbers >= 0, or is not of the picture's size.
     """
-    path = place(path)
+    path = expanded(path)
     labels = read_label_numbers(path)
     if labels.dtype != np.bool_ and (int(labels.min()) < 0 or int(labels.max()) >= 2**31):
         raise PictureError(

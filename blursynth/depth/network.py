@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError, PictureError, require
+from blursynth.folders import expanded
 from blursynth.frame import Encoding, Frame
 
 __all__ = ["DepthNetwork"]
@@ -102,7 +103,7 @@ class DepthNetwork:
                 f"mean and std must be three numbers each, std > 0, got {tuple(mean)} and {tuple(std)}.",
                 fix="By default they are those of ImageNet.",
             )
-        self._path = Path(path)
+        self._path = expanded(path)
         self._near_m, self._far_m, self._gives = near_m, far_m, gives
         self._input_size_px, self._multiple_px = input_size_px, multiple_px
         self._session = _session(self._path)

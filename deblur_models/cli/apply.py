@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import typer
 
 from blursynth.cli import console
 from blursynth.errors import BlursynthError, InvalidValueError
-from blursynth.folders import Inside, endings_text, matches, place, total, walk
+from blursynth.folders import Inside, endings_text, expanded, matches, total, walk
 from blursynth.text import printable
 from deblur_models.cli import restorer_options as options
 from deblur_models.cli.memory import keep_freed_memory
@@ -204,21 +205,21 @@ def plan(pictures: Sequence[Path], out: Path, suffix: str = "") -> Planned:
     InvalidValueError
         Nothing is found, two pictures would become one file, or a picture would overwrite itself.
     """
-    from blursynth.decoders import PICTURE_SUFFIXES
+    from blursynth.decoders import CODE_SUFFIXES
     from deblur_models.picture_file import written_suffix
 
     found: dict[Path, tuple[Path, Path]] = {}
     looked: list[Inside] = []
-    for given in map(place, pictures):
+    for given in map(expanded, pictures):
         if given.is_dir():
-            inside = walk(given, PICTURE_SUFFIXES, without=out)
+            inside = walk(given, CODE_SUFFIXES, without=out)
             looked.append(inside)
             listed = [(given / name, name) for name in inside.files]
             if not listed:
                 others = f" Other files there: {endings_text(inside.endings)}." if inside.endings else ""
                 raise InvalidValueError(
                     f"{given}: holds no pictures.{others}",
-                    fix=f"Known: {', '.join(s[1:] for s in PICTURE_SUFFIXES)}.",
+                    fix=f"Known: {', '.join(s[1:] for s in CODE_SUFFIXES)}.",
                 )
         elif not given.exists() and (matched := matches(given)) is not None:
             listed = [(path, Path(path.name)) for path in matched if path.is_file()]
@@ -229,6 +230,11 @@ def plan(pictures: Sequence[Path], out: Path, suffix: str = "") -> Planned:
         for picture, name in listed:
             target = out / name.with_name(f"{name.stem}{suffix}{written_suffix(name)}")
             found.setdefault(picture.resolve(), (picture, target))
+    keep = Counter(target for _, target in found.values())
+    for real, (picture, target) in found.items():
+        # Beside a.png, what becomes of a.gif, whose format is not written, is a.gif.png.
+        if keep[target] > 1 and picture.suffix.lower() != target.suffix:
+            found[real] = picture, target.with_name(f"{picture.name}{suffix}{target.suffix}")
     targets: dict[Path, Path] = {}
     for real, (picture, target) in found.items():
         if target.resolve() in found:

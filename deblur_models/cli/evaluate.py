@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blursynth.cli import console
-from blursynth.decoders import PICTURE_SUFFIXES
+from blursynth.decoders import CODE_SUFFIXES
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
-from blursynth.folders import ByName, Inside, place, walk
+from blursynth.folders import ByName, Inside, expanded, walk
 from blursynth.text import name_of, path_of, printable
 from deblur_models.cli import restorer_options as options
 from deblur_models.cli.memory import keep_freed_memory
@@ -236,7 +236,7 @@ def open_data(
 
     from blursynth.io import read_codes
 
-    data, references = place(data), place(references)
+    data, references = expanded(data), expanded(references)
     if not data.is_dir():
         raise DatasetError(f"{data}: there is no such folder.")
     by_name, blurred_ones = pictures_by_name(data)
@@ -268,7 +268,7 @@ def _references(folder: Path) -> Inside:
     """The sharp pictures of one blurred picture: right in its folder."""
     if not folder.is_dir():
         return Inside(folder, ())
-    inside = walk(folder, PICTURE_SUFFIXES)
+    inside = walk(folder, CODE_SUFFIXES)
     return replace(inside, files=tuple(file for file in inside.files if len(file.parts) == 1))
 
 

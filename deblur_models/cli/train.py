@@ -15,7 +15,7 @@ import typer
 
 from blursynth.cli import console
 from blursynth.cli.arguments import parse_value
-from blursynth.decoders import PICTURE_SUFFIXES
+from blursynth.decoders import CODE_SUFFIXES
 from blursynth.errors import InvalidValueError
 from blursynth.folders import walk
 
@@ -229,7 +229,7 @@ def _has_pairs(folder: Path) -> bool:
 
     if not folder.is_dir():
         return False
-    inside = walk(folder, PICTURE_SUFFIXES)
+    inside = walk(folder, CODE_SUFFIXES)
     return any(part.lower() in BLURRED_NAMES for file in inside.files for part in file.parts[:-1])
 
 

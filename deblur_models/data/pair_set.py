@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.core import Draw
+from blursynth.cores import available_cores
 from blursynth.dataset import Dataset, open_dataset
-from blursynth.dataset.sources import available_cores
-from blursynth.decoders import PICTURE_SUFFIXES
+from blursynth.decoders import CODE_SUFFIXES
 from blursynth.errors import DatasetError, InvalidValueError, PictureError
-from blursynth.folders import ByName, Inside, endings_text, place, total, walk
+from blursynth.folders import ByName, Inside, endings_text, expanded, total, walk
 from blursynth.frame import Encoding, Frame
 from blursynth.io import file_sha256, peek, read_codes
 from blursynth.text import name_of
@@ -242,11 +242,11 @@ def open_pairs(path: str | Path, sharp: str | Path | None = None) -> PairSet:
     DatasetError
         Nothing of that kind is there, or pictures have no partner.
     """
-    path = place(path)
+    path = expanded(path)
     if not path.exists():
         raise DatasetError(f"{path}: does not exist.")
     if sharp is not None:
-        return _two_folders(path, place(sharp))
+        return _two_folders(path, expanded(sharp))
     if path.is_file():
         raise DatasetError(f"{path}: is one picture; its sharp one is needed too.", fix=_GIVE_SHARP)
     if (path / "dataset.json").exists() or path.suffix == ".zarr":
@@ -368,7 +368,7 @@ def pictures_by_name(folder: Path) -> tuple[dict[str, Path], Inside]:
     DatasetError
         Two differ in nothing but their suffix.
     """
-    inside = walk(folder, PICTURE_SUFFIXES)
+    inside = walk(folder, CODE_SUFFIXES)
     found: dict[str, Path] = {}
     for file in inside.files:
         name, path = name_of(file.with_suffix("")), folder / file

@@ -19,6 +19,7 @@ from scipy.special import gammaln
 from torch import Tensor
 
 from blursynth.errors import InvalidValueError, PictureError
+from blursynth.folders import expanded
 from deblur_models.metrics.metric import Metric, luma
 
 __all__ = ["BLOCK_PX", "Niqe", "NiqeParameters", "fit_niqe", "niqe_features", "read_niqe_parameters"]
@@ -136,6 +137,7 @@ def read_niqe_parameters(path: str | None = None) -> NiqeParameters:
     """
     if path is None:
         return _shipped()
+    path = str(expanded(path))
     if not Path(path).is_file():
         raise PictureError(
             f"There is no file {path} with NIQE's parameters.",

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from blursynth.dataset import OnlineDataset, scan_sources
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
+from blursynth.folders import expanded
 from blursynth.recipe import load_recipe
 from deblur_models.checkpoint import load_blur_generator, load_checkpoint
 from deblur_models.configuration import Configuration, DataTable, Stage
@@ -129,7 +130,7 @@ def train(
     run = configuration.run
     if run.threads:
         torch.set_num_threads(run.threads)
-    journal = Journal(Path(out), configuration, resume=resume)
+    journal = Journal(expanded(out), configuration, resume=resume)
     state = journal.resumed()
     step = 0 if state is None else int(state.manifest["step"])
     # Data and weights files come first: what is wrong with them is the same on every machine.
@@ -144,7 +145,8 @@ def train(
         if state is not None and prepared is not None:
             _compare(out, state.manifest, prepared, journal.moved)
         if state is not None and finished:
-            return Result(Path(out), step, True, (), _look_of(state.manifest["best"]), step, _skipped(state.manifest))
+            best = _look_of(state.manifest["best"])
+            return Result(expanded(out), step, True, (), best, step, _skipped(state.manifest))
         assert prepared is not None
         learned = {name: network.to(processes.device).blur_by_seed for name, network in prepared.blurring.items()}
         learner = Learner(configuration, processes)
@@ -155,7 +157,7 @@ def train(
             learned,
             learner,
             journal if processes.is_first else None,
-            Path(out),
+            expanded(out),
             on_progress,
             tell_every_s,
         )

@@ -579,3 +579,36 @@ def test_progress_on_a_terminal(photos: Path, tmp_path: Path) -> None:
     assert b"1 skipped" in shown
     assert b"\x1b" not in stdout
     assert b"Traceback" not in shown
+
+
+def test_no_word_of_a_file_steers_the_terminal(tmp_path: Path) -> None:
+    """Names and copyright that hold escape sequences, a line break and the mark that turns text around."""
+    folder = tmp_path / "photos\x1b]0;title\x07"
+    exif = Image.Exif()
+    exif[0x8298] = "me\x1b[31m\nError: nothing"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (90, 90, 3), np.uint8)
+    Image.fromarray(codes).save(folder / "a\x1b[2J\u202e.png", exif=exif)
+    for name in ("b\x1b[2J.png", os.fsdecode(b"c\xff\nError: all is lost.png"), "d.e\x1bf"):
+        (folder / name).write_text("no picture")
+    (folder / "loop\x9b2J").symlink_to(folder)
+    out = tmp_path / "out\x1b[1m"
+    command = ("generate", folder, out, "-n", 1, "--size", 48, "-w", 1, "-r", "clean")
+    shown = [run(*command, "--dry-run"), run(*command), run("inspect", out, "--sample", 0), run("verify", out),
+             run("preview", folder / "b\x1b[2J.png"), run("generate", "no\x1b[1m\nthing", out, "-n", 1),
+             run("generate", "--\x1b[2J", out, "-n", 1),
+             run("preview", folder / "a\x1b[2J\u202e.png", "--size", 48, "-n", 1, "-o", tmp_path / "s.png")]  # fmt: skip
+    assert [result.exit_code for result in shown] == [0, 0, 0, 0, 2, 2, 2, 0], [r.output for r in shown]
+    for result in shown:
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800-\udfff]", result.output), result.output
+    for result in shown:
+        assert not re.search("^Error: (nothing|all is lost)", result.output, re.MULTILINE)
+    made = shown[1].stdout
+    assert r"c\xff\x0aError: all is lost.png" in made
+    assert r"loop\x9b2J" in made
+    assert r"Other files in the folders: 1 .e\x1bf" in made
+    assert made.endswith("1 picture used; not used: 3 of the inputs, 1 file of other formats.\n")
+    assert shown[0].stdout.endswith(
+        "this was a dry run. 1 picture used; not used: 3 of the inputs, 1 file of other formats.\n"
+    )

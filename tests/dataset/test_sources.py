@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 import blursynth as bs
+from blursynth import dataset
 from blursynth.dataset import scan_sources
 from blursynth.errors import PictureError
 
@@ -97,3 +100,106 @@ def test_errors_say_what_and_why(tmp_path: Path, given: str, words: str) -> None
 def test_no_sources_at_all() -> None:
     with pytest.raises(bs.InvalidValueError, match="sources is empty"):
         scan_sources([])
+
+
+def photo(folder: Path, name: str, seed: int = 0) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    bs.write_picture(folder / "new.png", rng.uniform(size=(3, 40, 44)))
+    return (folder / "new.png").rename(folder / name)
+
+
+NOT_UTF_8 = os.fsdecode(b"caf\xe9.png")
+
+
+def test_names_that_are_not_utf_8_are_used_and_come_back_from_the_record(tmp_path: Path) -> None:
+    folder = tmp_path / "photos" / os.fsdecode(b"\xfcber")
+    photo(folder, NOT_UTF_8)
+    photo(tmp_path / "photos", r"a\xe9.png", 1)  # a backslash is no escape
+    scan = scan_sources(tmp_path / "photos")
+    assert names(scan) == [r"\xfcber/caf\xe9.png", r"a\x5cxe9.png"]
+    assert all(scan.path(source).exists() for source in scan.usable)
+    single = scan_sources([folder / NOT_UTF_8, folder])
+    assert names(single) == [r"caf\xe9.png"]
+    (folder / "list.txt").write_text("caf\\xe9.png\n")
+    assert names(scan_sources(folder / "list.txt")) == [r"caf\xe9.png"]
+    several = scan_sources([folder, photo(tmp_path / "other", "b.png", 2)])
+    assert set(names(several)) == {"other/b.png", r"\xfcber/caf\xe9.png"}
+    assert all(several.path(source).exists() for source in several.usable)
+
+
+def test_a_data_set_of_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    """Made, resumed, verified by rendering again, and readable for every reader of JSON."""
+    root = tmp_path / os.fsdecode(b"sch\xf6n")
+    photo(root / "photos", NOT_UTF_8)
+    photo(root / "photos", os.fsdecode(b"broken\xff.jpg")).write_bytes(b"no picture")
+    (root / "photos" / "notes.txt").write_text("no picture")
+    (root / "maps").mkdir()
+    np.save(root / "maps" / os.fsdecode(b"caf\xe9.npy"), np.full((40, 44), 3.0, np.float32))
+    out = root / os.fsdecode(b"out\xe4")
+    recipe = bs.load_recipe("clean")
+    report = dataset.generate(
+        root / "photos", out, recipe, count=2, size_px=16, workers=1, shard_length=1, depth=root / "maps"
+    )
+    assert [(s.name, s.why[:24]) for s in report.skipped] == [(r"broken\xff.jpg", "is not a picture that ca")]
+    assert (report.sources, report.ignored) == (1, {".txt": 1})
+    stored = json.loads((out / "dataset.json").read_text("utf-8"))
+    (source,) = stored["request"]["sources"]
+    assert (source["name"], source["depth"]) == (r"caf\xe9.png", r"caf\xe9.npy")
+    assert json.loads((out / "skipped.json").read_text("utf-8"))["ignored"] == {".txt": 1}
+    assert dataset.resume(out, redo=[0], workers=1).finished
+    assert dataset.verify(out, replay=1).ok
+    assert bs.open_dataset(out)[0].source == r"caf\xe9.png"
+    (out / "README.md").read_text("utf-8")
+
+
+def test_linked_folders_are_sources_and_loops_are_told(tmp_path: Path) -> None:
+    photo(tmp_path / "photos", "a.png", 0)
+    photo(tmp_path / "card", "b.png", 1)
+    (tmp_path / "photos" / "card").symlink_to(tmp_path / "card")
+    (tmp_path / "photos" / "up").symlink_to(tmp_path)
+    scan = scan_sources(tmp_path / "photos")
+    assert names(scan) == ["a.png", "card/b.png"]
+    assert [(s.name, s.why) for s in scan.skipped] == [("up", "a link to a folder that holds it")]
+
+
+def test_maps_are_found_through_links_and_by_names_that_are_alike(tmp_path: Path) -> None:
+    """Archives of other systems change how accents are composed, and the case of endings and names."""
+    photo(tmp_path / "photos", "Caf\u00e9.png", 0)
+    photo(tmp_path / "photos", "b.png", 1)
+    photo(tmp_path / "photos", "B.png", 2)
+    (tmp_path / "depth").mkdir()
+    for name in ("cafe\u0301.npy", "b.npy", "B.NPY"):
+        np.save(tmp_path / "maps.npy", np.full((40, 44), 2.0, np.float32))
+        (tmp_path / "maps.npy").rename(tmp_path / "depth" / name)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "depth")
+    scan = scan_sources(tmp_path / "photos", depth=tmp_path / "here")
+    assert {s.name: s.depth for s in scan.usable} == {
+        "Caf\u00e9.png": "link/cafe\u0301.npy", "b.png": "link/b.npy", "B.png": "link/B.NPY",
+    }  # fmt: skip
+
+
+def test_files_of_other_formats_are_counted(tmp_path: Path) -> None:
+    photo(tmp_path, "a.png")
+    for name in ("a.xmp", "b.XMP", "c.mov", ".DS_Store", "README"):
+        (tmp_path / name).write_bytes(b"x")
+    assert scan_sources(tmp_path).ignored == {".xmp": 2, ".mov": 1, "hidden": 1, "(no ending)": 1}
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(PictureError, match=r"Other files there: 2 \.xmp, 1 \(no ending\), 1 \.mov, 1 hidden\. Known"):
+        scan_sources(tmp_path)
+
+
+def test_a_folder_with_brackets_and_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo(tmp_path / "photos[1]", "a[2].png")
+    photo(tmp_path / "photos1", "b.png", 1)
+    assert names(scan_sources(tmp_path / "photos[1]")) == ["a[2].png"]
+    assert names(scan_sources(f"{tmp_path}/photos[1]/*.png")) == ["a[2].png"]
+    assert names(scan_sources(f"{tmp_path}/photos[1]/a[2].png")) == ["a[2].png"]
+    with pytest.raises(PictureError, match="there is no such file or folder"):
+        scan_sources(f"{tmp_path}/photos[1]/none.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert names(scan_sources("~/photos1")) == ["b.png"]
+    assert bs.read_frame("~/photos1/b.png").size_px == (40, 44)
+    bs.write_picture("~/new/c.png", bs.read_frame("~/photos1/b.png"))
+    assert (tmp_path / "new" / "c.png").exists()

@@ -206,12 +206,13 @@ def test_conversions_are_told(
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.fromarray(codes()).convert(mode).save(photos / f"a.{suffix}")
-    Image.fromarray(codes()).save(photos / "moving.gif")
-    passes("apply", photos, "--network", network, "--out", tmp_path / "out")
+    (photos / "a.dng").write_bytes(b"raw files hold light")
+    shown = passes("apply", photos, "--network", network, "--out", tmp_path / "out")
+    assert "Other files in the folders: 1 .dng" in shown
+    assert shown.endswith("1 picture used; not used: 1 file of other formats.\n")
     told = [r.getMessage() for r in caplog.records]
-    assert sum("moving.gif" in text and "1 picture of formats" in text for text in told) == 1
-    assert len(told) == 1 + bool(said), told
-    assert all(said in text for text in told[1:])
+    assert len(told) == bool(said), told
+    assert all(said in text for text in told)
     with Image.open(tmp_path / f"out/a.{suffix}") as after:
         assert after.mode == written
 
@@ -302,16 +303,16 @@ def test_plan_names_every_picture_once_and_refuses_collisions(tmp_path: Path) ->
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     a, b, out = tmp_path / "a", tmp_path / "b", tmp_path / "a" / "out"
-    assert plan([a, a / "x.png"], out) == [(a / "x.png", out / "x.png")]
-    assert plan([b / "z.gif"], out, "-sharp") == [(b / "z.gif", out / "z-sharp.png")]
+    assert plan([a, a / "x.png"], out).jobs == [(a / "x.png", out / "x.png")]
+    assert plan([b / "z.gif"], out, "-sharp").jobs == [(b / "z.gif", out / "z-sharp.png")]
     out.mkdir()
     (out / "old.png").write_bytes(b"")
-    assert plan([a], out) == [(a / "x.png", out / "x.png")]
+    assert plan([a], out).jobs == [(a / "x.png", out / "x.png")]
     with pytest.raises(InvalidValueError, match="would both become"):
         plan([a / "x.png", b / "x.png"], out)
     with pytest.raises(InvalidValueError, match="written over itself"):
         plan([a], a)
-    assert plan([a / "x.png"], a, "-restored") == [(a / "x.png", a / "x-restored.png")]
+    assert plan([a / "x.png"], a, "-restored").jobs == [(a / "x.png", a / "x-restored.png")]
     with pytest.raises(InvalidValueError, match="no file fits this pattern"):
         plan([tmp_path / "*.png"], out)
     (tmp_path / "nothing").mkdir()
@@ -319,12 +320,37 @@ def test_plan_names_every_picture_once_and_refuses_collisions(tmp_path: Path) ->
         plan([tmp_path / "nothing"], out)
 
 
+def test_folders_are_planned_through_links_and_say_what_is_left_out(tmp_path: Path) -> None:
+    for name in ("photos/x.png", "photos/x.gif", "photos/y.HEIC", "photos/z.xmp", "elsewhere/w.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    (photos / "linked").symlink_to(tmp_path / "elsewhere")
+    (photos / "up").symlink_to(tmp_path)
+    planned = plan([photos], out)
+    assert {str(p.relative_to(photos)): str(t.relative_to(out)) for p, t in planned.jobs} == {
+        "linked/w.jpg": "linked/w.jpg", "x.png": "x.png", "x.gif": "x.gif.png", "y.HEIC": "y.png",
+    }  # fmt: skip
+    assert planned.left_out == [(str(photos / "up"), "a link to a folder that holds it")]
+    assert planned.ignored == {".xmp": 1}
+
+
+def test_names_that_are_not_utf_8_are_restored(network: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9\x1b[2J.png")
+    Image.fromarray(codes()).save(tmp_path / name)
+    result = run("apply", tmp_path / name, tmp_path / "gone\x1b.png", "--network", network, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert (tmp_path / "out" / name).exists()
+    assert "gone\\x1b.png" in result.output
+    assert "\x1b" not in result.output
+
+
 def test_patterns_are_expanded_where_the_shell_does_not(tmp_path: Path) -> None:
     for name in ("one.png", "two.png", "three.jpg"):
         (tmp_path / name).write_bytes(b"")
-    assert [p.name for p, _ in plan([tmp_path / "*.png"], tmp_path / "out")] == ["one.png", "two.png"]
+    assert [p.name for p, _ in plan([tmp_path / "*.png"], tmp_path / "out").jobs] == ["one.png", "two.png"]
     (tmp_path / "odd[1].png").write_bytes(b"")
-    assert [p.name for p, _ in plan([tmp_path / "odd[1].png"], tmp_path / "out")] == ["odd[1].png"]
+    assert [p.name for p, _ in plan([tmp_path / "odd[1].png"], tmp_path / "out").jobs] == ["odd[1].png"]
 
 
 @pytest.mark.parametrize(

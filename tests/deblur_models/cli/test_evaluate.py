@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -279,3 +280,27 @@ def test_sizes() -> None:
     for wrong in ("1280", "0x5", "ax3", "-3x4"):
         with pytest.raises(InvalidValueError, match="WIDTHxHEIGHT"):
             parse_size(wrong)
+
+
+def test_folders_of_any_names_are_measured_and_what_is_left_out_is_told(place: Path, tmp_path: Path) -> None:
+    """A name that is not UTF-8, a linked folder, a loop, files of other formats, and no control character."""
+    odd = os.fsdecode(b"caf\xe9\x1b[2J.png")
+    for folder, source in (("blur", "blurred"), ("sharp", "photos")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(place / source / "a.png", tmp_path / folder / odd)
+        (tmp_path / folder / "more").symlink_to(place / source)
+        (tmp_path / folder / "up").symlink_to(tmp_path)
+    for part in ("blur", "sharp"):
+        (tmp_path / part / os.fsdecode(b"broken\xff.png")).write_bytes(b"no picture")
+    (tmp_path / "blur" / "a.xmp").write_bytes(b"x")
+    result = run("evaluate", tmp_path / "blur", "--sharp", tmp_path / "sharp", "--network", place / "same.safetensors",
+                 "--out", tmp_path / "report", "--metrics", "psnr", "--cost-size", "0", "--no-harm", 0)  # fmt: skip
+    assert result.exit_code == 1, result.output
+    assert result.stdout.endswith("5 pairs of 6 measured, 2 places not looked at.\n")
+    assert "Other files in the folders: 1 .xmp" in result.stdout
+    assert r"broken\xff" in result.stdout
+    assert "a link to a folder that holds it" in result.stdout
+    assert "\x1b" not in result.output
+    summary = json.loads((tmp_path / "report/summary.json").read_text("utf-8"))
+    assert r"caf\xe9" in json.dumps(summary).replace("\\\\", "\\")
+    assert r"broken\xff" in (tmp_path / "report/index.html").read_text("utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import cv2
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from blursynth.dataset import generate
+from blursynth.dataset import generate, scan_sources
 from blursynth.errors import DatasetError, InvalidValueError, MissingExtraError, PictureError
 from deblur_models.data import Crops, FolderPairs, StoredPairs, open_pairs
 from deblur_models.data.bundled import BUNDLED, bundled_photographs, photographs
+from deblur_models.data.left_out import tell_left_out
 
 
 def put(path: Path, value: int, size: tuple[int, int] = (12, 16), dtype: type = np.uint8, grey: bool = False) -> None:
@@ -247,3 +249,58 @@ def test_bundled_photographs_are_there_and_apart(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("deblur_models.data.bundled.find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match="scikit-image, which is not installed"):
         bundled_photographs("training")
+
+
+def test_pairs_behind_links_and_what_is_left_out(tmp_path: Path) -> None:
+    put(tmp_path / "disk" / "1.png", 1)
+    put(tmp_path / "set" / "sharp" / "1.png", 2)
+    (tmp_path / "set" / "blur").symlink_to(tmp_path / "disk")
+    (tmp_path / "set" / "sharp" / "up").symlink_to(tmp_path / "set")
+    for name in ("notes.txt", "sharp/1.cr2"):
+        (tmp_path / "set" / name).write_bytes(b"x")
+    pairs = open_pairs(tmp_path / "set")
+    assert isinstance(pairs, FolderPairs)
+    assert pairs.names == ("1",)
+    assert pairs.ignored == {".txt": 1, ".cr2": 1}
+    assert pairs.left_out == ((str(tmp_path / "set/sharp/up"), "a link to a folder that holds it"),)
+    two = open_pairs(tmp_path / "set" / "blur", tmp_path / "set" / "sharp")
+    assert isinstance(two, FolderPairs)
+    assert (two.names, two.ignored) == (("1",), {".cr2": 1})
+
+
+def test_names_that_are_not_utf_8_are_paired(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9.png")
+    for folder, value in (("blur", 1), ("sharp", 2)):
+        put(tmp_path / "set" / folder / "x.png", value)
+        (tmp_path / "set" / folder / "x.png").rename(tmp_path / "set" / folder / odd)
+    for pairs in (open_pairs(tmp_path / "set"), open_pairs(tmp_path / "set/blur", tmp_path / "set/sharp")):
+        assert isinstance(pairs, FolderPairs)
+        assert pairs.names == (r"caf\xe9",)
+        pairs.check()
+        assert (pairs[0].sharp == 2).all()
+        assert pairs.fingerprint()
+
+
+def test_partners_whose_names_are_alike(tmp_path: Path) -> None:
+    """Another case and other composition of accents pair what has no exact partner; exact names come first."""
+    for number, (blurred, sharp) in enumerate(
+        [("a", "a"), ("A", "A"), ("Caf\u00e9", "cafe\u0301"), ("IMG_1", "img_1")]
+    ):
+        put(tmp_path / f"blur/{blurred}.png", number)
+        put(tmp_path / f"sharp/{sharp}.PNG", 100 + number)
+    for pairs in (open_pairs(tmp_path), open_pairs(tmp_path / "blur", tmp_path / "sharp")):
+        assert len(pairs) == 4
+        assert all(pair.sharp[0, 0, 0] == pair.blurred[0, 0, 0] + 100 for pair in pairs)
+
+
+def test_training_tells_once_what_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    put(tmp_path / "photos" / "a.png", 1)
+    (tmp_path / "photos" / "b.jpg").write_bytes(b"no picture")
+    (tmp_path / "photos" / "c.mov").write_bytes(b"x")
+    put(tmp_path / "set" / "blur" / "1.png", 1)
+    put(tmp_path / "set" / "sharp" / "1.png", 2)
+    tell_left_out("data.photos", scan_sources(tmp_path / "photos"))
+    tell_left_out("data.pairs", open_pairs(tmp_path / "set"))
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith("[data.photos]: b.jpg is left out: is not a picture that can be read")
+    assert second == "[data.photos]: 1 pictures are used, 1 left out; other files in the folders: 1 .mov"
