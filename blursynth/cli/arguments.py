@@ -278,6 +278,7 @@ _OPTIONS = {
     "count": "--count",
     "seed": "--seed",
     "workers": "--workers",
+    "tile_px": "--tile",
     "shards": "--shards",
     "store": "--store",
     "redo": "--redo",
