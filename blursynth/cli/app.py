@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from blursynth.cli import (
+    apply,
     camera,
     console,
     depth,
@@ -63,7 +64,7 @@ def blursynth(
     """A camera, written as code: makes aligned pairs of sharp and realistically blurred pictures."""
 
 
-for module in (preview, generate, resume, verify, inspect, replay, depth, kinds, recipes, schema):
+for module in (preview, generate, apply, resume, verify, inspect, replay, depth, kinds, recipes, schema):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
 
 app.add_typer(camera.app, name="camera")

@@ -283,6 +283,7 @@ _OPTIONS = {
     "count": "--count",
     "seed": "--seed",
     "workers": "--workers",
+    "tile_px": "--tile",
     "shards": "--shards",
     "store": "--store",
     "redo": "--redo",

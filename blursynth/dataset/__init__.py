@@ -11,6 +11,7 @@
 ``reader``, ``verify``  using and checking it
 ``online``              samples made when they are asked for
 ``samples``             what both of these give
+``whole``               whole photographs as two folders of files, sharp and blurred
 ======================  =====================================================================
 """
 
@@ -21,12 +22,14 @@ from blursynth.dataset.reader import Batch, Dataset, open_dataset
 from blursynth.dataset.samples import PlanarPairs, Sample, Samples
 from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
 from blursynth.dataset.verify import Problem, Replay, Verification, replay, verify
+from blursynth.dataset.whole import PicturesReport, blur_pictures
 
 __all__ = [
     "Batch",
     "Dataset",
     "OnProgress",
     "OnlineDataset",
+    "PicturesReport",
     "Plan",
     "PlanarPairs",
     "Problem",
@@ -40,6 +43,7 @@ __all__ = [
     "Source",
     "Unblurred",
     "Verification",
+    "blur_pictures",
     "finalize",
     "generate",
     "open_dataset",

@@ -304,16 +304,33 @@ class Renderer:
         }
 
     def _frame(self, source: int, window: Window) -> Frame:
+        if window.reach is None:
+            return self.region(source, 0, 0, *self.size_px(source))
+        top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
+        return self.region(source, top, left, span, span)
+
+    def size_px(self, source: int) -> tuple[int, int]:
+        """Height and width of a source, made smaller where that is wanted."""
+        height, width = self._sizes[source].tolist()
+        return height, width
+
+    def outline(self, source: int) -> Frame:
+        """A whole source without its pixels: size, depth and labels."""
+        height, width = self.size_px(source)
+        frame = Frame(np.broadcast_to(np.float32(0), (1, 3, height, width)), self._encoding(source))
+        if not self.spec.has_maps:
+            return frame
+        return frame.with_image(frame.image, **_maps(self._picture(source), 0, 0, (height, width)))
+
+    def region(self, source: int, top: int, left: int, height: int, width: int) -> Frame:
+        """A rectangle of a source, before any blur."""
         picture = self._picture(source)
-        top, left, part = 0, 0, picture.codes
-        if window.reach is not None:
-            top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
-            part = part[:, top : top + span, left : left + span]
+        part = picture.codes[:, top : top + height, left : left + width]
         about = self.spec.sources[source]
         return Frame.unchecked(  # codes and light of files are in range
             _values(part[None]),
             self._encoding(source),
-            **_maps(picture, top, left, (part.shape[1], part.shape[2])),
+            **_maps(picture, top, left, (height, width)),
             origin_px=np.array([[top, left]]),
             full_size_px=self._sizes[source][None],
             source=(about.name,),
@@ -398,23 +415,7 @@ class Renderer:
                 f"the recipe gave a picture of shape {frame.image.shape}, expected (1, 3, {size}, {size}).",
                 why="A pair must lie on one pixel grid.",
             )
-        image = frame.image[0]
-        if (frame.encoding is Encoding.DISPLAY) is (self._dtype == "float32"):
-            raise InvalidValueError(
-                f"the recipe gave a {frame.encoding} picture for an array of {self._dtype}.",
-                why="Codes and light do not fit one array.",
-                fix="Take sources of one encoding.",
-            )
-        if self._dtype == "uint16":
-            if not np.isfinite(image).all():
-                raise InvalidValueError("the recipe gave values that are not finite.")
-            return np.ascontiguousarray(np.rint(np.moveaxis(image, 0, -1).clip(0, 1) * 65535.0).astype(np.uint16))
-        if frame.encoding is Encoding.DISPLAY:
-            # Bytes are interleaved five times faster than floats.
-            return np.asarray(cv2.merge(list(for_array(image).to_codes(image))))
-        if not np.isfinite(image).all():
-            raise InvalidValueError("the recipe gave values that are not finite.")
-        return np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32)
+        return rounded(frame, self._dtype)
 
     def _kernel(self, draw: Draw) -> NDArray[np.float32]:
         """The uniform blurs of a draw as one kernel, its origin in the middle."""
@@ -431,6 +432,27 @@ class Renderer:
             )
         edge = (size - total.shape[0]) // 2
         return np.pad(total, edge).astype(np.float32)
+
+
+def rounded(frame: Frame, dtype: str) -> NDArray[Any]:
+    """A frame of one picture as ``[H, W, 3]`` of a type: codes of uint8 or uint16, or float32 for light."""
+    image = frame.image[0]
+    if (frame.encoding is Encoding.DISPLAY) is (dtype == "float32"):
+        raise InvalidValueError(
+            f"the recipe gave a {frame.encoding} picture for an array of {dtype}.",
+            why="Codes and light do not fit one array.",
+            fix="Take sources of one encoding.",
+        )
+    if dtype == "uint16":
+        if not np.isfinite(image).all():
+            raise InvalidValueError("the recipe gave values that are not finite.")
+        return np.ascontiguousarray(np.rint(np.moveaxis(image, 0, -1).clip(0, 1) * 65535.0).astype(np.uint16))
+    if frame.encoding is Encoding.DISPLAY:
+        # Bytes are interleaved five times faster than floats.
+        return np.asarray(cv2.merge(list(for_array(image).to_codes(image))))
+    if not np.isfinite(image).all():
+        raise InvalidValueError("the recipe gave values that are not finite.")
+    return np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32)
 
 
 def _values(codes: NDArray[Any]) -> NDArray[np.float32]:

@@ -55,7 +55,7 @@ def test_it_is_a_sequence(pairs: Samples) -> None:
     for beyond in (COUNT, -COUNT - 1, 2**70):
         with pytest.raises(IndexError, match="of 10"):
             pairs[beyond]
-    with pytest.raises(TypeError, match="whole number, got 1.5"):
+    with pytest.raises(TypeError, match=r"whole number, got 1\.5"):
         pairs[1.5]  # type: ignore[call-overload]
     counted = 0
     try:  # the old protocol of loops, which some libraries use

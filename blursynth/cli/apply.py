@@ -1,0 +1,90 @@
+"""``blursynth apply``: whole photographs in, pairs of files out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blursynth.cli import arguments, console
+
+if TYPE_CHECKING:
+    from blursynth.dataset import PicturesReport
+
+EPILOG = """\b
+Examples:
+  blursynth apply photos/ --out pairs/
+  blursynth apply photos/ --out pairs/ --recipe handheld-phone --seed 3
+  blursynth apply photo.jpg --out pair/ --recipe motion-only --set shake.length_px=40
+  blursynth apply photos/ --out pairs/ --recipe portrait --depth depth/
+
+OUT gets sharp/, blurred/ (files of the same names, PNG) and draws.jsonl (every number of each pair); deblur train and
+deblur evaluate read it. The same command again goes on where it was stopped, and adds what is new.
+"""
+
+
+def command(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PICTURES",
+            help="Folders, globs, pictures, or .txt lists with one path per line.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the pairs: new, empty, or begun before.", show_default=False)
+    ],
+    recipe: arguments.RecipeName = "default",
+    seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the draws, 0 to 2^63 - 1.")] = 0,
+    set_: arguments.Set = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "-w", help="Pictures at the same time; by default one per core.", show_default=False),
+    ] = None,
+    tile: Annotated[
+        int, typer.Option("--tile", metavar="PX", help="Side of the squares that are worked on; 0: the whole picture.")
+    ] = 1024,
+    depth: arguments.Depth = None,
+    depth_format: arguments.DepthFormatText = None,
+    labels: arguments.Labels = None,
+    linear: arguments.Linear = False,
+    downscale: arguments.Downscale = 1,
+) -> None:
+    """Blur whole photographs.
+
+    Each picture gets a draw of its own, which follows from the seed and its content.
+    """
+    chosen = arguments.load_changed_recipe(recipe, set_)
+    form = arguments.parse_depth_format(depth_format, depth)
+
+    from blursynth import dataset
+
+    try:
+        with console.progress_bar("pictures") as show:
+            report = dataset.blur_pictures(
+                sources, out, chosen, seed=seed, depth=depth, depth_format=form, labels=labels, linear=linear,
+                downscale=downscale, tile_px=tile, workers=workers, on_progress=show,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("\nStopped. Finished pairs are kept; the same command goes on.", err=True)
+        raise typer.Exit(130) from None
+    show_report(report)
+
+
+def show_report(report: PicturesReport) -> None:
+    """What was made."""
+    if report.kept and not report.made:
+        typer.echo(f"Nothing to do: {console.plural(len(report.kept), 'pair')} of {report.out} are there.")
+        console.show_skipped(report.skipped, report.duplicates)
+        return
+    kept = f"; {console.plural(len(report.kept), 'pair')} kept from before" if report.kept else ""
+    typer.echo(
+        f"{report.out}: made {console.plural(len(report.made), 'pair')} in {console.seconds_text(report.seconds)}{kept}"
+    )
+    for note in report.notes:
+        typer.echo(f"note: {arguments.in_options(note)}")
+    console.show_skipped(report.skipped, report.duplicates)
+    if not report.made:
+        raise typer.Exit(1)

@@ -1,0 +1,478 @@
+"""Whole photographs of any size, blurred: two folders of files, sharp and blurred, with the draws beside them.
+
+Layout of the result, which is that of public sets of pairs::
+
+    out/request.json          recipe, seed and tiles: what decides the pixels
+    out/sharp/NAME.png        the target of each picture
+    out/blurred/NAME.png      what the camera writes
+    out/draws.jsonl           a line for each pair: its source, its numbers, sha256 of both files
+    out/skipped.json          inputs that were not used, and why
+    out/assets/               measured kernels and recorded paths that draws refer to
+
+A pair is there when its line is, which is written last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth import assets
+from blursynth.core import Draw
+from blursynth.dataset.files import PARTIAL, canonical, disk_error, locked, read_json, sha256_hex, write_atomically
+from blursynth.dataset.generate import Sources, prepare
+from blursynth.dataset.progress import OnProgress, Progress
+from blursynth.dataset.render import Renderer, rounded
+from blursynth.dataset.schema import Spec
+from blursynth.dataset.sources import Scan, Skipped, Source, available_cores
+from blursynth.depth import DepthFormat
+from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
+from blursynth.frame import Frame
+from blursynth.recipe import Recipe
+
+__all__ = ["PicturesReport", "blur_pictures"]
+
+TILE_PX = 1024
+SMALLEST_TILE_PX = 64
+SMALLEST_PX = 8  # sides of pictures
+FORMAT, SCHEMA = "blursynth-pictures", 1
+HALVES = ("sharp", "blurred")
+
+
+@dataclass(frozen=True)
+class PicturesReport:
+    """What was done.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    made, kept
+        Names of the pairs that were made now, and that were there before.
+    skipped, duplicates
+        Inputs that were not used, and why.
+    seconds
+        Time of making them, without the scan.
+    notes
+        What to know about the result.
+    """
+
+    out: Path
+    made: tuple[str, ...]
+    kept: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    duplicates: tuple[Skipped, ...]
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def blur_pictures(
+    sources: Sources,
+    out: str | Path,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    depth: str | Path | None = None,
+    depth_format: DepthFormat | None = None,
+    labels: str | Path | None = None,
+    linear: bool = False,
+    downscale: int = 1,
+    tile_px: int = TILE_PX,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> PicturesReport:
+    """Blur whole photographs, each by its own draw; calling it again goes on where it was stopped.
+
+    The draw of a picture follows from the seed and its content alone, so neither names nor other pictures matter; other
+    seeds make other pairs of the same pictures.
+
+    Parameters
+    ----------
+    sources, depth, depth_format, labels, linear, downscale
+        As :func:`blursynth.dataset.generate` takes them.
+    out
+        Folder of the result: new, empty, or begun with the same recipe, seed and tiles. It gets ``sharp/``,
+        ``blurred/`` and ``draws.jsonl``. Names and sub-folders are those of the sources. Files are PNG, which loses
+        nothing: of 16 bits where the source or the recipe's last step has more than 8, else of 8 bits; pairs of linear
+        light are TIFF files of float32.
+    recipe
+        What happens to the light.
+    seed
+        Of the draws, 0 <= seed < 2^63.
+    tile_px
+        Side of the squares that are worked on one after another, >= 64, with the draw's reach as margin around them.
+        Beside the codes of the picture (3 bytes per pixel, and 6 of the pair; twice that for 16 bits) memory grows with
+        the tile alone. 0: the whole picture at once, as it is also done for draws of unbounded reach, with
+        circular borders, and to make draws that look at pixels.
+    workers
+        Pictures that are worked on at the same time, by threads; by default the number of cores.
+    on_progress
+        Called with a :class:`~blursynth.dataset.progress.Progress` now and then.
+
+    Raises
+    ------
+    PictureError
+        No usable source.
+    RecipeError
+        The recipe gives raw numbers, or does not take these sources.
+    DatasetError
+        ``out`` is something else, lies among the sources, was begun with other arguments, is being written by another
+        process, or cannot be written.
+
+    Notes
+    -----
+    Tiles equal the whole picture bit for bit where point spreads are laid down tap by tap. Those with very many taps go
+    through Fourier transforms, whose error of about 1e-6 depends on the tile, so that few codes differ by one.
+
+    At the edges of the picture light from beyond is missing and each step's ``border`` decides, other than in data sets
+    of crops.
+    """
+    out = Path(out)
+    workers = available_cores() if workers is None else workers
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise InvalidValueError(f"workers must be a whole number >= 1, got {workers!r}.")
+    if isinstance(tile_px, bool) or not isinstance(tile_px, int) or not (tile_px == 0 or tile_px >= SMALLEST_TILE_PX):
+        raise InvalidValueError(
+            f"tile_px must be 0 for the whole picture, or a whole number >= {SMALLEST_TILE_PX}, got {tile_px!r}."
+        )
+    _check_place(out, sources)
+    spec, scan = prepare(
+        sources, recipe,
+        count=1, size_px=SMALLEST_PX, seed=seed, shard_length=1, workers=workers, depth=depth,
+        depth_format=depth_format, labels=labels, linear=linear, downscale=downscale, on_progress=on_progress,
+    )  # fmt: skip
+    start = time.monotonic()
+    notes = _begin(out, spec, tile_px)
+    with locked(out, 0, 1):
+        records = _finished(out)
+        names = _names(spec.sources, records, ".tif" if spec.arrays[0].dtype == "float32" else ".png")
+        kept = [i for i, s in enumerate(spec.sources) if _is_there(out, records.get(names[i]), s)]
+        missing = sorted(set(range(len(spec.sources))) - set(kept))
+        failed = _make(out, spec, scan, recipe, tile_px, workers, names, missing, records, len(kept), on_progress)
+        skipped = (*scan.skipped, *(Skipped(spec.sources[i].name, why) for i, why in sorted(failed.items())))
+        listed = {"skipped": [vars(s) for s in skipped], "duplicates": [vars(s) for s in scan.duplicates]}
+        write_atomically(out / "skipped.json", (json.dumps(listed, indent=1) + "\n").encode())
+    made = [names[i] for i in missing if i not in failed]
+    return PicturesReport(
+        out=out,
+        made=tuple(sorted(made)),
+        kept=tuple(sorted(names[i] for i in kept)),
+        skipped=skipped,
+        duplicates=scan.duplicates,
+        seconds=time.monotonic() - start,
+        notes=(*scan.notes, *notes, *_notes(spec)),
+    )
+
+
+def _make(
+    out: Path,
+    spec: Spec,
+    scan: Scan,
+    recipe: Recipe,
+    tile_px: int,
+    workers: int,
+    names: list[str],
+    missing: list[int],
+    records: dict[str, dict[str, Any]],
+    ready: int,
+    on_progress: OnProgress | None,
+) -> dict[int, str]:
+    """Make these pairs; the reasons of those that cannot be made."""
+    failed: dict[int, str] = {}
+    mine = threading.local()  # a renderer keeps decoded pictures, and is no thing to share
+
+    def pair(number: int) -> dict[str, Any]:
+        if not hasattr(mine, "renderer"):
+            mine.renderer = Renderer(spec, recipe, scan.roots, cache_bytes=0)
+        return _pair(out, mine.renderer, number, names[number], tile_px)
+
+    def tell() -> None:
+        if on_progress is not None:
+            on_progress(Progress("generate", ready + done, ready + len(missing), skipped=tuple(
+                (spec.sources[i].name, why) for i, why in failed.items()
+            )))  # fmt: skip
+
+    done = 0
+    tell()
+    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers) as pool:
+        warnings.simplefilter("ignore")  # as in scan_sources: Pillow's, muted by a switch of the whole process
+        try:
+            for number, record in _completed(pool, pair, missing, 2 * workers):
+                if isinstance(record, str):
+                    failed[number] = record
+                else:
+                    records[names[number]] = record
+                    _append(out, record)
+                done += 1
+                tell()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if missing:  # sorted, and without lines of pairs that were made again
+        _write_records(out, records)
+    return failed
+
+
+def _completed(pool: ThreadPoolExecutor, pair: Any, numbers: list[int], most: int) -> Iterator[tuple[int, Any]]:
+    """Records as they are finished, or in words why there is none; ``most`` are begun at a time."""
+    waiting: dict[Future[Any], int] = {}
+    left = iter(numbers)
+    while True:
+        for number in left:
+            waiting[pool.submit(pair, number)] = number
+            if len(waiting) >= most:
+                break
+        if not waiting:
+            return
+        finished = next(as_completed(waiting))
+        number = waiting.pop(finished)
+        try:
+            yield number, finished.result()
+        except _CannotBeMade as error:
+            yield number, str(error)
+
+
+class _CannotBeMade(Exception):
+    """Why one picture has no pair, which stops no other."""
+
+
+def _pair(out: Path, renderer: Renderer, number: int, name: str, tile_px: int) -> dict[str, Any]:
+    """Make and write one pair; its record."""
+    spec, source = renderer.spec, renderer.spec.sources[number]
+    try:
+        outline = renderer.outline(number)
+        seen = renderer.region(number, 0, 0, *outline.size_px) if renderer.recipe.sees_frame else outline
+        draw = renderer.recipe.sample(seen, seed=spec.seed, index=_index(source))
+        reach = _reach_px(draw, outline)
+        pictures = _in_tiles(renderer, number, draw, reach, tile_px)
+    except BlursynthError as error:
+        raise _CannotBeMade(error.what.rstrip(".")) from None
+    written = {}
+    for half, picture in zip(HALVES, pictures, strict=True):
+        data = _file_bytes(picture)
+        write_atomically(out / half / name, data)
+        written[half] = {"sha256": sha256_hex(data), "bytes": len(data)}
+    height, width = outline.size_px
+    maps = {key: value for key, value in source.to_dict().items() if key in ("depth_sha256", "labels_sha256")}
+    return {
+        "name": name,
+        "source": source.name,
+        "source_sha256": source.sha256,
+        **maps,
+        **({"encoding": source.encoding} if source.encoding else {}),
+        "licence": source.licence,
+        "height": height,
+        "width": width,
+        "index": _index(source),
+        "reach": reach,
+        "draw": draw.to_dict(),
+        "files": written,
+    }
+
+
+def _index(source: Source) -> int:
+    """Number of the draw: 60 bits of the content's hash."""
+    return int(source.sha256[:15], 16)
+
+
+def _reach_px(draw: Draw, outline: Frame) -> int | None:
+    """None also where a border continues a picture by its other side, which a tile does not have."""
+    if any(getattr(step, "border", None) == "circular" for _, step in draw.steps):
+        return None
+    return draw.reach_px(outline)
+
+
+def _in_tiles(
+    renderer: Renderer, number: int, draw: Draw, reach: int | None, tile_px: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both halves ``[H, W, 3]``, square by square; squares at the edges of the picture have no margin there."""
+    height, width = renderer.size_px(number)
+    source = renderer.spec.sources[number]
+    dtype = next(a.dtype for a in renderer.spec.arrays if a.name == "sharp")
+    if dtype == "uint8" and source.bit_depth > 8:
+        dtype = "uint16"
+    sharp, blurred = (np.empty((height, width, 3), dtype) for _ in HALVES)
+    if reach is None or tile_px == 0:
+        reach, tile_px = 0, max(height, width)
+    for top in range(0, height, tile_px):
+        for left in range(0, width, tile_px):
+            bottom, right = min(top + tile_px, height), min(left + tile_px, width)
+            first_row, first_column = max(0, top - reach), max(0, left - reach)
+            rows, columns = min(bottom + reach, height) - first_row, min(right + reach, width) - first_column
+            pair = draw.pair(renderer.region(number, first_row, first_column, rows, columns))
+            for whole, part in ((sharp, pair.sharp), (blurred, pair.blurred)):
+                if part.image.shape != (1, 3, rows, columns):
+                    raise InvalidValueError(
+                        f"the recipe gave a picture of shape {part.image.shape}, expected (1, 3, {rows}, {columns}).",
+                        why="A pair must lie on one pixel grid.",
+                    )
+                inside = part.crop(top - first_row, left - first_column, bottom - top, right - left)
+                whole[top:bottom, left:right] = rounded(inside, dtype)
+    return sharp, blurred
+
+
+def _file_bytes(picture: NDArray[Any]) -> bytes:
+    suffix = ".tif" if picture.dtype == np.float32 else ".png"
+    written, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    assert written
+    return data.tobytes()
+
+
+def _names(sources: Sequence[Source], records: Mapping[str, Mapping[str, Any]], suffix: str) -> list[str]:
+    """Names of the files of each source: its own with another suffix, and with its own before that where it is taken.
+
+    Names that pairs were given before stay.
+    """
+    given = {str(record.get("source")): name for name, record in records.items()}
+    taken = {name.lower() for name in records}  # some file systems do not tell a.png from A.png
+    names = {}
+    for source in sorted(sources, key=lambda s: s.name):
+        name = given.get(source.name, "")
+        if not name:
+            plain = PurePosixPath(source.name).with_suffix(suffix).as_posix()
+            numbered = (f"{source.name}.{i}{suffix}" for i in count(2))
+            name = next(n for n in chain((plain, f"{source.name}{suffix}"), numbered) if n.lower() not in taken)
+            taken.add(name.lower())
+        names[source.name] = name
+    return [names[source.name] for source in sources]
+
+
+def _is_there(out: Path, record: Mapping[str, Any] | None, source: Source) -> bool:
+    """Whether a pair was made of this very source, and both files have the size that they were written with."""
+    if record is None:
+        return False
+    about = source.to_dict()
+    keys = ("sha256", "depth_sha256", "labels_sha256", "encoding")
+    if any(record.get("source_sha256" if key == "sha256" else key, "") != about.get(key, "") for key in keys):
+        return False
+    try:
+        return all((out / h / record["name"]).stat().st_size == record["files"][h]["bytes"] for h in HALVES)
+    except (OSError, KeyError, TypeError):
+        return False
+
+
+def _notes(spec: Spec) -> tuple[str, ...]:
+    dtype = spec.arrays[0].dtype
+    deep = sum(not source.is_light and source.bit_depth > 8 for source in spec.sources)
+    if not deep or dtype != "uint8":
+        return ()
+    which = "1 picture of 16 bits was" if deep == 1 else f"{deep} pictures of 16 bits were"
+    return (
+        f"{which} rounded to the 8 bits that recipe {spec.recipe_name} ends with, in files of 16; with a last step of "
+        "bit_depth = 16 (--set encode.bit_depth=16 where it is called encode) they keep theirs.",
+    )
+
+
+def _check_place(out: Path, sources: Sources) -> None:
+    """Refuse a result that the next run would take for sources."""
+    if isinstance(sources, Scan):
+        return
+    for given in [sources] if isinstance(sources, str | Path) else sources:
+        folder = Path(given).expanduser()
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise DatasetError(
+                f"{out}: lies in the folder of the sources, {folder}.",
+                why="The next run would blur what this one writes.",
+                fix="Choose a folder beside it.",
+            )
+
+
+def _begin(out: Path, spec: Spec, tile_px: int) -> tuple[str, ...]:
+    """Write what does not change, or hold it against what is there; notes on what differs without harm."""
+    wanted = {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "recipe": spec.recipe,
+        "recipe_name": spec.recipe_name,
+        "seed": spec.seed,
+        "tile_px": tile_px,
+        "downscale": spec.downscale,
+        "depth_format": spec.depth_format,
+    }
+    path = out / "request.json"
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
+    if not path.exists():
+        others = [p.name for p in (out.iterdir() if out.exists() else ()) if p.name not in (".locks", "assets")]
+        if others := sorted(name for name in others if not name.endswith(PARTIAL)):
+            raise DatasetError(
+                f"{out}: the folder holds something else ({', '.join(others[:3])}).",
+                why="Nothing of yours shall be overwritten.",
+                fix="Choose a new or empty folder.",
+            )
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            assets.save_folder(re.findall("sha256:[0-9a-f]{64}", json.dumps(spec.recipe)), out / "assets")
+        except OSError as error:
+            raise disk_error(error, out) from None
+        text = json.dumps({**wanted, "environment": spec.environment}, indent=1, sort_keys=True) + "\n"
+        write_atomically(path, text.encode(), exclusive=True)
+    begun = read_json(path, "the request of these pictures")
+    changed = [key for key in wanted if begun.get(key) != wanted[key] and key != "recipe_name"]
+    if changed:
+        shown = [
+            f"{key} ({begun.get(key)!r} there, {wanted[key]!r} now)" if isinstance(wanted[key], str | int) else key
+            for key in changed
+        ]
+        raise DatasetError(
+            f"{out}: was begun with other arguments: {'; '.join(shown)}.",
+            why="Mixing two sorts of pairs in one folder would make neither.",
+            fix="Give the same arguments, or choose another folder.",
+        )
+    if begun.get("environment") != spec.environment:
+        return ("the pairs were begun with other versions or on another processor: pixels may differ by rounding.",)
+    return ()
+
+
+def _finished(out: Path) -> dict[str, dict[str, Any]]:
+    """The records of pairs that were finished, by their names; a line that was cut off is left out and mended."""
+    path = out / "draws.jsonl"
+    if not path.exists():
+        return {}
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise DatasetError(f"{path}: the draws cannot be read ({error.strerror}).") from None
+    records: dict[str, dict[str, Any]] = {}
+    sound = True
+    for line in lines:
+        try:
+            record = json.loads(line)
+            place = PurePosixPath(record["name"])
+            if not line.endswith(b"\n") or place.is_absolute() or ".." in place.parts:
+                raise ValueError
+            records[record["name"]] = record
+        except (ValueError, KeyError, TypeError, RecursionError):
+            sound = False
+    if not sound:
+        _write_records(out, records)
+    return records
+
+
+def _append(out: Path, record: Mapping[str, Any]) -> None:
+    path = out / "draws.jsonl"
+    try:
+        with path.open("ab") as file:
+            file.write(canonical(record) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise disk_error(error, path) from None
+
+
+def _write_records(out: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
+    write_atomically(out / "draws.jsonl", b"".join(canonical(records[name]) + b"\n" for name in sorted(records)))
