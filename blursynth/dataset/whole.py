@@ -33,12 +33,13 @@ from numpy.typing import NDArray
 
 from blursynth import assets
 from blursynth.core import Draw
+from blursynth.cores import available_cores
 from blursynth.dataset.files import PARTIAL, canonical, disk_error, locked, read_json, sha256_hex, write_atomically
 from blursynth.dataset.generate import Sources, prepare
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.render import Renderer, rounded
 from blursynth.dataset.schema import Spec
-from blursynth.dataset.sources import Scan, Skipped, Source, available_cores
+from blursynth.dataset.sources import Scan, Skipped, Source
 from blursynth.depth import DepthFormat
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.frame import Frame
