@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 import time
 import warnings
@@ -31,9 +30,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth import assets
 from blursynth.core import Draw
 from blursynth.cores import available_cores
+from blursynth.dataset.asset_files import asset_names, save_assets
 from blursynth.dataset.files import PARTIAL, canonical, disk_error, locked, read_json, sha256_hex, write_atomically
 from blursynth.dataset.generate import Sources, prepare
 from blursynth.dataset.progress import OnProgress, Progress
@@ -417,7 +416,7 @@ def _begin(out: Path, spec: Spec, tile_px: int) -> tuple[str, ...]:
             )
         try:
             out.mkdir(parents=True, exist_ok=True)
-            assets.save_folder(re.findall("sha256:[0-9a-f]{64}", json.dumps(spec.recipe)), out / "assets")
+            save_assets(asset_names(spec.recipe), out)
         except OSError as error:
             raise disk_error(error, out) from None
         text = json.dumps({**wanted, "environment": spec.environment}, indent=1, sort_keys=True) + "\n"
