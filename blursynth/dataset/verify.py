@@ -18,6 +18,7 @@ from blursynth.core import Degradation, Draw
 from blursynth.dataset.asset_files import asset_names, asset_path, read_asset
 from blursynth.dataset.files import (
     PARTIAL,
+    canonical,
     links_out,
     read_bounded,
     read_sealed,
@@ -259,17 +260,22 @@ def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> lis
     """Decode every chunk; hold each sample against its record, and the records against the manifest."""
     samples = spec.range_of(shard)
     hashes: dict[str, list[str]] = {a.name: [] for a in spec.arrays}
+    draws = hashlib.sha256()
     try:
         reader = RecordReader(out, shard, samples)
         for i in samples:
             record = reader.read(i)
+            own = record.pop("sha256")
+            draws.update(canonical(record) + b"\n")
             for name, known in hashes.items():
-                known.append(record["sha256"][name])
+                known.append(own[name])
     except DatasetError as error:
         return [Problem(error.what, shard)]
-    except KeyError as error:
-        return [Problem(f"draws of shard {shard}: are damaged (no sha256 of {error})", shard)]
+    except (KeyError, ValueError) as error:  # no hash of an array, a number that JSON has not
+        return [Problem(f"draws of shard {shard}: are damaged ({error})", shard)]
     problems = []
+    if draws.hexdigest() != manifest.draws:
+        problems.append(Problem(f"draws of shard {shard}: the hash of its records differs from the manifest", shard))
     for array in spec.arrays:
         content = sha256_hex(b"".join(bytes.fromhex(h) for h in hashes[array.name]))
         if content != manifest.content.get(array.name):
