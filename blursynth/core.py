@@ -385,13 +385,29 @@ class Draw:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any], kinds: Iterable[type[Degradation]]) -> Draw:
+        """The draw of :meth:`to_dict`.
+
+        Raises
+        ------
+        InvalidValueError
+            It has another form, or a step has numbers outside their range.
+        RecipeError
+            A step is of no known kind.
+        """
         kinds = tuple(kinds)
+        entries, reference = values.get("step"), values.get("reference", "developed")
+        if not isinstance(entries, list | tuple) or not all(isinstance(entry, Mapping) for entry in entries):
+            raise InvalidValueError("A draw must have a list of steps, each with its kind and fields.")
+        if reference not in ("developed", "source"):
+            raise InvalidValueError(f"The reference of a draw must be 'developed' or 'source', got {reference!r}.")
         steps = []
-        for entry in values["step"]:
+        for entry in entries:
             fields = dict(entry)
             name = fields.pop("name", fields.get("kind"))
-            steps.append((cast(str, name), Degradation.from_dict(fields, kinds)))
-        return Draw(tuple(steps), values.get("reference", "developed"))
+            if not isinstance(name, str):
+                raise InvalidValueError(f"The name of a step must be a text, got {name!r}.")
+            steps.append((name, Degradation.from_dict(fields, kinds)))
+        return Draw(tuple(steps), reference)
 
 
 def apply(draws: Sequence[Draw], frame: Frame) -> Frame:

@@ -186,7 +186,8 @@ def verify(
         except BlursynthError as error:
             problems.append(Problem(str(error)))
     notes = []
-    for name, what, ours in _others(out, spec, there):
+    own = there if index is None else [*there, *_missing(spec, there)[:MOST_MISSING]]
+    for name, what, ours in _others(out, spec, own):
         # While a set is being made, files of shards whose manifests are still to come lie there.
         if ours and index is not None:
             problems.append(Problem(f"{name}: {what}"))
@@ -354,7 +355,7 @@ def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | N
             problems.append(Problem(f"{name}: is missing; blursynth resume writes it again"))
         except OSError as error:
             problems.append(Problem(f"{name}: cannot be read ({error})"))
-    missing = sorted(set(range(spec.shards)) - set(there))
+    missing = _missing(spec, there)
     for shard in missing[:MOST_MISSING]:
         what = f"{relative(manifest_path(out, shard), out)}: the manifest is missing. Run blursynth resume."
         problems.append(Problem(what, shard))
@@ -363,11 +364,15 @@ def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | N
     return index, problems
 
 
-def _others(out: Path, spec: Spec, there: Sequence[int]) -> Iterator[tuple[str, str, bool]]:
+def _missing(spec: Spec, there: Sequence[int]) -> list[int]:
+    return sorted(set(range(spec.shards)) - set(there))
+
+
+def _others(out: Path, spec: Spec, shards: Sequence[int]) -> Iterator[tuple[str, str, bool]]:
     """Files that belong to no data set like this: path, what it is, and whether it lies among the data set's own."""
     known = {"dataset.json", "index.json", "README.md", "croissant.json", "skipped.json"}
     known |= {relative(asset_path(out, name), out) for name in asset_names(spec.recipe)} | set(store_files(spec))
-    for shard in there:
+    for shard in shards:
         known |= {relative(manifest_path(out, shard), out), *shard_files(out, spec, shard)}
     folders = {"manifest", "draws", "assets", *(a.name for a in spec.arrays)}
     for parent, names, files in os.walk(out):

@@ -218,6 +218,11 @@ def test_files_of_others_are_told(copy: Path) -> None:
     (copy / "sharp/c/9/0/0").mkdir(parents=True)
     (copy / "sharp/c/9/0/0/0").write_bytes(b"a shard that a zarr reader would take")
     assert [p.what for p in verify(copy).problems] == ["sharp/c/9/0/0/0: is no file of this data set"]
+    shutil.rmtree(copy / "sharp/c/9")
+    (copy / "manifest/000001.json").unlink()  # what it names is no file of others
+    assert [p.what for p in verify(copy).problems] == [
+        "manifest/000001.json: the manifest is missing. Run blursynth resume."
+    ]
 
 
 def test_other_samples_are_rendered_again_each_time(made: Path) -> None:
