@@ -391,20 +391,34 @@ class Draw:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any], kinds: Iterable[type[Degradation]]) -> Draw:
+        """The draw of :meth:`to_dict`.
+
+        Raises
+        ------
+        InvalidValueError
+            It has another form, or a step has numbers outside their range.
+        RecipeError
+            A step is of no known kind.
+        """
         kinds = tuple(kinds)
-        steps = []
         entries = values.get("step") if isinstance(values, Mapping) else None
-        if not isinstance(entries, Sequence) or not all(isinstance(entry, Mapping) for entry in entries):
-            raise RecipeError(
+        if not isinstance(entries, list | tuple) or not all(isinstance(entry, Mapping) for entry in entries):
+            raise InvalidValueError(
                 "A draw is made of a table with a list of steps, each a table with kind and fields, got "
                 f"{type(values).__name__ if entries is None else type(entries).__name__}.",
                 fix="It is what Draw.to_dict gives: {'step': [{'name': ..., 'kind': ..., ...}, ...]}.",
             )
+        reference = values.get("reference", "developed")
+        if reference not in ("developed", "source"):
+            raise InvalidValueError(f"The reference of a draw must be 'developed' or 'source', got {reference!r}.")
+        steps = []
         for entry in entries:
             fields = dict(entry)
             name = fields.pop("name", fields.get("kind"))
-            steps.append((cast(str, name), Degradation.from_dict(fields, kinds)))
-        return Draw(tuple(steps), values.get("reference", "developed"))
+            if not isinstance(name, str):
+                raise InvalidValueError(f"The name of a step must be a text, got {name!r}.")
+            steps.append((name, Degradation.from_dict(fields, kinds)))
+        return Draw(tuple(steps), reference)
 
 
 def apply(draws: Sequence[Draw], frame: Frame) -> Frame:

@@ -239,3 +239,13 @@ def test_crop_and_index_move_the_origin_along() -> None:
     assert np.array_equal(bs.Frame.stack(list(frame)).image, frame.image)
     with pytest.raises(InvalidValueError, match="reaches outside"):
         frame.crop(15, 0, 6, 6)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"step": 1}, {"step": ["x"]}, {"step": {"a": 1}}, {"step": [{"kind": 7}]}, {"step": [{"name": 1, "kind": "nothing"}]},
+     {"step": [], "reference": []}],
+)  # fmt: skip
+def test_what_is_no_draw_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(bs.BlursynthError):
+        bs.Draw.from_dict(values, bs.ALL)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, TypeVar
+from typing import Annotated, Any, BinaryIO, TypeVar, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -277,7 +277,7 @@ def typed_json(kind: type[_T], data: bytes) -> _T:
         It is no JSON or of another type; its text says where.
     """
     try:
-        value: _T = _adapter(kind).validate_json(data, strict=True)
+        value: _T = _adapter(cast(Any, kind)).validate_json(data, strict=True)
         return value
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

@@ -18,6 +18,7 @@ from blursynth.core import Degradation, Draw
 from blursynth.dataset.asset_files import asset_names, asset_path, read_asset
 from blursynth.dataset.files import (
     PARTIAL,
+    canonical,
     links_out,
     read_bounded,
     read_sealed,
@@ -186,7 +187,8 @@ def verify(
         except BlursynthError as error:
             problems.append(Problem(str(error)))
     notes = []
-    for name, what, ours in _others(out, spec, there):
+    own = there if index is None else [*there, *_missing(spec, there)[:MOST_MISSING]]
+    for name, what, ours in _others(out, spec, own):
         # While a set is being made, files of shards whose manifests are still to come lie there.
         if ours and index is not None:
             problems.append(Problem(f"{name}: {what}"))
@@ -260,17 +262,22 @@ def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> lis
     """Decode every chunk; hold each sample against its record, and the records against the manifest."""
     samples = spec.range_of(shard)
     hashes: dict[str, list[str]] = {a.name: [] for a in spec.arrays}
+    draws = hashlib.sha256()
     try:
         reader = RecordReader(out, shard, samples)
         for i in samples:
             record = reader.read(i)
+            own = record.pop("sha256")
+            draws.update(canonical(record) + b"\n")
             for name, known in hashes.items():
-                known.append(record["sha256"][name])
+                known.append(own[name])
     except DatasetError as error:
         return [Problem(error.what, shard)]
-    except KeyError as error:
-        return [Problem(f"draws of shard {shard}: are damaged (no sha256 of {error})", shard)]
+    except (KeyError, ValueError) as error:  # no hash of an array, a number that JSON has not
+        return [Problem(f"draws of shard {shard}: are damaged ({error})", shard)]
     problems = []
+    if draws.hexdigest() != manifest.draws:
+        problems.append(Problem(f"draws of shard {shard}: the hash of its records differs from the manifest", shard))
     for array in spec.arrays:
         content = sha256_hex(b"".join(bytes.fromhex(h) for h in hashes[array.name]))
         if content != manifest.content.get(array.name):
@@ -349,7 +356,7 @@ def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | N
             problems.append(Problem(f"{name}: is missing; blursynth resume writes it again"))
         except OSError as error:
             problems.append(Problem(f"{name}: cannot be read ({error})"))
-    missing = sorted(set(range(spec.shards)) - set(there))
+    missing = _missing(spec, there)
     for shard in missing[:MOST_MISSING]:
         what = f"{relative(manifest_path(out, shard), out)}: the manifest is missing. Run blursynth resume."
         problems.append(Problem(what, shard))
@@ -358,11 +365,15 @@ def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | N
     return index, problems
 
 
-def _others(out: Path, spec: Spec, there: Sequence[int]) -> Iterator[tuple[str, str, bool]]:
+def _missing(spec: Spec, there: Sequence[int]) -> list[int]:
+    return sorted(set(range(spec.shards)) - set(there))
+
+
+def _others(out: Path, spec: Spec, shards: Sequence[int]) -> Iterator[tuple[str, str, bool]]:
     """Files that belong to no data set like this: path, what it is, and whether it lies among the data set's own."""
     known = {"dataset.json", "index.json", "README.md", "croissant.json", "skipped.json"}
     known |= {relative(asset_path(out, name), out) for name in asset_names(spec.recipe)} | set(store_files(spec))
-    for shard in there:
+    for shard in shards:
         known |= {relative(manifest_path(out, shard), out), *shard_files(out, spec, shard)}
     folders = {"manifest", "draws", "assets", *(a.name for a in spec.arrays)}
     for parent, names, files in os.walk(out):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import zarr
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from blursynth.dataset.schema import SCHEMA, ArraySpec, Spec, store_files
 from blursynth.dataset.shards import ShardReader, decode_chunk, encode_chunk, write_shard_file
 from blursynth.errors import DatasetError
 
@@ -79,3 +82,88 @@ def test_a_shard_that_is_cut_off_is_found(tmp_path: Path, keep: int) -> None:
 def test_a_missing_shard_is_an_error_not_zeros(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="the shard is missing"):
         ShardReader(tmp_path / "none", 2, (4, 4, 3), np.dtype("uint8"))
+
+
+def forged(body: bytes) -> bytes:
+    """A chunk with a valid checksum, whatever is in it."""
+    return body + int(google_crc32c.value(body)).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (12, (1 << 20).to_bytes(4, "little")),  # more bytes than there are: blosc would read on in foreign memory
+        (12, (2**32 - 1).to_bytes(4, "little")),
+        (12, (20).to_bytes(4, "little")),
+        (4, (1 << 20).to_bytes(4, "little")),  # more than there is room for
+        (8, (0).to_bytes(4, "little")),
+        (8, (1).to_bytes(4, "little")),  # blocks whose table would be longer than the chunk
+        (8, (2**31).to_bytes(4, "little")),
+        (3, b"\x00"),
+        (3, b"\xff"),
+        (2, b"\x00"),  # another codec, no shuffling
+        (2, b"\x26"),  # "copied", and shorter than that
+        (0, b"\x05"),
+        (1, b"\x09"),
+    ],
+)
+def test_a_header_that_lies_is_not_believed(tmp_path: Path, place: int, value: bytes) -> None:
+    sample = np.zeros((32, 32, 3), np.uint8)
+    body = bytearray(encode_chunk(sample)[:-4])
+    body[place : place + len(value)] = value
+    out = np.empty_like(sample)
+    assert not decode_chunk(forged(bytes(body)), out)
+    write_shard_file(tmp_path / "shard", [forged(bytes(body))], 1).commit()
+    with pytest.raises(DatasetError, match="its crc32c or its compressed stream is wrong"):
+        ShardReader(tmp_path / "shard", 1, (32, 32, 3), np.dtype("uint8")).read([0])
+
+
+def test_the_shortest_chunk_that_claims_a_picture(tmp_path: Path) -> None:
+    """24 bytes with a valid crc32c that claim 3,072 and a stream that goes on beyond the chunk."""
+    body = bytes([2, 1, 0x24, 1]) + b"".join(n.to_bytes(4, "little") for n in (3072, 3072, 4096)) + bytes(4)
+    assert len(forged(body)) == 24
+    assert not decode_chunk(forged(body), np.empty((32, 32, 3), np.uint8))
+    write_shard_file(tmp_path / "shard", [forged(body)], 1).commit()
+    # Room for a sample is made only where the chunk can fill it.
+    with pytest.raises(DatasetError, match="24 bytes cannot be 3000000000 bytes compressed"):
+        ShardReader(tmp_path / "shard", 1, (1000, 1000, 3000), np.dtype("uint8")).read([0])
+
+
+@pytest.mark.parametrize(("offset", "size"), [(0, 2**63), (2**64 - 2, 5), (2**63, 2**63), (1, 2**40), (10**15, 10)])
+def test_an_index_that_points_elsewhere(tmp_path: Path, offset: int, size: int) -> None:
+    file = write_shard_file(tmp_path / "shard", [encode_chunk(np.zeros((4, 4, 3), np.uint8))], 1)
+    file.commit()
+    data = file.path.read_bytes()[:-20]
+    index = np.array([offset, size], "<u8").tobytes()
+    file.path.write_bytes(data + forged(index))
+    with pytest.raises(DatasetError, match="chunk 0 of the shard is"):
+        ShardReader(file.path, 1, (4, 4, 3), np.dtype("uint8")).read([0])
+
+
+def test_every_array_metadata_is_that_of_zarr(tmp_path: Path) -> None:
+    """What is written without zarr is, as JSON, what zarr-python writes for the same arrays."""
+    arrays = (
+        ArraySpec("sharp", (8, 8, 3), "uint8", ("row", "column", "channel")),
+        ArraySpec("deep", (8, 8, 3), "uint16", ("row", "column", "channel")),
+        ArraySpec("light", (8, 8, 3), "float32", ("row", "column", "channel")),
+        ArraySpec("params", (2,), "float64", ("column",), whole=True),
+    )
+    spec = Spec(
+        recipe={"step": []}, recipe_name="r", seed=0, count=11, size_px=8, shard_length=4, crops_per_source=1,
+        arrays=arrays, columns=("a", "b"), sources=(),
+    )  # fmt: skip
+    about = {"schema": SCHEMA, "dataset": "dataset.json", "recipe": "r", "count": 11}
+    group = zarr.create_group(tmp_path / "zarr", attributes={"blursynth": about})
+    for array in arrays:
+        dtype = np.dtype(array.dtype)
+        group.create_array(
+            array.name, shape=(11, *array.shape), dtype=dtype, chunks=(4 if array.whole else 1, *array.shape),
+            shards=(4, *array.shape), fill_value=np.nan if array.whole else 0,
+            compressors=[
+                BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=dtype.itemsize), Crc32cCodec(),
+            ],
+            dimension_names=("sample", *array.dimensions),
+            attributes={"columns": ["a", "b"]} if array.whole else {},
+        )  # fmt: skip
+    for name, data in store_files(spec).items():
+        assert json.loads(data) == json.loads((tmp_path / "zarr" / name).read_bytes()), name

@@ -159,3 +159,139 @@ def test_an_index_of_other_content_is_found(copy: Path) -> None:
     assert "not finished" in found[0].what
     assert resume(copy, workers=1).finished
     assert verify(copy).ok
+
+
+def test_records_that_were_moved_or_changed(copy: Path) -> None:
+    """Swapped and doubled lines gave another sample's draw; a flipped digit ended the program."""
+    path = copy / "draws/000001.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    damages = {
+        "swapped": [lines[1], lines[0], *lines[2:]],
+        "doubled": [lines[0], lines[0], *lines[2:]],
+        "flipped": [lines[0].replace(b'"sha256":{', b'"sha256":{', 1), lines[1].replace(b"a", b"g", 1), *lines[2:]],
+    }
+    for name, damaged in damages.items():
+        path.write_bytes(b"".join(damaged))
+        found = verify(copy, deep=True)
+        assert found.damaged_shards == (1,), name
+        with pytest.raises(DatasetError, match="draws"):
+            list(bs.open_dataset(copy).records())
+        # With every hash mended, only the numbers of the samples tell.
+        if name != "flipped":
+            rewrite_draws(copy, 1, damaged)
+            with pytest.raises(DatasetError, match=r"the record of sample . is that of"):
+                list(bs.open_dataset(copy).records())
+            assert verify(copy, deep=True).damaged_shards == (1,)
+        rewrite_draws(copy, 1, lines)
+    assert bs.open_dataset(copy).record(5)["index"] == 5
+
+
+def test_one_record_is_read_without_the_others(copy: Path) -> None:
+    path = copy / "draws/000001.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[0] = b"x" * (len(lines[0]) - 1) + b"\n"
+    path.write_bytes(b"".join(lines))
+    data = bs.open_dataset(copy)
+    assert data[5].record["index"] == 5
+    with pytest.raises(DatasetError, match=r"the record of sample 4 is damaged \(its crc32c is wrong\)"):
+        data[4]
+
+
+@pytest.mark.parametrize("name", ["README.md", "croissant.json", "skipped.json", "index.json", "zarr.json"])
+def test_files_beside_the_shards(copy: Path, name: str) -> None:
+    data = (copy / name).read_bytes()
+    (copy / name).write_bytes(data.replace(b" ", b"  ", 1))
+    assert [name in p.what for p in verify(copy).problems] == [True]
+    (copy / name).unlink()
+    problems = verify(copy).problems
+    assert len(problems) == 1
+    assert (name if name != "index.json" else "not finished") in problems[0].what
+
+
+def test_files_of_others_are_told(copy: Path) -> None:
+    (copy / "LICENSE").write_text("mine")
+    (copy / "draws" / "000000.jsonl.host.1.0a0b0c0d.partial").write_text("half")
+    found = verify(copy)
+    assert found.ok
+    assert found.notes[0] == "LICENSE: is no file of this data set"
+    assert "was left by a writer that was stopped" in found.notes[1]
+    (copy / "sharp/c/9/0/0").mkdir(parents=True)
+    (copy / "sharp/c/9/0/0/0").write_bytes(b"a shard that a zarr reader would take")
+    assert [p.what for p in verify(copy).problems] == ["sharp/c/9/0/0/0: is no file of this data set"]
+    shutil.rmtree(copy / "sharp/c/9")
+    (copy / "manifest/000001.json").unlink()  # what it names is no file of others
+    assert [p.what for p in verify(copy).problems] == [
+        "manifest/000001.json: the manifest is missing. Run blursynth resume."
+    ]
+
+
+def test_other_samples_are_rendered_again_each_time(made: Path) -> None:
+    chosen = {verify(made, replay=4).replay_seed for _ in range(2)}
+    assert len(chosen) == 2
+    seed = chosen.pop()
+    first, again = verify(made, replay=4, replay_seed=seed), verify(made, replay=4, replay_seed=seed)
+    assert first.replayed == again.replayed
+    assert len(set(first.replayed)) == 4
+    assert verify(made).replay_seed is None
+
+
+def test_damage_is_exit_1_whatever_the_file(copy: Path) -> None:
+    from typer.testing import CliRunner
+
+    from blursynth.cli.app import app
+
+    def run(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["verify", str(copy), *words])
+        return result.exit_code, result.output
+
+    code, text = run("--replay", "2", "--replay-seed", "7")
+    assert code == 0
+    assert "2 samples rendered again (--replay-seed 7)" in text
+    for name in ("zarr.json", "index.json", "manifest/000000.json", "dataset.json"):
+        flip(copy / name, 20)
+        code, text = run("--deep")
+        assert code == 1, text
+        assert name in text
+        flip(copy / name, 20)
+    (copy / "dataset.json").unlink()
+    assert run() == (1, f"{copy} has 1 problem:\n  - {copy}: is no blursynth data set (it has no dataset.json). "
+                     "Check the path; make one with blursynth generate.\n")  # fmt: skip
+    shutil.rmtree(copy)
+    assert run()[0] == 2
+
+
+FLIPS = [0, 1 / 7, 0.31, 0.5, 0.77, 0.99, 1]
+
+
+def flips_that_pass(out: Path, places: list[float], files: list[Path]) -> list[str]:
+    """Flip one bit after the other; those that no check finds."""
+    passed = []
+    for number, path in enumerate(files):
+        data = path.read_bytes()
+        for k, place in enumerate(places):
+            bit = min(int(place * len(data) * 8), len(data) * 8 - 1) ^ (number + 3 * k) % 8
+            damaged = bytearray(data)
+            damaged[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(damaged)
+            if verify(out, deep=True).ok:
+                passed.append(f"bit {bit} of {path.relative_to(out)}")
+        path.write_bytes(data)
+    return passed
+
+
+def test_one_flipped_bit_in_each_file_is_found(copy: Path) -> None:
+    files = sorted(p for p in copy.rglob("*") if p.is_file())
+    one_of_each = {p.relative_to(copy).parts[0] if p.suffix != ".index" else p.suffix: p for p in files}
+    assert len(one_of_each) >= 11
+    assert flips_that_pass(copy, [0.6], sorted(one_of_each.values())) == []
+
+
+@pytest.mark.slow
+def test_every_flipped_bit_in_every_file_is_found(copy: Path) -> None:
+    files = sorted(p for p in copy.rglob("*") if p.is_file())
+    assert flips_that_pass(copy, FLIPS, files) == []
+    # Of the small files whose text could be written in other ways, every byte.
+    for name in ("dataset.json", "manifest/000002.json", "zarr.json", "index.json", "skipped.json"):
+        size = (copy / name).stat().st_size
+        assert flips_that_pass(copy, [i / size for i in range(0, size, 7)], [copy / name]) == []
+    assert verify(copy, deep=True).ok
