@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,8 +82,9 @@ def _exchange(out: Path) -> None:
     out.with_name("copy").rename(out)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("change", [_remove, _rename, _unmount, _exchange])
+@pytest.mark.parametrize(
+    ("change", "workers"), [(_remove, 1), (_rename, 1), (_unmount, 1), (_exchange, 1), (_unmount, 2)]
+)
 def test_nothing_is_written_elsewhere(
     change: Callable[[Path], None], workers: int, pictures: Path, recipe: bs.Recipe, tmp_path: Path
 ) -> None:
@@ -93,8 +96,6 @@ def test_nothing_is_written_elsewhere(
             change(out)
             changed.append(tree(out) if out.exists() else {})
 
-    if workers == 2 and change is not _unmount:
-        pytest.skip("one of them with processes is enough")
     with pytest.raises(DatasetError, match=r"is not the folder any more in which this data set was begun.*resume"):
         generate(pictures, out, recipe, **{**SMALL, "count": 12, "workers": workers}, on_progress=see)
     assert changed
@@ -270,6 +271,32 @@ def test_eight_starts_at_once(pictures: Path, tmp_path: Path) -> None:
     assert any(run.returncode == 0 for run in runs)
     assert subprocess.run([*command[:3], "verify", "out", "--deep"], cwd=tmp_path, timeout=300).returncode == 0
     assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["parent", "worker"])
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+def test_a_kill_leaves_no_semaphore(who: str, pictures: Path, tmp_path: Path) -> None:
+    """numcodecs' lock had a name in the system; multiprocessing's tracker complained of it after every kill."""
+    (tmp_path / "recipe.toml").write_text("[[step]]\nkind='decode'\n[[step]]\nkind='disk_blur'\ndiameter_px=3.0\n")
+    command = [sys.executable, "-m", "blursynth", "generate", str(pictures), "out", "-r", "recipe.toml", "-n", "2000"]
+    command += ["--size", "32", "--shard-length", "4", "--workers", "2"]
+    with (tmp_path / "said").open("w") as said:
+        run = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said)
+    end = time.monotonic() + 300
+    while len(list((tmp_path / "out").glob("manifest/*.json"))) < 4 and time.monotonic() < end:
+        time.sleep(0.02)
+    victim = run.pid if who == "parent" else max(_descendants(run.pid))
+    os.kill(victim, signal.SIGKILL)
+    assert run.wait(300) == (-signal.SIGKILL if who == "parent" else 0)
+    time.sleep(2)  # the tracker speaks when the last of them is gone
+    assert "leaked" not in (tmp_path / "said").read_text()
+
+
+def _descendants(pid: int) -> list[int]:
+    """Processes that this one started, and those that they did; workers are the youngest."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [*map(int, children), *(below for child in children for below in _descendants(int(child)))]
 
 
 # What needs no writing is done without.

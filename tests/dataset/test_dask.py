@@ -188,7 +188,7 @@ def _some_shard_is_there(out: Path, process: subprocess.Popen[str]) -> None:
 def test_a_killed_worker_is_replaced(pictures: Path, tmp_path: Path, cluster: dict[str, Any]) -> None:
     import psutil
 
-    process = _generate(tmp_path, pictures, "out", "--engine", "dask", "--scheduler", cluster["address"], count=1200)
+    process = _generate(tmp_path, pictures, "out", "--engine", "dask", "--scheduler", cluster["address"], count=240)
     _some_shard_is_there(tmp_path / "out", process)
     nanny = psutil.Process(cluster["workers"].pid)
     children = [p for p in nanny.children() if "spawn_main" in " ".join(p.cmdline())]
