@@ -271,6 +271,7 @@ def _work(connection: Connection, job: Job, again: bool) -> None:
 
         cv2.setNumThreads(1)
         blosc.use_threads = False
+        _make_codec_lock()
         maker = ShardMaker(job)
         while True:
             shard = connection.recv()
@@ -284,6 +285,19 @@ def _work(connection: Connection, job: Job, again: bool) -> None:
         connection.send(error)
     except Exception as error:
         connection.send(_foreign(error))
+
+
+def _make_codec_lock() -> None:
+    """Have numcodecs make the lock of its codec now, as one that goes with this process.
+
+    It makes one of the default kind, which in workers has a name in the system that outlives them when they are killed:
+    "There appear to be 1 leaked semaphore objects". Locks for forked children have none.
+    """
+    if "fork" in multiprocessing.get_all_start_methods():
+        before = multiprocessing.get_start_method(allow_none=True)
+        multiprocessing.set_start_method("fork", force=True)
+        blosc.get_mutex()
+        multiprocessing.set_start_method(before, force=True)
 
 
 def _leave(*_: object) -> None:
@@ -442,6 +456,7 @@ def _make_one(job: Job, shard: int, again: bool) -> Manifest | BlursynthError:
 
     cv2.setNumThreads(1)
     blosc.use_threads = False
+    _make_codec_lock()
     thread, key = threading.get_ident(), job.key()
     try:
         if _MAKERS.get(thread, ("",))[0] != key:

@@ -347,8 +347,9 @@ def locked(out: Path, first: int, last: int) -> Iterator[None]:
                 other.unlink(missing_ok=True)  # its owner died
         yield
     finally:
-        with suppress(OSError):  # where it cannot be removed, the next run does
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # where it cannot be removed, the next run does; in another folder it is not ours
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                path.unlink()
         file.close()
         with suppress(OSError):  # others hold locks in it
             folder.rmdir()

@@ -654,11 +654,11 @@ def _shard_length(out: Path) -> int | None:
 
 def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool) -> Spec:
     """Write ``dataset.json`` anew where the finished shards prove that it was this one."""
-    found = []
+    spec = replace(spec, arrays=tuple(sorted(spec.arrays, key=lambda array: array.name)))  # as dataset.json has them
+    found, others = [], 0
     for shard in finished_shards(out):
-        with suppress(DatasetError):  # damaged or of another data set, which the number of shards tells
+        with suppress(DatasetError):  # damaged, so it is made again, or of another data set
             found.append(read_manifest(out, shard, spec))
-    others = 0
     for shard in finished_shards(out):
         with suppress(DatasetError):
             others += read_json(manifest_path(out, shard), "the manifest").get("request_sha256") != spec.sha256()

@@ -138,4 +138,5 @@ def main(base: Path, stride: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]).resolve(), int(sys.argv[2]) if sys.argv[2:] else 1)))
+    found = main(Path(sys.argv[1]).resolve(), int(sys.argv[2]) if sys.argv[2:] else 1)
+    sys.stdout.write(json.dumps(found) + "\n")

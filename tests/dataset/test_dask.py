@@ -1,0 +1,224 @@
+"""Shards made by a Dask cluster, as the command line does it: killed workers, a killed scheduler, errors of workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import blursynth as bs
+from blursynth.dataset import Progress, engine, generate
+from blursynth.dataset.folder import DatasetFolder
+from blursynth.dataset.manifest import Manifest
+from blursynth.dataset.writer import Job
+from blursynth.errors import DatasetError
+
+pytest.importorskip("distributed")
+
+SMALL: dict[str, Any] = {"count": 6, "size_px": 32, "workers": 1, "shard_length": 3}
+
+
+@pytest.fixture
+def begun(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> Path:
+    generate(pictures, tmp_path / "out", recipe, **SMALL, shards=(0, 1))
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def job(begun: Path, pictures: Path, recipe: bs.Recipe) -> Iterator[Job]:
+    kinds = tuple(k for _, sampler in recipe.steps for k in sampler.kinds())
+    yield Job(DatasetFolder.begun(begun), kinds, {"": str(pictures)}, any_environment=False, cache_bytes=10**6)
+    engine._MAKERS.clear()
+
+
+def test_a_worker_keeps_one_maker_and_knows_where_the_sources_lie(job: Job, tmp_path: Path) -> None:
+    """Makers of data sets that are through held gigabytes of decoded pictures, and another source root was not seen."""
+    assert isinstance(engine._make_one(job, 1, False), Manifest)
+    moved = Job(job.folder, job.kinds, {"": str(tmp_path / "gone")}, any_environment=False, cache_bytes=10**6)
+    error = engine._make_one(moved, 0, True)
+    assert isinstance(error, DatasetError)
+    assert f"{tmp_path / 'gone'}" in str(error) or "cannot be read" in str(error)
+    assert [key for key, _ in engine._MAKERS.values()] == [moved.key()]
+    engine._forget(job.key())
+    assert engine._MAKERS
+    engine._forget(moved.key())
+    assert not engine._MAKERS
+
+
+def test_errors_of_ours_are_not_tried_again(job: Job) -> None:
+    """They come back as values: Dask would make the shard three times to get the same error."""
+    (job.out / "dataset.json").unlink()
+    assert isinstance(engine._make_one(job, 1, False), DatasetError)
+
+
+class _Client:
+    """A client whose scheduler is gone."""
+
+    status = "closed"
+    scheduler = None
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("IOLoop is closed")
+
+
+def test_closing_hides_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    dask = engine.DaskEngine.__new__(engine.DaskEngine)
+    dask._client, dask._futures, dask._own, dask._cluster, dask._key = _Client(), [object()], True, None, ""
+    dask.close()
+    dask.close()
+
+
+def test_without_a_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed
+
+    def refuse(address: str) -> None:
+        raise OSError(f"Timed out trying to connect to {address} after 30 s")
+
+    client = type("Client", (), {"__new__": lambda cls, address: refuse(address)})
+    monkeypatch.setattr(distributed, "Client", client)
+    with pytest.raises(DatasetError, match=r"no Dask scheduler at 'tcp://127.0.0.1:1'.*Timed out.*Check the address"):
+        engine.DaskEngine("tcp://127.0.0.1:1")
+
+
+def test_a_worker_that_says_nothing_is_named(
+    pictures: Path, recipe: bs.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the engine ``local``: stopped, as a disk that hangs stops it; then it goes on."""
+    monkeypatch.setattr(engine, "SILENT_S", 0.4)
+    notes: list[str] = []
+
+    def see(progress: Progress) -> None:
+        if progress.stage == "generate" and progress.done == 0 and not notes and runner._workers:
+            os.kill(runner._workers[0].process.pid, signal.SIGSTOP)
+        if "has not reported" in progress.note:
+            notes.append(progress.note)
+            for worker in runner._workers:
+                os.kill(worker.process.pid, signal.SIGCONT)
+
+    runner = engine.LocalEngine(2)
+    hire = runner._hire
+
+    def hire_and_stop() -> None:
+        hire()
+        if len(runner._workers) == 1:
+            os.kill(runner._workers[0].process.pid, signal.SIGSTOP)
+
+    monkeypatch.setattr(runner, "_hire", hire_and_stop)
+    report = generate(pictures, tmp_path / "out", recipe, **SMALL, engine=runner, on_progress=see)
+    assert report.finished
+    assert "the worker of shard 0 (process " in notes[0]
+    assert any("has not reported for" in note for note in report.notes)
+
+
+# The command line's own path.
+
+DASK = [sys.executable, "-m"]
+
+
+def _run(folder: Path, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "blursynth", *map(str, arguments)],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,
+    )  # fmt: skip
+
+
+def _generate(folder: Path, pictures: Path, out: str, *more: str, count: int = 12) -> subprocess.Popen[str]:
+    (folder / "recipe.toml").write_text(
+        "[[step]]\nkind='decode'\n[[step]]\nkind='gaussian_blur'\nsigma_px={uniform=[0.3,2.0]}\n[[step]]\nkind='encode'\n"
+    )
+    options = ("-r", "recipe.toml", "-n", count, "--size", 32, "--shard-length", 2, "--workers", 2)
+    return _run(folder, "generate", pictures, out, *options, *more)
+
+
+@pytest.mark.slow
+def test_a_cluster_of_its_own_and_a_relative_folder(pictures: Path, tmp_path: Path) -> None:
+    said = {}
+    for name, more in (("local", ()), ("dask", ("--engine", "dask"))):
+        process = _generate(tmp_path, pictures, name, *more)
+        said[name], _ = process.communicate(timeout=400)
+        assert process.returncode == 0, said[name]
+    digests = {line for text in said.values() for line in text.splitlines() if line.startswith("digest of pixels")}
+    assert len(digests) == 1
+    assert "IOLoop" not in said["dask"]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """A scheduler and a nanny with two workers, as processes of their own."""
+    file = tmp_path / "scheduler.json"
+    common = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file)]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    scheduler = subprocess.Popen([*DASK, "distributed.cli.dask_scheduler", "--port", "0", *common], **quiet)
+    workers = subprocess.Popen(
+        [*DASK, "distributed.cli.dask_worker", "--nworkers", "2", "--nthreads", "1", "--death-timeout", "20", *common],
+        **quiet,
+    )
+    try:
+        end = time.monotonic() + 120
+        while not file.exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        yield {"address": json.loads(file.read_text())["address"], "scheduler": scheduler, "workers": workers}
+    finally:
+        workers.terminate()
+        scheduler.kill()
+        scheduler.wait(30)
+        try:
+            workers.wait(30)
+        except subprocess.TimeoutExpired:
+            workers.kill()
+
+
+def _some_shard_is_there(out: Path, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 300
+    while not list(out.glob("manifest/*.json")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced(pictures: Path, tmp_path: Path, cluster: dict[str, Any]) -> None:
+    import psutil
+
+    process = _generate(tmp_path, pictures, "out", "--engine", "dask", "--scheduler", cluster["address"], count=240)
+    _some_shard_is_there(tmp_path / "out", process)
+    nanny = psutil.Process(cluster["workers"].pid)
+    children = [p for p in nanny.children() if "spawn_main" in " ".join(p.cmdline())]
+    children[0].kill()
+    said, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, said
+    assert _run(tmp_path, "verify", "out").wait(120) == 0
+
+
+@pytest.mark.slow
+def test_a_killed_scheduler_is_one_message(pictures: Path, tmp_path: Path, cluster: dict[str, Any]) -> None:
+    process = _generate(tmp_path, pictures, "out", "--engine", "dask", "--scheduler", cluster["address"], count=1200)
+    _some_shard_is_there(tmp_path / "out", process)
+    cluster["scheduler"].kill()
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 2, said
+    assert "The connection to the Dask scheduler was lost" in said
+    assert "blursynth resume" in said
+    again = _run(tmp_path, "resume", "out", "--workers", 1)
+    said, _ = again.communicate(timeout=400)
+    assert again.returncode == 0, said
+
+
+@pytest.mark.slow
+def test_an_error_of_a_worker_is_told(pictures: Path, tmp_path: Path, cluster: dict[str, Any]) -> None:
+    process = _generate(tmp_path, pictures, "out", "--shards", "0:1")
+    process.communicate(timeout=400)
+    (tmp_path / "empty").mkdir()
+    arguments = ("--sources", "empty", "--engine", "dask", "--scheduler", cluster["address"])
+    process = _run(tmp_path, "resume", "out", *arguments)
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 2, said
+    assert "cannot be read" in said
