@@ -136,7 +136,8 @@ def blur_pictures(
     Notes
     -----
     Tiles equal the whole picture bit for bit where point spreads are laid down tap by tap. Those with very many taps go
-    through Fourier transforms, whose error of about 1e-6 depends on the tile, so that few codes differ by one.
+    through Fourier transforms, whose error of about 1e-6 depends on the tile: about one code in 10,000 differs by one,
+    which noise and compression after the blur may enlarge. So the side of the tiles is a part of the request.
 
     At the edges of the picture light from beyond is missing and each step's ``border`` decides, other than in data sets
     of crops.
