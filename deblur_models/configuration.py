@@ -76,8 +76,8 @@ class DataTable(Record):
         default=None,
         gt=0,
         lt=1e4,
-        description="least detail of a patch, the standard deviation of its Laplacian in codes of 8 bits: 10 leaves out "
-        "what is flat or out of focus",
+        description="least detail of a patch, the standard deviation of its Laplacian in codes of 8 bits: 10 leaves "
+        "out what is flat or out of focus",
     )
     depth: str | None = Field(default=None, description="folder of depth maps of the photographs, in metres")
     on_device: bool | None = Field(
