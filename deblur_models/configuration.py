@@ -73,6 +73,13 @@ class DataTable(Record):
         "of pairs",
     )
     downscale: int = Field(default=1, ge=1, le=8, description="factor by which photographs are made smaller first")
+    min_detail: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1e4,
+        description="least detail of a patch, the standard deviation of its Laplacian in codes of 8 bits: 10 leaves "
+        "out what is flat or out of focus",
+    )
     depth: str | None = Field(default=None, description="folder of depth maps of the photographs, in metres")
     on_device: bool | None = Field(
         default=None, description="whether blur is computed on the training device; by default on CUDA devices only"
@@ -722,7 +729,7 @@ def _check_source(table: DataTable | Validation, place: str) -> None:
     if table.pairs is None:
         _refuse(table, ("sharp",), "goes with pairs only", place)
     else:
-        _refuse(table, ("downscale", *of_recipes), "goes with photos only", place)
+        _refuse(table, ("downscale", "min_detail", *of_recipes), "goes with photos only", place)
     if isinstance(table, DataTable) and table.blur_network is not None:
         _refuse(table, of_recipes, "goes with a recipe, and here blur_network blurs", place)
 

@@ -24,6 +24,7 @@ MAKES = {
     "06_camera_shake": ["camera_shake.png", "rolling_shutter.png", "camera_shake_points.png"],
     "07_through_the_camera": ["camera_light.jpg", "camera_sensor.jpg", "camera_file.jpg", "camera_pair.jpg"],
     "08_train_a_network": ["network/best.safetensors", "network/log.jsonl"],
+    "09_data_loader": ["stored/index.json"],
 }
 
 

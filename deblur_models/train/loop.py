@@ -549,7 +549,9 @@ def _source(
     made = f"{name} of {stage.patch_px} px"
     if made not in looked_at:  # its draws are tried out, which takes a second
         with _told_in(f"patch_px = {stage.patch_px}"):
-            looked_at[made] = OnlineDataset(looked_at[name], recipe, size_px=stage.patch_px, seed=seed)
+            looked_at[made] = OnlineDataset(
+                looked_at[name], recipe, size_px=stage.patch_px, seed=seed, min_detail=table.min_detail
+            )
     online = looked_at[made]
     on_device = _on_cuda(configuration.run.device) if table.on_device is None else table.on_device
     return OnTheFly(online, name, seed=seed, on_device=on_device, reuse=table.reuse)

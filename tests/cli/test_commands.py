@@ -31,7 +31,7 @@ from blursynth.errors import InvalidValueError
 from blursynth.testing import pictures
 
 COMMANDS = (
-    "preview", "generate", "resume", "verify", "inspect", "replay", "depth", "kinds", "recipes", "schema", "camera",
+    "preview", "generate", "apply", "resume", "verify", "inspect", "replay", "depth", "kinds", "recipes", "schema", "camera",
 )  # fmt: skip
 
 
@@ -353,7 +353,40 @@ def test_every_recipe_can_be_previewed(recipe: str, tmp_path: Path) -> None:
     passes("preview", tmp_path / "a.png", "--count", 2, "--size", 64, "-r", recipe, "-o", tmp_path / "s.png")
 
 
-# generate, resume
+# generate, apply, resume
+
+
+def test_apply_blurs_whole_pictures(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    wishes = ("apply", photos, "--out", out, "--recipe", "clean", "--seed", 3, "-w", 1)
+    text = passes(*wishes, "--tile", 64)
+    assert re.search(r"out: made 2 pairs in [\d.]+ s\n", text)
+    assert "Not used: 1 of the inputs" in text
+    assert re.search(r"broken\.png +is not a picture that can be read", text)
+    for name in ("a", "b"):
+        sharp, blurred = (bs.read_frame(out / half / f"{name}.png") for half in ("sharp", "blurred"))
+        assert sharp.size_px == blurred.size_px == (160, 190)
+        assert not (sharp.image == blurred.image).all()
+    assert len((out / "draws.jsonl").read_text().splitlines()) == 2
+    assert f"Nothing to do: 2 pairs of {out} are there." in passes(*wishes, "--tile", 64)
+    other = run(*wishes, "--tile", 128)
+    assert other.exit_code == 2
+    assert "begun with other arguments: --tile (64 there, 128 now)" in other.output
+    small = run(*wishes, "--tile", 3)
+    assert small.exit_code == 2
+    assert "--tile must be 0 for the whole picture, or a whole number >= 64, got 3." in small.output
+
+
+def test_crops_without_detail_are_told(photos: Path, tmp_path: Path) -> None:
+    wishes = ("generate", photos, tmp_path / "out", "-n", 6, "--size", 32, "-w", 1, "--recipe", "clean")
+    planned = passes(*wishes, "--min-detail", 1, "--dry-run")
+    assert re.search(r"passed over +[\d.]+% of the windows looked at show less than a detail of 1\n", planned)
+    text = passes(*wishes, "--min-detail", 1)
+    assert re.search(r"passed over: [\d.]+% of the windows looked at show less than the least detail\n", text)
+    assert bs.open_dataset(tmp_path / "out").spec.min_detail == 1.0
+    wrong = run(*wishes, "--min-detail", 0)
+    assert wrong.exit_code == 2
+    assert "--min-detail must be a number > 0 (codes of 8 bits), got 0.0." in wrong.output
 
 
 def test_generate_says_what_it_made(photos: Path, tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def test_it_goes_on_where_it_was_stopped_and_adds_what_is_new(photos: Path, tmp_
     lines = (out / "draws.jsonl").read_bytes()
     (out / "draws.jsonl").write_bytes(lines + b'{"name": "str')
     (out / "blurred" / "c.png").write_bytes(b"cut")
+    (out / "sharp" / "c.png.host.123.partial").write_bytes(b"litter")
     second = blur_pictures(photos, out, CAMERA, seed=4, workers=2)
     assert (second.made, second.kept) == (("c.png", "street/b.png"), ("a.png",))
     assert (out / "sharp" / "a.png").stat().st_mtime_ns == before

@@ -308,6 +308,7 @@ def test_changes_by_dotted_names() -> None:
         ({"data.a.photos": None}, r"\[data.a\]: needs either photos .* got neither"),
         ({"data.a.sharp": "x"}, r"\[data.a\]: sharp = 'x' goes with pairs only. Leave it out"),
         ({"data.b": {"pairs": "x", "downscale": 2}}, r"\[data.b\]: downscale = 2 goes with photos only"),
+        ({"data.b": {"pairs": "x", "min_detail": 5.0}}, r"\[data.b\]: min_detail = 5.0 goes with photos only"),
         ({"data.b": {"pairs": "x", "recipe": "clean"}}, r"recipe = 'clean' goes with photos only"),
         ({"data.a.share": 0}, r"share must be > 0"),
         ({"data": None}, r"needs a table \[data\], what it learns from"),

@@ -219,6 +219,13 @@ def test_photographs_are_held_out_too(tables: Tables, photos: Path, tmp_path: Pa
     assert result.looks[0][1].psnr_input == result.looks[1][1].psnr_input
 
 
+def test_patches_without_detail_may_be_left_out(tables: Tables, photos: Path) -> None:
+    """Blocks of colour have their detail at the edges: a limit that none of their patches reaches is told."""
+    data = {"made": {"photos": str(photos), "recipe": "clean", "min_detail": 9000.0}}
+    with pytest.raises(BlursynthError, match=r"patch_px = 16.*min_detail = 9000 is more than 512 windows hold"):
+        check(read_configuration("small", tables(data=data)))
+
+
 def test_photographs_smaller_than_the_patch_are_told(tables: Tables, photos: Path) -> None:
     data = {"mine": {"photos": str(photos), "recipe": "clean"}}
     made = tables(data=data, stage=[{"steps": 1, "patch_px": 500, "batch": 1}])
