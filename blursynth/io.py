@@ -411,8 +411,8 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
     path
         Its ending decides the format; JPEG is written with quality 95 and full chroma.
     image
-        1 or 3 channels, floating-point; values outside 0..1 are clipped, and an array that no display frame could hold
-        (0..255) is refused.
+        1 or 3 channels, floating-point; values outside 0..1 are clipped. Arrays of codes (0..255) are refused: they
+        would be white.
     bit_depth
         8, or 16 for PNG and TIFF.
 
@@ -446,7 +446,7 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
             f"{'' if np.isfinite(planar).all() else ' with NaN or infinite values'}.",
             fix="Channels come first: np.moveaxis(image, -1, 0).",
         )
-    if not of_frame:  # what made a frame may go beyond, as noise does, and is clipped
+    if not of_frame and planar.min() >= 0 and planar.max() > 2:  # noise, on both sides, is clipped
         check_values(planar, Encoding.DISPLAY, name="write_picture: the picture")
     path = expanded(path)
     if bit_depth not in (8, 16) or (bit_depth == 16 and path.suffix.lower() not in (".png", ".tif", ".tiff")):

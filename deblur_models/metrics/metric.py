@@ -11,6 +11,7 @@ from torch import Tensor
 
 from blursynth.core import Record
 from blursynth.errors import InvalidValueError
+from blursynth.frame import Encoding, check_values
 
 __all__ = ["Better", "Metric", "luma"]
 
@@ -60,8 +61,8 @@ class Metric(Record):
         Raises
         ------
         InvalidValueError
-            Not floating ``[B, 3, H, W]`` pictures of one shape with finite values, or no sharp pictures where the
-            metric needs them.
+            Not floating ``[B, 3, H, W]`` pictures of one shape with finite values, sharp ones far outside 0..1, or no
+            sharp pictures where the metric needs them.
         """
         _check("restored", restored)
         if not self.needs_sharp:
@@ -70,6 +71,8 @@ class Metric(Record):
             raise InvalidValueError(f"{self.name} compares with sharp pictures, got none.")
         else:
             _check("sharp", sharp)
+            # What is restored may be anything and is cut to 0..1; the truth of 0..255 would be cut to white.
+            check_values(sharp, Encoding.DISPLAY, name=f"{self.name}: the sharp picture")
             if sharp.shape != restored.shape:
                 raise InvalidValueError(
                     f"{self.name} compares pictures of one shape, got {list(restored.shape)} and {list(sharp.shape)}."

@@ -263,3 +263,5 @@ def test_codes_and_grey_pictures_are_refused() -> None:
     for wrong in (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 0, 8)):
         with pytest.raises(InvalidValueError, match="restore takes floating tensors"):
             NetworkRestorer(local()).restore(wrong)
+    with pytest.raises(InvalidValueError, match=r"restore: the picture must lie in 0\.\.1, got 0 to 255"):
+        NetworkRestorer(local()).restore(torch.tensor([0.0, 255.0]).expand(1, 3, 16, 2))

@@ -11,7 +11,7 @@ from scipy.signal import convolve2d
 from skimage.metrics import peak_signal_noise_ratio
 
 from blursynth.errors import InvalidValueError
-from deblur_models.metrics import ALL, Metric, metric, no_harm
+from deblur_models.metrics import ALL, Metric, Psnr, metric, no_harm
 
 # Those that need no weights file.
 READY = [m.kind for m in ALL if m.kind != "lpips"]
@@ -108,3 +108,10 @@ class Dimmer:
 def test_harm_is_what_becomes_of_sharp_pictures(needs_kernel: bool) -> None:
     sharp = torch.full((3, 3, 16, 16), 0.5, dtype=torch.float64)
     assert no_harm(Dimmer(needs_kernel), sharp).tolist() == pytest.approx([-20 * math.log10(0.01)] * 3)
+
+
+def test_pictures_of_0_to_255_are_not_cut_to_white() -> None:
+    codes = torch.tensor([0.0, 255.0]).expand(1, 3, 16, 2)
+    with pytest.raises(InvalidValueError, match=r"psnr: the sharp picture must lie in 0\.\.1, got 0 to 255"):
+        Psnr()(codes / 255, codes)
+    assert Psnr()(codes, codes / 255).isinf()  # what is restored may overshoot
