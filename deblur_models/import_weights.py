@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
 from blursynth.folders import expanded
+from blursynth.text import printable
 from deblur_models.networks import ALL, DISCRIMINATORS, Architecture, Network, NetworkConfig
 from deblur_models.weights_file import CONTAINERS, DISCRIMINATOR_CONTAINERS, read_weights, shape_of, some_of
 
@@ -116,7 +117,7 @@ def _misfit(path: Path, config: Architecture, found: Mapping[str, Tensor], state
     guess, certain = _guess(config, found, right / max(len(expected), len(state)))
     lines = FEW_LINES if certain else LINES
     parts = [
-        f"{path}: does not hold the weights of {_named(config)}: {right} of its {len(expected)} fit.",
+        f"{printable(path)}: does not hold the weights of {_named(config)}: {right} of its {len(expected)} fit.",
         *([guess] if guess else []),
         *_table("In the network and not in the file", missing, lines),
         *_table("In the file and not in the network", unknown, lines),
@@ -166,7 +167,7 @@ def _size_of(config: Architecture) -> str | None:
 def _table(title: str, rows: Sequence[tuple[str, ...]], most: int) -> list[str]:
     if not rows:
         return []
-    shown = rows[:most]
+    shown = [tuple(printable(cell) for cell in row) for row in rows[:most]]  # a file can name weights as it likes
     widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
     more = [f"  and {len(rows) - most} more"] if len(rows) > most else []

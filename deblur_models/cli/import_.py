@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from blursynth.cli import console
 from blursynth.cli.arguments import parse_value
 from blursynth.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 EPILOG = """\b
 Examples:
@@ -64,10 +67,18 @@ def command(
             f"{written}: is there already.", fix="Choose another --out, or overwrite it with --force."
         )
     wanted = {"kind": network, **({"size": size} if size else {}), **_fields(set_ or ())}
-    if network in {known.kind for known in DISCRIMINATORS}:
-        made = import_discriminator(checkpoint, discriminator_config(wanted))
-    else:
-        made = import_original(checkpoint, network_config(wanted))
+    made: nn.Module
+    try:
+        if network in {known.kind for known in DISCRIMINATORS}:
+            made = import_discriminator(checkpoint, discriminator_config(wanted))
+        else:
+            made = import_original(checkpoint, network_config(wanted))
+    except InvalidValueError as error:
+        said, *tables = str(error).split("\n")
+        if not tables:
+            raise
+        console.echo("\n".join(tables), err=True)  # an error is one line; what it says comes last, and stays in sight
+        raise InvalidValueError(said) from None
     save_network(made, target, imported_from=checkpoint.name, licence=licence)
     console.echo(f"{written}: {network}, {count_weights(made):,} weights")
 

@@ -233,7 +233,7 @@ class Learner:
             for fake, target in fakes:
                 with self._autocast():
                     answers = self.discriminator(target), self.discriminator(fake)
-                value = loss.discriminator_loss(*map(self._answers, answers), self.answers)
+                value = loss.discriminator_loss(self._answers(answers[0]), self._answers(answers[1]), self.answers)
                 if loss.penalty_weight:
                     penalty = loss.gradient_penalty(self.discriminator, target, fake.float(), places)
                     value = value + loss.penalty_weight * penalty

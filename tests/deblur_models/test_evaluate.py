@@ -22,7 +22,7 @@ from blursynth.frame import Encoding, Frame
 from blursynth.physics.point_spread import measured
 from deblur_models.classical import make_classical
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet
-from deblur_models.evaluate import bootstrap_mean, evaluate, pair_facts, severity_px
+from deblur_models.evaluate import bootstrap_mean, describe_restorer, evaluate, pair_facts, severity_px
 from deblur_models.metrics import metric
 from deblur_models.networks import build_network
 from deblur_models.restore import NetworkRestorer
@@ -340,6 +340,12 @@ def test_networks_are_described_and_their_cost_is_counted(tmp_path: Path) -> Non
     assert about["network"] == restorer.network.config.to_dict()
     assert len(about["weights"]) == 64
     assert about["precision"] == "float32"
+
+
+def test_the_padding_is_a_setting_of_the_results() -> None:
+    network = build_network("nafnet", "tiny", width=4)
+    ours, theirs = (describe_restorer(NetworkRestorer(network, padding=way)) for way in ("mirror", "published"))
+    assert theirs == {**ours, "padding": "published"}, "results of the two are not mixed"
 
 
 def test_a_tile_that_was_halved_for_lack_of_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

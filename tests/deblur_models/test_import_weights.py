@@ -579,6 +579,21 @@ def test_a_misfit_says_that_fields_can_be_given(tmp_path: Path) -> None:
     assert "--set FIELD=VALUE" in misfit(state, NAFNetConfig.of_size("tiny"), tmp_path)[-1]
 
 
+def test_the_table_of_a_misfit_stands_in_lines_and_the_error_comes_last(tmp_path: Path) -> None:
+    state = scattered_state(NAFNetConfig.of_size("tiny", middle_blocks=1))
+    state["evil\x1b[2J\nError: nothing"] = torch.zeros(1)
+    refused = imported(
+        as_torch(state, tmp_path / "file.pth"), "--network", "nafnet", "--size", "tiny", "--out", tmp_path
+    )
+    assert refused.exit_code == 2
+    lines = refused.stderr.strip().split("\n")
+    assert any(line.startswith("In the file and not in the network (") for line in lines)
+    assert any("evil\\x1b[2J\\x0aError: nothing" in line for line in lines)
+    (last,) = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
+    assert "does not hold the weights of nafnet, size 'tiny'" in " ".join(lines[last:])
+    assert "\\x0a" not in " ".join(lines[last:])
+
+
 @pytest.mark.parametrize("statistics", [False, True])
 def test_a_discriminator_is_imported_and_begins_a_run(statistics: bool, tmp_path: Path) -> None:
     """As DeblurGAN's code saves it, with running statistics or without, beside the network that it judged."""
