@@ -77,7 +77,7 @@ def command(
             "--steps",
             metavar="N",
             min=1,
-            help="Steps in all, shared by the stages as before.",
+            help="Steps in all; stages get their shares.",
             show_default=False,
         ),
     ] = None,

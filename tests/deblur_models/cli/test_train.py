@@ -224,6 +224,25 @@ def test_photographs_take_the_place_of_those_of_every_table() -> None:
     )
 
 
+def test_steps_are_shared_by_the_stages_and_told_line_by_line(
+    config: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = "stage=[{steps=300, patch_px=16, batch=1}, {steps=100, patch_px=16, batch=1}]"
+    command = ("train", config, "--data", pairs, "--set", stages)
+    shown = json.loads(passes(*command, "--steps", 8, "--dry-run").stdout)
+    assert [stage["steps"] for stage in shown["stage"]] == [6, 2]
+    assert "A run of 2 stages needs as many steps at least, got 1" in fails(*command, "--steps", 1, "--dry-run")
+    monkeypatch.setattr("deblur_models.cli.train.LINES_S", 0.0)
+    log = ("--set", "run.log_every=100", "--set", "run.checkpoint_every=100")
+    told = passes(*command, "--steps", 8, *log, "--out", tmp_path / "run").stderr.splitlines()
+    assert told[0] == f"{tmp_path / 'run'}: looking at the pictures."
+    for step, line in enumerate(told[1:8], 1):
+        assert re.fullmatch(
+            rf"step {step} of 8 \(.* s, about .* s left\): l1 .*, loss .*, gradient_norm .*; .* patches/s \(.*\)", line
+        )
+    assert re.match(r"step 8 of 8 \([^,]* s\): l1 ", told[8])
+
+
 def test_stopped_it_says_so_and_goes_on(
     config: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

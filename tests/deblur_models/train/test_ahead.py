@@ -1,0 +1,132 @@
+"""The next batch beside the present one, and the times of both; on a CUDA device as a protocol of what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from deblur_models.data import Batch
+from deblur_models.device import arithmetic
+from deblur_models.train.ahead import Ahead
+from deblur_models.train.times import Times
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+
+
+def batch(number: Any) -> Batch:
+    pictures = torch.full((1, 3, 2, 2), float(number))
+    return Batch(pictures, pictures.clone(), (None,), (None,), (str(number),))
+
+
+def test_without_a_stream_a_batch_is_made_when_it_is_taken() -> None:
+    read: list[int] = []
+
+    def steps() -> Iterator[list[Any]]:
+        for number in range(3):
+            read.append(number)
+            yield [number, number + 0.5]
+
+    times = Times(CPU)
+    ahead = Ahead(steps(), batch, CPU, lambda: times)
+    for number in range(3):
+        ahead.prepare()
+        assert read == list(range(number))
+        assert [part.sources for part in ahead.take()] == [(f"{number}",), (f"{number + 0.5}",)]
+    assert ahead.take() == [], "there are no more"
+    assert set(times.seconds()) == {"data", "blur"}
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a CUDA device that is not there is asked for, in order."""
+    told: list[str] = []
+
+    class Stream:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def wait_stream(self, other: Stream) -> None:
+            told.append(f"{self.name} waits for {other.name}")
+
+    class Event:
+        def __init__(self, **_: Any) -> None:
+            pass
+
+        def record(self) -> None:
+            told.append("event")
+
+        def synchronize(self) -> None:
+            told.append("read")
+
+        def elapsed_time(self, end: Event) -> float:
+            return 250.0
+
+    @contextmanager
+    def within(stream: Stream) -> Iterator[None]:
+        told.append(f"in {stream.name}")
+        yield
+        told.append(f"out of {stream.name}")
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream("side"))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("main"))
+    monkeypatch.setattr(torch.cuda, "stream", within)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: told.append(f"kept for {stream.name}"))
+    return told
+
+
+def test_with_a_stream_the_next_batch_is_made_before_it_is_taken(told: list[str]) -> None:
+    times = Times(CUDA)
+    ahead = Ahead(iter([[0], [1]]), batch, CUDA, lambda: times)
+    made = ["in side", "event", "event", "out of side"]
+    taken = ["main waits for side", "kept for main", "kept for main"]
+    assert told == ["side waits for main"]
+    told.clear()
+    assert ahead.take()[0].sources == ("0",)
+    assert told == [*made, *taken], "the first one has nothing to be made beside"
+    told.clear()
+    ahead.prepare()
+    ahead.prepare()
+    assert told == made, "once, and nobody waits"
+    told.clear()
+    assert ahead.take()[0].sources == ("1",)
+    assert told == taken
+
+
+def test_times_of_a_device_are_read_when_they_are_asked_for(told: list[str]) -> None:
+    times = Times(CUDA)
+    for _ in range(3):
+        with times.on("network"):
+            pass
+    assert told == ["event"] * 6
+    assert times.seconds() == {"network": 0.75}
+    assert told == ["event"] * 6 + ["read"] * 3
+    assert times.seconds() == {"network": 0.75}, "each is counted once"
+
+
+def test_arithmetic_of_cuda_is_set_for_the_run_alone() -> None:
+    def flags() -> tuple[bool, ...]:
+        convolutions = torch.backends.cudnn
+        return (
+            torch.backends.cuda.matmul.allow_tf32,
+            convolutions.allow_tf32,
+            convolutions.benchmark,
+            convolutions.deterministic,
+        )
+
+    before = flags()
+    for tf32, cudnn, wanted in (
+        (True, "benchmark", (True, True, True, False)),
+        (False, "deterministic", (False, False, False, True)),
+        (False, "heuristic", (False, False, False, False)),
+    ):
+        with arithmetic(CUDA, tf32=tf32, cudnn=cudnn):  # type: ignore[arg-type]
+            assert flags() == wanted
+        assert flags() == before
+        with arithmetic(CPU, tf32=tf32, cudnn=cudnn):  # type: ignore[arg-type]
+            assert flags() == before
