@@ -498,7 +498,7 @@ def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
                 raise ValueError("it holds something else than real numbers")
     except PictureError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError) as error:
         fix = ""
         if path.suffix.lower() in (".csv", ".txt"):
             between = "commas" if path.suffix.lower() == ".csv" else "spaces"
@@ -515,6 +515,8 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
         return [np.load(path, allow_pickle=False)]
     if suffix == ".npz":
         with np.load(path, allow_pickle=False) as archive:
+            members = archive.zip.infolist() if archive.zip is not None else []
+            check_bytes(path, sum(member.file_size for member in members))
             return [archive[name] for name in archive.files]
     if suffix in (".csv", ".txt"):
         if not path.read_text("utf-8-sig", errors="replace").strip():

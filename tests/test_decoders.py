@@ -20,11 +20,11 @@ from PIL import EpsImagePlugin, Image, ImageFile
 
 import blursynth as bs
 from blursynth import decoders
-from blursynth.dataset import scan_sources
+from blursynth.dataset import scan_sources, sources
 from blursynth.decoders import CODE_SUFFIXES, PICTURE_SUFFIXES, RAW_SUFFIXES
 from blursynth.depth import read_depth, read_labels
 from blursynth.errors import MissingExtraError, PictureError
-from blursynth.io import SUFFIXES, peek, read_codes, read_light
+from blursynth.io import SUFFIXES, peek, read_arrays, read_codes, read_light
 
 ROWS, COLUMNS = np.mgrid[:48, :64]
 GREY = (128 + 60 * np.sin(COLUMNS / 7) + 50 * np.cos(ROWS / 5)).astype(np.uint8)
@@ -166,7 +166,8 @@ def test_postscript_is_not_run_whatever_its_name(tmp_path: Path, monkeypatch: py
 def test_only_documented_formats_are_opened(form: str, tmp_path: Path) -> None:
     picture = Image.fromarray(GREY[:32, :32])
     picture = picture.convert("1") if form == "MSP" else picture.convert("F") if form == "SPIDER" else picture
-    picture.save(tmp_path / "a.png", form)
+    picture.save(tmp_path / "a.other", form)  # SPIDER takes the ending of what it saved for its own from then on
+    (tmp_path / "a.other").rename(tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as opened:
         assert opened.format == form, "Pillow would"
     with pytest.raises(PictureError, match="is not a picture that can be read"):
@@ -199,6 +200,10 @@ def test_workers_share_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     why = {w: scan_sources(tmp_path, workers=w).skipped[0].why for w in (1, 8)}
     assert "damaged or cut off" in why[1], "small enough to be decoded"
     assert why[8] == "needs 0.3 GB of memory to be decoded, more than 0.3 GB"
+    sysconf["SC_PHYS_PAGES"] *= 4
+    (tmp_path / "limit").write_text(f"{2**32}\n")
+    monkeypatch.setattr(sources, "_CONTAINER_MEMORY", (str(tmp_path / "none"), str(tmp_path / "limit")))
+    assert scan_sources([tmp_path / "large.png", tmp_path / "good.png"], workers=8).skipped[0].why == why[8]
 
 
 def test_maps_are_bounded_too(tmp_path: Path) -> None:
@@ -211,8 +216,9 @@ def test_maps_are_bounded_too(tmp_path: Path) -> None:
         np.lib.format.write_array_header_1_0(body, {"descr": "<f4", "fortran_order": False, "shape": (40_000, 40_000)})
         archive.writestr("depth.npy", body.getvalue())
         archive.infolist()[0].file_size = 6_400_000_128  # as a file that holds these zeros would say
-    with pytest.raises(PictureError, match=r"needs 6\.4 GB of memory"):
-        read_depth(tmp_path / "d.npz")
+    for read in (read_depth, read_arrays):
+        with pytest.raises(PictureError, match=r"needs 6\.4 GB of memory"):
+            read(tmp_path / "d.npz")
 
 
 @pytest.mark.parametrize(

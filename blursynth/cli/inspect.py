@@ -13,6 +13,7 @@ import typer
 
 from blursynth.cli import arguments, console
 from blursynth.errors import DatasetError, InvalidValueError
+from blursynth.text import printable
 
 if TYPE_CHECKING:
     from blursynth.core import Degradation
@@ -184,7 +185,7 @@ def _draw_sheet(opened: Dataset, path: Path, present: Sequence[int], rows: int) 
     write_contact_sheet(
         path,
         [Row(s.sharp, s.blurred, s.draw, f"sample {s.index} · {s.source}") for s in chosen],
-        title=f"{opened.path.name}: recipe {spec.recipe_name}",
+        title=f"{printable(opened.path.name)}: recipe {spec.recipe_name}",
         subtitle=f"seed {spec.seed} · {spec.count:,} pairs · {opened.recipe.summary}".rstrip(" ·"),
         recipe=opened.recipe,
     )

@@ -30,6 +30,9 @@ __all__ = ["DEPTH_ROOT", "LABELS_ROOT", "Scan", "Skipped", "Source", "scan_sourc
 # Keys of the folders of maps among the roots; no first part of a picture's name begins with a slash.
 DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
 
+# Where the kernel says how much memory a container may take: control groups of version 2 and 1.
+_CONTAINER_MEMORY = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -274,6 +277,11 @@ def _share_of_memory(workers: int) -> int:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # not offered by every system
         return LARGEST_DECODED_BYTES
+    for place in _CONTAINER_MEMORY:
+        try:
+            memory = min(memory, int(Path(place).read_text()))
+        except (OSError, ValueError):  # not in a container of this kind, or "max": without a limit
+            continue
     return min(LARGEST_DECODED_BYTES, memory // (2 * workers))
 
 
