@@ -429,8 +429,9 @@ def apply(draws: Sequence[Draw], frame: Frame) -> Frame:
     InvalidValueError
         Not one draw per picture, draws of different length, or a step that does not take the frame's encoding.
     """
-    if isinstance(draws, Draw) or not all(isinstance(draw, Draw) for draw in draws):
-        got = "one Draw" if isinstance(draws, Draw) else ", ".join(sorted({type(draw).__name__ for draw in draws}))
+    given: object = draws
+    if isinstance(given, Draw) or not all(isinstance(draw, Draw) for draw in draws):
+        got = "one Draw" if isinstance(given, Draw) else ", ".join(sorted({type(draw).__name__ for draw in draws}))
         raise InvalidValueError(
             f"apply takes a list of draws, one per picture, got {got}.",
             fix="A single draw or degradation is called with the frame: draw(frame).",

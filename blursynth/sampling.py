@@ -417,17 +417,18 @@ def _holds(sampler: Sampler, kind: type[Sampler]) -> bool:
 
 def as_sampler(value: Sampler | Degradation) -> Sampler:
     """A degradation is a sampler with nothing left random."""
+    given: object = value
     if isinstance(value, Sampler):
         return value
     if isinstance(value, Degradation):
         return Random(type(value), **value.fields())
-    if isinstance(value, type) and issubclass(value, Degradation):
+    if isinstance(given, type) and issubclass(given, Degradation):
         raise RecipeError(
-            f"A step is a sampler or a degradation, got the class {value.__name__} itself.",
-            fix=f"Write {value.__name__}(field=...) or Random({value.__name__}, field=...).",
+            f"A step is a sampler or a degradation, got the class {given.__name__} itself.",
+            fix=f"Write {given.__name__}(field=...) or Random({given.__name__}, field=...).",
         )
     raise RecipeError(
-        f"A step is a sampler or a degradation, got {type(value).__name__}.", fix="Write Random(Kind, field=...)."
+        f"A step is a sampler or a degradation, got {type(given).__name__}.", fix="Write Random(Kind, field=...)."
     )
 
 

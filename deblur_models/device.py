@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -78,7 +78,7 @@ def arithmetic(
         yield
         return
     matmul, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    wanted = (
+    wanted: tuple[tuple[Any, str, bool], ...] = (
         (matmul, "allow_tf32", tf32),
         (convolutions, "allow_tf32", tf32),
         (convolutions, "benchmark", cudnn == "benchmark"),

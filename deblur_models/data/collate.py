@@ -138,15 +138,15 @@ class Collated:
 def collate(samples: Sequence[Turned]) -> Collated:
     """Samples of one size as few tensors."""
     sorts: dict[Any, list[int]] = {}
-    known: dict[Any, list[int]] = {}
+    known: dict[Any, list[tuple[int, Frame]]] = {}
     for place, turned in enumerate(samples):
         sorts.setdefault(_sort(turned.sample), []).append(place)
         if not isinstance(turned.sample, Unblurred) and turned.sample.geometry is not None:
-            known.setdefault(_known(turned.sample.geometry), []).append(place)
+            known.setdefault(_known(turned.sample.geometry), []).append((place, turned.sample.geometry))
     geometry = []
-    for places in known.values():
-        frames = [samples[i].sample.geometry for i in places]  # type: ignore[union-attr]  # not of the unblurred
-        geometry.append((tuple(places), _without_pixels(_of_tensors(frames))))
+    for of_one_form in known.values():
+        places, frames = zip(*of_one_form, strict=True)
+        geometry.append((places, _without_pixels(_of_tensors(frames))))
     return Collated(
         groups=tuple(_grouped([samples[i].sample for i in places], places) for places in sorts.values()),
         turns=tuple(turned.turn for turned in samples),
