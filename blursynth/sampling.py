@@ -418,10 +418,10 @@ def _holds(sampler: Sampler, kind: type[Sampler]) -> bool:
 def as_sampler(value: Sampler | Degradation) -> Sampler:
     """A degradation is a sampler with nothing left random."""
     given: object = value
-    if isinstance(value, Sampler):
-        return value
-    if isinstance(value, Degradation):
-        return Random(type(value), **value.fields())
+    if isinstance(given, Sampler):
+        return given
+    if isinstance(given, Degradation):
+        return Random(type(given), **given.fields())
     if isinstance(given, type) and issubclass(given, Degradation):
         raise RecipeError(
             f"A step is a sampler or a degradation, got the class {given.__name__} itself.",
