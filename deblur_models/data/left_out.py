@@ -26,9 +26,13 @@ def tell_left_out(table: str, found: Scan | PairSet) -> None:
     """
     if isinstance(found, Scan):
         left_out = [(skipped.name, skipped.why) for skipped in (*found.skipped, *found.duplicates)]
-        _tell(table, left_out, found.ignored, f"{len(found.usable)} pictures are")
+        _tell(table, left_out, found.ignored, _number(len(found.usable), "picture"))
     elif isinstance(found, FolderPairs):
-        _tell(table, found.left_out, found.ignored, f"{len(found)} pairs are")
+        _tell(table, found.left_out, found.ignored, _number(len(found), "pair"))
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun} is" if count == 1 else f"{count} {noun}s are"
 
 
 def _tell(table: str, left_out: Sequence[tuple[str, str]], ignored: Mapping[str, int], used: str) -> None:

@@ -303,4 +303,4 @@ def test_training_tells_once_what_is_left_out(tmp_path: Path, caplog: pytest.Log
     tell_left_out("data.pairs", open_pairs(tmp_path / "set"))
     first, second = (record.getMessage() for record in caplog.records)
     assert first.startswith("[data.photos]: b.jpg is left out: is not a picture that can be read")
-    assert second == "[data.photos]: 1 pictures are used, 1 left out; other files in the folders: 1 .mov"
+    assert second == "[data.photos]: 1 picture is used, 1 left out; other files in the folders: 1 .mov"
