@@ -21,29 +21,36 @@ __all__ = ["DatasetFolder", "sweep", "sweep_left_over"]
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """A folder as it was when the work began: its place on the disk, and the content of its ``dataset.json``.
+    """A folder as it was when the work began: its place on the disk, and the content of the file that describes it.
 
     Parameters
     ----------
     path
         Absolute, so that it is the same folder in workers that were started elsewhere.
     description_sha256
-        Of the bytes of ``dataset.json``.
+        Of the bytes of the file that describes it.
+    description
+        Name of this file; ``dataset.json`` of a data set.
     """
 
     path: Path
     description_sha256: str
+    description: str
     _folder: tuple[int, int]
-    _description: list[tuple[int, ...]] = field(default_factory=list, compare=False)
+    _seen: list[tuple[int, ...]] = field(default_factory=list, compare=False)
 
     @classmethod
-    def begun(cls, path: Path, *, description_sha256: str | None = None) -> DatasetFolder:
+    def begun(
+        cls, path: Path, *, description: str = "dataset.json", description_sha256: str | None = None
+    ) -> DatasetFolder:
         """The folder as it is now.
 
         Parameters
         ----------
+        description
+            Name of the file that describes it.
         description_sha256
-            What its ``dataset.json`` must have, where somebody else began the work.
+            What this file must have, where somebody else began the work.
 
         Raises
         ------
@@ -53,25 +60,25 @@ class DatasetFolder:
         path = Path(os.path.abspath(path))
         try:
             state = path.stat()
-            sha256 = sha256_hex((path / "dataset.json").read_bytes())
+            sha256 = sha256_hex((path / description).read_bytes())
         except OSError:
             raise _gone(path) from None
         if description_sha256 not in (None, sha256):
             raise _gone(path)
-        return cls(path, sha256, (state.st_dev, state.st_ino))
+        return cls(path, sha256, description, (state.st_dev, state.st_ino))
 
     def is_same(self) -> bool:
         """Whether the path still leads to this folder."""
-        description = self.path / "dataset.json"
+        description = self.path / self.description
         try:
             folder, state = self.path.stat(), description.stat()
             if (folder.st_dev, folder.st_ino) != self._folder:
                 return False
             seen = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
-            if seen not in self._description:  # hashed once, unless it changes
+            if seen not in self._seen:  # hashed once, unless it changes
                 if sha256_hex(description.read_bytes()) != self.description_sha256:
                     return False
-                self._description[:] = [seen]
+                self._seen[:] = [seen]
         except OSError:
             return False
         return True
@@ -114,9 +121,9 @@ class DatasetFolder:
 
 def _gone(path: Path) -> DatasetError:
     return DatasetError(
-        f"{path}: is not the folder any more in which this data set was begun.",
-        why="It was removed, renamed, exchanged or unmounted meanwhile, and shards shall not land elsewhere.",
-        fix="Bring it back and run blursynth resume: shards that were finished there are kept. Otherwise begin again.",
+        f"{path}: is not the folder any more in which this work was begun.",
+        why="It was removed, renamed, exchanged or unmounted meanwhile, and what is made shall not land elsewhere.",
+        fix="Bring it back and give the command again: what was finished there is kept. Otherwise begin anew.",
     )
 
 

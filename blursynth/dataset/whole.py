@@ -33,7 +33,17 @@ from numpy.typing import NDArray
 from blursynth.core import Draw
 from blursynth.cores import available_cores
 from blursynth.dataset.asset_files import asset_names, save_assets
-from blursynth.dataset.files import PARTIAL, canonical, disk_error, locked, read_json, sha256_hex, write_atomically
+from blursynth.dataset.files import (
+    PARTIAL,
+    canonical,
+    disk_error,
+    locked,
+    read_json,
+    refuse_links,
+    sha256_hex,
+    write_atomically,
+)
+from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.generate import Sources, prepare
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.render import Renderer, rounded
@@ -160,13 +170,15 @@ def blur_pictures(
     )  # fmt: skip
     start = time.monotonic()
     notes = _begin(out, spec, tile_px)
+    refuse_links(out)
+    folder = DatasetFolder.begun(out, description="request.json")
     with locked(out, 0, 1):
         _sweep(out)
         records = _finished(out)
         names = _names(spec.sources, records, ".tif" if spec.arrays[0].dtype == "float32" else ".png")
         kept = [i for i, s in enumerate(spec.sources) if _is_there(out, records.get(names[i]), s)]
         missing = sorted(set(range(len(spec.sources))) - set(kept))
-        failed = _make(out, spec, scan, recipe, tile_px, workers, names, missing, records, len(kept), on_progress)
+        failed = _make(folder, spec, scan, recipe, tile_px, workers, names, missing, records, len(kept), on_progress)
         skipped = (*scan.skipped, *(Skipped(spec.sources[i].name, why) for i, why in sorted(failed.items())))
         listed = {"skipped": [vars(s) for s in skipped], "duplicates": [vars(s) for s in scan.duplicates]}
         write_atomically(out / "skipped.json", (json.dumps(listed, indent=1) + "\n").encode())
@@ -183,7 +195,7 @@ def blur_pictures(
 
 
 def _make(
-    out: Path,
+    folder: DatasetFolder,
     spec: Spec,
     scan: Scan,
     recipe: Recipe,
@@ -202,7 +214,7 @@ def _make(
     def pair(number: int) -> dict[str, Any]:
         if not hasattr(mine, "renderer"):
             mine.renderer = Renderer(spec, recipe, scan.roots, cache_bytes=0)
-        return _pair(out, mine.renderer, number, names[number], tile_px)
+        return _pair(folder, mine.renderer, number, names[number], tile_px)
 
     def tell() -> None:
         if on_progress is not None:
@@ -220,14 +232,15 @@ def _make(
                     failed[number] = record
                 else:
                     records[names[number]] = record
-                    _append(out, record)
+                    folder.check()
+                    _append(folder.path, record)
                 done += 1
                 tell()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     if missing:  # sorted, and without lines of pairs that were made again
-        _write_records(out, records)
+        _write_records(folder.path, records)
     return failed
 
 
@@ -254,7 +267,7 @@ class _CannotBeMade(Exception):
     """Why one picture has no pair, which stops no other."""
 
 
-def _pair(out: Path, renderer: Renderer, number: int, name: str, tile_px: int) -> dict[str, Any]:
+def _pair(folder: DatasetFolder, renderer: Renderer, number: int, name: str, tile_px: int) -> dict[str, Any]:
     """Make and write one pair; its record."""
     spec, source = renderer.spec, renderer.spec.sources[number]
     try:
@@ -268,7 +281,12 @@ def _pair(out: Path, renderer: Renderer, number: int, name: str, tile_px: int) -
     written = {}
     for half, picture in zip(HALVES, pictures, strict=True):
         data = _file_bytes(picture)
-        write_atomically(out / half / name, data)
+        path = folder.path / half / name
+        try:
+            folder.make(path.parent)
+        except OSError as error:
+            raise error if isinstance(error, DatasetError) else disk_error(error, path) from None
+        write_atomically(path, data)
         written[half] = {"sha256": sha256_hex(data), "bytes": len(data)}
     height, width = outline.size_px
     maps = {key: value for key, value in source.to_dict().items() if key in ("depth_sha256", "labels_sha256")}
@@ -420,7 +438,9 @@ def _begin(out: Path, spec: Spec, tile_px: int) -> tuple[str, ...]:
             )
         try:
             out.mkdir(parents=True, exist_ok=True)
-            save_assets(asset_names(spec.recipe), out)
+            if arrays := asset_names(spec.recipe):
+                (out / "assets").mkdir(exist_ok=True)
+                save_assets(arrays, out)
         except OSError as error:
             raise disk_error(error, out) from None
         text = json.dumps({**wanted, "environment": spec.environment}, indent=1, sort_keys=True) + "\n"

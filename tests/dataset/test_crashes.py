@@ -96,7 +96,9 @@ def test_nothing_is_written_elsewhere(
             change(out)
             changed.append(tree(out) if out.exists() else {})
 
-    with pytest.raises(DatasetError, match=r"is not the folder any more in which this data set was begun.*resume"):
+    with pytest.raises(
+        DatasetError, match=r"is not the folder any more in which this work was begun.*give the command again"
+    ):
         generate(pictures, out, recipe, **{**SMALL, "count": 12, "workers": workers}, on_progress=see)
     assert changed
     assert (tree(out) if out.exists() else {}) == changed[0]

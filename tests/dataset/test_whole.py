@@ -15,6 +15,8 @@ import pytest
 import blursynth as bs
 from blursynth import dataset
 from blursynth.dataset import blur_pictures, whole
+from blursynth.dataset.folder import DatasetFolder
+from blursynth.dataset.generate import prepare
 from blursynth.errors import DatasetError, InvalidValueError, PictureError, RecipeError
 from blursynth.io import read_codes
 
@@ -99,9 +101,7 @@ def test_what_cannot_be_tiled_is_done_at_once(photos: Path, tmp_path: Path) -> N
 def test_memory_grows_with_the_tile_alone(tmp_path: Path) -> None:
     """No frame of floating-point numbers is larger than a tile with its margin."""
     bs.write_picture(tmp_path / "large.png", np.random.default_rng(2).uniform(size=(3, 300, 1500)))
-    spec, scan = dataset.generate.__globals__["prepare"](
-        tmp_path / "large.png", SOFT, count=1, size_px=8, seed=0, shard_length=1, workers=1
-    )
+    spec, scan = prepare(tmp_path / "large.png", SOFT, count=1, size_px=8, seed=0, shard_length=1, workers=1)
     largest = 0
 
     class Watched(whole.Renderer):
@@ -110,7 +110,11 @@ def test_memory_grows_with_the_tile_alone(tmp_path: Path) -> None:
             largest = max(largest, height, width)
             return super().region(source, top, left, height, width)
 
-    whole._pair(tmp_path / "out", Watched(spec, SOFT, scan.roots), 0, "large.png", 64)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "request.json").write_text("{}")
+    folder = DatasetFolder.begun(out, description="request.json")
+    whole._pair(folder, Watched(spec, SOFT, scan.roots), 0, "large.png", 64)
     assert 64 < largest <= 64 + 2 * 16
 
 
