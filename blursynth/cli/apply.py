@@ -68,7 +68,7 @@ def command(
                 downscale=downscale, tile_px=tile, workers=workers, on_progress=show,
             )  # fmt: skip
     except KeyboardInterrupt:
-        typer.echo("\nStopped. Finished pairs are kept; the same command goes on.", err=True)
+        console.echo("\nStopped. Finished pairs are kept; the same command goes on.", err=True)
         raise typer.Exit(130) from None
     show_report(report)
 
@@ -76,15 +76,16 @@ def command(
 def show_report(report: PicturesReport) -> None:
     """What was made."""
     if report.kept and not report.made:
-        typer.echo(f"Nothing to do: {console.plural(len(report.kept), 'pair')} of {report.out} are there.")
-        console.show_skipped(report.skipped, report.duplicates)
-        return
-    kept = f"; {console.plural(len(report.kept), 'pair')} kept from before" if report.kept else ""
-    typer.echo(
-        f"{report.out}: made {console.plural(len(report.made), 'pair')} in {console.seconds_text(report.seconds)}{kept}"
-    )
-    for note in report.notes:
-        typer.echo(f"note: {arguments.in_options(note)}")
+        console.echo(f"Nothing to do: {console.plural(len(report.kept), 'pair')} of {report.out} are there.")
+    else:
+        kept = f"; {console.plural(len(report.kept), 'pair')} kept from before" if report.kept else ""
+        made, time = console.plural(len(report.made), "pair"), console.seconds_text(report.seconds)
+        console.echo(f"{report.out}: made {made} in {time}{kept}")
+        for note in report.notes:
+            console.echo(f"note: {arguments.in_options(note)}", err=True)
     console.show_skipped(report.skipped, report.duplicates)
-    if not report.made:
+    console.show_ignored(report.ignored)
+    used, not_used = len(report.made) + len(report.kept), len(report.skipped) + len(report.duplicates)
+    console.echo(f"{console.used_text(used, not_used, report.ignored)}.")
+    if not used:
         raise typer.Exit(1)

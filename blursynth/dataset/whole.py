@@ -21,7 +21,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -79,6 +79,8 @@ class PicturesReport:
         Time of making them, without the scan.
     notes
         What to know about the result.
+    ignored
+        How many files of the given folders are of no known format, by their ending.
     """
 
     out: Path
@@ -88,6 +90,7 @@ class PicturesReport:
     duplicates: tuple[Skipped, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    ignored: dict[str, int] = field(default_factory=dict)
 
 
 def blur_pictures(
@@ -180,8 +183,12 @@ def blur_pictures(
         missing = sorted(set(range(len(spec.sources))) - set(kept))
         failed = _make(folder, spec, scan, recipe, tile_px, workers, names, missing, records, len(kept), on_progress)
         skipped = (*scan.skipped, *(Skipped(spec.sources[i].name, why) for i, why in sorted(failed.items())))
-        listed = {"skipped": [vars(s) for s in skipped], "duplicates": [vars(s) for s in scan.duplicates]}
-        write_atomically(out / "skipped.json", (json.dumps(listed, indent=1) + "\n").encode())
+        listed = {
+            "skipped": [vars(s) for s in skipped],
+            "duplicates": [vars(s) for s in scan.duplicates],
+            "ignored": scan.ignored,
+        }
+        write_atomically(out / "skipped.json", (json.dumps(listed, indent=1, allow_nan=False) + "\n").encode())
     made = [names[i] for i in missing if i not in failed]
     return PicturesReport(
         out=out,
@@ -191,6 +198,7 @@ def blur_pictures(
         duplicates=scan.duplicates,
         seconds=time.monotonic() - start,
         notes=(*scan.notes, *notes, *_notes(spec)),
+        ignored=scan.ignored,
     )
 
 
@@ -443,7 +451,7 @@ def _begin(out: Path, spec: Spec, tile_px: int) -> tuple[str, ...]:
                 save_assets(arrays, out)
         except OSError as error:
             raise disk_error(error, out) from None
-        text = json.dumps({**wanted, "environment": spec.environment}, indent=1, sort_keys=True) + "\n"
+        text = json.dumps({**wanted, "environment": spec.environment}, indent=1, sort_keys=True, allow_nan=False) + "\n"
         write_atomically(path, text.encode(), exclusive=True)
     begun = read_json(path, "the request of these pictures")
     changed = [key for key in wanted if begun.get(key) != wanted[key] and key != "recipe_name"]
