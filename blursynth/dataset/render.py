@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from blursynth.backends import for_array
 from blursynth.core import Draw, Pair
 from blursynth.dataset.detail import detail_of
-from blursynth.dataset.schema import RANDOM, Spec, column_values
+from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
 from blursynth.depth import DepthFormat, read_depth_map, read_labels
 from blursynth.errors import (
@@ -133,17 +133,13 @@ class Renderer:
         """
         spec = self.spec
         visit = index // spec.crops_per_source
-        choice = Stream(spec.seed, visit, "source")
         where = Stream(spec.seed, index, "crop")
         places = [(where.uniform(), where.uniform())]
         candidates = np.arange(len(spec.sources))
         draw: Draw | None = None
         reach = passed_over = 0
         for attempt in range(ATTEMPTS):
-            if spec.source_order == RANDOM:
-                chosen = _pick(choice.uniform(), len(candidates))
-            else:
-                chosen = shuffled_place(visit, len(candidates), seed=spec.seed, name=f"source.{attempt}")
+            chosen = shuffled_place(visit, len(candidates), seed=spec.seed, name=f"source.{attempt}")
             source = int(candidates[chosen])
             for window in range(WINDOWS):
                 if window == len(places):
@@ -181,10 +177,7 @@ class Renderer:
     def first_source(self, index: int) -> int:
         """The source that a sample takes unless it is too small or shows too little."""
         visit = index // self.spec.crops_per_source
-        count = len(self.spec.sources)
-        if self.spec.source_order == RANDOM:
-            return _pick(Stream(self.spec.seed, visit, "source").uniform(), count)
-        return shuffled_place(visit, count, seed=self.spec.seed, name="source.0")
+        return shuffled_place(visit, len(self.spec.sources), seed=self.spec.seed, name="source.0")
 
     def detail(self, placement: Placement) -> float:
         """How much detail the window of a sample shows, before any blur; see :func:`detail_of`."""

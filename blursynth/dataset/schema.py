@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -43,9 +43,6 @@ CODECS = ("jpeg", "webp")
 
 SCHEMA = 5
 FORMAT = "blursynth-dataset"
-RANDOM: Final = "random"
-SHUFFLED: Final = "shuffled-1"
-"""How samples take sources: drawn with replacement, as older versions did, or each once before any is taken again."""
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB read and restart well
 MOST_SHARDS = 2**20  # of a data set, and samples of a shard: what walks through them ends, whoever wrote the numbers
 PICTURE_TYPES = ("uint8", "uint16", "float32")
@@ -100,7 +97,6 @@ class Spec:
     environment: dict[str, Any] = field(default_factory=dict)
     depth_format: dict[str, Any] | None = None  # what the numbers of depth maps mean; None without maps
     downscale: int = 1  # by how much pictures are made smaller first; windows lie in the smaller ones
-    source_order: str = RANDOM  # as in data sets that do not say it; those that are begun now have SHUFFLED
     min_detail: float | None = None  # what the window of every sample shows at least; None: anything
 
     @property
@@ -141,7 +137,6 @@ class Spec:
             "sources": [s.to_dict() for s in self.sources],
             **({} if self.depth_format is None else {"depth_format": self.depth_format}),
             **({} if self.downscale == 1 else {"downscale": self.downscale}),
-            **({} if self.source_order == RANDOM else {"source_order": self.source_order}),
             **({} if self.min_detail is None else {"min_detail": self.min_detail}),
         }
 
@@ -175,9 +170,7 @@ class Spec:
 
     def differences(self, now: Spec) -> list[str]:
         """In which entries another request differs from this one, in words."""
-        there, here = (
-            {"downscale": 1, "source_order": RANDOM, "min_detail": None, **spec.request()} for spec in (self, now)
-        )
+        there, here = ({"downscale": 1, "min_detail": None, **spec.request()} for spec in (self, now))
         found = []
         for key in dict.fromkeys((*there, *here)):
             if there.get(key) != here.get(key) and key != "recipe_sha256":  # the recipe itself is named already
@@ -266,7 +259,6 @@ class _Request:
     sources: tuple[Source, ...]
     depth_format: dict[str, Any] | None = None
     downscale: Annotated[int, Field(ge=1, le=64)] = 1
-    source_order: Literal["random", "shuffled-1"] = RANDOM
     min_detail: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
@@ -327,7 +319,6 @@ def load_spec(out: Path) -> Spec:
         environment=document["environment"],
         depth_format=request.depth_format,
         downscale=request.downscale,
-        source_order=request.source_order,
         min_detail=request.min_detail,
     )
     for wrong in _impossible(spec):
@@ -478,7 +469,6 @@ def build_spec(
         columns=columns,
         sources=tuple(sources),
         environment=environment(),
-        source_order=SHUFFLED,
         min_detail=None if min_detail is None else float(min_detail),
     )
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -16,10 +14,10 @@ import blursynth as bs
 from blursynth import dataset
 from blursynth.dataset.detail import detail_of
 from blursynth.dataset.render import Renderer
-from blursynth.dataset.schema import RANDOM, SHUFFLED, Spec, load_spec
+from blursynth.dataset.schema import Spec
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding
-from blursynth.streams import Stream, shuffled_place
+from blursynth.streams import shuffled_place
 
 CLEAN = bs.Recipe(
     [
@@ -64,8 +62,7 @@ def test_every_order_of_a_round_is_as_likely() -> None:
 
 
 def test_every_picture_is_used_equally_often_up_to_one(tmp_path: Path) -> None:
-    spec, renderer = planned(pictures(tmp_path, [40] * 12), count=500)
-    assert spec.source_order == SHUFFLED
+    _, renderer = planned(pictures(tmp_path, [40] * 12), count=500)
     used: Counter[int] = Counter()
     for i in range(60):
         used[renderer.place(i).source] += 1
@@ -93,21 +90,6 @@ def test_the_turn_of_a_picture_that_is_too_small_goes_to_others_in_turn(tmp_path
     # 10 turns of their own; the 20 of the small ones are spread by rounds of five, where 70 draws with replacement
     # would have a standard deviation of 3.3.
     assert all(12 <= used[source] <= 16 for source in large), used
-
-
-def test_sets_that_were_begun_with_replacement_stay_as_they_are(tmp_path: Path) -> None:
-    """dataset.json of older versions does not name the order of sources."""
-    spec, renderer = planned(pictures(tmp_path, [40] * 4))
-    document = json.loads(spec.to_json())
-    assert document["request"].pop("source_order") == SHUFFLED
-    older = dataclasses.replace(spec, source_order=RANDOM)
-    assert older.request() == document["request"]
-    (tmp_path / "dataset.json").write_bytes(older.to_json())
-    assert load_spec(tmp_path).source_order == RANDOM
-    again = Renderer(older, CLEAN, renderer.roots)
-    expected = [int(Stream(spec.seed, i, "source").uniform() * 4) for i in range(30)]
-    assert [again.place(i).source for i in range(30)] == expected == [again.first_source(i) for i in range(30)]
-    assert "source_order ('random' there, 'shuffled-1' now)" in older.differences(spec)
 
 
 def test_detail_is_that_of_a_known_pattern() -> None:
