@@ -415,8 +415,8 @@ def _holds(sampler: Sampler, kind: type[Sampler]) -> bool:
     return isinstance(sampler, Maybe) and _holds(sampler.sampler, kind)
 
 
-def as_sampler(value: Sampler | Degradation) -> Sampler:
-    """A degradation is a sampler with nothing left random."""
+def as_sampler(value: object) -> Sampler:
+    """A degradation is a sampler with nothing left random; anything else is refused."""
     if isinstance(value, Sampler):
         return value
     if isinstance(value, Degradation):
