@@ -430,8 +430,11 @@ def apply(draws: Sequence[Draw], frame: Frame) -> Frame:
         Not one draw per picture, draws of different length, or a step that does not take the frame's encoding.
     """
     given: object = draws
-    if isinstance(given, Draw) or not all(isinstance(draw, Draw) for draw in draws):
-        got = "one Draw" if isinstance(given, Draw) else ", ".join(sorted({type(draw).__name__ for draw in draws}))
+    if not isinstance(given, Sequence) or not all(isinstance(draw, Draw) for draw in given):
+        kinds = (
+            {type(draw).__name__ for draw in given} if isinstance(given, Sequence) else {f"one {type(given).__name__}"}
+        )
+        got = ", ".join(sorted(kinds))
         raise InvalidValueError(
             f"apply takes a list of draws, one per picture, got {got}.",
             fix="A single draw or degradation is called with the frame: draw(frame).",

@@ -415,20 +415,19 @@ def _holds(sampler: Sampler, kind: type[Sampler]) -> bool:
     return isinstance(sampler, Maybe) and _holds(sampler.sampler, kind)
 
 
-def as_sampler(value: Sampler | Degradation) -> Sampler:
-    """A degradation is a sampler with nothing left random."""
-    given: object = value
-    if isinstance(given, Sampler):
-        return given
-    if isinstance(given, Degradation):
-        return Random(type(given), **given.fields())
-    if isinstance(given, type) and issubclass(given, Degradation):
+def as_sampler(value: object) -> Sampler:
+    """A degradation is a sampler with nothing left random; anything else is refused."""
+    if isinstance(value, Sampler):
+        return value
+    if isinstance(value, Degradation):
+        return Random(type(value), **value.fields())
+    if isinstance(value, type) and issubclass(value, Degradation):
         raise RecipeError(
-            f"A step is a sampler or a degradation, got the class {given.__name__} itself.",
-            fix=f"Write {given.__name__}(field=...) or Random({given.__name__}, field=...).",
+            f"A step is a sampler or a degradation, got the class {value.__name__} itself.",
+            fix=f"Write {value.__name__}(field=...) or Random({value.__name__}, field=...).",
         )
     raise RecipeError(
-        f"A step is a sampler or a degradation, got {type(given).__name__}.", fix="Write Random(Kind, field=...)."
+        f"A step is a sampler or a degradation, got {type(value).__name__}.", fix="Write Random(Kind, field=...)."
     )
 
 
