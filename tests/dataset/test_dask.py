@@ -158,7 +158,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, Any]]:
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
     scheduler = subprocess.Popen([*DASK, "distributed.cli.dask_scheduler", "--port", "0", *common], **quiet)
     workers = subprocess.Popen(
-        [*DASK, "distributed.cli.dask_worker", "--nworkers", "2", "--nthreads", "1", "--death-timeout", "20", *common],
+        [*DASK, "distributed.cli.dask_worker", "--nworkers", "2", "--nthreads", "1", "--death-timeout", "300", *common],
         **quiet,
     )
     try:
