@@ -195,7 +195,9 @@ def test_a_killed_worker_is_replaced(pictures: Path, tmp_path: Path, cluster: di
     children[0].kill()
     said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said
-    assert _run(tmp_path, "verify", "out").wait(120) == 0
+    verified = _run(tmp_path, "verify", "out")
+    said, _ = verified.communicate(timeout=200)
+    assert verified.returncode == 0, said
 
 
 @pytest.mark.slow
