@@ -430,6 +430,19 @@ def test_job_array_and_stores(photos: Path, tmp_path: Path) -> None:
     assert dataset.params()[1].shape[0] == 10
 
 
+def test_quiet_says_only_what_is_unusual(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = (*MAKE, photos, tmp_path / "out", "--quiet")
+    first = run(*arguments)
+    assert (first.exit_code, first.output) == (0, "")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setenv("XDG_STATE_HOME", "")
+    again = run(*arguments)
+    assert again.stdout == ""
+    assert again.stderr.startswith("note: where the sources lie is not remembered")
+    quiet = run("resume", tmp_path / "out", "-q")
+    assert (quiet.exit_code, quiet.output) == (0, "")
+
+
 def test_going_on_is_said(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     passes(*MAKE, photos, out, "--shards", "0:1")

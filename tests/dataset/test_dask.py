@@ -158,7 +158,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, Any]]:
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
     scheduler = subprocess.Popen([*DASK, "distributed.cli.dask_scheduler", "--port", "0", *common], **quiet)
     workers = subprocess.Popen(
-        [*DASK, "distributed.cli.dask_worker", "--nworkers", "2", "--nthreads", "1", "--death-timeout", "20", *common],
+        [*DASK, "distributed.cli.dask_worker", "--nworkers", "2", "--nthreads", "1", "--death-timeout", "300", *common],
         **quiet,
     )
     try:
@@ -195,7 +195,9 @@ def test_a_killed_worker_is_replaced(pictures: Path, tmp_path: Path, cluster: di
     children[0].kill()
     said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said
-    assert _run(tmp_path, "verify", "out").wait(120) == 0
+    verified = _run(tmp_path, "verify", "out")
+    said, _ = verified.communicate(timeout=200)
+    assert verified.returncode == 0, said
 
 
 @pytest.mark.slow
