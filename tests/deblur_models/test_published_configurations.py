@@ -17,6 +17,7 @@ OURS = {"small"}
 DEBLURGAN = "KupynOrest/DeblurGAN"
 DEBLURGAN_PAPER = "DeblurGAN, CVPR 2018"
 V2 = "VITA-Group/DeblurGANv2 at 756db7f"
+ALBU = "albumentations 1.0.0"
 NAFNET = "megvii-research/NAFNet options/train/GoPro/NAFNet-width32.yml"
 BLURRING = "Deblurring by Realistic Blurring, CVPR 2020, section 4"
 
@@ -74,6 +75,25 @@ PUBLISHED: tuple[tuple[str, str, Any, str], ...] = (
     ("deblurgan-v2-mobile", "schedule.kind", "linear", f"{V2} config/config.yaml"),
     ("deblurgan-v2-mobile", "run.frozen_encoder_steps", 3000, f"{V2} config/config.yaml warmup_num: 3 epochs"),
     ("deblurgan-v2-mobile", "run.average_decay", 0.0, f"{V2} has no running average"),
+    ("deblurgan-v2-mobile", "run.turns", False, f"{V2} aug.py: flips are among the changes of geometry"),
+    ("deblurgan-v2-mobile", "augmentation.geometric", 0.5, f"{V2} aug.py get_transforms: OneOf; {ALBU} core/composition.py p"),
+    ("deblurgan-v2-mobile", "augmentation.rotation_deg", 45.0, f"{V2} aug.py ShiftScaleRotate; {ALBU} rotate_limit"),
+    ("deblurgan-v2-mobile", "augmentation.scale", 0.1, f"{V2} aug.py ShiftScaleRotate; {ALBU} scale_limit"),
+    ("deblurgan-v2-mobile", "augmentation.distortion", 0.05, f"{V2} aug.py OpticalDistortion; {ALBU} distort_limit"),
+    ("deblurgan-v2-mobile", "augmentation.displacement_px", 50.0, f"{V2} aug.py ElasticTransform; {ALBU} alpha_affine"),
+    ("deblurgan-v2-mobile", "augmentation.picture_px", [1280, 720], "GoPro, CVPR 2017, section 2"),
+    ("deblurgan-v2-mobile", "augmentation.corruption", 0.5, f"{V2} aug.py get_corrupt_function: OneOf; {ALBU} p"),
+    ("deblurgan-v2-mobile", "augmentation.holes", 3, f"{V2} config/config.yaml cutout num_holes"),
+    ("deblurgan-v2-mobile", "augmentation.hole_px", 25, f"{V2} config/config.yaml cutout max_h_size, max_w_size"),
+    ("deblurgan-v2-mobile", "augmentation.jpeg_quality", [70, 90], f"{V2} config/config.yaml jpeg"),
+    ("deblurgan-v2-mobile", "augmentation.kernel_px", 7, f"{V2} config/config.yaml motion_blur, median_blur; {ALBU} blur_limit"),
+    ("deblurgan-v2-mobile", "augmentation.gamma", [0.8, 1.2], f"{V2} config/config.yaml gamma; {ALBU} gamma_limit"),
+    ("deblurgan-v2-mobile", "augmentation.color_shift", 20.0, f"{V2} config/config.yaml rgb_shift; {ALBU} RGBShift"),
+    ("deblurgan-v2-mobile", "augmentation.hue_shift", 20.0, f"{V2} config/config.yaml hsv_shift; {ALBU} hue_shift_limit"),
+    ("deblurgan-v2-mobile", "augmentation.saturation_shift", 30.0, f"{V2} config/config.yaml hsv_shift; {ALBU} sat_shift_limit"),
+    ("deblurgan-v2-mobile", "augmentation.value_shift", 20.0, f"{V2} config/config.yaml hsv_shift; {ALBU} val_shift_limit"),
+    ("deblurgan-v2-mobile", "augmentation.sharpen_alpha", [0.2, 0.5], f"{V2} config/config.yaml sharpen; {ALBU} Sharpen"),
+    ("deblurgan-v2-mobile", "augmentation.sharpen_lightness", [0.5, 1.0], f"{V2} config/config.yaml sharpen; {ALBU} Sharpen"),
     ("nafnet-32", "network.width", 32, NAFNET),
     ("nafnet-32", "network.encoder_blocks", [1, 1, 1, 28], NAFNET),
     ("nafnet-32", "network.middle_blocks", 1, NAFNET),
