@@ -41,7 +41,9 @@ def apart(made: Tensor, wanted: NDArray[Any]) -> float:
 
 def test_draws_are_a_function_of_seed_and_number() -> None:
     assert PUBLISHED.draw(3, 77) == Augmentation().draw(3, 77)
-    assert len({PUBLISHED.draw(3, i) for i in range(200)}) > 100, "a third is left as it is, or mirrored or transposed alone"
+    assert len({PUBLISHED.draw(3, i) for i in range(200)}) > 100, (
+        "a third is left as it is, or mirrored or transposed alone"
+    )
     assert [PUBLISHED.draw(3, i) for i in range(20)] != [PUBLISHED.draw(4, i) for i in range(20)]
 
 
@@ -92,7 +94,7 @@ def test_maps_are_opencv_s() -> None:
         assert np.allclose(made, wanted, atol=1e-4), "in the picture's middle nothing moves by a whole pixel"
 
 
-def test_affine_maps_take_corners_where_opencv_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_affine_maps_take_corners_where_opencv_does() -> None:
     """A third of the smaller side from the middle; corners (s, s), (s, -s), (-s, -s), each moved by up to 50 px."""
     stream = Stream(1, 1, "x")
     made = PUBLISHED._geometry(4, stream)[1]
