@@ -84,20 +84,16 @@ class Augmentation(Record):
             least, largest = getattr(self, name)
             if not low <= least <= largest <= high:
                 raise InvalidValueError(
-                    f"Augmentation.{name} must be two numbers, the least and the largest, from {low} to {high}, got "
+                    f"{name} must be two numbers, the least and the largest, from {low} to {high}, got "
                     f"{[least, largest]}."
                 )
         if self.kernel_px % 2 == 0:
-            raise InvalidValueError(
-                f"Augmentation.kernel_px must be odd, got {self.kernel_px}: a kernel has a pixel in its middle."
-            )
+            raise InvalidValueError(f"kernel_px must be odd, got {self.kernel_px}: a kernel has a pixel in its middle.")
         if not 8 <= min(self.picture_px) <= max(self.picture_px) <= 2**20:
-            raise InvalidValueError(
-                f"Augmentation.picture_px must be a width and a height from 8 px, got {list(self.picture_px)}."
-            )
+            raise InvalidValueError(f"picture_px must be a width and a height from 8 px, got {list(self.picture_px)}.")
         if self.displacement_px > self._corner_px / 3:
             raise InvalidValueError(
-                f"Augmentation.displacement_px must be {self._corner_px / 3:g} at most with picture_px = "
+                f"displacement_px must be {self._corner_px / 3:g} at most with picture_px = "
                 f"{list(self.picture_px)}, got {self.displacement_px:g}.",
                 why=f"The corners are {self._corner_px} px from the middle, and a map that moves them by more than a "
                 "third of that squeezes pictures out of shape.",
