@@ -60,7 +60,7 @@ class Augmentation(Record):
     hole_px: int = Field(default=25, ge=1, le=4096, description="their side")
     jpeg_quality: tuple[int, int] = Field(default=(70, 90), description="least and largest quality of JPEG")
     kernel_px: int = Field(
-        default=7, ge=3, le=31, description="largest side of the line's kernel and of the median's square, from 3"
+        default=7, ge=3, le=15, description="largest side of the line's kernel and of the median's square, from 3"
     )
     gamma: tuple[float, float] = Field(default=(0.8, 1.2), description="least and largest exponent")
     color_shift: float = Field(default=20.0, ge=0, le=255, description="largest shift of each color, in codes")
