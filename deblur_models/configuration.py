@@ -1,8 +1,8 @@
 """What a training run is made of: a TOML file, checked in full before any work starts.
 
 Tables: ``[network]``, ``[[loss]]``, ``[data.NAME]``, ``[[stage]]``, ``[validation]``, ``[optimiser]``, ``[schedule]``,
-``[run]``, and where there is an adversary ``[adversarial]``. A file may begin with ``extends = "NAME or path"`` of
-another one.
+``[run]``, where there is an adversary ``[adversarial]``, and ``[augmentation]`` for more than turns. A file may begin
+with ``extends = "NAME or path"`` of another one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from blursynth.core import Record
 from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
 from blursynth.folders import expanded
 from blursynth.toml import parse_toml, read_toml
+from deblur_models.data import Augmentation
 from deblur_models.losses import Loss, make_adversarial, make_loss
 from deblur_models.losses.adversarial import AdversarialLoss
 from deblur_models.losses.consistency import ReBlur
@@ -249,8 +250,8 @@ class Run(Record):
     log_every: int = Field(default=20, ge=1, le=10**6, description="steps between lines of the log")
     turns: bool | Literal["mirror"] = Field(
         default=True,
-        description="augmentation of patches: true, flips and turns by quarters, each of the eight ways as often; "
-        "'mirror', one in two left to right; false, none",
+        description="flips and turns of patches, besides [augmentation]: true, those by quarters, each of the eight "
+        "ways as often; 'mirror', one in two left to right; false, none",
     )
     tensorboard: bool = Field(default=False, description="whether events for TensorBoard are written too")
 
@@ -301,6 +302,7 @@ TABLES: Mapping[str, type[Record]] = {
     "optimiser": Optimiser,
     "schedule": Schedule,
     "run": Run,
+    "augmentation": Augmentation,
     "adversarial": Turns,
     "reblur": ReBlur,
 }
@@ -319,6 +321,7 @@ class Configuration:
     optimiser: Optimiser = field(default_factory=Optimiser)
     schedule: Schedule = field(default_factory=Schedule)
     run: Run = field(default_factory=Run)
+    augmentation: Augmentation | None = None
     adversary: Adversary | None = None
     reblur: ReBlur | None = None
     seed: int = 0
@@ -354,6 +357,8 @@ class Configuration:
             tables["start_from"] = self.start_from
         if self.validation is not None:
             tables["validation"] = _plain(self.validation)
+        if self.augmentation is not None:
+            tables["augmentation"] = _plain(self.augmentation)
         if self.reblur is not None:
             tables["reblur"] = _plain(self.reblur)
         if self.adversary is not None:
@@ -608,7 +613,7 @@ def _entry(place: Any, part: str, key: str, name: str) -> Any:
 
 _TABLES = (
     "summary", "seed", "start_from", "network", "loss", "data", "stage", "validation", "optimiser", "schedule", "run",
-    "adversarial", "reblur",
+    "augmentation", "adversarial", "reblur",
 )  # fmt: skip
 
 R = TypeVar("R", bound=Record)
@@ -664,6 +669,9 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
         optimiser=_record(Optimiser, tables.get("optimiser", {}), f"{name} [optimiser]"),
         schedule=_record(Schedule, tables.get("schedule", {}), f"{name} [schedule]"),
         run=_record(Run, tables.get("run", {}), f"{name} [run]"),
+        augmentation=_record(Augmentation, tables["augmentation"], f"{name} [augmentation]")
+        if "augmentation" in tables
+        else None,
         adversary=_adversary(tables["adversarial"], name) if "adversarial" in tables else None,
         reblur=_record(ReBlur, tables["reblur"], f"{name} [reblur]") if "reblur" in tables else None,
         seed=_seed(tables.get("seed", 0), name),
@@ -689,6 +697,18 @@ def _built(tables: Mapping[str, Any], name: str) -> Configuration:
         raise ConfigurationError(
             f"{name} [reblur]: blurs restored pictures again with their draw, which does not fit turned pictures.",
             fix="Write turns = false in [run].",
+        )
+    if configuration.reblur is not None and configuration.augmentation is not None:
+        raise ConfigurationError(
+            f"{name} [reblur]: blurs restored pictures again with their draw, which does not fit pictures that "
+            "[augmentation] moved and corrupted.",
+            fix="Leave one of the two tables out.",
+        )
+    if blurs and configuration.augmentation is not None:
+        raise ConfigurationError(
+            f"{name} [augmentation]: corrupts blurred pictures, and {configuration.network.kind} would learn to make "
+            "them like that.",
+            fix="Leave it out; run.turns flips and turns both pictures.",
         )
     return configuration
 

@@ -106,7 +106,7 @@ COMPANION_ALLOWED: dict[str, set[str]] = {
     "losses": {"data", "metrics", "weights_file"},  # what a batch is; SSIM is one function for both
     "checkpoint": {"networks"},
     "import_weights": {"networks", "weights_file"},
-    "configuration": {"losses", "networks"},
+    "configuration": {"data", "losses", "networks"},  # of data the record that draws augmentation
     "train": {"checkpoint", "configuration", "data", "device", "losses", "metrics", "networks"},
     "restore": {"networks", "restorer"},
     "speed": {"networks"},

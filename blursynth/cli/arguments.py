@@ -173,10 +173,10 @@ AnyEnvironment = Annotated[
 
 
 def parse_value(text: str) -> Any:
-    """A value as TOML has it; a bare word is a text.
+    """A value as TOML has it; a bare word, or a path without blanks, is a text.
 
-    >>> parse_value("20"), parse_value("{uniform=[1,2]}"), parse_value("paper")
-    (20, {'uniform': [1, 2]}, 'paper')
+    >>> parse_value("20"), parse_value("{uniform=[1,2]}"), parse_value("paper"), parse_value("~/vgg19.pth")
+    (20, {'uniform': [1, 2]}, 'paper', '~/vgg19.pth')
     """
     if not text.strip():
         raise InvalidValueError("the value is missing.", fix="For example shake.length_px=20.")
@@ -185,7 +185,7 @@ def parse_value(text: str) -> Any:
         if set(values) == {"value"}:
             return values["value"]
     except tomllib.TOMLDecodeError:
-        if re.fullmatch(r"[A-Za-z_][\w./:-]*", text):
+        if re.fullmatch(r"(?:[A-Za-z_]|~?/|\.{1,2}/)[\w./:+@~-]*", text):
             return text
     raise InvalidValueError(
         f"{text!r} is no value.", fix='Values are those of TOML: 20, 1.5, true, "text", {uniform=[1,2]}.'

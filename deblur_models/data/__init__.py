@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deblur_models.data.augmentation import Augmentation
 from deblur_models.data.batch import Batch
 from deblur_models.data.collate import Collated, collate, make_batch
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs, open_pairs
@@ -15,6 +16,7 @@ from deblur_models.data.training_set import (
 )
 
 __all__ = [
+    "Augmentation",
     "Batch",
     "BlurredByNetwork",
     "Collated",

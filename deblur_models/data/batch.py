@@ -20,7 +20,7 @@ class Batch:
 
     ``draws[b]`` is None for real pairs and for what a network blurred. ``geometry`` is a frame without meaning in its
     pixels, one picture per sample: it carries place in the full picture, camera, depth and labels, so that a draw can
-    blur again.
+    blur again; None where augmentation moved or corrupted pixels.
     """
 
     sharp: Tensor

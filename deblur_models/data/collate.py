@@ -19,6 +19,7 @@ from torch import Tensor
 from blursynth.core import Draw, apply
 from blursynth.dataset import Unblurred
 from blursynth.frame import Encoding, Frame
+from deblur_models.data.augmentation import Augmented, augmented, turned
 from deblur_models.data.batch import Batch
 from deblur_models.data.pair_set import PairSample
 
@@ -60,10 +61,16 @@ LearnedBlur = Callable[[Tensor, Sequence[int]], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Turned:
-    """A sample and which of the eight turns and flips of the square it is shown in."""
+    """A sample and which of the eight turns and flips of the square it is shown in.
+
+    ``augmented`` is what else is done to it (None: there is no augmentation), ``margin_px`` the width of what it has
+    for that around the patch that is shown.
+    """
 
     sample: Sample
     turn: int
+    augmented: Augmented | None = None
+    margin_px: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +130,8 @@ class Collated:
 
     groups: tuple[ReadyPairs | BeforeBlur | SharpPictures, ...]
     turns: tuple[int, ...]
+    augmented: tuple[Augmented | None, ...]
+    margin_px: int
     draws: tuple[Draw | None, ...]
     sources: tuple[str, ...]
     geometry: tuple[tuple[tuple[int, ...], Frame], ...]
@@ -139,19 +148,21 @@ def collate(samples: Sequence[Turned]) -> Collated:
     """Samples of one size as few tensors."""
     sorts: dict[Any, list[int]] = {}
     known: dict[Any, list[tuple[int, Frame]]] = {}
-    for place, turned in enumerate(samples):
-        sorts.setdefault(_sort(turned.sample), []).append(place)
-        if not isinstance(turned.sample, Unblurred) and turned.sample.geometry is not None:
-            known.setdefault(_known(turned.sample.geometry), []).append((place, turned.sample.geometry))
+    for place, sample in enumerate(each.sample for each in samples):
+        sorts.setdefault(_sort(sample), []).append(place)
+        if not isinstance(sample, Unblurred) and sample.geometry is not None:
+            known.setdefault(_known(sample.geometry), []).append((place, sample.geometry))
     geometry = []
     for of_one_form in known.values():
         places, frames = zip(*of_one_form, strict=True)
         geometry.append((places, _without_pixels(_of_tensors(frames))))
     return Collated(
         groups=tuple(_grouped([samples[i].sample for i in places], places) for places in sorts.values()),
-        turns=tuple(turned.turn for turned in samples),
-        draws=tuple(turned.sample.draw for turned in samples),
-        sources=tuple(turned.sample.source for turned in samples),
+        turns=tuple(each.turn for each in samples),
+        augmented=tuple(each.augmented for each in samples),
+        margin_px=samples[0].margin_px,
+        draws=tuple(each.sample.draw for each in samples),
+        sources=tuple(each.sample.source for each in samples),
         geometry=tuple(geometry),
     )
 
@@ -230,6 +241,7 @@ def make_batch(
     device = torch.device(device)
     sharp: list[Tensor] = [torch.empty(0)] * len(collated)
     blurred, geometry = list(sharp), list[Frame | None]([None] * len(collated))
+    tops = [255] * len(collated)
     for group in collated.groups:
         if isinstance(group, ReadyPairs):
             pair = _values(group.sharp, device), _values(group.blurred, device)
@@ -238,14 +250,19 @@ def make_batch(
         else:
             pair = _blurred_by((learned or {})[group.network], group, device)
         for place, one, other in zip(group.places, *pair, strict=True):
-            sharp[place], blurred[place] = one, other
+            sharp[place], blurred[place], tops[place] = one, other, _top(group)
     known = [(group.places, group.geometry()) for group in collated.groups if isinstance(group, BeforeBlur)]
     for places, frames in (*collated.geometry, *known):
         for number, place in enumerate(places):
             geometry[place] = frames[number]
+    for place, what in enumerate(collated.augmented):
+        if what is not None:
+            pair = augmented(sharp[place], blurred[place], what, margin_px=collated.margin_px, top=tops[place])
+            sharp[place], blurred[place] = pair
+            geometry[place] = None  # it was that of the pixels before
     return Batch(
-        sharp=torch.stack([_turned(picture, turn) for picture, turn in zip(sharp, collated.turns, strict=True)]),
-        blurred=torch.stack([_turned(picture, turn) for picture, turn in zip(blurred, collated.turns, strict=True)]),
+        sharp=torch.stack([turned(picture, turn) for picture, turn in zip(sharp, collated.turns, strict=True)]),
+        blurred=torch.stack([turned(picture, turn) for picture, turn in zip(blurred, collated.turns, strict=True)]),
         draws=collated.draws,
         geometry=tuple(geometry),
         sources=collated.sources,
@@ -277,6 +294,11 @@ def _rounded(pictures: Tensor, top: int) -> Tensor:
     return (pictures.float().clamp(0, 1) * top).round() / top
 
 
+def _top(group: ReadyPairs | BeforeBlur | SharpPictures) -> int:
+    """The largest code of the pictures of a group."""
+    return group.top if isinstance(group, BeforeBlur) else torch.iinfo(group.sharp.dtype).max
+
+
 def _values(codes: Tensor, device: torch.device) -> Tensor:
     """Codes of 8 or 16 bits as 0..1 on the device; what lies in pinned memory is copied without waiting for it."""
     return codes.to(device, non_blocking=True).float() / float(torch.iinfo(codes.dtype).max)
@@ -285,9 +307,3 @@ def _values(codes: Tensor, device: torch.device) -> Tensor:
 def values_of(codes: NDArray[Any], device: torch.device | str) -> Tensor:
     """Codes ``[H, W, 3]`` of 8 or 16 bits as ``[3, H, W]``, 0..1."""
     return _values(_planes([codes])[0], torch.device(device))
-
-
-def _turned(picture: Tensor, turn: int) -> Tensor:
-    if turn >= 4:
-        picture = picture.flip(-1)
-    return picture.rot90(turn % 4, (-2, -1)).contiguous()

@@ -15,12 +15,14 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from blursynth.dataset import OnlineDataset, Unblurred
 from blursynth.errors import InvalidValueError, PictureError
 from blursynth.streams import Stream
+from deblur_models.data.augmentation import Augmentation
 from deblur_models.data.collate import Collated, Sample, SharpSample, Turned, collate
 from deblur_models.data.pair_set import PairSample, PairSet
 
@@ -111,18 +113,31 @@ class Crops(Source):
     A pair that cannot be decoded is left out with a warning, and the next one of the epoch takes its place: which one
     that is depends on the number of the sample alone.
 
+    Parameters
+    ----------
+    pairs
+        The set.
+    name
+        What the source is called.
+    size_px
+        Side of the crops.
+    seed
+        Decides order and places.
+    margin_px
+        Width of what each crop has around it; beyond the edges of a picture its mirror image.
+
     Raises
     ------
     InvalidValueError
-        A pair is smaller than the crop.
+        A pair is smaller than the crop without its margin.
     PictureError
         A picture cannot be used, or the two of a pair differ in size, as far as headers tell.
     """
 
     GIVES_UP_AFTER = 16  # broken pairs one after another: then the whole set is out of reach
 
-    def __init__(self, pairs: PairSet, name: str, *, size_px: int, seed: int) -> None:
-        self.pairs, self.name, self.size, self.seed = pairs, name, size_px, seed
+    def __init__(self, pairs: PairSet, name: str, *, size_px: int, seed: int, margin_px: int = 0) -> None:
+        self.pairs, self.name, self.size, self.seed, self.margin_px = pairs, name, size_px, seed, margin_px
         self._left_out: set[int] = set()
         pairs.check()
         for i in range(len(pairs)):
@@ -138,6 +153,10 @@ class Crops(Source):
         pair = self._read(shuffled(len(self.pairs), self.seed, epoch, self.name), position)
         where = Stream(self.seed, index, f"{self.name}.crop")
         top, left = (int(where.uniform() * (n - self.size + 1)) for n in pair.sharp.shape[:2])
+        if self.margin_px:
+            both = (_with_margin(codes, top, left, self.size, self.margin_px) for codes in (pair.sharp, pair.blurred))
+            sharp, blurred = both
+            return replace(pair, sharp=sharp, blurred=blurred, geometry=None)
         window = (slice(top, top + self.size), slice(left, left + self.size))
         geometry = None if pair.geometry is None else pair.geometry.crop(top, left, self.size, self.size)
         return replace(pair, sharp=pair.sharp[window], blurred=pair.blurred[window], geometry=geometry)
@@ -162,6 +181,17 @@ class Crops(Source):
                         fix="Are the pictures still there?",
                     ) from None
         raise AssertionError("a set has at least one pair")
+
+
+def _with_margin(codes: NDArray[Any], top: int, left: int, size: int, margin: int) -> NDArray[Any]:
+    """A window of codes ``[H, W, 3]`` and what is around it, beyond the edges its mirror image without the edge."""
+    height, width = codes.shape[:2]
+    first = max(top - margin, 0), max(left - margin, 0)
+    last = min(top + size + margin, height), min(left + size + margin, width)
+    beyond = [
+        (first[axis] - (start - margin), start + size + margin - last[axis]) for axis, start in enumerate((top, left))
+    ]
+    return np.pad(codes[first[0] : last[0], first[1] : last[1]], [*beyond, (0, 0)], mode="reflect")
 
 
 class BlurredByNetwork(Source):
@@ -205,12 +235,26 @@ class TrainingSet(TorchDataset[Turned]):
     turns
         Whether pictures are turned by quarters and flipped; "mirror": flipped left to right alone. Off where a loss
         blurs again with the draw, whose directions would no longer fit.
+    augmentation
+        What else is done to pictures; the same holds for it.
+    margin_px
+        Width of what the samples of all sources have for it around their patch.
     """
 
-    def __init__(self, sources: Sequence[Source], shares: Sequence[float], *, seed: int, turns: bool | str) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        shares: Sequence[float],
+        *,
+        seed: int,
+        turns: bool | str,
+        augmentation: Augmentation | None = None,
+        margin_px: int = 0,
+    ) -> None:
         if len(sources) != len(shares) or not sources or min(shares) <= 0:
             raise InvalidValueError(f"Every source needs a share > 0, got {list(shares)} for {len(sources)}.")
         self.sources, self.seed, self.turns = tuple(sources), seed, turns
+        self.augmentation, self.margin_px = augmentation, margin_px
         self._until = np.cumsum(np.asarray(shares, float) / sum(shares))
 
     def __getitem__(self, index: int) -> Turned:
@@ -219,7 +263,8 @@ class TrainingSet(TorchDataset[Turned]):
         turn = int(stream.uniform() * 8) if self.turns else 0
         if self.turns == "mirror":
             turn = 4 * (turn // 4)  # of the eight ways the picture itself and its mirror image
-        return Turned(self.sources[chosen].sample(index), turn)
+        augmented = None if self.augmentation is None else self.augmentation.draw(self.seed, index)
+        return Turned(self.sources[chosen].sample(index), turn, augmented, self.margin_px)
 
 
 class _Steps(Sampler[list[int]]):

@@ -526,13 +526,21 @@ def _training_set(
         [configuration.data[name].share for name in names],
         seed=configuration.seed,
         turns=configuration.run.turns,
+        augmentation=configuration.augmentation,
+        margin_px=_margin_px(configuration, stage),
     )
+
+
+def _margin_px(configuration: Configuration, stage: Stage) -> int:
+    """Width of what samples have around their patch, for the augmentation."""
+    return 0 if configuration.augmentation is None else configuration.augmentation.margin_px(stage.patch_px)
 
 
 def _source(
     name: str, table: DataTable, stage: Stage, configuration: Configuration, looked_at: dict[str, Any]
 ) -> Source:
     seed = table.seed if table.seed is not None else configuration.seed
+    margin = _margin_px(configuration, stage)
     if table.blur_network is not None:
         unblurred = table.replace(blur_network=None, recipe="sharp", on_device=False)
         return BlurredByNetwork(_source(name, unblurred, stage, configuration, looked_at), seed=seed)
@@ -540,17 +548,19 @@ def _source(
         if name not in looked_at:
             looked_at[name] = open_pairs(table.pairs, table.sharp)
             tell_left_out(f"data.{name}", looked_at[name])
-        return Crops(looked_at[name], name, size_px=stage.patch_px, seed=seed)
+        return Crops(looked_at[name], name, size_px=stage.patch_px, seed=seed, margin_px=margin)
     assert table.photos is not None
     recipe = load_recipe(table.recipe)
     if name not in looked_at:
         looked_at[name] = scan_sources(photographs(table.photos), depth=table.depth, downscale=table.downscale)
         tell_left_out(f"data.{name}", looked_at[name])
-    made = f"{name} of {stage.patch_px} px"
+    size = stage.patch_px + 2 * margin
+    made = f"{name} of {size} px"
     if made not in looked_at:  # its draws are tried out, which takes a second
-        with _told_in(f"patch_px = {stage.patch_px}"):
+        around = f", with {margin} px around it for [augmentation]" if margin else ""
+        with _told_in(f"patch_px = {stage.patch_px}{around}"):
             looked_at[made] = OnlineDataset(
-                looked_at[name], recipe, size_px=stage.patch_px, seed=seed, min_detail=table.min_detail
+                looked_at[name], recipe, size_px=size, seed=seed, min_detail=table.min_detail
             )
     online = looked_at[made]
     on_device = _on_cuda(configuration.run.device) if table.on_device is None else table.on_device

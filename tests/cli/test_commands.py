@@ -183,7 +183,8 @@ def test_logs_and_warnings_go_to_the_error_output(monkeypatch: pytest.MonkeyPatc
     [
         ("20", 20), ("1.5", 1.5), ("true", True), ('"420"', "420"), ("paper", "paper"), ("1e3", 1000.0),
         ("{uniform=[1,2]}", {"uniform": [1, 2]}), ("{ choice = ['a', 'b'] }", {"choice": ["a", "b"]}), ("-3", -3),
-        ("kernels/a-1.npy", "kernels/a-1.npy"),
+        ("kernels/a-1.npy", "kernels/a-1.npy"), ("/data/vgg19-dcbb9e9d.pth", "/data/vgg19-dcbb9e9d.pth"),
+        ("./a.pth", "./a.pth"), ("../a.pth", "../a.pth"), ("~/a.pth", "~/a.pth"),
     ],
 )  # fmt: skip
 def test_values_are_those_of_toml(text: str, value: object) -> None:

@@ -100,7 +100,12 @@ def test_everything_that_is_written_is_read() -> None:
     assert (made.summary, made.seed, made.start_from, made.steps) == ("all of it", 7, "runs/a/best", 15)
 
 
-@pytest.mark.parametrize("tables", [SMALL, EVERYTHING], ids=["small", "everything"])
+AUGMENTED = {k: v for k, v in EVERYTHING.items() if k != "reblur"} | {
+    "augmentation": {"geometric": 0.25, "jpeg_quality": [60, 80], "gamma": [0.5, 2]}
+}
+
+
+@pytest.mark.parametrize("tables", [SMALL, EVERYTHING, AUGMENTED], ids=["small", "everything", "augmented"])
 def test_what_is_written_back_is_read_as_the_same(tables: Mapping[str, Any], tmp_path: Path) -> None:
     made = read_configuration(tables)
     assert read_configuration(made.to_dict()) == made
@@ -328,6 +333,13 @@ def test_changes_by_dotted_names() -> None:
         ({"start_from": 5}, r"start_from must be a text, got 5"),
         ({"summary": 5}, r"summary must be a text, got 5"),
         ({"reblur": {"weight": 0.1}}, r"\[reblur\]: .*Write turns = false in \[run\]"),
+        (
+            {"reblur": {"weight": 0.1}, "run.turns": False, "augmentation": {}},
+            r"\[reblur\]: .* does not fit pictures that \[augmentation\] moved and corrupted. Leave one of the two",
+        ),
+        ({"augmentation": {"gamma": [2, 1]}}, r"\[augmentation\]: Augmentation: gamma must be two numbers"),
+        ({"augmentation": {"blur": 2}}, r"\[augmentation\].*Augmentation has no field 'blur'"),
+        ({"augmentation": 3}, r"\[augmentation\]: must be a table, got 3"),
         ({"adversarial": 3}, r"\[adversarial\]: must be a table, got 3"),
         ({"adversarial.losss": {}}, r"\[adversarial\]: there is no field 'losss'. Did you mean 'loss'\?"),
         ({"adversarial.loss": {"kind": "lsgan"}}, r"\[adversarial\]: needs discriminator, a table"),

@@ -272,6 +272,7 @@ def test_a_run_does_not_go_on_with_the_blur_of_another_network(
         ({"data.a": {"photos": "p", "blur_network": "b", "reuse": 4}}, r"reuse = 4 goes with a recipe"),
         ({"data.a": {"blur_network": "b"}}, r"needs either photos \(blurred on the fly\) or pairs, got neither"),
         ({"reblur": {}, "run.turns": False, "network": BGAN}, r"\[reblur\]: .* bgan restores none"),
+        ({"augmentation": {}, "network": BGAN}, r"\[augmentation\]: .* bgan would learn to make them like that"),
         ({"network": {"kind": "bgann"}}, r"\[network\]: There is no network 'bgann'"),
     ],
 )
