@@ -99,8 +99,9 @@ def read_text(path: Path, *, error: type[BlursynthError], fix: str = "") -> str:
                 fix=fix or "Check the path.",
             )
         data = path.read_bytes()
-    except OSError as found:
-        raise error(f"{path}: cannot be read ({found.strerror}).", fix="Check the path.") from None
+    except (OSError, ValueError) as found:  # the latter of names with a zero byte
+        why = getattr(found, "strerror", None) or found
+        raise error(f"{path}: cannot be read ({why}).", fix="Check the path.") from None
     wide = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if wide is None and b"\0" in data[:64]:
         wide = "UTF-16, or no text"  # every other byte of plain letters is zero
