@@ -37,7 +37,9 @@ class Noise(PairSet):
     def read(self, index: int) -> PairSample:
         sharp = np.random.Generator(np.random.Philox(index)).integers(30, 220, (40, 56, 3)).astype(np.uint8)
         draw = Draw((("blur", bs.GaussianBlur(sigma_px=0.2 + index)),)) if index else None
-        return PairSample(NASTY if index == 0 else f"{index}", sharp, sharp + np.uint8(2 + index), "a & b\u202e\x1b", draw)
+        return PairSample(
+            NASTY if index == 0 else f"{index}", sharp, sharp + np.uint8(2 + index), "a & b\u202e\x1b", draw
+        )
 
 
 class Better:
