@@ -71,6 +71,11 @@ LARGEST_PX = 400_000_000  # beyond this a picture is more likely a decompression
 LARGEST_DECODED_BYTES = 4 << 30
 """Memory that decoding one picture may take: 240 megapixels of 16 bits per channel, or 400 of 8."""
 
+# Of a pixel, of decoders that hold a whole picture of their own beside that of Pillow: measured, and rounded up.
+_BESIDE_BYTES = {"JPEG2000": 12, "WEBP": 12, "AVIF": 12, "HEIF": 12}
+
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
+
 _PILLOW_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # of a pixel; else 4
 
 
@@ -117,7 +122,18 @@ def pillow_bytes(picture: Any, *, bytes_per_channel: int) -> int:
     own = _PILLOW_BYTES.get(picture.mode, 4)
     converted = 0 if picture.mode == "RGB" else 4  # Pillow keeps RGB in four bytes
     deep = 2 * len(picture.getbands()) if bytes_per_channel == 2 else own + converted
-    return decoded_bytes(height, width, bytes_per_channel=bytes_per_channel, decoder_bytes_per_px=deep)
+    deep += _BESIDE_BYTES.get(picture.format, 0)
+    whole = decoded_bytes(height, width, bytes_per_channel=bytes_per_channel, decoder_bytes_per_px=deep)
+    return whole + _tile_bytes(picture)
+
+
+def _tile_bytes(picture: Any) -> int:
+    """Of one tile of a TIFF file: its decoders make room for a whole one, however small the picture."""
+    tags = getattr(picture, "tag_v2", {})
+    try:
+        return int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_LENGTH, 0)) * 2 * len(picture.getbands())
+    except (TypeError, ValueError):  # tags of other types, which no decoder takes for numbers
+        return 0
 
 
 _QUIET = threading.RLock()

@@ -35,6 +35,8 @@ T = TypeVar("T")
 HIDDEN = "hidden"
 """What files and folders whose names begin with a dot are counted as."""
 
+LARGEST_FILE_BYTES = 4 << 30  # of pictures, depth maps and kernels
+
 NO_ENDING = "(no ending)"
 
 
@@ -235,7 +237,7 @@ def check_readable(path: Path, noun: str = "picture") -> None:
     Raises
     ------
     PictureError
-        It is missing, a folder, no regular file, or empty.
+        It is missing, a folder, no regular file, empty, or of more than 4 GiB.
     """
     try:
         found = path.stat()
@@ -247,6 +249,12 @@ def check_readable(path: Path, noun: str = "picture") -> None:
         raise PictureError(f"{path}: is a folder, not a {noun}.")
     if not stat.S_ISREG(found.st_mode):
         raise PictureError(f"{path}: is {_kind_of_file(found.st_mode)}, not a {noun}.", why="It may never end.")
+    if found.st_size > LARGEST_FILE_BYTES:  # decoders read whole files, and holes in one take no room on a disk
+        raise PictureError(
+            f"{path}: has {found.st_size / 1e9:,.1f} GB, more than the {LARGEST_FILE_BYTES / 1e9:.1f} GB of a {noun} "
+            "that is read.",
+            fix="Cut it into pieces first.",
+        )
     if found.st_size == 0:
         raise PictureError(
             f"{path}: is empty (0 bytes).", fix="Copy it again from where it came from, or leave it out."

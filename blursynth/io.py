@@ -7,7 +7,9 @@ import hashlib
 import logging
 import re
 import stat
+import struct
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +33,7 @@ from blursynth.decoders import (
 )
 from blursynth.depth import DepthFormat, read_depth, read_labels
 from blursynth.depth.maps import check_unit
-from blursynth.errors import InvalidValueError, PictureError
+from blursynth.errors import InvalidValueError, MissingExtraError, PictureError, require
 from blursynth.folders import check_readable, expanded
 from blursynth.frame import Encoding, Frame, Intrinsics, check_values
 from blursynth.light_files import light_info, transparent
@@ -496,9 +498,9 @@ def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
         for array in arrays:
             if np.asarray(array).dtype.kind not in "fiub":
                 raise ValueError("it holds something else than real numbers")
-    except PictureError:
+    except (PictureError, MissingExtraError):
         raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError) as error:
+    except Exception as error:  # zip, zlib, scipy, HDF5 and numpy each raise their own on damaged files
         fix = ""
         if path.suffix.lower() in (".csv", ".txt"):
             between = "commas" if path.suffix.lower() == ".csv" else "spaces"
@@ -567,14 +569,12 @@ def _read_response_curves(path: Path) -> list[NDArray[Any]]:
 
 def _read_matlab(path: Path) -> list[NDArray[Any]]:
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
+    check_bytes(path, _matlab_bytes(path))
     try:
         variables = loadmat(path)
     except NotImplementedError:  # MATLAB 7.3 files are HDF5
         return _read_matlab_hdf5(path)
-    except MatReadError as error:
-        raise ValueError(str(error)) from None
     found = []
     for name, value in variables.items():
         if not name.startswith("__"):
@@ -583,20 +583,61 @@ def _read_matlab(path: Path) -> list[NDArray[Any]]:
     return found
 
 
-def _read_matlab_hdf5(path: Path) -> list[NDArray[Any]]:
-    from blursynth.errors import require
+_MATLAB_COMPRESSED = 15  # as the type of a variable in MATLAB's files of versions 5 to 7
 
+
+def _matlab_bytes(path: Path) -> int:
+    """Bytes of the variables of a MATLAB file when they are decompressed, up to a little more than may be read.
+
+    A variable is its type and its length, then its content; what is no such file counts as it is.
+    """
+    total = path.stat().st_size
+    with path.open("rb") as file:
+        order = {b"IM": "<", b"MI": ">"}.get(file.read(128)[126:])
+        while order is not None and len(head := file.read(8)) == 8:
+            kind, length = struct.unpack(f"{order}II", head)
+            if kind != _MATLAB_COMPRESSED:
+                file.seek(length, 1)
+                continue
+            left = min(length, total)
+            stream, packed = zlib.decompressobj(), b""
+            while (left or packed) and not stream.eof and total <= LARGEST_DECODED_BYTES:
+                if not packed:
+                    packed = file.read(min(left, 1 << 20))
+                    left = left - len(packed) if packed else 0
+                total += len(stream.decompress(packed, 1 << 24))
+                packed = stream.unconsumed_tail
+            file.seek(left, 1)
+    return total
+
+
+def _read_matlab_hdf5(path: Path) -> list[NDArray[Any]]:
     h5py = require("h5py", extra="matlab", purpose="reading MATLAB 7.3 files")
-    found = []
+    found: list[NDArray[Any]] = []
+    total = 0
+
+    def array(data: Any) -> NDArray[np.float64]:
+        nonlocal total
+        if not isinstance(data, h5py.Dataset):
+            raise ValueError("it holds a structure")
+        if data.external or data.is_virtual:
+            raise ValueError("its numbers lie in another file")
+        total += data.size * max(8, data.dtype.itemsize)
+        check_bytes(path, total)
+        return np.asarray(data, np.float64).T
+
     with h5py.File(path) as file:
         for name in file:
             if name.startswith("#"):
                 continue
+            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{name!r} is a link to another place")
             data = file[name]
-            if data.dtype == object or h5py.check_ref_dtype(data.dtype):
-                found += [np.asarray(file[r], np.float64).T for r in np.asarray(data).ravel()]
+            if isinstance(data, h5py.Dataset) and h5py.check_ref_dtype(data.dtype):
+                check_bytes(path, data.size * data.dtype.itemsize)
+                found += [array(file[reference]) for reference in np.asarray(data).ravel()]
             else:
-                found.append(np.asarray(data, np.float64).T)
+                found.append(array(data))
     return found
 
 

@@ -20,10 +20,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.decoders import RAW_SUFFIXES, check_bytes, damaged, decoded_by_opencv, decoded_bytes
+from blursynth.decoders import RAW_SUFFIXES, check_bytes, check_size, damaged, decoded_by_opencv, decoded_bytes
 from blursynth.errors import MissingExtraError, PictureError, require
 
-__all__ = ["LightInfo", "exr_is_cut_off", "light_info", "read_light", "transparent"]
+__all__ = ["LightInfo", "check_exr_parts", "exr_is_cut_off", "light_info", "read_light", "transparent"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,12 +49,14 @@ class LightInfo:
     channels: int = 3  # that the file holds
     bytes_per_channel: int = 4
     licence: str = ""
+    other_bytes: int = 0  # of what is decoded beside the picture
 
     @property
     def decoded_bytes(self) -> int:
         """Memory that decoding it takes at the most."""
         own = self.channels * self.bytes_per_channel
-        return decoded_bytes(self.height, self.width, bytes_per_channel=4, decoder_bytes_per_px=own)
+        whole = decoded_bytes(self.height, self.width, bytes_per_channel=4, decoder_bytes_per_px=own)
+        return whole + self.other_bytes
 
 
 def transparent(path: Path) -> PictureError:
@@ -130,14 +132,15 @@ def read_light(path: Path, info: LightInfo) -> NDArray[np.float32]:
 def _radiance_info(path: Path) -> LightInfo:
     with path.open("rb") as file:
         head = file.read(65536)
-    lines, found = [], None
-    for line in head.split(b"\n"):
-        found = re.fullmatch(rb"([+-][XY]) (\d+) ([+-][XY]) (\d+)\s*", line)
-        if found is not None:
-            break
-        lines.append(line.decode("latin-1").strip())
+    # The size stands behind the first empty line, and a line that looks like one before it is none: the decoder would
+    # make room for another picture than the one that was checked.
+    text, _, rest = head.partition(b"\n\n")
+    lines = [line.decode("latin-1").strip() for line in text.split(b"\n")]
+    found = re.fullmatch(rb"([+-][XY]) (\d{1,9}) ([+-][XY]) (\d{1,9})\s*", rest.partition(b"\n")[0])
     if found is None:
         raise damaged(path, "its header has no size")
+    if re.search(rb"-Y\s*[+-]?\d+\s*\+X", text):  # the decoder cuts long lines, and may see an empty one before it
+        raise damaged(path, "its header has two sizes")
     if (found[1], found[3]) != (b"-Y", b"+X"):
         raise PictureError(
             f"{path}: its rows do not run from the top left ({found[0].decode().strip()}).",
@@ -175,6 +178,20 @@ def check_name_for_exr(path: Path) -> None:
         raise PictureError(
             f"{path}: has a name that is not UTF-8, which the package OpenEXR cannot open.", fix="Rename the file."
         ) from None
+
+
+def check_exr_parts(path: Path, file: Any) -> int:
+    """Bytes of all parts, which the library decodes wanted or not; refused where they are more than may be."""
+    total = 0
+    for part in file.parts:
+        (left, top), (right, bottom) = (np.asarray(corner).tolist() for corner in part.header["dataWindow"])
+        height, width = bottom - top + 1, right - left + 1
+        if height < 1 or width < 1:
+            raise damaged(path, "its window is empty")
+        check_size(path, height, width)
+        total += 4 * len(part.header["channels"]) * height * width
+    check_bytes(path, total)
+    return total
 
 
 _EXR_FLAGS = {"tiled": 0x200, "long names": 0x400, "deep": 0x800, "several parts": 0x1000}
@@ -235,6 +252,7 @@ def _exr_text(file: BinaryIO) -> bytes | None:
 def _exr_info(path: Path) -> LightInfo:
     try:
         with _open_exr(path, header_only=True) as file:
+            total = check_exr_parts(path, file)
             header = file.header()
             (left, top), (right, bottom) = (np.asarray(corner).tolist() for corner in header["dataWindow"])
             primaries = tuple(float(v) for v in np.ravel(header.get("chromaticities", _REC_709)))
@@ -245,7 +263,9 @@ def _exr_info(path: Path) -> LightInfo:
         raise damaged(path, error) from None
     usual = len(primaries) == 8 and np.allclose(primaries, _REC_709, atol=2e-3)
     note = "" if usual else f"chromaticities {' '.join(f'{p:g}' for p in primaries)}"
-    return LightInfo(bottom - top + 1, right - left + 1, "OpenEXR", note, max(channels, 1))
+    height, width, channels = bottom - top + 1, right - left + 1, max(channels, 1)
+    others = max(0, total - 4 * channels * height * width)  # other parts
+    return LightInfo(height, width, "OpenEXR", note, channels, other_bytes=others)
 
 
 def _read_exr(path: Path) -> NDArray[Any]:

@@ -22,6 +22,7 @@ from blursynth.toml import parse_toml, read_toml
 
 __all__ = ["Recipe", "load_recipe", "recipe_names"]
 
+_MOST_PARENTS = 32
 _TOP_LEVEL = {"summary", "source", "reference", "extends", "remove", "step"}
 
 # Two names of one setting of a camera: the one that a recipe gives takes the place of an inherited other.
@@ -435,6 +436,8 @@ def _extended(
     identity = str((parent_folder or Path()) / parent_label)
     if identity in seen:
         raise RecipeError(f"{name}: recipes extend each other in a circle: {' -> '.join((*seen, identity))}.")
+    if len(seen) >= _MOST_PARENTS:
+        raise RecipeError(f"{name}: has more than {_MOST_PARENTS} recipes below it, one extending the other.")
     parent = _extended(parent, parent_label, parent_folder, (*seen, identity), kinds)
     steps = [dict(e) for e in _entries(parent, parent_label)]
     names = [str(e.get("name") or e.get("kind")) for e in steps]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["name_of", "path_of", "printable"]
+__all__ = ["is_inside", "name_of", "path_of", "printable"]
 
 # Controls (C0, DEL, C1), invisible marks and marks that turn the direction of text, line and paragraph separators,
 # and halves of surrogate pairs, as which Python shows the bytes of file names that are not UTF-8. The joiners of
@@ -71,6 +71,18 @@ def path_of(name: str) -> Path:
     True
     """
     return Path(re.sub(_ESCAPED, lambda found: _unescape(found[1]), name))
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name as :func:`name_of` writes it stays in its folder, by the rules of the system that will open it.
+
+    Every part is looked at, since the first one may stand for one of several folders.
+
+    >>> is_inside("street/a.png"), is_inside("street/../../a.png"), is_inside("street//etc/passwd")
+    (True, False, False)
+    """
+    parts = [path_of(part) for part in name.split("/")]
+    return "\0" not in name and all(len(p.parts) == 1 and not p.anchor and p.parts != ("..",) for p in parts)
 
 
 def _unescape(code: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from blursynth.errors import BlursynthError
+from blursynth.nesting import MOST_LEVELS, is_too_deep
 
 __all__ = ["parse_toml", "read_text", "read_toml"]
 
@@ -44,12 +45,26 @@ def read_toml(path: Path, *, error: type[BlursynthError], name: str | None = Non
 
 def parse_toml(text: str, name: str, *, error: type[BlursynthError]) -> dict[str, Any]:
     """The tables of a text in TOML; a message says the line of what is none."""
+    # Looked for beforehand: the time and memory that tomllib takes for a dotted key grow with the square of its length.
+    if _LONG_KEY.search(text):
+        raise _too_deep(name, error)
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as found:
+        tables = tomllib.loads(text)
+    except ValueError as found:  # TOMLDecodeError, and that of Python for numbers of thousands of digits
         raise error(f"{name}: is not valid TOML: {found}.", fix=_told_line(text, str(found))) from None
     except RecursionError:
-        raise error(f"{name}: is not valid TOML: its arrays or tables are nested too deeply.") from None
+        raise _too_deep(name, error) from None
+    if is_too_deep(tables):
+        raise _too_deep(name, error)
+    return tables
+
+
+_KEY = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_LONG_KEY = re.compile(rf"(?<![\w-]){_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{MOST_LEVELS}}}")
+
+
+def _too_deep(name: str, error: type[BlursynthError]) -> BlursynthError:
+    return error(f"{name}: is not valid TOML: its arrays or tables are nested too deeply (over {MOST_LEVELS} levels).")
 
 
 def _told_line(text: str, message: str) -> str:
@@ -84,8 +99,9 @@ def read_text(path: Path, *, error: type[BlursynthError], fix: str = "") -> str:
                 fix=fix or "Check the path.",
             )
         data = path.read_bytes()
-    except OSError as found:
-        raise error(f"{path}: cannot be read ({found.strerror}).", fix="Check the path.") from None
+    except (OSError, ValueError) as found:  # the latter of names with a zero byte
+        why = getattr(found, "strerror", None) or found
+        raise error(f"{path}: cannot be read ({why}).", fix="Check the path.") from None
     wide = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if wide is None and b"\0" in data[:64]:
         wide = "UTF-16, or no text"  # every other byte of plain letters is zero

@@ -9,16 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from blursynth import __version__
 from blursynth.errors import DatasetError, InvalidValueError, require
 from blursynth.folders import expanded
+from blursynth.nesting import is_too_deep
 from deblur_models.networks import (
     DISCRIMINATORS,
     Architecture,
@@ -38,6 +42,7 @@ __all__ = [
     "save_network",
 ]
 
+MANIFEST_BYTES = 2**24  # of the JSON; most have a few thousand
 FORMAT = 1  # raised when a file of this version could not be read by the code before
 
 
@@ -98,15 +103,24 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     safetensors = require("safetensors.torch", extra="train", purpose="Reading checkpoints")
     weights, beside = _found(expanded(path))
     try:
+        for file in (weights, beside):
+            if not stat.S_ISREG(file.stat().st_mode):  # a pipe waits for its writer
+                raise DatasetError(f"{file}: is no file.", fix="Copy the checkpoint again.")
+        if beside.stat().st_size > MANIFEST_BYTES:
+            raise DatasetError(f"{beside}: has more than {MANIFEST_BYTES:,} bytes; the checkpoint is damaged.")
         manifest = json.loads(beside.read_bytes())
         content = weights.read_bytes()
+    except DatasetError:
+        raise
     except OSError as error:
         raise DatasetError(
             f"{error.filename}: cannot be read ({error.strerror}).",
             why="A checkpoint is two files: NAME.safetensors with the weights, NAME.json with what they belong to.",
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DatasetError(f"{beside}: is no JSON; the checkpoint is damaged.") from None
+    if is_too_deep(manifest):
+        raise DatasetError(f"{beside}: is nested too deep; the checkpoint is damaged.")
     if not isinstance(manifest, dict) or "network" not in manifest or "sha256" not in manifest:
         raise DatasetError(
             f"{beside}: does not describe a network of deblur_models.",
@@ -194,16 +208,20 @@ def load_discriminator(path: str | Path) -> nn.Module:
     path = Path(path)
     checkpoint = load_checkpoint(path / "last" if path.is_dir() else path)  # the best of a run holds the network alone
     state, described = checkpoint.part("network"), checkpoint.manifest["network"]
-    if described.get("kind") not in {kind.kind for kind in DISCRIMINATORS}:
+    if not isinstance(described, dict) or described.get("kind") not in [kind.kind for kind in DISCRIMINATORS]:
         state = checkpoint.part("discriminator")
-        described = (checkpoint.manifest.get("configuration", {}).get("adversarial") or {}).get("discriminator")
-    if not state or described is None:
+        configuration = checkpoint.manifest.get("configuration")
+        adversarial = configuration.get("adversarial") if isinstance(configuration, dict) else None
+        described = adversarial.get("discriminator") if isinstance(adversarial, dict) else None
+    if not state or not isinstance(described, dict):
         raise DatasetError(
             f"{path}: holds no discriminator.",
             fix="Give the folder of an adversarial run, or what deblur import --network patchgan wrote.",
         )
     try:
-        discriminator = discriminator_config(described).build()
+        config = discriminator_config(described)
+        _check_weights(config, state)
+        discriminator = config.build()
         discriminator.load_state_dict(state, strict=True)
     except (InvalidValueError, RuntimeError) as error:
         raise DatasetError(
@@ -215,29 +233,44 @@ def load_discriminator(path: str | Path) -> nn.Module:
 def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network | BlurGenerator:
     """The network of a checkpoint that was read, in training mode, whether it restores or blurs."""
     described = checkpoint.manifest["network"]
-    if isinstance(described, dict) and described.get("kind") in {kind.kind for kind in DISCRIMINATORS}:
+    if isinstance(described, dict) and described.get("kind") in [kind.kind for kind in DISCRIMINATORS]:
         raise DatasetError(
             f"The checkpoint holds {described['kind']}, a discriminator, which judges pictures and makes none.",
             fix="Write it as start_from in [adversarial] of a configuration.",
         )
+    state = checkpoint.part("network")
+    if average:
+        state |= checkpoint.part("average")
     try:
-        network = trainable_config(described).build()
+        config = trainable_config(described)
     except (InvalidValueError, TypeError, ValueError) as error:
         raise DatasetError(
             f"The checkpoint describes no network of this version: {described!r}.",
             why=str(error),
             fix="Was the .json beside it edited, or written by a newer version?",
         ) from None
-    state = checkpoint.part("network")
-    if average:
-        state |= checkpoint.part("average")
     try:
+        _check_weights(config, state)
+        network = config.build()
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise DatasetError(
-            f"The weights do not fit {network.config!r}.", why=str(error), fix="Was the .json beside them edited?"
+            f"The weights do not fit {config!r}.", why=str(error), fix="Was the .json beside them edited?"
         ) from None
     return network
+
+
+def _check_weights(config: Architecture, state: Mapping[str, Tensor]) -> None:
+    """Refuse weights of other shapes before there is room for any: a manifest can describe a network of terabytes.
+
+    Raises
+    ------
+    RuntimeError
+        torch's, with the names and shapes.
+    """
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that nothing is copied
+        config.build().load_state_dict(state, strict=True)
 
 
 def _paths(path: str | Path) -> tuple[Path, Path]:

@@ -535,12 +535,14 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], st
     base = tables.pop("extends", None)
     if base is None:
         return tables, name
-    if not isinstance(base, str):
+    if not isinstance(base, str) or "\0" in base:
         raise ConfigurationError(f"{name}: extends must be a name or a path, got {base!r}.")
     beside: str | Path = path.parent / base if path.exists() and base.endswith(".toml") else base
     place = str(Path(beside).resolve()) if isinstance(beside, Path) else base
     if place in seen:
         raise ConfigurationError(f"{name}: extends = {base!r} leads back to itself.")
+    if len(seen) >= 32:
+        raise ConfigurationError(f"{name}: has more than 32 configurations below it, one extending the other.")
     below, _ = _read(beside, (*seen, place))
     return _merged(below, tables), name
 

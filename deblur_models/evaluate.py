@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blursynth.core import Degradation, Draw, Record
+from blursynth.dataset.files import read_json, refuse_links, require_regular
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, PictureError
 from blursynth.folders import expanded
 from blursynth.frame import Encoding, Frame
@@ -466,16 +467,20 @@ class _Store:
         self.lines: dict[int, dict[str, Any]] = {}
         heading = json.dumps({"format": FORMAT, "restorer": about}, sort_keys=True, allow_nan=False)
         if path.exists() and not force:
-            lines = path.read_text("utf-8").split("\n")
+            require_regular(path)
+            lines = path.read_text("utf-8", errors="replace").split("\n")
             if lines[0] != heading:
                 raise DatasetError(
                     f"{path}: holds results of another restorer of this name, or of other settings.",
                     fix="Give it another name (--network NAME=PATH), another --out, or --force to measure again.",
                 )
             for text in lines[1:-1]:  # what follows the last end of line was cut off
-                line = json.loads(text)
-                self.lines[line["index"]] = _numbers(line)
-            if lines[-1]:
+                try:
+                    line = json.loads(text)
+                    self.lines[int(line["index"])] = _numbers(line)
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                    raise DatasetError(f"{path}: is damaged.", fix="Measure again with --force.") from None
+            if lines[-1] or path.stat().st_nlink > 1:  # lines are added to it, and shall not be added to another file
                 write_whole(path, ("\n".join(lines[:-1]) + "\n").encode())
         else:
             write_whole(path, f"{heading}\n".encode())
@@ -497,12 +502,14 @@ def _claim(plan: _Plan, *, force: bool) -> None:
         "harm": sorted(plan.harmed),
         "chosen": len(plan.chosen),
     }
+    if plan.folder.is_dir():
+        refuse_links(plan.folder)  # lines are added to what lies there, and --force deletes
     path = plan.folder / "settings.json"
     content = (json.dumps(settings, indent=1, allow_nan=False) + "\n").encode()
     if path.exists() and not force:
         try:
-            there = json.loads(path.read_bytes())
-        except ValueError:
+            there = read_json(path, "the settings of the evaluation")
+        except DatasetError:
             there = {}
         other = [k for k in settings if there.get(k) != settings[k]]
         if other:

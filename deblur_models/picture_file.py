@@ -225,7 +225,7 @@ def read_picture(path: str | Path) -> PictureFile:
         bands = picture.getbands()
         transparent = bands[-1] in ("A", "a") or "transparency" in picture.info
         orientation, exif = _exif(picture, path)
-        if getattr(picture, "n_frames", 1) > 1:
+        if _has_several(path):
             _LOG.warning("%s: has several pictures, the first one is restored", path)
         if picture.mode in _CONVERTED:
             _LOG.warning("%s: is %s and becomes %s", path, *_CONVERTED[picture.mode])
@@ -248,6 +248,16 @@ def read_picture(path: str | Path) -> PictureFile:
     return PictureFile(
         path, codes, alpha, grey, exif, profile, (float(dpi[0]), float(dpi[1])) if dpi is not None and plain else None
     )
+
+
+def _has_several(path: Path) -> bool:
+    """Whether there is a second picture; to count them would take time with the square of their number."""
+    try:
+        with quiet(), open_picture(path) as picture:
+            picture.seek(1)
+    except Exception:  # there is none, or none that could be read
+        return False
+    return True
 
 
 def _exif(picture: Any, path: Path) -> tuple[int, bytes]:

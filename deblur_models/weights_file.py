@@ -55,6 +55,9 @@ DISCRIMINATOR_CONTAINERS = (
 WRAPPERS = ("module.", "_orig_mod.")
 """What DataParallel, running averages and torch.compile put before every name."""
 
+MOST_TIMES = 32
+"""By how much an archive of weights is smaller than what it holds at the most; numbers that were learnt are noise."""
+
 EXPORT = (
     "Where TensorFlow is installed, write its variables as arrays and import those: "
     "reader = tf.train.load_checkpoint(PREFIX); "
@@ -132,6 +135,8 @@ def _is_weight(name: object, value: object) -> bool:
         and value.layout == torch.strided
         and value.device.type == "cpu"  # saved from the meta device it has no numbers
         and not value.is_quantized
+        # A view that repeats its numbers (stride 0) may claim any size.
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
     )
 
 
@@ -146,6 +151,8 @@ def _load(path: Path) -> Any:
             if (path / "saved_model.pb").exists()
             else "Name a file in it.",
         )
+    if path.exists() and not path.is_file():  # a pipe waits for its writer
+        raise DatasetError(f"{path}: is a device or a pipe, not a checkpoint.", fix="Check the path.")
     if not path.exists():
         if path.with_name(path.name + ".index").exists():
             raise DatasetError(f"{path}: is the prefix of a checkpoint of TensorFlow's.", fix=EXPORT)
@@ -202,8 +209,14 @@ def _load_archive(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            size = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
         raise _damaged(path, error) from None
+    if size > MOST_TIMES * path.stat().st_size:
+        raise DatasetError(
+            f"{path}: has {path.stat().st_size:,} bytes and holds {size:,}, more than {MOST_TIMES} times as many.",
+            why="Weights cannot be compressed so far, so it was made to fill the memory.",
+        )
     if names and all(name.endswith(".npy") for name in names):
         return _load_arrays(path)
     if any(name.endswith("/constants.pkl") for name in names):

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import errno
 import logging
+import sys
+import traceback
 import warnings
+from types import TracebackType
 from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
 
 from blursynth.cli import arguments
-from blursynth.cli.console import RichLogs, complain
+from blursynth.cli.console import RichLogs, complain, echo
 from blursynth.errors import BlursynthError
 from blursynth.text import printable
 
@@ -51,6 +54,8 @@ class Commands(TyperGroup):
             logger.addHandler(handler)
             logger.setLevel(logging.DEBUG if debug else logging.WARNING)
         warnings.showwarning = _log_warning
+        if debug:
+            sys.excepthook = _show_trace  # of what is raised below and ends the program
         try:
             return super().invoke(ctx)
         except BlursynthError as error:
@@ -110,6 +115,11 @@ def _bug(error: Exception, program: str) -> None:
         "--debug shows where it happened."
     )
     raise typer.Exit(70) from None
+
+
+def _show_trace(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Python's trace, which quotes names of files as they are, without what would steer the terminal."""
+    echo("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), err=True)
 
 
 def _log_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:

@@ -282,7 +282,11 @@ class RichLogs(logging.Handler):
 
 
 def _printable(record: logging.LogRecord) -> logging.LogRecord:
-    """A record whose message steers no terminal; its trace stays as it is."""
+    """A record whose message and trace steer no terminal."""
     shown = copy.copy(record)
     shown.msg, shown.args = printable(record.getMessage()), ()
+    if record.exc_info:
+        trace = logging.Formatter().formatException(record.exc_info)
+        shown.msg += "\n" + printable(trace, lines=True)
+        shown.exc_info = shown.exc_text = None
     return shown

@@ -24,6 +24,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar, cast
 from pydantic import Field, TypeAdapter, ValidationError
 
 from blursynth.errors import DatasetError
+from blursynth.nesting import is_too_deep
 
 __all__ = [
     "Sha256",
@@ -229,6 +230,8 @@ def _parsed(path: Path, what: str, most: int) -> tuple[dict[str, Any], bytes]:
         raise DatasetError(f"{path}: {what} is damaged, {reason}.") from None
     if not isinstance(value, dict):
         raise DatasetError(f"{path}: {what} is damaged, it is no JSON object.")
+    if is_too_deep(value):  # written again it would be indented by its depth, each number of it
+        raise DatasetError(f"{path}: {what} is damaged, it is nested too deep.")
     return value, data
 
 
@@ -254,6 +257,10 @@ def read_sealed(path: Path, what: str, kind: type[_T], most: int = JSON_BYTES) -
         It is missing, unreadable, too large, has been changed, or is of other types.
     """
     value, data = _parsed(path, what, most)
+    try:
+        typed = typed_json(kind, data)  # first, since what is of other types may be huge when it is written again
+    except ValueError as error:
+        raise DatasetError(f"{path}: {what} is damaged ({error}).") from None
     seal = value.pop("sha256", None)
     try:
         same = sealed(value) == data  # the hash is that of the content, and the text that of its writing
@@ -262,10 +269,7 @@ def read_sealed(path: Path, what: str, kind: type[_T], most: int = JSON_BYTES) -
     if not same:
         why = "" if seal is not None else "It has no sha256 of its own."
         raise DatasetError(f"{path}: {what} was changed after it was written (its sha256 differs).", why=why)
-    try:
-        return typed_json(kind, data)
-    except ValueError as error:
-        raise DatasetError(f"{path}: {what} is damaged ({error}).") from None
+    return typed
 
 
 def typed_json(kind: type[_T], data: bytes) -> _T:
@@ -380,6 +384,11 @@ def _held(out: Path, path: Path) -> BinaryIO:
             raise disk_error(error, path) from None
         except OSError as error:
             raise disk_error(error, path) from None
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:  # not of our making: what is written is somebody's
+            file.close()
+            path.unlink(missing_ok=True)
+            continue
         if not _try_lock(file.fileno()):
             file.close()
             raise _busy(out, path)

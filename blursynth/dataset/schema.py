@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib import metadata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from blursynth.errors import DatasetError, InvalidValueError, RecipeError
 from blursynth.frame import Encoding
 from blursynth.recipe import Recipe
 from blursynth.sampling import Sampler
+from blursynth.text import is_inside
 
 __all__ = ["ArraySpec", "Spec", "check_encodings", "create_store", "environment", "load_spec"]
 
@@ -375,18 +376,13 @@ def _impossible(spec: Spec) -> Iterator[str]:
         if not (0 < source.height < 2**31 and 0 < source.width < 2**31):
             yield f"its source {source.name!r} has {source.height} x {source.width} px"
         for name in (source.name, source.depth, source.labels):
-            if name and not _is_inside(name):
+            if name and not is_inside(name):
                 yield f"its source {name!r} is no path inside a folder"
     steps = spec.recipe.get("step")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         yield "its recipe has no list of steps"
     elif _names_files(steps):
         yield "its recipe names a file where the content of that file belongs"
-
-
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def _names_files(values: Any) -> bool:

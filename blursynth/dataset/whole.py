@@ -40,19 +40,23 @@ from blursynth.dataset.files import (
     locked,
     read_json,
     refuse_links,
+    require_regular,
     sha256_hex,
     write_atomically,
 )
 from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.generate import Sources, prepare
 from blursynth.dataset.progress import OnProgress, Progress
+from blursynth.dataset.records import RECORD_BYTES
 from blursynth.dataset.render import Renderer, rounded
 from blursynth.dataset.schema import Spec
 from blursynth.dataset.sources import Scan, Skipped, Source
 from blursynth.depth import DepthFormat
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.frame import Frame
+from blursynth.nesting import is_too_deep
 from blursynth.recipe import Recipe
+from blursynth.text import is_inside
 
 __all__ = ["PicturesReport", "blur_pictures"]
 
@@ -172,8 +176,8 @@ def blur_pictures(
         depth_format=depth_format, labels=labels, linear=linear, downscale=downscale, on_progress=on_progress,
     )  # fmt: skip
     start = time.monotonic()
-    notes = _begin(out, spec, tile_px)
     refuse_links(out)
+    notes = _begin(out, spec, tile_px)
     folder = DatasetFolder.begun(out, description="request.json")
     with locked(out, 0, 1):
         _sweep(out)
@@ -482,24 +486,37 @@ def _finished(out: Path) -> dict[str, dict[str, Any]]:
     path = out / "draws.jsonl"
     if not path.exists():
         return {}
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except OSError as error:
-        raise DatasetError(f"{path}: the draws cannot be read ({error.strerror}).") from None
     records: dict[str, dict[str, Any]] = {}
-    sound = True
-    for line in lines:
-        try:
-            record = json.loads(line)
-            place = PurePosixPath(record["name"])
-            if not line.endswith(b"\n") or place.is_absolute() or ".." in place.parts:
-                raise ValueError
-            records[record["name"]] = record
-        except (ValueError, KeyError, TypeError, RecursionError):
-            sound = False
+    try:
+        sound = require_regular(path).st_nlink == 1  # lines are added to it, and shall not be added to another file
+        with path.open("rb") as file:
+            while line := file.readline(RECORD_BYTES):
+                if (record := _record(line)) is None:
+                    sound = False
+                else:
+                    records[record["name"]] = record
+    except OSError as error:
+        raise (
+            error
+            if isinstance(error, DatasetError)
+            else DatasetError(f"{path}: the draws cannot be read ({error.strerror}).")
+        ) from None
     if not sound:
         _write_records(out, records)
     return records
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """What a line holds; None if it was cut off, or is none that this module writes."""
+    try:
+        record = json.loads(line)
+        name = record["name"]
+        whole = line == canonical(record) + b"\n" and not is_too_deep(record)
+        name.encode()  # no half of a surrogate pair
+        inside = is_inside(name)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return record if whole and inside else None
 
 
 def _append(out: Path, record: Mapping[str, Any]) -> None:

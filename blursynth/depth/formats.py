@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.decoders import check_bytes, check_size, damaged, decoded_by_opencv, open_picture, pillow_bytes, quiet
+from blursynth.decoders import check_bytes, damaged, decoded_by_opencv, open_picture, pillow_bytes, quiet
 from blursynth.errors import PictureError, require
 from blursynth.folders import check_readable
-from blursynth.light_files import check_name_for_exr, exr_is_cut_off
+from blursynth.light_files import check_exr_parts, check_name_for_exr, exr_is_cut_off
 
 __all__ = ["DEPTH_SUFFIXES", "LABEL_SUFFIXES", "read_label_numbers", "read_numbers"]
 
@@ -118,7 +118,7 @@ def _read_npy(path: Path) -> NDArray[Any]:
         array = np.load(path, allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
             raise ValueError("it does not hold one array of numbers")
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+    except Exception as error:  # numpy parses the header as Python, which raises what it wants
         raise PictureError(
             f"{path}: is no readable .npy file of numbers ({_reason(error)}).", fix="Save [H, W] with numpy.save."
         ) from None
@@ -126,9 +126,6 @@ def _read_npy(path: Path) -> NDArray[Any]:
 
 
 def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
-    import zipfile
-    import zlib
-
     try:
         # Opened here, since numpy leaves a file open that is no archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -141,7 +138,7 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
                 return np.asarray(archive[key])
     except PictureError:
         raise
-    except (OSError, ValueError, EOFError, AttributeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # zip, zlib, headers and numpy each raise their own
         raise PictureError(
             f"{path}: is no readable .npz file of numbers ({_reason(error)}).", fix="Save it with numpy.savez."
         ) from None
@@ -240,10 +237,7 @@ def _read_exr(path: Path, key: str | None) -> NDArray[Any]:
         raise damaged(path, "it ends too early")
     try:
         with library.File(str(path), header_only=True) as file:
-            header = file.header()
-            (left, top), (right, bottom) = (np.asarray(corner).tolist() for corner in header["dataWindow"])
-            check_size(path, bottom - top + 1, right - left + 1)
-            check_bytes(path, 4 * len(header["channels"]) * (bottom - top + 1) * (right - left + 1))
+            check_exr_parts(path, file)
         with library.File(str(path), separate_channels=True) as file:
             channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
     except PictureError:

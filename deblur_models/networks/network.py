@@ -35,6 +35,10 @@ in train mode" does); ``running`` those of the batch in training and their runni
 """
 
 
+MOST_LEVELS, MOST_BLOCKS = 16, 512
+"""Of the lists of numbers by level or by group, which the networks that are known are far below."""
+
+
 class Architecture(Record):
     """The numbers of an architecture, restoration network or discriminator; :meth:`build` makes it.
 
@@ -50,6 +54,17 @@ class Architecture(Record):
             cls.kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__.removesuffix("Config")).lower()
 
     def __init__(self, **fields: Any) -> None:
+        for (
+            name,
+            value,
+        ) in fields.items():  # checkpoints come from anybody, and a network is built before it is compared
+            if isinstance(value, list | tuple) and (
+                len(value) > MOST_LEVELS or any(isinstance(n, int) and n > MOST_BLOCKS for n in value)
+            ):
+                raise InvalidValueError(
+                    f"{type(self).__name__}.{name} must be at most {MOST_LEVELS} numbers up to {MOST_BLOCKS}, got "
+                    f"{len(value)} up to {max((n for n in value if isinstance(n, int)), default=0)}."
+                )
         # TOML and JSON have lists where a record has tuples.
         super().__init__(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
@@ -93,7 +108,7 @@ def find_architecture(values: Mapping[str, Any], known: Iterable[type[A]], what:
     fields = dict(values)
     kinds = {k.kind: k for k in known}
     kind = fields.pop("kind", None)
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise InvalidValueError(
             f"There is no {what} {kind!r}." if kind is not None else f"A {what} needs a kind.",
             fix=did_you_mean(str(kind), kinds),

@@ -14,6 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from blursynth.text import printable
 from deblur_models.evaluate import BASELINE, Evaluation, restored_stem
 from deblur_models.picture_file import write_whole
 
@@ -68,7 +69,8 @@ def write_report(evaluation: Evaluation) -> Path:
         body="\n".join(section for section in sections if section),
     )
     path = evaluation.folder / "index.html"
-    write_whole(path, page.encode())
+    # Names of files may hold marks that turn the direction of all text behind them, or bytes that are not UTF-8.
+    write_whole(path, printable(page, lines=True).encode())
     return path
 
 

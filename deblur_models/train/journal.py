@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from blursynth.dataset.files import read_json, refuse_links, require_regular
 from blursynth.errors import DatasetError, require
 from deblur_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deblur_models.configuration import Configuration
@@ -65,11 +66,13 @@ class Journal:
                 why="A run would be written among them.",
                 fix="Choose an empty folder, or one that is not there yet.",
             )
+        if there == out:
+            refuse_links(out)  # a run may come from elsewhere, and lines are added to its log
         if self._description.exists():
             try:
-                before = json.loads(self._description.read_text("utf-8"))
-            except ValueError:
-                raise DatasetError(f"{self._description}: is damaged.", fix="Choose another folder.") from None
+                before = read_json(self._description, "the configuration of the run")
+            except DatasetError as error:
+                raise DatasetError(error.what, fix="Choose another folder.") from None
             self._compare(before)
         self._events: Any = None
         self._last_is_whole = False
@@ -110,6 +113,8 @@ class Journal:
                     fix=f'Choose a new folder, and write start_from = "{self.out / name}" to begin with its weights.',
                 )
             # The other file may have been deleted or edited; what the weights were trained with stands here.
+            if not isinstance(found.manifest["configuration"], dict) or type(found.manifest["step"]) is not int:
+                raise DatasetError(f"{self.out / name}.json: is damaged.", fix="Choose another folder.")
             self._compare(found.manifest["configuration"])
             if damage is not None:
                 log.warning("%s: goes on from the checkpoint before, step %d.", self.out, found.manifest["step"])
@@ -132,7 +137,9 @@ class Journal:
         self._write(self._description, json.dumps(self.configuration.to_dict(), indent=1, allow_nan=False) + "\n")
         path = self.out / "log.jsonl"
         if path.exists():
-            lines = [line for line in path.read_text("utf-8").splitlines(keepends=True) if _step(line) <= step]
+            require_regular(path)
+            text = path.read_text("utf-8", errors="replace")
+            lines = [line for line in text.splitlines(keepends=True) if _step(line) <= step]
             self._write(path, "".join(lines))
 
     def save(self, learner: Learner, step: int, tensors: Mapping[str, Any], more: Mapping[str, Any]) -> None:
@@ -207,5 +214,5 @@ class Journal:
 def _step(line: str) -> float:
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError):  # half a line, cut off by a kill
+    except (ValueError, KeyError, TypeError, RecursionError):  # half a line, cut off by a kill
         return float("inf")

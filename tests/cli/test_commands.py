@@ -128,6 +128,15 @@ def test_debug_shows_the_trace() -> None:
     assert "RecipeError" in stderr
 
 
+def test_a_trace_steers_no_terminal() -> None:
+    child = process("inspect", "a\x1b[2Jb", "--debug")
+    _, stderr = child.communicate(timeout=120)
+    assert child.returncode == 1
+    assert "Traceback" in stderr
+    assert r"a\x1b[2Jb: there is no such folder" in stderr
+    assert "\x1b" not in stderr
+
+
 def test_a_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -m blursynth schema | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)

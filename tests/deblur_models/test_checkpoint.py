@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -232,3 +233,34 @@ def test_a_folder_that_cannot_be_made_is_told(network: Network, tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="cannot be made"):
         save_network(network, tmp_path / "file" / "made")
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        None, [], "nafnet", {"kind": []}, {"kind": {}}, {"kind": "nafnet", "width": 10**9},
+        {"kind": "nafnet", "encoder_blocks": [10**7], "decoder_blocks": [1]},
+        {"kind": "nafnet", "encoder_blocks": [1] * 40, "decoder_blocks": [1] * 40},
+        {"kind": "nafnet", "width": 512, "middle_blocks": 100, "encoder_blocks": [1] * 6, "decoder_blocks": [1] * 6},
+    ],
+)  # fmt: skip
+def test_a_manifest_describes_no_larger_network_than_the_weights_are(saved: Path, described: object) -> None:
+    beside = saved.with_suffix(".json")
+    beside.write_text(json.dumps({**json.loads(beside.read_text()), "network": described}))
+    with pytest.raises(DatasetError):
+        load_network(saved)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_checkpoints_are_files(saved: Path, suffix: str) -> None:
+    saved.with_suffix(suffix).unlink()
+    os.mkfifo(saved.with_suffix(suffix))
+    with pytest.raises(DatasetError, match="is no file"):
+        load_network(saved)
+
+
+def test_json_that_is_nested_without_end(saved: Path) -> None:
+    for text in ("[" * 10**6, '{"network": ' + "[" * 500 + "]" * 500 + "}", '{"a": ' + "9" * 5000 + "}"):
+        saved.with_suffix(".json").write_text(text)
+        with pytest.raises(DatasetError, match="damaged"):
+            load_network(saved)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -633,3 +634,20 @@ def test_a_checkpoint_without_a_discriminator_says_so(tmp_path: Path) -> None:
     save_network(CONFIG.build(), tmp_path / "net")
     with pytest.raises(DatasetError, match="holds no discriminator"):
         load_discriminator(tmp_path / "net")
+
+
+def test_archives_and_views_that_claim_more_than_they_hold(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", a=np.zeros(1_000_000, np.float32))
+    torch.save({"a": torch.zeros(1_000_000)}, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as plain, zipfile.ZipFile(tmp_path / "b.pth", "w", 8) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    for name in ("a.npz", "b.pth"):
+        with pytest.raises(DatasetError, match="made to fill the memory"):
+            read_weights(tmp_path / name)
+    torch.save({"a": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "c.pth")
+    with pytest.raises(DatasetError, match="not weights"):
+        read_weights(tmp_path / "c.pth")
+    os.mkfifo(tmp_path / "d.pth")
+    with pytest.raises(DatasetError, match="a pipe"):
+        read_weights(tmp_path / "d.pth")

@@ -37,7 +37,9 @@ class Noise(PairSet):
     def read(self, index: int) -> PairSample:
         sharp = np.random.Generator(np.random.Philox(index)).integers(30, 220, (40, 56, 3)).astype(np.uint8)
         draw = Draw((("blur", bs.GaussianBlur(sigma_px=0.2 + index)),)) if index else None
-        return PairSample(NASTY if index == 0 else f"{index}", sharp, sharp + np.uint8(2 + index), "a & b", draw)
+        return PairSample(
+            NASTY if index == 0 else f"{index}", sharp, sharp + np.uint8(2 + index), "a & b\u202e\x1b", draw
+        )
 
 
 class Better:
@@ -110,6 +112,8 @@ def test_names_are_text_and_no_tags(text: str) -> None:
     assert NASTY not in text
     assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; co" in text
     assert "no &lt;weights&gt;" in text
+    assert r"a &amp; b\u202e\x1b" in text
+    assert not set(text) & set("\u202e\x1b")
 
 
 def test_sliders_work_from_the_keyboard_and_are_named(text: str) -> None:
