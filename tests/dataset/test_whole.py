@@ -159,10 +159,11 @@ def test_a_stop_keeps_what_is_finished(photos: Path, tmp_path: Path) -> None:
         if progress.stage == "generate" and progress.done == 1:
             raise KeyboardInterrupt
 
+    before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         blur_pictures(photos, tmp_path / "out", SOFT, workers=1, on_progress=stop)
     assert len(records(tmp_path / "out")) == 1
-    assert threading.active_count() < 10
+    assert threading.active_count() <= before, "no thread works on after it"
     report = blur_pictures(photos, tmp_path / "out", SOFT, workers=1)
     assert (len(report.made), len(report.kept)) == (2, 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -118,9 +119,15 @@ def test_two_workers(pictures: Path, recipe: bs.Recipe, tmp_path: Path, expected
     serial = generate(pictures, tmp_path / "serial", recipe, **WISHES, workers=1, shard_length=4)
     assert serial.digest == expected
     for path in sorted((tmp_path / "serial").rglob("*")):  # not only the samples: every file
-        if path.is_file() and path.name != "README.md" and path.name != "croissant.json":  # they hold the folder's name
+        # The card and croissant.json hold the folder's name, and the index their hashes.
+        if path.is_file() and path.name not in ("README.md", "croissant.json", "index.json"):
             other = tmp_path / "out" / path.relative_to(tmp_path / "serial")
             assert other.read_bytes() == path.read_bytes(), path
+    indices = [json.loads((tmp_path / name / "index.json").read_text()) for name in ("out", "serial")]
+    assert all(
+        index.pop("files").keys() == {"README.md", "croissant.json"} and index.pop("sha256") for index in indices
+    )
+    assert indices[0] == indices[1]
 
 
 def test_shards_in_any_order(pictures: Path, recipe: bs.Recipe, tmp_path: Path, expected: dict[str, str]) -> None:
@@ -270,7 +277,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_nothing_else(
     assert errors.strip().endswith("KeyboardInterrupt"), errors
     assert errors.count("Traceback") == 1, errors  # none from the workers
     assert not list(out.rglob("*.partial"))
-    assert not list((out / ".locks").iterdir())
+    assert not (out / ".locks").exists()
     report = resume(out, workers=1)
     assert len(report.kept) >= 2
     assert report.digest == expected_light

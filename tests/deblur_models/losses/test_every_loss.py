@@ -34,6 +34,7 @@ EQUAL: dict[str, float | None] = {
 # (kind, field) -> another value that shows.
 OTHER: dict[tuple[str, str], Any] = {
     ("charbonnier", "epsilon"): 0.1,
+    ("l2", "imagenet_std"): True,
     ("psnr", "epsilon"): 0.1,
     ("psnr", "luma"): True,
     ("ssim", "sigma"): 1.0,
