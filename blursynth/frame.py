@@ -767,7 +767,7 @@ def check_values(image: Any, encoding: Encoding, *, name: str = "Frame.image") -
         bad = image.size if isinstance(image, np.ndarray) else image.numel()
         bad -= int(library.isfinite(image).sum())
         raise InvalidValueError(
-            f"{name} must be finite, got {bad} values that are NaN or infinite.",
+            f"{name} must be finite, got {bad} {'value that is' if bad == 1 else 'values that are'} NaN or infinite.",
             why="One of them would spread over everything that is blurred.",
             fix="Replace them first, for example by np.nan_to_num, or find out where they come from.",
         )

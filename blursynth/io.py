@@ -402,6 +402,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error)
+    if text.startswith("Object arrays"):
+        return "it holds Python objects, which are not unpickled"
     return "it is no array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it ends too early"
 
 

@@ -280,7 +280,8 @@ def _entries(values: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]
     entries = values.get("step", [])
     if not isinstance(entries, Sequence) or not all(isinstance(e, Mapping) for e in entries):
         raise RecipeError(
-            f"{name}: step must be an array of tables, got {type(entries).__name__}.",
+            f"{name}: step must be an array of tables, got "
+            f"{'one table' if isinstance(entries, Mapping) else type(entries).__name__}.",
             why="Their order is the order of physics.",
             fix="Write [[step]] with two brackets.",
         )

@@ -296,6 +296,11 @@ def _found(path: Path) -> tuple[Path, Path]:
             fix=f"Checkpoints of published code are read by: deblur import {path} --network KIND.",
         )
     if not weights.exists() and not beside.exists():
+        if path.exists():
+            raise DatasetError(
+                f"{path}: is no checkpoint of deblur_models.",
+                fix="Give the folder of a training run, or the .safetensors file of a network.",
+            )
         raise DatasetError(f"{path}: there is no such checkpoint.")
     return weights, beside
 

@@ -229,7 +229,7 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "name twice": ("[[step]]\nkind='decode'\n" + 2 * (STEP + "sigma_px=1\n"), "r.toml [gaussian_blur]: the name stands twice."),
     "name with a dot": ("[[step]]\nkind='decode'\nname='a.b'", "r.toml [a.b]: a step's name is a non-empty text without dots."),
     "name a number": ("[[step]]\nkind='decode'\nname=3", "r.toml step 1: its name must be a text, got 3."),
-    "one bracket": ("[step]\nkind='decode'", "r.toml: step must be an array of tables, got dict. Their order is the order of physics. Write [[step]] with two brackets."),
+    "one bracket": ("[step]\nkind='decode'", "r.toml: step must be an array of tables, got one table. Their order is the order of physics. Write [[step]] with two brackets."),
     "same as nothing": (STEP + "sigma_px = { same_as = 'lens.x' }", "same_as refers to 'lens', which is no earlier step."),
     "extends nothing": ("extends = 'defalt'", "r.toml extends: There is no recipe 'defalt'. Did you mean 'default'?"),
     "extends itself": ("extends = 'r.toml'", "r.toml: recipes extend each other in a circle:"),

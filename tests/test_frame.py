@@ -29,8 +29,8 @@ def frame_of(*values: float, encoding: str = "display") -> bs.Frame:
         ((12, 65535), r"image / 65535"),
         ((-1, 1), r"\(image \+ 1\) / 2"),
         ((-2.1, 2.6), r"image \* std \+ mean.*image.clip\(0, 1\)"),
-        ((0, np.nan), r"got 1 values that are NaN or infinite.*nan_to_num"),
-        ((-np.inf, 1), r"got 1 values that are NaN or infinite"),
+        ((0, np.nan), r"got 1 value that is NaN or infinite.*nan_to_num"),
+        ((-np.inf, 1), r"got 1 value that is NaN or infinite"),
     ],
 )
 def test_display_frames_refuse_what_they_cannot_hold(values: tuple[float, float], remedy: str) -> None:

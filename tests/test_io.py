@@ -196,6 +196,7 @@ def test_depth_comes_with_the_picture(tmp_path: Path) -> None:
         (np.array(["a"]), "d.npy: is no readable .npy file of numbers (it does not hold one array of numbers)."),
         (b"", "d.npy: is empty (0 bytes)."),
         (b"text", "d.npy: is no readable .npy file of numbers (it is no array file). Save [H, W] with numpy.save."),
+        (np.array([{}]), "d.npy: is no readable .npy file of numbers (it holds Python objects, which are not unpickled)."),
         (None, "d.npy: there is no such file."),
     ],
 )  # fmt: skip

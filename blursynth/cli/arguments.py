@@ -312,11 +312,12 @@ def in_options(message: str, command: str | None = None) -> str:
     message = message.replace("any_environment=True", "--any-environment").replace("source_root,", "--sources,")
     message = message.replace("Give depth_root,", "Give --depth,").replace("Give labels_root,", "Give --labels,")
     # In preview, which has one picture, the map itself is read first, and its own message holds the remedy.
-    own = "Give the map itself, --depth FILE or --labels FILE, to read"
+    own = "give the map itself, --depth FILE or --labels FILE, to read"
     elsewhere = "blursynth preview PICTURE, with the file of its map as --depth or --labels, says"
     message = message.replace("read_depth and read_labels of one file say", own if command == "preview" else elsewhere)
     message = re.sub(r"(metres_per_code|infinity_m)=(?=[0-9])", r"--depth-format \1=", message)
     message = re.sub(r"Give (metres_per_code|codes_per_px):", r"Give --depth-format with \1:", message)
+    message = message.replace("Name one of them with key.", "Name one of them with --depth-format key=NAME.")
     message = re.sub(r"\b(fill|resample)='(\w+)'", r"--depth-format \1=\2", message)
     message = message.replace("workers=1", "--workers 1").replace("linear=True", "--linear")
     if command in _OWN_KINDS:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
+import os
 import sys
 import traceback
 import warnings
@@ -24,6 +26,8 @@ from blursynth.text import printable
 __all__ = ["SETTINGS", "Commands"]
 
 SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 110}
+
+_CLOSED_PIPE = 128 + 13  # what shells report of a program that SIGPIPE ended; 1 would say that verify found damage
 
 
 class Commands(TyperGroup):
@@ -74,8 +78,11 @@ class Commands(TyperGroup):
             complain("there is not enough memory. Use fewer workers, smaller pictures or shorter shards.")
             raise typer.Exit(2) from None
         except OSError as error:
-            if debug or error.errno == errno.EPIPE:  # typer lets a closed pipe, as of `| head`, pass in silence
+            if debug:
                 raise
+            if error.errno == errno.EPIPE:  # `| head` has seen enough
+                _stop_writing()
+                raise typer.Exit(_CLOSED_PIPE) from None
             place = f"{error.filename}: " if error.filename else ""
             complain(f"{place}{error.strerror or error}.")
             raise typer.Exit(2) from None
@@ -107,6 +114,14 @@ class Commands(TyperGroup):
                 logger.removeHandler(handler)
                 logger.setLevel(level)
             warnings.showwarning = before[1]
+
+
+def _stop_writing() -> None:
+    """Lets what is still buffered for a closed pipe go nowhere, so that no trace follows when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _bug(error: Exception, program: str) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from blursynth.cli import arguments, console
 from blursynth.errors import InvalidValueError
+from blursynth.units import number
 
 if TYPE_CHECKING:
     from blursynth.dataset import Plan, Report
@@ -164,7 +165,7 @@ def show_report(report: Report, *, quiet: bool = False) -> None:
         kept = f"; {console.plural(len(report.kept), 'shard')} kept from before" if report.kept else ""
         console.echo(
             f"{report.out}: made {console.plural(report.samples, 'pair')} in {console.seconds_text(report.seconds)} "
-            f"({report.rate:.0f} per second), {console.plural(len(report.made), 'shard')}, "
+            f"({number(report.rate)} per second), {console.plural(len(report.made), 'shard')}, "
             f"{console.bytes_text(report.disk_bytes)}{kept}"
         )
     if report.passed_over is not None and report.made:

@@ -91,4 +91,5 @@ def command(
         rows.append(Row(arrays["sharp"], arrays["blurred"], placement.draw, f"sample {index}{ratio}", points))
     subtitle = f"{printable(picture.name)} · seed {seed}" + (f" · {chosen.summary}" if chosen.summary else "")
     write_contact_sheet(output, rows, title=f"Recipe {chosen.name}", subtitle=subtitle, recipe=chosen)
-    console.echo(f"written: {output} ({count} samples of {picture.name} with recipe {chosen.name}, seed {seed})")
+    samples = console.plural(count, "sample")
+    console.echo(f"written: {output} ({samples} of {picture.name} with recipe {chosen.name}, seed {seed})")

@@ -40,7 +40,10 @@ def remember_roots(spec: Spec, roots: dict[str, str]) -> str:
             why = (
                 error.what if isinstance(error, DatasetError) else f"{path}: {getattr(error, 'strerror', '') or error}"
             )
-    return f"where the sources lie is not remembered ({why.rstrip('.')}): resume, verify and replay must be told"
+    return (
+        f"where the sources lie is not remembered ({why.rstrip('.')}): "
+        "give --sources (in Python source_root) to resume, verify and replay"
+    )
 
 
 def source_roots(

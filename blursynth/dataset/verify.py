@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -150,7 +150,8 @@ def verify(
     Raises
     ------
     DatasetError
-        There is no data set. A damaged ``dataset.json`` is a problem, and nothing else can be checked then.
+        There is no data set, or it is not known where the sources lie that ``replay`` needs. A damaged
+        ``dataset.json`` is a problem, and nothing else can be checked then.
     """
     out = expanded(out)
     level: Literal["files", "deep"] = "deep" if deep else "files"
@@ -166,6 +167,8 @@ def verify(
         return Verification(path=out, shards=0, samples=0, replayed=(), level=level, problems=tuple(problems))
     seed = secrets.randbits(32) if replay and replay_seed is None else replay_seed
     chosen = _chosen(spec, replay, seed or 0)
+    # Asked first: that the sources lie elsewhere is no damage, and hours may pass before the samples' turn.
+    roots = source_roots(out, spec, source_root, depth_root, labels_root) if chosen else {}
     total = spec.shards + len(chosen)
     there = [shard for shard in finished_shards(out) if shard < spec.shards]
     for done, shard in enumerate(there, 1):
@@ -195,7 +198,6 @@ def verify(
         else:
             notes.append(f"{name}: {what}")
     if chosen:
-        roots = (source_root, depth_root, labels_root)
         problems += _check_replays(out, chosen, {p.shard for p in problems}, spec, roots, kinds, on_progress)
     return Verification(
         path=out,
@@ -391,14 +393,14 @@ def _check_replays(
     chosen: tuple[int, ...],
     damaged: set[int | None],
     spec: Spec,
-    roots: tuple[str | Path | None, ...],
+    roots: Mapping[str, str],
     kinds: Sequence[type[Degradation]],
     on_progress: OnProgress | None,
 ) -> list[Problem]:
     problems = []
     try:
         dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
-        renderer = Renderer(spec, dataset.recipe, source_roots(out, spec, *roots))
+        renderer = Renderer(spec, dataset.recipe, roots)
     except BlursynthError as error:
         return [Problem(f"nothing can be rendered again: {error}")]
     for number, i in enumerate(chosen, 1):

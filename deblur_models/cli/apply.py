@@ -36,7 +36,7 @@ PNG. Pictures that cannot be read are left out with a message, the others are do
 
 def command(
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="PICTURES...", help="Files, folders and patterns.", show_default=False)
+        list[Path], typer.Argument(metavar="PICTURES", help="Files, folders and patterns.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where restored pictures go.")],
     network: Annotated[

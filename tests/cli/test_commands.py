@@ -295,11 +295,17 @@ def test_a_closed_pipe_loses_no_file(command: str, made: Path, tmp_path: Path) -
         assert sheet.height > 192
 
 
+@pytest.mark.parametrize("words", [["verify"], ["inspect"]])
+def test_a_closed_pipe_is_no_damage(words: list[str], made: Path) -> None:
+    with contextlib.redirect_stdout(ClosedPipe()):
+        assert cli.app([*words, str(made)], standalone_mode=False) == 141  # 128 + SIGPIPE; 1 is damage
+
+
 def test_maps_of_another_size_do_not_send_to_the_same_command(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "maps").mkdir()
     np.save(tmp_path / "maps" / "a.npy", np.full((40, 50), 2.0))
     folder = run("preview", photos / "a.png", "--size", 64, "--depth", tmp_path / "maps").stderr
-    assert "Give the map itself, --depth FILE or --labels FILE, to read how to mend it." in folder
+    assert "; give the map itself, --depth FILE or --labels FILE, to read how to mend it." in folder
     assert "blursynth preview" not in folder
     itself = run("preview", photos / "a.png", "--size", 64, "--depth", tmp_path / "maps" / "a.npy").stderr
     assert "crop or resize both alike" in itself
@@ -404,7 +410,7 @@ def test_crops_without_detail_are_told(photos: Path, tmp_path: Path) -> None:
 def test_generate_says_what_it_made(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     text = passes(*MAKE, photos, out)
-    assert re.search(r"out: made 10 pairs in [\d.]+ s \(\d+ per second\), 3 shards, [\d.]+ kB\n", text)
+    assert re.search(r"out: made 10 pairs in [\d.]+ s \((?!0 per)[\d.,]+ per second\), 3 shards, [\d.]+ kB\n", text)
     assert "Not used: 1 of the inputs" in text
     assert re.search(r"broken\.png +is not a picture that can be read", text)
     assert re.search(r"digest of pixels [0-9a-f]{16}, of draws [0-9a-f]{16}", text)

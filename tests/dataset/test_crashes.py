@@ -361,7 +361,7 @@ def test_without_a_home_nothing_is_remembered_and_it_is_said(
     monkeypatch.chdir(tmp_path)
     report = generate(pictures, tmp_path / "out", recipe, **SMALL, shards=(0, 1))
     assert "where the sources lie is not remembered" in report.notes[0]
-    assert "resume, verify and replay must be told" in report.notes[0]
+    assert "give --sources (in Python source_root) to resume, verify and replay" in report.notes[0]
     assert not (tmp_path / "relative").exists()
     assert not (tmp_path / "~").exists()
     (tmp_path / "out" / ".local.json").write_text("{}")

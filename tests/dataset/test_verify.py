@@ -138,8 +138,8 @@ def test_a_data_set_that_moved_to_another_machine(copy: Path, monkeypatch: pytes
     assert verify(copy, deep=True).ok
     with pytest.raises(DatasetError, match="Give source_root"):
         replay(copy, 0)
-    found = verify(copy, replay=2)
-    assert any("nothing can be rendered again" in p.what for p in found.problems)
+    with pytest.raises(DatasetError, match="Give source_root"):  # no damage, and told before hours of checks
+        verify(copy, replay=2)
 
 
 def test_damaged_zarr_metadata_is_found(copy: Path) -> None:

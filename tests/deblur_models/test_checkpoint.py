@@ -140,6 +140,9 @@ def test_a_missing_half_is_told(saved: Path, half: str) -> None:
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such checkpoint"):
         load_checkpoint(tmp_path / "nothing")
+    (tmp_path / "weights.bin").write_bytes(b"nonsense")
+    with pytest.raises(DatasetError, match=r"weights.bin: is no checkpoint of deblur_models. Give the folder"):
+        load_checkpoint(tmp_path / "weights.bin")
     with pytest.raises(DatasetError, match=r"holds no checkpoint \(best.json or last.json\)"):
         load_checkpoint(tmp_path)
 
