@@ -115,7 +115,8 @@ def damage(out: Path, rng: random.Random) -> str:
         index = np.frombuffer(bytes(data[-size:-4]), "<u8").reshape(-1, 2).copy()
         if what == "index":
             row, column = rng.randrange(4), rng.randrange(2)
-            index[row, column] = rng.choice([0, 1, 3, 19, 20, 24, 2**31, 2**63, 2**64 - 1, int(index[row, column]) + 1])
+            next_one = (int(index[row, column]) + 1) % 2**64  # of a chunk that is absent it is 2^64
+            index[row, column] = rng.choice([0, 1, 3, 19, 20, 24, 2**31, 2**63, 2**64 - 1, next_one])
         else:
             offset, length = (int(v) for v in index[rng.randrange(2)])
             for _ in range(rng.randint(1, 5)):
