@@ -124,7 +124,9 @@ def test_every_dimensional_field_has_a_known_unit() -> None:
     assert all(split_unit(f"x_{ending}") == ("x", unit) for ending, unit in UNITS.items())
 
 
-@pytest.mark.parametrize("size_px", [192, 256, 512])
+@pytest.mark.parametrize(
+    "size_px", [pytest.param(192, marks=pytest.mark.slow), 256, pytest.param(512, marks=pytest.mark.slow)]
+)
 def test_no_number_of_a_long_draw_is_cut_off(size_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = (
         ("lens", bs.GaussianBlur(sigma_px=1.5, aspect=0.8, angle_deg=30.0)),

@@ -115,7 +115,9 @@ def test_pictures_of_a_batch_do_not_see_each_other(config: type[NetworkConfig]) 
 
 @pytest.mark.parametrize(
     "config",
-    [pytest.param(c, marks=pytest.mark.slow) if c.kind in ("srn", "swinir") else c for c in TINY],  # half a minute each
+    [
+        pytest.param(c, marks=pytest.mark.slow) if c.kind in ("srn", "swinir", "dbgan") else c for c in TINY
+    ],  # half a minute each
     ids=name,
 )
 def test_one_batch_is_learned(config: type[NetworkConfig]) -> None:

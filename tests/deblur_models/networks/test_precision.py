@@ -38,7 +38,9 @@ def ready(config: type[Architecture]) -> tuple[nn.Module, tuple[Tensor, ...]]:
     return network, (picture,) if issubclass(config, NetworkConfig) else (picture, torch.randn(2, 4))
 
 
-@pytest.mark.parametrize("config", EVERY, ids=name)
+@pytest.mark.parametrize(
+    "config", [pytest.param(c, marks=pytest.mark.slow) if c.kind == "dbgan" else c for c in EVERY], ids=name
+)
 def test_half_precision_gives_the_same_picture(config: type[Architecture]) -> None:
     """Under autocast to bfloat16, whose numbers have 8 binary digits; gradients are finite and point the same way."""
     difference, cosine = ROUNDING.get(config.kind, (0.05, 0.99))

@@ -731,7 +731,7 @@ def test_between_two_reports_a_run_gives_signs_of_life(tables: Tables, tmp_path:
     assert [progress.step for progress in quiet] == [5, 6]
 
 
-@pytest.mark.parametrize("what", ["pairs", "photos"])
+@pytest.mark.parametrize("what", ["pairs", pytest.param("photos", marks=pytest.mark.slow)])
 def test_a_run_goes_on_with_data_that_were_moved(
     what: str, tables: Tables, pairs: Path, photos: Path, tmp_path: Path
 ) -> None:
