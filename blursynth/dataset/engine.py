@@ -373,6 +373,12 @@ class DaskEngine(Engine):
         ]  # fmt: skip
 
     def completed(self) -> Iterator[Event]:
+        try:
+            yield from self._events()
+        except self._distributed.comm.CommClosedError:  # the client met the lost connection before it knew of it
+            raise _lost_scheduler(self._client) from None
+
+    def _events(self) -> Iterator[Event]:
         distributed = self._distributed
         waiting = distributed.as_completed(self._futures)
         silence, heard = SILENT_S, time.monotonic()
