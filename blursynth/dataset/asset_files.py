@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from blursynth import assets
-from blursynth.dataset.files import read_bounded, write_atomically
+from blursynth.dataset.files import read_bounded, write_unless_same
 from blursynth.errors import DatasetError, InvalidValueError
 
 __all__ = ["asset_names", "asset_path", "load_assets", "read_asset", "save_assets"]
@@ -44,13 +44,7 @@ def asset_path(out: Path, name: str) -> Path:
 def save_assets(names: Iterable[str], out: Path) -> None:
     """Write arrays of this process that are missing or damaged in a data set."""
     for name in names:
-        path, data = asset_path(out, name), _encoded(assets.get(name))
-        try:
-            same = read_bounded(path, len(data)) == data
-        except OSError:
-            same = False
-        if not same:
-            write_atomically(path, data)
+        write_unless_same(asset_path(out, name), _encoded(assets.get(name)))
 
 
 def load_assets(names: Iterable[str], out: Path) -> None:

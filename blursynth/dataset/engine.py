@@ -364,18 +364,25 @@ class DaskEngine(Engine):
 
     def submit(self, job: Job, shards: Sequence[int], *, again: bool = False) -> None:
         self._key = job.key()
-        self._futures = [
-            self._client.submit(
-                _make_one, job, shard, again, key=f"blursynth-{job.out.name}-{shard}-{os.urandom(4).hex()}",
-                retries=TRIES - 1, pure=False,
-            )
-            for shard in shards
-        ]  # fmt: skip
+        with self._connected():
+            self._futures = [
+                self._client.submit(
+                    _make_one, job, shard, again, key=f"blursynth-{job.out.name}-{shard}-{os.urandom(4).hex()}",
+                    retries=TRIES - 1, pure=False,
+                )
+                for shard in shards
+            ]  # fmt: skip
 
     def completed(self) -> Iterator[Event]:
-        try:
+        with self._connected():
             yield from self._events()
-        except self._distributed.comm.CommClosedError:  # the client met the lost connection before it knew of it
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """A client may meet a lost connection before it knows of it."""
+        try:
+            yield
+        except self._distributed.comm.CommClosedError:
             raise _lost_scheduler(self._client) from None
 
     def _events(self) -> Iterator[Event]:

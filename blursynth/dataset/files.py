@@ -43,6 +43,7 @@ __all__ = [
     "sync_folder",
     "typed_json",
     "write_atomically",
+    "write_unless_same",
     "writer_is_gone",
 ]
 
@@ -165,6 +166,16 @@ def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> boo
             partial.unlink(missing_ok=True)
         _WRITING.discard(partial)
     return True
+
+
+def write_unless_same(path: Path, data: bytes) -> None:
+    """Write a file atomically where it is missing or holds something else."""
+    try:
+        if read_bounded(path, len(data)) == data:
+            return
+    except OSError:  # missing, unreadable or larger
+        pass
+    write_atomically(path, data)
 
 
 def require_regular(path: Path) -> os.stat_result:

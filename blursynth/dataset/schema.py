@@ -26,7 +26,7 @@ from blursynth.dataset.files import (
     sealed,
     sha256_hex,
     typed_json,
-    write_atomically,
+    write_unless_same,
 )
 from blursynth.dataset.shards import CHUNK_BYTES
 from blursynth.dataset.sources import Source
@@ -583,13 +583,7 @@ def create_store(out: Path, spec: Spec) -> None:
     They follow from the specification alone, so it does not matter who writes them, nor how often.
     """
     for name, data in store_files(spec).items():
-        path = out / name
-        try:
-            same = read_bounded(path, len(data)) == data
-        except OSError:
-            same = False
-        if not same:
-            write_atomically(path, data)
+        write_unless_same(out / name, data)
 
 
 def store_files(spec: Spec) -> dict[str, bytes]:
