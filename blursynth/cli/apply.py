@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   blursynth apply photos/ --out pairs/
-  blursynth apply photos/ --out pairs/ --recipe handheld-phone --seed 3
+  blursynth apply photos/ --out pairs/ --recipe phone-night --seed 3
   blursynth apply photo.jpg --out pair/ --recipe motion-only --set shake.length_px=40
   blursynth apply photos/ --out pairs/ --recipe portrait --depth depth/
 

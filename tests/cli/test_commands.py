@@ -272,6 +272,16 @@ def test_recipe_with_a_change(tmp_path: Path) -> None:
     assert "jpeg" not in {s["name"] for s in without["step"]}
 
 
+def test_examples_of_help_name_recipes_that_ship() -> None:
+    named = {
+        name
+        for command in cli.app.registered_commands
+        for name in re.findall(r"(?:--recipe|-r) (\S+)", str(command.epilog))
+    }
+    shipped = {name for name in named if not name.endswith(".toml")}
+    assert {"default", "portrait"} <= shipped <= set(bs.recipe_names())
+
+
 def test_schema_is_json() -> None:
     assert json.loads(passes("schema"))["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
