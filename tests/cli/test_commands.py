@@ -279,7 +279,7 @@ def test_examples_of_help_name_recipes_that_ship() -> None:
         for name in re.findall(r"(?:--recipe|-r) (\S+)", str(command.epilog))
     }
     shipped = {name for name in named if not name.endswith(".toml")}
-    assert {"default", "portrait"} <= shipped <= set(bs.recipe_names())
+    assert {"portrait", "motion-only"} <= shipped <= set(bs.recipe_names())
 
 
 def test_schema_is_json() -> None:
