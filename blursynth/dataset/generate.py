@@ -376,8 +376,6 @@ def generate(
     _write_beside(out, scan, recipe)
     if forgotten := remember_roots(begun, scan.roots):
         notes.append(forgotten)
-    with suppress(OSError):  # where older versions remembered them
-        (out / ".local.json").unlink(missing_ok=True)
     kinds = tuple(dict.fromkeys(k for _, sampler in recipe.steps for k in sampler.kinds()))
     report = _run(
         out, begun, kinds, lambda: scan.roots, wanted, (), workers, engine, any_environment, cache_bytes, on_progress

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from blursynth.dataset.files import PARTIAL, read_json, write_atomically, writer_is_gone
+from blursynth.dataset.files import PARTIAL, read_json, write_unless_same, writer_is_gone
 from blursynth.dataset.schema import Spec
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT
 from blursynth.errors import DatasetError
@@ -33,8 +33,7 @@ def remember_roots(spec: Spec, roots: dict[str, str]) -> str:
                 if writer_is_gone(left):
                     left.unlink(missing_ok=True)
             text = json.dumps({"roots": roots}, indent=1, allow_nan=False) + "\n"
-            if not os.path.exists(path) or path.read_bytes() != text.encode():
-                write_atomically(path, text.encode())
+            write_unless_same(path, text.encode())
             return ""
         except (OSError, UnicodeDecodeError) as error:
             why = (
@@ -91,9 +90,8 @@ def _memory(spec: Spec) -> Path | None:
 def _remembered(out: Path, spec: Spec) -> dict[str, str]:
     path = _memory(spec)
     if path is None or not os.path.exists(path):
-        older = "; an older version left it in .local.json there" if (out / ".local.json").exists() else ""
         raise DatasetError(
-            f"{out}: where the source pictures lie is not known here{older}.", fix="Give source_root, their folder."
+            f"{out}: where the source pictures lie is not known here.", fix="Give source_root, their folder."
         )
     roots = read_json(path, "the place of the sources").get("roots")
     if not isinstance(roots, dict) or not all(isinstance(v, str) for v in roots.values()):
