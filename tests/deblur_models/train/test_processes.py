@@ -19,7 +19,6 @@ from deblur_models.configuration import read_configuration
 from deblur_models.networks.timm_backbones import import_timm
 from deblur_models.train import train
 from deblur_models.train.processes import Processes
-from deblur_models.weights_file import read_weights
 
 Tables = Callable[..., dict[str, Any]]
 PROGRAM = """
@@ -36,8 +35,8 @@ print(result.step, result.finished)
 """
 
 
-def in_two(tables: dict[str, Any], out: Path) -> None:
-    """The run as torchrun would start it on this machine."""
+def in_two(program: str, *arguments: str) -> list[str]:
+    """What a program prints in each of two processes, begun as torchrun would on this machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -45,7 +44,7 @@ def in_two(tables: dict[str, Any], out: Path) -> None:
               "OMP_NUM_THREADS": "1"}  # fmt: skip
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, json.dumps(tables), str(out)],
+            [sys.executable, "-c", program, *arguments],
             env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -60,6 +59,11 @@ def in_two(tables: dict[str, Any], out: Path) -> None:
             process.kill()
     errors = [answer[1][-2500:] for answer in answers]
     assert [process.returncode for process in processes] == [0, 0], "\n\n".join(errors)
+    return [answer[0] for answer in answers]
+
+
+def train_in_two(tables: dict[str, Any], out: Path) -> None:
+    in_two(PROGRAM, json.dumps(tables), str(out))
 
 
 def assert_close(one: Path, two: Path, tolerance: float, *, rounding: Sequence[str] = ("model.2.bias",)) -> None:
@@ -101,7 +105,7 @@ def shared(tables: Tables, pairs: Path) -> Callable[..., dict[str, Any]]:
 def test_two_processes_are_one(parallel: str, shared: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     made = shared(parallel=parallel)
     train(read_configuration(made), tmp_path / "one")
-    in_two(made, tmp_path / "two")
+    train_in_two(made, tmp_path / "two")
     assert_close(tmp_path / "one", tmp_path / "two", 1e-5)
     one, two = (
         [json.loads(line) for line in (tmp_path / n / "log.jsonl").read_text().splitlines()] for n in ("one", "two")
@@ -161,28 +165,58 @@ def test_parts_become_the_whole_and_gradients_find_back(tmp_path: Path) -> None:
         assert ranks == [0, 1]
 
 
+THAWED = """
+import json, sys
+import torch
+torch.set_num_threads(1)
+torch.set_default_dtype(torch.float64)  # rounding is 1e-12 of a step, also behind normalisations of small maps
+from deblur_models.configuration import read_configuration
+from deblur_models.data import Batch
+from deblur_models.train.learner import Learner
+from deblur_models.train.processes import Processes, joined
+
+def batch(step, rank, ranks):
+    sharp, noise = torch.rand((2, 2, 3, 64, 64), generator=torch.Generator().manual_seed(step))
+    mine = slice(2 * rank // ranks, 2 * (rank + 1) // ranks)
+    sharp, count = sharp[mine], 2 // ranks
+    return Batch(sharp, 0.8 * sharp + 0.2 * noise[mine], (None,) * count, (None,) * count, ("x",) * count)
+
+def encoder(processes):
+    learner = Learner(read_configuration(json.loads(sys.argv[1])), processes)
+    seen = []
+    for step in range(3):
+        seen.append(torch.cat([p.detach().flatten().clone() for p in learner.network.encoder_parameters()]))
+        learner.update([batch(step, processes.rank, processes.ranks)], step, 1.0)
+    return torch.cat([p.detach().flatten() for p in learner.network.encoder_parameters()]), *seen
+
+with joined("cpu") as processes:
+    mine, begun, frozen, _ = encoder(processes)
+    whole, *_ = encoder(Processes(0, 1, processes.device))
+    other = processes.gathered(mine)[1 - processes.rank]
+    largest = lambda a, b: (a - b).abs().max().item()
+    print(json.dumps([largest(frozen, begun), largest(whole, begun), largest(mine, whole), largest(mine, other)]))
+"""
+
+
 @pytest.mark.slow
 def test_an_encoder_thaws_in_both_processes(tables: Tables, tmp_path: Path) -> None:
-    """Processes exchange gradients of what required them when they were joined: a frozen encoder did not."""
+    """Processes exchange gradients of what required them when they were joined: a frozen encoder did not.
+
+    In float32 it would be rounding that is compared: rectifiers and normalisations of small maps make up to 10 % of it.
+    """
     whole = import_timm().create_model("mobilenetv2_035", pretrained=False)
     torch.save(whole.state_dict(), tmp_path / "timm.pth")
     made = tables(
         network={"kind": "deblurgan_v2", "size": "tiny", "encoder_norm": "instance"},
         optimiser={"learning_rate": 1e-3, "epsilon": 1.0},
-        stage=[{"steps": 3, "patch_px": 24, "batch": 2}],
-        run={"checkpoint_every": 3, "frozen_encoder_steps": 1, "encoder_weights": str(tmp_path / "timm.pth")},
+        run={"frozen_encoder_steps": 1, "encoder_weights": str(tmp_path / "timm.pth")},
     )
-    train(read_configuration(made), tmp_path / "one")
-    in_two(made, tmp_path / "two")
-    one, two = (
-        {k: v for k, v in load_checkpoint(tmp_path / n / "last").tensors.items() if k.startswith("network.fpn.encoder")}
-        for n in ("one", "two")
-    )
-    begun = read_weights(tmp_path / "timm.pth")
-    name = "blocks.1.0.conv_pwl.weight"
-    step = (one[f"network.fpn.encoder.{name}"] - begun[name]).abs().max()
-    assert step > 0
-    assert (two[f"network.fpn.encoder.{name}"] - one[f"network.fpn.encoder.{name}"]).abs().max() < 0.01 * step
+    for answer in in_two(THAWED, json.dumps(made)):
+        while_frozen, step, to_one, to_other = json.loads(answer.splitlines()[-1])
+        assert while_frozen == 0
+        assert step > 1e-6
+        assert to_one < 1e-6 * step  # 5e-13 with its gradients exchanged, 0.9 and more without
+        assert to_other == 0
 
 
 @pytest.mark.slow
@@ -192,12 +226,12 @@ def test_two_processes_go_on_where_they_stopped(
 ) -> None:
     """Also in another number of processes than before."""
     made = shared(parallel=parallel)
-    in_two(made, tmp_path / "whole")
-    in_two(made, tmp_path / "parts")
+    train_in_two(made, tmp_path / "whole")
+    train_in_two(made, tmp_path / "parts")
     for suffix in (".json", ".safetensors"):
         (tmp_path / "parts" / f"previous{suffix}").replace(tmp_path / "parts" / f"last{suffix}")
     assert load_checkpoint(tmp_path / "parts" / "last").manifest["step"] == 2
-    in_two(made, tmp_path / "parts")
+    train_in_two(made, tmp_path / "parts")
     a, b = (load_checkpoint(tmp_path / n / "last").tensors for n in ("whole", "parts"))
     assert all(torch.equal(a[name], b[name]) for name in a)
     for suffix in (".json", ".safetensors"):
@@ -220,7 +254,7 @@ def test_relativistic_means_are_those_of_the_whole_batch(
         },
     }
     train(read_configuration(made), tmp_path / "one")
-    in_two(made, tmp_path / "two")
+    train_in_two(made, tmp_path / "two")
     # Differences of answers do not feel the bias of the last layer.
     assert_close(tmp_path / "one", tmp_path / "two", 1e-5, rounding=("model.2.bias", "model.5.bias"))
 
@@ -239,7 +273,7 @@ def test_an_adversary_is_one_and_the_same_in_both(
         },
     }
     train(read_configuration(made), tmp_path / "one")
-    in_two(made, tmp_path / "two")
+    train_in_two(made, tmp_path / "two")
     assert_close(tmp_path / "one", tmp_path / "two", 1e-5)
 
 
