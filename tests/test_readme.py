@@ -30,8 +30,27 @@ def shorter(words: list[str]) -> list[str]:
     if words[:2] != ["deblur", "train"] or "--list" in words:
         return []
     stages = [f"stage.{i}.{field}" for i in (0, 1) for field in ("steps=1", "patch_px=32", "batch=2")]
-    settings = (*stages, "validation.count=1")
+    settings = (*stages, "validation.count=1", "network.width=16", "network.levels=2")
     return [word for setting in settings for word in ("--set", setting)]
+
+
+BEFORE = """
+import runpy, sys
+from importlib import import_module
+from pathlib import Path
+import blursynth as bs
+from deblur_models.configuration import read_configuration
+
+import_module("blursynth.dataset.generate").CHECKED_DRAWS = 100  # of 2000 that are tried before work on photographs
+
+def command(module, *words):
+    sys.argv = [module, *words]
+    try:
+        runpy.run_module(module, run_name="__main__")  # as python -m does, without importing torch and all anew
+    except SystemExit as ended:
+        assert not ended.code, f"{module} {' '.join(words)}: exit code {ended.code}"
+"""
+"""What a page's script begins with."""
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -46,12 +65,7 @@ def test_blocks_in_order(page: str, tmp_path: Path) -> None:
         bs.write_picture(tmp_path / path, getattr(skimage.data, name)().transpose(2, 0, 1) / 255)
     millimetres = np.full(skimage.data.astronaut().shape[:2], 2500, np.uint16)
     cv2.imwrite(str(tmp_path / "depth.png"), millimetres)
-    script = [
-        "import subprocess, sys",
-        "from pathlib import Path",
-        "import blursynth as bs",
-        "from deblur_models.configuration import read_configuration",
-    ]
+    script = [BEFORE]
     for language, text in blocks(page):
         if language == "python":
             script.append(text)
@@ -61,12 +75,14 @@ def test_blocks_in_order(page: str, tmp_path: Path) -> None:
         elif language == "sh":
             commands = [shlex.split(line, comments=True) for line in text.splitlines()]
             script += [
-                f"subprocess.run([sys.executable, '-m', {MODULES[words[0]]!r}, *{words[1:] + shorter(words)!r}], check=True)"
+                f"command({MODULES[words[0]]!r}, *{words[1:] + shorter(words)!r})"
                 for words in commands
                 if words and words[0] in MODULES
             ]
     (tmp_path / "page.py").write_text("\n".join(script))
-    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    # Not as a file: processes that a command starts would run the page again.
+    start = [sys.executable, "-c", "exec(compile(open('page.py').read(), 'page.py', 'exec'))"]
+    done = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     made = {
         "README.md": "blurred.png",

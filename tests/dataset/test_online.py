@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,18 @@ import skimage.data
 
 import blursynth as bs
 from blursynth.dataset import OnlineDataset, generate
+from blursynth.dataset.generate import CHECKED_DRAWS
 from blursynth.errors import InvalidValueError, RecipeError
+
+
+def try_first(draws: int, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(import_module("blursynth.dataset.generate"), "CHECKED_DRAWS", draws)
+
+
+@pytest.fixture(autouse=True)
+def _few_draws_are_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endless data sets try as many as they may, which takes seconds; but where that is what is looked at."""
+    try_first(20, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +81,16 @@ def test_bad_wishes_are_told_before_any_work(photos: Path) -> None:
         OnlineDataset(photos, bs.load_recipe("clean"), size_px=4, seed=1)
     with pytest.raises(RecipeError, match="reaches"):
         OnlineDataset(photos, bs.load_recipe("default"), size_px=500, seed=1)
+
+
+def test_a_rare_draw_that_reaches_too_far_is_found_before_the_first_sample(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in 500, and 2000 are tried: a run does not die of it after a night."""
+    try_first(CHECKED_DRAWS, monkeypatch)
+    rare = bs.OneOf((500, bs.Nothing()), (1, bs.DiskBlur(diameter_px=900.0)))
+    with pytest.raises(RecipeError, match="reaches 450 px beyond the 48 px window"):
+        OnlineDataset(photos, bs.Recipe([bs.Decode(), ("blur", rare), bs.Encode()]), size_px=48, seed=1)
 
 
 def test_sources_of_light_have_draws_too(tmp_path: Path) -> None:
