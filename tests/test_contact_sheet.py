@@ -130,7 +130,7 @@ def test_every_dimensional_field_has_a_known_unit() -> None:
 def test_no_number_of_a_long_draw_is_cut_off(size_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = (
         ("lens", bs.GaussianBlur(sigma_px=1.5, aspect=0.8, angle_deg=30.0)),
-        *((f"blur {i}", bs.GaussianBlur(sigma_px=float(i), aspect=0.7, angle_deg=float(i))) for i in range(1, 12)),
+        *((f"blur {i}", bs.GaussianBlur(sigma_px=i / 10, aspect=0.7, angle_deg=float(i))) for i in range(1, 12)),
         ("sensor", bs.Sensor(full_well_e=5000.0, read_noise_e=2.0, gain_dn_per_e=0.5, mosaic="GRBG", seed=1)),
         ("jpeg", bs.Jpeg(quality=81)),
     )

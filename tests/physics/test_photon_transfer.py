@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,16 @@ Raw = NDArray[np.float32]
 OFFSETS = ("red_offset_dn", "green_red_offset_dn", "green_blue_offset_dn", "blue_offset_dn")
 
 
-def shot(sensor: bs.Sensor, light: float, seed: int, size: int) -> Raw:
+def shots(sensor: bs.Sensor, lights: Sequence[float], seeds: Sequence[int], size: int) -> list[Raw]:
     channels = 1 if sensor.mosaic is None else 3
-    frame = bs.Frame(np.full((1, channels, size, size), light, np.float32), bs.Encoding.LINEAR)
-    return np.asarray(sensor.replace(seed=seed)(frame).image[0, 0])
+    light = np.empty((len(seeds), channels, size, size), np.float32)
+    light[:] = np.reshape(lights, (-1, 1, 1, 1))
+    frame = bs.Frame(light, bs.Encoding.LINEAR)
+    return list(bs.Sensor.apply([sensor.replace(seed=seed) for seed in seeds], frame).image[:, 0])
+
+
+def shot(sensor: bs.Sensor, light: float, seed: int, size: int) -> Raw:
+    return shots(sensor, [light], [seed], size)[0]
 
 
 def taken(
@@ -46,13 +53,10 @@ def taken(
 ) -> tuple[list[Raw], list[tuple[Raw, Raw]]]:
     """Dark frames and pairs of flat fields."""
     key = 1000 * seed
-    darks = [shot(sensor, 0.0, key + i, size) for i in range(dark)]
-    levels = np.linspace(0.06, 0.9, exposures)
-    pairs = [
-        (shot(sensor, x, key + 100 + 2 * i, size), shot(sensor, x, key + 101 + 2 * i, size))
-        for i, x in enumerate(levels)
-    ]
-    return darks, pairs
+    levels = np.repeat(np.linspace(0.06, 0.9, exposures), 2)
+    seeds = [*range(key, key + dark), *range(key + 100, key + 100 + 2 * exposures)]
+    made = shots(sensor, [*np.zeros(dark), *levels], seeds, size)
+    return made[:dark], list(zip(made[dark::2], made[dark + 1 :: 2], strict=True))
 
 
 def fitted(sensor: bs.Sensor, seed: int, **options: int) -> PhotonTransfer:
@@ -228,7 +232,16 @@ def test_more_frames_narrow_the_interval() -> None:
 
 # Bad input
 
-DARK, FLAT = taken(SENSOR, 9, size=32, dark=3, exposures=3)
+NUMBERS = np.random.Generator(np.random.Philox(9))  # no sensor is compiled for it while tests are collected
+
+
+def simple_shot(electrons: float) -> Raw:
+    counts = NUMBERS.poisson(electrons, (32, 32)) + NUMBERS.normal(0, 5, (32, 32))
+    return np.rint(200 + counts * SENSOR.dn_per_electron).astype(np.float32)
+
+
+DARK = [simple_shot(0) for _ in range(3)]
+FLAT = [(simple_shot(x), simple_shot(x)) for x in (1800, 14000, 27000)]
 
 
 def spoiled(**changes: Any) -> dict[str, Any]:
