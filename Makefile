@@ -39,7 +39,7 @@ test: .venv/.dev ## all tests but the slow ones
 	$(PY) -m pytest -n 2 --dist worksteal -m 'not slow'
 
 slow: .venv/.dev ## the slow tests: an empty environment, long runs
-	$(PY) -m pytest -m slow
+	$(PY) -m pytest -n 2 --dist worksteal -m slow
 
 check: .venv/.dev ## lint, types and architecture
 	$(PY) -m ruff check .
