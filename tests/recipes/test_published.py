@@ -448,14 +448,74 @@ def test_unprocessing() -> None:
 
 
 def test_deblurgan() -> None:
-    """generate_PSF.py and generate_trajectory.py of its folder motion_blur."""
+    """Its folder motion_blur at commit 1421a74: six anxieties; of the parts .01, .1, .5 and 1 all but the first."""
     blur = only("deblurgan", "blur")
     assert blur["kind"] == "deblurgan_blur"
-    assert set(blur["anxiety"]["choice"]) >= {0.01, 0.009, 0.008, 0.007, 0.005, 0.003}
-    assert blur["exposure_fraction"] == {"choice": [0.001, 0.1, 0.5, 1.0]}
+    assert blur["anxiety"] == {"choice": [0.01, 0.009, 0.008, 0.007, 0.005, 0.003]}
+    assert blur["exposure_fraction"] == {"choice": [0.1, 0.5, 1.0]}
     assert [ends(blur[n]) for n in ("centripetal", "big_shake", "gaussian")] == [(0.0, 0.7), (0.0, 0.2), (0.0, 10.0)]
     fields = bs.DeblurganBlur.model_fields
     assert [fields[n].default for n in ("length_px", "canvas_px", "samples", "stretch")] == [60.0, 64, 2000, True]
+
+
+def radius_px(step: bs.DeblurganBlur) -> float:
+    """Root mean square distance of a kernel's light from its centroid."""
+    psf = step.point_spread()
+    apart = np.hypot(psf.dy - psf.centroids()[0, 0], psf.dx - psf.centroids()[0, 1])
+    return float(np.sqrt((psf.weight @ apart**2) / psf.weight.sum()))
+
+
+# Of 500 paths and their kernels that the authors' code of that commit made when it was run as it is: quartiles of the rms
+# radius in px, of each part of the path and of one part per path drawn as its script does.
+PUBLISHED_RADII = {0.1: (1.726, 1.801, 1.820), 0.5: (3.569, 4.420, 4.916), 1.0: (3.913, 4.891, 6.503)}
+DRAWN_RADII = (1.814, 3.487, 4.768)
+
+
+@pytest.mark.parametrize("count", [45, pytest.param(600, marks=pytest.mark.slow)])
+def test_deblurgan_kernels_are_as_wide_as_those_of_its_code(count: int) -> None:
+    """A quarter of our kernels lies below each of their quartiles, and three quarters below the third."""
+    radii = defaultdict(list)
+    for draw in draws("deblurgan", count):
+        step = draw["blur"]
+        assert isinstance(step, bs.DeblurganBlur)
+        radii[step.exposure_fraction].append(radius_px(step))
+    drawn = np.concatenate(list(radii.values()))
+    assert set(radii) == set(PUBLISHED_RADII)
+    for found, expected in ((drawn, DRAWN_RADII), *((np.array(radii[p]), q) for p, q in PUBLISHED_RADII.items())):
+        below = [(found < quartile).mean() for quartile in expected]
+        error = math.sqrt(0.25 * (1 / 500 + 1 / len(found)))
+        assert below == pytest.approx((0.25, 0.5, 0.75), abs=3 * error)
+    assert drawn.min() > 0.75  # .25 and .55 px are the radii of a thousandth and a hundredth of a path
+
+
+@pytest.mark.parametrize(
+    ("heading_deg", "anxiety", "part", "row", "column", "radius", "largest"),
+    [
+        (200.0, 0.005, 0.1, 41.968293, 58.165409, 1.826260, 0.151982),
+        (200.0, 0.005, 1.0, 32.734263, 32.795119, 17.330127, 0.015587),
+        (77.0, 0.01, 0.5, 18.637485, 29.379330, 8.683910, 0.031564),
+        (325.0, 0.003, 0.1, 48.269802, 10.470979, 1.826971, 0.153117),
+        (325.0, 0.003, 0.5, 41.383442, 20.305721, 8.683771, 0.031177),
+    ],
+)
+def test_deblurgan_kernel_is_that_of_its_code(
+    heading_deg: float, anxiety: float, part: float, row: float, column: float, radius: float, largest: float
+) -> None:
+    """A path without shakes, noise and pull, where the authors' code has no luck either: the place of its kernel on its
+    canvas of 64 px, whose zero shift is at 31 (SciPy's convolution of mode ``same``), its width and its largest tap."""
+    step = bs.DeblurganBlur(
+        anxiety=anxiety,
+        centripetal=0.0,
+        big_shake=0.0,
+        gaussian=0.0,
+        heading_deg=heading_deg,
+        exposure_fraction=part,
+        seed=0,
+    )
+    psf = step.point_spread()
+    assert psf.centroids()[0] + 31 == pytest.approx((row, column), abs=1e-5)
+    assert radius_px(step) == pytest.approx(radius, abs=1e-5)
+    assert psf.weight.max() / psf.weight.sum() == pytest.approx(largest, abs=1e-5)
 
 
 def test_dbgan_like_blurs_in_many_ways() -> None:
