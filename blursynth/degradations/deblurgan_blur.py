@@ -31,11 +31,11 @@ class DeblurganBlur(Degradation):
 
     Source: the folder motion_blur of the authors' repository (KupynOrest/DeblurGAN) at commit 1421a74 of 10 November
     2017, which its master still has; Boracchi and Foi, IEEE TIP 21(8), 2012 for the walk. Its script draws the anxiety
-    from six values and one of the parts .1, .5 and 1 of the path; its list has .01, too, which is never drawn. The folder
-    differs in earlier commits: 3dbe63b and 5675189 (8 November 2017) expose .001, .1, .5 and 1 of paths of anxiety .005
-    on a canvas as large as the picture; 476654a has the list with .01 and a canvas of 64 px, and its script takes .01;
-    that of 11edbe5 draws one of all four parts and of eight anxieties (.002 and .001 besides), and saves a plot; 7ddd420
-    and 12f6c7c draw one of all four parts and of six anxieties, and save the codes.
+    from six values and one of the parts .1, .5 and 1 of the path; its list has .01, too, which is never drawn. The
+    folder differs in earlier commits: 3dbe63b and 5675189 (8 November 2017) expose .001, .1, .5 and 1 of paths of
+    anxiety .005 on a canvas as large as the picture; 476654a has the list with .01 and a canvas of 64 px, and its
+    script takes .01; that of 11edbe5 draws one of all four parts and of eight anxieties (.002 and .001 besides), and
+    saves a plot; 7ddd420 and 12f6c7c draw one of all four parts and of six anxieties, and save the codes.
     """
 
     takes: ClassVar[Encoding | None] = Encoding.DISPLAY
