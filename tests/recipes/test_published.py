@@ -474,11 +474,11 @@ def radius_px(step: bs.DeblurganBlur) -> float:
     return float(np.sqrt((psf.weight @ apart**2) / psf.weight.sum()))
 
 
-# Of 500 paths and their kernels that the authors' code of that commit made when it was run as it is: quartiles of the rms
-# radius in px, of each part of the path and of one part per path drawn as its script does.
-PUBLISHED_RADII = {0.1: (1.726, 1.801, 1.820), 0.5: (3.569, 4.420, 4.916), 1.0: (3.913, 4.891, 6.503)}
-DRAWN_RADII = (1.814, 3.487, 4.768)
-PUBLISHED_PATHS = 500
+# Of 1400 paths and their kernels that the authors' code of that commit made when it was run as it is: quartiles of the rms
+# radius in px, of each part of the path and of all three in equal shares, as its script draws them.
+PUBLISHED_RADII = {0.1: (1.728, 1.800, 1.822), 0.5: (3.626, 4.513, 5.048), 1.0: (4.008, 5.187, 7.067)}
+DRAWN_RADII = (1.822, 3.808, 5.100)
+PUBLISHED_PATHS = 1400
 
 
 def deblurgan_radii(count: int) -> dict[float, NDArray[np.float64]]:
