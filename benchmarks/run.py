@@ -28,6 +28,7 @@ PARTS = (
     "camera",
     "reading",
     "real_data",
+    "recipe_motion",
 )
 LONG_PARTS = ("training",)  # long: only when they are named
 

@@ -28,19 +28,20 @@ class HandHeldCamera(MovingCamera):
 
     ``motion = "tremor"``: every angle and position is a stationary process with a slow drift and a resonance, and the
     amplitudes are its standard deviations; a short exposure sees a part of it. ``motion = "random_walk"``: the
-    amplitudes are the standard deviations of the change over one exposure, however short. See
+    amplitudes are the standard deviations of the change over one exposure, however short. See, also for what
+    recordings of hands say of ``drift_hz`` and ``tremor_share``,
     :func:`blursynth.physics.camera_motion.hand_tremor` and :func:`~blursynth.physics.camera_motion.random_walk`.
     """
 
     motion: Literal["tremor", "random_walk"] = Field(default="tremor", description="law of the motion")
     pitch_mrad: float = Field(
-        default=0.0, ge=0, le=1000, description="turn about the horizontal axis: up and down; 0.5 to 3 in the hand"
+        default=0.0, ge=0, le=1000, description="turn about the horizontal axis: up and down; 1 to 6 in the hand"
     )
     yaw_mrad: float = Field(
-        default=0.0, ge=0, le=1000, description="turn about the vertical axis: left and right; 0.5 to 3 in the hand"
+        default=0.0, ge=0, le=1000, description="turn about the vertical axis: left and right; 1 to 6 in the hand"
     )
     roll_mrad: float = Field(
-        default=0.0, ge=0, le=1000, description="turn about the line of sight through the roll centre; 1 to 10"
+        default=0.0, ge=0, le=1000, description="turn about the line of sight through the roll centre; 2 to 20"
     )
     roll_row_px: float | None = Field(
         default=None, ge=-1e6, le=1e6, description="row in the full picture that roll leaves in place; default the axis"
@@ -48,15 +49,18 @@ class HandHeldCamera(MovingCamera):
     roll_column_px: float | None = Field(
         default=None, ge=-1e6, le=1e6, description="column that roll leaves in place; default the optical axis"
     )
-    x_mm: float = Field(default=0.0, ge=0, le=1e5, description="motion to the right; needs a depth map; 0 to 5")
-    y_mm: float = Field(default=0.0, ge=0, le=1e5, description="motion downwards; needs a depth map; 0 to 5")
-    z_mm: float = Field(default=0.0, ge=0, le=1e5, description="motion ahead; needs a depth map; 0 to 5")
+    x_mm: float = Field(default=0.0, ge=0, le=1e5, description="motion to the right; needs a depth map; 0 to 10")
+    y_mm: float = Field(default=0.0, ge=0, le=1e5, description="motion downwards; needs a depth map; 0 to 10")
+    z_mm: float = Field(default=0.0, ge=0, le=1e5, description="motion ahead; needs a depth map; 0 to 10")
     drift_hz: float = Field(
         default=1.0, ge=0, le=1000, description="tremor: standard deviation of the drift's spectrum in Hz"
     )
     tremor_hz: float = Field(default=10.0, ge=0, le=1000, description="tremor: resonance of the hand in Hz; 8 to 12")
     tremor_share: float = Field(
-        default=0.1, ge=0, le=1, description="tremor: share of the resonance in the variance; the rest drifts"
+        default=0.01,
+        ge=0,
+        le=1,
+        description="tremor: share of the resonance in the variance; the rest drifts; .002 and .011 fit recordings",
     )
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's motion")
 

@@ -29,14 +29,20 @@ class DeblurganBlur(Degradation):
     and depends on all of its pixels. Because of the last, a window cannot be blurred by itself: ``reach_px`` is None,
     and data sets blur the whole picture before they cut the patch.
 
-    Source: the folder motion_blur of the authors' repository; Boracchi and Foi, IEEE TIP 21(8), 2012 for the walk.
+    Source: the folder motion_blur of the authors' repository (KupynOrest/DeblurGAN) at commit 1421a74 of 10 November
+    2017, which its master still has; Boracchi and Foi, IEEE TIP 21(8), 2012 for the walk. Its script draws the anxiety
+    from six values and one of the parts .1, .5 and 1 of the path; its list has .01, too, which is never drawn. The
+    folder differs in earlier commits: 3dbe63b and 5675189 (8 November 2017) expose .001, .1, .5 and 1 of paths of
+    anxiety .005 on a canvas as large as the picture; 476654a has the list with .01 and a canvas of 64 px, and its
+    script takes .01; that of 11edbe5 draws one of all four parts and of eight anxieties (.002 and .001 besides), and
+    saves a plot; 7ddd420 and 12f6c7c draw one of all four parts and of six anxieties, and save the codes.
     """
 
     takes: ClassVar[Encoding | None] = Encoding.DISPLAY
     gives: ClassVar[Encoding | None] = Encoding.DISPLAY
     blurs: ClassVar[bool] = True
 
-    anxiety: float = Field(ge=0, le=1, description="strength of all disturbances; published .001 to .01")
+    anxiety: float = Field(ge=0, le=1, description="strength of all disturbances; published .003 to .01")
     centripetal: float = Field(ge=0, le=10, description="pull towards the start of the path; published 0 to .7")
     big_shake: float = Field(ge=0, le=10, description="frequency of sudden reversals; published 0 to .2")
     gaussian: float = Field(ge=0, le=100, description="strength of the random turning; published 0 to 10")
@@ -45,7 +51,7 @@ class DeblurganBlur(Degradation):
     canvas_px: int = Field(default=64, ge=3, le=4096, description="height and width of the kernel in px; published 64")
     samples: int = Field(default=2000, ge=2, le=100_000, description="number of positions on the path; published 2000")
     exposure_fraction: float = Field(
-        default=1.0, gt=0, le=1, description="exposed part of the path; published one of .001, .1, .5, 1"
+        default=1.0, gt=0, le=1, description="exposed part of the path; published one of .1, .5, 1"
     )
     stretch: bool = Field(default=True, description="whether the result is stretched to the range 0..1, as published")
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's walk")

@@ -36,6 +36,10 @@ class ObjectMotion(Degradation):
     of the surfaces that meet there moves. So one part is exact for objects that do not meet, and more are needed where
     moving objects cover one another.
 
+    With ``frames`` it is the mean of as many pictures, each of one moment in the middle of its share of the exposure,
+    with exact occlusion in each: data sets that average a video's frames are made so. An object's mean position over
+    the frames is then where the sharp picture has it.
+
     Not modelled: rotation and change of size of an object, its shadow, and what lies hidden behind it, which is guessed
     from beside it. Where a step before it has blurred the background already (camera motion), what it revealed and what
     the object reveals are taken to be independent.
@@ -66,6 +70,12 @@ class ObjectMotion(Degradation):
     parts: int = Field(
         default=4, ge=1, le=256, description="number of parts of the exposure with exact occlusion between them"
     )
+    frames: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="mean of so many moments, as of a video's frames, in place of parts; none given: continuous",
+    )
     border: BorderName = Field(
         default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"
     )
@@ -94,7 +104,7 @@ class ObjectMotion(Degradation):
         return frame.with_image(moved[0].image if len(moved) == 1 else Frame.stack(moved).image)
 
     def paths(self, labels: NDArray[np.int32]) -> NDArray[np.float64]:
-        """The path of each label, ``[N, M, 2]`` x and y in px at equal times, with its mean at zero."""
+        """The path of each label, ``[N, M, 2]`` x and y in px at equal times (of the frames), with its mean at zero."""
         paths = object_paths(
             labels,
             seed=self.seed,
@@ -105,6 +115,7 @@ class ObjectMotion(Degradation):
             spread_rad=math.radians(self.spread_deg),
             acceleration=self.acceleration,
             bend_rad=math.radians(self.bend_deg),
+            frames=self.frames,
         )
         if self.label is not None:
             paths[labels != self.label] = 0.0
@@ -120,13 +131,16 @@ class ObjectMotion(Degradation):
             return image
         reach = np.hypot(paths[..., 0], paths[..., 1]).max(axis=1)
         place = np.where(moves, np.arange(len(there)), -1)  # -1 is what stands still
-        shares = [(g / self.parts, (g + 1) / self.parts) for g in range(self.parts)]
+        parts = self.parts if self.frames is None else self.frames
+        shares = [(g / parts, (g + 1) / parts) for g in range(parts)]
         backend = for_array(image)
 
         def spreads(which: int) -> PointSpreads:
-            path = paths[which][None] if which >= 0 else np.zeros((1, 2, 2))
+            path = paths[which] if which >= 0 else np.zeros((2 if self.frames is None else parts, 2))
             rasterise = for_array(path).rasterise
-            return PointSpreads.concatenate([rasterise(path, centre=False, exposure=share) for share in shares])
+            if self.frames is not None:  # every part is a point at rest
+                return rasterise(np.repeat(path[:, None], 2, axis=1), centre=False)
+            return PointSpreads.concatenate([rasterise(path[None], centre=False, exposure=share) for share in shares])
 
         # Two numbers apart, since to the scene one apart may be a single surface that slopes.
         order = (HIDDEN_GAP * number).astype(np.int32)
@@ -135,7 +149,7 @@ class ObjectMotion(Degradation):
             reach[number][None],
             place[number][None],
             spreads,
-            np.full(self.parts, 1.0 / self.parts),
+            np.full(parts, 1.0 / parts),
             backend.hidden_surface,
         )
         return backend.composite(image, scene, border=Border(self.border))

@@ -48,7 +48,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "gamma": ("gamma_decode", "gamma_encode"),
     "gaussian": ("gaussian_blur", "gaussian_noise"),
     "generalized_gaussian": ("generalised_gaussian_blur",),
-    "gopro": ("frame_average",),
+    "gopro": ("frame_average", "rolling_shutter"),
     "gyro": ("recorded_shake",),
     "hand_shake": _SHAKE,
     "handshake": _SHAKE,

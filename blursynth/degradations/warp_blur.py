@@ -50,6 +50,12 @@ class WarpBlur(Degradation):
     """The mean of the pictures that a moving camera sees: ``y(p) = sum_t w_t x(place(p, t))``, in linear light.
 
     Places are absolute, so a window blurs as the same part of the whole picture does.
+
+    A photograph sees the whole exposure. With ``frames`` it is the mean of that many pictures, each of one moment in
+    the middle of its share of the exposure, and where the camera moves by more than a pixel from one to the next,
+    edges become ghosts: data sets that average a video's frames are made so (:class:`~blursynth.FrameAverage` is the
+    same with one path for the whole picture, which begins and ends with a frame). One frame is a single warped
+    picture.
     """
 
     varies: ClassVar[bool] = True
@@ -61,6 +67,12 @@ class WarpBlur(Degradation):
         le=100,
         description="furthest that a pixel of the full picture moves from one pose to the next; "
         "0.5 errs by no code, 1 takes half the time",
+    )
+    frames: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="mean of so many moments, as of a video's frames; none given: a continuous exposure",
     )
     border: BorderName = Field(
         default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"
@@ -239,4 +251,5 @@ class MovingCamera(WarpBlur):
             starts_s=row_starts_s(rows, height, readout_s, from_bottom=from_bottom),
             all_starts_s=row_starts_s(np.arange(height), height, readout_s, from_bottom=from_bottom),
             reference=self.target_pose(),
+            frames=self.frames,
         )

@@ -53,4 +53,5 @@ class Zoom(WarpBlur):
             [[-top, -left], [height - 1 - top, width - 1 - left]],
             step_px=self.step_px,
             reference=self.reference,
+            frames=self.frames,
         )

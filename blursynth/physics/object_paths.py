@@ -19,7 +19,9 @@ __all__ = ["SAMPLES", "arc_path", "object_paths", "path_bound_px"]
 SAMPLES = 65  # positions of a path; at 200 px and a right angle the chords are off by less than .04 px
 
 
-def arc_path(length_px: float, angle_rad: float, acceleration: float, bend_rad: float) -> NDArray[np.float64]:
+def arc_path(
+    length_px: float, angle_rad: float, acceleration: float, bend_rad: float, frames: int | None = None
+) -> NDArray[np.float64]:
     """``[65, 2]`` x (right) and y (down) in px at equal times, with the mean over the exposure at zero.
 
     Parameters
@@ -32,15 +34,18 @@ def arc_path(length_px: float, angle_rad: float, acceleration: float, bend_rad: 
         -1 (slows down to a standstill) to 1 (starts from one); 0 is constant speed.
     bend_rad
         How much the heading turns on the way; positive from +x towards +y.
+    frames
+        ``[frames, 2]`` positions in the middle of as many equal parts of the exposure, with their own mean at zero;
+        None: a path of 65.
     """
-    t = np.linspace(0.0, 1.0, SAMPLES)
+    t = np.linspace(0.0, 1.0, SAMPLES) if frames is None else (np.arange(frames) + 0.5) / frames
     s = t + acceleration * (t * t - t)
     # sin(b)/b keeps its digits where the bend vanishes.
     half = 0.5 * bend_rad * s
     chord = length_px * s * np.sinc(half / math.pi)
     heading = angle_rad - 0.5 * bend_rad + half
     path = np.stack([chord * np.cos(heading), chord * np.sin(heading)], axis=1)
-    mean = 0.5 * (path[:-1] + path[1:]).mean(axis=0)
+    mean = 0.5 * (path[:-1] + path[1:]).mean(axis=0) if frames is None else path.mean(axis=0)
     return np.asarray(path - mean)
 
 
@@ -55,6 +60,7 @@ def object_paths(
     spread_rad: float,
     acceleration: float,
     bend_rad: float,
+    frames: int | None = None,
 ) -> NDArray[np.float64]:
     """The path of every object, ``[N, 65, 2]``, each a function of the seed and its own label alone.
 
@@ -74,13 +80,17 @@ def object_paths(
         Headings are uniform in angle +- spread.
     acceleration, bend_rad
         Each object's are uniform in +- these.
+    frames
+        ``[N, frames, 2]`` positions as :func:`arc_path` has them.
     """
-    paths = np.empty((len(labels), SAMPLES, 2))
+    paths = np.empty((len(labels), SAMPLES if frames is None else frames, 2))
     for n, label in enumerate(labels):
         u = uniform_numbers(seed, int(label), 5)
         length = 0.0 if u[4] < still_fraction else length_px * (slowest + (1.0 - slowest) * u[0])
         signed = 2.0 * u - 1.0
-        paths[n] = arc_path(length, angle_rad + spread_rad * signed[1], acceleration * signed[2], bend_rad * signed[3])
+        paths[n] = arc_path(
+            length, angle_rad + spread_rad * signed[1], acceleration * signed[2], bend_rad * signed[3], frames
+        )
     return paths
 
 
@@ -88,6 +98,6 @@ def path_bound_px(length_px: float, acceleration: float) -> float:
     """How far any position of a path lies from its mean at most: ``length (1/2 + |acceleration|/6)``.
 
     From the mean to the farther end there are ``integral of (1 - s(t)) dt`` of the length, at most; a bend only
-    shortens that.
+    shortens that, and so do frames, the first and last of which lie inside.
     """
     return length_px * (0.5 + abs(acceleration) / 6.0)

@@ -1,8 +1,8 @@
-"""Means of frames along a real camera's path: the recipe `gopro-average` against the photographs that it is named after.
+"""Means of frames along a real camera's path, against the photographs that `gopro-average` is named after.
 
 The path is that of :mod:`gopro_shake`, fitted to one half of a photograph, and what it says of the other half is compared:
 a continuous exposure; means of a few frames, as the photograph itself was made; both with one point spread for the whole
-picture (that of its middle), which is what the recipe's kind does; and the same motion fitted with the other response
+picture (that of its middle), which is what the kind `frame_average` does; and the same motion fitted with the other response
 curve.
 """
 

@@ -28,6 +28,13 @@ def _examples() -> list[bs.Degradation]:
 
 
 EXAMPLES = _examples()
+_HAND = {"exposure_s": 0.1, "pitch_mrad": 2.0, "yaw_mrad": 1.5, "roll_mrad": 40.0, "frames": 3, "seed": 3}
+DISCRETE: list[bs.Degradation] = [
+    bs.CameraShake(z_mm=2.0, **_HAND),  # type: ignore[arg-type]
+    bs.RollingShutter(readout_s=0.04, x_mm=2.0, reference="mid", **_HAND),  # type: ignore[arg-type]
+    bs.Zoom(scale=1.2, frames=4),
+    bs.ObjectMotion(length_px=6.0, angle_deg=80.0, frames=5, seed=8),
+]
 
 
 def on_tensors(frame: bs.Frame) -> bs.Frame:
@@ -37,7 +44,9 @@ def on_tensors(frame: bs.Frame) -> bs.Frame:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("example", EXAMPLES, ids=[e.kind for e in EXAMPLES])
+@pytest.mark.parametrize(
+    "example", EXAMPLES + DISCRETE, ids=[e.kind for e in EXAMPLES] + [f"{e.kind} of frames" for e in DISCRETE]
+)
 def test_same_bytes_as_on_arrays(example: bs.Degradation, dtype: type) -> None:
     frame = pictures(example.takes, dtype=dtype)
     expected = example(frame)
@@ -48,7 +57,9 @@ def test_same_bytes_as_on_arrays(example: bs.Degradation, dtype: type) -> None:
     assert np.array_equal(got.image.numpy(), expected.image)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=[e.kind for e in EXAMPLES])
+@pytest.mark.parametrize(
+    "example", EXAMPLES + DISCRETE, ids=[e.kind for e in EXAMPLES] + [f"{e.kind} of frames" for e in DISCRETE]
+)
 def test_a_derivative_passes_or_an_error_tells(example: bs.Degradation) -> None:
     frame = on_tensors(pictures(example.takes))
     image = frame.image.clone().requires_grad_()
