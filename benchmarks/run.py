@@ -26,6 +26,7 @@ PARTS = (
     "development",
     "pipeline",
     "camera",
+    "camera_look",
     "reading",
     "real_data",
 )

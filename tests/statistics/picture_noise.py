@@ -1,26 +1,18 @@
-"""Noise and fine detail of the pictures that recipes make, beside those of real cameras.
+"""The noise and the fine detail of pictures, for the tests of this folder and for benchmarks/camera_look.py.
 
-Run with ``BLURSYNTH_REAL_DATA=folder python benchmarks/recipe_noise.py``, about two minutes on one core; without the
-folder the rows of its photographs are left out. ``--recipe NAME`` measures some recipes only, ``--draws N`` fewer or
-more draws, ``--pairs FOLDER`` measures the 15 real pairs anew from their files.
-
-Noise is what differs between shots of one scene: the blurred picture of a draw is shot eight times with other seeds of
+Noise is what differs between shots of one scene: the blurred picture of a draw is shot several times with other seeds of
 the sensor, developed and compressed each time, and their mean is taken off, as it was done with the real cameras. What
 belongs to the sensor alone (PRNU) is in all of them, and no part of it.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import skimage.data
-from measure import table
 from numpy.typing import NDArray
 
 import blursynth as bs
@@ -99,6 +91,8 @@ def median(noises: Sequence[Noise]) -> Noise:
 
 def scenes(count: int) -> Iterable[bs.Frame]:
     """Windows of the bundled photographs, each at another place."""
+    import skimage.data
+
     rng = np.random.default_rng(0)
     for index in range(count):
         picture = getattr(skimage.data, PHOTOGRAPHS[index % len(PHOTOGRAPHS)])()
@@ -127,14 +121,14 @@ def has_sensor(recipe: bs.Recipe) -> bool:
     return any(kind.kind == "sensor" for _, sampler in recipe.steps for kind in sampler.kinds())
 
 
-def noise_of_recipe(name: str, draws: int) -> Noise:
+def noise_of_recipe(name: str, draws: int, *, count: int = SHOTS) -> Noise:
     """The median over draws, each of another scene."""
     recipe, found = bs.load_recipe(name), []
     for index, frame in enumerate(scenes(draws)):
-        shots = shots_of(recipe.sample(frame, seed=1, index=index), frame, SHOTS)
+        shots = shots_of(recipe.sample(frame, seed=1, index=index), frame, count)
         mean = shots.mean(axis=0)
         # The mean of the shots has a part of their noise, which is missing in what is left.
-        found.append(noise_of(mean + np.sqrt(SHOTS / (SHOTS - 1)) * (shots - mean), mean))
+        found.append(noise_of(mean + np.sqrt(count / (count - 1)) * (shots - mean), mean))
     return median(found)
 
 
@@ -175,91 +169,3 @@ def picture_of(frame: bs.Frame) -> Codes:
     return np.moveaxis(np.asarray(frame.image[0], np.float64), 0, -1) * 255
 
 
-def detail_of_recipe(name: str, sources: Sequence[bs.Frame], draws: int) -> list[str]:
-    """Of a draw's pictures; of the same without noise; of its light before the sensor; and of the first with a window."""
-    recipe, rows = bs.load_recipe(name), []
-    for index, frame in enumerate(list(sources) * draws):
-        draw = recipe.sample(frame, seed=2, index=index)
-        at = next(i for i, (_, step) in enumerate(draw.steps) if step.kind == "sensor")
-        encode = tuple((name, step) for name, step in draw.steps[at:] if step.gives is bs.Encoding.DISPLAY)[:1]
-        # No noise but that of rounding: a sensor of very many electrons, with the converter's own numbers.
-        quiet = tuple(
-            (name, step.replace(shot_noise=False, read_noise_e=0.0, row_noise_e=0.0) if step.kind == "sensor" else step)
-            for name, step in draw.steps
-        )
-        made = picture_of(draw(frame))
-        rows.append(
-            (
-                detail_db(made),
-                detail_db(picture_of(bs.Draw(quiet)(frame))),
-                detail_db(picture_of(bs.Draw(draw.steps[:at] + encode)(frame))),
-                detail_db(made, window=True),
-            )
-        )
-    return [f"{value:.1f}" for value in np.mean(rows, axis=0)]
-
-
-def detail_table(names: Sequence[str], draws: int, folder: Path | None) -> str:
-    rows = []
-
-    def photographs(title: str, paths: Iterable[Path]) -> None:
-        found = [(detail_db(read(path)), detail_db(read(path), window=True)) for path in paths]
-        plain, windowed = np.mean(found, axis=0)
-        rows.append([f"**{title}**", f"{plain:.1f}", "", "", f"{windowed:.1f}"])
-
-    if folder is not None:
-        gopro = folder / "blur/gopro_nah_examples"
-        photographs("GoPro (Nah et al.), 14 blurred", gopro.glob("blur_*.png"))
-        photographs("GoPro, 2 sharp", gopro.glob("*_sharp1.png"))
-        photographs("Levin et al., 16 blurred, 255 px", (folder / "blur/levin09").glob("*_img.png"))
-        kodak = sorted((folder / "photos/kodak24").glob("*.png"))
-        photographs("the sources: Kodak, 12 sharp", kodak)
-        sources = [bs.read_frame(path) for path in kodak]
-    else:
-        sources = list(scenes(12))
-        plain, windowed = (np.mean([detail_db(picture_of(s), window=w) for s in sources]) for w in (False, True))
-        rows.append(["**the sources: windows of scikit-image's**", f"{plain:.1f}", "", "", f"{windowed:.1f}"])
-    for name in names:
-        rows.append([f"`{name}`", *detail_of_recipe(name, sources, draws)])
-    return table(("fine detail in dB", "picture", "without noise", "light at the sensor", "picture, Hann"), rows)
-
-
-def cells(noise: Noise) -> list[str]:
-    """Of a row of the table."""
-    levels = [f"{value:.1f}" if np.isfinite(value) else "-" for value in noise.levels]
-    return [*levels, *(f"{value:.2f}" for value in astuple(noise)[1:])]
-
-
-HEADER = (
-    "noise in codes at luma", *(f"{low}-{high}" for low, high in LEVELS), "first / second", "luma, lag 1", "2",
-    "Cb, lag 1", "4", "R G", "G B", "R B", "Cb / luma",
-)  # fmt: skip
-
-
-def noise_table(names: Sequence[str], draws: int, real: Noise, folder: Path | None) -> str:
-    rows = [["**15 pairs of three cameras**", *cells(real)]]
-    if folder is not None:
-        pair = folder / "noise/sidd_pairs"
-        sidd = noise_of(read(pair / "danet_noisy.png")[None], read(pair / "danet_gt.png"))
-        rows.append(["**a phone's raw (SIDD), not denoised**", *cells(sidd)])
-    for name in names:
-        rows.append([f"`{name}`", *cells(noise_of_recipe(name, draws))])
-    return table(HEADER, rows)
-
-
-def main(names: Sequence[str] = (), *, draws: int = 24, pairs: Path | None = None) -> str:
-    """The section of BENCHMARKS.md."""
-    root = os.environ.get("BLURSYNTH_REAL_DATA")
-    folder = Path(root) if root else None
-    real = REAL if pairs is None else noise_of_pairs(pairs)
-    chosen = names or [name for name in bs.recipe_names() if has_sensor(bs.load_recipe(name))]
-    return noise_table(chosen, draws, real, folder)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", action="append", default=[], help="a recipe to measure; by default all with a sensor")
-    parser.add_argument("--draws", type=int, default=24, help="draws of each recipe")
-    parser.add_argument("--pairs", type=Path, help="folder of the 15 real pairs, *_real.png and *_mean.png")
-    arguments = parser.parse_args()
-    print(main(arguments.recipe, draws=arguments.draws, pairs=arguments.pairs))
