@@ -39,7 +39,7 @@ from picture_noise import (
 
 
 def detail_of_recipe(name: str, sources: Sequence[bs.Frame], draws: int) -> list[str]:
-    """Of a draw's pictures; of the same without noise; of its light before the sensor; and of the first with a window."""
+    """Of a draw's picture; of the same without noise; of its light before the sensor; of the first with a window."""
     recipe, rows = bs.load_recipe(name), []
     for index, frame in enumerate(list(sources) * draws):
         draw = recipe.sample(frame, seed=2, index=index)
@@ -110,6 +110,22 @@ def noise_table(names: Sequence[str], draws: int, real: Noise, folder: Path | No
     return table(HEADER, rows)
 
 
+NOISE = f"""`BLURSYNTH_REAL_DATA=folder python benchmarks/camera_look.py`. Recipes with a sensor, as they come,
+beside real cameras; medians of {{draws}} draws, each of another window of {SIZE_PX} x {SIZE_PX} px of
+scikit-image's photographs. Noise is what differs between {SHOTS} shots of one blurred scene, developed and
+compressed, with their mean taken off. Codes of 255; luma and Cb of JPEG; autocorrelations are means of rows and
+columns. The 15 pairs: JPEGs of a Canon 5D Mark III, a Nikon D600 and a D800 at ISO 1600 to 6400, and means of 500
+of each scene (Nam et al., CVPR 2016; crops as published by Xu et al., ICCV 2017). How strong the noise is depends
+on the ISO; how it depends on the light, and how its neighbours and colours agree, is what a recipe is to have
+right. Those of the literature are as published: most of them end without denoising or JPEG."""
+
+DETAIL = """Luma's power at .25 to .5 cycles per px, as a share of all but the mean's in tiles of 256 px, in dB;
+means. Of the picture that a recipe makes; of the same draw without noise; of its light before the sensor, coded
+by the recipe's curve; and of the first with a Hann window, without which the borders of a tile alone make about
+-25 dB. A source that is sharper than a camera's own frames makes a sharper picture: GoPro's sharp frames have 6
+dB less than Kodak's scans."""
+
+
 def main(names: Sequence[str] = (), *, draws: int = 24, pairs: Path | None = None) -> str:
     """The section of BENCHMARKS.md."""
     root = os.environ.get("BLURSYNTH_REAL_DATA")
@@ -119,20 +135,9 @@ def main(names: Sequence[str] = (), *, draws: int = 24, pairs: Path | None = Non
     return "\n\n".join(
         (
             "## Noise and detail of recipes",
-            f"Recipes with a sensor, as they come, beside real cameras; medians of {draws} draws, each of another window of "
-            f"{SIZE_PX} x {SIZE_PX} px of scikit-image's photographs. Noise is what differs between {SHOTS} shots of one "
-            "blurred scene, developed and compressed, with their mean taken off. Codes of 255; luma and Cb of JPEG; "
-            "autocorrelations are means of rows and columns. The 15 pairs: JPEGs of a Canon 5D Mark III, a Nikon D600 and "
-            "a D800 at ISO 1600 to 6400, and means of 500 of each scene (Nam et al., CVPR 2016; crops as published by Xu et "
-            "al., ICCV 2017). How strong the noise is depends on the ISO; where it is strong, and how its neighbours and "
-            "colours agree, is what a recipe is to have right. Recipes of the literature are as published: most of them "
-            "end with white noise, without denoising or JPEG.",
+            " ".join(NOISE.format(draws=draws).split()),
             noise_table(chosen, draws, real, folder),
-            "Luma's power at .25 to .5 cycles per px, as a share of all but the mean's in tiles of 256 px, in dB; means. "
-            "Of the picture that a recipe makes; of the same draw without noise; of its light before the sensor, coded "
-            "by the recipe's curve; and of the first with a Hann window, without which the borders of a tile alone make "
-            "some -25 dB. Sources that are sharper than a camera's own frames, as Kodak's scans are, make sharper pictures: "
-            "GoPro's sharp frames have 6 dB less than they.",
+            " ".join(DETAIL.split()),
             detail_table(chosen, max(1, draws // 12), folder),
         )
     )
@@ -140,7 +145,9 @@ def main(names: Sequence[str] = (), *, draws: int = 24, pairs: Path | None = Non
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", action="append", default=[], help="a recipe to measure; by default all with a sensor")
+    parser.add_argument(
+        "--recipe", action="append", default=[], help="a recipe to measure; by default all with a sensor"
+    )
     parser.add_argument("--draws", type=int, default=24, help="draws of each recipe")
     parser.add_argument("--pairs", type=Path, help="folder of the 15 real pairs, *_real.png and *_mean.png")
     arguments = parser.parse_args()

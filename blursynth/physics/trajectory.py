@@ -394,8 +394,7 @@ def replay(
     end = start + length
     if not (start < end and start >= time[0] - slack and end <= time[-1] + slack):
         raise InvalidValueError(
-            f"The exposure from {start} s to {end} s is not inside the recording, "
-            f"{time[0]} s to {time[-1]} s.",
+            f"The exposure from {start} s to {end} s is not inside the recording, {time[0]} s to {time[-1]} s.",
             fix="Choose start_s and exposure_s > 0 inside the recording.",
         )
     first, last = np.searchsorted(time, start, side="right"), np.searchsorted(time, end, side="left")

@@ -232,7 +232,9 @@ def test_the_target_is_the_source(name: str) -> None:
 def test_a_camera_has_one_curve(name: str) -> None:
     """What it is undone by and what it is put back by."""
     draw = bs.load_recipe(name).sample(window(64), seed=0, index=0)
-    curves = {kind: [step for _, step in draw.steps if step.kind == kind] for kind in ("sigmoid_decode", "sigmoid_encode")}
+    curves = {
+        kind: [step for _, step in draw.steps if step.kind == kind] for kind in ("sigmoid_decode", "sigmoid_encode")
+    }
     undone, put_back = (
         [(step.exponent, step.midtone, step.contrast) for step in steps]  # type: ignore[attr-defined]
         for steps in curves.values()

@@ -344,7 +344,9 @@ def test_gaussian_variance_at_any_width(sigma: float, angle: float) -> None:
     for axis, variance in (("xx", (s1 * c) ** 2 + (s2 * s) ** 2), ("yy", (s1 * s) ** 2 + (s2 * c) ** 2)):
         width = math.sqrt(2 * variance)
         pixels = [0.5 * (math.erf((i + 0.5) / width) - math.erf((i - 0.5) / width)) for i in range(-20, 21)]
-        assert got[axis] == pytest.approx(sum(i * i * p for i, p in zip(range(-20, 21), pixels, strict=True)), abs=1e-10)
+        assert got[axis] == pytest.approx(
+            sum(i * i * p for i, p in zip(range(-20, 21), pixels, strict=True)), abs=1e-10
+        )
         series = variance + 1 / 12
         for j in range(1, 40):
             lost = variance + 1 / (2 * math.pi * j) ** 2

@@ -155,7 +155,10 @@ BAD = [
     (lambda: trajectory.replay([0.0, 1.0], np.zeros((3, 2))), "needs times"),
     (lambda: trajectory.replay([0.0, 1.0], np.zeros((2, 2)), start_s=0.5, exposure_s=0.6), "not inside the recording"),
     # Too short for times this large: it would end when it begins.
-    (lambda: trajectory.replay([1e9, 2e9], np.zeros((2, 2)), start_s=1.5e9, exposure_s=1e-9), "not inside the recording"),
+    (
+        lambda: trajectory.replay([1e9, 2e9], np.zeros((2, 2)), start_s=1.5e9, exposure_s=1e-9),
+        "not inside the recording",
+    ),
     (lambda: cpu.rasterise(np.zeros((1, 2))), "N >= 2"),
     (lambda: cpu.rasterise(np.array([[0.0, 0.0], [np.nan, 0.0]])), "finite"),
     (lambda: cpu.rasterise(np.zeros((4, 2)), [1.0, 1.0]), "duration must be"),

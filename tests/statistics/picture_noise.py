@@ -85,7 +85,10 @@ def correlation(noise: Codes, lag: int) -> float:
 def median(noises: Sequence[Noise]) -> Noise:
     """Of each number over several pictures."""
     flat = np.array([[*noise.levels, *astuple(noise)[1:]] for noise in noises])
-    usual = [float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else float("nan") for column in flat.T]
+    usual = [
+        float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else float("nan")
+        for column in flat.T
+    ]
     return Noise(tuple(usual[: len(LEVELS)]), *usual[len(LEVELS) :])
 
 
@@ -167,5 +170,3 @@ def detail_db(picture: Codes, *, window: bool = False) -> float:
 def picture_of(frame: bs.Frame) -> Codes:
     """``[H, W, 3]`` codes of one frame."""
     return np.moveaxis(np.asarray(frame.image[0], np.float64), 0, -1) * 255
-
-
