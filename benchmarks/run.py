@@ -26,7 +26,7 @@ PARTS = (
     "development",
     "pipeline",
     "camera",
-    "camera_look",
+    "recipe_noise",
     "reading",
     "real_data",
 )

@@ -1,4 +1,4 @@
-"""The noise and the fine detail of pictures, for the tests of this folder and for benchmarks/camera_look.py.
+"""The noise and the fine detail of pictures, for the tests of this folder and for benchmarks/recipe_noise.py.
 
 Noise is what differs between shots of one scene: the blurred picture of a draw is shot several times with other seeds of
 the sensor, developed and compressed each time, and their mean is taken off, as it was done with the real cameras. What

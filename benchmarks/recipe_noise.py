@@ -1,6 +1,6 @@
 """Noise and fine detail of the pictures that recipes make, beside those of real cameras.
 
-Run with ``BLURSYNTH_REAL_DATA=folder python benchmarks/camera_look.py``, about six minutes on one core; without the
+Run with ``BLURSYNTH_REAL_DATA=folder python benchmarks/recipe_noise.py``, about six minutes on one core; without the
 folder its photographs are left out. ``--recipe NAME`` measures some recipes only, ``--draws N`` fewer or more draws,
 ``--pairs FOLDER`` measures the 15 real pairs anew from their files. What is measured is in tests/statistics.
 """
@@ -110,7 +110,7 @@ def noise_table(names: Sequence[str], draws: int, real: Noise, folder: Path | No
     return table(HEADER, rows)
 
 
-NOISE = f"""`BLURSYNTH_REAL_DATA=folder python benchmarks/camera_look.py`. Recipes with a sensor, as they come,
+NOISE = f"""`BLURSYNTH_REAL_DATA=folder python benchmarks/recipe_noise.py`. Recipes with a sensor, as they come,
 beside real cameras; medians of {{draws}} draws, each of another window of {SIZE_PX} x {SIZE_PX} px of
 scikit-image's photographs. Noise is what differs between {SHOTS} shots of one blurred scene, developed and
 compressed, with their mean taken off. Codes of 255; luma and Cb of JPEG; autocorrelations are means of rows and
