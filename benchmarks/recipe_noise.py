@@ -89,8 +89,9 @@ def detail_table(names: Sequence[str], draws: int, folder: Path | None) -> str:
 
 def cells(noise: Noise) -> list[str]:
     """Of a row of the table."""
-    levels = [f"{value:.1f}" if np.isfinite(value) else "-" for value in noise.levels]
-    return [*levels, *(f"{value:.2f}" for value in astuple(noise)[1:])]
+    rest = astuple(noise)[1:]
+    numbers = [*(f"{value:.1f}" for value in noise.levels), *(f"{value:.2f}" for value in rest)]
+    return ["-" if number == "nan" else number for number in numbers]
 
 
 HEADER = (
