@@ -26,6 +26,7 @@ PARTS = (
     "development",
     "pipeline",
     "camera",
+    "recipe_noise",
     "reading",
     "real_data",
     "recipe_motion",

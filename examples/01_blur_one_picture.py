@@ -31,7 +31,7 @@ for step, numbers in describe_draw(draw):
     print(f"{step}: {numbers}")
 
 # A window with a margin as wide as the blur reaches, so that no border of the file touches the result.
-SIZE, TOP, LEFT = 280, 40, 84
+SIZE, TOP, LEFT = 280, 52, 84
 reach = draw.reach_px(frame)
 window = frame.crop(TOP - reach, LEFT - reach, SIZE + 2 * reach, SIZE + 2 * reach)
 pair = draw.pair(window, margin_px=reach)

@@ -53,7 +53,7 @@ print(f"    {stages['shake'].image.max():.1f} blurred, of which the sensor holds
 def tile(frame: bs.Frame, window: tuple[int, int, int, int], enlarged: int = 1) -> np.ndarray:
     """A window of a frame as it looks on a display, [H, W, 3]."""
     part = frame.crop(*window)
-    shown = bs.Encode()(part) if frame.encoding is bs.Encoding.LINEAR else part
+    shown = draw["encode"](part) if frame.encoding is bs.Encoding.LINEAR else part
     return np.moveaxis(shown.image[0], 0, -1).repeat(enlarged, 0).repeat(enlarged, 1)
 
 

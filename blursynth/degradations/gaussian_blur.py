@@ -16,7 +16,9 @@ __all__ = ["GaussianBlur"]
 class GaussianBlur(UniformBlur):
     """Gaussian blur, integrated over each pixel, round or elongated.
 
-    ``k(u, v) ~ exp(-(u^2 / sigma_px^2 + v^2 / (aspect sigma_px)^2) / 2)`` with u along ``angle_deg``.
+    ``k(u, v) ~ exp(-(u^2 / sigma_px^2 + v^2 / (aspect sigma_px)^2) / 2)`` with u along ``angle_deg``. The variance is
+    that of the Gaussian plus 1/12 px^2 from .5 px on; below about .3 px all but nothing is blurred (see
+    :func:`blursynth.physics.point_spread.gaussian`).
 
     Easily confused with sampling the Gaussian at pixel centres, which is too sharp for sigma below 1 px.
     """

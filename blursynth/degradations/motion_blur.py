@@ -34,7 +34,7 @@ class MotionBlur(UniformBlur):
 
     @abstractmethod
     def path(self) -> NDArray[np.float64]:
-        """``[N, 2]``, x (right) and y (down) in px at equal times, not yet centred."""
+        """``[N, 2]``, x (right) and y (down) in px, not yet centred; at equal times or those of :meth:`durations`."""
 
     def durations(self) -> NDArray[np.float64] | None:
         """``[N - 1]`` time spent between positions; None when all are equal."""

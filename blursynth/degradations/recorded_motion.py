@@ -20,7 +20,8 @@ class RecordedMotion(MotionBlur):
     """A recorded path, cut to one exposure, scaled and turned.
 
     The recording is an array ``[M, 3]``: time in s (increasing), x and y in px. In a recipe:
-    ``recording = { file = "hand.csv" }``.
+    ``recording = { file = "hand.csv" }``. Between two rows the point goes straight, at constant speed; every corner is
+    kept, and so is the time that the recording stays at a place.
     """
 
     recording: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="name of the recording's array, sha256:...")
@@ -37,6 +38,15 @@ class RecordedMotion(MotionBlur):
         return (self.recording,)
 
     def path(self) -> NDArray[np.float64]:
+        position, _ = self._exposed()
+        cosine, sine = math.cos(math.radians(self.angle_deg)), math.sin(math.radians(self.angle_deg))
+        return np.asarray(self.scale * position @ np.array([[cosine, sine], [-sine, cosine]]))
+
+    def durations(self) -> NDArray[np.float64]:
+        return self._exposed()[1]
+
+    def _exposed(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Positions within the exposure as they were recorded, and the times between them."""
         recording = assets.get(self.recording)
         if recording.ndim != 2 or recording.shape[1] != 3 or len(recording) < 2:
             raise InvalidValueError(
@@ -44,6 +54,4 @@ class RecordedMotion(MotionBlur):
                 fix="Give it a column of times.",
             )
         time, position = recording[:, 0], recording[:, 1:]
-        path = replay(time, position, start_s=float(time[0]) + self.start_s, exposure_s=self.exposure_s)
-        cosine, sine = math.cos(math.radians(self.angle_deg)), math.sin(math.radians(self.angle_deg))
-        return np.asarray(self.scale * path @ np.array([[cosine, sine], [-sine, cosine]]))
+        return replay(time, position, start_s=float(time[0]) + self.start_s, exposure_s=self.exposure_s)

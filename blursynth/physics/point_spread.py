@@ -172,8 +172,12 @@ def gaussian(
     """A Gaussian, integrated over the area of each pixel.
 
     ``k[m, n] = integral over the pixel of exp(-q/2) / (2 pi s1 s2)``, ``q = (a/s1)^2 + (b/s2)^2`` with a and b the
-    coordinates along and across the direction ``angle_rad``. The variance of the taps is that of the Gaussian plus
-    1/12 px^2 of the pixel.
+    coordinates along and across the direction ``angle_rad``.
+
+    The variance of the taps along x or y is that of the Gaussian, s^2, plus 1/12 px^2 of the pixel, less what the whole
+    pixels cannot tell: ``4 sum_j (-1)^(j + 1) (s^2 + 1 / (2 pi j)^2) exp(-2 (pi j s)^2)``. That is below .008 px^2 from
+    s = .5 on. A narrower Gaussian lies in one pixel all but wholly, and blurs less than itself: at s = .4, .3 and .2
+    the variance is .2118, .0956 and .0124 px^2, where s^2 + 1/12 is .2433, .1733 and .1233.
 
     Parameters
     ----------

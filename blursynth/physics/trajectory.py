@@ -342,32 +342,35 @@ def gaussian_process(
 
 
 def replay(
-    time_s: ArrayLike,
-    position_px: ArrayLike,
-    *,
-    start_s: float | None = None,
-    exposure_s: float | None = None,
-    samples: int = 501,
-) -> NDArray[np.float64]:
-    """A recorded path, cut to one exposure and resampled to equal times, ``[N, 2]``.
+    time_s: ArrayLike, position_px: ArrayLike, *, start_s: float | None = None, exposure_s: float | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A recorded path, cut to one exposure: the recording's own polyline, whose corners and times are kept.
 
     Parameters
     ----------
     time_s
         ``[M]`` times of the recording in s, strictly increasing; need not be evenly spaced.
     position_px
-        ``[M, 2]`` x and y in px.
+        ``[M, 2]`` x and y in px; between two of them the point goes straight, at constant speed.
     start_s, exposure_s
         The exposure within the recording; by default the whole of it.
-    samples
-        Positions at equal times, joined linearly. Corners of the recording between two of them are cut; with the
-        recording's own times kept instead (``position_px`` and ``duration=np.diff(time_s)`` in ``rasterise``) nothing
-        is lost.
+
+    Returns
+    -------
+    tuple
+        Positions ``[N, 2]``, the two ends of the exposure and what was recorded between them, and the time ``[N - 1]``
+        from each to the next in s, as ``rasterise`` takes them.
 
     Raises
     ------
     InvalidValueError
         Times that do not increase, values that are not finite, or an exposure outside the recording.
+
+    Examples
+    --------
+    >>> positions, duration = replay([0, 1, 4], [[0, 0], [2, 0], [2, 6]], start_s=0.5, exposure_s=2.0)
+    >>> positions.tolist(), duration.tolist()
+    ([[1.0, 0.0], [2.0, 0.0], [2.0, 3.0]], [0.5, 1.5])
     """
     time = np.asarray(time_s, np.float64)
     position = np.asarray(position_px, np.float64)
@@ -384,19 +387,19 @@ def replay(
             f"time_s must increase strictly, got {time[where]} s followed by {time[where + 1]} s.",
             fix="Sort the recording and drop repeated times.",
         )
-    _demand(samples >= 2, "samples", samples, ">= 2", "A path needs a start and an end.")
     start = float(time[0]) if start_s is None else float(start_s)
     length = float(time[-1]) - start if exposure_s is None else float(exposure_s)
     # Rounding of start + exposure must not refuse an exposure that ends with the recording.
     slack = 1e-9 * (float(time[-1]) - float(time[0]))
-    if not (length > 0 and start >= time[0] - slack and start + length <= time[-1] + slack):
+    end = start + length
+    if not (start < end and start >= time[0] - slack and end <= time[-1] + slack):
         raise InvalidValueError(
-            f"The exposure from {start} s to {start + length} s is not inside the recording, "
-            f"{time[0]} s to {time[-1]} s.",
+            f"The exposure from {start} s to {end} s is not inside the recording, {time[0]} s to {time[-1]} s.",
             fix="Choose start_s and exposure_s > 0 inside the recording.",
         )
-    wanted = np.linspace(start, start + length, samples)
-    return np.stack([np.interp(wanted, time, position[:, axis]) for axis in (0, 1)], axis=-1)
+    first, last = np.searchsorted(time, start, side="right"), np.searchsorted(time, end, side="left")
+    clock = np.concatenate([[start], time[first:last], [end]])
+    return np.stack([np.interp(clock, time, position[:, axis]) for axis in (0, 1)], axis=-1), np.diff(clock)
 
 
 def exposure_shares(

@@ -158,6 +158,33 @@ def test_any_strides_and_nothing_changed(method: str) -> None:
         assert np.array_equal(view, before)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("method", ["reference", "auto", "direct", "fft"])
+def test_a_pixel_that_is_not_finite_spoils_what_the_taps_reach(method: str, bad: float) -> None:
+    """No more than that and a row above and below, in either direction; the rest is what it is without it."""
+    rng = np.random.default_rng(12)
+    kernel = rng.random((17, 23)) * (rng.random((17, 23)) < 0.6)
+    psf = PointSpreads.from_dense([kernel / kernel.sum()])
+    # Of several tiles, for every method; the reference has none, and is slow.
+    image = rng.random((1, 2, 60, 70) if method == "reference" else (1, 2, 260, 430), dtype=np.float32)
+    broken = image.copy()
+    for c, y, x in ((0, 30, 40), (1, 25, 30)) if method == "reference" else ((0, 100, 200), (0, 40, 333), (1, 201, 60)):
+        broken[0, c, y, x] = bad
+    choice = {} if method == "reference" else {"method": method}
+    backend = reference if method == "reference" else cpu
+    for name, sign in (("convolve", 1), ("convolve_adjoint", -1)):
+        without = getattr(backend, name)(image, psf, border=Border.REFLECT, **choice)
+        got = getattr(backend, name)(broken, psf, border=Border.REFLECT, **choice)
+        reached = np.zeros(image.shape, bool)
+        for _, c, y, x in np.argwhere(~np.isfinite(broken)):
+            reached[0, c, y + sign * psf.dy, x + sign * psf.dx] = True
+        near = reached | np.roll(reached, 1, 2) | np.roll(reached, -1, 2)
+        assert not np.isfinite(got[reached]).any()
+        assert np.isfinite(got[~(reached if method == "reference" else near)]).all()
+        kept = np.isfinite(got)
+        assert np.abs(got - without, where=kept, out=np.zeros_like(got)).max() <= 2e-6
+
+
 def test_empty_point_spread_gives_zero() -> None:
     none = PointSpreads(np.zeros(2, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0), np.ones(1))
     for backend, border in itertools.product((cpu, reference), Border):

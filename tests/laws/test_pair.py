@@ -26,6 +26,8 @@ from blursynth.testing import MomentRegistration
 DRAWS, FEW_DRAWS = 200, 6
 # What moves no light: noise, what undoes a sensor, compression, and brightness that both pictures of a pair clip alike.
 NOISE = {bs.Sensor, bs.Develop, bs.Jpeg, bs.HighlightExpansion, bs.HighlightOffset, bs.Denoise, bs.Sharpen}
+# A camera's curve is undone and put back by the same numbers; here light is read by sRGB's, so that takes its place.
+CURVES = {bs.SigmoidDecode: bs.Decode(), bs.SigmoidEncode: bs.Encode()}
 # `deblurgan` is off centre as published: its shift must be the recorded kernel's centroid, see below.
 # Those that blur codes or another gamma's light are held in tests/recipes/test_published.py, in the space that they blur.
 IN_CODES = {"boracchi-foi", "bsrgan", "gopro-average", "lai2016", "real-esrgan"}
@@ -86,7 +88,13 @@ def smoothing(draw: bs.Draw) -> float:
 
 
 def without_noise(recipe: bs.Recipe) -> bs.Recipe:
-    return bs.Recipe([(name, sampler) for name, sampler in recipe.steps if not NOISE & set(sampler.kinds())])
+    return bs.Recipe(
+        [
+            (name, next((CURVES[kind] for kind in sampler.kinds() if kind in CURVES), sampler))
+            for name, sampler in recipe.steps
+            if not NOISE & set(sampler.kinds())
+        ]
+    )
 
 
 def blurred(draw: bs.Draw, size_px: int) -> NDArray[np.float64]:
@@ -209,9 +217,29 @@ def displacement_px(draw: bs.Draw, size_px: int) -> NDArray[np.float64]:
     return places[:, inside, inside] - light(ramps, margin_px=reach).image[0]
 
 
-def test_the_target_is_the_source() -> None:
-    draw = bs.load_recipe("default").sample(scene(), seed=0, index=0)
-    assert np.array_equal(draw.target()(window(64)).image, window(64).image)
+@pytest.mark.parametrize("name", ["default", "mixed", "clean", "steady-hand", "portrait", "sharp"])
+def test_the_target_is_the_source(name: str) -> None:
+    """Code by code, whatever curve is drawn."""
+    codes = np.arange(256).reshape(1, 1, 16, 16).repeat(3, axis=1) / 255
+    frame = bs.Frame(codes.astype(np.float32), bs.Encoding.DISPLAY)
+    recipe = bs.load_recipe(name)
+    for index in range(5):
+        draw = recipe.sample(frame, seed=0, index=index)
+        assert np.array_equal(draw.target()(frame).image, frame.image)
+
+
+@pytest.mark.parametrize("name", bs.recipe_names())
+def test_a_camera_has_one_curve(name: str) -> None:
+    """What it is undone by and what it is put back by."""
+    draw = bs.load_recipe(name).sample(window(64), seed=0, index=0)
+    curves = {
+        kind: [step for _, step in draw.steps if step.kind == kind] for kind in ("sigmoid_decode", "sigmoid_encode")
+    }
+    undone, put_back = (
+        [(step.exponent, step.midtone, step.contrast) for step in steps]  # type: ignore[attr-defined]
+        for steps in curves.values()
+    )
+    assert undone == put_back
 
 
 def lopsided() -> bs.RandomWalkMotion:

@@ -334,6 +334,29 @@ def test_gaussian_moments(major: float, minor: float, angle: float) -> None:
     assert got["xy"] == pytest.approx((major**2 - minor**2) * s * c, abs=slack)
 
 
+@pytest.mark.parametrize("sigma", [0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.3])
+@pytest.mark.parametrize("angle", [0.0, 0.6])
+def test_gaussian_variance_at_any_width(sigma: float, angle: float) -> None:
+    """The docstring's series, by the differences of error functions of whole pixels, along both axes of the picture."""
+    s1, s2 = sigma, 0.6 * sigma
+    got = moments(point_spread.gaussian(s1, s2, angle, cut=1e-13))
+    c, s = math.cos(angle), math.sin(angle)
+    for axis, variance in (("xx", (s1 * c) ** 2 + (s2 * s) ** 2), ("yy", (s1 * s) ** 2 + (s2 * c) ** 2)):
+        width = math.sqrt(2 * variance)
+        pixels = [0.5 * (math.erf((i + 0.5) / width) - math.erf((i - 0.5) / width)) for i in range(-20, 21)]
+        assert got[axis] == pytest.approx(
+            sum(i * i * p for i, p in zip(range(-20, 21), pixels, strict=True)), abs=1e-10
+        )
+        series = variance + 1 / 12
+        for j in range(1, 40):
+            lost = variance + 1 / (2 * math.pi * j) ** 2
+            series -= 4 * (-1) ** (j + 1) * lost * math.exp(-2 * (math.pi * j) ** 2 * variance)
+        assert got[axis] == pytest.approx(series, abs=1e-10)
+    stated = {0.2: 0.0124, 0.3: 0.0956, 0.4: 0.2118}
+    if angle == 0 and sigma in stated:
+        assert got["xx"] == pytest.approx(stated[sigma], abs=5e-5)
+
+
 @given(sigma=st.floats(0, 8), cut=st.sampled_from([1e-3, 1e-6, 1e-9]))
 def test_gaussian_reports_what_it_cuts(sigma: float, cut: float) -> None:
     psf = point_spread.gaussian(sigma, sigma / 2, 0.7, cut=cut)

@@ -88,13 +88,19 @@ def test_very_short_and_very_long_correlations_are_finite() -> None:
         assert np.abs(path).max() < 8
 
 
-def test_replay_cuts_and_resamples() -> None:
-    time = np.array([0.0, 0.1, 0.4, 1.0])
-    position = np.stack([10 * time, -5 * time], axis=1)
-    path = trajectory.replay(time, position, start_s=0.2, exposure_s=0.5, samples=6)
-    assert path[:, 0].tolist() == pytest.approx([2, 3, 4, 5, 6, 7])
-    assert path[:, 1].tolist() == pytest.approx([-1, -1.5, -2, -2.5, -3, -3.5])
-    assert trajectory.replay(time, position, samples=2).tolist() == [[0.0, 0.0], [10.0, -5.0]]
+def test_replay_cuts_to_the_exposure_and_keeps_corners_and_times() -> None:
+    time = [3.0, 3.5, 4.0, 6.0]
+    position = [[0.0, 0.0], [4.0, -2.0], [4.0, 6.0], [-4.0, 6.0]]
+    path, duration = trajectory.replay(time, position, start_s=3.25, exposure_s=1.25)
+    assert path.tolist() == [[2.0, -1.0], [4.0, -2.0], [4.0, 6.0], [2.0, 6.0]]
+    assert duration.tolist() == [0.25, 0.5, 0.5]
+    # From a row to a row there is no segment without a length.
+    path, duration = trajectory.replay(time, position, start_s=3.5, exposure_s=0.5)
+    assert path.tolist() == position[1:3]
+    assert duration.tolist() == [0.5]
+    path, duration = trajectory.replay(time, position)
+    assert path.tolist() == position
+    assert duration.tolist() == [0.5, 0.5, 2.0]
 
 
 def test_the_law_of_a_step_by_hand() -> None:
@@ -148,6 +154,11 @@ BAD = [
     (lambda: trajectory.replay([0.0, 0.0], np.zeros((2, 2))), "increase strictly"),
     (lambda: trajectory.replay([0.0, 1.0], np.zeros((3, 2))), "needs times"),
     (lambda: trajectory.replay([0.0, 1.0], np.zeros((2, 2)), start_s=0.5, exposure_s=0.6), "not inside the recording"),
+    # Too short for times this large: it would end when it begins.
+    (
+        lambda: trajectory.replay([1e9, 2e9], np.zeros((2, 2)), start_s=1.5e9, exposure_s=1e-9),
+        "not inside the recording",
+    ),
     (lambda: cpu.rasterise(np.zeros((1, 2))), "N >= 2"),
     (lambda: cpu.rasterise(np.array([[0.0, 0.0], [np.nan, 0.0]])), "finite"),
     (lambda: cpu.rasterise(np.zeros((4, 2)), [1.0, 1.0]), "duration must be"),

@@ -200,6 +200,25 @@ def _apply(
                 f"got one of {top + bottom + 1} x {left + right + 1}.",
                 fix="Use method='direct' or 'auto'.",
             )
+
+    def direct(into: NDArray[np.floating], channel: int, first_row: int, first_column: int) -> None:
+        """The direct method for a part of the result, from this channel, row and column on."""
+        part_height, part_width = into.shape[1:]
+        down, across = tile_grid(part_height, part_width, _TILE_HEIGHT, _TILE_WIDTH, lanes)
+        _share(
+            direct_tiles,
+            into.shape[0] * down * across,
+            _threads_to_use(threads) if rows.size * into.size / lanes / 2 * _DIRECT_NS > _THREAD_PAYS_NS else 1,
+            *(plane[0] + channel * plane[1], *plane[1:]),
+            rows,
+            columns,
+            pairs,
+            into,
+            _TILE_HEIGHT,
+            _TILE_WIDTH,
+            *(part_height, part_width, origin[0] + first_row, origin[1] + first_column),
+        )
+
     if method == "fft" or fourier_cost * _PREFER_DIRECT < min(cost, separable_cost):
         rows_n, columns_n, high, wide = sizes
         dtype = out.dtype
@@ -218,6 +237,13 @@ def _apply(
             *(high, wide),
             *size,
         )
+        # Sums and products with what is not finite are not finite, and every number of a transform depends on every
+        # pixel of its two tiles: one pixel of a result's tile tells whether a NaN or an infinity has spread over it.
+        for channel, down, across in np.argwhere(~np.isfinite(out[:, ::high, ::wide])).tolist():
+            row, column = down * high, across * wide
+            part = np.empty((1, min(high, out_height - row), min(wide, out_width - column)), out.dtype)
+            direct(part, channel, row, column)
+            out[channel, row : row + high, column : column + wide] = part[0]
         return
     if separable_cost < cost:
         tile = (_SEPARABLE_TILE_HEIGHT, _TILE_WIDTH)
@@ -234,20 +260,7 @@ def _apply(
             *size,
         )
         return
-    down, across = tile_grid(out_height, out_width, _TILE_HEIGHT, _TILE_WIDTH, lanes)
-    _share(
-        direct_tiles,
-        channels * down * across,
-        _threads_to_use(threads) if cost > _THREAD_PAYS_NS else 1,
-        *plane,
-        rows,
-        columns,
-        pairs,
-        out,
-        _TILE_HEIGHT,
-        _TILE_WIDTH,
-        *size,
-    )
+    direct(out, 0, 0, 0)
 
 
 def _prepared(image: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -312,7 +325,8 @@ def convolve(
 
     Notes
     -----
-    Not modelled: NaN and infinite pixels. They spread to a pixel above and below the reach.
+    NaN and infinite pixels spread as far as the taps reach and to a pixel above and below, by every method: a tile that
+    they spoil is done again directly, tap by tap.
 
     Examples
     --------

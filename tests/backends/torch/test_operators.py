@@ -13,6 +13,7 @@ from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.development import DevelopParameters, camera_from_srgb
 from blursynth.physics.mosaic import DEMOSAICS
+from blursynth.physics.point_spread import disk
 from blursynth.physics.radiometry import SensorParameters
 from blursynth.physics.response import decode_table, encode_table
 
@@ -60,6 +61,17 @@ def test_convolve(ops: Any, make_point_spreads: Operator, name: str, border: Bor
     shared = make_point_spreads(rng, 1)
     weight = torch.from_numpy(shared.weight).requires_grad_()
     assert torch.autograd.gradcheck(lambda w: operator(image.detach(), shared, border=border, weight=w), (weight,))
+
+
+def test_a_nan_spreads_as_far_as_the_taps_reach(ops: Any) -> None:
+    """With taps so many that the CPU takes Fourier transforms, and a row above and below."""
+    image = torch.zeros(1, 1, 200, 300)
+    image[0, 0, 60, 90] = np.nan
+    for name in ("convolve", "convolve_adjoint"):
+        seen = getattr(ops, name)(image, disk(16.0), border="reflect").isnan()[0, 0].nonzero().numpy()
+        assert (seen.min(axis=0) >= (60 - 17, 90 - 16)).all()
+        assert (seen.max(axis=0) <= (60 + 17, 90 + 16)).all()
+        assert len(seen) >= 33 * 33 * 3 / 4
 
 
 @pytest.mark.parametrize("border", SAME_SIZE)
