@@ -101,6 +101,17 @@ def test_rows_that_are_read_later_see_a_later_pose(read_from: str) -> None:
     assert np.ptp(moved) > 1.0
 
 
+@pytest.mark.parametrize(("read_from", "first", "last"), [("top", 0, -1), ("bottom", -1, 0)])
+def test_the_row_that_is_read_first_is_exposed_as_by_a_global_shutter(read_from: str, first: int, last: int) -> None:
+    """From the start of the motion on; the last row begins when the first one has long ended."""
+    numbers = {"exposure_s": 0.05, "yaw_mrad": 30.0, "seed": 3, "step_px": 0.01, "reference": "start"}
+    rolling = bs.RollingShutter(readout_s=0.3, readout_from=read_from, **numbers)(coordinates())
+    whole = bs.CameraShake(**numbers)(coordinates())
+    difference = np.abs(rolling.image - whole.image)[0, 1, :, 10:35]
+    assert difference[first].max() < 1e-3
+    assert difference[last].min() > 0.05
+
+
 def test_angles_and_positions_of_a_hand_move_what_they_say() -> None:
     """Pitch moves rows and yaw columns; roll turns about the axis; steps do the same as turns, the nearer the more."""
     frame = coordinates()
