@@ -82,6 +82,23 @@ def test_a_recorded_step_right_down_and_ahead() -> None:
         assert np.abs(ahead[axis] - expected)[6:25, 8:38].max() < 1e-3
 
 
+@pytest.mark.parametrize(("reference", "at"), [("mean", 0.35), ("mid", 0.2), ("start", 0.0)])
+@pytest.mark.parametrize("readout_s", [0.0, 1e-6])
+def test_the_pose_of_the_target_in_a_motion_that_speeds_up(reference: str, at: float, readout_s: float) -> None:
+    """Two tenths of the way in the first half of the time, the rest in the second: the mean over time is .35 of it."""
+    time, way = np.array([0.0, 0.5, 1.0, 2.0]), np.array([0.0, 0.2, 1.0, 1.0])
+    numbers = {"exposure_s": 1.0, "readout_s": readout_s, "reference": reference, "step_px": 0.02}
+    # Aside by 40 mm at 2 m, and by turning about the vertical by 30 mrad: by 1.6 px and, on the axis, 2.4 px.
+    aside = np.zeros((4, 8))
+    aside[:, 0], aside[:, 1], aside[:, 7] = time, 0.04 * way, 1.0
+    turned = np.zeros((4, 8))
+    turned[:, 0], turned[:, 5], turned[:, 7] = time, np.sin(0.015 * way), np.cos(0.015 * way)
+    for recording, whole_px in ((aside, 80.0 * 0.04 / 2), (turned, 80.0 * 0.03)):
+        step = bs.RecordedShake(recording=bs.assets.register(recording), **numbers)
+        moved = (step(coordinates(depth_m=2.0)).image - coordinates().image)[0, 1, 10:20, 26]
+        assert np.abs(moved - (0.35 - at) * whole_px).max() < 2e-3
+
+
 @pytest.mark.parametrize("read_from", ["top", "bottom"])
 def test_rows_that_are_read_later_see_a_later_pose(read_from: str) -> None:
     """A camera that pans to the right: later rows show what stood further to the right, whichever end comes first."""
