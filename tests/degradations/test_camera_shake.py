@@ -170,6 +170,17 @@ def test_a_longer_focal_length_shows_a_smaller_part_of_the_scene(scale: float, r
         assert np.abs(out[axis] - expected)[5:18, 16:35].max() < 1e-3
 
 
+@pytest.mark.parametrize("size_px", [(31, 45), (30, 44)])
+def test_without_a_camera_the_optical_axis_is_the_middle_of_the_picture(size_px: tuple[int, int]) -> None:
+    """Of a picture that is not square; pixel centres have whole coordinates, so of an even one between two pixels."""
+    places = coordinates(size_px=size_px).image
+    out = bs.Zoom(scale=1.25, reference="start", step_px=0.02)(bs.Frame(places, "linear")).image[0]
+    nearer = (1 - 1 / 1.25) / np.log(1.25)
+    for axis in (0, 1):
+        centre = (size_px[axis] - 1) / 2
+        assert np.abs(out[axis] - (centre + nearer * (places[0, axis] - centre))).max() < 1e-3
+
+
 @pytest.mark.parametrize(
     "step",
     [
