@@ -21,6 +21,166 @@ GYRO = bs.assets.register(
 )
 
 
+# A wide lens, off its axis both ways: 80 px of focal length, so that a tenth of a radian is seen.
+WIDE = Intrinsics(8.0, 100.0, principal_point_px=(13.0, 26.0))
+
+
+def coordinates(depth_m: float = 2.0, size_px: tuple[int, int] = (31, 45)) -> bs.Frame:
+    """A picture whose two channels are the row and the column: its blur says where the light came from on average."""
+    places = np.mgrid[: size_px[0], : size_px[1]].astype(float)[None]
+    return bs.Frame(places, "linear", depth_m=np.full((1, *size_px), depth_m), camera=WIDE)
+
+
+def gyroscope(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> str:
+    """A constant rate in rad/s about the axes right, down and ahead, for 2 s."""
+    return bs.assets.register([[0.0, x, y, z], [2.0, x, y, z]])
+
+
+def test_a_gyroscope_that_looks_up_right_and_turns_clockwise() -> None:
+    """From its start on: looking up moves the picture down, to the right to the left, clockwise anticlockwise."""
+    numbers = {"exposure_s": 0.5, "reference": "start", "step_px": 0.05}
+    rate, end = 0.2, 0.1  # rad/s, rad
+    rows, columns = np.arange(31.0), np.arange(45.0)
+    inside = (slice(11, 20), slice(12, 33))  # whose light comes from within the picture
+
+    def mean_tangent(angle: np.ndarray, turned: float) -> np.ndarray:
+        """The mean of tan(angle + u) for u from 0 to ``turned``."""
+        return np.asarray(np.log(np.cos(angle) / np.cos(angle + turned)) / turned)
+
+    up = bs.RecordedShake(recording=gyroscope(x=rate), **numbers)(coordinates()).image[0]
+    expected = 13.0 + 80.0 * mean_tangent(np.arctan((rows - 13.0) / 80.0), -end)
+    assert np.abs(up[0, :, 26] - expected)[inside[0]].max() < 1e-3
+    right = bs.RecordedShake(recording=gyroscope(y=rate), **numbers)(coordinates()).image[0]
+    expected = 26.0 + 80.0 * mean_tangent(np.arctan((columns - 26.0) / 80.0), end)
+    assert np.abs(right[1, 13] - expected)[inside[1]].max() < 1e-3
+    # Rates of a roll are seen one to one: what is to the right of the axis shows what stood further down.
+    clockwise = bs.RecordedShake(recording=gyroscope(z=2 * rate), **numbers)(coordinates()).image[0]
+    x, y = columns[None, :] - 26.0, rows[:, None] - 13.0
+    sine, versine = np.sin(2 * end) / (2 * end), (1 - np.cos(2 * end)) / (2 * end)  # means of cos u and sin u
+    assert np.abs(clockwise[1] - (26.0 + sine * x - versine * y))[inside].max() < 1e-3
+    assert np.abs(clockwise[0] - (13.0 + versine * x + sine * y))[inside].max() < 1e-3
+
+
+def test_a_recorded_step_right_down_and_ahead() -> None:
+    """Positions of a recording: the picture moves against the camera by focal length over depth, and grows."""
+    for axis, expected in ((0, (0.0, 80.0 * 0.1 / 2 / 2)), (1, (80.0 * 0.1 / 2 / 2, 0.0))):
+        recording = np.zeros((2, 8))
+        recording[1, [0, 1 + axis]] = 1.0, 0.1
+        recording[:, 7] = 1.0
+        step = bs.RecordedShake(recording=bs.assets.register(recording), exposure_s=1.0, reference="start")
+        moved = (step(coordinates(depth_m=2.0)).image - coordinates().image)[0, :, 12:18, 14:30]
+        assert np.abs(moved - np.reshape(expected, (2, 1, 1))).max() < 1e-9
+    recording[:, 2], recording[1, 3] = 0.0, 0.2
+    step = bs.RecordedShake(
+        recording=bs.assets.register(recording), exposure_s=1.0, reference="start", step_px=0.02, nearest_m=1.0
+    )
+    ahead = step(coordinates(depth_m=2.0)).image[0]
+    # At the depth D of the moved camera a pixel shows what stood D / (D + t) as far from the axis.
+    nearer = np.log1p(0.2 / 2.0) / (0.2 / 2.0)
+    for axis, centre in ((0, 13.0), (1, 26.0)):
+        expected = centre + nearer * (coordinates().image[0, axis] - centre)
+        assert np.abs(ahead[axis] - expected)[6:25, 8:38].max() < 1e-3
+
+
+@pytest.mark.parametrize(("reference", "at"), [("mean", 0.35), ("mid", 0.2), ("start", 0.0)])
+@pytest.mark.parametrize("readout_s", [0.0, 1e-6])
+def test_the_pose_of_the_target_in_a_motion_that_speeds_up(reference: str, at: float, readout_s: float) -> None:
+    """Two tenths of the way in the first half of the time, the rest in the second: the mean over time is .35 of it."""
+    time, way = np.array([0.0, 0.5, 1.0, 2.0]), np.array([0.0, 0.2, 1.0, 1.0])
+    numbers = {"exposure_s": 1.0, "readout_s": readout_s, "reference": reference, "step_px": 0.02}
+    # Aside by 40 mm at 2 m, and by turning about the vertical by 30 mrad: by 1.6 px and, on the axis, 2.4 px.
+    aside = np.zeros((4, 8))
+    aside[:, 0], aside[:, 1], aside[:, 7] = time, 0.04 * way, 1.0
+    turned = np.zeros((4, 8))
+    turned[:, 0], turned[:, 5], turned[:, 7] = time, np.sin(0.015 * way), np.cos(0.015 * way)
+    for recording, whole_px in ((aside, 80.0 * 0.04 / 2), (turned, 80.0 * 0.03)):
+        step = bs.RecordedShake(recording=bs.assets.register(recording), **numbers)
+        moved = (step(coordinates(depth_m=2.0)).image - coordinates().image)[0, 1, 10:20, 26]
+        assert np.abs(moved - (0.35 - at) * whole_px).max() < 2e-3
+
+
+@pytest.mark.parametrize("read_from", ["top", "bottom"])
+def test_rows_that_are_read_later_see_a_later_pose(read_from: str) -> None:
+    """A camera that pans to the right: later rows show what stood further to the right, whichever end comes first."""
+    height, readout_s, rate = 31, 0.31, 0.05
+    step = bs.RecordedShake(
+        recording=gyroscope(y=rate),
+        exposure_s=0.01,
+        readout_s=readout_s,
+        readout_from=read_from,
+        reference="global_shutter",
+        step_px=0.05,
+    )
+    moved = (step(coordinates()).image - coordinates().image)[0, 1, :, 26]
+    order = np.arange(height) if read_from == "top" else np.arange(height)[::-1]
+    seconds = (order - order.mean()) * readout_s / height
+    assert np.abs(moved - 80.0 * np.tan(rate * seconds)).max() < 0.01
+    assert np.ptp(moved) > 1.0
+
+
+@pytest.mark.parametrize(("read_from", "first", "last"), [("top", 0, -1), ("bottom", -1, 0)])
+def test_the_row_that_is_read_first_is_exposed_as_by_a_global_shutter(read_from: str, first: int, last: int) -> None:
+    """From the start of the motion on; the last row begins when the first one has long ended."""
+    numbers = {"exposure_s": 0.05, "yaw_mrad": 30.0, "seed": 3, "step_px": 0.01, "reference": "start"}
+    rolling = bs.RollingShutter(readout_s=0.3, readout_from=read_from, **numbers)(coordinates())
+    whole = bs.CameraShake(**numbers)(coordinates())
+    difference = np.abs(rolling.image - whole.image)[0, 1, :, 10:35]
+    assert difference[first].max() < 1e-3
+    assert difference[last].min() > 0.05
+
+
+def test_angles_and_positions_of_a_hand_move_what_they_say() -> None:
+    """Pitch moves rows and yaw columns; roll turns about the axis; steps do the same as turns, the nearer the more."""
+    frame = coordinates()
+
+    def moved(**numbers: float) -> np.ndarray:
+        shake = bs.CameraShake(exposure_s=0.3, seed=4, reference="start", **numbers)
+        return np.asarray((shake(frame).image - frame.image)[0, :, 8:22, 14:36])
+
+    for along, name in ((0, "pitch_mrad"), (1, "yaw_mrad"), (0, "y_mm"), (1, "x_mm")):
+        move = moved(**{name: 20.0 if name.endswith("mrad") else 40.0})
+        assert np.abs(move[along]).min() > 0.05
+        # What is left across is the perspective's: second order in the distance from the axis.
+        assert np.abs(move[1 - along]).max() < 0.1 * np.abs(move[along]).min()
+    down, right = moved(roll_mrad=50.0)
+    rows, columns = frame.image[0][:, 8:22, 14:36] - np.reshape((13.0, 26.0), (2, 1, 1))
+    turn = (down * columns - right * rows).sum() / (columns**2 + rows**2).sum()
+    assert abs(turn) > 0.005
+    assert np.abs(down - turn * columns).max() < 0.02
+    assert np.abs(right + turn * rows).max() < 0.02
+    down, right = moved(z_mm=200.0)
+    growth = (down * rows + right * columns).sum() / (columns**2 + rows**2).sum()
+    assert abs(growth) > 0.005
+    assert np.abs(down - growth * rows).max() < 0.02
+    assert np.abs(right - growth * columns).max() < 0.02
+
+
+@pytest.mark.parametrize("scale", [1.25, 0.7])
+@pytest.mark.parametrize("reference", ["mean", "start"])
+def test_a_longer_focal_length_shows_a_smaller_part_of_the_scene(scale: float, reference: str) -> None:
+    """The source at time t lies at ``scale^-(t - t_0)`` times the distance from the fixed point, both ways alike."""
+    step = bs.Zoom(scale=scale, centre_row_px=9.0, reference=reference, step_px=0.02)
+    growth = np.log(scale)
+    start = 0.5 if reference == "mean" else 0.0
+    nearer = (np.exp(growth * start) - np.exp(growth * (start - 1))) / growth
+    assert abs(nearer - 1) > (0.1 if reference == "start" else 1e-3)
+    out = step(coordinates()).image[0]
+    for axis, centre in ((0, 9.0), (1, 26.0)):
+        expected = centre + nearer * (coordinates().image[0, axis] - centre)
+        assert np.abs(out[axis] - expected)[5:18, 16:35].max() < 1e-3
+
+
+@pytest.mark.parametrize("size_px", [(31, 45), (30, 44)])
+def test_without_a_camera_the_optical_axis_is_the_middle_of_the_picture(size_px: tuple[int, int]) -> None:
+    """Of a picture that is not square; pixel centres have whole coordinates, so of an even one between two pixels."""
+    places = coordinates(size_px=size_px).image
+    out = bs.Zoom(scale=1.25, reference="start", step_px=0.02)(bs.Frame(places, "linear")).image[0]
+    nearer = (1 - 1 / 1.25) / np.log(1.25)
+    for axis in (0, 1):
+        centre = (size_px[axis] - 1) / 2
+        assert np.abs(out[axis] - (centre + nearer * (places[0, axis] - centre))).max() < 1e-3
+
+
 @pytest.mark.parametrize(
     "step",
     [

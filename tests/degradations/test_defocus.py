@@ -30,6 +30,43 @@ def test_constant_depth_is_a_disk_of_the_circle_of_confusion(form: Any) -> None:
     assert np.abs(step(frame).image - expected.image).max() <= (1e-4 if form == "occlusion" else 2e-3)
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        bs.Defocus(f_number=2.0, focus_distance_m=2.0, border="constant"),
+        # 2500 px: 10 px at 2 m, and a hundredth of one at 2 km.
+        bs.DepthParallax(length_mm=8.0, anxiety=0.0, border="constant"),
+    ],
+    ids=lambda step: step.kind,
+)
+def test_whose_blur_it_is_that_a_pixel_has(step: Any) -> None:
+    """Scatter spreads every light by the blur of where it comes from, gather by that of where it arrives."""
+    blurred_m, sharp_m = (8.0, 2.0) if step.kind == "defocus" else (2.0, 2000.0)
+    columns = np.broadcast_to(np.arange(60), (40, 60))
+    depth = np.where(columns >= 30, blurred_m, sharp_m)
+
+    def light(form: str, column: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What a point of light beside the border of the two makes of either side."""
+        image = np.zeros((1, 1, 40, 60))
+        image[..., 20, column] = 1.0
+        frame = bs.Frame(image, "linear", depth_m=depth[None], camera=CAMERA)
+        made = step.replace(form=form)(frame).image[0, 0]
+        return made[:, :30], made[:, 30:]
+
+    sharp_side, blurred_side = light("scatter", 32)  # a point of the blurred side
+    assert sharp_side.sum() > 0.15
+    assert sharp_side.sum() + blurred_side.sum() == pytest.approx(1.0, abs=1e-9)
+    sharp_side, blurred_side = light("gather", 32)
+    assert sharp_side.max() <= 1e-12
+    assert 0.3 < blurred_side.sum() < 0.85
+    sharp_side, blurred_side = light("scatter", 27)  # a point of the sharp one
+    assert sharp_side[20, 27] == pytest.approx(1.0, abs=0.01)
+    assert blurred_side.max() <= 1e-12
+    sharp_side, blurred_side = light("gather", 27)
+    assert sharp_side[20, 27] == pytest.approx(1.0, abs=0.01)
+    assert blurred_side.sum() > 0.1
+
+
 def test_in_focus_nothing_changes() -> None:
     frame = frame_of(np.full((20, 30), 2.0))
     for form in ("occlusion", "gather", "scatter"):

@@ -115,6 +115,17 @@ def test_slopes_stay_slopes() -> None:
     assert np.abs(out - slope)[..., 9:-9, 9:-9].max() <= 1e-12
 
 
+def test_luma_is_that_of_jpeg() -> None:
+    """Noise in red and blue that green makes up for, as ITU-R BT.601 weighs them, is no noise of luma."""
+    rng = np.random.default_rng(2)
+    red, blue = 0.03 * rng.standard_normal((2, 1, 30, 34))
+    image = 0.5 + np.stack([red, -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1], blue], axis=1)
+    step = bs.Denoise(luma_codes=10.0, chroma_codes=0.0)
+    assert np.abs(step(display(image)).image - image).max() <= 1e-12
+    swapped = np.ascontiguousarray(image[:, ::-1])
+    assert np.abs(step(display(swapped)).image - swapped).max() > 1e-3
+
+
 def test_luma_and_chroma_are_apart() -> None:
     """Chroma alone is smoothed at the same luma, and luma alone at the same chroma."""
     frame = display(0.3 + 0.4 * pictures(bs.Encoding.DISPLAY, dtype=np.float64).image)  # far from the clip

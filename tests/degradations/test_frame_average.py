@@ -77,6 +77,25 @@ def test_frames_of_a_straight_path_by_hand() -> None:
     assert all(found[0, x] == pytest.approx(0.05, abs=1e-12) for x in (*range(-14, -5), *range(6, 15)))
 
 
+def test_the_frame_in_the_middle_by_hand() -> None:
+    """The third of five moments; of four the mean of the second and the third; of one that is open, its mean."""
+    path = np.array([[0.0, 0.0], [1.0, 3.0], [4.0, -1.0], [9.0, 2.0], [16.0, 8.0]])
+    assert averaged_frames(path, frames=5, gap=1.0)[2] == pytest.approx([4.0, -1.0])
+    assert averaged_frames(path[:4], frames=4, gap=1.0)[2] == pytest.approx([2.5, 1.0])
+    assert averaged_frames(path[:3], frames=2, gap=1.0, interpolated=1)[2] == pytest.approx([2.0, -0.5])
+    # Three frames, as long open as closed: open from 0, 2/5 and 4/5 of the time on, for a fifth of it.
+    line = np.stack([np.linspace(0.0, 1.0, 6) ** 2, np.linspace(0.0, -5.0, 6)], axis=1)
+    expected = (line[2] + line[3]) / 2
+    assert averaged_frames(line, frames=3, gap=0.5)[2] == pytest.approx(expected)
+    # So the light of the others lies about it.
+    found = taps(
+        bs.FrameAverage(
+            frames=5, gap=1.0, length_px=20.0, anxiety=0.0, heading_deg=90.0, reference="mid", seed=0
+        ).point_spread()
+    )
+    assert found == pytest.approx({(y, 0): 0.2 for y in (-10, -5, 0, 5, 10)}, abs=1e-12)
+
+
 @pytest.mark.parametrize("frames", [1, 4, 7])
 @pytest.mark.parametrize("gap", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("interpolated", [0, 3])

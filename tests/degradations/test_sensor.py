@@ -87,6 +87,17 @@ def test_the_target_is_the_picture_without_noise_and_mosaic(mosaic: str | None, 
 
 
 @pytest.mark.parametrize("mosaic", MOSAICS)
+def test_a_pattern_is_read_from_left_to_right_and_then_down(mosaic: str) -> None:
+    """GRBG has green and red in its first row; so do raw files and the codes of OpenCV and DNG."""
+    light = {"R": 0.25, "G": 0.5, "B": 0.75}
+    image = np.broadcast_to(np.reshape(list(light.values()), (1, 3, 1, 1)), (1, 3, 6, 8))
+    sensor = bs.Sensor(full_well_e=1000.0, gain_dn_per_e=1.0, black_level_dn=0, shot_noise=False, mosaic=mosaic, seed=0)
+    raw = sensor(bs.Frame(np.ascontiguousarray(image, np.float32), bs.Encoding.LINEAR)).image[0, 0]
+    for letter, (row, column) in zip(mosaic, ((0, 0), (0, 1), (1, 0), (1, 1)), strict=True):
+        assert (raw[row::2, column::2] == 1000 * light[letter]).all()
+
+
+@pytest.mark.parametrize("mosaic", MOSAICS)
 def test_the_phase_belongs_to_the_full_picture(mosaic: str) -> None:
     sensor = bs.Sensor(full_well_e=2000.0, mosaic=mosaic, seed=3, **COLOURS, **NOISE)
     scene = pictures()

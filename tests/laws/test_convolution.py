@@ -110,6 +110,27 @@ def test_impulse_gives_the_kernel(method: str, dtype: type, seed: int) -> None:
                 assert not got[outside].any()
 
 
+# How numpy calls them: its "symmetric", which repeats the edge pixel, is none of ours.
+NUMPYS = {Border.REFLECT: "reflect", Border.REPLICATE: "edge", Border.CIRCULAR: "wrap", Border.CONSTANT: "constant"}
+
+
+@every_method
+@every_dtype
+@pytest.mark.parametrize("border", list(NUMPYS))
+@pytest.mark.parametrize("size", [(9, 14), (33, 40), (1, 7), (2, 3)])
+def test_the_picture_goes_on_as_numpys_pad_says(
+    method: str, dtype: type, border: Border, size: tuple[int, int]
+) -> None:
+    """Against scipy's convolution of numpy's padded picture, with a kernel that is not its own mirror image."""
+    from scipy.signal import convolve2d
+
+    rng = np.random.default_rng(5)
+    x, k = rng.random(size).astype(dtype), rng.random((5, 9)) ** 3
+    expected = convolve2d(np.pad(x.astype(np.float64), ((2, 2), (4, 4)), mode=NUMPYS[border]), k / k.sum(), "valid")
+    got = FORWARD[method](x[None, None], PointSpreads.from_dense([k / k.sum()]), border=border)[0, 0]
+    assert np.abs(got - expected).max() <= TOLERANCE[dtype]
+
+
 @every_method
 @every_dtype
 @pytest.mark.parametrize("border", KEEPS_CONSTANTS)

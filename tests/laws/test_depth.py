@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import blursynth as bs
 from blursynth.backends import cpu, reference
 from blursynth.frame import Border
 from blursynth.physics.aperture import Aperture
@@ -199,6 +200,41 @@ def test_more_parts_converge_to_the_mean_of_pinhole_pictures(near: int, far: int
     assert spread[3] <= 1e-12
     assert errors[0].max() <= 0.1
     assert errors[2].max() <= 0.06
+
+
+@pytest.mark.parametrize("depth_m", [1.35, 3.5])
+@pytest.mark.parametrize("rotation_deg", [0.0, 70.0])
+def test_an_odd_aperture_is_the_mean_of_its_pinhole_pictures_on_either_side_of_the_focus(
+    depth_m: float, rotation_deg: float
+) -> None:
+    """A textured L before a wall of one colour. From the point a of the aperture, to the right of and below its middle,
+    a thing at s is seen ``-a f / s`` away from where it was, and the picture is aligned at the focus s_f.
+    """
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:60, :70]
+    near = (abs(rows - 30) < 14) & (abs(columns - 34) < 16) & ((rows > 34) | (columns < 28))
+    image = np.where(near, rng.random((60, 70)), 0.3)
+    frame = bs.Frame(
+        image[None, None],
+        "linear",
+        depth_m=np.where(near, depth_m, 1e5)[None],
+        camera=bs.Intrinsics(focal_length_mm=50.0, pixel_pitch_um=20.0),
+    )
+    step = bs.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, rotation_deg=rotation_deg, tolerance_px=0.002)
+    # Points of equal area of the triangle whose first corner lies where the degrees say, 12.5 mm from its middle.
+    corners = 12.5 * np.exp(1j * (np.radians(rotation_deg) + 2 * np.pi / 3 * np.arange(3)))
+    first, second = (np.indices((200, 200)).reshape(2, -1) + 0.5) / 200
+    root = np.sqrt(first)
+    points = corners[0] * (1 - root) + corners[1] * root * (1 - second) + corners[2] * root * second
+    moves = points * 50.0 * 2.0 / (2.0 - 0.05) * (1 / 2000 - 1 / (1000 * depth_m)) / 0.020
+    expected = np.zeros(image.shape)
+    for (dy, dx), count in zip(
+        *np.unique(np.rint([moves.imag, moves.real]).astype(int).T, axis=0, return_counts=True), strict=True
+    ):
+        seen = np.roll(near, (dy, dx), (0, 1))
+        expected += count / len(moves) * np.where(seen, np.roll(image, (dy, dx), (0, 1)), 0.3)
+    # Half a turn is off by .3; the points, and the hundredths of a px by which pixels of triangles are centred, by .004.
+    assert np.abs(step(frame).image[0, 0] - expected).max() <= 0.01
 
 
 def test_more_slices_converge_to_the_mean_of_pinhole_pictures() -> None:

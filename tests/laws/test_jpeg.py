@@ -1,12 +1,16 @@
-"""Laws of JPEG: shape, quality, and the block grid of the full picture."""
+"""Laws of JPEG: shape, quality, and the block grid of the full picture, which is libjpeg's."""
 
 from __future__ import annotations
+
+import io
 
 import numpy as np
 import pytest
 import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
 
 import blursynth as bs
 from blursynth.errors import InvalidValueError
@@ -16,6 +20,60 @@ from blursynth.testing import pictures
 def photograph(dtype: type = np.float32) -> bs.Frame:
     codes = np.moveaxis(skimage.data.chelsea(), -1, 0)
     return bs.Frame(np.ascontiguousarray(codes / np.asarray(255, dtype), dtype), bs.Encoding.DISPLAY)
+
+
+def through_pillow(codes: NDArray[np.uint8], quality: int, subsampling: str) -> NDArray[np.uint8]:
+    """``[C, H, W]`` codes of a picture that another program than ours saved and opened again."""
+    planes = np.moveaxis(codes, 0, -1)
+    file = io.BytesIO()
+    Image.fromarray(planes if len(codes) == 3 else planes[..., 0]).save(
+        file, "jpeg", quality=quality, subsampling={"444": 0, "422": 1, "420": 2}[subsampling]
+    )
+    opened = np.asarray(Image.open(file))
+    return np.moveaxis(opened, -1, 0) if len(codes) == 3 else opened[None]
+
+
+def codes_of(frame: bs.Frame) -> NDArray[np.uint8]:
+    return np.rint(frame.image[0] * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("subsampling", ["444", "422", "420"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_codes_are_those_of_a_file_of_pillow(subsampling: str, channels: int) -> None:
+    """Blocks begin with the picture's first pixel, in files of any program; the grid of a window is the whole's."""
+    frame = photograph().crop(0, 0, 211, 230)
+    frame = bs.Frame(np.ascontiguousarray(frame.image[:, :channels]), bs.Encoding.DISPLAY)
+    jpeg = bs.Jpeg(quality=35, subsampling=subsampling)
+    whole = through_pillow(codes_of(frame), 35, subsampling)
+    assert np.array_equal(codes_of(jpeg(frame)), whole)
+    # A window that begins inside of a block, at a row and a column that differ by no multiple of a block.
+    top, left, height, width = 59, 37, 70, 75
+    reach = jpeg.reach_px(frame)
+    assert reach is not None
+    window = frame.crop(top - reach, left - reach, height + 2 * reach, width + 2 * reach)
+    made = bs.Draw((("jpeg", jpeg),))(window, margin_px=reach)
+    assert np.array_equal(codes_of(made), whole[:, top : top + height, left : left + width])
+    # A grid that begins elsewhere is that of a file of the picture from there on.
+    row, column = 13, 6
+    moved = codes_of(jpeg.replace(grid_row_px=row, grid_column_px=column)(frame))[:, row:, column:]
+    cut = through_pillow(codes_of(frame)[:, row:, column:], 35, subsampling)
+    # Beside its edge the cut picture has no neighbours from which chroma could be interpolated.
+    beside = 0 if subsampling == "444" or channels == 1 else 1
+    assert np.array_equal(moved[:, beside:, beside:], cut[:, beside:, beside:])
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (5, 0), (0, 3), (2, 7)])
+def test_at_the_lowest_quality_every_block_is_one_colour(row: int, column: int) -> None:
+    """Of a gentle slope only the means of blocks are left, which show where blocks begin."""
+    rows, columns = np.mgrid[:72, :88]
+    slope = ((40 + 1.4 * rows + 1.1 * columns) / 255).astype(np.float32)
+    out = bs.Jpeg(quality=1, grid_row_px=row, grid_column_px=column)(bs.Frame(slope[None, None], bs.Encoding.DISPLAY))
+    codes = codes_of(out)[0].astype(int)
+    for axis, first in ((0, row), (1, column)):
+        steps = np.abs(np.diff(codes, axis=axis)).sum(axis=1 - axis)
+        begins = (np.arange(steps.size) + 1) % 8 == first
+        assert steps[~begins].max() == 0
+        assert steps[begins].min() > 0
 
 
 @given(

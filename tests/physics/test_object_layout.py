@@ -31,6 +31,13 @@ def test_a_window_shows_what_the_whole_shows(seed: int, shape: ObjectShape, top:
     assert np.array_equal(part, whole[top : top + 20, left : left + 20])
 
 
+def test_one_object_in_every_cell_of_a_picture_that_is_not_square() -> None:
+    """Of 60 rows and 200 columns, in cells of 20 px: 3 x 10, each with its object inside."""
+    layout = random_layout(3, (60, 200), 20.0, 5.0, ObjectShape.ELLIPSE)
+    cells = np.floor((layout.centre_px + 0.5) / 20.0).astype(int)
+    assert sorted(map(tuple, cells.tolist())) == [(row, column) for row in range(3) for column in range(10)]
+
+
 @pytest.mark.parametrize("shape", ["ellipse", "polygon", "blob"])
 def test_objects_have_about_the_size_that_was_asked_for(shape: str) -> None:
     """Alone in their cells, so that none hides another: areas of disks of the drawn radius, within a factor of 2.5."""
