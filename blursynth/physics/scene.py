@@ -220,6 +220,12 @@ class Patches:
     colour: NDArray[np.int32]
     behind: NDArray[np.int32]
 
+    def at(self, place: NDArray[np.intp]) -> Patches:
+        """The patches of some of the pixels."""
+        planes = (self.order, self.kernel, self.surface, self.there)
+        void = None if self.void is None else self.void[place]
+        return Patches(*(a[:, place] for a in planes), self.cover[place], void, self.colour[place], self.behind[place])
+
     def weights(self) -> NDArray[np.float64]:
         """``[2, 3, N]`` how much light of the pixel itself, of ``colour`` and of ``behind`` the patches have."""
         a, rest = self.cover, 1.0 - self.cover
