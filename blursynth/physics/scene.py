@@ -5,26 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.surface_edges import PURE_REACH_PX, SurfaceEdges
 
 __all__ = [
-    "HIDDEN_GAP",
+    "JUMP_PX",
     "Patches",
     "SLACK_PX",
     "Scene",
     "blur_levels",
-    "hidden_reach_px",
     "level_radius_px",
     "reach_of_layers_px",
+    "reach_of_objects_px",
     "scene_of_layers",
+    "scene_of_objects",
 ]
 
-HIDDEN_GAP = 2  # slices: neighbours may be one surface that slopes, which is not behind itself
+JUMP_PX = 1.5  # between neighbouring pixels: below it depth that is noisy, quantised or sloped is one surface
 # Within so many px of its edge a surface always goes on behind a nearer one: for the widths of pixels and slices, and
 # for point spreads whose sizes are rounded to levels.
 SLACK_PX = 2.0
@@ -290,90 +293,123 @@ def level_radius_px(level: int, tolerance_px: float) -> float:
     return math.copysign(size, level)
 
 
-def hidden_reach_px(largest_radius_px: float) -> int:
-    """How far behind a nearer surface a farther one can still be seen: both radii, at most twice the largest.
+def reach_of_objects_px(largest_radius_px: float) -> int:
+    """How far away a pixel may be whose colour is seen in another one, hidden surfaces included, of moving objects.
 
-    The blurred edge of the nearer one lets light pass up to its radius inside; what is seen there comes from patches of
-    the farther one up to its own radius farther in.
+    Light travels by the radius. What lies behind an object is seen up to both radii behind its edge, and has the colour
+    of a pixel as far from the edge on the other side.
     """
-    return math.ceil(2.0 * largest_radius_px + SLACK_PX)
+    return math.ceil(5.0 * largest_radius_px + 2.0 * SLACK_PX + 2.0 * PURE_REACH_PX)
 
 
-def reach_of_layers_px(order: NDArray[np.int32], radius_px: NDArray[np.floating], *, wider_px: float) -> int:
-    """How far away a pixel may be whose colour is seen in another one, hidden surfaces included.
+def reach_of_layers_px(nearness_px: NDArray[np.floating], radius_px: NDArray[np.floating], *, wider_px: float) -> int:
+    """How far away a pixel may be whose colour or depth matters to another one, hidden surfaces included.
 
     The light of a visible patch travels by its radius. A hidden one is seen as many px behind the edge of the nearer
-    surface as there are slices between them, of 1 px each, and its light travels by its own radius from there.
+    surface as their radii differ, has the colour of a pixel as far from the edge on the other side, and its light
+    travels by its own radius from there. How much a nearer surface covers depends on where it is missing, up to twice
+    its radius from its edge, and what arrives from there comes by that radius once more.
 
     Parameters
     ----------
-    order, radius_px
-        ``[H, W]`` slice and radius of every pixel; the sign does not matter.
+    nearness_px, radius_px
+        ``[H, W]`` of every pixel; the sign of the radius does not matter.
     wider_px
         How much wider than its radius a blur may be, by rounding it to levels and pixels.
     """
-    size = np.abs(radius_px).ravel()
+    size = np.abs(radius_px)
     largest = float(size.max(initial=0.0))
     if largest == 0:
         return 0
-    first = int(order.min())
-    of_slice = np.full(int(order.max()) - first + 1, -np.inf)
-    np.maximum.at(of_slice, order.ravel() - first, size)
     reach = largest + wider_px
-    if len(of_slice) > HIDDEN_GAP:
-        nearest = len(of_slice) - 1
-        deepest = of_slice[:-HIDDEN_GAP] + (nearest - np.arange(nearest + 1 - HIDDEN_GAP))
-        reach = max(reach, float(deepest.max()) + SLACK_PX + wider_px)
+    height, width = nearness_px.shape
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        one = (slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
+        other = (slice(dy, height), slice(max(0, dx), width + min(0, dx)))
+        for near, far in ((one, other), (other, one)):
+            step = nearness_px[near] - nearness_px[far]
+            jumps = step > JUMP_PX
+            if jumps.any():
+                behind = float((2.0 * step[jumps] + size[far][jumps]).max())
+                before = 3.0 * float(size[near][jumps].max())
+                more = 2.0 * (SLACK_PX + wider_px + PURE_REACH_PX)
+                reach = max(reach, max(behind, before) + more)
     return math.ceil(reach)
 
 
 def scene_of_layers(
-    order: NDArray[np.int32],
-    radius_px: NDArray[np.floating],
+    image: Any,
+    nearness_px: NDArray[np.float64],
+    radius_px: NDArray[np.float64],
     kernel: NDArray[np.integer],
     point_spreads: Callable[[int], PointSpreads],
     part_weight: NDArray[np.float64],
-    hidden_surface: Callable[..., NDArray[np.int32]],
+    backend: Any,
     *,
-    slice_px: float | None = None,
+    part_centre: NDArray[np.float64] | None = None,
 ) -> Scene:
-    """The scene of a picture whose pixels' slices and blurs are known.
+    """The scene of a picture whose depth and blurs are known.
 
     Parameters
     ----------
-    order
-        ``[1, H, W]`` slice of every pixel, larger is nearer. A continuous surface should not skip slices.
+    image
+        ``[1, C, H, W]`` the picture, whose colours tell how pixels at edges are mixed.
+    nearness_px
+        ``[1, H, W]`` inverse depth in px of radius, larger is nearer: behind the edge of a nearer surface one sees a
+        farther one as deep as theirs differ.
     radius_px
-        ``[1, H, W]`` how far the light of every pixel reaches; the sign does not matter.
+        ``[1, H, W]`` signed radius of the blur of every pixel.
     kernel
         ``[1, H, W]`` any whole number that stands for the point spread of every pixel.
     point_spreads
         Gives for such a number the point spreads of the parts.
     part_weight
         ``[G]`` share of each part.
-    hidden_surface
-        That operation of a backend. What it finds farther away than can be seen is left out; so a window of the
-        picture and the whole picture have the same hidden surfaces.
-    slice_px
-        By how much the signed radius differs from one slice to the next, if slices are depths: behind the edge of a
-        nearer surface one sees a farther one as deep as their signed radii differ. None when slices are only numbers:
-        as deep as both radii together.
+    backend
+        Whose ``surface_edges`` and ``surface_slope`` are used. What lies farther away than can be seen is left out; so
+        a window of the picture and the whole picture have the same scene.
+    part_centre
+        See :class:`Scene`; None for one part.
     """
-    width = order.shape[2]
-    largest = float(np.abs(radius_px).max(initial=0.0))
-    hidden = np.full(order.shape, -1, np.int32)
-    covers = order.min() + HIDDEN_GAP <= order.max() and largest > 0
-    if covers and slice_px is not None:
-        deepest = (int(order.max()) - int(order.min())) * slice_px + SLACK_PX
-        hidden = hidden_surface(order, gap=HIDDEN_GAP, reach_px=math.ceil(deepest), per_px=1.0 / slice_px)
-    elif covers:
-        hidden = hidden_surface(order, gap=HIDDEN_GAP, reach_px=hidden_reach_px(largest))
-        flat = hidden.reshape(-1)
-        place = np.flatnonzero(flat >= 0)
-        behind = flat[place]
-        size = np.abs(radius_px).reshape(-1)
-        apart = np.hypot(place // width - behind // width, place % width - behind % width)
-        flat[place[apart > size[place] + size[behind] + SLACK_PX]] = -1
+    edges = backend.surface_edges(
+        image, nearness_px, None, 2.0 * np.abs(radius_px), jump=JUMP_PX, slack_px=SLACK_PX
+    )
+    slope = None if part_centre is None else backend.surface_slope(radius_px, jump=JUMP_PX)
+    order = np.floor(nearness_px).astype(np.int32)
+    return _scene(order, edges, kernel, point_spreads, part_weight, slope, part_centre, connected=True)
+
+
+def scene_of_objects(
+    image: Any,
+    number: NDArray[np.integer],
+    radius_px: NDArray[np.float64],
+    kernel: NDArray[np.integer],
+    point_spreads: Callable[[int], PointSpreads],
+    part_weight: NDArray[np.float64],
+    backend: Any,
+) -> Scene:
+    """The scene of a picture of objects: every one a surface of its own, the larger ``number`` ``[1, H, W]`` nearer.
+
+    ``radius_px`` is how far the light of every pixel reaches; behind the edge of an object one sees as deep as both
+    radii together. The rest is as in :func:`scene_of_layers`.
+    """
+    edges = backend.surface_edges(
+        image, number.astype(np.float64), np.abs(radius_px), None, jump=0.5, slack_px=SLACK_PX
+    )
+    return _scene(number.astype(np.int32), edges, kernel, point_spreads, part_weight, None, None, connected=False)
+
+
+def _scene(
+    order: NDArray[np.int32],
+    edges: SurfaceEdges,
+    kernel: NDArray[np.integer],
+    point_spreads: Callable[[int], PointSpreads],
+    part_weight: NDArray[np.float64],
+    slope: NDArray[np.float64] | None,
+    part_centre: NDArray[np.float64] | None,
+    *,
+    connected: bool,
+) -> Scene:
     numbers = kernel.reshape(-1)
     lowest = int(numbers.min())
     numbers = numbers - lowest
@@ -383,4 +419,16 @@ def scene_of_layers(
     made = [point_spreads(int(number) + lowest) for number in present]
     parts = len(part_weight)
     psf = PointSpreads.concatenate([one[g] for g in range(parts) for one in made] if parts > 1 else made)
-    return Scene(order, rank[numbers].reshape(order.shape), hidden, psf, part_weight)
+    return Scene(
+        order,
+        rank[numbers].reshape(order.shape),
+        edges.hidden,
+        psf,
+        part_weight,
+        edges.front,
+        edges.share,
+        edges.pure,
+        slope,
+        part_centre,
+        connected,
+    )

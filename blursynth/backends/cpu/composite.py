@@ -18,7 +18,6 @@ Tiles do not depend on the number of threads, so neither do the bytes of the res
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -40,16 +39,15 @@ from blursynth.backends.reference.composite import (
     check_scene,
 )
 from blursynth.frame import Border
-from blursynth.physics.scene import SLACK_PX, Scene
+from blursynth.physics.scene import Scene
 
-__all__ = ["composite", "composite_adjoint", "hidden_surface"]
+__all__ = ["composite", "composite_adjoint"]
 
 _compiled = compiled(fastmath={"contract"})
 
 _TILE_HEIGHT, _TILE_WIDTH = 64, 256
 _MOST_SLICES = 4096  # numbers of slices wider apart are replaced by their ranks
 _SAME = 1e-13  # differences of taps below this share of the largest are rounding
-_BLOCK = 8  # px, blocks in which hidden_surface looks for anything farther at all
 _VECTOR = 4  # numbers
 
 
@@ -1085,191 +1083,3 @@ def composite_adjoint(
 def _native(picture: NDArray[np.floating]) -> NDArray[np.floating]:
     """One picture, contiguous, in the machine's own byte order: one compiled version for all."""
     return np.ascontiguousarray(picture, picture.dtype.newbyteorder("="))
-
-
-@_compiled
-def _lowest_near(order, rows, columns, reach):
-    """Per block of the picture the lowest slice of all blocks that the reach touches."""
-    height, width = order.shape
-    lowest = np.full((rows, columns), np.int32(2**31 - 1), np.int32)
-    for y in range(height):
-        for x in range(width):
-            value = order[y, x]
-            if value < lowest[y // _BLOCK, x // _BLOCK]:
-                lowest[y // _BLOCK, x // _BLOCK] = value
-    blocks = (reach + _BLOCK - 1) // _BLOCK
-    across, near = np.empty_like(lowest), np.empty_like(lowest)
-    for i in range(rows):
-        for j in range(columns):
-            value = lowest[i, j]
-            for k in range(max(0, j - blocks), min(columns, j + blocks + 1)):
-                value = min(value, lowest[i, k])
-            across[i, j] = value
-    for i in range(rows):
-        for j in range(columns):
-            value = across[i, j]
-            for k in range(max(0, i - blocks), min(rows, i + blocks + 1)):
-                value = min(value, across[k, j])
-            near[i, j] = value
-    return near
-
-
-@_compiled
-def _first_step(order, y, x, dy, dx, wanted, known, most):
-    """Steps in one direction to the first pixel of at most the slice ``wanted``; more than ``most`` for none.
-
-    ``known`` is the answer for the neighbour and its slice, from which it follows nearly always.
-    """
-    height, width = order.shape
-    i, j = y + dy, x + dx
-    if i < 0 or i >= height or j < 0 or j >= width:
-        return most + 1
-    neighbour, own = np.int64(order[i, j]), np.int64(order[y, x])
-    if neighbour <= wanted:
-        return 1
-    if neighbour == own:
-        return known + 1
-    step = 2 if neighbour < own else known + 1
-    while step <= most:
-        i, j = y + step * dy, x + step * dx
-        if i < 0 or i >= height or j < 0 or j >= width:
-            return most + 1
-        if order[i, j] <= wanted:
-            return step
-        step += 1
-    return step
-
-
-@_compiled
-def _hidden_bands(first, last, order, near, gap, reach, band, out):
-    """Bands of rows, each in two sweeps: downwards for what lies above and to the left, and upwards for the rest.
-
-    A sweep begins ``reach`` rows outside of its band; nothing farther away can matter.
-    """
-    height, width = order.shape
-    diagonal = int(reach / math.sqrt(2.0))
-    most = np.array([reach, reach, diagonal, diagonal])
-    above = np.empty((3, width), np.int64)  # steps straight, and along both diagonals, of the row before
-    here = np.empty((3, width), np.int64)
-    for job in range(first, last):
-        top, bottom = job * band, min(height, (job + 1) * band)
-        best = np.empty((bottom - top, width), np.int64)
-        for sweep in range(2):
-            turn = -1 if sweep == 0 else 1  # the side that is looked at
-            # Ties go to right, down, left, up, down-right, down-left, up-left, up-right.
-            ranks = (2, 3, 6, 7) if sweep == 0 else (0, 1, 4, 5)
-            start = max(0, top - reach) if sweep == 0 else min(height, bottom + reach) - 1
-            end = bottom if sweep == 0 else top - 1
-            above[:] = reach + 1
-            for y in range(start, end, -turn):
-                beside = reach + 1
-                for n in range(width):
-                    x = n if sweep == 0 else width - 1 - n
-                    wanted = np.int64(order[y, x]) - gap
-                    if near[y // _BLOCK, x // _BLOCK] > wanted:
-                        beside = reach + 1
-                        here[0, x], here[1, x], here[2, x] = reach + 1, reach + 1, reach + 1
-                        if top <= y < bottom and sweep == 0:
-                            best[y - top, x] = np.int64(2) ** 62
-                            out[y, x] = -1
-                        continue
-                    key, found = np.int64(2) ** 62, -1
-                    for d in range(4):
-                        # To the side, straight, and the diagonals in the order of their ranks.
-                        dy = 0 if d == 0 else turn
-                        dx = turn if d in (0, 2) else 0 if d == 1 else -turn
-                        known = beside
-                        if d > 0:
-                            known = above[d - 1, x + dx] if 0 <= x + dx < width else reach + 1
-                        step = _first_step(order, y, x, dy, dx, wanted, known, most[d])
-                        if d == 0:
-                            beside = step
-                        else:
-                            here[d - 1, x] = step
-                        if step <= most[d]:
-                            squared = step * step if d < 2 else 2 * step * step
-                            if 8 * squared + ranks[d] < key:
-                                key, found = 8 * squared + ranks[d], (y + step * dy) * width + x + step * dx
-                    if top <= y < bottom:
-                        if sweep == 0 or key < best[y - top, x]:
-                            out[y, x] = found
-                        if sweep == 0:
-                            best[y - top, x] = key
-                above, here = here, above
-
-
-@_compiled
-def _hidden_rows(first, last, order, near, gap, reach, per_px, slack, out):
-    """Rows first to last; what is hidden lies the farther the more distant it is, which keeps searches short."""
-    height, width = order.shape
-    for y in range(first, last):
-        for x in range(width):
-            out[y, x] = -1
-            here = np.int64(order[y, x])
-            room = here - np.int64(near[y // _BLOCK, x // _BLOCK])
-            if room < gap:
-                continue
-            best = min(float(reach), room / per_px + slack) + 1e-9
-            found = -1
-            for d in range(8):
-                # Right, down, left, up, then the diagonals: at one distance the first is kept.
-                dy = 0 if d == 0 or d == 2 else 1 if d == 1 or d == 4 or d == 5 else -1
-                dx = 0 if d == 1 or d == 3 else 1 if d == 0 or d == 4 or d == 7 else -1
-                length = 1.0 if d < 4 else math.sqrt(2.0)
-                step = 1
-                while True:
-                    distance = step * length
-                    v, u = y + step * dy, x + step * dx
-                    if distance > best or v < 0 or v >= height or u < 0 or u >= width:
-                        break
-                    farther = max(np.int64(gap), np.int64(math.ceil(per_px * (distance - slack) - 1e-9)))
-                    if np.int64(order[v, u]) <= here - farther:
-                        found = v * width + u
-                        best = distance - 1e-9
-                        break
-                    step += 1
-            out[y, x] = found
-
-
-def hidden_surface(
-    order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0, threads: int | None = None
-) -> NDArray[np.int32]:
-    """Which surface goes on behind every pixel; equal to :func:`blursynth.backends.reference.hidden_surface`.
-
-    Along each direction the answer follows from the neighbour's where both lie in one slice, which is nearly always,
-    so that the cost does not depend on the reach; pixels with nothing farther in their surroundings are skipped.
-    """
-    out = np.full(order.shape, -1, np.int32)
-    if reach_px < 1:
-        return out
-    height, width = order.shape[1:]
-    band = max(128, 4 * reach_px)
-    for b in range(len(order)):
-        plane = np.ascontiguousarray(order[b])
-        near = _lowest_near(plane, -(-height // _BLOCK), -(-width // _BLOCK), reach_px)
-        if per_px > 0:
-            _share(
-                _hidden_rows,
-                height,
-                _threads_to_use(threads) if height * width > 65536 else 1,
-                plane,
-                near,
-                int(gap),
-                int(reach_px),
-                float(per_px),
-                SLACK_PX,
-                out[b],
-            )
-            continue
-        _share(
-            _hidden_bands,
-            -(-height // band),
-            _threads_to_use(threads) if height * width > 65536 else 1,
-            plane,
-            near,
-            int(gap),
-            int(reach_px),
-            band,
-            out[b],
-        )
-    return out

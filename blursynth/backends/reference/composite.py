@@ -6,7 +6,6 @@ pictures; with fewer parts it is the definition that the faster backends are hel
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from blursynth.backends.reference.convolve import check_arguments, continued_index
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
-from blursynth.physics.scene import SLACK_PX, Scene
+from blursynth.physics.scene import Scene
 
 __all__ = [
     "COMPLETE",
@@ -26,7 +25,6 @@ __all__ = [
     "check_scene",
     "composite",
     "composite_adjoint",
-    "hidden_surface",
     "opacity",
 ]
 
@@ -37,52 +35,6 @@ FAR_APART = 2  # slices
 ONE_SURFACE = (0.9, 1.1)  # noise and slopes change the sum of what a surface covers and where it is missing by a tenth
 COMPLETE = 1 - 1e-5
 KNOWN = (0.5, 0.7)  # from nothing to all of what is missing being known
-
-# Right, down, left, up, then the diagonals: the order in which ties of hidden_surface are broken.
-DIRECTIONS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, -1), (-1, 1))
-
-
-def hidden_surface(order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0) -> NDArray[np.int32]:
-    """Which surface goes on behind every pixel: that of the nearest pixel which lies far enough behind.
-
-    The search runs along the eight directions of the compass, up to ``reach_px`` away (a diagonal step counts sqrt(2));
-    of several at one distance the first in the order right, down, left, up, down-right, down-left, up-left, up-right
-    is taken.
-
-    Parameters
-    ----------
-    order
-        ``[B, H, W]`` slices, larger is nearer.
-    gap
-        Slices, >= 1. A surface that merely slopes should not be behind itself.
-    per_px
-        Slices by which it must lie farther for every px of distance beyond the first two. Where slices are as thick as
-        1 px of blur, 1 is what can be seen behind an edge at all: a ray that just passes it meets a surface n slices
-        farther n px behind the edge. 0 for slices that are only numbers.
-    reach_px
-        How far a surface goes on behind a nearer one.
-
-    Returns
-    -------
-    ndarray
-        ``[B, H, W]`` int32, ``row * W + column`` of that pixel, or -1.
-    """
-    height, width = order.shape[1:]
-    best = np.full(order.shape, np.inf)
-    out = np.full(order.shape, -1, np.int32)
-    flat = np.arange(height * width, dtype=np.int32).reshape(height, width)
-    for dy, dx in DIRECTIONS:
-        length = float(np.hypot(dy, dx))
-        for step in range(1, int(reach_px / length) + 1):
-            y, x = np.arange(height) + step * dy, np.arange(width) + step * dx
-            inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))[None, :]
-            y, x = np.clip(y, 0, height - 1)[:, None], np.clip(x, 0, width - 1)[None, :]
-            farther = max(gap, math.ceil(per_px * (step * length - SLACK_PX) - 1e-9))
-            found = inside & (order[:, y, x].astype(np.int64) <= order.astype(np.int64) - farther)
-            found &= step * length < best - 1e-9
-            best = np.where(found, step * length, best)
-            out = np.where(found, flat[y, x], out)
-    return out
 
 
 def check_scene(image: Any, scene: Scene, border: Border) -> Border:
