@@ -33,7 +33,7 @@ def random_scene(
         psf += [disk(0.0), disk(1.3), disk(radius), polygon(3.1, 5, rng.random()), polygon(radius, 7)]
         psf.append(PointSpreads.from_dense([holes / holes.sum()], [(0, 1)]))
     weight = rng.uniform(0.2, 1.0, parts)
-    hidden = reference.hidden_surface(order, gap=2 * spread, reach_px=9)
+    hidden = reference.hidden_behind(order, gap=2 * spread, reach_px=9)
     kernel = ((level + rng.integers(0, 2, level.shape)) % 6).astype(np.int32)
     return Scene(order, kernel, hidden, PointSpreads.concatenate(psf), weight / weight.sum())
 
@@ -123,37 +123,6 @@ def test_what_nothing_covers_keeps_its_value() -> None:
         assert np.array_equal(cpu.composite(image, scene, border=border), expected)
         back = reference.composite_adjoint(image, scene, border=border)
         assert np.allclose(cpu.composite_adjoint(image, scene, border=border), back, rtol=0, atol=1e-15)
-
-
-@pytest.mark.parametrize("per_px", [0.0, 1.0, 0.6])
-@pytest.mark.parametrize(("gap", "reach"), [(1, 5), (2, 0), (2, 12), (3, 40)])
-def test_hidden_surface_equals_the_oracle(gap: int, reach: int, per_px: float) -> None:
-    rng = np.random.default_rng(gap)
-    for height, width in ((37, 61), (1, 9), (9, 1)):
-        rough = rng.integers(-5, 5, (2, height, width)).astype(np.int32)
-        smooth = np.cumsum(rng.integers(-1, 2, (2, height, width)), axis=2).astype(np.int32)
-        blocks = np.repeat(np.repeat(rough, 7, 1), 7, 2)[:, :height, :width]
-        for order in (rough, smooth, np.ascontiguousarray(blocks)):
-            expected = reference.hidden_surface(order, gap=gap, reach_px=reach, per_px=per_px)
-            found = cpu.hidden_surface(order, gap=gap, reach_px=reach, per_px=per_px)
-            assert np.array_equal(found, expected)
-
-
-def test_a_slope_is_not_behind_itself() -> None:
-    slope = np.tile(np.arange(60, dtype=np.int32) // 5, (1, 20, 1))
-    assert (cpu.hidden_surface(slope, gap=2, reach_px=30) >= 0).any()
-    assert (cpu.hidden_surface(slope, gap=2, reach_px=30, per_px=1.0) < 0).all()
-    cliff = np.where(np.arange(60) < 30, 0, 9).astype(np.int32) * np.ones((1, 20, 1), np.int32)
-    behind = cpu.hidden_surface(cliff, gap=2, reach_px=30, per_px=1.0)[0, 10] >= 0
-    assert np.flatnonzero(behind).tolist() == list(range(30, 41))  # nine slices, and two px of slack
-
-
-def test_hidden_surface_of_extreme_slices() -> None:
-    order = np.full((1, 4, 5), -(2**31), np.int32)
-    order[0, 1, 2] = 2**31 - 1
-    found = cpu.hidden_surface(order, gap=2, reach_px=3)
-    assert found[0, 1, 2] == 1 * 5 + 3
-    assert np.count_nonzero(found >= 0) == 1
 
 
 def test_bad_scenes_are_refused() -> None:
