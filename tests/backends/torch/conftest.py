@@ -115,7 +115,7 @@ def make_scene() -> Callable[..., Scene]:
         order = np.repeat(np.repeat(rng.integers(-1, 2, shape), 2, axis=1), 3, axis=2)[:, : shape[1], : shape[2]]
         order = np.ascontiguousarray(order.astype(np.int32))
         kernel = ((order + 1) % kernels).astype(np.int32)
-        hidden = reference.hidden_surface(order, gap=1, reach_px=4)
+        hidden = reference.hidden_behind(order, gap=1, reach_px=4)
         share = rng.random(parts) + 0.2
         return Scene(order, kernel, hidden, point_spreads(rng, kernels * parts, size=size), share / share.sum())
 
