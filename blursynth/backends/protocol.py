@@ -17,6 +17,7 @@ from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.radiometry import SensorParameters
 from blursynth.physics.resampling import Bands
 from blursynth.physics.scene import Scene
+from blursynth.physics.surface_edges import SurfaceEdges
 from blursynth.physics.trajectory import WalkParameters
 
 __all__ = ["Backend", "for_array"]
@@ -54,10 +55,21 @@ class Backend(Protocol):
         """The exact transpose of :meth:`warp_mean`."""
         ...
 
-    def hidden_surface(
-        self, order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0
-    ) -> NDArray[np.int32]:
-        """``[B, H, W]`` the pixel whose surface goes on behind each one, or -1; see :class:`Scene`."""
+    def surface_edges(
+        self,
+        image: Any,
+        level: NDArray[np.float64],
+        deep_px: NDArray[np.float64] | None,
+        wide_px: NDArray[np.float64] | None,
+        *,
+        jump: float,
+        slack_px: float,
+    ) -> SurfaceEdges:
+        """Which surfaces lie on both sides of every edge, and how pixels there are mixed; see :class:`Scene`."""
+        ...
+
+    def surface_slope(self, radius_px: NDArray[np.float64], *, jump: float) -> NDArray[np.float64]:
+        """``[B, 2, H, W]`` derivative of a radius ``[B, H, W]`` by row and column, over one surface."""
         ...
 
     def composite(self, image: Any, scene: Scene, *, border: Border) -> Any:

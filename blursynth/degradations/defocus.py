@@ -87,9 +87,8 @@ class Defocus(DepthBlur):
             kind="defocus",
             fix="Use a larger f_number, focus farther away, or check that depth_m is in metres.",
         )
-        # In front of and behind the focus alike: 1 px of radius per slice, numbered from infinity.
-        order = np.floor((0.5 * growth) * nearness).astype(np.int32)
-        return Layers(order, radius, -0.5 * growth, self._grid(frame))
+        # In front of and behind the focus alike, from infinity.
+        return Layers((0.5 * growth) * nearness, radius, -0.5 * growth, self._grid(frame))
 
     def _grid(self, frame: Frame) -> NodeGrid:
         if self.cats_eye == 0:

@@ -23,6 +23,7 @@ from blursynth.physics.scene import reach_of_layers_px, scene_of_layers
 __all__ = ["DepthBlur", "Layers", "NodeGrid"]
 
 LARGEST_RADIUS_PX = 200.0
+_MEASURED_AT_PX = 20.0  # radius at which the parts' centroids are taken
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Layers:
 
     Parameters
     ----------
-    order
-        ``[H, W]`` slice, larger is nearer; slices are 1 px of radius thick, and numbered from infinity.
+    nearness_px
+        ``[H, W]`` inverse depth in px of radius, larger is nearer; the absolute value does not matter.
     radius_px
         ``[H, W]`` signed radius of the blur.
     radius_per_dioptre_px
@@ -61,7 +62,7 @@ class Layers:
         Where shapes differ across the picture.
     """
 
-    order: NDArray[np.int32]
+    nearness_px: NDArray[np.float64]
     radius_px: NDArray[np.float64]
     radius_per_dioptre_px: float
     grid: NodeGrid = field(default_factory=NodeGrid)
@@ -125,7 +126,7 @@ class DepthBlur(Degradation):
     def _reach_of_one_px(self, frame: Frame) -> int:
         layers = self.layers(frame)
         if self.form == "occlusion":
-            return reach_of_layers_px(layers.order, layers.radius_px, wider_px=self.tolerance_px + 1.0)
+            return reach_of_layers_px(layers.nearness_px, layers.radius_px, wider_px=self.tolerance_px + 1.0)
         place = self.node_place(layers.radius_px)
         nodes = math.floor(float(place.min())), math.ceil(float(place.max()))
         return math.ceil(max(abs(self.node_radius_px(node)) for node in nodes)) + 1 if nodes != (0, 0) else 0
@@ -171,15 +172,26 @@ class DepthBlur(Degradation):
             return self.point_spreads(radius, divmod(place, grid.columns), frame, self.parts)
 
         scene = scene_of_layers(
-            layers.order[None],
+            image,
+            layers.nearness_px[None],
             layers.radius_px[None],
             numbers[None],
             spreads,
             np.full(self.parts, 1.0 / self.parts),
-            backend.hidden_surface,
-            slice_px=1.0,
+            backend,
+            part_centre=self._part_centre(frame, grid),
         )
         return frame.with_image(backend.composite(image, scene, border=border))
+
+    def _part_centre(self, frame: Frame, grid: NodeGrid) -> NDArray[np.float64] | None:
+        """``[G, 2]`` row and column of the centroid of every part in radii, in the middle of the picture."""
+        if self.parts == 1:
+            return None
+        middle = grid.rows // 2, grid.columns // 2
+        made = self.point_spreads(_MEASURED_AT_PX, middle, frame, self.parts)
+        return np.array(
+            [[float(one.weight @ one.dy), float(one.weight @ one.dx)] for one in (made[g] for g in range(self.parts))]
+        ) / _MEASURED_AT_PX
 
     def _slope(self, layers: Layers, depth_m: Any) -> Any:
         """Zero ``[1, H, W]`` with the derivative of the place among the levels by a tensor of depths."""

@@ -51,7 +51,6 @@ class DepthParallax(DepthBlur):
     def layers(self, frame: Frame) -> Layers:
         nearness = inverse_depth_of(frame, kind="depth_parallax")
         extent_mm = float(np.hypot(*self.path_mm().T).max())
-        # Numbered from infinity; the nearest side of a continuous surface is in the next slice.
         growth = 1e-3 * extent_mm * frame.camera[0].focal_length_px
         radius = growth * nearness
         demand_radius(
@@ -59,7 +58,7 @@ class DepthParallax(DepthBlur):
             kind="depth_parallax",
             fix="Use a shorter path, or check that depth_m is in metres.",
         )
-        return Layers(np.floor(radius).astype(np.int32), radius, growth)
+        return Layers(radius, radius, growth)
 
     def point_spreads(self, radius_px: float, place: tuple[int, int], frame: Frame, parts: int) -> PointSpreads:
         path = self.path_mm()

@@ -16,7 +16,7 @@ from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame
 from blursynth.physics.object_paths import object_paths, path_bound_px
 from blursynth.physics.point_spread import PointSpreads
-from blursynth.physics.scene import HIDDEN_GAP, hidden_reach_px, scene_of_layers
+from blursynth.physics.scene import reach_of_objects_px, scene_of_objects
 
 __all__ = ["ObjectMotion"]
 
@@ -75,9 +75,7 @@ class ObjectMotion(Degradation):
         if self.length_px == 0 or self.still_fraction == 1:
             return 0
         radius = path_bound_px(self.length_px, self.acceleration)
-        # Light travels by the path, and that of a hidden surface has the colour of where the surface is seen: as far
-        # away as two paths, or one if a single object moves.
-        return math.ceil(radius) + hidden_reach_px(radius if self.label is None else radius / 2)
+        return reach_of_objects_px(radius if self.label is None else 0.6 * radius)
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
@@ -128,15 +126,14 @@ class ObjectMotion(Degradation):
             rasterise = for_array(path).rasterise
             return PointSpreads.concatenate([rasterise(path, centre=False, exposure=share) for share in shares])
 
-        # Two numbers apart, since to the scene one apart may be a single surface that slopes.
-        order = (HIDDEN_GAP * number).astype(np.int32)
-        scene = scene_of_layers(
-            order[None],
+        scene = scene_of_objects(
+            image,
+            number[None],
             reach[number][None],
             place[number][None],
             spreads,
             np.full(self.parts, 1.0 / self.parts),
-            backend.hidden_surface,
+            backend,
         )
         return backend.composite(image, scene, border=Border(self.border))
 

@@ -5,25 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.surface_edges import PURE_REACH_PX, SurfaceEdges
 
 __all__ = [
-    "HIDDEN_GAP",
+    "JUMP_PX",
+    "Patches",
     "SLACK_PX",
     "Scene",
     "blur_levels",
-    "hidden_reach_px",
     "level_radius_px",
     "reach_of_layers_px",
+    "reach_of_objects_px",
     "scene_of_layers",
+    "scene_of_objects",
 ]
 
-HIDDEN_GAP = 2  # slices: neighbours may be one surface that slopes, which is not behind itself
+JUMP_PX = 1.5  # between neighbouring pixels: below it depth that is noisy, quantised or sloped is one surface
 # Within so many px of its edge a surface always goes on behind a nearer one: for the widths of pixels and slices, and
 # for point spreads whose sizes are rounded to levels.
 SLACK_PX = 2.0
@@ -39,18 +43,26 @@ class Scene:
     """The surfaces behind the pixels of a batch of pictures, and how each one's light is spread.
 
     Every pixel shows one small opaque patch of a surface. Patches lie in slices; a nearer slice covers a farther one,
-    patches of one slice lie side by side. Behind a pixel a second patch may be hidden: the nearest farther surface goes
-    on there, with the colour, slice and point spread of the pixel ``hidden`` names.
+    patches of one slice lie side by side. Behind a pixel a second patch may be hidden: the farther surface goes on
+    there, with the colour, slice and point spread of the pixel ``hidden`` names.
 
-    The exposure (over the aperture, or over time) may be cut into parts. Within a part, light of two slices is assumed
-    to come from different places of the aperture as far as there is room (which is exact for one continuous surface,
-    and where only one of two is blurred); between the parts occlusion is exact. One part per point of the aperture
-    is the exact mean of pinhole pictures.
+    At the edge of a nearer surface a pixel is a mixture. There ``front`` names a pixel of the nearer surface, ``share``
+    says how much of the pixel that surface covers (a), ``pure`` names a pixel that shows its unmixed colour (c), and
+    ``hidden`` one with the unmixed colour of the surface behind (h). With the two colours alike in how far they can be
+    trusted, the pixel x is the sum of the front patch's light, ``a (c + a e / q)``, and of the share 1 - a of the
+    hidden patch's, ``h + (1 - a) e / q``, where ``e = x - a c - (1 - a) h`` and ``q = a^2 + (1 - a)^2``. So a picture
+    in focus is not changed, and ``share = 0`` is a pixel of the farther surface beside which a nearer one ends.
+
+    The exposure (over the aperture, or over time) may be cut into parts. Within a part, light of two surfaces is
+    assumed to come from different places of the aperture as far as there is room (which is exact where only one of two
+    is blurred); between the parts occlusion is exact. One part per point of the aperture is the exact mean of pinhole
+    pictures.
 
     Parameters
     ----------
     order
-        ``[B, H, W]`` slice of every pixel, int32; larger is nearer. Only the order of the numbers matters.
+        ``[B, H, W]`` slice of every pixel, int32; larger is nearer. Only the order of the numbers matters, and, where
+        ``connected``, whether two are neighbours.
     kernel
         ``[B, H, W]`` point spread of every pixel's light, int32, a number from 0 to K - 1.
     hidden
@@ -60,6 +72,19 @@ class Scene:
         ``G * K`` point spreads; that of part g and kernel k stands at ``g * K + k``. Each sums to 1.
     part_weight
         ``[G]`` share of each part; they sum to 1.
+    front, share, pure
+        ``[B, H, W]`` int32, float64 in 0..1, int32, all or none of them. ``front`` is -1 where a pixel is one unmixed
+        patch of its own surface; the share is 1 there, and ``pure`` -1. Elsewhere something is hidden.
+    slope
+        ``[B, 2, H, W]`` float64, derivative of the signed radius of the blur by row and column, in px per px. A part
+        that lies off the centre sees a sloping surface stretched or compressed: its light is weighted by the
+        determinant of that displacement, ``1 + slope . (centre of the part)``, kept within 1/4 .. 4.
+    part_centre
+        ``[G, 2]`` row and column of the centroid of every part, in units of the signed radius.
+    connected
+        Whether neighbouring slices are one surface. Its coverage is then the share of its own patches among these and
+        the places where it is missing (the 1 - share of pixels that have a ``front``), so that depth that is noisy,
+        quantised or sloped lets nothing through. Otherwise every slice is a surface of its own.
 
     Raises
     ------
@@ -72,6 +97,12 @@ class Scene:
     hidden: NDArray[np.int32]
     psf: PointSpreads
     part_weight: NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
+    front: NDArray[np.int32] | None = None
+    share: NDArray[np.float64] | None = None
+    pure: NDArray[np.int32] | None = None
+    slope: NDArray[np.float64] | None = None
+    part_centre: NDArray[np.float64] | None = None
+    connected: bool = False
 
     def __post_init__(self) -> None:
         weight = np.asarray(self.part_weight, np.float64)
@@ -91,6 +122,41 @@ class Scene:
             raise InvalidValueError(f"kernel must lie in 0 .. {self.kernels - 1}.")
         if self.hidden.size and not (self.hidden.min() >= -1 and self.hidden.max() < pixels):
             raise InvalidValueError(f"hidden must lie in -1 .. {pixels - 1}.")
+        self._check_edges(pixels)
+        if (self.slope is None) != (self.part_centre is None):
+            raise InvalidValueError("slope and part_centre belong together, got one of them.")
+        if self.slope is not None and self.part_centre is not None:
+            batch, height, width = self.order.shape
+            if self.slope.shape != (batch, 2, height, width) or self.part_centre.shape != (self.parts, 2):
+                raise InvalidValueError(
+                    f"slope must be {(batch, 2, height, width)} and part_centre {(self.parts, 2)}, "
+                    f"got {self.slope.shape} and {self.part_centre.shape}."
+                )
+
+    def _check_edges(self, pixels: int) -> None:
+        edges = (self.front, self.share, self.pure)
+        if all(one is None for one in edges):
+            return
+        if any(one is None for one in edges):
+            raise InvalidValueError("front, share and pure belong together, got only some of them.")
+        assert self.front is not None and self.share is not None and self.pure is not None
+        for name, kind in (("front", np.int32), ("share", np.float64), ("pure", np.int32)):
+            plane = getattr(self, name)
+            if plane.shape != self.order.shape or plane.dtype != kind:
+                raise InvalidValueError(
+                    f"{name} must be {self.order.shape} {np.dtype(kind)}, got {plane.shape} {plane.dtype}."
+                )
+        mixed = self.front >= 0
+        if not (self.front.min(initial=-1) >= -1 and self.front.max(initial=-1) < pixels):
+            raise InvalidValueError(f"front must lie in -1 .. {pixels - 1}.")
+        if not (self.pure.min(initial=-1) >= -1 and self.pure.max(initial=-1) < pixels):
+            raise InvalidValueError(f"pure must lie in -1 .. {pixels - 1}.")
+        if not (self.share.min(initial=1.0) >= 0 and self.share.max(initial=0.0) <= 1):
+            raise InvalidValueError("share must lie in 0 .. 1.")
+        if (self.share[~mixed] != 1).any() or (self.hidden[mixed] < 0).any():
+            raise InvalidValueError("Where front is -1 the share must be 1, and elsewhere something must be hidden.")
+        if (self.pure[mixed & (self.share > 0)] < 0).any():
+            raise InvalidValueError("pure must name a pixel wherever a front covers a share of another one.")
 
     @property
     def parts(self) -> int:
@@ -101,6 +167,99 @@ class Scene:
     def kernels(self) -> int:
         """K, point spreads of each part."""
         return len(self.psf) // len(self.part_weight)
+
+    def patches(self, b: int) -> Patches:
+        """The patches of picture b."""
+        height, width = self.order.shape[1:]
+        own = np.arange(height * width, dtype=np.int32)
+        order, kernel, hidden = (plane[b].ravel() for plane in (self.order, self.kernel, self.hidden))
+        if self.front is None or self.share is None or self.pure is None:
+            of_front, cover, colour, void = own, np.ones(own.size), own, None
+        else:
+            front, cover = self.front[b].ravel(), self.share[b].ravel()
+            of_front = np.where(front >= 0, front, own)
+            colour = np.where(self.pure[b].ravel() >= 0, self.pure[b].ravel(), own)
+            void = 1.0 - cover if self.connected else None
+        of_hidden = np.maximum(hidden, 0)
+        there = np.stack([cover > 0, hidden >= 0])
+        surface = np.stack([of_front, of_hidden])
+        return Patches(order[surface], kernel[surface], surface, there, cover, void, colour, of_hidden)
+
+    def stretch(self, b: int, part: int) -> NDArray[np.float64] | None:
+        """``[H * W]`` by how much a part compresses the surface of every pixel; None if all are 1."""
+        if self.slope is None or self.part_centre is None or not self.part_centre[part].any():
+            return None
+        down, right = self.part_centre[part]
+        factor = 1.0 + down * self.slope[b, 0] + right * self.slope[b, 1]
+        return np.asarray(np.clip(factor, 0.25, 4.0).ravel())
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """What lies at every pixel of one picture: the visible patch (0), and the hidden one (1); N = H * W.
+
+    Parameters
+    ----------
+    order, kernel
+        ``[2, N]`` int32.
+    surface
+        ``[2, N]`` int32: the pixel whose slice and point spread the patch has.
+    there
+        ``[2, N]`` whether there is such a patch.
+    cover
+        ``[N]`` how much of its pixel the visible patch covers; a hidden one covers all of it.
+    void
+        ``[N]`` how much of the pixel the surface in front leaves; None where that does not count.
+    colour, behind
+        ``[N]`` int32: pixels with the unmixed colours of both patches.
+    """
+
+    order: NDArray[np.int32]
+    kernel: NDArray[np.int32]
+    surface: NDArray[np.int32]
+    there: NDArray[np.bool_]
+    cover: NDArray[np.float64]
+    void: NDArray[np.float64] | None
+    colour: NDArray[np.int32]
+    behind: NDArray[np.int32]
+
+    def at(self, place: NDArray[np.intp]) -> Patches:
+        """The patches of some of the pixels."""
+        planes = (self.order, self.kernel, self.surface, self.there)
+        void = None if self.void is None else self.void[place]
+        return Patches(*(a[:, place] for a in planes), self.cover[place], void, self.colour[place], self.behind[place])
+
+    def weights(self) -> NDArray[np.float64]:
+        """``[2, 3, N]`` how much light of the pixel itself, of ``colour`` and of ``behind`` the patches have."""
+        a, rest = self.cover, 1.0 - self.cover
+        q = a * a + rest * rest
+        return np.stack(
+            [
+                np.stack([a * a / q, a * rest * rest / q, -a * a * rest / q]),
+                np.stack([rest / q, -a * rest / q, a * a / q]),
+            ]
+        )
+
+    def light(self, image: NDArray[np.floating]) -> NDArray[np.float64]:
+        """``[2, C, N]`` light of the patches of a picture ``[C, N]``."""
+        own = np.asarray(image, np.float64)
+        if (self.cover == 1).all():
+            return np.stack([own, own[:, self.behind]])
+        weights = self.weights()
+        parts = (own, own[:, self.colour], own[:, self.behind])
+        return np.stack([sum(w * x for w, x in zip(weights[s], parts, strict=True)) for s in range(2)])
+
+    def light_adjoint(self, light: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``[C, N]`` the transpose of :meth:`light`."""
+        weights = self.weights()
+        total = sum(weights[s, 0] * light[s] for s in range(2))
+        places = (None, self.colour, self.behind)
+        out = np.array(total)
+        for c in range(len(out)):
+            for n in (1, 2):
+                value = weights[0, n] * light[0, c] + weights[1, n] * light[1, c]
+                out[c] += np.bincount(places[n], value, out.shape[1])
+        return out
 
 
 def blur_levels(radius_px: NDArray[np.floating], tolerance_px: float) -> NDArray[np.int32]:
@@ -134,90 +293,123 @@ def level_radius_px(level: int, tolerance_px: float) -> float:
     return math.copysign(size, level)
 
 
-def hidden_reach_px(largest_radius_px: float) -> int:
-    """How far behind a nearer surface a farther one can still be seen: both radii, at most twice the largest.
+def reach_of_objects_px(largest_radius_px: float) -> int:
+    """How far away a pixel may be whose colour is seen in another one, hidden surfaces included, of moving objects.
 
-    The blurred edge of the nearer one lets light pass up to its radius inside; what is seen there comes from patches of
-    the farther one up to its own radius farther in.
+    Light travels by the radius. What lies behind an object is seen up to both radii behind its edge, and has the colour
+    of a pixel as far from the edge on the other side.
     """
-    return math.ceil(2.0 * largest_radius_px + SLACK_PX)
+    return math.ceil(5.0 * largest_radius_px + 2.0 * SLACK_PX + 2.0 * PURE_REACH_PX)
 
 
-def reach_of_layers_px(order: NDArray[np.int32], radius_px: NDArray[np.floating], *, wider_px: float) -> int:
-    """How far away a pixel may be whose colour is seen in another one, hidden surfaces included.
+def reach_of_layers_px(nearness_px: NDArray[np.floating], radius_px: NDArray[np.floating], *, wider_px: float) -> int:
+    """How far away a pixel may be whose colour or depth matters to another one, hidden surfaces included.
 
     The light of a visible patch travels by its radius. A hidden one is seen as many px behind the edge of the nearer
-    surface as there are slices between them, of 1 px each, and its light travels by its own radius from there.
+    surface as their radii differ, has the colour of a pixel as far from the edge on the other side, and its light
+    travels by its own radius from there. How much a nearer surface covers depends on where it is missing, up to twice
+    its radius from its edge, and what arrives from there comes by that radius once more.
 
     Parameters
     ----------
-    order, radius_px
-        ``[H, W]`` slice and radius of every pixel; the sign does not matter.
+    nearness_px, radius_px
+        ``[H, W]`` of every pixel; the sign of the radius does not matter.
     wider_px
         How much wider than its radius a blur may be, by rounding it to levels and pixels.
     """
-    size = np.abs(radius_px).ravel()
+    size = np.abs(radius_px)
     largest = float(size.max(initial=0.0))
     if largest == 0:
         return 0
-    first = int(order.min())
-    of_slice = np.full(int(order.max()) - first + 1, -np.inf)
-    np.maximum.at(of_slice, order.ravel() - first, size)
     reach = largest + wider_px
-    if len(of_slice) > HIDDEN_GAP:
-        nearest = len(of_slice) - 1
-        deepest = of_slice[:-HIDDEN_GAP] + (nearest - np.arange(nearest + 1 - HIDDEN_GAP))
-        reach = max(reach, float(deepest.max()) + SLACK_PX + wider_px)
+    height, width = nearness_px.shape
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        one = (slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
+        other = (slice(dy, height), slice(max(0, dx), width + min(0, dx)))
+        for near, far in ((one, other), (other, one)):
+            step = nearness_px[near] - nearness_px[far]
+            jumps = step > JUMP_PX
+            if jumps.any():
+                behind = float((2.0 * step[jumps] + size[far][jumps]).max())
+                before = 3.0 * float(size[near][jumps].max())
+                more = 2.0 * (SLACK_PX + wider_px + PURE_REACH_PX)
+                reach = max(reach, max(behind, before) + more)
     return math.ceil(reach)
 
 
 def scene_of_layers(
-    order: NDArray[np.int32],
-    radius_px: NDArray[np.floating],
+    image: Any,
+    nearness_px: NDArray[np.float64],
+    radius_px: NDArray[np.float64],
     kernel: NDArray[np.integer],
     point_spreads: Callable[[int], PointSpreads],
     part_weight: NDArray[np.float64],
-    hidden_surface: Callable[..., NDArray[np.int32]],
+    backend: Any,
     *,
-    slice_px: float | None = None,
+    part_centre: NDArray[np.float64] | None = None,
 ) -> Scene:
-    """The scene of a picture whose pixels' slices and blurs are known.
+    """The scene of a picture whose depth and blurs are known.
 
     Parameters
     ----------
-    order
-        ``[1, H, W]`` slice of every pixel, larger is nearer. A continuous surface should not skip slices.
+    image
+        ``[1, C, H, W]`` the picture, whose colours tell how pixels at edges are mixed.
+    nearness_px
+        ``[1, H, W]`` inverse depth in px of radius, larger is nearer: behind the edge of a nearer surface one sees a
+        farther one as deep as theirs differ.
     radius_px
-        ``[1, H, W]`` how far the light of every pixel reaches; the sign does not matter.
+        ``[1, H, W]`` signed radius of the blur of every pixel.
     kernel
         ``[1, H, W]`` any whole number that stands for the point spread of every pixel.
     point_spreads
         Gives for such a number the point spreads of the parts.
     part_weight
         ``[G]`` share of each part.
-    hidden_surface
-        That operation of a backend. What it finds farther away than can be seen is left out; so a window of the
-        picture and the whole picture have the same hidden surfaces.
-    slice_px
-        By how much the signed radius differs from one slice to the next, if slices are depths: behind the edge of a
-        nearer surface one sees a farther one as deep as their signed radii differ. None when slices are only numbers:
-        as deep as both radii together.
+    backend
+        Whose ``surface_edges`` and ``surface_slope`` are used. What lies farther away than can be seen is left out; so
+        a window of the picture and the whole picture have the same scene.
+    part_centre
+        See :class:`Scene`; None for one part.
     """
-    width = order.shape[2]
-    largest = float(np.abs(radius_px).max(initial=0.0))
-    hidden = np.full(order.shape, -1, np.int32)
-    covers = order.min() + HIDDEN_GAP <= order.max() and largest > 0
-    if covers and slice_px is not None:
-        deepest = (int(order.max()) - int(order.min())) * slice_px + SLACK_PX
-        hidden = hidden_surface(order, gap=HIDDEN_GAP, reach_px=math.ceil(deepest), per_px=1.0 / slice_px)
-    elif covers:
-        hidden = hidden_surface(order, gap=HIDDEN_GAP, reach_px=hidden_reach_px(largest))
-        flat = hidden.reshape(-1)
-        place = np.flatnonzero(flat >= 0)
-        behind = flat[place]
-        size = np.abs(radius_px).reshape(-1)
-        apart = np.hypot(place // width - behind // width, place % width - behind % width)
-        flat[place[apart > size[place] + size[behind] + SLACK_PX]] = -1
+    edges = backend.surface_edges(
+        image, nearness_px, None, 2.0 * np.abs(radius_px), jump=JUMP_PX, slack_px=SLACK_PX
+    )
+    slope = None if part_centre is None else backend.surface_slope(radius_px, jump=JUMP_PX)
+    order = np.floor(nearness_px).astype(np.int32)
+    return _scene(order, edges, kernel, point_spreads, part_weight, slope, part_centre, connected=True)
+
+
+def scene_of_objects(
+    image: Any,
+    number: NDArray[np.integer],
+    radius_px: NDArray[np.float64],
+    kernel: NDArray[np.integer],
+    point_spreads: Callable[[int], PointSpreads],
+    part_weight: NDArray[np.float64],
+    backend: Any,
+) -> Scene:
+    """The scene of a picture of objects: every one a surface of its own, the larger ``number`` ``[1, H, W]`` nearer.
+
+    ``radius_px`` is how far the light of every pixel reaches; behind the edge of an object one sees as deep as both
+    radii together. The rest is as in :func:`scene_of_layers`.
+    """
+    edges = backend.surface_edges(
+        image, number.astype(np.float64), np.abs(radius_px), None, jump=0.5, slack_px=SLACK_PX
+    )
+    return _scene(number.astype(np.int32), edges, kernel, point_spreads, part_weight, None, None, connected=False)
+
+
+def _scene(
+    order: NDArray[np.int32],
+    edges: SurfaceEdges,
+    kernel: NDArray[np.integer],
+    point_spreads: Callable[[int], PointSpreads],
+    part_weight: NDArray[np.float64],
+    slope: NDArray[np.float64] | None,
+    part_centre: NDArray[np.float64] | None,
+    *,
+    connected: bool,
+) -> Scene:
     numbers = kernel.reshape(-1)
     lowest = int(numbers.min())
     numbers = numbers - lowest
@@ -227,4 +419,16 @@ def scene_of_layers(
     made = [point_spreads(int(number) + lowest) for number in present]
     parts = len(part_weight)
     psf = PointSpreads.concatenate([one[g] for g in range(parts) for one in made] if parts > 1 else made)
-    return Scene(order, rank[numbers].reshape(order.shape), hidden, psf, part_weight)
+    return Scene(
+        order,
+        rank[numbers].reshape(order.shape),
+        edges.hidden,
+        psf,
+        part_weight,
+        edges.front,
+        edges.share,
+        edges.pure,
+        slope,
+        part_centre,
+        connected,
+    )

@@ -1,7 +1,7 @@
 """The backend of numpy arrays: numba, one file per operation."""
 
 from blursynth.backends.cpu.codes import from_codes, to_codes
-from blursynth.backends.cpu.composite import composite, composite_adjoint, hidden_surface
+from blursynth.backends.cpu.composite import composite, composite_adjoint
 from blursynth.backends.cpu.convolve import convolve, convolve_adjoint
 from blursynth.backends.cpu.convolve_varying import convolve_varying, convolve_varying_adjoint
 from blursynth.backends.cpu.develop import develop
@@ -13,6 +13,7 @@ from blursynth.backends.cpu.response import response_decode, response_encode
 from blursynth.backends.cpu.self_guided import self_guided
 from blursynth.backends.cpu.sensor import sensor
 from blursynth.backends.cpu.srgb import srgb_decode, srgb_encode
+from blursynth.backends.cpu.surface_edges import surface_edges, surface_slope
 from blursynth.backends.cpu.warp_mean import warp_mean, warp_mean_adjoint
 
 __all__ = [
@@ -25,7 +26,6 @@ __all__ = [
     "develop",
     "from_codes",
     "gaussian_noise",
-    "hidden_surface",
     "poisson",
     "random_walk",
     "rasterise",
@@ -37,6 +37,8 @@ __all__ = [
     "sensor",
     "srgb_decode",
     "srgb_encode",
+    "surface_edges",
+    "surface_slope",
     "to_codes",
     "warp_mean",
     "warp_mean_adjoint",

@@ -18,7 +18,6 @@ Tiles do not depend on the number of threads, so neither do the bytes of the res
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -31,18 +30,24 @@ from numpy.typing import NDArray
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
-from blursynth.backends.reference.composite import NOTHING_SEEN, check_scene
+from blursynth.backends.reference.composite import (
+    COMPLETE,
+    FAR_APART,
+    KNOWN,
+    NOTHING_SEEN,
+    ONE_SURFACE,
+    check_scene,
+)
 from blursynth.frame import Border
-from blursynth.physics.scene import SLACK_PX, Scene
+from blursynth.physics.scene import Scene
 
-__all__ = ["composite", "composite_adjoint", "hidden_surface"]
+__all__ = ["composite", "composite_adjoint"]
 
 _compiled = compiled(fastmath={"contract"})
 
 _TILE_HEIGHT, _TILE_WIDTH = 64, 256
 _MOST_SLICES = 4096  # numbers of slices wider apart are replaced by their ranks
 _SAME = 1e-13  # differences of taps below this share of the largest are rounding
-_BLOCK = 8  # px, blocks in which hidden_surface looks for anything farther at all
 _VECTOR = 4  # numbers
 
 
@@ -250,34 +255,31 @@ def _places(first, count, size, border, surface, outside):
 
 
 @_compiled
-def _collect(order, kernel, hidden, width, lowest, rows, columns, row_at, column_at, extent, reach, size, runs, sort):
-    """Gather the runs that reach a tile, ``(slice, kernel, row, first column, length, hidden)``, sorted by slice.
+def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, reach, size, runs, sort):
+    """Gather the runs that reach a tile, ``(slice, kernel, row, first column, length, kind)``, sorted by slice.
 
-    ``sort[0, s]`` is where slice s begins in ``sort[1]``.
+    Kinds are visible patches, hidden ones, and places where a visible surface is missing. ``sort[0, s]`` is where slice
+    s begins in ``sort[1]``.
     """
+    order, kernel, there = scene[0], scene[1], scene[2]
     count = 0
     begin, index = sort
     begin[:] = 0
     for i in range(rows):
         base = row_at[i] * width
-        for behind in range(2):
+        for kind in range(there.shape[0]):
+            plane = 1 if kind == 1 else 0
             j = 0
             while j < columns:
                 p = base + column_at[j]
-                if behind == 1:
-                    p = hidden[p]
-                    if p < 0:
-                        j += 1
-                        continue
-                k, s = kernel[p], order[p]
+                if not there[kind, p]:
+                    j += 1
+                    continue
+                k, s = kernel[plane, p], order[plane, p]
                 end = j + 1
                 while end < columns:
                     p = base + column_at[end]
-                    if behind == 1:
-                        p = hidden[p]
-                        if p < 0:
-                            break
-                    if kernel[p] != k or order[p] != s:
+                    if not there[kind, p] or kernel[plane, p] != k or order[plane, p] != s:
                         break
                     end += 1
                 y, x = i - reach, j - reach
@@ -288,7 +290,7 @@ def _collect(order, kernel, hidden, width, lowest, rows, columns, row_at, column
                     and x + extent[k, 2] < size[1]
                 ):
                     runs[count, 0], runs[count, 1], runs[count, 2] = s - lowest, k, y
-                    runs[count, 3], runs[count, 4], runs[count, 5] = x, end - j, behind
+                    runs[count, 3], runs[count, 4], runs[count, 5] = x, end - j, kind
                     begin[s - lowest + 1] += 1
                     count += 1
                 j = end
@@ -302,6 +304,154 @@ def _collect(order, kernel, hidden, width, lowest, rows, columns, row_at, column
         begin[s] = begin[s - 1]
     begin[0] = 0
     return count
+
+
+@_compiled
+def _stretch(scene, plane, p, down, right):
+    """By how much a part compresses the surface of a patch."""
+    slope, place = scene[8], scene[7][plane, p]
+    return min(max(1.0 + down * slope[0, place] + right * slope[1, place], 0.25), 4.0)
+
+
+@_compiled
+def _cover_of(scene, run, i, row_at, column_at, reach, width, down, right, values):
+    """How much of their pixels a run's patches cover, or how much of a surface is missing there."""
+    mixed, table = scene[3], scene[4]
+    base, kind = row_at[i] * width, run[5]
+    sloped = scene[8].size > 0 and kind != 2
+    for n in range(run[4]):
+        p = base + column_at[run[3] + reach + n]
+        share = 1.0
+        if kind != 1 and mixed.size and mixed[p] >= 0:
+            share = table[mixed[p], 6 if kind == 0 else 7]
+        if sloped:
+            share *= _stretch(scene, kind, p, down, right)
+        values[n] = share
+    values[run[4] : run[4] + _VECTOR] = 0.0
+
+
+@_compiled
+def _load(scene, image, run, i, row_at, column_at, row_dark, column_dark, reach, width, down, right, values):
+    """The light and the coverage of a run's patches, pixel by pixel."""
+    mixed, table, colour, behind = scene[3], scene[4], scene[5], scene[6]
+    channels = image.shape[0]
+    lanes = channels + 1
+    base = row_at[i] * width
+    kind, length = run[5], run[4]
+    sloped = scene[8].size > 0
+    for n in range(length):
+        j = run[3] + reach + n
+        p = base + column_at[j]
+        o = n * lanes
+        factor = _stretch(scene, kind, p, down, right) if sloped else 1.0
+        m = mixed[p] if mixed.size else -1
+        values[o + channels] = factor * table[m, 6] if m >= 0 and kind == 0 else factor
+        if row_dark[i] or column_dark[j]:
+            for c in range(channels):
+                values[o + c] = 0.0
+        elif m >= 0:
+            w, other, hidden = 3 * kind, colour[p], behind[p]
+            for c in range(channels):
+                light = table[m, w] * image[c, p] + table[m, w + 1] * image[c, other] + table[m, w + 2] * image[c, hidden]
+                values[o + c] = factor * light
+        else:
+            if kind == 1:
+                p = behind[p]
+            for c in range(channels):
+                values[o + c] = factor * image[c, p] if sloped else image[c, p]
+    values[length * lanes : length * lanes + _VECTOR] = 0.0
+
+
+@_compiled
+def _close(held, lanes, o, room, q, share, result, p):
+    """A surface is complete at a pixel: as much of it as is opaque and has room is seen."""
+    covered, missing = held[o + lanes - 1], held[o + lanes]
+    left = room[q]
+    if covered > NOTHING_SEEN and left > 0.0:
+        both = covered + missing
+        known = min(max((both - KNOWN[0]) / (KNOWN[1] - KNOWN[0]), 0.0), 1.0)
+        opaque = min(1.0, covered / max(known * both + 1.0 - known, NOTHING_SEEN))
+        seen = min(opaque, left)
+        # In focus, where both are 1, the light keeps its very bits.
+        factor = share if seen == covered else share * (seen / covered)
+        for c in range(lanes):
+            result[p + c] += factor * held[o + c]
+        left -= seen
+        room[q] = left if left >= NOTHING_SEEN else 0.0
+    for c in range(lanes + 1):
+        held[o + c] = 0.0
+
+
+@_compiled
+def _close_row(held, line, width, columns, lanes, room, share, result):
+    for x in range(columns):
+        q = line * width + x
+        o = q * (lanes + 1)
+        if held[o + lanes - 1] + held[o + lanes] > NOTHING_SEEN:
+            _close(held, lanes, o, room, q, share, result, q * lanes)
+
+
+@_compiled
+def _hold_row(
+    sums, taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, width, number, share, room, room_from,
+    room_to, touched, gone, held, last, carry, result,
+):  # fmt: skip
+    """A slice is added to the surface at hand, in one row of the tile; the row of the accumulators is cleared."""
+    begin, end, sum_begin, sum_end = touched[line]
+    gone_begin, gone_end, gone_sum_begin, gone_sum_end = gone[line]
+    row, gone_row = line * pitch + pad * lanes, line * gone_pitch + pad
+    start = max(min(min(begin, sum_begin), min(gone_begin, gone_sum_begin)), room_from[line])
+    stop = min(max(max(end, sum_end), max(gone_end, gone_sum_end)), room_to[line])
+    carry[:] = 0.0
+    for x in range(sum_begin, min(start, sum_end)):
+        for c in range(lanes):
+            carry[c] += sums[row + x * lanes + c]
+    gone_carry = 0.0
+    for x in range(gone_sum_begin, min(start, gone_sum_end)):
+        gone_carry += gone_sums[gone_row + x]
+    covers, misses = max(end, sum_end) > min(begin, sum_begin), gone_end > gone_begin or gone_sum_end > gone_sum_begin
+    for x in range(start, stop):
+        q = line * width + x
+        here, away = 0.0, 0.0
+        u = row + x * lanes
+        if covers:
+            # The sums are zero outside of theirs, and their rounding shall not touch what is in focus.
+            if sum_begin <= x < sum_end:
+                for c in range(lanes):
+                    carry[c] += sums[u + c]
+            else:
+                for c in range(lanes):
+                    carry[c] = 0.0
+            here = taps[u + lanes - 1] + carry[lanes - 1]
+        if misses:
+            gone_carry = gone_carry + gone_sums[gone_row + x] if gone_sum_begin <= x < gone_sum_end else 0.0
+            away = max(gone_taps[gone_row + x] + gone_carry, 0.0)
+        if here + away <= NOTHING_SEEN or room[q] <= 0.0:
+            continue
+        o = q * (lanes + 1)
+        both = held[o + lanes - 1] + held[o + lanes]
+        if both > NOTHING_SEEN and (
+            last[q] - number >= FAR_APART or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
+        ):
+            _close(held, lanes, o, room, q, share, result, q * lanes)
+        if covers:
+            for c in range(lanes):
+                held[o + c] += taps[u + c] + carry[c]
+        held[o + lanes] += away
+        last[q] = number
+        if held[o + lanes] <= NOTHING_SEEN and held[o + lanes - 1] >= COMPLETE:
+            _close(held, lanes, o, room, q, share, result, q * lanes)
+    if begin < end:
+        _clear(taps, line, pitch, pad, lanes, begin, end)
+    if sum_begin < sum_end:
+        _clear(sums, line, pitch, pad, lanes, sum_begin, sum_end)
+    if gone_begin < gone_end:
+        _clear(gone_taps, line, gone_pitch, pad, 1, gone_begin, gone_end)
+    if gone_sum_begin < gone_sum_end:
+        _clear(gone_sums, line, gone_pitch, pad, 1, gone_sum_begin, gone_sum_end)
+    for kind in (0, 2):
+        touched[line, kind], touched[line, kind + 1] = width, -pad
+        gone[line, kind], gone[line, kind + 1] = width, -pad
 
 
 @_compiled
@@ -408,26 +558,33 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from
 
 @_compiled
 def _composite_tiles(
-    first, last, image, order, kernel, hidden, lowest, slices, border, share, code, reach, tile_height, tile_width, out
-):
+    first, last, image, scene, centre, connected, lowest, slices, border, share, code, gone_code, reach, tile_height,
+    tile_width, out,
+):  # fmt: skip
     channels, height, width = out.shape
     lanes = channels + 1
+    kinds = scene[2].shape[0]
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
     pad = 2 * reach + 2
     pitch = ((pad + tile_width) * lanes + _VECTOR + 7) // 8 * 8
+    gone_pitch = (pad + tile_width + _VECTOR + 7) // 8 * 8
     sums, taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
+    gone_sums, gone_taps = _aligned(tile_height * gone_pitch), _aligned(tile_height * gone_pitch)
     room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
+    held, carry = np.zeros(tile_height * tile_width * (lanes + 1) if connected else 0), np.zeros(lanes)
+    number_of = np.zeros(tile_height * tile_width if connected else 0, np.int64)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
     values = _aligned(columns_most * lanes + _VECTOR)
     row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
     row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
-    runs = np.empty((2 * rows_most * columns_most, 6), np.int32)
-    sort = (np.empty(slices + 1, np.int64), np.empty(2 * rows_most * columns_most, np.int32))
+    runs = np.empty((kinds * rows_most * columns_most, 6), np.int32)
+    sort = (np.empty(slices + 1, np.int64), np.empty(kinds * rows_most * columns_most, np.int32))
     room_from, room_to = np.empty(tile_height, np.int64), np.empty(tile_height, np.int64)
-    touched = np.empty((tile_height, 4), np.int64)
-    touched[:, 0], touched[:, 2] = tile_width, tile_width
-    touched[:, 1], touched[:, 3] = -pad, -pad
+    touched, gone = np.empty((tile_height, 4), np.int64), np.empty((tile_height, 4), np.int64)
+    for edges in (touched, gone):
+        edges[:, 0], edges[:, 2] = tile_width, tile_width
+        edges[:, 1], edges[:, 3] = -pad, -pad
     across = (width + tile_width - 1) // tile_width
     for job in range(first, last):
         top, left = job // across * tile_height, job % across * tile_width
@@ -435,12 +592,11 @@ def _composite_tiles(
         rows, columns = size[0] + 2 * reach, size[1] + 2 * reach
         _places(top - reach, rows, height, border, row_at, row_dark)
         _places(left - reach, columns, width, border, column_at, column_dark)
-        _collect(
-            order, kernel, hidden, width, lowest, rows, columns, row_at, column_at, united, reach, size, runs, sort
-        )
+        _collect(scene, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
         begin, index = sort
         result[:] = 0.0
         for part in range(share.size):
+            down, right = centre[part, 0], centre[part, 1]
             room[:] = 1.0
             room_from[:], room_to[:] = 0, size[1]
             some_room = True
@@ -452,32 +608,42 @@ def _composite_tiles(
                 for r in range(begin[s], begin[s + 1]):
                     run = runs[index[r]]
                     i = run[2] + reach
-                    base = row_at[i] * width
-                    length = run[4]
-                    for n in range(length):
-                        j = run[3] + reach + n
-                        p = base + column_at[j]
-                        if run[5] == 1:
-                            p = hidden[p]
-                        dark = row_dark[i] or column_dark[j]
-                        for c in range(channels):
-                            values[n * lanes + c] = 0.0 if dark else image[c, p]
-                        values[n * lanes + channels] = 1.0
-                    values[length * lanes : length * lanes + _VECTOR] = 0.0
+                    if run[5] == 2:
+                        _cover_of(scene, run, i, row_at, column_at, reach, width, down, right, values)
+                        _scatter(
+                            run, values, 1, gone_code, part * kernels + run[1], gone_sums, gone_taps, gone_pitch, pad,
+                            size, room_from, room_to, gone,
+                        )  # fmt: skip
+                        continue
+                    _load(
+                        scene, image, run, i, row_at, column_at, row_dark, column_dark, reach, width, down, right,
+                        values,
+                    )  # fmt: skip
                     _scatter(
                         run, values, lanes, code, part * kernels + run[1], sums, taps, pitch, pad, size,
                         room_from, room_to, touched,
                     )  # fmt: skip
                 some_room = False
                 for line in range(size[0]):
-                    if touched[line, 0] < touched[line, 1] or touched[line, 2] < touched[line, 3]:
-                        # The pitch of room and result is the tile's full width.
+                    # The pitch of room and result is the tile's full width.
+                    there = touched[line, 0] < touched[line, 1] or touched[line, 2] < touched[line, 3]
+                    if connected and (there or gone[line, 0] < gone[line, 1] or gone[line, 2] < gone[line, 3]):
+                        _hold_row(
+                            sums, taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, tile_width,
+                            scene[9][s], share[part], room, room_from, room_to, touched, gone, held, number_of, carry,
+                            result,
+                        )  # fmt: skip
+                        _shrink(room, line, tile_width, room_from, room_to)
+                    elif there:
                         _take_row(
                             sums, taps, line, pitch, pad, lanes, tile_width, share[part], room, room_from, room_to,
                             touched, result,
                         )  # fmt: skip
                         _shrink(room, line, tile_width, room_from, room_to)
                     some_room = some_room or room_from[line] < room_to[line]
+            if connected:
+                for line in range(size[0]):
+                    _close_row(held, line, tile_width, size[1], lanes, room, share[part], result)
         for i in range(size[0]):
             for j in range(size[1]):
                 p = (i * tile_width + j) * lanes
@@ -489,19 +655,6 @@ def _composite_tiles(
                 else:
                     for c in range(channels):
                         out[c, top + i, left + j] = image[c, (top + i) * width + left + j]
-
-
-@_compiled
-def _cover(
-    runs, sort, s, part, kernels, code, sums, taps, pitch, pad, size, room_from, room_to, touched, ones
-):  # coverage of a slice
-    begin, index = sort
-    for r in range(begin[s], begin[s + 1]):
-        run = runs[index[r]]
-        keep = ones[run[4] : run[4] + _VECTOR].copy()
-        ones[run[4] : run[4] + _VECTOR] = 0.0
-        _scatter(run, ones, 1, code, part * kernels + run[1], sums, taps, pitch, pad, size, room_from, room_to, touched)
-        ones[run[4] : run[4] + _VECTOR] = keep
 
 
 @_compiled
@@ -524,31 +677,36 @@ def _gather(run, back, channels, code, number, light, summed_light, pitch, pad, 
 
 @_compiled
 def _adjoint_rows(
-    first, last, image, order, kernel, hidden, lowest, slices, border, share, code, light_code, reach, tile_height,
+    first, last, image, scene, centre, connected, lowest, slices, border, share, code, light_code, reach, tile_height,
     tile_width, back, own,
 ):  # fmt: skip
     """What the patches get back from each row of tiles, ``back[job, visible or hidden, row, column, channel]``."""
     channels, height, width = image.shape
+    kinds = scene[2].shape[0]
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
     pad = 2 * reach + 2
     pitch, light_pitch = pad + tile_width + _VECTOR, (pad + tile_width) * channels + _VECTOR
     sums, taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
-    room, total = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width)
-    factor = np.zeros(tile_height * tile_width)
+    gone_sums, gone_taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
+    pixels = tile_height * tile_width
+    room, total = np.empty(pixels), np.empty(pixels)
+    held = np.zeros((pixels, 2))
+    number_of, begun = np.zeros(pixels, np.int64), np.zeros(pixels, np.int64)
     light, summed_light = np.zeros(tile_height * light_pitch), np.zeros(tile_height * light_pitch)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
-    ones = np.ones(columns_most + _VECTOR)
+    values = np.zeros(columns_most + _VECTOR)
     returned = np.zeros(columns_most * channels + _VECTOR)
     row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
     row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
-    runs = np.empty((2 * rows_most * columns_most, 6), np.int32)
-    sort = (np.empty(slices + 1, np.int64), np.empty(2 * rows_most * columns_most, np.int32))
+    runs = np.empty((kinds * rows_most * columns_most, 6), np.int32)
+    sort = (np.empty(slices + 1, np.int64), np.empty(kinds * rows_most * columns_most, np.int32))
     room_from, room_to = np.empty(tile_height, np.int64), np.empty(tile_height, np.int64)
     active = np.zeros(tile_height, np.bool_)
-    touched = np.empty((tile_height, 4), np.int64)
-    touched[:, 0], touched[:, 2] = tile_width, tile_width
-    touched[:, 1], touched[:, 3] = -pad, -pad
+    touched, gone = np.empty((tile_height, 4), np.int64), np.empty((tile_height, 4), np.int64)
+    for edges in (touched, gone):
+        edges[:, 0], edges[:, 2] = tile_width, tile_width
+        edges[:, 1], edges[:, 3] = -pad, -pad
     across = (width + tile_width - 1) // tile_width
     for job in range(first, last):
         top = job * tile_height
@@ -558,54 +716,73 @@ def _adjoint_rows(
             rows, columns = size[0] + 2 * reach, size[1] + 2 * reach
             _places(top - reach, rows, height, border, row_at, row_dark)
             _places(left - reach, columns, width, border, column_at, column_dark)
-            _collect(
-                order, kernel, hidden, width, lowest, rows, columns, row_at, column_at, united, reach, size, runs, sort
-            )
+            _collect(scene, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
             begin, index = sort
+            present = np.flatnonzero(begin[1:] > begin[:-1])[::-1].copy()
+            # How much of every slice is seen, as a factor of its coverage; -1 where its surface is not complete yet.
+            factor = np.zeros((share.size, present.size, pixels))
             total[:] = 0.0
-            for task in range(2):  # the sum of all shares first, since everything is divided by it
-                for part in range(share.size):
-                    room[:] = 1.0
-                    room_from[:], room_to[:] = 0, size[1]
-                    for s in range(slices - 1, -1, -1):
-                        if begin[s] == begin[s + 1]:
-                            continue
-                        _cover(
-                            runs, sort, s, part, kernels, code, sums, taps, pitch, pad, size, room_from, room_to,
-                            touched, ones,
+            for part in range(share.size):
+                down, right = centre[part, 0], centre[part, 1]
+                room[:] = 1.0
+                room_from[:], room_to[:] = 0, size[1]
+                for s in range(present.size):
+                    for r in range(begin[present[s]], begin[present[s] + 1]):
+                        run = runs[index[r]]
+                        _cover_of(scene, run, run[2] + reach, row_at, column_at, reach, width, down, right, values)
+                        number = part * kernels + run[1]
+                        if run[5] == 2:
+                            _scatter(
+                                run, values, 1, code, number, gone_sums, gone_taps, pitch, pad, size, room_from,
+                                room_to, gone,
+                            )  # fmt: skip
+                        else:
+                            _scatter(
+                                run, values, 1, code, number, sums, taps, pitch, pad, size, room_from, room_to, touched
+                            )
+                    some_room = False
+                    for line in range(size[0]):
+                        _factors(
+                            sums, taps, gone_sums, gone_taps, line, pitch, pad, tile_width, scene[9][present[s]], s,
+                            connected, room, touched, gone, held, number_of, begun, factor[part], total, share[part],
                         )  # fmt: skip
-                        some_room = False
-                        for line in range(size[0]):
-                            active[line] = touched[line, 0] < touched[line, 1] or touched[line, 2] < touched[line, 3]
-                            if active[line]:
-                                row = line * tile_width
-                                factor[row : row + size[1]] = 0.0
-                                _factors(sums, taps, line, pitch, pad, tile_width, room, touched, factor, total,
-                                         share[part] if task == 0 else 0.0)  # fmt: skip
-                                _shrink(room, line, tile_width, room_from, room_to)
-                            some_room = some_room or room_from[line] < room_to[line]
-                        if task == 1:
-                            for line in range(size[0]):
-                                if active[line]:
-                                    _spread_light(
-                                        image, top, left, line, size[1], tile_width, share[part], factor, total,
-                                        light, summed_light, light_pitch, pad,
-                                    )  # fmt: skip
-                            for r in range(begin[s], begin[s + 1]):
-                                run = runs[index[r]]
-                                count = run[4] * channels
-                                returned[: count + _VECTOR] = 0.0
-                                _gather(
-                                    run, returned, channels, light_code, part * kernels + run[1], light,
-                                    summed_light, light_pitch, pad, size, active,
-                                )  # fmt: skip
-                                n = 0
-                                for j in range(run[4]):
-                                    for c in range(channels):
-                                        back[job, run[5], run[2] + reach, left + run[3] + reach + j, c] += returned[n]
-                                        n += 1
-                        if not some_room:
-                            break
+                        _shrink(room, line, tile_width, room_from, room_to)
+                        some_room = some_room or room_from[line] < room_to[line]
+                    if not some_room:
+                        break
+                for q in range(pixels):
+                    _complete(held, q, begun, present.size - 1, room, factor[part], total, share[part])
+            for part in range(share.size):
+                down, right = centre[part, 0], centre[part, 1]
+                for s in range(present.size):
+                    for line in range(size[0]):
+                        seen = factor[part, s, line * tile_width : line * tile_width + size[1]]
+                        active[line] = seen.any()
+                        if active[line]:
+                            _spread_light(
+                                image, top, left, line, size[1], tile_width, share[part], factor[part, s], total,
+                                light, summed_light, light_pitch, pad,
+                            )  # fmt: skip
+                    for r in range(begin[present[s]], begin[present[s] + 1]):
+                        run = runs[index[r]]
+                        if run[5] == 2:
+                            continue
+                        count = run[4] * channels
+                        returned[: count + _VECTOR] = 0.0
+                        _gather(
+                            run, returned, channels, light_code, part * kernels + run[1], light, summed_light,
+                            light_pitch, pad, size, active,
+                        )  # fmt: skip
+                        n = 0
+                        base = row_at[run[2] + reach] * width
+                        for j in range(run[4]):
+                            stretch = 1.0
+                            if scene[8].size > 0:
+                                place = base + column_at[run[3] + reach + j]
+                                stretch = _stretch(scene, run[5], place, down, right)
+                            for c in range(channels):
+                                back[job, run[5], run[2] + reach, left + run[3] + reach + j, c] += stretch * returned[n]
+                                n += 1
             for i in range(size[0]):
                 for j in range(size[1]):
                     for c in range(channels):
@@ -614,32 +791,80 @@ def _adjoint_rows(
 
 
 @_compiled
-def _factors(sums, taps, line, pitch, pad, width, room, touched, factor, total, share):
+def _complete(held, q, begun, s, room, factor, total, share):
+    """A surface is complete at a pixel: the factors of its slices, from where it began to slice s."""
+    covered, missing = held[q, 0], held[q, 1]
+    left, seen = room[q], 0.0
+    if covered > NOTHING_SEEN and left > 0.0:
+        both = covered + missing
+        known = min(max((both - KNOWN[0]) / (KNOWN[1] - KNOWN[0]), 0.0), 1.0)
+        opaque = min(1.0, covered / max(known * both + 1.0 - known, NOTHING_SEEN))
+        seen = min(opaque, left)
+        total[q] += share * seen
+        left -= seen
+        room[q] = left if left >= NOTHING_SEEN else 0.0
+    if covered + missing > NOTHING_SEEN:
+        for n in range(begun[q], s + 1):
+            if factor[n, q] < 0.0:
+                factor[n, q] = seen / covered if seen > 0.0 else 0.0
+    held[q, 0], held[q, 1] = 0.0, 0.0
+
+
+@_compiled
+def _factors(
+    sums, taps, gone_sums, gone_taps, line, pitch, pad, width, number, s, connected, room, touched, gone, held,
+    number_of, begun, factor, total, share,
+):  # fmt: skip
     """How much of a slice is seen at each pixel of a row, as a factor of its coverage."""
     begin, end, sum_begin, sum_end = touched[line]
+    gone_begin, gone_end, gone_sum_begin, gone_sum_end = gone[line]
     row = line * pitch + pad
-    carry = 0.0
-    if sum_begin < sum_end:
-        for x in range(sum_begin, min(0, sum_end)):
-            carry += sums[row + x]
-    for x in range(max(0, min(begin, sum_begin)), max(end, sum_end)):
-        a = taps[row + x]
-        if sum_begin <= x < sum_end:
-            carry += sums[row + x]
-            a += carry
-        left = room[line * width + x]
-        if a > NOTHING_SEEN and left > 0.0:
-            seen = min(a, left)
-            factor[line * width + x] = seen / a
-            total[line * width + x] += share * (seen / a) * a
-            left -= seen
-            room[line * width + x] = left if left >= NOTHING_SEEN else 0.0
+    carry, gone_carry = 0.0, 0.0
+    for x in range(sum_begin, min(0, sum_end)):
+        carry += sums[row + x]
+    for x in range(gone_sum_begin, min(0, gone_sum_end)):
+        gone_carry += gone_sums[row + x]
+    start = max(0, min(min(begin, sum_begin), min(gone_begin, gone_sum_begin)))
+    for x in range(start, max(max(end, sum_end), max(gone_end, gone_sum_end))):
+        q = line * width + x
+        carry = carry + sums[row + x] if sum_begin <= x < sum_end else 0.0
+        gone_carry = gone_carry + gone_sums[row + x] if gone_sum_begin <= x < gone_sum_end else 0.0
+        here, away = taps[row + x] + carry, max(gone_taps[row + x] + gone_carry, 0.0)
+        if here + away <= NOTHING_SEEN or room[q] <= 0.0:
+            continue
+        both = held[q, 0] + held[q, 1]
+        if not connected:
+            seen = min(here, room[q])
+            factor[s, q] = seen / here
+            total[q] += share * seen
+            left = room[q] - seen
+            room[q] = left if left >= NOTHING_SEEN else 0.0
+            continue
+        if both > NOTHING_SEEN and (
+            number_of[q] - number >= FAR_APART or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
+        ):
+            _complete(held, q, begun, s - 1, room, factor, total, share)
+            if room[q] <= 0.0:
+                continue
+        if held[q, 0] + held[q, 1] == 0.0:
+            begun[q] = s
+        held[q, 0] += here
+        held[q, 1] += away
+        factor[s, q] = -1.0
+        number_of[q] = number
+        if held[q, 1] <= NOTHING_SEEN and held[q, 0] >= COMPLETE:
+            _complete(held, q, begun, s, room, factor, total, share)
     if begin < end:
         _clear(taps, line, pitch, pad, 1, begin, end)
     if sum_begin < sum_end:
         _clear(sums, line, pitch, pad, 1, sum_begin, sum_end)
+    if gone_begin < gone_end:
+        _clear(gone_taps, line, pitch, pad, 1, gone_begin, gone_end)
+    if gone_sum_begin < gone_sum_end:
+        _clear(gone_sums, line, pitch, pad, 1, gone_sum_begin, gone_sum_end)
     for kind in (0, 2):
         touched[line, kind], touched[line, kind + 1] = width, -pad
+        gone[line, kind], gone[line, kind + 1] = width, -pad
 
 
 @_compiled
@@ -664,9 +889,11 @@ def _spread_light(image, top, left, line, columns, width, share, factor, total, 
 
 
 @_compiled
-def _return_light(back, own, hidden, height, width, border, reach, tile_height, out):
+def _return_light(back, own, scene, height, width, border, reach, tile_height, out):
     """Add what the patches got back to the pixels whose colours they have."""
     channels = own.shape[0]
+    mixed, table, colour, behind, there = scene[3], scene[4], scene[5], scene[6], scene[2]
+    flat = own.reshape(channels, -1)
     row_at, column_at = np.empty(height + 2 * reach, np.int64), np.empty(width + 2 * reach, np.int64)
     row_dark, column_dark = np.empty(height + 2 * reach, np.bool_), np.empty(width + 2 * reach, np.bool_)
     _places(-reach, height + 2 * reach, height, border, row_at, row_dark)
@@ -680,12 +907,19 @@ def _return_light(back, own, hidden, height, width, border, reach, tile_height, 
                 if column_dark[j]:
                     continue
                 p = row_at[top + i] * width + column_at[j]
-                for c in range(channels):
-                    own[c, p // width, p % width] += back[job, 0, i, j, c]
-                p = hidden[p]
-                if p >= 0:
+                m = mixed[p] if mixed.size else -1
+                for kind in range(2):
+                    if not there[kind, p]:
+                        continue
+                    w = 3 * kind
                     for c in range(channels):
-                        own[c, p // width, p % width] += back[job, 1, i, j, c]
+                        light = back[job, kind, i, j, c]
+                        if m >= 0:
+                            flat[c, p] += table[m, w] * light
+                            flat[c, colour[p]] += table[m, w + 1] * light
+                            flat[c, behind[p]] += table[m, w + 2] * light
+                        else:
+                            flat[c, behind[p] if kind == 1 else p] += light
     out[...] = own
 
 
@@ -695,13 +929,49 @@ def _in_bytes(code: Any, lanes: int) -> Any:
     return first_row, rows, entry_dx * (8 * lanes), *others
 
 
-def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, int]:
-    """The slices as numbers close together: the numbers, the lowest, and how many there are."""
+def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
+    """The patches of a picture for compiled code, the number of the lowest slice, and how many slices there are."""
+    patches = scene.patches(b)
+    order, lowest, numbers = _slices(patches.order)
+    there = list(patches.there)
+    mixed, table = np.empty(0, np.int32), np.empty((0, 8))
+    if scene.front is not None:
+        # Weights of light only where a pixel is not its own patch alone.
+        place = np.flatnonzero(scene.front[b].ravel() >= 0)
+        mixed = np.full(patches.cover.size, -1, np.int32)
+        mixed[place] = np.arange(len(place))
+        weights = patches.at(place).weights()
+        cover = patches.cover[place]
+        table = np.concatenate([weights.reshape(6, -1), cover[None], 1.0 - cover[None]]).T.copy()
+        if patches.void is not None:
+            there.append(patches.void > 0)
+    slope = np.empty((2, 0)) if scene.slope is None else scene.slope[b].reshape(2, -1)
+    planes = (
+        order,
+        np.ascontiguousarray(patches.kernel),
+        np.stack(there),
+        mixed,
+        table,
+        np.ascontiguousarray(patches.colour),
+        np.ascontiguousarray(patches.behind),
+        np.ascontiguousarray(patches.surface),
+        np.ascontiguousarray(slope),
+        numbers,
+    )
+    return planes, lowest, len(numbers)
+
+
+def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, NDArray[np.int64]]:
+    """The slices as numbers close together: the numbers, the lowest, and the slice of each."""
     lowest, highest = int(order.min()), int(order.max())
     if highest - lowest < _MOST_SLICES:
-        return np.ascontiguousarray(order), lowest, highest - lowest + 1
+        return np.ascontiguousarray(order), lowest, np.arange(lowest, highest + 1, dtype=np.int64)
     values, ranks = np.unique(order, return_inverse=True)
-    return ranks.reshape(order.shape).astype(np.int32), 0, len(values)
+    return ranks.reshape(order.shape).astype(np.int32), 0, values.astype(np.int64)
+
+
+def _centres(scene: Scene) -> NDArray[np.float64]:
+    return np.zeros((scene.parts, 2)) if scene.part_centre is None else np.ascontiguousarray(scene.part_centre)
 
 
 def _tile(reach: int, height: int, width: int) -> tuple[int, int]:
@@ -741,27 +1011,28 @@ def composite(
     """
     border = check_scene(image, scene, border)
     psf = scene.psf
-    code = _in_bytes(code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight), image.shape[1] + 1)
+    code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
     reach = int(_reach(code[5], scene.kernels)[1])
     _, _, height, width = image.shape
     tile = _tile(reach, height, width)
     jobs = -(-height // tile[0]) * -(-width // tile[1])
     result = np.empty(image.shape, image.dtype)
     for b in range(len(image)):
-        order, lowest, slices = _slices(scene.order[b].ravel())
+        planes, lowest, slices = _compiled_scene(scene, b)
         _share(
             _composite_tiles,
             jobs,
             _threads_to_use(threads) if height * width > 4096 else 1,
             _native(image[b]).reshape(image.shape[1], -1),
-            order,
-            np.ascontiguousarray(scene.kernel[b]).ravel(),
-            np.ascontiguousarray(scene.hidden[b]).ravel(),
+            planes,
+            _centres(scene),
+            scene.connected,
             lowest,
             slices,
             BORDER_CODES[border],
             scene.part_weight,
-            code,
+            _in_bytes(code, image.shape[1] + 1),
+            _in_bytes(code, 1),
             reach,
             *tile,
             result[b],
@@ -783,8 +1054,7 @@ def composite_adjoint(
     result = np.empty(image.shape, image.dtype)
     own = np.empty(image.shape[1:])
     for b in range(len(image)):
-        order, lowest, slices = _slices(scene.order[b].ravel())
-        hidden = np.ascontiguousarray(scene.hidden[b]).ravel()
+        planes, lowest, slices = _compiled_scene(scene, b)
         # Rows of tiles overlap in what they give back, so each has an array of its own, and they are added in order.
         back = np.zeros((jobs, 2, tile[0] + 2 * reach, width + 2 * reach, channels))
         _share(
@@ -792,9 +1062,9 @@ def composite_adjoint(
             jobs,
             _threads_to_use(threads) if height * width > 4096 else 1,
             _native(image[b]),
-            order,
-            np.ascontiguousarray(scene.kernel[b]).ravel(),
-            hidden,
+            planes,
+            _centres(scene),
+            scene.connected,
             lowest,
             slices,
             BORDER_CODES[border],
@@ -806,198 +1076,10 @@ def composite_adjoint(
             back,
             own,
         )
-        _return_light(back, own, hidden, height, width, BORDER_CODES[border], reach, tile[0], result[b])
+        _return_light(back, own, planes, height, width, BORDER_CODES[border], reach, tile[0], result[b])
     return result
 
 
 def _native(picture: NDArray[np.floating]) -> NDArray[np.floating]:
     """One picture, contiguous, in the machine's own byte order: one compiled version for all."""
     return np.ascontiguousarray(picture, picture.dtype.newbyteorder("="))
-
-
-@_compiled
-def _lowest_near(order, rows, columns, reach):
-    """Per block of the picture the lowest slice of all blocks that the reach touches."""
-    height, width = order.shape
-    lowest = np.full((rows, columns), np.int32(2**31 - 1), np.int32)
-    for y in range(height):
-        for x in range(width):
-            value = order[y, x]
-            if value < lowest[y // _BLOCK, x // _BLOCK]:
-                lowest[y // _BLOCK, x // _BLOCK] = value
-    blocks = (reach + _BLOCK - 1) // _BLOCK
-    across, near = np.empty_like(lowest), np.empty_like(lowest)
-    for i in range(rows):
-        for j in range(columns):
-            value = lowest[i, j]
-            for k in range(max(0, j - blocks), min(columns, j + blocks + 1)):
-                value = min(value, lowest[i, k])
-            across[i, j] = value
-    for i in range(rows):
-        for j in range(columns):
-            value = across[i, j]
-            for k in range(max(0, i - blocks), min(rows, i + blocks + 1)):
-                value = min(value, across[k, j])
-            near[i, j] = value
-    return near
-
-
-@_compiled
-def _first_step(order, y, x, dy, dx, wanted, known, most):
-    """Steps in one direction to the first pixel of at most the slice ``wanted``; more than ``most`` for none.
-
-    ``known`` is the answer for the neighbour and its slice, from which it follows nearly always.
-    """
-    height, width = order.shape
-    i, j = y + dy, x + dx
-    if i < 0 or i >= height or j < 0 or j >= width:
-        return most + 1
-    neighbour, own = np.int64(order[i, j]), np.int64(order[y, x])
-    if neighbour <= wanted:
-        return 1
-    if neighbour == own:
-        return known + 1
-    step = 2 if neighbour < own else known + 1
-    while step <= most:
-        i, j = y + step * dy, x + step * dx
-        if i < 0 or i >= height or j < 0 or j >= width:
-            return most + 1
-        if order[i, j] <= wanted:
-            return step
-        step += 1
-    return step
-
-
-@_compiled
-def _hidden_bands(first, last, order, near, gap, reach, band, out):
-    """Bands of rows, each in two sweeps: downwards for what lies above and to the left, and upwards for the rest.
-
-    A sweep begins ``reach`` rows outside of its band; nothing farther away can matter.
-    """
-    height, width = order.shape
-    diagonal = int(reach / math.sqrt(2.0))
-    most = np.array([reach, reach, diagonal, diagonal])
-    above = np.empty((3, width), np.int64)  # steps straight, and along both diagonals, of the row before
-    here = np.empty((3, width), np.int64)
-    for job in range(first, last):
-        top, bottom = job * band, min(height, (job + 1) * band)
-        best = np.empty((bottom - top, width), np.int64)
-        for sweep in range(2):
-            turn = -1 if sweep == 0 else 1  # the side that is looked at
-            # Ties go to right, down, left, up, down-right, down-left, up-left, up-right.
-            ranks = (2, 3, 6, 7) if sweep == 0 else (0, 1, 4, 5)
-            start = max(0, top - reach) if sweep == 0 else min(height, bottom + reach) - 1
-            end = bottom if sweep == 0 else top - 1
-            above[:] = reach + 1
-            for y in range(start, end, -turn):
-                beside = reach + 1
-                for n in range(width):
-                    x = n if sweep == 0 else width - 1 - n
-                    wanted = np.int64(order[y, x]) - gap
-                    if near[y // _BLOCK, x // _BLOCK] > wanted:
-                        beside = reach + 1
-                        here[0, x], here[1, x], here[2, x] = reach + 1, reach + 1, reach + 1
-                        if top <= y < bottom and sweep == 0:
-                            best[y - top, x] = np.int64(2) ** 62
-                            out[y, x] = -1
-                        continue
-                    key, found = np.int64(2) ** 62, -1
-                    for d in range(4):
-                        # To the side, straight, and the diagonals in the order of their ranks.
-                        dy = 0 if d == 0 else turn
-                        dx = turn if d in (0, 2) else 0 if d == 1 else -turn
-                        known = beside
-                        if d > 0:
-                            known = above[d - 1, x + dx] if 0 <= x + dx < width else reach + 1
-                        step = _first_step(order, y, x, dy, dx, wanted, known, most[d])
-                        if d == 0:
-                            beside = step
-                        else:
-                            here[d - 1, x] = step
-                        if step <= most[d]:
-                            squared = step * step if d < 2 else 2 * step * step
-                            if 8 * squared + ranks[d] < key:
-                                key, found = 8 * squared + ranks[d], (y + step * dy) * width + x + step * dx
-                    if top <= y < bottom:
-                        if sweep == 0 or key < best[y - top, x]:
-                            out[y, x] = found
-                        if sweep == 0:
-                            best[y - top, x] = key
-                above, here = here, above
-
-
-@_compiled
-def _hidden_rows(first, last, order, near, gap, reach, per_px, slack, out):
-    """Rows first to last; what is hidden lies the farther the more distant it is, which keeps searches short."""
-    height, width = order.shape
-    for y in range(first, last):
-        for x in range(width):
-            out[y, x] = -1
-            here = np.int64(order[y, x])
-            room = here - np.int64(near[y // _BLOCK, x // _BLOCK])
-            if room < gap:
-                continue
-            best = min(float(reach), room / per_px + slack) + 1e-9
-            found = -1
-            for d in range(8):
-                # Right, down, left, up, then the diagonals: at one distance the first is kept.
-                dy = 0 if d == 0 or d == 2 else 1 if d == 1 or d == 4 or d == 5 else -1
-                dx = 0 if d == 1 or d == 3 else 1 if d == 0 or d == 4 or d == 7 else -1
-                length = 1.0 if d < 4 else math.sqrt(2.0)
-                step = 1
-                while True:
-                    distance = step * length
-                    v, u = y + step * dy, x + step * dx
-                    if distance > best or v < 0 or v >= height or u < 0 or u >= width:
-                        break
-                    farther = max(np.int64(gap), np.int64(math.ceil(per_px * (distance - slack) - 1e-9)))
-                    if np.int64(order[v, u]) <= here - farther:
-                        found = v * width + u
-                        best = distance - 1e-9
-                        break
-                    step += 1
-            out[y, x] = found
-
-
-def hidden_surface(
-    order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0, threads: int | None = None
-) -> NDArray[np.int32]:
-    """Which surface goes on behind every pixel; equal to :func:`blursynth.backends.reference.hidden_surface`.
-
-    Along each direction the answer follows from the neighbour's where both lie in one slice, which is nearly always,
-    so that the cost does not depend on the reach; pixels with nothing farther in their surroundings are skipped.
-    """
-    out = np.full(order.shape, -1, np.int32)
-    if reach_px < 1:
-        return out
-    height, width = order.shape[1:]
-    band = max(128, 4 * reach_px)
-    for b in range(len(order)):
-        plane = np.ascontiguousarray(order[b])
-        near = _lowest_near(plane, -(-height // _BLOCK), -(-width // _BLOCK), reach_px)
-        if per_px > 0:
-            _share(
-                _hidden_rows,
-                height,
-                _threads_to_use(threads) if height * width > 65536 else 1,
-                plane,
-                near,
-                int(gap),
-                int(reach_px),
-                float(per_px),
-                SLACK_PX,
-                out[b],
-            )
-            continue
-        _share(
-            _hidden_bands,
-            -(-height // band),
-            _threads_to_use(threads) if height * width > 65536 else 1,
-            plane,
-            near,
-            int(gap),
-            int(reach_px),
-            band,
-            out[b],
-        )
-    return out

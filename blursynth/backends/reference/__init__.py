@@ -1,6 +1,6 @@
 """The oracle: slow, obvious and float64. Every other backend is held against it."""
 
-from blursynth.backends.reference.composite import composite, composite_adjoint, hidden_surface
+from blursynth.backends.reference.composite import composite, composite_adjoint
 from blursynth.backends.reference.convolve import convolve, convolve_adjoint, valid_margins_px
 from blursynth.backends.reference.convolve_varying import convolve_varying, convolve_varying_adjoint
 from blursynth.backends.reference.develop import develop
@@ -12,6 +12,7 @@ from blursynth.backends.reference.response import response_decode, response_enco
 from blursynth.backends.reference.self_guided import self_guided
 from blursynth.backends.reference.sensor import sensor
 from blursynth.backends.reference.srgb import srgb_decode, srgb_encode
+from blursynth.backends.reference.surface_edges import surface_edges, surface_slope
 from blursynth.backends.reference.warp_mean import warp_mean, warp_mean_adjoint
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "convolve_varying_adjoint",
     "develop",
     "gaussian_noise",
-    "hidden_surface",
     "poisson",
     "random_walk",
     "rasterise",
@@ -35,6 +35,8 @@ __all__ = [
     "sensor",
     "srgb_decode",
     "srgb_encode",
+    "surface_edges",
+    "surface_slope",
     "valid_margins_px",
     "warp_mean",
     "warp_mean_adjoint",

@@ -6,7 +6,6 @@ pictures; with fewer parts it is the definition that the faster backends are hel
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,57 +14,27 @@ from numpy.typing import NDArray
 from blursynth.backends.reference.convolve import check_arguments, continued_index
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
-from blursynth.physics.scene import SLACK_PX, Scene
+from blursynth.physics.scene import Scene
 
-__all__ = ["NOTHING_SEEN", "check_scene", "composite", "composite_adjoint", "hidden_surface"]
+__all__ = [
+    "COMPLETE",
+    "FAR_APART",
+    "KNOWN",
+    "NOTHING_SEEN",
+    "ONE_SURFACE",
+    "check_scene",
+    "composite",
+    "composite_adjoint",
+    "opacity",
+]
 
 NOTHING_SEEN = 1e-9  # shares of light below this are rounding; they count as none, and 1 - them as all
 
-# Right, down, left, up, then the diagonals: the order in which ties of hidden_surface are broken.
-DIRECTIONS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, -1), (-1, 1))
-
-
-def hidden_surface(order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0) -> NDArray[np.int32]:
-    """Which surface goes on behind every pixel: that of the nearest pixel which lies far enough behind.
-
-    The search runs along the eight directions of the compass, up to ``reach_px`` away (a diagonal step counts sqrt(2));
-    of several at one distance the first in the order right, down, left, up, down-right, down-left, up-left, up-right
-    is taken.
-
-    Parameters
-    ----------
-    order
-        ``[B, H, W]`` slices, larger is nearer.
-    gap
-        Slices, >= 1. A surface that merely slopes should not be behind itself.
-    per_px
-        Slices by which it must lie farther for every px of distance beyond the first two. Where slices are as thick as
-        1 px of blur, 1 is what can be seen behind an edge at all: a ray that just passes it meets a surface n slices
-        farther n px behind the edge. 0 for slices that are only numbers.
-    reach_px
-        How far a surface goes on behind a nearer one.
-
-    Returns
-    -------
-    ndarray
-        ``[B, H, W]`` int32, ``row * W + column`` of that pixel, or -1.
-    """
-    height, width = order.shape[1:]
-    best = np.full(order.shape, np.inf)
-    out = np.full(order.shape, -1, np.int32)
-    flat = np.arange(height * width, dtype=np.int32).reshape(height, width)
-    for dy, dx in DIRECTIONS:
-        length = float(np.hypot(dy, dx))
-        for step in range(1, int(reach_px / length) + 1):
-            y, x = np.arange(height) + step * dy, np.arange(width) + step * dx
-            inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))[None, :]
-            y, x = np.clip(y, 0, height - 1)[:, None], np.clip(x, 0, width - 1)[None, :]
-            farther = max(gap, math.ceil(per_px * (step * length - SLACK_PX) - 1e-9))
-            found = inside & (order[:, y, x].astype(np.int64) <= order.astype(np.int64) - farther)
-            found &= step * length < best - 1e-9
-            best = np.where(found, step * length, best)
-            out = np.where(found, flat[y, x], out)
-    return out
+# Where one surface ends in a connected scene, see composite.
+FAR_APART = 2  # slices
+ONE_SURFACE = (0.9, 1.1)  # noise and slopes change the sum of what a surface covers and where it is missing by a tenth
+COMPLETE = 1 - 1e-5
+KNOWN = (0.5, 0.7)  # from nothing to all of what is missing being known
 
 
 def check_scene(image: Any, scene: Scene, border: Border) -> Border:
@@ -89,11 +58,12 @@ def check_scene(image: Any, scene: Scene, border: Border) -> Border:
     return border
 
 
-class _Patches:
-    """The patches of one picture and of its continuation beyond the edge: their places and their colours' pixels."""
+class _Places:
+    """The patches of one picture and of its continuation beyond the edge: where they lie, and what they cover."""
 
     def __init__(self, scene: Scene, b: int, border: Border, reach: int) -> None:
         height, width = scene.order.shape[1:]
+        self.patches = scene.patches(b)
         # Beyond a black border nothing shines, but the surfaces go on, and hide.
         continued = Border.REPLICATE if border == Border.CONSTANT else border
         y, x = np.arange(-reach, height + reach), np.arange(-reach, width + reach)
@@ -103,62 +73,140 @@ class _Patches:
         if border == Border.CONSTANT:
             dark = (((y < 0) | (y >= height))[:, None] | ((x < 0) | (x >= width))[None, :]).ravel()
         rows, columns = (a.ravel() for a in np.meshgrid(y, x, indexing="ij"))
-        behind = scene.hidden[b].ravel()[seen]
-        has = behind >= 0
-        self.row = np.concatenate([rows, rows[has]])
-        self.column = np.concatenate([columns, columns[has]])
-        self.pixel = np.concatenate([seen, behind[has]])  # whose colour, slice and kernel it has
-        self.dark = np.concatenate([dark, dark[has]])
-        self.order = scene.order[b].ravel()[self.pixel]
-        self.kernel = scene.kernel[b].ravel()[self.pixel]
+        p, void = self.patches, self.patches.void
+        kinds = [(0, p.there[0], p.cover, False), (1, p.there[1], np.ones(p.cover.size), False)]
+        if void is not None:
+            kinds.append((0, void > 0, void, True))
+        chosen = [(which, there[seen], amount, missing) for which, there, amount, missing in kinds]
+        self.row = np.concatenate([rows[there] for _, there, _, _ in chosen])
+        self.column = np.concatenate([columns[there] for _, there, _, _ in chosen])
+        self.pixel = np.concatenate([seen[there] for _, there, _, _ in chosen])
+        self.dark = np.concatenate([dark[there] for _, there, _, _ in chosen])
+        self.which = np.concatenate([np.full(int(there.sum()), which) for which, there, _, _ in chosen])
+        self.amount = np.concatenate([amount[seen[there]] for _, there, amount, _ in chosen])
+        self.missing = np.concatenate([np.full(int(there.sum()), missing) for _, there, _, missing in chosen])
+        self.order = p.order[self.which, self.pixel]
+        self.kernel = p.kernel[self.which, self.pixel]
+        self.surface = p.surface[self.which, self.pixel]
 
 
-def _splat(patches: _Patches, chosen: NDArray[np.bool_], scene: Scene, part: int, shape: tuple[int, int]) -> Any:
-    """(patch, pixel of the result, share) of all light of the chosen patches that lands in the picture."""
-    sources, places, shares = [], [], []
-    for k in np.unique(patches.kernel[chosen]):
+def _splat(places: _Places, chosen: NDArray[np.bool_], scene: Scene, part: int, shape: tuple[int, int]) -> Any:
+    """(patch, pixel of the result, share of its light) of all that lands in the picture from the chosen patches."""
+    sources, targets, shares = [], [], []
+    for k in np.unique(places.kernel[chosen]):
         psf = scene.psf[part * scene.kernels + int(k)]
-        which = np.flatnonzero(chosen & (patches.kernel == k))
+        which = np.flatnonzero(chosen & (places.kernel == k))
         for dy, dx, weight in zip(psf.dy, psf.dx, psf.weight, strict=True):
-            y, x = patches.row[which] + int(dy), patches.column[which] + int(dx)
+            y, x = places.row[which] + int(dy), places.column[which] + int(dx)
             inside = (y >= 0) & (y < shape[0]) & (x >= 0) & (x < shape[1])
             sources.append(which[inside])
-            places.append((y * shape[1] + x)[inside])
+            targets.append((y * shape[1] + x)[inside])
             shares.append(np.full(int(inside.sum()), weight))
-    return np.concatenate(sources), np.concatenate(places), np.concatenate(shares)
+    return np.concatenate(sources), np.concatenate(targets), np.concatenate(shares)
 
 
-def _visible(scene: Scene, b: int, border: Border) -> tuple[_Patches, list[Any], NDArray[np.float64]]:
-    """What is seen of every slice: the patches, (patch, pixel, visible share) lists, and the sum of all shares.
+class _Seen:
+    """What is seen of the surfaces of one part: room is what nearer ones left."""
 
-    From near to far, a slice is seen in full as long as there is room, and in proportion where it needs more.
-    """
+    def __init__(self, pixels: int) -> None:
+        self.room = np.ones(pixels)
+        self.total = np.zeros(pixels)
+        self.pieces: list[Any] = []  # (patch, pixel, visible share of its light)
+
+    def take(self, pieces: list[Any], coverage: NDArray[np.float64], opaque: NDArray[np.float64]) -> None:
+        """Of patches that cover ``coverage``, as much is seen as is opaque and has room."""
+        seen = np.where(coverage > NOTHING_SEEN, np.minimum(opaque, self.room), 0.0)
+        factor = np.divide(seen, coverage, out=np.zeros_like(seen), where=seen > 0)
+        for source, place, share in pieces:
+            self.pieces.append((source, place, factor[place] * share))
+        self.total += seen
+        self.room = self.room - seen
+        self.room[self.room < NOTHING_SEEN] = 0
+
+
+def _visible(scene: Scene, b: int, border: Border) -> tuple[_Places, list[Any], NDArray[np.float64]]:
+    """What is seen of every patch: places, (patch, pixel, visible share) lists, and the sum of all shares."""
     shape = scene.order.shape[1:]
-    patches = _Patches(scene, b, border, int(scene.psf.reach_px().max()))
+    places = _Places(scene, b, border, int(scene.psf.reach_px().max()))
     total = np.zeros(shape[0] * shape[1])
-    seen = []
+    pieces: list[Any] = []
     for part in range(scene.parts):
-        room = np.ones(total.size)
-        for number in np.unique(patches.order)[::-1]:
-            source, place, share = _splat(patches, patches.order == number, scene, part, shape)
-            coverage = np.bincount(place, share, total.size)
-            there = coverage > NOTHING_SEEN
-            factor = np.divide(np.minimum(coverage, room), coverage, out=np.zeros_like(coverage), where=there)
-            seen.append((source, place, scene.part_weight[part] * factor[place] * share))
-            total += scene.part_weight[part] * factor * coverage
-            room = room - factor * coverage
-            room[room < NOTHING_SEEN] = 0
-    return patches, seen, total
+        stretch = scene.stretch(b, part)
+        seen = _Seen(total.size)
+        _walk(scene, places, part, np.ones(total.size) if stretch is None else stretch, seen, shape)
+        total += scene.part_weight[part] * seen.total
+        pieces += [(source, place, scene.part_weight[part] * share) for source, place, share in seen.pieces]
+    return places, pieces, total
+
+
+def _walk(
+    scene: Scene, places: _Places, part: int, stretch: NDArray[np.float64], seen: _Seen, shape: tuple[int, int]
+) -> None:
+    """From near to far, surface by surface."""
+    pixels = seen.room.size
+    covered, missing = np.zeros(pixels), np.zeros(pixels)
+    last = np.zeros(pixels, np.int64)
+    held: list[Any] = []  # pieces of the surface at hand
+
+    def close(which: NDArray[np.bool_]) -> None:
+        """The surface at hand is complete at these pixels."""
+        nonlocal held
+        amount, opaque = np.where(which, covered, 0.0), np.zeros(pixels)
+        opaque[which] = opacity(covered[which], missing[which])
+        seen.take(held, amount, opaque)
+        held = [(s, p, w) for s, p, w in ((s[~which[p]], p[~which[p]], w[~which[p]]) for s, p, w in held) if s.size]
+        covered[which], missing[which] = 0.0, 0.0
+
+    for number in np.unique(places.order)[::-1]:
+        source, place, tap = _splat(places, places.order == number, scene, part, shape)
+        void = places.missing[source]
+        # A patch's own light already has the share of its pixel; what is missing is not stretched.
+        share = np.where(void, tap, tap * stretch[places.surface[source]])
+        amount = places.amount[source] * share
+        here = np.bincount(place[~void], amount[~void], pixels)
+        gone = np.bincount(place[void], amount[void], pixels)
+        lit = (source[~void], place[~void], share[~void])
+        if not scene.connected:
+            seen.take([lit], here, here)
+            continue
+        present, sum_before = here + gone > NOTHING_SEEN, covered + missing
+        apart = last - int(number) >= FAR_APART
+        full = (sum_before > ONE_SURFACE[0]) & (sum_before + here + gone > ONE_SURFACE[1])
+        close(present & (sum_before > NOTHING_SEEN) & (apart | full))
+        covered += np.where(present, here, 0.0)
+        missing += np.where(present, gone, 0.0)
+        last[present] = int(number)
+        keep = present[lit[1]]
+        held.append((lit[0][keep], lit[1][keep], lit[2][keep]))
+        close((missing <= NOTHING_SEEN) & (covered >= COMPLETE))
+    if scene.connected:
+        close(covered + missing > NOTHING_SEEN)
+
+
+def opacity(covered: NDArray[np.float64], missing: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of the rays a surface stops: the share of its patches among these and where it is missing.
+
+    Where both together are far from 1 not all that is missing is known, and the patches count as they are.
+    """
+    both = covered + missing
+    known = np.clip((both - KNOWN[0]) / (KNOWN[1] - KNOWN[0]), 0.0, 1.0)
+    return np.asarray(np.minimum(1.0, covered / np.maximum(known * both + 1.0 - known, NOTHING_SEEN)))
 
 
 def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> NDArray[np.floating]:
     """Spread the light of every patch of the scene and let nearer slices cover farther ones.
 
-    For every part of the exposure and pixel p of the result, from the nearest slice j to the farthest:
-    coverage ``a_j = sum over patches q of the slice of k_q(p - q)``, seen ``w_j = min(a_j, what nearer ones left)``,
-    colour ``N_j / a_j`` with ``N_j`` the sum of ``k_q(p - q) x(q)``. The result is the mean over the parts of
-    ``sum_j w_j N_j / a_j``, divided by that of ``sum_j w_j``, so that constants stay constant. A pixel that nothing
-    covers keeps its value. It is linear in the image; all shares depend on the scene alone.
+    For every part of the exposure and pixel p of the result, from the nearest surface j to the farthest:
+    coverage ``A_j = sum over its patches q of k_q(p - q) s_q``, s the share of its pixel that a patch covers; light
+    ``N_j`` likewise; opaque is ``a_j``, seen ``w_j = min(a_j, what nearer ones left)``. The result is the mean over the
+    parts of ``sum_j w_j N_j / A_j``, divided by that of ``sum_j w_j``, so that constants stay constant. A pixel that
+    nothing covers keeps its value. It is linear in the image; all shares depend on the scene alone.
+
+    Every slice is a surface, and ``a_j = A_j``. In a connected scene neighbouring slices are one as far as their
+    coverage, and that of the places V where the surface is missing, stay together within 1: a surface ends where the
+    next slice that reaches p is two or more farther, or where A + V is above .9 and would rise above 1.1, or where it
+    covers all. Then ``a_j = A_j / (A_j + V_j)`` (see :func:`opacity`): every ray meets the surface, or the place where
+    it is missing, and noise, steps or slopes of its depth do not open gaps.
 
     Parameters
     ----------
@@ -178,10 +226,11 @@ def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> N
     border = check_scene(image, scene, border)
     result = np.empty(image.shape)
     for b in range(len(image)):
-        patches, seen, total = _visible(scene, b, border)
+        places, seen, total = _visible(scene, b, border)
+        lights = places.patches.light(image[b].reshape(image.shape[1], -1))
         for c in range(image.shape[1]):
             colour = image[b, c].astype(np.float64).ravel()
-            light = np.where(patches.dark, 0.0, colour[patches.pixel])
+            light = np.where(places.dark, 0.0, lights[places.which, c, places.pixel])
             value = np.zeros(total.size)
             for source, place, share in seen:
                 value += np.bincount(place, share * light[source], total.size)
@@ -195,14 +244,18 @@ def composite_adjoint(image: NDArray[np.floating], scene: Scene, *, border: Bord
     border = check_scene(image, scene, border)
     result = np.empty(image.shape)
     for b in range(len(image)):
-        patches, seen, total = _visible(scene, b, border)
+        places, seen, total = _visible(scene, b, border)
         covered = total > NOTHING_SEEN
-        for c in range(image.shape[1]):
+        channels = image.shape[1]
+        back = np.zeros((2, channels, total.size))
+        for c in range(channels):
             light = image[b, c].astype(np.float64).ravel()
             scaled = np.where(covered, light / np.where(covered, total, 1.0), 0.0)
-            back = np.where(covered, 0.0, light)
             for source, place, share in seen:
-                lit = ~patches.dark[source]
-                back += np.bincount(patches.pixel[source][lit], (share * scaled[place])[lit], back.size)
-            result[b, c] = back.reshape(image.shape[2:])
+                lit = ~places.dark[source]
+                which, pixel, value = places.which[source][lit], places.pixel[source][lit], (share * scaled[place])[lit]
+                for patch in range(2):
+                    back[patch, c] += np.bincount(pixel[which == patch], value[which == patch], total.size)
+        own = np.where(covered, 0.0, image[b].astype(np.float64).reshape(channels, -1))
+        result[b] = (own + places.patches.light_adjoint(back)).reshape(image.shape[1:])
     return result.astype(image.dtype)

@@ -5,7 +5,7 @@ Every operation on pictures is a custom operator of torch with its own derivativ
 
 from blursynth.backends.cpu import random_walk, rasterise
 from blursynth.backends.torch_ops.codes import from_codes, to_codes
-from blursynth.backends.torch_ops.composite import composite, composite_adjoint, hidden_surface
+from blursynth.backends.torch_ops.composite import composite, composite_adjoint
 from blursynth.backends.torch_ops.convolve import convolve, convolve_adjoint
 from blursynth.backends.torch_ops.convolve_varying import convolve_varying, convolve_varying_adjoint
 from blursynth.backends.torch_ops.develop import develop
@@ -14,6 +14,7 @@ from blursynth.backends.torch_ops.response import response_decode, response_enco
 from blursynth.backends.torch_ops.self_guided import self_guided
 from blursynth.backends.torch_ops.sensor import gaussian_noise, poisson, sensor
 from blursynth.backends.torch_ops.srgb import srgb_decode, srgb_encode
+from blursynth.backends.torch_ops.surface_edges import surface_edges, surface_slope
 from blursynth.backends.torch_ops.warp_mean import warp_mean, warp_mean_adjoint
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "develop",
     "from_codes",
     "gaussian_noise",
-    "hidden_surface",
     "poisson",
     "random_walk",
     "rasterise",
@@ -38,6 +38,8 @@ __all__ = [
     "sensor",
     "srgb_decode",
     "srgb_encode",
+    "surface_edges",
+    "surface_slope",
     "to_codes",
     "warp_mean",
     "warp_mean_adjoint",

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from blursynth.backends import cpu
 from blursynth.backends.torch_ops.tensors import (
@@ -27,7 +26,7 @@ from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.scene import Scene
 
-__all__ = ["composite", "composite_adjoint", "hidden_surface"]
+__all__ = ["composite", "composite_adjoint"]
 
 Tensor = torch.Tensor
 
@@ -152,11 +151,6 @@ def _arguments(image: Tensor, scene: Scene, border: Border | str) -> tuple[Any, 
 
 def _plane(array: NDArray[Any] | None) -> Tensor | None:
     return None if array is None else torch.from_numpy(np.ascontiguousarray(array))
-
-
-def hidden_surface(order: NDArray[np.int32], *, gap: int, reach_px: int, per_px: float = 0.0) -> NDArray[np.int32]:
-    """Which surface goes on behind every pixel; scenes are made on the CPU, see the backend of arrays."""
-    return cpu.hidden_surface(order, gap=gap, reach_px=reach_px, per_px=per_px)
 
 
 def composite(image: Tensor, scene: Scene, *, border: Border | str) -> Tensor:

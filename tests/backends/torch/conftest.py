@@ -123,7 +123,7 @@ def make_scene() -> Callable[..., Scene]:
         order = np.repeat(np.repeat(rng.integers(-1, slices - 1, shape), 2, axis=1), 3, axis=2)
         order = np.ascontiguousarray(order[:, : shape[1], : shape[2]].astype(np.int32))
         kernel = ((order + 1) % kernels).astype(np.int32)
-        hidden = reference.hidden_surface(order, gap=1, reach_px=4)
+        hidden = reference.hidden_behind(order, gap=1, reach_px=4)
         weight = rng.random(parts) + 0.2
         more: dict[str, Any] = {"connected": connected}
         if mixed:

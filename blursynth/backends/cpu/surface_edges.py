@@ -1,0 +1,326 @@
+"""What lies on both sides of the edges of nearer surfaces; the same as the definition, pixel by pixel.
+
+The nearest edge pixel is found in two passes, down the columns and along the rows, up to the farthest that matters;
+blocks of the picture without an edge in reach are skipped.
+"""
+
+# numba carries no types.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.backends.cpu.compilation import compiled
+from blursynth.backends.cpu.convolve import _share, _threads_to_use
+from blursynth.physics.surface_edges import (
+    FRONT_REACH_PX,
+    NEIGHBOURS,
+    PURE_REACH_PX,
+    SLOPE_REACH_PX,
+    SMALLEST_CONTRAST,
+    STEEPEST,
+    THIN_BACK_PX,
+    TRUST,
+    SurfaceEdges,
+)
+
+__all__ = ["surface_edges", "surface_slope"]
+
+_compiled = compiled(fastmath={"contract"})
+
+_NEAR, _FAR = 1, 2
+
+
+@_compiled
+def _edge_rows(first, last, level, jump, edge):
+    height, width = level.shape
+    for y in range(first, last):
+        for x in range(width):
+            own, found = level[y, x], 0
+            for v in range(max(0, y - 1), min(height, y + 2)):
+                for u in range(max(0, x - 1), min(width, x + 2)):
+                    if level[v, u] < own - jump:
+                        found |= _NEAR
+                    if level[v, u] > own + jump:
+                        found |= _FAR
+            edge[y, x] = found
+
+
+@_compiled
+def _extreme(level, y, x, reach):
+    """The nearest and the farthest pixel within a reach, as ``row * W + column``."""
+    height, width = level.shape
+    nearest = farthest = -1
+    most, least = -np.inf, np.inf
+    for v in range(max(0, y - reach), min(height, y + reach + 1)):
+        for u in range(max(0, x - reach), min(width, x + reach + 1)):
+            if level[v, u] > most:
+                most, nearest = level[v, u], v * width + u
+            if level[v, u] < least:
+                least, farthest = level[v, u], v * width + u
+    return nearest, farthest
+
+
+@_compiled
+def _mixed_rows(first, last, image, level, edge, front, share, pure, hidden):
+    """Edge pixels explained by the unmixed colours of the two surfaces."""
+    channels, height, width = image.shape
+    mean, variance, weight = np.zeros((2, channels)), np.zeros(2), np.zeros(2)
+    nearest = np.empty(2, np.int64)
+    best = np.empty(2, np.int64)
+    for y in range(first, last):
+        for x in range(width):
+            if edge[y, x] == 0:
+                continue
+            high, low = _extreme(level, y, x, NEIGHBOURS)
+            middle = 0.5 * (level[low // width, low % width] + level[high // width, high % width])
+            mean[:], variance[:], weight[:], nearest[:], best[:] = 0.0, 0.0, 0.0, -1, 2**62
+            top, bottom = max(0, y - PURE_REACH_PX), min(height, y + PURE_REACH_PX + 1)
+            left, right = max(0, x - PURE_REACH_PX), min(width, x + PURE_REACH_PX + 1)
+            for v in range(top, bottom):
+                for u in range(left, right):
+                    if edge[v, u] != 0:
+                        continue
+                    side = 0 if level[v, u] > middle else 1
+                    squared = (v - y) * (v - y) + (u - x) * (u - x)
+                    w = 1.0 / (1.0 + squared)
+                    weight[side] += w
+                    for c in range(channels):
+                        mean[side, c] += w * image[c, v, u]
+                    if squared < best[side]:
+                        best[side], nearest[side] = squared, v * width + u
+            for side in range(2):
+                if nearest[side] >= 0:
+                    for c in range(channels):
+                        mean[side, c] /= weight[side]
+            for v in range(top, bottom):
+                for u in range(left, right):
+                    if edge[v, u] == 0:
+                        side = 0 if level[v, u] > middle else 1
+                        w = 1.0 / (1.0 + ((v - y) * (v - y) + (u - x) * (u - x)))
+                        for c in range(channels):
+                            variance[side] += w * (image[c, v, u] - mean[side, c]) ** 2
+            thin_front, thin_back = nearest[0] < 0, nearest[1] < 0
+            for side in range(2):
+                if nearest[side] >= 0:
+                    variance[side] /= weight[side]
+            if thin_back:
+                nearest[1] = _thin(image, level, y, x, middle, 1, THIN_BACK_PX, mean[0], not thin_front)
+                if nearest[1] < 0:
+                    continue
+                for c in range(channels):
+                    mean[1, c] = image[c, nearest[1] // width, nearest[1] % width]
+            if thin_front:
+                nearest[0] = _thin(image, level, y, x, middle, 0, 1, mean[1], True)
+                if nearest[0] < 0:
+                    continue
+                for c in range(channels):
+                    mean[0, c] = image[c, nearest[0] // width, nearest[0] % width]
+            along, contrast = 0.0, 0.0
+            for c in range(channels):
+                difference = mean[0, c] - mean[1, c]
+                along += (image[c, y, x] - mean[1, c]) * difference
+                contrast += difference * difference
+            side_share = 1.0 if level[y, x] > middle else 0.0
+            doubt = SMALLEST_CONTRAST + TRUST * (variance[0] + variance[1])
+            a = min(1.0, max(0.0, (along + doubt * side_share) / (contrast + doubt)))
+            if 0.0 < a < 1.0:
+                q = a * a + (1.0 - a) * (1.0 - a)
+                for c in range(channels):
+                    light = image[c, nearest[0] // width, nearest[0] % width]
+                    behind = image[c, nearest[1] // width, nearest[1] % width]
+                    rest = image[c, y, x] - a * light - (1.0 - a) * behind
+                    if light + a / q * rest < 0.0 or behind + (1.0 - a) / q * rest < 0.0:
+                        a = side_share
+                        break
+            nearest_front, squared = -1, 2**62
+            for v in range(max(0, y - FRONT_REACH_PX), min(height, y + FRONT_REACH_PX + 1)):
+                for u in range(max(0, x - FRONT_REACH_PX), min(width, x + FRONT_REACH_PX + 1)):
+                    if level[v, u] > middle and (v - y) * (v - y) + (u - x) * (u - x) < squared:
+                        squared, nearest_front = (v - y) * (v - y) + (u - x) * (u - x), v * width + u
+            front[y, x], share[y, x], pure[y, x], hidden[y, x] = nearest_front, a, nearest[0], nearest[1]
+
+
+@_compiled
+def _thin(image, level, y, x, middle, side, reach, other, known):
+    """The colour of a surface without unmixed pixels: where it differs most from the other's, or the nearest."""
+    channels, height, width = image.shape
+    found, most = -1, -np.inf
+    for v in range(max(0, y - reach), min(height, y + reach + 1)):
+        for u in range(max(0, x - reach), min(width, x + reach + 1)):
+            if (level[v, u] > middle) != (side == 0):
+                continue
+            apart = 0.0
+            if known:
+                for c in range(channels):
+                    apart += (image[c, v, u] - other[c]) ** 2
+            else:
+                apart = -float((v - y) * (v - y) + (u - x) * (u - x))
+            if apart > most:
+                most, found = apart, v * width + u
+    return found
+
+
+@_compiled
+def _columns(first, last, edge, reach, nearest_row):
+    """In every column the row of the nearest edge pixel, of two the upper one; -1 beyond the reach."""
+    height = edge.shape[0]
+    for x in range(first, last):
+        row = -(2**30)
+        for y in range(height):
+            if edge[y, x] != 0:
+                row = y
+            nearest_row[y, x] = row if y - row <= reach else -1
+        row = 2**30
+        for y in range(height - 1, -1, -1):
+            if edge[y, x] != 0:
+                row = y
+            above = nearest_row[y, x]
+            if row - y <= reach and (above < 0 or row - y < y - above):
+                nearest_row[y, x] = row
+
+
+@_compiled
+def _beyond_rows(
+    first, last, level, edge, nearest_row, some, deep, wide, jump, slack, reach, front, share, hidden, at_edges
+):
+    """Pixels at no edge: what goes on behind them, or is missing in front."""
+    height, width = level.shape
+    for y in range(first, last):
+        for x in range(width):
+            if edge[y, x] != 0 or not some[x]:
+                continue
+            best, row, column = (reach + 1) * (reach + 1), -1, -1
+            for step in range(reach + 1):
+                if step * step >= best:
+                    break
+                for turn in range(2 if step else 1):
+                    u = x + step if turn == 0 else x - step
+                    if 0 <= u < width and nearest_row[y, u] >= 0:
+                        squared = step * step + (nearest_row[y, u] - y) * (nearest_row[y, u] - y)
+                        if squared < best:
+                            best, row, column = squared, nearest_row[y, u], u
+            if row < 0:
+                continue
+            away = math.sqrt(float(best))
+            nearer, farther = _extreme(level, row, column, 1)
+            if edge[row, column] & _FAR:
+                if wide.size and away <= wide[nearer // width, nearer % width] + slack:
+                    front[y, x], share[y, x], hidden[y, x] = nearer, 0.0, y * width + x
+                continue
+            fy, fx = farther // width, farther % width
+            depth = deep[row, column] + deep[fy, fx] if deep.size else level[row, column] - level[fy, fx]
+            if away > depth + slack:
+                continue
+            origin = at_edges[fy, fx] if at_edges[fy, fx] >= 0 else farther
+            oy, ox = origin // width, origin % width
+            down, right = float(oy - y), float(ox - x)
+            length = math.sqrt(down * down + right * right)
+            middle = 0.5 * (level[row, column] + level[fy, fx])
+            found, step_px = origin, away
+            while step_px >= 1.0 and length > 0.0:
+                v = math.floor(oy + down / length * step_px + 0.5)
+                u = math.floor(ox + right / length * step_px + 0.5)
+                if 0 <= v < height and 0 <= u < width and edge[v, u] == 0:
+                    most = jump + (0.0 if deep.size else STEEPEST * step_px)
+                    if level[v, u] < middle and abs(level[v, u] - level[oy, ox]) <= most:
+                        found = v * width + u
+                        break
+                step_px *= 0.5
+            hidden[y, x] = found
+
+
+def surface_edges(
+    image: NDArray[np.floating],
+    level: NDArray[np.float64],
+    deep_px: NDArray[np.float64] | None,
+    wide_px: NDArray[np.float64] | None,
+    *,
+    jump: float,
+    slack_px: float,
+    threads: int | None = None,
+) -> SurfaceEdges:
+    """Which surface lies in front of every pixel, how much of it that covers, and what goes on behind.
+
+    See :func:`blursynth.backends.reference.surface_edges.surface_edges` for the definition.
+    """
+    out = SurfaceEdges.none(level.shape)
+    height, width = level.shape[1:]
+    count = _threads_to_use(threads) if height * width > 65536 else 1
+    empty = np.empty((0, 0))
+    for b in range(len(level)):
+        here = np.ascontiguousarray(level[b], np.float64)
+        edge = np.zeros((height, width), np.uint8)
+        _share(_edge_rows, height, count, here, float(jump), edge)
+        if not edge.any():
+            continue
+        picture = np.ascontiguousarray(image[b], image.dtype.newbyteorder("="))
+        _share(
+            _mixed_rows, height, count, picture, here, edge, out.front[b], out.share[b], out.pure[b], out.hidden[b]
+        )
+        deep = empty if deep_px is None else np.ascontiguousarray(deep_px[b])
+        wide = empty if wide_px is None else np.ascontiguousarray(wide_px[b])
+        at = edge > 0
+        farthest = 2.0 * float(deep[at].max()) if deep.size else float(np.ptp(here))
+        if wide.size:
+            farthest = max(farthest, float(wide[at].max()))
+        reach = math.ceil(farthest + slack_px)
+        nearest_row = np.empty((height, width), np.int32)
+        _share(_columns, width, count, edge, reach, nearest_row)
+        some = np.convolve((nearest_row >= 0).any(axis=0), np.ones(2 * reach + 1), "same")[-width:] > 0
+        if len(some) < width or 2 * reach + 1 > width:
+            some = np.ones(width, bool)
+        at_edges = out.hidden[b].copy()
+        _share(
+            _beyond_rows,
+            height,
+            count,
+            here,
+            edge,
+            nearest_row,
+            some,
+            deep,
+            wide,
+            float(jump),
+            float(slack_px),
+            reach,
+            out.front[b],
+            out.share[b],
+            out.hidden[b],
+            at_edges,
+        )
+    return out
+
+
+@_compiled
+def _slope_rows(first, last, radius, jump, out):
+    height, width = radius.shape
+    reach = SLOPE_REACH_PX
+    for y in range(first, last):
+        for x in range(width):
+            sum_y, sum_x, squares_y, squares_x = 0.0, 0.0, 0.0, 0.0
+            for v in range(max(0, y - reach), min(height, y + reach + 1)):
+                for u in range(max(0, x - reach), min(width, x + reach + 1)):
+                    dy, dx = v - y, u - x
+                    difference = radius[v, u] - radius[y, x]
+                    if abs(difference) <= jump * (0.5 + 0.7 * max(1, max(abs(dy), abs(dx)))):
+                        sum_y += dy * difference
+                        sum_x += dx * difference
+                        squares_y += dy * dy
+                        squares_x += dx * dx
+            out[0, y, x] = sum_y / max(squares_y, 1.0)
+            out[1, y, x] = sum_x / max(squares_x, 1.0)
+
+
+def surface_slope(radius_px: NDArray[np.float64], *, jump: float, threads: int | None = None) -> NDArray[np.float64]:
+    """``[B, 2, H, W]`` derivative of a radius by row and column, over one surface; see the definition."""
+    batch, height, width = radius_px.shape
+    out = np.empty((batch, 2, height, width))
+    count = _threads_to_use(threads) if height * width > 65536 else 1
+    for b in range(batch):
+        _share(_slope_rows, height, count, np.ascontiguousarray(radius_px[b], np.float64), float(jump), out[b])
+    return out

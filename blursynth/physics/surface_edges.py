@@ -1,0 +1,49 @@
+"""The edges of nearer surfaces in a picture: what is mixed there, what goes on behind, and where something is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "FRONT_REACH_PX",
+    "NEIGHBOURS",
+    "PURE_REACH_PX",
+    "SLOPE_REACH_PX",
+    "SMALLEST_CONTRAST",
+    "STEEPEST",
+    "THIN_BACK_PX",
+    "TRUST",
+    "SurfaceEdges",
+]
+
+NEIGHBOURS = 2  # px around an edge pixel that tell how near its two surfaces are
+PURE_REACH_PX = 4  # px within which a surface shows its unmixed colour
+FRONT_REACH_PX = 3
+THIN_BACK_PX = 2
+SLOPE_REACH_PX = 3
+# A surface goes on behind another with slopes of up to so many px of radius per px.
+STEEPEST = 0.3
+# How the colours' variance weighs against the side that depth says: measured on photographs with mattes of discs,
+# blobs and wires (0 to 12 tried; the error is flat from 4 on).
+TRUST = 4.0
+SMALLEST_CONTRAST = 1e-4  # of squared light; below it colours say nothing
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceEdges:
+    """``front``, ``share``, ``pure`` and ``hidden`` of a :class:`~blursynth.physics.scene.Scene`, each ``[B, H, W]``."""
+
+    front: NDArray[np.int32]
+    share: NDArray[np.float64]
+    pure: NDArray[np.int32]
+    hidden: NDArray[np.int32]
+
+    @classmethod
+    def none(cls, shape: tuple[int, ...]) -> SurfaceEdges:
+        """No edges anywhere."""
+        return cls(
+            np.full(shape, -1, np.int32), np.ones(shape), np.full(shape, -1, np.int32), np.full(shape, -1, np.int32)
+        )
