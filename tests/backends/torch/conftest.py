@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blursynth.backends import reference
 from blursynth.physics.camera_motion import Warps
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
@@ -123,11 +122,13 @@ def make_scene() -> Callable[..., Scene]:
         order = np.repeat(np.repeat(rng.integers(-1, slices - 1, shape), 2, axis=1), 3, axis=2)
         order = np.ascontiguousarray(order[:, : shape[1], : shape[2]].astype(np.int32))
         kernel = ((order + 1) % kernels).astype(np.int32)
-        hidden = reference.hidden_behind(order, gap=1, reach_px=4)
+        pixels = shape[1] * shape[2]
+        some = rng.integers(0, pixels, shape, dtype=np.int32)
+        farther = np.take_along_axis(order.reshape(-1, pixels), some.reshape(-1, pixels), axis=1).reshape(shape) < order
+        hidden = np.where(farther, some, -1).astype(np.int32)
         weight = rng.random(parts) + 0.2
         more: dict[str, Any] = {"connected": connected}
         if mixed:
-            pixels = shape[1] * shape[2]
             there = rng.random(shape) < 0.4
             share = np.where(there, np.clip(rng.uniform(-0.3, 1.3, shape), 0, 1), 1.0)
             front, pure, behind = (rng.integers(0, pixels, shape, dtype=np.int32) for _ in range(3))
