@@ -1,16 +1,23 @@
 """Blur with occlusion, and its transpose, in Triton.
 
-A program makes a tile of the result. Every pixel walks through the slices whose light reaches it, from near to far:
-one pass over the sources within reach sums the coverage and the light of the slice at hand, and finds the next farther
-one. The walk ends where nothing is left to see, so a pixel of one surface takes two passes, the first of which only
-finds where to begin. Every source is two patches: the visible one, and the surface hidden behind it.
+Every source is two patches: the visible one, and the surface hidden behind it. What light they have (of a mixture of
+two colours, that of three pixels) is worked out before the walk, or, for the transpose, given back to the pixels after
+it, so that the walk knows of patches only.
+
+A program makes a tile of the result. Every pixel walks through the slices that reach it, from near to far: one pass
+over the sources within reach sums coverage and light of the slice at hand, and finds the next farther one. In a
+connected scene slices add up until their surface ends. The walk ends where nothing is left to see, so a pixel of one
+slice takes two passes, the first of which only finds where to begin, and one of a surface of n slices n + 1, or n + 2
+where its coverage stays below 1.
 
 The transpose walks twice, since light is divided by the sum of all shares: once for that sum, once to send the light
-back by atomic additions, whose order, and with it the last bits, differ from run to run.
+back by atomic additions, whose order, and with it the last bits, differ from run to run. It takes one more pass for
+every surface, not for every slice: what is seen of a surface is one share of the light of all its slices.
 
-Floor: (2 r + 1)^2 sources per pass, two patches of slice, kernel, tap and colour each, from the first caches; the
-pictures and the scene themselves are read once from memory. r is the reach of the patches near the tile, not the
-largest of the scene, so what is in focus is cheap.
+Floor: (2 r + 1)^2 sources per pass, two patches of slice, kernel, tap and light each, from the first caches, of a scene
+with mixtures one coverage more, with slopes two slopes per patch. From memory the scene and the light of its patches,
+twice the picture, are read once, and written once before. r is the reach of the patches near the tile, not the largest
+of the scene, so what is in focus is cheap.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
@@ -18,6 +25,7 @@ largest of the scene, so what is in focus is cheap.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,7 +34,7 @@ import triton.language as tl
 from torch.nn.functional import max_pool2d
 
 from blursynth.backends.cuda.grid import continued, on_device_of, shines, tiles
-from blursynth.backends.reference.composite import NOTHING_SEEN
+from blursynth.backends.reference.composite import COMPLETE, FAR_APART, KNOWN, NOTHING_SEEN, ONE_SURFACE
 from blursynth.frame import Border
 
 __all__ = ["composite", "composite_adjoint"]
@@ -35,20 +43,28 @@ Tensor = torch.Tensor
 _ROWS, _COLUMNS = 8, 32
 # Shares of light below this are rounding. In float32 a sum of shares is 1 to 1e-6 only.
 _NOTHING = {torch.float32: 1e-6, torch.float64: NOTHING_SEEN}
+# Where a connected surface ends, see the reference.
+_FAR_APART, _COMPLETE = tl.constexpr(FAR_APART), tl.constexpr(COMPLETE)
+_FULL, _TOO_MUCH = (tl.constexpr(value) for value in ONE_SURFACE)
+_KNOWN, _KNOWN_WIDTH = tl.constexpr(KNOWN[0]), tl.constexpr(KNOWN[1] - KNOWN[0])
 
 
 @triton.jit
 def _pass(
-    picture,  # [C, H, W] of this picture; colours, or where light is sent back to
-    order,  # [2, H, W] slices of this picture: visible, hidden
-    kernel,  # [2, H, W]; -1 where nothing is hidden
-    pixel,  # [H, W] whose colour the hidden patch has
+    light,  # [2, C, H, W] of the patches of this picture, visible and hidden; or where light is sent back to
+    order,  # [2, H, W] their slices
+    kernel,  # [2, H, W]; -1 where there is no such patch
+    cover,  # [H, W] how much of its pixel the visible patch covers
+    slope,  # [2, 2, H, W] of the surface of each patch, by row and column
     table,  # [K, 2 R + 1, 2 R + 1] taps of this part
+    down,  # centroid of this part, in radii
+    right,
     here,  # [1, ROWS, COLUMNS] slice at hand of every pixel
+    last,  # the same; light is sent back to the slices from here to last
     y,
     x,
     made,
-    sent,  # [C', ROWS, COLUMNS] light to send back
+    sent,  # [CHANNELS or 1, ROWS, COLUMNS] light to send back
     channel,
     channels,
     height,
@@ -58,13 +74,16 @@ def _pass(
     FARTHEST: tl.constexpr,
     BORDER: tl.constexpr,
     SCENE_BORDER: tl.constexpr,
-    MODE: tl.constexpr,  # 0: coverage alone, 1: colours too, 2: send light back
+    MIXED: tl.constexpr,
+    SLOPED: tl.constexpr,
+    MODE: tl.constexpr,  # 0: coverage alone, 1: light too, 2: send light back
 ):
-    """Coverage and light of the slice at hand, and the next farther slice that reaches each pixel."""
+    """Coverage, void and light of the slice at hand, and the next farther slice that reaches each pixel."""
     area = height * width
     side = 2 * reach + 1
-    coverage = tl.zeros_like(sent)
-    light = tl.zeros_like(sent)
+    coverage = tl.zeros_like(here).to(table.dtype.element_ty)
+    void = coverage
+    total = tl.zeros_like(sent)
     farther = tl.zeros_like(here) + FARTHEST
     for dy in range(-near, near + 1):
         from_y = y - dy
@@ -76,30 +95,75 @@ def _pass(
             for surface in tl.static_range(2):
                 k = tl.load(kernel + surface * area + place, mask=made, other=-1)
                 there = made & (k >= 0)
-                slice_number = tl.load(order + surface * area + place, mask=there, other=FARTHEST)
+                number = tl.load(order + surface * area + place, mask=there, other=FARTHEST)
                 tap = tl.load(table + (k * side + dy + reach) * side + dx + reach, mask=there, other=0.0)
-                farther = tl.where((tap > 0) & (slice_number < here), tl.maximum(farther, slice_number), farther)
-                share = tl.where(slice_number == here, tap, 0.0)
-                coverage += share
-                if MODE > 0:
-                    colour = place if surface == 0 else tl.load(pixel + place, mask=there, other=0)
-                    shown = lit & (share > 0) & (channel < channels)
-                    if MODE == 1:
-                        light += share * tl.load(picture + channel * area + colour, mask=shown, other=0.0)
+                farther = tl.where((tap > 0) & (number < here), tl.maximum(farther, number), farther)
+                chosen = number == here
+                if MODE == 2:
+                    chosen = (number <= here) & (number >= last)
+                chosen = chosen & (tap > 0)
+                share = tl.where(chosen, tap, 0.0)
+                if SLOPED:
+                    by_row = tl.load(slope + 2 * surface * area + place, mask=chosen, other=0.0)
+                    by_column = tl.load(slope + (2 * surface + 1) * area + place, mask=chosen, other=0.0)
+                    stretch = 1.0 + by_row * down + by_column * right
+                    share *= tl.minimum(tl.maximum(stretch, 0.25), 4.0)
+                if MODE < 2:
+                    if MIXED and surface == 0:
+                        covered = tl.load(cover + place, mask=chosen, other=1.0)
+                        coverage += share * covered
+                        void += tl.where(chosen, tap, 0.0) * (1.0 - covered)
                     else:
-                        tl.atomic_add(picture + channel * area + colour, share * sent, mask=shown)
-    return coverage, light, farther
+                        coverage += share
+                if MODE > 0:
+                    shown = lit & chosen & (channel < channels)
+                    where = (surface * channels + channel) * area + place
+                    if MODE == 1:
+                        total += share * tl.load(light + where, mask=shown, other=0.0)
+                    else:
+                        tl.atomic_add(light + where, share * sent, mask=shown)
+    return coverage, void, total, farther
+
+
+@triton.jit
+def _close(ends, coverage, void, colour, room, total, value, weight, least, CONNECTED: tl.constexpr):
+    """Show the surfaces that end here in what room nearer ones left, and begin anew."""
+    shown = coverage
+    if CONNECTED:
+        # The share of its patches among these and the places where it is missing, as far as the latter are known.
+        whole = coverage + void
+        known = tl.minimum(tl.maximum((whole - _KNOWN) / _KNOWN_WIDTH, 0.0), 1.0)
+        shown = tl.minimum(coverage / (known * whole + (1.0 - known)), 1.0)
+    seen = tl.where(ends & (coverage > least), tl.minimum(shown, room), 0.0)
+    factor = seen / tl.where(seen > 0, coverage, 1.0)
+    total += weight * seen
+    value += weight * factor * colour
+    room -= seen
+    room = tl.where(room < least, 0.0, room)
+    coverage = tl.where(ends, 0.0, coverage)
+    void = tl.where(ends, 0.0, void)
+    colour = tl.where(ends, 0.0, colour)
+    return factor, coverage, void, colour, room, total, value
+
+
+@triton.jit
+def _any(condition):
+    """Whether it holds for any pixel of the tile."""
+    return tl.max(tl.max(tl.max(condition.to(tl.int32), axis=2), axis=1), axis=0) > 0
 
 
 @triton.jit
 def _composite(
     source,  # [B, C, H, W]
-    out,  # [B, C, H, W]; for the transpose, zeros
+    out,  # [B, C, H, W]
+    light,  # [B, 2, C, H, W] of the patches; for the transpose zeros, where it is sent back to
     order,  # [B, 2, H, W]
     kernel,  # [B, 2, H, W]
-    pixel,  # [B, H, W]
+    cover,  # [B, H, W]; read if MIXED
+    slope,  # [B, 2, 2, H, W]; read if SLOPED
     table,  # [G, K, 2 R + 1, 2 R + 1]
     part_weight,  # [G]
+    part_centre,  # [G, 2]; read if SLOPED
     tile_reach,  # [B, tiles down, tiles across] how far off a source may be that reaches the tile
     channels,
     height,
@@ -111,6 +175,9 @@ def _composite(
     FARTHEST: tl.constexpr,
     BORDER: tl.constexpr,
     SCENE_BORDER: tl.constexpr,
+    MIXED: tl.constexpr,
+    SLOPED: tl.constexpr,
+    CONNECTED: tl.constexpr,
     TRANSPOSE: tl.constexpr,
     CHANNELS: tl.constexpr,  # a power of 2, at least channels
     ROWS: tl.constexpr,
@@ -118,7 +185,7 @@ def _composite(
 ):
     b = tl.program_id(2)
     area = height * width
-    number = source.dtype.element_ty
+    real = source.dtype.element_ty
     channel = tl.arange(0, CHANNELS)[:, None, None]
     y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[None, :, None]
     x = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, None, :]
@@ -126,77 +193,102 @@ def _composite(
     inside = made & (channel < channels)
     picture = source + b.to(tl.int64) * channels * area
     target = out + b.to(tl.int64) * channels * area
+    lights = light + b.to(tl.int64) * 2 * channels * area
     orders, kernels_here = order + b.to(tl.int64) * 2 * area, kernel + b.to(tl.int64) * 2 * area
-    pixels = pixel + b.to(tl.int64) * area
+    covers, slopes = cover + b.to(tl.int64) * area, slope + b.to(tl.int64) * 4 * area
     own = tl.load(picture + channel * area + y * width + x, mask=inside, other=0.0)
     least = tl.load(nothing)
     tile = (b * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(0) + tl.program_id(0)
     near = tl.load(tile_reach + tile)
     size = (2 * reach + 1) * (2 * reach + 1) * kernels
-    total = tl.zeros((1, ROWS, COLUMNS), number)
-    value = tl.zeros((CHANNELS, ROWS, COLUMNS), number)
-    single = tl.zeros((1, ROWS, COLUMNS), number)
-    beyond = tl.zeros((1, ROWS, COLUMNS), tl.int32) + 2147483647
-    for part in range(parts):
-        share = tl.load(part_weight + part)
-        taps = table + part * size
-        room = tl.zeros((1, ROWS, COLUMNS), number) + 1.0
-        _c, _l, at = _pass(
-            picture, orders, kernels_here, pixels, taps, beyond, y, x, made, single, channel, channels, height, width,
-            reach, near, FARTHEST, BORDER, SCENE_BORDER, 0,
-        )  # fmt: skip
-        while tl.max(tl.max(tl.max(at, axis=2), axis=1), axis=0) > FARTHEST:
-            if TRANSPOSE:
-                coverage, light, farther = _pass(
-                    picture, orders, kernels_here, pixels, taps, at, y, x, made, single, channel, channels, height,
-                    width, reach, near, FARTHEST, BORDER, SCENE_BORDER, 0,
-                )  # fmt: skip
-            else:
-                coverages, light, farther = _pass(
-                    picture, orders, kernels_here, pixels, taps, at, y, x, made, value, channel, channels, height,
-                    width, reach, near, FARTHEST, BORDER, SCENE_BORDER, 1,
-                )  # fmt: skip
-                coverage = tl.max(coverages, axis=0)[None, :, :]
-            there = (coverage > least) & (at > FARTHEST)
-            seen = tl.where(there, tl.minimum(coverage, room), 0.0)
-            factor = seen / tl.where(there, coverage, 1.0)
-            total += share * seen
-            if not TRANSPOSE:
-                value += share * factor * light
-            room -= seen
-            room = tl.where(room < least, 0.0, room)
-            at = tl.where((room > 0) & (at > FARTHEST), farther, FARTHEST)
-    covered = total > least
-    whole = tl.where(covered, total, 1.0)
-    if not TRANSPOSE:
-        tl.store(target + channel * area + y * width + x, tl.where(covered, value / whole, own), mask=inside)
-    else:
-        back = tl.where(covered, own / whole, 0.0)
-        tl.atomic_add(target + channel * area + y * width + x, tl.where(covered, 0.0, own), mask=inside)
+    none = tl.zeros((1, ROWS, COLUMNS), real)
+    dark = none if TRANSPOSE else tl.zeros((CHANNELS, ROWS, COLUMNS), real)
+    nearest = tl.zeros((1, ROWS, COLUMNS), tl.int32) + 2147483647
+    total, value, back = none, dark, own
+    # The transpose walks twice: for the sum of all shares, by which light is divided, and to send the light back.
+    for walk in tl.static_range(2 if TRANSPOSE else 1):
+        if walk == 1:
+            covered = total > least
+            tl.store(target + channel * area + y * width + x, tl.where(covered, 0.0, own), mask=inside)
+            back = tl.where(covered, own / tl.where(covered, total, 1.0), 0.0)
         for part in range(parts):
-            share = tl.load(part_weight + part)
+            weight = tl.load(part_weight + part)
             taps = table + part * size
-            room = tl.zeros((1, ROWS, COLUMNS), number) + 1.0
-            _c, _l, at = _pass(
-                target, orders, kernels_here, pixels, taps, beyond, y, x, made, single, channel, channels, height,
-                width, reach, near, FARTHEST, BORDER, SCENE_BORDER, 0,
+            down, right = weight, weight
+            if SLOPED:
+                down, right = tl.load(part_centre + 2 * part), tl.load(part_centre + 2 * part + 1)
+            _c, _v, _l, at = _pass(
+                lights, orders, kernels_here, covers, slopes, taps, down, right, nearest, nearest, y, x, made, none,
+                channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, 0,
             )  # fmt: skip
-            while tl.max(tl.max(tl.max(at, axis=2), axis=1), axis=0) > FARTHEST:
-                coverage, light, farther = _pass(
-                    target, orders, kernels_here, pixels, taps, at, y, x, made, single, channel, channels, height,
-                    width, reach, near, FARTHEST, BORDER, SCENE_BORDER, 0,
+            room = none + 1.0
+            # The surface at hand: coverage, void and light of its slices so far, and which these are.
+            coverage, void, colour, first, last = none, none, dark, nearest, nearest
+            # The one before: which share of its light was seen, until that is sent back to its slices.
+            sent, sent_first, sent_last = none, nearest, nearest
+            while _any(at > FARTHEST):
+                more, more_void, more_colour, farther = _pass(
+                    lights, orders, kernels_here, covers, slopes, taps, down, right, at, at, y, x, made, dark,
+                    channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
+                    0 if TRANSPOSE else 1,
                 )  # fmt: skip
-                there = (coverage > least) & (at > FARTHEST)
-                seen = tl.where(there, tl.minimum(coverage, room), 0.0)
-                factor = seen / tl.where(there, coverage, 1.0)
-                lit = made & there & (factor > 0)
-                _pass(
-                    target, orders, kernels_here, pixels, taps, at, y, x, lit, share * factor * back, channel,
-                    channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, 2,
-                )  # fmt: skip
-                room -= seen
-                room = tl.where(room < least, 0.0, room)
+                if not CONNECTED:
+                    more_void = none
+                counts = (at > FARTHEST) & (more + more_void > least)
+                if CONNECTED:
+                    # A surface ends where a slice is missing, and where it is whole and this one has no place in it.
+                    whole = coverage + void
+                    ends = last.to(tl.int64) - at >= _FAR_APART
+                    ends = ends | ((whole > _FULL) & (whole + more + more_void > _TOO_MUCH))
+                    ends = ends & counts & (whole > least)
+                    factor, coverage, void, colour, room, total, value = _close(
+                        ends, coverage, void, colour, room, total, value, weight, least, CONNECTED
+                    )
+                    if walk == 1:
+                        sent = tl.where(ends, factor, sent)
+                        sent_first, sent_last = tl.where(ends, first, sent_first), tl.where(ends, last, sent_last)
+                if walk == 1:
+                    if _any(sent > 0):
+                        _pass(
+                            lights, orders, kernels_here, covers, slopes, taps, down, right, sent_first, sent_last, y,
+                            x, made & (sent > 0), weight * sent * back, channel, channels, height, width, reach, near,
+                            FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, 2,
+                        )  # fmt: skip
+                    sent = none
+                    first = tl.where(counts & (coverage + void <= least), at, first)
+                coverage += tl.where(counts, more, 0.0)
+                void += tl.where(counts, more_void, 0.0)
+                colour += tl.where(counts, more_colour, 0.0)
+                last = tl.where(counts, at, last)
+                ends = counts
+                if CONNECTED:  # nothing that follows can change a surface without gaps
+                    ends = counts & (void <= least) & (coverage >= _COMPLETE)
+                factor, coverage, void, colour, room, total, value = _close(
+                    ends, coverage, void, colour, room, total, value, weight, least, CONNECTED
+                )
+                if walk == 1:
+                    sent = tl.where(ends, factor, sent)
+                    sent_first, sent_last = tl.where(ends, first, sent_first), tl.where(ends, last, sent_last)
                 at = tl.where((room > 0) & (at > FARTHEST), farther, FARTHEST)
+            if CONNECTED:
+                ends = coverage + void > least
+                factor, coverage, void, colour, room, total, value = _close(
+                    ends, coverage, void, colour, room, total, value, weight, least, CONNECTED
+                )
+                if walk == 1:
+                    sent = tl.where(ends, factor, sent)
+                    sent_first, sent_last = tl.where(ends, first, sent_first), tl.where(ends, last, sent_last)
+            if walk == 1:
+                if _any(sent > 0):
+                    _pass(
+                        lights, orders, kernels_here, covers, slopes, taps, down, right, sent_first, sent_last, y, x,
+                        made & (sent > 0), weight * sent * back, channel, channels, height, width, reach, near,
+                        FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, 2,
+                    )  # fmt: skip
+    if not TRANSPOSE:
+        covered = total > least
+        value = tl.where(covered, value / tl.where(covered, total, 1.0), own)
+        tl.store(target + channel * area + y * width + x, value, mask=inside)
 
 
 def _table(start: Tensor, dy: Tensor, dx: Tensor, weight: Tensor, like: Tensor) -> tuple[Tensor, int, Tensor]:
@@ -230,10 +322,107 @@ def _tile_reach(far: Tensor, reaches: Sequence[int], everywhere: bool) -> Tensor
     return grown.to(torch.int32).contiguous()
 
 
+@dataclass(frozen=True)
+class _Patches:
+    """The visible (0) and the hidden patch (1) of every pixel, N = H W of them, side by side for the walk."""
+
+    order: Tensor  # [B, 2, H, W]
+    kernel: Tensor  # [B, 2, H, W]; -1 where there is none
+    cover: Tensor | None  # [B, H, W] how much of its pixel the visible one covers; None if all of it, everywhere
+    slope: Tensor | None  # [B, 2, 2, H, W] of their surfaces, by row and column
+    mixed: Tensor | None  # [B, 1, N] whether a pixel is a mixture of two colours
+    pure: Tensor | None  # [B, N] pixel with the colour of the visible one of a mixture
+    behind: Tensor  # [B, N] pixel with the colour of the hidden one
+
+    @staticmethod
+    def of(
+        image: Tensor,
+        order: Tensor,
+        kernel: Tensor,
+        hidden: Tensor,
+        front: Tensor | None,
+        share: Tensor | None,
+        pure: Tensor | None,
+        slope: Tensor | None,
+        connected: bool,
+    ) -> _Patches:
+        """From what a :class:`~blursynth.physics.scene.Scene` names."""
+        batch, _channels, height, width = image.shape
+        order, kernel, hidden = (a.to(image.device).reshape(batch, -1) for a in (order, kernel, hidden))
+        own = torch.arange(height * width, device=image.device).expand(batch, -1)
+        # Without a second colour its own: light sent back to one pixel for all of them would wait in line there.
+        behind = torch.where(hidden >= 0, hidden, own)
+        surface, there = own, torch.ones_like(hidden, dtype=torch.bool)
+        cover = mixed = colour = None
+        if front is not None and share is not None and pure is not None:
+            front, pure = (a.to(image.device).reshape(batch, -1).long() for a in (front, pure))
+            cover = share.to(image).reshape(batch, -1)
+            surface = torch.where(front >= 0, front, own)
+            colour = torch.where(pure >= 0, pure, own)
+            mixed = (front >= 0)[:, None]
+            if not connected:  # nobody asks where it is missing
+                there = share.to(image.device).reshape(batch, -1) > 0
+        both = torch.stack([surface, behind], dim=1)
+
+        def at(plane: Tensor) -> Tensor:
+            return plane[:, None].expand(-1, 2, -1).gather(2, both)
+
+        shape = (batch, 2, height, width)
+        kernels = torch.where(torch.stack([there, hidden >= 0], dim=1), at(kernel), -1)
+        slopes = None
+        if slope is not None:
+            slopes = torch.stack([at(plane) for plane in slope.to(image).flatten(2).unbind(1)], dim=2)
+            slopes = slopes.reshape(batch, 2, 2, height, width).contiguous()
+        return _Patches(
+            at(order).reshape(shape).contiguous(),
+            kernels.reshape(shape).contiguous(),
+            None if cover is None else cover.reshape(batch, height, width).contiguous(),
+            slopes,
+            mixed,
+            colour,
+            behind,
+        )
+
+    def _weights(self) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
+        """How much of the light of the pixel itself, of ``pure`` and of ``behind`` the patches of a mixture have."""
+        assert self.cover is not None
+        a = self.cover.flatten(1)[:, None]
+        rest = 1 - a
+        q = a * a + rest * rest
+        return (a * a / q, a * rest * rest / q, -a * a * rest / q), (rest / q, -a * rest / q, a * a / q)
+
+    def light(self, image: Tensor) -> Tensor:
+        """``[B, 2, C, N]`` light of the patches of a picture ``[B, C, H, W]``."""
+        own = image.flatten(2)
+        hidden = own.gather(2, self.behind[:, None].expand_as(own))
+        visible = own
+        if self.pure is not None and self.mixed is not None:
+            colours = (own, own.gather(2, self.pure[:, None].expand_as(own)), hidden)
+            # Not the sum with shares of 0 elsewhere, which would let a NaN of one pixel into others.
+            visible, hidden = (
+                torch.where(self.mixed, sum(w * colour for w, colour in zip(weights, colours, strict=True)), plain)
+                for weights, plain in zip(self._weights(), (own, hidden), strict=True)
+            )
+        return torch.stack([visible, hidden], dim=1)
+
+    def add_light_back(self, out: Tensor, light: Tensor) -> None:
+        """Add the transpose of :meth:`light` to a picture."""
+        places = out.flatten(2)
+        visible, hidden = light.unbind(1)
+        own, behind = visible, hidden
+        if self.pure is not None and self.mixed is not None:
+            own, colour, behind = (
+                torch.where(self.mixed, w * visible + v * hidden, plain)
+                for w, v, plain in zip(*self._weights(), (visible, torch.zeros_like(own), hidden), strict=True)
+            )
+            places.scatter_add_(2, self.pure[:, None].expand_as(colour), colour)
+        places += own
+        places.scatter_add_(2, self.behind[:, None].expand_as(behind), behind)
+
+
 def _run(
     transpose: bool,
     image: Tensor,
-    out: Tensor,
     order: Tensor,
     kernel: Tensor,
     hidden: Tensor,
@@ -242,23 +431,26 @@ def _run(
     dx: Tensor,
     weight: Tensor,
     part_weight: Tensor,
+    front: Tensor | None,
+    share: Tensor | None,
+    pure: Tensor | None,
+    slope: Tensor | None,
+    part_centre: Tensor | None,
+    connected: bool,
     border: str,
 ) -> Tensor:
     image = image.contiguous()
+    out = torch.empty_like(image)
     batch, channels, height, width = image.shape
-    order, kernel, hidden = (a.to(image.device) for a in (order, kernel, hidden))
-    # Slice and kernel of the hidden patches, so that the walk reads them side by side.
-    pixel = hidden.clamp(min=0)
-    flat = pixel.reshape(batch, -1).long()
-    behind = order.reshape(batch, -1).gather(1, flat).reshape(order.shape)
-    spread = kernel.reshape(batch, -1).gather(1, flat).reshape(order.shape)
-    orders = torch.stack([order, behind], dim=1).contiguous()
-    kernels = torch.stack([kernel, torch.where(hidden >= 0, spread, -1)], dim=1).contiguous()
+    patches = _Patches.of(image, order, kernel, hidden, front, share, pure, slope, connected)
+    if transpose:
+        light = image.new_zeros(batch, 2, channels, height, width)
+    else:
+        light = patches.light(image)
     table, reach, each = _table(start, dy, dx, weight, image)
     parts = part_weight.numel()
     each = each.reshape(parts, -1).amax(dim=0)  # [K]
-    reaches = each.to(image.device)
-    far = torch.maximum(reaches[kernels[:, 0]], torch.where(hidden >= 0, reaches[spread], 0))
+    far = torch.where(patches.kernel >= 0, each.to(image.device)[patches.kernel], 0).amax(dim=1)
     near = _tile_reach(far, torch.unique(each).tolist(), border == Border.CIRCULAR)
     # Beyond a black border nothing shines, but the surfaces go on, and hide.
     code = {Border.REFLECT: 0, Border.REPLICATE: 1, Border.CIRCULAR: 2, Border.CONSTANT: 1}[Border(border)]
@@ -266,11 +458,14 @@ def _run(
         _composite[tiles(height, width, _ROWS, _COLUMNS, batch)](
             image,
             out,
-            orders,
-            kernels,
-            pixel.contiguous(),
+            light,
+            patches.order,
+            patches.kernel,
+            light if patches.cover is None else patches.cover,
+            light if patches.slope is None else patches.slope,
             table,
             part_weight.to(image),
+            table if part_centre is None else part_centre.to(image).contiguous(),
             near,
             channels,
             height,
@@ -282,19 +477,24 @@ def _run(
             FARTHEST=-(2**31),
             BORDER=3 if border == Border.CONSTANT else code,
             SCENE_BORDER=code,
+            MIXED=patches.cover is not None,
+            SLOPED=patches.slope is not None,
+            CONNECTED=connected,
             TRANSPOSE=transpose,
             CHANNELS=triton.next_power_of_2(channels),
             ROWS=_ROWS,
             COLUMNS=_COLUMNS,
         )
+    if transpose:
+        patches.add_light_back(out, light.flatten(3))
     return out
 
 
 def composite(image: Tensor, *arguments: Any) -> Tensor:
     """Light of a scene; see :func:`blursynth.backends.torch_ops.composite.composite`."""
-    return _run(False, image, torch.empty_like(image, memory_format=torch.contiguous_format), *arguments)
+    return _run(False, image, *arguments)
 
 
 def composite_adjoint(image: Tensor, *arguments: Any) -> Tensor:
     """The transpose of :func:`composite`, by atomic additions."""
-    return _run(True, image, torch.zeros_like(image, memory_format=torch.contiguous_format), *arguments)
+    return _run(True, image, *arguments)

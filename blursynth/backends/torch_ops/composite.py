@@ -40,9 +40,26 @@ def _scene(
     dx: Tensor,
     weight: Tensor,
     part_weight: Tensor,
+    front: Tensor | None,
+    share: Tensor | None,
+    pure: Tensor | None,
+    slope: Tensor | None,
+    part_centre: Tensor | None,
+    connected: bool,
 ) -> Scene:
-    psf = point_spreads(start, dy, dx, weight)
-    return Scene(as_array(order), as_array(kernel), as_array(hidden), psf, as_array(part_weight))
+    return Scene(
+        as_array(order),
+        as_array(kernel),
+        as_array(hidden),
+        point_spreads(start, dy, dx, weight),
+        as_array(part_weight),
+        front=None if front is None else as_array(front),
+        share=None if share is None else as_array(share),
+        pure=None if pure is None else as_array(pure),
+        slope=None if slope is None else as_array(slope),
+        part_centre=None if part_centre is None else as_array(part_centre),
+        connected=connected,
+    )
 
 
 def _composite_cpu(image: Tensor, *arguments: Any) -> Tensor:
@@ -71,7 +88,8 @@ def _adjoint_cuda(image: Tensor, *arguments: Any) -> Tensor:
 
 _SCHEMA = (
     "(Tensor image, Tensor order, Tensor kernel, Tensor hidden, Tensor start, Tensor dy, Tensor dx, Tensor weight, "
-    "Tensor part_weight, str border) -> Tensor"
+    "Tensor part_weight, Tensor? front, Tensor? share, Tensor? pure, Tensor? slope, Tensor? part_centre, "
+    "bool connected, str border) -> Tensor"
 )
 _composite = torch.library.custom_op(
     "blursynth::composite", _composite_cpu, mutates_args=(), device_types="cpu", schema=_SCHEMA
@@ -92,16 +110,16 @@ _adjoint.register_fake(_same_shape)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _image, *scene, ctx.border = inputs
+    _image, *scene, ctx.connected, ctx.border = inputs
     ctx.save_for_backward(*scene)
 
 
 def _composite_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    return _adjoint(gradient, *ctx.saved_tensors, ctx.border), *(None,) * 9
+    return _adjoint(gradient, *ctx.saved_tensors, ctx.connected, ctx.border), *(None,) * 15
 
 
 def _adjoint_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    return _composite(gradient, *ctx.saved_tensors, ctx.border), *(None,) * 9
+    return _composite(gradient, *ctx.saved_tensors, ctx.connected, ctx.border), *(None,) * 15
 
 
 _composite.register_autograd(_composite_backward, setup_context=_keep)
@@ -121,12 +139,18 @@ def _arguments(image: Tensor, scene: Scene, border: Border | str) -> tuple[Any, 
             f"The scene must have the shape {expected} of the pictures, got {tuple(scene.order.shape)}."
         )
     return (
-        *(torch.from_numpy(np.ascontiguousarray(plane)) for plane in (scene.order, scene.kernel, scene.hidden)),
+        *(_plane(plane) for plane in (scene.order, scene.kernel, scene.hidden)),
         *taps_of(scene.psf),
         weights_of(scene.psf, None),
-        torch.from_numpy(scene.part_weight),
+        _plane(scene.part_weight),
+        *(_plane(plane) for plane in (scene.front, scene.share, scene.pure, scene.slope, scene.part_centre)),
+        scene.connected,
         border.value,
     )
+
+
+def _plane(array: NDArray[Any] | None) -> Tensor | None:
+    return None if array is None else torch.from_numpy(np.ascontiguousarray(array))
 
 
 def composite(image: Tensor, scene: Scene, *, border: Border | str) -> Tensor:

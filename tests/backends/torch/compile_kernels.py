@@ -21,14 +21,13 @@ WHOLE = {
     "first",
     "order",
     "kernel",
-    "pixel",
     "tile_reach",
     "pending",
     "found",
 }
 REAL = {
     "source", "other", "out", "grown", "weight", "level", "geometry", "depth", "coefficient", "table", "part_weight",
-    "nothing", "row", "column", "mix", "black", "numbers",
+    "part_centre", "nothing", "light", "cover", "slope", "row", "column", "mix", "black", "numbers",
 }  # fmt: skip
 ALWAYS = {"start": "*i64", "keys": "*i64", "sigma": "*fp64"}
 
@@ -68,7 +67,9 @@ def main(capability: int) -> None:
                 compiled(warp_mean._warp, number, target, MODE=mode, **options)
             for transpose in (False, True):
                 options = {"FARTHEST": -(2**31), "BORDER": border, "SCENE_BORDER": min(border, 1), **tile}
-                compiled(composite._composite, number, target, TRANSPOSE=transpose, CHANNELS=4, **options)
+                for new in (False, True):
+                    options |= {"MIXED": new, "SLOPED": new, "CONNECTED": new, "CHANNELS": 4}
+                    compiled(composite._composite, number, target, TRANSPOSE=transpose, **options)
         compiled(convolve._fold, number, target, COLUMNS=128)
         compiled(srgb._decode, number, target, BLOCK=1024)
         compiled(srgb._encode, number, target, BLOCK=1024)
@@ -92,7 +93,8 @@ def main(capability: int) -> None:
     options = {"SHARED": True, "GLOBAL": True, "DEEP": False, "times": 1, "seen": 1, **size, **tile}
     compiled(warp_mean._warp, "fp32", target, BORDER=2, MODE=0, **options)
     options = {"FARTHEST": -(2**31), "parts": 1, "kernels": 1, "reach": 1, **size, **tile}
-    compiled(composite._composite, "fp32", target, BORDER=2, SCENE_BORDER=2, TRANSPOSE=True, CHANNELS=1, **options)
+    options |= {"BORDER": 2, "SCENE_BORDER": 2, "CHANNELS": 1, "MIXED": False, "SLOPED": True, "CONNECTED": True}
+    compiled(composite._composite, "fp32", target, TRANSPOSE=True, **options)
     options = {**dict.fromkeys(("COLOURS", "PATTERN", "TAILS", "ROWS", "COLUMNS"), False), "outs": 1, **size}
     compiled(sensor._sensor, "fp32", target, NOISE=False, BLOCK=512, **options)
     compiled(sensor._settle, "fp32", target, BLOCK=64, **options)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blursynth.backends import reference
 from blursynth.physics.camera_motion import Warps
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
@@ -102,7 +101,11 @@ def make_warps() -> Callable[..., Warps]:
 
 @pytest.fixture(scope="session")
 def make_scene() -> Callable[..., Scene]:
-    """A few slices in random places with their own kernels, and what they hide."""
+    """A few slices in random places with their own kernels, and what they hide.
+
+    ``mixed`` scenes have mixtures, of any two colours in places that need not make sense; ``sloped`` ones slopes, some
+    of which are beyond the limits.
+    """
 
     def make(
         rng: np.random.Generator,
@@ -111,12 +114,32 @@ def make_scene() -> Callable[..., Scene]:
         kernels: int = 3,
         parts: int = 2,
         size: tuple[int, int] = (3, 3),
+        slices: int = 3,
+        mixed: bool = False,
+        sloped: bool = False,
+        connected: bool = False,
     ) -> Scene:
-        order = np.repeat(np.repeat(rng.integers(-1, 2, shape), 2, axis=1), 3, axis=2)[:, : shape[1], : shape[2]]
-        order = np.ascontiguousarray(order.astype(np.int32))
+        order = np.repeat(np.repeat(rng.integers(-1, slices - 1, shape), 2, axis=1), 3, axis=2)
+        order = np.ascontiguousarray(order[:, : shape[1], : shape[2]].astype(np.int32))
         kernel = ((order + 1) % kernels).astype(np.int32)
-        hidden = reference.hidden_behind(order, gap=1, reach_px=4)
-        share = rng.random(parts) + 0.2
-        return Scene(order, kernel, hidden, point_spreads(rng, kernels * parts, size=size), share / share.sum())
+        pixels = shape[1] * shape[2]
+        some = rng.integers(0, pixels, shape, dtype=np.int32)
+        farther = np.take_along_axis(order.reshape(-1, pixels), some.reshape(-1, pixels), axis=1).reshape(shape) < order
+        hidden = np.where(farther, some, -1).astype(np.int32)
+        weight = rng.random(parts) + 0.2
+        more: dict[str, Any] = {"connected": connected}
+        if mixed:
+            there = rng.random(shape) < 0.4
+            share = np.where(there, np.clip(rng.uniform(-0.3, 1.3, shape), 0, 1), 1.0)
+            front, pure, behind = (rng.integers(0, pixels, shape, dtype=np.int32) for _ in range(3))
+            hidden = np.where(there, behind, hidden)
+            more["front"] = np.where(there, front, -1).astype(np.int32)
+            more["share"], more["pure"] = share, np.where(there & (share > 0), pure, -1).astype(np.int32)
+        if sloped:
+            more["slope"] = rng.normal(scale=0.5, size=(shape[0], 2, *shape[1:]))
+            more["slope"][:, :, 0, :2] = ((2.0, -3.0), (3.0, -2.0))
+            more["part_centre"] = rng.uniform(-1, 1, (parts, 2))
+        psf = point_spreads(rng, kernels * parts, size=size)
+        return Scene(order, kernel, hidden, psf, weight / weight.sum(), **more)
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -150,25 +151,149 @@ def test_slope_by_depth(border: Border, device: str, make_warps: Callable[..., A
     close(got, expected.numpy(), np.float64)
 
 
-@every_case
-def test_composite(border: Border, dtype: type, device: str, make_scene: Callable[..., Any]) -> None:
+def arguments(scene: Scene, border: Border) -> tuple[Any, ...]:
+    """What the kernels take beside the picture."""
+    whole = (scene.order, scene.kernel, scene.hidden)
+    optional = (scene.front, scene.share, scene.pure, scene.slope, scene.part_centre)
+    return (
+        *(torch.from_numpy(a) for a in whole),
+        *taps(scene.psf),
+        torch.from_numpy(scene.part_weight),
+        *(None if a is None else torch.from_numpy(a) for a in optional),
+        scene.connected,
+        border.value,
+    )
+
+
+@pytest.mark.parametrize(
+    ("border", "dtype", "mixed"),
+    [
+        *((border, np.float64, False) for border in SAME_SIZE),
+        (Border.REFLECT, np.float32, False),
+        (Border.REFLECT, np.float64, True),
+        (Border.CONSTANT, np.float32, True),
+    ],
+)
+def test_composite(border: Border, dtype: type, mixed: bool, device: str, make_scene: Callable[..., Any]) -> None:
     from blursynth.backends.cuda.composite import composite, composite_adjoint
 
     rng = np.random.default_rng(6)
     full = border == Border.REFLECT and dtype == np.float64
-    scene = make_scene(rng, (1, 5, 6), parts=2 if full else 1, size=(2, 2))
+    scene = make_scene(rng, (1, 5, 6), parts=2 if full else 1, size=(2, 2), mixed=mixed, sloped=mixed)
     image = rng.normal(size=(1, 3 if full else 1, 5, 6)).astype(dtype)
-    rest = (
-        *(torch.from_numpy(a) for a in (scene.order, scene.kernel, scene.hidden)),
-        *taps(scene.psf),
-        torch.from_numpy(scene.part_weight),
-        border.value,
-    )
+    rest = arguments(scene, border)
     there = torch.from_numpy(image).to(device)
     got, back = composite(there, *rest), composite_adjoint(there, *rest)
     close(got, reference.composite(image.astype(np.float64), scene, border=border), dtype)
     close(back, reference.composite_adjoint(image.astype(np.float64), scene, border=border), dtype)
     transposed(there, got, there, back)
+
+
+def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[str]]:
+    """Blur of the only picture of a connected scene as a matrix, straight from its definition; why surfaces ended."""
+    (height, width), reach = scene.order.shape[1:], int(scene.psf.reach_px().max())
+    pixels = height * width
+    own = np.arange(pixels).reshape(height, width)
+    order, kernel, hidden = (plane.ravel() for plane in (scene.order, scene.kernel, scene.hidden))
+    optional = (scene.front, scene.share, scene.pure)
+    front, share, pure = (None if plane is None else plane.ravel() for plane in optional)
+
+    def patches(p: int) -> list[tuple[int, float, float, np.ndarray]]:
+        """Pixel with slice and kernel, coverage, void, light as shares of pixels."""
+        unit, h = np.eye(pixels), hidden[p]
+        if front is None or front[p] < 0:
+            return [(p, 1.0, 0.0, unit[p]), *([(h, 1.0, 0.0, unit[h])] if h >= 0 else [])]
+        a, c = share[p], pure[p]
+        # Light of a colour alone, and half of the misfit for both, weighted by how much of the pixel each has.
+        misfit = unit[p] - (1 - a) * unit[h] - (a * unit[c] if a > 0 else 0)
+        lean = misfit / (a**2 + (1 - a) ** 2)
+        found = [(front[p], a, 1 - a, a * (unit[c] + a * lean) if a > 0 else 0 * lean)]
+        return [*found, (h, 1.0, 0.0, unit[h] + (1 - a) * lean)]
+
+    mode = {"reflect": "reflect", "circular": "wrap"}.get(border.value, "edge")
+    shown = np.pad(own, reach, mode=mode)  # type: ignore[call-overload]
+    lit = np.pad(np.ones_like(own), reach, constant_values=0 if border == Border.CONSTANT else 1)
+    numbers = range(int(order.max()), int(order.min()) - 1, -1)
+    matrix, why = np.zeros((pixels, pixels)), Counter[str]()
+    total = np.zeros(pixels)
+    for part, weight in enumerate(scene.part_weight):
+        sums = {n: (np.zeros((pixels, 2)), np.zeros((pixels, pixels))) for n in numbers}
+        for i, j in np.ndindex(shown.shape):
+            for s, coverage, void, light in patches(shown[i, j]):
+                stretch = 1.0
+                if scene.slope is not None:
+                    stretch += scene.slope[0].reshape(2, -1)[:, s] @ scene.part_centre[part]
+                    stretch = max(0.25, min(4.0, stretch))
+                psf = scene.psf[part * scene.kernels + kernel[s]]
+                for dy, dx, tap in zip(psf.dy, psf.dx, psf.weight, strict=True):
+                    y, x = i - reach + dy, j - reach + dx
+                    if 0 <= y < height and 0 <= x < width:
+                        amount, colour = sums[order[s]]
+                        amount[own[y, x]] += tap * stretch * coverage, tap * void
+                        colour[own[y, x]] += tap * stretch * light * lit[i, j]
+        for p in range(pixels):
+            room, covered, void, light, last = 1.0, 0.0, 0.0, np.zeros(pixels), 0
+            for n in [*numbers, None]:
+                more, more_void = sums[n][0][p] if n is not None else (0.0, 0.0)
+                if n is not None and more + more_void <= 1e-9:
+                    continue
+                both = covered + void
+                reason = ""
+                if both > 1e-9:
+                    full = both > 0.9 and both + more + more_void > 1.1
+                    reason = "end" if n is None else "gap" if last - n >= 2 else "too much" if full else ""
+                for step in range(2):
+                    if step == 1:
+                        if n is None:
+                            break
+                        covered, void, light, last = covered + more, void + more_void, light + sums[n][1][p], n
+                        reason = "whole" if void <= 1e-9 and covered >= 1 - 1e-5 else ""
+                    if reason and covered > 1e-9:
+                        both = covered + void
+                        known = min(1.0, max(0.0, (both - 0.5) / 0.2))
+                        seen = min(1.0, covered / (known * both + 1 - known), room)
+                        matrix[p] += weight * seen / covered * light
+                        total[p] += weight * seen
+                        room = room - seen if room - seen > 1e-9 else 0.0
+                        why[reason] += 1
+                        why["unknown"] += both < 0.5
+                        why["in part known"] += 0.5 < both < 0.7
+                        why["void"] += void > 0.05 and both > 0.7
+                    if reason:
+                        covered, void, light = 0.0, 0.0, np.zeros(pixels)
+    uncovered = total <= 1e-9
+    matrix /= np.where(uncovered, 1.0, total)[:, None]
+    matrix[uncovered] = np.eye(pixels)[uncovered]
+    why["nothing"] = int(uncovered.sum())
+    return matrix, why
+
+
+@pytest.mark.parametrize(
+    ("border", "dtype", "full"),
+    [(Border.REFLECT, np.float64, True), (Border.CONSTANT, np.float64, False), (Border.CIRCULAR, np.float32, False)],
+)
+def test_composite_of_a_connected_scene(
+    border: Border, dtype: type, full: bool, device: str, make_scene: Callable[..., Any]
+) -> None:
+    """Beside the matrix that the definition gives, and beside the oracle."""
+    from blursynth.backends.cuda.composite import composite, composite_adjoint
+
+    rng = np.random.default_rng(16)
+    parts = 2 if full else 1
+    scene = make_scene(rng, (1, 6, 7), parts=parts, size=(2, 2), slices=4, mixed=True, sloped=full, connected=True)
+    matrix, why = connected_matrix(scene, border)
+    image = rng.normal(size=(1, 3 if full else 1, 6, 7)).astype(dtype)
+    rest = arguments(scene, border)
+    there = torch.from_numpy(image).to(device)
+    got, back = composite(there, *rest), composite_adjoint(there, *rest)
+    flat = image.astype(np.float64).reshape(-1, 42)
+    close(got, (flat @ matrix.T).reshape(image.shape), dtype)
+    close(back, (flat @ matrix).reshape(image.shape), dtype)
+    close(got, reference.composite(image.astype(np.float64), scene, border=border), dtype)
+    close(back, reference.composite_adjoint(image.astype(np.float64), scene, border=border), dtype)
+    transposed(there, got, there, back)
+    print(why)
+    assert min(why[name] for name in ("gap", "too much", "whole", "end", "unknown", "in part known", "void")) > 0
 
 
 def test_composite_of_several_tiles(device: str) -> None:
@@ -178,20 +303,15 @@ def test_composite_of_several_tiles(device: str) -> None:
     rng = np.random.default_rng(7)
     order = np.zeros((1, 4, 67), np.int32)
     order[:, 1:3, 29:31] = 1  # in the first of three tiles, and reaching into the second
-    hidden = reference.hidden_behind(order, gap=1, reach_px=6)
+    hidden = np.where(order > 0, 28, -1).astype(np.int32)  # what is left of it, in the uppermost row
     wide = np.zeros((5, 5))
     wide[[0, 2, 4, 2, 2], [2, 0, 2, 4, 2]] = 0.2
     psf = PointSpreads.from_dense([np.ones((1, 1)), wide])
     scene = Scene(order, order.copy(), hidden, psf)
     image = rng.random((1, 1, 4, 67))
-    rest = (
-        *(torch.from_numpy(a) for a in (scene.order, scene.kernel, scene.hidden)),
-        *taps(scene.psf),
-        torch.from_numpy(scene.part_weight),
-        "reflect",
-    )
     there = torch.from_numpy(image).to(device)
-    close(composite(there, *rest), reference.composite(image, scene, border=Border.REFLECT), np.float64)
+    got = composite(there, *arguments(scene, Border.REFLECT))
+    close(got, reference.composite(image, scene, border=Border.REFLECT), np.float64)
 
 
 # -- the camera -------------------------------------------------------------------------------------------------------
@@ -444,7 +564,7 @@ def test_operators_hand_their_arguments_to_the_kernels(
         make_point_spreads(rng, 1, size=(2, 2)),
         make_field(rng, 1, levels=2, rows=1, columns=1),
         make_warps(rng, 1, times=2),
-        make_scene(rng, (1, 4, 5), parts=1, size=(1, 2)),
+        make_scene(rng, (1, 4, 5), parts=1, size=(1, 2), mixed=True, sloped=True, connected=True),
     )
     image = torch.from_numpy(rng.random((1, 1, 4, 5))).requires_grad_()
     level = torch.from_numpy(rng.random((1, 4, 5))).requires_grad_()

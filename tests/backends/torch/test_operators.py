@@ -139,13 +139,15 @@ def test_warp_mean(ops: Any, make_warps: Operator, name: str, border: Border) ->
 @pytest.mark.parametrize("name", ["composite", "composite_adjoint"])
 def test_composite(ops: Any, make_scene: Operator, name: str, border: Border) -> None:
     rng = np.random.default_rng(4)
-    scene = make_scene(rng, (2, 6, 7))
-    image = picture(rng, 2, 2, 6, 7)
     operator = getattr(ops, name)
-    expected = getattr(cpu, name)(image.detach().numpy(), scene, border=border)
-    assert np.array_equal(operator(image, scene, border=border).detach().numpy(), expected)
-    assert torch.autograd.gradcheck(lambda x: operator(x, scene, border=border), (image,), fast_mode=True)
-    assert torch.autograd.gradgradcheck(lambda x: operator(x, scene, border=border), (image,), fast_mode=True)
+    for new in (False, True):
+        scene = make_scene(rng, (2, 6, 7), slices=4, mixed=new, sloped=new, connected=new)
+        image = picture(rng, 2, 2, 6, 7)
+        expected = getattr(cpu, name)(image.detach().numpy(), scene, border=border)
+        assert np.array_equal(operator(image, scene, border=border).detach().numpy(), expected)
+        blur = lambda x, scene=scene: operator(x, scene, border=border)  # noqa: E731
+        assert torch.autograd.gradcheck(blur, (image,), fast_mode=True)
+        assert torch.autograd.gradgradcheck(blur, (image,), fast_mode=True)
 
 
 def test_transfer(ops: Any) -> None:
@@ -328,6 +330,7 @@ def _calls(
         make_warps(rng, 1),
         make_scene(rng, (2, 6, 7)),
     )
+    surfaces = make_scene(rng, (2, 6, 7), slices=4, mixed=True, sloped=True, connected=True)
     level = torch.from_numpy(rng.uniform(0, 2, (2, 6, 7)))
     sensor, encode, decode, raw = camera(mosaic=[1, 4]), *tables(), development("malvar", 2)
     return {
@@ -337,7 +340,7 @@ def _calls(
         "convolve_varying_adjoint": lambda x: ops.convolve_varying_adjoint(x, field, level, border="replicate"),
         "warp_mean": lambda x: ops.warp_mean(x, warps, level, border="reflect"),
         "warp_mean_adjoint": lambda x: ops.warp_mean_adjoint(x, warps, level, border="constant"),
-        "composite": lambda x: ops.composite(x, scene, border="reflect"),
+        "composite": lambda x: ops.composite(x, surfaces, border="reflect"),
         "composite_adjoint": lambda x: ops.composite_adjoint(x, scene, border="reflect"),
         "srgb_decode": ops.srgb_decode,
         "srgb_encode": lambda x: ops.srgb_encode(x, levels=[255, None]),
