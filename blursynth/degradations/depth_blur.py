@@ -189,9 +189,15 @@ class DepthBlur(Degradation):
             return None
         middle = grid.rows // 2, grid.columns // 2
         made = self.point_spreads(_MEASURED_AT_PX, middle, frame, self.parts)
-        return np.array(
-            [[float(one.weight @ one.dy), float(one.weight @ one.dx)] for one in (made[g] for g in range(self.parts))]
-        ) / _MEASURED_AT_PX
+        return (
+            np.array(
+                [
+                    [float(one.weight @ one.dy), float(one.weight @ one.dx)]
+                    for one in (made[g] for g in range(self.parts))
+                ]
+            )
+            / _MEASURED_AT_PX
+        )
 
     def _slope(self, layers: Layers, depth_m: Any) -> Any:
         """Zero ``[1, H, W]`` with the derivative of the place among the levels by a tensor of depths."""

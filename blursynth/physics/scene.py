@@ -226,9 +226,16 @@ class Patches:
 
     def at(self, place: NDArray[np.intp]) -> Patches:
         """The patches of some of the pixels."""
-        planes = (self.order, self.kernel, self.surface, self.there)
-        void = None if self.void is None else self.void[place]
-        return Patches(*(a[:, place] for a in planes), self.cover[place], void, self.colour[place], self.behind[place])
+        return Patches(
+            self.order[:, place],
+            self.kernel[:, place],
+            self.surface[:, place],
+            self.there[:, place],
+            self.cover[place],
+            None if self.void is None else self.void[place],
+            self.colour[place],
+            self.behind[place],
+        )
 
     def weights(self) -> NDArray[np.float64]:
         """``[2, 3, N]`` how much light of the pixel itself, of ``colour`` and of ``behind`` the patches have."""
@@ -253,13 +260,11 @@ class Patches:
     def light_adjoint(self, light: NDArray[np.float64]) -> NDArray[np.float64]:
         """``[C, N]`` the transpose of :meth:`light`."""
         weights = self.weights()
-        total = sum(weights[s, 0] * light[s] for s in range(2))
-        places = (None, self.colour, self.behind)
-        out = np.array(total)
+        out = np.asarray(weights[0, 0] * light[0] + weights[1, 0] * light[1])
         for c in range(len(out)):
-            for n in (1, 2):
+            for n, places in ((1, self.colour), (2, self.behind)):
                 value = weights[0, n] * light[0, c] + weights[1, n] * light[1, c]
-                out[c] += np.bincount(places[n], value, out.shape[1])
+                out[c] += np.bincount(places, value, out.shape[1])
         return out
 
 
@@ -309,8 +314,8 @@ def reach_of_layers_px(nearness_px: NDArray[np.floating], radius_px: NDArray[np.
 
     The light of a visible patch travels by its radius. A hidden one is seen as many px behind the edge of the nearer
     surface as their radii differ, has the colour of a pixel as far from the edge on the other side or nearer to it,
-    and its light travels by its own radius from there. How much a nearer surface covers depends on where it is missing, up to twice
-    its radius from its edge, and what arrives from there comes by that radius once more.
+    and its light travels by its own radius from there. How much a nearer surface covers depends on where it is missing,
+    up to twice its radius from its edge, and what arrives from there comes by that radius once more.
 
     Parameters
     ----------
@@ -373,9 +378,7 @@ def scene_of_layers(
     part_centre
         See :class:`Scene`; None for one part.
     """
-    edges = backend.surface_edges(
-        image, nearness_px, None, 2.0 * np.abs(radius_px), jump=JUMP_PX, slack_px=SLACK_PX
-    )
+    edges = backend.surface_edges(image, nearness_px, None, 2.0 * np.abs(radius_px), jump=JUMP_PX, slack_px=SLACK_PX)
     slope = None if part_centre is None else backend.surface_slope(radius_px, jump=JUMP_PX)
     order = np.floor(nearness_px).astype(np.int32)
     return _scene(order, edges, kernel, point_spreads, part_weight, slope, part_centre, connected=True)

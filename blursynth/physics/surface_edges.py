@@ -1,4 +1,4 @@
-"""The edges of nearer surfaces in a picture: what is mixed there, what goes on behind, and where something is missing."""
+"""The edges of nearer surfaces in a picture: what is mixed there, what goes on behind, and what is missing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SMALLEST_CONTRAST = 1e-4  # of squared light; below it colours say nothing
 
 @dataclass(frozen=True, eq=False)
 class SurfaceEdges:
-    """``front``, ``share``, ``pure`` and ``hidden`` of a :class:`~blursynth.physics.scene.Scene`, each ``[B, H, W]``."""
+    """``front``, ``share``, ``pure``, ``hidden`` of a :class:`~blursynth.physics.scene.Scene`, each ``[B, H, W]``."""
 
     front: NDArray[np.int32]
     share: NDArray[np.float64]

@@ -352,7 +352,9 @@ def _load(scene, image, run, i, row_at, column_at, row_dark, column_dark, reach,
         elif m >= 0:
             w, other, hidden = 3 * kind, colour[p], behind[p]
             for c in range(channels):
-                light = table[m, w] * image[c, p] + table[m, w + 1] * image[c, other] + table[m, w + 2] * image[c, hidden]
+                light = (
+                    table[m, w] * image[c, p] + table[m, w + 1] * image[c, other] + table[m, w + 2] * image[c, hidden]
+                )
                 values[o + c] = factor * light
         else:
             if kind == 1:

@@ -261,9 +261,7 @@ def surface_edges(
         if not edge.any():
             continue
         picture = np.ascontiguousarray(image[b], image.dtype.newbyteorder("="))
-        _share(
-            _mixed_rows, height, count, picture, here, edge, out.front[b], out.share[b], out.pure[b], out.hidden[b]
-        )
+        _share(_mixed_rows, height, count, picture, here, edge, out.front[b], out.share[b], out.pure[b], out.hidden[b])
         deep = empty if deep_px is None else np.ascontiguousarray(deep_px[b])
         wide = empty if wide_px is None else np.ascontiguousarray(wide_px[b])
         at = edge > 0

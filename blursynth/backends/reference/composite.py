@@ -163,8 +163,7 @@ def _walk(
         # A patch's own light already has the share of its pixel; what is missing is not stretched.
         share = np.where(void, tap, tap * stretch[places.surface[source]])
         amount = places.amount[source] * share
-        here = np.bincount(place[~void], amount[~void], pixels)
-        gone = np.bincount(place[void], amount[void], pixels)
+        here, gone = (np.bincount(place[kind], amount[kind], pixels).astype(np.float64) for kind in (~void, void))
         lit = (source[~void], place[~void], share[~void])
         if not scene.connected:
             seen.take([lit], here, here)

@@ -34,8 +34,8 @@ def surface_edges(
 ) -> SurfaceEdges:
     """Which surface lies in front of every pixel, how much of it that covers, and what goes on behind.
 
-    A pixel is at an edge if one of its eight neighbours is nearer or farther by more than ``jump``. It is a mixture: its
-    colour is explained by those of the two surfaces where these are unmixed, the nearest pixels that are at no edge.
+    A pixel is at an edge if one of its eight neighbours is nearer or farther by more than ``jump``. It is a mixture:
+    its colour is explained by those of the two surfaces where these are unmixed, the nearest pixels that are at no edge.
     With F and B the means of unmixed pixels within 4 px on both sides (weighted by ``1 / (1 + distance^2)``), v the sum
     of their variances, and a' = 1 on the near side and 0 on the far side,
     ``a = ((x - B).(F - B) + l a') / (|F - B|^2 + l)``, ``l = 4 v`` and a little for what colours that hardly differ can
@@ -154,49 +154,53 @@ class _Picture:
         middle = 0.5 * (min(levels) + max(levels))
         around = self.within(y, x, PURE_REACH_PX)
         distance = {p: (p[0] - y) ** 2 + (p[1] - x) ** 2 for p in around}
-        colours, variances, nearest = [], [], []
-        for front in (True, False):
-            pure = [p for p in around if not self.edge[p] and (self.level[p] > middle) == front]
-            if not pure:
-                colours.append(None)
-                variances.append(0.0)
-                nearest.append(None)
-                continue
-            weights = np.array([1.0 / (1.0 + distance[p]) for p in pure])
-            values = np.array([self.image[:, p[0], p[1]] for p in pure])
-            mean = weights @ values / weights.sum()
-            colours.append(mean)
-            variances.append(max(0.0, float(weights @ ((values - mean) ** 2).sum(axis=1)) / weights.sum()))
-            nearest.append(min(pure, key=lambda p: distance[p]))
+        pure = [
+            [p for p in around if not self.edge[p] and (self.level[p] > middle) == front] for front in (True, False)
+        ]
+        means = [self._mean(p, [1.0 / (1.0 + distance[q]) for q in p]) if p else None for p in pure]
+        places: list[tuple[int, int] | None] = [min(p, key=lambda q: distance[q]) if p else None for p in pure]
         for side, reach in ((1, THIN_BACK_PX), (0, 1)):
-            if nearest[side] is None:
+            if places[side] is None:
                 # Too thin: the colour that differs most from the other surface's, or the nearest if that has none.
-                other = colours[1 - side]
                 mine = [p for p in self.within(y, x, reach) if (self.level[p] > middle) == (side == 0)]
                 if not mine:
                     return None
-                if other is None:
-                    nearest[side] = min(mine, key=lambda p: distance[p])
-                else:
-                    apart = [float(((self.image[:, p[0], p[1]] - other) ** 2).sum()) for p in mine]
-                    nearest[side] = mine[int(np.argmax(apart))]
-                colours[side] = self.image[:, nearest[side][0], nearest[side][1]]
-        own = self.image[:, y, x]
-        contrast = colours[0] - colours[1]
+                other = means[1 - side]
+                apart = [
+                    -float(distance[p]) if other is None else float(((self.colour(p) - other[0]) ** 2).sum())
+                    for p in mine
+                ]
+                places[side] = mine[int(np.argmax(apart))]
+        front_place, back_place = places
+        assert front_place is not None and back_place is not None
+        front_mean, front_variance = means[0] or (self.colour(front_place), 0.0)
+        back_mean, back_variance = means[1] or (self.colour(back_place), 0.0)
+        own = self.colour((y, x))
+        contrast = front_mean - back_mean
         side_share = 1.0 if self.level[y, x] > middle else 0.0
-        doubt = SMALLEST_CONTRAST + TRUST * (variances[0] + variances[1])
-        share = (float((own - colours[1]) @ contrast) + doubt * side_share) / (float(contrast @ contrast) + doubt)
+        doubt = SMALLEST_CONTRAST + TRUST * (front_variance + back_variance)
+        share = (float((own - back_mean) @ contrast) + doubt * side_share) / (float(contrast @ contrast) + doubt)
         share = min(1.0, max(0.0, share))
-        c, h = (self.image[:, p[0], p[1]] for p in nearest)
+        c, h = self.colour(front_place), self.colour(back_place)
         if 0 < share < 1:
             q = share**2 + (1 - share) ** 2
             rest = own - share * c - (1 - share) * h
             if (c + share / q * rest).min() < 0 or (h + (1 - share) / q * rest).min() < 0:
                 share = side_share
         fronts = [p for p in self.within(y, x, FRONT_REACH_PX) if self.level[p] > middle]
-        front = min(fronts, key=lambda p: (p[0] - y) ** 2 + (p[1] - x) ** 2)
-        place = [p[0] * self.width + p[1] for p in (front, *nearest)]
+        nearest = min(fronts, key=lambda p: (p[0] - y) ** 2 + (p[1] - x) ** 2)
+        place = [p[0] * self.width + p[1] for p in (nearest, front_place, back_place)]
         return place[0], share, place[1], place[2]
+
+    def colour(self, p: tuple[int, int]) -> NDArray[np.float64]:
+        return self.image[:, p[0], p[1]]
+
+    def _mean(self, places: list[tuple[int, int]], weights: list[float]) -> tuple[NDArray[np.float64], float]:
+        """The weighted mean of colours, and their variance, of all channels together."""
+        weight = np.array(weights)
+        values = np.array([self.colour(p) for p in places])
+        mean = weight @ values / weight.sum()
+        return mean, max(0.0, float(weight @ ((values - mean) ** 2).sum(axis=1)) / weight.sum())
 
     def turned_over(
         self,
@@ -207,7 +211,7 @@ class _Picture:
         away: float,
         sloping: bool,
     ) -> tuple[int, int]:
-        """The pixel of the farther surface as far from the edge as p is, on the other side; nearer if it is not there."""
+        """The pixel of the farther surface as far from the edge as p is, on its other side, or nearer to the edge."""
         down, right = float(origin[0] - p[0]), float(origin[1] - p[1])
         length = math.sqrt(down * down + right * right)
         middle = 0.5 * (self.level[e] + self.level[farther])
@@ -228,8 +232,8 @@ class _Picture:
 def surface_slope(radius_px: NDArray[np.float64], *, jump: float) -> NDArray[np.float64]:
     """``[B, 2, H, W]`` derivative of a radius ``[B, H, W]`` by row and column, over one surface.
 
-    Least squares through the pixel, over those within 3 px that differ by no more than ``jump / 2`` and ``0.7 jump`` per
-    px of distance; so a jump does not count, and noise is averaged over 48 pixels.
+    Least squares through the pixel, over those within 3 px that differ by no more than ``jump / 2`` and ``0.7 jump``
+    per px of distance; so a jump does not count, and noise is averaged over 48 pixels.
     """
     batch, height, width = radius_px.shape
     along = np.zeros((2, batch, height, width))

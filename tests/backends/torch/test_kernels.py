@@ -292,7 +292,6 @@ def test_composite_of_a_connected_scene(
     close(got, reference.composite(image.astype(np.float64), scene, border=border), dtype)
     close(back, reference.composite_adjoint(image.astype(np.float64), scene, border=border), dtype)
     transposed(there, got, there, back)
-    print(why)
     assert min(why[name] for name in ("gap", "too much", "whole", "end", "unknown", "in part known", "void")) > 0
 
 
