@@ -224,19 +224,6 @@ class Patches:
     colour: NDArray[np.int32]
     behind: NDArray[np.int32]
 
-    def at(self, place: NDArray[np.intp]) -> Patches:
-        """The patches of some of the pixels."""
-        return Patches(
-            self.order[:, place],
-            self.kernel[:, place],
-            self.surface[:, place],
-            self.there[:, place],
-            self.cover[place],
-            None if self.void is None else self.void[place],
-            self.colour[place],
-            self.behind[place],
-        )
-
     def weights(self) -> NDArray[np.float64]:
         """``[2, 3, N]`` how much light of the pixel itself, of ``colour`` and of ``behind`` the patches have."""
         a, rest = self.cover, 1.0 - self.cover

@@ -333,34 +333,37 @@ def _cover_of(scene, run, i, row_at, column_at, reach, width, down, right, value
 @_compiled
 def _load(scene, image, run, i, row_at, column_at, row_dark, column_dark, reach, width, down, right, values):
     """The light and the coverage of a run's patches, pixel by pixel."""
-    mixed, table, colour, behind = scene[3], scene[4], scene[5], scene[6]
+    mixed, table, other = scene[3], scene[4], scene[5]
     channels = image.shape[0]
     lanes = channels + 1
     base = row_at[i] * width
     kind, length = run[5], run[4]
-    sloped = scene[8].size > 0
+    place = scene[6][kind]
+    sloped, edges = scene[8].size > 0, mixed.size > 0
     for n in range(length):
         j = run[3] + reach + n
         p = base + column_at[j]
         o = n * lanes
-        factor = _stretch(scene, kind, p, down, right) if sloped else 1.0
-        m = mixed[p] if mixed.size else -1
-        values[o + channels] = factor * table[m, 6] if m >= 0 and kind == 0 else factor
+        m = mixed[p] if edges else -1
+        if m < 0:
+            light = place[p]
+            for c in range(channels):
+                values[o + c] = image[c, light]
+            values[o + channels] = 1.0
+        else:
+            w, colour, hidden = 3 * kind, other[m, 0], other[m, 1]
+            for c in range(channels):
+                values[o + c] = (
+                    table[m, w] * image[c, p] + table[m, w + 1] * image[c, colour] + table[m, w + 2] * image[c, hidden]
+                )
+            values[o + channels] = table[m, 6] if kind == 0 else 1.0
+        if sloped:
+            factor = _stretch(scene, kind, p, down, right)
+            for c in range(lanes):
+                values[o + c] *= factor
         if row_dark[i] or column_dark[j]:
             for c in range(channels):
                 values[o + c] = 0.0
-        elif m >= 0:
-            w, other, hidden = 3 * kind, colour[p], behind[p]
-            for c in range(channels):
-                light = (
-                    table[m, w] * image[c, p] + table[m, w + 1] * image[c, other] + table[m, w + 2] * image[c, hidden]
-                )
-                values[o + c] = factor * light
-        else:
-            if kind == 1:
-                p = behind[p]
-            for c in range(channels):
-                values[o + c] = factor * image[c, p] if sloped else image[c, p]
     values[length * lanes : length * lanes + _VECTOR] = 0.0
 
 
@@ -404,27 +407,34 @@ def _hold_row(
     row, gone_row = line * pitch + pad * lanes, line * gone_pitch + pad
     start = max(min(min(begin, sum_begin), min(gone_begin, gone_sum_begin)), room_from[line])
     stop = min(max(max(end, sum_end), max(gone_end, gone_sum_end)), room_to[line])
+    c0, c1, c2, c3, gone_carry = 0.0, 0.0, 0.0, 0.0, 0.0
     carry[:] = 0.0
-    for x in range(sum_begin, min(start, sum_end)):
-        for c in range(lanes):
-            carry[c] += sums[row + x * lanes + c]
-    gone_carry = 0.0
+    if lanes == 4:
+        for o in range(row + sum_begin * 4, row + min(start, sum_end) * 4, 4):
+            c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
+    else:
+        for x in range(sum_begin, min(start, sum_end)):
+            for c in range(lanes):
+                carry[c] += sums[row + x * lanes + c]
     for x in range(gone_sum_begin, min(start, gone_sum_end)):
         gone_carry += gone_sums[gone_row + x]
-    covers, misses = max(end, sum_end) > min(begin, sum_begin), gone_end > gone_begin or gone_sum_end > gone_sum_begin
+    misses = gone_end > gone_begin or gone_sum_end > gone_sum_begin
     for x in range(start, stop):
         q = line * width + x
-        here, away = 0.0, 0.0
         u = row + x * lanes
-        if covers:
-            # The sums are zero outside of theirs, and their rounding shall not touch what is in focus.
-            if sum_begin <= x < sum_end:
-                for c in range(lanes):
-                    carry[c] += sums[u + c]
+        # The sums are zero outside of theirs, and their rounding shall not touch what is in focus.
+        summed = sum_begin <= x < sum_end
+        if lanes == 4:
+            if summed:
+                c0, c1, c2, c3 = c0 + sums[u], c1 + sums[u + 1], c2 + sums[u + 2], c3 + sums[u + 3]
             else:
-                for c in range(lanes):
-                    carry[c] = 0.0
+                c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+            here = taps[u + 3] + c3
+        else:
+            for c in range(lanes):
+                carry[c] = carry[c] + sums[u + c] if summed else 0.0
             here = taps[u + lanes - 1] + carry[lanes - 1]
+        away = 0.0
         if misses:
             gone_carry = gone_carry + gone_sums[gone_row + x] if gone_sum_begin <= x < gone_sum_end else 0.0
             away = max(gone_taps[gone_row + x] + gone_carry, 0.0)
@@ -436,7 +446,28 @@ def _hold_row(
             last[q] - number >= FAR_APART or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
         ):
             _close(held, lanes, o, room, q, share, result, q * lanes)
-        if covers:
+            both = 0.0
+            if room[q] <= 0.0:
+                continue
+        if lanes == 4:
+            if both == 0.0 and away <= NOTHING_SEEN and here >= COMPLETE:
+                # One slice is all of the surface, as nearly everywhere.
+                left = room[q]
+                seen = min(1.0, left)
+                factor = share if seen == here else share * (seen / here)
+                p = q * 4
+                result[p] += factor * (taps[u] + c0)
+                result[p + 1] += factor * (taps[u + 1] + c1)
+                result[p + 2] += factor * (taps[u + 2] + c2)
+                result[p + 3] += factor * here
+                left -= seen
+                room[q] = left if left >= NOTHING_SEEN else 0.0
+                continue
+            held[o] += taps[u] + c0
+            held[o + 1] += taps[u + 1] + c1
+            held[o + 2] += taps[u + 2] + c2
+            held[o + 3] += here
+        else:
             for c in range(lanes):
                 held[o + c] += taps[u + c] + carry[c]
         held[o + lanes] += away
@@ -894,7 +925,7 @@ def _spread_light(image, top, left, line, columns, width, share, factor, total, 
 def _return_light(back, own, scene, height, width, border, reach, tile_height, out):
     """Add what the patches got back to the pixels whose colours they have."""
     channels = own.shape[0]
-    mixed, table, colour, behind, there = scene[3], scene[4], scene[5], scene[6], scene[2]
+    there, mixed, table, other, place = scene[2], scene[3], scene[4], scene[5], scene[6]
     flat = own.reshape(channels, -1)
     row_at, column_at = np.empty(height + 2 * reach, np.int64), np.empty(width + 2 * reach, np.int64)
     row_dark, column_dark = np.empty(height + 2 * reach, np.bool_), np.empty(width + 2 * reach, np.bool_)
@@ -918,10 +949,10 @@ def _return_light(back, own, scene, height, width, border, reach, tile_height, o
                         light = back[job, kind, i, j, c]
                         if m >= 0:
                             flat[c, p] += table[m, w] * light
-                            flat[c, colour[p]] += table[m, w + 1] * light
-                            flat[c, behind[p]] += table[m, w + 2] * light
+                            flat[c, other[m, 0]] += table[m, w + 1] * light
+                            flat[c, other[m, 1]] += table[m, w + 2] * light
                         else:
-                            flat[c, behind[p] if kind == 1 else p] += light
+                            flat[c, place[kind, p]] += light
     out[...] = own
 
 
@@ -931,36 +962,72 @@ def _in_bytes(code: Any, lanes: int) -> Any:
     return first_row, rows, entry_dx * (8 * lanes), *others
 
 
+@_compiled
+def _planes(order, kernel, hidden, front, share, pure, order_of, kernel_of, there, mixed, table, other, light, surface):
+    """The patches of every pixel, see ``Scene.patches``; returns how many pixels are mixtures."""
+    edges, missing, sloped = front.size > 0, there.shape[0] > 2, surface.size > 0
+    count = 0
+    for p in range(order.size):
+        n, h, a = p, hidden[p], 1.0
+        if edges and front[p] >= 0:
+            n, a = front[p], share[p]
+        there[0, p], there[1, p] = a > 0.0, h >= 0
+        if missing:
+            there[2, p] = a < 1.0
+        h = max(h, 0)
+        order_of[0, p], order_of[1, p] = order[n], order[h]
+        kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
+        # Where nothing is mixed, a patch has the colour of one pixel: its own, or the one that goes on behind it.
+        light[0, p], light[1, p] = p, p if a == 0.0 else h
+        if sloped:
+            surface[0, p], surface[1, p] = n, h
+        if edges:
+            mixed[p] = -1
+            if 0.0 < a < 1.0:
+                rest = 1.0 - a
+                q = a * a + rest * rest
+                table[count, 0], table[count, 1], table[count, 2] = a * a / q, a * rest * rest / q, -a * a * rest / q
+                table[count, 3], table[count, 4], table[count, 5] = rest / q, -a * rest / q, a * a / q
+                table[count, 6], table[count, 7] = a, rest
+                other[count, 0], other[count, 1] = pure[p], h
+                mixed[p] = count
+                count += 1
+    return count
+
+
 def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     """The patches of a picture for compiled code, the number of the lowest slice, and how many slices there are."""
-    patches = scene.patches(b)
-    order, lowest, numbers = _slices(patches.order)
-    there = list(patches.there)
-    mixed, table = np.empty(0, np.int32), np.empty((0, 8))
-    if scene.front is not None:
-        # Weights of light only where a pixel is not its own patch alone.
-        place = np.flatnonzero(scene.front[b].ravel() >= 0)
-        mixed = np.full(patches.cover.size, -1, np.int32)
-        mixed[place] = np.arange(len(place))
-        weights = patches.at(place).weights()
-        cover = patches.cover[place]
-        table = np.concatenate([weights.reshape(6, -1), cover[None], 1.0 - cover[None]]).T.copy()
-        if patches.void is not None:
-            there.append(patches.void > 0)
-    slope = np.empty((2, 0)) if scene.slope is None else scene.slope[b].reshape(2, -1)
-    planes = (
+    ranks, lowest, numbers = _slices(scene.order[b].ravel())
+    pixels = ranks.size
+    none, no_share = np.empty(0, np.int32), np.empty(0)
+    edges = (none, no_share, none)
+    mixtures = 0
+    if scene.front is not None and scene.share is not None and scene.pure is not None:
+        edges = tuple(np.ascontiguousarray(plane[b]).ravel() for plane in (scene.front, scene.share, scene.pure))
+        mixtures = int(np.count_nonzero((edges[1] > 0) & (edges[1] < 1)))
+    kinds = 3 if scene.connected and scene.front is not None else 2
+    sloped = scene.slope is not None
+    order, kernel, light = (np.empty((2, pixels), np.int32) for _ in range(3))
+    there = np.empty((kinds, pixels), np.bool_)
+    mixed = np.empty(pixels if scene.front is not None else 0, np.int32)
+    table, other = np.empty((mixtures, 8)), np.empty((mixtures, 2), np.int32)
+    surface = np.empty((2, pixels if sloped else 0), np.int32)
+    _planes(
+        ranks,
+        np.ascontiguousarray(scene.kernel[b]).ravel(),
+        np.ascontiguousarray(scene.hidden[b]).ravel(),
+        *edges,
         order,
-        np.ascontiguousarray(patches.kernel),
-        np.stack(there),
+        kernel,
+        there,
         mixed,
         table,
-        np.ascontiguousarray(patches.colour),
-        np.ascontiguousarray(patches.behind),
-        np.ascontiguousarray(patches.surface),
-        np.ascontiguousarray(slope),
-        numbers,
+        other,
+        light,
+        surface,
     )
-    return planes, lowest, len(numbers)
+    slope = np.empty((2, 0)) if scene.slope is None else np.ascontiguousarray(scene.slope[b].reshape(2, -1))
+    return (order, kernel, there, mixed, table, other, light, surface, slope, numbers), lowest, len(numbers)
 
 
 def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, NDArray[np.int64]]:
