@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.physics.point_spread import PointSpreads
-from blursynth.physics.surface_edges import MIRRORED_PX, PURE_REACH_PX, SurfaceEdges
+from blursynth.physics.surface_edges import MIRRORED_PX, PURE_REACH_PX, UNEVEN_REACH_PX, SurfaceEdges
 
 __all__ = [
     "JUMP_PX",
@@ -27,7 +27,7 @@ __all__ = [
     "scene_of_objects",
 ]
 
-# Between neighbouring pixels. Below it depth that is noisy (up to .25 px), quantised or sloped is one surface.
+# Between neighbouring pixels. Below it depth that is quantised or sloped is one surface.
 JUMP_PX = 1.75
 # Within so many px of its edge a surface always goes on behind a nearer one: for the widths of pixels and slices, and
 # for point spreads whose sizes are rounded to levels.
@@ -327,7 +327,7 @@ def reach_of_layers_px(nearness_px: NDArray[np.floating], radius_px: NDArray[np.
                 deep = step[jumps] + SLACK_PX
                 behind = float((size[far][jumps] + deep + np.minimum(deep, MIRRORED_PX)).max())
                 before = 3.0 * float(size[near][jumps].max()) + SLACK_PX
-                reach = max(reach, max(behind, before) + 2.0 * (wider_px + PURE_REACH_PX))
+                reach = max(reach, max(behind, before) + 2.0 * (wider_px + PURE_REACH_PX) + UNEVEN_REACH_PX)
     return math.ceil(reach)
 
 

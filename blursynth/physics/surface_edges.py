@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "EVEN_AT_LEAST",
     "FRONT_REACH_PX",
     "MIRRORED_PX",
     "NEIGHBOURS",
@@ -17,9 +18,16 @@ __all__ = [
     "STEEPEST",
     "THIN_BACK_PX",
     "TRUST",
+    "UNEVEN_REACH_PX",
+    "UNEVEN_SHARE",
     "SurfaceEdges",
 ]
 
+# A jump counts where at least half of the second differences of the level within 4 px are below a fifth of it. Of white
+# noise that is a jump of 8 standard deviations; edges themselves, and slopes, leave most second differences small.
+UNEVEN_REACH_PX = 4
+UNEVEN_SHARE = 0.2
+EVEN_AT_LEAST = 0.5
 NEIGHBOURS = 2  # px around an edge pixel that tell how near its two surfaces are
 PURE_REACH_PX = 4  # px within which a surface shows its unmixed colour
 FRONT_REACH_PX = 3

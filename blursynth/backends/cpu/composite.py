@@ -1003,7 +1003,11 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     edges = (none, no_share, none)
     mixtures = 0
     if scene.front is not None and scene.share is not None and scene.pure is not None:
-        edges = tuple(np.ascontiguousarray(plane[b]).ravel() for plane in (scene.front, scene.share, scene.pure))
+        edges = (
+            np.ascontiguousarray(scene.front[b]).ravel(),
+            np.ascontiguousarray(scene.share[b]).ravel(),
+            np.ascontiguousarray(scene.pure[b]).ravel(),
+        )
         mixtures = int(np.count_nonzero((edges[1] > 0) & (edges[1] < 1)))
     kinds = 3 if scene.connected and scene.front is not None else 2
     sloped = scene.slope is not None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.physics.surface_edges import (
+    EVEN_AT_LEAST,
     FRONT_REACH_PX,
     MIRRORED_PX,
     NEIGHBOURS,
@@ -26,6 +27,8 @@ from blursynth.physics.surface_edges import (
     STEEPEST,
     THIN_BACK_PX,
     TRUST,
+    UNEVEN_REACH_PX,
+    UNEVEN_SHARE,
     SurfaceEdges,
 )
 
@@ -37,17 +40,41 @@ _NEAR, _FAR = 1, 2
 
 
 @_compiled
-def _edge_rows(first, last, level, jump, edge):
+def _stands_out(level, y, x, step):
+    """Whether a step is large beside the unevenness of the level around it, see the definition."""
+    height, width = level.shape
+    even, count = 0, 0
+    top, bottom = max(0, y - UNEVEN_REACH_PX), min(height, y + UNEVEN_REACH_PX + 1)
+    left, right = max(0, x - UNEVEN_REACH_PX), min(width, x + UNEVEN_REACH_PX + 1)
+    most = UNEVEN_SHARE * step
+    for v in range(top, bottom):
+        for u in range(left, right):
+            if left < u < right - 1:
+                count += 1
+                if abs(level[v, u - 1] - 2.0 * level[v, u] + level[v, u + 1]) <= most:
+                    even += 1
+            if top < v < bottom - 1:
+                count += 1
+                if abs(level[v - 1, u] - 2.0 * level[v, u] + level[v + 1, u]) <= most:
+                    even += 1
+    return even >= EVEN_AT_LEAST * count
+
+
+@_compiled
+def _edge_rows(first, last, level, jump, uneven, edge):
     height, width = level.shape
     for y in range(first, last):
         for x in range(width):
-            own, found = level[y, x], 0
+            own = level[y, x]
+            below, above = 0.0, 0.0
             for v in range(max(0, y - 1), min(height, y + 2)):
                 for u in range(max(0, x - 1), min(width, x + 2)):
-                    if level[v, u] < own - jump:
-                        found |= _NEAR
-                    if level[v, u] > own + jump:
-                        found |= _FAR
+                    below, above = max(below, own - level[v, u]), max(above, level[v, u] - own)
+            found = 0
+            if below > jump and (not uneven or _stands_out(level, y, x, below)):
+                found |= _NEAR
+            if above > jump and (not uneven or _stands_out(level, y, x, above)):
+                found |= _FAR
             edge[y, x] = found
 
 
@@ -257,7 +284,7 @@ def surface_edges(
     for b in range(len(level)):
         here = np.ascontiguousarray(level[b], np.float64)
         edge = np.zeros((height, width), np.uint8)
-        _share(_edge_rows, height, count, here, float(jump), edge)
+        _share(_edge_rows, height, count, here, float(jump), deep_px is None, edge)
         if not edge.any():
             continue
         picture = np.ascontiguousarray(image[b], image.dtype.newbyteorder("="))

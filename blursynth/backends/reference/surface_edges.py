@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.physics.surface_edges import (
+    EVEN_AT_LEAST,
     FRONT_REACH_PX,
     MIRRORED_PX,
     NEIGHBOURS,
@@ -17,6 +18,8 @@ from blursynth.physics.surface_edges import (
     STEEPEST,
     THIN_BACK_PX,
     TRUST,
+    UNEVEN_REACH_PX,
+    UNEVEN_SHARE,
     SurfaceEdges,
 )
 
@@ -34,7 +37,9 @@ def surface_edges(
 ) -> SurfaceEdges:
     """Which surface lies in front of every pixel, how much of it that covers, and what goes on behind.
 
-    A pixel is at an edge if one of its eight neighbours is nearer or farther by more than ``jump``. It is a mixture:
+    A pixel is at an edge if one of its eight neighbours is nearer or farther by more than ``jump``; of levels that are
+    px, only if that step is large beside how uneven they are: half of their second differences along rows and columns
+    within 4 px are less than a fifth of it. So noise of depth makes no edges. A pixel at an edge is a mixture:
     its colour is explained by those of the two surfaces where these are unmixed, the nearest pixels that are at no edge.
     With F and B the means of unmixed pixels within 4 px on both sides (weighted by ``1 / (1 + distance^2)``), v the sum
     of their variances, and a' = 1 on the near side and 0 on the far side,
@@ -65,7 +70,7 @@ def surface_edges(
     batch, channels, height, width = image.shape
     out = SurfaceEdges.none(level.shape)
     for b in range(batch):
-        one = _Picture(np.asarray(image[b], np.float64), level[b], jump)
+        one = _Picture(np.asarray(image[b], np.float64), level[b], jump, uneven=deep_px is None)
         for y in range(height):
             for x in range(width):
                 if one.edge[y, x]:
@@ -124,16 +129,24 @@ def _nearest(places: NDArray[np.intp], y: int, x: int) -> tuple[int, int]:
 
 
 class _Picture:
-    def __init__(self, image: NDArray[np.float64], level: NDArray[np.float64], jump: float) -> None:
+    def __init__(self, image: NDArray[np.float64], level: NDArray[np.float64], jump: float, *, uneven: bool) -> None:
         self.image, self.level, self.jump = image, level, jump
         self.height, self.width = level.shape
         self.near, self.far = np.zeros(level.shape, bool), np.zeros(level.shape, bool)
         for y in range(self.height):
             for x in range(self.width):
                 around = [level[p] for p in self.within(y, x, 1)]
-                self.near[y, x] = min(around) < level[y, x] - jump
-                self.far[y, x] = max(around) > level[y, x] + jump
+                below, above = level[y, x] - min(around), max(around) - level[y, x]
+                self.near[y, x] = below > jump and (not uneven or self.stands_out(y, x, below))
+                self.far[y, x] = above > jump and (not uneven or self.stands_out(y, x, above))
         self.edge = self.near | self.far
+
+    def stands_out(self, y: int, x: int, step: float) -> bool:
+        """Whether a step is large beside how uneven the level is around it."""
+        reach = UNEVEN_REACH_PX
+        around = self.level[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+        second = np.concatenate([np.diff(around, 2, axis=0).ravel(), np.diff(around, 2, axis=1).ravel()])
+        return bool((np.abs(second) <= UNEVEN_SHARE * step).sum() >= EVEN_AT_LEAST * second.size)
 
     def within(self, y: int, x: int, reach: int) -> list[tuple[int, int]]:
         return [
