@@ -21,11 +21,11 @@ from measure import best_of_each, cores, machine, table, version
 from numpy.typing import NDArray
 
 from blursynth import Defocus, Frame, Intrinsics
-from blursynth.backends import cpu
+from blursynth.backends import cpu, reference
 from blursynth.frame import Border
 from blursynth.physics.aperture import Aperture
 from blursynth.physics.point_spread import PointSpreads, disk
-from blursynth.physics.scene import Scene
+from blursynth.physics.scene import JUMP_PX, SLACK_PX, Scene
 from blursynth.physics.thin_lens import blur_per_dioptre_px
 
 PEERS = ("scipy", "opencv-python-headless")
@@ -203,7 +203,7 @@ def errors() -> str:
         image, mask, truth = two_planes(near_px, far_px)
         inner = (slice(24, -24), slice(24, -24))
         order = (mask * 40).astype(np.int32)[None]
-        hidden = cpu.hidden_surface(order, gap=2, reach_px=20)
+        hidden = reference.hidden_behind(order, gap=2, reach_px=20)
         made: dict[str, NDArray[np.floating]] = {}
         for parts in (1, 4, 16, 64):
             psf = [Aperture().point_spreads(radius, parts) for radius in (far_px, near_px)]
@@ -281,8 +281,11 @@ def slopes(threads: int, seconds: float) -> str:
         larger = Frame(other, "linear", depth_m=(1 / far).astype(np.float32)[None], camera=CAMERA)
         runs[f"radius 15 px, {width} x {height}"] = partial(step_of(far, 15.0), larger)
     step = step_of(nearness, 15.0)
-    order = step.layers(frame).order[None]
-    runs["of it hidden_surface, 1 thread"] = lambda: cpu.hidden_surface(order, gap=2, reach_px=32, threads=1)
+    layers = step.layers(frame)
+    near, wide = layers.nearness_px[None], 2.0 * np.abs(layers.radius_px)[None]
+    runs["of it surface_edges, 1 thread"] = lambda: cpu.surface_edges(
+        image, near, None, wide, jump=JUMP_PX, slack_px=SLACK_PX, threads=1
+    )
     flat, zeros = np.zeros((1, 720, 1280), np.int32), np.full((1, 720, 1280), -1, np.int32)
     for radius_px in (0.0, 2.0, 4.0, 8.0, 15.0, 30.0):
         one = Scene(flat, flat, zeros, disk(radius_px))

@@ -27,7 +27,8 @@ __all__ = [
     "scene_of_objects",
 ]
 
-JUMP_PX = 1.5  # between neighbouring pixels: below it depth that is noisy, quantised or sloped is one surface
+# Between neighbouring pixels. Below it depth that is noisy (up to .25 px), quantised or sloped is one surface.
+JUMP_PX = 1.75
 # Within so many px of its edge a surface always goes on behind a nearer one: for the widths of pixels and slices, and
 # for point spreads whose sizes are rounded to levels.
 SLACK_PX = 2.0

@@ -302,7 +302,7 @@ def _slope_rows(first, last, radius, jump, out):
     reach = SLOPE_REACH_PX
     for y in range(first, last):
         for x in range(width):
-            sum_y, sum_x, squares_y, squares_x = 0.0, 0.0, 0.0, 0.0
+            sum_y, sum_x, yy, xx, yx = 0.0, 0.0, 0.0, 0.0, 0.0
             for v in range(max(0, y - reach), min(height, y + reach + 1)):
                 for u in range(max(0, x - reach), min(width, x + reach + 1)):
                     dy, dx = v - y, u - x
@@ -310,10 +310,15 @@ def _slope_rows(first, last, radius, jump, out):
                     if abs(difference) <= jump * (0.5 + 0.7 * max(1, max(abs(dy), abs(dx)))):
                         sum_y += dy * difference
                         sum_x += dx * difference
-                        squares_y += dy * dy
-                        squares_x += dx * dx
-            out[0, y, x] = sum_y / max(squares_y, 1.0)
-            out[1, y, x] = sum_x / max(squares_x, 1.0)
+                        yy += dy * dy
+                        xx += dx * dx
+                        yx += dy * dx
+            determinant = yy * xx - yx * yx
+            if determinant < 1.0:  # all of them in one line
+                out[0, y, x], out[1, y, x] = sum_y / max(yy, 1.0), sum_x / max(xx, 1.0)
+            else:
+                out[0, y, x] = (xx * sum_y - yx * sum_x) / determinant
+                out[1, y, x] = (yy * sum_x - yx * sum_y) / determinant
 
 
 def surface_slope(radius_px: NDArray[np.float64], *, jump: float, threads: int | None = None) -> NDArray[np.float64]:

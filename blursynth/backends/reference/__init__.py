@@ -12,7 +12,7 @@ from blursynth.backends.reference.response import response_decode, response_enco
 from blursynth.backends.reference.self_guided import self_guided
 from blursynth.backends.reference.sensor import sensor
 from blursynth.backends.reference.srgb import srgb_decode, srgb_encode
-from blursynth.backends.reference.surface_edges import surface_edges, surface_slope
+from blursynth.backends.reference.surface_edges import hidden_behind, surface_edges, surface_slope
 from blursynth.backends.reference.warp_mean import warp_mean, warp_mean_adjoint
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "convolve_varying_adjoint",
     "develop",
     "gaussian_noise",
+    "hidden_behind",
     "poisson",
     "random_walk",
     "rasterise",

@@ -19,7 +19,7 @@ from blursynth.physics.surface_edges import (
     SurfaceEdges,
 )
 
-__all__ = ["surface_edges", "surface_slope"]
+__all__ = ["hidden_behind", "surface_edges", "surface_slope"]
 
 
 def surface_edges(
@@ -94,6 +94,22 @@ def surface_edges(
                     origin = divmod(first, width) if first >= 0 else farther
                     mirrored = one.turned_over((y, x), origin, e, farther, away, deep_px is None)
                     out.hidden[b, y, x] = mirrored[0] * width + mirrored[1]
+    return out
+
+
+def hidden_behind(order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDArray[np.int32]:
+    """``hidden`` of a scene made by hand: the nearest pixel that lies ``gap`` slices or more farther; -1 for none.
+
+    ``order`` is ``[B, H, W]``; of several at one distance the first in order of rows is taken.
+    """
+    batch, height, width = order.shape
+    out = np.full(order.shape, -1, np.int32)
+    rows, columns = np.mgrid[:height, :width]
+    for b, y, x in np.ndindex(batch, height, width):
+        squared = (rows - y) ** 2 + (columns - x) ** 2
+        there = (order[b].astype(np.int64) <= int(order[b, y, x]) - gap) & (squared <= reach_px**2)
+        if there.any():
+            out[b, y, x] = np.argmin(np.where(there, squared, squared.max() + 1))
     return out
 
 
@@ -214,8 +230,8 @@ def surface_slope(radius_px: NDArray[np.float64], *, jump: float) -> NDArray[np.
     px of distance; so a jump does not count, and noise is averaged over 48 pixels.
     """
     batch, height, width = radius_px.shape
-    out = np.zeros((batch, 2, height, width))
-    squares = np.zeros((2, batch, height, width))
+    along = np.zeros((2, batch, height, width))
+    squares = np.zeros((3, batch, height, width))
     reach = SLOPE_REACH_PX
     padded = np.pad(radius_px, ((0, 0), (reach, reach), (reach, reach)), constant_values=np.nan)
     for dy in range(-reach, reach + 1):
@@ -224,6 +240,13 @@ def surface_slope(radius_px: NDArray[np.float64], *, jump: float) -> NDArray[np.
             difference = other - radius_px
             same = np.abs(difference) <= jump * (0.5 + 0.7 * max(1, abs(dy), abs(dx)))
             for axis, d in enumerate((dy, dx)):
-                out[:, axis] += np.where(same, d * np.nan_to_num(difference), 0.0)
-                squares[axis] += np.where(same, d * d, 0.0)
-    return out / np.maximum(np.moveaxis(squares, 0, 1), 1.0)
+                along[axis] += np.where(same, d * np.nan_to_num(difference), 0.0)
+            for n, product in enumerate((dy * dy, dx * dx, dy * dx)):
+                squares[n] += np.where(same, product, 0.0)
+    (by_row, by_column), (yy, xx, yx) = along, squares
+    determinant = yy * xx - yx * yx
+    flat = determinant < 1.0  # all of them in one line
+    safe = np.where(flat, 1.0, determinant)
+    down = np.where(flat, by_row / np.maximum(yy, 1.0), (xx * by_row - yx * by_column) / safe)
+    right = np.where(flat, by_column / np.maximum(xx, 1.0), (yy * by_column - yx * by_row) / safe)
+    return np.stack([down, right], axis=1)
