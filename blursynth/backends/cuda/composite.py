@@ -6,9 +6,8 @@ it, so that the walk knows of patches only.
 
 A program makes a tile of the result. Every pixel walks through the slices that reach it, from near to far: one pass
 over the sources within reach sums coverage and light of the slice at hand, and finds the next farther one. In a
-connected scene slices add up until their surface ends. The walk ends where nothing is left to see, so a pixel of one
-slice takes two passes, the first of which only finds where to begin, and one of a surface of n slices n + 1, or n + 2
-where its coverage stays below 1.
+connected scene slices add up until their surface ends. The walk ends where nothing is left to see, so a pixel of a
+surface of n slices takes n + 1 passes, the first of which only finds where to begin.
 
 The transpose walks twice, since light is divided by the sum of all shares: once for that sum, once to send the light
 back by atomic additions, whose order, and with it the last bits, differ from run to run. It takes one more pass for
@@ -286,7 +285,7 @@ def _composite(
                 if walk == 1:
                     sent = tl.where(ends, factor, sent)
                     sent_first, sent_last = tl.where(ends, first, sent_first), tl.where(ends, last, sent_last)
-            if walk == 1:
+            if walk == 1:  # noqa: SIM102 (the one is known when this is compiled, the other is not)
                 if _any(sent > 0):
                     _pass(
                         lights, orders, kernels_here, covers, slopes, taps, down, right, sent_first, sent_last, y, x,
@@ -451,10 +450,7 @@ def _run(
     out = torch.empty_like(image)
     batch, channels, height, width = image.shape
     patches = _Patches.of(image, order, kernel, hidden, front, share, pure, slope, connected)
-    if transpose:
-        light = image.new_zeros(batch, 2, channels, height, width)
-    else:
-        light = patches.light(image)
+    light = image.new_zeros(batch, 2, channels, height, width) if transpose else patches.light(image)
     table, reach, each = _table(start, dy, dx, weight, image)
     parts = part_weight.numel()
     each = each.reshape(parts, -1).amax(dim=0)  # [K]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from blursynth.backends import cpu
 from blursynth.backends.torch_ops.tensors import (
