@@ -301,6 +301,17 @@ def test_composite_of_a_connected_scene(
     transposed(there, got, there, back)
 
 
+def test_a_whole_surface_lets_nothing_through(device: str) -> None:
+    """Not even the little light of the next slice that would have a place in it."""
+    from blursynth.backends.cuda.composite import composite
+
+    order = np.array([[[1, 0]]], np.int32)
+    psf = PointSpreads.from_dense([np.array([[0.05, 0.95]]), np.ones((1, 1))], [(0, 1), (0, 0)])
+    scene = Scene(order, order.copy(), np.full_like(order, -1), psf, connected=True)
+    image = torch.tensor([[[[1.0, 100.0]]]], device=device)
+    assert composite(image, *arguments(scene, Border.REPLICATE)).cpu().flatten().tolist() == [1.0, 100.0]
+
+
 def test_composite_of_several_tiles(device: str) -> None:
     """Tiles in focus look no farther than the blur near by reaches; what is blurred still reaches into them."""
     from blursynth.backends.cuda.composite import composite
