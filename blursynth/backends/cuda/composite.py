@@ -6,9 +6,8 @@ it, so that the walk knows of patches only.
 
 A program makes a tile of the result. Every pixel walks through the slices that reach it, from near to far: one pass
 over the sources within reach sums coverage and light of the slice at hand, and finds the next farther one. In a
-connected scene slices add up until their surface ends. The walk ends where nothing is left to see, so a pixel of one
-slice takes two passes, the first of which only finds where to begin, and one of a surface of n slices n + 1, or n + 2
-where its coverage stays below 1.
+connected scene slices add up until their surface ends. The walk ends where nothing is left to see, so a pixel of a
+surface of n slices takes n + 1 passes, the first of which only finds where to begin.
 
 The transpose walks twice, since light is divided by the sum of all shares: once for that sum, once to send the light
 back by atomic additions, whose order, and with it the last bits, differ from run to run. It takes one more pass for
@@ -76,7 +75,8 @@ def _pass(
     SCENE_BORDER: tl.constexpr,
     MIXED: tl.constexpr,
     SLOPED: tl.constexpr,
-    MODE: tl.constexpr,  # 0: coverage alone, 1: light too, 2: send light back
+    CONNECTED: tl.constexpr,
+    MODE: tl.constexpr,  # 0: the next slice alone, 1: coverage too, 2: light too; 3: send light back
 ):
     """Coverage, void and light of the slice at hand, and the next farther slice that reaches each pixel."""
     area = height * width
@@ -85,43 +85,51 @@ def _pass(
     void = coverage
     total = tl.zeros_like(sent)
     farther = tl.zeros_like(here) + FARTHEST
+    coloured = channel < channels
+    visible = light + channel.to(tl.int64) * area
+    hidden = light + (channel.to(tl.int64) + channels) * area
     for dy in range(-near, near + 1):
         from_y = y - dy
         line = continued(from_y, height, SCENE_BORDER) * width
         for dx in range(-near, near + 1):
             from_x = x - dx
             place = line + continued(from_x, width, SCENE_BORDER)
-            lit = made & shines(from_y, height, BORDER) & shines(from_x, width, BORDER)
+            taps = table + (dy + reach) * side + dx + reach
             for surface in tl.static_range(2):
-                k = tl.load(kernel + surface * area + place, mask=made, other=-1)
-                there = made & (k >= 0)
-                number = tl.load(order + surface * area + place, mask=there, other=FARTHEST)
-                tap = tl.load(table + (k * side + dy + reach) * side + dx + reach, mask=there, other=0.0)
-                farther = tl.where((tap > 0) & (number < here), tl.maximum(farther, number), farther)
-                chosen = number == here
-                if MODE == 2:
-                    chosen = (number <= here) & (number >= last)
-                chosen = chosen & (tap > 0)
-                share = tl.where(chosen, tap, 0.0)
-                if SLOPED:
-                    by_row = tl.load(slope + 2 * surface * area + place, mask=chosen, other=0.0)
-                    by_column = tl.load(slope + (2 * surface + 1) * area + place, mask=chosen, other=0.0)
-                    stretch = 1.0 + by_row * down + by_column * right
-                    share *= tl.minimum(tl.maximum(stretch, 0.25), 4.0)
-                if MODE < 2:
-                    if MIXED and surface == 0:
-                        covered = tl.load(cover + place, mask=chosen, other=1.0)
-                        coverage += share * covered
-                        void += tl.where(chosen, tap, 0.0) * (1.0 - covered)
-                    else:
-                        coverage += share
+                patch = place if surface == 0 else place + area
+                k = tl.load(kernel + patch, mask=made, other=-1)
+                there = k >= 0
+                number = tl.load(order + patch, mask=there, other=FARTHEST)
+                tap = tl.load(taps + k * (side * side), mask=there, other=0.0)
+                reaches = tap > 0
+                if MODE < 3:
+                    farther = tl.maximum(farther, tl.where(reaches & (number < here), number, FARTHEST))
                 if MODE > 0:
-                    shown = lit & chosen & (channel < channels)
-                    where = (surface * channels + channel) * area + place
-                    if MODE == 1:
-                        total += share * tl.load(light + where, mask=shown, other=0.0)
-                    else:
-                        tl.atomic_add(light + where, share * sent, mask=shown)
+                    chosen = reaches & (number == here) if MODE < 3 else reaches & (number <= here) & (number >= last)
+                    share = tl.where(chosen, tap, 0.0)
+                    covered = share
+                    if MODE < 3 and MIXED and surface == 0:
+                        amount = tl.load(cover + place, mask=chosen, other=1.0)
+                        covered = share * amount
+                        if CONNECTED:
+                            void += share - covered
+                    if SLOPED:
+                        by_row = tl.load(slope + 2 * surface * area + place, mask=chosen, other=0.0)
+                        by_column = tl.load(slope + (2 * surface + 1) * area + place, mask=chosen, other=0.0)
+                        stretch = tl.minimum(tl.maximum(1.0 + by_row * down + by_column * right, 0.25), 4.0)
+                        share *= stretch
+                        covered *= stretch
+                    if MODE < 3:
+                        coverage += covered
+                    if MODE > 1:
+                        shown = chosen & coloured
+                        if BORDER == 3:
+                            shown = shown & shines(from_y, height, BORDER) & shines(from_x, width, BORDER)
+                        colour = (visible if surface == 0 else hidden) + place
+                        if MODE == 2:
+                            total += share * tl.load(colour, mask=shown, other=0.0)
+                        else:
+                            tl.atomic_add(colour, share * sent, mask=shown)
     return coverage, void, total, farther
 
 
@@ -219,7 +227,8 @@ def _composite(
                 down, right = tl.load(part_centre + 2 * part), tl.load(part_centre + 2 * part + 1)
             _c, _v, _l, at = _pass(
                 lights, orders, kernels_here, covers, slopes, taps, down, right, nearest, nearest, y, x, made, none,
-                channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, 0,
+                channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
+                CONNECTED, 0,
             )  # fmt: skip
             room = none + 1.0
             # The surface at hand: coverage, void and light of its slices so far, and which these are.
@@ -230,10 +239,8 @@ def _composite(
                 more, more_void, more_colour, farther = _pass(
                     lights, orders, kernels_here, covers, slopes, taps, down, right, at, at, y, x, made, dark,
                     channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
-                    0 if TRANSPOSE else 1,
+                    CONNECTED, 1 if TRANSPOSE else 2,
                 )  # fmt: skip
-                if not CONNECTED:
-                    more_void = none
                 counts = (at > FARTHEST) & (more + more_void > least)
                 if CONNECTED:
                     # A surface ends where a slice is missing, and where it is whole and this one has no place in it.
@@ -252,7 +259,7 @@ def _composite(
                         _pass(
                             lights, orders, kernels_here, covers, slopes, taps, down, right, sent_first, sent_last, y,
                             x, made & (sent > 0), weight * sent * back, channel, channels, height, width, reach, near,
-                            FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, 2,
+                            FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, CONNECTED, 3,
                         )  # fmt: skip
                     sent = none
                     first = tl.where(counts & (coverage + void <= least), at, first)
@@ -278,12 +285,12 @@ def _composite(
                 if walk == 1:
                     sent = tl.where(ends, factor, sent)
                     sent_first, sent_last = tl.where(ends, first, sent_first), tl.where(ends, last, sent_last)
-            if walk == 1:
+            if walk == 1:  # noqa: SIM102 (the one is known when this is compiled, the other is not)
                 if _any(sent > 0):
                     _pass(
                         lights, orders, kernels_here, covers, slopes, taps, down, right, sent_first, sent_last, y, x,
                         made & (sent > 0), weight * sent * back, channel, channels, height, width, reach, near,
-                        FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, 2,
+                        FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, CONNECTED, 3,
                     )  # fmt: skip
     if not TRANSPOSE:
         covered = total > least
@@ -443,10 +450,7 @@ def _run(
     out = torch.empty_like(image)
     batch, channels, height, width = image.shape
     patches = _Patches.of(image, order, kernel, hidden, front, share, pure, slope, connected)
-    if transpose:
-        light = image.new_zeros(batch, 2, channels, height, width)
-    else:
-        light = patches.light(image)
+    light = image.new_zeros(batch, 2, channels, height, width) if transpose else patches.light(image)
     table, reach, each = _table(start, dy, dx, weight, image)
     parts = part_weight.numel()
     each = each.reshape(parts, -1).amax(dim=0)  # [K]
