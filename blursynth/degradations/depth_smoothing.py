@@ -11,7 +11,7 @@ from pydantic import Field
 from blursynth.backends import for_array
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Encoding, Frame
+from blursynth.frame import Encoding, Frame, array_library
 
 __all__ = ["DepthSmoothing"]
 
@@ -88,16 +88,18 @@ class DepthSmoothing(Degradation):
                 why="Its colours are compared, and a mosaic's neighbours have different ones.",
                 fix="Put it before the sensor.",
             )
-        depth = frame.depth_m
-        backend = for_array(frame.image)
-        image = frame.image.detach() if hasattr(frame.image, "detach") else frame.image
-        guide = backend.srgb_encode(image) if frame.encoding is Encoding.LINEAR else image
+        depth, image = frame.depth_m, frame.image
+        if not isinstance(depth, np.ndarray):  # which pixels are one surface does not change smoothly
+            depth, image = depth.detach(), image.detach()
+        backend = for_array(image)
         smooth = backend.smooth_depth(
-            1.0 / (depth.detach() if hasattr(depth, "detach") else depth),
-            guide,
-            step=np.array([s.step for s in steps]),
-            radius_px=np.array([s.radius_px for s in steps], np.int64),
-            contrast=np.array([s.colour_codes / 255.0 for s in steps]),
-            snap_px=np.array([s.snap_px for s in steps], np.int64),
+            1.0 / (depth.astype(np.float64) if isinstance(depth, np.ndarray) else depth.double()),
+            backend.srgb_encode(image) if frame.encoding is Encoding.LINEAR else image,
+            np.array([step.step for step in steps]),
+            np.array([step.radius_px for step in steps], np.int64),
+            np.array([step.colour_codes / 255.0 for step in steps]),
+            np.array([step.snap_px for step in steps], np.int64),
         )
-        return frame.with_image(frame.image, depth_m=1.0 / smooth)
+        library = array_library(depth)
+        assert library is not None
+        return frame.with_image(frame.image, depth_m=library.asarray(1.0 / smooth, dtype=depth.dtype))
