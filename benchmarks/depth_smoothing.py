@@ -209,8 +209,8 @@ def main() -> str:
         [
             "## Smoothing of depth",
             "",
-            "Rms error in px of blur radius more than 2 px away from jumps of more than 3 px / share of the pixels within "
-            "2 px of jumps that lie on no surface within 3 px (more than 1 px off), and on the wrong one, in %. "
+            "Rms error in px of blur radius more than 2 px away from jumps of more than 3 px / share of the pixels "
+            "within 2 px of jumps that lie on no surface within 3 px (more than 1 px off), and on the wrong one, in %. "
             f"`step` is {STEP_PX:g} of {FAR_PX:g} px, `radius_px` its default.",
             "",
             table(["depth", "disturbed by", *METHODS], rows),

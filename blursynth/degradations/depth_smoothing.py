@@ -30,8 +30,8 @@ class DepthSmoothing(Degradation):
     Put it before the steps that need depth and before any blur, since the colours are the picture's. A picture without
     depth is left as it is, so that recipes may go on with a made-up one; the target gets the same depth. Labels stay.
 
-    ``step`` is a share of the inverse depth, as one code of a disparity map is. It should be three times the noise or
-    more, more than the stairs, and less than half of the jumps that matter: 0.05 keeps a head 1 m before a wall at 10 m.
+    ``step`` is a share of the inverse depth: neither the scale of the depth nor the size of the window matters. It should be about four times the noise (rms), twice the stairs, and less than
+    the jumps that matter: 1 / 60 for whole disparities around 120 px. What differs by less may be smoothed away.
 
     Easily confused: ``denoise`` smooths the picture.
 
@@ -49,10 +49,10 @@ class DepthSmoothing(Degradation):
     sets_geometry: ClassVar[bool] = True
 
     step: float = Field(
-        default=0.05,
+        default=0.03,
         ge=0.0001,
         le=0.9,
-        description="largest difference of neighbours' inverse depths within one surface, as a share of the nearer one's",
+        description="largest difference of neighbours' inverse depths within a surface, as a share of the nearer one's",
     )
     radius_px: int = Field(
         default=10, ge=1, le=64, description="half width of the fits in px; about half a stair; 4 to 20"

@@ -19,7 +19,9 @@ def scene(disturbance: float) -> tuple[bs.Frame, bs.Frame]:
     radius = np.where(near, 8.0 + 0.04 * rows, -2.0 - 0.02 * columns)
     disturbed = radius + disturbance * np.random.default_rng(6).standard_normal(radius.shape)
     growth = 128.2  # px of radius per 1/m: half of 25 mm 51.28 mm / 5 um; so 1 px is 1/64 of the inverse depth at 2 m
-    frames = [bs.Frame(picture, "linear", depth_m=1 / (0.5 + r[None] / growth), camera=camera) for r in (radius, disturbed)]
+    frames = [
+        bs.Frame(picture, "linear", depth_m=1 / (0.5 + r[None] / growth), camera=camera) for r in (radius, disturbed)
+    ]
     return frames[0], frames[1]
 
 
@@ -56,7 +58,10 @@ def test_light_and_codes_of_the_same_picture_give_the_same_depth() -> None:
 def test_a_pair_with_a_margin_equals_the_window_of_the_whole() -> None:
     frame = pictures(size_px=(120, 130), batch=1)
     draw = bs.Draw(
-        (("smooth", bs.DepthSmoothing(radius_px=3, snap_px=1)), ("focus", bs.Defocus(f_number=8.0, focus_distance_m=2.0)))
+        (
+            ("smooth", bs.DepthSmoothing(radius_px=3, snap_px=1)),
+            ("focus", bs.Defocus(f_number=8.0, focus_distance_m=2.0)),
+        )
     )
     reach = draw.reach_px(frame)
     assert reach is not None

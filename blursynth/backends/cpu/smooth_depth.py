@@ -295,7 +295,8 @@ def smooth_depth(
     """
     if inverse_depth.ndim != 3 or guide.ndim != 4 or 0 in guide.shape:
         raise InvalidValueError(
-            f"The inverse depth must be [B, H, W] and the guide [B, C, H, W], got {inverse_depth.shape} and {guide.shape}."
+            "The inverse depth must be [B, H, W] and the guide [B, C, H, W], "
+            f"got {inverse_depth.shape} and {guide.shape}."
         )
     if (guide.shape[0], *guide.shape[2:]) != inverse_depth.shape:
         raise InvalidValueError(f"A guide {guide.shape} does not fit an inverse depth {inverse_depth.shape}.")
