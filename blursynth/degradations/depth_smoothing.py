@@ -30,8 +30,9 @@ class DepthSmoothing(Degradation):
     Put it before the steps that need depth and before any blur, since the colours are the picture's. A picture without
     depth is left as it is, so that recipes may go on with a made-up one; the target gets the same depth. Labels stay.
 
-    ``step`` is a share of the inverse depth: neither the scale of the depth nor the size of the window matters. It should be about four times the noise (rms), twice the stairs, and less than
-    the jumps that matter: 1 / 60 for whole disparities around 120 px. What differs by less may be smoothed away.
+    ``step`` is a share of the inverse depth: neither the scale of the depth nor the size of the window matters. It
+    should be about four times the noise (rms), twice the stairs, and less than the jumps that matter: 1 / 60 for whole
+    disparities around 120 px. What differs by less may be smoothed away.
 
     Easily confused: ``denoise`` smooths the picture.
 

@@ -30,7 +30,7 @@ def scene(seed: int, size: tuple[int, int]) -> tuple[Array, Array]:
     return value, guide
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(
     size=st.tuples(st.integers(1, 11), st.integers(1, 13)),
     seed=st.integers(0, 999),

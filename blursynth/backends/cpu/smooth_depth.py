@@ -305,8 +305,8 @@ def smooth_depth(
         ("step", step, 0.0), ("contrast", contrast, 0.0), ("radius_px", radius_px, 1), ("snap_px", snap_px, 0),
     ):  # fmt: skip
         whole = name.endswith("px")
-        sound = np.shape(numbers) == (batch,) and np.isfinite(numbers).all()
-        if not sound or not all(n >= least if whole else n > least for n in numbers):
+        fits = np.shape(numbers) == (batch,) and bool(np.isfinite(numbers).all())
+        if not fits or not all(n >= least if whole else n > least for n in numbers):
             raise InvalidValueError(
                 f"{name} must be one number {'>=' if whole else '>'} {least:g} for each of the {batch} pictures, "
                 f"got {np.asarray(numbers).tolist()}."

@@ -148,8 +148,8 @@ def smooth_depth(
     First every pixel is steadied: the mean of those in 5 x 5 that are within the step of it. Then pixels at jumps go
     over to the surface whose colour they have. From every pixel arms go up, down, left and right, until the steadied
     values step or leave the plane of the pixel's neighbourhood; a cross is all rows' arms along both its vertical arms.
-    To the values of a cross a plane is fitted, and the result is the mean of the planes of all pixels of the cross, weighted
-    with the number of values over the square of what the plane leaves of them.
+    To the values of a cross a plane is fitted, and the result is the mean of the planes of all pixels of the cross,
+    weighted with the number of values over the square of what the plane leaves of them.
     """
     return np.stack(
         [
