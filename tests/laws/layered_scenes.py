@@ -139,9 +139,11 @@ def _size(reach_px: float, rows: int = 12, columns: int = 32) -> tuple[int, int,
     return rows + 2 * margin, columns + 2 * margin, (margin, margin, rows, columns)
 
 
-def _scene(reach_px: float, near: Layer, far: Layer, *, rows: int = 12, boxes: int = 0) -> LayeredScene:
+def _scene(
+    reach_px: float, near: Layer, far: Layer, *, rows: int = 12, columns: int | None = None, boxes: int = 0
+) -> LayeredScene:
     """Two layers given about the middle of the picture as (0, 0)."""
-    columns = max(32, 2 * math.ceil(reach_px) + 8)
+    columns = columns or max(32, 2 * math.ceil(reach_px) + 8)
     height, width, window = _size(reach_px, rows, columns)
     return LayeredScene(centred((near, far), height, width), height, width, window, boxes)
 
@@ -195,6 +197,7 @@ def sheet(
         (largest + 20.0 * steepest) / (1.0 - steepest),  # what still reaches the window
         Layer((al.half_plane(angle_deg, 0.0, 0.0),), near_px, slope=(0.0, slope), colour=DARK),
         Layer((al.everywhere(),), far_px, slope=(0.0, far_slope), colour=WHITE),
+        columns=32,
     )
 
 
