@@ -16,8 +16,8 @@ from blursynth.physics.surface_edges import MIRRORED_PX, PURE_REACH_PX, UNEVEN_R
 
 __all__ = [
     "JUMP_PX",
-    "Patches",
     "SLACK_PX",
+    "Patches",
     "Scene",
     "blur_levels",
     "level_radius_px",
@@ -140,7 +140,9 @@ class Scene:
             return
         if any(one is None for one in edges):
             raise InvalidValueError("front, share and pure belong together, got only some of them.")
-        assert self.front is not None and self.share is not None and self.pure is not None
+        assert self.front is not None
+        assert self.share is not None
+        assert self.pure is not None
         for name, kind in (("front", np.int32), ("share", np.float64), ("pure", np.int32)):
             plane = getattr(self, name)
             if plane.shape != self.order.shape or plane.dtype != kind:

@@ -13,9 +13,11 @@ __all__ = [
     "MIRRORED_PX",
     "NEIGHBOURS",
     "PURE_REACH_PX",
+    "PURE_WITHIN",
     "SLOPE_REACH_PX",
     "SMALLEST_CONTRAST",
     "STEEPEST",
+    "TELLING",
     "THIN_BACK_PX",
     "TRUST",
     "UNEVEN_REACH_PX",
@@ -23,11 +25,11 @@ __all__ = [
     "SurfaceEdges",
 ]
 
-# A jump counts where at least half of the second differences of the level within 4 px are below a fifth of it. Of white
-# noise that is a jump of 8 standard deviations; edges themselves, and slopes, leave most second differences small.
+# A jump counts where at least 15 % of the second differences of the level within 4 px are below 5 % of it. Of white
+# noise that is a jump of 9 standard deviations; slopes have none, and grids of wires leave enough that are small.
 UNEVEN_REACH_PX = 4
-UNEVEN_SHARE = 0.2
-EVEN_AT_LEAST = 0.5
+UNEVEN_SHARE = 0.05
+EVEN_AT_LEAST = 0.15
 NEIGHBOURS = 2  # px around an edge pixel that tell how near its two surfaces are
 PURE_REACH_PX = 4  # px within which a surface shows its unmixed colour
 FRONT_REACH_PX = 3
@@ -40,6 +42,10 @@ STEEPEST = 0.3
 # How the colours' variance weighs against the side that depth says: measured on photographs with mattes of discs,
 # blobs and wires (0 to 12 tried; the error is flat from 4 on).
 TRUST = 4.0
+# A pixel is at most this many standard deviations of its surface's colours from their mean if nothing is mixed into it.
+PURE_WITHIN = 2.0
+# Colours of two surfaces tell shares if they are at least so many standard deviations of both apart.
+TELLING = 3.0
 SMALLEST_CONTRAST = 1e-4  # of squared light; below it colours say nothing
 
 

@@ -22,9 +22,11 @@ from blursynth.physics.surface_edges import (
     MIRRORED_PX,
     NEIGHBOURS,
     PURE_REACH_PX,
+    PURE_WITHIN,
     SLOPE_REACH_PX,
     SMALLEST_CONTRAST,
     STEEPEST,
+    TELLING,
     THIN_BACK_PX,
     TRUST,
     UNEVEN_REACH_PX,
@@ -156,6 +158,14 @@ def _mixed_rows(first, last, image, level, edge, front, share, pure, hidden):
             side_share = 1.0 if level[y, x] > middle else 0.0
             doubt = SMALLEST_CONTRAST + TRUST * (variance[0] + variance[1])
             a = min(1.0, max(0.0, (along + doubt * side_share) / (contrast + doubt)))
+            spread = variance[0 if side_share == 1.0 else 1] / channels
+            both = (variance[0] + variance[1]) / channels
+            off = along - side_share * contrast
+            if (
+                off * off <= contrast * max(PURE_WITHIN * PURE_WITHIN * spread, 1e-12 * contrast)
+                or contrast <= TELLING * TELLING * both
+            ):
+                a = side_share
             if 0.0 < a < 1.0:
                 q = a * a + (1.0 - a) * (1.0 - a)
                 for c in range(channels):
@@ -194,18 +204,18 @@ def _thin(image, level, y, x, middle, side, reach, other, known):
 
 
 @_compiled
-def _columns(first, last, edge, reach, nearest_row):
-    """In every column the row of the nearest edge pixel, of two the upper one; -1 beyond the reach."""
+def _columns(first, last, edge, kinds, reach, nearest_row):
+    """In every column the row of the nearest edge pixel of some kinds, of two the upper one; -1 beyond the reach."""
     height = edge.shape[0]
     for x in range(first, last):
         row = -(2**30)
         for y in range(height):
-            if edge[y, x] != 0:
+            if edge[y, x] & kinds:
                 row = y
             nearest_row[y, x] = row if y - row <= reach else -1
         row = 2**30
         for y in range(height - 1, -1, -1):
-            if edge[y, x] != 0:
+            if edge[y, x] & kinds:
                 row = y
             above = nearest_row[y, x]
             if row - y <= reach and (above < 0 or row - y < y - above):
@@ -213,33 +223,46 @@ def _columns(first, last, edge, reach, nearest_row):
 
 
 @_compiled
+def _nearest(y, x, nearest_row, reach, level, most, steep):
+    """The nearest of the edge pixels of all columns, on the surface of the pixel unless ``most`` is infinite."""
+    width = nearest_row.shape[1]
+    best, row, column = (reach + 1) * (reach + 1), -1, -1
+    for step in range(reach + 1):
+        if step * step >= best:
+            break
+        for turn in range(2 if step else 1):
+            u = x + step if turn == 0 else x - step
+            if 0 <= u < width and nearest_row[y, u] >= 0:
+                v = nearest_row[y, u]
+                squared = step * step + (v - y) * (v - y)
+                if squared < best and abs(level[v, u] - level[y, x]) <= most + steep * math.sqrt(float(squared)):
+                    best, row, column = squared, v, u
+    return best, row, column
+
+
+@_compiled
 def _beyond_rows(
-    first, last, level, edge, nearest_row, some, deep, wide, jump, slack, reach, front, share, hidden, at_edges
+    first, last, level, edge, any_row, near_row, some, deep, wide, jump, slack, reach, front, share, hidden, at_edges
 ):
     """Pixels at no edge: what goes on behind them, or is missing in front."""
     height, width = level.shape
+    steep = 0.0 if deep.size else STEEPEST
     for y in range(first, last):
         for x in range(width):
             if edge[y, x] != 0 or not some[x]:
                 continue
-            best, row, column = (reach + 1) * (reach + 1), -1, -1
-            for step in range(reach + 1):
-                if step * step >= best:
-                    break
-                for turn in range(2 if step else 1):
-                    u = x + step if turn == 0 else x - step
-                    if 0 <= u < width and nearest_row[y, u] >= 0:
-                        squared = step * step + (nearest_row[y, u] - y) * (nearest_row[y, u] - y)
-                        if squared < best:
-                            best, row, column = squared, nearest_row[y, u], u
+            if wide.size:
+                best, row, column = _nearest(y, x, any_row, reach, level, np.inf, 0.0)
+                if row >= 0 and edge[row, column] & _FAR:
+                    nearer, farther = _extreme(level, row, column, 1)
+                    if math.sqrt(float(best)) <= wide[nearer // width, nearer % width] + slack:
+                        front[y, x], share[y, x], hidden[y, x] = nearer, 0.0, y * width + x
+                    continue
+            best, row, column = _nearest(y, x, near_row, reach, level, jump, steep)
             if row < 0:
                 continue
             away = math.sqrt(float(best))
             nearer, farther = _extreme(level, row, column, 1)
-            if edge[row, column] & _FAR:
-                if wide.size and away <= wide[nearer // width, nearer % width] + slack:
-                    front[y, x], share[y, x], hidden[y, x] = nearer, 0.0, y * width + x
-                continue
             fy, fx = farther // width, farther % width
             depth = deep[row, column] + deep[fy, fx] if deep.size else level[row, column] - level[fy, fx]
             if away > depth + slack:
@@ -255,8 +278,7 @@ def _beyond_rows(
                 v = math.floor(oy + down / length * step_px + 0.5)
                 u = math.floor(ox + right / length * step_px + 0.5)
                 if 0 <= v < height and 0 <= u < width and edge[v, u] == 0:
-                    most = jump + (0.0 if deep.size else STEEPEST * step_px)
-                    if level[v, u] < middle and abs(level[v, u] - level[oy, ox]) <= most:
+                    if level[v, u] < middle and abs(level[v, u] - level[oy, ox]) <= jump + steep * step_px:
                         found = v * width + u
                         break
                 step_px *= 0.5
@@ -296,9 +318,10 @@ def surface_edges(
         if wide.size:
             farthest = max(farthest, float(wide[at].max()))
         reach = math.ceil(farthest + slack_px)
-        nearest_row = np.empty((height, width), np.int32)
-        _share(_columns, width, count, edge, reach, nearest_row)
-        some = np.convolve((nearest_row >= 0).any(axis=0), np.ones(2 * reach + 1), "same")[-width:] > 0
+        any_row, near_row = np.empty((height, width), np.int32), np.empty((height, width), np.int32)
+        _share(_columns, width, count, edge, _NEAR | _FAR, reach, any_row)
+        _share(_columns, width, count, edge, _NEAR, reach, near_row)
+        some = np.convolve((any_row >= 0).any(axis=0), np.ones(2 * reach + 1), "same")[-width:] > 0
         if len(some) < width or 2 * reach + 1 > width:
             some = np.ones(width, bool)
         at_edges = out.hidden[b].copy()
@@ -308,7 +331,8 @@ def surface_edges(
             count,
             here,
             edge,
-            nearest_row,
+            any_row,
+            near_row,
             some,
             deep,
             wide,

@@ -13,9 +13,11 @@ from blursynth.physics.surface_edges import (
     MIRRORED_PX,
     NEIGHBOURS,
     PURE_REACH_PX,
+    PURE_WITHIN,
     SLOPE_REACH_PX,
     SMALLEST_CONTRAST,
     STEEPEST,
+    TELLING,
     THIN_BACK_PX,
     TRUST,
     UNEVEN_REACH_PX,
@@ -38,18 +40,19 @@ def surface_edges(
     """Which surface lies in front of every pixel, how much of it that covers, and what goes on behind.
 
     A pixel is at an edge if one of its eight neighbours is nearer or farther by more than ``jump``; of levels that are
-    px, only if that step is large beside how uneven they are: half of their second differences along rows and columns
-    within 4 px are less than a fifth of it. So noise of depth makes no edges. A pixel at an edge is a mixture:
-    its colour is explained by those of the two surfaces where these are unmixed, the nearest pixels that are at no edge.
-    With F and B the means of unmixed pixels within 4 px on both sides (weighted by ``1 / (1 + distance^2)``), v the sum
+    px, only if that step is large beside how uneven they are: 15 % of their second differences along rows and
+    columns within 4 px are less than 5 % of it. So noise of depth makes no edges. A pixel at an edge is a mixture:
+    its colour is explained by those of the two surfaces where these are unmixed, the nearest pixels at no edge. With F and B the means of unmixed pixels within 4 px on both sides (weighted by ``1 / (1 + distance^2)``), v the sum
     of their variances, and a' = 1 on the near side and 0 on the far side,
     ``a = ((x - B).(F - B) + l a') / (|F - B|^2 + l)``, ``l = 4 v`` and a little for what colours that hardly differ can
-    say. Where a colour of one of the surfaces would come out negative, a is a'. A surface too thin to have unmixed
-    pixels shows its colour where it differs most from the other's.
+    say. Nothing is mixed (a = a') where x lies within two standard deviations of the colours of its own side, where the
+    two colours are less than three standard deviations apart, and where a colour of one of the surfaces would come out
+    negative. A surface too thin to have unmixed pixels shows its colour where it differs most from the other's.
 
-    A pixel at no edge lies on the side of the edge pixel nearest to it. Behind those of the near side the farther
-    surface goes on, as far as it can be seen, turned over at the edge, and 24 px behind it once more (as between
-    mirrors: textures go on, and no streaks arise). In front of those of the far side the nearer surface is missing.
+    A pixel at no edge whose nearest edge pixel is on the far side of its edge is one where the nearer surface is
+    missing. Behind others the surface goes on that is farther than the nearest edge pixel of their own surface, as far
+    as it can be seen, turned over at the edge, and 24 px behind it once more (as between mirrors: textures go on, and no
+    streaks arise).
 
     Parameters
     ----------
@@ -67,7 +70,7 @@ def surface_edges(
     slack_px
         Added to both reaches.
     """
-    batch, channels, height, width = image.shape
+    batch, _, height, width = image.shape
     out = SurfaceEdges.none(level.shape)
     for b in range(batch):
         one = _Picture(np.asarray(image[b], np.float64), level[b], jump, uneven=deep_px is None)
@@ -77,28 +80,32 @@ def surface_edges(
                     found = one.mixture(y, x)
                     if found is not None:
                         out.front[b, y, x], out.share[b, y, x], out.pure[b, y, x], out.hidden[b, y, x] = found
-        places = np.argwhere(one.edge)
-        if not len(places):
+        if not one.edge.any():
             continue
         hidden_at_edges = out.hidden[b].copy()
+        steep = STEEPEST if deep_px is None else 0.0
         for y in range(height):
             for x in range(width):
                 if one.edge[y, x]:
                     continue
-                e = _nearest(places, y, x)
-                away = math.hypot(e[0] - y, e[1] - x)
-                nearer, farther = one.beyond(e)
-                if one.far[e]:
-                    if wide_px is not None and away <= wide_px[b][nearer] + slack_px:
-                        out.front[b, y, x] = nearer[0] * width + nearer[1]
-                        out.share[b, y, x] = 0.0
-                        out.hidden[b, y, x] = y * width + x
+                if wide_px is not None:
+                    e, away = one.nearest(y, x, one.edge, math.inf, 0.0)
+                    if e is not None and one.far[e]:
+                        nearer, _ = one.beyond(e)
+                        if away <= wide_px[b][nearer] + slack_px:
+                            out.front[b, y, x] = nearer[0] * width + nearer[1]
+                            out.share[b, y, x] = 0.0
+                            out.hidden[b, y, x] = y * width + x
+                        continue
+                e, away = one.nearest(y, x, one.near, jump, steep)
+                if e is None:
                     continue
+                _, farther = one.beyond(e)
                 deep = level[b][e] - level[b][farther] if deep_px is None else deep_px[b][e] + deep_px[b][farther]
                 if away <= deep + slack_px:
                     first = int(hidden_at_edges[farther])
                     origin = divmod(first, width) if first >= 0 else farther
-                    mirrored = one.turned_over((y, x), origin, e, farther, away, deep_px is None)
+                    mirrored = one.turned_over((y, x), origin, e, farther, away, steep)
                     out.hidden[b, y, x] = mirrored[0] * width + mirrored[1]
     return out
 
@@ -117,15 +124,6 @@ def hidden_behind(order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDArr
         if there.any():
             out[b, y, x] = np.argmin(np.where(there, squared, squared.max() + 1))
     return out
-
-
-def _nearest(places: NDArray[np.intp], y: int, x: int) -> tuple[int, int]:
-    """The nearest edge pixel; of several in the nearest column, right before left, and there the one above."""
-    squared = (places[:, 0] - y) ** 2 + (places[:, 1] - x) ** 2
-    best = places[squared == squared.min()]
-    side = np.abs(best[:, 1] - x) * 4 + (best[:, 1] < x) * 2 + (best[:, 0] > y)
-    found = best[int(np.argmin(side))]
-    return int(found[0]), int(found[1])
 
 
 class _Picture:
@@ -161,6 +159,25 @@ class _Picture:
         levels = [float(self.level[p]) for p in around]
         return around[int(np.argmax(levels))], around[int(np.argmin(levels))]
 
+    def nearest(
+        self, y: int, x: int, kind: NDArray[np.bool_], most: float, steep: float
+    ) -> tuple[tuple[int, int] | None, float]:
+        """The nearest of the edge pixels of a kind that are the nearest in their columns, and how far it is.
+
+        It lies on the surface of the pixel: within ``most``, and ``steep`` more per px. Of two in a column the upper one
+        counts, of two columns the right one.
+        """
+        best, found = math.inf, None
+        for u in sorted(range(self.width), key=lambda u: (abs(u - x), u < x)):
+            rows = np.flatnonzero(kind[:, u])
+            if not len(rows):
+                continue
+            v = int(rows[np.argmin(np.abs(rows - y))])
+            away = math.hypot(v - y, u - x)
+            if away < best and abs(self.level[v, u] - self.level[y, x]) <= most + steep * away:
+                best, found = away, (v, u)
+        return found, best
+
     def mixture(self, y: int, x: int) -> tuple[int, float, int, int] | None:
         """``front, share, pure, hidden`` of an edge pixel; None where one of the surfaces has no colour."""
         levels = [float(self.level[p]) for p in self.within(y, x, NEIGHBOURS)]
@@ -185,15 +202,21 @@ class _Picture:
                 ]
                 places[side] = mine[int(np.argmax(apart))]
         front_place, back_place = places
-        assert front_place is not None and back_place is not None
+        assert front_place is not None
+        assert back_place is not None
         front_mean, front_variance = means[0] or (self.colour(front_place), 0.0)
         back_mean, back_variance = means[1] or (self.colour(back_place), 0.0)
         own = self.colour((y, x))
         contrast = front_mean - back_mean
         side_share = 1.0 if self.level[y, x] > middle else 0.0
         doubt = SMALLEST_CONTRAST + TRUST * (front_variance + back_variance)
-        share = (float((own - back_mean) @ contrast) + doubt * side_share) / (float(contrast @ contrast) + doubt)
-        share = min(1.0, max(0.0, share))
+        along, squared = float((own - back_mean) @ contrast), float(contrast @ contrast)
+        share = min(1.0, max(0.0, (along + doubt * side_share) / (squared + doubt)))
+        spread = (front_variance if side_share == 1.0 else back_variance) / len(own)
+        both = (front_variance + back_variance) / len(own)
+        off = along - side_share * squared
+        if off * off <= squared * max(PURE_WITHIN**2 * spread, 1e-12 * squared) or squared <= TELLING**2 * both:
+            share = side_share
         c, h = self.colour(front_place), self.colour(back_place)
         if 0 < share < 1:
             q = share**2 + (1 - share) ** 2
@@ -222,7 +245,7 @@ class _Picture:
         e: tuple[int, int],
         farther: tuple[int, int],
         away: float,
-        sloping: bool,
+        steep: float,
     ) -> tuple[int, int]:
         """The pixel of the farther surface as far from the edge as p is, on its other side, or nearer to the edge."""
         down, right = float(origin[0] - p[0]), float(origin[1] - p[1])
@@ -235,8 +258,7 @@ class _Picture:
             u = math.floor(origin[1] + right / length * step + 0.5)
             if 0 <= v < self.height and 0 <= u < self.width and not self.edge[v, u]:
                 level = self.level[v, u]
-                most = self.jump + (STEEPEST * step if sloping else 0.0)
-                if level < middle and abs(level - self.level[origin]) <= most:
+                if level < middle and abs(level - self.level[origin]) <= self.jump + steep * step:
                     return v, u
             step *= 0.5
         return origin
