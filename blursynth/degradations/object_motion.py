@@ -142,6 +142,7 @@ class ObjectMotion(Degradation):
 
         scene = scene_of_objects(
             image,
+            labels[None],
             number[None],
             reach[number][None],
             place[number][None],

@@ -375,6 +375,7 @@ def scene_of_layers(
 
 def scene_of_objects(
     image: Any,
+    label: NDArray[np.integer],
     number: NDArray[np.integer],
     radius_px: NDArray[np.float64],
     kernel: NDArray[np.integer],
@@ -382,14 +383,15 @@ def scene_of_objects(
     part_weight: NDArray[np.float64],
     backend: Any,
 ) -> Scene:
-    """The scene of a picture of objects: every one a surface of its own, the larger ``number`` ``[1, H, W]`` nearer.
+    """The scene of a picture of objects: every one a surface of its own, the larger ``label`` ``[1, H, W]`` nearer.
 
-    ``radius_px`` is how far the light of every pixel reaches; behind the edge of an object one sees as deep as both
-    radii together. The rest is as in :func:`scene_of_layers`.
+    ``number`` ``[1, H, W]`` is the place of a label among those of the picture, ``radius_px`` how far the light of
+    every pixel reaches; behind the edge of an object one sees as deep as both radii together. The rest is as in
+    :func:`scene_of_layers`.
     """
-    edges = backend.surface_edges(
-        image, number.astype(np.float64), np.abs(radius_px), None, jump=0.5, slack_px=SLACK_PX
-    )
+    # By label, not by number, so that a window has the same edges as the whole picture.
+    level = label.astype(np.float64)
+    edges = backend.surface_edges(image, level, np.abs(radius_px), None, jump=0.5, slack_px=SLACK_PX)
     return _scene(number.astype(np.int32), edges, kernel, point_spreads, part_weight, None, None, connected=False)
 
 

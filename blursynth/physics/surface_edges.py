@@ -11,7 +11,6 @@ __all__ = [
     "EVEN_AT_LEAST",
     "FRONT_REACH_PX",
     "MIRRORED_PX",
-    "NEIGHBOURS",
     "PURE_REACH_PX",
     "PURE_WITHIN",
     "SLOPE_REACH_PX",
@@ -30,7 +29,6 @@ __all__ = [
 UNEVEN_REACH_PX = 4
 UNEVEN_SHARE = 0.05
 EVEN_AT_LEAST = 0.15
-NEIGHBOURS = 2  # px around an edge pixel that tell how near its two surfaces are
 PURE_REACH_PX = 4  # px within which a surface shows its unmixed colour
 FRONT_REACH_PX = 3
 THIN_BACK_PX = 2

@@ -20,7 +20,6 @@ from blursynth.physics.surface_edges import (
     EVEN_AT_LEAST,
     FRONT_REACH_PX,
     MIRRORED_PX,
-    NEIGHBOURS,
     PURE_REACH_PX,
     PURE_WITHIN,
     SLOPE_REACH_PX,
@@ -96,7 +95,7 @@ def _extreme(level, y, x, reach):
 
 
 @_compiled
-def _mixed_rows(first, last, image, level, edge, front, share, pure, hidden):
+def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pure, hidden):
     """Edge pixels explained by the unmixed colours of the two surfaces."""
     channels, height, width = image.shape
     mean, variance, weight = np.zeros((2, channels)), np.zeros(2), np.zeros(2)
@@ -106,14 +105,20 @@ def _mixed_rows(first, last, image, level, edge, front, share, pure, hidden):
         for x in range(width):
             if edge[y, x] == 0:
                 continue
-            high, low = _extreme(level, y, x, NEIGHBOURS)
-            middle = 0.5 * (level[low // width, low % width] + level[high // width, high % width])
+            high, low = _extreme(level, y, x, 1)
+            own = level[y, x]
+            # What hides something is in front, whatever hides a part of it elsewhere.
+            hides = edge[y, x] & _NEAR
+            front_level = own if hides else level[high // width, high % width]
+            back_level = level[low // width, low % width] if hides else own
+            middle = 0.5 * (front_level + back_level)
+            allowed = max(jump, 0.5 * (front_level - back_level))
             mean[:], variance[:], weight[:], nearest[:], best[:] = 0.0, 0.0, 0.0, -1, 2**62
             top, bottom = max(0, y - PURE_REACH_PX), min(height, y + PURE_REACH_PX + 1)
             left, right = max(0, x - PURE_REACH_PX), min(width, x + PURE_REACH_PX + 1)
             for v in range(top, bottom):
                 for u in range(left, right):
-                    if edge[v, u] != 0:
+                    if edge[v, u] != 0 or not back_level - allowed <= level[v, u] <= front_level + allowed:
                         continue
                     side = 0 if level[v, u] > middle else 1
                     squared = (v - y) * (v - y) + (u - x) * (u - x)
@@ -129,7 +134,7 @@ def _mixed_rows(first, last, image, level, edge, front, share, pure, hidden):
                         mean[side, c] /= weight[side]
             for v in range(top, bottom):
                 for u in range(left, right):
-                    if edge[v, u] == 0:
+                    if edge[v, u] == 0 and back_level - allowed <= level[v, u] <= front_level + allowed:
                         side = 0 if level[v, u] > middle else 1
                         w = 1.0 / (1.0 + ((v - y) * (v - y) + (u - x) * (u - x)))
                         for c in range(channels):
@@ -175,6 +180,8 @@ def _mixed_rows(first, last, image, level, edge, front, share, pure, hidden):
                     if light + a / q * rest < 0.0 or behind + (1.0 - a) / q * rest < 0.0:
                         a = side_share
                         break
+            if a == 0.0 and not missing and not hides:
+                continue  # nothing is mixed in, and nothing counts as missing: a pixel like others
             nearest_front, squared = -1, 2**62
             for v in range(max(0, y - FRONT_REACH_PX), min(height, y + FRONT_REACH_PX + 1)):
                 for u in range(max(0, x - FRONT_REACH_PX), min(width, x + FRONT_REACH_PX + 1)):
@@ -249,7 +256,7 @@ def _beyond_rows(
     steep = 0.0 if deep.size else STEEPEST
     for y in range(first, last):
         for x in range(width):
-            if edge[y, x] != 0 or not some[x]:
+            if not some[x] or (edge[y, x] != 0 and (wide.size or edge[y, x] & _NEAR or front[y, x] >= 0)):
                 continue
             if wide.size:
                 best, row, column = _nearest(y, x, any_row, reach, level, np.inf, 0.0)
@@ -277,10 +284,10 @@ def _beyond_rows(
             while step_px >= 1.0 and length > 0.0:
                 v = math.floor(oy + down / length * step_px + 0.5)
                 u = math.floor(ox + right / length * step_px + 0.5)
-                if 0 <= v < height and 0 <= u < width and edge[v, u] == 0:
-                    if level[v, u] < middle and abs(level[v, u] - level[oy, ox]) <= jump + steep * step_px:
-                        found = v * width + u
-                        break
+                inside = 0 <= v < height and 0 <= u < width and edge[v, u] == 0
+                if inside and level[v, u] < middle and abs(level[v, u] - level[oy, ox]) <= jump + steep * step_px:
+                    found = v * width + u
+                    break
                 step_px *= 0.5
             hidden[y, x] = found
 
@@ -310,7 +317,8 @@ def surface_edges(
         if not edge.any():
             continue
         picture = np.ascontiguousarray(image[b], image.dtype.newbyteorder("="))
-        _share(_mixed_rows, height, count, picture, here, edge, out.front[b], out.share[b], out.pure[b], out.hidden[b])
+        made = (out.front[b], out.share[b], out.pure[b], out.hidden[b])
+        _share(_mixed_rows, height, count, picture, here, edge, float(jump), wide_px is not None, *made)
         deep = empty if deep_px is None else np.ascontiguousarray(deep_px[b])
         wide = empty if wide_px is None else np.ascontiguousarray(wide_px[b])
         at = edge > 0

@@ -11,7 +11,6 @@ from blursynth.physics.surface_edges import (
     EVEN_AT_LEAST,
     FRONT_REACH_PX,
     MIRRORED_PX,
-    NEIGHBOURS,
     PURE_REACH_PX,
     PURE_WITHIN,
     SLOPE_REACH_PX,
@@ -42,8 +41,9 @@ def surface_edges(
     A pixel is at an edge if one of its eight neighbours is nearer or farther by more than ``jump``; of levels that are
     px, only if that step is large beside how uneven they are: 15 % of their second differences along rows and
     columns within 4 px are less than 5 % of it. So noise of depth makes no edges. A pixel at an edge is a mixture:
-    its colour is explained by those of the two surfaces where these are unmixed, the nearest pixels at no edge. With F and B the means of unmixed pixels within 4 px on both sides (weighted by ``1 / (1 + distance^2)``), v the sum
-    of their variances, and a' = 1 on the near side and 0 on the far side,
+    its colour is explained by those of the two surfaces where these are unmixed, the nearest pixels at no edge. With F
+    and B the means of unmixed pixels within 4 px on both sides (weighted by ``1 / (1 + distance^2)``), v the sum of
+    their variances, and a' = 1 on the near side and 0 on the far side,
     ``a = ((x - B).(F - B) + l a') / (|F - B|^2 + l)``, ``l = 4 v`` and a little for what colours that hardly differ can
     say. Nothing is mixed (a = a') where x lies within two standard deviations of the colours of its own side, where the
     two colours are less than three standard deviations apart, and where a colour of one of the surfaces would come out
@@ -51,8 +51,8 @@ def surface_edges(
 
     A pixel at no edge whose nearest edge pixel is on the far side of its edge is one where the nearer surface is
     missing. Behind others the surface goes on that is farther than the nearest edge pixel of their own surface, as far
-    as it can be seen, turned over at the edge, and 24 px behind it once more (as between mirrors: textures go on, and no
-    streaks arise).
+    as it can be seen, turned over at the edge, and 24 px behind it once more (as between mirrors: textures go on, and
+    no streaks arise).
 
     Parameters
     ----------
@@ -78,7 +78,9 @@ def surface_edges(
             for x in range(width):
                 if one.edge[y, x]:
                     found = one.mixture(y, x)
-                    if found is not None:
+                    # Where nothing is mixed in and nothing counts as missing, it is a pixel like others.
+                    plain = found is not None and found[1] == 0 and wide_px is None and not one.near[y, x]
+                    if found is not None and not plain:
                         out.front[b, y, x], out.share[b, y, x], out.pure[b, y, x], out.hidden[b, y, x] = found
         if not one.edge.any():
             continue
@@ -86,7 +88,7 @@ def surface_edges(
         steep = STEEPEST if deep_px is None else 0.0
         for y in range(height):
             for x in range(width):
-                if one.edge[y, x]:
+                if one.edge[y, x] and (wide_px is not None or one.near[y, x] or out.front[b, y, x] >= 0):
                     continue
                 if wide_px is not None:
                     e, away = one.nearest(y, x, one.edge, math.inf, 0.0)
@@ -164,8 +166,8 @@ class _Picture:
     ) -> tuple[tuple[int, int] | None, float]:
         """The nearest of the edge pixels of a kind that are the nearest in their columns, and how far it is.
 
-        It lies on the surface of the pixel: within ``most``, and ``steep`` more per px. Of two in a column the upper one
-        counts, of two columns the right one.
+        It lies on the surface of the pixel: within ``most``, and ``steep`` more per px. Of two in a column the upper
+        one counts, of two columns the right one.
         """
         best, found = math.inf, None
         for u in sorted(range(self.width), key=lambda u: (abs(u - x), u < x)):
@@ -180,13 +182,18 @@ class _Picture:
 
     def mixture(self, y: int, x: int) -> tuple[int, float, int, int] | None:
         """``front, share, pure, hidden`` of an edge pixel; None where one of the surfaces has no colour."""
-        levels = [float(self.level[p]) for p in self.within(y, x, NEIGHBOURS)]
-        middle = 0.5 * (min(levels) + max(levels))
+        nearer, farther = self.beyond((y, x))
+        # What hides something is in front, whatever hides a part of it elsewhere.
+        front_level = float(self.level[y, x] if self.near[y, x] else self.level[nearer])
+        back_level = float(self.level[farther] if self.near[y, x] else self.level[y, x])
+        middle = 0.5 * (front_level + back_level)
+        allowed = max(self.jump, 0.5 * (front_level - back_level))
         around = self.within(y, x, PURE_REACH_PX)
         distance = {p: (p[0] - y) ** 2 + (p[1] - x) ** 2 for p in around}
-        pure = [
-            [p for p in around if not self.edge[p] and (self.level[p] > middle) == front] for front in (True, False)
+        both = [
+            p for p in around if not self.edge[p] and back_level - allowed <= self.level[p] <= front_level + allowed
         ]
+        pure = [[p for p in both if (self.level[p] > middle) == front] for front in (True, False)]
         means = [self._mean(p, [1.0 / (1.0 + distance[q]) for q in p]) if p else None for p in pure]
         places: list[tuple[int, int] | None] = [min(p, key=lambda q: distance[q]) if p else None for p in pure]
         for side, reach in ((1, THIN_BACK_PX), (0, 1)):
@@ -200,12 +207,16 @@ class _Picture:
                     -float(distance[p]) if other is None else float(((self.colour(p) - other[0]) ** 2).sum())
                     for p in mine
                 ]
-                places[side] = mine[int(np.argmax(apart))]
+                place = mine[int(np.argmax(apart))]
+                places[side], means[side] = place, (self.colour(place), 0.0)
         front_place, back_place = places
         assert front_place is not None
         assert back_place is not None
-        front_mean, front_variance = means[0] or (self.colour(front_place), 0.0)
-        back_mean, back_variance = means[1] or (self.colour(back_place), 0.0)
+        first, second = means
+        assert first is not None
+        assert second is not None
+        front_mean, front_variance = first
+        back_mean, back_variance = second
         own = self.colour((y, x))
         contrast = front_mean - back_mean
         side_share = 1.0 if self.level[y, x] > middle else 0.0
@@ -213,9 +224,9 @@ class _Picture:
         along, squared = float((own - back_mean) @ contrast), float(contrast @ contrast)
         share = min(1.0, max(0.0, (along + doubt * side_share) / (squared + doubt)))
         spread = (front_variance if side_share == 1.0 else back_variance) / len(own)
-        both = (front_variance + back_variance) / len(own)
+        noise = (front_variance + back_variance) / len(own)
         off = along - side_share * squared
-        if off * off <= squared * max(PURE_WITHIN**2 * spread, 1e-12 * squared) or squared <= TELLING**2 * both:
+        if off * off <= squared * max(PURE_WITHIN**2 * spread, 1e-12 * squared) or squared <= TELLING**2 * noise:
             share = side_share
         c, h = self.colour(front_place), self.colour(back_place)
         if 0 < share < 1:
@@ -225,8 +236,8 @@ class _Picture:
                 share = side_share
         fronts = [p for p in self.within(y, x, FRONT_REACH_PX) if self.level[p] > middle]
         nearest = min(fronts, key=lambda p: (p[0] - y) ** 2 + (p[1] - x) ** 2)
-        place = [p[0] * self.width + p[1] for p in (nearest, front_place, back_place)]
-        return place[0], share, place[1], place[2]
+        numbers = [p[0] * self.width + p[1] for p in (nearest, front_place, back_place)]
+        return numbers[0], share, numbers[1], numbers[2]
 
     def colour(self, p: tuple[int, int]) -> NDArray[np.float64]:
         return self.image[:, p[0], p[1]]
