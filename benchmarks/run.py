@@ -21,6 +21,7 @@ PARTS = (
     "warp",
     "trajectory_kernels",
     "defocus",
+    "depth_edges",
     "depth_smoothing",
     "scene_light",
     "noise",

@@ -38,12 +38,15 @@ class Defocus(DepthBlur):
     the viewpoint of the sharp picture, so that blur moves nothing. Every cell of the picture then has point spreads of
     its own, which take seconds to make for a large picture; a coarser ``tolerance_px`` means fewer.
 
-    Depth that comes in coarse steps (8-bit maps, whole disparities) is a staircase, and between its steps a far and
-    bright background may shine through near the edges of a surface; put a ``depth_smoothing`` step before it.
+    A pixel at the edge of a nearer surface is a mixture, and is taken apart by the colours of both surfaces beside it,
+    as far as these tell. Depth is one surface where neighbours differ by less than 1.75 px of radius, or by no more
+    than it is uneven there; such a surface lets nothing through. What is in focus shows noise of its depth all the
+    same; a ``depth_smoothing`` step before this one takes it out.
 
     Easily confused: ``f_number`` is not the "equivalent" one; f/1.8 at 4 mm blurs as f/13 at 28 mm on a full frame.
 
-    Not modelled: diffraction, aberrations, focus breathing, vignetting of light.
+    Not modelled: diffraction, aberrations, focus breathing, vignetting of light; more than two surfaces at one pixel;
+    what lies hidden behind a surface, which is guessed from beside it.
     """
 
     f_number: float = Field(gt=0, le=1000, description="focal length / aperture diameter; usual lenses 1.4 to 22")
