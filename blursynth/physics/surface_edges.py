@@ -33,7 +33,7 @@ PURE_REACH_PX = 4  # px within which a surface shows its unmixed colour
 FRONT_REACH_PX = 3
 THIN_BACK_PX = 2
 # How far from an edge the colours lie that go on behind it; farther in, they are turned over once more.
-MIRRORED_PX = 24.0
+MIRRORED_PX = 8.0
 SLOPE_REACH_PX = 3
 # A surface goes on behind another with slopes of up to so many px of radius per px.
 STEEPEST = 0.3

@@ -51,7 +51,7 @@ def surface_edges(
 
     A pixel at no edge whose nearest edge pixel is on the far side of its edge is one where the nearer surface is
     missing. Behind others the surface goes on that is farther than the nearest edge pixel of their own surface, as far
-    as it can be seen, turned over at the edge, and 24 px behind it once more (as between mirrors: textures go on, and
+    as it can be seen, turned over at the edge, and 8 px behind it once more (as between mirrors: textures go on, and
     no streaks arise).
 
     Parameters
