@@ -21,6 +21,7 @@ PARTS = (
     "warp",
     "trajectory_kernels",
     "defocus",
+    "depth_smoothing",
     "scene_light",
     "noise",
     "development",

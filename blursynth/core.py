@@ -353,13 +353,18 @@ class Draw:
         """The sharp target and the blurred picture of a frame; ``margin_px`` as in :meth:`__call__`."""
         if self.reference == "source":
             return Pair(sharp=_without_margin(frame, margin_px), blurred=self(frame, margin_px=margin_px))
-        # What both pictures pass through alike at the start (decoding) runs once.
+        # What both pictures pass through alike at the start (decoding, the scene's depth) runs once.
+        reaches = self._reaches_px(frame)
+        fits = margin_px == 0 or (None not in reaches and sum(cast(list[int], reaches)) <= margin_px)
         shared = 0
-        while shared < len(self.steps) and self.steps[shared][1].target() == self.steps[shared][1]:
-            if self.steps[shared][1].reach_px(frame) != 0:
+        for (_, step), reach in zip(self.steps, reaches, strict=True):
+            if step.target() != step or not (reach == 0 or fits):
                 break
+            frame = Draw(self.steps[shared : shared + 1])(frame)
+            if margin_px and reach:
+                frame = _without_margin(frame, reach)
+                margin_px -= reach
             shared += 1
-        frame = Draw(self.steps[:shared])(frame)
         rest = Draw(self.steps[shared:])
         return Pair(sharp=rest.target()(frame, margin_px=margin_px), blurred=rest(frame, margin_px=margin_px))
 

@@ -122,6 +122,21 @@ class Backend(Protocol):
         """
         ...
 
+    def smooth_depth(
+        self,
+        inverse_depth: Any,
+        guide: Any,
+        step: NDArray[np.float64],
+        radius_px: NDArray[np.int64],
+        contrast: NDArray[np.float64],
+        snap_px: NDArray[np.int64],
+    ) -> Any:
+        """Inverse depth ``[B, H, W]``, float64, smoothed within surfaces; jumps stay and move to edges of the guide.
+
+        ``guide`` is ``[B, C, H, W]`` in sRGB values; the numbers are one per picture.
+        """
+        ...
+
     def response_decode(self, image: Any, table: NDArray[np.float64]) -> Any:
         """Light of display values by a table ``[B or 1, NODES]``; see ``physics.response``."""
         ...

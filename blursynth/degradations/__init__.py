@@ -10,6 +10,7 @@ from blursynth.degradations.decode import Decode
 from blursynth.degradations.defocus import Defocus
 from blursynth.degradations.denoise import Denoise
 from blursynth.degradations.depth_parallax import DepthParallax
+from blursynth.degradations.depth_smoothing import DepthSmoothing
 from blursynth.degradations.develop import Develop
 from blursynth.degradations.disk_blur import DiskBlur
 from blursynth.degradations.encode import Encode
@@ -56,6 +57,7 @@ ALL: tuple[type[Degradation], ...] = (
     PlaneDepth,
     GroundDepth,
     LayeredDepth,
+    DepthSmoothing,
     RandomObjects,
     Decode,
     GammaDecode,
@@ -115,6 +117,7 @@ __all__ = [
     "Degradation",
     "Denoise",
     "DepthParallax",
+    "DepthSmoothing",
     "Develop",
     "DiskBlur",
     "Encode",

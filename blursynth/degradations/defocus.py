@@ -39,7 +39,7 @@ class Defocus(DepthBlur):
     its own, which take seconds to make for a large picture; a coarser ``tolerance_px`` means fewer.
 
     Depth that comes in coarse steps (8-bit maps, whole disparities) is a staircase, and between its steps a far and
-    bright background may shine through near the edges of a surface; smooth such a map first.
+    bright background may shine through near the edges of a surface; put a ``depth_smoothing`` step before it.
 
     Easily confused: ``f_number`` is not the "equivalent" one; f/1.8 at 4 mm blurs as f/13 at 28 mm on a full frame.
 

@@ -45,6 +45,10 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
         bs.LayeredDepth(near_m=0.5, far_m=8.0, spacing_px=12.0, size_px=9.0, keep=False, seed=3),
         bs.LayeredDepth(near_m=0.5, far_m=8.0, seed=3),
     ),
+    (
+        bs.DepthSmoothing(step=0.3, radius_px=2, colour_codes=20.0, snap_px=1),
+        bs.DepthSmoothing(step=0.0001, radius_px=1, snap_px=0),
+    ),
     (bs.RandomObjects(spacing_px=12.0, size_px=9.0, keep=False, seed=3), bs.RandomObjects(seed=3)),
     (
         bs.ObjectMotion(
@@ -237,10 +241,18 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
 )
 
 
-# Kinds whose every field shows only in pictures of another sort: here with objects that meet, and reach the border.
+def _disk_aside(frame: bs.Frame) -> bs.Frame:
+    """The picture of a disk that lies 2 px beside that of the depth."""
+    assert frame.labels is not None
+    disk = np.roll(frame.labels, 2, axis=2)[:, None]
+    return frame.with_image((0.1 * frame.image + 0.6 * disk).astype(np.float32))
+
+
+# Kinds whose every field shows only in pictures of another sort: objects that meet and reach the border, depth beside its picture.
 FRAMES = {
     bs.ObjectMotion: bs.RandomObjects(spacing_px=12.0, size_px=12.0, keep=False, seed=2)(pictures()),
     bs.Develop: pictures(bs.Encoding.RAW, mosaic="GBRG"),
+    bs.DepthSmoothing: _disk_aside(pictures()),
 }
 
 

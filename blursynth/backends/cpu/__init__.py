@@ -12,6 +12,7 @@ from blursynth.backends.cpu.resample import resample, resample_adjoint
 from blursynth.backends.cpu.response import response_decode, response_encode
 from blursynth.backends.cpu.self_guided import self_guided
 from blursynth.backends.cpu.sensor import sensor
+from blursynth.backends.cpu.smooth_depth import smooth_depth
 from blursynth.backends.cpu.srgb import srgb_decode, srgb_encode
 from blursynth.backends.cpu.warp_mean import warp_mean, warp_mean_adjoint
 
@@ -35,6 +36,7 @@ __all__ = [
     "response_encode",
     "self_guided",
     "sensor",
+    "smooth_depth",
     "srgb_decode",
     "srgb_encode",
     "to_codes",

@@ -11,6 +11,7 @@ from blursynth.backends.reference.resample import resample, resample_adjoint
 from blursynth.backends.reference.response import response_decode, response_encode
 from blursynth.backends.reference.self_guided import self_guided
 from blursynth.backends.reference.sensor import sensor
+from blursynth.backends.reference.smooth_depth import smooth_depth
 from blursynth.backends.reference.srgb import srgb_decode, srgb_encode
 from blursynth.backends.reference.warp_mean import warp_mean, warp_mean_adjoint
 
@@ -33,6 +34,7 @@ __all__ = [
     "response_encode",
     "self_guided",
     "sensor",
+    "smooth_depth",
     "srgb_decode",
     "srgb_encode",
     "valid_margins_px",

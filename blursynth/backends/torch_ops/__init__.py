@@ -13,6 +13,7 @@ from blursynth.backends.torch_ops.resample import resample, resample_adjoint
 from blursynth.backends.torch_ops.response import response_decode, response_encode
 from blursynth.backends.torch_ops.self_guided import self_guided
 from blursynth.backends.torch_ops.sensor import gaussian_noise, poisson, sensor
+from blursynth.backends.torch_ops.smooth_depth import smooth_depth
 from blursynth.backends.torch_ops.srgb import srgb_decode, srgb_encode
 from blursynth.backends.torch_ops.warp_mean import warp_mean, warp_mean_adjoint
 
@@ -36,6 +37,7 @@ __all__ = [
     "response_encode",
     "self_guided",
     "sensor",
+    "smooth_depth",
     "srgb_decode",
     "srgb_encode",
     "to_codes",
