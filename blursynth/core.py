@@ -354,18 +354,16 @@ class Draw:
         if self.reference == "source":
             return Pair(sharp=_without_margin(frame, margin_px), blurred=self(frame, margin_px=margin_px))
         # What both pictures pass through alike at the start (decoding, the scene's depth) runs once.
-        reaches = self._reaches_px(frame)
-        fits = margin_px == 0 or (None not in reaches and sum(cast(list[int], reaches)) <= margin_px)
-        shared = 0
-        for (_, step), reach in zip(self.steps, reaches, strict=True):
-            if step.target() != step or not (reach == 0 or fits):
-                break
-            frame = Draw(self.steps[shared : shared + 1])(frame)
-            if margin_px and reach:
-                frame = _without_margin(frame, reach)
-                margin_px -= reach
-            shared += 1
-        rest = Draw(self.steps[shared:])
+        rest = self
+        while rest.steps and (step := rest.steps[0][1]).target() == step:
+            reach = step.reach_px(frame) if margin_px else 0
+            if reach != 0:
+                needed = rest.reach_px(frame)  # the later steps' reach may cost time to find
+                if reach is None or needed is None or needed > margin_px:
+                    break  # refused below
+            frame = _without_margin(Draw(rest.steps[:1])(frame), reach)
+            margin_px -= reach
+            rest = Draw(rest.steps[1:])
         return Pair(sharp=rest.target()(frame, margin_px=margin_px), blurred=rest(frame, margin_px=margin_px))
 
     def reach_px(self, frame: Frame) -> int | None:

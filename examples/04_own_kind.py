@@ -60,7 +60,7 @@ rows = []
 for index in range(3):
     draw = recipe.sample(frame, seed=1, index=index)
     reach = draw.reach_px(frame)
-    window = frame.crop(100 - reach, 40 - reach, 256 + 2 * reach, 256 + 2 * reach)
+    window = frame.crop(100 - reach, 100 - reach, 256 + 2 * reach, 256 + 2 * reach)
     rows.append(Row.of_pair(draw.pair(window, margin_px=reach), draw, f"draw {index}"))
     print(draw["haze"])
 write_contact_sheet(OUT / "hazy.png", rows, title=recipe.summary, subtitle="seed 1", recipe=recipe)

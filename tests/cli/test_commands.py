@@ -672,7 +672,7 @@ def test_no_word_of_a_file_steers_the_terminal(tmp_path: Path) -> None:
     shown = [run(*command, "--dry-run"), run(*command), run("inspect", out, "--sample", 0), run("verify", out),
              run("preview", folder / "b\x1b[2J.png"), run("generate", "no\x1b[1m\nthing", out, "-n", 1),
              run("generate", "--\x1b[2J", out, "-n", 1),
-             run("preview", folder / "a\x1b[2J\u202e.png", "--size", 48, "-n", 1, "-o", tmp_path / "s.png")]  # fmt: skip
+             run("preview", folder / "a\x1b[2J\u202e.png", "-r", "clean", "--size", 48, "-n", 1, "-o", tmp_path / "s.png")]  # fmt: skip
     assert [result.exit_code for result in shown] == [0, 0, 0, 0, 2, 2, 2, 0], [r.output for r in shown]
     for result in shown:
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800-\udfff]", result.output), result.output

@@ -134,7 +134,7 @@ def test_angles_and_positions_of_a_hand_move_what_they_say() -> None:
     frame = coordinates()
 
     def moved(**numbers: float) -> np.ndarray:
-        shake = bs.CameraShake(exposure_s=0.3, seed=4, reference="start", **numbers)
+        shake = bs.CameraShake(exposure_s=0.3, seed=1, reference="start", **numbers)
         return np.asarray((shake(frame).image - frame.image)[0, :, 8:22, 14:36])
 
     for along, name in ((0, "pitch_mrad"), (1, "yaw_mrad"), (0, "y_mm"), (1, "x_mm")):

@@ -178,7 +178,8 @@ def _apply(
     like = out.reshape(-1)[:1]
     rows, columns, pairs = pair_rows(dy, dx, weight, like)
     vectors = channels * out_height * out_width / lanes
-    cost = rows.size * vectors / 2 * _DIRECT_NS
+    pixel_ns = rows.size / lanes / 2 * _DIRECT_NS
+    cost = pixel_ns * out.size
     plane = (source.__array_interface__["data"][0], source.strides[0], source.strides[1], height, width, border)
     size = (out_height, out_width, *origin)
 
@@ -208,7 +209,7 @@ def _apply(
         _share(
             direct_tiles,
             into.shape[0] * down * across,
-            _threads_to_use(threads) if rows.size * into.size / lanes / 2 * _DIRECT_NS > _THREAD_PAYS_NS else 1,
+            _threads_to_use(threads) if pixel_ns * into.size > _THREAD_PAYS_NS else 1,
             *(plane[0] + channel * plane[1], *plane[1:]),
             rows,
             columns,

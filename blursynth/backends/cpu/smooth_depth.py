@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
+from blursynth.backends.reference.smooth_depth import (
+    ALONE,
+    BEND,
+    COLOUR_CUT,
+    FIRST_PX,
+    IN_BAND,
+    LIKELIER,
+    RIDGE,
+    SURE,
+)
 from blursynth.errors import InvalidValueError
 
 __all__ = ["smooth_depth"]
 
 _THREAD_PAYS = 1 << 14  # pixels below which handing work to another thread costs more than it saves
-_ALONE = 4  # pixels of 25 with fewer of their own surface, themselves included, are outliers
-_LIKELIER = 6.0  # how much better the colours of the other surface must fit
-_BEND = 0.35  # share of the step by which a surface may leave the plane of its neighbourhood
-_FIRST_PX = 4  # radius of the planes that tell how surfaces go on
-_RIDGE = 1.0  # px^2, added to the spread of a cross, so that a line of pixels has a plane, too
-_SURE = 0.02  # share of the step below which a smaller residual makes a plane no better
-_COLOUR_CUT = 0.5  # share of the step that is left where colours differ
 
 
 @compiled
@@ -60,7 +63,7 @@ def _steady(begin, end, value, support, guide, step, colour, height, width, out)
         for x in range(width):
             p = y * width + x
             start = value[p]
-            if support[p] < _ALONE:
+            if support[p] < ALONE:
                 best = 0.0
                 for v in range(max(0, y - 2), min(height, y + 3)):
                     for u in range(max(0, x - 2), min(width, x + 3)):
@@ -121,7 +124,7 @@ def _snap(begin, end, steady, band, guide, step, colour, most, height, width, ou
                     of_mine, of_other = _like(mine, steady[q], step), _like(other, steady[q], step)
                     if of_mine == of_other:
                         continue
-                    share = 1.0 if band[q] > most else 0.02
+                    share = 1.0 if band[q] > most else IN_BAND
                     fit = share / (1.0 + _contrast(guide, p, q) * colour)
                     if of_mine:
                         own += fit
@@ -129,7 +132,7 @@ def _snap(begin, end, steady, band, guide, step, colour, most, height, width, ou
                     else:
                         its += fit
                         its_share += share
-            if own_share == 0.0 or its_share == 0.0 or its * own_share <= _LIKELIER * own * its_share:
+            if own_share == 0.0 or its_share == 0.0 or its * own_share <= LIKELIER * own * its_share:
                 continue
             total, count = 0.0, 0
             for v in range(max(0, y - 1), min(height, y + 2)):
@@ -144,7 +147,7 @@ def _snap(begin, end, steady, band, guide, step, colour, most, height, width, ou
 @compiled
 def _joined(steady, guide, p, q, step, colour):  # type: ignore[no-untyped-def]
     different = 1.0 - 1.0 / (1.0 + _contrast(guide, p, q) * colour)
-    return _like(steady[p], steady[q], step * (1.0 - (1.0 - _COLOUR_CUT) * different))
+    return _like(steady[p], steady[q], step * (1.0 - (1.0 - COLOUR_CUT) * different))
 
 
 @compiled
@@ -153,7 +156,7 @@ def _arms(begin, end, steady, planes, guide, step, colour, radius, height, width
     for y in range(begin, end):
         for x in range(width):
             p = y * width + x
-            bend = _BEND * step * steady[p]
+            bend = BEND * step * steady[p]
             for side in range(4):
                 move = (-width, width, -1, 1)[side]
                 slope = (-planes[p, 2], planes[p, 2], -planes[p, 3], planes[p, 3])[side]
@@ -217,12 +220,12 @@ def _planes(begin, end, rows, arms, steady, step, width, out, bounds):  # type: 
             bounds[p, 0], bounds[p, 1] = steady[p], steady[p]
             continue
         x0, y0, v0 = sx / n, sy / n, sv / n
-        xx, yy, xy = sxx - n * x0 * x0 + _RIDGE, syy - n * y0 * y0 + _RIDGE, sxy - n * x0 * y0
+        xx, yy, xy = sxx - n * x0 * x0 + RIDGE, syy - n * y0 * y0 + RIDGE, sxy - n * x0 * y0
         xv, yv = sxv - n * x0 * v0, syv - n * y0 * v0
         whole = xx * yy - xy * xy
         down, right = (yv * xx - xv * xy) / whole, (xv * yy - yv * xy) / whole
         residual = max(0.0, svv / n - v0 * v0 - (down * yv + right * xv) / n)
-        sure = _SURE * step * steady[p]
+        sure = SURE * step * steady[p]
         out[p, 0] = n / (residual + sure * sure)
         out[p, 1], out[p, 2], out[p, 3] = v0 - down * y0 - right * x0, down, right
 
@@ -249,7 +252,7 @@ def _mean_of_planes(begin, end, rows, arms, bounds, steady, step, width, out):  
             q = p + y * width
             total += rows[q, 0]
             height += rows[q, 1] - rows[q, 2] * y
-        room = _BEND * step * steady[p]
+        room = BEND * step * steady[p]
         least, most = max(bounds[p, 0], steady[p] - room), min(bounds[p, 1], steady[p] + room)
         out[p] = min(max(height / total, least), most)
 
@@ -337,7 +340,7 @@ def smooth_depth(
         arms = np.zeros((4, size), np.int32)
         rows, planes, bounds = np.empty((size, 8)), np.zeros((size, 4)), np.empty((size, 2))
         planes[:, 1] = steady
-        for reach in (min(_FIRST_PX, radius), radius):
+        for reach in (min(FIRST_PX, radius), radius):
             _share(_arms, height, threads, steady, planes, picture, far, sharpness, reach, height, width, arms)
             _share(_rows_of_fit, height, threads, value, sound, arms, width, rows)
             _share(_planes, height, threads, rows, arms, steady, far, width, planes, bounds)

@@ -5,12 +5,29 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["smooth_depth"]
+__all__ = [
+    "ALONE",
+    "BEND",
+    "COLOUR_CUT",
+    "FIRST_PX",
+    "IN_BAND",
+    "LIKELIER",
+    "RIDGE",
+    "SURE",
+    "smooth_depth",
+]
 
 Plane = NDArray[np.float64]
 Place = tuple[int, int]
 
-ALONE, LIKELIER, BEND, FIRST_PX, RIDGE, SURE, COLOUR_CUT, IN_BAND = 4, 6.0, 0.35, 4, 1.0, 0.02, 0.5, 0.02
+ALONE = 4  # pixels of 25 with fewer of their own surface, themselves included, are outliers
+LIKELIER = 6.0  # how much better the colours of the other surface must fit
+IN_BAND = 0.02  # weight of the colours of pixels so near to a jump that it may lie elsewhere
+BEND = 0.35  # share of the step by which a surface may leave the plane of its neighbourhood
+FIRST_PX = 4  # radius of the planes that tell how surfaces go on
+RIDGE = 1.0  # px^2, added to the spread of a cross, so that a line of pixels has a plane, too
+SURE = 0.02  # share of the step below which a smaller residual makes a plane no better
+COLOUR_CUT = 0.5  # share of the step that is left where colours differ
 
 
 class _Picture:
