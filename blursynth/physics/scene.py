@@ -54,6 +54,9 @@ class Scene:
     hidden patch's, ``h + (1 - a) e / q``, where ``e = x - a c - (1 - a) h`` and ``q = a^2 + (1 - a)^2``. So a picture
     in focus is not changed, and ``share = 0`` is a pixel of the farther surface beside which a nearer one ends.
 
+    Beyond its edge a nearer surface is missing: ``missing`` names a pixel of it wherever its blur could reach, so that
+    it is known of every ray whether it passed beside the surface.
+
     The exposure (over the aperture, or over time) may be cut into parts. Within a part, light of two surfaces is
     assumed to come from different places of the aperture as far as there is room (which is exact where only one of two
     is blurred); between the parts occlusion is exact. One part per point of the aperture is the exact mean of pinhole
@@ -73,9 +76,11 @@ class Scene:
         ``G * K`` point spreads; that of part g and kernel k stands at ``g * K + k``. Each sums to 1.
     part_weight
         ``[G]`` share of each part; they sum to 1.
-    front, share, pure
-        ``[B, H, W]`` int32, float64 in 0..1, int32, all or none of them. ``front`` is -1 where a pixel is one unmixed
-        patch of its own surface; the share is 1 there, and ``pure`` -1. Elsewhere something is hidden.
+    front, share, pure, missing
+        ``[B, H, W]`` int32, float64 in 0..1, int32, int32, all or none of them. ``front`` is -1 where a pixel is one
+        unmixed patch of its own surface; the share is 1 there, and ``pure`` -1. Elsewhere something is hidden.
+        ``missing`` is -1 where nothing is missing; where it is ``front``, the rest of the pixel is, 1 - share, and
+        elsewhere all of it. Only ``connected`` scenes ask for it.
     slope
         ``[B, 2, H, W]`` float64, derivative of the signed radius of the blur by row and column, in px per px. A part
         that lies off the centre sees a sloping surface stretched or compressed: its light is weighted by the
@@ -84,7 +89,7 @@ class Scene:
         ``[G, 2]`` row and column of the centroid of every part, in units of the signed radius.
     connected
         Whether neighbouring slices are one surface. Its coverage is then the share of its own patches among these and
-        the places where it is missing (the 1 - share of pixels that have a ``front``), so that depth that is noisy,
+        the places where it is missing, so that depth that is noisy,
         quantised or sloped lets nothing through. Otherwise every slice is a surface of its own.
 
     Raises
@@ -101,6 +106,7 @@ class Scene:
     front: NDArray[np.int32] | None = None
     share: NDArray[np.float64] | None = None
     pure: NDArray[np.int32] | None = None
+    missing: NDArray[np.int32] | None = None
     slope: NDArray[np.float64] | None = None
     part_centre: NDArray[np.float64] | None = None
     connected: bool = False
@@ -135,25 +141,25 @@ class Scene:
                 )
 
     def _check_edges(self, pixels: int) -> None:
-        edges = (self.front, self.share, self.pure)
+        edges = (self.front, self.share, self.pure, self.missing)
         if all(one is None for one in edges):
             return
         if any(one is None for one in edges):
-            raise InvalidValueError("front, share and pure belong together, got only some of them.")
+            raise InvalidValueError("front, share, pure and missing belong together, got only some of them.")
         assert self.front is not None
         assert self.share is not None
         assert self.pure is not None
-        for name, kind in (("front", np.int32), ("share", np.float64), ("pure", np.int32)):
+        for name, kind in (("front", np.int32), ("share", np.float64), ("pure", np.int32), ("missing", np.int32)):
             plane = getattr(self, name)
             if plane.shape != self.order.shape or plane.dtype != kind:
                 raise InvalidValueError(
                     f"{name} must be {self.order.shape} {np.dtype(kind)}, got {plane.shape} {plane.dtype}."
                 )
         mixed = self.front >= 0
-        if not (self.front.min(initial=-1) >= -1 and self.front.max(initial=-1) < pixels):
-            raise InvalidValueError(f"front must lie in -1 .. {pixels - 1}.")
-        if not (self.pure.min(initial=-1) >= -1 and self.pure.max(initial=-1) < pixels):
-            raise InvalidValueError(f"pure must lie in -1 .. {pixels - 1}.")
+        for name in ("front", "pure", "missing"):
+            plane = getattr(self, name)
+            if not (plane.min(initial=-1) >= -1 and plane.max(initial=-1) < pixels):
+                raise InvalidValueError(f"{name} must lie in -1 .. {pixels - 1}.")
         if not (self.share.min(initial=1.0) >= 0 and self.share.max(initial=0.0) <= 1):
             raise InvalidValueError("share must lie in 0 .. 1.")
         if (self.share[~mixed] != 1).any() or (self.hidden[mixed] < 0).any():
@@ -176,16 +182,17 @@ class Scene:
         height, width = self.order.shape[1:]
         own = np.arange(height * width, dtype=np.int32)
         order, kernel, hidden = (plane[b].ravel() for plane in (self.order, self.kernel, self.hidden))
-        if self.front is None or self.share is None or self.pure is None:
-            of_front, cover, colour, void = own, np.ones(own.size), own, None
+        if self.front is None or self.share is None or self.pure is None or self.missing is None:
+            of_front, cover, colour, of_void, void = own, np.ones(own.size), own, own, np.zeros(own.size)
         else:
-            front, cover = self.front[b].ravel(), self.share[b].ravel()
+            front, cover, missing = self.front[b].ravel(), self.share[b].ravel(), self.missing[b].ravel()
             of_front = np.where(front >= 0, front, own)
             colour = np.where(self.pure[b].ravel() >= 0, self.pure[b].ravel(), own)
-            void = 1.0 - cover if self.connected else None
+            of_void = np.maximum(missing, 0)
+            void = np.where(missing == front, 1.0 - cover, 1.0) * (missing >= 0) * self.connected
         of_hidden = np.maximum(hidden, 0)
-        there = np.stack([cover > 0, hidden >= 0])
-        surface = np.stack([of_front, of_hidden])
+        there = np.stack([cover > 0, hidden >= 0, void > 0])
+        surface = np.stack([of_front, of_hidden, of_void])
         return Patches(order[surface], kernel[surface], surface, there, cover, void, colour, of_hidden)
 
     def stretch(self, b: int, part: int) -> NDArray[np.float64] | None:
@@ -199,20 +206,20 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """What lies at every pixel of one picture: the visible patch (0), and the hidden one (1); N = H * W.
+    """What lies at every pixel of one picture: a visible patch (0), a hidden one (1), a missing one (2); N = H * W.
 
     Parameters
     ----------
     order, kernel
-        ``[2, N]`` int32.
+        ``[3, N]`` int32.
     surface
-        ``[2, N]`` int32: the pixel whose slice and point spread the patch has.
+        ``[3, N]`` int32: the pixel whose slice and point spread the patch has.
     there
-        ``[2, N]`` whether there is such a patch.
+        ``[3, N]`` whether there is such a patch.
     cover
         ``[N]`` how much of its pixel the visible patch covers; a hidden one covers all of it.
     void
-        ``[N]`` how much of the pixel the surface in front leaves; None where that does not count.
+        ``[N]`` of how much of the pixel a surface is missing.
     colour, behind
         ``[N]`` int32: pixels with the unmixed colours of both patches.
     """
@@ -222,7 +229,7 @@ class Patches:
     surface: NDArray[np.int32]
     there: NDArray[np.bool_]
     cover: NDArray[np.float64]
-    void: NDArray[np.float64] | None
+    void: NDArray[np.float64]
     colour: NDArray[np.int32]
     behind: NDArray[np.int32]
 
@@ -424,6 +431,7 @@ def _scene(
         edges.front,
         edges.share,
         edges.pure,
+        edges.missing,
         slope,
         part_centre,
         connected,

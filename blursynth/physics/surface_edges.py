@@ -49,16 +49,16 @@ SMALLEST_CONTRAST = 1e-4  # of squared light; below it colours say nothing
 
 @dataclass(frozen=True, eq=False)
 class SurfaceEdges:
-    """``front``, ``share``, ``pure``, ``hidden`` of a :class:`~blursynth.physics.scene.Scene`, each ``[B, H, W]``."""
+    """What a :class:`~blursynth.physics.scene.Scene` is told about its edges, each ``[B, H, W]``."""
 
     front: NDArray[np.int32]
     share: NDArray[np.float64]
     pure: NDArray[np.int32]
     hidden: NDArray[np.int32]
+    missing: NDArray[np.int32]
 
     @classmethod
     def none(cls, shape: tuple[int, ...]) -> SurfaceEdges:
         """No edges anywhere."""
-        return cls(
-            np.full(shape, -1, np.int32), np.ones(shape), np.full(shape, -1, np.int32), np.full(shape, -1, np.int32)
-        )
+        front, pure, hidden, missing = (np.full(shape, -1, np.int32) for _ in range(4))
+        return cls(front, np.ones(shape), pure, hidden, missing)

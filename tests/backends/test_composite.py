@@ -52,16 +52,20 @@ def edged_scene(seed: int, shape: tuple[int, int, int], *, parts: int = 1, conne
     share = np.where(mixed, rng.random(shape), 1.0)
     share = np.where(mixed & (rng.random(shape) < 0.3), 0.0, share)
     share = np.where(mixed & (rng.random(shape) < 0.1), 1.0, share)
-    anywhere = rng.integers(0, pixels, (3, *shape)).astype(np.int32)
+    anywhere = rng.integers(0, pixels, (4, *shape)).astype(np.int32)
+    front = np.where(mixed, anywhere[1], np.int32(-1))
+    missing = np.where(rng.random(shape) < 0.3, anywhere[3], np.int32(-1))
+    missing = np.where(mixed & (rng.random(shape) < 0.7), front, missing)
     return Scene(
         (2 * plain.order + rough).astype(np.int32),
         plain.kernel,
         np.where(mixed, anywhere[0], plain.hidden),
         plain.psf,
         plain.part_weight,
-        np.where(mixed, anywhere[1], np.int32(-1)),
+        front,
         share,
         np.where(mixed & (share > 0), anywhere[2], np.int32(-1)),
+        missing,
         rng.normal(0.0, 0.3, (batch, 2, height, width)),
         rng.uniform(-1.0, 1.0, (parts, 2)),
         connected,
@@ -158,7 +162,7 @@ def test_mixed_pixels_in_focus_are_not_changed() -> None:
     front[0, 0, 0], share[0, 0, 0] = -1, 1.0
     pure = np.where(front < 0, -1, own[:, ::-1]).astype(np.int32)
     kernel = np.zeros(shape, np.int32)
-    sharp = Scene(order, kernel, own, disk(0.0), np.ones(1), front, share, pure, connected=True)
+    sharp = Scene(order, kernel, own, disk(0.0), np.ones(1), front, share, pure, front, connected=True)
     image = picture(2, (1, 3, 14, 17))
     for backend in (reference, cpu):
         assert np.abs(backend.composite(image, sharp, border=Border.REFLECT) - image).max() <= 1e-12
@@ -180,7 +184,7 @@ def test_noise_steps_and_stretched_parts_of_one_surface_let_nothing_through() ->
     leaks = cpu.composite(image, apart, border=Border.REPLICATE)[0, 0, :, :30]
     assert leaks.max() > 0.02
     whole = np.full(shape, -1, np.int32)
-    together = Scene(order, kernel, hidden, psf, np.ones(1), whole, np.ones(shape), whole, connected=True)
+    together = Scene(order, kernel, hidden, psf, np.ones(1), whole, np.ones(shape), whole, whole, connected=True)
     for backend in (reference, cpu):
         assert backend.composite(image, together, border=Border.REPLICATE)[0, 0, :, :30].max() <= 1e-12
 

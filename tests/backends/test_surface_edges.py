@@ -13,7 +13,7 @@ from blursynth.physics.surface_edges import SurfaceEdges
 
 
 def same(one: SurfaceEdges, other: SurfaceEdges) -> None:
-    for name in ("front", "pure", "hidden"):
+    for name in ("front", "pure", "hidden", "missing"):
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
     assert np.abs(one.share - other.share).max() <= 1e-9
 
@@ -68,8 +68,10 @@ def test_how_far_surfaces_go_on() -> None:
     """Behind an edge as deep as the radii differ, before it as far as twice the nearer radius, and 2 px more."""
     level = np.where(np.arange(80) >= 40, 9.0, 0.0) * np.ones((1, 12, 1))
     edges = cpu.surface_edges(np.ones((1, 1, 12, 80)), level, None, 2.0 * level, jump=1.5, slack_px=2.0)
-    assert np.flatnonzero(edges.hidden[0, 6] >= 0).tolist() == list(range(39 - 20, 40 + 11 + 1))
-    assert np.flatnonzero(edges.front[0, 6] >= 0).tolist() == list(range(39 - 20, 41))
+    assert np.flatnonzero(edges.hidden[0, 6] >= 0).tolist() == list(range(39, 40 + 11 + 1))
+    assert np.flatnonzero(edges.front[0, 6] >= 0).tolist() == [39, 40]
+    assert np.flatnonzero(edges.missing[0, 6] >= 0).tolist() == list(range(39 - 20, 40))
+    assert (edges.missing[0, 6, 19:40] % 80 == 40).all()
     turned = edges.hidden[0, 6, 41:52] % 80
     assert turned.tolist() == [37 - n for n in range(11)]  # 38 is the nearest unmixed one
 

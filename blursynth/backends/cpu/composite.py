@@ -268,18 +268,17 @@ def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, rea
     for i in range(rows):
         base = row_at[i] * width
         for kind in range(there.shape[0]):
-            plane = 1 if kind == 1 else 0
             j = 0
             while j < columns:
                 p = base + column_at[j]
                 if not there[kind, p]:
                     j += 1
                     continue
-                k, s = kernel[plane, p], order[plane, p]
+                k, s = kernel[kind, p], order[kind, p]
                 end = j + 1
                 while end < columns:
                     p = base + column_at[end]
-                    if not there[kind, p] or kernel[plane, p] != k or order[plane, p] != s:
+                    if not there[kind, p] or kernel[kind, p] != k or order[kind, p] != s:
                         break
                     end += 1
                 y, x = i - reach, j - reach
@@ -316,14 +315,16 @@ def _stretch(scene, plane, p, down, right):
 @_compiled
 def _cover_of(scene, run, i, row_at, column_at, reach, width, down, right, values):
     """How much of their pixels a run's patches cover, or how much of a surface is missing there."""
-    mixed, table = scene[3], scene[4]
+    mixed, table, partly = scene[3], scene[4], scene[10]
     base, kind = row_at[i] * width, run[5]
     sloped = scene[8].size > 0 and kind != 2
     for n in range(run[4]):
         p = base + column_at[run[3] + reach + n]
         share = 1.0
-        if kind != 1 and mixed.size and mixed[p] >= 0:
-            share = table[mixed[p], 6 if kind == 0 else 7]
+        if kind == 0 and mixed.size and mixed[p] >= 0:
+            share = table[mixed[p], 6]
+        elif kind == 2 and partly[p]:
+            share = table[mixed[p], 7]
         if sloped:
             share *= _stretch(scene, kind, p, down, right)
         values[n] = share
@@ -963,17 +964,25 @@ def _in_bytes(code: Any, lanes: int) -> Any:
 
 
 @_compiled
-def _planes(order, kernel, hidden, front, share, pure, order_of, kernel_of, there, mixed, table, other, light, surface):
+def _planes(
+    order, kernel, hidden, front, share, pure, missing, order_of, kernel_of, there, mixed, table, other, light, surface,
+    partly,
+):  # fmt: skip
     """The patches of every pixel, see ``Scene.patches``; returns how many pixels are mixtures."""
-    edges, missing, sloped = front.size > 0, there.shape[0] > 2, surface.size > 0
+    edges, connected, sloped = front.size > 0, there.shape[0] > 2, surface.size > 0
     count = 0
     for p in range(order.size):
         n, h, a = p, hidden[p], 1.0
         if edges and front[p] >= 0:
             n, a = front[p], share[p]
         there[0, p], there[1, p] = a > 0.0, h >= 0
-        if missing:
-            there[2, p] = a < 1.0
+        if connected:
+            gone = missing[p]
+            within = gone == front[p]
+            there[2, p] = gone >= 0 and (a < 1.0 or not within)
+            partly[p] = within and 0.0 < a < 1.0
+            gone = max(gone, 0)
+            order_of[2, p], kernel_of[2, p] = order[gone], kernel[gone]
         h = max(h, 0)
         order_of[0, p], order_of[1, p] = order[n], order[h]
         kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
@@ -1000,22 +1009,25 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     ranks, lowest, numbers = _slices(scene.order[b].ravel())
     pixels = ranks.size
     none, no_share = np.empty(0, np.int32), np.empty(0)
-    edges = (none, no_share, none)
+    edges = (none, no_share, none, none)
     mixtures = 0
-    if scene.front is not None and scene.share is not None and scene.pure is not None:
+    if scene.front is not None and scene.share is not None and scene.pure is not None and scene.missing is not None:
         edges = (
             np.ascontiguousarray(scene.front[b]).ravel(),
             np.ascontiguousarray(scene.share[b]).ravel(),
             np.ascontiguousarray(scene.pure[b]).ravel(),
+            np.ascontiguousarray(scene.missing[b]).ravel(),
         )
         mixtures = int(np.count_nonzero((edges[1] > 0) & (edges[1] < 1)))
     kinds = 3 if scene.connected and scene.front is not None else 2
     sloped = scene.slope is not None
-    order, kernel, light = (np.empty((2, pixels), np.int32) for _ in range(3))
+    order, kernel = (np.empty((kinds, pixels), np.int32) for _ in range(2))
+    light = np.empty((2, pixels), np.int32)
     there = np.empty((kinds, pixels), np.bool_)
     mixed = np.empty(pixels if scene.front is not None else 0, np.int32)
     table, other = np.empty((mixtures, 8)), np.empty((mixtures, 2), np.int32)
     surface = np.empty((2, pixels if sloped else 0), np.int32)
+    partly = np.empty(pixels if kinds > 2 else 0, np.bool_)
     _planes(
         ranks,
         np.ascontiguousarray(scene.kernel[b]).ravel(),
@@ -1029,9 +1041,10 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
         other,
         light,
         surface,
+        partly,
     )
     slope = np.empty((2, 0)) if scene.slope is None else np.ascontiguousarray(scene.slope[b].reshape(2, -1))
-    return (order, kernel, there, mixed, table, other, light, surface, slope, numbers), lowest, len(numbers)
+    return (order, kernel, there, mixed, table, other, light, surface, slope, numbers, partly), lowest, len(numbers)
 
 
 def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, NDArray[np.int64]]:

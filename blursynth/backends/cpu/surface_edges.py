@@ -64,19 +64,24 @@ def _stands_out(level, y, x, step):
 @_compiled
 def _edge_rows(first, last, level, jump, uneven, edge):
     height, width = level.shape
+    most, least = np.empty(width), np.empty(width)
     for y in range(first, last):
+        edge[y] = 0
+        # First the extremes of the columns, which the compiler makes vectors of, and most rows need nothing else.
+        above, below = max(y - 1, 0), min(y + 1, height - 1)
         for x in range(width):
+            most[x] = max(max(level[above, x], level[y, x]), level[below, x])
+            least[x] = min(min(level[above, x], level[y, x]), level[below, x])
+        for x in range(width):
+            left, right = max(x - 1, 0), min(x + 1, width - 1)
             own = level[y, x]
-            below, above = 0.0, 0.0
-            for v in range(max(0, y - 1), min(height, y + 2)):
-                for u in range(max(0, x - 1), min(width, x + 2)):
-                    below, above = max(below, own - level[v, u]), max(above, level[v, u] - own)
-            found = 0
-            if below > jump and (not uneven or _stands_out(level, y, x, below)):
-                found |= _NEAR
-            if above > jump and (not uneven or _stands_out(level, y, x, above)):
-                found |= _FAR
-            edge[y, x] = found
+            down = own - min(min(least[left], least[x]), least[right])
+            up = max(max(most[left], most[x]), most[right]) - own
+            if down > jump or up > jump:
+                if down > jump and (not uneven or _stands_out(level, y, x, down)):
+                    edge[y, x] |= _NEAR
+                if up > jump and (not uneven or _stands_out(level, y, x, up)):
+                    edge[y, x] |= _FAR
 
 
 @_compiled
@@ -101,10 +106,13 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
     mean, variance, weight = np.zeros((2, channels)), np.zeros(2), np.zeros(2)
     nearest = np.empty(2, np.int64)
     best = np.empty(2, np.int64)
+    around = np.empty(((2 * PURE_REACH_PX + 1) ** 2, 2), np.int64)
+    closeness = np.empty(len(around))
     for y in range(first, last):
         for x in range(width):
             if edge[y, x] == 0:
                 continue
+            count = 0
             high, low = _extreme(level, y, x, 1)
             own = level[y, x]
             # What hides something is in front, whatever hides a part of it elsewhere.
@@ -123,6 +131,8 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
                     side = 0 if level[v, u] > middle else 1
                     squared = (v - y) * (v - y) + (u - x) * (u - x)
                     w = 1.0 / (1.0 + squared)
+                    around[count, 0], around[count, 1], closeness[count] = side, v * width + u, w
+                    count += 1
                     weight[side] += w
                     for c in range(channels):
                         mean[side, c] += w * image[c, v, u]
@@ -132,13 +142,10 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
                 if nearest[side] >= 0:
                     for c in range(channels):
                         mean[side, c] /= weight[side]
-            for v in range(top, bottom):
-                for u in range(left, right):
-                    if edge[v, u] == 0 and back_level - allowed <= level[v, u] <= front_level + allowed:
-                        side = 0 if level[v, u] > middle else 1
-                        w = 1.0 / (1.0 + ((v - y) * (v - y) + (u - x) * (u - x)))
-                        for c in range(channels):
-                            variance[side] += w * (image[c, v, u] - mean[side, c]) ** 2
+            for n in range(count):
+                side, place = around[n, 0], around[n, 1]
+                for c in range(channels):
+                    variance[side] += closeness[n] * (image[c, place // width, place % width] - mean[side, c]) ** 2
             thin_front, thin_back = nearest[0] < 0, nearest[1] < 0
             for side in range(2):
                 if nearest[side] >= 0:
@@ -211,36 +218,56 @@ def _thin(image, level, y, x, middle, side, reach, other, known):
 
 
 @_compiled
-def _columns(first, last, edge, kinds, reach, nearest_row):
-    """In every column the row of the nearest edge pixel of some kinds, of two the upper one; -1 beyond the reach."""
+def _columns(first, last, edge, kind, reach, nearest_row):
+    """In every column the row of the nearest edge pixel of a kind, of two the upper one; -1 beyond the reach."""
     height = edge.shape[0]
-    for x in range(first, last):
-        row = -(2**30)
-        for y in range(height):
-            if edge[y, x] & kinds:
-                row = y
-            nearest_row[y, x] = row if y - row <= reach else -1
-        row = 2**30
-        for y in range(height - 1, -1, -1):
-            if edge[y, x] & kinds:
-                row = y
-            above = nearest_row[y, x]
-            if row - y <= reach and (above < 0 or row - y < y - above):
-                nearest_row[y, x] = row
+    row = np.full(last - first, -(2**30), np.int32)
+    for y in range(height):
+        for x in range(first, last):
+            if edge[y, x] & kind:
+                row[x - first] = y
+            nearest_row[y, x] = row[x - first] if y - row[x - first] <= reach else -1
+    row[:] = 2**30
+    for y in range(height - 1, -1, -1):
+        for x in range(first, last):
+            if edge[y, x] & kind:
+                row[x - first] = y
+            above, below = nearest_row[y, x], row[x - first]
+            if below - y <= reach and (above < 0 or below - y < y - above):
+                nearest_row[y, x] = below
 
 
 @_compiled
-def _nearest(y, x, nearest_row, reach, level, most, steep):
-    """The nearest of the edge pixels of all columns, on the surface of the pixel unless ``most`` is infinite."""
-    width = nearest_row.shape[1]
+def _gaps(row, gap):
+    """How far it is from every column to the nearest one with an edge pixel in reach; returns whether there is one."""
+    width = row.size
+    last = -(2**30)
+    for x in range(width):
+        if row[x] >= 0:
+            last = x
+        gap[x] = x - last
+    if last < 0:
+        return False
+    last = 2**30
+    for x in range(width - 1, -1, -1):
+        if row[x] >= 0:
+            last = x
+        gap[x] = min(gap[x], last - x)
+    return True
+
+
+@_compiled
+def _nearest_joined(y, x, gap, near_row, reach, level, most, steep):
+    """The nearest of the near edge pixels of all columns that lies on the surface of the pixel."""
+    width = near_row.shape[1]
     best, row, column = (reach + 1) * (reach + 1), -1, -1
-    for step in range(reach + 1):
+    for step in range(gap, reach + 1):
         if step * step >= best:
             break
         for turn in range(2 if step else 1):
             u = x + step if turn == 0 else x - step
-            if 0 <= u < width and nearest_row[y, u] >= 0:
-                v = nearest_row[y, u]
+            if 0 <= u < width and near_row[y, u] >= 0:
+                v = near_row[y, u]
                 squared = step * step + (v - y) * (v - y)
                 if squared < best and abs(level[v, u] - level[y, x]) <= most + steep * math.sqrt(float(squared)):
                     best, row, column = squared, v, u
@@ -248,28 +275,61 @@ def _nearest(y, x, nearest_row, reach, level, most, steep):
 
 
 @_compiled
+def _ends_beside(y, x, gap, far_row, reach, level, own, jump, wide, slack):
+    """Which surface nearer than a level ends so near by that it matters that it is missing here; -1 for none."""
+    width = far_row.shape[1]
+    best, found = (reach + 1) * (reach + 1), -1
+    for step in range(gap, reach + 1):
+        if step * step >= best:
+            break
+        for turn in range(2 if step else 1):
+            u = x + step if turn == 0 else x - step
+            if 0 <= u < width and far_row[y, u] >= 0:
+                v = far_row[y, u]
+                squared = step * step + (v - y) * (v - y)
+                if squared < best:
+                    nearer, _ = _extreme(level, v, u, 1)
+                    if (
+                        level[nearer // width, nearer % width] - own > jump
+                        and math.sqrt(float(squared)) <= wide[nearer // width, nearer % width] + slack
+                    ):
+                        best, found = squared, nearer
+    return found
+
+
+@_compiled
 def _beyond_rows(
-    first, last, level, edge, any_row, near_row, some, deep, wide, jump, slack, reach, front, share, hidden, at_edges
+    first, last, level, edge, far_row, near_row, deep, wide, jump, slack, reach, front, share, hidden, missing, at_edges
 ):
-    """Pixels at no edge: what goes on behind them, or is missing in front."""
+    """What goes on behind pixels at no edge, and which surfaces are missing."""
     height, width = level.shape
     steep = 0.0 if deep.size else STEEPEST
+    near_gap, far_gap = np.empty(width, np.int64), np.empty(width, np.int64)
     for y in range(first, last):
-        for x in range(width):
-            if not some[x] or (edge[y, x] != 0 and (wide.size or edge[y, x] & _NEAR or front[y, x] >= 0)):
-                continue
-            if wide.size:
-                best, row, column = _nearest(y, x, any_row, reach, level, np.inf, 0.0)
-                if row >= 0 and edge[row, column] & _FAR:
-                    nearer, farther = _extreme(level, row, column, 1)
-                    if math.sqrt(float(best)) <= wide[nearer // width, nearer % width] + slack:
-                        front[y, x], share[y, x], hidden[y, x] = nearer, 0.0, y * width + x
+        some_far = wide.size > 0 and _gaps(far_row[y], far_gap)
+        some_near = _gaps(near_row[y], near_gap)
+        if some_far:
+            for x in range(width):
+                if far_gap[x] > reach:
                     continue
-            best, row, column = _nearest(y, x, near_row, reach, level, jump, steep)
+                n = front[y, x]
+                if n >= 0 and share[y, x] < 1.0:
+                    missing[y, x] = n
+                    continue
+                own = level[n // width, n % width] if n >= 0 else level[y, x]
+                missing[y, x] = _ends_beside(y, x, far_gap[x], far_row, reach, level, own, jump, wide, slack)
+        if not some_near:
+            continue
+        for x in range(width):
+            if near_gap[x] > reach or (
+                edge[y, x] != 0 and (wide.size or edge[y, x] & _NEAR or front[y, x] >= 0)
+            ):
+                continue
+            best, row, column = _nearest_joined(y, x, near_gap[x], near_row, reach, level, jump, steep)
             if row < 0:
                 continue
             away = math.sqrt(float(best))
-            nearer, farther = _extreme(level, row, column, 1)
+            _, farther = _extreme(level, row, column, 1)
             fy, fx = farther // width, farther % width
             depth = deep[row, column] + deep[fy, fx] if deep.size else level[row, column] - level[fy, fx]
             if away > depth + slack:
@@ -326,32 +386,16 @@ def surface_edges(
         if wide.size:
             farthest = max(farthest, float(wide[at].max()))
         reach = math.ceil(farthest + slack_px)
-        any_row, near_row = np.empty((height, width), np.int32), np.empty((height, width), np.int32)
-        _share(_columns, width, count, edge, _NEAR | _FAR, reach, any_row)
+        far_row, near_row = np.empty((height, width), np.int32), np.empty((height, width), np.int32)
+        if wide.size:
+            _share(_columns, width, count, edge, _FAR, reach, far_row)
         _share(_columns, width, count, edge, _NEAR, reach, near_row)
-        some = np.convolve((any_row >= 0).any(axis=0), np.ones(2 * reach + 1), "same")[-width:] > 0
-        if len(some) < width or 2 * reach + 1 > width:
-            some = np.ones(width, bool)
         at_edges = out.hidden[b].copy()
+        made = (out.front[b], out.share[b], out.hidden[b], out.missing[b], at_edges)
         _share(
-            _beyond_rows,
-            height,
-            count,
-            here,
-            edge,
-            any_row,
-            near_row,
-            some,
-            deep,
-            wide,
-            float(jump),
-            float(slack_px),
-            reach,
-            out.front[b],
-            out.share[b],
-            out.hidden[b],
-            at_edges,
-        )
+            _beyond_rows, height, count, here, edge, far_row, near_row, deep, wide, float(jump), float(slack_px), reach,
+            *made,
+        )  # fmt: skip
     return out
 
 

@@ -73,18 +73,15 @@ class _Places:
         if border == Border.CONSTANT:
             dark = (((y < 0) | (y >= height))[:, None] | ((x < 0) | (x >= width))[None, :]).ravel()
         rows, columns = (a.ravel() for a in np.meshgrid(y, x, indexing="ij"))
-        p, void = self.patches, self.patches.void
-        kinds = [(0, p.there[0], p.cover, False), (1, p.there[1], np.ones(p.cover.size), False)]
-        if void is not None:
-            kinds.append((0, void > 0, void, True))
-        chosen = [(which, there[seen], amount, missing) for which, there, amount, missing in kinds]
-        self.row = np.concatenate([rows[there] for _, there, _, _ in chosen])
-        self.column = np.concatenate([columns[there] for _, there, _, _ in chosen])
-        self.pixel = np.concatenate([seen[there] for _, there, _, _ in chosen])
-        self.dark = np.concatenate([dark[there] for _, there, _, _ in chosen])
-        self.which = np.concatenate([np.full(int(there.sum()), which) for which, there, _, _ in chosen])
-        self.amount = np.concatenate([amount[seen[there]] for _, there, amount, _ in chosen])
-        self.missing = np.concatenate([np.full(int(there.sum()), missing) for _, there, _, missing in chosen])
+        p = self.patches
+        amounts = (p.cover, np.ones(p.cover.size), p.void)
+        there = p.there[:, seen]
+        self.row, self.column, self.pixel, self.dark = (
+            np.concatenate([plane[one] for one in there]) for plane in (rows, columns, seen, dark)
+        )
+        self.which = np.repeat(np.arange(3), there.sum(axis=1))
+        self.amount = np.concatenate([amount[seen[one]] for amount, one in zip(amounts, there, strict=True)])
+        self.missing = self.which == 2
         self.order = p.order[self.which, self.pixel]
         self.kernel = p.kernel[self.which, self.pixel]
         self.surface = p.surface[self.which, self.pixel]
@@ -229,7 +226,7 @@ def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> N
         lights = places.patches.light(image[b].reshape(image.shape[1], -1))
         for c in range(image.shape[1]):
             colour = image[b, c].astype(np.float64).ravel()
-            light = np.where(places.dark, 0.0, lights[places.which, c, places.pixel])
+            light = np.where(places.dark | places.missing, 0.0, lights[np.minimum(places.which, 1), c, places.pixel])
             value = np.zeros(total.size)
             for source, place, share in seen:
                 value += np.bincount(place, share * light[source], total.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +50,10 @@ def surface_edges(
     two colours are less than three standard deviations apart, and where a colour of one of the surfaces would come out
     negative. A surface too thin to have unmixed pixels shows its colour where it differs most from the other's.
 
-    A pixel at no edge whose nearest edge pixel is on the far side of its edge is one where the nearer surface is
-    missing. Behind others the surface goes on that is farther than the nearest edge pixel of their own surface, as far
-    as it can be seen, turned over at the edge, and 8 px behind it once more (as between mirrors: textures go on, and
-    no streaks arise).
+    A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces that one whose
+    edge is the nearest. Behind a surface goes on what lies beyond the nearest edge pixel of its own, as far as that can
+    be seen, turned over at the edge, and 8 px behind it once more (as between mirrors: textures go on, and no streaks
+    arise).
 
     Parameters
     ----------
@@ -88,18 +89,14 @@ def surface_edges(
         steep = STEEPEST if deep_px is None else 0.0
         for y in range(height):
             for x in range(width):
-                if one.edge[y, x] and (wide_px is not None or one.near[y, x] or out.front[b, y, x] >= 0):
-                    continue
+                front, share = int(out.front[b, y, x]), out.share[b, y, x]
                 if wide_px is not None:
-                    e, away = one.nearest(y, x, one.edge, math.inf, 0.0)
-                    if e is not None and one.far[e]:
-                        nearer, _ = one.beyond(e)
-                        if away <= wide_px[b][nearer] + slack_px:
-                            out.front[b, y, x] = nearer[0] * width + nearer[1]
-                            out.share[b, y, x] = 0.0
-                            out.hidden[b, y, x] = y * width + x
-                        continue
-                e, away = one.nearest(y, x, one.near, jump, steep)
+                    lowest = float(level[b].flat[front] if front >= 0 else level[b, y, x])
+                    gone = front if share < 1 else one.ends_beside(y, x, lowest, wide_px[b] + slack_px)
+                    out.missing[b, y, x] = gone
+                if one.edge[y, x] and (wide_px is not None or one.near[y, x] or front >= 0):
+                    continue
+                e, away = one.nearest(y, x, one.near, lambda e, away: one.joined((y, x), e, away, steep))
                 if e is None:
                     continue
                 _, farther = one.beyond(e)
@@ -162,12 +159,11 @@ class _Picture:
         return around[int(np.argmax(levels))], around[int(np.argmin(levels))]
 
     def nearest(
-        self, y: int, x: int, kind: NDArray[np.bool_], most: float, steep: float
+        self, y: int, x: int, kind: NDArray[np.bool_], counts: Callable[[tuple[int, int], float], bool]
     ) -> tuple[tuple[int, int] | None, float]:
-        """The nearest of the edge pixels of a kind that are the nearest in their columns, and how far it is.
+        """The nearest that counts of the edge pixels of a kind that are the nearest in their columns, and how far it is.
 
-        It lies on the surface of the pixel: within ``most``, and ``steep`` more per px. Of two in a column the upper
-        one counts, of two columns the right one.
+        Of two in a column the upper one is taken, of two columns the right one.
         """
         best, found = math.inf, None
         for u in sorted(range(self.width), key=lambda u: (abs(u - x), u < x)):
@@ -176,9 +172,26 @@ class _Picture:
                 continue
             v = int(rows[np.argmin(np.abs(rows - y))])
             away = math.hypot(v - y, u - x)
-            if away < best and abs(self.level[v, u] - self.level[y, x]) <= most + steep * away:
+            if away < best and counts((v, u), away):
                 best, found = away, (v, u)
         return found, best
+
+    def joined(self, p: tuple[int, int], e: tuple[int, int], away: float, steep: float) -> bool:
+        """Whether two pixels lie on one surface."""
+        return bool(abs(self.level[e] - self.level[p]) <= self.jump + steep * away)
+
+    def ends_beside(self, y: int, x: int, level: float, wide_px: NDArray[np.float64]) -> int:
+        """Which surface nearer than a level ends so near by that it matters that it is missing here; -1 for none."""
+
+        def counts(e: tuple[int, int], away: float) -> bool:
+            nearer, _ = self.beyond(e)
+            return bool(self.level[nearer] - level > self.jump and away <= wide_px[nearer])
+
+        e, _ = self.nearest(y, x, self.far, counts)
+        if e is None:
+            return -1
+        nearer, _ = self.beyond(e)
+        return nearer[0] * self.width + nearer[1]
 
     def mixture(self, y: int, x: int) -> tuple[int, float, int, int] | None:
         """``front, share, pure, hidden`` of an edge pixel; None where one of the surfaces has no colour."""
