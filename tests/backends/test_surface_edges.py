@@ -73,7 +73,8 @@ def test_how_far_surfaces_go_on() -> None:
     assert np.flatnonzero(edges.missing[0, 6] >= 0).tolist() == list(range(39 - 20, 40))
     assert (edges.missing[0, 6, 19:40] % 80 == 40).all()
     turned = edges.hidden[0, 6, 41:52] % 80
-    assert turned.tolist() == [37 - n for n in range(11)]  # 38 is the nearest unmixed one
+    # 38 is the nearest unmixed one, and what lies 8 px behind it is turned over again.
+    assert turned.tolist() == [37, 36, 35, 34, 33, 32, 31, 30, 31, 32, 33]
 
 
 def test_a_slope_has_no_edge_and_is_not_behind_itself() -> None:

@@ -38,6 +38,7 @@ __all__ = ["surface_edges", "surface_slope"]
 _compiled = compiled(fastmath={"contract"})
 
 _NEAR, _FAR = 1, 2
+_BLOCK = 64  # columns
 
 
 @_compiled
@@ -62,7 +63,22 @@ def _stands_out(level, y, x, step):
 
 
 @_compiled
-def _edge_rows(first, last, level, jump, uneven, edge):
+def _extreme(level, y, x, reach):
+    """The nearest and the farthest pixel within a reach, as ``row * W + column``."""
+    height, width = level.shape
+    nearest = farthest = -1
+    most, least = -np.inf, np.inf
+    for v in range(max(0, y - reach), min(height, y + reach + 1)):
+        for u in range(max(0, x - reach), min(width, x + reach + 1)):
+            if level[v, u] > most:
+                most, nearest = level[v, u], v * width + u
+            if level[v, u] < least:
+                least, farthest = level[v, u], v * width + u
+    return nearest, farthest
+
+
+@_compiled
+def _edge_rows(first, last, level, jump, uneven, edge, beside):
     height, width = level.shape
     most, least = np.empty(width), np.empty(width)
     for y in range(first, last):
@@ -82,21 +98,7 @@ def _edge_rows(first, last, level, jump, uneven, edge):
                     edge[y, x] |= _NEAR
                 if up > jump and (not uneven or _stands_out(level, y, x, up)):
                     edge[y, x] |= _FAR
-
-
-@_compiled
-def _extreme(level, y, x, reach):
-    """The nearest and the farthest pixel within a reach, as ``row * W + column``."""
-    height, width = level.shape
-    nearest = farthest = -1
-    most, least = -np.inf, np.inf
-    for v in range(max(0, y - reach), min(height, y + reach + 1)):
-        for u in range(max(0, x - reach), min(width, x + reach + 1)):
-            if level[v, u] > most:
-                most, nearest = level[v, u], v * width + u
-            if level[v, u] < least:
-                least, farthest = level[v, u], v * width + u
-    return nearest, farthest
+                    beside[y, x] = _extreme(level, y, x, 1)[0]
 
 
 @_compiled
@@ -218,23 +220,56 @@ def _thin(image, level, y, x, middle, side, reach, other, known):
 
 
 @_compiled
-def _columns(first, last, edge, kind, reach, nearest_row):
-    """In every column the row of the nearest edge pixel of a kind, of two the upper one; -1 beyond the reach."""
+def _near_columns(first, last, level, edge, jump, steep, reach, nearest_row):
+    """In every column the row of the nearest near edge pixel on one surface with the pixel; -1 for none in reach."""
     height = edge.shape[0]
     row = np.full(last - first, -(2**30), np.int32)
     for y in range(height):
         for x in range(first, last):
-            if edge[y, x] & kind:
+            if edge[y, x] & _NEAR:
                 row[x - first] = y
-            nearest_row[y, x] = row[x - first] if y - row[x - first] <= reach else -1
+            v, away = row[x - first], y - row[x - first]
+            joined = away <= reach and abs(level[v, x] - level[y, x]) <= jump + steep * away
+            nearest_row[y, x] = v if joined else -1
     row[:] = 2**30
     for y in range(height - 1, -1, -1):
         for x in range(first, last):
-            if edge[y, x] & kind:
+            if edge[y, x] & _NEAR:
                 row[x - first] = y
-            above, below = nearest_row[y, x], row[x - first]
-            if below - y <= reach and (above < 0 or below - y < y - above):
-                nearest_row[y, x] = below
+            v, away, above = row[x - first], row[x - first] - y, nearest_row[y, x]
+            if (
+                away <= reach
+                and (above < 0 or away < y - above)
+                and abs(level[v, x] - level[y, x]) <= jump + steep * away
+            ):
+                nearest_row[y, x] = v
+
+
+@_compiled
+def _far_columns(first, last, level, edge, beside, jump, wide, slack, nearest_row):
+    """In every column the row of the nearest edge pixel beyond which a nearer surface is missing; -1 for none."""
+    height, width = edge.shape
+    row = np.full(last - first, -(2**30), np.int32)
+    top, most = np.full(last - first, -np.inf), np.zeros(last - first)
+    for y in range(height):
+        for x in range(first, last):
+            n = x - first
+            if edge[y, x] & _FAR:
+                place = beside[y, x]
+                row[n], top[n] = y, level[place // width, place % width]
+                most[n] = wide[place // width, place % width] + slack
+            nearest_row[y, x] = row[n] if y - row[n] <= most[n] and top[n] - level[y, x] > jump else -1
+    row[:], top[:] = 2**30, -np.inf
+    for y in range(height - 1, -1, -1):
+        for x in range(first, last):
+            n = x - first
+            if edge[y, x] & _FAR:
+                place = beside[y, x]
+                row[n], top[n] = y, level[place // width, place % width]
+                most[n] = wide[place // width, place % width] + slack
+            above = nearest_row[y, x]
+            if row[n] - y <= most[n] and (above < 0 or row[n] - y < y - above) and top[n] - level[y, x] > jump:
+                nearest_row[y, x] = row[n]
 
 
 @_compiled
@@ -257,75 +292,108 @@ def _gaps(row, gap):
 
 
 @_compiled
-def _nearest_joined(y, x, gap, near_row, reach, level, most, steep):
+def _nearest_joined(y, x, gap, near_row, most_squared, level, most, steep):
     """The nearest of the near edge pixels of all columns that lies on the surface of the pixel."""
     width = near_row.shape[1]
-    best, row, column = (reach + 1) * (reach + 1), -1, -1
-    for step in range(gap, reach + 1):
-        if step * step >= best:
-            break
+    own = level[y, x]
+    best, row, column = most_squared, -1, -1
+    step = gap
+    while step * step < best:
         for turn in range(2 if step else 1):
             u = x + step if turn == 0 else x - step
             if 0 <= u < width and near_row[y, u] >= 0:
                 v = near_row[y, u]
                 squared = step * step + (v - y) * (v - y)
-                if squared < best and abs(level[v, u] - level[y, x]) <= most + steep * math.sqrt(float(squared)):
+                if squared < best and abs(level[v, u] - own) <= most + steep * math.sqrt(float(squared)):
                     best, row, column = squared, v, u
+        step += 1
     return best, row, column
 
 
 @_compiled
-def _ends_beside(y, x, gap, far_row, reach, level, own, jump, wide, slack):
-    """Which surface nearer than a level ends so near by that it matters that it is missing here; -1 for none."""
+def _ends_beside(y, x, gap, far_row, most_squared, level, beside, own, jump, wide, slack):
+    """The edge pixel of a surface nearer than a level that ends so near by that it matters that it is missing here."""
     width = far_row.shape[1]
-    best, found = (reach + 1) * (reach + 1), -1
-    for step in range(gap, reach + 1):
-        if step * step >= best:
-            break
+    best, row, column = most_squared, -1, -1
+    step = gap
+    while step * step < best:
         for turn in range(2 if step else 1):
             u = x + step if turn == 0 else x - step
             if 0 <= u < width and far_row[y, u] >= 0:
                 v = far_row[y, u]
                 squared = step * step + (v - y) * (v - y)
                 if squared < best:
-                    nearer, _ = _extreme(level, v, u, 1)
-                    if (
-                        level[nearer // width, nearer % width] - own > jump
-                        and math.sqrt(float(squared)) <= wide[nearer // width, nearer % width] + slack
-                    ):
-                        best, found = squared, nearer
-    return found
+                    place = beside[v, u]
+                    ny, nx = place // width, place % width
+                    if level[ny, nx] - own > jump and math.sqrt(float(squared)) <= wide[ny, nx] + slack:
+                        best, row, column = squared, v, u
+        step += 1
+    return best, row, column
+
+
+@_compiled
+def _heights(far_row, beside, level, y, reach, top):
+    """For every block of 64 columns the nearest of the surfaces that may be missing in it."""
+    width = far_row.shape[1]
+    most = np.full(top.size, -np.inf)
+    for u in range(width):
+        if far_row[y, u] >= 0:
+            place = beside[far_row[y, u], u]
+            most[u // _BLOCK] = max(most[u // _BLOCK], level[place // width, place % width])
+    around = reach // _BLOCK + 1
+    for n in range(top.size):
+        top[n] = -np.inf
+        for m in range(max(0, n - around), min(top.size, n + around + 1)):
+            top[n] = max(top[n], most[m])
 
 
 @_compiled
 def _beyond_rows(
-    first, last, level, edge, far_row, near_row, deep, wide, jump, slack, reach, front, share, hidden, missing, at_edges
-):
+    first, last, level, edge, beside, far_row, near_row, deep, wide, jump, slack, reach, front, share, hidden, missing,
+    at_edges,
+):  # fmt: skip
     """What goes on behind pixels at no edge, and which surfaces are missing."""
     height, width = level.shape
     steep = 0.0 if deep.size else STEEPEST
+    farthest = (reach + 1) * (reach + 1)
     near_gap, far_gap = np.empty(width, np.int64), np.empty(width, np.int64)
+    top = np.empty((width + _BLOCK - 1) // _BLOCK)
     for y in range(first, last):
-        some_far = wide.size > 0 and _gaps(far_row[y], far_gap)
-        some_near = _gaps(near_row[y], near_gap)
-        if some_far:
+        if wide.size and _gaps(far_row[y], far_gap):
+            _heights(far_row, beside, level, y, reach, top)
+            row, column = -1, -1
             for x in range(width):
-                if far_gap[x] > reach:
-                    continue
                 n = front[y, x]
                 if n >= 0 and share[y, x] < 1.0:
                     missing[y, x] = n
                     continue
                 own = level[n // width, n % width] if n >= 0 else level[y, x]
-                missing[y, x] = _ends_beside(y, x, far_gap[x], far_row, reach, level, own, jump, wide, slack)
-        if not some_near:
+                if far_gap[x] > reach or top[x // _BLOCK] - own <= jump:
+                    continue
+                most_squared = farthest
+                if row >= 0:  # that of the pixel beside it is nearly always near: look no farther
+                    place = beside[row, column]
+                    squared = (row - y) * (row - y) + (column - x) * (column - x)
+                    ny, nx = place // width, place % width
+                    if level[ny, nx] - own > jump and math.sqrt(float(squared)) <= wide[ny, nx] + slack:
+                        most_squared = squared + 1
+                _, row, column = _ends_beside(
+                    y, x, far_gap[x], far_row, most_squared, level, beside, own, jump, wide, slack
+                )
+                if row >= 0:
+                    missing[y, x] = beside[row, column]
+        if not _gaps(near_row[y], near_gap):
             continue
+        row, column = -1, -1
         for x in range(width):
-            if near_gap[x] > reach or (
-                edge[y, x] != 0 and (wide.size or edge[y, x] & _NEAR or front[y, x] >= 0)
-            ):
+            if near_gap[x] > reach or (edge[y, x] != 0 and (wide.size or edge[y, x] & _NEAR or front[y, x] >= 0)):
                 continue
-            best, row, column = _nearest_joined(y, x, near_gap[x], near_row, reach, level, jump, steep)
+            most_squared = farthest
+            if row >= 0:
+                squared = (row - y) * (row - y) + (column - x) * (column - x)
+                if abs(level[row, column] - level[y, x]) <= jump + steep * math.sqrt(float(squared)):
+                    most_squared = min(squared + 1, farthest)
+            best, row, column = _nearest_joined(y, x, near_gap[x], near_row, most_squared, level, jump, steep)
             if row < 0:
                 continue
             away = math.sqrt(float(best))
@@ -372,8 +440,8 @@ def surface_edges(
     empty = np.empty((0, 0))
     for b in range(len(level)):
         here = np.ascontiguousarray(level[b], np.float64)
-        edge = np.zeros((height, width), np.uint8)
-        _share(_edge_rows, height, count, here, float(jump), deep_px is None, edge)
+        edge, beside = np.empty((height, width), np.uint8), np.empty((height, width), np.int32)
+        _share(_edge_rows, height, count, here, float(jump), deep_px is None, edge, beside)
         if not edge.any():
             continue
         picture = np.ascontiguousarray(image[b], image.dtype.newbyteorder("="))
@@ -388,13 +456,14 @@ def surface_edges(
         reach = math.ceil(farthest + slack_px)
         far_row, near_row = np.empty((height, width), np.int32), np.empty((height, width), np.int32)
         if wide.size:
-            _share(_columns, width, count, edge, _FAR, reach, far_row)
-        _share(_columns, width, count, edge, _NEAR, reach, near_row)
+            _share(_far_columns, width, count, here, edge, beside, float(jump), wide, float(slack_px), far_row)
+        steep = 0.0 if deep.size else STEEPEST
+        _share(_near_columns, width, count, here, edge, float(jump), steep, reach, near_row)
         at_edges = out.hidden[b].copy()
         made = (out.front[b], out.share[b], out.hidden[b], out.missing[b], at_edges)
         _share(
-            _beyond_rows, height, count, here, edge, far_row, near_row, deep, wide, float(jump), float(slack_px), reach,
-            *made,
+            _beyond_rows, height, count, here, edge, beside, far_row, near_row, deep, wide, float(jump),
+            float(slack_px), reach, *made,
         )  # fmt: skip
     return out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ def surface_edges(
                     out.missing[b, y, x] = gone
                 if one.edge[y, x] and (wide_px is not None or one.near[y, x] or front >= 0):
                     continue
-                e, away = one.nearest(y, x, one.near, lambda e, away: one.joined((y, x), e, away, steep))
+                e, away = one.nearest(y, x, one.near, partial(one.joined, steep=steep))
                 if e is None:
                     continue
                 _, farther = one.beyond(e)
@@ -159,33 +160,42 @@ class _Picture:
         return around[int(np.argmax(levels))], around[int(np.argmin(levels))]
 
     def nearest(
-        self, y: int, x: int, kind: NDArray[np.bool_], counts: Callable[[tuple[int, int], float], bool]
+        self,
+        y: int,
+        x: int,
+        kind: NDArray[np.bool_],
+        counts: Callable[[tuple[int, int], tuple[int, int], float], bool],
     ) -> tuple[tuple[int, int] | None, float]:
-        """The nearest that counts of the edge pixels of a kind that are the nearest in their columns, and how far it is.
+        """The nearest edge pixel of a kind that counts for this pixel, and for the one of its row in its own column.
 
-        Of two in a column the upper one is taken, of two columns the right one.
+        Of every column the nearest one above (or at) the row and the nearest one below are asked; of two in a column
+        the upper one is taken, of two columns the right one.
         """
         best, found = math.inf, None
         for u in sorted(range(self.width), key=lambda u: (abs(u - x), u < x)):
             rows = np.flatnonzero(kind[:, u])
-            if not len(rows):
+            asked = [rows[rows <= y][-1:], rows[rows >= y][:1]]
+            there = [(abs(int(v[0]) - y), int(v[0])) for v in asked if len(v)]
+            there = [(down, v) for down, v in there if counts((y, u), (v, u), down)]
+            if not there:
                 continue
-            v = int(rows[np.argmin(np.abs(rows - y))])
+            v = min(there)[1]
             away = math.hypot(v - y, u - x)
-            if away < best and counts((v, u), away):
+            if away < best and counts((y, x), (v, u), away):
                 best, found = away, (v, u)
         return found, best
 
-    def joined(self, p: tuple[int, int], e: tuple[int, int], away: float, steep: float) -> bool:
+    def joined(self, p: tuple[int, int], e: tuple[int, int], away: float, *, steep: float) -> bool:
         """Whether two pixels lie on one surface."""
         return bool(abs(self.level[e] - self.level[p]) <= self.jump + steep * away)
 
     def ends_beside(self, y: int, x: int, level: float, wide_px: NDArray[np.float64]) -> int:
         """Which surface nearer than a level ends so near by that it matters that it is missing here; -1 for none."""
 
-        def counts(e: tuple[int, int], away: float) -> bool:
+        def counts(p: tuple[int, int], e: tuple[int, int], away: float) -> bool:
             nearer, _ = self.beyond(e)
-            return bool(self.level[nearer] - level > self.jump and away <= wide_px[nearer])
+            own = level if p == (y, x) else self.level[p]
+            return bool(self.level[nearer] - own > self.jump and away <= wide_px[nearer])
 
         e, _ = self.nearest(y, x, self.far, counts)
         if e is None:
