@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.physics.point_spread import PointSpreads
-from blursynth.physics.surface_edges import MIRRORED_PX, PURE_REACH_PX, UNEVEN_REACH_PX, SurfaceEdges
+from blursynth.physics.surface_edges import (
+    MIRRORED_PX,
+    PURE_REACH_PX,
+    SLOPE_REACH_PX,
+    STEEPEST,
+    UNEVEN_REACH_PX,
+    SurfaceEdges,
+)
 
 __all__ = [
     "JUMP_PX",
@@ -302,10 +309,12 @@ def reach_of_objects_px(largest_radius_px: float) -> int:
     of a pixel as far from the edge on the other side, or nearer to it.
     """
     behind = 2.0 * largest_radius_px + SLACK_PX
-    return math.ceil(largest_radius_px + behind + min(behind, MIRRORED_PX) + 2.0 * PURE_REACH_PX)
+    return math.ceil(largest_radius_px + behind + min(behind, MIRRORED_PX) + PURE_REACH_PX + 2)
 
 
-def reach_of_layers_px(nearness_px: NDArray[np.floating], radius_px: NDArray[np.floating], *, wider_px: float) -> int:
+def reach_of_layers_px(
+    nearness_px: NDArray[np.floating], radius_px: NDArray[np.floating], *, wider_px: float, sloped: bool
+) -> int:
     """How far away a pixel may be whose colour or depth matters to another one, hidden surfaces included.
 
     The light of a visible patch travels by its radius. A hidden one is seen as many px behind the edge of the nearer
@@ -319,12 +328,15 @@ def reach_of_layers_px(nearness_px: NDArray[np.floating], radius_px: NDArray[np.
         ``[H, W]`` of every pixel; the sign of the radius does not matter.
     wider_px
         How much wider than its radius a blur may be, by rounding it to levels and pixels.
+    sloped
+        Whether the slopes of surfaces matter too.
     """
     size = np.abs(radius_px)
     largest = float(size.max(initial=0.0))
     if largest == 0:
         return 0
     reach = largest + wider_px
+    edge = 1 + UNEVEN_REACH_PX  # what says whether a pixel is at an edge
     height, width = nearness_px.shape
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
         one = (slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
@@ -334,10 +346,11 @@ def reach_of_layers_px(nearness_px: NDArray[np.floating], radius_px: NDArray[np.
             jumps = step > JUMP_PX
             if jumps.any():
                 deep = step[jumps] + SLACK_PX
-                behind = float((size[far][jumps] + deep + np.minimum(deep, MIRRORED_PX)).max())
+                turned = np.minimum(deep, MIRRORED_PX)
+                behind = float((size[far][jumps] + deep + (1.0 + STEEPEST) * turned).max()) + 1 + PURE_REACH_PX
                 before = 3.0 * float(size[near][jumps].max()) + SLACK_PX
-                reach = max(reach, max(behind, before) + 2.0 * (wider_px + PURE_REACH_PX) + UNEVEN_REACH_PX)
-    return math.ceil(reach)
+                reach = max(reach, max(behind, before) + wider_px + edge)
+    return math.ceil(reach + (SLOPE_REACH_PX if sloped else 0))
 
 
 def scene_of_layers(

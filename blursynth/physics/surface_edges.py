@@ -44,7 +44,7 @@ TRUST = 4.0
 PURE_WITHIN = 2.0
 # Colours of two surfaces tell shares if they are at least so many standard deviations of both apart.
 TELLING = 3.0
-SMALLEST_CONTRAST = 1e-4  # of squared light; below it colours say nothing
+SMALLEST_CONTRAST = 1e-4  # of the squared light of both surfaces; below it colours say nothing
 
 
 @dataclass(frozen=True, eq=False)

@@ -164,13 +164,14 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
                     continue
                 for c in range(channels):
                     mean[0, c] = image[c, nearest[0] // width, nearest[0] % width]
-            along, contrast = 0.0, 0.0
+            along, contrast, bright = 0.0, 0.0, 0.0
             for c in range(channels):
                 difference = mean[0, c] - mean[1, c]
+                bright += mean[0, c] * mean[0, c] + mean[1, c] * mean[1, c]
                 along += (image[c, y, x] - mean[1, c]) * difference
                 contrast += difference * difference
             side_share = 1.0 if level[y, x] > middle else 0.0
-            doubt = SMALLEST_CONTRAST + TRUST * (variance[0] + variance[1])
+            doubt = SMALLEST_CONTRAST * bright + TRUST * (variance[0] + variance[1]) + 1e-300
             a = min(1.0, max(0.0, (along + doubt * side_share) / (contrast + doubt)))
             spread = variance[0 if side_share == 1.0 else 1] / channels
             both = (variance[0] + variance[1]) / channels

@@ -46,10 +46,11 @@ def surface_edges(
     its colour is explained by those of the two surfaces where these are unmixed, the nearest pixels at no edge. With F
     and B the means of unmixed pixels within 4 px on both sides (weighted by ``1 / (1 + distance^2)``), v the sum of
     their variances, and a' = 1 on the near side and 0 on the far side,
-    ``a = ((x - B).(F - B) + l a') / (|F - B|^2 + l)``, ``l = 4 v`` and a little for what colours that hardly differ can
-    say. Nothing is mixed (a = a') where x lies within two standard deviations of the colours of its own side, where the
-    two colours are less than three standard deviations apart, and where a colour of one of the surfaces would come out
-    negative. A surface too thin to have unmixed pixels shows its colour where it differs most from the other's.
+    ``a = ((x - B).(F - B) + l a') / (|F - B|^2 + l)``, ``l = 4 v + 1e-4 (|F|^2 + |B|^2)``; the last is for colours that
+    hardly differ and can say little. Nothing is mixed (a = a') where x lies within two standard deviations of the
+    colours of its own side, where the two colours are less than three standard deviations apart, and where a colour of
+    one of the surfaces would come out negative. A surface too thin to have unmixed pixels shows its colour where it
+    differs most from the other's.
 
     A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces that one whose
     edge is the nearest. Behind a surface goes on what lies beyond the nearest edge pixel of its own, as far as that can
@@ -243,7 +244,8 @@ class _Picture:
         own = self.colour((y, x))
         contrast = front_mean - back_mean
         side_share = 1.0 if self.level[y, x] > middle else 0.0
-        doubt = SMALLEST_CONTRAST + TRUST * (front_variance + back_variance)
+        bright = float(front_mean @ front_mean + back_mean @ back_mean)
+        doubt = SMALLEST_CONTRAST * bright + TRUST * (front_variance + back_variance) + 1e-300
         along, squared = float((own - back_mean) @ contrast), float(contrast @ contrast)
         share = min(1.0, max(0.0, (along + doubt * side_share) / (squared + doubt)))
         spread = (front_variance if side_share == 1.0 else back_variance) / len(own)
