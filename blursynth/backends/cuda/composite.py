@@ -2,7 +2,7 @@
 
 Every source is two patches: the visible one, and the surface hidden behind it. What light they have (of a mixture of
 two colours, that of three pixels) is worked out before the walk, or, for the transpose, given back to the pixels after
-it, so that the walk knows of patches only.
+it, so that the walk knows of patches only. Where a connected surface is missing lies a third one, without light.
 
 A program makes a tile of the result. Every pixel walks through the slices that reach it, from near to far: one pass
 over the sources within reach sums coverage and light of the slice at hand, and finds the next farther one. In a
@@ -14,9 +14,9 @@ back by atomic additions, whose order, and with it the last bits, differ from ru
 every surface, not for every slice: what is seen of a surface is one share of the light of all its slices.
 
 Floor: (2 r + 1)^2 sources per pass, two patches of slice, kernel, tap and light each, from the first caches, of a scene
-with mixtures one coverage more, with slopes two slopes per patch. From memory the scene and the light of its patches,
-twice the picture, are read once, and written once before. r is the reach of the patches near the tile, not the largest
-of the scene, so what is in focus is cheap.
+with mixtures one coverage more, where it is connected a third patch, with slopes two slopes per patch. From memory the
+scene and the light of its patches, twice the picture, are read once, and written once before. r is the reach of the
+patches near the tile, not the largest of the scene, so what is in focus is cheap.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
@@ -51,9 +51,10 @@ _KNOWN, _KNOWN_WIDTH = tl.constexpr(KNOWN[0]), tl.constexpr(KNOWN[1] - KNOWN[0])
 @triton.jit
 def _pass(
     light,  # [2, C, H, W] of the patches of this picture, visible and hidden; or where light is sent back to
-    order,  # [2, H, W] their slices
-    kernel,  # [2, H, W]; -1 where there is no such patch
+    order,  # [2 or 3, H, W] their slices, and that of the surface which is missing, if MIXED and CONNECTED
+    kernel,  # [2 or 3, H, W]; -1 where there is no such patch
     cover,  # [H, W] how much of its pixel the visible patch covers
+    gone,  # [H, W] of how much of it a surface is missing
     slope,  # [2, 2, H, W] of the surface of each patch, by row and column
     table,  # [K, 2 R + 1, 2 R + 1] taps of this part
     down,  # centroid of this part, in radii
@@ -95,8 +96,8 @@ def _pass(
             from_x = x - dx
             place = line + continued(from_x, width, SCENE_BORDER)
             taps = table + (dy + reach) * side + dx + reach
-            for surface in tl.static_range(2):
-                patch = place if surface == 0 else place + area
+            for surface in tl.static_range(3 if MIXED and CONNECTED and MODE < 3 else 2):
+                patch = place + surface * area
                 k = tl.load(kernel + patch, mask=made, other=-1)
                 there = k >= 0
                 number = tl.load(order + patch, mask=there, other=FARTHEST)
@@ -108,20 +109,19 @@ def _pass(
                     chosen = reaches & (number == here) if MODE < 3 else reaches & (number <= here) & (number >= last)
                     share = tl.where(chosen, tap, 0.0)
                     covered = share
-                    if MODE < 3 and MIXED and surface == 0:
-                        amount = tl.load(cover + place, mask=chosen, other=1.0)
-                        covered = share * amount
-                        if CONNECTED:
-                            void += share - covered
-                    if SLOPED:
+                    if MODE < 3 and MIXED and surface != 1:
+                        covered *= tl.load((cover if surface == 0 else gone) + place, mask=chosen, other=0.0)
+                    if SLOPED and surface < 2:
                         by_row = tl.load(slope + 2 * surface * area + place, mask=chosen, other=0.0)
                         by_column = tl.load(slope + (2 * surface + 1) * area + place, mask=chosen, other=0.0)
                         stretch = tl.minimum(tl.maximum(1.0 + by_row * down + by_column * right, 0.25), 4.0)
                         share *= stretch
                         covered *= stretch
-                    if MODE < 3:
+                    if surface == 2:
+                        void += covered
+                    elif MODE < 3:
                         coverage += covered
-                    if MODE > 1:
+                    if MODE > 1 and surface < 2:
                         shown = chosen & coloured
                         if BORDER == 3:
                             shown = shown & shines(from_y, height, BORDER) & shines(from_x, width, BORDER)
@@ -165,9 +165,10 @@ def _composite(
     source,  # [B, C, H, W]
     out,  # [B, C, H, W]
     light,  # [B, 2, C, H, W] of the patches; for the transpose zeros, where it is sent back to
-    order,  # [B, 2, H, W]
-    kernel,  # [B, 2, H, W]
+    order,  # [B, PATCHES, H, W]
+    kernel,  # [B, PATCHES, H, W]
     cover,  # [B, H, W]; read if MIXED
+    gone,  # [B, H, W]; read if MIXED and CONNECTED
     slope,  # [B, 2, 2, H, W]; read if SLOPED
     table,  # [G, K, 2 R + 1, 2 R + 1]
     part_weight,  # [G]
@@ -193,6 +194,7 @@ def _composite(
 ):
     b = tl.program_id(2)
     area = height * width
+    PATCHES: tl.constexpr = 3 if MIXED and CONNECTED else 2
     real = source.dtype.element_ty
     channel = tl.arange(0, CHANNELS)[:, None, None]
     y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[None, :, None]
@@ -202,8 +204,9 @@ def _composite(
     picture = source + b.to(tl.int64) * channels * area
     target = out + b.to(tl.int64) * channels * area
     lights = light + b.to(tl.int64) * 2 * channels * area
-    orders, kernels_here = order + b.to(tl.int64) * 2 * area, kernel + b.to(tl.int64) * 2 * area
-    covers, slopes = cover + b.to(tl.int64) * area, slope + b.to(tl.int64) * 4 * area
+    orders, kernels_here = order + b.to(tl.int64) * PATCHES * area, kernel + b.to(tl.int64) * PATCHES * area
+    covers, voids = cover + b.to(tl.int64) * area, gone + b.to(tl.int64) * area
+    slopes = slope + b.to(tl.int64) * 4 * area
     own = tl.load(picture + channel * area + y * width + x, mask=inside, other=0.0)
     least = tl.load(nothing)
     tile = (b * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(0) + tl.program_id(0)
@@ -226,8 +229,8 @@ def _composite(
             if SLOPED:
                 down, right = tl.load(part_centre + 2 * part), tl.load(part_centre + 2 * part + 1)
             _c, _v, _l, at = _pass(
-                lights, orders, kernels_here, covers, slopes, taps, down, right, nearest, nearest, y, x, made, none,
-                channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
+                lights, orders, kernels_here, covers, voids, slopes, taps, down, right, nearest, nearest, y, x, made,
+                none, channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
                 CONNECTED, 0,
             )  # fmt: skip
             room = none + 1.0
@@ -237,7 +240,7 @@ def _composite(
             sent, sent_first, sent_last = none, nearest, nearest
             while _any(at > FARTHEST):
                 more, more_void, more_colour, farther = _pass(
-                    lights, orders, kernels_here, covers, slopes, taps, down, right, at, at, y, x, made, dark,
+                    lights, orders, kernels_here, covers, voids, slopes, taps, down, right, at, at, y, x, made, dark,
                     channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
                     CONNECTED, 1 if TRANSPOSE else 2,
                 )  # fmt: skip
@@ -257,9 +260,9 @@ def _composite(
                 if walk == 1:
                     if _any(sent > 0):
                         _pass(
-                            lights, orders, kernels_here, covers, slopes, taps, down, right, sent_first, sent_last, y,
-                            x, made & (sent > 0), weight * sent * back, channel, channels, height, width, reach, near,
-                            FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, CONNECTED, 3,
+                            lights, orders, kernels_here, covers, voids, slopes, taps, down, right, sent_first,
+                            sent_last, y, x, made & (sent > 0), weight * sent * back, channel, channels, height, width,
+                            reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, CONNECTED, 3,
                         )  # fmt: skip
                     sent = none
                     first = tl.where(counts & (coverage + void <= least), at, first)
@@ -288,8 +291,8 @@ def _composite(
             if walk == 1:  # noqa: SIM102 (the one is known when this is compiled, the other is not)
                 if _any(sent > 0):
                     _pass(
-                        lights, orders, kernels_here, covers, slopes, taps, down, right, sent_first, sent_last, y, x,
-                        made & (sent > 0), weight * sent * back, channel, channels, height, width, reach, near,
+                        lights, orders, kernels_here, covers, voids, slopes, taps, down, right, sent_first, sent_last,
+                        y, x, made & (sent > 0), weight * sent * back, channel, channels, height, width, reach, near,
                         FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, CONNECTED, 3,
                     )  # fmt: skip
     if not TRANSPOSE:
@@ -331,11 +334,15 @@ def _tile_reach(far: Tensor, reaches: Sequence[int], everywhere: bool) -> Tensor
 
 @dataclass(frozen=True)
 class _Patches:
-    """The visible (0) and the hidden patch (1) of every pixel, N = H W of them, side by side for the walk."""
+    """The visible (0) and the hidden patch (1) of every pixel, N = H W of them, side by side for the walk.
 
-    order: Tensor  # [B, 2, H, W]
-    kernel: Tensor  # [B, 2, H, W]; -1 where there is none
+    And the missing one (2), which has no light, where the scene is connected and has edges.
+    """
+
+    order: Tensor  # [B, 2 or 3, H, W]
+    kernel: Tensor  # [B, 2 or 3, H, W]; -1 where there is none
     cover: Tensor | None  # [B, H, W] how much of its pixel the visible one covers; None if all of it, everywhere
+    gone: Tensor | None  # [B, H, W] of how much of it the missing one is missing; None without one
     slope: Tensor | None  # [B, 2, 2, H, W] of their surfaces, by row and column
     mixed: Tensor | None  # [B, 1, N] whether a pixel is a mixture of two colours
     pure: Tensor | None  # [B, N] pixel with the colour of the visible one of a mixture
@@ -350,6 +357,7 @@ class _Patches:
         front: Tensor | None,
         share: Tensor | None,
         pure: Tensor | None,
+        missing: Tensor | None,
         slope: Tensor | None,
         connected: bool,
     ) -> _Patches:
@@ -359,31 +367,35 @@ class _Patches:
         own = torch.arange(height * width, device=image.device).expand(batch, -1)
         # Without a second colour its own: light sent back to one pixel for all of them would wait in line there.
         behind = torch.where(hidden >= 0, hidden, own)
-        surface, there = own, torch.ones_like(hidden, dtype=torch.bool)
-        cover = mixed = colour = None
-        if front is not None and share is not None and pure is not None:
-            front, pure = (a.to(image.device).reshape(batch, -1).long() for a in (front, pure))
-            cover = share.to(image).reshape(batch, -1)
-            surface = torch.where(front >= 0, front, own)
+        surfaces, there = [own, behind], [torch.ones_like(hidden, dtype=torch.bool), hidden >= 0]
+        cover = gone = mixed = colour = None
+        if front is not None and share is not None and pure is not None and missing is not None:
+            front, pure, missing = (a.to(image.device).reshape(batch, -1).long() for a in (front, pure, missing))
+            share = share.to(image.device).reshape(batch, -1)
+            cover = share.to(image.dtype)
+            surfaces[0], there[0] = torch.where(front >= 0, front, own), share > 0
             colour = torch.where(pure >= 0, pure, own)
             mixed = (front >= 0)[:, None]
-            if not connected:  # nobody asks where it is missing
-                there = share.to(image.device).reshape(batch, -1) > 0
-        both = torch.stack([surface, behind], dim=1)
+            if connected:  # otherwise nobody asks what is missing
+                void = torch.where(missing == front, 1 - share, 1.0)
+                surfaces.append(torch.where(missing >= 0, missing, own))
+                there.append((missing >= 0) & (void > 0))
+                gone = void.to(image.dtype)
 
-        def at(plane: Tensor) -> Tensor:
-            return plane[:, None].expand(-1, 2, -1).gather(2, both)
+        def at(plane: Tensor, patches: int) -> Tensor:
+            return plane[:, None].expand(-1, patches, -1).gather(2, torch.stack(surfaces[:patches], dim=1))
 
-        shape = (batch, 2, height, width)
-        kernels = torch.where(torch.stack([there, hidden >= 0], dim=1), at(kernel), -1)
+        shape = (batch, len(surfaces), height, width)
+        kernels = torch.where(torch.stack(there, dim=1), at(kernel, len(surfaces)), -1)
         slopes = None
         if slope is not None:
-            slopes = torch.stack([at(plane) for plane in slope.to(image).flatten(2).unbind(1)], dim=2)
+            slopes = torch.stack([at(plane, 2) for plane in slope.to(image).flatten(2).unbind(1)], dim=2)
             slopes = slopes.reshape(batch, 2, 2, height, width).contiguous()
         return _Patches(
-            at(order).reshape(shape).contiguous(),
+            at(order, len(surfaces)).reshape(shape).contiguous(),
             kernels.reshape(shape).contiguous(),
             None if cover is None else cover.reshape(batch, height, width).contiguous(),
+            None if gone is None else gone.reshape(batch, height, width).contiguous(),
             slopes,
             mixed,
             colour,
@@ -441,6 +453,7 @@ def _run(
     front: Tensor | None,
     share: Tensor | None,
     pure: Tensor | None,
+    missing: Tensor | None,
     slope: Tensor | None,
     part_centre: Tensor | None,
     connected: bool,
@@ -449,7 +462,7 @@ def _run(
     image = image.contiguous()
     out = torch.empty_like(image)
     batch, channels, height, width = image.shape
-    patches = _Patches.of(image, order, kernel, hidden, front, share, pure, slope, connected)
+    patches = _Patches.of(image, order, kernel, hidden, front, share, pure, missing, slope, connected)
     light = image.new_zeros(batch, 2, channels, height, width) if transpose else patches.light(image)
     table, reach, each = _table(start, dy, dx, weight, image)
     parts = part_weight.numel()
@@ -466,6 +479,7 @@ def _run(
             patches.order,
             patches.kernel,
             light if patches.cover is None else patches.cover,
+            light if patches.gone is None else patches.gone,
             light if patches.slope is None else patches.slope,
             table,
             part_weight.to(image),

@@ -44,6 +44,7 @@ def _scene(
     front: Tensor | None,
     share: Tensor | None,
     pure: Tensor | None,
+    missing: Tensor | None,
     slope: Tensor | None,
     part_centre: Tensor | None,
     connected: bool,
@@ -57,6 +58,7 @@ def _scene(
         front=None if front is None else as_array(front),
         share=None if share is None else as_array(share),
         pure=None if pure is None else as_array(pure),
+        missing=None if missing is None else as_array(missing),
         slope=None if slope is None else as_array(slope),
         part_centre=None if part_centre is None else as_array(part_centre),
         connected=connected,
@@ -89,8 +91,8 @@ def _adjoint_cuda(image: Tensor, *arguments: Any) -> Tensor:
 
 _SCHEMA = (
     "(Tensor image, Tensor order, Tensor kernel, Tensor hidden, Tensor start, Tensor dy, Tensor dx, Tensor weight, "
-    "Tensor part_weight, Tensor? front, Tensor? share, Tensor? pure, Tensor? slope, Tensor? part_centre, "
-    "bool connected, str border) -> Tensor"
+    "Tensor part_weight, Tensor? front, Tensor? share, Tensor? pure, Tensor? missing, Tensor? slope, "
+    "Tensor? part_centre, bool connected, str border) -> Tensor"
 )
 _composite = torch.library.custom_op(
     "blursynth::composite", _composite_cpu, mutates_args=(), device_types="cpu", schema=_SCHEMA
@@ -116,11 +118,11 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _composite_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    return _adjoint(gradient, *ctx.saved_tensors, ctx.connected, ctx.border), *(None,) * 15
+    return _adjoint(gradient, *ctx.saved_tensors, ctx.connected, ctx.border), *(None,) * 16
 
 
 def _adjoint_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    return _composite(gradient, *ctx.saved_tensors, ctx.connected, ctx.border), *(None,) * 15
+    return _composite(gradient, *ctx.saved_tensors, ctx.connected, ctx.border), *(None,) * 16
 
 
 _composite.register_autograd(_composite_backward, setup_context=_keep)
@@ -144,7 +146,8 @@ def _arguments(image: Tensor, scene: Scene, border: Border | str) -> tuple[Any, 
         *taps_of(scene.psf),
         weights_of(scene.psf, None),
         _plane(scene.part_weight),
-        *(_plane(plane) for plane in (scene.front, scene.share, scene.pure, scene.slope, scene.part_centre)),
+        *(_plane(plane) for plane in (scene.front, scene.share, scene.pure, scene.missing)),
+        *(_plane(plane) for plane in (scene.slope, scene.part_centre)),
         scene.connected,
         border.value,
     )

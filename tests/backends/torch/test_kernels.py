@@ -154,7 +154,7 @@ def test_slope_by_depth(border: Border, device: str, make_warps: Callable[..., A
 def arguments(scene: Scene, border: Border) -> tuple[Any, ...]:
     """What the kernels take beside the picture."""
     whole = (scene.order, scene.kernel, scene.hidden)
-    optional = (scene.front, scene.share, scene.pure, scene.slope, scene.part_centre)
+    optional = (scene.front, scene.share, scene.pure, scene.missing, scene.slope, scene.part_centre)
     return (
         *(torch.from_numpy(a) for a in whole),
         *taps(scene.psf),
@@ -198,15 +198,20 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
     def patches(p: int) -> list[tuple[int, float, float, np.ndarray]]:
         """Pixel with slice and kernel, coverage, void, light as shares of pixels."""
         h = hidden[p]
-        if scene.front is None or scene.front.flat[p] < 0:
-            return [(p, 1.0, 0.0, unit[p]), *([(h, 1.0, 0.0, unit[h])] if h >= 0 else [])]
+        plain = [(p, 1.0, 0.0, unit[p]), *([(h, 1.0, 0.0, unit[h])] if h >= 0 else [])]
+        if scene.front is None:
+            return plain
         assert scene.share is not None
         assert scene.pure is not None
-        n, a, c = scene.front.flat[p], scene.share.flat[p], scene.pure.flat[p]
+        assert scene.missing is not None
+        n, a, c, m = (plane.flat[p] for plane in (scene.front, scene.share, scene.pure, scene.missing))
+        gone = [(m, 0.0, 1 - a if m == n else 1.0, np.zeros(pixels))] if m >= 0 else []
+        if n < 0:
+            return plain + gone
         colour = unit[c] if a > 0 else np.zeros(pixels)
         # Both colours give way to what the pixel is beyond their mixture, each by its share.
         beyond = (unit[p] - a * colour - (1 - a) * unit[h]) / (a**2 + (1 - a) ** 2)
-        return [(n, a, 1 - a, a * (colour + a * beyond)), (h, 1.0, 0.0, unit[h] + (1 - a) * beyond)]
+        return [(n, a, 0.0, a * (colour + a * beyond)), (h, 1.0, 0.0, unit[h] + (1 - a) * beyond), *gone]
 
     shown = np.pad(own, reach, {Border.REFLECT: "reflect", Border.CIRCULAR: "wrap"}.get(border, "edge"))
     lit = np.pad(np.ones_like(own), reach, constant_values=border != Border.CONSTANT)
