@@ -178,8 +178,9 @@ def test_composite(border: Border, dtype: type, mixed: bool, device: str, make_s
 
     rng = np.random.default_rng(6)
     full = border == Border.REFLECT and dtype == np.float64 and not mixed
-    scene = make_scene(rng, (1, 5, 6), parts=2 if full else 1, size=(2, 2), mixed=mixed, sloped=mixed)
-    image = rng.normal(size=(1, 3 if full else 1, 5, 6)).astype(dtype)
+    batch = 2 if mixed else 1
+    scene = make_scene(rng, (batch, 5, 6), parts=2 if full else 1, size=(2, 2), mixed=mixed, sloped=mixed)
+    image = rng.normal(size=(batch, 3 if full else 1, 5, 6)).astype(dtype)
     rest = arguments(scene, border)
     there = torch.from_numpy(image).to(device)
     got, back = composite(there, *rest), composite_adjoint(there, *rest)
@@ -333,6 +334,30 @@ def test_composite_of_several_tiles(device: str) -> None:
     there = torch.from_numpy(image).to(device)
     got = composite(there, *arguments(scene, Border.REFLECT))
     close(got, reference.composite(image, scene, border=Border.REFLECT), np.float64)
+
+
+def test_a_missing_surface_reaches_into_other_tiles(device: str) -> None:
+    """Farther than what is there of it, or of any other blurred one; in the first picture in one row alone."""
+    from blursynth.backends.cuda.composite import composite, composite_adjoint
+
+    rng = np.random.default_rng(19)
+    order = np.ones((2, 3, 72), np.int32)
+    order[:, 0, :2] = 2, -3
+    kernel = (order == 2).astype(np.int32)
+    nowhere = np.full_like(order, -1)
+    hidden, missing = nowhere.copy(), nowhere.copy()
+    hidden[:, :, 64:] = 1  # the farthest surface, seen in the last of three tiles where the next one is not whole
+    missing[0, 2, 63] = missing[1, :, 63] = 0  # the nearest surface, which lies in the first tile
+    psf = PointSpreads.from_dense([np.ones((1, 1)), np.full((1, 3), 1 / 3)])
+    whole = np.ones(order.shape)
+    scene = Scene(order, kernel, hidden, psf, np.ones(1), nowhere, whole, nowhere, missing, connected=True)
+    image = rng.random((2, 1, 3, 72))
+    expected = reference.composite(image, scene, border=Border.REFLECT)
+    changed = np.abs(expected - image)[:, 0, :, 64] > 1e-3
+    assert changed.tolist() == [[False, False, True], [True, True, True]]
+    there, rest = torch.from_numpy(image).to(device), arguments(scene, Border.REFLECT)
+    close(composite(there, *rest), expected, np.float64)
+    close(composite_adjoint(there, *rest), reference.composite_adjoint(image, scene, border=Border.REFLECT), np.float64)
 
 
 # -- the camera -------------------------------------------------------------------------------------------------------
