@@ -73,7 +73,7 @@ class Scene:
     ----------
     order
         ``[B, H, W]`` slice of every pixel, int32; larger is nearer. Only the order of the numbers matters, and, where
-        ``connected``, whether two are neighbours.
+        ``connected``, whether two are neighbours; there they are less than 2^30.
     kernel
         ``[B, H, W]`` point spread of every pixel's light, int32, a number from 0 to K - 1.
     hidden
@@ -136,6 +136,8 @@ class Scene:
             raise InvalidValueError(f"kernel must lie in 0 .. {self.kernels - 1}.")
         if self.hidden.size and not (self.hidden.min() >= -1 and self.hidden.max() < pixels):
             raise InvalidValueError(f"hidden must lie in -1 .. {pixels - 1}.")
+        if self.connected and self.order.size and not -(2**30) < self.order.min() <= self.order.max() < 2**30:
+            raise InvalidValueError("order must lie within 2^30 on both sides of 0 in a connected scene.")
         self._check_edges(pixels)
         if (self.slope is None) != (self.part_centre is None):
             raise InvalidValueError("slope and part_centre belong together, got one of them.")
@@ -200,7 +202,11 @@ class Scene:
         of_hidden = np.maximum(hidden, 0)
         there = np.stack([cover > 0, hidden >= 0, void > 0])
         surface = np.stack([of_front, of_hidden, of_void])
-        return Patches(order[surface], kernel[surface], surface, there, cover, void, colour, of_hidden)
+        order = order[surface]
+        if self.connected:
+            # What is hidden comes after what is there, so that it is known to be of the same surface.
+            order = 2 * order + np.array([[1], [0], [1]], np.int32)
+        return Patches(order, kernel[surface], surface, there, cover, void, colour, of_hidden)
 
     def stretch(self, b: int, part: int) -> NDArray[np.float64] | None:
         """``[H * W]`` by how much a part compresses the surface of every pixel; None if all are 1."""
@@ -217,7 +223,9 @@ class Patches:
 
     Parameters
     ----------
-    order, kernel
+    order
+        ``[3, N]`` slices; of connected scenes twice their number, and 1 more but for hidden patches.
+    kernel
         ``[3, N]`` int32.
     surface
         ``[3, N]`` int32: the pixel whose slice and point spread the patch has.
@@ -389,7 +397,7 @@ def scene_of_layers(
     """
     edges = backend.surface_edges(image, nearness_px, None, 2.0 * np.abs(radius_px), jump=JUMP_PX, slack_px=SLACK_PX)
     slope = None if part_centre is None else backend.surface_slope(radius_px, jump=JUMP_PX)
-    order = np.floor(nearness_px).astype(np.int32)
+    order = np.floor(nearness_px / 1.75).astype(np.int32)
     return _scene(order, edges, kernel, point_spreads, part_weight, slope, part_centre, connected=True)
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "EVEN_AT_LEAST",
     "FRONT_REACH_PX",
     "MIRRORED_PX",
+    "OFF_LINE",
     "PURE_REACH_PX",
     "PURE_WITHIN",
     "SLOPE_REACH_PX",
@@ -44,6 +45,8 @@ TRUST = 4.0
 PURE_WITHIN = 2.0
 # Colours of two surfaces tell shares if they are at least so many standard deviations of both apart.
 TELLING = 3.0
+# A mixture lies on the line between the two colours, off it by no more than this share of their distance, and noise.
+OFF_LINE = 0.15
 SMALLEST_CONTRAST = 1e-4  # of the squared light of both surfaces; below it colours say nothing
 
 

@@ -24,7 +24,7 @@ from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.scene import Scene
 
 NUMPYS: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "constant": "constant"}
-SIZE, PAD = (19, 23), 24
+SIZE, PAD = (19, 23), 38
 CAMERA = bs.Intrinsics(50.0, 20.0, principal_point_px=(5.0, 17.0))  # 2500 px
 
 KERNEL = np.array([[0.0, 0.1, 0.0, 0.0, 0.0], [0.3, 0.1, 0.1, 0.0, 0.0], [0.0, 0.0, 0.0, 0.1, 0.3]])

@@ -369,6 +369,12 @@ def _load(scene, image, run, i, row_at, column_at, row_dark, column_dark, reach,
 
 
 @_compiled
+def _behind(last, number):
+    """Whether a slice has hidden patches, which go on behind another surface than that of the slice before it."""
+    return number & 1 == 0 and last >> 1 != number >> 1
+
+
+@_compiled
 def _close(held, lanes, o, room, q, share, result, p):
     """A surface is complete at a pixel: as much of it as is opaque and has room is seen."""
     covered, missing = held[o + lanes - 1], held[o + lanes]
@@ -444,7 +450,8 @@ def _hold_row(
         o = q * (lanes + 1)
         both = held[o + lanes - 1] + held[o + lanes]
         if both > NOTHING_SEEN and (
-            last[q] - number >= FAR_APART or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
+            (last[q] >> 1) - (number >> 1) >= FAR_APART
+            or (both > ONE_SURFACE[0] and (both + here + away > ONE_SURFACE[1] or _behind(last[q], number)))
         ):
             _close(held, lanes, o, room, q, share, result, q * lanes)
             both = 0.0
@@ -875,7 +882,8 @@ def _factors(
             room[q] = left if left >= NOTHING_SEEN else 0.0
             continue
         if both > NOTHING_SEEN and (
-            number_of[q] - number >= FAR_APART or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
+            (number_of[q] >> 1) - (number >> 1) >= FAR_APART
+            or (both > ONE_SURFACE[0] and (both + here + away > ONE_SURFACE[1] or _behind(number_of[q], number)))
         ):
             _complete(held, q, begun, s - 1, room, factor, total, share)
             if room[q] <= 0.0:
@@ -965,26 +973,28 @@ def _in_bytes(code: Any, lanes: int) -> Any:
 
 @_compiled
 def _planes(
-    order, kernel, hidden, front, share, pure, missing, order_of, kernel_of, there, mixed, table, other, light, surface,
-    partly,
+    order, kernel, hidden, front, share, pure, missing, connected, order_of, kernel_of, there, mixed, table, other,
+    light, surface, partly,
 ):  # fmt: skip
     """The patches of every pixel, see ``Scene.patches``; returns how many pixels are mixtures."""
-    edges, connected, sloped = front.size > 0, there.shape[0] > 2, surface.size > 0
+    edges, missed, sloped = front.size > 0, there.shape[0] > 2, surface.size > 0
     count = 0
     for p in range(order.size):
         n, h, a = p, hidden[p], 1.0
         if edges and front[p] >= 0:
             n, a = front[p], share[p]
         there[0, p], there[1, p] = a > 0.0, h >= 0
-        if connected:
+        if missed:
             gone = missing[p]
             within = gone == front[p]
             there[2, p] = gone >= 0 and (a < 1.0 or not within)
             partly[p] = within and 0.0 < a < 1.0
             gone = max(gone, 0)
-            order_of[2, p], kernel_of[2, p] = order[gone], kernel[gone]
+            order_of[2, p], kernel_of[2, p] = 2 * order[gone] + 1, kernel[gone]
         h = max(h, 0)
         order_of[0, p], order_of[1, p] = order[n], order[h]
+        if connected:
+            order_of[0, p], order_of[1, p] = 2 * order[n] + 1, 2 * order[h]
         kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
         # Where nothing is mixed, a patch has the colour of one pixel: its own, or the one that goes on behind it.
         light[0, p], light[1, p] = p, p if a == 0.0 else h
@@ -1033,6 +1043,7 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
         np.ascontiguousarray(scene.kernel[b]).ravel(),
         np.ascontiguousarray(scene.hidden[b]).ravel(),
         *edges,
+        scene.connected,
         order,
         kernel,
         there,
@@ -1044,13 +1055,15 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
         partly,
     )
     slope = np.empty((2, 0)) if scene.slope is None else np.ascontiguousarray(scene.slope[b].reshape(2, -1))
+    if scene.connected:
+        lowest, numbers = 2 * lowest, np.stack([2 * numbers, 2 * numbers + 1], axis=1).ravel()
     return (order, kernel, there, mixed, table, other, light, surface, slope, numbers, partly), lowest, len(numbers)
 
 
 def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, NDArray[np.int64]]:
     """The slices as numbers close together: the numbers, the lowest, and the slice of each."""
     lowest, highest = int(order.min()), int(order.max())
-    if highest - lowest < _MOST_SLICES:
+    if highest - lowest < _MOST_SLICES and max(-lowest, highest) < 2**30:
         return np.ascontiguousarray(order), lowest, np.arange(lowest, highest + 1, dtype=np.int64)
     values, ranks = np.unique(order, return_inverse=True)
     return ranks.reshape(order.shape).astype(np.int32), 0, values.astype(np.int64)

@@ -20,6 +20,7 @@ from blursynth.physics.surface_edges import (
     EVEN_AT_LEAST,
     FRONT_REACH_PX,
     MIRRORED_PX,
+    OFF_LINE,
     PURE_REACH_PX,
     PURE_WITHIN,
     SLOPE_REACH_PX,
@@ -182,6 +183,12 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
             ):
                 a = side_share
             if 0.0 < a < 1.0:
+                plain, rest = min(1.0, max(0.0, along / contrast)), 0.0
+                for c in range(channels):
+                    rest += (image[c, y, x] - plain * mean[0, c] - (1.0 - plain) * mean[1, c]) ** 2
+                if rest > OFF_LINE * OFF_LINE * contrast + PURE_WITHIN * PURE_WITHIN * both * channels:
+                    a = side_share
+            if 0.0 < a < 1.0:
                 q = a * a + (1.0 - a) * (1.0 - a)
                 for c in range(channels):
                     light = image[c, nearest[0] // width, nearest[0] % width]
@@ -247,29 +254,36 @@ def _near_columns(first, last, level, edge, jump, steep, reach, nearest_row):
 
 
 @_compiled
+def _below(level, beside, y, x, jump):
+    """Below which level a pixel is not of the surface that ends at an edge pixel of its far side."""
+    top = level[beside // level.shape[1], beside % level.shape[1]]
+    return top - min(jump, 0.5 * (top - level[y, x]))
+
+
+@_compiled
 def _far_columns(first, last, level, edge, beside, jump, wide, slack, nearest_row):
     """In every column the row of the nearest edge pixel beyond which a nearer surface is missing; -1 for none."""
     height, width = edge.shape
     row = np.full(last - first, -(2**30), np.int32)
-    top, most = np.full(last - first, -np.inf), np.zeros(last - first)
+    below, most = np.full(last - first, -np.inf), np.zeros(last - first)
     for y in range(height):
         for x in range(first, last):
             n = x - first
             if edge[y, x] & _FAR:
                 place = beside[y, x]
-                row[n], top[n] = y, level[place // width, place % width]
+                row[n], below[n] = y, _below(level, place, y, x, jump)
                 most[n] = wide[place // width, place % width] + slack
-            nearest_row[y, x] = row[n] if y - row[n] <= most[n] and top[n] - level[y, x] > jump else -1
-    row[:], top[:] = 2**30, -np.inf
+            nearest_row[y, x] = row[n] if y - row[n] <= most[n] and level[y, x] < below[n] else -1
+    row[:], below[:] = 2**30, -np.inf
     for y in range(height - 1, -1, -1):
         for x in range(first, last):
             n = x - first
             if edge[y, x] & _FAR:
                 place = beside[y, x]
-                row[n], top[n] = y, level[place // width, place % width]
+                row[n], below[n] = y, _below(level, place, y, x, jump)
                 most[n] = wide[place // width, place % width] + slack
             above = nearest_row[y, x]
-            if row[n] - y <= most[n] and (above < 0 or row[n] - y < y - above) and top[n] - level[y, x] > jump:
+            if row[n] - y <= most[n] and (above < 0 or row[n] - y < y - above) and level[y, x] < below[n]:
                 nearest_row[y, x] = row[n]
 
 
@@ -326,7 +340,7 @@ def _ends_beside(y, x, gap, far_row, most_squared, level, beside, own, jump, wid
                 if squared < best:
                     place = beside[v, u]
                     ny, nx = place // width, place % width
-                    if level[ny, nx] - own > jump and math.sqrt(float(squared)) <= wide[ny, nx] + slack:
+                    if own < _below(level, place, v, u, jump) and math.sqrt(float(squared)) <= wide[ny, nx] + slack:
                         best, row, column = squared, v, u
         step += 1
     return best, row, column
@@ -369,14 +383,14 @@ def _beyond_rows(
                     missing[y, x] = n
                     continue
                 own = level[n // width, n % width] if n >= 0 else level[y, x]
-                if far_gap[x] > reach or top[x // _BLOCK] - own <= jump:
+                if far_gap[x] > reach or top[x // _BLOCK] - own <= 0.5 * jump:
                     continue
                 most_squared = farthest
                 if row >= 0:  # that of the pixel beside it is nearly always near: look no farther
                     place = beside[row, column]
                     squared = (row - y) * (row - y) + (column - x) * (column - x)
                     ny, nx = place // width, place % width
-                    if level[ny, nx] - own > jump and math.sqrt(float(squared)) <= wide[ny, nx] + slack:
+                    if own < _below(level, place, row, column, jump) and math.sqrt(float(squared)) <= wide[ny, nx] + slack:
                         most_squared = squared + 1
                 _, row, column = _ends_beside(
                     y, x, far_gap[x], far_row, most_squared, level, beside, own, jump, wide, slack

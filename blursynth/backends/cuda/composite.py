@@ -248,8 +248,9 @@ def _composite(
                 if CONNECTED:
                     # A surface ends where a slice is missing, and where it is whole and this one has no place in it.
                     whole = coverage + void
-                    ends = last.to(tl.int64) - at >= _FAR_APART
-                    ends = ends | ((whole > _FULL) & (whole + more + more_void > _TOO_MUCH))
+                    behind = (at % 2 == 0) & ((last >> 1) != (at >> 1))
+                    ends = (last >> 1) - (at >> 1) >= _FAR_APART
+                    ends = ends | ((whole > _FULL) & (behind | (whole + more + more_void > _TOO_MUCH)))
                     ends = ends & counts & (whole > least)
                     factor, coverage, void, colour, room, total, value = _close(
                         ends, coverage, void, colour, room, total, value, weight, least, CONNECTED
@@ -387,12 +388,16 @@ class _Patches:
 
         shape = (batch, len(surfaces), height, width)
         kernels = torch.where(torch.stack(there, dim=1), at(kernel, len(surfaces)), -1)
+        slices = at(order, len(surfaces))
+        if connected:
+            # What is hidden comes after what is there, so that it is known to be of the same surface.
+            slices = 2 * slices + slices.new_tensor([1, 0, 1])[: len(surfaces), None]
         slopes = None
         if slope is not None:
             slopes = torch.stack([at(plane, 2) for plane in slope.to(image).flatten(2).unbind(1)], dim=2)
             slopes = slopes.reshape(batch, 2, 2, height, width).contiguous()
         return _Patches(
-            at(order, len(surfaces)).reshape(shape).contiguous(),
+            slices.reshape(shape).contiguous(),
             kernels.reshape(shape).contiguous(),
             None if cover is None else cover.reshape(batch, height, width).contiguous(),
             None if gone is None else gone.reshape(batch, height, width).contiguous(),

@@ -31,7 +31,7 @@ __all__ = [
 NOTHING_SEEN = 1e-9  # shares of light below this are rounding; they count as none, and 1 - them as all
 
 # Where one surface ends in a connected scene, see composite.
-FAR_APART = 2  # slices
+FAR_APART = 2  # slices; sure of another surface
 ONE_SURFACE = (0.9, 1.1)  # noise and slopes change the sum of what a surface covers and where it is missing by a tenth
 COMPLETE = 1 - 1e-5
 KNOWN = (0.1, 0.2)  # from nothing to all of what is missing being known
@@ -166,8 +166,9 @@ def _walk(
             seen.take([lit], here, here)
             continue
         present, sum_before = here + gone > NOTHING_SEEN, covered + missing
-        apart = last - int(number) >= FAR_APART
-        full = (sum_before > ONE_SURFACE[0]) & (sum_before + here + gone > ONE_SURFACE[1])
+        apart = last // 2 - int(number) // 2 >= FAR_APART
+        behind = (int(number) % 2 == 0) & (last // 2 != int(number) // 2)
+        full = (sum_before > ONE_SURFACE[0]) & (behind | (sum_before + here + gone > ONE_SURFACE[1]))
         close(present & (sum_before > NOTHING_SEEN) & (apart | full))
         covered += np.where(present, here, 0.0)
         missing += np.where(present, gone, 0.0)

@@ -196,7 +196,8 @@ class _Picture:
         def counts(p: tuple[int, int], e: tuple[int, int], away: float) -> bool:
             nearer, _ = self.beyond(e)
             own = level if p == (y, x) else self.level[p]
-            return bool(self.level[nearer] - own > self.jump and away <= wide_px[nearer])
+            top = self.level[nearer]
+            return bool(own < top - min(self.jump, 0.5 * (top - self.level[e])) and away <= wide_px[nearer])
 
         e, _ = self.nearest(y, x, self.far, counts)
         if e is None:
