@@ -397,7 +397,8 @@ def scene_of_layers(
     """
     edges = backend.surface_edges(image, nearness_px, None, 2.0 * np.abs(radius_px), jump=JUMP_PX, slack_px=SLACK_PX)
     slope = None if part_centre is None else backend.surface_slope(radius_px, jump=JUMP_PX)
-    order = np.floor(nearness_px / 1.75).astype(np.int32)
+    # Slices that are not neighbours lie a jump apart, so what is no edge is one surface.
+    order = np.floor(nearness_px / JUMP_PX).astype(np.int32)
     return _scene(order, edges, kernel, point_spreads, part_weight, slope, part_centre, connected=True)
 
 
