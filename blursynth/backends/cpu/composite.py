@@ -429,23 +429,21 @@ def _hold_row(
     for x in range(start, stop):
         q = line * width + x
         u = row + x * lanes
-        # The sums are zero outside of theirs, and their rounding shall not touch what is in focus.
-        summed = sum_begin <= x < sum_end
         if lanes == 4:
-            if summed:
-                c0, c1, c2, c3 = c0 + sums[u], c1 + sums[u + 1], c2 + sums[u + 2], c3 + sums[u + 3]
-            else:
+            if x >= sum_end:  # the sums are zero from here on, and their rounding shall not touch what is in focus
                 c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+            c0, c1, c2, c3 = c0 + sums[u], c1 + sums[u + 1], c2 + sums[u + 2], c3 + sums[u + 3]
             here = taps[u + 3] + c3
         else:
             for c in range(lanes):
-                carry[c] = carry[c] + sums[u + c] if summed else 0.0
+                carry[c] = carry[c] + sums[u + c] if x < sum_end else 0.0
             here = taps[u + lanes - 1] + carry[lanes - 1]
         away = 0.0
         if misses:
             gone_carry = gone_carry + gone_sums[gone_row + x] if gone_sum_begin <= x < gone_sum_end else 0.0
             away = max(gone_taps[gone_row + x] + gone_carry, 0.0)
-        if here + away <= NOTHING_SEEN or room[q] <= 0.0:
+        left = room[q]
+        if here + away <= NOTHING_SEEN or left <= 0.0:
             continue
         o = q * (lanes + 1)
         both = held[o + lanes - 1] + held[o + lanes]
@@ -460,7 +458,6 @@ def _hold_row(
         if lanes == 4:
             if both == 0.0 and away <= NOTHING_SEEN and here >= COMPLETE:
                 # One slice is all of the surface, as nearly everywhere.
-                left = room[q]
                 seen = min(1.0, left)
                 factor = share if seen == here else share * (seen / here)
                 p = q * 4

@@ -487,25 +487,33 @@ def surface_edges(
 def _slope_rows(first, last, radius, jump, out):
     height, width = radius.shape
     reach = SLOPE_REACH_PX
+    sum_y, sum_x, yy, xx, yx = np.empty(width), np.empty(width), np.empty(width), np.empty(width), np.empty(width)
     for y in range(first, last):
+        sum_y[:], sum_x[:], yy[:], xx[:], yx[:] = 0.0, 0.0, 0.0, 0.0, 0.0
+        for v in range(max(0, y - reach), min(height, y + reach + 1)):
+            for step in range(-reach, reach + 1):
+                # Along the row last and without branches, so that the compiler makes vectors of it.
+                down, right = float(v - y), float(step)
+                most = jump * (0.5 + 0.7 * max(1.0, max(abs(down), abs(right))))
+                here, there = max(0, -step), max(0, step)
+                count = width - here - there
+                own, other = radius[y, here:], radius[v, there:]
+                by_y, by_x, of_yy, of_xx, of_yx = sum_y[here:], sum_x[here:], yy[here:], xx[here:], yx[here:]
+                for n in range(count):
+                    difference = other[n] - own[n]
+                    same = 1.0 if abs(difference) <= most else 0.0
+                    by_y[n] += same * (down * difference)
+                    by_x[n] += same * (right * difference)
+                    of_yy[n] += same * (down * down)
+                    of_xx[n] += same * (right * right)
+                    of_yx[n] += same * (down * right)
         for x in range(width):
-            sum_y, sum_x, yy, xx, yx = 0.0, 0.0, 0.0, 0.0, 0.0
-            for v in range(max(0, y - reach), min(height, y + reach + 1)):
-                for u in range(max(0, x - reach), min(width, x + reach + 1)):
-                    dy, dx = v - y, u - x
-                    difference = radius[v, u] - radius[y, x]
-                    if abs(difference) <= jump * (0.5 + 0.7 * max(1, max(abs(dy), abs(dx)))):
-                        sum_y += dy * difference
-                        sum_x += dx * difference
-                        yy += dy * dy
-                        xx += dx * dx
-                        yx += dy * dx
-            determinant = yy * xx - yx * yx
+            determinant = yy[x] * xx[x] - yx[x] * yx[x]
             if determinant < 1.0:  # all of them in one line
-                out[0, y, x], out[1, y, x] = sum_y / max(yy, 1.0), sum_x / max(xx, 1.0)
+                out[0, y, x], out[1, y, x] = sum_y[x] / max(yy[x], 1.0), sum_x[x] / max(xx[x], 1.0)
             else:
-                out[0, y, x] = (xx * sum_y - yx * sum_x) / determinant
-                out[1, y, x] = (yy * sum_x - yx * sum_y) / determinant
+                out[0, y, x] = (xx[x] * sum_y[x] - yx[x] * sum_x[x]) / determinant
+                out[1, y, x] = (yy[x] * sum_x[x] - yx[x] * sum_y[x]) / determinant
 
 
 def surface_slope(radius_px: NDArray[np.float64], *, jump: float, threads: int | None = None) -> NDArray[np.float64]:

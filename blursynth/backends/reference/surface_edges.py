@@ -13,6 +13,7 @@ from blursynth.physics.surface_edges import (
     EVEN_AT_LEAST,
     FRONT_REACH_PX,
     MIRRORED_PX,
+    OFF_LINE,
     PURE_REACH_PX,
     PURE_WITHIN,
     SLOPE_REACH_PX,
@@ -48,9 +49,9 @@ def surface_edges(
     their variances, and a' = 1 on the near side and 0 on the far side,
     ``a = ((x - B).(F - B) + l a') / (|F - B|^2 + l)``, ``l = 4 v + 1e-4 (|F|^2 + |B|^2)``; the last is for colours that
     hardly differ and can say little. Nothing is mixed (a = a') where x lies within two standard deviations of the
-    colours of its own side, where the two colours are less than three standard deviations apart, and where a colour of
-    one of the surfaces would come out negative. A surface too thin to have unmixed pixels shows its colour where it
-    differs most from the other's.
+    colours of its own side, farther than 15 % of |F - B| and two standard deviations from the line between the two, where
+    these are less than three standard deviations apart, and where a colour of one of the surfaces would come out
+    negative. A surface too thin to have unmixed pixels shows its colour where it differs most from the other's.
 
     A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces that one whose
     edge is the nearest. Behind a surface goes on what lies beyond the nearest edge pixel of its own, as far as that can
@@ -254,6 +255,11 @@ class _Picture:
         off = along - side_share * squared
         if off * off <= squared * max(PURE_WITHIN**2 * spread, 1e-12 * squared) or squared <= TELLING**2 * noise:
             share = side_share
+        if 0 < share < 1:
+            between = min(1.0, max(0.0, along / squared))
+            rest = own - between * front_mean - (1 - between) * back_mean
+            if rest @ rest > OFF_LINE**2 * squared + PURE_WITHIN**2 * noise * len(own):
+                share = side_share
         c, h = self.colour(front_place), self.colour(back_place)
         if 0 < share < 1:
             q = share**2 + (1 - share) ** 2
