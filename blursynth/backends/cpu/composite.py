@@ -452,8 +452,8 @@ def _hold_row(
             or (both > ONE_SURFACE[0] and (both + here + away > ONE_SURFACE[1] or _behind(last[q], number)))
         ):
             _close(held, lanes, o, room, q, share, result, q * lanes)
-            both = 0.0
-            if room[q] <= 0.0:
+            both, left = 0.0, room[q]
+            if left <= 0.0:
                 continue
         if lanes == 4:
             if both == 0.0 and away <= NOTHING_SEEN and here >= COMPLETE:
