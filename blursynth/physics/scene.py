@@ -204,8 +204,8 @@ class Scene:
         surface = np.stack([of_front, of_hidden, of_void])
         order = order[surface]
         if self.connected:
-            # What is hidden comes after what is there, so that it is known to be of the same surface.
-            order = 2 * order + np.array([[1], [0], [1]], np.int32)
+            # What is hidden comes before what is there of its slice, and so ends the surface that hides it.
+            order = 2 * order + np.array([[0], [1], [0]], np.int32)
         return Patches(order, kernel[surface], surface, there, cover, void, colour, of_hidden)
 
     def stretch(self, b: int, part: int) -> NDArray[np.float64] | None:
@@ -224,7 +224,7 @@ class Patches:
     Parameters
     ----------
     order
-        ``[3, N]`` slices; of connected scenes twice their number, and 1 more but for hidden patches.
+        ``[3, N]`` slices; of connected scenes twice their number, and 1 more for hidden patches.
     kernel
         ``[3, N]`` int32.
     surface

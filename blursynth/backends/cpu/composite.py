@@ -370,8 +370,8 @@ def _load(scene, image, run, i, row_at, column_at, row_dark, column_dark, reach,
 
 @_compiled
 def _behind(last, number):
-    """Whether a slice has hidden patches, which go on behind another surface than that of the slice before it."""
-    return number & 1 == 0 and last >> 1 != number >> 1
+    """Whether a slice has hidden patches, which lie behind the surface of the slice before it."""
+    return number & 1 == 1 and last >> 1 != number >> 1
 
 
 @_compiled
@@ -987,11 +987,11 @@ def _planes(
             there[2, p] = gone >= 0 and (a < 1.0 or not within)
             partly[p] = within and 0.0 < a < 1.0
             gone = max(gone, 0)
-            order_of[2, p], kernel_of[2, p] = 2 * order[gone] + 1, kernel[gone]
+            order_of[2, p], kernel_of[2, p] = 2 * order[gone], kernel[gone]
         h = max(h, 0)
         order_of[0, p], order_of[1, p] = order[n], order[h]
         if connected:
-            order_of[0, p], order_of[1, p] = 2 * order[n] + 1, 2 * order[h]
+            order_of[0, p], order_of[1, p] = 2 * order[n], 2 * order[h] + 1
         kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
         # Where nothing is mixed, a patch has the colour of one pixel: its own, or the one that goes on behind it.
         light[0, p], light[1, p] = p, p if a == 0.0 else h

@@ -248,7 +248,7 @@ def _composite(
                 if CONNECTED:
                     # A surface ends where a slice is missing, and where it is whole and this one has no place in it.
                     whole = coverage + void
-                    behind = (at % 2 == 0) & ((last >> 1) != (at >> 1))
+                    behind = ((at & 1) == 1) & ((last >> 1) != (at >> 1))
                     ends = (last >> 1) - (at >> 1) >= _FAR_APART
                     ends = ends | ((whole > _FULL) & (behind | (whole + more + more_void > _TOO_MUCH)))
                     ends = ends & counts & (whole > least)
@@ -390,8 +390,8 @@ class _Patches:
         kernels = torch.where(torch.stack(there, dim=1), at(kernel, len(surfaces)), -1)
         slices = at(order, len(surfaces))
         if connected:
-            # What is hidden comes after what is there, so that it is known to be of the same surface.
-            slices = 2 * slices + slices.new_tensor([1, 0, 1])[: len(surfaces), None]
+            # What is hidden comes before what is there of its slice, and so ends the surface that hides it.
+            slices = 2 * slices + slices.new_tensor([0, 1, 0])[: len(surfaces), None]
         slopes = None
         if slope is not None:
             slopes = torch.stack([at(plane, 2) for plane in slope.to(image).flatten(2).unbind(1)], dim=2)

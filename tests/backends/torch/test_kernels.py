@@ -196,33 +196,34 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
     own, unit = np.arange(pixels).reshape(height, width), np.eye(pixels)
     order, kernel, hidden = (plane.ravel() for plane in (scene.order, scene.kernel, scene.hidden))
 
-    def patches(p: int) -> list[tuple[int, float, float, np.ndarray]]:
-        """Pixel with slice and kernel, coverage, void, light as shares of pixels."""
+    def patches(p: int) -> list[tuple[int, int, float, float, np.ndarray]]:
+        """Pixel with slice and kernel, whether hidden, coverage, void, light as shares of pixels."""
         h = hidden[p]
-        plain = [(p, 1.0, 0.0, unit[p]), *([(h, 1.0, 0.0, unit[h])] if h >= 0 else [])]
+        plain = [(p, 0, 1.0, 0.0, unit[p]), *([(h, 1, 1.0, 0.0, unit[h])] if h >= 0 else [])]
         if scene.front is None:
             return plain
         assert scene.share is not None
         assert scene.pure is not None
         assert scene.missing is not None
         n, a, c, m = (plane.flat[p] for plane in (scene.front, scene.share, scene.pure, scene.missing))
-        gone = [(m, 0.0, 1 - a if m == n else 1.0, np.zeros(pixels))] if m >= 0 else []
+        gone = [(m, 0, 0.0, 1 - a if m == n else 1.0, np.zeros(pixels))] if m >= 0 else []
         if n < 0:
             return plain + gone
         colour = unit[c] if a > 0 else np.zeros(pixels)
         # Both colours give way to what the pixel is beyond their mixture, each by its share.
         beyond = (unit[p] - a * colour - (1 - a) * unit[h]) / (a**2 + (1 - a) ** 2)
-        return [(n, a, 0.0, a * (colour + a * beyond)), (h, 1.0, 0.0, unit[h] + (1 - a) * beyond), *gone]
+        return [(n, 0, a, 0.0, a * (colour + a * beyond)), (h, 1, 1.0, 0.0, unit[h] + (1 - a) * beyond), *gone]
 
     shown = np.pad(own, reach, {Border.REFLECT: "reflect", Border.CIRCULAR: "wrap"}.get(border, "edge"))
     lit = np.pad(np.ones_like(own), reach, constant_values=border != Border.CONSTANT)
-    numbers = range(int(order.max()), int(order.min()) - 1, -1)
+    # Of every slice what is hidden comes first.
+    numbers = [(n, k) for n in range(int(order.max()), int(order.min()) - 1, -1) for k in (1, 0)]
     matrix, total, why = np.zeros((pixels, pixels)), np.zeros(pixels), Counter[str]()
     for part, weight in enumerate(scene.part_weight):
         amounts = {n: np.zeros((pixels, 2)) for n in numbers}
         lights = {n: np.zeros((pixels, pixels)) for n in numbers}
         for i, j in np.ndindex(shown.shape):
-            for s, coverage, void, light in patches(shown[i, j]):
+            for s, behind, coverage, void, light in patches(shown[i, j]):
                 stretch = 1.0
                 if scene.slope is not None and scene.part_centre is not None:
                     stretch += float(scene.slope[0].reshape(2, -1)[:, s] @ scene.part_centre[part])
@@ -231,16 +232,16 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
                 for dy, dx, tap in zip(psf.dy, psf.dx, psf.weight, strict=True):
                     y, x = i - reach + dy, j - reach + dx
                     if 0 <= y < height and 0 <= x < width:
-                        amounts[order[s]][own[y, x]] += tap * stretch * coverage, tap * void
-                        lights[order[s]][own[y, x]] += tap * stretch * light * lit[i, j]
+                        amounts[order[s], behind][own[y, x]] += tap * stretch * coverage, tap * void
+                        lights[order[s], behind][own[y, x]] += tap * stretch * light * lit[i, j]
         for p in range(pixels):
-            room, held = 1.0, list[int]()  # the slices of the surface at hand
+            room, held = 1.0, list[tuple[int, int]]()  # the slices of the surface at hand
 
             def close(reason: str) -> None:
                 nonlocal room, held
                 covered, void = sum(amounts[n][p] for n in held)  # noqa: B023
                 both = covered + void
-                known = min(1.0, max(0.0, (both - 0.1) / 0.1))
+                known = min(1.0, max(0.0, (both - 0.3) / 0.2))
                 if covered > 1e-9:
                     seen = min(1.0, covered / (known * both + 1 - known), room)
                     matrix[p] += weight * seen / covered * sum(lights[n][p] for n in held)  # noqa: B023
@@ -257,8 +258,10 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
                 if amounts[n][p].sum() <= 1e-9:
                     continue
                 both = sum(amounts[m][p].sum() for m in held)
-                if held and held[-1] - n >= 2:
+                if held and held[-1][0] - n[0] >= 2:
                     close("gap")
+                elif both > 0.9 and n[1] and held[-1][0] != n[0]:
+                    close("hidden")
                 elif both > 0.9 and both + amounts[n][p].sum() > 1.1:
                     close("too much")
                 held.append(n)
