@@ -79,7 +79,7 @@ def _extreme(level, y, x, reach):
 
 
 @_compiled
-def _edge_rows(first, last, level, jump, uneven, edge, beside):
+def _edge_rows(first, last, level, jump, uneven, edge, beside, behind):
     height, width = level.shape
     most, least = np.empty(width), np.empty(width)
     for y in range(first, last):
@@ -97,6 +97,7 @@ def _edge_rows(first, last, level, jump, uneven, edge, beside):
             if down > jump or up > jump:
                 if down > jump and (not uneven or _stands_out(level, y, x, down)):
                     edge[y, x] |= _NEAR
+                    behind[y, x] = _extreme(level, y, x, 1)[1]
                 if up > jump and (not uneven or _stands_out(level, y, x, up)):
                     edge[y, x] |= _FAR
                     beside[y, x] = _extreme(level, y, x, 1)[0]
@@ -228,7 +229,14 @@ def _thin(image, level, y, x, middle, side, reach, other, known):
 
 
 @_compiled
-def _near_columns(first, last, level, edge, jump, steep, reach, nearest_row):
+def _joined(level, behind, y, x, own, jump, steeper):
+    """Whether a level is that of the surface which ends at an edge pixel of its near side, not of that behind it."""
+    edge, farther = level[y, x], level[behind[y, x] // level.shape[1], behind[y, x] % level.shape[1]]
+    return abs(edge - own) <= jump + steeper and own > farther + min(jump, 0.5 * (edge - farther))
+
+
+@_compiled
+def _near_columns(first, last, level, edge, behind, jump, steep, reach, nearest_row):
     """In every column the row of the nearest near edge pixel on one surface with the pixel; -1 for none in reach."""
     height = edge.shape[0]
     row = np.full(last - first, -(2**30), np.int32)
@@ -237,7 +245,7 @@ def _near_columns(first, last, level, edge, jump, steep, reach, nearest_row):
             if edge[y, x] & _NEAR:
                 row[x - first] = y
             v, away = row[x - first], y - row[x - first]
-            joined = away <= reach and abs(level[v, x] - level[y, x]) <= jump + steep * away
+            joined = away <= reach and _joined(level, behind, v, x, level[y, x], jump, steep * away)
             nearest_row[y, x] = v if joined else -1
     row[:] = 2**30
     for y in range(height - 1, -1, -1):
@@ -248,7 +256,7 @@ def _near_columns(first, last, level, edge, jump, steep, reach, nearest_row):
             if (
                 away <= reach
                 and (above < 0 or away < y - above)
-                and abs(level[v, x] - level[y, x]) <= jump + steep * away
+                and _joined(level, behind, v, x, level[y, x], jump, steep * away)
             ):
                 nearest_row[y, x] = v
 
@@ -307,7 +315,7 @@ def _gaps(row, gap):
 
 
 @_compiled
-def _nearest_joined(y, x, gap, near_row, most_squared, level, most, steep):
+def _nearest_joined(y, x, gap, near_row, most_squared, level, behind, jump, steep):
     """The nearest of the near edge pixels of all columns that lies on the surface of the pixel."""
     width = near_row.shape[1]
     own = level[y, x]
@@ -319,7 +327,7 @@ def _nearest_joined(y, x, gap, near_row, most_squared, level, most, steep):
             if 0 <= u < width and near_row[y, u] >= 0:
                 v = near_row[y, u]
                 squared = step * step + (v - y) * (v - y)
-                if squared < best and abs(level[v, u] - own) <= most + steep * math.sqrt(float(squared)):
+                if squared < best and _joined(level, behind, v, u, own, jump, steep * math.sqrt(float(squared))):
                     best, row, column = squared, v, u
         step += 1
     return best, row, column
@@ -364,7 +372,7 @@ def _heights(far_row, beside, level, y, reach, top):
 
 @_compiled
 def _beyond_rows(
-    first, last, level, edge, beside, far_row, near_row, deep, wide, jump, slack, reach, front, share, hidden, missing,
+    first, last, level, edge, beside, behind, far_row, near_row, deep, wide, jump, slack, reach, front, share, hidden, missing,
     at_edges,
 ):  # fmt: skip
     """What goes on behind pixels at no edge, and which surfaces are missing."""
@@ -406,13 +414,15 @@ def _beyond_rows(
             most_squared = farthest
             if row >= 0:
                 squared = (row - y) * (row - y) + (column - x) * (column - x)
-                if abs(level[row, column] - level[y, x]) <= jump + steep * math.sqrt(float(squared)):
+                if _joined(level, behind, row, column, level[y, x], jump, steep * math.sqrt(float(squared))):
                     most_squared = min(squared + 1, farthest)
-            best, row, column = _nearest_joined(y, x, near_gap[x], near_row, most_squared, level, jump, steep)
+            best, row, column = _nearest_joined(
+                y, x, near_gap[x], near_row, most_squared, level, behind, jump, steep
+            )
             if row < 0:
                 continue
             away = math.sqrt(float(best))
-            _, farther = _extreme(level, row, column, 1)
+            farther = behind[row, column]
             fy, fx = farther // width, farther % width
             depth = deep[row, column] + deep[fy, fx] if deep.size else level[row, column] - level[fy, fx]
             if away > depth + slack:
@@ -455,8 +465,9 @@ def surface_edges(
     empty = np.empty((0, 0))
     for b in range(len(level)):
         here = np.ascontiguousarray(level[b], np.float64)
-        edge, beside = np.empty((height, width), np.uint8), np.empty((height, width), np.int32)
-        _share(_edge_rows, height, count, here, float(jump), deep_px is None, edge, beside)
+        edge = np.empty((height, width), np.uint8)
+        beside, behind = np.empty((height, width), np.int32), np.empty((height, width), np.int32)
+        _share(_edge_rows, height, count, here, float(jump), deep_px is None, edge, beside, behind)
         if not edge.any():
             continue
         picture = np.ascontiguousarray(image[b], image.dtype.newbyteorder("="))
@@ -473,11 +484,11 @@ def surface_edges(
         if wide.size:
             _share(_far_columns, width, count, here, edge, beside, float(jump), wide, float(slack_px), far_row)
         steep = 0.0 if deep.size else STEEPEST
-        _share(_near_columns, width, count, here, edge, float(jump), steep, reach, near_row)
+        _share(_near_columns, width, count, here, edge, behind, float(jump), steep, reach, near_row)
         at_edges = out.hidden[b].copy()
         made = (out.front[b], out.share[b], out.hidden[b], out.missing[b], at_edges)
         _share(
-            _beyond_rows, height, count, here, edge, beside, far_row, near_row, deep, wide, float(jump),
+            _beyond_rows, height, count, here, edge, beside, behind, far_row, near_row, deep, wide, float(jump),
             float(slack_px), reach, *made,
         )  # fmt: skip
     return out

@@ -188,8 +188,10 @@ class _Picture:
         return found, best
 
     def joined(self, p: tuple[int, int], e: tuple[int, int], away: float, *, steep: float) -> bool:
-        """Whether two pixels lie on one surface."""
-        return bool(abs(self.level[e] - self.level[p]) <= self.jump + steep * away)
+        """Whether a pixel is of the surface that ends at an edge pixel, not of that behind it."""
+        own, edge, farther = (float(self.level[q]) for q in (p, e, self.beyond(e)[1]))
+        near = abs(edge - own) <= self.jump + steep * away
+        return near and own > farther + min(self.jump, 0.5 * (edge - farther))
 
     def ends_beside(self, y: int, x: int, level: float, wide_px: NDArray[np.float64]) -> int:
         """Which surface nearer than a level ends so near by that it matters that it is missing here; -1 for none."""
