@@ -78,7 +78,7 @@ class Scene:
         ``[B, H, W]`` point spread of every pixel's light, int32, a number from 0 to K - 1.
     hidden
         ``[B, H, W]`` int32: ``row * W + column`` of the pixel whose surface goes on behind this one; -1 where nothing
-        is hidden.
+        is hidden. In a connected scene it is one slice farther at least.
     psf
         ``G * K`` point spreads; that of part g and kernel k stands at ``g * K + k``. Each sums to 1.
     part_weight
@@ -206,6 +206,7 @@ class Scene:
         if self.connected:
             # What is hidden comes before what is there of its slice, and so ends the surface that hides it.
             order = 2 * order + np.array([[0], [1], [0]], np.int32)
+            order[1] = np.minimum(order[1], order[0] - 1)
         return Patches(order, kernel[surface], surface, there, cover, void, colour, of_hidden)
 
     def stretch(self, b: int, part: int) -> NDArray[np.float64] | None:

@@ -135,6 +135,9 @@ def test_edges_equal_the_oracle(
 @given(seed=st.integers(0, 10**6))
 def test_edges_equal_the_oracle_for_any_scene(seed: int) -> None:
     scene = edged_scene(seed, (1, 14, 17), parts=1 + seed % 2, connected=seed % 3 > 0)
+    if seed % 5 == 0:  # far apart, but neighbours stay neighbours
+        far = np.where(scene.order > 0, scene.order + 10**6, scene.order)
+        scene = dataclasses.replace(scene, order=far.astype(np.int32))
     image = picture(seed, (1, 3, 14, 17))
     border = BORDERS[seed % 4]
     expected = reference.composite(image, scene, border=border)

@@ -991,7 +991,7 @@ def _planes(
         h = max(h, 0)
         order_of[0, p], order_of[1, p] = order[n], order[h]
         if connected:
-            order_of[0, p], order_of[1, p] = 2 * order[n], 2 * order[h] + 1
+            order_of[0, p], order_of[1, p] = 2 * order[n], min(2 * order[h] + 1, 2 * order[n] - 1)
         kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
         # Where nothing is mixed, a patch has the colour of one pixel: its own, or the one that goes on behind it.
         light[0, p], light[1, p] = p, p if a == 0.0 else h
@@ -1052,8 +1052,12 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
         partly,
     )
     slope = np.empty((2, 0)) if scene.slope is None else np.ascontiguousarray(scene.slope[b].reshape(2, -1))
-    if scene.connected:
-        lowest, numbers = 2 * lowest, np.stack([2 * numbers, 2 * numbers + 1], axis=1).ravel()
+    if scene.connected and len(numbers) > 1 and np.diff(numbers).max() > 1:
+        numbers, ranked = np.unique(scene.patches(b).order[:kinds], return_inverse=True)
+        order[:], lowest = ranked.reshape(order.shape), 0
+    elif scene.connected:
+        # What is hidden is half a slice nearer than its own, but farther than what hides it.
+        lowest, numbers = 2 * lowest - 1, np.stack([2 * numbers - 1, 2 * numbers], axis=1).ravel()
     return (order, kernel, there, mixed, table, other, light, surface, slope, numbers, partly), lowest, len(numbers)
 
 

@@ -391,7 +391,8 @@ class _Patches:
         slices = at(order, len(surfaces))
         if connected:
             # What is hidden comes before what is there of its slice, and so ends the surface that hides it.
-            slices = 2 * slices + slices.new_tensor([0, 1, 0])[: len(surfaces), None]
+            slices = 2 * slices
+            slices[:, 1] = torch.minimum(slices[:, 1] + 1, slices[:, 0] - 1)
         slopes = None
         if slope is not None:
             slopes = torch.stack([at(plane, 2) for plane in slope.to(image).flatten(2).unbind(1)], dim=2)

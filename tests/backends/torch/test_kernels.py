@@ -217,13 +217,17 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
     shown = np.pad(own, reach, {Border.REFLECT: "reflect", Border.CIRCULAR: "wrap"}.get(border, "edge"))
     lit = np.pad(np.ones_like(own), reach, constant_values=border != Border.CONSTANT)
     # Of every slice what is hidden comes first.
-    numbers = [(n, k) for n in range(int(order.max()), int(order.min()) - 1, -1) for k in (1, 0)]
+    numbers = [(n, k) for n in range(int(order.max()), int(order.min()) - 2, -1) for k in (1, 0)]
     matrix, total, why = np.zeros((pixels, pixels)), np.zeros(pixels), Counter[str]()
     for part, weight in enumerate(scene.part_weight):
         amounts = {n: np.zeros((pixels, 2)) for n in numbers}
         lights = {n: np.zeros((pixels, pixels)) for n in numbers}
         for i, j in np.ndindex(shown.shape):
-            for s, behind, coverage, void, light in patches(shown[i, j]):
+            q = shown[i, j]
+            visible = q if scene.front is None or scene.front.flat[q] < 0 else scene.front.flat[q]
+            for s, behind, coverage, void, light in patches(q):
+                # What hides something is nearer than that.
+                number = min(order[s], order[visible] - 1) if behind else order[s]
                 stretch = 1.0
                 if scene.slope is not None and scene.part_centre is not None:
                     stretch += float(scene.slope[0].reshape(2, -1)[:, s] @ scene.part_centre[part])
@@ -232,8 +236,8 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
                 for dy, dx, tap in zip(psf.dy, psf.dx, psf.weight, strict=True):
                     y, x = i - reach + dy, j - reach + dx
                     if 0 <= y < height and 0 <= x < width:
-                        amounts[order[s], behind][own[y, x]] += tap * stretch * coverage, tap * void
-                        lights[order[s], behind][own[y, x]] += tap * stretch * light * lit[i, j]
+                        amounts[number, behind][own[y, x]] += tap * stretch * coverage, tap * void
+                        lights[number, behind][own[y, x]] += tap * stretch * light * lit[i, j]
         for p in range(pixels):
             room, held = 1.0, list[tuple[int, int]]()  # the slices of the surface at hand
 
