@@ -375,22 +375,28 @@ def _behind(last, number):
 
 
 @_compiled
+def _opaque(covered, missing, before):
+    """How much of the rays a surface stops, see ``opacity`` of the definition."""
+    both = covered + missing
+    both += min(before, max(1.0 - both, 0.0))
+    known = min(max((both - KNOWN[0]) / (KNOWN[1] - KNOWN[0]), 0.0), 1.0)
+    return min(1.0, covered / max(known * both + 1.0 - known, NOTHING_SEEN))
+
+
+@_compiled
 def _close(held, lanes, o, room, q, share, result, p):
     """A surface is complete at a pixel: as much of it as is opaque and has room is seen."""
-    covered, missing = held[o + lanes - 1], held[o + lanes]
+    covered, missing, before = held[o + lanes - 1], held[o + lanes], held[o + lanes + 1]
     left = room[q]
     if covered > NOTHING_SEEN and left > 0.0:
-        both = covered + missing
-        known = min(max((both - KNOWN[0]) / (KNOWN[1] - KNOWN[0]), 0.0), 1.0)
-        opaque = min(1.0, covered / max(known * both + 1.0 - known, NOTHING_SEEN))
-        seen = min(opaque, left)
+        seen = min(_opaque(covered, missing, before), left)
         # In focus, where both are 1, the light keeps its very bits.
         factor = share if seen == covered else share * (seen / covered)
         for c in range(lanes):
             result[p + c] += factor * held[o + c]
         left -= seen
         room[q] = left if left >= NOTHING_SEEN else 0.0
-    for c in range(lanes + 1):
+    for c in range(lanes + 2):
         held[o + c] = 0.0
 
 
@@ -398,8 +404,8 @@ def _close(held, lanes, o, room, q, share, result, p):
 def _close_row(held, line, width, columns, lanes, room, share, result):
     for x in range(columns):
         q = line * width + x
-        o = q * (lanes + 1)
-        if held[o + lanes - 1] + held[o + lanes] > NOTHING_SEEN:
+        o = q * (lanes + 2)
+        if held[o + lanes - 1] + held[o + lanes] + held[o + lanes + 1] > NOTHING_SEEN:
             _close(held, lanes, o, room, q, share, result, q * lanes)
 
 
@@ -445,8 +451,8 @@ def _hold_row(
         left = room[q]
         if here + away <= NOTHING_SEEN or left <= 0.0:
             continue
-        o = q * (lanes + 1)
-        both = held[o + lanes - 1] + held[o + lanes]
+        o = q * (lanes + 2)
+        both = held[o + lanes - 1] + held[o + lanes] + held[o + lanes + 1]
         if both > NOTHING_SEEN and (
             (last[q] >> 1) - (number >> 1) >= FAR_APART
             or (both > ONE_SURFACE[0] and (both + here + away > ONE_SURFACE[1] or _behind(last[q], number)))
@@ -475,7 +481,7 @@ def _hold_row(
         else:
             for c in range(lanes):
                 held[o + c] += taps[u + c] + carry[c]
-        held[o + lanes] += away
+        held[o + (lanes if held[o + lanes - 1] > NOTHING_SEEN else lanes + 1)] += away
         last[q] = number
         if held[o + lanes] <= NOTHING_SEEN and held[o + lanes - 1] >= COMPLETE:
             _close(held, lanes, o, room, q, share, result, q * lanes)
@@ -610,7 +616,7 @@ def _composite_tiles(
     sums, taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
     gone_sums, gone_taps = _aligned(tile_height * gone_pitch), _aligned(tile_height * gone_pitch)
     room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
-    held, carry = np.zeros(tile_height * tile_width * (lanes + 1) if connected else 0), np.zeros(lanes)
+    held, carry = np.zeros(tile_height * tile_width * (lanes + 2) if connected else 0), np.zeros(lanes)
     number_of = np.zeros(tile_height * tile_width if connected else 0, np.int64)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
     values = _aligned(columns_most * lanes + _VECTOR)
@@ -729,7 +735,7 @@ def _adjoint_rows(
     gone_sums, gone_taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
     pixels = tile_height * tile_width
     room, total = np.empty(pixels), np.empty(pixels)
-    held = np.zeros((pixels, 2))
+    held = np.zeros((pixels, 3))
     number_of, begun = np.zeros(pixels, np.int64), np.zeros(pixels, np.int64)
     light, summed_light = np.zeros(tile_height * light_pitch), np.zeros(tile_height * light_pitch)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
@@ -831,21 +837,18 @@ def _adjoint_rows(
 @_compiled
 def _complete(held, q, begun, s, room, factor, total, share):
     """A surface is complete at a pixel: the factors of its slices, from where it began to slice s."""
-    covered, missing = held[q, 0], held[q, 1]
+    covered, missing, before = held[q, 0], held[q, 1], held[q, 2]
     left, seen = room[q], 0.0
     if covered > NOTHING_SEEN and left > 0.0:
-        both = covered + missing
-        known = min(max((both - KNOWN[0]) / (KNOWN[1] - KNOWN[0]), 0.0), 1.0)
-        opaque = min(1.0, covered / max(known * both + 1.0 - known, NOTHING_SEEN))
-        seen = min(opaque, left)
+        seen = min(_opaque(covered, missing, before), left)
         total[q] += share * seen
         left -= seen
         room[q] = left if left >= NOTHING_SEEN else 0.0
-    if covered + missing > NOTHING_SEEN:
+    if covered + missing + before > NOTHING_SEEN:
         for n in range(begun[q], s + 1):
             if factor[n, q] < 0.0:
                 factor[n, q] = seen / covered if seen > 0.0 else 0.0
-    held[q, 0], held[q, 1] = 0.0, 0.0
+    held[q, 0], held[q, 1], held[q, 2] = 0.0, 0.0, 0.0
 
 
 @_compiled
@@ -870,7 +873,7 @@ def _factors(
         here, away = taps[row + x] + carry, max(gone_taps[row + x] + gone_carry, 0.0)
         if here + away <= NOTHING_SEEN or room[q] <= 0.0:
             continue
-        both = held[q, 0] + held[q, 1]
+        both = held[q, 0] + held[q, 1] + held[q, 2]
         if not connected:
             seen = min(here, room[q])
             factor[s, q] = seen / here
@@ -885,10 +888,10 @@ def _factors(
             _complete(held, q, begun, s - 1, room, factor, total, share)
             if room[q] <= 0.0:
                 continue
-        if held[q, 0] + held[q, 1] == 0.0:
+        if held[q, 0] + held[q, 1] + held[q, 2] == 0.0:
             begun[q] = s
         held[q, 0] += here
-        held[q, 1] += away
+        held[q, 1 if held[q, 0] > NOTHING_SEEN else 2] += away
         factor[s, q] = -1.0
         number_of[q] = number
         if held[q, 1] <= NOTHING_SEEN and held[q, 0] >= COMPLETE:

@@ -134,12 +134,14 @@ def _pass(
 
 
 @triton.jit
-def _close(ends, coverage, void, colour, room, total, value, weight, least, CONNECTED: tl.constexpr):
+def _close(ends, coverage, void, before, colour, room, total, value, weight, least, CONNECTED: tl.constexpr):
     """Show the surfaces that end here in what room nearer ones left, and begin anew."""
     shown = coverage
     if CONNECTED:
         # The share of its patches among these and the places where it is missing, as far as the latter are known.
+        # What is missing before anything is covered counts as far as the rest leaves room for it.
         whole = coverage + void
+        whole += tl.minimum(before, tl.maximum(1.0 - whole, 0.0))
         known = tl.minimum(tl.maximum((whole - _KNOWN) / _KNOWN_WIDTH, 0.0), 1.0)
         shown = tl.minimum(coverage / (known * whole + (1.0 - known)), 1.0)
     seen = tl.where(ends & (coverage > least), tl.minimum(shown, room), 0.0)
@@ -150,8 +152,9 @@ def _close(ends, coverage, void, colour, room, total, value, weight, least, CONN
     room = tl.where(room < least, 0.0, room)
     coverage = tl.where(ends, 0.0, coverage)
     void = tl.where(ends, 0.0, void)
+    before = tl.where(ends, 0.0, before)
     colour = tl.where(ends, 0.0, colour)
-    return factor, coverage, void, colour, room, total, value
+    return factor, coverage, void, before, colour, room, total, value
 
 
 @triton.jit
@@ -235,7 +238,7 @@ def _composite(
             )  # fmt: skip
             room = none + 1.0
             # The surface at hand: coverage, void and light of its slices so far, and which these are.
-            coverage, void, colour, first, last = none, none, dark, nearest, nearest
+            coverage, void, before, colour, first, last = none, none, none, dark, nearest, nearest
             # The one before: which share of its light was seen, until that is sent back to its slices.
             sent, sent_first, sent_last = none, nearest, nearest
             while _any(at > FARTHEST):
@@ -247,13 +250,13 @@ def _composite(
                 counts = (at > FARTHEST) & (more + more_void > least)
                 if CONNECTED:
                     # A surface ends where a slice is missing, and where it is whole and this one has no place in it.
-                    whole = coverage + void
+                    whole = coverage + void + before
                     behind = ((at & 1) == 1) & ((last >> 1) != (at >> 1))
                     ends = (last >> 1) - (at >> 1) >= _FAR_APART
                     ends = ends | ((whole > _FULL) & (behind | (whole + more + more_void > _TOO_MUCH)))
                     ends = ends & counts & (whole > least)
-                    factor, coverage, void, colour, room, total, value = _close(
-                        ends, coverage, void, colour, room, total, value, weight, least, CONNECTED
+                    factor, coverage, void, before, colour, room, total, value = _close(
+                        ends, coverage, void, before, colour, room, total, value, weight, least, CONNECTED
                     )
                     if walk == 1:
                         sent = tl.where(ends, factor, sent)
@@ -266,25 +269,26 @@ def _composite(
                             reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, CONNECTED, 3,
                         )  # fmt: skip
                     sent = none
-                    first = tl.where(counts & (coverage + void <= least), at, first)
+                    first = tl.where(counts & (coverage + void + before <= least), at, first)
                 coverage += tl.where(counts, more, 0.0)
-                void += tl.where(counts, more_void, 0.0)
+                void += tl.where(counts & (coverage > least), more_void, 0.0)
+                before += tl.where(counts & (coverage <= least), more_void, 0.0)
                 colour += tl.where(counts, more_colour, 0.0)
                 last = tl.where(counts, at, last)
                 ends = counts
                 if CONNECTED:  # nothing that follows can change a surface without gaps
                     ends = counts & (void <= least) & (coverage >= _COMPLETE)
-                factor, coverage, void, colour, room, total, value = _close(
-                    ends, coverage, void, colour, room, total, value, weight, least, CONNECTED
+                factor, coverage, void, before, colour, room, total, value = _close(
+                    ends, coverage, void, before, colour, room, total, value, weight, least, CONNECTED
                 )
                 if walk == 1:
                     sent = tl.where(ends, factor, sent)
                     sent_first, sent_last = tl.where(ends, first, sent_first), tl.where(ends, last, sent_last)
                 at = tl.where((room > 0) & (at > FARTHEST), farther, FARTHEST)
             if CONNECTED:
-                ends = coverage + void > least
-                factor, coverage, void, colour, room, total, value = _close(
-                    ends, coverage, void, colour, room, total, value, weight, least, CONNECTED
+                ends = coverage + void + before > least
+                factor, coverage, void, before, colour, room, total, value = _close(
+                    ends, coverage, void, before, colour, room, total, value, weight, least, CONNECTED
                 )
                 if walk == 1:
                     sent = tl.where(ends, factor, sent)

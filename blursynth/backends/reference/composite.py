@@ -141,7 +141,7 @@ def _walk(
 ) -> None:
     """From near to far, surface by surface."""
     pixels = seen.room.size
-    covered, missing = np.zeros(pixels), np.zeros(pixels)
+    covered, missing, before = np.zeros(pixels), np.zeros(pixels), np.zeros(pixels)
     last = np.zeros(pixels, np.int64)
     held: list[Any] = []  # pieces of the surface at hand
 
@@ -149,10 +149,10 @@ def _walk(
         """The surface at hand is complete at these pixels."""
         nonlocal held
         amount, opaque = np.where(which, covered, 0.0), np.zeros(pixels)
-        opaque[which] = opacity(covered[which], missing[which])
+        opaque[which] = opacity(covered[which], missing[which], before[which])
         seen.take(held, amount, opaque)
         held = [(s, p, w) for s, p, w in ((s[~which[p]], p[~which[p]], w[~which[p]]) for s, p, w in held) if s.size]
-        covered[which], missing[which] = 0.0, 0.0
+        covered[which], missing[which], before[which] = 0.0, 0.0, 0.0
 
     for number in np.unique(places.order)[::-1]:
         source, place, tap = _splat(places, places.order == number, scene, part, shape)
@@ -165,27 +165,34 @@ def _walk(
         if not scene.connected:
             seen.take([lit], here, here)
             continue
-        present, sum_before = here + gone > NOTHING_SEEN, covered + missing
+        present, sum_before = here + gone > NOTHING_SEEN, covered + missing + before
         apart = last // 2 - int(number) // 2 >= FAR_APART
         behind = (int(number) % 2 == 1) & (last // 2 != int(number) // 2)
         full = (sum_before > ONE_SURFACE[0]) & (behind | (sum_before + here + gone > ONE_SURFACE[1]))
         close(present & (sum_before > NOTHING_SEEN) & (apart | full))
         covered += np.where(present, here, 0.0)
-        missing += np.where(present, gone, 0.0)
+        first = covered <= NOTHING_SEEN
+        before += np.where(present & first, gone, 0.0)
+        missing += np.where(present & ~first, gone, 0.0)
         last[present] = int(number)
         keep = present[lit[1]]
         held.append((lit[0][keep], lit[1][keep], lit[2][keep]))
         close((missing <= NOTHING_SEEN) & (covered >= COMPLETE))
     if scene.connected:
-        close(covered + missing > NOTHING_SEEN)
+        close(covered + missing + before > NOTHING_SEEN)
 
 
-def opacity(covered: NDArray[np.float64], missing: NDArray[np.float64]) -> NDArray[np.float64]:
+def opacity(
+    covered: NDArray[np.float64], missing: NDArray[np.float64], before: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """How much of the rays a surface stops: the share of its patches among these and where it is missing.
 
-    Where both together are far from 1 not all that is missing is known, and the patches count as they are.
+    What is missing ``before`` anything is covered may be of a nearer surface that ends near by: it counts as far as the
+    rest leaves room for it. Where all together are far from 1 not all that is missing is known, and the patches count
+    as they are.
     """
     both = covered + missing
+    both = both + np.minimum(before, np.maximum(1.0 - both, 0.0))
     known = np.clip((both - KNOWN[0]) / (KNOWN[1] - KNOWN[0]), 0.0, 1.0)
     return np.asarray(np.minimum(1.0, covered / np.maximum(known * both + 1.0 - known, NOTHING_SEEN)))
 
@@ -202,8 +209,9 @@ def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> N
     Every slice is a surface, and ``a_j = A_j``. In a connected scene neighbouring slices are one as far as their
     coverage, and that of the places V where the surface is missing, stay together within 1: a surface ends where the
     next slice that reaches p is two or more farther, or where A + V is above .9 and would rise above 1.1 or the next
-    slice begins with what is hidden (which is asked before what is there), or where it covers all. Then ``a_j = A_j / (A_j + V_j)`` (see :func:`opacity`): every ray meets the surface, or the place where
-    it is missing, and noise, steps or slopes of its depth do not open gaps.
+    slice begins with what is hidden (which is asked before what is there), or where it covers all. Then
+    ``a_j = A_j / (A_j + V_j)`` (see :func:`opacity`): every ray meets the surface, or the place where it is missing, and
+    noise, steps or slopes of its depth do not open gaps.
 
     Parameters
     ----------

@@ -243,8 +243,15 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
 
             def close(reason: str) -> None:
                 nonlocal room, held
-                covered, void = sum(amounts[n][p] for n in held)  # noqa: B023
+                covered, void, early = 0.0, 0.0, 0.0
+                for n in held:  # noqa: B023
+                    covered += amounts[n][p][0]  # noqa: B023
+                    void, early = (
+                        (void + amounts[n][p][1], early) if covered > 1e-9 else (void, early + amounts[n][p][1])  # noqa: B023
+                    )
                 both = covered + void
+                both += min(early, max(0.0, 1 - both))
+                why["something missing before"] += int(covered > 1e-9 and early > 0.05)
                 known = min(1.0, max(0.0, (both - 0.3) / 0.2))
                 if covered > 1e-9:
                     seen = min(1.0, covered / (known * both + 1 - known), room)
@@ -269,8 +276,9 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
                 elif both > 0.9 and both + amounts[n][p].sum() > 1.1:
                     close("too much")
                 held.append(n)
-                covered, void = sum(amounts[m][p] for m in held)
-                if void <= 1e-9 and covered >= 1 - 1e-5:
+                covered = sum(amounts[m][p][0] for m in held)
+                first = next((i for i, m in enumerate(held) if amounts[m][p][0] > 1e-9), len(held))
+                if sum(amounts[m][p][1] for m in held[first:]) <= 1e-9 and covered >= 1 - 1e-5:
                     close("whole")
             if held:
                 close("end")
