@@ -171,6 +171,39 @@ def test_mixed_pixels_in_focus_are_not_changed() -> None:
         assert np.abs(backend.composite(image, sharp, border=Border.REFLECT) - image).max() <= 1e-12
 
 
+def test_a_surface_that_ends_beside_a_whole_one_lets_nothing_through_it() -> None:
+    """Where a nearer surface is missing, the next one stays whole, even in the neighbouring slice."""
+    rng = np.random.default_rng(9)
+    shape = (1, 24, 40)
+    columns = np.arange(40) + np.zeros(shape, int)
+    order = np.where(columns >= 30, 6, 5).astype(np.int32)
+    order[:, 0, 0] = 0  # far behind, and bright
+    image = np.zeros((1, 1, 24, 40))
+    image[..., 0, 0] = 1.0
+    hidden = np.where(columns >= 1, 0, -1).astype(np.int32)
+    missing = np.where((columns < 30) & (rng.random(shape) < 0.6), 39, -1).astype(np.int32)
+    plain = np.full(shape, -1, np.int32)
+    psf = PointSpreads.concatenate([disk(0.0), disk(4.3), disk(3.2)])
+    kernel = np.where(order == 6, 1, np.where(order == 5, 2, 0)).astype(np.int32)
+    scene = Scene(order, kernel, hidden, psf, np.ones(1), plain, np.ones(shape), plain, missing, connected=True)
+    for backend in (reference, cpu):
+        assert backend.composite(image, scene, border=Border.REPLICATE)[0, 0, 6:, 6:24].max() <= 1e-12
+
+
+def test_what_is_hidden_lies_behind_whatever_its_slice_is() -> None:
+    """Even if it is named to be of the same slice, or a nearer one."""
+    shape = (1, 12, 13)
+    order = np.full(shape, 3, np.int32)
+    order[:, :, 0] = 4
+    hidden = np.zeros(shape, np.int32)
+    image = np.zeros((1, 1, 12, 13))
+    image[..., 0] = 1.0
+    kernel = np.where(order == 3, 1, 0).astype(np.int32)
+    scene = Scene(order, kernel, hidden, PointSpreads.concatenate([disk(0.0), disk(2.2)]), connected=True)
+    for backend in (reference, cpu):
+        assert backend.composite(image, scene, border=Border.REPLICATE)[0, 0, :, 4:].max() <= 1e-12
+
+
 def test_noise_steps_and_stretched_parts_of_one_surface_let_nothing_through() -> None:
     """A white surface behind a black one: not a trace is seen, however slices and sizes of blur scatter."""
     rng = np.random.default_rng(4)

@@ -77,6 +77,30 @@ def test_how_far_surfaces_go_on() -> None:
     assert turned.tolist() == [37, 36, 35, 34, 33, 32, 31, 30, 31, 32, 33]
 
 
+def test_a_pixel_may_hide_one_surface_and_miss_another() -> None:
+    """Three surfaces meet: beside the nearest one, the middle one hides the farthest and the nearest one is missing."""
+    rows, columns = np.mgrid[:40, :40]
+    level = np.where(columns >= 25, 9.0, np.where(rows >= 20, 4.0, 0.0))[None]
+    edges = cpu.surface_edges(np.ones((1, 1, 40, 40)), level, None, 2.0 * level, jump=1.5, slack_px=2.0)
+    y, x = 23, 21
+    assert level.flat[edges.hidden[0, y, x]] == 0.0
+    assert level.flat[edges.missing[0, y, x]] == 9.0
+    # Above the edge of the middle surface both of the nearer ones are missing; the edge that is nearer counts.
+    assert level.flat[edges.missing[0, 18, 12]] == 4.0
+    assert level.flat[edges.missing[0, 10, 22]] == 9.0
+
+
+@pytest.mark.parametrize("step", [1.8, 2.5, 4.0])
+def test_what_lies_behind_a_small_step_hides_nothing(step: float) -> None:
+    """A surface behind is not taken for one that slopes away from the edge of the one in front."""
+    level = np.where(np.arange(60) >= 30, step, 0.0) * np.ones((1, 20, 1))
+    edges = cpu.surface_edges(np.ones((1, 1, 20, 60)), level, None, 8.0 + 0.0 * level, jump=1.75, slack_px=2.0)
+    assert (edges.hidden[0, :, :29] < 0).all()
+    assert (edges.hidden[0, :, 31:32] >= 0).all()
+    assert (edges.missing[0, :, 31:] < 0).all()
+    assert (edges.missing[0, :, 22:29] >= 0).all()
+
+
 def test_a_slope_has_no_edge_and_is_not_behind_itself() -> None:
     slope = np.tile(np.arange(60) * 0.4, (1, 20, 1))
     edges = cpu.surface_edges(np.ones((1, 1, 20, 60)), slope, None, 2.0 * slope, jump=1.5, slack_px=2.0)

@@ -96,7 +96,7 @@ def test_where_three_surfaces_meet(name: str) -> None:
     # One surface is known behind every pixel, that of the nearest edge, and here two lie behind the nearest.
     scene = {**DEPTH, **MOTION}[name]
     error = scene.error(blurred(scene), scene.truth())
-    assert math.sqrt(np.mean(error**2)) <= (14.0 if "two that" in name else 9.5)
+    assert math.sqrt(np.mean(error**2)) <= (12.5 if "two that" in name else 3.0 if "behind one" in name else 8.0)
 
 
 @settings(max_examples=6)

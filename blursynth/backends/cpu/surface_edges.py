@@ -372,8 +372,8 @@ def _heights(far_row, beside, level, y, reach, top):
 
 @_compiled
 def _beyond_rows(
-    first, last, level, edge, beside, behind, far_row, near_row, deep, wide, jump, slack, reach, front, share, hidden, missing,
-    at_edges,
+    first, last, level, edge, beside, behind, far_row, near_row, deep, wide, jump, slack, reach, front, share, hidden,
+    missing, at_edges,
 ):  # fmt: skip
     """What goes on behind pixels at no edge, and which surfaces are missing."""
     height, width = level.shape
@@ -398,7 +398,10 @@ def _beyond_rows(
                     place = beside[row, column]
                     squared = (row - y) * (row - y) + (column - x) * (column - x)
                     ny, nx = place // width, place % width
-                    if own < _below(level, place, row, column, jump) and math.sqrt(float(squared)) <= wide[ny, nx] + slack:
+                    if (
+                        own < _below(level, place, row, column, jump)
+                        and math.sqrt(float(squared)) <= wide[ny, nx] + slack
+                    ):
                         most_squared = squared + 1
                 _, row, column = _ends_beside(
                     y, x, far_gap[x], far_row, most_squared, level, beside, own, jump, wide, slack
@@ -416,9 +419,7 @@ def _beyond_rows(
                 squared = (row - y) * (row - y) + (column - x) * (column - x)
                 if _joined(level, behind, row, column, level[y, x], jump, steep * math.sqrt(float(squared))):
                     most_squared = min(squared + 1, farthest)
-            best, row, column = _nearest_joined(
-                y, x, near_gap[x], near_row, most_squared, level, behind, jump, steep
-            )
+            best, row, column = _nearest_joined(y, x, near_gap[x], near_row, most_squared, level, behind, jump, steep)
             if row < 0:
                 continue
             away = math.sqrt(float(best))
@@ -486,10 +487,9 @@ def surface_edges(
         steep = 0.0 if deep.size else STEEPEST
         _share(_near_columns, width, count, here, edge, behind, float(jump), steep, reach, near_row)
         at_edges = out.hidden[b].copy()
-        made = (out.front[b], out.share[b], out.hidden[b], out.missing[b], at_edges)
         _share(
             _beyond_rows, height, count, here, edge, beside, behind, far_row, near_row, deep, wide, float(jump),
-            float(slack_px), reach, *made,
+            float(slack_px), reach, out.front[b], out.share[b], out.hidden[b], out.missing[b], at_edges,
         )  # fmt: skip
     return out
 

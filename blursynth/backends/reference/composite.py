@@ -210,7 +210,7 @@ def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> N
     coverage, and that of the places V where the surface is missing, stay together within 1: a surface ends where the
     next slice that reaches p is two or more farther, or where A + V is above .9 and would rise above 1.1 or the next
     slice begins with what is hidden (which is asked before what is there), or where it covers all. Then
-    ``a_j = A_j / (A_j + V_j)`` (see :func:`opacity`): every ray meets the surface, or the place where it is missing, and
+    ``a_j = A_j / (A_j + V_j)`` (see :func:`opacity`): every ray meets the surface, or the place where it is missing;
     noise, steps or slopes of its depth do not open gaps.
 
     Parameters

@@ -49,14 +49,14 @@ def surface_edges(
     their variances, and a' = 1 on the near side and 0 on the far side,
     ``a = ((x - B).(F - B) + l a') / (|F - B|^2 + l)``, ``l = 4 v + 1e-4 (|F|^2 + |B|^2)``; the last is for colours that
     hardly differ and can say little. Nothing is mixed (a = a') where x lies within two standard deviations of the
-    colours of its own side, farther than 15 % of |F - B| and two standard deviations from the line between the two, where
-    these are less than three standard deviations apart, and where a colour of one of the surfaces would come out
+    colours of its own side, or farther than 15 % of |F - B| and two standard deviations from the line between the two,
+    where these are less than three standard deviations apart, and where a colour of one of the surfaces would come out
     negative. A surface too thin to have unmixed pixels shows its colour where it differs most from the other's.
 
-    A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces that one whose
+    A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces the one whose
     edge is the nearest. Behind a surface goes on what lies beyond the nearest edge pixel of its own, as far as that can
     be seen, turned over at the edge, and 8 px behind it once more (as between mirrors: textures go on, and no streaks
-    arise).
+    arise). On which side of an edge a pixel lies is told by ``jump``, or by half of the step if that is less.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ class _Picture:
         if e is None:
             return -1
         nearer, _ = self.beyond(e)
-        return nearer[0] * self.width + nearer[1]
+        return int(nearer[0] * self.width + nearer[1])
 
     def mixture(self, y: int, x: int) -> tuple[int, float, int, int] | None:
         """``front, share, pure, hidden`` of an edge pixel; None where one of the surfaces has no colour."""

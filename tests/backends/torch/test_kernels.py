@@ -244,7 +244,7 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
             def close(reason: str) -> None:
                 nonlocal room, held
                 covered, void, early = 0.0, 0.0, 0.0
-                for n in held:  # noqa: B023
+                for n in held:
                     covered += amounts[n][p][0]  # noqa: B023
                     void, early = (
                         (void + amounts[n][p][1], early) if covered > 1e-9 else (void, early + amounts[n][p][1])  # noqa: B023
