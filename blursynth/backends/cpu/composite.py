@@ -455,7 +455,8 @@ def _hold_row(
         both = held[o + lanes - 1] + held[o + lanes] + held[o + lanes + 1]
         if both > NOTHING_SEEN and (
             (last[q] >> 1) - (number >> 1) >= FAR_APART
-            or (both > ONE_SURFACE[0] and (both + here + away > ONE_SURFACE[1] or _behind(last[q], number)))
+            or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
+            or _behind(last[q], number)
         ):
             _close(held, lanes, o, room, q, share, result, q * lanes)
             both, left = 0.0, room[q]
@@ -883,7 +884,8 @@ def _factors(
             continue
         if both > NOTHING_SEEN and (
             (number_of[q] >> 1) - (number >> 1) >= FAR_APART
-            or (both > ONE_SURFACE[0] and (both + here + away > ONE_SURFACE[1] or _behind(number_of[q], number)))
+            or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
+            or _behind(number_of[q], number)
         ):
             _complete(held, q, begun, s - 1, room, factor, total, share)
             if room[q] <= 0.0:

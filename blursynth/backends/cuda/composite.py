@@ -253,7 +253,8 @@ def _composite(
                     whole = coverage + void + before
                     behind = ((at & 1) == 1) & ((last >> 1) != (at >> 1))
                     ends = (last >> 1) - (at >> 1) >= _FAR_APART
-                    ends = ends | ((whole > _FULL) & (behind | (whole + more + more_void > _TOO_MUCH)))
+                    ends = ends | behind
+                    ends = ends | ((whole > _FULL) & (whole + more + more_void > _TOO_MUCH))
                     ends = ends & counts & (whole > least)
                     factor, coverage, void, before, colour, room, total, value = _close(
                         ends, coverage, void, before, colour, room, total, value, weight, least, CONNECTED

@@ -168,8 +168,8 @@ def _walk(
         present, sum_before = here + gone > NOTHING_SEEN, covered + missing + before
         apart = last // 2 - int(number) // 2 >= FAR_APART
         behind = (int(number) % 2 == 1) & (last // 2 != int(number) // 2)
-        full = (sum_before > ONE_SURFACE[0]) & (behind | (sum_before + here + gone > ONE_SURFACE[1]))
-        close(present & (sum_before > NOTHING_SEEN) & (apart | full))
+        full = (sum_before > ONE_SURFACE[0]) & (sum_before + here + gone > ONE_SURFACE[1])
+        close(present & (sum_before > NOTHING_SEEN) & (apart | behind | full))
         covered += np.where(present, here, 0.0)
         first = covered <= NOTHING_SEEN
         before += np.where(present & first, gone, 0.0)
@@ -208,8 +208,8 @@ def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> N
 
     Every slice is a surface, and ``a_j = A_j``. In a connected scene neighbouring slices are one as far as their
     coverage, and that of the places V where the surface is missing, stay together within 1: a surface ends where the
-    next slice that reaches p is two or more farther, or where A + V is above .9 and would rise above 1.1 or the next
-    slice begins with what is hidden (which is asked before what is there), or where it covers all. Then
+    next slice that reaches p is two or more farther, or begins with what is hidden (which is asked before what is
+    there), or where A + V is above .9 and would rise above 1.1, or where it covers all. Then
     ``a_j = A_j / (A_j + V_j)`` (see :func:`opacity`): every ray meets the surface, or the place where it is missing;
     noise, steps or slopes of its depth do not open gaps.
 
