@@ -34,7 +34,7 @@ NOTHING_SEEN = 1e-9  # shares of light below this are rounding; they count as no
 FAR_APART = 2  # slices; sure of another surface
 ONE_SURFACE = (0.9, 1.1)  # noise and slopes change the sum of what a surface covers and where it is missing by a tenth
 COMPLETE = 1 - 1e-5
-KNOWN = (0.3, 0.5)  # from nothing to all of what is missing being known
+KNOWN = (0.2, 0.55)  # from nothing to all of what is missing being known
 
 
 def check_scene(image: Any, scene: Scene, border: Border) -> Border:

@@ -252,7 +252,7 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
                 both = covered + void
                 both += min(early, max(0.0, 1 - both))
                 why["something missing before"] += int(covered > 1e-9 and early > 0.05)
-                known = min(1.0, max(0.0, (both - 0.3) / 0.2))
+                known = min(1.0, max(0.0, (both - 0.2) / 0.35))
                 if covered > 1e-9:
                     seen = min(1.0, covered / (known * both + 1 - known), room)
                     matrix[p] += weight * seen / covered * sum(lights[n][p] for n in held)  # noqa: B023
