@@ -52,7 +52,7 @@ SMALLEST_CONTRAST = 1e-4  # of the squared light of both surfaces; below it colo
 
 @dataclass(frozen=True, eq=False)
 class SurfaceEdges:
-    """What a :class:`~blursynth.physics.scene.Scene` is told about its edges, each ``[B, H, W]``."""
+    """What a :class:`~blursynth.physics.scene.Scene` is told about its edges, in its shapes."""
 
     front: NDArray[np.int32]
     share: NDArray[np.float64]
@@ -63,5 +63,5 @@ class SurfaceEdges:
     @classmethod
     def none(cls, shape: tuple[int, ...]) -> SurfaceEdges:
         """No edges anywhere."""
-        front, pure, hidden, missing = (np.full(shape, -1, np.int32) for _ in range(4))
-        return cls(front, np.ones(shape), pure, hidden, missing)
+        front, pure, hidden = (np.full(shape, -1, np.int32) for _ in range(3))
+        return cls(front, np.ones(shape), pure, hidden, np.full((shape[0], 2, *shape[1:]), -1, np.int32))

@@ -52,10 +52,11 @@ def edged_scene(seed: int, shape: tuple[int, int, int], *, parts: int = 1, conne
     share = np.where(mixed, rng.random(shape), 1.0)
     share = np.where(mixed & (rng.random(shape) < 0.3), 0.0, share)
     share = np.where(mixed & (rng.random(shape) < 0.1), 1.0, share)
-    anywhere = rng.integers(0, pixels, (4, *shape)).astype(np.int32)
+    anywhere = rng.integers(0, pixels, (3, *shape)).astype(np.int32)
     front = np.where(mixed, anywhere[1], np.int32(-1))
-    missing = np.where(rng.random(shape) < 0.3, anywhere[3], np.int32(-1))
-    missing = np.where(mixed & (rng.random(shape) < 0.7), front, missing)
+    both = (batch, 2, height, width)
+    missing = np.where(rng.random(both) < 0.3, rng.integers(0, pixels, both), -1).astype(np.int32)
+    missing = np.where(mixed[:, None] & (rng.random(both) < 0.6), front[:, None], missing)
     return Scene(
         (2 * plain.order + rough).astype(np.int32),
         plain.kernel,
@@ -165,7 +166,8 @@ def test_mixed_pixels_in_focus_are_not_changed() -> None:
     front[0, 0, 0], share[0, 0, 0] = -1, 1.0
     pure = np.where(front < 0, -1, own[:, ::-1]).astype(np.int32)
     kernel = np.zeros(shape, np.int32)
-    sharp = Scene(order, kernel, own, disk(0.0), np.ones(1), front, share, pure, front, connected=True)
+    twice = np.stack([front, front], axis=1)
+    sharp = Scene(order, kernel, own, disk(0.0), np.ones(1), front, share, pure, twice, connected=True)
     image = picture(2, (1, 3, 14, 17))
     for backend in (reference, cpu):
         assert np.abs(backend.composite(image, sharp, border=Border.REFLECT) - image).max() <= 1e-12
@@ -181,7 +183,8 @@ def test_a_surface_that_ends_beside_a_whole_one_lets_nothing_through_it() -> Non
     image = np.zeros((1, 1, 24, 40))
     image[..., 0, 0] = 1.0
     hidden = np.where(columns >= 1, 0, -1).astype(np.int32)
-    missing = np.where((columns < 30) & (rng.random(shape) < 0.6), 39, -1).astype(np.int32)
+    beside = rng.random((1, 2, 24, 40)) < [[[0.6]], [[0.2]]]
+    missing = np.where((columns < 30)[:, None] & beside, 39, -1).astype(np.int32)
     plain = np.full(shape, -1, np.int32)
     psf = PointSpreads.concatenate([disk(0.0), disk(4.3), disk(3.2)])
     kernel = np.where(order == 6, 1, np.where(order == 5, 2, 0)).astype(np.int32)
@@ -220,7 +223,7 @@ def test_noise_steps_and_stretched_parts_of_one_surface_let_nothing_through() ->
     leaks = cpu.composite(image, apart, border=Border.REPLICATE)[0, 0, :, :30]
     assert leaks.max() > 0.02
     whole = np.full(shape, -1, np.int32)
-    together = Scene(order, kernel, hidden, psf, np.ones(1), whole, np.ones(shape), whole, whole, connected=True)
+    together = Scene(order, kernel, hidden, psf, np.ones(1), whole, np.ones(shape), whole, np.stack([whole, whole], axis=1), connected=True)
     for backend in (reference, cpu):
         assert backend.composite(image, together, border=Border.REPLICATE)[0, 0, :, :30].max() <= 1e-12
 

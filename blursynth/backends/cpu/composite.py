@@ -317,13 +317,13 @@ def _cover_of(scene, run, i, row_at, column_at, reach, width, down, right, value
     """How much of their pixels a run's patches cover, or how much of a surface is missing there."""
     mixed, table, partly = scene[3], scene[4], scene[10]
     base, kind = row_at[i] * width, run[5]
-    sloped = scene[8].size > 0 and kind != 2
+    sloped = scene[8].size > 0 and kind < 2
     for n in range(run[4]):
         p = base + column_at[run[3] + reach + n]
         share = 1.0
         if kind == 0 and mixed.size and mixed[p] >= 0:
             share = table[mixed[p], 6]
-        elif kind == 2 and partly[p]:
+        elif kind > 1 and partly[kind - 2, p]:
             share = table[mixed[p], 7]
         if sloped:
             share *= _stretch(scene, kind, p, down, right)
@@ -653,7 +653,7 @@ def _composite_tiles(
                 for r in range(begin[s], begin[s + 1]):
                     run = runs[index[r]]
                     i = run[2] + reach
-                    if run[5] == 2:
+                    if run[5] > 1:
                         _cover_of(scene, run, i, row_at, column_at, reach, width, down, right, values)
                         _scatter(
                             run, values, 1, gone_code, part * kernels + run[1], gone_sums, gone_taps, gone_pitch, pad,
@@ -776,7 +776,7 @@ def _adjoint_rows(
                         run = runs[index[r]]
                         _cover_of(scene, run, run[2] + reach, row_at, column_at, reach, width, down, right, values)
                         number = part * kernels + run[1]
-                        if run[5] == 2:
+                        if run[5] > 1:
                             _scatter(
                                 run, values, 1, code, number, gone_sums, gone_taps, pitch, pad, size, room_from,
                                 room_to, gone,
@@ -810,7 +810,7 @@ def _adjoint_rows(
                             )  # fmt: skip
                     for r in range(begin[present[s]], begin[present[s] + 1]):
                         run = runs[index[r]]
-                        if run[5] == 2:
+                        if run[5] > 1:
                             continue
                         count = run[4] * channels
                         returned[: count + _VECTOR] = 0.0
@@ -987,12 +987,13 @@ def _planes(
             n, a = front[p], share[p]
         there[0, p], there[1, p] = a > 0.0, h >= 0
         if missed:
-            gone = missing[p]
-            within = gone == front[p]
-            there[2, p] = gone >= 0 and (a < 1.0 or not within)
-            partly[p] = within and 0.0 < a < 1.0
-            gone = max(gone, 0)
-            order_of[2, p], kernel_of[2, p] = 2 * order[gone], kernel[gone]
+            for kind in range(2):
+                gone = missing[kind, p]
+                within = gone == front[p]
+                there[2 + kind, p] = gone >= 0 and (a < 1.0 or not within)
+                partly[kind, p] = within and 0.0 < a < 1.0
+                gone = max(gone, 0)
+                order_of[2 + kind, p], kernel_of[2 + kind, p] = 2 * order[gone], kernel[gone]
         h = max(h, 0)
         order_of[0, p], order_of[1, p] = order[n], order[h]
         if connected:
@@ -1021,17 +1022,17 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     ranks, lowest, numbers = _slices(scene.order[b].ravel())
     pixels = ranks.size
     none, no_share = np.empty(0, np.int32), np.empty(0)
-    edges = (none, no_share, none, none)
+    edges = (none, no_share, none, np.empty((2, 0), np.int32))
     mixtures = 0
     if scene.front is not None and scene.share is not None and scene.pure is not None and scene.missing is not None:
         edges = (
             np.ascontiguousarray(scene.front[b]).ravel(),
             np.ascontiguousarray(scene.share[b]).ravel(),
             np.ascontiguousarray(scene.pure[b]).ravel(),
-            np.ascontiguousarray(scene.missing[b]).ravel(),
+            np.ascontiguousarray(scene.missing[b]).reshape(2, -1),
         )
         mixtures = int(np.count_nonzero((edges[1] > 0) & (edges[1] < 1)))
-    kinds = 3 if scene.connected and scene.front is not None else 2
+    kinds = 4 if scene.connected and scene.front is not None else 2
     sloped = scene.slope is not None
     order, kernel = (np.empty((kinds, pixels), np.int32) for _ in range(2))
     light = np.empty((2, pixels), np.int32)
@@ -1039,7 +1040,7 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     mixed = np.empty(pixels if scene.front is not None else 0, np.int32)
     table, other = np.empty((mixtures, 8)), np.empty((mixtures, 2), np.int32)
     surface = np.empty((2, pixels if sloped else 0), np.int32)
-    partly = np.empty(pixels if kinds > 2 else 0, np.bool_)
+    partly = np.empty((2, pixels if kinds > 2 else 0), np.bool_)
     _planes(
         ranks,
         np.ascontiguousarray(scene.kernel[b]).ravel(),

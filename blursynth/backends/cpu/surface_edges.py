@@ -269,46 +269,37 @@ def _below(level, beside, y, x, jump):
 
 
 @_compiled
-def _far_columns(first, last, level, edge, beside, jump, wide, slack, nearest_row):
-    """In every column the row of the nearest edge pixel beyond which a nearer surface is missing; -1 for none."""
+def _far_columns(first, last, level, edge, beside, jump, wide, slack, far_row):
+    """In every column the nearest edge pixels above and below beyond which nearer surfaces are missing; -1 for none."""
     height, width = edge.shape
-    row = np.full(last - first, -(2**30), np.int32)
-    below, most = np.full(last - first, -np.inf), np.zeros(last - first)
-    for y in range(height):
-        for x in range(first, last):
-            n = x - first
-            if edge[y, x] & _FAR:
-                place = beside[y, x]
-                row[n], below[n] = y, _below(level, place, y, x, jump)
-                most[n] = wide[place // width, place % width] + slack
-            nearest_row[y, x] = row[n] if y - row[n] <= most[n] and level[y, x] < below[n] else -1
-    row[:], below[:] = 2**30, -np.inf
-    for y in range(height - 1, -1, -1):
-        for x in range(first, last):
-            n = x - first
-            if edge[y, x] & _FAR:
-                place = beside[y, x]
-                row[n], below[n] = y, _below(level, place, y, x, jump)
-                most[n] = wide[place // width, place % width] + slack
-            above = nearest_row[y, x]
-            if row[n] - y <= most[n] and (above < 0 or row[n] - y < y - above) and level[y, x] < below[n]:
-                nearest_row[y, x] = row[n]
+    row, below, most = np.empty(last - first, np.int32), np.empty(last - first), np.empty(last - first)
+    for turn in range(2):
+        row[:], below[:], most[:] = 0, -np.inf, 0.0
+        for line in range(height):
+            y = line if turn == 0 else height - 1 - line
+            for x in range(first, last):
+                n = x - first
+                if edge[y, x] & _FAR:
+                    place = beside[y, x]
+                    row[n], below[n] = y, _below(level, place, y, x, jump)
+                    most[n] = wide[place // width, place % width] + slack
+                far_row[turn, y, x] = row[n] if abs(y - row[n]) <= most[n] and level[y, x] < below[n] else -1
 
 
 @_compiled
-def _gaps(row, gap):
+def _gaps(row, other, gap):
     """How far it is from every column to the nearest one with an edge pixel in reach; returns whether there is one."""
     width = row.size
     last = -(2**30)
     for x in range(width):
-        if row[x] >= 0:
+        if row[x] >= 0 or other[x] >= 0:
             last = x
         gap[x] = x - last
     if last < 0:
         return False
     last = 2**30
     for x in range(width - 1, -1, -1):
-        if row[x] >= 0:
+        if row[x] >= 0 or other[x] >= 0:
             last = x
         gap[x] = min(gap[x], last - x)
     return True
@@ -334,35 +325,54 @@ def _nearest_joined(y, x, gap, near_row, most_squared, level, behind, jump, stee
 
 
 @_compiled
-def _ends_beside(y, x, gap, far_row, most_squared, level, beside, own, jump, wide, slack):
-    """The edge pixel of a surface nearer than a level that ends so near by that it matters that it is missing here."""
-    width = far_row.shape[1]
+def _ends(level, beside, y, x, v, u, own, other, jump, wide, slack):
+    """Whether at an edge pixel a surface ends that is missing here and does not lie at the level ``other``."""
+    place = beside[v, u]
+    ny, nx = place // level.shape[1], place % level.shape[1]
+    squared = (v - y) * (v - y) + (u - x) * (u - x)
+    return (
+        own < _below(level, place, v, u, jump)
+        and not abs(level[ny, nx] - other) <= jump
+        and math.sqrt(float(squared)) <= wide[ny, nx] + slack
+    )
+
+
+@_compiled
+def _ends_beside(y, x, gap, far_row, most_squared, level, beside, own, other, jump, wide, slack):
+    """The edge pixel of a surface nearer than a level that ends so near by that it matters that it is missing here.
+
+    Surfaces at the level ``other`` do not count; NaN for none.
+    """
+    width = far_row.shape[2]
     best, row, column = most_squared, -1, -1
     step = gap
     while step * step < best:
         for turn in range(2 if step else 1):
             u = x + step if turn == 0 else x - step
-            if 0 <= u < width and far_row[y, u] >= 0:
-                v = far_row[y, u]
+            if not 0 <= u < width:
+                continue
+            above, below = far_row[0, y, u], far_row[1, y, u]
+            # The nearer one first, of two as near the upper one.
+            swapped = above < 0 or (below >= 0 and below - y < y - above)
+            for again in range(2):
+                v = below if swapped == (again == 0) else above
                 squared = step * step + (v - y) * (v - y)
-                if squared < best:
-                    place = beside[v, u]
-                    ny, nx = place // width, place % width
-                    if own < _below(level, place, v, u, jump) and math.sqrt(float(squared)) <= wide[ny, nx] + slack:
-                        best, row, column = squared, v, u
+                if v >= 0 and squared < best and _ends(level, beside, y, x, v, u, own, other, jump, wide, slack):
+                    best, row, column = squared, v, u
         step += 1
-    return best, row, column
+    return row, column
 
 
 @_compiled
 def _heights(far_row, beside, level, y, reach, top):
     """For every block of 64 columns the nearest of the surfaces that may be missing in it."""
-    width = far_row.shape[1]
+    width = far_row.shape[2]
     most = np.full(top.size, -np.inf)
-    for u in range(width):
-        if far_row[y, u] >= 0:
-            place = beside[far_row[y, u], u]
-            most[u // _BLOCK] = max(most[u // _BLOCK], level[place // width, place % width])
+    for turn in range(2):
+        for u in range(width):
+            if far_row[turn, y, u] >= 0:
+                place = beside[far_row[turn, y, u], u]
+                most[u // _BLOCK] = max(most[u // _BLOCK], level[place // width, place % width])
     around = reach // _BLOCK + 1
     for n in range(top.size):
         top[n] = -np.inf
@@ -382,33 +392,32 @@ def _beyond_rows(
     near_gap, far_gap = np.empty(width, np.int64), np.empty(width, np.int64)
     top = np.empty((width + _BLOCK - 1) // _BLOCK)
     for y in range(first, last):
-        if wide.size and _gaps(far_row[y], far_gap):
+        if wide.size and _gaps(far_row[0, y], far_row[1, y], far_gap):
             _heights(far_row, beside, level, y, reach, top)
-            row, column = -1, -1
+            found = np.full((2, 2), -1)
             for x in range(width):
                 n = front[y, x]
-                if n >= 0 and share[y, x] < 1.0:
-                    missing[y, x] = n
-                    continue
-                own = level[n // width, n % width] if n >= 0 else level[y, x]
+                own, other = level[n // width, n % width] if n >= 0 else level[y, x], np.nan
+                within = n >= 0 and share[y, x] < 1.0
+                if within:
+                    missing[0, y, x], other = n, level[n // width, n % width]
                 if far_gap[x] > reach or top[x // _BLOCK] - own <= 0.5 * jump:
                     continue
-                most_squared = farthest
-                if row >= 0:  # that of the pixel beside it is nearly always near: look no farther
+                for which in range(1 if within else 0, 2):
+                    row, column = found[which]
+                    most_squared = farthest
+                    # That of the pixel beside it is nearly always near: look no farther.
+                    if row >= 0 and _ends(level, beside, y, x, row, column, own, other, jump, wide, slack):
+                        most_squared = (row - y) * (row - y) + (column - x) * (column - x) + 1
+                    row, column = _ends_beside(
+                        y, x, far_gap[x], far_row, most_squared, level, beside, own, other, jump, wide, slack
+                    )
+                    found[which, 0], found[which, 1] = row, column
+                    if row < 0:
+                        break
                     place = beside[row, column]
-                    squared = (row - y) * (row - y) + (column - x) * (column - x)
-                    ny, nx = place // width, place % width
-                    if (
-                        own < _below(level, place, row, column, jump)
-                        and math.sqrt(float(squared)) <= wide[ny, nx] + slack
-                    ):
-                        most_squared = squared + 1
-                _, row, column = _ends_beside(
-                    y, x, far_gap[x], far_row, most_squared, level, beside, own, jump, wide, slack
-                )
-                if row >= 0:
-                    missing[y, x] = beside[row, column]
-        if not _gaps(near_row[y], near_gap):
+                    missing[which, y, x], other = place, level[place // width, place % width]
+        if not _gaps(near_row[y], near_row[y], near_gap):
             continue
         row, column = -1, -1
         for x in range(width):
@@ -481,7 +490,8 @@ def surface_edges(
         if wide.size:
             farthest = max(farthest, float(wide[at].max()))
         reach = math.ceil(farthest + slack_px)
-        far_row, near_row = np.empty((height, width), np.int32), np.empty((height, width), np.int32)
+        far_row = np.empty((2, height if wide.size else 0, width), np.int32)
+        near_row = np.empty((height, width), np.int32)
         if wide.size:
             _share(_far_columns, width, count, here, edge, beside, float(jump), wide, float(slack_px), far_row)
         steep = 0.0 if deep.size else STEEPEST

@@ -74,14 +74,14 @@ class _Places:
             dark = (((y < 0) | (y >= height))[:, None] | ((x < 0) | (x >= width))[None, :]).ravel()
         rows, columns = (a.ravel() for a in np.meshgrid(y, x, indexing="ij"))
         p = self.patches
-        amounts = (p.cover, np.ones(p.cover.size), p.void)
+        amounts = (p.cover, np.ones(p.cover.size), *p.void)
         there = p.there[:, seen]
         self.row, self.column, self.pixel, self.dark = (
             np.concatenate([plane[one] for one in there]) for plane in (rows, columns, seen, dark)
         )
-        self.which = np.repeat(np.arange(3), there.sum(axis=1))
+        self.which = np.repeat(np.arange(4), there.sum(axis=1))
         self.amount = np.concatenate([amount[seen[one]] for amount, one in zip(amounts, there, strict=True)])
-        self.missing = self.which == 2
+        self.missing = self.which >= 2
         self.order = p.order[self.which, self.pixel]
         self.kernel = p.kernel[self.which, self.pixel]
         self.surface = p.surface[self.which, self.pixel]

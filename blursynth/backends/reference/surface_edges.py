@@ -54,7 +54,7 @@ def surface_edges(
     negative. A surface too thin to have unmixed pixels shows its colour where it differs most from the other's.
 
     A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces the one whose
-    edge is the nearest. Behind a surface goes on what lies beyond the nearest edge pixel of its own, as far as that can
+    edge is the nearest, and of those that lie a jump nearer or farther than that the nearest one too. Behind a surface goes on what lies beyond the nearest edge pixel of its own, as far as that can
     be seen, turned over at the edge, and 8 px behind it once more (as between mirrors: textures go on, and no streaks
     arise). On which side of an edge a pixel lies is told by ``jump``, or by half of the step if that is less.
 
@@ -96,7 +96,10 @@ def surface_edges(
                 if wide_px is not None:
                     lowest = float(level[b].flat[front] if front >= 0 else level[b, y, x])
                     gone = front if share < 1 else one.ends_beside(y, x, lowest, wide_px[b] + slack_px)
-                    out.missing[b, y, x] = gone
+                    out.missing[b, 0, y, x] = gone
+                    if gone >= 0:
+                        beyond = one.ends_beside(y, x, lowest, wide_px[b] + slack_px, level[b].flat[gone])
+                        out.missing[b, 1, y, x] = beyond
                 if one.edge[y, x] and (wide_px is not None or one.near[y, x] or front >= 0):
                     continue
                 e, away = one.nearest(y, x, one.near, partial(one.joined, steep=steep))
@@ -126,6 +129,9 @@ def hidden_behind(order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDArr
         if there.any():
             out[b, y, x] = np.argmin(np.where(there, squared, squared.max() + 1))
     return out
+
+
+_Counts = Callable[[tuple[int, int], tuple[int, int], float], bool]
 
 
 class _Picture:
@@ -162,29 +168,24 @@ class _Picture:
         return around[int(np.argmax(levels))], around[int(np.argmin(levels))]
 
     def nearest(
-        self,
-        y: int,
-        x: int,
-        kind: NDArray[np.bool_],
-        counts: Callable[[tuple[int, int], tuple[int, int], float], bool],
+        self, y: int, x: int, kind: NDArray[np.bool_], counts: _Counts, *, each: bool = False
     ) -> tuple[tuple[int, int] | None, float]:
         """The nearest edge pixel of a kind that counts for this pixel, and for the one of its row in its own column.
 
-        Of every column the nearest one above (or at) the row and the nearest one below are asked; of two in a column
-        the upper one is taken, of two columns the right one.
+        Of every column the nearest one above (or at) the row and the nearest one below are asked: both, or only the
+        nearer one that counts in its column. Of two as near in a column the upper one is taken, of two columns the
+        right one.
         """
         best, found = math.inf, None
         for u in sorted(range(self.width), key=lambda u: (abs(u - x), u < x)):
             rows = np.flatnonzero(kind[:, u])
             asked = [rows[rows <= y][-1:], rows[rows >= y][:1]]
             there = [(abs(int(v[0]) - y), int(v[0])) for v in asked if len(v)]
-            there = [(down, v) for down, v in there if counts((y, u), (v, u), down)]
-            if not there:
-                continue
-            v = min(there)[1]
-            away = math.hypot(v - y, u - x)
-            if away < best and counts((y, x), (v, u), away):
-                best, found = away, (v, u)
+            there = sorted((down, v) for down, v in there if counts((y, u), (v, u), down))
+            for _, v in there if each else there[:1]:
+                away = math.hypot(v - y, u - x)
+                if away < best and counts((y, x), (v, u), away):
+                    best, found = away, (v, u)
         return found, best
 
     def joined(self, p: tuple[int, int], e: tuple[int, int], away: float, *, steep: float) -> bool:
@@ -193,16 +194,23 @@ class _Picture:
         near = abs(edge - own) <= self.jump + steep * away
         return near and own > farther + min(self.jump, 0.5 * (edge - farther))
 
-    def ends_beside(self, y: int, x: int, level: float, wide_px: NDArray[np.float64]) -> int:
-        """Which surface nearer than a level ends so near by that it matters that it is missing here; -1 for none."""
+    def ends_beside(
+        self, y: int, x: int, level: float, wide_px: NDArray[np.float64], other: float | None = None
+    ) -> int:
+        """Which surface nearer than a level ends so near by that it matters that it is missing here; -1 for none.
+
+        Surfaces at the level ``other`` do not count.
+        """
 
         def counts(p: tuple[int, int], e: tuple[int, int], away: float) -> bool:
             nearer, _ = self.beyond(e)
-            own = level if p == (y, x) else self.level[p]
-            top = self.level[nearer]
+            here, top = p == (y, x), float(self.level[nearer])
+            if here and other is not None and abs(top - other) <= self.jump:
+                return False
+            own = level if here else self.level[p]
             return bool(own < top - min(self.jump, 0.5 * (top - self.level[e])) and away <= wide_px[nearer])
 
-        e, _ = self.nearest(y, x, self.far, counts)
+        e, _ = self.nearest(y, x, self.far, counts, each=True)
         if e is None:
             return -1
         nearer, _ = self.beyond(e)
