@@ -32,6 +32,7 @@ from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
 from blursynth.backends.reference.composite import (
     COMPLETE,
+    ENOUGH_HIDDEN,
     FAR_APART,
     KNOWN,
     NOTHING_SEEN,
@@ -456,7 +457,7 @@ def _hold_row(
         if both > NOTHING_SEEN and (
             (last[q] >> 1) - (number >> 1) >= FAR_APART
             or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
-            or _behind(last[q], number)
+            or (_behind(last[q], number) and (both > ONE_SURFACE[0] or here > ENOUGH_HIDDEN))
         ):
             _close(held, lanes, o, room, q, share, result, q * lanes)
             both, left = 0.0, room[q]
@@ -885,7 +886,7 @@ def _factors(
         if both > NOTHING_SEEN and (
             (number_of[q] >> 1) - (number >> 1) >= FAR_APART
             or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
-            or _behind(number_of[q], number)
+            or (_behind(number_of[q], number) and (both > ONE_SURFACE[0] or here > ENOUGH_HIDDEN))
         ):
             _complete(held, q, begun, s - 1, room, factor, total, share)
             if room[q] <= 0.0:

@@ -23,6 +23,7 @@ from blursynth.physics.surface_edges import (
     OFF_LINE,
     PURE_REACH_PX,
     PURE_WITHIN,
+    SAME_SLOPE,
     SLOPE_REACH_PX,
     SMALLEST_CONTRAST,
     STEEPEST,
@@ -326,22 +327,24 @@ def _nearest_joined(y, x, gap, near_row, most_squared, level, behind, jump, stee
 
 @_compiled
 def _ends(level, beside, y, x, v, u, own, other, jump, wide, slack):
-    """Whether at an edge pixel a surface ends that is missing here and does not lie at the level ``other``."""
-    place = beside[v, u]
-    ny, nx = place // level.shape[1], place % level.shape[1]
+    """Whether at an edge pixel a surface ends that is missing here and is not the one that the pixel ``other`` shows."""
+    place, width = beside[v, u], level.shape[1]
+    ny, nx = place // width, place % width
     squared = (v - y) * (v - y) + (u - x) * (u - x)
-    return (
-        own < _below(level, place, v, u, jump)
-        and not abs(level[ny, nx] - other) <= jump
-        and math.sqrt(float(squared)) <= wide[ny, nx] + slack
-    )
+    if not (own < _below(level, place, v, u, jump) and math.sqrt(float(squared)) <= wide[ny, nx] + slack):
+        return False
+    if other < 0:
+        return True
+    down, right = ny - other // width, nx - other % width
+    apart = math.sqrt(float(down * down + right * right))
+    return abs(level[ny, nx] - level[other // width, other % width]) > jump + SAME_SLOPE * apart
 
 
 @_compiled
 def _ends_beside(y, x, gap, far_row, most_squared, level, beside, own, other, jump, wide, slack):
     """The edge pixel of a surface nearer than a level that ends so near by that it matters that it is missing here.
 
-    Surfaces at the level ``other`` do not count; NaN for none.
+    The surface that the pixel ``other`` shows does not count; -1 for none.
     """
     width = far_row.shape[2]
     best, row, column = most_squared, -1, -1
@@ -397,10 +400,10 @@ def _beyond_rows(
             found = np.full((2, 2), -1)
             for x in range(width):
                 n = front[y, x]
-                own, other = level[n // width, n % width] if n >= 0 else level[y, x], np.nan
+                own, other = level[n // width, n % width] if n >= 0 else level[y, x], np.int64(-1)
                 within = n >= 0 and share[y, x] < 1.0
                 if within:
-                    missing[0, y, x], other = n, level[n // width, n % width]
+                    missing[0, y, x], other = n, np.int64(n)
                 if far_gap[x] > reach or top[x // _BLOCK] - own <= 0.5 * jump:
                     continue
                 for which in range(1 if within else 0, 2):
@@ -415,8 +418,8 @@ def _beyond_rows(
                     found[which, 0], found[which, 1] = row, column
                     if row < 0:
                         break
-                    place = beside[row, column]
-                    missing[which, y, x], other = place, level[place // width, place % width]
+                    other = np.int64(beside[row, column])
+                    missing[which, y, x] = other
         if not _gaps(near_row[y], near_row[y], near_gap):
             continue
         row, column = -1, -1

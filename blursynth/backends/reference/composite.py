@@ -18,6 +18,7 @@ from blursynth.physics.scene import Scene
 
 __all__ = [
     "COMPLETE",
+    "ENOUGH_HIDDEN",
     "FAR_APART",
     "KNOWN",
     "NOTHING_SEEN",
@@ -34,6 +35,7 @@ NOTHING_SEEN = 1e-9  # shares of light below this are rounding; they count as no
 FAR_APART = 2  # slices; sure of another surface
 ONE_SURFACE = (0.9, 1.1)  # noise and slopes change the sum of what a surface covers and where it is missing by a tenth
 COMPLETE = 1 - 1e-5
+ENOUGH_HIDDEN = 0.1
 KNOWN = (0.2, 0.55)  # from nothing to all of what is missing being known
 
 
@@ -168,6 +170,7 @@ def _walk(
         present, sum_before = here + gone > NOTHING_SEEN, covered + missing + before
         apart = last // 2 - int(number) // 2 >= FAR_APART
         behind = (int(number) % 2 == 1) & (last // 2 != int(number) // 2)
+        behind &= (sum_before > ONE_SURFACE[0]) | (here > ENOUGH_HIDDEN)
         full = (sum_before > ONE_SURFACE[0]) & (sum_before + here + gone > ONE_SURFACE[1])
         close(present & (sum_before > NOTHING_SEEN) & (apart | behind | full))
         covered += np.where(present, here, 0.0)

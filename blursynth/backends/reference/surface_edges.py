@@ -16,6 +16,7 @@ from blursynth.physics.surface_edges import (
     OFF_LINE,
     PURE_REACH_PX,
     PURE_WITHIN,
+    SAME_SLOPE,
     SLOPE_REACH_PX,
     SMALLEST_CONTRAST,
     STEEPEST,
@@ -54,7 +55,7 @@ def surface_edges(
     negative. A surface too thin to have unmixed pixels shows its colour where it differs most from the other's.
 
     A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces the one whose
-    edge is the nearest, and of those that lie a jump nearer or farther than that the nearest one too. Behind a surface goes on what lies beyond the nearest edge pixel of its own, as far as that can
+    edge is the nearest, and of those that lie a jump (and .5 px per px) nearer or farther than that the nearest one too. Behind a surface goes on what lies beyond the nearest edge pixel of its own, as far as that can
     be seen, turned over at the edge, and 8 px behind it once more (as between mirrors: textures go on, and no streaks
     arise). On which side of an edge a pixel lies is told by ``jump``, or by half of the step if that is less.
 
@@ -98,7 +99,7 @@ def surface_edges(
                     gone = front if share < 1 else one.ends_beside(y, x, lowest, wide_px[b] + slack_px)
                     out.missing[b, 0, y, x] = gone
                     if gone >= 0:
-                        beyond = one.ends_beside(y, x, lowest, wide_px[b] + slack_px, level[b].flat[gone])
+                        beyond = one.ends_beside(y, x, lowest, wide_px[b] + slack_px, divmod(gone, width))
                         out.missing[b, 1, y, x] = beyond
                 if one.edge[y, x] and (wide_px is not None or one.near[y, x] or front >= 0):
                     continue
@@ -195,18 +196,20 @@ class _Picture:
         return near and own > farther + min(self.jump, 0.5 * (edge - farther))
 
     def ends_beside(
-        self, y: int, x: int, level: float, wide_px: NDArray[np.float64], other: float | None = None
+        self, y: int, x: int, level: float, wide_px: NDArray[np.float64], other: tuple[int, int] | None = None
     ) -> int:
         """Which surface nearer than a level ends so near by that it matters that it is missing here; -1 for none.
 
-        Surfaces at the level ``other`` do not count.
+        The surface that the pixel ``other`` shows does not count.
         """
 
         def counts(p: tuple[int, int], e: tuple[int, int], away: float) -> bool:
             nearer, _ = self.beyond(e)
             here, top = p == (y, x), float(self.level[nearer])
-            if here and other is not None and abs(top - other) <= self.jump:
-                return False
+            if here and other is not None:
+                apart = math.hypot(nearer[0] - other[0], nearer[1] - other[1])
+                if abs(top - self.level[other]) <= self.jump + SAME_SLOPE * apart:
+                    return False
             own = level if here else self.level[p]
             return bool(own < top - min(self.jump, 0.5 * (top - self.level[e])) and away <= wide_px[nearer])
 
