@@ -166,8 +166,8 @@ def test_mixed_pixels_in_focus_are_not_changed() -> None:
     front[0, 0, 0], share[0, 0, 0] = -1, 1.0
     pure = np.where(front < 0, -1, own[:, ::-1]).astype(np.int32)
     kernel = np.zeros(shape, np.int32)
-    twice = np.stack([front, front], axis=1)
-    sharp = Scene(order, kernel, own, disk(0.0), np.ones(1), front, share, pure, twice, connected=True)
+    missing = np.stack([front, np.full(shape, -1, np.int32)], axis=1)
+    sharp = Scene(order, kernel, own, disk(0.0), np.ones(1), front, share, pure, missing, connected=True)
     image = picture(2, (1, 3, 14, 17))
     for backend in (reference, cpu):
         assert np.abs(backend.composite(image, sharp, border=Border.REFLECT) - image).max() <= 1e-12
@@ -223,7 +223,18 @@ def test_noise_steps_and_stretched_parts_of_one_surface_let_nothing_through() ->
     leaks = cpu.composite(image, apart, border=Border.REPLICATE)[0, 0, :, :30]
     assert leaks.max() > 0.02
     whole = np.full(shape, -1, np.int32)
-    together = Scene(order, kernel, hidden, psf, np.ones(1), whole, np.ones(shape), whole, np.stack([whole, whole], axis=1), connected=True)
+    together = Scene(
+        order,
+        kernel,
+        hidden,
+        psf,
+        np.ones(1),
+        whole,
+        np.ones(shape),
+        whole,
+        np.stack([whole, whole], axis=1),
+        connected=True,
+    )
     for backend in (reference, cpu):
         assert backend.composite(image, together, border=Border.REPLICATE)[0, 0, :, :30].max() <= 1e-12
 

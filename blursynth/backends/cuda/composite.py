@@ -33,7 +33,7 @@ import triton.language as tl
 from torch.nn.functional import max_pool2d
 
 from blursynth.backends.cuda.grid import continued, on_device_of, shines, tiles
-from blursynth.backends.reference.composite import COMPLETE, FAR_APART, KNOWN, NOTHING_SEEN, ONE_SURFACE
+from blursynth.backends.reference.composite import COMPLETE, ENOUGH_HIDDEN, FAR_APART, KNOWN, NOTHING_SEEN, ONE_SURFACE
 from blursynth.frame import Border
 
 __all__ = ["composite", "composite_adjoint"]
@@ -43,7 +43,7 @@ _ROWS, _COLUMNS = 8, 32
 # Shares of light below this are rounding. In float32 a sum of shares is 1 to 1e-6 only.
 _NOTHING = {torch.float32: 1e-6, torch.float64: NOTHING_SEEN}
 # Where a connected surface ends, see the reference.
-_FAR_APART, _COMPLETE = tl.constexpr(FAR_APART), tl.constexpr(COMPLETE)
+_FAR_APART, _COMPLETE, _ENOUGH_HIDDEN = (tl.constexpr(value) for value in (FAR_APART, COMPLETE, ENOUGH_HIDDEN))
 _FULL, _TOO_MUCH = (tl.constexpr(value) for value in ONE_SURFACE)
 _KNOWN, _KNOWN_WIDTH = tl.constexpr(KNOWN[0]), tl.constexpr(KNOWN[1] - KNOWN[0])
 
@@ -253,7 +253,7 @@ def _composite(
                     whole = coverage + void + before
                     behind = ((at & 1) == 1) & ((last >> 1) != (at >> 1))
                     ends = (last >> 1) - (at >> 1) >= _FAR_APART
-                    ends = ends | behind
+                    ends = ends | (behind & ((whole > _FULL) | (more > _ENOUGH_HIDDEN)))
                     ends = ends | ((whole > _FULL) & (whole + more + more_void > _TOO_MUCH))
                     ends = ends & counts & (whole > least)
                     factor, coverage, void, before, colour, room, total, value = _close(

@@ -35,7 +35,7 @@ NOTHING_SEEN = 1e-9  # shares of light below this are rounding; they count as no
 FAR_APART = 2  # slices; sure of another surface
 ONE_SURFACE = (0.9, 1.1)  # noise and slopes change the sum of what a surface covers and where it is missing by a tenth
 COMPLETE = 1 - 1e-5
-ENOUGH_HIDDEN = 0.1
+ENOUGH_HIDDEN = 0.1  # less of it says little
 KNOWN = (0.2, 0.55)  # from nothing to all of what is missing being known
 
 
@@ -212,7 +212,8 @@ def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> N
     Every slice is a surface, and ``a_j = A_j``. In a connected scene neighbouring slices are one as far as their
     coverage, and that of the places V where the surface is missing, stay together within 1: a surface ends where the
     next slice that reaches p is two or more farther, or begins with what is hidden (which is asked before what is
-    there), or where A + V is above .9 and would rise above 1.1, or where it covers all. Then
+    there; more than .1 of it, or where A + V is above .9), or where A + V is above .9 and would rise above 1.1, or
+    where it covers all. Then
     ``a_j = A_j / (A_j + V_j)`` (see :func:`opacity`): every ray meets the surface, or the place where it is missing;
     noise, steps or slopes of its depth do not open gaps.
 

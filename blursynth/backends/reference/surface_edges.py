@@ -55,9 +55,10 @@ def surface_edges(
     negative. A surface too thin to have unmixed pixels shows its colour where it differs most from the other's.
 
     A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces the one whose
-    edge is the nearest, and of those that lie a jump (and .5 px per px) nearer or farther than that the nearest one too. Behind a surface goes on what lies beyond the nearest edge pixel of its own, as far as that can
-    be seen, turned over at the edge, and 8 px behind it once more (as between mirrors: textures go on, and no streaks
-    arise). On which side of an edge a pixel lies is told by ``jump``, or by half of the step if that is less.
+    edge is the nearest, and the nearest of those that are not the same: their levels at the edges differ by a jump and
+    .5 more per px between them. Behind a surface goes on what lies beyond the nearest edge pixel of its own, as far as
+    that can be seen, turned over at the edge, and 8 px behind it once more (as between mirrors: textures go on, and no
+    streaks arise). On which side of an edge a pixel lies is told by ``jump``, or by half of the step if that is less.
 
     Parameters
     ----------

@@ -271,7 +271,7 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
                 both = sum(amounts[m][p].sum() for m in held)
                 if held and held[-1][0] - n[0] >= 2:
                     close("gap")
-                elif held and n[1] and held[-1][0] != n[0]:
+                elif held and n[1] and held[-1][0] != n[0] and (both > 0.9 or amounts[n][p][0] > 0.1):
                     close("hidden")
                 elif both > 0.9 and both + amounts[n][p].sum() > 1.1:
                     close("too much")
