@@ -2,7 +2,7 @@
 
 Every source is two patches: the visible one, and the surface hidden behind it. What light they have (of a mixture of
 two colours, that of three pixels) is worked out before the walk, or, for the transpose, given back to the pixels after
-it, so that the walk knows of patches only. Where a connected surface is missing lies a third one, without light.
+it, so that the walk knows of patches only. Where connected surfaces are missing lie up to two more, without light.
 
 A program makes a tile of the result. Every pixel walks through the slices that reach it, from near to far: one pass
 over the sources within reach sums coverage and light of the slice at hand, and finds the next farther one. In a
@@ -14,8 +14,8 @@ back by atomic additions, whose order, and with it the last bits, differ from ru
 every surface, not for every slice: what is seen of a surface is one share of the light of all its slices.
 
 Floor: (2 r + 1)^2 sources per pass, two patches of slice, kernel, tap and light each, from the first caches, of a scene
-with mixtures one coverage more, where it is connected a third patch, with slopes two slopes per patch. From memory the
-scene and the light of its patches, twice the picture, are read once, and written once before. r is the reach of the
+with mixtures one coverage more, where it is connected two more patches, with slopes two slopes per patch. From memory
+the scene and the light of its patches, twice the picture, are read once, and written once before. r is the reach of the
 patches near the tile, not the largest of the scene, so what is in focus is cheap.
 """
 
@@ -51,10 +51,10 @@ _KNOWN, _KNOWN_WIDTH = tl.constexpr(KNOWN[0]), tl.constexpr(KNOWN[1] - KNOWN[0])
 @triton.jit
 def _pass(
     light,  # [2, C, H, W] of the patches of this picture, visible and hidden; or where light is sent back to
-    order,  # [2 or 3, H, W] their slices, and that of the surface which is missing, if MIXED and CONNECTED
-    kernel,  # [2 or 3, H, W]; -1 where there is no such patch
+    order,  # [2 or 4, H, W] their slices, and those of the surfaces which are missing, if MIXED and CONNECTED
+    kernel,  # [2 or 4, H, W]; -1 where there is no such patch
     cover,  # [H, W] how much of its pixel the visible patch covers
-    gone,  # [H, W] of how much of it a surface is missing
+    gone,  # [2, H, W] of how much of it surfaces are missing
     slope,  # [2, 2, H, W] of the surface of each patch, by row and column
     table,  # [K, 2 R + 1, 2 R + 1] taps of this part
     down,  # centroid of this part, in radii
@@ -96,7 +96,7 @@ def _pass(
             from_x = x - dx
             place = line + continued(from_x, width, SCENE_BORDER)
             taps = table + (dy + reach) * side + dx + reach
-            for surface in tl.static_range(3 if MIXED and CONNECTED and MODE < 3 else 2):
+            for surface in tl.static_range(4 if MIXED and CONNECTED and MODE < 3 else 2):
                 patch = place + surface * area
                 k = tl.load(kernel + patch, mask=made, other=-1)
                 there = k >= 0
@@ -110,14 +110,15 @@ def _pass(
                     share = tl.where(chosen, tap, 0.0)
                     covered = share
                     if MODE < 3 and MIXED and surface != 1:
-                        covered *= tl.load((cover if surface == 0 else gone) + place, mask=chosen, other=0.0)
+                        amount = cover if surface == 0 else gone + (surface - 2) * area
+                        covered *= tl.load(amount + place, mask=chosen, other=0.0)
                     if SLOPED and surface < 2:
                         by_row = tl.load(slope + 2 * surface * area + place, mask=chosen, other=0.0)
                         by_column = tl.load(slope + (2 * surface + 1) * area + place, mask=chosen, other=0.0)
                         stretch = tl.minimum(tl.maximum(1.0 + by_row * down + by_column * right, 0.25), 4.0)
                         share *= stretch
                         covered *= stretch
-                    if surface == 2:
+                    if surface >= 2:
                         void += covered
                     elif MODE < 3:
                         coverage += covered
@@ -171,7 +172,7 @@ def _composite(
     order,  # [B, PATCHES, H, W]
     kernel,  # [B, PATCHES, H, W]
     cover,  # [B, H, W]; read if MIXED
-    gone,  # [B, H, W]; read if MIXED and CONNECTED
+    gone,  # [B, 2, H, W]; read if MIXED and CONNECTED
     slope,  # [B, 2, 2, H, W]; read if SLOPED
     table,  # [G, K, 2 R + 1, 2 R + 1]
     part_weight,  # [G]
@@ -197,7 +198,7 @@ def _composite(
 ):
     b = tl.program_id(2)
     area = height * width
-    PATCHES: tl.constexpr = 3 if MIXED and CONNECTED else 2
+    PATCHES: tl.constexpr = 4 if MIXED and CONNECTED else 2
     real = source.dtype.element_ty
     channel = tl.arange(0, CHANNELS)[:, None, None]
     y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[None, :, None]
@@ -208,7 +209,7 @@ def _composite(
     target = out + b.to(tl.int64) * channels * area
     lights = light + b.to(tl.int64) * 2 * channels * area
     orders, kernels_here = order + b.to(tl.int64) * PATCHES * area, kernel + b.to(tl.int64) * PATCHES * area
-    covers, voids = cover + b.to(tl.int64) * area, gone + b.to(tl.int64) * area
+    covers, voids = cover + b.to(tl.int64) * area, gone + b.to(tl.int64) * 2 * area
     slopes = slope + b.to(tl.int64) * 4 * area
     own = tl.load(picture + channel * area + y * width + x, mask=inside, other=0.0)
     least = tl.load(nothing)
@@ -342,13 +343,13 @@ def _tile_reach(far: Tensor, reaches: Sequence[int], everywhere: bool) -> Tensor
 class _Patches:
     """The visible (0) and the hidden patch (1) of every pixel, N = H W of them, side by side for the walk.
 
-    And the missing one (2), which has no light, where the scene is connected and has edges.
+    And the missing ones (2 and 3), which have no light, where the scene is connected and has edges.
     """
 
-    order: Tensor  # [B, 2 or 3, H, W]
-    kernel: Tensor  # [B, 2 or 3, H, W]; -1 where there is none
+    order: Tensor  # [B, 2 or 4, H, W]
+    kernel: Tensor  # [B, 2 or 4, H, W]; -1 where there is none
     cover: Tensor | None  # [B, H, W] how much of its pixel the visible one covers; None if all of it, everywhere
-    gone: Tensor | None  # [B, H, W] of how much of it the missing one is missing; None without one
+    gone: Tensor | None  # [B, 2, H, W] of how much of it the missing ones are missing; None without these
     slope: Tensor | None  # [B, 2, 2, H, W] of their surfaces, by row and column
     mixed: Tensor | None  # [B, 1, N] whether a pixel is a mixture of two colours
     pure: Tensor | None  # [B, N] pixel with the colour of the visible one of a mixture
@@ -376,16 +377,17 @@ class _Patches:
         surfaces, there = [own, behind], [torch.ones_like(hidden, dtype=torch.bool), hidden >= 0]
         cover = gone = mixed = colour = None
         if front is not None and share is not None and pure is not None and missing is not None:
-            front, pure, missing = (a.to(image.device).reshape(batch, -1).long() for a in (front, pure, missing))
+            front, pure = (a.to(image.device).reshape(batch, -1).long() for a in (front, pure))
             share = share.to(image.device).reshape(batch, -1)
             cover = share.to(image.dtype)
             surfaces[0], there[0] = torch.where(front >= 0, front, own), share > 0
             colour = torch.where(pure >= 0, pure, own)
             mixed = (front >= 0)[:, None]
             if connected:  # otherwise nobody asks what is missing
-                void = torch.where(missing == front, 1 - share, 1.0)
-                surfaces.append(torch.where(missing >= 0, missing, own))
-                there.append((missing >= 0) & (void > 0))
+                missing = missing.to(image.device).reshape(batch, 2, -1).long()
+                void = torch.where(missing == front[:, None], 1 - share[:, None], 1.0)
+                surfaces += torch.where(missing >= 0, missing, own[:, None]).unbind(1)
+                there += ((missing >= 0) & (void > 0)).unbind(1)
                 gone = void.to(image.dtype)
 
         def at(plane: Tensor, patches: int) -> Tensor:
@@ -406,7 +408,7 @@ class _Patches:
             slices.reshape(shape).contiguous(),
             kernels.reshape(shape).contiguous(),
             None if cover is None else cover.reshape(batch, height, width).contiguous(),
-            None if gone is None else gone.reshape(batch, height, width).contiguous(),
+            None if gone is None else gone.reshape(batch, 2, height, width).contiguous(),
             slopes,
             mixed,
             colour,

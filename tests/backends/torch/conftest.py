@@ -103,8 +103,8 @@ def make_warps() -> Callable[..., Warps]:
 def make_scene() -> Callable[..., Scene]:
     """A few slices in random places with their own kernels, and what they hide.
 
-    ``mixed`` scenes have mixtures, of any two colours in places that need not make sense, and any surface is missing in
-    some places, more often that in front; ``sloped`` ones slopes, some of which are beyond the limits.
+    ``mixed`` scenes have mixtures, of any two colours in places that need not make sense, and any one or two surfaces
+    are missing in some places, more often that in front; ``sloped`` ones slopes, some of which are beyond the limits.
     """
 
     def make(
@@ -131,12 +131,15 @@ def make_scene() -> Callable[..., Scene]:
         if mixed:
             there = rng.random(shape) < 0.4
             share = np.where(there, np.clip(rng.uniform(-0.3, 1.3, shape), 0, 1), 1.0)
-            front, pure, behind, missing = (rng.integers(0, pixels, shape, dtype=np.int32) for _ in range(4))
+            front, pure, behind = (rng.integers(0, pixels, shape, dtype=np.int32) for _ in range(3))
             hidden = np.where(there, behind, hidden)
             more["front"] = np.where(there, front, -1).astype(np.int32)
             more["share"], more["pure"] = share, np.where(there & (share > 0), pure, -1).astype(np.int32)
-            missing = np.where(rng.random(shape) < 0.3, missing, -1).astype(np.int32)
-            more["missing"] = np.where(there & (rng.random(shape) < 0.6), front, missing)
+            two = (shape[0], 2, *shape[1:])
+            missing = np.where(rng.random(two) < 0.3, rng.integers(0, pixels, two, dtype=np.int32), -1)
+            often = np.array([0.6, 0.2])[:, None, None]
+            in_front = there[:, None] & (rng.random(two) < often)
+            more["missing"] = np.where(in_front, front[:, None], missing).astype(np.int32)
         if sloped:
             more["slope"] = rng.normal(scale=0.5, size=(shape[0], 2, *shape[1:]))
             more["slope"][:, :, 0, :2] = ((2.0, -3.0), (3.0, -2.0))

@@ -205,8 +205,9 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
         assert scene.share is not None
         assert scene.pure is not None
         assert scene.missing is not None
-        n, a, c, m = (plane.flat[p] for plane in (scene.front, scene.share, scene.pure, scene.missing))
-        gone = [(m, 0, 0.0, 1 - a if m == n else 1.0, np.zeros(pixels))] if m >= 0 else []
+        n, a, c = (plane.flat[p] for plane in (scene.front, scene.share, scene.pure))
+        absent = [m for m in scene.missing.reshape(2, pixels)[:, p] if m >= 0]
+        gone = [(m, 0, 0.0, 1 - a if m == n else 1.0, np.zeros(pixels)) for m in absent]
         if n < 0:
             return plain + gone
         colour = unit[c] if a > 0 else np.zeros(pixels)
@@ -357,12 +358,13 @@ def test_a_missing_surface_reaches_into_other_tiles(device: str) -> None:
 
     rng = np.random.default_rng(19)
     order = np.ones((2, 3, 72), np.int32)
-    order[:, 0, :2] = 2, -3
-    kernel = (order == 2).astype(np.int32)
+    order[:, 0, 1] = -3
+    kernel = np.zeros_like(order)
+    kernel[:, 0, 0] = 1  # of the surface that is everywhere the one place that is blurred
     nowhere = np.full_like(order, -1)
-    hidden, missing = nowhere.copy(), nowhere.copy()
-    hidden[:, :, 64:] = 1  # the farthest surface, seen in the last of three tiles where the next one is not whole
-    missing[0, 2, 63] = missing[1, :, 63] = 0  # the nearest surface, which lies in the first tile
+    hidden, missing = nowhere.copy(), np.full((2, 2, 3, 72), -1, np.int32)
+    hidden[:, :, 64:] = 1  # the farthest surface, seen in the last of three tiles where that one is not whole
+    missing[0, 1, 2, 63] = missing[1, 0, :, 63] = 0  # with the blur of the first tile
     psf = PointSpreads.from_dense([np.ones((1, 1)), np.full((1, 3), 1 / 3)])
     whole = np.ones(order.shape)
     scene = Scene(order, kernel, hidden, psf, np.ones(1), nowhere, whole, nowhere, missing, connected=True)
