@@ -327,7 +327,7 @@ def _nearest_joined(y, x, gap, near_row, most_squared, level, behind, jump, stee
 
 @_compiled
 def _ends(level, beside, y, x, v, u, own, other, jump, wide, slack):
-    """Whether at an edge pixel a surface ends that is missing here and is not the one that the pixel ``other`` shows."""
+    """Whether at an edge pixel a surface ends that is missing here and is not what the pixel ``other`` shows."""
     place, width = beside[v, u], level.shape[1]
     ny, nx = place // width, place % width
     squared = (v - y) * (v - y) + (u - x) * (u - x)
