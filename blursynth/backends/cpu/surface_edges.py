@@ -151,22 +151,24 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
                 side, place = around[n, 0], around[n, 1]
                 for c in range(channels):
                     variance[side] += closeness[n] * (image[c, place // width, place % width] - mean[side, c]) ** 2
-            thin_front, thin_back = nearest[0] < 0, nearest[1] < 0
+            thin_front = nearest[0] < 0
             for side in range(2):
                 if nearest[side] >= 0:
                     variance[side] /= weight[side]
-            if thin_back:
-                nearest[1] = _thin(image, level, y, x, middle, 1, THIN_BACK_PX, mean[0], not thin_front)
-                if nearest[1] < 0:
+            lost = False
+            for turn in range(2):
+                side = 1 - turn
+                if nearest[side] >= 0 or lost:
                     continue
-                for c in range(channels):
-                    mean[1, c] = image[c, nearest[1] // width, nearest[1] % width]
-            if thin_front:
-                nearest[0] = _thin(image, level, y, x, middle, 0, 1, mean[1], True)
-                if nearest[0] < 0:
-                    continue
-                for c in range(channels):
-                    mean[0, c] = image[c, nearest[0] // width, nearest[0] % width]
+                reach = THIN_BACK_PX if side == 1 else 1
+                known = side == 0 or not thin_front
+                nearest[side] = _thin(image, level, y, x, middle, side, reach, mean[1 - side], known)
+                lost = nearest[side] < 0
+                if not lost:
+                    for c in range(channels):
+                        mean[side, c] = image[c, nearest[side] // width, nearest[side] % width]
+            if lost:
+                continue
             along, contrast, bright = 0.0, 0.0, 0.0
             for c in range(channels):
                 difference = mean[0, c] - mean[1, c]
