@@ -199,6 +199,18 @@ def test_noise_of_depth_does_not_let_light_through(radii: tuple[int, int], noise
     assert error.max() <= 3.0
 
 
+@pytest.mark.parametrize("radii", [(10, 0), (12, -6), (0, -10), (-6, -20)])
+@pytest.mark.parametrize("noise", [0.25, 0.5])
+def test_smoothed_noise_of_depth_does_not_let_light_through(radii: tuple[int, int], noise: float) -> None:
+    # Half a pixel of radius is 2 to 6 % of the distances between these surfaces and infinity.
+    scene = ls.edge(10.0, 0.0, *radii, far=ls.WHITE)
+    undisturbed = al.codes(np.asarray(ls.lens()(scene.frame()).image[0], np.float64))
+    smooth = bs.DepthSmoothing(step=0.03)(scene.frame(noise_px=noise))
+    error = np.abs(al.codes(np.asarray(ls.lens()(smooth).image[0], np.float64)) - undisturbed).max(axis=0)[scene.seen]
+    assert error[off_edge(scene)].max() <= 2.0
+    assert error.max() <= 3.0
+
+
 @pytest.mark.parametrize("angle", [10.0, 85.0])
 @pytest.mark.parametrize("step", [0.25, 0.5, 1.0])
 def test_steps_of_depth_do_not_let_light_through(angle: float, step: float) -> None:
