@@ -171,7 +171,7 @@ def disturbed() -> str:
     header = ["radii", "exact", *(f"noise {n:g} px" for n in (0.05, 0.1, 0.25, 0.5)), "the last, smoothed"]
     return (
         "### Depth that is not exact, against rays\n\nLargest / rms error in codes at a dark edge at 10 degrees "
-        "before white: white noise of so many px of radius, and the last after a depth_smoothing step; the depth's edge "
+        "before white: white noise of so many px of radius, and the last after depth_smoothing; the depth's edge "
         "so many px to the right of the picture's.\n\n" + table([*header, "-1 px", "-.5 px", ".5 px", "1 px"], rows)
     )
 
