@@ -89,7 +89,7 @@ def test_a_pixel_may_hide_one_surface_and_miss_another() -> None:
     assert edges.missing[0, 1, y, x] == -1
     # Above the edge of the middle surface both of the nearer ones are missing, that whose edge is nearer first.
     assert level.flat[edges.missing[0, :, 17, 20]].tolist() == [4.0, 9.0]
-    assert level.flat[edges.missing[0, :, 14, 22]].tolist() == [9.0, 4.0]
+    assert level.flat[edges.missing[0, :, 16, 23]].tolist() == [9.0, 4.0]
 
 
 @pytest.mark.parametrize("step", [1.8, 2.5, 4.0])
