@@ -369,20 +369,28 @@ def _ends_beside(y, x, gap, far_row, most_squared, level, beside, own, other, ju
 
 
 @_compiled
-def _heights(far_row, beside, level, y, reach, top):
-    """For every block of 64 columns the nearest of the surfaces that may be missing in it."""
+def _heights(far_row, beside, level, wide, y, reach, top, base, farthest):
+    """For every block of 64 columns the nearest and the farthest of the surfaces that may be missing in it.
+
+    And the square of how far off the edge of any of them still matters, and 1 more.
+    """
     width = far_row.shape[2]
-    most = np.full(top.size, -np.inf)
+    most, least, away = np.full(top.size, -np.inf), np.full(top.size, np.inf), np.zeros(top.size)
     for turn in range(2):
         for u in range(width):
             if far_row[turn, y, u] >= 0:
-                place = beside[far_row[turn, y, u], u]
-                most[u // _BLOCK] = max(most[u // _BLOCK], level[place // width, place % width])
+                place, block = beside[far_row[turn, y, u], u], u // _BLOCK
+                height = level[place // width, place % width]
+                most[block], least[block] = max(most[block], height), min(least[block], height)
+                away[block] = max(away[block], wide[place // width, place % width])
     around = reach // _BLOCK + 1
     for n in range(top.size):
-        top[n] = -np.inf
+        top[n], base[n], farther = -np.inf, np.inf, -np.inf
         for m in range(max(0, n - around), min(top.size, n + around + 1)):
-            top[n] = max(top[n], most[m])
+            top[n], base[n] = max(top[n], most[m]), min(base[n], least[m])
+            if most[m] > -np.inf:
+                farther = max(farther, away[m])
+        farthest[n] = farther
 
 
 @_compiled
@@ -395,10 +403,11 @@ def _beyond_rows(
     steep = 0.0 if deep.size else STEEPEST
     farthest = (reach + 1) * (reach + 1)
     near_gap, far_gap = np.empty(width, np.int64), np.empty(width, np.int64)
-    top = np.empty((width + _BLOCK - 1) // _BLOCK)
+    blocks = (width + _BLOCK - 1) // _BLOCK
+    top, base, limit = np.empty(blocks), np.empty(blocks), np.empty(blocks)
     for y in range(first, last):
         if wide.size and _gaps(far_row[0, y], far_row[1, y], far_gap):
-            _heights(far_row, beside, level, y, reach, top)
+            _heights(far_row, beside, level, wide, y, reach, top, base, limit)
             found = np.full((2, 2), -1)
             for x in range(width):
                 n = front[y, x]
@@ -406,11 +415,18 @@ def _beyond_rows(
                 within = n >= 0 and share[y, x] < 1.0
                 if within:
                     missing[0, y, x], other = n, np.int64(n)
-                if far_gap[x] > reach or top[x // _BLOCK] - own <= 0.5 * jump:
+                block = x // _BLOCK
+                if far_gap[x] > reach or top[block] - own <= 0.5 * jump:
                     continue
+                most_far = int(limit[block] + slack) + 1
                 for which in range(1 if within else 0, 2):
+                    if other >= 0:
+                        at = level[other // width, other % width]
+                        if top[block] - at <= jump and at - base[block] <= jump:
+                            found[which, 0] = -1  # all that end around here are as near as that one
+                            break
                     row, column = found[which]
-                    most_squared = farthest
+                    most_squared = most_far * most_far
                     # That of the pixel beside it is nearly always near: look no farther.
                     if row >= 0 and _ends(level, beside, y, x, row, column, own, other, jump, wide, slack):
                         most_squared = (row - y) * (row - y) + (column - x) * (column - x) + 1
