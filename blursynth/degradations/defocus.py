@@ -40,13 +40,14 @@ class Defocus(DepthBlur):
 
     A pixel at the edge of a nearer surface is a mixture, and is taken apart by the colours of both surfaces beside it,
     as far as these tell. Depth is one surface where neighbours differ by less than 1.75 px of radius, or by no more
-    than it is uneven there; such a surface lets nothing through. What is in focus shows noise of its depth all the
-    same; a ``depth_smoothing`` step before this one takes it out.
+    than it is uneven there; steps and slopes let no light through such a surface, nor does noise of a tenth of a pixel
+    of radius. Noise of a quarter and more does; a ``depth_smoothing`` step before this one takes it out.
 
     Easily confused: ``f_number`` is not the "equivalent" one; f/1.8 at 4 mm blurs as f/13 at 28 mm on a full frame.
 
-    Not modelled: diffraction, aberrations, focus breathing, vignetting of light; more than two surfaces at one pixel;
-    what lies hidden behind a surface, which is guessed from beside it.
+    Not modelled: diffraction, aberrations, focus breathing, vignetting of light; more than two surfaces at one pixel
+    (seams may be seen where three that are out of focus meet at nearly one depth); what lies hidden behind a surface,
+    which is guessed from beside it.
     """
 
     f_number: float = Field(gt=0, le=1000, description="focal length / aperture diameter; usual lenses 1.4 to 22")

@@ -370,9 +370,18 @@ def _load(scene, image, run, i, row_at, column_at, row_dark, column_dark, reach,
 
 
 @_compiled
-def _behind(last, number):
-    """Whether a slice has hidden patches, which lie behind the surface of the slice before it."""
-    return number & 1 == 1 and last >> 1 != number >> 1
+def _other_surface(both, here, away, last, number):
+    """Whether a slice is of another surface than the one at hand, which began nearer; see ``composite``'s definition.
+
+    ``both`` is what that one covers and where it is missing, ``here`` and ``away`` the same of the slice.
+    """
+    apart = (last >> 1) - (number >> 1)
+    behind = number & 1 == 1 and apart > 0  # patches that are hidden
+    return (
+        apart >= FAR_APART
+        or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
+        or (behind and (both > ONE_SURFACE[0] or here > ENOUGH_HIDDEN))
+    )
 
 
 @_compiled
@@ -454,11 +463,7 @@ def _hold_row(
             continue
         o = q * (lanes + 2)
         both = held[o + lanes - 1] + held[o + lanes] + held[o + lanes + 1]
-        if both > NOTHING_SEEN and (
-            (last[q] >> 1) - (number >> 1) >= FAR_APART
-            or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
-            or (_behind(last[q], number) and (both > ONE_SURFACE[0] or here > ENOUGH_HIDDEN))
-        ):
+        if both > NOTHING_SEEN and _other_surface(both, here, away, last[q], number):
             _close(held, lanes, o, room, q, share, result, q * lanes)
             both, left = 0.0, room[q]
             if left <= 0.0:
@@ -883,11 +888,7 @@ def _factors(
             left = room[q] - seen
             room[q] = left if left >= NOTHING_SEEN else 0.0
             continue
-        if both > NOTHING_SEEN and (
-            (number_of[q] >> 1) - (number >> 1) >= FAR_APART
-            or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
-            or (_behind(number_of[q], number) and (both > ONE_SURFACE[0] or here > ENOUGH_HIDDEN))
-        ):
+        if both > NOTHING_SEEN and _other_surface(both, here, away, number_of[q], number):
             _complete(held, q, begun, s - 1, room, factor, total, share)
             if room[q] <= 0.0:
                 continue
@@ -996,9 +997,10 @@ def _planes(
                 gone = max(gone, 0)
                 order_of[2 + kind, p], kernel_of[2 + kind, p] = 2 * order[gone], kernel[gone]
         h = max(h, 0)
-        order_of[0, p], order_of[1, p] = order[n], order[h]
         if connected:
             order_of[0, p], order_of[1, p] = 2 * order[n], min(2 * order[h] + 1, 2 * order[n] - 1)
+        else:
+            order_of[0, p], order_of[1, p] = order[n], order[h]
         kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
         # Where nothing is mixed, a patch has the colour of one pixel: its own, or the one that goes on behind it.
         light[0, p], light[1, p] = p, p if a == 0.0 else h
