@@ -96,7 +96,8 @@ class Scene:
         ``[G, 2]`` row and column of the centroid of every part, in units of the signed radius.
     connected
         Whether neighbouring slices are one surface. Its coverage is then the share of its own patches among these and
-        the places where it is missing, so that steps, slopes and a little noise of its depth open no gaps. Otherwise every slice is a surface of its own.
+        the places where it is missing, so that steps, slopes and a little noise of its depth open no gaps.
+        Otherwise every slice is a surface of its own.
 
     Raises
     ------
