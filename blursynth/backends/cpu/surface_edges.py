@@ -40,7 +40,12 @@ __all__ = ["surface_edges", "surface_slope"]
 _compiled = compiled(fastmath={"contract"})
 
 _NEAR, _FAR = 1, 2
-_BLOCK = 64  # columns
+_BLOCK, _CELL = 64, 8  # columns
+_NOWHERE = 2**20
+# What the searches ask of an edge pixel, and of a cell of columns.
+_ROW, _BETWEEN, _MATTERS, _LEVEL, _AT_ROW, _AT_COLUMN = range(6)
+_HIGH, _LOW, _MOST = range(3)
+_NO_ROW = 2**30
 
 
 @_compiled
@@ -108,11 +113,13 @@ def _edge_rows(first, last, level, jump, uneven, edge, beside, behind):
 def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pure, hidden):
     """Edge pixels explained by the unmixed colours of the two surfaces."""
     channels, height, width = image.shape
+    flat = image.reshape(channels, -1)
     mean, variance, weight = np.zeros((2, channels)), np.zeros(2), np.zeros(2)
     nearest = np.empty(2, np.int64)
     best = np.empty(2, np.int64)
-    around = np.empty(((2 * PURE_REACH_PX + 1) ** 2, 2), np.int64)
+    around, sides = np.empty((2 * PURE_REACH_PX + 1) ** 2, np.int64), np.empty((2 * PURE_REACH_PX + 1) ** 2, np.int64)
     closeness = np.empty(len(around))
+    weights = 1.0 / (1.0 + np.arange(2 * PURE_REACH_PX**2 + 1))
     for y in range(first, last):
         for x in range(width):
             if edge[y, x] == 0:
@@ -135,22 +142,22 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
                         continue
                     side = 0 if level[v, u] > middle else 1
                     squared = (v - y) * (v - y) + (u - x) * (u - x)
-                    w = 1.0 / (1.0 + squared)
-                    around[count, 0], around[count, 1], closeness[count] = side, v * width + u, w
+                    w, place = weights[squared], v * width + u
+                    sides[count], around[count], closeness[count] = side, place, w
                     count += 1
                     weight[side] += w
                     for c in range(channels):
-                        mean[side, c] += w * image[c, v, u]
+                        mean[side, c] += w * flat[c, place]
                     if squared < best[side]:
-                        best[side], nearest[side] = squared, v * width + u
+                        best[side], nearest[side] = squared, place
             for side in range(2):
                 if nearest[side] >= 0:
                     for c in range(channels):
                         mean[side, c] /= weight[side]
             for n in range(count):
-                side, place = around[n, 0], around[n, 1]
+                side = sides[n]
                 for c in range(channels):
-                    variance[side] += closeness[n] * (image[c, place // width, place % width] - mean[side, c]) ** 2
+                    variance[side] += closeness[n] * (flat[c, around[n]] - mean[side, c]) ** 2
             thin_front = nearest[0] < 0
             for side in range(2):
                 if nearest[side] >= 0:
@@ -166,7 +173,7 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
                 lost = nearest[side] < 0
                 if not lost:
                     for c in range(channels):
-                        mean[side, c] = image[c, nearest[side] // width, nearest[side] % width]
+                        mean[side, c] = flat[c, nearest[side]]
             if lost:
                 continue
             along, contrast, bright = 0.0, 0.0, 0.0
@@ -195,8 +202,7 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
             if 0.0 < a < 1.0:
                 q = a * a + (1.0 - a) * (1.0 - a)
                 for c in range(channels):
-                    light = image[c, nearest[0] // width, nearest[0] % width]
-                    behind = image[c, nearest[1] // width, nearest[1] % width]
+                    light, behind = flat[c, nearest[0]], flat[c, nearest[1]]
                     rest = image[c, y, x] - a * light - (1.0 - a) * behind
                     if light + a / q * rest < 0.0 or behind + (1.0 - a) / q * rest < 0.0:
                         a = side_share
@@ -232,248 +238,313 @@ def _thin(image, level, y, x, middle, side, reach, other, known):
 
 
 @_compiled
-def _joined(level, behind, y, x, own, jump, steeper):
-    """Whether a level is that of the surface which ends at an edge pixel of its near side, not of that behind it."""
-    edge, farther = level[y, x], level[behind[y, x] // level.shape[1], behind[y, x] % level.shape[1]]
-    return abs(edge - own) <= jump + steeper and own > farther + min(jump, 0.5 * (edge - farther))
+def _facts_of(edge, kind, nearest, farthest, level, deep, wide, jump, slack, number, facts):
+    """The edge pixels of a kind, numbered by row; of each what the searches ask, in one place.
 
-
-@_compiled
-def _near_columns(first, last, level, edge, behind, jump, steep, reach, nearest_row):
-    """In every column the row of the nearest near edge pixel on one surface with the pixel; -1 for none in reach."""
-    height = edge.shape[0]
-    row = np.full(last - first, -(2**30), np.int32)
-    for y in range(height):
-        for x in range(first, last):
-            if edge[y, x] & _NEAR:
-                row[x - first] = y
-            v, away = row[x - first], y - row[x - first]
-            joined = away <= reach and _joined(level, behind, v, x, level[y, x], jump, steep * away)
-            nearest_row[y, x] = v if joined else -1
-    row[:] = 2**30
-    for y in range(height - 1, -1, -1):
-        for x in range(first, last):
-            if edge[y, x] & _NEAR:
-                row[x - first] = y
-            v, away, above = row[x - first], row[x - first] - y, nearest_row[y, x]
-            if (
-                away <= reach
-                and (above < 0 or away < y - above)
-                and _joined(level, behind, v, x, level[y, x], jump, steep * away)
-            ):
-                nearest_row[y, x] = v
-
-
-@_compiled
-def _below(level, beside, y, x, jump):
-    """Below which level a pixel is not of the surface that ends at an edge pixel of its far side."""
-    top = level[beside // level.shape[1], beside % level.shape[1]]
-    return top - min(jump, 0.5 * (top - level[y, x]))
-
-
-@_compiled
-def _far_columns(first, last, level, edge, beside, jump, wide, slack, far_row):
-    """In every column the nearest edge pixels above and below beyond which nearer surfaces are missing; -1 for none."""
+    Of near sides, beyond which something goes on: its row, above which level a pixel is of the surface that ends there,
+    up to which squared distance what goes on may be seen, its level, and row and column of the surface behind. Of far
+    sides, beyond which a surface is missing: its row, below which level a pixel is not of that surface, up to which
+    squared distance it matters, and level, row and column of the pixel that shows it.
+    """
     height, width = edge.shape
-    row, below, most = np.empty(last - first, np.int32), np.empty(last - first), np.empty(last - first)
+    count = 0
+    for y in range(height):
+        for x in range(width):
+            number[y, x] = -1
+            if edge[y, x] & kind == 0:
+                continue
+            front, behind = (y, x), (y, x)
+            if kind == _NEAR:
+                behind = farthest[y, x] // width, farthest[y, x] % width
+                most = deep[y, x] + deep[behind] if deep.size else level[front] - level[behind]
+                other = behind
+            else:
+                front = nearest[y, x] // width, nearest[y, x] % width
+                most, other = wide[front], front
+            step = level[front] - level[behind]
+            between = min(jump, 0.5 * step)
+            facts[count, _ROW], facts[count, _MATTERS] = y, (most + slack) ** 2
+            facts[count, _BETWEEN] = level[behind] + between if kind == _NEAR else level[front] - between
+            facts[count, _LEVEL], facts[count, _AT_ROW], facts[count, _AT_COLUMN] = level[front], other[0], other[1]
+            number[y, x] = count
+            count += 1
+
+
+@_compiled
+def _counts(y, x, column, n, facts, near, own, other, jump, steep):
+    """Whether an edge pixel is one that is looked for: of the pixel's surface, or of one that is missing at it."""
+    down, right = facts[n, _ROW] - y, column - x
+    squared = down * down + right * right
+    if squared > facts[n, _MATTERS]:
+        return False
+    if near:
+        beyond = abs(facts[n, _LEVEL] - own) - jump
+        return own > facts[n, _BETWEEN] and (beyond <= 0.0 or beyond * beyond <= steep * steep * squared)
+    if own >= facts[n, _BETWEEN]:
+        return False
+    if other < 0:
+        return True
+    beyond = abs(facts[n, _LEVEL] - facts[other, _LEVEL]) - jump
+    down, right = facts[n, _AT_ROW] - facts[other, _AT_ROW], facts[n, _AT_COLUMN] - facts[other, _AT_COLUMN]
+    return beyond > 0.0 and beyond * beyond > SAME_SLOPE * SAME_SLOPE * (down * down + right * right)
+
+
+@_compiled
+def _ends_in_columns(first, last, level, number, facts, near, jump, steep, ends):
+    """In every column the nearest edge pixels above and below, where they count for the pixel; -1 for none."""
+    height = level.shape[0]
+    one = np.empty(last - first, np.int32)
     for turn in range(2):
-        row[:], below[:], most[:] = 0, -np.inf, 0.0
+        one[:] = -1
         for line in range(height):
             y = line if turn == 0 else height - 1 - line
             for x in range(first, last):
-                n = x - first
-                if edge[y, x] & _FAR:
-                    place = beside[y, x]
-                    row[n], below[n] = y, _below(level, place, y, x, jump)
-                    most[n] = wide[place // width, place % width] + slack
-                far_row[turn, y, x] = row[n] if abs(y - row[n]) <= most[n] and level[y, x] < below[n] else -1
+                if number[y, x] >= 0:
+                    one[x - first] = number[y, x]
+                n = one[x - first]
+                there = n >= 0 and _counts(y, x, x, n, facts, near, level[y, x], -1, jump, steep)
+                ends[turn, y, x] = n if there else -1
 
 
 @_compiled
-def _gaps(row, other, gap):
+def _gaps(above, below, gap):
     """How far it is from every column to the nearest one with an edge pixel in reach; returns whether there is one."""
-    width = row.size
+    width = above.size
     last = -(2**30)
     for x in range(width):
-        if row[x] >= 0 or other[x] >= 0:
+        if above[x] >= 0 or below[x] >= 0:
             last = x
         gap[x] = x - last
     if last < 0:
         return False
     last = 2**30
     for x in range(width - 1, -1, -1):
-        if row[x] >= 0 or other[x] >= 0:
+        if above[x] >= 0 or below[x] >= 0:
             last = x
         gap[x] = min(gap[x], last - x)
     return True
 
 
 @_compiled
-def _nearest_joined(y, x, gap, near_row, most_squared, level, behind, jump, steep):
-    """The nearest of the near edge pixels of all columns that lies on the surface of the pixel."""
-    width = near_row.shape[1]
-    own = level[y, x]
-    best, row, column = most_squared, -1, -1
-    step = gap
-    while step * step < best:
-        for turn in range(2 if step else 1):
-            u = x + step if turn == 0 else x - step
-            if 0 <= u < width and near_row[y, u] >= 0:
-                v = near_row[y, u]
-                squared = step * step + (v - y) * (v - y)
-                if squared < best and _joined(level, behind, v, u, own, jump, steep * math.sqrt(float(squared))):
-                    best, row, column = squared, v, u
-        step += 1
-    return best, row, column
+def _cells(above, below, y, facts, rows, cells):
+    """Of every column the squared distance of its nearest edge pixel, and the bounds of every cell of columns.
+
+    These are the highest and the lowest level of the surfaces that end there, and the largest squared distance at which
+    that matters.
+    """
+    cells[:, _HIGH], cells[:, _LOW], cells[:, _MOST] = -np.inf, np.inf, 0.0
+    rows[:] = _NO_ROW
+    for x in range(above.size):
+        cell = x // _CELL
+        for turn in range(2):
+            n = above[x] if turn == 0 else below[x]
+            if n >= 0:
+                at, down = facts[n, _LEVEL], np.int32(facts[n, _ROW]) - y
+                rows[x] = min(rows[x], down * down)
+                cells[cell, _HIGH], cells[cell, _LOW] = max(cells[cell, _HIGH], at), min(cells[cell, _LOW], at)
+                cells[cell, _MOST] = max(cells[cell, _MOST], facts[n, _MATTERS])
 
 
 @_compiled
-def _ends(level, beside, y, x, v, u, own, other, jump, wide, slack):
-    """Whether at an edge pixel a surface ends that is missing here and is not what the pixel ``other`` shows."""
-    place, width = beside[v, u], level.shape[1]
-    ny, nx = place // width, place % width
-    squared = (v - y) * (v - y) + (u - x) * (u - x)
-    if not (own < _below(level, place, v, u, jump) and math.sqrt(float(squared)) <= wide[ny, nx] + slack):
-        return False
-    if other < 0:
+def _blocks(cells, reach, blocks):
+    """The same bounds of all that is in reach of every block of 64 columns."""
+    around, across = reach // _CELL + 1, _BLOCK // _CELL
+    for n in range(len(blocks)):
+        blocks[n, _HIGH], blocks[n, _LOW], blocks[n, _MOST] = -np.inf, np.inf, 0.0
+        for m in range(max(0, n * across - around), min(len(cells), (n + 1) * across + around)):
+            blocks[n, _HIGH] = max(blocks[n, _HIGH], cells[m, _HIGH])
+            blocks[n, _LOW] = min(blocks[n, _LOW], cells[m, _LOW])
+            blocks[n, _MOST] = max(blocks[n, _MOST], cells[m, _MOST])
+
+
+@_compiled
+def _least(rows, first, x):
+    """The least squared distance from a column to the edge pixels of a cell, which begins at another one."""
+    least = np.int32(2**31 - 1)
+    for n in range(_CELL):
+        step = np.int32(first + n - x)
+        least = min(least, np.int32(step * step + rows[first + n]))
+    return least
+
+
+@_compiled
+def _none_in(cell, bounds, least, facts, near, own, other, jump, most_apart):
+    """Whether no surface that ends in a cell of columns can be the one that is looked for."""
+    if least > bounds[_MOST]:
         return True
-    down, right = ny - other // width, nx - other % width
-    apart = math.sqrt(float(down * down + right * right))
-    return abs(level[ny, nx] - level[other // width, other % width]) > jump + SAME_SLOPE * apart
+    high, low = bounds[_HIGH], bounds[_LOW]
+    if near:
+        return high < own - most_apart or low > own + most_apart
+    if high <= own or other < 0:
+        return high <= own
+    at, column = facts[other, _LEVEL], facts[other, _AT_COLUMN]
+    same = jump + SAME_SLOPE * max(max(cell * _CELL - 1 - column, column - (cell + 1) * _CELL), 0.0)
+    return high - at <= same and at - low <= same
 
 
 @_compiled
-def _ends_beside(y, x, gap, far_row, most_squared, level, beside, own, other, jump, wide, slack):
-    """The edge pixel of a surface nearer than a level that ends so near by that it matters that it is missing here.
+def _nearest_end(y, x, gap, above, below, rows, cells, most_squared, facts, near, own, other, jump, steep):
+    """The nearest edge pixel in any column that counts for a pixel: its number and column; -1 for none.
 
-    The surface that the pixel ``other`` shows does not count; -1 for none.
+    Of two as near the one in the nearer column is taken, then the right one, then the upper one.
     """
-    width = far_row.shape[2]
-    best, row, column = most_squared, -1, -1
-    step = gap
-    while step * step < best:
-        for turn in range(2 if step else 1):
-            u = x + step if turn == 0 else x - step
-            if not 0 <= u < width:
+    best, found, column = np.int64(math.ceil(most_squared)), -1, -1
+    most_apart = jump + steep * math.sqrt(most_squared) if near else 0.0
+    right = left = x // _CELL
+    if gap > 0:
+        right, left = (x + gap) // _CELL, (x - gap) // _CELL
+    if left == right:
+        left -= 1
+    while True:
+        to_right, to_left = max(right * _CELL - x, 0), x - left * _CELL - (_CELL - 1)
+        if right >= len(cells):
+            to_right = _NOWHERE
+        if left < 0:
+            to_left = _NOWHERE
+        step = min(to_right, to_left)
+        if step * step > best:
+            break
+        if to_right <= to_left:
+            cell = right
+            right += 1
+        else:
+            cell = left
+            left -= 1
+        least = _least(rows, cell * _CELL, x)
+        if least > best or _none_in(cell, cells[cell], least, facts, near, own, other, jump, most_apart):
+            continue
+        for u in range(cell * _CELL, min((cell + 1) * _CELL, above.size)):
+            if (u - x) * (u - x) + rows[u] > best:
                 continue
-            above, below = far_row[0, y, u], far_row[1, y, u]
             # The nearer one first, of two as near the upper one.
-            swapped = above < 0 or (below >= 0 and below - y < y - above)
+            one, two = above[u], below[u]
+            if one < 0 or (two >= 0 and facts[two, _ROW] - y < y - facts[one, _ROW]):
+                one, two = two, one
             for again in range(2):
-                v = below if swapped == (again == 0) else above
-                squared = step * step + (v - y) * (v - y)
-                if v >= 0 and squared < best and _ends(level, beside, y, x, v, u, own, other, jump, wide, slack):
-                    best, row, column = squared, v, u
-        step += 1
-    return row, column
+                n = one if again == 0 else two
+                if n < 0:
+                    continue
+                down = np.int64(facts[n, _ROW]) - y
+                squared = (u - x) * (u - x) + down * down
+                before = squared < best
+                if squared == best and found >= 0:
+                    before = abs(u - x) < abs(column - x) or (u > column and abs(u - x) == abs(column - x))
+                if before and _counts(y, x, u, n, facts, near, own, other, jump, steep):
+                    best, found, column = squared, n, u
+    return found, column
 
 
 @_compiled
-def _heights(far_row, beside, level, wide, y, reach, top, base, farthest):
-    """For every block of 64 columns the nearest and the farthest of the surfaces that may be missing in it.
+def _missing_row(y, level, ends, facts, search, jump, reach, front, share, missing):
+    """Which surfaces are missing at the pixels of a row."""
+    width = level.shape[1]
+    above, below = ends[0, y], ends[1, y]
+    gap, rows, cells, blocks = search
+    if not _gaps(above, below, gap):
+        return
+    _cells(above, below, y, facts, rows, cells)
+    _blocks(cells, reach, blocks)
+    found, column = np.full(2, -1), np.full(2, -1)
+    for x in range(width):
+        n = front[y, x]
+        own, other = level[n // width, n % width] if n >= 0 else level[y, x], np.int64(-1)
+        within = n >= 0 and share[y, x] < 1.0
+        if within:
+            missing[0, y, x] = n
+        high, low, most = blocks[x // _BLOCK, _HIGH], blocks[x // _BLOCK, _LOW], blocks[x // _BLOCK, _MOST]
+        if gap[x] > reach or high <= own:
+            continue
+        if within:
+            # What the pixel itself is a part of, as one more entry of the list.
+            other = np.int64(len(facts) - 1)
+            facts[other, _LEVEL], facts[other, _AT_ROW], facts[other, _AT_COLUMN] = own, n // width, n % width
+        for which in range(1 if within else 0, 2):
+            if other >= 0:
+                at = facts[other, _LEVEL]
+                if high - at <= jump and at - low <= jump:
+                    found[which] = -1  # all that end around here are as near as that one
+                    break
+            most_squared = most + 1.0
+            # That of the pixel beside it is nearly always near: look no farther.
+            n = found[which]
+            if n >= 0 and _counts(y, x, column[which], n, facts, False, own, other, jump, 0.0):
+                down, right = facts[n, _ROW] - y, column[which] - x
+                most_squared = down * down + right * right + 1.0
+            found[which], column[which] = _nearest_end(
+                y, x, gap[x], above, below, rows, cells, most_squared, facts, False, own, other, jump, 0.0
+            )
+            other = found[which]
+            if other < 0:
+                break
+            missing[which, y, x] = np.int32(facts[other, _AT_ROW]) * width + np.int32(facts[other, _AT_COLUMN])
 
-    And the square of how far off the edge of any of them still matters, and 1 more.
-    """
-    width = far_row.shape[2]
-    most, least, away = np.full(top.size, -np.inf), np.full(top.size, np.inf), np.zeros(top.size)
-    for turn in range(2):
-        for u in range(width):
-            if far_row[turn, y, u] >= 0:
-                place, block = beside[far_row[turn, y, u], u], u // _BLOCK
-                height = level[place // width, place % width]
-                most[block], least[block] = max(most[block], height), min(least[block], height)
-                away[block] = max(away[block], wide[place // width, place % width])
-    around = reach // _BLOCK + 1
-    for n in range(top.size):
-        top[n], base[n], farther = -np.inf, np.inf, -np.inf
-        for m in range(max(0, n - around), min(top.size, n + around + 1)):
-            top[n], base[n] = max(top[n], most[m]), min(base[n], least[m])
-            if most[m] > -np.inf:
-                farther = max(farther, away[m])
-        farthest[n] = farther
+
+@_compiled
+def _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at_edges):
+    """Of the surface behind an edge the pixel that is as far from it as the pixel, on its other side, or nearer."""
+    height, width = level.shape
+    fy, fx = np.int64(facts[n, _AT_ROW]), np.int64(facts[n, _AT_COLUMN])
+    found = fy * width + fx
+    if at_edges[fy, fx] >= 0:
+        found = np.int64(at_edges[fy, fx])
+    oy, ox = found // width, found % width
+    down, right = float(oy - y), float(ox - x)
+    length = math.sqrt(down * down + right * right)
+    middle = 0.5 * (level[row, column] + level[fy, fx])
+    step_px = away % (2.0 * MIRRORED_PX)
+    step_px = max(1.0, min(step_px, 2.0 * MIRRORED_PX - step_px))
+    while step_px >= 1.0 and length > 0.0:
+        v = math.floor(oy + down / length * step_px + 0.5)
+        u = math.floor(ox + right / length * step_px + 0.5)
+        inside = 0 <= v < height and 0 <= u < width and edge[v, u] == 0
+        if inside and level[v, u] < middle and abs(level[v, u] - level[oy, ox]) <= jump + steep * step_px:
+            return v * width + u
+        step_px *= 0.5
+    return found
+
+
+@_compiled
+def _hidden_row(y, level, edge, ends, facts, search, jump, steep, reach, all_edges, front, at_edges, hidden):
+    """What goes on behind the pixels of a row that are at no edge."""
+    width = level.shape[1]
+    above, below = ends[0, y], ends[1, y]
+    gap, rows, cells, blocks = search
+    if not _gaps(above, below, gap):
+        return
+    _cells(above, below, y, facts, rows, cells)
+    _blocks(cells, reach, blocks)
+    n, column = -1, -1
+    for x in range(width):
+        if gap[x] > reach or (edge[y, x] != 0 and (all_edges or edge[y, x] & _NEAR or front[y, x] >= 0)):
+            continue
+        own, most_squared = level[y, x], blocks[x // _BLOCK, _MOST] + 1.0
+        if n >= 0 and _counts(y, x, column, n, facts, True, own, -1, jump, steep):
+            down, right = facts[n, _ROW] - y, column - x
+            most_squared = down * down + right * right + 1.0
+        n, column = _nearest_end(
+            y, x, gap[x], above, below, rows, cells, most_squared, facts, True, own, -1, jump, steep
+        )
+        if n >= 0:
+            down, right = facts[n, _ROW] - y, column - x
+            away, row = math.sqrt(down * down + right * right), np.int64(facts[n, _ROW])
+            hidden[y, x] = _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at_edges)
 
 
 @_compiled
 def _beyond_rows(
-    first, last, level, edge, beside, behind, far_row, near_row, deep, wide, jump, slack, reach, front, share, hidden,
-    missing, at_edges,
-):  # fmt: skip
+    first, last, level, edge, hides, hiding, ends, ending, jump, steep, reach, front, share, hidden, missing, at_edges
+):
     """What goes on behind pixels at no edge, and which surfaces are missing."""
-    height, width = level.shape
-    steep = 0.0 if deep.size else STEEPEST
-    farthest = (reach + 1) * (reach + 1)
-    near_gap, far_gap = np.empty(width, np.int64), np.empty(width, np.int64)
-    blocks = (width + _BLOCK - 1) // _BLOCK
-    top, base, limit = np.empty(blocks), np.empty(blocks), np.empty(blocks)
+    width = level.shape[1]
+    cells, blocks = (width + _CELL - 1) // _CELL, (width + _BLOCK - 1) // _BLOCK
+    search = np.empty(width, np.int64), np.empty(cells * _CELL, np.int32), np.empty((cells, 3)), np.empty((blocks, 3))
+    own_facts = np.empty((len(ending) + 1, 6))
+    own_facts[:-1] = ending
+    connected = ends.shape[1] > 0
     for y in range(first, last):
-        if wide.size and _gaps(far_row[0, y], far_row[1, y], far_gap):
-            _heights(far_row, beside, level, wide, y, reach, top, base, limit)
-            found = np.full((2, 2), -1)
-            for x in range(width):
-                n = front[y, x]
-                own, other = level[n // width, n % width] if n >= 0 else level[y, x], np.int64(-1)
-                within = n >= 0 and share[y, x] < 1.0
-                if within:
-                    missing[0, y, x], other = n, np.int64(n)
-                block = x // _BLOCK
-                if far_gap[x] > reach or top[block] - own <= 0.5 * jump:
-                    continue
-                most_far = int(limit[block] + slack) + 1
-                for which in range(1 if within else 0, 2):
-                    if other >= 0:
-                        at = level[other // width, other % width]
-                        if top[block] - at <= jump and at - base[block] <= jump:
-                            found[which, 0] = -1  # all that end around here are as near as that one
-                            break
-                    row, column = found[which]
-                    most_squared = most_far * most_far
-                    # That of the pixel beside it is nearly always near: look no farther.
-                    if row >= 0 and _ends(level, beside, y, x, row, column, own, other, jump, wide, slack):
-                        most_squared = (row - y) * (row - y) + (column - x) * (column - x) + 1
-                    row, column = _ends_beside(
-                        y, x, far_gap[x], far_row, most_squared, level, beside, own, other, jump, wide, slack
-                    )
-                    found[which, 0], found[which, 1] = row, column
-                    if row < 0:
-                        break
-                    other = np.int64(beside[row, column])
-                    missing[which, y, x] = other
-        if not _gaps(near_row[y], near_row[y], near_gap):
-            continue
-        row, column = -1, -1
-        for x in range(width):
-            if near_gap[x] > reach or (edge[y, x] != 0 and (wide.size or edge[y, x] & _NEAR or front[y, x] >= 0)):
-                continue
-            most_squared = farthest
-            if row >= 0:
-                squared = (row - y) * (row - y) + (column - x) * (column - x)
-                if _joined(level, behind, row, column, level[y, x], jump, steep * math.sqrt(float(squared))):
-                    most_squared = min(squared + 1, farthest)
-            best, row, column = _nearest_joined(y, x, near_gap[x], near_row, most_squared, level, behind, jump, steep)
-            if row < 0:
-                continue
-            away = math.sqrt(float(best))
-            farther = behind[row, column]
-            fy, fx = farther // width, farther % width
-            depth = deep[row, column] + deep[fy, fx] if deep.size else level[row, column] - level[fy, fx]
-            if away > depth + slack:
-                continue
-            origin = at_edges[fy, fx] if at_edges[fy, fx] >= 0 else farther
-            oy, ox = origin // width, origin % width
-            down, right = float(oy - y), float(ox - x)
-            length = math.sqrt(down * down + right * right)
-            middle = 0.5 * (level[row, column] + level[fy, fx])
-            found, step_px = origin, away % (2.0 * MIRRORED_PX)
-            step_px = max(1.0, min(step_px, 2.0 * MIRRORED_PX - step_px))
-            while step_px >= 1.0 and length > 0.0:
-                v = math.floor(oy + down / length * step_px + 0.5)
-                u = math.floor(ox + right / length * step_px + 0.5)
-                inside = 0 <= v < height and 0 <= u < width and edge[v, u] == 0
-                if inside and level[v, u] < middle and abs(level[v, u] - level[oy, ox]) <= jump + steep * step_px:
-                    found = v * width + u
-                    break
-                step_px *= 0.5
-            hidden[y, x] = found
+        if connected:
+            _missing_row(y, level, ends, own_facts, search, jump, reach, front, share, missing)
+        _hidden_row(y, level, edge, hides, hiding, search, jump, steep, reach, connected, front, at_edges, hidden)
 
 
 def surface_edges(
@@ -511,16 +582,20 @@ def surface_edges(
         if wide.size:
             farthest = max(farthest, float(wide[at].max()))
         reach = math.ceil(farthest + slack_px)
-        far_row = np.empty((2, height if wide.size else 0, width), np.int32)
-        near_row = np.empty((height, width), np.int32)
-        if wide.size:
-            _share(_far_columns, width, count, here, edge, beside, float(jump), wide, float(slack_px), far_row)
         steep = 0.0 if deep.size else STEEPEST
-        _share(_near_columns, width, count, here, edge, behind, float(jump), steep, reach, near_row)
+        found = []
+        for kind in (_NEAR, _FAR):
+            rows = height if kind == _NEAR or wide.size else 0
+            number, facts = np.empty((rows, width), np.int32), np.empty((int(np.count_nonzero(edge[:rows] & kind)), 6))
+            ends = np.empty((2, rows, width), np.int32)
+            if rows:
+                _facts_of(edge, kind, beside, behind, here, deep, wide, float(jump), float(slack_px), number, facts)
+                _share(_ends_in_columns, width, count, here, number, facts, kind == _NEAR, float(jump), steep, ends)
+            found += [ends, facts]
         at_edges = out.hidden[b].copy()
         _share(
-            _beyond_rows, height, count, here, edge, beside, behind, far_row, near_row, deep, wide, float(jump),
-            float(slack_px), reach, out.front[b], out.share[b], out.hidden[b], out.missing[b], at_edges,
+            _beyond_rows, height, count, here, edge, *found, float(jump), steep, reach, out.front[b], out.share[b],
+            out.hidden[b], out.missing[b], at_edges,
         )  # fmt: skip
     return out
 

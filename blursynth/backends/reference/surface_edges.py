@@ -56,9 +56,10 @@ def surface_edges(
 
     A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces the one whose
     edge is the nearest, and the nearest of those that are not the same: their levels at the edges differ by a jump and
-    .5 more per px between them. Behind a surface goes on what lies beyond the nearest edge pixel of its own, as far as
-    that can be seen, turned over at the edge, and 8 px behind it once more (as between mirrors: textures go on, and no
-    streaks arise). On which side of an edge a pixel lies is told by ``jump``, or by half of the step if that is less.
+    .5 more per px between them. Behind a surface goes on what lies beyond the nearest edge pixel of its own from
+    which that can be seen there, turned over at the edge, and 8 px behind it once more (as between mirrors: textures
+    go on, and no streaks arise). On which side of an edge a pixel lies is told by ``jump``, or by half of the step if
+    that is less.
 
     Parameters
     ----------
@@ -104,12 +105,10 @@ def surface_edges(
                         out.missing[b, 1, y, x] = beyond
                 if one.edge[y, x] and (wide_px is not None or one.near[y, x] or front >= 0):
                     continue
-                e, away = one.nearest(y, x, one.near, partial(one.joined, steep=steep))
-                if e is None:
-                    continue
-                _, farther = one.beyond(e)
-                deep = level[b][e] - level[b][farther] if deep_px is None else deep_px[b][e] + deep_px[b][farther]
-                if away <= deep + slack_px:
+                deep = None if deep_px is None else deep_px[b]
+                e, away = one.nearest(y, x, one.near, partial(one.joined, deep_px=deep, slack_px=slack_px, steep=steep))
+                if e is not None:
+                    _, farther = one.beyond(e)
                     first = int(hidden_at_edges[farther])
                     origin = divmod(first, width) if first >= 0 else farther
                     mirrored = one.turned_over((y, x), origin, e, farther, away, steep)
@@ -169,14 +168,11 @@ class _Picture:
         levels = [float(self.level[p]) for p in around]
         return around[int(np.argmax(levels))], around[int(np.argmin(levels))]
 
-    def nearest(
-        self, y: int, x: int, kind: NDArray[np.bool_], counts: _Counts, *, each: bool = False
-    ) -> tuple[tuple[int, int] | None, float]:
+    def nearest(self, y: int, x: int, kind: NDArray[np.bool_], counts: _Counts) -> tuple[tuple[int, int] | None, float]:
         """The nearest edge pixel of a kind that counts for this pixel, and for the one of its row in its own column.
 
-        Of every column the nearest one above (or at) the row and the nearest one below are asked: both, or only the
-        nearer one that counts in its column. Of two as near in a column the upper one is taken, of two columns the
-        right one.
+        Of every column the nearest one above (or at) the row and the nearest one below are asked. Of two as near the
+        one in the nearer column is taken, then the right one, then the upper one.
         """
         best, found = math.inf, None
         for u in sorted(range(self.width), key=lambda u: (abs(u - x), u < x)):
@@ -184,17 +180,28 @@ class _Picture:
             asked = [rows[rows <= y][-1:], rows[rows >= y][:1]]
             there = [(abs(int(v[0]) - y), int(v[0])) for v in asked if len(v)]
             there = sorted((down, v) for down, v in there if counts((y, u), (v, u), down))
-            for _, v in there if each else there[:1]:
+            for _, v in there:
                 away = math.hypot(v - y, u - x)
                 if away < best and counts((y, x), (v, u), away):
                     best, found = away, (v, u)
         return found, best
 
-    def joined(self, p: tuple[int, int], e: tuple[int, int], away: float, *, steep: float) -> bool:
-        """Whether a pixel is of the surface that ends at an edge pixel, not of that behind it."""
-        own, edge, farther = (float(self.level[q]) for q in (p, e, self.beyond(e)[1]))
-        near = abs(edge - own) <= self.jump + steep * away
-        return near and own > farther + min(self.jump, 0.5 * (edge - farther))
+    def joined(
+        self,
+        p: tuple[int, int],
+        e: tuple[int, int],
+        away: float,
+        *,
+        deep_px: NDArray[np.float64] | None,
+        slack_px: float,
+        steep: float,
+    ) -> bool:
+        """Whether a pixel is of the surface that ends at an edge pixel, and so near that what goes on may be seen."""
+        behind = self.beyond(e)[1]
+        own, edge, farther = (float(self.level[q]) for q in (p, e, behind))
+        deep = edge - farther if deep_px is None else deep_px[e] + deep_px[behind]
+        near = abs(edge - own) <= self.jump + steep * away and away <= deep + slack_px
+        return bool(near and own > farther + min(self.jump, 0.5 * (edge - farther)))
 
     def ends_beside(
         self, y: int, x: int, level: float, wide_px: NDArray[np.float64], other: tuple[int, int] | None = None
@@ -214,7 +221,7 @@ class _Picture:
             own = level if here else self.level[p]
             return bool(own < top - min(self.jump, 0.5 * (top - self.level[e])) and away <= wide_px[nearer])
 
-        e, _ = self.nearest(y, x, self.far, counts, each=True)
+        e, _ = self.nearest(y, x, self.far, counts)
         if e is None:
             return -1
         nearer, _ = self.beyond(e)
