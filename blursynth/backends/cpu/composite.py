@@ -50,6 +50,7 @@ _TILE_HEIGHT, _TILE_WIDTH = 64, 256
 _MOST_SLICES = 4096  # numbers of slices wider apart are replaced by their ranks
 _SAME = 1e-13  # differences of taps below this share of the largest are rounding
 _VECTOR = 4  # numbers
+_KNOWN_SLOPE = 1.0 / (KNOWN[1] - KNOWN[0])
 
 
 @intrinsic
@@ -307,50 +308,48 @@ def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, rea
 
 
 @_compiled
-def _stretch(scene, plane, p, down, right):
+def _stretch(slope, place, down, right):
     """By how much a part compresses the surface of a patch."""
-    slope, place = scene[8], scene[7][plane, p]
     return min(max(1.0 + down * slope[0, place] + right * slope[1, place], 0.25), 4.0)
 
 
 @_compiled
-def _cover_of(scene, run, i, row_at, column_at, reach, width, down, right, values):
+def _cover_of(
+    kind, length, at, row, column_at, mixed, table, partly, surface, slope, down, right, values
+):  # fmt: skip
     """How much of their pixels a run's patches cover, or how much of a surface is missing there."""
-    mixed, table, partly = scene[3], scene[4], scene[10]
-    base, kind = row_at[i] * width, run[5]
-    sloped = scene[8].size > 0 and kind < 2
-    for n in range(run[4]):
-        p = base + column_at[run[3] + reach + n]
+    edges, sloped = mixed.size > 0, slope.size > 0 and kind < 2
+    for n in range(length):
+        p = row + column_at[at + n]
         share = 1.0
-        if kind == 0 and mixed.size and mixed[p] >= 0:
+        if kind == 0 and edges and mixed[p] >= 0:
             share = table[mixed[p], 6]
         elif kind > 1 and partly[kind - 2, p]:
             share = table[mixed[p], 7]
         if sloped:
-            share *= _stretch(scene, kind, p, down, right)
+            share *= _stretch(slope, surface[kind, p], down, right)
         values[n] = share
-    values[run[4] : run[4] + _VECTOR] = 0.0
+    for n in range(length, length + _VECTOR):
+        values[n] = 0.0
 
 
 @_compiled
-def _load(scene, image, run, i, row_at, column_at, row_dark, column_dark, reach, width, down, right, values):
+def _load(
+    image, kind, length, at, row, column_at, all_dark, column_dark, mixed, table, other, light, surface, slope, down,
+    right, values,
+):  # fmt: skip
     """The light and the coverage of a run's patches, pixel by pixel."""
-    mixed, table, other = scene[3], scene[4], scene[5]
     channels = image.shape[0]
     lanes = channels + 1
-    base = row_at[i] * width
-    kind, length = run[5], run[4]
-    place = scene[6][kind]
-    sloped, edges = scene[8].size > 0, mixed.size > 0
+    sloped, edges = slope.size > 0, mixed.size > 0
     for n in range(length):
-        j = run[3] + reach + n
-        p = base + column_at[j]
+        p = row + column_at[at + n]
         o = n * lanes
         m = mixed[p] if edges else -1
         if m < 0:
-            light = place[p]
+            place = light[kind, p]
             for c in range(channels):
-                values[o + c] = image[c, light]
+                values[o + c] = image[c, place]
             values[o + channels] = 1.0
         else:
             w, colour, hidden = 3 * kind, other[m, 0], other[m, 1]
@@ -360,13 +359,14 @@ def _load(scene, image, run, i, row_at, column_at, row_dark, column_dark, reach,
                 )
             values[o + channels] = table[m, 6] if kind == 0 else 1.0
         if sloped:
-            factor = _stretch(scene, kind, p, down, right)
+            factor = _stretch(slope, surface[kind, p], down, right)
             for c in range(lanes):
                 values[o + c] *= factor
-        if row_dark[i] or column_dark[j]:
+        if all_dark or column_dark[at + n]:
             for c in range(channels):
                 values[o + c] = 0.0
-    values[length * lanes : length * lanes + _VECTOR] = 0.0
+    for o in range(length * lanes, length * lanes + _VECTOR):
+        values[o] = 0.0
 
 
 @_compiled
@@ -385,12 +385,14 @@ def _other_surface(both, here, away, last, number):
 
 
 @_compiled
-def _opaque(covered, missing, before):
-    """How much of the rays a surface stops, see ``opacity`` of the definition."""
+def _seen_share(covered, missing, before, left):
+    """How much of a surface's coverage is seen where there is so much room, see ``opacity`` of the definition."""
     both = covered + missing
     both += min(before, max(1.0 - both, 0.0))
-    known = min(max((both - KNOWN[0]) / (KNOWN[1] - KNOWN[0]), 0.0), 1.0)
-    return min(1.0, covered / max(known * both + 1.0 - known, NOTHING_SEEN))
+    known = min(max((both - KNOWN[0]) * _KNOWN_SLOPE, 0.0), 1.0)
+    share = 1.0 / max(known * both + 1.0 - known, covered)
+    # One division where there is room enough; in focus, where all are 1, the light keeps its very bits.
+    return share if covered * share <= left else left / covered
 
 
 @_compiled
@@ -399,12 +401,10 @@ def _close(held, lanes, o, room, q, share, result, p):
     covered, missing, before = held[o + lanes - 1], held[o + lanes], held[o + lanes + 1]
     left = room[q]
     if covered > NOTHING_SEEN and left > 0.0:
-        seen = min(_opaque(covered, missing, before), left)
-        # In focus, where both are 1, the light keeps its very bits.
-        factor = share if seen == covered else share * (seen / covered)
+        seen = _seen_share(covered, missing, before, left)
         for c in range(lanes):
-            result[p + c] += factor * held[o + c]
-        left -= seen
+            result[p + c] += share * seen * held[o + c]
+        left -= seen * covered
         room[q] = left if left >= NOTHING_SEEN else 0.0
     for c in range(lanes + 2):
         held[o + c] = 0.0
@@ -425,17 +425,18 @@ def _hold_row(
     room_to, touched, gone, held, last, carry, result,
 ):  # fmt: skip
     """A slice is added to the surface at hand, in one row of the tile; the row of the accumulators is cleared."""
-    begin, end, sum_begin, sum_end = touched[line]
-    gone_begin, gone_end, gone_sum_begin, gone_sum_end = gone[line]
+    begin, end, sum_begin, sum_end = touched[line, 0], touched[line, 1], touched[line, 2], touched[line, 3]
+    gone_begin, gone_end, gone_sum_begin, gone_sum_end = gone[line, 0], gone[line, 1], gone[line, 2], gone[line, 3]
     row, gone_row = line * pitch + pad * lanes, line * gone_pitch + pad
     start = max(min(min(begin, sum_begin), min(gone_begin, gone_sum_begin)), room_from[line])
     stop = min(max(max(end, sum_end), max(gone_end, gone_sum_end)), room_to[line])
     c0, c1, c2, c3, gone_carry = 0.0, 0.0, 0.0, 0.0, 0.0
-    carry[:] = 0.0
     if lanes == 4:
         for o in range(row + sum_begin * 4, row + min(start, sum_end) * 4, 4):
             c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
     else:
+        for c in range(lanes):
+            carry[c] = 0.0
         for x in range(sum_begin, min(start, sum_end)):
             for c in range(lanes):
                 carry[c] += sums[row + x * lanes + c]
@@ -506,37 +507,39 @@ def _hold_row(
 
 
 @_compiled
-def _scatter(run, values, lanes, code, number, sums, taps, pitch, pad, size, room_from, room_to, touched):
-    """Add a run, its colours and coverage in ``values``, to the accumulators of its slice."""
-    first_row, rows, entry_offset, entry_weight, summed, _ = code  # offsets in bytes
-    y, x, length = run[2], run[3], run[4]
+def _scatter(
+    y, x, length, values, lanes, first_row, rows, entry_offset, entry_weight, summed, number, sums, taps, pitch, pad,
+    height, width, room_from, room_to, touched,
+):  # fmt: skip
+    """Add a run, its colours and coverage in ``values``, to the accumulators of its slice; offsets are in bytes."""
     target = sums.ctypes.data if summed[number] else taps.ctypes.data
     kind = 2 if summed[number] else 0
     source = values.ctypes.data
     vectors = (length * lanes + _VECTOR - 1) // _VECTOR
     for r in range(first_row[number], first_row[number + 1]):
         line = y + rows[r, 0]
-        if line < 0 or line >= size[0] or room_from[line] >= room_to[line]:
+        if line < 0 or line >= height or room_from[line] >= room_to[line]:
             continue
         left, right = x + rows[r, 1], x + length - 1 + rows[r, 2]
         if right <= room_from[line] or left >= room_to[line]:
             continue
         touched[line, kind] = min(touched[line, kind], left)
-        touched[line, kind + 1] = max(touched[line, kind + 1], min(right + 1, size[1]))
+        touched[line, kind + 1] = max(touched[line, kind + 1], min(right + 1, width))
         place = target + 8 * (line * pitch + (pad + x) * lanes)
         first, count = rows[r, 3], rows[r + 1, 3] - rows[r, 3]
-        if right < size[1]:
+        if right < width:
             offsets, weights = entry_offset.ctypes.data + 8 * first, entry_weight.ctypes.data + 8 * first
             _add_row(place, source, offsets, weights, count, vectors)
             continue
         for e in range(first, first + count):
-            n = min(length, size[1] - x - entry_offset[e] // (8 * lanes))
+            n = min(length, width - x - entry_offset[e] // (8 * lanes))
             _add_scaled(place + entry_offset[e], source, entry_weight[e], (n * lanes + _VECTOR - 1) // _VECTOR)
 
 
 @_compiled
 def _clear(accumulator, line, pitch, pad, lanes, begin, end):
-    accumulator[line * pitch + (pad + begin) * lanes : line * pitch + (pad + end) * lanes + _VECTOR] = 0.0
+    for o in range(line * pitch + (pad + begin) * lanes, line * pitch + (pad + end) * lanes + _VECTOR):
+        accumulator[o] = 0.0
 
 
 @_compiled
@@ -615,6 +618,10 @@ def _composite_tiles(
     channels, height, width = out.shape
     lanes = channels + 1
     kinds = scene[2].shape[0]
+    # Taken apart once: whoever takes an array out of a tuple counts its references, and does so anew every time.
+    mixed, table, other, light, surface, slope, number_at, partly = scene[3:]
+    first_row, rows_of, entry_offset, entry_weight, summed = code[:5]
+    gone_offset = gone_code[2]
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
     pad = 2 * reach + 2
@@ -657,22 +664,26 @@ def _composite_tiles(
                 if begin[s] == begin[s + 1]:
                     continue
                 for r in range(begin[s], begin[s + 1]):
-                    run = runs[index[r]]
-                    i = run[2] + reach
-                    if run[5] > 1:
-                        _cover_of(scene, run, i, row_at, column_at, reach, width, down, right, values)
+                    n = index[r]
+                    number, y, x = part * kernels + runs[n, 1], runs[n, 2], runs[n, 3]
+                    length, kind = runs[n, 4], runs[n, 5]
+                    row, at = row_at[y + reach] * width, x + reach
+                    if kind > 1:
+                        _cover_of(
+                            kind, length, at, row, column_at, mixed, table, partly, surface, slope, down, right, values
+                        )
                         _scatter(
-                            run, values, 1, gone_code, part * kernels + run[1], gone_sums, gone_taps, gone_pitch, pad,
-                            size, room_from, room_to, gone,
+                            y, x, length, values, 1, first_row, rows_of, gone_offset, entry_weight, summed, number,
+                            gone_sums, gone_taps, gone_pitch, pad, size[0], size[1], room_from, room_to, gone,
                         )  # fmt: skip
                         continue
                     _load(
-                        scene, image, run, i, row_at, column_at, row_dark, column_dark, reach, width, down, right,
-                        values,
+                        image, kind, length, at, row, column_at, row_dark[y + reach], column_dark, mixed, table, other,
+                        light, surface, slope, down, right, values,
                     )  # fmt: skip
                     _scatter(
-                        run, values, lanes, code, part * kernels + run[1], sums, taps, pitch, pad, size,
-                        room_from, room_to, touched,
+                        y, x, length, values, lanes, first_row, rows_of, entry_offset, entry_weight, summed, number,
+                        sums, taps, pitch, pad, size[0], size[1], room_from, room_to, touched,
                     )  # fmt: skip
                 some_room = False
                 for line in range(size[0]):
@@ -681,7 +692,7 @@ def _composite_tiles(
                     if connected and (there or gone[line, 0] < gone[line, 1] or gone[line, 2] < gone[line, 3]):
                         _hold_row(
                             sums, taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, tile_width,
-                            scene[9][s], share[part], room, room_from, room_to, touched, gone, held, number_of, carry,
+                            number_at[s], share[part], room, room_from, room_to, touched, gone, held, number_of, carry,
                             result,
                         )  # fmt: skip
                         _shrink(room, line, tile_width, room_from, room_to)
@@ -734,6 +745,8 @@ def _adjoint_rows(
     """What the patches get back from each row of tiles, ``back[job, visible or hidden, row, column, channel]``."""
     channels, height, width = image.shape
     kinds = scene[2].shape[0]
+    mixed, table, _, _, surface, slope, number_at, partly = scene[3:]
+    first_row, rows_of, entry_offset, entry_weight, summed = code[:5]
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
     pad = 2 * reach + 2
@@ -779,22 +792,27 @@ def _adjoint_rows(
                 room_from[:], room_to[:] = 0, size[1]
                 for s in range(present.size):
                     for r in range(begin[present[s]], begin[present[s] + 1]):
-                        run = runs[index[r]]
-                        _cover_of(scene, run, run[2] + reach, row_at, column_at, reach, width, down, right, values)
-                        number = part * kernels + run[1]
-                        if run[5] > 1:
+                        n = index[r]
+                        number, y, x = part * kernels + runs[n, 1], runs[n, 2], runs[n, 3]
+                        length, kind = runs[n, 4], runs[n, 5]
+                        _cover_of(
+                            kind, length, x + reach, row_at[y + reach] * width, column_at, mixed, table, partly,
+                            surface, slope, down, right, values,
+                        )  # fmt: skip
+                        if kind > 1:
                             _scatter(
-                                run, values, 1, code, number, gone_sums, gone_taps, pitch, pad, size, room_from,
-                                room_to, gone,
+                                y, x, length, values, 1, first_row, rows_of, entry_offset, entry_weight, summed, number,
+                                gone_sums, gone_taps, pitch, pad, size[0], size[1], room_from, room_to, gone,
                             )  # fmt: skip
                         else:
                             _scatter(
-                                run, values, 1, code, number, sums, taps, pitch, pad, size, room_from, room_to, touched
-                            )
+                                y, x, length, values, 1, first_row, rows_of, entry_offset, entry_weight, summed, number,
+                                sums, taps, pitch, pad, size[0], size[1], room_from, room_to, touched,
+                            )  # fmt: skip
                     some_room = False
                     for line in range(size[0]):
                         _factors(
-                            sums, taps, gone_sums, gone_taps, line, pitch, pad, tile_width, scene[9][present[s]], s,
+                            sums, taps, gone_sums, gone_taps, line, pitch, pad, tile_width, number_at[present[s]], s,
                             connected, room, touched, gone, held, number_of, begun, factor[part], total, share[part],
                         )  # fmt: skip
                         _shrink(room, line, tile_width, room_from, room_to)
@@ -828,9 +846,9 @@ def _adjoint_rows(
                         base = row_at[run[2] + reach] * width
                         for j in range(run[4]):
                             stretch = 1.0
-                            if scene[8].size > 0:
+                            if slope.size > 0:
                                 place = base + column_at[run[3] + reach + j]
-                                stretch = _stretch(scene, run[5], place, down, right)
+                                stretch = _stretch(slope, surface[run[5], place], down, right)
                             for c in range(channels):
                                 back[job, run[5], run[2] + reach, left + run[3] + reach + j, c] += stretch * returned[n]
                                 n += 1
@@ -847,14 +865,14 @@ def _complete(held, q, begun, s, room, factor, total, share):
     covered, missing, before = held[q, 0], held[q, 1], held[q, 2]
     left, seen = room[q], 0.0
     if covered > NOTHING_SEEN and left > 0.0:
-        seen = min(_opaque(covered, missing, before), left)
-        total[q] += share * seen
-        left -= seen
+        seen = _seen_share(covered, missing, before, left)
+        total[q] += share * seen * covered
+        left -= seen * covered
         room[q] = left if left >= NOTHING_SEEN else 0.0
     if covered + missing + before > NOTHING_SEEN:
         for n in range(begun[q], s + 1):
             if factor[n, q] < 0.0:
-                factor[n, q] = seen / covered if seen > 0.0 else 0.0
+                factor[n, q] = seen
     held[q, 0], held[q, 1], held[q, 2] = 0.0, 0.0, 0.0
 
 
@@ -864,8 +882,8 @@ def _factors(
     number_of, begun, factor, total, share,
 ):  # fmt: skip
     """How much of a slice is seen at each pixel of a row, as a factor of its coverage."""
-    begin, end, sum_begin, sum_end = touched[line]
-    gone_begin, gone_end, gone_sum_begin, gone_sum_end = gone[line]
+    begin, end, sum_begin, sum_end = touched[line, 0], touched[line, 1], touched[line, 2], touched[line, 3]
+    gone_begin, gone_end, gone_sum_begin, gone_sum_end = gone[line, 0], gone[line, 1], gone[line, 2], gone[line, 3]
     row = line * pitch + pad
     carry, gone_carry = 0.0, 0.0
     for x in range(sum_begin, min(0, sum_end)):
