@@ -62,7 +62,7 @@ class Scene:
     in focus is not changed, and ``share = 0`` is a pixel of the farther surface beside which a nearer one ends.
 
     Beyond its edge a nearer surface is missing: ``missing`` names a pixel of it wherever its blur could reach, so that
-    it is known of every ray whether it passed beside the surface. Two may be missing at a pixel.
+    it is known of every ray whether it passed beside the surface.
 
     The exposure (over the aperture, or over time) may be cut into parts. Within a part, light of two surfaces is
     assumed to come from different places of the aperture as far as there is room (which is exact where only one of two
@@ -84,9 +84,8 @@ class Scene:
     part_weight
         ``[G]`` share of each part; they sum to 1.
     front, share, pure, missing
-        ``[B, H, W]`` int32, float64 in 0..1, int32, and ``[B, 2, H, W]`` int32, all or none of them. ``front`` is -1
-        where a pixel is one unmixed patch of its own surface; the share is 1 there, and ``pure`` -1. Elsewhere
-        something is hidden. ``missing`` is -1 where nothing is missing; where it is ``front``, the rest of the pixel
+        ``[B, H, W]`` int32, float64 in 0..1, int32 and int32, all or none of them. ``front`` is -1 where a pixel is one
+        unmixed patch of its own surface; the share is 1 there, and ``pure`` -1. Elsewhere something is hidden. ``missing`` is -1 where nothing is missing; where it is ``front``, the rest of the pixel
         is, 1 - share, and elsewhere all of it. Only ``connected`` scenes ask for it.
     slope
         ``[B, 2, H, W]`` float64, derivative of the signed radius of the blur by row and column, in px per px. A part
@@ -95,9 +94,9 @@ class Scene:
     part_centre
         ``[G, 2]`` row and column of the centroid of every part, in units of the signed radius.
     connected
-        Whether neighbouring slices are one surface. Its coverage is then the share of its own patches among these and
-        the places where it is missing, so that steps, slopes and a little noise of its depth open no gaps.
-        Otherwise every slice is a surface of its own.
+        Whether neighbouring slices may be one surface. Its coverage is then, as far as it is known, the share of its
+        own patches among these and the places where it is missing, so that steps, slopes and a little noise of its
+        depth open no gaps. Otherwise every slice is a surface of its own.
 
     Raises
     ------
@@ -160,7 +159,7 @@ class Scene:
         assert self.pure is not None
         batch, *size = self.order.shape
         for name, kind in (("front", np.int32), ("share", np.float64), ("pure", np.int32), ("missing", np.int32)):
-            plane, shape = getattr(self, name), (batch, *([2] if name == "missing" else []), *size)
+            plane, shape = getattr(self, name), (batch, *size)
             if plane.shape != shape or plane.dtype != kind:
                 raise InvalidValueError(f"{name} must be {shape} {np.dtype(kind)}, got {plane.shape} {plane.dtype}.")
         mixed = self.front >= 0
@@ -192,20 +191,18 @@ class Scene:
         order, kernel, hidden = (plane[b].ravel() for plane in (self.order, self.kernel, self.hidden))
         if self.front is None or self.share is None or self.pure is None or self.missing is None:
             of_front, cover, colour = own, np.ones(own.size), own
-            of_void, void = np.stack([own, own]), np.zeros((2, own.size))
+            of_void, void = own, np.zeros(own.size)
         else:
-            front, cover, missing = self.front[b].ravel(), self.share[b].ravel(), self.missing[b].reshape(2, -1)
+            front, cover, missing = self.front[b].ravel(), self.share[b].ravel(), self.missing[b].ravel()
             of_front = np.where(front >= 0, front, own)
             colour = np.where(self.pure[b].ravel() >= 0, self.pure[b].ravel(), own)
             of_void = np.maximum(missing, 0)
             void = np.where(missing == front, 1.0 - cover, 1.0) * (missing >= 0) * self.connected
         of_hidden = np.maximum(hidden, 0)
-        there = np.stack([cover > 0, hidden >= 0, *(void > 0)])
-        surface = np.stack([of_front, of_hidden, *of_void])
+        there = np.stack([cover > 0, hidden >= 0, void > 0])
+        surface = np.stack([of_front, of_hidden, of_void])
         order = order[surface]
-        if self.connected:
-            # What is hidden comes before what is there of its slice, and so ends the surface that hides it.
-            order = 2 * order + np.array([[0], [1], [0], [0]], np.int32)
+        if self.connected:  # what is hidden is never of the slice that hides it
             order[1] = np.minimum(order[1], order[0] - 1)
         return Patches(order, kernel[surface], surface, there, cover, void, colour, of_hidden)
 
@@ -220,22 +217,22 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """What lies at every pixel of one picture: a visible patch (0), a hidden one (1), missing ones (2, 3); N = H * W.
+    """What lies at every pixel of one picture: a visible patch (0), a hidden one (1), a missing one (2); N = H * W.
 
     Parameters
     ----------
     order
-        ``[4, N]`` slices; of connected scenes twice their number, and 1 more for hidden patches.
+        ``[3, N]`` slices.
     kernel
-        ``[4, N]`` int32.
+        ``[3, N]`` int32.
     surface
-        ``[4, N]`` int32: the pixel whose slice and point spread the patch has.
+        ``[3, N]`` int32: the pixel whose slice and point spread the patch has.
     there
-        ``[4, N]`` whether there is such a patch.
+        ``[3, N]`` whether there is such a patch.
     cover
         ``[N]`` how much of its pixel the visible patch covers; a hidden one covers all of it.
     void
-        ``[2, N]`` of how much of the pixel surfaces are missing.
+        ``[N]`` of how much of the pixel a surface is missing.
     colour, behind
         ``[N]`` int32: pixels with the unmixed colours of both patches.
     """

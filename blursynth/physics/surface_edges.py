@@ -14,7 +14,6 @@ __all__ = [
     "OFF_LINE",
     "PURE_REACH_PX",
     "PURE_WITHIN",
-    "SAME_SLOPE",
     "SLOPE_REACH_PX",
     "SMALLEST_CONTRAST",
     "STEEPEST",
@@ -39,8 +38,6 @@ MIRRORED_PX = 8.0
 SLOPE_REACH_PX = 3
 # A surface goes on behind another with slopes of up to so many px of radius per px.
 STEEPEST = 0.3
-# Two edges are of two surfaces if their levels differ by a jump, and so many px of radius per px between them.
-SAME_SLOPE = 0.5
 # How the colours' variance weighs against the side that depth says: measured on photographs with mattes of discs,
 # blobs and wires (0 to 12 tried; the error is flat from 4 on).
 TRUST = 4.0
@@ -66,5 +63,5 @@ class SurfaceEdges:
     @classmethod
     def none(cls, shape: tuple[int, ...]) -> SurfaceEdges:
         """No edges anywhere."""
-        front, pure, hidden = (np.full(shape, -1, np.int32) for _ in range(3))
-        return cls(front, np.ones(shape), pure, hidden, np.full((shape[0], 2, *shape[1:]), -1, np.int32))
+        front, pure, hidden, missing = (np.full(shape, -1, np.int32) for _ in range(4))
+        return cls(front, np.ones(shape), pure, hidden, missing)

@@ -6,6 +6,8 @@ pictures; with fewer parts it is the definition that the faster backends are hel
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,25 +20,24 @@ from blursynth.physics.scene import Scene
 
 __all__ = [
     "COMPLETE",
-    "ENOUGH_HIDDEN",
-    "FAR_APART",
-    "KNOWN",
+    "GOES_ON",
+    "NEARLY_WHOLE",
     "NOTHING_SEEN",
-    "ONE_SURFACE",
     "check_scene",
     "composite",
     "composite_adjoint",
-    "opacity",
+    "coverage_scale",
 ]
 
 NOTHING_SEEN = 1e-9  # shares of light below this are rounding; they count as none, and 1 - them as all
 
-# Where one surface ends in a connected scene, see composite.
-FAR_APART = 2  # slices; sure of another surface
-ONE_SURFACE = (0.9, 1.1)  # noise and slopes change the sum of what a surface covers and where it is missing by a tenth
 COMPLETE = 1 - 1e-5
-ENOUGH_HIDDEN = 0.1  # less of it says little
-KNOWN = (0.2, 0.55)  # from nothing to all of what is missing being known
+
+# When the coverage of a surface, with the places where it is missing, is near enough to 1 to be scaled to it: not below
+# the first or above the last, wholly between the two others. Noise of depth changes it by some hundredths, a slope of
+# .1 px of radius per px by a tenth; two surfaces make 1.5 to 2.
+NEARLY_WHOLE = (0.6, 0.92, 1.06, 1.12)
+GOES_ON = 0.25  # of the next slice: then the surface goes on there, and what is lacking here is not lacking
 
 
 def check_scene(image: Any, scene: Scene, border: Border) -> Border:
@@ -76,14 +77,14 @@ class _Places:
             dark = (((y < 0) | (y >= height))[:, None] | ((x < 0) | (x >= width))[None, :]).ravel()
         rows, columns = (a.ravel() for a in np.meshgrid(y, x, indexing="ij"))
         p = self.patches
-        amounts = (p.cover, np.ones(p.cover.size), *p.void)
+        amounts = (p.cover, np.ones(p.cover.size), p.void)
         there = p.there[:, seen]
         self.row, self.column, self.pixel, self.dark = (
             np.concatenate([plane[one] for one in there]) for plane in (rows, columns, seen, dark)
         )
-        self.which = np.repeat(np.arange(4), there.sum(axis=1))
+        self.which = np.repeat(np.arange(3), there.sum(axis=1))
         self.amount = np.concatenate([amount[seen[one]] for amount, one in zip(amounts, there, strict=True)])
-        self.missing = self.which >= 2
+        self.missing = self.which == 2
         self.order = p.order[self.which, self.pixel]
         self.kernel = p.kernel[self.which, self.pixel]
         self.surface = p.surface[self.which, self.pixel]
@@ -115,11 +116,18 @@ class _Seen:
     def take(self, pieces: list[Any], coverage: NDArray[np.float64], opaque: NDArray[np.float64]) -> None:
         """Of patches that cover ``coverage``, as much is seen as is opaque and has room."""
         seen = np.where(coverage > NOTHING_SEEN, np.minimum(opaque, self.room), 0.0)
-        factor = np.divide(seen, coverage, out=np.zeros_like(seen), where=seen > 0)
+        self.show(pieces, _per(seen, coverage))
+        self.fill(seen)
+
+    def show(self, pieces: list[Any], factor: NDArray[np.float64]) -> None:
+        """So much of the light of these patches is seen at every pixel."""
         for source, place, share in pieces:
             self.pieces.append((source, place, factor[place] * share))
-        self.total += seen
-        self.room = self.room - seen
+
+    def fill(self, amount: NDArray[np.float64]) -> None:
+        """So much less is left for what lies farther."""
+        self.total += amount
+        self.room = self.room - amount
         self.room[self.room < NOTHING_SEEN] = 0
 
 
@@ -132,90 +140,121 @@ def _visible(scene: Scene, b: int, border: Border) -> tuple[_Places, list[Any], 
     for part in range(scene.parts):
         stretch = scene.stretch(b, part)
         seen = _Seen(total.size)
-        _walk(scene, places, part, np.ones(total.size) if stretch is None else stretch, seen, shape)
+        slices = list(_slices(scene, places, part, np.ones(total.size) if stretch is None else stretch, shape))
+        if scene.connected:
+            _walk(slices, seen)
+        else:
+            for one in slices:
+                seen.take([*one.shown_pieces, *one.hid_pieces], one.shown + one.hid, one.shown + one.hid)
         total += scene.part_weight[part] * seen.total
         pieces += [(source, place, scene.part_weight[part] * share) for source, place, share in seen.pieces]
     return places, pieces, total
 
 
-def _walk(
-    scene: Scene, places: _Places, part: int, stretch: NDArray[np.float64], seen: _Seen, shape: tuple[int, int]
-) -> None:
-    """From near to far, surface by surface."""
-    pixels = seen.room.size
-    covered, missing, before = np.zeros(pixels), np.zeros(pixels), np.zeros(pixels)
-    last = np.zeros(pixels, np.int64)
-    held: list[Any] = []  # pieces of the surface at hand
+@dataclass
+class _Slice:
+    """What reaches every pixel from one slice: coverage by visible and by hidden patches, and where it is missing."""
 
-    def close(which: NDArray[np.bool_]) -> None:
-        """The surface at hand is complete at these pixels."""
-        nonlocal held
-        amount, opaque = np.where(which, covered, 0.0), np.zeros(pixels)
-        opaque[which] = opacity(covered[which], missing[which], before[which])
-        seen.take(held, amount, opaque)
-        held = [(s, p, w) for s, p, w in ((s[~which[p]], p[~which[p]], w[~which[p]]) for s, p, w in held) if s.size]
-        covered[which], missing[which], before[which] = 0.0, 0.0, 0.0
+    number: int
+    shown: NDArray[np.float64]
+    hid: NDArray[np.float64]
+    missing: NDArray[np.float64]
+    shown_pieces: list[Any]
+    hid_pieces: list[Any]
 
+    @property
+    def together(self) -> NDArray[np.float64]:
+        """Of all rays those that are known to meet the slice or to pass beside it; 0 where that is rounding."""
+        together = self.shown + self.hid + self.missing
+        return np.where(together > NOTHING_SEEN, together, 0.0)
+
+
+def _slices(
+    scene: Scene, places: _Places, part: int, stretch: NDArray[np.float64], shape: tuple[int, int]
+) -> Iterator[_Slice]:
+    """From near to far."""
+    pixels = shape[0] * shape[1]
     for number in np.unique(places.order)[::-1]:
         source, place, tap = _splat(places, places.order == number, scene, part, shape)
-        void = places.missing[source]
         # A patch's own light already has the share of its pixel; what is missing is not stretched.
-        share = np.where(void, tap, tap * stretch[places.surface[source]])
+        share = np.where(places.missing[source], tap, tap * stretch[places.surface[source]])
         amount = places.amount[source] * share
-        here, gone = (np.bincount(place[kind], amount[kind], pixels).astype(np.float64) for kind in (~void, void))
-        lit = (source[~void], place[~void], share[~void])
-        if not scene.connected:
-            seen.take([lit], here, here)
-            continue
-        present, sum_before = here + gone > NOTHING_SEEN, covered + missing + before
-        apart = last // 2 - int(number) // 2 >= FAR_APART
-        behind = (int(number) % 2 == 1) & (last // 2 != int(number) // 2)
-        behind &= (sum_before > ONE_SURFACE[0]) | (here > ENOUGH_HIDDEN)
-        full = (sum_before > ONE_SURFACE[0]) & (sum_before + here + gone > ONE_SURFACE[1])
-        close(present & (sum_before > NOTHING_SEEN) & (apart | behind | full))
-        covered += np.where(present, here, 0.0)
-        first = covered <= NOTHING_SEEN
-        before += np.where(present & first, gone, 0.0)
-        missing += np.where(present & ~first, gone, 0.0)
-        last[present] = int(number)
-        keep = present[lit[1]]
-        held.append((lit[0][keep], lit[1][keep], lit[2][keep]))
-        close((missing <= NOTHING_SEEN) & (covered >= COMPLETE))
-    if scene.connected:
-        close(covered + missing + before > NOTHING_SEEN)
+        kinds = [places.which[source] == kind for kind in range(3)]
+        shown, hid, missing = (np.bincount(place[k], amount[k], pixels).astype(np.float64) for k in kinds)
+        lit = [[(source[k], place[k], share[k])] for k in kinds[:2]]
+        yield _Slice(int(number), shown, hid, missing, *lit)
 
 
-def opacity(
-    covered: NDArray[np.float64], missing: NDArray[np.float64], before: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """How much of the rays a surface stops: the share of its patches among these and where it is missing.
+def _walk(slices: list[_Slice], seen: _Seen) -> None:
+    """From near to far, what is visible before what is hidden."""
+    pixels = seen.room.size
+    waiting, waits = np.zeros(pixels), list[Any]()
+    chain = np.zeros(pixels)
+    for n, one in enumerate(slices):
+        adjacent = n > 0 and slices[n - 1].number == one.number + 1
+        before = slices[n - 1].together if adjacent else np.zeros(pixels)
+        chain = one.together + np.where((before > 0) & (one.together > 0), chain, 0.0)
+        goes_on = n + 1 < len(slices) and slices[n + 1].number == one.number - 1
+        following = slices[n + 1].together if goes_on else np.zeros(pixels)
+        covered = one.shown + one.hid
+        scale = coverage_scale(chain + following, following)
+        scale = np.where((one.shown >= COMPLETE) & (one.missing <= NOTHING_SEEN), 1.0, scale)
+        scale = np.minimum(scale, 1.0 / np.maximum(covered, NOTHING_SEEN))
+        opaque = scale * covered
+        # What nearer ones left is first of what is visible, but no more passes beside the slice than its share.
+        room = seen.room
+        least = np.maximum(scale * one.shown, room - (1.0 - opaque))
+        amount = np.where(covered > NOTHING_SEEN, np.minimum(least, np.minimum(opaque, room)), 0.0)
+        of_shown = np.minimum(scale * one.shown, amount)
+        of_hid = amount - of_shown
+        shown = _per(of_shown, one.shown)
+        hid = np.where(one.hid > NOTHING_SEEN, _per(of_hid, one.hid), 0.0)
+        seen.show(one.shown_pieces, shown)
+        seen.show(one.hid_pieces, hid)
+        # Of what is hidden the rest waits.
+        rest = np.where((one.hid > NOTHING_SEEN) & (room > 0), scale - hid, 0.0)
+        waiting += rest * one.hid
+        waits += [(source, place, rest[place] * share) for source, place, share in one.hid_pieces]
+        seen.fill(amount)
+    left = np.where(waiting > NOTHING_SEEN, np.minimum(1.0, _per(seen.room, waiting)), 0.0)
+    seen.show(waits, left)
+    seen.fill(left * waiting)
 
-    What is missing ``before`` anything is covered may be of a nearer surface that ends near by: it counts as far as the
-    rest leaves room for it. Where all together are far from 1 not all that is missing is known, and the patches count
-    as they are.
+
+def _per(amount: NDArray[np.float64], of: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(amount, of, out=np.zeros_like(amount), where=amount > 0)
+
+
+def coverage_scale(together: NDArray[np.float64], following: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By how much the coverage of a slice is scaled.
+
+    To ``1 / together``, of a surface's slices so far and the next one, if that is near 1, since every ray meets the
+    surface or a place where it is missing: noise, steps or slopes of its depth do not open gaps. Where it is not, more
+    than one surface is near, or not all that is missing is known, and coverage counts as it is; likewise where it is
+    less than 1 and the surface goes on in the next slice.
     """
-    both = covered + missing
-    both = both + np.minimum(before, np.maximum(1.0 - both, 0.0))
-    known = np.clip((both - KNOWN[0]) / (KNOWN[1] - KNOWN[0]), 0.0, 1.0)
-    return np.asarray(np.minimum(1.0, covered / np.maximum(known * both + 1.0 - known, NOTHING_SEEN)))
+    none, low, high, much = NEARLY_WHOLE
+    sure = np.clip(np.minimum((together - none) / (low - none), (much - together) / (much - high)), 0.0, 1.0)
+    sure = np.where(together < 1.0, sure * np.maximum(0.0, 1.0 - following / GOES_ON), sure)
+    return np.asarray(1.0 + sure * (1.0 / np.maximum(together, none) - 1.0))
 
 
 def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> NDArray[np.floating]:
     """Spread the light of every patch of the scene and let nearer slices cover farther ones.
 
-    For every part of the exposure and pixel p of the result, from the nearest surface j to the farthest:
+    For every part of the exposure and pixel p of the result, from the nearest slice j to the farthest:
     coverage ``A_j = sum over its patches q of k_q(p - q) s_q``, s the share of its pixel that a patch covers; light
-    ``N_j`` likewise; opaque is ``a_j``, seen ``w_j = min(a_j, what nearer ones left)``. The result is the mean over the
-    parts of ``sum_j w_j N_j / A_j``, divided by that of ``sum_j w_j``, so that constants stay constant. A pixel that
-    nothing covers keeps its value. It is linear in the image; all shares depend on the scene alone.
+    ``N_j`` likewise; seen is ``w_j = min(A_j, what nearer ones left)``. The result is the mean over the parts of
+    ``sum_j w_j N_j / A_j``, divided by that of ``sum_j w_j``, so that constants stay constant. A pixel that nothing
+    covers keeps its value. It is linear in the image; all shares depend on the scene alone.
 
-    Every slice is a surface, and ``a_j = A_j``. In a connected scene neighbouring slices are one as far as their
-    coverage, and that of the places V where the surface is missing, stay together within 1: a surface ends where the
-    next slice that reaches p is two or more farther, or begins with what is hidden (which is asked before what is
-    there; more than .1 of it, or where A + V is above .9), or where A + V is above .9 and would rise above 1.1, or
-    where it covers all. Then
-    ``a_j = A_j / (A_j + V_j)`` (see :func:`opacity`): every ray meets the surface, or the place where it is missing;
-    noise, steps or slopes of its depth do not open gaps.
+    In a connected scene neighbouring slices may be one surface. With ``V_j`` the coverage of the places where it is
+    missing, ``T_j = A_j + V_j`` summed over the slices next to each other up to j and the one after it is 1 if they
+    are, and A_j is scaled by :func:`coverage_scale` of it, up to 1. Visible patches v and hidden ones h are told apart,
+    ``A_j = v_j + h_j``: what nearer slices left is filled by what is visible first, from near to far, since that is
+    what the gaps beside nearer surfaces show; but no more light passes beside slice j than ``1 - A_j``,
+    ``w_j = min(max(v_j, left - (1 - A_j)), A_j, left)``, of which v_j comes first. What is left at the end shows what
+    is hidden and was not seen yet, in proportion. All of it is continuous in what reaches p, so no seams arise.
 
     Parameters
     ----------

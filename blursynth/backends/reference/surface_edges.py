@@ -16,7 +16,6 @@ from blursynth.physics.surface_edges import (
     OFF_LINE,
     PURE_REACH_PX,
     PURE_WITHIN,
-    SAME_SLOPE,
     SLOPE_REACH_PX,
     SMALLEST_CONTRAST,
     STEEPEST,
@@ -55,8 +54,7 @@ def surface_edges(
     negative. A surface too thin to have unmixed pixels shows its colour where it differs most from the other's.
 
     A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces the one whose
-    edge is the nearest, and the nearest of those that are not the same: their levels at the edges differ by a jump and
-    .5 more per px between them. Behind a surface goes on what lies beyond the nearest edge pixel of its own from
+    edge is the nearest. Behind a surface goes on what lies beyond the nearest edge pixel of its own from
     which that can be seen there, turned over at the edge, and 8 px behind it once more (as between mirrors: textures
     go on, and no streaks arise). On which side of an edge a pixel lies is told by ``jump``, or by half of the step if
     that is less.
@@ -99,10 +97,7 @@ def surface_edges(
                 if wide_px is not None:
                     lowest = float(level[b].flat[front] if front >= 0 else level[b, y, x])
                     gone = front if share < 1 else one.ends_beside(y, x, lowest, wide_px[b] + slack_px)
-                    out.missing[b, 0, y, x] = gone
-                    if gone >= 0:
-                        beyond = one.ends_beside(y, x, lowest, wide_px[b] + slack_px, divmod(gone, width))
-                        out.missing[b, 1, y, x] = beyond
+                    out.missing[b, y, x] = gone
                 if one.edge[y, x] and (wide_px is not None or one.near[y, x] or front >= 0):
                     continue
                 deep = None if deep_px is None else deep_px[b]
@@ -203,22 +198,13 @@ class _Picture:
         near = abs(edge - own) <= self.jump + steep * away and away <= deep + slack_px
         return bool(near and own > farther + min(self.jump, 0.5 * (edge - farther)))
 
-    def ends_beside(
-        self, y: int, x: int, level: float, wide_px: NDArray[np.float64], other: tuple[int, int] | None = None
-    ) -> int:
-        """Which surface nearer than a level ends so near by that it matters that it is missing here; -1 for none.
-
-        The surface that the pixel ``other`` shows does not count.
-        """
+    def ends_beside(self, y: int, x: int, level: float, wide_px: NDArray[np.float64]) -> int:
+        """Which surface nearer than a level ends so near by that it matters that it is missing here; -1 for none."""
 
         def counts(p: tuple[int, int], e: tuple[int, int], away: float) -> bool:
             nearer, _ = self.beyond(e)
-            here, top = p == (y, x), float(self.level[nearer])
-            if here and other is not None:
-                apart = math.hypot(nearer[0] - other[0], nearer[1] - other[1])
-                if abs(top - self.level[other]) <= self.jump + SAME_SLOPE * apart:
-                    return False
-            own = level if here else self.level[p]
+            top = float(self.level[nearer])
+            own = level if p == (y, x) else self.level[p]
             return bool(own < top - min(self.jump, 0.5 * (top - self.level[e])) and away <= wide_px[nearer])
 
         e, _ = self.nearest(y, x, self.far, counts)
