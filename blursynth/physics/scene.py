@@ -85,8 +85,9 @@ class Scene:
         ``[G]`` share of each part; they sum to 1.
     front, share, pure, missing
         ``[B, H, W]`` int32, float64 in 0..1, int32 and int32, all or none of them. ``front`` is -1 where a pixel is one
-        unmixed patch of its own surface; the share is 1 there, and ``pure`` -1. Elsewhere something is hidden. ``missing`` is -1 where nothing is missing; where it is ``front``, the rest of the pixel
-        is, 1 - share, and elsewhere all of it. Only ``connected`` scenes ask for it.
+        unmixed patch of its own surface; the share is 1 there, and ``pure`` -1. Elsewhere something is hidden.
+        ``missing`` is -1 where nothing is missing; where it is ``front``, the rest of the pixel is, 1 - share, and
+        elsewhere all of it. Only ``connected`` scenes ask for it.
     slope
         ``[B, 2, H, W]`` float64, derivative of the signed radius of the blur by row and column, in px per px. A part
         that lies off the centre sees a sloping surface stretched or compressed: its light is weighted by the

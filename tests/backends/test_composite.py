@@ -54,9 +54,8 @@ def edged_scene(seed: int, shape: tuple[int, int, int], *, parts: int = 1, conne
     share = np.where(mixed & (rng.random(shape) < 0.1), 1.0, share)
     anywhere = rng.integers(0, pixels, (3, *shape)).astype(np.int32)
     front = np.where(mixed, anywhere[1], np.int32(-1))
-    both = (batch, 2, height, width)
-    missing = np.where(rng.random(both) < 0.3, rng.integers(0, pixels, both), -1).astype(np.int32)
-    missing = np.where(mixed[:, None] & (rng.random(both) < 0.6), front[:, None], missing)
+    missing = np.where(rng.random(shape) < 0.4, rng.integers(0, pixels, shape), -1).astype(np.int32)
+    missing = np.where(mixed & (rng.random(shape) < 0.6), front, missing)
     return Scene(
         (2 * plain.order + rough).astype(np.int32),
         plain.kernel,
@@ -166,8 +165,7 @@ def test_mixed_pixels_in_focus_are_not_changed() -> None:
     front[0, 0, 0], share[0, 0, 0] = -1, 1.0
     pure = np.where(front < 0, -1, own[:, ::-1]).astype(np.int32)
     kernel = np.zeros(shape, np.int32)
-    missing = np.stack([front, np.full(shape, -1, np.int32)], axis=1)
-    sharp = Scene(order, kernel, own, disk(0.0), np.ones(1), front, share, pure, missing, connected=True)
+    sharp = Scene(order, kernel, own, disk(0.0), np.ones(1), front, share, pure, front, connected=True)
     image = picture(2, (1, 3, 14, 17))
     for backend in (reference, cpu):
         assert np.abs(backend.composite(image, sharp, border=Border.REFLECT) - image).max() <= 1e-12
@@ -183,8 +181,7 @@ def test_a_surface_that_ends_beside_a_whole_one_lets_nothing_through_it() -> Non
     image = np.zeros((1, 1, 24, 40))
     image[..., 0, 0] = 1.0
     hidden = np.where(columns >= 1, 0, -1).astype(np.int32)
-    beside = rng.random((1, 2, 24, 40)) < [[[0.6]], [[0.2]]]
-    missing = np.where((columns < 30)[:, None] & beside, 39, -1).astype(np.int32)
+    missing = np.where((columns < 30) & (rng.random(shape) < 0.6), 39, -1).astype(np.int32)
     plain = np.full(shape, -1, np.int32)
     psf = PointSpreads.concatenate([disk(0.0), disk(4.3), disk(3.2)])
     kernel = np.where(order == 6, 1, np.where(order == 5, 2, 0)).astype(np.int32)
@@ -232,7 +229,7 @@ def test_noise_steps_and_stretched_parts_of_one_surface_let_nothing_through() ->
         whole,
         np.ones(shape),
         whole,
-        np.stack([whole, whole], axis=1),
+        whole,
         connected=True,
     )
     for backend in (reference, cpu):

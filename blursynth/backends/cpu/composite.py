@@ -32,11 +32,9 @@ from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
 from blursynth.backends.reference.composite import (
     COMPLETE,
-    ENOUGH_HIDDEN,
-    FAR_APART,
-    KNOWN,
+    GOES_ON,
+    NEARLY_WHOLE,
     NOTHING_SEEN,
-    ONE_SURFACE,
     check_scene,
 )
 from blursynth.frame import Border
@@ -50,7 +48,8 @@ _TILE_HEIGHT, _TILE_WIDTH = 64, 256
 _MOST_SLICES = 4096  # numbers of slices wider apart are replaced by their ranks
 _SAME = 1e-13  # differences of taps below this share of the largest are rounding
 _VECTOR = 4  # numbers
-_KNOWN_SLOPE = 1.0 / (KNOWN[1] - KNOWN[0])
+_NONE, _LOW, _HIGH, _MUCH = NEARLY_WHOLE
+_RISE, _FALL, _GOES_ON = 1.0 / (_LOW - _NONE), 1.0 / (_MUCH - _HIGH), 1.0 / GOES_ON
 
 
 @intrinsic
@@ -324,7 +323,7 @@ def _cover_of(
         share = 1.0
         if kind == 0 and edges and mixed[p] >= 0:
             share = table[mixed[p], 6]
-        elif kind > 1 and partly[kind - 2, p]:
+        elif kind > 1 and partly[p]:
             share = table[mixed[p], 7]
         if sloped:
             share *= _stretch(slope, surface[kind, p], down, right)
@@ -370,140 +369,144 @@ def _load(
 
 
 @_compiled
-def _other_surface(both, here, away, last, number):
-    """Whether a slice is of another surface than the one at hand, which began nearer; see ``composite``'s definition.
+def _scale(together, following):
+    """By how much the coverage of a slice is scaled, see ``coverage_scale`` of the definition."""
+    if together <= _NONE or together >= _MUCH:
+        return 1.0
+    sure = min(min((together - _NONE) * _RISE, (_MUCH - together) * _FALL), 1.0)
+    if together < 1.0:
+        sure *= max(0.0, 1.0 - following * _GOES_ON)
+    return 1.0 + sure * (1.0 / together - 1.0)
 
-    ``both`` is what that one covers and where it is missing, ``here`` and ``away`` the same of the slice.
+
+@_compiled
+def _seen_of(shown, hid, scale, left):
+    """How much of a slice's visible and hidden patches is seen where so much is left, and the scale of their coverage.
+
+    See ``composite`` of the definition.
     """
-    apart = (last >> 1) - (number >> 1)
-    behind = number & 1 == 1 and apart > 0  # patches that are hidden
-    return (
-        apart >= FAR_APART
-        or (both > ONE_SURFACE[0] and both + here + away > ONE_SURFACE[1])
-        or (behind and (both > ONE_SURFACE[0] or here > ENOUGH_HIDDEN))
-    )
+    opaque = scale * (shown + hid)
+    if opaque > 1.0:
+        scale, opaque = 1.0 / (shown + hid), 1.0
+    seen = min(max(scale * shown, left - (1.0 - opaque)), min(opaque, left))
+    of_shown = min(scale * shown, seen)
+    return of_shown, seen - of_shown, scale
 
 
 @_compiled
-def _seen_share(covered, missing, before, left):
-    """How much of a surface's coverage is seen where there is so much room, see ``opacity`` of the definition."""
-    both = covered + missing
-    both += min(before, max(1.0 - both, 0.0))
-    known = min(max((both - KNOWN[0]) * _KNOWN_SLOPE, 0.0), 1.0)
-    share = 1.0 / max(known * both + 1.0 - known, covered)
-    # One division where there is room enough; in focus, where all are 1, the light keeps its very bits.
-    return share if covered * share <= left else left / covered
-
-
-@_compiled
-def _close(held, lanes, o, room, q, share, result, p):
-    """A surface is complete at a pixel: as much of it as is opaque and has room is seen."""
-    covered, missing, before = held[o + lanes - 1], held[o + lanes], held[o + lanes + 1]
-    left = room[q]
-    if covered > NOTHING_SEEN and left > 0.0:
-        seen = _seen_share(covered, missing, before, left)
-        for c in range(lanes):
-            result[p + c] += share * seen * held[o + c]
-        left -= seen * covered
+def _finish(held, lanes, o, scale, room, q, share, result, p):
+    """The slice at hand is complete at a pixel: as much of it as has room is seen, the rest of what is hidden waits."""
+    shown, hid, left = held[o + lanes - 1], held[o + 2 * lanes - 1], room[q]
+    if shown + hid > NOTHING_SEEN and left > 0.0:
+        of_shown, of_hid, scale = _seen_of(shown, hid, scale, left)
+        if of_shown > 0.0:
+            # In focus, where both are 1, the light keeps its very bits.
+            factor = share if of_shown == shown else share * (of_shown / shown)
+            for c in range(lanes):
+                result[p + c] += factor * held[o + c]
+        if hid > NOTHING_SEEN:
+            seen = of_hid / hid
+            for c in range(lanes):
+                result[p + c] += share * seen * held[o + lanes + c]
+                held[o + 2 * lanes + 2 + c] += (scale - seen) * held[o + lanes + c]
+        left -= of_shown + of_hid
         room[q] = left if left >= NOTHING_SEEN else 0.0
-    for c in range(lanes + 2):
-        held[o + c] = 0.0
+    held[o + 2 * lanes] = 0.0  # nothing waits to be complete
 
 
 @_compiled
-def _close_row(held, line, width, columns, lanes, room, share, result):
+def _finish_row(held, line, width, columns, lanes, room, share, result):
+    stride = 3 * lanes + 2
     for x in range(columns):
         q = line * width + x
-        o = q * (lanes + 2)
-        if held[o + lanes - 1] + held[o + lanes] + held[o + lanes + 1] > NOTHING_SEEN:
-            _close(held, lanes, o, room, q, share, result, q * lanes)
+        o = q * stride
+        if held[o + 2 * lanes] > 0.0:
+            scale = _scale(held[o + 2 * lanes] + held[o + 2 * lanes + 1], 0.0)
+            _finish(held, lanes, o, scale, room, q, share, result, q * lanes)
+        rest = held[o + stride - 1]
+        if rest > NOTHING_SEEN and room[q] > 0.0:
+            factor = share * min(1.0, room[q] / rest)
+            for c in range(lanes):
+                result[q * lanes + c] += factor * held[o + 2 * lanes + 2 + c]
+        for c in range(stride):
+            held[o + c] = 0.0
+
+
+@_compiled
+def _clear_row(sums, taps, line, pitch, pad, lanes, width, touched):
+    if touched[line, 0] < touched[line, 1]:
+        _clear(taps, line, pitch, pad, lanes, touched[line, 0], touched[line, 1])
+    if touched[line, 2] < touched[line, 3]:
+        _clear(sums, line, pitch, pad, lanes, touched[line, 2], touched[line, 3])
+    for kind in (0, 2):
+        touched[line, kind], touched[line, kind + 1] = width, -pad
 
 
 @_compiled
 def _hold_row(
-    sums, taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, width, number, share, room, room_from,
-    room_to, touched, gone, held, last, carry, result,
+    sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, width, number, share,
+    room, room_from, room_to, touched, hid, gone, held, last, carry, result,
 ):  # fmt: skip
-    """A slice is added to the surface at hand, in one row of the tile; the row of the accumulators is cleared."""
+    """A slice in one row of the tile; the slice before it is complete where this one is; the row is cleared."""
     begin, end, sum_begin, sum_end = touched[line, 0], touched[line, 1], touched[line, 2], touched[line, 3]
+    hid_begin, hid_end, hid_sum_begin, hid_sum_end = hid[line, 0], hid[line, 1], hid[line, 2], hid[line, 3]
     gone_begin, gone_end, gone_sum_begin, gone_sum_end = gone[line, 0], gone[line, 1], gone[line, 2], gone[line, 3]
     row, gone_row = line * pitch + pad * lanes, line * gone_pitch + pad
-    start = max(min(min(begin, sum_begin), min(gone_begin, gone_sum_begin)), room_from[line])
-    stop = min(max(max(end, sum_end), max(gone_end, gone_sum_end)), room_to[line])
-    c0, c1, c2, c3, gone_carry = 0.0, 0.0, 0.0, 0.0, 0.0
-    if lanes == 4:
-        for o in range(row + sum_begin * 4, row + min(start, sum_end) * 4, 4):
-            c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
-    else:
+    start = min(min(min(begin, sum_begin), min(gone_begin, gone_sum_begin)), min(hid_begin, hid_sum_begin))
+    stop = max(max(max(end, sum_end), max(gone_end, gone_sum_end)), max(hid_end, hid_sum_end))
+    start, stop = max(start, room_from[line]), min(stop, room_to[line])
+    gone_carry = 0.0
+    for c in range(2 * lanes):
+        carry[c] = 0.0
+    for x in range(sum_begin, min(start, sum_end)):
         for c in range(lanes):
-            carry[c] = 0.0
-        for x in range(sum_begin, min(start, sum_end)):
-            for c in range(lanes):
-                carry[c] += sums[row + x * lanes + c]
+            carry[c] += sums[row + x * lanes + c]
+    for x in range(hid_sum_begin, min(start, hid_sum_end)):
+        for c in range(lanes):
+            carry[lanes + c] += hid_sums[row + x * lanes + c]
     for x in range(gone_sum_begin, min(start, gone_sum_end)):
         gone_carry += gone_sums[gone_row + x]
     misses = gone_end > gone_begin or gone_sum_end > gone_sum_begin
+    hides = hid_end > hid_begin or hid_sum_end > hid_sum_begin
     for x in range(start, stop):
         q = line * width + x
         u = row + x * lanes
-        if lanes == 4:
-            if x >= sum_end:  # the sums are zero from here on, and their rounding shall not touch what is in focus
-                c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
-            c0, c1, c2, c3 = c0 + sums[u], c1 + sums[u + 1], c2 + sums[u + 2], c3 + sums[u + 3]
-            here = taps[u + 3] + c3
-        else:
+        for c in range(lanes):
+            carry[c] = carry[c] + sums[u + c] if x < sum_end else 0.0
+        shown = taps[u + lanes - 1] + carry[lanes - 1]
+        behind, away = 0.0, 0.0
+        if hides:
             for c in range(lanes):
-                carry[c] = carry[c] + sums[u + c] if x < sum_end else 0.0
-            here = taps[u + lanes - 1] + carry[lanes - 1]
-        away = 0.0
+                carry[lanes + c] = carry[lanes + c] + hid_sums[u + c] if hid_sum_begin <= x < hid_sum_end else 0.0
+            behind = hid_taps[u + lanes - 1] + carry[2 * lanes - 1]
         if misses:
             gone_carry = gone_carry + gone_sums[gone_row + x] if gone_sum_begin <= x < gone_sum_end else 0.0
             away = max(gone_taps[gone_row + x] + gone_carry, 0.0)
-        left = room[q]
-        if here + away <= NOTHING_SEEN or left <= 0.0:
+        here = shown + behind
+        if here + away <= NOTHING_SEEN or room[q] <= 0.0:
             continue
-        o = q * (lanes + 2)
-        both = held[o + lanes - 1] + held[o + lanes] + held[o + lanes + 1]
-        if both > NOTHING_SEEN and _other_surface(both, here, away, last[q], number):
-            _close(held, lanes, o, room, q, share, result, q * lanes)
-            both, left = 0.0, room[q]
-            if left <= 0.0:
+        o = q * (3 * lanes + 2)
+        before, together = held[o + 2 * lanes], here + away
+        if before > 0.0:
+            adjacent = last[q] - number == 1
+            before += held[o + 2 * lanes + 1]
+            following = together if adjacent else 0.0
+            _finish(held, lanes, o, _scale(before + following, following), room, q, share, result, q * lanes)
+            if not adjacent:
+                before = 0.0
+            if room[q] <= 0.0:
                 continue
-        if lanes == 4:
-            if both == 0.0 and away <= NOTHING_SEEN and here >= COMPLETE:
-                # One slice is all of the surface, as nearly everywhere.
-                seen = min(1.0, left)
-                factor = share if seen == here else share * (seen / here)
-                p = q * 4
-                result[p] += factor * (taps[u] + c0)
-                result[p + 1] += factor * (taps[u + 1] + c1)
-                result[p + 2] += factor * (taps[u + 2] + c2)
-                result[p + 3] += factor * here
-                left -= seen
-                room[q] = left if left >= NOTHING_SEEN else 0.0
-                continue
-            held[o] += taps[u] + c0
-            held[o + 1] += taps[u + 1] + c1
-            held[o + 2] += taps[u + 2] + c2
-            held[o + 3] += here
-        else:
-            for c in range(lanes):
-                held[o + c] += taps[u + c] + carry[c]
-        held[o + (lanes if held[o + lanes - 1] > NOTHING_SEEN else lanes + 1)] += away
+        for c in range(lanes):
+            held[o + c] = taps[u + c] + carry[c]
+        for c in range(lanes):
+            held[o + lanes + c] = hid_taps[u + c] + carry[lanes + c] if hides else 0.0
+        held[o + 2 * lanes], held[o + 2 * lanes + 1] = together, before
         last[q] = number
-        if held[o + lanes] <= NOTHING_SEEN and held[o + lanes - 1] >= COMPLETE:
-            _close(held, lanes, o, room, q, share, result, q * lanes)
-    if begin < end:
-        _clear(taps, line, pitch, pad, lanes, begin, end)
-    if sum_begin < sum_end:
-        _clear(sums, line, pitch, pad, lanes, sum_begin, sum_end)
-    if gone_begin < gone_end:
-        _clear(gone_taps, line, gone_pitch, pad, 1, gone_begin, gone_end)
-    if gone_sum_begin < gone_sum_end:
-        _clear(gone_sums, line, gone_pitch, pad, 1, gone_sum_begin, gone_sum_end)
-    for kind in (0, 2):
-        touched[line, kind], touched[line, kind + 1] = width, -pad
-        gone[line, kind], gone[line, kind + 1] = width, -pad
+        if shown >= COMPLETE and away <= NOTHING_SEEN:
+            _finish(held, lanes, o, 1.0, room, q, share, result, q * lanes)
+    _clear_row(sums, taps, line, pitch, pad, lanes, width, touched)
+    _clear_row(hid_sums, hid_taps, line, pitch, pad, lanes, width, hid)
+    _clear_row(gone_sums, gone_taps, line, gone_pitch, pad, 1, width, gone)
 
 
 @_compiled
@@ -629,8 +632,9 @@ def _composite_tiles(
     gone_pitch = (pad + tile_width + _VECTOR + 7) // 8 * 8
     sums, taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
     gone_sums, gone_taps = _aligned(tile_height * gone_pitch), _aligned(tile_height * gone_pitch)
+    hid_sums, hid_taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
     room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
-    held, carry = np.zeros(tile_height * tile_width * (lanes + 2) if connected else 0), np.zeros(lanes)
+    held, carry = np.zeros(tile_height * tile_width * (3 * lanes + 2) if connected else 0), np.zeros(2 * lanes)
     number_of = np.zeros(tile_height * tile_width if connected else 0, np.int64)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
     values = _aligned(columns_most * lanes + _VECTOR)
@@ -640,7 +644,8 @@ def _composite_tiles(
     sort = (np.empty(slices + 1, np.int64), np.empty(kinds * rows_most * columns_most, np.int32))
     room_from, room_to = np.empty(tile_height, np.int64), np.empty(tile_height, np.int64)
     touched, gone = np.empty((tile_height, 4), np.int64), np.empty((tile_height, 4), np.int64)
-    for edges in (touched, gone):
+    hid = np.empty((tile_height, 4), np.int64)
+    for edges in (touched, gone, hid):
         edges[:, 0], edges[:, 2] = tile_width, tile_width
         edges[:, 1], edges[:, 3] = -pad, -pad
     across = (width + tile_width - 1) // tile_width
@@ -681,19 +686,23 @@ def _composite_tiles(
                         image, kind, length, at, row, column_at, row_dark[y + reach], column_dark, mixed, table, other,
                         light, surface, slope, down, right, values,
                     )  # fmt: skip
+                    into_hidden = connected and kind == 1
                     _scatter(
                         y, x, length, values, lanes, first_row, rows_of, entry_offset, entry_weight, summed, number,
-                        sums, taps, pitch, pad, size[0], size[1], room_from, room_to, touched,
+                        hid_sums if into_hidden else sums, hid_taps if into_hidden else taps, pitch, pad, size[0],
+                        size[1], room_from, room_to, hid if into_hidden else touched,
                     )  # fmt: skip
                 some_room = False
                 for line in range(size[0]):
                     # The pitch of room and result is the tile's full width.
                     there = touched[line, 0] < touched[line, 1] or touched[line, 2] < touched[line, 3]
-                    if connected and (there or gone[line, 0] < gone[line, 1] or gone[line, 2] < gone[line, 3]):
+                    more = gone[line, 0] < gone[line, 1] or gone[line, 2] < gone[line, 3]
+                    more = more or hid[line, 0] < hid[line, 1] or hid[line, 2] < hid[line, 3]
+                    if connected and (there or more):
                         _hold_row(
-                            sums, taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, tile_width,
-                            number_at[s], share[part], room, room_from, room_to, touched, gone, held, number_of, carry,
-                            result,
+                            sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes,
+                            tile_width, number_at[s], share[part], room, room_from, room_to, touched, hid, gone, held,
+                            number_of, carry, result,
                         )  # fmt: skip
                         _shrink(room, line, tile_width, room_from, room_to)
                     elif there:
@@ -705,7 +714,7 @@ def _composite_tiles(
                     some_room = some_room or room_from[line] < room_to[line]
             if connected:
                 for line in range(size[0]):
-                    _close_row(held, line, tile_width, size[1], lanes, room, share[part], result)
+                    _finish_row(held, line, tile_width, size[1], lanes, room, share[part], result)
         for i in range(size[0]):
             for j in range(size[1]):
                 p = (i * tile_width + j) * lanes
@@ -754,8 +763,9 @@ def _adjoint_rows(
     sums, taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
     gone_sums, gone_taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
     pixels = tile_height * tile_width
-    room, total = np.empty(pixels), np.empty(pixels)
-    held = np.zeros((pixels, 3))
+    hid_sums, hid_taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
+    room, total, waiting = np.empty(pixels), np.empty(pixels), np.zeros(pixels)
+    held = np.zeros((pixels, 4))
     number_of, begun = np.zeros(pixels, np.int64), np.zeros(pixels, np.int64)
     light, summed_light = np.zeros(tile_height * light_pitch), np.zeros(tile_height * light_pitch)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
@@ -768,7 +778,8 @@ def _adjoint_rows(
     room_from, room_to = np.empty(tile_height, np.int64), np.empty(tile_height, np.int64)
     active = np.zeros(tile_height, np.bool_)
     touched, gone = np.empty((tile_height, 4), np.int64), np.empty((tile_height, 4), np.int64)
-    for edges in (touched, gone):
+    hid = np.empty((tile_height, 4), np.int64)
+    for edges in (touched, gone, hid):
         edges[:, 0], edges[:, 2] = tile_width, tile_width
         edges[:, 1], edges[:, 3] = -pad, -pad
     across = (width + tile_width - 1) // tile_width
@@ -783,12 +794,14 @@ def _adjoint_rows(
             _collect(scene, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
             begin, index = sort
             present = np.flatnonzero(begin[1:] > begin[:-1])[::-1].copy()
-            # How much of every slice is seen, as a factor of its coverage; -1 where its surface is not complete yet.
-            factor = np.zeros((share.size, present.size, pixels))
+            # How much of every slice's visible and hidden patches is seen, as a factor of their coverage.
+            factor = np.zeros((share.size, 2 if connected else 1, present.size, pixels))
+            rest = np.zeros((present.size if connected else 0, pixels))
             total[:] = 0.0
             for part in range(share.size):
                 down, right = centre[part, 0], centre[part, 1]
                 room[:] = 1.0
+                rest[:] = 0.0
                 room_from[:], room_to[:] = 0, size[1]
                 for s in range(present.size):
                     for r in range(begin[present[s]], begin[present[s] + 1]):
@@ -805,53 +818,60 @@ def _adjoint_rows(
                                 gone_sums, gone_taps, pitch, pad, size[0], size[1], room_from, room_to, gone,
                             )  # fmt: skip
                         else:
+                            apart = connected and kind == 1
                             _scatter(
                                 y, x, length, values, 1, first_row, rows_of, entry_offset, entry_weight, summed, number,
-                                sums, taps, pitch, pad, size[0], size[1], room_from, room_to, touched,
+                                hid_sums if apart else sums, hid_taps if apart else taps, pitch, pad, size[0], size[1],
+                                room_from, room_to, hid if apart else touched,
                             )  # fmt: skip
                     some_room = False
                     for line in range(size[0]):
                         _factors(
-                            sums, taps, gone_sums, gone_taps, line, pitch, pad, tile_width, number_at[present[s]], s,
-                            connected, room, touched, gone, held, number_of, begun, factor[part], total, share[part],
+                            sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, pad, tile_width,
+                            number_at[present[s]], s, connected, room, touched, hid, gone, held, number_of, begun,
+                            factor[part], rest, total, waiting, share[part],
                         )  # fmt: skip
                         _shrink(room, line, tile_width, room_from, room_to)
                         some_room = some_room or room_from[line] < room_to[line]
                     if not some_room:
                         break
-                for q in range(pixels):
-                    _complete(held, q, begun, present.size - 1, room, factor[part], total, share[part])
+                if connected:
+                    for q in range(pixels):
+                        _factor_end(held, q, begun, present.size, room, factor[part], rest, total, waiting, share[part])
             for part in range(share.size):
                 down, right = centre[part, 0], centre[part, 1]
                 for s in range(present.size):
-                    for line in range(size[0]):
-                        seen = factor[part, s, line * tile_width : line * tile_width + size[1]]
-                        active[line] = seen.any()
-                        if active[line]:
-                            _spread_light(
-                                image, top, left, line, size[1], tile_width, share[part], factor[part, s], total,
-                                light, summed_light, light_pitch, pad,
+                    for which in range(factor.shape[1]):
+                        for line in range(size[0]):
+                            active[line] = False
+                            for q in range(line * tile_width, line * tile_width + size[1]):
+                                active[line] = active[line] or factor[part, which, s, q] != 0.0
+                            if active[line]:
+                                _spread_light(
+                                    image, top, left, line, size[1], tile_width, share[part], factor[part, which, s],
+                                    total, light, summed_light, light_pitch, pad,
+                                )  # fmt: skip
+                        for r in range(begin[present[s]], begin[present[s] + 1]):
+                            run = runs[index[r]]
+                            if run[5] > 1 or (connected and run[5] != which):
+                                continue
+                            count = run[4] * channels
+                            returned[: count + _VECTOR] = 0.0
+                            _gather(
+                                run, returned, channels, light_code, part * kernels + run[1], light, summed_light,
+                                light_pitch, pad, size, active,
                             )  # fmt: skip
-                    for r in range(begin[present[s]], begin[present[s] + 1]):
-                        run = runs[index[r]]
-                        if run[5] > 1:
-                            continue
-                        count = run[4] * channels
-                        returned[: count + _VECTOR] = 0.0
-                        _gather(
-                            run, returned, channels, light_code, part * kernels + run[1], light, summed_light,
-                            light_pitch, pad, size, active,
-                        )  # fmt: skip
-                        n = 0
-                        base = row_at[run[2] + reach] * width
-                        for j in range(run[4]):
-                            stretch = 1.0
-                            if slope.size > 0:
-                                place = base + column_at[run[3] + reach + j]
-                                stretch = _stretch(slope, surface[run[5], place], down, right)
-                            for c in range(channels):
-                                back[job, run[5], run[2] + reach, left + run[3] + reach + j, c] += stretch * returned[n]
-                                n += 1
+                            n = 0
+                            base = row_at[run[2] + reach] * width
+                            for j in range(run[4]):
+                                stretch = 1.0
+                                if slope.size > 0:
+                                    place = base + column_at[run[3] + reach + j]
+                                    stretch = _stretch(slope, surface[run[5], place], down, right)
+                                at = left + run[3] + reach + j
+                                for c in range(channels):
+                                    back[job, run[5], run[2] + reach, at, c] += stretch * returned[n]
+                                    n += 1
             for i in range(size[0]):
                 for j in range(size[1]):
                     for c in range(channels):
@@ -860,75 +880,91 @@ def _adjoint_rows(
 
 
 @_compiled
-def _complete(held, q, begun, s, room, factor, total, share):
-    """A surface is complete at a pixel: the factors of its slices, from where it began to slice s."""
-    covered, missing, before = held[q, 0], held[q, 1], held[q, 2]
-    left, seen = room[q], 0.0
-    if covered > NOTHING_SEEN and left > 0.0:
-        seen = _seen_share(covered, missing, before, left)
-        total[q] += share * seen * covered
-        left -= seen * covered
+def _factor(held, q, s, scale, room, factor, rest, total, waiting, share):
+    """Slice s is complete at a pixel: how much of its patches is seen, as factors of their coverage."""
+    shown, hid, left = held[q, 0], held[q, 1], room[q]
+    if shown + hid > NOTHING_SEEN and left > 0.0:
+        of_shown, of_hid, scale = _seen_of(shown, hid, scale, left)
+        if of_shown > 0.0:
+            factor[0, s, q] = of_shown / shown
+        if hid > NOTHING_SEEN:
+            factor[1, s, q] = of_hid / hid
+            rest[s, q] = scale - of_hid / hid
+            waiting[q] += rest[s, q] * hid
+        total[q] += share * (of_shown + of_hid)
+        left -= of_shown + of_hid
         room[q] = left if left >= NOTHING_SEEN else 0.0
-    if covered + missing + before > NOTHING_SEEN:
-        for n in range(begun[q], s + 1):
-            if factor[n, q] < 0.0:
-                factor[n, q] = seen
-    held[q, 0], held[q, 1], held[q, 2] = 0.0, 0.0, 0.0
+    held[q, 2] = 0.0  # nothing waits to be complete
+
+
+@_compiled
+def _factor_end(held, q, begun, slices, room, factor, rest, total, waiting, share):
+    """What is left at the end shows what is hidden."""
+    if held[q, 2] > 0.0:
+        scale = _scale(held[q, 2] + held[q, 3], 0.0)
+        _factor(held, q, begun[q], scale, room, factor, rest, total, waiting, share)
+    if waiting[q] > NOTHING_SEEN and room[q] > 0.0:
+        left = min(1.0, room[q] / waiting[q])
+        total[q] += share * left * waiting[q]
+        for s in range(slices):
+            factor[1, s, q] += left * rest[s, q]
+    held[q, :] = 0.0
+    waiting[q] = 0.0
 
 
 @_compiled
 def _factors(
-    sums, taps, gone_sums, gone_taps, line, pitch, pad, width, number, s, connected, room, touched, gone, held,
-    number_of, begun, factor, total, share,
+    sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, pad, width, number, s, connected, room, touched,
+    hid, gone, held, number_of, begun, factor, rest, total, waiting, share,
 ):  # fmt: skip
-    """How much of a slice is seen at each pixel of a row, as a factor of its coverage."""
+    """How much of a slice is seen at each pixel of a row, or of the one before it, see ``_hold_row``."""
     begin, end, sum_begin, sum_end = touched[line, 0], touched[line, 1], touched[line, 2], touched[line, 3]
+    hid_begin, hid_end, hid_sum_begin, hid_sum_end = hid[line, 0], hid[line, 1], hid[line, 2], hid[line, 3]
     gone_begin, gone_end, gone_sum_begin, gone_sum_end = gone[line, 0], gone[line, 1], gone[line, 2], gone[line, 3]
     row = line * pitch + pad
-    carry, gone_carry = 0.0, 0.0
+    carry, hid_carry, gone_carry = 0.0, 0.0, 0.0
     for x in range(sum_begin, min(0, sum_end)):
         carry += sums[row + x]
+    for x in range(hid_sum_begin, min(0, hid_sum_end)):
+        hid_carry += hid_sums[row + x]
     for x in range(gone_sum_begin, min(0, gone_sum_end)):
         gone_carry += gone_sums[row + x]
-    start = max(0, min(min(begin, sum_begin), min(gone_begin, gone_sum_begin)))
-    for x in range(start, max(max(end, sum_end), max(gone_end, gone_sum_end))):
+    start = min(min(min(begin, sum_begin), min(gone_begin, gone_sum_begin)), min(hid_begin, hid_sum_begin))
+    stop = max(max(max(end, sum_end), max(gone_end, gone_sum_end)), max(hid_end, hid_sum_end))
+    for x in range(max(0, start), stop):
         q = line * width + x
         carry = carry + sums[row + x] if sum_begin <= x < sum_end else 0.0
+        hid_carry = hid_carry + hid_sums[row + x] if hid_sum_begin <= x < hid_sum_end else 0.0
         gone_carry = gone_carry + gone_sums[row + x] if gone_sum_begin <= x < gone_sum_end else 0.0
-        here, away = taps[row + x] + carry, max(gone_taps[row + x] + gone_carry, 0.0)
-        if here + away <= NOTHING_SEEN or room[q] <= 0.0:
+        shown, behind = taps[row + x] + carry, hid_taps[row + x] + hid_carry
+        away = max(gone_taps[row + x] + gone_carry, 0.0)
+        together = shown + behind + away
+        if together <= NOTHING_SEEN or room[q] <= 0.0:
             continue
-        both = held[q, 0] + held[q, 1] + held[q, 2]
         if not connected:
-            seen = min(here, room[q])
-            factor[s, q] = seen / here
+            seen = min(shown, room[q])
+            factor[0, s, q] = seen / shown
             total[q] += share * seen
             left = room[q] - seen
             room[q] = left if left >= NOTHING_SEEN else 0.0
             continue
-        if both > NOTHING_SEEN and _other_surface(both, here, away, number_of[q], number):
-            _complete(held, q, begun, s - 1, room, factor, total, share)
+        before = held[q, 2]
+        if before > 0.0:
+            before += held[q, 3]
+            following = together if number_of[q] - number == 1 else 0.0
+            scale = _scale(before + following, following)
+            _factor(held, q, begun[q], scale, room, factor, rest, total, waiting, share)
+            if following == 0.0:
+                before = 0.0
             if room[q] <= 0.0:
                 continue
-        if held[q, 0] + held[q, 1] + held[q, 2] == 0.0:
-            begun[q] = s
-        held[q, 0] += here
-        held[q, 1 if held[q, 0] > NOTHING_SEEN else 2] += away
-        factor[s, q] = -1.0
-        number_of[q] = number
-        if held[q, 1] <= NOTHING_SEEN and held[q, 0] >= COMPLETE:
-            _complete(held, q, begun, s, room, factor, total, share)
-    if begin < end:
-        _clear(taps, line, pitch, pad, 1, begin, end)
-    if sum_begin < sum_end:
-        _clear(sums, line, pitch, pad, 1, sum_begin, sum_end)
-    if gone_begin < gone_end:
-        _clear(gone_taps, line, pitch, pad, 1, gone_begin, gone_end)
-    if gone_sum_begin < gone_sum_end:
-        _clear(gone_sums, line, pitch, pad, 1, gone_sum_begin, gone_sum_end)
-    for kind in (0, 2):
-        touched[line, kind], touched[line, kind + 1] = width, -pad
-        gone[line, kind], gone[line, kind + 1] = width, -pad
+        held[q, 0], held[q, 1], held[q, 2], held[q, 3] = shown, behind, together, before
+        number_of[q], begun[q] = number, s
+        if shown >= COMPLETE and away <= NOTHING_SEEN:
+            _factor(held, q, s, 1.0, room, factor, rest, total, waiting, share)
+    _clear_row(sums, taps, line, pitch, pad, 1, width, touched)
+    _clear_row(hid_sums, hid_taps, line, pitch, pad, 1, width, hid)
+    _clear_row(gone_sums, gone_taps, line, pitch, pad, 1, width, gone)
 
 
 @_compiled
@@ -1007,18 +1043,16 @@ def _planes(
             n, a = front[p], share[p]
         there[0, p], there[1, p] = a > 0.0, h >= 0
         if missed:
-            for kind in range(2):
-                gone = missing[kind, p]
-                within = gone == front[p]
-                there[2 + kind, p] = gone >= 0 and (a < 1.0 or not within)
-                partly[kind, p] = within and 0.0 < a < 1.0
-                gone = max(gone, 0)
-                order_of[2 + kind, p], kernel_of[2 + kind, p] = 2 * order[gone], kernel[gone]
+            gone = missing[p]
+            within = gone == front[p]
+            there[2, p] = gone >= 0 and (a < 1.0 or not within)
+            partly[p] = within and 0.0 < a < 1.0
+            gone = max(gone, 0)
+            order_of[2, p], kernel_of[2, p] = order[gone], kernel[gone]
         h = max(h, 0)
-        if connected:
-            order_of[0, p], order_of[1, p] = 2 * order[n], min(2 * order[h] + 1, 2 * order[n] - 1)
-        else:
-            order_of[0, p], order_of[1, p] = order[n], order[h]
+        order_of[0, p], order_of[1, p] = order[n], order[h]
+        if connected:  # what is hidden is never of the slice that hides it
+            order_of[1, p] = min(order[h], order[n] - 1)
         kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
         # Where nothing is mixed, a patch has the colour of one pixel: its own, or the one that goes on behind it.
         light[0, p], light[1, p] = p, p if a == 0.0 else h
@@ -1043,17 +1077,17 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     ranks, lowest, numbers = _slices(scene.order[b].ravel())
     pixels = ranks.size
     none, no_share = np.empty(0, np.int32), np.empty(0)
-    edges = (none, no_share, none, np.empty((2, 0), np.int32))
+    edges = (none, no_share, none, none)
     mixtures = 0
     if scene.front is not None and scene.share is not None and scene.pure is not None and scene.missing is not None:
         edges = (
             np.ascontiguousarray(scene.front[b]).ravel(),
             np.ascontiguousarray(scene.share[b]).ravel(),
             np.ascontiguousarray(scene.pure[b]).ravel(),
-            np.ascontiguousarray(scene.missing[b]).reshape(2, -1),
+            np.ascontiguousarray(scene.missing[b]).ravel(),
         )
         mixtures = int(np.count_nonzero((edges[1] > 0) & (edges[1] < 1)))
-    kinds = 4 if scene.connected and scene.front is not None else 2
+    kinds = 3 if scene.connected and scene.front is not None else 2
     sloped = scene.slope is not None
     order, kernel = (np.empty((kinds, pixels), np.int32) for _ in range(2))
     light = np.empty((2, pixels), np.int32)
@@ -1061,7 +1095,7 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     mixed = np.empty(pixels if scene.front is not None else 0, np.int32)
     table, other = np.empty((mixtures, 8)), np.empty((mixtures, 2), np.int32)
     surface = np.empty((2, pixels if sloped else 0), np.int32)
-    partly = np.empty((2, pixels if kinds > 2 else 0), np.bool_)
+    partly = np.empty(pixels if kinds > 2 else 0, np.bool_)
     _planes(
         ranks,
         np.ascontiguousarray(scene.kernel[b]).ravel(),
@@ -1083,8 +1117,8 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
         numbers, ranked = np.unique(scene.patches(b).order[:kinds], return_inverse=True)
         order[:], lowest = ranked.reshape(order.shape), 0
     elif scene.connected:
-        # What is hidden is half a slice nearer than its own, but farther than what hides it.
-        lowest, numbers = 2 * lowest - 1, np.stack([2 * numbers - 1, 2 * numbers], axis=1).ravel()
+        # What is hidden is a slice farther than what hides it, and so perhaps the farthest of all.
+        lowest, numbers = lowest - 1, np.concatenate([numbers[:1] - 1, numbers])
     return (order, kernel, there, mixed, table, other, light, surface, slope, numbers, partly), lowest, len(numbers)
 
 

@@ -23,7 +23,6 @@ from blursynth.physics.surface_edges import (
     OFF_LINE,
     PURE_REACH_PX,
     PURE_WITHIN,
-    SAME_SLOPE,
     SLOPE_REACH_PX,
     SMALLEST_CONTRAST,
     STEEPEST,
@@ -271,7 +270,7 @@ def _facts_of(edge, kind, nearest, farthest, level, deep, wide, jump, slack, num
 
 
 @_compiled
-def _counts(y, x, column, n, facts, near, own, other, jump, steep):
+def _counts(y, x, column, n, facts, near, own, jump, steep):
     """Whether an edge pixel is one that is looked for: of the pixel's surface, or of one that is missing at it."""
     down, right = facts[n, _ROW] - y, column - x
     squared = down * down + right * right
@@ -280,13 +279,7 @@ def _counts(y, x, column, n, facts, near, own, other, jump, steep):
     if near:
         beyond = abs(facts[n, _LEVEL] - own) - jump
         return own > facts[n, _BETWEEN] and (beyond <= 0.0 or beyond * beyond <= steep * steep * squared)
-    if own >= facts[n, _BETWEEN]:
-        return False
-    if other < 0:
-        return True
-    beyond = abs(facts[n, _LEVEL] - facts[other, _LEVEL]) - jump
-    down, right = facts[n, _AT_ROW] - facts[other, _AT_ROW], facts[n, _AT_COLUMN] - facts[other, _AT_COLUMN]
-    return beyond > 0.0 and beyond * beyond > SAME_SLOPE * SAME_SLOPE * (down * down + right * right)
+    return own < facts[n, _BETWEEN]
 
 
 @_compiled
@@ -302,7 +295,7 @@ def _ends_in_columns(first, last, level, number, facts, near, jump, steep, ends)
                 if number[y, x] >= 0:
                     one[x - first] = number[y, x]
                 n = one[x - first]
-                there = n >= 0 and _counts(y, x, x, n, facts, near, level[y, x], -1, jump, steep)
+                there = n >= 0 and _counts(y, x, x, n, facts, near, level[y, x], jump, steep)
                 ends[turn, y, x] = n if there else -1
 
 
@@ -368,22 +361,17 @@ def _least(rows, first, x):
 
 
 @_compiled
-def _none_in(cell, bounds, least, facts, near, own, other, jump, most_apart):
+def _none_in(bounds, least, near, own, most_apart):
     """Whether no surface that ends in a cell of columns can be the one that is looked for."""
     if least > bounds[_MOST]:
         return True
-    high, low = bounds[_HIGH], bounds[_LOW]
     if near:
-        return high < own - most_apart or low > own + most_apart
-    if high <= own or other < 0:
-        return high <= own
-    at, column = facts[other, _LEVEL], facts[other, _AT_COLUMN]
-    same = jump + SAME_SLOPE * max(max(cell * _CELL - 1 - column, column - (cell + 1) * _CELL), 0.0)
-    return high - at <= same and at - low <= same
+        return bounds[_HIGH] < own - most_apart or bounds[_LOW] > own + most_apart
+    return bounds[_HIGH] <= own
 
 
 @_compiled
-def _nearest_end(y, x, gap, above, below, rows, cells, most_squared, facts, near, own, other, jump, steep):
+def _nearest_end(y, x, gap, above, below, rows, cells, most_squared, facts, near, own, jump, steep):
     """The nearest edge pixel in any column that counts for a pixel: its number and column; -1 for none.
 
     Of two as near the one in the nearer column is taken, then the right one, then the upper one.
@@ -411,7 +399,7 @@ def _nearest_end(y, x, gap, above, below, rows, cells, most_squared, facts, near
             cell = left
             left -= 1
         least = _least(rows, cell * _CELL, x)
-        if least > best or _none_in(cell, cells[cell], least, facts, near, own, other, jump, most_apart):
+        if least > best or _none_in(cells[cell], least, near, own, most_apart):
             continue
         for u in range(cell * _CELL, min((cell + 1) * _CELL, above.size)):
             if (u - x) * (u - x) + rows[u] > best:
@@ -429,14 +417,14 @@ def _nearest_end(y, x, gap, above, below, rows, cells, most_squared, facts, near
                 before = squared < best
                 if squared == best and found >= 0:
                     before = abs(u - x) < abs(column - x) or (u > column and abs(u - x) == abs(column - x))
-                if before and _counts(y, x, u, n, facts, near, own, other, jump, steep):
+                if before and _counts(y, x, u, n, facts, near, own, jump, steep):
                     best, found, column = squared, n, u
     return found, column
 
 
 @_compiled
 def _missing_row(y, level, ends, facts, search, jump, reach, front, share, missing):
-    """Which surfaces are missing at the pixels of a row."""
+    """Which surface is missing at the pixels of a row."""
     width = level.shape[1]
     above, below = ends[0, y], ends[1, y]
     gap, rows, cells, blocks = search
@@ -444,39 +432,23 @@ def _missing_row(y, level, ends, facts, search, jump, reach, front, share, missi
         return
     _cells(above, below, y, facts, rows, cells)
     _blocks(cells, reach, blocks)
-    found, column = np.full(2, -1), np.full(2, -1)
+    n, column = -1, -1
     for x in range(width):
-        n = front[y, x]
-        own, other = level[n // width, n % width] if n >= 0 else level[y, x], np.int64(-1)
-        within = n >= 0 and share[y, x] < 1.0
-        if within:
-            missing[0, y, x] = n
-        high, low, most = blocks[x // _BLOCK, _HIGH], blocks[x // _BLOCK, _LOW], blocks[x // _BLOCK, _MOST]
-        if gap[x] > reach or high <= own:
+        one = front[y, x]
+        if one >= 0 and share[y, x] < 1.0:
+            missing[y, x] = one
             continue
-        if within:
-            # What the pixel itself is a part of, as one more entry of the list.
-            other = np.int64(len(facts) - 1)
-            facts[other, _LEVEL], facts[other, _AT_ROW], facts[other, _AT_COLUMN] = own, n // width, n % width
-        for which in range(1 if within else 0, 2):
-            if other >= 0:
-                at = facts[other, _LEVEL]
-                if high - at <= jump and at - low <= jump:
-                    found[which] = -1  # all that end around here are as near as that one
-                    break
-            most_squared = most + 1.0
-            # That of the pixel beside it is nearly always near: look no farther.
-            n = found[which]
-            if n >= 0 and _counts(y, x, column[which], n, facts, False, own, other, jump, 0.0):
-                down, right = facts[n, _ROW] - y, column[which] - x
-                most_squared = down * down + right * right + 1.0
-            found[which], column[which] = _nearest_end(
-                y, x, gap[x], above, below, rows, cells, most_squared, facts, False, own, other, jump, 0.0
-            )
-            other = found[which]
-            if other < 0:
-                break
-            missing[which, y, x] = np.int32(facts[other, _AT_ROW]) * width + np.int32(facts[other, _AT_COLUMN])
+        own = level[one // width, one % width] if one >= 0 else level[y, x]
+        if gap[x] > reach or blocks[x // _BLOCK, _HIGH] <= own:
+            continue
+        most_squared = blocks[x // _BLOCK, _MOST] + 1.0
+        # That of the pixel beside it is nearly always near: look no farther.
+        if n >= 0 and _counts(y, x, column, n, facts, False, own, jump, 0.0):
+            down, right = facts[n, _ROW] - y, column - x
+            most_squared = down * down + right * right + 1.0
+        n, column = _nearest_end(y, x, gap[x], above, below, rows, cells, most_squared, facts, False, own, jump, 0.0)
+        if n >= 0:
+            missing[y, x] = np.int32(facts[n, _AT_ROW]) * width + np.int32(facts[n, _AT_COLUMN])
 
 
 @_compiled
@@ -518,12 +490,10 @@ def _hidden_row(y, level, edge, ends, facts, search, jump, steep, reach, all_edg
         if gap[x] > reach or (edge[y, x] != 0 and (all_edges or edge[y, x] & _NEAR or front[y, x] >= 0)):
             continue
         own, most_squared = level[y, x], blocks[x // _BLOCK, _MOST] + 1.0
-        if n >= 0 and _counts(y, x, column, n, facts, True, own, -1, jump, steep):
+        if n >= 0 and _counts(y, x, column, n, facts, True, own, jump, steep):
             down, right = facts[n, _ROW] - y, column - x
             most_squared = down * down + right * right + 1.0
-        n, column = _nearest_end(
-            y, x, gap[x], above, below, rows, cells, most_squared, facts, True, own, -1, jump, steep
-        )
+        n, column = _nearest_end(y, x, gap[x], above, below, rows, cells, most_squared, facts, True, own, jump, steep)
         if n >= 0:
             down, right = facts[n, _ROW] - y, column - x
             away, row = math.sqrt(down * down + right * right), np.int64(facts[n, _ROW])
@@ -538,12 +508,10 @@ def _beyond_rows(
     width = level.shape[1]
     cells, blocks = (width + _CELL - 1) // _CELL, (width + _BLOCK - 1) // _BLOCK
     search = np.empty(width, np.int64), np.empty(cells * _CELL, np.int32), np.empty((cells, 3)), np.empty((blocks, 3))
-    own_facts = np.empty((len(ending) + 1, 6))
-    own_facts[:-1] = ending
     connected = ends.shape[1] > 0
     for y in range(first, last):
         if connected:
-            _missing_row(y, level, ends, own_facts, search, jump, reach, front, share, missing)
+            _missing_row(y, level, ends, ending, search, jump, reach, front, share, missing)
         _hidden_row(y, level, edge, hides, hiding, search, jump, steep, reach, connected, front, at_edges, hidden)
 
 

@@ -222,7 +222,7 @@ def _walk(slices: list[_Slice], seen: _Seen) -> None:
 
 
 def _per(amount: NDArray[np.float64], of: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(amount, of, out=np.zeros_like(amount), where=amount > 0)
+    return np.divide(amount, of, out=np.zeros_like(amount), where=(amount > 0) & (of > 0))
 
 
 def coverage_scale(together: NDArray[np.float64], following: NDArray[np.float64]) -> NDArray[np.float64]:
