@@ -369,28 +369,31 @@ def _load(
 
 
 @_compiled
-def _scale(together, following):
-    """By how much the coverage of a slice is scaled, see ``coverage_scale`` of the definition."""
-    if together <= _NONE or together >= _MUCH:
-        return 1.0
-    sure = min(min((together - _NONE) * _RISE, (_MUCH - together) * _FALL), 1.0)
-    if together < 1.0:
-        sure *= max(0.0, 1.0 - following * _GOES_ON)
-    return 1.0 + sure * (1.0 / together - 1.0)
+def _scale(covered, before, given, together, following):
+    """By how much the coverage of a slice is scaled, see ``coverage_scale`` of the definition.
+
+    ``before`` is what the slices next to it cover that came before, and ``given`` how much of that they got;
+    ``together`` is of all of them, and of the next one, with the places where they are missing, and ``following`` what
+    that one covers.
+    """
+    if covered <= NOTHING_SEEN:
+        return 0.0
+    scale = 1.0
+    if _NONE < together < _MUCH:
+        sure = min(min((together - _NONE) * _RISE, (_MUCH - together) * _FALL), 1.0)
+        if together < 1.0:
+            sure *= max(0.0, 1.0 - following * _GOES_ON)
+        scale += sure * (1.0 / together - 1.0)
+    return min(max(scale * (before + covered) - given, 0.0), 1.0) / covered
 
 
 @_compiled
 def _seen_of(shown, hid, scale, left):
-    """How much of a slice's visible and hidden patches is seen where so much is left, and the scale of their coverage.
-
-    See ``composite`` of the definition.
-    """
+    """How much of a slice's visible and of its hidden patches is seen where so much is left, see ``composite``."""
     opaque = scale * (shown + hid)
-    if opaque > 1.0:
-        scale, opaque = 1.0 / (shown + hid), 1.0
     seen = min(max(scale * shown, left - (1.0 - opaque)), min(opaque, left))
     of_shown = min(scale * shown, seen)
-    return of_shown, seen - of_shown, scale
+    return of_shown, seen - of_shown
 
 
 @_compiled
@@ -398,7 +401,7 @@ def _finish(held, lanes, o, scale, room, q, share, result, p):
     """The slice at hand is complete at a pixel: as much of it as has room is seen, the rest of what is hidden waits."""
     shown, hid, left = held[o + lanes - 1], held[o + 2 * lanes - 1], room[q]
     if shown + hid > NOTHING_SEEN and left > 0.0:
-        of_shown, of_hid, scale = _seen_of(shown, hid, scale, left)
+        of_shown, of_hid = _seen_of(shown, hid, scale, left)
         if of_shown > 0.0:
             # In focus, where both are 1, the light keeps its very bits.
             factor = share if of_shown == shown else share * (of_shown / shown)
@@ -408,7 +411,7 @@ def _finish(held, lanes, o, scale, room, q, share, result, p):
             seen = of_hid / hid
             for c in range(lanes):
                 result[p + c] += share * seen * held[o + lanes + c]
-                held[o + 2 * lanes + 2 + c] += (scale - seen) * held[o + lanes + c]
+                held[o + 2 * lanes + 4 + c] += (scale - seen) * held[o + lanes + c]
         left -= of_shown + of_hid
         room[q] = left if left >= NOTHING_SEEN else 0.0
     held[o + 2 * lanes] = 0.0  # nothing waits to be complete
@@ -416,18 +419,20 @@ def _finish(held, lanes, o, scale, room, q, share, result, p):
 
 @_compiled
 def _finish_row(held, line, width, columns, lanes, room, share, result):
-    stride = 3 * lanes + 2
+    stride = 3 * lanes + 4
     for x in range(columns):
         q = line * width + x
         o = q * stride
         if held[o + 2 * lanes] > 0.0:
-            scale = _scale(held[o + 2 * lanes] + held[o + 2 * lanes + 1], 0.0)
+            covered = held[o + lanes - 1] + held[o + 2 * lanes - 1]
+            together = held[o + 2 * lanes] + held[o + 2 * lanes + 1]
+            scale = _scale(covered, held[o + 2 * lanes + 2], held[o + 2 * lanes + 3], together, 0.0)
             _finish(held, lanes, o, scale, room, q, share, result, q * lanes)
         rest = held[o + stride - 1]
         if rest > NOTHING_SEEN and room[q] > 0.0:
             factor = share * min(1.0, room[q] / rest)
             for c in range(lanes):
-                result[q * lanes + c] += factor * held[o + 2 * lanes + 2 + c]
+                result[q * lanes + c] += factor * held[o + 2 * lanes + 4 + c]
         for c in range(stride):
             held[o + c] = 0.0
 
@@ -485,15 +490,21 @@ def _hold_row(
         here = shown + behind
         if here + away <= NOTHING_SEEN or room[q] <= 0.0:
             continue
-        o = q * (3 * lanes + 2)
-        before, together = held[o + 2 * lanes], here + away
+        o = q * (3 * lanes + 4)
+        before, together, cover, given = held[o + 2 * lanes], here + away, 0.0, 0.0
         if before > 0.0:
             adjacent = last[q] - number == 1
             before += held[o + 2 * lanes + 1]
-            following = together if adjacent else 0.0
-            _finish(held, lanes, o, _scale(before + following, following), room, q, share, result, q * lanes)
-            if not adjacent:
-                before = 0.0
+            covered = held[o + lanes - 1] + held[o + 2 * lanes - 1]
+            cover, given = held[o + 2 * lanes + 2], held[o + 2 * lanes + 3]
+            if adjacent:
+                scale = _scale(covered, cover, given, before + together, here)
+                cover += covered
+                given += scale * covered
+            else:
+                scale = _scale(covered, cover, given, before, 0.0)
+                before, cover, given = 0.0, 0.0, 0.0
+            _finish(held, lanes, o, scale, room, q, share, result, q * lanes)
             if room[q] <= 0.0:
                 continue
         for c in range(lanes):
@@ -501,6 +512,7 @@ def _hold_row(
         for c in range(lanes):
             held[o + lanes + c] = hid_taps[u + c] + carry[lanes + c] if hides else 0.0
         held[o + 2 * lanes], held[o + 2 * lanes + 1] = together, before
+        held[o + 2 * lanes + 2], held[o + 2 * lanes + 3] = cover, given
         last[q] = number
         if shown >= COMPLETE and away <= NOTHING_SEEN:
             _finish(held, lanes, o, 1.0, room, q, share, result, q * lanes)
@@ -634,7 +646,7 @@ def _composite_tiles(
     gone_sums, gone_taps = _aligned(tile_height * gone_pitch), _aligned(tile_height * gone_pitch)
     hid_sums, hid_taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
     room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
-    held, carry = np.zeros(tile_height * tile_width * (3 * lanes + 2) if connected else 0), np.zeros(2 * lanes)
+    held, carry = np.zeros(tile_height * tile_width * (3 * lanes + 4) if connected else 0), np.zeros(2 * lanes)
     number_of = np.zeros(tile_height * tile_width if connected else 0, np.int64)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
     values = _aligned(columns_most * lanes + _VECTOR)
@@ -765,7 +777,7 @@ def _adjoint_rows(
     pixels = tile_height * tile_width
     hid_sums, hid_taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
     room, total, waiting = np.empty(pixels), np.empty(pixels), np.zeros(pixels)
-    held = np.zeros((pixels, 4))
+    held = np.zeros((pixels, 6))
     number_of, begun = np.zeros(pixels, np.int64), np.zeros(pixels, np.int64)
     light, summed_light = np.zeros(tile_height * light_pitch), np.zeros(tile_height * light_pitch)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
@@ -884,7 +896,7 @@ def _factor(held, q, s, scale, room, factor, rest, total, waiting, share):
     """Slice s is complete at a pixel: how much of its patches is seen, as factors of their coverage."""
     shown, hid, left = held[q, 0], held[q, 1], room[q]
     if shown + hid > NOTHING_SEEN and left > 0.0:
-        of_shown, of_hid, scale = _seen_of(shown, hid, scale, left)
+        of_shown, of_hid = _seen_of(shown, hid, scale, left)
         if of_shown > 0.0:
             factor[0, s, q] = of_shown / shown
         if hid > NOTHING_SEEN:
@@ -901,7 +913,7 @@ def _factor(held, q, s, scale, room, factor, rest, total, waiting, share):
 def _factor_end(held, q, begun, slices, room, factor, rest, total, waiting, share):
     """What is left at the end shows what is hidden."""
     if held[q, 2] > 0.0:
-        scale = _scale(held[q, 2] + held[q, 3], 0.0)
+        scale = _scale(held[q, 0] + held[q, 1], held[q, 4], held[q, 5], held[q, 2] + held[q, 3], 0.0)
         _factor(held, q, begun[q], scale, room, factor, rest, total, waiting, share)
     if waiting[q] > NOTHING_SEEN and room[q] > 0.0:
         left = min(1.0, room[q] / waiting[q])
@@ -948,17 +960,22 @@ def _factors(
             left = room[q] - seen
             room[q] = left if left >= NOTHING_SEEN else 0.0
             continue
-        before = held[q, 2]
+        before, cover, given = held[q, 2], 0.0, 0.0
         if before > 0.0:
             before += held[q, 3]
-            following = together if number_of[q] - number == 1 else 0.0
-            scale = _scale(before + following, following)
+            covered, cover, given = held[q, 0] + held[q, 1], held[q, 4], held[q, 5]
+            if number_of[q] - number == 1:
+                scale = _scale(covered, cover, given, before + together, shown + behind)
+                cover += covered
+                given += scale * covered
+            else:
+                scale = _scale(covered, cover, given, before, 0.0)
+                before, cover, given = 0.0, 0.0, 0.0
             _factor(held, q, begun[q], scale, room, factor, rest, total, waiting, share)
-            if following == 0.0:
-                before = 0.0
             if room[q] <= 0.0:
                 continue
         held[q, 0], held[q, 1], held[q, 2], held[q, 3] = shown, behind, together, before
+        held[q, 4], held[q, 5] = cover, given
         number_of[q], begun[q] = number, s
         if shown >= COMPLETE and away <= NOTHING_SEEN:
             _factor(held, q, s, 1.0, room, factor, rest, total, waiting, share)

@@ -188,19 +188,28 @@ def _slices(
 def _walk(slices: list[_Slice], seen: _Seen) -> None:
     """From near to far, what is visible before what is hidden."""
     pixels = seen.room.size
+    none = np.zeros(pixels)
     waiting, waits = np.zeros(pixels), list[Any]()
-    chain = np.zeros(pixels)
+    # Of the slices next to each other up to the one at hand: what they cover, with where they are missing, and without;
+    # and how much of that they were given.
+    chain, cover, given = none, none, none
     for n, one in enumerate(slices):
         adjacent = n > 0 and slices[n - 1].number == one.number + 1
-        before = slices[n - 1].together if adjacent else np.zeros(pixels)
-        chain = one.together + np.where((before > 0) & (one.together > 0), chain, 0.0)
-        goes_on = n + 1 < len(slices) and slices[n + 1].number == one.number - 1
-        following = slices[n + 1].together if goes_on else np.zeros(pixels)
+        goes_on = adjacent & ((slices[n - 1].together if adjacent else none) > 0) & (one.together > 0)
         covered = one.shown + one.hid
-        scale = coverage_scale(chain + following, following)
-        scale = np.where((one.shown >= COMPLETE) & (one.missing <= NOTHING_SEEN), 1.0, scale)
-        scale = np.minimum(scale, 1.0 / np.maximum(covered, NOTHING_SEEN))
-        opaque = scale * covered
+        chain = one.together + np.where(goes_on, chain, 0.0)
+        cover, given = covered + np.where(goes_on, cover, 0.0), np.where(goes_on, given, 0.0)
+        following, together = none, chain
+        if n + 1 < len(slices) and slices[n + 1].number == one.number - 1:
+            following = np.where(slices[n + 1].together > 0, slices[n + 1].shown + slices[n + 1].hid, 0.0)
+            together = chain + slices[n + 1].together
+        # What was lacking in the slices before, since it was not known yet, is made good.
+        scale = _per(np.maximum(coverage_scale(together, following) * cover - given, 0.0), covered)
+        complete = (one.shown >= COMPLETE) & (one.missing <= NOTHING_SEEN)
+        opaque = np.where(covered > NOTHING_SEEN, np.minimum(scale * covered, 1.0), 0.0)
+        opaque = np.where(complete, 1.0, opaque)
+        scale = np.where(complete, 1.0, _per(opaque, covered))
+        given = given + opaque
         # What nearer ones left is first of what is visible, but no more passes beside the slice than its share.
         room = seen.room
         least = np.maximum(scale * one.shown, room - (1.0 - opaque))
@@ -231,7 +240,7 @@ def coverage_scale(together: NDArray[np.float64], following: NDArray[np.float64]
     To ``1 / together``, of a surface's slices so far and the next one, if that is near 1, since every ray meets the
     surface or a place where it is missing: noise, steps or slopes of its depth do not open gaps. Where it is not, more
     than one surface is near, or not all that is missing is known, and coverage counts as it is; likewise where it is
-    less than 1 and the surface goes on in the next slice.
+    less than 1 and the surface goes on in the next slice, which covers ``following``.
     """
     none, low, high, much = NEARLY_WHOLE
     sure = np.clip(np.minimum((together - none) / (low - none), (much - together) / (much - high)), 0.0, 1.0)
@@ -250,7 +259,8 @@ def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> N
 
     In a connected scene neighbouring slices may be one surface. With ``V_j`` the coverage of the places where it is
     missing, ``T_j = A_j + V_j`` summed over the slices next to each other up to j and the one after it is 1 if they
-    are, and A_j is scaled by :func:`coverage_scale` of it, up to 1. Visible patches v and hidden ones h are told apart,
+    are, and their coverage is scaled by :func:`coverage_scale` of it: slice j gets what that makes of all of them up to
+    j, less what those before it got, and 1 at most. Visible patches v and hidden ones h are told apart,
     ``A_j = v_j + h_j``: what nearer slices left is filled by what is visible first, from near to far, since that is
     what the gaps beside nearer surfaces show; but no more light passes beside slice j than ``1 - A_j``,
     ``w_j = min(max(v_j, left - (1 - A_j)), A_j, left)``, of which v_j comes first. What is left at the end shows what
