@@ -70,9 +70,8 @@ def test_how_far_surfaces_go_on() -> None:
     edges = cpu.surface_edges(np.ones((1, 1, 12, 80)), level, None, 2.0 * level, jump=1.5, slack_px=2.0)
     assert np.flatnonzero(edges.hidden[0, 6] >= 0).tolist() == list(range(39, 40 + 11 + 1))
     assert np.flatnonzero(edges.front[0, 6] >= 0).tolist() == [39, 40]
-    assert np.flatnonzero(edges.missing[0, 0, 6] >= 0).tolist() == list(range(39 - 20, 40))
-    assert (edges.missing[0, 0, 6, 19:40] % 80 == 40).all()
-    assert (edges.missing[0, 1] < 0).all()
+    assert np.flatnonzero(edges.missing[0, 6] >= 0).tolist() == list(range(39 - 20, 40))
+    assert (edges.missing[0, 6, 19:40] % 80 == 40).all()
     turned = edges.hidden[0, 6, 41:52] % 80
     # 38 is the nearest unmixed one, and what lies 8 px behind it is turned over again.
     assert turned.tolist() == [37, 36, 35, 34, 33, 32, 31, 30, 31, 32, 33]
@@ -85,11 +84,23 @@ def test_a_pixel_may_hide_one_surface_and_miss_another() -> None:
     edges = cpu.surface_edges(np.ones((1, 1, 40, 40)), level, None, 2.0 * level, jump=1.5, slack_px=2.0)
     y, x = 23, 21
     assert level.flat[edges.hidden[0, y, x]] == 0.0
-    assert level.flat[edges.missing[0, 0, y, x]] == 9.0
-    assert edges.missing[0, 1, y, x] == -1
-    # Above the edge of the middle surface both of the nearer ones are missing, that whose edge is nearer first.
-    assert level.flat[edges.missing[0, :, 17, 20]].tolist() == [4.0, 9.0]
-    assert level.flat[edges.missing[0, :, 16, 23]].tolist() == [9.0, 4.0]
+    assert level.flat[edges.missing[0, y, x]] == 9.0
+    # Above the edge of the middle surface both of the nearer ones are missing: that whose edge is nearer is named.
+    assert level.flat[edges.missing[0, 17, 20]] == 4.0
+    assert level.flat[edges.missing[0, 16, 23]] == 9.0
+
+
+def test_a_surface_shows_what_it_hides_to_the_nearest_edge_beyond_which_that_can_be_seen() -> None:
+    """Nearer to a pixel ends a step that is too small for anything behind it to be seen from there."""
+    columns = np.arange(60) + np.zeros((20, 1))
+    level = np.where(columns >= 40, 3.0, np.where(columns >= 12, 6.0, -12.0))[None]
+    edges = cpu.surface_edges(np.ones((1, 1, 20, 60)), level, None, 8.0 + 0.0 * level, jump=1.75, slack_px=2.0)
+    hidden = edges.hidden[0, 10]
+    assert level.flat[hidden[36:40]].tolist() == [3.0] * 4  # within 5 px of the small step
+    assert (
+        level.flat[hidden[14:33]].tolist() == [-12.0] * 19
+    )  # up to 20 px from the large one, even nearer to the small
+    assert hidden[33] == -1
 
 
 @pytest.mark.parametrize("step", [1.8, 2.5, 4.0])
@@ -99,8 +110,8 @@ def test_what_lies_behind_a_small_step_hides_nothing(step: float) -> None:
     edges = cpu.surface_edges(np.ones((1, 1, 20, 60)), level, None, 8.0 + 0.0 * level, jump=1.75, slack_px=2.0)
     assert (edges.hidden[0, :, :29] < 0).all()
     assert (edges.hidden[0, :, 31:32] >= 0).all()
-    assert (edges.missing[0, :, :, 31:] < 0).all()
-    assert (edges.missing[0, 0, :, 22:29] >= 0).all()
+    assert (edges.missing[0, :, 31:] < 0).all()
+    assert (edges.missing[0, :, 22:29] >= 0).all()
 
 
 def test_a_slope_has_no_edge_and_is_not_behind_itself() -> None:

@@ -33,6 +33,7 @@ from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
 from blursynth.backends.reference.composite import (
     COMPLETE,
     GOES_ON,
+    MOST_SCALED,
     NEARLY_WHOLE,
     NOTHING_SEEN,
     check_scene,
@@ -384,7 +385,7 @@ def _scale(covered, before, given, together, following):
         if together < 1.0:
             sure *= max(0.0, 1.0 - following * _GOES_ON)
         scale += sure * (1.0 / together - 1.0)
-    return min(max(scale * (before + covered) - given, 0.0), 1.0) / covered
+    return min(max(scale * (before + covered) - given, 0.0), min(MOST_SCALED * covered, 1.0)) / covered
 
 
 @_compiled
@@ -433,8 +434,9 @@ def _finish_row(held, line, width, columns, lanes, room, share, result):
             factor = share * min(1.0, room[q] / rest)
             for c in range(lanes):
                 result[q * lanes + c] += factor * held[o + 2 * lanes + 4 + c]
-        for c in range(stride):
-            held[o + c] = 0.0
+        if rest != 0.0:
+            for c in range(o + 2 * lanes + 4, o + stride):
+                held[c] = 0.0
 
 
 @_compiled
@@ -460,12 +462,16 @@ def _hold_row(
     start = min(min(min(begin, sum_begin), min(gone_begin, gone_sum_begin)), min(hid_begin, hid_sum_begin))
     stop = max(max(max(end, sum_end), max(gone_end, gone_sum_end)), max(hid_end, hid_sum_end))
     start, stop = max(start, room_from[line]), min(stop, room_to[line])
-    gone_carry = 0.0
+    c0, c1, c2, c3, gone_carry = 0.0, 0.0, 0.0, 0.0, 0.0
     for c in range(2 * lanes):
         carry[c] = 0.0
-    for x in range(sum_begin, min(start, sum_end)):
-        for c in range(lanes):
-            carry[c] += sums[row + x * lanes + c]
+    if lanes == 4:  # in registers
+        for o in range(row + sum_begin * 4, row + min(start, sum_end) * 4, 4):
+            c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
+    else:
+        for x in range(sum_begin, min(start, sum_end)):
+            for c in range(lanes):
+                carry[c] += sums[row + x * lanes + c]
     for x in range(hid_sum_begin, min(start, hid_sum_end)):
         for c in range(lanes):
             carry[lanes + c] += hid_sums[row + x * lanes + c]
@@ -476,9 +482,15 @@ def _hold_row(
     for x in range(start, stop):
         q = line * width + x
         u = row + x * lanes
-        for c in range(lanes):
-            carry[c] = carry[c] + sums[u + c] if x < sum_end else 0.0
-        shown = taps[u + lanes - 1] + carry[lanes - 1]
+        if lanes == 4:
+            if x >= sum_end:  # the sums are zero from here on, and their rounding shall not touch what is in focus
+                c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+            c0, c1, c2, c3 = c0 + sums[u], c1 + sums[u + 1], c2 + sums[u + 2], c3 + sums[u + 3]
+            shown = taps[u + 3] + c3
+        else:
+            for c in range(lanes):
+                carry[c] = carry[c] + sums[u + c] if x < sum_end else 0.0
+            shown = taps[u + lanes - 1] + carry[lanes - 1]
         behind, away = 0.0, 0.0
         if hides:
             for c in range(lanes):
@@ -487,8 +499,8 @@ def _hold_row(
         if misses:
             gone_carry = gone_carry + gone_sums[gone_row + x] if gone_sum_begin <= x < gone_sum_end else 0.0
             away = max(gone_taps[gone_row + x] + gone_carry, 0.0)
-        here = shown + behind
-        if here + away <= NOTHING_SEEN or room[q] <= 0.0:
+        here, left = shown + behind, room[q]
+        if here + away <= NOTHING_SEEN or left <= 0.0:
             continue
         o = q * (3 * lanes + 4)
         before, together, cover, given = held[o + 2 * lanes], here + away, 0.0, 0.0
@@ -505,12 +517,27 @@ def _hold_row(
                 scale = _scale(covered, cover, given, before, 0.0)
                 before, cover, given = 0.0, 0.0, 0.0
             _finish(held, lanes, o, scale, room, q, share, result, q * lanes)
-            if room[q] <= 0.0:
+            left = room[q]
+            if left <= 0.0:
                 continue
-        for c in range(lanes):
-            held[o + c] = taps[u + c] + carry[c]
-        for c in range(lanes):
-            held[o + lanes + c] = hid_taps[u + c] + carry[lanes + c] if hides else 0.0
+        if lanes == 4:
+            if shown >= COMPLETE and shown >= left - NOTHING_SEEN and away <= NOTHING_SEEN:
+                # What is visible of one slice covers all that is left, as nearly everywhere.
+                factor, p = share if shown <= left else share * (left / shown), q * 4
+                result[p] += factor * (taps[u] + c0)
+                result[p + 1] += factor * (taps[u + 1] + c1)
+                result[p + 2] += factor * (taps[u + 2] + c2)
+                result[p + 3] += factor * shown
+                room[q] = 0.0
+                continue
+            held[o], held[o + 1], held[o + 2] = taps[u] + c0, taps[u + 1] + c1, taps[u + 2] + c2
+        else:
+            for c in range(lanes - 1):
+                held[o + c] = taps[u + c] + carry[c]
+        held[o + lanes - 1], held[o + 2 * lanes - 1] = shown, behind
+        if behind > NOTHING_SEEN:
+            for c in range(lanes - 1):
+                held[o + lanes + c] = hid_taps[u + c] + carry[lanes + c]
         held[o + 2 * lanes], held[o + 2 * lanes + 1] = together, before
         held[o + 2 * lanes + 2], held[o + 2 * lanes + 3] = cover, given
         last[q] = number

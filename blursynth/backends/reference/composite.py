@@ -21,6 +21,7 @@ from blursynth.physics.scene import Scene
 __all__ = [
     "COMPLETE",
     "GOES_ON",
+    "MOST_SCALED",
     "NEARLY_WHOLE",
     "NOTHING_SEEN",
     "check_scene",
@@ -36,7 +37,8 @@ COMPLETE = 1 - 1e-5
 # When the coverage of a surface, with the places where it is missing, is near enough to 1 to be scaled to it: not below
 # the first or above the last, wholly between the two others. Noise of depth changes it by some hundredths, a slope of
 # .1 px of radius per px by a tenth; two surfaces make 1.5 to 2.
-NEARLY_WHOLE = (0.6, 0.92, 1.06, 1.12)
+NEARLY_WHOLE = (0.4, 0.9, 1.06, 1.12)
+MOST_SCALED = 2.0  # times; else a trace of a slice would show as much as others lack
 GOES_ON = 0.25  # of the next slice: then the surface goes on there, and what is lacking here is not lacking
 
 
@@ -205,6 +207,7 @@ def _walk(slices: list[_Slice], seen: _Seen) -> None:
             together = chain + slices[n + 1].together
         # What was lacking in the slices before, since it was not known yet, is made good.
         scale = _per(np.maximum(coverage_scale(together, following) * cover - given, 0.0), covered)
+        scale = np.minimum(scale, MOST_SCALED)
         complete = (one.shown >= COMPLETE) & (one.missing <= NOTHING_SEEN)
         opaque = np.where(covered > NOTHING_SEEN, np.minimum(scale * covered, 1.0), 0.0)
         opaque = np.where(complete, 1.0, opaque)
@@ -217,7 +220,7 @@ def _walk(slices: list[_Slice], seen: _Seen) -> None:
         of_shown = np.minimum(scale * one.shown, amount)
         of_hid = amount - of_shown
         shown = _per(of_shown, one.shown)
-        hid = np.where(one.hid > NOTHING_SEEN, _per(of_hid, one.hid), 0.0)
+        hid = _per(np.where(one.hid > NOTHING_SEEN, of_hid, 0.0), one.hid)
         seen.show(one.shown_pieces, shown)
         seen.show(one.hid_pieces, hid)
         # Of what is hidden the rest waits.
@@ -260,11 +263,13 @@ def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> N
     In a connected scene neighbouring slices may be one surface. With ``V_j`` the coverage of the places where it is
     missing, ``T_j = A_j + V_j`` summed over the slices next to each other up to j and the one after it is 1 if they
     are, and their coverage is scaled by :func:`coverage_scale` of it: slice j gets what that makes of all of them up to
-    j, less what those before it got, and 1 at most. Visible patches v and hidden ones h are told apart,
-    ``A_j = v_j + h_j``: what nearer slices left is filled by what is visible first, from near to far, since that is
-    what the gaps beside nearer surfaces show; but no more light passes beside slice j than ``1 - A_j``,
-    ``w_j = min(max(v_j, left - (1 - A_j)), A_j, left)``, of which v_j comes first. What is left at the end shows what
-    is hidden and was not seen yet, in proportion. All of it is continuous in what reaches p, so no seams arise.
+    j, less what those before it got, but no more than twice its own and 1.
+
+    Visible patches v and hidden ones h are told apart, ``A_j = v_j + h_j``: what nearer slices left is filled by what
+    is visible first, from near to far, since that is what the gaps beside nearer surfaces show; but no more light
+    passes beside slice j than ``1 - A_j``, ``w_j = min(max(v_j, left - (1 - A_j)), A_j, left)``, of which v_j comes
+    first. What is left at the end shows what is hidden and was not seen yet, in proportion. Nowhere is it decided where
+    a surface ends, so what is seen changes little where what reaches p does: there are no seams.
 
     Parameters
     ----------
