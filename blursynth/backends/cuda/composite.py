@@ -2,21 +2,23 @@
 
 Every source is two patches: the visible one, and the surface hidden behind it. What light they have (of a mixture of
 two colours, that of three pixels) is worked out before the walk, or, for the transpose, given back to the pixels after
-it, so that the walk knows of patches only. Where connected surfaces are missing lie up to two more, without light.
+it, so that the walk knows of patches only. Where a connected surface is missing lies a third, without light.
 
 A program makes a tile of the result. Every pixel walks through the slices that reach it, from near to far: one pass
 over the sources within reach sums coverage and light of the slice at hand, and finds the next farther one. In a
-connected scene slices add up until their surface ends. The walk ends where nothing is left to see, so a pixel of a
-surface of n slices takes n + 1 passes, the first of which only finds where to begin.
+connected scene it tells visible patches from hidden ones, and sums what the neighbouring farther slice covers as well,
+so that how a slice is scaled is known without waiting for the next pass. The walk ends where nothing is left to see, so
+a pixel that sees n slices takes n + 1 passes, the first of which only finds where to begin.
 
-The transpose walks twice, since light is divided by the sum of all shares: once for that sum, once to send the light
-back by atomic additions, whose order, and with it the last bits, differ from run to run. It takes one more pass for
-every surface, not for every slice: what is seen of a surface is one share of the light of all its slices.
+The transpose walks twice, since light is divided by the sum of all shares: once for that sum, and for what share of its
+reserve of hidden light each part shows in the end (kept, a number per part and pixel); once to send the light back by
+atomic additions, whose order, and with it the last bits, differ from run to run. That takes one more pass for every
+slice of which something is seen.
 
 Floor: (2 r + 1)^2 sources per pass, two patches of slice, kernel, tap and light each, from the first caches, of a scene
-with mixtures one coverage more, where it is connected two more patches, with slopes two slopes per patch. From memory
-the scene and the light of its patches, twice the picture, are read once, and written once before. r is the reach of the
-patches near the tile, not the largest of the scene, so what is in focus is cheap.
+with mixtures one coverage more, where it is connected one more patch and its coverage, with slopes two slopes per
+patch. From memory the scene and the light of its patches, twice the picture, are read once, and written once before. r
+is the reach of the patches near the tile, not the largest of the scene, so what is in focus is cheap.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
@@ -33,7 +35,7 @@ import triton.language as tl
 from torch.nn.functional import max_pool2d
 
 from blursynth.backends.cuda.grid import continued, on_device_of, shines, tiles
-from blursynth.backends.reference.composite import COMPLETE, ENOUGH_HIDDEN, FAR_APART, KNOWN, NOTHING_SEEN, ONE_SURFACE
+from blursynth.backends.reference.composite import COMPLETE, GOES_ON, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.frame import Border
 
 __all__ = ["composite", "composite_adjoint"]
@@ -42,25 +44,26 @@ Tensor = torch.Tensor
 _ROWS, _COLUMNS = 8, 32
 # Shares of light below this are rounding. In float32 a sum of shares is 1 to 1e-6 only.
 _NOTHING = {torch.float32: 1e-6, torch.float64: NOTHING_SEEN}
-# Where a connected surface ends, see the reference.
-_FAR_APART, _COMPLETE, _ENOUGH_HIDDEN = (tl.constexpr(value) for value in (FAR_APART, COMPLETE, ENOUGH_HIDDEN))
-_FULL, _TOO_MUCH = (tl.constexpr(value) for value in ONE_SURFACE)
-_KNOWN, _KNOWN_WIDTH = tl.constexpr(KNOWN[0]), tl.constexpr(KNOWN[1] - KNOWN[0])
+# How the coverage of connected surfaces is scaled, see the reference.
+_COMPLETE, _GOES_ON = tl.constexpr(COMPLETE), tl.constexpr(GOES_ON)
+_NONE, _MUCH = tl.constexpr(NEARLY_WHOLE[0]), tl.constexpr(NEARLY_WHOLE[3])
+_RISE, _FALL = tl.constexpr(NEARLY_WHOLE[1] - NEARLY_WHOLE[0]), tl.constexpr(NEARLY_WHOLE[2] - NEARLY_WHOLE[3])
 
 
 @triton.jit
 def _pass(
     light,  # [2, C, H, W] of the patches of this picture, visible and hidden; or where light is sent back to
-    order,  # [2 or 4, H, W] their slices, and those of the surfaces which are missing, if MIXED and CONNECTED
-    kernel,  # [2 or 4, H, W]; -1 where there is no such patch
+    order,  # [2 or 3, H, W] their slices, and that of the surface which is missing, if MIXED and CONNECTED
+    kernel,  # [2 or 3, H, W]; -1 where there is no such patch
     cover,  # [H, W] how much of its pixel the visible patch covers
-    gone,  # [2, H, W] of how much of it surfaces are missing
+    gone,  # [H, W] of how much of it a surface is missing
     slope,  # [2, 2, H, W] of the surface of each patch, by row and column
     table,  # [K, 2 R + 1, 2 R + 1] taps of this part
     down,  # centroid of this part, in radii
     right,
     here,  # [1, ROWS, COLUMNS] slice at hand of every pixel
-    last,  # the same; light is sent back to the slices from here to last
+    of_shown,  # the same; what share of the light to send back goes to its visible patches
+    of_hid,  # and to its hidden ones
     y,
     x,
     made,
@@ -79,12 +82,17 @@ def _pass(
     CONNECTED: tl.constexpr,
     MODE: tl.constexpr,  # 0: the next slice alone, 1: coverage too, 2: light too; 3: send light back
 ):
-    """Coverage, void and light of the slice at hand, and the next farther slice that reaches each pixel."""
+    """Of the slice at hand coverage by visible and by hidden patches, where it is missing, and the light of both.
+
+    Then what the neighbouring farther slice makes of these together, and the next farther slice that reaches the pixel.
+    Only in a connected scene visible and hidden patches are told apart; elsewhere both count as visible.
+    """
     area = height * width
     side = 2 * reach + 1
-    coverage = tl.zeros_like(here).to(table.dtype.element_ty)
-    void = coverage
-    total = tl.zeros_like(sent)
+    shown = tl.zeros_like(here).to(table.dtype.element_ty)
+    hid, void, following = shown, shown, shown
+    light_shown = tl.zeros_like(sent)
+    light_hid = light_shown
     farther = tl.zeros_like(here) + FARTHEST
     coloured = channel < channels
     visible = light + channel.to(tl.int64) * area
@@ -96,7 +104,7 @@ def _pass(
             from_x = x - dx
             place = line + continued(from_x, width, SCENE_BORDER)
             taps = table + (dy + reach) * side + dx + reach
-            for surface in tl.static_range(4 if MIXED and CONNECTED and MODE < 3 else 2):
+            for surface in tl.static_range(3 if MIXED and CONNECTED and MODE < 3 else 2):
                 patch = place + surface * area
                 k = tl.load(kernel + patch, mask=made, other=-1)
                 there = k >= 0
@@ -106,56 +114,72 @@ def _pass(
                 if MODE < 3:
                     farther = tl.maximum(farther, tl.where(reaches & (number < here), number, FARTHEST))
                 if MODE > 0:
-                    chosen = reaches & (number == here) if MODE < 3 else reaches & (number <= here) & (number >= last)
-                    share = tl.where(chosen, tap, 0.0)
+                    chosen = reaches & (number == here)
+                    counts = chosen
+                    if CONNECTED and MODE < 3:
+                        follows = reaches & (number + 1 == here)
+                        counts = chosen | follows
+                    share = tl.where(counts, tap, 0.0)
                     covered = share
                     if MODE < 3 and MIXED and surface != 1:
-                        amount = cover if surface == 0 else gone + (surface - 2) * area
-                        covered *= tl.load(amount + place, mask=chosen, other=0.0)
+                        covered *= tl.load((cover if surface == 0 else gone) + place, mask=counts, other=0.0)
                     if SLOPED and surface < 2:
-                        by_row = tl.load(slope + 2 * surface * area + place, mask=chosen, other=0.0)
-                        by_column = tl.load(slope + (2 * surface + 1) * area + place, mask=chosen, other=0.0)
+                        by_row = tl.load(slope + 2 * surface * area + place, mask=counts, other=0.0)
+                        by_column = tl.load(slope + (2 * surface + 1) * area + place, mask=counts, other=0.0)
                         stretch = tl.minimum(tl.maximum(1.0 + by_row * down + by_column * right, 0.25), 4.0)
                         share *= stretch
                         covered *= stretch
-                    if surface >= 2:
+                    if CONNECTED and MODE < 3:
+                        following += tl.where(follows, covered, 0.0)
+                        covered = tl.where(chosen, covered, 0.0)
+                    if surface == 2:
                         void += covered
-                    elif MODE < 3:
-                        coverage += covered
+                    elif surface == 1 and CONNECTED:
+                        hid += covered
+                    else:
+                        shown += covered
                     if MODE > 1 and surface < 2:
-                        shown = chosen & coloured
+                        lit = chosen & coloured
                         if BORDER == 3:
-                            shown = shown & shines(from_y, height, BORDER) & shines(from_x, width, BORDER)
+                            lit = lit & shines(from_y, height, BORDER) & shines(from_x, width, BORDER)
                         colour = (visible if surface == 0 else hidden) + place
-                        if MODE == 2:
-                            total += share * tl.load(colour, mask=shown, other=0.0)
+                        if MODE == 3:
+                            tl.atomic_add(colour, share * (of_shown if surface == 0 else of_hid) * sent, mask=lit)
+                        elif surface == 1 and CONNECTED:
+                            light_hid += share * tl.load(colour, mask=lit, other=0.0)
                         else:
-                            tl.atomic_add(colour, share * sent, mask=shown)
-    return coverage, void, total, farther
+                            light_shown += share * tl.load(colour, mask=lit, other=0.0)
+    return shown, hid, void, following, light_shown, light_hid, farther
 
 
 @triton.jit
-def _close(ends, coverage, void, before, colour, room, total, value, weight, least, CONNECTED: tl.constexpr):
-    """Show the surfaces that end here in what room nearer ones left, and begin anew."""
-    shown = coverage
+def _seen(shown, hid, void, following, chain, room, least, CONNECTED: tl.constexpr):
+    """What is seen of a slice, and of what share of its coverage by visible and by hidden patches.
+
+    And what share of its hidden ones waits for room that is left at the end.
+    """
     if CONNECTED:
-        # The share of its patches among these and the places where it is missing, as far as the latter are known.
-        # What is missing before anything is covered counts as far as the rest leaves room for it.
-        whole = coverage + void
-        whole += tl.minimum(before, tl.maximum(1.0 - whole, 0.0))
-        known = tl.minimum(tl.maximum((whole - _KNOWN) / _KNOWN_WIDTH, 0.0), 1.0)
-        shown = tl.minimum(coverage / (known * whole + (1.0 - known)), 1.0)
-    seen = tl.where(ends & (coverage > least), tl.minimum(shown, room), 0.0)
-    factor = seen / tl.where(seen > 0, coverage, 1.0)
-    total += weight * seen
-    value += weight * factor * colour
-    room -= seen
-    room = tl.where(room < least, 0.0, room)
-    coverage = tl.where(ends, 0.0, coverage)
-    void = tl.where(ends, 0.0, void)
-    before = tl.where(ends, 0.0, before)
-    colour = tl.where(ends, 0.0, colour)
-    return factor, coverage, void, before, colour, room, total, value
+        together = chain + following
+        sure = tl.minimum((together - _NONE) / _RISE, (together - _MUCH) / _FALL)
+        sure = tl.minimum(tl.maximum(sure, 0.0), 1.0)
+        sure *= tl.where(together < 1.0, tl.maximum(1.0 - following / _GOES_ON, 0.0), 1.0)
+        scale = 1.0 + sure * (1.0 / tl.maximum(together, 0.5) - 1.0)  # nothing is sure where that is less
+        scale = tl.where((shown >= _COMPLETE) & (void <= least), 1.0, scale)
+        covered = shown + hid
+        scale = tl.minimum(scale, 1.0 / tl.maximum(covered, least))
+        opaque = scale * covered
+        seen = tl.minimum(tl.maximum(scale * shown, room - (1.0 - opaque)), tl.minimum(opaque, room))
+        seen = tl.where(covered > least, seen, 0.0)
+        of_shown = tl.minimum(scale * shown, seen)
+        of_hid = tl.where(hid > least, seen - of_shown, 0.0)
+        factor = of_shown / tl.where(of_shown > 0, shown, 1.0)
+        factor_hid = of_hid / tl.where(of_hid > 0, hid, 1.0)
+        rest = tl.where(hid > least, scale - factor_hid, 0.0)
+    else:
+        seen = tl.where(shown > least, tl.minimum(shown, room), 0.0)
+        factor = seen / tl.where(seen > 0, shown, 1.0)
+        factor_hid, rest = factor, tl.zeros_like(factor)
+    return seen, factor, factor_hid, rest
 
 
 @triton.jit
@@ -172,11 +196,12 @@ def _composite(
     order,  # [B, PATCHES, H, W]
     kernel,  # [B, PATCHES, H, W]
     cover,  # [B, H, W]; read if MIXED
-    gone,  # [B, 2, H, W]; read if MIXED and CONNECTED
+    gone,  # [B, H, W]; read if MIXED and CONNECTED
     slope,  # [B, 2, 2, H, W]; read if SLOPED
     table,  # [G, K, 2 R + 1, 2 R + 1]
     part_weight,  # [G]
     part_centre,  # [G, 2]; read if SLOPED
+    kept,  # [B, G, H, W]; if CONNECTED and TRANSPOSE, room for what share of its reserve each part shows
     tile_reach,  # [B, tiles down, tiles across] how far off a source may be that reaches the tile
     channels,
     height,
@@ -198,7 +223,7 @@ def _composite(
 ):
     b = tl.program_id(2)
     area = height * width
-    PATCHES: tl.constexpr = 4 if MIXED and CONNECTED else 2
+    PATCHES: tl.constexpr = 3 if MIXED and CONNECTED else 2
     real = source.dtype.element_ty
     channel = tl.arange(0, CHANNELS)[:, None, None]
     y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[None, :, None]
@@ -209,7 +234,7 @@ def _composite(
     target = out + b.to(tl.int64) * channels * area
     lights = light + b.to(tl.int64) * 2 * channels * area
     orders, kernels_here = order + b.to(tl.int64) * PATCHES * area, kernel + b.to(tl.int64) * PATCHES * area
-    covers, voids = cover + b.to(tl.int64) * area, gone + b.to(tl.int64) * 2 * area
+    covers, voids = cover + b.to(tl.int64) * area, gone + b.to(tl.int64) * area
     slopes = slope + b.to(tl.int64) * 4 * area
     own = tl.load(picture + channel * area + y * width + x, mask=inside, other=0.0)
     least = tl.load(nothing)
@@ -226,82 +251,59 @@ def _composite(
             covered = total > least
             tl.store(target + channel * area + y * width + x, tl.where(covered, 0.0, own), mask=inside)
             back = tl.where(covered, own / tl.where(covered, total, 1.0), 0.0)
+            tl.debug_barrier()  # what one thread kept another may ask for
         for part in range(parts):
             weight = tl.load(part_weight + part)
             taps = table + part * size
             down, right = weight, weight
             if SLOPED:
                 down, right = tl.load(part_centre + 2 * part), tl.load(part_centre + 2 * part + 1)
-            _c, _v, _l, at = _pass(
-                lights, orders, kernels_here, covers, voids, slopes, taps, down, right, nearest, nearest, y, x, made,
+            place = (b.to(tl.int64) * parts + part) * area + y * width + x
+            _s, _h, _v, _f, _ls, _lh, at = _pass(
+                lights, orders, kernels_here, covers, voids, slopes, taps, down, right, nearest, none, none, y, x, made,
                 none, channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
                 CONNECTED, 0,
             )  # fmt: skip
             room = none + 1.0
-            # The surface at hand: coverage, void and light of its slices so far, and which these are.
-            coverage, void, before, colour, first, last = none, none, none, dark, nearest, nearest
-            # The one before: which share of its light was seen, until that is sent back to its slices.
-            sent, sent_first, sent_last = none, nearest, nearest
+            # Neighbouring slices up to the one at hand together, and what is hidden and waits for room that is left.
+            chain, waiting, waiting_light, left = none, none, dark, none
+            if CONNECTED and walk == 1:
+                left = tl.load(kept + place, mask=made, other=0.0)
             while _any(at > FARTHEST):
-                more, more_void, more_colour, farther = _pass(
-                    lights, orders, kernels_here, covers, voids, slopes, taps, down, right, at, at, y, x, made, dark,
-                    channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
+                shown, hid, void, following, light_shown, light_hid, farther = _pass(
+                    lights, orders, kernels_here, covers, voids, slopes, taps, down, right, at, none, none, y, x, made,
+                    dark, channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
                     CONNECTED, 1 if TRANSPOSE else 2,
                 )  # fmt: skip
-                counts = (at > FARTHEST) & (more + more_void > least)
                 if CONNECTED:
-                    # A surface ends where a slice is missing, and where it is whole and this one has no place in it.
-                    whole = coverage + void + before
-                    behind = ((at & 1) == 1) & ((last >> 1) != (at >> 1))
-                    ends = (last >> 1) - (at >> 1) >= _FAR_APART
-                    ends = ends | (behind & ((whole > _FULL) | (more > _ENOUGH_HIDDEN)))
-                    ends = ends | ((whole > _FULL) & (whole + more + more_void > _TOO_MUCH))
-                    ends = ends & counts & (whole > least)
-                    factor, coverage, void, before, colour, room, total, value = _close(
-                        ends, coverage, void, before, colour, room, total, value, weight, least, CONNECTED
-                    )
-                    if walk == 1:
-                        sent = tl.where(ends, factor, sent)
-                        sent_first, sent_last = tl.where(ends, first, sent_first), tl.where(ends, last, sent_last)
+                    together = shown + hid + void
+                    chain = tl.where(together > least, chain + together, 0.0)
+                    following = tl.where(following > least, following, 0.0)
+                seen, factor, factor_hid, rest = _seen(shown, hid, void, following, chain, room, least, CONNECTED)
                 if walk == 1:
-                    if _any(sent > 0):
+                    factor_hid += rest * left
+                    if _any(factor + factor_hid > 0):
                         _pass(
-                            lights, orders, kernels_here, covers, voids, slopes, taps, down, right, sent_first,
-                            sent_last, y, x, made & (sent > 0), weight * sent * back, channel, channels, height, width,
-                            reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, CONNECTED, 3,
+                            lights, orders, kernels_here, covers, voids, slopes, taps, down, right, at, weight * factor,
+                            weight * factor_hid, y, x, made & (factor + factor_hid > 0), back, channel, channels,
+                            height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, CONNECTED, 3,
                         )  # fmt: skip
-                    sent = none
-                    first = tl.where(counts & (coverage + void + before <= least), at, first)
-                coverage += tl.where(counts, more, 0.0)
-                void += tl.where(counts & (coverage > least), more_void, 0.0)
-                before += tl.where(counts & (coverage <= least), more_void, 0.0)
-                colour += tl.where(counts, more_colour, 0.0)
-                last = tl.where(counts, at, last)
-                ends = counts
-                if CONNECTED:  # nothing that follows can change a surface without gaps
-                    ends = counts & (void <= least) & (coverage >= _COMPLETE)
-                factor, coverage, void, before, colour, room, total, value = _close(
-                    ends, coverage, void, before, colour, room, total, value, weight, least, CONNECTED
-                )
-                if walk == 1:
-                    sent = tl.where(ends, factor, sent)
-                    sent_first, sent_last = tl.where(ends, first, sent_first), tl.where(ends, last, sent_last)
+                else:
+                    total += weight * seen
+                    value += weight * (factor * light_shown + factor_hid * light_hid)
+                    waiting += rest * hid
+                    waiting_light += rest * light_hid
+                room -= seen
+                room = tl.where(room < least, 0.0, room)
+                if CONNECTED:
+                    chain = tl.where(farther + 1 == at, chain, 0.0)
                 at = tl.where((room > 0) & (at > FARTHEST), farther, FARTHEST)
-            if CONNECTED:
-                ends = coverage + void + before > least
-                factor, coverage, void, before, colour, room, total, value = _close(
-                    ends, coverage, void, before, colour, room, total, value, weight, least, CONNECTED
-                )
-                if walk == 1:
-                    sent = tl.where(ends, factor, sent)
-                    sent_first, sent_last = tl.where(ends, first, sent_first), tl.where(ends, last, sent_last)
-            if walk == 1:  # noqa: SIM102 (the one is known when this is compiled, the other is not)
-                if _any(sent > 0):
-                    _pass(
-                        lights, orders, kernels_here, covers, voids, slopes, taps, down, right, sent_first, sent_last,
-                        y, x, made & (sent > 0), weight * sent * back, channel, channels, height, width, reach, near,
-                        FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED, CONNECTED, 3,
-                    )  # fmt: skip
+            if CONNECTED and walk == 0:
+                left = tl.where(waiting > least, tl.minimum(room / tl.maximum(waiting, least), 1.0), 0.0)
+                total += weight * left * waiting
+                value += weight * left * waiting_light
+                if TRANSPOSE:
+                    tl.store(kept + place, left, mask=made)
     if not TRANSPOSE:
         covered = total > least
         value = tl.where(covered, value / tl.where(covered, total, 1.0), own)
@@ -343,13 +345,13 @@ def _tile_reach(far: Tensor, reaches: Sequence[int], everywhere: bool) -> Tensor
 class _Patches:
     """The visible (0) and the hidden patch (1) of every pixel, N = H W of them, side by side for the walk.
 
-    And the missing ones (2 and 3), which have no light, where the scene is connected and has edges.
+    And the missing one (2), which has no light, where the scene is connected and has edges.
     """
 
-    order: Tensor  # [B, 2 or 4, H, W]
-    kernel: Tensor  # [B, 2 or 4, H, W]; -1 where there is none
+    order: Tensor  # [B, 2 or 3, H, W]
+    kernel: Tensor  # [B, 2 or 3, H, W]; -1 where there is none
     cover: Tensor | None  # [B, H, W] how much of its pixel the visible one covers; None if all of it, everywhere
-    gone: Tensor | None  # [B, 2, H, W] of how much of it the missing ones are missing; None without these
+    gone: Tensor | None  # [B, H, W] of how much of it the missing one is missing; None without it
     slope: Tensor | None  # [B, 2, 2, H, W] of their surfaces, by row and column
     mixed: Tensor | None  # [B, 1, N] whether a pixel is a mixture of two colours
     pure: Tensor | None  # [B, N] pixel with the colour of the visible one of a mixture
@@ -384,10 +386,10 @@ class _Patches:
             colour = torch.where(pure >= 0, pure, own)
             mixed = (front >= 0)[:, None]
             if connected:  # otherwise nobody asks what is missing
-                missing = missing.to(image.device).reshape(batch, 2, -1).long()
-                void = torch.where(missing == front[:, None], 1 - share[:, None], 1.0)
-                surfaces += torch.where(missing >= 0, missing, own[:, None]).unbind(1)
-                there += ((missing >= 0) & (void > 0)).unbind(1)
+                missing = missing.to(image.device).reshape(batch, -1).long()
+                void = torch.where(missing == front, 1 - share, 1.0)
+                surfaces.append(torch.where(missing >= 0, missing, own))
+                there.append((missing >= 0) & (void > 0))
                 gone = void.to(image.dtype)
 
         def at(plane: Tensor, patches: int) -> Tensor:
@@ -396,10 +398,8 @@ class _Patches:
         shape = (batch, len(surfaces), height, width)
         kernels = torch.where(torch.stack(there, dim=1), at(kernel, len(surfaces)), -1)
         slices = at(order, len(surfaces))
-        if connected:
-            # What is hidden comes before what is there of its slice, and so ends the surface that hides it.
-            slices = 2 * slices
-            slices[:, 1] = torch.minimum(slices[:, 1] + 1, slices[:, 0] - 1)
+        if connected:  # what is hidden is never of the slice that hides it
+            slices[:, 1] = torch.minimum(slices[:, 1], slices[:, 0] - 1)
         slopes = None
         if slope is not None:
             slopes = torch.stack([at(plane, 2) for plane in slope.to(image).flatten(2).unbind(1)], dim=2)
@@ -408,7 +408,7 @@ class _Patches:
             slices.reshape(shape).contiguous(),
             kernels.reshape(shape).contiguous(),
             None if cover is None else cover.reshape(batch, height, width).contiguous(),
-            None if gone is None else gone.reshape(batch, 2, height, width).contiguous(),
+            None if gone is None else gone.reshape(batch, height, width).contiguous(),
             slopes,
             mixed,
             colour,
@@ -479,6 +479,7 @@ def _run(
     light = image.new_zeros(batch, 2, channels, height, width) if transpose else patches.light(image)
     table, reach, each = _table(start, dy, dx, weight, image)
     parts = part_weight.numel()
+    kept = image.new_empty(batch, parts, height, width) if transpose and connected else light
     each = each.reshape(parts, -1).amax(dim=0)  # [K]
     far = torch.where(patches.kernel >= 0, each.to(image.device)[patches.kernel], 0).amax(dim=1)
     near = _tile_reach(far, torch.unique(each).tolist(), border == Border.CIRCULAR)
@@ -497,6 +498,7 @@ def _run(
             table,
             part_weight.to(image),
             table if part_centre is None else part_centre.to(image).contiguous(),
+            kept,
             near,
             channels,
             height,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -190,103 +190,113 @@ def test_composite(border: Border, dtype: type, mixed: bool, device: str, make_s
 
 
 def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[str]]:
-    """Blur of the only picture of a connected scene as a matrix, straight from its definition; why surfaces ended."""
+    """Blur of the only picture of a connected scene as a matrix, straight from its definition; what happened in it."""
     (height, width), reach = scene.order.shape[1:], int(scene.psf.reach_px().max())
     pixels = height * width
     own, unit = np.arange(pixels).reshape(height, width), np.eye(pixels)
     order, kernel, hidden = (plane.ravel() for plane in (scene.order, scene.kernel, scene.hidden))
 
-    def patches(p: int) -> list[tuple[int, int, float, float, np.ndarray]]:
-        """Pixel with slice and kernel, whether hidden, coverage, void, light as shares of pixels."""
+    def patches(p: int) -> list[tuple[int, int, float, np.ndarray]]:
+        """Pixel with slice and kernel, 0 to 2 for visible, hidden or missing, how much of it, light as shares of pixels."""
         h = hidden[p]
-        plain = [(p, 0, 1.0, 0.0, unit[p]), *([(h, 1, 1.0, 0.0, unit[h])] if h >= 0 else [])]
+        plain = [(p, 0, 1.0, unit[p]), *([(h, 1, 1.0, unit[h])] if h >= 0 else [])]
         if scene.front is None:
             return plain
         assert scene.share is not None
         assert scene.pure is not None
         assert scene.missing is not None
-        n, a, c = (plane.flat[p] for plane in (scene.front, scene.share, scene.pure))
-        absent = [m for m in scene.missing.reshape(2, pixels)[:, p] if m >= 0]
-        gone = [(m, 0, 0.0, 1 - a if m == n else 1.0, np.zeros(pixels)) for m in absent]
+        n, a, c, m = (plane.flat[p] for plane in (scene.front, scene.share, scene.pure, scene.missing))
+        gone = [(m, 2, 1 - a if m == n else 1.0, np.zeros(pixels))] if m >= 0 else []
         if n < 0:
             return plain + gone
         colour = unit[c] if a > 0 else np.zeros(pixels)
         # Both colours give way to what the pixel is beyond their mixture, each by its share.
         beyond = (unit[p] - a * colour - (1 - a) * unit[h]) / (a**2 + (1 - a) ** 2)
-        return [(n, 0, a, 0.0, a * (colour + a * beyond)), (h, 1, 1.0, 0.0, unit[h] + (1 - a) * beyond), *gone]
+        return [(n, 0, a, a * (colour + a * beyond)), (h, 1, 1.0, unit[h] + (1 - a) * beyond), *gone]
 
     shown = np.pad(own, reach, {Border.REFLECT: "reflect", Border.CIRCULAR: "wrap"}.get(border, "edge"))
     lit = np.pad(np.ones_like(own), reach, constant_values=border != Border.CONSTANT)
-    # Of every slice what is hidden comes first.
-    numbers = [(n, k) for n in range(int(order.max()), int(order.min()) - 2, -1) for k in (1, 0)]
     matrix, total, why = np.zeros((pixels, pixels)), np.zeros(pixels), Counter[str]()
     for part, weight in enumerate(scene.part_weight):
-        amounts = {n: np.zeros((pixels, 2)) for n in numbers}
-        lights = {n: np.zeros((pixels, pixels)) for n in numbers}
+        # By slice and pixel: coverage by what is visible, by what is hidden, and by what is missing; and the light.
+        amounts: defaultdict[tuple[int, int], np.ndarray] = defaultdict(lambda: np.zeros(3))
+        lights: defaultdict[tuple[int, int], np.ndarray] = defaultdict(lambda: np.zeros((3, pixels)))
         for i, j in np.ndindex(shown.shape):
             q = shown[i, j]
             visible = q if scene.front is None or scene.front.flat[q] < 0 else scene.front.flat[q]
-            for s, behind, coverage, void, light in patches(q):
+            for s, kind, amount, light in patches(q):
                 # What hides something is nearer than that.
-                number = min(order[s], order[visible] - 1) if behind else order[s]
+                number = min(order[s], order[visible] - 1) if kind == 1 else order[s]
                 stretch = 1.0
-                if scene.slope is not None and scene.part_centre is not None:
+                if scene.slope is not None and scene.part_centre is not None and kind < 2:
                     stretch += float(scene.slope[0].reshape(2, -1)[:, s] @ scene.part_centre[part])
                     stretch = max(0.25, min(4.0, stretch))
                 psf = scene.psf[part * scene.kernels + kernel[s]]
                 for dy, dx, tap in zip(psf.dy, psf.dx, psf.weight, strict=True):
                     y, x = i - reach + dy, j - reach + dx
                     if 0 <= y < height and 0 <= x < width:
-                        amounts[number, behind][own[y, x]] += tap * stretch * coverage, tap * void
-                        lights[number, behind][own[y, x]] += tap * stretch * light * lit[i, j]
+                        amounts[number, own[y, x]][kind] += tap * stretch * amount
+                        lights[number, own[y, x]][kind] += tap * stretch * light * lit[i, j]
         for p in range(pixels):
-            room, held = 1.0, list[tuple[int, int]]()  # the slices of the surface at hand
-
-            def close(reason: str) -> None:
-                nonlocal room, held
-                covered, void, early = 0.0, 0.0, 0.0
-                for n in held:
-                    covered += amounts[n][p][0]  # noqa: B023
-                    void, early = (
-                        (void + amounts[n][p][1], early) if covered > 1e-9 else (void, early + amounts[n][p][1])  # noqa: B023
-                    )
-                both = covered + void
-                both += min(early, max(0.0, 1 - both))
-                why["something missing before"] += int(covered > 1e-9 and early > 0.05)
-                known = min(1.0, max(0.0, (both - 0.2) / 0.35))
-                if covered > 1e-9:
-                    seen = min(1.0, covered / (known * both + 1 - known), room)
-                    matrix[p] += weight * seen / covered * sum(lights[n][p] for n in held)  # noqa: B023
-                    total[p] += weight * seen  # noqa: B023
-                    room = room - seen if room - seen > 1e-9 else 0.0
-                    why[reason] += 1
-                    why["unknown"] += int(known == 0)
-                    why["partly known"] += int(0 < known < 1)
-                    why["void"] += int(known == 1 and void > 0.05)
-                    why["of several slices"] += len(held) > 1
-                held = []
-
-            for n in numbers:
-                if amounts[n][p].sum() <= 1e-9:
+            there = sorted((n for n, q in amounts if q == p and amounts[n, q].sum() > 1e-9), reverse=True)
+            room, waiting, later = 1.0, 0.0, np.zeros(pixels)
+            for i, n in enumerate(there):
+                if room == 0:
+                    break
+                surface = [m for k, m in enumerate(there[: i + 1]) if n - m == k - i]  # without a gap up to here
+                v, h, void = amounts[n, p]
+                following = amounts[n - 1, p].sum() if n - 1 in there else 0.0
+                together = sum(amounts[m, p].sum() for m in surface) + following
+                sure = np.interp(together, [0.6, 0.92, 1.06, 1.12], [0.0, 1.0, 1.0, 0.0])
+                sure *= max(0.0, 1 - 4 * following) if together < 1 else 1.0
+                scale = 1 - sure + sure / together
+                if void <= 1e-9 and v >= 1 - 1e-5:
+                    scale = 1.0
+                    why["complete"] += 1
+                if v + h <= 1e-9:
+                    why["nothing but void"] += 1
                     continue
-                both = sum(amounts[m][p].sum() for m in held)
-                if held and held[-1][0] - n[0] >= 2:
-                    close("gap")
-                elif held and n[1] and held[-1][0] != n[0] and (both > 0.9 or amounts[n][p][0] > 0.1):
-                    close("hidden")
-                elif both > 0.9 and both + amounts[n][p].sum() > 1.1:
-                    close("too much")
-                held.append(n)
-                covered = sum(amounts[m][p][0] for m in held)
-                first = next((i for i, m in enumerate(held) if amounts[m][p][0] > 1e-9), len(held))
-                if sum(amounts[m][p][1] for m in held[first:]) <= 1e-9 and covered >= 1 - 1e-5:
-                    close("whole")
-            if held:
-                close("end")
+                scale = min(scale, 1 / (v + h))
+                opaque, beside = scale * (v + h), 1 - scale * (v + h)
+                seen = min(max(scale * v, room - beside), opaque, room)
+                of_v = min(scale * v, seen)
+                of_h = seen - of_v
+                matrix[p] += weight * (of_v / v * lights[n, p][0] if of_v > 0 else 0.0)
+                matrix[p] += weight * (of_h / h * lights[n, p][1] if h > 1e-9 else 0.0)
+                if h > 1e-9:
+                    later += (scale - of_h / h) * lights[n, p][1]
+                    waiting += scale * h - of_h
+                why["up"] += scale > 1.01
+                why["down"] += scale < 0.99 and v + h < 0.9
+                why["goes on"] += bool(0.65 < together < 0.95 and sure == 0)
+                why["partly goes on"] += bool(together < 0.95 and following > 1e-3 and sure > 0.01)
+                why["unknown"] += bool(together < 0.6)
+                why["too much"] += bool(together > 1.12)
+                why["void"] += void > 0.05 and sure > 0.1
+                why["of several slices"] += len(surface) > 1
+                why["after a gap"] += i > 0 and len(surface) == 1
+                why["hidden waits"] += scale * h - of_h > 0.01
+                why["hidden before farther ones"] += of_h > 0.01 and i + 1 < len(there)
+                why["no more beside it"] += seen > scale * v + 0.01 and room > beside
+                why["both of one slice"] += of_v > 0.01 and of_h > 0.01
+                total[p] += weight * seen
+                room = room - seen if room - seen > 1e-9 else 0.0
+            if waiting > 1e-9:
+                why["reserve"] += room > 0.01
+                why["part of the reserve"] += 0.01 < room < waiting - 0.01
+                matrix[p] += weight * min(1.0, room / waiting) * later
+                total[p] += weight * min(room, waiting)
     uncovered = total <= 1e-9
     matrix /= np.where(uncovered, 1.0, total)[:, None]
     matrix[uncovered] = unit[uncovered]
     return matrix, why
+
+
+HAPPENS = (
+    "complete", "nothing but void", "up", "down", "goes on", "partly goes on", "unknown", "too much", "void",
+    "of several slices", "after a gap", "hidden waits", "hidden before farther ones", "no more beside it",
+    "both of one slice", "reserve", "part of the reserve",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -304,13 +314,10 @@ def test_composite_of_a_connected_scene(
     from blursynth.backends.cuda.composite import composite, composite_adjoint
 
     rng = np.random.default_rng(36)
-    scene = make_scene(rng, (1, 6, 7), size=(2, 2), connected=True, **kind)
+    scene = make_scene(rng, (1, 6, 7), size=(2, 2), slices=4, connected=True, **kind)
     matrix, why = connected_matrix(scene, border)
     if "mixed" in kind:
-        assert all(
-            why[name] > 0
-            for name in ("gap", "too much", "whole", "end", "unknown", "partly known", "void", "of several slices")
-        )
+        assert all(why[name] > 0 for name in HAPPENS)
     image = rng.normal(size=(1, 3 if kind["parts"] > 1 else 1, 6, 7)).astype(dtype)
     rest = arguments(scene, border)
     there = torch.from_numpy(image).to(device)
@@ -321,6 +328,97 @@ def test_composite_of_a_connected_scene(
     close(got, reference.composite(image.astype(np.float64), scene, border=border), dtype)
     close(back, reference.composite_adjoint(image.astype(np.float64), scene, border=border), dtype)
     transposed(there, got, there, back)
+
+
+def test_connected_scenes_of_a_batch(device: str, make_scene: Callable[..., Any]) -> None:
+    """Every picture has its own patches, and keeps its own shares of what waits, of every part."""
+    from blursynth.backends.cuda.composite import composite, composite_adjoint
+
+    rng = np.random.default_rng(37)
+    scene = make_scene(rng, (2, 3, 5), size=(1, 2), connected=True, mixed=True)
+    image = rng.normal(size=(2, 1, 3, 5))
+    there, rest = torch.from_numpy(image).to(device), arguments(scene, Border.REPLICATE)
+    close(composite(there, *rest), reference.composite(image, scene, border=Border.REPLICATE), np.float64)
+    expected = reference.composite_adjoint(image, scene, border=Border.REPLICATE)
+    close(composite_adjoint(there, *rest), expected, np.float64)
+
+
+# What reaches a pixel (slice, kind of patch, coverage), and what share of it each of these is.
+AT_A_PIXEL: dict[str, tuple[list[tuple[int, str, float]], list[float]]] = {
+    "scaled up": ([(5, "v", 0.72), (5, "m", 0.24), (0, "v", 1.0)], [0.75, 0, 0.25]),
+    "scaled down": ([(5, "v", 0.78), (5, "m", 0.26), (0, "v", 1.0)], [0.75, 0, 0.25]),
+    "partly scaled": ([(5, "v", 0.5), (5, "m", 0.26), (0, "v", 1.0)], [0.5 + 0.25 * 0.24 / 0.76, 0, 0.5 - 0.06 / 0.76]),
+    "not all that is missing is known": ([(5, "v", 0.4), (5, "m", 0.2), (0, "v", 1.0)], [0.4, 0, 0.6]),
+    "two surfaces": ([(5, "v", 0.6), (5, "m", 0.6), (0, "v", 1.0)], [0.6, 0, 0.4]),
+    # .8 is scaled by 1/4 of 5/8 as far as .05 of the next slice tells; then by 5/8.
+    "goes on in the next slice": (
+        [(5, "v", 0.6), (4, "v", 0.2), (0, "v", 1.0)],
+        [0.6 * 1.03125, 0.2 * 1.15625, 1 - 0.6 * 1.03125 - 0.2 * 1.15625],
+    ),
+    "neighbouring slices": ([(5, "v", 0.5), (4, "v", 0.46), (0, "v", 1.0)], [0.5, 0.46 / 0.96, 0.5 - 0.46 / 0.96]),
+    "slices apart": ([(5, "v", 0.5), (3, "v", 0.46), (0, "v", 1.0)], [0.5, 0.46, 0.04]),
+    "void of the slice before": ([(5, "m", 0.5), (4, "v", 0.46), (0, "v", 1.0)], [0, 0.46 / 0.96, 0.5 / 0.96]),
+    "complete": ([(5, "v", 1.0), (4, "v", 0.05), (0, "v", 1.0)], [1, 0, 0]),
+    "complete but for what is missing": ([(5, "v", 1.0), (5, "m", 0.05), (0, "v", 1.0)], [1 / 1.05, 0, 0.05 / 1.05]),
+    "visible before hidden": ([(5, "v", 0.5), (3, "h", 0.5), (1, "v", 1.0)], [0.5, 0, 0.5]),
+    "no more beside it than its share": ([(5, "v", 0.25), (3, "h", 0.5), (1, "v", 1.0)], [0.25, 0.25, 0.5]),
+    "reserve": ([(5, "v", 0.5), (3, "h", 0.5), (1, "v", 0.25)], [0.5, 0.25, 0.25]),
+    "reserve of two": (
+        [(7, "v", 0.5), (5, "h", 0.5), (3, "h", 0.25), (1, "v", 0.25)],
+        [0.5, 0.25 * 2 / 3, 0.25 / 3, 0.25],
+    ),
+    "all of the reserve": ([(5, "v", 0.5), (3, "h", 0.125), (1, "v", 0.125)], [2 / 3, 1 / 6, 1 / 6]),
+    "both in one slice": (
+        [(5, "v", 0.5), (3, "v", 0.25), (3, "h", 0.5)],
+        [0.5, 0.2890625, 0.078125 + 0.1328125],
+    ),
+    "more than whole": ([(5, "v", 0.75), (5, "h", 0.5)], [0.6, 0.4]),
+    "hidden in a complete slice": ([(5, "v", 1.0), (5, "h", 0.25)], [0.8, 0.2]),
+}
+
+
+@every_dtype
+def test_what_a_pixel_shows_of_a_connected_scene(dtype: type, device: str) -> None:
+    """By hand: pixels around it throw part of their light on a pixel and keep the rest; all cases in one picture."""
+    from blursynth.backends.cuda.composite import composite, composite_adjoint
+
+    shape = (1, 9, 32)  # cells of 3 x 4: a pixel, those around it, and the sources of what is hidden or missing
+    order, kernel = np.full(shape, 90, np.int32), np.zeros(shape, np.int32)  # in front of all, and in focus
+    hidden, missing, nowhere = (np.full(shape, -1, np.int32) for _ in range(3))
+    around = [(-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1)]
+    aside = np.zeros((3, 3))
+    aside[1, 0] = 1
+    spreads = [np.ones((1, 1)), aside]
+    targets, shares = np.zeros(shape), np.zeros(shape)
+    for cell, (reaching, expected) in enumerate(AT_A_PIXEL.values()):
+        y, x = 3 * (cell // 8) + 1, 4 * (cell % 8) + 1
+        targets[0, y, x] = 1
+        order[0, y, x], kernel[0, y, x] = -50, 1
+        behind = [(y + 1, x + 2), (y, x + 2), (y - 1, x + 2)]
+        for (dy, dx), (number, what, amount), share in zip(around, reaching, expected, strict=False):
+            place = (0, y + dy, x + dx)
+            source = place if what == "v" else (0, *behind.pop())
+            order[source], kernel[source] = number, len(spreads)
+            spreads.append(np.zeros((3, 3)))
+            spreads[-1][1, 1], spreads[-1][1 - dy, 1 - dx] = 1 - amount, amount
+            shares[source] = share
+            if what != "v":
+                (hidden if what == "h" else missing)[place] = source[1] * shape[2] + source[2]
+    psf = PointSpreads.from_dense(spreads, [(0, 0), *[(1, 1)] * (len(spreads) - 1)])
+    edges = (nowhere, np.ones(shape), nowhere, missing)
+    scene = Scene(order, kernel, hidden, psf, np.ones(1), *edges, connected=True)
+    rest = arguments(scene, Border.REPLICATE)
+    image = np.random.default_rng(38).normal(size=(1, 2, *shape[1:])).astype(dtype)
+    got = composite(torch.from_numpy(image).to(device), *rest)
+    back = composite_adjoint(torch.from_numpy(targets[:, None].astype(dtype)).to(device), *rest).cpu().numpy()
+    for cell, case in enumerate(AT_A_PIXEL):
+        rows, columns = slice(3 * (cell // 8), 3 * (cell // 8) + 3), slice(4 * (cell % 8), 4 * (cell % 8) + 4)
+        here = shares[0, rows, columns]
+        assert back[0, 0, rows, columns] == pytest.approx(here, rel=0, abs=TOLERANCE[dtype]), case
+        shown = (image[0, :, rows, columns] * here).sum(axis=(1, 2))
+        assert got[0, :, rows, columns][:, 1, 1].cpu().numpy() == pytest.approx(shown, rel=0, abs=TOLERANCE[dtype]), (
+            case
+        )
 
 
 def test_a_whole_surface_lets_nothing_through(device: str) -> None:
@@ -362,10 +460,10 @@ def test_a_missing_surface_reaches_into_other_tiles(device: str) -> None:
     kernel = np.zeros_like(order)
     kernel[:, 0, 0] = 1  # of the surface that is everywhere the one place that is blurred
     nowhere = np.full_like(order, -1)
-    hidden, missing = nowhere.copy(), np.full((2, 2, 3, 72), -1, np.int32)
+    hidden, missing = nowhere.copy(), nowhere.copy()
     hidden[:, :, 64:] = 1  # the farthest surface, seen in the last of three tiles where that one is not whole
-    missing[0, 1, 2, 63] = missing[1, 0, :, 63] = 0  # with the blur of the first tile
-    psf = PointSpreads.from_dense([np.ones((1, 1)), np.full((1, 3), 1 / 3)])
+    missing[0, 2, 63] = missing[1, :, 63] = 0  # with the blur of the first tile
+    psf = PointSpreads.from_dense([np.ones((1, 1)), np.array([[0.05, 0.9, 0.05]])])
     whole = np.ones(order.shape)
     scene = Scene(order, kernel, hidden, psf, np.ones(1), nowhere, whole, nowhere, missing, connected=True)
     image = rng.random((2, 1, 3, 72))
