@@ -35,7 +35,7 @@ import triton.language as tl
 from torch.nn.functional import max_pool2d
 
 from blursynth.backends.cuda.grid import continued, on_device_of, shines, tiles
-from blursynth.backends.reference.composite import COMPLETE, GOES_ON, NEARLY_WHOLE, NOTHING_SEEN
+from blursynth.backends.reference.composite import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.frame import Border
 
 __all__ = ["composite", "composite_adjoint"]
@@ -45,7 +45,7 @@ _ROWS, _COLUMNS = 8, 32
 # Shares of light below this are rounding. In float32 a sum of shares is 1 to 1e-6 only.
 _NOTHING = {torch.float32: 1e-6, torch.float64: NOTHING_SEEN}
 # How the coverage of connected surfaces is scaled, see the reference.
-_COMPLETE, _GOES_ON = tl.constexpr(COMPLETE), tl.constexpr(GOES_ON)
+_COMPLETE, _GOES_ON, _MOST_SCALED = (tl.constexpr(value) for value in (COMPLETE, GOES_ON, MOST_SCALED))
 _NONE, _MUCH = tl.constexpr(NEARLY_WHOLE[0]), tl.constexpr(NEARLY_WHOLE[3])
 _RISE, _FALL = tl.constexpr(NEARLY_WHOLE[1] - NEARLY_WHOLE[0]), tl.constexpr(NEARLY_WHOLE[2] - NEARLY_WHOLE[3])
 
@@ -84,13 +84,13 @@ def _pass(
 ):
     """Of the slice at hand coverage by visible and by hidden patches, where it is missing, and the light of both.
 
-    Then what the neighbouring farther slice makes of these together, and the next farther slice that reaches the pixel.
-    Only in a connected scene visible and hidden patches are told apart; elsewhere both count as visible.
+    Then what the neighbouring farther slice makes of these together, what it covers, and the next farther slice that
+    reaches the pixel. Only in a connected scene visible and hidden patches are told apart; elsewhere all are visible.
     """
     area = height * width
     side = 2 * reach + 1
     shown = tl.zeros_like(here).to(table.dtype.element_ty)
-    hid, void, following = shown, shown, shown
+    hid, void, following, following_cover = shown, shown, shown, shown
     light_shown = tl.zeros_like(sent)
     light_hid = light_shown
     farther = tl.zeros_like(here) + FARTHEST
@@ -131,6 +131,8 @@ def _pass(
                         covered *= stretch
                     if CONNECTED and MODE < 3:
                         following += tl.where(follows, covered, 0.0)
+                        if surface < 2:
+                            following_cover += tl.where(follows, covered, 0.0)
                         covered = tl.where(chosen, covered, 0.0)
                     if surface == 2:
                         void += covered
@@ -149,25 +151,30 @@ def _pass(
                             light_hid += share * tl.load(colour, mask=lit, other=0.0)
                         else:
                             light_shown += share * tl.load(colour, mask=lit, other=0.0)
-    return shown, hid, void, following, light_shown, light_hid, farther
+    return shown, hid, void, following, following_cover, light_shown, light_hid, farther
 
 
 @triton.jit
-def _seen(shown, hid, void, following, chain, room, least, CONNECTED: tl.constexpr):
+def _seen(
+    shown, hid, void, following, following_cover, chain, cover, given, room, least, CONNECTED: tl.constexpr
+):  # fmt: skip
     """What is seen of a slice, and of what share of its coverage by visible and by hidden patches.
 
-    And what share of its hidden ones waits for room that is left at the end.
+    And what share of its hidden ones waits for room that is left at the end, and what its coverage is scaled to.
+    ``chain`` is what neighbouring slices up to this one make of all three together, ``cover`` what they cover, and
+    ``given`` what those before it were given of that.
     """
     if CONNECTED:
         together = chain + following
         sure = tl.minimum((together - _NONE) / _RISE, (together - _MUCH) / _FALL)
         sure = tl.minimum(tl.maximum(sure, 0.0), 1.0)
-        sure *= tl.where(together < 1.0, tl.maximum(1.0 - following / _GOES_ON, 0.0), 1.0)
-        scale = 1.0 + sure * (1.0 / tl.maximum(together, 0.5) - 1.0)  # nothing is sure where that is less
-        scale = tl.where((shown >= _COMPLETE) & (void <= least), 1.0, scale)
+        sure *= tl.where(together < 1.0, tl.maximum(1.0 - following_cover / _GOES_ON, 0.0), 1.0)
+        scale = 1.0 + sure * (1.0 / tl.maximum(together, _NONE) - 1.0)  # nothing is sure where that is less
         covered = shown + hid
-        scale = tl.minimum(scale, 1.0 / tl.maximum(covered, least))
-        opaque = scale * covered
+        opaque = tl.minimum(tl.maximum(scale * cover - given, 0.0), tl.minimum(covered * _MOST_SCALED, 1.0))
+        complete = (shown >= _COMPLETE) & (void <= least)
+        opaque = tl.where(complete, 1.0, tl.where(covered > least, opaque, 0.0))
+        scale = tl.where(complete, 1.0, opaque / tl.maximum(covered, least))
         seen = tl.minimum(tl.maximum(scale * shown, room - (1.0 - opaque)), tl.minimum(opaque, room))
         seen = tl.where(covered > least, seen, 0.0)
         of_shown = tl.minimum(scale * shown, seen)
@@ -178,8 +185,8 @@ def _seen(shown, hid, void, following, chain, room, least, CONNECTED: tl.constex
     else:
         seen = tl.where(shown > least, tl.minimum(shown, room), 0.0)
         factor = seen / tl.where(seen > 0, shown, 1.0)
-        factor_hid, rest = factor, tl.zeros_like(factor)
-    return seen, factor, factor_hid, rest
+        factor_hid, rest, opaque = factor, tl.zeros_like(factor), shown
+    return seen, factor, factor_hid, rest, opaque
 
 
 @triton.jit
@@ -259,18 +266,18 @@ def _composite(
             if SLOPED:
                 down, right = tl.load(part_centre + 2 * part), tl.load(part_centre + 2 * part + 1)
             place = (b.to(tl.int64) * parts + part) * area + y * width + x
-            _s, _h, _v, _f, _ls, _lh, at = _pass(
+            _s, _h, _v, _f, _c, _ls, _lh, at = _pass(
                 lights, orders, kernels_here, covers, voids, slopes, taps, down, right, nearest, none, none, y, x, made,
                 none, channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
                 CONNECTED, 0,
             )  # fmt: skip
             room = none + 1.0
             # Neighbouring slices up to the one at hand together, and what is hidden and waits for room that is left.
-            chain, waiting, waiting_light, left = none, none, dark, none
+            chain, cover_so_far, given, waiting, waiting_light, left = none, none, none, none, dark, none
             if CONNECTED and walk == 1:
                 left = tl.load(kept + place, mask=made, other=0.0)
             while _any(at > FARTHEST):
-                shown, hid, void, following, light_shown, light_hid, farther = _pass(
+                shown, hid, void, following, following_cover, light_shown, light_hid, farther = _pass(
                     lights, orders, kernels_here, covers, voids, slopes, taps, down, right, at, none, none, y, x, made,
                     dark, channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
                     CONNECTED, 1 if TRANSPOSE else 2,
@@ -278,8 +285,13 @@ def _composite(
                 if CONNECTED:
                     together = shown + hid + void
                     chain = tl.where(together > least, chain + together, 0.0)
+                    cover_so_far = tl.where(together > least, cover_so_far + shown + hid, 0.0)
+                    given = tl.where(together > least, given, 0.0)
+                    following_cover = tl.where(following > least, following_cover, 0.0)
                     following = tl.where(following > least, following, 0.0)
-                seen, factor, factor_hid, rest = _seen(shown, hid, void, following, chain, room, least, CONNECTED)
+                seen, factor, factor_hid, rest, opaque = _seen(
+                    shown, hid, void, following, following_cover, chain, cover_so_far, given, room, least, CONNECTED
+                )  # fmt: skip
                 if walk == 1:
                     factor_hid += rest * left
                     if _any(factor + factor_hid > 0):
@@ -296,7 +308,10 @@ def _composite(
                 room -= seen
                 room = tl.where(room < least, 0.0, room)
                 if CONNECTED:
-                    chain = tl.where(farther + 1 == at, chain, 0.0)
+                    goes_on = farther + 1 == at
+                    chain = tl.where(goes_on, chain, 0.0)
+                    cover_so_far = tl.where(goes_on, cover_so_far, 0.0)
+                    given = tl.where(goes_on, given + opaque, 0.0)
                 at = tl.where((room > 0) & (at > FARTHEST), farther, FARTHEST)
             if CONNECTED and walk == 0:
                 left = tl.where(waiting > least, tl.minimum(room / tl.maximum(waiting, least), 1.0), 0.0)

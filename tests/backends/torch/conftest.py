@@ -103,8 +103,8 @@ def make_warps() -> Callable[..., Warps]:
 def make_scene() -> Callable[..., Scene]:
     """A few slices in random places with their own kernels, and what they hide.
 
-    ``mixed`` scenes have mixtures, of any two colours in places that need not make sense, and any one or two surfaces
-    are missing in some places, more often that in front; ``sloped`` ones slopes, some of which are beyond the limits.
+    ``mixed`` scenes have mixtures, of any two colours in places that need not make sense, and any surface is
+    missing in some places, more often that in front; ``sloped`` ones slopes, some of which are beyond the limits.
     """
 
     def make(
@@ -135,11 +135,9 @@ def make_scene() -> Callable[..., Scene]:
             hidden = np.where(there, behind, hidden)
             more["front"] = np.where(there, front, -1).astype(np.int32)
             more["share"], more["pure"] = share, np.where(there & (share > 0), pure, -1).astype(np.int32)
-            two = (shape[0], 2, *shape[1:])
-            missing = np.where(rng.random(two) < 0.3, rng.integers(0, pixels, two, dtype=np.int32), -1)
-            often = np.array([0.6, 0.2])[:, None, None]
-            in_front = there[:, None] & (rng.random(two) < often)
-            more["missing"] = np.where(in_front, front[:, None], missing).astype(np.int32)
+            missing = np.where(rng.random(shape) < 0.3, rng.integers(0, pixels, shape, dtype=np.int32), -1)
+            in_front = there & (rng.random(shape) < 0.6)
+            more["missing"] = np.where(in_front, front, missing).astype(np.int32)
         if sloped:
             more["slope"] = rng.normal(scale=0.5, size=(shape[0], 2, *shape[1:]))
             more["slope"][:, :, 0, :2] = ((2.0, -3.0), (3.0, -2.0))
