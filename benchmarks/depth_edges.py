@@ -37,6 +37,9 @@ LARGEST_PX = 10.0  # radius of the largest blur of the stereo pictures
 NOISES_PX = (0.05, 0.25, 0.5)
 JUMP_PX = 1.5  # of radius, between neighbours: two surfaces
 RADII_PX = (5.0, 10.0, 20.0)
+SEAM_RADIUS_PX, SEAM_CODES = 4.0, 6
+# Inverse depth of one code of a Kinect's, whose noise is half of that (Khoshelham and Oude Elberink 2012).
+KINECT_STEP_PER_M = 2.85e-3
 CAMERA = bs.Intrinsics(focal_length_mm=50.0, pixel_pitch_um=20.0)
 
 # (folder and depth file, picture, format); the focal length of "cones" puts the scene at about 2.5 m
@@ -182,6 +185,8 @@ def disturbances(stereo: Stereo, growth: float) -> Iterator[tuple[str, NDArray[n
     yield "8 bits", stereo.nearness(np.rint(stereo.disparity / step) * step)
     yield "whole disparities", stereo.nearness(np.rint(stereo.disparity))
     rng = np.random.default_rng(0)
+    steps = stereo.nearness() / KINECT_STEP_PER_M + 0.5 * rng.standard_normal(stereo.disparity.shape)
+    yield "as of a Kinect", np.rint(steps) * KINECT_STEP_PER_M
     for noise in NOISES_PX:
         yield f"noise {noise:g} px", stereo.nearness() + noise / growth * rng.standard_normal(stereo.disparity.shape)
 
@@ -215,6 +220,31 @@ def real_depth(folder: Path) -> str:
         "smooth within half of a step); then the same without what lies within 2 px of jumps of more than "
         f"{JUMP_PX:g} px of radius.\n\n"
         + table(["", "disturbed by", "> 2", "> 5", "largest", "away: > 2", "> 5", "largest"], rows)
+    )
+
+
+def seams(folder: Path) -> str:
+    """Where pictures jump though all is out of focus: steps between neighbours that stand out from the next ones."""
+    rows: list[list[object]] = []
+    for name in STEREO:
+        stereo = read(folder, name)
+        row: list[object] = [name]
+        for focus in stereo.focuses().values():
+            step, growth = stereo.lens(focus)
+            codes = al.codes(np.asarray(step(stereo.frame(stereo.nearness())).image[0], np.float64))
+            blurred = minimum_filter(np.abs(growth * (stereo.nearness() - focus)), 7) > SEAM_RADIUS_PX
+            found = 0
+            for axis in (0, 1):
+                lines, there = np.moveaxis(codes, axis + 1, -1), np.moveaxis(blurred, axis, -1)
+                jump = np.abs(np.diff(lines)).max(axis=0)
+                alone = jump[:, 1:-1] - np.maximum(jump[:, :-2], jump[:, 2:])
+                found += int((there[:, 2:-1] & (alone > SEAM_CODES)).sum())
+            row.append(found)
+        rows.append(row)
+    return (
+        "### Seams\n\nSteps between neighbouring pixels that exceed both of the next steps in their line by more than "
+        f"{SEAM_CODES} codes, where all within 3 px is blurred by more than {SEAM_RADIUS_PX:g} px, so that nothing of "
+        "the picture makes them.\n\n" + table(["", "near", "middle", "far"], rows, "lrrr")
     )
 
 
@@ -278,6 +308,7 @@ def sections(out: Path | None = None) -> Iterator[str]:
     yield disturbed()
     if folder:
         yield real_depth(Path(folder))
+        yield seams(Path(folder))
         yield cost(Path(folder))
         if out is not None:
             pictures(Path(folder), out)

@@ -45,9 +45,8 @@ class Defocus(DepthBlur):
 
     Easily confused: ``f_number`` is not the "equivalent" one; f/1.8 at 4 mm blurs as f/13 at 28 mm on a full frame.
 
-    Not modelled: diffraction, aberrations, focus breathing, vignetting of light; more than two surfaces at one pixel
-    (seams may be seen where three that are out of focus meet at nearly one depth); what lies hidden behind a surface,
-    which is guessed from beside it.
+    Not modelled: diffraction, aberrations, focus breathing, vignetting of light; more than two surfaces at one pixel of
+    the sharp picture; what lies hidden behind a surface, which is guessed from beside it.
     """
 
     f_number: float = Field(gt=0, le=1000, description="focal length / aperture diameter; usual lenses 1.4 to 22")
