@@ -244,7 +244,7 @@ def seams(folder: Path) -> str:
     return (
         "### Seams\n\nSteps between neighbouring pixels that exceed both of the next steps in their line by more than "
         f"{SEAM_CODES} codes, where all within 3 px is blurred by more than {SEAM_RADIUS_PX:g} px, so that nothing of "
-        "the picture makes them.\n\n" + table(["", "near", "middle", "far"], rows, "lrrr")
+        "the picture makes them.\n\n" + table(["focused", "near", "middle", "far"], rows)
     )
 
 
