@@ -247,7 +247,7 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
                 v, h, void = amounts[n, p]
                 following = amounts[n - 1, p][:2].sum() if n - 1 in there else 0.0
                 together = sum(amounts[m, p].sum() for m in [*surface, *({n - 1} & set(there))])
-                sure = np.interp(together, [0.4, 0.9, 1.06, 1.12], [0.0, 1.0, 1.0, 0.0])
+                sure = np.interp(together, [0.4, 0.85, 1.06, 1.12], [0.0, 1.0, 1.0, 0.0])
                 sure *= max(0.0, 1 - 4 * following) if together < 1 else 1.0
                 wanted = (1 - sure + sure / together) * sum(amounts[m, p][:2].sum() for m in surface)
                 lacking = wanted - sum(given.get(m, 0.0) for m in surface)
@@ -352,15 +352,18 @@ def test_connected_scenes_of_a_batch(device: str, make_scene: Callable[..., Any]
 AT_A_PIXEL: dict[str, tuple[list[tuple[int, str, float]], list[float]]] = {
     "scaled up": ([(5, "v", 0.72), (5, "m", 0.24), (0, "v", 1.0)], [0.75, 0, 0.25]),
     "scaled down": ([(5, "v", 0.78), (5, "m", 0.26), (0, "v", 1.0)], [0.75, 0, 0.25]),
-    "partly scaled": ([(5, "v", 0.5), (5, "m", 0.26), (0, "v", 1.0)], [0.5 + 0.36 * 6 / 19, 0, 0.5 - 0.36 * 6 / 19]),
+    "partly scaled": ([(5, "v", 0.5), (5, "m", 0.26), (0, "v", 1.0)], [0.5 + 0.4 * 6 / 19, 0, 0.5 - 0.4 * 6 / 19]),
     "not all that is missing is known": ([(5, "v", 0.2), (5, "m", 0.15), (0, "v", 1.0)], [0.2, 0, 0.8]),
     "two surfaces": ([(5, "v", 0.6), (5, "m", 0.6), (0, "v", 1.0)], [0.6, 0, 0.4]),
-    # .8 is scaled by .8 of a quarter; of that the first gets a fifth, since .2 of the next slice tells that it goes on.
-    "goes on in the next slice": ([(5, "v", 0.6), (4, "v", 0.2), (0, "v", 1.0)], [0.624, 0.336, 0.04]),
+    # .8 is scaled by 8/9 of a quarter; of that the first gets a fifth, since .2 of the next slice tells that it goes on.
+    "goes on in the next slice": (
+        [(5, "v", 0.6), (4, "v", 0.2), (0, "v", 1.0)],
+        [0.6 * 47 / 45, 0.8 * 11 / 9 - 0.6 * 47 / 45, 1 - 0.8 * 11 / 9],
+    ),
     "neighbouring slices": ([(5, "v", 0.5), (4, "v", 0.46), (0, "v", 1.0)], [0.5, 0.5, 0]),
     "given too much before": (
         [(5, "v", 0.6), (4, "v", 0.05), (3, "v", 0.3)],
-        [0.6 * (1 + 0.4 * 7 / 13), 0, 1 - 0.6 * (1 + 0.4 * 7 / 13)],
+        [0.6 * (1 + 4 / 9 * 7 / 13), 0, 1 - 0.6 * (1 + 4 / 9 * 7 / 13)],
     ),
     "twofold at most": ([(5, "v", 0.3), (4, "v", 0.02), (3, "m", 0.6), (0, "v", 1.0)], [0.3, 0.04, 0, 0.66]),
     "slices apart": ([(5, "v", 0.4), (3, "v", 0.36), (0, "v", 1.0)], [0.4, 0.36, 0.24]),
