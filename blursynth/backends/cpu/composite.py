@@ -420,6 +420,7 @@ def _finish(held, lanes, o, scale, room, q, share, result, p):
 
 @_compiled
 def _finish_row(held, line, width, columns, lanes, room, share, result):
+    """No slice follows in a row: the one at hand is complete, and what is left shows what is hidden and waits."""
     stride = 3 * lanes + 4
     for x in range(columns):
         q = line * width + x
@@ -441,6 +442,7 @@ def _finish_row(held, line, width, columns, lanes, room, share, result):
 
 @_compiled
 def _clear_row(sums, taps, line, pitch, pad, lanes, width, touched):
+    """Clear what a slice touched in a row of its accumulators."""
     if touched[line, 0] < touched[line, 1]:
         _clear(taps, line, pitch, pad, lanes, touched[line, 0], touched[line, 1])
     if touched[line, 2] < touched[line, 3]:
@@ -644,12 +646,7 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from
                     result[p + c] += factor * (taps[o + c] + carry[c])
                 left -= seen
                 room[place + x] = left if left >= NOTHING_SEEN else 0.0
-    if begin < end:
-        _clear(taps, line, pitch, pad, lanes, begin, end)
-    if sum_begin < sum_end:
-        _clear(sums, line, pitch, pad, lanes, sum_begin, sum_end)
-    for kind in (0, 2):
-        touched[line, kind], touched[line, kind + 1] = width, -pad
+    _clear_row(sums, taps, line, pitch, pad, lanes, width, touched)
 
 
 @_compiled
@@ -673,6 +670,9 @@ def _composite_tiles(
     gone_sums, gone_taps = _aligned(tile_height * gone_pitch), _aligned(tile_height * gone_pitch)
     hid_sums, hid_taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
     room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
+    # Of every pixel the slice at hand: light and coverage of what is visible, and of what is hidden; what these and the
+    # places where it is missing make together (0: there is no slice at hand), and the same of its neighbours before it;
+    # what those cover, and what they were given of that; then light and coverage of what is hidden and waits.
     held, carry = np.zeros(tile_height * tile_width * (3 * lanes + 4) if connected else 0), np.zeros(2 * lanes)
     number_of = np.zeros(tile_height * tile_width if connected else 0, np.int64)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach

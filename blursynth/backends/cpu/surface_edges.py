@@ -40,11 +40,11 @@ _compiled = compiled(fastmath={"contract"})
 
 _NEAR, _FAR = 1, 2
 _BLOCK, _CELL = 64, 8  # columns
-_NOWHERE = 2**20
+_NOWHERE = 2**20  # px off: no column is left on that side
 # What the searches ask of an edge pixel, and of a cell of columns.
 _ROW, _BETWEEN, _MATTERS, _LEVEL, _AT_ROW, _AT_COLUMN = range(6)
 _HIGH, _LOW, _MOST = range(3)
-_NO_ROW = 2**30
+_NO_ROW = 2**30  # squared px to an edge pixel where a column has none
 
 
 @_compiled
@@ -351,6 +351,17 @@ def _blocks(cells, reach, blocks):
 
 
 @_compiled
+def _search_row(above, below, y, facts, search, reach):
+    """Fill what the searches of a row ask; returns whether there is an edge pixel to be found."""
+    gap, rows, cells, blocks = search
+    if not _gaps(above, below, gap):
+        return False
+    _cells(above, below, y, facts, rows, cells)
+    _blocks(cells, reach, blocks)
+    return True
+
+
+@_compiled
 def _least(rows, first, x):
     """The least squared distance from a column to the edge pixels of a cell, which begins at another one."""
     least = np.int32(2**31 - 1)
@@ -390,7 +401,7 @@ def _nearest_end(y, x, gap, above, below, rows, cells, most_squared, facts, near
         if left < 0:
             to_left = _NOWHERE
         step = min(to_right, to_left)
-        if step * step > best:
+        if step >= _NOWHERE or step * step > best:
             break
         if to_right <= to_left:
             cell = right
@@ -428,10 +439,8 @@ def _missing_row(y, level, ends, facts, search, jump, reach, front, share, missi
     width = level.shape[1]
     above, below = ends[0, y], ends[1, y]
     gap, rows, cells, blocks = search
-    if not _gaps(above, below, gap):
+    if not _search_row(above, below, y, facts, search, reach):
         return
-    _cells(above, below, y, facts, rows, cells)
-    _blocks(cells, reach, blocks)
     n, column = -1, -1
     for x in range(width):
         one = front[y, x]
@@ -481,10 +490,8 @@ def _hidden_row(y, level, edge, ends, facts, search, jump, steep, reach, all_edg
     width = level.shape[1]
     above, below = ends[0, y], ends[1, y]
     gap, rows, cells, blocks = search
-    if not _gaps(above, below, gap):
+    if not _search_row(above, below, y, facts, search, reach):
         return
-    _cells(above, below, y, facts, rows, cells)
-    _blocks(cells, reach, blocks)
     n, column = -1, -1
     for x in range(width):
         if gap[x] > reach or (edge[y, x] != 0 and (all_edges or edge[y, x] & _NEAR or front[y, x] >= 0)):

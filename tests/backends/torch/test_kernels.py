@@ -275,7 +275,6 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
                 why["partly goes on"] += bool(together < 0.95 and following > 1e-3 and sure > 0.01)
                 why["unknown"] += bool(together < 0.4)
                 why["made good"] += bool(len(surface) > 1 and scale > (1 - sure + sure / together) + 0.01)
-                why["twofold at most"] += bool(lacking > 2.01 * (v + h))
                 why["too much"] += bool(together > 1.12)
                 why["void"] += void > 0.05 and sure > 0.1
                 why["of several slices"] += len(surface) > 1
