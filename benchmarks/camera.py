@@ -28,13 +28,13 @@ SEEDS = 60
 SIZE_PX = 128
 
 
-def shot(sensor: bs.Sensor, light: float, seed: int) -> NDArray[np.float32]:
+def shot(sensor: bs.kinds.Sensor, light: float, seed: int) -> NDArray[np.float32]:
     """A flat field, or a dark frame, as it would be written to a file."""
     frame = bs.Frame(np.full((1, 3, SIZE_PX, SIZE_PX), light, np.float32), bs.Encoding.LINEAR)
     return np.asarray(sensor.replace(seed=seed)(frame).image[0, 0])
 
 
-def fitted(sensor: bs.Sensor, seed: int) -> PhotonTransfer:
+def fitted(sensor: bs.kinds.Sensor, seed: int) -> PhotonTransfer:
     """Six dark frames and seven pairs of flat fields, fitted."""
     key = 1000 * seed
     darks = [shot(sensor, 0.0, key + i) for i in range(6)]
@@ -46,8 +46,8 @@ def fitted(sensor: bs.Sensor, seed: int) -> PhotonTransfer:
 def recovered() -> str:
     """A table of cameras: how far fits lie off, and how often the 95 % intervals hold the truth."""
     rows, seconds = [], []
-    for place, name in enumerate(bs.camera_names()):
-        camera = bs.load_camera(name)
+    for place, name in enumerate(bs.sensor_profile_names()):
+        camera = bs.load_sensor_profile(name)
         off: dict[str, list[float]] = {"gain": [], "read noise": []}
         held = {"gain": 0, "read noise": 0, "black": 0}
         low, high = camera.gain_range_dn_per_e
@@ -55,7 +55,7 @@ def recovered() -> str:
             seed = 1000 * place + trial
             gain = low * (high / low) ** (trial / (SEEDS - 1))
             drawn = camera.draw(bs.Stream(seed, 0, "sensor"), gain_dn_per_e=gain)
-            sensor = bs.Sensor(**drawn, seed=0)
+            sensor = bs.kinds.Sensor(**drawn, seed=0)
             began = time.perf_counter()
             found = fitted(sensor, seed)
             seconds.append(time.perf_counter() - began)
@@ -98,11 +98,11 @@ def real(folder: Path, *, search: bool) -> str:
     rows = [[name, f"{r.divergence:.4f}", f"{r.limit:.4f}", f"{r.ratio:.2f}"] for name, r in found.items()]
     held = found["fitted to the other half"]
     lines = []
-    for c, colour in enumerate(("red", "green", "blue")):
+    for c, color in enumerate(("red", "green", "blue")):
         both = [" ".join(f"{v:+.3f}" for v in source[c].mean(axis=0)) for source in held.correlations]
         spread = [f"{source[c]:.1f}" for source in held.deviations]
         mean = [f"{source[c]:+.1f}" for source in held.means]
-        lines.append([colour, *both, *spread, *mean])
+        lines.append([color, *both, *spread, *mean])
     off = np.abs(held.correlations[0] - held.correlations[1])
     setting = ", ".join(f"{name} {value:g}" for name, value in numbers.items())
     return "\n\n".join(
@@ -110,12 +110,12 @@ def real(folder: Path, *, search: bool) -> str:
             "**A real phone** (one SIDD pair, sRGB of 8 bits, 256 x 256 px, camera and ISO unknown). Fitted to one "
             f"half (blocks of a checkerboard), told of the other: camera `{sidd.CAMERA}`, {setting}; raw cut off at "
             "black, Malvar, sRGB, as in the set's own pipeline. KL: divergence of the histograms of the real residual "
-            "from those of the made one, by colour and clean intensity, in nats; the limit is that between the real "
+            "from those of the made one, by color and clean intensity, in nats; the limit is that between the real "
             "halves, by which two samples of one distribution of this size differ. `of the limit` shall be at most 2.",
             table(("noise made", "KL", "limit", "of the limit"), rows),
             table(
                 (
-                    "colour", "autocorrelation, lags 1 2 3: real", "made", "sd in codes: real", "made",
+                    "color", "autocorrelation, lags 1 2 3: real", "made", "sd in codes: real", "made",
                     "mean in codes: real", "made",
                 ),
                 lines,
@@ -125,8 +125,8 @@ def real(folder: Path, *, search: bool) -> str:
             "noise alone; and the clean picture is not free of noise. Without what each black level is off "
             "by the ratio is 2.1 when fitted so: real black levels wander, as ELD found. "
             f"The autocorrelation is off by {off.max():.3f} at most. Correlations of red-green, red-blue and "
-            f"green-blue: real {' '.join(f'{v:.2f}' for v in held.colours[0])}, "
-            f"made {' '.join(f'{v:.2f}' for v in held.colours[1])}.",
+            f"green-blue: real {' '.join(f'{v:.2f}' for v in held.colors[0])}, "
+            f"made {' '.join(f'{v:.2f}' for v in held.colors[1])}.",
         )
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Defocus with occlusion against other ways to make it: time, slopes, and the error against pinhole pictures.
 
 Run with ``python benchmarks/defocus.py``. The peers: a plain gather in numba (every pixel looks at all that its
-largest neighbour could send, and takes what is not hidden: a pixel in front counts as far as its own blur reaches, one
+largest neighbor could send, and takes what is not hidden: a pixel in front counts as far as its own blur reaches, one
 behind as far as the smaller of both does); 16 layers blurred by scipy's FFT and put over each other; the same with
 cv2.filter2D. The layers are the ones that people use: opaque to the back, so that no hole is left behind a nearer one.
 Depth, slices and kernels of all peers are made beforehand; ours makes its slices and hidden surfaces within the time.
@@ -21,7 +21,7 @@ from measure import best_of_each, cores, machine, table, version
 from numpy.typing import NDArray
 
 from blursynth import Defocus, Frame, Intrinsics
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.frame import Border
 from blursynth.physics.aperture import Aperture
 from blursynth.physics.point_spread import PointSpreads, disk
@@ -203,7 +203,7 @@ def errors() -> str:
         image, mask, truth = two_planes(near_px, far_px)
         inner = (slice(24, -24), slice(24, -24))
         order = (mask * 40).astype(np.int32)[None]
-        hidden = reference.hidden_behind(order, gap=2, reach_px=20)
+        hidden = oracle.hidden_behind(order, gap=2, reach_px=20)
         made: dict[str, NDArray[np.floating]] = {}
         for parts in (1, 4, 16, 64):
             psf = [Aperture().point_spreads(radius, parts) for radius in (far_px, near_px)]

@@ -30,12 +30,12 @@ import analytic_layers as al
 import layered_scenes as ls
 
 import blursynth as bs
-from blursynth.depth import DepthFormat
+from blursynth.io.depth import DepthFormat
 from blursynth.physics.thin_lens import blur_per_dioptre_px
 
 LARGEST_PX = 10.0  # radius of the largest blur of the stereo pictures
 NOISES_PX = (0.05, 0.25, 0.5)
-JUMP_PX = 1.5  # of radius, between neighbours: two surfaces
+JUMP_PX = 1.5  # of radius, between neighbors: two surfaces
 RADII_PX = (5.0, 10.0, 20.0)
 SEAM_RADIUS_PX, SEAM_CODES = 4.0, 6
 # Inverse depth of one code of a Kinect's, whose noise is half of that (Khoshelham and Oude Elberink 2012).
@@ -81,11 +81,11 @@ class Stereo:
     def frame(self, nearness: NDArray[np.float64]) -> bs.Frame:
         return bs.Frame(self.image, "linear", depth_m=1.0 / np.maximum(nearness, 1e-3)[None], camera=CAMERA)
 
-    def lens(self, focus_per_m: float, largest_px: float = LARGEST_PX, **more: Any) -> tuple[bs.Defocus, float]:
+    def lens(self, focus_per_m: float, largest_px: float = LARGEST_PX, **more: Any) -> tuple[bs.kinds.Defocus, float]:
         """The lens whose largest blur on this picture has a radius, and that radius' growth in px per 1/m."""
         growth = 0.5 * blur_per_dioptre_px(CAMERA.focal_length_mm, 1.0, 1.0 / focus_per_m, CAMERA.pixel_pitch_um)
         f_number = growth * float(np.abs(self.nearness() - focus_per_m).max()) / largest_px
-        return bs.Defocus(f_number=f_number, focus_distance_m=1.0 / focus_per_m, **more), growth / f_number
+        return bs.kinds.Defocus(f_number=f_number, focus_distance_m=1.0 / focus_per_m, **more), growth / f_number
 
     def focuses(self) -> dict[str, float]:
         """Inverse distances of three planes in focus: on what is near, in the middle and far."""
@@ -95,7 +95,7 @@ class Stereo:
 
 def read(folder: Path, name: str) -> Stereo:
     depth_file, picture, form = STEREO[name]
-    shown = bs.Decode()(bs.read_frame(folder / "depth" / picture))
+    shown = bs.kinds.Decode()(bs.read_frame(folder / "depth" / picture))
     depth = bs.read_depth(folder / "depth" / depth_file, size_px=shown.size_px, **form.to_dict()).astype(np.float64)
     assert form.focal_length_px is not None
     assert form.baseline_m is not None
@@ -165,7 +165,7 @@ def disturbed() -> str:
         scene = ls.edge(10.0, 0.0, near, far, far=ls.WHITE)
         truth = scene.truth()
         cells = [three(scene.error(ls.lens()(scene.frame(noise_px=n)), truth)) for n in (0.0, 0.05, 0.1, 0.25, 0.5)]
-        smooth = bs.DepthSmoothing(step=0.03)(scene.frame(noise_px=0.5))
+        smooth = bs.kinds.DepthSmoothing(step=0.03)(scene.frame(noise_px=0.5))
         cells.append(three(scene.error(ls.lens()(smooth), truth)))
         moved = [
             three(scene.error(ls.lens()(scene.frame(depth_moved=(0.0, d))), truth)) for d in (-1.0, -0.5, 0.5, 1.0)
@@ -224,7 +224,7 @@ def real_depth(folder: Path) -> str:
 
 
 def seams(folder: Path) -> str:
-    """Where pictures jump though all is out of focus: steps between neighbours that stand out from the next ones."""
+    """Where pictures jump though all is out of focus: steps between neighbors that stand out from the next ones."""
     rows: list[list[object]] = []
     for name in STEREO:
         stereo = read(folder, name)
@@ -242,7 +242,7 @@ def seams(folder: Path) -> str:
             row.append(found)
         rows.append(row)
     return (
-        "### Seams\n\nSteps between neighbouring pixels that exceed both of the next steps in their line by more than "
+        "### Seams\n\nSteps between neighboring pixels that exceed both of the next steps in their line by more than "
         f"{SEAM_CODES} codes, where all within 3 px is blurred by more than {SEAM_RADIUS_PX:g} px, so that nothing of "
         "the picture makes them.\n\n" + table(["focused", "near", "middle", "far"], rows)
     )
@@ -267,10 +267,10 @@ def cost(folder: Path) -> str:
         frame = stereo.frame(stereo.nearness())
         megapixels = stereo.disparity.size / 1e6
         lenses = [stereo.lens(stereo.focuses()["far"], radius)[0] for radius in RADII_PX]
-        labelled = bs.RandomObjects(seed=1)(frame)
-        motions = [bs.ObjectMotion(length_px=2 * radius, spread_deg=180.0, parts=1) for radius in RADII_PX]
+        labeled = bs.kinds.RandomObjects(seed=1)(frame)
+        motions = [bs.kinds.ObjectMotion(length_px=2 * radius, spread_deg=180.0, parts=1) for radius in RADII_PX]
         times = [processor_time(partial(step, frame)) for step in lenses]
-        times += [processor_time(partial(step, labelled)) for step in motions]
+        times += [processor_time(partial(step, labeled)) for step in motions]
         rows.append([name, f"{megapixels:.2f}", *(f"{taken / megapixels:.2f}" for taken in times)])
     header = ["", "Mpx", *(f"defocus {r:g} px" for r in RADII_PX), *(f"motion {r:g} px" for r in RADII_PX)]
     return (
@@ -287,12 +287,12 @@ def pictures(folder: Path, out: Path) -> None:
         frame = stereo.frame(stereo.nearness())
         for place, focus in stereo.focuses().items():
             _write(out / f"{name}_focus_{place}.png", stereo.lens(focus)[0](frame))
-        labelled = bs.RandomObjects(seed=1)(frame)
-        _write(out / f"{name}_objects.png", bs.ObjectMotion(length_px=30.0, spread_deg=180.0)(labelled))
+        labeled = bs.kinds.RandomObjects(seed=1)(frame)
+        _write(out / f"{name}_objects.png", bs.kinds.ObjectMotion(length_px=30.0, spread_deg=180.0)(labeled))
 
 
 def _write(path: Path, frame: bs.Frame) -> None:
-    bs.write_picture(path, bs.Encode()(frame).image[0])
+    bs.write_picture(path, bs.kinds.Encode()(frame).image[0])
 
 
 def sections(out: Path | None = None) -> Iterator[str]:

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, maximum_filter, minimum_filter, uniform_filter
 
 from blursynth import Decode, Defocus, DepthSmoothing, Encode, Frame, Intrinsics, read_frame
-from blursynth.depth import DepthFormat, read_depth_map
-from blursynth.depth.formats import read_numbers
+from blursynth.io.depth import DepthFormat, read_depth_map
+from blursynth.io.depth.formats import read_numbers
 from blursynth.physics.thin_lens import blur_per_dioptre_px
 
 Plane = NDArray[np.float64]
@@ -105,7 +105,7 @@ def guided(radius: Plane, picture: Plane, *, width: int = 17, softness: float = 
 
 
 @numba.njit
-def _bilateral(radius, picture, reach, colour, jump, out):  # type: ignore[no-untyped-def]
+def _bilateral(radius, picture, reach, color, jump, out):  # type: ignore[no-untyped-def]
     height, width = radius.shape
     for y in range(height):
         for x in range(width):
@@ -114,7 +114,7 @@ def _bilateral(radius, picture, reach, colour, jump, out):  # type: ignore[no-un
                 for u in range(max(0, x - reach), min(width, x + reach + 1)):
                     apart = ((radius[y, x] - radius[v, u]) / jump) ** 2
                     for c in range(3):
-                        apart += ((picture[c, y, x] - picture[c, v, u]) / colour) ** 2
+                        apart += ((picture[c, y, x] - picture[c, v, u]) / color) ** 2
                     weight = np.exp(-0.5 * apart - 2.0 * ((v - y) ** 2 + (u - x) ** 2) / reach**2)
                     total += weight * radius[v, u]
                     share += weight
@@ -128,8 +128,8 @@ def bilateral(radius: Plane, picture: Plane) -> Plane:
 
 
 @numba.njit
-def _lines(radius, picture, strength, colour):  # type: ignore[no-untyped-def]
-    """Along rows: minimise ``(u - r)^2 + strength w (u - u')^2``, by elimination."""
+def _lines(radius, picture, strength, color):  # type: ignore[no-untyped-def]
+    """Along rows: minimize ``(u - r)^2 + strength w (u - u')^2``, by elimination."""
     height, width = radius.shape
     out = radius.copy()
     ahead = np.empty(width)
@@ -141,7 +141,7 @@ def _lines(radius, picture, strength, colour):  # type: ignore[no-untyped-def]
                 apart = 0.0
                 for c in range(3):
                     apart += (picture[c, y, x] - picture[c, y, x + 1]) ** 2
-                after = strength * np.exp(-np.sqrt(apart) / colour)
+                after = strength * np.exp(-np.sqrt(apart) / color)
             middle = 1.0 + before + after - (before * ahead[x - 1] if x else 0.0)
             ahead[x] = after / middle
             out[y, x] = (radius[y, x] + (before * out[y, x - 1] if x else 0.0)) / middle
@@ -151,12 +151,12 @@ def _lines(radius, picture, strength, colour):  # type: ignore[no-untyped-def]
     return out
 
 
-def fast_global(radius: Plane, picture: Plane, *, strength: float = 100.0, colour: float = 0.05) -> Plane:
+def fast_global(radius: Plane, picture: Plane, *, strength: float = 100.0, color: float = 0.05) -> Plane:
     turned = np.ascontiguousarray(picture.transpose(0, 2, 1))
     for turn in range(3):
         part = 1.5 * strength * 4.0 ** (2 - turn) / (4.0**3 - 1.0)
-        radius = _lines(radius, picture, part, colour)
-        radius = np.ascontiguousarray(_lines(np.ascontiguousarray(radius.T), turned, part, colour).T)
+        radius = _lines(radius, picture, part, color)
+        radius = np.ascontiguousarray(_lines(np.ascontiguousarray(radius.T), turned, part, color).T)
     return radius
 
 

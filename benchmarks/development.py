@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 import blursynth as bs
 from blursynth.backends import cpu
 from blursynth.physics.development import DevelopParameters
-from blursynth.physics.mosaic import DEMOSAICS, colour_sites
+from blursynth.physics.mosaic import DEMOSAICS, color_sites
 
-PEERS = ("opencv-python-headless", "kornia", "colour-demosaicing", "torch")
+PEERS = ("opencv-python-headless", "kornia", "color-demosaicing", "torch")
 HEIGHT, WIDTH = 720, 1280
 ORIGIN = np.zeros((1, 2), np.int64)
 BLACK, WHITE = 64.0, 964.0
@@ -37,7 +37,7 @@ def photograph() -> NDArray[np.float32]:
 
 def mosaic_of(picture: NDArray[Any]) -> NDArray[Any]:
     """What an RGGB sensor sees of ``[3, H, W]``."""
-    return np.take_along_axis(picture, colour_sites(1, (0, 0), picture.shape[1:])[None], axis=0)[0]
+    return np.take_along_axis(picture, color_sites(1, (0, 0), picture.shape[1:])[None], axis=0)[0]
 
 
 def demosaic_contenders(seen: NDArray[np.float32], threads: int) -> dict[str, Contender]:
@@ -48,7 +48,7 @@ def demosaic_contenders(seen: NDArray[np.float32], threads: int) -> dict[str, Co
     result: dict[str, Contender] = {}
     for index, method in enumerate(DEMOSAICS):
         chosen = DevelopParameters(
-            BLACK, WHITE, mosaic=1, demosaic=index, white_balance=[2.0, 1.0, 1.6], colour_matrix=MATRIX
+            BLACK, WHITE, mosaic=1, demosaic=index, white_balance=[2.0, 1.0, 1.6], color_matrix=MATRIX
         )
         result[f"blursynth develop, {method}"] = lambda p=chosen: cpu.develop(dn, p, origin_px=ORIGIN, threads=threads)
     result["OpenCV bilinear, 16 bit, demosaic alone"] = lambda: cv2.demosaicing(codes, cv2.COLOR_BayerRGGB2RGB)
@@ -66,8 +66,8 @@ def demosaic_contenders(seen: NDArray[np.float32], threads: int) -> dict[str, Co
         from colour_demosaicing import demosaicing_CFA_Bayer_Malvar2004, demosaicing_CFA_Bayer_Menon2007
 
         if threads == 1:
-            result["colour-demosaicing Malvar, demosaic alone"] = lambda: demosaicing_CFA_Bayer_Malvar2004(seen, "RGGB")
-            result["colour-demosaicing Menon, demosaic alone"] = lambda: demosaicing_CFA_Bayer_Menon2007(seen, "RGGB")
+            result["color-demosaicing Malvar, demosaic alone"] = lambda: demosaicing_CFA_Bayer_Malvar2004(seen, "RGGB")
+            result["color-demosaicing Menon, demosaic alone"] = lambda: demosaicing_CFA_Bayer_Menon2007(seen, "RGGB")
     except ImportError:
         pass
     return result
@@ -110,8 +110,8 @@ def quality_rows() -> list[list[str]]:
         from colour_demosaicing import demosaicing_CFA_Bayer_Malvar2004, demosaicing_CFA_Bayer_Menon2007
 
         for name, function in (
-            ("colour-demosaicing Malvar", demosaicing_CFA_Bayer_Malvar2004),
-            ("colour-demosaicing Menon", demosaicing_CFA_Bayer_Menon2007),
+            ("color-demosaicing Malvar", demosaicing_CFA_Bayer_Malvar2004),
+            ("color-demosaicing Menon", demosaicing_CFA_Bayer_Menon2007),
         ):
             methods[name] = lambda seen, f=function: np.moveaxis(f(seen, "RGGB"), -1, 0)
     except ImportError:
@@ -132,11 +132,11 @@ def display_contenders(frame: bs.Frame) -> dict[str, dict[str, Contender]]:
     interleaved = np.ascontiguousarray(np.moveaxis(frame.image[0], 0, -1))
     codes = np.rint(interleaved * 255).astype(np.uint8)
     steps = {
-        "noise reduction": bs.Denoise(luma_codes=6.0, chroma_codes=15.0),
-        "sharpening": bs.Sharpen(sigma_px=1.0, amount=0.8, threshold_codes=1.0, limit_codes=30.0),
-        "JPEG": bs.Jpeg(quality=90),
-        "WebP": bs.Webp(quality=80),
-        "WebP, least effort": bs.Webp(quality=80, effort=0),
+        "noise reduction": bs.kinds.Denoise(luma_codes=6.0, chroma_codes=15.0),
+        "sharpening": bs.kinds.Sharpen(sigma_px=1.0, amount=0.8, threshold_codes=1.0, limit_codes=30.0),
+        "JPEG": bs.kinds.Jpeg(quality=90),
+        "WebP": bs.kinds.Webp(quality=80),
+        "WebP, least effort": bs.kinds.Webp(quality=80, effort=0),
     }
     result: dict[str, dict[str, Contender]] = {
         name: {"blursynth": lambda s=step: s(frame)} for name, step in steps.items()
@@ -178,11 +178,11 @@ def main(out: Path | None = None, *, seconds: float = 0.5) -> str:
         f"{machine()}. {', '.join(version(name) for name in ('numba', *PEERS))}.\n"
         f"A mosaic of {WIDTH}x{HEIGHT}, float32; the shortest of many calls, taken in turn. `of ours`: how many times "
         "as long as blursynth with malvar and one thread. Ours takes off the black level, balances, clips, fills in "
-        "colours, applies the matrix and writes planes in one pass; the peers fill in colours alone.",
+        "colors, applies the matrix and writes planes in one pass; the peers fill in colors alone.",
         table(("mosaic to light", "ms, 1 thread", "2 threads", "of ours"), demosaic_rows(seconds)),
         "PSNR in dB of photographs whose codes were mosaicked (RGGB), 8 px of the border left out. OpenCV's edge-aware "
         "way chooses the direction for green alone.",
-        table(("way to fill in colours", "astronaut", "chelsea", "coffee"), quality_rows()),
+        table(("way to fill in colors", "astronaut", "chelsea", "coffee"), quality_rows()),
         f"Steps on a noisy display picture of 3x{HEIGHT}x{WIDTH}, 2 threads. The peers' filters are others than ours: "
         "what is compared is the time.",
         table(("step", "by", "ms", "of ours"), display_rows(seconds)),

@@ -19,7 +19,7 @@ from measure import machine, table, version
 
 import blursynth as bs
 from blursynth.backends import for_array
-from blursynth.backends.torch_ops.jpeg import jpeg
+from blursynth.backends.torch.jpeg import jpeg
 from blursynth.frame import Border
 from blursynth.physics import point_spread
 from blursynth.physics.camera_motion import Warps
@@ -67,13 +67,13 @@ def cases(height: int, width: int, device: str) -> list[tuple[str, Callable[[], 
     image = torch.from_numpy(rng.random((1, 3, height, width), dtype=np.float32)).to(device)
     ops = for_array(image)
     pixels = float(height * width)
-    motion = for_array(np.zeros(1)).rasterise(np.cumsum(rng.normal(0, 1.2, (1, 40, 2)), axis=1))
+    motion = for_array(np.zeros(1)).rasterize(np.cumsum(rng.normal(0, 1.2, (1, 40, 2)), axis=1))
     disks = PointSpreads.concatenate([point_spread.disk(2 * r) for r in RADII_PX])
     field = PointSpreadField(disks, levels=len(RADII_PX))
     ramp = np.linspace(0, len(RADII_PX) - 1, width, dtype=np.float32)
     level = torch.from_numpy(np.broadcast_to(ramp, (1, height, width)).copy()).to(device)
     taps = np.diff(disks.start)
-    # Two levels at a pixel, on average the mean of their neighbours.
+    # Two levels at a pixel, on average the mean of their neighbors.
     both = float((taps[1:] + taps[:-1]).mean())
     times = 32
     angle = np.linspace(-0.01, 0.01, times)

@@ -19,7 +19,7 @@ from uniform_blur import trajectory
 
 from blursynth.backends import cpu
 from blursynth.frame import Border
-from blursynth.physics import colour
+from blursynth.physics import color
 from blursynth.physics.development import DevelopParameters, camera_from_srgb
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.radiometry import SensorParameters
@@ -42,7 +42,7 @@ def poisson_contenders(mean: NDArray[np.float32]) -> dict[str, Contender]:
     try:
         from skimage.util import random_noise
 
-        # Its scale is the number of grey levels in the picture: it makes the same kind of noise, not the same amount.
+        # Its scale is the number of gray levels in the picture: it makes the same kind of noise, not the same amount.
         picture = mean[0] / max(float(mean.max()), 1.0)
         result["skimage random_noise"] = lambda: random_noise(picture, mode="poisson", rng=rng)
     except ImportError:
@@ -168,7 +168,7 @@ def light_rows(seconds: float) -> list[list[str]]:
     groups: dict[str, tuple[dict[str, Contender], str]] = {
         "sRGB to linear": (
             {"blursynth": lambda: cpu.srgb_decode(codes), "numpy float32": numpy_decode},
-            f"{np.abs(numpy_decode() - colour.srgb_to_linear(codes)).max():.0e} (ours exact on codes)",
+            f"{np.abs(numpy_decode() - color.srgb_to_linear(codes)).max():.0e} (ours exact on codes)",
         ),
         "linear to sRGB, 8 bit": (
             {"blursynth": lambda: cpu.srgb_encode(image, levels=[255]), "numpy float32": numpy_encode},

@@ -18,8 +18,8 @@ from measure import machine, table
 
 import blursynth as bs
 from blursynth.dataset import generate
-from blursynth.degradations.uniform_blur import UniformBlur
-from blursynth.io import read_codes
+from blursynth.degradations.lens.uniform_blur import UniformBlur
+from blursynth.io.pictures import read_pixels
 
 PHOTOGRAPHS = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")
 SIZE = 256
@@ -40,7 +40,7 @@ def group_of(step: bs.Degradation) -> str:
         return "processing"
     if step.kind in ("jpeg", "webp"):
         return "compression"
-    if isinstance(step, UniformBlur | bs.DeblurganBlur) or step.varies:
+    if isinstance(step, UniformBlur | bs.kinds.DeblurganBlur) or step.varies:
         return "blur"
     return "development"
 
@@ -51,7 +51,7 @@ def stages(recipe: bs.Recipe, count: int) -> dict[str, float]:
     ``place``: the point spreads and reaches, and what the frame is made of. ``noise``: the sensor. ``processing``:
     denoising, sharpening, resizing. ``development``: everything else between codes and light, and made-up scenes.
     """
-    codes = read_codes(photographs()[0])
+    codes = read_pixels(photographs()[0])
     planar = np.ascontiguousarray(np.moveaxis(codes, -1, 0))
     height, width = planar.shape[1:]
     blank = bs.Frame(np.broadcast_to(np.float32(0), planar[None].shape), bs.Encoding.DISPLAY)
@@ -118,7 +118,7 @@ def main(count: int = 1024) -> str:
         machine(),
         "",
     ]
-    floor = bs.Recipe([("keep", bs.Nothing())], name="floor")
+    floor = bs.Recipe([("keep", bs.kinds.Identity())], name="floor")
     end_to_end(floor, 64)  # compiles and warms up
     floor_rate = end_to_end(floor, count)
     rows = [["floor", f"{floor_rate:.0f}", "1.00"]]

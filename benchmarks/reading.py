@@ -30,7 +30,7 @@ def main() -> str:
 
 def _measured(folder: Path) -> str:
     sources = [Path(skimage.__file__).parent / "data" / name for name in PHOTOGRAPHS]
-    stored = bs.Recipe([("keep", bs.Nothing())], name="crops as they are")
+    stored = bs.Recipe([("keep", bs.kinds.Identity())], name="crops as they are")
     generate(sources, folder / "set", stored, count=COUNT, workers=1, shard_length=256)
     data = bs.open_dataset(folder / "set")
     array = zarr.open_array(folder / "set" / "sharp", mode="r")

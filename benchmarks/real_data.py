@@ -119,7 +119,7 @@ def restorations(folder: Path) -> str:
     rows, scores = [], []
     for shake, kernel in zip(photographs.SHAKES, psf, strict=True):
         for path in (folder / f"blur/levin09/gt/im{(shake - 1) % 4 + 1}.png", kodak[shake - 1]):
-            sharp = _middle(photographs.grey(path))
+            sharp = _middle(photographs.gray(path))
             ours = restoration.by_blursynth(sharp, kernel, 100 + shake)
             theirs = restoration.by_scipy(sharp, kernel, 200 + shake)
             wrong = (
@@ -145,7 +145,7 @@ def restorations(folder: Path) -> str:
         "PSNR in dB of restorations with the known kernel: by the Fourier deconvolution network with its published "
         "weights (Kruse et al. 2017), of what we blurred and of what SciPy and NumPy blurred (other noise of the same "
         "strength); with our kernel flipped or shifted; and by Richardson-Lucy (20 steps) of both. Sharp pictures: "
-        f"Levin's four and eight of Kodak's in grey, the middle {SIZE_PX} x {SIZE_PX} px, each with one of Levin's "
+        f"Levin's four and eight of Kodak's in gray, the middle {SIZE_PX} x {SIZE_PX} px, each with one of Levin's "
         "kernels.\n\n" + table([*header, "Richardson-Lucy", "of SciPy's"], rows)
     )
 

@@ -76,11 +76,11 @@ def averaged_frames(folder: Path) -> str:
 
 
 def hands(folder: Path | None) -> str:
-    """Turns of a hand over short times."""
+    """AdversarialSchedule of a hand over short times."""
     rows = [["a gyroscope in a hand that holds still", *(f"{turn:.2f}" for turn in hand.GYROSCOPE)]]
     if folder:
         rows.append(["TUM fr1_xyz, a camera moved by hand", *(f"{turn:.2f}" for turn in hand.recorded(folder))])
-    for share in (bs.CameraShake.model_fields["tremor_share"].default, 0.1):
+    for share in (bs.kinds.CameraShake.model_fields["tremor_share"].default, 0.1):
         made = hand.made(400, tremor_share=share)
         rows.append([f"`camera_shake`, tremor_share {share:g}", *(f"{turn:.2f}" for turn in made)])
     header = ["rms turn relative to that over 100 ms", *(f"{1000 * time:g} ms" for time in hand.TIMES_S)]
@@ -94,7 +94,7 @@ def kernels() -> str:
     radii = []
     for index in range(KERNELS):
         step = recipe.sample(frame, seed=31, index=index)["blur"]
-        assert isinstance(step, bs.DeblurganBlur)
+        assert isinstance(step, bs.kinds.DeblurganBlur)
         psf = step.point_spread()
         row, column = psf.centroids()[0]
         radii.append(np.sqrt(psf.weight @ ((psf.dy - row) ** 2 + (psf.dx - column) ** 2) / psf.weight.sum()))

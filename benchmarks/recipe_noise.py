@@ -117,7 +117,7 @@ scikit-image's photographs. Noise is what differs between {SHOTS} shots of one b
 compressed, with their mean taken off. Codes of 255; luma and Cb of JPEG; autocorrelations are means of rows and
 columns. The 15 pairs: JPEGs of a Canon 5D Mark III, a Nikon D600 and a D800 at ISO 1600 to 6400, and means of 500
 of each scene (Nam et al., CVPR 2016; crops as published by Xu et al., ICCV 2017). How strong the noise is depends
-on the ISO; how it depends on the light, and how its neighbours and colours agree, is what a recipe is to have
+on the ISO; how it depends on the light, and how its neighbors and colors agree, is what a recipe is to have
 right. Those of the literature are as published: most of them end without denoising or JPEG."""
 
 DETAIL = """Luma's power at .25 to .5 cycles per px, as a share of all but the mean's in tiles of 256 px, in dB;

@@ -89,18 +89,18 @@ def decodings(folder: Path) -> str:
     """An 8-bit photograph decoded, against the 16-bit linear one of the same scene."""
     rows = []
     for name, decode in (
-        ("codes taken for light (gamma 1)", bs.GammaDecode(gamma=1.0)),
-        ("gamma 1.8", bs.GammaDecode(gamma=1.8)),
-        ("gamma 2.2", bs.GammaDecode()),
-        ("sRGB", bs.Decode()),
-        ("gamma 2.2 and contrast 1 (Unprocessing)", bs.GammaDecode(contrast=1.0)),
-        ("sigmoid, its defaults", bs.SigmoidDecode()),
+        ("codes taken for light (gamma 1)", bs.kinds.GammaDecode(gamma=1.0)),
+        ("gamma 1.8", bs.kinds.GammaDecode(gamma=1.8)),
+        ("gamma 2.2", bs.kinds.GammaDecode()),
+        ("sRGB", bs.kinds.Decode()),
+        ("gamma 2.2 and contrast 1 (Unprocessing)", bs.kinds.GammaDecode(contrast=1.0)),
+        ("sigmoid, its defaults", bs.kinds.SigmoidDecode()),
     ):
         found = light.decoding(folder, decode)
         rows.append([name, f"{found.correlation:.4f}", f"{found.residual:.4f}"])
     return (
         "An 8-bit photograph (imagecompression.info, flower_foveon) decoded in several ways, against the 16-bit linear "
-        "grey file of the same scene: correlation, and RMS difference in shares of white after a gain and an "
+        "gray file of the same scene: correlation, and RMS difference in shares of white after a gain and an "
         "offset.\n\n" + table(["decoded by", "correlation", "RMS difference"], rows)
     )
 
@@ -116,8 +116,8 @@ def cost() -> str:
         ("response decode", lambda: cpu.response_decode(image, decode, threads=1)),
         ("sRGB encode, 8 bits", lambda: cpu.srgb_encode(image, levels=[255])),
         ("response encode, 8 bits", lambda: cpu.response_encode(image, encode, levels=[255], threads=1)),
-        ("highlight offset", lambda: bs.HighlightOffset(offset=1.0)(frame)),
-        ("highlight expansion", lambda: bs.HighlightExpansion(peak=3.0)(frame)),
+        ("highlight offset", lambda: bs.kinds.HighlightOffset(offset=1.0)(frame)),
+        ("highlight expansion", lambda: bs.kinds.HighlightExpansion(peak=3.0)(frame)),
         ("numpy.interp (float64)", lambda: np.interp(image, np.linspace(0, 1, decode.size), decode[0])),
     )
     rows = []

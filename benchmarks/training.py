@@ -22,12 +22,12 @@ import torch
 from measure import cores, machine, table, version
 from torch import Tensor
 
-from blursynth.io import read_codes
-from deblur_models.checkpoint import load_checkpoint, load_network
-from deblur_models.configuration import read_configuration
+from blursynth.io.pictures import read_pixels
+from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network
+from deblur_models.config.configuration import read_configuration
 from deblur_models.data.bundled import bundled_photographs
 from deblur_models.metrics import align, metric, no_harm
-from deblur_models.restore import NetworkRestorer
+from deblur_models.restore.network_restorer import NetworkRestorer
 
 OUT = Path(__file__).parent / "output" / "training"
 SEEDS = (1, 2, 3)
@@ -192,7 +192,7 @@ def _protocol(pairs: list[RealPair]) -> str:
 
 
 def picture(path: Path) -> Tensor:
-    codes = read_codes(path)
+    codes = read_pixels(path)
     values = codes.astype(np.float32) / np.iinfo(codes.dtype).max
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None]
 

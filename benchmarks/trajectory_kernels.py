@@ -1,7 +1,7 @@
 """Motion-blur kernels per second on one core, against other people's generators.
 
 Run with ``python benchmarks/trajectory_kernels.py``; peers that are not installed are named as missing. Everything
-runs on one thread. Ours is the random walk of 2000 samples and its exact rasterisation, with a new seed for every
+runs on one thread. Ours is the random walk of 2000 samples and its exact rasterization, with a new seed for every
 kernel. The published algorithm in plain Python (our reference and the sample-wise splat) stands for the ports of it
 that people copy around, which are on no package index. deepinv draws a Gaussian process instead and counts its
 samples per pixel; of its ``n_steps`` it uses one in 2 pi, so it is timed with its default and with as many as give
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from measure import best_of_each, machine, table, version
 
-from blursynth.backends import cpu, reference
-from blursynth.physics.point_spread import PointSpreads, rasterise_samples
+from blursynth.backends import cpu, oracle
+from blursynth.physics.point_spread import PointSpreads, rasterize_samples
 from blursynth.physics.trajectory import WalkParameters, gaussian_process, published_placement
 
 PEERS = ("deepinv", "kornia", "albumentations", "torch")
@@ -46,7 +46,7 @@ def ours(batch: int, seeds: Iterator[int]) -> Callable[[], PointSpreads]:
 
     def make() -> PointSpreads:
         seed = np.arange(batch, dtype=np.uint64) + np.uint64(next(seeds) * batch)
-        return cpu.rasterise(cpu.random_walk(walks, seed))
+        return cpu.rasterize(cpu.random_walk(walks, seed))
 
     return make
 
@@ -55,8 +55,8 @@ def published(seeds: Iterator[int]) -> Callable[[], PointSpreads]:
     walk = parameters(1)
 
     def make() -> PointSpreads:
-        path = reference.random_walk(walk, next(seeds))
-        return rasterise_samples(published_placement(path), canvas_px=CANVAS_PX)
+        path = oracle.random_walk(walk, next(seeds))
+        return rasterize_samples(published_placement(path), canvas_px=CANVAS_PX)
 
     return make
 
@@ -104,19 +104,19 @@ def differences() -> str:
     walks = parameters(8)
     seed = np.arange(8, dtype=np.uint64)
     path = cpu.random_walk(walks, seed)
-    fast, slow = cpu.rasterise(path), reference.rasterise(reference.random_walk(walks, seed))
+    fast, slow = cpu.rasterize(path), oracle.rasterize(oracle.random_walk(walks, seed))
     exact = max(np.abs(_dense(fast[b]) - _dense(slow[b])).max() for b in range(8))
     placed = published_placement(path)
-    splat = rasterise_samples(placed, canvas_px=CANVAS_PX, counted_from=1)
-    here = cpu.rasterise(placed - 1 - (CANVAS_PX - 1) // 2, centre=False)
+    splat = rasterize_samples(placed, canvas_px=CANVAS_PX, counted_from=1)
+    here = cpu.rasterize(placed - 1 - (CANVAS_PX - 1) // 2, center=False)
     sampled = max(np.abs(_dense(splat[b]) - _dense(here[b])).sum() for b in range(8))
-    away = rasterise_samples(placed, canvas_px=CANVAS_PX).centroids()
-    centred = np.abs(fast.centroids()).max()
+    away = rasterize_samples(placed, canvas_px=CANVAS_PX).centroids()
+    centerd = np.abs(fast.centroids()).max()
     off = float(np.hypot(*away.T).mean())
     return (
         f"Largest difference of a tap from the float64 reference: {exact:.1e}. The published splat of {SAMPLES} "
         f"samples differs from the exact kernel of the same path by up to {sampled:.1e} of the light, and DeblurGAN's "
-        f"placement leaves its centroid {off:.1f} px off on average (ours {centred:.0e} px)."
+        f"placement leaves its centroid {off:.1f} px off on average (ours {centerd:.0e} px)."
     )
 
 
@@ -130,7 +130,7 @@ def main() -> str:
     calls = {f"blursynth, random walk and exact PSF, batch {b}": (b, ours(b, seeds)) for b in (1, 16, 64)}
 
     def process() -> PointSpreads:
-        return cpu.rasterise(gaussian_process(8.0, 0.3, seed=next(seeds), samples=501))
+        return cpu.rasterize(gaussian_process(8.0, 0.3, seed=next(seeds), samples=501))
 
     calls["blursynth, Gaussian process of 501 positions, batch 1"] = (1, process)
     calls |= peers(seeds)

@@ -8,7 +8,7 @@ electrons at white, 3 of read noise).
 
 deepinv gets the eigenvectors of the exact point spreads of 4096 pixels, and the exact coefficients of every pixel, both
 made beforehand: the best that any ten filters can do. Ours makes what it needs from its field on every call; the field
-itself (rasterised paths) is made beforehand.
+itself (rasterized paths) is made beforehand.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def parallax(height: int, width: int, length_px: float, tolerance_px: float = TO
     """One path, seen in proportion to inverse depth."""
     path, scale = path_px(length_px), inverse_depth(height, width)
     nodes = path_scales(float(np.hypot(*path.T).max()), 0.2, 1.0, tolerance_px)
-    psf = cpu.rasterise(path * nodes[:, None, None], centre=False)
+    psf = cpu.rasterize(path * nodes[:, None, None], center=False)
     return PointSpreadField(psf, levels=nodes.size), level_of(scale, nodes).astype(np.float32)[None]
 
 
@@ -94,7 +94,7 @@ def defocus(height: int, width: int, radius_px: float, tolerance_px: float = TOL
 
 
 def roll_paths(y: NDArray[np.float64], x: NDArray[np.float64], angle_rad: float) -> NDArray[np.float64]:
-    """``[y x, 9, 2]`` arcs of pixels at these places around the centre of a roll by +- ``angle_rad``."""
+    """``[y x, 9, 2]`` arcs of pixels at these places around the center of a roll by +- ``angle_rad``."""
     angles = np.linspace(-angle_rad, angle_rad, 9)
     dy, dx = (place.reshape(-1, 1) for place in np.meshgrid(y, x, indexing="ij"))
     return np.stack(
@@ -108,7 +108,7 @@ def roll(height: int, width: int, length_px: float, tolerance_px: float = TOLERA
     angle = 0.5 * length_px / math.hypot(*middle)
     step = grid_step_px(2 * math.sin(angle / 2), tolerance_px)
     y, x = grid_axis_px(height, step, middle[0]), grid_axis_px(width, step, middle[1])
-    psf = cpu.rasterise(roll_paths(y - middle[0], x - middle[1], angle), centre=False)
+    psf = cpu.rasterize(roll_paths(y - middle[0], x - middle[1], angle), center=False)
     first = np.array([[y[0], x[0]]])
     return PointSpreadField(psf, rows=y.size, columns=x.size, first_px=first, step_px=(step, step)), None
 
@@ -117,10 +117,10 @@ def every_pixel(kind: str, size: int, length_px: float) -> PointSpreads:
     """Each pixel's own point spread, of a picture of ``size`` by ``size``."""
     if kind == "roll":
         place = np.arange(size) - (size - 1) / 2
-        return cpu.rasterise(roll_paths(place, place, 0.5 * length_px / math.hypot(place[0], place[0])), centre=False)
+        return cpu.rasterize(roll_paths(place, place, 0.5 * length_px / math.hypot(place[0], place[0])), center=False)
     scale = inverse_depth(size, size).ravel()
     if kind == "parallax":
-        return cpu.rasterise(path_px(length_px) * scale[:, None, None], centre=False)
+        return cpu.rasterize(path_px(length_px) * scale[:, None, None], center=False)
     # Disks to a hundredth of the tolerance: every pixel its own would take minutes.
     radius = np.round((scale - 0.2) / 0.8 * length_px, 3)
     different, which = np.unique(radius, return_inverse=True)
@@ -166,7 +166,7 @@ KINDS: dict[str, tuple[str, Callable[..., Varying], float]] = {
 
 def uniform(kind: str, size: float) -> PointSpreads:
     """The largest point spread of a field, for the picture as a whole."""
-    return disk(size) if kind == "defocus" else cpu.rasterise(path_px(size)[None], centre=False)
+    return disk(size) if kind == "defocus" else cpu.rasterize(path_px(size)[None], center=False)
 
 
 def against_uniform(threads: int, seconds: float) -> str:
@@ -302,7 +302,7 @@ def main(out: Path | None = None, *, seconds: float = 0.5) -> str:
         "## Varying blur",
         f"{machine()}. numba {version('numba').split()[-1]}; {', '.join(version(peer) for peer in PEERS)}.\n"
         "float32, three channels; the shortest of many calls, taken in turn. Depth: a slanted ground with seven "
-        "objects. Errors on 256 x 256 px of random discs of any colour, against the sum over every pixel's own point "
+        "objects. Errors on 256 x 256 px of random discs of any color, against the sum over every pixel's own point "
         "spread: codes after sRGB, and standard deviations of the noise of a sensor (1870 electrons at white). "
         "Eigen-PSFs: the best ten for the very field, with exact coefficients, made beforehand.",
         against_uniform(threads, seconds),

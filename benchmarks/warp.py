@@ -34,7 +34,7 @@ def shutter(matrix: NDArray[np.float64], shift: NDArray[np.float64] | None = Non
 
 
 def moments(length_px: float, poses: int) -> NDArray[np.float64]:
-    """Middles of equal parts of a path centred at 0."""
+    """Middles of equal parts of a path centerd at 0."""
     return np.asarray(((np.arange(poses) + 0.5) / poses - 0.5) * length_px)
 
 
@@ -194,7 +194,7 @@ def photograph() -> bs.Frame:
     except ImportError:
         y, x = np.mgrid[:512, :512]
         codes = np.tile(0.5 + 0.5 * np.sign(np.sin(x / 9) + np.sin(y / 7 + x / 30)), (1, 3, 1, 1))
-    return bs.Decode()(bs.Frame(codes, "display", camera=bs.Intrinsics(4.2, 4.2)))
+    return bs.kinds.Decode()(bs.Frame(codes, "display", camera=bs.Intrinsics(4.2, 4.2)))
 
 
 def convergence(seconds: float) -> str:
@@ -202,10 +202,10 @@ def convergence(seconds: float) -> str:
     frame = photograph()
     rows = []
     for name, shake in (
-        ("roll", bs.CameraShake(exposure_s=0.1, roll_mrad=60.0, drift_hz=1.5, seed=2)),
-        ("pitch and yaw", bs.CameraShake(exposure_s=0.1, pitch_mrad=8.0, yaw_mrad=8.0, drift_hz=1.5, seed=1)),
+        ("roll", bs.kinds.CameraShake(exposure_s=0.1, roll_mrad=60.0, drift_hz=1.5, seed=2)),
+        ("pitch and yaw", bs.kinds.CameraShake(exposure_s=0.1, pitch_mrad=8.0, yaw_mrad=8.0, drift_hz=1.5, seed=1)),
     ):
-        codes = lambda step: np.rint(255 * bs.Encode()(step(frame)).image)  # noqa: E731
+        codes = lambda step: np.rint(255 * bs.kinds.Encode()(step(frame)).image)  # noqa: E731
         exact = codes(shake.replace(step_px=0.03125))
         label = name
         for step_px in (4.0, 2.0, 1.0, 0.5, 0.25):

@@ -3,7 +3,7 @@
 Sharp pictures in; aligned pairs of sharp and realistically blurred pictures out, with every number that made them.
 
 >>> import blursynth as bs
->>> bs.GaussianBlur(sigma_px=1.5)
+>>> bs.kinds.GaussianBlur(sigma_px=1.5)
 GaussianBlur(border='reflect', sigma_px=1.5, aspect=1.0, angle_deg=0.0)
 """
 
@@ -12,13 +12,23 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from blursynth import assets, degradations
-from blursynth.camera_profile import CameraProfile, camera_names, load_camera
-from blursynth.core import Degradation, Draw, Nothing, Pair, apply
-from blursynth.degradations import *  # noqa: F403  (its __all__ lists the kinds)
-from blursynth.degradations import ALL
-from blursynth.depth import DepthFormat, DepthNetwork, read_depth, read_labels
-from blursynth.distributions import (
+from blursynth import degradations as kinds
+from blursynth.cameras.profile import SensorProfile, load_sensor_profile, sensor_profile_names
+from blursynth.core import Degradation, Draw, Pair, apply
+from blursynth.errors import (
+    BlursynthError,
+    DatasetError,
+    InvalidValueError,
+    MissingExtraError,
+    PictureError,
+    RecipeError,
+)
+from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawMetadata
+from blursynth.io.depth import DepthFormat, DepthNetwork, read_depth, read_labels
+from blursynth.io.downscale import downscale
+from blursynth.io.pictures import read_arrays, read_frame, write_picture
+from blursynth.physics.photon_transfer import fit_noisy_clean, fit_photon_transfer
+from blursynth.recipe.distributions import (
     Beta,
     Choice,
     Constant,
@@ -33,21 +43,9 @@ from blursynth.distributions import (
     TruncatedNormal,
     Uniform,
 )
-from blursynth.errors import (
-    BlursynthError,
-    DatasetError,
-    InvalidValueError,
-    MissingExtraError,
-    PictureError,
-    RecipeError,
-)
-from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawMetadata
-from blursynth.io import read_arrays, read_frame, write_picture
-from blursynth.physics.photon_transfer import fit_noisy_clean, fit_photon_transfer
-from blursynth.recipe import Recipe, load_recipe, recipe_names
-from blursynth.resolution import downscale
-from blursynth.sampling import CameraSensor, Maybe, OneOf, Random, Sampler
-from blursynth.streams import Stream
+from blursynth.recipe.recipe import Recipe, load_recipe, recipe_names
+from blursynth.recipe.samplers import Maybe, OneOf, Random, Sampler, SensorFromProfile
+from blursynth.records.streams import Stream
 
 if TYPE_CHECKING:
     from blursynth.dataset.reader import open_dataset
@@ -55,12 +53,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "ALL",
     "Beta",
     "BlursynthError",
     "Border",
-    "CameraProfile",
-    "CameraSensor",
     "Choice",
     "Constant",
     "DatasetError",
@@ -79,7 +74,6 @@ __all__ = [
     "Meter",
     "MissingExtraError",
     "Normal",
-    "Nothing",
     "OneOf",
     "Pair",
     "PictureError",
@@ -91,26 +85,28 @@ __all__ = [
     "RecipeError",
     "SameAs",
     "Sampler",
+    "SensorFromProfile",
+    "SensorProfile",
     "Stream",
     "TruncatedNormal",
     "Uniform",
     "apply",
     "assets",
-    "camera_names",
     "downscale",
     "fit_noisy_clean",
     "fit_photon_transfer",
-    "load_camera",
+    "kinds",
     "load_recipe",
+    "load_sensor_profile",
     "open_dataset",
     "read_arrays",
     "read_depth",
     "read_frame",
     "read_labels",
     "recipe_names",
+    "sensor_profile_names",
     "write_picture",
 ]
-__all__ += [name for name in degradations.__all__ if name not in __all__]
 
 
 def __getattr__(name: str) -> Any:

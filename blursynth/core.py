@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 
-__all__ = ["Degradation", "Draw", "Nothing", "Pair", "Record", "apply"]
+__all__ = ["Degradation", "Draw", "Identity", "Pair", "Record", "apply"]
 
 # Words for pydantic's error types, so that every message reads the same way.
 _BOUNDS = {
@@ -25,10 +25,10 @@ _BOUNDS = {
 }
 _TYPES = {
     "float_type": "a number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
     "bool_type": "true or false",
-    "string_type": "a text",
+    "string_type": "a string",
     "finite_number": "a finite number",
 }
 
@@ -85,7 +85,7 @@ def _explain(kind: type[Record], error: ValidationError) -> str:
                 f"{place} must be {sign} {context[key]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}"
             )
         elif sort == "literal_error":
-            quotes = "" if isinstance(got, str) else " It is a text, so put it in quotes."
+            quotes = "" if isinstance(got, str) else " It is a string, so put it in quotes."
             parts.append(f"{place} must be {context['expected']}, got {got!r}.{quotes}")
         elif sort == "string_pattern_mismatch" and "sha256" in context["pattern"]:
             parts.append(
@@ -154,7 +154,7 @@ class Degradation(Record):
 
     def target(self) -> Degradation:
         """What the sharp target passes through instead: nothing, for what is to be restored."""
-        return Nothing()
+        return Identity()
 
     def reach_px(self, frame: Frame) -> int | None:
         """How far, in px, a pixel's light may travel; None when unbounded (such a step cannot be tiled)."""
@@ -162,7 +162,7 @@ class Degradation(Record):
 
     def for_light(self) -> Degradation:
         """What a recipe draws in its place for a frame that is light already: nothing for what makes light of codes."""
-        return Nothing() if self.makes_light else self
+        return Identity() if self.makes_light else self
 
     def geometry(self, frame: Frame) -> Frame:
         """The frame as later steps see it for their reach and their draws: depth, labels and camera after this step."""
@@ -271,7 +271,7 @@ def _check_encoding(kind: type[Degradation], frame: Frame) -> None:
         )
 
 
-class Nothing(Degradation):
+class Identity(Degradation):
     """Leaves the frame as it is: the target of whatever is to be restored, and an option of ``one_of``."""
 
     takes: ClassVar[Encoding | None] = None
@@ -346,7 +346,7 @@ class Draw:
     def target(self) -> Draw:
         """What the sharp picture passes through."""
         if self.reference == "source":
-            return Draw(tuple((name, Nothing()) for name, _ in self.steps))
+            return Draw(tuple((name, Identity()) for name, _ in self.steps))
         return Draw(tuple((name, step.target()) for name, step in self.steps))
 
     def pair(self, frame: Frame, *, margin_px: int = 0) -> Pair:
@@ -419,7 +419,7 @@ class Draw:
             fields = dict(entry)
             name = fields.pop("name", fields.get("kind"))
             if not isinstance(name, str):
-                raise InvalidValueError(f"The name of a step must be a text, got {name!r}.")
+                raise InvalidValueError(f"The name of a step must be a string, got {name!r}.")
             steps.append((name, Degradation.from_dict(fields, kinds)))
         return Draw(tuple(steps), reference)
 

@@ -22,7 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 MOSAICS = ("RGGB", "BGGR", "GRBG", "GBRG")
-"""The four phases of a Bayer pattern: colours at rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of the full picture."""
+"""The four phases of a Bayer pattern: colors at rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of the full picture."""
 
 # What a display frame may hold. Pictures leave 0..1 a little where they were resized or sharpened: bicubic weights
 # reach -0.45 to 1.45 at worst, an ideal low-pass rings by 9 % at an edge and 19 % at a corner. The range ends before
@@ -30,7 +30,7 @@ MOSAICS = ("RGGB", "BGGR", "GRBG", "GBRG")
 _LEAST_DISPLAY, _MOST_DISPLAY = -0.5, 1.5
 
 Layout = Literal["HW", "HWC", "CHW", "BHW", "BHWC", "BCHW"]
-"""What the axes of an array of pictures are: B pictures, C colours, H rows, W columns."""
+"""What the axes of an array of pictures are: B pictures, C colors, H rows, W columns."""
 
 
 class Encoding(StrEnum):
@@ -101,9 +101,9 @@ class RawMetadata:
         The Bayer pattern of each picture, one of :data:`MOSAICS` (its phase is that of the full picture's first pixel),
         or None where every pixel has all channels. Empty: none has one.
     white_balance
-        ``[B, 3]`` gains of red, green and blue that make grey of the camera's raw grey; ones by default.
-    colour_matrix
-        ``[B, 3, 3]`` from white-balanced camera colours to linear sRGB; rows sum to 1, so grey stays grey. The identity
+        ``[B, 3]`` gains of red, green and blue that make gray of the camera's raw gray; ones by default.
+    color_matrix
+        ``[B, 3, 3]`` from white-balanced camera colors to linear sRGB; rows sum to 1, so gray stays gray. The identity
         by default.
     saturation
         ``[B]`` the level at which a channel saturates, on the scale of ``(DN - black) / (white - black)``; 1 by
@@ -119,14 +119,14 @@ class RawMetadata:
     white_dn: NDArray[np.float64]  # [B]
     mosaic: tuple[str | None, ...] = ()
     white_balance: NDArray[np.float64] = None  # type: ignore[assignment]  # [B, 3], filled in below
-    colour_matrix: NDArray[np.float64] = None  # type: ignore[assignment]  # [B, 3, 3]
+    color_matrix: NDArray[np.float64] = None  # type: ignore[assignment]  # [B, 3, 3]
     saturation: NDArray[np.float64] = 1.0  # type: ignore[assignment]  # [B]
 
     def __post_init__(self) -> None:
         black, white = (np.atleast_1d(np.asarray(v, np.float64)) for v in (self.black_dn, self.white_dn))
         batch = black.size
         balance = np.ones((batch, 3)) if self.white_balance is None else np.asarray(self.white_balance, np.float64)
-        matrix = np.eye(3) if self.colour_matrix is None else np.asarray(self.colour_matrix, np.float64)
+        matrix = np.eye(3) if self.color_matrix is None else np.asarray(self.color_matrix, np.float64)
         try:
             matrix = np.broadcast_to(matrix, (batch, 3, 3))
             balance = np.broadcast_to(balance, (batch, 3))
@@ -134,7 +134,7 @@ class RawMetadata:
             saturation = np.broadcast_to(np.asarray(self.saturation, np.float64), (batch,))
         except ValueError:
             raise InvalidValueError(
-                f"RawMetadata needs white_dn [{batch}], white_balance [{batch}, 3] and colour_matrix [{batch}, 3, 3], "
+                f"RawMetadata needs white_dn [{batch}], white_balance [{batch}, 3] and color_matrix [{batch}, 3, 3], "
                 f"got {white.shape}, {balance.shape} and {matrix.shape}."
             ) from None
         mosaic = self.mosaic or (None,) * batch
@@ -146,7 +146,7 @@ class RawMetadata:
         for name, value in (("black_dn", black), ("white_dn", white), ("mosaic", tuple(mosaic))):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "white_balance", balance)
-        object.__setattr__(self, "colour_matrix", matrix)
+        object.__setattr__(self, "color_matrix", matrix)
         object.__setattr__(self, "saturation", saturation)
 
     def __len__(self) -> int:
@@ -159,7 +159,7 @@ class RawMetadata:
             self.white_dn[chosen],
             tuple(self.mosaic[i] for i in np.arange(len(self))[chosen]),
             self.white_balance[chosen],
-            self.colour_matrix[chosen],
+            self.color_matrix[chosen],
             self.saturation[chosen],
         )
 
@@ -171,7 +171,7 @@ class RawMetadata:
             np.concatenate([p.white_dn for p in parts]),
             tuple(m for p in parts for m in p.mosaic),
             np.concatenate([p.white_balance for p in parts]),
-            np.concatenate([p.colour_matrix for p in parts]),
+            np.concatenate([p.color_matrix for p in parts]),
             np.concatenate([p.saturation for p in parts]),
         )
 
@@ -185,7 +185,7 @@ class Intrinsics:
     focal_length_mm
         Of the lens itself, > 0, not its "35 mm equivalent": about 4 to 7 mm in a phone, 50 mm on a large camera.
     pixel_pitch_um
-        Distance of pixel centres of *this* picture, > 0: about 1 to 2 um in a phone, 4 to 6 um in a large camera. A
+        Distance of pixel centers of *this* picture, > 0: about 1 to 2 um in a phone, 4 to 6 um in a large camera. A
         picture that was made smaller by two has twice the pitch.
     principal_point_px
         Row and column in the full picture that the optical axis meets; None for its middle.
@@ -229,7 +229,7 @@ class Frame:
         What the numbers mean; see :class:`Encoding`. Display frames lie in 0..1, and may leave it by up to a half, as
         resizing and sharpening do; light and the numbers of a sensor may be anything finite.
     depth_m
-        ``[B, H, W]`` metres along the optical axis (not disparity), or None.
+        ``[B, H, W]`` meters along the optical axis (not disparity), or None.
     labels
         ``[B, H, W]`` int32, which object each pixel shows, 0 = none (the background), or None.
     camera
@@ -241,8 +241,8 @@ class Frame:
     full_size_px
         ``[B, 2]`` height and width of the full picture.
     raw
-        Levels, mosaic and colours; only of RAW frames. A mosaicked frame has one channel.
-    source, licence
+        Levels, mosaic and colors; only of RAW frames. A mosaicked frame has one channel.
+    source, license
         One string per picture, or empty.
 
     Raises
@@ -280,7 +280,7 @@ class Frame:
     full_size_px: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))  # [B, 2]
     raw: RawMetadata | None = None
     source: tuple[str, ...] = ()
-    licence: tuple[str, ...] = ()
+    license: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_form()
@@ -328,8 +328,8 @@ class Frame:
         Parameters
         ----------
         codes
-            uint8 array or tensor: ``[H, W]`` grey, ``[H, W, C]`` or ``[C, H, W]``, or a batch ``[B, H, W, C]`` or
-            ``[B, C, H, W]``; C = 1, 3, or 4 where the fourth is an opacity of 255 everywhere, which is dropped. Colours
+            uint8 array or tensor: ``[H, W]`` gray, ``[H, W, C]`` or ``[C, H, W]``, or a batch ``[B, H, W, C]`` or
+            ``[B, C, H, W]``; C = 1, 3, or 4 where the fourth is an opacity of 255 everywhere, which is dropped. Colors
             are RGB: OpenCV's ``cv2.imread`` has them the other way round (``codes[..., ::-1]``).
         layout
             What the axes are, where the shape does not tell: ``"HWC"``, ``"CHW"``, ``"BHW"`` ...
@@ -377,7 +377,7 @@ class Frame:
     def from_pil(cls, picture: Any, **fields_: Any) -> Self:
         """A picture of Pillow, as :func:`blursynth.read_frame` would read its file.
 
-        Upright by its EXIF orientation, grey as three equal channels, palettes and CMYK as RGB; 8 or 16 bits.
+        Upright by its EXIF orientation, gray as three equal channels, palettes and CMYK as RGB; 8 or 16 bits.
 
         Parameters
         ----------
@@ -413,8 +413,8 @@ class Frame:
             except Exception:  # what broken metadata raises is not documented, and it does not concern the pixels
                 picture = picture.copy()
             if picture.mode.startswith("I;16"):
-                grey = np.asarray(picture).astype(np.uint16) / np.float32(65535)
-                return cls(np.repeat(grey[None], 3, axis=0), Encoding.DISPLAY, **fields_)
+                gray = np.asarray(picture).astype(np.uint16) / np.float32(65535)
+                return cls(np.repeat(gray[None], 3, axis=0), Encoding.DISPLAY, **fields_)
             with_alpha = picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
             codes = np.asarray(picture.convert("RGBA" if with_alpha else "RGB"))
         except (OSError, SyntaxError, ValueError) as error:
@@ -427,7 +427,7 @@ class Frame:
         Returns
         -------
         NDArray[np.uint8]
-            ``[H, W, 3]`` of one picture, ``[H, W]`` of a grey one: what ``PIL.Image.fromarray`` and
+            ``[H, W, 3]`` of one picture, ``[H, W]`` of a gray one: what ``PIL.Image.fromarray`` and
             ``matplotlib.pyplot.imshow`` take. Of a batch of several ``[B, H, W, 3]`` or ``[B, H, W]``.
 
         Raises
@@ -439,9 +439,9 @@ class Frame:
             raise InvalidValueError(
                 f"to_uint8 is for display frames, got a {self.encoding} one.",
                 why="Bytes of a file are codes of a display.",
-                fix="Encode it first: blursynth.Encode()(frame)."
+                fix="Encode it first: blursynth.kinds.Encode()(frame)."
                 if self.encoding is Encoding.LINEAR
-                else "Develop and encode it first: blursynth.Encode()(blursynth.Develop()(frame)).",
+                else "Develop and encode it first: blursynth.kinds.Encode()(blursynth.kinds.Develop()(frame)).",
             )
         values = np.asarray(self)
         if not np.isfinite(values).all():
@@ -526,12 +526,14 @@ class Frame:
             )
         elif isinstance(camera, list):
             object.__setattr__(self, "camera", tuple(camera))
-        for name in ("source", "licence"):
+        for name in ("source", "license"):
             texts: object = getattr(self, name)
             if isinstance(texts, str):
                 object.__setattr__(self, name, (texts,) * batch)
             elif not isinstance(texts, tuple | list) or len(texts) not in (0, batch):
-                raise InvalidValueError(f"Frame.{name} must be a text, or one per picture, got {texts!r} for {batch}.")
+                raise InvalidValueError(
+                    f"Frame.{name} must be a string, or one per picture, got {texts!r} for {batch}."
+                )
         if self.raw is not None and len(self.raw) != batch:
             raise InvalidValueError(f"Frame.raw must describe each picture, got {len(self.raw)} for {batch}.")
 
@@ -574,7 +576,7 @@ class Frame:
             full_size_px=self.full_size_px[chosen],
             raw=None if self.raw is None else self.raw[chosen],
             source=tuple(self.source[i] for i in names) if self.source else (),
-            licence=tuple(self.licence[i] for i in names) if self.licence else (),
+            license=tuple(self.license[i] for i in names) if self.license else (),
         )
 
     def __iter__(self) -> Iterator[Frame]:
@@ -595,7 +597,7 @@ class Frame:
         rows, columns = self.size_px
         if not all(hasattr(number, "__index__") for number in (top, left, height, width)):
             raise InvalidValueError(
-                f"crop takes whole numbers of px, got {(top, left, height, width)}.", fix="Round them: int(round(x))."
+                f"crop takes integers of px, got {(top, left, height, width)}.", fix="Round them: int(round(x))."
             )
         if top < 0 or left < 0 or height < 1 or width < 1 or top + height > rows or left + width > columns:
             raise InvalidValueError(
@@ -641,7 +643,7 @@ class Frame:
             full_size_px=np.concatenate([f.full_size_px for f in frames]),
             raw=RawMetadata.stack(raws) if len(raws) == len(frames) else None,
             source=tuple(s for f in frames for s in (f.source or ("",) * len(f))),
-            licence=tuple(s for f in frames for s in (f.licence or ("",) * len(f))),
+            license=tuple(s for f in frames for s in (f.license or ("",) * len(f))),
         )
 
     def __repr__(self) -> str:
@@ -659,7 +661,7 @@ def _two_per_picture(name: str, values: Any, batch: int) -> NDArray[np.int64]:
         return np.array(np.broadcast_to(np.asarray(values, np.int64), (batch, 2)))
     except (TypeError, ValueError):
         raise InvalidValueError(
-            f"Frame.{name} must be two whole numbers (row and column), or two per picture, got {values!r} for {batch}."
+            f"Frame.{name} must be two integers (row and column), or two per picture, got {values!r} for {batch}."
         ) from None
 
 
@@ -704,7 +706,7 @@ def _layout_of(shape: tuple[int, ...]) -> Layout:
             f"Shape {shape} may be {choices[0]} or {choices[1]}.", fix=f"Say which: layout={choices[0]!r}."
         )
     if not last and not first:
-        batch = " A batch of grey pictures is layout='BHW'." if len(shape) == 3 else ""
+        batch = " A batch of gray pictures is layout='BHW'." if len(shape) == 3 else ""
         raise InvalidValueError(
             f"Shape {shape} has no axis of 1, 3 or 4 channels where one could be.",
             fix=f"Pictures are {choices[0]} or {choices[1]}.{batch}",
@@ -815,7 +817,7 @@ def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
         )
     if not str(labels.dtype).removeprefix("torch.").startswith(("int", "uint", "bool")):
         raise InvalidValueError(
-            f"labels must be whole numbers, got {labels.dtype}.",
+            f"labels must be integers, got {labels.dtype}.",
             fix="Round and convert them, e.g. labels.astype('int32'); 0 is the background, 1 .. n the objects.",
         )
     least, most = (int(labels.min()), int(labels.max())) if 0 not in tuple(labels.shape) else (0, 0)
@@ -832,8 +834,8 @@ def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
 def _formed_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
     if array_library(depth) is None:
         raise InvalidValueError(
-            f"depth_m must be an array [B, H, W] of metres, got {_describe(depth)}.",
-            fix="For one distance everywhere use np.full((height, width), metres), or a plane_depth step.",
+            f"depth_m must be an array [B, H, W] of meters, got {_describe(depth)}.",
+            fix="For one distance everywhere use np.full((height, width), meters), or a plane_depth step.",
         )
     if isinstance(depth, np.generic):
         depth = np.asarray(depth)
@@ -849,7 +851,7 @@ def _formed_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
     if dtype in ("float32", "float64"):
         return depth
     if not dtype.lstrip("u").startswith(("float16", "bfloat16", "int")):
-        raise InvalidValueError(f"depth_m must be numbers in metres, got {dtype}.")
+        raise InvalidValueError(f"depth_m must be numbers in meters, got {dtype}.")
     return depth.astype(np.float32) if isinstance(depth, np.ndarray) else depth.float()
 
 
@@ -861,7 +863,7 @@ def _check_depth(depth: Any) -> None:
     bad = int((~(finite & (depth > 0))).sum())
     if bad:
         raise InvalidValueError(
-            f"depth_m must be finite and > 0 (metres along the optical axis), got {bad} others of "
+            f"depth_m must be finite and > 0 (meters along the optical axis), got {bad} others of "
             f"{math.prod(depth.shape)}.",
             why="0, negative and NaN are how files mark unknown depth.",
             fix="Fill the holes first.",

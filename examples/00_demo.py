@@ -14,12 +14,12 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-PHOTOGRAPHS = {  # name: licence, as scikit-image states it
+PHOTOGRAPHS = {  # name: license, as scikit-image states it
     "astronaut.png": "NASA, public domain",
     "chelsea.png": "Stefan van der Walt, CC0",
     "coffee.png": "Rachel Michetti, CC0",
     "rocket.jpg": "SpaceX, public domain",
-    "motorcycle_left.png": "Middlebury 2014 stereo benchmark, no licence stated; cite Scharstein et al., GCPR 2014",
+    "motorcycle_left.png": "Middlebury 2014 stereo benchmark, no license stated; cite Scharstein et al., GCPR 2014",
     "hubble_deep_field.jpg": "NASA, public domain",
 }
 COUNT = os.environ.get("BLURSYNTH_DEMO_COUNT", "64")

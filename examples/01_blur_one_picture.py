@@ -11,18 +11,18 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import blursynth as bs
-from blursynth.contact_sheet import describe_draw, draw_kernel, kernel_picture
+from blursynth.dataset.contact_sheet import describe_draw, draw_kernel, kernel_picture
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "output"
 PHOTOGRAPH = Path(find_spec("skimage").origin).parent / "data" / "astronaut.png"  # NASA, public domain
 
 # What the file holds are codes; blur happens to light.
 frame = bs.read_frame(PHOTOGRAPH)
-light = bs.Decode()(frame)
+light = bs.kinds.Decode()(frame)
 
 # Numbers of your own: a degradation is a record of plain numbers that is called.
-panning = bs.LinearMotion(length_px=18.0, angle_deg=10.0)
-bs.write_picture(OUT / "panning.png", bs.Encode()(panning(light)))
+panning = bs.kinds.LinearMotion(length_px=18.0, angle_deg=10.0)
+bs.write_picture(OUT / "panning.png", bs.kinds.Encode()(panning(light)))
 
 # Numbers from a recipe: the draw comes first, and can be read before any pixel is touched.
 recipe = bs.load_recipe("default", changes={"shake.length_px": 48.0, "shake.anxiety": 0.006})

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import blursynth as bs
-from blursynth.contact_sheet import Row, write_contact_sheet
+from blursynth.dataset.contact_sheet import Row, write_contact_sheet
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "output"
 OUT.mkdir(parents=True, exist_ok=True)
@@ -18,18 +18,18 @@ PHOTOGRAPH = Path(find_spec("skimage").origin).parent / "data" / "coffee.png"
 # A recipe in Python: where a degradation has a number, it may have a distribution.
 recipe = bs.Recipe(
     [
-        ("decode", bs.Decode()),
+        ("decode", bs.kinds.Decode()),
         (
             "shake",
             bs.OneOf(
-                (3, bs.Random(bs.RandomWalkMotion, length_px=bs.Uniform(10, 60), heading_deg=bs.Uniform(0, 360))),
-                (1, bs.Random(bs.LinearMotion, length_px=bs.LogUniform(4, 30), angle_deg=bs.Uniform(0, 180))),
+                (3, bs.Random(bs.kinds.RandomWalkMotion, length_px=bs.Uniform(10, 60), heading_deg=bs.Uniform(0, 360))),
+                (1, bs.Random(bs.kinds.LinearMotion, length_px=bs.LogUniform(4, 30), angle_deg=bs.Uniform(0, 180))),
             ),
         ),
-        ("defocus", bs.Maybe(0.5, bs.Random(bs.DiskBlur, diameter_px=bs.Uniform(2, 6)))),
-        ("sensor", bs.Random(bs.Sensor, full_well_e=bs.LogUniform(500, 20_000), read_noise_e=2.0)),
-        ("develop", bs.Develop()),
-        ("encode", bs.Encode()),
+        ("defocus", bs.Maybe(0.5, bs.Random(bs.kinds.DiskBlur, diameter_px=bs.Uniform(2, 6)))),
+        ("sensor", bs.Random(bs.kinds.Sensor, full_well_e=bs.LogUniform(500, 20_000), read_noise_e=2.0)),
+        ("develop", bs.kinds.Develop()),
+        ("encode", bs.kinds.Encode()),
     ],
     name="tremor",
     summary="A tremor or a pan, now and then out of focus",
@@ -45,7 +45,7 @@ frame = bs.read_frame(PHOTOGRAPH)
 draw = recipe.sample(frame, seed=7, index=3)
 record = json.dumps(draw.to_dict(), indent=1)
 print(record)
-assert bs.Draw.from_dict(json.loads(record), bs.ALL) == draw
+assert bs.Draw.from_dict(json.loads(record), bs.kinds.ALL) == draw
 
 # Several draws of the same window. The margin is what the blur needs to find all its light.
 rows = []

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 import blursynth as bs
-from blursynth.contact_sheet import Row, write_contact_sheet
+from blursynth.dataset.contact_sheet import Row, write_contact_sheet
 from blursynth.testing import check_degradation
 
 
@@ -22,7 +22,7 @@ class Haze(bs.Degradation):
 
     ``y = t x + (1 - t) a``, t = transmission, a = airlight.
 
-    Not modelled: depth, which makes the transmission differ from pixel to pixel; colour of the air.
+    Not modeled: depth, which makes the transmission differ from pixel to pixel; color of the air.
     """
 
     transmission: float = Field(gt=0, le=1, description="share of the scene's light that arrives; 1 is clear air")
@@ -54,7 +54,7 @@ transmission = { uniform = [0.3, 0.9] }
 airlight = { uniform = [0.6, 0.9] }
 """)
 
-recipe = bs.load_recipe(OUT / "hazy.toml", kinds=(*bs.ALL, Haze))
+recipe = bs.load_recipe(OUT / "hazy.toml", kinds=(*bs.kinds.ALL, Haze))
 frame = bs.read_frame(Path(find_spec("skimage").origin).parent / "data" / "rocket.jpg")
 rows = []
 for index in range(3):

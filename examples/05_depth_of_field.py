@@ -25,9 +25,9 @@ light[:] = np.array([0.35, 0.5, 0.8])[:, None, None] * (0.6 + 0.4 * sky)
 depth_m = np.full((HEIGHT, WIDTH), 300.0)
 
 
-def put(mask: np.ndarray, colour: np.ndarray, distance_m: float | np.ndarray) -> None:
+def put(mask: np.ndarray, color: np.ndarray, distance_m: float | np.ndarray) -> None:
     """An opaque thing before what is already there."""
-    light[:, mask] = (colour * np.ones((3, HEIGHT, WIDTH)))[:, mask]
+    light[:, mask] = (color * np.ones((3, HEIGHT, WIDTH)))[:, mask]
     depth_m[mask] = (distance_m * np.ones((HEIGHT, WIDTH)))[mask]
 
 
@@ -56,10 +56,10 @@ for x, y, size in ((150, 300, 46), (420, 270, 58), (560, 350, 40)):  # flowers o
 camera = bs.Intrinsics(focal_length_mm=35.0, pixel_pitch_um=36000 / WIDTH)
 frame = bs.Frame(light.astype(np.float32), "linear", depth_m=depth_m.astype(np.float32), camera=camera)
 
-encode = bs.Encode()
+encode = bs.kinds.Encode()
 pull = []
 for focus_m in (0.8, 1.5, 4.0, 80.0):
-    lens = bs.Defocus(f_number=0.95, focus_distance_m=focus_m, blades=9, parts=4)
+    lens = bs.kinds.Defocus(f_number=0.95, focus_distance_m=focus_m, blades=9, parts=4)
     near_m, far_m = depth_of_field_m(
         1.0,
         focal_length_mm=camera.focal_length_mm,
@@ -74,9 +74,9 @@ bs.write_picture(OUT / "focus_pull.png", np.concatenate([top, bottom], axis=1))
 
 # Three more: a plane of focus that lies along the floor, cat's eyes, and blurring without occlusion.
 others = {
-    "tilted_focus": bs.Defocus(f_number=0.95, focus_distance_m=4.0, tilt_deg=75.0, tilt_azimuth_deg=90.0),
-    "cats_eyes": bs.Defocus(f_number=0.95, focus_distance_m=0.8, cats_eye=0.8, tolerance_px=0.2),
-    "without_occlusion": bs.Defocus(f_number=0.95, focus_distance_m=80.0, form="gather"),
+    "tilted_focus": bs.kinds.Defocus(f_number=0.95, focus_distance_m=4.0, tilt_deg=75.0, tilt_azimuth_deg=90.0),
+    "cats_eyes": bs.kinds.Defocus(f_number=0.95, focus_distance_m=0.8, cats_eye=0.8, tolerance_px=0.2),
+    "without_occlusion": bs.kinds.Defocus(f_number=0.95, focus_distance_m=80.0, form="gather"),
 }
 for name, lens in others.items():
     bs.write_picture(OUT / f"{name}.png", encode(lens(frame)))

@@ -19,13 +19,13 @@ OUT.mkdir(parents=True, exist_ok=True)
 PHOTOGRAPH = Path(find_spec("skimage").origin).parent / "data" / "astronaut.png"  # NASA, public domain
 
 # An angle becomes pixels by the focal length: 4.2 mm over 5.6 um are 750 px, so a turn by 1 mrad moves 0.75 px.
-camera = bs.Camera(focal_length_mm=4.2, pixel_pitch_um=5.6)
-light = camera(bs.Decode()(bs.read_frame(PHOTOGRAPH)))
+camera = bs.kinds.SetIntrinsics(focal_length_mm=4.2, pixel_pitch_um=5.6)
+light = camera(bs.kinds.Decode()(bs.read_frame(PHOTOGRAPH)))
 
 # A tenth of a second in the hand. Amplitudes are standard deviations of the angles; the seed is the motion.
-shake = bs.CameraShake(exposure_s=0.1, pitch_mrad=3.0, yaw_mrad=3.0, roll_mrad=60.0, drift_hz=2.0, seed=4)
+shake = bs.kinds.CameraShake(exposure_s=0.1, pitch_mrad=3.0, yaw_mrad=3.0, roll_mrad=60.0, drift_hz=2.0, seed=4)
 blurred = shake(light)
-bs.write_picture(OUT / "camera_shake.png", bs.Encode()(blurred))
+bs.write_picture(OUT / "camera_shake.png", bs.kinds.Encode()(blurred))
 poses = shake.warps(light).matrix.shape[1]
 print(f"{shake}")
 print(f"{poses} poses; light moves by up to {shake.reach_px(light)} px")
@@ -33,8 +33,8 @@ print(f"centroids lie within {shake.residual_centroid_px(light):.3f} px of the s
 
 # The same hand, the rows exposed one after another within 30 ms, against one pose for all rows: the picture is bent.
 numbers = shake.fields() | {"readout_s": 0.03, "reference": "global_shutter", "exposure_s": 0.02}
-rolling = bs.RollingShutter(**numbers)
-bs.write_picture(OUT / "rolling_shutter.png", bs.Encode()(rolling(light)))
+rolling = bs.kinds.RollingShutter(**numbers)
+bs.write_picture(OUT / "rolling_shutter.png", bs.kinds.Encode()(rolling(light)))
 print(f"rolling shutter: rows are displaced by up to {rolling.residual_centroid_px(light):.1f} px")
 
 # What happens to nine points of light: the point spreads of a picture whose blur is not uniform.
@@ -54,6 +54,6 @@ for row in np.linspace(cell, height - 1 - cell, 3).astype(int):
         line.append(np.pad(tile / tile.max(), ((0, 0), (0, 1), (0, 1)), constant_values=0.15))
     tiles.append(np.concatenate(line, axis=2))
 enlarged = np.concatenate(tiles, axis=1).repeat(4, axis=1).repeat(4, axis=2)
-bs.write_picture(OUT / "camera_shake_points.png", bs.Encode()(bs.Frame(enlarged, "linear")))
+bs.write_picture(OUT / "camera_shake_points.png", bs.kinds.Encode()(bs.Frame(enlarged, "linear")))
 names = ("camera_shake.png", "rolling_shutter.png", "camera_shake_points.png")
 print(f"written: {', '.join(str(OUT / name) for name in names)}")

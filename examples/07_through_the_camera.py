@@ -71,7 +71,7 @@ def sheet(name: str, tiles: list[tuple[str, np.ndarray]], gap: int = 8, head: in
 
 def darker(frame: bs.Frame) -> bs.Frame:
     """Three stops less, so that light above white shows."""
-    return bs.Exposure(exposure_s=1.0, metered_s=8.0)(frame)
+    return bs.kinds.Exposure(exposure_s=1.0, metered_s=8.0)(frame)
 
 
 sheet(
@@ -84,20 +84,20 @@ sheet(
     ],
 )
 
-# The numbers of the sensor: each pixel has one colour. Shown as grey, and in the colours of the filters.
+# The numbers of the sensor: each pixel has one color. Shown as gray, and in the colors of the filters.
 raw = stages["sensor"]
 scaled = (raw.image - raw.raw.black_dn[0]) / (raw.raw.white_dn[0] - raw.raw.black_dn[0])
-grey = raw.with_image(np.repeat(scaled, 3, axis=1), "linear", raw=None)
+gray = raw.with_image(np.repeat(scaled, 3, axis=1), "linear", raw=None)
 sites = np.array(["RGB".index(letter) for letter in raw.raw.mosaic[0]]).reshape(2, 2)
 height, width = raw.size_px
 seen = np.tile(sites, (height // 2 + 1, width // 2 + 1))[:height, :width]
-coloured = grey.with_image(scaled * (seen == np.arange(3)[:, None, None]))
+colored = gray.with_image(scaled * (seen == np.arange(3)[:, None, None]))
 sheet(
     "camera_sensor.jpg",
     [
         ("light", tile(stages["shake"], CLOSE, 6)),
-        ("numbers of the sensor", tile(grey, CLOSE, 6)),
-        ("with their filters' colours", tile(coloured, CLOSE, 6)),
+        ("numbers of the sensor", tile(gray, CLOSE, 6)),
+        ("with their filters' colors", tile(colored, CLOSE, 6)),
         ("developed", tile(stages["develop"], CLOSE, 6)),
     ],
 )

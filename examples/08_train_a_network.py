@@ -9,8 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-from deblur_models.checkpoint import load_network
-from deblur_models.configuration import read_configuration
+from deblur_models.checkpoints.checkpoint import load_network
+from deblur_models.config.configuration import read_configuration
 from deblur_models.train import train
 
 STEPS = int(os.environ.get("BLURSYNTH_EXAMPLE_STEPS", "30"))

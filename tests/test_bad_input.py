@@ -21,7 +21,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from blursynth.cli.app import app
-from blursynth.io import read_codes
+from blursynth.io.pictures import read_pixels
 
 ROWS, COLUMNS = np.mgrid[:80, :96]
 GREY = (128 + 60 * np.sin(COLUMNS / 7) + 50 * np.cos(ROWS / 5)).astype(np.uint8)
@@ -96,9 +96,9 @@ BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut16.png": (lambda: sixteen(".png", RGB16)[:900], CUT),
     "cut16.tif": (lambda: sixteen(".tif", RGB16)[:200] + b"\xff" * 200, "is "),
     "transparent.png": (lambda: saved(np.dstack([RGB, GLASS]), "PNG"), GLASSY),
-    "transparent_grey.png": (lambda: saved(np.dstack([GREY, GLASS]), "PNG"), GLASSY),
+    "transparent_gray.png": (lambda: saved(np.dstack([GREY, GLASS]), "PNG"), GLASSY),
     "transparent16.png": (lambda: sixteen(".png", np.dstack([RGB16, GREY16])), GLASSY),
-    "transparent_colour.png": (lambda: saved(RGB, "PNG", transparency=tuple(int(v) for v in RGB[0, 0])), GLASSY),
+    "transparent_color.png": (lambda: saved(RGB, "PNG", transparency=tuple(int(v) for v in RGB[0, 0])), GLASSY),
     "transparent.webp": (lambda: saved(np.dstack([RGB, GLASS]), "WEBP"), GLASSY),
     "one_pixel.png": (lambda: saved(RGB[:1, :1], "PNG"), f"1 x 1 px {TOO_SMALL}"),
     "thin.png": (lambda: saved(RGB[:40], "PNG"), f"96 x 40 px {TOO_SMALL}"),
@@ -106,7 +106,7 @@ BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
     "pixels_missing.png": (lambda: png(300, 300, b"\0" * 100), CUT),
     "no_width.png": (lambda: png(0, 10), NO_PICTURE),
     "floats.tif": (lambda: saved(Image.fromarray(np.full(GREY.shape, np.nan, np.float32)), "TIFF"), "holds "),
-    "integers.tif": (lambda: saved(Image.fromarray(GREY.astype(np.int32)), "TIFF"), "holds 32-bit whole numbers, whose white is not known."),
+    "integers.tif": (lambda: saved(Image.fromarray(GREY.astype(np.int32)), "TIFF"), "holds 32-bit integers, whose white is not known."),
     "ten_bits.pgm": (lambda: b"P5 96 80 1023\n" + (GREY16 // 64).astype(">u2").tobytes(), "has codes up to 1023. Only files whose white is 255 or 65535 are read. Save it as 8-bit or 16-bit PNG."),
 }  # fmt: skip
 
@@ -114,8 +114,8 @@ BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
 ODD_PICTURES_THAT_WORK: dict[str, tuple[Callable[[], bytes], np.ndarray]] = {
     "opaque.png": (lambda: saved(np.dstack([RGB, OPAQUE]), "PNG"), RGB),
     "opaque16.png": (lambda: sixteen(".png", np.dstack([RGB16, OPAQUE.astype(np.uint16) * 257])), RGB16),
-    "grey.png": (lambda: saved(GREY, "PNG"), np.dstack([GREY] * 3)),
-    "grey16.png": (lambda: sixteen(".png", GREY16), np.dstack([GREY16] * 3)),
+    "gray.png": (lambda: saved(GREY, "PNG"), np.dstack([GREY] * 3)),
+    "gray16.png": (lambda: sixteen(".png", GREY16), np.dstack([GREY16] * 3)),
     "rgb16.png": (lambda: sixteen(".png", RGB16), RGB16),
     "rgb16.tif": (lambda: sixteen(".tif", RGB16), RGB16),
     "rotated.png": (lambda: saved(RGB, "PNG", exif=exif(6)), RGB.swapaxes(0, 1)[:, ::-1]),
@@ -184,7 +184,7 @@ def test_broken_pictures_are_skipped_with_the_reason(good: Path, tmp_path: Path)
 def test_odd_pictures_that_work(name: str, tmp_path: Path) -> None:
     make, codes = ODD_PICTURES_THAT_WORK[name]
     (tmp_path / name).write_bytes(make())
-    found = read_codes(tmp_path / name)
+    found = read_pixels(tmp_path / name)
     assert found.dtype == codes.dtype
     assert np.array_equal(found, codes)
 
@@ -192,7 +192,7 @@ def test_odd_pictures_that_work(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", LOSSY_PICTURES_THAT_WORK)
 def test_lossy_pictures_that_work(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(LOSSY_PICTURES_THAT_WORK[name]())
-    found = read_codes(tmp_path / name)
+    found = read_pixels(tmp_path / name)
     assert found.shape == RGB.shape
     assert np.abs(found.astype(int) - RGB).mean() < 6
 
@@ -203,7 +203,7 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "no TOML": ("[[step\nkind=", "r.toml: is not valid TOML: Expected ']]' at the end of an array declaration (at line 1, column 7)."),
     "not text": (b"\xff\xfe", "r.toml: is not a text file in UTF-8: it is in UTF-16. Save it in UTF-8"),
     "misspelt key": ("sumary = 'x'", "r.toml: there is no key 'sumary' at the top. Did you mean 'summary'?"),
-    "summary a number": ("summary = 3\n" + STEP, "r.toml summary: it must be a text, got 3."),
+    "summary a number": ("summary = 3\n" + STEP, "r.toml summary: it must be a string, got 3."),
     "misspelt kind": ("[[step]]\nkind = 'gausian_blur'", "r.toml [gausian_blur] There is no kind 'gausian_blur'. Did you mean 'gaussian_blur'?"),
     "no kind": ("[[step]]\nsigma_px = 1", "r.toml [step 1] A step needs a kind. Known: accelerated_motion,"),
     "misspelt field": (STEP + "sigma = 1", "r.toml [gaussian_blur] sigma: GaussianBlur has no such field. Did you mean 'sigma_px'?"),
@@ -211,7 +211,7 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "text for a number": (STEP + "sigma_px = '1'", "r.toml [gaussian_blur] sigma_px: GaussianBlur.sigma_px must be a number, got '1'."),
     "out of range": (STEP + "sigma_px = -1", "GaussianBlur.sigma_px must be >= 0.0, got -1. It is the standard deviation along the long axis in px"),
     "infinite": (STEP + "sigma_px = inf", "GaussianBlur.sigma_px must be a finite number, got inf."),
-    "a date": (STEP + "sigma_px = 2020-01-01", "r.toml [gaussian_blur] sigma_px: A field holds a number, a text, or a distribution, got datetime.date(2020, 1, 1)."),
+    "a date": (STEP + "sigma_px = 2020-01-01", "r.toml [gaussian_blur] sigma_px: A field holds a number, a string, or a distribution, got datetime.date(2020, 1, 1)."),
     "a list": (STEP + "sigma_px = [1, 2]", "For one of several values write { choice = [1, 2] }."),
     "misspelt distribution": (STEP + "sigma_px = { unifrm = [1, 2] }", "sigma_px: There is no distribution 'unifrm'. Did you mean 'uniform'?"),
     "empty distribution": (STEP + "sigma_px = {}", "sigma_px: A distribution has one name, got an empty table. For example { uniform = [1.0, 2.0] }."),
@@ -222,13 +222,13 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "may leave its range": (STEP + "sigma_px = { normal = [0, 1] }", "GaussianBlur.sigma_px must be >= 0.0, got -8.3."),
     "weights no list": (STEP + "sigma_px = { choice = [1, 2], weights = 1 }", "choice: weights must be a list of numbers, got 1."),
     "weights too few": (STEP + "sigma_px = { choice = [1, 2], weights = [1] }", "choice needs one weight per value, got 1 weights for 2 values."),
-    "text without quotes": ("[[step]]\nkind='jpeg'\nquality=90\nsubsampling=420", "Jpeg.subsampling must be '444', '422' or '420', got 420. It is a text, so put it in quotes."),
+    "text without quotes": ("[[step]]\nkind='jpeg'\nquality=90\nsubsampling=420", "Jpeg.subsampling must be '444', '422' or '420', got 420. It is a string, so put it in quotes."),
     "blur of file codes": ("[[step]]\nkind='encode'\n" + STEP + "sigma_px=1", "gaussian_blur takes a linear frame, but the step before it gives a display one. Put a decode step between them: blur happens to light"),
     "raw at the end": ("[[step]]\nkind='decode'\n[[step]]\nkind='sensor'\nfull_well_e=1000", "Recipe 'r.toml' gives raw sensor numbers, which data sets cannot hold."),
     "linear at the start": (STEP + "sigma_px=1", "Recipe 'r.toml' takes linear frames, but good.png holds codes of a display. Begin it with a decode step; files of light go past it."),
     "name twice": ("[[step]]\nkind='decode'\n" + 2 * (STEP + "sigma_px=1\n"), "r.toml [gaussian_blur]: the name stands twice."),
-    "name with a dot": ("[[step]]\nkind='decode'\nname='a.b'", "r.toml [a.b]: a step's name is a non-empty text without dots."),
-    "name a number": ("[[step]]\nkind='decode'\nname=3", "r.toml step 1: its name must be a text, got 3."),
+    "name with a dot": ("[[step]]\nkind='decode'\nname='a.b'", "r.toml [a.b]: a step's name is a non-empty string without dots."),
+    "name a number": ("[[step]]\nkind='decode'\nname=3", "r.toml step 1: its name must be a string, got 3."),
     "one bracket": ("[step]\nkind='decode'", "r.toml: step must be an array of tables, got one table. Their order is the order of physics. Write [[step]] with two brackets."),
     "same as nothing": (STEP + "sigma_px = { same_as = 'lens.x' }", "same_as refers to 'lens', which is no earlier step."),
     "extends nothing": ("extends = 'defalt'", "r.toml extends: There is no recipe 'defalt'. Did you mean 'default'?"),
@@ -237,8 +237,8 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "removes no list": ("extends = 'default'\nremove = 'jpeg'", "r.toml remove: must be a list of names of steps, got 'jpeg'."),
     "after nothing": ("extends = 'default'\n[[step]]\nkind='jpeg'\nname='j'\nquality=90\nafter=3", "r.toml [j]: default has no step 3."),
     "no options": ("[[step]]\none_of = []", "r.toml [step 1] one_of needs at least one option, got none."),
-    "negative weight": ("[[step]]\none_of = [{weight=-1,kind='nothing'}]", "one_of: weights must be >= 0 with a sum > 0, got [-1.0]."),
-    "options disagree": ("[[step]]\none_of=[{kind='decode'},{kind='nothing'}]", "The options of one step must give the same encoding, got ['display', 'linear']."),
+    "negative weight": ("[[step]]\none_of = [{weight=-1,kind='identity'}]", "one_of: weights must be >= 0 with a sum > 0, got [-1.0]."),
+    "options disagree": ("[[step]]\none_of=[{kind='decode'},{kind='identity'}]", "The options of one step must give the same encoding, got ['display', 'linear']."),
     "improbable": (STEP + "sigma_px=1\nprobability=2", "r.toml [gaussian_blur] probability must lie in [0, 1], got 2."),
     "kernel missing": ("[[step]]\nkind='measured_blur'\nkernel={file='none.npy'}", "r.toml: file = 'none.npy': no such file in "),
     "kernel in words": ("[[step]]\nkind='measured_blur'\nkernel='round'", "MeasuredBlur.kernel must be the name of an array, got 'round'. In a recipe write { file = \"name.npy\" }; in Python the name is what"),
@@ -257,17 +257,17 @@ def test_broken_recipes(name: str, good: Path, tmp_path: Path) -> None:
 
 # what stands beside `blursynth generate`; {good}, {made} and {tmp} are folders; and the message
 BROKEN_CALLS: dict[str, tuple[str, str]] = {
-    "count 0": ("{good} {tmp}/out -n 0", "count must be a whole number >= 1, got 0."),
+    "count 0": ("{good} {tmp}/out -n 0", "count must be an integer >= 1, got 0."),
     "count no number": ("{good} {tmp}/out -n many", "Invalid value for '--count'"),
     "no count": ("{good} {tmp}/out", "Missing option '--count'"),
-    "size 0": ("{good} {tmp}/out -n 2 --size 0", "--size must be a whole number >= 8, got 0."),
+    "size 0": ("{good} {tmp}/out -n 2 --size 0", "--size must be an integer >= 8, got 0."),
     "size too large": ("{good} {tmp}/out -n 2 --size 5000", "None of the 1 inputs can be used: good.png: 192 x 160 px (width x height) is smaller than 5000 px. Check the pictures, or ask for smaller crops."),
     "no room for the blur": ("{good} {tmp}/out -n 2 --size 150 -w 1 --set shake.length_px=200 --set shake.speed_px=200 -r motion-only", "the largest of 1 has 192 x 160 px (width x height). Use larger pictures, smaller crops, or a recipe with less blur."),
-    "negative seed": ("{good} {tmp}/out -n 2 --seed -1", "seed must be a whole number >= 0, got -1."),
-    "seed too large": ("{good} {tmp}/out -n 2 --seed 9223372036854775808", "seed must be a whole number"),
-    "workers 0": ("{good} {tmp}/out -n 2 --workers 0", "workers must be a whole number >= 1, got 0."),
-    "shard length 0": ("{good} {tmp}/out -n 2 --size 48 --shard-length 0", "--shard-length must be a whole number >= 1, got 0."),
-    "crops per source 0": ("{good} {tmp}/out -n 2 --size 48 --crops-per-source 0", "--crops-per-source must be a whole number >= 1, got 0."),
+    "negative seed": ("{good} {tmp}/out -n 2 --seed -1", "seed must be an integer >= 0, got -1."),
+    "seed too large": ("{good} {tmp}/out -n 2 --seed 9223372036854775808", "seed must be an integer"),
+    "workers 0": ("{good} {tmp}/out -n 2 --workers 0", "workers must be an integer >= 1, got 0."),
+    "shard length 0": ("{good} {tmp}/out -n 2 --size 48 --shard-length 0", "--shard-length must be an integer >= 1, got 0."),
+    "crops per source 0": ("{good} {tmp}/out -n 2 --size 48 --crops-per-source 0", "--crops-per-source must be an integer >= 1, got 0."),
     "misspelt array": ("{good} {tmp}/out -n 2 --size 48 --store krnel", "--store: there is no array 'krnel'. Did you mean 'kernel'?"),
     "even kernel": ("{good} {tmp}/out -n 2 --size 48 --store kernel --kernel-size 4", "--kernel-size must be odd, got 4."),
     "kernel too small": ("{good} {tmp}/out -n 2 --size 48 -w 1 --store kernel --kernel-size 1", "--kernel-size must be at least "),
@@ -353,7 +353,7 @@ def test_no_data_set(command: str, places: dict[str, Path]) -> None:
         ("preview {tmp}/none.png", "none.png: there is no such file. Check the path."),
         ("preview {good}", "is a folder, not a picture."),
         ("preview {good}/good.png --count 0", "--count must be 1 to 100 rows, got 0."),
-        ("preview {good}/good.png --size 4", "--size must be a whole number >= 8, got 4."),
+        ("preview {good}/good.png --size 4", "--size must be an integer >= 8, got 4."),
         ("preview {good}/good.png --size 64 -o {tmp}/file/sheet.png", "cannot be written (a part of the path is a file)."),
         ("kinds gausian_blur", "There is no kind 'gausian_blur'. Did you mean 'gaussian_blur'?"),
         ("recipes defalt", "There is no recipe 'defalt'. Did you mean 'default'?"),

@@ -29,13 +29,17 @@ class Brighten(bs.Degradation):
 
 
 def test_records_compare_and_hash_by_value() -> None:
-    assert bs.GaussianBlur(sigma_px=1.0) == bs.GaussianBlur(sigma_px=1.0) != bs.GaussianBlur(sigma_px=2.0)
-    assert len({bs.GaussianBlur(sigma_px=1.0), bs.GaussianBlur(sigma_px=1)}) == 1
+    assert (
+        bs.kinds.GaussianBlur(sigma_px=1.0)
+        == bs.kinds.GaussianBlur(sigma_px=1.0)
+        != bs.kinds.GaussianBlur(sigma_px=2.0)
+    )
+    assert len({bs.kinds.GaussianBlur(sigma_px=1.0), bs.kinds.GaussianBlur(sigma_px=1)}) == 1
 
 
 def test_records_are_immutable() -> None:
     with pytest.raises(Exception, match="frozen"):
-        bs.GaussianBlur(sigma_px=1.0).sigma_px = 2.0  # type: ignore[misc]
+        bs.kinds.GaussianBlur(sigma_px=1.0).sigma_px = 2.0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -57,19 +61,19 @@ def test_records_are_immutable() -> None:
 )
 def test_messages_say_what_and_got(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidValueError, match=message):
-        bs.GaussianBlur(**fields)
+        bs.kinds.GaussianBlur(**fields)
 
 
 def test_numpy_scalars_are_taken() -> None:
-    record = bs.Jpeg(quality=np.int64(80))
-    assert record == bs.Jpeg(quality=80)
+    record = bs.kinds.Jpeg(quality=np.int64(80))
+    assert record == bs.kinds.Jpeg(quality=80)
     assert type(record.quality) is int
 
 
 def test_replace_validates() -> None:
-    assert bs.GaussianBlur(sigma_px=1.0).replace(sigma_px=2.0).sigma_px == 2.0
+    assert bs.kinds.GaussianBlur(sigma_px=1.0).replace(sigma_px=2.0).sigma_px == 2.0
     with pytest.raises(InvalidValueError):
-        bs.GaussianBlur(sigma_px=1.0).replace(sigma_px=-2.0)
+        bs.kinds.GaussianBlur(sigma_px=1.0).replace(sigma_px=-2.0)
 
 
 def test_errors_survive_process_borders() -> None:
@@ -84,9 +88,9 @@ def test_errors_survive_process_borders() -> None:
 def test_a_draw_runs_steps_of_several_kinds_in_one_batch() -> None:
     frame = pictures(batch=3)
     draws = [
-        bs.Draw((("a", bs.GaussianBlur(sigma_px=1.0)),)),
-        bs.Draw((("a", bs.Nothing()),)),
-        bs.Draw((("a", bs.GaussianBlur(sigma_px=2.0, border="circular")),)),
+        bs.Draw((("a", bs.kinds.GaussianBlur(sigma_px=1.0)),)),
+        bs.Draw((("a", bs.kinds.Identity()),)),
+        bs.Draw((("a", bs.kinds.GaussianBlur(sigma_px=2.0, border="circular")),)),
     ]
     together = bs.apply(draws, frame)
     for b, draw in enumerate(draws):
@@ -95,7 +99,7 @@ def test_a_draw_runs_steps_of_several_kinds_in_one_batch() -> None:
 
 def test_apply_refuses_what_does_not_fit() -> None:
     frame = pictures(batch=2)
-    draw = bs.Draw((("a", bs.Nothing()),))
+    draw = bs.Draw((("a", bs.kinds.Identity()),))
     with pytest.raises(InvalidValueError, match="one draw per picture, got 1 for 2"):
         bs.apply([draw], frame)
     with pytest.raises(InvalidValueError, match="one recipe"):
@@ -106,12 +110,12 @@ def test_margin_gives_the_window_of_the_whole() -> None:
     frame = pictures(bs.Encoding.DISPLAY, batch=1, size_px=(90, 100))
     draw = bs.Draw(
         (
-            ("decode", bs.Decode()),
-            ("shake", bs.LinearMotion(length_px=9.0, angle_deg=30.0)),
-            ("sensor", bs.Sensor(full_well_e=2000.0, read_noise_e=2.0, row_noise_e=1.0, seed=3)),
-            ("develop", bs.Develop()),
-            ("encode", bs.Encode()),
-            ("jpeg", bs.Jpeg(quality=70)),
+            ("decode", bs.kinds.Decode()),
+            ("shake", bs.kinds.LinearMotion(length_px=9.0, angle_deg=30.0)),
+            ("sensor", bs.kinds.Sensor(full_well_e=2000.0, read_noise_e=2.0, row_noise_e=1.0, seed=3)),
+            ("develop", bs.kinds.Develop()),
+            ("encode", bs.kinds.Encode()),
+            ("jpeg", bs.kinds.Jpeg(quality=70)),
         )
     )
     reach = draw.reach_px(frame)
@@ -131,9 +135,9 @@ def test_the_target_keeps_white_clip_and_drops_noise_and_blur() -> None:
     bright = frame.with_image(frame.image * 1.5)
     draw = bs.Draw(
         (
-            ("blur", bs.GaussianBlur(sigma_px=2.0)),
-            ("sensor", bs.Sensor(full_well_e=1000.0, read_noise_e=5.0, seed=1)),
-            ("develop", bs.Develop()),
+            ("blur", bs.kinds.GaussianBlur(sigma_px=2.0)),
+            ("sensor", bs.kinds.Sensor(full_well_e=1000.0, read_noise_e=5.0, seed=1)),
+            ("develop", bs.kinds.Develop()),
         )
     )
     sharp = draw.pair(bright).sharp
@@ -143,7 +147,7 @@ def test_the_target_keeps_white_clip_and_drops_noise_and_blur() -> None:
 def test_people_may_bring_their_own_kinds(tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "mine.toml"
     path.write_text('[[step]]\nkind = "brighten"\nfactor = { uniform = [1.5, 2.0] }\n')
-    recipe = bs.load_recipe(path, kinds=(*bs.ALL, Brighten))
+    recipe = bs.load_recipe(path, kinds=(*bs.kinds.ALL, Brighten))
     frame = pictures()
     draw = recipe.sample(frame, seed=1, index=0)
     assert 1.5 <= draw["brighten"].fields()["factor"] <= 2.0
@@ -154,9 +158,9 @@ def test_people_may_bring_their_own_kinds(tmp_path) -> None:  # type: ignore[no-
 
 def test_misuse_is_explained() -> None:
     with pytest.raises(InvalidValueError, match="acts on a Frame, got ndarray"):
-        bs.LinearMotion(length_px=3.0)(np.zeros((3, 4, 4), np.float32))  # type: ignore[arg-type]
+        bs.kinds.LinearMotion(length_px=3.0)(np.zeros((3, 4, 4), np.float32))  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match=r"got the distribution .* write Random\(LinearMotion, length_px="):
-        bs.LinearMotion(length_px=bs.Uniform(1.0, 2.0))
+        bs.kinds.LinearMotion(length_px=bs.Uniform(1.0, 2.0))
     with pytest.raises(RecipeError, match="Random takes a kind of degradation, got 'linear_motion'"):
         bs.Random("linear_motion", length_px=3.0)  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match="must be one of 'linear', 'raw', 'display', got 'srgb'"):
@@ -168,22 +172,22 @@ def test_misuse_is_explained() -> None:
     [
         (lambda frame: bs.load_recipe("default").sample(frame.image, seed=0, index=0), "acts on a Frame, got ndarray"),
         (lambda frame: bs.load_recipe("default", changes="shake.length_px=3"), "changes must be a table"),
-        (lambda frame: bs.load_recipe("default", kinds=bs.Jpeg), "kinds must be a list of degradations"),
+        (lambda frame: bs.load_recipe("default", kinds=bs.kinds.Jpeg), "kinds must be a list of degradations"),
         (lambda frame: bs.load_recipe("default", kinds=["jpeg"]), "got 'jpeg' in it"),
-        (lambda frame: bs.Recipe(bs.Decode()), "list of steps, got Decode"),
-        (lambda frame: bs.Recipe({"lens": bs.Decode()}), "list of steps, got dict"),
-        (lambda frame: bs.Recipe([bs.Decode]), "got the class Decode itself"),
+        (lambda frame: bs.Recipe(bs.kinds.Decode()), "list of steps, got Decode"),
+        (lambda frame: bs.Recipe({"lens": bs.kinds.Decode()}), "list of steps, got dict"),
+        (lambda frame: bs.Recipe([bs.kinds.Decode]), "got the class Decode itself"),
         (lambda frame: bs.Recipe.from_dict("default"), "a table with steps, got str"),
-        (lambda frame: bs.OneOf(bs.Decode(), bs.Nothing()), "pairs of a weight and a sampler, got Decode"),
-        (lambda frame: bs.OneOf((bs.Nothing(), 1.0)), "pairs of a weight and a sampler"),
-        (lambda frame: bs.OneOf(("1", bs.Nothing())), "pairs of a weight and a sampler"),
+        (lambda frame: bs.OneOf(bs.kinds.Decode(), bs.kinds.Identity()), "pairs of a weight and a sampler, got Decode"),
+        (lambda frame: bs.OneOf((bs.kinds.Identity(), 1.0)), "pairs of a weight and a sampler"),
+        (lambda frame: bs.OneOf(("1", bs.kinds.Identity())), "pairs of a weight and a sampler"),
         (lambda frame: bs.apply(bs.Draw(()), frame), "apply takes a list of draws, one per picture, got one Draw"),
-        (lambda frame: bs.apply([bs.Decode()], frame), "got Decode"),
-        (lambda frame: bs.Draw.from_dict({"steps": []}, bs.ALL), "a table with a list of steps"),
-        (lambda frame: bs.Draw.from_dict({"step": [3]}, bs.ALL), "a table with a list of steps"),
+        (lambda frame: bs.apply([bs.kinds.Decode()], frame), "got Decode"),
+        (lambda frame: bs.Draw.from_dict({"steps": []}, bs.kinds.ALL), "a table with a list of steps"),
+        (lambda frame: bs.Draw.from_dict({"step": [3]}, bs.kinds.ALL), "a table with a list of steps"),
         (lambda frame: bs.Frame.stack([]), "at least one"),
         (lambda frame: bs.Frame.stack([frame.image]), "list of frames"),
-        (lambda frame: frame.crop(0.5, 0, 4, 4), "whole numbers of px"),
+        (lambda frame: frame.crop(0.5, 0, 4, 4), "integers of px"),
     ],
 )
 def test_common_slips_are_explained(misuse: Callable[[bs.Frame], object], message: str) -> None:
@@ -193,7 +197,7 @@ def test_common_slips_are_explained(misuse: Callable[[bs.Frame], object], messag
 
 
 def test_steps_may_be_named_after_their_kind() -> None:
-    recipe = bs.Recipe([bs.Decode(), ("lens", bs.GaussianBlur(sigma_px=1.0)), bs.Random(bs.Encode)])
+    recipe = bs.Recipe([bs.kinds.Decode(), ("lens", bs.kinds.GaussianBlur(sigma_px=1.0)), bs.Random(bs.kinds.Encode)])
     assert [name for name, _ in recipe.steps] == ["decode", "lens", "encode"]
     with pytest.raises(RecipeError, match="a sampler or a degradation"):
         bs.Recipe(["decode"])  # type: ignore[list-item]
@@ -243,9 +247,9 @@ def test_crop_and_index_move_the_origin_along() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"step": 1}, {"step": ["x"]}, {"step": {"a": 1}}, {"step": [{"kind": 7}]}, {"step": [{"name": 1, "kind": "nothing"}]},
+    [{}, {"step": 1}, {"step": ["x"]}, {"step": {"a": 1}}, {"step": [{"kind": 7}]}, {"step": [{"name": 1, "kind": "identity"}]},
      {"step": [], "reference": []}],
 )  # fmt: skip
 def test_what_is_no_draw_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(bs.BlursynthError):
-        bs.Draw.from_dict(values, bs.ALL)
+        bs.Draw.from_dict(values, bs.kinds.ALL)

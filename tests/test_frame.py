@@ -81,7 +81,7 @@ def test_what_is_derived_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_new_depth_is_looked_at() -> None:
     frame = frame_of(0, 1)
-    with pytest.raises(InvalidValueError, match="metres along the optical axis"):
+    with pytest.raises(InvalidValueError, match="meters along the optical axis"):
         frame.with_image(frame.image, depth_m=np.zeros((1, 2)))
     with pytest.raises(InvalidValueError, match=r"np\.full"):
         frame.with_image(frame.image, depth_m=2.0)
@@ -210,7 +210,7 @@ def rotated() -> bytes:
         saved(Image.fromarray(RGB[..., 0].astype(np.uint16) * 257), "PNG"),
         rotated(),
     ],
-    ids=["png", "jpeg", "grey", "palette", "opaque", "cmyk", "16-bit", "rotated"],
+    ids=["png", "jpeg", "gray", "palette", "opaque", "cmyk", "16-bit", "rotated"],
 )
 def test_pillow_bytes_and_files_agree(data: bytes, tmp_path: Any) -> None:
     path = tmp_path / "picture"
@@ -259,9 +259,9 @@ def test_bytes_out() -> None:
     [
         ({"camera": "phone"}, "Frame.camera must be Intrinsics"),
         ({"camera": [bs.Intrinsics(4.2, 1.4)] * 2}, "one Intrinsics per picture, got 2 for 1"),
-        ({"origin_px": (1, 2, 3)}, "Frame.origin_px must be two whole numbers"),
-        ({"full_size_px": "large"}, "Frame.full_size_px must be two whole numbers"),
-        ({"source": ("a", "b")}, "Frame.source must be a text, or one per picture"),
+        ({"origin_px": (1, 2, 3)}, "Frame.origin_px must be two integers"),
+        ({"full_size_px": "large"}, "Frame.full_size_px must be two integers"),
+        ({"source": ("a", "b")}, "Frame.source must be a string, or one per picture"),
         ({"labels": [[1, 2]]}, r"labels must be an array \[B, H, W\], got list"),
     ],
 )
@@ -287,7 +287,7 @@ def test_depth_of_other_numbers_becomes_float32() -> None:
     for dtype in (np.float16, np.uint16, np.int64):
         depth = bs.Frame(np.zeros((2, 2), np.float32), "display", depth_m=np.full((2, 2), 2, dtype)).depth_m
         assert (depth.dtype, depth.max()) == (np.float32, 2)
-    with pytest.raises(InvalidValueError, match="numbers in metres, got complex128"):
+    with pytest.raises(InvalidValueError, match="numbers in meters, got complex128"):
         bs.Frame(np.zeros((2, 2), np.float32), "display", depth_m=np.ones((2, 2), complex))
 
 

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from blursynth import decoders
 from blursynth.dataset.files import locked, read_json, read_sealed, sealed
 from blursynth.dataset.index import Index
-from blursynth.depth import read_depth
 from blursynth.errors import BlursynthError, DatasetError, PictureError, RecipeError
-from blursynth.io import peek, read_arrays, read_frame
-from blursynth.nesting import MOST_LEVELS, is_too_deep
-from blursynth.text import is_inside, name_of
+from blursynth.io import decoders
+from blursynth.io.depth import read_depth
+from blursynth.io.pictures import read_arrays, read_frame, read_header
+from blursynth.records.nesting import MOST_LEVELS, is_too_deep
+from blursynth.records.text import is_inside, name_of
 
 MATLAB_HEAD = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
 
@@ -95,7 +95,7 @@ def test_a_radiance_file_has_one_size(tmp_path: Path, before: bytes) -> None:
     path = tmp_path / "a.hdr"
     path.write_bytes(b"#?RADIANCE\n" + before + b"\n-Y 20000 +X 20001\n")
     with pytest.raises(PictureError, match=r"two sizes|megapixels"):
-        peek(path)
+        read_header(path)
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.avif", "a.tif", "a.pfm", "a.exr", "a.hdr", "a.npy", "a.dng"])
@@ -103,7 +103,7 @@ def test_files_with_holes_are_not_read_into_memory(tmp_path: Path, name: str) ->
     with (tmp_path / name).open("wb") as file:
         file.write(b"RIFF\xff\xff\xff\x7fWEBPVP8 ")
         file.truncate(1 << 40)
-    for read in (peek, read_depth, read_arrays):
+    for read in (read_header, read_depth, read_arrays):
         with pytest.raises(PictureError, match=r"more than the 4\.3 GB"):
             read(tmp_path / name)
 
@@ -118,7 +118,7 @@ def test_all_parts_of_an_exr_file_are_counted(tmp_path: Path, monkeypatch: pytes
         library.Part(dict(head), {"Z": large}, "unseen"),
     ]
     library.File(parts).write(str(tmp_path / "a.exr"))
-    assert peek(tmp_path / "a.exr").decoded_bytes > 4 * 600 * 600
+    assert read_header(tmp_path / "a.exr").decoded_bytes > 4 * 600 * 600
     monkeypatch.setattr(decoders.check_bytes, "__defaults__", (2**20,))
     for read in (read_frame, read_depth):
         with pytest.raises(PictureError, match=r"needs 0\.0 GB of memory"):
@@ -136,7 +136,7 @@ def test_a_tile_of_a_tiff_file_is_counted(tmp_path: Path) -> None:
         data += struct.pack("<HHI", tag, kind, 1) + value.to_bytes(4, "little")
     (tmp_path / "a.tif").write_bytes(data + bytes(30))
     with pytest.raises(PictureError, match="GB of memory"):
-        peek(tmp_path / "a.tif")
+        read_header(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_decoders_that_hold_a_picture_of_their_own_are_counted(tmp_path: Path) -
     least = {"png": 9, "webp": 17, "jp2": 18}
     for suffix, per_pixel in least.items():
         Image.new("RGB", (64, 64)).save(tmp_path / f"a.{suffix}")
-        assert peek(tmp_path / f"a.{suffix}").decoded_bytes >= per_pixel * 64 * 64
+        assert read_header(tmp_path / f"a.{suffix}").decoded_bytes >= per_pixel * 64 * 64
 
 
 def test_levels_are_counted() -> None:

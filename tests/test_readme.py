@@ -39,7 +39,7 @@ import runpy, sys
 from importlib import import_module
 from pathlib import Path
 import blursynth as bs
-from deblur_models.configuration import read_configuration
+from deblur_models.config.configuration import read_configuration
 
 import_module("blursynth.dataset.generate").CHECKED_DRAWS = 100  # of 2000 that are tried before work on photographs
 
@@ -63,8 +63,8 @@ def test_blocks_in_order(page: str, tmp_path: Path) -> None:
     for path in ("sharp.png", "photos/astronaut.png", "photos/chelsea.png"):
         name = "chelsea" if "chelsea" in path else "astronaut"
         bs.write_picture(tmp_path / path, getattr(skimage.data, name)().transpose(2, 0, 1) / 255)
-    millimetres = np.full(skimage.data.astronaut().shape[:2], 2500, np.uint16)
-    cv2.imwrite(str(tmp_path / "depth.png"), millimetres)
+    millimeters = np.full(skimage.data.astronaut().shape[:2], 2500, np.uint16)
+    cv2.imwrite(str(tmp_path / "depth.png"), millimeters)
     script = [BEFORE]
     for language, text in blocks(page):
         if language == "python":

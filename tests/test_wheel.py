@@ -27,7 +27,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for name in (
         "blursynth/py.typed",
-        "blursynth/recipes/default.toml",
+        "blursynth/recipe/default.toml",
         "blursynth/cameras/pmrid.toml",
         "deblur_models/__init__.py",
         "deblur_models/report/report.html",

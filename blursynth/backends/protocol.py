@@ -88,12 +88,12 @@ class Backend(Protocol):
         """The exact transpose of :meth:`resample`, to pictures of ``size_px``."""
         ...
 
-    def rasterise(
+    def rasterize(
         self,
         path: ArrayLike,
         duration: ArrayLike | None = None,
         *,
-        centre: bool = True,
+        center: bool = True,
         exposure: ArrayLike = (0.0, 1.0),
         unit_sum: bool = True,
     ) -> PointSpreads:
@@ -124,7 +124,7 @@ class Backend(Protocol):
         ...
 
     def develop(self, image: Any, parameters: DevelopParameters, *, origin_px: NDArray[np.int64]) -> Any:
-        """DN to linear light: levels, white balance, white clip, demosaic, colours, gain; keeps negative values."""
+        """DN to linear light: levels, white balance, white clip, demosaic, colors, gain; keeps negative values."""
         ...
 
     def self_guided(self, image: Any, strength: NDArray[np.float64], radius_px: NDArray[np.int64]) -> Any:
@@ -190,9 +190,9 @@ def for_array(array: Any) -> Backend:
 
         return cast(Backend, cpu)
     if library is not None and library.__name__ == "torch":
-        from blursynth.backends import torch_ops  # whoever has a tensor has loaded torch
+        from blursynth.backends import torch  # whoever has a tensor has loaded torch
 
-        return cast(Backend, torch_ops)
+        return cast(Backend, torch)
     raise InvalidValueError(
         f"There is no backend for {type(array).__module__}.{type(array).__name__}.",
         fix="Use a numpy array or a torch tensor of float32 or float64.",

@@ -13,8 +13,8 @@ import typer
 from blursynth.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from blursynth.depth import DepthFormat
-    from blursynth.recipe import Recipe
+    from blursynth.io.depth import DepthFormat
+    from blursynth.recipe.recipe import Recipe
 
 __all__ = [
     "AnyEnvironment",
@@ -58,7 +58,7 @@ Set = Annotated[
         "--set",
         metavar="STEP.FIELD=VALUE",
         help="Change a number of the recipe; may be given several times. Values are those of TOML: 20, 1.5, true, "
-        '"text", {uniform=[1,2]}; a bare word is a text.',
+        '"text", {uniform=[1,2]}; a bare word is a string.',
         show_default=False,
     ),
 ]
@@ -109,8 +109,8 @@ DepthFormatText = Annotated[
     typer.Option(
         "--depth-format",
         metavar="NAME=VALUE,...",
-        help="What the numbers of the depth maps mean, if not metres: metres_per_code=0.001 (a depth camera's "
-        "millimetres), or focal_length_px=995,baseline_m=0.193,codes_per_px=4 (disparities). Also doffs_px, "
+        help="What the numbers of the depth maps mean, if not meters: meters_per_code=0.001 (a depth camera's "
+        "millimeters), or focal_length_px=995,baseline_m=0.193,codes_per_px=4 (disparities). Also doffs_px, "
         "infinity_m, key, fill and resample.",
         show_default=False,
     ),
@@ -173,7 +173,7 @@ AnyEnvironment = Annotated[
 
 
 def parse_value(text: str) -> Any:
-    """A value as TOML has it; a bare word, or a path without blanks, is a text.
+    """A value as TOML has it; a bare word, or a path without blanks, is a string.
 
     >>> parse_value("20"), parse_value("{uniform=[1,2]}"), parse_value("paper"), parse_value("~/vgg19.pth")
     (20, {'uniform': [1, 2]}, 'paper', '~/vgg19.pth')
@@ -213,7 +213,7 @@ def parse_depth_format(text: str | None, depth: Path | None) -> DepthFormat | No
     """``--depth-format`` as what it means; None where it is not given."""
     if text is None:
         return None
-    from blursynth.depth import DepthFormat
+    from blursynth.io.depth import DepthFormat
 
     if depth is None:
         raise InvalidValueError("--depth-format needs --depth.", fix="Give the folder of the depth maps, too.")
@@ -223,7 +223,7 @@ def parse_depth_format(text: str | None, depth: Path | None) -> DepthFormat | No
         if not equals or not name.strip():
             raise InvalidValueError(
                 f"--depth-format must be NAME=VALUE with commas, got {text!r}.",
-                fix="For example metres_per_code=0.001",
+                fix="For example meters_per_code=0.001",
             )
         fraction = re.fullmatch(r"\s*(\d+)\s*/\s*([1-9]\d*)\s*", value)  # data sets state their scales so
         try:
@@ -257,7 +257,7 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
 
 def load_changed_recipe(name: str, settings: Sequence[str] | None) -> Recipe:
     """The recipe of ``--recipe`` with the changes of ``--set``."""
-    from blursynth.recipe import load_recipe
+    from blursynth.recipe.recipe import load_recipe
 
     return load_recipe(name, changes=parse_changes(settings))
 
@@ -296,8 +296,8 @@ _OWN_KINDS = frozenset({"resume", "verify", "inspect", "replay"})
 def in_options(message: str, command: str | None = None) -> str:
     """A message of the library with the names of options in place of those of Python's parameters.
 
-    >>> in_options("size_px must be a whole number >= 8, got 0.")
-    '--size must be a whole number >= 8, got 0.'
+    >>> in_options("size_px must be an integer >= 8, got 0.")
+    '--size must be an integer >= 8, got 0.'
     >>> in_options("It is too large. Give kernel_size_px=33 or more.")
     'It is too large. Give --kernel-size 33 or more.'
     """
@@ -315,8 +315,8 @@ def in_options(message: str, command: str | None = None) -> str:
     own = "give the map itself, --depth FILE or --labels FILE, to read"
     elsewhere = "blursynth preview PICTURE, with the file of its map as --depth or --labels, says"
     message = message.replace("read_depth and read_labels of one file say", own if command == "preview" else elsewhere)
-    message = re.sub(r"(metres_per_code|infinity_m)=(?=[0-9])", r"--depth-format \1=", message)
-    message = re.sub(r"Give (metres_per_code|codes_per_px):", r"Give --depth-format with \1:", message)
+    message = re.sub(r"(meters_per_code|infinity_m)=(?=[0-9])", r"--depth-format \1=", message)
+    message = re.sub(r"Give (meters_per_code|codes_per_px):", r"Give --depth-format with \1:", message)
     message = message.replace("Name one of them with key.", "Name one of them with --depth-format key=NAME.")
     message = re.sub(r"\b(fill|resample)='(\w+)'", r"--depth-format \1=\2", message)
     message = message.replace("workers=1", "--workers 1").replace("linear=True", "--linear")
@@ -325,7 +325,7 @@ def in_options(message: str, command: str | None = None) -> str:
             r"There is no kind ('[^']*')\.( Did you mean '[^']*'\?| Known: [^.]*\.)?",
             r"There is no kind \1 here: the command line knows only the kinds that ship with blursynth. "
             "For a data set with kinds of your own use Python: "
-            "blursynth.open_dataset(path, kinds=(*blursynth.ALL, Mine)); resume, verify and replay of "
+            "blursynth.open_dataset(path, kinds=(*blursynth.kinds.ALL, Mine)); resume, verify and replay of "
             "blursynth.dataset take kinds too.",
             message,
         )

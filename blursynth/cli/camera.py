@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from blursynth.cli import console
 from blursynth.errors import InvalidValueError, PictureError, require
-from blursynth.toml import read_text, read_toml
+from blursynth.records.toml import read_text, read_toml
 
 if TYPE_CHECKING:
-    from blursynth import CameraProfile, Sensor
+    from blursynth import Sensor, SensorProfile
     from blursynth.physics.photon_transfer import Estimate, NoiseLine, PhotonTransfer
 
 __all__ = ["app"]
@@ -64,11 +64,11 @@ app = typer.Typer(
 @app.command("list", context_settings=_SETTINGS)
 def list_() -> None:
     """List the cameras that come with the library."""
-    from blursynth.camera_profile import camera_names, load_camera
+    from blursynth.cameras.profile import load_sensor_profile, sensor_profile_names
 
     rows = []
-    for name in camera_names():
-        camera = load_camera(name)
+    for name in sensor_profile_names():
+        camera = load_sensor_profile(name)
         iso = camera.iso_range
         low, high = camera.gain_range_dn_per_e
         setting = f"ISO {iso[0]:g} to {iso[1]:g}" if iso else f"{low:.3g} to {high:.3g} DN/e-"
@@ -83,11 +83,11 @@ def show(
     """Show a camera's file, checked."""
     from importlib import resources
 
-    from blursynth.camera_profile import camera_names, load_camera
+    from blursynth.cameras.profile import load_sensor_profile, sensor_profile_names
 
-    load_camera(name)
-    if name in camera_names():
-        text = (resources.files("blursynth") / "cameras" / f"{name}.toml").read_text("utf-8")
+    load_sensor_profile(name)
+    if name in sensor_profile_names():
+        text = (resources.files("blursynth.cameras") / f"{name}.toml").read_text("utf-8")
     else:
         text = read_text(Path(name), error=InvalidValueError)
     console.echo(text.rstrip("\n"))
@@ -115,9 +115,9 @@ def flats(
     import tomli_w
 
     from blursynth import Sensor
-    from blursynth.camera_profile import load_camera
+    from blursynth.cameras.profile import load_sensor_profile
     from blursynth.dataset import Progress
-    from blursynth.streams import Stream
+    from blursynth.records.streams import Stream
 
     for option, value, least in (("--size", size, 32), ("--exposures", exposures, 2), ("--dark", dark, 2)):
         if value < least:
@@ -128,7 +128,7 @@ def flats(
             why="Nothing of yours shall be overwritten.",
             fix="Choose a new folder.",
         )
-    camera = load_camera(name)
+    camera = load_sensor_profile(name)
     stream = Stream(seed, 0, "camera")
     sensor = Sensor(**camera.draw(stream, iso=iso, gain_dn_per_e=gain), seed=0)
     if sensor.mosaic is None:  # a monochrome sensor
@@ -331,7 +331,7 @@ def _indexed(path: Path) -> _Frames:
     dark, flat, bits = values.get("dark"), values.get("flat"), values.get("bit_depth")
     pattern = values.get("pattern")
     if isinstance(bits, bool) or not isinstance(bits, int):
-        raise InvalidValueError(f"{path} bit_depth: must be a whole number, got {bits!r}.")
+        raise InvalidValueError(f"{path} bit_depth: must be an integer, got {bits!r}.")
     if pattern is not None and pattern not in _PATTERNS:
         raise InvalidValueError(f"{path} pattern: must be one of {', '.join(_PATTERNS)}, got {pattern!r}.")
     if not isinstance(dark, list) or not all(isinstance(d, str) for d in dark):
@@ -347,9 +347,9 @@ def _indexed(path: Path) -> _Frames:
 
 def _read_raw(path: Path) -> NDArray[np.uint16]:
     """Raw numbers ``[H, W]`` of a 16-bit file."""
-    from blursynth.io import read_codes
+    from blursynth.io.pictures import read_pixels
 
-    codes = read_codes(path)
+    codes = read_pixels(path)
     if codes.dtype != np.uint16:
         raise PictureError(
             f"{path}: is a picture of 8 bits, no raw frame.",
@@ -357,7 +357,7 @@ def _read_raw(path: Path) -> NDArray[np.uint16]:
             fix="Use raw frames as 16-bit PNG or TIFF; for developed pictures --noisy and --clean.",
         )
     if not (codes[..., 0] == codes[..., 1]).all() or not (codes[..., 0] == codes[..., 2]).all():
-        raise PictureError(f"{path}: has colours, so it was demosaicked.", fix="Use the mosaic itself, in one channel.")
+        raise PictureError(f"{path}: has colors, so it was demosaicked.", fix="Use the mosaic itself, in one channel.")
     return np.asarray(codes[..., 0], np.uint16)
 
 
@@ -452,9 +452,9 @@ def _told(rows: Sequence[tuple[str, str, Estimate]]) -> list[tuple[str, ...]]:
 
 def camera_of_transfer(
     found: PhotonTransfer, name: str, bit_depth: int, pattern: str | None, pairs: int
-) -> CameraProfile:
+) -> SensorProfile:
     """A camera of one setting from what photon transfer found."""
-    from blursynth.camera_profile import CameraProfile
+    from blursynth.cameras.profile import SensorProfile
 
     black = max(round(found.black_level_dn.value), 0)
     gain = found.gain_dn_per_e
@@ -483,14 +483,14 @@ def camera_of_transfer(
         values["pattern"] = pattern
         offsets = [_digits(one.value - black) for one in found.black_of_plane_dn]
         values["level"] = [{"gain_dn_per_e": _digits(found.gain_dn_per_e.value), "offset_dn": [offsets]}]
-    return CameraProfile.from_dict(values)
+    return SensorProfile.from_dict(values)
 
 
 def _digits(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _write_camera(path: Path, camera: CameraProfile) -> str:
+def _write_camera(path: Path, camera: SensorProfile) -> str:
     """What to say about it, once the rest is said."""
     try:
         path.write_text(camera.to_toml(), "utf-8")
@@ -513,10 +513,10 @@ def _fit_pair(
     plot: Path | None,
     name: str,
 ) -> None:
-    from blursynth.io import read_codes
+    from blursynth.io.pictures import read_pixels
     from blursynth.physics.photon_transfer import fit_noisy_clean
 
-    depths = [read_codes(path).dtype for path in (noisy, clean)]
+    depths = [read_pixels(path).dtype for path in (noisy, clean)]
     if depths[0] != depths[1]:
         raise InvalidValueError(f"{noisy} and {clean} have different bit depths.", fix="Use two files of one kind.")
     raw = depths[0] == np.uint16
@@ -564,7 +564,7 @@ def _fit_pair(
     console.echo(
         "Noise left in the clean picture adds to it; rows and pixels are not told apart."
         if raw
-        else "Developed pictures, taken as sRGB: demosaicking and denoising have changed the noise and made neighbours "
+        else "Developed pictures, taken as sRGB: demosaicking and denoising have changed the noise and made neighbors "
         f"alike. Green looks like {1 / found.gain.value:,.0f} electrons at white without a mosaic."
     )
     for text in written:
@@ -576,10 +576,10 @@ def _developed(noisy: Path, clean: Path) -> tuple[NDArray[np.float64], NDArray[n
 
     Red and blue have been amplified by a white balance that is not known, so their noise is on other lines.
     """
-    from blursynth.io import read_codes
-    from blursynth.physics.colour import srgb_to_linear
+    from blursynth.io.pictures import read_pixels
+    from blursynth.physics.color import srgb_to_linear
 
-    pictures = [np.asarray(read_codes(path)[..., 1], np.float64) / 255 for path in (noisy, clean)]
+    pictures = [np.asarray(read_pixels(path)[..., 1], np.float64) / 255 for path in (noisy, clean)]
     if pictures[0].shape != pictures[1].shape:
         sizes = " and ".join(f"{p.shape[1]} x {p.shape[0]}" for p in pictures)
         raise InvalidValueError(f"The noisy and the clean picture must have one size, got {sizes} px (width x height).")
@@ -590,8 +590,8 @@ def _developed(noisy: Path, clean: Path) -> tuple[NDArray[np.float64], NDArray[n
 
 def _camera_of_line(
     found: NoiseLine, name: str, raw: bool, bit_depth: int | None, black_level: float | None, pattern: str | None
-) -> CameraProfile:
-    from blursynth.camera_profile import CameraProfile
+) -> SensorProfile:
+    from blursynth.cameras.profile import SensorProfile
 
     values: dict[str, Any] = {
         "name": name,
@@ -605,7 +605,7 @@ def _camera_of_line(
     }
     if pattern is not None:
         values["pattern"] = pattern
-    return CameraProfile.from_dict(values)
+    return SensorProfile.from_dict(values)
 
 
 def _draw(

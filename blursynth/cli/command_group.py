@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from blursynth.cli import arguments
 from blursynth.cli.console import RichLogs, complain, echo
 from blursynth.errors import BlursynthError
-from blursynth.text import printable
+from blursynth.records.text import printable
 
 __all__ = ["SETTINGS", "Commands"]
 

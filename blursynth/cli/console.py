@@ -1,7 +1,7 @@
 """Writing to the terminal: lines, tables, progress, logs. In a pipe everything is plain text.
 
 Nothing that is shown steers the terminal: names of files and words out of them may hold escape sequences, so all goes
-through :func:`~blursynth.text.printable` here, and commands write by :func:`echo` alone.
+through :func:`~blursynth.records.text.printable` here, and commands write by :func:`echo` alone.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from blursynth.folders import HIDDEN, endings_text
-from blursynth.text import printable
-from blursynth.units import number
+from blursynth.io.folders import HIDDEN, endings_text
+from blursynth.records.text import printable
+from blursynth.records.units import number
 
 if TYPE_CHECKING:
     from rich.console import Console

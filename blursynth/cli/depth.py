@@ -10,7 +10,7 @@ import typer
 
 from blursynth.cli import console
 from blursynth.errors import BlursynthError, InvalidValueError
-from blursynth.text import path_of
+from blursynth.records.text import path_of
 
 EPILOG = """\b
 Examples:
@@ -42,7 +42,7 @@ def command(
         typer.Option("--far", metavar="M", help="Depth of the farthest pixel of a picture in m.", show_default=False),
     ] = None,
     metric: Annotated[
-        bool, typer.Option("--metric", help="The network gives metres, not a relative inverse depth.")
+        bool, typer.Option("--metric", help="The network gives meters, not a relative inverse depth.")
     ] = False,
     size: Annotated[
         int, typer.Option("--size", help="Shorter side of the network's input in px, if it is free.")
@@ -57,7 +57,7 @@ def command(
 ) -> None:
     """Estimate depth maps of pictures with a network of yours.
 
-    They are written as .npy files in metres under the pictures' names, as the option --depth of other commands finds
+    They are written as .npy files in meters under the pictures' names, as the option --depth of other commands finds
     them.
     """
     if not pictures:
@@ -70,7 +70,7 @@ def command(
             "--near and --far are needed for a network of relative inverse depth.",
             why="It has no unit: the network knows only what is nearer than what.",
             fix="Say how far the nearest and the farthest things of the pictures are, such as --near 1 --far 30; or "
-            "--metric if it gives metres.",
+            "--metric if it gives meters.",
         )
     if out.exists() and not out.is_dir():
         raise InvalidValueError(f"{out}: is a file, not a folder.", fix="Choose another place.")
@@ -79,8 +79,8 @@ def command(
 
     from blursynth import dataset
     from blursynth.dataset import Progress, Skipped
-    from blursynth.depth import DepthNetwork
-    from blursynth.io import read_frame
+    from blursynth.io.depth import DepthNetwork
+    from blursynth.io.pictures import read_frame
 
     estimate = DepthNetwork(
         network, near_m=near, far_m=far, gives="depth_m" if metric else "inverse_depth", input_size_px=size,

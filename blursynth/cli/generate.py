@@ -9,7 +9,7 @@ import typer
 
 from blursynth.cli import arguments, console
 from blursynth.errors import InvalidValueError
-from blursynth.units import number
+from blursynth.records.units import number
 
 if TYPE_CHECKING:
     from blursynth.dataset import Plan, Report
@@ -21,7 +21,7 @@ Examples:
   blursynth generate 'photos/**/*.png' more.txt dataset/ --count 500 --size 384 --seed 7
   blursynth generate photos/ dataset/ --count 500 --set shake.length_px=20 --set 'jpeg.quality={integer=[60,90]}'
   blursynth generate photos/ dataset/ --count 100000 --shards 0:8      # one job of an array
-  blursynth generate photos/ dataset/ --count 500 --depth depth/ --depth-format metres_per_code=0.001
+  blursynth generate photos/ dataset/ --count 500 --depth depth/ --depth-format meters_per_code=0.001
   blursynth generate snapshots/ dataset/ --count 500 --downscale 2     # JPEG'd or noisy pictures
   blursynth generate photos/ dataset/ --count 500 --min-detail 10      # no crops of sky or out of focus
 

@@ -13,7 +13,7 @@ import typer
 
 from blursynth.cli import arguments, console
 from blursynth.errors import DatasetError, InvalidValueError
-from blursynth.text import printable
+from blursynth.records.text import printable
 
 if TYPE_CHECKING:
     from blursynth.core import Degradation
@@ -84,7 +84,7 @@ def _show_head(opened: Dataset) -> None:
         ("recipe", f"{spec.recipe_name}: {opened.recipe.summary}".rstrip(": ")),
         ("seed", str(spec.seed)),
         ("sources", console.plural(len(spec.sources), "picture")),
-        ("licences", _counted(s.licence or "not stated in the file" for s in spec.sources)),
+        ("licenses", _counted(s.license or "not stated in the file" for s in spec.sources)),
         ("arrays", ", ".join(f"{a.name} {a.dtype} {list(a.shape)}" for a in spec.arrays)),
         ("layout", f"{console.plural(spec.shards, 'shard')} of {console.plural(spec.shard_length, 'sample')}"),
         ("size", f"{console.bytes_text(size)} on disk, {console.bytes_text(spec.count * spec.sample_bytes)} in memory"),
@@ -146,7 +146,7 @@ def _show_distributions(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _distributions(records: Sequence[dict[str, Any]], kinds: Sequence[type[Degradation]]) -> Iterator[tuple[str, ...]]:
-    from blursynth.units import number, split_unit
+    from blursynth.records.units import number, split_unit
 
     for position, first in enumerate(records[0]["draw"]["step"]):
         steps = [record["draw"]["step"][position] for record in records]
@@ -177,7 +177,7 @@ def _ordered(step: dict[str, Any], kinds: Sequence[type[Degradation]]) -> list[s
 
 def _draw_sheet(opened: Dataset, path: Path, present: Sequence[int], rows: int) -> None:
     """A contact sheet of samples spread evenly over those that are there."""
-    from blursynth.contact_sheet import Row, write_contact_sheet
+    from blursynth.dataset.contact_sheet import Row, write_contact_sheet
 
     number = min(rows, len(present))
     chosen = [opened[present[i * len(present) // number]] for i in range(number)]
@@ -209,7 +209,7 @@ def _histogram(values: Sequence[float], bins: int = 16) -> str:
 
 
 def _show_sample(opened: Dataset, index: int) -> None:
-    from blursynth.units import split_unit
+    from blursynth.records.units import split_unit
 
     record = opened.record(index)
     window = record["window"]
@@ -217,7 +217,7 @@ def _show_sample(opened: Dataset, index: int) -> None:
     rows = [
         ("source", record["source"]),
         ("sha256", record["source_sha256"]),
-        ("licence", record["licence"] or "not stated in the file"),
+        ("license", record["license"] or "not stated in the file"),
         (
             "window",
             f"{window['size']} px at row {window['top']}, column {window['left']}, {window['reach']} px around it used",

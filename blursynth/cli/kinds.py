@@ -67,7 +67,7 @@ def _change(kind: type[Degradation]) -> str:
 
 def describe_fields(kind: type[Degradation]) -> list[tuple[str, str, str, str, str]]:
     """(name, unit, range, default, meaning) of every field."""
-    from blursynth.units import split_unit
+    from blursynth.records.units import split_unit
 
     schema = kind.model_json_schema()
     required = set(schema.get("required", ()))

@@ -10,14 +10,14 @@ import typer
 
 from blursynth.cli import arguments, console
 from blursynth.errors import InvalidValueError, PictureError
-from blursynth.text import printable
+from blursynth.records.text import printable
 
 EPILOG = """\b
 Examples:
   blursynth preview photo.jpg
   blursynth preview photo.jpg --recipe motion-only --count 10 --seed 3 --output sheet.png
   blursynth preview photo.jpg --set shake.length_px=60
-  blursynth preview photo.jpg --depth depth.png --depth-format metres_per_code=0.001
+  blursynth preview photo.jpg --depth depth.png --depth-format meters_per_code=0.001
   blursynth preview snapshot.jpg --downscale 2
 
 The rows are the first samples that generate would make of this picture with the same recipe and options.
@@ -50,12 +50,12 @@ def command(
     import numpy as np
 
     from blursynth import dataset
-    from blursynth.contact_sheet import Row, points_of_light, write_contact_sheet
+    from blursynth.dataset.contact_sheet import Row, points_of_light, write_contact_sheet
     from blursynth.dataset.render import Renderer
     from blursynth.dataset.sources import size_text
-    from blursynth.depth import read_depth_map, read_labels
-    from blursynth.io import read_frame
-    from blursynth.resolution import check_factor
+    from blursynth.io.depth import read_depth_map, read_labels
+    from blursynth.io.downscale import check_factor
+    from blursynth.io.pictures import read_frame
 
     # Its own messages are clearer than that of a scan in which nothing was usable.
     height, width = read_frame(picture).size_px

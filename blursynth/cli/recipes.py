@@ -27,7 +27,7 @@ def command(
     """List the recipes, or show one as TOML."""
     from importlib import resources
 
-    from blursynth.recipe import load_recipe, recipe_names
+    from blursynth.recipe.recipe import load_recipe, recipe_names
 
     if name is None:
         rows = [(known, load_recipe(known).summary) for known in recipe_names()]
@@ -35,7 +35,7 @@ def command(
         return
     recipe = arguments.load_changed_recipe(name, set_)
     if name in recipe_names() and not full and not set_:
-        text = (resources.files("blursynth") / "recipes" / f"{name}.toml").read_text("utf-8")
+        text = (resources.files("blursynth.recipe") / f"{name}.toml").read_text("utf-8")
     else:
         text = short_toml(recipe.to_toml())
     console.echo(text.rstrip("\n"))

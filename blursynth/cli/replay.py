@@ -43,7 +43,7 @@ def command(
 
     again = dataset.replay(out, index, source_root=sources, depth_root=depth, labels_root=labels)
     if output is not None:  # before anything is printed: what reads it may stop early, as `| head` does
-        from blursynth.contact_sheet import Row, write_contact_sheet
+        from blursynth.dataset.contact_sheet import Row, write_contact_sheet
 
         row = Row(again.arrays["sharp"], again.arrays["blurred"], again.draw)
         write_contact_sheet(output, [row], title=f"Sample {again.index}", subtitle=f"of {out}, rendered again")

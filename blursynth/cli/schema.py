@@ -18,6 +18,6 @@ def command() -> None:
     """Print the JSON Schema (2020-12) of recipe files."""
     import json
 
-    from blursynth.recipe_schema import recipe_schema
+    from blursynth.recipe.schema import recipe_schema
 
     console.echo(json.dumps(recipe_schema(), indent=2, ensure_ascii=False, allow_nan=False))

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from blursynth import assets
 from blursynth.dataset.files import read_bounded, write_unless_same
 from blursynth.errors import DatasetError, InvalidValueError
+from blursynth.io import assets
 
 __all__ = ["asset_names", "asset_path", "load_assets", "read_asset", "save_assets"]
 

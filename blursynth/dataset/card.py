@@ -1,6 +1,6 @@
-"""The data card (README.md) and the Croissant metadata: what a data set is, for people and for catalogues.
+"""The data card (README.md) and the Croissant metadata: what a data set is, for people and for catalogs.
 
-Names, licences and summaries come from files of other people, and the card is a page that is published. So each of
+Names, licenses and summaries come from files of other people, and the card is a page that is published. So each of
 them stands in the card as a span of code, where Markdown and HTML mean nothing, and without control characters.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from blursynth.dataset.files import sha256_hex, write_atomically
 from blursynth.dataset.schema import Spec
-from blursynth.text import printable
+from blursynth.records.text import printable
 
 __all__ = ["write_card"]
 
@@ -36,8 +36,8 @@ def write_card(out: Path, spec: Spec, digest: dict[str, str]) -> dict[str, str]:
     return {file: sha256_hex(data) for file, data in files.items()}
 
 
-def _licences(spec: Spec) -> Counter[str]:
-    return Counter(source.licence or NOT_STATED for source in spec.sources)
+def _licenses(spec: Spec) -> Counter[str]:
+    return Counter(source.license or NOT_STATED for source in spec.sources)
 
 
 def _plain(text: object) -> str:
@@ -68,8 +68,8 @@ def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
         f"{_code(json.dumps(_fields(step), ensure_ascii=False, allow_nan=False))} |"
         for step in spec.recipe["step"]
     )
-    counted = _licences(spec).most_common(_MOST_LICENCES)
-    licences = "\n".join(f"| {_code(what)} | {number} |" for what, number in counted)
+    counted = _licenses(spec).most_common(_MOST_LICENCES)
+    licenses = "\n".join(f"| {_code(what)} | {number} |" for what, number in counted)
     arrays = "\n".join(
         f"| `{a.name}` | {a.dtype} | {' x '.join(str(n) for n in (spec.count, *a.shape))} |" for a in spec.arrays
     )
@@ -95,7 +95,7 @@ blursynth and the recipe {_code(spec.recipe_name)}: {_code(summary)}.
 |---|---|---|
 {arrays}
 
-Every number that made a sample stands in `draws/*.jsonl`: its source picture with sha256 and licence, the window, and
+Every number that made a sample stands in `draws/*.jsonl`: its source picture with sha256 and license, the window, and
 the parameters of each step.
 
 ## Open it
@@ -125,13 +125,13 @@ Seed {spec.seed}, {len(spec.sources)} source pictures, {spec.shards} shards of {
 |---|---|
 {steps}
 
-## Licences of the source pictures
+## Licenses of the source pictures
 
-The pairs are derived works of their sources. The licence of each is in its sample's record.
+The pairs are derived works of their sources. The license of each is in its sample's record.
 
-| licence | pictures |
+| license | pictures |
 |---|---|
-{licences}
+{licenses}
 
 ## Identity
 
@@ -150,7 +150,7 @@ def _light(spec: Spec) -> str:
             f"\nCrops that show less detail than {spec.min_detail:g} (the standard deviation of the Laplacian of luma, "
             "in codes of 8 bits) were left out.\n"
         )
-    light = sum(source.is_light for source in spec.sources)
+    light = sum(source.is_linear for source in spec.sources)
     if light:
         words += (
             f"\n{light} of them hold light and no codes of a display (HDR or linear files), and were not decoded.\n"
@@ -194,14 +194,14 @@ def _croissant_text(name: str, spec: Spec, digest: dict[str, str], described: Ma
 def _croissant(name: str, spec: Spec, digest: dict[str, str], described: Mapping[str, bytes]) -> dict[str, Any]:
     """Croissant 1.0 (mlcommons.org/croissant): the records as a record set, the arrays as files."""
     media = {"dataset.json": "application/json", "README.md": "text/markdown"}
-    licences = [_plain(what) for what, _ in _licences(spec).most_common(_MOST_LICENCES)]
+    licenses = [_plain(what) for what, _ in _licenses(spec).most_common(_MOST_LICENCES)]
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": _plain(name),
         "description": f"{spec.count} aligned pairs of sharp and blurred pictures; recipe {_plain(spec.recipe_name)}.",
-        "license": licences[0] if len(licences) == 1 else licences,
+        "license": licenses[0] if len(licenses) == 1 else licenses,
         "version": "1.0.0",
         "identifier": digest["pixels"],
         "distribution": [
@@ -254,7 +254,7 @@ def _croissant(name: str, spec: Spec, digest: dict[str, str], described: Mapping
                         ("index", "sc:Integer"),
                         ("source", "sc:Text"),
                         ("source_sha256", "sc:Text"),
-                        ("licence", "sc:Text"),
+                        ("license", "sc:Text"),
                     )
                 ],
             }

@@ -22,7 +22,7 @@ def detail_of(image: NDArray[Any], encoding: Encoding) -> float:
     """The standard deviation of the Laplacian of a picture's luma, in codes of 8 bits.
 
     ``sqrt(var(4 y(i, j) - y(i - 1, j) - y(i + 1, j) - y(i, j - 1) - y(i, j + 1)))`` over all pixels with four
-    neighbours, y the luma of Rec. 601 with 255 as white.
+    neighbors, y the luma of Rec. 601 with 255 as white.
 
     Parameters
     ----------

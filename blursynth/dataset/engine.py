@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from numcodecs import blosc
 
-from blursynth.cores import available_cores
+from blursynth.backends.cores import available_cores
 from blursynth.dataset.manifest import Manifest
 from blursynth.dataset.writer import Job, ShardMaker
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, require

@@ -24,7 +24,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar, cast
 from pydantic import Field, TypeAdapter, ValidationError
 
 from blursynth.errors import DatasetError
-from blursynth.nesting import is_too_deep
+from blursynth.records.nesting import is_too_deep
 
 __all__ = [
     "Sha256",

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from blursynth import degradations
+from blursynth.backends.cores import available_cores
 from blursynth.core import Degradation
-from blursynth.cores import available_cores
 from blursynth.dataset.asset_files import asset_names, asset_path, save_assets
 from blursynth.dataset.engine import Engine, Event, make_engine
 from blursynth.dataset.files import (
@@ -38,10 +38,10 @@ from blursynth.dataset.schema import Spec, build_spec, check_encodings, create_s
 from blursynth.dataset.shards import encode_chunk
 from blursynth.dataset.sources import Scan, Skipped, scan_sources
 from blursynth.dataset.writer import Job
-from blursynth.depth import DepthFormat
 from blursynth.errors import DatasetError, InvalidValueError
-from blursynth.folders import expanded
-from blursynth.recipe import Recipe
+from blursynth.io.depth import DepthFormat
+from blursynth.io.folders import expanded
+from blursynth.recipe.recipe import Recipe
 
 __all__ = ["Plan", "Report", "finalize", "generate", "plan", "resume"]
 
@@ -836,7 +836,7 @@ def _workers(workers: int | None) -> int:
     if workers is None:
         return available_cores()
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise InvalidValueError(f"workers must be a whole number >= 1, got {workers!r}.")
+        raise InvalidValueError(f"workers must be an integer >= 1, got {workers!r}.")
     return workers
 
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blursynth.core import Degradation, Draw, Nothing
-from blursynth.cores import available_cores
+from blursynth.backends.cores import available_cores
+from blursynth.core import Degradation, Draw, Identity
 from blursynth.dataset.generate import Sources, check_draws, prepare
 from blursynth.dataset.progress import OnProgress
 from blursynth.dataset.render import Placement, Renderer, Window
 from blursynth.dataset.samples import Sample, Samples
 from blursynth.dataset.sources import Skipped
-from blursynth.depth import DepthFormat
 from blursynth.frame import Frame
-from blursynth.recipe import Recipe
+from blursynth.io.depth import DepthFormat
+from blursynth.recipe.recipe import Recipe
 
 __all__ = ["OnlineDataset", "Unblurred"]
 
@@ -69,7 +69,7 @@ class OnlineDataset(Samples):
     BlursynthError
         What :func:`blursynth.dataset.generate` would raise before it starts.
 
-    Not modelled: sharing decoded pictures between processes; each worker process decodes for itself.
+    Not modeled: sharing decoded pictures between processes; each worker process decodes for itself.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class OnlineDataset(Samples):
         self.passed_over = check_draws(self.spec, self.scan, recipe)
         # A recipe draws `nothing` in place of decoding for sources of light.
         kinds: list[type[Degradation]] = [k for _, sampler in recipe.steps for k in sampler.kinds()]
-        self._kinds: tuple[type[Degradation], ...] = (Nothing, *dict.fromkeys(kinds))
+        self._kinds: tuple[type[Degradation], ...] = (Identity, *dict.fromkeys(kinds))
         self._renderer: Renderer | None = None
         self._latest: Placement | None = None  # a draw may take a third of the time of its blur
 

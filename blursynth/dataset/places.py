@@ -16,7 +16,7 @@ from blursynth.dataset.files import PARTIAL, read_json, write_unless_same, write
 from blursynth.dataset.schema import Spec
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT
 from blursynth.errors import DatasetError
-from blursynth.folders import expanded
+from blursynth.io.folders import expanded
 
 __all__ = ["remember_roots", "source_roots"]
 

@@ -21,8 +21,8 @@ from blursynth.dataset.samples import Sample, Samples
 from blursynth.dataset.schema import ArraySpec, Spec, load_spec
 from blursynth.dataset.shards import ShardReader
 from blursynth.errors import DatasetError, InvalidValueError
-from blursynth.folders import expanded
-from blursynth.recipe import Recipe
+from blursynth.io.folders import expanded
+from blursynth.recipe.recipe import Recipe
 
 __all__ = ["Batch", "Dataset", "Sample", "open_dataset"]
 
@@ -180,7 +180,7 @@ def open_dataset(
     allow_unfinished
         Open it although shards are missing; reading a missing sample is then an error.
     kinds
-        Degradations that its draws may use; people's own: ``kinds=(*blursynth.ALL, Mine)``.
+        Degradations that its draws may use; people's own: ``kinds=(*blursynth.kinds.ALL, Mine)``.
 
     Raises
     ------

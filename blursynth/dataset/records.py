@@ -42,7 +42,7 @@ class _Record:
     index: int
     source: str
     source_sha256: Sha256
-    licence: str
+    license: str
     window: _Window
     draw: dict[str, Any]
     sha256: dict[str, Sha256]

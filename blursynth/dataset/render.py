@@ -20,7 +20,6 @@ from blursynth.core import Draw, Pair
 from blursynth.dataset.detail import detail_of
 from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
-from blursynth.depth import DepthFormat, read_depth_map, read_labels
 from blursynth.errors import (
     BlursynthError,
     DatasetError,
@@ -30,11 +29,12 @@ from blursynth.errors import (
     RecipeError,
 )
 from blursynth.frame import Encoding, Frame
-from blursynth.io import file_sha256, read_codes, read_light
-from blursynth.recipe import Recipe
-from blursynth.resolution import block_mean, nearest_to_centre
-from blursynth.streams import Stream, shuffled_place
-from blursynth.text import path_of
+from blursynth.io.depth import DepthFormat, read_depth_map, read_labels
+from blursynth.io.downscale import block_mean, nearest_to_center
+from blursynth.io.pictures import file_sha256, read_light, read_pixels
+from blursynth.recipe.recipe import Recipe
+from blursynth.records.streams import Stream, shuffled_place
+from blursynth.records.text import path_of
 
 __all__ = ["Placement", "Renderer", "Window"]
 
@@ -60,7 +60,7 @@ class Window:
 class _Picture:
     """A decoded source with its maps, downscaled where wanted.
 
-    Whole numbers are codes of a display picture, or of light for sources of that kind; floats are light.
+    Integers are codes of a display picture, or of light for sources of that kind; floats are light.
     """
 
     codes: NDArray[Any]  # [3, H, W]
@@ -110,7 +110,7 @@ class Renderer:
         #: Whether reaches may depend on what a source shows, so that its maps are needed to place a sample.
         self.looks_at_maps = spec.has_maps or any(k.sets_geometry for _, s in recipe.steps for k in s.kinds())
         self._sees_frame = recipe.sees_frame
-        self._both_encodings = len({s.is_light for s in spec.sources}) > 1
+        self._both_encodings = len({s.is_linear for s in spec.sources}) > 1
         self._dtype = next(a.dtype for a in spec.arrays if a.name == "sharp")
         self._wants_kernel = any(a.name == "kernel" for a in spec.arrays)
         self._wants_params = any(a.name == "params" for a in spec.arrays)
@@ -240,7 +240,7 @@ class Renderer:
         return Frame.unchecked(image, self._encoding(source), origin_px=origin, full_size_px=self._sizes[source][None])
 
     def _encoding(self, source: int) -> Encoding:
-        return Encoding.LINEAR if self.spec.sources[source].is_light else Encoding.DISPLAY
+        return Encoding.LINEAR if self.spec.sources[source].is_linear else Encoding.DISPLAY
 
     def frame(self, placement: Placement) -> Frame:
         """The window of a sample with its margin, before any blur; the whole picture where the reach is unbounded."""
@@ -290,7 +290,7 @@ class Renderer:
             "index": placement.index,
             "source": source.name,
             "source_sha256": source.sha256,
-            "licence": source.licence,
+            "license": source.license,
             "window": {"top": window.top, "left": window.left, "size": window.size, "reach": window.reach},
             **({} if self.spec.min_detail is None else {"passed_over": placement.passed_over}),
             "draw": placement.draw.to_dict(),
@@ -327,7 +327,7 @@ class Renderer:
             origin_px=np.array([[top, left]]),
             full_size_px=self._sizes[source][None],
             source=(about.name,),
-            licence=(about.licence,),
+            license=(about.license,),
         )
 
     def _picture(self, source: int) -> _Picture:
@@ -371,7 +371,7 @@ class Renderer:
         return picture
 
     def _smaller(self, values: NDArray[Any]) -> NDArray[Any]:
-        return nearest_to_centre(values, self.spec.downscale) if self.spec.downscale > 1 else values
+        return nearest_to_center(values, self.spec.downscale) if self.spec.downscale > 1 else values
 
     def _map_path(self, name: str, root: str) -> Path:
         if root not in self.roots:
@@ -449,7 +449,7 @@ def rounded(frame: Frame, dtype: str) -> NDArray[Any]:
 
 
 def _values(codes: NDArray[Any]) -> NDArray[np.float32]:
-    """Whole numbers divided by their highest code; floats are what they are."""
+    """Integers divided by their highest code; floats are what they are."""
     if codes.dtype == np.uint8:
         return np.asarray(for_array(codes).from_codes(codes))
     values = codes.astype(np.float32)
@@ -464,14 +464,14 @@ def _pixels(path: Path, about: Source, downscale: int) -> NDArray[Any]:
     One channel after the other, since the light of a large picture takes four times the room of its codes. Codes of 16
     bits keep the means apart that codes of 8 bits would round together.
     """
-    floats = about.is_light and about.bit_depth == 32
-    planes = np.moveaxis(read_light(path) if floats else read_codes(path), -1, 0)
+    floats = about.is_linear and about.bit_depth == 32
+    planes = np.moveaxis(read_light(path) if floats else read_pixels(path), -1, 0)
     if downscale == 1:
         return planes
     smaller: list[NDArray[Any]] = []
     for plane in planes:
         values = _values(plane[None, None])
-        if about.is_light:
+        if about.is_linear:
             smaller.append(block_mean(values, downscale)[0, 0])
             continue
         backend = for_array(values)

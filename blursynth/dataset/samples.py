@@ -65,8 +65,8 @@ class Sample(Mapping[str, Any]):
         return str(self.record["source"])
 
     @property
-    def licence(self) -> str:
-        return str(self.record["licence"])
+    def license(self) -> str:
+        return str(self.record["license"])
 
     @property
     def window(self) -> Window:
@@ -121,7 +121,7 @@ class Samples(Sequence[Sample]):
         try:
             i = whole(index)
         except TypeError:
-            raise TypeError(f"A sample has a whole number, got {index!r}.") from None
+            raise TypeError(f"A sample has an integer, got {index!r}.") from None
         if i < 0:
             i += len(self)
         if not 0 <= i < self._end():

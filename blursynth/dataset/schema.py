@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from blursynth.core import Degradation, Nothing
+from blursynth.core import Degradation, Identity
 from blursynth.dataset.detail import check_min_detail
 from blursynth.dataset.files import (
     JSON_BYTES,
@@ -33,9 +33,9 @@ from blursynth.dataset.sources import Source
 from blursynth.degradations import GammaDecode
 from blursynth.errors import DatasetError, InvalidValueError, RecipeError
 from blursynth.frame import Encoding
-from blursynth.recipe import Recipe
-from blursynth.sampling import Sampler
-from blursynth.text import is_inside
+from blursynth.recipe.recipe import Recipe
+from blursynth.recipe.samplers import Sampler
+from blursynth.records.text import is_inside
 
 __all__ = ["ArraySpec", "Spec", "check_encodings", "create_store", "environment", "load_spec"]
 
@@ -471,7 +471,7 @@ def build_spec(
 
 def _check_whole(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least or value >= 2**63:
-        raise InvalidValueError(f"{name} must be a whole number >= {least}, got {value!r}.")
+        raise InvalidValueError(f"{name} must be an integer >= {least}, got {value!r}.")
 
 
 def _result_encoding(recipe: Recipe) -> Encoding | None:
@@ -519,8 +519,8 @@ def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
     RecipeError
         Pictures of a display for a recipe that begins with light, or light for one that works on codes from the start.
     """
-    codes = next((s for s in sources if not s.is_light), None)
-    light = next((s for s in sources if s.is_light), None)
+    codes = next((s for s in sources if not s.is_linear), None)
+    light = next((s for s in sources if s.is_linear), None)
     if codes is not None and recipe.takes is Encoding.LINEAR:
         raise RecipeError(
             f"Recipe {recipe.name!r} takes linear frames, but {codes.name} holds codes of a display.",
@@ -540,7 +540,7 @@ def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
     try:
         for _, sampler in recipe.steps:
             kinds = sampler.kinds()
-            decodes = decodes and all(k.makes_light or k.sets_geometry or k is Nothing for k in kinds)
+            decodes = decodes and all(k.makes_light or k.sets_geometry or k is Identity for k in kinds)
             if decodes and GammaDecode in kinds and _takes_codes_for_light(sampler):
                 raise RecipeError("codes are wanted")
             if not decodes:

@@ -13,17 +13,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from blursynth.cores import available_cores
+from blursynth.backends.cores import available_cores
 from blursynth.dataset.progress import OnProgress, Progress
-from blursynth.decoders import LARGEST_DECODED_BYTES
-from blursynth.depth import DEPTH_SUFFIXES, LABEL_SUFFIXES, DepthFormat, read_depth_map, read_labels
 from blursynth.errors import BlursynthError, InvalidValueError, MissingExtraError, PictureError
-from blursynth.folders import ByName, Inside, endings_text, expanded, matches, total, walk
 from blursynth.frame import Encoding
-from blursynth.io import PICTURE_SUFFIXES, file_sha256, peek, read_codes, read_light
-from blursynth.resolution import check_factor
-from blursynth.text import name_of, path_of, printable
-from blursynth.toml import read_text
+from blursynth.io.decoders import LARGEST_DECODED_BYTES
+from blursynth.io.depth import DEPTH_SUFFIXES, LABEL_SUFFIXES, DepthFormat, read_depth_map, read_labels
+from blursynth.io.downscale import check_factor
+from blursynth.io.folders import ByName, Inside, endings_text, expanded, matches, total, walk
+from blursynth.io.pictures import PICTURE_SUFFIXES, file_sha256, read_header, read_light, read_pixels
+from blursynth.records.text import name_of, path_of, printable
+from blursynth.records.toml import read_text
 
 __all__ = ["DEPTH_ROOT", "LABELS_ROOT", "Scan", "Skipped", "Source", "scan_sources"]
 
@@ -36,7 +36,8 @@ _CONTAINER_MEMORY = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.
 
 @dataclass(frozen=True)
 class Source:
-    """One sharp picture. ``name`` is relative to where sources were given, as :func:`blursynth.text.name_of` writes it.
+    """One sharp picture. ``name`` is relative to where sources were given, as :func:`blursynth.records.text.name_of`
+    writes it.
 
     ``depth`` and ``labels`` are its maps, relative to their folders; empty where there is none. ``encoding`` is
     ``"linear"`` for sources of light, whose numbers have no response curve; empty for pictures of a display.
@@ -47,7 +48,7 @@ class Source:
     height: int
     width: int
     bit_depth: int
-    licence: str
+    license: str
     icc_profile: str
     depth: str = ""
     depth_sha256: str = ""
@@ -56,7 +57,7 @@ class Source:
     encoding: str = ""
 
     @property
-    def is_light(self) -> bool:
+    def is_linear(self) -> bool:
         """Whether its numbers are light and not codes of a display."""
         return self.encoding == Encoding.LINEAR
 
@@ -146,7 +147,7 @@ def scan_sources(
         ``street/a.jpg`` is ``street/a.npy`` (or another known format), or the only ``a.npy`` there is. Pictures without
         a map that can be used are skipped. A map must have the shape of the picture as its EXIF orientation turns it.
     depth_format
-        What the numbers of the depth maps mean; by default metres.
+        What the numbers of the depth maps mean; by default meters.
     labels
         Folder of label maps (which object each pixel shows, 0 = none), or one file; as ``depth``.
     linear
@@ -202,7 +203,7 @@ def scan_sources(
     look = _Look(size_px, maps, form, linear, downscale, _share_of_memory(workers))
     last = 0.0
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers) as pool:
-        # read_codes mutes Pillow with a switch of the whole process; muted around all threads, and restored after
+        # read_pixels mutes Pillow with a switch of the whole process; muted around all threads, and restored after
         # the last one, it cannot be left in a wrong position by two of them.
         warnings.simplefilter("ignore")
         try:
@@ -241,7 +242,7 @@ def scan_sources(
 
 def _linear_notes(sources: Sequence[Source]) -> tuple[str, ...]:
     """What ``linear`` leaves as it is; an error where it would change nothing."""
-    codes = [source for source in sources if not source.is_light]
+    codes = [source for source in sources if not source.is_linear]
     if not codes:
         return ()
     of = f"{len(codes)} of {len(sources)} pictures" if sources[1:] else "the picture"
@@ -258,7 +259,7 @@ def _linear_notes(sources: Sequence[Source]) -> tuple[str, ...]:
 
 
 def _profile_notes(sources: Sequence[Source]) -> tuple[str, ...]:
-    """Colour profiles and gammas that pictures state, and that are not applied."""
+    """Color profiles and gammas that pictures state, and that are not applied."""
     stated = [source for source in sources if source.icc_profile]
     if not stated:
         return ()
@@ -267,7 +268,7 @@ def _profile_notes(sources: Sequence[Source]) -> tuple[str, ...]:
     one = len(stated) == 1
     return (
         f"{len(stated)} of {len(sources)} pictures ({min(source.name for source in stated)}{'' if one else ', ...'}) "
-        f"{'states' if one else 'state'} a colour profile or gamma other than sRGB ({shown}), which is not applied.",
+        f"{'states' if one else 'state'} a color profile or gamma other than sRGB ({shown}), which is not applied.",
     )
 
 
@@ -374,19 +375,19 @@ class _Look:
 
 def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
     try:
-        info = peek(path, most_bytes=look.most_bytes)
+        info = read_header(path, most_bytes=look.most_bytes)
         size, downscale = look.size_px, look.downscale
         if min(info.height, info.width) < size * downscale:
             least = f"{size} px" if downscale == 1 else f"{size * downscale} px, {size} px at 1/{downscale}"
             return _skipped(name, f"{size_text(info.height, info.width)} is smaller than {least}")
         digest = file_sha256(path)
         light = info.encoding is Encoding.LINEAR
-        pixels: NDArray[Any] = read_light(path) if light else read_codes(path)
+        pixels: NDArray[Any] = read_light(path) if light else read_pixels(path)
         if pixels.shape[:2] != (info.height, info.width):
             return _skipped(name, "its header and its pixels disagree in size")
         depth = 8 * pixels.dtype.itemsize
         encoding = str(Encoding.LINEAR) if light or (look.linear and depth == 16) else ""
-        source = Source(name, digest, info.height, info.width, depth, info.licence, info.icc_profile, encoding=encoding)
+        source = Source(name, digest, info.height, info.width, depth, info.license, info.icc_profile, encoding=encoding)
         for known in look.maps.values():
             source = _with_map(source, known, look.depth_format)
         return source

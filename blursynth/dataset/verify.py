@@ -44,10 +44,10 @@ from blursynth.dataset.schema import Spec, load_spec, store_files
 from blursynth.dataset.shards import ShardReader
 from blursynth.dataset.sources import Skipped
 from blursynth.errors import BlursynthError, DatasetError
-from blursynth.folders import expanded
-from blursynth.io import file_sha256
-from blursynth.streams import Stream
-from blursynth.text import printable
+from blursynth.io.folders import expanded
+from blursynth.io.pictures import file_sha256
+from blursynth.records.streams import Stream
+from blursynth.records.text import printable
 
 __all__ = ["Problem", "Replay", "Verification", "replay", "verify"]
 

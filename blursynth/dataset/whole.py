@@ -30,8 +30,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cores import available_cores
 from blursynth.core import Draw
-from blursynth.cores import available_cores
 from blursynth.dataset.asset_files import asset_names, save_assets
 from blursynth.dataset.files import (
     PARTIAL,
@@ -51,12 +51,12 @@ from blursynth.dataset.records import RECORD_BYTES
 from blursynth.dataset.render import Renderer, rounded
 from blursynth.dataset.schema import Spec
 from blursynth.dataset.sources import Scan, Skipped, Source
-from blursynth.depth import DepthFormat
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.frame import Frame
-from blursynth.nesting import is_too_deep
-from blursynth.recipe import Recipe
-from blursynth.text import is_inside
+from blursynth.io.depth import DepthFormat
+from blursynth.recipe.recipe import Recipe
+from blursynth.records.nesting import is_too_deep
+from blursynth.records.text import is_inside
 
 __all__ = ["PicturesReport", "blur_pictures"]
 
@@ -162,10 +162,10 @@ def blur_pictures(
     out = Path(out)
     workers = available_cores() if workers is None else workers
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise InvalidValueError(f"workers must be a whole number >= 1, got {workers!r}.")
+        raise InvalidValueError(f"workers must be an integer >= 1, got {workers!r}.")
     if isinstance(tile_px, bool) or not isinstance(tile_px, int) or not (tile_px == 0 or tile_px >= SMALLEST_TILE_PX):
         raise InvalidValueError(
-            f"tile_px must be 0 for the whole picture, or a whole number >= {SMALLEST_TILE_PX}, got {tile_px!r}."
+            f"tile_px must be 0 for the whole picture, or an integer >= {SMALLEST_TILE_PX}, got {tile_px!r}."
         )
     if not isinstance(sources, str | Path | Scan):
         sources = list(sources)
@@ -308,7 +308,7 @@ def _pair(folder: DatasetFolder, renderer: Renderer, number: int, name: str, til
         "source_sha256": source.sha256,
         **maps,
         **({"encoding": source.encoding} if source.encoding else {}),
-        "licence": source.licence,
+        "license": source.license,
         "height": height,
         "width": width,
         "index": _index(source),
@@ -401,7 +401,7 @@ def _is_there(out: Path, record: Mapping[str, Any] | None, source: Source) -> bo
 
 def _notes(spec: Spec) -> tuple[str, ...]:
     dtype = spec.arrays[0].dtype
-    deep = sum(not source.is_light and source.bit_depth > 8 for source in spec.sources)
+    deep = sum(not source.is_linear and source.bit_depth > 8 for source in spec.sources)
     if not deep or dtype != "uint8":
         return ()
     which = "1 picture of 16 bits was" if deep == 1 else f"{deep} pictures of 16 bits were"

@@ -24,7 +24,7 @@ from blursynth.dataset.render import Placement, Renderer
 from blursynth.dataset.schema import environment, load_spec
 from blursynth.dataset.shards import ShardFile, encode_chunk, write_shard_file
 from blursynth.errors import DatasetError
-from blursynth.recipe import Recipe
+from blursynth.recipe.recipe import Recipe
 
 __all__ = ["Job", "ShardMaker"]
 

@@ -1,59 +1,59 @@
 """Degradations, one file per noun. Adding one is a file here and an entry in :data:`ALL`."""
 
-from blursynth.core import Degradation, Nothing
-from blursynth.degradations.accelerated_motion import AcceleratedMotion
-from blursynth.degradations.airy_blur import AiryBlur
-from blursynth.degradations.camera import Camera
-from blursynth.degradations.camera_shake import CameraShake
-from blursynth.degradations.deblurgan_blur import DeblurganBlur
-from blursynth.degradations.decode import Decode
-from blursynth.degradations.defocus import Defocus
-from blursynth.degradations.denoise import Denoise
-from blursynth.degradations.depth_parallax import DepthParallax
-from blursynth.degradations.depth_smoothing import DepthSmoothing
-from blursynth.degradations.develop import Develop
-from blursynth.degradations.disk_blur import DiskBlur
-from blursynth.degradations.encode import Encode
-from blursynth.degradations.exposure import Exposure
-from blursynth.degradations.frame_average import FrameAverage
-from blursynth.degradations.gain import Gain
-from blursynth.degradations.gamma_decode import GammaDecode
-from blursynth.degradations.gamma_encode import GammaEncode
-from blursynth.degradations.gaussian_blur import GaussianBlur
-from blursynth.degradations.gaussian_noise import GaussianNoise
-from blursynth.degradations.gaussian_process_motion import GaussianProcessMotion
-from blursynth.degradations.generalised_gaussian_blur import GeneralisedGaussianBlur
-from blursynth.degradations.ground_depth import GroundDepth
-from blursynth.degradations.highlight_expansion import HighlightExpansion
-from blursynth.degradations.highlight_offset import HighlightOffset
-from blursynth.degradations.jpeg import Jpeg
-from blursynth.degradations.layered_depth import LayeredDepth
-from blursynth.degradations.linear_motion import LinearMotion
-from blursynth.degradations.measured_blur import MeasuredBlur
-from blursynth.degradations.measured_decode import MeasuredDecode
-from blursynth.degradations.measured_encode import MeasuredEncode
-from blursynth.degradations.object_motion import ObjectMotion
-from blursynth.degradations.plane_depth import PlaneDepth
-from blursynth.degradations.plateau_blur import PlateauBlur
-from blursynth.degradations.poisson_noise import PoissonNoise
-from blursynth.degradations.polygon_blur import PolygonBlur
-from blursynth.degradations.random_objects import RandomObjects
-from blursynth.degradations.random_walk_motion import RandomWalkMotion
-from blursynth.degradations.recorded_motion import RecordedMotion
-from blursynth.degradations.recorded_shake import RecordedShake
-from blursynth.degradations.rescale import Rescale
-from blursynth.degradations.rolling_shutter import RollingShutter
-from blursynth.degradations.sensor import Sensor
-from blursynth.degradations.sharpen import Sharpen
-from blursynth.degradations.sigmoid_decode import SigmoidDecode
-from blursynth.degradations.sigmoid_encode import SigmoidEncode
-from blursynth.degradations.sinc_blur import SincBlur
-from blursynth.degradations.webp import Webp
-from blursynth.degradations.zoom import Zoom
+from blursynth.core import Degradation, Identity
+from blursynth.degradations.file.jpeg import Jpeg
+from blursynth.degradations.file.rescale import Rescale
+from blursynth.degradations.file.webp import Webp
+from blursynth.degradations.lens.airy_blur import AiryBlur
+from blursynth.degradations.lens.defocus import Defocus
+from blursynth.degradations.lens.disk_blur import DiskBlur
+from blursynth.degradations.lens.gaussian_blur import GaussianBlur
+from blursynth.degradations.lens.generalized_gaussian_blur import GeneralizedGaussianBlur
+from blursynth.degradations.lens.measured_blur import MeasuredBlur
+from blursynth.degradations.lens.plateau_blur import PlateauBlur
+from blursynth.degradations.lens.polygon_blur import PolygonBlur
+from blursynth.degradations.lens.sinc_blur import SincBlur
+from blursynth.degradations.motion.accelerated_motion import AcceleratedMotion
+from blursynth.degradations.motion.camera_shake import CameraShake
+from blursynth.degradations.motion.depth_parallax import DepthParallax
+from blursynth.degradations.motion.frame_average import FrameAverage
+from blursynth.degradations.motion.gaussian_process_motion import GaussianProcessMotion
+from blursynth.degradations.motion.linear_motion import LinearMotion
+from blursynth.degradations.motion.object_motion import ObjectMotion
+from blursynth.degradations.motion.random_walk_motion import RandomWalkMotion
+from blursynth.degradations.motion.recorded_motion import RecordedMotion
+from blursynth.degradations.motion.recorded_shake import RecordedShake
+from blursynth.degradations.motion.rolling_shutter import RollingShutter
+from blursynth.degradations.motion.zoom import Zoom
+from blursynth.degradations.published.deblurgan_blur import DeblurganBlur
+from blursynth.degradations.scene.depth_smoothing import DepthSmoothing
+from blursynth.degradations.scene.gain import Gain
+from blursynth.degradations.scene.ground_depth import GroundDepth
+from blursynth.degradations.scene.highlight_expansion import HighlightExpansion
+from blursynth.degradations.scene.highlight_offset import HighlightOffset
+from blursynth.degradations.scene.layered_depth import LayeredDepth
+from blursynth.degradations.scene.plane_depth import PlaneDepth
+from blursynth.degradations.scene.random_objects import RandomObjects
+from blursynth.degradations.scene.set_intrinsics import SetIntrinsics
+from blursynth.degradations.sensor.exposure import Exposure
+from blursynth.degradations.sensor.gaussian_noise import GaussianNoise
+from blursynth.degradations.sensor.poisson_noise import PoissonNoise
+from blursynth.degradations.sensor.sensor import Sensor
+from blursynth.degradations.tone.decode import Decode
+from blursynth.degradations.tone.denoise import Denoise
+from blursynth.degradations.tone.develop import Develop
+from blursynth.degradations.tone.encode import Encode
+from blursynth.degradations.tone.gamma_decode import GammaDecode
+from blursynth.degradations.tone.gamma_encode import GammaEncode
+from blursynth.degradations.tone.measured_decode import MeasuredDecode
+from blursynth.degradations.tone.measured_encode import MeasuredEncode
+from blursynth.degradations.tone.sharpen import Sharpen
+from blursynth.degradations.tone.sigmoid_decode import SigmoidDecode
+from blursynth.degradations.tone.sigmoid_encode import SigmoidEncode
 
 ALL: tuple[type[Degradation], ...] = (
-    Nothing,
-    Camera,
+    Identity,
+    SetIntrinsics,
     PlaneDepth,
     GroundDepth,
     LayeredDepth,
@@ -83,7 +83,7 @@ ALL: tuple[type[Degradation], ...] = (
     PolygonBlur,
     AiryBlur,
     MeasuredBlur,
-    GeneralisedGaussianBlur,
+    GeneralizedGaussianBlur,
     PlateauBlur,
     SincBlur,
     Defocus,
@@ -109,7 +109,6 @@ __all__ = [
     "ALL",
     "AcceleratedMotion",
     "AiryBlur",
-    "Camera",
     "CameraShake",
     "DeblurganBlur",
     "Decode",
@@ -129,17 +128,17 @@ __all__ = [
     "GaussianBlur",
     "GaussianNoise",
     "GaussianProcessMotion",
-    "GeneralisedGaussianBlur",
+    "GeneralizedGaussianBlur",
     "GroundDepth",
     "HighlightExpansion",
     "HighlightOffset",
+    "Identity",
     "Jpeg",
     "LayeredDepth",
     "LinearMotion",
     "MeasuredBlur",
     "MeasuredDecode",
     "MeasuredEncode",
-    "Nothing",
     "ObjectMotion",
     "PlaneDepth",
     "PlateauBlur",
@@ -152,6 +151,7 @@ __all__ = [
     "Rescale",
     "RollingShutter",
     "Sensor",
+    "SetIntrinsics",
     "Sharpen",
     "SigmoidDecode",
     "SigmoidEncode",

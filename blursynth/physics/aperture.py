@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
-from blursynth.physics.point_spread import PointSpreads, centring_shift, covered_area, disk
+from blursynth.physics.point_spread import PointSpreads, centering_shift, covered_area, disk
 
 __all__ = ["Aperture"]
 
@@ -43,7 +43,7 @@ class Aperture:
     The origin is the centroid of what is left of the aperture: the ray through it is the one that the sharp picture
     shows, so blur does not move the picture. A clipped circle is a polygon of 96 corners and of the same area, off by
     at most 4e-4 of the radius. Pixels move the centroid of what is not symmetric, which is undone; for clipped polygons
-    to 0.05 px. Not modelled: rounded blades, vignetting of light (the shares sum to 1).
+    to 0.05 px. Not modeled: rounded blades, vignetting of light (the shares sum to 1).
     """
 
     blades: int = 0
@@ -123,7 +123,7 @@ def _point_spreads(aperture: Aperture, radius_px: float, parts: int) -> PointSpr
         if not aperture.is_symmetric:
             # A clipped shape is one of very many, and a step towards the solution will do.
             clipped = aperture.clip_x != 0 or aperture.clip_y != 0
-            shift = centring_shift(outline, steps=1) if clipped else centring_shift(outline)
+            shift = centering_shift(outline, steps=1) if clipped else centering_shift(outline)
         for cell in cells:
             corners = outline if parts == 1 else _in_cell(aperture.outline, cell) * radius_px
             kernels.append(covered_area(corners + shift))
@@ -184,7 +184,7 @@ _remembered = lru_cache(maxsize=4096)(_point_spreads)
 
 
 def _disk_cells(radius: float, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``[rows, columns]`` area of a disk in the rectangles between neighbouring x and neighbouring y."""
+    """``[rows, columns]`` area of a disk in the rectangles between neighboring x and neighboring y."""
 
     def below_circle(t: NDArray[np.float64]) -> NDArray[np.float64]:
         t = np.minimum(t, radius)

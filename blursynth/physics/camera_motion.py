@@ -1,6 +1,6 @@
 """Camera motion with six degrees of freedom: poses, homographies, and the times that each row of a sensor sees.
 
-x is to the right, y downwards, z along the optical axis into the scene; pixel centres have whole coordinates.
+x is to the right, y downwards, z along the optical axis into the scene; pixel centers have whole coordinates.
 
 From a pose to a warp. A camera with the orientation R (a matrix that turns directions of the camera into directions of
 the world) and the position c sees the world point ``X_w = R X + c`` at X of its own coordinates. At the reference pose
@@ -14,7 +14,7 @@ In the words of other books, ``X_t = R_t X_0 + t_t`` with ``R_t = A'`` and ``t_t
 
 The depth D belongs to the moving camera's pixel. Taking it from the reference picture at the same pixel, as the
 degradations do, is exact for planes parallel to the sensor and wrong by the parallax of the depth's own slope
-otherwise; what a nearer object hides or bares is not modelled.
+otherwise; what a nearer object hides or bares is not modeled.
 """
 
 from __future__ import annotations
@@ -382,7 +382,7 @@ def hand_tremor(
     Res. 202:299-306, 2010); a camera's mass leaves less of it. Accelerometers show it so plainly because they weigh
     with the fourth power of the frequency.
 
-    Not modelled: the Gaussian shape of both bands is by judgement, six axes are independent, and nothing fatigues. A
+    Not modeled: the Gaussian shape of both bands is by judgment, six axes are independent, and nothing fatigues. A
     fuller model from medical and photographic records: Gavant et al., "A physiological camera shake model for image
     stabilization systems", IEEE Sensors 2011.
 
@@ -442,7 +442,7 @@ def demand_length(length_px: float) -> None:
     if length_px > LONGEST_PX:
         raise InvalidValueError(
             f"The picture would move along a path of {length_px:.0f} px; at most {LONGEST_PX} is made.",
-            why="Angles are in mrad, a gyroscope's rates in rad/s (not degrees), steps in mm, depth in metres.",
+            why="Angles are in mrad, a gyroscope's rates in rad/s (not degrees), steps in mm, depth in meters.",
             fix="Check the units; or use smaller amplitudes, a shorter exposure or a larger nearest_m.",
         )
 
@@ -657,7 +657,7 @@ def warps_of_path(
 
 def zoom_warps(
     scale: float,
-    centre_px: ArrayLike,
+    center_px: ArrayLike,
     size_px: ArrayLike,
     *,
     step_px: float,
@@ -670,7 +670,7 @@ def zoom_warps(
     ----------
     scale
         Focal length at the end over that at the start, > 0.
-    centre_px
+    center_px
         Row and column of the fixed point, in px of the frame.
     size_px
         ``[2, 2]`` first and last row and column, in px of the frame, between which no pixel may move further than
@@ -680,7 +680,7 @@ def zoom_warps(
     frames
         So many moments in place of those that ``step_px`` asks for.
     """
-    row, column = np.asarray(centre_px, np.float64)
+    row, column = np.asarray(center_px, np.float64)
     box = np.asarray(size_px, np.float64)
     furthest = math.hypot(*np.abs(box - (row, column)).max(axis=0))
     swing = abs(math.log(scale))
@@ -688,7 +688,7 @@ def zoom_warps(
     demand_length(swing * furthest * math.exp(0.5 * swing))
     times = _moments(swing * furthest * math.exp(0.5 * swing), step_px) if frames is None else frames
     moment = (np.arange(times) + 0.5) / times - (0.5 if reference == "mean" else 0.0)
-    # A longer focal length shows a smaller part of the scene: the source lies nearer to the centre.
+    # A longer focal length shows a smaller part of the scene: the source lies nearer to the center.
     nearer = np.exp(-math.log(scale) * moment)
     matrix = np.zeros((1, times, 3, 3))
     matrix[0, :, 0, 0] = matrix[0, :, 1, 1] = nearer

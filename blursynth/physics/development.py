@@ -5,7 +5,7 @@ white (channels that saturate at different levels would otherwise tint what is s
 linear sRGB; times the gain of an exposure compensation. Values below 0 are kept: the noise around black is symmetric,
 and cutting its lower half off would brighten the shadows.
 
-Not modelled: lens shading, defective pixels, highlight reconstruction, colour profiles with tables.
+Not modeled: lens shading, defective pixels, highlight reconstruction, color profiles with tables.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class DevelopParameters:
         ``[B]`` indices into :data:`blursynth.physics.mosaic.DEMOSAICS`; unused without a mosaic.
     white_balance
         ``[B, 3]`` gains of red, green and blue, > 0; unused (and must be 1) where there are not three channels.
-    colour_matrix
-        ``[B, 3, 3]`` from balanced camera colours to linear sRGB.
+    color_matrix
+        ``[B, 3, 3]`` from balanced camera colors to linear sRGB.
     gain
         ``[B]`` exposure compensation, > 0.
     clip
@@ -53,21 +53,21 @@ class DevelopParameters:
     mosaic: NDArray[np.int64] = 0  # type: ignore[assignment]  # scalars are broadcast below
     demosaic: NDArray[np.int64] = 0  # type: ignore[assignment]
     white_balance: NDArray[np.float64] = 1.0  # type: ignore[assignment]
-    colour_matrix: NDArray[np.float64] = None  # type: ignore[assignment]
+    color_matrix: NDArray[np.float64] = None  # type: ignore[assignment]
     gain: NDArray[np.float64] = 1.0  # type: ignore[assignment]
     clip: NDArray[np.float64] = 1.0  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         black = np.atleast_1d(np.asarray(self.black_dn, np.float64))
         batch = black.size
-        matrix = np.eye(3) if self.colour_matrix is None else self.colour_matrix
+        matrix = np.eye(3) if self.color_matrix is None else self.color_matrix
         shapes: tuple[tuple[str, ArrayLike, tuple[int, ...], type[np.generic]], ...] = (
             ("black_dn", black, (batch,), np.float64),
             ("white_dn", self.white_dn, (batch,), np.float64),
             ("mosaic", self.mosaic, (batch,), np.int64),
             ("demosaic", self.demosaic, (batch,), np.int64),
             ("white_balance", self.white_balance, (batch, 3), np.float64),
-            ("colour_matrix", matrix, (batch, 3, 3), np.float64),
+            ("color_matrix", matrix, (batch, 3, 3), np.float64),
             ("gain", self.gain, (batch,), np.float64),
             ("clip", self.clip, (batch,), np.float64),
         )
@@ -87,8 +87,8 @@ class DevelopParameters:
         for name, positive in (("white_balance", self.white_balance), ("gain", self.gain), ("clip", self.clip)):
             if not (np.isfinite(positive) & (positive > 0)).all():
                 raise InvalidValueError(f"{name} must be finite and > 0, got {positive.tolist()}.")
-        if not np.isfinite(self.colour_matrix).all():
-            raise InvalidValueError(f"colour_matrix must be finite, got {self.colour_matrix.tolist()}.")
+        if not np.isfinite(self.color_matrix).all():
+            raise InvalidValueError(f"color_matrix must be finite, got {self.color_matrix.tolist()}.")
         if ((self.mosaic < 0) | (self.mosaic > 4)).any() or len(set((self.mosaic > 0).tolist())) > 1:
             raise InvalidValueError(
                 f"mosaic must be 0 for all pictures of a batch, or 1 to 4 for all, got {self.mosaic.tolist()}.",
@@ -99,25 +99,25 @@ class DevelopParameters:
 
         # Plain, since compilers trace no values.
         mosaic = bool((self.mosaic > 0).any())
-        colours = mosaic or bool((self.white_balance != 1).any() or (self.colour_matrix != np.eye(3)).any())
+        colors = mosaic or bool((self.white_balance != 1).any() or (self.color_matrix != np.eye(3)).any())
         object.__setattr__(self, "_has_mosaic", mosaic)
-        object.__setattr__(self, "_has_colours", colours)
+        object.__setattr__(self, "_has_colors", colors)
 
     def __len__(self) -> int:
         return int(self.black_dn.size)
 
     @property
     def has_mosaic(self) -> bool:
-        """Whether the pixels saw one colour each."""
+        """Whether the pixels saw one color each."""
         return bool(self._has_mosaic)  # type: ignore[attr-defined]
 
     @property
-    def has_colours(self) -> bool:
+    def has_colors(self) -> bool:
         """Whether three channels come out: of a mosaic, or through a white balance or a matrix."""
-        return bool(self._has_colours)  # type: ignore[attr-defined]
+        return bool(self._has_colors)  # type: ignore[attr-defined]
 
 
-def camera_from_srgb(white_balance: ArrayLike, colour_matrix: ArrayLike) -> NDArray[np.float64]:
+def camera_from_srgb(white_balance: ArrayLike, color_matrix: ArrayLike) -> NDArray[np.float64]:
     """``[B, 3, 3]`` from linear sRGB to the raw response of the channels: ``diag(1 / white_balance) M^-1``.
 
     Raises
@@ -130,12 +130,12 @@ def camera_from_srgb(white_balance: ArrayLike, colour_matrix: ArrayLike) -> NDAr
     >>> camera_from_srgb([2.0, 1.0, 1.6], np.eye(3)).diagonal().tolist()
     [0.5, 1.0, 0.625]
     """
-    matrix = np.asarray(colour_matrix, np.float64)
+    matrix = np.asarray(color_matrix, np.float64)
     balance = np.asarray(white_balance, np.float64)
     if not np.isfinite(matrix).all() or (np.abs(np.linalg.det(matrix)) < 1e-6).any():
         raise InvalidValueError(
-            f"The colour matrix has no inverse: {matrix.tolist()}.",
-            why="Two of the camera's colours would be one.",
+            f"The color matrix has no inverse: {matrix.tolist()}.",
+            why="Two of the camera's colors would be one.",
             fix="Lower the numbers off its diagonal.",
         )
     return np.asarray(np.linalg.inv(matrix) / balance[..., :, None])

@@ -1,6 +1,6 @@
 """How many nodes a field of point spreads needs, from an error bound in px.
 
-A ``PointSpreadField`` holds point spreads at nodes and blends its neighbours linearly in between. Let the point spread
+A ``PointSpreadField`` holds point spreads at nodes and blends its neighbors linearly in between. Let the point spread
 be a family of positions ``c(t; u)``: bit t of the light lands at c when the quantity u (a scale, a radius, a place) has
 a given value, and let c be linear in u. At ``u = (1 - f) u0 + f u1`` the blend of the nodes u0 and u1 lands the share
 1 - f of bit t at ``c(t; u0)`` and f at ``c(t; u1)``, instead of all of it at ``c(t; u)``. So, with d the distance of
@@ -18,8 +18,8 @@ the picture, and of about ``tolerance_px ** 2 / 2`` times its largest second der
 The default of ``TOLERANCE_PX`` is measured against each pixel's own point spread, with photographs (Kodak) and with
 random discs of full contrast behind a lens of half a pixel: with smooth levels (a path of 31 px at scales .2 to 1,
 disks of 0 to 15 px) no pixel is off by more than 1.1 codes after sRGB or .2 standard deviations of the noise of a
-sensor indoors, and the root mean square is below .02 codes. On a grid (a roll with a node on its centre) 99.9 % of the
-pixels are within .5 code and .15 standard deviations, the rest, around the centre where the picture is sharp, within
+sensor indoors, and the root mean square is below .02 codes. On a grid (a roll with a node on its center) 99.9 % of the
+pixels are within .5 code and .15 standard deviations, the rest, around the center where the picture is sharp, within
 1.5 codes and .4. At .25 px the levels are off by up to 2 codes in photographs.
 """
 
@@ -155,7 +155,7 @@ def grid_step_px(largest_change_per_px: float, tolerance_px: float = TOLERANCE_P
     Notes
     -----
     The bound takes the change to be linear in place between nodes. For a roll it is; for pan and tilt it is to within
-    ``(step / focal length)^2`` of the path. Where a point spread shrinks to a point, as at the centre of a roll, a node
+    ``(step / focal length)^2`` of the path. Where a point spread shrinks to a point, as at the center of a roll, a node
     must lie on that point (:func:`grid_axis_px`): the picture is sharp there, and a sharp picture shows every error.
     """
     _demand(

@@ -1,20 +1,20 @@
-"""Bayer patterns: which colour a pixel of a sensor sees, and the kernels that fill in the two others.
+"""Bayer patterns: which color a pixel of a sensor sees, and the kernels that fill in the two others.
 
-A pattern is named by the colours at rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of the full picture, so the colour of a
+A pattern is named by the colors at rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of the full picture, so the color of a
 pixel follows from its absolute row and column, and a crop keeps its phase.
 
 The interpolation kernels are those of Malvar, He and Cutler, "High-quality linear interpolation for demosaicing of
-Bayer-patterned color images", ICASSP 2004 (5 x 5, bilinear plus a correction by the Laplacian of the colour at hand),
+Bayer-patterned color images", ICASSP 2004 (5 x 5, bilinear plus a correction by the Laplacian of the color at hand),
 and the bilinear ones. Sums of all are 1.
 
-The edge-aware way first estimates red (or blue) less green at every pixel twice, with the colour that it does not see
+The edge-aware way first estimates red (or blue) less green at every pixel twice, with the color that it does not see
 from its row and from its column: ``(x[-1] + x[1]) / 2 + (2 x[0] - x[-2] - x[2]) / 4`` (Hamilton and Adams, US patent
 5,629,734, 1997, expired). Each estimate is then weighted by the inverse square of how much it changes along its
 direction, ``|d[1] - d[-1]|`` summed over 5 x 5 pixels, as Pekkucuksen and Altunbasak do it, "Gradient based threshold
-free color filter array interpolation", ICIP 2010. Green is what the difference leaves; the other colours are green plus
-the mean of the neighbours' differences.
+free color filter array interpolation", ICIP 2010. Green is what the difference leaves; the other colors are green plus
+the mean of the neighbors' differences.
 
-Not modelled: other arrays (X-Trans, quad Bayer, RGBW), diagonal sensors.
+Not modeled: other arrays (X-Trans, quad Bayer, RGBW), diagonal sensors.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ __all__ = [
     "GREEN",
     "MALVAR",
     "RED",
-    "colour_sites",
+    "color_sites",
     "mosaic_code",
-    "pattern_colours",
+    "pattern_colors",
 ]
 
 RED, GREEN, BLUE = 0, 1, 2
 
 DEMOSAIC_REACH_PX = {"bilinear": 1, "malvar": 2, "edge_aware": 6}
-"""How far, in px, each way to fill in colours looks."""
+"""How far, in px, each way to fill in colors looks."""
 
 DEMOSAICS = tuple(DEMOSAIC_REACH_PX)
-"""Ways to fill in colours; the first two are linear."""
+"""Ways to fill in colors; the first two are linear."""
 
 
 def mosaic_code(name: str | None) -> int:
@@ -61,24 +61,24 @@ def mosaic_code(name: str | None) -> int:
     return 1 + MOSAICS.index(name)
 
 
-def pattern_colours(code: int) -> NDArray[np.int64]:
+def pattern_colors(code: int) -> NDArray[np.int64]:
     """``[2, 2]`` channel (0 red, 1 green, 2 blue) of the pixel at (row % 2, column % 2).
 
-    >>> pattern_colours(mosaic_code("GRBG")).tolist()
+    >>> pattern_colors(mosaic_code("GRBG")).tolist()
     [[1, 0], [2, 1]]
     """
     return np.array(["RGB".index(letter) for letter in MOSAICS[code - 1]], np.int64).reshape(2, 2)
 
 
-def colour_sites(code: int, origin_px: tuple[int, int], size_px: tuple[int, int]) -> NDArray[np.int64]:
+def color_sites(code: int, origin_px: tuple[int, int], size_px: tuple[int, int]) -> NDArray[np.int64]:
     """``[H, W]`` the channel that each pixel of a window sees.
 
-    >>> colour_sites(mosaic_code("RGGB"), (1, 0), (2, 4)).tolist()
+    >>> color_sites(mosaic_code("RGGB"), (1, 0), (2, 4)).tolist()
     [[1, 2, 1, 2], [0, 1, 0, 1]]
     """
     rows = (origin_px[0] + np.arange(size_px[0])) % 2
     columns = (origin_px[1] + np.arange(size_px[1])) % 2
-    return pattern_colours(code)[rows[:, None], columns]
+    return pattern_colors(code)[rows[:, None], columns]
 
 
 EDGE_FLOOR = 1e-9

@@ -50,7 +50,7 @@ class ObjectLayout:
 
     Parameters
     ----------
-    centre_px
+    center_px
         ``[N, 2]`` row and column.
     radius_px
         ``[N]`` half of the size.
@@ -62,7 +62,7 @@ class ObjectLayout:
         ``[N, K]`` uniform random numbers that the outline is made of.
     """
 
-    centre_px: NDArray[np.float64]
+    center_px: NDArray[np.float64]
     radius_px: NDArray[np.float64]
     nearness: NDArray[np.float64]
     shape: NDArray[np.int64]
@@ -85,7 +85,7 @@ def random_layout(
     full_size_px
         Height and width of the full picture.
     spacing_px
-        Side of the cells, > 0: the mean distance between neighbours.
+        Side of the cells, > 0: the mean distance between neighbors.
     size_px
         Diameter of the objects, > 0; each has between half of it and twice it, uniform in the logarithm.
     shape
@@ -105,7 +105,7 @@ def random_layout(
         )
     numbers = uniform_numbers(seed, 0, rows * columns * _NUMBERS).reshape(-1, _NUMBERS)
     row, column = np.divmod(np.arange(rows * columns), columns)
-    centre = np.stack(
+    center = np.stack(
         [
             (row + numbers[:, 0]) * full_size_px[0] / rows - 0.5,
             (column + numbers[:, 1]) * full_size_px[1] / columns - 0.5,
@@ -118,7 +118,7 @@ def random_layout(
     else:
         chosen = np.full(len(numbers), _SHAPES.index(shape), np.int64)
     order = np.argsort(numbers[:, 3], kind="stable")
-    return ObjectLayout(centre[order], radius[order], numbers[order, 3], chosen[order], numbers[order, 5:])
+    return ObjectLayout(center[order], radius[order], numbers[order, 3], chosen[order], numbers[order, 5:])
 
 
 def object_labels(layout: ObjectLayout, origin_px: tuple[int, int], size_px: tuple[int, int]) -> NDArray[np.int32]:
@@ -131,15 +131,15 @@ def _object_labels(layout: ObjectLayout, origin_px: tuple[int, int], size_px: tu
     labels = np.zeros(size_px, np.int32)
     top, left = origin_px
     bounds = layout.radius_px * max(_CORNER, math.sqrt(_LONGEST_ASPECT), 1 + sum(_WAVE_HEIGHT / k for k in _WAVES))
-    corner = layout.centre_px - bounds[:, None] - (top, left)
-    end = layout.centre_px + bounds[:, None] - (top, left)
+    corner = layout.center_px - bounds[:, None] - (top, left)
+    end = layout.center_px + bounds[:, None] - (top, left)
     first = np.maximum(np.ceil(corner).astype(np.int64), 0)
     last = np.minimum(np.floor(end).astype(np.int64), np.array(size_px) - 1)
     for n in np.flatnonzero((first <= last).all(axis=1)):  # from far to near
         (y0, x0), (y1, x1) = first[n], last[n]
         # From absolute coordinates, so that rounding does not depend on the window.
-        y = (np.arange(y0, y1 + 1) + top - layout.centre_px[n, 0])[:, None] / layout.radius_px[n]
-        x = (np.arange(x0, x1 + 1) + left - layout.centre_px[n, 1])[None, :] / layout.radius_px[n]
+        y = (np.arange(y0, y1 + 1) + top - layout.center_px[n, 0])[:, None] / layout.radius_px[n]
+        x = (np.arange(x0, x1 + 1) + left - layout.center_px[n, 1])[None, :] / layout.radius_px[n]
         inside = _INSIDE[layout.shape[n]](y, x, layout.numbers[n])
         labels[y0 : y1 + 1, x0 : x1 + 1][inside] = n + 1
     return labels
@@ -175,7 +175,7 @@ def _in_blob(y: NDArray[np.float64], x: NDArray[np.float64], numbers: NDArray[np
     square = y * y + x * x
     inside = np.asarray(square <= max(1.0 - sum(heights), 0.0) ** 2)
     # The outline is needed only in the ring where it lies. Powers of z = exp(i angle) stand for the angle: products are
-    # rounded alike wherever a pixel stands in an array, which vectorised cosines are not.
+    # rounded alike wherever a pixel stands in an array, which vectorized cosines are not.
     ring = np.flatnonzero((square <= (1.0 + sum(heights)) ** 2) & ~inside)
     row, column = np.divmod(ring, square.shape[1])
     distance = np.sqrt(square.ravel()[ring])

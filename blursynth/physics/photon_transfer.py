@@ -15,7 +15,7 @@ points share (the black level, row noise in the mean) are in their covariances.
 Tails so heavy that variances of variances hardly exist (Tukey-lambda below -.2) make the interval of the read noise too
 narrow: it holds about 90 % there.
 
-Not modelled: light that flickers between the frames of a pair beyond a common factor, dark current that differs
+Not modeled: light that flickers between the frames of a pair beyond a common factor, dark current that differs
 between dark frames and flats, sensors that are not linear.
 
 Sources: EMVA Standard 1288 release 4.0, sections 2 and 6; Janesick, "Photon Transfer", SPIE 2007.
@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
-from blursynth.physics.mosaic import colour_sites, mosaic_code
+from blursynth.physics.mosaic import color_sites, mosaic_code
 from blursynth.physics.radiometry import QUANTISATION_VARIANCE_DN2
 
 __all__ = [
@@ -114,7 +114,7 @@ class TransferPoint:
     """A point of the photon transfer curve.
 
     ``signal_dn`` is the mean above the black level, ``variance_dn2`` the variance in time without what rows and
-    columns share, ``se_dn2`` its standard error, ``plane`` the colour of the pattern, ``pair`` the number of the pair
+    columns share, ``se_dn2`` its standard error, ``plane`` the color of the pattern, ``pair`` the number of the pair
     from 1 on, ``why_not`` the reason where it was not ``used``: :data:`SATURATED` or :data:`NEAR_SATURATION`.
     """
 
@@ -205,10 +205,10 @@ class NoiseLine:
 
 
 def _planes(mosaic: str | None) -> tuple[tuple[slice, slice], ...]:
-    """Where the colours of a pattern lie: red, green beside red, green beside blue, blue; all pixels without one."""
+    """Where the colors of a pattern lie: red, green beside red, green beside blue, blue; all pixels without one."""
     if mosaic is None:
         return ((slice(None), slice(None)),)
-    sites = colour_sites(mosaic_code(mosaic), (0, 0), (2, 2))
+    sites = color_sites(mosaic_code(mosaic), (0, 0), (2, 2))
     place = {int(c): (int(r), int(k)) for (r, k), c in np.ndenumerate(sites)}  # greens overwrite each other
     red, blue = place[0], place[2]
     wanted = (red, (red[0], 1 - red[1]), (blue[0], 1 - blue[1]), blue)
@@ -609,14 +609,14 @@ def _sites(a: NDArray[np.float64], b: NDArray[np.float64], darks: NDArray[np.flo
     for r, c in np.ndindex(2, 2):
         site = light[r::2, c::2]
         means[r, c] = site.mean()
-        # Of neighbours' differences: light that falls off towards the corners is no noise of rows and columns.
+        # Of neighbors' differences: light that falls off towards the corners is no noise of rows and columns.
         lines = [float(np.diff(site.mean(axis=axis)).var()) / (2 * site.shape[1 - axis]) for axis in (0, 1)]
         errors.append(math.sqrt(float(_without_rows_and_columns(site).var()) / site.size + sum(lines)))
     return _Sites(means, max(errors))
 
 
 def _check_sites(pairs: Sequence[_Sites]) -> None:
-    """Refuse flats of a Bayer sensor that are said to have no pattern: the colours would be taken for PRNU.
+    """Refuse flats of a Bayer sensor that are said to have no pattern: the colors would be taken for PRNU.
 
     The sites of a 2x2 pattern are told by means that differ by more than 10 standard errors and 3 % of the signal, and
     by greens that are alike: where both diagonals differ, it is a readout of several amplifiers.
@@ -628,7 +628,7 @@ def _check_sites(pairs: Sequence[_Sites]) -> None:
     main, other = abs(float(means[0, 0] - means[1, 1])), abs(float(means[0, 1] - means[1, 0]))
     if min(main, other) > 0.5 * float(np.ptp(means)):
         return
-    # Of a scene without colour both diagonals may be alike: red and blue are those that are darker than green.
+    # Of a scene without color both diagonals may be alike: red and blue are those that are darker than green.
     greens_beside = (
         bool(means[0, 1] + means[1, 0] > means.trace()) if abs(main - other) < brightest.se_dn else main > other
     )
@@ -636,7 +636,7 @@ def _check_sites(pairs: Sequence[_Sites]) -> None:
     raise InvalidValueError(
         "The flat fields look like those of a Bayer sensor, but no pattern was given: the four sites of a 2 x 2 "
         f"pattern have means above black of {', '.join(f'{m:.0f}' for m in means.ravel())} DN.",
-        why="Without a pattern the colours would be taken for differences between pixels (PRNU).",
+        why="Without a pattern the colors would be taken for differences between pixels (PRNU).",
         fix=f"Give the pattern, by the alike sites {likely}: --pattern, pattern in an index.toml, or mosaic in Python.",
     )
 
@@ -716,7 +716,7 @@ def fit_noisy_clean(
     (edges that moved, dust) is a point of the line. It tells the gain and the read noise of raw numbers whose black
     level is known. It does not tell the black level, nor rows from pixels; what is left of the noise in the clean
     picture adds to it. Of developed pictures it tells an apparent noise: demosaicking, denoising and sharpening have
-    averaged or raised it, and neighbours are no longer independent.
+    averaged or raised it, and neighbors are no longer independent.
 
     Parameters
     ----------
@@ -779,7 +779,7 @@ def fit_noisy_clean(
     relative = error[used] / np.maximum(variance[used], 1e-300)
     gain, intercept = np.polyfit(signal[used], variance[used], 1, w=1 / error[used])
     fit = np.zeros((2, 2))
-    for _ in range(6):  # weights by the model, not by the points: those would favour points that are low by chance
+    for _ in range(6):  # weights by the model, not by the points: those would favor points that are low by chance
         model = np.maximum(design @ [gain, intercept], 0.25 * variance[used])
         weights = 1 / (relative * model) ** 2
         fit = np.linalg.inv(design.T @ (weights[:, None] * design))

@@ -21,13 +21,13 @@ from blursynth.errors import InvalidValueError
 __all__ = [
     "PointSpreads",
     "airy",
-    "centring_shift",
+    "centering_shift",
     "covered_area",
     "disk",
     "gaussian",
     "measured",
     "polygon",
-    "rasterise_samples",
+    "rasterize_samples",
 ]
 
 
@@ -59,11 +59,11 @@ class PointSpreads:
 
     @staticmethod
     def from_dense(
-        kernels: Sequence[NDArray[np.floating]], centres: Sequence[tuple[int, int]] | None = None
+        kernels: Sequence[NDArray[np.floating]], centers: Sequence[tuple[int, int]] | None = None
     ) -> PointSpreads:
         """Taps of dense kernels ``[h, w]``; zeros are left out.
 
-        ``centres`` gives the (row, column) of each kernel's origin; by default the middle ``(h // 2, w // 2)``.
+        ``centers`` gives the (row, column) of each kernel's origin; by default the middle ``(h // 2, w // 2)``.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class PointSpreads:
                     f"{'' if np.isfinite(dense).all() else ' with NaN or infinite values'}.",
                     fix="Pass one two-dimensional kernel per picture.",
                 )
-            row, column = centres[b] if centres is not None else (dense.shape[0] // 2, dense.shape[1] // 2)
+            row, column = centers[b] if centers is not None else (dense.shape[0] // 2, dense.shape[1] // 2)
             rows, columns = np.nonzero(dense)
             start.append(start[-1] + rows.size)
             dy.append((rows - row).astype(np.int32))
@@ -123,11 +123,11 @@ class PointSpreads:
         )
 
     def sums(self) -> NDArray[np.float64]:
-        """``[B]`` the light that arrives: 1 for a normalised point spread."""
+        """``[B]`` the light that arrives: 1 for a normalized point spread."""
         return np.array([self.weight[a:b].sum() for a, b in zip(self.start[:-1], self.start[1:], strict=True)])
 
     def centroids(self) -> NDArray[np.float64]:
-        """``[B, 2]`` (row, column) of the centre of mass in px; (0, 0) for a centred point spread."""
+        """``[B, 2]`` (row, column) of the center of mass in px; (0, 0) for a centerd point spread."""
         out = np.zeros((len(self), 2))
         for i, (a, b) in enumerate(zip(self.start[:-1], self.start[1:], strict=True)):
             total = self.weight[a:b].sum()
@@ -214,7 +214,7 @@ def gaussian(
         dense = _oriented_gaussian(along_x, along_y, covariance, sigma_major_px * minor, reach)
     else:
         dense = _oriented_gaussian(along_y, along_x, covariance, sigma_major_px * minor, reach).T
-    return _normalised(dense, cut=cut)
+    return _normalized(dense, cut=cut)
 
 
 def disk(radius_px: float) -> PointSpreads:
@@ -229,7 +229,7 @@ def disk(radius_px: float) -> PointSpreads:
 
     Notes
     -----
-    Not modelled: diffraction, the shape of the blades (:func:`polygon`), vignetting towards the corners, aberrations.
+    Not modeled: diffraction, the shape of the blades (:func:`polygon`), vignetting towards the corners, aberrations.
     The common disk of whole pixels has 9 pixels instead of 7.07 at r = 1.5.
     """
     _demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
@@ -252,7 +252,7 @@ def disk(radius_px: float) -> PointSpreads:
     quadrant[0] *= 2.0
     quadrant[:, 0] *= 2.0
     half = np.concatenate([quadrant[:0:-1], quadrant])
-    return _normalised(np.concatenate([half[:, :0:-1], half], axis=1))
+    return _normalized(np.concatenate([half[:, :0:-1], half], axis=1))
 
 
 def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSpreads:
@@ -261,7 +261,7 @@ def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSp
     Parameters
     ----------
     radius_px
-        From the centre to a corner, in px, 0..2000; 0 is no blur. Its area is ``blades/2 r^2 sin(2 pi/blades)``.
+        From the center to a corner, in px, 0..2000; 0 is no blur. Its area is ``blades/2 r^2 sin(2 pi/blades)``.
     blades
         Number of blades, 3..1000; usual lenses have 5 to 9.
     rotation_rad
@@ -271,8 +271,8 @@ def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSp
     -----
     With an odd number of blades the centroid of the pixels is not that of the polygon; the polygon is then moved, by
     0.1 px at r = 1 and less than 0.01 px from r = 10 on, so that the pixels have theirs at zero shift. Such a polygon
-    is not symmetric about its centre, and a blur has it upside down on the other side of the focus: turn it by pi
-    there. Not modelled: rounded blades, vignetting, diffraction.
+    is not symmetric about its center, and a blur has it upside down on the other side of the focus: turn it by pi
+    there. Not modeled: rounded blades, vignetting, diffraction.
     """
     _demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
     _demand(3 <= blades <= 1000, "blades", blades, "3..1000", "A polygon has at least three sides.")
@@ -281,8 +281,8 @@ def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSp
         return _delta()
     angle = rotation_rad + 2.0 * math.pi * np.arange(blades) / blades
     corner = radius_px * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    # A polygon with an even number of corners is its own half turn, so its pixels are centred already.
-    return _normalised(covered_area(corner) if blades % 2 == 0 else covered_area(corner + centring_shift(corner)))
+    # A polygon with an even number of corners is its own half turn, so its pixels are centerd already.
+    return _normalized(covered_area(corner) if blades % 2 == 0 else covered_area(corner + centering_shift(corner)))
 
 
 def airy(
@@ -305,7 +305,7 @@ def airy(
     wavelength_nm
         One wavelength, in nm; green is 550.
     pixel_pitch_um
-        Distance of pixel centres in um; 1.4 in a phone.
+        Distance of pixel centers in um; 1.4 in a phone.
     cut
         Largest share of the light that the support may leave out. The rings fade slowly: 1 % lies beyond 20 s, 0.1 %
         beyond 200 s. What is left is scaled to a sum of 1, and the share that was cut stands in ``lost``.
@@ -320,7 +320,7 @@ def airy(
     Notes
     -----
     The integral over a pixel is a Gauss-Legendre rule in both directions, with an error below 1e-12 per tap. Not
-    modelled: the width of the spectrum (average several wavelengths), aberrations, the central obstruction of
+    modeled: the width of the spectrum (average several wavelengths), aberrations, the central obstruction of
     mirrors.
     """
     for name, value in (
@@ -363,10 +363,10 @@ def airy(
         for sign_y in (1, -1):
             for sign_x in (1, -1):
                 dense[radius + sign_y * row, radius + sign_x * column] = octant
-    return _normalised(dense, lost=True)
+    return _normalized(dense, lost=True)
 
 
-def measured(kernel: ArrayLike, *, recentre: bool = True) -> PointSpreads:
+def measured(kernel: ArrayLike, *, recenter: bool = True) -> PointSpreads:
     """A kernel from a measurement or a file, scaled to a sum of 1.
 
     Parameters
@@ -374,7 +374,7 @@ def measured(kernel: ArrayLike, *, recentre: bool = True) -> PointSpreads:
     kernel
         ``[h, w]``, finite, not negative beyond rounding (down to -1e-6 of the largest value, which is set to 0), not
         zero.
-    recentre
+    recenter
         True: the pixel nearest to the centroid becomes the origin. Moving by a fraction of a pixel would blur the
         kernel further, so up to half a pixel remains, which ``centroids()`` tells. False: the origin is the middle
         ``(h // 2, w // 2)``.
@@ -393,7 +393,7 @@ def measured(kernel: ArrayLike, *, recentre: bool = True) -> PointSpreads:
     if dense.ndim != 2 or dense.size == 0 or not np.issubdtype(dense.dtype, np.number) or np.iscomplexobj(dense):
         raise InvalidValueError(
             f"A kernel must be an array [h, w] of real numbers, got shape {dense.shape} of {dense.dtype}.",
-            fix="Take one channel of a colour picture, and convert it to numbers.",
+            fix="Take one channel of a color picture, and convert it to numbers.",
         )
     dense = dense.astype(np.float64)
     if not np.isfinite(dense).all():
@@ -412,7 +412,7 @@ def measured(kernel: ArrayLike, *, recentre: bool = True) -> PointSpreads:
     dense = np.maximum(dense, 0.0)
     dense /= dense.sum()
     origin = (dense.shape[0] // 2, dense.shape[1] // 2)
-    if recentre:
+    if recenter:
         # Half a pixel is rounded down whatever the sign, so that the result does not depend on the padding.
         row = math.ceil(float(dense.sum(axis=1) @ np.arange(dense.shape[0])) - 0.5)
         column = math.ceil(float(dense.sum(axis=0) @ np.arange(dense.shape[1])) - 0.5)
@@ -420,7 +420,7 @@ def measured(kernel: ArrayLike, *, recentre: bool = True) -> PointSpreads:
     return PointSpreads.from_dense([dense], [origin])
 
 
-def rasterise_samples(
+def rasterize_samples(
     position_px: ArrayLike,
     *,
     canvas_px: int = 64,
@@ -431,7 +431,7 @@ def rasterise_samples(
     """The PSF of a sampled path as Boracchi and Foi and DeblurGAN make it, for repeating their publications.
 
     ``k[m, n] = (1/N) sum_t w_t tri(y_t - m) tri(x_t - n)``, with ``w_t`` the overlap of [t - 1, t] with [0, T N]:
-    samples instead of the path between them, on a fixed canvas. ``rasterise`` of a backend is the exact form.
+    samples instead of the path between them, on a fixed canvas. ``rasterize`` of a backend is the exact form.
 
     Parameters
     ----------
@@ -451,7 +451,7 @@ def rasterise_samples(
 
     Notes
     -----
-    The PSF is not centred: in the port the middle of the path lies 1.75 px off the origin on average, down and right.
+    The PSF is not centerd: in the port the middle of the path lies 1.75 px off the origin on average, down and right.
     Samples outside the canvas lose their light, which ``lost`` tells; the port stops with an index error where a path
     touches the last pixel.
     """
@@ -460,7 +460,7 @@ def rasterise_samples(
         position = position[None]
     if position.ndim != 3 or position.shape[1] < 1 or position.shape[2] != 2 or not np.isfinite(position).all():
         raise InvalidValueError(f"position_px must be finite, [N, 2] or [B, N, 2], got shape {np.shape(position_px)}.")
-    _demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "It must hold a pixel and its neighbours.")
+    _demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "It must hold a pixel and its neighbors.")
     _demand(0 < exposure_end <= 1, "exposure_end", exposure_end, "0 < T <= 1", "It is a part of the path.")
     _demand(counted_from in (0, 1), "counted_from", counted_from, "0 or 1", "")
     samples = position.shape[1]
@@ -486,7 +486,7 @@ def _delta() -> PointSpreads:
     return PointSpreads.from_dense([np.ones((1, 1))])
 
 
-def _normalised(dense: NDArray[np.float64], *, cut: float = 0.0, lost: bool = False) -> PointSpreads:
+def _normalized(dense: NDArray[np.float64], *, cut: float = 0.0, lost: bool = False) -> PointSpreads:
     """A kernel with its origin in the middle, scaled to a sum of 1.
 
     With ``cut`` > 0, taps so faint that all of them together hold less than half of it are dropped. With ``cut`` or
@@ -597,7 +597,7 @@ def covered_area(corner: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(area < 1e-12, 0.0, area)
 
 
-def centring_shift(corner: NDArray[np.float64], *, steps: int = 300) -> NDArray[np.float64]:
+def centering_shift(corner: NDArray[np.float64], *, steps: int = 300) -> NDArray[np.float64]:
     """By how much (x, y) a polygon must be moved so that the centroid of its pixels is at zero, to 1e-11 px.
 
     Summing over pixels moves the centroid, as rounding positions to whole pixels does. Solved by Broyden's method, in

@@ -17,7 +17,7 @@ __all__ = ["PointSpreadField"]
 class PointSpreadField:
     """The point spreads of a batch of pictures at the nodes of a grid (level, row, column).
 
-    Between nodes the point spread is the linear blend of its neighbours: at level ``l + f`` it is
+    Between nodes the point spread is the linear blend of its neighbors: at level ``l + f`` it is
     ``(1 - f) k[l] + f k[l + 1]``, and likewise along rows and columns; beyond the outermost nodes it stays as it is
     there. The weights of the nodes at a pixel sum to 1. A level is any quantity that each pixel has, such as its
     inverse depth on a scale of the caller's.
@@ -29,7 +29,7 @@ class PointSpreadField:
     levels, rows, columns
         Number of nodes along each axis, >= 1; 1 means that the point spread does not depend on it.
     first_px
-        ``[N, 2]`` row and column of the first node in px of the frame (its first pixel's centre is 0).
+        ``[N, 2]`` row and column of the first node in px of the frame (its first pixel's center is 0).
     step_px
         Distance of the nodes in px along rows and columns, > 0.
 

@@ -7,7 +7,7 @@ x is linear light (1 = white), M the map from linear sRGB to the channels of the
 pixel; mu, N and V are electrons, K the gain in DN per electron, O the black level in DN, b the bit depth. n1 and n2 are
 standard normal numbers that belong to the pixel of the sensor, the same in all of its frames.
 
-Not modelled: blooming, smear, crosstalk between pixels, dark current that differs between pixels other than in its mean
+Not modeled: blooming, smear, crosstalk between pixels, dark current that differs between pixels other than in its mean
 offset, random telegraph noise, non-linearity.
 
 Sources: EMVA Standard 1288 release 4.0; Foi, Trimeche, Katkovnik, Egiazarian, "Practical Poissonian-Gaussian noise
@@ -74,7 +74,7 @@ class SensorParameters:
     black_level_dn
         ``[B]`` the DN of no light.
     bit_depth
-        ``[B]`` bits of the converter, 1 to 24 (float32 holds no more whole numbers).
+        ``[B]`` bits of the converter, 1 to 24 (float32 holds no more integers).
     shot_noise
         ``[B]`` whether electrons are counted one by one.
     rounding
@@ -99,7 +99,7 @@ class SensorParameters:
         ``[B, 3, 3]`` from linear sRGB to the response of the red, green and blue pixels; the identity by default. Other
         numbers of channels than three only with the identity.
     offset_dn
-        ``[B, 4]`` what the black level is off by, in DN, for the colours R, G (in rows with R), G (in rows with B), B;
+        ``[B, 4]`` what the black level is off by, in DN, for the colors R, G (in rows with R), G (in rows with B), B;
         without a mosaic the first, the second and the fourth stand for the three channels.
 
     Raises
@@ -157,7 +157,7 @@ class SensorParameters:
         if whole[0].ndim != 1:
             raise InvalidValueError(
                 f"The parameters of a sensor must be numbers or arrays [B], got shape {whole[0].shape}.",
-                fix="A map with one number per pixel is not modelled.",
+                fix="A map with one number per pixel is not modeled.",
             )
         for name, values in zip(names, whole, strict=True):
             object.__setattr__(self, name, np.ascontiguousarray(values))
@@ -170,7 +170,7 @@ class SensorParameters:
         if not ((self.bit_depth >= 1) & (self.bit_depth <= 24)).all():
             raise InvalidValueError(
                 f"bit_depth must be 1 to 24, got {self.bit_depth.tolist()}.",
-                why="float32 holds whole numbers up to 2^24 only.",
+                why="float32 holds integers up to 2^24 only.",
             )
         self._check("column_noise_e", 0.0)
         self._check("dark_e", 0.0)
@@ -225,12 +225,12 @@ class SensorParameters:
 
     @property
     def has_mosaic(self) -> bool:
-        """Whether the pixels see one colour each, so that one channel comes out."""
+        """Whether the pixels see one color each, so that one channel comes out."""
         return bool(self._has_mosaic)  # type: ignore[attr-defined]
 
     @property
-    def has_colours(self) -> bool:
-        """Whether light of three channels is needed: a mosaic, or a map of colours."""
+    def has_colors(self) -> bool:
+        """Whether light of three channels is needed: a mosaic, or a map of colors."""
         return bool(self.has_mosaic or (self.from_light != np.eye(3)).any())
 
     @property

@@ -73,16 +73,16 @@ def taps(sample: NDArray[np.int64], pitch: float, method: str) -> tuple[NDArray[
     """
     if method not in METHODS:
         raise InvalidValueError(f"There is no method {method!r} of resampling.", fix=did_you_mean(method, METHODS))
-    centre = (sample + 0.5) * pitch - 0.5
+    center = (sample + 0.5) * pitch - 0.5
     if method == "area":
-        low, high = centre - 0.5 * pitch, centre + 0.5 * pitch
+        low, high = center - 0.5 * pitch, center + 0.5 * pitch
         position = np.floor(low + 0.5).astype(np.int64)[:, None] + np.arange(math.ceil(pitch) + 1)
         weight = np.minimum(high[:, None], position + 0.5) - np.maximum(low[:, None], position - 0.5)
         weight = np.maximum(weight, 0.0)
     else:
-        base = np.floor(centre).astype(np.int64)
+        base = np.floor(center).astype(np.int64)
         position = base[:, None] + (np.arange(2) if method == "bilinear" else np.arange(-1, 3))
-        distance = np.abs(centre[:, None] - position)
+        distance = np.abs(center[:, None] - position)
         weight = np.maximum(1.0 - distance, 0.0) if method == "bilinear" else _keys(distance)
     return position, weight / weight.sum(axis=1, keepdims=True)
 

@@ -11,7 +11,7 @@ gamma 1 / n; t = 0, c = 1 that of "Unprocessing Images"; c = 0 the sigmoid ``(1 
 Eilertsen et al., "HDR image reconstruction from a single exposure using deep CNNs", ACM TOG 36(6), 2017, which went on
 to t <= 0 here.
 
-Not modelled: curves that differ between the channels, local tone mapping.
+Not modeled: curves that differ between the channels, local tone mapping.
 """
 
 from __future__ import annotations

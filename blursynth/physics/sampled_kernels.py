@@ -1,6 +1,6 @@
-"""Kernels of the super-resolution literature: formulas sampled at pixel centres, on a square that is part of the law.
+"""Kernels of the super-resolution literature: formulas sampled at pixel centers, on a square that is part of the law.
 
-Each constructor gives a batch of one, centred and with a sum of 1. What lies beyond the square is no lost light: some
+Each constructor gives a batch of one, centerd and with a sum of 1. What lies beyond the square is no lost light: some
 of these densities have no finite sum, and the published kernels are what is inside. :func:`low_pass` has negative
 taps: it is a filter of pictures, no way that light takes.
 
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from blursynth.errors import InvalidValueError
 from blursynth.physics.point_spread import PointSpreads
 
-__all__ = ["generalised_gaussian", "low_pass", "plateau"]
+__all__ = ["generalized_gaussian", "low_pass", "plateau"]
 
 
-def generalised_gaussian(
+def generalized_gaussian(
     sigma_px: float, sigma_across_px: float, angle_rad: float, shape: float, size_px: int
 ) -> PointSpreads:
     """``k(u, v) ~ exp(-q^shape / 2)``, ``q = u^2 / sigma_px^2 + v^2 / sigma_across_px^2``, u along ``angle_rad``.
@@ -32,7 +32,7 @@ def generalised_gaussian(
     """
     reduced = _radius(sigma_px, sigma_across_px, angle_rad, size_px)
     with np.errstate(over="ignore"):
-        return _normalised(np.exp(-0.5 * reduced ** _checked_shape(shape)))
+        return _normalized(np.exp(-0.5 * reduced ** _checked_shape(shape)))
 
 
 def plateau(sigma_px: float, sigma_across_px: float, angle_rad: float, shape: float, size_px: int) -> PointSpreads:
@@ -42,7 +42,7 @@ def plateau(sigma_px: float, sigma_across_px: float, angle_rad: float, shape: fl
     """
     reduced = _radius(sigma_px, sigma_across_px, angle_rad, size_px)
     with np.errstate(over="ignore"):
-        return _normalised(1.0 / (1.0 + reduced ** _checked_shape(shape)))
+        return _normalized(1.0 / (1.0 + reduced ** _checked_shape(shape)))
 
 
 def low_pass(cutoff_rad_per_px: float, size_px: int) -> PointSpreads:
@@ -61,7 +61,7 @@ def low_pass(cutoff_rad_per_px: float, size_px: int) -> PointSpreads:
     middle = radius == 0
     radius = np.where(middle, 1.0, radius)
     wave = cutoff_rad_per_px * j1(cutoff_rad_per_px * radius) / (2.0 * math.pi * radius)
-    return _normalised(np.where(middle, cutoff_rad_per_px**2 / (4.0 * math.pi), wave))
+    return _normalized(np.where(middle, cutoff_rad_per_px**2 / (4.0 * math.pi), wave))
 
 
 def _offsets(size_px: int) -> NDArray[np.float64]:
@@ -100,7 +100,7 @@ def _checked_shape(shape: float) -> float:
     return shape
 
 
-def _normalised(dense: NDArray[np.float64]) -> PointSpreads:
+def _normalized(dense: NDArray[np.float64]) -> PointSpreads:
     # What no sum can tell from 0 costs time in a convolution.
     dense = np.where(np.abs(dense) < 1e-18 * np.abs(dense).max(), 0.0, dense)
     return PointSpreads.from_dense([dense / dense.sum()])

@@ -34,7 +34,7 @@ __all__ = [
     "scene_of_objects",
 ]
 
-# Between neighbouring pixels. Below it depth that is quantised or sloped is one surface.
+# Between neighboring pixels. Below it depth that is quantized or sloped is one surface.
 JUMP_PX = 1.75
 # Within so many px of its edge a surface always goes on behind a nearer one: for the widths of pixels and slices, and
 # for point spreads whose sizes are rounded to levels.
@@ -52,11 +52,11 @@ class Scene:
 
     Every pixel shows one small opaque patch of a surface. Patches lie in slices; a nearer slice covers a farther one,
     patches of one slice lie side by side. Behind a pixel a second patch may be hidden: the farther surface goes on
-    there, with the colour, slice and point spread of the pixel ``hidden`` names.
+    there, with the color, slice and point spread of the pixel ``hidden`` names.
 
     At the edge of a nearer surface a pixel is a mixture. There ``front`` names a pixel of the nearer surface, ``share``
-    says how much of the pixel that surface covers (a), ``pure`` names a pixel that shows its unmixed colour (c), and
-    ``hidden`` one with the unmixed colour of the surface behind (h). With the two colours alike in how far they can be
+    says how much of the pixel that surface covers (a), ``pure`` names a pixel that shows its unmixed color (c), and
+    ``hidden`` one with the unmixed color of the surface behind (h). With the two colors alike in how far they can be
     trusted, the pixel x is the sum of the front patch's light, ``a (c + a e / q)``, and of the share 1 - a of the
     hidden patch's, ``h + (1 - a) e / q``, where ``e = x - a c - (1 - a) h`` and ``q = a^2 + (1 - a)^2``. So a picture
     in focus is not changed, and ``share = 0`` is a pixel of the farther surface beside which a nearer one ends.
@@ -73,7 +73,7 @@ class Scene:
     ----------
     order
         ``[B, H, W]`` slice of every pixel, int32; larger is nearer. Only the order of the numbers matters, and, where
-        ``connected``, whether two are neighbours; there they are less than 2^30.
+        ``connected``, whether two are neighbors; there they are less than 2^30.
     kernel
         ``[B, H, W]`` point spread of every pixel's light, int32, a number from 0 to K - 1.
     hidden
@@ -90,12 +90,12 @@ class Scene:
         elsewhere all of it. Only ``connected`` scenes ask for it.
     slope
         ``[B, 2, H, W]`` float64, derivative of the signed radius of the blur by row and column, in px per px. A part
-        that lies off the centre sees a sloping surface stretched or compressed: its light is weighted by the
-        determinant of that displacement, ``1 + slope . (centre of the part)``, kept within 1/4 .. 4.
-    part_centre
+        that lies off the center sees a sloping surface stretched or compressed: its light is weighted by the
+        determinant of that displacement, ``1 + slope . (center of the part)``, kept within 1/4 .. 4.
+    part_center
         ``[G, 2]`` row and column of the centroid of every part, in units of the signed radius.
     connected
-        Whether neighbouring slices may be one surface. Its coverage is then, as far as it is known, the share of its
+        Whether neighboring slices may be one surface. Its coverage is then, as far as it is known, the share of its
         own patches among these and the places where it is missing, so that steps, slopes and a little noise of its
         depth open no gaps. Otherwise every slice is a surface of its own.
 
@@ -115,7 +115,7 @@ class Scene:
     pure: NDArray[np.int32] | None = None
     missing: NDArray[np.int32] | None = None
     slope: NDArray[np.float64] | None = None
-    part_centre: NDArray[np.float64] | None = None
+    part_center: NDArray[np.float64] | None = None
     connected: bool = False
 
     def __post_init__(self) -> None:
@@ -139,14 +139,14 @@ class Scene:
         if self.connected and self.order.size and not -(2**30) < self.order.min() <= self.order.max() < 2**30:
             raise InvalidValueError("order must lie within 2^30 on both sides of 0 in a connected scene.")
         self._check_edges(pixels)
-        if (self.slope is None) != (self.part_centre is None):
-            raise InvalidValueError("slope and part_centre belong together, got one of them.")
-        if self.slope is not None and self.part_centre is not None:
+        if (self.slope is None) != (self.part_center is None):
+            raise InvalidValueError("slope and part_center belong together, got one of them.")
+        if self.slope is not None and self.part_center is not None:
             batch, height, width = self.order.shape
-            if self.slope.shape != (batch, 2, height, width) or self.part_centre.shape != (self.parts, 2):
+            if self.slope.shape != (batch, 2, height, width) or self.part_center.shape != (self.parts, 2):
                 raise InvalidValueError(
-                    f"slope must be {(batch, 2, height, width)} and part_centre {(self.parts, 2)}, "
-                    f"got {self.slope.shape} and {self.part_centre.shape}."
+                    f"slope must be {(batch, 2, height, width)} and part_center {(self.parts, 2)}, "
+                    f"got {self.slope.shape} and {self.part_center.shape}."
                 )
 
     def _check_edges(self, pixels: int) -> None:
@@ -191,12 +191,12 @@ class Scene:
         own = np.arange(height * width, dtype=np.int32)
         order, kernel, hidden = (plane[b].ravel() for plane in (self.order, self.kernel, self.hidden))
         if self.front is None or self.share is None or self.pure is None or self.missing is None:
-            of_front, cover, colour = own, np.ones(own.size), own
+            of_front, cover, color = own, np.ones(own.size), own
             of_void, void = own, np.zeros(own.size)
         else:
             front, cover, missing = self.front[b].ravel(), self.share[b].ravel(), self.missing[b].ravel()
             of_front = np.where(front >= 0, front, own)
-            colour = np.where(self.pure[b].ravel() >= 0, self.pure[b].ravel(), own)
+            color = np.where(self.pure[b].ravel() >= 0, self.pure[b].ravel(), own)
             of_void = np.maximum(missing, 0)
             void = np.where(missing == front, 1.0 - cover, 1.0) * (missing >= 0) * self.connected
         of_hidden = np.maximum(hidden, 0)
@@ -205,13 +205,13 @@ class Scene:
         order = order[surface]
         if self.connected:  # what is hidden is never of the slice that hides it
             order[1] = np.minimum(order[1], order[0] - 1)
-        return Patches(order, kernel[surface], surface, there, cover, void, colour, of_hidden)
+        return Patches(order, kernel[surface], surface, there, cover, void, color, of_hidden)
 
     def stretch(self, b: int, part: int) -> NDArray[np.float64] | None:
         """``[H * W]`` by how much a part compresses the surface of every pixel; None if all are 1."""
-        if self.slope is None or self.part_centre is None or not self.part_centre[part].any():
+        if self.slope is None or self.part_center is None or not self.part_center[part].any():
             return None
-        down, right = self.part_centre[part]
+        down, right = self.part_center[part]
         factor = 1.0 + down * self.slope[b, 0] + right * self.slope[b, 1]
         return np.asarray(np.clip(factor, 0.25, 4.0).ravel())
 
@@ -234,8 +234,8 @@ class Patches:
         ``[N]`` how much of its pixel the visible patch covers; a hidden one covers all of it.
     void
         ``[N]`` of how much of the pixel a surface is missing.
-    colour, behind
-        ``[N]`` int32: pixels with the unmixed colours of both patches.
+    color, behind
+        ``[N]`` int32: pixels with the unmixed colors of both patches.
     """
 
     order: NDArray[np.int32]
@@ -244,11 +244,11 @@ class Patches:
     there: NDArray[np.bool_]
     cover: NDArray[np.float64]
     void: NDArray[np.float64]
-    colour: NDArray[np.int32]
+    color: NDArray[np.int32]
     behind: NDArray[np.int32]
 
     def weights(self) -> NDArray[np.float64]:
-        """``[2, 3, N]`` how much light of the pixel itself, of ``colour`` and of ``behind`` the patches have."""
+        """``[2, 3, N]`` how much light of the pixel itself, of ``color`` and of ``behind`` the patches have."""
         a, rest = self.cover, 1.0 - self.cover
         q = a * a + rest * rest
         return np.stack(
@@ -264,7 +264,7 @@ class Patches:
         if (self.cover == 1).all():
             return np.stack([own, own[:, self.behind]])
         weights = self.weights()
-        parts = (own, own[:, self.colour], own[:, self.behind])
+        parts = (own, own[:, self.color], own[:, self.behind])
         return np.stack([sum(w * x for w, x in zip(weights[s], parts, strict=True)) for s in range(2)])
 
     def light_adjoint(self, light: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -272,7 +272,7 @@ class Patches:
         weights = self.weights()
         out = np.asarray(weights[0, 0] * light[0] + weights[1, 0] * light[1])
         for c in range(len(out)):
-            for n, places in ((1, self.colour), (2, self.behind)):
+            for n, places in ((1, self.color), (2, self.behind)):
                 value = weights[0, n] * light[0, c] + weights[1, n] * light[1, c]
                 out[c] += np.bincount(places, value, out.shape[1])
         return out
@@ -310,9 +310,9 @@ def level_radius_px(level: int, tolerance_px: float) -> float:
 
 
 def reach_of_objects_px(largest_radius_px: float) -> int:
-    """How far away a pixel may be whose colour is seen in another one, hidden surfaces included, of moving objects.
+    """How far away a pixel may be whose color is seen in another one, hidden surfaces included, of moving objects.
 
-    Light travels by the radius. What lies behind an object is seen up to both radii behind its edge, and has the colour
+    Light travels by the radius. What lies behind an object is seen up to both radii behind its edge, and has the color
     of a pixel as far from the edge on the other side, or nearer to it.
     """
     behind = 2.0 * largest_radius_px + SLACK_PX
@@ -322,10 +322,10 @@ def reach_of_objects_px(largest_radius_px: float) -> int:
 def reach_of_layers_px(
     nearness_px: NDArray[np.floating], radius_px: NDArray[np.floating], *, wider_px: float, sloped: bool
 ) -> int:
-    """How far away a pixel may be whose colour or depth matters to another one, hidden surfaces included.
+    """How far away a pixel may be whose color or depth matters to another one, hidden surfaces included.
 
     The light of a visible patch travels by its radius. A hidden one is seen as many px behind the edge of the nearer
-    surface as their radii differ, has the colour of a pixel as far from the edge on the other side or nearer to it,
+    surface as their radii differ, has the color of a pixel as far from the edge on the other side or nearer to it,
     and its light travels by its own radius from there. How much a nearer surface covers depends on where it is missing,
     up to twice its radius from its edge, and what arrives from there comes by that radius once more.
 
@@ -369,21 +369,21 @@ def scene_of_layers(
     part_weight: NDArray[np.float64],
     backend: Any,
     *,
-    part_centre: NDArray[np.float64] | None = None,
+    part_center: NDArray[np.float64] | None = None,
 ) -> Scene:
     """The scene of a picture whose depth and blurs are known.
 
     Parameters
     ----------
     image
-        ``[1, C, H, W]`` the picture, whose colours tell how pixels at edges are mixed.
+        ``[1, C, H, W]`` the picture, whose colors tell how pixels at edges are mixed.
     nearness_px
         ``[1, H, W]`` inverse depth in px of radius, larger is nearer: behind the edge of a nearer surface one sees a
         farther one as deep as theirs differ.
     radius_px
         ``[1, H, W]`` signed radius of the blur of every pixel.
     kernel
-        ``[1, H, W]`` any whole number that stands for the point spread of every pixel.
+        ``[1, H, W]`` any integer that stands for the point spread of every pixel.
     point_spreads
         Gives for such a number the point spreads of the parts.
     part_weight
@@ -391,14 +391,14 @@ def scene_of_layers(
     backend
         Whose ``surface_edges`` and ``surface_slope`` are used. What lies farther away than can be seen is left out; so
         a window of the picture and the whole picture have the same scene.
-    part_centre
+    part_center
         See :class:`Scene`; None for one part.
     """
     edges = backend.surface_edges(image, nearness_px, None, 2.0 * np.abs(radius_px), jump=JUMP_PX, slack_px=SLACK_PX)
-    slope = None if part_centre is None else backend.surface_slope(radius_px, jump=JUMP_PX)
-    # Slices that are not neighbours lie a jump apart, so what is no edge is one surface.
+    slope = None if part_center is None else backend.surface_slope(radius_px, jump=JUMP_PX)
+    # Slices that are not neighbors lie a jump apart, so what is no edge is one surface.
     order = np.floor(nearness_px / JUMP_PX).astype(np.int32)
-    return _scene(order, edges, kernel, point_spreads, part_weight, slope, part_centre, connected=True)
+    return _scene(order, edges, kernel, point_spreads, part_weight, slope, part_center, connected=True)
 
 
 def scene_of_objects(
@@ -430,7 +430,7 @@ def _scene(
     point_spreads: Callable[[int], PointSpreads],
     part_weight: NDArray[np.float64],
     slope: NDArray[np.float64] | None,
-    part_centre: NDArray[np.float64] | None,
+    part_center: NDArray[np.float64] | None,
     *,
     connected: bool,
 ) -> Scene:
@@ -454,6 +454,6 @@ def _scene(
         edges.pure,
         edges.missing,
         slope,
-        part_centre,
+        part_center,
         connected,
     )

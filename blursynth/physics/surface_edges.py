@@ -30,24 +30,24 @@ __all__ = [
 UNEVEN_REACH_PX = 4
 UNEVEN_SHARE = 0.05
 EVEN_AT_LEAST = 0.15
-PURE_REACH_PX = 4  # px within which a surface shows its unmixed colour
+PURE_REACH_PX = 4  # px within which a surface shows its unmixed color
 FRONT_REACH_PX = 3
 THIN_BACK_PX = 2
-# How far from an edge the colours lie that go on behind it; farther in, they are turned over once more.
+# How far from an edge the colors lie that go on behind it; farther in, they are turned over once more.
 MIRRORED_PX = 8.0
 SLOPE_REACH_PX = 3
 # A surface goes on behind another with slopes of up to so many px of radius per px.
 STEEPEST = 0.3
-# How the colours' variance weighs against the side that depth says: measured on photographs with mattes of discs,
+# How the colors' variance weighs against the side that depth says: measured on photographs with mattes of discs,
 # blobs and wires (0 to 12 tried; the error is flat from 4 on).
 TRUST = 4.0
-# A pixel is at most this many standard deviations of its surface's colours from their mean if nothing is mixed into it.
+# A pixel is at most this many standard deviations of its surface's colors from their mean if nothing is mixed into it.
 PURE_WITHIN = 2.0
-# Colours of two surfaces tell shares if they are at least so many standard deviations of both apart.
+# Colors of two surfaces tell shares if they are at least so many standard deviations of both apart.
 TELLING = 3.0
-# A mixture lies on the line between the two colours, off it by no more than this share of their distance, and noise.
+# A mixture lies on the line between the two colors, off it by no more than this share of their distance, and noise.
 OFF_LINE = 0.15
-SMALLEST_CONTRAST = 1e-4  # of the squared light of both surfaces; below it colours say nothing
+SMALLEST_CONTRAST = 1e-4  # of the squared light of both surfaces; below it colors say nothing
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,14 +30,14 @@ def view_tangents(
     size_px
         Height and width of the window.
     principal_point_px
-        Row and column in the full picture that the optical axis meets; pixel centres have whole coordinates.
+        Row and column in the full picture that the optical axis meets; pixel centers have whole coordinates.
     focal_length_px
         > 0.
     """
     # From absolute coordinates, so that rounding does not depend on the window.
     y, x = (
-        (np.arange(first, first + count, dtype=np.float64) - centre) / focal_length_px
-        for first, count, centre in zip(origin_px, size_px, principal_point_px, strict=True)
+        (np.arange(first, first + count, dtype=np.float64) - center) / focal_length_px
+        for first, count, center in zip(origin_px, size_px, principal_point_px, strict=True)
     )
     return y, x
 

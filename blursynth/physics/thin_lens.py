@@ -41,7 +41,7 @@ def blur_per_dioptre_px(
     focus_distance_m
         s_f from the lens, beyond the focal length; infinity is allowed.
     pixel_pitch_um
-        Distance of pixel centres, > 0.
+        Distance of pixel centers, > 0.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def circle_of_confusion_px(
 
     Notes
     -----
-    Not modelled: aberrations, curvature of field, focus breathing (the picture's scale), diffraction.
+    Not modeled: aberrations, curvature of field, focus breathing (the picture's scale), diffraction.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def inverse_focus(
 
     Notes
     -----
-    Where the plane lies behind the camera the result is negative: nothing is in focus there. Not modelled: the change
+    Where the plane lies behind the camera the result is negative: nothing is in focus there. Not modeled: the change
     of the image distance across a tilted sensor, which makes circles of confusion grow by the same small share as the
     inverse image distance changes.
     """

@@ -1,13 +1,13 @@
 """Paths that a point of light draws on the sensor while the shutter is open.
 
 A path is ``[N, 2]`` or, for a batch, ``[B, N, 2]``: x to the right and y downwards, in px, float64, at equal time
-steps of the exposure. Where a path lies on the sensor does not matter yet: ``rasterise`` of a backend moves its mean
+steps of the exposure. Where a path lies on the sensor does not matter yet: ``rasterize`` of a backend moves its mean
 to zero.
 
 The random walk needs many random numbers, so this module holds its law and its parameters
-(:class:`WalkParameters`), and the backends run it (``backends.cpu.random_walk``, ``backends.reference.random_walk``).
+(:class:`WalkParameters`), and the backends run it (``backends.cpu.random_walk``, ``backends.oracle.random_walk``).
 
-Not modelled: rotation of the camera about the optical axis and depth; those bend the path from pixel to pixel.
+Not modeled: rotation of the camera about the optical axis and depth; those bend the path from pixel to pixel.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class WalkParameters:
     The published code draws c, g, p and theta once per trajectory; here they are plain numbers, because a record of a
     degradation must hold them. Draw them from ``PUBLISHED_RANGES`` to repeat the publication.
 
-    Not modelled: rotation of the camera, acceleration along the path (the speed is constant), the spectrum of hand
+    Not modeled: rotation of the camera, acceleration along the path (the speed is constant), the spectrum of hand
     tremor.
 
     Source: G. Boracchi and A. Foi, "Modeling the performance of image restoration from motion blur", IEEE Trans. Image
@@ -359,7 +359,7 @@ def replay(
     -------
     tuple
         Positions ``[N, 2]``, the two ends of the exposure and what was recorded between them, and the time ``[N - 1]``
-        from each to the next in s, as ``rasterise`` takes them.
+        from each to the next in s, as ``rasterize`` takes them.
 
     Raises
     ------
@@ -446,7 +446,7 @@ def exposure_shares(
             why="It is the part of the path's time during which the shutter is open.",
         )
     if duration is None and len(window) == 1 and window[0, 0] == 0 and window[0, 1] == 1:
-        # The usual case, and for single paths the rest of this function would cost more than the rasterisation.
+        # The usual case, and for single paths the rest of this function would cost more than the rasterization.
         whole = np.empty((1, samples - 1, 3))
         whole[...] = (0.0, 1.0, 1.0 / (samples - 1))
         return positions, whole
@@ -498,7 +498,7 @@ def averaged_frames(
     -------
     tuple
         Positions ``[M, 2]``, the time spent between each two of them ``[M - 1]`` (0 from frame to frame), as
-        ``rasterise`` takes them, and the position ``[2]`` of the frame in the middle: of an even number, of the two
+        ``rasterize`` takes them, and the position ``[2]`` of the frame in the middle: of an even number, of the two
         there.
 
     Examples
@@ -553,7 +553,7 @@ def published_placement(path: ArrayLike, canvas_px: int = PUBLISHED_CANVAS_PX) -
     Source: Boracchi and Foi's ``createTrajectory.m``; DeblurGAN's ``generate_trajectory.py``.
     """
     x = np.asarray(path, np.float64)
-    _demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "The canvas must hold a pixel and its neighbours.")
+    _demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "The canvas must hold a pixel and its neighbors.")
     x = x - x.min(axis=-2, keepdims=True)
     x = x - np.fmod(x[..., :1, :], 1.0) + 1.0
     return np.asarray(x + np.ceil((canvas_px - x.max(axis=-2, keepdims=True)) / 2.0))

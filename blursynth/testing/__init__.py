@@ -2,7 +2,7 @@
 
 >>> import blursynth as bs
 >>> from blursynth.testing import check_degradation, pictures
->>> check_degradation(bs.GaussianBlur(sigma_px=1.0, aspect=0.5), identity=bs.GaussianBlur(sigma_px=0.0))
+>>> check_degradation(bs.kinds.GaussianBlur(sigma_px=1.0, aspect=0.5), identity=bs.kinds.GaussianBlur(sigma_px=0.0))
 """
 
 from blursynth.testing.conformance import check_degradation, pictures

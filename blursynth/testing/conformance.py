@@ -12,7 +12,7 @@ import numpy as np
 from blursynth.core import Degradation, Draw
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame, Intrinsics, RawMetadata
-from blursynth.physics.mosaic import colour_sites, mosaic_code
+from blursynth.physics.mosaic import color_sites, mosaic_code
 
 __all__ = ["check_degradation", "pictures"]
 
@@ -32,7 +32,7 @@ def pictures(
 
     Each has depth (a slanted plane, 1.5 to 4 m away, and a disk before it, 0.4 to 0.6 m away), labels (1 on the disk)
     and a camera of 4.2 mm and 1.4 um, with which a turn by 1 mrad moves the picture by 3 px. A RAW frame may have a
-    ``mosaic``, and then has colours to be undone.
+    ``mosaic``, and then has colors to be undone.
     """
     rng = np.random.default_rng(seed)
     height, width = size_px
@@ -50,8 +50,8 @@ def pictures(
     if encoding is Encoding.RAW:
         image = np.rint(64 + 900 * image).astype(dtype)
         levels = RawMetadata(np.full(batch, 64.0), np.full(batch, 964.0))
-        if mosaic is not None:  # what the pixels would see through their filters, with a colour cast
-            sites = colour_sites(mosaic_code(mosaic), origin_px, size_px)
+        if mosaic is not None:  # what the pixels would see through their filters, with a color cast
+            sites = color_sites(mosaic_code(mosaic), origin_px, size_px)
             image = np.take_along_axis(image, np.broadcast_to(sites, (batch, 1, *size_px)), axis=1)
             matrix = [[1.5, -0.4, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.5, 1.5]]
             levels = RawMetadata(
@@ -208,7 +208,7 @@ def _other_values(example: Degradation, name: str) -> Iterator[Any]:
         if value is None:
             yield from (1, 2, 20)
     elif isinstance(value, str):
-        from blursynth import assets
+        from blursynth.io import assets
 
         shape = assets.get(value).shape
         changed = assets.get(value) * np.linspace(1.0, 2.0, shape[-1])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from blursynth.core import Record
 from blursynth.errors import InvalidValueError
-from blursynth.physics.colour import srgb_from_linear, srgb_to_linear
+from blursynth.physics.color import srgb_from_linear, srgb_to_linear
 
 __all__ = ["Deconvolution", "check_kernels", "estimate_noise", "tapered", "transfer_function"]
 
@@ -29,7 +29,7 @@ class Deconvolution(Record):
     noise is not what these methods are for. Everything runs on the CPU in float64, picture by picture. Subclasses write
     :meth:`deconvolve`.
 
-    Not modelled: blur that varies across the picture, light beyond white (saturated lamps ring), noise that depends on
+    Not modeled: blur that varies across the picture, light beyond white (saturated lamps ring), noise that depends on
     the signal, what sharpening and compression did.
     """
 
@@ -166,7 +166,7 @@ def tapered(
 ) -> tuple[NDArray[np.float64], tuple[slice, slice]]:
     """A picture ``[C, H, W]`` with a margin that makes it circular, and where in it the picture is.
 
-    A Fourier method takes the left edge for the neighbour of the right one, and what does not fit there rings through
+    A Fourier method takes the left edge for the neighbor of the right one, and what does not fit there rings through
     the picture. The picture's edge is repeated over a margin of the kernel's width (a mirrored blur would be that of
     the mirrored kernel: measured .4 to 2 dB worse), and towards the outside it fades into itself blurred across the
     wrap, so that both ends meet. The picture's own pixels stay as they are.

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.contact_sheet import draw_kernel
 from blursynth.core import Draw
+from blursynth.dataset.contact_sheet import draw_kernel
 from blursynth.errors import InvalidValueError
-from blursynth.io import read_arrays
+from blursynth.io.pictures import read_arrays
 from blursynth.physics import point_spread
 
 __all__ = ["read_kernel", "stack_kernels", "true_kernel", "turned_fits_better"]
@@ -33,7 +33,7 @@ def true_kernel(draw: Draw) -> NDArray[np.float64]:
     InvalidValueError
         A step blurs differently from pixel to pixel, so that no single kernel stands for it.
 
-    Not modelled: what happens between and after the blurs (clipping, demosaicking, sharpening, compression).
+    Not modeled: what happens between and after the blurs (clipping, demosaicking, sharpening, compression).
     """
     for name, step in draw.steps:
         if step.varies:
@@ -66,9 +66,9 @@ def stack_kernels(kernels: Sequence[NDArray[np.floating]]) -> NDArray[np.float64
 def turned_fits_better(kernel: NDArray[np.floating], sharp: NDArray[Any], blurred: NDArray[Any]) -> bool:
     """Whether a kernel turned by 180 degrees explains a blurred picture clearly better than the kernel itself.
 
-    The middle of the sharp picture (up to 512 px, grey, codes as they are) is convolved with both; what of the blurred
+    The middle of the sharp picture (up to 512 px, gray, codes as they are) is convolved with both; what of the blurred
     picture a straight line through either result leaves unexplained is compared, at the best of all shifts up to 4 px
-    (files centre kernels differently) and without borders. Clearly: less than 0.6 of it is left.
+    (files center kernels differently) and without borders. Clearly: less than 0.6 of it is left.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def turned_fits_better(kernel: NDArray[np.floating], sharp: NDArray[Any], blurre
 
 
 def read_kernel(path: str | Path, *, turn_180: bool = False) -> NDArray[np.float64]:
-    """A kernel ``[K, K]`` from a file: a grey picture, .npy, .npz, .mat, .csv.
+    """A kernel ``[K, K]`` from a file: a gray picture, .npy, .npz, .mat, .csv.
 
     It is scaled to a sum of 1; its pixel nearest to the centroid comes to the middle of an odd square.
 

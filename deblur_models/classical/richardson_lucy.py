@@ -15,7 +15,7 @@ __all__ = ["RichardsonLucy"]
 class RichardsonLucy(Deconvolution):
     """``x <- x k^T(M y / (k * x)) / k^T(M)``: climbs to the likeliest picture under photon noise; light stays positive.
 
-    Few iterations leave blur, many make noise and rings: their number is the regularisation. ``M`` is 1 where the
+    Few iterations leave blur, many make noise and rings: their number is the regularization. ``M`` is 1 where the
     photograph shows something; pixels beyond its border, from which light came in, are unknowns like the others. (The
     form of scikit-image has darkness there. It is the same away from the border, and several times slower.)
 
@@ -24,7 +24,7 @@ class RichardsonLucy(Deconvolution):
     iterations
         None: ``0.08 / (noise + 0.003)``, 4 to 30, near the best for photographs blurred by the recipe ``default``.
 
-    Source: W. Richardson, JOSA 1972; L. Lucy, Astronomical Journal 1974; the border after M. Bertero, P. Boccacci,
+    Source: W. Richardson, JOSA 1972; L. Lucy, Astronomical RunDirectory 1974; the border after M. Bertero, P. Boccacci,
     Astronomy and Astrophysics 2005.
     """
 

@@ -28,7 +28,7 @@ class TotalVariation(Deconvolution):
     iterations
         60 are within .1 dB of where it converges.
 
-    Not modelled: noise that depends on the signal. Fine texture is flattened, as total variation does.
+    Not modeled: noise that depends on the signal. Fine texture is flattened, as total variation does.
 
     Source: L. Rudin, S. Osher, E. Fatemi 1992; M. Almeida, M. Figueiredo, "Deconvolving images with unknown boundaries
     using the alternating direction method of multipliers", IEEE TIP 2013.

@@ -13,14 +13,14 @@ import typer
 
 from blursynth.cli import console
 from blursynth.errors import BlursynthError, InvalidValueError
-from blursynth.folders import Inside, endings_text, expanded, matches, total, walk
-from blursynth.text import printable
+from blursynth.io.folders import Inside, endings_text, expanded, matches, total, walk
+from blursynth.records.text import printable
 from deblur_models.cli import restorer_options as options
 from deblur_models.cli.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from deblur_models.restore import NetworkRestorer, OnTiles
-    from deblur_models.restorer import Restorer
+    from deblur_models.restore.network_restorer import NetworkRestorer, OnTiles
+    from deblur_models.restore.restorer import Restorer
 
 EPILOG = """\b
 Examples:
@@ -29,7 +29,7 @@ Examples:
   deblur apply big.tif --network run/ --out restored/ --tile 1024 --device cuda --precision bf16
   deblur apply blurred.png --method richardson_lucy --kernel kernel.npy --out restored/
 
-Orientation, transparency, 16 bits, EXIF tags and colour profiles stay as they are; formats that are not written become
+Orientation, transparency, 16 bits, EXIF tags and color profiles stay as they are; formats that are not written become
 PNG. Pictures that cannot be read are left out with a message, the others are done, and the exit code is 1.
 """
 
@@ -110,7 +110,7 @@ def command(
     planned = plan(pictures, out, suffix)
     jobs = planned.jobs
 
-    from deblur_models.picture_file import read_picture, write_whole
+    from deblur_models.data.picture_file import read_picture, write_whole
 
     kernels = None
     tiled: NetworkRestorer | None = None
@@ -205,8 +205,8 @@ def plan(pictures: Sequence[Path], out: Path, suffix: str = "") -> Planned:
     InvalidValueError
         Nothing is found, two pictures would become one file, or a picture would overwrite itself.
     """
-    from blursynth.decoders import CODE_SUFFIXES
-    from deblur_models.picture_file import written_suffix
+    from blursynth.io.decoders import CODE_SUFFIXES
+    from deblur_models.data.picture_file import written_suffix
 
     found: dict[Path, tuple[Path, Path]] = {}
     looked: list[Inside] = []

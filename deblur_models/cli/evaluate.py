@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blursynth.cli import console
-from blursynth.decoders import CODE_SUFFIXES
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
-from blursynth.folders import ByName, Inside, expanded, walk
-from blursynth.text import name_of, path_of, printable
+from blursynth.io.decoders import CODE_SUFFIXES
+from blursynth.io.folders import ByName, Inside, expanded, walk
+from blursynth.records.text import name_of, path_of, printable
 from deblur_models.cli import restorer_options as options
 from deblur_models.cli.memory import keep_freed_memory
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deblur_models.data.pair_set import PairSample, PairSet
-    from deblur_models.evaluate import Kernels, OnPicture
+    from deblur_models.evaluate.evaluation import Kernels, OnPicture
     from deblur_models.metrics import Metric
 
 EPILOG = """\b
@@ -190,8 +190,8 @@ def command(
     known = find_kernels(kernels, pairs, turned=turn_kernels) if kernels is not None else None
     chosen, left_out = choose_metrics(metrics, pairs, align, metric or ())
 
-    from deblur_models.evaluate import evaluate
-    from deblur_models.report import write_report
+    from deblur_models.evaluate.evaluation import evaluate
+    from deblur_models.evaluate.report import write_report
 
     with _progress() as show:
         try:
@@ -234,7 +234,7 @@ def open_data(
 
     from torch import from_numpy
 
-    from blursynth.io import read_codes
+    from blursynth.io.pictures import read_pixels
 
     data, references = expanded(data), expanded(references)
     if not data.is_dir():
@@ -258,7 +258,7 @@ def open_data(
 
     def of_sample(sample: PairSample) -> Iterable[Tensor]:
         for path in listed[sample.name]:
-            codes = read_codes(path)
+            codes = read_pixels(path)
             yield from_numpy(codes.astype("float32") / float(2 ** (8 * codes.itemsize) - 1)).movedim(-1, 0)
 
     return pairs, of_sample
@@ -316,7 +316,7 @@ def choose_metrics(
     """
     import torch
 
-    from deblur_models.evaluate import size_of
+    from deblur_models.evaluate.evaluation import size_of
     from deblur_models.metrics import metric
 
     names = [name.strip() for name in (text or _DEFAULT).split(",") if name.strip()]
@@ -367,8 +367,8 @@ def parse_size(text: str) -> tuple[int, int] | None:
 
 def show_summary(summary: dict[str, Any]) -> None:
     """The tables of a report on the terminal."""
-    from deblur_models.evaluate import BASELINE
-    from deblur_models.report import gain_text, interval_text, number, word
+    from deblur_models.evaluate.evaluation import BASELINE
+    from deblur_models.evaluate.report import gain_text, interval_text, number, word
 
     better = summary["better"]
     measured = summary["data"]["measured"]

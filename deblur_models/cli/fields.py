@@ -13,7 +13,7 @@ from deblur_models.cli.record_listing import show_fields, summary
 EPILOG = """\b
 Examples:
   deblur fields
-  deblur fields optimiser
+  deblur fields optimizer
 """
 
 _ALONE = {
@@ -35,7 +35,7 @@ def command(
     table: Annotated[str | None, typer.Argument(help="Show the fields of this table.", show_default=False)] = None,
 ) -> None:
     """List the tables of a training configuration, or one table's fields."""
-    from deblur_models.configuration import TABLES
+    from deblur_models.config.configuration import TABLES
 
     if table is None:
         console.table(

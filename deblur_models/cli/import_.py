@@ -24,7 +24,7 @@ Examples:
   deblur import gaussian_color_denoising_blind.pth --network restormer --set layer_norm=bias_free --out restormer
   deblur import latest_net_D.pth --network patchgan --out critic     # for start_from in [adversarial]
 
-Files are read without running anything in them. Mind the licence of the weights: it stays with them.
+Files are read without running anything in them. Mind the license of the weights: it stays with them.
 """
 
 
@@ -47,8 +47,8 @@ def command(
             show_default=False,
         ),
     ] = None,
-    licence: Annotated[
-        str, typer.Option("--licence", help="Of the weights, kept in NAME.json.", show_default=False)
+    license: Annotated[
+        str, typer.Option("--license", help="Of the weights, kept in NAME.json.", show_default=False)
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Overwrite NAME.")] = False,
 ) -> None:
@@ -56,8 +56,8 @@ def command(
 
     Every weight must fit by name and shape; otherwise it says which do not, and whose they look like.
     """
-    from deblur_models.checkpoint import save_network
-    from deblur_models.import_weights import import_discriminator, import_original
+    from deblur_models.checkpoints.checkpoint import save_network
+    from deblur_models.checkpoints.import_weights import import_discriminator, import_original
     from deblur_models.networks import DISCRIMINATORS, count_weights, discriminator_config, network_config
 
     target = out.with_suffix("") if out.suffix in (".safetensors", ".json") else out
@@ -79,7 +79,7 @@ def command(
             raise
         console.echo("\n".join(tables), err=True)  # an error is one line; what it says comes last, and stays in sight
         raise InvalidValueError(said) from None
-    save_network(made, target, imported_from=checkpoint.name, licence=licence)
+    save_network(made, target, imported_from=checkpoint.name, license=license)
     console.echo(f"{written}: {network}, {count_weights(made):,} weights")
 
 

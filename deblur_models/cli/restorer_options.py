@@ -12,8 +12,8 @@ from blursynth.cli.arguments import parse_value
 from blursynth.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from deblur_models.restore import NetworkRestorer
-    from deblur_models.restorer import Restorer
+    from deblur_models.restore.network_restorer import NetworkRestorer
+    from deblur_models.restore.restorer import Restorer
 
 __all__ = [
     "Device",
@@ -37,7 +37,7 @@ Overlap = Annotated[
     typer.Option(
         "--overlap",
         metavar="PX",
-        help="What neighbouring tiles share; by default 64 px, or a quarter of small tiles.",
+        help="What neighboring tiles share; by default 64 px, or a quarter of small tiles.",
         show_default=False,
     ),
 ]
@@ -112,9 +112,9 @@ def load_restorer(
     """
     if tile is not None and tile < 0:
         raise InvalidValueError(f"--tile must be >= 0 px, got {tile}.", fix="0 gives the network the whole picture.")
-    from deblur_models.checkpoint import load_network
+    from deblur_models.checkpoints.checkpoint import load_network
     from deblur_models.device import autocast_type, torch_device
-    from deblur_models.restore import NetworkRestorer, sees_all_of_it, with_local_px
+    from deblur_models.restore.network_restorer import NetworkRestorer, sees_all_of_it, with_local_px
 
     place, autocast = torch_device(device), autocast_type(precision)
 

@@ -15,14 +15,14 @@ import typer
 
 from blursynth.cli import console
 from blursynth.cli.arguments import parse_value
-from blursynth.decoders import CODE_SUFFIXES
 from blursynth.errors import InvalidValueError
-from blursynth.folders import walk
+from blursynth.io.decoders import CODE_SUFFIXES
+from blursynth.io.folders import walk
 
 if TYPE_CHECKING:
-    from deblur_models.configuration import Configuration
+    from deblur_models.config.configuration import Configuration
     from deblur_models.train import Progress, Result
-    from deblur_models.train.validation import Look
+    from deblur_models.train.validation import ValidationResult
 
 LINES_S, TERMINAL_S = 30.0, 1.0
 """Seconds between two signs of life: lines of a log, and movements of a bar on a terminal."""
@@ -33,7 +33,7 @@ Examples:
   deblur train small --photos photos/ --recipe mixed --out run/   # from yours, blurred while training
   deblur train small --data pairs/ --out run/                     # from a data set of blursynth generate
   deblur train small --steps 600 --out run/                       # a tenth of it, with the same shape
-  deblur train mine.toml --out run/ --set optimiser.learning_rate=5e-4 --set stage.0.steps=2000
+  deblur train mine.toml --out run/ --set optimizer.learning_rate=5e-4 --set stage.0.steps=2000
   torchrun --nproc-per-node 4 -m deblur_models train nafnet-32 --photos photos/ --out run/
 
 `deblur train --list` names the configurations that ship, `deblur fields` what one can hold. The same command again goes
@@ -101,7 +101,7 @@ def command(
 
     Photographs are blurred on the fly (clear -> blur -> clear); pairs are taken as they are.
     """
-    from deblur_models.configuration import configuration_names, read_configuration
+    from deblur_models.config.configuration import configuration_names, read_configuration
 
     if list_:
         rows = [(name, read_configuration(name).summary) for name in configuration_names()]
@@ -203,7 +203,7 @@ def _settings(settings: Sequence[str]) -> dict[str, Any]:
         path, equals, text = setting.partition("=")
         if not equals or not path.strip():
             raise InvalidValueError(
-                f"--set {setting}: must be TABLE.FIELD=VALUE.", fix="For example --set optimiser.learning_rate=1e-4."
+                f"--set {setting}: must be TABLE.FIELD=VALUE.", fix="For example --set optimizer.learning_rate=1e-4."
             )
         changes[path.strip()] = parse_value(text)
     return changes
@@ -304,7 +304,7 @@ def _text(progress: Progress, elapsed_s: float, steps: int, origin: str) -> str:
     return f"{head}: {losses}; {progress.images_per_s:.3g} patches/s ({split}){skipped}"
 
 
-def _scores(look: Look) -> tuple[str, str, str, str]:
+def _scores(look: ValidationResult) -> tuple[str, str, str, str]:
     no_harm = "" if look.no_harm_db is None else f"{look.no_harm_db:.1f}"
     return f"{look.psnr:.2f}", f"{look.ssim:.4f}", f"{look.gain_db:+.2f}", no_harm
 

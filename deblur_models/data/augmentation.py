@@ -23,13 +23,13 @@ from blursynth.core import Record
 from blursynth.degradations import Jpeg
 from blursynth.errors import InvalidValueError, require
 from blursynth.frame import Encoding, Frame
-from blursynth.streams import Stream
+from blursynth.records.streams import Stream
 
-__all__ = ["Affine", "Augmentation", "Augmented", "Lens", "augmented", "turned"]
+__all__ = ["Affine", "Augmentation", "AugmentationDraw", "Lens", "augment", "turned"]
 
 
 class Augmentation(Record):
-    """``[augmentation]``: what is done to pairs besides ``run.turns``.
+    """``[augmentation]``: what is done to pairs besides ``run.augment``.
 
     Of a share ``geometric`` of the pairs both pictures go through one of five changes, each as often: mirror image,
     transpose, rotation with scale, distortion of a lens, random affine map. Of a share ``corruption`` the blurred one
@@ -116,7 +116,7 @@ class Augmentation(Record):
         reach = (math.cos(angle) + math.sin(angle)) / (1 - self.scale)
         return 8 * math.ceil(patch_px * (reach - 1) / 16)
 
-    def draw(self, seed: int, index: int) -> Augmented:
+    def draw(self, seed: int, index: int) -> AugmentationDraw:
         """What is done to sample ``index``: a function of these two numbers alone."""
         stream = Stream(seed, index, "augmentation")
         turn, warp, corruption = 0, None, None
@@ -126,7 +126,7 @@ class Augmentation(Record):
         if stream.uniform() < self.corruption:
             kind = stream.child("corruption")
             corruption = self._corruption(int(8 * kind.uniform()), kind)
-        return Augmented(turn, warp, corruption)
+        return AugmentationDraw(turn, warp, corruption)
 
     def _geometry(self, kind: int, stream: Stream) -> tuple[int, Affine | Lens | None]:
         if kind == 0:
@@ -172,12 +172,12 @@ def _between(stream: Stream, least: float, largest: float) -> float:
 
 
 def _whole(stream: Stream, least: int, largest: int) -> int:
-    """One of the whole numbers from least to largest."""
+    """One of the integers from least to largest."""
     return least + int((largest - least + 1) * stream.uniform())
 
 
 @dataclass(frozen=True)
-class Augmented:
+class AugmentationDraw:
     """What is done to one pair: a turn and a warp of both pictures, a corruption of the blurred one."""
 
     turn: int = 0
@@ -360,7 +360,9 @@ class HueShift:
         return (made * 255).round().clamp(0, 255)
 
 
-def augmented(sharp: Tensor, blurred: Tensor, what: Augmented, *, margin_px: int, top: int) -> tuple[Tensor, Tensor]:
+def augment(
+    sharp: Tensor, blurred: Tensor, what: AugmentationDraw, *, margin_px: int, top: int
+) -> tuple[Tensor, Tensor]:
     """The patch in the middle of a pair ``[3, H, W]`` of values 0..1, augmented.
 
     Both pictures are codes of 0..top; a corrupted one is of 8 bits.

@@ -28,7 +28,7 @@ BUNDLED: dict[str, dict[str, str]] = {
         "coffee.png": "Rachel Michetti, CC0",
     },
 }
-"""File name and licence, as scikit-image states it."""
+"""File name and license, as scikit-image states it."""
 
 
 def bundled_photographs(part: str) -> list[Path]:

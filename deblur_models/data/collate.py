@@ -19,11 +19,12 @@ from torch import Tensor
 from blursynth.core import Draw, apply
 from blursynth.dataset import Unblurred
 from blursynth.frame import Encoding, Frame
-from deblur_models.data.augmentation import Augmented, augmented, turned
+from deblur_models.data.augmentation import AugmentationDraw, augment, turned
 from deblur_models.data.batch import Batch
 from deblur_models.data.pair_set import PairSample
 
 __all__ = [
+    "Augmented",
     "BeforeBlur",
     "Collated",
     "LearnedBlur",
@@ -31,7 +32,6 @@ __all__ = [
     "Sample",
     "SharpPictures",
     "SharpSample",
-    "Turned",
     "collate",
     "make_batch",
     "values_of",
@@ -60,7 +60,7 @@ LearnedBlur = Callable[[Tensor, Sequence[int]], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Turned:
+class Augmented:
     """A sample and which of the eight turns and flips of the square it is shown in.
 
     ``augmented`` is what else is done to it (None: there is no augmentation), ``margin_px`` the width of what it has
@@ -69,7 +69,7 @@ class Turned:
 
     sample: Sample
     turn: int
-    augmented: Augmented | None = None
+    augmented: AugmentationDraw | None = None
     margin_px: int = 0
 
 
@@ -129,22 +129,22 @@ class Collated:
     """
 
     groups: tuple[ReadyPairs | BeforeBlur | SharpPictures, ...]
-    turns: tuple[int, ...]
-    augmented: tuple[Augmented | None, ...]
+    turn: tuple[int, ...]
+    augmented: tuple[AugmentationDraw | None, ...]
     margin_px: int
     draws: tuple[Draw | None, ...]
     sources: tuple[str, ...]
     geometry: tuple[tuple[tuple[int, ...], Frame], ...]
 
     def __len__(self) -> int:
-        return len(self.turns)
+        return len(self.turn)
 
     def pin_memory(self) -> Collated:
         """The same with its pictures in pinned memory; torch's DataLoader calls it."""
         return replace(self, groups=tuple(group.pin_memory() for group in self.groups))
 
 
-def collate(samples: Sequence[Turned]) -> Collated:
+def collate(samples: Sequence[Augmented]) -> Collated:
     """Samples of one size as few tensors."""
     sorts: dict[Any, list[int]] = {}
     known: dict[Any, list[tuple[int, Frame]]] = {}
@@ -158,7 +158,7 @@ def collate(samples: Sequence[Turned]) -> Collated:
         geometry.append((places, _without_pixels(_of_tensors(frames))))
     return Collated(
         groups=tuple(_grouped([samples[i].sample for i in places], places) for places in sorts.values()),
-        turns=tuple(each.turn for each in samples),
+        turn=tuple(each.turn for each in samples),
         augmented=tuple(each.augmented for each in samples),
         margin_px=samples[0].margin_px,
         draws=tuple(each.sample.draw for each in samples),
@@ -257,12 +257,12 @@ def make_batch(
             geometry[place] = frames[number]
     for place, what in enumerate(collated.augmented):
         if what is not None:
-            pair = augmented(sharp[place], blurred[place], what, margin_px=collated.margin_px, top=tops[place])
+            pair = augment(sharp[place], blurred[place], what, margin_px=collated.margin_px, top=tops[place])
             sharp[place], blurred[place] = pair
             geometry[place] = None  # it was that of the pixels before
     return Batch(
-        sharp=torch.stack([turned(picture, turn) for picture, turn in zip(sharp, collated.turns, strict=True)]),
-        blurred=torch.stack([turned(picture, turn) for picture, turn in zip(blurred, collated.turns, strict=True)]),
+        sharp=torch.stack([turned(picture, turn) for picture, turn in zip(sharp, collated.turn, strict=True)]),
+        blurred=torch.stack([turned(picture, turn) for picture, turn in zip(blurred, collated.turn, strict=True)]),
         draws=collated.draws,
         geometry=tuple(geometry),
         sources=collated.sources,

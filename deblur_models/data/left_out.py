@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from blursynth.dataset import Scan
-from blursynth.folders import endings_text
+from blursynth.io.folders import endings_text
 from deblur_models.data.pair_set import FolderPairs, PairSet
 
 __all__ = ["tell_left_out"]

@@ -16,15 +16,15 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cores import available_cores
 from blursynth.core import Draw
-from blursynth.cores import available_cores
 from blursynth.dataset import Dataset, open_dataset
-from blursynth.decoders import CODE_SUFFIXES
 from blursynth.errors import DatasetError, InvalidValueError, PictureError
-from blursynth.folders import ByName, Inside, endings_text, expanded, total, walk
 from blursynth.frame import Encoding, Frame
-from blursynth.io import file_sha256, peek, read_codes
-from blursynth.text import name_of
+from blursynth.io.decoders import CODE_SUFFIXES
+from blursynth.io.folders import ByName, Inside, endings_text, expanded, total, walk
+from blursynth.io.pictures import file_sha256, read_header, read_pixels
+from blursynth.records.text import name_of
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class FolderPairs(PairSet):
         return len(self.blurred)
 
     def read(self, index: int) -> PairSample:
-        blurred, sharp = read_codes(self.blurred[index]), read_codes(self.sharp[index])
+        blurred, sharp = read_pixels(self.blurred[index]), read_pixels(self.sharp[index])
         if blurred.shape != sharp.shape:
             raise PictureError(
                 f"{self.blurred[index]} has {_size(blurred)} and {self.sharp[index]} has {_size(sharp)}.",
@@ -212,7 +212,7 @@ class FolderPairs(PairSet):
         """Sizes of both halves as their headers tell; None, and a sentence in ``wrong``, where one cannot be read."""
         for pair in zip(self.blurred, self.sharp, strict=True):
             try:
-                blurred, sharp = (peek(path) for path in pair)
+                blurred, sharp = (read_header(path) for path in pair)
             except PictureError as error:
                 wrong.append(error.what)
                 yield None
@@ -221,7 +221,7 @@ class FolderPairs(PairSet):
 
     @cached_property
     def _sizes(self) -> list[tuple[int, int]]:
-        infos = [peek(path) for path in self.blurred]
+        infos = [read_header(path) for path in self.blurred]
         return [(info.height, info.width) for info in infos]
 
 

@@ -21,9 +21,9 @@ from torch.utils.data import Dataset as TorchDataset
 
 from blursynth.dataset import OnlineDataset, Unblurred
 from blursynth.errors import InvalidValueError, PictureError
-from blursynth.streams import Stream
+from blursynth.records.streams import Stream
 from deblur_models.data.augmentation import Augmentation
-from deblur_models.data.collate import Collated, Sample, SharpSample, Turned, collate
+from deblur_models.data.collate import Augmented, Collated, Sample, SharpSample, collate
 from deblur_models.data.pair_set import PairSample, PairSet
 
 __all__ = ["BlurredByNetwork", "Crops", "OnTheFly", "Source", "TrainingSet", "batches"]
@@ -221,7 +221,7 @@ def shuffled(count: int, seed: int, epoch: int, name: str) -> tuple[int, ...]:
     return tuple(generator.permutation(count).tolist())
 
 
-class TrainingSet(TorchDataset[Turned]):
+class TrainingSet(TorchDataset[Augmented]):
     """Samples from one source, or from several in given shares.
 
     Parameters
@@ -232,7 +232,7 @@ class TrainingSet(TorchDataset[Turned]):
         How often each is chosen, e.g. (2, 1) for two of the first to one of the second.
     seed
         Decides which source and which turn sample ``i`` has.
-    turns
+    augment
         Whether pictures are turned by quarters and flipped; "mirror": flipped left to right alone. Off where a loss
         blurs again with the draw, whose directions would no longer fit.
     augmentation
@@ -247,24 +247,24 @@ class TrainingSet(TorchDataset[Turned]):
         shares: Sequence[float],
         *,
         seed: int,
-        turns: bool | str,
+        augment: bool | str,
         augmentation: Augmentation | None = None,
         margin_px: int = 0,
     ) -> None:
         if len(sources) != len(shares) or not sources or min(shares) <= 0:
             raise InvalidValueError(f"Every source needs a share > 0, got {list(shares)} for {len(sources)}.")
-        self.sources, self.seed, self.turns = tuple(sources), seed, turns
+        self.sources, self.seed, self.augment = tuple(sources), seed, augment
         self.augmentation, self.margin_px = augmentation, margin_px
         self._until = np.cumsum(np.asarray(shares, float) / sum(shares))
 
-    def __getitem__(self, index: int) -> Turned:
+    def __getitem__(self, index: int) -> Augmented:
         stream = Stream(self.seed, index, "training")
         chosen = min(int(np.searchsorted(self._until, stream.uniform(), side="right")), len(self.sources) - 1)
-        turn = int(stream.uniform() * 8) if self.turns else 0
-        if self.turns == "mirror":
+        turn = int(stream.uniform() * 8) if self.augment else 0
+        if self.augment == "mirror":
             turn = 4 * (turn // 4)  # of the eight ways the picture itself and its mirror image
         augmented = None if self.augmentation is None else self.augmentation.draw(self.seed, index)
-        return Turned(self.sources[chosen].sample(index), turn, augmented, self.margin_px)
+        return Augmented(self.sources[chosen].sample(index), turn, augmented, self.margin_px)
 
 
 class _Steps(Sampler[list[int]]):
@@ -325,6 +325,6 @@ class _InParts:
 
     parts: int
 
-    def __call__(self, samples: list[Turned]) -> list[Collated]:
+    def __call__(self, samples: list[Augmented]) -> list[Collated]:
         size = len(samples) // self.parts
         return [collate(samples[i * size : (i + 1) * size]) for i in range(self.parts)]

@@ -73,7 +73,7 @@ class AnswerPool:
 
 
 class AdversarialLoss(Record):
-    """What a discriminator and a generator minimise.
+    """What a discriminator and a generator minimize.
 
     ``penalty_weight`` > 0 adds a gradient penalty to the discriminator's loss, in float32 whatever autocast chose.
     """
@@ -92,14 +92,14 @@ class AdversarialLoss(Record):
 
     @abstractmethod
     def discriminator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
-        """What the discriminator minimises, from its answers to real and (detached) generated pictures.
+        """What the discriminator minimizes, from its answers to real and (detached) generated pictures.
 
         Where a loss compares with earlier answers (:meth:`pool`), these are put into ``answers`` first.
         """
 
     @abstractmethod
     def generator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
-        """What the generator minimises; a relativistic loss compares with ``real``, or with ``answers``."""
+        """What the generator minimizes; a relativistic loss compares with ``real``, or with ``answers``."""
 
     def pool(self) -> AnswerPool | None:
         """An empty pool for both losses where they compare with earlier answers, else None."""
@@ -117,7 +117,7 @@ class AdversarialLoss(Record):
 
 
 class WganGP(AdversarialLoss):
-    """Wasserstein loss with gradient penalty: D minimises ``E f - E r + lambda penalty``, G minimises ``-E f``.
+    """Wasserstein loss with gradient penalty: D minimizes ``E f - E r + lambda penalty``, G minimizes ``-E f``.
 
     ``penalty_weight`` is lambda, 10 as published; DeblurGAN takes 5 steps of D for one of G.
 
@@ -149,7 +149,7 @@ class WganGP(AdversarialLoss):
 
 
 class LSGAN(AdversarialLoss):
-    """Least squares: D minimises ``(E (r - 1)^2 + E f^2) / 2``, G minimises ``E (f - 1)^2``.
+    """Least squares: D minimizes ``(E (r - 1)^2 + E f^2) / 2``, G minimizes ``E (f - 1)^2``.
 
     Source: X. Mao et al., "Least Squares Generative Adversarial Networks", ICCV 2017, with the factors of CycleGAN's
     code (the paper has a half in the generator's part too).
@@ -163,7 +163,7 @@ class LSGAN(AdversarialLoss):
 
 
 class VanillaGAN(AdversarialLoss):
-    """Binary cross entropy of logits: D minimises ``-(E ln s(r) + E ln(1 - s(f))) / 2``, G ``-E ln s(f)``.
+    """Binary cross entropy of logits: D minimizes ``-(E ln s(r) + E ln(1 - s(f))) / 2``, G ``-E ln s(f)``.
 
     s is the logistic function; the generator's part is the one that does not saturate.
 
@@ -180,7 +180,7 @@ class VanillaGAN(AdversarialLoss):
 class RaganLS(AdversarialLoss):
     """Relativistic average least squares: each answer is compared with the mean answer to the other sort.
 
-    D minimises ``(E (r - E f - 1)^2 + E (f - E r + 1)^2) / 2``, G ``(E (r - E f + 1)^2 + E (f - E r - 1)^2) / 2``, with
+    D minimizes ``(E (r - E f - 1)^2 + E (f - E r + 1)^2) / 2``, G ``(E (r - E f + 1)^2 + E (f - E r - 1)^2) / 2``, with
     means over the batch and the map. Of the two parts of a double discriminator the mean is taken. DeblurGAN-v2 weights
     the generator's part by .01 in the paper and .001 in its code; the paper's formula lacks the half, the code has it.
 
@@ -237,8 +237,8 @@ class RaganLS(AdversarialLoss):
 class RelativisticBlur(AdversarialLoss):
     """Relativistic blur loss: the generator wants real and generated blur to look alike, both with probability 1/2.
 
-    With ``a = r - E f`` and ``b = f - E r`` (relativistic average logits) D minimises the usual
-    ``-(E ln s(a) + E ln(1 - s(b))) / 2``. G minimises the cross entropy of both with 1/2,
+    With ``a = r - E f`` and ``b = f - E r`` (relativistic average logits) D minimizes the usual
+    ``-(E ln s(a) + E ln(1 - s(b))) / 2``. G minimizes the cross entropy of both with 1/2,
     ``-(E [ln s(a) + ln(1 - s(a))] + E [ln s(b) + ln(1 - s(b))]) / 4``, whose least value ``ln 2`` is where the
     discriminator tells nothing apart; unlike with the usual loss, generated pictures that seem more real than real ones
     are no aim.

@@ -118,7 +118,7 @@ class ReBlur(ConsistencyLoss):
     recipes such as ``clean`` and otherwise true within its effect:
 
     - sensor noise, mosaic, denoising, sharpening and JPEG stay as a difference, also for a perfect restoration;
-    - gains (exposure, white balance, colour matrices) commute with blur but for what is clipped: light beyond white is
+    - gains (exposure, white balance, color matrices) commute with blur but for what is clipped: light beyond white is
       in the blurred picture and not in the sharp one, so that the surroundings of lamps differ;
     - of several curves on the way (decode, encode, decode, encode) the last one counts, the others are taken to undo
       each other;

@@ -19,7 +19,7 @@ class FftL1(Loss):
     ``mean (|Re F d| + |Im F d|) / 2`` over all frequencies, channels and pictures; not the modulus of the complex
     difference.
 
-    With the usual ``backward`` normalisation (none), as in MIMO-UNet, a coefficient is a sum over pixels: the loss
+    With the usual ``backward`` normalization (none), as in MIMO-UNet, a coefficient is a sum over pixels: the loss
     grows with the square root of the number of pixels for noise-like differences, and the published weight .1 belongs
     to patches of 256 px. ``ortho`` divides by that root, so that values do not depend on the size of the patch; for
     256 px patches .1 of ``backward`` is 25.6 of ``ortho``. ``forward`` divides by the number of pixels.

@@ -62,11 +62,11 @@ class VGG19Features(nn.Module):
 class Perceptual(Loss):
     """Mean squared difference of the features of VGG19 at one layer, ``mean (phi(x) - phi(y))^2``.
 
-    Needs torchvision's weights file; without it :meth:`check_ready` and every call refuse. Pictures are normalised by
+    Needs torchvision's weights file; without it :meth:`check_ready` and every call refuse. Pictures are normalized by
     the mean and the standard deviation of ImageNet, as the network was trained.
 
-    ``paper_compat`` is what DeblurGAN's code does: pictures in -1..1 without that normalisation. (DeblurGAN-v2's
-    normalises the first picture of a batch alone; with its batch of one that is the default here.) DeblurGAN weights it
+    ``paper_compat`` is what DeblurGAN's code does: pictures in -1..1 without that normalization. (DeblurGAN-v2's
+    normalizes the first picture of a batch alone; with its batch of one that is the default here.) DeblurGAN weights it
     by 100, DeblurGAN-v2 by .006 beside .5 of the mean squared error, both at ``conv3_3`` before its activation.
 
     Sources: J. Johnson, A. Alahi and L. Fei-Fei, "Perceptual Losses for Real-Time Style Transfer", ECCV 2016;
@@ -80,7 +80,7 @@ class Perceptual(Loss):
     )
     layer: str = Field(default="conv3_3", description="layer whose features are compared, such as conv3_3 or relu5_4")
     paper_compat: bool = Field(
-        default=False, description="whether VGG19 gets pictures in -1..1 without normalisation, as in DeblurGAN's code"
+        default=False, description="whether VGG19 gets pictures in -1..1 without normalization, as in DeblurGAN's code"
     )
 
     def model_post_init(self, context: object) -> None:

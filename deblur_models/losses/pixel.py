@@ -32,7 +32,7 @@ class L2(Loss):
 
     ``imagenet_std`` divides each channel's difference by the deviation of that channel over ImageNet first, which
     makes the loss 19.6 times as large where the channels' errors are equal. DeblurGAN-v2's code takes it so, because
-    the pictures were normalised for VGG19 just before.
+    the pictures were normalized for VGG19 just before.
     """
 
     imagenet_std: bool = Field(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models.weights_file import read_weights, shape_of, some_of
+from deblur_models.checkpoints.weights_file import read_weights, shape_of, some_of
 
 __all__ = ["check_digits", "load_pretrained", "pretrained_path"]
 
@@ -46,7 +46,7 @@ def load_pretrained(module: nn.Module, path: Path) -> None:
     ------
     DatasetError
         The file is damaged, no checkpoint, or holds more than tensors; see
-        :func:`deblur_models.weights_file.read_weights`.
+        :func:`deblur_models.checkpoints.weights_file.read_weights`.
     InvalidValueError
         The digits differ, or something that the module needs is missing, has another shape or is not finite.
     """

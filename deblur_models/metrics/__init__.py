@@ -21,13 +21,14 @@ from deblur_models.metrics.gmsd import Gmsd
 from deblur_models.metrics.lpips import Lpips
 from deblur_models.metrics.metric import Better, Metric
 from deblur_models.metrics.niqe import Niqe, fit_niqe
-from deblur_models.metrics.psnr import Psnr, no_harm
+from deblur_models.metrics.psnr import PSNR, no_harm
 from deblur_models.metrics.ssim import ms_ssim, ssim
 from deblur_models.metrics.structural import MsSsim, Ssim
 from deblur_models.metrics.trajectory import TrajectoryScore, best_over_trajectory
 
 __all__ = [
     "ALL",
+    "PSNR",
     "Aligned",
     "Better",
     "Gmsd",
@@ -35,7 +36,6 @@ __all__ = [
     "Metric",
     "MsSsim",
     "Niqe",
-    "Psnr",
     "Ssim",
     "TrajectoryScore",
     "align",
@@ -47,7 +47,7 @@ __all__ = [
     "ssim",
 ]
 
-ALL: tuple[type[Metric], ...] = (Psnr, Ssim, MsSsim, Gmsd, Niqe, Lpips, Aligned)
+ALL: tuple[type[Metric], ...] = (PSNR, Ssim, MsSsim, Gmsd, Niqe, Lpips, Aligned)
 """Every metric; ``Aligned`` is another one after alignment."""
 
 

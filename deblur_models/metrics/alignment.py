@@ -16,7 +16,7 @@ from torch import Tensor
 
 from blursynth.errors import InvalidValueError
 from deblur_models.metrics.metric import Better, Metric
-from deblur_models.metrics.psnr import Psnr
+from deblur_models.metrics.psnr import PSNR
 
 __all__ = ["Aligned", "AlignedPictures", "Interpolation", "align"]
 
@@ -169,7 +169,7 @@ class Aligned(Metric):
     CVPR 2009.
     """
 
-    of: Metric = Field(default_factory=Psnr, description="the metric of the aligned pictures")
+    of: Metric = Field(default_factory=PSNR, description="the metric of the aligned pictures")
     max_shift_px: int = Field(default=5, ge=0, le=1000, description="largest shift in rows and in columns, in px")
     step_px: float = Field(default=0.25, description="step of the shifts, 1, 0.5, 0.25 or 0.125 px")
     border_px: int = Field(default=15, ge=2, le=10000, description="what is cut on each side, in px")

@@ -41,8 +41,8 @@ class Gmsd(Metric):
         return similarity.flatten(1).std(dim=1)
 
 
-def _gradient(grey: Tensor) -> Tensor:
-    height, width = grey.shape[-2:]
-    half = F.avg_pool2d(F.pad(grey, (0, width % 2, 0, height % 2)), 2)
-    slope = torch.tensor([[1.0, 0.0, -1.0]] * 3, dtype=grey.dtype, device=grey.device) / 3
+def _gradient(gray: Tensor) -> Tensor:
+    height, width = gray.shape[-2:]
+    half = F.avg_pool2d(F.pad(gray, (0, width % 2, 0, height % 2)), 2)
+    slope = torch.tensor([[1.0, 0.0, -1.0]] * 3, dtype=gray.dtype, device=gray.device) / 3
     return F.conv2d(half, torch.stack([slope, slope.T])[:, None], padding=1).square().sum(dim=1).sqrt()

@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError, PictureError
+from deblur_models.checkpoints.weights_file import read_weights
 from deblur_models.metrics.metric import Metric
-from deblur_models.weights_file import read_weights
 
 __all__ = ["Backbone", "Lpips", "lpips_network"]
 

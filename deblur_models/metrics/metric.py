@@ -96,7 +96,7 @@ def _check(what: str, picture: Tensor) -> None:
         raise InvalidValueError(
             f"A metric takes floating tensors [B, 3, H, W] with values 0..1, got {picture.dtype} of shape "
             f"{list(picture.shape)} as {what}.",
-            fix="Turn codes into numbers with x / 255; repeat a grey picture over three channels.",
+            fix="Turn codes into numbers with x / 255; repeat a gray picture over three channels.",
         )
     if not bool(torch.isfinite(picture).all()):
         raise InvalidValueError(

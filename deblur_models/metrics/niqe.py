@@ -19,7 +19,7 @@ from scipy.special import gammaln
 from torch import Tensor
 
 from blursynth.errors import InvalidValueError, PictureError
-from blursynth.folders import expanded
+from blursynth.io.folders import expanded
 from deblur_models.metrics.metric import Metric, luma
 
 __all__ = ["BLOCK_PX", "Niqe", "NiqeParameters", "fit_niqe", "niqe_features", "read_niqe_parameters"]
@@ -79,7 +79,7 @@ class Niqe(Metric):
     """Distance of a picture's local statistics from those of sharp photographs: 0 is best, blur and noise raise it.
 
     The picture is reduced to 8-bit luma, brightness and contrast are divided out locally, and of each block of
-    96 x 96 px (48 x 48 at half size) the shapes of the distributions of values and of products of neighbours are
+    96 x 96 px (48 x 48 at half size) the shapes of the distributions of values and of products of neighbors are
     fitted: 36 numbers. With ``m, S`` their mean and covariance over blocks, and ``n, T`` those of sharp photographs,
     ``NIQE = sqrt((m - n)^T ((S + T) / 2)^-1 (m - n))``.
 
@@ -95,7 +95,7 @@ class Niqe(Metric):
     InvalidValueError
         Pictures with fewer than two whole blocks (sides of at least 96 and 192 px), or whose blocks are flat.
 
-    Not modelled: colour. Sharpened and ringing pictures can score better than the sharp original, and the values of
+    Not modeled: color. Sharpened and ringing pictures can score better than the sharp original, and the values of
     small pictures scatter, since few blocks are in them.
 
     Source: A. Mittal, R. Soundararajan, A. Bovik, "Making a completely blind image quality analyzer", IEEE SPL 2013.
@@ -122,7 +122,7 @@ class Niqe(Metric):
 
     def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
         pristine = read_niqe_parameters(self.parameters)
-        return torch.tensor([_distance(picture, pristine) for picture in _greys(restored)], device=restored.device)
+        return torch.tensor([_distance(picture, pristine) for picture in _grays(restored)], device=restored.device)
 
 
 def read_niqe_parameters(path: str | None = None) -> NiqeParameters:
@@ -183,7 +183,7 @@ def fit_niqe(pictures: Iterable[Tensor], *, source: str, sharpness: float = 0.75
     Parameters
     ----------
     pictures
-        ``[3, H, W]`` each, 0..1, free of blur, noise and artefacts; any sizes. The original used 125 photographs.
+        ``[3, H, W]`` each, 0..1, free of blur, noise and artifacts; any sizes. The original used 125 photographs.
     source
         Whose statistics they are, to stand in reports.
     sharpness
@@ -199,8 +199,8 @@ def fit_niqe(pictures: Iterable[Tensor], *, source: str, sharpness: float = 0.75
         raise InvalidValueError(f"sharpness is a share, 0 to below 1, got {sharpness}.")
     chosen = []
     for picture in pictures:
-        (grey,) = _greys(picture[None].clamp(0.0, 1.0))
-        features, contrast = niqe_features(grey)
+        (gray,) = _grays(picture[None].clamp(0.0, 1.0))
+        features, contrast = niqe_features(gray)
         chosen.append(features[contrast > sharpness * contrast.max()])
     rows = np.concatenate(chosen) if chosen else np.empty((0, _FEATURES))
     rows = rows[np.isfinite(rows).all(axis=1)]
@@ -212,12 +212,12 @@ def fit_niqe(pictures: Iterable[Tensor], *, source: str, sharpness: float = 0.75
     return NiqeParameters(rows.mean(axis=0), np.cov(rows, rowvar=False), source)
 
 
-def niqe_features(grey: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def niqe_features(gray: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The 36 features of each block ``[N, 36]``, NaN where a block is flat, and the blocks' contrast ``[N]``.
 
     Parameters
     ----------
-    grey
+    gray
         ``[H, W]`` codes 0..255.
 
     Raises
@@ -225,35 +225,35 @@ def niqe_features(grey: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     InvalidValueError
         The picture has no whole block.
     """
-    rows, columns = grey.shape[0] // BLOCK_PX, grey.shape[1] // BLOCK_PX
+    rows, columns = gray.shape[0] // BLOCK_PX, gray.shape[1] // BLOCK_PX
     if rows * columns == 0:
-        raise InvalidValueError(f"NIQE takes blocks of 96 x 96 px, got a picture of {grey.shape[0]} x {grey.shape[1]}.")
-    grey = grey[: rows * BLOCK_PX, : columns * BLOCK_PX]
+        raise InvalidValueError(f"NIQE takes blocks of 96 x 96 px, got a picture of {gray.shape[0]} x {gray.shape[1]}.")
+    gray = gray[: rows * BLOCK_PX, : columns * BLOCK_PX]
     window = np.exp(-0.5 * (np.arange(-3, 4) / (7 / 6)) ** 2)
     window /= window.sum()
     features, contrast = [], np.empty(0)
     for scale in (1, 2):
-        mean = _smoothed(grey, window)
-        deviation = np.sqrt(np.abs(_smoothed(grey * grey, window) - mean * mean))
+        mean = _smoothed(gray, window)
+        deviation = np.sqrt(np.abs(_smoothed(gray * gray, window) - mean * mean))
         side = BLOCK_PX // scale
         if scale == 1:
             contrast = _blocks(deviation, side).mean(axis=(1, 2))
-        features.append(_shapes(_blocks((grey - mean) / (deviation + 1), side)))
-        grey = _halved(grey)
+        features.append(_shapes(_blocks((gray - mean) / (deviation + 1), side)))
+        gray = _halved(gray)
     return np.concatenate(features, axis=1), contrast
 
 
-def _greys(pictures: Tensor) -> list[NDArray[np.float64]]:
+def _grays(pictures: Tensor) -> list[NDArray[np.float64]]:
     codes = (pictures.detach().double().cpu() * 255).round()
     return list(luma(codes)[:, 0].round().numpy())
 
 
-def _distance(grey: NDArray[np.float64], pristine: NiqeParameters) -> float:
-    features, _ = niqe_features(grey)
+def _distance(gray: NDArray[np.float64], pristine: NiqeParameters) -> float:
+    features, _ = niqe_features(gray)
     complete = features[np.isfinite(features).all(axis=1)]
     if len(complete) < 2:
         raise InvalidValueError(
-            f"NIQE needs two blocks of 96 x 96 px that are not flat; one of {grey.shape[0]} x {grey.shape[1]} has "
+            f"NIQE needs two blocks of 96 x 96 px that are not flat; one of {gray.shape[0]} x {gray.shape[1]} has "
             f"{len(complete)}.",
             fix="Score larger pictures.",
         )
@@ -309,7 +309,7 @@ _RATIOS = np.exp(2 * gammaln(2 / _SHAPES) - gammaln(1 / _SHAPES) - gammaln(3 / _
 def _asymmetric_gaussian(
     blocks: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Shape and the two scales of an asymmetric generalised Gaussian, by moments; NaN for flat blocks."""
+    """Shape and the two scales of an asymmetric generalized Gaussian, by moments; NaN for flat blocks."""
     values = blocks.reshape(len(blocks), -1)
     squares = values * values
     with np.errstate(invalid="ignore", divide="ignore"):

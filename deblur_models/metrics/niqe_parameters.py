@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from blursynth.errors import require
-from blursynth.io import read_frame
+from blursynth.io.pictures import read_frame
 from deblur_models.metrics.niqe import NiqeParameters, fit_niqe
 
 __all__ = ["BUNDLED", "HELD_OUT", "bundled_photograph", "fit_bundled"]
@@ -35,8 +35,8 @@ def bundled_photograph(name: str) -> Tensor:
     """A photograph of scikit-image, ``[3, H, W]``, 0..1; of a stereo pair the left one."""
     data = require("skimage.data", extra="demo", purpose="fitting NIQE to bundled photographs")
     picture = np.asarray(data.stereo_motorcycle()[0] if name == "motorcycle" else getattr(data, name)())
-    colour = np.repeat(picture[..., None], 3, axis=-1) if picture.ndim == 2 else picture[..., :3]
-    return torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1))).double() / 255
+    color = np.repeat(picture[..., None], 3, axis=-1) if picture.ndim == 2 else picture[..., :3]
+    return torch.from_numpy(np.ascontiguousarray(color.transpose(2, 0, 1))).double() / 255
 
 
 def fit_bundled() -> NiqeParameters:

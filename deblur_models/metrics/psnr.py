@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deblur_models.metrics.metric import Metric
-from deblur_models.restorer import Restorer
+from deblur_models.restore.restorer import Restorer
 
-__all__ = ["Psnr", "no_harm"]
+__all__ = ["PSNR", "no_harm"]
 
 
-class Psnr(Metric):
+class PSNR(Metric):
     """``10 log10(1 / mean (a - b)^2)`` in dB, over all pixels and channels of a picture; infinite for equal pictures.
 
     The mean over a data set is the mean of the pictures' dB, as in all deblurring papers, not the dB of a mean error.
@@ -34,4 +34,4 @@ def no_harm(restorer: Restorer, sharp: Tensor) -> Tensor:
     Methods that need a kernel get that of no blur. Above 40 dB nobody sees the difference; infinite: none at all.
     """
     kernels: NDArray[np.floating] | None = np.ones((len(sharp), 1, 1)) if restorer.needs_kernel else None
-    return Psnr()(restorer.restore(sharp, kernels), sharp)
+    return PSNR()(restorer.restore(sharp, kernels), sharp)

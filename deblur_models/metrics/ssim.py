@@ -1,7 +1,7 @@
 """Structural similarity at one scale and at several, differentiable.
 
 There are many protocols under the name SSIM, and their values differ by more than papers do (MATLAB's ``ssim`` takes
-the channels of a colour picture for a third axis of space; others compare grey pictures, or values 0..255 with the
+the channels of a color picture for a third axis of space; others compare gray pictures, or values 0..255 with the
 constants of 0..1). Here: gaussian windows, per channel, population variances, the mean over channels and places.
 """
 
@@ -53,7 +53,7 @@ def ssim(
     sigma
         Of the gaussian window, in px.
     window_px
-        Side of the window, odd; the gaussian is cut there and normalised.
+        Side of the window, odd; the gaussian is cut there and normalized.
     data_range
         Difference of the largest and the smallest possible value.
     padding
@@ -65,7 +65,7 @@ def ssim(
         Different shapes, an even window, or pictures smaller than the window.
 
     Source: Z. Wang, A. Bovik, H. Sheikh, E. Simoncelli, "Image quality assessment: from error visibility to structural
-    similarity", IEEE TIP 2004 (grey pictures there, and a reduction to about 256 px first, which is left out here as
+    similarity", IEEE TIP 2004 (gray pictures there, and a reduction to about 256 px first, which is left out here as
     in all deblurring papers).
     """
     a, b = _comparable(a, b, sigma, window_px, data_range, padding)

@@ -15,8 +15,8 @@ _WINDOW = "gaussian windows of sigma 1.5 cut to 11 x 11 px, whole windows only, 
 class Ssim(Metric):
     """Structural similarity, the form of scikit-image with gaussian weights and population covariances.
 
-    Easily confused with MATLAB's ``ssim`` of a colour picture (channels as a third axis of space), with CW-SSIM (the
-    .958 of DeblurGAN's paper) and with SSIM of grey pictures.
+    Easily confused with MATLAB's ``ssim`` of a color picture (channels as a third axis of space), with CW-SSIM (the
+    .958 of DeblurGAN's paper) and with SSIM of gray pictures.
     """
 
     @property

@@ -21,13 +21,13 @@ __all__ = ["AttentionUNet", "AttentionUNetConfig"]
 class AttentionUNetConfig(NetworkConfig):
     """A U-Net of residual blocks, each ``x + CBAM(conv(relu(conv x)))``, whose skip connections pass channel attention.
 
-    It gives the difference from the blurred picture. No normalisation, which would tie the result to the statistics of
+    It gives the difference from the blurred picture. No normalization, which would tie the result to the statistics of
     the picture; but attention averages over the whole of it, so that results depend a little on its size.
 
     Easily confused: "Attention U-Net" (Oktay et al., 2018) gates its skip connections by the level below; here each
     skip connection looks at itself alone.
 
-    Not modelled: attention over windows, batch normalisation in CBAM.
+    Not modeled: attention over windows, batch normalization in CBAM.
     """
 
     sees_everything: ClassVar[bool] = True

@@ -29,9 +29,9 @@ class BGANConfig(BlurGeneratorConfig):
     channels; a shortcut from picture to picture.
 
     Reconstructed: the blocks are dense ones with a growth of 32 and the shortcut ends in a cut to 0..1, both as in the
-    released code of DBGAN, whose generator is described as similar; rectifiers are leaky with .2; no normalisation.
+    released code of DBGAN, whose generator is described as similar; rectifiers are leaky with .2; no normalization.
 
-    Not modelled: anything physical. What it draws cannot be replayed as a record, and its blur has no known kernel.
+    Not modeled: anything physical. What it draws cannot be replayed as a record, and its blur has no known kernel.
     """
 
     sizes: ClassVar = {"paper": {}, "tiny": {"width": 16, "blocks": 2, "growth": 8}}

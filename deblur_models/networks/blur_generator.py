@@ -52,7 +52,7 @@ class BlurGenerator(nn.Module, ABC):
             raise InvalidValueError(
                 f"{kind} blurs floating tensors [B, 3, H, W] with values 0..1, got {sharp.dtype} "
                 f"of shape {list(sharp.shape)}.",
-                fix="Turn codes into numbers with x / 255; repeat a grey picture over three channels.",
+                fix="Turn codes into numbers with x / 255; repeat a gray picture over three channels.",
             )
         expected = (len(sharp), self.config.noise_numbers)
         if tuple(noise.shape) != expected or not noise.is_floating_point():

@@ -26,7 +26,7 @@ class DBGANConfig(NetworkConfig):
     The result is cut to 0..1 in training as well, as published, so that pixels outside give no gradient. It works at
     full size throughout: memory and time are several times those of networks that go down.
 
-    Not modelled: its discriminator (a VGG with spectral norm for 128 px), the learned blur it was trained on (see
+    Not modeled: its discriminator (a VGG with spectral norm for 128 px), the learned blur it was trained on (see
     :mod:`~deblur_models.networks.bgan`).
     """
 
@@ -91,7 +91,7 @@ class RRDB(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each of which sees all before it; a fifth of the last one is added. No normalisation."""
+    """Five convolutions, each of which sees all before it; a fifth of the last one is added. No normalization."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ class DeblurGanConfig(NetworkConfig):
     """``published`` is DeblurGAN of 2018, ``cyclegan`` CycleGAN's generator of nine blocks.
 
     The generator adds its answer to the blurred picture, ``clamp(x + tanh(...), -1, 1)``; CycleGAN's is the answer
-    itself. Normalisation has no weights of its own, whatever its policy.
+    itself. Normalization has no weights of its own, whatever its policy.
 
     Easily confused with the published repository's present state, whose blocks lost their second convolution to a slip
     in 2019 (6,067,459 weights instead of 11,378,179).
@@ -42,7 +42,7 @@ class DeblurGanConfig(NetworkConfig):
     width: int = Field(default=64, ge=4, le=512, description="channels at full size; four times as many in the blocks")
     blocks: int = Field(default=9, ge=0, le=100, description="residual blocks at a quarter of the sides")
     residual: bool = Field(default=True, description="whether the blurred picture is added to the answer")
-    norm: NormPolicy = Field(default="instance", description="whose statistics a normalisation divides by")
+    norm: NormPolicy = Field(default="instance", description="whose statistics a normalization divides by")
     dropout: float = Field(default=0.5, ge=0, lt=1, description="probability of dropping a value inside a block")
     dropout_in_use: bool = Field(
         default=False,
@@ -84,19 +84,19 @@ class DeblurGan(Network):
         super().__init__(config)
         width = config.width
 
-        def normalised(convolution: nn.Module, channels: int) -> tuple[nn.Module, ...]:
+        def normalized(convolution: nn.Module, channels: int) -> tuple[nn.Module, ...]:
             return convolution, Norm2d(channels, config.norm), nn.ReLU(inplace=True)
 
         def down(channels: int) -> tuple[nn.Module, ...]:
-            return normalised(nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1), channels)
+            return normalized(nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1), channels)
 
         def up(channels: int) -> tuple[nn.Module, ...]:
             wider = nn.ConvTranspose2d(2 * channels, channels, 3, stride=2, padding=1, output_padding=1)
-            return normalised(wider, channels)
+            return normalized(wider, channels)
 
         self.model = nn.Sequential(
             MirrorPad(3),
-            *normalised(nn.Conv2d(3, width, 7), width),
+            *normalized(nn.Conv2d(3, width, 7), width),
             *down(2 * width),
             *down(4 * width),
             *(ResBlock(4 * width, config) for _ in range(config.blocks)),
@@ -114,7 +114,7 @@ class DeblurGan(Network):
 
 
 class ResBlock(nn.Module):
-    """Two convolutions of 3x3 with normalisation, dropout between them, and their input added."""
+    """Two convolutions of 3x3 with normalization, dropout between them, and their input added."""
 
     def __init__(self, channels: int, config: DeblurGanConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""DeblurGAN-v2: a feature pyramid on a backbone that was trained to recognise things.
+"""DeblurGAN-v2: a feature pyramid on a backbone that was trained to recognize things.
 
 Source: O. Kupyn, T. Martyniuk, J. Wu and Z. Wang, "DeblurGAN-v2: Deblurring (Orders-of-Magnitude) Faster and Better",
 ICCV 2019.
@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
+from deblur_models.checkpoints.weights_file import read_weights, some_of
 from deblur_models.networks.layers import Norm2d, mirror_pad
 from deblur_models.networks.network import Network, NetworkConfig, NormPolicy, ValueRange
 from deblur_models.networks.padding import PublishedPadding
@@ -28,7 +29,6 @@ from deblur_models.networks.timm_backbones import (
     encoder_type,
     load_backbone_weights,
 )
-from deblur_models.weights_file import read_weights, some_of
 
 __all__ = ["DeblurGanV2", "DeblurGanV2Config"]
 
@@ -46,7 +46,7 @@ class DeblurGanV2Config(NetworkConfig):
     instead of 60,929,291 (``inception``; 60,930,828 where its classifier has the 1001 classes of the weights that the
     1000 were taken from) and 2,106,627 instead of 3,312,707 (``mobile``).
 
-    The published code normalises by the batch at hand in training and in use alike, the backbone included. It trains
+    The published code normalizes by the batch at hand in training and in use alike, the backbone included. It trains
     and is used with one picture at a time, where that is ``instance``: the default for both parts, since the result
     then does not depend on what else is in a batch. It does depend on the size of the picture or tile. ``tiny`` is for
     patches of 64 px, whose deepest map has four pixels, too few for statistics of their own: its backbone has running
@@ -65,9 +65,9 @@ class DeblurGanV2Config(NetworkConfig):
     encoder: BackboneName = Field(description="timm's name of the backbone")
     width: int = Field(ge=4, le=512, multiple_of=2, description="channels of the heads; the pyramid has twice as many")
     separable: bool = Field(default=False, description="whether convolutions of 3x3 are depthwise separable")
-    norm: NormPolicy = Field(default="instance", description="whose statistics a normalisation divides by")
+    norm: NormPolicy = Field(default="instance", description="whose statistics a normalization divides by")
     encoder_norm: NormPolicy = Field(
-        default="instance", description="whose statistics a normalisation of the backbone divides by"
+        default="instance", description="whose statistics a normalization of the backbone divides by"
     )
 
     @property
@@ -76,7 +76,7 @@ class DeblurGanV2Config(NetworkConfig):
 
     @property
     def published_padding(self) -> PublishedPadding:
-        """Zeros of -1..1 in predict.py, which are grey: it pads what it has normalised."""
+        """Zeros of -1..1 in predict.py, which are gray: it pads what it has normalized."""
         return PublishedPadding("constant", self.multiple_px, value=0.5, another=True)
 
     def build(self) -> DeblurGanV2:
@@ -168,7 +168,7 @@ class DeblurGanV2(Network):
         Raises
         ------
         DatasetError
-            As in :func:`~deblur_models.weights_file.read_weights`.
+            As in :func:`~deblur_models.checkpoints.weights_file.read_weights`.
         InvalidValueError
             They are those of another backbone.
         """

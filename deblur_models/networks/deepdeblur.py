@@ -24,12 +24,12 @@ __all__ = ["DeepDeblur", "DeepDeblurConfig"]
 class DeepDeblurConfig(NetworkConfig):
     """DeepDeblur; ``published`` is the PyTorch release (without the ReLU behind each block that the paper removed too).
 
-    Not modelled: the adversarial loss of the first release (Torch 7), whose weights are other ones.
+    Not modeled: the adversarial loss of the first release (Torch 7), whose weights are other ones.
     """
 
     kind: ClassVar[str] = "deepdeblur"
     sizes: ClassVar = {"published": {}, "tiny": {"width": 16, "blocks": 3}}
-    value_range: ClassVar[ValueRange] = "centred_bytes"
+    value_range: ClassVar[ValueRange] = "centerd_bytes"
 
     width: int = Field(default=64, ge=2, le=512, description="channels of every layer")
     blocks: int = Field(default=19, ge=0, le=200, description="residual blocks of each scale")

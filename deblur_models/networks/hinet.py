@@ -1,4 +1,4 @@
-"""HINet: two U-Nets one after the other whose encoders normalise half of their channels.
+"""HINet: two U-Nets one after the other whose encoders normalize half of their channels.
 
 Source: L. Chen, X. Lu, J. Zhang, X. Chu and C. Chen, "HINet: Half Instance Normalization Network for Image
 Restoration", CVPR Workshops 2021; supervised attention and fusion across stages: S. W. Zamir et al., "Multi-Stage
@@ -28,20 +28,20 @@ class HINetConfig(NetworkConfig):
     """HINet; ``64`` is published for GoPro and REDS, ``32`` ("0.5x") for the noise of SIDD.
 
     The two outputs are those of the second and of the first U-Net, both at full size; the published loss is the sum
-    over both. Published results on GoPro are of pieces of 256 px, since the statistics of instance normalisation
+    over both. Published results on GoPro are of pieces of 256 px, since the statistics of instance normalization
     depend on the size of the picture; ``local_px = 384`` is the published remedy.
     """
 
     sizes: ClassVar = {
         "64": {"width": 64},
-        "32": {"width": 32, "normalised_levels": (0, 1, 2, 3, 4)},
-        "tiny": {"width": 8, "levels": 4, "normalised_levels": (2, 3)},
+        "32": {"width": 32, "normalized_levels": (0, 1, 2, 3, 4)},
+        "tiny": {"width": 8, "levels": 4, "normalized_levels": (2, 3)},
     }
 
     width: int = Field(ge=2, le=512, multiple_of=2, description="channels at full size; doubled at every level")
     levels: int = Field(default=5, ge=2, le=7, description="sizes of each U-Net, full size among them")
-    normalised_levels: tuple[int, ...] = Field(
-        default=(3, 4), description="levels of the encoders, 0 at full size, that normalise half of their channels"
+    normalized_levels: tuple[int, ...] = Field(
+        default=(3, 4), description="levels of the encoders, 0 at full size, that normalize half of their channels"
     )
     local_px: int = Field(
         default=0,
@@ -53,10 +53,10 @@ class HINetConfig(NetworkConfig):
 
     @model_validator(mode="after")
     def _check_levels(self) -> Self:
-        wrong = [level for level in self.normalised_levels if not 0 <= level < self.levels]
+        wrong = [level for level in self.normalized_levels if not 0 <= level < self.levels]
         if wrong:
             raise ValueError(
-                f"normalised_levels must be within 0..{self.levels - 1}, got {wrong}. "
+                f"normalized_levels must be within 0..{self.levels - 1}, got {wrong}. "
                 f"There are {self.levels} levels; 0 is full size."
             )
         if 0 < self.local_px < self.multiple_px:
@@ -93,7 +93,7 @@ class HINet(Network):
                 Block(
                     widths[max(level - 1, 0)],
                     channels,
-                    normalised=level in config.normalised_levels,
+                    normalized=level in config.normalized_levels,
                     local_px=config.local_px // 2**level,
                     fuses=fuses and level + 1 < config.levels,
                     shrinks=level + 1 < config.levels,
@@ -151,7 +151,7 @@ class Block(nn.Module):
         before: int,
         channels: int,
         *,
-        normalised: bool = False,
+        normalized: bool = False,
         local_px: int = 0,
         fuses: bool = False,
         shrinks: bool = False,
@@ -160,7 +160,7 @@ class Block(nn.Module):
         self.fuses = fuses
         self.identity = nn.Conv2d(before, channels, 1)
         self.conv_1 = nn.Conv2d(before, channels, 3, padding=1)
-        self.norm = HalfInstanceNorm(channels, local_px) if normalised else nn.Identity()
+        self.norm = HalfInstanceNorm(channels, local_px) if normalized else nn.Identity()
         self.conv_2 = nn.Conv2d(channels, channels, 3, padding=1)
         if fuses:
             self.csff_enc = nn.Conv2d(channels, channels, 3, padding=1)
@@ -178,7 +178,7 @@ class Block(nn.Module):
 
 
 class HalfInstanceNorm(nn.Module):
-    """Normalises the first half of the channels by the picture's own mean and variance and leaves the other half.
+    """Normalizes the first half of the channels by the picture's own mean and variance and leaves the other half.
 
     ``nn.InstanceNorm2d`` would refuse a plane of one pixel, which the lowest level of a small picture is; there the
     variance is 0 and the bias comes out. With ``local_px`` statistics in use are those of the window around each pixel.

@@ -22,7 +22,7 @@ __all__ = [
 
 
 class LayerNorm2d(nn.Module):
-    """Normalises the channels of every pixel: ``(x - mean) / sqrt(variance + epsilon) * weight + bias``.
+    """Normalizes the channels of every pixel: ``(x - mean) / sqrt(variance + epsilon) * weight + bias``.
 
     Statistics are taken in float32 whatever autocast chose, since the variance of small numbers underflows in half
     precision.
@@ -60,13 +60,13 @@ def window_mean(x: Tensor, window_px: int) -> Tensor:
 
 
 class Norm2d(nn.Module):
-    """Normalises every channel: ``(x - mean) / sqrt(variance + epsilon) * weight + bias``, then an activation.
+    """Normalizes every channel: ``(x - mean) / sqrt(variance + epsilon) * weight + bias``, then an activation.
 
     ``policy`` says whose mean and variance (see :data:`~deblur_models.networks.network.NormPolicy`), so that
     ``train()`` and ``eval()`` differ only where it says so. Only ``running`` has buffers. A channel of a single pixel
     has no variance: its own statistics make it ``bias``.
 
-    Not modelled: statistics over the processes of a distributed run (each process has those of its part of the batch).
+    Not modeled: statistics over the processes of a distributed run (each process has those of its part of the batch).
 
     Raises
     ------
@@ -102,7 +102,7 @@ class Norm2d(nn.Module):
         if self.policy == "running":
             if self.training and batch * height * width == 1:
                 raise InvalidValueError(
-                    f"Normalisation with running statistics cannot be trained on one value per channel, got a map of "
+                    f"Normalization with running statistics cannot be trained on one value per channel, got a map of "
                     f"shape {list(x.shape)}.",
                     why="One value has no variance.",
                     fix="Train on larger patches or batches, or with norm = 'instance'.",

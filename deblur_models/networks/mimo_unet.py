@@ -22,7 +22,7 @@ class MimoUNetConfig(NetworkConfig):
     """MIMO-UNet (``base``) and MIMO-UNet+ (``plus``) as published.
 
     The network makes its inputs of half and quarter size itself, by taking every second pixel, while the sharp pictures
-    that it is trained with are means of neighbours, half a pixel off that grid: as published, and kept so that weights
+    that it is trained with are means of neighbors, half a pixel off that grid: as published, and kept so that weights
     fit. The published loss is L1 plus 0.1 times L1 of the spectra, summed over the three sizes.
     """
 

@@ -23,7 +23,7 @@ __all__ = ["NAFNet", "NAFNetConfig"]
 class NAFNetConfig(NetworkConfig):
     """NAFNet; ``32`` and ``64`` are the published widths for GoPro.
 
-    Not modelled: dropout (published as 0).
+    Not modeled: dropout (published as 0).
     """
 
     sizes: ClassVar = {

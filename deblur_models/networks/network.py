@@ -17,18 +17,18 @@ from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["RANGES", "Architecture", "Network", "NetworkConfig", "NormPolicy", "ValueRange"]
 
-ValueRange = Literal["unit", "symmetric", "centred_bytes"]
+ValueRange = Literal["unit", "symmetric", "centerd_bytes"]
 """What a network computes with: 0..1, -1..1, or codes 0..255 with 127.5 taken off (DeepDeblur)."""
 
 RANGES: Mapping[ValueRange, tuple[float, float]] = {
     "unit": (1.0, 0.0),
     "symmetric": (2.0, -1.0),
-    "centred_bytes": (255.0, -127.5),
+    "centerd_bytes": (255.0, -127.5),
 }
 """``inside = scale * picture + offset`` for each range."""
 
 NormPolicy = Literal["instance", "batch_stats", "running"]
-"""What a normalisation divides by, in training and in use alike, so that ``eval()`` means the same thing to everyone:
+"""What a normalization divides by, in training and in use alike, so that ``eval()`` means the same thing to everyone:
 
 ``instance`` the picture's own statistics; ``batch_stats`` those of the batch at hand, in use as well (what "inference
 in train mode" does); ``running`` those of the batch in training and their running mean in use (usual batch norm).
@@ -72,7 +72,7 @@ class Architecture(Record):
     def of_size(cls, size: str | int | None = None, **changes: Any) -> Self:
         """The configuration of a named size (the published one by default), with some fields changed.
 
-        A whole number stands for its digits, as sizes are often called by their width.
+        An integer stands for its digits, as sizes are often called by their width.
         """
         name = next(iter(cls.sizes)) if size is None else size
         if isinstance(name, int) and not isinstance(name, bool):
@@ -174,7 +174,7 @@ class Network(nn.Module, ABC):
             raise InvalidValueError(
                 f"A network takes floating tensors [B, 3, H, W] with values 0..1, got {blurred.dtype} "
                 f"of shape {list(blurred.shape)}.",
-                fix="Turn codes into numbers with x / 255; repeat a grey picture over three channels.",
+                fix="Turn codes into numbers with x / 255; repeat a gray picture over three channels.",
             )
         height, width = blurred.shape[-2:]
         scale, offset = RANGES[self.config.value_range]

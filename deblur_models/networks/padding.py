@@ -18,7 +18,7 @@ class PublishedPadding:
 
     Networks themselves (``Network.forward``) mirror what is missing. What was added is a part of the picture to a
     network: results near the lower and right edges differ, and those of networks that average over all they see differ
-    everywhere (a strip of grey of up to 32 px lowers the deviations that DeblurGAN-v2 divides by).
+    everywhere (a strip of gray of up to 32 px lowers the deviations that DeblurGAN-v2 divides by).
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class PatchGanConfig(Architecture):
     width: int = Field(default=64, ge=4, le=512, description="channels of the first layer; doubled up to eight times")
     layers: int = Field(default=3, ge=1, le=8, description="layers that halve the sides")
     padding_px: int = Field(default=2, ge=1, le=2, description="zeros around the input of every layer, in px")
-    norm: NormPolicy = Field(default="instance", description="whose statistics a normalisation divides by")
+    norm: NormPolicy = Field(default="instance", description="whose statistics a normalization divides by")
     initial_deviation: float = Field(
         default=0.02, ge=0, le=1, description="standard deviation of fresh weights; 0 leaves torch's own drawing"
     )
@@ -62,7 +62,7 @@ class PatchGanConfig(Architecture):
 class PatchGan(nn.Module):
     """Pictures ``[B, 3, H, W]``, 0..1, to a tuple of one map of logits ``[B, 1, h, w]``.
 
-    Convolutions of 4x4 with LeakyReLU 0.2: ``layers`` with stride 2 (at 64 channels the first, without normalisation),
+    Convolutions of 4x4 with LeakyReLU 0.2: ``layers`` with stride 2 (at 64 channels the first, without normalization),
     one with stride 1, and one to the logits. Names of weights are the published code's.
 
     Raises
@@ -122,7 +122,7 @@ class DoublePatchGanConfig(Architecture):
     width: int = Field(default=64, ge=4, le=512, description="channels of the first layer; doubled up to eight times")
     local_layers: int = Field(default=3, ge=1, le=8, description="layers of the local one that halve the sides")
     global_layers: int = Field(default=5, ge=1, le=8, description="layers of the global one that halve the sides")
-    norm: NormPolicy = Field(default="instance", description="whose statistics a normalisation divides by")
+    norm: NormPolicy = Field(default="instance", description="whose statistics a normalization divides by")
     initial_deviation: float = Field(
         default=0.0, ge=0, le=1, description="standard deviation of fresh weights; 0 leaves torch's own, as published"
     )

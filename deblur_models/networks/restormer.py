@@ -32,7 +32,7 @@ class RestormerConfig(NetworkConfig):
     Channels are compared over the whole picture, so that results depend on its size. The published tests give whole
     pictures to a network trained on patches.
 
-    Not modelled: dual-pixel input; test-time local conversion (published later, apart from it).
+    Not modeled: dual-pixel input; test-time local conversion (published later, apart from it).
     """
 
     sees_everything: ClassVar[bool] = True

@@ -26,10 +26,10 @@ FORGET_BIAS = 1.0
 class SRNConfig(NetworkConfig):
     """SRN-DeblurNet; ``lstm`` is the published network, ``gray`` and ``color`` the ones without memory of its code.
 
-    The published weights with memory take one channel: red, green and blue are restored one by one, as three grey
+    The published weights with memory take one channel: red, green and blue are restored one by one, as three gray
     pictures. Only ``color`` sees them together.
 
-    Not modelled: the clipping of the memory's gradient (norm 3), which is a matter of training.
+    Not modeled: the clipping of the memory's gradient (norm 3), which is a matter of training.
     """
 
     sizes: ClassVar = {
@@ -68,7 +68,7 @@ class SRNConfig(NetworkConfig):
         """The variables of a TensorFlow 1 checkpoint that was exported as arrays, under the names of this one.
 
         Kernels go from height, width, in, out to out, in, height, width (of a transposed convolution: from height,
-        width, out, in to in, out, height, width, the same permutation). What the optimiser stored (``Adam`` slots,
+        width, out, in to in, out, height, width, the same permutation). What the optimizer stored (``Adam`` slots,
         ``beta1_power``, ``beta2_power``, the step ``Variable``) is left out; other unknown names are kept.
         """
         ours = {}

@@ -23,20 +23,20 @@ from deblur_models.networks.padding import PublishedPadding
 __all__ = ["SwinIR", "SwinIRConfig"]
 
 MEAN_COLOUR = (0.4488, 0.4371, 0.4040)
-"""Mean colour of DIV2K, which the published networks see as 0."""
+"""Mean color of DIV2K, which the published networks see as 0."""
 
 UNRELATED = -100.0
 """What is added to the score of two pixels that meet only because the picture was rolled: none of it is left."""
 
 
 class SwinIRConfig(NetworkConfig):
-    """SwinIR without upsampling, as it was published for noise and JPEG artefacts; there are none for motion blur.
+    """SwinIR without upsampling, as it was published for noise and JPEG artifacts; there are none for motion blur.
 
     ``base`` is the published network for noise, ``light`` has the width and depth of the lightweight one (published
     with an upsampler). The network adds what it computes to the picture. Its published tests add a mirrored strip
     even where the sides are multiples of the window; here they are then left as they are.
 
-    Not modelled: upsampling, absolute positions, the ``3conv`` form of the residual groups.
+    Not modeled: upsampling, absolute positions, the ``3conv`` form of the residual groups.
     """
 
     kind: ClassVar[str] = "swinir"

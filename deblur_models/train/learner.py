@@ -22,9 +22,9 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.utils.checkpoint import checkpoint
 
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
-from blursynth.streams import Stream
-from deblur_models.checkpoint import Checkpoint, describe, load_checkpoint, load_discriminator, network_of
-from deblur_models.configuration import Adversary, Configuration, Optimiser
+from blursynth.records.streams import Stream
+from deblur_models.checkpoints.checkpoint import Checkpoint, describe, load_checkpoint, load_discriminator, network_of
+from deblur_models.config.configuration import Adversary, Configuration, Optimizer
 from deblur_models.data import Batch
 from deblur_models.device import autocast_type
 from deblur_models.losses.consistency import NothingToReblur
@@ -33,7 +33,7 @@ from deblur_models.networks import BlurGenerator, Network
 from deblur_models.networks.deblurgan_v2 import DeblurGanV2
 from deblur_models.train.processes import Processes
 
-__all__ = ["Learner", "TrainingError", "begun", "begun_discriminator", "started"]
+__all__ = ["Learner", "TrainingError", "begun", "begun_discriminator", "initial_network"]
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -47,7 +47,7 @@ class TrainingError(BlursynthError, ArithmeticError):
 
 
 class Learner:
-    """Network, running average, adversary and their optimisers; :meth:`update` is one step.
+    """Network, running average, adversary and their optimizers; :meth:`update` is one step.
 
     Everything random in a step (dropout, the noise of a network that blurs, the gradient penalty's places) is seeded by
     the run's seed, the step, the process and the part of its batch, so that a resumed run repeats what the
@@ -72,7 +72,7 @@ class Learner:
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
         # The stubs of torch know no layout here.
         self.network: Network | BlurGenerator = network.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network).eval().requires_grad_(False) if run.average_decay else None
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False) if run.ema_decay else None
         self.sharded = run.parallel == "fsdp" and processes.ranks > 1
         if self.sharded:
             _shard(self.network, processes)
@@ -82,17 +82,17 @@ class Learner:
         if run.checkpoint_activations:
             _checkpoint_blocks(self.network)
         self.model: Any = self._wrapped()
-        self.optimiser = _optimiser(configuration.optimiser, self.network)
+        self.optimizer = _optimizer(configuration.optimizer, self.network)
         self.scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
         self.discriminator = None if discriminator is None else discriminator.to(device).train()
-        self.discriminator_optimiser = None
+        self.discriminator_optimizer = None
         if self.discriminator is not None and self.adversary is not None:
             _share_weights(self.discriminator, processes)
             own = {"betas": self.adversary.betas, "weight_decay": self.adversary.weight_decay}
-            settings = configuration.optimiser.replace(
+            settings = configuration.optimizer.replace(
                 learning_rate=self.adversary.learning_rate, **{k: v for k, v in own.items() if v is not None}
             )
-            self.discriminator_optimiser = _optimiser(settings, self.discriminator)
+            self.discriminator_optimizer = _optimizer(settings, self.discriminator)
         self.discriminator_scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
         frozen = getattr(self.network, "encoder_parameters", None)
         self._encoder = [] if frozen is None else list(frozen())
@@ -167,7 +167,7 @@ class Learner:
                 with torch.no_grad():
                     shown = [self._made(batch, step, number) for number, batch in enumerate(parts)]
                 values |= self._update_discriminator(shown, step, learning_rate_factor)
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             for number, batch in enumerate(parts):
                 with self._reduced_once(number == len(parts) - 1):
                     outputs, target = made[number] if made else self._made(batch, step, number)
@@ -190,7 +190,7 @@ class Learner:
     def _objective(
         self, batch: Batch, outputs: Sequence[Tensor], target: Tensor, playing: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum that the network minimises, and its parts without their weights."""
+        """The sum that the network minimizes, and its parts without their weights."""
         targets = self.network.targets(target)
         total = torch.zeros((), device=batch.sharp.device)
         named: dict[str, Tensor] = {}
@@ -219,13 +219,13 @@ class Learner:
 
     def _update_discriminator(self, made: Sequence[tuple[Any, Tensor]], step: int, factor: float) -> dict[str, Tensor]:
         assert self.discriminator is not None
-        assert self.discriminator_optimiser is not None
+        assert self.discriminator_optimizer is not None
         assert self.adversary is not None
         loss, named = self.adversary.loss, {}
         fakes = [(outputs[0].detach(), target) for outputs, target in made]
         skipped = torch.zeros((), device=self.processes.device)
         for turn in range(self.adversary.steps):
-            self.discriminator_optimiser.zero_grad(set_to_none=True)
+            self.discriminator_optimizer.zero_grad(set_to_none=True)
             told = torch.zeros((), device=self.processes.device)
             places = torch.Generator().manual_seed(
                 Stream(self.configuration.seed, step, f"penalty.{self.processes.rank}.{turn}").seed63()
@@ -241,9 +241,9 @@ class Learner:
                 self.discriminator_scaler.scale(value / len(fakes)).backward()
                 told = told + value.detach() / len(fakes)
             self.processes.mean(p.grad for p in self.discriminator.parameters() if p.grad is not None)
-            for group in self.discriminator_optimiser.param_groups:
+            for group in self.discriminator_optimizer.param_groups:
                 group["lr"] = self.adversary.learning_rate * factor
-            skipped = skipped + self._stepped(self.discriminator_scaler, self.discriminator_optimiser)
+            skipped = skipped + self._stepped(self.discriminator_scaler, self.discriminator_optimizer)
             named["discriminator"] = told
         if self.discriminator_scaler.is_enabled():
             named["discriminator_skipped"] = skipped
@@ -255,11 +255,11 @@ class Learner:
         precise = tuple(m.float() for m in maps)
         return tuple(map(self.processes.whole, precise)) if self.adversary.loss.compares_with_means else precise
 
-    def _stepped(self, scaler: torch.amp.GradScaler, optimiser: torch.optim.Optimizer) -> Tensor:
+    def _stepped(self, scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer) -> Tensor:
         """Steps; 1 where the scaler skipped it, since gradients overflowed. Nobody waits for the device to tell."""
         one = torch.ones((), device=self.processes.device)
         before = scaler.scale(one)
-        scaler.step(optimiser)
+        scaler.step(optimizer)
         scaler.update()
         return (scaler.scale(one) < before).float()  # a skipped step lowers the scale, and nothing else does
 
@@ -282,16 +282,16 @@ class Learner:
                 )
 
     def _step(self, step: int, factor: float) -> dict[str, Tensor]:
-        settings, run = self.configuration.optimiser, self.configuration.run
-        self.scaler.unscale_(self.optimiser)
+        settings, run = self.configuration.optimizer, self.configuration.run
+        self.scaler.unscale_(self.optimizer)
         if step < run.frozen_encoder_steps:
             for parameter in self._encoder:
                 parameter.grad = None
         parameters = [p for p in self.network.parameters() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm or math.inf)
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * factor
-        skipped = self._stepped(self.scaler, self.optimiser)
+        skipped = self._stepped(self.scaler, self.optimizer)
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         if not self.scaler.is_enabled():
             return {"gradient_norm": norm}
@@ -300,7 +300,7 @@ class Learner:
     def _follow(self, step: int) -> None:
         """The running average; young averages forget faster, so that the first weights do not stay in them."""
         assert self._averaging is not None
-        self._averaging.follow(min(self.configuration.run.average_decay, (1 + step) / (10 + step)))
+        self._averaging.follow(min(self.configuration.run.ema_decay, (1 + step) / (10 + step)))
 
     def _autocast(self) -> Any:
         dtype = autocast_type(self.configuration.run.precision)
@@ -327,10 +327,10 @@ class Learner:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything a checkpoint of the run needs; as :meth:`weights`."""
-        kept = self.weights() | _flat("optimiser", self.network, self.optimiser)
-        if self.discriminator is not None and self.discriminator_optimiser is not None:
+        kept = self.weights() | _flat("optimizer", self.network, self.optimizer)
+        if self.discriminator is not None and self.discriminator_optimizer is not None:
             kept |= {f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()}
-            kept |= _flat("discriminator_optimiser", self.discriminator, self.discriminator_optimiser)
+            kept |= _flat("discriminator_optimizer", self.discriminator, self.discriminator_optimizer)
         if self.answers is not None:
             kept |= {f"answers.{k}": v for k, v in self.answers.state().items()}
         return kept
@@ -355,10 +355,10 @@ class Learner:
             set_model_state_dict(self.network, {**checkpoint.part("network")}, options=_WHOLE)
             if self.average is not None:
                 set_model_state_dict(self.average, {**checkpoint.part("average")}, options=_WHOLE)
-            _restore("optimiser", self.network, self.optimiser, checkpoint)
-            if self.discriminator is not None and self.discriminator_optimiser is not None:
+            _restore("optimizer", self.network, self.optimizer, checkpoint)
+            if self.discriminator is not None and self.discriminator_optimizer is not None:
                 self.discriminator.load_state_dict(checkpoint.part("discriminator"))
-                _restore("discriminator_optimiser", self.discriminator, self.discriminator_optimiser, checkpoint)
+                _restore("discriminator_optimizer", self.discriminator, self.discriminator_optimizer, checkpoint)
             if self.answers is not None:
                 self.answers.load(checkpoint.part("answers"))
             self.scaler.load_state_dict(checkpoint.manifest["scaler"])
@@ -390,7 +390,7 @@ def begun(configuration: Configuration) -> Network | BlurGenerator:
         The encoder's weights are not there, or are those of another backbone.
     """
     if configuration.start_from is not None:
-        return started(configuration.start_from, configuration)
+        return initial_network(configuration.start_from, configuration)
     network = configuration.network.build()
     given = configuration.run.encoder_weights
     if not given:
@@ -433,7 +433,7 @@ def begun_discriminator(adversary: Adversary) -> nn.Module:
     return discriminator
 
 
-def started(path: str, configuration: Configuration) -> Network | BlurGenerator:
+def initial_network(path: str, configuration: Configuration) -> Network | BlurGenerator:
     """The network that a run starts from.
 
     Raises
@@ -454,7 +454,7 @@ def started(path: str, configuration: Configuration) -> Network | BlurGenerator:
     return network
 
 
-def _optimiser(settings: Optimiser, module: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
     weights = list(module.parameters())
     return kind(
@@ -536,29 +536,29 @@ def _new_name(name: str, taken: Mapping[str, Any]) -> str:
     return name if number == 1 else f"{name}.{number}"
 
 
-def _flat(name: str, module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    if not optimiser.state:
+def _flat(name: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    if not optimizer.state:
         return {}  # asked for its state before its first step, torch would make that step
     # Processes other than the first are given nothing.
-    state: Any = get_optimizer_state_dict(module, optimiser, options=_WHOLE).get("state", {})
+    state: Any = get_optimizer_state_dict(module, optimizer, options=_WHOLE).get("state", {})
     return {f"{name}.{weight}/{key}": torch.as_tensor(v) for weight, keys in state.items() for key, v in keys.items()}
 
 
-def _restore(name: str, module: nn.Module, optimiser: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
+def _restore(name: str, module: nn.Module, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
     state: dict[str, Any] = {}
     for key, value in checkpoint.part(name).items():
         weight, _, part = key.rpartition("/")
         state.setdefault(weight, {})[part] = value
     if not state:
-        return  # before its first step an optimiser has none
-    (group,) = optimiser.param_groups
+        return  # before its first step an optimizer has none
+    (group,) = optimizer.param_groups
     names = dict(module.named_parameters())
     whole: Any = {"state": state, "param_groups": [{**group, "params": list(names)}]}
     # Frozen weights, and those that a network does not use, have no state yet, and must get none.
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
-    set_optimizer_state_dict(module, optimiser, whole, options=options)
+    set_optimizer_state_dict(module, optimizer, whole, options=options)
     for name in names.keys() - state.keys():
-        optimiser.state.pop(names[name], None)
+        optimizer.state.pop(names[name], None)
 
 
 @contextmanager

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from blursynth.dataset import OnlineDataset, scan_sources
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
-from blursynth.folders import expanded
-from blursynth.recipe import load_recipe
-from deblur_models.checkpoint import load_blur_generator, load_checkpoint
-from deblur_models.configuration import Configuration, DataTable, Stage
+from blursynth.io.folders import expanded
+from blursynth.recipe.recipe import load_recipe
+from deblur_models.checkpoints.checkpoint import load_blur_generator, load_checkpoint
+from deblur_models.config.configuration import Configuration, DataTable, Stage
 from deblur_models.data import (
     Batch,
     BlurredByNetwork,
@@ -41,11 +41,11 @@ from deblur_models.data.left_out import tell_left_out
 from deblur_models.device import arithmetic, torch_device
 from deblur_models.networks import BlurGenerator
 from deblur_models.train.ahead import Ahead
-from deblur_models.train.journal import Journal
 from deblur_models.train.learner import Learner, TrainingError, begun, begun_discriminator
-from deblur_models.train.processes import Processes, joined, told
+from deblur_models.train.processes import Processes, process_group, rank_and_world_size
+from deblur_models.train.run_directory import RunDirectory
 from deblur_models.train.times import Times
-from deblur_models.train.validation import HeldOut, Look
+from deblur_models.train.validation import HeldOut, ValidationResult
 
 __all__ = ["Progress", "Result", "check", "train"]
 
@@ -69,7 +69,7 @@ class Progress:
     learning_rate: float
     images_per_s: float
     seconds: Mapping[str, float]
-    look: Look | None = None
+    look: ValidationResult | None = None
     skipped: int = 0
 
 
@@ -80,8 +80,8 @@ class Result:
     out: Path
     step: int
     finished: bool
-    looks: Sequence[tuple[int, Look]]
-    best: Look | None
+    looks: Sequence[tuple[int, ValidationResult]]
+    best: ValidationResult | None
     """The look that ``best.*`` was written at."""
     began_at: int = 0
     """The step that it went on from; of a run that was finished already, its last one."""
@@ -108,9 +108,9 @@ def train(
     Parameters
     ----------
     configuration
-        What to train; see :func:`deblur_models.configuration.read_configuration`.
+        What to train; see :func:`deblur_models.config.configuration.read_configuration`.
     out
-        Folder of the run; see :class:`deblur_models.train.journal.Journal`.
+        Folder of the run; see :class:`deblur_models.train.run_directory.RunDirectory`.
     resume
         False refuses a folder that holds a run already.
     on_progress
@@ -130,13 +130,13 @@ def train(
     run = configuration.run
     if run.threads:
         torch.set_num_threads(run.threads)
-    journal = Journal(expanded(out), configuration, resume=resume)
+    journal = RunDirectory(expanded(out), configuration, resume=resume)
     state = journal.resumed()
     step = 0 if state is None else int(state.manifest["step"])
     # Data and weights files come first: what is wrong with them is the same on every machine.
     finished = state is not None and step == configuration.steps
     prepared = None if finished and not journal.moved else _prepared(configuration)
-    with joined(run.device) as processes, arithmetic(processes.device, tf32=run.tf32, cudnn=run.cudnn):
+    with process_group(run.device) as processes, arithmetic(processes.device, tf32=run.tf32, cudnn=run.cudnn):
         if not processes.agree(step):
             raise DatasetError(
                 f"{out}: the processes see different states of the run, this one step {step}.",
@@ -195,7 +195,7 @@ def check(configuration: Configuration) -> None:
             raise
         log.warning("%s Here the run would not begin; the rest was looked at on the CPU.", error.what)
         configuration = replace(configuration, run=configuration.run.replace(device="cpu"))
-    with joined(configuration.run.device) as processes:
+    with process_group(configuration.run.device) as processes:
         Learner(configuration, processes)
 
 
@@ -217,7 +217,7 @@ class _Prepared:
 
 def _prepared(configuration: Configuration) -> _Prepared:
     for number, loss in enumerate(configuration.losses, 1):
-        with _told_in(f"[[loss]] {number}"):
+        with error_context(f"[[loss]] {number}"):
             loss.check_ready()
     if configuration.start_from is not None or configuration.run.encoder_weights:
         with torch.random.fork_rng(devices=[]):
@@ -228,14 +228,14 @@ def _prepared(configuration: Configuration) -> _Prepared:
     prints: dict[str, list[str]] = {}
     for name, table in configuration.data.items():
         if table.blur_network is not None:
-            with _told_in(f"[data.{name}]"):
+            with error_context(f"[data.{name}]"):
                 blurring[name] = load_blur_generator(table.blur_network)
                 prints[name] = [load_checkpoint(table.blur_network).manifest["sha256"]]
-    rank, ranks = told()  # data are looked at before the processes are joined
+    rank, ranks = rank_and_world_size()  # data are looked at before the processes are joined
     stages = _training_sets(configuration, ranks)
     held_out = None
     if configuration.validation is not None:
-        with _told_in("[validation]"):
+        with error_context("[validation]"):
             held_out = HeldOut(configuration.validation, rank, ranks)
     for stage in stages:
         for source in stage.sources:
@@ -262,7 +262,7 @@ def _compare(out: str | Path, before: Mapping[str, Any], now: _Prepared, moved: 
 
 
 @contextmanager
-def _told_in(table: str) -> Iterator[None]:
+def error_context(table: str) -> Iterator[None]:
     """Errors say in which table of the configuration they arose."""
     try:
         yield
@@ -278,7 +278,7 @@ class _Loop:
         prepared: _Prepared,
         learned: Mapping[str, LearnedBlur],
         learner: Learner,
-        journal: Journal | None,
+        journal: RunDirectory | None,
         out: Path,
         on_progress: Callable[[Progress], None] | None,
         tell_every_s: float,
@@ -287,8 +287,8 @@ class _Loop:
         self.learned, self.learner, self.journal, self.out = learned, learner, journal, out
         self.on_progress, self.tell_every_s, self.told_at = on_progress, tell_every_s, time.perf_counter()
         self.began_at = 0
-        self.best: Look | None = None
-        self.looks: list[tuple[int, Look]] = []
+        self.best: ValidationResult | None = None
+        self.looks: list[tuple[int, ValidationResult]] = []
         self.sums: dict[str, Tensor] = {}
         self.counted = 0
         self.skipped = 0
@@ -387,7 +387,7 @@ class _Loop:
             f"it are lost. The pictures of the step are {'finite' if finite else 'NOT finite'} (from "
             f"{', '.join(sources[:4])}{' and others' if len(sources) > 4 else ''}).",
             why="Most often the learning rate is too high, or half precision overflowed.",
-            fix="Lower optimiser.learning_rate, set optimiser.clip_norm, warm up longer, or use bf16 or float32; "
+            fix="Lower optimizer.learning_rate, set optimizer.clip_norm, warm up longer, or use bf16 or float32; "
             "the checkpoints written before this step are kept.",
         )
 
@@ -408,7 +408,7 @@ class _Loop:
             steps=self.configuration.steps,
             stage=stage,
             losses=losses,
-            learning_rate=self.configuration.optimiser.learning_rate * factor,
+            learning_rate=self.configuration.optimizer.learning_rate * factor,
             images_per_s=self.times.samples / elapsed,
             seconds={name: value / self.counted for name, value in self.times.seconds().items()},
             skipped=self._skipped_so_far(),
@@ -459,14 +459,14 @@ class _Loop:
         stage = self.configuration.stage_at(done)[0]
         factor = self.configuration.schedule.at(done, self.configuration.steps)
         factor *= self.configuration.stages[stage].learning_rate_factor
-        rate = self.configuration.optimiser.learning_rate * factor
+        rate = self.configuration.optimizer.learning_rate * factor
         self._tell(
             Progress(step, self.configuration.steps, stage, {}, rate, 0.0, {}, look, skipped=self._skipped_so_far())
         )
         self.times.started += time.perf_counter() - begin  # looking is no part of the pace of training
         self.processes.wait()
 
-    def _rank(self, look: Look) -> tuple[float, float]:
+    def _rank(self, look: ValidationResult) -> tuple[float, float]:
         assert self.configuration.validation is not None
         return look.rank(self.configuration.validation.no_harm_db)
 
@@ -494,8 +494,8 @@ def _skipped(manifest: Mapping[str, Any]) -> int:
     return int(manifest.get("skipped", 0))  # runs of earlier versions did not count
 
 
-def _look_of(values: Mapping[str, Any] | None) -> Look | None:
-    return None if values is None else Look.from_dict(values)
+def _look_of(values: Mapping[str, Any] | None) -> ValidationResult | None:
+    return None if values is None else ValidationResult.from_dict(values)
 
 
 def _training_sets(configuration: Configuration, ranks: int) -> list[TrainingSet]:
@@ -519,13 +519,13 @@ def _training_set(
     names = stage.data or tuple(configuration.data)
     sources = []
     for name in names:
-        with _told_in(f"[[stage]] {number + 1}, [data.{name}]"):
+        with error_context(f"[[stage]] {number + 1}, [data.{name}]"):
             sources.append(_source(name, configuration.data[name], stage, configuration, looked_at))
     return TrainingSet(
         sources,
         [configuration.data[name].share for name in names],
         seed=configuration.seed,
-        turns=configuration.run.turns,
+        augment=configuration.run.augment,
         augmentation=configuration.augmentation,
         margin_px=_margin_px(configuration, stage),
     )
@@ -558,7 +558,7 @@ def _source(
     made = f"{name} of {size} px"
     if made not in looked_at:  # its draws are tried out, which takes a second
         around = f", with {margin} px around it for [augmentation]" if margin else ""
-        with _told_in(f"patch_px = {stage.patch_px}{around}"):
+        with error_context(f"patch_px = {stage.patch_px}{around}"):
             looked_at[made] = OnlineDataset(
                 looked_at[name], recipe, size_px=size, seed=seed, min_detail=table.min_detail
             )

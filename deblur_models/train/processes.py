@@ -14,7 +14,7 @@ from torch import Tensor
 
 from deblur_models.device import torch_device
 
-__all__ = ["Processes", "joined", "told"]
+__all__ = ["Processes", "process_group", "rank_and_world_size"]
 
 T = TypeVar("T")
 
@@ -99,13 +99,13 @@ class _Whole(torch.autograd.Function):
         return summed[ctx.place], None, None
 
 
-def told() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """Which process of how many this is, as torchrun says it, before they are joined."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
+def process_group(device: str) -> Iterator[Processes]:
     """The processes that torchrun started (one, where it did not), joined for as long as the context lasts.
 
     Raises
@@ -113,7 +113,7 @@ def joined(device: str) -> Iterator[Processes]:
     InvalidValueError
         The device is not there.
     """
-    (rank, ranks), local = told(), int(os.environ.get("LOCAL_RANK", "0"))
+    (rank, ranks), local = rank_and_world_size(), int(os.environ.get("LOCAL_RANK", "0"))
     chosen = torch_device(device, local if ranks > 1 else None)
     if ranks == 1:
         yield Processes(0, 1, chosen)

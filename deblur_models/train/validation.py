@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from blursynth.dataset import OnlineDataset
-from blursynth.io import write_picture
-from blursynth.recipe import load_recipe
-from deblur_models.configuration import Validation
+from blursynth.io.pictures import write_picture
+from blursynth.recipe.recipe import load_recipe
+from deblur_models.config.configuration import Validation
 from deblur_models.data import PairSample, open_pairs
 from deblur_models.data.bundled import photographs
 from deblur_models.data.collate import values_of
@@ -24,14 +24,14 @@ from deblur_models.metrics import metric
 from deblur_models.networks import BlurGenerator, Network
 from deblur_models.train.processes import Processes
 
-__all__ = ["UNCHANGED_DB", "HeldOut", "Look"]
+__all__ = ["UNCHANGED_DB", "HeldOut", "ValidationResult"]
 
 UNCHANGED_DB = 100.0
 """Greatest PSNR that no harm counts, so that a mean over pictures of which one stays as it is can still be told."""
 
 
 @dataclass(frozen=True)
-class Look:
+class ValidationResult:
     """Mean scores over the held-out pairs: of the network, and of doing nothing, which gives its input back.
 
     ``input`` says which picture of a pair that is: the blurred one, and for a network that blurs the sharp one.
@@ -74,7 +74,7 @@ class Look:
         return {**{k: v if math.isfinite(v) else None for k, v in values.items()}, "pairs": self.pairs}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Look:
+    def from_dict(cls, values: Mapping[str, Any]) -> ValidationResult:
         """What :meth:`to_dict` wrote."""
         kind: Literal["blurred", "sharp"] = "sharp" if "psnr_sharp" in values else "blurred"
         return cls(
@@ -129,7 +129,9 @@ class HeldOut:
         self._input_scores: tuple[float, float] | None = None
         self._shown: Collection[int] | None = None
 
-    def look(self, network: Network | BlurGenerator, processes: Processes, pictures: Path | None = None) -> Look:
+    def look(
+        self, network: Network | BlurGenerator, processes: Processes, pictures: Path | None = None
+    ) -> ValidationResult:
         """Scores of a network; some pictures are written beside each other: blurred, restored, sharp.
 
         They come from different sources where there are such. Of a network that blurs: sharp, generated, blurred; its
@@ -161,7 +163,7 @@ class HeldOut:
         kind: Literal["blurred", "sharp"] = "sharp" if isinstance(network, BlurGenerator) else "blurred"
         unharmed = [s.unharmed for s in scores if s.unharmed is not None]
         no_harm_db = float(np.mean(unharmed)) if unharmed else None
-        return Look(*_mean([s.after for s in scores]), *self._input_scores, len(scores), kind, no_harm_db)
+        return ValidationResult(*_mean([s.after for s in scores]), *self._input_scores, len(scores), kind, no_harm_db)
 
     def _looked_at(
         self,
@@ -227,7 +229,7 @@ CAPTION_PX = 16
 
 def write_sheet(path: Path, rows: Sequence[tuple[NDArray[np.float32], Sequence[str]]]) -> None:
     """Rows of pictures ``[3, H, W]`` below each other, each under its captions, which share its width equally; narrower
-    rows are filled with grey."""
+    rows are filled with gray."""
     width = max(row.shape[-1] for row, _ in rows)
     strips = []
     for row, captions in rows:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads, disk, polygon
@@ -22,7 +22,7 @@ BORDERS = [Border.REFLECT, Border.REPLICATE, Border.CIRCULAR, Border.CONSTANT]
 def random_scene(
     seed: int, shape: tuple[int, int, int], *, patch: int = 4, parts: int = 1, spread: int = 1, radius: float = 6.0
 ) -> Scene:
-    """Blocks of random slices; disks, pentagons, and taps with holes, off centre and larger than small pictures."""
+    """Blocks of random slices; disks, pentagons, and taps with holes, off center and larger than small pictures."""
     rng = np.random.default_rng(seed)
     batch, height, width = shape
     blocks = rng.integers(0, 6, (batch, height // patch + 1, width // patch + 1))
@@ -35,7 +35,7 @@ def random_scene(
         psf += [disk(0.0), disk(1.3), disk(radius), polygon(3.1, 5, rng.random()), polygon(radius, 7)]
         psf.append(PointSpreads.from_dense([holes / holes.sum()], [(0, 1)]))
     weight = rng.uniform(0.2, 1.0, parts)
-    hidden = reference.hidden_behind(order, gap=2 * spread, reach_px=9)
+    hidden = oracle.hidden_behind(order, gap=2 * spread, reach_px=9)
     kernel = ((level + rng.integers(0, 2, level.shape)) % 6).astype(np.int32)
     return Scene(order, kernel, hidden, PointSpreads.concatenate(psf), weight / weight.sum())
 
@@ -83,11 +83,11 @@ def picture(seed: int, shape: tuple[int, ...], dtype: type = np.float64) -> NDAr
 def test_equals_the_oracle(border: Border, channels: int, height: int, width: int, parts: int) -> None:
     scene = random_scene(height, (2, height, width), parts=parts)
     image = picture(1, (2, channels, height, width))
-    expected = reference.composite(image, scene, border=border)
+    expected = oracle.composite(image, scene, border=border)
     assert np.abs(cpu.composite(image, scene, border=border) - expected).max() <= 1e-12
     single = image.astype(np.float32)
     assert np.abs(cpu.composite(single, scene, border=border) - expected).max() <= 2e-5
-    back = reference.composite_adjoint(image, scene, border=border)
+    back = oracle.composite_adjoint(image, scene, border=border)
     assert np.abs(cpu.composite_adjoint(image, scene, border=border) - back).max() <= 1e-12 * max(1, np.abs(back).max())
 
 
@@ -96,7 +96,7 @@ def test_equals_the_oracle_for_any_scene(seed: int, patch: int, spread: int) -> 
     scene = random_scene(seed, (1, 14, 17), patch=patch, spread=spread, parts=1 + seed % 2)
     image = picture(seed, (1, 3, 14, 17))
     border = BORDERS[seed % 4]
-    expected = reference.composite(image, scene, border=border)
+    expected = oracle.composite(image, scene, border=border)
     assert np.abs(cpu.composite(image, scene, border=border) - expected).max() <= 1e-12
 
 
@@ -119,15 +119,15 @@ def test_edges_equal_the_oracle(
 ) -> None:
     scene = edged_scene(height, (2, height, width), parts=parts, connected=connected)
     image = picture(1, (2, channels, height, width))
-    expected = reference.composite(image, scene, border=border)
+    expected = oracle.composite(image, scene, border=border)
     assert np.abs(cpu.composite(image, scene, border=border) - expected).max() <= 1e-12 * np.abs(expected).max()
     single = image.astype(np.float32)
     assert np.abs(cpu.composite(single, scene, border=border) - expected).max() <= 2e-5 * np.abs(expected).max()
-    back = reference.composite_adjoint(image, scene, border=border)
+    back = oracle.composite_adjoint(image, scene, border=border)
     assert np.abs(cpu.composite_adjoint(image, scene, border=border) - back).max() <= 1e-12 * max(1, np.abs(back).max())
     y = picture(3, image.shape) - 0.5
     forth = np.vdot(expected, y)
-    assert abs(forth - np.vdot(image, reference.composite_adjoint(y, scene, border=border))) <= 1e-12 * (
+    assert abs(forth - np.vdot(image, oracle.composite_adjoint(y, scene, border=border))) <= 1e-12 * (
         np.linalg.norm(image) * np.linalg.norm(y)
     )
 
@@ -135,21 +135,21 @@ def test_edges_equal_the_oracle(
 @given(seed=st.integers(0, 10**6))
 def test_edges_equal_the_oracle_for_any_scene(seed: int) -> None:
     scene = edged_scene(seed, (1, 14, 17), parts=1 + seed % 2, connected=seed % 3 > 0)
-    if seed % 5 == 0:  # far apart, but neighbours stay neighbours
+    if seed % 5 == 0:  # far apart, but neighbors stay neighbors
         far = np.where(scene.order > 0, scene.order + 10**6, scene.order)
         scene = dataclasses.replace(scene, order=far.astype(np.int32))
     image = picture(seed, (1, 3, 14, 17))
     border = BORDERS[seed % 4]
-    expected = reference.composite(image, scene, border=border)
+    expected = oracle.composite(image, scene, border=border)
     assert np.abs(cpu.composite(image, scene, border=border) - expected).max() <= 1e-12 * max(1, np.abs(expected).max())
 
 
 def test_edges_in_several_tiles_equal_the_oracle() -> None:
     scene = edged_scene(5, (1, 140, 300))
     image = picture(6, (1, 1, 140, 300))
-    expected = reference.composite(image, scene, border=Border.REFLECT)
+    expected = oracle.composite(image, scene, border=Border.REFLECT)
     assert np.abs(cpu.composite(image, scene, border=Border.REFLECT) - expected).max() <= 1e-12 * np.abs(expected).max()
-    back = reference.composite_adjoint(image, scene, border=Border.REFLECT)
+    back = oracle.composite_adjoint(image, scene, border=Border.REFLECT)
     found = cpu.composite_adjoint(image, scene, border=Border.REFLECT)
     assert np.abs(found - back).max() <= 1e-12 * np.abs(back).max()
     again = cpu.composite(image, scene, border=Border.REFLECT, threads=2)
@@ -167,12 +167,12 @@ def test_mixed_pixels_in_focus_are_not_changed() -> None:
     kernel = np.zeros(shape, np.int32)
     sharp = Scene(order, kernel, own, disk(0.0), np.ones(1), front, share, pure, front, connected=True)
     image = picture(2, (1, 3, 14, 17))
-    for backend in (reference, cpu):
+    for backend in (oracle, cpu):
         assert np.abs(backend.composite(image, sharp, border=Border.REFLECT) - image).max() <= 1e-12
 
 
 def test_a_surface_that_ends_beside_a_whole_one_lets_nothing_through_it() -> None:
-    """Where a nearer surface is missing, the next one stays whole, even in the neighbouring slice."""
+    """Where a nearer surface is missing, the next one stays whole, even in the neighboring slice."""
     rng = np.random.default_rng(9)
     shape = (1, 24, 40)
     columns = np.arange(40) + np.zeros(shape, int)
@@ -186,7 +186,7 @@ def test_a_surface_that_ends_beside_a_whole_one_lets_nothing_through_it() -> Non
     psf = PointSpreads.concatenate([disk(0.0), disk(4.3), disk(3.2)])
     kernel = np.where(order == 6, 1, np.where(order == 5, 2, 0)).astype(np.int32)
     scene = Scene(order, kernel, hidden, psf, np.ones(1), plain, np.ones(shape), plain, missing, connected=True)
-    for backend in (reference, cpu):
+    for backend in (oracle, cpu):
         assert backend.composite(image, scene, border=Border.REPLICATE)[0, 0, 6:, 6:24].max() <= 1e-12
 
 
@@ -200,7 +200,7 @@ def test_what_is_hidden_lies_behind_whatever_its_slice_is() -> None:
     image[..., 0] = 1.0
     kernel = np.where(order == 3, 1, 0).astype(np.int32)
     scene = Scene(order, kernel, hidden, PointSpreads.concatenate([disk(0.0), disk(2.2)]), connected=True)
-    for backend in (reference, cpu):
+    for backend in (oracle, cpu):
         assert backend.composite(image, scene, border=Border.REPLICATE)[0, 0, :, 4:].max() <= 1e-12
 
 
@@ -224,16 +224,16 @@ def test_noise_and_steps_of_one_surface_let_nothing_through(radii: tuple[float, 
     together = Scene(
         order, kernel, hidden, psf, np.ones(1), whole, np.ones(shape), whole, whole, connected=True
     )  # fmt: skip
-    for backend in (reference, cpu):
+    for backend in (oracle, cpu):
         assert backend.composite(image, together, border=Border.REPLICATE)[0, 0, :, :30].max() <= most
 
 
 def test_several_tiles_equal_the_oracle() -> None:
     scene = random_scene(5, (1, 140, 300), patch=25)
     image = picture(6, (1, 1, 140, 300))
-    expected = reference.composite(image, scene, border=Border.REFLECT)
+    expected = oracle.composite(image, scene, border=Border.REFLECT)
     assert np.abs(cpu.composite(image, scene, border=Border.REFLECT) - expected).max() <= 1e-12
-    back = reference.composite_adjoint(image, scene, border=Border.REFLECT)
+    back = oracle.composite_adjoint(image, scene, border=Border.REFLECT)
     assert np.abs(cpu.composite_adjoint(image, scene, border=Border.REFLECT) - back).max() <= 1e-12
 
 
@@ -256,7 +256,7 @@ def test_a_reach_larger_than_tile_and_picture() -> None:
     scene = random_scene(9, (1, 12, 15), radius=40.0)
     image = picture(10, (1, 3, 12, 15))
     for border in BORDERS:
-        expected = reference.composite(image, scene, border=border)
+        expected = oracle.composite(image, scene, border=border)
         assert np.abs(cpu.composite(image, scene, border=border) - expected).max() <= 1e-12
 
 
@@ -266,13 +266,13 @@ def test_what_nothing_covers_keeps_its_value() -> None:
     scene = Scene(zeros, zeros, zeros - 1, away)
     image = picture(11, (1, 3, 6, 7))
     constant = cpu.composite(image, scene, border=Border.CONSTANT)
-    assert np.array_equal(constant, reference.composite(image, scene, border=Border.CONSTANT))
+    assert np.array_equal(constant, oracle.composite(image, scene, border=Border.CONSTANT))
     half = PointSpreads.from_dense([np.array([[1.0]])], [(0, -3)])
     scene = Scene(zeros, zeros, zeros - 1, half)
     for border in BORDERS:
-        expected = reference.composite(image, scene, border=border)
+        expected = oracle.composite(image, scene, border=border)
         assert np.array_equal(cpu.composite(image, scene, border=border), expected)
-        back = reference.composite_adjoint(image, scene, border=border)
+        back = oracle.composite_adjoint(image, scene, border=border)
         assert np.allclose(cpu.composite_adjoint(image, scene, border=border), back, rtol=0, atol=1e-15)
 
 
@@ -290,7 +290,7 @@ def test_bad_scenes_are_refused() -> None:
         ({"hidden": np.full((1, 8, 9), -1, np.int32)}, "hidden"),
         ({"pure": np.full((1, 8, 9), -1, np.int32)}, "pure"),
         ({"front": np.full((1, 8, 9), 72, np.int32)}, "front"),
-        ({"part_centre": np.zeros((2, 2))}, "part_centre"),
+        ({"part_center": np.zeros((2, 2))}, "part_center"),
     ):
         with pytest.raises(InvalidValueError, match=message):
             dataclasses.replace(edged, **change)

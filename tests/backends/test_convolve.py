@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
@@ -19,14 +19,14 @@ EPS = {np.dtype(np.float32): 1.2e-7, np.dtype(np.float64): 2.2e-16}
 
 def point_spreads(rng: np.random.Generator, batch: int, *, largest: int = 12, fill: float = 0.4) -> PointSpreads:
     """Kernels of random size, filling and origin, each with a sum of 1."""
-    kernels, centres = [], []
+    kernels, centers = [], []
     for _ in range(batch):
         height, width = rng.integers(1, largest + 1, 2)
         kernel = rng.random((height, width)) * (rng.random((height, width)) < fill)
         kernel[rng.integers(height), rng.integers(width)] = 1
         kernels.append(kernel / kernel.sum())
-        centres.append((int(rng.integers(-2, height + 2)), int(rng.integers(-2, width + 2))))
-    return PointSpreads.from_dense(kernels, centres)
+        centers.append((int(rng.integers(-2, height + 2)), int(rng.integers(-2, width + 2))))
+    return PointSpreads.from_dense(kernels, centers)
 
 
 def trajectory(rng: np.random.Generator, size: int) -> PointSpreads:
@@ -45,7 +45,7 @@ def trajectory(rng: np.random.Generator, size: int) -> PointSpreads:
 
 
 def fits(shape: tuple[int, ...], psf: PointSpreads, border: Border) -> bool:
-    top, bottom, left, right = reference.valid_margins_px(psf)
+    top, bottom, left, right = oracle.valid_margins_px(psf)
     return border != Border.VALID or (shape[2] > top + bottom and shape[3] > left + right)
 
 
@@ -59,7 +59,7 @@ def test_fast_equals_definition(seed: int, height: int, width: int, batch: int, 
     for name in ("convolve", "convolve_adjoint"):
         if name == "convolve" and not fits(image.shape, psf, border):
             continue
-        expected = getattr(reference, name)(image.astype(np.float64), psf, border=border)
+        expected = getattr(oracle, name)(image.astype(np.float64), psf, border=border)
         got = getattr(cpu, name)(image, psf, border=border)
         assert got.shape == expected.shape
         assert got.dtype == dtype
@@ -79,7 +79,7 @@ def test_several_tiles_equal_definition(shape: tuple[int, int], border: Border) 
     for name in ("convolve", "convolve_adjoint"):
         if name == "convolve" and not fits(image.shape, psf, border):
             continue
-        expected = getattr(reference, name)(image, psf, border=border)
+        expected = getattr(oracle, name)(image, psf, border=border)
         for method, tolerance in (("auto", 1e-13), ("direct", 1e-13), ("fft", 1e-12)):
             got = getattr(cpu, name)(image, psf, border=border, method=method)
             assert np.abs(got - expected).max() <= tolerance * np.abs(expected).max()
@@ -87,7 +87,7 @@ def test_several_tiles_equal_definition(shape: tuple[int, int], border: Border) 
 
 @pytest.mark.parametrize("border", list(Border))
 def test_product_point_spread_in_two_passes(border: Border) -> None:
-    """A column times a row, off centre, on pictures smaller and larger than a tile; a product with a hole takes the other way."""
+    """A column times a row, off center, on pictures smaller and larger than a tile; a product with a hole takes the other way."""
     rng = np.random.default_rng(8)
     kernel = np.outer(rng.random(15), rng.random(20))
     dented = kernel.copy()
@@ -99,7 +99,7 @@ def test_product_point_spread_in_two_passes(border: Border) -> None:
             continue
         for dtype in (np.float32, np.float64):
             got = cpu.convolve(image.astype(dtype), psf, border=border)
-            expected = reference.convolve(image, psf, border=border)
+            expected = oracle.convolve(image, psf, border=border)
             assert np.abs(got - expected).max() <= 40 * EPS[np.dtype(dtype)] * np.abs(image).max()
 
 
@@ -125,7 +125,7 @@ def test_direct_crop_equals_whole_bit_by_bit() -> None:
     rng = np.random.default_rng(6)
     image = rng.random((1, 1, 200, 500), dtype=np.float32)
     psf = trajectory(rng, 31)
-    top, bottom, left, right = reference.valid_margins_px(psf)
+    top, bottom, left, right = oracle.valid_margins_px(psf)
     whole = cpu.convolve(image, psf, border=Border.VALID, method="direct")
     for i, j, height, width in ((0, 0, 60, 70), (13, 101, 33, 51), (100, 57, 64, 300)):
         window = image[..., i : i + height + top + bottom, j : j + width + left + right]
@@ -159,19 +159,19 @@ def test_any_strides_and_nothing_changed(method: str) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("method", ["reference", "auto", "direct", "fft"])
+@pytest.mark.parametrize("method", ["oracle", "auto", "direct", "fft"])
 def test_a_pixel_that_is_not_finite_spoils_what_the_taps_reach(method: str, bad: float) -> None:
     """No more than that and a row above and below, in either direction; the rest is what it is without it."""
     rng = np.random.default_rng(12)
     kernel = rng.random((17, 23)) * (rng.random((17, 23)) < 0.6)
     psf = PointSpreads.from_dense([kernel / kernel.sum()])
     # Of several tiles, for every method; the reference has none, and is slow.
-    image = rng.random((1, 2, 60, 70) if method == "reference" else (1, 2, 260, 430), dtype=np.float32)
+    image = rng.random((1, 2, 60, 70) if method == "oracle" else (1, 2, 260, 430), dtype=np.float32)
     broken = image.copy()
-    for c, y, x in ((0, 30, 40), (1, 25, 30)) if method == "reference" else ((0, 100, 200), (0, 40, 333), (1, 201, 60)):
+    for c, y, x in ((0, 30, 40), (1, 25, 30)) if method == "oracle" else ((0, 100, 200), (0, 40, 333), (1, 201, 60)):
         broken[0, c, y, x] = bad
-    choice = {} if method == "reference" else {"method": method}
-    backend = reference if method == "reference" else cpu
+    choice = {} if method == "oracle" else {"method": method}
+    backend = oracle if method == "oracle" else cpu
     for name, sign in (("convolve", 1), ("convolve_adjoint", -1)):
         without = getattr(backend, name)(image, psf, border=Border.REFLECT, **choice)
         got = getattr(backend, name)(broken, psf, border=Border.REFLECT, **choice)
@@ -180,18 +180,18 @@ def test_a_pixel_that_is_not_finite_spoils_what_the_taps_reach(method: str, bad:
             reached[0, c, y + sign * psf.dy, x + sign * psf.dx] = True
         near = reached | np.roll(reached, 1, 2) | np.roll(reached, -1, 2)
         assert not np.isfinite(got[reached]).any()
-        assert np.isfinite(got[~(reached if method == "reference" else near)]).all()
+        assert np.isfinite(got[~(reached if method == "oracle" else near)]).all()
         kept = np.isfinite(got)
         assert np.abs(got - without, where=kept, out=np.zeros_like(got)).max() <= 2e-6
 
 
 def test_empty_point_spread_gives_zero() -> None:
     none = PointSpreads(np.zeros(2, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0), np.ones(1))
-    for backend, border in itertools.product((cpu, reference), Border):
+    for backend, border in itertools.product((cpu, oracle), Border):
         assert not backend.convolve(np.ones((1, 1, 3, 4)), none, border=border).any()
 
 
-@pytest.mark.parametrize("backend", [cpu, reference])
+@pytest.mark.parametrize("backend", [cpu, oracle])
 @pytest.mark.parametrize(
     ("image", "border", "batch", "message"),
     [

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.backends.cpu.convolve_varying_ribbons import prefer_ribbons
 from blursynth.backends.cpu.convolve_varying_tiles import prepare_nodes
 from blursynth.errors import InvalidValueError
@@ -30,14 +30,14 @@ every_border = pytest.mark.parametrize("border", SAME_SIZE)
 
 def point_spreads(rng: np.random.Generator, count: int, *, largest: int, fill: float) -> PointSpreads:
     """Kernels of random size, filling and origin, each with a sum of 1."""
-    kernels, centres = [], []
+    kernels, centers = [], []
     for _ in range(count):
         height, width = rng.integers(1, largest + 1, 2)
         kernel = rng.random((height, width)) * (rng.random((height, width)) < fill)
         kernel[rng.integers(height), rng.integers(width)] = 1
         kernels.append(kernel / kernel.sum())
-        centres.append((int(rng.integers(-2, height + 2)), int(rng.integers(-2, width + 2))))
-    return PointSpreads.from_dense(kernels, centres)
+        centers.append((int(rng.integers(-2, height + 2)), int(rng.integers(-2, width + 2))))
+    return PointSpreads.from_dense(kernels, centers)
 
 
 def field_and_level(
@@ -66,7 +66,7 @@ def difference(
     got = getattr(cpu, name)(image, field, level, border=border, **kwargs)
     assert got.dtype == image.dtype
     assert got.shape == image.shape
-    expected = getattr(reference, name)(image.astype(np.float64), field, level, border=border)
+    expected = getattr(oracle, name)(image.astype(np.float64), field, level, border=border)
     return float(np.abs(got - expected).max() / max(np.abs(image).max(), np.abs(expected).max()))
 
 
@@ -126,7 +126,7 @@ def test_the_faster_method_of_a_grid_is_chosen() -> None:
     """Ribbons where many similar point spreads meet, blocks for few or large ones; nothing to blend for a single one."""
 
     def chosen(psf: PointSpreads, rows: int, columns: int, step: float) -> bool:
-        extents = (*reference.valid_margins_px(psf),)
+        extents = (*oracle.valid_margins_px(psf),)
         return bool(prefer_ribbons(psf.start, psf.dy, psf.dx, psf.weight, extents, rows, columns, step, step, 16))
 
     line = PointSpreads.from_dense([np.eye(15) / 15] * 64)
@@ -211,7 +211,7 @@ def test_level_keeps_its_precision(name: str) -> None:
     assert difference(name, image, field, level, Border.REFLECT) <= 2e-7
 
 
-@pytest.mark.parametrize("backend", [reference, cpu])
+@pytest.mark.parametrize("backend", [oracle, cpu])
 @pytest.mark.parametrize("name", FORMS)
 def test_refusals(backend: Any, name: str) -> None:
     blur = getattr(backend, name)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.errors import InvalidValueError
 from blursynth.frame import MOSAICS
 from blursynth.physics.development import DevelopParameters
-from blursynth.physics.mosaic import DEMOSAIC_REACH_PX, DEMOSAICS, colour_sites
+from blursynth.physics.mosaic import DEMOSAIC_REACH_PX, DEMOSAICS, color_sites
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 METHODS = pytest.mark.parametrize("method", DEMOSAICS)
@@ -27,7 +27,7 @@ def parameters(method: str = "malvar", code: int = 1, **changes: object) -> Deve
 
 def mosaicked(picture: np.ndarray, code: int, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
     """``[1, 1, H, W]`` what the pixels of a sensor see of a picture ``[3, H, W]``."""
-    return np.take_along_axis(picture, colour_sites(code, origin, picture.shape[1:])[None], axis=0)[None]
+    return np.take_along_axis(picture, color_sites(code, origin, picture.shape[1:])[None], axis=0)[None]
 
 
 # -- against the oracle -----------------------------------------------------------------------------------------------
@@ -54,12 +54,12 @@ def test_equals_the_oracle(
         white_dn=rng.uniform(800, 1000, batch),
         mosaic=codes,
         white_balance=rng.uniform(0.8, 2.4, (batch, 3)),
-        colour_matrix=MATRIX,
+        color_matrix=MATRIX,
         gain=rng.uniform(0.5, 2.0, batch),
         clip=rng.uniform(0.5, 1.0, batch),
     )
     found = cpu.develop(dn, chosen, origin_px=np.array([origin]))
-    expected = reference.develop(dn, chosen, origin_px=np.array([origin]))
+    expected = oracle.develop(dn, chosen, origin_px=np.array([origin]))
     assert found.dtype == dn.dtype
     assert found.shape == (batch, 3, height, width)
     assert np.abs(found - expected).max() <= (1e-12 if double else 2e-5) * np.abs(expected).max()
@@ -69,26 +69,26 @@ def test_equals_the_oracle(
 @METHODS
 def test_equals_the_oracle_across_tiles(method: str, dtype: type[np.floating]) -> None:
     dn = np.random.default_rng(1).uniform(0, 1, (1, 1, 37, 1100)).astype(dtype)
-    chosen = parameters(method, code=3, white_balance=[2.0, 1.0, 1.6], colour_matrix=MATRIX)
-    found, expected = (b.develop(dn, chosen, origin_px=np.array([[1, 2]])) for b in (cpu, reference))
+    chosen = parameters(method, code=3, white_balance=[2.0, 1.0, 1.6], color_matrix=MATRIX)
+    found, expected = (b.develop(dn, chosen, origin_px=np.array([[1, 2]])) for b in (cpu, oracle))
     assert np.abs(found - expected).max() <= (1e-12 if dtype == np.float64 else 2e-5) * np.abs(expected).max()
 
 
 @DTYPES
 @pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("coloured", [False, True])
-def test_equals_the_oracle_without_a_mosaic(channels: int, coloured: bool, dtype: type[np.floating]) -> None:
-    if coloured and channels != 3:
-        pytest.skip("colours need three channels")
+@pytest.mark.parametrize("colored", [False, True])
+def test_equals_the_oracle_without_a_mosaic(channels: int, colored: bool, dtype: type[np.floating]) -> None:
+    if colored and channels != 3:
+        pytest.skip("colors need three channels")
     dn = np.random.default_rng(2).uniform(0, 1100, (2, channels, 9, 701)).astype(dtype)
-    colours = {"white_balance": [2.0, 1.0, 1.6], "colour_matrix": MATRIX} if coloured else {}
-    chosen = DevelopParameters([64.0, 60.0], [964.0, 900.0], gain=[1.3, 0.7], clip=[1.0, 0.8], **colours)  # type: ignore[arg-type]
-    found, expected = (b.develop(dn, chosen, origin_px=ZERO) for b in (cpu, reference))
+    colors = {"white_balance": [2.0, 1.0, 1.6], "color_matrix": MATRIX} if colored else {}
+    chosen = DevelopParameters([64.0, 60.0], [964.0, 900.0], gain=[1.3, 0.7], clip=[1.0, 0.8], **colors)  # type: ignore[arg-type]
+    found, expected = (b.develop(dn, chosen, origin_px=ZERO) for b in (cpu, oracle))
     assert found.dtype == dtype
     assert np.abs(found - expected).max() <= (1e-12 if dtype == np.float64 else 2e-5) * np.abs(expected).max()
 
 
-# -- what the ways to fill in colours reproduce -----------------------------------------------------------------------
+# -- what the ways to fill in colors reproduce -----------------------------------------------------------------------
 
 
 @PHASES
@@ -114,10 +114,10 @@ def test_ramps_are_kept(method: str, code: int) -> None:
 
 @PHASES
 @METHODS
-def test_the_colour_that_a_pixel_sees_stays_as_it_is(method: str, code: int) -> None:
+def test_the_color_that_a_pixel_sees_stays_as_it_is(method: str, code: int) -> None:
     dn = np.random.default_rng(3).uniform(0, 1, (1, 1, 10, 13))
     found = cpu.develop(dn, parameters(method, code), origin_px=ZERO)
-    seen = np.take_along_axis(found[0], colour_sites(code, (0, 0), (10, 13))[None], axis=0)
+    seen = np.take_along_axis(found[0], color_sites(code, (0, 0), (10, 13))[None], axis=0)
     assert np.abs(seen - dn[0]).max() <= 1e-15
 
 
@@ -169,7 +169,7 @@ def test_the_lowest_code_survives_the_largest_gain(method: str) -> None:
 
 
 def test_edge_aware_follows_edges() -> None:
-    """Stripes along rows, of one colour each, are kept but for their ends; linear ways leave coloured teeth on them."""
+    """Stripes along rows, of one color each, are kept but for their ends; linear ways leave colored teeth on them."""
     stripes = np.broadcast_to(np.repeat([0.2, 0.8], 3)[np.arange(24) % 6][None, :, None], (3, 24, 30))
     inside = (slice(None), slice(6, -6), slice(6, -6))
     errors = {
@@ -188,7 +188,7 @@ def test_what_is_clipped_is_clipped_at_one_level(method: str) -> None:
     """Channels that saturate at different levels are equal after the clip, so saturated areas are neutral."""
     dn = np.full((1, 1, 10, 10), 5000.0)
     chosen = parameters(
-        method, black_dn=64.0, white_dn=900.0, white_balance=[2.0, 1.0, 1.6], colour_matrix=MATRIX, clip=0.8
+        method, black_dn=64.0, white_dn=900.0, white_balance=[2.0, 1.0, 1.6], color_matrix=MATRIX, clip=0.8
     )
     np.testing.assert_allclose(cpu.develop(dn, chosen, origin_px=ZERO), 0.8, rtol=1e-12)
 
@@ -199,7 +199,7 @@ def test_levels_without_a_mosaic(dtype: type[np.floating]) -> None:
     found = cpu.develop(dn, DevelopParameters(64.0, 2000.0), origin_px=ZERO)
     assert found.dtype == dtype
     np.testing.assert_allclose(found.ravel(), [-24 / 1936, 0, 936 / 1936, 1, 1, np.nan], rtol=1e-6)
-    np.testing.assert_allclose(found, reference.develop(dn, DevelopParameters(64.0, 2000.0), origin_px=ZERO), rtol=1e-6)
+    np.testing.assert_allclose(found, oracle.develop(dn, DevelopParameters(64.0, 2000.0), origin_px=ZERO), rtol=1e-6)
 
 
 # -- bytes ------------------------------------------------------------------------------------------------------------
@@ -211,13 +211,13 @@ def test_bytes_do_not_depend_on_threads_batch_or_layout(method: str, dtype: type
     dn = np.random.default_rng(7).uniform(0, 1000, (2, 1, 600, 1100)).astype(dtype)
     chosen = parameters(
         method, mosaic=[1, 4], black_dn=[64.0, 60.0], white_dn=[900.0, 950.0], white_balance=[2.0, 1.0, 1.6],
-        colour_matrix=MATRIX,
+        color_matrix=MATRIX,
     )  # fmt: skip
     origin = np.array([[0, 0], [3, 5]])
     found = cpu.develop(dn, chosen, origin_px=origin, threads=1)
     assert np.array_equal(cpu.develop(dn, chosen, origin_px=origin, threads=3), found)
     alone = parameters(
-        method, code=4, black_dn=60.0, white_dn=950.0, white_balance=[2.0, 1.0, 1.6], colour_matrix=MATRIX
+        method, code=4, black_dn=60.0, white_dn=950.0, white_balance=[2.0, 1.0, 1.6], color_matrix=MATRIX
     )  # fmt: skip
     assert np.array_equal(cpu.develop(dn[1:], alone, origin_px=origin[1:])[0], found[1])
     turned = np.ascontiguousarray(dn.transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2)

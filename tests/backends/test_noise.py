@@ -1,4 +1,4 @@
-"""Noise kernels: equal to the reference, keyed per pixel, and exact where they say so."""
+"""Noise kernels: equal to the oracle, keyed per pixel, and exact where they say so."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.backends.cpu import noise as kernels
-from blursynth.backends.reference import noise as plain
+from blursynth.backends.oracle import noise as plain
 from blursynth.errors import InvalidValueError
 from blursynth.physics.radiometry import SensorParameters
 
@@ -47,7 +47,7 @@ def light(dtype: type[np.floating] = np.float32) -> np.ndarray:
 def test_counts_equal_the_inverse_distribution_function(most: float, dtype: type[np.floating]) -> None:
     mean = np.random.default_rng(1).uniform(0, most, SHAPE).astype(dtype)
     np.testing.assert_array_equal(
-        cpu.poisson(mean, SEED, origin_px=ORIGIN), reference.poisson(mean, SEED, origin_px=ORIGIN)
+        cpu.poisson(mean, SEED, origin_px=ORIGIN), oracle.poisson(mean, SEED, origin_px=ORIGIN)
     )
 
 
@@ -220,7 +220,7 @@ def test_gaussian_noise_equals_the_reference(dtype: type[np.floating]) -> None:
     sigma = np.array([0.1, 2.0])
     found = cpu.gaussian_noise(image, sigma, SEED, origin_px=ORIGIN)
     assert found.dtype == dtype
-    expected = reference.gaussian_noise(image, sigma, SEED, origin_px=ORIGIN)
+    expected = oracle.gaussian_noise(image, sigma, SEED, origin_px=ORIGIN)
     np.testing.assert_allclose(found, expected, rtol=0, atol=5e-6)
     np.testing.assert_array_equal(cpu.gaussian_noise(image, np.zeros(2), SEED, origin_px=ORIGIN), image)
 
@@ -316,11 +316,11 @@ def test_ill_fitting_arguments_are_refused() -> None:
         cpu.poisson(GOOD.astype(np.int32), SEED, origin_px=ORIGIN)
     with pytest.raises(InvalidValueError, match="float32 or float64 image"):
         cpu.poisson(GOOD[0], SEED, origin_px=ORIGIN)
-    with pytest.raises(InvalidValueError, match="one whole number >= 0 per picture"):
+    with pytest.raises(InvalidValueError, match="one integer >= 0 per picture"):
         cpu.poisson(GOOD, SEED[:1], origin_px=ORIGIN)
-    with pytest.raises(InvalidValueError, match="one whole number >= 0 per picture"):
+    with pytest.raises(InvalidValueError, match="one integer >= 0 per picture"):
         cpu.poisson(GOOD, np.array([1.5, 2.0]), origin_px=ORIGIN)
-    with pytest.raises(InvalidValueError, match="one whole number >= 0 per picture"):
+    with pytest.raises(InvalidValueError, match="one integer >= 0 per picture"):
         cpu.poisson(GOOD, np.array([-1, 2]), origin_px=ORIGIN)
     with pytest.raises(InvalidValueError, match="origin_px"):
         cpu.poisson(GOOD, SEED, origin_px=np.zeros((3, 2), np.int64))

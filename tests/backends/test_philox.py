@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from blursynth.backends.cpu import philox as cpu
-from blursynth.backends.reference import philox as reference
+from blursynth.backends.oracle import philox as reference
 
 # Random123, tests/kat_vectors, philox 4x32 with 10 rounds: counter, key, answer.
 KNOWN = [

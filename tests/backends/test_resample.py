@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blursynth as bs
-from blursynth.backends import cpu, for_array, reference
+from blursynth.backends import cpu, for_array, oracle
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics import resampling
@@ -49,16 +49,16 @@ def test_numba_is_the_oracle(
     image = rng.normal(size=(2, 3, *size)).astype(dtype)
     eps = np.finfo(dtype).eps
     assert np.allclose(
-        cpu.resample(image, rows, columns), reference.resample(image, rows, columns), rtol=0, atol=100 * eps
+        cpu.resample(image, rows, columns), oracle.resample(image, rows, columns), rtol=0, atol=100 * eps
     )
     back = rng.normal(size=(2, 3, len(rows), len(columns))).astype(dtype)
-    expected = reference.resample_adjoint(back, rows, columns, size)
+    expected = oracle.resample_adjoint(back, rows, columns, size)
     scale = max(1.0, np.abs(expected).max())
     got = cpu.resample_adjoint(back, rows, columns, size)
     assert np.allclose(got, expected, rtol=0, atol=1000 * eps * scale)
 
 
-@pytest.mark.parametrize("backend", [cpu, reference], ids=["cpu", "reference"])
+@pytest.mark.parametrize("backend", [cpu, oracle], ids=["cpu", "oracle"])
 @given(st.tuples(st.integers(1, 32), st.integers(1, 32)), st.tuples(factors, factors), st.sampled_from(WAYS))
 def test_adjoint(backend: Any, size: tuple[int, int], factor: tuple[float, float], way: tuple[str, str]) -> None:
     rng = np.random.default_rng(size[0])
@@ -155,7 +155,7 @@ def test_tensors() -> None:
     for operator, tensor in (("resample", image), ("resample_adjoint", back)):
         torch.library.opcheck(getattr(torch.ops.blursynth, operator).default, (tensor, *tensors, 7, 9))
     # What runs on CUDA devices, on the CPU.
-    operators = import_module("blursynth.backends.torch_ops.resample")
+    operators = import_module("blursynth.backends.torch.resample")
     with torch.no_grad():
         there = operators._resample_cuda(image, *tensors, 7, 9)
         assert torch.allclose(there, ops.resample(image, rows, columns), rtol=0, atol=1e-13)
@@ -175,7 +175,7 @@ def test_bad_input() -> None:
         (lambda: resampling.taps(np.arange(2), 1.0, "lanczos"), "no method 'lanczos'"),
         (lambda: bands(4, 0.0, "area", "area"), "factor must be > 0"),
         (lambda: bands(4, 0.5, "area", "area", Border.VALID), "no meaning"),
-        (lambda: bs.Rescale(factor=5.0), "factor must be <= 4"),
+        (lambda: bs.kinds.Rescale(factor=5.0), "factor must be <= 4"),
     ):
         with pytest.raises(InvalidValueError, match=message):
             make()

@@ -1,4 +1,4 @@
-"""The sensor kernel: equal to the reference, its own parts in turn, and keyed per pixel."""
+"""The sensor kernel: equal to the oracle, its own parts in turn, and keyed per pixel."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.backends.cpu import elementary
 from blursynth.backends.cpu import noise as kernels
-from blursynth.backends.reference import noise as plain
+from blursynth.backends.oracle import noise as plain
 from blursynth.errors import InvalidValueError
 from blursynth.frame import MOSAICS
-from blursynth.physics.mosaic import colour_sites
+from blursynth.physics.mosaic import color_sites
 from blursynth.physics.radiometry import SensorParameters, tukey_lambda_sd
 
 SEED = np.array([5, 2**63 - 1], np.uint64)
@@ -93,7 +93,7 @@ def test_the_sensor_equals_the_reference(changes: dict[str, object]) -> None:
     parameters = phone(**changes)
     image = light(np.float64)
     found = cpu.sensor(image, parameters, SEED, origin_px=ORIGIN)
-    expected = reference.sensor(image, parameters, SEED, origin_px=ORIGIN)
+    expected = oracle.sensor(image, parameters, SEED, origin_px=ORIGIN)
     if np.all(parameters.rounding):
         # A normal number that differs by 1e-6 may fall on the other side of a half.
         assert np.abs(found - expected).max() <= 1
@@ -156,10 +156,10 @@ def close(found: np.ndarray, expected: np.ndarray, parameters: SensorParameters,
         {"white_level_e": [3e5, 0.4], "full_well_e": 1e6},
     ],
 )
-def test_colours_and_fixed_pattern_equal_the_reference(changes: dict[str, object]) -> None:
+def test_colors_and_fixed_pattern_equal_the_reference(changes: dict[str, object]) -> None:
     parameters, image = bayer(**changes), light(np.float64)
     found = cpu.sensor(image, parameters, SEED, origin_px=ORIGIN)
-    expected = reference.sensor(image, parameters, SEED, origin_px=ORIGIN)
+    expected = oracle.sensor(image, parameters, SEED, origin_px=ORIGIN)
     assert found.shape == expected.shape == (2, 3 if np.all(parameters.mosaic == 0) else 1, 40, 301)
     close(found, expected, parameters, image)
     half = cpu.sensor(image.astype(np.float32), parameters, SEED, origin_px=ORIGIN)
@@ -202,7 +202,7 @@ def sensors(draw: st.DrawFn, batch: int) -> SensorParameters:
 def test_any_sensor_equals_the_reference(data: st.DataObject) -> None:
     batch = data.draw(st.integers(1, 3))
     parameters = data.draw(sensors(batch))
-    channels = 3 if parameters.has_colours else data.draw(st.integers(1, 4))
+    channels = 3 if parameters.has_colors else data.draw(st.integers(1, 4))
     shape = (batch, channels, data.draw(st.integers(1, 20)), data.draw(st.sampled_from([1, 2, 17, 64, 131])))
     seed = np.array(data.draw(st.lists(st.integers(0, 2**63 - 1), min_size=batch, max_size=batch)), np.uint64)
     origin = np.array(
@@ -210,7 +210,7 @@ def test_any_sensor_equals_the_reference(data: st.DataObject) -> None:
     )
     image = np.random.default_rng(int(seed[0])).uniform(-0.1, 1.2, shape)
     found = cpu.sensor(image, parameters, seed, origin_px=origin)
-    close(found, reference.sensor(image, parameters, seed, origin_px=origin), parameters, image)
+    close(found, oracle.sensor(image, parameters, seed, origin_px=origin), parameters, image)
 
 
 # -- Tukey-lambda numbers ---------------------------------------------------------------------------------------------
@@ -313,7 +313,7 @@ def test_inputs_stay_and_may_lie_anyhow_in_memory(dtype: type[np.floating]) -> N
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4], ids=MOSAICS)
-def test_each_pixel_of_a_mosaic_sees_its_colour_and_offset(code: int) -> None:
+def test_each_pixel_of_a_mosaic_sees_its_color_and_offset(code: int) -> None:
     """Worked out by hand: white 100 e-, gain 1, black 10, offsets 1, 2, 3, 4 of R, G beside R, G beside B, B."""
     image = np.broadcast_to(np.array([0.25, 0.5, 0.75])[:, None, None], (1, 3, 6, 9)).astype(np.float32)
     quiet = SensorParameters(
@@ -321,20 +321,20 @@ def test_each_pixel_of_a_mosaic_sees_its_colour_and_offset(code: int) -> None:
     )
     origin = np.array([[3, -5]])
     dn = cpu.sensor(image, quiet, SEED[:1], origin_px=origin)[0, 0]
-    sites = colour_sites(code, (3, -5), (6, 9))
+    sites = color_sites(code, (3, -5), (6, 9))
     for row in range(6):
         green = 62 if (sites[row] == 0).any() else 63
         for column in range(9):
             assert dn[row, column] == (36, green, 89)[sites[row, column]]
-    np.testing.assert_array_equal(dn, reference.sensor(image, quiet, SEED[:1], origin_px=origin)[0, 0])
+    np.testing.assert_array_equal(dn, oracle.sensor(image, quiet, SEED[:1], origin_px=origin)[0, 0])
 
 
 def test_a_mosaic_takes_the_noise_of_one_channel() -> None:
-    """The noise of a pixel belongs to its place, not to its colour: grey light gives what one channel gives."""
-    grey = np.full((2, 1, 40, 301), 0.3, np.float32)
+    """The noise of a pixel belongs to its place, not to its color: gray light gives what one channel gives."""
+    gray = np.full((2, 1, 40, 301), 0.3, np.float32)
     fields = {"column_noise_e": 1.0, "prnu": 0.01, "dsnu_e": 1.0, "sensor_seed": 3}
-    one = cpu.sensor(grey, phone(**fields), SEED, origin_px=ORIGIN)
-    three = cpu.sensor(np.repeat(grey, 3, axis=1), phone(**fields, mosaic=1), SEED, origin_px=ORIGIN)
+    one = cpu.sensor(gray, phone(**fields), SEED, origin_px=ORIGIN)
+    three = cpu.sensor(np.repeat(gray, 3, axis=1), phone(**fields, mosaic=1), SEED, origin_px=ORIGIN)
     assert one.tobytes() == three.tobytes()
 
 
@@ -387,8 +387,8 @@ def test_nothing_in_nothing_out(shape: tuple[int, ...]) -> None:
 def test_ill_fitting_arguments_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="3 sensors for 2 pictures"):
         cpu.sensor(GOOD, SensorParameters([1.0, 2.0, 3.0], 5.0), SEED, origin_px=ORIGIN)
-    for colours in ({"mosaic": 1}, {"from_light": CAMERA}):
+    for colors in ({"mosaic": 1}, {"from_light": CAMERA}):
         with pytest.raises(InvalidValueError, match="pictures of 3 channels, got 1"):
-            cpu.sensor(GOOD, phone(**colours), SEED, origin_px=ORIGIN)
-    with pytest.raises(InvalidValueError, match="one whole number >= 0 per picture"):
+            cpu.sensor(GOOD, phone(**colors), SEED, origin_px=ORIGIN)
+    with pytest.raises(InvalidValueError, match="one integer >= 0 per picture"):
         cpu.sensor(GOOD, phone(), SEED[:1], origin_px=ORIGIN)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.errors import InvalidValueError
 
 Array = NDArray[np.float64]
@@ -41,14 +41,14 @@ def scene(seed: int, size: tuple[int, int]) -> tuple[Array, Array]:
 def test_equals_the_oracle(size: tuple[int, int], seed: int, step: float, radius: int, snap: int) -> None:
     value, guide = scene(seed, size)
     numbers = np.array([step]), np.array([radius]), np.array([0.05]), np.array([snap])
-    expected = reference.smooth_depth(value[None], guide[None], *numbers)[0]
+    expected = oracle.smooth_depth(value[None], guide[None], *numbers)[0]
     assert np.abs(smooth(value, guide, step, radius, snap) - expected).max() <= 1e-9
 
 
 def test_equals_the_oracle_where_jumps_move() -> None:
     value, guide = scene(5, (14, 18))
     numbers = np.array([0.1]), np.array([5]), np.array([0.05]), np.array([2])
-    expected = reference.smooth_depth(value[None], guide[None], *numbers)[0]
+    expected = oracle.smooth_depth(value[None], guide[None], *numbers)[0]
     assert np.abs(smooth(value, guide, 0.1, 5) - expected).max() <= 1e-9
     assert np.abs(smooth(value, guide, 0.1, 5, 0) - expected).max() > 0.5
 
@@ -122,7 +122,7 @@ def test_jumps_move_to_the_edges_of_the_picture(aside: int) -> None:
     value = np.where(columns > 29 + aside, 2.0, 1.0)
     expected = np.where(columns > 29, 2.0, 1.0)
     assert np.mean(smooth(value, guide) != value) > 0.01
-    # In the corners of the picture few colours are seen.
+    # In the corners of the picture few colors are seen.
     assert np.abs(smooth(value, guide) - expected)[5:-5].max() <= 1e-12
     assert np.array_equal(smooth(value, np.zeros((1, 50, 60))), value)
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.errors import InvalidValueError
-from blursynth.physics import colour
+from blursynth.physics import color
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 LEVELS = pytest.mark.parametrize("levels", [1, 3, 255, 1023, 65535])
@@ -24,8 +24,8 @@ def picture(values: np.ndarray) -> np.ndarray:
 def test_decoding_is_exact_for_the_256_codes(dtype: type[np.floating]) -> None:
     codes = (np.arange(256) / 255).astype(dtype)
     found = cpu.srgb_decode(picture(codes)).ravel()
-    np.testing.assert_array_equal(found, colour.linear_of_codes().astype(dtype))
-    np.testing.assert_array_equal(found, reference.srgb_decode(picture(codes)).ravel())
+    np.testing.assert_array_equal(found, color.linear_of_codes().astype(dtype))
+    np.testing.assert_array_equal(found, oracle.srgb_decode(picture(codes)).ravel())
 
 
 @DTYPES
@@ -33,14 +33,14 @@ def test_decoding_elsewhere(dtype: type[np.floating]) -> None:
     values = np.concatenate([np.linspace(1e-9, 1, 400_001), np.linspace(-3, 3, 100_000)]).astype(dtype)
     found = cpu.srgb_decode(picture(values)).ravel()
     assert found.dtype == dtype
-    np.testing.assert_allclose(found, colour.srgb_to_linear(values), rtol=1e-6 if dtype == np.float32 else 1e-12)
+    np.testing.assert_allclose(found, color.srgb_to_linear(values), rtol=1e-6 if dtype == np.float32 else 1e-12)
     np.testing.assert_array_equal(cpu.srgb_decode(picture(-values)).ravel(), -found)
 
 
 @DTYPES
 @LEVELS
 def test_encoding_gives_the_code_of_the_definition(levels: int, dtype: type[np.floating]) -> None:
-    thresholds = colour.encode_thresholds(levels, dtype)
+    thresholds = color.encode_thresholds(levels, dtype)
     rng = np.random.default_rng(1)
     values = np.concatenate(
         [
@@ -53,9 +53,9 @@ def test_encoding_gives_the_code_of_the_definition(levels: int, dtype: type[np.f
         ]
     )
     found = cpu.srgb_encode(picture(values), levels=[levels]).ravel()
-    codes = colour.srgb_codes(values, levels)
+    codes = color.srgb_codes(values, levels)
     np.testing.assert_array_equal(found, codes.astype(dtype) / dtype(levels))
-    np.testing.assert_array_equal(found, reference.srgb_encode(picture(values), levels=[levels]).ravel())
+    np.testing.assert_array_equal(found, oracle.srgb_encode(picture(values), levels=[levels]).ravel())
 
 
 @DTYPES
@@ -70,7 +70,7 @@ def test_encoding_without_rounding(dtype: type[np.floating]) -> None:
     values = np.concatenate([np.linspace(0, 1, 400_001), 10 ** np.random.default_rng(2).uniform(-8, 0, 100_000)])
     values = values.astype(dtype)
     found = cpu.srgb_encode(picture(values)).ravel()
-    np.testing.assert_allclose(found, colour.srgb_from_linear(values), rtol=1e-6 if dtype == np.float32 else 1e-12)
+    np.testing.assert_allclose(found, color.srgb_from_linear(values), rtol=1e-6 if dtype == np.float32 else 1e-12)
     assert found.max() == 1.0
     np.testing.assert_array_equal(
         cpu.srgb_encode(picture(np.array([-1.0, 0.0, 1.0, 7.0], dtype))).ravel(), np.array([0, 0, 1, 1], dtype)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.physics.surface_edges import SurfaceEdges
 
 
@@ -28,10 +28,10 @@ def test_equals_the_definition(objects: bool, height: int, width: int) -> None:
     size = rng.uniform(0.0, 4.0, level.shape)
     image = rng.random((2, 3, height, width))
     deep, wide = (size, None) if objects else (None, 2.0 * size)
-    expected = reference.surface_edges(image, level, deep, wide, jump=1.5, slack_px=2.0)
+    expected = oracle.surface_edges(image, level, deep, wide, jump=1.5, slack_px=2.0)
     for dtype in (np.float64, np.float32):
         single = image.astype(dtype)
-        expected = reference.surface_edges(single, level, deep, wide, jump=1.5, slack_px=2.0)
+        expected = oracle.surface_edges(single, level, deep, wide, jump=1.5, slack_px=2.0)
         same(cpu.surface_edges(single, level, deep, wide, jump=1.5, slack_px=2.0), expected)
     assert (expected.hidden >= 0).any() or min(height, width) == 1
 
@@ -48,8 +48,8 @@ def slanted(angle_deg: float, offset_px: float, size: int = 32) -> NDArray[np.fl
 @pytest.mark.parametrize("angle_deg", [0.0, 10.0, 45.0, -73.0])
 @pytest.mark.parametrize("offset_px", [0.1, 0.3, -0.4])
 @pytest.mark.parametrize(("near", "far"), [(0.02, 0.8), (0.8, 0.02)])
-def test_two_flat_colours_are_unmixed(angle_deg: float, offset_px: float, near: float, far: float) -> None:
-    """Arithmetic: where both colours are known, the share of each pixel is, whichever side depth puts it on."""
+def test_two_flat_colors_are_unmixed(angle_deg: float, offset_px: float, near: float, far: float) -> None:
+    """Arithmetic: where both colors are known, the share of each pixel is, whichever side depth puts it on."""
     cover = slanted(angle_deg, offset_px)
     image = (near * cover + far * (1 - cover))[None, None].repeat(3, 1)
     level = np.where(cover >= 0.5, 12.0, 0.0)[None]
@@ -128,12 +128,12 @@ def test_the_slope_of_one_surface_does_not_see_the_other() -> None:
     rng = np.random.default_rng(1)
     rows, columns = np.mgrid[:24, :30]
     radius = np.where(columns < 15, 0.1 * columns - 0.2 * rows, 40.0 + 0.3 * rows)[None]
-    for backend in (cpu, reference):
+    for backend in (cpu, oracle):
         got = backend.surface_slope(radius, jump=1.5)
         assert np.abs(got[0, 0] - np.where(columns < 15, -0.2, 0.3)).max() <= 1e-9
         assert np.abs(got[0, 1] - np.where(columns < 15, 0.1, 0.0)).max() <= 1e-9
     rough = radius + rng.normal(0, 0.3, radius.shape)
-    expected = reference.surface_slope(rough, jump=1.5)
+    expected = oracle.surface_slope(rough, jump=1.5)
     assert np.abs(cpu.surface_slope(rough, jump=1.5) - expected).max() <= 1e-12
 
 

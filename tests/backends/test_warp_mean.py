@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.camera_motion import Warps
@@ -27,7 +27,7 @@ def motion(
     """Random warps about the middle of a picture."""
     height, width = size
     times = 5
-    centre = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, 1]])
+    center = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, 1]])
     matrix, shift = np.empty((pictures, times, 3, 3)), np.zeros((pictures, times, 3))
     for b in range(pictures):
         for t in range(times):
@@ -38,7 +38,7 @@ def motion(
                 turn[2] = (*(1e-4 * strength * rng.normal(size=2)), 1.1)
             if form in ("parallax", "depth"):
                 shift[b, t] = rng.normal(size=3) * (3 * strength, 3 * strength, 0.003 * strength * (form == "depth"))
-            matrix[b, t] = np.linalg.inv(centre) @ turn @ centre
+            matrix[b, t] = np.linalg.inv(center) @ turn @ center
             if form in ("affine", "parallax"):
                 matrix[b, t, 2] = (0, 0, 1)
     if rolling:
@@ -64,11 +64,11 @@ def compare(
 ) -> None:
     border = Border(border)
     double = image.dtype == np.float64
-    expected = reference.warp_mean(image, warps, depth, border=border)
+    expected = oracle.warp_mean(image, warps, depth, border=border)
     got = cpu.warp_mean(image, warps, depth, border=border)
     assert got.dtype == image.dtype
     assert np.abs(got - expected).max() <= (1e-12 if double else 2e-5) * np.abs(image).max()
-    expected = reference.warp_mean_adjoint(image, warps, depth, border=border)
+    expected = oracle.warp_mean_adjoint(image, warps, depth, border=border)
     got = cpu.warp_mean_adjoint(image, warps, depth, border=border)
     assert got.dtype == image.dtype
     assert np.abs(got - expected).max() <= (1e-12 if double else 2e-5) * max(1.0, float(np.abs(expected).max()))
@@ -125,10 +125,10 @@ def test_strided_pictures_and_one_motion_for_all() -> None:
     image = rng.normal(size=(3, 30, 40, 3))
     turned = image.transpose(0, 3, 1, 2)
     warps = motion(rng, "affine", (30, 40), pictures=1)
-    expected = reference.warp_mean(turned, warps, border=Border.REFLECT)
+    expected = oracle.warp_mean(turned, warps, border=Border.REFLECT)
     assert np.abs(cpu.warp_mean(turned, warps, border=Border.REFLECT) - expected).max() <= 1e-12 * np.abs(image).max()
     mirrored = turned[..., ::-1]
-    expected = reference.warp_mean(mirrored, warps, border=Border.REFLECT)
+    expected = oracle.warp_mean(mirrored, warps, border=Border.REFLECT)
     assert np.abs(cpu.warp_mean(mirrored, warps, border=Border.REFLECT) - expected).max() <= 1e-12 * 6
 
 
@@ -144,7 +144,7 @@ def test_bad_input_is_refused_as_by_the_reference() -> None:
         (image, sideways, np.ones((1, 4, 5)), Border.VALID, "no meaning"),
         (image[0], sideways, None, Border.REFLECT, "B, C, H, W"),
     ]
-    for operation in (cpu.warp_mean, cpu.warp_mean_adjoint, reference.warp_mean):
+    for operation in (cpu.warp_mean, cpu.warp_mean_adjoint, oracle.warp_mean):
         for picture, warps, depth, border, message in cases:
             with pytest.raises(InvalidValueError, match=message):
                 operation(picture, warps, depth, border=border)

@@ -57,15 +57,15 @@ def flats(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_list_names_every_camera() -> None:
     text = passes("list")
-    for name in bs.camera_names():
+    for name in bs.sensor_profile_names():
         assert re.search(rf"^ ?{name} ", text, re.MULTILINE)
     assert "ISO 100 to 25600" in text
 
 
-@pytest.mark.parametrize("name", bs.camera_names())
+@pytest.mark.parametrize("name", bs.sensor_profile_names())
 def test_show_prints_a_file_that_loads(name: str, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(passes("show", name))
-    assert bs.load_camera(tmp_path / "mine.toml") == bs.load_camera(name)
+    assert bs.load_sensor_profile(tmp_path / "mine.toml") == bs.load_sensor_profile(name)
     assert passes("show", tmp_path / "mine.toml").startswith("# Datasheet")
 
 
@@ -78,7 +78,7 @@ def test_the_files_are_raw_frames_with_an_index(flats: Path) -> None:
     assert raw.dtype == np.uint16
     assert raw.shape == (128, 128)
     assert raw.max() > 8000
-    assert index["sensor"]["gain_dn_per_e"] == pytest.approx(bs.load_camera("sony-a7s2").gain.at_iso(1600))
+    assert index["sensor"]["gain_dn_per_e"] == pytest.approx(bs.load_sensor_profile("sony-a7s2").gain.at_iso(1600))
     assert {p.name for p in flats.iterdir()} == {
         "index.toml",
         *index["dark"],
@@ -89,8 +89,8 @@ def test_the_files_are_raw_frames_with_an_index(flats: Path) -> None:
 
 CASES = [
     (name, option, value)
-    for name in bs.camera_names()
-    for camera in [bs.load_camera(name)]
+    for name in bs.sensor_profile_names()
+    for camera in [bs.load_sensor_profile(name)]
     for option, value in (
         [("--iso", iso) for iso in (camera.iso_range[0], camera.iso_range[1])]
         if camera.iso_range
@@ -110,7 +110,7 @@ def test_what_a_camera_wrote_is_recovered(name: str, option: str, value: float, 
     """
     passes("flats", name, tmp_path / "f", option, value, "--size", 128, "--exposures", 6, "--dark", 4, "--seed", 3)
     text = passes("fit", tmp_path / "f", "--output", tmp_path / "mine.toml", "--name", "mine")
-    truth = bs.Sensor(**tomllib.loads((tmp_path / "f" / "index.toml").read_text())["sensor"], seed=0)
+    truth = bs.kinds.Sensor(**tomllib.loads((tmp_path / "f" / "index.toml").read_text())["sensor"], seed=0)
     found = numbers(text)
     offsets = (truth.red_offset_dn, truth.green_red_offset_dn, truth.green_blue_offset_dn, truth.blue_offset_dn)
     black = truth.black_level_dn + sum(offsets) / 4
@@ -123,8 +123,8 @@ def test_what_a_camera_wrote_is_recovered(name: str, option: str, value: float, 
         assert low <= fit <= high
         assert abs(fit - expected) <= 5 / 1.96 * (high - low) / 2, (key, expected, found[key])
     # The written camera is the one that was printed, and makes the same sensor.
-    camera = bs.load_camera(tmp_path / "mine.toml")
-    again = bs.Sensor(**camera.draw(bs.Stream(0, 0, "x")), seed=0)
+    camera = bs.load_sensor_profile(tmp_path / "mine.toml")
+    again = bs.kinds.Sensor(**camera.draw(bs.Stream(0, 0, "x")), seed=0)
     assert again.dn_per_electron == pytest.approx(found["gain", "DN/e-"][0], rel=1e-3)
     assert again.read_noise_e == pytest.approx(found["read noise", "e-"][0], rel=1e-3)
     assert again.black_level_dn + again.blue_offset_dn == pytest.approx(
@@ -252,7 +252,7 @@ def test_nothing_is_overwritten_without_force(flats: Path, tmp_path: Path, monke
         path.write_text("mine")
     with monkeypatch.context() as patched:
         # No frame is read before.
-        patched.setattr("blursynth.io.read_codes", lambda path: pytest.fail(f"{path} was read"))
+        patched.setattr("blursynth.io.pictures.read_pixels", lambda path: pytest.fail(f"{path} was read"))
         pair = ("fit", "--noisy", flats / "dark-00.png", "--clean", flats / "dark-01.png")
         for begin in (("fit", flats), pair):
             for option, path, says in (
@@ -270,7 +270,7 @@ def test_nothing_is_overwritten_without_force(flats: Path, tmp_path: Path, monke
         assert "cannot be written" in refuses("fit", flats, "--output", camera, "--force")
     assert camera.read_text() == plot.read_text() == "mine"
     passes("fit", flats, "--output", camera, "--plot", plot, "--force")
-    assert bs.load_camera(camera).name == "fitted camera"
+    assert bs.load_sensor_profile(camera).name == "fitted camera"
     with Image.open(plot) as picture:
         assert picture.width > 100
 
@@ -284,7 +284,7 @@ def gradient() -> np.ndarray:
 
 
 def test_a_raw_pair(tmp_path: Path) -> None:
-    sensor = bs.Sensor(full_well_e=8000.0, read_noise_e=6.0, black_level_dn=300, bit_depth=14, seed=1)
+    sensor = bs.kinds.Sensor(full_well_e=8000.0, read_noise_e=6.0, black_level_dn=300, bit_depth=14, seed=1)
     light = bs.Frame(gradient()[None, None], bs.Encoding.LINEAR)
     quiet = sensor.replace(shot_noise=False, read_noise_e=0.0)
     for name, one in (("noisy", sensor), ("clean", quiet)):
@@ -307,7 +307,7 @@ def test_a_raw_pair(tmp_path: Path) -> None:
     assert abs(value - sensor.dn_per_electron) < 5 / 1.96 * (high - low) / 2
     value, low, high = found["read noise", "e-"]
     assert value == pytest.approx(6.0, abs=4.0)
-    assert bs.load_camera(tmp_path / "c.toml").gain.fixed == pytest.approx(found["gain", "DN/e-"][0], rel=1e-3)
+    assert bs.load_sensor_profile(tmp_path / "c.toml").gain.fixed == pytest.approx(found["gain", "DN/e-"][0], rel=1e-3)
     assert (tmp_path / "p.png").exists()
     assert "--bit-depth and --black-level are needed" in refuses("fit", *pair)
     assert "24 of 24 levels of brightness fitted\n" in text
@@ -315,7 +315,7 @@ def test_a_raw_pair(tmp_path: Path) -> None:
 
 def test_levels_that_are_not_fitted_are_told_with_their_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the terminal and in the plot: dark ones are not called saturated."""
-    sensor = bs.Sensor(full_well_e=8000.0, read_noise_e=60.0, black_level_dn=0, bit_depth=14, seed=1)
+    sensor = bs.kinds.Sensor(full_well_e=8000.0, read_noise_e=60.0, black_level_dn=0, bit_depth=14, seed=1)
     light = bs.Frame(np.float32(gradient()[None, None] - 0.04), bs.Encoding.LINEAR)
     for name, one in (("noisy", sensor), ("clean", sensor.replace(shot_noise=False, read_noise_e=0.0))):
         Image.fromarray(one(light).image[0, 0].astype(np.uint16)).save(tmp_path / f"{name}.png")
@@ -339,18 +339,18 @@ def test_levels_that_are_not_fitted_are_told_with_their_reason(tmp_path: Path, m
 
 
 def test_a_developed_pair_tells_an_apparent_noise(tmp_path: Path) -> None:
-    sensor = bs.Sensor(full_well_e=600.0, read_noise_e=3.0, seed=1)
+    sensor = bs.kinds.Sensor(full_well_e=600.0, read_noise_e=3.0, seed=1)
     light = bs.Frame(np.broadcast_to(gradient(), (1, 3, 200, 200)).copy(), bs.Encoding.LINEAR)
-    for name, frame in (("noisy", bs.Develop()(sensor(light))), ("clean", light)):
-        bs.write_picture(tmp_path / f"{name}.png", bs.Encode()(frame))
+    for name, frame in (("noisy", bs.kinds.Develop()(sensor(light))), ("clean", light)):
+        bs.write_picture(tmp_path / f"{name}.png", bs.kinds.Encode()(frame))
     pair = ("--noisy", tmp_path / "noisy.png", "--clean", tmp_path / "clean.png")
     text = passes("fit", *pair, "--output", tmp_path / "c.toml")
     assert "apparent gain" in text
     assert "electrons at white without a mosaic" in text
     # Without a mosaic the development keeps the noise as it is, so that what is apparent is true.
     assert 1 / numbers(text)["apparent gain", "per e-"][0] == pytest.approx(600, rel=0.1)
-    camera = bs.load_camera(tmp_path / "c.toml")
-    drawn = bs.Sensor(**camera.draw(bs.Stream(0, 0, "x")), seed=0)
+    camera = bs.load_sensor_profile(tmp_path / "c.toml")
+    drawn = bs.kinds.Sensor(**camera.draw(bs.Stream(0, 0, "x")), seed=0)
     assert drawn.electrons_at_white == pytest.approx(600, rel=0.1)
     assert "of 24 levels of brightness fitted" in text
     (tmp_path / "r.toml").write_text('[[step]]\nkind = "sensor"\n' + text[text.index("  camera =") :])
@@ -405,7 +405,7 @@ def broken(flats: Path, folder: Path, **changes: Any) -> Path:
 def test_bad_folders_are_refused(flats: Path, tmp_path: Path) -> None:
     index = tomllib.loads((flats / "index.toml").read_text())
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"bit_depth": None}, "bit_depth: must be a whole number"),
+        ({"bit_depth": None}, "bit_depth: must be an integer"),
         ({"pattern": "XYZ"}, "pattern: must be one of"),
         ({"dark": None}, "dark: must be a list"),
         ({"flat": ["a.png"]}, "flat: must be a list of pairs"),
@@ -434,9 +434,9 @@ def test_bad_pictures_are_refused(flats: Path, tmp_path: Path) -> None:
     assert "dark-01.png" in refuses("fit", text)
     (tmp_path / "index.toml").write_text("dark = [")
     assert "is not valid TOML" in refuses("fit", tmp_path / "index.toml")
-    colours = [tmp_path / "a.png", tmp_path / "b.png"]
-    for path, side in zip(colours, (100, 90), strict=True):
+    colors = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path, side in zip(colors, (100, 90), strict=True):
         Image.fromarray(np.random.default_rng(side).integers(0, 255, (side, 100, 3), np.uint8)).save(path)
-    assert "one size" in refuses("fit", "--noisy", colours[0], "--clean", colours[1])
-    assert "different bit depths" in refuses("fit", "--noisy", colours[0], "--clean", flats / "dark-00.png")
-    assert "the same" in refuses("fit", "--noisy", colours[0], "--clean", colours[0])
+    assert "one size" in refuses("fit", "--noisy", colors[0], "--clean", colors[1])
+    assert "different bit depths" in refuses("fit", "--noisy", colors[0], "--clean", flats / "dark-00.png")
+    assert "the same" in refuses("fit", "--noisy", colors[0], "--clean", colors[0])

@@ -108,7 +108,7 @@ def test_as_a_program(photos: Path) -> None:
     """Without the test runner: exit codes and streams of a real process."""
     for arguments, code, out, err in (
         (("--version",), 0, "blursynth", ""),
-        (("kinds", "nothng"), 2, "", "Error: There is no kind 'nothng'. Did you mean 'nothing'?"),
+        (("kinds", "nothng"), 2, "", "Error: There is no kind 'nothng'. Did you mean 'identity'?"),
         (("preview", photos / "broken.png"), 2, "", "broken.png: is not a picture that can be read."),
     ):
         child = process(*arguments)
@@ -159,7 +159,7 @@ def test_errors_are_one_message(fault: BaseException, code: int, message: str, m
     def fail(*args: object, **options: object) -> None:
         raise fault
 
-    monkeypatch.setattr("blursynth.recipe.recipe_names", fail)
+    monkeypatch.setattr("blursynth.recipe.recipe.recipe_names", fail)
     result = run("recipes")
     assert result.exit_code == code
     assert result.stderr.startswith(message)
@@ -176,7 +176,7 @@ def test_logs_and_warnings_go_to_the_error_output(monkeypatch: pytest.MonkeyPatc
             warnings.warn("a field is odd", stacklevel=1)
         return ("default",)
 
-    monkeypatch.setattr("blursynth.recipe.recipe_names", chatter)
+    monkeypatch.setattr("blursynth.recipe.recipe.recipe_names", chatter)
     before = (warnings.showwarning, logging.getLogger("blursynth").handlers[:])
     result = run("recipes")
     assert result.exit_code == 0
@@ -212,11 +212,11 @@ def test_what_is_no_value(text: str) -> None:
 
 def test_kinds_lists_all() -> None:
     text = passes("kinds")
-    for kind in bs.ALL:
+    for kind in bs.kinds.ALL:
         assert re.search(rf"^ {kind.kind} ", text, re.MULTILINE), kind
 
 
-@pytest.mark.parametrize("kind", bs.ALL, ids=[k.kind for k in bs.ALL])
+@pytest.mark.parametrize("kind", bs.kinds.ALL, ids=[k.kind for k in bs.kinds.ALL])
 def test_kind_in_full(kind: type[bs.Degradation]) -> None:
     text = passes("kinds", kind.kind)
     for field in kind.model_fields:
@@ -225,7 +225,7 @@ def test_kind_in_full(kind: type[bs.Degradation]) -> None:
     assert not re.search(r":(class|func|meth|attr|mod):", text)
 
 
-@pytest.mark.parametrize("kind", bs.ALL, ids=[k.kind for k in bs.ALL])
+@pytest.mark.parametrize("kind", bs.kinds.ALL, ids=[k.kind for k in bs.kinds.ALL])
 def test_nothing_is_cut_off_on_a_narrow_terminal(kind: type[bs.Degradation], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = passes("kinds", kind.kind)
@@ -235,14 +235,14 @@ def test_nothing_is_cut_off_on_a_narrow_terminal(kind: type[bs.Degradation], mon
 
 
 def test_fields_have_units_ranges_and_defaults() -> None:
-    fields = {row[0]: row[1:4] for row in describe_fields(bs.Sensor)}
+    fields = {row[0]: row[1:4] for row in describe_fields(bs.kinds.Sensor)}
     assert fields["full_well_e"] == ("e-", "(0, 10,000,000]", "needed")
     assert fields["gain_dn_per_e"] == ("DN/e-", "(0, 100,000]", "-")
     assert fields["bit_depth"] == ("-", "[2, 16] whole", "12")
     assert fields["shot_noise"] == ("-", "true, false", "true")
     assert fields["seed"] == ("-", "[0, 2^63) whole", "drawn")
-    assert {row[0]: row[2] for row in describe_fields(bs.Jpeg)}["subsampling"] == "444, 422, 420"
-    assert {row[0]: row[2] for row in describe_fields(bs.MeasuredBlur)}["kernel"] == "array"
+    assert {row[0]: row[2] for row in describe_fields(bs.kinds.Jpeg)}["subsampling"] == "444, 422, 420"
+    assert {row[0]: row[2] for row in describe_fields(bs.kinds.MeasuredBlur)}["kernel"] == "array"
 
 
 def test_recipes_lists_all() -> None:
@@ -330,7 +330,9 @@ def test_titles_say_what_was_changed(photos: Path, tmp_path: Path) -> None:
     note = "; changed: shake.length_px = 9"
     titles = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("blursynth.contact_sheet.write_contact_sheet", lambda *_, **o: titles.append(o["subtitle"]))
+        patch.setattr(
+            "blursynth.dataset.contact_sheet.write_contact_sheet", lambda *_, **o: titles.append(o["subtitle"])
+        )
         passes("preview", photos / "a.png", "--count", 1, *options, "-o", tmp_path / "s.png")
         passes("generate", photos / "a.png", tmp_path / "out", "-n", 1, "-w", 1, *options)
         text = passes("inspect", tmp_path / "out", "--sheet", tmp_path / "s.png")
@@ -369,9 +371,7 @@ def test_preview_of_what_is_too_small_or_has_no_effect(photos: Path) -> None:
     result = run("preview", photos / "a.png", "--size", 64, "--linear")
     assert result.exit_code == 2
     assert "Error: --linear changes nothing here: the picture (a.png) has 8 bits" in result.stderr
-    assert (
-        "--downscale must be a whole number 1 to 8, got 9." in run("preview", photos / "a.png", "--downscale", 9).stderr
-    )
+    assert "--downscale must be an integer 1 to 8, got 9." in run("preview", photos / "a.png", "--downscale", 9).stderr
 
 
 @pytest.mark.parametrize("recipe", bs.recipe_names())
@@ -402,7 +402,7 @@ def test_apply_blurs_whole_pictures(photos: Path, tmp_path: Path) -> None:
     assert "begun with other arguments: --tile (64 there, 128 now)" in other.output
     small = run(*wishes, "--tile", 3)
     assert small.exit_code == 2
-    assert "--tile must be 0 for the whole picture, or a whole number >= 64, got 3." in small.output
+    assert "--tile must be 0 for the whole picture, or an integer >= 64, got 3." in small.output
 
 
 def test_crops_without_detail_are_told(photos: Path, tmp_path: Path) -> None:
@@ -516,11 +516,11 @@ def test_ctrl_c_before_anything_is_written(photos: Path, tmp_path: Path, monkeyp
 def test_a_data_set_with_an_own_kind(photos: Path, tmp_path: Path) -> None:
     from blursynth import dataset
 
-    class Mine(bs.Nothing):
+    class Mine(bs.kinds.Identity):
         """Own."""
 
     out = tmp_path / "out"
-    recipe = bs.Recipe([("decode", bs.Decode()), ("own", Mine()), ("encode", bs.Encode())])
+    recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("own", Mine()), ("encode", bs.kinds.Encode())])
     dataset.generate([photos / "a.png"], out, recipe, count=4, size_px=48, workers=1, shard_length=2, shards=(0, 1))
     for arguments, code in (
         (("resume", out, "-w", 1), 2),
@@ -532,7 +532,7 @@ def test_a_data_set_with_an_own_kind(photos: Path, tmp_path: Path) -> None:
         result = run(*arguments)
         assert result.exit_code == code, result.output
         assert "There is no kind 'mine' here: the command line knows only the kinds that ship" in result.output
-        assert "blursynth.open_dataset(path, kinds=(*blursynth.ALL, Mine))" in result.output
+        assert "blursynth.open_dataset(path, kinds=(*blursynth.kinds.ALL, Mine))" in result.output
         assert "Known: " not in result.output
 
 
@@ -609,10 +609,10 @@ def test_replay(made: Path, tmp_path: Path) -> None:
 
 
 def test_a_small_picture_fills_its_frame() -> None:
-    from blursynth.contact_sheet import Row, contact_sheet
+    from blursynth.dataset.contact_sheet import Row, contact_sheet
 
     picture = np.full((100, 100, 3), 77, np.uint8)
-    sheet = contact_sheet([Row(picture, picture, bs.Draw((("decode", bs.Decode()),)))], title="one")
+    sheet = contact_sheet([Row(picture, picture, bs.Draw((("decode", bs.kinds.Decode()),)))], title="one")
     assert int((sheet == 77).all(axis=-1).sum()) == 2 * 200 * 200
 
 

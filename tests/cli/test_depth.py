@@ -64,11 +64,11 @@ def test_maps_are_made_kept_and_found(network: Path, photos: Path, tmp_path: Pat
 
 
 def test_a_picture_that_the_network_cannot_do_is_named(network: Path, photos: Path, tmp_path: Path) -> None:
-    bs.write_picture(photos / "grey.png", np.full((3, 60, 80), 0.5))
+    bs.write_picture(photos / "gray.png", np.full((3, 60, 80), 0.5))
     result = run("depth", photos, tmp_path / "depth", "--network", network, "--near", 1, "--far", 8, "--size", 42)
     assert result.exit_code == 1
     assert "made 2 depth maps" in result.stdout
-    assert "grey.png" in result.stdout
+    assert "gray.png" in result.stdout
     assert "everywhere" in result.stdout
 
 

@@ -29,29 +29,32 @@ SHAKE = bs.assets.register(
 
 # (an example with a visible effect, a record that changes nothing or None)
 EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
-    (bs.Nothing(), bs.Nothing()),
-    (bs.Decode(), None),
-    (bs.GammaDecode(gamma=2.0, contrast=0.5), None),
-    (bs.SigmoidDecode(exponent=0.7, midtone=0.55, contrast=0.3), None),
-    (bs.MeasuredDecode(curve=CURVE), None),
-    (bs.HighlightOffset(offset=0.5, threshold=0.7), bs.HighlightOffset(offset=0.0)),
-    (bs.HighlightExpansion(peak=5.0, threshold=0.5, exponent=3), bs.HighlightExpansion(peak=1.0)),
+    (bs.kinds.Identity(), bs.kinds.Identity()),
+    (bs.kinds.Decode(), None),
+    (bs.kinds.GammaDecode(gamma=2.0, contrast=0.5), None),
+    (bs.kinds.SigmoidDecode(exponent=0.7, midtone=0.55, contrast=0.3), None),
+    (bs.kinds.MeasuredDecode(curve=CURVE), None),
+    (bs.kinds.HighlightOffset(offset=0.5, threshold=0.7), bs.kinds.HighlightOffset(offset=0.0)),
+    (bs.kinds.HighlightExpansion(peak=5.0, threshold=0.5, exponent=3), bs.kinds.HighlightExpansion(peak=1.0)),
     (
-        bs.PlaneDepth(distance_m=2.0, tilt_deg=80.0, azimuth_deg=30.0, far_m=2.05, keep=False),
-        bs.PlaneDepth(distance_m=2.0),
-    ),
-    (bs.GroundDepth(camera_height_m=1.6, horizon=0.4, far_m=900.0, keep=False), bs.GroundDepth(camera_height_m=1.6)),
-    (
-        bs.LayeredDepth(near_m=0.5, far_m=8.0, spacing_px=12.0, size_px=9.0, keep=False, seed=3),
-        bs.LayeredDepth(near_m=0.5, far_m=8.0, seed=3),
+        bs.kinds.PlaneDepth(distance_m=2.0, tilt_deg=80.0, azimuth_deg=30.0, far_m=2.05, keep=False),
+        bs.kinds.PlaneDepth(distance_m=2.0),
     ),
     (
-        bs.DepthSmoothing(step=0.3, radius_px=2, colour_codes=20.0, snap_px=1),
-        bs.DepthSmoothing(step=0.0001, radius_px=1, snap_px=0),
+        bs.kinds.GroundDepth(camera_height_m=1.6, horizon=0.4, far_m=900.0, keep=False),
+        bs.kinds.GroundDepth(camera_height_m=1.6),
     ),
-    (bs.RandomObjects(spacing_px=12.0, size_px=9.0, keep=False, seed=3), bs.RandomObjects(seed=3)),
     (
-        bs.ObjectMotion(
+        bs.kinds.LayeredDepth(near_m=0.5, far_m=8.0, spacing_px=12.0, size_px=9.0, keep=False, seed=3),
+        bs.kinds.LayeredDepth(near_m=0.5, far_m=8.0, seed=3),
+    ),
+    (
+        bs.kinds.DepthSmoothing(step=0.3, radius_px=2, color_codes=20.0, snap_px=1),
+        bs.kinds.DepthSmoothing(step=0.0001, radius_px=1, snap_px=0),
+    ),
+    (bs.kinds.RandomObjects(spacing_px=12.0, size_px=9.0, keep=False, seed=3), bs.kinds.RandomObjects(seed=3)),
+    (
+        bs.kinds.ObjectMotion(
             length_px=4.0,
             slowest=0.9,
             angle_deg=80.0,
@@ -61,49 +64,53 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
             parts=2,
             seed=8,
         ),
-        bs.ObjectMotion(length_px=0.0),
+        bs.kinds.ObjectMotion(length_px=0.0),
     ),
-    (bs.Gain(gain=0.4), bs.Gain(gain=1.0)),
-    (bs.Exposure(exposure_s=0.02, metered_s=0.03), bs.Exposure(exposure_s=0.01)),
-    (bs.Encode(), None),
-    (bs.GammaEncode(gamma=2.0, contrast=0.5), None),
-    (bs.SigmoidEncode(exponent=0.7, midtone=0.55, contrast=0.3), None),
-    (bs.MeasuredEncode(curve=CURVE), None),
-    (bs.GaussianBlur(sigma_px=1.3, aspect=0.5, angle_deg=30.0), bs.GaussianBlur(sigma_px=0.0)),
-    (bs.DiskBlur(diameter_px=5.0), bs.DiskBlur(diameter_px=0.0)),
-    (bs.PolygonBlur(diameter_px=6.0, blades=5, angle_deg=10.0), bs.PolygonBlur(diameter_px=0.0)),
-    (bs.AiryBlur(f_number=8.0), None),
-    (bs.MeasuredBlur(kernel=KERNEL), bs.MeasuredBlur(kernel=bs.assets.register([[1.0]]))),
+    (bs.kinds.Gain(gain=0.4), bs.kinds.Gain(gain=1.0)),
+    (bs.kinds.Exposure(exposure_s=0.02, metered_s=0.03), bs.kinds.Exposure(exposure_s=0.01)),
+    (bs.kinds.Encode(), None),
+    (bs.kinds.GammaEncode(gamma=2.0, contrast=0.5), None),
+    (bs.kinds.SigmoidEncode(exponent=0.7, midtone=0.55, contrast=0.3), None),
+    (bs.kinds.MeasuredEncode(curve=CURVE), None),
+    (bs.kinds.GaussianBlur(sigma_px=1.3, aspect=0.5, angle_deg=30.0), bs.kinds.GaussianBlur(sigma_px=0.0)),
+    (bs.kinds.DiskBlur(diameter_px=5.0), bs.kinds.DiskBlur(diameter_px=0.0)),
+    (bs.kinds.PolygonBlur(diameter_px=6.0, blades=5, angle_deg=10.0), bs.kinds.PolygonBlur(diameter_px=0.0)),
+    (bs.kinds.AiryBlur(f_number=8.0), None),
+    (bs.kinds.MeasuredBlur(kernel=KERNEL), bs.kinds.MeasuredBlur(kernel=bs.assets.register([[1.0]]))),
     (
-        bs.RandomWalkMotion(
+        bs.kinds.RandomWalkMotion(
             length_px=12.0, anxiety=0.05, heading_deg=20.0, samples=300, exposure_fraction=0.8, unit_sum=False, seed=5
         ),
-        bs.RandomWalkMotion(length_px=0.0, seed=0),
+        bs.kinds.RandomWalkMotion(length_px=0.0, seed=0),
     ),
     (
-        bs.LinearMotion(length_px=7.5, angle_deg=33.0, exposure_fraction=0.7, unit_sum=False),
-        bs.LinearMotion(length_px=0.0),
+        bs.kinds.LinearMotion(length_px=7.5, angle_deg=33.0, exposure_fraction=0.7, unit_sum=False),
+        bs.kinds.LinearMotion(length_px=0.0),
     ),
     (
-        bs.AcceleratedMotion(speed_px=5.0, angle_deg=15.0, acceleration_px=6.0, exposure_fraction=0.9, unit_sum=False),
-        bs.AcceleratedMotion(speed_px=0.0, acceleration_px=0.0),
+        bs.kinds.AcceleratedMotion(
+            speed_px=5.0, angle_deg=15.0, acceleration_px=6.0, exposure_fraction=0.9, unit_sum=False
+        ),
+        bs.kinds.AcceleratedMotion(speed_px=0.0, acceleration_px=0.0),
     ),
     (
-        bs.GaussianProcessMotion(sigma_px=2.0, samples=50, seed=9, exposure_fraction=0.9, unit_sum=False),
-        bs.GaussianProcessMotion(sigma_px=0.0, seed=0),
+        bs.kinds.GaussianProcessMotion(sigma_px=2.0, samples=50, seed=9, exposure_fraction=0.9, unit_sum=False),
+        bs.kinds.GaussianProcessMotion(sigma_px=0.0, seed=0),
     ),
     (
-        bs.RecordedMotion(
+        bs.kinds.RecordedMotion(
             recording=RECORDING, start_s=0.05, exposure_s=0.3, angle_deg=12.0, exposure_fraction=0.9, unit_sum=False
         ),
-        bs.RecordedMotion(recording=RECORDING, exposure_s=0.3, scale=0.0),
+        bs.kinds.RecordedMotion(recording=RECORDING, exposure_s=0.3, scale=0.0),
     ),
     (
-        bs.Camera(focal_length_mm=5.0, pixel_pitch_um=2.0, principal_row_px=15.0, principal_column_px=22.5),
-        bs.Camera(focal_length_mm=4.2, pixel_pitch_um=1.4),
+        bs.kinds.SetIntrinsics(
+            focal_length_mm=5.0, pixel_pitch_um=2.0, principal_row_px=15.0, principal_column_px=22.5
+        ),
+        bs.kinds.SetIntrinsics(focal_length_mm=4.2, pixel_pitch_um=1.4),
     ),
     (
-        bs.CameraShake(
+        bs.kinds.CameraShake(
             exposure_s=0.1,
             pitch_mrad=1.0,
             yaw_mrad=1.5,
@@ -116,10 +123,10 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
             nearest_m=0.5,
             seed=3,
         ),
-        bs.CameraShake(exposure_s=0.1, seed=3),
+        bs.kinds.CameraShake(exposure_s=0.1, seed=3),
     ),
     (
-        bs.RollingShutter(
+        bs.kinds.RollingShutter(
             exposure_s=0.05,
             readout_s=0.04,
             pitch_mrad=1.0,
@@ -131,15 +138,17 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
             nearest_m=0.5,
             seed=3,
         ),
-        bs.RollingShutter(exposure_s=0.05, readout_s=0.04, seed=3),
+        bs.kinds.RollingShutter(exposure_s=0.05, readout_s=0.04, seed=3),
     ),
     (
-        bs.RecordedShake(recording=SHAKE, start_s=0.02, exposure_s=0.05, readout_s=0.03, nearest_m=0.5),
-        bs.RecordedShake(recording=bs.assets.register([[0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]), exposure_s=0.05),
+        bs.kinds.RecordedShake(recording=SHAKE, start_s=0.02, exposure_s=0.05, readout_s=0.03, nearest_m=0.5),
+        bs.kinds.RecordedShake(
+            recording=bs.assets.register([[0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]), exposure_s=0.05
+        ),
     ),
-    (bs.Zoom(scale=1.2, centre_row_px=12.0, centre_column_px=30.0), bs.Zoom(scale=1.0)),
+    (bs.kinds.Zoom(scale=1.2, center_row_px=12.0, center_column_px=30.0), bs.kinds.Zoom(scale=1.0)),
     (
-        bs.Sensor(
+        bs.kinds.Sensor(
             full_well_e=3000.0,
             white_level_e=2900.0,
             read_noise_e=3.0,
@@ -169,7 +178,7 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
         None,
     ),
     (
-        bs.Defocus(
+        bs.kinds.Defocus(
             f_number=2.0,
             focus_distance_m=2.0,
             blades=5,
@@ -180,23 +189,23 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
             tilt_azimuth_deg=40.0,
             parts=2,
         ),
-        bs.Defocus(f_number=500.0, focus_distance_m=2.0),
+        bs.kinds.Defocus(f_number=500.0, focus_distance_m=2.0),
     ),
     (
-        bs.DepthParallax(length_mm=0.8, anxiety=0.05, heading_deg=30.0, seed=4, parts=2),
-        bs.DepthParallax(length_mm=0.0, seed=0),
+        bs.kinds.DepthParallax(length_mm=0.8, anxiety=0.05, heading_deg=30.0, seed=4, parts=2),
+        bs.kinds.DepthParallax(length_mm=0.0, seed=0),
     ),
     (
-        bs.GeneralisedGaussianBlur(sigma_px=1.5, sigma_across_px=0.7, angle_deg=30.0, shape=0.6, size_px=7),
-        bs.GeneralisedGaussianBlur(sigma_px=0.0),
+        bs.kinds.GeneralizedGaussianBlur(sigma_px=1.5, sigma_across_px=0.7, angle_deg=30.0, shape=0.6, size_px=7),
+        bs.kinds.GeneralizedGaussianBlur(sigma_px=0.0),
     ),
     (
-        bs.PlateauBlur(sigma_px=1.5, sigma_across_px=0.7, angle_deg=30.0, shape=1.5, size_px=7),
-        bs.PlateauBlur(sigma_px=0.0),
+        bs.kinds.PlateauBlur(sigma_px=1.5, sigma_across_px=0.7, angle_deg=30.0, shape=1.5, size_px=7),
+        bs.kinds.PlateauBlur(sigma_px=0.0),
     ),
-    (bs.SincBlur(cutoff_rad_per_px=1.5, size_px=7), bs.SincBlur(cutoff_rad_per_px=1.5, size_px=1)),
+    (bs.kinds.SincBlur(cutoff_rad_per_px=1.5, size_px=7), bs.kinds.SincBlur(cutoff_rad_per_px=1.5, size_px=1)),
     (
-        bs.FrameAverage(
+        bs.kinds.FrameAverage(
             frames=4,
             gap=0.5,
             interpolated=1,
@@ -207,24 +216,27 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
             reference="mid",
             seed=5,
         ),
-        bs.FrameAverage(frames=7, length_px=0.0, seed=0),
+        bs.kinds.FrameAverage(frames=7, length_px=0.0, seed=0),
     ),
-    (bs.GaussianNoise(sigma=0.1, correlation=0.3, seed=7), bs.GaussianNoise(sigma=0.0, seed=7)),
-    (bs.PoissonNoise(peak=100.0, scale=0.7, seed=7), bs.PoissonNoise(peak=100.0, scale=0.0, seed=7)),
-    (bs.Rescale(factor=0.4, down="bicubic", up="bilinear"), bs.Rescale(factor=1.0, down="bilinear", up="bilinear")),
-    (bs.Develop(demosaic="bilinear", gain=1.1), None),
+    (bs.kinds.GaussianNoise(sigma=0.1, correlation=0.3, seed=7), bs.kinds.GaussianNoise(sigma=0.0, seed=7)),
+    (bs.kinds.PoissonNoise(peak=100.0, scale=0.7, seed=7), bs.kinds.PoissonNoise(peak=100.0, scale=0.0, seed=7)),
     (
-        bs.Denoise(luma_codes=8.0, chroma_codes=20.0, luma_radius_px=1, chroma_radius_px=2),
-        bs.Denoise(luma_codes=0.0, chroma_codes=0.0),
+        bs.kinds.Rescale(factor=0.4, down="bicubic", up="bilinear"),
+        bs.kinds.Rescale(factor=1.0, down="bilinear", up="bilinear"),
+    ),
+    (bs.kinds.Develop(demosaic="bilinear", gain=1.1), None),
+    (
+        bs.kinds.Denoise(luma_codes=8.0, chroma_codes=20.0, luma_radius_px=1, chroma_radius_px=2),
+        bs.kinds.Denoise(luma_codes=0.0, chroma_codes=0.0),
     ),
     (
-        bs.Sharpen(sigma_px=0.8, amount=1.5, threshold_codes=2.0, limit_codes=20.0),
-        bs.Sharpen(sigma_px=1.0, amount=0.0),
+        bs.kinds.Sharpen(sigma_px=0.8, amount=1.5, threshold_codes=2.0, limit_codes=20.0),
+        bs.kinds.Sharpen(sigma_px=1.0, amount=0.0),
     ),
-    (bs.Jpeg(quality=60, grid_row_px=3, grid_column_px=5), None),
-    (bs.Webp(quality=60), None),
+    (bs.kinds.Jpeg(quality=60, grid_row_px=3, grid_column_px=5), None),
+    (bs.kinds.Webp(quality=60), None),
     (
-        bs.DeblurganBlur(
+        bs.kinds.DeblurganBlur(
             anxiety=0.05,
             centripetal=0.5,
             big_shake=0.5,
@@ -250,9 +262,9 @@ def _disk_aside(frame: bs.Frame) -> bs.Frame:
 
 # Kinds whose every field shows only in pictures of another sort: objects that meet and reach the border, depth beside its picture.
 FRAMES = {
-    bs.ObjectMotion: bs.RandomObjects(spacing_px=12.0, size_px=12.0, keep=False, seed=2)(pictures()),
-    bs.Develop: pictures(bs.Encoding.RAW, mosaic="GBRG"),
-    bs.DepthSmoothing: _disk_aside(pictures()),
+    bs.kinds.ObjectMotion: bs.kinds.RandomObjects(spacing_px=12.0, size_px=12.0, keep=False, seed=2)(pictures()),
+    bs.kinds.Develop: pictures(bs.Encoding.RAW, mosaic="GBRG"),
+    bs.kinds.DepthSmoothing: _disk_aside(pictures()),
 }
 
 
@@ -262,10 +274,10 @@ def test_contract(example: bs.Degradation, identity: bs.Degradation | None) -> N
 
 
 def test_every_kind_has_an_example() -> None:
-    assert {type(e) for e, _ in EXAMPLES} == set(bs.ALL)
+    assert {type(e) for e, _ in EXAMPLES} == set(bs.kinds.ALL)
 
 
-@pytest.mark.parametrize("kind", bs.ALL, ids=[k.kind for k in bs.ALL])
+@pytest.mark.parametrize("kind", bs.kinds.ALL, ids=[k.kind for k in bs.kinds.ALL])
 def test_every_field_is_described_and_bounded(kind: type[bs.Degradation]) -> None:
     assert kind.__doc__
     for name, field in kind.model_fields.items():
@@ -274,7 +286,7 @@ def test_every_field_is_described_and_bounded(kind: type[bs.Degradation]) -> Non
 
 @pytest.mark.parametrize(("example", "identity"), EXAMPLES, ids=[e.kind for e, _ in EXAMPLES])
 def test_float64_agrees_with_float32(example: bs.Degradation, identity: bs.Degradation | None) -> None:
-    if isinstance(example, bs.Sensor):
+    if isinstance(example, bs.kinds.Sensor):
         pytest.skip("a mean on the border between two counts may fall to either side")
     single = example(pictures(example.takes)).image
     double = example(pictures(example.takes, dtype=np.float64)).image
@@ -292,7 +304,7 @@ def test_non_contiguous_pictures(example: bs.Degradation, identity: bs.Degradati
     assert np.array_equal(example(frame.with_image(turned)).image, example(frame).image)
 
 
-@pytest.mark.parametrize("kind", bs.ALL, ids=[k.kind for k in bs.ALL])
+@pytest.mark.parametrize("kind", bs.kinds.ALL, ids=[k.kind for k in bs.kinds.ALL])
 def test_wrong_encoding_is_refused(kind: type[bs.Degradation]) -> None:
     if kind.takes is None:
         pytest.skip("takes any encoding")
@@ -309,37 +321,40 @@ def test_json_of_every_kind_is_plain() -> None:
             assert value is None or isinstance(value, bool | int | float | str)
 
 
-NOISE = {bs.GaussianNoise, bs.PoissonNoise}  # what is added to light and to be restored too, but spreads nothing
+NOISE = {
+    bs.kinds.GaussianNoise,
+    bs.kinds.PoissonNoise,
+}  # what is added to light and to be restored too, but spreads nothing
 
 
-@pytest.mark.parametrize("kind", bs.ALL, ids=[k.kind for k in bs.ALL])
+@pytest.mark.parametrize("kind", bs.kinds.ALL, ids=[k.kind for k in bs.kinds.ALL])
 def test_what_blurs_says_so(kind: type[bs.Degradation]) -> None:
     """A step on light that the target does not pass through blurs, or is noise."""
-    if kind is bs.Nothing:
+    if kind is bs.kinds.Identity:
         pytest.skip("does nothing")
     example = next(e for e, _ in EXAMPLES if type(e) is kind)
-    on_light = kind.takes == kind.gives == bs.Encoding.LINEAR and example.target() == bs.Nothing()
+    on_light = kind.takes == kind.gives == bs.Encoding.LINEAR and example.target() == bs.kinds.Identity()
     if on_light:
         assert kind.blurs == (kind not in NOISE)
     else:
-        assert kind.blurs == (kind is bs.DeblurganBlur)  # a blur of codes
+        assert kind.blurs == (kind is bs.kinds.DeblurganBlur)  # a blur of codes
 
 
-@pytest.mark.parametrize("kind", [k for k in bs.ALL if k.blurs], ids=lambda k: k.kind)
+@pytest.mark.parametrize("kind", [k for k in bs.kinds.ALL if k.blurs], ids=lambda k: k.kind)
 def test_blur_is_linear(kind: type[bs.Degradation]) -> None:
     """What blurs is restored to nothing, reaches beyond the pixel, and blurs a sum as the sum of what it blurs."""
     example = next(e for e, _ in EXAMPLES if type(e) is kind)
-    if isinstance(example, bs.DeblurganBlur):
+    if isinstance(example, bs.kinds.DeblurganBlur):
         example = example.replace(stretch=False)
     frame = FRAMES.get(kind, pictures(kind.takes))
     frame = frame.with_image(frame.image.astype(np.float64))
     other = frame.with_image(frame.image[..., ::-1, ::-1] ** 2)
-    assert example.target() == bs.Nothing()
+    assert example.target() == bs.kinds.Identity()
     assert (example.reach_px(frame) or 0) > 0
     assert np.array_equal(example(frame).image, example(frame).image)
     assert np.abs(example(frame.with_image(1.7 * frame.image)).image - 1.7 * example(frame).image).max() < 1e-9
-    if kind is bs.ObjectMotion:
-        return  # colours say how its edges are mixed, and no picture of objects is without edges
+    if kind is bs.kinds.ObjectMotion:
+        return  # colors say how its edges are mixed, and no picture of objects is without edges
     if frame.depth_m is not None:  # the same holds of edges of depth: one surface has none
         rows, columns = np.mgrid[: frame.size_px[0], : frame.size_px[1]]
         depth_m = np.stack([2 + 0.01 * rows, 3 + 0.02 * columns])

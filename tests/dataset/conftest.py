@@ -31,12 +31,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recipe() -> bs.Recipe:
     return bs.Recipe(
         [
-            ("decode", bs.Decode()),
-            ("lens", bs.Random(bs.GaussianBlur, sigma_px=bs.Uniform(0.3, 2.0))),
-            ("sensor", bs.Random(bs.Sensor, full_well_e=bs.LogUniform(500.0, 5000.0), read_noise_e=2.0)),
-            ("develop", bs.Develop()),
-            ("encode", bs.Encode()),
-            ("jpeg", bs.Random(bs.Jpeg, quality=bs.Integer(60, 95))),
+            ("decode", bs.kinds.Decode()),
+            ("lens", bs.Random(bs.kinds.GaussianBlur, sigma_px=bs.Uniform(0.3, 2.0))),
+            ("sensor", bs.Random(bs.kinds.Sensor, full_well_e=bs.LogUniform(500.0, 5000.0), read_noise_e=2.0)),
+            ("develop", bs.kinds.Develop()),
+            ("encode", bs.kinds.Encode()),
+            ("jpeg", bs.Random(bs.kinds.Jpeg, quality=bs.Integer(60, 95))),
         ],
         name="small",
     )

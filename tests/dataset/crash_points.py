@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 import blursynth as bs
-from blursynth import assets
 from blursynth.dataset import generate, resume
+from blursynth.io import assets
 
 ENDED = 99
 
@@ -91,7 +91,7 @@ def main(base: Path, stride: int) -> dict[str, Any]:
         bs.write_picture(base / "photos" / f"{name}.png", rng.random((3, 48, 48)))
     (base / "photos" / "broken.png").write_bytes(b"no picture")
     kernel = assets.register(np.ones((3, 3)) / 9)
-    recipe = bs.Recipe([bs.Decode(), bs.MeasuredBlur(kernel=kernel), bs.Encode()], name="small")
+    recipe = bs.Recipe([bs.kinds.Decode(), bs.kinds.MeasuredBlur(kernel=kernel), bs.kinds.Encode()], name="small")
     out, ready = base / "work" / "out", base / "ready"
 
     def make(**options: Any) -> Any:

@@ -161,7 +161,7 @@ def use(out: Path, sources: Path, rng: random.Random) -> None:
         for i in rng.sample(range(len(data)), min(4, len(data))):
             with suppress(bs.BlursynthError):
                 sample = data[i]
-                _ = (sample.draw, sample.window, sample.source, sample.licence)
+                _ = (sample.draw, sample.window, sample.source, sample.license)
                 data.batch([i, 0])
                 data.params()
         with suppress(bs.BlursynthError):

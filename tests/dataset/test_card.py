@@ -19,7 +19,7 @@ from blursynth.dataset.schema import load_spec
 HOSTILE = [
     "# Free\n\n# to use",
     "<script>alert(1)</script><img src=http://evil.example/a.png>",
-    "![free](http://evil.example/a.png) [licence](http://evil.example) <http://evil.example> http://evil.example",
+    "![free](http://evil.example/a.png) [license](http://evil.example) <http://evil.example> http://evil.example",
     "`![out of the code](http://evil.example/a.png)`",
     "``` \n</code>![x](http://evil.example/y.png)",
     "a \\| ![x](http://evil.example/a.png) | b",
@@ -33,10 +33,10 @@ HOSTILE = [
 ]
 
 
-def card(made: Path, out: Path, name: str, licences: list[str], summary: str) -> tuple[str, dict[str, object]]:
+def card(made: Path, out: Path, name: str, licenses: list[str], summary: str) -> tuple[str, dict[str, object]]:
     spec = load_spec(made)
     first = spec.sources[0]
-    sources = tuple(dataclasses.replace(first, licence=words, name=f"{k}.png") for k, words in enumerate(licences))
+    sources = tuple(dataclasses.replace(first, license=words, name=f"{k}.png") for k, words in enumerate(licenses))
     step = [{**spec.recipe["step"][0], "name": summary}, *spec.recipe["step"][1:]]
     recipe = {**spec.recipe, "summary": summary, "step": step}
     (out / name).mkdir(parents=True)

@@ -180,7 +180,7 @@ def test_what_only_the_first_command_knows_is_written_again_by_it(pictures: Path
     import numpy as np
 
     kernel = bs.assets.register(np.ones((3, 3)) / 9)
-    recipe = bs.Recipe([bs.Decode(), bs.MeasuredBlur(kernel=kernel), bs.Encode()])
+    recipe = bs.Recipe([bs.kinds.Decode(), bs.kinds.MeasuredBlur(kernel=kernel), bs.kinds.Encode()])
     out = tmp_path / "out"
     generate(pictures, out, recipe, **SMALL)
     before = tree(out)
@@ -242,9 +242,9 @@ def test_only_litter_is_swept(pictures: Path, recipe: bs.Recipe, tmp_path: Path)
     ours = files.partial_path(out / "index.json")
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     of_the_dead = Path(str(ours).replace(f".{os.getpid()}.", f".{ended.stdout.strip()}."))
-    of_a_neighbour = Path(str(ours).replace(f".{os.getpid()}.", f".{os.getppid()}."))
+    of_a_neighbor = Path(str(ours).replace(f".{os.getpid()}.", f".{os.getppid()}."))
     elsewhere, old = out / "README.md.other-host.7.0123abcd.partial", out / "assets.partial"
-    for path in (ours, of_the_dead, of_a_neighbour, elsewhere, old):
+    for path in (ours, of_the_dead, of_a_neighbor, elsewhere, old):
         path.write_bytes(b"")
     os.utime(old, (0, 0))
     files._WRITING.add(ours)
@@ -252,7 +252,7 @@ def test_only_litter_is_swept(pictures: Path, recipe: bs.Recipe, tmp_path: Path)
     (out / ".locks" / "0-2").write_text("")  # of a process that was killed
     try:
         assert resume(out, workers=1).made == ()
-        assert tree(out) == {**before, **{p.name: b"" for p in (ours, of_a_neighbour, elsewhere)}}
+        assert tree(out) == {**before, **{p.name: b"" for p in (ours, of_a_neighbor, elsewhere)}}
         assert not (out / ".locks").exists()
     finally:
         files._WRITING.discard(ours)

@@ -219,7 +219,9 @@ def test_hashes_of_a_manifest_that_no_file_has(copy: Path) -> None:
 def test_an_asset_that_claims_more_than_it_has(pictures: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     kernel = bs.assets.register(rng.random((5, 5)))
-    recipe = bs.Recipe([("decode", bs.Decode()), ("lens", bs.MeasuredBlur(kernel=kernel)), ("encode", bs.Encode())])
+    recipe = bs.Recipe(
+        [("decode", bs.kinds.Decode()), ("lens", bs.kinds.MeasuredBlur(kernel=kernel)), ("encode", bs.kinds.Encode())]
+    )
     out = tmp_path / "set"
     generate(pictures, out, recipe, count=2, size_px=32, seed=1, workers=1)
     (path,) = (out / "assets").iterdir()

@@ -20,10 +20,10 @@ def test_damages_with_right_checksums_end_in_errors_of_our_own(pictures: Path, t
     kernel = bs.assets.register(np.random.default_rng(2).random((5, 5)))
     recipe = bs.Recipe(
         [
-            ("decode", bs.Decode()),
-            ("lens", bs.Random(bs.GaussianBlur, sigma_px=bs.Uniform(0.3, 2.0))),
-            ("shake", bs.MeasuredBlur(kernel=kernel)),
-            ("encode", bs.Encode()),
+            ("decode", bs.kinds.Decode()),
+            ("lens", bs.Random(bs.kinds.GaussianBlur, sigma_px=bs.Uniform(0.3, 2.0))),
+            ("shake", bs.kinds.MeasuredBlur(kernel=kernel)),
+            ("encode", bs.kinds.Encode()),
         ]
     )
     dataset.generate(

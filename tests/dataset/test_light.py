@@ -15,7 +15,7 @@ import blursynth as bs
 from blursynth import dataset
 from blursynth.cli.app import app
 from blursynth.errors import DatasetError, InvalidValueError, PictureError, RecipeError
-from blursynth.physics.colour import srgb_from_linear, srgb_to_linear
+from blursynth.physics.color import srgb_from_linear, srgb_to_linear
 
 
 def picture(seed: int, height: int, width: int) -> np.ndarray:
@@ -50,13 +50,13 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def night() -> bs.Recipe:
     return bs.Recipe(
         [
-            ("decode", bs.Random(bs.SigmoidDecode, exponent=bs.Uniform(0.6, 1.0))),
-            ("lamps", bs.Random(bs.HighlightOffset, offset=bs.Uniform(0.25, 1.75))),
-            ("meter", bs.Random(bs.Exposure, exposure_s=bs.Meter(0.5, 0.1, 0.2), metered_s=1.0)),
-            ("blur", bs.Random(bs.LinearMotion, length_px=bs.Uniform(2.0, 8.0))),
-            ("sensor", bs.Random(bs.Sensor, full_well_e=4000.0, mosaic="RGGB")),
-            ("develop", bs.Develop()),
-            ("encode", bs.Encode()),
+            ("decode", bs.Random(bs.kinds.SigmoidDecode, exponent=bs.Uniform(0.6, 1.0))),
+            ("lamps", bs.Random(bs.kinds.HighlightOffset, offset=bs.Uniform(0.25, 1.75))),
+            ("meter", bs.Random(bs.kinds.Exposure, exposure_s=bs.Meter(0.5, 0.1, 0.2), metered_s=1.0)),
+            ("blur", bs.Random(bs.kinds.LinearMotion, length_px=bs.Uniform(2.0, 8.0))),
+            ("sensor", bs.Random(bs.kinds.Sensor, full_well_e=4000.0, mosaic="RGGB")),
+            ("develop", bs.kinds.Develop()),
+            ("encode", bs.kinds.Encode()),
         ],
         name="night",
     )
@@ -89,7 +89,7 @@ def test_light_and_codes_in_one_data_set(mixed: Path, night: bs.Recipe, tmp_path
 
 def test_a_sample_of_light_is_made_of_the_files_numbers(mixed: Path, tmp_path: Path) -> None:
     """With nothing but a gain the pair is the window of the file, values beyond white included."""
-    recipe = bs.Recipe([("decode", bs.Decode()), ("gain", bs.Exposure(exposure_s=0.5, metered_s=1.0))])
+    recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("gain", bs.kinds.Exposure(exposure_s=0.5, metered_s=1.0))])
     out = tmp_path / "out"
     dataset.generate([mixed / "floats.tif", mixed / "photo0.png"], out, recipe, count=6, size_px=32, workers=1)
     opened = bs.open_dataset(out)
@@ -110,7 +110,7 @@ def test_a_sample_of_light_is_made_of_the_files_numbers(mixed: Path, tmp_path: P
 
 def test_sixteen_bits_may_be_light(mixed: Path, night: bs.Recipe, tmp_path: Path) -> None:
     scan = dataset.scan_sources(mixed, linear=True)
-    assert {s.name for s in scan.usable if s.is_light} == {"raw.png", "night.hdr", "floats.tif"}
+    assert {s.name for s in scan.usable if s.is_linear} == {"raw.png", "night.hdr", "floats.tif"}
     (note,) = scan.notes
     assert re.fullmatch(
         r"2 of 5 pictures \(photo0\.png, \.\.\.\) have 8 bits and are taken as codes of a display: "
@@ -122,7 +122,7 @@ def test_sixteen_bits_may_be_light(mixed: Path, night: bs.Recipe, tmp_path: Path
     with pytest.raises(InvalidValueError, match=r"2 of 3 pictures \(photo0.png, ...\) have 8 bits, and none has 16"):
         dataset.scan_sources([mixed / "photo0.png", mixed / "photo1.png", mixed / "night.hdr"], linear=True)
     assert dataset.scan_sources(mixed / "night.hdr", linear=True).notes == ()
-    recipe = bs.Recipe([("decode", bs.Decode()), ("nothing", bs.Exposure(exposure_s=1.0, metered_s=1.0))])
+    recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("identity", bs.kinds.Exposure(exposure_s=1.0, metered_s=1.0))])
     out = tmp_path / "out"
     dataset.generate(mixed / "raw.png", out, recipe, count=1, size_px=32, workers=1, linear=True)
     window = bs.open_dataset(out).record(0)["window"]
@@ -135,7 +135,7 @@ def test_sixteen_bits_may_be_light(mixed: Path, night: bs.Recipe, tmp_path: Path
 @pytest.mark.parametrize("name", ["photo0.png", "raw.png", "night.hdr"])
 @pytest.mark.parametrize("factor", [2, 3])
 def test_sources_are_made_smaller_in_linear_light(mixed: Path, name: str, factor: int, tmp_path: Path) -> None:
-    recipe = bs.Recipe([("decode", bs.Decode()), ("nothing", bs.Exposure(exposure_s=1.0, metered_s=1.0))])
+    recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("identity", bs.kinds.Exposure(exposure_s=1.0, metered_s=1.0))])
     out = tmp_path / "out"
     dataset.generate(mixed / name, out, recipe, count=3, size_px=24, workers=1, downscale=factor)
     assert request(out)["downscale"] == factor
@@ -158,7 +158,7 @@ def test_means_of_codes_are_those_of_light(tmp_path: Path) -> None:
     stripes = np.zeros((3, 64, 64))
     stripes[..., ::2] = 1.0
     bs.write_picture(tmp_path / "stripes.png", stripes)
-    recipe = bs.Recipe([("decode", bs.Decode()), ("encode", bs.Encode())])
+    recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("encode", bs.kinds.Encode())])
     dataset.generate(tmp_path / "stripes.png", tmp_path / "out", recipe, count=1, size_px=16, workers=1, downscale=2)
     assert (bs.open_dataset(tmp_path / "out")[0].sharp == 188).all()
     assert float(srgb_to_linear(188 / 255)) == pytest.approx(0.5, abs=0.01)
@@ -173,7 +173,9 @@ def test_maps_are_made_smaller_too(tmp_path: Path) -> None:
     np.save(tmp_path / "depth" / "a.npy", depth)
     np.save(tmp_path / "labels" / "a.npy", (rows > 40).astype(np.int32))
     maps = {"depth": tmp_path / "depth", "labels": tmp_path / "labels"}
-    recipe = bs.Recipe([("decode", bs.Decode()), ("blur", bs.GaussianBlur(sigma_px=0.7)), ("encode", bs.Encode())])
+    recipe = bs.Recipe(
+        [("decode", bs.kinds.Decode()), ("blur", bs.kinds.GaussianBlur(sigma_px=0.7)), ("encode", bs.kinds.Encode())]
+    )
     made = dataset.plan(tmp_path / "photos", recipe, count=1, size_px=30, workers=1, trials=0, downscale=2, **maps)
     from blursynth.dataset.render import Renderer
 
@@ -196,29 +198,29 @@ def test_pictures_that_become_too_small_are_skipped(mixed: Path, night: bs.Recip
     assert scan.skipped[0].why == "100 x 100 px (width x height) is smaller than 102 px, 34 px at 1/3"
     with pytest.raises(PictureError, match=r"120 x 100 px \(width x height\) is smaller than 240 px, 120 px at 1/2"):
         dataset.scan_sources(mixed / "photo0.png", downscale=2, size_px=120)
-    with pytest.raises(InvalidValueError, match="downscale must be a whole number 1 to 8, got 0"):
+    with pytest.raises(InvalidValueError, match="downscale must be an integer 1 to 8, got 0"):
         dataset.scan_sources(mixed, downscale=0)
     with pytest.raises(InvalidValueError, match="linear or downscale were given beside a finished scan"):
         dataset.generate(scan, tmp_path / "out", night, count=1, downscale=2)
 
 
 def test_recipes_and_sources_must_fit(mixed: Path, tmp_path: Path) -> None:
-    blur, jpeg = bs.GaussianBlur(sigma_px=1.0), bs.Jpeg(quality=80)
+    blur, jpeg = bs.kinds.GaussianBlur(sigma_px=1.0), bs.kinds.Jpeg(quality=80)
     arguments = {"count": 2, "size_px": 24, "workers": 1}
     with pytest.raises(RecipeError, match=r"takes linear frames, but .*png holds codes of a display"):
         dataset.generate(mixed, tmp_path / "a", bs.Recipe([blur]), **arguments)
     with pytest.raises(RecipeError, match=r"works on codes of a display, but .* holds light"):
         dataset.generate(mixed, tmp_path / "b", bs.Recipe([jpeg]), **arguments)
-    chain = bs.Recipe([bs.GammaDecode(gamma=1.0), blur, bs.GammaEncode(gamma=1.0)])  # takes codes for light
+    chain = bs.Recipe([bs.kinds.GammaDecode(gamma=1.0), blur, bs.kinds.GammaEncode(gamma=1.0)])  # takes codes for light
     with pytest.raises(RecipeError, match=r"works on codes of a display, but .* holds light"):
         dataset.generate(mixed, tmp_path / "b", chain, **arguments)
-    as_it_is = bs.Recipe([bs.Decode(), blur, bs.Encode()], reference="source")
+    as_it_is = bs.Recipe([bs.kinds.Decode(), blur, bs.kinds.Encode()], reference="source")
     with pytest.raises(RecipeError, match=r"gives the source itself as the sharp picture, but .* holds light"):
         dataset.generate(mixed, tmp_path / "b", as_it_is, **arguments)
     files = [mixed / "night.hdr", mixed / "floats.tif"]
     assert dataset.generate(files, tmp_path / "c", bs.Recipe([blur]), **arguments).finished
     assert bs.open_dataset(tmp_path / "c")[0].sharp.dtype == np.float32
-    dark = bs.Recipe([bs.Decode(), blur, bs.Encode(), jpeg])
+    dark = bs.Recipe([bs.kinds.Decode(), blur, bs.kinds.Encode(), jpeg])
     assert dataset.generate(mixed, tmp_path / "d", dark, **arguments).finished
 
 

@@ -42,7 +42,7 @@ class DepthShade(bs.Degradation):
         return int(8 / float(frame.depth_m.min()))
 
 
-KINDS = (*bs.ALL, DepthShade)
+KINDS = (*bs.kinds.ALL, DepthShade)
 
 
 def depth_of(height: int, width: int) -> np.ndarray:
@@ -68,7 +68,9 @@ def photos(pictures: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
 
 @pytest.fixture
 def shading() -> bs.Recipe:
-    return bs.Recipe([("decode", bs.Decode()), ("shade", DepthShade()), ("encode", bs.Encode())], name="shade")
+    return bs.Recipe(
+        [("decode", bs.kinds.Decode()), ("shade", DepthShade()), ("encode", bs.kinds.Encode())], name="shade"
+    )
 
 
 def test_a_sample_has_the_depth_of_its_window(
@@ -82,15 +84,15 @@ def test_a_sample_has_the_depth_of_its_window(
     for sample in opened:
         source = next(s for s in opened.spec.sources if s.name == sample.source)
         assert source.depth == sample.source.replace(".png", ".npy")
-        metres = np.load(depth / source.depth)
+        meters = np.load(depth / source.depth)
         objects = cv2.imread(str(labels / source.labels), cv2.IMREAD_UNCHANGED)
         window = sample.window
         box = (slice(window.top, window.top + 32), slice(window.left, window.left + 32))
-        linear = (1 + objects[box]) / (1 + metres[box]) / 8
-        expected = bs.Encode()(bs.Frame(linear.astype(np.float32), "linear")).image[0, 0]
+        linear = (1 + objects[box]) / (1 + meters[box]) / 8
+        expected = bs.kinds.Encode()(bs.Frame(linear.astype(np.float32), "linear")).image[0, 0]
         assert np.abs(np.rint(expected * 255) - sample.blurred[..., 1]).max() <= 1
         # The reach is that of the nearest depth in the widened window.
-        wide = metres[window.top - window.reach : window.top + 32 + window.reach,
+        wide = meters[window.top - window.reach : window.top + 32 + window.reach,
                       window.left - window.reach : window.left + 32 + window.reach]  # fmt: skip
         assert int(8 / wide.min()) <= window.reach
         reaches.add(window.reach)
@@ -122,9 +124,9 @@ def test_neither_workers_nor_shards_matter(photos: tuple[Path, Path, Path], tmp_
     sources, depth, labels = photos
     recipe = bs.Recipe(
         [
-            bs.Decode(),
-            ("objects", bs.Random(bs.ObjectMotion, length_px=bs.Uniform(1.0, 8.0), spread_deg=180.0)),
-            bs.Encode(),
+            bs.kinds.Decode(),
+            ("objects", bs.Random(bs.kinds.ObjectMotion, length_px=bs.Uniform(1.0, 8.0), spread_deg=180.0)),
+            bs.kinds.Encode(),
         ]
     )
     common = {"depth": depth, "labels": labels, "count": 6, "size_px": 32}
@@ -146,7 +148,7 @@ def test_resume_replay_and_verify_find_the_maps_or_say_what_is_wrong(
         resume(out, workers=1, kinds=KINDS, depth_root=tmp_path / "nowhere")
     assert resume(out, workers=1, kinds=KINDS, depth_root=moved).finished
     assert replay(out, 0, kinds=KINDS, depth_root=moved, source_root=sources).equal  # labels are remembered
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "nothing"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "identity"))
     with pytest.raises(DatasetError, match="where the label maps of this data set lie is not known here"):
         replay(out, 0, kinds=KINDS, source_root=sources, depth_root=moved)
     assert replay(out, 0, kinds=KINDS, source_root=sources, depth_root=moved, labels_root=labels).equal
@@ -163,7 +165,7 @@ def test_other_maps_are_another_data_set(photos: tuple[Path, Path, Path], shadin
     generate(sources, tmp_path / "out", shading, **SMALL, depth=depth, shards=(0, 1))
     with pytest.raises(DatasetError, match="was begun with other arguments: sources"):
         generate(sources, tmp_path / "out", shading, **SMALL, depth=depth, labels=labels)
-    form = bs.DepthFormat(metres_per_code=2.0)
+    form = bs.DepthFormat(meters_per_code=2.0)
     with pytest.raises(DatasetError, match="was begun with other arguments: depth_format"):
         generate(sources, tmp_path / "out", shading, **SMALL, depth=depth, depth_format=form)
 
@@ -201,7 +203,7 @@ def test_pictures_without_a_usable_map_are_skipped(photos: tuple[Path, Path, Pat
     assert why["exif.jpg"].startswith(
         "its depth map exif.npy: depth has 50 x 70 px (rows x columns), its picture 70 x 50"
     )
-    assert "holds whole numbers (uint16) up to 1500" in why["codes.png"]
+    assert "holds integers (uint16) up to 1500" in why["codes.png"]
     assert "2400 negative values of 2400" in why["negative.png"]
     assert "every pixel is NaN, infinite or 0" in why["void.png"]
     assert why["two.png"] == "which of its depth maps is meant is not clear: two.npy, two.png"
@@ -250,10 +252,10 @@ def test_bad_arguments(photos: tuple[Path, Path, Path], recipe: bs.Recipe, tmp_p
 def test_a_scene_made_up_is_that_of_the_whole_picture(pictures: Path, tmp_path: Path) -> None:
     recipe = bs.Recipe(
         [
-            bs.Random(bs.LayeredDepth, near_m=1.0, far_m=9.0, spacing_px=30.0, size_px=30.0),
-            bs.Decode(),
-            bs.Random(bs.ObjectMotion, length_px=bs.Uniform(3.0, 9.0), spread_deg=180.0),
-            bs.Encode(),
+            bs.Random(bs.kinds.LayeredDepth, near_m=1.0, far_m=9.0, spacing_px=30.0, size_px=30.0),
+            bs.kinds.Decode(),
+            bs.Random(bs.kinds.ObjectMotion, length_px=bs.Uniform(3.0, 9.0), spread_deg=180.0),
+            bs.kinds.Encode(),
         ]
     )
     generate(pictures, tmp_path / "out", recipe, **SMALL)
@@ -288,10 +290,10 @@ def test_command_line(photos: tuple[Path, Path, Path], tmp_path: Path) -> None:
     maps = ("--depth", depth, "--labels", labels)
     result = run("generate", sources, out, *common, *maps)
     assert result.exit_code == 2
-    assert "which are codes and not metres" in result.stderr
-    result = run("generate", sources, out, *common, *maps, "--depth-format", "metres_per_code=1/5000,fill=nearest")
+    assert "which are codes and not meters" in result.stderr
+    result = run("generate", sources, out, *common, *maps, "--depth-format", "meters_per_code=1/5000,fill=nearest")
     assert result.exit_code == 0, result.output
-    assert dataset.open_dataset(out).spec.depth_format == {"metres_per_code": 1 / 5000, "fill": "nearest"}
+    assert dataset.open_dataset(out).spec.depth_format == {"meters_per_code": 1 / 5000, "fill": "nearest"}
     assert run("verify", out, "--replay", 2).exit_code == 0
     moved = depth.rename(tmp_path / "elsewhere")
     result = run("replay", out, 0)
@@ -301,7 +303,7 @@ def test_command_line(photos: tuple[Path, Path, Path], tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     result = run(
         "preview", sources / "photo0.png", "--recipe", recipe, "--size", 32, "--count", 2, "-o", sheet,
-        "--depth", moved / "photo0.png", "--depth-format", "metres_per_code=0.0002", "--labels", labels,
+        "--depth", moved / "photo0.png", "--depth-format", "meters_per_code=0.0002", "--labels", labels,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert sheet.exists()
@@ -310,10 +312,10 @@ def test_command_line(photos: tuple[Path, Path, Path], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--depth-format", "metres_per_code=1"), "--depth-format needs --depth."),
-        (("--depth", "{depth}", "--depth-format", "metres"), "--depth-format must be NAME=VALUE with commas, got 'metres'."),
+        (("--depth-format", "meters_per_code=1"), "--depth-format needs --depth."),
+        (("--depth", "{depth}", "--depth-format", "meters"), "--depth-format must be NAME=VALUE with commas, got 'meters'."),
         (("--depth", "{depth}", "--depth-format", "scale=2"), "--depth-format: DepthFormat has no field 'scale'."),
-        (("--depth", "{depth}", "--depth-format", "metres_per_code=-1"), "--depth-format: DepthFormat.metres_per_code must be > 0"),
+        (("--depth", "{depth}", "--depth-format", "meters_per_code=-1"), "--depth-format: DepthFormat.meters_per_code must be > 0"),
         (("--depth", "{depth}", "--depth-format", "baseline_m=1"), "baseline_m is given without focal_length_px"),
         (("--depth", "nowhere"), "nowhere: there is no such folder of depth maps."),
     ],
@@ -332,10 +334,10 @@ def test_a_lens_that_focuses_on_what_is_in_the_window(photos: tuple[Path, Path, 
     sources, depth, _ = photos
     recipe = bs.Recipe(
         [
-            bs.Decode(),
-            bs.Camera(focal_length_mm=4.2, pixel_pitch_um=4.2),
-            ("lens", bs.Random(bs.Defocus, f_number=0.5, focus_distance_m=bs.DepthQuantile(0.1, 0.9))),
-            bs.Encode(),
+            bs.kinds.Decode(),
+            bs.kinds.SetIntrinsics(focal_length_mm=4.2, pixel_pitch_um=4.2),
+            ("lens", bs.Random(bs.kinds.Defocus, f_number=0.5, focus_distance_m=bs.DepthQuantile(0.1, 0.9))),
+            bs.kinds.Encode(),
         ]
     )
     generate(sources, tmp_path / "out", recipe, **SMALL, depth=depth)
@@ -343,9 +345,9 @@ def test_a_lens_that_focuses_on_what_is_in_the_window(photos: tuple[Path, Path, 
     for sample in bs.open_dataset(tmp_path / "out"):
         window = sample.window
         path = sources / sample.source
-        metres = np.load(depth / path.relative_to(sources).with_suffix(".npy"))
-        inside = metres[window.top : window.top + 32, window.left : window.left + 32]
+        meters = np.load(depth / path.relative_to(sources).with_suffix(".npy"))
+        inside = meters[window.top : window.top + 32, window.left : window.left + 32]
         assert inside.min() <= sample.draw["lens"].focus_distance_m <= inside.max()
-        whole = sample.draw(bs.read_frame(path, depth=metres))
+        whole = sample.draw(bs.read_frame(path, depth=meters))
         cut = np.moveaxis(whole.crop(window.top, window.left, 32, 32).image[0], 0, -1)
         assert np.abs(np.rint(cut * 255) - sample.blurred).max() <= 1

@@ -88,9 +88,9 @@ def test_a_rare_draw_that_reaches_too_far_is_found_before_the_first_sample(
 ) -> None:
     """One in 500, and 2000 are tried: a run does not die of it after a night."""
     try_first(CHECKED_DRAWS, monkeypatch)
-    rare = bs.OneOf((500, bs.Nothing()), (1, bs.DiskBlur(diameter_px=900.0)))
+    rare = bs.OneOf((500, bs.kinds.Identity()), (1, bs.kinds.DiskBlur(diameter_px=900.0)))
     with pytest.raises(RecipeError, match="reaches 450 px beyond the 48 px window"):
-        OnlineDataset(photos, bs.Recipe([bs.Decode(), ("blur", rare), bs.Encode()]), size_px=48, seed=1)
+        OnlineDataset(photos, bs.Recipe([bs.kinds.Decode(), ("blur", rare), bs.kinds.Encode()]), size_px=48, seed=1)
 
 
 def test_sources_of_light_have_draws_too(tmp_path: Path) -> None:
@@ -98,4 +98,4 @@ def test_sources_of_light_have_draws_too(tmp_path: Path) -> None:
     light = (skimage.data.astronaut()[..., ::-1] / 255.0).astype(np.float32) ** 2.2
     cv2.imwrite(str(tmp_path / "light.tif"), light)
     online = OnlineDataset(tmp_path, bs.load_recipe("clean"), size_px=48, seed=1)
-    assert online[0].draw["decode"].kind == "nothing"
+    assert online[0].draw["decode"].kind == "identity"

@@ -122,13 +122,13 @@ def test_what_is_no_data_set(tmp_path: Path, made: Path) -> None:
 
 
 def test_kinds_that_are_not_known(made: Path) -> None:
-    data = bs.open_dataset(made, kinds=(bs.Decode,))
+    data = bs.open_dataset(made, kinds=(bs.kinds.Decode,))
     assert data[0].sharp.shape == (32, 32, 3)  # pixels need no kinds
     with pytest.raises(bs.RecipeError, match="There is no kind 'gaussian_blur'"):
         _ = data[0].draw
 
 
-def test_the_data_card_and_the_catalogue_entry(made: Path) -> None:
+def test_the_data_card_and_the_catalog_entry(made: Path) -> None:
     card = (made / "README.md").read_text()
     head, _, body = card.removeprefix("---\n").partition("\n---\n")
     assert "task_categories:" in head

@@ -17,13 +17,13 @@ from blursynth.dataset.render import Renderer
 from blursynth.dataset.schema import Spec
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding
-from blursynth.streams import shuffled_place
+from blursynth.records.streams import shuffled_place
 
 CLEAN = bs.Recipe(
     [
-        ("decode", bs.Decode()),
-        ("lens", bs.Random(bs.GaussianBlur, sigma_px=bs.Uniform(0.3, 2.0))),
-        ("encode", bs.Encode()),
+        ("decode", bs.kinds.Decode()),
+        ("lens", bs.Random(bs.kinds.GaussianBlur, sigma_px=bs.Uniform(0.3, 2.0))),
+        ("encode", bs.kinds.Encode()),
     ],
     name="clean",
 )
@@ -82,7 +82,9 @@ def test_crops_that_share_a_picture_are_equally_many_too(tmp_path: Path) -> None
 
 def test_the_turn_of_a_picture_that_is_too_small_goes_to_others_in_turn(tmp_path: Path) -> None:
     """Every draw reaches further than two of the pictures allow: in each round their turns go to different others."""
-    wide = bs.Recipe([("decode", bs.Decode()), ("lens", bs.DiskBlur(diameter_px=11.0)), ("encode", bs.Encode())])
+    wide = bs.Recipe(
+        [("decode", bs.kinds.Decode()), ("lens", bs.kinds.DiskBlur(diameter_px=11.0)), ("encode", bs.kinds.Encode())]
+    )
     spec, renderer = planned(pictures(tmp_path, [20, 20, 60, 60, 60, 60, 60]), wide, count=70)
     large = [i for i, source in enumerate(spec.sources) if source.height == 60]
     used = Counter(renderer.place(i).source for i in range(70))
@@ -95,7 +97,7 @@ def test_the_turn_of_a_picture_that_is_too_small_goes_to_others_in_turn(tmp_path
 def test_detail_is_that_of_a_known_pattern() -> None:
     columns = np.arange(41)
     # A wave with k rad/px along columns: its Laplacian has (2 - 2 cos k) times its amplitude, the standard deviation
-    # of a sine is 1/sqrt(2) of that; the luma of grey is the value itself.
+    # of a sine is 1/sqrt(2) of that; the luma of gray is the value itself.
     wave = np.broadcast_to(0.5 + 0.1 * np.sin(2 * np.pi / 8 * columns), (3, 40, 41))
     expected = 255 * 0.1 * (2 - 2 * np.cos(2 * np.pi / 8)) / np.sqrt(2)
     assert detail_of(wave, Encoding.DISPLAY) == pytest.approx(expected, rel=0.02)

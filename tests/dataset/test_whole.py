@@ -18,21 +18,23 @@ from blursynth.dataset import blur_pictures, whole
 from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.generate import prepare
 from blursynth.errors import DatasetError, InvalidValueError, PictureError, RecipeError
-from blursynth.io import read_codes
+from blursynth.io.pictures import read_pixels
 
 # What is laid down tap by tap, noise keyed per pixel, a Bayer mosaic, and JPEG's grid: all of these know their place.
 CAMERA = bs.Recipe(
     [
-        ("decode", bs.Decode()),
-        ("shake", bs.Random(bs.LinearMotion, length_px=bs.Uniform(5.0, 12.0), angle_deg=bs.Uniform(0.0, 180.0))),
-        ("sensor", bs.Random(bs.Sensor, full_well_e=3000.0, read_noise_e=2.0, mosaic="RGGB")),
-        ("develop", bs.Develop()),
-        ("encode", bs.Encode()),
-        ("jpeg", bs.Random(bs.Jpeg, quality=bs.Integer(60, 95))),
+        ("decode", bs.kinds.Decode()),
+        ("shake", bs.Random(bs.kinds.LinearMotion, length_px=bs.Uniform(5.0, 12.0), angle_deg=bs.Uniform(0.0, 180.0))),
+        ("sensor", bs.Random(bs.kinds.Sensor, full_well_e=3000.0, read_noise_e=2.0, mosaic="RGGB")),
+        ("develop", bs.kinds.Develop()),
+        ("encode", bs.kinds.Encode()),
+        ("jpeg", bs.Random(bs.kinds.Jpeg, quality=bs.Integer(60, 95))),
     ],
     name="camera",
 )
-SOFT = bs.Recipe([bs.Decode(), bs.Random(bs.GaussianBlur, sigma_px=bs.Uniform(0.5, 2.0)), bs.Encode()], name="soft")
+SOFT = bs.Recipe(
+    [bs.kinds.Decode(), bs.Random(bs.kinds.GaussianBlur, sigma_px=bs.Uniform(0.5, 2.0)), bs.kinds.Encode()], name="soft"
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +69,10 @@ def test_tiles_are_the_whole_picture_and_the_record_makes_it_again(photos: Path,
         frame = bs.read_frame(photos / record["source"])
         assert (record["height"], record["width"]) == frame.size_px
         assert record["reach"] > 5
-        pair = bs.Draw.from_dict(record["draw"], bs.ALL).pair(frame)
+        pair = bs.Draw.from_dict(record["draw"], bs.kinds.ALL).pair(frame)
         for half, made in (("sharp", pair.sharp), ("blurred", pair.blurred)):
             written = tmp_path / "tiled" / half / record["name"]
-            assert (read_codes(written) == np.rint(made.image[0].transpose(1, 2, 0) * 255)).all()
+            assert (read_pixels(written) == np.rint(made.image[0].transpose(1, 2, 0) * 255)).all()
             about = record["files"][half]
             assert about == {
                 "sha256": hashlib.sha256(written.read_bytes()).hexdigest(),
@@ -79,21 +81,22 @@ def test_tiles_are_the_whole_picture_and_the_record_makes_it_again(photos: Path,
 
 
 def test_where_transforms_are_used_tiles_agree_up_to_rounding(photos: Path, tmp_path: Path) -> None:
-    wide = bs.Recipe([bs.Decode(), bs.DiskBlur(diameter_px=41.0), bs.Encode()], name="wide")
+    wide = bs.Recipe([bs.kinds.Decode(), bs.kinds.DiskBlur(diameter_px=41.0), bs.kinds.Encode()], name="wide")
     for tile in (64, 0):
         blur_pictures(photos / "a.png", tmp_path / str(tile), wide, tile_px=tile, workers=1)
-    one, other = (read_codes(tmp_path / tile / "blurred" / "a.png").astype(int) for tile in ("64", "0"))
+    one, other = (read_pixels(tmp_path / tile / "blurred" / "a.png").astype(int) for tile in ("64", "0"))
     assert np.abs(one - other).max() <= 1
     assert (one != other).mean() < 1e-3
 
 
 def test_what_cannot_be_tiled_is_done_at_once(photos: Path, tmp_path: Path) -> None:
     round_about = bs.Recipe(
-        [bs.Decode(), bs.LinearMotion(length_px=9.0, angle_deg=0.0, border="circular"), bs.Encode()], name="round"
+        [bs.kinds.Decode(), bs.kinds.LinearMotion(length_px=9.0, angle_deg=0.0, border="circular"), bs.kinds.Encode()],
+        name="round",
     )
     blur_pictures(photos / "c.png", tmp_path / "out", round_about, tile_px=64, workers=1)
     expected = round_about.sample(bs.read_frame(photos / "c.png"), seed=0, index=0)(bs.read_frame(photos / "c.png"))
-    made = read_codes(tmp_path / "out" / "blurred" / "c.png")
+    made = read_pixels(tmp_path / "out" / "blurred" / "c.png")
     assert (made == np.rint(expected.image[0].transpose(1, 2, 0) * 255)).all()
     assert records(tmp_path / "out")[0]["reach"] is None
 
@@ -187,18 +190,20 @@ def test_depth_of_codes_stays(tmp_path: Path) -> None:
     bs.write_picture(tmp_path / "photos" / "deep.png", values, bit_depth=16)
     bs.write_picture(tmp_path / "photos" / "plain.png", values[:, :32])
     report = blur_pictures(tmp_path / "photos", tmp_path / "8", SOFT, workers=1)
-    assert read_codes(tmp_path / "8" / "sharp" / "deep.png").dtype == np.uint16
-    assert read_codes(tmp_path / "8" / "sharp" / "plain.png").dtype == np.uint8
+    assert read_pixels(tmp_path / "8" / "sharp" / "deep.png").dtype == np.uint16
+    assert read_pixels(tmp_path / "8" / "sharp" / "plain.png").dtype == np.uint8
     (note,) = report.notes
     assert note.startswith("1 picture of 16 bits was rounded to the 8 bits that recipe soft ends with")
-    fine = bs.Recipe([bs.Decode(), bs.GaussianBlur(sigma_px=1.0), bs.Encode(bit_depth=16)], name="fine")
+    fine = bs.Recipe(
+        [bs.kinds.Decode(), bs.kinds.GaussianBlur(sigma_px=1.0), bs.kinds.Encode(bit_depth=16)], name="fine"
+    )
     assert not blur_pictures(tmp_path / "photos", tmp_path / "16", fine, workers=1).notes
-    sharp = read_codes(tmp_path / "16" / "sharp" / "deep.png")
+    sharp = read_pixels(tmp_path / "16" / "sharp" / "deep.png")
     assert np.abs(sharp.astype(int) - np.rint(values.transpose(1, 2, 0) * 65535)).max() <= 1
-    light = bs.Recipe([bs.Decode(), bs.GaussianBlur(sigma_px=1.0)], name="light")
+    light = bs.Recipe([bs.kinds.Decode(), bs.kinds.GaussianBlur(sigma_px=1.0)], name="light")
     blur_pictures(tmp_path / "photos" / "plain.png", tmp_path / "light", light, workers=1)
     made = cv2.imread(str(tmp_path / "light" / "sharp" / "plain.tif"), cv2.IMREAD_UNCHANGED)
-    expected = bs.Decode()(bs.read_frame(tmp_path / "photos" / "plain.png")).image[0].transpose(1, 2, 0)
+    expected = bs.kinds.Decode()(bs.read_frame(tmp_path / "photos" / "plain.png")).image[0].transpose(1, 2, 0)
     assert (made[..., ::-1] == expected).all()
 
 
@@ -209,17 +214,20 @@ def test_depth_and_labels_are_used(tmp_path: Path) -> None:
     depth[:, 60:] = 1.0
     (tmp_path / "depth").mkdir()
     np.save(tmp_path / "depth" / "a.npy", depth)
-    camera = bs.Camera(
+    camera = bs.kinds.SetIntrinsics(
         focal_length_mm=50.0, pixel_pitch_um=10.0
     )  # a circle of 50 px in front, which reaches 25 px over
-    recipe = bs.Recipe([camera, bs.Decode(), bs.Defocus(f_number=4.0, focus_distance_m=5.0), bs.Encode()], name="focus")
+    recipe = bs.Recipe(
+        [camera, bs.kinds.Decode(), bs.kinds.Defocus(f_number=4.0, focus_distance_m=5.0), bs.kinds.Encode()],
+        name="focus",
+    )
     for tile in (64, 0):
         blur_pictures(
             tmp_path / "photos", tmp_path / str(tile), recipe, depth=tmp_path / "depth", tile_px=tile, workers=1
         )
-    one, other = (read_codes(tmp_path / tile / "blurred" / "a.png").astype(int) for tile in ("64", "0"))
+    one, other = (read_pixels(tmp_path / tile / "blurred" / "a.png").astype(int) for tile in ("64", "0"))
     assert np.abs(one - other).max() <= 1
-    sharp = read_codes(tmp_path / "0" / "sharp" / "a.png").astype(int)
+    sharp = read_pixels(tmp_path / "0" / "sharp" / "a.png").astype(int)
     assert np.abs(sharp - other)[:, :30].max() <= 1, "what is in focus stays sharp"
     assert np.abs(sharp - other)[:, 90:].mean() > 10
     (record,) = records(tmp_path / "0")
@@ -250,7 +258,7 @@ def test_bad_wishes_are_told_before_anything_is_written(photos: Path, tmp_path: 
         blur_pictures(photos, photos / "pairs", SOFT)
     with pytest.raises(PictureError, match="no such file or folder"):
         blur_pictures(tmp_path / "nowhere", tmp_path / "out", SOFT)
-    raw = bs.Recipe([bs.Decode(), bs.Sensor(full_well_e=500.0, read_noise_e=1.0, seed=1)], name="raw")
+    raw = bs.Recipe([bs.kinds.Decode(), bs.kinds.Sensor(full_well_e=500.0, read_noise_e=1.0, seed=1)], name="raw")
     with pytest.raises(RecipeError, match="raw sensor numbers"):
         blur_pictures(photos, tmp_path / "out", raw)
     assert not (tmp_path / "out").exists()

@@ -47,14 +47,14 @@ def test_a_gyroscope_that_looks_up_right_and_turns_clockwise() -> None:
         """The mean of tan(angle + u) for u from 0 to ``turned``."""
         return np.asarray(np.log(np.cos(angle) / np.cos(angle + turned)) / turned)
 
-    up = bs.RecordedShake(recording=gyroscope(x=rate), **numbers)(coordinates()).image[0]
+    up = bs.kinds.RecordedShake(recording=gyroscope(x=rate), **numbers)(coordinates()).image[0]
     expected = 13.0 + 80.0 * mean_tangent(np.arctan((rows - 13.0) / 80.0), -end)
     assert np.abs(up[0, :, 26] - expected)[inside[0]].max() < 1e-3
-    right = bs.RecordedShake(recording=gyroscope(y=rate), **numbers)(coordinates()).image[0]
+    right = bs.kinds.RecordedShake(recording=gyroscope(y=rate), **numbers)(coordinates()).image[0]
     expected = 26.0 + 80.0 * mean_tangent(np.arctan((columns - 26.0) / 80.0), end)
     assert np.abs(right[1, 13] - expected)[inside[1]].max() < 1e-3
     # Rates of a roll are seen one to one: what is to the right of the axis shows what stood further down.
-    clockwise = bs.RecordedShake(recording=gyroscope(z=2 * rate), **numbers)(coordinates()).image[0]
+    clockwise = bs.kinds.RecordedShake(recording=gyroscope(z=2 * rate), **numbers)(coordinates()).image[0]
     x, y = columns[None, :] - 26.0, rows[:, None] - 13.0
     sine, versine = np.sin(2 * end) / (2 * end), (1 - np.cos(2 * end)) / (2 * end)  # means of cos u and sin u
     assert np.abs(clockwise[1] - (26.0 + sine * x - versine * y))[inside].max() < 1e-3
@@ -67,18 +67,18 @@ def test_a_recorded_step_right_down_and_ahead() -> None:
         recording = np.zeros((2, 8))
         recording[1, [0, 1 + axis]] = 1.0, 0.1
         recording[:, 7] = 1.0
-        step = bs.RecordedShake(recording=bs.assets.register(recording), exposure_s=1.0, reference="start")
+        step = bs.kinds.RecordedShake(recording=bs.assets.register(recording), exposure_s=1.0, reference="start")
         moved = (step(coordinates(depth_m=2.0)).image - coordinates().image)[0, :, 12:18, 14:30]
         assert np.abs(moved - np.reshape(expected, (2, 1, 1))).max() < 1e-9
     recording[:, 2], recording[1, 3] = 0.0, 0.2
-    step = bs.RecordedShake(
+    step = bs.kinds.RecordedShake(
         recording=bs.assets.register(recording), exposure_s=1.0, reference="start", step_px=0.02, nearest_m=1.0
     )
     ahead = step(coordinates(depth_m=2.0)).image[0]
     # At the depth D of the moved camera a pixel shows what stood D / (D + t) as far from the axis.
     nearer = np.log1p(0.2 / 2.0) / (0.2 / 2.0)
-    for axis, centre in ((0, 13.0), (1, 26.0)):
-        expected = centre + nearer * (coordinates().image[0, axis] - centre)
+    for axis, center in ((0, 13.0), (1, 26.0)):
+        expected = center + nearer * (coordinates().image[0, axis] - center)
         assert np.abs(ahead[axis] - expected)[6:25, 8:38].max() < 1e-3
 
 
@@ -94,7 +94,7 @@ def test_the_pose_of_the_target_in_a_motion_that_speeds_up(reference: str, at: f
     turned = np.zeros((4, 8))
     turned[:, 0], turned[:, 5], turned[:, 7] = time, np.sin(0.015 * way), np.cos(0.015 * way)
     for recording, whole_px in ((aside, 80.0 * 0.04 / 2), (turned, 80.0 * 0.03)):
-        step = bs.RecordedShake(recording=bs.assets.register(recording), **numbers)
+        step = bs.kinds.RecordedShake(recording=bs.assets.register(recording), **numbers)
         moved = (step(coordinates(depth_m=2.0)).image - coordinates().image)[0, 1, 10:20, 26]
         assert np.abs(moved - (0.35 - at) * whole_px).max() < 2e-3
 
@@ -103,7 +103,7 @@ def test_the_pose_of_the_target_in_a_motion_that_speeds_up(reference: str, at: f
 def test_rows_that_are_read_later_see_a_later_pose(read_from: str) -> None:
     """A camera that pans to the right: later rows show what stood further to the right, whichever end comes first."""
     height, readout_s, rate = 31, 0.31, 0.05
-    step = bs.RecordedShake(
+    step = bs.kinds.RecordedShake(
         recording=gyroscope(y=rate),
         exposure_s=0.01,
         readout_s=readout_s,
@@ -122,8 +122,8 @@ def test_rows_that_are_read_later_see_a_later_pose(read_from: str) -> None:
 def test_the_row_that_is_read_first_is_exposed_as_by_a_global_shutter(read_from: str, first: int, last: int) -> None:
     """From the start of the motion on; the last row begins when the first one has long ended."""
     numbers = {"exposure_s": 0.05, "yaw_mrad": 30.0, "seed": 3, "step_px": 0.01, "reference": "start"}
-    rolling = bs.RollingShutter(readout_s=0.3, readout_from=read_from, **numbers)(coordinates())
-    whole = bs.CameraShake(**numbers)(coordinates())
+    rolling = bs.kinds.RollingShutter(readout_s=0.3, readout_from=read_from, **numbers)(coordinates())
+    whole = bs.kinds.CameraShake(**numbers)(coordinates())
     difference = np.abs(rolling.image - whole.image)[0, 1, :, 10:35]
     assert difference[first].max() < 1e-3
     assert difference[last].min() > 0.05
@@ -134,7 +134,7 @@ def test_angles_and_positions_of_a_hand_move_what_they_say() -> None:
     frame = coordinates()
 
     def moved(**numbers: float) -> np.ndarray:
-        shake = bs.CameraShake(exposure_s=0.3, seed=1, reference="start", **numbers)
+        shake = bs.kinds.CameraShake(exposure_s=0.3, seed=1, reference="start", **numbers)
         return np.asarray((shake(frame).image - frame.image)[0, :, 8:22, 14:36])
 
     for along, name in ((0, "pitch_mrad"), (1, "yaw_mrad"), (0, "y_mm"), (1, "x_mm")):
@@ -159,38 +159,40 @@ def test_angles_and_positions_of_a_hand_move_what_they_say() -> None:
 @pytest.mark.parametrize("reference", ["mean", "start"])
 def test_a_longer_focal_length_shows_a_smaller_part_of_the_scene(scale: float, reference: str) -> None:
     """The source at time t lies at ``scale^-(t - t_0)`` times the distance from the fixed point, both ways alike."""
-    step = bs.Zoom(scale=scale, centre_row_px=9.0, reference=reference, step_px=0.02)
+    step = bs.kinds.Zoom(scale=scale, center_row_px=9.0, reference=reference, step_px=0.02)
     growth = np.log(scale)
     start = 0.5 if reference == "mean" else 0.0
     nearer = (np.exp(growth * start) - np.exp(growth * (start - 1))) / growth
     assert abs(nearer - 1) > (0.1 if reference == "start" else 1e-3)
     out = step(coordinates()).image[0]
-    for axis, centre in ((0, 9.0), (1, 26.0)):
-        expected = centre + nearer * (coordinates().image[0, axis] - centre)
+    for axis, center in ((0, 9.0), (1, 26.0)):
+        expected = center + nearer * (coordinates().image[0, axis] - center)
         assert np.abs(out[axis] - expected)[5:18, 16:35].max() < 1e-3
 
 
 @pytest.mark.parametrize("size_px", [(31, 45), (30, 44)])
 def test_without_a_camera_the_optical_axis_is_the_middle_of_the_picture(size_px: tuple[int, int]) -> None:
-    """Of a picture that is not square; pixel centres have whole coordinates, so of an even one between two pixels."""
+    """Of a picture that is not square; pixel centers have whole coordinates, so of an even one between two pixels."""
     places = coordinates(size_px=size_px).image
-    out = bs.Zoom(scale=1.25, reference="start", step_px=0.02)(bs.Frame(places, "linear")).image[0]
+    out = bs.kinds.Zoom(scale=1.25, reference="start", step_px=0.02)(bs.Frame(places, "linear")).image[0]
     nearer = (1 - 1 / 1.25) / np.log(1.25)
     for axis in (0, 1):
-        centre = (size_px[axis] - 1) / 2
-        assert np.abs(out[axis] - (centre + nearer * (places[0, axis] - centre))).max() < 1e-3
+        center = (size_px[axis] - 1) / 2
+        assert np.abs(out[axis] - (center + nearer * (places[0, axis] - center))).max() < 1e-3
 
 
 @pytest.mark.parametrize(
     "step",
     [
-        bs.CameraShake(exposure_s=0.1, **SHAKE),
-        bs.CameraShake(exposure_s=0.1, motion="random_walk", x_mm=1.0, z_mm=3.0, **SHAKE),
-        bs.CameraShake(exposure_s=0.1, roll_row_px=-10.0, roll_column_px=30.0, **SHAKE),
-        bs.RollingShutter(exposure_s=0.05, readout_s=0.05, x_mm=1.0, **SHAKE),
-        bs.RollingShutter(exposure_s=0.05, readout_s=0.05, readout_from="bottom", reference="global_shutter", **SHAKE),
-        bs.RecordedShake(recording=GYRO, exposure_s=0.1, readout_s=0.02),
-        bs.Zoom(scale=1.1, centre_row_px=5.0),
+        bs.kinds.CameraShake(exposure_s=0.1, **SHAKE),
+        bs.kinds.CameraShake(exposure_s=0.1, motion="random_walk", x_mm=1.0, z_mm=3.0, **SHAKE),
+        bs.kinds.CameraShake(exposure_s=0.1, roll_row_px=-10.0, roll_column_px=30.0, **SHAKE),
+        bs.kinds.RollingShutter(exposure_s=0.05, readout_s=0.05, x_mm=1.0, **SHAKE),
+        bs.kinds.RollingShutter(
+            exposure_s=0.05, readout_s=0.05, readout_from="bottom", reference="global_shutter", **SHAKE
+        ),
+        bs.kinds.RecordedShake(recording=GYRO, exposure_s=0.1, readout_s=0.02),
+        bs.kinds.Zoom(scale=1.1, center_row_px=5.0),
     ],
     ids=lambda s: s.kind,
 )
@@ -212,8 +214,8 @@ def test_a_window_with_margin_is_the_window_of_the_whole(step: bs.Degradation) -
 def test_the_target_is_at_the_mean_pose(motion: str, readout_s: float) -> None:
     for seed in range(5):
         numbers = {**SHAKE, "seed": seed, "exposure_s": 0.1, "motion": motion, "readout_s": readout_s}
-        mean = bs.RollingShutter(**numbers)
-        start = bs.RollingShutter(reference="start", **numbers)
+        mean = bs.kinds.RollingShutter(**numbers)
+        start = bs.kinds.RollingShutter(reference="start", **numbers)
         # What remains is the perspective's curvature times the square of the motion.
         assert mean.residual_centroid_px(FRAME) < 0.02
         assert start.residual_centroid_px(FRAME) > 10 * mean.residual_centroid_px(FRAME)
@@ -222,17 +224,20 @@ def test_the_target_is_at_the_mean_pose(motion: str, readout_s: float) -> None:
 
 
 def test_the_default_poses_are_within_one_code_of_eight_times_as_many() -> None:
-    frame = bs.Decode()(pictures(bs.Encoding.DISPLAY, size_px=(120, 160), batch=1, dtype=np.float64))
+    frame = bs.kinds.Decode()(pictures(bs.Encoding.DISPLAY, size_px=(120, 160), batch=1, dtype=np.float64))
     for seed in range(3):
         for numbers in ({"roll_mrad": 80.0}, {"yaw_mrad": 3.0, "pitch_mrad": 2.0}, {"yaw_mrad": 1.0, "x_mm": 2.0}):
-            step = bs.CameraShake(exposure_s=0.15, seed=seed, **numbers)
-            coarse, fine = bs.Encode()(step(frame)), bs.Encode()(step.replace(step_px=step.step_px / 8)(frame))
+            step = bs.kinds.CameraShake(exposure_s=0.15, seed=seed, **numbers)
+            coarse, fine = (
+                bs.kinds.Encode()(step(frame)),
+                bs.kinds.Encode()(step.replace(step_px=step.step_px / 8)(frame)),
+            )
             assert np.abs(np.rint(255 * coarse.image) - np.rint(255 * fine.image)).max() <= 1
 
 
 def test_nearer_things_move_further() -> None:
     """A step aside moves near things further than far ones; rotation moves all alike."""
-    shake = bs.CameraShake(exposure_s=0.5, x_mm=8.0, drift_hz=2.0, seed=2)
+    shake = bs.kinds.CameraShake(exposure_s=0.5, x_mm=8.0, drift_hz=2.0, seed=2)
     image = np.random.default_rng(0).random((1, 1, 60, 80))
     spread = []
     for depth_m in (0.5, 1.0, 2.0):
@@ -244,20 +249,20 @@ def test_nearer_things_move_further() -> None:
 def test_without_depth_or_camera_the_error_says_what_to_do() -> None:
     bare = bs.Frame(FRAME.image, "linear")
     with pytest.raises(InvalidValueError, match=r"camera_shake needs the camera's geometry.*Put a camera step before"):
-        bs.CameraShake(exposure_s=0.1, **SHAKE)(bare)
+        bs.kinds.CameraShake(exposure_s=0.1, **SHAKE)(bare)
     flat = replace(bare, camera=FRAME.camera)
-    bs.CameraShake(exposure_s=0.1, **SHAKE)(flat)
+    bs.kinds.CameraShake(exposure_s=0.1, **SHAKE)(flat)
     with pytest.raises(InvalidValueError, match=r"camera_shake moves the camera and needs a depth map.*only the rot"):
-        bs.CameraShake(exposure_s=0.1, z_mm=1.0, **SHAKE)(flat)
+        bs.kinds.CameraShake(exposure_s=0.1, z_mm=1.0, **SHAKE)(flat)
     with pytest.raises(InvalidValueError, match="not inside the recording"):
-        bs.RecordedShake(recording=GYRO, start_s=0.45, exposure_s=0.1)(flat)
+        bs.kinds.RecordedShake(recording=GYRO, start_s=0.45, exposure_s=0.1)(flat)
     with pytest.raises(InvalidValueError, match=r"array \[M, 8\]"):
-        bs.RecordedShake(recording=bs.assets.register([[0.0, 1.0], [1.0, 1.0]]), exposure_s=0.1)(flat)
-    bs.Zoom(scale=1.1)(bare)  # an angle is not asked for: the middle of the picture will do
+        bs.kinds.RecordedShake(recording=bs.assets.register([[0.0, 1.0], [1.0, 1.0]]), exposure_s=0.1)(flat)
+    bs.kinds.Zoom(scale=1.1)(bare)  # an angle is not asked for: the middle of the picture will do
 
 
 def test_depth_nearer_than_the_nearest_is_taken_for_it() -> None:
-    shake = bs.CameraShake(exposure_s=0.1, x_mm=1.0, nearest_m=0.5, seed=1)
+    shake = bs.kinds.CameraShake(exposure_s=0.1, x_mm=1.0, nearest_m=0.5, seed=1)
     near, nearest = (replace(FRAME, depth_m=np.full((1, 90, 120), d)) for d in (0.1, 0.5))
     assert np.array_equal(shake(near).image, shake(nearest).image)
 
@@ -266,14 +271,14 @@ def test_a_camera_step_sets_the_geometry_for_what_follows_and_for_the_target() -
     bare = bs.Frame(FRAME.image, "linear")
     draw = bs.Draw(
         (
-            ("camera", bs.Camera(focal_length_mm=4.2, pixel_pitch_um=1.4, principal_row_px=10.0)),
-            ("shake", bs.CameraShake(exposure_s=0.1, **SHAKE)),
+            ("camera", bs.kinds.SetIntrinsics(focal_length_mm=4.2, pixel_pitch_um=1.4, principal_row_px=10.0)),
+            ("shake", bs.kinds.CameraShake(exposure_s=0.1, **SHAKE)),
         )
     )
     pair = draw.pair(bare)
     assert pair.sharp.camera == (Intrinsics(4.2, 1.4, (10.0, 59.5)),)
     assert np.array_equal(pair.sharp.image, bare.image)
-    expected = bs.CameraShake(exposure_s=0.1, **SHAKE)(replace(bare, camera=pair.sharp.camera))
+    expected = bs.kinds.CameraShake(exposure_s=0.1, **SHAKE)(replace(bare, camera=pair.sharp.camera))
     assert np.array_equal(pair.blurred.image, expected.image)
 
 
@@ -297,7 +302,9 @@ def test_recordings_are_read_from_recipes(tmp_path: Path) -> None:
 
 def test_roll_about_a_point_leaves_it_in_place() -> None:
     frame = pictures(size_px=(61, 81), batch=1, dtype=np.float64)
-    blurred = bs.CameraShake(exposure_s=0.3, roll_mrad=100.0, roll_row_px=20.0, roll_column_px=60.0, seed=1)(frame)
+    blurred = bs.kinds.CameraShake(exposure_s=0.3, roll_mrad=100.0, roll_row_px=20.0, roll_column_px=60.0, seed=1)(
+        frame
+    )
     change = np.abs(blurred.image - frame.image).max(axis=(0, 1))
     assert change[20, 60] < 1e-9
     assert change.max() > 0.1

@@ -24,9 +24,9 @@ def frame_of(depth_m: NDArray[np.floating], seed: int = 0, dtype: type = np.floa
 @pytest.mark.parametrize("form", ["occlusion", "gather", "scatter"])
 def test_constant_depth_is_a_disk_of_the_circle_of_confusion(form: Any) -> None:
     frame = frame_of(np.full((50, 60), 4.0))
-    step = bs.Defocus(f_number=2.0, focus_distance_m=2.0, form=form, tolerance_px=0.001, border="circular")
+    step = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, form=form, tolerance_px=0.001, border="circular")
     diameter = 25 * 50 * 2000 / (2000 - 50) * (1 / 2000 - 1 / 4000) / 0.020
-    expected = bs.DiskBlur(diameter_px=diameter, border="circular")(frame)
+    expected = bs.kinds.DiskBlur(diameter_px=diameter, border="circular")(frame)
     # Rounding to levels within 0.001 px moves the rim of a disk of radius 8 by as much; blends of two levels do more.
     assert np.abs(step(frame).image - expected.image).max() <= (1e-4 if form == "occlusion" else 2e-3)
 
@@ -34,9 +34,9 @@ def test_constant_depth_is_a_disk_of_the_circle_of_confusion(form: Any) -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        bs.Defocus(f_number=2.0, focus_distance_m=2.0, border="constant"),
+        bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, border="constant"),
         # 2500 px: 10 px at 2 m, and a hundredth of one at 2 km.
-        bs.DepthParallax(length_mm=8.0, anxiety=0.0, border="constant"),
+        bs.kinds.DepthParallax(length_mm=8.0, anxiety=0.0, border="constant"),
     ],
     ids=lambda step: step.kind,
 )
@@ -71,7 +71,7 @@ def test_whose_blur_it_is_that_a_pixel_has(step: Any) -> None:
 def test_in_focus_nothing_changes() -> None:
     frame = frame_of(np.full((20, 30), 2.0))
     for form in ("occlusion", "gather", "scatter"):
-        step = bs.Defocus(f_number=1.4, focus_distance_m=2.0, form=form)
+        step = bs.kinds.Defocus(f_number=1.4, focus_distance_m=2.0, form=form)
         assert np.abs(step(frame).image - frame.image).max() <= 1e-12
 
 
@@ -80,10 +80,10 @@ def test_a_tilted_plane_is_in_focus_where_the_tilt_says() -> None:
     # A floor that comes nearer downwards, on a plane of focus tilted just so.
     depth = np.broadcast_to((2.0 / (1.0 + np.tan(np.radians(60.0)) * rows))[:, None], (80, 60))
     frame = frame_of(np.ascontiguousarray(depth))
-    tilted = bs.Defocus(f_number=1.0, focus_distance_m=2.0, tilt_deg=60.0, tilt_azimuth_deg=270.0)
+    tilted = bs.kinds.Defocus(f_number=1.0, focus_distance_m=2.0, tilt_deg=60.0, tilt_azimuth_deg=270.0)
     assert np.array_equal(tilted(frame).image, frame.image)
     # Numbers of a plane and of the focus on it are the same.
-    plane = bs.PlaneDepth(distance_m=2.0, tilt_deg=60.0, azimuth_deg=270.0, keep=False)(frame)
+    plane = bs.kinds.PlaneDepth(distance_m=2.0, tilt_deg=60.0, azimuth_deg=270.0, keep=False)(frame)
     assert np.abs(tilted(plane).image - frame.image).max() <= 1e-12
     straight = tilted.replace(tilt_deg=0.0)
     changed = np.abs(straight(frame).image - frame.image).max(axis=(0, 1, 3))
@@ -94,7 +94,7 @@ def test_a_tilted_plane_is_in_focus_where_the_tilt_says() -> None:
 def test_an_odd_aperture_turns_over_across_the_focus() -> None:
     image = np.zeros((1, 1, 41, 41))
     image[..., 20, 20] = 1.0
-    step = bs.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, rotation_deg=20.0, tolerance_px=0.001)
+    step = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, rotation_deg=20.0, tolerance_px=0.001)
     blurs = []
     for nearness in (0.3, 0.7):
         depth = np.full((1, 41, 41), 1 / nearness)
@@ -107,7 +107,7 @@ def test_a_cats_eye_lies_across_the_line_to_the_middle() -> None:
     image = np.zeros((1, 1, 201, 301))
     image[..., 100, 280] = image[..., 100, 150] = 1.0
     depth = np.full((1, 201, 301), 4.0)
-    blurred = bs.Defocus(f_number=2.0, focus_distance_m=2.0, cats_eye=1.0)(
+    blurred = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, cats_eye=1.0)(
         bs.Frame(image, "linear", depth_m=depth, camera=CAMERA)
     ).image[0, 0]
     for column, narrow in ((280, True), (150, False)):
@@ -124,7 +124,7 @@ def test_a_window_with_margin_equals_the_whole(form: Any, more: dict[str, Any]) 
     rows, columns = np.mgrid[:150, :180]
     depth = np.where((rows - 70) ** 2 + (columns - 95) ** 2 < 700, 1.4, 2.0 + rows / 60 + columns / 200)
     frame = frame_of(depth)
-    step = bs.Defocus(f_number=5.0, focus_distance_m=2.0, form=form, parts=2, **more)
+    step = bs.kinds.Defocus(f_number=5.0, focus_distance_m=2.0, form=form, parts=2, **more)
     whole = step(frame)
     window = (62, 80, 25, 30)
     margin = step.reach_px(frame)
@@ -138,21 +138,21 @@ def test_a_window_with_margin_equals_the_whole(form: Any, more: dict[str, Any]) 
 def test_batches_replay_and_types() -> None:
     frame = pictures(batch=3)
     steps = [
-        bs.Defocus(f_number=2.0, focus_distance_m=d, parts=p, border=b, form=f)
+        bs.kinds.Defocus(f_number=2.0, focus_distance_m=d, parts=p, border=b, form=f)
         for d, p, b, f in ((0.5, 1, "reflect", "occlusion"), (2.0, 3, "constant", "occlusion"), (3.0, 1, "reflect", "gather"))
     ]  # fmt: skip
-    together = bs.Defocus.apply(steps, frame)
+    together = bs.kinds.Defocus.apply(steps, frame)
     for b, step in enumerate(steps):
         assert np.array_equal(step(frame[b]).image[0], together.image[b])
     assert together.image.dtype == np.float32
-    assert np.array_equal(bs.Defocus.apply(steps, frame).image, together.image)
+    assert np.array_equal(bs.kinds.Defocus.apply(steps, frame).image, together.image)
 
 
 def test_a_sharp_subject_before_a_blurred_background_keeps_every_bit() -> None:
     frame = pictures()
     near = frame.labels == 1
     depth = np.where(near, 0.5, frame.depth_m)
-    step = bs.Defocus(f_number=1.8, focus_distance_m=0.5)
+    step = bs.kinds.Defocus(f_number=1.8, focus_distance_m=0.5)
     frame = frame.with_image(frame.image, depth_m=depth)
     blurred = step(frame).image
     for b in range(len(frame)):
@@ -160,14 +160,14 @@ def test_a_sharp_subject_before_a_blurred_background_keeps_every_bit() -> None:
         inner = ndimage.binary_erosion(near[b], np.ones((3, 3)), border_value=1)
         assert np.array_equal(blurred[b][:, inner], frame.image[b][:, inner])
     assert np.abs(blurred - frame.image).max() > 0.05
-    # Of two colours it is known that none is.
+    # Of two colors it is known that none is.
     toned = frame.with_image(np.where(near[:, None], np.float32(0.2), np.float32(0.7)) + 0.0 * frame.image)
     assert np.array_equal(step(toned).image, toned.image)
 
 
 def test_clear_refusals() -> None:
     frame = frame_of(np.full((8, 9), 2.0))
-    step = bs.Defocus(f_number=2.0, focus_distance_m=2.0)
+    step = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0)
     with pytest.raises(InvalidValueError, match="needs the depth"):
         step(bs.Frame(frame.image, "linear", camera=CAMERA))
     with pytest.raises(InvalidValueError, match="needs the camera"):

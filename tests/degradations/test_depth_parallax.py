@@ -13,7 +13,7 @@ from blursynth.errors import InvalidValueError
 CAMERA = bs.Intrinsics(focal_length_mm=5.0, pixel_pitch_um=2.0)  # 2500 px
 
 
-def spot(depth_m: float, step: bs.DepthParallax) -> np.ndarray[Any, np.dtype[np.float64]]:
+def spot(depth_m: float, step: bs.kinds.DepthParallax) -> np.ndarray[Any, np.dtype[np.float64]]:
     image = np.zeros((1, 1, 41, 41))
     image[..., 20, 20] = 1.0
     frame = bs.Frame(image, "linear", depth_m=np.full((1, 41, 41), depth_m), camera=CAMERA)
@@ -22,7 +22,7 @@ def spot(depth_m: float, step: bs.DepthParallax) -> np.ndarray[Any, np.dtype[np.
 
 @pytest.mark.parametrize("form", ["occlusion", "scatter", "gather"])
 def test_a_straight_path_is_a_line_of_length_times_focal_length_over_depth(form: Any) -> None:
-    step = bs.DepthParallax(length_mm=4.0, anxiety=0.0, heading_deg=0.0, form=form, tolerance_px=0.01)
+    step = bs.kinds.DepthParallax(length_mm=4.0, anxiety=0.0, heading_deg=0.0, form=form, tolerance_px=0.01)
     for depth, length in ((0.5, 20.0), (1.0, 10.0), (2.5, 4.0)):
         made = spot(depth, step)
         place = np.arange(41) - 20
@@ -35,8 +35,10 @@ def test_a_straight_path_is_a_line_of_length_times_focal_length_over_depth(form:
 
 
 @pytest.mark.parametrize("form", ["occlusion", "scatter", "gather"])
-def test_the_picture_moves_against_the_camera_and_is_centred(form: Any) -> None:
-    step = bs.DepthParallax(length_mm=16.0, anxiety=0.004, heading_deg=40.0, seed=3, tolerance_px=0.001, form=form)
+def test_the_picture_moves_against_the_camera_and_is_centerd(form: Any) -> None:
+    step = bs.kinds.DepthParallax(
+        length_mm=16.0, anxiety=0.004, heading_deg=40.0, seed=3, tolerance_px=0.001, form=form
+    )
     path = step.path_mm() * (-2500 / 1000)
     middles = 0.5 * (path[1:] + path[:-1])
     assert np.abs(middles.mean(axis=0)).max() <= 1e-12
@@ -53,12 +55,12 @@ def test_the_picture_moves_against_the_camera_and_is_centred(form: Any) -> None:
 
 def test_a_step_to_the_right_moves_the_picture_to_the_left() -> None:
     """Held against the camera that is carried along the same path, whose pictures are warped and averaged."""
-    step = bs.DepthParallax(length_mm=8.0, anxiety=0.004, heading_deg=-30.0, seed=3, tolerance_px=0.001)
+    step = bs.kinds.DepthParallax(length_mm=8.0, anxiety=0.004, heading_deg=-30.0, seed=3, tolerance_px=0.001)
     recording = np.zeros((1000, 8))
     recording[:, 0] = np.linspace(0.0, 1.0, 1000)
     recording[:, 1:3] = 1e-3 * step.path_mm()
     recording[:, 7] = 1.0
-    carried = bs.RecordedShake(recording=bs.assets.register(recording), exposure_s=1.0, step_px=0.05)
+    carried = bs.kinds.RecordedShake(recording=bs.assets.register(recording), exposure_s=1.0, step_px=0.05)
     rows, columns = np.mgrid[:41, :41]
     image = np.exp(-((rows - 20.0) ** 2 + (columns - 20.0) ** 2) / 8)[None, None]
     frame = bs.Frame(image, "linear", depth_m=np.full((1, 41, 41), 1.0), camera=CAMERA)
@@ -69,13 +71,13 @@ def test_a_step_to_the_right_moves_the_picture_to_the_left() -> None:
 
 
 def test_parts_are_times_of_the_same_path() -> None:
-    step = bs.DepthParallax(length_mm=5.0, anxiety=0.05, seed=1)
+    step = bs.kinds.DepthParallax(length_mm=5.0, anxiety=0.05, seed=1)
     for depth in (0.7, 1.3):
         assert np.abs(spot(depth, step) - spot(depth, step.replace(parts=7))).max() <= 1e-12
 
 
 def test_small_motion_is_not_dropped() -> None:
-    step = bs.DepthParallax(length_mm=0.8, anxiety=0.0, tolerance_px=0.01)
+    step = bs.kinds.DepthParallax(length_mm=0.8, anxiety=0.0, tolerance_px=0.01)
     made = spot(2.0, step)  # 1 px
     assert made[20, 20] == pytest.approx(0.75, abs=0.01)
 
@@ -85,7 +87,7 @@ def test_occlusion_and_windows() -> None:
     depth = np.where((rows > 30) & (rows < 60) & (columns > 40) & (columns < 80), 0.8, 3.0)
     image = np.random.default_rng(0).random((1, 3, 90, 120))
     frame = bs.Frame(image, "linear", depth_m=depth[None], camera=CAMERA)
-    step = bs.DepthParallax(length_mm=3.0, seed=2, parts=2)
+    step = bs.kinds.DepthParallax(length_mm=3.0, seed=2, parts=2)
     whole = step(frame)
     margin = step.reach_px(frame)
     assert margin is not None
@@ -98,8 +100,8 @@ def test_occlusion_and_windows() -> None:
 def test_no_motion_and_clear_refusals() -> None:
     image = np.random.default_rng(0).random((1, 3, 9, 10))
     frame = bs.Frame(image, "linear", depth_m=np.full((1, 9, 10), 0.3), camera=CAMERA)
-    assert np.array_equal(bs.DepthParallax(length_mm=0.0)(frame).image, image)
+    assert np.array_equal(bs.kinds.DepthParallax(length_mm=0.0)(frame).image, image)
     with pytest.raises(InvalidValueError, match="needs the depth"):
-        bs.DepthParallax(length_mm=1.0)(bs.Frame(image, "linear", camera=CAMERA))
+        bs.kinds.DepthParallax(length_mm=1.0)(bs.Frame(image, "linear", camera=CAMERA))
     with pytest.raises(InvalidValueError, match="radius of"):
-        bs.DepthParallax(length_mm=1000.0, anxiety=0.0)(frame)
+        bs.kinds.DepthParallax(length_mm=1000.0, anxiety=0.0)(frame)

@@ -27,8 +27,8 @@ def scene(disturbance: float) -> tuple[bs.Frame, bs.Frame]:
 
 def test_pixels_labels_and_dtype_stay_and_the_target_has_the_same_depth() -> None:
     frame = pictures()
-    step = bs.DepthSmoothing(step=0.05)
-    pair = bs.Draw((("smooth", step), ("focus", bs.Defocus(f_number=2.0, focus_distance_m=2.0)))).pair(frame)
+    step = bs.kinds.DepthSmoothing(step=0.05)
+    pair = bs.Draw((("smooth", step), ("focus", bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0)))).pair(frame)
     assert np.array_equal(pair.sharp.depth_m, pair.blurred.depth_m)
     assert np.array_equal(pair.sharp.image, frame.image)
     assert np.array_equal(pair.sharp.labels, frame.labels)
@@ -40,18 +40,18 @@ def test_pixels_labels_and_dtype_stay_and_the_target_has_the_same_depth() -> Non
 def test_a_picture_without_depth_is_left_and_a_raw_one_refused() -> None:
     frame = pictures()
     plain = frame.with_image(frame.image, depth_m=None)
-    assert bs.DepthSmoothing()(plain) is plain
-    assert bs.DepthSmoothing().reach_px(plain) == 0
+    assert bs.kinds.DepthSmoothing()(plain) is plain
+    assert bs.kinds.DepthSmoothing().reach_px(plain) == 0
     with pytest.raises(InvalidValueError, match=r"got a raw one\..*Put it before the sensor"):
-        bs.DepthSmoothing()(pictures(bs.Encoding.RAW))
+        bs.kinds.DepthSmoothing()(pictures(bs.Encoding.RAW))
     with pytest.raises(InvalidValueError, match=r"DepthSmoothing.step must be"):
-        bs.DepthSmoothing(step=0.0)
+        bs.kinds.DepthSmoothing(step=0.0)
 
 
 def test_light_and_codes_of_the_same_picture_give_the_same_depth() -> None:
     codes = pictures(bs.Encoding.DISPLAY, dtype=np.float64)
-    step = bs.DepthSmoothing(step=0.3)
-    found, expected = step(bs.Decode()(codes)).depth_m, step(codes).depth_m
+    step = bs.kinds.DepthSmoothing(step=0.3)
+    found, expected = step(bs.kinds.Decode()(codes)).depth_m, step(codes).depth_m
     assert np.abs(found - expected).max() <= 1e-9
 
 
@@ -59,8 +59,8 @@ def test_a_pair_with_a_margin_equals_the_window_of_the_whole() -> None:
     frame = pictures(size_px=(120, 130), batch=1)
     draw = bs.Draw(
         (
-            ("smooth", bs.DepthSmoothing(radius_px=3, snap_px=1)),
-            ("focus", bs.Defocus(f_number=8.0, focus_distance_m=2.0)),
+            ("smooth", bs.kinds.DepthSmoothing(radius_px=3, snap_px=1)),
+            ("focus", bs.kinds.Defocus(f_number=8.0, focus_distance_m=2.0)),
         )
     )
     reach = draw.reach_px(frame)
@@ -78,9 +78,9 @@ def test_a_pair_with_a_margin_equals_the_window_of_the_whole() -> None:
 @pytest.mark.parametrize("noise", [0.25, 0.5])
 def test_defocus_with_noisy_depth_comes_near_that_with_exact_depth(noise: float) -> None:
     exact, disturbed = scene(noise)
-    lens = bs.Defocus(f_number=2.0, focus_distance_m=2.0)
+    lens = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0)
     nearness = 1 / exact.depth_m
-    smooth = bs.DepthSmoothing(step=2.5 / 64, snap_px=0)(disturbed)
+    smooth = bs.kinds.DepthSmoothing(step=2.5 / 64, snap_px=0)(disturbed)
     off = 128.2 * np.abs(1 / smooth.depth_m - nearness)
     assert np.sqrt(np.mean(off**2)) < 0.06
     expected = lens(exact).image[..., 12:-12, 12:-12]

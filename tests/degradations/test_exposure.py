@@ -10,8 +10,8 @@ from blursynth.testing import pictures
 
 def test_short_and_long_exposure_of_one_scene() -> None:
     frame = pictures(batch=1)
-    short = bs.Exposure(exposure_s=0.01, metered_s=0.04)(frame)
-    long = bs.Exposure(exposure_s=0.08, metered_s=0.04)(frame)
+    short = bs.kinds.Exposure(exposure_s=0.01, metered_s=0.04)(frame)
+    long = bs.kinds.Exposure(exposure_s=0.08, metered_s=0.04)(frame)
     assert np.allclose(long.image, 8 * short.image, rtol=1e-6)
 
 
@@ -21,9 +21,9 @@ def test_a_short_exposure_brightened_again_has_the_noise_of_fewer_electrons() ->
     for share in (1.0, 0.125):
         draw = bs.Draw(
             (
-                ("exposure", bs.Exposure(exposure_s=share, metered_s=1.0)),
-                ("sensor", bs.Sensor(full_well_e=8000.0, seed=1)),
-                ("develop", bs.Develop(gain=1 / share)),
+                ("exposure", bs.kinds.Exposure(exposure_s=share, metered_s=1.0)),
+                ("sensor", bs.kinds.Sensor(full_well_e=8000.0, seed=1)),
+                ("develop", bs.kinds.Develop(gain=1 / share)),
             )
         )
         pair = draw.pair(frame)

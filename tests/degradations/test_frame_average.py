@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.errors import InvalidValueError
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.trajectory import averaged_frames
@@ -26,19 +26,19 @@ def distance(one: PointSpreads, other: PointSpreads) -> float:
 
 
 def continuous(**changes: object) -> PointSpreads:
-    return bs.RandomWalkMotion(**{**WALK, **changes}).point_spread()  # type: ignore[arg-type]
+    return bs.kinds.RandomWalkMotion(**{**WALK, **changes}).point_spread()  # type: ignore[arg-type]
 
 
 def test_without_gaps_it_is_the_continuous_exposure() -> None:
     for frames in (1, 3, 10, 37):
         # Frames that begin and end at a position of the walk: exactly the same path.
-        average = bs.FrameAverage(frames=frames, gap=0.0, samples=37 * 30 + 1, **WALK)
+        average = bs.kinds.FrameAverage(frames=frames, gap=0.0, samples=37 * 30 + 1, **WALK)
         assert distance(average.point_spread(), continuous(samples=37 * 30 + 1)) <= (1e-12 if frames != 10 else 1e-3)
 
 
 def test_many_frames_converge_to_the_continuous_exposure() -> None:
     apart = [
-        distance(bs.FrameAverage(frames=n, gap=1.0, **WALK).point_spread(), continuous())
+        distance(bs.kinds.FrameAverage(frames=n, gap=1.0, **WALK).point_spread(), continuous())
         for n in (5, 15, 50, 200, 1000)
     ]
     assert all(later < earlier for earlier, later in itertools.pairwise(apart))
@@ -50,7 +50,7 @@ def test_interpolated_frames_fill_the_gaps() -> None:
     """They run straight from frame to frame: near to the continuous exposure, which plain frames are not."""
     fast = {"length_px": 60.0, "anxiety": 0.001}
     apart = [
-        distance(bs.FrameAverage(frames=7, interpolated=n, **{**WALK, **fast}).point_spread(), continuous(**fast))
+        distance(bs.kinds.FrameAverage(frames=7, interpolated=n, **{**WALK, **fast}).point_spread(), continuous(**fast))
         for n in (0, 1, 3, 31)
     ]
     assert all(later < earlier for earlier, later in itertools.pairwise(apart))
@@ -58,7 +58,7 @@ def test_interpolated_frames_fill_the_gaps() -> None:
     assert apart[-1] < 0.6 * apart[0]  # the rest: corners cut by a third of a pixel
     # On a straight path they meet it.
     straight = {**WALK, "anxiety": 0.0}
-    many = bs.FrameAverage(frames=2, interpolated=999, **straight).point_spread()
+    many = bs.kinds.FrameAverage(frames=2, interpolated=999, **straight).point_spread()
     assert distance(many, continuous(anxiety=0.0)) < 0.005
 
 
@@ -69,10 +69,10 @@ def taps(psf: PointSpreads) -> dict[tuple[int, int], float]:
 
 def test_frames_of_a_straight_path_by_hand() -> None:
     """Five moments of a path of 20 px to the right: five points, 5 px apart."""
-    found = taps(bs.FrameAverage(frames=5, gap=1.0, length_px=20.0, anxiety=0.0, seed=0).point_spread())
+    found = taps(bs.kinds.FrameAverage(frames=5, gap=1.0, length_px=20.0, anxiety=0.0, seed=0).point_spread())
     assert found == pytest.approx({(0, x): 0.2 for x in (-10, -5, 0, 5, 10)}, abs=1e-12)
     # Open for half of the time: two lines of a third of the path each, and as much between them.
-    found = taps(bs.FrameAverage(frames=2, gap=0.5, length_px=30.0, anxiety=0.0, seed=0).point_spread())
+    found = taps(bs.kinds.FrameAverage(frames=2, gap=0.5, length_px=30.0, anxiety=0.0, seed=0).point_spread())
     assert {x for _, x in found} == {*range(-15, -4), *range(5, 16)}
     assert all(found[0, x] == pytest.approx(0.05, abs=1e-12) for x in (*range(-14, -5), *range(6, 15)))
 
@@ -89,7 +89,7 @@ def test_the_frame_in_the_middle_by_hand() -> None:
     assert averaged_frames(line, frames=3, gap=0.5)[2] == pytest.approx(expected)
     # So the light of the others lies about it.
     found = taps(
-        bs.FrameAverage(
+        bs.kinds.FrameAverage(
             frames=5, gap=1.0, length_px=20.0, anxiety=0.0, heading_deg=90.0, reference="mid", seed=0
         ).point_spread()
     )
@@ -100,14 +100,14 @@ def test_the_frame_in_the_middle_by_hand() -> None:
 @pytest.mark.parametrize("gap", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("interpolated", [0, 3])
 def test_the_sharp_picture(frames: int, gap: float, interpolated: int) -> None:
-    step = bs.FrameAverage(frames=frames, gap=gap, interpolated=interpolated, **WALK)
+    step = bs.kinds.FrameAverage(frames=frames, gap=gap, interpolated=interpolated, **WALK)
     assert np.abs(step.point_spread().centroids()).max() <= 1e-10
     assert abs(step.point_spread().sums()[0] - 1) <= 1e-12
     assert max(map(abs, step.centroid_px())) <= 1e-10
     mid = step.replace(reference="mid")
     path, duration, middle = averaged_frames(mid.path(), frames=frames, gap=gap, interpolated=interpolated)
-    centre = 0.5 * (path[:-1] + path[1:])
-    mean = duration @ centre / duration.sum()
+    center = 0.5 * (path[:-1] + path[1:])
+    mean = duration @ center / duration.sum()
     assert mid.centroid_px() == pytest.approx(((mean - middle)[1], (mean - middle)[0]), abs=1e-10)
     if frames > 1:
         assert max(map(abs, mid.centroid_px())) > 1e-3
@@ -116,11 +116,11 @@ def test_the_sharp_picture(frames: int, gap: float, interpolated: int) -> None:
 
 
 def test_both_backends_splat_frames_alike() -> None:
-    walk = bs.FrameAverage(frames=6, gap=0.6, interpolated=2, samples=60, **WALK)
+    walk = bs.kinds.FrameAverage(frames=6, gap=0.6, interpolated=2, samples=60, **WALK)
     path, duration, _ = averaged_frames(walk.path(), frames=6, gap=0.6, interpolated=2)
-    assert distance(cpu.rasterise(path, duration), reference.rasterise(path, duration)) <= 1e-12
+    assert distance(cpu.rasterize(path, duration), oracle.rasterize(path, duration)) <= 1e-12
     path, duration, _ = averaged_frames(walk.path(), frames=6, gap=1.0)
-    assert distance(cpu.rasterise(path, duration), reference.rasterise(path, duration)) <= 1e-12
+    assert distance(cpu.rasterize(path, duration), oracle.rasterize(path, duration)) <= 1e-12
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 import blursynth as bs
-from blursynth.backends import cpu, reference
-from blursynth.degradations.warp_blur import MovingCamera, WarpBlur
+from blursynth.backends import cpu, oracle
+from blursynth.degradations.motion.warp_blur import MovingCamera, WarpBlur
 from blursynth.frame import Border
 from blursynth.physics.object_paths import arc_path
 from blursynth.testing import pictures
@@ -30,14 +30,16 @@ RECORDING = bs.assets.register(
 )
 HAND = {"exposure_s": 0.08, "pitch_mrad": 4.0, "yaw_mrad": 3.0, "roll_mrad": 60.0, "seed": 3}
 CAMERAS: dict[str, WarpBlur] = {
-    "shake": bs.CameraShake(**HAND),
-    "parallax": bs.CameraShake(x_mm=3.0, y_mm=1.0, z_mm=9.0, **HAND),
-    "rows": bs.RollingShutter(readout_s=0.05, x_mm=2.0, z_mm=5.0, **HAND),
-    "rows from the bottom": bs.RollingShutter(readout_s=0.03, readout_from="bottom", **HAND),
-    "recorded": bs.RecordedShake(recording=RECORDING, start_s=0.03, exposure_s=0.1, readout_s=0.04),
-    "zoom": bs.Zoom(scale=1.2, centre_row_px=12.0, centre_column_px=40.0),
+    "shake": bs.kinds.CameraShake(**HAND),
+    "parallax": bs.kinds.CameraShake(x_mm=3.0, y_mm=1.0, z_mm=9.0, **HAND),
+    "rows": bs.kinds.RollingShutter(readout_s=0.05, x_mm=2.0, z_mm=5.0, **HAND),
+    "rows from the bottom": bs.kinds.RollingShutter(readout_s=0.03, readout_from="bottom", **HAND),
+    "recorded": bs.kinds.RecordedShake(recording=RECORDING, start_s=0.03, exposure_s=0.1, readout_s=0.04),
+    "zoom": bs.kinds.Zoom(scale=1.2, center_row_px=12.0, center_column_px=40.0),
 }
-OBJECTS = bs.ObjectMotion(length_px=12.0, angle_deg=33.0, bend_deg=40.0, acceleration=0.7, spread_deg=20.0, seed=8)
+OBJECTS = bs.kinds.ObjectMotion(
+    length_px=12.0, angle_deg=33.0, bend_deg=40.0, acceleration=0.7, spread_deg=20.0, seed=8
+)
 
 
 def mean_of_warped_pictures(step: MovingCamera, frame: bs.Frame, frames: int) -> NDArray[np.float64]:
@@ -90,7 +92,7 @@ def test_one_frame_at_the_reference_is_the_picture_itself_and_otherwise_one_warp
 
 def test_zoom_by_hand() -> None:
     """Three frames of a zoom by a half: seen at the scales 1.5^(-1/3), 1 and 1.5^(1/3) about the fixed point."""
-    step = bs.Zoom(scale=1.5, centre_row_px=12.0, centre_column_px=40.0, frames=3, border="replicate")
+    step = bs.kinds.Zoom(scale=1.5, center_row_px=12.0, center_column_px=40.0, frames=3, border="replicate")
     y, x = np.mgrid[:50, :64].astype(float)
     expected = np.zeros_like(FRAME.image[0])
     for scale in (1.5 ** (-1 / 3), 1.0, 1.5 ** (1 / 3)):
@@ -110,7 +112,7 @@ def test_an_object_by_hand() -> None:
         for place in (-8, -4, 0, 4, 8):
             mask, seen = (np.roll(a, sign * place, axis=axis) for a in (labels[0] == 1, image[0, 0]))
             expected += np.where(mask, seen, 0.25) / 5
-        step = bs.ObjectMotion(length_px=20.0, angle_deg=angle, frames=5)
+        step = bs.kinds.ObjectMotion(length_px=20.0, angle_deg=angle, frames=5)
         found = step(bs.Frame(image, "linear", labels=labels)).image[0, 0]
         assert np.abs(found - expected).max() <= 1e-9
         # Speeding up, the last two are the farthest apart: the direction of time is that of the path.
@@ -157,8 +159,8 @@ def test_both_backends_and_the_adjoint(name: str) -> None:
     warps, depth = step.warps(FRAME), step.inverse_depth(FRAME)
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(2, *FRAME.image.shape))
-    forward = {b: b.warp_mean(x, warps, depth, border=Border.REFLECT) for b in (cpu, reference)}
-    assert np.abs(forward[cpu] - forward[reference]).max() <= 1e-12
+    forward = {b: b.warp_mean(x, warps, depth, border=Border.REFLECT) for b in (cpu, oracle)}
+    assert np.abs(forward[cpu] - forward[oracle]).max() <= 1e-12
     norms = np.linalg.norm(x) * np.linalg.norm(y)
     for backend, blurred in forward.items():
         back = backend.warp_mean_adjoint(y, warps, depth, border=Border.REFLECT)
@@ -178,16 +180,16 @@ def test_a_window_with_margin_is_the_window_of_the_whole(name: str) -> None:
     assert np.abs(part.image - expected).max() <= 1e-12
 
 
-@pytest.mark.parametrize("make", [bs.CameraShake, bs.RollingShutter])
+@pytest.mark.parametrize("make", [bs.kinds.CameraShake, bs.kinds.RollingShutter])
 def test_rows_of_no_readout_are_the_global_shutter_to_the_bit(make: Callable[..., bs.Degradation]) -> None:
-    expected = bs.CameraShake(frames=5, **HAND)(FRAME).image
-    more = {"readout_s": 0.0} if make is bs.RollingShutter else {}
+    expected = bs.kinds.CameraShake(frames=5, **HAND)(FRAME).image
+    more = {"readout_s": 0.0} if make is bs.kinds.RollingShutter else {}
     assert np.array_equal(make(frames=5, **HAND, **more)(FRAME).image, expected)
 
 
 def test_rows_against_one_pose_for_all_of_them() -> None:
     """The mean over all rows' frames is the target's pose: bent rows, none of which lies where its own mean is."""
-    bent = bs.RollingShutter(readout_s=0.1, frames=3, reference="global_shutter", **HAND)
+    bent = bs.kinds.RollingShutter(readout_s=0.1, frames=3, reference="global_shutter", **HAND)
     own = bent.replace(reference="mean")
     assert own.residual_centroid_px(FRAME) < 0.05
     assert bent.residual_centroid_px(FRAME) > 0.5
@@ -198,7 +200,7 @@ def test_edges_become_ghosts() -> None:
     image = np.zeros((1, 1, 21, 121))
     image[..., 60] = 1.0
     frame = bs.Frame(image, "linear", camera=(bs.Intrinsics(1.0, 1.0),))
-    step = bs.RecordedShake(
+    step = bs.kinds.RecordedShake(
         recording=bs.assets.register([[0.0, 0.0, 0.032, 0.0], [1.0, 0.0, 0.032, 0.0]]), exposure_s=1.0, frames=4
     )
     seen = step(frame).image[0, 0, 10]

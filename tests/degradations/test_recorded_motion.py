@@ -10,7 +10,7 @@ import blursynth as bs
 def replayed(time: object, position: object, **fields: float) -> np.ndarray:
     """The point spread of a recording, as a square around zero shift."""
     recording = bs.assets.register(np.column_stack([time, position]))
-    return bs.RecordedMotion(recording=recording, **{"exposure_s": 1.0, **fields}).make_point_spread().to_dense()
+    return bs.kinds.RecordedMotion(recording=recording, **{"exposure_s": 1.0, **fields}).make_point_spread().to_dense()
 
 
 def test_corners_are_kept() -> None:
@@ -39,11 +39,11 @@ def test_time_at_a_place_is_light_there() -> None:
     time, position = np.array([5.0, 5.25, 5.5, 6.0]), np.array([[0.0, 0.0], [0.0, 0.0], [-1.0, 0.0], [-1.0, 3.0]])
     got = replayed(time, position, scale=2.0, angle_deg=90.0, exposure_fraction=0.75)
     # Seen: .25 s at rest, .25 s of 2 px and .25 s of 3 px; turned by a quarter clockwise, left is up and down is left.
-    centre_x, centre_y = -(1.5 + 0 + 0) / 3, (-2 - 1 - 0) / 3
+    center_x, center_y = -(1.5 + 0 + 0) / 3, (-2 - 1 - 0) / 3
     shares = 20_000
     along = (np.arange(shares) + 0.5) / shares
-    x = np.concatenate([np.zeros(2 * shares), -3 * along]) - centre_x
-    y = np.concatenate([np.zeros(shares), -2 * along, np.full(shares, -2.0)]) - centre_y
+    x = np.concatenate([np.zeros(2 * shares), -3 * along]) - center_x
+    y = np.concatenate([np.zeros(shares), -2 * along, np.full(shares, -2.0)]) - center_y
     offsets = np.arange(got.shape[0]) - got.shape[0] // 2
     tent_y = np.maximum(0, 1 - np.abs(y - offsets[:, None]))
     tent_x = np.maximum(0, 1 - np.abs(x - offsets[:, None]))

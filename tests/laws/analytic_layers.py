@@ -1,6 +1,6 @@
 """Scenes of analytic layers, and what a camera makes of them, ray by ray: the oracle of blur at edges of depth.
 
-A layer is a set of shapes (half-planes, stripes, discs, rings, grids) with a colour. It is opaque, it goes on behind
+A layer is a set of shapes (half-planes, stripes, discs, rings, grids) with a color. It is opaque, it goes on behind
 the layers before it, and its edges lie anywhere between pixels: a pixel at an edge is a mixture. The layers of a scene
 stand in order from near to far.
 
@@ -10,7 +10,7 @@ Written from the equations alone, with nothing of the package under test:
   of a layer at ``p = q + u r(q)``, with the signed radius ``r(q) = r0 + g . q`` of the layer, affine for a plane. So
   the ray of p meets the layer where ``r = (r0 + g . p) / (1 + g . u)``, ``q = p - u r``, if one of its shapes has q;
 - at the time t an object that moves is seen at ``p = q + path(t)``;
-- a pixel is the mean over its area, and over the aperture or the exposure, of the colour of the nearest layer that the
+- a pixel is the mean over its area, and over the aperture or the exposure, of the color of the nearest layer that the
   ray meets, in linear light.
 
 The product is given what a data set has: the picture, the depth and the labels at pixels, the last two those of the
@@ -108,12 +108,12 @@ class Layer:
         Signed radius of its blur at the pixel (0, 0); larger is nearer, 0 is in focus.
     slope
         Derivative of the radius by row and column.
-    colour
+    color
         Red, green, blue, of a white of 1.
     gradient
-        Relative change of the colour by row and column, per px from the pixel (0, 0).
+        Relative change of the color by row and column, per px from the pixel (0, 0).
     texture
-        Relative amplitude of a sinusoid over the colour and its cycles per px by row and column; its phase differs
+        Relative amplitude of a sinusoid over the color and its cycles per px by row and column; its phase differs
         between the channels.
     path_px
         ``[M, 2]`` where an object that moves is at equal times, x and y; None stands still.
@@ -122,7 +122,7 @@ class Layer:
     shapes: tuple[Shape, ...]
     radius_px: float = 0.0
     slope: tuple[float, float] = (0.0, 0.0)
-    colour: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    color: tuple[float, float, float] = (0.5, 0.5, 0.5)
     gradient: tuple[float, float] = (0.0, 0.0)
     texture: tuple[float, float, float] = (0.0, 0.0, 0.0)
     path_px: NDArray[np.float64] | None = field(default=None, compare=False)
@@ -137,7 +137,7 @@ class Layer:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        return (self.radius_px, *self.slope, *self.colour, *self.gradient, *self.texture)
+        return (self.radius_px, *self.slope, *self.color, *self.gradient, *self.texture)
 
 
 def codes(light: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -176,7 +176,7 @@ def _inside(shapes, first, end, y, x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _add_colour(layer, y, x, total):  # type: ignore[no-untyped-def]
+def _add_color(layer, y, x, total):  # type: ignore[no-untyped-def]
     shade = 1.0 + layer[6] * y + layer[7] * x
     for c in range(3):
         value = layer[3 + c] * shade
@@ -209,7 +209,7 @@ def _trace(shapes, first, layers, points, which, scales, spread, box, window, ou
                         there_y -= box[s, 1]
                         there_x -= box[s, 0]
                     if _inside(shapes, first[k], first[k + 1], there_y, there_x):
-                        _add_colour(layers[k], there_y, there_x, total)
+                        _add_color(layers[k], there_y, there_x, total)
                         break
             for c in range(3):
                 out[c, row, column] = total[c] / samples
@@ -230,7 +230,7 @@ def _still(shapes, first, layers, image, most):  # type: ignore[no-untyped-def]
                 for k in range(layers.shape[0]):
                     if _inside(shapes, first[k], first[k + 1], y, x):
                         count[k] += 1
-                        _add_colour(layers[k], y, x, total)
+                        _add_color(layers[k], y, x, total)
                         break
             for c in range(3):
                 image[c, row, column] = total[c] / (SUBPIXELS * SUBPIXELS)

@@ -44,12 +44,12 @@ RADIUS_PER_DIOPTRE_PX = 0.5 * 25.0 * (50.0 / (1.0 - 50.0 / 2000.0)) / 5.0
 
 DARK, BRIGHT, WHITE = (0.02, 0.02, 0.02), (0.8, 0.8, 0.8), (1.0, 1.0, 1.0)
 BROWN, WALL = (0.05, 0.04, 0.02), (0.8, 0.7, 0.75)
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 
-def lens(**more: Any) -> bs.Defocus:
+def lens(**more: Any) -> bs.kinds.Defocus:
     """The lens through which a radius is what :func:`frame_of_radius` says."""
-    return bs.Defocus(f_number=2.0, focus_distance_m=1.0 / FOCUS_PER_M, **more)
+    return bs.kinds.Defocus(f_number=2.0, focus_distance_m=1.0 / FOCUS_PER_M, **more)
 
 
 def frame_of_radius(image: NDArray[np.float64], radius_px: NDArray[np.float64]) -> bs.Frame:
@@ -118,7 +118,7 @@ class LayeredScene:
 class MotionScene(LayeredScene):
     """Objects that move, and the step that moves them; the last layer is the background."""
 
-    step: bs.ObjectMotion | None = None
+    step: bs.kinds.ObjectMotion | None = None
 
     def frame(self, *, depth_moved: tuple[float, float] = (0.0, 0.0), noise_px: float = 0.0) -> bs.Frame:
         """What the product sees; optionally with the edge of the object in front misplaced in the labels."""
@@ -145,23 +145,23 @@ def _scene(
     """Two layers given about the middle of the picture as (0, 0)."""
     columns = columns or max(32, 2 * math.ceil(reach_px) + 8)
     height, width, window = _size(reach_px, rows, columns)
-    return LayeredScene(centred((near, far), height, width), height, width, window, boxes)
+    return LayeredScene(centerd((near, far), height, width), height, width, window, boxes)
 
 
-def centred(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ...]:
-    """Layers that are given about (0, 0), about the middle of a picture, radii and colours included."""
+def centerd(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ...]:
+    """Layers that are given about (0, 0), about the middle of a picture, radii and colors included."""
     y, x = height / 2, width / 2
     out = []
     for layer in layers:
         (down, right), (darker_down, darker_right) = layer.slope, layer.gradient
         share = 1.0 - darker_down * y - darker_right * x
-        colour = tuple(c * share for c in layer.colour)
+        color = tuple(c * share for c in layer.color)
         out.append(
             Layer(
                 layer.moved(y, x).shapes,
                 layer.radius_px - down * y - right * x,
                 layer.slope,
-                (colour[0], colour[1], colour[2]),
+                (color[0], color[1], color[2]),
                 (darker_down / share, darker_right / share),
                 layer.texture,
                 layer.path_px,
@@ -175,15 +175,15 @@ def edge(
     offset_px: float,
     near_px: float,
     far_px: float,
-    near: Colour = DARK,
-    far: Colour = BRIGHT,
+    near: Color = DARK,
+    far: Color = BRIGHT,
     **more: Any,
 ) -> LayeredScene:
     """A straight edge between two layers of constant depth, ``offset_px`` to the right of the middle."""
     return _scene(
         max(abs(near_px), abs(far_px)),
-        Layer((al.half_plane(angle_deg, offset_px, 0.0),), near_px, colour=near),
-        Layer((al.everywhere(),), far_px, colour=far),
+        Layer((al.half_plane(angle_deg, offset_px, 0.0),), near_px, color=near),
+        Layer((al.everywhere(),), far_px, color=far),
         **more,
     )
 
@@ -195,8 +195,8 @@ def sheet(
     steepest, largest = max(abs(slope), abs(far_slope)), max(abs(near_px), abs(far_px))
     return _scene(
         (largest + 20.0 * steepest) / (1.0 - steepest),  # what still reaches the window
-        Layer((al.half_plane(angle_deg, 0.0, 0.0),), near_px, slope=(0.0, slope), colour=DARK),
-        Layer((al.everywhere(),), far_px, slope=(0.0, far_slope), colour=WHITE),
+        Layer((al.half_plane(angle_deg, 0.0, 0.0),), near_px, slope=(0.0, slope), color=DARK),
+        Layer((al.everywhere(),), far_px, slope=(0.0, far_slope), color=WHITE),
         columns=32,
     )
 
@@ -233,35 +233,35 @@ def depth_scenes() -> dict[str, LayeredScene]:
         scenes[f"edge 10 dark {near}, {far}, its pixels' width"] = edge(10.0, 0.0, near, far, boxes=1)
         scenes[f"edge 33 bright {near}, {far}, its pixels' width"] = edge(33.0, 0.37, near, far, BRIGHT, DARK, boxes=1)
     for near, far in ((8.0, 0.0), (0.0, -10.0)):
-        back = Layer((al.everywhere(),), far, colour=WALL)
+        back = Layer((al.everywhere(),), far, color=WALL)
         for width in (1.0, 2.0, 4.0):
-            wire = Layer((al.stripe(17.0, 0.0, 0.0, width),), near, colour=BROWN)
+            wire = Layer((al.stripe(17.0, 0.0, 0.0, width),), near, color=BROWN)
             scenes[f"wire {width:g} dark {near:g}, {far:g}"] = _scene(10, wire, back)
-            bright = Layer(wire.shapes, near, colour=WALL)
+            bright = Layer(wire.shapes, near, color=WALL)
             scenes[f"wire {width:g} bright {near:g}, {far:g}"] = _scene(
-                10, bright, Layer(back.shapes, far, colour=BROWN)
+                10, bright, Layer(back.shapes, far, color=BROWN)
             )
-        lattice = Layer((al.grid(17.0, 0.0, 0.0, 13.3, 1.7),), near, colour=BROWN)
+        lattice = Layer((al.grid(17.0, 0.0, 0.0, 13.3, 1.7),), near, color=BROWN)
         scenes[f"grid {near:g}, {far:g}"] = _scene(10, lattice, back)
         for apart, thick in ((9.0, 1.2), (4.0, 0.7)):  # the finer is more than half of hardly any pixel
-            hair = Layer(_hair(apart, thick), near, colour=BROWN)
+            hair = Layer(_hair(apart, thick), near, color=BROWN)
             scenes[f"hair of {thick:g} px, {near:g}, {far:g}"] = _scene(10, hair, back)
-        cut = Layer((al.disc(0.3, 0.0, 14.3),), near, colour=(0.1, 0.2, 0.15), texture=(0.3, 0.05, 0.03))
+        cut = Layer((al.disc(0.3, 0.0, 14.3),), near, color=(0.1, 0.2, 0.15), texture=(0.3, 0.05, 0.03))
         scenes[f"disc with texture {near:g}, {far:g}"] = _scene(10, cut, back)
-        lively = Layer((al.everywhere(),), far, colour=(0.8, 0.6, 0.7), texture=(0.2, 0.02, 0.05))
-        scenes[f"disc before texture {near:g}, {far:g}"] = _scene(10, Layer(cut.shapes, near, colour=BROWN), lively)
-        shaded = Layer((al.half_plane(33.0, 0.2, 0.0),), near, colour=(0.2, 0.3, 0.1), gradient=(0.01, -0.005))
-        sky = Layer((al.everywhere(),), far, colour=(0.6, 0.7, 0.9), gradient=(-0.003, 0.004))
+        lively = Layer((al.everywhere(),), far, color=(0.8, 0.6, 0.7), texture=(0.2, 0.02, 0.05))
+        scenes[f"disc before texture {near:g}, {far:g}"] = _scene(10, Layer(cut.shapes, near, color=BROWN), lively)
+        shaded = Layer((al.half_plane(33.0, 0.2, 0.0),), near, color=(0.2, 0.3, 0.1), gradient=(0.01, -0.005))
+        sky = Layer((al.everywhere(),), far, color=(0.6, 0.7, 0.9), gradient=(-0.003, 0.004))
         scenes[f"edge with gradients {near:g}, {far:g}"] = _scene(10, shaded, sky)
     for radii in ((8, 0, 0), (8, 2, 2), (8, 2, -6)):
         three = (
-            Layer((al.half_plane(25.0, 8.0, 8.0),), radii[0], colour=DARK),
-            Layer((al.half_plane(115.0, 0.0, 0.0),), radii[1], colour=(0.3, 0.5, 0.2)),
-            Layer((al.everywhere(),), radii[2], colour=(0.9, 0.9, 0.9)),
+            Layer((al.half_plane(25.0, 8.0, 8.0),), radii[0], color=DARK),
+            Layer((al.half_plane(115.0, 0.0, 0.0),), radii[1], color=(0.3, 0.5, 0.2)),
+            Layer((al.everywhere(),), radii[2], color=(0.9, 0.9, 0.9)),
         )
         height, width, window = _size(10, 24, 32)
         scenes["three layers {}, {}, {}".format(*radii)] = LayeredScene(
-            centred(three, height, width), height, width, window
+            centerd(three, height, width), height, width, window
         )
     return scenes
 
@@ -279,12 +279,12 @@ def _moving(
     height, width, window = _size(0.5 * length_px, rows, columns)
     path = _line(length_px, angle_deg)
     moved = [
-        Layer(one.shapes, 0.0, (0.0, 0.0), one.colour, one.gradient, one.texture, path if moves else None)
+        Layer(one.shapes, 0.0, (0.0, 0.0), one.color, one.gradient, one.texture, path if moves else None)
         for one, moves in layers
     ]
-    step = bs.ObjectMotion(length_px=length_px, angle_deg=angle_deg, **more)
+    step = bs.kinds.ObjectMotion(length_px=length_px, angle_deg=angle_deg, **more)
     # Light that moves is shared out among four pixels in proportion.
-    return MotionScene(centred(moved, height, width), height, width, window, 2, step)
+    return MotionScene(centerd(moved, height, width), height, width, window, 2, step)
 
 
 def moving_edge(
@@ -292,13 +292,13 @@ def moving_edge(
     offset_px: float,
     length_px: float,
     heading_deg: float,
-    near: Colour = DARK,
-    far: Colour = BRIGHT,
+    near: Color = DARK,
+    far: Color = BRIGHT,
     **more: Any,
 ) -> MotionScene:
     """An object with a straight edge that moves in a straight line before a background that stands still."""
-    front = Layer((al.half_plane(angle_deg, offset_px, 0.0),), colour=near)
-    return _moving(length_px, heading_deg, [(front, True), (Layer((al.everywhere(),), colour=far), False)], **more)
+    front = Layer((al.half_plane(angle_deg, offset_px, 0.0),), color=near)
+    return _moving(length_px, heading_deg, [(front, True), (Layer((al.everywhere(),), color=far), False)], **more)
 
 
 def motion_scenes() -> dict[str, MotionScene]:
@@ -308,20 +308,20 @@ def motion_scenes() -> dict[str, MotionScene]:
         scenes[f"edge 10 dark, {length:g} px"] = moving_edge(10.0, 0.0, length, 0.0)
         scenes[f"edge 33 dark, {length:g} px"] = moving_edge(33.0, 0.37, length, 70.0)
         scenes[f"edge 10 bright, {length:g} px"] = moving_edge(10.0, 0.0, length, -40.0, BRIGHT, DARK)
-    back = Layer((al.everywhere(),), colour=WALL)
+    back = Layer((al.everywhere(),), color=WALL)
     for width in (1.0, 2.0, 4.0):
-        wire = Layer((al.stripe(17.0, 0.0, 0.0, width),), colour=BROWN)
+        wire = Layer((al.stripe(17.0, 0.0, 0.0, width),), color=BROWN)
         scenes[f"wire {width:g}, 16 px"] = _moving(16.0, 35.0, [(wire, True), (back, False)])
-    hair = Layer(_hair(9.0, 1.2), colour=BROWN)
+    hair = Layer(_hair(9.0, 1.2), color=BROWN)
     scenes["hair of 1.2 px, 16 px"] = _moving(16.0, 20.0, [(hair, True), (back, False)])
-    cut = Layer((al.disc(0.3, 0.0, 14.3),), colour=(0.1, 0.2, 0.15), texture=(0.3, 0.05, 0.03))
+    cut = Layer((al.disc(0.3, 0.0, 14.3),), color=(0.1, 0.2, 0.15), texture=(0.3, 0.05, 0.03))
     scenes["disc with texture, 16 px"] = _moving(16.0, -25.0, [(cut, True), (back, False)], rows=24)
-    lively = Layer((al.everywhere(),), colour=(0.8, 0.6, 0.7), texture=(0.2, 0.02, 0.05))
+    lively = Layer((al.everywhere(),), color=(0.8, 0.6, 0.7), texture=(0.2, 0.02, 0.05))
     scenes["disc before texture, 16 px"] = _moving(
-        16.0, -25.0, [(Layer(cut.shapes, colour=BROWN), True), (lively, False)], rows=24
+        16.0, -25.0, [(Layer(cut.shapes, color=BROWN), True), (lively, False)], rows=24
     )
-    front = Layer((al.half_plane(25.0, 4.0, 4.0),), colour=DARK)
-    middle = Layer((al.half_plane(115.0, 0.0, 0.0),), colour=(0.3, 0.5, 0.2))
+    front = Layer((al.half_plane(25.0, 4.0, 4.0),), color=DARK)
+    middle = Layer((al.half_plane(115.0, 0.0, 0.0),), color=(0.3, 0.5, 0.2))
     scenes["behind one that stands still, 16 px"] = _moving(
         16.0, 60.0, [(front, False), (middle, True), (back, False)], rows=24, label=1
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 ROWS, COLUMNS = 6, 40
 WINDOW = (0, 0, ROWS, COLUMNS)
-ONE, NOTHING = (1.0, 1.0, 1.0), Layer((al.everywhere(),), colour=(0.0, 0.0, 0.0))
+ONE, NOTHING = (1.0, 1.0, 1.0), Layer((al.everywhere(),), color=(0.0, 0.0, 0.0))
 
 
 def mean_over_pixels(function: Callable[..., NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -32,7 +32,7 @@ def share_of_disk(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize(("angle", "radius"), [(10.0, 5.0), (75.0, -8.0), (200.0, 14.0)])
 def test_an_edge_out_of_focus_covers_a_segment_of_the_disk(angle: float, radius: float) -> None:
-    edge = Layer((al.half_plane(angle, 19.7, 2.2),), radius, colour=ONE)
+    edge = Layer((al.half_plane(angle, 19.7, 2.2),), radius, color=ONE)
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     expected = mean_over_pixels(
         lambda y, x: share_of_disk(((x - 19.7) * cosine + (y - 2.2) * sine) / abs(radius)),
@@ -63,8 +63,8 @@ def test_a_nearer_layer_hides_a_farther_one_ray_by_ray() -> None:
     """Two edges blurred to the same side hide each other, to opposite sides they do not: the means differ."""
     shares = {}
     for far in (5.0, -5.0):
-        near = Layer((al.half_plane(0.0, 20.0, 0.0),), 10.0, colour=(0.0, 0.0, 0.0))
-        back = Layer((al.half_plane(180.0, 20.0, 0.0),), far, colour=ONE)
+        near = Layer((al.half_plane(0.0, 20.0, 0.0),), 10.0, color=(0.0, 0.0, 0.0))
+        back = Layer((al.half_plane(180.0, 20.0, 0.0),), far, color=ONE)
         shares[far] = al.rays([near, back, NOTHING], WINDOW, al.disk_points(36))[0, 0, 20]
     # At x = 20 the near edge lets the ray u pass where u > 0, and a ray that passes meets the far layer where
     # r u > 0: all of those that pass, or none.
@@ -74,14 +74,14 @@ def test_a_nearer_layer_hides_a_farther_one_ray_by_ray() -> None:
 
 def test_an_object_that_moves_covers_a_share_of_the_time() -> None:
     path = np.array([[-6.0, 2.0], [6.0, -2.0]])
-    edge = Layer((al.half_plane(0.0, 20.3, 0.0),), colour=ONE, path_px=path)
+    edge = Layer((al.half_plane(0.0, 20.3, 0.0),), color=ONE, path_px=path)
     expected = mean_over_pixels(lambda y, x: np.clip((x - 20.3) / 12.0 + 0.5, 0.0, 1.0) + 0.0 * y)
     assert np.abs(al.rays([edge, NOTHING], WINDOW, 16) - expected).max() <= 1e-3
 
 
 @pytest.mark.parametrize("boxes", [1, 2])
 def test_boxes_widen_what_is_blurred_and_nothing_else(boxes: int) -> None:
-    edge = Layer((al.half_plane(0.0, 20.3, 0.0),), 0.6, colour=ONE)
+    edge = Layer((al.half_plane(0.0, 20.3, 0.0),), 0.6, color=ONE)
     points = np.zeros((256 * 36, 2))  # no blur but that of the boxes
     made = al.rays([edge, NOTHING], WINDOW, points, boxes=boxes)[0, 0]
     x = np.arange(COLUMNS)
@@ -89,7 +89,7 @@ def test_boxes_widen_what_is_blurred_and_nothing_else(boxes: int) -> None:
     # pixels is less by 1/24. The variance is 1/12 for the pixel, and 1/12 for each box.
     without = 0.5 * (COLUMNS - 0.5 - 20.3) ** 2 - 1 / 24
     assert (made * (x - 20.3)).sum() - without == pytest.approx(-0.5 * (boxes + 1) / 12, abs=2e-3)
-    sharp = Layer(edge.shapes, 0.0, colour=ONE)
+    sharp = Layer(edge.shapes, 0.0, color=ONE)
     still = al.picture([sharp, NOTHING], ROWS, COLUMNS)[0]
     assert np.array_equal(al.rays([sharp, NOTHING], WINDOW, points, boxes=boxes), still)
 
@@ -114,7 +114,7 @@ def test_a_picture_has_means_over_pixels_and_the_layer_of_most_of_them() -> None
     ],
 )
 def test_shapes_have_their_areas(shape: al.Shape, area: float) -> None:
-    image = al.picture([Layer((shape,), colour=ONE), NOTHING], ROWS, COLUMNS)[0]
+    image = al.picture([Layer((shape,), color=ONE), NOTHING], ROWS, COLUMNS)[0]
     assert image[1].sum() == pytest.approx(area, rel=0.03)
 
 

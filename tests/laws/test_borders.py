@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 import blursynth as bs
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.core import Degradation
 from blursynth.degradations import ALL
-from blursynth.degradations.uniform_blur import UniformBlur
+from blursynth.degradations.lens.uniform_blur import UniformBlur
 from blursynth.frame import Border
 from blursynth.physics.camera_motion import Warps
 from blursynth.physics.point_spread import PointSpreads
@@ -32,18 +32,18 @@ TIME = np.linspace(0.0, 0.1, 11)
 SHAKE = bs.assets.register(np.column_stack([TIME, 0.02 + 0 * TIME, -0.03 * TIME / 0.1, 0.4 + 0 * TIME]))
 
 STEPS: tuple[Degradation, ...] = (
-    bs.MeasuredBlur(kernel=bs.assets.register(KERNEL)),
-    bs.AcceleratedMotion(speed_px=3.0, angle_deg=30.0, acceleration_px=9.0),
-    bs.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3),
-    bs.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, form="gather"),
-    bs.DepthParallax(length_mm=8.0, anxiety=0.01, seed=3),
-    bs.DepthParallax(length_mm=8.0, anxiety=0.01, seed=3, form="gather"),
-    bs.ObjectMotion(length_px=7.0, angle_deg=35.0, acceleration=0.8, seed=1, parts=1),
-    bs.CameraShake(exposure_s=0.1, roll_mrad=60.0, yaw_mrad=0.5, pitch_mrad=1.0, seed=2),
-    bs.RollingShutter(exposure_s=0.05, readout_s=0.05, roll_mrad=60.0, yaw_mrad=5.0, seed=2),
-    bs.RecordedShake(recording=SHAKE, exposure_s=0.1),
-    bs.Zoom(scale=1.2),
-    bs.Rescale(factor=0.4),
+    bs.kinds.MeasuredBlur(kernel=bs.assets.register(KERNEL)),
+    bs.kinds.AcceleratedMotion(speed_px=3.0, angle_deg=30.0, acceleration_px=9.0),
+    bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3),
+    bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, form="gather"),
+    bs.kinds.DepthParallax(length_mm=8.0, anxiety=0.01, seed=3),
+    bs.kinds.DepthParallax(length_mm=8.0, anxiety=0.01, seed=3, form="gather"),
+    bs.kinds.ObjectMotion(length_px=7.0, angle_deg=35.0, acceleration=0.8, seed=1, parts=1),
+    bs.kinds.CameraShake(exposure_s=0.1, roll_mrad=60.0, yaw_mrad=0.5, pitch_mrad=1.0, seed=2),
+    bs.kinds.RollingShutter(exposure_s=0.05, readout_s=0.05, roll_mrad=60.0, yaw_mrad=5.0, seed=2),
+    bs.kinds.RecordedShake(recording=SHAKE, exposure_s=0.1),
+    bs.kinds.Zoom(scale=1.2),
+    bs.kinds.Rescale(factor=0.4),
 )
 
 
@@ -91,7 +91,7 @@ def test_a_padded_picture_shows_the_border_in_its_middle(step: Degradation, bord
     assert np.abs(got - expected).max() <= 1e-12
 
 
-@pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
+@pytest.mark.parametrize("backend", [oracle, cpu], ids=["oracle", "cpu"])
 @pytest.mark.parametrize("border", list(NUMPYS))
 def test_operations_of_the_backends(backend: Any, border: str) -> None:
     """Gathering, warping and compositing; scattering is the transpose of gathering by another law."""

@@ -11,24 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
 
 Operator = Callable[..., NDArray[np.floating]]
 FORWARD: dict[str, Operator] = {
-    "reference": reference.convolve,
+    "oracle": oracle.convolve,
     "direct": partial(cpu.convolve, method="direct"),
     "fft": partial(cpu.convolve, method="fft"),
     "auto": cpu.convolve,
 }
 ADJOINT: dict[str, Operator] = {
-    "reference": reference.convolve_adjoint,
+    "oracle": oracle.convolve_adjoint,
     "direct": partial(cpu.convolve_adjoint, method="direct"),
     "fft": partial(cpu.convolve_adjoint, method="fft"),
     "auto": cpu.convolve_adjoint,
 }
-DIRECT = ("reference", "direct")
+DIRECT = ("oracle", "direct")
 SAME_SIZE = [b for b in Border if b != Border.VALID]
 KEEPS_CONSTANTS = [Border.REFLECT, Border.REPLICATE, Border.CIRCULAR, Border.VALID]
 # Errors relative to the largest pixel, for kernels of sum 1.
@@ -63,7 +63,7 @@ def grown(
     rng: np.random.Generator, dtype: type, border: Border, psf: PointSpreads, **kwargs: int
 ) -> NDArray[np.floating]:
     """A picture, by its margins larger where the border needs it."""
-    top, bottom, left, right = reference.valid_margins_px(psf)
+    top, bottom, left, right = oracle.valid_margins_px(psf)
     image = picture(rng, dtype, **kwargs)
     if border == Border.VALID:
         batch, channels, height, width = image.shape
@@ -151,7 +151,7 @@ def test_flux_is_kept_circular_and_full(method: str, seed: int) -> None:
     x = np.abs(picture(rng, np.float64))
     got = FORWARD[method](x, psf, border=Border.CIRCULAR)
     assert abs(got.sum() - x.sum()) <= 1e-12 * x.sum()
-    top, bottom, left, right = reference.valid_margins_px(psf)
+    top, bottom, left, right = oracle.valid_margins_px(psf)
     full = np.pad(x, ((0, 0), (0, 0), (bottom, top), (right, left)))
     assert abs(FORWARD[method](full, psf, border=Border.CONSTANT).sum() - x.sum()) <= 1e-12 * x.sum()
 
@@ -211,7 +211,7 @@ def test_fourier_equals_direct(dtype: type, border: Border, seed: int) -> None:
         assert np.abs(direct - fourier).max() <= TOLERANCE[dtype] * scale
 
 
-@pytest.mark.parametrize("method", ["reference", "direct", "fft"])
+@pytest.mark.parametrize("method", ["oracle", "direct", "fft"])
 @given(seed=seeds)
 def test_transfer_function_is_at_most_one(method: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -230,7 +230,7 @@ def test_transfer_function_is_at_most_one(method: str, seed: int) -> None:
 def test_adjoint(method: str, dtype: type, border: Border, seed: int, largest: int) -> None:
     """``<A x, y> = <x, A' y>``, scaled by the norms, on small pictures: errors at the border drown in large ones."""
     rng = np.random.default_rng(seed)
-    if method == "reference":  # tap by tap in Python; pictures of a few pixels are smaller than these kernels too
+    if method == "oracle":  # tap by tap in Python; pictures of a few pixels are smaller than these kernels too
         largest = min(largest, 9)
     psf = PointSpreads.from_dense([kernel(rng, largest=largest) for _ in range(2)])
     x = grown(rng, dtype, border, psf, batch=2)
@@ -252,11 +252,11 @@ def test_every_picture_gets_its_own_point_spread(method: str, border: Border) ->
     x = grown(rng, np.float64, border, psf, batch=3, smallest=20)
     for operators in (FORWARD, ADJOINT):
         together = operators[method](x, psf, border=border)
-        top, bottom, left, right = reference.valid_margins_px(psf)
+        top, bottom, left, right = oracle.valid_margins_px(psf)
         for b in range(3):
             alone = operators[method](x[b : b + 1], psf[b], border=border)
             if border == Border.VALID:
-                t, o, le, r = reference.valid_margins_px(psf[b])
+                t, o, le, r = oracle.valid_margins_px(psf[b])
                 if operators is FORWARD:  # the batch drops what its largest point spread needs
                     height, width = alone.shape[2:]
                     alone = alone[..., top - t : height - (bottom - o), left - le : width - (right - r)]

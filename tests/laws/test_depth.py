@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import blursynth as bs
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.frame import Border
 from blursynth.physics.aperture import Aperture
 from blursynth.physics.point_spread import PointSpreads, disk, polygon
 from blursynth.physics.scene import Scene, blur_levels, level_radius_px
 
-BACKENDS = [reference, cpu]
+BACKENDS = [oracle, cpu]
 BORDERS = [Border.REFLECT, Border.REPLICATE, Border.CIRCULAR, Border.CONSTANT]
-both = pytest.mark.parametrize("backend", BACKENDS, ids=["reference", "cpu"])
+both = pytest.mark.parametrize("backend", BACKENDS, ids=["oracle", "cpu"])
 
 
 def two_planes(near: NDArray[np.bool_], near_psf: PointSpreads, far_psf: PointSpreads) -> Scene:
     """A nearer plane where the mask is True, before one that goes on behind it as far as light can get."""
     order = np.where(near, 9, 0).astype(np.int32)[None]
     reach = int(near_psf.reach_px()[0] + far_psf.reach_px()[0]) + 2
-    hidden = reference.hidden_behind(order, gap=2, reach_px=reach)
+    hidden = oracle.hidden_behind(order, gap=2, reach_px=reach)
     return Scene(order, near.astype(np.int32)[None], hidden, PointSpreads.concatenate([far_psf, near_psf]))
 
 
@@ -39,7 +39,7 @@ def test_constant_depth_is_uniform_blur(backend: ModuleType, border: Border) -> 
     for psf in (disk(0.0), disk(1.2), disk(4.7), polygon(5.0, 5, 0.3)):
         scene = Scene(zeros, zeros, zeros - 1, psf)
         blurred = backend.composite(image, scene, border=border)
-        assert np.abs(blurred - reference.convolve(image, psf, border=border)).max() <= 1e-12
+        assert np.abs(blurred - oracle.convolve(image, psf, border=border)).max() <= 1e-12
 
 
 @both
@@ -47,7 +47,7 @@ def test_constant_depth_is_uniform_blur(backend: ModuleType, border: Border) -> 
 def test_constants_stay_constant(backend: ModuleType, seed: int) -> None:
     rng = np.random.default_rng(seed)
     level = np.repeat(np.repeat(rng.integers(0, 5, (1, 4, 5)), 5, 1), 4, 2).astype(np.int32)
-    hidden = reference.hidden_behind(level, gap=1 + seed % 2, reach_px=8)
+    hidden = oracle.hidden_behind(level, gap=1 + seed % 2, reach_px=8)
     psf = PointSpreads.concatenate([disk(r) for r in (0.0, 1.0, 2.3, 4.0, 5.6)])
     scene = Scene(level, np.ascontiguousarray(level[:, ::-1]), hidden, psf)
     for border in BORDERS[:3]:
@@ -67,9 +67,9 @@ def test_a_sharp_foreground_is_never_contaminated(backend: ModuleType) -> None:
         image = rng.random((1, 3, 40, 44)).astype(dtype)
         blurred = backend.composite(image, scene, border=Border.REFLECT)
         assert np.array_equal(blurred[..., near], image[..., near])
-        # And no light of the foreground reaches the background: not a bit depends on its colour.
-        recoloured = np.where(near, 50.0, image).astype(dtype)
-        again = backend.composite(recoloured, scene, border=Border.REFLECT)
+        # And no light of the foreground reaches the background: not a bit depends on its color.
+        recolored = np.where(near, 50.0, image).astype(dtype)
+        again = backend.composite(recolored, scene, border=Border.REFLECT)
         assert np.array_equal(again[..., ~near], blurred[..., ~near])
 
 
@@ -81,7 +81,7 @@ def test_background_goes_on_behind_a_blurred_foreground(backend: ModuleType) -> 
     psf = disk(6.0)
     blurred = backend.composite(image, two_planes(near, psf, disk(0.0)), border=Border.REPLICATE)[0, 0]
     # Exactly the foreground's share of light, over a background that is there behind it: no black halo.
-    alpha = reference.convolve(near[None, None].astype(np.float64), psf, border=Border.REPLICATE)[0, 0]
+    alpha = oracle.convolve(near[None, None].astype(np.float64), psf, border=Border.REPLICATE)[0, 0]
     assert np.abs(blurred - (0.8 + (0.2 - 0.8) * alpha)).max() <= 1e-12
 
 
@@ -207,7 +207,7 @@ def test_more_parts_converge_to_the_mean_of_pinhole_pictures(near: int, far: int
 def test_an_odd_aperture_is_the_mean_of_its_pinhole_pictures_on_either_side_of_the_focus(
     depth_m: float, rotation_deg: float
 ) -> None:
-    """A textured L before a wall of one colour. From the point a of the aperture, to the right of and below its middle,
+    """A textured L before a wall of one color. From the point a of the aperture, to the right of and below its middle,
     a thing at s is seen ``-a f / s`` away from where it was, and the picture is aligned at the focus s_f.
     """
     rng = np.random.default_rng(0)
@@ -220,7 +220,7 @@ def test_an_odd_aperture_is_the_mean_of_its_pinhole_pictures_on_either_side_of_t
         depth_m=np.where(near, depth_m, 1e5)[None],
         camera=bs.Intrinsics(focal_length_mm=50.0, pixel_pitch_um=20.0),
     )
-    step = bs.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, rotation_deg=rotation_deg, tolerance_px=0.002)
+    step = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, rotation_deg=rotation_deg, tolerance_px=0.002)
     # Points of equal area of the triangle whose first corner lies where the degrees say, 12.5 mm from its middle.
     corners = 12.5 * np.exp(1j * (np.radians(rotation_deg) + 2 * np.pi / 3 * np.arange(3)))
     first, second = (np.indices((200, 200)).reshape(2, -1) + 0.5) / 200
@@ -233,7 +233,7 @@ def test_an_odd_aperture_is_the_mean_of_its_pinhole_pictures_on_either_side_of_t
     ):
         seen = np.roll(near, (dy, dx), (0, 1))
         expected += count / len(moves) * np.where(seen, np.roll(image, (dy, dx), (0, 1)), 0.3)
-    # Half a turn is off by .3; the points, and the hundredths of a px by which pixels of triangles are centred, by .004.
+    # Half a turn is off by .3; the points, and the hundredths of a px by which pixels of triangles are centerd, by .004.
     assert np.abs(step(frame).image[0, 0] - expected).max() <= 0.01
 
 
@@ -247,7 +247,7 @@ def test_more_slices_converge_to_the_mean_of_pinhole_pictures() -> None:
 
     def blurred(thickness: int) -> NDArray[np.floating]:
         order = (radius // thickness).astype(np.int32)[None]
-        hidden = reference.hidden_behind(order, gap=1, reach_px=12)
+        hidden = oracle.hidden_behind(order, gap=1, reach_px=12)
         scene = Scene(order, radius.astype(np.int32)[None], hidden, psf)
         return cpu.composite(image, scene, border=Border.REFLECT)
 
@@ -277,6 +277,6 @@ def test_the_tolerance_is_below_one_code() -> None:
     rng = np.random.default_rng(4)
     for radius in rng.uniform(0.5, 30.0, 40):
         rounded = level_radius_px(int(blur_levels(np.array([radius]), 0.04)[0]), 0.04)
-        exact, made = (reference.convolve(edge, disk(r), border=Border.REPLICATE) for r in (radius, abs(rounded)))
-        difference = np.abs(reference.srgb_encode(exact) - reference.srgb_encode(made))
+        exact, made = (oracle.convolve(edge, disk(r), border=Border.REPLICATE) for r in (radius, abs(rounded)))
+        difference = np.abs(oracle.srgb_encode(exact) - oracle.srgb_encode(made))
         assert difference.max() <= 1 / 255

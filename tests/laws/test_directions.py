@@ -65,23 +65,25 @@ def direction_deg(moment: complex, order: int) -> float:
 
 _WALK: dict[str, Any] = {"length_px": 30.0, "anxiety": 0.0, "seed": 1}
 LONG: dict[str, Callable[[float], Degradation]] = {
-    "linear_motion.angle_deg": lambda a: bs.LinearMotion(length_px=30.0, angle_deg=a),
-    "accelerated_motion.angle_deg": lambda a: bs.AcceleratedMotion(speed_px=30.0, acceleration_px=0.0, angle_deg=a),
-    "accelerated_motion.acceleration_angle_deg": lambda a: bs.AcceleratedMotion(
+    "linear_motion.angle_deg": lambda a: bs.kinds.LinearMotion(length_px=30.0, angle_deg=a),
+    "accelerated_motion.angle_deg": lambda a: bs.kinds.AcceleratedMotion(
+        speed_px=30.0, acceleration_px=0.0, angle_deg=a
+    ),
+    "accelerated_motion.acceleration_angle_deg": lambda a: bs.kinds.AcceleratedMotion(
         speed_px=0.0, acceleration_px=60.0, acceleration_angle_deg=a
     ),
-    "random_walk_motion.heading_deg": lambda a: bs.RandomWalkMotion(heading_deg=a, **_WALK),
-    "frame_average.heading_deg": lambda a: bs.FrameAverage(frames=9, heading_deg=a, **_WALK),
-    "deblurgan_blur.heading_deg": lambda a: bs.DeblurganBlur(
+    "random_walk_motion.heading_deg": lambda a: bs.kinds.RandomWalkMotion(heading_deg=a, **_WALK),
+    "frame_average.heading_deg": lambda a: bs.kinds.FrameAverage(frames=9, heading_deg=a, **_WALK),
+    "deblurgan_blur.heading_deg": lambda a: bs.kinds.DeblurganBlur(
         centripetal=0.0, big_shake=0.0, gaussian=0.0, heading_deg=a, canvas_px=35, stretch=False, **_WALK
     ),
-    "depth_parallax.heading_deg": lambda a: bs.DepthParallax(length_mm=24.0, anxiety=0.0, heading_deg=a),
-    "object_motion.angle_deg": lambda a: bs.ObjectMotion(length_px=30.0, angle_deg=a),
-    "gaussian_blur.angle_deg": lambda a: bs.GaussianBlur(sigma_px=8.0, aspect=0.25, angle_deg=a),
-    "generalised_gaussian_blur.angle_deg": lambda a: bs.GeneralisedGaussianBlur(
+    "depth_parallax.heading_deg": lambda a: bs.kinds.DepthParallax(length_mm=24.0, anxiety=0.0, heading_deg=a),
+    "object_motion.angle_deg": lambda a: bs.kinds.ObjectMotion(length_px=30.0, angle_deg=a),
+    "gaussian_blur.angle_deg": lambda a: bs.kinds.GaussianBlur(sigma_px=8.0, aspect=0.25, angle_deg=a),
+    "generalized_gaussian_blur.angle_deg": lambda a: bs.kinds.GeneralizedGaussianBlur(
         sigma_px=8.0, sigma_across_px=2.0, angle_deg=a, size_px=61
     ),
-    "plateau_blur.angle_deg": lambda a: bs.PlateauBlur(
+    "plateau_blur.angle_deg": lambda a: bs.kinds.PlateauBlur(
         sigma_px=8.0, sigma_across_px=2.0, angle_deg=a, shape=2.0, size_px=81
     ),
 }
@@ -122,7 +124,7 @@ def triangle(radius_px: float, corner_deg: float) -> complex:
 
 @pytest.mark.parametrize("angle_deg", [0.0, *ANGLES])
 def test_the_first_corner_of_a_polygon(angle_deg: float) -> None:
-    made = spot(bs.PolygonBlur(diameter_px=24.0, blades=3, angle_deg=angle_deg))
+    made = spot(bs.kinds.PolygonBlur(diameter_px=24.0, blades=3, angle_deg=angle_deg))
     expected = triangle(12.0, angle_deg)
     assert abs(moments_of_light(made)[1] - expected) < 0.01 * abs(expected)
 
@@ -135,7 +137,7 @@ def test_an_aperture_is_upright_beyond_the_focus_and_turned_over_before_it(form:
     From the point a of the aperture, in mm, a thing at s is seen displaced by ``-a f / s``; the picture is aligned at
     the focus s_f, so ``a f (1/s_f - 1/s)`` is left, whatever the lens in front of it, up to its ``s_f / (s_f - f)``.
     """
-    step = bs.Defocus(
+    step = bs.kinds.Defocus(
         f_number=2.0, focus_distance_m=2.0, blades=3, rotation_deg=angle_deg, form=form, tolerance_px=0.01
     )
     for depth_m in (6.0, 1.25):
@@ -150,7 +152,7 @@ def test_a_measured_kernel_is_drawn_as_it_is_stored() -> None:
     """Convolution draws it the right way up; a file that holds it for correlation is turned when it is read."""
     kernel = np.array([[0.0, 0.0, 0.3], [0.1, 0.5, 0.1], [0.0, 0.0, 0.0]])
     for turn, expected in ((False, kernel), (True, kernel[::-1, ::-1])):
-        made = spot(bs.MeasuredBlur(kernel=bs.assets.register(kernel), turn_180=turn))
+        made = spot(bs.kinds.MeasuredBlur(kernel=bs.assets.register(kernel), turn_180=turn))
         assert np.abs(made[MIDDLE - 1 : MIDDLE + 2, MIDDLE - 1 : MIDDLE + 2] - expected).max() <= 1e-12
 
 
@@ -175,7 +177,7 @@ def assert_drawn(step: Degradation, path: NDArray[np.complex128], **more: float)
 @pytest.mark.parametrize("fraction", [1.0, 0.6])
 def test_a_parabola_from_its_start(fraction: float) -> None:
     time = np.linspace(0.0, fraction, 4001)
-    step = bs.AcceleratedMotion(
+    step = bs.kinds.AcceleratedMotion(
         speed_px=10.0,
         angle_deg=-20.0,
         acceleration_px=80.0,
@@ -199,7 +201,7 @@ RECORDING = bs.assets.register(np.column_stack([_TIMES, _PLACES.real, _PLACES.im
 def test_a_recording_is_turned_clockwise_and_cut_from_its_start(
     angle_deg: float, start_s: float, exposure_s: float, fraction: float
 ) -> None:
-    step = bs.RecordedMotion(
+    step = bs.kinds.RecordedMotion(
         recording=RECORDING,
         start_s=start_s,
         exposure_s=exposure_s,
@@ -215,7 +217,7 @@ def test_a_part_of_the_exposure_is_its_beginning_however_the_light_is_counted() 
     """At rest for the first half of the time, then away: half of the exposure sees a point."""
     recording = bs.assets.register([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [1.0, 30.0, 8.0]])
     for unit_sum, light in ((True, 1.0), (False, 0.5)):
-        step = bs.RecordedMotion(recording=recording, exposure_s=1.0, exposure_fraction=0.5, unit_sum=unit_sum)
+        step = bs.kinds.RecordedMotion(recording=recording, exposure_s=1.0, exposure_fraction=0.5, unit_sum=unit_sum)
         made = spot(step)
         assert made[MIDDLE, MIDDLE] == pytest.approx(light, abs=1e-12)
         assert made.sum() == pytest.approx(light, abs=1e-12)
@@ -226,9 +228,9 @@ def test_a_walk_sets_out_in_its_heading(heading_deg: float) -> None:
     """In the first step; half a turn of the heading would show here and in no picture."""
     numbers: dict[str, Any] = {"anxiety": 0.0, "heading_deg": heading_deg, "seed": 5}
     paths = (
-        bs.RandomWalkMotion(length_px=30.0, **numbers).path(),
-        bs.FrameAverage(frames=3, length_px=30.0, **numbers).path(),
-        bs.DepthParallax(length_mm=30.0, **numbers).path_mm(),
+        bs.kinds.RandomWalkMotion(length_px=30.0, **numbers).path(),
+        bs.kinds.FrameAverage(frames=3, length_px=30.0, **numbers).path(),
+        bs.kinds.DepthParallax(length_mm=30.0, **numbers).path_mm(),
     )
     for path in paths:
         first = complex(*(path[1] - path[0]))
@@ -238,10 +240,10 @@ def test_a_walk_sets_out_in_its_heading(heading_deg: float) -> None:
 
 def test_a_crooked_walk_is_drawn_as_it_goes_and_parallax_turned_round() -> None:
     """A step of the camera to the right moves the picture to the left, by focal length over depth."""
-    walk = bs.RandomWalkMotion(length_px=40.0, anxiety=0.004, heading_deg=70.0, seed=3)
+    walk = bs.kinds.RandomWalkMotion(length_px=40.0, anxiety=0.004, heading_deg=70.0, seed=3)
     assert_drawn(walk, walk.path() @ np.array([1, 1j]))
     for depth_m, form in ((2.0, "occlusion"), (1.6, "gather"), (2.5, "scatter")):
-        camera = bs.DepthParallax(
+        camera = bs.kinds.DepthParallax(
             length_mm=32.0, anxiety=0.004, heading_deg=70.0, seed=3, form=form, tolerance_px=0.005
         )
         moved = -2.5 / depth_m * (camera.path_mm() @ np.array([1, 1j]))  # 2500 px; mm over m
@@ -267,7 +269,7 @@ def test_a_positive_bend_turns_to_the_right_hand(bend_deg: float, acceleration: 
 @pytest.mark.parametrize("azimuth_deg", ANGLES)
 def test_a_plane_goes_away_towards_its_azimuth(azimuth_deg: float) -> None:
     frame = bs.Frame(np.zeros((1, 1, SIDE, SIDE)), "linear", camera=CAMERA)
-    depth = bs.PlaneDepth(distance_m=3.0, tilt_deg=60.0, azimuth_deg=azimuth_deg)(frame).depth_m
+    depth = bs.kinds.PlaneDepth(distance_m=3.0, tilt_deg=60.0, azimuth_deg=azimuth_deg)(frame).depth_m
     assert depth is not None
     right, down = (np.gradient(1 / np.asarray(depth[0], np.float64), axis=axis).mean() for axis in (1, 0))
     # Nearness falls by tan(tilt) / distance for each unit of the tangent of the viewing angle.
@@ -280,7 +282,7 @@ def test_a_tilted_plane_of_focus_goes_away_towards_its_azimuth(azimuth_deg: floa
     """A wall behind the focus is sharp only where the tilted plane has gone as far: on the side of the azimuth."""
     tilt, along_px = math.radians(70.0), 25.0
     wall_m = 2.0 / (1.0 - math.tan(tilt) * along_px / 2500.0)
-    step = bs.Defocus(f_number=0.2, focus_distance_m=2.0, tilt_deg=70.0, tilt_azimuth_deg=azimuth_deg)
+    step = bs.kinds.Defocus(f_number=0.2, focus_distance_m=2.0, tilt_deg=70.0, tilt_azimuth_deg=azimuth_deg)
     frame = bs.Frame(
         np.random.default_rng(1).random((1, 1, SIDE, SIDE)),
         "linear",

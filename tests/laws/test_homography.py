@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import blursynth as bs
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.frame import Border, Intrinsics
 from blursynth.physics.camera_motion import Warps, homography, intrinsic_matrix, rotation_matrix
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.testing import pictures
 
-every_backend = pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
+every_backend = pytest.mark.parametrize("backend", [oracle, cpu], ids=["oracle", "cpu"])
 every_border = pytest.mark.parametrize("border", [b for b in Border if b is not Border.VALID])
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 seeds = st.integers(0, 2**32)
@@ -87,7 +87,7 @@ def test_sub_pixel_translations_are_a_convolution_with_the_bilinear_splat(backen
                 kernel[5 + j + dy, 5 + i + dx] += share * (1 - abs(-y - j - dy)) * (1 - abs(-x - i - dx))
     warps = global_shutter(np.stack([translation(x, y) for x, y in moves]), weight)
     got = backend.warp_mean(image, warps, border=Border.REFLECT)
-    expected = reference.convolve(image, PointSpreads.from_dense([kernel]), border=Border.REFLECT)
+    expected = oracle.convolve(image, PointSpreads.from_dense([kernel]), border=Border.REFLECT)
     assert np.abs(got - expected)[..., 6:-6, 6:-6].max() <= 1e-10
 
 
@@ -121,12 +121,12 @@ def test_rows_of_one_time_are_the_global_shutter_to_the_bit(backend: ModuleType,
 def test_readout_0_is_the_global_shutter_to_the_bit(from_: str) -> None:
     frame = pictures(size_px=(60, 80))
     numbers = {"exposure_s": 0.07, "pitch_mrad": 2.0, "yaw_mrad": 1.0, "roll_mrad": 20.0, "x_mm": 1.0, "seed": 9}
-    rolling = bs.RollingShutter(readout_s=0.0, readout_from=from_, **numbers)
+    rolling = bs.kinds.RollingShutter(readout_s=0.0, readout_from=from_, **numbers)
     for reference_pose in ("mean", "mid", "start"):
-        expected = bs.CameraShake(reference=reference_pose, **numbers)(frame).image
+        expected = bs.kinds.CameraShake(reference=reference_pose, **numbers)(frame).image
         assert np.array_equal(rolling.replace(reference=reference_pose)(frame).image, expected)
     assert np.array_equal(
-        rolling.replace(reference="global_shutter")(frame).image, bs.CameraShake(**numbers)(frame).image
+        rolling.replace(reference="global_shutter")(frame).image, bs.kinds.CameraShake(**numbers)(frame).image
     )
 
 
@@ -167,7 +167,7 @@ def test_memory_of_something_else_does_not_count(border: Border, dtype: type, an
     warps = global_shutter(matrix)
     for height, width in ((4, 19), (17, 3), (30, 41)):
         x = rng.normal(size=(1, 2, height, width)).astype(dtype)
-        expected = reference.warp_mean(x.astype(np.float64), warps, border=border)
+        expected = oracle.warp_mean(x.astype(np.float64), warps, border=border)
         for _ in range(20):
             for size in (64, 256, 512, 1024, 2048, 4096, 16384):  # what is freed here is what is given out next
                 np.full(size, np.nan, dtype)

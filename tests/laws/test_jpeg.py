@@ -43,7 +43,7 @@ def test_codes_are_those_of_a_file_of_pillow(subsampling: str, channels: int) ->
     """Blocks begin with the picture's first pixel, in files of any program; the grid of a window is the whole's."""
     frame = photograph().crop(0, 0, 211, 230)
     frame = bs.Frame(np.ascontiguousarray(frame.image[:, :channels]), bs.Encoding.DISPLAY)
-    jpeg = bs.Jpeg(quality=35, subsampling=subsampling)
+    jpeg = bs.kinds.Jpeg(quality=35, subsampling=subsampling)
     whole = through_pillow(codes_of(frame), 35, subsampling)
     assert np.array_equal(codes_of(jpeg(frame)), whole)
     # A window that begins inside of a block, at a row and a column that differ by no multiple of a block.
@@ -57,17 +57,19 @@ def test_codes_are_those_of_a_file_of_pillow(subsampling: str, channels: int) ->
     row, column = 13, 6
     moved = codes_of(jpeg.replace(grid_row_px=row, grid_column_px=column)(frame))[:, row:, column:]
     cut = through_pillow(codes_of(frame)[:, row:, column:], 35, subsampling)
-    # Beside its edge the cut picture has no neighbours from which chroma could be interpolated.
+    # Beside its edge the cut picture has no neighbors from which chroma could be interpolated.
     beside = 0 if subsampling == "444" or channels == 1 else 1
     assert np.array_equal(moved[:, beside:, beside:], cut[:, beside:, beside:])
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (5, 0), (0, 3), (2, 7)])
-def test_at_the_lowest_quality_every_block_is_one_colour(row: int, column: int) -> None:
+def test_at_the_lowest_quality_every_block_is_one_color(row: int, column: int) -> None:
     """Of a gentle slope only the means of blocks are left, which show where blocks begin."""
     rows, columns = np.mgrid[:72, :88]
     slope = ((40 + 1.4 * rows + 1.1 * columns) / 255).astype(np.float32)
-    out = bs.Jpeg(quality=1, grid_row_px=row, grid_column_px=column)(bs.Frame(slope[None, None], bs.Encoding.DISPLAY))
+    out = bs.kinds.Jpeg(quality=1, grid_row_px=row, grid_column_px=column)(
+        bs.Frame(slope[None, None], bs.Encoding.DISPLAY)
+    )
     codes = codes_of(out)[0].astype(int)
     for axis, first in ((0, row), (1, column)):
         steps = np.abs(np.diff(codes, axis=axis)).sum(axis=1 - axis)
@@ -84,7 +86,7 @@ def test_at_the_lowest_quality_every_block_is_one_colour(row: int, column: int) 
 )
 def test_any_size_keeps_its_shape(height: int, width: int, channels: int, subsampling: str) -> None:
     frame = pictures(bs.Encoding.DISPLAY, batch=1, channels=channels, size_px=(height, width))
-    out = bs.Jpeg(quality=75, subsampling=subsampling)(frame)
+    out = bs.kinds.Jpeg(quality=75, subsampling=subsampling)(frame)
     assert out.image.shape == frame.image.shape
     assert np.array_equal(np.rint(out.image * 255) / np.float32(255), out.image)
 
@@ -93,7 +95,7 @@ def test_any_size_keeps_its_shape(height: int, width: int, channels: int, subsam
 def test_higher_quality_means_lower_error(subsampling: str) -> None:
     frame = photograph()
     errors = [
-        float(np.abs(bs.Jpeg(quality=q, subsampling=subsampling)(frame).image - frame.image).mean())
+        float(np.abs(bs.kinds.Jpeg(quality=q, subsampling=subsampling)(frame).image - frame.image).mean())
         for q in (10, 30, 50, 70, 85, 95, 100)
     ]
     assert errors == sorted(errors, reverse=True)
@@ -104,7 +106,7 @@ def test_higher_quality_means_lower_error(subsampling: str) -> None:
 @pytest.mark.parametrize(("top", "left"), [(16, 32), (21, 45), (50, 63), (17, 17)])
 def test_a_window_with_margin_equals_the_whole(subsampling: str, top: int, left: int) -> None:
     frame = photograph()
-    jpeg = bs.Jpeg(quality=50, subsampling=subsampling)
+    jpeg = bs.kinds.Jpeg(quality=50, subsampling=subsampling)
     reach = jpeg.reach_px(frame)
     assert reach is not None
     whole = jpeg(frame).image[..., top : top + 70, left : left + 64]
@@ -112,15 +114,15 @@ def test_a_window_with_margin_equals_the_whole(subsampling: str, top: int, left:
     assert np.array_equal(bs.Draw((("jpeg", jpeg),))(window, margin_px=reach).image, whole)
 
 
-def test_grey_of_three_channels_stays_grey() -> None:
-    grey = np.repeat(photograph().image[:, :1], 3, axis=1)
-    out = bs.Jpeg(quality=60)(bs.Frame(grey, bs.Encoding.DISPLAY)).image
+def test_gray_of_three_channels_stays_gray() -> None:
+    gray = np.repeat(photograph().image[:, :1], 3, axis=1)
+    out = bs.kinds.Jpeg(quality=60)(bs.Frame(gray, bs.Encoding.DISPLAY)).image
     assert np.abs(out - out.mean(axis=1, keepdims=True)).max() <= 1 / 255
 
 
 def test_four_channels_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="1 or 3 channels, got 4"):
-        bs.Jpeg(quality=50)(pictures(bs.Encoding.DISPLAY, channels=4))
+        bs.kinds.Jpeg(quality=50)(pictures(bs.Encoding.DISPLAY, channels=4))
 
 
 # -- compressed twice -------------------------------------------------------------------------------------------------
@@ -131,17 +133,17 @@ def test_four_channels_are_refused() -> None:
 def test_a_grid_that_begins_elsewhere(subsampling: str, row: int, column: int) -> None:
     """It is that of the picture which was cropped there and saved."""
     frame = photograph()
-    step = bs.Jpeg(quality=40, subsampling=subsampling, grid_row_px=row, grid_column_px=column)
+    step = bs.kinds.Jpeg(quality=40, subsampling=subsampling, grid_row_px=row, grid_column_px=column)
     cropped = frame.crop(row, column, 90, 100)
     alone = bs.Frame(cropped.image, bs.Encoding.DISPLAY)
-    expected = bs.Jpeg(quality=40, subsampling=subsampling)(alone).image
+    expected = bs.kinds.Jpeg(quality=40, subsampling=subsampling)(alone).image
     assert np.array_equal(step(cropped).image, expected)
 
 
 @pytest.mark.parametrize("subsampling", ["444", "422", "420"])
 def test_a_window_on_a_shifted_grid_equals_the_whole(subsampling: str) -> None:
     frame = photograph()
-    jpeg = bs.Jpeg(quality=50, subsampling=subsampling, grid_row_px=11, grid_column_px=6)
+    jpeg = bs.kinds.Jpeg(quality=50, subsampling=subsampling, grid_row_px=11, grid_column_px=6)
     reach = jpeg.reach_px(frame)
     assert reach is not None
     window = frame.crop(50 - reach, 61 - reach, 70 + 2 * reach, 64 + 2 * reach)
@@ -170,10 +172,10 @@ def test_two_steps_of_a_recipe_compress_twice() -> None:
     frame = photograph()
     draw = recipe.sample(frame, seed=1, index=2)
     first, second = (draw[name] for name in ("camera", "service"))
-    assert isinstance(second, bs.Jpeg)
+    assert isinstance(second, bs.kinds.Jpeg)
     once = first(frame)
     assert np.array_equal(draw(frame).image, second(once).image)
     # Blocks on the same grid are nearly at rest; on another grid they lose again.
-    same = bs.Jpeg(quality=70, subsampling="444")(once).image - once.image
-    shifted = bs.Jpeg(quality=70, subsampling="444", grid_row_px=4, grid_column_px=4)(once).image - once.image
+    same = bs.kinds.Jpeg(quality=70, subsampling="444")(once).image - once.image
+    shifted = bs.kinds.Jpeg(quality=70, subsampling="444", grid_row_px=4, grid_column_px=4)(once).image - once.image
     assert np.abs(same).mean() < 0.5 * np.abs(shifted).mean()

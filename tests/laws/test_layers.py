@@ -31,7 +31,7 @@ DEPTH, MOTION, SLOPES = ls.depth_scenes(), ls.motion_scenes(), ls.slope_scenes()
 SMALL_PX = 5.0
 SHORT_PX = 12.0
 
-# What is behind a surface is guessed from beside it: right for flat colours, not for a texture.
+# What is behind a surface is guessed from beside it: right for flat colors, not for a texture.
 UNKNOWN = [name for name in [*DEPTH, *MOTION] if "before texture" in name]
 JUNCTIONS = [name for name in [*DEPTH, *MOTION] if any(w in name for w in ("three", "two that", "behind one"))]
 
@@ -85,8 +85,8 @@ def test_motion_of_objects_with_mixed_edges(name: str) -> None:
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_a_texture_behind_an_object_is_guessed(name: str) -> None:
-    # As if it went on in the colour beside the edge: off by about the texture's own contrast, 40 codes from crest to
-    # trough, by half of it on the whole; and there are no combs, whose error would be that of the object's colour.
+    # As if it went on in the color beside the edge: off by about the texture's own contrast, 40 codes from crest to
+    # trough, by half of it on the whole; and there are no combs, whose error would be that of the object's color.
     scene = {**DEPTH, **MOTION}[name]
     assert scene.error(blurred(scene), scene.truth()).max() <= 20.0
 
@@ -125,8 +125,8 @@ def test_defocus_of_an_edge_at_any_angle(
     swap=st.booleans(),
 )
 def test_defocus_of_any_edge(angle: float, offset: float, near_px: float, far_px: float, swap: bool) -> None:
-    colours = (ls.BRIGHT, ls.DARK) if swap else (ls.DARK, ls.BRIGHT)
-    scene = ls.edge(angle, offset, near_px, far_px, *colours)
+    colors = (ls.BRIGHT, ls.DARK) if swap else (ls.DARK, ls.BRIGHT)
+    scene = ls.edge(angle, offset, near_px, far_px, *colors)
     assert scene.error(ls.lens()(scene.frame()), scene.truth()).max() <= 3.0
 
 
@@ -205,7 +205,7 @@ def test_smoothed_noise_of_depth_does_not_let_light_through(radii: tuple[int, in
     # Half a pixel of radius is 2 to 6 % of the distances between these surfaces and infinity.
     scene = ls.edge(10.0, 0.0, *radii, far=ls.WHITE)
     undisturbed = al.codes(np.asarray(ls.lens()(scene.frame()).image[0], np.float64))
-    smooth = bs.DepthSmoothing(step=0.03)(scene.frame(noise_px=noise))
+    smooth = bs.kinds.DepthSmoothing(step=0.03)(scene.frame(noise_px=noise))
     error = np.abs(al.codes(np.asarray(ls.lens()(smooth).image[0], np.float64)) - undisturbed).max(axis=0)[scene.seen]
     assert error[off_edge(scene)].max() <= 2.0
     assert error.max() <= 3.0
@@ -227,12 +227,12 @@ def test_steps_of_depth_do_not_let_light_through(angle: float, step: float) -> N
 
 
 @pytest.mark.parametrize("radii", [(10, 0), (12, -6), (0, -10), (-6, -20)])
-@pytest.mark.parametrize("colours", [(ls.DARK, ls.BRIGHT), (ls.BRIGHT, ls.DARK)], ids=["dark", "bright"])
+@pytest.mark.parametrize("colors", [(ls.DARK, ls.BRIGHT), (ls.BRIGHT, ls.DARK)], ids=["dark", "bright"])
 @pytest.mark.parametrize("angle", [10.0, pytest.param(75.0, marks=pytest.mark.slow)])
 def test_an_edge_of_depth_beside_that_of_the_picture(
-    radii: tuple[int, int], colours: tuple[ls.Colour, ls.Colour], angle: float
+    radii: tuple[int, int], colors: tuple[ls.Color, ls.Color], angle: float
 ) -> None:
-    scene = ls.edge(angle, 0.0, *radii, *colours)
+    scene = ls.edge(angle, 0.0, *radii, *colors)
     truth = scene.truth()
     for moved in (-0.5, 0.5):
         assert scene.error(ls.lens()(scene.frame(depth_moved=(0.0, moved))), truth).max() <= 3.0
@@ -243,16 +243,16 @@ def test_an_edge_of_depth_beside_that_of_the_picture(
 
 
 @pytest.mark.parametrize("heading", [0.0, 50.0])
-@pytest.mark.parametrize("colours", [(ls.DARK, ls.BRIGHT), (ls.BRIGHT, ls.DARK)], ids=["dark", "bright"])
+@pytest.mark.parametrize("colors", [(ls.DARK, ls.BRIGHT), (ls.BRIGHT, ls.DARK)], ids=["dark", "bright"])
 @pytest.mark.parametrize(("near", "far", "parts"), [(10.0, 0.01, 1), (12.0, 4.0, 16)])
 def test_parallax_of_mixed_edges(
-    heading: float, colours: tuple[ls.Colour, ls.Colour], near: float, far: float, parts: int
+    heading: float, colors: tuple[ls.Color, ls.Color], near: float, far: float, parts: int
 ) -> None:
-    scene = ls.edge(10.0, 0.2, near, far, *colours, boxes=2)
+    scene = ls.edge(10.0, 0.2, near, far, *colors, boxes=2)
     image, most = al.picture(scene.layers, scene.height, scene.width)
     # A straight path of 4 mm shows as 20 px of radius at 1 m to a lens of 50 mm on pixels of 5 um.
     frame = bs.Frame(image[None], "linear", depth_m=20.0 / al.signed_radius(scene.layers, most)[None], camera=ls.CAMERA)
-    made = bs.DepthParallax(length_mm=4.0, anxiety=0.0, heading_deg=heading, parts=parts)(frame)
+    made = bs.kinds.DepthParallax(length_mm=4.0, anxiety=0.0, heading_deg=heading, parts=parts)(frame)
     truth = al.rays(scene.layers, scene.window, al.line_points(24, heading), boxes=2)
     assert scene.error(made, truth).max() <= 5.0
 
@@ -266,6 +266,6 @@ def test_parallax_of_mixed_edges(
     swap=st.booleans(),
 )
 def test_motion_of_an_edge_at_any_angle(angle: float, offset: float, length: float, aside: float, swap: bool) -> None:
-    colours = (ls.BRIGHT, ls.DARK) if swap else (ls.DARK, ls.BRIGHT)
-    scene = ls.moving_edge(angle, offset, length, (angle + aside + 180) % 360 - 180, *colours)
+    colors = (ls.BRIGHT, ls.DARK) if swap else (ls.DARK, ls.BRIGHT)
+    scene = ls.moving_edge(angle, offset, length, (angle + aside + 180) % 360 - 180, *colors)
     assert scene.error(blurred(scene), scene.truth()).max() <= bound(scene)

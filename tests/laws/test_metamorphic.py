@@ -38,12 +38,12 @@ TURNS: dict[str, tuple[Turn, NDArray[np.float64]]] = {
 
 def pipeline(picture: bs.Frame, blur: bs.Degradation) -> NDArray[np.floating]:
     steps = [
-        ("decode", bs.Decode()),
+        ("decode", bs.kinds.Decode()),
         ("blur", blur),
-        ("lens", bs.DiskBlur(diameter_px=3.3)),
-        ("sensor", bs.Sensor(full_well_e=5000.0, shot_noise=False, seed=0)),
-        ("develop", bs.Develop()),
-        ("encode", bs.Encode()),
+        ("lens", bs.kinds.DiskBlur(diameter_px=3.3)),
+        ("sensor", bs.kinds.Sensor(full_well_e=5000.0, shot_noise=False, seed=0)),
+        ("develop", bs.kinds.Develop()),
+        ("encode", bs.kinds.Encode()),
     ]
     return bs.Draw(tuple(steps))(picture).image
 
@@ -56,7 +56,7 @@ def scene() -> bs.Frame:
 
 
 def two_planes() -> bs.Frame:
-    """The disk of :func:`scene` before a wall of one colour: whatever the disk hides, all of it is alike.
+    """The disk of :func:`scene` before a wall of one color: whatever the disk hides, all of it is alike.
 
     Where what is hidden must be guessed from beside it, two pixels may be equally near, and the law has no say.
     """
@@ -85,20 +85,20 @@ def turned_deg(degrees: float, turn: str) -> float:
 
 
 def hides(blur: bs.Degradation) -> bool:
-    return isinstance(blur, bs.ObjectMotion) or getattr(blur, "form", "") == "occlusion"
+    return isinstance(blur, bs.kinds.ObjectMotion) or getattr(blur, "form", "") == "occlusion"
 
 
 def assert_commutes(turn: str, before: bs.Degradation, after: bs.Degradation) -> None:
     frame = two_planes() if hides(before) else scene()
     expected = TURNS[turn][0](pipeline(frame, before))
-    assert np.abs(pipeline(frame, before) - pipeline(frame, bs.Nothing())).max() > 0.05
+    assert np.abs(pipeline(frame, before) - pipeline(frame, bs.kinds.Identity())).max() > 0.05
     # One code may flip where a value lies on the border between two.
     assert np.quantile(np.abs(pipeline(turned_scene(frame, turn), after) - expected), 0.999) <= 1e-6
 
 
 def recorded(path: NDArray[np.float64]) -> bs.Degradation:
     time = np.linspace(0, 1, len(path))
-    return bs.RecordedMotion(recording=bs.assets.register(np.column_stack([time, path])), exposure_s=1.0)
+    return bs.kinds.RecordedMotion(recording=bs.assets.register(np.column_stack([time, path])), exposure_s=1.0)
 
 
 @pytest.mark.parametrize("turn", list(TURNS))
@@ -108,42 +108,46 @@ def test_turned_in_turned_out(turn: str, kind: str) -> None:
     if kind == "path":
         before, after = recorded(PATH), recorded(PATH @ matrix.T)
     else:
-        # Odd in both directions and centred in its array, so that turning the array turns the kernel.
-        before = bs.MeasuredBlur(kernel=bs.assets.register(KERNEL + KERNEL[::-1, ::-1]))
-        after = bs.MeasuredBlur(kernel=bs.assets.register(change(KERNEL + KERNEL[::-1, ::-1])))
+        # Odd in both directions and centerd in its array, so that turning the array turns the kernel.
+        before = bs.kinds.MeasuredBlur(kernel=bs.assets.register(KERNEL + KERNEL[::-1, ::-1]))
+        after = bs.kinds.MeasuredBlur(kernel=bs.assets.register(change(KERNEL + KERNEL[::-1, ::-1])))
     assert_commutes(turn, before, after)
 
 
 # Kinds with fields of degrees, and those that depend on depth or on labels. Random walks turn with their heading where
 # nothing disturbs them.
 TURNED: dict[str, Callable[[Callable[[float], float]], bs.Degradation]] = {
-    "linear_motion": lambda to: bs.LinearMotion(length_px=9.0, angle_deg=to(25.0)),
-    "accelerated_motion": lambda to: bs.AcceleratedMotion(
+    "linear_motion": lambda to: bs.kinds.LinearMotion(length_px=9.0, angle_deg=to(25.0)),
+    "accelerated_motion": lambda to: bs.kinds.AcceleratedMotion(
         speed_px=3.0, angle_deg=to(25.0), acceleration_px=15.0, acceleration_angle_deg=to(100.0), exposure_fraction=0.8
     ),
-    "random_walk_motion": lambda to: bs.RandomWalkMotion(length_px=9.0, anxiety=0.0, heading_deg=to(25.0), seed=1),
-    "frame_average": lambda to: bs.FrameAverage(
+    "random_walk_motion": lambda to: bs.kinds.RandomWalkMotion(
+        length_px=9.0, anxiety=0.0, heading_deg=to(25.0), seed=1
+    ),
+    "frame_average": lambda to: bs.kinds.FrameAverage(
         frames=4, gap=0.5, length_px=9.0, anxiety=0.0, heading_deg=to(25.0), reference="mid", seed=1
     ),
-    "gaussian_blur": lambda to: bs.GaussianBlur(sigma_px=3.0, aspect=0.3, angle_deg=to(25.0)),
-    "generalised_gaussian_blur": lambda to: bs.GeneralisedGaussianBlur(
+    "gaussian_blur": lambda to: bs.kinds.GaussianBlur(sigma_px=3.0, aspect=0.3, angle_deg=to(25.0)),
+    "generalized_gaussian_blur": lambda to: bs.kinds.GeneralizedGaussianBlur(
         sigma_px=3.0, sigma_across_px=0.8, angle_deg=to(25.0), shape=0.7
     ),
-    "plateau_blur": lambda to: bs.PlateauBlur(sigma_px=3.0, sigma_across_px=0.8, angle_deg=to(25.0)),
-    "polygon_blur": lambda to: bs.PolygonBlur(diameter_px=11.0, blades=5, angle_deg=to(25.0)),
-    "object_motion": lambda to: bs.ObjectMotion(length_px=9.0, angle_deg=to(25.0), acceleration=0.9, parts=3, seed=2),
-    "depth_parallax": lambda to: bs.DepthParallax(length_mm=60.0, anxiety=0.0, heading_deg=to(25.0), parts=3),
-    "depth_parallax-gather": lambda to: bs.DepthParallax(
+    "plateau_blur": lambda to: bs.kinds.PlateauBlur(sigma_px=3.0, sigma_across_px=0.8, angle_deg=to(25.0)),
+    "polygon_blur": lambda to: bs.kinds.PolygonBlur(diameter_px=11.0, blades=5, angle_deg=to(25.0)),
+    "object_motion": lambda to: bs.kinds.ObjectMotion(
+        length_px=9.0, angle_deg=to(25.0), acceleration=0.9, parts=3, seed=2
+    ),
+    "depth_parallax": lambda to: bs.kinds.DepthParallax(length_mm=60.0, anxiety=0.0, heading_deg=to(25.0), parts=3),
+    "depth_parallax-gather": lambda to: bs.kinds.DepthParallax(
         length_mm=60.0, anxiety=0.0, heading_deg=to(25.0), form="gather"
     ),
-    "defocus": lambda to: bs.Defocus(f_number=0.15, focus_distance_m=1.2, blades=5, rotation_deg=to(25.0)),
-    "defocus-gather": lambda to: bs.Defocus(
+    "defocus": lambda to: bs.kinds.Defocus(f_number=0.15, focus_distance_m=1.2, blades=5, rotation_deg=to(25.0)),
+    "defocus-gather": lambda to: bs.kinds.Defocus(
         f_number=0.15, focus_distance_m=1.2, blades=3, rotation_deg=to(25.0), form="gather"
     ),
-    "defocus-scatter-tilted": lambda to: bs.Defocus(
+    "defocus-scatter-tilted": lambda to: bs.kinds.Defocus(
         f_number=0.3, focus_distance_m=1.2, tilt_deg=50.0, tilt_azimuth_deg=to(25.0), form="scatter"
     ),
-    "defocus-cats-eye": lambda to: bs.Defocus(
+    "defocus-cats-eye": lambda to: bs.kinds.Defocus(
         f_number=0.15, focus_distance_m=1.2, blades=3, rotation_deg=to(25.0), cats_eye=0.1
     ),
 }
@@ -160,7 +164,7 @@ def test_angles_depth_and_labels_turn_with_the_picture(turn: str, kind: str) -> 
 def test_a_plane_turns_with_its_azimuth(turn: str) -> None:
     frame = scene()
     planes = [
-        bs.PlaneDepth(distance_m=2.0, tilt_deg=50.0, azimuth_deg=azimuth, keep=False)(picture).depth_m
+        bs.kinds.PlaneDepth(distance_m=2.0, tilt_deg=50.0, azimuth_deg=azimuth, keep=False)(picture).depth_m
         for azimuth, picture in ((25.0, frame), (turned_deg(25.0, turn), turned_scene(frame, turn)))
     ]
     assert np.abs(TURNS[turn][0](np.asarray(planes[0])) - planes[1]).max() <= 1e-12
@@ -188,7 +192,7 @@ def camera_path(turn: str | None, *, positions: bool) -> str:
 @pytest.mark.parametrize("positions", [False, True])
 def test_a_camera_with_six_degrees_of_freedom(turn: str, positions: bool) -> None:
     before, after = (
-        bs.RecordedShake(recording=camera_path(way, positions=positions), start_s=0.05, exposure_s=0.3)
+        bs.kinds.RecordedShake(recording=camera_path(way, positions=positions), start_s=0.05, exposure_s=0.3)
         for way in (None, turn)
     )
     assert_commutes(turn, before, after)
@@ -199,7 +203,7 @@ def test_a_camera_with_six_degrees_of_freedom(turn: str, positions: bool) -> Non
 @pytest.mark.parametrize("reference", ["mean", "global_shutter"])
 def test_a_sensor_that_is_read_row_by_row(turn: str, positions: bool, reference: Any) -> None:
     """Upside down, its last row is the first to be read; a sensor that is read by columns is none of ours."""
-    step = bs.RecordedShake(
+    step = bs.kinds.RecordedShake(
         recording=camera_path(None, positions=positions),
         start_s=0.05,
         exposure_s=0.1,
@@ -215,5 +219,5 @@ def test_a_sensor_that_is_read_row_by_row(turn: str, positions: bool, reference:
 @pytest.mark.parametrize("turn", list(TURNS))
 def test_a_zoom_about_the_optical_axis(turn: str) -> None:
     for reference in ("mean", "start"):
-        step = bs.Zoom(scale=1.3, reference=reference)
+        step = bs.kinds.Zoom(scale=1.3, reference=reference)
         assert_commutes(turn, step, step)

@@ -8,7 +8,7 @@ import pytest
 from scipy import special
 
 import blursynth as bs
-from blursynth.physics.mosaic import colour_sites, mosaic_code
+from blursynth.physics.mosaic import color_sites, mosaic_code
 
 SIGMAS = 5.0
 SIZE_PX = 1024
@@ -21,14 +21,14 @@ def flat(level: float, size_px: tuple[int, int] = (SIZE_PX, SIZE_PX), channels: 
     return bs.Frame(np.full((1, channels, *size_px), level, np.float32), bs.Encoding.LINEAR)
 
 
-def codes(sensor: bs.Sensor, frame: bs.Frame) -> np.ndarray:
+def codes(sensor: bs.kinds.Sensor, frame: bs.Frame) -> np.ndarray:
     """``[C, H, W]`` the numbers of the first picture in float64."""
     return sensor(frame).image[0].astype(np.float64)
 
 
-def sensor(**fields: object) -> bs.Sensor:
+def sensor(**fields: object) -> bs.kinds.Sensor:
     given = {"full_well_e": 4000.0, "black_level_dn": 128, "bit_depth": 14, "gain_dn_per_e": 1.7, "seed": 1}
-    return bs.Sensor(**{**given, **fields})
+    return bs.kinds.Sensor(**{**given, **fields})
 
 
 def variance_error(variance: float, samples: int, excess_kurtosis: float = 0.0) -> float:
@@ -54,8 +54,8 @@ def test_mean_and_variance(mosaic: str | None, level: float) -> None:
 
 
 @pytest.mark.parametrize("mosaic", [None, "RGGB", "BGGR", "GRBG", "GBRG"])
-def test_each_colour_has_its_own_light(mosaic: str | None) -> None:
-    """Grey light of .25 makes white_level_e / 4 electrons in green, fewer in red and blue by the white balance."""
+def test_each_color_has_its_own_light(mosaic: str | None) -> None:
+    """Gray light of .25 makes white_level_e / 4 electrons in green, fewer in red and blue by the white balance."""
     camera = sensor(
         mosaic=mosaic, red_gain=2.0, blue_gain=1.6, red_from_green=-0.5, blue_from_green=-0.4, green_from_red=-0.2,
         red_offset_dn=9.0, green_red_offset_dn=-5.0, green_blue_offset_dn=-5.0, blue_offset_dn=3.0,
@@ -66,13 +66,13 @@ def test_each_colour_has_its_own_light(mosaic: str | None) -> None:
     offset = np.array([9.0, -5.0, 3.0])
     sites = np.arange(3)[:, None, None]
     if mosaic is not None:
-        sites = colour_sites(mosaic_code(mosaic), (0, 0), (SIZE_PX, SIZE_PX))[None]
-    for colour in range(3):
-        values = dn[np.broadcast_to(sites == colour, dn.shape)]
-        variance = 1.7**2 * mean[colour] + 1 / 12
-        expected = 1.7 * mean[colour] + 128 + offset[colour]
+        sites = color_sites(mosaic_code(mosaic), (0, 0), (SIZE_PX, SIZE_PX))[None]
+    for color in range(3):
+        values = dn[np.broadcast_to(sites == color, dn.shape)]
+        variance = 1.7**2 * mean[color] + 1 / 12
+        expected = 1.7 * mean[color] + 128 + offset[color]
         assert abs(values.mean() - expected) < SIGMAS * np.sqrt(variance / values.size)
-        assert abs(values.var() - variance) < variance_error(variance, values.size, 1 / mean[colour])
+        assert abs(values.var() - variance) < variance_error(variance, values.size, 1 / mean[color])
 
 
 @MOSAICS
@@ -145,15 +145,15 @@ def test_saturation_happens_after_the_blur(mosaic: str | None) -> None:
     image = rng.uniform(0, 0.4, (1, 3, 96, 96)).astype(np.float32)
     image[..., 40:44, 50:54] = 30.0  # a lamp
     scene = bs.Frame(image, bs.Encoding.LINEAR)
-    blur = bs.LinearMotion(length_px=9.0, angle_deg=20.0)
+    blur = bs.kinds.LinearMotion(length_px=9.0, angle_deg=20.0)
     quiet = sensor(full_well_e=1000.0, mosaic=mosaic, shot_noise=False, rounding=False, gain_dn_per_e=4.0)
 
     def cut_off(frame: bs.Frame) -> bs.Frame:
-        return bs.Develop()(quiet(frame))
+        return bs.kinds.Develop()(quiet(frame))
 
     if mosaic is None:
         after, before = cut_off(blur(scene)).image, blur(cut_off(scene)).image
-    else:  # in raw numbers: the demosaic looks at neighbours
+    else:  # in raw numbers: the demosaic looks at neighbors
         after, clipped = quiet(blur(scene)).image, scene.with_image(np.minimum(scene.image, 1.0))
         before = quiet(blur(clipped)).image
     assert (after >= before * (1 - 1e-6) - 1e-6).all()
@@ -164,15 +164,15 @@ def test_saturation_happens_after_the_blur(mosaic: str | None) -> None:
 def test_the_black_level_removes_the_clipping_bias() -> None:
     """Without it the lower half of the noise in the dark is cut off, and the mean rises by sigma / sqrt(2 pi)."""
     noisy = {"read_noise_e": 5.0, "gain_dn_per_e": 1.0, "full_well_e": 1000.0}
-    with_black = bs.Develop()(sensor(black_level_dn=64, **noisy)(flat(0.0))).image.astype(np.float64)
-    without = bs.Develop()(sensor(black_level_dn=0, **noisy)(flat(0.0))).image.astype(np.float64)
+    with_black = bs.kinds.Develop()(sensor(black_level_dn=64, **noisy)(flat(0.0))).image.astype(np.float64)
+    without = bs.kinds.Develop()(sensor(black_level_dn=0, **noisy)(flat(0.0))).image.astype(np.float64)
     sd = np.sqrt(25.0 + 1 / 12) / 1000.0
     assert abs(with_black.mean()) < SIGMAS * sd / np.sqrt(with_black.size)
     assert with_black.min() < 0
     assert without.mean() == pytest.approx(sd / np.sqrt(2 * np.pi), rel=0.02)
 
 
-# -- rows, columns, neighbours ----------------------------------------------------------------------------------------
+# -- rows, columns, neighbors ----------------------------------------------------------------------------------------
 
 
 @MOSAICS
@@ -196,7 +196,7 @@ def test_variance_of_rows_and_columns(mosaic: str | None, axis: int) -> None:
 
 
 @MOSAICS
-def test_raw_neighbours_are_uncorrelated(mosaic: str | None) -> None:
+def test_raw_neighbors_are_uncorrelated(mosaic: str | None) -> None:
     """Row noise off, PRNU and DSNU removed by the difference of two frames: no pixel knows of another."""
     camera = sensor(mosaic=mosaic, read_noise_e=2.0, read_noise_shape=0.0, prnu=0.01, dsnu_e=2.0)
     difference = codes(camera, flat(0.1)) - codes(camera.replace(seed=2), flat(0.1))
@@ -251,9 +251,9 @@ def test_a_crop_sees_the_pattern_and_the_noise_of_its_place() -> None:
 def test_the_order_of_noise_and_blur() -> None:
     """Noise after the blur is white. Before it, it takes the blur's correlation, exp(-d^2 / (4 sigma^2)), and loses
     most of its variance: pictures that are blurred after a noisy exposure look unlike any camera's."""
-    blur, camera, scene = bs.GaussianBlur(sigma_px=1.5), sensor(read_noise_e=2.0, gain_dn_per_e=3.0), flat(0.2)
-    developed = bs.Develop()(camera(blur(scene))).image.astype(np.float64)
-    blurred = blur(bs.Develop()(camera(scene))).image.astype(np.float64)
+    blur, camera, scene = bs.kinds.GaussianBlur(sigma_px=1.5), sensor(read_noise_e=2.0, gain_dn_per_e=3.0), flat(0.2)
+    developed = bs.kinds.Develop()(camera(blur(scene))).image.astype(np.float64)
+    blurred = blur(bs.kinds.Develop()(camera(scene))).image.astype(np.float64)
     variance = (800.0 + 4.0) / 4000.0**2 + 1 / 12 / (3 * 4000.0) ** 2
     assert abs(developed.var() - variance) < variance_error(variance, developed.size)
     for picture, expected in ((developed, 0.0), (blurred, np.exp(-1 / (4 * 1.5**2)))):

@@ -1,7 +1,7 @@
 """The law of the pair: the blurred picture lies where the sharp one does, in every recipe that ships.
 
 PHYSICS: over 200 draws with the noise off, registration of blurred to sharp in 4 x 4 tiles; median shift below .05 px,
-largest below .25 px. A shifted kernel must fail, and a flipped one too: a flip leaves a centred kernel centred, so that
+largest below .25 px. A shifted kernel must fail, and a flipped one too: a flip leaves a centerd kernel centerd, so that
 it shows in the third moments only.
 """
 
@@ -15,21 +15,29 @@ import pytest
 from numpy.typing import NDArray
 
 import blursynth as bs
-from blursynth.degradations.deblurgan_blur import DeblurganBlur
-from blursynth.degradations.depth_blur import DepthBlur
-from blursynth.degradations.uniform_blur import UniformBlur
-from blursynth.degradations.warp_blur import WarpBlur
-from blursynth.physics.colour import srgb_to_linear
+from blursynth.degradations.lens.depth_blur import DepthBlur
+from blursynth.degradations.lens.uniform_blur import UniformBlur
+from blursynth.degradations.motion.warp_blur import WarpBlur
+from blursynth.degradations.published.deblurgan_blur import DeblurganBlur
+from blursynth.physics.color import srgb_to_linear
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.testing import MomentRegistration
 
 # Of a fault that shows in one draw of fifteen, 40 draws miss 6 of 100, six draws 66.
 DRAWS, QUICK_DRAWS, REGISTERED = 200, 40, 6
 # What moves no light: noise, what undoes a sensor, compression, and brightness that both pictures of a pair clip alike.
-NOISE = {bs.Sensor, bs.Develop, bs.Jpeg, bs.HighlightExpansion, bs.HighlightOffset, bs.Denoise, bs.Sharpen}
+NOISE = {
+    bs.kinds.Sensor,
+    bs.kinds.Develop,
+    bs.kinds.Jpeg,
+    bs.kinds.HighlightExpansion,
+    bs.kinds.HighlightOffset,
+    bs.kinds.Denoise,
+    bs.kinds.Sharpen,
+}
 # A camera's curve is undone and put back by the same numbers; here light is read by sRGB's, so that takes its place.
-CURVES = {bs.SigmoidDecode: bs.Decode(), bs.SigmoidEncode: bs.Encode()}
-# `deblurgan` is off centre as published: its shift must be the recorded kernel's centroid, see below.
+CURVES = {bs.kinds.SigmoidDecode: bs.kinds.Decode(), bs.kinds.SigmoidEncode: bs.kinds.Encode()}
+# `deblurgan` is off center as published: its shift must be the recorded kernel's centroid, see below.
 # Those that blur codes or another gamma's light are held in tests/recipes/test_published.py, in the space that they blur.
 IN_CODES = {"boracchi-foi", "bsrgan", "gopro-average", "lai2016", "real-esrgan"}
 ALIGNED = [name for name in bs.recipe_names() if name not in {"deblurgan", *IN_CODES}]
@@ -40,7 +48,7 @@ WINDOWS = {3.0: 400, 5.0: 400, 8.0: 400, 16.0: 800, 30.0: 1200}
 
 @lru_cache
 def scene() -> bs.Frame:
-    """Structure at all scales: pink noise in three colours, as 8-bit codes."""
+    """Structure at all scales: pink noise in three colors, as 8-bit codes."""
     rng = np.random.default_rng(3)
     side = WINDOWS[30.0] + 120
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
@@ -57,13 +65,13 @@ def window(size_px: int, margin_px: int = 0, whole: bs.Frame | None = None) -> b
     return whole.crop(first, first, size_px + 2 * margin_px, size_px + 2 * margin_px)
 
 
-def grey_light(frame: bs.Frame) -> NDArray[np.float64]:
+def gray_light(frame: bs.Frame) -> NDArray[np.float64]:
     return srgb_to_linear(frame.image[0]).mean(axis=0)
 
 
 @lru_cache
 def registration(smoothing_px: float) -> MomentRegistration:
-    return MomentRegistration(grey_light(window(WINDOWS[smoothing_px])), smoothing_px=smoothing_px, order=5)
+    return MomentRegistration(gray_light(window(WINDOWS[smoothing_px])), smoothing_px=smoothing_px, order=5)
 
 
 def width_px(draw: bs.Draw) -> float:
@@ -76,7 +84,7 @@ def width_px(draw: bs.Draw) -> float:
             variance += float(np.abs(step.layers(frame).radius_px).max()) ** 2 / 4
         if isinstance(step, WarpBlur):
             variance += float(step.reach_px(frame) or 0) ** 2 / 6
-        if isinstance(step, bs.ObjectMotion):
+        if isinstance(step, bs.kinds.ObjectMotion):
             variance += step.length_px**2 / 12
         if isinstance(step, UniformBlur | DeblurganBlur):
             psf = step.point_spread()
@@ -103,7 +111,7 @@ def without_noise(recipe: bs.Recipe) -> bs.Recipe:
 def blurred(draw: bs.Draw, size_px: int) -> NDArray[np.float64]:
     reach = draw.reach_px(scene())
     assert reach is not None
-    return grey_light(draw(window(size_px, reach), margin_px=reach))
+    return gray_light(draw(window(size_px, reach), margin_px=reach))
 
 
 def varies(name: str) -> bool:
@@ -175,15 +183,15 @@ def test_many_pairs_with_varying_blur_are_aligned(name: str) -> None:
 
 def test_a_target_at_the_start_of_the_exposure_breaks_the_law() -> None:
     for reference, aligned in (("mean", True), ("start", False)):
-        shake = bs.CameraShake(exposure_s=0.1, yaw_mrad=3.0, pitch_mrad=2.0, reference=reference, seed=3)
-        draw = bs.Draw((("camera", bs.Camera(focal_length_mm=4.2, pixel_pitch_um=2.8)), ("shake", shake)))
+        shake = bs.kinds.CameraShake(exposure_s=0.1, yaw_mrad=3.0, pitch_mrad=2.0, reference=reference, seed=3)
+        draw = bs.Draw((("camera", bs.kinds.SetIntrinsics(focal_length_mm=4.2, pixel_pitch_um=2.8)), ("shake", shake)))
         assert (np.hypot(*displacement_px(draw, 64, small_scene())).max() < 0.05) == aligned
 
 
 def hides(draw: bs.Draw) -> bool:
     """Whether nearer surfaces cover farther ones in it."""
     return any(
-        (isinstance(step, DepthBlur) and step.form == "occlusion") or isinstance(step, bs.ObjectMotion)
+        (isinstance(step, DepthBlur) and step.form == "occlusion") or isinstance(step, bs.kinds.ObjectMotion)
         for _, step in draw.steps
     )
 
@@ -202,7 +210,7 @@ def far_from_edges(draw: bs.Draw, size_px: int, whole: bs.Frame) -> NDArray[np.b
         within, surface = 0.0, frame.labels
         if isinstance(step, DepthBlur) and step.form == "occlusion":
             within, surface = float(np.abs(step.layers(frame).radius_px).max()), frame.depth_m
-        if isinstance(step, bs.ObjectMotion):
+        if isinstance(step, bs.kinds.ObjectMotion):
             within = step.length_px
         if within > 0:
             # What other steps add to it is wider by no more than their own reach.
@@ -211,7 +219,9 @@ def far_from_edges(draw: bs.Draw, size_px: int, whole: bs.Frame) -> NDArray[np.b
                 * int(
                     np.ceil(within)
                     + sum(
-                        s.reach_px(frame) or 0 for _, s in draw.steps if not isinstance(s, DepthBlur | bs.ObjectMotion)
+                        s.reach_px(frame) or 0
+                        for _, s in draw.steps
+                        if not isinstance(s, DepthBlur | bs.kinds.ObjectMotion)
                     )
                 )
                 + 1
@@ -259,8 +269,8 @@ def test_a_camera_has_one_curve(name: str) -> None:
     assert undone == put_back
 
 
-def lopsided() -> bs.RandomWalkMotion:
-    return bs.RandomWalkMotion(length_px=25.0, anxiety=0.004, heading_deg=70.0, seed=3)
+def lopsided() -> bs.kinds.RandomWalkMotion:
+    return bs.kinds.RandomWalkMotion(length_px=25.0, anxiety=0.004, heading_deg=70.0, seed=3)
 
 
 def third_moments(psf: PointSpreads) -> NDArray[np.float64]:
@@ -274,7 +284,9 @@ def through(monkeypatch: pytest.MonkeyPatch, change: Callable[[PointSpreads], Po
     convolve = cpu.convolve
     with monkeypatch.context() as patch:
         patch.setattr(cpu, "convolve", lambda image, psf, **rest: convolve(image, change(psf), **rest))
-        return blurred(bs.Draw((("decode", bs.Decode()), ("shake", lopsided()), ("encode", bs.Encode()))), 400)
+        return blurred(
+            bs.Draw((("decode", bs.kinds.Decode()), ("shake", lopsided()), ("encode", bs.kinds.Encode()))), 400
+        )
 
 
 def same(psf: PointSpreads) -> PointSpreads:
@@ -290,7 +302,7 @@ def shifted(psf: PointSpreads) -> PointSpreads:
 
 
 def obeys(picture: NDArray[np.float64]) -> bool:
-    """Centred, and with the third moments of the recorded kernel: the whole law for one pair."""
+    """Centerd, and with the third moments of the recorded kernel: the whole law for one pair."""
     fit = registration(5.0)
     shift = np.hypot(*fit.shifts_px(picture).T)
     found = fit.moments(picture)
@@ -305,7 +317,7 @@ def test_a_shifted_or_flipped_kernel_breaks_the_law(monkeypatch: pytest.MonkeyPa
     assert not obeys(through(monkeypatch, shifted))
 
 
-def test_deblurgan_is_off_centre_as_published_and_says_so() -> None:
+def test_deblurgan_is_off_center_as_published_and_says_so() -> None:
     """The one recipe that breaks the law does so by name; the shift in its pairs is that of the recorded kernel."""
     recipe = bs.load_recipe("deblurgan", changes={"blur.stretch": False})
     shifts, errors = [], []

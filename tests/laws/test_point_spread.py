@@ -1,4 +1,4 @@
-"""Laws of the rasterised path and of the point spreads with a closed form (PHYSICS, section 7, "PSF")."""
+"""Laws of the rasterized path and of the point spreads with a closed form (PHYSICS, section 7, "PSF")."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu, reference
+from blursynth.backends import cpu, oracle
 from blursynth.physics import point_spread
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.trajectory import WalkParameters, straight_line
 
-BACKENDS = [pytest.param(cpu, id="cpu"), pytest.param(reference, id="reference")]
+BACKENDS = [pytest.param(cpu, id="cpu"), pytest.param(oracle, id="oracle")]
 
 # Whole and half numbers are where pieces are cut: they must come up often.
 coordinate = st.floats(-12, 12) | st.integers(-8, 8).map(float) | st.integers(-16, 16).map(lambda n: n / 2)
@@ -76,7 +76,7 @@ def growth(path: NDArray[np.float64], spent: NDArray[np.float64], axis: int) -> 
     for a, b, w in zip(path[:-1, axis], path[1:, axis], spent / spent.sum(), strict=True):
         if abs(b - a) > 1e-4:
             total += w * (antiderivative(b) - antiderivative(a)) / (b - a)
-        else:  # the difference would cancel: Simpson's rule, whose error here is below 1e-13 off whole numbers
+        else:  # the difference would cancel: Simpson's rule, whose error here is below 1e-13 off integers
             values = [x - math.floor(x) for x in (a, (a + b) / 2, b)]
             values = [u * (1 - u) for u in values]
             total += w * (values[0] + 4 * values[1] + values[2]) / 6
@@ -87,7 +87,7 @@ def growth(path: NDArray[np.float64], spent: NDArray[np.float64], axis: int) -> 
 @given(data=st.data(), path=paths())
 def test_moments(backend, data, path) -> None:
     spent = durations(data, path)
-    psf = backend.rasterise(path, spent, centre=False)
+    psf = backend.rasterize(path, spent, center=False)
     got, wanted = moments(psf), path_moments(path, spent)
     size = 1 + float(np.abs(path).max())
     assert (psf.weight >= 0).all()
@@ -102,7 +102,7 @@ def test_moments(backend, data, path) -> None:
 @given(data=st.data(), path=paths())
 def test_variance_grows_by_the_mean_of_u_times_one_minus_u(backend, data, path) -> None:
     spent = durations(data, path)
-    psf = backend.rasterise(path, spent, centre=False)
+    psf = backend.rasterize(path, spent, center=False)
     got, wanted = moments(psf), path_moments(path, spent)
     for axis, name in enumerate(("xx", "yy")):
         added = growth(path, spent, axis)
@@ -110,16 +110,16 @@ def test_variance_grows_by_the_mean_of_u_times_one_minus_u(backend, data, path) 
         assert got[name] - wanted[name] == pytest.approx(added, abs=1e-10)
 
 
-@given(data=st.data(), path=paths(), centre=st.booleans())
-def test_cpu_is_the_reference(data, path, centre) -> None:
+@given(data=st.data(), path=paths(), center=st.booleans())
+def test_cpu_is_the_reference(data, path, center) -> None:
     spent = durations(data, path)
     start = data.draw(st.floats(0, 0.9))
     end = data.draw(st.floats(start + 0.05, 1.0))
     clock = np.concatenate([[0], np.cumsum(spent)]) / spent.sum()
     assume(np.diff(np.clip(clock, start, end)).max() > 0)
-    options = {"centre": centre, "exposure": (start, end), "unit_sum": data.draw(st.booleans())}
-    got = cpu.rasterise(path, spent, **options)
-    wanted = reference.rasterise(path, spent, **options)
+    options = {"center": center, "exposure": (start, end), "unit_sum": data.draw(st.booleans())}
+    got = cpu.rasterize(path, spent, **options)
+    wanted = oracle.rasterize(path, spent, **options)
     assert np.abs(dense(got) - dense(wanted)).max() <= 1e-12
     assert abs(got.sums()[0] - (1.0 if options["unit_sum"] else end - start)) <= 1e-12
 
@@ -130,7 +130,7 @@ def test_cpu_is_the_reference_on_random_walks() -> None:
         rng.uniform(2, 60, 6), rng.uniform(0, 0.1, 6), 0.3, 0.1, 5.0, rng.uniform(0, 6, 6), samples=600
     )
     path = cpu.random_walk(parameters, np.arange(6, dtype=np.uint64))
-    got, wanted = cpu.rasterise(path), reference.rasterise(path)
+    got, wanted = cpu.rasterize(path), oracle.rasterize(path)
     assert np.array_equal(got.start, wanted.start)
     for b in range(6):
         assert np.abs(dense(got, b=b) - dense(wanted, b=b)).max() <= 1e-13
@@ -138,7 +138,7 @@ def test_cpu_is_the_reference_on_random_walks() -> None:
 
 @given(paths())
 def test_the_centroid_is_at_zero_and_the_sum_is_one(path) -> None:
-    psf = cpu.rasterise(path)
+    psf = cpu.rasterize(path)
     assert np.abs(psf.centroids()).max() <= 1e-10
     assert abs(psf.sums()[0] - 1) <= 1e-12
     assert psf.to_dense().astype(np.float32).sum(dtype=np.float64) == pytest.approx(1, abs=1e-6)
@@ -146,9 +146,9 @@ def test_the_centroid_is_at_zero_and_the_sum_is_one(path) -> None:
 
 @given(path=paths(), by=st.tuples(st.integers(-20, 20), st.integers(-20, 20)))
 def test_an_integer_shift_shifts(path, by) -> None:
-    # On a grid of 2^-20 px the shift is exact in floating point, so that only the rasterisation is tested.
+    # On a grid of 2^-20 px the shift is exact in floating point, so that only the rasterization is tested.
     path = np.round(path * 2.0**20) / 2.0**20
-    still, moved = (cpu.rasterise(p, centre=False) for p in (path, path + np.array(by)))
+    still, moved = (cpu.rasterize(p, center=False) for p in (path, path + np.array(by)))
     shifted = PointSpreads(
         still.start, still.dy + np.int32(by[1]), still.dx + np.int32(by[0]), still.weight, still.lost
     )
@@ -158,17 +158,17 @@ def test_an_integer_shift_shifts(path, by) -> None:
 @given(st.data(), paths())
 def test_time_reversal_changes_nothing(data, path) -> None:
     spent = durations(data, path)
-    forth = cpu.rasterise(path, spent)
-    back = cpu.rasterise(path[::-1], spent[::-1])
+    forth = cpu.rasterize(path, spent)
+    back = cpu.rasterize(path[::-1], spent[::-1])
     assert np.abs(dense(forth) - dense(back)).max() <= 1e-12
 
 
 @given(paths())
 def test_quarter_turns_and_flips_commute(path) -> None:
-    straight = dense(cpu.rasterise(path, centre=False))
-    flipped = dense(cpu.rasterise(path * np.array([-1, 1]), centre=False))
+    straight = dense(cpu.rasterize(path, center=False))
+    flipped = dense(cpu.rasterize(path * np.array([-1, 1]), center=False))
     # rot90 turns anticlockwise as seen: right becomes up, (x, y) -> (y, -x).
-    turned = dense(cpu.rasterise(np.stack([path[:, 1], -path[:, 0]], axis=1), centre=False))
+    turned = dense(cpu.rasterize(np.stack([path[:, 1], -path[:, 0]], axis=1), center=False))
     assert np.abs(flipped - straight[:, ::-1]).max() <= 1e-12
     assert np.abs(turned - np.rot90(straight)).max() <= 1e-12
 
@@ -178,8 +178,8 @@ def test_refining_a_segment_changes_nothing(data, path, pieces) -> None:
     spent = durations(data, path)
     time = np.linspace(0, 1, pieces + 1)[:-1, None]
     fine = np.concatenate([p + time * (q - p) for p, q in itertools.pairwise(path)] + [path[-1:]])
-    coarse = cpu.rasterise(path, spent, centre=False)
-    refined = cpu.rasterise(fine, np.repeat(spent / pieces, pieces), centre=False)
+    coarse = cpu.rasterize(path, spent, center=False)
+    refined = cpu.rasterize(fine, np.repeat(spent / pieces, pieces), center=False)
     assert np.abs(dense(coarse) - dense(refined)).max() <= 1e-12
 
 
@@ -188,7 +188,7 @@ def test_exposures_that_follow_each_other_add_up(data, path, cut) -> None:
     spent = durations(data, path)
     clock = np.concatenate([[0], np.cumsum(spent)]) / spent.sum()
     first, second, whole = (
-        dense(cpu.rasterise(path, spent, centre=False, exposure=window, unit_sum=False))
+        dense(cpu.rasterize(path, spent, center=False, exposure=window, unit_sum=False))
         for window in ((0.0, cut), (cut, 1.0), (0.0, 1.0))
     )
     assert np.abs(first + second - whole).max() <= 1e-12
@@ -197,17 +197,17 @@ def test_exposures_that_follow_each_other_add_up(data, path, cut) -> None:
     middle = data.draw(st.integers(1, len(path) - 2))
     share = clock[middle]
     assume(0.01 < share < 0.99)
-    a = dense(cpu.rasterise(path[: middle + 1], spent[:middle], centre=False))
-    b = dense(cpu.rasterise(path[middle:], spent[middle:], centre=False))
+    a = dense(cpu.rasterize(path[: middle + 1], spent[:middle], center=False))
+    b = dense(cpu.rasterize(path[middle:], spent[middle:], center=False))
     assert np.abs(share * a + (1 - share) * b - whole).max() <= 1e-12
 
 
 def test_a_batch_is_its_members() -> None:
     rng = np.random.default_rng(3)
     path, spent = rng.normal(0, 5, (5, 30, 2)), rng.uniform(0, 1, (5, 29))
-    together = cpu.rasterise(path, spent, exposure=np.array([[0, b / 10 + 0.5] for b in range(5)]))
+    together = cpu.rasterize(path, spent, exposure=np.array([[0, b / 10 + 0.5] for b in range(5)]))
     for b in range(5):
-        alone = cpu.rasterise(path[b], spent[b], exposure=(0, b / 10 + 0.5))
+        alone = cpu.rasterize(path[b], spent[b], exposure=(0, b / 10 + 0.5))
         assert np.array_equal(alone.weight, together[b].weight)
         assert np.array_equal(alone.dx, together[b].dx)
         assert np.array_equal(alone.dy, together[b].dy)
@@ -219,25 +219,25 @@ def test_a_batch_is_its_members() -> None:
 
 def test_a_line_of_three_pixels_by_hand() -> None:
     # From -1 to 1: the tent of pixel 0 holds the area 1 of 2, those of -1 and 1 half of it.
-    psf = cpu.rasterise(straight_line(2.0, 0.0))
+    psf = cpu.rasterize(straight_line(2.0, 0.0))
     assert psf.to_dense()[1].tolist() == pytest.approx([0.25, 0.5, 0.25], abs=1e-15)
     assert psf.dy.tolist() == [0, 0, 0]
 
 
 def test_a_point_at_rest() -> None:
-    delta = cpu.rasterise(np.full((3, 2), 7.3))
+    delta = cpu.rasterize(np.full((3, 2), 7.3))
     assert delta.to_dense().tolist() == [[1.0]]
-    between = dense(cpu.rasterise(np.array([[0.25, 0.5], [0.25, 0.5]]), centre=False), half=1)
+    between = dense(cpu.rasterize(np.array([[0.25, 0.5], [0.25, 0.5]]), center=False), half=1)
     assert between[1:, 1:].tolist() == [[0.375, 0.125], [0.375, 0.125]]
 
 
 def test_a_jump_leaves_no_light() -> None:
-    psf = cpu.rasterise(np.array([[0.0, 0.0], [0.0, 0.0], [10.0, 0.0], [10.0, 0.0]]), [1.0, 0.0, 3.0], centre=False)
+    psf = cpu.rasterize(np.array([[0.0, 0.0], [0.0, 0.0], [10.0, 0.0], [10.0, 0.0]]), [1.0, 0.0, 3.0], center=False)
     assert dict(zip(psf.dx.tolist(), psf.weight.tolist(), strict=True)) == {0: 0.25, 10: 0.75}
 
 
 def test_a_long_diagonal_keeps_all_its_light() -> None:
-    psf = cpu.rasterise(straight_line(3000.0, 0.3))
+    psf = cpu.rasterize(straight_line(3000.0, 0.3))
     assert abs(psf.sums()[0] - 1) <= 1e-12
     assert np.abs(psf.centroids()).max() <= 1e-10
 
@@ -301,7 +301,7 @@ def test_polygon_is_the_supersampled_polygon(radius: float, blades: int, turn: f
     brute = inside.reshape(2 * half + 1, fine, 2 * half + 1, fine).mean(axis=(1, 3))
     assert np.abs(kernel - brute).max() <= 3 / fine
     assert kernel.sum() == pytest.approx(blades / 2 * radius**2 * math.sin(2 * math.pi / blades), rel=1e-12)
-    # With an even number of corners that is the point spread; with an odd one it is moved a little to centre it.
+    # With an even number of corners that is the point spread; with an odd one it is moved a little to center it.
     away = np.abs(
         dense(point_spread.polygon(radius, blades, turn)) * kernel.sum() - dense(PointSpreads.from_dense([kernel]))
     )

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu, reference
-from blursynth.backends.reference.convolve_varying import node_weights
+from blursynth.backends import cpu, oracle
+from blursynth.backends.oracle.convolve_varying import node_weights
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads, disk
 from blursynth.physics.point_spread_field import PointSpreadField
@@ -24,8 +24,8 @@ TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}
 # The reference computes in float64 whatever it is given.
 every_implementation = pytest.mark.parametrize(
     ("backend", "dtype"),
-    [(reference, np.float64), (cpu, np.float64), (cpu, np.float32)],
-    ids=["reference", "cpu-float64", "cpu-float32"],
+    [(oracle, np.float64), (cpu, np.float64), (cpu, np.float32)],
+    ids=["oracle", "cpu-float64", "cpu-float32"],
 )
 seeds = st.integers(0, 2**32)
 
@@ -72,7 +72,7 @@ def test_equal_point_spreads_are_one_convolution(backend: ModuleType, border: Bo
     largest = np.abs(image).max()
     for form in ("", "_adjoint"):
         got = getattr(backend, f"convolve_varying{form}")(image, field, level, border=border)
-        expected = getattr(reference, f"convolve{form}")(image.astype(np.float64), field.psf[0], border=border)
+        expected = getattr(oracle, f"convolve{form}")(image.astype(np.float64), field.psf[0], border=border)
         # Light of the margin that comes back adds up in the transpose, which is then larger than the picture.
         assert np.abs(got - expected).max() <= TOLERANCE[dtype] * max(largest, np.abs(expected).max())
 
@@ -126,7 +126,7 @@ def test_scatter_is_mask_then_blur(backend: ModuleType, border: Border, dtype: t
         for n, index in enumerate(np.ndindex(weights.shape[:3])):
             psf = field.psf[(b % len(field)) * field.nodes + n]
             masked = weights[index] * image[b : b + 1].astype(np.float64)
-            expected[b] += reference.convolve(masked, psf, border=border)[0]
+            expected[b] += oracle.convolve(masked, psf, border=border)[0]
     got = backend.convolve_varying_adjoint(image, field.flipped(), level, border=border)
     assert np.abs(got - expected).max() <= TOLERANCE[dtype] * max(np.abs(image).max(), np.abs(expected).max())
 
@@ -146,7 +146,7 @@ def test_adjoint(backend: ModuleType, border: Border, dtype: type, seed: int) ->
     assert abs((forward * y).sum() - (x * backward).sum()) <= (1e-5 if dtype == np.float32 else 1e-12) * scale
 
 
-@pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
+@pytest.mark.parametrize("backend", [oracle, cpu], ids=["oracle", "cpu"])
 @given(seed=seeds)
 def test_a_lone_point_of_light_becomes_the_point_spread_of_its_place(backend: ModuleType, seed: int) -> None:
     """Scatter: not flipped, not shifted, blended between the nodes by the level of the source."""

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu, reference
-from blursynth.backends.reference.random_walk import walk_draws
+from blursynth.backends import cpu, oracle
+from blursynth.backends.oracle.random_walk import walk_draws
 from blursynth.physics.trajectory import WalkForm, WalkParameters
 
 EPS = np.finfo(np.float64).eps
-BACKENDS = [pytest.param(cpu, id="cpu"), pytest.param(reference, id="reference")]
+BACKENDS = [pytest.param(cpu, id="cpu"), pytest.param(oracle, id="oracle")]
 
 seeds = st.integers(0, 2**63 - 1)
 
@@ -83,8 +83,8 @@ def test_turning_the_heading_and_every_draw_turns_the_path(parameters: WalkParam
         parameters.samples,
         parameters.form,
     )
-    expected = reference.random_walk(parameters, seed, normals=normals) @ turn
-    got = reference.random_walk(turned, seed, normals=normals @ turn)
+    expected = oracle.random_walk(parameters, seed, normals=normals) @ turn
+    got = oracle.random_walk(turned, seed, normals=normals @ turn)
     assert np.abs(got - expected).max() <= 1e-10 * parameters.length_px[0]
 
 
@@ -117,7 +117,7 @@ def test_another_seed_is_another_path() -> None:
 def test_cpu_is_the_reference(form: WalkForm) -> None:
     parameters = many(24, 5, samples=2000, form=form)
     own = np.random.default_rng(6).integers(0, 2**63, 24, dtype=np.uint64)
-    difference = np.abs(cpu.random_walk(parameters, own) - reference.random_walk(parameters, own))
+    difference = np.abs(cpu.random_walk(parameters, own) - oracle.random_walk(parameters, own))
     assert difference.max() <= 1e-11 * 60
 
 

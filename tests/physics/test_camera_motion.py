@@ -250,9 +250,9 @@ def test_rows_see_their_own_time(readout: float, exposure: float, rows: int, par
     assert (order == (np.arange(rows)[::-1] if from_bottom else np.arange(rows))).all() or readout < 1e-9
 
 
-def test_zoom_keeps_its_centre_and_its_mean() -> None:
+def test_zoom_keeps_its_center_and_its_mean() -> None:
     warps = zoom_warps(1.3, (20.0, 30.0), [[0, 0], [60, 80]], step_px=1.0)
-    centre = warps.matrix[0] @ (30.0, 20.0, 1.0)
-    assert np.abs(centre - (30.0, 20.0, 1.0)).max() <= 1e-12
+    center = warps.matrix[0] @ (30.0, 20.0, 1.0)
+    assert np.abs(center - (30.0, 20.0, 1.0)).max() <= 1e-12
     assert np.log(warps.matrix[0, :, 0, 0]).mean() == pytest.approx(0.0, abs=1e-14)
     assert np.array_equal(zoom_warps(1.0, (2.0, 3.0), [[0, 0], [6, 8]], step_px=1.0).matrix[0, 0], np.eye(3))

@@ -42,7 +42,7 @@ def reach(path: NDArray[np.float64]) -> float:
 
 
 def leaves(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
-    """Random discs that hide each other, whose statistics are those of photographs: sizes of a power law, any colour,
+    """Random discs that hide each other, whose statistics are those of photographs: sizes of a power law, any color,
     integrated over the pixels, behind a lens with a blur of half a pixel; linear light ``[1, 3, H, W]``."""
     fine = 4
     shape = (height * fine, width * fine)
@@ -74,9 +74,9 @@ def parallax(
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
     """One path that every pixel sees in its own size: from levels, and each pixel's own."""
     nodes = path_scales(reach(path), float(scale.min()), float(scale.max()), tolerance)
-    field = PointSpreadField(cpu.rasterise(path * nodes[:, None, None], centre=False), levels=nodes.size)
+    field = PointSpreadField(cpu.rasterize(path * nodes[:, None, None], center=False), levels=nodes.size)
     fast = cpu.convolve_varying(image, field, level_of(scale, nodes)[None], border=Border.REFLECT)
-    return fast, brute_force(image, cpu.rasterise(path * scale.reshape(-1, 1, 1), centre=False))
+    return fast, brute_force(image, cpu.rasterize(path * scale.reshape(-1, 1, 1), center=False))
 
 
 def defocus(
@@ -90,30 +90,30 @@ def defocus(
 
 
 def roll(
-    image: NDArray[np.float64], angle_rad: float, centre_px: tuple[float, float], tolerance: float
+    image: NDArray[np.float64], angle_rad: float, center_px: tuple[float, float], tolerance: float
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
     """A roll by +- ``angle_rad``: from a grid, and each pixel's own."""
     height, width = image.shape[2:]
     angles = np.linspace(-angle_rad, angle_rad, 9)
 
     def paths(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-        dy, dx = np.meshgrid(y - centre_px[0], x - centre_px[1], indexing="ij")
+        dy, dx = np.meshgrid(y - center_px[0], x - center_px[1], indexing="ij")
         dy, dx = dy.reshape(-1, 1), dx.reshape(-1, 1)
         return np.stack(
             [dx * np.cos(angles) - dy * np.sin(angles) - dx, dx * np.sin(angles) + dy * np.cos(angles) - dy], axis=2
         )
 
     step = grid_step_px(2 * math.sin(angle_rad / 2), tolerance)
-    y, x = grid_axis_px(height, step, centre_px[0]), grid_axis_px(width, step, centre_px[1])
+    y, x = grid_axis_px(height, step, center_px[0]), grid_axis_px(width, step, center_px[1])
     field = PointSpreadField(
-        cpu.rasterise(paths(y, x), centre=False),
+        cpu.rasterize(paths(y, x), center=False),
         rows=y.size,
         columns=x.size,
         first_px=np.array([[y[0], x[0]]]),
         step_px=(step, step),
     )
     fast = cpu.convolve_varying(image, field, border=Border.REFLECT)
-    exact = cpu.rasterise(paths(np.arange(height, dtype=float), np.arange(width, dtype=float)), centre=False)
+    exact = cpu.rasterize(paths(np.arange(height, dtype=float), np.arange(width, dtype=float)), center=False)
     return fast, brute_force(image, exact)
 
 
@@ -186,7 +186,7 @@ def test_all_light_between_the_nodes_of_a_grid_lands_within_the_tolerance(seed: 
 
 @pytest.mark.parametrize("tolerance", [0.05, 0.25, 1.0])
 def test_pictures_differ_by_no_more_than_the_tolerance_times_their_gradient(tolerance: float) -> None:
-    """Any picture, the noisiest too: a rasterised path is an integral over the bilinear picture, whose slope is known."""
+    """Any picture, the noisiest too: a rasterized path is an integral over the bilinear picture, whose slope is known."""
     rng = np.random.default_rng(1)
     for _ in range(3):
         image = rng.random((1, 1, 20, 26))
@@ -233,7 +233,7 @@ def test_defaults_cannot_be_seen_in_natural_textures() -> None:
         codes, sigmas = errors(*case())
         assert codes.max() <= 1, (name, codes.max())
         assert sigmas.max() <= 0.2, (name, sigmas.max())
-    # Around the centre of a roll the picture is sharp, and two axes blend.
+    # Around the center of a roll the picture is sharp, and two axes blend.
     codes, sigmas = errors(*roll(image, 0.15, (31.5, 39.5), TOLERANCE_PX))
     assert np.quantile(codes, 0.999) <= 0.5
     assert np.quantile(sigmas, 0.999) <= 0.2
@@ -242,7 +242,7 @@ def test_defaults_cannot_be_seen_in_natural_textures() -> None:
 
 @pytest.mark.real_data
 def test_defaults_cannot_be_seen_in_photographs(real_data: Path) -> None:
-    from blursynth.io import read_frame
+    from blursynth.io.pictures import read_frame
 
     rng = np.random.default_rng(12)
     scale = smooth_depth(64, 80)

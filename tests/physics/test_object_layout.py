@@ -34,7 +34,7 @@ def test_a_window_shows_what_the_whole_shows(seed: int, shape: ObjectShape, top:
 def test_one_object_in_every_cell_of_a_picture_that_is_not_square() -> None:
     """Of 60 rows and 200 columns, in cells of 20 px: 3 x 10, each with its object inside."""
     layout = random_layout(3, (60, 200), 20.0, 5.0, ObjectShape.ELLIPSE)
-    cells = np.floor((layout.centre_px + 0.5) / 20.0).astype(int)
+    cells = np.floor((layout.center_px + 0.5) / 20.0).astype(int)
     assert sorted(map(tuple, cells.tolist())) == [(row, column) for row in range(3) for column in range(10)]
 
 
@@ -45,7 +45,7 @@ def test_objects_have_about_the_size_that_was_asked_for(shape: str) -> None:
     labels = object_labels(layout, (0, 0), (1200, 1200))
     area = np.bincount(labels.ravel(), minlength=len(layout) + 1)[1:]
     assert len(layout) == 100
-    inside = ((layout.centre_px > 60) & (layout.centre_px < 1140)).all(axis=1)
+    inside = ((layout.center_px > 60) & (layout.center_px < 1140)).all(axis=1)
     ratio = area[inside] / (np.pi * layout.radius_px[inside] ** 2)
     assert ratio.min() > 0.2
     assert ratio.max() < 1.8
@@ -72,7 +72,7 @@ def test_every_object_is_one_piece_about_its_middle() -> None:
         labels = object_labels(layout, (-40, -40), (140, 140))
         assert (labels == 1).any()
         rows, columns = np.nonzero(labels)
-        distance = np.hypot(rows - 40 - layout.centre_px[0, 0], columns - 40 - layout.centre_px[0, 1])
+        distance = np.hypot(rows - 40 - layout.center_px[0, 0], columns - 40 - layout.center_px[0, 1])
         assert distance.max() <= 1.65 * layout.radius_px[0] + 1
 
 

@@ -30,26 +30,26 @@ from blursynth.physics.photon_transfer import (
     fit_noisy_clean,
     fit_photon_transfer,
 )
-from blursynth.streams import Stream
+from blursynth.records.streams import Stream
 
 Raw = NDArray[np.float32]
 OFFSETS = ("red_offset_dn", "green_red_offset_dn", "green_blue_offset_dn", "blue_offset_dn")
 
 
-def shots(sensor: bs.Sensor, lights: Sequence[float], seeds: Sequence[int], size: int) -> list[Raw]:
+def shots(sensor: bs.kinds.Sensor, lights: Sequence[float], seeds: Sequence[int], size: int) -> list[Raw]:
     channels = 1 if sensor.mosaic is None else 3
     light = np.empty((len(seeds), channels, size, size), np.float32)
     light[:] = np.reshape(lights, (-1, 1, 1, 1))
     frame = bs.Frame(light, bs.Encoding.LINEAR)
-    return list(bs.Sensor.apply([sensor.replace(seed=seed) for seed in seeds], frame).image[:, 0])
+    return list(bs.kinds.Sensor.apply([sensor.replace(seed=seed) for seed in seeds], frame).image[:, 0])
 
 
-def shot(sensor: bs.Sensor, light: float, seed: int, size: int) -> Raw:
+def shot(sensor: bs.kinds.Sensor, light: float, seed: int, size: int) -> Raw:
     return shots(sensor, [light], [seed], size)[0]
 
 
 def taken(
-    sensor: bs.Sensor, seed: int, *, size: int = 128, dark: int = 6, exposures: int = 7
+    sensor: bs.kinds.Sensor, seed: int, *, size: int = 128, dark: int = 6, exposures: int = 7
 ) -> tuple[list[Raw], list[tuple[Raw, Raw]]]:
     """Dark frames and pairs of flat fields."""
     key = 1000 * seed
@@ -59,13 +59,13 @@ def taken(
     return made[:dark], list(zip(made[dark::2], made[dark + 1 :: 2], strict=True))
 
 
-def fitted(sensor: bs.Sensor, seed: int, **options: int) -> PhotonTransfer:
+def fitted(sensor: bs.kinds.Sensor, seed: int, **options: int) -> PhotonTransfer:
     darks, pairs = taken(sensor, seed, **options)
     return fit_photon_transfer(darks, pairs, bit_depth=sensor.bit_depth, mosaic=sensor.mosaic)
 
 
-SENSOR = bs.Sensor(full_well_e=30000.0, read_noise_e=5.0, black_level_dn=200, bit_depth=12, seed=0)
-RICH = bs.Sensor(
+SENSOR = bs.kinds.Sensor(full_well_e=30000.0, read_noise_e=5.0, black_level_dn=200, bit_depth=12, seed=0)
+RICH = bs.kinds.Sensor(
     full_well_e=6000.0, read_noise_e=6.0, read_noise_shape=-0.1, row_noise_e=2.0, column_noise_e=1.0, prnu=0.01,
     dsnu_e=4.0, black_level_dn=300, bit_depth=14, mosaic="GBRG", red_gain=2.0, blue_gain=1.6, red_from_green=-0.5,
     red_offset_dn=3.0, green_red_offset_dn=-2.0, green_blue_offset_dn=1.0, blue_offset_dn=0.5, seed=0,
@@ -74,7 +74,7 @@ RICH = bs.Sensor(
 
 def settings(name: str) -> list[dict[str, float]]:
     """Several settings of a camera: its ends and its middle."""
-    camera = bs.load_camera(name)
+    camera = bs.load_sensor_profile(name)
     if camera.iso_range is not None:
         low, high = camera.iso_range
         return [{"iso": low}, {"iso": math.sqrt(low * high)}, {"iso": high}]
@@ -82,7 +82,7 @@ def settings(name: str) -> list[dict[str, float]]:
     return [{"gain_dn_per_e": low}, {"gain_dn_per_e": math.sqrt(low * high)}, {"gain_dn_per_e": high}]
 
 
-@pytest.mark.parametrize("name", bs.camera_names())
+@pytest.mark.parametrize("name", bs.sensor_profile_names())
 def test_the_intervals_hold_the_truth_for_every_camera(name: str) -> None:
     """Coverage over settings and seeds is 95 %, within what so many trials can tell (5 sigma)."""
     held: Counter[str] = Counter()
@@ -92,9 +92,9 @@ def test_the_intervals_hold_the_truth_for_every_camera(name: str) -> None:
     for place, setting in enumerate(settings(name)):
         for trial in range(14):
             # Seeds differ between cameras too: with equal ones all would see the same luck.
-            seed = 100 * bs.camera_names().index(name) + 20 * place + trial
-            drawn = bs.load_camera(name).draw(Stream(seed, 0, "sensor"), **setting)
-            sensor = bs.Sensor(**drawn, seed=0)
+            seed = 100 * bs.sensor_profile_names().index(name) + 20 * place + trial
+            drawn = bs.load_sensor_profile(name).draw(Stream(seed, 0, "sensor"), **setting)
+            sensor = bs.kinds.Sensor(**drawn, seed=0)
             found = fitted(sensor, seed)
             gain = found.gain_dn_per_e
             assert gain.value == pytest.approx(sensor.dn_per_electron, rel=0.03)
@@ -125,11 +125,13 @@ def test_the_intervals_hold_the_truth_for_every_camera(name: str) -> None:
 def test_all_cameras_together_cover_95_percent() -> None:
     held: Counter[str] = Counter()
     trials = 0
-    for camera, name in enumerate(bs.camera_names()):
+    for camera, name in enumerate(bs.sensor_profile_names()):
         for place, setting in enumerate(settings(name)):
             for trial in range(12):
                 seed = 5000 + 100 * camera + 20 * place + trial
-                sensor = bs.Sensor(**bs.load_camera(name).draw(Stream(seed, 0, "sensor"), **setting), seed=0)
+                sensor = bs.kinds.Sensor(
+                    **bs.load_sensor_profile(name).draw(Stream(seed, 0, "sensor"), **setting), seed=0
+                )
                 found = fitted(sensor, seed, size=96, dark=4, exposures=5)
                 truth_black = sensor.black_level_dn + sum(getattr(sensor, offset) for offset in OFFSETS) / 4
                 held["gain"] += found.gain_dn_per_e.holds(sensor.dn_per_electron)
@@ -203,7 +205,7 @@ def test_planes_are_those_of_the_pattern() -> None:
             np.broadcast_to(np.array([0.2, 0.5, 0.8], np.float32)[None, :, None, None], (1, 3, 4, 4)).copy(),
             bs.Encoding.LINEAR,
         )
-        quiet = bs.Sensor(
+        quiet = bs.kinds.Sensor(
             full_well_e=1000.0, shot_noise=False, black_level_dn=0, bit_depth=16, rounding=False, gain_dn_per_e=1.0,
             mosaic=mosaic, green_red_offset_dn=10.0, green_blue_offset_dn=20.0, seed=0,
         )  # fmt: skip
@@ -354,7 +356,7 @@ def test_a_bayer_sensor_without_its_pattern_is_refused() -> None:
 
 
 def test_a_monochrome_sensor_is_no_mosaic() -> None:
-    """PRNU, offsets, noise of rows, light that falls off and columns of two amplifiers do not look like colours."""
+    """PRNU, offsets, noise of rows, light that falls off and columns of two amplifiers do not look like colors."""
     heavy = SENSOR.replace(prnu=0.05, dsnu_e=20.0, row_noise_e=30.0, column_noise_e=30.0, black_level_dn=300)
     for size in (16, 17, 64):
         for seed in range(5):

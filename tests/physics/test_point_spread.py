@@ -43,7 +43,7 @@ def test_no_blur_is_one_pixel() -> None:
         point_spread.polygon(0.0, 5),
         point_spread.gaussian(0.0),
         point_spread.gaussian(1e-5, 0.0, 0.3),
-        cpu.rasterise(np.zeros((2, 2))),
+        cpu.rasterize(np.zeros((2, 2))),
     ):
         assert psf.to_dense().tolist() == [[1.0]]
 
@@ -68,7 +68,7 @@ def test_measured_is_scaled_and_put_on_its_nearest_pixel() -> None:
         (0, 1): 0.25,
         (1, 0): 0.25,
     }
-    stays = point_spread.measured(kernel, recentre=False)
+    stays = point_spread.measured(kernel, recenter=False)
     assert stays.dy.tolist() == [2, 2, 3]
     assert stays.dx.tolist() == [-2, -1, -2]
     padded = np.pad(kernel, ((3, 0), (0, 4)))
@@ -115,7 +115,7 @@ def splat(position: np.ndarray, canvas: int, end: float, counted_from: int) -> n
 def test_the_published_splat(end: float, counted_from: int) -> None:
     parameters = WalkParameters(60.0, 0.005, 0.3, 0.1, 5.0, [0.3, 2.0], form="paper")  # type: ignore[arg-type]
     placed = published_placement(cpu.random_walk(parameters, [3, 4]))
-    psf = point_spread.rasterise_samples(placed, exposure_end=end, counted_from=counted_from)
+    psf = point_spread.rasterize_samples(placed, exposure_end=end, counted_from=counted_from)
     for b in range(2):
         got = psf.to_dense(b, size_px=129)[64 - 31 : 64 - 31 + 64, 64 - 31 : 64 - 31 + 64]
         assert np.abs(got - splat(placed[b], 64, end, counted_from)).max() <= 1e-14
@@ -127,14 +127,14 @@ def test_the_exact_form_is_the_limit_of_the_published_one() -> None:
     parameters = WalkParameters(60.0, 0.005, 0.3, 0.1, 5.0, 1.0)  # type: ignore[arg-type]
     path = cpu.random_walk(parameters, [3])[0]
     placed = published_placement(path)
-    samples = point_spread.rasterise_samples(placed, counted_from=1).to_dense(size_px=129)
-    exact = cpu.rasterise(placed - 1 - 31, centre=False).to_dense(size_px=129)
+    samples = point_spread.rasterize_samples(placed, counted_from=1).to_dense(size_px=129)
+    exact = cpu.rasterize(placed - 1 - 31, center=False).to_dense(size_px=129)
     assert np.abs(samples - exact).sum() < 0.01
 
 
 def test_light_outside_the_canvas_is_reported() -> None:
     path = np.stack([np.linspace(-10.5, 10.5, 2001), np.full(2001, 5.0)], axis=1)
-    psf = point_spread.rasterise_samples(path, canvas_px=16, counted_from=1)
+    psf = point_spread.rasterize_samples(path, canvas_px=16, counted_from=1)
     assert psf.lost[0] == pytest.approx(0.5, abs=0.05)
     assert psf.sums()[0] + psf.lost[0] == pytest.approx(1.0, abs=1e-12)
 
@@ -155,8 +155,8 @@ BAD = [
     (lambda: point_spread.measured(np.array([["a"]])), "real numbers"),
     (lambda: PointSpreads.from_dense([np.zeros((0, 3))]), "Kernel 0"),
     (lambda: point_spread.disk(3.0).to_dense(size_px=4), "size_px must be odd"),
-    (lambda: point_spread.rasterise_samples(np.zeros((5, 3))), "position_px"),
-    (lambda: point_spread.rasterise_samples(np.zeros((5, 2)), exposure_end=0.0), "exposure_end"),
+    (lambda: point_spread.rasterize_samples(np.zeros((5, 3))), "position_px"),
+    (lambda: point_spread.rasterize_samples(np.zeros((5, 2)), exposure_end=0.0), "exposure_end"),
 ]
 
 

@@ -68,7 +68,7 @@ def test_parameters_are_broadcast_to_one_per_picture() -> None:
         ({"bit_depth": 0}, "bit_depth must be 1 to 24, got [0]"),
         ({"bit_depth": 25}, "2^24"),
         ({"white_level_e": [1.0, 2.0], "full_well_e": [1.0, 2.0, 3.0]}, "one number per picture"),
-        ({"white_level_e": np.ones((2, 2))}, "not modelled"),
+        ({"white_level_e": np.ones((2, 2))}, "not modeled"),
     ],
 )
 def test_broken_parameters_are_refused(fields: dict[str, object], said: str) -> None:

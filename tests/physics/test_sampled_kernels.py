@@ -38,9 +38,9 @@ def dense(psf: PointSpreads, size: int) -> np.ndarray:
 
 
 @given(widths, widths, angles, st.floats(0.5, 4), sizes)
-def test_generalised_gaussian(along: float, across: float, angle: float, shape: float, size: int) -> None:
+def test_generalized_gaussian(along: float, across: float, angle: float, shape: float, size: int) -> None:
     expected = scaled(np.exp(-0.5 * quadratic((along, across), angle, size) ** shape))
-    psf = sampled_kernels.generalised_gaussian(along, across, angle, shape, size)
+    psf = sampled_kernels.generalized_gaussian(along, across, angle, shape, size)
     assert np.abs(dense(psf, size) - expected).max() <= 1e-12
 
 
@@ -71,15 +71,15 @@ def test_low_pass_passes_what_is_below_the_cutoff() -> None:
 
 
 MADE = [
-    lambda size: sampled_kernels.generalised_gaussian(2.0, 0.8, 0.4, 0.7, size),
+    lambda size: sampled_kernels.generalized_gaussian(2.0, 0.8, 0.4, 0.7, size),
     lambda size: sampled_kernels.plateau(2.0, 0.8, 0.4, 1.5, size),
     lambda size: sampled_kernels.low_pass(1.1, size),
 ]
 
 
-@pytest.mark.parametrize("make", MADE, ids=["generalised Gaussian", "plateau", "low pass"])
+@pytest.mark.parametrize("make", MADE, ids=["generalized Gaussian", "plateau", "low pass"])
 @pytest.mark.parametrize("size", [1, 3, 7, 21])
-def test_centred_with_a_sum_of_one(make: object, size: int) -> None:
+def test_centerd_with_a_sum_of_one(make: object, size: int) -> None:
     psf = make(size)  # type: ignore[operator]
     assert abs(psf.sums()[0] - 1) <= 1e-12
     assert np.abs(psf.centroids()).max() <= 1e-10
@@ -96,28 +96,28 @@ def test_signs() -> None:
 
 def test_no_width_is_no_blur() -> None:
     for blur in (
-        bs.GeneralisedGaussianBlur(sigma_px=0.0),
-        bs.GeneralisedGaussianBlur(sigma_px=0.0, shape=0.1),
-        bs.GeneralisedGaussianBlur(sigma_px=1e-200, shape=20.0),
-        bs.PlateauBlur(sigma_px=0.0),
-        bs.SincBlur(cutoff_rad_per_px=2.0, size_px=1),
+        bs.kinds.GeneralizedGaussianBlur(sigma_px=0.0),
+        bs.kinds.GeneralizedGaussianBlur(sigma_px=0.0, shape=0.1),
+        bs.kinds.GeneralizedGaussianBlur(sigma_px=1e-200, shape=20.0),
+        bs.kinds.PlateauBlur(sigma_px=0.0),
+        bs.kinds.SincBlur(cutoff_rad_per_px=2.0, size_px=1),
     ):
         assert blur.point_spread().to_dense().tolist() == [[1.0]]
-    line = bs.GeneralisedGaussianBlur(sigma_px=0.0, sigma_across_px=2.0).point_spread()
+    line = bs.kinds.GeneralizedGaussianBlur(sigma_px=0.0, sigma_across_px=2.0).point_spread()
     assert set(line.dx.tolist()) == {0}
     assert line.reach_px()[0] == 10
 
 
 def test_a_wide_sampled_gaussian_is_nearly_the_integrated_one() -> None:
-    sampled = sampled_kernels.generalised_gaussian(3.0, 3.0, 0.0, 1.0, 31)
-    integrated = bs.GaussianBlur(sigma_px=math.sqrt(9 - 1 / 12)).point_spread()
+    sampled = sampled_kernels.generalized_gaussian(3.0, 3.0, 0.0, 1.0, 31)
+    integrated = bs.kinds.GaussianBlur(sigma_px=math.sqrt(9 - 1 / 12)).point_spread()
     size = 2 * int(integrated.reach_px()[0]) + 1
     assert np.abs(dense(sampled, 31) - integrated.to_dense(size_px=max(31, size))[:31, :31]).max() <= 1e-5
 
 
-@pytest.mark.parametrize("kind", [bs.GeneralisedGaussianBlur, bs.PlateauBlur, bs.SincBlur])
+@pytest.mark.parametrize("kind", [bs.kinds.GeneralizedGaussianBlur, bs.kinds.PlateauBlur, bs.kinds.SincBlur])
 def test_an_even_size_is_refused(kind: type[bs.Degradation]) -> None:
-    first = "cutoff_rad_per_px" if kind is bs.SincBlur else "sigma_px"
+    first = "cutoff_rad_per_px" if kind is bs.kinds.SincBlur else "sigma_px"
     with pytest.raises(InvalidValueError, match="size_px must be odd, got 8"):
         kind(**{first: 1.0, "size_px": 8})
 

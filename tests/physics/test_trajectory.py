@@ -159,13 +159,13 @@ BAD = [
         lambda: trajectory.replay([1e9, 2e9], np.zeros((2, 2)), start_s=1.5e9, exposure_s=1e-9),
         "not inside the recording",
     ),
-    (lambda: cpu.rasterise(np.zeros((1, 2))), "N >= 2"),
-    (lambda: cpu.rasterise(np.array([[0.0, 0.0], [np.nan, 0.0]])), "finite"),
-    (lambda: cpu.rasterise(np.zeros((4, 2)), [1.0, 1.0]), "duration must be"),
-    (lambda: cpu.rasterise(np.zeros((3, 2)), [1.0, -1.0]), "duration must be finite"),
-    (lambda: cpu.rasterise(np.zeros((3, 2)), exposure=(0.5, 0.5)), "start < end"),
-    (lambda: cpu.rasterise(np.array([[0.0, 0.0], [1e6, 1e6]])), "largest PSF"),
-    (lambda: cpu.rasterise(np.array([[0.0, 0.0], [1e300, 1e300]])), "largest PSF"),
+    (lambda: cpu.rasterize(np.zeros((1, 2))), "N >= 2"),
+    (lambda: cpu.rasterize(np.array([[0.0, 0.0], [np.nan, 0.0]])), "finite"),
+    (lambda: cpu.rasterize(np.zeros((4, 2)), [1.0, 1.0]), "duration must be"),
+    (lambda: cpu.rasterize(np.zeros((3, 2)), [1.0, -1.0]), "duration must be finite"),
+    (lambda: cpu.rasterize(np.zeros((3, 2)), exposure=(0.5, 0.5)), "start < end"),
+    (lambda: cpu.rasterize(np.array([[0.0, 0.0], [1e6, 1e6]])), "largest PSF"),
+    (lambda: cpu.rasterize(np.array([[0.0, 0.0], [1e300, 1e300]])), "largest PSF"),
 ]
 
 

@@ -1,7 +1,7 @@
 """What a pair of a sharp and a blurred picture says of its blur, without knowing how it was made.
 
 Four numbers of pairs: PSNR; how wide the blur is from place to place; how much of the sharp picture's spectrum is left;
-and how far the blur is from being the same everywhere. All of the grey codes, so that photographs and made pictures are
+and how far the blur is from being the same everywhere. All of the gray codes, so that photographs and made pictures are
 looked at alike.
 """
 
@@ -31,16 +31,16 @@ def _frequency(shape: tuple[int, ...]) -> Picture:
     return np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1]))
 
 
-def _kernel(sharp: Picture, blurred: Picture, regularisation: float) -> Picture:
+def _kernel(sharp: Picture, blurred: Picture, regularization: float) -> Picture:
     """The kernel between two pictures that vanish at their borders, least squares, ``[2 REACH + 1]`` twice.
 
-    Regularised in proportion to the mean power at every frequency, so that textures of any spectrum count alike.
+    Regularized in proportion to the mean power at every frequency, so that textures of any spectrum count alike.
     """
     light, seen = np.fft.rfft2(sharp), np.fft.rfft2(blurred)
     power = np.abs(light) ** 2
     ring = (_frequency(sharp.shape) * 40).astype(int)
     mean = np.bincount(ring.ravel(), power.ravel()) / np.bincount(ring.ravel())
-    found = np.fft.irfft2(np.conj(light) * seen / (power + regularisation * mean[ring]), s=sharp.shape)
+    found = np.fft.irfft2(np.conj(light) * seen / (power + regularization * mean[ring]), s=sharp.shape)
     return np.asarray(np.roll(found, (REACH_PX, REACH_PX), (0, 1))[: 2 * REACH_PX + 1, : 2 * REACH_PX + 1])
 
 
@@ -108,11 +108,11 @@ class BlurStatistics:
 
 
 def blur_statistics(pairs: list[tuple[Picture, Picture]]) -> BlurStatistics:
-    """Of pairs of colour pictures ``[C, H, W]``, codes 0..1."""
-    grey = [(sharp.mean(axis=0), blurred.mean(axis=0)) for sharp, blurred in pairs]
+    """Of pairs of color pictures ``[C, H, W]``, codes 0..1."""
+    gray = [(sharp.mean(axis=0), blurred.mean(axis=0)) for sharp, blurred in pairs]
     return BlurStatistics(
         psnr_db=float(np.mean([psnr(*pair) for pair in pairs])),
-        widths_px=np.percentile(np.concatenate([widths_px(*pair) for pair in grey]), (10, 25, 50, 75, 90)),
-        spectrum=np.mean([spectrum_left(*pair) for pair in grey], axis=0),
-        uneven=float(np.mean([uneven_share(*pair) for pair in grey])),
+        widths_px=np.percentile(np.concatenate([widths_px(*pair) for pair in gray]), (10, 25, 50, 75, 90)),
+        spectrum=np.mean([spectrum_left(*pair) for pair in gray], axis=0),
+        uneven=float(np.mean([uneven_share(*pair) for pair in gray])),
     )

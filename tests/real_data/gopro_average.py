@@ -37,10 +37,10 @@ def uniform(light: Picture, poses: NDArray[np.float64], frames: int | None) -> P
     """The blur of the picture's middle everywhere: of a continuous exposure, or of the mean of frames."""
     backend = for_array(light)
     if frames is None:
-        psf = backend.rasterise(path_px(poses, CONTINUOUS), centre=False)
+        psf = backend.rasterize(path_px(poses, CONTINUOUS), center=False)
     else:
         path, duration, _ = averaged_frames(path_px(poses, frames), frames=frames, gap=1.0)
-        psf = backend.rasterise(path, duration, centre=False)
+        psf = backend.rasterize(path, duration, center=False)
     return np.asarray(backend.convolve(light[None, None], psf, border=bs.Border.REPLICATE)[0, 0])
 
 

@@ -29,7 +29,7 @@ from blursynth.physics.point_spread import PointSpreads
 
 FOLDER = Path("blur/gopro_nah_examples")
 FILES = {"blur_lin": 1.0, "blur_gamma": 2.2}  # power that makes light of the codes
-FOCAL_PX = 1000.0  # by judgement; it decides only how a turn is split into shift and perspective
+FOCAL_PX = 1000.0  # by judgment; it decides only how a turn is split into shift and perspective
 POSES = 5  # control points
 MOMENTS, FEWER_MOMENTS = 25, 13  # poses joined linearly between them, at the end and while fitting
 MARGIN = 24  # pixels whose light may come from beyond the picture are not compared
@@ -37,8 +37,8 @@ MARGIN = 24  # pixels whose light may come from beyond the picture are not compa
 Picture = NDArray[np.float64]
 
 
-def grey(path: Path) -> Picture:
-    """A picture ``[h, w]``, 0..1; colour is averaged."""
+def gray(path: Path) -> Picture:
+    """A picture ``[h, w]``, 0..1; color is averaged."""
     codes = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert codes is not None, path
     return np.asarray(codes.mean(axis=2) / 255.0)
@@ -47,7 +47,7 @@ def grey(path: Path) -> Picture:
 def pair(folder: Path, blurred: str) -> tuple[Picture, Picture]:
     """Sharp and blurred codes of the flower shop."""
     (found,) = (folder / FOLDER).glob(f"{blurred}__*.png")
-    return grey(folder / FOLDER / "Flower_sharp1.png"), grey(found)
+    return gray(folder / FOLDER / "Flower_sharp1.png"), gray(found)
 
 
 def halves(shape: tuple[int, ...], scale: int = 1) -> dict[str, tuple[slice, slice]]:

@@ -46,7 +46,7 @@ def made(seeds: int = 60, **fields: float) -> NDArray[np.float64]:
     """Of hands of ours that turn alike about three axes."""
     squares = []
     for seed in range(seeds):
-        hand = bs.CameraShake(exposure_s=0.1, pitch_mrad=1.0, yaw_mrad=1.0, roll_mrad=1.0, seed=seed, **fields)
+        hand = bs.kinds.CameraShake(exposure_s=0.1, pitch_mrad=1.0, yaw_mrad=1.0, roll_mrad=1.0, seed=seed, **fields)
         path = hand.path()
         squares.append(square_turns(lambda at, path=path: path(at).orientation, np.linspace(0.0, 4.0, 15)))
     return relative(np.mean(squares, axis=0))

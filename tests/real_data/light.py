@@ -75,16 +75,16 @@ def fit(light: Array, value: Array, family: str = "sigmoid and contrast") -> tup
 
 PANORAMAS = ("city", "night", "studio", "workshop")
 METHODS: dict[str, bs.Degradation] = {
-    "clipped": bs.Nothing(),
-    "offset .25": bs.HighlightOffset(offset=0.25),
-    "offset 1": bs.HighlightOffset(offset=1.0),
-    "offset 1.75": bs.HighlightOffset(offset=1.75),
-    "expansion to 2": bs.HighlightExpansion(peak=2.0),
-    "to 3": bs.HighlightExpansion(peak=3.0),
-    "to 10": bs.HighlightExpansion(peak=10.0),
-    "to 3 from .5": bs.HighlightExpansion(peak=3.0, threshold=0.5),
-    "to 3 by largest": bs.HighlightExpansion(peak=3.0, measure="largest"),
-    "to 3 by channel": bs.HighlightExpansion(peak=3.0, measure="channel"),
+    "clipped": bs.kinds.Identity(),
+    "offset .25": bs.kinds.HighlightOffset(offset=0.25),
+    "offset 1": bs.kinds.HighlightOffset(offset=1.0),
+    "offset 1.75": bs.kinds.HighlightOffset(offset=1.75),
+    "expansion to 2": bs.kinds.HighlightExpansion(peak=2.0),
+    "to 3": bs.kinds.HighlightExpansion(peak=3.0),
+    "to 10": bs.kinds.HighlightExpansion(peak=10.0),
+    "to 3 from .5": bs.kinds.HighlightExpansion(peak=3.0, threshold=0.5),
+    "to 3 by largest": bs.kinds.HighlightExpansion(peak=3.0, measure="largest"),
+    "to 3 by channel": bs.kinds.HighlightExpansion(peak=3.0, measure="channel"),
 }
 
 
@@ -110,15 +110,15 @@ def saturation(folder: Path, name: str, *, clipped: float = 0.02, seed: int = 5)
     height, width = frame.size_px
     frame = frame.crop(height // 6, 0, height * 2 // 3, width)
     white = float(np.quantile(frame.image.max(axis=1), 1 - clipped))
-    truth = bs.Exposure(exposure_s=1.0, metered_s=white)(frame)
-    source = bs.Encode()(truth)
-    blur = bs.RandomWalkMotion(length_px=30.0, anxiety=0.005, seed=seed)
-    expected = bs.Encode()(blur(truth)).image
+    truth = bs.kinds.Exposure(exposure_s=1.0, metered_s=white)(frame)
+    source = bs.kinds.Encode()(truth)
+    blur = bs.kinds.RandomWalkMotion(length_px=30.0, anxiety=0.005, seed=seed)
+    expected = bs.kinds.Encode()(blur(truth)).image
     at_white = (source.image == 1).any(axis=1, keepdims=True)
     reached = blur(truth.with_image(np.repeat(at_white, 3, axis=1).astype(np.float32))).image > 1e-4
     found = {}
     for method, extend in METHODS.items():
-        made = bs.Encode()(blur(extend(bs.Decode()(source)))).image
+        made = bs.kinds.Encode()(blur(extend(bs.kinds.Decode()(source)))).image
         found[method] = float(-10 * np.log10(np.square(made - expected)[reached].mean()))
     return Saturation(float(at_white.mean()), float(truth.image.max()), found)
 
@@ -139,17 +139,17 @@ class Decoding:
 
 
 def decoding(folder: Path, decode: bs.Degradation) -> Decoding:
-    """Luminance of the 8-bit flower by a decode step, against the 16-bit linear grey one, at a quarter of the size.
+    """Luminance of the 8-bit flower by a decode step, against the 16-bit linear gray one, at a quarter of the size.
 
-    The grey file keeps the sensor's black offset and another exposure; the colour one has seen the tone curve of its
+    The gray file keeps the sensor's black offset and another exposure; the color one has seen the tone curve of its
     raw converter, which is unknown.
     """
     place = folder / "photos" / "imagecompression_info"
     codes = bs.read_frame(place / "flower_foveon.png", dtype=np.float64)
-    grey = bs.read_frame(place / "flower_foveon_gray16_linear.png", encoding="linear", dtype=np.float64)
+    gray = bs.read_frame(place / "flower_foveon_gray16_linear.png", encoding="linear", dtype=np.float64)
     window = (0, 0, 1512, 2264)
     light = bs.downscale(decode(codes.crop(*window)), 4).image[0]
-    true = bs.downscale(grey.crop(*window), 4).image[0, 0]
+    true = bs.downscale(gray.crop(*window), 4).image[0, 0]
     ours = np.tensordot([0.2126, 0.7152, 0.0722], light, 1)
     gain, offset = np.polyfit(true.ravel(), ours.ravel(), 1)
     residual = float(np.sqrt(np.square(gain * true + offset - ours).mean()))

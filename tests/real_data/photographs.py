@@ -43,19 +43,19 @@ def kernels(folder: Path) -> list[PointSpreads]:
     return [point_spread.measured(kernel[::-1, ::-1]) for kernel in stored]
 
 
-def grey(path: Path) -> np.ndarray:
-    """A picture ``[h, w]``, 0..1; colour is averaged."""
+def gray(path: Path) -> np.ndarray:
+    """A picture ``[h, w]``, 0..1; color is averaged."""
     codes = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert codes is not None, path
     return np.asarray(codes.reshape(*codes.shape[:2], -1).mean(axis=2) / 255.0)
 
 
 def sharp(folder: Path, picture: int) -> np.ndarray:
-    return grey(folder / f"blur/levin09/gt/im{picture}.png")
+    return gray(folder / f"blur/levin09/gt/im{picture}.png")
 
 
 def photograph(folder: Path, picture: int, shake: int) -> np.ndarray:
-    return grey(folder / f"blur/levin09/im{picture}_kernel{shake}_img.png")
+    return gray(folder / f"blur/levin09/im{picture}_kernel{shake}_img.png")
 
 
 def convolved(picture: np.ndarray, psf: PointSpreads) -> np.ndarray:

@@ -16,7 +16,7 @@ from scipy.signal import fftconvolve
 
 import blursynth as bs
 from blursynth.backends import for_array
-from blursynth.backends.reference.convolve import valid_margins_px
+from blursynth.backends.oracle.convolve import valid_margins_px
 from blursynth.physics.point_spread import PointSpreads
 
 SIGMA = 2.55  # codes of 255: 1 % of white

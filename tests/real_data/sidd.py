@@ -2,12 +2,12 @@
 
 Abdelhamed, Lin, Brown: A High-Quality Denoising Dataset for Smartphone Cameras, CVPR 2018. The pair is 256 x 256 px of
 sRGB, 8 bits, rendered by the set's own simple pipeline from raw frames: levels (cut off at black), white balance,
-demosaic, colour matrix, gamma; no denoising. Which phone and which ISO is not told, nor are balance and matrix.
+demosaic, color matrix, gamma; no denoising. Which phone and which ISO is not told, nor are balance and matrix.
 
 So a camera is fitted: its ISO (of the calibrated phone PMRID, which gives gain and read noise), electrons at white, what
-the black level of each colour is off by, white balance and matrix; the development is that of the pipeline. Blocks of a checkerboard are the two halves: what was
+the black level of each color is off by, white balance and matrix; the development is that of the pipeline. Blocks of a checkerboard are the two halves: what was
 fitted to the one is held against the other. The measure is the Kullback-Leibler divergence of histograms of the
-residual (bins of 8 codes) given the colour and the clean intensity (six classes of equal numbers).
+residual (bins of 8 codes) given the color and the clean intensity (six classes of equal numbers).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def divergence(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def correlations(residual: Picture, mask: Mask) -> NDArray[np.float64]:
-    """``[3, 2, LAGS]`` autocorrelation of each colour along rows and columns, between pixels of one half."""
+    """``[3, 2, LAGS]`` autocorrelation of each color along rows and columns, between pixels of one half."""
     result = np.empty((3, 2, LAGS))
     inside = mask.astype(np.float64)
     for c in range(3):
@@ -102,7 +102,7 @@ def correlations(residual: Picture, mask: Mask) -> NDArray[np.float64]:
     return result
 
 
-def colours(residual: Picture, mask: Mask) -> NDArray[np.float64]:
+def colors(residual: Picture, mask: Mask) -> NDArray[np.float64]:
     """Correlations of red with green, red with blue, and green with blue."""
     matrix = np.corrcoef(residual[mask].T)
     return np.array([matrix[0, 1], matrix[0, 2], matrix[1, 2]])
@@ -113,17 +113,17 @@ def recipe(numbers: dict[str, float]) -> bs.Recipe:
     fields = {name: value for name, value in numbers.items() if name not in ("light", "green_offset_dn")}
     for green in ("green_red_offset_dn", "green_blue_offset_dn"):
         fields[green] = numbers["green_offset_dn"]
-    sensor = bs.CameraSensor(CAMERA, black_level_dn=0, mosaic="RGGB", **fields)
-    light = bs.Exposure(
+    sensor = bs.SensorFromProfile(CAMERA, black_level_dn=0, mosaic="RGGB", **fields)
+    light = bs.kinds.Exposure(
         exposure_s=0.01 * numbers["light"], metered_s=0.01
     )  # the noisy frame's exposure differs a little
     return bs.Recipe(
         [
-            ("decode", bs.Decode()),
+            ("decode", bs.kinds.Decode()),
             ("exposure", light),
             ("sensor", sensor),
-            ("develop", bs.Develop()),
-            ("encode", bs.Encode()),
+            ("develop", bs.kinds.Develop()),
+            ("encode", bs.kinds.Encode()),
         ]
     )
 
@@ -144,11 +144,11 @@ START = (5000.0, 40.0, 2.0, 1.6, 0.1, 0.2, 0.1, 0.2, 0.2, 0.2, 0.99, -1.0, -1.0,
 
 
 def search(pair: Pair, mask: Mask, *, evaluations: int = 800) -> dict[str, float]:
-    """Numbers whose noise is like that of one half: histograms, correlations and colours together. Takes minutes."""
+    """Numbers whose noise is like that of one half: histograms, correlations and colors together. Takes minutes."""
     from scipy.optimize import minimize
 
     target = histograms(pair.residual, pair.classes, mask)
-    rows, hues = correlations(pair.residual, mask), colours(pair.residual, mask)
+    rows, hues = correlations(pair.residual, mask), colors(pair.residual, mask)
 
     def numbers(x: NDArray[np.float64]) -> dict[str, float]:
         values = [*np.exp(x[:4]), *np.clip(x[4:10], -2.9, 2.9), *x[10:]]
@@ -160,7 +160,7 @@ def search(pair: Pair, mask: Mask, *, evaluations: int = 800) -> dict[str, float
             residual = made(pair, numbers(x), 1)
         except bs.BlursynthError:  # a matrix without an inverse, say
             return 10.0
-        off = np.concatenate([(correlations(residual, mask) - rows).ravel(), colours(residual, mask) - hues])
+        off = np.concatenate([(correlations(residual, mask) - rows).ravel(), colors(residual, mask) - hues])
         return divergence(target, histograms(residual, pair.classes, mask)) + 0.3 * float((off**2).mean())
 
     x = np.array([*np.log(START[:4]), *START[4:]])
@@ -180,8 +180,8 @@ class Report:
     divergence: float  # of the real half from the made one
     limit: float  # of the real half from the other real half
     correlations: tuple[NDArray[np.float64], NDArray[np.float64]]  # real, made
-    colours: tuple[NDArray[np.float64], NDArray[np.float64]]
-    deviations: tuple[NDArray[np.float64], NDArray[np.float64]]  # standard deviations by colour
+    colors: tuple[NDArray[np.float64], NDArray[np.float64]]
+    deviations: tuple[NDArray[np.float64], NDArray[np.float64]]  # standard deviations by color
     means: tuple[NDArray[np.float64], NDArray[np.float64]]
 
     @property
@@ -198,7 +198,7 @@ def report(pair: Pair, numbers: dict[str, float], fitted: Mask, other: Mask, see
         divergence=float(np.mean([divergence(there, histograms(r, pair.classes, other)) for r in residuals])),
         limit=divergence(there, histograms(real, pair.classes, fitted)),
         correlations=(correlations(real, other), np.mean([correlations(r, other) for r in residuals], axis=0)),
-        colours=(colours(real, other), np.mean([colours(r, other) for r in residuals], axis=0)),
+        colors=(colors(real, other), np.mean([colors(r, other) for r in residuals], axis=0)),
         deviations=(real[other].std(axis=0), np.mean([r[other].std(axis=0) for r in residuals], axis=0)),
         means=(real[other].mean(axis=0), np.mean([r[other].mean(axis=0) for r in residuals], axis=0)),
     )

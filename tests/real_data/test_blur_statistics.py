@@ -18,7 +18,7 @@ def test_widths_of_known_blur(length_px: float, angle_deg: float) -> None:
     from skimage import data
 
     image = np.moveaxis(data.astronaut(), -1, 0)[None] / 255.0
-    blurred = bs.LinearMotion(length_px=length_px, angle_deg=angle_deg)(bs.Frame(image, "linear")).image
+    blurred = bs.kinds.LinearMotion(length_px=length_px, angle_deg=angle_deg)(bs.Frame(image, "linear")).image
     sharp, blurred = image[0].mean(axis=0), blurred[0].mean(axis=0)
     widths = blur_statistics.widths_px(sharp, blurred)
     assert len(widths) == 9
@@ -36,7 +36,7 @@ def test_two_motions_in_one_picture_are_uneven() -> None:
 
     image = np.moveaxis(data.astronaut(), -1, 0)[None] / 255.0
     across, down = (
-        bs.LinearMotion(length_px=16.0, angle_deg=a)(bs.Frame(image, "linear")).image[0] for a in (0.0, 90.0)
+        bs.kinds.LinearMotion(length_px=16.0, angle_deg=a)(bs.Frame(image, "linear")).image[0] for a in (0.0, 90.0)
     )
     half = np.where(np.arange(512) < 256, across, down)
     assert blur_statistics.uneven_share(image[0].mean(axis=0), half.mean(axis=0)) > 0.25

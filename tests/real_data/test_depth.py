@@ -1,4 +1,4 @@
-"""Depth as stereo benchmarks and a depth camera give it: plausible metres, and as many holes as the files have."""
+"""Depth as stereo benchmarks and a depth camera give it: plausible meters, and as many holes as the files have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from blursynth.depth import DepthFormat, read_depth_map
+from blursynth.io.depth import DepthFormat, read_depth_map
 
 pytestmark = pytest.mark.real_data
 
@@ -34,7 +34,7 @@ CASES = {
     ),
     "TUM": (
         "open3d_samples", "TUM_depth.png", "TUM_color.png",
-        DepthFormat(metres_per_code=1 / 5000), 58950, (1.4, 2.45, 9.5),
+        DepthFormat(meters_per_code=1 / 5000), 58950, (1.4, 2.45, 9.5),
     ),
 }  # fmt: skip
 
@@ -52,7 +52,7 @@ def test_depth_is_plausible_and_its_holes_are_counted(name: str, real_data: Path
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_filled_pixels_are_copies_of_neighbours_and_known_ones_stay(name: str, real_data: Path) -> None:
+def test_filled_pixels_are_copies_of_neighbors_and_known_ones_stay(name: str, real_data: Path) -> None:
     folder, depth, _, form, holes, _ = CASES[name]
     path = real_data / "depth" / folder / depth
     background, nearest = (
@@ -62,7 +62,7 @@ def test_filled_pixels_are_copies_of_neighbours_and_known_ones_stay(name: str, r
     differ = background != nearest
     assert 0 < np.count_nonzero(differ) <= holes
     # Where the two disagree by more than noise, the background's choice is the farther one on the whole; but holes at
-    # the sides of a picture have neighbours on one side only.
+    # the sides of a picture have neighbors on one side only.
     middle = slice(background.shape[1] // 5, -background.shape[1] // 5)
     background, nearest = background[:, middle], nearest[:, middle]
     far_apart = np.abs(background - nearest) > 0.1 * nearest
@@ -90,7 +90,7 @@ def test_the_depth_of_another_picture_is_refused(real_data: Path) -> None:
         bs.read_frame(
             real_data / "depth/middlebury2014_motorcycle/motorcycle_left.png",
             depth=bs.read_depth(
-                real_data / "depth/open3d_samples/TUM_depth.png", metres_per_code=1 / 5000, size_px=(500, 741)
+                real_data / "depth/open3d_samples/TUM_depth.png", meters_per_code=1 / 5000, size_px=(500, 741)
             ),
         )
 
@@ -98,11 +98,11 @@ def test_the_depth_of_another_picture_is_refused(real_data: Path) -> None:
 def test_things_move_before_the_background_of_a_photograph(real_data: Path) -> None:
     """The die on TUM's desk, cut out by its depth and place, moves; the rest of the desk does not."""
     folder = real_data / "depth/open3d_samples"
-    depth = bs.read_depth(folder / "TUM_depth.png", metres_per_code=1 / 5000)
+    depth = bs.read_depth(folder / "TUM_depth.png", meters_per_code=1 / 5000)
     die = np.zeros(depth.shape, np.int32)
     die[192:250, 118:172] = (depth[192:250, 118:172] < 2.12).astype(np.int32)
-    frame = bs.Decode()(bs.read_frame(folder / "TUM_color.png", depth=depth, labels=die))
-    moved = bs.ObjectMotion(length_px=15.0, angle_deg=10.0)(frame)
+    frame = bs.kinds.Decode()(bs.read_frame(folder / "TUM_color.png", depth=depth, labels=die))
+    moved = bs.kinds.ObjectMotion(length_px=15.0, angle_deg=10.0)(frame)
     changed = np.abs(moved.image - frame.image).max(axis=(0, 1)) > 1e-6
     rows, columns = np.nonzero(changed)
     assert changed.any()

@@ -38,7 +38,7 @@ def test_a_mean_of_frames_explains_the_photograph(real_data: Path, blurred: str,
 def test_a_turn_without_roll_is_the_same_everywhere() -> None:
     """In the middle, means of warped frames are those of the averaged frames' point spread: same side, same place."""
     picture = np.random.default_rng(0).random((80, 90))
-    picture = bs.GaussianBlur(sigma_px=2.0)(bs.Frame(picture[None], "linear")).image[0, 0]
+    picture = bs.kinds.GaussianBlur(sigma_px=2.0)(bs.Frame(picture[None], "linear")).image[0, 0]
     poses = np.zeros((4, 4))
     poses[:, 0], poses[:, 1] = (0.0, 4.0, 5.0, 3.0), (-6.0, 0.0, 1.0, 9.0)
     middle = (slice(30, -30), slice(35, -35))

@@ -45,7 +45,7 @@ def test_the_published_distribution_draws_curves_like_the_measured_ones(
     recipe = bs.Recipe(
         [
             bs.Random(
-                bs.SigmoidEncode,
+                bs.kinds.SigmoidEncode,
                 exponent=bs.LogUniform(0.45, 2.0),
                 midtone=bs.TruncatedNormal(0.59, 0.14, 0.05, 0.95),
                 contrast=bs.TruncatedNormal(0.06, 0.33, -0.95, 1.0),
@@ -71,13 +71,13 @@ def test_measured_curves_give_all_codes_back_where_they_rise(real_data: Path, dt
     codes = CODES.with_image(CODES.image.astype(dtype))
     for number, value in enumerate(values):
         curve = bs.assets.register([x, value])
-        back = bs.MeasuredEncode(curve=curve)(bs.MeasuredDecode(curve=curve)(codes)).image
+        back = bs.kinds.MeasuredEncode(curve=curve)(bs.kinds.MeasuredDecode(curve=curve)(codes)).image
         assert np.array_equal(back, codes.image), number
 
 
 def test_decoding_finds_the_light_of_a_photograph(real_data: Path) -> None:
-    srgb = light.decoding(real_data, bs.Decode())
-    codes = light.decoding(real_data, bs.GammaDecode(gamma=1.0))
+    srgb = light.decoding(real_data, bs.kinds.Decode())
+    codes = light.decoding(real_data, bs.kinds.GammaDecode(gamma=1.0))
     assert srgb.correlation > 0.985
     assert srgb.residual < 0.02
     assert codes.correlation < 0.9

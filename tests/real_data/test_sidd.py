@@ -56,11 +56,11 @@ def test_residuals_of_the_half_that_was_not_fitted_have_the_same_histograms(held
     assert held_out.ratio <= 2.0, held_out
 
 
-def test_neighbours_are_as_alike(held_out: Report) -> None:
+def test_neighbors_are_as_alike(held_out: Report) -> None:
     real, made = held_out.correlations
     # Off by .048 at most, in red at lag 2 and in blue at lag 1; a half alone tells them to about .01.
     assert np.abs(real - made).max() < 0.06
-    # Without a demosaic neighbours would not be alike at all.
+    # Without a demosaic neighbors would not be alike at all.
     assert real[..., 0].min() > 0.2
 
 
@@ -74,7 +74,7 @@ def test_each_part_of_the_camera_is_needed(pair: Pair, halves: tuple[Mask, Mask]
     for changes in (
         {"white_level_e": 1.5 * FITTED["white_level_e"]},
         {"iso": 200.0},  # as much shot noise, but more read noise
-        offsets,  # what the black level of each colour is off by
+        offsets,  # what the black level of each color is off by
     ):
         other = sidd.report(pair, {**FITTED, **changes}, *halves, SEEDS[:4])
         assert other.ratio > 2.0, changes

@@ -193,7 +193,7 @@ class Deadly(bs.Degradation):
         return frame
 
 if __name__ == "__main__":
-    recipe = bs.Recipe([("decode", bs.Decode()), ("deadly", Deadly()), ("encode", bs.Encode())])
+    recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("deadly", Deadly()), ("encode", bs.kinds.Encode())])
     try:
         dataset.generate({str(pictures)!r}, {str(tmp_path / "out")!r}, recipe, count=2, size_px=32,
                          engine=LocalEngine(1))
@@ -314,7 +314,7 @@ def test_adding_a_step_changes_no_other_steps_draw(recipe: bs.Recipe) -> None:
     frame = bs.Frame(np.zeros((3, 32, 32)), "display")
     more = bs.Recipe([
         *recipe.steps[:1],
-        ("dirt", bs.Random(bs.GaussianBlur, sigma_px=bs.Uniform(0.0, 1.0))),
+        ("dirt", bs.Random(bs.kinds.GaussianBlur, sigma_px=bs.Uniform(0.0, 1.0))),
         *recipe.steps[1:],
     ])  # fmt: skip
     for index in range(50):
@@ -335,6 +335,6 @@ def test_seeds_and_samples_are_independent(pictures: Path, recipe: bs.Recipe, tm
 def test_the_draws_are_these_on_every_platform(recipe: bs.Recipe) -> None:
     """Pinned numbers: a change of the streams or the distributions changes every data set."""
     draw = recipe.sample(bs.Frame(np.zeros((3, 32, 32)), "display"), seed=11, index=3)
-    assert draw["lens"] == bs.DiskBlur(diameter_px=5.62845374)
-    assert draw["sensor"] == bs.Sensor(full_well_e=928.909587, read_noise_e=2.0, seed=1301931034208633498)
-    assert draw["jpeg"] == bs.Jpeg(quality=76)
+    assert draw["lens"] == bs.kinds.DiskBlur(diameter_px=5.62845374)
+    assert draw["sensor"] == bs.kinds.Sensor(full_well_e=928.909587, read_noise_e=2.0, seed=1301931034208633498)
+    assert draw["jpeg"] == bs.kinds.Jpeg(quality=76)

@@ -60,7 +60,7 @@ def noise_of(shots: Codes, mean: Codes) -> Noise:
     for low, high in LEVELS:
         there = (bright >= low) & (bright < high)
         levels.append(float(luma[:, there].std()) if there.sum() >= FEWEST_PX else float("nan"))
-    colours = np.corrcoef(residual.reshape(-1, 3).T)
+    colors = np.corrcoef(residual.reshape(-1, 3).T)
     return Noise(
         tuple(levels),
         levels[0] / levels[1],
@@ -68,9 +68,9 @@ def noise_of(shots: Codes, mean: Codes) -> Noise:
         correlation(luma, 2),
         correlation(cb, 1),
         correlation(cb, 4),
-        float(colours[0, 1]),
-        float(colours[1, 2]),
-        float(colours[0, 2]),
+        float(colors[0, 1]),
+        float(colors[1, 2]),
+        float(colors[0, 2]),
         float(cb.std() / luma.std()),
     )
 

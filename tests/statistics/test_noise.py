@@ -96,7 +96,7 @@ def test_normal_noise_is_normally_distributed() -> None:
         assert abs((noise < -z).sum() - expected) < SIGMAS * np.sqrt(expected)
 
 
-def test_neighbours_are_uncorrelated() -> None:
+def test_neighbors_are_uncorrelated() -> None:
     for noise in (
         cpu.poisson(flat(20.0), seeded(15), origin_px=ORIGIN) - 20,
         cpu.gaussian_noise(flat(0.0), np.array([1.0]), seeded(15), origin_px=ORIGIN),
@@ -121,7 +121,7 @@ def test_shot_and_read_noise_of_one_seed_are_uncorrelated() -> None:
         assert abs(np.corrcoef(f(shot - 50).ravel(), f(read).ravel())[0, 1]) < SIGMAS / np.sqrt(N)
 
 
-def test_fields_of_neighbouring_seeds_are_uncorrelated() -> None:
+def test_fields_of_neighboring_seeds_are_uncorrelated() -> None:
     fields = [cpu.poisson(flat(50.0), seeded(s), origin_px=ORIGIN).ravel() for s in (0, 1, 2, 2**32, 2**62)]
     correlation = np.corrcoef(np.array(fields, np.float64))
     assert np.abs(correlation - np.eye(len(fields))).max() < SIGMAS / np.sqrt(N)

@@ -12,11 +12,11 @@ OTHERS = ("action", "handheld-depth", "phone-portrait", "portrait")
 
 
 def test_the_measure_by_arithmetic() -> None:
-    """Noise of known strength, colours and neighbours: normal numbers through [1 2 1] / 4 along both axes."""
+    """Noise of known strength, colors and neighbors: normal numbers through [1 2 1] / 4 along both axes."""
     rng = np.random.default_rng(7)
     shape = (4, 256, 400, 3)
     common, own = rng.normal(size=(*shape[:3], 1)), rng.normal(size=shape)
-    noise = (common + own) / np.sqrt(2)  # colours agree by one half
+    noise = (common + own) / np.sqrt(2)  # colors agree by one half
     for axis in (1, 2):
         noise = (np.roll(noise, 1, axis) + 2 * noise + np.roll(noise, -1, axis)) / 4
     noise /= 0.375  # 6/16 of the variance is left by each of two passes
@@ -37,7 +37,7 @@ def test_the_measure_by_arithmetic() -> None:
 
 
 def test_detail_by_arithmetic() -> None:
-    """A coarse wave with 9 times the power of a fine one, on a grey of any brightness, in two tiles."""
+    """A coarse wave with 9 times the power of a fine one, on a gray of any brightness, in two tiles."""
     x = np.arange(512)
     row = 90 + 30 * np.sin(2 * np.pi * x / 8) + 10 * np.sin(2 * np.pi * 3 * x / 8)
     picture = np.broadcast_to(row[None, :, None], (300, 512, 3))
@@ -53,15 +53,15 @@ def test_detail_by_arithmetic() -> None:
     ],
 )
 def test_noise_is_like_that_of_real_cameras(name: str, draws: int, count: int) -> None:
-    """Least in the shadows, alike in neighbours, coarse and weaker in colour; with sRGB's curve and without smoothing
+    """Least in the shadows, alike in neighbors, coarse and weaker in color; with sRGB's curve and without smoothing
     `default` had .33, -.07 and 1.1 where the 15 real pairs have .60, .11 and .68."""
     found = noise_of_recipe(name, draws, count=count)
     assert found.luma_lag_1 == pytest.approx(REAL.luma_lag_1, abs=0.15)
     assert found.luma_lag_2 == pytest.approx(REAL.luma_lag_2, abs=0.1)
     assert found.cb_lag_1 == pytest.approx(REAL.cb_lag_1, abs=0.12)
     assert found.cb_lag_4 == pytest.approx(REAL.cb_lag_4, abs=0.15)
-    for colours in ("red_green", "green_blue", "red_blue"):
-        assert getattr(found, colours) == pytest.approx(getattr(REAL, colours), abs=0.15)
+    for colors in ("red_green", "green_blue", "red_blue"):
+        assert getattr(found, colors) == pytest.approx(getattr(REAL, colors), abs=0.15)
     assert found.chroma == pytest.approx(REAL.chroma, abs=0.15)
     assert found.shadows < 0.95
     middle = found.levels[2] / found.levels[1]

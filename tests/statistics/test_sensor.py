@@ -132,12 +132,12 @@ def test_sums_of_all_parts_have_the_sum_of_the_variances() -> None:
     variance = 900.0 + 20.0 + 9.0 + 81.0 + 4.0
     assert abs(noise.mean() - 20.0) < SIGMAS * np.sqrt(variance / N)
     assert abs(noise.var() - variance) < SIGMAS * np.sqrt((2 + 1.2 * (9 / variance) ** 2 + 1 / 900) / N) * variance
-    neighbours = noise.reshape(4, 512, 512) - noise.mean()
+    neighbors = noise.reshape(4, 512, 512) - noise.mean()
     for one, other in (
-        (neighbours[:, :, 1:], neighbours[:, :, :-1]),
-        (neighbours[:, 1:], neighbours[:, :-1]),
-        (neighbours[:, 2:], neighbours[:, :-2]),
-        (neighbours[1:], neighbours[:-1]),
+        (neighbors[:, :, 1:], neighbors[:, :, :-1]),
+        (neighbors[:, 1:], neighbors[:, :-1]),
+        (neighbors[:, 2:], neighbors[:, :-2]),
+        (neighbors[1:], neighbors[:-1]),
     ):
         assert abs((one * other).mean()) / variance < SIGMAS / np.sqrt(one.size)
 
@@ -150,7 +150,7 @@ def test_rows_and_columns_differ_between_channels_frames_and_each_other() -> Non
     assert np.abs(correlation - np.eye(12)).max() < SIGMAS / np.sqrt(4096)
 
 
-def test_sensors_of_neighbouring_seeds_are_uncorrelated() -> None:
+def test_sensors_of_neighboring_seeds_are_uncorrelated() -> None:
     fields = [field(SHAPE, dsnu_e=1.0, sensor_seed=s) for s in (0, 1, 2**32, 2**62)]
     fields += [field(SHAPE, dsnu_e=1.0, sensor_seed=0, seed=99)]
     assert np.array_equal(fields[0], fields[-1])  # the frame's seed does not matter

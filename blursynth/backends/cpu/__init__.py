@@ -7,7 +7,7 @@ from blursynth.backends.cpu.convolve_varying import convolve_varying, convolve_v
 from blursynth.backends.cpu.develop import develop
 from blursynth.backends.cpu.noise import gaussian_noise, poisson
 from blursynth.backends.cpu.random_walk import random_walk
-from blursynth.backends.cpu.rasterise import rasterise
+from blursynth.backends.cpu.rasterize import rasterize
 from blursynth.backends.cpu.resample import resample, resample_adjoint
 from blursynth.backends.cpu.response import response_decode, response_encode
 from blursynth.backends.cpu.self_guided import self_guided
@@ -29,7 +29,7 @@ __all__ = [
     "gaussian_noise",
     "poisson",
     "random_walk",
-    "rasterise",
+    "rasterize",
     "resample",
     "resample_adjoint",
     "response_decode",

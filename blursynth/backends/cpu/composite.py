@@ -1,10 +1,10 @@
 """Compositing with occlusion on the CPU: patches of light scattered slice by slice, from near to far.
 
-``backends.reference.composite`` is the definition. How it works: the result is cut into tiles. For each, the patches
+``backends.oracle.composite`` is the definition. How it works: the result is cut into tiles. For each, the patches
 that can reach it (those of the picture, of its continuation, and the hidden ones) are gathered as runs, pieces of a row
-with one slice and one point spread, and sorted by slice. Per slice every run is added into an accumulator, colours and
+with one slice and one point spread, and sorted by slice. Per slice every run is added into an accumulator, colors and
 coverage side by side, so that one vector holds all of a pixel. A point spread is coded row by row once per call: a
-small one by its taps, a large one by the differences between neighbouring taps, of which a disk has only O(radius);
+small one by its taps, a large one by the differences between neighboring taps, of which a disk has only O(radius);
 the latter go into a second accumulator, whose rows are summed up when the slice is complete. Then as much of the slice
 is taken as there is room, and a tile is done when no room is left.
 
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
-from blursynth.backends.reference.composite import (
+from blursynth.backends.oracle.composite import (
     COMPLETE,
     GOES_ON,
     MOST_SCALED,
@@ -167,7 +167,7 @@ def _add_row(target, source, offsets, weights, count, vectors):
 
 @_compiled
 def code_point_spreads(start, dy, dx, weight):
-    """Every point spread row by row, by its taps or by the differences of neighbouring taps, whichever are fewer.
+    """Every point spread row by row, by its taps or by the differences of neighboring taps, whichever are fewer.
 
     Returns
     -------
@@ -352,10 +352,10 @@ def _load(
                 values[o + c] = image[c, place]
             values[o + channels] = 1.0
         else:
-            w, colour, hidden = 3 * kind, other[m, 0], other[m, 1]
+            w, color, hidden = 3 * kind, other[m, 0], other[m, 1]
             for c in range(channels):
                 values[o + c] = (
-                    table[m, w] * image[c, p] + table[m, w + 1] * image[c, colour] + table[m, w + 2] * image[c, hidden]
+                    table[m, w] * image[c, p] + table[m, w + 1] * image[c, color] + table[m, w + 2] * image[c, hidden]
                 )
             values[o + channels] = table[m, 6] if kind == 0 else 1.0
         if sloped:
@@ -555,7 +555,7 @@ def _scatter(
     y, x, length, values, lanes, first_row, rows, entry_offset, entry_weight, summed, number, sums, taps, pitch, pad,
     height, width, room_from, room_to, touched,
 ):  # fmt: skip
-    """Add a run, its colours and coverage in ``values``, to the accumulators of its slice; offsets are in bytes."""
+    """Add a run, its colors and coverage in ``values``, to the accumulators of its slice; offsets are in bytes."""
     target = sums.ctypes.data if summed[number] else taps.ctypes.data
     kind = 2 if summed[number] else 0
     source = values.ctypes.data
@@ -651,7 +651,7 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from
 
 @_compiled
 def _composite_tiles(
-    first, last, image, scene, centre, connected, lowest, slices, border, share, code, gone_code, reach, tile_height,
+    first, last, image, scene, center, connected, lowest, slices, border, share, code, gone_code, reach, tile_height,
     tile_width, out,
 ):  # fmt: skip
     channels, height, width = out.shape
@@ -671,7 +671,7 @@ def _composite_tiles(
     hid_sums, hid_taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
     room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
     # Of every pixel the slice at hand: light and coverage of what is visible, and of what is hidden; what these and the
-    # places where it is missing make together (0: there is no slice at hand), and the same of its neighbours before it;
+    # places where it is missing make together (0: there is no slice at hand), and the same of its neighbors before it;
     # what those cover, and what they were given of that; then light and coverage of what is hidden and waits.
     held, carry = np.zeros(tile_height * tile_width * (3 * lanes + 4) if connected else 0), np.zeros(2 * lanes)
     number_of = np.zeros(tile_height * tile_width if connected else 0, np.int64)
@@ -698,7 +698,7 @@ def _composite_tiles(
         begin, index = sort
         result[:] = 0.0
         for part in range(share.size):
-            down, right = centre[part, 0], centre[part, 1]
+            down, right = center[part, 0], center[part, 1]
             room[:] = 1.0
             room_from[:], room_to[:] = 0, size[1]
             some_room = True
@@ -787,7 +787,7 @@ def _gather(run, back, channels, code, number, light, summed_light, pitch, pad, 
 
 @_compiled
 def _adjoint_rows(
-    first, last, image, scene, centre, connected, lowest, slices, border, share, code, light_code, reach, tile_height,
+    first, last, image, scene, center, connected, lowest, slices, border, share, code, light_code, reach, tile_height,
     tile_width, back, own,
 ):  # fmt: skip
     """What the patches get back from each row of tiles, ``back[job, visible or hidden, row, column, channel]``."""
@@ -838,7 +838,7 @@ def _adjoint_rows(
             rest = np.zeros((present.size if connected else 0, pixels))
             total[:] = 0.0
             for part in range(share.size):
-                down, right = centre[part, 0], centre[part, 1]
+                down, right = center[part, 0], center[part, 1]
                 room[:] = 1.0
                 rest[:] = 0.0
                 room_from[:], room_to[:] = 0, size[1]
@@ -878,7 +878,7 @@ def _adjoint_rows(
                     for q in range(pixels):
                         _factor_end(held, q, begun, present.size, room, factor[part], rest, total, waiting, share[part])
             for part in range(share.size):
-                down, right = centre[part, 0], centre[part, 1]
+                down, right = center[part, 0], center[part, 1]
                 for s in range(present.size):
                     for which in range(factor.shape[1]):
                         for line in range(size[0]):
@@ -1034,7 +1034,7 @@ def _spread_light(image, top, left, line, columns, width, share, factor, total, 
 
 @_compiled
 def _return_light(back, own, scene, height, width, border, reach, tile_height, out):
-    """Add what the patches got back to the pixels whose colours they have."""
+    """Add what the patches got back to the pixels whose colors they have."""
     channels = own.shape[0]
     there, mixed, table, other, place = scene[2], scene[3], scene[4], scene[5], scene[6]
     flat = own.reshape(channels, -1)
@@ -1098,7 +1098,7 @@ def _planes(
         if connected:  # what is hidden is never of the slice that hides it
             order_of[1, p] = min(order[h], order[n] - 1)
         kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
-        # Where nothing is mixed, a patch has the colour of one pixel: its own, or the one that goes on behind it.
+        # Where nothing is mixed, a patch has the color of one pixel: its own, or the one that goes on behind it.
         light[0, p], light[1, p] = p, p if a == 0.0 else h
         if sloped:
             surface[0, p], surface[1, p] = n, h
@@ -1175,8 +1175,8 @@ def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, NDArray[n
     return ranks.reshape(order.shape).astype(np.int32), 0, values.astype(np.int64)
 
 
-def _centres(scene: Scene) -> NDArray[np.float64]:
-    return np.zeros((scene.parts, 2)) if scene.part_centre is None else np.ascontiguousarray(scene.part_centre)
+def _centers(scene: Scene) -> NDArray[np.float64]:
+    return np.zeros((scene.parts, 2)) if scene.part_center is None else np.ascontiguousarray(scene.part_center)
 
 
 def _tile(reach: int, height: int, width: int) -> tuple[int, int]:
@@ -1189,7 +1189,7 @@ def composite(
 ) -> NDArray[np.floating]:
     """Spread the light of every patch of the scene and let nearer slices cover farther ones.
 
-    See :func:`blursynth.backends.reference.composite.composite` for the definition. The result is computed in float64
+    See :func:`blursynth.backends.oracle.composite.composite` for the definition. The result is computed in float64
     and equals the definition's to 1e-12 (2e-5 for float32 pictures, which is the rounding of the result).
 
     Parameters
@@ -1206,12 +1206,12 @@ def composite(
     Raises
     ------
     InvalidValueError
-        See :func:`blursynth.backends.reference.composite.check_scene`.
+        See :func:`blursynth.backends.oracle.composite.check_scene`.
 
     Notes
     -----
     The cost grows with the number of pixels times that of the differences of their point spreads (6 to 12 per px of
-    radius for disks and polygons), and slightly with the number of slices in a tile. Not modelled: NaN and infinite
+    radius for disks and polygons), and slightly with the number of slices in a tile. Not modeled: NaN and infinite
     pixels; they spread along the rows of a tile.
     """
     border = check_scene(image, scene, border)
@@ -1230,7 +1230,7 @@ def composite(
             _threads_to_use(threads) if height * width > 4096 else 1,
             _native(image[b]).reshape(image.shape[1], -1),
             planes,
-            _centres(scene),
+            _centers(scene),
             scene.connected,
             lowest,
             slices,
@@ -1268,7 +1268,7 @@ def composite_adjoint(
             _threads_to_use(threads) if height * width > 4096 else 1,
             _native(image[b]),
             planes,
-            _centres(scene),
+            _centers(scene),
             scene.connected,
             lowest,
             slices,

@@ -1,7 +1,7 @@
 """Convolution on the CPU: the occupied taps directly, two passes where the point spread is separable, or tiled Fourier
 transforms.
 
-``y[b] = k[b] * x[b]`` on planar pictures ``[B, C, H, W]``, float32 or float64. ``backends.reference.convolve`` is the
+``y[b] = k[b] * x[b]`` on planar pictures ``[B, C, H, W]``, float32 or float64. ``backends.oracle.convolve`` is the
 definition that all of this is held against.
 """
 
@@ -18,6 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.cores import available_cores
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import (
     BORDER_CODES,
@@ -29,8 +30,7 @@ from blursynth.backends.cpu.convolve_direct import (
     tile_grid,
 )
 from blursynth.backends.cpu.convolve_fft import LENGTHS, choose_tiles, fourier_tiles, spectrum, stages
-from blursynth.backends.reference.convolve import check_arguments, check_valid_size
-from blursynth.cores import available_cores
+from blursynth.backends.oracle.convolve import check_arguments, check_valid_size
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads

@@ -289,7 +289,7 @@ def _two_rows_at_a_time(source, source_pitch, newest, offsets, weights, out, out
         else:
             vectors = 1
             if left < lanes:
-                x = columns - lanes  # the last vector overlaps its neighbour: the same values once more
+                x = columns - lanes  # the last vector overlaps its neighbor: the same values once more
         y = 0
         while y < rows:
             if rows - y == 1 and rows > 1:

@@ -9,7 +9,7 @@ Two tiles go through one complex transform, one as its real part, the other as i
 real, so they come out apart again.
 
 The transform. Radix 8, 4, 3 and 2, decimation in frequency forwards and in time backwards, so that neither needs to
-bring its numbers into order: the spectra stay shuffled, tile and point spread alike. A vector holds neighbouring
+bring its numbers into order: the spectra stay shuffled, tile and point spread alike. A vector holds neighboring
 columns, which makes the transform of columns free of shuffles; for that of the rows, as many of them as a vector has
 lanes are transposed into a strip that stays in the first cache, where they are transformed, multiplied, transformed
 back, and transposed back. A tile is stored as strips of columns, one vector wide: ``[Nx / lanes, Ny, 2 (real,

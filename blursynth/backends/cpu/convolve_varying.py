@@ -1,7 +1,7 @@
 """Convolution with a point spread that varies across the picture, on the CPU.
 
 ``y(p) = sum_n w_n(p) (k_n * x)(p)`` over the nodes n of a ``PointSpreadField``, with the weights of linear
-interpolation. ``backends.reference.convolve_varying`` is the definition that this is held against; it blurs the whole
+interpolation. ``backends.oracle.convolve_varying`` is the definition that this is held against; it blurs the whole
 picture with every node, while here only the nodes whose weight is not zero are computed, block by block
 (``convolve_varying_tiles``), or blended beforehand where they are many (``convolve_varying_ribbons``).
 """
@@ -17,7 +17,7 @@ from blursynth.backends.cpu.convolve import _extent, _fold, _prepared, _share, _
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, VECTOR_BYTES
 from blursynth.backends.cpu.convolve_varying_ribbons import prefer_ribbons, ribbon_tiles
 from blursynth.backends.cpu.convolve_varying_tiles import prepare_nodes, varying_adjoint_tiles, varying_tiles
-from blursynth.backends.reference.convolve_varying import check_varying
+from blursynth.backends.oracle.convolve_varying import check_varying
 from blursynth.frame import Border
 from blursynth.physics.point_spread_field import PointSpreadField
 
@@ -168,7 +168,7 @@ def convolve_varying(
     Disks that are coded as differences leave rounding beyond their reach, about 1e-8 of the largest pixel in float32,
     of either sign; all other light stays exactly 0 beyond the reach.
 
-    Not modelled: NaN and infinite pixels. They spread beyond the reach.
+    Not modeled: NaN and infinite pixels. They spread beyond the reach.
 
     Examples
     --------

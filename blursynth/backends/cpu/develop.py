@@ -1,10 +1,10 @@
 """The development of raw numbers, in numba: from DN to linear light in one pass over tiles of the picture.
 
-``backends.reference.develop`` is the definition. How it works: a tile first takes the pixels that it looks at,
+``backends.oracle.develop`` is the definition. How it works: a tile first takes the pixels that it looks at,
 levelled, balanced and clipped, into a patch whose rows lie a fixed distance apart (so the compiler sees that what is
 read and what is written do not overlap, and works on several pixels at a time). Then all four kernels of a pixel are
 formed of five shared sums, and the two that its site does not need are dropped: that is cheaper than to take the sites
-apart. Colour matrix and gain follow in registers.
+apart. Color matrix and gain follow in registers.
 
 Each tile writes its own part of the result, and sums are rounded in a fixed order, so the bytes depend neither on the
 number of threads nor on the width of vectors.
@@ -20,7 +20,7 @@ from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.intrinsics import fma
 from blursynth.errors import InvalidValueError
 from blursynth.physics.development import DevelopParameters
-from blursynth.physics.mosaic import DEMOSAIC_REACH_PX, DEMOSAICS, EDGE_FLOOR, GREEN, pattern_colours
+from blursynth.physics.mosaic import DEMOSAIC_REACH_PX, DEMOSAICS, EDGE_FLOOR, GREEN, pattern_colors
 
 __all__ = ["develop"]
 
@@ -31,7 +31,7 @@ _TILE_HEIGHT, _TILE_WIDTH = 32, 512
 _STRIDE = _TILE_WIDTH + 24  # of the patch: with its rows in one set of the cache each they would push each other out
 _ROW1, _ROW2, _ROW3 = _STRIDE, 2 * _STRIDE, 3 * _STRIDE
 _ROW4, _ROW5, _ROW6 = 4 * _STRIDE, 5 * _STRIDE, 6 * _STRIDE
-_DELTA = (_TILE_HEIGHT + 2 * _EDGE_REACH) * _STRIDE  # where the colour differences begin, behind the patch
+_DELTA = (_TILE_HEIGHT + 2 * _EDGE_REACH) * _STRIDE  # where the color differences begin, behind the patch
 _THREAD_PAYS = 1 << 19  # pixels below which handing work to another thread costs more than it saves
 
 _EDGE_AWARE = DEMOSAICS.index("edge_aware")
@@ -40,7 +40,7 @@ _MALVAR = DEMOSAICS.index("malvar")
 
 @compiled
 def _reflected(position, size):  # type: ignore[no-untyped-def]
-    """Where a row or column beyond the border is read; an even number of steps away, so it sees the same colour."""
+    """Where a row or column beyond the border is read; an even number of steps away, so it sees the same color."""
     while position < 0 or position >= size:
         position = -position if position < 0 else 2 * (size - 1) - position
     return position
@@ -58,16 +58,16 @@ def _level_row(image, black, even, odd, clip, size, out):  # type: ignore[no-unt
 
 
 @compiled
-def _fill(image, start, size, corner, tile, reach, black, scale, colours, clip, patch):  # type: ignore[no-untyped-def]
-    """The tile's pixels and ``reach`` more on each side; ``colours`` are those of the picture's first 2 x 2 pixels."""
+def _fill(image, start, size, corner, tile, reach, black, scale, colors, clip, patch):  # type: ignore[no-untyped-def]
+    """The tile's pixels and ``reach`` more on each side; ``colors`` are those of the picture's first 2 x 2 pixels."""
     height, width = size
     rows, columns = tile
     first = max(corner[1] - reach, 0)
     last = min(corner[1] + columns + reach, width)
     for r in range(rows + 2 * reach):
         row = _reflected(corner[0] - reach + r, height)
-        even = scale[colours[row & 1, first & 1]]
-        odd = scale[colours[row & 1, 1 - (first & 1)]]
+        even = scale[colors[row & 1, first & 1]]
+        odd = scale[colors[row & 1, 1 - (first & 1)]]
         p = r * _STRIDE + reach - corner[1]  # of column 0
         _level_row(image[start + row * width + first :], black, even, odd, clip, last - first, patch[p + first :])
         for column in range(corner[1] - reach, first):
@@ -80,8 +80,8 @@ def _fill(image, start, size, corner, tile, reach, black, scale, colours, clip, 
 def _malvar_row(patch, size, green_at, matrix, red, green, blue):  # type: ignore[no-untyped-def]
     """One row of linear light.
 
-    ``patch`` begins two rows above and two columns before its first pixel; ``matrix`` takes the row's own colour (red
-    or blue), green, and the third colour.
+    ``patch`` begins two rows above and two columns before its first pixel; ``matrix`` takes the row's own color (red
+    or blue), green, and the third color.
     """
     number = patch.dtype.type
     two, four, five, six = number(2), number(4), number(5), number(6)
@@ -113,7 +113,7 @@ def _malvar_row(patch, size, green_at, matrix, red, green, blue):  # type: ignor
 
 @compiled
 def _bilinear_row(patch, size, green_at, matrix, red, green, blue):  # type: ignore[no-untyped-def]
-    """As :func:`_malvar_row`, from the nearest neighbours alone."""
+    """As :func:`_malvar_row`, from the nearest neighbors alone."""
     number = patch.dtype.type
     half, quarter = number(0.5), number(0.25)
     m0, m1, m2 = matrix[0, 0], matrix[0, 1], matrix[0, 2]
@@ -133,12 +133,12 @@ def _bilinear_row(patch, size, green_at, matrix, red, green, blue):  # type: ign
         blue[i] = fma(m6, x, fma(m7, y, m8 * z))
 
 
-# -- edge-aware: the colour difference along the rows or along the columns, whichever changes less ------------------
+# -- edge-aware: the color difference along the rows or along the columns, whichever changes less ------------------
 
 
 @compiled
 def _difference_row(patch, size, green_at, along_row, along_column):  # type: ignore[no-untyped-def]
-    """Red (blue) less green at each pixel, with the colour that it does not see from its row, and from its column.
+    """Red (blue) less green at each pixel, with the color that it does not see from its row, and from its column.
 
     ``patch`` begins two rows above and two columns before the first pixel.
     """
@@ -194,13 +194,13 @@ def _weigh_row(row_sums, column_sums, along_row, along_column, size, out):  # ty
 
 
 @compiled
-def _fill_differences(patch, rows, columns, corner, colours, along_row, along_column, row_sums, column_sums):  # type: ignore[no-untyped-def]
+def _fill_differences(patch, rows, columns, corner, colors, along_row, along_column, row_sums, column_sums):  # type: ignore[no-untyped-def]
     """Behind the patch: red less green and blue less green where the pixels see red or blue, and one pixel around."""
     high, wide = rows + 2 * _EDGE_REACH, columns + 2 * _EDGE_REACH
     for r in range(2, high - 2):
         at = r * _STRIDE + 2
-        # _EDGE_REACH is even, so the patch begins on the same colours as the tile.
-        green_at = 0 if colours[(corner[0] + r) & 1, corner[1] & 1] == GREEN else 1
+        # _EDGE_REACH is even, so the patch begins on the same colors as the tile.
+        green_at = 0 if colors[(corner[0] + r) & 1, corner[1] & 1] == GREEN else 1
         _difference_row(patch[at - _ROW2 - 2 :], wide - 4, green_at, along_row[at:], along_column[at:])
     for r in range(5, high - 5):
         at = r * _STRIDE
@@ -236,7 +236,7 @@ def _edge_aware_row(patch, size, green_at, matrix, red, green, blue):  # type: i
 
 @compiled
 def _matrix_row(patch, size, matrix, red, green, blue):  # type: ignore[no-untyped-def]
-    """Three rows of the patch, one per channel, through the colour matrix."""
+    """Three rows of the patch, one per channel, through the color matrix."""
     m0, m1, m2 = matrix[0, 0], matrix[0, 1], matrix[0, 2]
     m3, m4, m5 = matrix[1, 0], matrix[1, 1], matrix[1, 2]
     m6, m7, m8 = matrix[2, 0], matrix[2, 1], matrix[2, 2]
@@ -248,7 +248,7 @@ def _matrix_row(patch, size, matrix, red, green, blue):  # type: ignore[no-untyp
 
 
 @compiled
-def _mosaic_tiles(begin, end, image, shape, black, scale, clip, matrix, colours, method, out):  # type: ignore[no-untyped-def]
+def _mosaic_tiles(begin, end, image, shape, black, scale, clip, matrix, colors, method, out):  # type: ignore[no-untyped-def]
     _batch, height, width = shape
     down, across = (height + _TILE_HEIGHT - 1) // _TILE_HEIGHT, (width + _TILE_WIDTH - 1) // _TILE_WIDTH
     patch = np.empty(2 * _DELTA, image.dtype)  # pixels, and room for what the edge-aware way puts behind them
@@ -263,14 +263,14 @@ def _mosaic_tiles(begin, end, image, shape, black, scale, clip, matrix, colours,
         rows, columns = min(_TILE_HEIGHT, height - top), min(_TILE_WIDTH, width - left)
         _fill(
             image, b * plane, (height, width), (top, left), (rows, columns), reach,
-            black[b], scale[b], colours[b], clip[b], patch,
+            black[b], scale[b], colors[b], clip[b], patch,
         )  # fmt: skip
         if method[b] == _EDGE_AWARE:
-            _fill_differences(patch, rows, columns, (top, left), colours[b], between[0], between[1], sums[0], sums[1])
+            _fill_differences(patch, rows, columns, (top, left), colors[b], between[0], between[1], sums[0], sums[1])
         for r in range(rows):
             row = top + r
-            green_at = 0 if colours[b, row & 1, left & 1] == GREEN else 1
-            own = colours[b, row & 1, (left + 1 - green_at) & 1]
+            green_at = 0 if colors[b, row & 1, left & 1] == GREEN else 1
+            own = colors[b, row & 1, (left + 1 - green_at) & 1]
             for i in range(3):
                 ordered[i, 0] = matrix[b, i, own]
                 ordered[i, 1] = matrix[b, i, GREEN]
@@ -287,7 +287,7 @@ def _mosaic_tiles(begin, end, image, shape, black, scale, clip, matrix, colours,
 
 
 @compiled
-def _colour_rows(begin, end, image, shape, black, scale, clip, matrix, out):  # type: ignore[no-untyped-def]
+def _color_rows(begin, end, image, shape, black, scale, clip, matrix, out):  # type: ignore[no-untyped-def]
     """Rows of pictures of three channels, through levels, balance, clip and matrix."""
     _batch, height, width = shape
     patch = np.empty(3 * _STRIDE, image.dtype)
@@ -304,19 +304,19 @@ def _colour_rows(begin, end, image, shape, black, scale, clip, matrix, out):  # 
 
 
 @compiled
-def _grey_row(image, black, scale, clip, gain, size, out):  # type: ignore[no-untyped-def]
+def _gray_row(image, black, scale, clip, gain, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         light = (image[i] - black) * scale
         out[i] = (clip if light > clip else light) * gain
 
 
 @compiled
-def _grey_planes(begin, end, image, shape, black, scale, clip, gain, out):  # type: ignore[no-untyped-def]
+def _gray_planes(begin, end, image, shape, black, scale, clip, gain, out):  # type: ignore[no-untyped-def]
     """Pictures of any number of channels, through levels, clip and gain."""
     _batch, channels, size = shape
     for b in range(begin, end):
         first = b * channels * size
-        _grey_row(image[first:], black[b], scale[b], clip[b], gain[b], channels * size, out[first:])
+        _gray_row(image[first:], black[b], scale[b], clip[b], gain[b], channels * size, out[first:])
 
 
 def _checked(
@@ -345,19 +345,19 @@ def _checked(
         if channels != 1:
             raise InvalidValueError(
                 f"Raw numbers with a mosaic have 1 channel, got {channels}.",
-                why="Each pixel of a Bayer sensor sees one colour.",
+                why="Each pixel of a Bayer sensor sees one color.",
                 fix="Leave the mosaic out of frame.raw if every pixel has all channels.",
             )
         if min(height, width) < 2:
             raise InvalidValueError(
                 f"A mosaic must be at least 2 x 2 px, got {height} x {width}.",
-                why="In a single row or column one of the three colours is never seen.",
+                why="In a single row or column one of the three colors is never seen.",
                 fix="Give the window a margin of Develop.reach_px.",
             )
-    elif parameters.has_colours and channels != 3:
+    elif parameters.has_colors and channels != 3:
         raise InvalidValueError(
-            f"White balance and colour matrix need pictures of 3 channels, got {channels}.",
-            fix="Leave them out of frame.raw for grey pictures.",
+            f"White balance and color matrix need pictures of 3 channels, got {channels}.",
+            fix="Leave them out of frame.raw for gray pictures.",
         )
     return np.ascontiguousarray(image), np.broadcast_to(origin, (batch, 2)).astype(np.int64)
 
@@ -392,7 +392,7 @@ def develop(
     Raises
     ------
     InvalidValueError
-        Another dtype or number of axes; channels that do not fit the mosaic or the colours; a mosaic of less than
+        Another dtype or number of axes; channels that do not fit the mosaic or the colors; a mosaic of less than
         2 x 2 px.
     """
     image, origin = _checked(image, parameters, origin_px)
@@ -405,36 +405,36 @@ def develop(
     black, clip = each(parameters.black_dn), each(parameters.clip)
     gain = parameters.gain
     span = parameters.white_dn - parameters.black_dn
-    scale, matrix = parameters.white_balance / span[:, None], parameters.colour_matrix * gain[:, None, None]
+    scale, matrix = parameters.white_balance / span[:, None], parameters.color_matrix * gain[:, None, None]
     jobs_threads = _threads_to_use(threads) if batch * height * width > _THREAD_PAYS else 1
     flat = image.reshape(-1)
     if not (parameters.mosaic > 0).any():
         out = np.empty_like(image)
         size = (batch, channels, height * width)
-        if not parameters.has_colours:
+        if not parameters.has_colors:
             _share(
-                _grey_planes, batch, jobs_threads, flat, size, black, each(1 / span), clip, each(gain), out.reshape(-1)
+                _gray_planes, batch, jobs_threads, flat, size, black, each(1 / span), clip, each(gain), out.reshape(-1)
             )
         else:
             size = (batch, height, width)
             _share(
-                _colour_rows, batch * height, jobs_threads,
+                _color_rows, batch * height, jobs_threads,
                 flat, size, black, each(scale), clip, each(matrix), out.reshape(-1),
             )  # fmt: skip
         return out
     out = np.empty((batch, 3, height, width), number)
     mosaic, method = (np.broadcast_to(v, (batch,)) for v in (parameters.mosaic, parameters.demosaic))
-    colours = np.stack([_colours_at(int(mosaic[b]), origin[b]) for b in range(batch)])
+    colors = np.stack([_colors_at(int(mosaic[b]), origin[b]) for b in range(batch)])
     jobs = batch * -(-height // _TILE_HEIGHT) * -(-width // _TILE_WIDTH)
     _share(
         _mosaic_tiles, jobs, jobs_threads,
-        flat, (batch, height, width), black, each(scale), clip, each(matrix), colours, np.array(method),
+        flat, (batch, height, width), black, each(scale), clip, each(matrix), colors, np.array(method),
         out.reshape(-1),
     )  # fmt: skip
     return out
 
 
-def _colours_at(code: int, origin: NDArray[np.int64]) -> NDArray[np.int64]:
+def _colors_at(code: int, origin: NDArray[np.int64]) -> NDArray[np.int64]:
     """``[2, 2]`` the channels that the first pixels of a window see."""
-    shifted = np.roll(pattern_colours(code), (-(int(origin[0]) % 2), -(int(origin[1]) % 2)), axis=(0, 1))
+    shifted = np.roll(pattern_colors(code), (-(int(origin[0]) % 2), -(int(origin[1]) % 2)), axis=(0, 1))
     return np.ascontiguousarray(shifted)

@@ -1,6 +1,6 @@
 """Single machine operations that numba does not offer as such, so that a kernel means the same bits everywhere.
 
-``fma`` rounds once by definition. Kernels that are written with it and compiled without any licence to rearrange give
+``fma`` rounds once by definition. Kernels that are written with it and compiled without any license to rearrange give
 the same bytes in the vector part of a loop, in its remainder and for any vector width; a plain ``a * b + c`` under the
 flag ``contract`` is fused where the compiler likes. All of these turn into one vector instruction inside a loop.
 """

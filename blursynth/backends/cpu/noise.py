@@ -528,7 +528,7 @@ def poisson(
     Returns
     -------
     ndarray
-        Counts as whole numbers of the same dtype. Above 2**24 float32 holds only the nearest it can.
+        Counts as integers of the same dtype. Above 2**24 float32 holds only the nearest it can.
 
     Raises
     ------
@@ -592,12 +592,12 @@ def checked(
     seeds, origin = np.atleast_1d(np.asarray(seed)), np.atleast_2d(np.asarray(origin_px))
     if seeds.dtype.kind not in "iu" or seeds.shape != (batch,) or (seeds.dtype.kind == "i" and (seeds < 0).any()):
         raise InvalidValueError(
-            f"seed must be one whole number >= 0 per picture, uint64 [{batch}], got {seeds.dtype} {seeds.shape}.",
+            f"seed must be one integer >= 0 per picture, uint64 [{batch}], got {seeds.dtype} {seeds.shape}.",
             fix="Pass np.array([...], np.uint64).",
         )
     if origin.dtype.kind not in "iu" or origin.shape not in ((1, 2), (batch, 2)):
         raise InvalidValueError(
-            f"origin_px must be whole numbers [{batch}, 2] (row, column), got {origin.dtype} {origin.shape}.",
+            f"origin_px must be integers [{batch}, 2] (row, column), got {origin.dtype} {origin.shape}.",
             fix="Pass frame.origin_px.",
         )
     return (

@@ -4,7 +4,7 @@ Four words of counter and two of key go in, four random words come out, with not
 step or pixel is addressable, so that tiles, workers and orders of work cannot change a byte.
 
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The plain version is
-``backends.reference.philox``; both are held to the Random123 known answers.
+``backends.oracle.philox``; both are held to the Random123 known answers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     tuple
         Four uint64, each below 2**32.
     """
-    # Written out, because LLVM vectorises a straight line of code but not a call inside a loop.
+    # Written out, because LLVM vectorizes a straight line of code but not a call inside a loop.
     for _ in range(10):
         p0 = _M0 * c0
         p1 = _M1 * c2

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
-from blursynth.backends.reference.resample import check_bands
+from blursynth.backends.oracle.resample import check_bands
 from blursynth.errors import InvalidValueError
 from blursynth.physics.resampling import Bands
 

@@ -1,6 +1,6 @@
 """The guided filter with the picture as its own guide, in numba, one tile at a time.
 
-``backends.reference.self_guided`` is the definition. A tile takes its pixels and three radii more on each side into a
+``backends.oracle.self_guided`` is the definition. A tile takes its pixels and three radii more on each side into a
 patch, the border reflected; its three rounds of window means then stay in the cache. Sums of windows are formed row by
 row and not carried along, so that a pixel's sum is the same wherever the tile begins: a window of the picture equals
 the whole to the bit, and the bytes do not depend on the number of threads.
@@ -203,7 +203,7 @@ def self_guided(
         )
     if radius_px.shape != (batch,) or radius_px.dtype.kind not in "iu" or not (radius_px >= 1).all():
         raise InvalidValueError(
-            f"radius_px must be one whole number >= 1 for each of the {batch} pictures, got {radius_px.tolist()}."
+            f"radius_px must be one integer >= 1 for each of the {batch} pictures, got {radius_px.tolist()}."
         )
     image = np.ascontiguousarray(image)
     out = np.empty_like(image)

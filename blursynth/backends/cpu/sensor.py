@@ -33,7 +33,7 @@ from blursynth.backends.cpu.noise import (
     words,
 )
 from blursynth.errors import InvalidValueError
-from blursynth.physics.mosaic import RED, pattern_colours
+from blursynth.physics.mosaic import RED, pattern_colors
 from blursynth.physics.radiometry import SensorParameters, tukey_lambda_sd
 
 __all__ = ["sensor"]
@@ -61,7 +61,7 @@ def _light_to_electrons(image, start, white, size, mean):  # type: ignore[no-unt
 
 
 @compiled
-def _colour_to_electrons(image, start, area, even, odd, white, size, mean, at):  # type: ignore[no-untyped-def]
+def _color_to_electrons(image, start, area, even, odd, white, size, mean, at):  # type: ignore[no-untyped-def]
     """The same of what the filters of a row let through: those of its even and of its odd pixels, ``[3]`` each."""
     zero = image.dtype.type(0)
     red, green, blue = image[start:], image[start + area :], image[start + 2 * area :]
@@ -100,7 +100,7 @@ def _limit(count, full, size, out):  # type: ignore[no-untyped-def]
 def _convert(electrons, first, row, gain, black, top, rounding, size, out, start):  # type: ignore[no-untyped-def]
     zero = electrons.dtype.type(0)
     volt, code = electrons[first : first + size], out[start : start + size]
-    if rounding:  # outside of the loop, which is vectorised only without branches
+    if rounding:  # outside of the loop, which is vectorized only without branches
         for i in range(size):
             dn = rint((volt[i] + row) * gain + black)
             dn = zero if dn < zero else dn
@@ -165,7 +165,7 @@ def _first_bad(mean, most, size):  # type: ignore[no-untyped-def]
 
 @compiled
 def _sensor_bands(  # type: ignore[no-untyped-def]
-    first, last, image, shape, colours, mix, black, row, column, numbers, shot, rounding, seed, sensor_seed, origin,
+    first, last, image, shape, colors, mix, black, row, column, numbers, shot, rounding, seed, sensor_seed, origin,
     out, refused,
 ):  # fmt: skip
     """Bands ``first`` to ``last`` of all planes of the result, one after the other.
@@ -208,12 +208,12 @@ def _sensor_bands(  # type: ignore[no-untyped-def]
                 size = rows * span
                 start = (plane * height + top_row) * width + left
                 row_0, column_0 = origin[b, 0] + top_row, origin[b, 1] + left
-                if colours:
+                if colors:
                     seen = b * 3 * area + top_row * width + left
                     odd = column_0 & 1
                     for r in range(rows):
                         filters = mix[b, channel, (row_0 + r) & 1]
-                        _colour_to_electrons(
+                        _color_to_electrons(
                             image, seen + r * width, area, filters[odd], filters[1 - odd], white, span, mean, r * span
                         )
                 else:
@@ -293,7 +293,7 @@ def sensor(
     ----------
     image
         ``[B, C, H, W]`` linear light, 1 = white; negative values count as no light. Three channels for sensors with
-        colours (a mosaic, or a map from light).
+        colors (a mosaic, or a map from light).
     parameters
         The sensors of the batch.
     seed
@@ -308,7 +308,7 @@ def sensor(
     Returns
     -------
     ndarray
-        DN in the image's dtype, 0..2**bit_depth - 1, whole numbers where ``rounding`` is on: ``[B, 1, H, W]`` with a
+        DN in the image's dtype, 0..2**bit_depth - 1, integers where ``rounding`` is on: ``[B, 1, H, W]`` with a
         mosaic, else of the image's shape.
 
     Raises
@@ -322,12 +322,12 @@ def sensor(
         raise InvalidValueError(
             f"There are {len(parameters)} sensors for {batch} pictures.", fix="Pass one sensor, or one per picture."
         )
-    colours = parameters.has_colours
-    if colours and channels != 3:
+    colors = parameters.has_colors
+    if colors and channels != 3:
         raise InvalidValueError(
-            f"A sensor with a mosaic or a map of colours takes pictures of 3 channels, got {channels}.",
+            f"A sensor with a mosaic or a map of colors takes pictures of 3 channels, got {channels}.",
             why="Its filters take their share of red, green and blue.",
-            fix="Repeat a grey picture to three channels, or leave mosaic and from_light out.",
+            fix="Repeat a gray picture to three channels, or leave mosaic and from_light out.",
         )
     mosaic = bool((parameters.mosaic > 0).any())
 
@@ -357,7 +357,7 @@ def sensor(
         _threads_to_use(threads) if out.size > _THREAD_PAYS_PX else 1,
         image.reshape(-1),
         shape,
-        colours,
+        colors,
         mix,
         black,
         row,
@@ -407,7 +407,7 @@ def _tables(
     black = np.zeros((batch, channels, 2, 2)) + parameters.black_level_dn[:, None, None, None]
     if mosaic:
         for b, code in enumerate(parameters.mosaic.tolist()):
-            sees = pattern_colours(code)
+            sees = pattern_colors(code)
             mix[b, 0] = parameters.from_light[b][sees]
             green = np.where((sees == RED).any(axis=1), 1, 2)  # beside red, beside blue
             group = np.choose(sees, [0, green[:, None], 3])

@@ -1,6 +1,6 @@
 """Smoothing of depth within surfaces, in numba.
 
-``backends.reference.smooth_depth`` is the definition. Every sum is formed afresh for its pixel, in the order of rows
+``backends.oracle.smooth_depth`` is the definition. Every sum is formed afresh for its pixel, in the order of rows
 and columns, and none is carried along: a window of the picture equals the whole to the bit, and the bytes do not depend
 on the number of threads.
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
-from blursynth.backends.reference.smooth_depth import (
+from blursynth.backends.oracle.smooth_depth import (
     ALONE,
     BEND,
     COLOUR_CUT,
@@ -57,8 +57,8 @@ def _support(begin, end, value, step, height, width, out):  # type: ignore[no-un
 
 
 @compiled
-def _steady(begin, end, value, support, guide, step, colour, height, width, out):  # type: ignore[no-untyped-def]
-    """The mean of 5 x 5 within the step; an outlier starts from the neighbour with most support and like colour."""
+def _steady(begin, end, value, support, guide, step, color, height, width, out):  # type: ignore[no-untyped-def]
+    """The mean of 5 x 5 within the step; an outlier starts from the neighbor with most support and like color."""
     for y in range(begin, end):
         for x in range(width):
             p = y * width + x
@@ -69,7 +69,7 @@ def _steady(begin, end, value, support, guide, step, colour, height, width, out)
                     for u in range(max(0, x - 2), min(width, x + 3)):
                         q = v * width + u
                         away = (v - y) ** 2 + (u - x) ** 2
-                        score = support[q] / (1.0 + away) / (1.0 + _contrast(guide, p, q) * colour)
+                        score = support[q] / (1.0 + away) / (1.0 + _contrast(guide, p, q) * color)
                         if score > best or (score == best and value[q] > start):
                             best, start = score, value[q]
             total, count = 0.0, 0
@@ -98,8 +98,8 @@ def _band(begin, end, steady, step, most, height, width, out):  # type: ignore[n
 
 
 @compiled
-def _snap(begin, end, steady, band, guide, step, colour, most, height, width, out):  # type: ignore[no-untyped-def]
-    """Pixels at a jump whose colour is that of the other surface go over to it."""
+def _snap(begin, end, steady, band, guide, step, color, most, height, width, out):  # type: ignore[no-untyped-def]
+    """Pixels at a jump whose color is that of the other surface go over to it."""
     reach = most + 3
     for y in range(begin, end):
         for x in range(width):
@@ -125,7 +125,7 @@ def _snap(begin, end, steady, band, guide, step, colour, most, height, width, ou
                     if of_mine == of_other:
                         continue
                     share = 1.0 if band[q] > most else IN_BAND
-                    fit = share / (1.0 + _contrast(guide, p, q) * colour)
+                    fit = share / (1.0 + _contrast(guide, p, q) * color)
                     if of_mine:
                         own += fit
                         own_share += share
@@ -145,13 +145,13 @@ def _snap(begin, end, steady, band, guide, step, colour, most, height, width, ou
 
 
 @compiled
-def _joined(steady, guide, p, q, step, colour):  # type: ignore[no-untyped-def]
-    different = 1.0 - 1.0 / (1.0 + _contrast(guide, p, q) * colour)
+def _joined(steady, guide, p, q, step, color):  # type: ignore[no-untyped-def]
+    different = 1.0 - 1.0 / (1.0 + _contrast(guide, p, q) * color)
     return _like(steady[p], steady[q], step * (1.0 - (1.0 - COLOUR_CUT) * different))
 
 
 @compiled
-def _arms(begin, end, steady, planes, guide, step, colour, radius, height, width, out):  # type: ignore[no-untyped-def]
+def _arms(begin, end, steady, planes, guide, step, color, radius, height, width, out):  # type: ignore[no-untyped-def]
     """How many px up, down, left and right a surface goes on, at most the radius: without a step, near its plane."""
     for y in range(begin, end):
         for x in range(width):
@@ -166,7 +166,7 @@ def _arms(begin, end, steady, planes, guide, step, colour, radius, height, width
                     here, there = p + length * move, p + (length + 1) * move
                     if abs(steady[there] - planes[p, 1] - slope * (length + 1)) > bend:
                         break
-                    if not _joined(steady, guide, here, there, step, colour):
+                    if not _joined(steady, guide, here, there, step, color):
                         break
                     length += 1
                 out[side, p] = length
@@ -276,11 +276,11 @@ def smooth_depth(
     guide
         ``[B, C, H, W]`` the picture in sRGB values 0..1.
     step
-        ``[B]`` the largest difference of neighbours within one surface, as a share of the nearer one's inverse depth.
+        ``[B]`` the largest difference of neighbors within one surface, as a share of the nearer one's inverse depth.
     radius_px
         ``[B]`` half widths of the fits, >= 1.
     contrast
-        ``[B]`` the difference of colours, root mean square over the channels, that counts as one.
+        ``[B]`` the difference of colors, root mean square over the channels, that counts as one.
     snap_px
         ``[B]`` how far jumps may move to edges of the picture, >= 0.
     threads

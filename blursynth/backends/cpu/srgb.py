@@ -1,7 +1,7 @@
 """The sRGB transfer functions in numba.
 
 Encoding to codes is exact: a float32 estimate, several pixels at a time, decides all pixels except those within its
-error bound of a threshold between two codes; these are compared with the thresholds of ``physics.colour``.
+error bound of a threshold between two codes; these are compared with the thresholds of ``physics.color``.
 
 Decoding is exact for the 256 codes of an 8-bit file, by table; other values go through the formula.
 """
@@ -19,7 +19,7 @@ from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.elementary import exp_of_negative, natural_log
 from blursynth.backends.cpu.intrinsics import fma, rint
 from blursynth.errors import InvalidValueError
-from blursynth.physics.colour import MAX_LEVELS, encode_thresholds, linear_of_codes
+from blursynth.physics.color import MAX_LEVELS, encode_thresholds, linear_of_codes
 
 __all__ = ["checked_levels", "srgb_decode", "srgb_encode"]
 
@@ -242,7 +242,7 @@ def srgb_encode(image: NDArray[np.floating], *, levels: Sequence[int | None] | N
     Returns
     -------
     ndarray
-        ``code / levels`` in the image's dtype, with exactly the code of :func:`blursynth.physics.colour.srgb_codes`.
+        ``code / levels`` in the image's dtype, with exactly the code of :func:`blursynth.physics.color.srgb_codes`.
         Without rounding within 1e-6 of the definition in float32, 1e-12 in float64. What is not a number stays so.
 
     Raises

@@ -110,7 +110,7 @@ def _edge_rows(first, last, level, jump, uneven, edge, beside, behind):
 
 @_compiled
 def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pure, hidden):
-    """Edge pixels explained by the unmixed colours of the two surfaces."""
+    """Edge pixels explained by the unmixed colors of the two surfaces."""
     channels, height, width = image.shape
     flat = image.reshape(channels, -1)
     mean, variance, weight = np.zeros((2, channels)), np.zeros(2), np.zeros(2)
@@ -218,7 +218,7 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
 
 @_compiled
 def _thin(image, level, y, x, middle, side, reach, other, known):
-    """The colour of a surface without unmixed pixels: where it differs most from the other's, or the nearest."""
+    """The color of a surface without unmixed pixels: where it differs most from the other's, or the nearest."""
     channels, height, width = image.shape
     found, most = -1, -np.inf
     for v in range(max(0, y - reach), min(height, y + reach + 1)):
@@ -534,7 +534,7 @@ def surface_edges(
 ) -> SurfaceEdges:
     """Which surface lies in front of every pixel, how much of it that covers, and what goes on behind.
 
-    See :func:`blursynth.backends.reference.surface_edges.surface_edges` for the definition.
+    See :func:`blursynth.backends.oracle.surface_edges.surface_edges` for the definition.
     """
     out = SurfaceEdges.none(level.shape)
     height, width = level.shape[1:]

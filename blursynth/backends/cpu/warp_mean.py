@@ -1,10 +1,10 @@
 """The mean of the pictures that a moving camera sees, in registers: one block of a row at a time, all moments of it.
 
-``y(p) = sum_t weight(row of p, t) x(place(p, t))``, bilinear; ``backends.reference.warp_mean`` is the definition.
+``y(p) = sum_t weight(row of p, t) x(place(p, t))``, bilinear; ``backends.oracle.warp_mean`` is the definition.
 
 How it works. Along a row the displacement ``place(p, t) - p`` changes slowly, so for a block of two vectors of pixels
 all sources lie in a few whole displacements: most often 2 x 2 taps, which are contiguous loads with weights that vary
-from lane to lane. Where the displacement crosses a whole number inside the block, one more row or column of taps is
+from lane to lane. Where the displacement crosses an integer inside the block, one more row or column of taps is
 read, each with the weight ``max(0, 1 - distance)``, which is the bilinear share again; so nothing branches on single
 pixels. Only where depth jumps, and a block would need very many taps, pixels are worked on one by one.
 
@@ -40,7 +40,7 @@ from blursynth.backends.cpu.convolve_direct import (
     fill_patch,
 )
 from blursynth.backends.cpu.intrinsics import floor
-from blursynth.backends.reference.warp_mean import check_warps, source_places
+from blursynth.backends.oracle.warp_mean import check_warps, source_places
 from blursynth.frame import Border
 from blursynth.physics.camera_motion import Warps
 
@@ -797,7 +797,7 @@ def warp_mean(
     """The weighted mean of the pictures that a moving camera sees: ``y(p) = sum_t weight(row, t) x(place(p, t))``.
 
     With depth this is the gather form: each pixel of the result moves as far as its own depth says; occlusion is not
-    modelled.
+    modeled.
 
     Parameters
     ----------
@@ -816,7 +816,7 @@ def warp_mean(
     Raises
     ------
     InvalidValueError
-        As ``backends.reference.warp_mean``: shapes, missing depth, a pixel that looks behind the camera.
+        As ``backends.oracle.warp_mean``: shapes, missing depth, a pixel that looks behind the camera.
 
     Notes
     -----

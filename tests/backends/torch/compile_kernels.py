@@ -6,10 +6,9 @@ import sys
 from typing import Any
 
 import triton
+from blursynth.backends.cuda import composite, convolve, convolve_varying, noise, sensor, srgb, warp_mean
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-
-from blursynth.backends.cuda import composite, convolve, convolve_varying, noise, sensor, srgb, warp_mean
 
 WHOLE = {
     "dy",
@@ -27,7 +26,7 @@ WHOLE = {
 }
 REAL = {
     "source", "other", "out", "grown", "weight", "level", "geometry", "depth", "coefficient", "table", "part_weight",
-    "part_centre", "kept", "nothing", "light", "cover", "gone", "slope", "row", "column", "mix", "black", "numbers",
+    "part_center", "kept", "identity", "light", "cover", "gone", "slope", "row", "column", "mix", "black", "numbers",
 }  # fmt: skip
 ALWAYS = {"start": "*i64", "keys": "*i64", "sigma": "*fp64"}
 

@@ -51,13 +51,13 @@ def exact_fma(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def point_spreads(rng: np.random.Generator, count: int, *, size: tuple[int, int] = (3, 3)) -> PointSpreads:
     """Kernels of sum 1 with some taps left out and their origins not quite in the middle."""
-    kernels, centres = [], []
+    kernels, centers = [], []
     for _ in range(count):
         kernel = rng.random(size) * (rng.random(size) < 0.7)
         kernel[rng.integers(size[0]), rng.integers(size[1])] = 1
         kernels.append(kernel / kernel.sum())
-        centres.append((int(rng.integers(0, size[0])), int(rng.integers(0, size[1]))))
-    return PointSpreads.from_dense(kernels, centres)
+        centers.append((int(rng.integers(0, size[0])), int(rng.integers(0, size[1]))))
+    return PointSpreads.from_dense(kernels, centers)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +103,7 @@ def make_warps() -> Callable[..., Warps]:
 def make_scene() -> Callable[..., Scene]:
     """A few slices in random places with their own kernels, and what they hide.
 
-    ``mixed`` scenes have mixtures, of any two colours in places that need not make sense, and any surface is
+    ``mixed`` scenes have mixtures, of any two colors in places that need not make sense, and any surface is
     missing in some places, more often that in front; ``sloped`` ones slopes, some of which are beyond the limits.
     """
 
@@ -141,7 +141,7 @@ def make_scene() -> Callable[..., Scene]:
         if sloped:
             more["slope"] = rng.normal(scale=0.5, size=(shape[0], 2, *shape[1:]))
             more["slope"][:, :, 0, :2] = ((2.0, -3.0), (3.0, -2.0))
-            more["part_centre"] = rng.uniform(-1, 1, (parts, 2))
+            more["part_center"] = rng.uniform(-1, 1, (parts, 2))
         psf = point_spreads(rng, kernels * parts, size=size)
         return Scene(order, kernel, hidden, psf, weight / weight.sum(), **more)
 

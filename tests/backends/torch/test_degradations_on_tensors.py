@@ -30,10 +30,10 @@ def _examples() -> list[bs.Degradation]:
 EXAMPLES = _examples()
 _HAND = {"exposure_s": 0.1, "pitch_mrad": 2.0, "yaw_mrad": 1.5, "roll_mrad": 40.0, "frames": 3, "seed": 3}
 DISCRETE: list[bs.Degradation] = [
-    bs.CameraShake(z_mm=2.0, **_HAND),  # type: ignore[arg-type]
-    bs.RollingShutter(readout_s=0.04, x_mm=2.0, reference="mid", **_HAND),  # type: ignore[arg-type]
-    bs.Zoom(scale=1.2, frames=4),
-    bs.ObjectMotion(length_px=6.0, angle_deg=80.0, frames=5, seed=8),
+    bs.kinds.CameraShake(z_mm=2.0, **_HAND),  # type: ignore[arg-type]
+    bs.kinds.RollingShutter(readout_s=0.04, x_mm=2.0, reference="mid", **_HAND),  # type: ignore[arg-type]
+    bs.kinds.Zoom(scale=1.2, frames=4),
+    bs.kinds.ObjectMotion(length_px=6.0, angle_deg=80.0, frames=5, seed=8),
 ]
 
 
@@ -106,9 +106,9 @@ def test_frames_of_tensors_are_cut_chosen_and_stacked() -> None:
 
 def test_mixed_kinds_and_borders_in_one_batch() -> None:
     frame = pictures(batch=4)
-    kinds = [bs.GaussianBlur(sigma_px=1.0, border=b) for b in ("constant", "reflect")]
-    steps = [kinds[0], bs.LinearMotion(length_px=5.0), kinds[1], kinds[0]]
-    draws = [bs.Draw((("blur", step), ("encode", bs.Encode()))) for step in steps]
+    kinds = [bs.kinds.GaussianBlur(sigma_px=1.0, border=b) for b in ("constant", "reflect")]
+    steps = [kinds[0], bs.kinds.LinearMotion(length_px=5.0), kinds[1], kinds[0]]
+    draws = [bs.Draw((("blur", step), ("encode", bs.kinds.Encode()))) for step in steps]
     expected = bs.apply(draws, frame)
     got = bs.apply(draws, on_tensors(frame))
     assert np.array_equal(got.image.numpy(), expected.image)
@@ -120,8 +120,10 @@ def test_mixed_kinds_and_borders_in_one_batch() -> None:
 def test_light_learns_through_a_camera() -> None:
     """Sensor, development and encoding pass derivatives, a mosaic included."""
     image = torch.rand((1, 3, 8, 8), generator=torch.Generator().manual_seed(4)).requires_grad_()
-    camera = bs.Sensor(full_well_e=1000.0, read_noise_e=2.0, mosaic="RGGB", red_gain=2.0, red_from_green=-0.4, seed=3)
-    seen = bs.Encode()(bs.Develop()(camera(bs.Frame(image, "linear")))).image
+    camera = bs.kinds.Sensor(
+        full_well_e=1000.0, read_noise_e=2.0, mosaic="RGGB", red_gain=2.0, red_from_green=-0.4, seed=3
+    )
+    seen = bs.kinds.Encode()(bs.kinds.Develop()(camera(bs.Frame(image, "linear")))).image
     (slope,) = torch.autograd.grad(seen.mean(), image)
     assert torch.isfinite(slope).all()
     assert float(slope.sum()) > 0
@@ -132,7 +134,7 @@ def test_light_learns_through_a_camera() -> None:
 )
 def test_other_numbers_are_refused(bad: torch.Tensor) -> None:
     with pytest.raises(InvalidValueError, match="float32 or float64"):
-        bs.GaussianBlur(sigma_px=1.0)(bs.Frame(bad, "linear"))
+        bs.kinds.GaussianBlur(sigma_px=1.0)(bs.Frame(bad, "linear"))
 
 
 def test_depth_of_tensors_is_checked() -> None:
@@ -141,7 +143,7 @@ def test_depth_of_tensors_is_checked() -> None:
         bs.Frame(image, "linear", depth_m=torch.tensor([1.0, 0.0]).repeat(8).reshape(4, 4))
 
 
-MOVING = [e for e in EXAMPLES if isinstance(e, bs.CameraShake)]
+MOVING = [e for e in EXAMPLES if isinstance(e, bs.kinds.CameraShake)]
 
 
 @pytest.mark.parametrize("example", MOVING, ids=[e.kind for e in MOVING])
@@ -167,8 +169,8 @@ def test_depth_as_array_and_its_derivative_as_tensor(example: bs.Degradation) ->
 @pytest.mark.parametrize(
     "step",
     [
-        bs.Defocus(f_number=1.8, focus_distance_m=1.0, blades=5, tolerance_px=0.2),
-        bs.DepthParallax(length_mm=3.0, seed=2, tolerance_px=0.2),
+        bs.kinds.Defocus(f_number=1.8, focus_distance_m=1.0, blades=5, tolerance_px=0.2),
+        bs.kinds.DepthParallax(length_mm=3.0, seed=2, tolerance_px=0.2),
     ],
     ids=lambda step: step.kind,
 )

@@ -24,7 +24,7 @@ def photographs() -> np.ndarray:
 
 
 def on_device(image: Any, quality: list[int], corners: list[tuple[int, int]]) -> Any:
-    from blursynth.backends.torch_ops.jpeg import jpeg
+    from blursynth.backends.torch.jpeg import jpeg
 
     return jpeg(image, quality, corners)
 
@@ -33,32 +33,32 @@ def on_device(image: Any, quality: list[int], corners: list[tuple[int, int]]) ->
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_derivative_leaves_the_values_alone(dtype: type, channels: int) -> None:
     frame = replace(pictures("display", channels=channels, dtype=dtype), origin_px=np.array([[3, 5], [40, 0]]))
-    steps = [bs.Jpeg(quality=60), bs.Jpeg(quality=90, grid_row_px=3)]
-    expected = bs.Jpeg.apply(steps, frame).image
+    steps = [bs.kinds.Jpeg(quality=60), bs.kinds.Jpeg(quality=90, grid_row_px=3)]
+    expected = bs.kinds.Jpeg.apply(steps, frame).image
     image = torch.from_numpy(frame.image)
-    assert np.array_equal(bs.Jpeg.apply(steps, frame.with_image(image)).image.numpy(), expected)
+    assert np.array_equal(bs.kinds.Jpeg.apply(steps, frame.with_image(image)).image.numpy(), expected)
     image.requires_grad_()
-    out = bs.Jpeg.apply(steps, frame.with_image(image)).image
+    out = bs.kinds.Jpeg.apply(steps, frame.with_image(image)).image
     assert np.array_equal(out.detach().numpy(), expected)
     (slope,) = torch.autograd.grad(out.square().sum(), image)
     assert slope.dtype == image.dtype
     assert torch.isfinite(slope).all()
     assert (slope != 0).any()
     with torch.no_grad():
-        assert not bs.Jpeg.apply(steps, frame.with_image(image)).image.requires_grad
+        assert not bs.kinds.Jpeg.apply(steps, frame.with_image(image)).image.requires_grad
 
 
 def test_a_picture_learns_what_comes_back_from_jpeg() -> None:
     """Following the derivative brings the decoded picture nearer to the one that is wanted."""
     wanted = torch.from_numpy(photographs()[:1, :, 100:132, 100:132])
     image = (wanted * 0.5 + 0.25).requires_grad_()
-    optimiser = torch.optim.Adam([image], lr=0.04)
+    optimizer = torch.optim.Adam([image], lr=0.04)
     losses = []
     for _ in range(20):
-        optimiser.zero_grad()
-        loss = (bs.Jpeg(quality=50)(bs.Frame(image, "display")).image - wanted).square().mean()
+        optimizer.zero_grad()
+        loss = (bs.kinds.Jpeg(quality=50)(bs.Frame(image, "display")).image - wanted).square().mean()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.3 * losses[0]
 
@@ -67,7 +67,7 @@ def test_a_picture_learns_what_comes_back_from_jpeg() -> None:
 def test_difference_from_libjpeg(quality: int, mean: float, most: float) -> None:
     """The codec of devices, in codes; it differs, but about as much at most as the docstring says."""
     image = photographs()
-    expected = 255 * bs.Jpeg(quality=quality)(bs.Frame(image, "display")).image
+    expected = 255 * bs.kinds.Jpeg(quality=quality)(bs.Frame(image, "display")).image
     got = 255 * on_device(torch.from_numpy(image), [quality] * 2, [(0, 0)] * 2).numpy()
     assert np.abs(got - np.rint(got)).max() < 1e-4  # codes
     difference = np.abs(got - expected)
@@ -89,7 +89,7 @@ def test_a_batch_on_grids_of_their_own_equals_its_pictures() -> None:
 @pytest.mark.parametrize(("top", "left"), [(16, 32), (21, 45), (50, 63)])
 def test_a_window_with_margin_equals_the_whole_on_a_device(top: int, left: int) -> None:
     image = torch.from_numpy(photographs()[:1])
-    reach = bs.Jpeg(quality=50).reach_px(bs.Frame(image, "display"))
+    reach = bs.kinds.Jpeg(quality=50).reach_px(bs.Frame(image, "display"))
     assert reach is not None
     whole = on_device(image, [50], [(0, 0)])[..., top : top + 40, left : left + 44]
     part = (
@@ -107,10 +107,10 @@ def test_a_window_with_margin_equals_the_whole_on_a_device(top: int, left: int) 
     assert float((inside != whole).float().mean()) < 1e-3
 
 
-def test_grey_has_no_chroma() -> None:
-    grey = torch.from_numpy(photographs()[:, :1])
-    expected = 255 * bs.Jpeg(quality=75)(bs.Frame(grey.numpy(), "display")).image
-    got = 255 * on_device(grey, [75] * 2, [(0, 0)] * 2).numpy()
+def test_gray_has_no_chroma() -> None:
+    gray = torch.from_numpy(photographs()[:, :1])
+    expected = 255 * bs.kinds.Jpeg(quality=75)(bs.Frame(gray.numpy(), "display")).image
+    got = 255 * on_device(gray, [75] * 2, [(0, 0)] * 2).numpy()
     assert got.shape == expected.shape
     assert np.abs(got - expected).mean() < 1.0
 
@@ -118,14 +118,14 @@ def test_grey_has_no_chroma() -> None:
 def test_other_subsamplings_have_no_derivative() -> None:
     image = torch.full((1, 3, 8, 8), 0.5, requires_grad=True)
     with pytest.raises(InvalidValueError, match="derivative for subsampling '420' alone"):
-        bs.Jpeg(quality=50, subsampling="444")(bs.Frame(image, "display"))
-    grey = torch.full((1, 1, 8, 8), 0.5, requires_grad=True)
-    assert bs.Jpeg(quality=50, subsampling="444")(bs.Frame(grey, "display")).image.requires_grad
+        bs.kinds.Jpeg(quality=50, subsampling="444")(bs.Frame(image, "display"))
+    gray = torch.full((1, 1, 8, 8), 0.5, requires_grad=True)
+    assert bs.kinds.Jpeg(quality=50, subsampling="444")(bs.Frame(gray, "display")).image.requires_grad
 
 
 def test_without_kornia_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kornia", None)
     image = torch.full((1, 3, 8, 8), 0.5)
-    bs.Jpeg(quality=50)(bs.Frame(image, "display"))  # libjpeg needs none
+    bs.kinds.Jpeg(quality=50)(bs.Frame(image, "display"))  # libjpeg needs none
     with pytest.raises(MissingExtraError, match="extra 'torch'"):
-        bs.Jpeg(quality=50)(bs.Frame(image.requires_grad_(), "display"))
+        bs.kinds.Jpeg(quality=50)(bs.Frame(image.requires_grad_(), "display"))

@@ -12,9 +12,9 @@ import pytest
 from scipy import stats
 
 import blursynth as bs
-from blursynth.backends import cpu, for_array, reference
+from blursynth.backends import cpu, for_array, oracle
 from blursynth.frame import Border
-from blursynth.physics.colour import srgb_codes
+from blursynth.physics.color import srgb_codes
 from blursynth.physics.development import DevelopParameters, camera_from_srgb
 from blursynth.physics.mosaic import DEMOSAICS
 from blursynth.physics.point_spread import PointSpreads
@@ -56,40 +56,40 @@ def transposed(x: Any, ax: Any, z: Any, atz: Any) -> None:
 @pytest.mark.parametrize("border", list(Border))
 @pytest.mark.parametrize("batch", [1, 2])
 def test_convolve(border: Border, dtype: type, batch: int, device: str, make_point_spreads: Callable[..., Any]) -> None:
-    from blursynth.backends.cuda.convolve import convolve, convolve_adjoint
+    from blursynth.backends.torch.convolve_triton import convolve, convolve_adjoint
 
     rng = np.random.default_rng(1)
     psf = make_point_spreads(rng, batch, size=(2, 3))
-    margins = reference.valid_margins_px(psf) if border == Border.VALID else (0, 0, 0, 0)
+    margins = oracle.valid_margins_px(psf) if border == Border.VALID else (0, 0, 0, 0)
     # Wider than a tile, and smaller than the reach; two pictures, and two channels.
     shape = (1, 2, 3, 131) if batch == 1 else (2, 1, 5, 5) if border == Border.VALID else (2, 1, 9, 2)
     image = rng.normal(size=shape).astype(dtype)
     there = torch.from_numpy(image).to(device)
     got = convolve(there, *taps(psf), border.value, margins)
-    close(got, reference.convolve(image.astype(np.float64), psf, border=border), dtype)
+    close(got, oracle.convolve(image.astype(np.float64), psf, border=border), dtype)
     back = convolve_adjoint(got, *taps(psf), border.value, margins)
-    close(back, reference.convolve_adjoint(got.cpu().numpy().astype(np.float64), psf, border=border), dtype)
+    close(back, oracle.convolve_adjoint(got.cpu().numpy().astype(np.float64), psf, border=border), dtype)
     transposed(there, got, got, back)
 
 
 @every_dtype
 def test_srgb(dtype: type, device: str) -> None:
-    from blursynth.backends.cuda.srgb import srgb_decode, srgb_encode
+    from blursynth.backends.torch.srgb_triton import srgb_decode, srgb_encode
 
     rng = np.random.default_rng(2)
     image = rng.uniform(-0.2, 1.5, (3, 2, 5, 7)).astype(dtype)
     image[0, 0, 0, :3] = (0.0, 1.0, 0.5)
     there = torch.from_numpy(image).to(device)
-    close(srgb_decode(there), reference.srgb_decode(image.astype(np.float64)), dtype)
+    close(srgb_decode(there), oracle.srgb_decode(image.astype(np.float64)), dtype)
     got = srgb_encode(there, [0, 255, 65535])
-    close(got[:1], reference.srgb_encode(image[:1].astype(np.float64)), dtype)
+    close(got[:1], oracle.srgb_encode(image[:1].astype(np.float64)), dtype)
     for b, levels in ((1, 255), (2, 65535)):
         assert np.array_equal(np.rint(got[b].cpu().numpy().astype(np.float64) * levels), srgb_codes(image[b], levels))
 
 
 @every_case
 def test_convolve_varying(border: Border, dtype: type, device: str, make_field: Callable[..., Any]) -> None:
-    from blursynth.backends.cuda.convolve_varying import convolve_varying, convolve_varying_adjoint
+    from blursynth.backends.torch.convolve_varying_triton import convolve_varying, convolve_varying_adjoint
 
     rng = np.random.default_rng(3)
     for batch, levels in ((1, 3), (2, 1)) if border == Border.CONSTANT else ((1, 2),):
@@ -107,15 +107,15 @@ def test_convolve_varying(border: Border, dtype: type, device: str, make_field: 
             border.value,
         )
         got = convolve_varying(there, *rest)
-        close(got, reference.convolve_varying(image.astype(np.float64), field, exact, border=border), dtype)
+        close(got, oracle.convolve_varying(image.astype(np.float64), field, exact, border=border), dtype)
         back = convolve_varying_adjoint(there, *rest)
-        close(back, reference.convolve_varying_adjoint(image.astype(np.float64), field, exact, border=border), dtype)
+        close(back, oracle.convolve_varying_adjoint(image.astype(np.float64), field, exact, border=border), dtype)
         transposed(there, got, there, back)
 
 
 @every_case
 def test_warp_mean(border: Border, dtype: type, device: str, make_warps: Callable[..., Any]) -> None:
-    from blursynth.backends.cuda.warp_mean import warp_mean, warp_mean_adjoint
+    from blursynth.backends.torch.warp_mean_triton import warp_mean, warp_mean_adjoint
 
     rng = np.random.default_rng(4)
     for batch, height, moves in ((1, None, True), (2, 4, border == Border.REFLECT)):
@@ -130,15 +130,15 @@ def test_warp_mean(border: Border, dtype: type, device: str, make_warps: Callabl
         )
         there = torch.from_numpy(image).to(device)
         got, back = warp_mean(there, *rest), warp_mean_adjoint(there, *rest)
-        close(got, reference.warp_mean(image.astype(np.float64), warps, exact, border=border), dtype)
-        close(back, reference.warp_mean_adjoint(image.astype(np.float64), warps, exact, border=border), dtype)
+        close(got, oracle.warp_mean(image.astype(np.float64), warps, exact, border=border), dtype)
+        close(back, oracle.warp_mean_adjoint(image.astype(np.float64), warps, exact, border=border), dtype)
         transposed(there, got, there, back)
 
 
 @pytest.mark.parametrize("border", [Border.REFLECT, Border.CONSTANT])
 def test_slope_by_depth(border: Border, device: str, make_warps: Callable[..., Any]) -> None:
     """As the kernel of the CPU, whose derivative is held against differences."""
-    from blursynth.backends.cuda.warp_mean import warp_mean_depth
+    from blursynth.backends.torch.warp_mean_triton import warp_mean_depth
 
     rng = np.random.default_rng(5)
     warps = make_warps(rng, 2, height=4, times=3)
@@ -154,7 +154,7 @@ def test_slope_by_depth(border: Border, device: str, make_warps: Callable[..., A
 def arguments(scene: Scene, border: Border) -> tuple[Any, ...]:
     """What the kernels take beside the picture."""
     whole = (scene.order, scene.kernel, scene.hidden)
-    optional = (scene.front, scene.share, scene.pure, scene.missing, scene.slope, scene.part_centre)
+    optional = (scene.front, scene.share, scene.pure, scene.missing, scene.slope, scene.part_center)
     return (
         *(torch.from_numpy(a) for a in whole),
         *taps(scene.psf),
@@ -174,7 +174,7 @@ def arguments(scene: Scene, border: Border) -> tuple[Any, ...]:
     ],
 )
 def test_composite(border: Border, dtype: type, mixed: bool, device: str, make_scene: Callable[..., Any]) -> None:
-    from blursynth.backends.cuda.composite import composite, composite_adjoint
+    from blursynth.backends.torch.composite_triton import composite, composite_adjoint
 
     rng = np.random.default_rng(6)
     full = border == Border.REFLECT and dtype == np.float64 and not mixed
@@ -184,8 +184,8 @@ def test_composite(border: Border, dtype: type, mixed: bool, device: str, make_s
     rest = arguments(scene, border)
     there = torch.from_numpy(image).to(device)
     got, back = composite(there, *rest), composite_adjoint(there, *rest)
-    close(got, reference.composite(image.astype(np.float64), scene, border=border), dtype)
-    close(back, reference.composite_adjoint(image.astype(np.float64), scene, border=border), dtype)
+    close(got, oracle.composite(image.astype(np.float64), scene, border=border), dtype)
+    close(back, oracle.composite_adjoint(image.astype(np.float64), scene, border=border), dtype)
     transposed(there, got, there, back)
 
 
@@ -209,10 +209,10 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
         gone = [(m, 2, 1 - a if m == n else 1.0, np.zeros(pixels))] if m >= 0 else []
         if n < 0:
             return plain + gone
-        colour = unit[c] if a > 0 else np.zeros(pixels)
-        # Both colours give way to what the pixel is beyond their mixture, each by its share.
-        beyond = (unit[p] - a * colour - (1 - a) * unit[h]) / (a**2 + (1 - a) ** 2)
-        return [(n, 0, a, a * (colour + a * beyond)), (h, 1, 1.0, unit[h] + (1 - a) * beyond), *gone]
+        color = unit[c] if a > 0 else np.zeros(pixels)
+        # Both colors give way to what the pixel is beyond their mixture, each by its share.
+        beyond = (unit[p] - a * color - (1 - a) * unit[h]) / (a**2 + (1 - a) ** 2)
+        return [(n, 0, a, a * (color + a * beyond)), (h, 1, 1.0, unit[h] + (1 - a) * beyond), *gone]
 
     shown = np.pad(own, reach, {Border.REFLECT: "reflect", Border.CIRCULAR: "wrap"}.get(border, "edge"))
     lit = np.pad(np.ones_like(own), reach, constant_values=border != Border.CONSTANT)
@@ -228,8 +228,8 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
                 # What hides something is nearer than that.
                 number = min(order[s], order[visible] - 1) if kind == 1 else order[s]
                 stretch = 1.0
-                if scene.slope is not None and scene.part_centre is not None and kind < 2:
-                    stretch += float(scene.slope[0].reshape(2, -1)[:, s] @ scene.part_centre[part])
+                if scene.slope is not None and scene.part_center is not None and kind < 2:
+                    stretch += float(scene.slope[0].reshape(2, -1)[:, s] @ scene.part_center[part])
                     stretch = max(0.25, min(4.0, stretch))
                 psf = scene.psf[part * scene.kernels + kernel[s]]
                 for dy, dx, tap in zip(psf.dy, psf.dx, psf.weight, strict=True):
@@ -315,7 +315,7 @@ def test_composite_of_a_connected_scene(
     border: Border, dtype: type, kind: dict[str, Any], device: str, make_scene: Callable[..., Any]
 ) -> None:
     """Beside the matrix that the definition gives, and beside the oracle."""
-    from blursynth.backends.cuda.composite import composite, composite_adjoint
+    from blursynth.backends.torch.composite_triton import composite, composite_adjoint
 
     rng = np.random.default_rng(36)
     scene = make_scene(rng, (1, 6, 7), size=(2, 2), slices=4, connected=True, **kind)
@@ -329,21 +329,21 @@ def test_composite_of_a_connected_scene(
     flat = image.astype(np.float64).reshape(-1, 42)
     close(got, (flat @ matrix.T).reshape(image.shape), dtype)
     close(back, (flat @ matrix).reshape(image.shape), dtype)
-    close(got, reference.composite(image.astype(np.float64), scene, border=border), dtype)
-    close(back, reference.composite_adjoint(image.astype(np.float64), scene, border=border), dtype)
+    close(got, oracle.composite(image.astype(np.float64), scene, border=border), dtype)
+    close(back, oracle.composite_adjoint(image.astype(np.float64), scene, border=border), dtype)
     transposed(there, got, there, back)
 
 
 def test_connected_scenes_of_a_batch(device: str, make_scene: Callable[..., Any]) -> None:
     """Every picture has its own patches, and keeps its own shares of what waits, of every part."""
-    from blursynth.backends.cuda.composite import composite, composite_adjoint
+    from blursynth.backends.torch.composite_triton import composite, composite_adjoint
 
     rng = np.random.default_rng(37)
     scene = make_scene(rng, (2, 3, 5), size=(1, 2), connected=True, mixed=True)
     image = rng.normal(size=(2, 1, 3, 5))
     there, rest = torch.from_numpy(image).to(device), arguments(scene, Border.REPLICATE)
-    close(composite(there, *rest), reference.composite(image, scene, border=Border.REPLICATE), np.float64)
-    expected = reference.composite_adjoint(image, scene, border=Border.REPLICATE)
+    close(composite(there, *rest), oracle.composite(image, scene, border=Border.REPLICATE), np.float64)
+    expected = oracle.composite_adjoint(image, scene, border=Border.REPLICATE)
     close(composite_adjoint(there, *rest), expected, np.float64)
 
 
@@ -359,7 +359,7 @@ AT_A_PIXEL: dict[str, tuple[list[tuple[int, str, float]], list[float]]] = {
         [(5, "v", 0.6), (4, "v", 0.2), (0, "v", 1.0)],
         [0.6 * 47 / 45, 0.8 * 11 / 9 - 0.6 * 47 / 45, 1 - 0.8 * 11 / 9],
     ),
-    "neighbouring slices": ([(5, "v", 0.5), (4, "v", 0.46), (0, "v", 1.0)], [0.5, 0.5, 0]),
+    "neighboring slices": ([(5, "v", 0.5), (4, "v", 0.46), (0, "v", 1.0)], [0.5, 0.5, 0]),
     "given too much before": (
         [(5, "v", 0.6), (4, "v", 0.05), (3, "v", 0.3)],
         [0.6 * (1 + 4 / 9 * 7 / 13), 0, 1 - 0.6 * (1 + 4 / 9 * 7 / 13)],
@@ -383,7 +383,7 @@ AT_A_PIXEL: dict[str, tuple[list[tuple[int, str, float]], list[float]]] = {
 @every_dtype
 def test_what_a_pixel_shows_of_a_connected_scene(dtype: type, device: str) -> None:
     """By hand: pixels around it throw part of their light on a pixel and keep the rest; all cases in one picture."""
-    from blursynth.backends.cuda.composite import composite, composite_adjoint
+    from blursynth.backends.torch.composite_triton import composite, composite_adjoint
 
     shape = (1, 9, 32)  # cells of 3 x 4: a pixel, those around it, and the sources of what is hidden or missing
     order, kernel = np.full(shape, 90, np.int32), np.zeros(shape, np.int32)  # in front of all, and in focus
@@ -426,7 +426,7 @@ def test_what_a_pixel_shows_of_a_connected_scene(dtype: type, device: str) -> No
 
 def test_a_whole_surface_lets_nothing_through(device: str) -> None:
     """Not even the little light of the next slice that would have a place in it."""
-    from blursynth.backends.cuda.composite import composite
+    from blursynth.backends.torch.composite_triton import composite
 
     order = np.array([[[1, 0]]], np.int32)
     psf = PointSpreads.from_dense([np.array([[0.05, 0.95]]), np.ones((1, 1))], [(0, 1), (0, 0)])
@@ -437,7 +437,7 @@ def test_a_whole_surface_lets_nothing_through(device: str) -> None:
 
 def test_composite_of_several_tiles(device: str) -> None:
     """Tiles in focus look no farther than the blur near by reaches; what is blurred still reaches into them."""
-    from blursynth.backends.cuda.composite import composite
+    from blursynth.backends.torch.composite_triton import composite
 
     rng = np.random.default_rng(7)
     order = np.zeros((1, 4, 67), np.int32)
@@ -450,12 +450,12 @@ def test_composite_of_several_tiles(device: str) -> None:
     image = rng.random((1, 1, 4, 67))
     there = torch.from_numpy(image).to(device)
     got = composite(there, *arguments(scene, Border.REFLECT))
-    close(got, reference.composite(image, scene, border=Border.REFLECT), np.float64)
+    close(got, oracle.composite(image, scene, border=Border.REFLECT), np.float64)
 
 
 def test_a_missing_surface_reaches_into_other_tiles(device: str) -> None:
     """Farther than what is there of it, or of any other blurred one; in the first picture in one row alone."""
-    from blursynth.backends.cuda.composite import composite, composite_adjoint
+    from blursynth.backends.torch.composite_triton import composite, composite_adjoint
 
     rng = np.random.default_rng(19)
     order = np.ones((2, 3, 72), np.int32)
@@ -470,12 +470,12 @@ def test_a_missing_surface_reaches_into_other_tiles(device: str) -> None:
     whole = np.ones(order.shape)
     scene = Scene(order, kernel, hidden, psf, np.ones(1), nowhere, whole, nowhere, missing, connected=True)
     image = rng.random((2, 1, 3, 72))
-    expected = reference.composite(image, scene, border=Border.REFLECT)
+    expected = oracle.composite(image, scene, border=Border.REFLECT)
     changed = np.abs(expected - image)[:, 0, :, 64] > 1e-3
     assert changed.tolist() == [[False, False, True], [True, True, True]]
     there, rest = torch.from_numpy(image).to(device), arguments(scene, Border.REFLECT)
     close(composite(there, *rest), expected, np.float64)
-    close(composite_adjoint(there, *rest), reference.composite_adjoint(image, scene, border=Border.REFLECT), np.float64)
+    close(composite_adjoint(there, *rest), oracle.composite_adjoint(image, scene, border=Border.REFLECT), np.float64)
 
 
 # -- the camera -------------------------------------------------------------------------------------------------------
@@ -486,7 +486,7 @@ ORIGINS = np.array([[0, 3], [7, 2**20 + 1]])
 
 def on_device(module: str, name: str) -> Callable[..., Any]:
     """What torch calls for tensors on a CUDA device."""
-    return getattr(importlib.import_module(f"blursynth.backends.torch_ops.{module}"), name)
+    return getattr(importlib.import_module(f"blursynth.backends.torch.{module}"), name)
 
 
 def keys(image: Any) -> Any:
@@ -602,7 +602,7 @@ def development(demosaic: str | None) -> DevelopParameters:
         mosaic=[1, 2, 3, 4] if demosaic is not None else 0,
         demosaic=DEMOSAICS.index(demosaic or "malvar"),
         white_balance=np.array([2.0, 1.0, 1.6]),
-        colour_matrix=np.array([[1.5, -0.4, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.5, 1.5]]),
+        color_matrix=np.array([[1.5, -0.4, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.5, 1.5]]),
         gain=[1.0, 2.0, 0.5, 1.0],
         clip=0.9,
     )
@@ -651,11 +651,11 @@ def test_response_beside_the_oracle(dtype: type, device: str) -> None:
     decode = np.stack([decode_table(light, v) for v in curves])
     there = torch.from_numpy(image).to(device)
     run_encode, run_decode = on_device("response", "_encode_cuda"), on_device("response", "_decode_cuda")
-    close(run_decode(there, torch.from_numpy(decode)), reference.response_decode(image, decode), dtype)
-    close(run_encode(there, torch.from_numpy(encode), [0, 0]), reference.response_encode(image, encode), dtype)
+    close(run_decode(there, torch.from_numpy(decode)), oracle.response_decode(image, decode), dtype)
+    close(run_encode(there, torch.from_numpy(encode), [0, 0]), oracle.response_encode(image, encode), dtype)
     codes = run_encode(there, torch.from_numpy(encode), [255, 1023]).cpu().numpy()
     for b, top in enumerate((255, 1023)):
-        expected = reference.response_encode(image, encode, levels=[255, 1023])[b]
+        expected = oracle.response_encode(image, encode, levels=[255, 1023])[b]
         assert np.array_equal(np.rint(codes[b] * top), np.rint(expected * top))
     broken = torch.tensor([[[[np.nan, 0.5]]]], dtype=there.dtype, device=device)
     assert run_decode(broken, torch.from_numpy(decode[:1])).isnan().flatten().tolist() == [True, False]
@@ -677,10 +677,10 @@ def test_a_camera_on_the_device_agrees_with_the_cpu(device: str, exact_fma: None
     """Sensor, development and encoding of a small batch, with all the noise there is."""
     frame = pictures(batch=2, size_px=(12, 16))
     steps = (
-        ("sensor", bs.Sensor(full_well_e=900.0, read_noise_e=2.0, row_noise_e=0.5, prnu=0.01, mosaic="GRBG", red_gain=2.0,
+        ("sensor", bs.kinds.Sensor(full_well_e=900.0, read_noise_e=2.0, row_noise_e=0.5, prnu=0.01, mosaic="GRBG", red_gain=2.0,
                              blue_gain=1.6, red_from_green=-0.5, seed=4)),
-        ("develop", bs.Develop(gain=1.5)),
-        ("encode", bs.Encode()),
+        ("develop", bs.kinds.Develop(gain=1.5)),
+        ("encode", bs.kinds.Encode()),
     )  # fmt: skip
     draw = bs.Draw(steps)
     expected = draw(frame)
@@ -756,7 +756,7 @@ def test_operators_hand_their_arguments_to_the_kernels(
     with torch.no_grad():
         for name, (module, adapter) in ON_DEVICE.items():
             args, expected = seen[name]
-            run = getattr(importlib.import_module(f"blursynth.backends.torch_ops.{module}"), adapter)
+            run = getattr(importlib.import_module(f"blursynth.backends.torch.{module}"), adapter)
             close(run(*args), expected.numpy(), np.float64)
             if name in ("warp_mean_adjoint", "composite_adjoint"):
                 torch.use_deterministic_algorithms(True)

@@ -109,11 +109,11 @@ def test_depth_learns_through_the_level(ops: Any, make_field: Operator) -> None:
     true = torch.full((1, 16, 16), 1.4, dtype=torch.float64)
     seen = ops.convolve_varying(image, field, true, border="reflect")
     inverse_depth = torch.full((1, 16, 16), 0.5, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.Adam([inverse_depth], lr=0.05)
+    optimizer = torch.optim.Adam([inverse_depth], lr=0.05)
     for _ in range(150):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         ((ops.convolve_varying(image, field, inverse_depth * 2, border="reflect") - seen) ** 2).sum().backward()
-        optimiser.step()
+        optimizer.step()
     assert (inverse_depth.detach() * 2 - 1.4).abs().median() < 0.02
 
 
@@ -202,7 +202,7 @@ def test_slopes_of_a_response(ops: Any) -> None:
 
 
 def development(demosaic: str | None, batch: int = 4) -> DevelopParameters:
-    """All four patterns, with colours and a clip that some pixels reach."""
+    """All four patterns, with colors and a clip that some pixels reach."""
     mosaicked = demosaic is not None
     return DevelopParameters(
         black_dn=[64.0, 0.0, 64.0, 32.0][:batch],
@@ -210,7 +210,7 @@ def development(demosaic: str | None, batch: int = 4) -> DevelopParameters:
         mosaic=[1, 2, 3, 4][:batch] if mosaicked else 0,
         demosaic=DEMOSAICS.index(demosaic) if demosaic is not None else 0,
         white_balance=np.array([2.0, 1.0, 1.6]),
-        colour_matrix=np.array([[1.5, -0.4, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.5, 1.5]]),
+        color_matrix=np.array([[1.5, -0.4, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.5, 1.5]]),
         gain=[1.0, 2.0, 0.5, 1.0][:batch],
         clip=0.9,
     )
@@ -227,9 +227,9 @@ def test_develop(ops: Any, demosaic: str | None, dtype: type) -> None:
     expected = cpu.develop(raw, development(demosaic), origin_px=ORIGINS)
     got = ops.develop(torch.from_numpy(raw), development(demosaic), origin_px=ORIGINS)
     assert np.array_equal(got.numpy(), expected)
-    grey = DevelopParameters([64.0], [964.0])
-    expected = cpu.develop(raw, grey, origin_px=ORIGINS)
-    assert np.array_equal(ops.develop(torch.from_numpy(raw), grey, origin_px=ORIGINS).numpy(), expected)
+    gray = DevelopParameters([64.0], [964.0])
+    expected = cpu.develop(raw, gray, origin_px=ORIGINS)
+    assert np.array_equal(ops.develop(torch.from_numpy(raw), gray, origin_px=ORIGINS).numpy(), expected)
 
 
 @pytest.mark.parametrize("demosaic", ["bilinear", "malvar", None])
@@ -436,8 +436,8 @@ def test_wrong_arguments_are_told(ops: Any, make_point_spreads: Any, make_field:
         (lambda: ops.srgb_encode(image, levels=[255]), "levels must be"),
         (lambda: ops.response_encode(image, np.zeros((2, 9)), levels=[255]), "levels must be"),
         (lambda: ops.response_decode(image, np.zeros((3, 9))), r"must be \[1, NODES\] or \[2, NODES\]"),
-        (lambda: ops.poisson(image, SEEDS[:1], origin_px=ORIGINS[:1]), "seed must be one whole number"),
-        (lambda: ops.poisson(image, np.array([1, -1]), origin_px=ORIGINS[:1]), "seed must be one whole number"),
+        (lambda: ops.poisson(image, SEEDS[:1], origin_px=ORIGINS[:1]), "seed must be one integer"),
+        (lambda: ops.poisson(image, np.array([1, -1]), origin_px=ORIGINS[:1]), "seed must be one integer"),
         (lambda: ops.gaussian_noise(image, 0.1, SEEDS, origin_px=ORIGINS[:3]), "origin_px must be"),
         (lambda: ops.poisson(image - 1, SEEDS, origin_px=ORIGINS[:1]), "mean of a Poisson distribution"),
         (lambda: ops.sensor(image, camera(), SEEDS, origin_px=ORIGINS[:2]), "3 channels"),

@@ -28,7 +28,7 @@ def test_the_bytes_of_arrays(dtype: type) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_runs_on_other_devices_is_the_same_filter(dtype: type) -> None:
-    module = importlib.import_module("blursynth.backends.torch_ops.self_guided")
+    module = importlib.import_module("blursynth.backends.torch.self_guided")
     found = module._self_guided_cuda(
         torch.from_numpy(picture(dtype)), torch.from_numpy(STRENGTH), torch.from_numpy(RADIUS)
     )

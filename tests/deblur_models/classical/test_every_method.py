@@ -13,9 +13,9 @@ import blursynth as bs
 from blursynth.errors import InvalidValueError
 from deblur_models.classical import ALL, make_classical
 from deblur_models.classical.deconvolution import check_kernels, estimate_noise, tapered, transfer_function
-from deblur_models.metrics import Psnr, no_harm
+from deblur_models.metrics import PSNR, no_harm
 from deblur_models.metrics.niqe_parameters import bundled_photograph
-from deblur_models.restorer import Restorer
+from deblur_models.restore.restorer import Restorer
 
 METHODS = [make_classical({"kind": method.kind}) for method in ALL]
 
@@ -36,11 +36,11 @@ def blurred_pair(
     """A photograph whose light (or codes) was blurred, without its border; the sharp one, and the kernel."""
     codes = bundled_photograph(picture).numpy()[None, :, 60 : 100 + side, 60 : 100 + side]
     frame = bs.Frame(codes, "display")
-    frame = bs.Decode()(frame) if light else bs.Frame(codes, "linear")
+    frame = bs.kinds.Decode()(frame) if light else bs.Frame(codes, "linear")
     image = blur(frame).image
     image = image + noise * np.random.default_rng(seed).standard_normal(image.shape)
     if light:
-        image = bs.Encode()(frame.with_image(image)).image
+        image = bs.kinds.Encode()(frame.with_image(image)).image
     cut = (..., slice(20, 20 + side), slice(20, 20 + side))
     return torch.from_numpy(image[cut]), torch.from_numpy(codes[cut]), blur.point_spread().to_dense()[None]
 
@@ -67,9 +67,9 @@ GAINS = {
 @pytest.mark.parametrize("light", [True, False])
 @pytest.mark.parametrize("method", METHODS, ids=ids)
 def test_a_known_blur_is_undone(method, light: bool) -> None:
-    blur = bs.RandomWalkMotion(length_px=20.0, seed=3)
+    blur = bs.kinds.RandomWalkMotion(length_px=20.0, seed=3)
     blurred, sharp, kernel = blurred_pair("coffee", blur, 0.003, light=light)
-    psnr = Psnr()
+    psnr = PSNR()
     restored = method.replace(linear_light=light).restore(blurred, kernel)
     assert restored.shape == blurred.shape
     assert restored.dtype == blurred.dtype
@@ -84,8 +84,8 @@ def test_a_known_blur_is_undone(method, light: bool) -> None:
 
 @pytest.mark.parametrize("method", METHODS, ids=ids)
 def test_the_place_stays(method) -> None:
-    """A centred blur undone moves nothing, nor does the centre of a kernel drift: half a pixel would cost more."""
-    blurred, sharp, kernel = blurred_pair("coffee", bs.GaussianBlur(sigma_px=1.5), 0.001)
+    """A centerd blur undone moves nothing, nor does the center of a kernel drift: half a pixel would cost more."""
+    blurred, sharp, kernel = blurred_pair("coffee", bs.kinds.GaussianBlur(sigma_px=1.5), 0.001)
     restored = method.restore(blurred, kernel)[..., 16:-16, 16:-16]
     errors = {
         (dy, dx): (restored - sharp.roll((dy, dx), dims=(-2, -1))[..., 16:-16, 16:-16]).square().mean().item()
@@ -103,8 +103,8 @@ def test_a_shift_is_undone_as_a_shift(method) -> None:
     restored = method.replace(linear_light=False, noise=0.0).restore(codes, kernel)
     inner = (..., slice(12, -12), slice(12, -12))
     moved = codes.roll((-2, 1), dims=(-2, -1))
-    assert Psnr()(restored[inner], moved[inner]).item() > 25
-    assert Psnr()(restored[inner], codes[inner]).item() < Psnr()(restored[inner], moved[inner]).item() - 5
+    assert PSNR()(restored[inner], moved[inner]).item() > 25
+    assert PSNR()(restored[inner], codes[inner]).item() < PSNR()(restored[inner], moved[inner]).item() - 5
 
 
 @pytest.mark.parametrize("method", METHODS, ids=ids)
@@ -124,17 +124,17 @@ def test_no_blur_is_left_alone(method) -> None:
     method=st.sampled_from(METHODS),
 )
 @settings(max_examples=40)
-def test_any_size_any_kernel_grey_and_one_by_one(height: int, width: int, size: int, seed: int, method) -> None:
+def test_any_size_any_kernel_gray_and_one_by_one(height: int, width: int, size: int, seed: int, method) -> None:
     random = np.random.default_rng(seed)
-    grey = torch.from_numpy(gaussian_filter(random.random((2, 1, height, width)), (0, 0, 1, 1))).float()
-    pictures = grey.repeat(1, 3, 1, 1)
+    gray = torch.from_numpy(gaussian_filter(random.random((2, 1, height, width)), (0, 0, 1, 1))).float()
+    pictures = gray.repeat(1, 3, 1, 1)
     kernels = np.stack([kernel_of(size, seed), kernel_of(size, seed + 1)])
     restored = method.restore(pictures, kernels)
     assert restored.shape == pictures.shape
     assert restored.dtype == torch.float32
     assert torch.isfinite(restored).all()
     assert ((restored >= 0) & (restored <= 1)).all()
-    assert (restored - restored[:, :1]).abs().max() < 1e-5  # grey stays grey
+    assert (restored - restored[:, :1]).abs().max() < 1e-5  # gray stays gray
     assert torch.allclose(method.restore(pictures[1:], kernels[1:]), restored[1:], atol=1e-6)
 
 

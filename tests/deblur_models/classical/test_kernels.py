@@ -18,10 +18,10 @@ from deblur_models.metrics import metric
 def test_the_kernel_of_a_draw_is_what_becomes_of_a_point() -> None:
     draw = bs.Draw(
         (
-            ("decode", bs.Decode()),
-            ("shake", bs.LinearMotion(length_px=7.0, angle_deg=30.0)),
-            ("lens", bs.GaussianBlur(sigma_px=0.8)),
-            ("encode", bs.Encode()),
+            ("decode", bs.kinds.Decode()),
+            ("shake", bs.kinds.LinearMotion(length_px=7.0, angle_deg=30.0)),
+            ("lens", bs.kinds.GaussianBlur(sigma_px=0.8)),
+            ("encode", bs.kinds.Encode()),
         )
     )
     kernel = true_kernel(draw)
@@ -36,8 +36,8 @@ def test_the_kernel_of_a_draw_is_what_becomes_of_a_point() -> None:
 
 
 def test_a_draw_without_blur_has_a_point_and_a_varying_one_none() -> None:
-    assert true_kernel(bs.Draw((("decode", bs.Decode()),))).tolist() == [[1.0]]
-    zoom = bs.Draw((("lens", bs.GaussianBlur(sigma_px=1.0)), ("pull", bs.Zoom(scale=1.05))))
+    assert true_kernel(bs.Draw((("decode", bs.kinds.Decode()),))).tolist() == [[1.0]]
+    zoom = bs.Draw((("lens", bs.kinds.GaussianBlur(sigma_px=1.0)), ("pull", bs.kinds.Zoom(scale=1.05))))
     with pytest.raises(InvalidValueError, match=r"step 'pull' \(zoom\) blurs differently.*uniform blurs"):
         true_kernel(zoom)
 
@@ -93,19 +93,19 @@ def test_levins_photographs_are_restored(kind: str, real_data: Path) -> None:
     kernels = bs.read_arrays(real_data / "blur/kernels_kair/Levin09.mat")
     gains = []
     for picture in (1, 2):
-        sharp = _grey(real_data / f"blur/levin09/gt/im{picture}.png")
+        sharp = _gray(real_data / f"blur/levin09/gt/im{picture}.png")
         for shake, stored in enumerate(kernels, 1):
-            blurred = _grey(real_data / f"blur/levin09/im{picture}_kernel{shake}_img.png")
+            blurred = _gray(real_data / f"blur/levin09/im{picture}_kernel{shake}_img.png")
             restored = method.restore(blurred, stored[None, ::-1, ::-1] / stored.sum())
-            gains.append((score(*_colour(restored, sharp)) - score(*_colour(blurred, sharp))).item())
+            gains.append((score(*_color(restored, sharp)) - score(*_color(blurred, sharp))).item())
     assert np.mean(gains) > LEVIN[kind], np.round(gains, 2)
     assert np.min(gains) > 1, np.round(gains, 2)
 
 
-def _grey(path: Path) -> torch.Tensor:
+def _gray(path: Path) -> torch.Tensor:
     picture = np.asarray(Image.open(path).convert("L"), np.float64) / 255
     return torch.from_numpy(picture)[None, None]
 
 
-def _colour(*pictures: torch.Tensor) -> list[torch.Tensor]:
+def _color(*pictures: torch.Tensor) -> list[torch.Tensor]:
     return [picture.repeat(1, 3, 1, 1) for picture in pictures]

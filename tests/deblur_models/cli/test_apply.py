@@ -17,12 +17,12 @@ from PIL import Image, ImageCms
 from typer.testing import CliRunner, Result
 
 from blursynth.errors import InvalidValueError, PictureError
-from deblur_models.checkpoint import save_network
+from deblur_models.checkpoints.checkpoint import save_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.apply import plan
 from deblur_models.cli.restorer_options import different_names, load_restorer, split_name
+from deblur_models.data.picture_file import PictureFile, read_picture, written_suffix
 from deblur_models.networks import build_network
-from deblur_models.picture_file import PictureFile, read_picture, written_suffix
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SHIFT = 0.125  # what the network of the tests adds to every value
@@ -61,7 +61,7 @@ def shifted(before: NDArray[Any]) -> NDArray[Any]:
     return np.rint(np.clip(before / top + SHIFT, 0, 1) * top).astype(before.dtype)
 
 
-def test_eight_bits_of_colour_with_metadata(network: Path, tmp_path: Path) -> None:
+def test_eight_bits_of_color_with_metadata(network: Path, tmp_path: Path) -> None:
     before = codes()
     tags = Image.Exif()
     tags[0x010F], tags[0x8298], tags[0x0112] = "Maker", "CC0", 6
@@ -104,29 +104,29 @@ def test_every_orientation_becomes_upright(orientation: int, tmp_path: Path) -> 
     assert (np.dstack([file.codes, file.alpha]) == upright).all()
 
 
-def test_transparency_and_grey_stay(network: Path, tmp_path: Path) -> None:
-    colour, alpha, grey = codes(), codes(channels=1, top=255), codes(channels=1)
-    Image.fromarray(np.dstack([colour, alpha])).save(tmp_path / "rgba.png")
-    Image.fromarray(grey[..., 0]).save(tmp_path / "grey.png")
-    Image.fromarray(np.dstack([grey, alpha]), mode=None).save(tmp_path / "la.png")
+def test_transparency_and_gray_stay(network: Path, tmp_path: Path) -> None:
+    color, alpha, gray = codes(), codes(channels=1, top=255), codes(channels=1)
+    Image.fromarray(np.dstack([color, alpha])).save(tmp_path / "rgba.png")
+    Image.fromarray(gray[..., 0]).save(tmp_path / "gray.png")
+    Image.fromarray(np.dstack([gray, alpha]), mode=None).save(tmp_path / "la.png")
     passes("apply", tmp_path, "--network", network, "--out", tmp_path / "out")
     with Image.open(tmp_path / "out/rgba.png") as after:
-        assert (np.asarray(after) == np.dstack([shifted(colour), alpha])).all()
-    with Image.open(tmp_path / "out/grey.png") as after:
+        assert (np.asarray(after) == np.dstack([shifted(color), alpha])).all()
+    with Image.open(tmp_path / "out/gray.png") as after:
         assert after.mode == "L"
-        assert (np.asarray(after) == shifted(grey)[..., 0]).all()
+        assert (np.asarray(after) == shifted(gray)[..., 0]).all()
     with Image.open(tmp_path / "out/la.png") as after:
         assert after.mode == "LA"
-        assert (np.asarray(after) == np.dstack([shifted(grey), alpha])).all()
+        assert (np.asarray(after) == np.dstack([shifted(gray), alpha])).all()
 
 
 def test_sixteen_bits_stay_sixteen_bits(network: Path, tmp_path: Path) -> None:
-    colour, alpha = codes(top=60000, dtype=np.uint16), codes(channels=1, top=65535, dtype=np.uint16)
-    cv2.imwrite(str(tmp_path / "deep.png"), colour[..., ::-1])
-    cv2.imwrite(str(tmp_path / "deep.tif"), colour[..., ::-1])
-    cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([colour[..., ::-1], alpha]))
-    cv2.imwrite(str(tmp_path / "grey.png"), alpha)
-    with Image.open(tmp_path / "grey.png") as picture:
+    color, alpha = codes(top=60000, dtype=np.uint16), codes(channels=1, top=65535, dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), color[..., ::-1])
+    cv2.imwrite(str(tmp_path / "deep.tif"), color[..., ::-1])
+    cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([color[..., ::-1], alpha]))
+    cv2.imwrite(str(tmp_path / "gray.png"), alpha)
+    with Image.open(tmp_path / "gray.png") as picture:
         tags = Image.Exif()
         tags[0x010F] = "Maker"
         picture.save(tmp_path / "tagged.png", exif=tags, icc_profile=PROFILE, dpi=(200, 200))
@@ -135,10 +135,10 @@ def test_sixteen_bits_stay_sixteen_bits(network: Path, tmp_path: Path) -> None:
     def read(name: str) -> NDArray[Any]:
         return np.asarray(cv2.imread(str(tmp_path / "out" / name), cv2.IMREAD_UNCHANGED))
 
-    assert (read("deep.png") == shifted(colour)[..., ::-1]).all()
-    assert (read("deep.tif") == shifted(colour)[..., ::-1]).all()
-    assert (read("alpha.png") == np.dstack([shifted(colour)[..., ::-1], alpha])).all()
-    for name in ("grey.png", "tagged.png"):
+    assert (read("deep.png") == shifted(color)[..., ::-1]).all()
+    assert (read("deep.tif") == shifted(color)[..., ::-1]).all()
+    assert (read("alpha.png") == np.dstack([shifted(color)[..., ::-1], alpha])).all()
+    for name in ("gray.png", "tagged.png"):
         assert read(name).dtype == np.uint16
         assert (np.abs(read(name).astype(int) - shifted(alpha)[..., 0].astype(int)) <= 1).all()  # the mean of three
     with Image.open(tmp_path / "out/tagged.png") as after:
@@ -148,43 +148,43 @@ def test_sixteen_bits_stay_sixteen_bits(network: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("endian", ["<", ">"])
-@pytest.mark.parametrize("kind", ["colour", "transparent", "grey"])
+@pytest.mark.parametrize("kind", ["color", "transparent", "gray"])
 def test_a_tiff_of_sixteen_bits_keeps_its_tags(kind: str, endian: str, tmp_path: Path) -> None:
     tags = Image.Exif()
     tags.endian = endian
     tags[0x010F], tags[0x0112] = "Maker", 1
     tags[0x8769] = {0x829A: 0.25}  # time of exposure
     tags[0x8825] = {1: "N", 2: (48.0, 8.0, 2.5)}  # latitude
-    colour = codes(height=301, width=437, top=65535, dtype=np.uint16)  # of several strips
-    colour = colour[..., :1].repeat(3, axis=2) if kind == "grey" else colour
+    color = codes(height=301, width=437, top=65535, dtype=np.uint16)  # of several strips
+    color = color[..., :1].repeat(3, axis=2) if kind == "gray" else color
     alpha = codes(height=301, width=437, channels=1, top=65535, dtype=np.uint16)[..., 0]
-    file = PictureFile(Path("a.tif"), colour, alpha if kind == "transparent" else None, kind == "grey",
+    file = PictureFile(Path("a.tif"), color, alpha if kind == "transparent" else None, kind == "gray",
                        tags.tobytes(), PROFILE, (300.0, 300.0))  # fmt: skip
     path = tmp_path / "a.tif"
     path.write_bytes(file.encoded(file.tensor(), ".tif"))
     again = read_picture(path)
-    assert (again.codes == colour).all()
-    assert (again.grey, again.icc_profile, again.dpi) == (kind == "grey", PROFILE, (300.0, 300.0))
+    assert (again.codes == color).all()
+    assert (again.gray, again.icc_profile, again.dpi) == (kind == "gray", PROFILE, (300.0, 300.0))
     assert (again.alpha is None) == (kind != "transparent")
     assert again.alpha is None or (again.alpha == alpha).all()
     read = Image.Exif()
     read.load(again.exif)
     assert (read[0x010F], read.get_ifd(0x8769)[0x829A], read.get_ifd(0x8825)[2]) == ("Maker", 0.25, (48.0, 8.0, 2.5))
     seen = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    turned = colour[..., ::-1]
-    assert (seen == {"grey": colour[..., 0], "colour": turned, "transparent": np.dstack([turned, alpha])}[kind]).all()
+    turned = color[..., ::-1]
+    assert (seen == {"gray": color[..., 0], "color": turned, "transparent": np.dstack([turned, alpha])}[kind]).all()
 
 
 def test_a_profile_goes_into_a_png_of_sixteen_bits(tmp_path: Path) -> None:
-    colour = codes(top=60000, dtype=np.uint16)
-    cv2.imwrite(str(tmp_path / "deep.png"), colour[..., ::-1])
+    color = codes(top=60000, dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), color[..., ::-1])
     file = replace(read_picture(tmp_path / "deep.png"), icc_profile=PROFILE)
     (tmp_path / "with.png").write_bytes(file.encoded(file.tensor(), ".png"))
     with Image.open(tmp_path / "with.png") as after:
         after.verify()  # checksums of the chunks that were put in
     again = read_picture(tmp_path / "with.png")
     assert again.icc_profile == PROFILE
-    assert (again.codes == colour).all()
+    assert (again.codes == color).all()
 
 
 def test_a_cmyk_profile_is_not_put_on_an_rgb_picture(network: Path, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_cmyk_profile_is_not_put_on_an_rgb_picture(network: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("mode", "suffix", "said", "written"),
     [("CMYK", "tif", "is CMYK and becomes RGB", "RGB"), ("P", "png", "with a palette", "RGB"),
-     ("1", "png", "of one bit and becomes grey", "L"), ("RGB", "png", "", "RGB"), ("L", "png", "", "L")],
+     ("1", "png", "of one bit and becomes gray", "L"), ("RGB", "png", "", "RGB"), ("L", "png", "", "L")],
 )  # fmt: skip
 def test_conversions_are_told(
     mode: str, suffix: str, said: str, written: str, network: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -315,9 +315,9 @@ def test_plan_names_every_picture_once_and_refuses_collisions(tmp_path: Path) ->
     assert plan([a / "x.png"], a, "-restored").jobs == [(a / "x.png", a / "x-restored.png")]
     with pytest.raises(InvalidValueError, match="no file fits this pattern"):
         plan([tmp_path / "*.png"], out)
-    (tmp_path / "nothing").mkdir()
+    (tmp_path / "identity").mkdir()
     with pytest.raises(InvalidValueError, match="holds no pictures"):
-        plan([tmp_path / "nothing"], out)
+        plan([tmp_path / "identity"], out)
 
 
 def test_folders_are_planned_through_links_and_say_what_is_left_out(tmp_path: Path) -> None:

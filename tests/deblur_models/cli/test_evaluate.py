@@ -18,7 +18,7 @@ import blursynth as bs
 from blursynth.dataset import generate
 from blursynth.errors import InvalidValueError
 from blursynth.testing import pictures
-from deblur_models.checkpoint import save_network
+from deblur_models.checkpoints.checkpoint import save_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.evaluate import choose_metrics, parse_size
 from deblur_models.data.pair_set import FolderPairs, open_pairs
@@ -43,7 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, name in enumerate("abcd"):
         frame = pictures(bs.Encoding.DISPLAY, batch=1, size_px=(96, 120), seed=seed)
         bs.write_picture(folder / "photos" / f"{name}.png", frame)
-        soft = bs.Encode()(bs.LinearMotion(length_px=7.0, angle_deg=20.0 * seed)(bs.Decode()(frame)))
+        soft = bs.kinds.Encode()(bs.kinds.LinearMotion(length_px=7.0, angle_deg=20.0 * seed)(bs.kinds.Decode()(frame)))
         bs.write_picture(folder / "blurred" / f"{name}.png", soft)
     recipe = bs.load_recipe("motion-only", changes={"shake.length_px": 8.0})
     generate([folder / "photos"], folder / "pairs", recipe, count=4, size_px=48, seed=2, workers=1, shard_length=4)
@@ -177,7 +177,7 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
     assert "needs the kernel of each picture" in result.output
     (tmp_path / "kernels").mkdir()
     for seed, name in enumerate("abcd"):
-        motion = bs.LinearMotion(length_px=7.0, angle_deg=20.0 * seed)
+        motion = bs.kinds.LinearMotion(length_px=7.0, angle_deg=20.0 * seed)
         np.save(tmp_path / "kernels" / f"{name}.npy", motion.point_spread().to_dense())
     passes(*command, "--kernels", tmp_path / "kernels")
     summary = json.loads((tmp_path / "report/summary.json").read_text())

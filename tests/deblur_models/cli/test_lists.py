@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from deblur_models import classical, losses
 from deblur_models.cli import app as cli
-from deblur_models.configuration import TABLES, read_configuration
+from deblur_models.config.configuration import TABLES, read_configuration
 
 
 def run(*arguments: str) -> Result:
@@ -50,13 +50,13 @@ def test_every_table_of_a_configuration_is_listed_and_shows_its_fields() -> None
         assert shown.exit_code == 0, shown.output
         for field in record.model_fields:
             assert re.search(rf"^ *{field} ", shown.stdout, re.MULTILINE), shown.stdout
-    assert "(one of adamw, adam)" in run("fields", "[optimiser]").stdout
+    assert "(one of adamw, adam)" in run("fields", "[optimizer]").stdout
     for name, command in (("network", "networks"), ("adversarial.loss", "losses")):
         assert f"`deblur {command}`" in run("fields", name).stdout
     assert "at the top" in run("fields", "seed").stdout
     wrong = run("fields", "optimizer")
     assert wrong.exit_code == 2
-    assert "Did you mean 'optimiser'?" in wrong.output
+    assert "Did you mean 'optimizer'?" in wrong.output
 
 
 def test_a_missing_package_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,10 @@ from typer.testing import CliRunner, Result
 
 import blursynth as bs
 from blursynth.dataset import generate
-from deblur_models.checkpoint import load_checkpoint, load_network
+from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.train import _changes
-from deblur_models.configuration import configuration_names, read_configuration
+from deblur_models.config.configuration import configuration_names, read_configuration
 from deblur_models.train import Learner
 
 TINY = {
@@ -145,9 +145,9 @@ def test_pairs_in_a_folder_and_a_data_set(config: Path, photos: Path, pairs: Pat
 def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     shown = json.loads(passes("train", config, "--data", pairs, "--dry-run", "--seed", 4, "--device", "cpu",
-                              "--set", "optimiser.learning_rate=0.5", "--set", "stage.0.steps=7",
+                              "--set", "optimizer.learning_rate=0.5", "--set", "stage.0.steps=7",
                               "--set", "network.width=6", "--set", "schedule.kind=linear").stdout)  # fmt: skip
-    assert (shown["seed"], shown["optimiser"]["learning_rate"], shown["stage"][0]["steps"]) == (4, 0.5, 7)
+    assert (shown["seed"], shown["optimizer"]["learning_rate"], shown["stage"][0]["steps"]) == (4, 0.5, 7)
     assert (shown["network"]["width"], shown["schedule"]["kind"], shown["run"]["device"]) == (6, "linear", "cpu")
     assert read_configuration(shown).to_dict() == shown
     assert "nowhere" in fails("train", config, "--dry-run")
@@ -160,10 +160,10 @@ def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: P
         ((), "deblur train needs a configuration. deblur train --list names those that ship"),
         (("smal", "--out", "x"), "There is no configuration 'smal'. Did you mean 'small'?"),
         (("small",), "--out is missing: the folder of the run"),
-        (("small", "--out", "x", "--set", "optimiser"), "--set optimiser: must be TABLE.FIELD=VALUE"),
+        (("small", "--out", "x", "--set", "optimizer"), "--set optimizer: must be TABLE.FIELD=VALUE"),
         (("small", "--out", "x", "--set", "=3"), "must be TABLE.FIELD=VALUE"),
-        (("small", "--out", "x", "--set", "optimizer.learning_rate=3"), "Did you mean 'optimiser'?"),
-        (("small", "--out", "x", "--set", "stage.0.steps=many"), "steps must be a whole number, got 'many'"),
+        (("small", "--out", "x", "--set", "optimizer.learning_rate=3"), "Did you mean 'optimizer'?"),
+        (("small", "--out", "x", "--set", "stage.0.steps=many"), "steps must be an integer, got 'many'"),
         (("small", "--out", "x", "--device", "abacus"), "There is no device 'abacus'"),
         (("small.toml", "--out", "x"), "Did you mean the configuration 'small' that ships?"),
         (("small", "--out", "x", "--sharp", "y"), "--sharp y: goes with --data"),

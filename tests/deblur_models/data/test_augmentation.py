@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blursynth.errors import InvalidValueError
-from blursynth.streams import Stream
+from blursynth.records.streams import Stream
 from deblur_models.data import Augmentation, Crops, PairSample, PairSet, TrainingSet, collate, make_batch
 from deblur_models.data import augmentation as module
-from deblur_models.data.augmentation import Affine, Augmented, Lens, augmented, turned
-from deblur_models.data.collate import Turned
+from deblur_models.data.augmentation import Affine, AugmentationDraw, Lens, augment, turned
+from deblur_models.data.collate import Augmented
 from deblur_models.data.training_set import batches
 
 PUBLISHED = Augmentation()
@@ -115,7 +115,7 @@ def test_a_warped_pair_is_what_opencv_s_warp_gives() -> None:
     warp = Affine.inverse_of(forward[:, :2])
     pair = (planes(picture) / 255).float(), (planes(picture[..., ::-1]) / 255).float()
     for m in (0, margin):
-        sharp, blurred = augmented(*pair, Augmented(warp=warp), margin_px=m, top=255)
+        sharp, blurred = augment(*pair, AugmentationDraw(warp=warp), margin_px=m, top=255)
         inside = wanted[m : size - m, m : size - m]
         assert sharp.dtype == torch.float32
         assert torch.equal(sharp, blurred.flip(0))
@@ -201,7 +201,7 @@ class Ramp(PairSet):
 def training(augmentation: Augmentation, size: int = 16) -> TrainingSet:
     margin = augmentation.margin_px(size)
     source = Crops(Ramp(), "ramp", size_px=size, seed=4, margin_px=margin)
-    return TrainingSet([source], [1], seed=4, turns=False, augmentation=augmentation, margin_px=margin)
+    return TrainingSet([source], [1], seed=4, augment=False, augmentation=augmentation, margin_px=margin)
 
 
 def test_crops_have_what_is_around_them() -> None:
@@ -226,7 +226,7 @@ def test_both_pictures_are_moved_and_the_blurred_one_alone_is_corrupted() -> Non
         assert torch.equal(batch.sharp, batch.blurred.flip(1))
         assert batch.geometry == (None,)
     batches_of = [make_batch(collate([corrupted[i]]), "cpu") for i in range(40)]
-    alone = [make_batch(collate([Turned(corrupted.sources[0].sample(i), 0)]), "cpu") for i in range(40)]
+    alone = [make_batch(collate([Augmented(corrupted.sources[0].sample(i), 0)]), "cpu") for i in range(40)]
     assert all(torch.equal(one.sharp, other.sharp) for one, other in zip(batches_of, alone, strict=True))
     differ = [not torch.equal(one.blurred, other.blurred) for one, other in zip(batches_of, alone, strict=True)]
     assert sum(differ) >= 35

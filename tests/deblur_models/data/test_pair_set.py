@@ -18,10 +18,10 @@ from deblur_models.data.bundled import BUNDLED, bundled_photographs, photographs
 from deblur_models.data.left_out import tell_left_out
 
 
-def put(path: Path, value: int, size: tuple[int, int] = (12, 16), dtype: type = np.uint8, grey: bool = False) -> None:
+def put(path: Path, value: int, size: tuple[int, int] = (12, 16), dtype: type = np.uint8, gray: bool = False) -> None:
     """A picture of one code."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), np.full(size if grey else (*size, 3), value, dtype))
+    assert cv2.imwrite(str(path), np.full(size if gray else (*size, 3), value, dtype))
 
 
 LAYOUTS: dict[str, dict[str, tuple[str, str]]] = {
@@ -98,9 +98,9 @@ def test_pairs_are_a_sequence(tmp_path: Path) -> None:
             pairs[index]
 
 
-def test_sixteen_bits_and_grey(tmp_path: Path) -> None:
+def test_sixteen_bits_and_gray(tmp_path: Path) -> None:
     put(tmp_path / "blur" / "1.png", 60_000, dtype=np.uint16)
-    put(tmp_path / "sharp" / "1.png", 50_000, dtype=np.uint16, grey=True)
+    put(tmp_path / "sharp" / "1.png", 50_000, dtype=np.uint16, gray=True)
     pair = open_pairs(tmp_path)[0]
     assert pair.blurred.dtype == pair.sharp.dtype == np.uint16
     assert pair.sharp.shape == (12, 16, 3)
@@ -230,7 +230,7 @@ def test_stored_pairs_know_their_draws_and_places(photos: Path, tmp_path: Path) 
 
 
 def test_data_sets_of_light_are_refused(photos: Path, tmp_path: Path) -> None:
-    light = bs.Recipe([("decode", bs.Decode()), ("lens", bs.GaussianBlur(sigma_px=1.5))], name="light")
+    light = bs.Recipe([("decode", bs.kinds.Decode()), ("lens", bs.kinds.GaussianBlur(sigma_px=1.5))], name="light")
     generate(photos, tmp_path / "pairs", light, count=1, size_px=24, seed=5, workers=1)
     with pytest.raises(InvalidValueError, match=r"holds linear light, .*End the recipe with an encode step"):
         open_pairs(tmp_path / "pairs")
@@ -240,7 +240,7 @@ def test_bundled_photographs_are_there_and_apart(monkeypatch: pytest.MonkeyPatch
     training, held_out = bundled_photographs("training"), bundled_photographs("held-out")
     assert all(path.is_file() for path in [*training, *held_out])
     assert not {p.name for p in training} & {p.name for p in held_out}
-    assert all(licence for part in BUNDLED.values() for licence in part.values())
+    assert all(license for part in BUNDLED.values() for license in part.values())
     with pytest.raises(InvalidValueError, match=r"no bundled photographs 'trainin'.*'training'"):
         bundled_photographs("trainin")
     assert photographs("folder") == "folder"

@@ -31,7 +31,7 @@ from deblur_models.data import (
     collate,
     make_batch,
 )
-from deblur_models.data.collate import Turned
+from deblur_models.data.collate import Augmented
 from deblur_models.data.training_set import batches, shuffled
 from deblur_models.losses import ReBlur
 
@@ -51,7 +51,7 @@ def on_the_fly(
     return OnTheFly(made, "made", seed=3, on_device=on_device)
 
 
-def batch_of(samples: Sequence[Turned]) -> Batch:
+def batch_of(samples: Sequence[Augmented]) -> Batch:
     return make_batch(collate(samples), "cpu")
 
 
@@ -81,7 +81,7 @@ def test_samples_made_on_the_fly_are_those_of_a_stored_data_set(photos: Path, tm
     for i in (3, 0, 2, 1):
         made = source.sample(i)
         assert isinstance(made, PairSample)
-        equal(batch_of([Turned(made, 0)]), batch_of([Turned(stored[i], 0)]))
+        equal(batch_of([Augmented(made, 0)]), batch_of([Augmented(stored[i], 0)]))
     assert stored.size_px(0) == (24, 24)
 
 
@@ -103,11 +103,11 @@ def test_blur_on_the_device_has_the_bits_of_blur_on_its_own(
     assert recipe != "mixed" or at_border, "some window with its margin must touch the picture's border"
     assert all((s.frame.depth_m is not None) == with_depth for s in waiting)
     alone = [here.sample(i) for i in range(count)]
-    equal(*(batch_of([Turned(s, i % 8) for i, s in enumerate(samples)]) for samples in (before, alone)))
+    equal(*(batch_of([Augmented(s, i % 8) for i, s in enumerate(samples)]) for samples in (before, alone)))
 
 
 def test_pictures_with_and_without_depth_from_two_recipes_blur_in_one_step(photos: Path, depth: Path) -> None:
-    reference = bs.Recipe([("decode", bs.Decode()), ("lens", bs.GaussianBlur(sigma_px=1.5)), ("encode", bs.Encode())],
+    reference = bs.Recipe([("decode", bs.kinds.Decode()), ("lens", bs.kinds.GaussianBlur(sigma_px=1.5)), ("encode", bs.kinds.Encode())],
                           name="small", reference="source")  # fmt: skip
     kinds = (("portrait", depth), ("motion-only", None), (reference, None))
     before, alone = (
@@ -115,15 +115,15 @@ def test_pictures_with_and_without_depth_from_two_recipes_blur_in_one_step(photo
         for sources in ([on_the_fly(photos, *kind, on_device=there) for kind in kinds] for there in (True, False))
     )
     assert all(isinstance(s, Unblurred) for s in before)
-    equal(*(batch_of([Turned(s, 0) for s in samples]) for samples in (before, alone)))
+    equal(*(batch_of([Augmented(s, 0) for s in samples]) for samples in (before, alone)))
 
 
 def test_codes_of_16_bits_stay_such_on_the_device(photos: Path) -> None:
-    fine = bs.Recipe([("decode", bs.Decode()), ("lens", bs.GaussianBlur(sigma_px=1.5)), ("encode", bs.Encode(bit_depth=16))],
+    fine = bs.Recipe([("decode", bs.kinds.Decode()), ("lens", bs.kinds.GaussianBlur(sigma_px=1.5)), ("encode", bs.kinds.Encode(bit_depth=16))],
                      name="fine")  # fmt: skip
     before, alone = (on_the_fly(photos, fine, on_device=there).sample(0) for there in (True, False))
     assert isinstance(before, Unblurred)
-    one, other = (batch_of([Turned(s, 0)]) for s in (before, alone))
+    one, other = (batch_of([Augmented(s, 0)]) for s in (before, alone))
     assert (one.blurred * 255 - (one.blurred * 255).round()).abs().max() > 0.1
     equal(one, other)
 
@@ -132,29 +132,30 @@ def test_a_draw_blurs_again_by_the_geometry_of_the_batch(photos: Path, depth: Pa
     """What re-blurring needs of depth and place is there: the sharp picture blurred again is the blurred one."""
     for there in (True, False):
         source = on_the_fly(photos, "clean", on_device=there)
-        batch = batch_of([Turned(source.sample(i), 0) for i in range(4)])
+        batch = batch_of([Augmented(source.sample(i), 0) for i in range(4)])
         assert ReBlur()(batch.sharp, batch) < 0.5 / 255  # what rounding leaves
         assert ReBlur()(batch.blurred, batch) > 1 / 255
-    deep = batch_of([Turned(on_the_fly(photos, "portrait", depth).sample(0), 0)])
+    deep = batch_of([Augmented(on_the_fly(photos, "portrait", depth).sample(0), 0)])
     assert deep.geometry[0] is not None
     assert deep.geometry[0].depth_m is not None
 
 
 def test_light_is_refused(photos: Path) -> None:
-    linear = bs.Recipe([("decode", bs.Decode()), ("lens", bs.GaussianBlur(sigma_px=1.5))], name="light")
+    linear = bs.Recipe([("decode", bs.kinds.Decode()), ("lens", bs.kinds.GaussianBlur(sigma_px=1.5))], name="light")
     with pytest.raises(InvalidValueError, match=r"ends in linear light.*End the recipe with an encode step"):
         on_the_fly(photos, linear)
 
 
 def test_a_sample_with_unbounded_reach_is_blurred_where_it_is_read(photos: Path) -> None:
     endless = bs.Recipe(
-        [("decode", bs.Decode()), ("zoom", bs.Zoom(scale=1.03)), ("encode", bs.Encode())], name="zoomed"
+        [("decode", bs.kinds.Decode()), ("zoom", bs.kinds.Zoom(scale=1.03)), ("encode", bs.kinds.Encode())],
+        name="zoomed",
     )
     source = on_the_fly(photos, endless, on_device=True)
     sample = source.sample(0)
     reach = source.online.unblurred(0).margin_px
     assert isinstance(sample, PairSample) == (reach is None)
-    equal(batch_of([Turned(sample, 0)]), batch_of([Turned(on_the_fly(photos, endless).sample(0), 0)]))
+    equal(batch_of([Augmented(sample, 0)]), batch_of([Augmented(on_the_fly(photos, endless).sample(0), 0)]))
 
 
 def test_a_block_is_shown_again_in_another_order(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +243,7 @@ def test_two_sources_come_two_to_one() -> None:
     """n = 3000 draws with p = 2/3: within 5 sqrt(n p (1 - p)) = 129 of 2000."""
     first, second = Numbered(1, (8, 8)), Numbered(2, (8, 8))
     both = TrainingSet(
-        [Crops(first, "a", size_px=8, seed=1), Crops(second, "b", size_px=8, seed=1)], [2, 1], seed=9, turns=False
+        [Crops(first, "a", size_px=8, seed=1), Crops(second, "b", size_px=8, seed=1)], [2, 1], seed=9, augment=False
     )
     sizes = np.array([isinstance(_pairs(both, i), Numbered) and _pairs(both, i) is first for i in range(3000)])
     assert abs(sizes.sum() - 2000) < 5 * np.sqrt(3000 * 2 / 9)
@@ -274,24 +275,24 @@ def _pairs(training: TrainingSet, index: int) -> PairSet:
 @pytest.mark.parametrize("shares", [[], [1.0, 2.0], [0.0]])
 def test_shares_must_fit(shares: list[float]) -> None:
     with pytest.raises(InvalidValueError, match="Every source needs a share > 0"):
-        TrainingSet([Crops(Numbered(1), "a", size_px=8, seed=0)], shares, seed=0, turns=True)
+        TrainingSet([Crops(Numbered(1), "a", size_px=8, seed=0)], shares, seed=0, augment=True)
 
 
 def test_turns_are_the_eight_of_the_square_and_keep_pairs_aligned() -> None:
     source = Crops(Numbered(1, (8, 8)), "a", size_px=8, seed=0)
-    turned = TrainingSet([source], [1], seed=4, turns=True)
+    turned = TrainingSet([source], [1], seed=4, augment=True)
     samples = [turned[i] for i in range(400)]
     counts = np.bincount([s.turn for s in samples], minlength=8)
     assert (abs(counts - 50) < 5 * np.sqrt(400 * 7 / 64)).all()
-    batch = batch_of([Turned(source.sample(0), turn) for turn in range(8)])
+    batch = batch_of([Augmented(source.sample(0), turn) for turn in range(8)])
     assert torch.equal(batch.sharp, batch.blurred.flip(1)), "channels are swapped in the blurred half, nothing else"
     assert len({_bytes(picture) for picture in batch.sharp}) == 8
     for turn in range(8):
         start = batch.sharp[0] if turn < 4 else batch.sharp[0].flip(-1)
         assert torch.equal(batch.sharp[turn], start.rot90(turn % 4, (-2, -1)))
-    still = TrainingSet([source], [1], seed=4, turns=False)
+    still = TrainingSet([source], [1], seed=4, augment=False)
     assert {still[i].turn for i in range(50)} == {0}
-    mirrored = TrainingSet([source], [1], seed=4, turns="mirror")
+    mirrored = TrainingSet([source], [1], seed=4, augment="mirror")
     ways = [mirrored[i].turn for i in range(400)]
     assert set(ways) == {0, 4}, "itself and its mirror image"
     assert abs(ways.count(4) - 200) < 5 * np.sqrt(400 / 4)
@@ -310,7 +311,7 @@ def _samples(loader: object) -> list[bytes]:
 
 
 def test_steps_do_not_depend_on_where_one_begins_nor_on_ranks() -> None:
-    training = TrainingSet([Crops(Numbered(5), "a", size_px=8, seed=0)], [1], seed=1, turns=True)
+    training = TrainingSet([Crops(Numbered(5), "a", size_px=8, seed=0)], [1], seed=1, augment=True)
     whole = _samples(batches(training, first=0, last=5, batch=4))
     assert len(set(whole)) == 5
     assert _samples(batches(training, first=3, last=5, batch=4)) == whole[3:]
@@ -328,14 +329,14 @@ def test_worker_processes_read_the_same(photos: Path, tmp_path: Path) -> None:
     generate(photos, tmp_path / "pairs", bs.load_recipe("clean"), count=3, size_px=32, seed=5, workers=1)
     stored = StoredPairs(open_dataset(tmp_path / "pairs"))
     sources = [on_the_fly(photos, "clean", on_device=True), Crops(stored, "stored", size_px=24, seed=3)]
-    training = TrainingSet(sources, [1, 1], seed=1, turns=True)
+    training = TrainingSet(sources, [1, 1], seed=1, augment=True)
     alone = _samples(batches(training, first=1, last=4, batch=3))
     assert _samples(batches(training, first=1, last=4, batch=3, workers=2)) == alone
 
 
 def test_groups_of_a_batch_keep_the_order_of_samples(photos: Path, depth: Path) -> None:
     deep, flat = on_the_fly(photos, "portrait", depth, on_device=True), on_the_fly(photos, "clean", on_device=True)
-    samples = [Turned(source.sample(i), 0) for i in range(2) for source in (deep, flat)]
+    samples = [Augmented(source.sample(i), 0) for i in range(2) for source in (deep, flat)]
     assert len(collate(samples).groups) == 2
     together = batch_of(samples)
     for i, sample in enumerate(samples):
@@ -348,7 +349,7 @@ def test_groups_of_a_batch_keep_the_order_of_samples(photos: Path, depth: Path) 
 def test_pixels_go_between_processes_as_tensors_and_the_rest_is_small(photos: Path, on_device: bool) -> None:
     """A batch as a worker sends it: what is pickled of a sample is less than a tenth of its pixels (8 x 2 x 3 x 24^2)."""
     source = on_the_fly(photos, "clean", on_device=on_device)
-    collated = collate([Turned(source.sample(i), i) for i in range(8)])
+    collated = collate([Augmented(source.sample(i), i) for i in range(8)])
     sent = len(ForkingPickler.dumps(collated))
     draws = len(ForkingPickler.dumps(collated.draws))
     assert sent - draws < 8 * 2 * 3 * 24**2 / 10
@@ -361,7 +362,7 @@ def test_memory_is_pinned_where_pixels_lie(photos: Path, monkeypatch: pytest.Mon
     """As torch's DataLoader asks for it where there is CUDA."""
     before = on_the_fly(photos, "clean", on_device=True).sample(0)
     ready = on_the_fly(photos, "clean").sample(1)
-    collated = collate([Turned(before, 1), Turned(ready, 2)])
+    collated = collate([Augmented(before, 1), Augmented(ready, 2)])
     pinned: list[tuple[int, ...]] = []
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: (pinned.append(tuple(self.shape)), self)[1])
     equal(make_batch(collated.pin_memory(), "cpu"), make_batch(collated, "cpu"))

@@ -246,15 +246,15 @@ def test_second_derivatives_of_the_weights(paper_compat: bool) -> None:
 def test_training_with_the_penalty_brings_the_slope_to_one(heads: int) -> None:
     network, loss = critic(heads), make_adversarial({"kind": "wgan_gp"})
     real, fake = torch.rand(2, 4, 3, 16, 16, generator=stream())
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     random = stream(1)
     penalties = []
     for _ in range(60):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         penalty = loss.gradient_penalty(network, real, fake, random)
         total = loss.discriminator_loss(network(real), network(fake)) + loss.penalty_weight * penalty
         total.backward()
-        optimiser.step()
+        optimizer.step()
         penalties.append(penalty.item())
     assert penalties[0] > 0.5
     assert penalties[-1] < 0.1

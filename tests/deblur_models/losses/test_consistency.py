@@ -26,7 +26,7 @@ CURVE = bs.assets.register([[0.0, 0.1, 0.3, 0.6, 1.0], [0.0, 0.3, 0.6, 0.85, 1.0
 
 
 def photograph(seed: int = 0, *, size_px: tuple[int, int] = (176, 190), brightest: float = 0.9) -> Frame:
-    """Coloured patches with edges and a grey texture, in 8-bit codes."""
+    """Colored patches with edges and a gray texture, in 8-bit codes."""
     random = np.random.default_rng(seed)
     coarse = ndimage.gaussian_filter(random.random((3, *size_px)), (0, 6, 6))
     fine = ndimage.gaussian_filter(random.random(size_px), 1)
@@ -68,36 +68,40 @@ def chain(*steps: Degradation, reference: str = "developed") -> Draw:
 
 
 def in_light(*steps: Degradation) -> Draw:
-    return chain(bs.Decode(), *steps, bs.Encode())
+    return chain(bs.kinds.Decode(), *steps, bs.kinds.Encode())
 
 
-LENS = bs.DiskBlur(diameter_px=5.0)
-SHAKE = bs.RandomWalkMotion(length_px=12.0, anxiety=0.05, heading_deg=20.0, samples=300, seed=5)
-PHONE = bs.Camera(focal_length_mm=5.0, pixel_pitch_um=5.0)
+LENS = bs.kinds.DiskBlur(diameter_px=5.0)
+SHAKE = bs.kinds.RandomWalkMotion(length_px=12.0, anxiety=0.05, heading_deg=20.0, samples=300, seed=5)
+PHONE = bs.kinds.SetIntrinsics(focal_length_mm=5.0, pixel_pitch_um=5.0)
 
 # Draws that do nothing but blur: the sharp picture, blurred again, is the blurred one to its rounding to codes.
 EXACT: dict[str, Draw] = {
     "disk": in_light(LENS),
-    "two": in_light(SHAKE, bs.GaussianBlur(sigma_px=0.7, aspect=0.6, angle_deg=20.0)),
-    "darker": in_light(bs.LinearMotion(length_px=7.0, exposure_fraction=0.7, unit_sum=False)),
-    "measured": in_light(bs.MeasuredBlur(kernel=KERNEL)),
-    "frames": chain(bs.GammaDecode(), bs.FrameAverage(frames=5, length_px=9.0, seed=2), bs.GammaEncode()),
-    "sigmoid": chain(bs.Decode(), LENS, bs.SigmoidEncode(exponent=0.7, midtone=0.55, contrast=0.3)),
-    "curve": chain(bs.Decode(), LENS, bs.MeasuredEncode(curve=CURVE)),
-    "roll": in_light(PHONE, bs.CameraShake(exposure_s=0.05, roll_mrad=60.0, yaw_mrad=2.0, seed=3)),
-    "rows": in_light(PHONE, bs.RollingShutter(exposure_s=0.02, readout_s=0.03, yaw_mrad=4.0, roll_mrad=20.0, seed=3)),
-    "zoom": in_light(bs.Zoom(scale=1.05)),
-    "smaller": in_light(bs.Rescale(factor=0.4, down="area", up="bilinear")),
+    "two": in_light(SHAKE, bs.kinds.GaussianBlur(sigma_px=0.7, aspect=0.6, angle_deg=20.0)),
+    "darker": in_light(bs.kinds.LinearMotion(length_px=7.0, exposure_fraction=0.7, unit_sum=False)),
+    "measured": in_light(bs.kinds.MeasuredBlur(kernel=KERNEL)),
+    "frames": chain(
+        bs.kinds.GammaDecode(), bs.kinds.FrameAverage(frames=5, length_px=9.0, seed=2), bs.kinds.GammaEncode()
+    ),
+    "sigmoid": chain(bs.kinds.Decode(), LENS, bs.kinds.SigmoidEncode(exponent=0.7, midtone=0.55, contrast=0.3)),
+    "curve": chain(bs.kinds.Decode(), LENS, bs.kinds.MeasuredEncode(curve=CURVE)),
+    "roll": in_light(PHONE, bs.kinds.CameraShake(exposure_s=0.05, roll_mrad=60.0, yaw_mrad=2.0, seed=3)),
+    "rows": in_light(
+        PHONE, bs.kinds.RollingShutter(exposure_s=0.02, readout_s=0.03, yaw_mrad=4.0, roll_mrad=20.0, seed=3)
+    ),
+    "zoom": in_light(bs.kinds.Zoom(scale=1.05)),
+    "smaller": in_light(bs.kinds.Rescale(factor=0.4, down="area", up="bilinear")),
     "depth": in_light(
         PHONE,
-        bs.LayeredDepth(near_m=0.5, far_m=8.0, spacing_px=40.0, size_px=30.0, seed=3),
-        bs.Defocus(f_number=1.5, focus_distance_m=2.0),
+        bs.kinds.LayeredDepth(near_m=0.5, far_m=8.0, spacing_px=40.0, size_px=30.0, seed=3),
+        bs.kinds.Defocus(f_number=1.5, focus_distance_m=2.0),
     ),
     "objects": in_light(
-        bs.RandomObjects(spacing_px=40.0, size_px=30.0, seed=2), bs.ObjectMotion(length_px=6.0, seed=8)
+        bs.kinds.RandomObjects(spacing_px=40.0, size_px=30.0, seed=2), bs.kinds.ObjectMotion(length_px=6.0, seed=8)
     ),
     "codes": chain(
-        bs.DeblurganBlur(
+        bs.kinds.DeblurganBlur(
             anxiety=0.01,
             centripetal=0.5,
             big_shake=0.2,
@@ -110,7 +114,7 @@ EXACT: dict[str, Draw] = {
             seed=1,
         )
     ),
-    "nothing": in_light(bs.Nothing()),
+    "identity": in_light(bs.kinds.Identity()),
 }
 
 
@@ -128,7 +132,7 @@ def test_the_sharp_picture_is_consistent(name: str) -> None:
     assert ReBlur()(batch.sharp, batch).item() < 0.6 * codes * CODE
 
 
-@pytest.mark.parametrize("name", [n for n in EXACT if n != "nothing"])
+@pytest.mark.parametrize("name", [n for n in EXACT if n != "identity"])
 def test_the_blurred_picture_is_not(name: str) -> None:
     batch = batch_of([EXACT[name]], **(WIDE if name in HIDES else {}))
     assert ReBlur()(batch.blurred, batch) > 4 * ReBlur()(batch.sharp, batch)
@@ -146,11 +150,11 @@ def test_recipes_without_noise_are_consistent(recipe: str) -> None:
 
 def test_noise_and_compression_stay_as_a_difference() -> None:
     """Of a full camera only the blur is done again; what is left is noise, mosaic and codec, less than the blur."""
-    sensor = bs.Sensor(full_well_e=5000.0, read_noise_e=2.0, mosaic="RGGB", red_gain=2.0, blue_gain=1.6, seed=3)
-    draw = in_light(bs.LinearMotion(length_px=13.0, angle_deg=40.0), sensor, bs.Develop())
-    draw = Draw((*draw.steps, ("jpeg", bs.Jpeg(quality=92))))
+    sensor = bs.kinds.Sensor(full_well_e=5000.0, read_noise_e=2.0, mosaic="RGGB", red_gain=2.0, blue_gain=1.6, seed=3)
+    draw = in_light(bs.kinds.LinearMotion(length_px=13.0, angle_deg=40.0), sensor, bs.kinds.Develop())
+    draw = Draw((*draw.steps, ("jpeg", bs.kinds.Jpeg(quality=92))))
     batch = batch_of([draw])
-    assert [type(step) for _, step in blur_of(draw).steps] == [bs.Decode, bs.LinearMotion, bs.Encode]  # type: ignore[union-attr]
+    assert [type(step) for _, step in blur_of(draw).steps] == [bs.kinds.Decode, bs.kinds.LinearMotion, bs.kinds.Encode]  # type: ignore[union-attr]
     value = ReBlur()(batch.sharp, batch).item()
     assert CODE < value < 6 * CODE
     assert value < 0.7 * ReBlur()(batch.blurred, batch).item()
@@ -191,15 +195,15 @@ def test_gradients_are_the_derivative() -> None:
 
 
 def test_it_restores() -> None:
-    """Minimising it alone takes a picture from the blurred one towards the sharp one: the physics is right."""
-    batch = batch_of([in_light(bs.GaussianBlur(sigma_px=1.2))])
+    """Minimizing it alone takes a picture from the blurred one towards the sharp one: the physics is right."""
+    batch = batch_of([in_light(bs.kinds.GaussianBlur(sigma_px=1.2))])
     restored = batch.blurred.clone().requires_grad_()
-    optimiser = torch.optim.Adam([restored], lr=0.01)
+    optimizer = torch.optim.Adam([restored], lr=0.01)
     start = (batch.blurred - batch.sharp).square().mean().item()
     for _ in range(60):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         ReBlur(form="charbonnier")(restored, batch).backward()
-        optimiser.step()
+        optimizer.step()
     assert (restored.detach() - batch.sharp)[..., 8:-8, 8:-8].square().mean().item() < 0.5 * start
 
 
@@ -228,7 +232,7 @@ def test_precision_is_float32_whatever_autocast_says() -> None:
     assert precise.item() == pytest.approx(expected.item(), rel=1e-3)
 
 
-FAR = in_light(bs.LinearMotion(length_px=60.0))
+FAR = in_light(bs.kinds.LinearMotion(length_px=60.0))
 UNBOUNDED = bs.load_recipe("deblurgan").sample(FULL, seed=0, index=0)
 
 
@@ -283,7 +287,7 @@ def test_depth_and_labels_come_from_the_geometry() -> None:
     for plane in (depth, labels):
         plane.setflags(write=False)
     full = FULL.with_image(FULL.image, depth_m=depth, labels=labels, camera=(bs.Intrinsics(5.0, 5.0),))
-    draw = in_light(bs.Defocus(f_number=1.5, focus_distance_m=2.0), bs.ObjectMotion(length_px=5.0, seed=1))
+    draw = in_light(bs.kinds.Defocus(f_number=1.5, focus_distance_m=2.0), bs.kinds.ObjectMotion(length_px=5.0, seed=1))
     batch = batch_of([draw], full, **WIDE)
     assert ReBlur()(batch.sharp, batch).item() < 0.3 * CODE
     with pytest.raises(InvalidValueError, match="needs the depth of the picture"):
@@ -292,17 +296,17 @@ def test_depth_and_labels_come_from_the_geometry() -> None:
 
 def test_the_draws_own_encoding_is_undone() -> None:
     """The sharp picture was encoded by the last curve, whatever it was decoded by."""
-    draw = chain(bs.GammaDecode(gamma=1.0), LENS, bs.GammaEncode(gamma=2.4, contrast=0.3))
+    draw = chain(bs.kinds.GammaDecode(gamma=1.0), LENS, bs.kinds.GammaEncode(gamma=2.4, contrast=0.3))
     blur = blur_of(draw)
     assert blur is not None
-    assert blur.steps[0][1] == bs.GammaDecode(gamma=2.4, contrast=0.3)
-    assert blur.steps[-1][1] == bs.GammaEncode(gamma=2.4, contrast=0.3, bit_depth=16)
+    assert blur.steps[0][1] == bs.kinds.GammaDecode(gamma=2.4, contrast=0.3)
+    assert blur.steps[-1][1] == bs.kinds.GammaEncode(gamma=2.4, contrast=0.3, bit_depth=16)
     batch = batch_of([draw])
     assert ReBlur()(batch.sharp, batch).item() < 0.3 * CODE
 
 
 def test_of_a_source_as_the_sharp_picture_what_acts_on_both_is_done_again() -> None:
-    steps = (bs.Decode(), bs.Exposure(exposure_s=0.5, metered_s=1.0), LENS, bs.Encode())
+    steps = (bs.kinds.Decode(), bs.kinds.Exposure(exposure_s=0.5, metered_s=1.0), LENS, bs.kinds.Encode())
     source, developed = chain(*steps, reference="source"), chain(*steps)
     batch = batch_of([source])
     assert torch.equal(batch.sharp, torch.from_numpy(FULL.crop(60, 70, SIZE_PX, SIZE_PX).image))
@@ -313,10 +317,10 @@ def test_of_a_source_as_the_sharp_picture_what_acts_on_both_is_done_again() -> N
 
 def test_light_sources_are_encoded_light() -> None:
     """A draw for a frame of light has no decode step; the sharp picture is encoded all the same."""
-    assert [type(s) for _, s in blur_of(chain(bs.Nothing(), LENS, bs.Encode())).steps] == [  # type: ignore[union-attr]
-        bs.Decode,
-        bs.DiskBlur,
-        bs.Encode,
+    assert [type(s) for _, s in blur_of(chain(bs.kinds.Identity(), LENS, bs.kinds.Encode())).steps] == [  # type: ignore[union-attr]
+        bs.kinds.Decode,
+        bs.kinds.DiskBlur,
+        bs.kinds.Encode,
     ]
 
 
@@ -344,7 +348,7 @@ class OwnBlur(Degradation):
 
 def test_kinds_that_say_not_what_they_do_do_not_count() -> None:
     assert blur_of(in_light(LENS, OwnBlur())) is None
-    noisy = blur_of(in_light(LENS, bs.GaussianNoise(sigma=0.1, seed=1)))
+    noisy = blur_of(in_light(LENS, bs.kinds.GaussianNoise(sigma=0.1, seed=1)))
     assert noisy is not None
     assert noisy == blur_of(in_light(LENS))
 
@@ -352,11 +356,13 @@ def test_kinds_that_say_not_what_they_do_do_not_count() -> None:
 def test_unknown_curves_do_not_count() -> None:
     assert inverse_of(OwnEncode()) is None
     batch = batch_of([in_light(LENS)])
-    own = Batch(batch.sharp, batch.blurred, (chain(bs.Decode(), LENS, OwnEncode()),), batch.geometry, batch.sources)
+    own = Batch(
+        batch.sharp, batch.blurred, (chain(bs.kinds.Decode(), LENS, OwnEncode()),), batch.geometry, batch.sources
+    )
     with pytest.raises(InvalidValueError, match="no curve between them is known"):
         ReBlur()(batch.sharp, own)
     assert blur_of(chain(LENS)) is None
-    assert blur_of(chain(EXACT["codes"].steps[0][1], bs.Decode(), LENS, bs.Encode())) is None
+    assert blur_of(chain(EXACT["codes"].steps[0][1], bs.kinds.Decode(), LENS, bs.kinds.Encode())) is None
 
 
 def test_cycle_consistency() -> None:

@@ -60,7 +60,7 @@ def test_paper_compat_takes_pictures_as_deblurgan_does(state: dict[str, Tensor],
     assert loss(ONE, OTHER).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_every_picture_of_a_batch_is_normalised(file: Path) -> None:
+def test_every_picture_of_a_batch_is_normalized(file: Path) -> None:
     """Not only the first, as in DeblurGAN-v2's code."""
     loss = Perceptual(weights_file=str(file))
     swapped = loss(ONE.flip(0), OTHER.flip(0))
@@ -175,7 +175,7 @@ def test_nested_states_are_found(tmp_path: Path) -> None:
     assert module(torch.ones(1, 2)).tolist() == [[2.0, 2.0]]
 
 
-def test_pictures_must_be_large_enough_and_coloured(file: Path) -> None:
+def test_pictures_must_be_large_enough_and_colored(file: Path) -> None:
     loss = Perceptual(weights_file=str(file))
     with pytest.raises(InvalidValueError, match=r"conv3_3 needs pictures .* of at least 4 px, got \[1, 3, 3, 9\]"):
         loss(torch.zeros(1, 3, 3, 9), torch.zeros(1, 3, 3, 9))

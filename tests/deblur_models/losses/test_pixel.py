@@ -19,7 +19,7 @@ def test_l1_and_l2() -> None:
     assert L2()(A, B).item() == pytest.approx(((ONE - OTHER) ** 2).mean())
 
 
-def test_l2_of_pictures_that_are_normalised_as_for_imagenet() -> None:
+def test_l2_of_pictures_that_are_normalized_as_for_imagenet() -> None:
     """As DeblurGAN-v2's code takes it: (x - mean) / std of both pictures first, with torchvision's numbers."""
     mean, std = (np.array(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     expected = (((ONE - mean) / std - (OTHER - mean) / std) ** 2).mean()
@@ -44,9 +44,9 @@ def test_psnr_is_minus_the_mean_of_the_pictures_psnr() -> None:
 
 
 def test_psnr_of_a_known_error() -> None:
-    grey = torch.full((1, 3, 8, 8), 0.5, dtype=torch.float64)
-    assert PSNR()(grey, grey + 0.1).item() == pytest.approx(-20.0, abs=1e-4)
-    assert PSNR(epsilon=1e-4)(grey, grey).item() == pytest.approx(-40.0)
+    gray = torch.full((1, 3, 8, 8), 0.5, dtype=torch.float64)
+    assert PSNR()(gray, gray + 0.1).item() == pytest.approx(-20.0, abs=1e-4)
+    assert PSNR(epsilon=1e-4)(gray, gray).item() == pytest.approx(-40.0)
 
 
 def test_psnr_of_the_luma() -> None:

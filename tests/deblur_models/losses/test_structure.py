@@ -98,9 +98,9 @@ def test_total_variation() -> None:
 
 
 def test_constants_have_no_variation() -> None:
-    grey = torch.full((1, 3, 6, 6), 0.3)
+    gray = torch.full((1, 3, 6, 6), 0.3)
     for form in ("anisotropic", "isotropic"):
-        assert TotalVariation(form=form)(grey, A[:1, :, :6, :6].float()).item() == pytest.approx(0, abs=1e-7)
+        assert TotalVariation(form=form)(gray, A[:1, :, :6, :6].float()).item() == pytest.approx(0, abs=1e-7)
 
 
 def test_only_the_isotropic_form_is_the_same_along_a_diagonal() -> None:

@@ -111,8 +111,8 @@ def test_a_trajectory_score_is_its_formula() -> None:
     x, z = scene(seed=1), scene(seed=1) * 0.5 + 0.1
     scale = float((x * z).sum() / (z * z).sum())
     weights = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64).view(3, 1, 1)
-    grey = ((x - scale * z) * weights).sum(0)
-    expected = -10 * torch.log10(grey.square().mean()).item()
+    gray = ((x - scale * z) * weights).sum(0)
+    expected = -10 * torch.log10(gray.square().mean()).item()
     assert best_over_trajectory(z, [x]).value == pytest.approx(expected, abs=1e-9)
 
 

@@ -11,7 +11,7 @@ from scipy.signal import convolve2d
 from skimage.metrics import peak_signal_noise_ratio
 
 from blursynth.errors import InvalidValueError
-from deblur_models.metrics import ALL, Metric, Psnr, metric, no_harm
+from deblur_models.metrics import ALL, PSNR, Metric, metric, no_harm
 
 # Those that need no weights file.
 READY = [m.kind for m in ALL if m.kind != "lpips"]
@@ -79,8 +79,8 @@ def test_gmsd_is_its_formula(pair) -> None:
 
     def gradient(picture: torch.Tensor) -> np.ndarray:
         r, g, b = 255 * picture.double().numpy()
-        grey = 0.299 * r + 0.587 * g + 0.114 * b
-        half = convolve2d(grey, np.full((2, 2), 0.25))[1:, 1:][::2, ::2]
+        gray = 0.299 * r + 0.587 * g + 0.114 * b
+        half = convolve2d(gray, np.full((2, 2), 0.25))[1:, 1:][::2, ::2]
         slope = np.array([[1, 0, -1]] * 3) / 3
         return np.hypot(convolve2d(half, slope, mode="same"), convolve2d(half, slope.T, mode="same"))
 
@@ -113,5 +113,5 @@ def test_harm_is_what_becomes_of_sharp_pictures(needs_kernel: bool) -> None:
 def test_pictures_of_0_to_255_are_not_cut_to_white() -> None:
     codes = torch.tensor([0.0, 255.0]).expand(1, 3, 16, 2)
     with pytest.raises(InvalidValueError, match=r"psnr: the sharp picture must lie in 0\.\.1, got 0 to 255"):
-        Psnr()(codes / 255, codes)
-    assert Psnr()(codes, codes / 255).isinf()  # what is restored may overshoot
+        PSNR()(codes / 255, codes)
+    assert PSNR()(codes, codes / 255).isinf()  # what is restored may overshoot

@@ -1,4 +1,4 @@
-"""NIQE: its parts against formulas, its behaviour on photographs that it was not fitted to."""
+"""NIQE: its parts against formulas, its behavior on photographs that it was not fitted to."""
 
 from __future__ import annotations
 
@@ -61,26 +61,26 @@ def slow_shapes(block: np.ndarray) -> list[float]:
     shape, left, right = fit(block)
     out = [shape, (left + right) / 2]
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        neighbour = np.array(
+        neighbor = np.array(
             [
                 [block[(y - dy) % len(block), (x - dx) % len(block)] for x in range(len(block))]
                 for y in range(len(block))
             ]
         )
-        shape, left, right = fit(block * neighbour)
+        shape, left, right = fit(block * neighbor)
         out += [shape, (right - left) * gamma(2 / shape) / gamma(1 / shape), left, right]
     return out
 
 
 def test_features_are_their_formulas() -> None:
-    grey = np.random.default_rng(0).integers(0, 256, (96, 192)).astype(float)
-    grey = np.round(gaussian_filter(grey, 1.5))
-    features, contrast = niqe_features(grey)
+    gray = np.random.default_rng(0).integers(0, 256, (96, 192)).astype(float)
+    gray = np.round(gaussian_filter(gray, 1.5))
+    features, contrast = niqe_features(gray)
     assert features.shape == (2, 36)
     y, x = np.mgrid[-3:4, -3:4]
     window = np.exp(-(y**2 + x**2) / (2 * (7 / 6) ** 2))
     window /= window.sum()
-    for scale, picture in ((1, grey), (2, _halved(grey))):
+    for scale, picture in ((1, gray), (2, _halved(gray))):
         padded = np.pad(picture, 3, mode="edge")
         windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7))
         mean = (windows * window).sum((-1, -2))
@@ -106,9 +106,9 @@ def test_half_the_size_is_matlabs() -> None:
     mirrored = np.concatenate([line[::-1], line, line[::-1]])
     expected = []
     for k in range(8):
-        centre = (k + 1) / 0.5 + 0.5 * (1 - 1 / 0.5)  # MATLAB's places count from 1
+        center = (k + 1) / 0.5 + 0.5 * (1 - 1 / 0.5)  # MATLAB's places count from 1
         places = np.arange(-15, 33)
-        weights = 0.5 * cubic(0.5 * (centre - places))
+        weights = 0.5 * cubic(0.5 * (center - places))
         expected.append((mirrored * weights).sum() / weights.sum())
     assert np.allclose(_halved(np.repeat(line[None], 8, axis=0))[0], expected, atol=1e-12)
 

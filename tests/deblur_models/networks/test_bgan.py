@@ -67,11 +67,11 @@ def test_a_blur_for_each_noise_is_learned() -> None:
     noise[:, 0] = torch.tensor([1.0, -1.0, 1.0, -1.0])
     across, down = F.avg_pool2d(sharp, (1, 5), 1, (0, 2)), F.avg_pool2d(sharp, (5, 1), 1, (2, 0))
     blurred = torch.where(noise[:, 0, None, None, None] > 0, across, down)
-    optimiser = torch.optim.Adam(network.parameters(), lr=4e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=4e-3)
     for _ in range(100):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (network(sharp, noise) - blurred).abs().mean().backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         learned = (network(sharp, noise) - blurred).abs().mean()
     assert learned < 0.5 * (sharp - blurred).abs().mean()

@@ -126,13 +126,13 @@ def test_one_batch_is_learned(config: type[NetworkConfig]) -> None:
     network = config.of_size("tiny", **LEARNING.get(config.kind, {}).get("changes", {})).build().train()
     sharp = torch.nn.functional.interpolate(torch.rand(2, 3, 8, 8), size=(32, 32), mode="nearest")
     blurred = torch.nn.functional.avg_pool2d(sharp, 5, 1, 2)
-    optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING.get(config.kind, {}).get("lr", 2e-3))
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING.get(config.kind, {}).get("lr", 2e-3))
     for _ in range(LEARNING.get(config.kind, {}).get("steps", 60)):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         outputs = network(blurred, every_scale=True)
         loss = sum((o - t).abs().mean() for o, t in zip(outputs, network.targets(sharp), strict=True))
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         # In training mode: with statistics that run, use follows only after many more steps.
         learned = (network(blurred) - sharp).abs().mean()

@@ -1,4 +1,4 @@
-"""HINet: names of weights, figures of the published code, half instance normalisation and its windows."""
+"""HINet: names of weights, figures of the published code, half instance normalization and its windows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deblur_models.networks.hinet import HalfInstanceNorm, HINetConfig
 TINY = HINetConfig.of_size("tiny")
 
 
-def published_names(width: int, levels: int, normalised: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+def published_names(width: int, levels: int, normalized: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a checkpoint, from the description of the published code."""
     names: dict[str, tuple[int, ...]] = {}
 
@@ -36,7 +36,7 @@ def published_names(width: int, levels: int, normalised: tuple[int, ...]) -> dic
         for level in range(levels):
             name, after = f"down_path_{unet}.{level}", width * 2**level
             block(name, width * 2 ** max(level - 1, 0), after)
-            if level in normalised:
+            if level in normalized:
                 names[f"{name}.norm.weight"] = names[f"{name}.norm.bias"] = (after // 2,)
             if level < levels - 1:
                 convolution(f"{name}.downsample", after, after, 4, bias=False)
@@ -57,12 +57,12 @@ def published_names(width: int, levels: int, normalised: tuple[int, ...]) -> dic
     return names
 
 
-@pytest.mark.parametrize(("size", "width", "normalised"), [("64", 64, (3, 4)), ("32", 32, (0, 1, 2, 3, 4))])
-def test_checkpoints_of_the_published_code_fit(size: str, width: int, normalised: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("size", "width", "normalized"), [("64", 64, (3, 4)), ("32", 32, (0, 1, 2, 3, 4))])
+def test_checkpoints_of_the_published_code_fit(size: str, width: int, normalized: tuple[int, ...]) -> None:
     with torch.device("meta"):
         network = HINetConfig.of_size(size).build()
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    assert shapes == published_names(width, 5, normalised)
+    assert shapes == published_names(width, 5, normalized)
     assert network.config.from_original(network.state_dict()).keys() == shapes.keys()
 
 
@@ -116,7 +116,7 @@ def test_the_second_network_sees_the_first() -> None:
                 weight.copy_(kept)
 
 
-def test_half_of_the_channels_is_normalised() -> None:
+def test_half_of_the_channels_is_normalized() -> None:
     torch.manual_seed(0)
     norm = HalfInstanceNorm(6, 0)
     x = 3 * torch.randn(2, 6, 9, 7) + 5
@@ -166,7 +166,7 @@ def test_local_statistics_are_for_use_and_for_large_pictures() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"normalised_levels": (2, 4)}, r"normalised_levels must be within 0\.\.3, got \[4\]"),
+        ({"normalized_levels": (2, 4)}, r"normalized_levels must be within 0\.\.3, got \[4\]"),
         ({"local_px": 7}, "local_px must be 0 or >= 8, got 7"),
         ({"width": 7}, "width"),
     ],

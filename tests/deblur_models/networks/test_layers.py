@@ -1,4 +1,4 @@
-"""Layers: what a normalisation divides by under each policy, padding by mirrors, dropout that may stay on."""
+"""Layers: what a normalization divides by under each policy, padding by mirrors, dropout that may stay on."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def test_only_running_statistics_are_stored(policy: NormPolicy) -> None:
 def test_a_single_value_becomes_the_bias(policy: NormPolicy) -> None:
     layer = norm(policy, affine=True)
     maps = MAPS[:1, :, :1, :1].requires_grad_()
-    normalised = layer(maps)
-    assert torch.equal(normalised.flatten(), layer.bias)
-    normalised.sum().backward()
+    normalized = layer(maps)
+    assert torch.equal(normalized.flatten(), layer.bias)
+    normalized.sum().backward()
     assert torch.equal(maps.grad, torch.zeros_like(maps))
     assert torch.equal(norm(policy)(maps), torch.zeros_like(maps))
 

@@ -103,7 +103,7 @@ def test_outputs_start_from_the_picture_at_three_sizes() -> None:
 
 
 @given(height=st.integers(1, 21), width=st.integers(1, 21), seed=st.integers(0, 99))
-def test_targets_are_means_of_neighbours(height: int, width: int, seed: int) -> None:
+def test_targets_are_means_of_neighbors(height: int, width: int, seed: int) -> None:
     sharp = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
     full, half, quarter = TINY.build().targets(sharp)
     assert full is sharp

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from blursynth.errors import InvalidValueError
 from deblur_models.networks import ALL, build_network
-from deblur_models.restore import NetworkRestorer
+from deblur_models.restore.network_restorer import NetworkRestorer
 
 Array = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def deepdeblur(x: Array) -> Array:
 
 
 def deblurgan_v2(x: Array) -> Array:
-    """predict.py: normalised first, then one more block of 32 of zeros."""
+    """predict.py: normalized first, then one more block of 32 of zeros."""
     x = (x - 0.5) / 0.5
     return np.pad(x, [(0, (n // 32 + 1) * 32 - n) for n in x.shape[:2]] + [(0, 0)])
 

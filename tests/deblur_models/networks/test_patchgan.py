@@ -83,7 +83,7 @@ def test_the_double_discriminator_shows_whole_pictures_to_both() -> None:
 
 
 def test_a_logit_of_the_local_map_sees_70_pixels() -> None:
-    """Without normalisation, which sees everything."""
+    """Without normalization, which sees everything."""
     discriminator = PatchGanConfig(width=4).build().double()
     for place, layer in enumerate(discriminator.model):
         if type(layer).__name__ == "Norm2d":

@@ -1,4 +1,4 @@
-"""Restormer: channel attention, gated feed-forward and normalisation against formulas; names of the published code."""
+"""Restormer: channel attention, gated feed-forward and normalization against formulas; names of the published code."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_feed_forward_equals_its_formula() -> None:
         np.testing.assert_allclose(layer(x)[0].numpy(), expected, atol=1e-10)
 
 
-def test_normalisation_without_bias_keeps_the_mean() -> None:
+def test_normalization_without_bias_keeps_the_mean() -> None:
     norm = BiasFreeLayerNorm2d(3, 1e-5)
     torch.nn.init.uniform_(norm.weight, 0.5, 2)
     x = torch.rand(2, 3, 4, 5) + 3
@@ -79,7 +79,7 @@ def test_normalisation_without_bias_keeps_the_mean() -> None:
     assert norm(x.bfloat16()).dtype == torch.float32  # the weights' type, as in LayerNorm2d
 
 
-def test_both_normalisations_build() -> None:
+def test_both_normalizations_build() -> None:
     biased, free = (build_network("restormer", "tiny", layer_norm=kind) for kind in ("with_bias", "bias_free"))
     lacking = set(biased.state_dict()) - set(free.state_dict())
     assert lacking

@@ -245,7 +245,7 @@ def test_weights_of_the_three_published_networks(size: str, weights: int) -> Non
 
 
 def test_names_of_the_published_checkpoint_all_fit() -> None:
-    """All names at full size, what the optimiser stored is left out, and what is unknown stays to be seen."""
+    """All names at full size, what the optimizer stored is left out, and what is unknown stays to be seen."""
     variables = {k: torch.empty(v.shape) for k, v in tensorflow_variables(1, 32, 3, True).items()}
     stored = {f"{k}/Adam{i}": v for k, v in variables.items() for i in ("", "_1")}
     others = {name: torch.zeros(()) for name in ("beta1_power", "beta2_power", "Variable")}
@@ -259,14 +259,14 @@ def test_names_of_the_published_checkpoint_all_fit() -> None:
     assert set(network.config.from_original(unknown)) == set(unknown)
 
 
-def test_colours_are_restored_one_by_one_where_the_weights_are_grey() -> None:
+def test_colors_are_restored_one_by_one_where_the_weights_are_gray() -> None:
     torch.manual_seed(0)
     network = SRNConfig(width=4, blocks=1).build()
-    grey = torch.rand(2, 1, 32, 32)
+    gray = torch.rand(2, 1, 32, 32)
     with torch.no_grad():
-        restored = network(grey.expand(-1, 3, -1, -1))
+        restored = network(gray.expand(-1, 3, -1, -1))
         assert torch.equal(restored[:, 0], restored[:, 2])
-        changed = network(torch.cat((grey, grey, torch.rand(2, 1, 32, 32)), 1))
+        changed = network(torch.cat((gray, gray, torch.rand(2, 1, 32, 32)), 1))
     assert torch.allclose(changed[:, :2], restored[:, :2], atol=1e-6)
     assert not torch.allclose(changed[:, 2], restored[:, 2], atol=1e-3)
 

@@ -121,7 +121,7 @@ def test_without_its_last_convolution_it_changes_nothing() -> None:
         assert torch.equal(network(picture), picture)
 
 
-def test_the_mean_colour_is_black_to_the_network() -> None:
+def test_the_mean_color_is_black_to_the_network() -> None:
     network = build_network("swinir", "tiny").eval()
     seen = []
     network.conv_first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

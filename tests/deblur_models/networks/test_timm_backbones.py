@@ -26,7 +26,7 @@ INCEPTION_TAPS = ("conv2d_1a", "maxpool_3a", "maxpool_5a", "mixed_6a", "mixed_7a
 MOBILE_TAPS = ("blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.5.1")
 
 
-def randomise(module: nn.Module) -> None:
+def randomize(module: nn.Module) -> None:
     """Weights that let every layer show: those of batch norms begin at 1 and 0."""
     torch.manual_seed(0)
     with torch.no_grad():
@@ -38,7 +38,7 @@ def randomise(module: nn.Module) -> None:
 def whole_and_taps(name: BackboneName, taps: tuple[str, ...]) -> tuple[nn.Module, dict[str, Tensor]]:
     """timm's whole model, and the dictionary that its taps fill when it runs."""
     whole = import_timm().create_model(name, pretrained=False)
-    randomise(whole)
+    randomize(whole)
     seen: dict[str, Tensor] = {}
     for tap in taps:
         whole.get_submodule(tap).register_forward_hook(lambda _, __, output, tap=tap: seen.update({tap: output}))
@@ -89,7 +89,7 @@ def test_what_lies_behind_the_last_tap_is_not_built(name: BackboneName, whole: i
 
 
 @pytest.mark.parametrize("name", get_args(BackboneName))
-def test_every_policy_reaches_every_normalisation(name: BackboneName) -> None:
+def test_every_policy_reaches_every_normalization(name: BackboneName) -> None:
     with torch.device("meta"):
         encoder = build_encoder(name, "batch_stats")
     assert not any(isinstance(part, nn.BatchNorm2d) for part in encoder.modules())
@@ -100,7 +100,7 @@ def test_every_policy_reaches_every_normalisation(name: BackboneName) -> None:
 @pytest.fixture
 def small() -> Iterator[dict[str, Tensor]]:
     whole = import_timm().create_model("mobilenetv2_035", pretrained=False)
-    randomise(whole)
+    randomize(whole)
     return whole.state_dict()
 
 

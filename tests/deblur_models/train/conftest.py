@@ -30,7 +30,7 @@ def _sharp(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five pairs: blocks of colour, and their mean over 3x3 px."""
+    """Five pairs: blocks of color, and their mean over 3x3 px."""
     folder, rng = tmp_path_factory.mktemp("pairs"), np.random.Generator(np.random.Philox(1))
     for number in range(5):
         sharp = _sharp(rng, 28, 24 + 4 * number)
@@ -58,9 +58,9 @@ def tables(pairs: Path) -> Callable[..., dict[str, Any]]:
             "loss": [{"kind": "charbonnier"}],
             "data": {"pairs": {"pairs": str(pairs)}},
             "stage": [{"steps": 6, "patch_px": 16, "batch": 4}],
-            "optimiser": {"learning_rate": 3e-3, "clip_norm": 1.0},
+            "optimizer": {"learning_rate": 3e-3, "clip_norm": 1.0},
             "schedule": {"kind": "cosine", "warmup_steps": 2},
-            "run": {"device": "cpu", "threads": 1, "checkpoint_every": 3, "log_every": 2, "average_decay": 0.9}
+            "run": {"device": "cpu", "threads": 1, "checkpoint_every": 3, "log_every": 2, "ema_decay": 0.9}
             | (run or {}),
             **changes,
         }

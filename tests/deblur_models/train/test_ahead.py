@@ -42,7 +42,7 @@ def test_without_a_stream_a_batch_is_made_when_it_is_taken() -> None:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def rank_and_world_size(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a CUDA device that is not there is asked for, in order."""
     told: list[str] = []
 

@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from blursynth.dataset import OnlineDataset
 from blursynth.errors import DatasetError
-from blursynth.recipe import load_recipe
-from deblur_models.checkpoint import load_blur_generator, load_checkpoint, load_network, save_network
+from blursynth.recipe.recipe import load_recipe
+from deblur_models.checkpoints.checkpoint import load_blur_generator, load_checkpoint, load_network, save_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.train import _changes
-from deblur_models.configuration import ConfigurationError, read_configuration
+from deblur_models.config.configuration import ConfigurationError, read_configuration
 from deblur_models.data import BlurredByNetwork, Crops, OnTheFly, TrainingSet, batches, collate, make_batch, open_pairs
-from deblur_models.data.collate import SharpSample, Turned, values_of
+from deblur_models.data.collate import Augmented, SharpSample, values_of
 from deblur_models.metrics import metric
 from deblur_models.networks import BlurGenerator, build_network, trainable_config
 from deblur_models.train import check, train
@@ -42,7 +42,7 @@ TO_BLUR: dict[str, Any] = {
         "steps": 2,
     },
     "stage": [{"steps": 3, "patch_px": 16, "batch": 4, "accumulate": 2}],
-    "run": {"average_decay": 0.9, "checkpoint_every": 1},
+    "run": {"ema_decay": 0.9, "checkpoint_every": 1},
 }
 VALIDATION = {"count": 3, "every": 2, "pictures": 2}
 
@@ -98,7 +98,7 @@ def test_a_blur_generator_is_given_sharp_pictures_and_noise_and_held_to_the_blur
     configuration = read_configuration(tables(**TO_BLUR))
     learner = Learner(configuration, Processes(0, 1, CPU))
     pairs = Crops(open_pairs(configuration.data["pairs"].pairs or ""), "pairs", size_px=16, seed=3)
-    batch = make_batch(collate([Turned(pairs.sample(i), i) for i in range(4)]), "cpu")
+    batch = make_batch(collate([Augmented(pairs.sample(i), i) for i in range(4)]), "cpu")
     assert not torch.equal(batch.sharp, batch.blurred)
     given: list[tuple[Tensor, Tensor]] = []
     blur, judged = type(learner.network).blur, []  # type: ignore[union-attr]
@@ -163,7 +163,7 @@ def test_it_can_learn_to_blur(tables: Tables, pairs: Path, tmp_path: Path) -> No
         network=BGAN,
         loss=[{"kind": "l1"}],
         stage=[{"steps": 60, "patch_px": 16, "batch": 4}],
-        optimiser={"learning_rate": 2e-2},
+        optimizer={"learning_rate": 2e-2},
         validation={"pairs": str(pairs), **VALIDATION, "every": 60},
         run={"log_every": 100, "checkpoint_every": 100},
     )
@@ -192,7 +192,7 @@ def test_samples_are_blurred_by_the_network_with_noise_of_their_own(pairs: Path,
     learned = {name: network.blur_by_seed for name, network in networks.items()}
     both = sources(pairs, photos)
     samples = [both[i % 2].sample(i) for i in range(6)]
-    batch = make_batch(collate([Turned(s, i) for i, s in enumerate(samples)]), "cpu", learned)
+    batch = make_batch(collate([Augmented(s, i) for i, s in enumerate(samples)]), "cpu", learned)
     assert batch.draws == (None,) * 6
     assert len({s.noise_seed for s in samples}) == 6
     for i, sample in enumerate(samples):
@@ -210,7 +210,7 @@ def test_samples_are_blurred_by_the_network_with_noise_of_their_own(pairs: Path,
 
 
 def test_samples_do_not_depend_on_workers(pairs: Path, photos: Path) -> None:
-    training = TrainingSet(sources(pairs, photos), [1, 1], seed=1, turns=True)
+    training = TrainingSet(sources(pairs, photos), [1, 1], seed=1, augment=True)
     network = random_generator()
     learned = {"pairs": network.blur_by_seed, "photos": network.blur_by_seed}
     alone, ahead = (
@@ -271,7 +271,7 @@ def test_a_run_does_not_go_on_with_the_blur_of_another_network(
         ({"data.a": {"photos": "p", "blur_network": "b", "on_device": True}}, r"on_device = True goes with a recipe"),
         ({"data.a": {"photos": "p", "blur_network": "b", "reuse": 4}}, r"reuse = 4 goes with a recipe"),
         ({"data.a": {"blur_network": "b"}}, r"needs either photos \(blurred on the fly\) or pairs, got neither"),
-        ({"reblur": {}, "run.turns": False, "network": BGAN}, r"\[reblur\]: .* bgan restores none"),
+        ({"reblur": {}, "run.augment": False, "network": BGAN}, r"\[reblur\]: .* bgan restores none"),
         ({"augmentation": {}, "network": BGAN}, r"\[augmentation\]: .* bgan would learn to make them like that"),
         ({"network": {"kind": "bgann"}}, r"\[network\]: There is no network 'bgann'"),
     ],

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
-from deblur_models.checkpoint import Checkpoint
-from deblur_models.configuration import ConfigurationError, read_configuration
+from deblur_models.checkpoints.checkpoint import Checkpoint
+from deblur_models.config.configuration import ConfigurationError, read_configuration
 from deblur_models.data import Batch
 from deblur_models.networks.nafnet import NAFNet
 from deblur_models.networks.timm_backbones import import_timm
@@ -54,7 +54,7 @@ def weights(of: Learner) -> Tensor:
 
 @pytest.mark.parametrize("adversary", [False, True])
 def test_parts_that_accumulate_are_the_whole(adversary: bool, tables: Tables) -> None:
-    changes: dict[str, Any] = {"optimiser": GENTLE, "loss": [{"kind": "l1"}, {"kind": "fft_l1", "weight": 0.1}]}
+    changes: dict[str, Any] = {"optimizer": GENTLE, "loss": [{"kind": "l1"}, {"kind": "fft_l1", "weight": 0.1}]}
     if adversary:
         changes["adversarial"] = {
             "loss": {"kind": "lsgan", "weight": 0.1},
@@ -84,12 +84,12 @@ def test_the_sum_is_that_of_the_losses_with_their_weights(tables: Tables) -> Non
 
 def test_gradients_are_cut_to_the_norm_that_is_told(tables: Tables) -> None:
     """The norm that is told is the one before."""
-    free = learner(tables(optimiser=GENTLE, loss=[{"kind": "l1", "weight": 100.0}]))
+    free = learner(tables(optimizer=GENTLE, loss=[{"kind": "l1", "weight": 100.0}]))
     norm = free.update([batch()], 0, 1.0)["gradient_norm"].item()
     gradients = torch.cat([p.grad.flatten() for p in free.network.parameters() if p.grad is not None])
     assert gradients.norm().item() == pytest.approx(norm, rel=1e-5)
     assert norm > 1
-    cut = learner(tables(optimiser={**GENTLE, "clip_norm": 0.25}, loss=[{"kind": "l1", "weight": 100.0}]))
+    cut = learner(tables(optimizer={**GENTLE, "clip_norm": 0.25}, loss=[{"kind": "l1", "weight": 100.0}]))
     assert cut.update([batch()], 0, 1.0)["gradient_norm"].item() == pytest.approx(norm, rel=1e-6)
     gradients = torch.cat([p.grad.flatten() for p in cut.network.parameters() if p.grad is not None])
     assert gradients.norm().item() == pytest.approx(0.25, rel=1e-4)
@@ -97,7 +97,7 @@ def test_gradients_are_cut_to_the_norm_that_is_told(tables: Tables) -> None:
 
 def test_the_average_follows_by_its_formula(tables: Tables) -> None:
     """a <- d a + (1 - d) w with d = min(decay, (1 + step) / (10 + step))."""
-    made = learner(tables(run={"average_decay": 0.2}))
+    made = learner(tables(run={"ema_decay": 0.2}))
     assert made.average is not None
     expected = {k: v.clone() for k, v in made.network.state_dict().items()}
     for step in range(4):
@@ -108,13 +108,13 @@ def test_the_average_follows_by_its_formula(tables: Tables) -> None:
         assert torch.allclose(value, expected[name], atol=1e-7), name
     assert made.best() is made.average
     assert not made.average.training
-    assert learner(tables(run={"average_decay": 0.0})).average is None
+    assert learner(tables(run={"ema_decay": 0.0})).average is None
 
 
 @pytest.mark.parametrize("kind", ["adamw", "adam"])
-def test_the_rate_is_the_optimisers_times_the_factor(kind: str, tables: Tables) -> None:
+def test_the_rate_is_the_optimizers_times_the_factor(kind: str, tables: Tables) -> None:
     """Adam's first step is -rate * sign(gradient)."""
-    made = learner(tables(optimiser={"kind": kind, "learning_rate": 1e-3, "epsilon": 1e-12, "weight_decay": 0.0}))
+    made = learner(tables(optimizer={"kind": kind, "learning_rate": 1e-3, "epsilon": 1e-12, "weight_decay": 0.0}))
     start = weights(made)
     made.update([batch()], 0, 0.25)
     steps = (weights(made) - start).abs()
@@ -123,7 +123,7 @@ def test_the_rate_is_the_optimisers_times_the_factor(kind: str, tables: Tables) 
 
 def test_weights_decay_where_wanted(tables: Tables) -> None:
     """AdamW: w <- w (1 - rate * decay) beside the step along the gradient, here none to speak of."""
-    made = learner(tables(optimiser={"learning_rate": 1e-2, "epsilon": 1.0, "weight_decay": 0.5},
+    made = learner(tables(optimizer={"learning_rate": 1e-2, "epsilon": 1.0, "weight_decay": 0.5},
                           loss=[{"kind": "l1", "weight": 1e-6}]))  # fmt: skip
     start = weights(made)
     made.update([batch()], 0, 1.0)
@@ -237,7 +237,7 @@ def test_weights_of_an_encoder_that_mean_nothing_are_refused(
 
 
 def test_asking_for_the_state_changes_nothing(tables: Tables) -> None:
-    """Torch would give an optimiser that has made no step yet one with gradients of zero."""
+    """Torch would give an optimizer that has made no step yet one with gradients of zero."""
     made = tables(
         adversarial={
             "loss": {"kind": "lsgan"},
@@ -248,8 +248,8 @@ def test_asking_for_the_state_changes_nothing(tables: Tables) -> None:
     watched, alone = learner(made), learner(made)
     for step in range(4):
         watched.tensors()
-        assert watched.discriminator_optimiser is not None
-        assert bool(watched.discriminator_optimiser.state) == (step > 2)
+        assert watched.discriminator_optimizer is not None
+        assert bool(watched.discriminator_optimizer.state) == (step > 2)
         for each in (watched, alone):
             values = each.update([batch(seed=step)], step, 1.0)
             assert ("lsgan" in values) == ("discriminator" in values) == (step >= 2)
@@ -268,14 +268,14 @@ def test_the_adversary_learns_as_often_as_wanted(tables: Tables, monkeypatch: py
             }
         )
     )
-    assert made.discriminator_optimiser is not None
+    assert made.discriminator_optimizer is not None
     assert made.discriminator is not None
-    calls, step = [], made.discriminator_optimiser.step
-    monkeypatch.setattr(made.discriminator_optimiser, "step", lambda *a, **k: (calls.append(1), step(*a, **k))[1])
+    calls, step = [], made.discriminator_optimizer.step
+    monkeypatch.setattr(made.discriminator_optimizer, "step", lambda *a, **k: (calls.append(1), step(*a, **k))[1])
     values = made.update([batch()], 0, 0.5)
     assert len(calls) == 3
     assert {"wgan_gp", "discriminator", "gradient_penalty", "charbonnier", "loss"} <= set(values)
-    assert made.discriminator_optimiser.param_groups[0]["lr"] == 1e-4
+    assert made.discriminator_optimizer.param_groups[0]["lr"] == 1e-4
     assert all(p.requires_grad for p in made.discriminator.parameters())
     gradients = [p.grad for p in made.discriminator.parameters()]
     made.update([batch()], 1, 0.5)
@@ -412,7 +412,7 @@ def test_half_precision_is_given_up_where_no_scale_fits(tables: Tables) -> None:
 
 
 def test_real_pairs_do_not_count_for_re_blurring(tables: Tables) -> None:
-    made = learner(tables(reblur={"weight": 0.1}, run={"turns": False}))
+    made = learner(tables(reblur={"weight": 0.1}, run={"augment": False}))
     values = made.update([batch()], 0, 1.0)
     assert values["re_blur"] == 0
     assert values["re_blur_share"] == 0  # of the steps in which it had a word
@@ -439,7 +439,7 @@ def test_states_of_other_networks_do_not_fit(tables: Tables) -> None:
 
 
 def test_a_start_of_other_shape_is_refused(tables: Tables, tmp_path: Path) -> None:
-    from deblur_models.checkpoint import save_network
+    from deblur_models.checkpoints.checkpoint import save_network
     from deblur_models.networks import build_network
 
     save_network(build_network("nafnet", "tiny"), tmp_path / "other")

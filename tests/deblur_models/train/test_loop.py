@@ -22,13 +22,13 @@ from torch import Tensor
 
 from blursynth import io
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
-from deblur_models.checkpoint import load_checkpoint, load_network, save_network
-from deblur_models.configuration import read_configuration
+from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network, save_network
+from deblur_models.config.configuration import read_configuration
 from deblur_models.losses import L1
 from deblur_models.networks.timm_backbones import import_timm
 from deblur_models.train import Progress, TrainingError, check, train
 from deblur_models.train.learner import Learner
-from deblur_models.train.validation import CAPTION_PX, Look, spread, write_sheet
+from deblur_models.train.validation import CAPTION_PX, ValidationResult, spread, write_sheet
 
 Tables = Callable[..., dict[str, Any]]
 ADVERSARIAL = {
@@ -89,9 +89,9 @@ def assert_same_run(one: Path, other: Path) -> None:
 VALIDATION = {"size_px": 24, "count": 2, "every": 3, "pictures": 1}
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "no average": {"run": {"average_decay": 0.0}},
+    "no average": {"run": {"ema_decay": 0.0}},
     "adam with decay and steps": {
-        "optimiser": {"kind": "adam", "weight_decay": 0.1},
+        "optimizer": {"kind": "adam", "weight_decay": 0.1},
         "schedule": {"kind": "steps", "milestones": [0.3, 0.6]},
     },
     "dropout": {
@@ -185,15 +185,15 @@ def test_the_validation_line_says_what_doing_nothing_scores(tables: Tables, pair
 
 
 def test_the_best_look_leaves_sharp_pictures_alone() -> None:
-    def look(psnr: float, no_harm_db: float | None) -> Look:
-        return Look(psnr, 0.8, 28.0, 0.7, 16, "blurred" if no_harm_db is not None else "sharp", no_harm_db)
+    def look(psnr: float, no_harm_db: float | None) -> ValidationResult:
+        return ValidationResult(psnr, 0.8, 28.0, 0.7, 16, "blurred" if no_harm_db is not None else "sharp", no_harm_db)
 
     harms, less, reaches, better = look(30.0, 38.0), look(29.0, 39.0), look(29.2, 41.0), look(29.5, 40.5)
     assert sorted((better, harms, reaches, less), key=lambda one: one.rank(40.0)) == [harms, less, reaches, better]
     assert max((harms, better), key=lambda one: one.rank(0.0)) == harms, "by PSNR alone where nothing is asked"
     assert look(30.0, None).rank(0.0) > look(29.0, None).rank(0.0)
     for one in (harms, look(30.0, None)):
-        assert Look.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+        assert ValidationResult.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
 def test_what_is_kept_as_the_best_may_be_asked_for_later(tables: Tables, pairs: Path, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_photographs_are_held_out_too(tables: Tables, photos: Path, tmp_path: Pa
 
 
 def test_patches_without_detail_may_be_left_out(tables: Tables, photos: Path) -> None:
-    """Blocks of colour have their detail at the edges: a limit that none of their patches reaches is told."""
+    """Blocks of color have their detail at the edges: a limit that none of their patches reaches is told."""
     data = {"made": {"photos": str(photos), "recipe": "clean", "min_detail": 9000.0}}
     with pytest.raises(BlursynthError, match=r"patch_px = 16.*min_detail = 9000 is more than 512 windows hold"):
         check(read_configuration("small", tables(data=data)))
@@ -242,7 +242,7 @@ def test_pictures_that_are_shown_come_from_different_sources(tmp_path: Path) -> 
     assert spread(["a", "b"], 0) == []
     rows = [(np.full((3, 20, 3 * w), 0.25, np.float32), ("blurred 1.00 dB", "", "sharp")) for w in (100, 80)]
     write_sheet(tmp_path / "sheet.png", rows)
-    sheet = io.read_codes(tmp_path / "sheet.png")
+    sheet = io.read_pixels(tmp_path / "sheet.png")
     assert sheet.shape == (2 * (CAPTION_PX + 20 + 4), 300, 3)
     assert (sheet[CAPTION_PX : CAPTION_PX + 20] == 64).all()
     captions = sheet[:CAPTION_PX].min(axis=(0, 2))
@@ -256,7 +256,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tables: Tables, tmp_path:
     run(made, tmp_path / "whole")
     program = (
         "import json, os, signal, sys, torch; torch.set_num_threads(1)\n"
-        "from deblur_models.configuration import read_configuration\n"
+        "from deblur_models.config.configuration import read_configuration\n"
         "from deblur_models.train import train, learner\n"
         "steps, update = [], learner.Learner.update\n"
         "def kill(self, *a):\n"
@@ -413,7 +413,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
     monkeypatch.setattr(L1, "distance", breaks)
     message = (
         r"Step 5: l1 is nan, loss is nan, gradient_norm is nan, .*pictures of the step are finite \(from .*\.png"
-        r".*Lower optimiser.learning_rate.*are kept"
+        r".*Lower optimizer.learning_rate.*are kept"
     )
     with pytest.raises(TrainingError, match=message):
         run(tables(loss=[{"kind": "l1"}]), tmp_path / "run")
@@ -427,11 +427,11 @@ def test_a_folder_with_another_run_is_refused(tables: Tables, tmp_path: Path) ->
     run(tables(), tmp_path / "run")
     with pytest.raises(DatasetError, match=r"holds a run already.*without --fresh"):
         run(tables(), tmp_path / "run", resume=False)
-    other = tables(optimiser={"learning_rate": 1e-4}, stage=[{"steps": 7, "patch_px": 16, "batch": 4}])
+    other = tables(optimizer={"learning_rate": 1e-4}, stage=[{"steps": 7, "patch_px": 16, "batch": 4}])
     with pytest.raises(
         DatasetError,
-        match=r"begun with another configuration: optimiser.clip_norm 1.0 \(now 0.0\); "
-        r"optimiser.learning_rate 0.003 \(now 0.0001\); stage.0.steps 6 \(now 7\)\.",
+        match=r"begun with another configuration: optimizer.clip_norm 1.0 \(now 0.0\); "
+        r"optimizer.learning_rate 0.003 \(now 0.0001\); stage.0.steps 6 \(now 7\)\.",
     ):
         run(other, tmp_path / "run")
     (tmp_path / "run" / "configuration.json").write_text("{")
@@ -451,7 +451,7 @@ def test_without_its_configuration_a_run_is_held_against_its_state(
         run(tables(), tmp_path / "run", resume=False)
     message = r"begun with another configuration: .*0.003 \(now 0.01\).*To train its weights on.*start_from = "
     with pytest.raises(DatasetError, match=message):
-        run(tables(optimiser={"learning_rate": 0.01, "clip_norm": 1.0}), tmp_path / "run")
+        run(tables(optimizer={"learning_rate": 0.01, "clip_norm": 1.0}), tmp_path / "run")
     result = run(tables(), tmp_path / "run")
     assert (result.finished, result.began_at) == (True, 4 if "last" in kept else 3)
     run(tables(), tmp_path / "whole")
@@ -474,7 +474,7 @@ def test_other_pictures_under_the_same_names_are_refused(
         if what == "recipe":
             recipe.write_text('extends = "motion-only"\n')
         else:
-            height, width, _ = io.read_codes(picture).shape
+            height, width, _ = io.read_pixels(picture).shape
             io.write_picture(picture, np.zeros((3, height, width), np.float32))
         with pytest.raises(DatasetError, match=r"what \[data.given\] names has changed .*start_from = "):
             run(made, tmp_path / "run")
@@ -632,7 +632,7 @@ def test_a_run_starts_from_the_weights_of_another(tables: Tables, tmp_path: Path
     run(tables(), tmp_path / "first")
     start = tables(
         start_from=str(tmp_path / "first" / "last"),
-        optimiser={"learning_rate": 1e-9},
+        optimizer={"learning_rate": 1e-9},
         stage=[{"steps": 1, "patch_px": 16, "batch": 1}],
     )
     run(start, tmp_path / "second")
@@ -657,9 +657,9 @@ def test_it_learns_one_pair_by_heart(tables: Tables, pairs: Path, tmp_path: Path
                  "decoder_blocks": [1]},
         data={"one": {"pairs": str(one)}},
         stage=[{"steps": 250, "patch_px": 24, "batch": 1}],
-        optimiser={"learning_rate": 1e-2, "clip_norm": 1.0},
+        optimizer={"learning_rate": 1e-2, "clip_norm": 1.0},
         validation={"pairs": str(one), "count": 1, "every": 250, "pictures": 0},
-        run={"turns": False, "checkpoint_every": 250, "log_every": 50},
+        run={"augment": False, "checkpoint_every": 250, "log_every": 50},
     )  # fmt: skip
     result = run(made, tmp_path / "run")
     assert result.looks[-1][1].gain_db > 4
@@ -745,7 +745,7 @@ def test_a_run_goes_on_with_data_that_were_moved(
     shutil.copytree(pairs if what == "pairs" else photos, here)
     shutil.copytree(here, other)
     picture = sorted(other.rglob("*.png"))[0]
-    height, width, _ = io.read_codes(picture).shape
+    height, width, _ = io.read_pixels(picture).shape
     io.write_picture(picture, np.zeros((3, height, width), np.float32))
     run(made(here), tmp_path / "whole")
     run(made(here), tmp_path / "parts", stop_after=2)

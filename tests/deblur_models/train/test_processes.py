@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from deblur_models.checkpoint import load_checkpoint
-from deblur_models.configuration import read_configuration
+from deblur_models.checkpoints.checkpoint import load_checkpoint
+from deblur_models.config.configuration import read_configuration
 from deblur_models.networks.timm_backbones import import_timm
 from deblur_models.train import train
 from deblur_models.train.processes import Processes
@@ -28,7 +28,7 @@ warnings.filterwarnings("ignore", module="torch")  # what torch tells about itse
 import torch
 torch.set_num_threads(1)
 logging.basicConfig()
-from deblur_models.configuration import read_configuration
+from deblur_models.config.configuration import read_configuration
 from deblur_models.train import train
 result = train(read_configuration(json.loads(sys.argv[1])), sys.argv[2])
 print(result.step, result.finished)
@@ -70,7 +70,7 @@ def assert_close(one: Path, two: Path, tolerance: float, *, rounding: Sequence[s
     """Relative to the largest value of each tensor.
 
     But for weights of the discriminator whose gradients are pure rounding: by default biases before an instance
-    normalisation, which takes them away again.
+    normalization, which takes them away again.
     """
     a, b = (load_checkpoint(out / "last").tensors for out in (one, two))
     assert a.keys() == b.keys()
@@ -92,7 +92,7 @@ def shared(tables: Tables, pairs: Path) -> Callable[..., dict[str, Any]]:
 
     def make(**run: Any) -> dict[str, Any]:
         return tables(
-            optimiser={"learning_rate": 1e-3, "epsilon": 1.0, "clip_norm": 1.0},
+            optimizer={"learning_rate": 1e-3, "epsilon": 1.0, "clip_norm": 1.0},
             validation={"pairs": str(pairs), "count": 2, "every": 2, "pictures": 1},
             stage=[{"steps": 4, "patch_px": 16, "batch": 4, "accumulate": 2}],
             run={"checkpoint_every": 2, **run},
@@ -129,7 +129,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 torch.set_num_threads(1)
-from deblur_models.configuration import read_configuration
+from deblur_models.config.configuration import read_configuration
 from deblur_models.train.processes import Processes
 rank, ranks = int(sys.argv[1]), int(sys.argv[2])
 dist.init_process_group("gloo", init_method=f"file://{sys.argv[3]}", rank=rank, world_size=ranks,
@@ -169,8 +169,8 @@ THAWED = """
 import json, sys
 import torch
 torch.set_num_threads(1)
-torch.set_default_dtype(torch.float64)  # rounding is 1e-12 of a step, also behind normalisations of small maps
-from deblur_models.configuration import read_configuration
+torch.set_default_dtype(torch.float64)  # rounding is 1e-12 of a step, also behind normalizations of small maps
+from deblur_models.config.configuration import read_configuration
 from deblur_models.data import Batch
 from deblur_models.train.learner import Learner
 from deblur_models.train.processes import Processes, joined
@@ -189,7 +189,7 @@ def encoder(processes):
         learner.update([batch(step, processes.rank, processes.ranks)], step, 1.0)
     return torch.cat([p.detach().flatten() for p in learner.network.encoder_parameters()]), *seen
 
-with joined("cpu") as processes:
+with process_group("cpu") as processes:
     mine, begun, frozen, _ = encoder(processes)
     whole, *_ = encoder(Processes(0, 1, processes.device))
     other = processes.gathered(mine)[1 - processes.rank]
@@ -202,13 +202,13 @@ with joined("cpu") as processes:
 def test_an_encoder_thaws_in_both_processes(tables: Tables, tmp_path: Path) -> None:
     """Processes exchange gradients of what required them when they were joined: a frozen encoder did not.
 
-    In float32 it would be rounding that is compared: rectifiers and normalisations of small maps make up to 10 % of it.
+    In float32 it would be rounding that is compared: rectifiers and normalizations of small maps make up to 10 % of it.
     """
     whole = import_timm().create_model("mobilenetv2_035", pretrained=False)
     torch.save(whole.state_dict(), tmp_path / "timm.pth")
     made = tables(
         network={"kind": "deblurgan_v2", "size": "tiny", "encoder_norm": "instance"},
-        optimiser={"learning_rate": 1e-3, "epsilon": 1.0},
+        optimizer={"learning_rate": 1e-3, "epsilon": 1.0},
         run={"frozen_encoder_steps": 1, "encoder_weights": str(tmp_path / "timm.pth")},
     )
     for answer in in_two(THAWED, json.dumps(made)):

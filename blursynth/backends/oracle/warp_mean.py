@@ -1,0 +1,171 @@
+"""The mean of the pictures that a moving camera sees while the shutter is open: the oracle of camera shake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.backends.oracle.convolve import check_arguments, continued_index
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Border
+from blursynth.physics.camera_motion import Warps
+from blursynth.physics.point_spread import PointSpreads
+
+__all__ = ["check_warps", "source_places", "warp_mean", "warp_mean_adjoint"]
+
+_POINT = PointSpreads.from_dense([np.ones((1, 1))])
+
+
+def check_warps(image: Any, warps: Warps, inverse_depth: Any, border: Border) -> Border:
+    """The border as a ``Border``, after a check of what warps need.
+
+    Raises
+    ------
+    InvalidValueError
+        The image is not ``[B, C, H, W]`` float32 or float64; warps of another number of pictures or rows; translation
+        without depth; depth of another shape or not finite; border ``VALID``.
+    """
+    border = check_arguments(image, _POINT, border)
+    batch, _, height, width = image.shape
+    if border == Border.VALID:
+        raise InvalidValueError(
+            "border='valid' has no meaning for warps.", fix="Use another border and crop the result."
+        )
+    if len(warps) not in (1, batch):
+        raise InvalidValueError(f"Warps must be for the {batch} pictures, or one for all, got {len(warps)}.")
+    if warps.first.shape[1] not in (1, height):
+        raise InvalidValueError(
+            f"Warps have times for {warps.first.shape[1]} rows, the picture has {height}.",
+            fix="Give the times of every row, or one entry for all rows alike.",
+        )
+    if inverse_depth is None:
+        if warps.shift.any():
+            raise InvalidValueError(
+                "Translation of the camera needs depth, got inverse_depth=None.",
+                why="How far a point moves on the sensor is inversely proportional to its depth.",
+                fix="Give the inverse depth in 1/m, or rotate only.",
+            )
+    elif tuple(inverse_depth.shape) != (batch, height, width):
+        raise InvalidValueError(
+            f"inverse_depth must have the shape {(batch, height, width)} of the pictures, got "
+            f"{tuple(inverse_depth.shape)}."
+        )
+    elif not np.isfinite(inverse_depth).all():
+        raise InvalidValueError("inverse_depth must be finite.", fix="Fill holes in the depth first.")
+    return border
+
+
+def source_places(
+    warps: Warps, b: int, time: int, rows: NDArray[np.int64], width: int, inverse_depth: NDArray[np.floating] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Row and column ``[len(rows), W]`` in the source that each pixel of these rows shows at a time.
+
+    Raises
+    ------
+    InvalidValueError
+        A pixel looks along or behind the plane of the camera.
+    """
+    b %= len(warps)
+    y, x = np.meshgrid(rows.astype(np.float64), np.arange(width, dtype=np.float64), indexing="ij")
+    m, shift = warps.matrix[b, time], warps.shift[b, time]
+    q = 0.0 if inverse_depth is None else inverse_depth.astype(np.float64)
+    u, v, s = (m[i, 0] * x + m[i, 1] * y + m[i, 2] + q * shift[i] for i in range(3))
+    if not (s > 0).all():
+        raise InvalidValueError(
+            "A pixel looks behind the camera.", why="The motion is larger than the scene's depth or the field of view."
+        )
+    return v / s, u / s
+
+
+def _moments(warps: Warps, b: int, height: int) -> list[tuple[int, NDArray[np.int64], NDArray[np.float64]]]:
+    """(time, rows that see it, their weights)."""
+    b %= len(warps)
+    first, weight = warps.first[b], warps.weight[b]
+    if len(first) == 1:
+        first, weight = np.repeat(first, height), np.repeat(weight, height, axis=0)
+    out = []
+    for time in range(warps.matrix.shape[1]):
+        n = time - first
+        rows = np.flatnonzero((n >= 0) & (n < weight.shape[1]))
+        rows = rows[weight[rows, n[rows]] != 0]
+        if rows.size:
+            out.append((time, rows, weight[rows, n[rows]]))
+    return out
+
+
+def _corners(
+    place: NDArray[np.float64], size: int, border: Border
+) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """The two pixels beside each place with their shares; index -1 for none."""
+    low = np.floor(place).astype(np.int64)
+    share = place - low
+    return [(continued_index(low, size, border), 1 - share), (continued_index(low + 1, size, border), share)]
+
+
+def warp_mean(
+    image: NDArray[np.floating],
+    warps: Warps,
+    inverse_depth: NDArray[np.floating] | None = None,
+    *,
+    border: Border,
+) -> NDArray[np.floating]:
+    """``y(p) = sum_t weight(row of p, t) x(place(p, t))``: the weighted mean of warped pictures, bilinear.
+
+    With depth this is the gather form: each pixel of the result moves as far as its own depth says; occlusion is not
+    modeled (see :func:`blursynth.backends.oracle.composite`).
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]``, float32 or float64, computed in float64.
+    warps
+        Where the light comes from at every time.
+    inverse_depth
+        ``[B, H, W]`` in 1/m; None for pure rotation and zoom.
+    border
+        How the pictures go on beyond their edge; not ``VALID``.
+
+    Raises
+    ------
+    InvalidValueError
+        See :func:`check_warps` and :func:`source_places`.
+    """
+    border = check_warps(image, warps, inverse_depth, border)
+    batch, _, height, width = image.shape
+    result = np.zeros(image.shape)
+    for b in range(batch):
+        source = image[b].astype(np.float64)
+        for time, rows, weight in _moments(warps, b, height):
+            q = None if inverse_depth is None else inverse_depth[b][rows]
+            y, x = source_places(warps, b, time, rows, width, q)
+            for iy, wy in _corners(y, height, border):
+                for ix, wx in _corners(x, width, border):
+                    share = np.where((iy >= 0) & (ix >= 0), wy * wx, 0.0)
+                    result[b][:, rows] += weight[:, None] * share * source[:, iy, ix]
+    return result.astype(image.dtype)
+
+
+def warp_mean_adjoint(
+    image: NDArray[np.floating],
+    warps: Warps,
+    inverse_depth: NDArray[np.floating] | None = None,
+    *,
+    border: Border,
+) -> NDArray[np.floating]:
+    """The exact transpose of :func:`warp_mean`, borders included: light is sent back where it came from."""
+    border = check_warps(image, warps, inverse_depth, border)
+    batch, channels, height, width = image.shape
+    result = np.zeros(image.shape)
+    channel = np.arange(channels)[:, None, None]
+    for b in range(batch):
+        light = image[b].astype(np.float64)
+        for time, rows, weight in _moments(warps, b, height):
+            q = None if inverse_depth is None else inverse_depth[b][rows]
+            y, x = source_places(warps, b, time, rows, width, q)
+            for iy, wy in _corners(y, height, border):
+                for ix, wx in _corners(x, width, border):
+                    share = np.where((iy >= 0) & (ix >= 0), wy * wx, 0.0)
+                    np.add.at(result[b], (channel, iy, ix), weight[:, None] * share * light[:, rows])
+    return result.astype(image.dtype)

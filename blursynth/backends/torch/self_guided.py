@@ -1,0 +1,121 @@
+"""The guided filter of tensors with itself as the guide: numba on shared memory on the CPU, window means elsewhere."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from blursynth.backends import cpu
+from blursynth.backends.torch.convolve import convolve, convolve_adjoint
+from blursynth.backends.torch.tensors import as_array, as_tensor, checked_image
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Border
+from blursynth.physics.point_spread import PointSpreads
+
+__all__ = ["self_guided"]
+
+Tensor = torch.Tensor
+
+
+@lru_cache(maxsize=64)
+def _window(radius_px: int) -> PointSpreads:
+    width = 2 * radius_px + 1
+    return PointSpreads.from_dense([np.full((width, width), 1.0 / width**2)])
+
+
+class _Steps:
+    """What the filter computes on its way, kept for its derivative."""
+
+    def __init__(self, image: Tensor, strength: Tensor, radius: Tensor) -> None:
+        self.window = PointSpreads.concatenate([_window(int(r)) for r in radius])
+        squared = (strength**2).to(image)[:, None, None, None]
+        self.mean = self.windows_mean(image)
+        self.rest = image - self.mean
+        whole = squared + self.windows_mean(self.rest * self.rest)
+        self.off = squared == 0
+        self.whole = torch.where(self.off, 1.0, whole)
+        self.part = torch.where(self.off, 0.0, squared / self.whole)
+
+    def windows_mean(self, values: Tensor) -> Tensor:
+        return convolve(values, self.window, border=Border.REFLECT)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """The transpose of :meth:`windows_mean`."""
+        return convolve_adjoint(values.contiguous(), self.window, border=Border.REFLECT)
+
+
+def _self_guided_cuda(image: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
+    steps = _Steps(image, strength, radius)
+    return steps.windows_mean(steps.part * steps.mean) - steps.windows_mean(steps.part) * image
+
+
+def _self_guided_cpu(image: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
+    return as_tensor(cpu.self_guided(as_array(image), as_array(strength), as_array(radius)), image)
+
+
+def _adjoint(image: Tensor, gradient: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
+    """What a change of the result by ``gradient`` owes to the picture."""
+    steps = _Steps(image, strength, radius)
+    by_product = steps.spread(gradient)
+    by_part = by_product * steps.mean - steps.spread(gradient * image)
+    by_square = steps.spread(-by_part * steps.part / steps.whole)
+    by_rest = 2.0 * steps.rest * by_square
+    by_mean = by_product * steps.part - by_rest
+    return by_rest - steps.windows_mean(steps.part) * gradient + steps.spread(by_mean)
+
+
+_SCHEMA = "Tensor strength, Tensor radius) -> Tensor"
+_self_guided = torch.library.custom_op(
+    "blursynth::self_guided", _self_guided_cpu, mutates_args=(), device_types="cpu", schema=f"(Tensor image, {_SCHEMA}"
+)
+_self_guided.register_kernel("cuda")(_self_guided_cuda)
+_self_guided_adjoint = torch.library.custom_op(
+    "blursynth::self_guided_adjoint", _adjoint, mutates_args=(), schema=f"(Tensor image, Tensor gradient, {_SCHEMA}"
+)
+
+
+@_self_guided.register_fake
+def _same_shape(image: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
+    return torch.empty_like(image, memory_format=torch.contiguous_format)
+
+
+@_self_guided_adjoint.register_fake
+def _adjoint_shape(image: Tensor, gradient: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
+    return torch.empty_like(image, memory_format=torch.contiguous_format)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    image, strength, radius = ctx.saved_tensors
+    return _self_guided_adjoint(image, gradient, strength, radius), None, None
+
+
+_self_guided.register_autograd(_backward, setup_context=_keep)
+
+
+def self_guided(image: Tensor, strength: NDArray[np.float64], radius_px: NDArray[np.int64]) -> Tensor:
+    """What smoothing that keeps edges adds; see :func:`blursynth.backends.cpu.self_guided.self_guided`.
+
+    On a CUDA device the values are those of the CPU to rounding. Differentiable by the picture, once.
+
+    Raises
+    ------
+    InvalidValueError
+        Types, shapes or numbers that do not fit.
+    """
+    checked_image(image)
+    strength, radius_px = np.asarray(strength, np.float64), np.asarray(radius_px)
+    batch = image.shape[0]
+    if strength.shape != (batch,) or radius_px.shape != (batch,) or (radius_px < 1).any() or not (strength >= 0).all():
+        raise InvalidValueError(
+            f"strength and radius_px must be one number >= 0 and one >= 1 for each of the {batch} pictures, "
+            f"got {strength.tolist()} and {radius_px.tolist()}."
+        )
+    return _self_guided(image, torch.from_numpy(strength.copy()), torch.from_numpy(radius_px.astype(np.int64)))

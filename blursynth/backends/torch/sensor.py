@@ -1,0 +1,297 @@
+"""Noise and sensor of tensors: the numbers of the CPU's kernels, on shared memory or in Triton.
+
+What each lets through backwards:
+
+- ``gaussian_noise`` and the read, row and column noise of a sensor are added, so the derivative passes them.
+- ``poisson`` counts. Its output is a staircase whose steps lie where the seed put them, and a backward pass that
+  reaches it stops with an error, rather than with a gradient of zero.
+- ``sensor`` offers the derivative of its *mean*: of what the same sensor with its fixed pattern, but without shot
+  noise, read noise and rounding, would have given. So a network can be trained through a camera. The derivative of the
+  numbers of one exposure is a staircase here too; the mean's is what an average over many exposures follows, wherever
+  neither end of the converter is within reach of the noise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from blursynth.backends import cpu
+from blursynth.backends.torch.tensors import as_array, as_tensor, checked_image
+from blursynth.errors import InvalidValueError
+from blursynth.frame import MOSAICS
+from blursynth.physics.mosaic import pattern_colors
+from blursynth.physics.radiometry import SensorParameters
+
+__all__ = ["colors_of_pixels", "gaussian_noise", "keys_of", "poisson", "sensor"]
+
+Tensor = torch.Tensor
+
+# Columns of the tensors that carry the parameters of a batch through an operator.
+_NUMBERS = (
+    "white_level_e", "full_well_e", "read_noise_e", "row_noise_e", "gain_dn_per_e", "black_level_dn",
+    "column_noise_e", "read_noise_shape", "dark_e", "prnu", "dsnu_e",
+)  # fmt: skip
+_WHOLE = ("sensor_seed", "mosaic", "bit_depth", "shot_noise", "rounding")
+_BITS_MOST = 24
+
+_SITES = torch.from_numpy(np.stack([pattern_colors(code) for code in range(1, 1 + len(MOSAICS))]))
+
+
+def keys_of(image: Tensor, seed: NDArray[np.uint64], origin_px: NDArray[np.int64]) -> Tensor:
+    """``[B, 3]`` seed (its bits as a signed number), row and column of the first pixel of each picture.
+
+    Raises
+    ------
+    InvalidValueError
+        Not one seed per picture, or not one origin for each or for all.
+    """
+    batch = image.shape[0]
+    seeds, origin = np.asarray(seed), np.atleast_2d(np.asarray(origin_px))
+    # Compilers trace shapes, not values.
+    whole = torch.compiler.is_compiling() or (seeds.dtype.kind in "iu" and bool((seeds >= 0).all()))
+    if seeds.shape != (batch,) or not whole:
+        raise InvalidValueError(
+            f"seed must be one integer >= 0 per picture, uint64 [{batch}], got {seeds.dtype} {seeds.shape}.",
+            fix="Pass np.array([...], np.uint64).",
+        )
+    if origin.shape not in ((1, 2), (batch, 2)):
+        raise InvalidValueError(
+            f"origin_px must be integers [{batch}, 2] (row, column), got shape {origin.shape}.",
+            fix="Pass frame.origin_px.",
+        )
+    origin = np.broadcast_to(origin, (batch, 2)).astype(np.int64)
+    return torch.from_numpy(np.concatenate([seeds.astype(np.int64)[:, None], origin], axis=1))
+
+
+def _seed_and_origin(keys: Tensor) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    rows = as_array(keys)
+    return rows[:, 0].astype(np.uint64), np.ascontiguousarray(rows[:, 1:3])
+
+
+def _poisson_cpu(mean: Tensor, keys: Tensor) -> Tensor:
+    seed, origin = _seed_and_origin(keys)
+    return as_tensor(cpu.poisson(as_array(mean), seed, origin_px=origin), mean)
+
+
+def _gaussian_cpu(image: Tensor, sigma: Tensor, keys: Tensor) -> Tensor:
+    seed, origin = _seed_and_origin(keys)
+    return as_tensor(cpu.gaussian_noise(as_array(image), as_array(sigma), seed, origin_px=origin), image)
+
+
+def _parameters(numbers: Tensor, whole: Tensor) -> SensorParameters:
+    many, few = as_array(numbers), as_array(whole)
+    values: dict[str, Any] = {name: many[:, i] for i, name in enumerate(_NUMBERS)}
+    values |= {name: few[:, i] for i, name in enumerate(_WHOLE)}
+    rest = many[:, len(_NUMBERS) :]
+    return SensorParameters(**values, from_light=rest[:, :9].reshape(-1, 3, 3), offset_dn=rest[:, 9:])
+
+
+def _sensor_cpu(image: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
+    seed, origin = _seed_and_origin(keys)
+    return as_tensor(cpu.sensor(as_array(image), _parameters(numbers, whole), seed, origin_px=origin), image)
+
+
+def _slope(image: Tensor, gradient: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
+    """What a change of the mean numbers by ``gradient`` owes to the light: the transpose of the mean's derivative."""
+    parameters = _parameters(numbers, whole)
+    quiet, steady = numbers.clone(), whole.clone()
+    for name in ("read_noise_e", "row_noise_e", "column_noise_e"):
+        quiet[:, _NUMBERS.index(name)] = 0.0
+    for name in ("shot_noise", "rounding"):
+        steady[:, _WHOLE.index(name)] = 0
+    steady[:, _WHOLE.index("bit_depth")] = _BITS_MOST  # so that the end of the converter is seen from both sides
+    mean_dn = _sensor(image.detach(), quiet, steady, keys, mosaicked)
+
+    def each(name: str) -> Tensor:
+        return torch.tensor(getattr(parameters, name), dtype=torch.float64).to(image)[:, None, None, None]
+
+    response, matrix, sites = image.detach(), None, None
+    if parameters.has_colors:
+        matrix = torch.tensor(parameters.from_light).to(image)
+        response = torch.einsum("bij,bjhw->bihw", matrix, response)
+    if mosaicked:
+        codes = whole[:, _WHOLE.index("mosaic")]
+        sites = colors_of_pixels(codes, keys[:, 1:3], (image.shape[2], image.shape[3])).to(image.device)
+        response = response.gather(1, sites)
+    factor = each("gain_dn_per_e") * each("white_level_e")
+    electrons = response * each("white_level_e")
+    if parameters.prnu.any():
+        pattern = _fixed_gain(response, parameters, keys)
+        factor, electrons = factor * pattern, electrons * pattern
+    held = (response >= 0) & (electrons + each("dark_e") <= each("full_well_e"))
+    measured = (mean_dn > 0) & (mean_dn <= each("top_dn"))
+    back = torch.where(held & measured, gradient * factor, 0.0)
+    if sites is not None:
+        back = torch.zeros_like(image).scatter_(1, sites, back)
+    return back if matrix is None else torch.einsum("bij,bihw->bjhw", matrix, back)
+
+
+def _fixed_gain(like: Tensor, parameters: SensorParameters, keys: Tensor) -> Tensor:
+    """``max(1 + prnu n, 0)`` of every pixel: what a plain sensor with this pattern gives of uniform light."""
+    one, off = np.ones(1), np.zeros(1, np.bool_)
+    plain = SensorParameters(
+        one,
+        np.inf * one,
+        prnu=parameters.prnu,
+        sensor_seed=parameters.sensor_seed,
+        bit_depth=np.array([_BITS_MOST]),
+        shot_noise=off,
+        rounding=off,
+    )
+    return _sensor(torch.ones_like(like), *_packed(plain, len(like)), keys, False)
+
+
+def colors_of_pixels(code: Tensor, origin_px: Tensor, size_px: tuple[int, int]) -> Tensor:
+    """``[B, 1, H, W]`` the channel that each pixel of each picture sees; ``code`` 1 to 4, ``origin_px`` ``[B, 2]``."""
+    batch = torch.arange(len(code))[:, None, None]
+    rows = (origin_px[:, :1] + torch.arange(size_px[0])) % 2
+    columns = (origin_px[:, 1:] + torch.arange(size_px[1])) % 2
+    return _SITES[code - 1][batch, rows[:, :, None], columns[:, None, :]][:, None]
+
+
+def _poisson_cuda(mean: Tensor, keys: Tensor) -> Tensor:
+    from blursynth.backends.torch.sensor_triton import poisson
+
+    return poisson(mean, keys)
+
+
+def _gaussian_cuda(image: Tensor, sigma: Tensor, keys: Tensor) -> Tensor:
+    from blursynth.backends.torch.noise_triton import gaussian_noise
+
+    return gaussian_noise(image, sigma, keys)
+
+
+def _sensor_cuda(image: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
+    from blursynth.backends.torch.sensor_triton import sensor
+
+    return sensor(image, _parameters(numbers, whole), keys)
+
+
+_POISSON = "(Tensor mean, Tensor keys) -> Tensor"
+_GAUSSIAN = "(Tensor image, Tensor sigma, Tensor keys) -> Tensor"
+_SENSOR = "Tensor numbers, Tensor whole, Tensor keys, bool mosaicked) -> Tensor"
+_poisson = torch.library.custom_op(
+    "blursynth::poisson", _poisson_cpu, mutates_args=(), device_types="cpu", schema=_POISSON
+)
+_gaussian = torch.library.custom_op(
+    "blursynth::gaussian_noise", _gaussian_cpu, mutates_args=(), device_types="cpu", schema=_GAUSSIAN
+)
+_sensor = torch.library.custom_op(
+    "blursynth::sensor", _sensor_cpu, mutates_args=(), device_types="cpu", schema=f"(Tensor image, {_SENSOR}"
+)
+_mean_slope = torch.library.custom_op(
+    "blursynth::sensor_slope", _slope, mutates_args=(), schema=f"(Tensor image, Tensor gradient, {_SENSOR}"
+)
+_poisson.register_kernel("cuda")(_poisson_cuda)
+_gaussian.register_kernel("cuda")(_gaussian_cuda)
+_sensor.register_kernel("cuda")(_sensor_cuda)
+
+
+def _same_shape(image: Tensor, *rest: Any) -> Tensor:
+    return image.new_empty(image.shape)
+
+
+_poisson.register_fake(_same_shape)
+_gaussian.register_fake(_same_shape)
+_mean_slope.register_fake(_same_shape)
+
+
+@_sensor.register_fake
+def _sensor_shape(image: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
+    batch, channels, height, width = image.shape
+    return image.new_empty((batch, 1 if mosaicked else channels, height, width))
+
+
+def _keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    pass
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.mosaicked = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _poisson_backward(ctx: Any, gradient: Tensor) -> Any:
+    raise InvalidValueError(
+        "poisson has no derivative.",
+        why="Electrons are counted, so its output is a staircase.",
+        fix="Take the loss before it, detach() the picture in front of it, or use the sensor, which passes the "
+        "derivative of its mean.",
+    )
+
+
+def _gaussian_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    return gradient, None, None
+
+
+def _sensor_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    image, *rest = ctx.saved_tensors
+    return _mean_slope(image, gradient, *rest, ctx.mosaicked), None, None, None, None
+
+
+_poisson.register_autograd(_poisson_backward, setup_context=_keep_nothing)
+_gaussian.register_autograd(_gaussian_backward, setup_context=_keep_nothing)
+_sensor.register_autograd(_sensor_backward, setup_context=_keep)
+
+
+def _packed(parameters: SensorParameters, batch: int) -> tuple[Tensor, Tensor]:
+    if len(parameters) not in (1, batch):
+        raise InvalidValueError(
+            f"There are {len(parameters)} sensors for {batch} pictures.", fix="Pass one sensor, or one per picture."
+        )
+    count = len(parameters)
+    numbers = [getattr(parameters, name)[:, None] for name in _NUMBERS]
+    numbers += [parameters.from_light.reshape(count, 9), parameters.offset_dn]
+    whole = [getattr(parameters, name).astype(np.int64)[:, None] for name in _WHOLE]
+    many, few = np.concatenate(numbers, axis=1), np.concatenate(whole, axis=1)
+    return (
+        torch.from_numpy(np.broadcast_to(many, (batch, many.shape[1])).copy()),
+        torch.from_numpy(np.broadcast_to(few, (batch, few.shape[1])).copy()),
+    )
+
+
+def poisson(mean: Tensor, seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]) -> Tensor:
+    """Poisson counts of the given means; see :func:`blursynth.backends.cpu.noise.poisson`. No derivative.
+
+    On a CUDA device counts are exact too; a mean that is out of range becomes NaN, since looking would wait for the
+    device.
+    """
+    checked_image(mean)
+    return _poisson(mean, keys_of(mean, seed, origin_px))
+
+
+def gaussian_noise(
+    image: Tensor, sigma: NDArray[np.float64], seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]
+) -> Tensor:
+    """``image + sigma[b] n``; see :func:`blursynth.backends.cpu.noise.gaussian_noise`. The derivative is 1."""
+    checked_image(image)
+    scale = np.broadcast_to(np.asarray(sigma, np.float64), (image.shape[0],)).copy()
+    return _gaussian(image, torch.from_numpy(scale), keys_of(image, seed, origin_px))
+
+
+def sensor(
+    image: Tensor, parameters: SensorParameters, seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]
+) -> Tensor:
+    """Linear light to DN; see :func:`blursynth.backends.cpu.sensor.sensor`.
+
+    The derivative is that of the mean number, not of the number of this exposure, which is a staircase:
+    ``d DN / d x = gain_dn_per_e white_level_e (1 + prnu n) m``, m the row of ``from_light`` that belongs to the pixel's
+    color; 0 where the mean is clipped: light below 0, more electrons than the full well holds, numbers beyond an end
+    of the converter. Noise, counting and rounding pass straight through. It is offered once: it has no derivative of
+    its own.
+
+    On a CUDA device the numbers are the CPU's, but for counts whose probability lies within 1e-12 of a step of the
+    distribution function. Light that cannot be counted becomes NaN there, since looking would wait for the device.
+
+    Raises
+    ------
+    InvalidValueError
+        Types or shapes that do not fit; on the CPU, light that is not a number or makes more than 1e8 electrons.
+    """
+    checked_image(image)
+    packed = _packed(parameters, image.shape[0])
+    return _sensor(image, *packed, keys_of(image, seed, origin_px), parameters.has_mosaic)

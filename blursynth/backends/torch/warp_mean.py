@@ -1,0 +1,241 @@
+"""The mean of the pictures that a moving camera sees, for tensors; derivatives by picture and inverse depth.
+
+- ``blursynth::warp_mean`` ``A(q) x`` and ``blursynth::warp_mean_adjoint`` ``A(q)' g``, each the other's derivative;
+- ``blursynth::warp_mean_depth`` ``sum_c g_c(p) sum_t w_t d/dq x_c(place(p, t, q))``, the derivative of
+  ``<g, A(q) x>`` by the inverse depth q(p): the slope of the bilinear interpolation along the way that the place
+  moves. Where a place is an integer it is the slope on the side of the larger coordinate.
+
+Derivatives by depth are offered once: the operator for them has none of its own, and says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from blursynth.backends import cpu
+from blursynth.backends.oracle.convolve import continued_index
+from blursynth.backends.torch.tensors import as_array, as_tensor, checked_border, checked_image, checked_plane
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Border
+from blursynth.physics.camera_motion import Warps
+
+__all__ = ["warp_mean", "warp_mean_adjoint"]
+
+Tensor = torch.Tensor
+
+
+def _warps(matrix: Tensor, shift: Tensor, first: Tensor, weight: Tensor) -> Warps:
+    return Warps(as_array(matrix), as_array(shift), as_array(first), as_array(weight))
+
+
+def _mean_cpu(
+    image: Tensor, depth: Tensor | None, matrix: Tensor, shift: Tensor, first: Tensor, weight: Tensor, border: str
+) -> Tensor:
+    q = None if depth is None else as_array(depth)
+    return as_tensor(
+        cpu.warp_mean(as_array(image), _warps(matrix, shift, first, weight), q, border=Border(border)), image
+    )
+
+
+def _adjoint_cpu(
+    image: Tensor, depth: Tensor | None, matrix: Tensor, shift: Tensor, first: Tensor, weight: Tensor, border: str
+) -> Tensor:
+    q = None if depth is None else as_array(depth)
+    return as_tensor(
+        cpu.warp_mean_adjoint(as_array(image), _warps(matrix, shift, first, weight), q, border=Border(border)), image
+    )
+
+
+def _depth_cpu(
+    image: Tensor,
+    gradient: Tensor,
+    depth: Tensor,
+    matrix: Tensor,
+    shift: Tensor,
+    first: Tensor,
+    weight: Tensor,
+    border: str,
+) -> Tensor:
+    light, back = as_array(image), as_array(gradient)
+    warps = _warps(matrix, shift, first, weight)
+    batch, channels, height, width = light.shape
+    slope = np.zeros((batch, height, width))
+    x = np.arange(width, dtype=np.float64)
+    for b in range(batch):
+        n = b % len(warps)
+        starts = np.broadcast_to(warps.first[n], (height,))
+        shares = np.broadcast_to(warps.weight[n], (height, warps.weight.shape[2]))
+        for time in range(warps.matrix.shape[1]):
+            turn = time - starts
+            rows = np.flatnonzero((turn >= 0) & (turn < shares.shape[1]))
+            share = shares[rows, turn[rows]]
+            if not share.any() or not warps.shift[n, time].any():
+                continue
+            m, move = warps.matrix[n, time], warps.shift[n, time]
+            q, y = as_array(depth)[b][rows].astype(np.float64), rows[:, None].astype(np.float64)
+            u, v, s = (m[i, 0] * x + m[i, 1] * y + m[i, 2] + q * move[i] for i in range(3))
+            down, across = v / s, u / s
+            per_row, per_column = (move[1] - down * move[2]) / s, (move[0] - across * move[2]) / s
+            top, left = np.floor(down), np.floor(across)
+            below, right = down - top, across - left
+            for i, part_y, sign_y in ((0, 1 - below, -1.0), (1, below, 1.0)):
+                iy = continued_index(top.astype(np.int64) + i, height, Border(border))
+                for j, part_x, sign_x in ((0, 1 - right, -1.0), (1, right, 1.0)):
+                    ix = continued_index(left.astype(np.int64) + j, width, Border(border))
+                    change = sign_y * part_x * per_row + sign_x * part_y * per_column
+                    change = np.where((iy >= 0) & (ix >= 0), change, 0.0) * share[:, None]
+                    for c in range(channels):
+                        slope[b, rows] += change * light[b, c][iy, ix] * back[b, c][rows]
+    return as_tensor(slope.astype(light.dtype), image)
+
+
+def _mean_cuda(image: Tensor, depth: Tensor | None, *rest: Any) -> Tensor:
+    from blursynth.backends.torch.warp_mean_triton import warp_mean
+
+    return warp_mean(image, depth, *rest)
+
+
+def _adjoint_cuda(image: Tensor, depth: Tensor | None, *rest: Any) -> Tensor:
+    if torch.are_deterministic_algorithms_enabled():
+        return _adjoint_cpu(image, depth, *rest)
+    from blursynth.backends.torch.warp_mean_triton import warp_mean_adjoint
+
+    return warp_mean_adjoint(image, depth, *rest)
+
+
+def _depth_cuda(image: Tensor, gradient: Tensor, depth: Tensor, *rest: Any) -> Tensor:
+    from blursynth.backends.torch.warp_mean_triton import warp_mean_depth
+
+    return warp_mean_depth(image, gradient, depth, *rest)
+
+
+_WARPS = "Tensor matrix, Tensor shift, Tensor first, Tensor weight, str border"
+_mean = torch.library.custom_op(
+    "blursynth::warp_mean",
+    _mean_cpu,
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"(Tensor image, Tensor? inverse_depth, {_WARPS}) -> Tensor",
+)
+_adjoint = torch.library.custom_op(
+    "blursynth::warp_mean_adjoint",
+    _adjoint_cpu,
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"(Tensor image, Tensor? inverse_depth, {_WARPS}) -> Tensor",
+)
+_depth = torch.library.custom_op(
+    "blursynth::warp_mean_depth",
+    _depth_cpu,
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"(Tensor image, Tensor gradient, Tensor inverse_depth, {_WARPS}) -> Tensor",
+)
+_mean.register_kernel("cuda")(_mean_cuda)
+_adjoint.register_kernel("cuda")(_adjoint_cuda)
+_depth.register_kernel("cuda")(_depth_cuda)
+
+
+def _same_shape(image: Tensor, *rest: Any) -> Tensor:
+    return image.new_empty(image.shape)
+
+
+def _plane_shape(image: Tensor, *rest: Any) -> Tensor:
+    batch, _, height, width = image.shape
+    return image.new_empty((batch, height, width))
+
+
+_mean.register_fake(_same_shape)
+_adjoint.register_fake(_same_shape)
+_depth.register_fake(_plane_shape)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    image, depth, *warps, ctx.border = inputs
+    ctx.save_for_backward(image if ctx.needs_input_grad[1] else None, depth, *warps)
+
+
+def _mean_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    image, depth, *warps = ctx.saved_tensors
+    by_image = _adjoint(gradient, depth, *warps, ctx.border) if ctx.needs_input_grad[0] else None
+    by_depth = None
+    if ctx.needs_input_grad[1]:
+        by_depth = _depth(image, gradient, depth, *warps, ctx.border).to(depth.dtype)
+    return by_image, by_depth, None, None, None, None, None
+
+
+def _adjoint_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    image, depth, *warps = ctx.saved_tensors
+    by_image = _mean(gradient, depth, *warps, ctx.border) if ctx.needs_input_grad[0] else None
+    by_depth = None
+    if ctx.needs_input_grad[1]:
+        by_depth = _depth(gradient, image, depth, *warps, ctx.border).to(depth.dtype)
+    return by_image, by_depth, None, None, None, None, None
+
+
+_mean.register_autograd(_mean_backward, setup_context=_keep)
+_adjoint.register_autograd(_adjoint_backward, setup_context=_keep)
+
+
+def _arguments(image: Tensor, warps: Warps, inverse_depth: Tensor | None, border: Border | str) -> tuple[Any, ...]:
+    checked_image(image)
+    border = checked_border(border)
+    if border == Border.VALID:
+        raise InvalidValueError(
+            "border='valid' has no meaning for warps.", fix="Use another border and crop the result."
+        )
+    if len(warps) not in (1, len(image)):
+        raise InvalidValueError(f"Warps must be for the {len(image)} pictures, or one for all, got {len(warps)}.")
+    if warps.first.shape[1] not in (1, image.shape[2]):
+        raise InvalidValueError(
+            f"Warps have times for {warps.first.shape[1]} rows, the picture has {image.shape[2]}.",
+            fix="Give the times of every row, or one entry for all rows alike.",
+        )
+    return (
+        None if inverse_depth is None else checked_plane(inverse_depth, image, "inverse_depth"),
+        *(torch.from_numpy(np.ascontiguousarray(a)) for a in (warps.matrix, warps.shift, warps.first, warps.weight)),
+        border.value,
+    )
+
+
+def warp_mean(image: Tensor, warps: Warps, inverse_depth: Tensor | None = None, *, border: Border | str) -> Tensor:
+    """``y(p) = sum_t weight(row of p, t) x(place(p, t))``: the weighted mean of warped pictures, bilinear.
+
+    Parameters
+    ----------
+    image
+        ``[B, C, H, W]``, float32 or float64, on the CPU or a CUDA device.
+    warps
+        Where the light comes from at every time.
+    inverse_depth
+        ``[B, H, W]`` in 1/m on the picture's device; None for pure rotation and zoom.
+    border
+        How the pictures go on beyond their edge; not ``VALID``.
+
+    Returns
+    -------
+    Tensor
+        ``[B, C, H, W]``; differentiable by ``image`` as often as wanted, by ``inverse_depth`` once. No derivative by
+        the warps themselves.
+
+    Raises
+    ------
+    InvalidValueError
+        Types or shapes that do not fit; translation without depth; a pixel that looks behind the camera (on CUDA and
+        with depth it becomes NaN, since looking would wait for the device); border ``VALID``.
+    """
+    return _mean(image, *_arguments(image, warps, inverse_depth, border))
+
+
+def warp_mean_adjoint(
+    image: Tensor, warps: Warps, inverse_depth: Tensor | None = None, *, border: Border | str
+) -> Tensor:
+    """The exact transpose of :func:`warp_mean`; parameters and derivatives as there.
+
+    On CUDA light is sent back by atomic additions, whose order, and with it the last bits, differ from run to run.
+    Under ``torch.use_deterministic_algorithms(True)`` the CPU does it instead.
+    """
+    return _adjoint(image, *_arguments(image, warps, inverse_depth, border))

@@ -1,0 +1,607 @@
+"""Calibrated cameras: TOML files that say how gain, read noise, black level and colors of a real camera are spread.
+
+A profile is not a sensor but what sensors are drawn from: at a gain K, its read noise follows from K by a measured law
+with scatter, and so do row noise, the shape of the tails and what the black level of each color is off by. A draw is
+plain numbers of :class:`blursynth.kinds.Sensor`, in electrons, with everything in it.
+
+Units. Published tables differ, so every law says what it gives: ``unit`` is ``dn`` (after the gain, as in the tables of
+ELD), ``white`` (a share of the range from black to the top code, as in "Unprocessing Images" and RSBlur) or ``e``
+(electrons); ``of`` is ``sd`` or ``variance``. ``tukey_lambda`` gives the *scale* of a Tukey-lambda distribution, which
+is not its standard deviation: that is the scale times :func:`blursynth.physics.radiometry.tukey_lambda_sd`.
+
+Not modeled: conversion gains that switch, noise that differs between colors, dark current by temperature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, Literal, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from blursynth.core import Record
+from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
+from blursynth.io.folders import expanded
+from blursynth.physics.radiometry import TUKEY_SHAPES, tukey_lambda_sd
+from blursynth.records.streams import Stream
+from blursynth.records.toml import parse_toml, read_toml
+
+__all__ = [
+    "GainLaw",
+    "MeasuredLevel",
+    "NoiseLaw",
+    "ProfileColor",
+    "SensorProfile",
+    "load_sensor_profile",
+    "sensor_profile_names",
+]
+
+Range = tuple[float, float]
+Pattern = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
+NoiseModel = Literal["tukey_lambda", "gaussian"]
+_R = TypeVar("_R", bound=Record)
+
+# Linear sRGB to XYZ with the white of D65 (IEC 61966-2-1), as "Unprocessing Images" has it.
+_XYZ_FROM_SRGB = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+
+# What a recipe may ask for lies within the calibrated range up to rounding.
+_SLACK = 1e-6
+
+_LARGEST_WELL_E = 1e7
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.9g}")
+
+
+def _one_of(record: Record, names: Sequence[str], what: str) -> None:
+    given = [name for name in names if getattr(record, name) is not None]
+    if len(given) != 1:
+        raise ValueError(f"{what} is given by one of {', '.join(names)}, got {', '.join(given) or 'none of them'}.")
+
+
+def _range(name: str, value: Range | None, *, least: float = -math.inf, positive: bool = False) -> None:
+    if value is None:
+        return
+    low, high = value
+    if not low <= high:
+        raise ValueError(f"{name} must be [low, high] with low <= high, got [{low}, {high}].")
+    if low < least or (positive and low <= 0):
+        raise ValueError(f"{name} must lie {'above 0' if positive else f'at {least:g} or above'}, got [{low}, {high}].")
+
+
+def _least(polynomial: Sequence[float], ends: Range) -> tuple[float, float]:
+    """The smallest value of a polynomial between two ends, and where: at an end, or where its slope is 0."""
+    turns = np.roots(np.polyder(np.asarray(polynomial, np.float64)))
+    places = [
+        *ends,
+        *(float(t.real) for t in turns if abs(t.imag) < 1e-9 * (1 + abs(t)) and ends[0] < t.real < ends[1]),
+    ]
+    return min((float(np.polyval(polynomial, place)), place) for place in places)
+
+
+class GainLaw(Record):
+    """The gain K in DN per electron: a line in ISO, a range, or one number.
+
+    ``K = per_iso ISO + at_zero``; or drawn from ``log_uniform`` or ``uniform``; or ``fixed``. A camera with a line may
+    have a range too: that is what is drawn from when neither an ISO nor a gain is asked for, otherwise ISO is
+    log-uniform in ``iso``.
+    """
+
+    fixed: float | None = Field(default=None, gt=0, description="the gain of the only setting")
+    uniform: Range | None = Field(default=None, description="range that gains are spread in evenly")
+    log_uniform: Range | None = Field(default=None, description="range that logarithms of gains are spread in evenly")
+    per_iso: float | None = Field(default=None, gt=0, description="slope of the gain against ISO")
+    at_zero: float = Field(default=0.0, ge=0, description="gain of the line at ISO 0")
+    iso: Range | None = Field(default=None, description="ISO settings that the line holds for")
+    unit: Literal["dn", "white"] = Field(
+        default="dn", description="DN per electron, or the share of black to top code per electron"
+    )
+
+    def model_post_init(self, context: object) -> None:
+        if self.per_iso is None:
+            _one_of(self, ("fixed", "uniform", "log_uniform", "per_iso"), "A gain")
+            if self.iso is not None or self.at_zero:
+                raise ValueError("iso and at_zero belong to a line: give per_iso too.")
+        else:
+            if self.iso is None:
+                raise ValueError("A line in ISO needs iso = [lowest, highest]: where it was measured.")
+            if self.fixed is not None or (self.uniform is not None and self.log_uniform is not None):
+                raise ValueError("Beside a line in ISO there may be one range, uniform or log_uniform.")
+        _range("uniform", self.uniform, positive=True)
+        _range("log_uniform", self.log_uniform, positive=True)
+        _range("iso", self.iso, positive=True)
+
+    def at_iso(self, iso: float) -> float:
+        """The gain at an ISO setting, in the law's unit; only with a line."""
+        assert self.per_iso is not None
+        return self.per_iso * iso + self.at_zero
+
+    @property
+    def ends(self) -> Range:
+        """The lowest and the highest gain of the camera, in the law's unit."""
+        if self.iso is not None:
+            return self.at_iso(self.iso[0]), self.at_iso(self.iso[1])
+        if self.fixed is not None:
+            return self.fixed, self.fixed
+        found = self.uniform or self.log_uniform
+        assert found is not None
+        return found
+
+    def draw(self, stream: Stream) -> float:
+        """A gain in the law's unit."""
+        if self.fixed is not None:
+            return self.fixed
+        if self.uniform is not None:
+            return self.uniform[0] + (self.uniform[1] - self.uniform[0]) * stream.uniform()
+        low, high = self.log_uniform or self.iso or (1.0, 1.0)
+        drawn = low * (high / low) ** stream.uniform()
+        return drawn if self.log_uniform is not None else self.at_iso(drawn)
+
+
+class NoiseLaw(Record):
+    """Noise at the gain K: ``ln y = slope ln K + bias + N(0, sd)``; a polynomial of ISO; a range; or one number.
+
+    y is a standard deviation, or a variance where ``of = "variance"``, in ``unit``. K of the first law is in DN per
+    electron, or, where ``unit = "white"``, in the share of white per electron.
+    """
+
+    fixed: float | None = Field(default=None, ge=0, description="the same at every gain")
+    uniform: Range | None = Field(default=None, description="range that it is spread in evenly")
+    iso_polynomial: tuple[float, ...] | None = Field(
+        default=None, description="coefficients of a polynomial of ISO, of the highest power first"
+    )
+    slope: float | None = Field(default=None, description="of its logarithm against that of the gain")
+    bias: float = Field(default=0.0, description="its logarithm at a gain of 1")
+    sd: float = Field(default=0.0, ge=0, description="standard deviation of its logarithm around the line")
+    of: Literal["sd", "variance"] = Field(default="sd", description="what the numbers are")
+    unit: Literal["dn", "white", "e"] = Field(default="dn", description="DN, share of white, or electrons")
+
+    def model_post_init(self, context: object) -> None:
+        _one_of(self, ("fixed", "uniform", "iso_polynomial", "slope"), "Noise")
+        _range("uniform", self.uniform, least=0.0)
+        if self.slope is None and (self.bias or self.sd):
+            raise ValueError("bias and sd belong to a line: give slope too.")
+        if self.iso_polynomial is not None and not self.iso_polynomial:
+            raise ValueError("iso_polynomial needs coefficients, got none.")
+
+    def draw_e(self, stream: Stream, gain_dn_per_e: float, levels_dn: float, iso: float | None) -> float:
+        """A standard deviation in electrons.
+
+        Parameters
+        ----------
+        stream
+            For the scatter.
+        gain_dn_per_e
+            The gain K.
+        levels_dn
+            From the black level to the top code.
+        iso
+            The setting; needed by a polynomial.
+        """
+        if self.fixed is not None:
+            drawn = self.fixed
+        elif self.uniform is not None:
+            drawn = self.uniform[0] + (self.uniform[1] - self.uniform[0]) * stream.uniform()
+        elif self.iso_polynomial is not None:
+            if iso is None:
+                raise InvalidValueError("A polynomial of ISO needs an ISO, but the camera's gain has no line in ISO.")
+            drawn = max(float(np.polyval(self.iso_polynomial, iso)), 0.0)
+        else:
+            assert self.slope is not None
+            gain = gain_dn_per_e / levels_dn if self.unit == "white" else gain_dn_per_e
+            scatter = self.sd * NormalDist().inv_cdf(stream.uniform()) if self.sd else 0.0
+            drawn = math.exp(self.slope * math.log(gain) + self.bias + scatter)
+        if self.of == "variance":
+            drawn = math.sqrt(max(drawn, 0.0))
+        return drawn * {"dn": 1.0 / gain_dn_per_e, "white": levels_dn / gain_dn_per_e, "e": 1.0}[self.unit]
+
+
+class MeasuredLevel(Record):
+    """What was measured at one gain: a draw takes one of each list of the level that is nearest to its gain."""
+
+    gain_dn_per_e: float = Field(gt=0, description="the gain that it was measured at")
+    shape: tuple[float, ...] = Field(default=(), description="shapes lambda of Tukey-lambda noise, one per dark frame")
+    offset_dn: tuple[tuple[float, float, float, float], ...] = Field(
+        default=(),
+        description="what the black level is off by in DN for red, green beside red, green beside blue, and blue",
+    )
+
+    def model_post_init(self, context: object) -> None:
+        if bad := [s for s in self.shape if not TUKEY_SHAPES[0] <= s <= TUKEY_SHAPES[1]]:
+            raise ValueError(f"shape must lie in {list(TUKEY_SHAPES)}, got {bad[0]}.")
+
+
+class ProfileColor(Record):
+    """White balance and color matrix of a camera."""
+
+    red_gain: Range = Field(default=(1.0, 1.0), description="range of the white balance that raw red needs")
+    blue_gain: Range = Field(default=(1.0, 1.0), description="range of the white balance that raw blue needs")
+    xyz_to_camera: tuple[tuple[float, ...], ...] = Field(
+        default=(),
+        description="matrices from XYZ to the camera's colors, row by row; a draw mixes them with random weights",
+    )
+
+    def model_post_init(self, context: object) -> None:
+        _range("red_gain", self.red_gain, positive=True)
+        _range("blue_gain", self.blue_gain, positive=True)
+        for matrix in self.xyz_to_camera:
+            if len(matrix) != 9:
+                raise ValueError(f"A matrix of xyz_to_camera has 9 numbers, got {len(matrix)}.")
+
+    def srgb_from_camera(self, weights: Sequence[float]) -> NDArray[np.float64]:
+        """``[3, 3]`` from white-balanced camera colors to linear sRGB, of the mean of the matrices by weight.
+
+        Rows sum to 1: what is gray stays gray.
+        """
+        share = np.asarray(weights, np.float64) / np.sum(weights)
+        mixed = np.tensordot(share, np.array(self.xyz_to_camera).reshape(-1, 3, 3), 1)
+        camera = mixed @ _XYZ_FROM_SRGB
+        return np.asarray(np.linalg.inv(camera / camera.sum(axis=1, keepdims=True)))
+
+
+_OFF_DIAGONAL = (
+    ("red_from_green", 0, 1),
+    ("red_from_blue", 0, 2),
+    ("green_from_red", 1, 0),
+    ("green_from_blue", 1, 2),
+    ("blue_from_red", 2, 0),
+    ("blue_from_green", 2, 1),
+)
+
+_NOISE_TABLES = ("read_noise", "tukey_lambda", "row_noise", "column_noise")
+
+_OFFSETS = ("red_offset_dn", "green_red_offset_dn", "green_blue_offset_dn", "blue_offset_dn")
+
+
+class SensorProfile(Record):
+    """The noise and the colors of a calibrated camera, as its TOML file holds them.
+
+    Examples
+    --------
+    >>> camera = load_sensor_profile("pmrid")
+    >>> camera.bit_depth, camera.iso_range
+    (10, (100.0, 6400.0))
+    """
+
+    name: str = Field(min_length=1, description="what the camera is")
+    summary: str = Field(default="", description="what it is, in one line")
+    source: str = Field(default="", description="where its numbers come from")
+    license: str = Field(default="", description="terms that the numbers come under")
+    bit_depth: int = Field(ge=2, le=16, description="bits of the converter")
+    black_level_dn: int = Field(ge=0, le=65535, description="code of no light")
+    pattern: tuple[Pattern, ...] = Field(
+        default=(), description="Bayer pattern, or several to be drawn from; none: every channel everywhere"
+    )
+    gain: GainLaw = Field(description="DN per electron")
+    read_noise: NoiseLaw = Field(description="noise of the pixels without light, as normal noise")
+    tukey_lambda: NoiseLaw | None = Field(
+        default=None, description="scale of the same as Tukey-lambda noise, with the shapes of the levels"
+    )
+    row_noise: NoiseLaw | None = Field(default=None, description="noise that a whole row shares")
+    column_noise: NoiseLaw | None = Field(default=None, description="noise that a whole column shares")
+    level: tuple[MeasuredLevel, ...] = Field(default=(), description="what was measured at single gains")
+    color: ProfileColor = Field(default_factory=ProfileColor, description="white balance and color matrix")
+    quantum_efficiency: float | None = Field(default=None, gt=0, le=1, description="electrons per photon")
+    full_well_e: float | None = Field(
+        default=None, gt=0, le=_LARGEST_WELL_E, description="electrons that a pixel can hold"
+    )
+    prnu: float = Field(default=0.0, ge=0, le=0.2, description="relative standard deviation of the pixels' responses")
+    dsnu_e: float = Field(default=0.0, ge=0, le=1e5, description="standard deviation of the pixels' dark offsets")
+    dark_current_e_per_s: float = Field(default=0.0, ge=0, le=1e6, description="electrons per second without light")
+
+    def model_post_init(self, context: object) -> None:
+        if self.black_level_dn >= self.top_dn:
+            raise ValueError(f"black_level_dn must lie below the top code {self.top_dn}, got {self.black_level_dn}.")
+        if self.tukey_lambda is not None and not any(level.shape for level in self.level):
+            raise ValueError("tukey_lambda needs shapes: give [[level]] tables with shape = [...].")
+        for table in _NOISE_TABLES:
+            law: NoiseLaw | None = getattr(self, table)
+            if law is None or law.iso_polynomial is None:
+                continue
+            if self.gain.iso is None:
+                raise ValueError("iso_polynomial needs a gain with a line in ISO: give [gain] per_iso and iso.")
+            least, iso = _least(law.iso_polynomial, self.gain.iso)
+            # A curve that touches 0 does so up to the rounding of its terms.
+            if least < -1e-12 * np.polyval(np.abs(law.iso_polynomial), iso):
+                what = "variance" if law.of == "variance" else "standard deviation"
+                raise ValueError(
+                    f"[{table}] iso_polynomial gives a {what} of {least:.4g} at ISO {iso:g}. None is negative, so it "
+                    f"must be >= 0 from ISO {self.gain.iso[0]:g} to {self.gain.iso[1]:g}, as [gain] iso says. Check "
+                    "the signs and the order, the highest power first; or narrow iso."
+                )
+        if self.color.xyz_to_camera:
+            for matrix in self.color.xyz_to_camera:
+                camera = np.reshape(matrix, (3, 3)) @ _XYZ_FROM_SRGB
+                if abs(np.linalg.det(camera)) < 1e-6 or (camera.sum(axis=1) <= 0).any():
+                    raise ValueError(f"xyz_to_camera must have an inverse and positive grays, got {list(matrix)}.")
+
+    # Ranges
+
+    @property
+    def top_dn(self) -> int:
+        """The highest code."""
+        return int(2**self.bit_depth - 1)
+
+    @property
+    def levels_dn(self) -> int:
+        """From the black level to the top code."""
+        return int(self.top_dn - self.black_level_dn)
+
+    @property
+    def iso_range(self) -> Range | None:
+        """ISO settings of the line; None where the camera has no line in ISO."""
+        return None if self.gain.iso is None else (float(self.gain.iso[0]), float(self.gain.iso[1]))
+
+    @property
+    def gain_range_dn_per_e(self) -> Range:
+        """The lowest and the highest gain."""
+        scale = self.levels_dn if self.gain.unit == "white" else 1.0
+        return _rounded(self.gain.ends[0] * scale), _rounded(self.gain.ends[1] * scale)
+
+    @property
+    def noise_models(self) -> tuple[NoiseModel, ...]:
+        """The models of read noise that it has, the better one first."""
+        return ("gaussian",) if self.tukey_lambda is None else ("tukey_lambda", "gaussian")
+
+    def check_iso(self, iso: object) -> None:
+        """Refuse an ISO that the camera was not calibrated for."""
+        if self.iso_range is None:
+            raise InvalidValueError(
+                f"iso: camera {self.name!r} has no line in ISO, got iso = {iso!r}.",
+                why="Its calibration knows gains only.",
+                fix=f"Give gain_dn_per_e, from {self.gain_range_dn_per_e[0]:g} to {self.gain_range_dn_per_e[1]:g}, "
+                "or neither.",
+            )
+        _within(f"iso of camera {self.name!r}", iso, self.iso_range)
+
+    def check_gain(self, gain: object) -> None:
+        """Refuse a gain that the camera does not have."""
+        _within(f"gain_dn_per_e of camera {self.name!r}", gain, self.gain_range_dn_per_e)
+
+    def iso_of_gain(self, gain_dn_per_e: float) -> float | None:
+        """The ISO setting of a gain; None where the camera has no line in ISO."""
+        if self.gain.per_iso is None:
+            return None
+        scale = self.levels_dn if self.gain.unit == "white" else 1.0
+        return float((gain_dn_per_e / scale - self.gain.at_zero) / self.gain.per_iso)
+
+    # Draws
+
+    def draw(
+        self,
+        stream: Stream,
+        *,
+        iso: float | None = None,
+        gain_dn_per_e: float | None = None,
+        read_noise_model: NoiseModel | None = None,
+    ) -> dict[str, Any]:
+        """Fields of a :class:`~blursynth.kinds.Sensor`, drawn jointly, without its seed.
+
+        Parameters
+        ----------
+        stream
+            Every number has a child of its own.
+        iso, gain_dn_per_e
+            The setting, by one of them; by default drawn from the camera's range.
+        read_noise_model
+            ``tukey_lambda`` (by default where the camera has it: with the shapes of the nearest level, and row noise)
+            or ``gaussian``.
+
+        Raises
+        ------
+        InvalidValueError
+            The camera has no such ISO, gain or model, or both ISO and gain are given.
+        """
+        if iso is not None and gain_dn_per_e is not None:
+            raise InvalidValueError("Give iso or gain_dn_per_e, not both.", why="The one follows from the other.")
+        model = read_noise_model or self.noise_models[0]
+        if model not in self.noise_models:
+            raise InvalidValueError(
+                f"read_noise_model must be one of {', '.join(self.noise_models)} for camera {self.name!r}, "
+                f"got {model!r}."
+            )
+        scale = self.levels_dn if self.gain.unit == "white" else 1.0
+        if iso is not None:
+            self.check_iso(iso)
+            gain = self.gain.at_iso(iso) * scale
+        elif gain_dn_per_e is not None:
+            self.check_gain(gain_dn_per_e)
+            gain = float(gain_dn_per_e)
+        else:
+            gain = self.gain.draw(stream.child("gain")) * scale
+        gain = _rounded(gain)
+        iso = self.iso_of_gain(gain)
+
+        def noise_e(name: str, law: NoiseLaw | None) -> float:
+            return 0.0 if law is None else law.draw_e(stream.child(name), gain, self.levels_dn, iso)
+
+        level = min(self.level, key=lambda one: abs(math.log(one.gain_dn_per_e / gain)), default=None)
+        fields: dict[str, Any] = {
+            "bit_depth": self.bit_depth,
+            "black_level_dn": self.black_level_dn,
+            "gain_dn_per_e": gain,
+        }
+        if model == "tukey_lambda":
+            shapes = min(
+                (one for one in self.level if one.shape), key=lambda one: abs(math.log(one.gain_dn_per_e / gain))
+            ).shape
+            shape = shapes[min(int(stream.child("shape").uniform() * len(shapes)), len(shapes) - 1)]
+            fields["read_noise_shape"] = float(shape)
+            fields["read_noise_e"] = _rounded(noise_e("read_noise", self.tukey_lambda) * tukey_lambda_sd(shape))
+        else:
+            fields["read_noise_e"] = _rounded(noise_e("read_noise", self.read_noise))
+        fields["row_noise_e"] = _rounded(noise_e("row_noise", self.row_noise))
+        fields["column_noise_e"] = _rounded(noise_e("column_noise", self.column_noise))
+        for name in ("prnu", "dsnu_e", "dark_current_e_per_s"):
+            fields[name] = float(getattr(self, name))
+        if level is not None and level.offset_dn:
+            row = min(int(stream.child("offset").uniform() * len(level.offset_dn)), len(level.offset_dn) - 1)
+            fields.update(zip(_OFFSETS, map(float, level.offset_dn[row]), strict=True))
+        if self.pattern:
+            place = min(int(stream.child("pattern").uniform() * len(self.pattern)), len(self.pattern) - 1)
+            fields["mosaic"] = self.pattern[place]
+        fields.update(self._colors(stream))
+        # The most that the converter can tell at this gain; a well, where none is known, that fits its lowest gain.
+        fields["white_level_e"] = min(_rounded(self.levels_dn / gain), _LARGEST_WELL_E)
+        largest = self.levels_dn / self.gain_range_dn_per_e[0]
+        fields["full_well_e"] = self.full_well_e or min(
+            max(_rounded(largest), fields["white_level_e"]), _LARGEST_WELL_E
+        )
+        return fields
+
+    def _colors(self, stream: Stream) -> dict[str, float]:
+        fields = {}
+        for name in ("red_gain", "blue_gain"):
+            low, high = getattr(self.color, name)
+            fields[name] = _rounded(low + (high - low) * stream.child(name).uniform())
+        if self.color.xyz_to_camera:
+            weights = stream.child("colour_matrix")
+            matrix = self.color.srgb_from_camera([weights.uniform() for _ in self.color.xyz_to_camera])
+            for name, row, column in _OFF_DIAGONAL:
+                fields[name] = _rounded(float(matrix[row, column]))
+        return fields
+
+    # Files
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values as in its TOML file, without what is at its default."""
+        plain: dict[str, Any] = _plain(self)
+        if len(self.pattern) == 1:
+            plain["pattern"] = self.pattern[0]
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, place: str = "camera") -> Self:
+        """A profile from plain values, checked; ``place`` is what messages call it.
+
+        Raises
+        ------
+        InvalidValueError
+            A field is unknown, missing or out of range; the message names the table.
+        """
+        fields = _tuples(dict(values))
+        if isinstance(fields.get("pattern"), str):
+            fields["pattern"] = (fields["pattern"],)
+        tables: dict[str, type[Record]] = {
+            "gain": GainLaw,
+            "color": ProfileColor,
+            **dict.fromkeys(_NOISE_TABLES, NoiseLaw),
+        }
+        for name, kind in tables.items():
+            if name in fields:
+                fields[name] = _record(kind, fields[name], f"{place} [{name}]")
+        if "level" in fields:
+            entries = fields["level"]
+            if not isinstance(entries, tuple):
+                raise InvalidValueError(
+                    f"{place} level: must be an array of tables, got {entries!r}.", fix="Write [[level]]."
+                )
+            fields["level"] = tuple(
+                _record(MeasuredLevel, entry, f"{place} [[level]] {i + 1}") for i, entry in enumerate(entries)
+            )
+        return _record(cls, fields, place)
+
+    def to_toml(self) -> str:
+        """The text of a camera file."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+    def sha256(self) -> str:
+        """Hash of its content."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _within(what: str, value: object, ends: Range) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidValueError(f"{what} must be a number, got {value!r}.")
+    if not ends[0] * (1 - _SLACK) <= value <= ends[1] * (1 + _SLACK):
+        raise InvalidValueError(
+            f"{what} must lie in {ends[0]:g} to {ends[1]:g}, got {value:g}.",
+            why="That is where the camera's calibration holds.",
+        )
+
+
+def _record(kind: type[_R], values: Any, place: str) -> _R:
+    if not isinstance(values, Mapping):
+        raise InvalidValueError(f"{place}: must be a table, got {values!r}.")
+    try:
+        return kind(**values)
+    except BlursynthError as error:
+        # Who writes a camera's file knows its tables, not the classes that check them.
+        text = re.sub(rf"\b{kind.__name__}(\.|: | (?=has no field |needs ))", "", str(error))
+        raise InvalidValueError(f"{place}: {text}") from None
+    except TypeError:  # a key that is no text
+        raise InvalidValueError(f"{place}: its keys must be strings.") from None
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples and integers of lists as they are: what strict records take."""
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        kind = type(value).model_fields
+        return {
+            name: _plain(item)
+            for name, item in value.fields().items()
+            if kind[name].is_required() or item != kind[name].get_default(call_default_factory=True)
+        }
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def sensor_profile_names() -> tuple[str, ...]:
+    """Names of the cameras that come with the library."""
+    folder = resources.files("blursynth.cameras")
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def load_sensor_profile(source: str | Path) -> SensorProfile:
+    """A calibrated camera by name, or from a .toml file.
+
+    Parameters
+    ----------
+    source
+        Name of a camera that comes with the library (:func:`sensor_profile_names`), or path of a .toml file.
+
+    Raises
+    ------
+    InvalidValueError
+        It does not exist, is no TOML, or holds what cannot be; the message names the place.
+
+    Examples
+    --------
+    >>> load_sensor_profile("sony-a7s2").gain_range_dn_per_e[0]
+    0.09391607
+    """
+    if isinstance(source, str) and not source.endswith(".toml"):
+        if source not in sensor_profile_names():
+            raise InvalidValueError(
+                f"There is no camera {source!r}.",
+                fix=f"{did_you_mean(source, sensor_profile_names())} A file of your own must end in .toml.",
+            )
+        text = (resources.files("blursynth.cameras") / f"{source}.toml").read_text("utf-8")
+        return SensorProfile.from_dict(parse_toml(text, source, error=InvalidValueError), place=source)
+    if not isinstance(source, str | Path):
+        raise InvalidValueError(f"A camera is a name or the path of a .toml file, got {source!r}.")
+    path = expanded(source)
+    values = read_toml(path, error=InvalidValueError, name=path.name, fix="A camera is a TOML file.")
+    return SensorProfile.from_dict(values, place=path.name)

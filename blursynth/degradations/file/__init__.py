@@ -1,0 +1,1 @@
+"""What files do to pictures: resampling and compression."""

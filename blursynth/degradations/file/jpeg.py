@@ -1,0 +1,122 @@
+"""JPEG compression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from blursynth.backends import for_array
+from blursynth.core import Degradation
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Encoding, Frame
+
+__all__ = ["Jpeg"]
+
+# Size in px (rows, columns) of the blocks that a decoder handles as one, by chroma subsampling.
+_UNIT = {"444": (8, 8), "422": (8, 16), "420": (16, 16)}
+
+
+class Jpeg(Degradation):
+    """JPEG compression and decompression by libjpeg-turbo (through OpenCV), baseline, standard tables.
+
+    The block grid lies on the full picture's grid (``origin_px``), so that a crop with margin equals the same region of
+    the compressed full picture. Any height and width keep their shape.
+
+    A picture that was cropped and saved again has been compressed twice, on two grids: give two steps different names
+    and the second one another ``grid_row_px`` and ``grid_column_px``.
+
+    Takes 8-bit codes: put it behind an encode step. Gray or RGB; other numbers of channels are refused.
+
+    Tensors: the values of a tensor on the CPU are libjpeg's. One that needs a derivative gets that of kornia's
+    differentiable codec, for 4:2:0 and gray. On a CUDA device those two go through kornia's codec altogether, which
+    stays there and differs from libjpeg by about a code (see :mod:`blursynth.backends.torch.jpeg`); other
+    subsamplings go through libjpeg on the CPU, and have no derivative.
+
+    Not modeled: progressive coding (same pixels), other encoders' tables, the codec's version (the data set records
+    it).
+    """
+
+    takes: ClassVar[Encoding | None] = Encoding.DISPLAY
+    gives: ClassVar[Encoding | None] = Encoding.DISPLAY
+
+    quality: int = Field(ge=1, le=100, description="quality of libjpeg, 1 to 100; phones use about 90 to 97")
+    subsampling: Literal["444", "422", "420"] = Field(
+        default="420", description="chroma subsampling; 420 in most phones, 444 keeps full resolution"
+    )
+
+    grid_row_px: int = Field(
+        default=0, ge=0, le=15, description="row of the full picture where a block begins; 0 unless it was cropped"
+    )
+    grid_column_px: int = Field(default=0, ge=0, le=15, description="the same of columns")
+
+    def reach_px(self, frame: Frame) -> int | None:
+        # A pixel depends on its own block and, where chroma is interpolated, on the neighboring one. On a device the
+        # filter that halves chroma also looks a pixel further.
+        if frame.channels == 1 or self.subsampling == "444":
+            return 7
+        return 16 if isinstance(frame.image, np.ndarray) else 17
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        if frame.channels not in (1, 3):
+            raise InvalidValueError(
+                f"JPEG takes pictures of 1 or 3 channels, got {frame.channels}.", fix="Drop the alpha channel."
+            )
+        if isinstance(frame.image, np.ndarray):
+            return frame.with_image(cls._by_libjpeg(steps, frame))
+        from blursynth.backends.torch import jpeg as codec  # whoever has a tensor has loaded torch
+
+        learns, on_device = codec.differentiable(frame.image), frame.image.device.type != "cpu"
+        halved = frame.channels == 1 or all(step.subsampling == "420" for step in steps)
+        if learns and not halved:
+            raise InvalidValueError(
+                f"JPEG has a derivative for subsampling '420' alone, got {sorted({s.subsampling for s in steps})}.",
+                why="It is that of kornia's differentiable codec, which halves chroma both ways.",
+                fix="Use subsampling='420', or detach() the picture.",
+            )
+        if not (learns or on_device) or not halved:
+            return frame.with_image(cls._by_libjpeg(steps, frame))
+        corners = [step._corner(frame.origin_px[b], (16, 16)) for b, step in enumerate(steps)]
+        image = codec.jpeg(frame.image, [step.quality for step in steps], corners)
+        return frame.with_image(image if on_device else codec.with_values_of(image, cls._by_libjpeg(steps, frame)))
+
+    @classmethod
+    def _by_libjpeg(cls, steps: Sequence[Self], frame: Frame) -> Any:
+        backend = for_array(frame.image)
+        codes = backend.to_codes(frame.image)
+        for b, step in enumerate(steps):
+            corner = step._corner(frame.origin_px[b], step._unit(frame.channels))
+            codes[b] = _compressed(codes[b], *corner, step.quality, step.subsampling)
+        return backend.from_codes(codes, frame.image.dtype, frame.image.device)
+
+    def _corner(self, origin_px: NDArray[np.int64], unit_px: tuple[int, int]) -> tuple[int, int]:
+        """Row and column within its block of the first pixel."""
+        grid = (self.grid_row_px, self.grid_column_px)
+        top, left = ((int(o) - g) % u for o, g, u in zip(origin_px, grid, unit_px, strict=True))
+        return top, left
+
+    def _unit(self, channels: int) -> tuple[int, int]:
+        return _UNIT["444" if channels == 1 else self.subsampling]
+
+
+def _compressed(
+    planes: NDArray[np.uint8], top: int, left: int, quality: int, subsampling: str
+) -> Sequence[NDArray[np.uint8]]:
+    """Planes as they come back from JPEG, with the block grid ``top`` and ``left`` px before their first pixel."""
+    import cv2  # decoders take 0.1 s to load
+
+    # OpenCV's order is blue, green, red; interleaving bytes is much faster than interleaving floats.
+    picture = cv2.merge(list(planes[::-1])) if len(planes) == 3 else planes[0]
+    if top or left:
+        picture = cv2.copyMakeBorder(picture, top, 0, left, 0, cv2.BORDER_REPLICATE)
+    factor = {"444": 0x111111, "422": 0x211111, "420": 0x221111}[subsampling]
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
+    _, data = cv2.imencode(".jpg", picture, options)
+    if len(planes) == 1:
+        return [np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))[top:, left:]]
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return [np.asarray(plane) for plane in cv2.split(decoded[top:, left:])[::-1]]

@@ -1,0 +1,1 @@
+"""What the lens does: point spreads of optics and of defocus."""

@@ -1,0 +1,279 @@
+"""What blurs that depend on the depth of every pixel share: occlusion, and the two forms without it."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from blursynth.backends import for_array
+from blursynth.core import BorderName, Degradation
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Border, Frame
+from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.point_spread_field import PointSpreadField
+from blursynth.physics.scene import reach_of_layers_px, scene_of_layers
+
+__all__ = ["DepthBlur", "Layers", "NodeGrid"]
+
+LARGEST_RADIUS_PX = 200.0
+_MEASURED_AT_PX = 20.0  # radius at which the parts' centroids are taken
+
+
+@dataclass(frozen=True)
+class NodeGrid:
+    """Places at which the shape of the blur is known, in px of the full picture; one place if it is the same all over.
+
+    Parameters
+    ----------
+    rows, columns
+        Number of places.
+    first_px
+        Row and column of the first one.
+    step_px
+        Their distance.
+    """
+
+    rows: int = 1
+    columns: int = 1
+    first_px: tuple[float, float] = (0.0, 0.0)
+    step_px: float = 1.0
+
+
+@dataclass(frozen=True)
+class Layers:
+    """How far from the camera and how large the blur of every pixel of one picture is.
+
+    Parameters
+    ----------
+    nearness_px
+        ``[H, W]`` inverse depth in px of radius, larger is nearer; the absolute value does not matter.
+    radius_px
+        ``[H, W]`` signed radius of the blur.
+    radius_per_dioptre_px
+        Derivative of the radius by inverse depth in 1/m.
+    grid
+        Where shapes differ across the picture.
+    """
+
+    nearness_px: NDArray[np.float64]
+    radius_px: NDArray[np.float64]
+    radius_per_dioptre_px: float
+    grid: NodeGrid = field(default_factory=NodeGrid)
+
+
+class DepthBlur(Degradation):
+    """A blur whose shape is the same at every depth and whose size is not.
+
+    Three forms. ``occlusion``: the light of every surface is spread by its own blur, nearer surfaces cover farther
+    ones, and behind the edge of a nearer surface the farther one goes on. ``gather``: every pixel of the result is
+    blurred by the size at its own depth; constants stay constant, and blurred surfaces end at hard edges.
+    ``scatter``: the transpose; every pixel's light is spread by its own blur, flux is kept, and constants are not.
+
+    On tensors, derivatives by depth pass through ``gather`` and ``scatter``. ``occlusion`` has none: which surface
+    covers which does not change smoothly.
+    """
+
+    varies: ClassVar[bool] = True
+    blurs: ClassVar[bool] = True
+
+    form: Literal["occlusion", "gather", "scatter"] = Field(
+        default="occlusion", description="how light of different depths is put together"
+    )
+    parts: int = Field(
+        default=1, ge=1, le=1024, description="parts of the exposure with exact occlusion between them; of occlusion"
+    )
+    tolerance_px: float = Field(
+        default=0.04, ge=0.001, le=1, description="largest error of the radius of a blur by rounding it to levels"
+    )
+    border: BorderName = Field(
+        default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"
+    )
+
+    @abstractmethod
+    def layers(self, frame: Frame) -> Layers:
+        """The layers of a frame of one picture."""
+
+    @abstractmethod
+    def point_spreads(self, radius_px: float, place: tuple[int, int], frame: Frame, parts: int) -> PointSpreads:
+        """The parts of the blur of a radius at a place (row, column) of the grid."""
+
+    @abstractmethod
+    def blur_levels(self, radius_px: NDArray[np.float64]) -> NDArray[np.int32]:
+        """The nearest of a scale of blurs for every signed radius, within the tolerance; 0 is no blur."""
+
+    @abstractmethod
+    def level_radius_px(self, level: int) -> float:
+        """The radius of a level: the inverse of :meth:`blur_levels`."""
+
+    @abstractmethod
+    def node_place(self, radius_px: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where signed radii lie on the scale of the nodes of the forms without occlusion; 0 is no blur."""
+
+    @abstractmethod
+    def node_radius_px(self, node: int) -> float:
+        """The radius at a node: the inverse of :meth:`node_place` at integers."""
+
+    def reach_px(self, frame: Frame) -> int | None:
+        return max(self._reach_of_one_px(one) for one in frame)
+
+    def _reach_of_one_px(self, frame: Frame) -> int:
+        layers = self.layers(frame)
+        if self.form == "occlusion":
+            return reach_of_layers_px(
+                layers.nearness_px, layers.radius_px, wider_px=self.tolerance_px + 1.0, sloped=self.parts > 1
+            )
+        place = self.node_place(layers.radius_px)
+        nodes = math.floor(float(place.min())), math.ceil(float(place.max()))
+        return math.ceil(max(abs(self.node_radius_px(node)) for node in nodes)) + 1 if nodes != (0, 0) else 0
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        # One by one, since each picture has point spreads of its own.
+        pictures = [step._blurred(frame[b]) for b, step in enumerate(steps)]
+        return pictures[0] if len(pictures) == 1 else frame.with_image(Frame.stack(pictures).image)
+
+    def _blurred(self, frame: Frame) -> Frame:
+        layers = self.layers(frame)
+        image, border = frame.image, Border(self.border)
+        backend = for_array(image)
+        if self.form != "occlusion":
+            field, place = self._field(frame, layers)
+            levels = _like(place[None], image)
+            if getattr(frame.depth_m, "requires_grad", False):
+                levels = levels + self._slope(layers, frame.depth_m)
+            if self.form == "gather":
+                return frame.with_image(backend.convolve_varying(image, field, levels, border=border))
+            flipped = field.flipped()
+            return frame.with_image(backend.convolve_varying_adjoint(image, flipped, levels, border=border))
+        grid = layers.grid
+        level = self.blur_levels(layers.radius_px)
+        most = int(np.abs(level).max())
+        if most == 0:
+            return frame
+        span = 2 * most + 1
+        numbers: NDArray[np.integer] = level + np.int32(most)
+        if grid.rows * grid.columns > 1:
+            rows, columns = (
+                np.clip(np.rint((np.arange(size) + origin - first) / grid.step_px), 0, count - 1).astype(np.int64)
+                for size, origin, first, count in zip(
+                    frame.size_px, frame.origin_px[0], grid.first_px, (grid.rows, grid.columns), strict=True
+                )
+            )
+            numbers = numbers + (rows[:, None] * grid.columns + columns[None, :]) * span
+
+        def spreads(number: int) -> PointSpreads:
+            place, signed = divmod(number, span)
+            radius = self.level_radius_px(signed - most)
+            return self.point_spreads(radius, divmod(place, grid.columns), frame, self.parts)
+
+        scene = scene_of_layers(
+            image,
+            layers.nearness_px[None],
+            layers.radius_px[None],
+            numbers[None],
+            spreads,
+            np.full(self.parts, 1.0 / self.parts),
+            backend,
+            part_center=self._part_center(frame, grid),
+        )
+        return frame.with_image(backend.composite(image, scene, border=border))
+
+    def _part_center(self, frame: Frame, grid: NodeGrid) -> NDArray[np.float64] | None:
+        """``[G, 2]`` row and column of the centroid of every part in radii, in the middle of the picture."""
+        if self.parts == 1:
+            return None
+        middle = grid.rows // 2, grid.columns // 2
+        made = self.point_spreads(_MEASURED_AT_PX, middle, frame, self.parts)
+        return (
+            np.array(
+                [
+                    [float(one.weight @ one.dy), float(one.weight @ one.dx)]
+                    for one in (made[g] for g in range(self.parts))
+                ]
+            )
+            / _MEASURED_AT_PX
+        )
+
+    def _slope(self, layers: Layers, depth_m: Any) -> Any:
+        """Zero ``[1, H, W]`` with the derivative of the place among the levels by a tensor of depths."""
+        # The place is piecewise linear in the radius, so that a difference within a piece is the derivative.
+        step = 1e-6
+        up, down = (self.node_place(layers.radius_px + side) for side in (step, -step))
+        nearness = 1.0 / depth_m
+        slope = (up - down) / (2.0 * step) * layers.radius_per_dioptre_px
+        return _like(slope[None], depth_m) * (nearness - nearness.detach())
+
+    def _field(self, frame: Frame, layers: Layers) -> tuple[PointSpreadField, NDArray[np.float64]]:
+        """Point spreads at the nodes, and the place of every pixel ``[H, W]`` among their levels."""
+        place = self.node_place(layers.radius_px)
+        first, last = math.floor(float(place.min())), math.ceil(float(place.max()))
+        grid = layers.grid
+        nodes = [
+            self.point_spreads(self.node_radius_px(node), (row, column), frame, 1)
+            for node in range(first, last + 1)
+            for row in range(grid.rows)
+            for column in range(grid.columns)
+        ]
+        origin = frame.origin_px[0]
+        field = PointSpreadField(
+            PointSpreads.concatenate(nodes),
+            levels=last - first + 1,
+            rows=grid.rows,
+            columns=grid.columns,
+            first_px=np.array([[grid.first_px[0] - origin[0], grid.first_px[1] - origin[1]]]),
+            step_px=(grid.step_px, grid.step_px),
+        )
+        return field, place - first
+
+
+def inverse_depth_of(frame: Frame, *, kind: str) -> NDArray[np.float64]:
+    """``[H, W]`` in 1/m, of a frame of one picture.
+
+    Raises
+    ------
+    InvalidValueError
+        The frame has no depth, or no camera.
+    """
+    if frame.depth_m is None:
+        raise InvalidValueError(
+            f"{kind} needs the depth of the picture, and the frame has none.",
+            why="How much a pixel is blurred depends on its distance.",
+            fix="Give read_frame depth=..., or put a step before it that makes up a depth, such as ground_depth.",
+        )
+    if not frame.camera:
+        raise InvalidValueError(
+            f"{kind} needs the camera of the picture, and the frame has none.",
+            why="Focal length and pixel pitch turn meters into pixels.",
+            fix="Put a camera step before it, or give read_frame camera=Intrinsics(focal_length_mm=..., "
+            "pixel_pitch_um=...).",
+        )
+    depth = frame.depth_m[0]
+    return np.asarray(1.0 / np.asarray(depth.detach().cpu() if hasattr(depth, "detach") else depth, np.float64))
+
+
+def demand_radius(largest_px: float, *, kind: str, fix: str) -> None:
+    """Refuse blurs that no picture survives.
+
+    Raises
+    ------
+    InvalidValueError
+        The radius is more than 200 px.
+    """
+    if largest_px > LARGEST_RADIUS_PX:
+        raise InvalidValueError(
+            f"{kind} would blur by a radius of {largest_px:.0f} px; at most {LARGEST_RADIUS_PX:.0f} is made.",
+            why="The size follows from depth, focal length and pixel pitch; meters may be millimeters.",
+            fix=fix,
+        )
+
+
+def _like(values: NDArray[np.float64], image: Any) -> Any:
+    """The values as an array of the image's kind."""
+    return values.astype(image.dtype) if isinstance(image, np.ndarray) else image.new_tensor(values)

@@ -1,0 +1,35 @@
+"""A measured point spread."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from blursynth.degradations.lens.uniform_blur import UniformBlur
+from blursynth.io import assets
+from blursynth.physics import point_spread
+from blursynth.physics.point_spread import PointSpreads
+
+__all__ = ["MeasuredBlur"]
+
+
+class MeasuredBlur(UniformBlur):
+    """Blur with a kernel that was measured, such as the eight camera shakes of Levin et al. (2009).
+
+    The kernel is normalized to a sum of 1 and put with the pixel nearest to its centroid at zero shift; the rest, at
+    most half a pixel, stays (moving it would blur it further).
+
+    In a recipe: ``kernel = { file = "kernel.npy" }`` or ``kernel = { files = "kernels/*.npy" }`` for one of several.
+    """
+
+    kernel: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="name of the kernel's array, sha256:...")
+
+    turn_180: bool = Field(
+        default=False, description="whether the kernel is turned by 180 degrees, for files that hold it for correlation"
+    )
+
+    def assets(self) -> tuple[str, ...]:
+        return (self.kernel,)
+
+    def make_point_spread(self) -> PointSpreads:
+        kernel = assets.get(self.kernel)
+        return point_spread.measured(kernel[::-1, ::-1] if self.turn_180 else kernel)

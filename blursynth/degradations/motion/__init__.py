@@ -1,0 +1,1 @@
+"""What moves while the shutter is open."""

@@ -1,0 +1,47 @@
+"""What all camera motions with one path for the whole picture share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from blursynth.backends import for_array
+from blursynth.degradations.lens.uniform_blur import UniformBlur
+from blursynth.physics.point_spread import PointSpreads
+
+__all__ = ["MotionBlur"]
+
+
+class MotionBlur(UniformBlur):
+    """Motion of the camera while the shutter is open, the same for every pixel.
+
+    The point spread is the path of a point of light, rasterized exactly and centerd: the mean position over the
+    exposure lies at zero shift, where the sharp target has the scene.
+
+    Not modeled: roll, depth and the camera's perspective, which make the path differ from pixel to pixel.
+    """
+
+    exposure_fraction: float = Field(
+        default=1.0, gt=0, le=1, description="part of the path's time during which the shutter is open, from its start"
+    )
+    unit_sum: bool = Field(
+        default=True,
+        description="whether the point spread sums to 1; if not, to exposure_fraction: a shorter exposure is darker",
+    )
+
+    @abstractmethod
+    def path(self) -> NDArray[np.float64]:
+        """``[N, 2]``, x (right) and y (down) in px, not yet centerd; at equal times or those of :meth:`durations`."""
+
+    def durations(self) -> NDArray[np.float64] | None:
+        """``[N - 1]`` time spent between positions; None when all are equal."""
+        return None
+
+    def make_point_spread(self) -> PointSpreads:
+        path = self.path()
+        return for_array(path).rasterize(
+            path, self.durations(), exposure=(0.0, self.exposure_fraction), unit_sum=self.unit_sum
+        )

@@ -1,0 +1,255 @@
+"""What all blurs share that are a mean of warped pictures: the camera turned, moved or zoomed during the exposure."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from blursynth.backends import for_array
+from blursynth.core import BorderName, Degradation
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Border, Frame, Intrinsics
+from blursynth.physics.camera_motion import (
+    Path,
+    Reference,
+    Warps,
+    exposure_cells,
+    intrinsic_matrix,
+    row_starts_s,
+    warps_of_path,
+)
+
+__all__ = ["MovingCamera", "View", "WarpBlur"]
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a picture lies in the full picture of its camera."""
+
+    camera: Intrinsics | None
+    size_px: tuple[int, int]
+    origin_px: tuple[int, int]
+    full_size_px: tuple[int, int]
+
+    @staticmethod
+    def of(frame: Frame, b: int) -> View:
+        """The view of picture ``b``."""
+        (row, column), (height, width) = frame.origin_px[b].tolist(), frame.full_size_px[b].tolist()
+        return View(frame.camera[b] if frame.camera else None, frame.size_px, (row, column), (height, width))
+
+
+class WarpBlur(Degradation):
+    """The mean of the pictures that a moving camera sees: ``y(p) = sum_t w_t x(place(p, t))``, in linear light.
+
+    Places are absolute, so a window blurs as the same part of the whole picture does.
+
+    A photograph sees the whole exposure. With ``frames`` it is the mean of that many pictures, each of one moment in
+    the middle of its share of the exposure, and where the camera moves by more than a pixel from one to the next,
+    edges become ghosts: data sets that average a video's frames are made so (:class:`~blursynth.kinds.FrameAverage` is
+    the same with one path for the whole picture, which begins and ends with a frame). One frame is a single warped
+    picture.
+    """
+
+    varies: ClassVar[bool] = True
+    blurs: ClassVar[bool] = True
+
+    step_px: float = Field(
+        default=0.5,
+        gt=0,
+        le=100,
+        description="furthest that a pixel of the full picture moves from one pose to the next; "
+        "0.5 errs by no code, 1 takes half the time",
+    )
+    frames: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="mean of so many moments, as of a video's frames; none given: a continuous exposure",
+    )
+    border: BorderName = Field(
+        default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"
+    )
+
+    @abstractmethod
+    def make_warps(self, view: View) -> Warps:
+        """Where the light of every pixel of a picture comes from, at every moment."""
+
+    def smallest_depth_m(self) -> float | None:
+        """The depth that nearer pixels are taken for, if the blur depends on depth; None if it does not."""
+        return None
+
+    def warps(self, frame: Frame, b: int = 0) -> Warps:
+        """The warps of picture ``b``; remembered, since margin and blur both need them.
+
+        Raises
+        ------
+        InvalidValueError
+            The frame lacks a camera, or the motion goes behind it.
+        """
+        return _remembered(self, View.of(frame, b))
+
+    def inverse_depth(self, frame: Frame, b: int = 0) -> Any | None:
+        """``[1, H, W]`` in 1/m of picture ``b``, or None when the blur does not depend on depth.
+
+        Raises
+        ------
+        InvalidValueError
+            The frame lacks depth.
+        """
+        smallest = self.smallest_depth_m()
+        if smallest is None:
+            return None
+        if frame.depth_m is None:
+            raise InvalidValueError(
+                f"{self.kind} moves the camera and needs a depth map, which the frame has not.",
+                why="How far a point moves on the sensor is inversely proportional to its depth.",
+                fix="Give the frame depth (read_frame(..., depth=...)), or leave only the rotations.",
+            )
+        return 1.0 / frame.depth_m[b : b + 1].clip(smallest)
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        backend = for_array(frame.image)
+        # What is missing is said before any work starts. Pictures differ in their number of poses: one call for each.
+        motions = [(step.inverse_depth(frame, b), step.warps(frame, b)) for b, step in enumerate(steps)]
+        blurred = []
+        for b, (step, (depth, warps)) in enumerate(zip(steps, motions, strict=True)):
+            part = frame[b] if len(steps) > 1 else frame
+            blurred.append(part.with_image(backend.warp_mean(part.image, warps, depth, border=Border(step.border))))
+        return blurred[0] if len(blurred) == 1 else frame.with_image(Frame.stack(blurred).image)
+
+    def reach_px(self, frame: Frame) -> int | None:
+        largest = 0.0
+        for b in range(len(frame)):
+            moves, _ = self._displacements(frame, b)
+            largest = max(largest, float(np.abs(moves).max()))
+        # One for the second of the two pixels that a place between them reads, rounding set aside.
+        return math.ceil(largest - 1e-6) + (0 if largest == 0 else 1)
+
+    def residual_centroid_px(self, frame: Frame) -> float:
+        """Largest distance, over the frame, of the mean place of a pixel's light from the pixel itself.
+
+        Nearly 0 for the reference ``mean``, whose target lies in the middle of the blur; how far a network that is
+        trained with another reference must move things.
+        """
+        largest = 0.0
+        for b in range(len(frame)):
+            moves, weight = self._displacements(frame, b)
+            centroid = (weight[..., None, None] * moves).sum(axis=2)  # [q, row, axis, column]
+            largest = max(largest, float(np.hypot(centroid[:, :, 0], centroid[:, :, 1]).max()))
+        return largest
+
+    def _displacements(self, frame: Frame, b: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Moves ``[depths, rows, n, (x, y), columns]`` in px at a grid of pixels, and the weights ``[rows, n]``."""
+        warps = self.warps(frame, b)
+        height, width = frame.size_px
+        smallest = self.smallest_depth_m()
+        inverse = np.zeros(1)
+        if smallest is not None:
+            found = self.inverse_depth(frame, b)
+            assert found is not None
+            inverse = np.array([float(found.min()), float(found.max())])
+        # Corners, and enough between them for what bends; with a rolling shutter every row moves in its own way.
+        columns = np.unique(np.linspace(0, width - 1, 9).round())
+        rows = np.arange(height) if warps.first.shape[1] > 1 else np.unique(np.linspace(0, height - 1, 9).round())
+        row = rows.astype(np.int64) if warps.first.shape[1] > 1 else np.zeros(len(rows), np.int64)
+        weight = warps.weight[0][row]
+        time = warps.first[0][row][:, None] + np.arange(weight.shape[1])
+        pixel = np.ones((len(rows), 3, len(columns)))
+        pixel[:, 0], pixel[:, 1] = columns, rows[:, None]
+        seen = warps.matrix[0][time] @ pixel[:, None]  # [rows, n, 3, columns]
+        seen = seen + inverse[:, None, None, None, None] * warps.shift[0][time][..., None]
+        if not (seen[..., 2, :] > 0).all():
+            raise InvalidValueError(
+                "A pixel looks behind the camera.",
+                why="The motion is larger than the scene's depth or the field of view.",
+                fix="Use smaller amplitudes or a larger nearest_m.",
+            )
+        moves = seen[..., :2, :] / seen[..., 2:, :] - pixel[:, None, :2]
+        return np.where((weight != 0)[..., None, None], moves, 0.0), weight
+
+
+@lru_cache(maxsize=64)
+def _remembered(blur: WarpBlur, view: View) -> Warps:
+    return blur.make_warps(view)
+
+
+class MovingCamera(WarpBlur):
+    """A camera with six degrees of freedom that moves while the shutter is open.
+
+    Rotations act alike on near and far; translations move every pixel in proportion to its inverse depth, and need
+    the frame's depth map. The target is the picture at the mean pose of the exposure, so nothing is displaced on
+    average.
+
+    Not modeled: what a nearer object hides or bares while the camera moves sideways (the gather form).
+    """
+
+    exposure_s: float = Field(gt=0, le=100, description="how long the shutter is open; 0.01 to 0.1 indoors")
+    nearest_m: float = Field(
+        default=0.3,
+        gt=0,
+        le=1e6,
+        description="pixels nearer than this are taken to be this far away, and bound the number of poses",
+    )
+
+    @abstractmethod
+    def path(self) -> Path:
+        """The camera's pose at a time in s after the start of the exposure."""
+
+    @abstractmethod
+    def translates(self) -> bool:
+        """Whether the camera's position changes."""
+
+    @abstractmethod
+    def target_pose(self) -> Reference:
+        """Which pose the sharp target has."""
+
+    def readout(self) -> tuple[float, bool]:
+        """Readout time of the full picture in s, and whether the last row is read first."""
+        return 0.0, False
+
+    def principal_path(self, camera: Intrinsics, full_size_px: tuple[int, int]) -> Path:
+        """The path for a certain camera; only a roll about another point than the principal one depends on it."""
+        return self.path()
+
+    def smallest_depth_m(self) -> float | None:
+        return self.nearest_m if self.translates() else None
+
+    def make_warps(self, view: View) -> Warps:
+        if view.camera is None:
+            raise InvalidValueError(
+                f"{self.kind} needs the camera's geometry, which the frame has not.",
+                why="An angle becomes pixels by the focal length.",
+                fix="Put a camera step before it, or give Frame(camera=Intrinsics(focal_length_mm, pixel_pitch_um)).",
+            )
+        readout_s, from_bottom = self.readout()
+        height = view.full_size_px[0]
+        path = self.principal_path(view.camera, view.full_size_px)
+        cells = exposure_cells(
+            path,
+            intrinsic_matrix(view.camera, view.full_size_px),
+            view.full_size_px,
+            self.exposure_s + readout_s,
+            step_px=self.step_px,
+            nearest_m=self.nearest_m,
+        )
+        # A window's margin may lie beyond the full picture; those rows see what its outermost rows see.
+        rows = np.clip(view.origin_px[0] + np.arange(view.size_px[0]), 0, height - 1)
+        return warps_of_path(
+            path,
+            cells,
+            intrinsic_matrix(view.camera, view.full_size_px, view.origin_px),
+            exposure_s=self.exposure_s,
+            starts_s=row_starts_s(rows, height, readout_s, from_bottom=from_bottom),
+            all_starts_s=row_starts_s(np.arange(height), height, readout_s, from_bottom=from_bottom),
+            reference=self.target_pose(),
+            frames=self.frames,
+        )

@@ -1,0 +1,1 @@
+"""Degradations of the literature, as published."""

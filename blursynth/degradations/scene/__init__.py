@@ -1,0 +1,1 @@
+"""The scene before the camera: depth, objects, light beyond white."""

@@ -1,0 +1,106 @@
+"""Depth that is noisy or comes in steps, made smooth within surfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from blursynth.backends import for_array
+from blursynth.core import Degradation
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Encoding, Frame, array_library
+
+__all__ = ["DepthSmoothing"]
+
+
+class DepthSmoothing(Degradation):
+    """Takes noise and stairs out of a measured or estimated depth, and keeps its jumps; no pixel is changed.
+
+    Blur is linear in inverse depth, and so is this: around every pixel a plane is fitted to the inverse depths of its
+    own surface, and the planes of all pixels around are averaged. A surface ends where the inverse depths of neighbors
+    differ by more than ``step``, and by half of it where their colors differ. What is linear stays as it is.
+
+    Before, in windows of 5 x 5, single pixels that belong to no surface are given to one, and pixels next to a jump
+    that have the color of the other side go over to it, as far as ``snap_px``: so jumps lie at the edges of the
+    picture. A jump stays a jump, and no value is nearer or farther than those that were there.
+
+    Put it before the steps that need depth and before any blur, since the colors are the picture's. A picture without
+    depth is left as it is, so that recipes may go on with a made-up one; the target gets the same depth. Labels stay.
+
+    ``step`` is a share of the inverse depth: neither the scale of the depth nor the size of the window matters. It
+    should be about four times the noise (rms), twice the stairs, and less than the jumps that matter: 1 / 60 for whole
+    disparities around 120 px. What differs by less may be smoothed away.
+
+    Easily confused: ``denoise`` smooths the picture.
+
+    Not modeled: holes (they are filled when a file is read), surfaces that jump without a difference of color where
+    the depth is wrong by more than ``snap_px``.
+
+    Source: plane fits over crosses that end at edges, K. Zhang, J. Lu and G. Lafruit, "Cross-based local stereo
+    matching using orthogonal integral images", IEEE TCSVT 19(7), 2009, and J. Lu et al., "Cross-based local multipoint
+    filtering", CVPR 2012. The mean of what is within a step: J.-S. Lee, "Digital image smoothing and the sigma filter",
+    CVGIP 24(2), 1983.
+    """
+
+    takes: ClassVar[Encoding | None] = None
+    gives: ClassVar[Encoding | None] = None
+    sets_geometry: ClassVar[bool] = True
+
+    step: float = Field(
+        default=0.03,
+        ge=0.0001,
+        le=0.9,
+        description="largest difference of neighbors' inverse depths within a surface, as a share of the nearer one's",
+    )
+    radius_px: int = Field(
+        default=10, ge=1, le=64, description="half width of the fits in px; about half a stair; 4 to 20"
+    )
+    color_codes: float = Field(
+        default=12.0, ge=0.5, le=128, description="contrast of colors, in codes of 255, that is a difference; 5 to 20"
+    )
+    snap_px: int = Field(
+        default=2, ge=0, le=8, description="how far jumps may move to the picture's edges in px; 0 is off"
+    )
+
+    def target(self) -> Degradation:
+        return self
+
+    def geometry(self, frame: Frame) -> Frame:
+        # What later steps ask is how near and how far things are, and no value goes beyond those that are there.
+        return frame
+
+    def reach_px(self, frame: Frame) -> int | None:
+        if frame.depth_m is None:
+            return 0
+        # Support and mean; the band, and every step of what goes over; the plane and the mean of planes.
+        before = 4 + self.snap_px + (self.snap_px + 3) * self.snap_px
+        return before + 2 * self.radius_px
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        if frame.depth_m is None:
+            return frame
+        if frame.encoding is Encoding.RAW:
+            raise InvalidValueError(
+                "depth_smoothing takes a picture of light or of codes, got a raw one.",
+                why="Its colors are compared, and a mosaic's neighbors have different ones.",
+                fix="Put it before the sensor.",
+            )
+        depth, image = frame.depth_m, frame.image
+        if not isinstance(depth, np.ndarray):  # which pixels are one surface does not change smoothly
+            depth, image = depth.detach(), image.detach()
+        backend = for_array(image)
+        smooth = backend.smooth_depth(
+            1.0 / (depth.astype(np.float64) if isinstance(depth, np.ndarray) else depth.double()),
+            backend.srgb_encode(image) if frame.encoding is Encoding.LINEAR else image,
+            np.array([step.step for step in steps]),
+            np.array([step.radius_px for step in steps], np.int64),
+            np.array([step.color_codes / 255.0 for step in steps]),
+            np.array([step.snap_px for step in steps], np.int64),
+        )
+        library = array_library(depth)
+        assert library is not None
+        return frame.with_image(frame.image, depth_m=library.asarray(1.0 / smooth, dtype=depth.dtype))

@@ -1,0 +1,39 @@
+"""Light times a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Self, final
+
+from pydantic import Field
+
+from blursynth.core import Degradation
+from blursynth.frame import Encoding, Frame, per_picture
+
+__all__ = ["Gain"]
+
+
+@final
+class Gain(Degradation):
+    """``x gain``: puts light on another scale, such as that of an HDR panorama, whose 1.0 means nothing.
+
+    In a recipe ``gain = { meter = [0.5, 0.02, 0.1] }`` puts the median of the picture at .02 to .1 of white. The target
+    passes through it too.
+
+    Easily confused: :class:`~blursynth.kinds.Exposure` says why there is more light, by times; ``gain_dn_per_e`` of a
+    sensor is its amplification, ``gain`` of a development brightens what has its noise already.
+    """
+
+    takes: ClassVar[Encoding | None] = Encoding.LINEAR
+    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+
+    gain: float = Field(gt=0, le=1e9, description="what the light is multiplied by; .001 to 1000 for HDR files")
+
+    def target(self) -> Degradation:
+        return self
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        if all(step.gain == 1 for step in steps):
+            return frame
+        return frame.with_image(frame.image * per_picture([step.gain for step in steps], frame.image))

@@ -1,0 +1,34 @@
+"""Depth of the ground and a sky."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from blursynth.degradations.scene.scene_depth import SceneDepth, view_of
+from blursynth.frame import Frame
+from blursynth.physics.camera_motion import principal_point_px
+from blursynth.physics.surfaces import ground_depth_m
+
+__all__ = ["GroundDepth"]
+
+
+class GroundDepth(SceneDepth):
+    """The depth of flat ground below a horizon, and of a far sky above it: ``1/Z = cos(pitch) (y - horizon) / height``.
+
+    The angle of view comes from the frame's camera. Things that stand on the ground are not modeled.
+    """
+
+    camera_height_m: float = Field(gt=0, le=10_000, description="height of the camera above the ground, about 1.6")
+    horizon: float = Field(
+        default=0.45, ge=-10, le=10, description="place of the horizon in the full picture, 0 = top, 1 = bottom"
+    )
+    far_m: float = Field(default=1000.0, gt=0, le=1_000_000, description="depth of the sky, and the most of the ground")
+
+    def surfaces(self, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.int32] | None]:
+        y, _ = view_of(frame, kind=self.kind, why="How fast the ground recedes depends on the angle of view.")
+        camera, full = frame.camera[0], frame.full_size_px[0]
+        row = self.horizon * float(full[0]) - 0.5
+        horizon_y = (row - principal_point_px(camera, full)[0]) / camera.focal_length_px
+        return ground_depth_m(y, frame.size_px[1], self.camera_height_m, horizon_y, self.far_m), None

@@ -1,0 +1,57 @@
+"""Light beyond white where a source is clipped, as a constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Self, final
+
+from pydantic import Field
+
+from blursynth.core import Degradation
+from blursynth.frame import Encoding, Frame, per_picture
+
+__all__ = ["HighlightOffset"]
+
+
+@final
+class HighlightOffset(Degradation):
+    """``x + offset`` where a channel is clipped, ``x >= threshold``: lamps get back some of the light beyond white.
+
+    In the RSBlur pipeline the offset is uniform in .25 to 1.75. There the mask of clipped pixels is blurred and added
+    to the blurred picture, which is the same, since blur is linear. Channels are treated one by one, so a lamp that is
+    clipped in one color becomes more saturated.
+
+    Against HDR photographs as the truth an offset of 1 makes blurred pictures better by 1 to 6 dB where there are
+    lamps, and worse where an overcast sky is what is clipped (BENCHMARKS.md, Light).
+
+    The target passes through it too, although it is there for the blur: without blur both pictures must be equal, and
+    both clip at the same white later on, in the sensor or when they are encoded.
+
+    For frames that are light already recipes draw nothing in its place: HDR sources hold their highlights.
+
+    Not modeled: how bright each lamp was, which no clipped picture tells; highlights that are smooth.
+
+    Easily confused: a gain on the whole picture that is clipped afterwards is an :class:`~blursynth.kinds.Exposure`.
+
+    Source: Rim et al., "Realistic Blur Synthesis for Learning Image Deblurring", ECCV 2022.
+    """
+
+    takes: ClassVar[Encoding | None] = Encoding.LINEAR
+    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    makes_light: ClassVar[bool] = True
+
+    offset: float = Field(ge=0, le=1e4, description="light added where the source is clipped; .25 to 1.75 in RSBlur")
+    threshold: float = Field(
+        default=1.0, gt=0, le=1, description="light from which on a channel counts as clipped; .95 for JPEG files"
+    )
+
+    def target(self) -> Degradation:
+        return self
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        if all(step.offset == 0 for step in steps):
+            return frame
+        image = frame.image
+        clipped = image >= per_picture([step.threshold for step in steps], image)
+        return frame.with_image(image + clipped * per_picture([step.offset for step in steps], image))

@@ -1,0 +1,1 @@
+"""Where light becomes numbers: exposure and noise."""

@@ -1,0 +1,52 @@
+"""How long the shutter is open, against what a light meter says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+from pydantic import Field
+
+from blursynth.core import Degradation
+from blursynth.frame import Encoding, Frame, per_picture
+
+__all__ = ["Exposure"]
+
+
+class Exposure(Degradation):
+    """Light gathered in ``exposure_s``: ``x exposure_s / metered_s``.
+
+    The metered time puts white where it is; half of it makes half the light, a stop less. By default the exposure is as
+    metered. A short and a long exposure of one scene differ in ``exposure_s`` alone. A
+    :class:`~blursynth.kinds.Develop` step with ``gain`` brightens it again.
+
+    Other steps can refer to ``exposure_s``, so that a longer exposure moves further and gathers more electrons:
+    ``length_px = { product = ["exposure.exposure_s", { log_uniform = [50, 400] }] }``.
+
+    The target is exposed alike.
+
+    Not modeled: reciprocity failure, flicker of lamps, a shutter that takes time to open.
+    """
+
+    takes: ClassVar[Encoding | None] = Encoding.LINEAR
+    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+
+    exposure_s: float = Field(
+        gt=0, le=3600, description="time that the shutter is open in s; 1/1000 to 1/4 in the hand"
+    )
+    metered_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="time in s that would expose the picture as it is given; by default exposure_s",
+    )
+
+    def target(self) -> Degradation:
+        return self
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        ratios = [step.exposure_s / (step.metered_s or step.exposure_s) for step in steps]
+        if all(ratio == 1 for ratio in ratios):
+            return frame
+        return frame.with_image(frame.image * per_picture(ratios, frame.image))

@@ -1,0 +1,1 @@
+"""From light to a picture and back: decoding, development, tone curves, sharpening."""

@@ -1,0 +1,92 @@
+"""The noise reduction of a camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from blursynth.backends import for_array
+from blursynth.core import Degradation
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Encoding, Frame, array_library
+
+__all__ = ["Denoise"]
+
+_REACH_IN_RADII = 3  # the mean, the contrast of what it leaves, and the mean of both
+
+
+class Denoise(Degradation):
+    """Smoothing that keeps edges, of luma and, more strongly, of chroma, as phones do it after the demosaic.
+
+    Each of Y, B - Y and R - Y passes through a guided filter with itself as the guide. In a square window of the
+    radius, with m its mean and v the mean square of ``x - m``, ``s = c^2 / (c^2 + v)`` of the difference from the mean
+    is taken away, with c the strength; all windows that see a pixel are averaged: ``y = x + E[s m] - E[s] x``. A
+    difference as large as the strength is halved; smaller ones, noise and texture alike, are smoothed, edges are kept.
+
+    It leaves what phones leave: noise whose neighbors agree, smeared fine texture, grain along edges, and colors
+    that bleed a little where they differ less than ``chroma_codes``. The target does not pass through it: that is to be
+    restored.
+
+    Codes are not rounded again. A camera computes with more bits than its files have, and the JPEG or WebP step or the
+    file that follows rounds once; for a fine input, use an encode step of more bits. The result is clipped to 0..1.
+
+    Gray or RGB; the chroma's fields do nothing to gray pictures. Tensors keep their device and have a derivative.
+
+    Not modeled: smoothing over several exposures, non-local means, networks; strength that follows the ISO (draw it
+    with the sensor's numbers).
+
+    Source: He, Sun and Tang, "Guided Image Filtering", IEEE TPAMI 35(6), 2013; the contrast is that of Lee, IEEE TPAMI
+    2(2), 1980, but after the window's means are taken off, so that slopes count as flat.
+    """
+
+    takes: ClassVar[Encoding | None] = Encoding.DISPLAY
+    gives: ClassVar[Encoding | None] = Encoding.DISPLAY
+
+    luma_codes: float = Field(
+        ge=0, le=128, description="contrast of luma, in codes of 255, of which half is smoothed; 1 to 10, 0 is off"
+    )
+    chroma_codes: float = Field(
+        ge=0, le=128, description="the same of the color differences B - Y and R - Y; 3 to 30, 0 is off"
+    )
+    luma_radius_px: int = Field(default=2, ge=1, le=32, description="half width of the luma's window in px; 1 to 4")
+    chroma_radius_px: int = Field(default=4, ge=1, le=32, description="half width of the chroma's window in px; 2 to 8")
+
+    def reach_px(self, frame: Frame) -> int | None:
+        radii = [self.luma_radius_px] if self.luma_codes > 0 else []
+        if self.chroma_codes > 0 and frame.channels == 3:
+            radii.append(self.chroma_radius_px)
+        return _REACH_IN_RADII * max(radii, default=0)
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        if frame.channels not in (1, 3):
+            raise InvalidValueError(
+                f"Noise reduction takes pictures of 1 or 3 channels, got {frame.channels}.",
+                fix="Drop the alpha channel.",
+            )
+        image = frame.image
+        luma_codes = [step.luma_codes for step in steps]
+        luma_radii = [step.luma_radius_px for step in steps]
+        if frame.channels == 1:
+            return frame.with_image((image + _change(image, luma_codes, luma_radii)).clip(0, 1))
+        red, green, blue = image[:, 0:1], image[:, 1:2], image[:, 2:3]
+        luma = 0.299 * red + 0.587 * green + 0.114 * blue
+        library: Any = array_library(image)
+        chroma = library.concatenate([red - luma, blue - luma], 1)
+        gray = _change(luma, luma_codes, luma_radii)
+        change = _change(chroma, [step.chroma_codes for step in steps], [step.chroma_radius_px for step in steps])
+        more_red, more_blue = change[:, 0:1], change[:, 1:2]
+        # What keeps the luma: .299 (R - Y) + .587 (G - Y) + .114 (B - Y) = 0.
+        more_green = -(0.299 / 0.587) * more_red - (0.114 / 0.587) * more_blue
+        image = library.concatenate(
+            [red + (gray + more_red), green + (gray + more_green), blue + (gray + more_blue)], 1
+        )
+        return frame.with_image(image.clip(0, 1))
+
+
+def _change(planes: Any, codes: Sequence[float], radii_px: Sequence[int]) -> Any:
+    """What the filter adds to planes ``[B, C, H, W]``: 0 where the strength is 0."""
+    return for_array(planes).self_guided(planes, np.array(codes, np.float64) / 255.0, np.array(radii_px, np.int64))

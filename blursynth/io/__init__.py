@@ -1,0 +1,5 @@
+"""Pictures, arrays, HDR files, depth maps and assets: where files become frames and frames become files."""
+
+from blursynth.io.pictures import read_arrays, read_frame, write_picture
+
+__all__ = ["read_arrays", "read_frame", "write_picture"]

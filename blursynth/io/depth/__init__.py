@@ -1,0 +1,26 @@
+"""Depth from where users have it: files of depth, disparity and labels, and networks that guess it.
+
+==============  ===================================================================
+``formats``     .npy, .npz, gray pictures, PFM, OpenEXR as the numbers they hold
+``holes``       unknown pixels, filled
+``maps``        meters and object numbers on the picture's grid
+``network``     an ONNX network that estimates depth from one picture
+==============  ===================================================================
+"""
+
+from blursynth.io.depth.formats import DEPTH_SUFFIXES, LABEL_SUFFIXES
+from blursynth.io.depth.holes import fill_holes
+from blursynth.io.depth.maps import DepthFormat, DepthMap, read_depth, read_depth_map, read_labels
+from blursynth.io.depth.network import DepthNetwork
+
+__all__ = [
+    "DEPTH_SUFFIXES",
+    "LABEL_SUFFIXES",
+    "DepthFormat",
+    "DepthMap",
+    "DepthNetwork",
+    "fill_holes",
+    "read_depth",
+    "read_depth_map",
+    "read_labels",
+]

@@ -1,0 +1,357 @@
+"""Depth maps and label maps of pictures: files in, meters and object numbers on the picture's own grid out."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.errors import InvalidValueError, PictureError, did_you_mean
+from blursynth.io.depth.formats import read_label_numbers, read_numbers
+from blursynth.io.depth.holes import Fill, fill_holes
+from blursynth.io.folders import expanded
+
+__all__ = ["DepthFormat", "DepthMap", "read_depth", "read_depth_map", "read_labels"]
+
+_LOG = logging.getLogger(__name__)
+
+NEAREST_M, FARTHEST_M = 1e-3, 1e4  # a median beyond these is a wrong unit, not a scene
+
+
+@dataclass(frozen=True)
+class DepthFormat:
+    """What the numbers of a depth file mean.
+
+    Meters by default. With ``focal_length_px`` and ``baseline_m`` they are disparities of a stereo camera, and
+    ``depth = baseline_m focal_length_px / (number / codes_per_px + doffs_px)``.
+
+    Parameters
+    ----------
+    meters_per_code
+        Meters that the number 1 stands for, > 0: 0.001 for millimeters (Kinect, RealSense, ScanNet), 1/5000 in the
+        TUM sets, 1/256 in KITTI's depth. Needed for files of integers; 1 for files of floating-point numbers.
+    focal_length_px, baseline_m
+        Of the stereo camera, > 0: the focal length in px of the disparity map, and the distance of the two cameras.
+    doffs_px
+        Difference of the principal points' columns, added to the disparity; ``doffs`` in the calibration files of
+        Middlebury 2014.
+    codes_per_px
+        Numbers per px of disparity, > 0: 4 for the PNG files of Middlebury 2003, 3 for those of 2005 and 2006 at a
+        third of the size, 256 for KITTI. Needed for integers; 1 for floating-point numbers.
+    infinity_m
+        Distance to which +inf (of disparities: 0) is set, > 0, such as 1000 for the sky of a rendered scene; None: such
+        pixels are unknown.
+    key
+        Array of an .npz file or channel of an .exr file.
+    fill
+        How unknown pixels are filled; see :func:`fill_holes`.
+    resample
+        ``nearest`` or ``linear``: bring a map of another size but of the same aspect to the picture's grid; None:
+        refuse it. ``linear`` makes slopes out of steps, so use it for smooth maps only.
+
+    Raises
+    ------
+    InvalidValueError
+        A number that is out of range, half a stereo camera, or two scales.
+    """
+
+    meters_per_code: float | None = None
+    focal_length_px: float | None = None
+    baseline_m: float | None = None
+    doffs_px: float = 0.0
+    codes_per_px: float | None = None
+    infinity_m: float | None = None
+    key: str | None = None
+    fill: Fill = "background"
+    resample: Literal["nearest", "linear"] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("meters_per_code", "focal_length_px", "baseline_m", "codes_per_px", "infinity_m", "doffs_px"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+                raise InvalidValueError(f"DepthFormat.{name} must be a number, got {value!r}.")
+            if not math.isfinite(value) or (value <= 0 and name != "doffs_px"):
+                least = "finite" if name == "doffs_px" else "> 0 and finite"
+                raise InvalidValueError(f"DepthFormat.{name} must be {least}, got {value!r}.")
+            object.__setattr__(self, name, float(value))
+        if (self.focal_length_px is None) is not (self.baseline_m is None):
+            given, missing = (
+                ("focal_length_px", "baseline_m") if self.baseline_m is None else ("baseline_m", "focal_length_px")
+            )
+            raise InvalidValueError(
+                f"DepthFormat: {given} is given without {missing}.",
+                why="Depth from disparity is baseline times focal length over disparity.",
+                fix="Give both for disparities, and neither for depth.",
+            )
+        if self.is_disparity and self.meters_per_code is not None:
+            raise InvalidValueError(
+                "DepthFormat: meters_per_code and a stereo camera exclude each other.",
+                fix="Disparities are scaled with codes_per_px.",
+            )
+        if not self.is_disparity and (self.codes_per_px is not None or self.doffs_px != 0):
+            raise InvalidValueError(
+                f"DepthFormat: {'codes_per_px' if self.codes_per_px is not None else 'doffs_px'} needs focal_length_px "
+                "and baseline_m.",
+                why="Disparity in px becomes meters only with these.",
+                fix="Give them; if you know neither, any guess keeps the order of near and far.",
+            )
+        if self.fill not in ("background", "nearest", "refuse"):
+            raise InvalidValueError(f"fill must be 'background', 'nearest' or 'refuse', got {self.fill!r}.")
+        if self.resample not in (None, "nearest", "linear"):
+            raise InvalidValueError(f"resample must be 'nearest', 'linear' or None, got {self.resample!r}.")
+        if self.key is not None and not isinstance(self.key, str):
+            raise InvalidValueError(f"key must be a string, got {self.key!r}.")
+
+    @property
+    def is_disparity(self) -> bool:
+        """Whether the numbers are disparities."""
+        return self.focal_length_px is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What differs from the defaults, as in JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> DepthFormat:
+        """The inverse of :meth:`to_dict`."""
+        known = [f.name for f in fields(DepthFormat)]
+        for name in values:
+            if name not in known:
+                raise InvalidValueError(f"DepthFormat has no field {name!r}.", fix=did_you_mean(str(name), known))
+        return DepthFormat(**values)
+
+
+@dataclass(frozen=True, eq=False)
+class DepthMap:
+    """Depth of a picture and how much of it had to be filled.
+
+    Parameters
+    ----------
+    depth_m
+        ``[H, W]`` float32, meters along the optical axis, finite and > 0.
+    filled
+        Number of pixels that were unknown in the file, after resampling.
+    """
+
+    depth_m: NDArray[np.float32]
+    filled: int
+
+
+def read_depth(
+    path: str | Path,
+    *,
+    size_px: tuple[int, int] | None = None,
+    meters_per_code: float | None = None,
+    focal_length_px: float | None = None,
+    baseline_m: float | None = None,
+    doffs_px: float = 0.0,
+    codes_per_px: float | None = None,
+    infinity_m: float | None = None,
+    key: str | None = None,
+    fill: Fill = "background",
+    resample: Literal["nearest", "linear"] | None = None,
+) -> NDArray[np.float32]:
+    """A depth file as meters along the optical axis, ``[H, W]`` float32, with its holes filled.
+
+    Parameters
+    ----------
+    path
+        .npy, .npz, gray .png, .tif or .pgm of 8 or 16 bits (.tif also float), .pfm, .exr.
+    size_px
+        Height and width of the picture that it belongs to; by default that of the file.
+    meters_per_code, focal_length_px, baseline_m, doffs_px, codes_per_px, infinity_m, key, fill, resample
+        See :class:`DepthFormat`.
+
+    Raises
+    ------
+    PictureError
+        The file cannot be read; its size is not the picture's; it holds negative values or nothing but holes; or its
+        median is below 1 mm or beyond 10 km, which is a wrong unit.
+    InvalidValueError
+        Options that contradict each other.
+    MissingExtraError
+        An .exr file, and the package OpenEXR is not installed.
+
+    Notes
+    -----
+    How many pixels were filled is logged, and :func:`read_depth_map` returns it.
+
+    Examples
+    --------
+    A depth camera's 16-bit PNG in millimeters, and a stereo benchmark's disparities::
+
+        read_depth("depth.png", meters_per_code=0.001)
+        read_depth("disp0.pfm", focal_length_px=3979.911, baseline_m=0.193001, doffs_px=124.343)
+    """
+    form = DepthFormat(
+        meters_per_code, focal_length_px, baseline_m, doffs_px, codes_per_px, infinity_m, key, fill, resample
+    )
+    return read_depth_map(path, form, size_px=size_px).depth_m
+
+
+def read_depth_map(
+    path: str | Path, form: DepthFormat | None = None, *, size_px: tuple[int, int] | None = None
+) -> DepthMap:
+    """As :func:`read_depth`, with the number of filled pixels."""
+    path = expanded(path)
+    form = form or DepthFormat()
+    numbers = read_numbers(path, key=form.key)
+    _check_scale(path, numbers, form)
+    try:
+        depth = _meters(numbers, form)
+        if size_px is not None:
+            depth = _on_grid(depth, size_px, form.resample)
+        filled_m, filled = fill_holes(depth, fill=form.fill)
+        check_unit(filled_m, form)
+    except InvalidValueError as error:
+        raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+    if filled:
+        _LOG.info("%s: %d of %d pixels had no depth and were filled (%s)", path, filled, filled_m.size, form.fill)
+    return DepthMap(filled_m, filled)
+
+
+def read_labels(path: str | Path, *, size_px: tuple[int, int] | None = None) -> NDArray[np.int32]:
+    """A label file, ``[H, W]`` int32: which object each pixel shows, 0 = none (the background).
+
+    Parameters
+    ----------
+    path
+        .npy, .npz with one array, or a gray or palette picture of 8 or 16 bits that keeps every number. A mask of 0 and
+        255 is one object with the number 255.
+    size_px
+        Height and width of the picture that it belongs to.
+
+    Raises
+    ------
+    PictureError
+        The file cannot be read, holds something else than integers >= 0, or is not of the picture's size.
+    """
+    path = expanded(path)
+    labels = read_label_numbers(path)
+    if labels.dtype != np.bool_ and (int(labels.min()) < 0 or int(labels.max()) >= 2**31):
+        raise PictureError(
+            f"{path}: labels must be 0 .. 2^31 - 1, got {labels.min()} to {labels.max()}.", fix="0 is the background."
+        )
+    try:
+        return _on_grid(labels.astype(np.int32), size_px, None, what="labels") if size_px else labels.astype(np.int32)
+    except InvalidValueError as error:
+        raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+
+
+def _check_scale(path: Path, numbers: NDArray[Any], form: DepthFormat) -> None:
+    """Integers need a scale: codes are no meters."""
+    if numbers.dtype.kind == "f" or form.meters_per_code is not None or form.codes_per_px is not None:
+        return
+    if form.is_disparity:
+        raise PictureError(
+            f"{path}: holds integers ({numbers.dtype}), which are codes and not px of disparity.",
+            fix="Give codes_per_px: 4 for Middlebury 2003, 3 for 2005 and 2006, 256 for KITTI, 1 for whole pixels.",
+        )
+    raise PictureError(
+        f"{path}: holds integers ({numbers.dtype}) up to {numbers.max()}, which are codes and not meters.",
+        fix="Give meters_per_code: 0.001 for millimeters (Kinect, RealSense), 1/5000 for TUM, 1/256 for KITTI, "
+        "or focal_length_px, baseline_m and codes_per_px if they are disparities.",
+    )
+
+
+def _meters(numbers: NDArray[Any], form: DepthFormat) -> NDArray[np.float32]:
+    """Meters with NaN where nothing is known."""
+    with np.errstate(invalid="ignore"):
+        lowest = float(np.nanmin(numbers, initial=0)) if numbers.dtype.kind == "f" else int(numbers.min())
+    what = "disparities" if form.is_disparity else "depth"
+    if lowest < 0 and not (form.is_disparity and lowest == -math.inf):
+        count = int(np.count_nonzero(numbers < 0))
+        raise InvalidValueError(
+            f"{what} must not be negative, got {count} negative values of {numbers.size}, down to {lowest:g}.",
+            why="Nothing lies behind the camera.",
+            fix="If that is how your program marks unknown pixels, set them to 0 or NaN."
+            + (
+                ""
+                if form.is_disparity
+                else " If they are coordinates along an axis that points backwards, negate them."
+            ),
+        )
+    scale = (form.codes_per_px if form.is_disparity else form.meters_per_code) or 1.0
+    values = numbers.astype(np.float64)
+    if form.is_disparity:
+        assert form.focal_length_px is not None
+        assert form.baseline_m is not None
+        unknown = ~np.isfinite(values)
+        endless = values == 0
+        values /= scale
+        values += form.doffs_px
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.where(values > 0, form.baseline_m * form.focal_length_px / values, np.nan)
+        values[unknown] = np.nan
+        values[endless] = np.nan if form.infinity_m is None else form.infinity_m
+    else:
+        values *= scale
+        values[np.isposinf(values)] = np.nan if form.infinity_m is None else form.infinity_m
+        values[values == 0] = np.nan
+    return values.astype(np.float32)
+
+
+def _on_grid(
+    array: NDArray[Any], size_px: tuple[int, int], resample: str | None, *, what: str = "depth"
+) -> NDArray[Any]:
+    if array.shape == tuple(size_px):
+        return array
+    (height, width), (rows, columns) = size_px, array.shape
+    if (rows, columns) == (width, height):
+        raise InvalidValueError(
+            f"{what} has {rows} x {columns} px (rows x columns), its picture {height} x {width}.",
+            why="The picture is turned upright as its EXIF orientation says, so its map must be, too.",
+            fix="Turn the map by 90 degrees, or take the orientation out of the picture's EXIF data.",
+        )
+    # Equal up to half a pixel of the smaller one.
+    same = 2 * abs(rows * width - columns * height) <= (max(size_px) if rows <= height else max(array.shape))
+    if not same or what == "labels":
+        raise InvalidValueError(
+            f"{what} has {rows} x {columns} px (rows x columns), its picture {height} x {width}.",
+            why="Maps that are not aligned pixel by pixel blur the wrong things.",
+            fix="Take the map of this picture, and crop or resize both alike.",
+        )
+    if resample is None:
+        raise InvalidValueError(
+            f"{what} has {rows} x {columns} px (rows x columns), its picture {height} x {width}.",
+            why="It has the picture's shape at another size.",
+            fix="Allow resample='nearest' (keeps steps) or 'linear' (for smooth maps), if it shows the same view.",
+        )
+    # Pixel areas are aligned, not the centers of the corner pixels.
+    y, x = (np.arange(height) + 0.5) * rows / height - 0.5, (np.arange(width) + 0.5) * columns / width - 0.5
+    if resample == "nearest":
+        nearest_y = np.clip(np.floor(y + 0.5).astype(int), 0, rows - 1)
+        nearest_x = np.clip(np.floor(x + 0.5).astype(int), 0, columns - 1)
+        return np.ascontiguousarray(array[nearest_y[:, None], nearest_x[None, :]])
+    y, x = np.clip(y, 0, rows - 1), np.clip(x, 0, columns - 1)
+    top, left = np.minimum(y.astype(int), max(rows - 2, 0)), np.minimum(x.astype(int), max(columns - 2, 0))
+    bottom, right = np.minimum(top + 1, rows - 1), np.minimum(left + 1, columns - 1)
+    v, u = (y - top)[:, None], (x - left)[None, :]
+    lines = array[top] * (1 - v) + array[bottom] * v  # unknown beside known stays unknown
+    return np.asarray(lines[:, left] * (1 - u) + lines[:, right] * u, array.dtype)
+
+
+def check_unit(depth_m: NDArray[np.floating], form: DepthFormat) -> None:
+    """Refuse depth whose median is below 1 mm or beyond 10 km: a wrong unit."""
+    median = float(np.median(depth_m))
+    if NEAREST_M <= median <= FARTHEST_M:
+        return
+    scale = form.meters_per_code or 1.0
+    if form.is_disparity:
+        fix = "Check focal_length_px (px, not mm), baseline_m (meters) and codes_per_px."
+    elif median > FARTHEST_M:
+        fix = f"If the numbers are millimeters give meters_per_code=0.001; now it is {scale:g}."
+    else:
+        fix = f"Give the meters that the number 1 stands for as meters_per_code; now it is {scale:g}."
+    raise InvalidValueError(
+        f"depth has a median of {median:.3g} m.",
+        why="Scenes lie between 1 mm and 10 km, so the unit is wrong.",
+        fix=fix,
+    )

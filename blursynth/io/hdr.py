@@ -1,0 +1,382 @@
+"""Files that hold light and not the codes of a display: Radiance .hdr, OpenEXR, TIFF of floats, raw files of cameras.
+
+Their numbers are proportional to the light; where white lies is arbitrary (a meter or an exposure decides), and values
+above 1 are usual. They are taken as they are: the header's EXPOSURE of Radiance files and other scales are not applied.
+Raw files are developed to light by LibRaw: black level subtracted, 1 at the white level, the white balance that the
+camera chose, demosaicked, in the primaries of sRGB; no curve, no brightening, no denoising, and clipped at white.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import struct
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.errors import MissingExtraError, PictureError, require
+from blursynth.io.decoders import RAW_SUFFIXES, check_bytes, check_size, damaged, decoded_by_opencv, decoded_bytes
+
+__all__ = ["LightInfo", "check_exr_parts", "exr_is_cut_off", "light_info", "read_light", "transparent"]
+
+_LOG = logging.getLogger(__name__)
+
+LARGEST_NEGATIVE_SHARE = 0.01
+"""Negative numbers up to this share of the light pass for colors outside the gamut, or for the ringing of a filter."""
+
+_EXR_MAGIC = b"\x76\x2f\x31\x01"
+_TIFF_MAGICS = (b"II*\0", b"MM\0*")
+_REC_709 = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)
+_IMAGE_WIDTH, _IMAGE_LENGTH, _BITS, _SAMPLES, _SAMPLE_FORMAT = 256, 257, 258, 277, 339  # tags of TIFF
+_COPYRIGHT = 33432
+_FLOATS = 3  # as a sample format
+
+
+@dataclass(frozen=True)
+class LightInfo:
+    """What the header of a file of light says."""
+
+    height: int
+    width: int
+    mode: str
+    colors: str  # a note on primaries or a gamma that are not applied; "" for linear Rec. 709 or nothing said
+    channels: int = 3  # that the file holds
+    bytes_per_channel: int = 4
+    license: str = ""
+    other_bytes: int = 0  # of what is decoded beside the picture
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Memory that decoding it takes at the most."""
+        own = self.channels * self.bytes_per_channel
+        whole = decoded_bytes(self.height, self.width, bytes_per_channel=4, decoder_bytes_per_px=own)
+        return whole + self.other_bytes
+
+
+def transparent(path: Path) -> PictureError:
+    return PictureError(
+        f"{path}: has transparent pixels.",
+        why="There is no light where a picture is transparent, so nothing can be blurred there.",
+        fix="Lay it over a background first.",
+    )
+
+
+def light_info(path: Path) -> LightInfo | None:
+    """The header of a file of light; None for files of any other kind, and for those that cannot be opened.
+
+    Raises
+    ------
+    PictureError
+        The header is damaged, or describes something that is not read.
+    MissingExtraError
+        An OpenEXR or raw file, and the package that reads it is not installed.
+    """
+    if path.suffix.lower() in RAW_SUFFIXES and path.is_file():
+        return _raw_info(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError:
+        return None
+    if head[:2] == b"#?":
+        return _radiance_info(path)
+    if head == _EXR_MAGIC:
+        return _exr_info(path)
+    return _tiff_info(path) if head in _TIFF_MAGICS else None
+
+
+def read_light(path: Path, info: LightInfo) -> NDArray[np.float32]:
+    """The light of a file, ``[H, W, 3]``, finite and >= 0; gray becomes three equal channels.
+
+    Negative numbers that are few and small (colors outside the gamut, ringing) become 0, which is logged.
+
+    Raises
+    ------
+    PictureError
+        The file is damaged, holds NaN or infinite values, more than a little negative light, or transparent pixels.
+    """
+    colors = {"OpenEXR": _read_exr, "raw": _read_raw}.get(info.mode, _read_by_opencv)(path)
+    if colors.shape[:2] != (info.height, info.width):
+        raise damaged(path, "its header and its pixels disagree in size")
+    light = np.repeat(colors, 3, axis=2) if colors.shape[2] == 1 else colors
+    unknown = int(np.count_nonzero(~np.isfinite(light)))
+    if unknown:
+        raise PictureError(
+            f"{path}: holds {unknown} values that are NaN or infinite, of {light.size}.",
+            why="One of them would spread over everything that is blurred.",
+            fix="Replace them first, for example by the largest finite value (renderers write them for the sun).",
+        )
+    light = np.ascontiguousarray(light, np.float32)
+    if light.min() < 0:
+        below, above = float(-light[light < 0].sum(dtype=np.float64)), float(light[light > 0].sum(dtype=np.float64))
+        if below > LARGEST_NEGATIVE_SHARE * above:
+            raise PictureError(
+                f"{path}: holds negative numbers, {below / max(above, 1e-30):.0%} of its light.",
+                why="Light is not negative, so these are other numbers: logarithms, differences, directions.",
+                fix="Convert them to light, or leave the file out.",
+            )
+        _LOG.info(
+            "%s: %d of %d numbers are negative, down to %.3g, and were set to 0",
+            path, np.count_nonzero(light < 0), light.size, light.min(),
+        )  # fmt: skip
+        np.maximum(light, 0, out=light)
+    return light
+
+
+def _radiance_info(path: Path) -> LightInfo:
+    with path.open("rb") as file:
+        head = file.read(65536)
+    # The size stands behind the first empty line, and a line that looks like one before it is none: the decoder would
+    # make room for another picture than the one that was checked.
+    text, _, rest = head.partition(b"\n\n")
+    lines = [line.decode("latin-1").strip() for line in text.split(b"\n")]
+    found = re.fullmatch(rb"([+-][XY]) (\d{1,9}) ([+-][XY]) (\d{1,9})\s*", rest.partition(b"\n")[0])
+    if found is None:
+        raise damaged(path, "its header has no size")
+    if re.search(rb"-Y\s*[+-]?\d+\s*\+X", text):  # the decoder cuts long lines, and may see an empty one before it
+        raise damaged(path, "its header has two sizes")
+    if (found[1], found[3]) != (b"-Y", b"+X"):
+        raise PictureError(
+            f"{path}: its rows do not run from the top left ({found[0].decode().strip()}).",
+            fix="Save it again in the usual order (-Y height +X width).",
+        )
+    values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    if "xyze" in values.get("FORMAT", "").lower():
+        raise PictureError(
+            f"{path}: holds CIE XYZ and not red, green and blue.", fix="Convert it to an RGB file (32-bit_rle_rgbe)."
+        )
+    notes = []
+    gamma = values.get("GAMMA", "1").strip()
+    if gamma not in ("1", "1.0"):
+        notes.append(f"gamma {gamma}")
+    primaries = values.get("PRIMARIES", "").split()
+    if any(p.strip("0.") for p in primaries):
+        notes.append(f"primaries {' '.join(primaries)}")
+    return LightInfo(int(found[2]), int(found[4]), "Radiance", ", ".join(notes))
+
+
+def _open_exr(path: Path, **options: Any) -> Any:
+    # OpenCV is built without OpenEXR in its wheels from version 5 on.
+    library = require("OpenEXR", extra="depth", purpose=f"reading {path.name}, as all OpenEXR files,")
+    check_name_for_exr(path)
+    if exr_is_cut_off(path):
+        raise damaged(path, "it ends too early")
+    return library.File(str(path), **options)
+
+
+def check_name_for_exr(path: Path) -> None:
+    """Refuse names that the library cannot be given."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise PictureError(
+            f"{path}: has a name that is not UTF-8, which the package OpenEXR cannot open.", fix="Rename the file."
+        ) from None
+
+
+def check_exr_parts(path: Path, file: Any) -> int:
+    """Bytes of all parts, which the library decodes wanted or not; refused where they are more than may be."""
+    total = 0
+    for part in file.parts:
+        (left, top), (right, bottom) = (np.asarray(corner).tolist() for corner in part.header["dataWindow"])
+        height, width = bottom - top + 1, right - left + 1
+        if height < 1 or width < 1:
+            raise damaged(path, "its window is empty")
+        check_size(path, height, width)
+        total += 4 * len(part.header["channels"]) * height * width
+    check_bytes(path, total)
+    return total
+
+
+_EXR_FLAGS = {"tiled": 0x200, "long names": 0x400, "deep": 0x800, "several parts": 0x1000}
+_EXR_LARGEST_TABLE = 1 << 20  # chunks; a file that says more is left to the library
+
+
+def exr_is_cut_off(path: Path) -> bool:
+    """Whether an OpenEXR file ends before its last chunk does.
+
+    The library would tell it, too, but prints lines of its own to the error stream of the process, and that cannot be
+    redirected for one thread alone. A header is a list of attributes (name, type, length, content); then come the
+    offsets of all chunks, and right behind them the first chunk. Only plain files of one part are looked at, and only
+    their end: anything else, and what is odd, is left to the library.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(8)
+        (version,) = struct.unpack("<I", head[4:].ljust(4, b"\0"))
+        if head[:4] != _EXR_MAGIC or version & (_EXR_FLAGS["deep"] | _EXR_FLAGS["several parts"]):
+            return False
+        while name := _exr_text(file):
+            _exr_text(file)  # the type
+            length = file.read(4)
+            if len(length) < 4:
+                return True
+            file.seek(struct.unpack("<I", length)[0], os.SEEK_CUR)
+        if name is None:
+            return True
+        first, offsets = size, list[int]()
+        while file.tell() < first and len(offsets) < _EXR_LARGEST_TABLE:
+            entry = file.read(8)
+            if len(entry) < 8:
+                return True
+            offsets.append(struct.unpack("<Q", entry)[0])
+            if not offsets[-1]:  # its writer did not finish; the library may put the table together
+                return False
+            first = min(first, offsets[-1])
+        if not offsets or file.tell() != first:
+            return False
+        last = max(offsets)
+        # Before the data of a chunk stand its place (y, or four numbers of a tile) and its length.
+        place = 16 if version & _EXR_FLAGS["tiled"] else 4
+        file.seek(last + place)
+        length = file.read(4)
+        return len(length) < 4 or last + place + 4 + struct.unpack("<I", length)[0] > size
+
+
+def _exr_text(file: BinaryIO) -> bytes | None:
+    """A text of up to 255 bytes that ends with a zero byte; None where the file ends first."""
+    text = b""
+    while len(text) < 256 and (byte := file.read(1)):
+        if byte == b"\0":
+            return text
+        text += byte
+    return None if len(text) < 256 else b""  # too long for any text: left to the library, which finds no chunks
+
+
+def _exr_info(path: Path) -> LightInfo:
+    try:
+        with _open_exr(path, header_only=True) as file:
+            total = check_exr_parts(path, file)
+            header = file.header()
+            (left, top), (right, bottom) = (np.asarray(corner).tolist() for corner in header["dataWindow"])
+            primaries = tuple(float(v) for v in np.ravel(header.get("chromaticities", _REC_709)))
+            channels = len(header.get("channels", "RGB"))
+    except (MissingExtraError, PictureError):
+        raise
+    except Exception as error:  # what the library raises is not documented
+        raise damaged(path, error) from None
+    usual = len(primaries) == 8 and np.allclose(primaries, _REC_709, atol=2e-3)
+    note = "" if usual else f"chromaticities {' '.join(f'{p:g}' for p in primaries)}"
+    height, width, channels = bottom - top + 1, right - left + 1, max(channels, 1)
+    others = max(0, total - 4 * channels * height * width)  # other parts
+    return LightInfo(height, width, "OpenEXR", note, channels, other_bytes=others)
+
+
+def _read_exr(path: Path) -> NDArray[Any]:
+    try:
+        with _open_exr(path, separate_channels=True) as file:
+            channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
+    except (MissingExtraError, PictureError):
+        raise
+    except Exception as error:  # what the library raises is not documented
+        raise damaged(path, error) from None
+    layers = {name.rpartition(".")[0] for name in channels}
+    for layer in sorted(layers):  # the unnamed one comes first
+        prefix = f"{layer}." if layer else ""
+        planes = [channels[prefix + c] for c in "RGB" if prefix + c in channels]
+        if not planes and prefix + "Y" in channels and prefix + "RY" not in channels:
+            planes = [channels[prefix + "Y"]]
+        if len(planes) in (1, 3) and len({p.shape for p in planes}) == 1:
+            if prefix + "A" in channels and channels[prefix + "A"].min() < 1:
+                raise transparent(path)
+            return np.stack(planes, axis=-1)
+    listed = ", ".join(repr(n) for n in sorted(channels)) or "none"
+    raise PictureError(
+        f"{path}: has the channels {listed}, and neither R, G and B nor Y alone.",
+        why="Depth, normals and luminance with chroma are no colors of light.",
+        fix="Save it with the channels R, G and B.",
+    )
+
+
+def _tiff_info(path: Path) -> LightInfo | None:
+    """Only of files of floating-point numbers; integers are codes."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    try:
+        with path.open("rb") as file:
+            tags = ImageFileDirectory_v2(file.read(8))
+            file.seek(tags.next)
+            tags.load(file)
+            kinds = tags.get(_SAMPLE_FORMAT) or (1,)
+            if _FLOATS not in (kinds if isinstance(kinds, tuple) else (kinds,)):
+                return None
+            bits = tags.get(_BITS) or (32,)
+            return LightInfo(
+                int(tags[_IMAGE_LENGTH]), int(tags[_IMAGE_WIDTH]), "TIFF", "", int(tags.get(_SAMPLES, 1)),
+                max(bits if isinstance(bits, tuple) else (bits,)) // 8,
+            )  # fmt: skip
+    except Exception:  # a broken TIFF is told by who reads it as a picture
+        return None
+
+
+def _open_raw(path: Path) -> Any:
+    """A raw file, its header read and its pixels not yet unpacked."""
+    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, as all raw files of cameras,")
+    check_bytes(path, path.stat().st_size)
+    raw = library.RawPy()
+    # Its bytes and not its name, which need not be UTF-8.
+    raw.open_buffer(BytesIO(path.read_bytes()))
+    return raw
+
+
+def _raw_info(path: Path) -> LightInfo:
+    try:
+        with _open_raw(path) as raw:
+            sizes = raw.sizes
+            turned = sizes.flip in (5, 6)
+            height, width = (sizes.iwidth, sizes.iheight) if turned else (sizes.iheight, sizes.iwidth)
+    except (MissingExtraError, PictureError):
+        raise
+    except Exception as error:  # what the library raises is not documented
+        raise damaged(path, error) from None
+    # LibRaw unpacks the sensor's numbers, demosaics to four of 16 bits and hands three of them over.
+    return LightInfo(height, width, "raw", "", 2 + 4 + 3, 2, _raw_license(path))
+
+
+def _raw_license(path: Path) -> str:
+    """The copyright of those raw files that are built as TIFF: nearly all."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    try:
+        with path.open("rb") as file:
+            tags = ImageFileDirectory_v2(file.read(8))
+            file.seek(tags.next)
+            tags.load(file)
+            return str(tags.get(_COPYRIGHT, "")).strip("\0 ")
+    except Exception:  # broken tags do not make the pixels unusable
+        return ""
+
+
+def _read_raw(path: Path) -> NDArray[Any]:
+    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, as all raw files of cameras,")
+    try:
+        with _open_raw(path) as raw:
+            raw.unpack()
+            codes = raw.postprocess(
+                gamma=(1, 1), no_auto_bright=True, output_bps=16, use_camera_wb=True,
+                output_color=library.ColorSpace.sRGB, highlight_mode=library.HighlightMode.Clip,
+                adjust_maximum_thr=0.0,  # the white level of the camera, and not what the picture reaches
+            )  # fmt: skip
+    except (MissingExtraError, PictureError):
+        raise
+    except Exception as error:  # what the library raises is not documented
+        raise damaged(path, error) from None
+    return np.asarray(codes, np.float32) / np.float32(65535)
+
+
+def _read_by_opencv(path: Path) -> NDArray[Any]:
+    picture = decoded_by_opencv(path)
+    if picture is None or picture.dtype.kind != "f" or picture.ndim not in (2, 3):
+        raise damaged(path, "its pixels cannot be read")
+    colors = np.asarray(picture)
+    if colors.ndim == 2:
+        return colors[..., None]
+    if colors.shape[2] == 4 and colors[..., 3].min() < 1:
+        raise transparent(path)
+    return colors[..., 2::-1] if colors.shape[2] >= 3 else colors[..., :1]

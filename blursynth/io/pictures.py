@@ -1,0 +1,652 @@
+"""Picture files in and out: the only place where channels come last and pixels are bytes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import re
+import stat
+import struct
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.errors import InvalidValueError, MissingExtraError, PictureError, require
+from blursynth.frame import Encoding, Frame, Intrinsics, check_values
+from blursynth.io.decoders import (
+    CODE_SUFFIXES,
+    LARGEST_DECODED_BYTES,
+    PICTURE_SUFFIXES,
+    check_bytes,
+    check_size,
+    damaged,
+    decoded_by_opencv,
+    open_picture,
+    pillow_bytes,
+    quiet,
+    stated_gamma,
+    top_code,
+)
+from blursynth.io.depth import DepthFormat, read_depth, read_labels
+from blursynth.io.depth.maps import check_unit
+from blursynth.io.folders import check_readable, expanded
+from blursynth.io.hdr import light_info, transparent
+from blursynth.io.hdr import read_light as _read_light_file
+
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "SUFFIXES",
+    "PictureInfo",
+    "file_sha256",
+    "read_arrays",
+    "read_frame",
+    "read_header",
+    "read_light",
+    "read_pixels",
+    "write_picture",
+]
+
+_LOG = logging.getLogger(__name__)
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm")
+"""The endings of the formats that are written; those that are read are PICTURE_SUFFIXES."""
+
+_ORIENTATION, _COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
+
+
+@dataclass(frozen=True)
+class PictureInfo:
+    """What the header of a picture file says, after its EXIF orientation."""
+
+    height: int
+    width: int
+    mode: str
+    bit_depth: int
+    # "" when there is none, or it is sRGB; a PNG's gamma; of files of light their primaries, if not those of sRGB
+    icc_profile: str
+    license: str
+    encoding: Encoding = Encoding.DISPLAY  # LINEAR for .hdr, .exr, raw and floating-point numbers, which hold light
+    decoded_bytes: int = 0  # memory that decoding it takes at the most
+
+
+def read_header(path: str | Path, *, most_bytes: int = LARGEST_DECODED_BYTES) -> PictureInfo:
+    """Read the header of a picture file and check that it can be used.
+
+    Parameters
+    ----------
+    most_bytes
+        Memory that decoding it may take.
+
+    Raises
+    ------
+    PictureError
+        It is missing, empty, no regular file, no picture, of a number format without a known white, larger than 400
+        megapixels, or too large to be decoded in ``most_bytes``.
+    MissingExtraError
+        An .exr, .heic or raw file, and the package that reads it is not installed.
+    """
+    path = expanded(path)
+    check_readable(path)
+    light = light_info(path)
+    if light is not None:
+        check_size(path, light.height, light.width)
+        check_bytes(path, light.decoded_bytes, most_bytes)
+        return PictureInfo(
+            light.height, light.width, light.mode, 32, light.colors, light.license, Encoding.LINEAR,
+            light.decoded_bytes,
+        )  # fmt: skip
+    with open_picture(path) as picture:
+        return _info(picture, path, most_bytes)
+
+
+def read_light(path: str | Path) -> NDArray[np.float32]:
+    """The light of a Radiance .hdr, an .exr, a TIFF of floating-point numbers or a camera's raw file, ``[H, W, 3]``.
+
+    1 need not be white, but for raw files: there it is the sensor's white level, after its black level was subtracted
+    and the white balance of the camera applied.
+
+    Raises
+    ------
+    PictureError
+        Missing, damaged or transparent; NaN, infinite or more than a little negative light; or no file of light.
+    MissingExtraError
+        An .exr or a raw file, and the package that reads it is not installed.
+    """
+    path = expanded(path)
+    check_readable(path)
+    info = light_info(path)
+    if info is None:
+        read_header(path)  # says what is wrong with it, if anything
+        raise PictureError(
+            f"{path}: holds codes and not light.",
+            fix="Use read_frame, with encoding='linear' if it has no response curve.",
+        )
+    check_size(path, info.height, info.width)
+    check_bytes(path, info.decoded_bytes)
+    return _read_light_file(path, info)
+
+
+def read_pixels(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The codes of a picture file, ``[H, W, 3]`` RGB, uint8 or uint16, turned as its EXIF orientation says.
+
+    Gray becomes three equal channels; an alpha channel that is opaque everywhere is dropped; palettes, CMYK and other
+    color spaces are converted to RGB; of animations and files of several pages the first picture is read. An embedded
+    color profile is not applied (:func:`read_header` names it). Broken metadata is ignored.
+
+    Raises
+    ------
+    PictureError
+        Missing, empty, truncated, damaged, transparent, of a floating-point or 32-bit format, or larger than 400
+        megapixels or 4 GiB of memory.
+    MissingExtraError
+        A .heic file, and the package pillow-heif is not installed.
+    """
+    path = expanded(path)
+    check_readable(path)
+    if light_info(path) is not None:
+        raise PictureError(
+            f"{path}: holds light as floating-point numbers, and no codes.", fix="Read it with read_frame."
+        )
+    with open_picture(path) as picture:
+        info = _info(picture, path)
+        orientation = _orientation(picture)
+        if picture.format == "PNG":
+            _check_sums(path)  # Pillow skips the checksums of the pixels
+        if info.bit_depth == 16:
+            codes: NDArray[Any] = _read_16_bit(path)
+        else:
+            codes = _read_8_bit(picture, path)
+    return np.ascontiguousarray(_turned(codes, orientation))
+
+
+def _read_8_bit(picture: Any, path: Path) -> NDArray[np.uint8]:
+    try:
+        picture.load()
+        if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+            rgba = np.asarray(picture.convert("RGBA"))
+            if rgba[..., 3].min() < 255:
+                raise transparent(path)
+            return rgba[..., :3]
+        return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    except PictureError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise damaged(path, error) from None
+
+
+def _turned(codes: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Upright, from the EXIF orientation: 2 to 4 mirror and turn by 180 degrees, 5 to 8 also swap rows and columns."""
+    if orientation >= 5:
+        codes = codes.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        codes = codes[::-1]
+    if orientation in (2, 3, 6, 7):
+        codes = codes[:, ::-1]
+    return codes
+
+
+def _info(picture: Any, path: Path, most_bytes: int = LARGEST_DECODED_BYTES) -> PictureInfo:
+    width, height = picture.size
+    mode = picture.mode
+    top = top_code(picture)
+    needed = pillow_bytes(picture, bytes_per_channel=2 if top == 65535 else 1)
+    check_bytes(path, needed, most_bytes)
+    if mode == "F" or (mode == "I" and top is None):
+        sort = "floating-point" if mode == "F" else "32-bit whole"  # floats of other formats than TIFF
+        raise PictureError(
+            f"{path}: holds {sort} numbers, whose white is not known.",
+            fix="Read it yourself and build a Frame with encoding='linear'.",
+        )
+    if top is not None and top > 255 and top != 65535:
+        raise PictureError(
+            f"{path}: has codes up to {top}.",
+            why="Only files whose white is 255 or 65535 are read.",
+            fix="Save it as 8-bit or 16-bit PNG.",
+        )
+    if _orientation(picture) >= 5:
+        width, height = height, width
+    profile = _profile_name(picture)
+    if picture.format == "PNG" and not profile and (gamma := stated_gamma(path)) is not None:
+        profile = f"gamma {gamma:.4g}"
+    bits = 16 if top == 65535 else 8
+    return PictureInfo(height, width, mode, bits, profile, _license(picture), decoded_bytes=needed)
+
+
+def _exif(picture: Any) -> dict[int, Any]:
+    """The EXIF tags that matter here; none where they are broken, which does not make the pixels unusable."""
+    from PIL import Image
+
+    try:
+        with quiet():
+            # Not the method of PNG files: it decodes the whole picture to find tags behind the pixels.
+            tags = Image.Image.getexif(picture)
+            return {tag: tags[tag] for tag in (_ORIENTATION, _COPYRIGHT) if tag in tags}
+    except Exception:
+        return {}
+
+
+def _orientation(picture: Any) -> int:
+    if picture.format == "TIFF":
+        return 1  # of TIFF files Pillow gives the upright size, and both decoders upright pixels
+    try:
+        orientation = int(_exif(picture).get(_ORIENTATION, 1))
+    except (TypeError, ValueError):
+        return 1
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _license(picture: Any) -> str:
+    return str(_exif(picture).get(_COPYRIGHT, "")).strip("\0 ")
+
+
+def _check_sums(path: Path) -> None:
+    try:
+        with quiet(), open_picture(path) as picture:
+            picture.verify()
+    except Exception as error:  # what verify raises is not documented
+        raise damaged(path, error) from None
+
+
+def _profile_name(picture: Any) -> str:
+    data = picture.info.get("icc_profile")
+    if not data:
+        return ""
+    from io import BytesIO
+
+    from PIL import ImageCms
+
+    try:
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(data))).strip()
+    except (ImageCms.PyCMSError, OSError):
+        return "unreadable profile"
+    return "" if "srgb" in name.lower() else name
+
+
+def _read_16_bit(path: Path) -> NDArray[np.uint16]:
+    picture = decoded_by_opencv(path)  # with alpha, and not turned
+    if picture is None or picture.dtype != np.uint16 or picture.ndim not in (2, 3):
+        raise PictureError(
+            f"{path}: is damaged, cut off, or of a 16-bit format that cannot be read.",
+            fix="Save it as 16-bit PNG or TIFF.",
+        )
+    codes = np.asarray(picture, np.uint16)
+    if codes.ndim == 2:
+        return np.repeat(codes[..., None], 3, axis=2)
+    if codes.shape[2] == 4 and codes[..., 3].min() < 65535:
+        raise transparent(path)
+    return codes[..., 2::-1]
+
+
+def read_frame(
+    path: str | Path | bytes | bytearray | memoryview | BinaryIO,
+    *,
+    encoding: Encoding | str | None = None,
+    depth: str | Path | NDArray[Any] | None = None,
+    labels: str | Path | NDArray[Any] | None = None,
+    camera: Intrinsics | None = None,
+    dtype: Any = np.float32,
+) -> Frame:
+    """A picture file as a frame: DISPLAY, its codes divided by the top code, or LINEAR, the light of an HDR file.
+
+    Parameters
+    ----------
+    path
+        Picture of 8 or 16 bits; or a Radiance .hdr, an .exr or a TIFF of floating-point numbers, whose light is taken
+        as it is: its white is arbitrary and values above 1 are usual, so meter it before anything clips
+        (:class:`~blursynth.Meter`); or a camera's raw file, whose light is 1 at the white level. Instead of its path,
+        the bytes of the file or the file opened for reading them.
+    encoding
+        ``"linear"``: the codes are light already, without a response curve, as in 16-bit files from raw converters.
+        None: what the file is.
+    depth
+        Meters along the optical axis, ``[H, W]``, aligned with the picture: a file that :func:`blursynth.read_depth`
+        reads without being told more, or an array, such as ``read_depth("depth.png", meters_per_code=0.001)``.
+    labels
+        Which object each pixel shows, ``[H, W]``, 0 = none: a file for :func:`blursynth.read_labels`, or an array.
+    camera
+        The geometry of the camera that took the picture.
+    dtype
+        float32 or float64.
+
+    Raises
+    ------
+    PictureError
+        The picture, the depth or the labels cannot be used; or a file of light was said to be a display picture.
+    MissingExtraError
+        An .exr, .heic or raw file, and the package that reads it is not installed.
+    """
+    if not isinstance(path, str | Path):
+        options = {"encoding": encoding, "depth": depth, "labels": labels, "camera": camera, "dtype": dtype}
+        return _frame_of_bytes(path, options)
+    path = expanded(path)
+    info = read_header(path)
+    wanted = _wanted_encoding(path, encoding, info)
+    if info.icc_profile.startswith("gamma ") and info.encoding is Encoding.DISPLAY:
+        _LOG.warning("%s: says that its codes become light by %s; they are taken as sRGB.", path, info.icc_profile)
+    if info.encoding is Encoding.LINEAR:
+        pixels: NDArray[Any] = read_light(path)
+        image = np.moveaxis(pixels, -1, 0)[None]
+    else:
+        pixels = read_pixels(path)
+        image = np.moveaxis(pixels, -1, 0)[None] / np.asarray(np.iinfo(pixels.dtype).max, dtype)
+    size = pixels.shape[0], pixels.shape[1]
+    meters = read_depth(depth, size_px=size) if isinstance(depth, str | Path) else _depth_array(depth)
+    objects = read_labels(labels, size_px=size) if isinstance(labels, str | Path) else labels
+    try:
+        return Frame(
+            np.ascontiguousarray(image, dtype),
+            wanted,
+            depth_m=None if meters is None else np.asarray(meters),
+            labels=None if objects is None else np.asarray(objects),
+            camera=() if camera is None else (camera,),
+            source=(str(path),),
+            license=(info.license,),
+        )
+    except InvalidValueError as error:
+        raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+
+
+def _frame_of_bytes(data: Any, options: dict[str, Any]) -> Frame:
+    """The decoders read files, so the bytes become one: they then pass the same checks."""
+    data = data.read() if hasattr(data, "read") else data
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InvalidValueError(
+            f"read_frame takes a path or the bytes of a picture file, got {type(data).__name__}.",
+            fix="Pictures in memory are for Frame.from_uint8 and Frame.from_pil.",
+        )
+    with tempfile.TemporaryDirectory(prefix="blursynth-") as folder:
+        path = Path(folder, "picture")
+        path.write_bytes(data)
+        try:
+            frame = read_frame(path, **options)
+        except PictureError as error:
+            what = error.what.replace(str(path), "The given bytes")
+            raise PictureError(what, why=error.why, fix=error.fix) from None
+    return frame.with_image(frame.image, source=())
+
+
+def _wanted_encoding(path: str | Path, encoding: Encoding | str | None, info: PictureInfo) -> Encoding:
+    if encoding is None:
+        return info.encoding
+    if encoding not in (Encoding.DISPLAY, Encoding.LINEAR):
+        raise InvalidValueError(
+            f"encoding must be 'display', 'linear' or None, got {encoding!r}.",
+            why="Picture files hold codes of a display or light.",
+        )
+    if info.encoding is Encoding.LINEAR and encoding == Encoding.DISPLAY:
+        raise PictureError(f"{path}: holds light, and was said to be a display picture.", fix="Leave encoding out.")
+    return Encoding(encoding)
+
+
+def _depth_array(depth: Any) -> NDArray[np.floating] | None:
+    """Depth that was given as an array, with the checks that a file gets; the frame checks shape and sign."""
+    if depth is None:
+        return None
+    meters = np.asarray(depth)
+    if meters.dtype.kind not in "fiu":
+        raise InvalidValueError(f"depth must be numbers in meters, got an array of {meters.dtype}.")
+    meters = meters if meters.dtype.kind == "f" else meters.astype(np.float32)
+    if meters.size and np.isfinite(meters).all() and meters.min() > 0:
+        check_unit(meters, DepthFormat())
+    return meters
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong inside a library, without its advice to load pickles."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error)
+    if text.startswith("Object arrays"):
+        return "it holds Python objects, which are not unpickled"
+    return "it is not an array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it ends too early"
+
+
+def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
+    """Write a picture ``[C, H, W]``, ``[H, W]`` or a frame of one, values 0..1 in display encoding.
+
+    Parameters
+    ----------
+    path
+        Its ending decides the format; JPEG is written with quality 95 and full chroma.
+    image
+        1 or 3 channels, floating-point; values outside 0..1 are clipped. Arrays of codes (0..255) are refused: they
+        would be white.
+    bit_depth
+        8, or 16 for PNG and TIFF.
+
+    Raises
+    ------
+    InvalidValueError
+        Another bit depth, one that the format has not, a linear or raw frame, more than one picture, or values that are
+        not finite numbers.
+    PictureError
+        The file cannot be written.
+    """
+    from PIL import Image
+
+    of_frame = isinstance(image, Frame)
+    if isinstance(image, Frame):
+        if image.encoding is not Encoding.DISPLAY or len(image) != 1:
+            raise InvalidValueError(
+                f"write_picture takes one display frame, got {image!r}.", fix="Encode it first, or take frame[0]."
+            )
+        image = image.image[0]
+    planar = np.asarray(image)
+    if planar.ndim == 2:
+        planar = planar[None]
+    if planar.dtype.kind != "f":
+        raise InvalidValueError(
+            f"write_picture takes floating-point values 0..1, got {planar.dtype}.", fix="Divide codes by their white."
+        )
+    if planar.ndim != 3 or planar.shape[0] not in (1, 3) or planar.size == 0 or not np.isfinite(planar).all():
+        raise InvalidValueError(
+            f"write_picture takes finite values [C, H, W] with 1 or 3 channels, got shape {planar.shape}"
+            f"{'' if np.isfinite(planar).all() else ' with NaN or infinite values'}.",
+            fix="Channels come first: np.moveaxis(image, -1, 0).",
+        )
+    if not of_frame and planar.min() >= 0 and planar.max() > 2:  # noise, on both sides, is clipped
+        check_values(planar, Encoding.DISPLAY, name="write_picture: the picture")
+    path = expanded(path)
+    if bit_depth not in (8, 16) or (bit_depth == 16 and path.suffix.lower() not in (".png", ".tif", ".tiff")):
+        raise InvalidValueError(
+            f"bit_depth must be 8, or 16 for .png and .tif, got {bit_depth!r} for {path.name}.",
+            fix="Write a PNG, or leave bit_depth out.",
+        )
+    top, kind = (255, np.uint8) if bit_depth == 8 else (65535, np.uint16)
+    codes = np.rint(np.clip(np.moveaxis(planar, 0, -1), 0, 1) * top).astype(kind)
+    if path.suffix.lower() not in SUFFIXES:
+        raise PictureError(
+            f"{path}: pictures cannot be written in the format {path.suffix!r}.", fix=f"Known: {', '.join(SUFFIXES)}."
+        )
+    jpeg = path.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif")
+    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if jpeg else {}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if bit_depth == 16:  # Pillow writes no colors of 16 bits
+            import cv2
+
+            _, data = cv2.imencode(path.suffix.lower(), codes[..., ::-1])
+            path.write_bytes(data.tobytes())
+        else:
+            Image.fromarray(codes[..., 0] if codes.shape[-1] == 1 else codes).save(path, **options)
+    except (NotADirectoryError, FileExistsError):
+        raise PictureError(
+            f"{path}: cannot be written (a part of the path is a file).", fix="Check the path."
+        ) from None
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be written ({error.strerror or error}).") from None
+
+
+def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
+    """Measured kernels or recorded paths from a file: .npy, .npz, .csv, .txt, gray pictures, and MATLAB's .mat.
+
+    MATLAB stores columns first; arrays are turned so that rows are rows. Cell arrays give several.
+
+    Raises
+    ------
+    PictureError
+        The file cannot be read or holds no real numbers.
+    """
+    path = expanded(path)
+    check_readable(path, "file")
+    try:
+        arrays = _read_arrays(path)
+        for array in arrays:
+            if np.asarray(array).dtype.kind not in "fiub":
+                raise ValueError("it holds something else than real numbers")
+    except (PictureError, MissingExtraError):
+        raise
+    except Exception as error:  # zip, zlib, scipy, HDF5 and numpy each raise their own on damaged files
+        fix = ""
+        if path.suffix.lower() in (".csv", ".txt"):
+            between = "commas" if path.suffix.lower() == ".csv" else "spaces"
+            fix = f"Each line holds numbers with {between} between them; a heading begins with #."
+        raise PictureError(f"{path}: cannot be read as an array of numbers ({_reason(error)}).", fix=fix) from None
+    if not arrays or any(np.asarray(array).size == 0 for array in arrays):
+        raise PictureError(f"{path}: holds no array of numbers.")
+    return [np.asarray(array, np.float64) for array in arrays]
+
+
+def _read_arrays(path: Path) -> list[NDArray[Any]]:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return [np.load(path, allow_pickle=False)]
+    if suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            members = archive.zip.infolist() if archive.zip is not None else []
+            check_bytes(path, sum(member.file_size for member in members))
+            return [archive[name] for name in archive.files]
+    if suffix in (".csv", ".txt"):
+        if not path.read_text("utf-8-sig", errors="replace").strip():
+            return []
+        if curves := _read_response_curves(path):
+            return curves
+        return [np.loadtxt(path, delimiter="," if suffix == ".csv" else None, ndmin=2, encoding="utf-8-sig")]
+    if suffix == ".mat":
+        return _read_matlab(path)
+    if suffix in CODE_SUFFIXES:
+        return [read_pixels(path).astype(np.float64).mean(axis=-1)]
+    raise PictureError(f"{path}: unknown format {suffix!r}.", fix="Known: .npy, .npz, .csv, .txt, .mat and pictures.")
+
+
+_ROW = re.compile(r"\s*([IB])\s*=(.*)")
+
+
+def _read_response_curves(path: Path) -> list[NDArray[Any]]:
+    """Curves ``[2, N]``, light and value, of the text files of the DoRF data base; none if it is no such file.
+
+    Each curve is a name, a line ``I =`` with the row of the light in it or below, and one ``B =`` with the values.
+    """
+    rows: list[tuple[str, list[float]]] = []
+    goes_on = False
+    for line in path.read_text("utf-8-sig", errors="replace").splitlines():
+        found = _ROW.fullmatch(line)
+        if found is not None:
+            rows.append((found[1], []))
+        elif not goes_on:
+            continue
+        try:
+            rows[-1][1].extend(float(word) for word in (found[2] if found else line).replace(",", " ").split())
+            goes_on = True
+        except ValueError:  # the name of the next curve
+            goes_on = False
+    if not rows:
+        return []
+    if [name for name, _ in rows] != ["I", "B"] * (len(rows) // 2):
+        raise ValueError("rows I = and B = must take turns")
+    numbers = [np.array(values) for _, values in rows]
+    curves = []
+    for number, (light, value) in enumerate(zip(numbers[::2], numbers[1::2], strict=True), 1):
+        if light.size != value.size:
+            raise ValueError(f"curve {number} has {light.size} numbers of light and {value.size} values")
+        curves.append(np.stack([light, value]))
+    return curves
+
+
+def _read_matlab(path: Path) -> list[NDArray[Any]]:
+    from scipy.io import loadmat
+
+    check_bytes(path, _matlab_bytes(path))
+    try:
+        variables = loadmat(path)
+    except NotImplementedError:  # MATLAB 7.3 files are HDF5
+        return _read_matlab_hdf5(path)
+    found = []
+    for name, value in variables.items():
+        if not name.startswith("__"):
+            cells = value.ravel() if value.dtype == object else [value]
+            found += [np.asarray(c) for c in cells]
+    return found
+
+
+_MATLAB_COMPRESSED = 15  # as the type of a variable in MATLAB's files of versions 5 to 7
+
+
+def _matlab_bytes(path: Path) -> int:
+    """Bytes of the variables of a MATLAB file when they are decompressed, up to a little more than may be read.
+
+    A variable is its type and its length, then its content; what is no such file counts as it is.
+    """
+    total = path.stat().st_size
+    with path.open("rb") as file:
+        order = {b"IM": "<", b"MI": ">"}.get(file.read(128)[126:])
+        while order is not None and len(head := file.read(8)) == 8:
+            kind, length = struct.unpack(f"{order}II", head)
+            if kind != _MATLAB_COMPRESSED:
+                file.seek(length, 1)
+                continue
+            left = min(length, total)
+            stream, packed = zlib.decompressobj(), b""
+            while (left or packed) and not stream.eof and total <= LARGEST_DECODED_BYTES:
+                if not packed:
+                    packed = file.read(min(left, 1 << 20))
+                    left = left - len(packed) if packed else 0
+                total += len(stream.decompress(packed, 1 << 24))
+                packed = stream.unconsumed_tail
+            file.seek(left, 1)
+    return total
+
+
+def _read_matlab_hdf5(path: Path) -> list[NDArray[Any]]:
+    h5py = require("h5py", extra="matlab", purpose="reading MATLAB 7.3 files")
+    found: list[NDArray[Any]] = []
+    total = 0
+
+    def array(data: Any) -> NDArray[np.float64]:
+        nonlocal total
+        if not isinstance(data, h5py.Dataset):
+            raise ValueError("it holds a structure")
+        if data.external or data.is_virtual:
+            raise ValueError("its numbers lie in another file")
+        total += data.size * max(8, data.dtype.itemsize)
+        check_bytes(path, total)
+        return np.asarray(data, np.float64).T
+
+    with h5py.File(path) as file:
+        for name in file:
+            if name.startswith("#"):
+                continue
+            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{name!r} is a link to another place")
+            data = file[name]
+            if isinstance(data, h5py.Dataset) and h5py.check_ref_dtype(data.dtype):
+                check_bytes(path, data.size * data.dtype.itemsize)
+                found += [array(file[reference]) for reference in np.asarray(data).ravel()]
+            else:
+                found.append(array(data))
+    return found
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes; OSError where it is no regular file, since a device never ends."""
+    path = expanded(path)
+    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe waits for its writer
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,619 @@
+"""Distributions of one number: what stands in a recipe where a degradation has a number.
+
+Each is monotone in one uniform random number (inverse distribution function) and is rounded to nine significant
+digits, so that a draw is readable and the same on every platform.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, ClassVar, cast, final
+
+import numpy as np
+
+from blursynth.core import Degradation
+from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
+from blursynth.frame import Encoding, Frame
+from blursynth.physics.color import srgb_to_linear
+from blursynth.records.streams import Stream
+
+__all__ = [
+    "ALL",
+    "Beta",
+    "Choice",
+    "Constant",
+    "DepthQuantile",
+    "Distribution",
+    "Integer",
+    "LogUniform",
+    "Meter",
+    "Normal",
+    "Product",
+    "Quotient",
+    "SameAs",
+    "TruncatedNormal",
+    "Uniform",
+    "parse",
+]
+
+Plain = bool | int | float | str | None
+Earlier = Mapping[str, Degradation]
+
+# (raw >> 11 + 0.5) 2^-53 lies within 2^-54 of 0 and 1, so a normal deviate stays within 8.3 standard deviations.
+_NORMAL_REACH = 8.3
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+
+
+class Distribution(ABC):
+    """A distribution of one plain value."""
+
+    word: ClassVar[str]  # its name in TOML
+
+    @abstractmethod
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        """One value. ``earlier`` holds the steps of this draw that are already known."""
+
+    @abstractmethod
+    def extremes(self) -> tuple[Plain, ...]:
+        """The ends of the range (or all values), so that a recipe can be checked before any work starts."""
+
+    @abstractmethod
+    def to_plain(self) -> Any:
+        """The form that stands in TOML and JSON."""
+
+    def references(self) -> tuple[SameAs, ...]:
+        """The fields of earlier steps that it depends on."""
+        return ()
+
+    @property
+    def sees_frame(self) -> bool:
+        """Whether it depends on what is in the frame."""
+        return False
+
+
+def _rounded(value: float, low: float = -math.inf, high: float = math.inf) -> float:
+    return min(max(float(f"{value:.9g}"), low), high)
+
+
+def _finite(word: str, **numbers: float) -> None:
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InvalidValueError(f"{word}: {name} must be a finite number, got {value!r}.")
+
+
+def _ordered(word: str, low: float, high: float) -> None:
+    _finite(word, low=low, high=high)
+    if low > high:
+        raise InvalidValueError(f"{word}: low must not exceed high, got [{low}, {high}].", fix="Swap them.")
+
+
+@dataclass(frozen=True)
+class Constant(Distribution):
+    """Always the same value. In TOML: the value itself."""
+
+    value: Plain
+    word: ClassVar[str] = "constant"
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return self.value
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (self.value,)
+
+    def to_plain(self) -> Any:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Uniform(Distribution):
+    """Uniform between ``low`` and ``high``. In TOML: ``{ uniform = [4.0, 40.0] }``."""
+
+    low: float
+    high: float
+    word: ClassVar[str] = "uniform"
+
+    def __post_init__(self) -> None:
+        _ordered(self.word, self.low, self.high)
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return _rounded(self.low + (self.high - self.low) * stream.uniform(), self.low, self.high)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (float(self.low), float(self.high))
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class LogUniform(Distribution):
+    """Uniform in the logarithm between ``low`` > 0 and ``high``. In TOML: ``{ log_uniform = [2000, 20000] }``."""
+
+    low: float
+    high: float
+    word: ClassVar[str] = "log_uniform"
+
+    def __post_init__(self) -> None:
+        _ordered(self.word, self.low, self.high)
+        if self.low <= 0:
+            raise InvalidValueError(
+                f"{self.word}: low must be > 0, got {self.low}.",
+                why="Zero has no logarithm.",
+                fix="Use uniform, or a maybe.",
+            )
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        ratio = math.log(self.high / self.low)
+        return _rounded(self.low * math.exp(ratio * stream.uniform()), self.low, self.high)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (float(self.low), float(self.high))
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class Normal(Distribution):
+    """Gaussian with ``mean`` and standard deviation ``sd``. In TOML: ``{ normal = [0.0, 1.0] }``.
+
+    A draw stays within 8.3 standard deviations; for a field with a bound use :class:`TruncatedNormal`.
+    """
+
+    mean: float
+    sd: float
+    word: ClassVar[str] = "normal"
+
+    def __post_init__(self) -> None:
+        _finite(self.word, mean=self.mean, sd=self.sd)
+        if self.sd < 0:
+            raise InvalidValueError(f"{self.word}: sd must be >= 0, got {self.sd}.")
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return _rounded(self.mean + self.sd * NormalDist().inv_cdf(stream.uniform()))
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (self.mean - _NORMAL_REACH * self.sd, self.mean + _NORMAL_REACH * self.sd)
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.mean, self.sd]}
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Distribution):
+    """Gaussian conditioned on ``low <= x <= high``. In TOML: ``{ truncated_normal = [mean, sd, low, high] }``."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    word: ClassVar[str] = "truncated_normal"
+
+    def __post_init__(self) -> None:
+        _ordered(self.word, self.low, self.high)
+        _finite(self.word, mean=self.mean, sd=self.sd)
+        if self.sd <= 0:
+            raise InvalidValueError(f"{self.word}: sd must be > 0, got {self.sd}.", fix="Use a constant.")
+        if self._mass() < 1e-12:
+            raise InvalidValueError(
+                f"{self.word}: [{self.low}, {self.high}] is too far from the mean {self.mean} (sd {self.sd}).",
+                fix="Move the mean, or use uniform.",
+            )
+
+    def _mass(self) -> float:
+        normal = NormalDist(self.mean, self.sd)
+        return normal.cdf(self.high) - normal.cdf(self.low)
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        normal = NormalDist(self.mean, self.sd)
+        share = normal.cdf(self.low) + self._mass() * stream.uniform()
+        return _rounded(normal.inv_cdf(min(max(share, 1e-300), 1 - 2.0**-53)), self.low, self.high)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (float(self.low), float(self.high))
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.mean, self.sd, self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class Choice(Distribution):
+    """One of the given values, with optional weights. In TOML: ``{ choice = [8, 10], weights = [1, 3] }``."""
+
+    values: tuple[Plain, ...]
+    weights: tuple[float, ...] = ()
+    word: ClassVar[str] = "choice"
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise InvalidValueError("choice needs at least one value, got none.")
+        if self.weights:
+            if len(self.weights) != len(self.values):
+                raise InvalidValueError(
+                    f"choice needs one weight per value, got {len(self.weights)} weights for {len(self.values)} values."
+                )
+            _finite(self.word, **{f"weights[{i}]": w for i, w in enumerate(self.weights)})
+            if min(self.weights) < 0 or sum(self.weights) <= 0:
+                raise InvalidValueError(
+                    f"choice: weights must be >= 0 with a sum > 0, got {list(self.weights)}.",
+                    why="They are relative frequencies.",
+                )
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return self.values[pick(self.weights or (1.0,) * len(self.values), stream)]
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return self.values
+
+    def to_plain(self) -> Any:
+        plain: dict[str, Any] = {self.word: list(self.values)}
+        if self.weights:
+            plain["weights"] = list(self.weights)
+        return plain
+
+
+@dataclass(frozen=True)
+class Integer(Distribution):
+    """An integer from ``low`` to ``high``, both included. In TOML: ``{ integer = [70, 98] }``."""
+
+    low: int
+    high: int
+    word: ClassVar[str] = "integer"
+
+    def __post_init__(self) -> None:
+        for name, value in (("low", self.low), ("high", self.high)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise InvalidValueError(f"integer: {name} must be an integer, got {value!r}.", fix="Use uniform.")
+        _ordered(self.word, self.low, self.high)
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return self.low + min(int(stream.uniform() * (self.high - self.low + 1)), self.high - self.low)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (self.low, self.high)
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class Beta(Distribution):
+    """``low + (high - low) x`` with x ~ Beta(a, b). In TOML: ``{ beta = [a, b, low, high] }`` (default 0, 1)."""
+
+    a: float
+    b: float
+    low: float = 0.0
+    high: float = 1.0
+    word: ClassVar[str] = "beta"
+
+    def __post_init__(self) -> None:
+        _ordered(self.word, self.low, self.high)
+        _finite(self.word, a=self.a, b=self.b)
+        if self.a <= 0 or self.b <= 0:
+            raise InvalidValueError(f"beta: a and b must be > 0, got a = {self.a}, b = {self.b}.")
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        from scipy.special import betaincinv  # only recipes with a beta pay for loading scipy
+
+        share = float(betaincinv(self.a, self.b, stream.uniform()))
+        return _rounded(self.low + (self.high - self.low) * share, self.low, self.high)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (float(self.low), float(self.high))
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.a, self.b, self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class DepthQuantile(Distribution):
+    """A depth of the picture in meters: its quantile u, u uniform in [low, high].
+
+    In TOML: ``{ depth_quantile = [0.1, 0.9] }``.
+
+    Focus distances drawn so lie on something that is in the picture.
+    """
+
+    low: float
+    high: float
+    word: ClassVar[str] = "depth_quantile"
+
+    @property
+    def sees_frame(self) -> bool:
+        return True
+
+    def __post_init__(self) -> None:
+        _ordered(self.word, self.low, self.high)
+        if self.low < 0 or self.high > 1:
+            raise InvalidValueError(f"depth_quantile: quantiles lie in [0, 1], got [{self.low}, {self.high}].")
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        if frame.depth_m is None:
+            raise InvalidValueError(
+                "depth_quantile needs a depth map, and the frame has none.", fix="Give read_frame a depth file."
+            )
+        share = self.low + (self.high - self.low) * stream.uniform()
+        return _rounded(float(np.quantile(np.asarray(frame.depth_m[0]), share)))
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (1.0,)  # any depth of a frame is a positive number of meters
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class Meter(Distribution):
+    """A light meter: the gain that puts a quantile of the picture's luminance at a level, log-uniform in [low, high].
+
+    In TOML: ``{ meter = [0.5, 0.1, 0.2] }`` puts the median at .1 to .2 of white. For sources whose white means
+    nothing, such as HDR panoramas. Luminance is that of linear sRGB (.2126, .7152, .0722); of files with a response
+    curve, that of their codes decoded as sRGB. Where the quantile is black the mean stands in for it; a black picture
+    gets a gain of 1.
+    """
+
+    quantile: float
+    low: float
+    high: float
+    word: ClassVar[str] = "meter"
+
+    @property
+    def sees_frame(self) -> bool:
+        return True
+
+    def __post_init__(self) -> None:
+        _finite(self.word, quantile=self.quantile)
+        LogUniform(self.low, self.high)
+        if not 0 <= self.quantile <= 1:
+            raise InvalidValueError(f"meter: the quantile lies in [0, 1], got {self.quantile}.")
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        image = np.asarray(frame.image[0], np.float64)
+        light = srgb_to_linear(image) if frame.encoding is Encoding.DISPLAY else image
+        luminance = np.tensordot(_LUMINANCE, light, 1) if len(light) == 3 else light.mean(axis=0)
+        level = float(np.quantile(luminance, self.quantile))
+        if not level > 0:
+            level = float(luminance.mean())  # more than the quantile's share is black; what is left tells
+        if not level > 0:
+            return 1.0  # no gain makes light of darkness
+        wanted = self.low * math.exp(math.log(self.high / self.low) * stream.uniform())
+        return _rounded(wanted / level)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (1.0,)  # some positive number
+
+    def to_plain(self) -> Any:
+        return {self.word: [self.quantile, self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class SameAs(Distribution):
+    """The value of a field of an earlier step. In TOML: ``{ same_as = "shake.length_px" }``."""
+
+    reference: str
+    word: ClassVar[str] = "same_as"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reference, str) or self.reference.count(".") != 1:
+            raise InvalidValueError(f'same_as must be "step.field", got {self.reference!r}.')
+
+    @property
+    def step(self) -> str:
+        return self.reference.split(".")[0]
+
+    @property
+    def field(self) -> str:
+        return self.reference.split(".")[1]
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return cast(Plain, getattr(earlier[self.step], self.field))
+
+    def references(self) -> tuple[SameAs, ...]:
+        return (self,)
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return ()  # known only once the earlier step is; the recipe checks that it exists
+
+    def to_plain(self) -> Any:
+        return {self.word: self.reference}
+
+
+@dataclass(frozen=True)
+class _Combined(Distribution):
+    """Several factors made one number: what :class:`Product` and :class:`Quotient` share.
+
+    A factor is a number, a distribution, or ``"step.field"`` of an earlier step. The result is held within ``low`` and
+    ``high`` where these are given.
+    """
+
+    factors: tuple[Distribution, ...]
+    low: float | None = None
+    high: float | None = None
+
+    def __init__(self, *factors: Any, low: float | None = None, high: float | None = None) -> None:
+        parsed = tuple(SameAs(f) if isinstance(f, str) else parse(f) for f in factors)
+        object.__setattr__(self, "factors", parsed)
+        for name, bound in (("low", low), ("high", high)):
+            if bound is not None:
+                _finite(self.word, **{name: bound})
+            object.__setattr__(self, name, bound)
+        if low is not None and high is not None:
+            _ordered(self.word, low, high)
+        if len(parsed) < 2:
+            raise InvalidValueError(f"{self.word} needs at least two factors, got {len(parsed)}.")
+
+    @property
+    def sees_frame(self) -> bool:
+        return any(f.sees_frame for f in self.factors)
+
+    @staticmethod
+    @abstractmethod
+    def _combined(numbers: Sequence[float]) -> float: ...
+
+    def _held(self, numbers: Sequence[Any]) -> float:
+        for number in numbers:
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                raise InvalidValueError(f"{self.word} takes numbers, got {number!r}.")
+        low = -math.inf if self.low is None else float(self.low)
+        return _rounded(self._combined(numbers), low, math.inf if self.high is None else float(self.high))
+
+    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
+        return self._held([f.sample(stream.child(str(i)), frame, earlier) for i, f in enumerate(self.factors)])
+
+    def references(self) -> tuple[SameAs, ...]:
+        return tuple(r for f in self.factors for r in f.references())
+
+    def extremes(self) -> tuple[Plain, ...]:
+        ends = [f.extremes() for f in self.factors]
+        if all(ends) and not self.sees_frame:
+            found = [self._held(numbers) for numbers in itertools.product(*ends)]
+            return (min(found), max(found))
+        return tuple(float(bound) for bound in (self.low, self.high) if bound is not None)
+
+    def to_plain(self) -> Any:
+        factors = [f.reference if isinstance(f, SameAs) else f.to_plain() for f in self.factors]
+        bounds = {name: value for name, value in (("low", self.low), ("high", self.high)) if value is not None}
+        return {self.word: factors, **bounds}
+
+
+@final
+class Product(_Combined):
+    """The product of numbers, distributions and fields of earlier steps, held within ``low`` and ``high``.
+
+    In TOML: ``{ product = ["exposure.exposure_s", { log_uniform = [50.0, 400.0] }], high = 70.0 }``: so a longer
+    exposure moves further.
+    """
+
+    word: ClassVar[str] = "product"
+
+    @staticmethod
+    def _combined(numbers: Sequence[float]) -> float:
+        return math.prod(numbers)
+
+
+@final
+class Quotient(_Combined):
+    """The first factor divided by all others, held within ``low`` and ``high``.
+
+    In TOML: ``{ quotient = [1.0, "exposure.gain"] }``.
+    """
+
+    word: ClassVar[str] = "quotient"
+
+    @staticmethod
+    def _combined(numbers: Sequence[float]) -> float:
+        below = math.prod(numbers[1:])
+        if below == 0:
+            raise InvalidValueError(f"quotient: divides {numbers[0]} by 0.", fix="Give a divisor that is never 0.")
+        return numbers[0] / below
+
+
+def pick(weights: Sequence[float], stream: Stream) -> int:
+    """An index drawn with the given relative frequencies."""
+    level = stream.uniform() * sum(weights)
+    for i, weight in enumerate(weights):
+        level -= weight
+        if level < 0:
+            return i
+    return max(i for i, weight in enumerate(weights) if weight > 0)
+
+
+ALL: tuple[type[Distribution], ...] = (
+    Uniform,
+    LogUniform,
+    Normal,
+    TruncatedNormal,
+    Choice,
+    Integer,
+    Beta,
+    DepthQuantile,
+    Meter,
+    SameAs,
+    Product,
+    Quotient,
+)
+
+
+# What distributions are called elsewhere, for messages.
+_OTHER_WORDS = {
+    "between": "uniform",
+    "gauss": "normal",
+    "gaussian": "normal",
+    "max": "uniform",
+    "min": "uniform",
+    "one_of": "choice",
+    "options": "choice",
+    "randint": "integer",
+    "randn": "normal",
+    "range": "uniform",
+    "values": "choice",
+}
+
+
+def parse(value: Any) -> Distribution:
+    """A distribution from its TOML form; a plain value is a constant.
+
+    >>> parse({"uniform": [4, 40]})
+    Uniform(low=4, high=40)
+    >>> parse(2.0)
+    Constant(value=2.0)
+
+    Raises
+    ------
+    RecipeError
+        There is no such distribution, or it has the wrong number of parameters.
+    """
+    if isinstance(value, Distribution):
+        return value
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, bool | int | float | str):
+        return Constant(value)
+    if not isinstance(value, Mapping):
+        several = f"For one of several values write {{ choice = {value!r} }}." if isinstance(value, list) else ""
+        if isinstance(value, tuple) and len(value) == 2:
+            several = f"For a number between the two write Uniform{value!r}, for one of them Choice({value!r})."
+        raise RecipeError(f"A field holds a number, a string, or a distribution, got {value!r}.", fix=several)
+    known = {d.word: d for d in ALL}
+    names = [name for name in value if name in known]
+    if len(names) != 1:
+        if not value or len(names) > 1:
+            raise RecipeError(
+                f"A distribution has one name, got {', '.join(names) or 'an empty table'}.",
+                fix="For example { uniform = [1.0, 2.0] }.",
+            )
+        got = next(iter(value))
+        meant = _OTHER_WORDS.get(str(got).lower(), str(got).lower())
+        raise RecipeError(f"There is no distribution {got!r}.", fix=did_you_mean(meant, known))
+    word = names[0]
+    more = {"choice": {"weights"}, "product": {"low", "high"}, "quotient": {"low", "high"}}.get(word, set())
+    extra = set(value) - {word} - more
+    if extra:
+        raise RecipeError(f"{word} has no parameter {sorted(extra)[0]!r}.", fix="Its parameters stand in the list.")
+    arguments = value[word]
+    if word == "choice":
+        if not isinstance(arguments, Sequence) or isinstance(arguments, str):
+            raise RecipeError(f"choice needs a list of values, got {arguments!r}.")
+        weights = value.get("weights", ())
+        if not isinstance(weights, Sequence) or isinstance(weights, str):
+            raise RecipeError(f"choice: weights must be a list of numbers, got {weights!r}.")
+        return Choice(tuple(arguments), tuple(weights))
+    if word == "same_as":
+        return SameAs(arguments)
+    if more and isinstance(arguments, Sequence) and not isinstance(arguments, str):
+        return cast(Callable[..., Distribution], known[word])(*arguments, **{k: value[k] for k in more & set(value)})
+    build = cast(Callable[..., Distribution], known[word])
+    if not isinstance(arguments, Sequence) or isinstance(arguments, str):
+        raise RecipeError(
+            f"{word} needs a list of numbers, got {arguments!r}.", fix=f"Write {{ {word} = [low, high] }}."
+        )
+    try:
+        return build(*arguments)
+    except TypeError:
+        names = [n for n in known[word].__dataclass_fields__ if n != "word"]  # type: ignore[attr-defined]
+        raise RecipeError(f"{word} needs [{', '.join(names)}], got {list(arguments)!r}.") from None

@@ -1,0 +1,1 @@
+"""What is written down: text, TOML, units and named random streams."""

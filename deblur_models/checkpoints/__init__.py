@@ -1,0 +1,1 @@
+"""Files of weights: our checkpoints, and the weights that others published."""

@@ -1,0 +1,1 @@
+"""How well pictures are restored: scores, their uncertainty, speed, and the report."""

@@ -1,0 +1,1 @@
+"""Networks put to use on pictures of any size."""

@@ -1,0 +1,353 @@
+"""Networks put to use: pictures of any size in tiles with blended overlap, and the mean over the eight symmetries."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blursynth.errors import InvalidValueError
+from blursynth.frame import Encoding, check_values
+from deblur_models.networks import ALL, Network
+
+__all__ = ["Identity", "NetworkRestorer", "OnTiles", "Window", "sees_all_of_it", "windows", "with_local_px"]
+
+_LOG = logging.getLogger(__name__)
+
+OnTiles = Callable[[int, int], None]
+"""Called after every tile with the number of tiles done and of all tiles of the picture."""
+
+_OVERLAP_PX = 64
+_SMALLEST_TILE_PX = 64  # below it a tile is all overlap, and a device without room for it has room for nothing
+
+
+class Identity:
+    """No restoration: gives the blurred pictures back, the line that every table is read against."""
+
+    name = "no restoration"
+    needs_kernel = False
+
+    def restore(self, blurred: Tensor, kernels: NDArray[np.floating] | None = None) -> Tensor:
+        return blurred
+
+
+class NetworkRestorer:
+    """A network as a :class:`~deblur_models.restore.restorer.Restorer`.
+
+    Parameters
+    ----------
+    network
+        Is moved to the device and set to ``eval()``.
+    name
+        What it is called in reports; by default its kind.
+    tile_px
+        Side of the square tiles that the network sees, rounded up to its ``multiple_px``; None gives it the whole
+        picture. Memory on the device grows with the tile alone; the picture itself stays on the CPU in float32.
+    whole_up_to_px
+        Pictures of at most so many pixels are given to the network whole, whatever ``tile_px`` is.
+    overlap_px
+        What neighboring tiles share at least, at most half of a tile; by default 64 px or a quarter of the tile,
+        whichever is less.
+    ensemble
+        Restore the picture in its four rotations and their mirror images, and average the eight results turned back.
+        The result then turns with the picture exactly; it takes eight times as long.
+    device
+        Where the network runs.
+    autocast
+        ``torch.bfloat16`` or ``torch.float16``: mixed precision; None computes in the precision of the weights.
+    channels_last
+        Memory layout in which convolutions of many channels are faster on GPUs and with bfloat16 on CPUs.
+    on_tiles
+        Told of every finished tile.
+    padding
+        What stands beyond the lower and right edges of pictures whose sides are no multiples of ``multiple_px``:
+        ``mirror``, the picture mirrored, or ``published``, what the published code of the network puts there (zeros,
+        gray, repeated edges; portraits may lie on their side), for figures to be compared with published ones. Those
+        are of whole pictures (``tile_px=None``).
+
+    Raises
+    ------
+    InvalidValueError
+        A side that is not positive, an overlap of more than half of a tile, a published padding of a network that has
+        none, or too little memory for the smallest tile.
+
+    Notes
+    -----
+    Every tile gives the pixels in its inside, and fades over into its neighbor in the middle of what the two share:
+    the fade takes a quarter of the overlap, three eighths on either side are never shown. So the result equals that of
+    the whole picture where no pixel further away than ``3/8 overlap_px`` counts. Tiles begin at multiples of
+    ``multiple_px``, since strided convolutions are the same only when they are moved by those.
+
+    Networks that average over all they see (channel attention, instance normalization, attention between channels) give
+    results that depend on the size of the tile. ``local_px`` of NAFNet and HINet replaces such averages by those of a
+    window; it is used as the checkpoint says and never set behind its back, because figures measured in training would
+    no longer hold. Where a tiled network has it at 0, or depends on all it sees otherwise, a warning says so;
+    :func:`with_local_px` changes it.
+
+    When a CUDA device has not enough memory, the tile is halved, which is logged and kept for later pictures.
+    """
+
+    needs_kernel = False
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        name: str | None = None,
+        tile_px: int | None = None,
+        whole_up_to_px: int = 0,
+        overlap_px: int | None = None,
+        ensemble: bool = False,
+        device: torch.device | str = "cpu",
+        autocast: torch.dtype | None = None,
+        channels_last: bool = False,
+        on_tiles: OnTiles | None = None,
+        padding: Literal["mirror", "published"] = "mirror",
+    ) -> None:
+        if tile_px is not None and tile_px < 1:
+            raise InvalidValueError(
+                f"tile_px must be >= 1, or None for the whole picture, got {tile_px}.", fix="256 to 1024 is usual."
+            )
+        if overlap_px is not None and (overlap_px < 0 or (tile_px is not None and 2 * overlap_px > tile_px)):
+            raise InvalidValueError(
+                f"overlap_px must be 0 to half of tile_px, got {overlap_px} with a tile of {tile_px} px.",
+                why="The middle of a tile must belong to it alone.",
+                fix="Give larger tiles or a smaller overlap.",
+            )
+        if autocast not in (None, torch.bfloat16, torch.float16):
+            raise InvalidValueError(f"autocast must be torch.bfloat16, torch.float16 or None, got {autocast!r}.")
+        if padding not in ("mirror", "published"):
+            raise InvalidValueError(f"padding must be 'mirror' or 'published', got {padding!r}.")
+        if padding == "published" and network.config.published_padding is None:
+            kinds = [kind.kind for kind in ALL if kind.of_size("tiny").published_padding is not None]
+            raise InvalidValueError(
+                f"padding = 'published': the published code of {network.config.kind} pads no pictures.",
+                fix=f"Leave it out; {', '.join(kinds)} have one.",
+            )
+        self.padding = padding
+        self.name = name if name is not None else network.config.kind
+        self.tile_px = tile_px
+        self.whole_up_to_px = whole_up_to_px
+        self.overlap_px = overlap_px
+        self.ensemble = ensemble
+        self.device = torch.device(device)
+        self.autocast = autocast
+        self.channels_last = channels_last
+        self.on_tiles = on_tiles
+        self.network = network.to(self.device).eval()
+        if channels_last:
+            # torch names only the other memory formats in the types of this method
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._warned = False
+
+    def restore(self, blurred: Tensor, kernels: NDArray[np.floating] | None = None) -> Tensor:
+        """``[B, 3, H, W]`` in 0..1 to restored pictures in float32, on the device of ``blurred``; not cut to 0..1."""
+        if blurred.ndim != 4 or blurred.shape[1] != 3 or not blurred.is_floating_point() or 0 in blurred.shape:
+            raise InvalidValueError(
+                f"restore takes floating tensors [B, 3, H, W] with values 0..1, got {blurred.dtype} "
+                f"of shape {list(blurred.shape)}.",
+                fix="Turn codes into numbers with x / 255; repeat a gray picture over three channels.",
+            )
+        check_values(blurred, Encoding.DISPLAY, name="restore: the picture")
+        picture = blurred.detach().to("cpu", torch.float32)
+        views = 8 if self.ensemble else 1
+        total = torch.zeros_like(picture)
+        for view in range(views):
+            total += _turned_back(self._padded(_turned(picture, view), view, views), view)
+        return (total / views).to(blurred.device)
+
+    def _padded(self, picture: Tensor, view: int, views: int) -> Tensor:
+        rule = self.network.config.published_padding if self.padding == "published" else None
+        if rule is None:
+            return self._tiled(picture, view, views)
+        return rule.cut(self._tiled(rule.pad(picture), view, views), picture)
+
+    def _tiled(self, picture: Tensor, view: int, views: int) -> Tensor:
+        while True:
+            try:
+                return self._once(picture, view, views)
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                side = min(self._tile_of(picture), max(picture.shape[-2:]))
+                smallest = max(_SMALLEST_TILE_PX, self.network.config.multiple_px)
+                if side <= smallest:
+                    raise InvalidValueError(
+                        f"{self.name}: {self.device} has not enough memory for a tile of {side} px.",
+                        fix="Free memory on the device, use mixed precision, or compute on the CPU.",
+                    ) from None
+                # The next lines run when the failed tensors can be freed: the exception holds on to them.
+                reason = str(error).partition("\n")[0]
+            self.tile_px, self.whole_up_to_px = max(smallest, side // 2), 0
+            if self.overlap_px is not None:
+                self.overlap_px = min(self.overlap_px, self.tile_px // 2)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            _LOG.warning("%s: out of memory, going on in tiles of %d px (%s)", self.name, self.tile_px, reason)
+
+    def _tile_of(self, picture: Tensor) -> int:
+        height, width = picture.shape[-2:]
+        if self.tile_px is None or height * width <= self.whole_up_to_px:
+            return max(height, width)
+        return self.tile_px
+
+    @torch.inference_mode()
+    def _once(self, picture: Tensor, view: int, views: int) -> Tensor:
+        height, width = picture.shape[-2:]
+        tile_px = self._tile_of(picture)
+        overlap_px = self.overlap_px if self.overlap_px is not None else min(_OVERLAP_PX, tile_px // 4)
+        multiple_px = self.network.config.multiple_px
+        rows = windows(height, tile_px, overlap_px, multiple_px)
+        columns = windows(width, tile_px, overlap_px, multiple_px)
+        out = torch.zeros_like(picture)
+        tiles = len(rows) * len(columns)
+        done = view * tiles
+        if tiles > 1:
+            self._warn_of_averages(tile_px)
+        for row in rows:
+            for column in columns:
+                tile = self._network(picture[..., row.start : row.stop, column.start : column.stop])
+                shown = tile[..., row.inside(), column.inside()]
+                out[..., row.shown(), column.shown()] += shown * row.weight[:, None] * column.weight
+                done += 1
+                if self.on_tiles is not None:
+                    self.on_tiles(done, tiles * views)
+        return out
+
+    def _warn_of_averages(self, tile_px: int) -> None:
+        if not sees_all_of_it(self.network):
+            return
+        advice = "take the whole picture where memory allows (tile_px=None, --tile 0), or larger tiles"
+        if self.network.config.fields().get("local_px") == 0:
+            advice += ", or set a window instead (local_px, --local-px; published: 1.5 times the training patches)"
+        if not self._warned:
+            self._warned = True
+            _LOG.warning(
+                "%s averages over all it sees, so that its results depend on the tile of %d px: %s.",
+                self.name,
+                tile_px,
+                advice,
+            )
+
+    def _network(self, tile: Tensor) -> Tensor:
+        """The network on one tile; its weights decide the precision, the result is float32 on the CPU."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        weights = next(self.network.parameters(), tile)
+        given = tile.to(self.device, weights.dtype).contiguous(memory_format=layout)
+        with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            restored: Tensor = self.network(given)
+        return restored.to("cpu", torch.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Where a tile lies along one axis, ``start`` to ``stop``, and what of it is shown: ``first`` to ``last``.
+
+    ``weight`` has one number for each pixel from first to last; those of all windows sum to 1 at every pixel.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    weight: Tensor
+
+    def shown(self) -> slice:
+        """Its part of the picture."""
+        return slice(self.first, self.last)
+
+    def inside(self) -> slice:
+        """The same part of the tile."""
+        return slice(self.first - self.start, self.last - self.start)
+
+
+def windows(length: int, tile_px: int, overlap_px: int, multiple_px: int = 1) -> list[Window]:
+    """Evenly spread tiles over an axis, beginning at multiples of ``multiple_px``, and their weights.
+
+    With the fade ``u_i(x) = sin^2(pi/2 t)``, t from 0 to 1 over a quarter of the overlap in the middle of what tiles i
+    and i + 1 share, the weight of tile i is ``u_(i-1) - u_i``: never negative, and 1 in the sum.
+
+    >>> [(w.start, w.stop, w.first, w.last) for w in windows(100, 48, 16, 8)]
+    [(0, 48, 0, 38), (24, 72, 34, 66), (56, 100, 62, 100)]
+    """
+    tile = max(1, -(-tile_px // multiple_px))
+    overlap = min(-(-overlap_px // multiple_px), tile - 1)
+    whole = -(-length // multiple_px)
+    number = 1 if whole <= tile else -(-(whole - overlap) // (tile - overlap))
+    starts = [multiple_px * (i * (whole - tile) // (number - 1)) for i in range(number)] if number > 1 else [0]
+    stops = [min(start + tile * multiple_px, length) for start in starts]
+    fade = overlap_px / 4.0
+    centers = [0.5 * (stop + start) for stop, start in zip(stops[:-1], starts[1:], strict=True)]
+    places = torch.arange(length, dtype=torch.float64) + 0.5
+    rises = [torch.ones_like(places), *(_rise(places - center, fade) for center in centers), torch.zeros_like(places)]
+    found = []
+    for start, stop, before, after in zip(starts, stops, rises[:-1], rises[1:], strict=True):
+        weight = before - after
+        used = torch.nonzero(weight > 0).flatten()
+        first, last = int(used[0]), int(used[-1]) + 1
+        found.append(Window(start, stop, first, last, weight[first:last].float()))
+    return found
+
+
+def _rise(distance: Tensor, fade: float) -> Tensor:
+    if fade < 1.0:
+        return (distance > 0).to(distance.dtype)
+    t = (distance / fade + 0.5).clamp(0.0, 1.0)
+    return torch.sin(0.5 * math.pi * t).square()
+
+
+def _turned(picture: Tensor, view: int) -> Tensor:
+    """One of the eight views: mirrored from 4 on, then turned by ``view % 4`` quarter turns."""
+    mirrored = picture.flip(-1) if view >= 4 else picture
+    return torch.rot90(mirrored, view % 4, (-2, -1))
+
+
+def _turned_back(picture: Tensor, view: int) -> Tensor:
+    back = torch.rot90(picture, -(view % 4), (-2, -1))
+    return back.flip(-1) if view >= 4 else back
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # The CPU's allocator has no class of its own.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def sees_all_of_it(network: Network) -> bool:
+    """Whether each pixel that a network makes depends on all that it is given, so that tiles change the result."""
+    fields = network.config.fields()
+    return (
+        fields.get("local_px") == 0
+        or fields.get("norm") in ("instance", "batch_stats")
+        or network.config.sees_everything
+    )
+
+
+def with_local_px(network: Network, local_px: int) -> Network:
+    """The same weights in a network whose averages over the picture reach over windows of ``local_px`` (0: over all).
+
+    Raises
+    ------
+    InvalidValueError
+        The architecture has no such window, or its side is out of range.
+    """
+    if "local_px" not in type(network.config).model_fields:
+        kinds = [config.kind for config in ALL if "local_px" in config.model_fields]
+        raise InvalidValueError(
+            f"{network.config.kind} has no local_px.",
+            fix=f"Leave it out; with test-time local conversion there are {', '.join(kinds)}.",
+        )
+    changed: Network = network.config.replace(local_px=local_px).build()
+    changed.load_state_dict(network.state_dict())
+    return changed.train(network.training)
+
+
+def views(picture: Tensor) -> Iterator[Tensor]:
+    """The eight rotations and mirror images of a picture, the picture itself first."""
+    return (_turned(picture, view) for view in range(8))
