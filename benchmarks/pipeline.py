@@ -78,7 +78,7 @@ def stages(recipe: bs.Recipe, count: int) -> dict[str, float]:
                 "place", lambda p=part: bs.Frame(p.astype(np.float32) / np.float32(255), bs.Encoding.DISPLAY)
             )
             sharp = frame if whole else frame.crop(margin, margin, SIZE, SIZE)
-            timed("target", lambda d=draw, f=sharp: d.target()(f))
+            timed("target", lambda d=draw, f=sharp: d.target_draw()(f))
             for _, step in draw.steps:
                 cut = 0 if whole else (step.reach_px(frame) or 0)
                 frame = timed(group_of(step), lambda s=step, f=frame: s(f))  # type: ignore[assignment]

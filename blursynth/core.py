@@ -2,136 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
+from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
+from blursynth.records.kind import Kind, find_kind
 
-__all__ = ["Degradation", "Draw", "Identity", "Pair", "Record", "apply"]
-
-# Words for pydantic's error types, so that every message reads the same way.
-_BOUNDS = {
-    "greater_than": ("gt", ">"),
-    "greater_than_equal": ("ge", ">="),
-    "less_than": ("lt", "<"),
-    "less_than_equal": ("le", "<="),
-}
-_TYPES = {
-    "float_type": "a number",
-    "int_type": "an integer",
-    "int_from_float": "an integer",
-    "bool_type": "true or false",
-    "string_type": "a string",
-    "finite_number": "a finite number",
-}
+__all__ = ["Degradation", "Draw", "Identity", "Pair", "apply"]
 
 
-class Record(BaseModel, ABC):
-    """An immutable, flat record of plain numbers in physical units; it is JSON and compares equal.
-
-    Strict: ``"2"`` is not a number and ``true`` is not 1; unknown fields, NaN and infinities are refused.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
-
-    def __init__(self, **fields: Any) -> None:
-        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in fields.items()}
-        try:
-            super().__init__(**plain)
-        except ValidationError as error:
-            raise InvalidValueError(_explain(type(self), error)) from None
-
-    def replace(self, **changes: Any) -> Self:
-        """The same record with some fields changed, validated again."""
-        return type(self)(**{**self.fields(), **changes})
-
-    def fields(self) -> dict[str, Any]:
-        """Field names and values, in the order of declaration."""
-        return {name: getattr(self, name) for name in type(self).model_fields}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.fields().items())})"
-
-    __str__ = __repr__
-
-
-def _explain(kind: type[Record], error: ValidationError) -> str:
-    """Pydantic's error in the words of this library: what, got, why, fix."""
-    parts = []
-    for item in error.errors(include_url=False):
-        name = str(item["loc"][0]) if item["loc"] else ""
-        field = kind.model_fields.get(name)
-        meaning = (field.description or "").rstrip(".") if field is not None else ""
-        place = f"{kind.__name__}.{name}"
-        got = item.get("input")
-        if hasattr(got, "shape"):  # an array would fill the screen
-            got = Described(f"an array of shape {tuple(got.shape)}")
-        context = item.get("ctx", {})
-        sort = item["type"]
-        if sort == "extra_forbidden":
-            parts.append(f"{kind.__name__} has no field {name!r}. {did_you_mean(name, kind.model_fields)}")
-        elif sort == "missing":
-            parts.append(f"{kind.__name__} needs {name}{f' ({meaning})' if meaning else ''}. Give it a value.")
-        elif sort in _BOUNDS:
-            key, sign = _BOUNDS[sort]
-            parts.append(
-                f"{place} must be {sign} {context[key]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}"
-            )
-        elif sort == "literal_error":
-            quotes = "" if isinstance(got, str) else " It is a string, so put it in quotes."
-            parts.append(f"{place} must be {context['expected']}, got {got!r}.{quotes}")
-        elif sort == "string_pattern_mismatch" and "sha256" in context["pattern"]:
-            parts.append(
-                f'{place} must be the name of an array, got {got!r}. In a recipe write {{ file = "name.npy" }}; in '
-                "Python the name is what blursynth.assets.register(array) returns."
-            )
-        elif sort in _TYPES and hasattr(got, "sample"):
-            parts.append(
-                f"{place} must be {_TYPES[sort]}, got the distribution {got!r}. A degradation holds plain numbers; "
-                f"to draw them write Random({kind.__name__}, {name}=...) in a recipe."
-            )
-        elif sort == "string_type" and isinstance(got, Described):
-            parts.append(f"{place} must be a name, got {got}. Give what blursynth.assets.register(array) returns.")
-        elif sort in _TYPES:
-            parts.append(f"{place} must be {_TYPES[sort]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}")
-        elif not name:  # what a validator of the whole record raised
-            parts.append(f"{kind.__name__}: {context.get('error', item['msg'])!s}")
-        elif isinstance(context.get("error"), BlursynthError):  # it says itself what it got
-            parts.append(f"{place}: {context['error']}")
-        else:
-            parts.append(f"{place}: {context.get('error', item['msg'])}, got {got!r}.")
-    return " ".join(parts)
-
-
-class Described(str):
-    """A text that stands for a value in a message."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def _snake(name: str) -> str:
-    """``GaussianBlur`` as ``gaussian_blur``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-class Degradation(Record):
+class Degradation(Kind):
     """One thing that happens to light or to a picture on its way through the camera.
 
     Subclasses are final records with an :meth:`apply`; ``takes`` and ``gives`` say which encoding they work on
     (None: any, kept as it is).
     """
 
-    kind: ClassVar[str]
     takes: ClassVar[Encoding | None] = Encoding.LINEAR
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
     sets_geometry: ClassVar[bool] = False
@@ -142,10 +33,6 @@ class Degradation(Record):
     """Whether its blur differs from pixel to pixel, so that no single kernel stands for it."""
     blurs: ClassVar[bool] = False
     """Whether it spreads light over pixels by its numbers alone, without noise: what deblurring undoes."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.kind = _snake(cls.__name__)
 
     @classmethod
     @abstractmethod
@@ -176,10 +63,6 @@ class Degradation(Record):
         _check_encoding(type(self), frame)
         return type(self).apply((self,) * len(frame), frame)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Kind and fields as plain values, as in JSON and TOML."""
-        return {"kind": self.kind, **self.fields()}
-
     @staticmethod
     def from_dict(values: Mapping[str, Any], kinds: Iterable[type[Degradation]]) -> Degradation:
         """The inverse of :meth:`to_dict` among the given kinds.
@@ -192,51 +75,8 @@ class Degradation(Record):
             A field is unknown, missing or out of range.
         """
         fields = dict(values)
-        kind = find_kind(fields.pop("kind", None), kinds)
+        kind = find_kind(fields.pop("kind", None), kinds, error=RecipeError)
         return kind(**fields)
-
-
-def find_kind(
-    name: object, kinds: Iterable[type[Degradation]], synonyms: Mapping[str, Sequence[str]] | None = None
-) -> type[Degradation]:
-    """The kind of a name.
-
-    Parameters
-    ----------
-    name
-        What a recipe says.
-    kinds
-        Those that it may mean.
-    synonyms
-        Other words and the kinds that are meant by them, for the message.
-
-    Raises
-    ------
-    RecipeError
-        There is no such kind; the message says what may be meant.
-    """
-    known = {k.kind: k for k in kinds}
-    if not isinstance(name, str) or name not in known:
-        raise RecipeError(
-            f"There is no kind {name!r}." if name is not None else "A step needs a kind.",
-            fix=meant_kind(name, known, synonyms or {})
-            if isinstance(name, str)
-            else f"Known: {', '.join(sorted(known))}.",
-        )
-    return known[name]
-
-
-def meant_kind(name: str, known: Mapping[str, type[Degradation]], synonyms: Mapping[str, Sequence[str]]) -> str:
-    """What a name that is no kind may mean: a family, another word for some kinds, or one misspelt."""
-    word = _snake(name.strip()).replace("-", "_").replace(" ", "_")
-    for family in dict.fromkeys(f for kind in known.values() for f in kind.__mro__):
-        if issubclass(family, Degradation) and family is not Degradation and family.kind == word not in known:
-            members = sorted(k.kind for k in known.values() if issubclass(k, family))
-            return f"{word} is a family: {', '.join(members)}."
-    meant = [kind for kind in synonyms.get(word, ()) if kind in known]
-    if meant[1:]:
-        return f"Did you mean {', '.join(map(repr, meant[:-1]))} or {meant[-1]!r}?"
-    return did_you_mean(meant[0] if meant else word, known)
 
 
 def check_frame(what: str, frame: object) -> None:
@@ -290,7 +130,7 @@ class Pair:
     blurred: Frame
 
 
-Reference = Literal["developed", "source"]
+Target = Literal["scene", "source"]
 
 
 @dataclass(frozen=True)
@@ -301,8 +141,8 @@ class Draw:
     """
 
     steps: tuple[tuple[str, Degradation], ...]
-    reference: Reference = "developed"
-    """What the sharp picture of a pair is: ``developed``, the same scene through the same camera without blur, noise,
+    target: Target = "scene"
+    """What the sharp picture of a pair is: ``scene``, the same scene through the same camera without blur, noise,
     mosaic and compression, or ``source``, the picture as it was given."""
 
     def __getitem__(self, name: str) -> Degradation:
@@ -343,15 +183,15 @@ class Draw:
             frame = _without_margin(step(frame), reach)
         return frame
 
-    def target(self) -> Draw:
+    def target_draw(self) -> Draw:
         """What the sharp picture passes through."""
-        if self.reference == "source":
+        if self.target == "source":
             return Draw(tuple((name, Identity()) for name, _ in self.steps))
         return Draw(tuple((name, step.target()) for name, step in self.steps))
 
     def pair(self, frame: Frame, *, margin_px: int = 0) -> Pair:
         """The sharp target and the blurred picture of a frame; ``margin_px`` as in :meth:`__call__`."""
-        if self.reference == "source":
+        if self.target == "source":
             return Pair(sharp=_without_margin(frame, margin_px), blurred=self(frame, margin_px=margin_px))
         # What both pictures pass through alike at the start (decoding, the scene's depth) runs once.
         rest = self
@@ -364,7 +204,7 @@ class Draw:
             frame = _without_margin(Draw(rest.steps[:1])(frame), reach)
             margin_px -= reach
             rest = Draw(rest.steps[1:])
-        return Pair(sharp=rest.target()(frame, margin_px=margin_px), blurred=rest(frame, margin_px=margin_px))
+        return Pair(sharp=rest.target_draw()(frame, margin_px=margin_px), blurred=rest(frame, margin_px=margin_px))
 
     def reach_px(self, frame: Frame) -> int | None:
         """The margin in px within which the pixels of a window find all their light; None if unbounded.
@@ -387,10 +227,10 @@ class Draw:
     def to_dict(self) -> dict[str, Any]:
         """``{"step": [{"name": ..., "kind": ..., field: value, ...}, ...]}``: a recipe with nothing left random.
 
-        ``"reference": "source"`` stands beside it where the sharp picture is the source itself.
+        ``"target": "source"`` stands beside it where the sharp picture is the source itself.
         """
         steps = [{"name": name, **step.to_dict()} for name, step in self.steps]
-        return {"step": steps} if self.reference == "developed" else {"reference": self.reference, "step": steps}
+        return {"step": steps} if self.target == "scene" else {"target": self.target, "step": steps}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any], kinds: Iterable[type[Degradation]]) -> Draw:
@@ -411,9 +251,9 @@ class Draw:
                 f"{type(values).__name__ if entries is None else type(entries).__name__}.",
                 fix="It is what Draw.to_dict gives: {'step': [{'name': ..., 'kind': ..., ...}, ...]}.",
             )
-        reference = values.get("reference", "developed")
-        if reference not in ("developed", "source"):
-            raise InvalidValueError(f"The reference of a draw must be 'developed' or 'source', got {reference!r}.")
+        target = values.get("target", "scene")
+        if target not in ("scene", "source"):
+            raise InvalidValueError(f"The target of a draw must be 'scene' or 'source', got {target!r}.")
         steps = []
         for entry in entries:
             fields = dict(entry)
@@ -421,7 +261,7 @@ class Draw:
             if not isinstance(name, str):
                 raise InvalidValueError(f"The name of a step must be a string, got {name!r}.")
             steps.append((name, Degradation.from_dict(fields, kinds)))
-        return Draw(tuple(steps), reference)
+        return Draw(tuple(steps), target)
 
 
 def apply(draws: Sequence[Draw], frame: Frame) -> Frame:

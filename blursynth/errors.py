@@ -17,19 +17,57 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
 from types import ModuleType
+from typing import Any, Final
 
 __all__ = [
+    "MISSING",
+    "Argument",
     "BlursynthError",
     "DatasetError",
     "InvalidValueError",
+    "Message",
     "MissingExtraError",
     "PictureError",
     "RecipeError",
     "did_you_mean",
     "require",
 ]
+
+
+class _Missing(Enum):
+    """One value that is equal to nothing else, also after it crossed to another process."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing.MISSING
+"""No value: None is one."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A parameter in a message, which a command line writes as its option.
+
+    >>> str(Argument("size_px")), str(Argument("size_px", 8))
+    ('size_px', 'size_px=8')
+    """
+
+    name: str
+    value: Any = MISSING
+
+    def __str__(self) -> str:
+        return self.name if self.value is MISSING else f"{self.name}={self.value!r}"
+
+
+Message = str | tuple[str | Argument, ...]
+"""A sentence; in parts where it names parameters."""
 
 
 class BlursynthError(Exception):
@@ -43,21 +81,75 @@ class BlursynthError(Exception):
         The reason, when it is not obvious from ``what``.
     fix
         What to do about it.
+    place
+        Where in a file or a composition: ``handheld.toml [sensor] full_well_e``; it stands before the sentence. Whoever
+        knows an outer place adds it with :meth:`at`.
+    field
+        The parameter or field that the error is about; empty where it is about no single one.
+    value
+        What was got; :data:`MISSING` where there is no single value.
+
+    Examples
+    --------
+    >>> error = InvalidValueError((Argument("size_px"), " must be >= 8, got 0."), field="size_px", value=0)
+    >>> print(error.at("recipe.toml [crop]"))
+    recipe.toml [crop]: size_px must be >= 8, got 0.
+    >>> error.message(lambda argument: "--size")
+    '--size must be >= 8, got 0.'
     """
 
-    def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
-        self.what = what
-        self.why = why
-        self.fix = fix
-        super().__init__(" ".join(part for part in (what, why, fix) if part))
+    def __init__(
+        self,
+        what: Message,
+        *,
+        why: Message = "",
+        fix: Message = "",
+        place: str = "",
+        field: str = "",
+        value: Any = MISSING,
+    ) -> None:
+        self._parts = (what, why, fix)
+        self.place, self.field, self.value = place, field, value
+        super().__init__(self.message())
+
+    @property
+    def what(self) -> str:
+        return _written(self._parts[0], str)
+
+    @property
+    def why(self) -> str:
+        return _written(self._parts[1], str)
+
+    @property
+    def fix(self) -> str:
+        return _written(self._parts[2], str)
+
+    def message(self, argument: Callable[[Argument], str] = str) -> str:
+        """The whole message, with parameters as ``argument`` writes them."""
+        text = " ".join(part for part in (_written(part, argument) for part in self._parts) if part)
+        return f"{self.place}: {text}" if self.place else text
+
+    def at(self, place: str, kind: type[BlursynthError] | None = None) -> BlursynthError:
+        """The same error at a place within an outer one, such as a file; as another class of error if wanted."""
+        what, why, fix = self._parts
+        inner = f"{place} {self.place}" if self.place else place
+        return (kind or type(self))(what, why=why, fix=fix, place=inner, field=self.field, value=self.value)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process borders in the data set workers; the default would drop the keywords.
-        return (_rebuild, (type(self), self.what, self.why, self.fix))
+        return (_rebuild, (type(self), *self._parts, self.place, self.field, self.value))
 
 
-def _rebuild(kind: type[BlursynthError], what: str, why: str, fix: str) -> BlursynthError:
-    return kind(what, why=why, fix=fix)
+def _written(message: Message, argument: Callable[[Argument], str]) -> str:
+    if isinstance(message, str):
+        return message
+    return "".join(argument(part) if isinstance(part, Argument) else part for part in message)
+
+
+def _rebuild(
+    kind: type[BlursynthError], what: Message, why: Message, fix: Message, place: str, field: str, value: Any
+) -> BlursynthError:
+    return kind(what, why=why, fix=fix, place=place, field=field, value=value)
 
 
 class InvalidValueError(BlursynthError, ValueError):

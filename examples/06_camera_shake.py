@@ -32,7 +32,7 @@ print(f"{poses} poses; light moves by up to {shake.reach_px(light)} px")
 print(f"centroids lie within {shake.residual_centroid_px(light):.3f} px of the sharp picture")
 
 # The same hand, the rows exposed one after another within 30 ms, against one pose for all rows: the picture is bent.
-numbers = shake.fields() | {"readout_s": 0.03, "reference": "global_shutter", "exposure_s": 0.02}
+numbers = shake.fields() | {"readout_s": 0.03, "centered_on": "global_shutter", "exposure_s": 0.02}
 rolling = bs.kinds.RollingShutter(**numbers)
 bs.write_picture(OUT / "rolling_shutter.png", bs.kinds.Encode()(rolling(light)))
 print(f"rolling shutter: rows are displaced by up to {rolling.residual_centroid_px(light):.1f} px")

@@ -248,7 +248,7 @@ def test_crop_and_index_move_the_origin_along() -> None:
 @pytest.mark.parametrize(
     "values",
     [{}, {"step": 1}, {"step": ["x"]}, {"step": {"a": 1}}, {"step": [{"kind": 7}]}, {"step": [{"name": 1, "kind": "identity"}]},
-     {"step": [], "reference": []}],
+     {"step": [], "target": []}],
 )  # fmt: skip
 def test_what_is_no_draw_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(bs.BlursynthError):

@@ -28,10 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from blursynth.core import Record
 from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
 from blursynth.io.folders import expanded
 from blursynth.physics.radiometry import TUKEY_SHAPES, tukey_lambda_sd
+from blursynth.records.kind import Record
 from blursynth.records.streams import Stream
 from blursynth.records.toml import parse_toml, read_toml
 

@@ -29,16 +29,16 @@ def command(
 
     A kind's fields are shown with units, ranges and defaults.
     """
-    from blursynth.core import find_kind
     from blursynth.degradations import ALL
     from blursynth.degradations.synonyms import SYNONYMS
+    from blursynth.records.kind import find_kind
 
     if name is None:
         rows = [(kind.kind, _change(kind), _summary(kind)) for kind in ALL]
         console.table(("kind", "frame", "what it is"), rows)
         console.echo("blursynth kinds NAME shows the fields of one.")
         return
-    kind = find_kind(name, ALL, SYNONYMS)
+    kind = find_kind(name, ALL, synonyms=SYNONYMS)
     console.echo(f"{kind.kind}   {_change(kind)}\n")
     console.echo(_plain(inspect.getdoc(kind) or ""))
     fields = list(describe_fields(kind))

@@ -529,11 +529,11 @@ def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
         )
     if light is None:
         return
-    if recipe.reference == "source" and _result_encoding(recipe) is not Encoding.LINEAR:
+    if recipe.target == "source" and _result_encoding(recipe) is not Encoding.LINEAR:
         raise RecipeError(
             f"Recipe {recipe.name!r} gives the source itself as the sharp picture, but {light.name} holds light.",
             why="The two pictures of a pair would be of two encodings.",
-            fix="Leave reference out, or such files.",
+            fix="Leave target out, or such files.",
         )
     encoding: Encoding | None = Encoding.LINEAR
     decodes = True

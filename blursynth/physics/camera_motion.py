@@ -31,9 +31,9 @@ from blursynth.errors import InvalidValueError
 from blursynth.frame import Intrinsics
 
 __all__ = [
+    "CenteredOn",
     "Path",
     "Poses",
-    "Reference",
     "Warps",
     "exposure_cells",
     "hand_tremor",
@@ -53,7 +53,7 @@ __all__ = [
     "zoom_warps",
 ]
 
-Reference = Literal["mean", "mid", "start", "global_shutter"]
+CenteredOn = Literal["mean", "mid", "start", "global_shutter"]
 """Pose of the sharp target: mean, middle or start of each row's own exposure, or one mean for all rows."""
 
 LONGEST_PX = 2000  # as of the other motions
@@ -570,12 +570,12 @@ def _seen(
 
 
 def _relative(
-    poses: Poses, weight: NDArray[np.float64], reference: Reference, ends: Poses, middles: Poses
+    poses: Poses, weight: NDArray[np.float64], centered_on: CenteredOn, ends: Poses, middles: Poses
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The reference orientation ``[..., 3, 3]`` and position ``[..., 3]`` of poses ``[..., N]``."""
-    if reference == "start":
+    if centered_on == "start":
         return ends.orientation, ends.position_m
-    if reference == "mid":
+    if centered_on == "mid":
         return middles.orientation, middles.position_m
     share = weight / weight.sum(axis=-1, keepdims=True)
     return mean_rotation(poses.orientation, weight), (share[..., None] * poses.position_m).sum(axis=-2)
@@ -589,7 +589,7 @@ def warps_of_path(
     exposure_s: float,
     starts_s: NDArray[np.float64] | None = None,
     all_starts_s: NDArray[np.float64] | None = None,
-    reference: Reference = "mean",
+    centered_on: CenteredOn = "mean",
     frames: int | None = None,
 ) -> Warps:
     """What a camera on a path sees, for one picture.
@@ -607,8 +607,8 @@ def warps_of_path(
     starts_s
         ``[H]`` when the exposure of each row of the frame begins; None, or all 0: a global shutter, from 0 on.
     all_starts_s
-        The same of the full picture's rows; only ``reference="global_shutter"`` needs it.
-    reference
+        The same of the full picture's rows; only ``centered_on="global_shutter"`` needs it.
+    centered_on
         ``mean``: the Karcher mean of the orientations and the mean of the positions over the exposure, each row's own
         under a rolling shutter, so that no row is moved; ``mid``, ``start``: the pose at that time of each row's
         exposure; ``global_shutter``: the mean over the exposures of all rows of the full picture, so that the rolling
@@ -621,27 +621,27 @@ def warps_of_path(
     starts = starts_s if rolling and starts_s is not None else np.zeros(1)
     times, first, weight = _seen(cells_s, starts, exposure_s, frames)
     poses = path(times)
-    if reference == "global_shutter" or not rolling:
+    if centered_on == "global_shutter" or not rolling:
         share = weight[0]
         chosen = Poses(poses.orientation[first[0] :][: share.size], poses.position_m[first[0] :][: share.size])
-        if reference == "global_shutter" and rolling:
+        if centered_on == "global_shutter" and rolling:
             everything = starts if all_starts_s is None else all_starts_s
             all_times, begin, rows = _seen(cells_s, everything, exposure_s, frames)
             chosen = path(all_times)
             share = np.zeros(len(chosen))
             np.add.at(share, begin[:, None] + np.arange(rows.shape[1]), rows)
         at_start, at_middle = path(starts[:1]), path(starts[:1] + 0.5 * exposure_s)
-        reference_orientation, reference_position = _relative(chosen, share, reference, at_start, at_middle)
+        reference_orientation, reference_position = _relative(chosen, share, centered_on, at_start, at_middle)
         back = np.swapaxes(reference_orientation, -1, -2).reshape(3, 3)
         turn = back @ poses.orientation
         moved = (poses.position_m - reference_position.reshape(3)) @ back.T
     else:
-        # Every row has its own reference, so it has poses of its own: they lie one after another.
+        # Every row is centered on its own, so it has poses of its own: they lie one after another.
         which = (first[:, None] + np.arange(weight.shape[1])).ravel()
         shape = (len(starts), weight.shape[1])
         seen = Poses(poses.orientation[which].reshape(*shape, 3, 3), poses.position_m[which].reshape(*shape, 3))
         at_start, at_middle = path(starts), path(starts + 0.5 * exposure_s)
-        reference_orientation, reference_position = _relative(seen, weight, reference, at_start, at_middle)
+        reference_orientation, reference_position = _relative(seen, weight, centered_on, at_start, at_middle)
         back = np.swapaxes(reference_orientation, -1, -2)[:, None]
         turn = (back @ seen.orientation).reshape(-1, 3, 3)
         moved = (back @ (seen.position_m - reference_position[:, None])[..., None])[..., 0].reshape(-1, 3)
@@ -661,7 +661,7 @@ def zoom_warps(
     size_px: ArrayLike,
     *,
     step_px: float,
-    reference: Literal["mean", "start"] = "mean",
+    centered_on: Literal["mean", "start"] = "mean",
     frames: int | None = None,
 ) -> Warps:
     """A focal length that grows by the factor ``scale`` during the exposure, at a constant relative rate.
@@ -675,7 +675,7 @@ def zoom_warps(
     size_px
         ``[2, 2]`` first and last row and column, in px of the frame, between which no pixel may move further than
         ``step_px`` from one moment to the next.
-    reference
+    centered_on
         The target's focal length: the mean of its logarithm over the exposure, or that at the start.
     frames
         So many moments in place of those that ``step_px`` asks for.
@@ -687,7 +687,7 @@ def zoom_warps(
     # The picture's edge moves by furthest d(log scale), more where it is seen magnified.
     demand_length(swing * furthest * math.exp(0.5 * swing))
     times = _moments(swing * furthest * math.exp(0.5 * swing), step_px) if frames is None else frames
-    moment = (np.arange(times) + 0.5) / times - (0.5 if reference == "mean" else 0.0)
+    moment = (np.arange(times) + 0.5) / times - (0.5 if centered_on == "mean" else 0.0)
     # A longer focal length shows a smaller part of the scene: the source lies nearer to the center.
     nearer = np.exp(-math.log(scale) * moment)
     matrix = np.zeros((1, times, 3, 3))

@@ -67,7 +67,7 @@ class Distribution(ABC):
     def to_plain(self) -> Any:
         """The form that stands in TOML and JSON."""
 
-    def references(self) -> tuple[SameAs, ...]:
+    def depends_on(self) -> tuple[SameAs, ...]:
         """The fields of earlier steps that it depends on."""
         return ()
 
@@ -396,32 +396,32 @@ class Meter(Distribution):
 class SameAs(Distribution):
     """The value of a field of an earlier step. In TOML: ``{ same_as = "shake.length_px" }``."""
 
-    reference: str
+    field: str
     word: ClassVar[str] = "same_as"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.reference, str) or self.reference.count(".") != 1:
-            raise InvalidValueError(f'same_as must be "step.field", got {self.reference!r}.')
+        if not isinstance(self.field, str) or self.field.count(".") != 1:
+            raise InvalidValueError(f'same_as must be "step.field", got {self.field!r}.')
 
     @property
     def step(self) -> str:
-        return self.reference.split(".")[0]
+        return self.field.split(".")[0]
 
     @property
-    def field(self) -> str:
-        return self.reference.split(".")[1]
+    def name(self) -> str:
+        return self.field.split(".")[1]
 
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
-        return cast(Plain, getattr(earlier[self.step], self.field))
+        return cast(Plain, getattr(earlier[self.step], self.name))
 
-    def references(self) -> tuple[SameAs, ...]:
+    def depends_on(self) -> tuple[SameAs, ...]:
         return (self,)
 
     def extremes(self) -> tuple[Plain, ...]:
         return ()  # known only once the earlier step is; the recipe checks that it exists
 
     def to_plain(self) -> Any:
-        return {self.word: self.reference}
+        return {self.word: self.field}
 
 
 @dataclass(frozen=True)
@@ -466,8 +466,8 @@ class _Combined(Distribution):
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
         return self._held([f.sample(stream.child(str(i)), frame, earlier) for i, f in enumerate(self.factors)])
 
-    def references(self) -> tuple[SameAs, ...]:
-        return tuple(r for f in self.factors for r in f.references())
+    def depends_on(self) -> tuple[SameAs, ...]:
+        return tuple(r for f in self.factors for r in f.depends_on())
 
     def extremes(self) -> tuple[Plain, ...]:
         ends = [f.extremes() for f in self.factors]
@@ -477,7 +477,7 @@ class _Combined(Distribution):
         return tuple(float(bound) for bound in (self.low, self.high) if bound is not None)
 
     def to_plain(self) -> Any:
-        factors = [f.reference if isinstance(f, SameAs) else f.to_plain() for f in self.factors]
+        factors = [f.field if isinstance(f, SameAs) else f.to_plain() for f in self.factors]
         bounds = {name: value for name, value in (("low", self.low), ("high", self.high)) if value is not None}
         return {self.word: factors, **bounds}
 

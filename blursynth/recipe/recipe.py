@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from blursynth import degradations
-from blursynth.core import Degradation, Draw, Reference, check_frame
+from blursynth.core import Degradation, Draw, Target, check_frame
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.io import assets
@@ -24,7 +24,7 @@ from blursynth.records.toml import parse_toml, read_toml
 __all__ = ["Recipe", "load_recipe", "recipe_names"]
 
 _MOST_PARENTS = 32
-_TOP_LEVEL = {"summary", "source", "reference", "extends", "remove", "step"}
+_TOP_LEVEL = {"summary", "source", "target", "extends", "remove", "step"}
 
 # Two names of one setting of a camera: the one that a recipe gives takes the place of an inherited other.
 _SAME_SETTING = {
@@ -52,8 +52,8 @@ class Recipe:
         How messages call it.
     source
         Where its numbers come from.
-    reference
-        What the sharp picture of a pair is: ``developed``, the same scene through the same camera without blur, noise,
+    target
+        What the sharp picture of a pair is: ``scene``, the same scene through the same camera without blur, noise,
         mosaic and compression, or ``source``, the picture as it was given.
 
     Raises
@@ -74,7 +74,7 @@ class Recipe:
     summary: str = ""
     name: str = "unnamed"
     source: str = ""
-    reference: Reference = "developed"
+    target: Target = "scene"
 
     def __init__(
         self,
@@ -83,12 +83,12 @@ class Recipe:
         summary: str = "",
         name: str = "unnamed",
         source: str = "",
-        reference: Reference = "developed",
+        target: Target = "scene",
     ) -> None:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "summary", summary)
         object.__setattr__(self, "source", source)
-        object.__setattr__(self, "reference", reference)
+        object.__setattr__(self, "target", target)
         if isinstance(steps, Sampler | Degradation | Mapping | str) or not isinstance(steps, Iterable):
             raise RecipeError(
                 f"A recipe is made of a list of steps, got {type(steps).__name__}.",
@@ -105,11 +105,11 @@ class Recipe:
         self._check()
 
     def _check(self) -> None:
-        if self.reference not in ("developed", "source"):
-            raise RecipeError(f"{self.name} reference: must be 'developed' or 'source', got {self.reference!r}.")
-        if self.reference == "source" and self.steps and self.takes is not self.gives:
+        if self.target not in ("scene", "source"):
+            raise RecipeError(f"{self.name} target: must be 'scene' or 'source', got {self.target!r}.")
+        if self.target == "source" and self.steps and self.takes is not self.gives:
             raise RecipeError(
-                f"{self.name} reference: 'source' needs a recipe that gives what it takes, got {self.takes} -> "
+                f"{self.name} target: 'source' needs a recipe that gives what it takes, got {self.takes} -> "
                 f"{self.gives}.",
                 why="The two pictures of a pair must be of one encoding.",
             )
@@ -126,8 +126,8 @@ class Recipe:
                     f"{place}: the name stands twice.", why="It names the random stream.", fix="Rename one."
                 )
             for field, distribution in sampler.distributions():
-                for reference in distribution.references():
-                    _check_reference(f"{place} {field}", distribution.word, reference, known)
+                for other in distribution.depends_on():
+                    _check_same_as(f"{place} {field}", distribution.word, other, known)
             try:
                 encoding = sampler.gives(encoding)
             except RecipeError as error:
@@ -193,14 +193,14 @@ class Recipe:
             is_linear = is_linear and step.gives in (None, Encoding.LINEAR)
             if sees_frame:
                 frame = step.geometry(frame)
-        return Draw(tuple(steps), self.reference)
+        return Draw(tuple(steps), self.target)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in TOML and JSON; the inverse is :meth:`from_dict`."""
         head = {"summary": self.summary, "source": self.source}
         return {
             **{key: value for key, value in head.items() if value},
-            **({} if self.reference == "developed" else {"reference": self.reference}),
+            **({} if self.target == "scene" else {"target": self.target}),
             "step": [{"name": name, **sampler.to_dict()} for name, sampler in self.steps],
         }
 
@@ -220,7 +220,7 @@ class Recipe:
                 raise RecipeError(
                     f"{name}: there is no key {key!r} at the top.", fix=did_you_mean(str(key), _TOP_LEVEL)
                 )
-        for key in ("summary", "source", "reference"):
+        for key in ("summary", "source", "target"):
             if not isinstance(values.get(key, ""), str):
                 raise RecipeError(f"{name} {key}: it must be a string, got {values[key]!r}.")
         steps: list[tuple[str, Sampler]] = []
@@ -238,7 +238,7 @@ class Recipe:
             steps,
             summary=values.get("summary", ""),
             source=values.get("source", ""),
-            reference=values.get("reference", "developed"),
+            target=values.get("target", "scene"),
             name=name,
         )
 
@@ -250,7 +250,7 @@ class Recipe:
 
     def sha256(self) -> str:
         """Hash of everything that decides the draws."""
-        decides = self.to_dict()["step"] if self.reference == "developed" else [self.reference, self.to_dict()["step"]]
+        decides = self.to_dict()["step"] if self.target == "scene" else [self.target, self.to_dict()["step"]]
         text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -263,17 +263,17 @@ class Recipe:
         return f"Recipe({self.name!r}: {', '.join(name for name, _ in self.steps)})"
 
 
-def _check_reference(place: str, word: str, reference: SameAs, known: Mapping[str, Sampler]) -> None:
-    if reference.step not in known:
+def _check_same_as(place: str, word: str, other: SameAs, known: Mapping[str, Sampler]) -> None:
+    if other.step not in known:
         raise RecipeError(
-            f"{place}: {word} refers to {reference.step!r}, which is no earlier step.",
-            fix=did_you_mean(reference.step, known),
+            f"{place}: {word} refers to {other.step!r}, which is no earlier step.",
+            fix=did_you_mean(other.step, known),
         )
-    for kind in known[reference.step].kinds():
-        if reference.field not in kind.model_fields:
+    for kind in known[other.step].kinds():
+        if other.name not in kind.model_fields:
             raise RecipeError(
-                f"{place}: {word} refers to {reference.reference!r}, but {kind.kind} has no such field.",
-                fix=did_you_mean(reference.field, kind.model_fields),
+                f"{place}: {word} refers to {other.field!r}, but {kind.kind} has no such field.",
+                fix=did_you_mean(other.name, kind.model_fields),
             )
 
 

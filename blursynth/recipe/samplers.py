@@ -10,12 +10,13 @@ from typing import Any, cast, final
 import numpy as np
 
 from blursynth.cameras.profile import NoiseModel, SensorProfile, load_sensor_profile
-from blursynth.core import Degradation, Identity, find_kind
+from blursynth.core import Degradation, Identity
 from blursynth.degradations.sensor.sensor import Sensor
 from blursynth.degradations.synonyms import SYNONYMS
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.recipe.distributions import Choice, Distribution, Earlier, parse, pick
+from blursynth.records.kind import find_kind
 from blursynth.records.streams import Stream
 
 __all__ = ["CAMERA_FIELDS", "Maybe", "OneOf", "Random", "Sampler", "SensorFromProfile", "parse_sampler"]
@@ -455,7 +456,7 @@ def parse_sampler(entry: Mapping[str, Any], kinds: Sequence[type[Degradation]]) 
                 raise RecipeError(f"weight must be a number, got {weight!r}.")
             pairs.append((cast(float, weight), parse_sampler(rest, kinds)))
         return OneOf(*pairs)
-    kind = find_kind(fields.pop("kind", None), kinds, SYNONYMS)
+    kind = find_kind(fields.pop("kind", None), kinds, synonyms=SYNONYMS, error=RecipeError)
     if kind is Sensor and "camera" in fields:
         model = fields.get("read_noise_model")
         if model is not None and not isinstance(model, str):

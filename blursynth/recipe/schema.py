@@ -101,7 +101,7 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
         "properties": {
             "summary": {"type": "string", "description": "what it is, in one line"},
             "source": {"type": "string", "description": "where its numbers come from"},
-            "reference": {"enum": ["developed", "source"], "description": "what the sharp picture of a pair is"},
+            "target": {"enum": ["scene", "source"], "description": "what the sharp picture of a pair is"},
             "extends": {
                 "description": "recipe that this one changes: a name, or the path of a .toml file",
                 "anyOf": [{"enum": list(recipe_names())}, {"type": "string", "pattern": "\\.toml$"}],

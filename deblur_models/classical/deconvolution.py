@@ -14,9 +14,9 @@ from pydantic import Field
 from scipy import fft
 from torch import Tensor
 
-from blursynth.core import Record
 from blursynth.errors import InvalidValueError
 from blursynth.physics.color import srgb_from_linear, srgb_to_linear
+from blursynth.records.kind import Record
 
 __all__ = ["Deconvolution", "check_kernels", "estimate_noise", "tapered", "transfer_function"]
 

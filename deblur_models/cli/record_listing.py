@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from blursynth.cli import console
-from blursynth.core import Record
+from blursynth.records.kind import Record
 
 __all__ = ["show_fields", "summary"]
 

@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
-from blursynth.core import Record
 from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
 from blursynth.io.folders import expanded
+from blursynth.records.kind import Record
 from blursynth.records.toml import parse_toml, read_toml
 from deblur_models.data import Augmentation
 from deblur_models.losses import Loss, make_adversarial, make_loss

@@ -19,10 +19,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from blursynth.core import Record
 from blursynth.degradations import Jpeg
 from blursynth.errors import InvalidValueError, require
 from blursynth.frame import Encoding, Frame
+from blursynth.records.kind import Record
 from blursynth.records.streams import Stream
 
 __all__ = ["Affine", "Augmentation", "AugmentationDraw", "Lens", "augment", "turned"]

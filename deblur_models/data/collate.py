@@ -174,7 +174,7 @@ def _sort(sample: Sample) -> Any:
     if isinstance(sample, SharpSample):
         return ("sharp", sample.network, sample.sharp.dtype)
     frame, draw = sample.frame, sample.draw
-    return ("before", *_known(frame), frame.encoding, len(draw.steps), draw.reference, sample.dtype)
+    return ("before", *_known(frame), frame.encoding, len(draw.steps), draw.target, sample.dtype)
 
 
 def _known(frame: Frame) -> tuple[bool, bool, bool]:
@@ -272,8 +272,8 @@ def make_batch(
 def _blurred(group: BeforeBlur, device: torch.device) -> tuple[Tensor, Tensor]:
     """Sharp and blurred pictures ``[n, 3, H, W]`` of samples before their blur, computed on a device."""
     frame = _with_planes(group.frame, lambda plane: plane.to(device, non_blocking=True))
-    targets = [draw.target() for draw in group.draws]
-    sharp = frame if group.draws[0].reference == "source" else apply(targets, frame)
+    targets = [draw.target_draw() for draw in group.draws]
+    sharp = frame if group.draws[0].target == "source" else apply(targets, frame)
     blurred = apply(group.draws, frame)
     middle = slice(group.margin_px, group.margin_px + group.size_px)
     inside = sharp.image[..., middle, middle], blurred.image[..., middle, middle]

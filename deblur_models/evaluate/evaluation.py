@@ -24,12 +24,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blursynth.core import Degradation, Draw, Record
+from blursynth.core import Degradation, Draw
 from blursynth.dataset.files import read_json, refuse_links, require_regular
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, PictureError
 from blursynth.frame import Encoding, Frame
 from blursynth.io.folders import expanded
 from blursynth.io.pictures import read_header
+from blursynth.records.kind import Record
 from blursynth.records.text import printable
 from deblur_models.classical import true_kernel, turned_fits_better
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from blursynth.core import Record
 from blursynth.errors import InvalidValueError
+from blursynth.records.kind import Record
 
 __all__ = [
     "LSGAN",

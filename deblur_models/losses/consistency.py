@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from blursynth.core import Degradation, Draw, Record
+from blursynth.core import Degradation, Draw
 from blursynth.degradations import (
     Decode,
     Encode,
@@ -24,6 +24,7 @@ from blursynth.degradations import (
 )
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
+from blursynth.records.kind import Record
 from deblur_models.data.batch import Batch
 
 __all__ = ["ConsistencyLoss", "CycleConsistency", "NothingToReblur", "ReBlur", "blur_of", "inverse_of"]
@@ -194,10 +195,10 @@ def blur_of(draw: Draw) -> Draw | None:
     has a reach on light but does not say that it ``blurs`` (people's own kinds).
 
     Kept are the steps that blur (``Degradation.blurs``) and those that set geometry. Where the sharp picture of the
-    pair is the source itself (``reference="source"``), it has been decoded by the draw's own curve, and what acts on
+    pair is the source itself (``target="source"``), it has been decoded by the draw's own curve, and what acts on
     light and on the target alike (gains, highlights) is kept as well, since the sharp picture has not passed it.
     """
-    source = draw.reference == "source"
+    source = draw.target == "source"
     kept: list[tuple[str, Degradation]] = []
     for name, step in draw.steps:
         on_light = step.takes == step.gives == Encoding.LINEAR

@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from blursynth.core import Record
 from blursynth.errors import InvalidValueError
+from blursynth.records.kind import Record
 
 __all__ = ["Loss"]
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from blursynth.core import Record
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, check_values
+from blursynth.records.kind import Record
 
 __all__ = ["Better", "Metric", "luma"]
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blursynth.core import Record
 from blursynth.errors import InvalidValueError, did_you_mean
+from blursynth.records.kind import Record
 from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["RANGES", "Architecture", "Network", "NetworkConfig", "NormPolicy", "ValueRange"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from blursynth.backends.cpu import philox as cpu
-from blursynth.backends.oracle import philox as reference
+from blursynth.backends.oracle import philox as oracle
 
 # Random123, tests/kat_vectors, philox 4x32 with 10 rounds: counter, key, answer.
 KNOWN = [
@@ -35,20 +35,20 @@ def many(c0, key):  # the inlined function inside a caller's own loop
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN)
 def test_known_answers(counter: str, key: str, answer: str) -> None:
     expected = [int(w) for w in words(answer)]
-    assert [int(w) for w in reference.philox4x32(*words(counter), *words(key))] == expected
+    assert [int(w) for w in oracle.philox4x32(*words(counter), *words(key))] == expected
     assert [int(w) for w in cpu.philox4x32(*words(counter), *words(key))] == expected
 
 
 def test_numba_equals_numpy_over_many_counters() -> None:
     counters = np.arange(1000, dtype=np.uint64) * np.uint64(4294967)
     seed = np.uint64(0x7FEDCBA987654321)
-    expected = np.stack(reference.philox4x32(counters, 3, 7, 11, *reference.seed_words(seed)), axis=1)
+    expected = np.stack(oracle.philox4x32(counters, 3, 7, 11, *oracle.seed_words(seed)), axis=1)
     assert np.array_equal(many(counters, seed), expected)
 
 
 def test_uniforms_are_inside_the_open_interval() -> None:
     ends = np.array([0, 0xFFFFFFFF], np.uint64)
-    values = reference.unit_double(ends, ends)
+    values = oracle.unit_double(ends, ends)
     assert 0 < values[0] < values[1] < 1
     assert cpu.unit_double(ends[1], ends[1]) == values[1]
     assert cpu.unit_double(ends[0], ends[0]) == values[0]

@@ -213,7 +213,7 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
             anxiety=0.05,
             heading_deg=20.0,
             samples=300,
-            reference="mid",
+            centered_on="mid",
             seed=5,
         ),
         bs.kinds.FrameAverage(frames=7, length_px=0.0, seed=0),

@@ -214,7 +214,7 @@ def test_recipes_and_sources_must_fit(mixed: Path, tmp_path: Path) -> None:
     chain = bs.Recipe([bs.kinds.GammaDecode(gamma=1.0), blur, bs.kinds.GammaEncode(gamma=1.0)])  # takes codes for light
     with pytest.raises(RecipeError, match=r"works on codes of a display, but .* holds light"):
         dataset.generate(mixed, tmp_path / "b", chain, **arguments)
-    as_it_is = bs.Recipe([bs.kinds.Decode(), blur, bs.kinds.Encode()], reference="source")
+    as_it_is = bs.Recipe([bs.kinds.Decode(), blur, bs.kinds.Encode()], target="source")
     with pytest.raises(RecipeError, match=r"gives the source itself as the sharp picture, but .* holds light"):
         dataset.generate(mixed, tmp_path / "b", as_it_is, **arguments)
     files = [mixed / "night.hdr", mixed / "floats.tif"]

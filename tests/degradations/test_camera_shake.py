@@ -38,7 +38,7 @@ def gyroscope(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> str:
 
 def test_a_gyroscope_that_looks_up_right_and_turns_clockwise() -> None:
     """From its start on: looking up moves the picture down, to the right to the left, clockwise anticlockwise."""
-    numbers = {"exposure_s": 0.5, "reference": "start", "step_px": 0.05}
+    numbers = {"exposure_s": 0.5, "centered_on": "start", "step_px": 0.05}
     rate, end = 0.2, 0.1  # rad/s, rad
     rows, columns = np.arange(31.0), np.arange(45.0)
     inside = (slice(11, 20), slice(12, 33))  # whose light comes from within the picture
@@ -67,12 +67,12 @@ def test_a_recorded_step_right_down_and_ahead() -> None:
         recording = np.zeros((2, 8))
         recording[1, [0, 1 + axis]] = 1.0, 0.1
         recording[:, 7] = 1.0
-        step = bs.kinds.RecordedShake(recording=bs.assets.register(recording), exposure_s=1.0, reference="start")
+        step = bs.kinds.RecordedShake(recording=bs.assets.register(recording), exposure_s=1.0, centered_on="start")
         moved = (step(coordinates(depth_m=2.0)).image - coordinates().image)[0, :, 12:18, 14:30]
         assert np.abs(moved - np.reshape(expected, (2, 1, 1))).max() < 1e-9
     recording[:, 2], recording[1, 3] = 0.0, 0.2
     step = bs.kinds.RecordedShake(
-        recording=bs.assets.register(recording), exposure_s=1.0, reference="start", step_px=0.02, nearest_m=1.0
+        recording=bs.assets.register(recording), exposure_s=1.0, centered_on="start", step_px=0.02, nearest_m=1.0
     )
     ahead = step(coordinates(depth_m=2.0)).image[0]
     # At the depth D of the moved camera a pixel shows what stood D / (D + t) as far from the axis.
@@ -82,12 +82,12 @@ def test_a_recorded_step_right_down_and_ahead() -> None:
         assert np.abs(ahead[axis] - expected)[6:25, 8:38].max() < 1e-3
 
 
-@pytest.mark.parametrize(("reference", "at"), [("mean", 0.35), ("mid", 0.2), ("start", 0.0)])
+@pytest.mark.parametrize(("centered_on", "at"), [("mean", 0.35), ("mid", 0.2), ("start", 0.0)])
 @pytest.mark.parametrize("readout_s", [0.0, 1e-6])
-def test_the_pose_of_the_target_in_a_motion_that_speeds_up(reference: str, at: float, readout_s: float) -> None:
+def test_the_pose_of_the_target_in_a_motion_that_speeds_up(centered_on: str, at: float, readout_s: float) -> None:
     """Two tenths of the way in the first half of the time, the rest in the second: the mean over time is .35 of it."""
     time, way = np.array([0.0, 0.5, 1.0, 2.0]), np.array([0.0, 0.2, 1.0, 1.0])
-    numbers = {"exposure_s": 1.0, "readout_s": readout_s, "reference": reference, "step_px": 0.02}
+    numbers = {"exposure_s": 1.0, "readout_s": readout_s, "centered_on": centered_on, "step_px": 0.02}
     # Aside by 40 mm at 2 m, and by turning about the vertical by 30 mrad: by 1.6 px and, on the axis, 2.4 px.
     aside = np.zeros((4, 8))
     aside[:, 0], aside[:, 1], aside[:, 7] = time, 0.04 * way, 1.0
@@ -108,7 +108,7 @@ def test_rows_that_are_read_later_see_a_later_pose(read_from: str) -> None:
         exposure_s=0.01,
         readout_s=readout_s,
         readout_from=read_from,
-        reference="global_shutter",
+        centered_on="global_shutter",
         step_px=0.05,
     )
     moved = (step(coordinates()).image - coordinates().image)[0, 1, :, 26]
@@ -121,7 +121,7 @@ def test_rows_that_are_read_later_see_a_later_pose(read_from: str) -> None:
 @pytest.mark.parametrize(("read_from", "first", "last"), [("top", 0, -1), ("bottom", -1, 0)])
 def test_the_row_that_is_read_first_is_exposed_as_by_a_global_shutter(read_from: str, first: int, last: int) -> None:
     """From the start of the motion on; the last row begins when the first one has long ended."""
-    numbers = {"exposure_s": 0.05, "yaw_mrad": 30.0, "seed": 3, "step_px": 0.01, "reference": "start"}
+    numbers = {"exposure_s": 0.05, "yaw_mrad": 30.0, "seed": 3, "step_px": 0.01, "centered_on": "start"}
     rolling = bs.kinds.RollingShutter(readout_s=0.3, readout_from=read_from, **numbers)(coordinates())
     whole = bs.kinds.CameraShake(**numbers)(coordinates())
     difference = np.abs(rolling.image - whole.image)[0, 1, :, 10:35]
@@ -134,7 +134,7 @@ def test_angles_and_positions_of_a_hand_move_what_they_say() -> None:
     frame = coordinates()
 
     def moved(**numbers: float) -> np.ndarray:
-        shake = bs.kinds.CameraShake(exposure_s=0.3, seed=1, reference="start", **numbers)
+        shake = bs.kinds.CameraShake(exposure_s=0.3, seed=1, centered_on="start", **numbers)
         return np.asarray((shake(frame).image - frame.image)[0, :, 8:22, 14:36])
 
     for along, name in ((0, "pitch_mrad"), (1, "yaw_mrad"), (0, "y_mm"), (1, "x_mm")):
@@ -156,14 +156,14 @@ def test_angles_and_positions_of_a_hand_move_what_they_say() -> None:
 
 
 @pytest.mark.parametrize("scale", [1.25, 0.7])
-@pytest.mark.parametrize("reference", ["mean", "start"])
-def test_a_longer_focal_length_shows_a_smaller_part_of_the_scene(scale: float, reference: str) -> None:
+@pytest.mark.parametrize("centered_on", ["mean", "start"])
+def test_a_longer_focal_length_shows_a_smaller_part_of_the_scene(scale: float, centered_on: str) -> None:
     """The source at time t lies at ``scale^-(t - t_0)`` times the distance from the fixed point, both ways alike."""
-    step = bs.kinds.Zoom(scale=scale, center_row_px=9.0, reference=reference, step_px=0.02)
+    step = bs.kinds.Zoom(scale=scale, center_row_px=9.0, centered_on=centered_on, step_px=0.02)
     growth = np.log(scale)
-    start = 0.5 if reference == "mean" else 0.0
+    start = 0.5 if centered_on == "mean" else 0.0
     nearer = (np.exp(growth * start) - np.exp(growth * (start - 1))) / growth
-    assert abs(nearer - 1) > (0.1 if reference == "start" else 1e-3)
+    assert abs(nearer - 1) > (0.1 if centered_on == "start" else 1e-3)
     out = step(coordinates()).image[0]
     for axis, center in ((0, 9.0), (1, 26.0)):
         expected = center + nearer * (coordinates().image[0, axis] - center)
@@ -174,7 +174,7 @@ def test_a_longer_focal_length_shows_a_smaller_part_of_the_scene(scale: float, r
 def test_without_a_camera_the_optical_axis_is_the_middle_of_the_picture(size_px: tuple[int, int]) -> None:
     """Of a picture that is not square; pixel centers have whole coordinates, so of an even one between two pixels."""
     places = coordinates(size_px=size_px).image
-    out = bs.kinds.Zoom(scale=1.25, reference="start", step_px=0.02)(bs.Frame(places, "linear")).image[0]
+    out = bs.kinds.Zoom(scale=1.25, centered_on="start", step_px=0.02)(bs.Frame(places, "linear")).image[0]
     nearer = (1 - 1 / 1.25) / np.log(1.25)
     for axis in (0, 1):
         center = (size_px[axis] - 1) / 2
@@ -189,7 +189,7 @@ def test_without_a_camera_the_optical_axis_is_the_middle_of_the_picture(size_px:
         bs.kinds.CameraShake(exposure_s=0.1, roll_row_px=-10.0, roll_column_px=30.0, **SHAKE),
         bs.kinds.RollingShutter(exposure_s=0.05, readout_s=0.05, x_mm=1.0, **SHAKE),
         bs.kinds.RollingShutter(
-            exposure_s=0.05, readout_s=0.05, readout_from="bottom", reference="global_shutter", **SHAKE
+            exposure_s=0.05, readout_s=0.05, readout_from="bottom", centered_on="global_shutter", **SHAKE
         ),
         bs.kinds.RecordedShake(recording=GYRO, exposure_s=0.1, readout_s=0.02),
         bs.kinds.Zoom(scale=1.1, center_row_px=5.0),
@@ -215,11 +215,11 @@ def test_the_target_is_at_the_mean_pose(motion: str, readout_s: float) -> None:
     for seed in range(5):
         numbers = {**SHAKE, "seed": seed, "exposure_s": 0.1, "motion": motion, "readout_s": readout_s}
         mean = bs.kinds.RollingShutter(**numbers)
-        start = bs.kinds.RollingShutter(reference="start", **numbers)
+        start = bs.kinds.RollingShutter(centered_on="start", **numbers)
         # What remains is the perspective's curvature times the square of the motion.
         assert mean.residual_centroid_px(FRAME) < 0.02
         assert start.residual_centroid_px(FRAME) > 10 * mean.residual_centroid_px(FRAME)
-    bent = mean.replace(reference="global_shutter", readout_s=0.1)
+    bent = mean.replace(centered_on="global_shutter", readout_s=0.1)
     assert bent.residual_centroid_px(FRAME) > 0.3
 
 

@@ -90,7 +90,7 @@ def test_the_frame_in_the_middle_by_hand() -> None:
     # So the light of the others lies about it.
     found = taps(
         bs.kinds.FrameAverage(
-            frames=5, gap=1.0, length_px=20.0, anxiety=0.0, heading_deg=90.0, reference="mid", seed=0
+            frames=5, gap=1.0, length_px=20.0, anxiety=0.0, heading_deg=90.0, centered_on="mid", seed=0
         ).point_spread()
     )
     assert found == pytest.approx({(y, 0): 0.2 for y in (-10, -5, 0, 5, 10)}, abs=1e-12)
@@ -104,7 +104,7 @@ def test_the_sharp_picture(frames: int, gap: float, interpolated: int) -> None:
     assert np.abs(step.point_spread().centroids()).max() <= 1e-10
     assert abs(step.point_spread().sums()[0] - 1) <= 1e-12
     assert max(map(abs, step.centroid_px())) <= 1e-10
-    mid = step.replace(reference="mid")
+    mid = step.replace(centered_on="mid")
     path, duration, middle = averaged_frames(mid.path(), frames=frames, gap=gap, interpolated=interpolated)
     center = 0.5 * (path[:-1] + path[1:])
     mean = duration @ center / duration.sum()

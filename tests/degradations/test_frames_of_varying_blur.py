@@ -74,7 +74,7 @@ def mean_of_warped_pictures(step: MovingCamera, frame: bs.Frame, frames: int) ->
 @pytest.mark.parametrize("name", [name for name in CAMERAS if name != "zoom"])
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_a_camera_is_the_mean_of_pictures_that_scipy_warps(name: str, frames: int) -> None:
-    step = CAMERAS[name].replace(frames=frames, reference="mid", border="replicate")
+    step = CAMERAS[name].replace(frames=frames, centered_on="mid", border="replicate")
     assert isinstance(step, MovingCamera)
     expected = mean_of_warped_pictures(step, FRAME, frames)
     assert np.abs(step(FRAME).image[0] - expected).max() <= 1e-9
@@ -85,9 +85,9 @@ def test_one_frame_at_the_reference_is_the_picture_itself_and_otherwise_one_warp
     for name, step in CAMERAS.items():
         still = step.replace(frames=1)(FRAME).image
         assert np.abs(still - FRAME.image).max() <= 1e-9, name
-        warps = step.replace(frames=1, reference="start").warps(FRAME)
+        warps = step.replace(frames=1, centered_on="start").warps(FRAME)
         assert warps.weight.shape[2] == 1
-        assert np.abs(step.replace(frames=1, reference="start")(FRAME).image - FRAME.image).max() > 0.05, name
+        assert np.abs(step.replace(frames=1, centered_on="start")(FRAME).image - FRAME.image).max() > 0.05, name
 
 
 def test_zoom_by_hand() -> None:
@@ -189,8 +189,8 @@ def test_rows_of_no_readout_are_the_global_shutter_to_the_bit(make: Callable[...
 
 def test_rows_against_one_pose_for_all_of_them() -> None:
     """The mean over all rows' frames is the target's pose: bent rows, none of which lies where its own mean is."""
-    bent = bs.kinds.RollingShutter(readout_s=0.1, frames=3, reference="global_shutter", **HAND)
-    own = bent.replace(reference="mean")
+    bent = bs.kinds.RollingShutter(readout_s=0.1, frames=3, centered_on="global_shutter", **HAND)
+    own = bent.replace(centered_on="mean")
     assert own.residual_centroid_px(FRAME) < 0.05
     assert bent.residual_centroid_px(FRAME) > 0.5
 

@@ -123,10 +123,10 @@ def test_readout_0_is_the_global_shutter_to_the_bit(from_: str) -> None:
     numbers = {"exposure_s": 0.07, "pitch_mrad": 2.0, "yaw_mrad": 1.0, "roll_mrad": 20.0, "x_mm": 1.0, "seed": 9}
     rolling = bs.kinds.RollingShutter(readout_s=0.0, readout_from=from_, **numbers)
     for reference_pose in ("mean", "mid", "start"):
-        expected = bs.kinds.CameraShake(reference=reference_pose, **numbers)(frame).image
-        assert np.array_equal(rolling.replace(reference=reference_pose)(frame).image, expected)
+        expected = bs.kinds.CameraShake(centered_on=reference_pose, **numbers)(frame).image
+        assert np.array_equal(rolling.replace(centered_on=reference_pose)(frame).image, expected)
     assert np.array_equal(
-        rolling.replace(reference="global_shutter")(frame).image, bs.kinds.CameraShake(**numbers)(frame).image
+        rolling.replace(centered_on="global_shutter")(frame).image, bs.kinds.CameraShake(**numbers)(frame).image
     )
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import blursynth as bs
 from blursynth.backends import cpu, oracle
-from blursynth.core import find_kind
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.records.kind import find_kind
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 BACKENDS = pytest.mark.parametrize("backend", [cpu, oracle], ids=["cpu", "oracle"])

@@ -125,7 +125,7 @@ TURNED: dict[str, Callable[[Callable[[float], float]], bs.Degradation]] = {
         length_px=9.0, anxiety=0.0, heading_deg=to(25.0), seed=1
     ),
     "frame_average": lambda to: bs.kinds.FrameAverage(
-        frames=4, gap=0.5, length_px=9.0, anxiety=0.0, heading_deg=to(25.0), reference="mid", seed=1
+        frames=4, gap=0.5, length_px=9.0, anxiety=0.0, heading_deg=to(25.0), centered_on="mid", seed=1
     ),
     "gaussian_blur": lambda to: bs.kinds.GaussianBlur(sigma_px=3.0, aspect=0.3, angle_deg=to(25.0)),
     "generalized_gaussian_blur": lambda to: bs.kinds.GeneralizedGaussianBlur(
@@ -200,15 +200,15 @@ def test_a_camera_with_six_degrees_of_freedom(turn: str, positions: bool) -> Non
 
 @pytest.mark.parametrize("turn", ["left-right", "up-down"])
 @pytest.mark.parametrize("positions", [False, True])
-@pytest.mark.parametrize("reference", ["mean", "global_shutter"])
-def test_a_sensor_that_is_read_row_by_row(turn: str, positions: bool, reference: Any) -> None:
+@pytest.mark.parametrize("centered_on", ["mean", "global_shutter"])
+def test_a_sensor_that_is_read_row_by_row(turn: str, positions: bool, centered_on: Any) -> None:
     """Upside down, its last row is the first to be read; a sensor that is read by columns is none of ours."""
     step = bs.kinds.RecordedShake(
         recording=camera_path(None, positions=positions),
         start_s=0.05,
         exposure_s=0.1,
         readout_s=0.2,
-        reference=reference,
+        centered_on=centered_on,
     )
     after = step.replace(
         recording=camera_path(turn, positions=positions), readout_from="bottom" if turn == "up-down" else "top"
@@ -218,6 +218,6 @@ def test_a_sensor_that_is_read_row_by_row(turn: str, positions: bool, reference:
 
 @pytest.mark.parametrize("turn", list(TURNS))
 def test_a_zoom_about_the_optical_axis(turn: str) -> None:
-    for reference in ("mean", "start"):
-        step = bs.kinds.Zoom(scale=1.3, reference=reference)
+    for centered_on in ("mean", "start"):
+        step = bs.kinds.Zoom(scale=1.3, centered_on=centered_on)
         assert_commutes(turn, step, step)

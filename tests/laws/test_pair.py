@@ -182,8 +182,8 @@ def test_many_pairs_with_varying_blur_are_aligned(name: str) -> None:
 
 
 def test_a_target_at_the_start_of_the_exposure_breaks_the_law() -> None:
-    for reference, aligned in (("mean", True), ("start", False)):
-        shake = bs.kinds.CameraShake(exposure_s=0.1, yaw_mrad=3.0, pitch_mrad=2.0, reference=reference, seed=3)
+    for centered_on, aligned in (("mean", True), ("start", False)):
+        shake = bs.kinds.CameraShake(exposure_s=0.1, yaw_mrad=3.0, pitch_mrad=2.0, centered_on=centered_on, seed=3)
         draw = bs.Draw((("camera", bs.kinds.SetIntrinsics(focal_length_mm=4.2, pixel_pitch_um=2.8)), ("shake", shake)))
         assert (np.hypot(*displacement_px(draw, 64, small_scene())).max() < 0.05) == aligned
 
@@ -252,7 +252,7 @@ def test_the_target_is_the_source(name: str) -> None:
     recipe = bs.load_recipe(name)
     for index in range(5):
         draw = recipe.sample(frame, seed=0, index=index)
-        assert np.array_equal(draw.target()(frame).image, frame.image)
+        assert np.array_equal(draw.target_draw()(frame).image, frame.image)
 
 
 @pytest.mark.parametrize("name", bs.recipe_names())

@@ -35,7 +35,7 @@ ONE_PATH = bs.Recipe.from_dict(
                 "big_shake": {"uniform": [0.0, 0.2]},
                 "gaussian": {"uniform": [0.0, 10.0]},
                 "heading_deg": {"uniform": [0.0, 360.0]},
-                "reference": "mid",
+                "centered_on": "mid",
             },
             {"name": "encode", "kind": "gamma_encode", "gamma": 2.2},
         ],

@@ -128,7 +128,7 @@ def test_products_and_quotients() -> None:
     assert bs.Quotient(1.0, "exposure.exposure_s", 2).sample(stream, FRAME, EARLIER) == 10.0
     assert bs.Product(bs.Uniform(-1.0, 2.0), bs.Uniform(3.0, 5.0)).extremes() == (-5.0, 10.0)
     assert path.extremes() == (9.0,)
-    assert [r.reference for r in path.references()] == ["exposure.exposure_s"]
+    assert [r.field for r in path.depends_on()] == ["exposure.exposure_s"]
     with pytest.raises(BlursynthError, match=r"divides 1.0 by 0"):
         bs.Quotient(1.0, 0.0).sample(stream, FRAME, {})
 

@@ -384,7 +384,7 @@ def test_gopro_average() -> None:
     assert frames == {"choice": [7, 11, 13], "weights": [2, 30, 1]}
     shake = only("gopro-average", "shake")
     assert shake["kind"] == "rolling_shutter"
-    assert shake["reference"] == "mid"  # "the sharp frames are the middle sharp frame among the averaged frames"
+    assert shake["centered_on"] == "mid"  # "the sharp frames are the middle sharp frame among the averaged frames"
     assert bs.kinds.GammaEncode.model_fields["bit_depth"].default == 8
     for draw in draws("gopro-average", 6):
         traffic, camera = draw["traffic"], draw["shake"]
@@ -406,7 +406,7 @@ def test_gopro_pairs_are_shifted_by_what_the_record_says() -> None:
         frame = bs.Frame(places, "linear", depth_m=depth_m, camera=(bs.Intrinsics(2.664, 4.8),))
         shifts.append(np.abs(step(frame).image - places)[middle].max())
         recorded.append(step.residual_centroid_px(frame))
-        aligned.append(np.abs(step.replace(reference="mean")(frame).image - places)[middle].max())
+        aligned.append(np.abs(step.replace(centered_on="mean")(frame).image - places)[middle].max())
     assert max(shifts) > 0.25
     assert (np.array(shifts) <= np.array(recorded) + 0.01).all()
     assert max(aligned) < 0.05

@@ -223,7 +223,7 @@ def test_the_sharp_picture_may_be_the_source() -> None:
         bs.kinds.Encode(),
     ]
     frame = pictures(bs.Encoding.DISPLAY, batch=1)
-    developed, source = bs.Recipe(steps), bs.Recipe(steps, reference="source")
+    developed, source = bs.Recipe(steps), bs.Recipe(steps, target="source")
     assert developed.sha256() != source.sha256()
     draw = source.sample(frame, seed=0, index=0)
     assert bs.Draw.from_dict(draw.to_dict(), bs.kinds.ALL) == draw
@@ -406,8 +406,8 @@ BAD = {
     "same_as to a wrong field": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "decode.x" }', "has no such field"),
     "product of nothing known": ('[[step]]\nkind = "linear_motion"\nlength_px = { product = ["exposure.exposure_s", 2.0] }', "product refers to 'exposure', which is no earlier step"),
     "product below the field": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { product = [-1.0, { uniform = [1, 2] }] }', "must be >= 0.0, got -2.0"),
-    "unknown reference": ('reference = "sharp"\n[[step]]\nkind = "decode"', "must be 'developed' or 'source'"),
-    "reference of another encoding": ('reference = "source"\n[[step]]\nkind = "decode"', "gives what it takes"),
+    "unknown target": ('target = "sharp"\n[[step]]\nkind = "decode"', "must be 'scene' or 'source'"),
+    "target of another encoding": ('target = "source"\n[[step]]\nkind = "decode"', "gives what it takes"),
     "bad weights": ('[[step]]\none_of = [{ weight = -1, kind = "identity" }]', "weights must be >= 0"),
     "bad probability": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = 1\nprobability = 1.5', r"probability must lie in \[0, 1\]"),
     "options disagree": ('[[step]]\none_of = [{ kind = "decode" }, { kind = "identity" }]', "options of one step must give the same encoding"),

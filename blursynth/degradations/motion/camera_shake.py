@@ -11,9 +11,9 @@ from pydantic import Field
 from blursynth.degradations.motion.warp_blur import MovingCamera
 from blursynth.frame import Intrinsics
 from blursynth.physics.camera_motion import (
+    CenteredOn,
     Path,
     Poses,
-    Reference,
     hand_tremor,
     intrinsic_matrix,
     random_walk,
@@ -109,9 +109,9 @@ class CameraShake(HandHeldCamera):
     Not modeled: the shutter button's push, stabilisation, what parallax hides and bares.
     """
 
-    reference: Literal["mean", "mid", "start"] = Field(
+    centered_on: Literal["mean", "mid", "start"] = Field(
         default="mean", description="pose of the sharp target within the exposure"
     )
 
-    def target_pose(self) -> Reference:
-        return self.reference
+    def target_pose(self) -> CenteredOn:
+        return self.centered_on

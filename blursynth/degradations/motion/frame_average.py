@@ -61,7 +61,7 @@ class FrameAverage(UniformBlur):
     form: Literal["invariant", "paper"] = Field(
         default="invariant", description="how the walk depends on samples and length_px"
     )
-    reference: Literal["mean", "mid"] = Field(
+    centered_on: Literal["mean", "mid"] = Field(
         default="mean", description="where the sharp picture is: the mean of all frames, or the frame in the middle"
     )
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's walk")
@@ -85,11 +85,11 @@ class FrameAverage(UniformBlur):
             self.path(), frames=self.frames, gap=self.gap, interpolated=self.interpolated
         )
         rasterize = for_array(path).rasterize
-        if self.reference == "mean":
+        if self.centered_on == "mean":
             return rasterize(path, duration)
         return rasterize(path - middle, duration, center=False)
 
     def centroid_px(self) -> tuple[float, float]:
-        """Rows and columns by which the blurred picture lies off the sharp one; (0, 0) for the reference ``mean``."""
+        """Rows and columns by which the blurred picture lies off the sharp one; (0, 0) for ``centered_on = "mean"``."""
         row, column = self.point_spread().centroids()[0]
         return float(row), float(column)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from blursynth.degradations.motion.warp_blur import MovingCamera
 from blursynth.io import assets
-from blursynth.physics.camera_motion import Path, Poses, Reference, interpolate_poses, poses_from_recording
+from blursynth.physics.camera_motion import CenteredOn, Path, Poses, interpolate_poses, poses_from_recording
 
 __all__ = ["RecordedShake"]
 
@@ -37,7 +37,7 @@ class RecordedShake(MovingCamera):
         default=0.0, ge=0, le=100, description="time from the first row to the last; 0 is a global shutter"
     )
     readout_from: Literal["top", "bottom"] = Field(default="top", description="the row that is exposed first")
-    reference: Literal["mean", "mid", "start", "global_shutter"] = Field(
+    centered_on: Literal["mean", "mid", "start", "global_shutter"] = Field(
         default="mean", description="pose of the sharp target: of each row's own exposure, or one for all rows"
     )
 
@@ -50,8 +50,8 @@ class RecordedShake(MovingCamera):
     def readout(self) -> tuple[float, bool]:
         return self.readout_s, self.readout_from == "bottom"
 
-    def target_pose(self) -> Reference:
-        return self.reference
+    def target_pose(self) -> CenteredOn:
+        return self.centered_on
 
     def path(self) -> Path:
         time, poses = _poses(self.recording)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from blursynth.degradations.motion.camera_shake import HandHeldCamera
-from blursynth.physics.camera_motion import Reference
+from blursynth.physics.camera_motion import CenteredOn
 
 __all__ = ["RollingShutter"]
 
@@ -18,7 +18,7 @@ class RollingShutter(HandHeldCamera):
     Row r of the full picture of h rows is exposed from ``r readout_s / h`` on, for ``exposure_s``. With
     ``readout_s = 0`` it is ``CameraShake`` of the same numbers, to the bit.
 
-    With ``reference = "mean"`` every row's target is at that row's own mean pose: blur varies from row to row and
+    With ``centered_on = "mean"`` every row's target is at that row's own mean pose: blur varies from row to row and
     nothing is bent. With ``global_shutter`` the target is one pose for all rows, and the blurred picture is bent
     against it; :meth:`residual_centroid_px` says by how much.
 
@@ -29,12 +29,12 @@ class RollingShutter(HandHeldCamera):
         default=0.02, ge=0, le=100, description="time from the first row to the last; 0.01 to 0.03 in phones"
     )
     readout_from: Literal["top", "bottom"] = Field(default="top", description="the row that is exposed first")
-    reference: Literal["mean", "mid", "start", "global_shutter"] = Field(
+    centered_on: Literal["mean", "mid", "start", "global_shutter"] = Field(
         default="mean", description="pose of the sharp target: of each row's own exposure, or one for all rows"
     )
 
     def readout(self) -> tuple[float, bool]:
         return self.readout_s, self.readout_from == "bottom"
 
-    def target_pose(self) -> Reference:
-        return self.reference
+    def target_pose(self) -> CenteredOn:
+        return self.centered_on

@@ -18,8 +18,8 @@ from blursynth.core import BorderName, Degradation
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame, Intrinsics
 from blursynth.physics.camera_motion import (
+    CenteredOn,
     Path,
-    Reference,
     Warps,
     exposure_cells,
     intrinsic_matrix,
@@ -137,8 +137,8 @@ class WarpBlur(Degradation):
     def residual_centroid_px(self, frame: Frame) -> float:
         """Largest distance, over the frame, of the mean place of a pixel's light from the pixel itself.
 
-        Nearly 0 for the reference ``mean``, whose target lies in the middle of the blur; how far a network that is
-        trained with another reference must move things.
+        Nearly 0 for ``centered_on = "mean"``, whose target lies in the middle of the blur; how far a network that is
+        trained with another ``centered_on`` must move things.
         """
         largest = 0.0
         for b in range(len(frame)):
@@ -209,7 +209,7 @@ class MovingCamera(WarpBlur):
         """Whether the camera's position changes."""
 
     @abstractmethod
-    def target_pose(self) -> Reference:
+    def target_pose(self) -> CenteredOn:
         """Which pose the sharp target has."""
 
     def readout(self) -> tuple[float, bool]:
@@ -250,6 +250,6 @@ class MovingCamera(WarpBlur):
             exposure_s=self.exposure_s,
             starts_s=row_starts_s(rows, height, readout_s, from_bottom=from_bottom),
             all_starts_s=row_starts_s(np.arange(height), height, readout_s, from_bottom=from_bottom),
-            reference=self.target_pose(),
+            centered_on=self.target_pose(),
             frames=self.frames,
         )

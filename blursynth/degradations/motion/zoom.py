@@ -37,7 +37,7 @@ class Zoom(WarpBlur):
     center_column_px: float | None = Field(
         default=None, ge=-1e6, le=1e6, description="column of the fixed point; default the optical axis"
     )
-    reference: Literal["mean", "start"] = Field(
+    centered_on: Literal["mean", "start"] = Field(
         default="mean", description="focal length of the sharp target: the mean of its logarithm, or that at the start"
     )
 
@@ -52,6 +52,6 @@ class Zoom(WarpBlur):
             (row - top, column - left),
             [[-top, -left], [height - 1 - top, width - 1 - left]],
             step_px=self.step_px,
-            reference=self.reference,
+            centered_on=self.centered_on,
             frames=self.frames,
         )

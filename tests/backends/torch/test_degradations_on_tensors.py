@@ -31,7 +31,7 @@ EXAMPLES = _examples()
 _HAND = {"exposure_s": 0.1, "pitch_mrad": 2.0, "yaw_mrad": 1.5, "roll_mrad": 40.0, "frames": 3, "seed": 3}
 DISCRETE: list[bs.Degradation] = [
     bs.kinds.CameraShake(z_mm=2.0, **_HAND),  # type: ignore[arg-type]
-    bs.kinds.RollingShutter(readout_s=0.04, x_mm=2.0, reference="mid", **_HAND),  # type: ignore[arg-type]
+    bs.kinds.RollingShutter(readout_s=0.04, x_mm=2.0, centered_on="mid", **_HAND),  # type: ignore[arg-type]
     bs.kinds.Zoom(scale=1.2, frames=4),
     bs.kinds.ObjectMotion(length_px=6.0, angle_deg=80.0, frames=5, seed=8),
 ]
@@ -77,9 +77,9 @@ def test_a_whole_recipe_on_a_batch_equals_arrays(name: str) -> None:
     """To the bit, noise, mosaic and compression included, with another draw for every picture."""
     recipe, frame = bs.load_recipe(name), pictures("display", batch=3, size_px=(48, 56))
     draws = [recipe.sample(frame[i], seed=7, index=i) for i in range(3)]
-    expected, sharp = bs.apply(draws, frame), bs.apply([d.target() for d in draws], frame)
+    expected, sharp = bs.apply(draws, frame), bs.apply([d.target_draw() for d in draws], frame)
     assert np.array_equal(bs.apply(draws, on_tensors(frame)).image.numpy(), expected.image)
-    assert np.array_equal(bs.apply([d.target() for d in draws], on_tensors(frame)).image.numpy(), sharp.image)
+    assert np.array_equal(bs.apply([d.target_draw() for d in draws], on_tensors(frame)).image.numpy(), sharp.image)
 
 
 def test_frames_of_tensors_are_cut_chosen_and_stacked() -> None:

@@ -107,9 +107,9 @@ def test_blur_on_the_device_has_the_bits_of_blur_on_its_own(
 
 
 def test_pictures_with_and_without_depth_from_two_recipes_blur_in_one_step(photos: Path, depth: Path) -> None:
-    reference = bs.Recipe([("decode", bs.kinds.Decode()), ("lens", bs.kinds.GaussianBlur(sigma_px=1.5)), ("encode", bs.kinds.Encode())],
-                          name="small", reference="source")  # fmt: skip
-    kinds = (("portrait", depth), ("motion-only", None), (reference, None))
+    target = bs.Recipe([("decode", bs.kinds.Decode()), ("lens", bs.kinds.GaussianBlur(sigma_px=1.5)), ("encode", bs.kinds.Encode())],
+                          name="small", target="source")  # fmt: skip
+    kinds = (("portrait", depth), ("motion-only", None), (target, None))
     before, alone = (
         [source.sample(i) for i in range(2) for source in sources]
         for sources in ([on_the_fly(photos, *kind, on_device=there) for kind in kinds] for there in (True, False))

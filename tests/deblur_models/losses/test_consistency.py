@@ -50,7 +50,7 @@ def batch_of(
         window = full.crop(corner[0] - margin, corner[1] - margin, *(2 * (size_px + 2 * margin,)))
         if reach is None:
             inner = slice(margin, margin + size_px)
-            pairs.append(tuple(x.image[..., inner, inner] for x in (draw.target()(window), draw(window))))
+            pairs.append(tuple(x.image[..., inner, inner] for x in (draw.target_draw()(window), draw(window))))
         else:
             pair = draw.pair(window, margin_px=margin)
             pairs.append((pair.sharp.image, pair.blurred.image))
@@ -63,8 +63,8 @@ WIDE: dict[str, Any] = {"corner": (40, 45), "size_px": 96}
 HIDES = ("depth", "objects")
 
 
-def chain(*steps: Degradation, reference: str = "developed") -> Draw:
-    return Draw(tuple((f"{i}", step) for i, step in enumerate(steps)), reference)  # type: ignore[arg-type]
+def chain(*steps: Degradation, target: str = "scene") -> Draw:
+    return Draw(tuple((f"{i}", step) for i, step in enumerate(steps)), target)  # type: ignore[arg-type]
 
 
 def in_light(*steps: Degradation) -> Draw:
@@ -307,7 +307,7 @@ def test_the_draws_own_encoding_is_undone() -> None:
 
 def test_of_a_source_as_the_sharp_picture_what_acts_on_both_is_done_again() -> None:
     steps = (bs.kinds.Decode(), bs.kinds.Exposure(exposure_s=0.5, metered_s=1.0), LENS, bs.kinds.Encode())
-    source, developed = chain(*steps, reference="source"), chain(*steps)
+    source, developed = chain(*steps, target="source"), chain(*steps)
     batch = batch_of([source])
     assert torch.equal(batch.sharp, torch.from_numpy(FULL.crop(60, 70, SIZE_PX, SIZE_PX).image))
     assert ReBlur()(batch.sharp, batch).item() < 0.3 * CODE
