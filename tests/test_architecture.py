@@ -82,7 +82,7 @@ COMPANION_ALLOWED: dict[str, set[str]] = {
     "losses": {"data", "metrics", "checkpoints"},  # what a batch is; SSIM is one function for both
     "config": {"data", "losses", "networks"},  # of data the record that draws augmentation
     "train": {"checkpoints", "config", "data", "device", "losses", "metrics", "networks"},
-    "restore": {"networks"},
+    "restore": {"data", "networks"},  # of data the picture files that come back as they were
     "evaluate": {"classical", "data", "metrics", "networks", "restore"},
 }
 COMPANION_ALLOWED["cli"] = {*COMPANION_ALLOWED}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models import speed
+from deblur_models.evaluate import speed
 from deblur_models.evaluate.speed import count_macs, count_used_weights, measure_speed, network_cost, peak_bytes
 from deblur_models.networks import Network, NetworkConfig, build_network, count_weights
 

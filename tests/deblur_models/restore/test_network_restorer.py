@@ -18,11 +18,10 @@ from deblur_models.restore.network_restorer import (
     Identity,
     NetworkRestorer,
     sees_all_of_it,
-    views,
-    windows,
     with_local_px,
 )
 from deblur_models.restore.restorer import Restorer
+from deblur_models.restore.tiles import windows
 
 
 class LocalConfig(NetworkConfig):
@@ -89,6 +88,11 @@ def test_weights_sum_to_one_and_every_pixel_is_far_from_its_tiles_edge(
             assert window.stop - window.last >= 3 * overlap // 8
         total[window.shown()] += window.weight
     torch.testing.assert_close(total, torch.ones(length), rtol=0, atol=1e-6)
+
+
+def views(picture: Tensor) -> list[Tensor]:
+    """Its eight rotations and mirror images, the picture itself first."""
+    return [torch.rot90(one, turns, (-2, -1)) for one in (picture, picture.flip(-1)) for turns in range(4)]
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 210), (97, 101), (160, 64), (5, 7)])
@@ -175,12 +179,12 @@ def test_with_local_px_keeps_the_weights_and_refuses_other_networks() -> None:
 def test_the_ensemble_turns_with_the_picture_and_a_single_view_does_not() -> None:
     network, blurred = local(), picture(45, 70)
     plain, eight = NetworkRestorer(network, tile_px=32), NetworkRestorer(network, tile_px=32, ensemble=True)
-    turned = list(views(blurred))
+    turned = views(blurred)
     assert len({tuple(t.flatten()[:8].tolist()) for t in turned}) == 8
     results = [eight.restore(view) for view in turned]
     for result, expected in zip(results, views(results[0]), strict=True):
         torch.testing.assert_close(result, expected, rtol=0, atol=2e-6)
-    assert (plain.restore(turned[1]) - list(views(plain.restore(blurred)))[1]).abs().max() > 1e-3
+    assert (plain.restore(turned[1]) - views(plain.restore(blurred))[1]).abs().max() > 1e-3
 
 
 def test_the_ensemble_is_the_mean_of_the_eight_views() -> None:

@@ -20,8 +20,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from blursynth import io
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
+from blursynth.io.pictures import read_pixels, write_picture
 from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network, save_network
 from deblur_models.config.configuration import read_configuration
 from deblur_models.losses import L1
@@ -229,7 +229,7 @@ def test_patches_without_detail_may_be_left_out(tables: Tables, photos: Path) ->
 def test_photographs_smaller_than_the_patch_are_told(tables: Tables, photos: Path) -> None:
     data = {"mine": {"photos": str(photos), "recipe": "clean"}}
     made = tables(data=data, stage=[{"steps": 1, "patch_px": 500, "batch": 1}])
-    with pytest.raises(BlursynthError, match=r"\[data.mine\]: patch_px = 500: .*the largest of 2 has 140 x 128 px"):
+    with pytest.raises(BlursynthError, match=r"\[data.mine\] patch_px = 500: .*the largest of 2 has 140 x 128 px"):
         check(read_configuration(made))
 
 
@@ -242,7 +242,7 @@ def test_pictures_that_are_shown_come_from_different_sources(tmp_path: Path) -> 
     assert spread(["a", "b"], 0) == []
     rows = [(np.full((3, 20, 3 * w), 0.25, np.float32), ("blurred 1.00 dB", "", "sharp")) for w in (100, 80)]
     write_sheet(tmp_path / "sheet.png", rows)
-    sheet = io.read_pixels(tmp_path / "sheet.png")
+    sheet = read_pixels(tmp_path / "sheet.png")
     assert sheet.shape == (2 * (CAPTION_PX + 20 + 4), 300, 3)
     assert (sheet[CAPTION_PX : CAPTION_PX + 20] == 64).all()
     captions = sheet[:CAPTION_PX].min(axis=(0, 2))
@@ -304,7 +304,7 @@ def test_killed_at_any_file_operation_a_whole_state_remains(
     tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process ends after the n-th change in the folder while the second checkpoint is written, for every n."""
-    from deblur_models import checkpoint as checkpoints
+    from deblur_models.checkpoints import checkpoint as checkpoints
 
     changes = ("replace", "unlink")
     survived = []
@@ -474,8 +474,8 @@ def test_other_pictures_under_the_same_names_are_refused(
         if what == "recipe":
             recipe.write_text('extends = "motion-only"\n')
         else:
-            height, width, _ = io.read_pixels(picture).shape
-            io.write_picture(picture, np.zeros((3, height, width), np.float32))
+            height, width, _ = read_pixels(picture).shape
+            write_picture(picture, np.zeros((3, height, width), np.float32))
         with pytest.raises(DatasetError, match=r"what \[data.given\] names has changed .*start_from = "):
             run(made, tmp_path / "run")
         (picture if what != "recipe" else recipe).write_bytes(before)
@@ -745,8 +745,8 @@ def test_a_run_goes_on_with_data_that_were_moved(
     shutil.copytree(pairs if what == "pairs" else photos, here)
     shutil.copytree(here, other)
     picture = sorted(other.rglob("*.png"))[0]
-    height, width, _ = io.read_pixels(picture).shape
-    io.write_picture(picture, np.zeros((3, height, width), np.float32))
+    height, width, _ = read_pixels(picture).shape
+    write_picture(picture, np.zeros((3, height, width), np.float32))
     run(made(here), tmp_path / "whole")
     run(made(here), tmp_path / "parts", stop_after=2)
     here.rename(there)
