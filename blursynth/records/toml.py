@@ -20,7 +20,7 @@ from typing import Any
 from blursynth.errors import BlursynthError, did_you_mean
 from blursynth.records.nesting import MOST_LEVELS, is_too_deep
 
-__all__ = ["Tables", "TomlFiles", "beside", "change", "merged", "parse_toml", "read_text", "read_toml"]
+__all__ = ["Tables", "TomlFiles", "beside", "change", "merged", "parse_toml", "read_text", "read_toml", "without_none"]
 
 _MOST_PARENTS = 32
 _LARGEST_BYTES = 64 * 1024 * 1024  # a list of a million long paths; files that people write are far smaller
@@ -259,6 +259,17 @@ def _entry(at: Any, part: str, key: str, error: type[BlursynthError]) -> Any:
             field=key,
         )
     return int(part)
+
+
+def without_none(value: Any) -> Any:
+    """Tables without what is None: TOML has no null, and a field that is None is at its default.
+
+    >>> without_none({"seed": None, "stage": [{"steps": 3, "data": None}]})
+    {'stage': [{'steps': 3}]}
+    """
+    if isinstance(value, dict):
+        return {key: without_none(item) for key, item in value.items() if item is not None}
+    return [without_none(item) for item in value] if isinstance(value, list) else value
 
 
 def read_toml(path: Path, *, error: type[BlursynthError], name: str | None = None, fix: str = "") -> dict[str, Any]:
