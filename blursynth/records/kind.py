@@ -132,6 +132,8 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
     if isinstance(inner, BlursynthError):  # it says itself what it got
         return _said(owner, f"{name}: ", inner, field=name, value=got)
     field = record.model_fields.get(name)
+    if sort == "model_type":  # the entry of a table or an array, by its dotted name
+        name = ".".join(map(str, keys))
     meaning = (field.description or "").rstrip(".") if field is not None else ""
     what: Message
     why = fix = ""

@@ -21,7 +21,7 @@ INDEX = 'bit_depth = 12\ndark = ["ä.png"]\nflat = [["b.png", "c.png"]]\n'
 
 
 def _configuration(path: Path) -> object:
-    return pytest.importorskip("deblur_models.config.configuration").read_configuration(path)
+    return pytest.importorskip("deblur_models.config.configuration").load_configuration(path)
 
 
 def _listed(path: Path) -> object:
