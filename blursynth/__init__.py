@@ -24,9 +24,10 @@ from blursynth.errors import (
     RecipeError,
 )
 from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawMetadata
+from blursynth.io.arrays import read_arrays
 from blursynth.io.depth import DepthFormat, DepthNetwork, read_depth, read_labels
 from blursynth.io.downscale import downscale
-from blursynth.io.pictures import read_arrays, read_frame, write_picture
+from blursynth.io.pictures import read_frame, write_picture
 from blursynth.physics.photon_transfer import fit_noisy_clean, fit_photon_transfer
 from blursynth.recipe.distributions import (
     Beta,

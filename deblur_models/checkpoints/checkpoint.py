@@ -188,7 +188,12 @@ def load_blur_generator(path: str | Path, *, average: bool = True) -> BlurGenera
     DatasetError
         As :func:`load_network`; the network restores and does not blur.
     """
-    network = network_of(load_checkpoint(path), average=average)
+    return blur_generator_of(load_checkpoint(path), path, average=average)
+
+
+def blur_generator_of(checkpoint: Checkpoint, path: str | Path, *, average: bool = True) -> BlurGenerator:
+    """The network of a checkpoint that was read from ``path``, as :func:`load_blur_generator` gives it."""
+    network = network_of(checkpoint, average=average)
     if not isinstance(network, BlurGenerator):
         raise DatasetError(
             f"{path}: holds {network.config.kind}, which restores pictures and blurs none.",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from blursynth.core import Draw
 from blursynth.dataset.contact_sheet import draw_kernel
 from blursynth.errors import InvalidValueError
-from blursynth.io.pictures import read_arrays
+from blursynth.io.arrays import read_arrays
 from blursynth.physics import point_spread
 
 __all__ = ["read_kernel", "stack_kernels", "true_kernel", "turned_fits_better"]

@@ -31,7 +31,7 @@ from deblur_models.networks import ALL, NetworkConfig, build_network, count_weig
 from deblur_models.networks.nafnet import NAFNetConfig
 from deblur_models.networks.patchgan import DoublePatchGanConfig, PatchGanConfig
 from deblur_models.networks.restormer import RestormerConfig
-from deblur_models.train.learner import begun_discriminator
+from deblur_models.train.initial import initial_discriminator
 
 CONFIG = NAFNetConfig(width=4, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,))
 
@@ -614,12 +614,12 @@ def test_a_discriminator_is_imported_and_begins_a_run(statistics: bool, tmp_path
     adversary = Adversary(
         loss=make_adversarial({"kind": "wgan_gp"}), discriminator=config, start_from=str(tmp_path / "critic")
     )
-    assert_equal(begun_discriminator(adversary), state)
+    assert_equal(initial_discriminator(adversary), state)
     other = Adversary(
         loss=make_adversarial({"kind": "wgan_gp"}), discriminator=PatchGanConfig(), start_from=str(tmp_path / "critic")
     )
     with pytest.raises(DatasetError, match="Write the same discriminator in both"):
-        begun_discriminator(other)
+        initial_discriminator(other)
     wrong = imported(path, "--network", "patchgan", "--out", tmp_path / "b")
     assert wrong.exit_code == 2
     assert "does not hold the weights of patchgan, size 'local'" in " ".join(wrong.output.split())

@@ -191,7 +191,7 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--method", "wiener", "--kernels", "."], "--kernels goes with folders of pictures"),
+        (["--method", "wiener", "--kernels", "."], "pairs: kernels from files go with folders of pictures"),
         ([], "Give at least one --network or --method"),
         (["--network", "nowhere.safetensors"], "there is no such checkpoint"),
         (["--method", "wienerr"], "Did you mean 'wiener'?"),
@@ -206,7 +206,7 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
         (["--method", "wiener", "--align", "-1"], "--align must be >= 0"),
         (["--method", "wiener", "--limit", "0"], "--limit must be >= 1"),
         (["--method", "wiener", "--cost-size", "big"], "--cost-size must be WIDTHxHEIGHT"),
-        (["--method", "wiener", "--references", "nowhere"], "--references nowhere: there is no such folder"),
+        (["--method", "wiener", "--references", "nowhere"], "nowhere: there is no such folder"),
         (["--method", "wiener", "--sharp", "nowhere"], "nowhere: does not exist"),
     ],
 )

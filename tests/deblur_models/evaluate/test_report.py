@@ -16,7 +16,7 @@ from torch import Tensor
 import blursynth as bs
 from blursynth.core import Draw
 from deblur_models.data.pair_set import PairSample, PairSet
-from deblur_models.evaluate.evaluation import Evaluation, evaluate
+from deblur_models.evaluate import Evaluation, evaluate
 from deblur_models.evaluate.report import gain_text, number, word, write_report
 from deblur_models.metrics import metric
 from deblur_models.networks import build_network

@@ -155,7 +155,7 @@ def test_looks_name_the_sharp_picture_as_the_line_of_doing_nothing(tables: Table
     with torch.inference_mode():
         scores = [metric("psnr")(network(s, network.noise(1, noise)), b).item() for s, b in found]
     assert looks[-1]["psnr"] == pytest.approx(sum(scores) / 3)
-    assert held_out.look(network, alone) == held_out.look(network, alone), "noise is the same at every look"
+    assert held_out.validate(network, alone) == held_out.validate(network, alone), "noise is the same each time"
 
 
 def test_it_can_learn_to_blur(tables: Tables, pairs: Path, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_it_can_learn_to_blur(tables: Tables, pairs: Path, tmp_path: Path) -> No
         run={"log_every": 100, "checkpoint_every": 100},
     )
     result = train(load_configuration(made), tmp_path / "run")
-    assert result.looks[-1][1].gain_db > 1.0
+    assert result.validation_results[-1][1].gain_db > 1.0
     assert load_blur_generator(tmp_path / "run").config == trainable_config(BGAN)
     begun = tables(**{**TO_BLUR, "stage": [{"steps": 1, "patch_px": 16, "batch": 2}]}, start_from=str(tmp_path / "run"))
     train(load_configuration(begun), tmp_path / "begun")
