@@ -32,7 +32,7 @@ from blursynth.io.folders import expanded
 from blursynth.io.pictures import read_header
 from blursynth.records.kind import Record
 from blursynth.records.text import printable
-from deblur_models.classical import true_kernel, turned_fits_better
+from deblur_models.classical import turned_fits_better
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs
 from deblur_models.data.picture_file import write_whole
 from deblur_models.evaluate.speed import measure_speed, network_cost
@@ -116,9 +116,7 @@ def pair_facts(index: int, sample: PairSample) -> PairFacts:
 
 def kernel_of_draw(sample: PairSample) -> NDArray[np.floating] | None:
     """The kernel of the pair's draw; None where it varies over the picture, and of real pairs."""
-    if sample.draw is None or any(type(step).varies for _, step in sample.draw.steps):
-        return None
-    return true_kernel(sample.draw)
+    return None if sample.draw is None else sample.draw.kernel()
 
 
 def severity_px(draw: Draw, geometry: Frame | None = None) -> float | None:
@@ -142,10 +140,9 @@ def severity_px(draw: Draw, geometry: Frame | None = None) -> float | None:
 
 def _variance(step: Degradation) -> float | None:
     """Of a blur with one point spread; None for anything else."""
-    make = getattr(step, "point_spread", None)
-    if make is None:
+    spread = step.point_spread()
+    if spread is None:
         return None
-    spread = make()
     rows, columns, weight = spread.dy.astype(float), spread.dx.astype(float), spread.weight
     total = float(weight.sum())
     if not total:
