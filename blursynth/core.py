@@ -216,7 +216,8 @@ class Draw:
             ``[K, K]``, K odd, zero shift in the middle; ``[[1]]`` of a draw that does not blur. None where the blur
             differs from pixel to pixel, so that no single kernel stands for it.
 
-        Not modeled: what happens between and after the blurs (clipping, demosaicking, sharpening, compression).
+        Not modeled: what happens between and after the blurs (clipping, demosaicking, resampling, sharpening,
+        compression).
         """
         if any(step.varies for _, step in self.steps):
             return None
@@ -298,9 +299,9 @@ def apply(draws: Sequence[Draw], frame: Frame, *, window: Window | None = None, 
     frame
         What the first step takes.
     window
-        The part of the frame that comes back: what the same part of the whole result is, for the work of the part and
-        of what its light comes from. Each step's share of that is cut off as soon as no later step needs it. Where a
-        step's reach is unbounded, it sees the whole frame.
+        The part of the frame that comes back. It is the same part of the whole result (up to rounding where a
+        transform or a warp sees less), for the work of the part and of what its light comes from: each step's share of
+        that is cut off as soon as no later step needs it. Where a step's reach is unbounded, it sees the whole frame.
     margin_px
         Width of a margin that the frame has and the result has not; like the window inside the margin, but no border of
         the frame may touch the result.
