@@ -789,7 +789,7 @@ def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> float | None:
         draw = placement.draw
         passed_over += placement.passed_over
         if stored is not None:
-            spreads = [step.point_spread() for _, step in draw.steps if hasattr(step, "point_spread")]
+            spreads = [spread for _, step in draw.steps if (spread := step.point_spread()) is not None]
             needed = max(needed, 1 + 2 * sum(int(psf.reach_px()[0]) for psf in spreads))
     if stored is not None and needed > stored:
         raise InvalidValueError(

@@ -325,9 +325,7 @@ def _index(source: Source) -> int:
 
 def _reach_px(draw: Draw, outline: Frame) -> int | None:
     """None also where a border continues a picture by its other side, which a tile does not have."""
-    if any(getattr(step, "border", None) == "circular" for _, step in draw.steps):
-        return None
-    return draw.reach_px(outline)
+    return None if draw.is_circular else draw.reach_px(outline)
 
 
 def _in_tiles(

@@ -17,15 +17,8 @@ from blursynth.backends import for_array
 from blursynth.core import BorderName, Degradation
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame, Intrinsics
-from blursynth.physics.camera_motion import (
-    CenteredOn,
-    Path,
-    Warps,
-    exposure_cells,
-    intrinsic_matrix,
-    row_starts_s,
-    warps_of_path,
-)
+from blursynth.physics.poses import Path
+from blursynth.physics.warps import CenteredOn, Warps, exposure_cells, intrinsic_matrix, row_starts_s, warps_of_path
 
 __all__ = ["MovingCamera", "View", "WarpBlur"]
 
