@@ -233,7 +233,7 @@ class Recipe:
             try:
                 steps.append((step, parse_sampler(fields, kinds)))
             except BlursynthError as error:
-                raise RecipeError(f"{name} [{step}] {error}") from None
+                raise RecipeError(f"{name} [{step}] {error}", field=error.field, value=error.value) from None
         return Recipe(
             steps,
             summary=values.get("summary", ""),

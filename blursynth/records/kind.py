@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
+from blursynth.errors import MISSING, Argument, BlursynthError, InvalidValueError, did_you_mean
 
 __all__ = ["Kind", "Record", "find_kind", "snake"]
 
@@ -44,12 +44,15 @@ class Record(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
+    names_arguments: ClassVar[bool] = False
+    """Whether its fields are the parameters of a call, which messages of a command line write as options."""
+
     def __init__(self, **fields: Any) -> None:
         plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in fields.items()}
         try:
             super().__init__(**plain)
         except ValidationError as error:
-            raise InvalidValueError(_explain(type(self), error)) from None
+            raise _explained(type(self), error) from None
 
     def replace(self, **changes: Any) -> Self:
         """The same record with some fields changed, validated again."""
@@ -65,52 +68,58 @@ class Record(BaseModel, ABC):
     __str__ = __repr__
 
 
-def _explain(kind: type[Record], error: ValidationError) -> str:
+def _explained(kind: type[Record], error: ValidationError) -> InvalidValueError:
     """Pydantic's error in the words of this library: what, got, why, fix."""
-    parts = []
-    for item in error.errors(include_url=False):
+    parts: list[str | Argument] = []
+    items = error.errors(include_url=False)
+    for item in items:
         name = str(item["loc"][0]) if item["loc"] else ""
         field = kind.model_fields.get(name)
         meaning = (field.description or "").rstrip(".") if field is not None else ""
-        place = f"{kind.__name__}.{name}"
+        about = f" It is the {meaning}." if meaning else ""
         got = item.get("input")
         if hasattr(got, "shape"):  # an array would fill the screen
             got = Described(f"an array of shape {tuple(got.shape)}")
         context = item.get("ctx", {})
         sort = item["type"]
+        parts += [" "] if parts else []
         if sort == "extra_forbidden":
             parts.append(f"{kind.__name__} has no field {name!r}. {did_you_mean(name, kind.model_fields)}")
-        elif sort == "missing":
+            continue
+        if sort == "missing":
             parts.append(f"{kind.__name__} needs {name}{f' ({meaning})' if meaning else ''}. Give it a value.")
-        elif sort in _BOUNDS:
+            continue
+        if not name:  # what a validator of the whole record raised
+            parts.append(f"{kind.__name__}: {context.get('error', item['msg'])!s}")
+            continue
+        parts.append(Argument(name) if kind.names_arguments else f"{kind.__name__}.{name}")
+        if sort in _BOUNDS:
             key, sign = _BOUNDS[sort]
-            parts.append(
-                f"{place} must be {sign} {context[key]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}"
-            )
+            parts.append(f" must be {sign} {context[key]}, got {got!r}.{about}")
         elif sort == "literal_error":
             quotes = "" if isinstance(got, str) else " It is a string, so put it in quotes."
-            parts.append(f"{place} must be {context['expected']}, got {got!r}.{quotes}")
+            parts.append(f" must be {context['expected']}, got {got!r}.{quotes}")
         elif sort == "string_pattern_mismatch" and "sha256" in context["pattern"]:
             parts.append(
-                f'{place} must be the name of an array, got {got!r}. In a recipe write {{ file = "name.npy" }}; in '
+                f' must be the name of an array, got {got!r}. In a recipe write {{ file = "name.npy" }}; in '
                 "Python the name is what blursynth.assets.register(array) returns."
             )
         elif sort in _TYPES and hasattr(got, "sample"):
             parts.append(
-                f"{place} must be {_TYPES[sort]}, got the distribution {got!r}. A degradation holds plain numbers; "
+                f" must be {_TYPES[sort]}, got the distribution {got!r}. A degradation holds plain numbers; "
                 f"to draw them write Random({kind.__name__}, {name}=...) in a recipe."
             )
         elif sort == "string_type" and isinstance(got, Described):
-            parts.append(f"{place} must be a name, got {got}. Give what blursynth.assets.register(array) returns.")
+            parts.append(f" must be a name, got {got}. Give what blursynth.assets.register(array) returns.")
         elif sort in _TYPES:
-            parts.append(f"{place} must be {_TYPES[sort]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}")
-        elif not name:  # what a validator of the whole record raised
-            parts.append(f"{kind.__name__}: {context.get('error', item['msg'])!s}")
+            parts.append(f" must be {_TYPES[sort]}, got {got!r}.{about}")
         elif isinstance(context.get("error"), BlursynthError):  # it says itself what it got
-            parts.append(f"{place}: {context['error']}")
+            parts.append(f": {context['error']}")
         else:
-            parts.append(f"{place}: {context.get('error', item['msg'])}, got {got!r}.")
-    return " ".join(parts)
+            parts.append(f": {context.get('error', item['msg'])}, got {got!r}.")
+    first = items[0]
+    value = MISSING if first["type"] == "missing" else first.get("input", MISSING)
+    return InvalidValueError(tuple(parts), field=str(first["loc"][0]) if first["loc"] else "", value=value)
 
 
 class Described(str):

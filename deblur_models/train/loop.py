@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from blursynth.dataset import OnlineDataset, scan_sources
+from blursynth.dataset import DatasetRequest, OnlineDataset, scan_sources
+from blursynth.dataset.schema import check_recipe
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.io.folders import expanded
-from blursynth.recipe.recipe import load_recipe
 from deblur_models.checkpoints.checkpoint import load_blur_generator, load_checkpoint
 from deblur_models.config.configuration import Configuration, DataTable, Stage
 from deblur_models.data import (
@@ -35,7 +35,6 @@ from deblur_models.data import (
     make_batch,
     open_pairs,
 )
-from deblur_models.data.bundled import photographs
 from deblur_models.data.collate import LearnedBlur
 from deblur_models.data.left_out import tell_left_out
 from deblur_models.device import arithmetic, torch_device
@@ -550,18 +549,20 @@ def _source(
             tell_left_out(f"data.{name}", looked_at[name])
         return Crops(looked_at[name], name, size_px=stage.patch_px, seed=seed, margin_px=margin)
     assert table.photos is not None
-    recipe = load_recipe(table.recipe)
-    if name not in looked_at:
-        looked_at[name] = scan_sources(photographs(table.photos), depth=table.depth, downscale=table.downscale)
-        tell_left_out(f"data.{name}", looked_at[name])
     size = stage.patch_px + 2 * margin
+    request = DatasetRequest(
+        sources=table.photos, recipe=table.recipe, size_px=size, seed=seed, depth=table.depth,
+        downscale=table.downscale, min_detail=table.min_detail,
+    )  # fmt: skip
+    check_recipe(request.loaded_recipe)  # before the scan, which may take long
+    if name not in looked_at:
+        looked_at[name] = scan_sources(request.sources, depth=request.depth, downscale=request.downscale)
+        tell_left_out(f"data.{name}", looked_at[name])
     made = f"{name} of {size} px"
     if made not in looked_at:  # its draws are tried out, which takes a second
         around = f", with {margin} px around it for [augmentation]" if margin else ""
         with error_context(f"patch_px = {stage.patch_px}{around}"):
-            looked_at[made] = OnlineDataset(
-                looked_at[name], recipe, size_px=size, seed=seed, min_detail=table.min_detail
-            )
+            looked_at[made] = OnlineDataset(request, scan=looked_at[name])
     online = looked_at[made]
     on_device = _on_cuda(configuration.run.device) if table.on_device is None else table.on_device
     return OnTheFly(online, name, seed=seed, on_device=on_device, reuse=table.reuse)

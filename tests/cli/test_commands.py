@@ -521,7 +521,12 @@ def test_a_data_set_with_an_own_kind(photos: Path, tmp_path: Path) -> None:
 
     out = tmp_path / "out"
     recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("own", Mine()), ("encode", bs.kinds.Encode())])
-    dataset.generate([photos / "a.png"], out, recipe, count=4, size_px=48, workers=1, shard_length=2, shards=(0, 1))
+    dataset.generate(
+        dataset.DatasetRequest(sources=[photos / "a.png"], recipe=recipe, count=4, size_px=48, shard_length=2),
+        out,
+        workers=1,
+        shards=(0, 1),
+    )
     for arguments, code in (
         (("resume", out, "-w", 1), 2),
         (("resume", out, "-w", 2), 2),

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from blursynth.dataset import finalize, generate, replay, resume, verify
-from blursynth.dataset.files import canonical, sealed, sha256_hex, sync_folder
+from blursynth.dataset import DatasetRequest, finalize, generate, replay, resume, verify
+from blursynth.dataset.files import canonical, sealed, sha256_hex
 from blursynth.dataset.index import read_index
 from blursynth.dataset.manifest import read_manifest
 from blursynth.dataset.schema import load_spec
 from blursynth.errors import DatasetError
+from blursynth.io.atomic import sync_folder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and links of POSIX")
 
@@ -223,7 +224,7 @@ def test_an_asset_that_claims_more_than_it_has(pictures: Path, tmp_path: Path) -
         [("decode", bs.kinds.Decode()), ("lens", bs.kinds.MeasuredBlur(kernel=kernel)), ("encode", bs.kinds.Encode())]
     )
     out = tmp_path / "set"
-    generate(pictures, out, recipe, count=2, size_px=32, seed=1, workers=1)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, count=2, size_px=32, seed=1), out, workers=1)
     (path,) = (out / "assets").iterdir()
     sound = path.read_bytes()
     assert verify(out, deep=True, replay=2).ok
