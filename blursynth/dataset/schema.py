@@ -312,7 +312,7 @@ def _impossible(spec: Spec) -> Iterator[str]:
         "blurred": ArraySpec("blurred", (size, size, 3), "", square),
     }
     names = [array.name for array in spec.arrays]
-    if not set(expected) <= set(names) or not set(names) <= {*expected, "kernel", "params"}:
+    if names != sorted(set(names)) or not set(expected) <= set(names) <= {*expected, "kernel", "params"}:
         yield f"its arrays are {', '.join(map(repr, names))}"
         return
     types = {array.dtype for array in spec.arrays if array.name in expected}

@@ -200,9 +200,9 @@ def _info(picture: Any, path: Path, most_bytes: int = LARGEST_DECODED_BYTES) -> 
     needed = pillow_bytes(picture, bytes_per_channel=2 if top == 65535 else 1)
     check_bytes(path, needed, most_bytes)
     if mode == "F" or (mode == "I" and top is None):
-        sort = "floating-point" if mode == "F" else "32-bit whole"  # floats of other formats than TIFF
+        sort = "floating-point numbers" if mode == "F" else "32-bit integers"  # floats of other formats than TIFF
         raise PictureError(
-            f"{path}: holds {sort} numbers, whose white is not known.",
+            f"{path}: holds {sort}, whose white is not known.",
             fix="Read it yourself and build a Frame with encoding='linear'.",
         )
     if top is not None and top > 255 and top != 65535:

@@ -114,7 +114,7 @@ def huge(document: dict[str, Any]) -> None:
 
 
 def wide(document: dict[str, Any]) -> None:
-    for array in document["request"]["arrays"].values():
+    for array in document["request"]["arrays"]:
         array["shape"] = [10**6, 10**6, 3]
     document["request"]["size_px"] = 10**6
 
@@ -128,7 +128,11 @@ def with_nul(document: dict[str, Any]) -> None:
 
 
 def renamed(document: dict[str, Any]) -> None:
-    document["request"]["arrays"]["../elsewhere"] = document["request"]["arrays"].pop("kernel")
+    document["request"]["arrays"][1]["name"] = "../elsewhere"
+
+
+def twice(document: dict[str, Any]) -> None:
+    document["request"]["arrays"].append(document["request"]["arrays"][0])
 
 
 def of_a_file(document: dict[str, Any]) -> None:
@@ -146,7 +150,8 @@ def without_steps(document: dict[str, Any]) -> None:
         (wide, "one piece of its array blurred has 3,000,000,000,000 bytes"),
         (outside, r"'../../etc/passwd' is no path inside a folder"),
         (with_nul, "is no path inside a folder"),
-        (renamed, "its arrays are '../elsewhere'"),
+        (renamed, "its arrays are 'blurred', '../elsewhere'"),
+        (twice, "its arrays are 'blurred', 'kernel', 'params', 'sharp', 'blurred'"),
         (of_a_file, "its recipe names a file"),
         (without_steps, "its recipe has no list of steps"),
         (lambda d: d["request"].update(count="11"), "request.count: Input should be a valid integer"),
@@ -155,7 +160,7 @@ def without_steps(document: dict[str, Any]) -> None:
         (lambda d: d["request"].update(size_px=31), "its array blurred has a type, a shape or axes that it cannot have"),
         (lambda d: d["request"].update(sources=[]), "it has no sources"),
         (lambda d: d["request"].update(sources=[{"name": 1}]), "request.sources.0"),
-        (lambda d: d["request"].update(arrays=[]), "request.arrays"),
+        (lambda d: d["request"].update(arrays={}), "request.arrays"),
         (lambda d: d.update(environment=7), "environment"),
         (lambda d: d.update(environment={**d["environment"], "versions": [1]}), "environment.versions"),
         (lambda d: d["request"].update(more=1), "was changed after it was written"),

@@ -391,9 +391,10 @@ def test_a_draw_that_reaches_too_far_is_refused_before_anything_is_written(pictu
     """One sample in many: found by looking at the draws, not by dying in the middle."""
     rare = bs.OneOf((30, bs.kinds.Identity()), (1, bs.kinds.DiskBlur(diameter_px=400.0)))
     recipe = bs.Recipe([bs.kinds.Decode(), ("blur", rare), bs.kinds.Encode()])
+    request = DatasetRequest(sources=pictures, recipe=recipe, count=200, size_px=32)
     for make in (generate, plan):
         with pytest.raises(RecipeError, match="reaches 200 px beyond the 32 px window"):
-            make(pictures, recipe=recipe, out=tmp_path / "out", count=200, size_px=32, workers=1)
+            make(request, out=tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
 
 

@@ -80,7 +80,7 @@ def test_light_and_codes_in_one_data_set(mixed: Path, night: bs.Recipe, tmp_path
         "night.hdr": "linear",
         "floats.tif": "linear",
     }
-    assert json.loads((out / "dataset.json").read_text())["schema"] == 5
+    assert json.loads((out / "dataset.json").read_text())["schema"] == 6
     assert "2 of them hold light" in (out / "README.md").read_text()
     found = dataset.verify(out, deep=True, replay=13)
     assert found.ok, found.problems
@@ -124,7 +124,7 @@ def test_sixteen_bits_may_be_light(mixed: Path, night: bs.Recipe, tmp_path: Path
     (note,) = scan.notes
     assert re.fullmatch(
         r"2 of 5 pictures \(photo0\.png, \.\.\.\) have 8 bits and are taken as codes of a display: "
-        r"linear=True is for pictures of 16 bits\.",
+        r"only pictures of 16 bits can be linear\.",
         note,
     )
     with pytest.raises(InvalidValueError, match=r"changes nothing here: the picture \(photo0.png\) has 8 bits"):
@@ -256,7 +256,7 @@ def test_recipes_and_sources_must_fit(mixed: Path, tmp_path: Path) -> None:
     assert dataset.generate(
         dataset.DatasetRequest(sources=files, recipe=bs.Recipe([blur]), **arguments), tmp_path / "c", workers=1
     ).finished
-    assert bs.open_dataset(tmp_path / "c", workers=1)[0].sharp.dtype == np.float32
+    assert bs.open_dataset(tmp_path / "c")[0].sharp.dtype == np.float32
     dark = bs.Recipe([bs.kinds.Decode(), blur, bs.kinds.Encode(), jpeg])
     assert dataset.generate(
         dataset.DatasetRequest(sources=mixed, recipe=dark, **arguments), tmp_path / "d", workers=1
@@ -286,7 +286,7 @@ def test_command_line(mixed: Path, tmp_path: Path) -> None:
     common = ("generate", mixed, out, "-n", 4, "--size", 24, "-w", 1, "--linear", "--downscale", 2, "-r", "clean")
     dry = run(*common, "--dry-run")
     assert "Nothing was written" in dry
-    note = "are taken as codes of a display: --linear is for pictures of 16 bits."
+    note = "are taken as codes of a display: only pictures of 16 bits can be linear."
     assert note in dry
     assert note in run(*common)
     assert request(out)["downscale"] == 2

@@ -117,7 +117,7 @@ def test_the_specification_names_the_maps_and_sets_without_stay_as_they_were(
         workers=1,
     )
     document = json.loads((tmp_path / "with" / "dataset.json").read_text())
-    assert document["schema"] == 5
+    assert document["schema"] == 6
     assert document["request"]["depth_format"] == {"fill": "nearest"}
     card = (tmp_path / "with" / "README.md").read_text()
     assert "Every source picture came with its depth map" in card
@@ -125,7 +125,7 @@ def test_the_specification_names_the_maps_and_sets_without_stay_as_they_were(
     assert all(len(s["depth_sha256"]) == 64 and "labels" not in s for s in document["request"]["sources"])
     generate(DatasetRequest(sources=sources, recipe=recipe, **SMALL), tmp_path / "without", workers=1)
     document = json.loads((tmp_path / "without" / "dataset.json").read_text())
-    assert document["schema"] == 5
+    assert document["schema"] == 6
     assert "depth_format" not in document["request"]
     assert all("depth" not in s for s in document["request"]["sources"])
 
@@ -344,7 +344,7 @@ def test_command_line(photos: tuple[Path, Path, Path], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--depth-format", "meters_per_code=1"), "--depth-format needs --depth."),
+        (("--depth-format", "meters_per_code=1"), "--depth-format is given without --depth."),
         (("--depth", "{depth}", "--depth-format", "meters"), "--depth-format must be NAME=VALUE with commas, got 'meters'."),
         (("--depth", "{depth}", "--depth-format", "scale=2"), "--depth-format: DepthFormat has no field 'scale'."),
         (("--depth", "{depth}", "--depth-format", "meters_per_code=-1"), "--depth-format: DepthFormat.meters_per_code must be > 0"),

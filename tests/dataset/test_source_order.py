@@ -174,7 +174,7 @@ def test_a_limit_that_nothing_reaches_is_told_before_anything_is_written(half_fl
         )  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
     for wrong in (0, -1.0, True, float("nan")):
-        with pytest.raises(InvalidValueError, match="min_detail must be (> 0|a number|a finite number)"):
+        with pytest.raises(InvalidValueError, match=r"min_detail must be (> 0|a number|a finite number)"):
             dataset.DatasetRequest(sources=half_flat, recipe=CLEAN, min_detail=wrong, **wishes)  # type: ignore[arg-type]
     begun = dataset.generate(
         dataset.DatasetRequest(sources=half_flat, recipe=CLEAN, **wishes), tmp_path / "out", workers=1
