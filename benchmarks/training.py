@@ -22,10 +22,10 @@ import torch
 from measure import cores, machine, table, version
 from torch import Tensor
 
+from blursynth.dataset.bundled import bundled_photographs
 from blursynth.io.pictures import read_pixels
 from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network
 from deblur_models.config.configuration import load_configuration
-from deblur_models.data.bundled import bundled_photographs
 from deblur_models.metrics import align, metric, no_harm
 from deblur_models.restore.network_restorer import NetworkRestorer
 

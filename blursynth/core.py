@@ -34,6 +34,10 @@ class Degradation(Kind):
     """Whether it sets depth, labels or camera of the frame and leaves every pixel as it is."""
     makes_light: ClassVar[bool] = False
     """Whether it makes light of codes (decodes, or extends what was clipped): a frame of light does not need it."""
+    codes_for_light: ClassVar[Mapping[str, float]] = {}
+    """Numbers with which a kind that makes light leaves codes as they are: those of chains that work on codes."""
+    code_bits: ClassVar[int | None] = None
+    """Bits of the codes that it writes, whatever it is given: those of a file format."""
     varies: ClassVar[bool] = False
     """Whether its blur differs from pixel to pixel, so that no single kernel stands for it."""
     blurs: ClassVar[bool] = False

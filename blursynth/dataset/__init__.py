@@ -1,6 +1,7 @@
 """Data sets: sharp pictures in, a sharded zarr store of aligned pairs with full provenance out.
 
 ======================  =====================================================================
+``request``             what somebody wants: one record, in Python or in a file
 ``sources``             which pictures there are
 ``schema``              ``dataset.json``: everything that decides the bytes
 ``render``              one sample, as a pure function of that
@@ -19,6 +20,7 @@ from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, r
 from blursynth.dataset.online import OnlineDataset, Unblurred
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Batch, Dataset, open_dataset
+from blursynth.dataset.request import DatasetRequest, ExpectedDigest, Split, dataset_names, load_request
 from blursynth.dataset.samples import PlanarPairs, Sample, Samples
 from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
 from blursynth.dataset.verify import Problem, Replay, Verification, replay, verify
@@ -27,6 +29,8 @@ from blursynth.dataset.whole import PicturesReport, blur_pictures
 __all__ = [
     "Batch",
     "Dataset",
+    "DatasetRequest",
+    "ExpectedDigest",
     "OnProgress",
     "OnlineDataset",
     "PicturesReport",
@@ -41,11 +45,14 @@ __all__ = [
     "Scan",
     "Skipped",
     "Source",
+    "Split",
     "Unblurred",
     "Verification",
     "blur_pictures",
+    "dataset_names",
     "finalize",
     "generate",
+    "load_request",
     "open_dataset",
     "plan",
     "replay",

@@ -21,6 +21,7 @@ from blursynth.dataset.detail import detail_of
 from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
 from blursynth.errors import (
+    Argument,
     BlursynthError,
     DatasetError,
     InvalidValueError,
@@ -161,10 +162,14 @@ class Renderer:
                 break
         if passed_over:
             raise InvalidValueError(
-                f"min_detail = {spec.min_detail:g} is more than {passed_over} windows hold that were tried for sample "
-                f"{index}.",
+                (
+                    Argument("min_detail"),
+                    f" {spec.min_detail:g} is more than {passed_over} windows hold that were tried for sample {index}.",
+                ),
                 why="The detail is the standard deviation of the Laplacian in codes of 8 bits.",
                 fix="Ask for less, or take pictures that show more; plan tells which share of windows is passed over.",
+                field="min_detail",
+                value=spec.min_detail,
             )
         largest = self._sizes[self._sizes.min(axis=1).argmax()]
         raise RecipeError(
@@ -277,7 +282,7 @@ class Renderer:
             if self._wants_kernel:
                 out["kernel"] = self._kernel(placement.draw)
         except InvalidValueError as error:
-            raise InvalidValueError(f"Sample {placement.index}: {error.what}", why=error.why, fix=error.fix) from None
+            raise error.at(f"Sample {placement.index}") from None
         if self._wants_params:
             out["params"] = np.array(column_values(self.spec.columns, dict(placement.draw.steps)), np.float64)
         return out
@@ -378,7 +383,7 @@ class Renderer:
             what = "depth" if root == DEPTH_ROOT else "label"
             raise DatasetError(
                 f"{name}: where the {what} maps of this data set lie is not known here.",
-                fix=f"Give {root.removeprefix('/')}_root, their folder.",
+                fix=("Give ", Argument(f"{root.removeprefix('/')}_root"), ", their folder."),
             )
         return Path(self.roots[root], path_of(name))
 
@@ -417,8 +422,16 @@ class Renderer:
         assert kernel is not None  # recipes of blur that varies are refused
         if len(kernel) > size:
             raise InvalidValueError(
-                f"the kernel needs {len(kernel)} x {len(kernel)} px, kernel_size_px is {size}.",
-                fix=f"Give kernel_size_px={len(kernel)} or more, or leave the kernel out (the draw holds it).",
+                (
+                    f"the kernel needs {len(kernel)} x {len(kernel)} px, ",
+                    Argument("kernel_size_px"),
+                    f" is {size}.",
+                ),
+                fix=(
+                    "Give ",
+                    Argument("kernel_size_px", len(kernel)),
+                    " or more, or leave the kernel out (the draw holds it).",
+                ),
             )
         return np.pad(kernel, (size - len(kernel)) // 2).astype(np.float32)
 

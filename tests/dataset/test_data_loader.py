@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from blursynth.dataset import OnlineDataset, Sample, Samples, generate
+from blursynth.dataset import DatasetRequest, OnlineDataset, Sample, Samples, generate
 
 torch = pytest.importorskip("torch")
 from torch.utils.data import DataLoader, RandomSampler, Subset, default_collate, random_split  # noqa: E402
@@ -30,13 +30,17 @@ COUNT, SIZE = 10, 24
 
 @pytest.fixture(scope="module")
 def online(pictures: Path) -> OnlineDataset:
-    return OnlineDataset(pictures, CLEAN, size_px=SIZE, seed=4, count=COUNT, workers=1)
+    return OnlineDataset(DatasetRequest(sources=pictures, recipe=CLEAN, size_px=SIZE, seed=4, count=COUNT), workers=1)
 
 
 @pytest.fixture(scope="module")
 def stored(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> bs.dataset.Dataset:
     out = tmp_path_factory.mktemp("stored") / "pairs"
-    generate(pictures, out, CLEAN, count=COUNT, size_px=SIZE, seed=4, workers=1, shard_length=4)
+    generate(
+        DatasetRequest(sources=pictures, recipe=CLEAN, count=COUNT, size_px=SIZE, seed=4, shard_length=4),
+        out,
+        workers=1,
+    )
     return bs.open_dataset(out)
 
 
@@ -67,7 +71,7 @@ def test_it_is_a_sequence(pairs: Samples) -> None:
 
 
 def test_an_endless_one_has_no_length_but_everything_else(pictures: Path) -> None:
-    endless = OnlineDataset(pictures, CLEAN, size_px=SIZE, seed=4, workers=1)
+    endless = OnlineDataset(DatasetRequest(sources=pictures, recipe=CLEAN, size_px=SIZE, seed=4), workers=1)
     with pytest.raises(TypeError, match=r"is endless.*count=10000.*sampler=range"):
         len(endless)
     with pytest.raises(TypeError, match="is endless"):
@@ -166,7 +170,7 @@ def test_codes_of_16_bits_and_light_keep_their_values(pictures: Path) -> None:
     deep = bs.Recipe([("decode", bs.kinds.Decode()), ("encode", bs.kinds.Encode(bit_depth=16))], name="deep")
     light = bs.Recipe([("decode", bs.kinds.Decode()), ("lens", bs.kinds.GaussianBlur(sigma_px=0.5))], name="light")
     for recipe, top in ((deep, 65535.0), (light, 1.0)):
-        online = OnlineDataset(pictures, recipe, size_px=16, seed=1, count=2, workers=1)
+        online = OnlineDataset(DatasetRequest(sources=pictures, recipe=recipe, size_px=16, seed=1, count=2), workers=1)
         batch = next(iter(DataLoader(online.planar(), batch_size=2)))
         for row in range(2):
             expected = online[row].sharp.astype(np.float64) / top

@@ -17,7 +17,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 import blursynth as bs
-from blursynth.dataset import generate
+from blursynth.dataset import DatasetRequest, generate
 from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.train import _changes
@@ -126,7 +126,11 @@ def test_photographs_train_a_network_and_the_same_command_goes_on(
 def test_pairs_in_a_folder_and_a_data_set(config: Path, photos: Path, pairs: Path, tmp_path: Path) -> None:
     passes("train", config, "--data", pairs, "--validation", pairs, "--out", tmp_path / "a")
     assert load_checkpoint(tmp_path / "a" / "last").manifest["configuration"]["validation"]["pairs"] == str(pairs)
-    generate(photos, tmp_path / "set", bs.load_recipe("clean"), count=2, size_px=24, seed=1, workers=1)
+    generate(
+        DatasetRequest(sources=photos, recipe=bs.load_recipe("clean"), count=2, size_px=24, seed=1),
+        tmp_path / "set",
+        workers=1,
+    )
     out = passes("train", config, "--data", tmp_path / "set", "--validation", tmp_path / "set", "--out", tmp_path / "b")
     assert "blurred, nothing done" in out.stdout
     both = passes("train", config, "--data", pairs, "--photos", photos, "--dry-run").stdout

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from blursynth.dataset import OnlineDataset
+from blursynth.dataset import DatasetRequest, OnlineDataset
 from blursynth.errors import DatasetError
 from blursynth.recipe.recipe import load_recipe
 from deblur_models.checkpoints.checkpoint import load_blur_generator, load_checkpoint, load_network, save_network
@@ -180,7 +180,7 @@ def test_it_can_learn_to_blur(tables: Tables, pairs: Path, tmp_path: Path) -> No
 
 
 def sources(pairs: Path, photos: Path) -> list[BlurredByNetwork]:
-    online = OnlineDataset(photos, load_recipe("sharp"), size_px=16, seed=3)
+    online = OnlineDataset(DatasetRequest(sources=photos, recipe=load_recipe("sharp"), size_px=16, seed=3))
     return [
         BlurredByNetwork(Crops(open_pairs(pairs), "pairs", size_px=16, seed=3), seed=3),
         BlurredByNetwork(OnTheFly(online, "photos", seed=3), seed=3),
