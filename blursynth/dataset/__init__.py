@@ -19,7 +19,7 @@ from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, r
 from blursynth.dataset.online import OnlineDataset, Unblurred
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Batch, Dataset, open_dataset
-from blursynth.dataset.samples import PlanarPairs, Sample, Samples
+from blursynth.dataset.samples import Sample, Samples, TensorPairs
 from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
 from blursynth.dataset.verify import Problem, Replay, Verification, replay, verify
 from blursynth.dataset.whole import PicturesReport, blur_pictures
@@ -31,7 +31,6 @@ __all__ = [
     "OnlineDataset",
     "PicturesReport",
     "Plan",
-    "PlanarPairs",
     "Problem",
     "Progress",
     "Replay",
@@ -41,6 +40,7 @@ __all__ = [
     "Scan",
     "Skipped",
     "Source",
+    "TensorPairs",
     "Unblurred",
     "Verification",
     "blur_pictures",
