@@ -154,16 +154,18 @@ _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in na
 _MODULES = {"assets": "io.assets", "kinds": "degradations", "transforms": "transforms"}
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        value: Any = importlib.import_module(f"blursynth.{_MODULES[name]}")
-    elif name in _MODULE_OF:
-        value = getattr(importlib.import_module(f"blursynth.{_MODULE_OF[name]}"), name)
-    else:
-        # With name and module at hand Python adds what else may be meant.
-        raise AttributeError(f"module 'blursynth' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to type checkers a module with __getattr__ has every name
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            value = importlib.import_module(f"blursynth.{_MODULES[name]}")
+        elif name in _MODULE_OF:
+            value = getattr(importlib.import_module(f"blursynth.{_MODULE_OF[name]}"), name)
+        else:
+            # With name and module at hand Python adds what else may be meant.
+            raise AttributeError(f"module 'blursynth' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

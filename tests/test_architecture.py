@@ -92,6 +92,7 @@ COMPANION_ALLOWED: dict[str, set[str]] = {
     "restore": {"networks"},
     "evaluate": {"classical", "data", "metrics", "networks", "restore"},
 }
+COMPANION_ALLOWED["api"] = {*COMPANION_ALLOWED}
 COMPANION_ALLOWED["cli"] = {*COMPANION_ALLOWED}
 COMPANION_ALLOWED["__main__"] = {"cli"}
 COMPANION_ONLY_IN = {
