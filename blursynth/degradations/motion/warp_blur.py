@@ -105,6 +105,7 @@ class WarpBlur(Degradation):
                 f"{self.kind} moves the camera and needs a depth map, which the frame has not.",
                 why="How far a point moves on the sensor is inversely proportional to its depth.",
                 fix="Give the frame depth (read_frame(..., depth=...)), or leave only the rotations.",
+                field="depth_m",
             )
         return 1.0 / frame.depth_m[b : b + 1].clip(smallest)
 

@@ -27,7 +27,7 @@ from deblur_models.checkpoints.weights_file import CONTAINERS, read_weights
 from deblur_models.cli import app as cli
 from deblur_models.config.configuration import Adversary
 from deblur_models.losses import make_adversarial
-from deblur_models.networks import ALL, NetworkConfig, build_network, count_weights, network_config
+from deblur_models.networks import ALL, NetworkConfig, count_weights, create_network, network_config
 from deblur_models.networks.nafnet import NAFNetConfig
 from deblur_models.networks.patchgan import DoublePatchGanConfig, PatchGanConfig
 from deblur_models.networks.restormer import RestormerConfig
@@ -496,7 +496,7 @@ def test_no_misfit_passes(data: st.DataObject, state: dict[str, Tensor], tmp_pat
 
 def test_original_names_go_through_the_configuration(tmp_path: Path) -> None:
     """A checkpoint under the published code's names, with what it stores beside the weights."""
-    network = build_network("swinir", "tiny")
+    network = create_network("swinir", "tiny")
     state = scattered_state(network.config)
     original = {"params": {}}
     for name, tensor in state.items():

@@ -22,7 +22,7 @@ from deblur_models.checkpoints.checkpoint import save_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.evaluate import choose_metrics, parse_size
 from deblur_models.data.pair_set import FolderPairs, open_pairs
-from deblur_models.networks import build_network
+from deblur_models.networks import create_network
 
 
 def run(*arguments: object) -> Result:
@@ -52,7 +52,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         workers=1,
     )
     torch.manual_seed(0)
-    network = build_network("nafnet", "tiny", width=4)
+    network = create_network("nafnet", "tiny", width=4)
     torch.nn.init.zeros_(network.ending.weight)  # type: ignore[arg-type, union-attr]
     torch.nn.init.zeros_(network.ending.bias)  # type: ignore[arg-type, union-attr]
     save_network(network, folder / "same.safetensors")

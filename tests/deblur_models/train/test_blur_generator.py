@@ -24,7 +24,7 @@ from deblur_models.config.configuration import ConfigurationError, load_configur
 from deblur_models.data import BlurredByNetwork, Crops, OnTheFly, TrainingSet, batches, collate, make_batch, open_pairs
 from deblur_models.data.collate import Augmented, SharpSample, values_of
 from deblur_models.metrics import metric
-from deblur_models.networks import BlurGenerator, build_network, trainable_config
+from deblur_models.networks import BlurGenerator, create_network, trainable_config
 from deblur_models.train import check, train
 from deblur_models.train.learner import Learner
 from deblur_models.train.processes import Processes
@@ -283,7 +283,7 @@ def test_mistakes_are_told(changes: dict[str, Any], message: str, tables: Tables
 
 def test_a_network_is_used_for_what_it_learned(tables: Tables, photos: Path, pairs: Path, tmp_path: Path) -> None:
     save_network(random_generator(), tmp_path / "blurs")
-    save_network(build_network("nafnet", "tiny"), tmp_path / "restores")
+    save_network(create_network("nafnet", "tiny"), tmp_path / "restores")
     with pytest.raises(DatasetError, match="holds bgan, which blurs pictures and restores none"):
         load_network(tmp_path / "blurs")
     with pytest.raises(DatasetError, match="holds nafnet, which restores pictures and blurs none"):
