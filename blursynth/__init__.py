@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from blursynth import transforms
     from blursynth.cameras.profile import SensorProfile, load_sensor_profile, sensor_profile_names
     from blursynth.core import Degradation, Draw, Pair, apply
-    from blursynth.dataset.generate import build, generate, plan, resume
+    from blursynth.dataset.generate import generate, plan, resume
     from blursynth.dataset.online import OnlineDataset
     from blursynth.dataset.reader import Dataset, open_dataset
     from blursynth.dataset.request import DatasetRequest, dataset_names, load_request
@@ -119,7 +119,6 @@ __all__ = [  # noqa: RUF022  in the order of use
     "dataset_names",
     "plan",
     "generate",
-    "build",
     "resume",
     "verify",
     "replay",
@@ -141,7 +140,7 @@ __all__ = [  # noqa: RUF022  in the order of use
 _NAMES_OF = {
     "cameras.profile": "SensorProfile load_sensor_profile sensor_profile_names",
     "core": "Degradation Draw Pair apply",
-    "dataset.generate": "build generate plan resume",
+    "dataset.generate": "generate plan resume",
     "dataset.online": "OnlineDataset",
     "dataset.reader": "Dataset open_dataset",
     "dataset.request": "DatasetRequest dataset_names load_request",

@@ -44,6 +44,12 @@ class Degradation(Kind):
     """Whether it spreads light over pixels by its numbers alone, without noise: what deblurring undoes."""
 
     @classmethod
+    def example(cls) -> Self:
+        """A record that shows what the kind does: the first of each field's ``examples``, else its default."""
+        fields = {name: field.examples[0] for name, field in cls.model_fields.items() if field.examples}
+        return cls(**({"seed": 1} if "seed" in cls.model_fields else {}), **fields)
+
+    @classmethod
     @abstractmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
         """``steps[b]`` acts on picture ``b`` of the frame, which is not changed."""

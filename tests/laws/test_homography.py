@@ -1,4 +1,4 @@
-"""The laws of homographies (PHYSICS.md, section 7), for the reference and for the CPU."""
+"""The laws of homographies (docs/laws.md, "Homographies"), for the reference and for the CPU."""
 
 from __future__ import annotations
 

@@ -28,13 +28,25 @@ class HandHeldCamera(MovingCamera):
 
     motion: Literal["tremor", "random_walk"] = Field(default="tremor", description="law of the motion")
     pitch_mrad: float = Field(
-        default=0.0, ge=0, le=1000, description="turn about the horizontal axis: up and down; 1 to 6 in the hand"
+        default=0.0,
+        ge=0,
+        le=1000,
+        examples=[3.0],
+        description="turn about the horizontal axis: up and down; 1 to 6 in the hand",
     )
     yaw_mrad: float = Field(
-        default=0.0, ge=0, le=1000, description="turn about the vertical axis: left and right; 1 to 6 in the hand"
+        default=0.0,
+        ge=0,
+        le=1000,
+        examples=[3.0],
+        description="turn about the vertical axis: left and right; 1 to 6 in the hand",
     )
     roll_mrad: float = Field(
-        default=0.0, ge=0, le=1000, description="turn about the line of sight through the roll center; 2 to 20"
+        default=0.0,
+        ge=0,
+        le=1000,
+        examples=[40.0],
+        description="turn about the line of sight through the roll center; 2 to 20",
     )
     roll_row_px: float | None = Field(
         default=None, ge=-1e6, le=1e6, description="row in the full picture that roll leaves in place; default the axis"

@@ -186,7 +186,9 @@ class MovingCamera(WarpBlur):
     Not modeled: what a nearer object hides or bares while the camera moves sideways (the gather form).
     """
 
-    exposure_s: float = Field(gt=0, le=100, description="how long the shutter is open; 0.01 to 0.1 indoors")
+    exposure_s: float = Field(
+        gt=0, le=100, examples=[0.1], description="how long the shutter is open; 0.01 to 0.1 indoors"
+    )
     nearest_m: float = Field(
         default=0.3,
         gt=0,
