@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deblur_models import losses, metrics, networks
     from deblur_models.api import evaluate_network, train_network
     from deblur_models.checkpoints.checkpoint import load_network, save_network
-    from deblur_models.config.configuration import Configuration, configuration_names, read_configuration
+    from deblur_models.config.configuration import Configuration, configuration_names, load_configuration
     from deblur_models.networks import Network, create_network, list_networks
     from deblur_models.restore.network_restorer import NetworkRestorer
     from deblur_models.restore.picture import restore_picture
@@ -35,7 +35,7 @@ __all__ = [  # noqa: RUF022  in the order of use
     # Training, as `deblur train` does it.
     "Configuration",
     "configuration_names",
-    "read_configuration",
+    "load_configuration",
     "train_network",
     # Use and evaluation.
     "restore_picture",
@@ -50,7 +50,7 @@ __all__ = [  # noqa: RUF022  in the order of use
 _NAMES_OF = {
     "api": "evaluate_network train_network",
     "checkpoints.checkpoint": "load_network save_network",
-    "config.configuration": "Configuration configuration_names read_configuration",
+    "config.configuration": "Configuration configuration_names load_configuration",
     "networks": "Network create_network list_networks",
     "restore.network_restorer": "NetworkRestorer",
     "restore.picture": "restore_picture",

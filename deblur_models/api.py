@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from deblur_models.checkpoints.checkpoint import load_network
-from deblur_models.config.configuration import Configuration, read_configuration
+from deblur_models.config.configuration import Configuration, load_configuration
 from deblur_models.data.pair_set import PairSet, open_pairs
 from deblur_models.device import torch_device
 from deblur_models.evaluate.evaluation import Evaluation, evaluate
@@ -63,9 +63,9 @@ def train_network(
     ``train_network("small", "run/", changes={"data.blurred.recipe": "mixed"})`` trains on photographs of scikit-image.
     """
     if not isinstance(configuration, Configuration):
-        configuration = read_configuration(configuration, changes)
+        configuration = load_configuration(configuration, changes)
     elif changes:
-        configuration = read_configuration(configuration.to_dict(), changes)
+        configuration = load_configuration(configuration.to_dict(), changes)
     return train(configuration, out, **options)
 
 
