@@ -263,7 +263,8 @@ def calibrate_from_pair(
                 why="A noisy and a clean picture do not tell them.",
             )
         first, second = (np.asarray(_raw(path, c), np.float64) for path, c in zip((noisy, clean), codes, strict=True))
-        black, white, rounding = black_level_dn, float(2**bit_depth - 1), 1 / 12
+        black, white = black_level_dn, float(2**bit_depth - 1)
+        rounding: float | NDArray[np.float64] = 1 / 12
     else:
         if bit_depth is not None or black_level_dn is not None or pattern is not None:
             options = Argument("bit_depth"), ", ", Argument("black_level_dn"), " and ", Argument("pattern")

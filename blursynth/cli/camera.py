@@ -23,7 +23,8 @@ from blursynth.errors import Argument, InvalidValueError, PictureError, require
 from blursynth.records.toml import read_text
 
 if TYPE_CHECKING:
-    from blursynth import Sensor, SensorProfile
+    from blursynth import SensorProfile
+    from blursynth.degradations import Sensor
 
 __all__ = ["app"]
 
@@ -116,9 +117,9 @@ def flats(
     """
     import tomli_w
 
-    from blursynth import Sensor
     from blursynth.cameras.profile import load_sensor_profile
     from blursynth.dataset import Progress
+    from blursynth.degradations import Sensor
     from blursynth.records.streams import Stream
 
     for option, value, least in (("--size", size, 32), ("--exposures", exposures, 2), ("--dark", dark, 2)):

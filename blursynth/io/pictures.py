@@ -36,6 +36,7 @@ from blursynth.io.hdr import light_info, transparent
 from blursynth.io.hdr import read_light as _read_light_file
 
 __all__ = [
+    "ORIENTATION",
     "PICTURE_SUFFIXES",
     "SUFFIXES",
     "PictureInfo",
@@ -44,6 +45,7 @@ __all__ = [
     "read_header",
     "read_light",
     "read_pixels",
+    "upright",
     "write_picture",
 ]
 
@@ -52,7 +54,7 @@ _LOG = logging.getLogger(__name__)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm")
 """The endings of the formats that are written; those that are read are PICTURE_SUFFIXES."""
 
-_ORIENTATION, _COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
+ORIENTATION, _COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def read_pixels(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
             codes: NDArray[Any] = _read_16_bit(path)
         else:
             codes = _read_8_bit(picture, path)
-    return np.ascontiguousarray(_turned(codes, orientation))
+    return np.ascontiguousarray(upright(codes, orientation))
 
 
 def _read_8_bit(picture: Any, path: Path) -> NDArray[np.uint8]:
@@ -175,8 +177,8 @@ def _read_8_bit(picture: Any, path: Path) -> NDArray[np.uint8]:
         raise damaged(path, error) from None
 
 
-def _turned(codes: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Upright, from the EXIF orientation: 2 to 4 mirror and turn by 180 degrees, 5 to 8 also swap rows and columns."""
+def upright(codes: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """By the EXIF orientation: 2 to 4 mirror and turn by 180 degrees, 5 to 8 also swap rows and columns."""
     if orientation >= 5:
         codes = codes.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -193,9 +195,9 @@ def _info(picture: Any, path: Path, most_bytes: int = LARGEST_DECODED_BYTES) -> 
     needed = pillow_bytes(picture, bytes_per_channel=2 if top == 65535 else 1)
     check_bytes(path, needed, most_bytes)
     if mode == "F" or (mode == "I" and top is None):
-        sort = "floating-point" if mode == "F" else "32-bit whole"  # floats of other formats than TIFF
+        sort = "floating-point numbers" if mode == "F" else "32-bit integers"  # floats of other formats than TIFF
         raise PictureError(
-            f"{path}: holds {sort} numbers, whose white is not known.",
+            f"{path}: holds {sort}, whose white is not known.",
             fix="Read it yourself and build a Frame with encoding='linear'.",
         )
     if top is not None and top > 255 and top != 65535:
@@ -221,7 +223,7 @@ def _exif(picture: Any) -> dict[int, Any]:
         with quiet():
             # Not the method of PNG files: it decodes the whole picture to find tags behind the pixels.
             tags = Image.Image.getexif(picture)
-            return {tag: tags[tag] for tag in (_ORIENTATION, _COPYRIGHT) if tag in tags}
+            return {tag: tags[tag] for tag in (ORIENTATION, _COPYRIGHT) if tag in tags}
     except Exception:
         return {}
 
@@ -230,7 +232,7 @@ def _orientation(picture: Any) -> int:
     if picture.format == "TIFF":
         return 1  # of TIFF files Pillow gives the upright size, and both decoders upright pixels
     try:
-        orientation = int(_exif(picture).get(_ORIENTATION, 1))
+        orientation = int(_exif(picture).get(ORIENTATION, 1))
     except (TypeError, ValueError):
         return 1
     return orientation if 1 <= orientation <= 8 else 1

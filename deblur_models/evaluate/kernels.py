@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from blursynth.errors import DatasetError, InvalidValueError
 from blursynth.io.folders import ByName, expanded, walk
 from blursynth.records.text import name_of
-from deblur_models.classical import read_kernel, true_kernel
+from deblur_models.classical import read_kernel
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet
 
 __all__ = ["Kernels", "kernel_of_draw", "kernels_of_files"]
@@ -22,9 +22,7 @@ Kernels = Callable[[PairSample], NDArray[np.floating] | None]
 
 def kernel_of_draw(sample: PairSample) -> NDArray[np.floating] | None:
     """The kernel of the pair's draw; None where it varies over the picture, and of real pairs."""
-    if sample.draw is None or any(type(step).varies for _, step in sample.draw.steps):
-        return None
-    return true_kernel(sample.draw)
+    return None if sample.draw is None else sample.draw.kernel()
 
 
 def kernels_of_files(folder: str | Path, pairs: PairSet, *, turn_180: bool = False) -> Kernels:

@@ -89,10 +89,9 @@ def severity_px(draw: Draw, geometry: Frame | None = None) -> float | None:
 
 def _variance(step: Degradation) -> float | None:
     """Of a blur with one point spread; None for anything else."""
-    make = getattr(step, "point_spread", None)
-    if make is None:
+    spread = step.point_spread()
+    if spread is None:
         return None
-    spread = make()
     rows, columns, weight = spread.dy.astype(float), spread.dx.astype(float), spread.weight
     total = float(weight.sum())
     if not total:

@@ -16,14 +16,15 @@ from blursynth.frame import Encoding, check_values
 from deblur_models.networks import ALL, Network
 from deblur_models.restore.tiles import windows
 
-__all__ = ["Identity", "NetworkRestorer", "OnTiles", "sees_all_of_it", "with_local_px"]
+__all__ = ["Identity", "NetworkRestorer", "OnTiles", "sees_all_of_it", "usual_tiles", "with_local_px"]
 
 _LOG = logging.getLogger(__name__)
 
 OnTiles = Callable[[int, int], None]
 """Called after every tile with the number of tiles done and of all tiles of the picture."""
 
-_OVERLAP_PX = 64
+_TILE_PX, _OVERLAP_PX = 512, 64
+_WHOLE_UP_TO_PX = 2_000_000  # about 1920 x 1040; memory grows in proportion to it
 _SMALLEST_TILE_PX = 64  # below it a tile is all overlap, and a device without room for it has room for nothing
 
 
@@ -269,6 +270,16 @@ def sees_all_of_it(network: Network) -> bool:
         or fields.get("norm") in ("instance", "batch_stats")
         or network.config.sees_everything
     )
+
+
+def usual_tiles(network: Network) -> dict[str, int]:
+    """Tiles of 512 px; a network whose results depend on the tile is given pictures of up to two million pixels whole.
+
+    >>> from deblur_models.networks import create_network
+    >>> usual_tiles(create_network("nafnet", size="tiny"))
+    {'tile_px': 512, 'whole_up_to_px': 2000000}
+    """
+    return {"tile_px": _TILE_PX, "whole_up_to_px": _WHOLE_UP_TO_PX if sees_all_of_it(network) else 0}
 
 
 def with_local_px(network: Network, local_px: int) -> Network:

@@ -38,7 +38,7 @@ def initial_networks(configuration: Configuration) -> InitialNetworks:
     with torch.random.fork_rng(devices=[]):  # of no device, since processes do not know theirs yet
         torch.default_generator.manual_seed(Stream(configuration.seed, 0, "torch.weights").seed63())
         network = initial_network(configuration)
-        adversary = configuration.adversary
+        adversary = configuration.adversarial
         return InitialNetworks(network, None if adversary is None else initial_discriminator(adversary))
 
 

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -92,7 +92,7 @@ def train(
     Parameters
     ----------
     configuration
-        What to train; see :func:`deblur_models.config.configuration.read_configuration`.
+        What to train; see :func:`deblur_models.config.configuration.load_configuration`.
     out
         Folder of the run; see :class:`deblur_models.train.run_directory.RunDirectory`.
     resume
@@ -177,7 +177,7 @@ def check(configuration: Configuration) -> None:
         if device.partition(":")[0] not in ("cuda", "mps"):
             raise
         log.warning("%s Here the run would not begin; the rest was checked on the CPU.", error.what)
-        configuration = replace(configuration, run=configuration.run.replace(device="cpu"))
+        configuration = configuration.replace(run=configuration.run.replace(device="cpu"))
     with process_group(configuration.run.device) as processes:
         Learner(configuration, processes, prepared.initial)
 
@@ -221,7 +221,7 @@ class _Loop:
             self._validate(0, save=False)
         while step < total:
             number, first, first_sample = configuration.stage_at(step)
-            stage = configuration.stages[number]
+            stage = configuration.stage[number]
             samples = self._batches(number, step - first, first_sample)
             prefetcher = Prefetcher(samples, self._batch, self.processes.device, lambda: self.timer)
             while step < first + stage.steps:
@@ -253,7 +253,7 @@ class _Loop:
         return self._result(step)
 
     def _batches(self, number: int, done: int, first_sample: int) -> Iterator[list[Collated]]:
-        stage, run = self.configuration.stages[number], self.configuration.run
+        stage, run = self.configuration.stage[number], self.configuration.run
         return iter(
             batches(
                 self.prepared.stages[number],
@@ -370,7 +370,7 @@ class _Loop:
         done = max(step - 1, 0)
         stage = self.configuration.stage_at(done)[0]
         factor = self.configuration.schedule.at(done, self.configuration.steps)
-        factor *= self.configuration.stages[stage].learning_rate_factor
+        factor *= self.configuration.stage[stage].learning_rate_factor
         rate = self.configuration.optimizer.learning_rate * factor
         self._call_back(
             Progress(step, self.configuration.steps, stage, {}, rate, 0.0, {}, result, skipped=self._skipped_so_far())

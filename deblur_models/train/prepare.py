@@ -11,13 +11,12 @@ from typing import Any
 
 import torch
 
-from blursynth.dataset import OnlineDataset, scan_sources
+from blursynth.dataset import DatasetRequest, OnlineDataset, scan_sources
+from blursynth.dataset.schema import check_recipe
 from blursynth.errors import BlursynthError, DatasetError
-from blursynth.recipe.recipe import load_recipe
 from deblur_models.checkpoints.checkpoint import blur_generator_of, load_checkpoint
 from deblur_models.config.configuration import Configuration, DataTable, Stage
 from deblur_models.data import BlurredByNetwork, Crops, OnTheFly, Source, TrainingSet, open_pairs
-from deblur_models.data.bundled import photographs
 from deblur_models.data.skipped import log_skipped
 from deblur_models.networks import BlurGenerator
 from deblur_models.train.initial import InitialNetworks, initial_networks
@@ -53,7 +52,7 @@ def prepare(configuration: Configuration) -> Prepared:
     BlursynthError
         Something is missing, damaged or does not fit.
     """
-    for number, loss in enumerate(configuration.losses, 1):
+    for number, loss in enumerate(configuration.loss, 1):
         with _at(f"[[loss]] {number}"):
             loss.check_ready()
     initial = initial_networks(configuration)
@@ -108,7 +107,7 @@ def training_sets(configuration: Configuration, ranks: int) -> list[TrainingSet]
     """One per stage; every picture is checked before anything is trained."""
     scanned: dict[str, Any] = {}
     return [
-        _training_set(configuration, number, stage, scanned, ranks) for number, stage in enumerate(configuration.stages)
+        _training_set(configuration, number, stage, scanned, ranks) for number, stage in enumerate(configuration.stage)
     ]
 
 
@@ -153,16 +152,20 @@ def _source(name: str, table: DataTable, stage: Stage, configuration: Configurat
             log_skipped(f"data.{name}", scanned[name])
         return Crops(scanned[name], name, size_px=stage.patch_px, seed=seed, margin_px=margin)
     assert table.photos is not None
-    recipe = load_recipe(table.recipe)
-    if name not in scanned:
-        scanned[name] = scan_sources(photographs(table.photos), depth=table.depth, downscale=table.downscale)
-        log_skipped(f"data.{name}", scanned[name])
     size = stage.patch_px + 2 * margin
+    request = DatasetRequest(
+        sources=table.photos, recipe=table.recipe, size_px=size, seed=seed, depth=table.depth,
+        downscale=table.downscale, min_detail=table.min_detail,
+    )  # fmt: skip
+    check_recipe(request.loaded_recipe)  # before the scan, which may take long
+    if name not in scanned:
+        scanned[name] = scan_sources(request.sources, depth=request.depth, downscale=request.downscale)
+        log_skipped(f"data.{name}", scanned[name])
     made = f"{name} of {size} px"
     if made not in scanned:  # its draws are tried out, which takes a second
         around = f", with {margin} px around it for [augmentation]" if margin else ""
         with _at(f"patch_px = {stage.patch_px}{around}"):
-            scanned[made] = OnlineDataset(scanned[name], recipe, size_px=size, seed=seed, min_detail=table.min_detail)
+            scanned[made] = OnlineDataset(request, scan=scanned[name])
     online = scanned[made]
     on_device = _on_cuda(configuration.run.device) if table.on_device is None else table.on_device
     return OnTheFly(online, name, seed=seed, on_device=on_device, reuse=table.reuse)

@@ -13,6 +13,7 @@ from typing import Any
 
 from blursynth.dataset.files import read_json, refuse_links, require_regular
 from blursynth.errors import DatasetError, require
+from blursynth.io.atomic import write_atomically
 from deblur_models.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deblur_models.config.configuration import Configuration
 from deblur_models.train.learner import Learner
@@ -202,12 +203,9 @@ class RunDirectory:
             self._events.close()
 
     def _write(self, path: Path, text: str) -> None:
-        part = path.with_name(f".{path.name}.part")
         try:
-            part.write_text(text, "utf-8")
-            part.replace(path)
+            write_atomically(path, text.encode())
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise DatasetError(f"{path}: cannot be written ({error.strerror}).") from None
 
 

@@ -12,12 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blursynth.dataset import OnlineDataset
+from blursynth.dataset import DatasetRequest, OnlineDataset
 from blursynth.io.pictures import write_picture
-from blursynth.recipe.recipe import load_recipe
 from deblur_models.config.configuration import Validation
 from deblur_models.data import PairSample, open_pairs
-from deblur_models.data.bundled import photographs
 from deblur_models.data.collate import values_of
 from deblur_models.data.skipped import log_skipped
 from deblur_models.metrics import metric
@@ -104,14 +102,11 @@ class HeldOut:
         self.pairs: dict[int, PairSample]
         """The pairs of this process, by their numbers among all."""
         if settings.photos is not None:
-            made = OnlineDataset(
-                photographs(settings.photos),
-                load_recipe(settings.recipe),
-                size_px=settings.size_px,
-                seed=settings.seed,
-                count=settings.count,
-                downscale=settings.downscale,
-            )
+            request = DatasetRequest(
+                sources=settings.photos, recipe=settings.recipe, size_px=settings.size_px, seed=settings.seed,
+                count=settings.count, downscale=settings.downscale,
+            )  # fmt: skip
+            made = OnlineDataset(request)
             if rank == 0:
                 log_skipped("validation", made.scan)
             self.count = settings.count

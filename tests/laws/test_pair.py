@@ -1,6 +1,6 @@
 """The law of the pair: the blurred picture lies where the sharp one does, in every recipe that ships.
 
-PHYSICS: over 200 draws with the noise off, registration of blurred to sharp in 4 x 4 tiles; median shift below .05 px,
+docs/laws.md, "Pair": over 200 draws with the noise off, registration of blurred to sharp in 4 x 4 tiles; median shift below .05 px,
 largest below .25 px. A shifted kernel must fail, and a flipped one too: a flip leaves a centerd kernel centerd, so that
 it shows in the third moments only.
 """

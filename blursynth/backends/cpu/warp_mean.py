@@ -42,7 +42,7 @@ from blursynth.backends.cpu.convolve_direct import (
 from blursynth.backends.cpu.intrinsics import floor
 from blursynth.backends.oracle.warp_mean import check_warps, source_places
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps
+from blursynth.physics.warps import Warps
 
 __all__ = ["warp_mean", "warp_mean_adjoint"]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from blursynth.backends.oracle.convolve import check_arguments, continued_index
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.warps import Warps
 
 __all__ = ["check_warps", "source_places", "warp_mean", "warp_mean_adjoint"]
 

@@ -20,7 +20,7 @@ from blursynth.backends.oracle.convolve import continued_index
 from blursynth.backends.torch.tensors import as_array, as_tensor, checked_border, checked_image, checked_plane
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps
+from blursynth.physics.warps import Warps
 
 __all__ = ["warp_mean", "warp_mean_adjoint"]
 

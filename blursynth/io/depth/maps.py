@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import InvalidValueError, PictureError, did_you_mean
+from blursynth.errors import Argument, InvalidValueError, Message, PictureError, did_you_mean
 from blursynth.io.depth.formats import read_label_numbers, read_numbers
 from blursynth.io.depth.holes import Fill, fill_holes
 from blursynth.io.folders import expanded
@@ -211,7 +211,7 @@ def read_depth_map(
         filled_m, filled = fill_holes(depth, fill=form.fill)
         check_unit(filled_m, form)
     except InvalidValueError as error:
-        raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+        raise error.at(str(path), PictureError) from None
     if filled:
         _LOG.info("%s: %d of %d pixels had no depth and were filled (%s)", path, filled, filled_m.size, form.fill)
     return DepthMap(filled_m, filled)
@@ -242,7 +242,7 @@ def read_labels(path: str | Path, *, size_px: tuple[int, int] | None = None) -> 
     try:
         return _on_grid(labels.astype(np.int32), size_px, None, what="labels") if size_px else labels.astype(np.int32)
     except InvalidValueError as error:
-        raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+        raise error.at(str(path), PictureError) from None
 
 
 def _check_scale(path: Path, numbers: NDArray[Any], form: DepthFormat) -> None:
@@ -252,12 +252,20 @@ def _check_scale(path: Path, numbers: NDArray[Any], form: DepthFormat) -> None:
     if form.is_disparity:
         raise PictureError(
             f"{path}: holds integers ({numbers.dtype}), which are codes and not px of disparity.",
-            fix="Give codes_per_px: 4 for Middlebury 2003, 3 for 2005 and 2006, 256 for KITTI, 1 for whole pixels.",
+            fix=(
+                "Give ",
+                Argument("codes_per_px"),
+                ": 4 for Middlebury 2003, 3 for 2005 and 2006, 256 for KITTI, 1 for whole pixels.",
+            ),
         )
     raise PictureError(
         f"{path}: holds integers ({numbers.dtype}) up to {numbers.max()}, which are codes and not meters.",
-        fix="Give meters_per_code: 0.001 for millimeters (Kinect, RealSense), 1/5000 for TUM, 1/256 for KITTI, "
-        "or focal_length_px, baseline_m and codes_per_px if they are disparities.",
+        fix=(
+            "Give ",
+            Argument("meters_per_code"),
+            ": 0.001 for millimeters (Kinect, RealSense), 1/5000 for TUM, 1/256 for KITTI, or focal_length_px, "
+            "baseline_m and codes_per_px if they are disparities.",
+        ),
     )
 
 
@@ -322,7 +330,11 @@ def _on_grid(
         raise InvalidValueError(
             f"{what} has {rows} x {columns} px (rows x columns), its picture {height} x {width}.",
             why="It has the picture's shape at another size.",
-            fix="Allow resample='nearest' (keeps steps) or 'linear' (for smooth maps), if it shows the same view.",
+            fix=(
+                "Allow ",
+                Argument("resample", "nearest"),
+                " (keeps steps) or 'linear' (for smooth maps), if it shows the same view.",
+            ),
         )
     # Pixel areas are aligned, not the centers of the corner pixels.
     y, x = (np.arange(height) + 0.5) * rows / height - 0.5, (np.arange(width) + 0.5) * columns / width - 0.5
@@ -345,11 +357,15 @@ def check_unit(depth_m: NDArray[np.floating], form: DepthFormat) -> None:
         return
     scale = form.meters_per_code or 1.0
     if form.is_disparity:
-        fix = "Check focal_length_px (px, not mm), baseline_m (meters) and codes_per_px."
+        fix: Message = "Check focal_length_px (px, not mm), baseline_m (meters) and codes_per_px."
     elif median > FARTHEST_M:
-        fix = f"If the numbers are millimeters give meters_per_code=0.001; now it is {scale:g}."
+        fix = ("If the numbers are millimeters give ", Argument("meters_per_code", 0.001), f"; now it is {scale:g}.")
     else:
-        fix = f"Give the meters that the number 1 stands for as meters_per_code; now it is {scale:g}."
+        fix = (
+            "Give the meters that the number 1 stands for as ",
+            Argument("meters_per_code"),
+            f"; now it is {scale:g}.",
+        )
     raise InvalidValueError(
         f"depth has a median of {median:.3g} m.",
         why="Scenes lie between 1 mm and 10 km, so the unit is wrong.",

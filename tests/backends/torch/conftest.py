@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blursynth.physics.camera_motion import Warps
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.scene import Scene
+from blursynth.physics.warps import Warps
 
 collect_ignore = ["compile_kernels.py"]  # a program, not a test; it needs triton
 

@@ -21,7 +21,7 @@ from deblur_models.checkpoints.checkpoint import save_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.restorer_options import different_names, load_restorer, split_name
 from deblur_models.data.picture_file import PictureFile, read_picture, written_suffix
-from deblur_models.networks import build_network
+from deblur_models.networks import create_network
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SHIFT = 0.125  # what the network of the tests adds to every value
@@ -42,7 +42,7 @@ def passes(*arguments: object) -> str:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Adds SHIFT to every pixel and leaves the rest alone, so that results are known."""
     torch.manual_seed(0)
-    made = build_network("nafnet", "tiny", width=4)
+    made = create_network("nafnet", "tiny", width=4)
     torch.nn.init.zeros_(made.ending.weight)  # type: ignore[arg-type, union-attr]
     torch.nn.init.constant_(made.ending.bias, SHIFT)  # type: ignore[arg-type, union-attr]
     path = tmp_path_factory.mktemp("network") / "brighter.safetensors"
@@ -241,8 +241,8 @@ def test_tiles_and_ensemble_of_any_size(network: Path, tmp_path: Path) -> None:
 
 def test_the_padding_of_the_published_code_on_the_command_line(tmp_path: Path) -> None:
     torch.manual_seed(5)
-    save_network(build_network("deepdeblur", "tiny"), tmp_path / "net")
-    save_network(build_network("hinet", "tiny"), tmp_path / "hinet")
+    save_network(create_network("deepdeblur", "tiny"), tmp_path / "net")
+    save_network(create_network("hinet", "tiny"), tmp_path / "hinet")
     before = codes(33, 21)
     Image.fromarray(before).save(tmp_path / "a.png")
     made = {}
@@ -342,7 +342,7 @@ def test_out_must_be_a_folder(network: Path, tmp_path: Path) -> None:
 
 
 def test_a_network_that_gives_nan_writes_nothing(tmp_path: Path) -> None:
-    broken = build_network("nafnet", "tiny", width=4)
+    broken = create_network("nafnet", "tiny", width=4)
     torch.nn.init.constant_(broken.ending.bias, float("nan"))  # type: ignore[arg-type, union-attr]
     save_network(broken, tmp_path / "broken.safetensors")
     Image.fromarray(codes()).save(tmp_path / "a.png")

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from blursynth.dataset import generate, scan_sources
-from blursynth.errors import DatasetError, InvalidValueError, MissingExtraError, PictureError
+from blursynth.dataset import DatasetRequest, generate, scan_sources
+from blursynth.errors import DatasetError, InvalidValueError, PictureError
 from deblur_models.data import Crops, FolderPairs, StoredPairs, open_pairs
-from deblur_models.data.bundled import BUNDLED, bundled_photographs, photographs
 from deblur_models.data.skipped import log_skipped
 
 
@@ -211,7 +210,11 @@ def test_what_is_no_set_of_pairs_is_told(tmp_path: Path) -> None:
 
 
 def test_stored_pairs_know_their_draws_and_places(photos: Path, tmp_path: Path) -> None:
-    generate(photos, tmp_path / "pairs", bs.load_recipe("clean"), count=3, size_px=24, seed=5, workers=1, downscale=2)
+    generate(
+        DatasetRequest(sources=photos, recipe=bs.load_recipe("clean"), count=3, size_px=24, seed=5, downscale=2),
+        tmp_path / "pairs",
+        workers=1,
+    )
     pairs = open_pairs(tmp_path / "pairs")
     assert isinstance(pairs, StoredPairs)
     assert (len(pairs), pairs.name, pairs.size_px(2)) == (3, "pairs", (24, 24))
@@ -231,24 +234,9 @@ def test_stored_pairs_know_their_draws_and_places(photos: Path, tmp_path: Path) 
 
 def test_data_sets_of_light_are_refused(photos: Path, tmp_path: Path) -> None:
     light = bs.Recipe([("decode", bs.kinds.Decode()), ("lens", bs.kinds.GaussianBlur(sigma_px=1.5))], name="light")
-    generate(photos, tmp_path / "pairs", light, count=1, size_px=24, seed=5, workers=1)
+    generate(DatasetRequest(sources=photos, recipe=light, count=1, size_px=24, seed=5), tmp_path / "pairs", workers=1)
     with pytest.raises(InvalidValueError, match=r"holds linear light, .*End the recipe with an encode step"):
         open_pairs(tmp_path / "pairs")
-
-
-def test_bundled_photographs_are_there_and_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    training, held_out = bundled_photographs("training"), bundled_photographs("held-out")
-    assert all(path.is_file() for path in [*training, *held_out])
-    assert not {p.name for p in training} & {p.name for p in held_out}
-    assert all(license for part in BUNDLED.values() for license in part.values())
-    with pytest.raises(InvalidValueError, match=r"no bundled photographs 'trainin'.*'training'"):
-        bundled_photographs("trainin")
-    assert photographs("folder") == "folder"
-    assert photographs("bundled:held-out") == held_out
-    assert photographs(["a", "bundled:held-out", "b/*.png"]) == ["a", *held_out, "b/*.png"]
-    monkeypatch.setattr("deblur_models.data.bundled.find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match="scikit-image, which is not installed"):
-        bundled_photographs("training")
 
 
 def test_pairs_behind_links_and_what_is_left_out(tmp_path: Path) -> None:

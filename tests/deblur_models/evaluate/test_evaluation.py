@@ -24,7 +24,7 @@ from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet
 from deblur_models.evaluate import evaluate
 from deblur_models.evaluate.store import describe_restorer
 from deblur_models.metrics import metric
-from deblur_models.networks import build_network
+from deblur_models.networks import create_network
 from deblur_models.restore.network_restorer import NetworkRestorer
 
 SIDE = 48
@@ -276,7 +276,7 @@ def test_results_of_something_else_are_not_mixed(tmp_path: Path) -> None:
 
 def network_restorer(seed: int) -> NetworkRestorer:
     torch.manual_seed(seed)
-    return NetworkRestorer(build_network("nafnet", "tiny", width=4), name="net")
+    return NetworkRestorer(create_network("nafnet", "tiny", width=4), name="net")
 
 
 def test_networks_are_described_and_their_cost_is_counted(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_networks_are_described_and_their_cost_is_counted(tmp_path: Path) -> Non
 
 
 def test_the_padding_is_a_setting_of_the_results() -> None:
-    network = build_network("nafnet", "tiny", width=4)
+    network = create_network("nafnet", "tiny", width=4)
     ours, theirs = (describe_restorer(NetworkRestorer(network, padding=way)) for way in ("mirror", "published"))
     assert theirs == {**ours, "padding": "published"}, "results of the two are not mixed"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import Network, NetworkConfig, build_network
+from deblur_models.networks import Network, NetworkConfig, create_network
 from deblur_models.restore.network_restorer import (
     Identity,
     NetworkRestorer,
@@ -120,7 +120,7 @@ def test_a_tiled_nafnet_with_windows_is_close_to_the_whole_and_without_them_warn
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     torch.manual_seed(0)
-    network = build_network("nafnet", "tiny", width=8)
+    network = create_network("nafnet", "tiny", width=8)
     for name, weight in network.named_parameters():
         if name.endswith(("beta", "gamma")):
             nn.init.constant_(weight, 0.3)
@@ -141,9 +141,9 @@ def test_a_tiled_nafnet_with_windows_is_close_to_the_whole_and_without_them_warn
 
 def test_pictures_up_to_a_number_of_pixels_are_taken_whole(caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
-    network = build_network("restormer", "tiny")
+    network = create_network("restormer", "tiny")
     assert sees_all_of_it(network)
-    assert not sees_all_of_it(build_network("srn", "tiny"))
+    assert not sees_all_of_it(create_network("srn", "tiny"))
     blurred = picture(40, 48)
     whole = NetworkRestorer(network).restore(blurred)
     with caplog.at_level(logging.WARNING, "deblur_models"):
@@ -158,7 +158,7 @@ def test_networks_that_normalize_by_what_they_see_are_warned_about_once(caplog: 
     for norm, warned in (("instance", True), ("running", False)):
         caplog.clear()
         torch.manual_seed(0)
-        restorer = NetworkRestorer(build_network("deblurgan", "tiny", norm=norm), tile_px=32, name=norm)
+        restorer = NetworkRestorer(create_network("deblurgan", "tiny", norm=norm), tile_px=32, name=norm)
         with caplog.at_level(logging.WARNING, "deblur_models"):
             restorer.restore(picture(40, 48))
             restorer.restore(picture(40, 48))
@@ -166,7 +166,7 @@ def test_networks_that_normalize_by_what_they_see_are_warned_about_once(caplog: 
 
 
 def test_with_local_px_keeps_the_weights_and_refuses_other_networks() -> None:
-    network = build_network("nafnet", "tiny", width=8).eval()
+    network = create_network("nafnet", "tiny", width=8).eval()
     changed = with_local_px(network, 32)
     assert changed.config.fields()["local_px"] == 32
     assert not changed.training
@@ -245,7 +245,7 @@ def test_mixed_precision_and_layout_change_little() -> None:
 
 
 def test_the_network_is_used_as_it_is_in_use() -> None:
-    network = build_network("nafnet", "tiny", width=8).train()
+    network = create_network("nafnet", "tiny", width=8).train()
     assert not NetworkRestorer(network).network.training
 
 
