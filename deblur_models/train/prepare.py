@@ -144,7 +144,8 @@ def _source(name: str, table: DataTable, stage: Stage, configuration: Configurat
     seed = table.seed if table.seed is not None else configuration.seed
     margin = _margin_px(configuration, stage)
     if table.blur_network is not None:
-        unblurred = table.replace(blur_network=None, recipe="sharp", on_device=False)
+        of_photos = {"recipe": "sharp", "on_device": False} if table.photos is not None else {}
+        unblurred = table.replace(blur_network=None, **of_photos)
         return BlurredByNetwork(_source(name, unblurred, stage, configuration, scanned), seed=seed)
     if table.pairs is not None:
         if name not in scanned:

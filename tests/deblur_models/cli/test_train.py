@@ -166,7 +166,7 @@ def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: P
         (("small",), "--out is missing: the folder of the run"),
         (("small", "--out", "x", "--set", "optimizer"), "--set optimizer: must be TABLE.FIELD=VALUE"),
         (("small", "--out", "x", "--set", "=3"), "must be TABLE.FIELD=VALUE"),
-        (("small", "--out", "x", "--set", "optimizer.learning_rate=3"), "Did you mean 'optimizer'?"),
+        (("small", "--out", "x", "--set", "optimiser.learning_rate=3"), "Did you mean 'optimizer'?"),
         (("small", "--out", "x", "--set", "stage.0.steps=many"), "steps must be an integer, got 'many'"),
         (("small", "--out", "x", "--device", "abacus"), "There is no device 'abacus'"),
         (("small.toml", "--out", "x"), "Did you mean the configuration 'small' that ships?"),
@@ -204,16 +204,16 @@ def test_options_become_changes(photos: Path, pairs: Path) -> None:
 def test_photographs_take_the_place_of_those_of_every_table() -> None:
     own = load_configuration("small")
     made = load_configuration("small", _changes(own.to_dict(), "mine", "mixed", None, None, None))
-    assert made.stages == own.stages
+    assert made.stage == own.stage
     assert made.data["blurred"] == own.data["blurred"].replace(photos="mine", recipe="mixed")
     assert made.data["sharp"] == own.data["sharp"].replace(photos="mine")
     both = load_configuration("small", _changes(own.to_dict(), "mine", None, Path("p"), None, None))
     assert set(both.data) == {"blurred", "sharp", "pairs"}
     assert both.data["blurred"] == own.data["blurred"].replace(photos="mine")
-    assert [stage.data for stage in both.stages] == [("blurred", "pairs"), ("blurred", "sharp", "pairs")]
+    assert [stage.data for stage in both.stage] == [("blurred", "pairs"), ("blurred", "sharp", "pairs")]
     alone = load_configuration("small", _changes(own.to_dict(), None, None, Path("p"), Path("s"), None))
     assert {name: (t.pairs, t.sharp) for name, t in alone.data.items()} == {"pairs": ("p", "s")}
-    assert all(stage.data == () for stage in alone.stages)
+    assert all(stage.data == () for stage in alone.stage)
     of_pairs = {**own.to_dict(), "data": {"real": {"pairs": "r"}}, "stage": [own.to_dict()["stage"][0]]}
     other = load_configuration(of_pairs, _changes(of_pairs, "mine", "clean", Path("p"), None, None))
     assert (other.data["photos"].photos, other.data["photos"].recipe, other.data["pairs"].pairs) == (
