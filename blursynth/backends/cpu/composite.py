@@ -27,18 +27,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from blursynth.backends.checks import check_image, check_scene
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
-from blursynth.backends.oracle.composite import (
-    COMPLETE,
-    GOES_ON,
-    MOST_SCALED,
-    NEARLY_WHOLE,
-    NOTHING_SEEN,
-    check_scene,
-)
 from blursynth.frame import Border
+from blursynth.physics.coverage import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.physics.scene import Scene
 
 __all__ = ["composite", "composite_adjoint"]
@@ -1206,7 +1200,8 @@ def composite(
     Raises
     ------
     InvalidValueError
-        See :func:`blursynth.backends.oracle.composite.check_scene`.
+        The image is not ``[B, C, H, W]`` float32 or float64, the scene is of another shape, or the border is
+        ``VALID``.
 
     Notes
     -----
@@ -1214,7 +1209,8 @@ def composite(
     radius for disks and polygons), and slightly with the number of slices in a tile. Not modeled: NaN and infinite
     pixels; they spread along the rows of a tile.
     """
-    border = check_scene(image, scene, border)
+    check_image(image)
+    border = check_scene(image.shape, scene, border)
     psf = scene.psf
     code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
     reach = int(_reach(code[5], scene.kernels)[1])
@@ -1249,7 +1245,8 @@ def composite_adjoint(
     image: NDArray[np.floating], scene: Scene, *, border: Border, threads: int | None = None
 ) -> NDArray[np.floating]:
     """The exact transpose of :func:`composite` as a map of images, borders and hidden surfaces included."""
-    border = check_scene(image, scene, border)
+    check_image(image)
+    border = check_scene(image.shape, scene, border)
     psf = scene.psf
     code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
     reach = int(_reach(code[5], scene.kernels)[1])

@@ -29,6 +29,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from blursynth.backends.checks import check_ahead, check_depth_given, check_image, check_plane, check_warps
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _prepared, _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import (
@@ -40,7 +41,6 @@ from blursynth.backends.cpu.convolve_direct import (
     fill_patch,
 )
 from blursynth.backends.cpu.intrinsics import floor
-from blursynth.backends.oracle.warp_mean import check_warps, source_places
 from blursynth.frame import Border
 from blursynth.physics.camera_motion import Warps
 
@@ -751,6 +751,15 @@ def _mode(warps: Warps, b: int, inverse_depth: Any) -> tuple[int, NDArray[np.flo
     return _PARALLAX if deep else _AFFINE, np.ascontiguousarray(matrix), np.ascontiguousarray(shift)
 
 
+def _checked(image: NDArray[np.floating], warps: Warps, inverse_depth: Any, border: Border | str) -> Border:
+    check_image(image)
+    border = check_warps(image.shape, warps, border)
+    check_depth_given(warps.shift, inverse_depth)
+    if inverse_depth is not None:
+        check_plane("inverse_depth", inverse_depth, image.shape)
+    return border
+
+
 def _check_ahead(warps: Warps, b: int, height: int, width: int, inverse_depth: Any) -> None:
     """Refuse pixels that look along or behind the plane of the camera."""
     m, h = warps.matrix[b], warps.shift[b]
@@ -768,7 +777,8 @@ def _check_ahead(warps: Warps, b: int, height: int, width: int, inverse_depth: A
         seen = rows[(n >= 0) & (n < weight.shape[1])]
         seen = seen[share[seen, n[seen]] != 0]
         if seen.size:
-            source_places(warps, b, time, seen, width, None if inverse_depth is None else inverse_depth[seen])
+            across = m[time, 2, 0] * np.arange(width) + m[time, 2, 1] * seen[:, None] + m[time, 2, 2]
+            check_ahead(across + (0.0 if inverse_depth is None else h[time, 2] * inverse_depth[seen]))
 
 
 _NO_DEPTH = np.zeros((0, 0))
@@ -816,7 +826,8 @@ def warp_mean(
     Raises
     ------
     InvalidValueError
-        As ``backends.oracle.warp_mean``: shapes, missing depth, a pixel that looks behind the camera.
+        Types or shapes that do not fit; translation without depth; depth that is not finite; a pixel that looks behind
+        the camera; border ``VALID``.
 
     Notes
     -----
@@ -830,7 +841,7 @@ def warp_mean(
     >>> warp_mean(row, one, border=Border.REPLICATE)[0, 0, 0].tolist()
     [2.0, 3.0, 4.0, 5.0, 5.0, 5.0]
     """
-    border = check_warps(image, warps, inverse_depth, border)
+    border = _checked(image, warps, inverse_depth, border)
     image = _prepared(image)
     batch, _, height, width = image.shape
     result = np.empty(image.shape, image.dtype)
@@ -874,7 +885,7 @@ def warp_mean_adjoint(
     InvalidValueError
         As in :func:`warp_mean`.
     """
-    border = check_warps(image, warps, inverse_depth, border)
+    border = _checked(image, warps, inverse_depth, border)
     image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     batch, channels, height, width = image.shape
     result = np.empty(image.shape, image.dtype)
