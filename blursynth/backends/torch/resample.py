@@ -21,8 +21,10 @@ Tensor = torch.Tensor
 
 
 def _unpack(rows: Tensor, row_weight: Tensor, columns: Tensor, column_weight: Tensor, height: int, width: int) -> Any:
-    bands = (Bands(as_array(rows), as_array(row_weight)), Bands(as_array(columns), as_array(column_weight)))
-    return dict(zip(("rows", "columns"), bands, strict=True))
+    return {
+        "rows": Bands(as_array(rows), as_array(row_weight)),
+        "columns": Bands(as_array(columns), as_array(column_weight)),
+    }
 
 
 def _unpack_adjoint(*rest: Any) -> Any:
