@@ -44,7 +44,8 @@ from blursynth.recipe.distributions import (
     Uniform,
 )
 from blursynth.recipe.recipe import Recipe, load_recipe, recipe_names
-from blursynth.recipe.samplers import Maybe, OneOf, Random, Sampler, SensorFromProfile
+from blursynth.recipe.samplers import Maybe, OneOf, Random, Sampler
+from blursynth.recipe.sensor_from_profile import SensorFromProfile
 from blursynth.records.streams import Stream
 
 if TYPE_CHECKING:

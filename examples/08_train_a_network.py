@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from deblur_models.checkpoints.checkpoint import load_network
-from deblur_models.config.configuration import read_configuration
+from deblur_models.config.configuration import load_configuration
 from deblur_models.train import train
 
 STEPS = int(os.environ.get("BLURSYNTH_EXAMPLE_STEPS", "30"))
@@ -18,7 +18,7 @@ STEPS = int(os.environ.get("BLURSYNTH_EXAMPLE_STEPS", "30"))
 
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "output") / "network"
-    wanted = read_configuration(
+    wanted = load_configuration(
         "small",
         {
             "stage": [{"steps": STEPS, "patch_px": 32, "batch": 4}],

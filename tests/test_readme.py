@@ -39,7 +39,7 @@ import runpy, sys
 from importlib import import_module
 from pathlib import Path
 import blursynth as bs
-from deblur_models.config.configuration import read_configuration
+from deblur_models.config.configuration import load_configuration
 
 import_module("blursynth.dataset.generate").CHECKED_DRAWS = 100  # of 2000 that are tried before work on photographs
 
@@ -70,7 +70,7 @@ def test_blocks_in_order(page: str, tmp_path: Path) -> None:
         if language == "python":
             script.append(text)
         elif language == "toml":
-            load = "bs.load_recipe" if "[network]" not in text else "read_configuration"
+            load = "bs.load_recipe" if "[network]" not in text else "load_configuration"
             script.append(f"Path('mine.toml').write_text({text!r})\n{load}('mine.toml')")
         elif language == "sh":
             commands = [shlex.split(line, comments=True) for line in text.splitlines()]

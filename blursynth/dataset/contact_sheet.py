@@ -24,7 +24,8 @@ from blursynth.frame import Encoding, Frame
 from blursynth.io.pictures import write_picture
 from blursynth.physics.color import srgb_codes
 from blursynth.recipe.recipe import Recipe
-from blursynth.recipe.samplers import Sampler, SensorFromProfile
+from blursynth.recipe.samplers import Sampler
+from blursynth.recipe.sensor_from_profile import SensorFromProfile
 from blursynth.records.units import quantity
 
 __all__ = ["Row", "contact_sheet", "describe_draw", "draw_kernel", "kernel_picture", "write_contact_sheet"]

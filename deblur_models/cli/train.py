@@ -101,20 +101,20 @@ def command(
 
     Photographs are blurred on the fly (clear -> blur -> clear); pairs are taken as they are.
     """
-    from deblur_models.config.configuration import configuration_names, read_configuration
+    from deblur_models.config.configuration import configuration_names, load_configuration
 
     if list_:
-        rows = [(name, read_configuration(name).summary) for name in configuration_names()]
+        rows = [(name, load_configuration(name).summary) for name in configuration_names()]
         console.table(("configuration", "what it trains"), rows)
         return
     if configuration is None:
         raise InvalidValueError("deblur train needs a configuration.", fix="deblur train --list names those that ship.")
     if out is None and not dry_run:
         raise InvalidValueError("--out is missing: the folder of the run.")
-    changes = _changes(read_configuration(configuration).to_dict(), photos, recipe, data, sharp, validation)
+    changes = _changes(load_configuration(configuration).to_dict(), photos, recipe, data, sharp, validation)
     changes |= {"seed": seed} if seed is not None else {}
     changes |= {"run.device": device} if device is not None else {}
-    wanted = read_configuration(configuration, {**changes, **_settings(set_ or [])})
+    wanted = load_configuration(configuration, {**changes, **_settings(set_ or [])})
     wanted = wanted if steps is None else wanted.of_length(steps)
     from deblur_models.train import check, train
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from blursynth.records.kind import make
 from deblur_models.networks.attention_unet import AttentionUNetConfig
 from deblur_models.networks.bgan import BGANConfig
 from deblur_models.networks.blur_generator import BlurGenerator, BlurGeneratorConfig
@@ -26,7 +27,6 @@ from deblur_models.networks.network import (
     NetworkConfig,
     NormPolicy,
     count_weights,
-    find_architecture,
 )
 from deblur_models.networks.patchgan import DoublePatchGanConfig, PatchGanConfig
 from deblur_models.networks.restormer import RestormerConfig
@@ -37,6 +37,7 @@ __all__ = [
     "ALL",
     "BLUR_GENERATORS",
     "DISCRIMINATORS",
+    "TRAINABLE",
     "Architecture",
     "BlurGenerator",
     "BlurGeneratorConfig",
@@ -71,6 +72,9 @@ DISCRIMINATORS: tuple[type[Architecture], ...] = (PatchGanConfig, DoublePatchGan
 BLUR_GENERATORS: tuple[type[BlurGeneratorConfig], ...] = (BGANConfig,)
 """Every network that blurs: its module takes sharp pictures ``[B, 3, H, W]`` and noise ``[B, N]``."""
 
+TRAINABLE: tuple[type[NetworkConfig | BlurGeneratorConfig], ...] = (*ALL, *BLUR_GENERATORS)
+"""Everything that can be trained on pairs."""
+
 
 def network_config(values: Mapping[str, Any]) -> NetworkConfig:
     """The configuration of ``{"kind": "nafnet", "size": "tiny", "width": 24}``; without a size the published one.
@@ -80,18 +84,17 @@ def network_config(values: Mapping[str, Any]) -> NetworkConfig:
     InvalidValueError
         There is no such kind or size, or a field is unknown or out of range.
     """
-    return find_architecture(values, ALL, "network")
+    return make(values, ALL, noun="network")
 
 
 def trainable_config(values: Mapping[str, Any]) -> NetworkConfig | BlurGeneratorConfig:
     """The configuration of what can be trained on pairs, a network that restores or one that blurs."""
-    known: tuple[type[NetworkConfig | BlurGeneratorConfig], ...] = (*ALL, *BLUR_GENERATORS)
-    return find_architecture(values, known, "network")
+    return make(values, TRAINABLE, noun="network")
 
 
 def discriminator_config(values: Mapping[str, Any]) -> Architecture:
     """The configuration of a discriminator, as :func:`network_config`."""
-    return find_architecture(values, DISCRIMINATORS, "discriminator")
+    return make(values, DISCRIMINATORS, noun="discriminator")
 
 
 def build_network(kind: str, size: str | int | None = None, **changes: Any) -> Network:

@@ -66,7 +66,7 @@ class Learner:
         run, device = configuration.run, processes.device
         with _seeded(configuration.seed, 0, "weights"):
             network = begun(configuration)
-            self.adversary = configuration.adversary
+            self.adversary = configuration.adversarial
             discriminator = None if self.adversary is None else begun_discriminator(self.adversary)
         self.answers = None if self.adversary is None else self.adversary.loss.pool()
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
@@ -103,7 +103,7 @@ class Learner:
                 fix="Leave it out.",
             )
         if self.discriminator is not None:  # told now, and not when its turn comes
-            patch = min(stage.patch_px for stage in configuration.stages)
+            patch = min(stage.patch_px for stage in configuration.stage)
             with torch.no_grad():
                 self.discriminator(torch.zeros(2, 3, patch, patch, device=device))
 
@@ -122,7 +122,7 @@ class Learner:
     def _leaves_weights_unused(self) -> bool:
         """Whether some weights get no gradient from the losses (outputs that no loss looks at, parts that an
         architecture stores and does not use): processes then have to look for them in every step."""
-        patch = min(stage.patch_px for stage in self.configuration.stages)
+        patch = min(stage.patch_px for stage in self.configuration.stage)
         pictures = torch.zeros(2, 3, patch, patch, device=self.processes.device)
         weights = [weight for weight in self.network.parameters() if weight.requires_grad]
         was_training = self.network.training
@@ -130,7 +130,7 @@ class Learner:
         with _seeded(self.configuration.seed, 0, "unused"), torch.enable_grad():
             given, _ = self.network.input_and_target(pictures, pictures)
             outputs = self.network(*given, every_scale=True)
-            looked_at = outputs if any(loss.every_scale for loss in self.configuration.losses) else outputs[:1]
+            looked_at = outputs if any(loss.every_scale for loss in self.configuration.loss) else outputs[:1]
             total = torch.stack([output.float().sum() for output in looked_at]).sum()
             gradients = torch.autograd.grad(total, weights, allow_unused=True)
         self.network.train(was_training)
@@ -194,7 +194,7 @@ class Learner:
         targets = self.network.targets(target)
         total = torch.zeros((), device=batch.sharp.device)
         named: dict[str, Tensor] = {}
-        for loss in self.configuration.losses:
+        for loss in self.configuration.loss:
             chosen = zip(outputs, targets, strict=True) if loss.every_scale else [(outputs[0], targets[0])]
             value = torch.stack([loss(output, target) for output, target in chosen]).sum()
             total = total + loss.weight * value

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -107,7 +107,7 @@ def train(
     Parameters
     ----------
     configuration
-        What to train; see :func:`deblur_models.config.configuration.read_configuration`.
+        What to train; see :func:`deblur_models.config.configuration.load_configuration`.
     out
         Folder of the run; see :class:`deblur_models.train.run_directory.RunDirectory`.
     resume
@@ -193,7 +193,7 @@ def check(configuration: Configuration) -> None:
         if device.partition(":")[0] not in ("cuda", "mps"):
             raise
         log.warning("%s Here the run would not begin; the rest was looked at on the CPU.", error.what)
-        configuration = replace(configuration, run=configuration.run.replace(device="cpu"))
+        configuration = configuration.replace(run=configuration.run.replace(device="cpu"))
     with process_group(configuration.run.device) as processes:
         Learner(configuration, processes)
 
@@ -215,14 +215,14 @@ class _Prepared:
 
 
 def _prepared(configuration: Configuration) -> _Prepared:
-    for number, loss in enumerate(configuration.losses, 1):
+    for number, loss in enumerate(configuration.loss, 1):
         with error_context(f"[[loss]] {number}"):
             loss.check_ready()
     if configuration.start_from is not None or configuration.run.encoder_weights:
         with torch.random.fork_rng(devices=[]):
             begun(configuration)
-    if configuration.adversary is not None and configuration.adversary.start_from is not None:
-        begun_discriminator(configuration.adversary)
+    if configuration.adversarial is not None and configuration.adversarial.start_from is not None:
+        begun_discriminator(configuration.adversarial)
     blurring = {}
     prints: dict[str, list[str]] = {}
     for name, table in configuration.data.items():
@@ -308,7 +308,7 @@ class _Loop:
             self._look(0, save=False)
         while step < total:
             number, first, first_sample = configuration.stage_at(step)
-            stage = configuration.stages[number]
+            stage = configuration.stage[number]
             samples = self._batches(number, step - first, first_sample)
             ahead = Ahead(samples, self._batch, self.processes.device, lambda: self.times)
             while step < first + stage.steps:
@@ -340,7 +340,7 @@ class _Loop:
         return self._result(step)
 
     def _batches(self, number: int, done: int, first_sample: int) -> Iterator[list[Collated]]:
-        stage, run = self.configuration.stages[number], self.configuration.run
+        stage, run = self.configuration.stage[number], self.configuration.run
         return iter(
             batches(
                 self.prepared.stages[number],
@@ -457,7 +457,7 @@ class _Loop:
         done = max(step - 1, 0)
         stage = self.configuration.stage_at(done)[0]
         factor = self.configuration.schedule.at(done, self.configuration.steps)
-        factor *= self.configuration.stages[stage].learning_rate_factor
+        factor *= self.configuration.stage[stage].learning_rate_factor
         rate = self.configuration.optimizer.learning_rate * factor
         self._tell(
             Progress(step, self.configuration.steps, stage, {}, rate, 0.0, {}, look, skipped=self._skipped_so_far())
@@ -502,7 +502,7 @@ def _training_sets(configuration: Configuration, ranks: int) -> list[TrainingSet
     looked_at: dict[str, Any] = {}
     return [
         _training_set(configuration, number, stage, looked_at, ranks)
-        for number, stage in enumerate(configuration.stages)
+        for number, stage in enumerate(configuration.stage)
     ]
 
 

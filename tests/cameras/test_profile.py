@@ -286,7 +286,7 @@ def test_noise_that_is_negative_within_the_iso_range_is_refused(
     with pytest.raises(InvalidValueError) as error:
         bs.load_sensor_profile(tmp_path / "mine.toml")
     message = str(error.value)
-    assert f"mine.toml: [{table}] iso_polynomial" in message
+    assert f"mine.toml [{table}]: iso_polynomial" in message
     assert f"at ISO {iso}." in message
     assert "from ISO 100 to 3200" in message
 

@@ -611,9 +611,13 @@ def test_a_discriminator_is_imported_and_begins_a_run(statistics: bool, tmp_path
     assert_equal(load_discriminator(tmp_path / "critic"), state)
     with pytest.raises(DatasetError, match="holds patchgan, a discriminator, which judges pictures and makes none"):
         load_network(tmp_path / "critic")
-    adversary = Adversary(make_adversarial({"kind": "wgan_gp"}), config, start_from=str(tmp_path / "critic"))
+    adversary = Adversary(
+        loss=make_adversarial({"kind": "wgan_gp"}), discriminator=config, start_from=str(tmp_path / "critic")
+    )
     assert_equal(begun_discriminator(adversary), state)
-    other = Adversary(make_adversarial({"kind": "wgan_gp"}), PatchGanConfig(), start_from=str(tmp_path / "critic"))
+    other = Adversary(
+        loss=make_adversarial({"kind": "wgan_gp"}), discriminator=PatchGanConfig(), start_from=str(tmp_path / "critic")
+    )
     with pytest.raises(DatasetError, match="Write the same discriminator in both"):
         begun_discriminator(other)
     wrong = imported(path, "--network", "patchgan", "--out", tmp_path / "b")

@@ -23,7 +23,7 @@ from torch import Tensor
 from blursynth import io
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network, save_network
-from deblur_models.config.configuration import read_configuration
+from deblur_models.config.configuration import load_configuration
 from deblur_models.losses import L1
 from deblur_models.networks.timm_backbones import import_timm
 from deblur_models.train import Progress, TrainingError, check, train
@@ -58,7 +58,7 @@ def run(tables: Mapping[str, Any], out: Path, *, stop_after: int | None = None, 
     with pytest.MonkeyPatch.context() as patch:
         if stop_after is not None:
             patch.setattr(Learner, "update", counted)
-        return train(read_configuration(tables), out, **more)
+        return train(load_configuration(tables), out, **more)
 
 
 def state(out: Path) -> dict[str, Tensor]:
@@ -223,14 +223,14 @@ def test_patches_without_detail_may_be_left_out(tables: Tables, photos: Path) ->
     """Blocks of color have their detail at the edges: a limit that none of their patches reaches is told."""
     data = {"made": {"photos": str(photos), "recipe": "clean", "min_detail": 9000.0}}
     with pytest.raises(BlursynthError, match=r"patch_px = 16.*min_detail = 9000 is more than 512 windows hold"):
-        check(read_configuration("small", tables(data=data)))
+        check(load_configuration("small", tables(data=data)))
 
 
 def test_photographs_smaller_than_the_patch_are_told(tables: Tables, photos: Path) -> None:
     data = {"mine": {"photos": str(photos), "recipe": "clean"}}
     made = tables(data=data, stage=[{"steps": 1, "patch_px": 500, "batch": 1}])
     with pytest.raises(BlursynthError, match=r"\[data.mine\]: patch_px = 500: .*the largest of 2 has 140 x 128 px"):
-        check(read_configuration(made))
+        check(load_configuration(made))
 
 
 def test_pictures_that_are_shown_come_from_different_sources(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tables: Tables, tmp_path:
     run(made, tmp_path / "whole")
     program = (
         "import json, os, signal, sys, torch; torch.set_num_threads(1)\n"
-        "from deblur_models.config.configuration import read_configuration\n"
+        "from deblur_models.config.configuration import load_configuration\n"
         "from deblur_models.train import train, learner\n"
         "steps, update = [], learner.Learner.update\n"
         "def kill(self, *a):\n"
@@ -264,7 +264,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tables: Tables, tmp_path:
         "    if len(steps) == 6: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return update(self, *a)\n"
         "learner.Learner.update = kill\n"
-        "train(read_configuration(json.loads(sys.argv[1])), sys.argv[2])\n"
+        "train(load_configuration(json.loads(sys.argv[1])), sys.argv[2])\n"
     )
     ended = subprocess.run([sys.executable, "-c", program, json.dumps(made), str(tmp_path / "parts")], check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -497,12 +497,12 @@ def test_a_folder_with_other_files_is_refused(tables: Tables, tmp_path: Path) ->
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without CUDA")
 def test_a_check_without_the_device_warns(tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    check(read_configuration(tables(run={"device": "cuda"})))
+    check(load_configuration(tables(run={"device": "cuda"})))
     assert "torch sees no CUDA device here. Here the run would not begin" in caplog.text
     with pytest.raises(InvalidValueError, match="torch sees no CUDA device here"):
         run(tables(run={"device": "cuda"}), tmp_path / "run")
     with pytest.raises(InvalidValueError, match="no device 'abacus'"):
-        check(read_configuration(tables(run={"device": "abacus"})))
+        check(load_configuration(tables(run={"device": "abacus"})))
 
 
 def test_how_it_is_computed_may_change(tables: Tables, tmp_path: Path) -> None:
@@ -528,14 +528,14 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
 
 def test_bad_data_leaves_no_run_behind(tables: Tables, pairs: Path, tmp_path: Path) -> None:
     bad = tables(stage=[{"steps": 6, "patch_px": 64, "batch": 4}])
-    for use in (lambda: run(bad, tmp_path / "run"), lambda: check(read_configuration(bad))):
+    for use in (lambda: run(bad, tmp_path / "run"), lambda: check(load_configuration(bad))):
         with pytest.raises(
             InvalidValueError, match=r"\[data.pairs\].*patch_px = 64 is larger than the pictures: pair 0 has 24x28 px"
         ):
             use()
     assert not (tmp_path / "run").exists()
     assert run(tables(), tmp_path / "run").finished
-    check(read_configuration(tables()))
+    check(load_configuration(tables()))
 
 
 @pytest.mark.parametrize(
@@ -577,7 +577,7 @@ def test_callers_are_told_how_far_it_is(tables: Tables, pairs: Path, tmp_path: P
     assert set(report.losses) == {"charbonnier", "loss", "gradient_norm"}
     assert set(report.seconds) == {"data", "blur", "network"}
     assert report.images_per_s > 0
-    schedule = read_configuration(tables()).schedule
+    schedule = load_configuration(tables()).schedule
     assert report.learning_rate == pytest.approx(3e-3 * schedule.at(3, 6))
     assert told[1].learning_rate == pytest.approx(3e-3 * schedule.at(2, 6))
     assert lines(tmp_path / "run", "training")[0]["charbonnier"] == report.losses["charbonnier"]
