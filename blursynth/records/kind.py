@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainValidator, ValidationError
 
-from blursynth.errors import MISSING, Alone, BlursynthError, InvalidValueError, Message, did_you_mean, joined
+from blursynth.errors import MISSING, Alone, Argument, BlursynthError, InvalidValueError, Message, did_you_mean, joined
 
 __all__ = ["Kind", "Record", "among", "find_kind", "make", "snake"]
 
@@ -47,6 +47,9 @@ class Record(BaseModel, ABC):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+    names_arguments: ClassVar[bool] = False
+    """Whether its fields are the parameters of a call, which a command line writes as its options."""
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -130,10 +133,12 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
         return inner.at(_table(keys), InvalidValueError)
     owner = Alone(f"{record.__name__}.")
     if isinstance(inner, BlursynthError):  # it says itself what it got
-        return _said(owner, f"{name}: ", inner, field=name, value=got)
+        said = (Argument(name), ": ") if record.names_arguments else (owner, f"{name}: ")
+        return _said(*said, inner, field=name, value=got)
     field = record.model_fields.get(name)
     if sort == "model_type":  # the entry of a table or an array, by its dotted name
         name = ".".join(map(str, keys))
+    subject = (Argument(name),) if record.names_arguments else (owner, name)
     meaning = (field.description or "").rstrip(".") if field is not None else ""
     what: Message
     why = fix = ""
@@ -149,38 +154,38 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
         fix = "Give it a value."
     elif sort in _BOUNDS:
         key, sign = _BOUNDS[sort]
-        what = (owner, f"{name} must be {sign} {context[key]}, got {got!r}.")
+        what = (*subject, f" must be {sign} {context[key]}, got {got!r}.")
         why = f"It is the {meaning}." if meaning else ""
     elif sort == "literal_error":
-        what = (owner, f"{name} must be {context['expected']}, got {got!r}.")
+        what = (*subject, f" must be {context['expected']}, got {got!r}.")
         fix = "" if isinstance(got, str) else "It is a string, so put it in quotes."
     elif sort == "string_pattern_mismatch" and "sha256" in context["pattern"]:
-        what = (owner, f"{name} must be the name of an array, got {got!r}.")
+        what = (*subject, f" must be the name of an array, got {got!r}.")
         fix = (
             'In a recipe write { file = "name.npy" }; in Python the name is what blursynth.assets.register(array) '
             "returns."
         )
     elif sort in _TYPES and hasattr(got, "sample"):
-        what = (owner, f"{name} must be {_TYPES[sort]}, got the distribution {got!r}.")
+        what = (*subject, f" must be {_TYPES[sort]}, got the distribution {got!r}.")
         why = "A degradation holds plain numbers;"
         fix = f"to draw them write Random({record.__name__}, {name}=...) in a recipe."
     elif sort == "string_type" and isinstance(got, Described):
-        what = (owner, f"{name} must be a name, got {got}.")
+        what = (*subject, f" must be a name, got {got}.")
         fix = "Give what blursynth.assets.register(array) returns."
     elif sort == "tuple_type" and isinstance(got, Mapping):
-        what = (owner, f"{name} must be an array of tables, got one table.")
+        what = (*subject, " must be an array of tables, got one table.")
         fix = f"Write [[{name}]] with two brackets."
     elif sort in _TYPES:
-        what = (owner, f"{name} must be {_TYPES[sort]}, got {got!r}.")
+        what = (*subject, f" must be {_TYPES[sort]}, got {got!r}.")
         why = f"It is the {meaning}." if meaning else ""
     elif sort == "missing":
-        what = (owner, f"{name} has too few entries, got {got!r}.")
+        what = (*subject, f" has too few entries, got {got!r}.")
     elif sort in ("too_short", "too_long"):
         bound = "at least" if sort == "too_short" else "at most"
         number = context["min_length" if sort == "too_short" else "max_length"]
-        what = (owner, f"{name} must have {bound} {number} entries, got {context['actual_length'] or 'none'}.")
+        what = (*subject, f" must have {bound} {number} entries, got {context['actual_length'] or 'none'}.")
     else:
-        what = (owner, f"{name}: {inner or item['msg']}, got {got!r}.")
+        what = (*subject, f": {inner or item['msg']}, got {got!r}.")
     return InvalidValueError(what, why=why, fix=fix, field=name, value=value)
 
 
