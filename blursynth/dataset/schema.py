@@ -404,7 +404,7 @@ def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
         columns=columns,
         sources=scan.usable,
         environment=environment(),
-        depth_format=None if scan.depth_format is None else scan.depth_format.to_dict(),
+        depth_format=None if scan.depth_format is None else scan.depth_format.to_dict(defaults=False),
         downscale=scan.downscale,
         min_detail=None if request.min_detail is None else float(request.min_detail),
         summary=request.summary,

@@ -413,7 +413,7 @@ def test_crops_without_detail_are_told(photos: Path, tmp_path: Path) -> None:
     assert bs.open_dataset(tmp_path / "out").spec.min_detail == 1.0
     wrong = run(*wishes, "--min-detail", 0)
     assert wrong.exit_code == 2
-    assert "--min-detail must be a number > 0 (codes of 8 bits), got 0.0." in wrong.output
+    assert "--min-detail must be > 0.0, got 0.0." in wrong.output
 
 
 def test_generate_says_what_it_made(photos: Path, tmp_path: Path) -> None:
