@@ -17,7 +17,8 @@ from blursynth.errors import InvalidValueError, PictureError, require
 from blursynth.records.toml import read_text, read_toml
 
 if TYPE_CHECKING:
-    from blursynth import Sensor, SensorProfile
+    from blursynth import SensorProfile
+    from blursynth.degradations.sensor.sensor import Sensor
     from blursynth.physics.photon_transfer import Estimate, NoiseLine, PhotonTransfer
 
 __all__ = ["app"]
@@ -114,9 +115,9 @@ def flats(
     """
     import tomli_w
 
-    from blursynth import Sensor
     from blursynth.cameras.profile import load_sensor_profile
     from blursynth.dataset import Progress
+    from blursynth.degradations.sensor.sensor import Sensor
     from blursynth.records.streams import Stream
 
     for option, value, least in (("--size", size, 32), ("--exposures", exposures, 2), ("--dark", dark, 2)):

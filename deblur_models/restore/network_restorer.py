@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -339,7 +339,7 @@ def sees_all_of_it(network: Network) -> bool:
     )
 
 
-def usual_tiles(network: Network) -> dict[str, int]:
+def usual_tiles(network: Network) -> dict[str, Any]:
     """Tiles of 512 px; a network whose results depend on the tile is given pictures of up to two million pixels whole.
 
     >>> from deblur_models.networks import create_network

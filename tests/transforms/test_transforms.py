@@ -58,7 +58,9 @@ def test_a_pair_is_that_of_the_recipe(recipe: str | bs.Recipe) -> None:
 @pytest.mark.parametrize("shape", [(20, 28), (20, 28, 1), (20, 28, 3), (2, 20, 28, 1), (2, 20, 28, 3)], ids=str)
 def test_arrays_keep_their_form(shape: tuple[int, ...], dtype: type) -> None:
     picture = np.random.default_rng(1).uniform(size=shape)
-    picture = picture.astype(dtype) if dtype not in (np.uint8, np.uint16) else (picture * np.iinfo(dtype).max).astype(dtype)
+    picture = (
+        picture.astype(dtype) if dtype not in (np.uint8, np.uint16) else (picture * np.iinfo(dtype).max).astype(dtype)
+    )
     given = picture.copy()
     pair = RandomBlur(LENS, seed=1, returns="pair")(picture)
     white = np.iinfo(dtype).max if picture.dtype.kind == "u" else 1
@@ -218,7 +220,9 @@ class Endless(IterableDataset):  # type: ignore[type-arg]
         return (self.transform(tensor(CODES)) for _ in range(3))
 
 
-def epochs(pictures: Any, workers: int, *, persistent: bool = False, seed: int = 5, context: str | None = None) -> list[bytes]:
+def epochs(
+    pictures: Any, workers: int, *, persistent: bool = False, seed: int = 5, context: str | None = None
+) -> list[bytes]:
     torch.manual_seed(seed)
     loader = DataLoader(
         pictures, batch_size=2, num_workers=workers, persistent_workers=persistent, timeout=60 if workers else 0,
@@ -283,7 +287,9 @@ def test_it_composes_with_torchvision() -> None:
     made, label = compose(tv_tensors.Image(tensor(CODES)), 3)
     assert type(made) is tv_tensors.Image
     assert (tuple(made.shape), made.dtype, label) == ((3, 16, 16), torch.float32, 3)
-    assert torch.equal(torch.nn.Sequential(RandomBlur(LENS, seed=5))(tensor(CODES)), RandomBlur(LENS, seed=5)(tensor(CODES)))
+    assert torch.equal(
+        torch.nn.Sequential(RandomBlur(LENS, seed=5))(tensor(CODES)), RandomBlur(LENS, seed=5)(tensor(CODES))
+    )
     pair, label = RandomBlur(LENS, returns="pair")(Image.fromarray(CODES), "cat")
     assert (pair.sharp.size, label) == ((28, 20), "cat")
 

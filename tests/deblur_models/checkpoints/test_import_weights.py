@@ -27,7 +27,7 @@ from deblur_models.checkpoints.weights_file import CONTAINERS, read_weights
 from deblur_models.cli import app as cli
 from deblur_models.config.configuration import Adversary
 from deblur_models.losses import make_adversarial
-from deblur_models.networks import ALL, NetworkConfig, create_network, count_weights, network_config
+from deblur_models.networks import ALL, NetworkConfig, count_weights, create_network, network_config
 from deblur_models.networks.nafnet import NAFNetConfig
 from deblur_models.networks.patchgan import DoublePatchGanConfig, PatchGanConfig
 from deblur_models.networks.restormer import RestormerConfig

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from blursynth.errors import InvalidValueError
 from deblur_models import speed
 from deblur_models.evaluate.speed import count_macs, count_used_weights, measure_speed, network_cost, peak_bytes
-from deblur_models.networks import Network, NetworkConfig, create_network, count_weights
+from deblur_models.networks import Network, NetworkConfig, count_weights, create_network
 
 
 class TwoConvolutionsConfig(NetworkConfig):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import create_network, count_weights
+from deblur_models.networks import count_weights, create_network
 from deblur_models.networks.deblurgan_v2 import DeblurGanV2Config
 from deblur_models.networks.timm_backbones import import_timm
 

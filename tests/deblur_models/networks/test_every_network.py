@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import ALL, NetworkConfig, create_network, count_weights, network_config
+from deblur_models.networks import ALL, NetworkConfig, count_weights, create_network, network_config
 
 EVERY = [(config, size) for config in ALL for size in config.sizes]
 FULL = [(config, size) for config, size in EVERY if size != "tiny"]
