@@ -272,7 +272,7 @@ def sees_all_of_it(network: Network) -> bool:
     )
 
 
-def usual_tiles(network: Network) -> dict[str, int]:
+def usual_tiles(network: Network) -> dict[str, Any]:
     """Tiles of 512 px; a network whose results depend on the tile is given pictures of up to two million pixels whole.
 
     >>> from deblur_models.networks import create_network
