@@ -269,7 +269,6 @@ def kind_page(kind: type[bs.Degradation]) -> Pages:
     options:
       members: false
       show_root_heading: false
-      show_root_toc_entry: false
       merge_init_into_class: false
 
 Takes {frame}{gives}. The pictures were made with the numbers below.

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,7 +66,7 @@ kind = "encode"
 """
 
 NETWORK = '''
-"""One convolution on top of the picture."""
+"""Convolutions after another, at a quarter of the size."""
 
 from __future__ import annotations
 
@@ -78,27 +77,39 @@ from torch import Tensor, nn
 
 from deblur_models.networks.network import Network, NetworkConfig
 
-__all__ = ["OneLayer", "OneLayerConfig"]
+__all__ = ["PlainStack", "PlainStackConfig"]
 
 
-class OneLayerConfig(NetworkConfig):
-    """A single convolution, whose result is added to the picture."""
+class PlainStackConfig(NetworkConfig):
+    """Convolutions after another, whose result is added to the picture."""
 
-    sizes: ClassVar = {"wide": {"kernel_px": 9}, "tiny": {"kernel_px": 3}}
+    sizes: ClassVar = {"wide": {"width": 128}, "tiny": {"width": 32}}
 
-    kernel_px: int = Field(ge=1, le=31, description="side of the kernel, odd")
+    width: int = Field(ge=1, le=512, description="channels between the layers")
 
-    def build(self) -> OneLayer:
-        return OneLayer(self)
+    @property
+    def multiple_px(self) -> int:
+        return 4
+
+    def build(self) -> PlainStack:
+        return PlainStack(self)
 
 
-class OneLayer(Network):
-    def __init__(self, config: OneLayerConfig) -> None:
+class PlainStack(Network):
+    def __init__(self, config: PlainStackConfig) -> None:
         super().__init__(config)
-        self.convolution = nn.Conv2d(3, 3, config.kernel_px, padding=config.kernel_px // 2)
+        self.layers = nn.Sequential(
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(48, config.width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(config.width, config.width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(config.width, 48, 3, padding=1),
+            nn.PixelShuffle(4),
+        )
 
-    def restore(self, blurred: Tensor) -> Tensor:
-        return blurred + self.convolution(blurred)
+    def restore(self, blurred: Tensor) -> tuple[Tensor, ...]:
+        return (blurred + self.layers(blurred),)
 '''
 
 PAGE = """
@@ -112,7 +123,7 @@ for address, content in gallery.{function}({argument}):
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Iterator[Path]:
+def copy(tmp_path: Path) -> Path:
     """The repository's files; times are kept, so that compiled kernels beside them are used again."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     folders = ("blursynth", "deblur_models", "datasets", "docs", "examples", "tests")
@@ -122,7 +133,7 @@ def copy(tmp_path: Path) -> Iterator[Path]:
             shutil.copytree(source, tmp_path / name)
         elif source.exists():
             shutil.copy2(source, tmp_path / name)
-    yield tmp_path
+    return tmp_path
 
 
 def run(copy: Path, *words: str) -> str:
@@ -204,15 +215,18 @@ def test_a_recipe(copy: Path) -> None:
 
 def test_a_network(copy: Path) -> None:
     touched = {
-        add(copy, "deblur_models/networks/one_layer.py", NETWORK),
+        add(copy, "deblur_models/networks/plain_stack.py", NETWORK),
         insert(
             copy,
             "deblur_models/networks/__init__.py",
-            ("from deblur_models.networks.patchgan", "from deblur_models.networks.one_layer import OneLayerConfig\n"),
-            ("    AttentionUNetConfig,\n", "    OneLayerConfig,\n"),
+            (
+                "from deblur_models.networks.restormer",
+                "from deblur_models.networks.plain_stack import PlainStackConfig\n",
+            ),
+            ("    AttentionUNetConfig,\n", "    PlainStackConfig,\n"),
         ),
     }
-    assert touched == promised("a network", NAME="one_layer")
-    assert "A single convolution" in run(copy, "-m", "deblur_models", "networks")
-    assert "kernel_px" in run(copy, "-m", "deblur_models", "networks", "one_layer")
-    assert passed(copy, "tests/deblur_models/networks/test_every_network.py", "one_layer") >= 3
+    assert touched == promised("a network", NAME="plain_stack")
+    assert "plain_stack" in run(copy, "-m", "deblur_models", "networks")
+    assert "Convolutions after another" in run(copy, "-m", "deblur_models", "networks", "plain_stack")
+    assert passed(copy, "tests/deblur_models/networks/test_every_network.py", "plain_stack") >= 3
