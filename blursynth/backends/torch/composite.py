@@ -27,7 +27,7 @@ def _unpack(order: Tensor, kernel: Tensor, hidden: Tensor, *rest: Any) -> Any:
     optional = (front, share, pure, missing, slope, part_center)
     planes: Any = [None if plane is None else as_array(plane) for plane in optional]
     psf = point_spreads(*taps)
-    scene = Scene(as_array(order), as_array(kernel), as_array(hidden), psf, as_array(part_weight), *planes, connected)
+    scene = Scene(as_array(order), as_array(kernel), as_array(hidden), psf, as_array(part_weight), *planes, connected=connected)
     return {"scene": scene, "border": Border(border)}
 
 
