@@ -234,7 +234,7 @@ def test_an_odd_aperture_is_the_mean_of_its_pinhole_pictures_on_either_side_of_t
     ):
         seen = np.roll(near, (dy, dx), (0, 1))
         expected += count / len(moves) * np.where(seen, np.roll(image, (dy, dx), (0, 1)), 0.3)
-    # Half a turn is off by .3; the points, and the hundredths of a px by which pixels of triangles are centerd, by .004.
+    # Half a turn is off by .3; the points, and the hundredths of a px by which pixels of triangles are centered, by .004.
     assert np.abs(step(frame).image[0, 0] - expected).max() <= 0.01
 
 

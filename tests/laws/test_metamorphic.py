@@ -108,7 +108,7 @@ def test_turned_in_turned_out(turn: str, kind: str) -> None:
     if kind == "path":
         before, after = recorded(PATH), recorded(PATH @ matrix.T)
     else:
-        # Odd in both directions and centerd in its array, so that turning the array turns the kernel.
+        # Odd in both directions and centered in its array, so that turning the array turns the kernel.
         before = bs.kinds.MeasuredBlur(kernel=bs.assets.register(KERNEL + KERNEL[::-1, ::-1]))
         after = bs.kinds.MeasuredBlur(kernel=bs.assets.register(change(KERNEL + KERNEL[::-1, ::-1])))
     assert_commutes(turn, before, after)
