@@ -20,8 +20,9 @@ from uniform_blur import Contender, trajectory
 import blursynth as bs
 from blursynth.backends import cpu
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps, homography, intrinsic_matrix, rotation_matrix
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.poses import rotation_matrix
+from blursynth.physics.warps import Warps, homography, intrinsic_matrix
 
 PEERS = ("opencv-python-headless", "kornia", "torch")
 

@@ -45,7 +45,7 @@ MADE = {
 }
 """A file that a page's blocks leave."""
 
-READERS = {"[network]": "read_configuration", "sources =": "load_request"}
+READERS = {"[network]": "load_configuration", "sources =": "load_request"}
 """What reads a TOML file in which these words are; others are recipes."""
 
 BEFORE = """
@@ -54,7 +54,7 @@ from importlib import import_module
 from pathlib import Path
 import blursynth as bs
 from blursynth.dataset.request import load_request
-from deblur_models.config.configuration import read_configuration
+from deblur_models.config.configuration import load_configuration
 
 import_module("blursynth.dataset.generate").CHECKED_DRAWS = 100  # of 2000 that are tried before work on photographs
 

@@ -67,7 +67,7 @@ def command(
         return
     console.echo(f"{out} has {console.plural(len(found.problems), 'problem')}{again}:")
     for problem in found.problems:
-        console.echo(f"  - {arguments.in_options(problem.what, 'verify')}")
+        console.echo(f"  - {arguments.own_kind_text(problem.value) if problem.field == 'kind' else problem.what}")
     if found.damaged_shards:
         listed = ",".join(str(s) for s in found.damaged_shards)
         console.echo(f"Make these shards again with: blursynth resume {out} --redo {listed}")

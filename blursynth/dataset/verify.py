@@ -17,7 +17,6 @@ from blursynth import degradations
 from blursynth.core import Degradation, Draw
 from blursynth.dataset.asset_files import asset_names, asset_path, read_asset
 from blursynth.dataset.files import (
-    PARTIAL,
     canonical,
     links_out,
     read_bounded,
@@ -38,12 +37,13 @@ from blursynth.dataset.manifest import (
 from blursynth.dataset.places import source_roots
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Dataset, open_dataset
-from blursynth.dataset.records import RecordReader
 from blursynth.dataset.render import Placement, Renderer, Window
+from blursynth.dataset.sample_records import RecordReader
 from blursynth.dataset.schema import Spec, load_spec, store_files
 from blursynth.dataset.shards import ShardReader
 from blursynth.dataset.sources import Skipped
-from blursynth.errors import BlursynthError, DatasetError
+from blursynth.errors import MISSING, BlursynthError, DatasetError
+from blursynth.io.atomic import PARTIAL
 from blursynth.io.folders import expanded
 from blursynth.io.pictures import file_sha256
 from blursynth.records.streams import Stream
@@ -57,11 +57,14 @@ MOST_MISSING = 100  # shards that are named one by one when they are missing
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong; ``shard`` and ``sample`` where they are known."""
+    """One thing that is wrong; ``shard`` and ``sample`` where they are known, ``field`` and ``value`` as those of the
+    error that said so."""
 
     what: str
     shard: int | None = None
     sample: int | None = None
+    field: str = ""
+    value: Any = MISSING
 
 
 @dataclass(frozen=True)
@@ -402,7 +405,7 @@ def _check_replays(
         dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
         renderer = Renderer(spec, dataset.recipe, roots)
     except BlursynthError as error:
-        return [Problem(f"nothing can be rendered again: {error}")]
+        return [Problem(f"nothing can be rendered again: {error}", field=error.field, value=error.value)]
     for number, i in enumerate(chosen, 1):
         shard = i // spec.shard_length
         if shard not in damaged:
@@ -414,7 +417,8 @@ def _check_replays(
                 if renderer.place(i).draw != again.draw:
                     problems.append(Problem(f"sample {i}: its draw is not what the recipe draws for it", shard, i))
             except BlursynthError as error:
-                problems.append(Problem(f"sample {i}: cannot be rendered again: {error}", None, i))
+                what = f"sample {i}: cannot be rendered again: {error}"
+                problems.append(Problem(what, None, i, error.field, error.value))
         if on_progress is not None:
             on_progress(Progress("verify", spec.shards + number, spec.shards + len(chosen)))
     return problems

@@ -93,7 +93,7 @@ def resolve(values: Any, folder: Path | None, *, field: str = "") -> Any:
     """
     if isinstance(values, Mapping):
         if set(values) == {"file"} or set(values) == {"files"}:
-            from blursynth.io.pictures import read_arrays  # decoders are loaded only when a recipe has such files
+            from blursynth.io.arrays import read_arrays  # decoders are loaded only when a recipe has such files
 
             (key,) = values
             pattern = values[key]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
 import warnings
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from blursynth import __version__
 from blursynth.errors import DatasetError, InvalidValueError, require
+from blursynth.io.atomic import write_atomically
 from blursynth.io.folders import expanded
 from blursynth.records.nesting import is_too_deep
 from deblur_models.networks import (
@@ -188,7 +188,12 @@ def load_blur_generator(path: str | Path, *, average: bool = True) -> BlurGenera
     DatasetError
         As :func:`load_network`; the network restores and does not blur.
     """
-    network = network_of(load_checkpoint(path), average=average)
+    return blur_generator_of(load_checkpoint(path), path, average=average)
+
+
+def blur_generator_of(checkpoint: Checkpoint, path: str | Path, *, average: bool = True) -> BlurGenerator:
+    """The network of a checkpoint that was read from ``path``, as :func:`load_blur_generator` gives it."""
+    network = network_of(checkpoint, average=average)
     if not isinstance(network, BlurGenerator):
         raise DatasetError(
             f"{path}: holds {network.config.kind}, which restores pictures and blurs none.",
@@ -306,15 +311,9 @@ def _found(path: Path) -> tuple[Path, Path]:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_atomically(path, content)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DatasetError(
             f"{path}: cannot be written ({error.strerror}).", fix="Free space or choose another folder, then resume."
         ) from None

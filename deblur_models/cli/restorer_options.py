@@ -28,10 +28,6 @@ __all__ = [
     "split_name",
 ]
 
-TILE_PX = 512
-WHOLE_UP_TO_PX = 2_000_000
-"""About 1920 x 1040; memory grows in proportion to it."""
-
 Overlap = Annotated[
     int | None,
     typer.Option(
@@ -114,7 +110,7 @@ def load_restorer(
         raise InvalidValueError(f"--tile must be >= 0 px, got {tile}.", fix="0 gives the network the whole picture.")
     from deblur_models.checkpoints.checkpoint import load_network
     from deblur_models.device import autocast_type, torch_device
-    from deblur_models.restore.network_restorer import NetworkRestorer, sees_all_of_it, with_local_px
+    from deblur_models.restore.network_restorer import NetworkRestorer, usual_tiles, with_local_px
 
     place, autocast = torch_device(device), autocast_type(precision)
 
@@ -125,8 +121,7 @@ def load_restorer(
     return NetworkRestorer(
         network,
         name=name,
-        tile_px=TILE_PX if tile is None else tile or None,
-        whole_up_to_px=WHOLE_UP_TO_PX if tile is None and sees_all_of_it(network) else 0,
+        **(usual_tiles(network) if tile is None else {"tile_px": tile or None}),
         overlap_px=overlap,
         ensemble=ensemble,
         device=place,

@@ -139,7 +139,11 @@ def test_a_data_set_of_names_that_are_not_utf_8(tmp_path: Path) -> None:
     out = root / os.fsdecode(b"out\xe4")
     recipe = bs.load_recipe("clean")
     report = dataset.generate(
-        root / "photos", out, recipe, count=2, size_px=16, workers=1, shard_length=1, depth=root / "maps"
+        dataset.DatasetRequest(
+            sources=root / "photos", recipe=recipe, count=2, size_px=16, shard_length=1, depth=root / "maps"
+        ),
+        out,
+        workers=1,
     )
     assert [(s.name, s.why[:24]) for s in report.skipped] == [(r"broken\xff.jpg", "is not a picture that ca")]
     assert (report.sources, report.ignored) == (1, {".txt": 1})

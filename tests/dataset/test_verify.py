@@ -12,7 +12,7 @@ import pytest
 import blursynth as bs
 from blursynth.dataset import replay, resume, verify
 from blursynth.dataset.files import canonical, sealed, sha256_hex
-from blursynth.dataset.records import encode_index
+from blursynth.dataset.sample_records import encode_index
 from blursynth.errors import DatasetError
 
 

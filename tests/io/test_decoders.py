@@ -22,9 +22,10 @@ import blursynth as bs
 from blursynth.dataset import scan_sources, sources
 from blursynth.errors import MissingExtraError, PictureError
 from blursynth.io import decoders
+from blursynth.io.arrays import read_arrays
 from blursynth.io.decoders import CODE_SUFFIXES, PICTURE_SUFFIXES, RAW_SUFFIXES
 from blursynth.io.depth import read_depth, read_labels
-from blursynth.io.pictures import SUFFIXES, read_arrays, read_header, read_light, read_pixels
+from blursynth.io.pictures import SUFFIXES, read_header, read_light, read_pixels
 
 ROWS, COLUMNS = np.mgrid[:48, :64]
 GREY = (128 + 60 * np.sin(COLUMNS / 7) + 50 * np.cos(ROWS / 5)).astype(np.uint8)

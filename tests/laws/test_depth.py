@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import blursynth as bs
 from blursynth.backends import cpu, oracle
+from blursynth.backends.oracle.surface_edges import hidden_behind
 from blursynth.frame import Border
 from blursynth.physics.aperture import Aperture
 from blursynth.physics.point_spread import PointSpreads, disk, polygon
@@ -27,7 +28,7 @@ def two_planes(near: NDArray[np.bool_], near_psf: PointSpreads, far_psf: PointSp
     """A nearer plane where the mask is True, before one that goes on behind it as far as light can get."""
     order = np.where(near, 9, 0).astype(np.int32)[None]
     reach = int(near_psf.reach_px()[0] + far_psf.reach_px()[0]) + 2
-    hidden = oracle.hidden_behind(order, gap=2, reach_px=reach)
+    hidden = hidden_behind(order, gap=2, reach_px=reach)
     return Scene(order, near.astype(np.int32)[None], hidden, PointSpreads.concatenate([far_psf, near_psf]))
 
 
@@ -47,7 +48,7 @@ def test_constant_depth_is_uniform_blur(backend: ModuleType, border: Border) -> 
 def test_constants_stay_constant(backend: ModuleType, seed: int) -> None:
     rng = np.random.default_rng(seed)
     level = np.repeat(np.repeat(rng.integers(0, 5, (1, 4, 5)), 5, 1), 4, 2).astype(np.int32)
-    hidden = oracle.hidden_behind(level, gap=1 + seed % 2, reach_px=8)
+    hidden = hidden_behind(level, gap=1 + seed % 2, reach_px=8)
     psf = PointSpreads.concatenate([disk(r) for r in (0.0, 1.0, 2.3, 4.0, 5.6)])
     scene = Scene(level, np.ascontiguousarray(level[:, ::-1]), hidden, psf)
     for border in BORDERS[:3]:
@@ -247,7 +248,7 @@ def test_more_slices_converge_to_the_mean_of_pinhole_pictures() -> None:
 
     def blurred(thickness: int) -> NDArray[np.floating]:
         order = (radius // thickness).astype(np.int32)[None]
-        hidden = oracle.hidden_behind(order, gap=1, reach_px=12)
+        hidden = hidden_behind(order, gap=1, reach_px=12)
         scene = Scene(order, radius.astype(np.int32)[None], hidden, psf)
         return cpu.composite(image, scene, border=Border.REFLECT)
 

@@ -42,6 +42,7 @@ class Jpeg(Degradation):
 
     takes: ClassVar[Encoding | None] = Encoding.DISPLAY
     gives: ClassVar[Encoding | None] = Encoding.DISPLAY
+    code_bits: ClassVar[int | None] = 8
 
     quality: int = Field(
         ge=1, le=100, examples=[40], description="quality of libjpeg, 1 to 100; phones use about 90 to 97"

@@ -38,6 +38,7 @@ class Webp(Degradation):
 
     takes: ClassVar[Encoding | None] = Encoding.DISPLAY
     gives: ClassVar[Encoding | None] = Encoding.DISPLAY
+    code_bits: ClassVar[int | None] = 8
 
     quality: int = Field(
         ge=0, le=100, examples=[40], description="quality of libwebp, 0 to 100; web services use about 75 to 85"

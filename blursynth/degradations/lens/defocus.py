@@ -13,10 +13,10 @@ from blursynth.degradations.lens.depth_blur import DepthBlur, Layers, NodeGrid, 
 from blursynth.degradations.scene.scene_depth import view_of
 from blursynth.frame import Frame
 from blursynth.physics.aperture import Aperture
-from blursynth.physics.camera_motion import principal_point_px
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.scene import blur_levels, level_radius_px
 from blursynth.physics.thin_lens import blur_per_dioptre_px, inverse_focus
+from blursynth.physics.warps import principal_point_px
 
 __all__ = ["Defocus"]
 

@@ -10,15 +10,8 @@ from pydantic import Field
 
 from blursynth.degradations.motion.warp_blur import MovingCamera
 from blursynth.frame import Intrinsics
-from blursynth.physics.camera_motion import (
-    CenteredOn,
-    Path,
-    Poses,
-    hand_tremor,
-    intrinsic_matrix,
-    random_walk,
-    rotation_matrix,
-)
+from blursynth.physics.poses import Path, Poses, hand_tremor, random_walk, rotation_matrix
+from blursynth.physics.warps import CenteredOn, intrinsic_matrix
 
 __all__ = ["CameraShake", "HandHeldCamera"]
 
@@ -30,7 +23,7 @@ class HandHeldCamera(MovingCamera):
     amplitudes are its standard deviations; a short exposure sees a part of it. ``motion = "random_walk"``: the
     amplitudes are the standard deviations of the change over one exposure, however short. See, also for what
     recordings of hands say of ``drift_hz`` and ``tremor_share``,
-    :func:`blursynth.physics.camera_motion.hand_tremor` and :func:`~blursynth.physics.camera_motion.random_walk`.
+    :func:`blursynth.physics.poses.hand_tremor` and :func:`~blursynth.physics.poses.random_walk`.
     """
 
     motion: Literal["tremor", "random_walk"] = Field(default="tremor", description="law of the motion")

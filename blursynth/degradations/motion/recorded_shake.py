@@ -11,7 +11,8 @@ from pydantic import Field
 
 from blursynth.degradations.motion.warp_blur import MovingCamera
 from blursynth.io import assets
-from blursynth.physics.camera_motion import CenteredOn, Path, Poses, interpolate_poses, poses_from_recording
+from blursynth.physics.poses import Path, Poses, interpolate_poses, poses_from_recording
+from blursynth.physics.warps import CenteredOn
 
 __all__ = ["RecordedShake"]
 

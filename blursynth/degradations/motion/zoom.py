@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from blursynth.degradations.motion.warp_blur import View, WarpBlur
-from blursynth.physics.camera_motion import Warps, principal_point_px, zoom_warps
+from blursynth.physics.warps import Warps, principal_point_px, zoom_warps
 
 __all__ = ["Zoom"]
 

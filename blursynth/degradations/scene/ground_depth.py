@@ -8,8 +8,8 @@ from pydantic import Field
 
 from blursynth.degradations.scene.scene_depth import SceneDepth, view_of
 from blursynth.frame import Frame
-from blursynth.physics.camera_motion import principal_point_px
 from blursynth.physics.surfaces import ground_depth_m
+from blursynth.physics.warps import principal_point_px
 
 __all__ = ["GroundDepth"]
 

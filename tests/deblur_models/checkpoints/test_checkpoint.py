@@ -18,13 +18,13 @@ from torch import Tensor
 
 from blursynth.errors import DatasetError
 from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network, save_checkpoint, save_network
-from deblur_models.networks import Network, build_network
+from deblur_models.networks import Network, create_network
 
 
 @pytest.fixture
 def network() -> Network:
     torch.manual_seed(0)
-    return build_network("nafnet", "tiny", width=4)
+    return create_network("nafnet", "tiny", width=4)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_network_comes_back_bit_for_bit(network: Network, saved: Path) -> None
 
 
 def test_the_normalization_is_written_down(tmp_path: Path) -> None:
-    save_network(build_network("deblurgan", "tiny", width=4, blocks=1, norm="running"), tmp_path / "a")
+    save_network(create_network("deblurgan", "tiny", width=4, blocks=1, norm="running"), tmp_path / "a")
     assert load_checkpoint(tmp_path / "a").manifest["norm"] == "running"
     assert load_checkpoint(tmp_path / "a").manifest["value_range"] == "symmetric"
 
@@ -124,7 +124,7 @@ def test_a_manifest_that_names_no_table_is_told(saved: Path) -> None:
 
 
 def test_files_of_two_checkpoints_do_not_mix(saved: Path, tmp_path: Path) -> None:
-    save_network(build_network("nafnet", "tiny", width=4), tmp_path / "other")
+    save_network(create_network("nafnet", "tiny", width=4), tmp_path / "other")
     (tmp_path / "other.safetensors").replace(tmp_path / "made.safetensors")
     with pytest.raises(DatasetError, match=r"made.safetensors: does not belong to made.json \(its sha256 differs\)"):
         load_network(saved)

@@ -27,11 +27,11 @@ from deblur_models.checkpoints.weights_file import CONTAINERS, read_weights
 from deblur_models.cli import app as cli
 from deblur_models.config.configuration import Adversary
 from deblur_models.losses import make_adversarial
-from deblur_models.networks import ALL, NetworkConfig, build_network, count_weights, network_config
+from deblur_models.networks import ALL, NetworkConfig, count_weights, create_network, network_config
 from deblur_models.networks.nafnet import NAFNetConfig
 from deblur_models.networks.patchgan import DoublePatchGanConfig, PatchGanConfig
 from deblur_models.networks.restormer import RestormerConfig
-from deblur_models.train.learner import begun_discriminator
+from deblur_models.train.initial import initial_discriminator
 
 CONFIG = NAFNetConfig(width=4, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,))
 
@@ -496,7 +496,7 @@ def test_no_misfit_passes(data: st.DataObject, state: dict[str, Tensor], tmp_pat
 
 def test_original_names_go_through_the_configuration(tmp_path: Path) -> None:
     """A checkpoint under the published code's names, with what it stores beside the weights."""
-    network = build_network("swinir", "tiny")
+    network = create_network("swinir", "tiny")
     state = scattered_state(network.config)
     original = {"params": {}}
     for name, tensor in state.items():
@@ -611,11 +611,15 @@ def test_a_discriminator_is_imported_and_begins_a_run(statistics: bool, tmp_path
     assert_equal(load_discriminator(tmp_path / "critic"), state)
     with pytest.raises(DatasetError, match="holds patchgan, a discriminator, which judges pictures and makes none"):
         load_network(tmp_path / "critic")
-    adversary = Adversary(make_adversarial({"kind": "wgan_gp"}), config, start_from=str(tmp_path / "critic"))
-    assert_equal(begun_discriminator(adversary), state)
-    other = Adversary(make_adversarial({"kind": "wgan_gp"}), PatchGanConfig(), start_from=str(tmp_path / "critic"))
+    adversary = Adversary(
+        loss=make_adversarial({"kind": "wgan_gp"}), discriminator=config, start_from=str(tmp_path / "critic")
+    )
+    assert_equal(initial_discriminator(adversary), state)
+    other = Adversary(
+        loss=make_adversarial({"kind": "wgan_gp"}), discriminator=PatchGanConfig(), start_from=str(tmp_path / "critic")
+    )
     with pytest.raises(DatasetError, match="Write the same discriminator in both"):
-        begun_discriminator(other)
+        initial_discriminator(other)
     wrong = imported(path, "--network", "patchgan", "--out", tmp_path / "b")
     assert wrong.exit_code == 2
     assert "does not hold the weights of patchgan, size 'local'" in " ".join(wrong.output.split())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deblur_models.config.configuration import Schedule, configuration_names, read_configuration
+from deblur_models.config.configuration import Schedule, configuration_names, load_configuration
 
 OURS = {"small"}
 """Configurations that name no paper."""
@@ -230,7 +230,7 @@ def found(tables: Any, field: str) -> Any:
 
 @pytest.mark.parametrize("name", configuration_names())
 def test_a_configuration_holds_the_numbers_of_its_paper(name: str) -> None:
-    tables = read_configuration(name).to_dict()
+    tables = load_configuration(name).to_dict()
     published = [(field, value, source) for file, field, value, source in PUBLISHED if file == name]
     assert bool(published) != (name in OURS), "a configuration names a paper and stands in the table, or is ours"
     wrong = [(f, found(tables, f), v, source) for f, v, source in published if found(tables, f) != v]
@@ -242,7 +242,7 @@ def test_a_configuration_holds_the_numbers_of_its_paper(name: str) -> None:
 
 def test_deblurgan_v2_s_learning_rate_is_that_of_its_code() -> None:
     """At the start of every epoch; in schedulers.py and train.py a second schedule begins when the backbone thaws."""
-    schedule = read_configuration("deblurgan-v2-mobile").schedule
+    schedule = load_configuration("deblurgan-v2-mobile").schedule
     epochs, start, warmup, least = 200, 50, 3, 1e-3
     for epoch in range(epochs):
         count = epoch if epoch < warmup else epoch - warmup
