@@ -598,7 +598,7 @@ def test_changes_reach_fields_of_ones_own_kind_within_one_of(tmp_path: Path) -> 
     kinds = (*bs.kinds.ALL, Tilt)
     recipe = bs.load_recipe(path, kinds=kinds, changes={"x.angle_deg": 3.0})
     assert recipe.to_dict()["step"][0]["one_of"][0] == {"weight": 1.0, "kind": "my_tilt", "angle_deg": 3.0}
-    with pytest.raises(RecipeError, match="no option of one_of has such a field. Did you mean 'angle_deg'"):
+    with pytest.raises(RecipeError, match=r"no option of one_of has such a field\. Did you mean 'angle_deg'"):
         bs.load_recipe(path, kinds=kinds, changes={"x.angle": 3.0})
 
 
