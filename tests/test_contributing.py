@@ -112,6 +112,29 @@ class PlainStack(Network):
         return (blurred + self.layers(blurred),)
 '''
 
+OPERATION = '''
+"""What is left of white."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["negative"]
+
+
+def negative(image: Any) -> Any:
+    """``1 - x``."""
+    return 1 - image
+'''
+
+REQUEST = """
+summary = "Four pairs"
+sources = "bundled:held-out"
+recipe = "sharp"
+count = 4
+size_px = 32
+"""
+
 PAGE = """
 import sys
 sys.path.insert(0, "docs")
@@ -173,7 +196,7 @@ def promised(noun: str, **places: str) -> set[str]:
     row = re.search(rf"^\| {noun} \| (.*) \|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), flags=re.MULTILINE)
     assert row, noun
     files = re.findall(r"`([^`]+)`", row[1])
-    return {re.sub(r"[A-Z]{2,}", lambda word: places[word[0]], path) for path in files}
+    return {re.sub(r"[A-Z]{2,}", lambda word: places.get(word[0], word[0]), path) for path in files}
 
 
 def test_a_kind(copy: Path) -> None:
@@ -230,3 +253,29 @@ def test_a_network(copy: Path) -> None:
     assert "plain_stack" in run(copy, "-m", "deblur_models", "networks")
     assert "Convolutions after another" in run(copy, "-m", "deblur_models", "networks", "plain_stack")
     assert passed(copy, "tests/deblur_models/networks/test_every_network.py", "plain_stack") >= 3
+
+
+def test_an_operation(copy: Path) -> None:
+    method = "    def negative(self, image: Any) -> Any:\n        ...\n\n"
+    touched = {
+        *(add(copy, f"blursynth/backends/{backend}/negative.py", OPERATION) for backend in ("oracle", "cpu", "torch")),
+        insert(copy, "blursynth/backends/protocol.py", ("    def srgb_decode(", method)),
+        insert(
+            copy,
+            "tests/backends/cases.py",
+            ('    "convolve": ', '    "negative": [Case("noise", normal(1, 2, 3, 4, 5), {})],\n'),
+        ),
+    }
+    assert touched == promised("an operation of the backends", NAME="negative")
+    assert passed(copy, "tests/backends/test_every_backend.py", "negative or cases") >= 5
+
+
+def test_a_data_set(copy: Path) -> None:
+    touched = {
+        add(copy, f"datasets/four/{name}", text)
+        for name, text in (("dataset.toml", REQUEST), ("README.md", "# four\n"))
+    }
+    assert touched == promised("a data set", NAME="four")
+    assert "Four pairs" in run(copy, "-m", "blursynth", "datasets")
+    run(copy, "-m", "blursynth", "build", "four", "out", "--workers", "1", "--quiet")
+    run(copy, "-m", "blursynth", "verify", "out")

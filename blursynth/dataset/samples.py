@@ -122,7 +122,7 @@ class Samples(Sequence[Sample]):
         Raises
         ------
         InvalidValueError
-            ``dtype`` is no floating-point type of torch.
+            ``dtype`` is not a floating-point type of torch.
         MissingExtraError
             torch is not installed.
 

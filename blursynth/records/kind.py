@@ -323,7 +323,7 @@ def find_kind(
 
 
 def _meant(name: str, known: Mapping[str, type[Kind]], synonyms: Mapping[str, Sequence[str]]) -> str:
-    """What a name that is no kind may mean: a family, another word for some kinds, or one that is misspelled."""
+    """What a name that is not a kind may mean: a family, another word for some kinds, or one that is misspelled."""
     word = snake(name.strip()).replace("-", "_").replace(" ", "_")
     families = dict.fromkeys(f for kind in known.values() for f in kind.__mro__ if issubclass(f, Kind))
     for family in families:

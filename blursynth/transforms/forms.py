@@ -30,7 +30,7 @@ def opened(picture: Any) -> tuple[Any, Back]:
     Raises
     ------
     InvalidValueError
-        It is no picture, has another shape or dtype, or values outside 0..1.
+        It is not a picture, has another shape or dtype, or values outside 0..1.
     """
     image, back = _opened(picture)
     if image.shape[1] == 3:
@@ -66,7 +66,7 @@ def _of_pillow(picture: Any) -> tuple[Any, Back]:
     if picture.mode not in ("L", "RGB"):
         raise InvalidValueError(
             f"A transform takes pictures of Pillow of mode L or RGB, got {picture.mode}.",
-            why="What is returned has the form of what is given, and others are no pictures of opaque light.",
+            why="What is returned has the form of what is given, and others are not pictures of opaque light.",
             fix='Write picture.convert("RGB"); those of more bits can be given as arrays.',
         )
     image, back = _of_array(np.asarray(picture))

@@ -67,7 +67,7 @@ class NetworkRestorer:
     on_tiles
         Told of every finished tile.
     padding
-        What stands beyond the lower and right edges of pictures whose sides are no multiples of ``multiple_px``:
+        What stands beyond the lower and right edges of pictures whose sides are not multiples of ``multiple_px``:
         ``mirror``, the picture mirrored, or ``published``, what the published code of the network puts there (zeros,
         gray, repeated edges; portraits may lie on their side), for figures to be compared with published ones. Those
         are of whole pictures (``tile_px=None``).
