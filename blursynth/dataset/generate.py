@@ -45,7 +45,7 @@ from blursynth.dataset.schema import (
 from blursynth.dataset.shards import encode_chunk
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Scan, Skipped, scan_sources
 from blursynth.dataset.writer import Job
-from blursynth.errors import Argument, DatasetError, InvalidValueError, Message
+from blursynth.errors import Alone, Argument, DatasetError, InvalidValueError, Message
 from blursynth.io.atomic import PARTIAL
 from blursynth.io.folders import expanded
 
@@ -412,7 +412,7 @@ def _generate(
 
 def other_arguments(out: Path, changes: Sequence[Message], why: str) -> DatasetError:
     """What is raised where a folder was begun with another request."""
-    parts: list[str | Argument] = [f"{out}: was begun with other arguments: "]
+    parts: list[str | Argument | Alone] = [f"{out}: was begun with other arguments: "]
     for number, change in enumerate(changes):
         parts += ["; "] if number else []
         parts += [change] if isinstance(change, str) else change
