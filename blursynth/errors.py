@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import ModuleType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar, overload
 
 __all__ = [
     "MISSING",
@@ -87,6 +87,9 @@ Message = str | tuple[str | Argument | Alone, ...]
 """A sentence; in parts where it names parameters."""
 
 
+E = TypeVar("E", bound="BlursynthError")
+
+
 class BlursynthError(Exception):
     """Base of all errors of this library.
 
@@ -146,6 +149,10 @@ class BlursynthError(Exception):
         text = " ".join(part for part in (_written(part, argument) for part in self._parts) if part)
         return f"{self.place}: {text}" if self.place else text
 
+    @overload
+    def at(self, place: str) -> Self: ...
+    @overload
+    def at(self, place: str, kind: type[E]) -> E: ...
     def at(self, place: str, kind: type[BlursynthError] | None = None) -> BlursynthError:
         """The same error at a place within an outer one, such as a file; as another class of error if wanted."""
         what, why, fix = self._parts
@@ -173,9 +180,6 @@ def _rebuild(
     kind: type[BlursynthError], what: Message, why: Message, fix: Message, place: str, field: str, value: Any
 ) -> BlursynthError:
     return kind(what, why=why, fix=fix, place=place, field=field, value=value)
-
-
-E = TypeVar("E", bound=BlursynthError)
 
 
 def joined(errors: Sequence[E]) -> E:

@@ -30,8 +30,8 @@ def main() -> None:
         },
     )
     result = train(wanted, folder)
-    for step, look in result.looks:
-        print(f"after {step:3} steps: {look.psnr:.2f} dB, doing nothing {look.psnr_input:.2f} dB")
+    for step, scores in result.validation_results:
+        print(f"after {step:3} steps: {scores.psnr:.2f} dB, doing nothing {scores.psnr_input:.2f} dB")
     network = load_network(folder)
     print(f"{folder}: {network.config.kind} with {sum(w.numel() for w in network.parameters()):,} weights")
 

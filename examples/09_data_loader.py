@@ -28,8 +28,8 @@ def main() -> None:
     batch = next(iter(DataLoader(pairs, batch_size=4)))
     print({name: (tuple(values.shape), values.dtype) for name, values in batch.items()})
 
-    # Networks take float32 [B, 3, H, W] in 0..1: that is planar(). The index leads to everything else.
-    loader = DataLoader(pairs.planar(), batch_size=8, shuffle=True, num_workers=2, persistent_workers=True)
+    # Networks take float32 [B, 3, H, W] in 0..1: that is as_torch(). The index leads to everything else.
+    loader = DataLoader(pairs.as_torch(), batch_size=8, shuffle=True, num_workers=2, persistent_workers=True)
     network = torch.nn.Conv2d(3, 3, 5, padding=2)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     for epoch in range(2):
@@ -44,7 +44,7 @@ def main() -> None:
     # Made on the fly, without a disk. With a count there are epochs, as above. Without one there is no end, and a
     # sampler says which samples a run reads: a run that stopped after 400 of them goes on with range(400, ...).
     endless = OnlineDataset(request.replace(count=None, min_detail=10.0))
-    for batch in DataLoader(endless.planar(), batch_size=4, sampler=range(400, 412), num_workers=2):
+    for batch in DataLoader(endless.as_torch(), batch_size=4, sampler=range(400, 412), num_workers=2):
         print(f"samples {batch['index'].tolist()}: {tuple(batch['blurred'].shape)}")
     print(f"{endless.passed_over:.0%} of the windows that were tried had too little detail")
 

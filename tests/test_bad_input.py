@@ -85,7 +85,7 @@ TOO_SMALL = "(width x height) is smaller than the crops of 48 px. Give a smaller
 # name of the file: (its bytes, the message)
 BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty.png": (lambda: b"", "is empty (0 bytes). Copy it again from where it came from, or leave it out."),
-    "text.png": (lambda: b"this is no picture\n", NO_PICTURE),
+    "text.png": (lambda: b"this is not a picture\n", NO_PICTURE),
     "vector.png": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", NO_PICTURE),
     "junk.tif": (lambda: b"II*\0\x08\0\0\0" + b"\xff" * 50, NO_PICTURE),
     "cut.jpg": (lambda: saved(RGB, "JPEG")[:900], CUT),
@@ -230,7 +230,7 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "name with a dot": ("[[step]]\nkind='decode'\nname='a.b'", "r.toml [a.b]: a step's name is a non-empty string without dots."),
     "name a number": ("[[step]]\nkind='decode'\nname=3", "r.toml step 1: its name must be a string, got 3."),
     "one bracket": ("[step]\nkind='decode'", "r.toml: step must be an array of tables, got one table. Their order is the order of physics. Write [[step]] with two brackets."),
-    "same as nothing": (STEP + "sigma_px = { same_as = 'lens.x' }", "same_as refers to 'lens', which is no earlier step."),
+    "same as nothing": (STEP + "sigma_px = { same_as = 'lens.x' }", "same_as refers to 'lens', which is not an earlier step."),
     "extends nothing": ("extends = 'defalt'", "r.toml extends: There is no recipe 'defalt'. Did you mean 'default'?"),
     "extends itself": ("extends = 'r.toml'", "r.toml: recipes extend each other in a circle:"),
     "removes nothing": ("extends = 'default'\nremove = ['sensr']", "r.toml remove: default has no step 'sensr'. Did you mean 'sensor'?"),
@@ -276,7 +276,7 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "shards beyond the last": ("{good} {tmp}/out -n 2 --size 48 --shards 5:9", "--shards 5:9 lie beyond the last, the data set has 1."),
     "set without a value": ("{good} {tmp}/out -n 2 --set shake.length_px", "--set shake.length_px: must be STEP.FIELD=VALUE. For example --set shake.length_px=20."),
     "set nothing": ("{good} {tmp}/out -n 2 --set shake.length_px=", "--set shake.length_px=: the value is missing."),
-    "set no TOML": ("{good} {tmp}/out -n 2 --set shake.length_px={{uniform=", "'{uniform=' is no value. Values are those of TOML: 20, 1.5, true, \"text\", {uniform=[1,2]}."),
+    "set no TOML": ("{good} {tmp}/out -n 2 --set shake.length_px={{uniform=", "'{uniform=' is not a value. Values are those of TOML: 20, 1.5, true, \"text\", {uniform=[1,2]}."),
     "set without a step": ("{good} {tmp}/out -n 2 --set length_px=3", "--set length_px=3: must be STEP.FIELD=VALUE."),
     "set a misspelt step": ("{good} {tmp}/out -n 2 --set shak.length_px=3", "shak.length_px: default has no step 'shak'. Did you mean 'shake'?"),
     "set a misspelt field": ("{good} {tmp}/out -n 2 --set shake.lenght_px=3", "default [shake] lenght_px: no option of one_of has such a field. Did you mean 'length_px'?"),
@@ -333,7 +333,7 @@ def test_no_data_set(command: str, places: dict[str, Path]) -> None:
         f"{tmp / 'none'}: there is no such folder. Check the path; make one with blursynth generate.",
     )
     for other in ("empty", "file", "bad"):
-        fails(run(command, tmp / other), f"{tmp / other}: is no blursynth data set (it has no dataset.json).")
+        fails(run(command, tmp / other), f"{tmp / other}: is not a blursynth data set (it has no dataset.json).")
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_damaged_data_set(good: Path, tmp_path: Path) -> None:
     for text, message in (
         ("{", "dataset.json: the description of the data set is damaged, it is no JSON"),
         ("[]", "dataset.json: the description of the data set is damaged, it is no JSON object."),
-        ("{}", "dataset.json: is no description of a blursynth data set."),
+        ("{}", "dataset.json: is not a description of a blursynth data set."),
         (
             description.replace('"schema": 6', '"schema": 99'),
             "has schema 99, this version reads 6. Update blursynth.",

@@ -20,8 +20,9 @@ from blursynth.dataset.files import locked, read_json, read_sealed, sealed
 from blursynth.dataset.index import Index
 from blursynth.errors import BlursynthError, DatasetError, PictureError, RecipeError
 from blursynth.io import decoders
+from blursynth.io.arrays import read_arrays
 from blursynth.io.depth import read_depth
-from blursynth.io.pictures import read_arrays, read_frame, read_header
+from blursynth.io.pictures import read_frame, read_header
 from blursynth.records.nesting import MOST_LEVELS, is_too_deep
 from blursynth.records.text import is_inside, name_of
 

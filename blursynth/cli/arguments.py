@@ -191,7 +191,7 @@ def parse_value(text: str) -> Any:
         if re.fullmatch(r"(?:[A-Za-z_]|~?/|\.{1,2}/)[\w./:+@~-]*", text):
             return text
     raise InvalidValueError(
-        f"{text!r} is no value.", fix='Values are those of TOML: 20, 1.5, true, "text", {uniform=[1,2]}.'
+        f"{text!r} is not a value.", fix='Values are those of TOML: 20, 1.5, true, "text", {uniform=[1,2]}.'
     )
 
 

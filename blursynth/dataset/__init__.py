@@ -21,7 +21,7 @@ from blursynth.dataset.online import OnlineDataset, Unblurred
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Batch, Dataset, open_dataset
 from blursynth.dataset.request import DatasetRequest, ExpectedDigest, Split, dataset_names, load_request
-from blursynth.dataset.samples import PlanarPairs, Sample, Samples
+from blursynth.dataset.samples import Sample, Samples, TensorPairs
 from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
 from blursynth.dataset.verify import Problem, Replay, Verification, replay, verify
 from blursynth.dataset.whole import PicturesReport, blur_pictures
@@ -35,7 +35,6 @@ __all__ = [
     "OnlineDataset",
     "PicturesReport",
     "Plan",
-    "PlanarPairs",
     "Problem",
     "Progress",
     "Replay",
@@ -46,6 +45,7 @@ __all__ = [
     "Skipped",
     "Source",
     "Split",
+    "TensorPairs",
     "Unblurred",
     "Verification",
     "blur_pictures",

@@ -75,7 +75,7 @@ def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
     )
     return f"""---
 pretty_name: {json.dumps(_plain(name), ensure_ascii=False, allow_nan=False)}
-license: {json.dumps(_plain(spec.license), ensure_ascii=False) if spec.license else "other"}
+license: {json.dumps(_plain(spec.license), ensure_ascii=False, allow_nan=False) if spec.license else "other"}
 task_categories:
 - image-to-image
 tags:

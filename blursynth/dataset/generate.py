@@ -259,7 +259,7 @@ def _planned(prepared: Prepared, workers: int, out: Path | None, trials: int) ->
     reach = stored = raw = 0
     times = []
     if trials:
-        renderer.render(renderer.place(0))  # compiling and loading are no part of the rate
+        renderer.render(renderer.place(0))  # compiling and loading are not part of the rate
     for trial in range(trials):
         start = time.perf_counter()
         placement = renderer.place(trial * spec.count // trials)
@@ -868,7 +868,7 @@ def check_draws(prepared: Prepared) -> float | None:
         draw = placement.draw
         passed_over += placement.passed_over
         if stored is not None:
-            spreads = [step.point_spread() for _, step in draw.steps if hasattr(step, "point_spread")]
+            spreads = [spread for _, step in draw.steps if (spread := step.point_spread()) is not None]
             needed = max(needed, 1 + 2 * sum(int(psf.reach_px()[0]) for psf in spreads))
     if stored is not None and needed > stored:
         raise InvalidValueError(

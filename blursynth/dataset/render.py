@@ -416,28 +416,24 @@ class Renderer:
         return rounded(frame, self._dtype)
 
     def _kernel(self, draw: Draw) -> NDArray[np.float32]:
-        """The uniform blurs of a draw as one kernel, its origin in the middle."""
+        """The kernel of a draw, its origin in the middle of the array."""
         size = next(a.shape[0] for a in self.spec.arrays if a.name == "kernel")
-        total = np.ones((1, 1))
-        for _, step in draw.steps:
-            psf = getattr(step, "point_spread", None)
-            if psf is not None:
-                total = _convolved(total, psf().to_dense())
-        if total.shape[0] > size:
+        kernel = draw.kernel(normalized=False)
+        assert kernel is not None  # recipes of blur that varies are refused
+        if len(kernel) > size:
             raise InvalidValueError(
                 (
-                    f"the kernel needs {total.shape[0]} x {total.shape[0]} px, ",
+                    f"the kernel needs {len(kernel)} x {len(kernel)} px, ",
                     Argument("kernel_size_px"),
                     f" is {size}.",
                 ),
                 fix=(
                     "Give ",
-                    Argument("kernel_size_px", total.shape[0]),
+                    Argument("kernel_size_px", len(kernel)),
                     " or more, or leave the kernel out (the draw holds it).",
                 ),
             )
-        edge = (size - total.shape[0]) // 2
-        return np.pad(total, edge).astype(np.float32)
+        return np.pad(kernel, (size - len(kernel)) // 2).astype(np.float32)
 
 
 def rounded(frame: Frame, dtype: str) -> NDArray[Any]:
@@ -504,11 +500,3 @@ def _maps(picture: _Picture, top: int, left: int, size_px: tuple[int, int]) -> d
 
 def _pick(uniform: float, count: int) -> int:
     return min(int(uniform * count), count - 1)
-
-
-def _convolved(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Full convolution of two small kernels: the sum of shifted copies of one."""
-    out = np.zeros((a.shape[0] + b.shape[0] - 1, a.shape[1] + b.shape[1] - 1))
-    for row, column in zip(*np.nonzero(a), strict=True):
-        out[row : row + b.shape[0], column : column + b.shape[1]] += a[row, column] * b
-    return out

@@ -334,7 +334,7 @@ def load_request(source: str | Path, *, changes: Mapping[str, Any] | None = None
         tables = change(tables, {"digest": None, **dotted}, error=InvalidValueError)
     try:
         return DatasetRequest(**tables.values)
-    except InvalidValueError as error:  # in plain text: in a file a parameter is no option of a command
+    except InvalidValueError as error:  # in plain text: in a file a parameter is not an option of a command
         there = error.at(tables.name)
         raise InvalidValueError(
             there.what, why=there.why, fix=there.fix, place=there.place, field=there.field, value=there.value

@@ -204,7 +204,7 @@ def _make(
 ) -> dict[int, str]:
     """Make these pairs; the reasons of those that cannot be made."""
     spec, failed = prepared.spec, dict[int, str]()
-    mine = threading.local()  # a renderer keeps decoded pictures, and is no thing to share
+    mine = threading.local()  # a renderer keeps decoded pictures, and is not a thing to share
 
     def pair(number: int) -> dict[str, Any]:
         if not hasattr(mine, "renderer"):
@@ -308,9 +308,7 @@ def _index(source: Source) -> int:
 
 def _reach_px(draw: Draw, outline: Frame) -> int | None:
     """None also where a border continues a picture by its other side, which a tile does not have."""
-    if any(getattr(step, "border", None) == "circular" for _, step in draw.steps):
-        return None
-    return draw.reach_px(outline)
+    return None if draw.is_circular else draw.reach_px(outline)
 
 
 def _in_tiles(

@@ -138,7 +138,7 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
     field = record.model_fields.get(name)
     if sort == "model_type":  # the entry of a table or an array, by its dotted name
         name = ".".join(map(str, keys))
-    subject = (Argument(name),) if record.names_arguments else (owner, name)
+    subject: tuple[str | Argument | Alone, ...] = (Argument(name),) if record.names_arguments else (owner, name)
     meaning = (field.description or "").rstrip(".") if field is not None else ""
     what: Message
     why = fix = ""
@@ -323,7 +323,7 @@ def find_kind(
 
 
 def _meant(name: str, known: Mapping[str, type[Kind]], synonyms: Mapping[str, Sequence[str]]) -> str:
-    """What a name that is no kind may mean: a family, another word for some kinds, or one that is misspelled."""
+    """What a name that is not a kind may mean: a family, another word for some kinds, or one that is misspelled."""
     word = snake(name.strip()).replace("-", "_").replace(" ", "_")
     families = dict.fromkeys(f for kind in known.values() for f in kind.__mro__ if issubclass(f, Kind))
     for family in families:

@@ -15,7 +15,7 @@ from typing import Any
 from blursynth.records.kind import make
 from deblur_models.classical.deconvolution import Deconvolution, estimate_noise
 from deblur_models.classical.hyper_laplacian import HyperLaplacian
-from deblur_models.classical.kernels import read_kernel, stack_kernels, true_kernel, turned_fits_better
+from deblur_models.classical.kernels import read_kernel, stack_kernels, turned_fits_better
 from deblur_models.classical.richardson_lucy import RichardsonLucy
 from deblur_models.classical.total_variation import TotalVariation
 from deblur_models.classical.unsupervised_wiener import UnsupervisedWiener
@@ -33,7 +33,6 @@ __all__ = [
     "make_classical",
     "read_kernel",
     "stack_kernels",
-    "true_kernel",
     "turned_fits_better",
 ]
 

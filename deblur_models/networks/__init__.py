@@ -1,6 +1,6 @@
 """Restoration networks and discriminators: one file per architecture, its configuration on top.
 
->>> network = build_network("nafnet", size="tiny")
+>>> network = create_network("nafnet", size="tiny")
 >>> network.config.width
 16
 """
@@ -44,9 +44,10 @@ __all__ = [
     "Network",
     "NetworkConfig",
     "NormPolicy",
-    "build_network",
     "count_weights",
+    "create_network",
     "discriminator_config",
+    "list_networks",
     "network_config",
     "trainable_config",
 ]
@@ -97,6 +98,41 @@ def discriminator_config(values: Mapping[str, Any]) -> Architecture:
     return make(values, DISCRIMINATORS, noun="discriminator")
 
 
-def build_network(kind: str, size: str | int | None = None, **changes: Any) -> Network:
-    """A network with fresh weights; ``changes`` are fields of its configuration."""
-    return network_config({"kind": kind, **({} if size is None else {"size": size}), **changes}).build()
+def list_networks() -> dict[str, tuple[str, ...]]:
+    """Every restoration network with the names of its sizes, the published one first.
+
+    >>> list_networks()["nafnet"]
+    ('32', '64', 'tiny')
+    """
+    return {kind.kind: tuple(kind.sizes) for kind in ALL}
+
+
+def create_network(kind: str, size: str | int | None = None, **fields: Any) -> Network:
+    """A restoration network with fresh weights, of torch's global generator.
+
+    Parameters
+    ----------
+    kind
+        Architecture, one of :func:`list_networks`.
+    size
+        One of its named sizes; by default the published one.
+    **fields
+        Fields of its configuration that differ from that size: ``width``, ``local_px`` ...
+
+    Returns
+    -------
+    Network
+        A module of torch: blurred pictures ``[B, 3, H, W]`` of any size, 0..1, to restored ones.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such kind or size, or a field is unknown or out of range.
+
+    Examples
+    --------
+    >>> network = create_network("nafnet", size="tiny", width=8)
+    >>> network.config.width
+    8
+    """
+    return network_config({"kind": kind, **({} if size is None else {"size": size}), **fields}).build()

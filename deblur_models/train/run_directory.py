@@ -30,7 +30,7 @@ class RunDirectory:
     ::
 
         configuration.json   what is trained
-        log.jsonl            one line per look at losses or at held-out pairs
+        log.jsonl            one line per report of the losses and per validation
         last.*, previous.*   the state of the run, and the one before it
         best.*               the network that did best on the held-out pairs so far (:meth:`ValidationResult.rank`)
         samples/             held-out pictures: input, output, target of the network
@@ -43,7 +43,7 @@ class RunDirectory:
 
     Notes
     -----
-    The folder is made by :meth:`begin`, when everything else was looked at.
+    The folder is made by :meth:`begin`, when everything else was checked.
     """
 
     def __init__(self, out: Path, configuration: Configuration, *, resume: bool) -> None:
@@ -172,7 +172,7 @@ class RunDirectory:
         except OSError as error:
             raise DatasetError(f"{self.out}: cannot be written ({error.strerror}).") from None
 
-    def save_best(self, learner: Learner, step: int, look: ValidationResult, weights: Mapping[str, Any]) -> None:
+    def save_best(self, learner: Learner, step: int, result: ValidationResult, weights: Mapping[str, Any]) -> None:
         """The network alone, with its averaged weights."""
         save_checkpoint(
             self.out / "best",
@@ -180,13 +180,13 @@ class RunDirectory:
             {
                 **learner.manifest(),
                 "step": step,
-                "validation": look.to_dict(),
+                "validation": result.to_dict(),
                 "configuration": self.configuration.to_dict(),
             },
         )
 
     def line(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """One line of the log, and the same numbers for TensorBoard; null stands for what is no finite number."""
+        """One line of the log, and the same numbers for TensorBoard; null stands for what is not a finite number."""
         values = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}, allow_nan=False) + "\n")

@@ -162,7 +162,7 @@ def test_pmrid_is_its_lines(iso: float) -> None:
     variance_dn2 = 7.118e-7 * iso**2 + 6.515e-4 * iso + 0.1149
     assert drawn["gain_dn_per_e"] == pytest.approx(gain, rel=1e-3)
     assert drawn["read_noise_e"] == pytest.approx(math.sqrt(variance_dn2) / gain, rel=1e-3)
-    # What PHYSICS says full scale is: 13,971, 991 and 249 electrons.
+    # What docs/physics.md, section 7, says full scale is: 13,971, 991 and 249 electrons.
     assert drawn["white_level_e"] == pytest.approx({100.0: 13971, 1600.0: 991, 6400.0: 249}[iso], rel=2e-3)
 
 

@@ -16,15 +16,7 @@ from blursynth.dataset import DatasetRequest, OnlineDataset, generate
 from blursynth.dataset.generate import CHECKED_DRAWS
 from blursynth.errors import InvalidValueError, RecipeError
 
-
-def try_first(draws: int, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(import_module("blursynth.dataset.generate"), "CHECKED_DRAWS", draws)
-
-
-@pytest.fixture(autouse=True)
-def _few_draws_are_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Endless data sets try as many as they may, which takes seconds; but where that is what is looked at."""
-    try_first(20, monkeypatch)
+pytestmark = pytest.mark.usefixtures("few_draws_are_tried_first")  # but where their number is what is tested
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +83,7 @@ def test_a_rare_draw_that_reaches_too_far_is_found_before_the_first_sample(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One in 500, and 2000 are tried: a run does not die of it after a night."""
-    try_first(CHECKED_DRAWS, monkeypatch)
+    monkeypatch.setattr(import_module("blursynth.dataset.generate"), "CHECKED_DRAWS", CHECKED_DRAWS)
     rare = bs.OneOf((500, bs.kinds.Identity()), (1, bs.kinds.DiskBlur(diameter_px=900.0)))
     with pytest.raises(RecipeError, match="reaches 450 px beyond the 48 px window"):
         OnlineDataset(
@@ -105,7 +97,7 @@ def test_a_rare_draw_that_reaches_too_far_is_found_before_the_first_sample(
 
 
 def test_sources_of_light_have_draws_too(tmp_path: Path) -> None:
-    """A recipe draws nothing in place of decoding for them, which is no kind of its own."""
+    """A recipe draws nothing in place of decoding for them, which is not a kind of its own."""
     light = (skimage.data.astronaut()[..., ::-1] / 255.0).astype(np.float32) ** 2.2
     cv2.imwrite(str(tmp_path / "light.tif"), light)
     online = OnlineDataset(DatasetRequest(sources=tmp_path, recipe=bs.load_recipe("clean"), size_px=48, seed=1))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from blursynth.cli.camera import _indexed
+from blursynth.cameras import FlatFields
 from blursynth.dataset import scan_sources
 from blursynth.errors import BlursynthError, InvalidValueError
 from blursynth.records.toml import Tables, TomlFiles, beside, change, merged, read_text, read_toml
@@ -32,7 +32,7 @@ def _listed(path: Path) -> object:
 READERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "recipe": (bs.load_recipe, RECIPE),
     "camera": (bs.load_sensor_profile, bs.load_sensor_profile("sony-a7s2").to_toml() + "# größer\n"),
-    "frames of a calibration": (_indexed, INDEX),
+    "frames of a calibration": (FlatFields.from_index, INDEX),
     "configuration": (_configuration, 'extends = "small" # größer\n'),
     "list of pictures": (_listed, "# a list\ngrößer.png\n"),
 }

@@ -224,7 +224,7 @@ def read_labels(path: str | Path, *, size_px: tuple[int, int] | None = None) -> 
 
 
 def _check_scale(path: Path, numbers: NDArray[Any], form: DepthFormat) -> None:
-    """Integers need a scale: codes are no meters."""
+    """Integers need a scale: codes are not meters."""
     if numbers.dtype.kind == "f" or form.meters_per_code is not None or form.codes_per_px is not None:
         return
     if form.is_disparity:

@@ -22,7 +22,7 @@ from deblur_models.checkpoints.checkpoint import save_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.evaluate import choose_metrics, parse_size
 from deblur_models.data.pair_set import FolderPairs, open_pairs
-from deblur_models.networks import build_network
+from deblur_models.networks import create_network
 
 
 def run(*arguments: object) -> Result:
@@ -52,7 +52,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         workers=1,
     )
     torch.manual_seed(0)
-    network = build_network("nafnet", "tiny", width=4)
+    network = create_network("nafnet", "tiny", width=4)
     torch.nn.init.zeros_(network.ending.weight)  # type: ignore[arg-type, union-attr]
     torch.nn.init.zeros_(network.ending.bias)  # type: ignore[arg-type, union-attr]
     save_network(network, folder / "same.safetensors")
@@ -195,7 +195,7 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--method", "wiener", "--kernels", "."], "--kernels goes with folders of pictures"),
+        (["--method", "wiener", "--kernels", "."], "pairs: kernels from files go with folders of pictures"),
         ([], "Give at least one --network or --method"),
         (["--network", "nowhere.safetensors"], "there is no such checkpoint"),
         (["--method", "wienerr"], "Did you mean 'wiener'?"),
@@ -206,11 +206,11 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
         (["--method", "wiener", "--align", "30"], "--align 30:"),
         (["--method", "wiener", "--metric", "niqe:parameters=./none.json"], "There is no file none.json"),
         (["--method", "wiener", "--metric", "niqe:params=1"], "Niqe has no field 'params'. Did you mean 'parameters'?"),
-        (["--method", "wiener", "--metric", "niqe:parameters"], "'parameters' is no setting"),
+        (["--method", "wiener", "--metric", "niqe:parameters"], "'parameters' is not a setting"),
         (["--method", "wiener", "--align", "-1"], "--align must be >= 0"),
         (["--method", "wiener", "--limit", "0"], "--limit must be >= 1"),
         (["--method", "wiener", "--cost-size", "big"], "--cost-size must be WIDTHxHEIGHT"),
-        (["--method", "wiener", "--references", "nowhere"], "--references nowhere: there is no such folder"),
+        (["--method", "wiener", "--references", "nowhere"], "nowhere: there is no such folder"),
         (["--method", "wiener", "--sharp", "nowhere"], "nowhere: does not exist"),
     ],
 )

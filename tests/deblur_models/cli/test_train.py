@@ -239,7 +239,7 @@ def test_steps_are_shared_by_the_stages_and_told_line_by_line(
     monkeypatch.setattr("deblur_models.cli.train.LINES_S", 0.0)
     log = ("--set", "run.log_every=100", "--set", "run.checkpoint_every=100")
     told = passes(*command, "--steps", 8, *log, "--out", tmp_path / "run").stderr.splitlines()
-    assert told[0] == f"{tmp_path / 'run'}: looking at the pictures."
+    assert told[0] == f"{tmp_path / 'run'}: checking the pictures."
     for step, line in enumerate(told[1:8], 1):
         assert re.fullmatch(
             rf"step {step} of 8 \(.* s, about .* s left\): l1 .*, loss .*, gradient_norm .*; .* patches/s \(.*\)", line

@@ -14,7 +14,7 @@ import blursynth as bs
 from blursynth.dataset import DatasetRequest, generate, scan_sources
 from blursynth.errors import DatasetError, InvalidValueError, PictureError
 from deblur_models.data import Crops, FolderPairs, StoredPairs, open_pairs
-from deblur_models.data.left_out import tell_left_out
+from deblur_models.data.skipped import log_skipped
 
 
 def put(path: Path, value: int, size: tuple[int, int] = (12, 16), dtype: type = np.uint8, gray: bool = False) -> None:
@@ -281,14 +281,14 @@ def test_partners_whose_names_are_alike(tmp_path: Path) -> None:
         assert all(pair.sharp[0, 0, 0] == pair.blurred[0, 0, 0] + 100 for pair in pairs)
 
 
-def test_training_tells_once_what_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_training_names_once_what_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     put(tmp_path / "photos" / "a.png", 1)
     (tmp_path / "photos" / "b.jpg").write_bytes(b"no picture")
     (tmp_path / "photos" / "c.mov").write_bytes(b"x")
     put(tmp_path / "set" / "blur" / "1.png", 1)
     put(tmp_path / "set" / "sharp" / "1.png", 2)
-    tell_left_out("data.photos", scan_sources(tmp_path / "photos"))
-    tell_left_out("data.pairs", open_pairs(tmp_path / "set"))
+    log_skipped("data.photos", scan_sources(tmp_path / "photos"))
+    log_skipped("data.pairs", open_pairs(tmp_path / "set"))
     first, second = (record.getMessage() for record in caplog.records)
-    assert first.startswith("[data.photos]: b.jpg is left out: is not a picture that can be read")
-    assert second == "[data.photos]: 1 picture is used, 1 left out; other files in the folders: 1 .mov"
+    assert first.startswith("[data.photos]: b.jpg is skipped: is not a picture that can be read")
+    assert second == "[data.photos]: 1 picture is used, 1 skipped; other files in the folders: 1 .mov"

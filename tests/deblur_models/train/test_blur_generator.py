@@ -24,7 +24,7 @@ from deblur_models.config.configuration import ConfigurationError, load_configur
 from deblur_models.data import BlurredByNetwork, Crops, OnTheFly, TrainingSet, batches, collate, make_batch, open_pairs
 from deblur_models.data.collate import Augmented, SharpSample, values_of
 from deblur_models.metrics import metric
-from deblur_models.networks import BlurGenerator, build_network, trainable_config
+from deblur_models.networks import BlurGenerator, create_network, trainable_config
 from deblur_models.train import check, train
 from deblur_models.train.learner import Learner
 from deblur_models.train.processes import Processes
@@ -155,7 +155,7 @@ def test_looks_name_the_sharp_picture_as_the_line_of_doing_nothing(tables: Table
     with torch.inference_mode():
         scores = [metric("psnr")(network(s, network.noise(1, noise)), b).item() for s, b in found]
     assert looks[-1]["psnr"] == pytest.approx(sum(scores) / 3)
-    assert held_out.look(network, alone) == held_out.look(network, alone), "noise is the same at every look"
+    assert held_out.validate(network, alone) == held_out.validate(network, alone), "noise is the same each time"
 
 
 def test_it_can_learn_to_blur(tables: Tables, pairs: Path, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_it_can_learn_to_blur(tables: Tables, pairs: Path, tmp_path: Path) -> No
         run={"log_every": 100, "checkpoint_every": 100},
     )
     result = train(load_configuration(made), tmp_path / "run")
-    assert result.looks[-1][1].gain_db > 1.0
+    assert result.validation_results[-1][1].gain_db > 1.0
     assert load_blur_generator(tmp_path / "run").config == trainable_config(BGAN)
     begun = tables(**{**TO_BLUR, "stage": [{"steps": 1, "patch_px": 16, "batch": 2}]}, start_from=str(tmp_path / "run"))
     train(load_configuration(begun), tmp_path / "begun")
@@ -283,7 +283,7 @@ def test_mistakes_are_told(changes: dict[str, Any], message: str, tables: Tables
 
 def test_a_network_is_used_for_what_it_learned(tables: Tables, photos: Path, pairs: Path, tmp_path: Path) -> None:
     save_network(random_generator(), tmp_path / "blurs")
-    save_network(build_network("nafnet", "tiny"), tmp_path / "restores")
+    save_network(create_network("nafnet", "tiny"), tmp_path / "restores")
     with pytest.raises(DatasetError, match="holds bgan, which blurs pictures and restores none"):
         load_network(tmp_path / "blurs")
     with pytest.raises(DatasetError, match="holds nafnet, which restores pictures and blurs none"):

@@ -440,9 +440,9 @@ def test_states_of_other_networks_do_not_fit(tables: Tables) -> None:
 
 def test_a_start_of_other_shape_is_refused(tables: Tables, tmp_path: Path) -> None:
     from deblur_models.checkpoints.checkpoint import save_network
-    from deblur_models.networks import build_network
+    from deblur_models.networks import create_network
 
-    save_network(build_network("nafnet", "tiny"), tmp_path / "other")
+    save_network(create_network("nafnet", "tiny"), tmp_path / "other")
     with pytest.raises(DatasetError, match="Write the same network in both"):
         learner(tables(start_from=str(tmp_path / "other")))
 

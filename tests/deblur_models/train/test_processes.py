@@ -118,12 +118,12 @@ def test_two_processes_are_one(parallel: str, shared: Callable[..., dict[str, An
     assert best[0] == pytest.approx(best[1], rel=1e-5)
     sheets = [sorted(p.name for p in (tmp_path / n / "samples").iterdir()) for n in ("one", "two")]
     assert sheets[0] == sheets[1] == ["0000002.png", "0000004.png"]
-    # Before the first step weights are the same, and each pair is looked at alone: so are the scores, bit for bit.
+    # Before the first step weights are the same, and each pair is restored alone: so are the scores, bit for bit.
     for name in ("psnr", "ssim", "psnr_blurred", "no_harm_db"):
         assert one[0][name] == two[0][name]
 
 
-SHARED_LOOK = """
+SHARED_BATCH = """
 import json, sys
 from datetime import timedelta
 import torch
@@ -149,7 +149,7 @@ dist.destroy_process_group()
 
 def test_parts_become_the_whole_and_gradients_find_back(tmp_path: Path) -> None:
     """d/dx of sum(w) mean(w) = 2 sum(w) / n for each of n values, times the number of processes that compute it."""
-    command = [sys.executable, "-c", SHARED_LOOK]
+    command = [sys.executable, "-c", SHARED_BATCH]
     processes = [
         subprocess.Popen([*command, str(rank), "2", str(tmp_path / "meet")], stdout=subprocess.PIPE, text=True)
         for rank in range(2)
@@ -279,12 +279,12 @@ def test_an_adversary_is_one_and_the_same_in_both(
 
 def test_a_batch_must_be_shared_equally(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from deblur_models.train import TrainingError
-    from deblur_models.train.loop import _training_sets
+    from deblur_models.train.prepare import training_sets
 
     made = load_configuration(tables(stage=[{"steps": 1, "patch_px": 16, "batch": 6, "accumulate": 2}]))
-    assert len(_training_sets(made, 3)) == 1
+    assert len(training_sets(made, 3)) == 1
     with pytest.raises(TrainingError, match=r"batch of 6 cannot be shared equally by 2 processes in 2 parts each"):
-        _training_sets(made, 2)
+        training_sets(made, 2)
 
 
 def test_alone_a_process_agrees_with_itself() -> None:

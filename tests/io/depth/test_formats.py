@@ -28,7 +28,7 @@ def pfm(values: np.ndarray, *, order: str = "<", scale: float = 1.0, head: str =
 
 def test_npy_and_npz(tmp_path: Path) -> None:
     for dtype in (np.float16, np.float32, np.float64):
-        np.save(tmp_path / "d.npy", DEPTH.astype(dtype)[None])  # a leading axis of one is no harm
+        np.save(tmp_path / "d.npy", DEPTH.astype(dtype)[None])  # a leading axis of one does no harm
         found = read_depth(tmp_path / "d.npy")
         assert found.dtype == np.float32
         assert np.array_equal(found, DEPTH)
@@ -151,9 +151,9 @@ def test_openexr_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("d.jpg", b"x", "is a JPEG. Its compression changes the numbers"),
         ("d.txt", b"x", r"depth cannot be read from the format '.txt'\. Known: .npy, .npz"),
         ("d.png", b"x", "is not a picture that can be read"),
-        ("d.npy", b"x", "is no readable .npy file of numbers"),
-        ("d.npz", b"PK\x03\x04rest", "is no readable .npz file of numbers"),
-        ("d.npz", b"text", "is no readable .npz file of numbers"),
+        ("d.npy", b"x", "is not a readable .npy file of numbers"),
+        ("d.npz", b"PK\x03\x04rest", "is not a readable .npz file of numbers"),
+        ("d.npz", b"text", "is not a readable .npz file of numbers"),
     ],
 )  # fmt: skip
 def test_damaged_files(name: str, data: bytes, words: str, tmp_path: Path) -> None:
