@@ -90,9 +90,6 @@ Message = str | tuple[str | Argument | Alone, ...]
 """A sentence; in parts where it names parameters."""
 
 
-E = TypeVar("E", bound="BlursynthError")
-
-
 class BlursynthError(Exception):
     """Base of all errors of this library.
 

@@ -78,8 +78,8 @@ class AdversarialLoss(Kind):
     """
 
     compares_with_means: ClassVar[bool] = False
-    """Whether answers are compared with means over the batch, so that the loss is not a mean over pictures: processes that
-    share a batch then compute it from the answers of all of them."""
+    """Whether answers are compared with means over the batch, so that the loss is not a mean over pictures: processes
+    that share a batch then compute it from the answers of all of them."""
 
     weight: float = Field(default=1.0, gt=0, le=1e6, description="factor of the generator's part in its sum of losses")
     penalty_weight: float = Field(default=0.0, ge=0, le=1e6, description="factor of the gradient penalty")

@@ -221,7 +221,9 @@ def test_a_hostile_file_is_refused_and_not_run(
 ) -> None:
     mark = tmp_path / "ran"
     path = writer({"state_dict": state, "extra": Hostile(mark)}, tmp_path / "hostile.pth")
-    with pytest.raises(DatasetError, match=r"asks for (posix|nt|os)\.mkdir, which is not a tensor.*Nothing of it was run"):
+    with pytest.raises(
+        DatasetError, match=r"asks for (posix|nt|os)\.mkdir, which is not a tensor.*Nothing of it was run"
+    ):
         import_original(path, CONFIG)
     assert not mark.exists()
     torch.load(path, weights_only=False)  # the file is what it claims to be
