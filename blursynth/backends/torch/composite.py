@@ -28,9 +28,7 @@ def _unpack(order: Tensor, kernel: Tensor, hidden: Tensor, *rest: Any) -> Any:
     planes: Any = [None if plane is None else as_array(plane) for plane in optional]
     psf = point_spreads(*taps)
     make: Any = Scene  # of which mypy does not see how many planes there are
-    scene = make(
-        as_array(order), as_array(kernel), as_array(hidden), psf, as_array(part_weight), *planes, connected
-    )
+    scene = make(as_array(order), as_array(kernel), as_array(hidden), psf, as_array(part_weight), *planes, connected)
     return {"scene": scene, "border": Border(border)}
 
 
