@@ -49,7 +49,7 @@ check: .venv/.dev ## lint, types, architecture and the site
 	$(MAKE) docs
 
 docs: .venv/.dev ## the site, in site/; warnings are errors
-	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 bench: .venv/.torch ## benchmarks against peers, written to BENCHMARKS.md
 	$(call install,bench)

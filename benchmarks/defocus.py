@@ -21,7 +21,8 @@ from measure import best_of_each, cores, machine, table, version
 from numpy.typing import NDArray
 
 from blursynth import Frame, Intrinsics
-from blursynth.backends import cpu, oracle
+from blursynth.backends import cpu
+from blursynth.backends.oracle.surface_edges import hidden_behind
 from blursynth.degradations import Defocus
 from blursynth.frame import Border
 from blursynth.physics.aperture import Aperture
@@ -204,7 +205,7 @@ def errors() -> str:
         image, mask, truth = two_planes(near_px, far_px)
         inner = (slice(24, -24), slice(24, -24))
         order = (mask * 40).astype(np.int32)[None]
-        hidden = oracle.hidden_behind(order, gap=2, reach_px=20)
+        hidden = hidden_behind(order, gap=2, reach_px=20)
         made: dict[str, NDArray[np.floating]] = {}
         for parts in (1, 4, 16, 64):
             psf = [Aperture().point_spreads(radius, parts) for radius in (far_px, near_px)]

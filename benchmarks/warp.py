@@ -35,7 +35,7 @@ def shutter(matrix: NDArray[np.float64], shift: NDArray[np.float64] | None = Non
 
 
 def moments(length_px: float, poses: int) -> NDArray[np.float64]:
-    """Middles of equal parts of a path centerd at 0."""
+    """Middles of equal parts of a path centered at 0."""
     return np.asarray(((np.arange(poses) + 0.5) / poses - 0.5) * length_px)
 
 

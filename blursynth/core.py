@@ -102,7 +102,7 @@ class Degradation(Kind):
 
 
 def check_frame(what: str, frame: object) -> None:
-    """Refuse what is no frame, such as an array; ``what`` acts on it."""
+    """Refuse what is not a frame, such as an array; ``what`` acts on it."""
     if not isinstance(frame, Frame):
         raise InvalidValueError(
             f"{what} acts on a Frame, got {type(frame).__name__}.",

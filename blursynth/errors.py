@@ -40,6 +40,9 @@ __all__ = [
 ]
 
 
+E = TypeVar("E", bound="BlursynthError")
+
+
 class _Missing(Enum):
     """One value that is equal to nothing else, also after it crossed to another process."""
 
@@ -85,9 +88,6 @@ class Alone:
 
 Message = str | tuple[str | Argument | Alone, ...]
 """A sentence; in parts where it names parameters."""
-
-
-E = TypeVar("E", bound="BlursynthError")
 
 
 class BlursynthError(Exception):
@@ -153,7 +153,7 @@ class BlursynthError(Exception):
     def at(self, place: str) -> Self: ...
     @overload
     def at(self, place: str, kind: type[E]) -> E: ...
-    def at(self, place: str, kind: type[BlursynthError] | None = None) -> BlursynthError:
+    def at(self, place: str, kind: Any = None) -> Any:
         """The same error at a place within an outer one, such as a file; as another class of error if wanted."""
         what, why, fix = self._parts
         inner = " ".join(part for part in (place, self.place) if part)

@@ -748,7 +748,7 @@ def _fix_of_dtype(dtype: str) -> str:
 
 
 def _fix_of_kind(value: object) -> str:
-    """What to use for things that are no arrays; empty where that is not known."""
+    """What to use for things that are not arrays; empty where that is not known."""
     if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "__fspath__") or isinstance(value, str):
         return "Read files, and the bytes of files, with blursynth.read_frame."
     if any(kind.__module__.startswith("PIL.") for kind in type(value).__mro__):

@@ -54,6 +54,7 @@ SITE = {
 def on_config(config: MkDocsConfig) -> None:
     made = {
         "generated examples": [{_title(path): SITE[f"examples/{path.name}"]} for path in EXAMPLES],
+        "generated configurations": [{p.stem: SITE[f"deblur_models/config/{p.name}"]} for p in CONFIGURATIONS],
         "generated gallery": gallery.nav(),
         "generated api": _api_nav(),
     }
@@ -143,9 +144,9 @@ def _api_pages() -> list[tuple[str, str]]:
     rows, result = [], []
     for name, members in _modules().items():
         rows.append(f"| [{name}]({name}.md) | {gallery.summary(importlib.import_module(name).__doc__)} |")
-        options = ("show_root_heading: false", "show_root_toc_entry: false", f"members: {json.dumps(members)}")
+        options = ("heading_level: 1", "show_root_full_path: true", f"members: {json.dumps(members)}")
         listed = "".join(f"      {option}\n" for option in options)
-        result.append((f"api/{name}.md", f"# {name}\n\n::: {name}\n    options:\n{listed}"))
+        result.append((f"api/{name}.md", f"::: {name}\n    options:\n{listed}"))
     rows.append("| [blursynth.kinds](../gallery/index.md) | The kinds of steps, each with pictures and its fields. |")
     index = [
         "# API",
@@ -156,7 +157,9 @@ def _api_pages() -> list[tuple[str, str]]:
 
 
 def _api_nav() -> list[Any]:
-    physics = [{name: f"api/{name}.md"} for name in _modules() if name.startswith("blursynth.physics.")]
+    physics = [
+        {name.rpartition(".")[2]: f"api/{name}.md"} for name in _modules() if name.startswith("blursynth.physics.")
+    ]
     others = [{name: f"api/{name}.md"} for name in _modules() if not name.startswith("blursynth.physics.")]
     first = [entry for entry in others if next(iter(entry)).startswith("blursynth")]
     return ["api/index.md", *first, {"blursynth.physics": physics}, *[e for e in others if e not in first]]
@@ -168,7 +171,8 @@ def _api_nav() -> list[Any]:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links are those of the repository, so that they also hold where it is browsed."""
     here = page.file.src_uri
-    repository = next((name for name, address in SITE.items() if address == here), f"docs/{here}")
+    outside = {address: name for name, address in SITE.items() if name != "README.md"}
+    repository = outside.get(here, f"docs/{here}")
 
     def moved(match: re.Match[str]) -> str:
         target, hash_, anchor = match[1].partition("#")

@@ -18,6 +18,8 @@ def to_markdown(text: str) -> str:
     >>> to_markdown("See :func:`~blursynth.core.apply`, ``y = k * x``.")
     'See <autoref identifier="blursynth.core.apply" optional><code>apply</code></autoref>, `y = k * x`.'
     """
+    head, rule, sections = text.partition("\n---")
+    text = re.sub(r"^    ``(.+?)``", r"    \1", head, flags=re.MULTILINE) + rule + sections  # set apart, so code anyhow
     text = re.sub(r"``(.+?)``", r"`\1`", _ROLE.sub(_link, text), flags=re.DOTALL)
     text, section, examples = text.partition("Examples\n---")  # these are recognized as code anyhow
     text = re.sub(r"^( *)>>> .*(?:\n\1\S.*)*", _fenced, text, flags=re.MULTILINE)
@@ -31,7 +33,7 @@ def _fenced(match: re.Match[str]) -> str:
 def _table(match: re.Match[str]) -> str:
     """A table without headings, whose columns are set apart by two spaces or more."""
     rows = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in match["rows"].splitlines()]
-    return "\n".join(["| | |", "|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
+    return "\n".join(["| part | what it does |", "|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _link(match: re.Match[str]) -> str:

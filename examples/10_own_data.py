@@ -22,13 +22,13 @@ STEPS = int(os.environ.get("BLURSYNTH_EXAMPLE_STEPS", "30"))
 
 
 class MyPictures(Dataset):
-    """Stands for your data set: uint8 tensors [3, 64, 64], cut out of two photographs."""
+    """Stands for your data set: uint8 tensors [3, 32, 32], cut out of two photographs."""
 
     def __init__(self, transform):
         folder = Path(find_spec("skimage").origin).parent / "data"
         photographs = [np.array(Image.open(folder / name).convert("RGB")) for name in ("astronaut.png", "coffee.png")]
         tensors = [torch.from_numpy(photograph).movedim(-1, 0) for photograph in photographs]
-        self.tensors = [t[:, y : y + 64, x : x + 64] for t in tensors for y in (80, 200, 300) for x in (60, 200, 320)]
+        self.tensors = [t[:, y : y + 32, x : x + 32] for t in tensors for y in (80, 200, 300) for x in (60, 200)]
         self.transform = transform
 
     def __len__(self):
@@ -44,7 +44,7 @@ def main() -> None:
 
     # From here on it is what you would write. Every epoch blurs each picture anew, in each worker differently.
     pictures = MyPictures(transform=bs.transforms.RandomBlur("clean", returns="pair"))
-    loader = DataLoader(pictures, batch_size=6, shuffle=True, num_workers=2, persistent_workers=True)
+    loader = DataLoader(pictures, batch_size=4, shuffle=True, num_workers=2, persistent_workers=True)
     network = dm.create_network("attention_unet", size="tiny")
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     batches = (batch for _ in range(STEPS) for batch in loader)  # epoch after epoch
@@ -58,7 +58,7 @@ def main() -> None:
 
     # Put to use, on pictures of any size and form; kept as a checkpoint that `deblur apply` takes, too.
     photograph = Image.open(Path(find_spec("skimage").origin).parent / "data" / "astronaut.png").convert("RGB")
-    blurred = bs.transforms.RandomBlur("clean", seed=7)(photograph)
+    blurred = bs.transforms.RandomBlur("clean", seed=7)(photograph.crop((160, 40, 320, 200)))
     dm.restore_picture(network, blurred).save(out / "own_data_restored.png")
     dm.save_network(network, out / "own_network")
     print(f"written: {out / 'own_data_restored.png'}, {out / 'own_network.safetensors'}")

@@ -149,6 +149,25 @@ def test_imports_follow_the_table(path: Path) -> None:
                 assert relative.startswith(places), f"{path}:{line}: {package} belongs in {places}"
 
 
+def test_only_tests_import_the_oracle() -> None:
+    """Or it would check itself: what it shares with other backends is ``physics``."""
+    oracle = PACKAGE / "backends" / "oracle"
+    for path in (*FILES, *COMPANION_FILES):
+        if not path.is_relative_to(oracle):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+                else:
+                    continue
+                assert not any(name.startswith("blursynth.backends.oracle") for name in names), f"{path}:{node.lineno}"
+    shared = {"cpu", "torch", "borders", "checks"}
+    for path in oracle.glob("*.py"):
+        for module, line in imports(path):
+            assert module.split(".")[2:3] not in [[name] for name in shared], f"{path}:{line}: code that it is to check"
+
+
 @pytest.mark.parametrize("path", COMPANION_FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_of_the_companion_follow_the_table(path: Path) -> None:
     here = layer(path)

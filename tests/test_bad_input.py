@@ -85,7 +85,7 @@ TOO_SMALL = "(width x height) is smaller than the crops of 48 px. Give a smaller
 # name of the file: (its bytes, the message)
 BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty.png": (lambda: b"", "is empty (0 bytes). Copy it again from where it came from, or leave it out."),
-    "text.png": (lambda: b"this is no picture\n", NO_PICTURE),
+    "text.png": (lambda: b"this is not a picture\n", NO_PICTURE),
     "vector.png": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", NO_PICTURE),
     "junk.tif": (lambda: b"II*\0\x08\0\0\0" + b"\xff" * 50, NO_PICTURE),
     "cut.jpg": (lambda: saved(RGB, "JPEG")[:900], CUT),
@@ -204,13 +204,13 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "not text": (b"\xff\xfe", "r.toml: is not a text file in UTF-8: it is in UTF-16. Save it in UTF-8"),
     "misspelt key": ("sumary = 'x'", "r.toml: there is no key 'sumary' at the top. Did you mean 'summary'?"),
     "summary a number": ("summary = 3\n" + STEP, "r.toml summary: it must be a string, got 3."),
-    "misspelt kind": ("[[step]]\nkind = 'gausian_blur'", "r.toml [gausian_blur] There is no kind 'gausian_blur'. Did you mean 'gaussian_blur'?"),
-    "no kind": ("[[step]]\nsigma_px = 1", "r.toml [step 1] A step needs a kind. Known: accelerated_motion,"),
+    "misspelt kind": ("[[step]]\nkind = 'gausian_blur'", "r.toml [gausian_blur]: There is no kind 'gausian_blur'. Did you mean 'gaussian_blur'?"),
+    "no kind": ("[[step]]\nsigma_px = 1", "r.toml [step 1]: needs a kind. Known: accelerated_motion,"),
     "misspelt field": (STEP + "sigma = 1", "r.toml [gaussian_blur] sigma: GaussianBlur has no such field. Did you mean 'sigma_px'?"),
-    "field missing": (STEP, "r.toml [gaussian_blur] GaussianBlur needs sigma_px (standard deviation along the long axis in px; .4 to .8 for a good lens). Give it a value."),
-    "text for a number": (STEP + "sigma_px = '1'", "r.toml [gaussian_blur] sigma_px: GaussianBlur.sigma_px must be a number, got '1'."),
-    "out of range": (STEP + "sigma_px = -1", "GaussianBlur.sigma_px must be >= 0.0, got -1. It is the standard deviation along the long axis in px"),
-    "infinite": (STEP + "sigma_px = inf", "GaussianBlur.sigma_px must be a finite number, got inf."),
+    "field missing": (STEP, "r.toml [gaussian_blur]: needs sigma_px (standard deviation along the long axis in px; .4 to .8 for a good lens). Give it a value."),
+    "text for a number": (STEP + "sigma_px = '1'", "r.toml [gaussian_blur]: sigma_px must be a number, got '1'."),
+    "out of range": (STEP + "sigma_px = -1", "r.toml [gaussian_blur]: sigma_px must be >= 0.0, got -1. It is the standard deviation along the long axis in px"),
+    "infinite": (STEP + "sigma_px = inf", "r.toml [gaussian_blur]: sigma_px must be a finite number, got inf."),
     "a date": (STEP + "sigma_px = 2020-01-01", "r.toml [gaussian_blur] sigma_px: A field holds a number, a string, or a distribution, got datetime.date(2020, 1, 1)."),
     "a list": (STEP + "sigma_px = [1, 2]", "For one of several values write { choice = [1, 2] }."),
     "misspelt distribution": (STEP + "sigma_px = { unifrm = [1, 2] }", "sigma_px: There is no distribution 'unifrm'. Did you mean 'uniform'?"),
@@ -219,10 +219,10 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "low above high": (STEP + "sigma_px = { uniform = [2, 1] }", "sigma_px: uniform: low must not exceed high, got [2, 1]. Swap them."),
     "logarithm of zero": (STEP + "sigma_px = { log_uniform = [0, 1] }", "log_uniform: low must be > 0, got 0. Zero has no logarithm."),
     "not a number": (STEP + "sigma_px = { uniform = [nan, 1] }", "uniform: low must be a finite number, got nan."),
-    "may leave its range": (STEP + "sigma_px = { normal = [0, 1] }", "GaussianBlur.sigma_px must be >= 0.0, got -8.3."),
+    "may leave its range": (STEP + "sigma_px = { normal = [0, 1] }", "r.toml [gaussian_blur]: sigma_px must be >= 0.0, got -8.3."),
     "weights no list": (STEP + "sigma_px = { choice = [1, 2], weights = 1 }", "choice: weights must be a list of numbers, got 1."),
     "weights too few": (STEP + "sigma_px = { choice = [1, 2], weights = [1] }", "choice needs one weight per value, got 1 weights for 2 values."),
-    "text without quotes": ("[[step]]\nkind='jpeg'\nquality=90\nsubsampling=420", "Jpeg.subsampling must be '444', '422' or '420', got 420. It is a string, so put it in quotes."),
+    "text without quotes": ("[[step]]\nkind='jpeg'\nquality=90\nsubsampling=420", "r.toml [jpeg]: subsampling must be '444', '422' or '420', got 420. It is a string, so put it in quotes."),
     "blur of file codes": ("[[step]]\nkind='encode'\n" + STEP + "sigma_px=1", "gaussian_blur takes a linear frame, but the step before it gives a display one. Put a decode step between them: blur happens to light"),
     "raw at the end": ("[[step]]\nkind='decode'\n[[step]]\nkind='sensor'\nfull_well_e=1000", "Recipe 'r.toml' gives raw sensor numbers, which data sets cannot hold."),
     "linear at the start": (STEP + "sigma_px=1", "Recipe 'r.toml' takes linear frames, but good.png holds codes of a display. Begin it with a decode step; files of light go past it."),
@@ -230,18 +230,18 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "name with a dot": ("[[step]]\nkind='decode'\nname='a.b'", "r.toml [a.b]: a step's name is a non-empty string without dots."),
     "name a number": ("[[step]]\nkind='decode'\nname=3", "r.toml step 1: its name must be a string, got 3."),
     "one bracket": ("[step]\nkind='decode'", "r.toml: step must be an array of tables, got one table. Their order is the order of physics. Write [[step]] with two brackets."),
-    "same as nothing": (STEP + "sigma_px = { same_as = 'lens.x' }", "same_as refers to 'lens', which is no earlier step."),
+    "same as nothing": (STEP + "sigma_px = { same_as = 'lens.x' }", "same_as refers to 'lens', which is not an earlier step."),
     "extends nothing": ("extends = 'defalt'", "r.toml extends: There is no recipe 'defalt'. Did you mean 'default'?"),
     "extends itself": ("extends = 'r.toml'", "r.toml: recipes extend each other in a circle:"),
     "removes nothing": ("extends = 'default'\nremove = ['sensr']", "r.toml remove: default has no step 'sensr'. Did you mean 'sensor'?"),
     "removes no list": ("extends = 'default'\nremove = 'jpeg'", "r.toml remove: must be a list of names of steps, got 'jpeg'."),
     "after nothing": ("extends = 'default'\n[[step]]\nkind='jpeg'\nname='j'\nquality=90\nafter=3", "r.toml [j]: default has no step 3."),
-    "no options": ("[[step]]\none_of = []", "r.toml [step 1] one_of needs at least one option, got none."),
+    "no options": ("[[step]]\none_of = []", "r.toml [step 1]: one_of needs at least one option, got none."),
     "negative weight": ("[[step]]\none_of = [{weight=-1,kind='identity'}]", "one_of: weights must be >= 0 with a sum > 0, got [-1.0]."),
     "options disagree": ("[[step]]\none_of=[{kind='decode'},{kind='identity'}]", "The options of one step must give the same encoding, got ['display', 'linear']."),
-    "improbable": (STEP + "sigma_px=1\nprobability=2", "r.toml [gaussian_blur] probability must lie in [0, 1], got 2."),
+    "improbable": (STEP + "sigma_px=1\nprobability=2", "r.toml [gaussian_blur]: probability must lie in [0, 1], got 2."),
     "kernel missing": ("[[step]]\nkind='measured_blur'\nkernel={file='none.npy'}", "r.toml: file = 'none.npy': no such file in "),
-    "kernel in words": ("[[step]]\nkind='measured_blur'\nkernel='round'", "MeasuredBlur.kernel must be the name of an array, got 'round'. In a recipe write { file = \"name.npy\" }; in Python the name is what"),
+    "kernel in words": ("[[step]]\nkind='measured_blur'\nkernel='round'", "r.toml [measured_blur]: kernel must be the name of an array, got 'round'. In a recipe write { file = \"name.npy\" }; in Python the name is what"),
     "impossible sensor": ("[[step]]\nkind='sensor'\nfull_well_e=1000\nbit_depth=6", "black_level_dn must lie below the top code 2^bit_depth - 1 = 63, got 64."),
 }  # fmt: skip
 
@@ -276,11 +276,11 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "shards beyond the last": ("{good} {tmp}/out -n 2 --size 48 --shards 5:9", "--shards 5:9 lie beyond the last, the data set has 1."),
     "set without a value": ("{good} {tmp}/out -n 2 --set shake.length_px", "--set shake.length_px: must be STEP.FIELD=VALUE. For example --set shake.length_px=20."),
     "set nothing": ("{good} {tmp}/out -n 2 --set shake.length_px=", "--set shake.length_px=: the value is missing."),
-    "set no TOML": ("{good} {tmp}/out -n 2 --set shake.length_px={{uniform=", "'{uniform=' is no value. Values are those of TOML: 20, 1.5, true, \"text\", {uniform=[1,2]}."),
+    "set no TOML": ("{good} {tmp}/out -n 2 --set shake.length_px={{uniform=", "'{uniform=' is not a value. Values are those of TOML: 20, 1.5, true, \"text\", {uniform=[1,2]}."),
     "set without a step": ("{good} {tmp}/out -n 2 --set length_px=3", "--set length_px=3: must be STEP.FIELD=VALUE."),
     "set a misspelt step": ("{good} {tmp}/out -n 2 --set shak.length_px=3", "shak.length_px: default has no step 'shak'. Did you mean 'shake'?"),
     "set a misspelt field": ("{good} {tmp}/out -n 2 --set shake.lenght_px=3", "default [shake] lenght_px: no option of one_of has such a field. Did you mean 'length_px'?"),
-    "set out of range": ("{good} {tmp}/out -n 2 --set jpeg.quality=101", "Jpeg.quality must be <= 100, got 101."),
+    "set out of range": ("{good} {tmp}/out -n 2 --set jpeg.quality=101", "default [jpeg]: quality must be <= 100, got 101."),
     "misspelt recipe": ("{good} {tmp}/out -n 2 -r defalt", "There is no recipe 'defalt'. Did you mean 'default'? A file of your own must end in .toml."),
     "recipe missing": ("{good} {tmp}/out -n 2 -r none.toml", "none.toml: cannot be read (No such file or directory). Check the path."),
     "misspelt engine": ("{good} {tmp}/out -n 2 --engine slurm", "--engine must be local or dask, got 'slurm'."),
@@ -333,7 +333,7 @@ def test_no_data_set(command: str, places: dict[str, Path]) -> None:
         f"{tmp / 'none'}: there is no such folder. Check the path; make one with blursynth generate.",
     )
     for other in ("empty", "file", "bad"):
-        fails(run(command, tmp / other), f"{tmp / other}: is no blursynth data set (it has no dataset.json).")
+        fails(run(command, tmp / other), f"{tmp / other}: is not a blursynth data set (it has no dataset.json).")
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_damaged_data_set(good: Path, tmp_path: Path) -> None:
     for text, message in (
         ("{", "dataset.json: the description of the data set is damaged, it is no JSON"),
         ("[]", "dataset.json: the description of the data set is damaged, it is no JSON object."),
-        ("{}", "dataset.json: is no description of a blursynth data set."),
+        ("{}", "dataset.json: is not a description of a blursynth data set."),
         (
             description.replace('"schema": 6', '"schema": 99'),
             "has schema 99, this version reads 6. Update blursynth.",

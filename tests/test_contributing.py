@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,7 +66,7 @@ kind = "encode"
 """
 
 NETWORK = '''
-"""One convolution on top of the picture."""
+"""Convolutions after another, at a quarter of the size."""
 
 from __future__ import annotations
 
@@ -78,28 +77,63 @@ from torch import Tensor, nn
 
 from deblur_models.networks.network import Network, NetworkConfig
 
-__all__ = ["OneLayer", "OneLayerConfig"]
+__all__ = ["PlainStack", "PlainStackConfig"]
 
 
-class OneLayerConfig(NetworkConfig):
-    """A single convolution, whose result is added to the picture."""
+class PlainStackConfig(NetworkConfig):
+    """Convolutions after another, whose result is added to the picture."""
 
-    sizes: ClassVar = {"wide": {"kernel_px": 9}, "tiny": {"kernel_px": 3}}
+    sizes: ClassVar = {"wide": {"width": 128}, "tiny": {"width": 32}}
 
-    kernel_px: int = Field(ge=1, le=31, description="side of the kernel, odd")
+    width: int = Field(ge=1, le=512, description="channels between the layers")
 
-    def build(self) -> OneLayer:
-        return OneLayer(self)
+    @property
+    def multiple_px(self) -> int:
+        return 4
+
+    def build(self) -> PlainStack:
+        return PlainStack(self)
 
 
-class OneLayer(Network):
-    def __init__(self, config: OneLayerConfig) -> None:
+class PlainStack(Network):
+    def __init__(self, config: PlainStackConfig) -> None:
         super().__init__(config)
-        self.convolution = nn.Conv2d(3, 3, config.kernel_px, padding=config.kernel_px // 2)
+        self.layers = nn.Sequential(
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(48, config.width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(config.width, config.width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(config.width, 48, 3, padding=1),
+            nn.PixelShuffle(4),
+        )
 
-    def restore(self, blurred: Tensor) -> Tensor:
-        return blurred + self.convolution(blurred)
+    def restore(self, blurred: Tensor) -> tuple[Tensor, ...]:
+        return (blurred + self.layers(blurred),)
 '''
+
+OPERATION = '''
+"""What is left of white."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["negative"]
+
+
+def negative(image: Any) -> Any:
+    """``1 - x``."""
+    return 1 - image
+'''
+
+REQUEST = """
+summary = "Four pairs"
+sources = "bundled:held-out"
+recipe = "sharp"
+count = 4
+size_px = 32
+"""
 
 PAGE = """
 import sys
@@ -112,7 +146,7 @@ for address, content in gallery.{function}({argument}):
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Iterator[Path]:
+def copy(tmp_path: Path) -> Path:
     """The repository's files; times are kept, so that compiled kernels beside them are used again."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     folders = ("blursynth", "deblur_models", "datasets", "docs", "examples", "tests")
@@ -122,7 +156,7 @@ def copy(tmp_path: Path) -> Iterator[Path]:
             shutil.copytree(source, tmp_path / name)
         elif source.exists():
             shutil.copy2(source, tmp_path / name)
-    yield tmp_path
+    return tmp_path
 
 
 def run(copy: Path, *words: str) -> str:
@@ -162,7 +196,7 @@ def promised(noun: str, **places: str) -> set[str]:
     row = re.search(rf"^\| {noun} \| (.*) \|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), flags=re.MULTILINE)
     assert row, noun
     files = re.findall(r"`([^`]+)`", row[1])
-    return {re.sub(r"[A-Z]{2,}", lambda word: places[word[0]], path) for path in files}
+    return {re.sub(r"[A-Z]{2,}", lambda word: places.get(word[0], word[0]), path) for path in files}
 
 
 def test_a_kind(copy: Path) -> None:
@@ -204,15 +238,44 @@ def test_a_recipe(copy: Path) -> None:
 
 def test_a_network(copy: Path) -> None:
     touched = {
-        add(copy, "deblur_models/networks/one_layer.py", NETWORK),
+        add(copy, "deblur_models/networks/plain_stack.py", NETWORK),
         insert(
             copy,
             "deblur_models/networks/__init__.py",
-            ("from deblur_models.networks.patchgan", "from deblur_models.networks.one_layer import OneLayerConfig\n"),
-            ("    AttentionUNetConfig,\n", "    OneLayerConfig,\n"),
+            (
+                "from deblur_models.networks.restormer",
+                "from deblur_models.networks.plain_stack import PlainStackConfig\n",
+            ),
+            ("    AttentionUNetConfig,\n", "    PlainStackConfig,\n"),
         ),
     }
-    assert touched == promised("a network", NAME="one_layer")
-    assert "A single convolution" in run(copy, "-m", "deblur_models", "networks")
-    assert "kernel_px" in run(copy, "-m", "deblur_models", "networks", "one_layer")
-    assert passed(copy, "tests/deblur_models/networks/test_every_network.py", "one_layer") >= 3
+    assert touched == promised("a network", NAME="plain_stack")
+    assert "plain_stack" in run(copy, "-m", "deblur_models", "networks")
+    assert "Convolutions after another" in run(copy, "-m", "deblur_models", "networks", "plain_stack")
+    assert passed(copy, "tests/deblur_models/networks/test_every_network.py", "plain_stack") >= 3
+
+
+def test_an_operation(copy: Path) -> None:
+    method = "    def negative(self, image: Any) -> Any:\n        ...\n\n"
+    touched = {
+        *(add(copy, f"blursynth/backends/{backend}/negative.py", OPERATION) for backend in ("oracle", "cpu", "torch")),
+        insert(copy, "blursynth/backends/protocol.py", ("    def srgb_decode(", method)),
+        insert(
+            copy,
+            "tests/backends/cases.py",
+            ('    "convolve": ', '    "negative": [Case("noise", normal(1, 2, 3, 4, 5), {})],\n'),
+        ),
+    }
+    assert touched == promised("an operation of the backends", NAME="negative")
+    assert passed(copy, "tests/backends/test_every_backend.py", "negative or cases") >= 5
+
+
+def test_a_data_set(copy: Path) -> None:
+    touched = {
+        add(copy, f"datasets/four/{name}", text)
+        for name, text in (("dataset.toml", REQUEST), ("README.md", "# four\n"))
+    }
+    assert touched == promised("a data set", NAME="four")
+    assert "Four pairs" in run(copy, "-m", "blursynth", "datasets")
+    run(copy, "-m", "blursynth", "build", "four", "out", "--workers", "1", "--quiet")
+    run(copy, "-m", "blursynth", "verify", "out")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pkgutil
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -20,7 +22,7 @@ from blursynth.physics.surface_edges import SurfaceEdges
 from blursynth.physics.trajectory import WalkParameters
 from blursynth.physics.warps import Warps
 
-__all__ = ["Backend", "for_array"]
+__all__ = ["OPERATIONS", "Backend", "for_array", "operations"]
 
 
 class Backend(Protocol):
@@ -174,6 +176,22 @@ class Backend(Protocol):
     def from_codes(self, codes: NDArray[np.uint8], dtype: Any = np.float32, device: Any = "cpu") -> Any:
         """Display values ``k / 255`` of 8-bit codes, of the same shape, on a device that the backend has."""
         ...
+
+
+OPERATIONS = tuple(name for name in vars(Backend) if not name.startswith("_"))
+"""The names of all operations."""
+
+
+def operations(package: str) -> dict[str, Callable[..., Any]]:
+    """The operations that the files of a package define, by name: a backend is the package that offers them.
+
+    Triton files are left out: they are loaded when a kernel is first needed.
+    """
+    files = [
+        name for _, name, _ in pkgutil.iter_modules(import_module(package).__path__) if not name.endswith("_triton")
+    ]
+    modules = [import_module(f"{package}.{name}") for name in files]
+    return {name: getattr(module, name) for module in modules for name in module.__all__ if name in OPERATIONS}
 
 
 def for_array(array: Any) -> Backend:

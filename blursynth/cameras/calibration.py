@@ -152,9 +152,9 @@ def calibrate_from_flats(
     Raises
     ------
     PictureError
-        A file is no raw frame, or cannot be read.
+        A file is not a raw frame, or cannot be read.
     InvalidValueError
-        Frames differ in size, are saturated, are no pairs, or do not tell a gain.
+        Frames differ in size, are saturated, are not pairs, or do not tell a gain.
     """
     pairs = [path for pair in frames.flat for path in pair]
     paths = [*frames.dark, *pairs]
@@ -247,7 +247,7 @@ def calibrate_from_pair(
     Raises
     ------
     PictureError
-        A file cannot be read, or is no raw frame.
+        A file cannot be read, or is not a raw frame.
     InvalidValueError
         The two do not go together, or their noise does not grow with the light.
     """

@@ -191,7 +191,7 @@ def parse_value(text: str) -> Any:
         if re.fullmatch(r"(?:[A-Za-z_]|~?/|\.{1,2}/)[\w./:+@~-]*", text):
             return text
     raise InvalidValueError(
-        f"{text!r} is no value.", fix='Values are those of TOML: 20, 1.5, true, "text", {uniform=[1,2]}.'
+        f"{text!r} is not a value.", fix='Values are those of TOML: 20, 1.5, true, "text", {uniform=[1,2]}.'
     )
 
 
@@ -209,7 +209,7 @@ def parse_changes(settings: Sequence[str] | None, *, form: str = "STEP.FIELD") -
         try:
             changes[path] = parse_value(text)
         except InvalidValueError as error:
-            raise InvalidValueError(f"--set {setting}: {error}") from None
+            raise error.at(f"--set {setting}") from None
     return changes
 
 
@@ -231,11 +231,11 @@ def parse_depth_format(text: str | None) -> DepthFormat | None:
         try:
             values[name.strip()] = int(fraction[1]) / int(fraction[2]) if fraction else parse_value(value.strip())
         except InvalidValueError as error:
-            raise InvalidValueError(f"--depth-format {part.strip()}: {error}") from None
+            raise error.at(f"--depth-format {part.strip()}") from None
     try:
-        return DepthFormat.from_dict(values)
+        return DepthFormat(**values)
     except InvalidValueError as error:
-        raise InvalidValueError(f"--depth-format: {error}") from None
+        raise error.at("--depth-format") from None
 
 
 def parse_range(text: str | None) -> tuple[int, int] | None:

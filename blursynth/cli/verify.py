@@ -59,7 +59,7 @@ def command(
     for note in found.notes[:_MOST_NOTES]:
         console.echo(f"Note: {note}")
     if len(found.notes) > _MOST_NOTES:
-        console.echo(f"Note: {len(found.notes) - _MOST_NOTES:,} more files are no part of the data set")
+        console.echo(f"Note: {len(found.notes) - _MOST_NOTES:,} more files are not part of the data set")
     if found.ok:
         held = f"{console.plural(found.samples, 'pair')} in {console.plural(found.shards, 'shard')}"
         console.echo(f"{out} is sound: {held}, {looked} checked{again}.")

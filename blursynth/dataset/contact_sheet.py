@@ -174,7 +174,7 @@ def kernel_picture(kernel: NDArray[np.float64], size_px: int = 256, *, least_px:
 
 
 def _trimmed(dense: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Without the dark rim, still centerd: what is below 1e-4 of the maximum cannot be seen."""
+    """Without the dark rim, still centered: what is below 1e-4 of the maximum cannot be seen."""
     middle = dense.shape[0] // 2
     rows, columns = np.nonzero(dense > 1e-4 * dense.max())
     if not len(rows):

@@ -107,7 +107,7 @@ def require_regular(path: Path) -> os.stat_result:
     """
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
-        raise DatasetError(f"{path}: is no regular file.", fix="Restore it from a backup.")
+        raise DatasetError(f"{path}: is not a regular file.", fix="Restore it from a backup.")
     return state
 
 
@@ -233,7 +233,7 @@ def refuse_links(out: Path) -> None:
     for path in links_out(out):
         raise DatasetError(
             f"{path}: is a link out of the data set (to {os.path.realpath(path)}).",
-            why="Writing through it would change files that are no part of the data set.",
+            why="Writing through it would change files that are not part of the data set.",
             fix="Copy the data set with what its links lead to (cp -rL), or remove the link.",
         )
 

@@ -259,7 +259,7 @@ def _planned(prepared: Prepared, workers: int, out: Path | None, trials: int) ->
     reach = stored = raw = 0
     times = []
     if trials:
-        renderer.render(renderer.place(0))  # compiling and loading are no part of the rate
+        renderer.render(renderer.place(0))  # compiling and loading are not part of the rate
     for trial in range(trials):
         start = time.perf_counter()
         placement = renderer.place(trial * spec.count // trials)

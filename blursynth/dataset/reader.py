@@ -185,6 +185,6 @@ def open_dataset(
     Raises
     ------
     DatasetError
-        It is no data set, damaged, or not finished.
+        It is not a data set, damaged, or not finished.
     """
     return Dataset(path, kinds, allow_unfinished)

@@ -107,7 +107,7 @@ class Renderer:
         self._cache: OrderedDict[int, _Picture] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._sizes = np.array([(s.height, s.width) for s in spec.sources], np.int64) // spec.downscale
-        self._depth_format = DepthFormat.from_dict(spec.depth_format or {})
+        self._depth_format = DepthFormat(**(spec.depth_format or {}))
         #: Whether reaches may depend on what a source shows, so that its maps are needed to place a sample.
         self.looks_at_maps = spec.has_maps or any(k.sets_geometry for _, s in recipe.steps for k in s.kinds())
         self._sees_frame = recipe.sees_frame

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -35,13 +35,12 @@ from pydantic import BeforeValidator, Field, PlainValidator
 
 from blursynth.dataset.bundled import BUNDLED_PREFIX
 from blursynth.dataset.files import Sha256
-from blursynth.errors import MISSING, Argument, BlursynthError, InvalidValueError, did_you_mean
+from blursynth.errors import MISSING, Argument, InvalidValueError, did_you_mean
 from blursynth.io.depth import DepthFormat
 from blursynth.io.downscale import FACTORS
-from blursynth.io.folders import expanded
 from blursynth.recipe.recipe import Recipe, load_recipe
 from blursynth.records.kind import Record
-from blursynth.records.toml import read_toml
+from blursynth.records.toml import TomlFiles, beside, change, without_none
 
 __all__ = ["DatasetRequest", "ExpectedDigest", "Split", "dataset_names", "load_request"]
 
@@ -49,27 +48,12 @@ STORABLE = ("kernel", "params")
 _NAME = re.compile(r"\w[\w.-]*")  # of a split, which is that of a folder
 
 
-def _invalid(name: str, must: str, value: Any = MISSING, **more: Any) -> InvalidValueError:
-    got = "" if value is MISSING else f", got {value!r}"
-    return InvalidValueError((Argument(name), f" {must}{got}."), field=name, value=value, **more)
-
-
-def _place(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, Path) else value
-
-
 def _places(given: Any) -> tuple[str, ...]:
     """Sources as texts; not as pydantic has them, since names of files need not be UTF-8."""
-    found = [given] if isinstance(given, str | Path) else list(given) if isinstance(given, Iterable) else [given]
-    if not found:
-        raise InvalidValueError("There are none.", fix="Give a folder, a glob, a picture or a list of these.")
+    found = given if isinstance(given, tuple) else (given,)
     if not all(isinstance(place, str | Path) for place in found):
         raise ValueError("must be a folder, a glob, a picture or a list of these")
-    return tuple(os.fspath(place) for place in found)
-
-
-def _names(given: Any) -> Any:
-    return (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else given
+    return tuple(map(os.fspath, found))
 
 
 def _recipe(given: Any) -> str | Recipe:
@@ -80,16 +64,20 @@ def _recipe(given: Any) -> str | Recipe:
     return given if isinstance(given, Recipe) else os.fspath(given)
 
 
-def _format(given: Any) -> DepthFormat | None:
-    if given is None or isinstance(given, DepthFormat):
-        return given
+def _changes(given: Any) -> Any:
+    """``{"shake": {"length_px": 20}}``, as TOML reads ``shake.length_px = 20``, by dotted names."""
     if not isinstance(given, Mapping):
-        raise ValueError("must be a table, such as { meters_per_code = 0.001 }, or a DepthFormat")
-    return DepthFormat.from_dict(dict(given))
+        return given
+    dotted: dict[str, Any] = {}
+    for step, value in given.items():
+        of_step = isinstance(value, Mapping) and "." not in step
+        dotted.update({f"{step}.{field}": item for field, item in value.items()} if of_step else {step: value})
+    return dotted
 
 
+_TEXT = BeforeValidator(lambda given: os.fspath(given) if isinstance(given, Path) else given)
+_NAMES = BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
 Places = Annotated[tuple[str, ...], PlainValidator(_places)]
-Place = Annotated[str, BeforeValidator(_place)]
 _Count = Annotated[int, Field(ge=1, lt=2**63, description="number of pairs")]
 _Seed = Annotated[int, Field(ge=0, lt=2**63, description="seed of the draws")]
 
@@ -113,10 +101,6 @@ class ExpectedDigest(Record):
     environment: Sha256 | None = None
 
 
-def _digest(given: Any) -> Any:
-    return ExpectedDigest(**given) if isinstance(given, Mapping) else given
-
-
 class Split(Record):
     """A part of a request that is a data set of its own, such as "train" or "validation".
 
@@ -135,13 +119,7 @@ class Split(Record):
     count: _Count
     sources: Places | None = None
     seed: _Seed | None = None
-    digest: Annotated[ExpectedDigest | None, BeforeValidator(_digest)] = None
-
-
-def _splits(given: Any) -> Any:
-    if not isinstance(given, list | tuple):
-        return given
-    return tuple(Split(**split) if isinstance(split, Mapping) else split for split in given)
+    digest: ExpectedDigest | None = None
 
 
 class DatasetRequest(Record):
@@ -214,13 +192,13 @@ class DatasetRequest(Record):
 
     names_arguments: ClassVar[bool] = True
 
-    sources: Places
+    sources: Places = ()
     recipe: Annotated[str | Recipe, PlainValidator(_recipe)] = "default"
-    changes: dict[str, Any] = Field(default_factory=dict)
+    changes: Annotated[dict[str, Any], BeforeValidator(_changes)] = Field(default_factory=dict)
     count: _Count | None = None
     size_px: int = Field(default=256, ge=8, lt=2**31, description="side of the square pictures in px")
     seed: _Seed = 0
-    store: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    store: Annotated[tuple[str, ...], _NAMES] = ()
     kernel_size_px: int = Field(default=129, ge=1, lt=2**15, description="side of the stored kernels in px, odd")
     crops_per_source: int = Field(default=1, ge=1, lt=2**63)
     min_detail: float | None = Field(
@@ -230,19 +208,25 @@ class DatasetRequest(Record):
         description="least standard deviation of the Laplacian that a crop may have, in codes of 8 bits; 10 leaves out "
         "what is flat or out of focus",
     )
-    depth: Annotated[Place | None, BeforeValidator(_place)] = None
-    depth_format: Annotated[DepthFormat | None, PlainValidator(_format)] = None
-    labels: Annotated[Place | None, BeforeValidator(_place)] = None
+    depth: Annotated[str | None, _TEXT] = None
+    depth_format: DepthFormat | None = None
+    labels: Annotated[str | None, _TEXT] = None
     linear: bool = False
     downscale: int = Field(default=1, ge=1, le=FACTORS[1], description="factor by which pictures are made smaller")
     shard_length: int | None = Field(default=None, ge=1, lt=2**63, description="number of samples per shard")
     summary: str = ""
     license: str = ""
-    digest: Annotated[ExpectedDigest | None, BeforeValidator(_digest)] = None
-    split: Annotated[tuple[Split, ...], BeforeValidator(_splits)] = ()
+    digest: ExpectedDigest | None = None
+    split: tuple[Split, ...] = ()
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
+        if not self.sources and not (self.split and all(split.sources for split in self.split)):
+            raise InvalidValueError(
+                (Argument("sources"), ": there are none."),
+                fix="Give a folder, a glob, a picture or a list of these.",
+                field="sources",
+            )
         for name in self.store:
             if name not in STORABLE:
                 fix = did_you_mean(name, STORABLE)
@@ -292,27 +276,21 @@ class DatasetRequest(Record):
             for number, split in enumerate(self.split)
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """What differs from the defaults, as plain values, as in JSON."""
-        plain = {name: _plain(value) for name, value in self.fields().items() if value != _DEFAULTS[name]}
-        return {"sources": list(self.sources), **plain}
+    def to_dict(self, *, defaults: bool = False) -> dict[str, Any]:
+        """Fields as plain values, as in JSON; those that differ from their defaults."""
+        plain = super().to_dict(defaults=defaults)
+        return {**plain, "recipe": self.recipe.to_dict()} if isinstance(self.recipe, Recipe) else plain
 
     def to_toml(self) -> str:
         """The text of a file."""
         import tomli_w
 
-        return tomli_w.dumps(self.to_dict())
+        return tomli_w.dumps(without_none(self.to_dict()))
 
 
-_DEFAULTS = {name: info.get_default(call_default_factory=True) for name, info in DatasetRequest.model_fields.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Recipe | DepthFormat):
-        return value.to_dict()
-    if isinstance(value, Record):
-        return {name: _plain(item) for name, item in value.fields().items() if item is not None}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+def _invalid(name: str, must: str, value: Any = MISSING, **more: Any) -> InvalidValueError:
+    got = "" if value is MISSING else f", got {value!r}"
+    return InvalidValueError((Argument(name), f" {must}{got}."), field=name, value=value, **more)
 
 
 def _folder() -> Path:
@@ -344,54 +322,40 @@ def load_request(source: str | Path, *, changes: Mapping[str, Any] | None = None
     InvalidValueError
         It does not exist, is no TOML, or a value is out of range; the message names the place.
     """
-    path = expanded(source)
     if isinstance(source, str) and not source.endswith(".toml"):
         names = dataset_names()
         if source not in names:
             fix = f"{did_you_mean(source, names)} A file of your own must end in .toml."
             raise InvalidValueError(f"There is no data set {source!r}.", fix=fix, field="source", value=source)
-        path = _folder() / source / "dataset.toml"
-    values = read_toml(path, error=InvalidValueError, fix="A request for a data set is a TOML file.")
+        source = _folder() / source / "dataset.toml"
+    tables = _FILES.read(source)
     if changes:
-        values = _changed(values, changes)
+        dotted = {re.sub(r"^recipe\.", "changes.", name): value for name, value in changes.items()}
+        tables = change(tables, {"digest": None, **dotted}, error=InvalidValueError)
     try:
-        return DatasetRequest(**_from(path.parent, values))
-    except BlursynthError as error:  # the names in a file are those of its keys, never options
+        return DatasetRequest(**tables.values)
+    except InvalidValueError as error:  # in plain text: in a file a parameter is not an option of a command
+        there = error.at(tables.name)
         raise InvalidValueError(
-            error.what, why=error.why, fix=error.fix, place=str(path), field=error.field, value=error.value
+            there.what, why=there.why, fix=there.fix, place=there.place, field=there.field, value=there.value
         ) from None
 
 
-def _changed(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    changed = {key: value for key, value in values.items() if key != "digest"}
-    for name, value in changes.items():
-        first, dot, rest = name.partition(".")
-        if first == "recipe" and dot:
-            first, rest = "changes", rest
-        elif dot and first not in ("depth_format", "digest"):
-            raise InvalidValueError(
-                f"{name}: a request has no table {first!r}.",
-                fix=f"For the recipe write recipe.{name}.",
-                field=name,
-                value=value,
-            )
-        changed[first] = {**changed.get(first, {}), rest: value} if dot else value
-    return changed
-
-
-def _from(folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Values of a file with its paths as they are from here."""
 
     def from_here(place: Any) -> Any:
         if isinstance(place, list):
             return [from_here(item) for item in place]
-        if not isinstance(place, str) or place.startswith((BUNDLED_PREFIX, "~")):
-            return place
-        return os.path.join(folder, place)
+        own = isinstance(place, str) and not place.startswith(BUNDLED_PREFIX)
+        return beside(place, folder) if own else place
 
     found = {key: from_here(value) if key in ("sources", "depth", "labels") else value for key, value in values.items()}
     if isinstance(recipe := found.get("recipe"), str) and recipe.endswith(".toml"):
         found["recipe"] = from_here(recipe)
-    if isinstance(splits := found.get("split"), Sequence):
-        found["split"] = [_from(folder, split) if isinstance(split, Mapping) else split for split in splits]
+    if isinstance(splits := found.get("split"), list):
+        found["split"] = [_located(split, folder) if isinstance(split, dict) else split for split in splits]
     return found
+
+
+_FILES = TomlFiles("request", InvalidValueError, located=_located)

@@ -122,7 +122,7 @@ class Samples(Sequence[Sample]):
         Raises
         ------
         InvalidValueError
-            ``dtype`` is no floating-point type of torch.
+            ``dtype`` is not a floating-point type of torch.
         MissingExtraError
             torch is not installed.
 
@@ -158,10 +158,10 @@ class TensorPairs(Sequence[dict[str, Any]]):
     """
 
     def __init__(self, pairs: Samples, dtype: torch.dtype | None = None) -> None:
-        torch = require("torch", extra="torch", purpose="Giving samples as tensors")
+        library = require("torch", extra="torch", purpose="Giving samples as tensors")
         self.pairs = pairs
-        self.dtype: torch.dtype = torch.float32 if dtype is None else dtype
-        if not isinstance(self.dtype, torch.dtype) or not self.dtype.is_floating_point:
+        self.dtype: torch.dtype = library.float32 if dtype is None else dtype
+        if not isinstance(self.dtype, library.dtype) or not self.dtype.is_floating_point:
             raise InvalidValueError(
                 f"dtype must be a floating-point type of torch, got {dtype!r}.",
                 why="Pictures are numbers in 0..1.",

@@ -144,7 +144,7 @@ class Spec:
         Raises
         ------
         DatasetError
-            It is no data set that can be read again: it has too many shards, or its samples are too large.
+            It is not a data set that can be read again: it has too many shards, or its samples are too large.
         """
         for wrong in _impossible(self):
             raise DatasetError(f"This data set cannot be stored: {wrong}.", fix="Ask for fewer or smaller samples.")
@@ -267,12 +267,12 @@ def load_spec(out: Path) -> Spec:
     """
     path = out / "dataset.json"
     if not path.exists():
-        what = "there is no such folder" if not out.exists() else "is no blursynth data set (it has no dataset.json)"
+        what = "there is no such folder" if not out.exists() else "is not a blursynth data set (it has no dataset.json)"
         raise DatasetError(f"{out}: {what}.", fix="Check the path; make one with blursynth generate.")
     what = "the description of the data set"
     document = read_json(path, what)
     if document.get("format") != FORMAT:
-        raise DatasetError(f"{path}: is no description of a blursynth data set.", fix="Check the path.")
+        raise DatasetError(f"{path}: is not a description of a blursynth data set.", fix="Check the path.")
     if document.get("schema") != SCHEMA:
         newer = isinstance(document.get("schema"), int) and document["schema"] > SCHEMA
         raise DatasetError(
@@ -339,7 +339,7 @@ def _impossible(spec: Spec) -> Iterator[str]:
             yield f"its source {source.name!r} has {source.height} x {source.width} px"
         for name in (source.name, source.depth, source.labels):
             if name and not is_inside(name):
-                yield f"its source {name!r} is no path inside a folder"
+                yield f"its source {name!r} is not a path inside a folder"
     steps = spec.recipe.get("step")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         yield "its recipe has no list of steps"
@@ -404,7 +404,7 @@ def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
         columns=columns,
         sources=scan.usable,
         environment=environment(),
-        depth_format=None if scan.depth_format is None else scan.depth_format.to_dict(),
+        depth_format=None if scan.depth_format is None else scan.depth_format.to_dict(defaults=False),
         downscale=scan.downscale,
         min_detail=None if request.min_detail is None else float(request.min_detail),
         summary=request.summary,

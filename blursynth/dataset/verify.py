@@ -82,7 +82,7 @@ class Verification:
     digest
         Of pixels and draws, computed again; empty while shards are missing or damaged.
     notes
-        Files that are no part of the data set, which are nobody's damage.
+        Files that are not part of the data set, which are nobody's damage.
     """
 
     path: Path
@@ -132,7 +132,7 @@ def verify(
     kinds: Sequence[type[Degradation]] = degradations.ALL,
     on_progress: OnProgress | None = None,
 ) -> Verification:
-    """Check a data set; every problem is reported, none is raised, except that it is no data set at all.
+    """Check a data set; every problem is reported, none is raised, except that it is not a data set at all.
 
     Every file is looked at: each is held against its hash, or against what the others imply. Nothing outside the folder
     is read, and links that lead out of it are problems.
@@ -170,7 +170,7 @@ def verify(
         return Verification(path=out, shards=0, samples=0, replayed=(), level=level, problems=tuple(problems))
     seed = secrets.randbits(32) if replay and replay_seed is None else replay_seed
     chosen = _chosen(spec, replay, seed or 0)
-    # Asked first: that the sources lie elsewhere is no damage, and hours may pass before the samples' turn.
+    # Asked first: that the sources lie elsewhere is not damage, and hours may pass before the samples' turn.
     roots = source_roots(out, spec, source_root, depth_root, labels_root) if chosen else {}
     total = spec.shards + len(chosen)
     there = [shard for shard in finished_shards(out) if shard < spec.shards]
@@ -258,7 +258,7 @@ def _wrong_file(out: Path, stored: StoredObject, by: str) -> Iterator[str]:
     except FileNotFoundError:
         yield f"{stored.path}: is missing"
     except DatasetError:
-        yield f"{stored.path}: is no regular file"
+        yield f"{stored.path}: is not a regular file"
     except OSError as error:
         yield f"{stored.path}: cannot be read ({error.strerror})"
 
@@ -388,7 +388,7 @@ def _others(out: Path, spec: Spec, shards: Sequence[int]) -> Iterator[tuple[str,
             if path.endswith(PARTIAL):
                 yield path, "was left by a writer that was stopped; blursynth resume removes it", False
             elif path not in known:
-                yield printable(path), "is no file of this data set", path.partition("/")[0] in folders
+                yield printable(path), "is not a file of this data set", path.partition("/")[0] in folders
 
 
 def _check_replays(

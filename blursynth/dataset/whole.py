@@ -204,7 +204,7 @@ def _make(
 ) -> dict[int, str]:
     """Make these pairs; the reasons of those that cannot be made."""
     spec, failed = prepared.spec, dict[int, str]()
-    mine = threading.local()  # a renderer keeps decoded pictures, and is no thing to share
+    mine = threading.local()  # a renderer keeps decoded pictures, and is not a thing to share
 
     def pair(number: int) -> dict[str, Any]:
         if not hasattr(mine, "renderer"):

@@ -471,7 +471,7 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes; OSError where it is no regular file, since a device never ends."""
+    """SHA-256 of a file's bytes; OSError where it is not a regular file, since a device never ends."""
     path = expanded(path)
     if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe waits for its writer
         raise OSError(errno.EINVAL, "no regular file", str(path))

@@ -271,7 +271,7 @@ class Recipe:
 def _check_same_as(place: str, word: str, other: SameAs, known: Mapping[str, Sampler]) -> None:
     if other.step not in known:
         raise RecipeError(
-            f"{word} refers to {other.step!r}, which is no earlier step.",
+            f"{word} refers to {other.step!r}, which is not an earlier step.",
             fix=did_you_mean(other.step, known),
             place=place,
         )
@@ -561,7 +561,7 @@ def _with_changes(
 
 
 def _noted(summary: Any, note: str) -> Any:
-    """A summary with what was changed since it was written; what is no text is left to the check."""
+    """A summary with what was changed since it was written; what is not a string is left to the check."""
     if not isinstance(summary or "", str):
         return summary
     return f"{summary}; changed: {note}" if summary else f"changed: {note}"

@@ -49,7 +49,7 @@ class Record(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     names_arguments: ClassVar[bool] = False
-    """Whether its fields are the parameters of a call, which messages of a command line write as options."""
+    """Whether its fields are the parameters of a call, which a command line writes as its options."""
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -131,14 +131,14 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
     name = str(keys[0])
     if isinstance(inner, BlursynthError) and isinstance(got, Mapping):  # a table in this one
         return inner.at(_table(keys), InvalidValueError)
-    by_class = (Alone(f"{record.__name__}."), name)
-    subject: tuple[str | Argument | Alone, ...] = (Argument(name),) if record.names_arguments else by_class
+    owner = Alone(f"{record.__name__}.")
     if isinstance(inner, BlursynthError):  # it says itself what it got
-        return _said(*subject, ": ", inner, field=name, value=got)
+        said = (Argument(name), ": ") if record.names_arguments else (owner, f"{name}: ")
+        return _said(*said, inner, field=name, value=got)
     field = record.model_fields.get(name)
     if sort == "model_type":  # the entry of a table or an array, by its dotted name
         name = ".".join(map(str, keys))
-        subject = (Alone(f"{record.__name__}."), name)
+    subject: tuple[str | Argument | Alone, ...] = (Argument(name),) if record.names_arguments else (owner, name)
     meaning = (field.description or "").rstrip(".") if field is not None else ""
     what: Message
     why = fix = ""
@@ -323,7 +323,7 @@ def find_kind(
 
 
 def _meant(name: str, known: Mapping[str, type[Kind]], synonyms: Mapping[str, Sequence[str]]) -> str:
-    """What a name that is no kind may mean: a family, another word for some kinds, or one that is misspelled."""
+    """What a name that is not a kind may mean: a family, another word for some kinds, or one that is misspelled."""
     word = snake(name.strip()).replace("-", "_").replace(" ", "_")
     families = dict.fromkeys(f for kind in known.values() for f in kind.__mro__ if issubclass(f, Kind))
     for family in families:

@@ -22,13 +22,15 @@ def opened(picture: Any) -> tuple[Any, Back]:
     """``[B, 3, H, W]`` in float32 (float64 stays), and the way back to the picture's own type, dtype and layout.
 
     A gray picture has three equal channels, as one of a file has, and comes back as their luma, since a camera makes
-    colored noise of it. Tensors on the CPU become arrays, so that they are blurred as pictures of files are; those on another device, and
+    colored noise of it.
+
+    Tensors on the CPU become arrays, so that they are blurred as pictures of files are; those on another device, and
     those that gradients are wanted of, stay tensors.
 
     Raises
     ------
     InvalidValueError
-        It is no picture, has another shape or dtype, or values outside 0..1.
+        It is not a picture, has another shape or dtype, or values outside 0..1.
     """
     image, back = _opened(picture)
     if image.shape[1] == 3:
@@ -64,7 +66,7 @@ def _of_pillow(picture: Any) -> tuple[Any, Back]:
     if picture.mode not in ("L", "RGB"):
         raise InvalidValueError(
             f"A transform takes pictures of Pillow of mode L or RGB, got {picture.mode}.",
-            why="What is returned has the form of what is given, and others are no pictures of opaque light.",
+            why="What is returned has the form of what is given, and others are not pictures of opaque light.",
             fix='Write picture.convert("RGB"); those of more bits can be given as arrays.',
         )
     image, back = _of_array(np.asarray(picture))
@@ -88,7 +90,7 @@ def _of_array(picture: NDArray[Any]) -> tuple[NDArray[Any], Back]:
         )
     planar = picture[..., None] if picture.ndim == 2 else picture
     planar = np.moveaxis(planar if planar.ndim == 4 else planar[None], -1, 1)
-    image = np.ascontiguousarray(planar, np.float64 if dtype == np.float64 else np.float32)
+    image: NDArray[Any] = np.ascontiguousarray(planar, np.float64 if dtype == np.float64 else np.float32)
     white = np.iinfo(dtype).max if dtype.kind == "u" else 1
     if white == 1:
         check_values(image, Encoding.DISPLAY, name="The picture")

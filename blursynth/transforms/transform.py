@@ -108,7 +108,7 @@ class RandomBlur(_Transform):
         There is no such recipe.
     InvalidValueError
         A recipe that takes or gives numbers of a sensor, both a seed and a generator, or (when called) something that
-        is no picture, or a picture without depth for a recipe that needs it.
+        is not a picture, or a picture without depth for a recipe that needs it.
 
     Notes
     -----
@@ -165,7 +165,7 @@ class RandomBlur(_Transform):
                 value=generator,
             )
         if seed is not None:
-            Stream(seed, 0, "")  # which refuses what is no seed
+            Stream(seed, 0, "")  # which refuses what is not a seed
         self.seed, self.generator = seed, generator
         self.draws: tuple[Draw, ...] = ()
         self._worker: int | None = None
@@ -284,7 +284,7 @@ def _check_encodings(name: str, takes: Encoding | None, gives: Encoding | None) 
     if Encoding.RAW in (takes, gives):
         raise InvalidValueError(
             f"A transform makes display pictures of display pictures; {name} takes {takes} and gives {gives}.",
-            why="The numbers of a sensor are no picture yet.",
+            why="The numbers of a sensor are not a picture yet.",
             fix="Begin after the sensor, or end with develop and encode steps.",
         )
 

@@ -105,7 +105,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     try:
         for file in (weights, beside):
             if not stat.S_ISREG(file.stat().st_mode):  # a pipe waits for its writer
-                raise DatasetError(f"{file}: is no file.", fix="Copy the checkpoint again.")
+                raise DatasetError(f"{file}: is not a file.", fix="Copy the checkpoint again.")
         if beside.stat().st_size > MANIFEST_BYTES:
             raise DatasetError(f"{beside}: has more than {MANIFEST_BYTES:,} bytes; the checkpoint is damaged.")
         manifest = json.loads(beside.read_bytes())
@@ -138,7 +138,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         # It gives them in another order in each process, and processes that share weights must agree on one.
         tensors = dict(sorted(safetensors.load(content).items()))
     except Exception as error:
-        raise DatasetError(f"{weights}: is no safetensors file ({error}).") from None
+        raise DatasetError(f"{weights}: is not a safetensors file ({error}).") from None
     return Checkpoint(tensors, manifest)
 
 
@@ -297,13 +297,13 @@ def _found(path: Path) -> tuple[Path, Path]:
     weights, beside = _paths(path)
     if path.suffix in (".pth", ".pt", ".ckpt", ".h5"):
         raise DatasetError(
-            f"{path}: is no checkpoint of deblur_models.",
+            f"{path}: is not a checkpoint of deblur_models.",
             fix=f"Checkpoints of published code are read by: deblur import {path} --network KIND.",
         )
     if not weights.exists() and not beside.exists():
         if path.exists():
             raise DatasetError(
-                f"{path}: is no checkpoint of deblur_models.",
+                f"{path}: is not a checkpoint of deblur_models.",
                 fix="Give the folder of a training run, or the .safetensors file of a network.",
             )
         raise DatasetError(f"{path}: there is no such checkpoint.")

@@ -100,7 +100,7 @@ def read_kernel(path: str | Path, *, turn_180: bool = False) -> NDArray[np.float
     PictureError
         The file cannot be read.
     InvalidValueError
-        It holds several arrays, or something that is no kernel.
+        It holds several arrays, or something that is not a kernel.
     """
     arrays = read_arrays(path)
     if len(arrays) != 1:

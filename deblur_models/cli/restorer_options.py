@@ -61,7 +61,7 @@ Padding = Annotated[
     typer.Option(
         "--padding",
         metavar="mirror|published",
-        help="What networks see beyond the edge where sides are no multiples of what they need: the picture mirrored, "
+        help="What networks see beyond the edge where sides are not multiples of what they need: the picture mirrored, "
         "or what their published code puts there, to compare with published figures.",
     ),
 ]
@@ -154,7 +154,7 @@ def kind_and_values(text: str, option: str) -> tuple[str, dict[str, Any]]:
         field, equals, value = setting.partition("=")
         if not equals:
             raise InvalidValueError(
-                f"{option} {text}: {setting!r} is no setting.", fix="Write KIND:FIELD=VALUE,FIELD=VALUE."
+                f"{option} {text}: {setting!r} is not a setting.", fix="Write KIND:FIELD=VALUE,FIELD=VALUE."
             )
         is_path = value.strip().startswith(("/", ".", "~"))
         values[field.strip()] = str(Path(value.strip()).expanduser()) if is_path else parse_value(value)

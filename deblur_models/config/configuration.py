@@ -395,8 +395,8 @@ class Configuration(Record):
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """Where another run learns something else, as ``optimizer.learning_rate 0.001 (now 0.0001)``, for a message.
 
-        Two spellings of one path (``photos`` and ``./photos/``) are no difference. Where data is found is not compared
-        here (:meth:`moved`), since it may have been moved.
+        Two spellings of one path (``photos`` and ``./photos/``) are not a difference. Where data is found is not
+        compared here (:meth:`moved`), since it may have been moved.
         """
         return self._changes(other, of_places=False)
 

@@ -78,8 +78,8 @@ class AdversarialLoss(Kind):
     """
 
     compares_with_means: ClassVar[bool] = False
-    """Whether answers are compared with means over the batch, so that the loss is no mean over pictures: processes that
-    share a batch then compute it from the answers of all of them."""
+    """Whether answers are compared with means over the batch, so that the loss is not a mean over pictures: processes
+    that share a batch then compute it from the answers of all of them."""
 
     weight: float = Field(default=1.0, gt=0, le=1e6, description="factor of the generator's part in its sum of losses")
     penalty_weight: float = Field(default=0.0, ge=0, le=1e6, description="factor of the gradient penalty")
@@ -235,7 +235,7 @@ class RelativisticBlur(AdversarialLoss):
     ``-(E ln s(a) + E ln(1 - s(b))) / 2``. G minimizes the cross entropy of both with 1/2,
     ``-(E [ln s(a) + ln(1 - s(a))] + E [ln s(b) + ln(1 - s(b))]) / 4``, whose least value ``ln 2`` is where the
     discriminator tells nothing apart; unlike with the usual loss, generated pictures that seem more real than real ones
-    are no aim.
+    are not an aim.
 
     A reconstruction: the paper trains G and D of the blurring network with it and its authors published no code for
     training. What the paper states is that both probabilities are pushed towards .5; the published weights are alpha

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ class NetworkRestorer:
     on_tiles
         Told of every finished tile.
     padding
-        What stands beyond the lower and right edges of pictures whose sides are no multiples of ``multiple_px``:
+        What stands beyond the lower and right edges of pictures whose sides are not multiples of ``multiple_px``:
         ``mirror``, the picture mirrored, or ``published``, what the published code of the network puts there (zeros,
         gray, repeated edges; portraits may lie on their side), for figures to be compared with published ones. Those
         are of whole pictures (``tile_px=None``).
@@ -272,7 +272,7 @@ def sees_all_of_it(network: Network) -> bool:
     )
 
 
-def usual_tiles(network: Network) -> dict[str, int]:
+def usual_tiles(network: Network) -> dict[str, Any]:
     """Tiles of 512 px; a network whose results depend on the tile is given pictures of up to two million pixels whole.
 
     >>> from deblur_models.networks import create_network

@@ -37,7 +37,7 @@ def restore_picture(network: Network, picture: Any, **options: Any) -> Any:
     Raises
     ------
     InvalidValueError
-        It is no picture, or options that do not fit.
+        It is not a picture, or options that do not fit.
 
     Examples
     --------

@@ -375,7 +375,7 @@ class _Loop:
         self._call_back(
             Progress(step, self.configuration.steps, stage, {}, rate, 0.0, {}, result, skipped=self._skipped_so_far())
         )
-        self.timer.started += time.perf_counter() - begin  # validation is no part of the throughput of training
+        self.timer.started += time.perf_counter() - begin  # validation is not part of the throughput of training
         self.processes.wait()
 
     def _rank(self, result: ValidationResult) -> tuple[float, float]:

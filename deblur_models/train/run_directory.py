@@ -186,7 +186,7 @@ class RunDirectory:
         )
 
     def line(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """One line of the log, and the same numbers for TensorBoard; null stands for what is no finite number."""
+        """One line of the log, and the same numbers for TensorBoard; null stands for what is not a finite number."""
         values = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""Convolution: the fast one against the definition, and what both refuse."""
+"""Convolution: the fast one against the definition, and what it refuses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blursynth.backends import cpu, oracle
+from blursynth.backends.borders import margins_px
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
@@ -45,7 +46,7 @@ def trajectory(rng: np.random.Generator, size: int) -> PointSpreads:
 
 
 def fits(shape: tuple[int, ...], psf: PointSpreads, border: Border) -> bool:
-    top, bottom, left, right = oracle.valid_margins_px(psf)
+    top, bottom, left, right = margins_px(psf.dy, psf.dx)
     return border != Border.VALID or (shape[2] > top + bottom and shape[3] > left + right)
 
 
@@ -125,7 +126,7 @@ def test_direct_crop_equals_whole_bit_by_bit() -> None:
     rng = np.random.default_rng(6)
     image = rng.random((1, 1, 200, 500), dtype=np.float32)
     psf = trajectory(rng, 31)
-    top, bottom, left, right = oracle.valid_margins_px(psf)
+    top, bottom, left, right = margins_px(psf.dy, psf.dx)
     whole = cpu.convolve(image, psf, border=Border.VALID, method="direct")
     for i, j, height, width in ((0, 0, 60, 70), (13, 101, 33, 51), (100, 57, 64, 300)):
         window = image[..., i : i + height + top + bottom, j : j + width + left + right]
@@ -191,7 +192,6 @@ def test_empty_point_spread_gives_zero() -> None:
         assert not backend.convolve(np.ones((1, 1, 3, 4)), none, border=border).any()
 
 
-@pytest.mark.parametrize("backend", [cpu, oracle])
 @pytest.mark.parametrize(
     ("image", "border", "batch", "message"),
     [
@@ -210,13 +210,13 @@ def test_empty_point_spread_gives_zero() -> None:
         ),
     ],
 )
-def test_bad_input_is_refused(backend: object, image: object, border: str, batch: int, message: str) -> None:
+def test_bad_input_is_refused(image: object, border: str, batch: int, message: str) -> None:
     psf = PointSpreads.from_dense([np.ones((3, 3))] * batch)
     with pytest.raises(InvalidValueError, match=message):
-        backend.convolve(image, psf, border=border)  # type: ignore[attr-defined]
+        cpu.convolve(image, psf, border=border)
     if border != "valid":
         with pytest.raises(InvalidValueError, match=message):
-            backend.convolve_adjoint(image, psf, border=border)  # type: ignore[attr-defined]
+            cpu.convolve_adjoint(image, psf, border=border)
 
 
 def test_unknown_method_is_refused() -> None:

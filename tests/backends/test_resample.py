@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blursynth as bs
-from blursynth.backends import cpu, for_array, oracle
+from blursynth.backends import cpu, oracle
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics import resampling
@@ -136,31 +135,6 @@ def test_bytes_do_not_depend_on_threads() -> None:
     size = (300, 400)
     backs = [cpu.resample_adjoint(results[0], rows, columns, size, threads=n) for n in (1, 2, 5)]
     assert all(np.array_equal(backs[0], r) for r in backs[1:])
-
-
-def test_tensors() -> None:
-    torch = pytest.importorskip("torch", reason="operators on tensors need torch")
-    generator = torch.Generator().manual_seed(1)
-    rows, columns = bands(7, 0.4, "bicubic", "area")[0], bands(9, 2.3, "area", "bilinear")[0]
-    image = torch.rand((2, 1, 7, 9), dtype=torch.float64, generator=generator).requires_grad_()
-    back = torch.rand((2, 1, len(rows), len(columns)), dtype=torch.float64, generator=generator).requires_grad_()
-    ops = for_array(image)
-    assert np.array_equal(
-        ops.resample(image, rows, columns).detach().numpy(), cpu.resample(image.detach().numpy(), rows, columns)
-    )
-    assert torch.autograd.gradcheck(lambda x: ops.resample(x, rows, columns), (image,))
-    assert torch.autograd.gradcheck(lambda y: ops.resample_adjoint(y, rows, columns, (7, 9)), (back,))
-    arrays = (rows.source, rows.weight, columns.source, columns.weight)
-    tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in arrays]
-    for operator, tensor in (("resample", image), ("resample_adjoint", back)):
-        torch.library.opcheck(getattr(torch.ops.blursynth, operator).default, (tensor, *tensors, 7, 9))
-    # What runs on CUDA devices, on the CPU.
-    operators = import_module("blursynth.backends.torch.resample")
-    with torch.no_grad():
-        there = operators._resample_cuda(image, *tensors, 7, 9)
-        assert torch.allclose(there, ops.resample(image, rows, columns), rtol=0, atol=1e-13)
-        home = operators._adjoint_cuda(back, *tensors, 7, 9)
-        assert torch.allclose(home, ops.resample_adjoint(back, rows, columns, (7, 9)), rtol=0, atol=1e-12)
 
 
 def test_bad_input() -> None:

@@ -76,15 +76,6 @@ def test_neither_threads_nor_shapes_matter(seed: int, batch: int, rows: int, col
     np.testing.assert_array_equal(cpu.response_decode(flat, DECODE[:batch]).reshape(one.shape), light)
 
 
-def test_one_table_serves_all_and_the_input_stays() -> None:
-    image = pictures(np.float32)
-    before = image.copy()
-    np.testing.assert_array_equal(cpu.response_decode(image, DECODE[:1]), cpu.response_decode(image, DECODE[[0, 0, 0]]))
-    turned = np.asfortranarray(image)
-    np.testing.assert_array_equal(cpu.response_encode(turned, ENCODE), cpu.response_encode(image, ENCODE))
-    np.testing.assert_array_equal(image, before)
-
-
 def test_bad_arguments() -> None:
     image = pictures(np.float32)
     with pytest.raises(InvalidValueError, match="must be float32 or float64, got int64"):

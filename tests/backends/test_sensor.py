@@ -277,17 +277,6 @@ def test_a_tile_equals_the_whole(top: int, left: int, height: int, width: int, m
     assert whole[window].tobytes() == tile.tobytes()
 
 
-@DTYPES
-@pytest.mark.parametrize("mosaic", [[1, 4], 0])
-def test_a_batch_equals_its_pictures(dtype: type[np.floating], mosaic: object) -> None:
-    image, both = light(dtype), bayer(mosaic=mosaic)
-    batch = cpu.sensor(image, both, SEED, origin_px=ORIGIN)
-    for b in range(2):
-        own = SensorParameters(**{name: getattr(both, name)[b : b + 1] for name in both.__dataclass_fields__})
-        single = cpu.sensor(image[b : b + 1], own, SEED[b : b + 1], origin_px=ORIGIN[b : b + 1])
-        assert batch[b : b + 1].tobytes() == single.tobytes()
-
-
 @pytest.mark.parametrize("mosaic", [[2, 3], 0])
 def test_threads_do_not_change_the_bytes(mosaic: object) -> None:
     image = np.random.default_rng(6).uniform(0, 1.2, (2, 3, 333, 401)).astype(np.float32)
@@ -296,20 +285,6 @@ def test_threads_do_not_change_the_bytes(mosaic: object) -> None:
         for threads in (1, 2, 3, 7)
     }
     assert len(results) == 1
-
-
-@DTYPES
-def test_inputs_stay_and_may_lie_anyhow_in_memory(dtype: type[np.floating]) -> None:
-    image = light(dtype)
-    kept = image.copy()
-    expected = cpu.sensor(image, bayer(), SEED, origin_px=ORIGIN)
-    np.testing.assert_array_equal(image, kept)
-    scattered = np.moveaxis(np.ascontiguousarray(np.moveaxis(image, 1, -1)), -1, 1)
-    image.setflags(write=False)
-    for other in (scattered, image):
-        found = cpu.sensor(other, bayer(), SEED, origin_px=ORIGIN)
-        assert found.tobytes() == expected.tobytes()
-        assert found.dtype == dtype
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4], ids=MOSAICS)

@@ -120,19 +120,7 @@ def test_the_bytes_do_not_depend_on_threads() -> None:
             assert np.array_equal(operation(image, warps, border=Border.REFLECT, threads=threads), one)
 
 
-def test_strided_pictures_and_one_motion_for_all() -> None:
-    rng = np.random.default_rng(4)
-    image = rng.normal(size=(3, 30, 40, 3))
-    turned = image.transpose(0, 3, 1, 2)
-    warps = motion(rng, "affine", (30, 40), pictures=1)
-    expected = oracle.warp_mean(turned, warps, border=Border.REFLECT)
-    assert np.abs(cpu.warp_mean(turned, warps, border=Border.REFLECT) - expected).max() <= 1e-12 * np.abs(image).max()
-    mirrored = turned[..., ::-1]
-    expected = oracle.warp_mean(mirrored, warps, border=Border.REFLECT)
-    assert np.abs(cpu.warp_mean(mirrored, warps, border=Border.REFLECT) - expected).max() <= 1e-12 * 6
-
-
-def test_bad_input_is_refused_as_by_the_reference() -> None:
+def test_bad_input_is_refused() -> None:
     image = np.zeros((1, 1, 4, 5))
     still = (np.zeros((1, 1), int), np.ones((1, 1, 1)))
     behind = Warps(np.diag([1.0, 1, -1])[None, None], np.zeros((1, 1, 3)), *still)
@@ -144,7 +132,7 @@ def test_bad_input_is_refused_as_by_the_reference() -> None:
         (image, sideways, np.ones((1, 4, 5)), Border.VALID, "no meaning"),
         (image[0], sideways, None, Border.REFLECT, "B, C, H, W"),
     ]
-    for operation in (cpu.warp_mean, cpu.warp_mean_adjoint, oracle.warp_mean):
+    for operation in (cpu.warp_mean, cpu.warp_mean_adjoint):
         for picture, warps, depth, border, message in cases:
             with pytest.raises(InvalidValueError, match=message):
                 operation(picture, warps, depth, border=border)

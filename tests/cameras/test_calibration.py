@@ -113,7 +113,7 @@ def test_frames_that_do_not_go_together_are_refused(frames: FlatFields) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"dark": frames.dark[:1]}, "At least two dark frames"),
         ({"flat": frames.flat[:1]}, "At least two pairs"),
-        ({"flat": ((frames.flat[0][0], frames.flat[4][1]), *frames.flat[1:])}, "flat-4-b.png are no pair"),
+        ({"flat": ((frames.flat[0][0], frames.flat[4][1]), *frames.flat[1:])}, "flat-4-b.png are not a pair"),
         ({"flat": ((frames.flat[2][0],) * 2, *frames.flat[3:])}, "flat-2-a.png are the same picture"),
         ({"dark": frames.flat[0], "flat": (frames.dark[:2], frames.dark[2:])}, "as dark as the dark"),
         ({"bit_depth": 9}, "dark-0.png must hold numbers from 0 to 511"),

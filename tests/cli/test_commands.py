@@ -108,7 +108,7 @@ def test_as_a_program(photos: Path) -> None:
     """Without the test runner: exit codes and streams of a real process."""
     for arguments, code, out, err in (
         (("--version",), 0, "blursynth", ""),
-        (("kinds", "nothng"), 2, "", "Error: There is no kind 'nothng'. Did you mean 'identity'?"),
+        (("kinds", "identty"), 2, "", "Error: There is no kind 'identty'. Did you mean 'identity'?"),
         (("preview", photos / "broken.png"), 2, "", "broken.png: is not a picture that can be read."),
     ):
         child = process(*arguments)
@@ -121,11 +121,11 @@ def test_as_a_program(photos: Path) -> None:
 
 
 def test_debug_shows_the_trace() -> None:
-    child = process("kinds", "nothng", "--debug")  # people add it at the end of the line
+    child = process("kinds", "identty", "--debug")  # people add it at the end of the line
     _, stderr = child.communicate(timeout=120)
     assert child.returncode == 1
     assert "Traceback" in stderr
-    assert "RecipeError" in stderr
+    assert "InvalidValueError" in stderr
 
 
 def test_a_trace_steers_no_terminal() -> None:
@@ -413,7 +413,7 @@ def test_crops_without_detail_are_told(photos: Path, tmp_path: Path) -> None:
     assert bs.open_dataset(tmp_path / "out").spec.min_detail == 1.0
     wrong = run(*wishes, "--min-detail", 0)
     assert wrong.exit_code == 2
-    assert "--min-detail must be a number > 0 (codes of 8 bits), got 0.0." in wrong.output
+    assert "--min-detail must be > 0.0, got 0.0." in wrong.output
 
 
 def test_generate_says_what_it_made(photos: Path, tmp_path: Path) -> None:

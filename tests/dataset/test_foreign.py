@@ -72,12 +72,12 @@ def test_a_manifest_names_no_other_files(copy: Path, path: str) -> None:
 def test_pipes_are_not_opened(copy: Path, name: str) -> None:
     (copy / name).unlink()
     os.mkfifo(copy / name)
-    assert "is no regular file" in told(copy)
+    assert "is not a regular file" in told(copy)
     if name in ("dataset.json", "index.json"):
-        with pytest.raises(DatasetError, match="is no regular file"):
+        with pytest.raises(DatasetError, match="is not a regular file"):
             bs.open_dataset(copy)
     elif name.startswith(("sharp/c", "draws")):
-        with pytest.raises(DatasetError, match="is no regular file"):
+        with pytest.raises(DatasetError, match="is not a regular file"):
             bs.open_dataset(copy)[5]
 
 
@@ -106,7 +106,7 @@ def test_links_within_the_folder_and_to_it_are_fine(copy: Path) -> None:
     (copy.parent / "alias").symlink_to(copy)
     found = verify(copy.parent / "alias")
     assert found.ok, found.problems
-    assert found.notes == ("card.md: is no file of this data set",)
+    assert found.notes == ("card.md: is not a file of this data set",)
 
 
 def huge(document: dict[str, Any]) -> None:
@@ -148,8 +148,8 @@ def without_steps(document: dict[str, Any]) -> None:
     [
         (huge, "1,000,000,000,000,000 samples in shards of 4"),
         (wide, "one piece of its array blurred has 3,000,000,000,000 bytes"),
-        (outside, r"'../../etc/passwd' is no path inside a folder"),
-        (with_nul, "is no path inside a folder"),
+        (outside, r"'../../etc/passwd' is not a path inside a folder"),
+        (with_nul, "is not a path inside a folder"),
         (renamed, "its arrays are 'blurred', '../elsewhere'"),
         (twice, "its arrays are 'blurred', 'kernel', 'params', 'sharp', 'blurred'"),
         (of_a_file, "its recipe names a file"),
@@ -248,7 +248,7 @@ def test_an_asset_that_claims_more_than_it_has(pictures: Path, tmp_path: Path) -
     assert f"{path}: is missing" in told(out)
     path.write_bytes(sound)
     (path.parent / "other.npy").write_bytes(sound)
-    assert told(out) == "assets/other.npy: is no file of this data set"
+    assert told(out) == "assets/other.npy: is not a file of this data set"
 
 
 def test_a_flush_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

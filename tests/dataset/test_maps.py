@@ -346,8 +346,8 @@ def test_command_line(photos: tuple[Path, Path, Path], tmp_path: Path) -> None:
     [
         (("--depth-format", "meters_per_code=1"), "--depth-format is given without --depth."),
         (("--depth", "{depth}", "--depth-format", "meters"), "--depth-format must be NAME=VALUE with commas, got 'meters'."),
-        (("--depth", "{depth}", "--depth-format", "scale=2"), "--depth-format: DepthFormat has no field 'scale'."),
-        (("--depth", "{depth}", "--depth-format", "meters_per_code=-1"), "--depth-format: DepthFormat.meters_per_code must be > 0"),
+        (("--depth", "{depth}", "--depth-format", "scale=2"), "--depth-format: has no field 'scale'."),
+        (("--depth", "{depth}", "--depth-format", "meters_per_code=-1"), "--depth-format: meters_per_code must be > 0"),
         (("--depth", "{depth}", "--depth-format", "baseline_m=1"), "baseline_m is given without focal_length_px"),
         (("--depth", "nowhere"), "nowhere: there is no such folder of depth maps."),
     ],

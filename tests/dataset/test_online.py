@@ -97,7 +97,7 @@ def test_a_rare_draw_that_reaches_too_far_is_found_before_the_first_sample(
 
 
 def test_sources_of_light_have_draws_too(tmp_path: Path) -> None:
-    """A recipe draws nothing in place of decoding for them, which is no kind of its own."""
+    """A recipe draws nothing in place of decoding for them, which is not a kind of its own."""
     light = (skimage.data.astronaut()[..., ::-1] / 255.0).astype(np.float32) ** 2.2
     cv2.imwrite(str(tmp_path / "light.tif"), light)
     online = OnlineDataset(DatasetRequest(sources=tmp_path, recipe=bs.load_recipe("clean"), size_px=48, seed=1))

@@ -101,7 +101,7 @@ def test_it_crosses_into_spawned_processes_and_threads(made: Path) -> None:
 def test_what_is_no_data_set(tmp_path: Path, made: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such folder"):
         bs.open_dataset(tmp_path / "none")
-    with pytest.raises(DatasetError, match="is no blursynth data set"):
+    with pytest.raises(DatasetError, match="is not a blursynth data set"):
         bs.open_dataset(tmp_path)
     for text, words in (
         ("{", "it is no JSON"),

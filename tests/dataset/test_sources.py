@@ -115,7 +115,7 @@ NOT_UTF_8 = os.fsdecode(b"caf\xe9.png")
 def test_names_that_are_not_utf_8_are_used_and_come_back_from_the_record(tmp_path: Path) -> None:
     folder = tmp_path / "photos" / os.fsdecode(b"\xfcber")
     photo(folder, NOT_UTF_8)
-    photo(tmp_path / "photos", r"a\xe9.png", 1)  # a backslash is no escape
+    photo(tmp_path / "photos", r"a\xe9.png", 1)  # a backslash is not an escape
     scan = scan_sources(tmp_path / "photos")
     assert names(scan) == [r"\xfcber/caf\xe9.png", r"a\x5cxe9.png"]
     assert all(scan.path(source).exists() for source in scan.usable)

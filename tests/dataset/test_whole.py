@@ -281,7 +281,7 @@ def test_bad_wishes_are_told_before_anything_is_written(photos: Path, tmp_path: 
 
 
 def test_records_of_others_lead_nowhere_else(photos: Path, tmp_path: Path) -> None:
-    """A name in draws.jsonl is no path out of the folder."""
+    """A name in draws.jsonl is not a path out of the folder."""
     out = tmp_path / "out"
     blur_pictures(DatasetRequest(sources=photos / "c.png", recipe=SOFT), out, workers=1)
     (record,) = records(out)

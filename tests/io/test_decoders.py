@@ -342,7 +342,7 @@ def test_broken_raw_files_and_a_missing_package(tmp_path: Path, monkeypatch: pyt
     pytest.importorskip("rawpy")
     whole = dng(mosaic(np.full((48, 64, 3), 0.2), NEUTRAL), NEUTRAL)
     (tmp_path / "cut.dng").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "text.nef").write_bytes(b"this is no picture")
+    (tmp_path / "text.nef").write_bytes(b"this is not a picture")
     for name in ("cut.dng", "text.nef"):
         with pytest.raises(PictureError, match=f"{name}: is damaged or cut off"):
             read_light(tmp_path / name)

@@ -193,10 +193,10 @@ def test_depth_comes_with_the_picture(tmp_path: Path) -> None:
     [
         (np.ones((48, 65)), "d.npy: depth has 48 x 65 px (rows x columns), its picture 48 x 64."),
         (np.zeros((48, 64)), "d.npy: depth holds no known value: every pixel is NaN, infinite or 0."),
-        (np.array(["a"]), "d.npy: is no readable .npy file of numbers (it does not hold one array of numbers)."),
+        (np.array(["a"]), "d.npy: is not a readable .npy file of numbers (it does not hold one array of numbers)."),
         (b"", "d.npy: is empty (0 bytes)."),
-        (b"text", "d.npy: is no readable .npy file of numbers (it is not an array file). Save [H, W] with numpy.save."),
-        (np.array([{}]), "d.npy: is no readable .npy file of numbers (it holds Python objects, which are not unpickled)."),
+        (b"text", "d.npy: is not a readable .npy file of numbers (it is not an array file). Save [H, W] with numpy.save."),
+        (np.array([{}]), "d.npy: is not a readable .npy file of numbers (it holds Python objects, which are not unpickled)."),
         (None, "d.npy: there is no such file."),
     ],
 )  # fmt: skip

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from blursynth.backends import cpu, oracle
+from blursynth.backends.borders import margins_px
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
 
@@ -63,7 +64,7 @@ def grown(
     rng: np.random.Generator, dtype: type, border: Border, psf: PointSpreads, **kwargs: int
 ) -> NDArray[np.floating]:
     """A picture, by its margins larger where the border needs it."""
-    top, bottom, left, right = oracle.valid_margins_px(psf)
+    top, bottom, left, right = margins_px(psf.dy, psf.dx)
     image = picture(rng, dtype, **kwargs)
     if border == Border.VALID:
         batch, channels, height, width = image.shape
@@ -151,7 +152,7 @@ def test_flux_is_kept_circular_and_full(method: str, seed: int) -> None:
     x = np.abs(picture(rng, np.float64))
     got = FORWARD[method](x, psf, border=Border.CIRCULAR)
     assert abs(got.sum() - x.sum()) <= 1e-12 * x.sum()
-    top, bottom, left, right = oracle.valid_margins_px(psf)
+    top, bottom, left, right = margins_px(psf.dy, psf.dx)
     full = np.pad(x, ((0, 0), (0, 0), (bottom, top), (right, left)))
     assert abs(FORWARD[method](full, psf, border=Border.CONSTANT).sum() - x.sum()) <= 1e-12 * x.sum()
 
@@ -252,11 +253,11 @@ def test_every_picture_gets_its_own_point_spread(method: str, border: Border) ->
     x = grown(rng, np.float64, border, psf, batch=3, smallest=20)
     for operators in (FORWARD, ADJOINT):
         together = operators[method](x, psf, border=border)
-        top, bottom, left, right = oracle.valid_margins_px(psf)
+        top, bottom, left, right = margins_px(psf.dy, psf.dx)
         for b in range(3):
             alone = operators[method](x[b : b + 1], psf[b], border=border)
             if border == Border.VALID:
-                t, o, le, r = oracle.valid_margins_px(psf[b])
+                t, o, le, r = margins_px(psf[b].dy, psf[b].dx)
                 if operators is FORWARD:  # the batch drops what its largest point spread needs
                     height, width = alone.shape[2:]
                     alone = alone[..., top - t : height - (bottom - o), left - le : width - (right - r)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import blursynth as bs
 from blursynth.backends import cpu, oracle
+from blursynth.backends.oracle.surface_edges import hidden_behind
 from blursynth.frame import Border
 from blursynth.physics.aperture import Aperture
 from blursynth.physics.point_spread import PointSpreads, disk, polygon
@@ -27,7 +28,7 @@ def two_planes(near: NDArray[np.bool_], near_psf: PointSpreads, far_psf: PointSp
     """A nearer plane where the mask is True, before one that goes on behind it as far as light can get."""
     order = np.where(near, 9, 0).astype(np.int32)[None]
     reach = int(near_psf.reach_px()[0] + far_psf.reach_px()[0]) + 2
-    hidden = oracle.hidden_behind(order, gap=2, reach_px=reach)
+    hidden = hidden_behind(order, gap=2, reach_px=reach)
     return Scene(order, near.astype(np.int32)[None], hidden, PointSpreads.concatenate([far_psf, near_psf]))
 
 
@@ -47,7 +48,7 @@ def test_constant_depth_is_uniform_blur(backend: ModuleType, border: Border) -> 
 def test_constants_stay_constant(backend: ModuleType, seed: int) -> None:
     rng = np.random.default_rng(seed)
     level = np.repeat(np.repeat(rng.integers(0, 5, (1, 4, 5)), 5, 1), 4, 2).astype(np.int32)
-    hidden = oracle.hidden_behind(level, gap=1 + seed % 2, reach_px=8)
+    hidden = hidden_behind(level, gap=1 + seed % 2, reach_px=8)
     psf = PointSpreads.concatenate([disk(r) for r in (0.0, 1.0, 2.3, 4.0, 5.6)])
     scene = Scene(level, np.ascontiguousarray(level[:, ::-1]), hidden, psf)
     for border in BORDERS[:3]:
@@ -203,9 +204,9 @@ def test_more_parts_converge_to_the_mean_of_pinhole_pictures(near: int, far: int
 
 
 @pytest.mark.parametrize("depth_m", [1.35, 3.5])
-@pytest.mark.parametrize("rotation_deg", [0.0, 70.0])
+@pytest.mark.parametrize("angle_deg", [0.0, 70.0])
 def test_an_odd_aperture_is_the_mean_of_its_pinhole_pictures_on_either_side_of_the_focus(
-    depth_m: float, rotation_deg: float
+    depth_m: float, angle_deg: float
 ) -> None:
     """A textured L before a wall of one color. From the point a of the aperture, to the right of and below its middle,
     a thing at s is seen ``-a f / s`` away from where it was, and the picture is aligned at the focus s_f.
@@ -220,9 +221,9 @@ def test_an_odd_aperture_is_the_mean_of_its_pinhole_pictures_on_either_side_of_t
         depth_m=np.where(near, depth_m, 1e5)[None],
         camera=bs.Intrinsics(focal_length_mm=50.0, pixel_pitch_um=20.0),
     )
-    step = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, rotation_deg=rotation_deg, tolerance_px=0.002)
+    step = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, angle_deg=angle_deg, tolerance_px=0.002)
     # Points of equal area of the triangle whose first corner lies where the degrees say, 12.5 mm from its middle.
-    corners = 12.5 * np.exp(1j * (np.radians(rotation_deg) + 2 * np.pi / 3 * np.arange(3)))
+    corners = 12.5 * np.exp(1j * (np.radians(angle_deg) + 2 * np.pi / 3 * np.arange(3)))
     first, second = (np.indices((200, 200)).reshape(2, -1) + 0.5) / 200
     root = np.sqrt(first)
     points = corners[0] * (1 - root) + corners[1] * root * (1 - second) + corners[2] * root * second
@@ -233,7 +234,7 @@ def test_an_odd_aperture_is_the_mean_of_its_pinhole_pictures_on_either_side_of_t
     ):
         seen = np.roll(near, (dy, dx), (0, 1))
         expected += count / len(moves) * np.where(seen, np.roll(image, (dy, dx), (0, 1)), 0.3)
-    # Half a turn is off by .3; the points, and the hundredths of a px by which pixels of triangles are centerd, by .004.
+    # Half a turn is off by .3; the points, and the hundredths of a px by which pixels of triangles are centered, by .004.
     assert np.abs(step(frame).image[0, 0] - expected).max() <= 0.01
 
 
@@ -247,7 +248,7 @@ def test_more_slices_converge_to_the_mean_of_pinhole_pictures() -> None:
 
     def blurred(thickness: int) -> NDArray[np.floating]:
         order = (radius // thickness).astype(np.int32)[None]
-        hidden = oracle.hidden_behind(order, gap=1, reach_px=12)
+        hidden = hidden_behind(order, gap=1, reach_px=12)
         scene = Scene(order, radius.astype(np.int32)[None], hidden, psf)
         return cpu.composite(image, scene, border=Border.REFLECT)
 

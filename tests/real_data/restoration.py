@@ -16,7 +16,7 @@ from scipy.signal import fftconvolve
 
 import blursynth as bs
 from blursynth.backends import for_array
-from blursynth.backends.oracle.convolve import valid_margins_px
+from blursynth.backends.borders import margins_px
 from blursynth.physics.point_spread import PointSpreads
 
 SIGMA = 2.55  # codes of 255: 1 % of white
@@ -44,7 +44,7 @@ def by_blursynth(sharp: np.ndarray, psf: PointSpreads, seed: int) -> Trial:
     clean = backend.convolve(sharp[None, None], psf, border=bs.Border.VALID)
     origin = np.zeros((1, 2), np.int64)
     noisy = backend.gaussian_noise(clean, np.array([SIGMA / 255]), np.array([seed], np.uint64), origin_px=origin)
-    top, bottom, left, right = valid_margins_px(psf)
+    top, bottom, left, right = margins_px(psf.dy, psf.dx)
     seen = sharp[top : sharp.shape[0] - bottom, left : sharp.shape[1] - right]
     return Trial(_stored(noisy[0, 0]), seen, psf.to_dense())
 

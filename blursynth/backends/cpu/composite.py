@@ -13,32 +13,23 @@ the vectors of today. Taps at one place (in focus) are never coded by difference
 Tiles do not depend on the number of threads, so neither do the bytes of the result.
 """
 
-# numba and llvmlite carry no types.
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg"
+# numba carries no types.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from blursynth.backends.checks import check_image, check_scene
 from blursynth.backends.cpu.compilation import compiled
+from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
-from blursynth.backends.oracle.composite import (
-    COMPLETE,
-    GOES_ON,
-    MOST_SCALED,
-    NEARLY_WHOLE,
-    NOTHING_SEEN,
-    check_scene,
-)
 from blursynth.frame import Border
+from blursynth.physics.coverage import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.physics.scene import Scene
 
 __all__ = ["composite", "composite_adjoint"]
@@ -48,121 +39,8 @@ _compiled = compiled(fastmath={"contract"})
 _TILE_HEIGHT, _TILE_WIDTH = 64, 256
 _MOST_SLICES = 4096  # numbers of slices wider apart are replaced by their ranks
 _SAME = 1e-13  # differences of taps below this share of the largest are rounding
-_VECTOR = 4  # numbers
 _NONE, _LOW, _HIGH, _MUCH = NEARLY_WHOLE
 _RISE, _FALL, _GOES_ON = 1.0 / (_LOW - _NONE), 1.0 / (_MUCH - _HIGH), 1.0 / GOES_ON
-
-
-@intrinsic
-def _add_scaled(typing_context, target, source, weight, vectors):
-    """Add ``weight`` times the numbers at one address to those at another, ``vectors`` times four float64."""
-
-    def generate(context, builder, signature, arguments):
-        target, source, weight, vectors = arguments
-        word, index = ir.IntType(64), ir.IntType(32)
-        vector = ir.VectorType(ir.DoubleType(), _VECTOR)
-        multiply_add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{_VECTOR}f64"
-        )
-        undefined = ir.Constant(vector, ir.Undefined)
-        first = builder.insert_element(undefined, weight, ir.Constant(index, 0))
-        everywhere = builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, _VECTOR), [0] * _VECTOR))
-        entry = builder.block
-        loop = builder.append_basic_block("vectors")
-        done = builder.append_basic_block("done")
-        zero = ir.Constant(word, 0)
-        builder.cbranch(builder.icmp_signed(">", vectors, zero), loop, done)
-        builder.position_at_end(loop)
-        number = builder.phi(word)
-        number.add_incoming(zero, entry)
-        distance = builder.mul(number, ir.Constant(word, 8 * _VECTOR))
-        place = builder.inttoptr(builder.add(target, distance), vector.as_pointer())
-        value = builder.load(builder.inttoptr(builder.add(source, distance), vector.as_pointer()), align=8)
-        builder.store(builder.call(multiply_add, [value, everywhere, builder.load(place, align=8)]), place, align=8)
-        following = builder.add(number, ir.Constant(word, 1))
-        number.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, vectors), loop, done)
-        builder.position_at_end(done)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.float64, types.int64), generate
-
-
-def _add_entries(vectors: int) -> Any:
-    """Code that adds up to eight vectors, kept in registers, times every entry of a row of a point spread."""
-
-    @intrinsic
-    def add(typing_context, target, source, offsets, weights, count):
-        def generate(context, builder, signature, arguments):
-            target, source, offsets, weights, count = arguments
-            word, index = ir.IntType(64), ir.IntType(32)
-            vector = ir.VectorType(ir.DoubleType(), _VECTOR)
-            multiply_add = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{_VECTOR}f64"
-            )
-            undefined = ir.Constant(vector, ir.Undefined)
-            everywhere = ir.Constant(ir.VectorType(index, _VECTOR), [0] * _VECTOR)
-
-            def at(address, distance, kind):
-                place = builder.add(address, ir.Constant(word, distance)) if distance else address
-                return builder.inttoptr(place, kind.as_pointer())
-
-            values = [builder.load(at(source, 8 * _VECTOR * v, vector), align=8) for v in range(vectors)]
-            entry = builder.block
-            loop = builder.append_basic_block("entries")
-            done = builder.append_basic_block("done")
-            zero = ir.Constant(word, 0)
-            builder.cbranch(builder.icmp_signed(">", count, zero), loop, done)
-            builder.position_at_end(loop)
-            number = builder.phi(word)
-            number.add_incoming(zero, entry)
-            distance = builder.shl(number, ir.Constant(word, 3))
-            offset = builder.load(at(builder.add(offsets, distance), 0, word))
-            weight = builder.load(at(builder.add(weights, distance), 0, ir.DoubleType()))
-            first = builder.insert_element(undefined, weight, ir.Constant(index, 0))
-            scale = builder.shuffle_vector(first, undefined, everywhere)
-            base = builder.add(target, offset)
-            for v in range(vectors):
-                place = at(base, 8 * _VECTOR * v, vector)
-                old = builder.load(place, align=8)
-                builder.store(builder.call(multiply_add, [values[v], scale, old]), place, align=8)
-            following = builder.add(number, ir.Constant(word, 1))
-            number.add_incoming(following, loop)
-            builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
-            builder.position_at_end(done)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 5), generate
-
-    return add
-
-
-_add_1, _add_2, _add_3, _add_4 = (_add_entries(vectors) for vectors in (1, 2, 3, 4))
-_add_5, _add_6, _add_7, _add_8 = (_add_entries(vectors) for vectors in (5, 6, 7, 8))
-
-
-@_compiled
-def _add_row(target, source, offsets, weights, count, vectors):
-    """Add a run, ``vectors`` times four numbers, times every entry of one row of its point spread."""
-    while vectors >= 8:
-        _add_8(target, source, offsets, weights, count)
-        target += 64 * _VECTOR
-        source += 64 * _VECTOR
-        vectors -= 8
-    if vectors == 1:
-        _add_1(target, source, offsets, weights, count)
-    elif vectors == 2:
-        _add_2(target, source, offsets, weights, count)
-    elif vectors == 3:
-        _add_3(target, source, offsets, weights, count)
-    elif vectors == 4:
-        _add_4(target, source, offsets, weights, count)
-    elif vectors == 5:
-        _add_5(target, source, offsets, weights, count)
-    elif vectors == 6:
-        _add_6(target, source, offsets, weights, count)
-    elif vectors == 7:
-        _add_7(target, source, offsets, weights, count)
 
 
 @_compiled
@@ -329,7 +207,7 @@ def _cover_of(
         if sloped:
             share *= _stretch(slope, surface[kind, p], down, right)
         values[n] = share
-    for n in range(length, length + _VECTOR):
+    for n in range(length, length + VECTOR):
         values[n] = 0.0
 
 
@@ -365,7 +243,7 @@ def _load(
         if all_dark or column_dark[at + n]:
             for c in range(channels):
                 values[o + c] = 0.0
-    for o in range(length * lanes, length * lanes + _VECTOR):
+    for o in range(length * lanes, length * lanes + VECTOR):
         values[o] = 0.0
 
 
@@ -559,7 +437,7 @@ def _scatter(
     target = sums.ctypes.data if summed[number] else taps.ctypes.data
     kind = 2 if summed[number] else 0
     source = values.ctypes.data
-    vectors = (length * lanes + _VECTOR - 1) // _VECTOR
+    vectors = (length * lanes + VECTOR - 1) // VECTOR
     for r in range(first_row[number], first_row[number + 1]):
         line = y + rows[r, 0]
         if line < 0 or line >= height or room_from[line] >= room_to[line]:
@@ -573,16 +451,16 @@ def _scatter(
         first, count = rows[r, 3], rows[r + 1, 3] - rows[r, 3]
         if right < width:
             offsets, weights = entry_offset.ctypes.data + 8 * first, entry_weight.ctypes.data + 8 * first
-            _add_row(place, source, offsets, weights, count, vectors)
+            add_row(place, source, offsets, weights, count, vectors)
             continue
         for e in range(first, first + count):
             n = min(length, width - x - entry_offset[e] // (8 * lanes))
-            _add_scaled(place + entry_offset[e], source, entry_weight[e], (n * lanes + _VECTOR - 1) // _VECTOR)
+            add_scaled(place + entry_offset[e], source, entry_weight[e], (n * lanes + VECTOR - 1) // VECTOR)
 
 
 @_compiled
 def _clear(accumulator, line, pitch, pad, lanes, begin, end):
-    for o in range(line * pitch + (pad + begin) * lanes, line * pitch + (pad + end) * lanes + _VECTOR):
+    for o in range(line * pitch + (pad + begin) * lanes, line * pitch + (pad + end) * lanes + VECTOR):
         accumulator[o] = 0.0
 
 
@@ -664,8 +542,8 @@ def _composite_tiles(
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
     pad = 2 * reach + 2
-    pitch = ((pad + tile_width) * lanes + _VECTOR + 7) // 8 * 8
-    gone_pitch = (pad + tile_width + _VECTOR + 7) // 8 * 8
+    pitch = ((pad + tile_width) * lanes + VECTOR + 7) // 8 * 8
+    gone_pitch = (pad + tile_width + VECTOR + 7) // 8 * 8
     sums, taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
     gone_sums, gone_taps = _aligned(tile_height * gone_pitch), _aligned(tile_height * gone_pitch)
     hid_sums, hid_taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
@@ -676,7 +554,7 @@ def _composite_tiles(
     held, carry = np.zeros(tile_height * tile_width * (3 * lanes + 4) if connected else 0), np.zeros(2 * lanes)
     number_of = np.zeros(tile_height * tile_width if connected else 0, np.int64)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
-    values = _aligned(columns_most * lanes + _VECTOR)
+    values = _aligned(columns_most * lanes + VECTOR)
     row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
     row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
     runs = np.empty((kinds * rows_most * columns_most, 6), np.int32)
@@ -781,8 +659,8 @@ def _gather(run, back, channels, code, number, light, summed_light, pitch, pad, 
         place = source + 8 * (line * pitch + (pad + x) * channels)
         for e in range(rows[r, 3], rows[r + 1, 3]):
             n = min(length, size[1] - x - entry_offset[e] // (8 * channels))
-            vectors = (n * channels + _VECTOR - 1) // _VECTOR
-            _add_scaled(target, place + entry_offset[e], entry_weight[e], vectors)
+            vectors = (n * channels + VECTOR - 1) // VECTOR
+            add_scaled(target, place + entry_offset[e], entry_weight[e], vectors)
 
 
 @_compiled
@@ -798,7 +676,7 @@ def _adjoint_rows(
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
     pad = 2 * reach + 2
-    pitch, light_pitch = pad + tile_width + _VECTOR, (pad + tile_width) * channels + _VECTOR
+    pitch, light_pitch = pad + tile_width + VECTOR, (pad + tile_width) * channels + VECTOR
     sums, taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
     gone_sums, gone_taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
     pixels = tile_height * tile_width
@@ -808,8 +686,8 @@ def _adjoint_rows(
     number_of, begun = np.zeros(pixels, np.int64), np.zeros(pixels, np.int64)
     light, summed_light = np.zeros(tile_height * light_pitch), np.zeros(tile_height * light_pitch)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
-    values = np.zeros(columns_most + _VECTOR)
-    returned = np.zeros(columns_most * channels + _VECTOR)
+    values = np.zeros(columns_most + VECTOR)
+    returned = np.zeros(columns_most * channels + VECTOR)
     row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
     row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
     runs = np.empty((kinds * rows_most * columns_most, 6), np.int32)
@@ -895,7 +773,7 @@ def _adjoint_rows(
                             if run[5] > 1 or (connected and run[5] != which):
                                 continue
                             count = run[4] * channels
-                            returned[: count + _VECTOR] = 0.0
+                            returned[: count + VECTOR] = 0.0
                             _gather(
                                 run, returned, channels, light_code, part * kernels + run[1], light, summed_light,
                                 light_pitch, pad, size, active,
@@ -1206,7 +1084,8 @@ def composite(
     Raises
     ------
     InvalidValueError
-        See :func:`blursynth.backends.oracle.composite.check_scene`.
+        The image is not ``[B, C, H, W]`` float32 or float64, the scene is of another shape, or the border is
+        ``VALID``.
 
     Notes
     -----
@@ -1214,7 +1093,8 @@ def composite(
     radius for disks and polygons), and slightly with the number of slices in a tile. Not modeled: NaN and infinite
     pixels; they spread along the rows of a tile.
     """
-    border = check_scene(image, scene, border)
+    check_image(image)
+    border = check_scene(image.shape, scene, border)
     psf = scene.psf
     code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
     reach = int(_reach(code[5], scene.kernels)[1])
@@ -1249,7 +1129,8 @@ def composite_adjoint(
     image: NDArray[np.floating], scene: Scene, *, border: Border, threads: int | None = None
 ) -> NDArray[np.floating]:
     """The exact transpose of :func:`composite` as a map of images, borders and hidden surfaces included."""
-    border = check_scene(image, scene, border)
+    check_image(image)
+    border = check_scene(image.shape, scene, border)
     psf = scene.psf
     code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
     reach = int(_reach(code[5], scene.kernels)[1])

@@ -18,6 +18,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.borders import margins_px
+from blursynth.backends.checks import check_convolve, check_image, check_valid_size
 from blursynth.backends.cores import available_cores
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import (
@@ -30,7 +32,6 @@ from blursynth.backends.cpu.convolve_direct import (
     tile_grid,
 )
 from blursynth.backends.cpu.convolve_fft import LENGTHS, choose_tiles, fourier_tiles, spectrum, stages
-from blursynth.backends.oracle.convolve import check_arguments, check_valid_size
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
@@ -109,16 +110,6 @@ def _share(work: Callable[..., None], jobs: int, threads: int, *arguments: Any) 
     take()
     for other in others:
         other.result()
-
-
-@compiled
-def _extent(dy, dx):  # type: ignore[no-untyped-def]
-    """Margins that the taps reach over: top, bottom, left, right."""
-    top, bottom, left, right = 0, 0, 0, 0
-    for t in range(dy.size):
-        top, bottom = max(top, dy[t]), max(bottom, -dy[t])
-        left, right = max(left, dx[t]), max(right, -dx[t])
-    return top, bottom, left, right
 
 
 @compiled
@@ -337,13 +328,14 @@ def convolve(
     >>> convolve(impulse, psf, border=Border.REFLECT)[0, 0, 1].tolist()
     [0.0, 0.25, 0.5, 0.25, 0.0]
     """
-    border = check_arguments(image, psf, border)
+    check_image(image)
+    border = check_convolve(image.shape, psf, border)
     _check_method(method)
     image = _prepared(image)
     batch, channels, height, width = image.shape
     top, bottom, left, right = 0, 0, 0, 0
     if border == Border.VALID:
-        top, bottom, left, right = _extent(psf.dy, psf.dx)
+        top, bottom, left, right = margins_px(psf.dy, psf.dx)
         check_valid_size(image.shape, (top, bottom, left, right))
     result = np.empty((batch, channels, height - top - bottom, width - left - right), image.dtype)
     code = BORDER_CODES[border]
@@ -386,12 +378,13 @@ def convolve_adjoint(
     InvalidValueError
         As in :func:`convolve`.
     """
-    border = check_arguments(image, psf, border)
+    check_image(image)
+    border = check_convolve(image.shape, psf, border)
     _check_method(method)
     image = _prepared(image)
     batch, channels, height, width = image.shape
     folds = border in (Border.REFLECT, Border.REPLICATE)
-    top, bottom, left, right = _extent(psf.dy, psf.dx) if folds or border == Border.VALID else (0, 0, 0, 0)
+    top, bottom, left, right = margins_px(psf.dy, psf.dx) if folds or border == Border.VALID else (0, 0, 0, 0)
     grown = np.empty((batch, channels, height + top + bottom, width + left + right), image.dtype)
     code = BORDER_CODES["circular" if border == Border.CIRCULAR else "constant"]
     start = psf.start.tolist()

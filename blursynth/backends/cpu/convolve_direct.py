@@ -32,6 +32,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from blursynth.backends.cpu.compilation import compiled
+from blursynth.backends.cpu.vectors import everywhere, multiply_add, vector_of
 
 __all__ = [
     "BORDER_CODES",
@@ -65,16 +66,11 @@ def _block(vectors: int) -> Any:
 
         def generate(context, builder, signature, arguments):
             source, offsets, weights, taps, out, out_pitch = arguments
-            word, index = ir.IntType(64), ir.IntType(32)
-            vector = ir.VectorType(context.get_value_type(signature.args[2].dtype), lanes)
+            word = ir.IntType(64)
+            vector = vector_of(context, signature.args[2].dtype, lanes)
             offset_pointer = context.make_array(signature.args[1])(context, builder, offsets).data
             weight_pointer = context.make_array(signature.args[2])(context, builder, weights).data
-            # fmuladd: one rounding where the processor has such an instruction, never a call into the C library.
-            multiply_add = cgutils.get_or_insert_function(
-                builder.module,
-                ir.FunctionType(vector, [vector] * 3),
-                f"llvm.fmuladd.v{lanes}f{8 * item}",
-            )
+            fused = multiply_add(builder, vector)
             zero = ir.Constant(vector, [0.0] * lanes)
 
             def at(address, distance):
@@ -96,15 +92,13 @@ def _block(vectors: int) -> Any:
             for row in range(2):
                 place = builder.add(builder.shl(tap, ir.Constant(word, 1)), ir.Constant(word, row))
                 scalar = builder.load(builder.gep(weight_pointer, [place]))
-                first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(index, 0))
-                everywhere = ir.Constant(ir.VectorType(index, lanes), [0] * lanes)
-                pair.append(builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), everywhere))
+                pair.append(everywhere(builder, vector, scalar))
             new = [zero] * (2 * vectors)
             for v in range(vectors):
                 pixels = builder.load(at(base, VECTOR_BYTES * v), align=item)
                 for row in range(2):
                     k = row * vectors + v
-                    new[k] = builder.call(multiply_add, [pixels, pair[row], sums[k]])
+                    new[k] = builder.call(fused, [pixels, pair[row], sums[k]])
             following = builder.add(tap, ir.Constant(word, 1))
             tap.add_incoming(following, loop)
             for value, updated in zip(sums, new, strict=True):

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends.cpu.convolve import _extent, _fold, _prepared, _share, _threads_to_use
+from blursynth.backends.borders import margins_px
+from blursynth.backends.checks import check_convolve_varying, check_image, check_plane
+from blursynth.backends.cpu.convolve import _fold, _prepared, _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import BORDER_CODES, VECTOR_BYTES
 from blursynth.backends.cpu.convolve_varying_ribbons import prefer_ribbons, ribbon_tiles
 from blursynth.backends.cpu.convolve_varying_tiles import prepare_nodes, varying_adjoint_tiles, varying_tiles
-from blursynth.backends.oracle.convolve_varying import check_varying
 from blursynth.frame import Border
 from blursynth.physics.point_spread_field import PointSpreadField
 
@@ -28,6 +29,14 @@ _TILE_HEIGHT, _TILE_WIDTH = 64, 256
 # Rounding that running sums may bring, of the largest pixel: a fifth of the tolerance of the operation.
 _LIMIT = {4: 4e-6, 8: 2e-13}
 _THREAD_PAYS_ENTRIES = 3e6  # multiplications of vectors below which a second thread costs more than it saves
+
+
+def _checked(image: NDArray[np.floating], field: PointSpreadField, level: Any, border: Border | str) -> Border:
+    check_image(image)
+    border = check_convolve_varying(image.shape, field, level, border)
+    if level is not None:
+        check_plane("level", level, image.shape)
+    return border
 
 
 def _levels_as_given(level: Any, field: PointSpreadField, dtype: np.dtype[Any]) -> NDArray[np.floating]:
@@ -53,7 +62,7 @@ class _Plan:
         self.turned = turned
         self.like = np.empty(0, dtype)
         lanes = VECTOR_BYTES // dtype.itemsize
-        self.extents = _extent(field.psf.dy, field.psf.dx)
+        self.extents = margins_px(field.psf.dy, field.psf.dx)
         top, bottom, left, right = self.extents
         if turned:
             top, bottom, left, right = bottom, top, right, left
@@ -181,7 +190,7 @@ def convolve_varying(
     >>> convolve_varying(image, field, border=Border.REPLICATE).round(3).tolist()
     [[[[0.0, 2.5, 0.5, 0.75, 2.0]]]]
     """
-    border = check_varying(image, field, level, border)
+    border = _checked(image, field, level, border)
     image = _prepared(image)
     batch, channels, height, width = image.shape
     levels = _levels_as_given(level, field, image.dtype)
@@ -250,12 +259,12 @@ def convolve_varying_adjoint(
     Every node is computed wherever its light goes, so narrow levels and grids finer than the reach cost more than in
     the gather form.
     """
-    border = check_varying(image, field, level, border)
+    border = _checked(image, field, level, border)
     image = _prepared(image)
     batch, channels, height, width = image.shape
     levels = _levels_as_given(level, field, image.dtype)
     folds = border in (Border.REFLECT, Border.REPLICATE)
-    top, bottom, left, right = _extent(field.psf.dy, field.psf.dx) if folds else (0, 0, 0, 0)
+    top, bottom, left, right = margins_px(field.psf.dy, field.psf.dx) if folds else (0, 0, 0, 0)
     grown = np.empty((batch, channels, height + top + bottom, width + left + right), image.dtype)
     plan = _Plan(field, image.dtype, grown.shape[2:], True)
     code = BORDER_CODES["circular" if border == Border.CIRCULAR else "constant"]

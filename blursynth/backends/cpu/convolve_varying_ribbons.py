@@ -19,34 +19,16 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES, copy_bytes, fill_patch
 from blursynth.backends.cpu.convolve_varying_tiles import _row_differences
+from blursynth.backends.cpu.vectors import everywhere, multiply_add, vector_of
 
 __all__ = ["prefer_ribbons", "ribbon_tiles"]
 
 _DEEP = 3  # channels that share the weights of a ribbon
-
-
-def _vector(context, kind, lanes):
-    return ir.VectorType(context.get_value_type(kind), lanes)
-
-
-def _everywhere(builder, vector, scalar):
-    """A vector with the same number in every lane."""
-    index = ir.IntType(32)
-    unknown = ir.Constant(vector, ir.Undefined)
-    single = builder.insert_element(unknown, scalar, ir.Constant(index, 0))
-    return builder.shuffle_vector(single, unknown, ir.Constant(ir.VectorType(index, vector.count), [0] * vector.count))
-
-
-def _multiply_add(builder, vector, item):
-    # fmuladd: one rounding where the processor has such an instruction, never a call into the C library.
-    kind = ir.FunctionType(vector, [vector] * 3)
-    return cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{vector.count}f{8 * item}")
 
 
 def _rows_of_ribbon(channels: int, rows: int) -> Any:
@@ -62,12 +44,12 @@ def _rows_of_ribbon(channels: int, rows: int) -> Any:
         def generate(context, builder, signature, arguments):
             source, pitch, plane, offsets, weights, taps, shares, out, out_pitch, out_plane = arguments
             word = ir.IntType(64)
-            vector = _vector(context, signature.args[4].dtype, lanes)
+            vector = vector_of(context, signature.args[4].dtype, lanes)
             scalar = vector.element
             offset_pointer = context.make_array(signature.args[3])(context, builder, offsets).data
             weight_pointer = context.make_array(signature.args[4])(context, builder, weights).data
             weight_address = builder.ptrtoint(weight_pointer, word)
-            multiply_add = _multiply_add(builder, vector, item)
+            fused = multiply_add(builder, vector)
 
             def load(address):
                 return builder.load(builder.inttoptr(address, vector.as_pointer()), align=item)
@@ -81,7 +63,7 @@ def _rows_of_ribbon(channels: int, rows: int) -> Any:
             share = []
             for r in range(rows):
                 where = builder.add(shares, ir.Constant(word, r * item))
-                share.append(_everywhere(builder, vector, builder.load(builder.inttoptr(where, scalar.as_pointer()))))
+                share.append(everywhere(builder, vector, builder.load(builder.inttoptr(where, scalar.as_pointer()))))
             zero = ir.Constant(vector, [0.0] * lanes)
             entry = builder.block
             loop = builder.append_basic_block("taps")
@@ -97,7 +79,7 @@ def _rows_of_ribbon(channels: int, rows: int) -> Any:
             offset = builder.load(builder.gep(offset_pointer, [tap]))
             weight = load(builder.add(weight_address, builder.mul(tap, ir.Constant(word, VECTOR_BYTES))))
             new = [
-                builder.call(multiply_add, [load(builder.add(address, offset)), weight, value])
+                builder.call(fused, [load(builder.add(address, offset)), weight, value])
                 for address, value in zip(sources, sums, strict=True)
             ]
             following = builder.add(tap, ir.Constant(word, 1))
@@ -114,7 +96,7 @@ def _rows_of_ribbon(channels: int, rows: int) -> Any:
                 result.add_incoming(updated, loop)
                 results.append(result)
             for (_, r), result, target in zip(places, results, targets, strict=True):
-                after = builder.call(multiply_add, [result, share[r], load(target)])
+                after = builder.call(fused, [result, share[r], load(target)])
                 builder.store(after, builder.inttoptr(target, vector.as_pointer()), align=item)
             return context.get_dummy_value()
 
@@ -138,12 +120,12 @@ def _blend(typing_context, slots, shares, first, taps, across, ribbon):
     def generate(context, builder, signature, arguments):
         slots, shares, first, taps, across, ribbon = arguments
         word = ir.IntType(64)
-        vector = _vector(context, signature.args[5].dtype, lanes)
+        vector = vector_of(context, signature.args[5].dtype, lanes)
         slot_pointer = context.make_array(signature.args[0])(context, builder, slots).data
         share_pointer = context.make_array(signature.args[1])(context, builder, shares).data
         ribbon_pointer = context.make_array(signature.args[5])(context, builder, ribbon).data
         address = builder.ptrtoint(ribbon_pointer, word)
-        multiply_add = _multiply_add(builder, vector, item)
+        fused = multiply_add(builder, vector)
         weight = builder.load(builder.inttoptr(across, vector.as_pointer()), align=item)
         entry = builder.block
         loop = builder.append_basic_block("taps")
@@ -159,7 +141,7 @@ def _blend(typing_context, slots, shares, first, taps, across, ribbon):
         where = builder.add(address, builder.mul(slot, ir.Constant(word, VECTOR_BYTES)))
         target = builder.inttoptr(where, vector.as_pointer())
         before = builder.load(target, align=item)
-        after = builder.call(multiply_add, [_everywhere(builder, vector, share), weight, before])
+        after = builder.call(fused, [everywhere(builder, vector, share), weight, before])
         builder.store(after, target, align=item)
         following = builder.add(tap, ir.Constant(word, 1))
         tap.add_incoming(following, loop)

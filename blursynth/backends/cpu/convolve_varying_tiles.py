@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from blursynth.backends.cpu.compilation import compiled
@@ -39,6 +38,7 @@ from blursynth.backends.cpu.convolve_direct import (
     fill_patch,
     pair_rows,
 )
+from blursynth.backends.cpu.vectors import absolute, everywhere, multiply_add, vector_of
 
 __all__ = ["prepare_nodes", "varying_adjoint_tiles", "varying_tiles"]
 
@@ -76,27 +76,16 @@ def _block(vectors: int, channels: int) -> Any:
                 place, part, place_pitch, level, column_place, column_part, column, upper, lower,
                 out, out_pitch, out_plane,
             ) = arguments  # fmt: skip
-            word, index = ir.IntType(64), ir.IntType(32)
-            vector = ir.VectorType(context.get_value_type(signature.args[3].dtype), lanes)
+            word = ir.IntType(64)
+            vector = vector_of(context, signature.args[3].dtype, lanes)
             offset_pointer = context.make_array(signature.args[2])(context, builder, offsets).data
             weight_pointer = context.make_array(signature.args[3])(context, builder, weights).data
-            module = builder.module
-            # fmuladd: one rounding where the processor has such an instruction, never a call into the C library.
-            kind = f"v{lanes}f{8 * item}"
-            multiply_add = cgutils.get_or_insert_function(
-                module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.{kind}"
-            )
-            magnitude = cgutils.get_or_insert_function(module, ir.FunctionType(vector, [vector]), f"llvm.fabs.{kind}")
+            fused, magnitude = multiply_add(builder, vector), absolute(builder, vector)
             zero, one = ir.Constant(vector, [0.0] * lanes), ir.Constant(vector, [1.0] * lanes)
 
             def load(address, distance):
                 where = builder.add(address, ir.Constant(word, distance))
                 return builder.load(builder.inttoptr(where, vector.as_pointer()), align=item)
-
-            def everywhere(scalar):
-                unknown = ir.Constant(vector, ir.Undefined)
-                single = builder.insert_element(unknown, scalar, ir.Constant(index, 0))
-                return builder.shuffle_vector(single, unknown, ir.Constant(ir.VectorType(index, lanes), [0] * lanes))
 
             def hat(whole, rest, node):
                 distance = builder.call(magnitude, [builder.fadd(builder.fsub(whole, node), rest)])
@@ -122,7 +111,8 @@ def _block(vectors: int, channels: int) -> Any:
             pair = []
             for row in range(2):
                 entry_place = builder.add(builder.shl(tap, ir.Constant(word, 1)), ir.Constant(word, row))
-                pair.append(everywhere(builder.load(builder.gep(weight_pointer, [entry_place]))))
+                scalar = builder.load(builder.gep(weight_pointer, [entry_place]))
+                pair.append(everywhere(builder, vector, scalar))
             new = [zero] * count
             for c in range(channels):
                 base = builder.add(planes[c], offset)
@@ -130,7 +120,7 @@ def _block(vectors: int, channels: int) -> Any:
                     pixels = load(base, VECTOR_BYTES * v)
                     for row in range(2):
                         k = (c * 2 + row) * vectors + v
-                        new[k] = builder.call(multiply_add, [pixels, pair[row], sums[k]])
+                        new[k] = builder.call(fused, [pixels, pair[row], sums[k]])
             following = builder.add(tap, ir.Constant(word, 1))
             tap.add_incoming(following, loop)
             for value, updated in zip(sums, new, strict=True):
@@ -144,8 +134,7 @@ def _block(vectors: int, channels: int) -> Any:
                 result.add_incoming(zero, entry)
                 result.add_incoming(updated, loop)
                 results.append(result)
-            level_node, column_node = everywhere(level), everywhere(column)
-            rows = [everywhere(upper), everywhere(lower)]
+            level_node, column_node, *rows = (everywhere(builder, vector, n) for n in (level, column, upper, lower))
             for v in range(vectors):
                 across = hat(load(column_place, VECTOR_BYTES * v), load(column_part, VECTOR_BYTES * v), column_node)
                 for row in range(2):
@@ -158,7 +147,7 @@ def _block(vectors: int, channels: int) -> Any:
                         target = builder.add(target, builder.mul(out_pitch, ir.Constant(word, row)))
                         before = load(target, VECTOR_BYTES * v)
                         k = (c * 2 + row) * vectors + v
-                        after = builder.call(multiply_add, [results[k], weight, before])
+                        after = builder.call(fused, [results[k], weight, before])
                         where = builder.add(target, ir.Constant(word, VECTOR_BYTES * v))
                         builder.store(after, builder.inttoptr(where, vector.as_pointer()), align=item)
             return context.get_dummy_value()

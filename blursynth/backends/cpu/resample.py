@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.checks import check_bands, check_image
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
-from blursynth.backends.oracle.resample import check_bands
-from blursynth.errors import InvalidValueError
 from blursynth.physics.resampling import Bands
 
 __all__ = ["resample", "resample_adjoint"]
@@ -109,8 +108,8 @@ def resample(
     >>> resample(np.arange(16.0).reshape(1, 1, 4, 4), halves, halves)[0, 0].tolist()
     [[2.5, 4.5], [10.5, 12.5]]
     """
-    image = _checked(image)
-    check_bands(image.shape[2:], rows, columns)
+    check_image(image)
+    check_bands(image.shape, rows, columns)
     return _run(_planes, image, rows, columns, (len(rows), len(columns)), threads)
 
 
@@ -129,31 +128,17 @@ def resample_adjoint(
     InvalidValueError
         As :func:`resample`; or the image has not the size that the bands give.
     """
-    image = _checked(image)
-    check_bands(size_px, rows, columns)
-    if image.shape[2:] != (len(rows), len(columns)):
-        raise InvalidValueError(
-            f"The image must have the size that the bands give, {len(rows)} x {len(columns)}, "
-            f"got {image.shape[2]} x {image.shape[3]}."
-        )
+    check_image(image)
+    check_bands(image.shape, rows, columns, size_px)
     return _run(_planes_back, image, rows, columns, size_px, threads)
-
-
-def _checked(image: object) -> NDArray[np.floating]:
-    if not isinstance(image, np.ndarray) or image.ndim != 4 or image.dtype not in (np.float32, np.float64):
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InvalidValueError(
-            f"image must be a float32 or float64 array [B, C, H, W], got {got}.",
-            fix="Convert it, e.g. image.astype('float32'), and add the missing axes, e.g. image[None].",
-        )
-    return np.ascontiguousarray(image)
 
 
 def _run(
     work: Any, image: NDArray[np.floating], rows: Bands, columns: Bands, size_px: tuple[int, int], threads: int | None
 ) -> NDArray[np.floating]:
     batch, channels, height, width = image.shape
-    planes = image.reshape(batch * channels, height, width)
+    native = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+    planes = native.reshape(batch * channels, height, width)
     out = np.empty((len(planes), *size_px), image.dtype)
     products = rows.source.size * width + len(rows) * columns.source.size
     _share(

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.checks import check_levels, check_table
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.intrinsics import fma, rint
-from blursynth.backends.cpu.srgb import checked_levels
 from blursynth.errors import InvalidValueError
 from blursynth.physics.response import ROOT
 
@@ -136,7 +136,8 @@ def response_decode(
     InvalidValueError
         The image is neither float32 nor float64, or the table does not fit the batch.
     """
-    pixels, exact = _flat(image), _checked(table, image)
+    check_table(table, len(image))
+    pixels, exact = _flat(image), _extended(table)
     out = np.empty_like(pixels)
     blocks = -(-pixels.shape[1] // _BLOCK)
     _share(
@@ -183,8 +184,9 @@ def response_encode(
         ``levels`` or the table does not fit the batch or is out of range; the image is neither float32 nor float64.
     """
     batch = image.shape[0]
-    wanted = checked_levels(levels, batch)
-    pixels, exact = _flat(image), _checked(table, image)
+    wanted = check_levels(levels, batch)
+    check_table(table, len(image))
+    pixels, exact = _flat(image), _extended(table)
     tops = np.array([level or 0 for level in wanted], np.int64)
     # The largest error of a value in the image's precision, in codes: that of the place in the table (two roots and a
     # product, 1.25 eps) times the steepest slope of the table, and that of the value itself (2 eps); rounded up.
@@ -207,11 +209,6 @@ def _flat(image: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.ascontiguousarray(image).reshape(image.shape[0], -1)
 
 
-def _checked(table: NDArray[np.float64], image: NDArray[np.floating]) -> NDArray[np.float64]:
+def _extended(table: NDArray[np.float64]) -> NDArray[np.float64]:
     """The table with its last entry twice."""
-    if table.ndim != 2 or len(table) not in (1, len(image)) or table.shape[1] < 2:
-        raise InvalidValueError(
-            f"The table of a response must be [1, NODES] or [{len(image)}, NODES], got {table.shape}.",
-            fix="Pass one row per picture, or one for all.",
-        )
     return np.concatenate([table, table[:, -1:]], axis=1, dtype=np.float64)

@@ -12,17 +12,8 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
-from blursynth.backends.oracle.smooth_depth import (
-    ALONE,
-    BEND,
-    COLOUR_CUT,
-    FIRST_PX,
-    IN_BAND,
-    LIKELIER,
-    RIDGE,
-    SURE,
-)
 from blursynth.errors import InvalidValueError
+from blursynth.physics.depth_smoothing import ALONE, BEND, COLOR_CUT, FIRST_PX, IN_BAND, LIKELIER, RIDGE, SURE
 
 __all__ = ["smooth_depth"]
 
@@ -147,7 +138,7 @@ def _snap(begin, end, steady, band, guide, step, color, most, height, width, out
 @compiled
 def _joined(steady, guide, p, q, step, color):  # type: ignore[no-untyped-def]
     different = 1.0 - 1.0 / (1.0 + _contrast(guide, p, q) * color)
-    return _like(steady[p], steady[q], step * (1.0 - (1.0 - COLOUR_CUT) * different))
+    return _like(steady[p], steady[q], step * (1.0 - (1.0 - COLOR_CUT) * different))
 
 
 @compiled

@@ -15,13 +15,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.checks import check_levels
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.elementary import exp_of_negative, natural_log
 from blursynth.backends.cpu.intrinsics import fma, rint
 from blursynth.errors import InvalidValueError
-from blursynth.physics.color import MAX_LEVELS, encode_thresholds, linear_of_codes
+from blursynth.physics.color import encode_thresholds, linear_of_codes
 
-__all__ = ["checked_levels", "srgb_decode", "srgb_encode"]
+__all__ = ["srgb_decode", "srgb_encode"]
 
 f4 = np.float32
 _CHUNK = 1024
@@ -205,29 +206,6 @@ def srgb_decode(image: NDArray[np.floating]) -> NDArray[np.floating]:
     return out.reshape(image.shape)
 
 
-def checked_levels(levels: Sequence[int | None] | None, batch: int) -> tuple[int | None, ...]:
-    """The highest code of each picture, None where it is not rounded.
-
-    Raises
-    ------
-    InvalidValueError
-        Not one entry per picture, or one out of range.
-    """
-    wanted = (None,) * batch if levels is None else tuple(levels)
-    if len(wanted) != batch:
-        raise InvalidValueError(
-            f"levels must be one entry per picture, got {len(wanted)} for {batch} pictures.",
-            fix="Pass [255] * len(frame).",
-        )
-    for level in wanted:
-        if level is not None and not 1 <= level <= MAX_LEVELS:
-            raise InvalidValueError(
-                f"levels must be 1 to {MAX_LEVELS} or None, got {level}.",
-                why="It is the highest code, 2 ** bits - 1.",
-            )
-    return wanted
-
-
 def srgb_encode(image: NDArray[np.floating], *, levels: Sequence[int | None] | None = None) -> NDArray[np.floating]:
     """Linear light to sRGB, clipped to 0..1 and rounded to codes.
 
@@ -251,7 +229,7 @@ def srgb_encode(image: NDArray[np.floating], *, levels: Sequence[int | None] | N
         ``levels`` does not fit the batch or is out of range; or the image is neither float32 nor float64.
     """
     batch = image.shape[0] if image.ndim else 1
-    wanted = checked_levels(levels, batch)
+    wanted = check_levels(levels, batch)
     pixels = _flat(image).reshape(batch, -1)
     out = np.empty_like(pixels)
     for b, level in enumerate(wanted):

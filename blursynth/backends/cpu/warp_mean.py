@@ -15,24 +15,20 @@ Each tile first gathers the pixels that it looks at, the border's too, into a pa
 cache. Each tile writes its own part of the result, so the bytes do not depend on the number of threads.
 """
 
-# numba and llvmlite carry no types.
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg"
+# numba carries no types.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from blursynth.backends.checks import check_ahead, check_depth_given, check_image, check_plane, check_warps
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _prepared, _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import (
-    _MANY_REGISTERS,
     BORDER_CODES,
     VECTOR_BYTES,
     _continued,
@@ -40,7 +36,16 @@ from blursynth.backends.cpu.convolve_direct import (
     fill_patch,
 )
 from blursynth.backends.cpu.intrinsics import floor
-from blursynth.backends.oracle.warp_mean import check_warps, source_places
+from blursynth.backends.cpu.warp_mean_block import (
+    AFFINE,
+    DEPTH,
+    NUMBERS,
+    PARALLAX,
+    PROJECTIVE,
+    VECTORS,
+    blend_block,
+    send_block,
+)
 from blursynth.frame import Border
 from blursynth.physics.warps import Warps
 
@@ -48,279 +53,9 @@ __all__ = ["warp_mean", "warp_mean_adjoint"]
 
 
 _TILE_HEIGHT, _TILE_WIDTH = 96, 384  # with the margins of a 31 px motion 0.6 MB of float32 RGB: the second cache
-_VECTORS = 4 if _MANY_REGISTERS else 2  # of a block; its pixels and weights stay in registers
 _LARGEST_PATCH = 1 << 23  # numbers; motions that would need more go pixel by pixel
 _MANY_TAPS = 128  # beyond which single pixels are faster than a block
 _THREAD_PAYS = 1 << 18  # samples below which handing work to another thread costs more than it saves
-
-# What the table of a block holds for each moment. With k the pixel's number in the block, q its inverse depth less the
-# block's middle: s = S + DS k + QS q; x = (U + DU k + DDU k^2 + (QU + DQU k) q) / s beyond the first tap's column,
-# y = (V + DV k + QV q) / s beyond its row.
-_WEIGHT, _U, _DU, _DDU, _V, _DV, _S, _DS, _QU, _DQU, _QV, _QS = range(12)
-_NUMBERS = 12
-
-# Forms of motion: without depth, affine or not; with depth, any, or a camera that moves in its own plane.
-_AFFINE, _PROJECTIVE, _DEPTH, _PARALLAX = 0, 1, 2, 3
-
-
-def _block(channels: int, mode: int, general: bool, transpose: bool = False) -> Any:
-    """Code that adds some moments to a block of ``channels`` planes, by 2 x 2 taps or (``general``) any number.
-
-    Transposed, the block's light is added to the places that it came from.
-    """
-
-    @intrinsic
-    def block(typing_context, first, last, address, table, taps, depth, plane, pitch, block):
-        signature = types.void(types.int64, types.int64, address, table, taps, depth, types.int64, types.int64, block)
-        number = table.dtype
-        item = number.bitwidth // 8
-        lanes = VECTOR_BYTES // item
-
-        def generate(context, builder, signature, arguments):
-            first, last, address, table, taps, depth, plane, pitch, block = arguments
-            word = ir.IntType(64)
-            scalar = context.get_value_type(number)
-            vector = ir.VectorType(scalar, lanes)
-
-            def data(position, value):
-                return context.make_array(signature.args[position])(context, builder, value).data
-
-            address, table, taps, depth, block = (
-                data(2, address),
-                data(3, table),
-                data(4, taps),
-                data(5, depth),
-                data(8, block),
-            )
-            named = f"v{lanes}f{8 * item}"
-            multiply_add = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.{named}"
-            )
-            absolute = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(vector, [vector]), f"llvm.fabs.{named}"
-            )
-
-            def fma(a, b, c):
-                return builder.call(multiply_add, [a, b, c])
-
-            def constant(values):
-                return ir.Constant(vector, values)
-
-            def spread(value):
-                undefined = ir.Constant(vector, ir.Undefined)
-                single = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-                everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-                return builder.shuffle_vector(single, undefined, everywhere)
-
-            def at(place, distance=0):
-                return builder.inttoptr(builder.add(place, ir.Constant(word, distance)), vector.as_pointer())
-
-            def load(place, distance=0):
-                return builder.load(at(place, distance), align=item)
-
-            one = constant([1.0] * lanes)
-            zero = constant([0.0] * lanes)
-            numbers = [constant([float(v * lanes + k) for k in range(lanes)]) for v in range(_VECTORS)]
-            block_at = builder.ptrtoint(block, word)
-            depth_at = builder.ptrtoint(depth, word)
-            held = []  # the block's pixels, in registers while the moments go by
-            for part in range(channels * _VECTORS):
-                slot = cgutils.alloca_once(builder, vector)
-                builder.store(load(block_at, part * VECTOR_BYTES), slot)
-                held.append(slot)
-
-            with cgutils.for_range_slice(builder, first, last, ir.Constant(word, 1)) as (entry, _):
-                start = builder.mul(entry, ir.Constant(word, _NUMBERS))
-
-                def value(which):
-                    place = builder.add(start, ir.Constant(word, which))
-                    return spread(builder.load(builder.gep(table, [place])))
-
-                base = builder.load(builder.gep(address, [entry]))
-                weight = value(_WEIGHT)
-                right, down = [], []
-                for v in range(_VECTORS):
-                    k = numbers[v]
-                    if mode in (_AFFINE, _PARALLAX):
-                        u, w = fma(value(_DU), k, value(_U)), fma(value(_DV), k, value(_V))
-                        if mode == _PARALLAX:
-                            q = load(depth_at, v * VECTOR_BYTES)
-                            u, w = fma(q, value(_QU), u), fma(q, value(_QV), w)
-                        right.append(u)
-                        down.append(w)
-                        continue
-                    s = fma(value(_DS), k, value(_S))
-                    u = fma(fma(value(_DDU), k, value(_DU)), k, value(_U))
-                    w = fma(value(_DV), k, value(_V))
-                    if mode == _DEPTH:
-                        q = load(depth_at, v * VECTOR_BYTES)
-                        s = fma(q, value(_QS), s)
-                        u = fma(q, fma(value(_DQU), k, value(_QU)), u)
-                        w = fma(q, value(_QV), w)
-                    reciprocal = builder.fdiv(one, s)
-                    right.append(builder.fmul(u, reciprocal))
-                    down.append(builder.fmul(w, reciprocal))
-
-                def tap(place, shares):
-                    """One tap of every vector and channel; ``place`` is the address in the first channel."""
-                    for c in range(channels):
-                        for v in range(_VECTORS):
-                            slot = held[c * _VECTORS + v]
-                            there = load(place, v * VECTOR_BYTES)
-                            if transpose:
-                                light = builder.load(slot)
-                                builder.store(fma(shares[v], light, there), at(place, v * VECTOR_BYTES), align=item)
-                            else:
-                                builder.store(fma(shares[v], there, builder.load(slot)), slot)
-                        if c + 1 < channels:
-                            place = builder.add(place, plane)
-
-                if not general:
-                    lower = [builder.fmul(weight, down[v]) for v in range(_VECTORS)]
-                    upper = [builder.fmul(weight, builder.fsub(one, down[v])) for v in range(_VECTORS)]
-                    left = [builder.fsub(one, right[v]) for v in range(_VECTORS)]
-                    for row in (upper, lower):
-                        tap(base, [builder.fmul(row[v], left[v]) for v in range(_VECTORS)])
-                        beside = builder.add(base, ir.Constant(word, item))
-                        tap(beside, [builder.fmul(row[v], right[v]) for v in range(_VECTORS)])
-                        base = builder.add(base, pitch)
-                else:
-
-                    def hat(distance):
-                        share = builder.fsub(one, builder.call(absolute, [distance]))
-                        return builder.select(builder.fcmp_ordered(">", share, zero), share, zero)
-
-                    def count(which):
-                        place = builder.add(builder.shl(entry, ir.Constant(word, 1)), ir.Constant(word, which))
-                        return builder.load(builder.gep(taps, [place]))
-
-                    columns = count(1)
-                    with cgutils.for_range(builder, count(0)) as row:
-                        far = spread(builder.sitofp(row.index, scalar))
-                        height = [builder.fmul(weight, hat(builder.fsub(down[v], far))) for v in range(_VECTORS)]
-                        line = builder.add(base, builder.mul(row.index, pitch))
-                        with cgutils.for_range(builder, columns) as column:
-                            far = spread(builder.sitofp(column.index, scalar))
-                            shares = [
-                                builder.fmul(height[v], hat(builder.fsub(right[v], far))) for v in range(_VECTORS)
-                            ]
-                            tap(builder.add(line, builder.mul(column.index, ir.Constant(word, item))), shares)
-
-            if not transpose:
-                for part in range(channels * _VECTORS):
-                    builder.store(builder.load(held[part]), at(block_at, part * VECTOR_BYTES), align=item)
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return block
-
-
-_affine_3, _affine_3_general = _block(3, _AFFINE, False), _block(3, _AFFINE, True)
-_affine_1, _affine_1_general = _block(1, _AFFINE, False), _block(1, _AFFINE, True)
-_projective_3, _projective_3_general = _block(3, _PROJECTIVE, False), _block(3, _PROJECTIVE, True)
-_projective_1, _projective_1_general = _block(1, _PROJECTIVE, False), _block(1, _PROJECTIVE, True)
-_depth_3, _depth_3_general = _block(3, _DEPTH, False), _block(3, _DEPTH, True)
-_depth_1, _depth_1_general = _block(1, _DEPTH, False), _block(1, _DEPTH, True)
-_parallax_3, _parallax_3_general = _block(3, _PARALLAX, False), _block(3, _PARALLAX, True)
-_parallax_1, _parallax_1_general = _block(1, _PARALLAX, False), _block(1, _PARALLAX, True)
-
-
-_back = {(c, m, g): _block(c, m, g, transpose=True) for c in (1, 3) for m in (0, 1, 2, 3) for g in (False, True)}
-_affine_3_back, _affine_3_general_back = _back[3, 0, False], _back[3, 0, True]
-_affine_1_back, _affine_1_general_back = _back[1, 0, False], _back[1, 0, True]
-_projective_3_back, _projective_3_general_back = _back[3, 1, False], _back[3, 1, True]
-_projective_1_back, _projective_1_general_back = _back[1, 1, False], _back[1, 1, True]
-_depth_3_back, _depth_3_general_back = _back[3, 2, False], _back[3, 2, True]
-_depth_1_back, _depth_1_general_back = _back[1, 2, False], _back[1, 2, True]
-_parallax_3_back, _parallax_3_general_back = _back[3, 3, False], _back[3, 3, True]
-_parallax_1_back, _parallax_1_general_back = _back[1, 3, False], _back[1, 3, True]
-
-
-@compiled
-def _blend_block(mode, channels, pairs, firsts, total, address, table, taps, depth, plane, pitch, block):
-    """Add the moments of the tables to all channels of a block: [0, pairs) by 2 x 2 taps, [firsts, total) by others."""
-    c = 0
-    here = address
-    while c < channels:
-        group = 3 if channels - c >= 3 else 1
-        part = block[c]
-        if mode == 0:
-            if group == 3:
-                _affine_3(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _affine_3_general(firsts, total, here, table, taps, depth, plane, pitch, part)
-            else:
-                _affine_1(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _affine_1_general(firsts, total, here, table, taps, depth, plane, pitch, part)
-        elif mode == 1:
-            if group == 3:
-                _projective_3(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _projective_3_general(firsts, total, here, table, taps, depth, plane, pitch, part)
-            else:
-                _projective_1(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _projective_1_general(firsts, total, here, table, taps, depth, plane, pitch, part)
-        elif mode == 3:
-            if group == 3:
-                _parallax_3(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _parallax_3_general(firsts, total, here, table, taps, depth, plane, pitch, part)
-            else:
-                _parallax_1(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _parallax_1_general(firsts, total, here, table, taps, depth, plane, pitch, part)
-        elif group == 3:
-            _depth_3(0, pairs, here, table, taps, depth, plane, pitch, part)
-            _depth_3_general(firsts, total, here, table, taps, depth, plane, pitch, part)
-        else:
-            _depth_1(0, pairs, here, table, taps, depth, plane, pitch, part)
-            _depth_1_general(firsts, total, here, table, taps, depth, plane, pitch, part)
-        c += group
-        if c < channels:
-            for e in range(pairs):
-                here[e] += group * plane
-            for e in range(firsts, total):
-                here[e] += group * plane
-
-
-@compiled
-def _send_block(mode, channels, pairs, firsts, total, address, table, taps, depth, plane, pitch, block):
-    """The transpose of :func:`_blend_block`: add the block to the places that it came from."""
-    c = 0
-    here = address
-    while c < channels:
-        group = 3 if channels - c >= 3 else 1
-        part = block[c]
-        if mode == 0:
-            if group == 3:
-                _affine_3_back(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _affine_3_general_back(firsts, total, here, table, taps, depth, plane, pitch, part)
-            else:
-                _affine_1_back(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _affine_1_general_back(firsts, total, here, table, taps, depth, plane, pitch, part)
-        elif mode == 1:
-            if group == 3:
-                _projective_3_back(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _projective_3_general_back(firsts, total, here, table, taps, depth, plane, pitch, part)
-            else:
-                _projective_1_back(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _projective_1_general_back(firsts, total, here, table, taps, depth, plane, pitch, part)
-        elif mode == 3:
-            if group == 3:
-                _parallax_3_back(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _parallax_3_general_back(firsts, total, here, table, taps, depth, plane, pitch, part)
-            else:
-                _parallax_1_back(0, pairs, here, table, taps, depth, plane, pitch, part)
-                _parallax_1_general_back(firsts, total, here, table, taps, depth, plane, pitch, part)
-        elif group == 3:
-            _depth_3_back(0, pairs, here, table, taps, depth, plane, pitch, part)
-            _depth_3_general_back(firsts, total, here, table, taps, depth, plane, pitch, part)
-        else:
-            _depth_1_back(0, pairs, here, table, taps, depth, plane, pitch, part)
-            _depth_1_general_back(firsts, total, here, table, taps, depth, plane, pitch, part)
-        c += group
-        if c < channels:
-            for e in range(pairs):
-                here[e] += group * plane
-            for e in range(firsts, total):
-                here[e] += group * plane
 
 
 @compiled
@@ -540,7 +275,7 @@ def _tiles(
     across = -(-width // _TILE_WIDTH)
     most = weight.shape[1]
     address, taps = np.empty(most, np.int64), np.empty(2 * most, np.int64)
-    table = np.zeros((most, _NUMBERS), out.dtype)
+    table = np.zeros((most, NUMBERS), out.dtype)
     flat = table.reshape(-1)
     block = np.empty((channels, wide), out.dtype)
     q_block = np.zeros(wide, out.dtype)
@@ -598,7 +333,7 @@ def _tiles(
                     )  # fmt: skip
                     continue
                 block[:] = 0
-                _blend_block(
+                blend_block(
                     mode, channels, pairs, back, most, address, flat, taps, q_block, base_plane, base_pitch, block
                 )
                 for c in range(channels):
@@ -660,7 +395,7 @@ def _send_tiles(
     across = -(-width // _TILE_WIDTH)
     most = weight.shape[1]
     address, taps = np.empty(most, np.int64), np.empty(2 * most, np.int64)
-    table = np.zeros((most, _NUMBERS), patches.dtype)
+    table = np.zeros((most, NUMBERS), patches.dtype)
     flat = table.reshape(-1)
     block = np.empty((channels, wide), patches.dtype)
     q_block = np.zeros(wide, patches.dtype)
@@ -694,7 +429,7 @@ def _send_tiles(
                     for k in range(used):
                         block[c, k] = light[c, y, x + k]
                     block[c, used:] = 0
-                _send_block(
+                send_block(
                     mode, channels, pairs, back, most, address, flat, taps, q_block,
                     rows * columns * item, columns * item, block,
                 )  # fmt: skip
@@ -745,10 +480,19 @@ def _mode(warps: Warps, b: int, inverse_depth: Any) -> tuple[int, NDArray[np.flo
     matrix, shift = warps.matrix[b], warps.shift[b]
     deep = inverse_depth is not None and shift.any()
     if matrix[:, 2, :2].any() or shift[:, 2].any() or not (matrix[:, 2, 2] > 0).all():
-        return _DEPTH if deep else _PROJECTIVE, matrix, shift
+        return DEPTH if deep else PROJECTIVE, matrix, shift
     scale = matrix[:, 2, 2]
     matrix, shift = matrix / scale[:, None, None], shift / scale[:, None]
-    return _PARALLAX if deep else _AFFINE, np.ascontiguousarray(matrix), np.ascontiguousarray(shift)
+    return PARALLAX if deep else AFFINE, np.ascontiguousarray(matrix), np.ascontiguousarray(shift)
+
+
+def _checked(image: NDArray[np.floating], warps: Warps, inverse_depth: Any, border: Border | str) -> Border:
+    check_image(image)
+    border = check_warps(image.shape, warps, border)
+    check_depth_given(warps.shift, inverse_depth)
+    if inverse_depth is not None:
+        check_plane("inverse_depth", inverse_depth, image.shape)
+    return border
 
 
 def _check_ahead(warps: Warps, b: int, height: int, width: int, inverse_depth: Any) -> None:
@@ -768,14 +512,15 @@ def _check_ahead(warps: Warps, b: int, height: int, width: int, inverse_depth: A
         seen = rows[(n >= 0) & (n < weight.shape[1])]
         seen = seen[share[seen, n[seen]] != 0]
         if seen.size:
-            source_places(warps, b, time, seen, width, None if inverse_depth is None else inverse_depth[seen])
+            across = m[time, 2, 0] * np.arange(width) + m[time, 2, 1] * seen[:, None] + m[time, 2, 2]
+            check_ahead(across + (0.0 if inverse_depth is None else h[time, 2] * inverse_depth[seen]))
 
 
 _NO_DEPTH = np.zeros((0, 0))
 
 
 def _prepared_depth(inverse_depth: Any, b: int, mode: int) -> NDArray[np.floating]:
-    if mode not in (_DEPTH, _PARALLAX):
+    if mode not in (DEPTH, PARALLAX):
         return _NO_DEPTH
     # One type, so that no combination of types is compiled on its own.
     return np.ascontiguousarray(inverse_depth[b], np.float64)
@@ -816,7 +561,8 @@ def warp_mean(
     Raises
     ------
     InvalidValueError
-        As ``backends.oracle.warp_mean``: shapes, missing depth, a pixel that looks behind the camera.
+        Types or shapes that do not fit; translation without depth; depth that is not finite; a pixel that looks behind
+        the camera; border ``VALID``.
 
     Notes
     -----
@@ -830,11 +576,11 @@ def warp_mean(
     >>> warp_mean(row, one, border=Border.REPLICATE)[0, 0, 0].tolist()
     [2.0, 3.0, 4.0, 5.0, 5.0, 5.0]
     """
-    border = check_warps(image, warps, inverse_depth, border)
+    border = _checked(image, warps, inverse_depth, border)
     image = _prepared(image)
     batch, _, height, width = image.shape
     result = np.empty(image.shape, image.dtype)
-    wide = _VECTORS * VECTOR_BYTES // image.itemsize
+    wide = VECTORS * VECTOR_BYTES // image.itemsize
     jobs = -(-height // _TILE_HEIGHT) * -(-width // _TILE_WIDTH)
     for b in range(batch):
         n = b % len(warps)
@@ -874,11 +620,11 @@ def warp_mean_adjoint(
     InvalidValueError
         As in :func:`warp_mean`.
     """
-    border = check_warps(image, warps, inverse_depth, border)
+    border = _checked(image, warps, inverse_depth, border)
     image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     batch, channels, height, width = image.shape
     result = np.empty(image.shape, image.dtype)
-    wide = _VECTORS * VECTOR_BYTES // image.itemsize
+    wide = VECTORS * VECTOR_BYTES // image.itemsize
     band = 16
     threads = _threads_for(image, warps, threads)
     for b in range(batch):

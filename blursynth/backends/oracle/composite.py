@@ -13,54 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends.oracle.convolve import check_arguments, continued_index
-from blursynth.errors import InvalidValueError
+from blursynth.backends.oracle.borders import continued_index
 from blursynth.frame import Border
+from blursynth.physics.coverage import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.physics.scene import Scene
 
-__all__ = [
-    "COMPLETE",
-    "GOES_ON",
-    "MOST_SCALED",
-    "NEARLY_WHOLE",
-    "NOTHING_SEEN",
-    "check_scene",
-    "composite",
-    "composite_adjoint",
-    "coverage_scale",
-]
-
-NOTHING_SEEN = 1e-9  # shares of light below this are rounding; they count as none, and 1 - them as all
-
-COMPLETE = 1 - 1e-5
-
-# When the coverage of a surface, with the places where it is missing, is near enough to 1 to be scaled to it: not below
-# the first or above the last, wholly between the two others. Noise of depth changes it by some hundredths, a slope of
-# .1 px of radius per px by a tenth; two surfaces make 1.5 to 2.
-NEARLY_WHOLE = (0.4, 0.85, 1.06, 1.12)
-MOST_SCALED = 2.0  # times; else a trace of a slice would show as much as others lack
-GOES_ON = 0.25  # of the next slice: then the surface goes on there, and what is lacking here is not lacking
-
-
-def check_scene(image: Any, scene: Scene, border: Border) -> Border:
-    """The border as a ``Border``, after a check of what compositing needs.
-
-    Raises
-    ------
-    InvalidValueError
-        The image is not ``[B, C, H, W]`` float32 or float64, the scene is of another shape, or the border is ``VALID``.
-    """
-    border = check_arguments(image, scene.psf[0], border)
-    if border == Border.VALID:
-        raise InvalidValueError(
-            "border='valid' has no meaning for a scene.", fix="Use another border and crop the result."
-        )
-    expected = (image.shape[0], *image.shape[2:])
-    if tuple(scene.order.shape) != expected:
-        raise InvalidValueError(
-            f"The scene must have the shape {expected} of the pictures, got {tuple(scene.order.shape)}."
-        )
-    return border
+__all__ = ["composite", "composite_adjoint", "coverage_scale"]
 
 
 class _Places:
@@ -280,13 +238,7 @@ def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> N
     border
         How pictures and scene go on beyond their edge; with ``CONSTANT`` the scene goes on as with ``REPLICATE``, but
         black. Not ``VALID``.
-
-    Raises
-    ------
-    InvalidValueError
-        See :func:`check_scene`.
     """
-    border = check_scene(image, scene, border)
     result = np.empty(image.shape)
     for b in range(len(image)):
         places, seen, total = _visible(scene, b, border)
@@ -304,7 +256,6 @@ def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> N
 
 def composite_adjoint(image: NDArray[np.floating], scene: Scene, *, border: Border) -> NDArray[np.floating]:
     """The exact transpose of :func:`composite` as a map of images, borders and hidden surfaces included."""
-    border = check_scene(image, scene, border)
     result = np.empty(image.shape)
     for b in range(len(image)):
         places, seen, total = _visible(scene, b, border)

@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends.oracle.convolve import check_arguments, convolve, convolve_adjoint
-from blursynth.errors import InvalidValueError
+from blursynth.backends.oracle.convolve import convolve, convolve_adjoint
 from blursynth.frame import Border
 from blursynth.physics.point_spread_field import PointSpreadField
 
-__all__ = ["check_varying", "convolve_varying", "convolve_varying_adjoint", "node_weights"]
-
-
-def check_varying(image: Any, field: PointSpreadField, level: Any, border: Border) -> Border:
-    """The border as a ``Border``, after a check of what the varying convolutions need.
-
-    Raises
-    ------
-    InvalidValueError
-        See :func:`blursynth.backends.oracle.convolve.check_arguments`; the field is for another number of pictures;
-        the level is missing, of another shape than the picture, or not finite; the border is ``VALID``.
-    """
-    border = check_arguments(image, field.psf[0], border)
-    if border == Border.VALID:
-        raise InvalidValueError(
-            "border='valid' has no meaning where the point spread varies.",
-            why="The margin to drop would differ from pixel to pixel.",
-            fix="Use another border and crop the result.",
-        )
-    if len(field) not in (1, image.shape[0]) or len(field.first_px) not in (1, image.shape[0]):
-        raise InvalidValueError(
-            f"The field must be for the {image.shape[0]} pictures of the batch, or one for all, got {len(field)} "
-            f"with {len(field.first_px)} positions."
-        )
-    expected = (image.shape[0], *image.shape[2:])
-    if level is None:
-        if field.levels > 1:
-            raise InvalidValueError(f"A field of {field.levels} levels needs the level of every pixel, got None.")
-    elif tuple(level.shape) != expected:
-        raise InvalidValueError(f"level must have the shape {expected} of the pictures, got {tuple(level.shape)}.")
-    elif not np.isfinite(level).all():
-        raise InvalidValueError("level must be finite.", fix="Fill holes in the depth first.")
-    return border
+__all__ = ["convolve_varying", "convolve_varying_adjoint", "node_weights"]
 
 
 def _hat(place: NDArray[np.float64], nodes: int) -> NDArray[np.float64]:
@@ -85,13 +50,7 @@ def convolve_varying(
         there is one level only.
     border
         How the pictures go on beyond their edge; not ``VALID``.
-
-    Raises
-    ------
-    InvalidValueError
-        See :func:`check_varying`.
     """
-    border = check_varying(image, field, level, border)
     result = np.zeros(image.shape)
     for b in range(len(image)):
         weights = node_weights(image.shape[2:], field, level, b)
@@ -110,7 +69,6 @@ def convolve_varying_adjoint(
     belongs to the pixel where the light comes from, flux is kept (inside, and for a circular border), constants are
     not.
     """
-    border = check_varying(image, field, level, border)
     result = np.zeros(image.shape)
     for b in range(len(image)):
         weights = node_weights(image.shape[2:], field, level, b)

@@ -5,29 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "ALONE",
-    "BEND",
-    "COLOUR_CUT",
-    "FIRST_PX",
-    "IN_BAND",
-    "LIKELIER",
-    "RIDGE",
-    "SURE",
-    "smooth_depth",
-]
+from blursynth.physics.depth_smoothing import (
+    ALONE,
+    BEND,
+    COLOR_CUT,
+    FIRST_PX,
+    IN_BAND,
+    LIKELIER,
+    RIDGE,
+    SURE,
+)
+
+__all__ = ["smooth_depth"]
 
 Plane = NDArray[np.float64]
 Place = tuple[int, int]
-
-ALONE = 4  # pixels of 25 with fewer of their own surface, themselves included, are outliers
-LIKELIER = 6.0  # how much better the colors of the other surface must fit
-IN_BAND = 0.02  # weight of the colors of pixels so near to a jump that it may lie elsewhere
-BEND = 0.35  # share of the step by which a surface may leave the plane of its neighborhood
-FIRST_PX = 4  # radius of the planes that tell how surfaces go on
-RIDGE = 1.0  # px^2, added to the spread of a cross, so that a line of pixels has a plane, too
-SURE = 0.02  # share of the step below which a smaller residual makes a plane no better
-COLOUR_CUT = 0.5  # share of the step that is left where colors differ
 
 
 class _Picture:
@@ -105,7 +97,7 @@ class _Picture:
                 if not (0 <= there[0] < self.height and 0 <= there[1] < self.width):
                     break
                 expected = planes[p] @ [1.0, dy * length, dx * length]
-                cut = self.step * (1.0 - (1.0 - COLOUR_CUT) * (1.0 - self.colors_alike(here, there)))
+                cut = self.step * (1.0 - (1.0 - COLOR_CUT) * (1.0 - self.colors_alike(here, there)))
                 if abs(steady[there] - expected) > BEND * self.step * steady[p]:
                     break
                 if not self.like(steady[here], steady[there], cut):

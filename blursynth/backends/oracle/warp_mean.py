@@ -2,80 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends.oracle.convolve import check_arguments, continued_index
-from blursynth.errors import InvalidValueError
+from blursynth.backends.oracle.borders import continued_index
 from blursynth.frame import Border
-from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.warps import Warps
 
-__all__ = ["check_warps", "source_places", "warp_mean", "warp_mean_adjoint"]
-
-_POINT = PointSpreads.from_dense([np.ones((1, 1))])
+__all__ = ["warp_mean", "warp_mean_adjoint"]
 
 
-def check_warps(image: Any, warps: Warps, inverse_depth: Any, border: Border) -> Border:
-    """The border as a ``Border``, after a check of what warps need.
-
-    Raises
-    ------
-    InvalidValueError
-        The image is not ``[B, C, H, W]`` float32 or float64; warps of another number of pictures or rows; translation
-        without depth; depth of another shape or not finite; border ``VALID``.
-    """
-    border = check_arguments(image, _POINT, border)
-    batch, _, height, width = image.shape
-    if border == Border.VALID:
-        raise InvalidValueError(
-            "border='valid' has no meaning for warps.", fix="Use another border and crop the result."
-        )
-    if len(warps) not in (1, batch):
-        raise InvalidValueError(f"Warps must be for the {batch} pictures, or one for all, got {len(warps)}.")
-    if warps.first.shape[1] not in (1, height):
-        raise InvalidValueError(
-            f"Warps have times for {warps.first.shape[1]} rows, the picture has {height}.",
-            fix="Give the times of every row, or one entry for all rows alike.",
-        )
-    if inverse_depth is None:
-        if warps.shift.any():
-            raise InvalidValueError(
-                "Translation of the camera needs depth, got inverse_depth=None.",
-                why="How far a point moves on the sensor is inversely proportional to its depth.",
-                fix="Give the inverse depth in 1/m, or rotate only.",
-            )
-    elif tuple(inverse_depth.shape) != (batch, height, width):
-        raise InvalidValueError(
-            f"inverse_depth must have the shape {(batch, height, width)} of the pictures, got "
-            f"{tuple(inverse_depth.shape)}."
-        )
-    elif not np.isfinite(inverse_depth).all():
-        raise InvalidValueError("inverse_depth must be finite.", fix="Fill holes in the depth first.")
-    return border
-
-
-def source_places(
+def _source_places(
     warps: Warps, b: int, time: int, rows: NDArray[np.int64], width: int, inverse_depth: NDArray[np.floating] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Row and column ``[len(rows), W]`` in the source that each pixel of these rows shows at a time.
-
-    Raises
-    ------
-    InvalidValueError
-        A pixel looks along or behind the plane of the camera.
-    """
+    """Row and column ``[len(rows), W]`` in the source that each pixel of these rows shows at a time."""
     b %= len(warps)
     y, x = np.meshgrid(rows.astype(np.float64), np.arange(width, dtype=np.float64), indexing="ij")
     m, shift = warps.matrix[b, time], warps.shift[b, time]
     q = 0.0 if inverse_depth is None else inverse_depth.astype(np.float64)
     u, v, s = (m[i, 0] * x + m[i, 1] * y + m[i, 2] + q * shift[i] for i in range(3))
-    if not (s > 0).all():
-        raise InvalidValueError(
-            "A pixel looks behind the camera.", why="The motion is larger than the scene's depth or the field of view."
-        )
     return v / s, u / s
 
 
@@ -126,20 +71,14 @@ def warp_mean(
         ``[B, H, W]`` in 1/m; None for pure rotation and zoom.
     border
         How the pictures go on beyond their edge; not ``VALID``.
-
-    Raises
-    ------
-    InvalidValueError
-        See :func:`check_warps` and :func:`source_places`.
     """
-    border = check_warps(image, warps, inverse_depth, border)
     batch, _, height, width = image.shape
     result = np.zeros(image.shape)
     for b in range(batch):
         source = image[b].astype(np.float64)
         for time, rows, weight in _moments(warps, b, height):
             q = None if inverse_depth is None else inverse_depth[b][rows]
-            y, x = source_places(warps, b, time, rows, width, q)
+            y, x = _source_places(warps, b, time, rows, width, q)
             for iy, wy in _corners(y, height, border):
                 for ix, wx in _corners(x, width, border):
                     share = np.where((iy >= 0) & (ix >= 0), wy * wx, 0.0)
@@ -155,7 +94,6 @@ def warp_mean_adjoint(
     border: Border,
 ) -> NDArray[np.floating]:
     """The exact transpose of :func:`warp_mean`, borders included: light is sent back where it came from."""
-    border = check_warps(image, warps, inverse_depth, border)
     batch, channels, height, width = image.shape
     result = np.zeros(image.shape)
     channel = np.arange(channels)[:, None, None]
@@ -163,7 +101,7 @@ def warp_mean_adjoint(
         light = image[b].astype(np.float64)
         for time, rows, weight in _moments(warps, b, height):
             q = None if inverse_depth is None else inverse_depth[b][rows]
-            y, x = source_places(warps, b, time, rows, width, q)
+            y, x = _source_places(warps, b, time, rows, width, q)
             for iy, wy in _corners(y, height, border):
                 for ix, wx in _corners(x, width, border):
                     share = np.where((iy >= 0) & (ix >= 0), wy * wx, 0.0)

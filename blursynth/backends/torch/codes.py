@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu
+from blursynth.backends.cpu import codes as on_cpu
 from blursynth.backends.torch.tensors import as_array
 
 __all__ = ["from_codes", "to_codes"]
@@ -35,12 +35,12 @@ def to_codes(image: torch.Tensor) -> NDArray[np.uint8]:
         A value is not finite.
     """
     if image.device.type == "cpu" or not bool(torch.isfinite(image).all()):  # the CPU's kernel says what is wrong
-        return cpu.to_codes(as_array(image))
+        return on_cpu.to_codes(as_array(image))
     return as_array(_codes_there(image))
 
 
 def from_codes(codes: NDArray[np.uint8], dtype: Any = torch.float32, device: Any = "cpu") -> torch.Tensor:
     """Values ``k / 255`` of codes as a tensor."""
     if torch.device(device).type == "cpu":
-        return torch.from_numpy(cpu.from_codes(codes, np.float64 if dtype == torch.float64 else np.float32))
+        return torch.from_numpy(on_cpu.from_codes(codes, np.float64 if dtype == torch.float64 else np.float32))
     return _values_there(torch.from_numpy(np.ascontiguousarray(codes)).to(device), dtype)

@@ -34,9 +34,9 @@ import triton
 import triton.language as tl
 from torch.nn.functional import max_pool2d
 
-from blursynth.backends.oracle.composite import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.backends.torch.grid_triton import continued, on_device_of, shines, tiles
 from blursynth.frame import Border
+from blursynth.physics.coverage import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 
 __all__ = ["composite", "composite_adjoint"]
 

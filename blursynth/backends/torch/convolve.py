@@ -17,18 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu
-from blursynth.backends.oracle.convolve import check_valid_size, continued_index, valid_margins_px
-from blursynth.backends.torch.tensors import (
-    as_array,
-    as_tensor,
-    checked_border,
-    checked_image,
-    point_spreads,
-    taps_of,
-    weights_of,
-)
-from blursynth.errors import InvalidValueError
+from blursynth.backends.borders import continued_index, margins_px
+from blursynth.backends.checks import check_convolve, check_valid_size
+from blursynth.backends.torch.operator import linear_operator, operator
+from blursynth.backends.torch.tensors import as_array, checked_image, point_spreads, taps_of
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
 
@@ -37,20 +29,37 @@ __all__ = ["convolve", "convolve_adjoint", "tap_products"]
 Tensor = torch.Tensor
 
 
-def _convolve_cpu(
-    image: Tensor, start: Tensor, dy: Tensor, dx: Tensor, weight: Tensor, border: str, margins: Sequence[int]
-) -> Tensor:
-    return as_tensor(cpu.convolve(as_array(image), point_spreads(start, dy, dx, weight), border=Border(border)), image)
+def _unpack(start: Tensor, dy: Tensor, dx: Tensor, weight: Tensor, border: str, margins: Sequence[int]) -> Any:
+    return {"psf": point_spreads(start, dy, dx, weight), "border": Border(border)}
 
 
-def _adjoint_cpu(
-    image: Tensor, start: Tensor, dy: Tensor, dx: Tensor, weight: Tensor, border: str, margins: Sequence[int]
-) -> Tensor:
-    psf = point_spreads(start, dy, dx, weight)
-    return as_tensor(cpu.convolve_adjoint(as_array(image), psf, border=Border(border)), image)
+def _smaller(image: Tensor, *rest: Any) -> Tensor:
+    *size, height, width = image.shape
+    top, bottom, left, right = rest[-1]
+    return image.new_empty((*size, height - top - bottom, width - left - right))
 
 
-def _weights_any(
+def _larger(image: Tensor, *rest: Any) -> Tensor:
+    return _smaller(image, [-margin for margin in rest[-1]])
+
+
+def _by_weight(image: Tensor, gradient: Tensor, start: Tensor, dy: Tensor, dx: Tensor, *rest: Any) -> Tensor:
+    weight, border, margins = rest
+    return _weights(image, gradient, start, dy, dx, border, margins).to(weight.device)
+
+
+_TAPS = "Tensor start, Tensor dy, Tensor dx"
+_convolve, _adjoint = linear_operator(
+    "convolve",
+    f"{_TAPS}, Tensor weight, str border, int[] margins",
+    _unpack,
+    "convolve_triton",
+    shapes=(_smaller, _larger),
+    derivatives={"weight": _by_weight},
+)
+
+
+def _sum_over_pixels(
     image: Tensor, gradient: Tensor, start: Tensor, dy: Tensor, dx: Tensor, border: str, margins: Sequence[int]
 ) -> Tensor:
     out = torch.zeros(dy.numel(), dtype=torch.float64, device=image.device)
@@ -61,6 +70,18 @@ def _weights_any(
         origin = (margins[0], margins[2])
         out[taps] += tap_products(image[b], gradient[b], rows[taps], columns[taps], border, origin)
     return out
+
+
+_weights = operator(
+    "convolve_weights",
+    f"Tensor image, Tensor gradient, {_TAPS}, str border, int[] margins",
+    _sum_over_pixels,
+    shape=lambda image, gradient, start, dy, *rest: image.new_empty((dy.shape[0],), dtype=torch.float64),
+    derivatives={
+        "image": lambda w, image, gradient, start, dy, dx, *rest: _adjoint(gradient, start, dy, dx, w, *rest),
+        "gradient": lambda w, image, gradient, start, dy, dx, *rest: _convolve(image, start, dy, dx, w, *rest),
+    },
+)
 
 
 def tap_products(
@@ -90,121 +111,9 @@ def tap_products(
     return torch.stack([(light * grown[:, i : i + high, j : j + wide]).sum() for i, j in places])
 
 
-def _convolve_cuda(
-    image: Tensor, start: Tensor, dy: Tensor, dx: Tensor, weight: Tensor, border: str, margins: Sequence[int]
-) -> Tensor:
-    from blursynth.backends.torch.convolve_triton import convolve
-
-    return convolve(image, start, dy, dx, weight, border, margins)
-
-
-def _adjoint_cuda(
-    image: Tensor, start: Tensor, dy: Tensor, dx: Tensor, weight: Tensor, border: str, margins: Sequence[int]
-) -> Tensor:
-    from blursynth.backends.torch.convolve_triton import convolve_adjoint
-
-    return convolve_adjoint(image, start, dy, dx, weight, border, margins)
-
-
-_TAPS = "Tensor start, Tensor dy, Tensor dx"
-_convolve = torch.library.custom_op(
-    "blursynth::convolve",
-    _convolve_cpu,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor image, {_TAPS}, Tensor weight, str border, int[] margins) -> Tensor",
-)
-_adjoint = torch.library.custom_op(
-    "blursynth::convolve_adjoint",
-    _adjoint_cpu,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor image, {_TAPS}, Tensor weight, str border, int[] margins) -> Tensor",
-)
-_weights = torch.library.custom_op(
-    "blursynth::convolve_weights",
-    _weights_any,
-    mutates_args=(),
-    schema=f"(Tensor image, Tensor gradient, {_TAPS}, str border, int[] margins) -> Tensor",
-)
-_convolve.register_kernel("cuda")(_convolve_cuda)
-_adjoint.register_kernel("cuda")(_adjoint_cuda)
-
-
-@_convolve.register_fake
-def _convolve_shape(image: Tensor, start: Any, dy: Any, dx: Any, weight: Any, border: str, margins: Any) -> Tensor:
-    batch, channels, height, width = image.shape
-    top, bottom, left, right = margins
-    return image.new_empty((batch, channels, height - top - bottom, width - left - right))
-
-
-@_adjoint.register_fake
-def _adjoint_shape(image: Tensor, start: Any, dy: Any, dx: Any, weight: Any, border: str, margins: Any) -> Tensor:
-    batch, channels, height, width = image.shape
-    top, bottom, left, right = margins
-    return image.new_empty((batch, channels, height + top + bottom, width + left + right))
-
-
-@_weights.register_fake
-def _weights_shape(image: Tensor, gradient: Any, start: Any, dy: Tensor, dx: Any, border: str, margins: Any) -> Tensor:
-    return image.new_empty((dy.shape[0],), dtype=torch.float64)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    image, start, dy, dx, weight, ctx.border, ctx.margins = inputs
-    # The picture is kept only for a derivative that needs it.
-    ctx.save_for_backward(image if ctx.needs_input_grad[4] else None, start, dy, dx, weight)
-
-
-def _convolve_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    image, start, dy, dx, weight = ctx.saved_tensors
-    rest = (ctx.border, ctx.margins)
-    by_image = _adjoint(gradient, start, dy, dx, weight, *rest) if ctx.needs_input_grad[0] else None
-    by_weight = None
-    if ctx.needs_input_grad[4]:
-        by_weight = _weights(image, gradient, start, dy, dx, *rest).to(weight.device)
-    return by_image, None, None, None, by_weight, None, None
-
-
-def _adjoint_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    image, start, dy, dx, weight = ctx.saved_tensors
-    rest = (ctx.border, ctx.margins)
-    by_image = _convolve(gradient, start, dy, dx, weight, *rest) if ctx.needs_input_grad[0] else None
-    by_weight = None
-    if ctx.needs_input_grad[4]:
-        by_weight = _weights(gradient, image, start, dy, dx, *rest).to(weight.device)
-    return by_image, None, None, None, by_weight, None, None
-
-
-def _keep_both(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    image, other, start, dy, dx, ctx.border, ctx.margins = inputs
-    ctx.save_for_backward(image, other, start, dy, dx)
-
-
-def _weights_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    image, other, start, dy, dx = ctx.saved_tensors
-    rest = (ctx.border, ctx.margins)
-    by_image = _adjoint(other, start, dy, dx, gradient, *rest) if ctx.needs_input_grad[0] else None
-    by_other = _convolve(image, start, dy, dx, gradient, *rest) if ctx.needs_input_grad[1] else None
-    return by_image, by_other, None, None, None, None, None
-
-
-_convolve.register_autograd(_convolve_backward, setup_context=_keep)
-_adjoint.register_autograd(_adjoint_backward, setup_context=_keep)
-_weights.register_autograd(_weights_backward, setup_context=_keep_both)
-
-
 def _checked(image: Tensor, psf: PointSpreads, border: Border | str) -> tuple[Border, tuple[int, int, int, int]]:
-    checked_image(image)
-    border = checked_border(border)
-    if len(psf) not in (1, image.shape[0]):
-        raise InvalidValueError(
-            f"psf must hold one point spread for each of the {image.shape[0]} pictures, or a single one, "
-            f"got {len(psf)}.",
-            why="Which picture gets which blur would be a guess.",
-            fix="Pass psf[b] for one picture, or build the batch with PointSpreads.from_dense.",
-        )
-    return border, valid_margins_px(psf) if border == Border.VALID else (0, 0, 0, 0)
+    border = check_convolve(checked_image(image).shape, psf, border)
+    return border, margins_px(psf.dy, psf.dx) if border == Border.VALID else (0, 0, 0, 0)
 
 
 def convolve(image: Tensor, psf: PointSpreads, *, border: Border | str, weight: Tensor | None = None) -> Tensor:
@@ -245,8 +154,8 @@ def convolve(image: Tensor, psf: PointSpreads, *, border: Border | str, weight: 
     [0.0, 1.0, 0.0]
     """
     border, margins = _checked(image, psf, border)
-    check_valid_size(tuple(image.shape), margins)
-    return _convolve(image, *taps_of(psf), weights_of(psf, weight), border.value, margins)
+    check_valid_size(image.shape, margins)
+    return _convolve(image, *taps_of(psf, weight), border.value, margins)
 
 
 def convolve_adjoint(image: Tensor, psf: PointSpreads, *, border: Border | str, weight: Tensor | None = None) -> Tensor:
@@ -255,4 +164,4 @@ def convolve_adjoint(image: Tensor, psf: PointSpreads, *, border: Border | str, 
     For ``VALID`` the image has the small size that :func:`convolve` returns, and the result the large one.
     """
     border, margins = _checked(image, psf, border)
-    return _adjoint(image, *taps_of(psf), weights_of(psf, weight), border.value, margins)
+    return _adjoint(image, *taps_of(psf, weight), border.value, margins)

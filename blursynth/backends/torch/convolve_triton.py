@@ -21,11 +21,11 @@ import torch
 import triton
 import triton.language as tl
 
-from blursynth.backends.oracle.convolve import continued_index
+from blursynth.backends.borders import continued_index, margins_px
 from blursynth.backends.torch.grid_triton import BORDER_CODES, continued, on_device_of, shines, tiles
 from blursynth.frame import Border
 
-__all__ = ["convolve", "convolve_adjoint", "fold", "reach_of"]
+__all__ = ["convolve", "convolve_adjoint", "fold"]
 
 Tensor = torch.Tensor
 _ROWS, _COLUMNS = 8, 128
@@ -122,17 +122,6 @@ def fold(grown: Tensor, margins: Sequence[int], border: Border) -> Tensor:
     return out
 
 
-def reach_of(dy: Tensor, dx: Tensor) -> tuple[int, int, int, int]:
-    """Rows and columns (top, bottom, left, right) that the taps reach over; taps lie on the CPU."""
-    y, x = dy.cpu().numpy(), dx.cpu().numpy()
-    return (
-        max(0, int(y.max(initial=0))),
-        max(0, -int(y.min(initial=0))),
-        max(0, int(x.max(initial=0))),
-        max(0, -int(x.min(initial=0))),
-    )
-
-
 def _run(
     image: Tensor,
     out: Tensor,
@@ -184,7 +173,7 @@ def convolve_adjoint(
     """The exact transpose of :func:`convolve`, borders included."""
     batch, channels, height, width = image.shape
     folds = border in (Border.REFLECT, Border.REPLICATE)
-    top, bottom, left, right = reach_of(dy, dx) if folds else margins
+    top, bottom, left, right = margins_px(dy.cpu().numpy(), dx.cpu().numpy()) if folds else margins
     grown = image.new_empty((batch, channels, height + top + bottom, width + left + right))
     code = BORDER_CODES[Border.CIRCULAR if border == Border.CIRCULAR else Border.CONSTANT]
     _run(image, grown, (start, dy, dx, weight), (-top, -left), -1, code)

@@ -17,19 +17,10 @@ from typing import Any
 
 import torch
 
-from blursynth.backends import cpu
+from blursynth.backends.checks import check_convolve_varying
 from blursynth.backends.torch.convolve import tap_products
-from blursynth.backends.torch.tensors import (
-    as_array,
-    as_tensor,
-    checked_border,
-    checked_image,
-    checked_plane,
-    point_spreads,
-    taps_of,
-    weights_of,
-)
-from blursynth.errors import InvalidValueError
+from blursynth.backends.torch.operator import linear_operator, operator
+from blursynth.backends.torch.tensors import as_array, checked_image, checked_plane, packed, point_spreads, taps_of
 from blursynth.frame import Border
 from blursynth.physics.point_spread_field import PointSpreadField
 
@@ -38,65 +29,17 @@ __all__ = ["convolve_varying", "convolve_varying_adjoint"]
 Tensor = torch.Tensor
 
 
-def _field(
-    start: Tensor, dy: Tensor, dx: Tensor, weight: Tensor, grid: Sequence[int], first: Tensor, step: Sequence[float]
-) -> PointSpreadField:
-    levels, rows, columns = grid
-    psf = point_spreads(start, dy, dx, weight)
-    return PointSpreadField(psf, levels, rows, columns, as_array(first), (step[0], step[1]))
-
-
-def _varying_cpu(
-    image: Tensor,
-    level: Tensor | None,
-    start: Tensor,
-    dy: Tensor,
-    dx: Tensor,
-    weight: Tensor,
-    grid: Sequence[int],
-    first: Tensor,
-    step: Sequence[float],
-    border: str,
-) -> Tensor:
-    field = _field(start, dy, dx, weight, grid, first, step)
-    place = None if level is None else as_array(level)
-    return as_tensor(cpu.convolve_varying(as_array(image), field, place, border=Border(border)), image)
-
-
-def _adjoint_cpu(
-    image: Tensor,
-    level: Tensor | None,
-    start: Tensor,
-    dy: Tensor,
-    dx: Tensor,
-    weight: Tensor,
-    grid: Sequence[int],
-    first: Tensor,
-    step: Sequence[float],
-    border: str,
-) -> Tensor:
-    field = _field(start, dy, dx, weight, grid, first, step)
-    place = None if level is None else as_array(level)
-    return as_tensor(cpu.convolve_varying_adjoint(as_array(image), field, place, border=Border(border)), image)
-
-
-def _varying_cuda(image: Tensor, level: Tensor | None, *rest: Any) -> Tensor:
-    from blursynth.backends.torch.convolve_varying_triton import convolve_varying
-
-    return convolve_varying(image, level, *rest)
-
-
-def _adjoint_cuda(image: Tensor, level: Tensor | None, *rest: Any) -> Tensor:
-    from blursynth.backends.torch.convolve_varying_triton import convolve_varying_adjoint
-
-    return convolve_varying_adjoint(image, level, *rest)
+def _unpack(level: Tensor | None, *field: Any) -> Any:
+    *taps, (levels, rows, columns), first, step, border = field
+    spreads = PointSpreadField(point_spreads(*taps), levels, rows, columns, as_array(first), tuple(step))
+    return {"field": spreads, "level": None if level is None else as_array(level), "border": Border(border)}
 
 
 def _hat(place: Tensor, nodes: int, number: int) -> Tensor:
     return (1 - (place.clamp(0, nodes - 1) - number).abs()).clamp(min=0)
 
 
-def _weights_any(
+def _sum_over_pixels(
     image: Tensor,
     gradient: Tensor,
     level: Tensor | None,
@@ -138,50 +81,6 @@ def _weights_any(
     return out
 
 
-_FIELD = "Tensor start, Tensor dy, Tensor dx, Tensor weight, int[] grid, Tensor first, float[] step, str border"
-_varying = torch.library.custom_op(
-    "blursynth::convolve_varying",
-    _varying_cpu,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor image, Tensor? level, {_FIELD}) -> Tensor",
-)
-_adjoint = torch.library.custom_op(
-    "blursynth::convolve_varying_adjoint",
-    _adjoint_cpu,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor image, Tensor? level, {_FIELD}) -> Tensor",
-)
-_weights = torch.library.custom_op(
-    "blursynth::convolve_varying_weights",
-    _weights_any,
-    mutates_args=(),
-    schema=f"(Tensor image, Tensor gradient, Tensor? level, {_FIELD.replace('Tensor weight, ', '')}) -> Tensor",
-)
-_varying.register_kernel("cuda")(_varying_cuda)
-_adjoint.register_kernel("cuda")(_adjoint_cuda)
-
-
-def _same_shape(image: Tensor, *rest: Any) -> Tensor:
-    return image.new_empty(image.shape)
-
-
-def _weights_shape(image: Tensor, gradient: Any, level: Any, start: Any, dy: Tensor, *rest: Any) -> Tensor:
-    return image.new_empty((dy.shape[0],), dtype=torch.float64)
-
-
-_varying.register_fake(_same_shape)
-_adjoint.register_fake(_same_shape)
-_weights.register_fake(_weights_shape)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    image, level, start, dy, dx, weight, ctx.grid, first, ctx.step, ctx.border = inputs
-    kept = image if ctx.needs_input_grad[1] or ctx.needs_input_grad[5] else None
-    ctx.save_for_backward(kept, level, start, dy, dx, weight, first)
-
-
 def _by_level(image: Tensor, gradient: Tensor, level: Tensor, *field: Any) -> Tensor:
     """``sum_c g_c(p) (A(n + 1) x - A(n) x)(p)``."""
     levels = field[4][0]
@@ -193,75 +92,46 @@ def _by_level(image: Tensor, gradient: Tensor, level: Tensor, *field: Any) -> Te
     return torch.where(inside, slope, 0.0).to(level.dtype)
 
 
-def _varying_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    image, level, start, dy, dx, weight, first = ctx.saved_tensors
-    field = (start, dy, dx, weight, ctx.grid, first, ctx.step, ctx.border)
-    needed = ctx.needs_input_grad
-    by_image = _adjoint(gradient, level, *field) if needed[0] else None
-    by_level = _by_level(image, gradient, level, *field) if needed[1] else None
-    by_weight = _by_weight(image, gradient, level, field) if needed[5] else None
-    return by_image, by_level, None, None, None, by_weight, None, None, None, None
+def _by_weight(image: Tensor, gradient: Tensor, level: Tensor | None, *field: Any) -> Tensor:
+    return _weights(image, gradient, level, *field[:3], *field[4:]).to(field[3].device)
 
 
-def _adjoint_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    image, level, start, dy, dx, weight, first = ctx.saved_tensors
-    field = (start, dy, dx, weight, ctx.grid, first, ctx.step, ctx.border)
-    needed = ctx.needs_input_grad
-    by_image = _varying(gradient, level, *field) if needed[0] else None
-    by_level = _by_level(gradient, image, level, *field) if needed[1] else None
-    by_weight = _by_weight(gradient, image, level, field) if needed[5] else None
-    return by_image, by_level, None, None, None, by_weight, None, None, None, None
+_TAPS, _GRID = "Tensor start, Tensor dy, Tensor dx", "int[] grid, Tensor first, float[] step, str border"
+_varying, _adjoint = linear_operator(
+    "convolve_varying",
+    f"Tensor? level, {_TAPS}, Tensor weight, {_GRID}",
+    _unpack,
+    "convolve_varying_triton",
+    derivatives={"level": _by_level, "weight": _by_weight},
+)
 
 
-def _by_weight(image: Tensor, gradient: Tensor, level: Tensor | None, field: tuple[Any, ...]) -> Tensor:
-    weight = field[3]
-    return _weights(image, gradient, level, *field[:3], *field[4:]).to(weight.device)
+def _with_weight(w: Tensor, level: Tensor | None, start: Tensor, dy: Tensor, dx: Tensor, *grid: Any) -> tuple[Any, ...]:
+    return level, start, dy, dx, w, *grid
 
 
-def _keep_both(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    image, other, level, start, dy, dx, ctx.grid, first, ctx.step, ctx.border = inputs
-    ctx.save_for_backward(image, other, level, start, dy, dx, first)
-
-
-def _weights_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    image, other, level, start, dy, dx, first = ctx.saved_tensors
-    field = (start, dy, dx, gradient, ctx.grid, first, ctx.step, ctx.border)
-    needed = ctx.needs_input_grad
-    by_image = _adjoint(other, level, *field) if needed[0] else None
-    by_other = _varying(image, level, *field) if needed[1] else None
-    by_level = _by_level(image, other, level, *field) if needed[2] else None
-    return by_image, by_other, by_level, None, None, None, None, None, None, None
-
-
-_varying.register_autograd(_varying_backward, setup_context=_keep)
-_adjoint.register_autograd(_adjoint_backward, setup_context=_keep)
-_weights.register_autograd(_weights_backward, setup_context=_keep_both)
+_weights = operator(
+    "convolve_varying_weights",
+    f"Tensor image, Tensor gradient, Tensor? level, {_TAPS}, {_GRID}",
+    _sum_over_pixels,
+    shape=lambda image, gradient, level, start, dy, *rest: image.new_empty((dy.shape[0],), dtype=torch.float64),
+    derivatives={
+        "image": lambda w, image, gradient, *rest: _adjoint(gradient, *_with_weight(w, *rest)),
+        "gradient": lambda w, image, gradient, *rest: _varying(image, *_with_weight(w, *rest)),
+        "level": lambda w, image, gradient, *rest: _by_level(image, gradient, *_with_weight(w, *rest)),
+    },
+)
 
 
 def _arguments(
     image: Tensor, field: PointSpreadField, level: Tensor | None, border: Border | str, weight: Tensor | None
 ) -> tuple[Any, ...]:
-    checked_image(image)
-    border = checked_border(border)
-    if border == Border.VALID:
-        raise InvalidValueError(
-            "border='valid' has no meaning where the point spread varies.",
-            why="The margin to drop would differ from pixel to pixel.",
-            fix="Use another border and crop the result.",
-        )
-    if len(field) not in (1, len(image)) or len(field.first_px) not in (1, len(image)):
-        raise InvalidValueError(
-            f"The field must be for the {len(image)} pictures of the batch, or one for all, got {len(field)} "
-            f"with {len(field.first_px)} positions."
-        )
-    if level is None and field.levels > 1:
-        raise InvalidValueError(f"A field of {field.levels} levels needs the level of every pixel, got None.")
+    border = check_convolve_varying(checked_image(image).shape, field, level, border)
     return (
         None if level is None else checked_plane(level, image, "level"),
-        *taps_of(field.psf),
-        weights_of(field.psf, weight),
+        *taps_of(field.psf, weight),
         [field.levels, field.rows, field.columns],
-        torch.from_numpy(field.first_px),
+        *packed(field.first_px),
         [float(step) for step in field.step_px],
         border.value,
     )

@@ -23,7 +23,8 @@ import torch
 import triton
 import triton.language as tl
 
-from blursynth.backends.torch.convolve_triton import fold, reach_of
+from blursynth.backends.borders import margins_px
+from blursynth.backends.torch.convolve_triton import fold
 from blursynth.backends.torch.grid_triton import BORDER_CODES, continued, on_device_of, shines, tiles
 from blursynth.frame import Border
 
@@ -134,7 +135,7 @@ def _varying_adjoint(
     grown_width,
     top,  # margins of the grown picture
     left,
-    reach_up,  # how far the taps reach, as in reach_of
+    reach_up,  # how far the taps reach, as in margins_px
     reach_down,
     reach_left,
     reach_right,
@@ -258,7 +259,7 @@ def convolve_varying_adjoint(
     image = image.contiguous()
     batch, channels, height, width = image.shape
     folds = border in (Border.REFLECT, Border.REPLICATE)
-    reach = reach_of(dy, dx)
+    reach = margins_px(dy.cpu().numpy(), dx.cpu().numpy())
     top, bottom, left, right = reach if folds else (0, 0, 0, 0)
     grown = image.new_empty((batch, channels, height + top + bottom, width + left + right))
     with on_device_of(image):

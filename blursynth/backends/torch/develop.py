@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu
-from blursynth.backends.oracle.convolve import continued_index
+from blursynth.backends.borders import continued_index
+from blursynth.backends.torch.operator import on_arrays, operator
 from blursynth.backends.torch.sensor import colors_of_pixels
-from blursynth.backends.torch.tensors import as_array, as_tensor, checked_image
+from blursynth.backends.torch.tensors import as_array, checked_image
 from blursynth.errors import InvalidValueError
 from blursynth.frame import MOSAICS, Border
 from blursynth.physics.development import DevelopParameters
@@ -112,9 +112,9 @@ def _needs_edges(whole: Tensor) -> bool:
     return bool(((whole[:, 0] > 0) & (whole[:, 1] == _EDGE_AWARE)).any())
 
 
-def _develop_cuda(image: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor, colored: bool) -> Tensor:
+def _on_device(image: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor, colored: bool) -> Tensor:
     if _needs_edges(whole):
-        return _develop_cpu(image, numbers, whole, origin, colored)
+        return _on_cpu(image, numbers, whole, origin, colored)
     steps = _Development(image, numbers, whole, origin)
     light = torch.minimum(steps.balanced(image), steps.clip)
     if steps.mosaicked:
@@ -141,7 +141,7 @@ def _adjoint(image: Tensor, gradient: Tensor, numbers: Tensor, whole: Tensor, or
     return torch.where(steps.balanced(image) <= steps.clip, back * (steps.scale * steps.balance), 0.0)
 
 
-def _develop_cpu(image: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor, colored: bool) -> Tensor:
+def _unpack(numbers: Tensor, whole: Tensor, origin: Tensor, colored: bool) -> Any:
     many, few = as_array(numbers), as_array(whole)
     values: dict[str, Any] = {name: many[:, i] for i, name in enumerate(_NUMBERS)}
     parameters = DevelopParameters(
@@ -151,41 +151,25 @@ def _develop_cpu(image: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor, 
         white_balance=many[:, 4:7],
         color_matrix=many[:, 7:16].reshape(-1, 3, 3),
     )
-    return as_tensor(cpu.develop(as_array(image), parameters, origin_px=as_array(origin)), image)
+    return {"parameters": parameters, "origin_px": as_array(origin)}
 
 
-_SCHEMA = "Tensor numbers, Tensor whole, Tensor origin, bool colored) -> Tensor"
-_develop = torch.library.custom_op(
-    "blursynth::develop", _develop_cpu, mutates_args=(), device_types="cpu", schema=f"(Tensor image, {_SCHEMA}"
-)
-_develop_adjoint = torch.library.custom_op(
-    "blursynth::develop_adjoint", _adjoint, mutates_args=(), schema=f"(Tensor image, Tensor gradient, {_SCHEMA}"
-)
-_develop.register_kernel("cuda")(_develop_cuda)
-
-
-@_develop.register_fake
-def _develop_shape(image: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor, colored: bool) -> Tensor:
+def _shape(image: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor, colored: bool) -> Tensor:
     batch, channels, height, width = image.shape
     return image.new_empty((batch, 3 if colored else channels, height, width))
 
 
-@_develop_adjoint.register_fake
-def _adjoint_shape(image: Tensor, *rest: Any) -> Tensor:
-    return image.new_empty(image.shape)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.colored = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _develop_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    image, *rest = ctx.saved_tensors
-    return _develop_adjoint(image, gradient, *rest, ctx.colored), None, None, None, None
-
-
-_develop.register_autograd(_develop_backward, setup_context=_keep)
+_on_cpu = on_arrays("develop", _unpack)
+_PARAMETERS = "Tensor numbers, Tensor whole, Tensor origin, bool colored"
+_develop_adjoint = operator("develop_adjoint", f"Tensor image, Tensor gradient, {_PARAMETERS}", _adjoint)
+_develop = operator(
+    "develop",
+    f"Tensor image, {_PARAMETERS}",
+    _on_cpu,
+    _on_device,
+    shape=_shape,
+    derivatives={"image": lambda gradient, image, *rest: _develop_adjoint(image, gradient, *rest)},
+)
 
 
 def develop(image: Tensor, parameters: DevelopParameters, *, origin_px: NDArray[np.int64]) -> Tensor:

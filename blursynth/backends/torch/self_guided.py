@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu
 from blursynth.backends.torch.convolve import convolve, convolve_adjoint
-from blursynth.backends.torch.tensors import as_array, as_tensor, checked_image
+from blursynth.backends.torch.operator import on_arrays, operator
+from blursynth.backends.torch.tensors import as_array, checked_image
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
@@ -48,13 +48,9 @@ class _Steps:
         return convolve_adjoint(values.contiguous(), self.window, border=Border.REFLECT)
 
 
-def _self_guided_cuda(image: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
+def _on_device(image: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
     steps = _Steps(image, strength, radius)
     return steps.windows_mean(steps.part * steps.mean) - steps.windows_mean(steps.part) * image
-
-
-def _self_guided_cpu(image: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
-    return as_tensor(cpu.self_guided(as_array(image), as_array(strength), as_array(radius)), image)
 
 
 def _adjoint(image: Tensor, gradient: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
@@ -68,36 +64,24 @@ def _adjoint(image: Tensor, gradient: Tensor, strength: Tensor, radius: Tensor) 
     return by_rest - steps.windows_mean(steps.part) * gradient + steps.spread(by_mean)
 
 
-_SCHEMA = "Tensor strength, Tensor radius) -> Tensor"
-_self_guided = torch.library.custom_op(
-    "blursynth::self_guided", _self_guided_cpu, mutates_args=(), device_types="cpu", schema=f"(Tensor image, {_SCHEMA}"
-)
-_self_guided.register_kernel("cuda")(_self_guided_cuda)
-_self_guided_adjoint = torch.library.custom_op(
-    "blursynth::self_guided_adjoint", _adjoint, mutates_args=(), schema=f"(Tensor image, Tensor gradient, {_SCHEMA}"
-)
-
-
-@_self_guided.register_fake
-def _same_shape(image: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
+def _contiguous(image: Tensor, *rest: Any) -> Tensor:
     return torch.empty_like(image, memory_format=torch.contiguous_format)
 
 
-@_self_guided_adjoint.register_fake
-def _adjoint_shape(image: Tensor, gradient: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
-    return torch.empty_like(image, memory_format=torch.contiguous_format)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    image, strength, radius = ctx.saved_tensors
-    return _self_guided_adjoint(image, gradient, strength, radius), None, None
-
-
-_self_guided.register_autograd(_backward, setup_context=_keep)
+_NUMBERS = "Tensor strength, Tensor radius"
+_self_guided_adjoint = operator(
+    "self_guided_adjoint", f"Tensor image, Tensor gradient, {_NUMBERS}", _adjoint, shape=_contiguous
+)
+_self_guided = operator(
+    "self_guided",
+    f"Tensor image, {_NUMBERS}",
+    on_arrays(
+        "self_guided", lambda *numbers: dict(zip(("strength", "radius_px"), map(as_array, numbers), strict=True))
+    ),
+    _on_device,
+    shape=_contiguous,
+    derivatives={"image": lambda gradient, image, *numbers: _self_guided_adjoint(image, gradient, *numbers)},
+)
 
 
 def self_guided(image: Tensor, strength: NDArray[np.float64], radius_px: NDArray[np.int64]) -> Tensor:

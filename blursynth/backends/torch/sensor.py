@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu
-from blursynth.backends.torch.tensors import as_array, as_tensor, checked_image
+from blursynth.backends.torch.operator import in_triton, on_arrays, operator
+from blursynth.backends.torch.tensors import as_array, checked_image
 from blursynth.errors import InvalidValueError
 from blursynth.frame import MOSAICS
 from blursynth.physics.mosaic import pattern_colors
@@ -67,19 +67,9 @@ def keys_of(image: Tensor, seed: NDArray[np.uint64], origin_px: NDArray[np.int64
     return torch.from_numpy(np.concatenate([seeds.astype(np.int64)[:, None], origin], axis=1))
 
 
-def _seed_and_origin(keys: Tensor) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def _unpack_keys(keys: Tensor) -> dict[str, Any]:
     rows = as_array(keys)
-    return rows[:, 0].astype(np.uint64), np.ascontiguousarray(rows[:, 1:3])
-
-
-def _poisson_cpu(mean: Tensor, keys: Tensor) -> Tensor:
-    seed, origin = _seed_and_origin(keys)
-    return as_tensor(cpu.poisson(as_array(mean), seed, origin_px=origin), mean)
-
-
-def _gaussian_cpu(image: Tensor, sigma: Tensor, keys: Tensor) -> Tensor:
-    seed, origin = _seed_and_origin(keys)
-    return as_tensor(cpu.gaussian_noise(as_array(image), as_array(sigma), seed, origin_px=origin), image)
+    return {"seed": rows[:, 0].astype(np.uint64), "origin_px": np.ascontiguousarray(rows[:, 1:3])}
 
 
 def _parameters(numbers: Tensor, whole: Tensor) -> SensorParameters:
@@ -88,11 +78,6 @@ def _parameters(numbers: Tensor, whole: Tensor) -> SensorParameters:
     values |= {name: few[:, i] for i, name in enumerate(_WHOLE)}
     rest = many[:, len(_NUMBERS) :]
     return SensorParameters(**values, from_light=rest[:, :9].reshape(-1, 3, 3), offset_dn=rest[:, 9:])
-
-
-def _sensor_cpu(image: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
-    seed, origin = _seed_and_origin(keys)
-    return as_tensor(cpu.sensor(as_array(image), _parameters(numbers, whole), seed, origin_px=origin), image)
 
 
 def _slope(image: Tensor, gradient: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
@@ -153,69 +138,16 @@ def colors_of_pixels(code: Tensor, origin_px: Tensor, size_px: tuple[int, int]) 
     return _SITES[code - 1][batch, rows[:, :, None], columns[:, None, :]][:, None]
 
 
-def _poisson_cuda(mean: Tensor, keys: Tensor) -> Tensor:
-    from blursynth.backends.torch.sensor_triton import poisson
-
-    return poisson(mean, keys)
+def _on_device(image: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
+    return in_triton("sensor_triton", "sensor")(image, _parameters(numbers, whole), keys)
 
 
-def _gaussian_cuda(image: Tensor, sigma: Tensor, keys: Tensor) -> Tensor:
-    from blursynth.backends.torch.noise_triton import gaussian_noise
-
-    return gaussian_noise(image, sigma, keys)
-
-
-def _sensor_cuda(image: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
-    from blursynth.backends.torch.sensor_triton import sensor
-
-    return sensor(image, _parameters(numbers, whole), keys)
-
-
-_POISSON = "(Tensor mean, Tensor keys) -> Tensor"
-_GAUSSIAN = "(Tensor image, Tensor sigma, Tensor keys) -> Tensor"
-_SENSOR = "Tensor numbers, Tensor whole, Tensor keys, bool mosaicked) -> Tensor"
-_poisson = torch.library.custom_op(
-    "blursynth::poisson", _poisson_cpu, mutates_args=(), device_types="cpu", schema=_POISSON
-)
-_gaussian = torch.library.custom_op(
-    "blursynth::gaussian_noise", _gaussian_cpu, mutates_args=(), device_types="cpu", schema=_GAUSSIAN
-)
-_sensor = torch.library.custom_op(
-    "blursynth::sensor", _sensor_cpu, mutates_args=(), device_types="cpu", schema=f"(Tensor image, {_SENSOR}"
-)
-_mean_slope = torch.library.custom_op(
-    "blursynth::sensor_slope", _slope, mutates_args=(), schema=f"(Tensor image, Tensor gradient, {_SENSOR}"
-)
-_poisson.register_kernel("cuda")(_poisson_cuda)
-_gaussian.register_kernel("cuda")(_gaussian_cuda)
-_sensor.register_kernel("cuda")(_sensor_cuda)
-
-
-def _same_shape(image: Tensor, *rest: Any) -> Tensor:
-    return image.new_empty(image.shape)
-
-
-_poisson.register_fake(_same_shape)
-_gaussian.register_fake(_same_shape)
-_mean_slope.register_fake(_same_shape)
-
-
-@_sensor.register_fake
-def _sensor_shape(image: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
+def _shape(image: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
     batch, channels, height, width = image.shape
     return image.new_empty((batch, 1 if mosaicked else channels, height, width))
 
 
-def _keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    pass
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.mosaicked = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _poisson_backward(ctx: Any, gradient: Tensor) -> Any:
+def _no_derivative(gradient: Tensor, mean: Tensor, keys: Tensor) -> Tensor:
     raise InvalidValueError(
         "poisson has no derivative.",
         why="Electrons are counted, so its output is a staircase.",
@@ -224,18 +156,33 @@ def _poisson_backward(ctx: Any, gradient: Tensor) -> Any:
     )
 
 
-def _gaussian_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-    return gradient, None, None
-
-
-def _sensor_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    image, *rest = ctx.saved_tensors
-    return _mean_slope(image, gradient, *rest, ctx.mosaicked), None, None, None, None
-
-
-_poisson.register_autograd(_poisson_backward, setup_context=_keep_nothing)
-_gaussian.register_autograd(_gaussian_backward, setup_context=_keep_nothing)
-_sensor.register_autograd(_sensor_backward, setup_context=_keep)
+_poisson = operator(
+    "poisson",
+    "Tensor mean, Tensor keys",
+    on_arrays("poisson", _unpack_keys),
+    in_triton("sensor_triton", "poisson"),
+    derivatives={"mean": _no_derivative},
+)
+_gaussian = operator(
+    "gaussian_noise",
+    "Tensor image, Tensor sigma, Tensor keys",
+    on_arrays("gaussian_noise", lambda sigma, keys: {"sigma": as_array(sigma), **_unpack_keys(keys)}),
+    in_triton("noise_triton", "gaussian_noise"),
+    derivatives={"image": lambda gradient, *inputs: gradient},
+)
+_PARAMETERS = "Tensor numbers, Tensor whole, Tensor keys, bool mosaicked"
+_mean_slope = operator("sensor_slope", f"Tensor image, Tensor gradient, {_PARAMETERS}", _slope)
+_sensor = operator(
+    "sensor",
+    f"Tensor image, {_PARAMETERS}",
+    on_arrays(
+        "sensor",
+        lambda numbers, whole, keys, mosaicked: {"parameters": _parameters(numbers, whole), **_unpack_keys(keys)},
+    ),
+    _on_device,
+    shape=_shape,
+    derivatives={"image": lambda gradient, image, *rest: _mean_slope(image, gradient, *rest)},
+)
 
 
 def _packed(parameters: SensorParameters, batch: int) -> tuple[Tensor, Tensor]:

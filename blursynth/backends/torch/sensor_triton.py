@@ -63,7 +63,7 @@ def _pixel(
     height,
     width,
     EXACT: tl.constexpr,
-    COLOURS: tl.constexpr,
+    COLORS: tl.constexpr,
     PATTERN: tl.constexpr,
     NOISE: tl.constexpr,
     TAILS: tl.constexpr,
@@ -78,7 +78,7 @@ def _pixel(
     gain, top, dark = tl.load(here + 3), tl.load(here + 4), tl.load(here + 5)
     at_row, at_column = tl.load(keys + 4 * b + 1) + y, tl.load(keys + 4 * b + 2) + x
     corner = (b * outs + channel) * 4 + ((at_row & 1) * 2 + (at_column & 1)).to(tl.int32)
-    if COLOURS:
+    if COLORS:
         area = height * width
         seen = source + b.to(tl.int64) * 3 * area + place
         light = tl.load(mix + 3 * corner, mask=made, other=0.0) * tl.load(seen, mask=made, other=0.0)
@@ -145,7 +145,7 @@ def _sensor(
     outs,
     height,
     width,
-    COLOURS: tl.constexpr,
+    COLORS: tl.constexpr,
     PATTERN: tl.constexpr,
     NOISE: tl.constexpr,
     TAILS: tl.constexpr,
@@ -159,7 +159,7 @@ def _sensor(
     made = i < height * width
     dn, doubt = _pixel(
         source, row, column, mix, black, numbers, keys, table, b, channel, i // width, i % width, made, channels, outs,
-        height, width, False, COLOURS, PATTERN, NOISE, TAILS, ROWS, COLUMNS,
+        height, width, False, COLORS, PATTERN, NOISE, TAILS, ROWS, COLUMNS,
     )  # fmt: skip
     here = plane.to(tl.int64) * height * width + i
     tl.store(out + here, dn, mask=made)
@@ -172,7 +172,7 @@ def _sensor(
 @triton.jit
 def _settle(
     source, out, row, column, mix, black, numbers, keys, table, pending, found, channels, outs, height, width,
-    COLOURS: tl.constexpr, PATTERN: tl.constexpr, TAILS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    COLORS: tl.constexpr, PATTERN: tl.constexpr, TAILS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The pixels on the list, from the light to the number."""
@@ -186,7 +186,7 @@ def _settle(
         i = (here % area).to(tl.int32)
         dn, _doubt = _pixel(
             source, row, column, mix, black, numbers, keys, table, plane // outs, plane % outs, i // width, i % width,
-            made, channels, outs, height, width, True, COLOURS, PATTERN, True, TAILS, ROWS, COLUMNS,
+            made, channels, outs, height, width, True, COLORS, PATTERN, True, TAILS, ROWS, COLUMNS,
         )  # fmt: skip
         tl.store(out + here, dn, mask=made)
 
@@ -214,7 +214,7 @@ def _launched(
 
     tables = there(numbers if mix is None else mix), there(black), there(numbers), keys, constants(image.device)
     options = {
-        "COLOURS": mix is not None,
+        "COLORS": mix is not None,
         "PATTERN": bool((numbers[:, 6:8] > 0).any()),
         "TAILS": bool(numbers[:, 9].any()),
         "ROWS": row is not None,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu
+from blursynth.backends.cpu.smooth_depth import smooth_depth as smooth_arrays
 from blursynth.backends.torch.tensors import as_array, as_tensor
 
 __all__ = ["smooth_depth"]
@@ -25,5 +25,5 @@ def smooth_depth(
     Depth is prepared on the CPU, as scenes are, and the result lies where the inverse depth lies. It has no derivative:
     which pixels are one surface does not change smoothly.
     """
-    smooth = cpu.smooth_depth(as_array(inverse_depth), as_array(guide), step, radius_px, contrast, snap_px)
+    smooth = smooth_arrays(as_array(inverse_depth), as_array(guide), step, radius_px, contrast, snap_px)
     return as_tensor(smooth, inverse_depth)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends import cpu
+from blursynth.backends.cpu.surface_edges import surface_edges as edges_of_arrays
+from blursynth.backends.cpu.surface_edges import surface_slope
 from blursynth.backends.torch.tensors import as_array
 from blursynth.physics.surface_edges import SurfaceEdges
 
@@ -25,9 +26,4 @@ def surface_edges(
 ) -> SurfaceEdges:
     """Which surfaces lie on both sides of every edge; see the backend of arrays. Nothing depends on it smoothly."""
     picture = as_array(image.detach().cpu())
-    return cpu.surface_edges(picture, level, deep_px, wide_px, jump=jump, slack_px=slack_px)
-
-
-def surface_slope(radius_px: NDArray[np.float64], *, jump: float) -> NDArray[np.float64]:
-    """The derivative of a radius by row and column; see the backend of arrays."""
-    return cpu.surface_slope(radius_px, jump=jump)
+    return edges_of_arrays(picture, level, deep_px, wide_px, jump=jump, slack_px=slack_px)

@@ -9,18 +9,16 @@ import torch
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
 
 __all__ = [
     "as_array",
     "as_tensor",
-    "checked_border",
     "checked_image",
     "checked_plane",
+    "packed",
     "point_spreads",
     "taps_of",
-    "weights_of",
 ]
 
 
@@ -58,45 +56,26 @@ def checked_image(image: object) -> torch.Tensor:
     return image
 
 
-def checked_border(border: Border | str) -> Border:
-    """The border as a :class:`Border`.
-
-    Raises
-    ------
-    InvalidValueError
-        There is no such border.
-    """
-    try:
-        return Border(border)
-    except ValueError:
-        raise InvalidValueError(
-            f"border must be one of {', '.join(b.value for b in Border)}, got {border!r}.",
-            fix="Use a member of blursynth.frame.Border.",
-        ) from None
+def packed(*arrays: NDArray[Any] | None) -> tuple[torch.Tensor | None, ...]:
+    """Arrays as tensors of the CPU, which carry what is not a picture through an operator; None stays None."""
+    return tuple(None if a is None else torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
 
 
-def taps_of(psf: PointSpreads) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """``start``, ``dy`` and ``dx`` as tensors."""
-    start, dy, dx = (torch.from_numpy(np.ascontiguousarray(values)) for values in (psf.start, psf.dy, psf.dx))
-    return start, dy, dx
-
-
-def weights_of(psf: PointSpreads, weight: torch.Tensor | None) -> torch.Tensor:
-    """The shares of the taps in float64: ``weight`` where it is given, else those of the point spreads.
+def taps_of(psf: PointSpreads, weight: torch.Tensor | None = None) -> tuple[torch.Tensor | None, ...]:
+    """``start``, ``dy``, ``dx`` and the shares of the taps in float64: ``weight`` where it is given.
 
     Raises
     ------
     InvalidValueError
         Not one weight per tap.
     """
-    if weight is None:
-        return torch.from_numpy(np.ascontiguousarray(psf.weight))
-    if weight.shape != psf.weight.shape:
+    if weight is not None and weight.shape != psf.weight.shape:
         raise InvalidValueError(
             f"weight must hold the share of each of the {psf.weight.size} taps, got shape {tuple(weight.shape)}.",
             fix="Start from torch.from_numpy(psf.weight).",
         )
-    return weight.to(torch.float64)
+    own = packed(psf.start, psf.dy, psf.dx, psf.weight)
+    return own if weight is None else (*own[:3], weight.to(torch.float64))
 
 
 def point_spreads(start: torch.Tensor, dy: torch.Tensor, dx: torch.Tensor, weight: torch.Tensor) -> PointSpreads:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from blursynth.backends import cpu
-from blursynth.backends.oracle.convolve import continued_index
-from blursynth.backends.torch.tensors import as_array, as_tensor, checked_border, checked_image, checked_plane
-from blursynth.errors import InvalidValueError
+from blursynth.backends.borders import continued_index
+from blursynth.backends.checks import check_warps
+from blursynth.backends.torch.operator import in_triton, linear_operator, operator
+from blursynth.backends.torch.tensors import as_array, as_tensor, checked_image, checked_plane, packed
 from blursynth.frame import Border
 from blursynth.physics.warps import Warps
 
@@ -31,25 +31,28 @@ def _warps(matrix: Tensor, shift: Tensor, first: Tensor, weight: Tensor) -> Warp
     return Warps(as_array(matrix), as_array(shift), as_array(first), as_array(weight))
 
 
-def _mean_cpu(
-    image: Tensor, depth: Tensor | None, matrix: Tensor, shift: Tensor, first: Tensor, weight: Tensor, border: str
-) -> Tensor:
-    q = None if depth is None else as_array(depth)
-    return as_tensor(
-        cpu.warp_mean(as_array(image), _warps(matrix, shift, first, weight), q, border=Border(border)), image
-    )
+def _unpack(depth: Tensor | None, *rest: Any) -> Any:
+    *warps, border = rest
+    depth_of = None if depth is None else as_array(depth)
+    return {"warps": _warps(*warps), "inverse_depth": depth_of, "border": Border(border)}
 
 
-def _adjoint_cpu(
-    image: Tensor, depth: Tensor | None, matrix: Tensor, shift: Tensor, first: Tensor, weight: Tensor, border: str
-) -> Tensor:
-    q = None if depth is None else as_array(depth)
-    return as_tensor(
-        cpu.warp_mean_adjoint(as_array(image), _warps(matrix, shift, first, weight), q, border=Border(border)), image
-    )
+def _by_depth(image: Tensor, gradient: Tensor, depth: Tensor, *warps: Any) -> Tensor:
+    return _depth(image, gradient, depth, *warps).to(depth.dtype)
 
 
-def _depth_cpu(
+_WARPS = "Tensor matrix, Tensor shift, Tensor first, Tensor weight, str border"
+_mean, _adjoint = linear_operator(
+    "warp_mean",
+    f"Tensor? inverse_depth, {_WARPS}",
+    _unpack,
+    "warp_mean_triton",
+    derivatives={"inverse_depth": _by_depth},
+    adds_atomically=True,
+)
+
+
+def _slope(
     image: Tensor,
     gradient: Tensor,
     depth: Tensor,
@@ -92,111 +95,20 @@ def _depth_cpu(
     return as_tensor(slope.astype(light.dtype), image)
 
 
-def _mean_cuda(image: Tensor, depth: Tensor | None, *rest: Any) -> Tensor:
-    from blursynth.backends.torch.warp_mean_triton import warp_mean
-
-    return warp_mean(image, depth, *rest)
-
-
-def _adjoint_cuda(image: Tensor, depth: Tensor | None, *rest: Any) -> Tensor:
-    if torch.are_deterministic_algorithms_enabled():
-        return _adjoint_cpu(image, depth, *rest)
-    from blursynth.backends.torch.warp_mean_triton import warp_mean_adjoint
-
-    return warp_mean_adjoint(image, depth, *rest)
-
-
-def _depth_cuda(image: Tensor, gradient: Tensor, depth: Tensor, *rest: Any) -> Tensor:
-    from blursynth.backends.torch.warp_mean_triton import warp_mean_depth
-
-    return warp_mean_depth(image, gradient, depth, *rest)
-
-
-_WARPS = "Tensor matrix, Tensor shift, Tensor first, Tensor weight, str border"
-_mean = torch.library.custom_op(
-    "blursynth::warp_mean",
-    _mean_cpu,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor image, Tensor? inverse_depth, {_WARPS}) -> Tensor",
+_depth = operator(
+    "warp_mean_depth",
+    f"Tensor image, Tensor gradient, Tensor inverse_depth, {_WARPS}",
+    _slope,
+    in_triton("warp_mean_triton", "warp_mean_depth"),
+    shape=lambda image, *rest: image.new_empty((image.shape[0], *image.shape[2:])),
 )
-_adjoint = torch.library.custom_op(
-    "blursynth::warp_mean_adjoint",
-    _adjoint_cpu,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor image, Tensor? inverse_depth, {_WARPS}) -> Tensor",
-)
-_depth = torch.library.custom_op(
-    "blursynth::warp_mean_depth",
-    _depth_cpu,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor image, Tensor gradient, Tensor inverse_depth, {_WARPS}) -> Tensor",
-)
-_mean.register_kernel("cuda")(_mean_cuda)
-_adjoint.register_kernel("cuda")(_adjoint_cuda)
-_depth.register_kernel("cuda")(_depth_cuda)
-
-
-def _same_shape(image: Tensor, *rest: Any) -> Tensor:
-    return image.new_empty(image.shape)
-
-
-def _plane_shape(image: Tensor, *rest: Any) -> Tensor:
-    batch, _, height, width = image.shape
-    return image.new_empty((batch, height, width))
-
-
-_mean.register_fake(_same_shape)
-_adjoint.register_fake(_same_shape)
-_depth.register_fake(_plane_shape)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    image, depth, *warps, ctx.border = inputs
-    ctx.save_for_backward(image if ctx.needs_input_grad[1] else None, depth, *warps)
-
-
-def _mean_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    image, depth, *warps = ctx.saved_tensors
-    by_image = _adjoint(gradient, depth, *warps, ctx.border) if ctx.needs_input_grad[0] else None
-    by_depth = None
-    if ctx.needs_input_grad[1]:
-        by_depth = _depth(image, gradient, depth, *warps, ctx.border).to(depth.dtype)
-    return by_image, by_depth, None, None, None, None, None
-
-
-def _adjoint_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    image, depth, *warps = ctx.saved_tensors
-    by_image = _mean(gradient, depth, *warps, ctx.border) if ctx.needs_input_grad[0] else None
-    by_depth = None
-    if ctx.needs_input_grad[1]:
-        by_depth = _depth(gradient, image, depth, *warps, ctx.border).to(depth.dtype)
-    return by_image, by_depth, None, None, None, None, None
-
-
-_mean.register_autograd(_mean_backward, setup_context=_keep)
-_adjoint.register_autograd(_adjoint_backward, setup_context=_keep)
 
 
 def _arguments(image: Tensor, warps: Warps, inverse_depth: Tensor | None, border: Border | str) -> tuple[Any, ...]:
-    checked_image(image)
-    border = checked_border(border)
-    if border == Border.VALID:
-        raise InvalidValueError(
-            "border='valid' has no meaning for warps.", fix="Use another border and crop the result."
-        )
-    if len(warps) not in (1, len(image)):
-        raise InvalidValueError(f"Warps must be for the {len(image)} pictures, or one for all, got {len(warps)}.")
-    if warps.first.shape[1] not in (1, image.shape[2]):
-        raise InvalidValueError(
-            f"Warps have times for {warps.first.shape[1]} rows, the picture has {image.shape[2]}.",
-            fix="Give the times of every row, or one entry for all rows alike.",
-        )
+    border = check_warps(checked_image(image).shape, warps, border)
     return (
         None if inverse_depth is None else checked_plane(inverse_depth, image, "inverse_depth"),
-        *(torch.from_numpy(np.ascontiguousarray(a)) for a in (warps.matrix, warps.shift, warps.first, warps.weight)),
+        *packed(warps.matrix, warps.shift, warps.first, warps.weight),
         border.value,
     )
 

@@ -21,8 +21,8 @@ import torch
 import triton
 import triton.language as tl
 
+from blursynth.backends.checks import check_ahead, check_depth_given
 from blursynth.backends.torch.grid_triton import BORDER_CODES, continued, on_device_of, shines, tiles
-from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 
 __all__ = ["warp_mean", "warp_mean_adjoint", "warp_mean_depth"]
@@ -152,21 +152,10 @@ def _coefficients(matrix: Tensor, shift: Tensor, like: Tensor) -> Tensor:
 
 def _check(matrix: Tensor, shift: Tensor, height: int, width: int, depth: Tensor | None) -> None:
     """Refuse what is known without looking at the device: the corners tell for a plane."""
-    if depth is not None:
-        return
-    if bool(shift.any()):
-        raise InvalidValueError(
-            "Translation of the camera needs depth, got inverse_depth=None.",
-            why="How far a point moves on the sensor is inversely proportional to its depth.",
-            fix="Give the inverse depth in 1/m, or rotate only.",
-        )
-    corners = torch.tensor(
-        [[x, y, 1.0] for x in (0, width - 1) for y in (0, height - 1)], dtype=matrix.dtype, device=matrix.device
-    )
-    if not bool((matrix[:, :, 2] @ corners.T > 0).all()):
-        raise InvalidValueError(
-            "A pixel looks behind the camera.", why="The motion is larger than the scene's depth or the field of view."
-        )
+    check_depth_given(shift, depth)
+    if depth is None:
+        ends = [[x, y, 1.0] for x in (0, width - 1) for y in (0, height - 1)]
+        check_ahead(matrix[:, :, 2] @ torch.tensor(ends, dtype=matrix.dtype, device=matrix.device).T)
 
 
 def _run(

@@ -59,7 +59,7 @@ class Defocus(DepthBlur):
         description="distance of the plane in focus on the optical axis; 1e6 is as good as infinity",
     )
     blades: int = Field(default=0, ge=0, le=100, description="corners of the aperture; 0 is round, usual lenses 5 to 9")
-    rotation_deg: float = Field(default=0.0, ge=-360, le=360, description="direction of the aperture's first corner")
+    angle_deg: float = Field(default=0.0, ge=-360, le=360, description="direction of the aperture's first corner")
     cats_eye: float = Field(
         default=0.0, ge=0, le=1, description="shift of the lens's rim at the corners of the picture, in radii"
     )
@@ -119,7 +119,7 @@ class Defocus(DepthBlur):
         """The aperture as it is seen from a place of the grid."""
         return Aperture(
             self.blades,
-            math.radians(self.rotation_deg) if self.blades else 0.0,
+            math.radians(self.angle_deg) if self.blades else 0.0,
             (place[1] - grid.columns // 2) * _CLIP_STEP,
             (place[0] - grid.rows // 2) * _CLIP_STEP,
         )

@@ -31,21 +31,21 @@ class HandHeldCamera(MovingCamera):
         default=0.0,
         ge=0,
         le=1000,
-        examples=[3.0],
+        examples=[8.0],
         description="turn about the horizontal axis: up and down; 1 to 6 in the hand",
     )
     yaw_mrad: float = Field(
         default=0.0,
         ge=0,
         le=1000,
-        examples=[3.0],
+        examples=[8.0],
         description="turn about the vertical axis: left and right; 1 to 6 in the hand",
     )
     roll_mrad: float = Field(
         default=0.0,
         ge=0,
         le=1000,
-        examples=[40.0],
+        examples=[60.0],
         description="turn about the line of sight through the roll center; 2 to 20",
     )
     roll_row_px: float | None = Field(

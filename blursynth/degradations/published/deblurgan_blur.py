@@ -77,7 +77,7 @@ class DeblurganBlur(Degradation):
         return None if self.stretch else self.canvas_px
 
     def point_spread(self) -> PointSpreads:
-        """The kernel, not centerd."""
+        """The kernel, not centered."""
         walk = RandomWalkMotion(
             length_px=self.length_px,
             anxiety=self.anxiety,

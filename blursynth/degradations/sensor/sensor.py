@@ -53,7 +53,7 @@ class Sensor(Degradation):
     gives: ClassVar[Encoding | None] = Encoding.RAW
 
     full_well_e: float = Field(
-        gt=0, le=1e7, examples=[4000.0], description="electrons that a pixel can hold; 2,000 to 20,000 in phones"
+        gt=0, le=1e7, examples=[1000.0], description="electrons that a pixel can hold; 2,000 to 20,000 in phones"
     )
     white_level_e: float | None = Field(
         default=None,

@@ -122,14 +122,14 @@ def _read_npy(path: Path) -> NDArray[Any]:
             raise ValueError("it does not hold one array of numbers")
     except Exception as error:  # numpy parses the header as Python, which raises what it wants
         raise PictureError(
-            f"{path}: is no readable .npy file of numbers ({_reason(error)}).", fix="Save [H, W] with numpy.save."
+            f"{path}: is not a readable .npy file of numbers ({_reason(error)}).", fix="Save [H, W] with numpy.save."
         ) from None
     return array
 
 
 def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
     try:
-        # Opened here, since numpy leaves a file open that is no archive.
+        # Opened here, since numpy leaves a file open that is not an archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = list(archive.files)
             if key is None and len(names) == 1:
@@ -142,7 +142,7 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
         raise
     except Exception as error:  # zip, zlib, headers and numpy each raise their own
         raise PictureError(
-            f"{path}: is no readable .npz file of numbers ({_reason(error)}).", fix="Save it with numpy.savez."
+            f"{path}: is not a readable .npz file of numbers ({_reason(error)}).", fix="Save it with numpy.savez."
         ) from None
     listed = ", ".join(repr(n) for n in names) or "none"
     raise PictureError(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from blursynth.errors import Argument, InvalidValueError, Message, PictureError, did_you_mean
+from blursynth.errors import Argument, InvalidValueError, Message, PictureError
 from blursynth.io.depth.formats import read_label_numbers, read_numbers
 from blursynth.io.depth.holes import Fill, fill_holes
 from blursynth.io.folders import expanded
+from blursynth.records.kind import Record
 
 __all__ = ["DepthFormat", "DepthMap", "read_depth", "read_depth_map", "read_labels"]
 
@@ -23,8 +25,10 @@ _LOG = logging.getLogger(__name__)
 NEAREST_M, FARTHEST_M = 1e-3, 1e4  # a median beyond these is a wrong unit, not a scene
 
 
-@dataclass(frozen=True)
-class DepthFormat:
+_Positive = Annotated[float, Field(gt=0)]
+
+
+class DepthFormat(Record):
     """What the numbers of a depth file mean.
 
     Meters by default. With ``focal_length_px`` and ``baseline_m`` they are disparities of a stereo camera, and
@@ -60,72 +64,45 @@ class DepthFormat:
         A number that is out of range, half a stereo camera, or two scales.
     """
 
-    meters_per_code: float | None = None
-    focal_length_px: float | None = None
-    baseline_m: float | None = None
+    meters_per_code: _Positive | None = None
+    focal_length_px: _Positive | None = None
+    baseline_m: _Positive | None = None
     doffs_px: float = 0.0
-    codes_per_px: float | None = None
-    infinity_m: float | None = None
+    codes_per_px: _Positive | None = None
+    infinity_m: _Positive | None = None
     key: str | None = None
     fill: Fill = "background"
     resample: Literal["nearest", "linear"] | None = None
 
-    def __post_init__(self) -> None:
-        for name in ("meters_per_code", "focal_length_px", "baseline_m", "codes_per_px", "infinity_m", "doffs_px"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-                raise InvalidValueError(f"DepthFormat.{name} must be a number, got {value!r}.")
-            if not math.isfinite(value) or (value <= 0 and name != "doffs_px"):
-                least = "finite" if name == "doffs_px" else "> 0 and finite"
-                raise InvalidValueError(f"DepthFormat.{name} must be {least}, got {value!r}.")
-            object.__setattr__(self, name, float(value))
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
         if (self.focal_length_px is None) is not (self.baseline_m is None):
             given, missing = (
                 ("focal_length_px", "baseline_m") if self.baseline_m is None else ("baseline_m", "focal_length_px")
             )
             raise InvalidValueError(
-                f"DepthFormat: {given} is given without {missing}.",
+                f"{given} is given without {missing}.",
                 why="Depth from disparity is baseline times focal length over disparity.",
                 fix="Give both for disparities, and neither for depth.",
             )
         if self.is_disparity and self.meters_per_code is not None:
             raise InvalidValueError(
-                "DepthFormat: meters_per_code and a stereo camera exclude each other.",
+                "meters_per_code and a stereo camera exclude each other.",
                 fix="Disparities are scaled with codes_per_px.",
             )
         if not self.is_disparity and (self.codes_per_px is not None or self.doffs_px != 0):
             raise InvalidValueError(
-                f"DepthFormat: {'codes_per_px' if self.codes_per_px is not None else 'doffs_px'} needs focal_length_px "
+                f"{'codes_per_px' if self.codes_per_px is not None else 'doffs_px'} needs focal_length_px "
                 "and baseline_m.",
                 why="Disparity in px becomes meters only with these.",
                 fix="Give them; if you know neither, any guess keeps the order of near and far.",
             )
-        if self.fill not in ("background", "nearest", "refuse"):
-            raise InvalidValueError(f"fill must be 'background', 'nearest' or 'refuse', got {self.fill!r}.")
-        if self.resample not in (None, "nearest", "linear"):
-            raise InvalidValueError(f"resample must be 'nearest', 'linear' or None, got {self.resample!r}.")
-        if self.key is not None and not isinstance(self.key, str):
-            raise InvalidValueError(f"key must be a string, got {self.key!r}.")
+        return self
 
     @property
     def is_disparity(self) -> bool:
         """Whether the numbers are disparities."""
         return self.focal_length_px is not None
-
-    def to_dict(self) -> dict[str, Any]:
-        """What differs from the defaults, as in JSON."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> DepthFormat:
-        """The inverse of :meth:`to_dict`."""
-        known = [f.name for f in fields(DepthFormat)]
-        for name in values:
-            if name not in known:
-                raise InvalidValueError(f"DepthFormat has no field {name!r}.", fix=did_you_mean(str(name), known))
-        return DepthFormat(**values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +168,9 @@ def read_depth(
         read_depth("disp0.pfm", focal_length_px=3979.911, baseline_m=0.193001, doffs_px=124.343)
     """
     form = DepthFormat(
-        meters_per_code, focal_length_px, baseline_m, doffs_px, codes_per_px, infinity_m, key, fill, resample
-    )
+        meters_per_code=meters_per_code, focal_length_px=focal_length_px, baseline_m=baseline_m, doffs_px=doffs_px,
+        codes_per_px=codes_per_px, infinity_m=infinity_m, key=key, fill=fill, resample=resample,
+    )  # fmt: skip
     return read_depth_map(path, form, size_px=size_px).depth_m
 
 
@@ -246,7 +224,7 @@ def read_labels(path: str | Path, *, size_px: tuple[int, int] | None = None) -> 
 
 
 def _check_scale(path: Path, numbers: NDArray[Any], form: DepthFormat) -> None:
-    """Integers need a scale: codes are no meters."""
+    """Integers need a scale: codes are not meters."""
     if numbers.dtype.kind == "f" or form.meters_per_code is not None or form.codes_per_px is not None:
         return
     if form.is_disparity:

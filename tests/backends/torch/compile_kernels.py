@@ -6,9 +6,16 @@ import sys
 from typing import Any
 
 import triton
-from blursynth.backends.cuda import composite, convolve, convolve_varying, noise, sensor, srgb, warp_mean
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+
+from blursynth.backends.torch import composite_triton as composite
+from blursynth.backends.torch import convolve_triton as convolve
+from blursynth.backends.torch import convolve_varying_triton as convolve_varying
+from blursynth.backends.torch import noise_triton as noise
+from blursynth.backends.torch import sensor_triton as sensor
+from blursynth.backends.torch import srgb_triton as srgb
+from blursynth.backends.torch import warp_mean_triton as warp_mean
 
 WHOLE = {
     "dy",
@@ -42,7 +49,7 @@ def compiled(function: Any, number: str, target: Any, **constants: Any) -> None:
             signature[name] = "*fp64"
     places = {(function.arg_names.index(name),): value for name, value in constants.items()}
     # Noise is rounded as on the CPU: nothing is contracted but what is written so.
-    options = {"enable_fp_fusion": function.__module__.rsplit(".", 1)[1] not in ("noise", "sensor")}
+    options = {"enable_fp_fusion": function.__module__.rsplit(".", 1)[1] not in ("noise_triton", "sensor_triton")}
     made = triton.compile(
         ASTSource(fn=function, signature=signature, constexprs=places), target=target, options=options
     )
@@ -75,7 +82,7 @@ def main(capability: int) -> None:
         compiled(noise._gaussian, number, target, BLOCK=1024)
         for tag in (1, 2):
             compiled(noise._shared, number, target, TAG=tag, BLOCK=128)
-        options = dict.fromkeys(("COLOURS", "PATTERN", "TAILS", "ROWS", "COLUMNS"), True)
+        options = dict.fromkeys(("COLORS", "PATTERN", "TAILS", "ROWS", "COLUMNS"), True)
         compiled(sensor._sensor, number, target, NOISE=True, BLOCK=512, **options)
         if number == "fp32":  # it takes seconds, and works in float64 anyhow
             compiled(sensor._settle, number, target, BLOCK=64, **options)
@@ -94,7 +101,7 @@ def main(capability: int) -> None:
     options = {"FARTHEST": -(2**31), "parts": 1, "kernels": 1, "reach": 1, **size, **tile}
     options |= {"BORDER": 2, "SCENE_BORDER": 2, "CHANNELS": 1, "MIXED": False, "SLOPED": True, "CONNECTED": True}
     compiled(composite._composite, "fp32", target, TRANSPOSE=True, **options)
-    options = {**dict.fromkeys(("COLOURS", "PATTERN", "TAILS", "ROWS", "COLUMNS"), False), "outs": 1, **size}
+    options = {**dict.fromkeys(("COLORS", "PATTERN", "TAILS", "ROWS", "COLUMNS"), False), "outs": 1, **size}
     compiled(sensor._sensor, "fp32", target, NOISE=False, BLOCK=512, **options)
     compiled(sensor._settle, "fp32", target, BLOCK=64, **options)
 

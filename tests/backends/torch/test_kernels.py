@@ -1,4 +1,7 @@
-"""The Triton kernels against the oracle: on a GPU if there is one, else in Triton's interpreter on tiny pictures."""
+"""Triton kernels beyond what every operation is tried with: tiles, hand-made scenes, laws of the noise, a whole camera.
+
+On a GPU if there is one, else in Triton's interpreter on tiny pictures.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import ORIGINS, SEEDS
+from cases import scene as random_scene
+from cases import warps as random_warps
 from scipy import stats
 
 import blursynth as bs
 from blursynth.backends import cpu, for_array, oracle
 from blursynth.frame import Border
 from blursynth.physics.color import srgb_codes
-from blursynth.physics.development import DevelopParameters, camera_from_srgb
-from blursynth.physics.mosaic import DEMOSAICS
+from blursynth.physics.development import camera_from_srgb
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.radiometry import SensorParameters
-from blursynth.physics.response import decode_table, encode_table
 from blursynth.physics.scene import Scene
 from blursynth.testing import pictures
 
 torch = pytest.importorskip("torch", reason="the kernels take tensors of torch")
 pytest.importorskip("triton", reason="the kernels are written in Triton")
 
-SAME_SIZE = [b for b in Border if b != Border.VALID]
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}
-# The interpreter takes its time: the arithmetic of all borders in float64, and float32 with one of them.
-every_case = pytest.mark.parametrize(
-    ("border", "dtype"), [*((b, np.float64) for b in SAME_SIZE), (Border.REFLECT, np.float32)]
-)
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
@@ -45,103 +44,24 @@ def close(got: Any, expected: np.ndarray, dtype: type) -> None:
     assert np.abs(got.cpu().numpy() - expected).max() <= TOLERANCE[dtype] * max(1.0, np.abs(expected).max())
 
 
-def transposed(x: Any, ax: Any, z: Any, atz: Any) -> None:
-    """``<A x, z> = <x, A' z>``, scaled by the norms."""
-    bound = 1e-12 if x.dtype == torch.float64 else 1e-5
-    x, ax, z, atz = (a.cpu().double() for a in (x, ax, z, atz))
-    assert abs(float((ax * z).sum() - (x * atz).sum())) <= bound * float(x.norm() * z.norm())
-
-
 @every_dtype
-@pytest.mark.parametrize("border", list(Border))
-@pytest.mark.parametrize("batch", [1, 2])
-def test_convolve(border: Border, dtype: type, batch: int, device: str, make_point_spreads: Callable[..., Any]) -> None:
-    from blursynth.backends.torch.convolve_triton import convolve, convolve_adjoint
+def test_srgb_codes(dtype: type, device: str) -> None:
+    """Those of the definition, for any number of levels."""
+    from blursynth.backends.torch.srgb_triton import srgb_encode
 
-    rng = np.random.default_rng(1)
-    psf = make_point_spreads(rng, batch, size=(2, 3))
-    margins = oracle.valid_margins_px(psf) if border == Border.VALID else (0, 0, 0, 0)
-    # Wider than a tile, and smaller than the reach; two pictures, and two channels.
-    shape = (1, 2, 3, 131) if batch == 1 else (2, 1, 5, 5) if border == Border.VALID else (2, 1, 9, 2)
-    image = rng.normal(size=shape).astype(dtype)
-    there = torch.from_numpy(image).to(device)
-    got = convolve(there, *taps(psf), border.value, margins)
-    close(got, oracle.convolve(image.astype(np.float64), psf, border=border), dtype)
-    back = convolve_adjoint(got, *taps(psf), border.value, margins)
-    close(back, oracle.convolve_adjoint(got.cpu().numpy().astype(np.float64), psf, border=border), dtype)
-    transposed(there, got, got, back)
-
-
-@every_dtype
-def test_srgb(dtype: type, device: str) -> None:
-    from blursynth.backends.torch.srgb_triton import srgb_decode, srgb_encode
-
-    rng = np.random.default_rng(2)
-    image = rng.uniform(-0.2, 1.5, (3, 2, 5, 7)).astype(dtype)
-    image[0, 0, 0, :3] = (0.0, 1.0, 0.5)
-    there = torch.from_numpy(image).to(device)
-    close(srgb_decode(there), oracle.srgb_decode(image.astype(np.float64)), dtype)
-    got = srgb_encode(there, [0, 255, 65535])
-    close(got[:1], oracle.srgb_encode(image[:1].astype(np.float64)), dtype)
-    for b, levels in ((1, 255), (2, 65535)):
+    image = np.random.default_rng(2).uniform(-0.2, 1.5, (2, 2, 5, 7)).astype(dtype)
+    got = srgb_encode(torch.from_numpy(image).to(device), [255, 65535])
+    for b, levels in enumerate((255, 65535)):
         assert np.array_equal(np.rint(got[b].cpu().numpy().astype(np.float64) * levels), srgb_codes(image[b], levels))
 
 
-@every_case
-def test_convolve_varying(border: Border, dtype: type, device: str, make_field: Callable[..., Any]) -> None:
-    from blursynth.backends.torch.convolve_varying_triton import convolve_varying, convolve_varying_adjoint
-
-    rng = np.random.default_rng(3)
-    for batch, levels in ((1, 3), (2, 1)) if border == Border.CONSTANT else ((1, 2),):
-        field = make_field(rng, batch, levels=levels)
-        image = rng.normal(size=(batch, 1, 5, 6)).astype(dtype)
-        level = rng.uniform(-0.4, 2.4, (batch, 5, 6)).astype(dtype) if levels > 1 else None
-        exact = None if level is None else level.astype(np.float64)
-        there = torch.from_numpy(image).to(device)
-        rest = (
-            None if level is None else torch.from_numpy(level).to(device),
-            *taps(field.psf),
-            (levels, field.rows, field.columns),
-            torch.from_numpy(field.first_px),
-            field.step_px,
-            border.value,
-        )
-        got = convolve_varying(there, *rest)
-        close(got, oracle.convolve_varying(image.astype(np.float64), field, exact, border=border), dtype)
-        back = convolve_varying_adjoint(there, *rest)
-        close(back, oracle.convolve_varying_adjoint(image.astype(np.float64), field, exact, border=border), dtype)
-        transposed(there, got, there, back)
-
-
-@every_case
-def test_warp_mean(border: Border, dtype: type, device: str, make_warps: Callable[..., Any]) -> None:
-    from blursynth.backends.torch.warp_mean_triton import warp_mean, warp_mean_adjoint
-
-    rng = np.random.default_rng(4)
-    for batch, height, moves in ((1, None, True), (2, 4, border == Border.REFLECT)):
-        warps = make_warps(rng, batch, height=height, moves=moves)
-        image = rng.normal(size=(batch, 3 - batch, 4, 9)).astype(dtype)
-        depth = rng.uniform(0.2, 1.5, (batch, 4, 9)).astype(dtype) if moves else None
-        exact = None if depth is None else depth.astype(np.float64)
-        rest = (
-            None if depth is None else torch.from_numpy(depth).to(device),
-            *(torch.from_numpy(a) for a in (warps.matrix, warps.shift, warps.first, warps.weight)),
-            border.value,
-        )
-        there = torch.from_numpy(image).to(device)
-        got, back = warp_mean(there, *rest), warp_mean_adjoint(there, *rest)
-        close(got, oracle.warp_mean(image.astype(np.float64), warps, exact, border=border), dtype)
-        close(back, oracle.warp_mean_adjoint(image.astype(np.float64), warps, exact, border=border), dtype)
-        transposed(there, got, there, back)
-
-
 @pytest.mark.parametrize("border", [Border.REFLECT, Border.CONSTANT])
-def test_slope_by_depth(border: Border, device: str, make_warps: Callable[..., Any]) -> None:
+def test_slope_by_depth(border: Border, device: str) -> None:
     """As the kernel of the CPU, whose derivative is held against differences."""
     from blursynth.backends.torch.warp_mean_triton import warp_mean_depth
 
     rng = np.random.default_rng(5)
-    warps = make_warps(rng, 2, height=4, times=3)
+    warps = random_warps(rng, 2, height=4, times=3)
     image, back = (torch.from_numpy(rng.normal(size=(2, 1, 4, 5))) for _ in range(2))
     depth = torch.from_numpy(rng.uniform(0.2, 1.5, (2, 4, 5)))
     rest = (*(torch.from_numpy(a) for a in (warps.matrix, warps.shift, warps.first, warps.weight)), border.value)
@@ -163,30 +83,6 @@ def arguments(scene: Scene, border: Border) -> tuple[Any, ...]:
         scene.connected,
         border.value,
     )
-
-
-@pytest.mark.parametrize(
-    ("border", "dtype", "mixed"),
-    [
-        *((border, np.float64, False) for border in SAME_SIZE),
-        (Border.REFLECT, np.float32, False),
-        (Border.REFLECT, np.float64, True),
-    ],
-)
-def test_composite(border: Border, dtype: type, mixed: bool, device: str, make_scene: Callable[..., Any]) -> None:
-    from blursynth.backends.torch.composite_triton import composite, composite_adjoint
-
-    rng = np.random.default_rng(6)
-    full = border == Border.REFLECT and dtype == np.float64 and not mixed
-    batch = 2 if mixed else 1
-    scene = make_scene(rng, (batch, 5, 6), parts=2 if full else 1, size=(2, 2), mixed=mixed, sloped=mixed)
-    image = rng.normal(size=(batch, 3 if full else 1, 5, 6)).astype(dtype)
-    rest = arguments(scene, border)
-    there = torch.from_numpy(image).to(device)
-    got, back = composite(there, *rest), composite_adjoint(there, *rest)
-    close(got, oracle.composite(image.astype(np.float64), scene, border=border), dtype)
-    close(back, oracle.composite_adjoint(image.astype(np.float64), scene, border=border), dtype)
-    transposed(there, got, there, back)
 
 
 def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[str]]:
@@ -311,14 +207,12 @@ HAPPENS = (
         (Border.CIRCULAR, np.float64, {"parts": 1}),
     ],
 )
-def test_composite_of_a_connected_scene(
-    border: Border, dtype: type, kind: dict[str, Any], device: str, make_scene: Callable[..., Any]
-) -> None:
-    """Beside the matrix that the definition gives, and beside the oracle."""
+def test_composite_of_a_connected_scene(border: Border, dtype: type, kind: dict[str, Any], device: str) -> None:
+    """Beside the matrix that the definition gives."""
     from blursynth.backends.torch.composite_triton import composite, composite_adjoint
 
     rng = np.random.default_rng(36)
-    scene = make_scene(rng, (1, 6, 7), size=(2, 2), slices=4, connected=True, **kind)
+    scene = random_scene(rng, (1, 6, 7), size=(2, 2), slices=4, connected=True, **kind)
     matrix, why = connected_matrix(scene, border)
     if "mixed" in kind:
         assert all(why[name] > 0 for name in HAPPENS)
@@ -329,22 +223,6 @@ def test_composite_of_a_connected_scene(
     flat = image.astype(np.float64).reshape(-1, 42)
     close(got, (flat @ matrix.T).reshape(image.shape), dtype)
     close(back, (flat @ matrix).reshape(image.shape), dtype)
-    close(got, oracle.composite(image.astype(np.float64), scene, border=border), dtype)
-    close(back, oracle.composite_adjoint(image.astype(np.float64), scene, border=border), dtype)
-    transposed(there, got, there, back)
-
-
-def test_connected_scenes_of_a_batch(device: str, make_scene: Callable[..., Any]) -> None:
-    """Every picture has its own patches, and keeps its own shares of what waits, of every part."""
-    from blursynth.backends.torch.composite_triton import composite, composite_adjoint
-
-    rng = np.random.default_rng(37)
-    scene = make_scene(rng, (2, 3, 5), size=(1, 2), connected=True, mixed=True)
-    image = rng.normal(size=(2, 1, 3, 5))
-    there, rest = torch.from_numpy(image).to(device), arguments(scene, Border.REPLICATE)
-    close(composite(there, *rest), oracle.composite(image, scene, border=Border.REPLICATE), np.float64)
-    expected = oracle.composite_adjoint(image, scene, border=Border.REPLICATE)
-    close(composite_adjoint(there, *rest), expected, np.float64)
 
 
 # What reaches a pixel (slice, kind of patch, coverage), and what share of it each of these is.
@@ -480,17 +358,22 @@ def test_a_missing_surface_reaches_into_other_tiles(device: str) -> None:
 
 # -- the camera -------------------------------------------------------------------------------------------------------
 
-SEEDS = np.array([5, 2**62 + 9], np.uint64)
-ORIGINS = np.array([[0, 3], [7, 2**20 + 1]])
 
-
-def on_device(module: str, name: str) -> Callable[..., Any]:
+def on_device(name: str) -> Callable[..., Any]:
     """What torch calls for tensors on a CUDA device."""
-    return getattr(importlib.import_module(f"blursynth.backends.torch.{module}"), name)
+    for_array(torch.zeros(1))  # declares the operators
+    from blursynth.backends.torch.operator import ON_DEVICE
+
+    return ON_DEVICE[name]
+
+
+def packed(parameters: SensorParameters, batch: int) -> Any:
+    return importlib.import_module("blursynth.backends.torch.sensor")._packed(parameters, batch)
 
 
 def keys(image: Any) -> Any:
-    return on_device("sensor", "keys_of")(image, SEEDS[: len(image)], ORIGINS[: len(image)])
+    sensor = importlib.import_module("blursynth.backends.torch.sensor")
+    return sensor.keys_of(image, SEEDS[: len(image)], ORIGINS[: len(image)])
 
 
 MEANS = [0.0, 0.3, 6.9, 7.1, 12.0, 300.0, 5000.0, 1e6, 9e7]
@@ -500,11 +383,11 @@ MEANS = [0.0, 0.3, 6.9, 7.1, 12.0, 300.0, 5000.0, 1e6, 9e7]
 def test_noise_has_the_numbers_of_the_cpu(dtype: type, device: str, exact_fma: None) -> None:
     mean = np.resize(np.array(MEANS, dtype), (2, 2, 9, 37))
     there = torch.from_numpy(mean).to(device)
-    counts = on_device("sensor", "_poisson_cuda")(there, keys(mean))
+    counts = on_device("poisson")(there, keys(mean))
     expected = cpu.poisson(mean, SEEDS, origin_px=ORIGINS)
     assert np.array_equal(counts.cpu().numpy(), expected)
     sigma = np.array([0.1, 30.0])
-    noisy = on_device("sensor", "_gaussian_cuda")(there, torch.from_numpy(sigma), keys(mean))
+    noisy = on_device("gaussian_noise")(there, torch.from_numpy(sigma), keys(mean))
     close(noisy, cpu.gaussian_noise(mean, sigma, SEEDS, origin_px=ORIGINS), dtype)
     if dtype == np.float32:  # the interpreter has no float64 arithmetic of one rounding
         assert np.array_equal(noisy.cpu().numpy(), cpu.gaussian_noise(mean, sigma, SEEDS, origin_px=ORIGINS))
@@ -513,7 +396,7 @@ def test_noise_has_the_numbers_of_the_cpu(dtype: type, device: str, exact_fma: N
 def test_normal_numbers_without_one_rounding() -> None:
     """Where two roundings take the place of one, as in the interpreter, numbers differ in their last bits only."""
     image = np.zeros((1, 1, 8, 64), np.float32)
-    noisy = on_device("sensor", "_gaussian_cuda")(torch.from_numpy(image), torch.ones(1), keys(image))
+    noisy = on_device("gaussian_noise")(torch.from_numpy(image), torch.ones(1), keys(image))
     expected = cpu.gaussian_noise(image, np.ones(1), SEEDS[:1], origin_px=ORIGINS[:1])
     assert np.abs(noisy.numpy() - expected).max() < 2e-6
 
@@ -544,9 +427,9 @@ def cameras(mosaic: Any) -> dict[str, SensorParameters]:
 def test_sensor_has_the_numbers_of_the_cpu(which: str, mosaic: Any, dtype: type, device: str, exact_fma: None) -> None:
     parameters = cameras(mosaic)[which]
     light = np.random.default_rng(9).uniform(-0.1, 1.3, (2, 3, 9, 62)).astype(dtype)  # two blocks
-    packed = on_device("sensor", "_packed")(parameters, 2)
+    packed_parameters = packed(parameters, 2)
     there = torch.from_numpy(light).to(device)
-    got = on_device("sensor", "_sensor_cuda")(there, *packed, keys(light), parameters.has_mosaic).cpu().numpy()
+    got = on_device("sensor")(there, *packed_parameters, keys(light), parameters.has_mosaic).cpu().numpy()
     expected = cpu.sensor(light, parameters, SEEDS, origin_px=ORIGINS)
     assert got.shape == expected.shape
     # In float64 the interpreter rounds twice, and may find a tie of the converter on its other side.
@@ -555,10 +438,10 @@ def test_sensor_has_the_numbers_of_the_cpu(which: str, mosaic: Any, dtype: type,
 
 def test_light_that_cannot_be_counted_is_no_number(device: str, exact_fma: None) -> None:
     light = torch.tensor([np.nan, np.inf, 2e5, 1.0, -1.0], dtype=torch.float32).reshape(1, 1, 1, 5).to(device)
-    packed = on_device("sensor", "_packed")(SensorParameters(1000.0, 900.0), 1)
-    got = on_device("sensor", "_sensor_cuda")(light, *packed, keys(light), False)
+    packed_parameters = packed(SensorParameters(1000.0, 900.0), 1)
+    got = on_device("sensor")(light, *packed_parameters, keys(light), False)
     assert got.isnan().flatten().tolist() == [True, True, True, False, False]
-    counts = on_device("sensor", "_poisson_cuda")(light, keys(light))
+    counts = on_device("poisson")(light, keys(light))
     assert counts.isnan().flatten().tolist() == [True, True, False, False, True]
 
 
@@ -566,20 +449,20 @@ def test_light_that_cannot_be_counted_is_no_number(device: str, exact_fma: None)
 def test_laws_of_the_numbers(mean: float, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mean, variance and chi-square of 1e5 counts and normal numbers, five standard errors."""
     for module in ("sensor", "noise"):  # fewer and larger programs: the interpreter's time is theirs
-        monkeypatch.setattr(f"blursynth.backends.cuda.{module}._BLOCK", 16384)
+        monkeypatch.setattr(f"blursynth.backends.torch.{module}_triton._BLOCK", 16384)
     flat = torch.full((1, 1, 100, 1000), mean, device=device)
     number = flat.numel()
     for name, draws, variance, kurtosis, quantile in (
         (
             "poisson",
-            on_device("sensor", "_poisson_cuda")(flat, keys(flat)),
+            on_device("poisson")(flat, keys(flat)),
             mean,
             1 / mean,
             lambda q: stats.poisson.ppf(q, mean),
         ),
         (
             "normal",
-            on_device("sensor", "_gaussian_cuda")(flat, torch.tensor([2.0], dtype=torch.float64), keys(flat)),
+            on_device("gaussian_noise")(flat, torch.tensor([2.0], dtype=torch.float64), keys(flat)),
             4.0,
             0.0,
             lambda q: stats.norm.ppf(q, mean, 2.0),
@@ -593,19 +476,6 @@ def test_laws_of_the_numbers(mean: float, device: str, monkeypatch: pytest.Monke
         expected = np.diff([0.0, *below, 1.0]) * number
         observed = np.bincount(np.searchsorted(ends, values), minlength=ends.size + 1)
         assert stats.chisquare(observed[expected > 0], expected[expected > 0]).pvalue > 5.7e-7, name
-
-
-def development(demosaic: str | None) -> DevelopParameters:
-    return DevelopParameters(
-        black_dn=[64.0, 0.0, 64.0, 32.0],
-        white_dn=[964.0, 800.0, 900.0, 1000.0],
-        mosaic=[1, 2, 3, 4] if demosaic is not None else 0,
-        demosaic=DEMOSAICS.index(demosaic or "malvar"),
-        white_balance=np.array([2.0, 1.0, 1.6]),
-        color_matrix=np.array([[1.5, -0.4, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.5, 1.5]]),
-        gain=[1.0, 2.0, 0.5, 1.0],
-        clip=0.9,
-    )
 
 
 def seen_by_operators(work: Callable[[], Any]) -> dict[str, Any]:
@@ -625,52 +495,16 @@ def seen_by_operators(work: Callable[[], Any]) -> dict[str, Any]:
 
 
 @every_dtype
-@pytest.mark.parametrize("demosaic", [*DEMOSAICS, None])
-def test_develop_beside_the_cpu(demosaic: str | None, dtype: type, device: str) -> None:
-    rng = np.random.default_rng(10)
-    for size in ((6, 9), (2, 3)):  # the second smaller than the reach
-        raw = rng.uniform(0, 1100, (4, 3 if demosaic is None else 1, *size)).astype(dtype)
-        origin = np.array([[0, 0], [1, 0], [0, 1], [3, 5]])
-        parameters = development(demosaic)
-        ops: Any = for_array(torch.zeros(1))
-        image = torch.from_numpy(raw)
-        args, _ = seen_by_operators(lambda: ops.develop(image, parameters, origin_px=origin))["develop"]  # noqa: B023
-        got = on_device("develop", "_develop_cuda")(args[0].to(device), *args[1:])
-        expected = cpu.develop(raw, parameters, origin_px=origin)
-        assert np.abs(got.cpu().numpy() - expected).max() <= (2e-6 if dtype == np.float32 else 1e-12)
-
-
-@every_dtype
-def test_response_beside_the_oracle(dtype: type, device: str) -> None:
-    rng = np.random.default_rng(11)
-    image = rng.uniform(-0.2, 1.2, (2, 2, 9, 8)).astype(dtype)
-    image[0, 0, 0, :4] = (0.0, 1.0, 0.5, 1e-16)
-    light = np.linspace(0, 1, 60) ** 2
-    curves = [light ** (1 / 2.2), light]
-    encode = np.stack([encode_table(light, v) for v in curves])
-    decode = np.stack([decode_table(light, v) for v in curves])
-    there = torch.from_numpy(image).to(device)
-    run_encode, run_decode = on_device("response", "_encode_cuda"), on_device("response", "_decode_cuda")
-    close(run_decode(there, torch.from_numpy(decode)), oracle.response_decode(image, decode), dtype)
-    close(run_encode(there, torch.from_numpy(encode), [0, 0]), oracle.response_encode(image, encode), dtype)
-    codes = run_encode(there, torch.from_numpy(encode), [255, 1023]).cpu().numpy()
-    for b, top in enumerate((255, 1023)):
-        expected = oracle.response_encode(image, encode, levels=[255, 1023])[b]
-        assert np.array_equal(np.rint(codes[b] * top), np.rint(expected * top))
-    broken = torch.tensor([[[[np.nan, 0.5]]]], dtype=there.dtype, device=device)
-    assert run_decode(broken, torch.from_numpy(decode[:1])).isnan().flatten().tolist() == [True, False]
-
-
-@every_dtype
 def test_codes_there_are_those_of_the_cpu(dtype: type, device: str) -> None:
+    codes = importlib.import_module("blursynth.backends.torch.codes")
     rng = np.random.default_rng(12)
     values = np.concatenate([rng.uniform(-0.2, 1.2, 500), (np.arange(256) + 0.5) / 255, np.arange(256) / 255])
     values = values.astype(dtype).reshape(1, 1, 4, -1)
     there = torch.from_numpy(values).to(device)
-    codes = cpu.to_codes(values)
-    assert np.array_equal(on_device("codes", "_codes_there")(there).cpu().numpy(), codes)
-    back = on_device("codes", "_values_there")(torch.from_numpy(codes).to(device), there.dtype)
-    assert np.array_equal(back.cpu().numpy(), cpu.from_codes(codes, dtype))
+    expected = cpu.to_codes(values)
+    assert np.array_equal(codes._codes_there(there).cpu().numpy(), expected)
+    back = codes._values_there(torch.from_numpy(expected).to(device), there.dtype)
+    assert np.array_equal(back.cpu().numpy(), cpu.from_codes(expected, dtype))
 
 
 def test_a_camera_on_the_device_agrees_with_the_cpu(device: str, exact_fma: None) -> None:
@@ -687,80 +521,30 @@ def test_a_camera_on_the_device_agrees_with_the_cpu(device: str, exact_fma: None
     seen = seen_by_operators(lambda: draw(frame.with_image(torch.from_numpy(frame.image))))
     light = torch.from_numpy(frame.image).to(device)
     _, *rest = seen["sensor"][0]
-    raw = on_device("sensor", "_sensor_cuda")(light, *rest)
+    raw = on_device("sensor")(light, *rest)
     _, *rest = seen["develop"][0]
-    developed = on_device("develop", "_develop_cuda")(raw, *rest)
+    developed = on_device("develop")(raw, *rest)
     _, *rest = seen["srgb_encode"][0]
-    shown = on_device("srgb", "_encode_cuda")(developed, *rest)
+    shown = on_device("srgb_encode")(developed, *rest)
     codes = 255 * (shown.cpu().numpy() - expected.image)
     assert np.abs(codes).max() <= 1.001
     assert (np.abs(codes) > 0.5).mean() < 1e-3  # ties of the last rounding
 
 
-ON_DEVICE = {
-    "poisson": ("sensor", "_poisson_cuda"),
-    "gaussian_noise": ("sensor", "_gaussian_cuda"),
-    "sensor": ("sensor", "_sensor_cuda"),
-    "develop": ("develop", "_develop_cuda"),
-    "response_decode": ("response", "_decode_cuda"),
-    "response_encode": ("response", "_encode_cuda"),
-    "convolve": ("convolve", "_convolve_cuda"),
-    "convolve_adjoint": ("convolve", "_adjoint_cuda"),
-    "convolve_varying": ("convolve_varying", "_varying_cuda"),
-    "convolve_varying_adjoint": ("convolve_varying", "_adjoint_cuda"),
-    "warp_mean": ("warp_mean", "_mean_cuda"),
-    "warp_mean_adjoint": ("warp_mean", "_adjoint_cuda"),
-    "warp_mean_depth": ("warp_mean", "_depth_cuda"),
-    "composite": ("composite", "_composite_cuda"),
-    "composite_adjoint": ("composite", "_adjoint_cuda"),
-    "srgb_decode": ("srgb", "_decode_cuda"),
-    "srgb_encode": ("srgb", "_encode_cuda"),
-}
-
-
-def test_operators_hand_their_arguments_to_the_kernels(
-    make_point_spreads: Any, make_field: Any, make_warps: Any, make_scene: Any, exact_fma: None
-) -> None:
-    """What torch calls for tensors on a CUDA device takes the operator's own arguments, and gives the same picture."""
+def test_adjoints_are_added_in_a_fixed_order_where_that_is_asked_for() -> None:
+    """By the CPU, to the bit."""
     rng = np.random.default_rng(8)
-    ops: Any = for_array(torch.zeros(1))
-    psf, field, warps, scene = (
-        make_point_spreads(rng, 1, size=(2, 2)),
-        make_field(rng, 1, levels=2, rows=1, columns=1),
-        make_warps(rng, 1, times=2),
-        make_scene(rng, (1, 4, 5), parts=1, size=(1, 2), mixed=True, sloped=True, connected=True),
-    )
-    image = torch.from_numpy(rng.random((1, 1, 4, 5))).requires_grad_()
-    level = torch.from_numpy(rng.random((1, 4, 5))).requires_grad_()
-    raw, parameters = image.repeat(4, 1, 1, 1), development("malvar")
-    key = {"seed": SEEDS[:1], "origin_px": ORIGINS[:1]}
+    image = torch.from_numpy(rng.random((1, 1, 4, 5)))
+    ops: Any = for_array(image)
+    motion, scene = random_warps(rng, 1, times=2, moves=False), random_scene(rng, (1, 4, 5), parts=1, size=(1, 2))
 
     def work() -> None:
-        ops.poisson(image.detach() * 50, **key)
-        for picture in (
-            ops.convolve(image, psf, border="reflect"),
-            ops.convolve_varying(image, field, level, border="replicate"),
-            ops.warp_mean(image, warps, level, border="reflect"),
-            ops.composite(image, scene, border="constant"),
-            ops.srgb_decode(image),
-            ops.srgb_encode(image, levels=[255]),
-            ops.gaussian_noise(image, np.array([0.1]), **key),
-            ops.sensor(image, SensorParameters(100.0, 90.0, read_noise_e=2.0, prnu=0.01), **key),
-            ops.develop(raw, parameters, origin_px=ORIGINS[:1]),
-            ops.response_decode(image, np.linspace(0, 1, 9)[None]),
-            ops.response_encode(image, np.linspace(0, 1, 9)[None], levels=[255]),
-        ):
-            picture.sum().backward()
+        ops.warp_mean_adjoint(image, motion, border="reflect")
+        ops.composite_adjoint(image, scene, border="constant")
 
-    seen = seen_by_operators(work)
-    with torch.no_grad():
-        for name, (module, adapter) in ON_DEVICE.items():
-            args, expected = seen[name]
-            run = getattr(importlib.import_module(f"blursynth.backends.torch.{module}"), adapter)
-            close(run(*args), expected.numpy(), np.float64)
-            if name in ("warp_mean_adjoint", "composite_adjoint"):
-                torch.use_deterministic_algorithms(True)
-                try:
-                    assert torch.equal(run(*args), expected)
-                finally:
-                    torch.use_deterministic_algorithms(False)
+    torch.use_deterministic_algorithms(True)
+    try:
+        for name, (given, expected) in seen_by_operators(work).items():
+            assert torch.equal(on_device(name)(*given), expected)
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -221,7 +221,9 @@ def test_a_hostile_file_is_refused_and_not_run(
 ) -> None:
     mark = tmp_path / "ran"
     path = writer({"state_dict": state, "extra": Hostile(mark)}, tmp_path / "hostile.pth")
-    with pytest.raises(DatasetError, match=r"asks for (posix|nt|os)\.mkdir, which is no tensor.*Nothing of it was run"):
+    with pytest.raises(
+        DatasetError, match=r"asks for (posix|nt|os)\.mkdir, which is not a tensor.*Nothing of it was run"
+    ):
         import_original(path, CONFIG)
     assert not mark.exists()
     torch.load(path, weights_only=False)  # the file is what it claims to be
@@ -246,7 +248,7 @@ def test_a_hostile_pickle_of_any_protocol_is_named_and_not_run(protocol: int, zi
         torch.save(held, path, pickle_protocol=protocol)
     else:
         path.write_bytes(pickle.dumps(held, protocol=protocol))
-    with pytest.raises(DatasetError, match=r"asks for (posix|nt|os)\.mkdir, which is no tensor") as caught:
+    with pytest.raises(DatasetError, match=r"asks for (posix|nt|os)\.mkdir, which is not a tensor") as caught:
         import_original(path, CONFIG)
     assert "Nothing of it was run" in str(caught.value)
     assert "weights_only" not in str(caught.value)
@@ -279,7 +281,7 @@ def test_hostile_arrays_are_refused_and_not_run(state: dict[str, Tensor], tmp_pa
 def test_an_unknown_class_is_named(writer: Callable[[Any, Path], Path], tmp_path: Path) -> None:
     path = tmp_path / "module.pth"
     writer({"opt": argparse.Namespace(lr=1e-4), "model": {}}, path)  # what many training scripts store
-    with pytest.raises(DatasetError, match=r"asks for argparse\.Namespace, which is no tensor.*save_file"):
+    with pytest.raises(DatasetError, match=r"asks for argparse\.Namespace, which is not a tensor.*save_file"):
         read_weights(path)
 
 
@@ -301,7 +303,7 @@ def test_a_file_that_is_cut_off_is_refused_wherever_it_ends(
     path = tmp_path / f"cut_{name}"
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(
-        DatasetError, match=r"empty|damaged or cut off|not a checkpoint|asks for \S+, which is no tensor"
+        DatasetError, match=r"empty|damaged or cut off|not a checkpoint|asks for \S+, which is not a tensor"
     ):
         import_original(path, CONFIG)
 

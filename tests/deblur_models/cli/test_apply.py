@@ -374,7 +374,7 @@ def test_a_classical_method_with_a_given_kernel(tmp_path: Path) -> None:
         (["--method", "wiener"], "--method wiener needs the point spread"),
         (["--method", "wienr", "--kernel", tmp_path / "k.npy"], "Did you mean 'wiener'?"),
         (["--method", "wiener:blance=1", "--kernel", tmp_path / "k.npy"], "Did you mean 'balance'?"),
-        (["--method", "wiener:balance", "--kernel", tmp_path / "k.npy"], "'balance' is no setting"),
+        (["--method", "wiener:balance", "--kernel", tmp_path / "k.npy"], "'balance' is not a setting"),
         (["--method", "wiener", "--kernel", tmp_path / "none.npy"], "none.npy: there is no such file"),
     ):
         result = run("apply", tmp_path / "blurred.png", "--out", tmp_path / "other", *method)

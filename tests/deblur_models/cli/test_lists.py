@@ -54,7 +54,7 @@ def test_every_table_of_a_configuration_is_listed_and_shows_its_fields() -> None
     for name, command in (("network", "networks"), ("adversarial.loss", "losses")):
         assert f"`deblur {command}`" in run("fields", name).stdout
     assert "at the top" in run("fields", "seed").stdout
-    wrong = run("fields", "optimizer")
+    wrong = run("fields", "optimiser")
     assert wrong.exit_code == 2
     assert "Did you mean 'optimizer'?" in wrong.output
 

@@ -80,7 +80,7 @@ PUBLISHED: tuple[tuple[str, str, Any, str], ...] = (
     ("deblurgan-v2-mobile", "run.ema_decay", 0.0, f"{V2} has no running average"),
     ("deblurgan-v2-mobile", "run.augment", False, f"{V2} aug.py: flips are among the changes of geometry"),
     ("deblurgan-v2-mobile", "augmentation.geometric", 0.5, f"{V2} aug.py get_transforms: OneOf; {ALBU} core/composition.py p"),
-    ("deblurgan-v2-mobile", "augmentation.rotation_deg", 45.0, f"{V2} aug.py ShiftScaleRotate; {ALBU} rotate_limit"),
+    ("deblurgan-v2-mobile", "augmentation.angle_deg", 45.0, f"{V2} aug.py ShiftScaleRotate; {ALBU} rotate_limit"),
     ("deblurgan-v2-mobile", "augmentation.scale", 0.1, f"{V2} aug.py ShiftScaleRotate; {ALBU} scale_limit"),
     ("deblurgan-v2-mobile", "augmentation.distortion", 0.05, f"{V2} aug.py OpticalDistortion; {ALBU} distort_limit"),
     ("deblurgan-v2-mobile", "augmentation.displacement_px", 50.0, f"{V2} aug.py ElasticTransform; {ALBU} alpha_affine"),

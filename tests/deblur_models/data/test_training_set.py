@@ -370,7 +370,11 @@ def test_pixels_go_between_processes_as_tensors_and_the_rest_is_small(photos: Pa
 
 def test_a_sample_is_sent_with_its_pair_and_little_else(photos: Path) -> None:
     """Its geometry has no pixels: of a pair of 256 px 394,000 bytes are sent, where they were 1,183,000 with them."""
-    source = OnTheFly(OnlineDataset(photos, bs.load_recipe("clean"), size_px=64, seed=3), "made", seed=3)
+    source = OnTheFly(
+        OnlineDataset(DatasetRequest(sources=photos, recipe=bs.load_recipe("clean"), size_px=64, seed=3)),
+        "made",
+        seed=3,
+    )
     sample = source.sample(0)
     assert isinstance(sample, PairSample)
     assert sample.geometry is not None

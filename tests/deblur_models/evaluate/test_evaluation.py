@@ -379,7 +379,7 @@ def test_two_restorers_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_true_kernels_restore_real_photographs_of_a_shaken_camera(real_data: Path, tmp_path: Path) -> None:
     """Levin's set: a method that knows the kernel must gain much, and only alignment shows all of it.
 
-    The photographs are moved by up to some pixels against the sharp ones, since kernels were not centerd.
+    The photographs are moved by up to some pixels against the sharp ones, since kernels were not centered.
     """
     folder = real_data / "blur"
     kernels = bs.read_arrays(folder / "kernels_kair" / "Levin09.mat")

@@ -1,0 +1,186 @@
+"""Every operation on every backend beside the oracle: arrays, tensors of the CPU, and what runs on CUDA devices.
+
+The oracle is plain float64; the arithmetic of the other three is their own, but that tensors of the CPU are worked on
+by the kernels of arrays, so these two agree to the bit. Without a GPU the Triton kernels run in Triton's interpreter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import CASES, Array, Case
+
+from blursynth.backends import cpu, for_array, oracle
+from blursynth.backends.protocol import OPERATIONS
+from blursynth.physics.point_spread import PointSpreads
+
+TORCH, TRITON = (find_spec(name) is not None for name in ("torch", "triton"))
+if TORCH:
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from blursynth.backends.torch.operator import ON_DEVICE
+
+    class OnDevice(TorchDispatchMode):
+        """Calls what runs on CUDA devices, wherever the tensors lie."""
+
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            name = function.name().partition("::")[2].partition(".")[0]
+            ours = function.namespace == "blursynth" and name in ON_DEVICE
+            return ON_DEVICE[name](*args) if ours else function(*args, **(kwargs or {}))
+
+
+DTYPES = (np.float64, np.float32)
+
+
+def combinations(backends: tuple[str, ...], operations: tuple[str, ...] = OPERATIONS) -> list[Any]:
+    """Backend, operation, case and type; of Triton's interpreter float32 with the first case only."""
+    out = []
+    for name in operations:
+        for backend in backends:
+            if (backend != "cpu" and not TORCH) or (backend == "device" and not (TRITON and name in ON_DEVICE)):
+                continue
+            for case in CASES.get(name, []):
+                for dtype in DTYPES:
+                    slow = backend == "device" and not torch.cuda.is_available()
+                    if dtype == np.float32 and (case.picture is None or (slow and case is not CASES[name][0])):
+                        continue
+                    label = f"{name}, {case.label}, {backend}, {dtype.__name__}"
+                    out.append(pytest.param(backend, name, case, dtype, id=label))
+    return out
+
+
+def on(backend: str, name: str, case: Case, picture: Any, dtype: type) -> Any:
+    """The operation's result; ``picture`` is of the backend's own kind or None."""
+    planes: dict[str, Any] = {n: plane.astype(dtype) for n, plane in case.planes.items()}
+    module, mode = {"oracle": oracle, "cpu": cpu}.get(backend), nullcontext()
+    if module is None:
+        module = for_array(torch.zeros(1))
+        planes = {n: torch.from_numpy(plane).to(getattr(picture, "device", "cpu")) for n, plane in planes.items()}
+        if backend == "device" and not picture.is_cuda:
+            mode = OnDevice()
+    with mode:
+        first = () if picture is None else (picture,)
+        return getattr(module, name)(*first, **case.given, **planes)
+
+
+def as_picture(backend: str, case: Case, dtype: type) -> Any:
+    if case.picture is None:
+        return None
+    picture = case.picture.astype(dtype)
+    if backend in ("oracle", "cpu"):
+        return picture
+    return torch.from_numpy(picture).to("cuda" if backend == "device" and torch.cuda.is_available() else "cpu")
+
+
+def numbers(result: Any) -> Iterator[Array]:
+    """All arrays of a result."""
+    if isinstance(result, PointSpreads):
+        for b in range(len(result)):
+            yield from (result[b].dy, result[b].dx, result[b].weight)
+    elif is_dataclass(result):
+        yield from (getattr(result, f.name) for f in fields(result))
+    else:
+        yield result if isinstance(result, np.ndarray) else result.detach().cpu().numpy()
+
+
+def test_every_operation_has_cases() -> None:
+    """A new method of ``Backend`` is tried on every backend, or this fails."""
+    assert set(CASES) == set(OPERATIONS)
+    assert all(CASES.values())
+
+
+@pytest.mark.parametrize(("backend", "name", "case", "dtype"), combinations(("cpu", "torch", "device")))
+def test_equals_the_oracle(backend: str, name: str, case: Case, dtype: type, request: pytest.FixtureRequest) -> None:
+    if backend == "device":
+        request.getfixturevalue("exact_fma")
+    picture = as_picture(backend, case, dtype)
+    result = on(backend, name, case, picture, dtype)
+    if picture is not None:
+        assert np.array_equal(next(numbers(picture)), case.picture.astype(dtype)), "the picture was changed"  # type: ignore[union-attr]
+        assert not case.keeps_dtype or result.dtype == picture.dtype
+    got = list(numbers(result))
+    if backend == "torch":
+        arrays = numbers(on("cpu", name, case, as_picture("cpu", case, dtype), dtype))
+        assert all(np.array_equal(a, b) for a, b in zip(got, arrays, strict=True))
+    if dtype not in case.error:
+        return
+    expected = list(numbers(on("oracle", name, case, as_picture("oracle", case, dtype), dtype)))
+    light = 0.0 if case.picture is None else float(np.abs(case.picture).max())
+    for a, b in zip(got, expected, strict=True):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        limit = case.error[dtype] * max(light, float(np.abs(b).max(initial=1.0)))
+        assert np.abs(a.astype(np.float64) - b).max(initial=0.0) <= limit
+
+
+TRANSPOSED = tuple(name for name in OPERATIONS if f"{name}_adjoint" in OPERATIONS)
+
+
+@pytest.mark.parametrize(("backend", "name", "case", "dtype"), combinations(("cpu", "device"), TRANSPOSED))
+def test_the_adjoint_is_the_transpose(backend: str, name: str, case: Case, dtype: type) -> None:
+    """``<A x, y> = <x, A' y>``, scaled by the norms."""
+    x = as_picture(backend, case, dtype)
+    ax = on(backend, name, case, x, dtype)
+    y = ax * 2 + 0.25
+    whole = {"size_px": tuple(x.shape[2:])} if name == "resample" else {}
+    back = on(backend, f"{name}_adjoint", Case(case.label, None, {**case.given, **whole}, case.planes), y, dtype)
+    one, two, three, four = (next(numbers(a)).astype(np.float64) for a in (ax, y, x, back))
+    bound = 1e-12 if dtype == np.float64 else 1e-5
+    assert abs((one * two).sum() - (three * four).sum()) <= bound * np.linalg.norm(two) * np.linalg.norm(three)
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "case", "dtype"),
+    [c for c in combinations(("cpu",)) if c.values[2].picture is not None and c.values[1] != "to_codes"],
+)
+def test_a_batch_is_its_pictures_one_by_one(backend: str, name: str, case: Case, dtype: type) -> None:
+    """To the bit."""
+    together = list(numbers(on(backend, name, case, as_picture(backend, case, dtype), dtype)))
+    assert case.picture is not None
+    for b in range(len(case.picture)):
+        own = case.of_picture(b)
+        alone = list(numbers(on(backend, name, own, as_picture(backend, own, dtype), dtype)))
+        assert all(np.array_equal(one[0], all_[b]) for one, all_ in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "case", "dtype"), [c for c in combinations(("cpu",)) if c.values[2].picture is not None]
+)
+def test_pictures_may_lie_anyhow_in_memory(backend: str, name: str, case: Case, dtype: type) -> None:
+    picture = as_picture(backend, case, dtype)
+    expected = list(numbers(on(backend, name, case, picture, dtype)))
+    turned = np.asfortranarray(picture)
+    interleaved = np.moveaxis(np.ascontiguousarray(np.moveaxis(picture, 1, -1)), -1, 1)
+    room = np.zeros([n + 3 for n in picture.shape], dtype)
+    inside = room[tuple(slice(1, n + 1) for n in picture.shape)]
+    inside[:] = picture
+    locked = picture.copy()
+    locked.flags.writeable = False
+    for other in (turned, interleaved, inside, picture[::-1].copy()[::-1], locked):
+        got = numbers(on(backend, name, case, other, dtype))
+        assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+SMOOTH = [pytest.param(name, case, id=f"{name}, {case.label}") for name in CASES for case in CASES[name] if case.smooth]
+
+
+@pytest.mark.skipif(not TORCH, reason="derivatives need torch")
+@pytest.mark.parametrize(("name", "case"), SMOOTH)
+def test_derivative_by_the_picture(name: str, case: Case) -> None:
+    """That of differences; and of linear operations the second one too."""
+    picture = as_picture("torch", case, np.float64).requires_grad_()
+    scale = float(np.abs(case.picture).max())  # type: ignore[arg-type]
+
+    def work(x: Any) -> Any:
+        return on("torch", name, case, x, np.float64)
+
+    assert torch.autograd.gradcheck(work, (picture,), fast_mode=True, eps=1e-6 * scale, atol=1e-5)
+    if name in TRANSPOSED or name.endswith("_adjoint"):
+        assert torch.autograd.gradgradcheck(work, (picture,), fast_mode=True)
