@@ -19,7 +19,7 @@ from roles import to_markdown
 
 import blursynth as bs
 from blursynth.cli.kinds import describe_fields
-from blursynth.dataset.contact_sheet import describe_draw, draw_kernel, kernel_picture, points_of_light
+from blursynth.dataset.contact_sheet import describe_draw, kernel_picture, points_of_light
 from blursynth.physics.color import srgb_codes
 
 SIDE_PX = 256
@@ -137,12 +137,12 @@ def kind_pictures(kind: type[bs.Degradation]) -> list[tuple[str, Codes]]:
     first, second = codes(before, as_numbers=turned), codes(after, as_numbers=turned)
     pictures = [("before", first), ("after", second)]
     draw = bs.Draw((("step", step),))
-    kernel = draw_kernel(draw)
+    kernel = draw.kernel()
     if turned:
         return [*pictures, ("numbers 0..1 before, to the right; after, upward", curve_codes(step))]
     if kind.varies:
         return [*pictures, ("what points of light become", points_codes(points_of_light(draw, before)))]
-    if kernel is not None:
+    if kernel is not None and kernel.size > 1:
         return [*pictures, ("kernel, enlarged; square roots of the weights", kernel_picture(kernel, SIDE_PX))]
     if float(np.max(after.image)) > 1.5 and after.encoding is bs.Encoding.LINEAR:
         return [*pictures, ("after, an eighth of the light", codes(after.with_image(after.image / 8)))]
@@ -310,7 +310,7 @@ def recipe_page(name: str) -> Pages:
         if any(step.varies for _, step in draw.steps):
             third = ("what points of light become", points_codes(points_of_light(draw, frame)))
         else:
-            third = ("kernel, enlarged", kernel_picture(draw_kernel(draw), SIDE_PX))
+            third = ("kernel, enlarged", kernel_picture(draw.kernel(), SIDE_PX))
         shown = []
         pictures = (("sharp", codes(pair.sharp)), ("blurred", codes(pair.blurred)), third)
         for part, (caption, picture) in zip("abc", pictures, strict=True):
