@@ -246,7 +246,7 @@ def _convolve() -> list[Case]:
     out = []
     for border in Border:
         psf = point_spreads(rng, 2, size=(2, 3))
-        out.append(Case(border.value, normal(2, 2, 2, 6, 5), {"psf": psf, "border": border}))
+        out.append(Case(border.value, normal(2, 2, 1, 6, 5), {"psf": psf, "border": border}))
     wide = {"psf": point_spreads(rng, 1, size=(2, 3)), "border": Border.REFLECT}
     out.append(Case("one point spread for all, wider than a tile", normal(3, 2, 1, 3, 131), wide))
     far = PointSpreads.from_dense([rng.random((9, 4)), rng.random((2, 7))], [(8, 0), (0, 6)])
@@ -261,14 +261,13 @@ def _convolve_adjoint() -> list[Case]:
 
 def _convolve_varying() -> list[Case]:
     rng = np.random.default_rng(6)
-    level = {"level": between(7, -0.4, 2.4, 2, 5, 6)}
-    picture = normal(8, 2, 2, 5, 6)
-    out = [
-        Case(border.value, picture, {"field": point_spread_field(rng, 1, levels=2), "border": border}, level)
-        for border in SAME_SIZE
-    ]
+    picture, level = normal(8, 2, 1, 5, 6), between(7, -0.4, 2.4, 2, 5, 6)
+    out = []
+    for border in SAME_SIZE:
+        one = {"field": point_spread_field(rng, 1, levels=2), "border": border}
+        out.append(Case(border.value, picture[:1], one, {"level": level[:1]}))
     each, flat = point_spread_field(rng, 2), point_spread_field(rng, 1, levels=1)
-    out.append(Case("a field for each picture", picture, {"field": each, "border": Border.REFLECT}, level))
+    out.append(Case("a field for each picture", picture, {"field": each, "border": Border.REFLECT}, {"level": level}))
     out.append(Case("no level", picture, {"field": flat, "border": Border.CONSTANT}))
     return out
 
@@ -276,7 +275,7 @@ def _convolve_varying() -> list[Case]:
 def _warp_mean() -> list[Case]:
     rng = np.random.default_rng(9)
     depth = {"inverse_depth": between(10, 0.2, 1.5, 2, 4, 9)}
-    picture = normal(11, 2, 2, 4, 9)
+    picture = normal(11, 2, 1, 4, 9)
     out = [Case(border.value, picture, {"warps": warps(rng, 1), "border": border}, depth) for border in SAME_SIZE]
     rolling, turns = warps(rng, 2, height=4), warps(rng, 1, moves=False)
     out.append(Case("rolling shutter", picture, {"warps": rolling, "border": Border.REFLECT}, depth))
@@ -288,15 +287,16 @@ def _composite() -> list[Case]:
     rng = np.random.default_rng(12)
     kinds: dict[str, dict[str, Any]] = {border.value: {"parts": 1} for border in SAME_SIZE}
     kinds |= {
-        "mixed and sloped": {"mixed": True, "sloped": True},
+        "mixed and sloped, two parts": {"mixed": True, "sloped": True, "parts": 2},
         "connected": {"parts": 1, "connected": True, "slices": 4},
-        "all of it": {"mixed": True, "sloped": True, "connected": True, "slices": 4},
+        "all of it": {"mixed": True, "sloped": True, "connected": True, "slices": 4, "parts": 1},
     }
     out = []
     for label, kind in kinds.items():
         border = Border(label) if label in list(Border) else Border.REFLECT
-        given = {"scene": scene(rng, (2, 5, 6), size=(2, 2), **kind), "border": border}
-        out.append(Case(label, normal(13, 2, 2, 5, 6), given))
+        batch = 2 if label == "all of it" else 1
+        given = {"scene": scene(rng, (batch, 5, 6), size=(2, 2), **kind), "border": border}
+        out.append(Case(label, normal(13, batch, 3, 5, 6), given))
     return out
 
 

@@ -70,23 +70,24 @@ def develop(
     colored = parameters.has_colors
     out = np.empty((batch, 3 if colored else channels, height, width), image.dtype)
     for b in range(batch):
-        black, white = parameters.black_dn[b], parameters.white_dn[b]
+        n = b % len(parameters)
+        black, white = parameters.black_dn[n], parameters.white_dn[n]
         light = (np.asarray(image[b], np.float64) - black) / (white - black)
-        code, clip = int(parameters.mosaic[b]), parameters.clip[b]
+        code, clip = int(parameters.mosaic[n]), parameters.clip[n]
         corner = int(origin[b, 0]), int(origin[b, 1])
         if code:
             sites = color_sites(code, corner, (height, width))
-            light = np.minimum(light * parameters.white_balance[b][sites], clip)
-            name = DEMOSAICS[int(parameters.demosaic[b])]
+            light = np.minimum(light * parameters.white_balance[n][sites], clip)
+            name = DEMOSAICS[int(parameters.demosaic[n])]
             if name == "edge_aware":
                 light = edge_aware(light[0], code, corner)
             else:
                 light = demosaic(light[0], code, {"malvar": MALVAR, "bilinear": BILINEAR}[name], corner)
         elif colored:
-            light = np.minimum(light * parameters.white_balance[b][:, None, None], clip)
+            light = np.minimum(light * parameters.white_balance[n][:, None, None], clip)
         else:
             light = np.minimum(light, clip)
         if colored:
-            light = np.einsum("ij,jhw->ihw", parameters.color_matrix[b], light)
-        out[b] = light * parameters.gain[b]
+            light = np.einsum("ij,jhw->ihw", parameters.color_matrix[n], light)
+        out[b] = light * parameters.gain[n]
     return out
