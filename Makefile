@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # uv for speed, plain pip where uv cannot be had; both from the one constraints file
 install = $(PY) -m uv pip install --python $(PY) $(PIN) -e '.[$(1)]' || $(PY) -m pip install $(PIN) -e '.[$(1)]'
 
-.PHONY: demo test slow check bench constraints clean help
+.PHONY: demo test slow check docs bench constraints clean help
 
 help:
 	@grep -E '^#   make|^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^#   //; s/^([a-z]+):.*## /make \1\t/'
@@ -41,11 +41,15 @@ test: .venv/.dev ## all tests but the slow ones
 slow: .venv/.dev ## the slow tests: an empty environment, long runs
 	$(PY) -m pytest -n 2 --dist worksteal -m slow
 
-check: .venv/.dev ## lint, types and architecture
+check: .venv/.dev ## lint, types, architecture and the site
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/test_architecture.py
+	$(MAKE) docs
+
+docs: .venv/.dev ## the site, in site/; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 bench: .venv/.torch ## benchmarks against peers, written to BENCHMARKS.md
 	$(call install,bench)
@@ -55,4 +59,4 @@ constraints: .venv/bin/python ## pin the development environment anew
 	$(PY) -m uv pip compile --universal --all-extras --no-header --no-annotate -q pyproject.toml -o constraints.txt
 
 clean: ## remove what was built
-	rm -rf .venv demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,9 +20,10 @@ import numpy as np
 from measure import best_of_each, cores, machine, table, version
 from numpy.typing import NDArray
 
-from blursynth import Defocus, Frame, Intrinsics
+from blursynth import Frame, Intrinsics
 from blursynth.backends import cpu
 from blursynth.backends.oracle.surface_edges import hidden_behind
+from blursynth.degradations import Defocus
 from blursynth.frame import Border
 from blursynth.physics.aperture import Aperture
 from blursynth.physics.point_spread import PointSpreads, disk

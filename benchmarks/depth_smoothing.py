@@ -21,7 +21,8 @@ from measure import machine, table, version
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, maximum_filter, minimum_filter, uniform_filter
 
-from blursynth import Decode, Defocus, DepthSmoothing, Encode, Frame, Intrinsics, read_frame
+from blursynth import Frame, Intrinsics, read_frame
+from blursynth.degradations import Decode, Defocus, DepthSmoothing, Encode
 from blursynth.io.depth import DepthFormat, read_depth_map
 from blursynth.io.depth.formats import read_numbers
 from blursynth.physics.thin_lens import blur_per_dioptre_px

@@ -22,7 +22,6 @@ from blursynth.backends import for_array
 from blursynth.backends.torch.jpeg import jpeg
 from blursynth.frame import Border
 from blursynth.physics import point_spread
-from blursynth.physics.camera_motion import Warps
 from blursynth.physics.development import DevelopParameters, camera_from_srgb
 from blursynth.physics.mosaic import DEMOSAICS, mosaic_code
 from blursynth.physics.point_spread import PointSpreads
@@ -30,6 +29,7 @@ from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.radiometry import SensorParameters
 from blursynth.physics.response import encode_table
 from blursynth.physics.scene import Scene
+from blursynth.physics.warps import Warps
 
 RADII_PX = (0.0, 2.0, 4.0, 8.0)
 

@@ -17,7 +17,7 @@ import skimage
 from measure import machine, table
 
 import blursynth as bs
-from blursynth.dataset import generate
+from blursynth.dataset import DatasetRequest, generate
 from blursynth.degradations.lens.uniform_blur import UniformBlur
 from blursynth.io.pictures import read_pixels
 
@@ -98,7 +98,11 @@ def end_to_end(recipe: bs.Recipe, count: int) -> float:
         try:
             start = time.perf_counter()
             generate(
-                [str(p) for p in photographs()], folder / "set", recipe, count=count, size_px=SIZE, seed=5, workers=1
+                DatasetRequest(
+                    sources=[str(p) for p in photographs()], recipe=recipe, count=count, size_px=SIZE, seed=5
+                ),
+                folder / "set",
+                workers=1,
             )
             fastest = max(fastest, count / (time.perf_counter() - start))
         finally:

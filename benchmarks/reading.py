@@ -13,7 +13,7 @@ import zarr
 from measure import best_of_each, machine, table, version
 
 import blursynth as bs
-from blursynth.dataset import generate
+from blursynth.dataset import DatasetRequest, generate
 
 COUNT = 512
 BATCH = 32
@@ -31,7 +31,7 @@ def main() -> str:
 def _measured(folder: Path) -> str:
     sources = [Path(skimage.__file__).parent / "data" / name for name in PHOTOGRAPHS]
     stored = bs.Recipe([("keep", bs.kinds.Identity())], name="crops as they are")
-    generate(sources, folder / "set", stored, count=COUNT, workers=1, shard_length=256)
+    generate(DatasetRequest(sources=sources, recipe=stored, count=COUNT, shard_length=256), folder / "set", workers=1)
     data = bs.open_dataset(folder / "set")
     array = zarr.open_array(folder / "set" / "sharp", mode="r")
     whole = data.array("sharp", range(COUNT))

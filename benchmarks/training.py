@@ -22,10 +22,10 @@ import torch
 from measure import cores, machine, table, version
 from torch import Tensor
 
+from blursynth.dataset.bundled import bundled_photographs
 from blursynth.io.pictures import read_pixels
 from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network
-from deblur_models.config.configuration import read_configuration
-from deblur_models.data.bundled import bundled_photographs
+from deblur_models.config.configuration import load_configuration
 from deblur_models.metrics import align, metric, no_harm
 from deblur_models.restore.network_restorer import NetworkRestorer
 
@@ -66,7 +66,7 @@ def shipped(pairs: list[RealPair]) -> str:
         steps = [line for line in lines if line["kind"] == "training"]
         best = load_checkpoint(run).manifest["validation"]
         pace = [sum(v for k, v in line.items() if k.startswith("seconds_")) for line in steps]
-        seconds = read_configuration("small").steps * np.mean(pace) + sum(line["seconds"] for line in looks)
+        seconds = load_configuration("small").steps * np.mean(pace) + sum(line["seconds"] for line in looks)
         splits.append({k: np.mean([line[f"seconds_{k}"] for line in steps]) for k in ("data", "blur", "network")})
         harm = [f"{value:.1f}" for value in unharmed(run)]
         real = [f"{np.mean([gain(run, p) for p in pairs if p.group == g]):+.2f}" for g in groups(pairs)]
@@ -141,7 +141,7 @@ def _changes(recipe: str, seed: int) -> dict[str, Any]:
 
 
 def _reuse() -> int:
-    return read_configuration("small").data["blurred"].reuse
+    return load_configuration("small").data["blurred"].reuse
 
 
 def unharmed(run: Path) -> list[float]:

@@ -111,12 +111,12 @@ def differences() -> str:
     here = cpu.rasterize(placed - 1 - (CANVAS_PX - 1) // 2, center=False)
     sampled = max(np.abs(_dense(splat[b]) - _dense(here[b])).sum() for b in range(8))
     away = rasterize_samples(placed, canvas_px=CANVAS_PX).centroids()
-    centerd = np.abs(fast.centroids()).max()
+    centered = np.abs(fast.centroids()).max()
     off = float(np.hypot(*away.T).mean())
     return (
         f"Largest difference of a tap from the float64 reference: {exact:.1e}. The published splat of {SAMPLES} "
         f"samples differs from the exact kernel of the same path by up to {sampled:.1e} of the light, and DeblurGAN's "
-        f"placement leaves its centroid {off:.1f} px off on average (ours {centerd:.0e} px)."
+        f"placement leaves its centroid {off:.1f} px off on average (ours {centered:.0e} px)."
     )
 
 

@@ -26,12 +26,16 @@ from numpy.typing import NDArray
 
 from blursynth.backends import cpu
 from blursynth.frame import Border
-from blursynth.physics.levels import TOLERANCE_PX, disk_radii_px, grid_axis_px, grid_step_px, level_of, path_scales
 from blursynth.physics.point_spread import PointSpreads, disk
 from blursynth.physics.point_spread_field import PointSpreadField
 
 PEERS = ("deepinv", "torch")
 EIGEN = 10
+# Root mean square error of the place of any light that is blended from two nodes, at most; see `evenly`.
+TOLERANCE_PX = 0.1
+# Where the areas of the pixels of small disks bend as functions of the radius in px, and how much denser nodes lie up
+# to there; below .5 px a disk is a single pixel.
+BENDS_PX = ((0.5, 0.0), (0.75, 8.0), (1.5, 2.0), (2.5, 2.0), (3.5, 2.0), (math.inf, 1.0))
 Varying = tuple[PointSpreadField, NDArray[np.float32] | None]
 
 
@@ -77,20 +81,34 @@ def leaves(height: int, width: int, channels: int = 3) -> NDArray[np.float32]:
     return np.asarray(cpu.convolve(light, lens, border=Border.REFLECT), np.float32)
 
 
+def evenly(low: float, high: float, step: float) -> NDArray[np.float64]:
+    """Nodes in equal steps of at most ``step``. Light that moves by d from node to node is off by d / 2 at most."""
+    return np.linspace(low, high, max(1, math.ceil((high - low) / step - 1e-9)) + 1)
+
+
+def level_of(quantity: NDArray[np.float64], nodes: NDArray[np.float64]) -> NDArray[np.float32]:
+    """``[1, H, W]`` where values lie on the scale of the nodes."""
+    return np.interp(quantity, nodes, np.arange(nodes.size)).astype(np.float32)[None]
+
+
 def parallax(height: int, width: int, length_px: float, tolerance_px: float = TOLERANCE_PX) -> Varying:
     """One path, seen in proportion to inverse depth."""
     path, scale = path_px(length_px), inverse_depth(height, width)
-    nodes = path_scales(float(np.hypot(*path.T).max()), 0.2, 1.0, tolerance_px)
+    nodes = evenly(0.2, 1.0, 2 * tolerance_px / float(np.hypot(*path.T).max()))
     psf = cpu.rasterize(path * nodes[:, None, None], center=False)
-    return PointSpreadField(psf, levels=nodes.size), level_of(scale, nodes).astype(np.float32)[None]
+    return PointSpreadField(psf, levels=nodes.size), level_of(scale, nodes)
 
 
 def defocus(height: int, width: int, radius_px: float, tolerance_px: float = TOLERANCE_PX) -> Varying:
     """Disks of up to ``radius_px``, linear in inverse depth, in focus far away."""
     radius = (inverse_depth(height, width) - 0.2) / 0.8 * radius_px
-    nodes = disk_radii_px(0.0, radius_px, tolerance_px)
+    nodes = np.zeros(1)
+    for bend, denser in BENDS_PX:
+        if (end := min(bend, radius_px)) > nodes[-1]:
+            step = 2 * tolerance_px / denser if denser else math.inf
+            nodes = np.concatenate([nodes, evenly(nodes[-1], end, step)[1:]])
     psf = PointSpreads.concatenate([disk(float(r)) for r in nodes])
-    return PointSpreadField(psf, levels=nodes.size), level_of(radius, nodes).astype(np.float32)[None]
+    return PointSpreadField(psf, levels=nodes.size), level_of(radius, nodes)
 
 
 def roll_paths(y: NDArray[np.float64], x: NDArray[np.float64], angle_rad: float) -> NDArray[np.float64]:
@@ -106,8 +124,9 @@ def roll(height: int, width: int, length_px: float, tolerance_px: float = TOLERA
     """A roll around the middle with arcs of ``length_px`` in the corners, on a grid."""
     middle = (height - 1) / 2, (width - 1) / 2
     angle = 0.5 * length_px / math.hypot(*middle)
-    step = grid_step_px(2 * math.sin(angle / 2), tolerance_px)
-    y, x = grid_axis_px(height, step, middle[0]), grid_axis_px(width, step, middle[1])
+    # Both axes blend, and their errors add in squares. A node lies on the center, where the picture is sharp.
+    step = math.sqrt(2) * tolerance_px / (2 * math.sin(angle / 2))
+    y, x = (m + step * np.arange(-(n := math.ceil(m / step - 1e-9)), n + 1) for m in middle)
     psf = cpu.rasterize(roll_paths(y - middle[0], x - middle[1], angle), center=False)
     first = np.array([[y[0], x[0]]])
     return PointSpreadField(psf, rows=y.size, columns=x.size, first_px=first, step_px=(step, step)), None

@@ -20,8 +20,9 @@ from uniform_blur import Contender, trajectory
 import blursynth as bs
 from blursynth.backends import cpu
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps, homography, intrinsic_matrix, rotation_matrix
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.poses import rotation_matrix
+from blursynth.physics.warps import Warps, homography, intrinsic_matrix
 
 PEERS = ("opencv-python-headless", "kornia", "torch")
 
@@ -34,7 +35,7 @@ def shutter(matrix: NDArray[np.float64], shift: NDArray[np.float64] | None = Non
 
 
 def moments(length_px: float, poses: int) -> NDArray[np.float64]:
-    """Middles of equal parts of a path centerd at 0."""
+    """Middles of equal parts of a path centered at 0."""
     return np.asarray(((np.arange(poses) + 0.5) / poses - 0.5) * length_px)
 
 

@@ -5,115 +5,177 @@ Sharp pictures in; aligned pairs of sharp and realistically blurred pictures out
 >>> import blursynth as bs
 >>> bs.kinds.GaussianBlur(sigma_px=1.5)
 GaussianBlur(border='reflect', sigma_px=1.5, aspect=1.0, angle_deg=0.0)
+
+Every name is loaded when it is first used (PEP 562), so that a program waits only for what it needs.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from blursynth import degradations as kinds
-from blursynth.cameras.profile import SensorProfile, load_sensor_profile, sensor_profile_names
-from blursynth.core import Degradation, Draw, Pair, apply
-from blursynth.errors import (
-    BlursynthError,
-    DatasetError,
-    InvalidValueError,
-    MissingExtraError,
-    PictureError,
-    RecipeError,
-)
-from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawMetadata
-from blursynth.io.depth import DepthFormat, DepthNetwork, read_depth, read_labels
-from blursynth.io.downscale import downscale
-from blursynth.io.pictures import read_arrays, read_frame, write_picture
-from blursynth.physics.photon_transfer import fit_noisy_clean, fit_photon_transfer
-from blursynth.recipe.distributions import (
-    Beta,
-    Choice,
-    Constant,
-    DepthQuantile,
-    Integer,
-    LogUniform,
-    Meter,
-    Normal,
-    Product,
-    Quotient,
-    SameAs,
-    TruncatedNormal,
-    Uniform,
-)
-from blursynth.recipe.recipe import Recipe, load_recipe, recipe_names
-from blursynth.recipe.samplers import Maybe, OneOf, Random, Sampler, SensorFromProfile
-from blursynth.records.streams import Stream
-
 if TYPE_CHECKING:
-    from blursynth.dataset.reader import open_dataset
+    from blursynth import degradations as kinds
+    from blursynth import transforms
+    from blursynth.cameras.profile import SensorProfile, load_sensor_profile, sensor_profile_names
+    from blursynth.core import Degradation, Draw, Pair, apply
+    from blursynth.dataset.generate import generate, plan, resume
+    from blursynth.dataset.online import OnlineDataset
+    from blursynth.dataset.reader import Dataset, open_dataset
+    from blursynth.dataset.request import DatasetRequest, dataset_names, load_request
+    from blursynth.dataset.verify import replay, verify
+    from blursynth.errors import (
+        BlursynthError,
+        DatasetError,
+        InvalidValueError,
+        MissingExtraError,
+        PictureError,
+        RecipeError,
+    )
+    from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawMetadata
+    from blursynth.io import assets
+    from blursynth.io.arrays import read_arrays
+    from blursynth.io.depth import DepthFormat, DepthNetwork, read_depth, read_labels
+    from blursynth.io.downscale import downscale
+    from blursynth.io.pictures import read_frame, write_picture
+    from blursynth.physics.photon_transfer import fit_noisy_clean, fit_photon_transfer
+    from blursynth.recipe.distributions import (
+        Beta,
+        Choice,
+        Constant,
+        DepthQuantile,
+        Integer,
+        LogUniform,
+        Meter,
+        Normal,
+        Product,
+        Quotient,
+        SameAs,
+        TruncatedNormal,
+        Uniform,
+    )
+    from blursynth.recipe.recipe import Recipe, load_recipe, recipe_names
+    from blursynth.recipe.samplers import Maybe, OneOf, Random, Sampler
+    from blursynth.recipe.sensor_from_profile import SensorFromProfile
+    from blursynth.records.streams import Stream
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Beta",
-    "BlursynthError",
-    "Border",
-    "Choice",
-    "Constant",
-    "DatasetError",
-    "Degradation",
-    "DepthFormat",
-    "DepthNetwork",
-    "DepthQuantile",
-    "Draw",
-    "Encoding",
+__all__ = [  # noqa: RUF022  in the order of use
+    # Frames: pictures with what is known about them, and the files that they come from and go to.
     "Frame",
-    "Integer",
+    "Encoding",
     "Intrinsics",
-    "InvalidValueError",
-    "LogUniform",
-    "Maybe",
-    "Meter",
-    "MissingExtraError",
-    "Normal",
-    "OneOf",
-    "Pair",
-    "PictureError",
-    "Product",
-    "Quotient",
-    "Random",
     "RawMetadata",
-    "Recipe",
-    "RecipeError",
-    "SameAs",
-    "Sampler",
-    "SensorFromProfile",
-    "SensorProfile",
-    "Stream",
-    "TruncatedNormal",
-    "Uniform",
-    "apply",
-    "assets",
-    "downscale",
-    "fit_noisy_clean",
-    "fit_photon_transfer",
-    "kinds",
-    "load_recipe",
-    "load_sensor_profile",
-    "open_dataset",
+    "Border",
+    "read_frame",
     "read_arrays",
     "read_depth",
-    "read_frame",
     "read_labels",
-    "recipe_names",
-    "sensor_profile_names",
+    "DepthFormat",
+    "DepthNetwork",
+    "downscale",
     "write_picture",
+    # Degradations: what happens to light on its way through the camera. The kinds themselves are in `kinds`.
+    "kinds",
+    "Degradation",
+    "Draw",
+    "Pair",
+    "apply",
+    # Recipes: degradations with distributions where their numbers will go.
+    "Recipe",
+    "load_recipe",
+    "recipe_names",
+    "Sampler",
+    "Random",
+    "OneOf",
+    "Maybe",
+    "SensorFromProfile",
+    "Stream",
+    # Distributions.
+    "Constant",
+    "Uniform",
+    "LogUniform",
+    "Integer",
+    "Choice",
+    "Normal",
+    "TruncatedNormal",
+    "Beta",
+    "SameAs",
+    "Product",
+    "Quotient",
+    "Meter",
+    "DepthQuantile",
+    # Sensors: measured cameras, and how one is measured.
+    "SensorProfile",
+    "load_sensor_profile",
+    "sensor_profile_names",
+    "fit_photon_transfer",
+    "fit_noisy_clean",
+    # Data sets: pairs on a disk, or made when they are asked for.
+    "DatasetRequest",
+    "load_request",
+    "dataset_names",
+    "plan",
+    "generate",
+    "resume",
+    "verify",
+    "replay",
+    "Dataset",
+    "open_dataset",
+    "OnlineDataset",
+    # What others compose: transforms of torchvision's kind, and measured kernels and paths.
+    "transforms",
+    "assets",
+    # Errors.
+    "BlursynthError",
+    "InvalidValueError",
+    "RecipeError",
+    "PictureError",
+    "DatasetError",
+    "MissingExtraError",
 ]
 
+_NAMES_OF = {
+    "cameras.profile": "SensorProfile load_sensor_profile sensor_profile_names",
+    "core": "Degradation Draw Pair apply",
+    "dataset.generate": "generate plan resume",
+    "dataset.online": "OnlineDataset",
+    "dataset.reader": "Dataset open_dataset",
+    "dataset.request": "DatasetRequest dataset_names load_request",
+    "dataset.verify": "replay verify",
+    "errors": "BlursynthError DatasetError InvalidValueError MissingExtraError PictureError RecipeError",
+    "frame": "Border Encoding Frame Intrinsics RawMetadata",
+    "io.depth": "DepthFormat DepthNetwork read_depth read_labels",
+    "io.downscale": "downscale",
+    "io.arrays": "read_arrays",
+    "io.pictures": "read_frame write_picture",
+    "physics.photon_transfer": "fit_noisy_clean fit_photon_transfer",
+    "recipe.distributions": "Beta Choice Constant DepthQuantile Integer LogUniform Meter Normal Product Quotient "
+    "SameAs TruncatedNormal Uniform",
+    "recipe.recipe": "Recipe load_recipe recipe_names",
+    "recipe.samplers": "Maybe OneOf Random Sampler",
+    "recipe.sensor_from_profile": "SensorFromProfile",
+    "records.streams": "Stream",
+}
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
+_MODULES = {"assets": "io.assets", "kinds": "degradations", "transforms": "transforms"}
 
-def __getattr__(name: str) -> Any:
-    # zarr and its codecs take longer to load than all the rest, and only data sets need them.
-    if name == "open_dataset":
-        from blursynth.dataset.reader import open_dataset
 
-        return open_dataset
-    # With name and module at hand Python adds what else may be meant.
-    raise AttributeError(f"module 'blursynth' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+if not TYPE_CHECKING:  # to type checkers a module with __getattr__ has every name
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            value = importlib.import_module(f"blursynth.{_MODULES[name]}")
+        elif name in _MODULE_OF:
+            value = getattr(importlib.import_module(f"blursynth.{_MODULE_OF[name]}"), name)
+        else:
+            # With name and module at hand Python adds what else may be meant.
+            raise AttributeError(f"module 'blursynth' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

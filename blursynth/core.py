@@ -5,13 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, cast
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.records.kind import Kind, find_kind
+
+if TYPE_CHECKING:
+    from blursynth.physics.point_spread import PointSpreads
 
 __all__ = ["Degradation", "Draw", "Identity", "Pair", "apply"]
 
@@ -29,10 +34,20 @@ class Degradation(Kind):
     """Whether it sets depth, labels or camera of the frame and leaves every pixel as it is."""
     makes_light: ClassVar[bool] = False
     """Whether it makes light of codes (decodes, or extends what was clipped): a frame of light does not need it."""
+    codes_for_light: ClassVar[Mapping[str, float]] = {}
+    """Numbers with which a kind that makes light leaves codes as they are: those of chains that work on codes."""
+    code_bits: ClassVar[int | None] = None
+    """Bits of the codes that it writes, whatever it is given: those of a file format."""
     varies: ClassVar[bool] = False
     """Whether its blur differs from pixel to pixel, so that no single kernel stands for it."""
     blurs: ClassVar[bool] = False
     """Whether it spreads light over pixels by its numbers alone, without noise: what deblurring undoes."""
+
+    @classmethod
+    def example(cls) -> Self:
+        """A record that shows what the kind does: the first of each field's ``examples``, else its default."""
+        fields = {name: field.examples[0] for name, field in cls.model_fields.items() if field.examples}
+        return cls(**({"seed": 1} if "seed" in cls.model_fields else {}), **fields)
 
     @classmethod
     @abstractmethod
@@ -40,12 +55,19 @@ class Degradation(Kind):
         """``steps[b]`` acts on picture ``b`` of the frame, which is not changed."""
 
     def target(self) -> Degradation:
-        """What the sharp target passes through instead: nothing, for what is to be restored."""
+        """What the sharp target passes through instead: nothing, for what is to be restored.
+
+        It reaches no further than the step itself.
+        """
         return Identity()
 
     def reach_px(self, frame: Frame) -> int | None:
         """How far, in px, a pixel's light may travel; None when unbounded (such a step cannot be tiled)."""
         return 0
+
+    def point_spread(self) -> PointSpreads | None:
+        """What a point of light becomes, a batch of one; None where the step ``varies``, or does not blur."""
+        return None
 
     def for_light(self) -> Degradation:
         """What a recipe draws in its place for a frame that is light already: nothing for what makes light of codes."""
@@ -80,7 +102,7 @@ class Degradation(Kind):
 
 
 def check_frame(what: str, frame: object) -> None:
-    """Refuse what is no frame, such as an array; ``what`` acts on it."""
+    """Refuse what is not a frame, such as an array; ``what`` acts on it."""
     if not isinstance(frame, Frame):
         raise InvalidValueError(
             f"{what} acts on a Frame, got {type(frame).__name__}.",
@@ -151,37 +173,9 @@ class Draw:
                 return degradation
         raise InvalidValueError(f"The draw has no step {name!r}.", fix=did_you_mean(name, [n for n, _ in self.steps]))
 
-    def __call__(self, frame: Frame, *, margin_px: int = 0) -> Frame:
-        """Blur every picture of the frame.
-
-        Parameters
-        ----------
-        frame
-            What the first step takes.
-        margin_px
-            Width of a margin that the frame has and the result has not. Each step's share of it is cut off as soon as
-            no later step needs it. With ``margin_px >= reach_px(frame)`` no border of the frame touches the result.
-
-        Raises
-        ------
-        InvalidValueError
-            The margin is smaller than the reach of the steps, or leaves nothing of the frame.
-        """
-        if margin_px == 0:
-            return apply((self,) * len(frame), frame)
-        reaches = self._reaches_px(frame)
-        if None in reaches or sum(cast(list[int], reaches)) > margin_px:
-            reach_px = None if None in reaches else sum(cast(list[int], reaches))
-            raise InvalidValueError(
-                f"margin_px must be at least the reach of the steps, {reach_px} px, got {margin_px}.",
-                why="Pixels nearer to the edge of the frame lack light from beyond it.",
-                fix="Give the frame a wider margin, or use margin_px=0 and let each step's border decide.",
-            )
-        left = sum(cast(list[int], reaches))
-        frame = _without_margin(frame, margin_px - left)
-        for (_, step), reach in zip(self.steps, cast(list[int], reaches), strict=True):
-            frame = _without_margin(step(frame), reach)
-        return frame
+    def __call__(self, frame: Frame, *, window: Window | None = None, margin_px: int = 0) -> Frame:
+        """Blur every picture of the frame, or a window of it: see :func:`apply`."""
+        return apply((self,) * len(frame), frame, window=window, margin_px=margin_px)
 
     def target_draw(self) -> Draw:
         """What the sharp picture passes through."""
@@ -189,37 +183,72 @@ class Draw:
             return Draw(tuple((name, Identity()) for name, _ in self.steps))
         return Draw(tuple((name, step.target()) for name, step in self.steps))
 
-    def pair(self, frame: Frame, *, margin_px: int = 0) -> Pair:
-        """The sharp target and the blurred picture of a frame; ``margin_px`` as in :meth:`__call__`."""
-        if self.target == "source":
-            return Pair(sharp=_without_margin(frame, margin_px), blurred=self(frame, margin_px=margin_px))
+    def pair(self, frame: Frame, *, window: Window | None = None, margin_px: int = 0) -> Pair:
+        """The sharp target and the blurred picture of a frame, or of a window of it.
+
+        Parameters
+        ----------
+        frame, window, margin_px
+            As :func:`apply` takes them.
+
+        Notes
+        -----
+        A data set looks at no more than the window when it draws: ``recipe.sample(frame.crop(*window))``.
+
+        Examples
+        --------
+        >>> frame = Frame(np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64), "linear")
+        >>> Draw((("nothing", Identity()),)).pair(frame, window=(8, 0, 32, 48)).blurred
+        Frame(1x1x32x48 linear)
+        """
+        check_frame("a draw", frame)
+        window, needs = _around((self,) * len(frame), frame, window, margin_px)
         # What both pictures pass through alike at the start (decoding, the scene's depth) runs once.
-        rest = self
-        while rest.steps and (step := rest.steps[0][1]).target() == step:
-            reach = step.reach_px(frame) if margin_px else 0
-            if reach != 0:
-                needed = rest.reach_px(frame)  # the later steps' reach may cost time to find
-                if reach is None or needed is None or needed > margin_px:
-                    break  # refused below
-            frame = _without_margin(Draw(rest.steps[:1])(frame), reach)
-            margin_px -= reach
-            rest = Draw(rest.steps[1:])
-        return Pair(sharp=rest.target_draw()(frame, margin_px=margin_px), blurred=rest(frame, margin_px=margin_px))
+        differ = (n for n, (_, step) in enumerate(self.steps) if self.target == "source" or step.target() != step)
+        alike = next(differ, len(self.steps))
+        first, rest = Draw(self.steps[:alike]), Draw(self.steps[alike:], self.target)
+        frame, window = _through((first,) * len(frame), frame, window, needs[: alike + 1])
+        blurred, _ = _through((rest,) * len(frame), frame, window, needs[alike:])
+        return Pair(sharp=rest.target_draw()(frame, window=window), blurred=blurred)
+
+    def kernel(self, *, normalized: bool = True) -> NDArray[np.float64] | None:
+        """The blurs of all steps convolved with one another: what a point of light becomes.
+
+        Parameters
+        ----------
+        normalized
+            Whether the kernel is scaled to a sum of 1. Without it the sum is the light that arrives, which some
+            published kernels of short exposures have less of.
+
+        Returns
+        -------
+        ndarray or None
+            ``[K, K]``, K odd, zero shift in the middle; ``[[1]]`` of a draw that does not blur. None where the blur
+            differs from pixel to pixel, so that no single kernel stands for it.
+
+        Not modeled: what happens between and after the blurs (clipping, demosaicking, resampling, sharpening,
+        compression).
+        """
+        if any(step.varies for _, step in self.steps):
+            return None
+        total = np.ones((1, 1))
+        for _, step in self.steps:
+            if (spread := step.point_spread()) is not None:
+                total = _convolved(total, spread.to_dense())
+        return total / total.sum() if normalized and total.sum() > 0 else total
+
+    @property
+    def is_circular(self) -> bool:
+        """Whether a step continues the picture by its other side, which no window shows."""
+        return any(getattr(step, "border", None) == "circular" for _, step in self.steps)
 
     def reach_px(self, frame: Frame) -> int | None:
         """The margin in px within which the pixels of a window find all their light; None if unbounded.
 
         Where a reach depends on the depth, the frame must show all of it: the window with a margin of this width.
         """
-        reaches = self._reaches_px(frame)
-        return None if None in reaches else sum(cast(list[int], reaches))
-
-    def _reaches_px(self, frame: Frame) -> list[int | None]:
-        reaches = []
-        for _, step in self.steps:
-            reaches.append(step.reach_px(frame))
-            frame = step.geometry(frame)
-        return reaches
+        needs = _needs_px((self,), frame)
+        return None if needs is None else needs[0]
 
     def assets(self) -> tuple[str, ...]:
         return tuple(digest for _, step in self.steps for digest in step.assets())
@@ -264,13 +293,34 @@ class Draw:
         return Draw(tuple(steps), target)
 
 
-def apply(draws: Sequence[Draw], frame: Frame) -> Frame:
+_LOOK_PX = 64  # around a window, of what its reach may depend on: most reach less far, so that one look is enough
+
+Window = tuple[int, int, int, int]
+"""A part of a frame: top, left, height and width in px of the frame, as :meth:`Frame.crop` takes them."""
+
+
+def apply(draws: Sequence[Draw], frame: Frame, *, window: Window | None = None, margin_px: int = 0) -> Frame:
     """``draws[b]`` acts on picture ``b``; steps of one kind run as one call over the batch.
+
+    Parameters
+    ----------
+    draws
+        One per picture, all of as many steps.
+    frame
+        What the first step takes.
+    window
+        The part of the frame that comes back. It is the same part of the whole result (up to rounding where a
+        transform or a warp sees less), for the work of the part and of what its light comes from: each step's share of
+        that is cut off as soon as no later step needs it. Where a step's reach is unbounded, it sees the whole frame.
+    margin_px
+        Width of a margin that the frame has and the result has not; like the window inside the margin, but no border of
+        the frame may touch the result.
 
     Raises
     ------
     InvalidValueError
-        Not one draw per picture, draws of different length, or a step that does not take the frame's encoding.
+        Not one draw per picture, draws of different length, a step that does not take the frame's encoding, a window
+        outside the frame, or a margin smaller than the reach of the steps.
     """
     given: object = draws
     if not isinstance(given, Sequence) or not all(isinstance(draw, Draw) for draw in given):
@@ -291,26 +341,103 @@ def apply(draws: Sequence[Draw], frame: Frame) -> Frame:
             f"Draws of one batch must come from one recipe, got draws of {sorted(lengths)} steps.",
             fix="Apply them one by one.",
         )
-    for position in range(lengths.pop() if lengths else 0):
-        steps = [d.steps[position][1] for d in draws]
-        groups: dict[type[Degradation], list[int]] = {}
-        for b, step in enumerate(steps):
-            groups.setdefault(type(step), []).append(b)
-        for kind in groups:
-            _check_encoding(kind, frame)
-        if len(groups) == 1:
-            (kind,) = groups
-            frame = kind.apply(steps, frame)
-            continue
-        parts = [kind.apply([steps[b] for b in chosen], frame[chosen]) for kind, chosen in groups.items()]
-        order = np.argsort(np.concatenate([np.asarray(chosen) for chosen in groups.values()]))
-        frame = Frame.stack(parts)[order.tolist()]
-    return frame
+    return _through(draws, frame, *_around(draws, frame, window, margin_px))[0]
 
 
-def _without_margin(frame: Frame, margin_px: int) -> Frame:
-    height, width = frame.size_px
-    return frame.crop(margin_px, margin_px, height - 2 * margin_px, width - 2 * margin_px) if margin_px else frame
+def _around(
+    draws: Sequence[Draw], frame: Frame, window: Window | None, margin_px: int
+) -> tuple[Window | None, Sequence[int]]:
+    """The window that comes back (None: all), and how many px around it each step and the result need."""
+    steps = len(draws[0].steps) if draws else 0
+    if window is None and margin_px == 0:
+        return None, (0,) * (steps + 1)
+    if window is None:
+        needs = _needs_px(draws, frame)
+        if needs is None or needs[0] > margin_px:
+            raise InvalidValueError(
+                f"margin_px must be at least the reach of the steps, {needs and needs[0]} px, got {margin_px}.",
+                why="Pixels nearer to the edge of the frame lack light from beyond it.",
+                fix="Give the frame a wider margin, or use margin_px=0 and let each step's border decide.",
+            )
+        height, width = frame.size_px
+        return (margin_px, margin_px, height - 2 * margin_px, width - 2 * margin_px), needs
+    if margin_px:
+        raise InvalidValueError("A window and a margin cannot be asked for at once.", fix="Leave one of them out.")
+    frame.crop(*window)  # refuses what lies outside
+    top, left, height, width = window
+    room = min(top, left, frame.size_px[0] - top - height, frame.size_px[1] - left - width)
+    circular, needed = any(draw.is_circular for draw in draws), _LOOK_PX
+    while True:
+        # A reach may depend on the depth, so it is that of the window with what is around it.
+        part, _ = _cut(frame, window, needed)
+        needs = _needs_px(draws, part)
+        if needs is None or (circular and needs[0] > room):
+            return window, (max(frame.size_px),) * steps + (0,)
+        if needs[0] <= needed or part is frame:
+            return window, needs
+        needed = needs[0]
+
+
+def _needs_px(draws: Sequence[Draw], frame: Frame) -> list[int] | None:
+    """How many px around a window are needed before each step and after the last; None: unbounded."""
+    alike = all(draw is draws[0] for draw in draws)
+    needs = [0] * (len(draws[0].steps) + 1)
+    for draw, pictures in [(draws[0], frame)] if alike else zip(draws, frame, strict=True):
+        reaches = []
+        for _, step in draw.steps:
+            if (reach := step.reach_px(pictures)) is None:
+                return None
+            reaches.append(reach)
+            pictures = step.geometry(pictures)
+        needs = list(map(max, needs, [*accumulate(reversed(reaches), initial=0)][::-1]))
+    return needs
+
+
+def _through(
+    draws: Sequence[Draw], frame: Frame, window: Window | None, needs: Sequence[int]
+) -> tuple[Frame, Window | None]:
+    """A frame after all steps, cut to the window and what is needed around it; and the window in what is left."""
+    frame, window = _cut(frame, window, needs[0])
+    for position, needed in enumerate(needs[1:]):
+        frame = _step([draw.steps[position][1] for draw in draws], frame)
+        frame, window = _cut(frame, window, needed)
+    return frame, window
+
+
+def _cut(frame: Frame, window: Window | None, around_px: int) -> tuple[Frame, Window | None]:
+    """A window with so many px around it as far as the frame has them, and the window in it."""
+    if window is None:
+        return frame, None
+    top, left, height, width = window
+    rows, columns = frame.size_px
+    first, last = max(0, top - around_px), min(rows, top + height + around_px)
+    begin, end = max(0, left - around_px), min(columns, left + width + around_px)
+    if (first, begin, last, end) != (0, 0, rows, columns):
+        frame = frame.crop(first, begin, last - first, end - begin)
+    return frame, (top - first, left - begin, height, width)
+
+
+def _step(steps: Sequence[Degradation], frame: Frame) -> Frame:
+    """``steps[b]`` acts on picture ``b``, those of one kind in one call."""
+    groups: dict[type[Degradation], list[int]] = {}
+    for b, step in enumerate(steps):
+        groups.setdefault(type(step), []).append(b)
+    for kind in groups:
+        _check_encoding(kind, frame)
+    if len(groups) == 1:
+        (kind,) = groups
+        return kind.apply(steps, frame)
+    parts = [kind.apply([steps[b] for b in chosen], frame[chosen]) for kind, chosen in groups.items()]
+    order = np.argsort(np.concatenate([np.asarray(chosen) for chosen in groups.values()]))
+    return Frame.stack(parts)[order.tolist()]
+
+
+def _convolved(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Full convolution of two small kernels: the sum of shifted copies of one."""
+    out = np.zeros((a.shape[0] + b.shape[0] - 1, a.shape[1] + b.shape[1] - 1))
+    for row, column in zip(*np.nonzero(a), strict=True):
+        out[row : row + b.shape[0], column : column + b.shape[1]] += a[row, column] * b
+    return out
 
 
 BorderName = Literal["reflect", "replicate", "circular", "constant"]

@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Self, TypeVar, overload
 
 __all__ = [
     "MISSING",
+    "Alone",
     "Argument",
     "BlursynthError",
     "DatasetError",
@@ -34,8 +35,12 @@ __all__ = [
     "PictureError",
     "RecipeError",
     "did_you_mean",
+    "joined",
     "require",
 ]
+
+
+E = TypeVar("E", bound="BlursynthError")
 
 
 class _Missing(Enum):
@@ -66,7 +71,22 @@ class Argument:
         return self.name if self.value is MISSING else f"{self.name}={self.value!r}"
 
 
-Message = str | tuple[str | Argument, ...]
+@dataclass(frozen=True)
+class Alone:
+    """What a message says of whom it speaks, such as the class of a field, until a place says that.
+
+    >>> error = InvalidValueError((Alone("Sensor."), "gain must be > 0, got 0."))
+    >>> print(error, "|", error.at("mine.toml [sensor]"))
+    Sensor.gain must be > 0, got 0. | mine.toml [sensor]: gain must be > 0, got 0.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Message = str | tuple[str | Argument | Alone, ...]
 """A sentence; in parts where it names parameters."""
 
 
@@ -108,7 +128,7 @@ class BlursynthError(Exception):
         field: str = "",
         value: Any = MISSING,
     ) -> None:
-        self._parts = (what, why, fix)
+        self._parts = tuple(map(_placed, (what, why, fix))) if place else (what, why, fix)
         self.place, self.field, self.value = place, field, value
         super().__init__(self.message())
 
@@ -129,10 +149,14 @@ class BlursynthError(Exception):
         text = " ".join(part for part in (_written(part, argument) for part in self._parts) if part)
         return f"{self.place}: {text}" if self.place else text
 
-    def at(self, place: str, kind: type[BlursynthError] | None = None) -> BlursynthError:
+    @overload
+    def at(self, place: str) -> Self: ...
+    @overload
+    def at(self, place: str, kind: type[E]) -> E: ...
+    def at(self, place: str, kind: Any = None) -> Any:
         """The same error at a place within an outer one, such as a file; as another class of error if wanted."""
         what, why, fix = self._parts
-        inner = f"{place} {self.place}" if self.place else place
+        inner = " ".join(part for part in (place, self.place) if part)
         return (kind or type(self))(what, why=why, fix=fix, place=inner, field=self.field, value=self.value)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -143,13 +167,33 @@ class BlursynthError(Exception):
 def _written(message: Message, argument: Callable[[Argument], str]) -> str:
     if isinstance(message, str):
         return message
-    return "".join(argument(part) if isinstance(part, Argument) else part for part in message)
+    return "".join(argument(part) if isinstance(part, Argument) else str(part) for part in message)
+
+
+def _placed(message: Message) -> Message:
+    if isinstance(message, str):
+        return message
+    return tuple(part for part in message if not isinstance(part, Alone))
 
 
 def _rebuild(
     kind: type[BlursynthError], what: Message, why: Message, fix: Message, place: str, field: str, value: Any
 ) -> BlursynthError:
     return kind(what, why=why, fix=fix, place=place, field=field, value=value)
+
+
+def joined(errors: Sequence[E]) -> E:
+    """Several errors as one, whose attributes are those of the first; the others stand behind its fix."""
+    first, *others = errors
+    what, why, fix = first._parts
+    more: list[str | Argument | Alone] = []
+    for message in (fix, *(part for error in others for part in (_headed(error, first.place), *error._parts))):
+        more += [*([" "] if more else []), *([message] if isinstance(message, str) else message)] if message else []
+    return type(first)(what, why=why, fix=tuple(more), place=first.place, field=first.field, value=first.value)
+
+
+def _headed(error: BlursynthError, place: str) -> str:
+    return f"{error.place}:" if error.place not in ("", place) else ""
 
 
 class InvalidValueError(BlursynthError, ValueError):

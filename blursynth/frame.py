@@ -646,6 +646,16 @@ class Frame:
             license=tuple(s for f in frames for s in (f.license or ("",) * len(f))),
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A picture of one value, which stands for pixels that nobody looks at, is sent as that value."""
+        image = self.image
+        one = isinstance(image, np.ndarray) and not any(image.strides)
+        return {**self.__dict__, "image": (image.flat[0], image.shape) if one else image}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        image = state["image"]
+        self.__dict__.update(state, image=np.broadcast_to(*image) if isinstance(image, tuple) else image)
+
     def __repr__(self) -> str:
         batch, channels, height, width = self.image.shape
         more = [name for name in ("depth_m", "labels") if getattr(self, name) is not None]
@@ -738,7 +748,7 @@ def _fix_of_dtype(dtype: str) -> str:
 
 
 def _fix_of_kind(value: object) -> str:
-    """What to use for things that are no arrays; empty where that is not known."""
+    """What to use for things that are not arrays; empty where that is not known."""
     if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "__fspath__") or isinstance(value, str):
         return "Read files, and the bytes of files, with blursynth.read_frame."
     if any(kind.__module__.startswith("PIL.") for kind in type(value).__mro__):

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import blursynth as bs
-from blursynth.dataset.contact_sheet import describe_draw, draw_kernel, kernel_picture
+from blursynth.dataset.contact_sheet import describe_draw, kernel_picture
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "output"
 PHOTOGRAPH = Path(find_spec("skimage").origin).parent / "data" / "astronaut.png"  # NASA, public domain
@@ -30,11 +30,9 @@ draw = recipe.sample(frame, seed=7, index=12)
 for step, numbers in describe_draw(draw):
     print(f"{step}: {numbers}")
 
-# A window with a margin as wide as the blur reaches, so that no border of the file touches the result.
-SIZE, TOP, LEFT = 280, 52, 84
-reach = draw.reach_px(frame)
-window = frame.crop(TOP - reach, LEFT - reach, SIZE + 2 * reach, SIZE + 2 * reach)
-pair = draw.pair(window, margin_px=reach)
+# A window of the picture, with the light that reaches it from around it.
+SIZE = 280
+pair = draw.pair(frame, window=(52, 84, SIZE, SIZE))
 
 # The three of them side by side.
 GAP, HEAD = 12, 30
@@ -42,7 +40,7 @@ sheet = Image.new("RGB", (3 * SIZE + 2 * GAP, SIZE + HEAD), "white")
 pen = ImageDraw.Draw(sheet)
 tiles = (
     ("sharp", np.moveaxis(pair.sharp.image[0], 0, -1) * 255),
-    ("point spread, enlarged", kernel_picture(draw_kernel(draw), SIZE)),
+    ("point spread, enlarged", kernel_picture(draw.kernel(), SIZE)),
     ("what the camera writes", np.moveaxis(pair.blurred.image[0], 0, -1) * 255),
 )
 for number, (title, tile) in enumerate(tiles):

@@ -47,13 +47,11 @@ record = json.dumps(draw.to_dict(), indent=1)
 print(record)
 assert bs.Draw.from_dict(json.loads(record), bs.kinds.ALL) == draw
 
-# Several draws of the same window. The margin is what the blur needs to find all its light.
+# Several draws of the same window, with the light that reaches it from around it.
 rows = []
 for index in range(4):
     draw = recipe.sample(frame, seed=7, index=index)
-    reach = draw.reach_px(frame)
-    window = frame.crop(64 - reach, 128 - reach, 256 + 2 * reach, 256 + 2 * reach)
-    pair = draw.pair(window, margin_px=reach)
-    rows.append(Row.of_pair(pair, draw, f"draw {index}, {reach} px of margin"))
+    pair = draw.pair(frame, window=(64, 128, 256, 256))
+    rows.append(Row.of_pair(pair, draw, f"draw {index}, light from up to {draw.reach_px(frame)} px away"))
 write_contact_sheet(OUT / "draws.png", rows, title=recipe.summary, subtitle="seed 7", recipe=recipe)
 print(f"written: {OUT / 'tremor.toml'}, {OUT / 'draws.png'}")

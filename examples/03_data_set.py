@@ -19,14 +19,14 @@ def main() -> None:
     sources = [photographs / "astronaut.png", photographs / "coffee.png", photographs / "rocket.jpg"]
 
     # What would it be? Nothing is written yet.
-    recipe = bs.load_recipe("default")
-    planned = dataset.plan(sources, recipe, count=12, size_px=128, seed=7, workers=1)
+    request = dataset.DatasetRequest(
+        sources=sources, recipe="default", count=12, size_px=128, seed=7, store="kernel"
+    )  # as a file: request.to_toml()
+    planned = dataset.plan(request, workers=1)
     print(f"{planned.count} pairs, about {planned.disk_bytes / 1e6:.1f} MB, {planned.seconds:.1f} s")
 
     # Make it. Stopped at any time, the same call goes on; a finished data set is left as it is.
-    report = dataset.generate(
-        sources, out / "pairs", recipe, count=12, size_px=128, seed=7, workers=1, store=("sharp", "blurred", "kernel")
-    )
+    report = dataset.generate(request, out / "pairs", workers=1)
     print(f"made {report.samples} pairs; digest of the pixels {report.digest['pixels'][:16]}")
 
     # Read it: pixels with the numbers that made them.

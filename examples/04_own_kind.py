@@ -59,9 +59,7 @@ frame = bs.read_frame(Path(find_spec("skimage").origin).parent / "data" / "rocke
 rows = []
 for index in range(3):
     draw = recipe.sample(frame, seed=1, index=index)
-    reach = draw.reach_px(frame)
-    window = frame.crop(100 - reach, 100 - reach, 256 + 2 * reach, 256 + 2 * reach)
-    rows.append(Row.of_pair(draw.pair(window, margin_px=reach), draw, f"draw {index}"))
+    rows.append(Row.of_pair(draw.pair(frame, window=(100, 100, 256, 256)), draw, f"draw {index}"))
     print(draw["haze"])
 write_contact_sheet(OUT / "hazy.png", rows, title=recipe.summary, subtitle="seed 1", recipe=recipe)
 print(f"written: {OUT / 'hazy.toml'}, {OUT / 'hazy.png'}")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from deblur_models.checkpoints.checkpoint import load_network
-from deblur_models.config.configuration import read_configuration
+from deblur_models.config.configuration import load_configuration
 from deblur_models.train import train
 
 STEPS = int(os.environ.get("BLURSYNTH_EXAMPLE_STEPS", "30"))
@@ -18,7 +18,7 @@ STEPS = int(os.environ.get("BLURSYNTH_EXAMPLE_STEPS", "30"))
 
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "output") / "network"
-    wanted = read_configuration(
+    wanted = load_configuration(
         "small",
         {
             "stage": [{"steps": STEPS, "patch_px": 32, "batch": 4}],
@@ -30,8 +30,8 @@ def main() -> None:
         },
     )
     result = train(wanted, folder)
-    for step, look in result.looks:
-        print(f"after {step:3} steps: {look.psnr:.2f} dB, doing nothing {look.psnr_input:.2f} dB")
+    for step, scores in result.validation_results:
+        print(f"after {step:3} steps: {scores.psnr:.2f} dB, doing nothing {scores.psnr_input:.2f} dB")
     network = load_network(folder)
     print(f"{folder}: {network.config.kind} with {sum(w.numel() for w in network.parameters()):,} weights")
 

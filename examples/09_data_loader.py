@@ -13,23 +13,23 @@ import torch
 from torch.utils.data import DataLoader
 
 import blursynth as bs
-from blursynth.dataset import OnlineDataset, generate
+from blursynth.dataset import DatasetRequest, OnlineDataset, generate
 
 
 def main() -> None:
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "output"
     photographs = Path(find_spec("skimage").origin).parent / "data"
     sources = [photographs / "astronaut.png", photographs / "coffee.png"]
-    recipe = bs.load_recipe("clean")
+    request = DatasetRequest(sources=sources, recipe="clean", count=24, size_px=64, seed=7)
 
     # Stored pairs. A batch of the data set itself has what is stored: codes, channels last.
-    generate(sources, out / "stored", recipe, count=24, size_px=64, seed=7, workers=1)
+    generate(request, out / "stored", workers=1)
     pairs = bs.open_dataset(out / "stored")
     batch = next(iter(DataLoader(pairs, batch_size=4)))
     print({name: (tuple(values.shape), values.dtype) for name, values in batch.items()})
 
-    # Networks take float32 [B, 3, H, W] in 0..1: that is planar(). The index leads to everything else.
-    loader = DataLoader(pairs.planar(), batch_size=8, shuffle=True, num_workers=2, persistent_workers=True)
+    # Networks take float32 [B, 3, H, W] in 0..1: that is as_torch(). The index leads to everything else.
+    loader = DataLoader(pairs.as_torch(), batch_size=8, shuffle=True, num_workers=2, persistent_workers=True)
     network = torch.nn.Conv2d(3, 3, 5, padding=2)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     for epoch in range(2):
@@ -43,8 +43,8 @@ def main() -> None:
 
     # Made on the fly, without a disk. With a count there are epochs, as above. Without one there is no end, and a
     # sampler says which samples a run reads: a run that stopped after 400 of them goes on with range(400, ...).
-    endless = OnlineDataset(sources, recipe, size_px=64, seed=7, min_detail=10.0)
-    for batch in DataLoader(endless.planar(), batch_size=4, sampler=range(400, 412), num_workers=2):
+    endless = OnlineDataset(request.replace(count=None, min_detail=10.0))
+    for batch in DataLoader(endless.as_torch(), batch_size=4, sampler=range(400, 412), num_workers=2):
         print(f"samples {batch['index'].tolist()}: {tuple(batch['blurred'].shape)}")
     print(f"{endless.passed_over:.0%} of the windows that were tried had too little detail")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 # Before torch is loaded, here and in the programs that tests start: with as many test processes as cores, threads of
@@ -41,6 +42,15 @@ def _own_state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         del os.environ["XDG_STATE_HOME"]
     else:
         os.environ["XDG_STATE_HOME"] = before
+
+
+@pytest.fixture
+def few_draws_are_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work on photographs tries 2000 draws before its first step: seconds, where tests take a tenth of one.
+
+    What is refused then, and that this many are tried, is held by the tests of data sets.
+    """
+    monkeypatch.setattr(import_module("blursynth.dataset.generate"), "CHECKED_DRAWS", 20)
 
 
 @pytest.fixture(autouse=True)

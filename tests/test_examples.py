@@ -25,6 +25,7 @@ MAKES = {
     "07_through_the_camera": ["camera_light.jpg", "camera_sensor.jpg", "camera_file.jpg", "camera_pair.jpg"],
     "08_train_a_network": ["network/best.safetensors", "network/log.jsonl"],
     "09_data_loader": ["stored/index.json"],
+    "10_own_data": ["own_data_restored.png", "own_network.safetensors", "own_network.json"],
 }
 
 

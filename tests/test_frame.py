@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -297,6 +298,20 @@ def test_pictures_of_0_to_255_are_not_written_white(tmp_path: Any) -> None:
     bs.write_picture(tmp_path / "a.png", np.array([[-0.1, 1.2]]))
     bs.write_picture(tmp_path / "b.png", frame_of(0, 1).with_image(np.array([[[[-2.0, 2.0]]]])))  # noise of a frame
     assert not (tmp_path / "c.png").exists()
+
+
+@pytest.mark.parametrize("value", [np.float32(0), np.float64(0.25)])
+def test_a_picture_of_one_value_is_sent_as_that_value(value: np.floating) -> None:
+    outline = bs.Frame(np.broadcast_to(value, (2, 3, 500, 400)), "linear", depth_m=np.ones((2, 500, 400), np.float32))
+    for frame, most in ((outline.with_image(outline.image, depth_m=None), 2000), (outline, 2000 + 4 * 2 * 500 * 400)):
+        sent = pickle.dumps(frame)
+        assert len(sent) < most
+        received = pickle.loads(sent)  # noqa: S301  # our own
+        assert received.image.dtype == value.dtype
+        assert np.array_equal(received.image, frame.image)
+        assert (received.depth_m is None) == (frame.depth_m is None)
+    varied = pictures(batch=2)
+    assert np.array_equal(pickle.loads(pickle.dumps(varied)).image, varied.image)  # noqa: S301  # our own
 
 
 def test_one_text_stands_for_all_pictures() -> None:

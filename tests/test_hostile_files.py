@@ -20,8 +20,9 @@ from blursynth.dataset.files import locked, read_json, read_sealed, sealed
 from blursynth.dataset.index import Index
 from blursynth.errors import BlursynthError, DatasetError, PictureError, RecipeError
 from blursynth.io import decoders
+from blursynth.io.arrays import read_arrays
 from blursynth.io.depth import read_depth
-from blursynth.io.pictures import read_arrays, read_frame, read_header
+from blursynth.io.pictures import read_frame, read_header
 from blursynth.records.nesting import MOST_LEVELS, is_too_deep
 from blursynth.records.text import is_inside, name_of
 
@@ -221,14 +222,14 @@ def test_a_lock_that_is_somebody_elses_file_stays_as_it_is(tmp_path: Path) -> No
 def apply(folder: Path, out: Path) -> Any:
     from PIL import Image
 
-    from blursynth.dataset.whole import blur_pictures
+    from blursynth.dataset import DatasetRequest, blur_pictures
 
     if not folder.exists():
         folder.mkdir()
         pixels = np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "a.png")
     recipe = bs.Recipe.from_dict({"step": [{"kind": "jpeg", "quality": 80}]}, name="r")
-    return blur_pictures(folder, out, recipe, workers=1)
+    return blur_pictures(DatasetRequest(sources=folder, recipe=recipe), out, workers=1)
 
 
 def test_draws_of_whole_pictures_that_nobody_wrote(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import blursynth as bs
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = ("README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
-
+MADE_BY_THE_SITE = ("gallery/", "api/")  # its strict build looks after links to these
 
 MODULES = {"blursynth": "blursynth", "deblur": "deblur_models"}
 
@@ -34,12 +34,27 @@ def shorter(words: list[str]) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
+MADE = {
+    "README.md": "blurred.png",
+    "docs/camera.md": "night_blurred.png",
+    "docs/datasets.md": "whole/draws.jsonl",
+    "docs/depth.md": "smooth.npy",
+    "docs/evaluation.md": "report/index.html",
+    "docs/first-ten-minutes.md": "preview.png",
+    "docs/training.md": "tiny-run/log.jsonl",
+}
+"""A file that a page's blocks leave."""
+
+READERS = {"[network]": "load_configuration", "sources =": "load_request"}
+"""What reads a TOML file in which these words are; others are recipes."""
+
 BEFORE = """
 import runpy, sys
 from importlib import import_module
 from pathlib import Path
 import blursynth as bs
-from deblur_models.config.configuration import read_configuration
+from blursynth.dataset.request import load_request
+from deblur_models.config.configuration import load_configuration
 
 import_module("blursynth.dataset.generate").CHECKED_DRAWS = 100  # of 2000 that are tried before work on photographs
 
@@ -57,7 +72,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_blocks_in_order(page: str, tmp_path: Path) -> None:
     """Python, shell and TOML blocks as one script, in a folder with a photograph and a folder of photographs."""
     for path in ("sharp.png", "photos/astronaut.png", "photos/chelsea.png"):
@@ -70,8 +85,8 @@ def test_blocks_in_order(page: str, tmp_path: Path) -> None:
         if language == "python":
             script.append(text)
         elif language == "toml":
-            load = "bs.load_recipe" if "[network]" not in text else "read_configuration"
-            script.append(f"Path('mine.toml').write_text({text!r})\n{load}('mine.toml')")
+            reader = next((reader for key, reader in READERS.items() if key in text), "bs.load_recipe")
+            script.append(f"Path('mine.toml').write_text({text!r})\n{reader}('mine.toml')")
         elif language == "sh":
             commands = [shlex.split(line, comments=True) for line in text.splitlines()]
             script += [
@@ -84,19 +99,13 @@ def test_blocks_in_order(page: str, tmp_path: Path) -> None:
     start = [sys.executable, "-c", "exec(compile(open('page.py').read(), 'page.py', 'exec'))"]
     done = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    made = {
-        "README.md": "blurred.png",
-        "docs/camera.md": "night_blurred.png",
-        "docs/deblur.md": "report/index.html",
-        "docs/depth.md": "smooth.npy",
-    }
-    assert (tmp_path / made[page]).exists()
+    if page in MADE:
+        assert (tmp_path / MADE[page]).exists()
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_tell_code_from_text(page: str) -> None:
     assert {language for language, _ in blocks(page)} <= {"python", "sh", "toml", "text"}
-    assert [language for language, _ in blocks(page)].count("python") >= (1 if page == "docs/depth.md" else 4)
 
 
 def test_make_targets_exist() -> None:
@@ -110,5 +119,5 @@ def test_make_targets_exist() -> None:
     [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text("utf-8"))],
 )
 def test_links_lead_somewhere(page: str, link: str) -> None:
-    if not link.startswith("http"):
-        assert ((ROOT / page).parent / link).exists(), link
+    if not link.startswith(("http", "#", *MADE_BY_THE_SITE)):
+        assert ((ROOT / page).parent / link.partition("#")[0]).exists(), link

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import venv
@@ -29,12 +30,23 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         "blursynth/py.typed",
         "blursynth/recipe/default.toml",
         "blursynth/cameras/pmrid.toml",
+        "blursynth/datasets/quickstart/dataset.toml",
+        "blursynth/datasets/quickstart/README.md",
         "deblur_models/__init__.py",
-        "deblur_models/report/report.html",
+        "deblur_models/evaluate/report/report.html",
     ):
         assert name in names
     assert all(n.startswith(("blursynth/", "deblur_models/", "blursynth-")) for n in names)
     assert not [n for n in names if n.endswith((".nbi", ".nbc", ".pyc"))]
+
+
+def test_data_sets_are_found_in_a_wheel(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    listed = subprocess.run(
+        [sys.executable, "-P", "-m", "blursynth", "datasets"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert "quickstart" in listed
 
 
 @pytest.mark.slow

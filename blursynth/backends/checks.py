@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps
 from blursynth.physics.color import MAX_LEVELS
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.resampling import Bands
 from blursynth.physics.scene import Scene
+from blursynth.physics.warps import Warps
 
 __all__ = [
     "check_ahead",

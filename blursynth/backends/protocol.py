@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, array_library
-from blursynth.physics.camera_motion import Warps
 from blursynth.physics.development import DevelopParameters
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
@@ -21,6 +20,7 @@ from blursynth.physics.resampling import Bands
 from blursynth.physics.scene import Scene
 from blursynth.physics.surface_edges import SurfaceEdges
 from blursynth.physics.trajectory import WalkParameters
+from blursynth.physics.warps import Warps
 
 __all__ = ["OPERATIONS", "Backend", "for_array", "operations"]
 

@@ -17,23 +17,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
-from blursynth.io.folders import expanded
+from blursynth.errors import InvalidValueError
 from blursynth.physics.radiometry import TUKEY_SHAPES, tukey_lambda_sd
 from blursynth.records.kind import Record
 from blursynth.records.streams import Stream
-from blursynth.records.toml import parse_toml, read_toml
+from blursynth.records.toml import TomlFiles
 
 __all__ = [
     "GainLaw",
@@ -48,7 +45,6 @@ __all__ = [
 Range = tuple[float, float]
 Pattern = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
 NoiseModel = Literal["tukey_lambda", "gaussian"]
-_R = TypeVar("_R", bound=Record)
 
 # Linear sRGB to XYZ with the white of D65 (IEC 61966-2-1), as "Unprocessing Images" has it.
 _XYZ_FROM_SRGB = np.array(
@@ -301,6 +297,11 @@ class SensorProfile(Record):
     dsnu_e: float = Field(default=0.0, ge=0, le=1e5, description="standard deviation of the pixels' dark offsets")
     dark_current_e_per_s: float = Field(default=0.0, ge=0, le=1e6, description="electrons per second without light")
 
+    @field_validator("pattern", mode="before")
+    @staticmethod
+    def _patterns(value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
     def model_post_init(self, context: object) -> None:
         if self.black_level_dn >= self.top_dn:
             raise ValueError(f"black_level_dn must lie below the top code {self.top_dn}, got {self.black_level_dn}.")
@@ -316,10 +317,14 @@ class SensorProfile(Record):
             # A curve that touches 0 does so up to the rounding of its terms.
             if least < -1e-12 * np.polyval(np.abs(law.iso_polynomial), iso):
                 what = "variance" if law.of == "variance" else "standard deviation"
-                raise ValueError(
-                    f"[{table}] iso_polynomial gives a {what} of {least:.4g} at ISO {iso:g}. None is negative, so it "
-                    f"must be >= 0 from ISO {self.gain.iso[0]:g} to {self.gain.iso[1]:g}, as [gain] iso says. Check "
-                    "the signs and the order, the highest power first; or narrow iso."
+                raise InvalidValueError(
+                    f"iso_polynomial gives a {what} of {least:.4g} at ISO {iso:g}.",
+                    why=f"None is negative, so it must be >= 0 from ISO {self.gain.iso[0]:g} to {self.gain.iso[1]:g}, "
+                    "as [gain] iso says.",
+                    fix="Check the signs and the order, the highest power first; or narrow iso.",
+                    place=f"[{table}]",
+                    field="iso_polynomial",
+                    value=law.iso_polynomial,
                 )
         if self.color.xyz_to_camera:
             for matrix in self.color.xyz_to_camera:
@@ -475,9 +480,9 @@ class SensorProfile(Record):
 
     # Files
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, defaults: bool = False) -> dict[str, Any]:
         """Plain values as in its TOML file, without what is at its default."""
-        plain: dict[str, Any] = _plain(self)
+        plain = super().to_dict(defaults=defaults)
         if len(self.pattern) == 1:
             plain["pattern"] = self.pattern[0]
         return plain
@@ -491,27 +496,10 @@ class SensorProfile(Record):
         InvalidValueError
             A field is unknown, missing or out of range; the message names the table.
         """
-        fields = _tuples(dict(values))
-        if isinstance(fields.get("pattern"), str):
-            fields["pattern"] = (fields["pattern"],)
-        tables: dict[str, type[Record]] = {
-            "gain": GainLaw,
-            "color": ProfileColor,
-            **dict.fromkeys(_NOISE_TABLES, NoiseLaw),
-        }
-        for name, kind in tables.items():
-            if name in fields:
-                fields[name] = _record(kind, fields[name], f"{place} [{name}]")
-        if "level" in fields:
-            entries = fields["level"]
-            if not isinstance(entries, tuple):
-                raise InvalidValueError(
-                    f"{place} level: must be an array of tables, got {entries!r}.", fix="Write [[level]]."
-                )
-            fields["level"] = tuple(
-                _record(MeasuredLevel, entry, f"{place} [[level]] {i + 1}") for i, entry in enumerate(entries)
-            )
-        return _record(cls, fields, place)
+        try:
+            return cls(**values)
+        except InvalidValueError as error:
+            raise error.at(place) from None
 
     def to_toml(self) -> str:
         """The text of a camera file."""
@@ -535,47 +523,16 @@ def _within(what: str, value: object, ends: Range) -> None:
         )
 
 
-def _record(kind: type[_R], values: Any, place: str) -> _R:
-    if not isinstance(values, Mapping):
-        raise InvalidValueError(f"{place}: must be a table, got {values!r}.")
-    try:
-        return kind(**values)
-    except BlursynthError as error:
-        # Who writes a camera's file knows its tables, not the classes that check them.
-        text = re.sub(rf"\b{kind.__name__}(\.|: | (?=has no field |needs ))", "", str(error))
-        raise InvalidValueError(f"{place}: {text}") from None
-    except TypeError:  # a key that is no text
-        raise InvalidValueError(f"{place}: its keys must be strings.") from None
-
-
-def _tuples(value: Any) -> Any:
-    """Lists as tuples and integers of lists as they are: what strict records take."""
-    if isinstance(value, Mapping):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Record):
-        kind = type(value).model_fields
-        return {
-            name: _plain(item)
-            for name, item in value.fields().items()
-            if kind[name].is_required() or item != kind[name].get_default(call_default_factory=True)
-        }
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
+_FILES = TomlFiles("camera", InvalidValueError, "blursynth.cameras")
 
 
 def sensor_profile_names() -> tuple[str, ...]:
     """Names of the cameras that come with the library."""
-    folder = resources.files("blursynth.cameras")
-    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+    return _FILES.names()
 
 
 def load_sensor_profile(source: str | Path) -> SensorProfile:
-    """A calibrated camera by name, or from a .toml file.
+    """A calibrated camera by name, or from a .toml file, which may extend another one.
 
     Parameters
     ----------
@@ -592,16 +549,5 @@ def load_sensor_profile(source: str | Path) -> SensorProfile:
     >>> load_sensor_profile("sony-a7s2").gain_range_dn_per_e[0]
     0.09391607
     """
-    if isinstance(source, str) and not source.endswith(".toml"):
-        if source not in sensor_profile_names():
-            raise InvalidValueError(
-                f"There is no camera {source!r}.",
-                fix=f"{did_you_mean(source, sensor_profile_names())} A file of your own must end in .toml.",
-            )
-        text = (resources.files("blursynth.cameras") / f"{source}.toml").read_text("utf-8")
-        return SensorProfile.from_dict(parse_toml(text, source, error=InvalidValueError), place=source)
-    if not isinstance(source, str | Path):
-        raise InvalidValueError(f"A camera is a name or the path of a .toml file, got {source!r}.")
-    path = expanded(source)
-    values = read_toml(path, error=InvalidValueError, name=path.name, fix="A camera is a TOML file.")
-    return SensorProfile.from_dict(values, place=path.name)
+    tables = _FILES.read(source)
+    return SensorProfile.from_dict(tables.values, place=tables.name)

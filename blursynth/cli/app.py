@@ -8,8 +8,10 @@ import typer
 
 from blursynth.cli import (
     apply,
+    build,
     camera,
     console,
+    datasets,
     depth,
     generate,
     inspect,
@@ -64,7 +66,9 @@ def blursynth(
     """A camera, written as code: makes aligned pairs of sharp and realistically blurred pictures."""
 
 
-for module in (preview, generate, apply, resume, verify, inspect, replay, depth, kinds, recipes, schema):
+for module in (
+    preview, generate, apply, build, datasets, resume, verify, inspect, replay, depth, kinds, recipes, schema,
+):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
 
 app.add_typer(camera.app, name="camera")

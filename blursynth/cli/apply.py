@@ -56,17 +56,15 @@ def command(
 
     Each picture gets a draw of its own, which follows from the seed and its content.
     """
-    chosen = arguments.load_changed_recipe(recipe, set_)
-    form = arguments.parse_depth_format(depth_format, depth)
-
     from blursynth import dataset
 
+    request = dataset.DatasetRequest(
+        sources=sources, recipe=recipe, changes=arguments.parse_changes(set_), seed=seed, depth=depth,
+        depth_format=arguments.parse_depth_format(depth_format), labels=labels, linear=linear, downscale=downscale,
+    )  # fmt: skip
     try:
         with console.progress_bar("pictures") as show:
-            report = dataset.blur_pictures(
-                sources, out, chosen, seed=seed, depth=depth, depth_format=form, labels=labels, linear=linear,
-                downscale=downscale, tile_px=tile, workers=workers, on_progress=show,
-            )  # fmt: skip
+            report = dataset.blur_pictures(request, out, tile_px=tile, workers=workers, on_progress=show)
     except KeyboardInterrupt:
         console.echo("\nStopped. Finished pairs are kept; the same command goes on.", err=True)
         raise typer.Exit(130) from None
@@ -82,7 +80,7 @@ def show_report(report: PicturesReport) -> None:
         made, time = console.plural(len(report.made), "pair"), console.seconds_text(report.seconds)
         console.echo(f"{report.out}: made {made} in {time}{kept}")
         for note in report.notes:
-            console.echo(f"note: {arguments.in_options(note)}", err=True)
+            console.echo(f"note: {note}", err=True)
     console.show_skipped(report.skipped, report.duplicates)
     console.show_ignored(report.ignored)
     used, not_used = len(report.made) + len(report.kept), len(report.skipped) + len(report.duplicates)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blursynth.errors import InvalidValueError
+from blursynth.errors import MISSING, Argument, BlursynthError, InvalidValueError, RecipeError
 
 if TYPE_CHECKING:
     from blursynth.io.depth import DepthFormat
@@ -36,13 +37,15 @@ __all__ = [
     "SourceRoot",
     "Workers",
     "engine_of",
-    "in_options",
     "load_changed_recipe",
     "numbers",
+    "option",
+    "own_kind_text",
     "parse_changes",
     "parse_depth_format",
     "parse_range",
     "parse_value",
+    "shipped_kinds",
 ]
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set.", show_default=False)]
@@ -188,35 +191,34 @@ def parse_value(text: str) -> Any:
         if re.fullmatch(r"(?:[A-Za-z_]|~?/|\.{1,2}/)[\w./:+@~-]*", text):
             return text
     raise InvalidValueError(
-        f"{text!r} is no value.", fix='Values are those of TOML: 20, 1.5, true, "text", {uniform=[1,2]}.'
+        f"{text!r} is not a value.", fix='Values are those of TOML: 20, 1.5, true, "text", {uniform=[1,2]}.'
     )
 
 
-def parse_changes(settings: Sequence[str] | None) -> dict[str, Any]:
-    """``--set`` options as changes for :func:`blursynth.load_recipe`."""
+def parse_changes(settings: Sequence[str] | None, *, form: str = "STEP.FIELD") -> dict[str, Any]:
+    """``--set`` options as changes for :func:`blursynth.load_recipe`; with ``form="NAME"`` for those of a request."""
+    allowed, example = (
+        (r"[^.\s]+\.[^.\s]+", "shake.length_px=20") if form == "STEP.FIELD" else (r"[^.\s]+(\.[^.\s]+)*", "count=500")
+    )
     changes: dict[str, Any] = {}
     for setting in settings or ():
         path, equals, text = setting.partition("=")
         path = path.strip()
-        if not equals or not re.fullmatch(r"[^.\s]+\.[^.\s]+", path):
-            raise InvalidValueError(
-                f"--set {setting}: must be STEP.FIELD=VALUE.", fix="For example --set shake.length_px=20."
-            )
+        if not equals or not re.fullmatch(allowed, path):
+            raise InvalidValueError(f"--set {setting}: must be {form}=VALUE.", fix=f"For example --set {example}.")
         try:
             changes[path] = parse_value(text)
         except InvalidValueError as error:
-            raise InvalidValueError(f"--set {setting}: {error}") from None
+            raise error.at(f"--set {setting}") from None
     return changes
 
 
-def parse_depth_format(text: str | None, depth: Path | None) -> DepthFormat | None:
+def parse_depth_format(text: str | None) -> DepthFormat | None:
     """``--depth-format`` as what it means; None where it is not given."""
     if text is None:
         return None
     from blursynth.io.depth import DepthFormat
 
-    if depth is None:
-        raise InvalidValueError("--depth-format needs --depth.", fix="Give the folder of the depth maps, too.")
     values: dict[str, Any] = {}
     for part in text.split(","):
         name, equals, value = part.partition("=")
@@ -229,11 +231,11 @@ def parse_depth_format(text: str | None, depth: Path | None) -> DepthFormat | No
         try:
             values[name.strip()] = int(fraction[1]) / int(fraction[2]) if fraction else parse_value(value.strip())
         except InvalidValueError as error:
-            raise InvalidValueError(f"--depth-format {part.strip()}: {error}") from None
+            raise error.at(f"--depth-format {part.strip()}") from None
     try:
-        return DepthFormat.from_dict(values)
+        return DepthFormat(**values)
     except InvalidValueError as error:
-        raise InvalidValueError(f"--depth-format: {error}") from None
+        raise error.at("--depth-format") from None
 
 
 def parse_range(text: str | None) -> tuple[int, int] | None:
@@ -278,55 +280,48 @@ def engine_of(engine: str, scheduler: str | None) -> Any:
 _OPTIONS = {
     "size_px": "--size",
     "kernel_size_px": "--kernel-size",
-    "crops_per_source": "--crops-per-source",
-    "shard_length": "--shard-length",
-    "count": "--count",
-    "seed": "--seed",
-    "workers": "--workers",
     "tile_px": "--tile",
-    "shards": "--shards",
-    "store": "--store",
-    "redo": "--redo",
-    "downscale": "--downscale",
-    "min_detail": "--min-detail",
+    "source_root": "--sources",
+    "depth_root": "--depth",
+    "labels_root": "--labels",
 }
-_OWN_KINDS = frozenset({"resume", "verify", "inspect", "replay"})
+_OF_DEPTH_FORMAT = {"meters_per_code", "codes_per_px", "infinity_m", "key", "fill", "resample"}
 
 
-def in_options(message: str, command: str | None = None) -> str:
-    """A message of the library with the names of options in place of those of Python's parameters.
+def option(argument: Argument, known: Container[str]) -> str:
+    """A parameter of the library as the option of a command; as in Python if it has none, of those that are known.
 
-    >>> in_options("size_px must be an integer >= 8, got 0.")
-    '--size must be an integer >= 8, got 0.'
-    >>> in_options("It is too large. Give kernel_size_px=33 or more.")
-    'It is too large. Give --kernel-size 33 or more.'
+    >>> option(Argument("size_px"), ["--size"]), option(Argument("kernel_size_px", 33), ["--kernel-size"])
+    ('--size', '--kernel-size 33')
+    >>> option(Argument("linear", True), ["--linear"]), option(Argument("linear", True), [])
+    ('--linear', 'linear=True')
     """
-    # At the beginning any of them can only be a parameter; further on a word such as "count" may be just a word, and
-    # a field of a recipe may have the same name.
-    start = "|".join(_OPTIONS)
-    message = re.sub(rf"^({start})(:? )(?!pictures)", lambda m: _OPTIONS[m[1]] + m[2], message)
-    message = re.sub(r"\bkernel_size_px=(?=\d)", "--kernel-size ", message)
-    message = re.sub(r"\bkernel_size_px\b", "--kernel-size", message)
-    message = re.sub(rf"\b({start}) (?=\(.* there, .* now\))", lambda m: _OPTIONS[m[1]] + " ", message)
-    message = re.sub(r"\bresume\(out, redo=\[(\d+)\]\)", r"blursynth resume OUT --redo \1", message)
-    message = message.replace("any_environment=True", "--any-environment").replace("source_root,", "--sources,")
-    message = message.replace("Give depth_root,", "Give --depth,").replace("Give labels_root,", "Give --labels,")
-    # In preview, which has one picture, the map itself is read first, and its own message holds the remedy.
-    own = "give the map itself, --depth FILE or --labels FILE, to read"
-    elsewhere = "blursynth preview PICTURE, with the file of its map as --depth or --labels, says"
-    message = message.replace("read_depth and read_labels of one file say", own if command == "preview" else elsewhere)
-    message = re.sub(r"(meters_per_code|infinity_m)=(?=[0-9])", r"--depth-format \1=", message)
-    message = re.sub(r"Give (meters_per_code|codes_per_px):", r"Give --depth-format with \1:", message)
-    message = message.replace("Name one of them with key.", "Name one of them with --depth-format key=NAME.")
-    message = re.sub(r"\b(fill|resample)='(\w+)'", r"--depth-format \1=\2", message)
-    message = message.replace("workers=1", "--workers 1").replace("linear=True", "--linear")
-    if command in _OWN_KINDS:
-        message = re.sub(
-            r"There is no kind ('[^']*')\.( Did you mean '[^']*'\?| Known: [^.]*\.)?",
-            r"There is no kind \1 here: the command line knows only the kinds that ship with blursynth. "
-            "For a data set with kinds of your own use Python: "
-            "blursynth.open_dataset(path, kinds=(*blursynth.kinds.ALL, Mine)); resume, verify and replay of "
-            "blursynth.dataset take kinds too.",
-            message,
-        )
-    return message
+    if argument.name in _OF_DEPTH_FORMAT:
+        value = argument.name.upper() if argument.name == "key" else "..."
+        value = value if argument.value is MISSING else argument.value
+        written, name = f"--depth-format {argument.name}={value}", "--depth-format"
+    else:
+        name = _OPTIONS.get(argument.name, f"--{argument.name.replace('_', '-')}")
+        written = name if argument.value in (MISSING, True) else f"{name} {argument.value}"
+    return written if name in known else str(argument)
+
+
+@contextmanager
+def shipped_kinds() -> Iterator[None]:
+    """Says what to do where a data set has kinds of somebody's own, which a command cannot load."""
+    try:
+        yield
+    except BlursynthError as error:
+        if error.field != "kind":
+            raise
+        raise RecipeError(own_kind_text(error.value), field=error.field, value=error.value) from None
+
+
+def own_kind_text(kind: object) -> str:
+    """What to do with a data set that has a kind of somebody's own."""
+    return (
+        f"There is no kind {kind!r} here: the command line knows only the kinds that ship with blursynth. "
+        "For a data set with kinds of your own use Python: "
+        "blursynth.open_dataset(path, kinds=(*blursynth.kinds.ALL, Mine)); resume, verify and replay of "
+        "blursynth.dataset take kinds too."
+    )

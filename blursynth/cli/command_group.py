@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperGroup
 
-from blursynth.cli import arguments
+from blursynth.cli.arguments import option
 from blursynth.cli.console import RichLogs, complain, echo
 from blursynth.errors import BlursynthError
 from blursynth.records.text import printable
@@ -65,7 +65,9 @@ class Commands(TyperGroup):
         except BlursynthError as error:
             if debug:
                 raise
-            complain(arguments.in_options(str(error), ctx.invoked_subcommand))
+            command = self.commands.get(ctx.invoked_subcommand)
+            options = {name for parameter in command.params for name in parameter.opts} if command else set()
+            complain(error.message(lambda argument: option(argument, options)))
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             if debug:

@@ -123,7 +123,7 @@ def show_skipped(skipped: Sequence[Any], duplicates: Sequence[Any] = (), most: i
 
 
 def show_ignored(ignored: Mapping[str, int]) -> None:
-    """How many files of folders are no pictures by their endings."""
+    """How many files of folders are not pictures by their endings."""
     if ignored:
         echo(f"\nOther files in the folders: {endings_text(ignored)}")
 

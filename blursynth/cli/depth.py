@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +79,7 @@ def command(
 
     from blursynth import dataset
     from blursynth.dataset import Progress, Skipped
+    from blursynth.io.atomic import write_atomically
     from blursynth.io.depth import DepthNetwork
     from blursynth.io.pictures import read_frame
 
@@ -104,10 +105,9 @@ def command(
                     failed.append(Skipped(source.name, error.what.rstrip(".")))
                 else:
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    partial = target.with_name(f".{target.name}.partial")
-                    with partial.open("wb") as file:
-                        np.save(file, np.asarray(depth, np.float32)[0])
-                    os.replace(partial, target)  # a map that is there is whole
+                    data = io.BytesIO()
+                    np.save(data, np.asarray(depth, np.float32)[0])
+                    write_atomically(target, data.getvalue())  # a map that is there is whole
                     made += 1
             if target.exists():
                 maps.add((target.stat().st_dev, target.stat().st_ino))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,18 +26,21 @@ Examples:
   blursynth generate photos/ dataset/ --count 500 --depth depth/ --depth-format meters_per_code=0.001
   blursynth generate snapshots/ dataset/ --count 500 --downscale 2     # JPEG'd or noisy pictures
   blursynth generate photos/ dataset/ --count 500 --min-detail 10      # no crops of sky or out of focus
+  blursynth generate mine.toml dataset/ --set seed=7 --set recipe.shake.length_px=20      # a request in a file
 
 The same command again goes on where it was stopped. Sample i has the same bytes for any number of workers.
 """
 
 
 def command(
+    ctx: typer.Context,
     *,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="SOURCES",
-            help="Folders, globs, pictures, or .txt lists with one path per line.  [required]",
+            help="Folders, globs, pictures, or .txt lists with one path per line; or a request, a .toml file.  "
+            "[required]",
             show_default=False,
         ),
     ] = None,  # needed, which is checked here to say which of the two is missing
@@ -43,7 +48,7 @@ def command(
         Path,
         typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or begun before.", show_default=False),
     ],
-    count: Annotated[int, typer.Option("--count", "-n", help="Number of pairs.", show_default=False)],
+    count: Annotated[int | None, typer.Option("--count", "-n", help="Number of pairs.", show_default=False)] = None,
     recipe: arguments.RecipeName = "default",
     size: Annotated[int, typer.Option("--size", help="Side of the stored squares in px.")] = 256,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the data set, 0 to 2^63 - 1.")] = 0,
@@ -92,36 +97,56 @@ def command(
             f"SOURCES or OUT is missing: only {out} was given.",
             fix="Give pictures first and the data set's folder last: blursynth generate photos/ dataset/ -n 10",
         )
-    chosen = arguments.load_changed_recipe(recipe, set_)
-    part = arguments.parse_range(shards)
-    names = [name.strip() for name in store.split(",") if name.strip()]
-    arrays = ("sharp", "blurred", *(name for name in names if name not in ("sharp", "blurred")))
-
     from blursynth import dataset
 
-    common: dict[str, Any] = {
-        "count": count, "size_px": size, "seed": seed, "workers": workers, "shard_length": shard_length,
-        "store": arrays, "kernel_size_px": kernel_size, "crops_per_source": crops_per_source,
-        "min_detail": min_detail,
-        "depth": depth, "depth_format": arguments.parse_depth_format(depth_format, depth), "labels": labels,
-        "linear": linear, "downscale": downscale,
-    }  # fmt: skip
+    part, where = arguments.parse_range(shards), arguments.engine_of(engine, scheduler)
+    if len(sources) == 1 and sources[0].endswith(".toml"):
+        _only_from_file(ctx, sources[0])
+        request = dataset.load_request(sources[0], changes=arguments.parse_changes(set_, form="NAME"))
+    else:
+        names = (name.strip() for name in store.split(","))
+        request = dataset.DatasetRequest(
+            sources=sources, recipe=recipe, changes=arguments.parse_changes(set_), count=count, size_px=size, seed=seed,
+            store=[name for name in names if name], kernel_size_px=kernel_size, crops_per_source=crops_per_source,
+            min_detail=min_detail, depth=depth, depth_format=arguments.parse_depth_format(depth_format), labels=labels,
+            linear=linear, downscale=downscale, shard_length=shard_length,
+        )  # fmt: skip
     if dry_run:
-        with console.progress_bar("samples", quiet=quiet) as show:
-            planned = dataset.plan(sources, chosen, out=out, on_progress=show, **common)
-        show_plan(planned, out)
+        for name, split in request.parts().items():
+            with console.progress_bar("samples", quiet=quiet) as show:
+                planned = dataset.plan(split, workers=workers, out=out / name, on_progress=show)
+            show_plan(planned, out / name)
         return
-    where = arguments.engine_of(engine, scheduler)
+    with interruptible(out), console.progress_bar("samples", out, quiet=quiet) as show:
+        report = dataset.generate(
+            request, out, workers=workers, shards=part, engine=where, any_environment=any_environment, on_progress=show
+        )
+    show_report(report, quiet=quiet)
+
+
+_NOT_OF_THE_REQUEST = {
+    "ctx", "sources", "out", "set_", "workers", "dry_run", "shards", "engine", "scheduler", "any_environment", "quiet",
+}  # fmt: skip
+
+
+def _only_from_file(ctx: typer.Context, file: str) -> None:
+    """Refuse options that say what the request in a file says."""
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if parameter.name not in _NOT_OF_THE_REQUEST and source is not None and source.name == "COMMANDLINE":
+            raise InvalidValueError(
+                f"{parameter.opts[0]} is given beside {file}, which says it.", fix="Change it with --set NAME=VALUE."
+            )
+
+
+@contextmanager
+def interruptible(out: Path) -> Iterator[None]:
+    """After Ctrl-C, says what is kept and how to go on."""
     try:
-        with console.progress_bar("samples", out, quiet=quiet) as show:
-            report = dataset.generate(
-                sources, out, chosen, shards=part, engine=where, any_environment=any_environment, on_progress=show,
-                **common,
-            )  # fmt: skip
+        yield
     except KeyboardInterrupt:
         show_interruption(out)
         raise typer.Exit(130) from None
-    show_report(report, quiet=quiet)
 
 
 def show_plan(plan: Plan, out: Path) -> None:
@@ -140,7 +165,7 @@ def show_plan(plan: Plan, out: Path) -> None:
         rows.append(("passed over", _passed_over(plan.passed_over, spec.min_detail)))
     console.table(("", ""), rows)
     for note in plan.scan.notes:
-        console.echo(f"note: {arguments.in_options(note)}")
+        console.echo(f"note: {note}")
     scan = plan.scan
     console.show_skipped(scan.skipped, scan.duplicates)
     console.show_ignored(scan.ignored)
@@ -155,9 +180,13 @@ def _passed_over(share: float, least: float | None = None) -> str:
 
 def show_report(report: Report, *, quiet: bool = False) -> None:
     """What was made; when it shall be quiet, only what is unusual."""
+    for split in report.splits.values():
+        show_report(split, quiet=quiet)
+    if report.splits:
+        return
     if quiet:
         for note in report.notes:
-            console.echo(f"note: {arguments.in_options(note)}", err=True)
+            console.echo(f"note: {note}", err=True)
         return
     if not report.made and report.finished:
         console.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
@@ -171,7 +200,7 @@ def show_report(report: Report, *, quiet: bool = False) -> None:
     if report.passed_over is not None and report.made:
         console.echo(f"passed over: {_passed_over(report.passed_over)}")
     for note in report.notes:
-        console.echo(f"note: {arguments.in_options(note)}")
+        console.echo(f"note: {note}")
     if report.finished:
         console.echo(f"digest of pixels {report.digest['pixels'][:16]}, of draws {report.digest['draws'][:16]}")
     else:

@@ -50,10 +50,14 @@ def command(
 
     if not 1 <= rows <= 100:
         raise InvalidValueError(f"--rows must be 1 to 100, got {rows}.")
-    opened = dataset.open_dataset(out, allow_unfinished=True)
+    with arguments.shipped_kinds():
+        _show(dataset.open_dataset(out, allow_unfinished=True), sample, sheet, rows)
+
+
+def _show(opened: Dataset, sample: int | None, sheet: Path | None, rows: int) -> None:
     if sample is not None:
         if not 0 <= sample < len(opened):
-            raise DatasetError(f"{out}: there is no sample {sample}, it has {len(opened)}, counted from 0.")
+            raise DatasetError(f"{opened.path}: there is no sample {sample}, it has {len(opened)}, counted from 0.")
         _show_sample(opened, sample)
         return
     records = _some_records(opened)

@@ -44,22 +44,24 @@ def command(
     """
     if not 1 <= count <= 100:
         raise InvalidValueError(f"--count must be 1 to 100 rows, got {count}.")
-    chosen = arguments.load_changed_recipe(recipe, set_)
-    form = arguments.parse_depth_format(depth_format, depth)
+    form = arguments.parse_depth_format(depth_format)
 
     import numpy as np
 
-    from blursynth import dataset
+    from blursynth.dataset import DatasetRequest
     from blursynth.dataset.contact_sheet import Row, points_of_light, write_contact_sheet
-    from blursynth.dataset.render import Renderer
+    from blursynth.dataset.generate import check_draws, prepare
     from blursynth.dataset.sources import size_text
     from blursynth.io.depth import read_depth_map, read_labels
-    from blursynth.io.downscale import check_factor
     from blursynth.io.pictures import read_frame
 
+    request = DatasetRequest(
+        sources=picture, recipe=recipe, changes=arguments.parse_changes(set_), count=count, size_px=size, seed=seed,
+        depth=depth, depth_format=form, labels=labels, linear=linear, downscale=downscale,
+    )  # fmt: skip
+    chosen = request.loaded_recipe
     # Its own messages are clearer than that of a scan in which nothing was usable.
     height, width = read_frame(picture).size_px
-    check_factor(downscale, name="downscale", least=1)
     if min(height, width) < size * downscale:
         smaller = "" if downscale == 1 else f" at 1/{downscale}"
         raise PictureError(
@@ -70,12 +72,9 @@ def command(
         read_depth_map(depth, form, size_px=(height, width))
     if labels is not None and not labels.is_dir():
         read_labels(labels, size_px=(height, width))
-    scan = dataset.scan_sources(
-        [picture], depth=depth, depth_format=form, labels=labels, linear=linear,
-        downscale=downscale, size_px=size,
-    )  # fmt: skip
-    spec = dataset.plan(scan, chosen, count=count, size_px=size, seed=seed, trials=0).spec
-    renderer = Renderer(spec, chosen, scan.roots)
+    prepared = prepare(request)
+    check_draws(prepared)
+    renderer = prepared.renderer
     rows = []
     for index in range(count):
         placement = renderer.place(index)

@@ -41,7 +41,8 @@ def command(
 
     from blursynth import dataset
 
-    again = dataset.replay(out, index, source_root=sources, depth_root=depth, labels_root=labels)
+    with arguments.shipped_kinds():
+        again = dataset.replay(out, index, source_root=sources, depth_root=depth, labels_root=labels)
     if output is not None:  # before anything is printed: what reads it may stop early, as `| head` does
         from blursynth.dataset.contact_sheet import Row, write_contact_sheet
 

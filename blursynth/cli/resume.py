@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from blursynth.cli import arguments, console
-from blursynth.cli.generate import show_interruption, show_report
+from blursynth.cli.generate import interruptible, show_report
 
 EPILOG = """\b
 Examples:
@@ -43,21 +43,13 @@ def command(
     from blursynth import dataset
 
     where = arguments.engine_of(engine, scheduler)
-    try:
-        with console.progress_bar("samples", out, quiet=quiet) as show:
-            report = dataset.resume(
-                out,
-                workers=workers,
-                shards=part,
-                redo=again,
-                source_root=sources,
-                depth_root=depth,
-                labels_root=labels,
-                engine=where,
-                any_environment=any_environment,
-                on_progress=show,
-            )
-    except KeyboardInterrupt:
-        show_interruption(out)
-        raise typer.Exit(130) from None
+    with (
+        interruptible(out),
+        console.progress_bar("samples", out, quiet=quiet) as show,
+        arguments.shipped_kinds(),
+    ):
+        report = dataset.resume(
+            out, workers=workers, shards=part, redo=again, source_root=sources, depth_root=depth, labels_root=labels,
+            engine=where, any_environment=any_environment, on_progress=show,
+        )  # fmt: skip
     show_report(report, quiet=quiet)

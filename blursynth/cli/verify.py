@@ -59,7 +59,7 @@ def command(
     for note in found.notes[:_MOST_NOTES]:
         console.echo(f"Note: {note}")
     if len(found.notes) > _MOST_NOTES:
-        console.echo(f"Note: {len(found.notes) - _MOST_NOTES:,} more files are no part of the data set")
+        console.echo(f"Note: {len(found.notes) - _MOST_NOTES:,} more files are not part of the data set")
     if found.ok:
         held = f"{console.plural(found.samples, 'pair')} in {console.plural(found.shards, 'shard')}"
         console.echo(f"{out} is sound: {held}, {looked} checked{again}.")
@@ -67,7 +67,7 @@ def command(
         return
     console.echo(f"{out} has {console.plural(len(found.problems), 'problem')}{again}:")
     for problem in found.problems:
-        console.echo(f"  - {arguments.in_options(problem.what, 'verify')}")
+        console.echo(f"  - {arguments.own_kind_text(problem.value) if problem.field == 'kind' else problem.what}")
     if found.damaged_shards:
         listed = ",".join(str(s) for s in found.damaged_shards)
         console.echo(f"Make these shards again with: blursynth resume {out} --redo {listed}")

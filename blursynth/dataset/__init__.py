@@ -1,6 +1,7 @@
 """Data sets: sharp pictures in, a sharded zarr store of aligned pairs with full provenance out.
 
 ======================  =====================================================================
+``request``             what somebody wants: one record, in Python or in a file
 ``sources``             which pictures there are
 ``schema``              ``dataset.json``: everything that decides the bytes
 ``render``              one sample, as a pure function of that
@@ -19,7 +20,8 @@ from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, r
 from blursynth.dataset.online import OnlineDataset, Unblurred
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Batch, Dataset, open_dataset
-from blursynth.dataset.samples import PlanarPairs, Sample, Samples
+from blursynth.dataset.request import DatasetRequest, ExpectedDigest, Split, dataset_names, load_request
+from blursynth.dataset.samples import Sample, Samples, TensorPairs
 from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
 from blursynth.dataset.verify import Problem, Replay, Verification, replay, verify
 from blursynth.dataset.whole import PicturesReport, blur_pictures
@@ -27,11 +29,12 @@ from blursynth.dataset.whole import PicturesReport, blur_pictures
 __all__ = [
     "Batch",
     "Dataset",
+    "DatasetRequest",
+    "ExpectedDigest",
     "OnProgress",
     "OnlineDataset",
     "PicturesReport",
     "Plan",
-    "PlanarPairs",
     "Problem",
     "Progress",
     "Replay",
@@ -41,11 +44,15 @@ __all__ = [
     "Scan",
     "Skipped",
     "Source",
+    "Split",
+    "TensorPairs",
     "Unblurred",
     "Verification",
     "blur_pictures",
+    "dataset_names",
     "finalize",
     "generate",
+    "load_request",
     "open_dataset",
     "plan",
     "replay",

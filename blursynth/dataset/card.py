@@ -62,7 +62,7 @@ def _code(text: object) -> str:
 
 def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
     path = ascii(name)  # a text of Python, whatever the name
-    summary = spec.recipe.get("summary", "") or spec.recipe_name
+    summary = spec.summary or spec.recipe.get("summary", "") or spec.recipe_name
     steps = "\n".join(
         f"| {_code(step.get('name', step.get('kind')))} | "
         f"{_code(json.dumps(_fields(step), ensure_ascii=False, allow_nan=False))} |"
@@ -75,7 +75,7 @@ def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
     )
     return f"""---
 pretty_name: {json.dumps(_plain(name), ensure_ascii=False, allow_nan=False)}
-license: other
+license: {json.dumps(_plain(spec.license), ensure_ascii=False, allow_nan=False) if spec.license else "other"}
 task_categories:
 - image-to-image
 tags:
@@ -201,7 +201,7 @@ def _croissant(name: str, spec: Spec, digest: dict[str, str], described: Mapping
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": _plain(name),
         "description": f"{spec.count} aligned pairs of sharp and blurred pictures; recipe {_plain(spec.recipe_name)}.",
-        "license": licenses[0] if len(licenses) == 1 else licenses,
+        "license": _plain(spec.license) if spec.license else licenses[0] if len(licenses) == 1 else licenses,
         "version": "1.0.0",
         "identifier": digest["pixels"],
         "distribution": [

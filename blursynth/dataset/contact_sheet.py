@@ -24,10 +24,11 @@ from blursynth.frame import Encoding, Frame
 from blursynth.io.pictures import write_picture
 from blursynth.physics.color import srgb_codes
 from blursynth.recipe.recipe import Recipe
-from blursynth.recipe.samplers import Sampler, SensorFromProfile
+from blursynth.recipe.samplers import Sampler
+from blursynth.recipe.sensor_from_profile import SensorFromProfile
 from blursynth.records.units import quantity
 
-__all__ = ["Row", "contact_sheet", "describe_draw", "draw_kernel", "kernel_picture", "write_contact_sheet"]
+__all__ = ["Row", "contact_sheet", "describe_draw", "kernel_picture", "write_contact_sheet"]
 
 _INK, _FAINT, _PAPER, _FRAME = (24, 26, 30), (104, 108, 116), (250, 250, 248), (200, 202, 206)
 _GAP, _MARGIN, _TEXT_PX, _INDENT = 16, 28, 400, 14
@@ -63,35 +64,6 @@ class Row:
     def of_pair(pair: Pair, draw: Draw, caption: str = "") -> Row:
         """A row of a pair of frames of one picture each."""
         return Row(_codes(pair.sharp), _codes(pair.blurred), draw, caption)
-
-
-def draw_kernel(draw: Draw) -> NDArray[np.float64] | None:
-    """The uniform blurs of a draw as one kernel, odd and square, zero shift in the middle, with a sum of 1.
-
-    None when no step is a uniform blur, or when one blurs differently from pixel to pixel.
-    """
-    if any(step.varies for _, step in draw.steps):
-        return None
-    total: NDArray[np.float64] | None = None
-    for _, step in draw.steps:
-        make = getattr(step, "point_spread", None)
-        if make is None:
-            continue
-        dense = make().to_dense()
-        total = dense if total is None else _convolved(total, dense)
-    if total is None or total.sum() <= 0:
-        return None
-    return np.asarray(total / total.sum())
-
-
-def _convolved(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Full convolution; the smaller one is walked through pixel by pixel."""
-    if a.size > b.size:
-        a, b = b, a
-    out = np.zeros((a.shape[0] + b.shape[0] - 1, a.shape[1] + b.shape[1] - 1))
-    for row, column in zip(*np.nonzero(a), strict=True):
-        out[row : row + b.shape[0], column : column + b.shape[1]] += a[row, column] * b
-    return out
 
 
 def points_of_light(draw: Draw, frame: Frame, *, margin_px: int = 0, across: int = 5) -> NDArray[np.float64]:
@@ -163,7 +135,7 @@ def _camera_of(sampler: Sampler | None, step: Degradation) -> list[str]:
     return [profile.name, *([] if iso is None else [f"ISO {iso:,.0f}"])]
 
 
-def kernel_picture(kernel: NDArray[np.float64] | None, size_px: int = 256, *, least_px: int = 15) -> NDArray[np.uint8]:
+def kernel_picture(kernel: NDArray[np.float64], size_px: int = 256, *, least_px: int = 15) -> NDArray[np.uint8]:
     """A kernel as a picture ``[size_px, size_px, 3]``, enlarged by a whole factor, with a scale bar in px.
 
     Parameters
@@ -175,8 +147,7 @@ def kernel_picture(kernel: NDArray[np.float64] | None, size_px: int = 256, *, le
     """
     from PIL import Image, ImageDraw
 
-    dense = np.ones((1, 1)) if kernel is None else np.asarray(kernel, np.float64)
-    dense = _trimmed(dense)
+    dense = _trimmed(np.asarray(kernel, np.float64))
     side = max(dense.shape[0] + 2, least_px | 1)
     edge = (side - dense.shape[0]) // 2
     shown = np.pad(dense, edge)
@@ -203,7 +174,7 @@ def kernel_picture(kernel: NDArray[np.float64] | None, size_px: int = 256, *, le
 
 
 def _trimmed(dense: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Without the dark rim, still centerd: what is below 1e-4 of the maximum cannot be seen."""
+    """Without the dark rim, still centered: what is below 1e-4 of the maximum cannot be seen."""
     middle = dense.shape[0] // 2
     rows, columns = np.nonzero(dense > 1e-4 * dense.max())
     if not len(rows):
@@ -297,8 +268,8 @@ def contact_sheet(
 
 def _blur_picture(row: Row, size_px: int) -> NDArray[np.uint8]:
     """The kernel; of a blur that varies what points of light become."""
-    if not any(step.varies for _, step in row.draw.steps):
-        return kernel_picture(draw_kernel(row.draw), size_px)
+    if (kernel := row.draw.kernel()) is not None:
+        return kernel_picture(kernel, size_px)
     if row.points is not None:
         shown = np.sqrt(np.clip(row.points / max(float(row.points.max()), 1e-300), 0.0, 1.0))
         return _fitted(np.repeat(np.rint(255 * shown).astype(np.uint8)[:, :, None], 3, axis=2), size_px)

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends import for_array
-from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding
 
-__all__ = ["check_min_detail", "detail_of"]
+__all__ = ["detail_of"]
 
 LUMA = (0.299, 0.587, 0.114)  # of Rec. 601
 MIDDLE_GREY = 0.18  # of white: what a meter makes of the mean of a scene
@@ -58,13 +57,3 @@ def detail_of(image: NDArray[Any], encoding: Encoding) -> float:
     inside = luma[1:-1, 1:-1]
     laplacian = 4.0 * inside - luma[:-2, 1:-1] - luma[2:, 1:-1] - luma[1:-1, :-2] - luma[1:-1, 2:]
     return math.sqrt(float(laplacian.var()))
-
-
-def check_min_detail(value: object) -> None:
-    """A limit for :func:`detail_of`: a number > 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e4:
-        raise InvalidValueError(
-            f"min_detail must be a number > 0 (codes of 8 bits), got {value!r}.",
-            why="It is the least standard deviation of the Laplacian that a crop may have.",
-            fix="10 leaves out what is flat or out of focus; leave it out to take every crop.",
-        )

@@ -28,7 +28,7 @@ from numcodecs import blosc
 from blursynth.backends.cores import available_cores
 from blursynth.dataset.manifest import Manifest
 from blursynth.dataset.writer import Job, ShardMaker
-from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, require
+from blursynth.errors import Argument, BlursynthError, DatasetError, InvalidValueError, Message, require
 
 __all__ = ["DaskEngine", "Engine", "Event", "LocalEngine", "SerialEngine", "make_engine"]
 
@@ -211,12 +211,12 @@ class LocalEngine(Engine):
         self._workers.clear()
 
 
-def _cause(code: int | None) -> str:
+def _cause(code: int | None) -> Message:
     if code == -9:
         return "-9 is most often the system's answer to too little memory: use fewer workers or shorter shards."
     if code == 1:
         return "A script that starts workers is imported by each: put the call under if __name__ == '__main__':."
-    return "Its pictures or its recipe make it crash: run it with workers=1 to see where."
+    return ("Its pictures or its recipe make it crash: run it with ", Argument("workers", 1), " to see where.")
 
 
 def _context() -> Any:
@@ -319,7 +319,7 @@ def _foreign(error: Exception) -> DatasetError:
     where = traceback.extract_tb(error.__traceback__)[-1]
     return DatasetError(
         f"A worker failed: {type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno}).",
-        fix="Run it with workers=1 to see the whole trace.",
+        fix=("Run it with ", Argument("workers", 1), " to see the whole trace."),
     )
 
 
@@ -495,4 +495,6 @@ def make_engine(engine: Literal["local", "dask"] | Engine, workers: int, tasks: 
         return LocalEngine(workers) if workers > 1 and tasks > 1 else SerialEngine()
     if engine == "dask":
         return DaskEngine(workers=workers)
-    raise InvalidValueError(f"engine must be 'local', 'dask' or an Engine, got {engine!r}.")
+    raise InvalidValueError(
+        (Argument("engine"), f" must be 'local', 'dask' or an Engine, got {engine!r}."), field="engine", value=engine
+    )

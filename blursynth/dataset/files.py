@@ -10,11 +10,9 @@ import errno
 import hashlib
 import json
 import os
-import re
 import socket
 import stat
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -24,6 +22,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar, cast
 from pydantic import Field, TypeAdapter, ValidationError
 
 from blursynth.errors import DatasetError
+from blursynth.io import atomic
 from blursynth.records.nesting import is_too_deep
 
 __all__ = [
@@ -31,7 +30,6 @@ __all__ = [
     "canonical",
     "disk_error",
     "locked",
-    "partial_path",
     "read_bounded",
     "read_json",
     "read_sealed",
@@ -40,19 +38,12 @@ __all__ = [
     "sealed",
     "sha256_hex",
     "sweep_locks",
-    "sync_folder",
     "typed_json",
     "write_atomically",
     "write_unless_same",
-    "writer_is_gone",
 ]
 
-PARTIAL = ".partial"  # ending of files that are being written; one that is left over is litter
-_OLD_S = 3600.0  # age from which a file that is being written is taken for left over
-_WRITING: set[Path] = set()  # what this process is writing
 JSON_BYTES = 2**28  # of one file at most; dataset.json of a million sources has this size
-# What a flush of a folder says where the file system has none; everything else is a fault of the disk.
-_NO_FLUSH = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 _T = TypeVar("_T")
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -83,89 +74,15 @@ def disk_error(error: OSError, path: Path) -> DatasetError:
     return DatasetError(f"{path}: cannot be written ({error.strerror or error}).")
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut, where the system can.
-
-    Raises
-    ------
-    OSError
-        The disk failed. That a file system cannot flush folders is none: each file itself has been flushed.
-    """
-    if sys.platform == "win32":
-        return  # it cannot open folders
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in _NO_FLUSH:
-            raise
-    finally:
-        os.close(handle)
-
-
-def partial_path(path: Path) -> Path:
-    """A name for a file while it is written, of this process and this write alone."""
-    return path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.{os.urandom(4).hex()}{PARTIAL}")
-
-
-def writer_is_gone(partial: Path) -> bool:
-    """Whether nobody writes this file any more: its process has ended or, where that cannot be told, it is an hour old.
-
-    For files that no lock protects; one that is left over is swept sooner or later, one that is in use never.
-    """
-    found = re.search(r"\.(\d+)\.[0-9a-f]{8}$", partial.name.removesuffix(PARTIAL))
-    if found is not None and sys.platform != "win32" and partial.name[: found.start()].endswith(socket.gethostname()):
-        pid = int(found[1])
-        if pid == os.getpid():  # or of a process of this number in the same container before it was started again
-            return partial not in _WRITING
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        except (OSError, OverflowError):  # it is somebody else's, and runs
-            pass
-    try:
-        return time.time() - partial.stat().st_mtime > _OLD_S
-    except OSError:
-        return False
-
-
 def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> bool:
-    """Write a file that is there as a whole or not at all: temporary file, fsync, rename, fsync of the folder.
+    """:func:`blursynth.io.atomic.write_atomically`, with errors of the disk in the words of data sets.
 
     The folder must be there: whoever makes it decides whether it may be made (see :mod:`blursynth.dataset.folder`).
-
-    Parameters
-    ----------
-    exclusive
-        Leave a file that exists alone and return False.
     """
-    partial = partial_path(path)
-    _WRITING.add(partial)
     try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if exclusive:
-            try:
-                os.link(partial, path)  # fails when it exists, and appears with its whole content
-            except FileExistsError:
-                return False
-            except OSError:  # a file system without links: the small window between the two lines is all that is left
-                if path.exists():
-                    return False
-                os.replace(partial, path)
-        else:
-            os.replace(partial, path)
-        sync_folder(path.parent)
+        return atomic.write_atomically(path, data, exclusive=exclusive)
     except OSError as error:
         raise disk_error(error, path) from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        _WRITING.discard(partial)
-    return True
 
 
 def write_unless_same(path: Path, data: bytes) -> None:
@@ -190,7 +107,7 @@ def require_regular(path: Path) -> os.stat_result:
     """
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
-        raise DatasetError(f"{path}: is no regular file.", fix="Restore it from a backup.")
+        raise DatasetError(f"{path}: is not a regular file.", fix="Restore it from a backup.")
     return state
 
 
@@ -316,7 +233,7 @@ def refuse_links(out: Path) -> None:
     for path in links_out(out):
         raise DatasetError(
             f"{path}: is a link out of the data set (to {os.path.realpath(path)}).",
-            why="Writing through it would change files that are no part of the data set.",
+            why="Writing through it would change files that are not part of the data set.",
             fix="Copy the data set with what its links lead to (cp -rL), or remove the link.",
         )
 

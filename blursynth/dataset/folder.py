@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blursynth.dataset.files import PARTIAL, sha256_hex, sweep_locks, sync_folder, writer_is_gone
+from blursynth.dataset.files import sha256_hex, sweep_locks
 from blursynth.errors import DatasetError
+from blursynth.io.atomic import PARTIAL, sync_folder, writer_is_gone
 
 __all__ = ["DatasetFolder", "sweep", "sweep_left_over"]
 

@@ -6,7 +6,7 @@ import functools
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,14 +18,12 @@ from blursynth.core import Degradation
 from blursynth.dataset.asset_files import asset_names, asset_path, save_assets
 from blursynth.dataset.engine import Engine, Event, make_engine
 from blursynth.dataset.files import (
-    canonical,
     disk_error,
     locked,
     read_json,
     read_sealed,
     refuse_links,
     sealed,
-    sha256_hex,
     write_atomically,
 )
 from blursynth.dataset.folder import DatasetFolder, sweep, sweep_left_over
@@ -34,20 +32,37 @@ from blursynth.dataset.manifest import Manifest, finished_shards, manifest_path,
 from blursynth.dataset.places import remember_roots, source_roots
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.render import CACHE_BYTES, Renderer
-from blursynth.dataset.schema import Spec, build_spec, check_encodings, create_store, load_spec
+from blursynth.dataset.request import DatasetRequest
+from blursynth.dataset.schema import (
+    Spec,
+    build_spec,
+    check_encodings,
+    check_recipe,
+    create_store,
+    environment_sha256,
+    load_spec,
+)
 from blursynth.dataset.shards import encode_chunk
-from blursynth.dataset.sources import Scan, Skipped, scan_sources
+from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Scan, Skipped, scan_sources
 from blursynth.dataset.writer import Job
-from blursynth.errors import DatasetError, InvalidValueError
-from blursynth.io.depth import DepthFormat
+from blursynth.errors import Alone, Argument, DatasetError, InvalidValueError, Message
+from blursynth.io.atomic import PARTIAL
 from blursynth.io.folders import expanded
-from blursynth.recipe.recipe import Recipe
 
-__all__ = ["Plan", "Report", "finalize", "generate", "plan", "resume"]
+__all__ = ["Plan", "Prepared", "Report", "finalize", "generate", "plan", "prepare", "resume"]
 
-Sources = str | Path | Iterable[str | Path] | Scan
 CHECKED_DRAWS = 2000  # about a second, however large the data set
 CHECKED_DRAWS_WITH_MAPS = 64  # of which each needs the depth of its window
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A request whose pictures were looked through: all that samples follow from, and who makes them here."""
+
+    request: DatasetRequest
+    scan: Scan
+    spec: Spec
+    renderer: Renderer
 
 
 @dataclass(frozen=True)
@@ -120,6 +135,10 @@ class Report:
     passed_over
         Share of the windows looked at that have less detail than ``min_detail``, of the samples that were made now;
         None without such a limit.
+    environment
+        sha256 of the versions and the processor that the pixels depend on, as an expected digest states it.
+    splits
+        Of a request with splits the report of each, by its name; the others are their sums then.
     """
 
     out: Path
@@ -138,6 +157,8 @@ class Report:
     ignored: dict[str, int] = field(default_factory=dict)
     sources: int = 0
     passed_over: float | None = None
+    environment: str = ""
+    splits: dict[str, Report] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
@@ -145,24 +166,64 @@ class Report:
         return self.samples / self.seconds if self.seconds > 0 else 0.0
 
 
-def plan(
-    sources: Sources,
-    recipe: Recipe,
+def prepare(
+    request: DatasetRequest,
     *,
-    count: int,
-    size_px: int = 256,
-    seed: int = 0,
+    scan: Scan | None = None,
     workers: int | None = None,
-    shard_length: int | None = None,
-    store: Sequence[str] = ("sharp", "blurred"),
-    kernel_size_px: int = 129,
-    crops_per_source: int = 1,
-    min_detail: float | None = None,
-    depth: str | Path | None = None,
-    depth_format: DepthFormat | None = None,
-    labels: str | Path | None = None,
-    linear: bool = False,
-    downscale: int = 1,
+    on_progress: OnProgress | None = None,
+) -> Prepared:
+    """Look through the pictures of a request, which has no splits; nothing is written.
+
+    Parameters
+    ----------
+    scan
+        What :func:`scan_sources` found for this request, where it was asked before.
+    workers
+        Threads that look through the pictures.
+
+    Raises
+    ------
+    PictureError
+        No usable source.
+    RecipeError
+        The recipe does not take these pictures, or its result cannot be stored.
+    """
+    if request.split:
+        raise InvalidValueError("This request has splits.", fix="Take them from request.parts(), one by one.")
+    recipe = request.loaded_recipe
+    check_recipe(recipe)  # before the scan, which may take long
+    workers = checked_workers(workers)
+    if scan is None:
+        scan = scan_sources(
+            request.sources, depth=request.depth, depth_format=request.depth_format, labels=request.labels,
+            linear=request.linear, downscale=request.downscale, size_px=request.size_px, workers=workers,
+            on_progress=on_progress,
+        )  # fmt: skip
+    else:
+        _check_scan(scan, request)
+    spec = build_spec(request, scan, workers)
+    check_encodings(recipe, spec.sources)
+    return Prepared(request, scan, spec, Renderer(spec, recipe, scan.roots))
+
+
+def _check_scan(scan: Scan, request: DatasetRequest) -> None:
+    """Refuse pictures that were looked through for something else, as far as it can be told."""
+    for name, found, wanted in (
+        ("downscale", scan.downscale, request.downscale),
+        ("depth", DEPTH_ROOT in scan.roots, request.depth is not None),
+        ("labels", LABELS_ROOT in scan.roots, request.labels is not None),
+    ):
+        if found != wanted:
+            what = f"The scan is not of this request: its {name} is {found}, the request's {wanted}."
+            raise InvalidValueError(what, fix="Leave the scan out.", field="scan", value=scan)
+
+
+def plan(
+    request: DatasetRequest,
+    *,
+    scan: Scan | None = None,
+    workers: int | None = None,
     out: str | Path | None = None,
     trials: int = 8,
     on_progress: OnProgress | None = None,
@@ -171,12 +232,12 @@ def plan(
 
     Parameters
     ----------
-    min_detail
-        The least detail of a crop; as :func:`generate` takes it.
-    depth, depth_format, labels
-        Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
-    linear, downscale
-        Whether 16-bit sources are light, and by how much sources are made smaller first; as :func:`scan_sources`.
+    request
+        The data set, without splits (:meth:`DatasetRequest.parts` has those of a request with splits).
+    scan, workers, on_progress
+        As :func:`generate` takes them.
+    out
+        Where it would lie, for the room there.
     trials
         Number of samples that are made and timed for the estimate.
 
@@ -185,38 +246,20 @@ def plan(
     BlursynthError
         What :func:`generate` would raise before it starts.
     """
-    workers = _workers(workers)
-    spec, scan = prepare(
-        sources,
-        recipe,
-        count=count,
-        size_px=size_px,
-        seed=seed,
-        shard_length=shard_length,
-        workers=workers,
-        crops_per_source=crops_per_source,
-        min_detail=min_detail,
-        store=store,
-        kernel_size_px=kernel_size_px,
-        depth=depth,
-        depth_format=depth_format,
-        labels=labels,
-        linear=linear,
-        downscale=downscale,
-        on_progress=on_progress,
-    )
-    passed_over = check_draws(spec, scan, recipe)
-    planned = _planned(spec, scan, recipe, workers, expanded(out) if out is not None else None, trials)
+    _require_count(request)
+    prepared = prepare(request, scan=scan, workers=workers, on_progress=on_progress)
+    passed_over = check_draws(prepared)
+    planned = _planned(prepared, checked_workers(workers), expanded(out) if out is not None else None, trials)
     return replace(planned, passed_over=passed_over)
 
 
-def _planned(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path | None, trials: int) -> Plan:
-    renderer = Renderer(spec, recipe, scan.roots)
+def _planned(prepared: Prepared, workers: int, out: Path | None, trials: int) -> Plan:
+    spec, renderer = prepared.spec, prepared.renderer
     trials = min(trials, spec.count)
     reach = stored = raw = 0
     times = []
     if trials:
-        renderer.render(renderer.place(0))  # compiling and loading are no part of the rate
+        renderer.render(renderer.place(0))  # compiling and loading are not part of the rate
     for trial in range(trials):
         start = time.perf_counter()
         placement = renderer.place(trial * spec.count // trials)
@@ -229,7 +272,7 @@ def _planned(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path | N
     ratio = stored / raw if raw else 1.0
     total = spec.count * spec.sample_bytes
     return Plan(
-        scan=scan,
+        scan=prepared.scan,
         count=spec.count,
         shards=spec.shards,
         shard_length=spec.shard_length,
@@ -245,72 +288,33 @@ def _planned(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path | N
 
 
 def generate(
-    sources: Sources,
+    request: DatasetRequest,
     out: str | Path,
-    recipe: Recipe,
     *,
-    count: int,
-    size_px: int = 256,
-    seed: int = 0,
+    scan: Scan | None = None,
     workers: int | None = None,
-    shard_length: int | None = None,
     shards: tuple[int, int] | None = None,
-    store: Sequence[str] = ("sharp", "blurred"),
-    kernel_size_px: int = 129,
-    crops_per_source: int = 1,
-    min_detail: float | None = None,
-    depth: str | Path | None = None,
-    depth_format: DepthFormat | None = None,
-    labels: str | Path | None = None,
-    linear: bool = False,
-    downscale: int = 1,
     engine: Literal["local", "dask"] | Engine = "local",
     any_environment: bool = False,
     cache_bytes: int = CACHE_BYTES,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Make a data set of ``count`` pairs; shards that are there already are kept, so calling it again resumes.
+    """Make a data set; shards that are there already are kept, so calling it again resumes.
 
     Sample i has the same bytes whatever the number of workers, the shard length, the order and the point of resume.
 
     Parameters
     ----------
-    sources
-        What :func:`scan_sources` takes, or its result.
+    request
+        What it shall be. With splits each becomes a data set of its own, ``out/NAME``.
     out
-        Folder of the data set; new, empty, or one that was begun with the same arguments.
-    recipe
-        What happens to the light.
-    count
-        Number of pairs.
-    size_px
-        Side of the stored squares in px.
-    seed
-        Seed of the data set, 0 <= seed < 2^63.
+        Folder of the data set; new, empty, or one that was begun with the same request.
+    scan
+        What :func:`scan_sources` found for this request, where it was asked before.
     workers
         Processes; by default the number of cores. 1 makes everything in this process.
-    shard_length
-        Samples per shard; by default about 128 MB per array, less if workers would have nothing to do, and always that
-        of a data set that was begun.
     shards
         ``(a, b)``: make only the shards a <= s < b, for job arrays. Whoever makes the last one finishes the data set.
-    store
-        Arrays: ``"sharp"``, ``"blurred"``, and if wanted ``"kernel"`` (of uniform blurs) and ``"params"`` (numeric
-        columns).
-    kernel_size_px
-        Side of the stored kernels, odd; a larger kernel is an error.
-    crops_per_source
-        How many consecutive samples share a source picture. 1: each chooses its own. More is faster when decoding large
-        pictures takes longer than blurring crops. Every source is used once before any is used again, in a shuffled
-        order, except that sources too small for a draw leave their turn to larger ones.
-    min_detail
-        Leave out crops that are flat or out of focus: those with less detail than this, a standard deviation of the
-        Laplacian in codes of 8 bits (:func:`~blursynth.dataset.detail.detail_of`); 10 is a usual limit. Another window
-        of the picture is taken instead, or another picture where 16 of them show too little. None: every crop is taken.
-    depth, depth_format, labels
-        Depth and label maps of the sources, for recipes that use them; as :func:`scan_sources` takes them.
-    linear, downscale
-        Whether 16-bit sources are light, and by how much sources are made smaller first; as :func:`scan_sources`.
     engine
         ``"local"``, ``"dask"`` or an :class:`~blursynth.dataset.engine.Engine`.
     any_environment
@@ -330,63 +334,171 @@ def generate(
         later.
     DatasetError
         ``out`` is something else, was begun with other arguments, is being written by another process, cannot be
-        written, or the disk is too small.
+        written, or the disk is too small; the digest is not the one that the request expects.
     KeyboardInterrupt
         After Ctrl-C; finished shards are kept.
     """
-    out = expanded(out)
-    workers = _workers(workers)
+    out, workers = expanded(out), checked_workers(workers)
+
+    def made(prepared: Prepared, out: Path, damage: DatasetError | None) -> Report:
+        return _generate(prepared, out, damage, workers, shards, engine, any_environment, cache_bytes, on_progress)
+
+    if not request.split:
+        return made(*_looked(request, out, scan, workers, on_progress))
+    if shards is not None or scan is not None:
+        name = "shards" if shards is not None else "scan"
+        what: Message = (Argument(name), " is given for a request with splits.")
+        raise InvalidValueError(what, fix="Make its parts one by one.", field=name)
+    looked = {name: _looked(part, out / name, None, workers, on_progress) for name, part in request.parts().items()}
+    check_apart({name: prepared.scan for name, (prepared, _, _) in looked.items()})
+    return _summed(out, {name: made(*one) for name, one in looked.items()})
+
+
+def _looked(
+    request: DatasetRequest, out: Path, scan: Scan | None, workers: int, on_progress: OnProgress | None
+) -> tuple[Prepared, Path, DatasetError | None]:
+    """The pictures of a data set, its folder, and what is wrong with its description there."""
+    _require_count(request)
     begun, damage = _begun(out)
-    if shard_length is None:
-        shard_length = begun.shard_length if begun is not None else _shard_length(out)
-    spec, scan = prepare(
-        sources,
-        recipe,
-        count=count,
-        size_px=size_px,
-        seed=seed,
-        shard_length=shard_length,
-        workers=workers,
-        crops_per_source=crops_per_source,
-        min_detail=min_detail,
-        store=store,
-        kernel_size_px=kernel_size_px,
-        depth=depth,
-        depth_format=depth_format,
-        labels=labels,
-        linear=linear,
-        downscale=downscale,
-        on_progress=on_progress,
-    )
+    if request.shard_length is None:
+        length = begun.shard_length if begun is not None else _shard_length(out)
+        request = request.replace(shard_length=length)
+    return prepare(request, scan=scan, workers=workers, on_progress=on_progress), out, damage
+
+
+def _generate(
+    prepared: Prepared,
+    out: Path,
+    damage: DatasetError | None,
+    workers: int,
+    shards: tuple[int, int] | None,
+    engine: Literal["local", "dask"] | Engine,
+    any_environment: bool,
+    cache_bytes: int,
+    on_progress: OnProgress | None,
+) -> Report:
+    spec, scan = prepared.spec, prepared.scan
     wanted = _wanted(shards, spec)
     notes = list(scan.notes)
     if damage is not None:
         begun = _recover(out, spec, damage, any_environment)
         notes.append(f"{damage.what.rstrip('.')}; it was written anew, since the finished shards are of this request")
-    elif begun is None:
-        check_draws(spec, scan, recipe)
-        _check_room(spec, scan, recipe, workers, out, wanted)
-        begun = _begin(out, spec, scan, recipe)
+    elif (out / "dataset.json").exists():
+        begun = load_spec(out)
+    else:
+        check_draws(prepared)
+        _check_room(prepared, workers, out, wanted)
+        begun = _begin(out, prepared)
     if begun.sha256() != spec.sha256():
-        raise DatasetError(
-            f"{out}: was begun with other arguments: {'; '.join(begun.differences(spec))}.",
-            why="Mixing two data sets in one folder would make neither.",
-            fix="Give the same arguments, or choose another folder.",
-        )
-    _write_beside(out, scan, recipe)
+        raise other_arguments(out, begun.differences(spec), "Mixing two data sets in one folder would make neither.")
+    _write_beside(out, prepared)
     if forgotten := remember_roots(begun, scan.roots):
         notes.append(forgotten)
-    kinds = tuple(dict.fromkeys(k for _, sampler in recipe.steps for k in sampler.kinds()))
+    kinds = tuple(dict.fromkeys(k for _, sampler in prepared.renderer.recipe.steps for k in sampler.kinds()))
     report = _run(
         out, begun, kinds, lambda: scan.roots, wanted, (), workers, engine, any_environment, cache_bytes, on_progress
     )
+    notes += report.notes
+    notes += _digest_notes(prepared.request, out, report.digest)
     return replace(
         report,
         skipped=scan.skipped,
         duplicates=scan.duplicates,
-        notes=(*notes, *report.notes),
+        notes=tuple(notes),
         ignored=scan.ignored,
+        environment=environment_sha256(),
     )
+
+
+def other_arguments(out: Path, changes: Sequence[Message], why: str) -> DatasetError:
+    """What is raised where a folder was begun with another request."""
+    parts: list[str | Argument | Alone] = [f"{out}: was begun with other arguments: "]
+    for number, change in enumerate(changes):
+        parts += ["; "] if number else []
+        parts += [change] if isinstance(change, str) else change
+    fix = "Give the same arguments, or choose another folder."
+    return DatasetError((*parts, "."), why=why, fix=fix)
+
+
+def check_apart(scans: Mapping[str, Scan]) -> None:
+    """Refuse splits that share a picture: what is measured on it would not be measured on an unseen one.
+
+    Raises
+    ------
+    InvalidValueError
+        The content of a file is in two of them.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for split, scan in scans.items():
+        for source in scan.usable:
+            if source.sha256 in seen:
+                other, name = seen[source.sha256]
+                raise InvalidValueError(
+                    f"The splits {other!r} and {split!r} share a picture: {name} and {source.name} have the same "
+                    "content.",
+                    why="What is measured on a picture that was trained on says nothing about others.",
+                    fix="Give each split sources of its own.",
+                    field="split",
+                    value=split,
+                )
+            seen[source.sha256] = split, source.name
+
+
+def _digest_notes(request: DatasetRequest, out: Path, digest: Mapping[str, str]) -> list[str]:
+    """Hold a finished data set against the digest that its request expects."""
+    expected = request.digest
+    if expected is None or not digest:
+        return []
+    fix = "Its sources, its recipe or this version's draws differ from those that the digest was found with."
+    if digest["draws"] != expected.draws:
+        raise DatasetError(
+            f"{out}: has the digest of draws {digest['draws']}, and its request expects {expected.draws}.",
+            why="Draws are the same on every machine.",
+            fix=fix,
+            field="digest.draws",
+            value=digest["draws"],
+        )
+    if expected.pixels in (None, digest["pixels"]):
+        return []
+    if expected.environment == environment_sha256():
+        raise DatasetError(
+            f"{out}: has the digest of pixels {digest['pixels']}, and its request expects {expected.pixels}.",
+            why="In one environment pixels are the same.",
+            fix=fix,
+            field="digest.pixels",
+            value=digest["pixels"],
+        )
+    return [
+        "the draws are the expected ones; the digest of pixels is another, as it may be with other versions or on "
+        "another kind of processor"
+    ]
+
+
+def _summed(out: Path, reports: dict[str, Report]) -> Report:
+    """One report of several data sets."""
+    all_ = reports.values()
+    return Report(
+        out=out,
+        count=sum(r.count for r in all_),
+        shards=sum(r.shards for r in all_),
+        made=(),
+        kept=(),
+        samples=sum(r.samples for r in all_),
+        seconds=sum(r.seconds for r in all_),
+        disk_bytes=sum(r.disk_bytes for r in all_),
+        finished=all(r.finished for r in all_),
+        sources=sum(r.sources for r in all_),
+        environment=environment_sha256(),
+        splits=reports,
+    )
+
+
+def _require_count(request: DatasetRequest) -> None:
+    if request.count is None and not request.split:
+        raise InvalidValueError(
+            (Argument("count"), " is missing."), why="A data set on a disk has an end.", fix="Say how many pairs.",
+            field="count",
+        )  # fmt: skip
 
 
 def resume(
@@ -432,7 +544,11 @@ def resume(
     again = tuple(sorted(set(redo)))
     for shard in again:
         if not 0 <= shard < spec.shards:
-            raise InvalidValueError(f"redo: there is no shard {shard}, the data set has {spec.shards}.")
+            raise InvalidValueError(
+                (Argument("redo"), f": there is no shard {shard}, the data set has {spec.shards}."),
+                field="redo",
+                value=shard,
+            )
     lacking = _lacking(out, spec)
     if lost := [name for name in lacking if name.startswith("assets/")]:
         raise DatasetError(
@@ -442,7 +558,7 @@ def resume(
         )
     roots = functools.partial(source_roots, out, spec, source_root, depth_root, labels_root)
     report = _run(
-        out, spec, tuple(kinds), roots, wanted, again, _workers(workers), engine, any_environment, cache_bytes,
+        out, spec, tuple(kinds), roots, wanted, again, checked_workers(workers), engine, any_environment, cache_bytes,
         on_progress,
     )  # fmt: skip
     lost = [f"{name} is missing: blursynth generate with the same arguments writes it again" for name in lacking]
@@ -626,7 +742,7 @@ def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
     # What may lie there before dataset.json does: a start that was interrupted.
     allowed = {"assets", ".locks"} | ({"skipped.json"} if _skipped_is_ours(out) else set())
     if out.exists() and (others := sorted(p.name for p in out.iterdir() if p.name not in allowed)):
-        others = [name for name in others if not name.endswith(".partial")]
+        others = [name for name in others if not name.endswith(PARTIAL)]
         if others:
             raise DatasetError(
                 f"{out}: the folder holds something else ({', '.join(others[:3])}).",
@@ -652,7 +768,6 @@ def _shard_length(out: Path) -> int | None:
 
 def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool) -> Spec:
     """Write ``dataset.json`` anew where the finished shards prove that it was this one."""
-    spec = replace(spec, arrays=tuple(sorted(spec.arrays, key=lambda array: array.name)))  # as dataset.json has them
     found, others = [], 0
     for shard in finished_shards(out):
         with suppress(DatasetError):  # damaged, so it is made again, or of another data set
@@ -662,12 +777,15 @@ def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool)
             others += read_json(manifest_path(out, shard), "the manifest").get("request_sha256") != spec.sha256()
     if not found or others:
         raise _unrecovered(out, damage)
-    here = sha256_hex(canonical(spec.environment))
-    if not any_environment and any(manifest.environment_sha256 != here for manifest in found):
+    if not any_environment and any(manifest.environment_sha256 != environment_sha256() for manifest in found):
         raise DatasetError(
             damage.what,
             why="Its shards were made in another environment (versions or processor), which cannot be told from them.",
-            fix="Run it where they were made, or allow it with any_environment=True; or restore it from a backup.",
+            fix=(
+                "Run it where they were made, or allow it with ",
+                Argument("any_environment", True),
+                "; or restore it from a backup.",
+            ),
         )
     write_atomically(out / "dataset.json", spec.to_json())
     return load_spec(out)
@@ -682,20 +800,21 @@ def _unrecovered(out: Path, damage: DatasetError) -> DatasetError:
     )
 
 
-def _begin(out: Path, spec: Spec, scan: Scan, recipe: Recipe) -> Spec:
+def _begin(out: Path, prepared: Prepared) -> Spec:
     """Write what does not change, ``dataset.json`` last: where it is, nothing of the others is missing."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write_beside(out, scan, recipe)
-        write_atomically(out / "dataset.json", spec.to_json(), exclusive=True)
+        _write_beside(out, prepared)
+        write_atomically(out / "dataset.json", prepared.spec.to_json(), exclusive=True)
     except OSError as error:
         raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
     return load_spec(out)  # of two that began at once, that of the first
 
 
-def _write_beside(out: Path, scan: Scan, recipe: Recipe) -> None:
+def _write_beside(out: Path, prepared: Prepared) -> None:
     """Write what lies beside ``dataset.json`` and only the call that begins it knows, where it is missing."""
-    if names := asset_names(recipe.to_dict()):
+    scan = prepared.scan
+    if names := asset_names(prepared.spec.recipe):
         (out / "assets").mkdir(exist_ok=True)
         save_assets(names, out)
     if not _skipped_is_ours(out):
@@ -721,47 +840,7 @@ def _lacking(out: Path, spec: Spec) -> list[str]:
     return lacking if _skipped_is_ours(out) else [*lacking, "skipped.json"]
 
 
-def prepare(
-    sources: Sources,
-    recipe: Recipe,
-    *,
-    count: int,
-    size_px: int,
-    seed: int,
-    shard_length: int | None,
-    workers: int,
-    crops_per_source: int = 1,
-    min_detail: float | None = None,
-    store: Sequence[str] = ("sharp", "blurred"),
-    kernel_size_px: int = 1,
-    depth: str | Path | None = None,
-    depth_format: DepthFormat | None = None,
-    labels: str | Path | None = None,
-    linear: bool = False,
-    downscale: int = 1,
-    on_progress: OnProgress | None = None,
-) -> tuple[Spec, Scan]:
-    """The specification of a data set and the pictures that it is made of; nothing is written."""
-    spec = build_spec(  # before the scan, which may take long: wrong numbers are told at once
-        recipe,
-        (),
-        count=count,
-        size_px=size_px,
-        seed=seed,
-        shard_length=shard_length,
-        workers=workers,
-        crops_per_source=crops_per_source,
-        min_detail=min_detail,
-        store=store,
-        kernel_size_px=kernel_size_px,
-    )
-    scan = _scanned(sources, size_px, workers, on_progress, depth, depth_format, labels, linear, downscale)
-    spec = _with_sources(spec, scan)
-    check_encodings(recipe, spec.sources)
-    return spec, scan
-
-
-def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> float | None:
+def check_draws(prepared: Prepared) -> float | None:
     """Refuse before anything is written what would fail in the middle: draws that no source or array can hold.
 
     Looks at ``CHECKED_DRAWS`` samples (fewer where pixels are needed: for reaches that depend on depth, and for a least
@@ -772,9 +851,9 @@ def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> float | None:
     float or None
         The share of windows that were passed over for too little detail; None where none is asked for.
     """
-    renderer = Renderer(spec, recipe, scan.roots)
+    spec, renderer = prepared.spec, prepared.renderer
     stored = next((a.shape[0] for a in spec.arrays if a.name == "kernel"), None)
-    varying = sorted({kind.kind for _, sampler in recipe.steps for kind in sampler.kinds() if kind.varies})
+    varying = sorted({kind.kind for _, sampler in renderer.recipe.steps for kind in sampler.kinds() if kind.varies})
     if stored is not None and varying:
         raise InvalidValueError(
             f"The array 'kernel' cannot be stored for a recipe with {', '.join(varying)}.",
@@ -789,24 +868,29 @@ def check_draws(spec: Spec, scan: Scan, recipe: Recipe) -> float | None:
         draw = placement.draw
         passed_over += placement.passed_over
         if stored is not None:
-            spreads = [step.point_spread() for _, step in draw.steps if hasattr(step, "point_spread")]
+            spreads = [spread for _, step in draw.steps if (spread := step.point_spread()) is not None]
             needed = max(needed, 1 + 2 * sum(int(psf.reach_px()[0]) for psf in spreads))
     if stored is not None and needed > stored:
         raise InvalidValueError(
-            f"kernel_size_px must be at least {needed} for the kernels of these {spec.count} samples, got {stored}.",
-            fix=f"Give kernel_size_px={needed}, or leave the kernel out (the draw holds it).",
+            (
+                Argument("kernel_size_px"),
+                f" must be at least {needed} for the kernels of these {spec.count} samples, got {stored}.",
+            ),
+            fix=("Give ", Argument("kernel_size_px", needed), ", or leave the kernel out (the draw holds it)."),
+            field="kernel_size_px",
+            value=stored,
         )
     return None if spec.min_detail is None else passed_over / (passed_over + len(checked))
 
 
-def _check_room(spec: Spec, scan: Scan, recipe: Recipe, workers: int, out: Path, wanted: range) -> None:
+def _check_room(prepared: Prepared, workers: int, out: Path, wanted: range) -> None:
     """Refuse to begin what cannot end: make a few samples, and if the raw size does not fit, estimate the real one."""
-    free = _free(out)
+    spec, free = prepared.spec, _free(out)
     share = sum(len(spec.range_of(s)) for s in wanted) / spec.count
     roomy = spec.count * (spec.sample_bytes + 2500) * share < free
     # One sample at least, so that a recipe that does not fit the pictures fails here and not in a worker, and compiled
     # kernels are in the cache before many processes ask for them.
-    estimate = _planned(spec, scan, recipe, workers, out, 1 if roomy else 8)
+    estimate = _planned(prepared, workers, out, 1 if roomy else 8)
     if not roomy and (needed := estimate.disk_bytes * share) > free:
         raise DatasetError(
             f"{out}: the data set needs about {needed / 1e6:,.0f} MB, the disk has {free / 1e6:,.0f} MB left.",
@@ -826,44 +910,21 @@ def _wanted(shards: tuple[int, int] | None, spec: Spec) -> range:
         return range(spec.shards)
     first, last = shards
     if not 0 <= first < last:
-        raise InvalidValueError(f"shards must be (a, b) with 0 <= a < b, got {shards!r}.")
+        raise InvalidValueError(
+            (Argument("shards"), f" must be (a, b) with 0 <= a < b, got {shards!r}."), field="shards", value=shards
+        )
     if first >= spec.shards:
-        raise InvalidValueError(f"shards {first}:{last} lie beyond the last, the data set has {spec.shards}.")
+        what: Message = (Argument("shards"), f" {first}:{last} lie beyond the last, the data set has {spec.shards}.")
+        raise InvalidValueError(what, field="shards", value=shards)
     return range(first, min(last, spec.shards))
 
 
-def _workers(workers: int | None) -> int:
+def checked_workers(workers: int | None) -> int:
+    """A number of workers: by default one per core."""
     if workers is None:
         return available_cores()
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise InvalidValueError(f"workers must be an integer >= 1, got {workers!r}.")
-    return workers
-
-
-def _scanned(
-    sources: Sources,
-    size_px: int,
-    workers: int,
-    on_progress: OnProgress | None,
-    depth: str | Path | None,
-    depth_format: DepthFormat | None,
-    labels: str | Path | None,
-    linear: bool,
-    downscale: int,
-) -> Scan:
-    if not isinstance(sources, Scan):
-        return scan_sources(
-            sources, depth=depth, depth_format=depth_format, labels=labels, linear=linear, downscale=downscale,
-            size_px=size_px, workers=workers, on_progress=on_progress,
-        )  # fmt: skip
-    if depth is not None or depth_format is not None or labels is not None or linear or downscale != 1:
         raise InvalidValueError(
-            "depth, labels, linear or downscale were given beside a finished scan.",
-            fix="Give them to scan_sources, which looks at the pictures and their maps.",
+            (Argument("workers"), f" must be an integer >= 1, got {workers!r}."), field="workers", value=workers
         )
-    return sources
-
-
-def _with_sources(spec: Spec, scan: Scan) -> Spec:
-    form = None if scan.depth_format is None else scan.depth_format.to_dict()
-    return replace(spec, sources=scan.usable, depth_format=form, downscale=scan.downscale)
+    return workers

@@ -10,7 +10,7 @@ from pathlib import Path
 from blursynth.dataset.card import write_card
 from blursynth.dataset.files import JSON_BYTES, Sha256, canonical, read_sealed, sealed, sha256_hex, write_atomically
 from blursynth.dataset.manifest import Manifest, read_manifest
-from blursynth.dataset.records import RecordReader
+from blursynth.dataset.sample_records import RecordReader
 from blursynth.dataset.schema import Spec
 from blursynth.errors import DatasetError
 
@@ -79,7 +79,7 @@ def content_digest(out: Path, spec: Spec) -> Digest:
                 draws.update(canonical(record) + b"\n")
         except (DatasetError, ValueError, KeyError) as error:
             what = error.what if isinstance(error, DatasetError) else f"{out}: a record of shard {shard} is damaged."
-            raise DatasetError(what, fix=f"Make shard {shard} again: resume(out, redo=[{shard}]).") from None
+            raise DatasetError(what, fix=f"Make it again: blursynth resume {out} --redo {shard}.") from None
     return Digest(pixels.hexdigest(), draws.hexdigest())
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from blursynth.dataset.files import Sha256, read_sealed, require_regular, sealed, write_atomically
-from blursynth.dataset.records import RECORD_BYTES, index_path, index_size, lines_path
+from blursynth.dataset.sample_records import RECORD_BYTES, index_path, index_size, lines_path
 from blursynth.dataset.schema import ArraySpec, Spec
 from blursynth.dataset.shards import largest_chunk
 from blursynth.errors import DatasetError

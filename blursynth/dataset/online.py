@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from blursynth.backends.cores import available_cores
 from blursynth.core import Degradation, Draw, Identity
-from blursynth.dataset.generate import Sources, check_draws, prepare
+from blursynth.dataset.generate import check_draws, prepare
 from blursynth.dataset.progress import OnProgress
 from blursynth.dataset.render import Placement, Renderer, Window
+from blursynth.dataset.request import DatasetRequest
 from blursynth.dataset.samples import Sample, Samples
-from blursynth.dataset.sources import Skipped
+from blursynth.dataset.schema import ENDLESS
+from blursynth.dataset.sources import Scan, Skipped
 from blursynth.frame import Frame
-from blursynth.io.depth import DepthFormat
-from blursynth.recipe.recipe import Recipe
 
 __all__ = ["OnlineDataset", "Unblurred"]
-
-_ENDLESS = 2**62
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +47,11 @@ class OnlineDataset(Samples):
 
     Parameters
     ----------
-    sources, min_detail, depth, depth_format, labels, linear, downscale
-        As :func:`blursynth.dataset.generate` takes them.
-    recipe
-        What blurs them.
-    size_px
-        Side of the square samples, >= 8.
-    seed
-        As that of a data set.
-    count
-        Number of samples, of which draws are tried out first as for a data set; None: endless.
+    request
+        What it shall be, without splits. With a count draws are tried out first as for a data set; without one it is
+        endless.
+    scan
+        What :func:`scan_sources` found for this request, where it was asked before.
     workers
         Threads that look through the pictures first.
 
@@ -74,44 +65,20 @@ class OnlineDataset(Samples):
 
     def __init__(
         self,
-        sources: Sources,
-        recipe: Recipe,
+        request: DatasetRequest,
         *,
-        size_px: int,
-        seed: int,
-        count: int | None = None,
-        min_detail: float | None = None,
-        depth: str | Path | None = None,
-        depth_format: DepthFormat | None = None,
-        labels: str | Path | None = None,
-        linear: bool = False,
-        downscale: int = 1,
+        scan: Scan | None = None,
         workers: int | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
-        self.recipe = recipe
-        self.spec, self.scan = prepare(
-            sources,
-            recipe,
-            count=_ENDLESS if count is None else count,
-            size_px=size_px,
-            seed=seed,
-            shard_length=1,
-            workers=available_cores() if workers is None else workers,
-            min_detail=min_detail,
-            depth=depth,
-            depth_format=depth_format,
-            labels=labels,
-            linear=linear,
-            downscale=downscale,
-            on_progress=on_progress,
-        )
+        prepared = prepare(request.replace(shard_length=1), scan=scan, workers=workers, on_progress=on_progress)
+        self.spec, self.scan, self.recipe = prepared.spec, prepared.scan, prepared.renderer.recipe
         #: Share of the windows with too little detail, of the samples that were tried; None without ``min_detail``.
-        self.passed_over = check_draws(self.spec, self.scan, recipe)
+        self.passed_over = check_draws(prepared)
         # A recipe draws `nothing` in place of decoding for sources of light.
-        kinds: list[type[Degradation]] = [k for _, sampler in recipe.steps for k in sampler.kinds()]
+        kinds: list[type[Degradation]] = [k for _, sampler in self.recipe.steps for k in sampler.kinds()]
         self._kinds: tuple[type[Degradation], ...] = (Identity, *dict.fromkeys(kinds))
-        self._renderer: Renderer | None = None
+        self._renderer: Renderer | None = prepared.renderer
         self._latest: Placement | None = None  # a draw may take a third of the time of its blur
 
     def __getstate__(self) -> dict[str, Any]:
@@ -120,7 +87,7 @@ class OnlineDataset(Samples):
     @property
     def endless(self) -> bool:
         """Whether it was made without a count."""
-        return self.spec.count == _ENDLESS
+        return self.spec.count == ENDLESS
 
     @property
     def skipped(self) -> Sequence[Skipped]:
@@ -130,8 +97,8 @@ class OnlineDataset(Samples):
     def __len__(self) -> int:
         if self.endless:
             raise TypeError(
-                "This OnlineDataset is endless: it has no length and no last sample. Give it a count, as "
-                "OnlineDataset(..., count=10000), or say which samples to read, as DataLoader(..., "
+                "This OnlineDataset is endless: it has no length and no last sample. Give its request a count, as "
+                "DatasetRequest(..., count=10000), or say which samples to read, as DataLoader(..., "
                 "sampler=range(10000))."
             )
         return self.spec.count
@@ -150,7 +117,7 @@ class OnlineDataset(Samples):
             index=placement.index,
             sharp=arrays["sharp"],
             blurred=arrays["blurred"],
-            kernel=None,
+            kernel=arrays.get("kernel"),
             record=renderer.record(placement),
             kinds=self._kinds,
         )

@@ -12,10 +12,11 @@ import os
 import sys
 from pathlib import Path
 
-from blursynth.dataset.files import PARTIAL, read_json, write_unless_same, writer_is_gone
+from blursynth.dataset.files import read_json, write_unless_same
 from blursynth.dataset.schema import Spec
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT
-from blursynth.errors import DatasetError
+from blursynth.errors import Argument, DatasetError
+from blursynth.io.atomic import PARTIAL, writer_is_gone
 from blursynth.io.folders import expanded
 
 __all__ = ["remember_roots", "source_roots"]
@@ -91,9 +92,12 @@ def _remembered(out: Path, spec: Spec) -> dict[str, str]:
     path = _memory(spec)
     if path is None or not os.path.exists(path):
         raise DatasetError(
-            f"{out}: where the source pictures lie is not known here.", fix="Give source_root, their folder."
+            f"{out}: where the source pictures lie is not known here.",
+            fix=("Give ", Argument("source_root"), ", their folder."),
         )
     roots = read_json(path, "the place of the sources").get("roots")
     if not isinstance(roots, dict) or not all(isinstance(v, str) for v in roots.values()):
-        raise DatasetError(f"{path}: is damaged.", fix="Give source_root, the folder of the sources.")
+        raise DatasetError(
+            f"{path}: is damaged.", fix=("Give ", Argument("source_root"), ", the folder of the sources.")
+        )
     return roots

@@ -16,7 +16,7 @@ from blursynth.core import Degradation
 from blursynth.dataset.asset_files import asset_names, load_assets
 from blursynth.dataset.index import read_index
 from blursynth.dataset.manifest import finished_shards, manifest_path
-from blursynth.dataset.records import RecordReader
+from blursynth.dataset.sample_records import RecordReader
 from blursynth.dataset.samples import Sample, Samples
 from blursynth.dataset.schema import ArraySpec, Spec, load_spec
 from blursynth.dataset.shards import ShardReader
@@ -185,6 +185,6 @@ def open_dataset(
     Raises
     ------
     DatasetError
-        It is no data set, damaged, or not finished.
+        It is not a data set, damaged, or not finished.
     """
     return Dataset(path, kinds, allow_unfinished)

@@ -21,6 +21,7 @@ from blursynth.dataset.detail import detail_of
 from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
 from blursynth.errors import (
+    Argument,
     BlursynthError,
     DatasetError,
     InvalidValueError,
@@ -106,7 +107,7 @@ class Renderer:
         self._cache: OrderedDict[int, _Picture] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._sizes = np.array([(s.height, s.width) for s in spec.sources], np.int64) // spec.downscale
-        self._depth_format = DepthFormat.from_dict(spec.depth_format or {})
+        self._depth_format = DepthFormat(**(spec.depth_format or {}))
         #: Whether reaches may depend on what a source shows, so that its maps are needed to place a sample.
         self.looks_at_maps = spec.has_maps or any(k.sets_geometry for _, s in recipe.steps for k in s.kinds())
         self._sees_frame = recipe.sees_frame
@@ -161,10 +162,14 @@ class Renderer:
                 break
         if passed_over:
             raise InvalidValueError(
-                f"min_detail = {spec.min_detail:g} is more than {passed_over} windows hold that were tried for sample "
-                f"{index}.",
+                (
+                    Argument("min_detail"),
+                    f" {spec.min_detail:g} is more than {passed_over} windows hold that were tried for sample {index}.",
+                ),
                 why="The detail is the standard deviation of the Laplacian in codes of 8 bits.",
                 fix="Ask for less, or take pictures that show more; plan tells which share of windows is passed over.",
+                field="min_detail",
+                value=spec.min_detail,
             )
         largest = self._sizes[self._sizes.min(axis=1).argmax()]
         raise RecipeError(
@@ -277,7 +282,7 @@ class Renderer:
             if self._wants_kernel:
                 out["kernel"] = self._kernel(placement.draw)
         except InvalidValueError as error:
-            raise InvalidValueError(f"Sample {placement.index}: {error.what}", why=error.why, fix=error.fix) from None
+            raise error.at(f"Sample {placement.index}") from None
         if self._wants_params:
             out["params"] = np.array(column_values(self.spec.columns, dict(placement.draw.steps)), np.float64)
         return out
@@ -378,7 +383,7 @@ class Renderer:
             what = "depth" if root == DEPTH_ROOT else "label"
             raise DatasetError(
                 f"{name}: where the {what} maps of this data set lie is not known here.",
-                fix=f"Give {root.removeprefix('/')}_root, their folder.",
+                fix=("Give ", Argument(f"{root.removeprefix('/')}_root"), ", their folder."),
             )
         return Path(self.roots[root], path_of(name))
 
@@ -411,20 +416,24 @@ class Renderer:
         return rounded(frame, self._dtype)
 
     def _kernel(self, draw: Draw) -> NDArray[np.float32]:
-        """The uniform blurs of a draw as one kernel, its origin in the middle."""
+        """The kernel of a draw, its origin in the middle of the array."""
         size = next(a.shape[0] for a in self.spec.arrays if a.name == "kernel")
-        total = np.ones((1, 1))
-        for _, step in draw.steps:
-            psf = getattr(step, "point_spread", None)
-            if psf is not None:
-                total = _convolved(total, psf().to_dense())
-        if total.shape[0] > size:
+        kernel = draw.kernel(normalized=False)
+        assert kernel is not None  # recipes of blur that varies are refused
+        if len(kernel) > size:
             raise InvalidValueError(
-                f"the kernel needs {total.shape[0]} x {total.shape[0]} px, kernel_size_px is {size}.",
-                fix=f"Give kernel_size_px={total.shape[0]} or more, or leave the kernel out (the draw holds it).",
+                (
+                    f"the kernel needs {len(kernel)} x {len(kernel)} px, ",
+                    Argument("kernel_size_px"),
+                    f" is {size}.",
+                ),
+                fix=(
+                    "Give ",
+                    Argument("kernel_size_px", len(kernel)),
+                    " or more, or leave the kernel out (the draw holds it).",
+                ),
             )
-        edge = (size - total.shape[0]) // 2
-        return np.pad(total, edge).astype(np.float32)
+        return np.pad(kernel, (size - len(kernel)) // 2).astype(np.float32)
 
 
 def rounded(frame: Frame, dtype: str) -> NDArray[Any]:
@@ -491,11 +500,3 @@ def _maps(picture: _Picture, top: int, left: int, size_px: tuple[int, int]) -> d
 
 def _pick(uniform: float, count: int) -> int:
     return min(int(uniform * count), count - 1)
-
-
-def _convolved(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Full convolution of two small kernels: the sum of shifted copies of one."""
-    out = np.zeros((a.shape[0] + b.shape[0] - 1, a.shape[1] + b.shape[1] - 1))
-    for row, column in zip(*np.nonzero(a), strict=True):
-        out[row : row + b.shape[0], column : column + b.shape[1]] += a[row, column] * b
-    return out

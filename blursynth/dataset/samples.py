@@ -7,15 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import index as whole
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.core import Degradation, Draw
 from blursynth.dataset.render import Window
+from blursynth.errors import InvalidValueError, require
 
-__all__ = ["PlanarPairs", "Sample", "Samples"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Sample", "Samples", "TensorPairs"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,15 +111,27 @@ class Samples(Sequence[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         return (self.sample(i) for i in range(len(self)))
 
-    def planar(self) -> PlanarPairs:
-        """The same samples as networks take them: float32 ``[3, H, W]``, of display pictures in 0..1.
+    def as_torch(self, *, dtype: torch.dtype | None = None) -> TensorPairs:
+        """The same samples as networks take them: tensors ``[3, H, W]``, of display pictures in 0..1.
+
+        Parameters
+        ----------
+        dtype
+            Of pictures and kernels, floating-point; float32 by default.
+
+        Raises
+        ------
+        InvalidValueError
+            ``dtype`` is not a floating-point type of torch.
+        MissingExtraError
+            torch is not installed.
 
         Examples
         --------
-        ``DataLoader(pairs.planar(), batch_size=4)`` gives dictionaries with ``sharp`` and ``blurred`` as float32
+        ``DataLoader(pairs.as_torch(), batch_size=4)`` gives dictionaries with ``sharp`` and ``blurred`` as float32
         tensors ``[4, 3, H, W]`` and ``index`` as ``[4]``.
         """
-        return PlanarPairs(self)
+        return TensorPairs(self, dtype)
 
     def _checked(self, index: int) -> int:
         try:
@@ -133,15 +149,26 @@ class Samples(Sequence[Sample]):
         return len(self)
 
 
-class PlanarPairs(Sequence[dict[str, Any]]):
-    """The samples of a data set as networks take them; see :meth:`Samples.planar`.
+class TensorPairs(Sequence[dict[str, Any]]):
+    """The samples of a data set as networks take them: a map-style data set; see :meth:`Samples.as_torch`.
 
-    Each is a dictionary of ``index``, ``sharp`` and ``blurred``, float32 ``[3, H, W]`` (codes divided by that of white;
-    light as it is), and ``kernel`` where it was stored. ``pairs`` is the data set itself, with draws and records.
+    Each is a dictionary of ``index``, ``sharp`` and ``blurred``, tensors ``[3, H, W]`` (codes divided by that of white;
+    light as it is), and ``kernel`` ``[K, K]`` where it was stored. ``pairs`` is the data set itself, with draws and
+    records.
     """
 
-    def __init__(self, pairs: Samples) -> None:
+    def __init__(self, pairs: Samples, dtype: torch.dtype | None = None) -> None:
+        library = require("torch", extra="torch", purpose="Giving samples as tensors")
         self.pairs = pairs
+        self.dtype: torch.dtype = library.float32 if dtype is None else dtype
+        if not isinstance(self.dtype, library.dtype) or not self.dtype.is_floating_point:
+            raise InvalidValueError(
+                f"dtype must be a floating-point type of torch, got {dtype!r}.",
+                why="Pictures are numbers in 0..1.",
+                fix="The codes themselves are in the data set as it is, without as_torch().",
+                field="dtype",
+                value=dtype,
+            )
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -155,25 +182,30 @@ class PlanarPairs(Sequence[dict[str, Any]]):
     def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
     def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
         if isinstance(index, slice):
-            return [_planar(sample) for sample in self.pairs[index]]
-        return _planar(self.pairs[index])
+            return [self._tensors(sample) for sample in self.pairs[index]]
+        return self._tensors(self.pairs[index])
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        return [_planar(sample) for sample in self.pairs.__getitems__(indices)]
+        return [self._tensors(sample) for sample in self.pairs.__getitems__(indices)]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return map(_planar, self.pairs)
+        return map(self._tensors, self.pairs)
 
     def __repr__(self) -> str:
-        return f"{self.pairs!r}.planar()"
+        return f"{self.pairs!r}.as_torch()"
 
+    def _tensors(self, sample: Sample) -> dict[str, Any]:
+        import torch
 
-def _planar(sample: Sample) -> dict[str, Any]:
-    return {name: _planes(value) if name in ("sharp", "blurred") else value for name, value in sample.items()}
+        arrays = {name: _planes(sample[name]) for name in ("sharp", "blurred")}
+        if sample.kernel is not None:
+            arrays["kernel"] = np.array(sample.kernel)
+        tensors = {name: torch.from_numpy(array).to(self.dtype) for name, array in arrays.items()}
+        return {"index": sample.index, **tensors}
 
 
 def _planes(picture: NDArray[Any]) -> NDArray[np.float32]:
-    planes = np.ascontiguousarray(np.moveaxis(picture, -1, 0), np.float32)
+    planes = np.array(np.moveaxis(picture, -1, 0), np.float32, order="C")
     if picture.dtype.kind == "u":
         planes /= np.float32(np.iinfo(picture.dtype).max)
     return planes

@@ -6,7 +6,7 @@ import json
 import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,6 @@ import numpy as np
 from pydantic import Field
 
 from blursynth.core import Degradation, Identity
-from blursynth.dataset.detail import check_min_detail
 from blursynth.dataset.files import (
     JSON_BYTES,
     Sha256,
@@ -28,25 +27,33 @@ from blursynth.dataset.files import (
     typed_json,
     write_unless_same,
 )
+from blursynth.dataset.request import DatasetRequest
 from blursynth.dataset.shards import CHUNK_BYTES
-from blursynth.dataset.sources import Source
-from blursynth.degradations import GammaDecode
-from blursynth.errors import DatasetError, InvalidValueError, RecipeError
+from blursynth.dataset.sources import Scan, Source
+from blursynth.errors import Argument, DatasetError, Message, RecipeError
 from blursynth.frame import Encoding
 from blursynth.recipe.recipe import Recipe
 from blursynth.recipe.samplers import Sampler
 from blursynth.records.text import is_inside
 
-__all__ = ["ArraySpec", "Spec", "check_encodings", "create_store", "environment", "load_spec"]
+__all__ = [
+    "ArraySpec",
+    "Spec",
+    "build_spec",
+    "check_encodings",
+    "check_recipe",
+    "create_store",
+    "environment",
+    "environment_sha256",
+    "load_spec",
+]
 
-CODECS = ("jpeg", "webp")
-"""Kinds that hand on codes of 8 bits."""
-
-SCHEMA = 5
+SCHEMA = 6
 FORMAT = "blursynth-dataset"
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB read and restart well
 MOST_SHARDS = 2**20  # of a data set, and samples of a shard: what walks through them ends, whoever wrote the numbers
 PICTURE_TYPES = ("uint8", "uint16", "float32")
+ENDLESS = 2**62  # count of what lies nowhere and has no end
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,8 @@ class ArraySpec:
         dtype = np.dtype(self.dtype)
         return np.full((length, *self.shape), np.nan if dtype.kind == "f" else 0, dtype)
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "dimensions": list(self.dimensions),
-            "whole": self.whole,
-        }
+
+_Count = Annotated[int, Field(ge=1, lt=2**63)]
 
 
 @dataclass(frozen=True)
@@ -85,20 +87,24 @@ class Spec:
     ``request`` decides the samples, ``environment`` the software and the processor that their pixels depend on.
     """
 
+    # Types of a file that may come from anybody.
     recipe: dict[str, Any]
     recipe_name: str
-    seed: int
-    count: int
-    size_px: int
-    shard_length: int
-    crops_per_source: int
-    arrays: tuple[ArraySpec, ...]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    count: _Count
+    size_px: _Count
+    shard_length: _Count
+    crops_per_source: _Count
+    arrays: tuple[ArraySpec, ...]  # by name
     columns: tuple[str, ...]
     sources: tuple[Source, ...]
     environment: dict[str, Any] = field(default_factory=dict)
     depth_format: dict[str, Any] | None = None  # what the numbers of depth maps mean; None without maps
-    downscale: int = 1  # by how much pictures are made smaller first; windows lie in the smaller ones
-    min_detail: float | None = None  # what the window of every sample shows at least; None: anything
+    downscale: Annotated[int, Field(ge=1, le=64)] = 1  # of pictures, first of all; windows lie in the smaller ones
+    # What the window of every sample shows at least; None: anything.
+    min_detail: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    summary: str = ""
+    license: str = ""
 
     @property
     def has_maps(self) -> bool:
@@ -122,23 +128,14 @@ class Spec:
         return out.joinpath(array.name, "c", str(shard), *["0"] * len(array.shape))
 
     def request(self) -> dict[str, Any]:
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "environment"}
         return {
-            "recipe": self.recipe,
-            "recipe_name": self.recipe_name,
+            **{name: value for name, value in own.items() if name not in _OPTIONAL or value != _OPTIONAL[name]},
             "recipe_sha256": sha256_hex(canonical(self.recipe["step"])),
-            "seed": self.seed,
-            "count": self.count,
-            "size_px": self.size_px,
-            "shard_length": self.shard_length,
-            "crops_per_source": self.crops_per_source,
             "codecs": ["blosc lz4 5 bitshuffle", "crc32c"],
             "streams": "blursynth-stream-1",
-            "arrays": {a.name: a.to_dict() for a in self.arrays},
-            "columns": list(self.columns),
-            "sources": [s.to_dict() for s in self.sources],
-            **({} if self.depth_format is None else {"depth_format": self.depth_format}),
-            **({} if self.downscale == 1 else {"downscale": self.downscale}),
-            **({} if self.min_detail is None else {"min_detail": self.min_detail}),
+            "arrays": [asdict(array) for array in self.arrays],
+            "sources": [source.to_dict() for source in self.sources],
         }
 
     def to_json(self) -> bytes:
@@ -147,7 +144,7 @@ class Spec:
         Raises
         ------
         DatasetError
-            It is no data set that can be read again: it has too many shards, or its samples are too large.
+            It is not a data set that can be read again: it has too many shards, or its samples are too large.
         """
         for wrong in _impossible(self):
             raise DatasetError(f"This data set cannot be stored: {wrong}.", fix="Ask for fewer or smaller samples.")
@@ -169,18 +166,25 @@ class Spec:
     def _sha256(self) -> str:
         return sha256_hex(canonical(self.request()))
 
-    def differences(self, now: Spec) -> list[str]:
+    def differences(self, now: Spec) -> list[Message]:
         """In which entries another request differs from this one, in words."""
-        there, here = ({"downscale": 1, "min_detail": None, **spec.request()} for spec in (self, now))
-        found = []
+        there, here = ({**_OPTIONAL, **spec.request()} for spec in (self, now))
+        found: list[Message] = []
         for key in dict.fromkeys((*there, *here)):
             if there.get(key) != here.get(key) and key != "recipe_sha256":  # the recipe itself is named already
                 if key == "sources":
                     found.append(f"sources ({_changed_sources(there[key], here[key])})")
                     continue
                 short = isinstance(there.get(key), str | int | float | None)
-                found.append(f"{key} ({there[key]!r} there, {here[key]!r} now)" if short else key)
+                found.append((Argument(key), f" ({there[key]!r} there, {here[key]!r} now)") if short else key)
         return found
+
+
+_OPTIONAL = {
+    f.name: f.default
+    for f in fields(Spec)
+    if f.name in ("depth_format", "downscale", "min_detail", "summary", "license")
+}
 
 
 def _changed_sources(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]) -> str:
@@ -222,6 +226,11 @@ def environment() -> dict[str, Any]:
     }
 
 
+def environment_sha256() -> str:
+    """Of :func:`environment`."""
+    return sha256_hex(canonical(environment()))
+
+
 def _opencv_jpeg() -> str:
     import cv2
 
@@ -230,37 +239,6 @@ def _opencv_jpeg() -> str:
         if name == "JPEG":
             return " ".join(value.split())
     return ""
-
-
-# What ``dataset.json`` holds, for pydantic: the types of files that may come from anybody.
-
-
-@dataclass(frozen=True)
-class _Array:
-    shape: tuple[int, ...]
-    dtype: str
-    dimensions: tuple[str, ...]
-    whole: bool
-
-
-_Count = Annotated[int, Field(ge=1, lt=2**63)]
-
-
-@dataclass(frozen=True)
-class _Request:
-    recipe: dict[str, Any]
-    recipe_name: str
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
-    count: _Count
-    size_px: _Count
-    shard_length: _Count
-    crops_per_source: _Count
-    arrays: dict[str, _Array]
-    columns: tuple[str, ...]
-    sources: tuple[Source, ...]
-    depth_format: dict[str, Any] | None = None
-    downscale: Annotated[int, Field(ge=1, le=64)] = 1
-    min_detail: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
 @dataclass(frozen=True)
@@ -275,7 +253,7 @@ class _Environment:
 @dataclass(frozen=True)
 class _Document:
     request_sha256: Sha256
-    request: _Request
+    request: Spec
     environment: _Environment
 
 
@@ -289,12 +267,12 @@ def load_spec(out: Path) -> Spec:
     """
     path = out / "dataset.json"
     if not path.exists():
-        what = "there is no such folder" if not out.exists() else "is no blursynth data set (it has no dataset.json)"
+        what = "there is no such folder" if not out.exists() else "is not a blursynth data set (it has no dataset.json)"
         raise DatasetError(f"{out}: {what}.", fix="Check the path; make one with blursynth generate.")
     what = "the description of the data set"
     document = read_json(path, what)
     if document.get("format") != FORMAT:
-        raise DatasetError(f"{path}: is no description of a blursynth data set.", fix="Check the path.")
+        raise DatasetError(f"{path}: is not a description of a blursynth data set.", fix="Check the path.")
     if document.get("schema") != SCHEMA:
         newer = isinstance(document.get("schema"), int) and document["schema"] > SCHEMA
         raise DatasetError(
@@ -305,23 +283,7 @@ def load_spec(out: Path) -> Spec:
         typed = typed_json(_Document, data := read_bounded(path, JSON_BYTES))
     except ValueError as error:
         raise DatasetError(f"{path}: is damaged ({error}).", fix="Restore it from a backup.") from None
-    request = typed.request
-    spec = Spec(
-        recipe=request.recipe,
-        recipe_name=request.recipe_name,
-        seed=request.seed,
-        count=request.count,
-        size_px=request.size_px,
-        shard_length=request.shard_length,
-        crops_per_source=request.crops_per_source,
-        arrays=tuple(ArraySpec(name, a.shape, a.dtype, a.dimensions, a.whole) for name, a in request.arrays.items()),
-        columns=request.columns,
-        sources=request.sources,
-        environment=document["environment"],
-        depth_format=request.depth_format,
-        downscale=request.downscale,
-        min_detail=request.min_detail,
-    )
+    spec = replace(typed.request, environment=document["environment"])
     for wrong in _impossible(spec):
         what = f"{path}: describes no data set that blursynth makes: {wrong}."
         raise DatasetError(what, fix="Check where it is from.")
@@ -350,7 +312,7 @@ def _impossible(spec: Spec) -> Iterator[str]:
         "blurred": ArraySpec("blurred", (size, size, 3), "", square),
     }
     names = [array.name for array in spec.arrays]
-    if not set(expected) <= set(names) or not set(names) <= {*expected, "kernel", "params"}:
+    if names != sorted(set(names)) or not set(expected) <= set(names) <= {*expected, "kernel", "params"}:
         yield f"its arrays are {', '.join(map(repr, names))}"
         return
     types = {array.dtype for array in spec.arrays if array.name in expected}
@@ -377,7 +339,7 @@ def _impossible(spec: Spec) -> Iterator[str]:
             yield f"its source {source.name!r} has {source.height} x {source.width} px"
         for name in (source.name, source.depth, source.labels):
             if name and not is_inside(name):
-                yield f"its source {name!r} is no path inside a folder"
+                yield f"its source {name!r} is not a path inside a folder"
     steps = spec.recipe.get("step")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         yield "its recipe has no list of steps"
@@ -396,82 +358,58 @@ def _names_files(values: Any) -> bool:
     return isinstance(values, list) and any(_names_files(value) for value in values)
 
 
-def build_spec(
-    recipe: Recipe,
-    sources: Sequence[Source],
-    *,
-    count: int,
-    size_px: int,
-    seed: int,
-    shard_length: int | None,
-    workers: int,
-    crops_per_source: int,
-    store: Sequence[str],
-    kernel_size_px: int,
-    min_detail: float | None = None,
-) -> Spec:
-    """Check the wishes and turn them into a specification."""
-    _check_whole("count", count, 1)
-    _check_whole("size_px", size_px, 8)
-    _check_whole("seed", seed, 0)
-    _check_whole("crops_per_source", crops_per_source, 1)
-    if min_detail is not None:
-        check_min_detail(min_detail)
-    known = ("sharp", "blurred", "kernel", "params")
-    for name in store:
-        if name not in known:
-            from blursynth.errors import did_you_mean
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse a recipe whose result no data set can hold, or that takes no pictures.
 
-            raise InvalidValueError(f"store: there is no array {name!r}.", fix=did_you_mean(name, known))
-    if not {"sharp", "blurred"} <= set(store):
-        raise InvalidValueError(
-            f"store must contain sharp and blurred, got {tuple(store)}.", why="They are the pair that it is made for."
-        )
-    encoding = _result_encoding(recipe)
-    if encoding is Encoding.RAW:
+    Raises
+    ------
+    RecipeError
+        It takes or gives raw sensor numbers.
+    """
+    if _result_encoding(recipe) is Encoding.RAW:
         raise RecipeError(
             f"Recipe {recipe.name!r} gives raw sensor numbers, which data sets cannot hold.",
             why="The target is not rounded, so the two pictures have no common integer type.",
             fix="End it with a develop step (linear light, stored as float32) or an encode step (8 or 16 bits).",
         )
-    dtype = _code_type(recipe) if encoding is Encoding.DISPLAY else "float32"
+
+
+def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
+    """The specification of a request whose pictures were looked through."""
+    recipe, size = request.loaded_recipe, request.size_px
+    dtype = _code_type(recipe) if _result_encoding(recipe) is Encoding.DISPLAY else "float32"
     picture = ("row", "column", "channel")
-    arrays = [ArraySpec(name, (size_px, size_px, 3), dtype, picture) for name in ("sharp", "blurred")]
+    arrays = [ArraySpec(name, (size, size, 3), dtype, picture) for name in ("blurred", "sharp")]
     columns: tuple[str, ...] = ()
-    if "kernel" in store:
-        _check_whole("kernel_size_px", kernel_size_px, 1)
-        if kernel_size_px % 2 == 0:
-            raise InvalidValueError(
-                f"kernel_size_px must be odd, got {kernel_size_px}.", why="Zero shift is the pixel in the middle."
-            )
-        arrays.append(ArraySpec("kernel", (kernel_size_px, kernel_size_px), "float32", ("kernel_row", "kernel_column")))
-    if "params" in store:
+    if "kernel" in request.store:
+        side = request.kernel_size_px
+        arrays.append(ArraySpec("kernel", (side, side), "float32", ("kernel_row", "kernel_column")))
+    if "params" in request.store:
         columns = numeric_columns(recipe)
         arrays.append(ArraySpec("params", (len(columns),), "float64", ("column",), whole=True))
-    if shard_length is None:
-        largest = max(a.nbytes for a in arrays)
-        by_size = 2 ** int(math.log2(max(1, SHARD_BYTES / largest)))
-        shard_length = max(1, min(by_size, max(16, -(-count // (4 * workers)))))
-    _check_whole("shard_length", shard_length, 1)
+    count = ENDLESS if request.count is None else request.count
+    length = request.shard_length
+    if length is None:
+        by_size = 2 ** int(math.log2(max(1, SHARD_BYTES / max(a.nbytes for a in arrays))))
+        length = max(1, min(by_size, max(16, -(-count // (4 * workers)))))
     return Spec(
         recipe=recipe.to_dict(),
         recipe_name=recipe.name,
-        seed=seed,
+        seed=request.seed,
         count=count,
-        size_px=size_px,
-        shard_length=min(shard_length, count),
-        crops_per_source=crops_per_source,
-        arrays=tuple(arrays),
+        size_px=size,
+        shard_length=min(length, count),
+        crops_per_source=request.crops_per_source,
+        arrays=tuple(sorted(arrays, key=lambda array: array.name)),
         columns=columns,
-        sources=tuple(sources),
+        sources=scan.usable,
         environment=environment(),
-        min_detail=None if min_detail is None else float(min_detail),
+        depth_format=None if scan.depth_format is None else scan.depth_format.to_dict(defaults=False),
+        downscale=scan.downscale,
+        min_detail=None if request.min_detail is None else float(request.min_detail),
+        summary=request.summary,
+        license=request.license,
     )
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or value >= 2**63:
-        raise InvalidValueError(f"{name} must be an integer >= {least}, got {value!r}.")
 
 
 def _result_encoding(recipe: Recipe) -> Encoding | None:
@@ -499,16 +437,21 @@ def _code_type(recipe: Recipe) -> str:
             ):
                 drawn = given["bit_depth"].extremes() if "bit_depth" in given else ()
                 bits = max((v for v in drawn if isinstance(v, int)), default=kind.model_fields["bit_depth"].default)
-            if kind.kind in CODECS:
-                bits = 8
+            bits = kind.code_bits or bits
     return "uint8" if bits <= 8 else "uint16"
 
 
 def _takes_codes_for_light(sampler: Sampler) -> bool:
-    """Whether a gamma decode step is the identity, for chains that work on codes."""
+    """Whether a step that decodes leaves codes as they are, for chains that work on codes."""
     given = dict(sampler.distributions())
-    ends = {name: d.extremes() for name, d in given.items() if name in ("gamma", "contrast")}
-    return ends.get("gamma") == (1.0,) and ends.get("contrast", (0.0,)) == (0.0,)
+    return any(
+        kind.codes_for_light
+        and all(
+            (given[name].extremes() if name in given else (kind.model_fields[name].default,)) == (value,)
+            for name, value in kind.codes_for_light.items()
+        )
+        for kind in sampler.kinds()
+    )
 
 
 def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
@@ -522,10 +465,14 @@ def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
     codes = next((s for s in sources if not s.is_linear), None)
     light = next((s for s in sources if s.is_linear), None)
     if codes is not None and recipe.takes is Encoding.LINEAR:
+        deep = codes.bit_depth == 16
+        linear = (" Or are the 16-bit pictures linear? Then say ", Argument("linear", True), ".") if deep else ()
         raise RecipeError(
             f"Recipe {recipe.name!r} takes linear frames, but {codes.name} holds codes of a display.",
-            fix="Begin it with a decode step; files of light go past it."
-            + (" Or are the 16-bit pictures linear? Then say linear=True." if codes.bit_depth == 16 else ""),
+            fix=(
+                "Begin it with a decode step; files of light go past it.",
+                *linear,
+            ),
         )
     if light is None:
         return
@@ -541,7 +488,7 @@ def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
         for _, sampler in recipe.steps:
             kinds = sampler.kinds()
             decodes = decodes and all(k.makes_light or k.sets_geometry or k is Identity for k in kinds)
-            if decodes and GammaDecode in kinds and _takes_codes_for_light(sampler):
+            if decodes and _takes_codes_for_light(sampler):
                 raise RecipeError("codes are wanted")
             if not decodes:
                 encoding = sampler.gives(encoding)

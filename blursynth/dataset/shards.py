@@ -22,8 +22,9 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from blursynth.dataset.files import disk_error, partial_path, require_regular, sync_folder
+from blursynth.dataset.files import disk_error, require_regular
 from blursynth.errors import DatasetError
+from blursynth.io.atomic import partial_path, sync_folder
 
 __all__ = ["ShardFile", "ShardReader", "decode_chunk", "encode_chunk", "write_shard_file"]
 

@@ -14,8 +14,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from blursynth.backends.cores import available_cores
+from blursynth.dataset.bundled import with_bundled
 from blursynth.dataset.progress import OnProgress, Progress
-from blursynth.errors import BlursynthError, InvalidValueError, MissingExtraError, PictureError
+from blursynth.errors import Argument, BlursynthError, InvalidValueError, MissingExtraError, PictureError
 from blursynth.frame import Encoding
 from blursynth.io.decoders import LARGEST_DECODED_BYTES
 from blursynth.io.depth import DEPTH_SUFFIXES, LABEL_SUFFIXES, DepthFormat, read_depth_map, read_labels
@@ -138,24 +139,8 @@ def scan_sources(
 
     Parameters
     ----------
-    sources
-        Folders (searched with their sub-folders, linked ones too), globs, picture files, ``.txt`` files with one path
-        per line (``#`` begins a comment; paths are relative to the list), or several of these. Of folders the files
-        with endings of known formats are taken.
-    depth
-        Folder of the pictures' depth maps, searched with its sub-folders, or one file for one picture. The map of
-        ``street/a.jpg`` is ``street/a.npy`` (or another known format), or the only ``a.npy`` there is. Pictures without
-        a map that can be used are skipped. A map must have the shape of the picture as its EXIF orientation turns it.
-    depth_format
-        What the numbers of the depth maps mean; by default meters.
-    labels
-        Folder of label maps (which object each pixel shows, 0 = none), or one file; as ``depth``.
-    linear
-        Whether the numbers of 16-bit pictures are light, as raw converters write them on request. Radiance .hdr,
-        OpenEXR and floating-point TIFF always are.
-    downscale
-        1 to 8: by how much pictures and maps are made smaller first, in linear light (:func:`blursynth.downscale`);
-        2 to 4 for photographs that are noisy or were JPEG'd.
+    sources, depth, depth_format, labels, linear, downscale
+        As those of a :class:`~blursynth.dataset.DatasetRequest`.
     size_px
         Pictures that are smaller (after that) are skipped.
     workers
@@ -174,7 +159,7 @@ def scan_sources(
     be known before the first sample is drawn. One that would need more memory than 4 GiB, or than its share of half the
     machine's memory where each worker decodes one, is skipped before that.
     """
-    given = [sources] if isinstance(sources, str | Path) else list(sources)
+    given = with_bundled([sources] if isinstance(sources, str | Path) else sources)
     check_factor(downscale, name="downscale", least=1)
     if not given:
         raise InvalidValueError("sources is empty.", fix="Give a folder, a glob, a picture or a list of these.")
@@ -233,7 +218,8 @@ def scan_sources(
             f"None of the {len(items)} inputs can be used: {reasons(skipped)}.",
             fix="Check the pictures, or ask for smaller crops."
             if not maps
-            else "Check the pictures and their maps; read_depth and read_labels of one file say how to mend it.",
+            else "Check the pictures and their maps; blursynth preview of one picture with its map, --depth FILE or "
+            "--labels FILE, says how to mend it.",
         )
     ordered = tuple(first[key] for key in sorted(first))
     notes = (*(_linear_notes(ordered) if linear else ()), *_profile_notes(ordered))
@@ -250,12 +236,14 @@ def _linear_notes(sources: Sequence[Source]) -> tuple[str, ...]:
     shown = f"{of} ({min(source.name for source in codes)}{'' if one else ', ...'}) {'has' if one else 'have'} 8 bits"
     if not any(source.bit_depth == 16 for source in sources):
         raise InvalidValueError(
-            f"linear=True changes nothing here: {shown}, and none has 16.",
+            (Argument("linear", True), f" changes nothing here: {shown}, and none has 16."),
             why="8 bits are codes of a display: too few for light.",
-            fix="Leave linear=True out, or give the 16-bit pictures of the raw converter.",
+            fix=("Leave ", Argument("linear", True), " out, or give the 16-bit pictures of the raw converter."),
+            field="linear",
+            value=True,
         )
     taken = "is taken as codes" if one else "are taken as codes"
-    return (f"{shown} and {taken} of a display: linear=True is for pictures of 16 bits.",)
+    return (f"{shown} and {taken} of a display: only pictures of 16 bits can be linear.",)
 
 
 def _profile_notes(sources: Sequence[Source]) -> tuple[str, ...]:
@@ -312,7 +300,10 @@ class _Maps:
         if place.is_file():
             if len(named) > 1:
                 raise InvalidValueError(
-                    f"{what} is one file, {place}, for {len(named)} pictures.", fix="Give the folder of the maps."
+                    (Argument(what), f" is one file, {place}, for {len(named)} pictures."),
+                    fix="Give the folder of the maps.",
+                    field=what,
+                    value=place,
                 )
             self.folder = place.resolve().parent
             self._only: str | None = name_of(Path(place.resolve().name))

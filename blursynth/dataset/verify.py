@@ -17,7 +17,6 @@ from blursynth import degradations
 from blursynth.core import Degradation, Draw
 from blursynth.dataset.asset_files import asset_names, asset_path, read_asset
 from blursynth.dataset.files import (
-    PARTIAL,
     canonical,
     links_out,
     read_bounded,
@@ -38,12 +37,13 @@ from blursynth.dataset.manifest import (
 from blursynth.dataset.places import source_roots
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Dataset, open_dataset
-from blursynth.dataset.records import RecordReader
 from blursynth.dataset.render import Placement, Renderer, Window
+from blursynth.dataset.sample_records import RecordReader
 from blursynth.dataset.schema import Spec, load_spec, store_files
 from blursynth.dataset.shards import ShardReader
 from blursynth.dataset.sources import Skipped
-from blursynth.errors import BlursynthError, DatasetError
+from blursynth.errors import MISSING, BlursynthError, DatasetError
+from blursynth.io.atomic import PARTIAL
 from blursynth.io.folders import expanded
 from blursynth.io.pictures import file_sha256
 from blursynth.records.streams import Stream
@@ -57,11 +57,14 @@ MOST_MISSING = 100  # shards that are named one by one when they are missing
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong; ``shard`` and ``sample`` where they are known."""
+    """One thing that is wrong; ``shard`` and ``sample`` where they are known, ``field`` and ``value`` as those of the
+    error that said so."""
 
     what: str
     shard: int | None = None
     sample: int | None = None
+    field: str = ""
+    value: Any = MISSING
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Verification:
     digest
         Of pixels and draws, computed again; empty while shards are missing or damaged.
     notes
-        Files that are no part of the data set, which are nobody's damage.
+        Files that are not part of the data set, which are nobody's damage.
     """
 
     path: Path
@@ -129,7 +132,7 @@ def verify(
     kinds: Sequence[type[Degradation]] = degradations.ALL,
     on_progress: OnProgress | None = None,
 ) -> Verification:
-    """Check a data set; every problem is reported, none is raised, except that it is no data set at all.
+    """Check a data set; every problem is reported, none is raised, except that it is not a data set at all.
 
     Every file is looked at: each is held against its hash, or against what the others imply. Nothing outside the folder
     is read, and links that lead out of it are problems.
@@ -167,7 +170,7 @@ def verify(
         return Verification(path=out, shards=0, samples=0, replayed=(), level=level, problems=tuple(problems))
     seed = secrets.randbits(32) if replay and replay_seed is None else replay_seed
     chosen = _chosen(spec, replay, seed or 0)
-    # Asked first: that the sources lie elsewhere is no damage, and hours may pass before the samples' turn.
+    # Asked first: that the sources lie elsewhere is not damage, and hours may pass before the samples' turn.
     roots = source_roots(out, spec, source_root, depth_root, labels_root) if chosen else {}
     total = spec.shards + len(chosen)
     there = [shard for shard in finished_shards(out) if shard < spec.shards]
@@ -255,7 +258,7 @@ def _wrong_file(out: Path, stored: StoredObject, by: str) -> Iterator[str]:
     except FileNotFoundError:
         yield f"{stored.path}: is missing"
     except DatasetError:
-        yield f"{stored.path}: is no regular file"
+        yield f"{stored.path}: is not a regular file"
     except OSError as error:
         yield f"{stored.path}: cannot be read ({error.strerror})"
 
@@ -385,7 +388,7 @@ def _others(out: Path, spec: Spec, shards: Sequence[int]) -> Iterator[tuple[str,
             if path.endswith(PARTIAL):
                 yield path, "was left by a writer that was stopped; blursynth resume removes it", False
             elif path not in known:
-                yield printable(path), "is no file of this data set", path.partition("/")[0] in folders
+                yield printable(path), "is not a file of this data set", path.partition("/")[0] in folders
 
 
 def _check_replays(
@@ -402,7 +405,7 @@ def _check_replays(
         dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
         renderer = Renderer(spec, dataset.recipe, roots)
     except BlursynthError as error:
-        return [Problem(f"nothing can be rendered again: {error}")]
+        return [Problem(f"nothing can be rendered again: {error}", field=error.field, value=error.value)]
     for number, i in enumerate(chosen, 1):
         shard = i // spec.shard_length
         if shard not in damaged:
@@ -414,7 +417,8 @@ def _check_replays(
                 if renderer.place(i).draw != again.draw:
                     problems.append(Problem(f"sample {i}: its draw is not what the recipe draws for it", shard, i))
             except BlursynthError as error:
-                problems.append(Problem(f"sample {i}: cannot be rendered again: {error}", None, i))
+                what = f"sample {i}: cannot be rendered again: {error}"
+                problems.append(Problem(what, None, i, error.field, error.value))
         if on_progress is not None:
             on_progress(Progress("verify", spec.shards + number, spec.shards + len(chosen)))
     return problems

@@ -30,11 +30,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends.cores import available_cores
 from blursynth.core import Draw
 from blursynth.dataset.asset_files import asset_names, save_assets
 from blursynth.dataset.files import (
-    PARTIAL,
     canonical,
     disk_error,
     locked,
@@ -45,16 +43,16 @@ from blursynth.dataset.files import (
     write_atomically,
 )
 from blursynth.dataset.folder import DatasetFolder
-from blursynth.dataset.generate import Sources, prepare
+from blursynth.dataset.generate import Prepared, checked_workers, other_arguments, prepare
 from blursynth.dataset.progress import OnProgress, Progress
-from blursynth.dataset.records import RECORD_BYTES
 from blursynth.dataset.render import Renderer, rounded
+from blursynth.dataset.request import DatasetRequest
+from blursynth.dataset.sample_records import RECORD_BYTES
 from blursynth.dataset.schema import Spec
-from blursynth.dataset.sources import Scan, Skipped, Source
-from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
+from blursynth.dataset.sources import Skipped, Source
+from blursynth.errors import Argument, BlursynthError, DatasetError, InvalidValueError, Message
 from blursynth.frame import Frame
-from blursynth.io.depth import DepthFormat
-from blursynth.recipe.recipe import Recipe
+from blursynth.io.atomic import PARTIAL
 from blursynth.records.nesting import is_too_deep
 from blursynth.records.text import is_inside
 
@@ -98,16 +96,9 @@ class PicturesReport:
 
 
 def blur_pictures(
-    sources: Sources,
+    request: DatasetRequest,
     out: str | Path,
-    recipe: Recipe,
     *,
-    seed: int = 0,
-    depth: str | Path | None = None,
-    depth_format: DepthFormat | None = None,
-    labels: str | Path | None = None,
-    linear: bool = False,
-    downscale: int = 1,
     tile_px: int = TILE_PX,
     workers: int | None = None,
     on_progress: OnProgress | None = None,
@@ -119,17 +110,13 @@ def blur_pictures(
 
     Parameters
     ----------
-    sources, depth, depth_format, labels, linear, downscale
-        As :func:`blursynth.dataset.generate` takes them.
+    request
+        Which pictures and what happens to their light; what it says of crops has no meaning here.
     out
         Folder of the result: new, empty, or begun with the same recipe, seed and tiles. It gets ``sharp/``,
         ``blurred/`` and ``draws.jsonl``. Names and sub-folders are those of the sources. Files are PNG, which loses
         nothing: of 16 bits where the source or the recipe's last step has more than 8, else of 8 bits; pairs of linear
         light are TIFF files of float32.
-    recipe
-        What happens to the light.
-    seed
-        Of the draws, 0 <= seed < 2^63.
     tile_px
         Side of the squares that are worked on one after another, >= 64, with the draw's reach as margin around them.
         Beside the codes of the picture (3 bytes per pixel, and 6 of the pair; twice that for 16 bits) memory grows with
@@ -159,22 +146,20 @@ def blur_pictures(
     At the edges of the picture light from beyond is missing and each step's ``border`` decides, other than in data sets
     of crops.
     """
-    out = Path(out)
-    workers = available_cores() if workers is None else workers
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise InvalidValueError(f"workers must be an integer >= 1, got {workers!r}.")
+    out, workers = Path(out), checked_workers(workers)
     if isinstance(tile_px, bool) or not isinstance(tile_px, int) or not (tile_px == 0 or tile_px >= SMALLEST_TILE_PX):
         raise InvalidValueError(
-            f"tile_px must be 0 for the whole picture, or an integer >= {SMALLEST_TILE_PX}, got {tile_px!r}."
+            (
+                Argument("tile_px"),
+                f" must be 0 for the whole picture, or an integer >= {SMALLEST_TILE_PX}, got {tile_px!r}.",
+            ),
+            field="tile_px",
+            value=tile_px,
         )
-    if not isinstance(sources, str | Path | Scan):
-        sources = list(sources)
-    _check_place(out, sources)
-    spec, scan = prepare(
-        sources, recipe,
-        count=1, size_px=SMALLEST_PX, seed=seed, shard_length=1, workers=workers, depth=depth,
-        depth_format=depth_format, labels=labels, linear=linear, downscale=downscale, on_progress=on_progress,
-    )  # fmt: skip
+    _check_place(out, request.sources)
+    crops = {"count": 1, "size_px": SMALLEST_PX, "shard_length": 1, "crops_per_source": 1, "store": ()}
+    prepared = prepare(request.replace(**crops, min_detail=None), workers=workers, on_progress=on_progress)
+    spec, scan = prepared.spec, prepared.scan
     start = time.monotonic()
     refuse_links(out)
     notes = _begin(out, spec, tile_px)
@@ -185,7 +170,7 @@ def blur_pictures(
         names = _names(spec.sources, records, ".tif" if spec.arrays[0].dtype == "float32" else ".png")
         kept = [i for i, s in enumerate(spec.sources) if _is_there(out, records.get(names[i]), s)]
         missing = sorted(set(range(len(spec.sources))) - set(kept))
-        failed = _make(folder, spec, scan, recipe, tile_px, workers, names, missing, records, len(kept), on_progress)
+        failed = _make(folder, prepared, tile_px, workers, names, missing, records, len(kept), on_progress)
         skipped = (*scan.skipped, *(Skipped(spec.sources[i].name, why) for i, why in sorted(failed.items())))
         listed = {
             "skipped": [vars(s) for s in skipped],
@@ -208,9 +193,7 @@ def blur_pictures(
 
 def _make(
     folder: DatasetFolder,
-    spec: Spec,
-    scan: Scan,
-    recipe: Recipe,
+    prepared: Prepared,
     tile_px: int,
     workers: int,
     names: list[str],
@@ -220,12 +203,12 @@ def _make(
     on_progress: OnProgress | None,
 ) -> dict[int, str]:
     """Make these pairs; the reasons of those that cannot be made."""
-    failed: dict[int, str] = {}
-    mine = threading.local()  # a renderer keeps decoded pictures, and is no thing to share
+    spec, failed = prepared.spec, dict[int, str]()
+    mine = threading.local()  # a renderer keeps decoded pictures, and is not a thing to share
 
     def pair(number: int) -> dict[str, Any]:
         if not hasattr(mine, "renderer"):
-            mine.renderer = Renderer(spec, recipe, scan.roots, cache_bytes=0)
+            mine.renderer = Renderer(spec, prepared.renderer.recipe, prepared.scan.roots, cache_bytes=0)
         return _pair(folder, mine.renderer, number, names[number], tile_px)
 
     def tell() -> None:
@@ -325,9 +308,7 @@ def _index(source: Source) -> int:
 
 def _reach_px(draw: Draw, outline: Frame) -> int | None:
     """None also where a border continues a picture by its other side, which a tile does not have."""
-    if any(getattr(step, "border", None) == "circular" for _, step in draw.steps):
-        return None
-    return draw.reach_px(outline)
+    return None if draw.is_circular else draw.reach_px(outline)
 
 
 def _in_tiles(
@@ -411,11 +392,9 @@ def _notes(spec: Spec) -> tuple[str, ...]:
     )
 
 
-def _check_place(out: Path, sources: Sources) -> None:
+def _check_place(out: Path, sources: Sequence[str]) -> None:
     """Refuse a result that the next run would take for sources."""
-    if isinstance(sources, Scan):
-        return
-    for given in [sources] if isinstance(sources, str | Path) else sources:
+    for given in sources:
         folder = Path(given).expanduser()
         if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
             raise DatasetError(
@@ -458,17 +437,13 @@ def _begin(out: Path, spec: Spec, tile_px: int) -> tuple[str, ...]:
         text = json.dumps({**wanted, "environment": spec.environment}, indent=1, sort_keys=True, allow_nan=False) + "\n"
         write_atomically(path, text.encode(), exclusive=True)
     begun = read_json(path, "the request of these pictures")
-    changed = [key for key in wanted if begun.get(key) != wanted[key] and key != "recipe_name"]
+    changed: list[Message] = [
+        (Argument(key), f" ({begun.get(key)!r} there, {value!r} now)") if isinstance(value, str | int) else key
+        for key, value in wanted.items()
+        if begun.get(key) != value and key != "recipe_name"
+    ]
     if changed:
-        shown = [
-            f"{key} ({begun.get(key)!r} there, {wanted[key]!r} now)" if isinstance(wanted[key], str | int) else key
-            for key in changed
-        ]
-        raise DatasetError(
-            f"{out}: was begun with other arguments: {'; '.join(shown)}.",
-            why="Mixing two sorts of pairs in one folder would make neither.",
-            fix="Give the same arguments, or choose another folder.",
-        )
+        raise other_arguments(out, changed, "Mixing two sorts of pairs in one folder would make neither.")
     if begun.get("environment") != spec.environment:
         return ("the pairs were begun with other versions or on another processor: pixels may differ by rounding.",)
     return ()

@@ -19,11 +19,11 @@ from blursynth.dataset.manifest import (
     relative,
     shard_state,
 )
-from blursynth.dataset.records import encode_index, index_path, lines_path
 from blursynth.dataset.render import Placement, Renderer
-from blursynth.dataset.schema import environment, load_spec
+from blursynth.dataset.sample_records import encode_index, index_path, lines_path
+from blursynth.dataset.schema import environment, environment_sha256, load_spec
 from blursynth.dataset.shards import ShardFile, encode_chunk, write_shard_file
-from blursynth.errors import DatasetError
+from blursynth.errors import Argument, DatasetError
 from blursynth.recipe.recipe import Recipe
 
 __all__ = ["Job", "ShardMaker"]
@@ -87,7 +87,7 @@ class ShardMaker:
         self.folder = DatasetFolder.begun(job.out, description_sha256=job.folder.description_sha256)
         self.spec = load_spec(job.out)
         here = environment()
-        self.environment_sha256 = sha256_hex(canonical(here))
+        self.environment_sha256 = environment_sha256()
         if self.spec.environment != here and not job.any_environment:
             raise _other_environment(job.out, self.spec.environment, here)
         load_assets(asset_names(self.spec.recipe), job.out)
@@ -212,5 +212,9 @@ def _other_environment(out: Path, there: dict[str, object], here: dict[str, obje
     return DatasetError(
         f"{out}: was begun in another environment ({'; '.join(changes)}).",
         why="Pixels are byte-identical only on the same versions and CPU features.",
-        fix="Use the same environment, or allow it with any_environment=True; every manifest records its own.",
+        fix=(
+            "Use the same environment, or allow it with ",
+            Argument("any_environment", True),
+            "; every manifest records its own.",
+        ),
     )

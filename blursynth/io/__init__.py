@@ -1,5 +1,6 @@
 """Pictures, arrays, HDR files, depth maps and assets: where files become frames and frames become files."""
 
-from blursynth.io.pictures import read_arrays, read_frame, write_picture
+from blursynth.io.arrays import read_arrays
+from blursynth.io.pictures import read_frame, write_picture
 
 __all__ = ["read_arrays", "read_frame", "write_picture"]

@@ -89,11 +89,11 @@ def resolve(values: Any, folder: Path | None, *, field: str = "") -> Any:
     Raises
     ------
     RecipeError
-        There is no such file, it is no regular file, or a glob reaches too far: see :func:`_readable`.
+        There is no such file, it is not a regular file, or a glob reaches too far: see :func:`_readable`.
     """
     if isinstance(values, Mapping):
         if set(values) == {"file"} or set(values) == {"files"}:
-            from blursynth.io.pictures import read_arrays  # decoders are loaded only when a recipe has such files
+            from blursynth.io.arrays import read_arrays  # decoders are loaded only when a recipe has such files
 
             (key,) = values
             pattern = values[key]

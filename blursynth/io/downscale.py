@@ -68,7 +68,7 @@ def downscale(frame: Frame, factor: int) -> Frame:
         )
     if (frame.origin_px % factor).any():
         raise InvalidValueError(
-            f"downscale: the frame begins at {frame.origin_px.tolist()} px of its picture, which is no multiple of "
+            f"downscale: the frame begins at {frame.origin_px.tolist()} px of its picture, which is not a multiple of "
             f"{factor}.",
             why="Blocks of a window must be those of the whole.",
             fix="Downscale the whole picture, or cut it at a multiple.",
@@ -87,7 +87,7 @@ def downscale(frame: Frame, factor: int) -> Frame:
 
 
 def check_factor(factor: object, *, name: str = "factor", least: int = FACTORS[0]) -> None:
-    """Refuse what is no integer within :data:`FACTORS`."""
+    """Refuse what is not an integer within :data:`FACTORS`."""
     if isinstance(factor, bool) or not isinstance(factor, int) or not least <= factor <= FACTORS[1]:
         raise InvalidValueError(
             f"{name} must be an integer {least} to {FACTORS[1]}, got {factor!r}.",

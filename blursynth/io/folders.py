@@ -51,7 +51,7 @@ class Inside:
     files
         Regular files of the endings that were asked for, relative to it, in order.
     left_out
-        What could not be looked at or is no regular file, relative to it, and why.
+        What could not be looked at or is not a regular file, relative to it, and why.
     endings
         How many other files there are of each ending; names that begin with a dot count as :data:`HIDDEN`.
     """
@@ -181,7 +181,7 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 def matches(pattern: str | os.PathLike[str]) -> list[Path] | None:
-    """What a pattern with ``*``, ``?``, ``[...]`` and ``**`` stands for, in order; None where it is no pattern.
+    """What a pattern with ``*``, ``?``, ``[...]`` and ``**`` stands for, in order; None where it is not a pattern.
 
     A part of it that is there under its very name is that: in ``photos[1]/*.png`` the folder ``photos[1]``, if there
     is one.

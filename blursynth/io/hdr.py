@@ -289,7 +289,7 @@ def _read_exr(path: Path) -> NDArray[Any]:
     listed = ", ".join(repr(n) for n in sorted(channels)) or "none"
     raise PictureError(
         f"{path}: has the channels {listed}, and neither R, G and B nor Y alone.",
-        why="Depth, normals and luminance with chroma are no colors of light.",
+        why="Depth, normals and luminance with chroma are not colors of light.",
         fix="Save it with the channels R, G and B.",
     )
 

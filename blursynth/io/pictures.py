@@ -5,11 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
-import re
 import stat
-import struct
 import tempfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,10 +14,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import InvalidValueError, MissingExtraError, PictureError, require
+from blursynth.errors import InvalidValueError, PictureError
 from blursynth.frame import Encoding, Frame, Intrinsics, check_values
 from blursynth.io.decoders import (
-    CODE_SUFFIXES,
     LARGEST_DECODED_BYTES,
     PICTURE_SUFFIXES,
     check_bytes,
@@ -40,15 +36,16 @@ from blursynth.io.hdr import light_info, transparent
 from blursynth.io.hdr import read_light as _read_light_file
 
 __all__ = [
+    "ORIENTATION",
     "PICTURE_SUFFIXES",
     "SUFFIXES",
     "PictureInfo",
     "file_sha256",
-    "read_arrays",
     "read_frame",
     "read_header",
     "read_light",
     "read_pixels",
+    "upright",
     "write_picture",
 ]
 
@@ -57,7 +54,7 @@ _LOG = logging.getLogger(__name__)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm")
 """The endings of the formats that are written; those that are read are PICTURE_SUFFIXES."""
 
-_ORIENTATION, _COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
+ORIENTATION, _COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,7 @@ def read_pixels(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
             codes: NDArray[Any] = _read_16_bit(path)
         else:
             codes = _read_8_bit(picture, path)
-    return np.ascontiguousarray(_turned(codes, orientation))
+    return np.ascontiguousarray(upright(codes, orientation))
 
 
 def _read_8_bit(picture: Any, path: Path) -> NDArray[np.uint8]:
@@ -180,8 +177,8 @@ def _read_8_bit(picture: Any, path: Path) -> NDArray[np.uint8]:
         raise damaged(path, error) from None
 
 
-def _turned(codes: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Upright, from the EXIF orientation: 2 to 4 mirror and turn by 180 degrees, 5 to 8 also swap rows and columns."""
+def upright(codes: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """By the EXIF orientation: 2 to 4 mirror and turn by 180 degrees, 5 to 8 also swap rows and columns."""
     if orientation >= 5:
         codes = codes.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -198,9 +195,9 @@ def _info(picture: Any, path: Path, most_bytes: int = LARGEST_DECODED_BYTES) -> 
     needed = pillow_bytes(picture, bytes_per_channel=2 if top == 65535 else 1)
     check_bytes(path, needed, most_bytes)
     if mode == "F" or (mode == "I" and top is None):
-        sort = "floating-point" if mode == "F" else "32-bit whole"  # floats of other formats than TIFF
+        sort = "floating-point numbers" if mode == "F" else "32-bit integers"  # floats of other formats than TIFF
         raise PictureError(
-            f"{path}: holds {sort} numbers, whose white is not known.",
+            f"{path}: holds {sort}, whose white is not known.",
             fix="Read it yourself and build a Frame with encoding='linear'.",
         )
     if top is not None and top > 255 and top != 65535:
@@ -226,7 +223,7 @@ def _exif(picture: Any) -> dict[int, Any]:
         with quiet():
             # Not the method of PNG files: it decodes the whole picture to find tags behind the pixels.
             tags = Image.Image.getexif(picture)
-            return {tag: tags[tag] for tag in (_ORIENTATION, _COPYRIGHT) if tag in tags}
+            return {tag: tags[tag] for tag in (ORIENTATION, _COPYRIGHT) if tag in tags}
     except Exception:
         return {}
 
@@ -235,7 +232,7 @@ def _orientation(picture: Any) -> int:
     if picture.format == "TIFF":
         return 1  # of TIFF files Pillow gives the upright size, and both decoders upright pixels
     try:
-        orientation = int(_exif(picture).get(_ORIENTATION, 1))
+        orientation = int(_exif(picture).get(ORIENTATION, 1))
     except (TypeError, ValueError):
         return 1
     return orientation if 1 <= orientation <= 8 else 1
@@ -397,16 +394,6 @@ def _depth_array(depth: Any) -> NDArray[np.floating] | None:
     return meters
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong inside a library, without its advice to load pickles."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error)
-    if text.startswith("Object arrays"):
-        return "it holds Python objects, which are not unpickled"
-    return "it is not an array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it ends too early"
-
-
 def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
     """Write a picture ``[C, H, W]``, ``[H, W]`` or a frame of one, values 0..1 in display encoding.
 
@@ -483,168 +470,8 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
         raise PictureError(f"{path}: cannot be written ({error.strerror or error}).") from None
 
 
-def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
-    """Measured kernels or recorded paths from a file: .npy, .npz, .csv, .txt, gray pictures, and MATLAB's .mat.
-
-    MATLAB stores columns first; arrays are turned so that rows are rows. Cell arrays give several.
-
-    Raises
-    ------
-    PictureError
-        The file cannot be read or holds no real numbers.
-    """
-    path = expanded(path)
-    check_readable(path, "file")
-    try:
-        arrays = _read_arrays(path)
-        for array in arrays:
-            if np.asarray(array).dtype.kind not in "fiub":
-                raise ValueError("it holds something else than real numbers")
-    except (PictureError, MissingExtraError):
-        raise
-    except Exception as error:  # zip, zlib, scipy, HDF5 and numpy each raise their own on damaged files
-        fix = ""
-        if path.suffix.lower() in (".csv", ".txt"):
-            between = "commas" if path.suffix.lower() == ".csv" else "spaces"
-            fix = f"Each line holds numbers with {between} between them; a heading begins with #."
-        raise PictureError(f"{path}: cannot be read as an array of numbers ({_reason(error)}).", fix=fix) from None
-    if not arrays or any(np.asarray(array).size == 0 for array in arrays):
-        raise PictureError(f"{path}: holds no array of numbers.")
-    return [np.asarray(array, np.float64) for array in arrays]
-
-
-def _read_arrays(path: Path) -> list[NDArray[Any]]:
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return [np.load(path, allow_pickle=False)]
-    if suffix == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            members = archive.zip.infolist() if archive.zip is not None else []
-            check_bytes(path, sum(member.file_size for member in members))
-            return [archive[name] for name in archive.files]
-    if suffix in (".csv", ".txt"):
-        if not path.read_text("utf-8-sig", errors="replace").strip():
-            return []
-        if curves := _read_response_curves(path):
-            return curves
-        return [np.loadtxt(path, delimiter="," if suffix == ".csv" else None, ndmin=2, encoding="utf-8-sig")]
-    if suffix == ".mat":
-        return _read_matlab(path)
-    if suffix in CODE_SUFFIXES:
-        return [read_pixels(path).astype(np.float64).mean(axis=-1)]
-    raise PictureError(f"{path}: unknown format {suffix!r}.", fix="Known: .npy, .npz, .csv, .txt, .mat and pictures.")
-
-
-_ROW = re.compile(r"\s*([IB])\s*=(.*)")
-
-
-def _read_response_curves(path: Path) -> list[NDArray[Any]]:
-    """Curves ``[2, N]``, light and value, of the text files of the DoRF data base; none if it is no such file.
-
-    Each curve is a name, a line ``I =`` with the row of the light in it or below, and one ``B =`` with the values.
-    """
-    rows: list[tuple[str, list[float]]] = []
-    goes_on = False
-    for line in path.read_text("utf-8-sig", errors="replace").splitlines():
-        found = _ROW.fullmatch(line)
-        if found is not None:
-            rows.append((found[1], []))
-        elif not goes_on:
-            continue
-        try:
-            rows[-1][1].extend(float(word) for word in (found[2] if found else line).replace(",", " ").split())
-            goes_on = True
-        except ValueError:  # the name of the next curve
-            goes_on = False
-    if not rows:
-        return []
-    if [name for name, _ in rows] != ["I", "B"] * (len(rows) // 2):
-        raise ValueError("rows I = and B = must take turns")
-    numbers = [np.array(values) for _, values in rows]
-    curves = []
-    for number, (light, value) in enumerate(zip(numbers[::2], numbers[1::2], strict=True), 1):
-        if light.size != value.size:
-            raise ValueError(f"curve {number} has {light.size} numbers of light and {value.size} values")
-        curves.append(np.stack([light, value]))
-    return curves
-
-
-def _read_matlab(path: Path) -> list[NDArray[Any]]:
-    from scipy.io import loadmat
-
-    check_bytes(path, _matlab_bytes(path))
-    try:
-        variables = loadmat(path)
-    except NotImplementedError:  # MATLAB 7.3 files are HDF5
-        return _read_matlab_hdf5(path)
-    found = []
-    for name, value in variables.items():
-        if not name.startswith("__"):
-            cells = value.ravel() if value.dtype == object else [value]
-            found += [np.asarray(c) for c in cells]
-    return found
-
-
-_MATLAB_COMPRESSED = 15  # as the type of a variable in MATLAB's files of versions 5 to 7
-
-
-def _matlab_bytes(path: Path) -> int:
-    """Bytes of the variables of a MATLAB file when they are decompressed, up to a little more than may be read.
-
-    A variable is its type and its length, then its content; what is no such file counts as it is.
-    """
-    total = path.stat().st_size
-    with path.open("rb") as file:
-        order = {b"IM": "<", b"MI": ">"}.get(file.read(128)[126:])
-        while order is not None and len(head := file.read(8)) == 8:
-            kind, length = struct.unpack(f"{order}II", head)
-            if kind != _MATLAB_COMPRESSED:
-                file.seek(length, 1)
-                continue
-            left = min(length, total)
-            stream, packed = zlib.decompressobj(), b""
-            while (left or packed) and not stream.eof and total <= LARGEST_DECODED_BYTES:
-                if not packed:
-                    packed = file.read(min(left, 1 << 20))
-                    left = left - len(packed) if packed else 0
-                total += len(stream.decompress(packed, 1 << 24))
-                packed = stream.unconsumed_tail
-            file.seek(left, 1)
-    return total
-
-
-def _read_matlab_hdf5(path: Path) -> list[NDArray[Any]]:
-    h5py = require("h5py", extra="matlab", purpose="reading MATLAB 7.3 files")
-    found: list[NDArray[Any]] = []
-    total = 0
-
-    def array(data: Any) -> NDArray[np.float64]:
-        nonlocal total
-        if not isinstance(data, h5py.Dataset):
-            raise ValueError("it holds a structure")
-        if data.external or data.is_virtual:
-            raise ValueError("its numbers lie in another file")
-        total += data.size * max(8, data.dtype.itemsize)
-        check_bytes(path, total)
-        return np.asarray(data, np.float64).T
-
-    with h5py.File(path) as file:
-        for name in file:
-            if name.startswith("#"):
-                continue
-            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-                raise ValueError(f"{name!r} is a link to another place")
-            data = file[name]
-            if isinstance(data, h5py.Dataset) and h5py.check_ref_dtype(data.dtype):
-                check_bytes(path, data.size * data.dtype.itemsize)
-                found += [array(file[reference]) for reference in np.asarray(data).ravel()]
-            else:
-                found.append(array(data))
-    return found
-
-
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes; OSError where it is no regular file, since a device never ends."""
+    """SHA-256 of a file's bytes; OSError where it is not a regular file, since a device never ends."""
     path = expanded(path)
     if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe waits for its writer
         raise OSError(errno.EINVAL, "no regular file", str(path))

@@ -227,7 +227,7 @@ def _frame(frame: ArrayLike, what: str, shape: tuple[int, ...] | None, top_dn: f
     if array.ndim != 2:
         raise InvalidValueError(
             f"{what} must be raw numbers [H, W], got shape {list(array.shape)}.",
-            fix="Give the mosaic itself, or one channel; a developed picture is no raw frame.",
+            fix="Give the mosaic itself, or one channel; a developed picture is not a raw frame.",
         )
     if shape is not None and array.shape != shape:
         raise InvalidValueError(
@@ -609,7 +609,7 @@ def _sites(a: NDArray[np.float64], b: NDArray[np.float64], darks: NDArray[np.flo
     for r, c in np.ndindex(2, 2):
         site = light[r::2, c::2]
         means[r, c] = site.mean()
-        # Of neighbors' differences: light that falls off towards the corners is no noise of rows and columns.
+        # Of neighbors' differences: light that falls off towards the corners is not noise of rows and columns.
         lines = [float(np.diff(site.mean(axis=axis)).var()) / (2 * site.shape[1 - axis]) for axis in (0, 1)]
         errors.append(math.sqrt(float(_without_rows_and_columns(site).var()) / site.size + sum(lines)))
     return _Sites(means, max(errors))
@@ -649,7 +649,7 @@ def _check_pair(
     slack = 0.05 * max(abs(m) for m in means) + 5 * math.sqrt(max(dark_dn2, 0.0) / min(a.shape))
     if abs(means[0] - means[1]) > slack:
         raise InvalidValueError(
-            f"{called[0]} and {called[1]} are no pair: their means above black are {means[0]:.1f} and "
+            f"{called[0]} and {called[1]} are not a pair: their means above black are {means[0]:.1f} and "
             f"{means[1]:.1f} DN.",
             why="The two frames of a pair have one exposure.",
             fix="Check the order of the frames: a pair's two stand side by side.",

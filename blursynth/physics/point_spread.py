@@ -127,7 +127,7 @@ class PointSpreads:
         return np.array([self.weight[a:b].sum() for a, b in zip(self.start[:-1], self.start[1:], strict=True)])
 
     def centroids(self) -> NDArray[np.float64]:
-        """``[B, 2]`` (row, column) of the center of mass in px; (0, 0) for a centerd point spread."""
+        """``[B, 2]`` (row, column) of the center of mass in px; (0, 0) for a centered point spread."""
         out = np.zeros((len(self), 2))
         for i, (a, b) in enumerate(zip(self.start[:-1], self.start[1:], strict=True)):
             total = self.weight[a:b].sum()
@@ -281,7 +281,7 @@ def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSp
         return _delta()
     angle = rotation_rad + 2.0 * math.pi * np.arange(blades) / blades
     corner = radius_px * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    # A polygon with an even number of corners is its own half turn, so its pixels are centerd already.
+    # A polygon with an even number of corners is its own half turn, so its pixels are centered already.
     return _normalized(covered_area(corner) if blades % 2 == 0 else covered_area(corner + centering_shift(corner)))
 
 
@@ -451,7 +451,7 @@ def rasterize_samples(
 
     Notes
     -----
-    The PSF is not centerd: in the port the middle of the path lies 1.75 px off the origin on average, down and right.
+    The PSF is not centered: in the port the middle of the path lies 1.75 px off the origin on average, down and right.
     Samples outside the canvas lose their light, which ``lost`` tells; the port stops with an index error where a path
     touches the last pixel.
     """

@@ -1,6 +1,6 @@
 """Kernels of the super-resolution literature: formulas sampled at pixel centers, on a square that is part of the law.
 
-Each constructor gives a batch of one, centerd and with a sum of 1. What lies beyond the square is no lost light: some
+Each constructor gives a batch of one, centered and with a sum of 1. What lies beyond the square is not lost light: some
 of these densities have no finite sum, and the published kernels are what is inside. :func:`low_pass` has negative
 taps: it is a filter of pictures, no way that light takes.
 

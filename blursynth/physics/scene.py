@@ -396,7 +396,7 @@ def scene_of_layers(
     """
     edges = backend.surface_edges(image, nearness_px, None, 2.0 * np.abs(radius_px), jump=JUMP_PX, slack_px=SLACK_PX)
     slope = None if part_center is None else backend.surface_slope(radius_px, jump=JUMP_PX)
-    # Slices that are not neighbors lie a jump apart, so what is no edge is one surface.
+    # Slices that are not neighbors lie a jump apart, so what is not an edge is one surface.
     order = np.floor(nearness_px / JUMP_PX).astype(np.int32)
     return _scene(order, edges, kernel, point_spreads, part_weight, slope, part_center, connected=True)
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,24 +15,15 @@ from blursynth.core import Degradation, Draw, Target, check_frame
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.io import assets
-from blursynth.io.folders import expanded
 from blursynth.recipe.distributions import Constant, SameAs
-from blursynth.recipe.samplers import CAMERA_FIELDS, Sampler, as_sampler, parse_sampler
+from blursynth.recipe.joint_samplers import JOINT_SAMPLERS
+from blursynth.recipe.samplers import JointSampler, Sampler, as_sampler, parse_sampler
 from blursynth.records.streams import Stream
-from blursynth.records.toml import parse_toml, read_toml
+from blursynth.records.toml import Tables, TomlFiles, without_none
 
 __all__ = ["Recipe", "load_recipe", "recipe_names"]
 
-_MOST_PARENTS = 32
-_TOP_LEVEL = {"summary", "source", "target", "extends", "remove", "step"}
-
-# Two names of one setting of a camera: the one that a recipe gives takes the place of an inherited other.
-_SAME_SETTING = {
-    "gain_dn_per_e": "iso",
-    "iso": "gain_dn_per_e",
-    "white_level_e": "photons_at_white",
-    "photons_at_white": "white_level_e",
-}
+_TOP_LEVEL = {"summary", "source", "target", "step"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +97,19 @@ class Recipe:
 
     def _check(self) -> None:
         if self.target not in ("scene", "source"):
-            raise RecipeError(f"{self.name} target: must be 'scene' or 'source', got {self.target!r}.")
+            raise RecipeError(
+                f"must be 'scene' or 'source', got {self.target!r}.",
+                place=f"{self.name} target",
+                field="target",
+                value=self.target,
+            )
         if self.target == "source" and self.steps and self.takes is not self.gives:
             raise RecipeError(
-                f"{self.name} target: 'source' needs a recipe that gives what it takes, got {self.takes} -> "
-                f"{self.gives}.",
+                f"'source' needs a recipe that gives what it takes, got {self.takes} -> {self.gives}.",
                 why="The two pictures of a pair must be of one encoding.",
+                place=f"{self.name} target",
+                field="target",
+                value=self.target,
             )
         if not self.steps:
             raise RecipeError(f"Recipe {self.name!r} has no steps.", fix="Add [[step]] tables with a kind.")
@@ -120,10 +118,10 @@ class Recipe:
         for step, sampler in self.steps:
             place = f"{self.name} [{step}]"
             if not step or "." in step or not isinstance(step, str):
-                raise RecipeError(f"{place}: a step's name is a non-empty string without dots.")
+                raise RecipeError("a step's name is a non-empty string without dots.", place=place, value=step)
             if step in known:
                 raise RecipeError(
-                    f"{place}: the name stands twice.", why="It names the random stream.", fix="Rename one."
+                    "the name stands twice.", why="It names the random stream.", fix="Rename one.", place=place
                 )
             for field, distribution in sampler.distributions():
                 for other in distribution.depends_on():
@@ -131,7 +129,7 @@ class Recipe:
             try:
                 encoding = sampler.gives(encoding)
             except RecipeError as error:
-                raise RecipeError(f"{place}: {error}") from None
+                raise error.at(place) from None
             known[step] = sampler
 
     @property
@@ -186,8 +184,7 @@ class Recipe:
             try:
                 step = sampler.sample(Stream(seed, index, name), frame, earlier)
             except InvalidValueError as error:
-                place = f"{self.name} [{name}], sample {index} of seed {seed}"
-                raise InvalidValueError(f"{place}: {error.what}", why=error.why, fix=error.fix) from None
+                raise error.at(f"{self.name} [{name}], sample {index} of seed {seed}") from None
             earlier[name] = step  # also where nothing stands in its place: others may refer to its numbers
             steps.append((name, step.for_light() if is_linear else step))
             is_linear = is_linear and step.gives in (None, Encoding.LINEAR)
@@ -211,29 +208,37 @@ class Recipe:
         """A recipe from plain values, checked."""
         if not isinstance(values, Mapping):
             raise RecipeError(
-                f"{name}: a recipe is made of a table with steps, got {type(values).__name__}.",
+                f"a recipe is made of a table with steps, got {type(values).__name__}.",
                 fix="load_recipe takes names and paths.",
+                place=name,
             )
         kinds = _checked_kinds(kinds)
         for key in values:
             if key not in _TOP_LEVEL:
                 raise RecipeError(
-                    f"{name}: there is no key {key!r} at the top.", fix=did_you_mean(str(key), _TOP_LEVEL)
+                    f"there is no key {key!r} at the top.",
+                    fix=did_you_mean(str(key), _TOP_LEVEL),
+                    place=name,
+                    field=str(key),
                 )
         for key in ("summary", "source", "target"):
             if not isinstance(values.get(key, ""), str):
-                raise RecipeError(f"{name} {key}: it must be a string, got {values[key]!r}.")
+                raise RecipeError(
+                    f"it must be a string, got {values[key]!r}.", place=f"{name} {key}", field=key, value=values[key]
+                )
         steps: list[tuple[str, Sampler]] = []
         for entry in _entries(values, name):
             fields = dict(entry)
             given = fields.pop("name", None)
             if given is not None and not isinstance(given, str):
-                raise RecipeError(f"{name} step {len(steps) + 1}: its name must be a string, got {given!r}.")
+                raise RecipeError(
+                    f"its name must be a string, got {given!r}.", place=f"{name} step {len(steps) + 1}", field="name"
+                )
             step = str(given or fields.get("kind") or f"step {len(steps) + 1}")
             try:
-                steps.append((step, parse_sampler(fields, kinds)))
+                steps.append((step, parse_sampler(fields, kinds, JOINT_SAMPLERS)))
             except BlursynthError as error:
-                raise RecipeError(f"{name} [{step}] {error}") from None
+                raise error.at(f"{name} [{step}]", RecipeError) from None
         return Recipe(
             steps,
             summary=values.get("summary", ""),
@@ -246,7 +251,7 @@ class Recipe:
         """The text of a recipe file."""
         import tomli_w
 
-        return tomli_w.dumps(_without_none(self.to_dict()))
+        return tomli_w.dumps(without_none(self.to_dict()))
 
     def sha256(self) -> str:
         """Hash of everything that decides the draws."""
@@ -266,40 +271,59 @@ class Recipe:
 def _check_same_as(place: str, word: str, other: SameAs, known: Mapping[str, Sampler]) -> None:
     if other.step not in known:
         raise RecipeError(
-            f"{place}: {word} refers to {other.step!r}, which is no earlier step.",
+            f"{word} refers to {other.step!r}, which is not an earlier step.",
             fix=did_you_mean(other.step, known),
+            place=place,
         )
     for kind in known[other.step].kinds():
         if other.name not in kind.model_fields:
             raise RecipeError(
-                f"{place}: {word} refers to {other.field!r}, but {kind.kind} has no such field.",
+                f"{word} refers to {other.field!r}, but {kind.kind} has no such field.",
                 fix=did_you_mean(other.name, kind.model_fields),
+                place=place,
             )
 
 
-def _entries(values: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
-    entries = values.get("step", [])
+def _entries(values: Mapping[str, Any], name: str, key: str = "step") -> Sequence[Mapping[str, Any]]:
+    entries = values.get(key, [])
     if not isinstance(entries, Sequence) or not all(isinstance(e, Mapping) for e in entries):
         raise RecipeError(
-            f"{name}: step must be an array of tables, got "
+            f"{key} must be an array of tables, got "
             f"{'one table' if isinstance(entries, Mapping) else type(entries).__name__}.",
-            why="Their order is the order of physics.",
-            fix="Write [[step]] with two brackets.",
+            why="Their order is the order of physics." if key == "step" else "",
+            fix=f"Write [[{key}]] with two brackets." if key == "step" else "",
+            place=name,
+            field=key,
+            value=entries,
         )
     return entries
 
 
-def _without_none(value: Any) -> Any:
-    """TOML has no null; a field that is None is at its default, so it is left out."""
-    if isinstance(value, dict):
-        return {k: _without_none(v) for k, v in value.items() if v is not None}
-    return [_without_none(v) for v in value] if isinstance(value, list) else value
+def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Tables of a recipe with paths of other files as paths from here, and names of arrays for their files."""
+
+    def in_steps(entries: Any) -> Any:
+        if not isinstance(entries, list):
+            return entries
+        return [in_step(entry) if isinstance(entry, dict) else entry for entry in entries]
+
+    def in_step(entry: dict[str, Any]) -> dict[str, Any]:
+        for joint in JOINT_SAMPLERS:
+            entry = joint.located(entry, folder)
+        return {**entry, "one_of": in_steps(entry["one_of"])} if "one_of" in entry else entry
+
+    if "step" in values:
+        values = {**values, "step": in_steps(values["step"])}
+    resolved: dict[str, Any] = assets.resolve(values, folder)
+    return resolved
+
+
+_FILES = TomlFiles("recipe", RecipeError, "blursynth.recipe", _located)
 
 
 def recipe_names() -> tuple[str, ...]:
     """Names of the recipes that come with the library."""
-    folder = resources.files("blursynth.recipe")
-    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+    return _FILES.names()
 
 
 def load_recipe(
@@ -331,14 +355,17 @@ def load_recipe(
         raise RecipeError(
             f"changes must be a table of step.field and value, got {changes!r}.", fix='Write {"shake.length_px": 20.0}.'
         )
-    values, name, folder = _read(source)
-    values = _extended(values, name, folder, (), kinds)
+    tables = _FILES.read(source, merge=partial(_extended, kinds=kinds))
+    name, values = tables.name, tables.values
+    if "remove" in values:
+        raise RecipeError("there is nothing to remove from without extends.", place=f"{name} remove", field="remove")
     if changes:
-        values = _with_changes(values, changes, name, kinds)
-    try:
-        values = assets.resolve(values, folder)
-    except BlursynthError as error:
-        raise RecipeError(f"{name}: {error}") from None
+        try:
+            resolved = assets.resolve(dict(changes), tables.folder)
+        except BlursynthError as error:
+            raise error.at(name, RecipeError) from None
+        note = ", ".join(f"{path} = {_shown(value)}" for path, value in changes.items())
+        values = {**_with_changes(values, resolved, name, kinds), "summary": _noted(values.get("summary"), note)}
     recipe = Recipe.from_dict(values, kinds, name=name)
     _check_assets(recipe)
     return recipe
@@ -367,116 +394,68 @@ def _check_assets(recipe: Recipe) -> None:
                         assets.get(value)
                     except InvalidValueError as error:
                         raise RecipeError(
-                            f"{recipe.name} [{step}] {field}: {error.what}",
+                            error.what,
                             why="A name alone does not say where its numbers are.",
                             fix=f'Write {field} = {{ file = "kernel.npy" }}, or files = ... for one of several.',
+                            place=f"{recipe.name} [{step}] {field}",
                         ) from None
 
 
-def _read(source: str | Path, relative_to: Path | None = None) -> tuple[dict[str, Any], str, Path | None]:
-    """(values, name for messages, folder that relative paths start from)."""
-    if not isinstance(source, str | Path):
-        raise RecipeError(
-            f"A recipe is loaded by its name or the path of a .toml file, got {type(source).__name__}.",
-            fix="Recipe.from_dict takes plain values." if isinstance(source, Mapping) else "",
-        )
-    if isinstance(source, str) and not source.endswith(".toml"):
-        if source not in recipe_names():
-            raise RecipeError(
-                f"There is no recipe {source!r}.",
-                fix=f"{did_you_mean(source, recipe_names())} A file of your own must end in .toml.",
-            )
-        text = (resources.files("blursynth.recipe") / f"{source}.toml").read_text("utf-8")
-        return parse_toml(text, source, error=RecipeError), source, None
-    path = expanded(source) if relative_to is None else relative_to / source
-    values = read_toml(path, error=RecipeError, name=path.name, fix="A recipe is a TOML file.")
-    return _with_camera_paths(values, path.parent), path.name, path.parent
-
-
-def _with_camera_paths(values: Any, folder: Path | None) -> Any:
-    """Paths of camera files relative to where the recipe lies, as paths from here."""
-    if isinstance(values, dict):
-        return {
-            key: _camera_path(item, folder) if key == "camera" else _with_camera_paths(item, folder)
-            for key, item in values.items()
-        }
-    return [_with_camera_paths(item, folder) for item in values] if isinstance(values, list) else values
-
-
-def _camera_path(camera: Any, folder: Path | None) -> Any:
-    if isinstance(camera, str) and camera.endswith(".toml") and folder is not None:
-        return str(folder / camera)
-    if isinstance(camera, dict) and isinstance(camera.get("choice"), list):
-        return {**camera, "choice": [_camera_path(option, folder) for option in camera["choice"]]}
-    return camera
-
-
-def _extended(
-    values: dict[str, Any],
-    name: str,
-    folder: Path | None,
-    seen: tuple[str, ...],
-    kinds: Sequence[type[Degradation]],
-) -> dict[str, Any]:
+def _extended(below: Tables, above: Tables, *, kinds: Sequence[type[Degradation]]) -> dict[str, Any]:
     """Put the steps of a recipe over those of the one it extends.
 
     A step with the name of a parent's step changes it (:func:`_put_over`); others are appended, or put ``before`` or
     ``after`` a named one. ``remove`` lists steps to leave out.
     """
-    parent_name = values.pop("extends", None)
+    name, values = above.name, dict(above.values)
     removed = values.pop("remove", [])
-    if parent_name is None:
-        if removed:
-            raise RecipeError(f"{name} remove: there is nothing to remove from without extends.")
-        return values
     if not isinstance(removed, list) or not all(isinstance(step, str) for step in removed):
-        raise RecipeError(f"{name} remove: must be a list of names of steps, got {removed!r}.")
-    if not isinstance(parent_name, str):
-        raise RecipeError(f"{name} extends: must be a name or a path, got {parent_name!r}.")
-    try:
-        parent, parent_label, parent_folder = _read(parent_name, folder)
-    except RecipeError as error:
-        raise RecipeError(f"{name} extends: {error}") from None
-    identity = str((parent_folder or Path()) / parent_label)
-    if identity in seen:
-        raise RecipeError(f"{name}: recipes extend each other in a circle: {' -> '.join((*seen, identity))}.")
-    if len(seen) >= _MOST_PARENTS:
-        raise RecipeError(f"{name}: has more than {_MOST_PARENTS} recipes below it, one extending the other.")
-    parent = _extended(parent, parent_label, parent_folder, (*seen, identity), kinds)
-    steps = [dict(e) for e in _entries(parent, parent_label)]
-    names = [str(e.get("name") or e.get("kind")) for e in steps]
+        raise RecipeError(f"must be a list of names of steps, got {removed!r}.", place=f"{name} remove", field="remove")
+    steps = [dict(entry) for entry in _entries(below.values, below.name)]
+    names = [_name(entry) for entry in steps]
     for gone in removed:
         if gone not in names:
-            raise RecipeError(f"{name} remove: {parent_name} has no step {gone!r}.", fix=did_you_mean(str(gone), names))
+            raise RecipeError(
+                f"{below.name} has no step {gone!r}.",
+                fix=did_you_mean(gone, names),
+                place=f"{name} remove",
+                field="remove",
+            )
         del steps[names.index(gone)]
         names.remove(gone)
     for entry in _entries(values, name):
         fields = dict(entry)
-        step = str(fields.get("name") or fields.get("kind"))
+        step = _name(fields)
+        place = f"{name} [{step}]"
         before, after = fields.pop("before", None), fields.pop("after", None)
         if step in names and before is None and after is None:
             at = names.index(step)
-            steps[at] = _put_over(steps[at], fields, f"{name} [{step}]", kinds)
+            steps[at] = _put_over(steps[at], fields, place, kinds)
             continue
         if step not in names and not {"kind", "one_of"} & set(fields):
             raise RecipeError(
-                f"{name} [{step}]: {parent_name} has no step {step!r} to change, and a new one needs a kind.",
+                f"{below.name} has no step {step!r} to change, and a new one needs a kind.",
                 fix=did_you_mean(step, names),
+                place=place,
             )
         at = len(steps)
         anchor = before if before is not None else after
         if anchor is not None:
             if anchor not in names:
                 raise RecipeError(
-                    f"{name} [{step}]: {parent_name} has no step {anchor!r}.", fix=did_you_mean(str(anchor), names)
+                    f"{below.name} has no step {anchor!r}.", fix=did_you_mean(str(anchor), names), place=place
                 )
             at = names.index(anchor) + (after is not None)
         steps.insert(at, fields)
         names.insert(at, step)
-    changed = [str(e.get("name") or e.get("kind")) for e in _entries(values, name)]
-    changed += [f"without {gone}" for gone in removed]
-    summary = _noted(parent.get("summary"), ", ".join(changed)) if changed else parent.get("summary", "")
-    return {**parent, "summary": summary, **{k: v for k, v in values.items() if k != "step"}, "step": steps}
+    changed = [_name(entry) for entry in _entries(values, name)] + [f"without {gone}" for gone in removed]
+    summary = below.values.get("summary", "")
+    noted = _noted(summary, ", ".join(changed)) if changed else summary
+    return {**below.values, "summary": noted, **values, "step": steps}
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("name") or entry.get("kind"))
 
 
 def _put_over(
@@ -495,30 +474,36 @@ def _put_over(
         return {**name, **fields}
     if "one_of" in old and not said:
         own = {key: value for key, value in fields.items() if key in ("name", "probability")}
-        options = old["one_of"]
+        options = _entries(old, place, "one_of")
         for field, value in fields.items():
             if field not in own:
                 options = _with_field_of_options(options, field, value, place, kinds)
         return {**old, **own, "one_of": options}
-    for new, replaced in _SAME_SETTING.items():
-        if "camera" in old and new in fields and replaced not in fields:
-            old.pop(replaced, None)
-    if "camera" in fields and "camera" not in old:
-        # A camera draws what the numbers of the sensor were: they would stand in its way.
-        old = {key: value for key, value in old.items() if key in ("name", "kind", "weight", "probability")}
-    return {**old, **fields}
+    own = {key: value for key, value in old.items() if key in ("name", "kind", "weight", "probability")}
+    rest = {key: value for key, value in old.items() if key not in own}
+    for joint in _joint_samplers(old, kinds):
+        rest = joint.kept(rest, fields)
+    return {**own, **rest, **fields}
+
+
+def _joint_samplers(step: Mapping[str, Any], kinds: Sequence[type[Degradation]]) -> list[type[JointSampler]]:
+    """Those that the kind of a step may be drawn by."""
+    return [joint for joint in JOINT_SAMPLERS if joint.of in kinds and joint.of.kind == step.get("kind")]
 
 
 def _with_field_of_options(
-    options: Any, field: str, value: Any, place: str, kinds: Sequence[type[Degradation]]
+    options: Sequence[Mapping[str, Any]], field: str, value: Any, place: str, kinds: Sequence[type[Degradation]]
 ) -> list[Any]:
     """Options with a field changed in each that has it."""
-    if not isinstance(options, list) or not all(isinstance(option, Mapping) for option in options):
-        raise RecipeError(f"{place} one_of needs a list of tables with weight, kind and fields.")
     known: set[str] = set()
     changed = [_with_field_of_option(option, field, value, place, kinds, known) for option in options]
     if field not in known:
-        raise RecipeError(f"{place} {field}: no option of one_of has such a field.", fix=did_you_mean(field, known))
+        raise RecipeError(
+            "no option of one_of has such a field.",
+            fix=did_you_mean(field, known),
+            place=f"{place} {field}",
+            field=field,
+        )
     return changed
 
 
@@ -532,16 +517,15 @@ def _with_field_of_option(
 ) -> dict[str, Any]:
     """An option, with the field changed if it has it; what fields it has is added to ``known``."""
     if "one_of" in option:  # an option that is a choice itself
-        if not isinstance(option["one_of"], list) or not all(isinstance(o, Mapping) for o in option["one_of"]):
-            raise RecipeError(f"{place} one_of needs a list of tables with weight, kind and fields.")
-        inner = [_with_field_of_option(o, field, value, place, kinds, known) for o in option["one_of"]]
-        return {**option, "one_of": inner}
-    kind = next((k for k in kinds if k.kind == option.get("kind")), None)
+        inner = _entries(option, place, "one_of")
+        return {**option, "one_of": [_with_field_of_option(o, field, value, place, kinds, known) for o in inner]}
     names = set(option) - {"kind", "weight", "probability"}
-    if kind is not None:
-        names |= set(kind.model_fields)
-        if "camera" in option:
-            names |= set(CAMERA_FIELDS)
+    for kind in kinds:
+        if kind.kind == option.get("kind"):
+            names |= set(kind.model_fields)
+    for joint in _joint_samplers(option, kinds):
+        if joint.more_fields[0] in option:
+            names |= set(joint.more_fields)
     known |= names
     return _put_over(option, {field: value}, place, kinds) if field in names else dict(option)
 
@@ -549,32 +533,35 @@ def _with_field_of_option(
 def _with_changes(
     values: Mapping[str, Any], changes: Mapping[str, Any], name: str, kinds: Sequence[type[Degradation]]
 ) -> dict[str, Any]:
-    """``step.field`` changed, all of one step at once, so that their order does not matter; the summary says so."""
+    """``step.field`` changed, all of one step at once, so that their order does not matter."""
     entries = [dict(entry) for entry in _entries(values, name)]
-    names = [str(entry.get("name") or entry.get("kind")) for entry in entries]
+    names = [_name(entry) for entry in entries]
     of_step: dict[str, dict[str, Any]] = {}
     for path, value in changes.items():
         step, dot, field = str(path).partition(".")
         if not dot or not field:
             raise RecipeError(f"A change is step.field=value, got {path!r}.", fix="For example shake.length_px=20.")
         if step not in names:
-            raise RecipeError(f"{path}: {name} has no step {step!r}.", fix=did_you_mean(step, names))
+            raise RecipeError(
+                f"{name} has no step {step!r}.", fix=did_you_mean(step, names), place=str(path), field=str(path)
+            )
         if field in ("name", "before", "after"):
             raise RecipeError(
-                f"{path}: a change gives a step other numbers, not another {'name' if field == 'name' else 'place'}.",
+                f"a change gives a step other numbers, not another {'name' if field == 'name' else 'place'}.",
                 why="The name is that of its random stream, and the order is the order of physics.",
                 fix=f'Write a recipe with extends = "{name}" for that.',
+                place=path,
+                field=path,
             )
         of_step.setdefault(step, {})[field] = value
     for step, fields in of_step.items():
         at = names.index(step)
         entries[at] = _put_over(entries[at], fields, f"{name} [{step}]", kinds)
-    note = ", ".join(f"{path} = {_shown(value)}" for path, value in changes.items())
-    return {**values, "summary": _noted(values.get("summary"), note), "step": entries}
+    return {**values, "step": entries}
 
 
 def _noted(summary: Any, note: str) -> Any:
-    """A summary with what was changed since it was written; what is no text is left to the check."""
+    """A summary with what was changed since it was written; what is not a string is left to the check."""
     if not isinstance(summary or "", str):
         return summary
     return f"{summary}; changed: {note}" if summary else f"changed: {note}"

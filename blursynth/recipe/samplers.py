@@ -5,21 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, final
+from typing import Any, ClassVar, cast, final
 
 import numpy as np
 
-from blursynth.cameras.profile import NoiseModel, SensorProfile, load_sensor_profile
 from blursynth.core import Degradation, Identity
-from blursynth.degradations.sensor.sensor import Sensor
 from blursynth.degradations.synonyms import SYNONYMS
-from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
+from blursynth.errors import BlursynthError, RecipeError, did_you_mean, joined
 from blursynth.frame import Encoding, Frame
-from blursynth.recipe.distributions import Choice, Distribution, Earlier, parse, pick
+from blursynth.recipe.distributions import Distribution, Earlier, parse, pick
 from blursynth.records.kind import find_kind
 from blursynth.records.streams import Stream
 
-__all__ = ["CAMERA_FIELDS", "Maybe", "OneOf", "Random", "Sampler", "SensorFromProfile", "parse_sampler"]
+__all__ = ["JointSampler", "Maybe", "OneOf", "Random", "Sampler", "parse_fields", "parse_sampler"]
 
 
 class Sampler(ABC):
@@ -87,8 +85,8 @@ class Random(Sampler):
 
     Examples
     --------
-    >>> from blursynth import GaussianBlur, Uniform
-    >>> Random(GaussianBlur, sigma_px=Uniform(0.5, 2.0)).to_dict()
+    >>> from blursynth import Uniform, kinds
+    >>> Random(kinds.GaussianBlur, sigma_px=Uniform(0.5, 2.0)).to_dict()
     {'kind': 'gaussian_blur', 'sigma_px': {'uniform': [0.5, 2.0]}}
 
     Raises
@@ -103,44 +101,24 @@ class Random(Sampler):
                 f"Random takes a kind of degradation, got {kind!r}.", fix="Write Random(LinearMotion, ...)."
             )
         self.kind = kind
-        self.given: dict[str, Distribution] = {}
-        for name, value in fields.items():
-            if name not in kind.model_fields:
-                raise RecipeError(
-                    f"{name}: {kind.__name__} has no such field.", fix=did_you_mean(name, kind.model_fields)
-                )
-            try:
-                self.given[name] = parse(value)
-            except BlursynthError as error:
-                raise RecipeError(f"{name}: {error}") from None
+        self.given = parse_fields(kind, fields)
         self._draw_seed = "seed" in kind.model_fields and "seed" not in fields
         self._check_ranges()
 
     def _check_ranges(self) -> None:
-        """Build the record with every distribution at each of its ends, the others at their first."""
+        """Try every distribution at each of its ends, the others at their first."""
         first = {name: d.extremes()[0] for name, d in self.given.items() if d.extremes()}
-        later = {name for name, d in self.given.items() if not d.extremes()}
         if self._draw_seed:
             first["seed"] = 0
         trials = [(name, value) for name, d in self.given.items() for value in d.extremes()] or [("", None)]
         for name, value in trials:
-            if later:  # some numbers are known only in the draw; check the others one by one
-                self._check_alone(name, value, first, later)
-                continue
-            try:
-                self.kind(**({**first, name: value} if name else first))
-            except InvalidValueError as error:
-                # The trial of one field meets the faults of the others too.
-                other = f"{self.kind.__name__}." in str(error) and f"{self.kind.__name__}.{name} " not in str(error)
-                raise RecipeError(str(error) if other or not name else f"{name}: {error}") from None
-
-    def _check_alone(self, name: str, value: Any, first: Mapping[str, Any], later: set[str]) -> None:
-        try:
-            self.kind(**({**first, name: value} if name else first))
-        except InvalidValueError as error:
-            # A field that is still to come is missing now: only a complaint about this field counts.
-            if f"{self.kind.__name__}.{name} " in str(error):
-                raise RecipeError(f"{name}: {error}") from None
+            found = self.kind.faults({**first, name: value} if name else first)
+            if len(first) < len(self.given) + self._draw_seed:
+                # Some numbers are known only in the draw and are missing now: only complaints about this one count.
+                found = tuple(fault for fault in found if name and fault.field == name)
+            # The trial of one field meets the faults of the others too.
+            if own := [fault for fault in found if fault.field in ("", name)] or found:
+                raise joined(own).at("" if own[0].field else name, RecipeError)
 
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Degradation:
         values = {name: d.sample(stream.child(name), frame, earlier) for name, d in self.given.items()}
@@ -161,168 +139,46 @@ class Random(Sampler):
         return f"Random({self.kind.__name__}, {', '.join(f'{k}={v!r}' for k, v in self.given.items())})"
 
 
-CAMERA_FIELDS = ("camera", "iso", "photons_at_white", "read_noise_model")
-"""What a sensor step of a recipe may hold besides the fields of a sensor: a calibrated camera and its setting."""
+class JointSampler(Sampler):
+    """Draws the numbers of one kind together, from what stands in fields that the kind itself has not.
 
-
-@final
-class SensorFromProfile(Sampler):
-    """A sensor whose gain, noise, offsets and colors are drawn jointly from a calibrated camera.
-
-    The draw is a plain :class:`~blursynth.kinds.Sensor` with all numbers in it: it replays without the camera's file.
-
-    Parameters
-    ----------
-    camera
-        A :class:`~blursynth.SensorProfile`, the name of one (:func:`~blursynth.sensor_profile_names`), the path of a
-        .toml file, its table, or ``{"choice": [...], "weights": [...]}`` of these.
-    iso
-        The setting, a number or a distribution; only for cameras whose gain has a line in ISO.
-    photons_at_white
-        Photons that linear 1.0 brings to a green pixel; times the camera's quantum efficiency it is ``white_level_e``.
-    read_noise_model
-        ``tukey_lambda`` or ``gaussian``; by default the better one that the camera has.
-    **fields
-        Fields of the sensor that replace what the camera gives: numbers or distributions. ``gain_dn_per_e`` chooses the
-        setting, and the noise follows it; by default the gain is drawn from the camera's range. ``white_level_e`` is by
-        default what puts white on the converter's top code.
-
-    Examples
-    --------
-    >>> from blursynth import LogUniform
-    >>> SensorFromProfile("sony-a7s2", iso=LogUniform(800, 25600), exposure_s=0.05)
-    SensorFromProfile('Sony Alpha 7S II', iso=LogUniform(low=800, high=25600), exposure_s=Constant(value=0.05))
-
-    Raises
-    ------
-    RecipeError
-        There is no such camera, it has no such setting, an unknown field, or a value that the sensor refuses.
+    In a recipe it is a step of that kind with such fields. How recipes that extend another, changes by name, paths in
+    files and the schema treat them is said here, so that whoever reads recipes need not know what they are.
     """
 
-    def __init__(
-        self,
-        camera: SensorProfile | str | Path | Mapping[str, Any],
-        *,
-        iso: Any = None,
-        photons_at_white: Any = None,
-        read_noise_model: NoiseModel | None = None,
-        **fields: Any,
-    ) -> None:
-        self.cameras, self.weights = _cameras(camera)
-        self.read_noise_model = read_noise_model
-        self.settings = {
-            name: _parsed(name, value)
-            for name, value in (("iso", iso), ("photons_at_white", photons_at_white))
-            if value is not None
-        }
-        self.given: dict[str, Distribution] = {}
-        for name, value in fields.items():
-            if name not in Sensor.model_fields:
-                known = (*Sensor.model_fields, *CAMERA_FIELDS)
-                raise RecipeError(f"{name}: Sensor has no such field.", fix=did_you_mean(name, known))
-            self.given[name] = _parsed(name, value)
-        for names in (("iso", "gain_dn_per_e"), ("photons_at_white", "white_level_e")):
-            if names[0] in self.settings and names[1] in self.given:
-                raise RecipeError(
-                    f"{names[0]}: give it or {names[1]}, not both.", why="The one follows from the other."
-                )
-        for profile in self.cameras:
-            self._check(profile)
+    of: ClassVar[type[Degradation]]
+    """The kind."""
+    more_fields: ClassVar[tuple[str, ...]]
+    """What a step may hold besides the fields of the kind. The first one makes it such a step."""
 
-    def _check(self, profile: SensorProfile) -> None:
-        try:
-            for setting, check in (("iso", profile.check_iso), ("gain_dn_per_e", profile.check_gain)):
-                asked = self.settings.get(setting) or self.given.get(setting)
-                for value in asked.extremes() if asked is not None else ():
-                    check(value)
-            if "photons_at_white" in self.settings and profile.quantum_efficiency is None:
-                raise InvalidValueError(
-                    f"photons_at_white: camera {profile.name!r} has no quantum_efficiency.",
-                    fix="Add it to the camera's file, or give white_level_e.",
-                )
-            base = profile.draw(Stream(0, 0, "check"), read_noise_model=self.read_noise_model)
-        except InvalidValueError as error:
-            raise RecipeError(str(error)) from None
-        # What is given is checked like the fields of any other kind, in place of what the camera gives.
-        Random(Sensor, **{**base, **self.given})
+    @classmethod
+    @abstractmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Sampler:
+        """The sampler of a step: of its fields without ``kind``.
 
-    def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Degradation:
-        place = pick(self.weights or (1.0,) * len(self.cameras), stream.child("camera")) if self.cameras[1:] else 0
-        profile = self.cameras[place]
-        settings = {name: d.sample(stream.child(name), frame, earlier) for name, d in self.settings.items()}
-        values = {name: d.sample(stream.child(name), frame, earlier) for name, d in self.given.items()}
-        drawn = profile.draw(
-            stream.child("profile"),
-            iso=cast(float | None, settings.get("iso")),
-            gain_dn_per_e=cast(float | None, values.get("gain_dn_per_e")),
-            read_noise_model=self.read_noise_model,
-        )
-        if "photons_at_white" in settings:
-            photons = cast(float, settings["photons_at_white"])
-            drawn["white_level_e"] = float(f"{photons * cast(float, profile.quantum_efficiency):.9g}")
-        elif {"bit_depth", "black_level_dn"} & values.keys():
-            final_values = {**drawn, **values}
-            levels = 2 ** final_values["bit_depth"] - 1 - final_values["black_level_dn"]
-            drawn["white_level_e"] = float(f"{levels / final_values['gain_dn_per_e']:.9g}")
-        if "seed" not in values:
-            values["seed"] = stream.child("seed").seed63()
-        return Sensor(**{**drawn, **values})
+        Raises
+        ------
+        RecipeError
+            A field is unknown, or its value impossible; or there is none of what makes it such a step.
+        """
 
-    def kinds(self) -> tuple[type[Degradation], ...]:
-        return (Sensor,)
+    @classmethod
+    def kept(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+        """What stays of the fields of a step that ``new`` ones are put over."""
+        return dict(old)
 
-    def distributions(self) -> Iterable[tuple[str, Distribution]]:
-        # The camera is a choice even where there is one: its numbers are drawn.
-        names = tuple(profile.name for profile in self.cameras)
-        return [("camera", Choice(names, self.weights)), *self.settings.items(), *self.given.items()]
+    @classmethod
+    def located(cls, fields: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Fields of a step with the paths in them relative to the folder of their file."""
+        return fields
 
-    def to_dict(self) -> dict[str, Any]:
-        """With the whole table of the camera, so that a stored recipe needs no file and its hash tells its content."""
-        tables = [profile.to_dict() for profile in self.cameras]
-        camera: dict[str, Any] = tables[0] if len(tables) == 1 else {"choice": tables}
-        if self.weights and len(tables) > 1:
-            camera["weights"] = list(self.weights)
-        model = {} if self.read_noise_model is None else {"read_noise_model": self.read_noise_model}
-        plain = {name: d.to_plain() for name, d in (*self.settings.items(), *self.given.items())}
-        return {"kind": Sensor.kind, "camera": camera, **model, **plain}
+    @classmethod
+    @abstractmethod
+    def schema(cls, kind: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+        """The JSON schema of a step that may be such a one, from that of a step of the kind.
 
-    def __repr__(self) -> str:
-        names = " or ".join(repr(profile.name) for profile in self.cameras)
-        fields = (*self.settings.items(), *self.given.items())
-        return f"SensorFromProfile({', '.join((names, *(f'{k}={v!r}' for k, v in fields)))})"
-
-
-def _parsed(name: str, value: Any) -> Distribution:
-    try:
-        return parse(value)
-    except BlursynthError as error:
-        raise RecipeError(f"{name}: {error}") from None
-
-
-def _cameras(camera: Any) -> tuple[tuple[SensorProfile, ...], tuple[float, ...]]:
-    """Profiles and their weights."""
-    if isinstance(camera, Mapping) and "choice" in camera:
-        options, weights = camera["choice"], camera.get("weights", ())
-        if not isinstance(options, Sequence) or isinstance(options, str) or not options:
-            raise RecipeError(f"camera: choice needs a list of cameras, got {options!r}.")
-        if extra := set(camera) - {"choice", "weights"}:
-            raise RecipeError(f"camera: choice has no parameter {sorted(extra)[0]!r}.")
-        if not isinstance(weights, Sequence) or isinstance(weights, str):
-            raise RecipeError(f"camera: weights must be a list of numbers, got {weights!r}.")
-        try:
-            Choice(tuple(range(len(options))), tuple(weights))
-        except InvalidValueError as error:
-            raise RecipeError(f"camera: {error}") from None
-        return tuple(_camera(option) for option in options), tuple(weights)
-    return (_camera(camera),), ()
-
-
-def _camera(camera: Any) -> SensorProfile:
-    if isinstance(camera, SensorProfile):
-        return camera
-    if isinstance(camera, Mapping):
-        return SensorProfile.from_dict(camera)
-    return load_sensor_profile(camera)
+        What it refers to is put into ``definitions``.
+        """
 
 
 @final
@@ -432,11 +288,43 @@ def as_sampler(value: object) -> Sampler:
     )
 
 
-def parse_sampler(entry: Mapping[str, Any], kinds: Sequence[type[Degradation]]) -> Sampler:
-    """A sampler from its TOML form: ``kind`` and fields; or ``one_of``; with ``probability`` for a maybe."""
+def parse_fields(
+    kind: type[Degradation], fields: Mapping[str, Any], more: Sequence[str] = ()
+) -> dict[str, Distribution]:
+    """Distributions of the fields of a kind from their TOML form; ``more`` are named as known in messages."""
+    parsed = {}
+    for name, value in fields.items():
+        if name not in kind.model_fields:
+            raise RecipeError(
+                f"{kind.__name__} has no such field.",
+                fix=did_you_mean(name, (*kind.model_fields, *more)),
+                place=name,
+                field=name,
+            )
+        try:
+            parsed[name] = parse(value)
+        except BlursynthError as error:
+            raise error.at(name, RecipeError) from None
+    return parsed
+
+
+def parse_sampler(
+    entry: Mapping[str, Any], kinds: Sequence[type[Degradation]], joint: Sequence[type[JointSampler]]
+) -> Sampler:
+    """A sampler from its TOML form: ``kind`` and fields; or ``one_of``; with ``probability`` for a maybe.
+
+    Parameters
+    ----------
+    entry
+        The table of the step.
+    kinds
+        The kinds that it may be of.
+    joint
+        Samplers that may read it where it has more fields than its kind.
+    """
     fields = dict(entry)
     if "probability" in fields:
-        return Maybe(fields.pop("probability"), parse_sampler(fields, kinds))
+        return Maybe(fields.pop("probability"), parse_sampler(fields, kinds, joint))
     if "one_of" in fields:
         options = fields.pop("one_of")
         if not isinstance(options, Sequence) or not all(isinstance(o, Mapping) for o in options):
@@ -454,16 +342,10 @@ def parse_sampler(entry: Mapping[str, Any], kinds: Sequence[type[Degradation]]) 
             weight = rest.pop("weight", 1.0)
             if isinstance(weight, bool) or not isinstance(weight, int | float):
                 raise RecipeError(f"weight must be a number, got {weight!r}.")
-            pairs.append((cast(float, weight), parse_sampler(rest, kinds)))
+            pairs.append((cast(float, weight), parse_sampler(rest, kinds, joint)))
         return OneOf(*pairs)
     kind = find_kind(fields.pop("kind", None), kinds, synonyms=SYNONYMS, error=RecipeError)
-    if kind is Sensor and "camera" in fields:
-        model = fields.get("read_noise_model")
-        if model is not None and not isinstance(model, str):
-            raise RecipeError(f"read_noise_model must be a string, got {model!r}.")
-        return SensorFromProfile(fields.pop("camera"), **fields)
-    if kind is Sensor and (alone := [name for name in CAMERA_FIELDS if name in fields]):
-        raise RecipeError(
-            f"{alone[0]}: it belongs to a calibrated camera.", fix='Say which: camera = "sony-a7s2", for example.'
-        )
+    for reader in joint:
+        if reader.of is kind and not fields.keys().isdisjoint(reader.more_fields):
+            return reader.from_fields(fields)
     return Random(kind, **fields)

@@ -6,17 +6,15 @@ encodings, references to earlier steps, that low does not exceed high) :func:`bl
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
 from blursynth import degradations
-from blursynth.cameras.profile import SensorProfile, sensor_profile_names
 from blursynth.core import Degradation
-from blursynth.degradations.sensor.sensor import Sensor
-from blursynth.recipe import distributions
+from blursynth.recipe.field_schema import field_schema
+from blursynth.recipe.joint_samplers import JOINT_SAMPLERS
 from blursynth.recipe.recipe import recipe_names
-from blursynth.recipe.samplers import CAMERA_FIELDS
+from blursynth.records.schema import kind_schema
 
 __all__ = ["recipe_schema"]
 
@@ -48,10 +46,10 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
     """
     names = [kind.kind for kind in kinds]
     options = [{"$ref": f"#/$defs/{name}"} for name in names]
-    definitions: Schema = {kind.kind: _kind(kind) for kind in kinds}
-    if Sensor in kinds:
-        definitions["calibrated_camera"] = _camera_table()
-        definitions[Sensor.kind] = _with_camera(definitions[Sensor.kind])
+    definitions: Schema = {kind.kind: kind_schema(kind, field_schema, drawn=("seed",)) for kind in kinds}
+    joint_samplers = [joint for joint in JOINT_SAMPLERS if joint.of in kinds]
+    for joint in joint_samplers:
+        definitions[joint.of.kind] = joint.schema(definitions[joint.of.kind], definitions)
     definitions["option"] = {
         "type": "object",
         "description": "one option of one_of",
@@ -75,7 +73,7 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
         "unevaluatedProperties": False,
     }
     partial_fields = sorted({field for kind in kinds for field in kind.model_fields})
-    partial_fields += CAMERA_FIELDS if Sensor in kinds else ()
+    partial_fields += [field for joint in joint_samplers for field in joint.more_fields]
     definitions["changed_step"] = {
         "description": "a step that is new, or fields that replace those of the extended recipe's step of this name",
         "anyOf": [
@@ -121,144 +119,4 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
             "properties": {"remove": False, "step": {"minItems": 1, "items": {"$ref": "#/$defs/step"}}},
         },
         "$defs": definitions,
-    }
-
-
-def _kind(kind: type[Degradation]) -> Schema:
-    schema = kind.model_json_schema()
-    fields = schema.get("properties", {})
-    required = [name for name in schema.get("required", ()) if name != "seed"]
-    return {
-        "type": "object",
-        "description": (inspect.getdoc(kind) or kind.kind).partition("\n")[0],
-        "required": ["kind", *required],
-        "properties": {"kind": {"const": kind.kind}, **{name: _field(field) for name, field in fields.items()}},
-    }
-
-
-def _with_camera(sensor: Schema) -> Schema:
-    """A sensor step that may take its numbers from a calibrated camera."""
-    required = [name for name in sensor["required"] if name != "kind"]
-    one: Schema = {
-        "anyOf": [
-            {"enum": list(sensor_profile_names())},
-            {"type": "string", "pattern": "\\.toml$"},
-            {"$ref": "#/$defs/calibrated_camera"},
-        ]
-    }
-    several = {
-        "type": "object",
-        "required": ["choice"],
-        "properties": {
-            "choice": {"type": "array", "minItems": 1, "items": one},
-            "weights": {"type": "array", "items": {"type": "number", "minimum": 0}},
-        },
-        "additionalProperties": False,
-    }
-    positive: Schema = {"type": "number", "exclusiveMinimum": 0}
-    camera: Schema = {
-        "camera": {
-            "description": "calibrated camera that the numbers are drawn from: a name, the path of a .toml file, its "
-            "table, or a choice of these",
-            "anyOf": [*one["anyOf"], several],
-        },
-        "iso": _field({**positive, "description": "ISO setting of the camera"}),
-        "photons_at_white": _field({**positive, "description": "photons that white brings to a green pixel"}),
-        "read_noise_model": {
-            "description": "by default the better one that the camera has",
-            "enum": ["tukey_lambda", "gaussian"],
-        },
-    }
-    return {
-        **sensor,
-        "required": ["kind"],
-        "properties": {**sensor["properties"], **camera},
-        "anyOf": [{"required": required}, {"required": ["camera"]}],
-        "dependentRequired": {name: ["camera"] for name in CAMERA_FIELDS if name != "camera"},
-    }
-
-
-def _camera_table() -> Schema:
-    """A camera written out in the recipe, as stored recipes have it; what is in its tables its loader checks."""
-    fields = SensorProfile.model_fields
-    return {
-        "type": "object",
-        "description": "a calibrated camera, as its file holds it",
-        "required": [name for name, field in fields.items() if field.is_required()],
-        "properties": dict.fromkeys(fields, True),
-        "additionalProperties": False,
-    }
-
-
-def _field(field: Schema) -> Schema:
-    """A plain value or one of the distributions that can give it."""
-    plain = next((o for o in field.get("anyOf", ()) if o.get("type") != "null"), field)
-    plain = {key: value for key, value in plain.items() if key not in ("title", "description", "default")}
-    forms: list[Schema] = [plain, _list_form("choice", plain), _same_as()]
-    if plain.get("type") == "number":
-        forms += _numeric_forms(plain)
-    elif plain.get("type") == "integer":
-        forms.append(_list_form("integer", plain, 2))
-    elif "sha256" in plain.get("pattern", ""):
-        forms += [_file_form("file", "the array of a file"), _file_form("files", "one of the arrays of some files")]
-    told = {key: field[key] for key in ("description", "default") if field.get(key) is not None}
-    return {**told, "anyOf": forms}
-
-
-def _numeric_forms(plain: Schema) -> list[Schema]:
-    anything: Schema = {"type": "number"}
-    positive = {"type": "number", "exclusiveMinimum": 0}
-    share = {"type": "number", "minimum": 0, "maximum": 1}
-    return [
-        _list_form("uniform", plain, 2),
-        _tuple_form("log_uniform", [{"allOf": [plain, positive]}, plain]),
-        _tuple_form("normal", [anything, {"type": "number", "minimum": 0}]),
-        _tuple_form("truncated_normal", [anything, positive, plain, plain]),
-        _list_form("integer", {**plain, "type": "integer"}, 2),
-        _tuple_form("beta", [positive, positive, plain, plain], least=2),
-        _list_form("depth_quantile", share, 2),
-        _tuple_form("meter", [share, positive, positive]),
-        _form("product", {"type": "array", "minItems": 2}),
-        _form("quotient", {"type": "array", "minItems": 2}),
-    ]
-
-
-def _list_form(word: str, item: Schema, length: int | None = None) -> Schema:
-    size = {"minItems": 1} if length is None else {"minItems": length, "maxItems": length}
-    return _form(word, {"type": "array", "items": item, **size})
-
-
-def _tuple_form(word: str, items: list[Schema], least: int | None = None) -> Schema:
-    return _form(word, {"type": "array", "prefixItems": items, "items": False, "minItems": least or len(items)})
-
-
-def _form(word: str, value: Schema) -> Schema:
-    made = next(d for d in distributions.ALL if d.word == word)
-    number: Schema = {"type": "number"}
-    bounds = {"low": number, "high": number}
-    extra: Schema = {
-        "choice": {"weights": {"type": "array", "items": {"type": "number", "minimum": 0}}},
-        "product": bounds,
-        "quotient": bounds,
-    }.get(word, {})
-    return {
-        "type": "object",
-        "description": (inspect.getdoc(made) or word).partition("\n")[0],
-        "required": [word],
-        "properties": {word: value, **extra},
-        "additionalProperties": False,
-    }
-
-
-def _same_as() -> Schema:
-    return _form("same_as", {"type": "string", "pattern": "^[^.]+\\.[^.]+$"})
-
-
-def _file_form(word: str, meaning: str) -> Schema:
-    return {
-        "type": "object",
-        "description": f"{meaning}, relative to the recipe",
-        "required": [word],
-        "properties": {word: {"type": "string"}},
-        "additionalProperties": False,
     }

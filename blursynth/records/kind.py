@@ -1,8 +1,8 @@
 """Records of plain, validated values, and kinds: records with a name, by which files and command lines call them.
 
 A recipe's degradation, a network, a loss, a metric, a classical method: each is a record of its numbers with the name
-of its kind beside them, ``{"kind": "disk_blur", "diameter_px": 5.0}``. How a kind is named, looked up, written and read
-is said here once.
+of its kind beside them, ``{"kind": "disk_blur", "diameter_px": 5.0}``. How a kind is named, looked up, made and written
+is said here once. Records may hold records, as a file in TOML holds tables.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainValidator, ValidationError
 
-from blursynth.errors import BlursynthError, InvalidValueError, did_you_mean
+from blursynth.errors import MISSING, Alone, Argument, BlursynthError, InvalidValueError, Message, did_you_mean, joined
 
-__all__ = ["Kind", "Record", "find_kind", "snake"]
+__all__ = ["Kind", "Record", "among", "find_kind", "make", "snake"]
 
 # Words for pydantic's error types, so that every message reads the same way.
 _BOUNDS = {
@@ -33,23 +33,48 @@ _TYPES = {
     "bool_type": "true or false",
     "string_type": "a string",
     "finite_number": "a finite number",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
 }
 
 
 class Record(BaseModel, ABC):
-    """An immutable, flat record of plain numbers in physical units; it is JSON and compares equal.
+    """An immutable record of plain numbers in physical units; it is JSON and compares equal.
 
-    Strict: ``"2"`` is not a number and ``true`` is not 1; unknown fields, NaN and infinities are refused.
+    Strict: ``"2"`` is not a number and ``true`` is not 1; unknown fields, NaN and infinities are refused. A field that
+    is a record itself may be given as a table, and one that is a tuple as a list, as files have them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
+    names_arguments: ClassVar[bool] = False
+    """Whether its fields are the parameters of a call, which a command line writes as its options."""
+
     def __init__(self, **fields: Any) -> None:
-        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in fields.items()}
         try:
-            super().__init__(**plain)
+            super().__init__(**{name: _taken(value) for name, value in fields.items()})
         except ValidationError as error:
-            raise InvalidValueError(_explain(type(self), error)) from None
+            raise joined(_faults(type(self), error)) from None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        schema = handler(source)
+        model: Any = handler.resolve_ref_schema(schema)
+        while model["type"] != "model":  # validators of the whole record stand around it
+            model = model["schema"]
+        model["strict"] = False  # tables are taken for records; what is in them stays strict
+        return schema
+
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> tuple[InvalidValueError, ...]:
+        """What is wrong with these fields, one error for each; empty where they make a record."""
+        taken = {name: _taken(value) for name, value in fields.items()}
+        try:
+            cls.__pydantic_validator__.validate_python(taken, self_instance=cls.__new__(cls))
+        except ValidationError as error:
+            return _faults(cls, error)
+        return ()
 
     def replace(self, **changes: Any) -> Self:
         """The same record with some fields changed, validated again."""
@@ -59,58 +84,127 @@ class Record(BaseModel, ABC):
         """Field names and values, in the order of declaration."""
         return {name: getattr(self, name) for name in type(self).model_fields}
 
+    def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
+        """Fields as plain values, as in JSON and TOML; without ``defaults`` those that differ from their default."""
+        return {
+            name: _given(value, defaults)
+            for name, value in self.fields().items()
+            if defaults or self._is_needed(name, value)
+        }
+
+    def _is_needed(self, name: str, value: Any) -> bool:
+        field = type(self).model_fields[name]
+        return field.is_required() or bool(value != field.get_default(call_default_factory=True))
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.fields().items())})"
 
     __str__ = __repr__
 
 
-def _explain(kind: type[Record], error: ValidationError) -> str:
-    """Pydantic's error in the words of this library: what, got, why, fix."""
-    parts = []
-    for item in error.errors(include_url=False):
-        name = str(item["loc"][0]) if item["loc"] else ""
-        field = kind.model_fields.get(name)
-        meaning = (field.description or "").rstrip(".") if field is not None else ""
-        place = f"{kind.__name__}.{name}"
-        got = item.get("input")
-        if hasattr(got, "shape"):  # an array would fill the screen
-            got = Described(f"an array of shape {tuple(got.shape)}")
-        context = item.get("ctx", {})
-        sort = item["type"]
-        if sort == "extra_forbidden":
-            parts.append(f"{kind.__name__} has no field {name!r}. {did_you_mean(name, kind.model_fields)}")
-        elif sort == "missing":
-            parts.append(f"{kind.__name__} needs {name}{f' ({meaning})' if meaning else ''}. Give it a value.")
-        elif sort in _BOUNDS:
-            key, sign = _BOUNDS[sort]
-            parts.append(
-                f"{place} must be {sign} {context[key]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}"
-            )
-        elif sort == "literal_error":
-            quotes = "" if isinstance(got, str) else " It is a string, so put it in quotes."
-            parts.append(f"{place} must be {context['expected']}, got {got!r}.{quotes}")
-        elif sort == "string_pattern_mismatch" and "sha256" in context["pattern"]:
-            parts.append(
-                f'{place} must be the name of an array, got {got!r}. In a recipe write {{ file = "name.npy" }}; in '
-                "Python the name is what blursynth.assets.register(array) returns."
-            )
-        elif sort in _TYPES and hasattr(got, "sample"):
-            parts.append(
-                f"{place} must be {_TYPES[sort]}, got the distribution {got!r}. A degradation holds plain numbers; "
-                f"to draw them write Random({kind.__name__}, {name}=...) in a recipe."
-            )
-        elif sort == "string_type" and isinstance(got, Described):
-            parts.append(f"{place} must be a name, got {got}. Give what blursynth.assets.register(array) returns.")
-        elif sort in _TYPES:
-            parts.append(f"{place} must be {_TYPES[sort]}, got {got!r}.{f' It is the {meaning}.' if meaning else ''}")
-        elif not name:  # what a validator of the whole record raised
-            parts.append(f"{kind.__name__}: {context.get('error', item['msg'])!s}")
-        elif isinstance(context.get("error"), BlursynthError):  # it says itself what it got
-            parts.append(f"{place}: {context['error']}")
-        else:
-            parts.append(f"{place}: {context.get('error', item['msg'])}, got {got!r}.")
-    return " ".join(parts)
+def _taken(value: Any) -> Any:
+    """A value as strict fields take it: numbers of numpy as those of Python, lists of files as tuples."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return tuple(map(_taken, value)) if isinstance(value, list | tuple) else value
+
+
+def _given(value: Any, defaults: bool) -> Any:
+    """A value of a record as JSON and TOML have it."""
+    if isinstance(value, Record):
+        return value.to_dict(defaults=defaults)
+    if isinstance(value, tuple):
+        return [_given(item, defaults) for item in value]
+    return {key: _given(item, defaults) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _faults(record: type[Record], error: ValidationError) -> tuple[InvalidValueError, ...]:
+    return tuple(_fault(record, item) for item in error.errors(include_url=False))
+
+
+def _fault(record: type[Record], item: Any) -> InvalidValueError:
+    """One of pydantic's errors in the words of this library: what, got, why, fix."""
+    keys, sort, got, context = item["loc"], item["type"], item["input"], item.get("ctx", {})
+    inner = context.get("error")
+    if not keys:  # what a validator of the whole record raised
+        return _said(Alone(f"{record.__name__}: "), inner or item["msg"])
+    name = str(keys[0])
+    if isinstance(inner, BlursynthError) and isinstance(got, Mapping):  # a table in this one
+        return inner.at(_table(keys), InvalidValueError)
+    owner = Alone(f"{record.__name__}.")
+    if isinstance(inner, BlursynthError):  # it says itself what it got
+        said = (Argument(name), ": ") if record.names_arguments else (owner, f"{name}: ")
+        return _said(*said, inner, field=name, value=got)
+    field = record.model_fields.get(name)
+    if sort == "model_type":  # the entry of a table or an array, by its dotted name
+        name = ".".join(map(str, keys))
+    subject: tuple[str | Argument | Alone, ...] = (Argument(name),) if record.names_arguments else (owner, name)
+    meaning = (field.description or "").rstrip(".") if field is not None else ""
+    what: Message
+    why = fix = ""
+    if hasattr(got, "shape"):  # an array would fill the screen
+        got = Described(f"an array of shape {tuple(got.shape)}")
+    value = item["input"]
+    if sort == "extra_forbidden":
+        what = (Alone(f"{record.__name__} "), f"has no field {name!r}.")
+        fix = did_you_mean(name, record.model_fields)
+    elif sort == "missing" and not keys[1:]:
+        value = MISSING
+        what = (Alone(f"{record.__name__} "), f"needs {name}{f' ({meaning})' if meaning else ''}.")
+        fix = "Give it a value."
+    elif sort in _BOUNDS:
+        key, sign = _BOUNDS[sort]
+        what = (*subject, f" must be {sign} {context[key]}, got {got!r}.")
+        why = f"It is the {meaning}." if meaning else ""
+    elif sort == "literal_error":
+        what = (*subject, f" must be {context['expected']}, got {got!r}.")
+        fix = "" if isinstance(got, str) else "It is a string, so put it in quotes."
+    elif sort == "string_pattern_mismatch" and "sha256" in context["pattern"]:
+        what = (*subject, f" must be the name of an array, got {got!r}.")
+        fix = (
+            'In a recipe write { file = "name.npy" }; in Python the name is what blursynth.assets.register(array) '
+            "returns."
+        )
+    elif sort in _TYPES and hasattr(got, "sample"):
+        what = (*subject, f" must be {_TYPES[sort]}, got the distribution {got!r}.")
+        why = "A degradation holds plain numbers;"
+        fix = f"to draw them write Random({record.__name__}, {name}=...) in a recipe."
+    elif sort == "string_type" and isinstance(got, Described):
+        what = (*subject, f" must be a name, got {got}.")
+        fix = "Give what blursynth.assets.register(array) returns."
+    elif sort == "tuple_type" and isinstance(got, Mapping):
+        what = (*subject, " must be an array of tables, got one table.")
+        fix = f"Write [[{name}]] with two brackets."
+    elif sort in _TYPES:
+        what = (*subject, f" must be {_TYPES[sort]}, got {got!r}.")
+        why = f"It is the {meaning}." if meaning else ""
+    elif sort == "missing":
+        what = (*subject, f" has too few entries, got {got!r}.")
+    elif sort in ("too_short", "too_long"):
+        bound = "at least" if sort == "too_short" else "at most"
+        number = context["min_length" if sort == "too_short" else "max_length"]
+        what = (*subject, f" must have {bound} {number} entries, got {context['actual_length'] or 'none'}.")
+    else:
+        what = (*subject, f": {inner or item['msg']}, got {got!r}.")
+    return InvalidValueError(what, why=why, fix=fix, field=name, value=value)
+
+
+def _said(*parts: Any, field: str = "", value: Any = MISSING) -> InvalidValueError:
+    """What a validator raised, behind words that say of what."""
+    *before, found = parts
+    if not isinstance(found, BlursynthError):
+        return InvalidValueError((*before, str(found)), field=field, value=value)
+    if found.place:  # which says it already
+        return found.at("", InvalidValueError)
+    return InvalidValueError(
+        (*before, found.what), why=found.why, fix=found.fix, field=field or found.field, value=found.value
+    )
+
+
+def _table(keys: Sequence[str | int]) -> str:
+    """Where a table stands in a file: ``[data.street]``, ``[[stage]] 2``."""
+    *tables, last = map(str, keys)
+    return f"[[{'.'.join(tables)}]] {keys[-1] + 1}" if isinstance(keys[-1], int) else f"[{'.'.join([*tables, last])}]"
 
 
 class Described(str):
@@ -137,18 +231,57 @@ class Kind(Record):
     """
 
     kind: ClassVar[str]
+    suffix: ClassVar[str] = ""
+    """What the names of classes end in beside that of the kind."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "kind" not in cls.__dict__:
-            cls.kind = snake(cls.__name__)
+            cls.kind = snake(cls.__name__.removesuffix(cls.suffix))
 
-    def to_dict(self) -> dict[str, Any]:
+    @classmethod
+    def from_fields(cls, **fields: Any) -> Self:
+        """The record of what stands beside ``kind`` in a table."""
+        return cls(**fields)
+
+    def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
         """Kind and fields as plain values, as in JSON and TOML."""
-        return {"kind": self.kind, **self.fields()}
+        return {"kind": self.kind, **super().to_dict(defaults=defaults)}
 
 
 K = TypeVar("K", bound=Kind)
+
+
+def make(values: object, kinds: Iterable[type[K]], *, noun: str = "kind") -> K:
+    """A record from a table ``{"kind": ..., field: value, ...}``.
+
+    Parameters
+    ----------
+    values
+        The table.
+    kinds, noun
+        As in :func:`find_kind`.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such kind, or a field is unknown, missing or out of range.
+    """
+    if not isinstance(values, Mapping):
+        what = f"{_article(noun)} {noun} is a table with its kind, got {values!r}."
+        raise InvalidValueError(what, fix='Write { kind = "...", ... }.', value=values)
+    fields = dict(values)
+    return find_kind(fields.pop("kind", None), kinds, noun=noun).from_fields(**fields)
+
+
+def among(kinds: Iterable[type[Kind]], *, noun: str) -> PlainValidator:
+    """For the annotation of a field that holds a record of one of these kinds: it may be given as a table."""
+    known = tuple(kinds)
+    return PlainValidator(lambda value: value if isinstance(value, Kind) else make(value, known, noun=noun))
+
+
+def _article(noun: str) -> str:
+    return "An" if noun[0] in "aeiou" else "A"
 
 
 def find_kind(
@@ -168,7 +301,7 @@ def find_kind(
     kinds
         Those that it may mean.
     noun
-        What messages call such a kind: "step", "loss", "network".
+        What messages call such a kind: "loss", "network".
     synonyms
         Other words and the kinds that are meant by them, for the message.
     error
@@ -178,15 +311,19 @@ def find_kind(
     if isinstance(name, str) and name in known:
         return known[name]
     if not isinstance(name, str):
-        article = "An" if noun[0] in "aeiou" else "A"
-        what = f"There is no {noun} {name!r}." if name is not None else f"{article} {noun} needs a kind."
-        raise error(what, fix=f"Known: {', '.join(sorted(known))}.", field="kind", value=name)
+        needs = (Alone(f"{_article(noun)} {noun} "), "needs a kind.")
+        raise error(
+            needs if name is None else f"There is no {noun} {name!r}.",
+            fix=f"Known: {', '.join(sorted(known))}.",
+            field="kind",
+            value=name,
+        )
     fix = _meant(name, known, synonyms or {})
     raise error(f"There is no {noun} {name!r}.", fix=fix, field="kind", value=name)
 
 
 def _meant(name: str, known: Mapping[str, type[Kind]], synonyms: Mapping[str, Sequence[str]]) -> str:
-    """What a name that is no kind may mean: a family, another word for some kinds, or one that is misspelled."""
+    """What a name that is not a kind may mean: a family, another word for some kinds, or one that is misspelled."""
     word = snake(name.strip()).replace("-", "_").replace(" ", "_")
     families = dict.fromkeys(f for kind in known.values() for f in kind.__mro__ if issubclass(f, Kind))
     for family in families:

@@ -54,7 +54,7 @@ def _escape(character: str) -> str:
 def name_of(path: Path) -> str:
     r"""A relative path as records keep it: with ``/`` between folders, and always text that UTF-8 can hold.
 
-    A byte that is no part of UTF-8 is written ``\xe9`` (by its number, 80 to ff). A backslash that would be read as
+    A byte that is not part of UTF-8 is written ``\xe9`` (by its number, 80 to ff). A backslash that would be read as
     one of these is written ``\x5c``. All other names stand as they are; :func:`path_of` takes all of them back.
 
     >>> print(name_of(Path("street", "caf\udce9.png")))

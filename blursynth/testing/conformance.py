@@ -82,9 +82,10 @@ def check_degradation(
     """Raise AssertionError where an example of a kind breaks the contract of degradations.
 
     JSON round trip; unknown fields refused; replay to the bit; the input not changed; shape and dtype kept; float64
-    and float32 agree; a batch equals its pictures one by one; a window with the margin of ``reach_px`` equals the
-    same window of the whole; every field changes the output; the target keeps the encodings. Depth, labels and camera
-    count as output, too; a kind that sets them (``sets_geometry``) leaves every pixel as it is, and so does its target.
+    and float32 agree; a batch equals its pictures one by one; a window, of which it sees as much around it as
+    ``reach_px`` says, equals the same window of the whole; every field changes the output; the target keeps the
+    encodings and reaches no further. Depth, labels and camera count as output, too; a kind that sets them
+    (``sets_geometry``) leaves every pixel as it is, and so does its target.
 
     Parameters
     ----------
@@ -117,6 +118,8 @@ def check_degradation(
     assert np.isfinite(result.image).all(), "the result is not finite"
     target = example.target()
     assert (type(target).gives or frame.encoding) is result.encoding or type(target).takes is None, "target's encoding"
+    reach, of_target = example.reach_px(frame), target.reach_px(frame)
+    assert reach is None or (of_target is not None and of_target <= reach), "the target reaches further than the step"
 
     if kind.sets_geometry:
         assert np.array_equal(result.image, frame.image), "a step that sets geometry changes pixels"
@@ -154,23 +157,15 @@ def _check_unknown_field(example: Degradation) -> None:
 
 
 def _check_window(example: Degradation, frame: Frame, whole: Frame) -> None:
-    reach = example.reach_px(frame)
-    if reach is None:
-        return
+    draw = Draw((("step", example),))
     height, width = frame.size_px
-    top, left, rows, columns = height // 3, width // 3, 5, 4
-    up, side = min(reach, top), min(reach, left)
-    down, right = min(reach, height - top - rows), min(reach, width - left - columns)
-    part = example(frame.crop(top - up, left - side, rows + up + down, columns + side + right))
-    if reach > min(top, left, height - top - rows, width - left - columns):
-        return
-    parts, wholes = _arrays(part), _arrays(whole)
-    assert set(parts) == set(wholes), "a window with margin has another geometry than the whole"
-    for name in parts:
-        inside = parts[name][..., up : up + rows, side : side + columns]
-        expected = wholes[name][..., top : top + rows, left : left + columns]
-        scale = float(np.abs(wholes[name]).max())
-        assert np.abs(inside - expected).max() <= 1e-6 * scale, f"{name} of a window with margin differs from the whole"
+    for top, left in ((0, 0), (height // 3, width // 3), (height - 5, width - 4)):
+        window = (top, left, 5, 4)
+        parts, wholes = _arrays(draw(frame, window=window)), _arrays(whole)
+        assert set(parts) == set(wholes), "a window has another geometry than the whole"
+        for name, expected in _arrays(whole.crop(*window)).items():
+            scale = float(np.abs(wholes[name]).max())
+            assert np.abs(parts[name] - expected).max() <= 1e-6 * scale, f"{name} of a window differs from the whole"
 
 
 def _check_fields(example: Degradation, frame: Frame, result: Frame) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
 import warnings
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from blursynth import __version__
 from blursynth.errors import DatasetError, InvalidValueError, require
+from blursynth.io.atomic import write_atomically
 from blursynth.io.folders import expanded
 from blursynth.records.nesting import is_too_deep
 from deblur_models.networks import (
@@ -105,7 +105,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     try:
         for file in (weights, beside):
             if not stat.S_ISREG(file.stat().st_mode):  # a pipe waits for its writer
-                raise DatasetError(f"{file}: is no file.", fix="Copy the checkpoint again.")
+                raise DatasetError(f"{file}: is not a file.", fix="Copy the checkpoint again.")
         if beside.stat().st_size > MANIFEST_BYTES:
             raise DatasetError(f"{beside}: has more than {MANIFEST_BYTES:,} bytes; the checkpoint is damaged.")
         manifest = json.loads(beside.read_bytes())
@@ -138,7 +138,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         # It gives them in another order in each process, and processes that share weights must agree on one.
         tensors = dict(sorted(safetensors.load(content).items()))
     except Exception as error:
-        raise DatasetError(f"{weights}: is no safetensors file ({error}).") from None
+        raise DatasetError(f"{weights}: is not a safetensors file ({error}).") from None
     return Checkpoint(tensors, manifest)
 
 
@@ -188,7 +188,12 @@ def load_blur_generator(path: str | Path, *, average: bool = True) -> BlurGenera
     DatasetError
         As :func:`load_network`; the network restores and does not blur.
     """
-    network = network_of(load_checkpoint(path), average=average)
+    return blur_generator_of(load_checkpoint(path), path, average=average)
+
+
+def blur_generator_of(checkpoint: Checkpoint, path: str | Path, *, average: bool = True) -> BlurGenerator:
+    """The network of a checkpoint that was read from ``path``, as :func:`load_blur_generator` gives it."""
+    network = network_of(checkpoint, average=average)
     if not isinstance(network, BlurGenerator):
         raise DatasetError(
             f"{path}: holds {network.config.kind}, which restores pictures and blurs none.",
@@ -292,13 +297,13 @@ def _found(path: Path) -> tuple[Path, Path]:
     weights, beside = _paths(path)
     if path.suffix in (".pth", ".pt", ".ckpt", ".h5"):
         raise DatasetError(
-            f"{path}: is no checkpoint of deblur_models.",
+            f"{path}: is not a checkpoint of deblur_models.",
             fix=f"Checkpoints of published code are read by: deblur import {path} --network KIND.",
         )
     if not weights.exists() and not beside.exists():
         if path.exists():
             raise DatasetError(
-                f"{path}: is no checkpoint of deblur_models.",
+                f"{path}: is not a checkpoint of deblur_models.",
                 fix="Give the folder of a training run, or the .safetensors file of a network.",
             )
         raise DatasetError(f"{path}: there is no such checkpoint.")
@@ -306,15 +311,9 @@ def _found(path: Path) -> tuple[Path, Path]:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_atomically(path, content)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DatasetError(
             f"{path}: cannot be written ({error.strerror}).", fix="Free space or choose another folder, then resume."
         ) from None

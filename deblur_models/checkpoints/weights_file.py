@@ -258,7 +258,7 @@ def _load_torch(path: Path) -> Any:
         if wanted is None:
             raise _damaged(path, _without_advice(said) or type(error).__name__) from None
         raise DatasetError(
-            f"{path}: asks for {wanted}, which is no tensor. Nothing of it was run.",
+            f"{path}: asks for {wanted}, which is not a tensor. Nothing of it was run.",
             why="Reading objects of other classes would run what the file says.",
             fix=KEEP_TENSORS,
         ) from None

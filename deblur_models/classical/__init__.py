@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from blursynth.errors import InvalidValueError, did_you_mean
+from blursynth.records.kind import make
 from deblur_models.classical.deconvolution import Deconvolution, estimate_noise
 from deblur_models.classical.hyper_laplacian import HyperLaplacian
-from deblur_models.classical.kernels import read_kernel, stack_kernels, true_kernel, turned_fits_better
+from deblur_models.classical.kernels import read_kernel, stack_kernels, turned_fits_better
 from deblur_models.classical.richardson_lucy import RichardsonLucy
 from deblur_models.classical.total_variation import TotalVariation
 from deblur_models.classical.unsupervised_wiener import UnsupervisedWiener
@@ -33,7 +33,6 @@ __all__ = [
     "make_classical",
     "read_kernel",
     "stack_kernels",
-    "true_kernel",
     "turned_fits_better",
 ]
 
@@ -49,12 +48,4 @@ def make_classical(values: Mapping[str, Any]) -> Deconvolution:
     InvalidValueError
         There is no such kind, or a field is unknown or out of range.
     """
-    fields = dict(values)
-    kinds = {method.kind: method for method in ALL}
-    kind = fields.pop("kind", None)
-    if kind not in kinds:
-        raise InvalidValueError(
-            f"There is no classical method {kind!r}." if kind is not None else "A classical method needs a kind.",
-            fix=did_you_mean(str(kind), kinds),
-        )
-    return kinds[kind](**fields)
+    return make(values, ALL, noun="classical method")

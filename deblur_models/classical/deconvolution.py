@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import abstractmethod
-from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,12 +14,12 @@ from torch import Tensor
 
 from blursynth.errors import InvalidValueError
 from blursynth.physics.color import srgb_from_linear, srgb_to_linear
-from blursynth.records.kind import Record
+from blursynth.records.kind import Kind
 
 __all__ = ["Deconvolution", "check_kernels", "estimate_noise", "tapered", "transfer_function"]
 
 
-class Deconvolution(Record):
+class Deconvolution(Kind):
     """Restores pictures whose blur is a known convolution ``y = k * x + noise``: the line without learning in a report.
 
     The codes of a picture are decoded to linear light, where blur is a convolution, each channel is restored, and the
@@ -33,8 +31,6 @@ class Deconvolution(Record):
     the signal, what sharpening and compression did.
     """
 
-    kind: ClassVar[str]
-
     linear_light: bool = Field(
         default=True, description="whether sRGB is decoded first; false for sets whose codes themselves were blurred"
     )
@@ -44,10 +40,6 @@ class Deconvolution(Record):
         le=1,
         description="standard deviation of the noise where the method works (light or codes); estimated if not given",
     )
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     @property
     def name(self) -> str:

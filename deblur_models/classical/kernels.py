@@ -1,4 +1,4 @@
-"""Kernels for methods that are told the blur: those of draws, and of files."""
+"""Kernels for methods that are told the blur: those of files."""
 
 from __future__ import annotations
 
@@ -9,41 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.core import Draw
-from blursynth.dataset.contact_sheet import draw_kernel
 from blursynth.errors import InvalidValueError
-from blursynth.io.pictures import read_arrays
+from blursynth.io.arrays import read_arrays
 from blursynth.physics import point_spread
 
-__all__ = ["read_kernel", "stack_kernels", "true_kernel", "turned_fits_better"]
+__all__ = ["read_kernel", "stack_kernels", "turned_fits_better"]
 
 _LOOKED_AT_PX = 512
 _SHIFT_PX = 4
 _CLEARLY = 0.6  # of the unexplained variance; noise and steps of coding leave a share of it with either kernel
-
-
-def true_kernel(draw: Draw) -> NDArray[np.float64]:
-    """The blur of a draw as one kernel ``[K, K]``: the point spreads of its steps convolved with one another.
-
-    K is odd, zero shift is in the middle, the sum is 1 (a darker exposure is not a matter of the kernel). A draw
-    without blur gives ``[[1]]``.
-
-    Raises
-    ------
-    InvalidValueError
-        A step blurs differently from pixel to pixel, so that no single kernel stands for it.
-
-    Not modeled: what happens between and after the blurs (clipping, demosaicking, sharpening, compression).
-    """
-    for name, step in draw.steps:
-        if step.varies:
-            raise InvalidValueError(
-                f"The draw has no single kernel: its step {name!r} ({step.kind}) blurs differently from "
-                "pixel to pixel.",
-                fix="Take a recipe of uniform blurs (default, motion-only) for methods that need a kernel.",
-            )
-    kernel = draw_kernel(draw)
-    return np.ones((1, 1)) if kernel is None else kernel
 
 
 def stack_kernels(kernels: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
@@ -126,7 +100,7 @@ def read_kernel(path: str | Path, *, turn_180: bool = False) -> NDArray[np.float
     PictureError
         The file cannot be read.
     InvalidValueError
-        It holds several arrays, or something that is no kernel.
+        It holds several arrays, or something that is not a kernel.
     """
     arrays = read_arrays(path)
     if len(arrays) != 1:

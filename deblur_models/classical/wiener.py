@@ -21,8 +21,8 @@ class Wiener(Deconvolution):
     ----------
     balance
         Weight of smoothness. None: ``10 (noise + 0.003)``, near the best for light of photographs blurred by the
-        recipe ``default`` and restored with the kernels of their draws; the .003 stands for what is no white noise (the
-        demosaicking and compression of the picture).
+        recipe ``default`` and restored with the kernels of their draws; the .003 stands for what is not white noise
+        (the demosaicking and compression of the picture).
 
     Source: N. Wiener 1949; B. Hunt 1973.
     """

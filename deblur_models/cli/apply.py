@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from blursynth.cli import console
-from blursynth.errors import BlursynthError, InvalidValueError
-from blursynth.io.folders import Inside, endings_text, expanded, matches, total, walk
+from blursynth.errors import InvalidValueError
 from blursynth.records.text import printable
 from deblur_models.cli import restorer_options as options
 from deblur_models.cli.memory import keep_freed_memory
@@ -107,11 +104,9 @@ def command(
         raise InvalidValueError(f"--out {out}: is a file, not a folder.", fix="Choose another place.")
     if any(sign in suffix for sign in "/\\"):
         raise InvalidValueError(f"--suffix {suffix!r} must be a part of a name, without slashes.")
-    planned = plan(pictures, out, suffix)
-    jobs = planned.jobs
+    from deblur_models.restore.files import plan_files, restore_files
 
-    from deblur_models.data.picture_file import read_picture, write_whole
-
+    planned = plan_files(pictures, out, suffix)
     kernels = None
     tiled: NetworkRestorer | None = None
     restorer: Restorer
@@ -144,31 +139,16 @@ def command(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidValueError(f"--out {out}: cannot be made ({error.strerror}).") from None
-    failed: list[tuple[str, str]] = list(planned.left_out)
-    made = 0
-    written: set[tuple[int, int]] = set()  # as the file system knows them, to which A.png and a.png may be one
-    with _progress(len(jobs)) as show:
-        for number, (picture, target) in enumerate(jobs):
+    with _progress(len(planned.jobs)) as show:
+
+        def begins(number: int, picture: Path) -> None:
+            tiles = show(number, picture)
             if tiled is not None:
-                tiled.on_tiles = show(number, picture)
-            else:
-                show(number, picture)
-            if target.exists() and _identity(target) in written:
-                failed.append((str(picture), f"{target} is what another picture became"))
-                continue
-            if target.exists() and not force:
-                failed.append((str(picture), f"{target} is there already (--force overwrites it)"))
-                continue
-            try:
-                file = read_picture(picture)
-                restored = restorer.restore(file.tensor(), kernels)
-                write_whole(target, file.encoded(restored, target.suffix.lower()))
-            except BlursynthError as error:
-                text = str(error).removeprefix(f"{picture}: ")
-                failed.append((str(picture), text.rstrip(".")))
-            else:
-                made += 1
-                written.add(_identity(target))
+                tiled.on_tiles = tiles
+
+        failed = restore_files(planned.jobs, restorer, kernels, overwrite=force, on_file=begins)
+    made = len(planned.jobs) - len(failed)
+    failed = [*planned.left_out, *failed]
     console.echo(f"{out}: {console.plural(made, 'picture')} restored by {restorer.name}")
     if failed:
         console.echo(f"\nNot restored: {console.plural(len(failed), 'picture')}")
@@ -178,78 +158,6 @@ def command(
         console.echo(f"{console.used_text(made, len(failed), planned.ignored)}.")
     if failed:
         raise typer.Exit(1)
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
-
-
-@dataclass(frozen=True)
-class Planned:
-    """Every picture once with the file that it becomes, and what of the folders is left out, and why.
-
-    ``ignored`` counts the files of no known format by their ending.
-    """
-
-    jobs: list[tuple[Path, Path]]
-    left_out: list[tuple[str, str]]
-    ignored: dict[str, int]
-
-
-def plan(pictures: Sequence[Path], out: Path, suffix: str = "") -> Planned:
-    """What is to be done, in order.
-
-    Raises
-    ------
-    InvalidValueError
-        Nothing is found, two pictures would become one file, or a picture would overwrite itself.
-    """
-    from blursynth.io.decoders import CODE_SUFFIXES
-    from deblur_models.data.picture_file import written_suffix
-
-    found: dict[Path, tuple[Path, Path]] = {}
-    looked: list[Inside] = []
-    for given in map(expanded, pictures):
-        if given.is_dir():
-            inside = walk(given, CODE_SUFFIXES, without=out)
-            looked.append(inside)
-            listed = [(given / name, name) for name in inside.files]
-            if not listed:
-                others = f" Other files there: {endings_text(inside.endings)}." if inside.endings else ""
-                raise InvalidValueError(
-                    f"{given}: holds no pictures.{others}",
-                    fix=f"Known: {', '.join(s[1:] for s in CODE_SUFFIXES)}.",
-                )
-        elif not given.exists() and (matched := matches(given)) is not None:
-            listed = [(path, Path(path.name)) for path in matched if path.is_file()]
-            if not listed:
-                raise InvalidValueError(f"{given}: no file fits this pattern.")
-        else:
-            listed = [(given, Path(given.name))]
-        for picture, name in listed:
-            target = out / name.with_name(f"{name.stem}{suffix}{written_suffix(name)}")
-            found.setdefault(picture.resolve(), (picture, target))
-    keep = Counter(target for _, target in found.values())
-    for real, (picture, target) in found.items():
-        # Beside a.png, what becomes of a.gif, whose format is not written, is a.gif.png.
-        if keep[target] > 1 and picture.suffix.lower() != target.suffix:
-            found[real] = picture, target.with_name(f"{picture.name}{suffix}{target.suffix}")
-    targets: dict[Path, Path] = {}
-    for real, (picture, target) in found.items():
-        if target.resolve() in found:
-            raise InvalidValueError(
-                f"{picture} would be written over {'itself' if target.resolve() == real else target}.",
-                fix="Choose another folder with --out, or names with --suffix.",
-            )
-        if target in targets:
-            raise InvalidValueError(
-                f"{targets[target]} and {picture} would both become {target}.",
-                fix="Restore them one after another into different folders, or give their common folder.",
-            )
-        targets[target] = picture
-    left_out = [(str(inside.root / name), why) for inside in looked for name, why in inside.left_out]
-    return Planned(list(found.values()), left_out, total(inside.endings for inside in looked))
 
 
 @contextmanager

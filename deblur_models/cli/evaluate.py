@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from blursynth.cli import console
-from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
-from blursynth.io.decoders import CODE_SUFFIXES
-from blursynth.io.folders import ByName, Inside, expanded, walk
-from blursynth.records.text import name_of, path_of, printable
+from blursynth.errors import InvalidValueError
+from blursynth.records.text import printable
 from deblur_models.cli import restorer_options as options
 from deblur_models.cli.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deblur_models.data.pair_set import PairSample, PairSet
-    from deblur_models.evaluate.evaluation import Kernels, OnPicture
+    from deblur_models.data import PairSet
+    from deblur_models.evaluate.evaluation import OnPicture
     from deblur_models.metrics import Metric
 
 EPILOG = """\b
@@ -39,8 +34,6 @@ a line per picture in results/ and of its blur in pairs.jsonl; the same command 
 Classical methods need the kernel: that of the draw where there is a single one, or --kernels. Pairs that cannot be
 read are left out with a message, the others are measured, and the exit code is 1.
 """
-
-_DEFAULT = "psnr,ssim,ms_ssim,gmsd,niqe,lpips"
 
 
 def command(
@@ -98,7 +91,7 @@ def command(
         typer.Option(
             "--metrics",
             metavar="NAMES",
-            help=f"With commas; by default those of {_DEFAULT} that can be measured here.",
+            help="With commas; by default those of psnr,ssim,ms_ssim,gmsd,niqe,lpips that can be measured here.",
             show_default=False,
         ),
     ] = None,
@@ -165,9 +158,10 @@ def command(
         if value is not None and value < least:
             raise InvalidValueError(f"{option} must be >= {least}, got {value}.")
     cost_px = parse_size(cost_size)
-    if references is not None and not references.is_dir():
-        raise DatasetError(f"--references {references}: there is no such folder.")
-    pairs, folders = open_data(data, sharp, references)
+    from deblur_models.data import open_pairs
+    from deblur_models.evaluate import evaluate, kernels_of_files, open_references, write_report
+
+    pairs, several = (open_pairs(data, sharp), None) if references is None else open_references(data, references, sharp)
     restorers = [
         *(
             options.load_restorer(
@@ -187,16 +181,13 @@ def command(
     options.different_names([r.name for r in restorers])
     if turn_kernels and kernels is None:
         raise InvalidValueError("--turn-kernels goes with --kernels.", fix="Leave it out.")
-    known = find_kernels(kernels, pairs, turned=turn_kernels) if kernels is not None else None
+    known = kernels_of_files(kernels, pairs, turn_180=turn_kernels) if kernels is not None else None
     chosen, left_out = choose_metrics(metrics, pairs, align, metric or ())
-
-    from deblur_models.evaluate.evaluation import evaluate
-    from deblur_models.evaluate.report import write_report
 
     with _progress() as show:
         try:
             found = evaluate(
-                pairs, restorers, out, metrics=chosen, references=folders, kernels=known, limit=limit, harm=harm,
+                pairs, restorers, out, metrics=chosen, references=several, kernels=known, limit=limit, harm=harm,
                 pictures=pictures, cost_px=cost_px, force=force, left_out=left_out, on_picture=show,
                 kernels_about="given, turned" if turn_kernels else "given",
             )  # fmt: skip
@@ -220,135 +211,28 @@ def command(
         raise typer.Exit(1)
 
 
-def open_data(
-    data: Path, sharp: Path | None, references: Path | None
-) -> tuple[PairSet, Callable[[PairSample], Iterable[Tensor]] | None]:
-    """The pairs, and what finds the references of one of them.
-
-    Without ``--sharp`` the middle one of a picture's references stands for the sharp picture.
-    """
-    from deblur_models.data.pair_set import FolderPairs, open_pairs, pictures_by_name
-
-    if references is None:
-        return open_pairs(data, sharp), None
-
-    from torch import from_numpy
-
-    from blursynth.io.pictures import read_pixels
-
-    data, references = expanded(data), expanded(references)
-    if not data.is_dir():
-        raise DatasetError(f"{data}: there is no such folder.")
-    by_name, blurred_ones = pictures_by_name(data)
-    blurred, names = list(by_name.values()), list(by_name)
-    sharp_ones = {name: _references(references / path_of(name)) for name in names}
-    listed = {name: inside.paths for name, inside in sharp_ones.items()}
-    alone = [name for name, found in listed.items() if not found]
-    if alone or not names:
-        raise DatasetError(
-            f"{references}: holds no pictures in the folder {alone[0]!r}." if alone else f"{data}: holds no pictures.",
-            why="The sharp pictures along the path of one blurred picture lie in a folder of its name.",
-        )
-    middle = [listed[name][len(listed[name]) // 2] for name in names]
-    if sharp is not None:
-        pairs: PairSet = open_pairs(data, sharp)
-    else:
-        looked = (blurred_ones, *sharp_ones.values())
-        pairs = FolderPairs(blurred, middle, names, name_of(Path(data.name)), looked)
-
-    def of_sample(sample: PairSample) -> Iterable[Tensor]:
-        for path in listed[sample.name]:
-            codes = read_pixels(path)
-            yield from_numpy(codes.astype("float32") / float(2 ** (8 * codes.itemsize) - 1)).movedim(-1, 0)
-
-    return pairs, of_sample
-
-
-def _references(folder: Path) -> Inside:
-    """The sharp pictures of one blurred picture: right in its folder."""
-    if not folder.is_dir():
-        return Inside(folder, ())
-    inside = walk(folder, CODE_SUFFIXES)
-    return replace(inside, files=tuple(file for file in inside.files if len(file.parts) == 1))
-
-
-def find_kernels(folder: Path, pairs: PairSet, *, turned: bool = False) -> Kernels:
-    """What gives the kernel of a pair from the file of its name.
-
-    Raises
-    ------
-    InvalidValueError
-        The pairs have no names of files.
-    DatasetError
-        There is no such folder, or a picture has no kernel in it.
-    """
-    from deblur_models.classical import read_kernel
-    from deblur_models.data.pair_set import FolderPairs
-
-    if not isinstance(pairs, FolderPairs):
-        raise InvalidValueError(
-            "--kernels goes with folders of pictures.",
-            why="A data set has the kernels of its draws.",
-            fix="Leave it out.",
-        )
-    if not folder.is_dir():
-        raise DatasetError(f"--kernels {folder}: there is no such folder.")
-    files = ByName[Path]()
-    for file in walk(folder, None).files:
-        files.add(name_of(file.with_suffix("")), folder / file)
-    kernels = {name: found[-1] for name in pairs.names if (found := files.find(name))}
-    alone = [name for name in pairs.names if name not in kernels]
-    if alone:
-        raise DatasetError(
-            f"--kernels {folder}: {len(alone)} of {len(pairs)} pictures have no kernel (the first is {alone[0]!r}).",
-            fix="Their files have the pictures' names, such as 001.npy for 001.png.",
-        )
-    return lambda sample: read_kernel(kernels[sample.name], turn_180=turned)
-
-
 def choose_metrics(
     text: str | None, pairs: PairSet, align: int | None, more: Iterable[str] = ()
 ) -> tuple[list[Metric], dict[str, str]]:
-    """The metrics of these names, PSNR first; and those of the default ones that cannot be measured, and why.
+    """The metrics of these options, PSNR first; and those of the default ones that cannot be measured, and why.
 
-    Each is tried on noise of the size of the smallest picture. One that was asked for must work. Of two metrics of one
-    name the one with settings (``more``) is taken.
+    One that was asked for must work. Of two metrics of one name the one with settings (``more``) is taken.
     """
-    import torch
-
-    from deblur_models.evaluate.evaluation import size_of
+    from deblur_models.evaluate import DEFAULT_METRICS, aligned_metrics, usable_metrics
     from deblur_models.metrics import metric
 
-    names = [name.strip() for name in (text or _DEFAULT).split(",") if name.strip()]
-    asked = [(f"--metric {given}", *options.kind_and_values(given, "--metric")) for given in more]
-    given_kinds = {kind for _, kind, _ in asked}
-    wanted: list[tuple[str, bool, Metric]] = [
-        (f"--metrics {name}", text is not None, metric(name))
-        for name in dict.fromkeys(["psnr", *names])
-        if name not in given_kinds
-    ]
-    wanted += [(option, True, metric(kind, **values)) for option, kind, values in asked]
-    if align is not None:
-        for name in ("psnr", "ssim"):
-            made = metric("aligned", of=name, max_shift_px=align, border_px=max(15, align + 2))
-            wanted.append((f"--align {align}", True, made))
-    sizes = [size for i in range(len(pairs)) if (size := size_of(pairs, i)) is not None]
-    if not sizes:
-        raise DatasetError(f"{pairs.name}: none of its {len(pairs)} pictures can be read.")
-    rng = torch.Generator().manual_seed(0)
-    noise = torch.rand(1, 3, min(h for h, _ in sizes), min(w for _, w in sizes), generator=rng)
-    chosen, left_out = [], {}
-    for option, needed, made in wanted:
-        try:
-            made.check_ready()
-            made(noise, noise.flip(-1))
-        except BlursynthError as error:
-            if needed:
-                raise InvalidValueError(f"{option}: {error.what}", why=error.why, fix=error.fix) from None
-            left_out[made.name] = error.what
-        else:
-            chosen.append(made)
-    return chosen, left_out
+    names = DEFAULT_METRICS if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    given = [(f"--metric {one}", *options.kind_and_values(one, "--metric")) for one in more]
+    plain = [name for name in dict.fromkeys(["psnr", *names]) if name not in {kind for _, kind, _ in given}]
+    wanted = [(f"--metrics {name}", metric(name)) for name in plain]
+    wanted += [(option, metric(kind, **values)) for option, kind, values in given]
+    wanted += [(f"--align {align}", one) for one in (() if align is None else aligned_metrics(align))]
+    usable, wrong = usable_metrics([one for _, one in wanted], pairs)
+    for option, one in wanted:
+        if one.name in wrong and (text is not None or not option.startswith("--metrics ")):
+            error = wrong[one.name]
+            raise InvalidValueError(f"{option}: {error.what}", why=error.why, fix=error.fix)
+    return usable, {name: error.what for name, error in wrong.items()}
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
@@ -367,8 +251,8 @@ def parse_size(text: str) -> tuple[int, int] | None:
 
 def show_summary(summary: dict[str, Any]) -> None:
     """The tables of a report on the terminal."""
-    from deblur_models.evaluate.evaluation import BASELINE
     from deblur_models.evaluate.report import gain_text, interval_text, number, word
+    from deblur_models.evaluate.statistics import BASELINE
 
     better = summary["better"]
     measured = summary["data"]["measured"]

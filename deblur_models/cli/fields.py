@@ -8,7 +8,8 @@ import typer
 
 from blursynth.cli import console
 from blursynth.errors import InvalidValueError, did_you_mean
-from deblur_models.cli.record_listing import show_fields, summary
+from blursynth.records.schema import summary
+from deblur_models.cli.record_listing import show_fields
 
 EPILOG = """\b
 Examples:
@@ -16,12 +17,6 @@ Examples:
   deblur fields optimizer
 """
 
-_ALONE = {
-    "extends": "name or path of a configuration that this one changes",
-    "summary": "what it trains, in a line",
-    "seed": "seed of weights, order, blur and turns; 0 by default",
-    "start_from": "checkpoint or run whose weights it begins with",
-}
 _OF_A_KIND = {
     "network": ("what learns", "deblur networks"),
     "loss": ("what is made small; [[loss]] may stand several times", "deblur losses"),
@@ -35,13 +30,15 @@ def command(
     table: Annotated[str | None, typer.Argument(help="Show the fields of this table.", show_default=False)] = None,
 ) -> None:
     """List the tables of a training configuration, or one table's fields."""
-    from deblur_models.config.configuration import TABLES
+    from deblur_models.config.configuration import TABLES, Configuration
 
+    alone = {name: Configuration.model_fields[name].description or "" for name in ("summary", "seed", "start_from")}
+    alone = {"extends": "name or path of a configuration that this one changes", **alone}
     if table is None:
         console.table(
             ("table or field", "what it is"),
             [
-                *_ALONE.items(),
+                *alone.items(),
                 *((name, f"{text}: {lists}") for name, (text, lists) in _OF_A_KIND.items()),
                 *((name, summary(record).partition("]: ")[2] or summary(record)) for name, record in TABLES.items()),
             ],
@@ -53,10 +50,10 @@ def command(
         text, lists = _OF_A_KIND[name]
         console.echo(f"{text}; `{lists}` lists its kinds, `{lists} KIND` the fields of one.")
         return
-    if name in _ALONE:
-        console.echo(f"{name} = ...: {_ALONE[name]}; at the top of the file, before the tables.")
+    if name in alone:
+        console.echo(f"{name} = ...: {alone[name]}; at the top of the file, before the tables.")
         return
     if name not in TABLES:
-        known = (*_ALONE, *_OF_A_KIND, *TABLES)
+        known = (*alone, *_OF_A_KIND, *TABLES)
         raise InvalidValueError(f"A configuration has no table {table!r}.", fix=did_you_mean(name, known))
     show_fields(TABLES[name])

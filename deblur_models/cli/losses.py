@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from blursynth.cli import console
-from blursynth.errors import InvalidValueError, did_you_mean
-from deblur_models.cli.record_listing import show_fields, summary
+from blursynth.records.kind import find_kind
+from blursynth.records.schema import summary
+from deblur_models.cli.record_listing import show_fields
 
 EPILOG = """\b
 Examples:
@@ -28,11 +29,7 @@ def command(
         **dict.fromkeys(CONSISTENCY, "consistency"),
     }
     listed: tuple[type[Loss | AdversarialLoss | ConsistencyLoss], ...] = (*ALL, *ADVERSARIAL, *CONSISTENCY)
-    everything = {loss.kind: loss for loss in listed}
-    if kind is None:
-        rows = [(name, sorts.get(loss, ""), summary(loss)) for name, loss in everything.items()]
-        console.table(("loss", "", "what it is"), rows)
+    if kind is not None:
+        show_fields(find_kind(kind, listed, noun="loss"))
         return
-    if kind not in everything:
-        raise InvalidValueError(f"There is no loss {kind!r}.", fix=did_you_mean(kind, everything))
-    show_fields(everything[kind])
+    console.table(("loss", "", "what it is"), [(loss.kind, sorts.get(loss, ""), summary(loss)) for loss in listed])

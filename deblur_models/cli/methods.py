@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from blursynth.cli import console
-from blursynth.errors import InvalidValueError, did_you_mean
-from deblur_models.cli.record_listing import show_fields, summary
+from blursynth.records.kind import find_kind
+from blursynth.records.schema import summary
+from deblur_models.cli.record_listing import show_fields
 
 EPILOG = """\b
 Examples:
@@ -23,10 +24,7 @@ def command(
     """List the classical methods, or one method's fields."""
     from deblur_models.classical import ALL
 
-    everything = {method.kind: method for method in ALL}
-    if kind is None:
-        console.table(("method", "what it does"), [(name, summary(method)) for name, method in everything.items()])
+    if kind is not None:
+        show_fields(find_kind(kind, ALL, noun="classical method"))
         return
-    if kind not in everything:
-        raise InvalidValueError(f"There is no classical method {kind!r}.", fix=did_you_mean(kind, everything))
-    show_fields(everything[kind])
+    console.table(("method", "what it does"), [(method.kind, summary(method)) for method in ALL])

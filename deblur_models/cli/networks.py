@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from blursynth.cli import console
-from blursynth.errors import InvalidValueError, did_you_mean
+from blursynth.records.kind import find_kind
+from blursynth.records.schema import summary
 
 EPILOG = """\b
 Examples:
@@ -25,20 +26,18 @@ def command(
     from deblur_models.networks import ALL, BLUR_GENERATORS, DISCRIMINATORS, count_weights
 
     roles = dict.fromkeys(DISCRIMINATORS, "discriminator") | dict.fromkeys(BLUR_GENERATORS, "blurs")
-    everything = {config.kind: config for config in (*ALL, *roles)}
+    everything = (*ALL, *roles)
     if kind is None:
         rows = []
-        for config in everything.values():
+        for config in everything:
             for size in config.sizes:
                 with torch.device("meta"):
                     weights = count_weights(config.of_size(size).build())
                 rows.append((config.kind, size, f"{weights:,}", roles.get(config, "")))
         console.table(("network", "size", "weights", ""), rows, right=("weights",))
         return
-    if kind not in everything:
-        raise InvalidValueError(f"There is no network {kind!r}.", fix=did_you_mean(kind, everything))
-    config = everything[kind]
-    console.echo((config.__doc__ or "").strip().splitlines()[0])
+    config = find_kind(kind, everything, noun="network")
+    console.echo(summary(config))
     defaults = config.of_size()
     console.table(
         ("field", f"value of size {next(iter(config.sizes))!r}", "what it is"),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from blursynth.cli import console
 from blursynth.records.kind import Record
+from blursynth.records.schema import summary
 
-__all__ = ["show_fields", "summary"]
+__all__ = ["show_fields"]
 
 
 def show_fields(record: type[Record]) -> None:
@@ -30,10 +30,3 @@ def _choices(field: FieldInfo) -> str:
     if get_origin(field.annotation) is not Literal:
         return ""
     return f" (one of {', '.join(map(str, get_args(field.annotation)))})"
-
-
-def summary(record: type[object]) -> str:
-    """The first sentence of a record's documentation, on one line and without marks of its formatting."""
-    paragraph = " ".join((record.__doc__ or "").strip().partition("\n\n")[0].split())
-    paragraph = re.sub(r":\w+:`~?([^`]+)`", r"\1", paragraph).replace("``", "")
-    return re.sub(r"(?<!\S)\*(\w[^*]*)\*", r"\1", paragraph).rstrip(".")

@@ -28,10 +28,6 @@ __all__ = [
     "split_name",
 ]
 
-TILE_PX = 512
-WHOLE_UP_TO_PX = 2_000_000
-"""About 1920 x 1040; memory grows in proportion to it."""
-
 Overlap = Annotated[
     int | None,
     typer.Option(
@@ -65,7 +61,7 @@ Padding = Annotated[
     typer.Option(
         "--padding",
         metavar="mirror|published",
-        help="What networks see beyond the edge where sides are no multiples of what they need: the picture mirrored, "
+        help="What networks see beyond the edge where sides are not multiples of what they need: the picture mirrored, "
         "or what their published code puts there, to compare with published figures.",
     ),
 ]
@@ -114,7 +110,7 @@ def load_restorer(
         raise InvalidValueError(f"--tile must be >= 0 px, got {tile}.", fix="0 gives the network the whole picture.")
     from deblur_models.checkpoints.checkpoint import load_network
     from deblur_models.device import autocast_type, torch_device
-    from deblur_models.restore.network_restorer import NetworkRestorer, sees_all_of_it, with_local_px
+    from deblur_models.restore.network_restorer import NetworkRestorer, usual_tiles, with_local_px
 
     place, autocast = torch_device(device), autocast_type(precision)
 
@@ -125,8 +121,7 @@ def load_restorer(
     return NetworkRestorer(
         network,
         name=name,
-        tile_px=TILE_PX if tile is None else tile or None,
-        whole_up_to_px=WHOLE_UP_TO_PX if tile is None and sees_all_of_it(network) else 0,
+        **(usual_tiles(network) if tile is None else {"tile_px": tile or None}),
         overlap_px=overlap,
         ensemble=ensemble,
         device=place,
@@ -159,7 +154,7 @@ def kind_and_values(text: str, option: str) -> tuple[str, dict[str, Any]]:
         field, equals, value = setting.partition("=")
         if not equals:
             raise InvalidValueError(
-                f"{option} {text}: {setting!r} is no setting.", fix="Write KIND:FIELD=VALUE,FIELD=VALUE."
+                f"{option} {text}: {setting!r} is not a setting.", fix="Write KIND:FIELD=VALUE,FIELD=VALUE."
             )
         is_path = value.strip().startswith(("/", ".", "~"))
         values[field.strip()] = str(Path(value.strip()).expanduser()) if is_path else parse_value(value)

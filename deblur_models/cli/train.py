@@ -101,20 +101,20 @@ def command(
 
     Photographs are blurred on the fly (clear -> blur -> clear); pairs are taken as they are.
     """
-    from deblur_models.config.configuration import configuration_names, read_configuration
+    from deblur_models.config.configuration import configuration_names, load_configuration
 
     if list_:
-        rows = [(name, read_configuration(name).summary) for name in configuration_names()]
+        rows = [(name, load_configuration(name).summary) for name in configuration_names()]
         console.table(("configuration", "what it trains"), rows)
         return
     if configuration is None:
         raise InvalidValueError("deblur train needs a configuration.", fix="deblur train --list names those that ship.")
     if out is None and not dry_run:
         raise InvalidValueError("--out is missing: the folder of the run.")
-    changes = _changes(read_configuration(configuration).to_dict(), photos, recipe, data, sharp, validation)
+    changes = _changes(load_configuration(configuration).to_dict(), photos, recipe, data, sharp, validation)
     changes |= {"seed": seed} if seed is not None else {}
     changes |= {"run.device": device} if device is not None else {}
-    wanted = read_configuration(configuration, {**changes, **_settings(set_ or [])})
+    wanted = load_configuration(configuration, {**changes, **_settings(set_ or [])})
     wanted = wanted if steps is None else wanted.of_length(steps)
     from deblur_models.train import check, train
 
@@ -133,9 +133,9 @@ def command(
         return
     assert out is not None
 
-    with _shown(first, wanted, out) as (show, begins):
+    with _shown(first, wanted, out) as (show, starts):
         every_s = TERMINAL_S if sys.stderr.isatty() else LINES_S
-        result = train(wanted, out, resume=not fresh, on_progress=show, on_begin=begins, tell_every_s=every_s)
+        result = train(wanted, out, resume=not fresh, on_progress=show, on_start=starts, progress_every_s=every_s)
     if first:
         _summary(result, wanted)
     if not result.finished:
@@ -238,40 +238,40 @@ def _shown(
     first: bool, configuration: Configuration, out: Path
 ) -> Iterator[tuple[Callable[[Progress], None] | None, Callable[[int], None] | None]]:
     """What is called as the run goes on, and what when it begins: a live bar on a terminal; elsewhere a line for each
-    look at held-out pairs, and one in between where nothing was said for long."""
+    validation, and one in between where nothing was said for long."""
     if not first:
         yield None, None
         return
-    began, began_at, last = time.monotonic(), 0, -math.inf
+    began, start_step, last = time.monotonic(), 0, -math.inf
     origin = "" if configuration.validation is None else configuration.validation.origin
 
-    def begins(step: int) -> None:
-        nonlocal began, began_at
-        began, began_at = time.monotonic(), step
+    def starts(step: int) -> None:
+        nonlocal began, start_step
+        began, start_step = time.monotonic(), step
         if step > 0:
             console.echo(f"{out}: goes on from step {step:,} of {configuration.steps:,}.", err=True)
 
     if not sys.stderr.isatty():
-        console.echo(f"{out}: looking at the pictures.", err=True)
+        console.echo(f"{out}: checking the pictures.", err=True)
 
         def lines(progress: Progress) -> None:
             nonlocal last
-            if progress.look is not None or time.monotonic() - last >= LINES_S:
+            if progress.validation is not None or time.monotonic() - last >= LINES_S:
                 last = time.monotonic()
-                console.echo(_text(progress, time.monotonic() - began, progress.step - began_at, origin), err=True)
+                console.echo(_text(progress, time.monotonic() - began, progress.step - start_step, origin), err=True)
 
-        yield lines, begins
+        yield lines, starts
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
     with Bar(*columns, console=console.console(stderr=True)) as bar:
-        task = bar.add_task("", total=None, text="looking at the pictures")
+        task = bar.add_task("", total=None, text="checking the pictures")
 
         def show(progress: Progress) -> None:
-            if progress.look is not None:
-                text = _text(progress, time.monotonic() - began, progress.step - began_at, origin)
+            if progress.validation is not None:
+                text = _text(progress, time.monotonic() - began, progress.step - start_step, origin)
                 bar.console.print(text, markup=False)
                 bar.update(task, completed=progress.step, total=progress.steps)
                 return
@@ -279,7 +279,7 @@ def _shown(
             parts.append(f"{progress.images_per_s:.3g} patches/s")
             bar.update(task, completed=progress.step, total=progress.steps, text=", ".join(parts))
 
-        yield show, begins
+        yield show, starts
 
 
 def _text(progress: Progress, elapsed_s: float, steps: int, origin: str) -> str:
@@ -289,12 +289,13 @@ def _text(progress: Progress, elapsed_s: float, steps: int, origin: str) -> str:
         left_s = elapsed_s / steps * (progress.steps - progress.step)
         head += f", about {console.seconds_text(left_s)} left"
     head += ")"
-    if progress.look is not None:
-        look = progress.look
+    if progress.validation is not None:
+        scores = progress.validation
         return (
-            f"{head}: held-out PSNR {look.psnr:.2f} dB, SSIM {look.ssim:.4f} "
-            f"({look.input} {look.psnr_input:.2f} dB, {look.ssim_input:.4f}; {look.gain_name} {look.gain_db:+.2f} dB"
-            f"{'' if look.no_harm_db is None else f'; no harm {look.no_harm_db:.1f} dB'})"
+            f"{head}: held-out PSNR {scores.psnr:.2f} dB, SSIM {scores.ssim:.4f} "
+            f"({scores.input} {scores.psnr_input:.2f} dB, {scores.ssim_input:.4f}; "
+            f"{scores.gain_name} {scores.gain_db:+.2f} dB"
+            f"{'' if scores.no_harm_db is None else f'; no harm {scores.no_harm_db:.1f} dB'})"
             f"{f'; held-out: {origin}' if progress.step == 0 else ''}"
         )
     losses = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
@@ -304,9 +305,9 @@ def _text(progress: Progress, elapsed_s: float, steps: int, origin: str) -> str:
     return f"{head}: {losses}; {progress.images_per_s:.3g} patches/s ({split}){skipped}"
 
 
-def _scores(look: ValidationResult) -> tuple[str, str, str, str]:
-    no_harm = "" if look.no_harm_db is None else f"{look.no_harm_db:.1f}"
-    return f"{look.psnr:.2f}", f"{look.ssim:.4f}", f"{look.gain_db:+.2f}", no_harm
+def _cells(scores: ValidationResult) -> tuple[str, str, str, str]:
+    no_harm = "" if scores.no_harm_db is None else f"{scores.no_harm_db:.1f}"
+    return f"{scores.psnr:.2f}", f"{scores.ssim:.4f}", f"{scores.gain_db:+.2f}", no_harm
 
 
 def _summary(result: Result, configuration: Configuration) -> None:
@@ -315,7 +316,7 @@ def _summary(result: Result, configuration: Configuration) -> None:
     if not result.finished:
         console.echo(f"Stopped after step {result.step:,}; the same command goes on there.", err=True)
         return
-    if result.began_at == result.step:
+    if result.start_step == result.step:
         console.echo(
             f"{result.out}: is finished ({result.step:,} steps); nothing was done. To train on, write "
             f'start_from = "{result.out}" in a configuration, with a new folder.',
@@ -327,16 +328,16 @@ def _summary(result: Result, configuration: Configuration) -> None:
         )
     blurs = isinstance(configuration.network, BlurGeneratorConfig)
     rows = []
-    if result.looks and configuration.validation is not None:
-        step, look = result.looks[-1]
-        numbers = ("PSNR dB", "SSIM", f"{look.gain_name} dB", "no harm dB")
+    if result.validation_results and configuration.validation is not None:
+        step, scores = result.validation_results[-1]
+        numbers = ("PSNR dB", "SSIM", f"{scores.gain_name} dB", "no harm dB")
         rows = [
-            (f"{look.input}, nothing done", f"{look.psnr_input:.2f}", f"{look.ssim_input:.4f}", "", ""),
-            (f"network after {step:,} steps", *_scores(look)),
+            (f"{scores.input}, nothing done", f"{scores.psnr_input:.2f}", f"{scores.ssim_input:.4f}", "", ""),
+            (f"network after {step:,} steps", *_cells(scores)),
         ]
-        if result.best is not None and result.best != look:
+        if result.best is not None and result.best != scores:
             best = "the nearest, RUN/best" if blurs else "the best, which RUN stands for"
-            rows.append((best, *_scores(result.best)))
+            rows.append((best, *_cells(result.best)))
         console.echo(f"held-out: {configuration.validation.origin}")
         console.table(("held-out pairs", *numbers), rows, right=numbers)
         if blurs:
@@ -344,9 +345,9 @@ def _summary(result: Result, configuration: Configuration) -> None:
                 "PSNR is against the blur of the pairs, which nothing that draws blur can know: nearer is not more "
                 "realistic. Look at the pictures in samples/."
             )
-        kept, wanted = (result.best or look).no_harm_db, configuration.validation.no_harm_db
+        kept, wanted = (result.best or scores).no_harm_db, configuration.validation.no_harm_db
         if kept is not None and kept < wanted:
-            console.echo(f"No look reached no_harm_db = {wanted:g}; the one that came nearest is the best.", err=True)
+            console.echo(f"No network reached no_harm_db = {wanted:g}; the one that came nearest is kept.", err=True)
     last = result.out / "last"  # the folder alone would stand for the nearest
     use = f'blur_network = "{last}"' if blurs else f"deblur apply PICTURES --network {result.out} --out restored/"
     console.echo(f"{result.out}: use it with  {use}{'  in a table [data.NAME]' if blurs else ''}")

@@ -4,7 +4,7 @@ from deblur_models.config.configuration import (
     Configuration,
     ConfigurationError,
     configuration_names,
-    read_configuration,
+    load_configuration,
 )
 
-__all__ = ["Configuration", "ConfigurationError", "configuration_names", "read_configuration"]
+__all__ = ["Configuration", "ConfigurationError", "configuration_names", "load_configuration"]

@@ -40,7 +40,7 @@ class Augmentation(Record):
     """
 
     geometric: float = Field(default=0.5, ge=0, le=1, description="share of the pairs whose geometry is changed")
-    rotation_deg: float = Field(default=45.0, ge=0, le=180, description="largest angle of rotations, either way")
+    angle_deg: float = Field(default=45.0, ge=0, le=180, description="largest angle of rotations, either way")
     scale: float = Field(default=0.1, ge=0, le=0.5, description="largest change of scale of rotations, either way")
     distortion: float = Field(
         default=0.05, ge=0, le=0.2, description="largest coefficient of distortions, of r^2 and of r^4, either way"
@@ -112,7 +112,7 @@ class Augmentation(Record):
         """
         if self.geometric == 0:
             return 0
-        angle = math.radians(min(self.rotation_deg, 45.0))
+        angle = math.radians(min(self.angle_deg, 45.0))
         reach = (math.cos(angle) + math.sin(angle)) / (1 - self.scale)
         return 8 * math.ceil(patch_px * (reach - 1) / 16)
 
@@ -134,7 +134,7 @@ class Augmentation(Record):
         if kind == 1:
             return 5, None  # the transpose
         if kind == 2:
-            angle = math.radians(_between(stream, -self.rotation_deg, self.rotation_deg))
+            angle = math.radians(_between(stream, -self.angle_deg, self.angle_deg))
             scale = _between(stream, 1 - self.scale, 1 + self.scale)
             a, b = scale * math.cos(angle), scale * math.sin(angle)
             return 0, Affine.inverse_of([[a, b], [-b, a]])

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blursynth.core import Draw, apply
+from blursynth.core import Draw, Window, apply
 from blursynth.dataset import Unblurred
 from blursynth.frame import Encoding, Frame
 from deblur_models.data.augmentation import AugmentationDraw, augment, turned
@@ -102,10 +102,14 @@ class BeforeBlur:
     def pin_memory(self) -> BeforeBlur:
         return replace(self, frame=_with_planes(self.frame, lambda plane: plane.pin_memory()))
 
+    @property
+    def window(self) -> Window:
+        """The samples without their margin."""
+        return self.margin_px, self.margin_px, self.size_px, self.size_px
+
     def geometry(self) -> Frame:
         """Of the samples without their margin: see :class:`Batch`."""
-        inside = self.frame.crop(self.margin_px, self.margin_px, self.size_px, self.size_px)
-        return _without_pixels(inside)
+        return _without_pixels(self.frame.crop(*self.window))
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,12 +276,9 @@ def make_batch(
 def _blurred(group: BeforeBlur, device: torch.device) -> tuple[Tensor, Tensor]:
     """Sharp and blurred pictures ``[n, 3, H, W]`` of samples before their blur, computed on a device."""
     frame = _with_planes(group.frame, lambda plane: plane.to(device, non_blocking=True))
-    targets = [draw.target_draw() for draw in group.draws]
-    sharp = frame if group.draws[0].target == "source" else apply(targets, frame)
-    blurred = apply(group.draws, frame)
-    middle = slice(group.margin_px, group.margin_px + group.size_px)
-    inside = sharp.image[..., middle, middle], blurred.image[..., middle, middle]
-    return _rounded(inside[0], group.top), _rounded(inside[1], group.top)
+    both = ([draw.target_draw() for draw in group.draws], group.draws)
+    sharp, blurred = (apply(draws, frame, window=group.window).image for draws in both)
+    return _rounded(sharp, group.top), _rounded(blurred, group.top)
 
 
 def _blurred_by(blur: LearnedBlur, group: SharpPictures, device: torch.device) -> tuple[Tensor, Tensor]:

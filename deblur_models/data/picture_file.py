@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -17,15 +16,15 @@ from torch import Tensor, from_numpy
 
 from blursynth.errors import PictureError
 from blursynth.frame import Encoding
+from blursynth.io.atomic import write_atomically
 from blursynth.io.decoders import damaged, decoded_by_opencv, open_picture, quiet
 from blursynth.io.folders import expanded
-from blursynth.io.pictures import SUFFIXES, read_header, read_pixels
+from blursynth.io.pictures import ORIENTATION, SUFFIXES, read_header, read_pixels, upright
 
 __all__ = ["PictureFile", "read_picture", "written_suffix"]
 
 _LOG = logging.getLogger(__name__)
 
-_ORIENTATION = 0x0112
 # Modes of Pillow that restored pictures are not written in.
 _CONVERTED = {
     "CMYK": ("CMYK", "RGB, without its color profile"),
@@ -238,7 +237,7 @@ def read_picture(path: str | Path) -> PictureFile:
         else:
             deep = _deep_with_alpha(path) if info.bit_depth == 16 else None
             try:
-                four = _turned(np.asarray(picture.convert("RGBA")) if deep is None else deep, orientation)
+                four = upright(np.asarray(picture.convert("RGBA")) if deep is None else deep, orientation)
             except (OSError, SyntaxError, ValueError) as error:
                 raise damaged(path, error) from None
             codes, alpha = np.ascontiguousarray(four[..., :3]), np.ascontiguousarray(four[..., 3])
@@ -267,9 +266,9 @@ def _exif(picture: Any, path: Path) -> tuple[int, bytes]:
             tags = picture.getexif()
         if not tags:
             return 1, b""
-        orientation = tags.get(_ORIENTATION, 1)
-        if _ORIENTATION in tags:
-            tags[_ORIENTATION] = 1
+        orientation = tags.get(ORIENTATION, 1)
+        if ORIENTATION in tags:
+            tags[ORIENTATION] = 1
         for tag in _LAYOUT & set(tags):
             del tags[tag]
         written = tags.tobytes() if len(tags) else b""
@@ -291,17 +290,6 @@ def _deep_with_alpha(path: Path) -> NDArray[Any] | None:
     return np.asarray(picture[..., [2, 1, 0, 3]])
 
 
-def _turned(codes: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Upright, from the EXIF orientation: 2 to 4 mirror and turn by 180 degrees, 5 to 8 also swap rows and columns."""
-    if orientation >= 5:
-        codes = codes.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        codes = codes[::-1]
-    if orientation in (2, 3, 6, 7):
-        codes = codes[:, ::-1]
-    return codes
-
-
 def write_whole(path: Path, content: bytes) -> None:
     """A file that is there as a whole or not at all.
 
@@ -310,14 +298,8 @@ def write_whole(path: Path, content: bytes) -> None:
     PictureError
         It cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_atomically(path, content)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise PictureError(f"{path}: cannot be written ({error.strerror or error}).") from None

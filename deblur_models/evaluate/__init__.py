@@ -1,1 +1,31 @@
-"""How well pictures are restored: scores, their uncertainty, speed, and the report."""
+"""How well pictures are restored: ``evaluation`` (the run), ``statistics`` (means, gains, their intervals), ``store``
+(what is kept), ``report`` (the page), ``speed``; ``kernels``, ``references``, ``usable_metrics`` (what is measured)."""
+
+from deblur_models.evaluate.evaluation import Evaluation, evaluate
+from deblur_models.evaluate.kernels import kernel_of_draw, kernels_of_files
+from deblur_models.evaluate.references import open_references
+from deblur_models.evaluate.report import write_report
+from deblur_models.evaluate.severity import PairFacts, pair_facts, severity_px
+from deblur_models.evaluate.speed import measure_speed, network_cost, peak_bytes
+from deblur_models.evaluate.statistics import bootstrap_mean, summarize
+from deblur_models.evaluate.usable_metrics import DEFAULT_METRICS, aligned_metrics, usable_metrics
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "Evaluation",
+    "PairFacts",
+    "aligned_metrics",
+    "bootstrap_mean",
+    "evaluate",
+    "kernel_of_draw",
+    "kernels_of_files",
+    "measure_speed",
+    "network_cost",
+    "open_references",
+    "pair_facts",
+    "peak_bytes",
+    "severity_px",
+    "summarize",
+    "usable_metrics",
+    "write_report",
+]

@@ -11,11 +11,9 @@ import hashlib
 import json
 import logging
 import math
-import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,158 +22,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blursynth.core import Degradation, Draw
-from blursynth.dataset.files import read_json, refuse_links, require_regular
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, PictureError
-from blursynth.frame import Encoding, Frame
 from blursynth.io.folders import expanded
-from blursynth.io.pictures import read_header
-from blursynth.records.kind import Record
 from blursynth.records.text import printable
-from deblur_models.classical import true_kernel, turned_fits_better
+from deblur_models.classical import turned_fits_better
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs
 from deblur_models.data.picture_file import write_whole
+from deblur_models.evaluate.kernels import Kernels, kernel_of_draw
+from deblur_models.evaluate.references import References
+from deblur_models.evaluate.severity import PairFacts, pair_facts
 from deblur_models.evaluate.speed import measure_speed, network_cost
+from deblur_models.evaluate.statistics import BASELINE, summarize
+from deblur_models.evaluate.store import Store, claim, describe_restorer, plain, restored_stem, slug, write_picture
+from deblur_models.evaluate.usable_metrics import size_of
 from deblur_models.metrics import Metric, best_over_trajectory, no_harm
 from deblur_models.restore.network_restorer import Identity, NetworkRestorer
 from deblur_models.restore.restorer import Restorer
 
-__all__ = [
-    "Evaluation",
-    "OnPicture",
-    "PairFacts",
-    "bootstrap_mean",
-    "evaluate",
-    "kernel_of_draw",
-    "pair_facts",
-    "severity_px",
-]
+__all__ = ["Evaluation", "OnPicture", "evaluate"]
 
 _LOG = logging.getLogger(__name__)
 
-FORMAT = 1
-SEVERITY_EDGES_PX = (0.5, 1.0, 2.0, 4.0, 8.0)
-BASELINE = Identity.name
-_LEAST_WIDTH_PX = 0.05  # a blur narrower than this moves no code of a picture
 
 OnPicture = Callable[[int, int, str], None]
 """Called before each restoration with the number done, the number of all, and what comes now."""
-
-References = Callable[[PairSample], Iterable[Tensor]]
-"""Several sharp pictures ``[3, H, W]`` in 0..1 of one blurred picture, along the path of the camera."""
-
-Kernels = Callable[[PairSample], NDArray[np.floating] | None]
-"""The kernel ``[K, K]`` of a pair, K odd, sum 1; None where no single one is known."""
-
-
-@dataclass(frozen=True)
-class PairFacts:
-    """What is known of a pair's blur before anything restores it.
-
-    Parameters
-    ----------
-    severity_px
-        Root mean square width of the point spread that the draw's blurs make together, in px; at the middle of the
-        picture where it ``varies``; None where there is no draw, or where a varying blur cannot be made again without
-        its depth map.
-    kinds
-        Kinds of blur in the draw, without those that are too narrow to be seen.
-    """
-
-    index: int
-    name: str
-    source: str
-    severity_px: float | None
-    varies: bool
-    known: bool
-    kinds: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "index": self.index, "name": self.name, "source": self.source, "severity_px": self.severity_px,
-            "varies": self.varies, "known": self.known, "kinds": list(self.kinds),
-        }  # fmt: skip
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> PairFacts:
-        return PairFacts(**{**values, "kinds": tuple(values["kinds"])})
-
-
-def pair_facts(index: int, sample: PairSample) -> PairFacts:
-    """See :class:`PairFacts`."""
-    draw = sample.draw
-    if draw is None:
-        return PairFacts(index, sample.name, sample.source, None, False, False, ())
-    blurs = [step for _, step in draw.steps if type(step).blurs]
-    kinds = {s.kind for s in blurs if (v := _variance(s)) is None or v > _LEAST_WIDTH_PX**2}
-    varies = any(type(step).varies for _, step in draw.steps)
-    return PairFacts(
-        index, sample.name, sample.source, severity_px(draw, sample.geometry), varies, True, tuple(sorted(kinds))
-    )
-
-
-def kernel_of_draw(sample: PairSample) -> NDArray[np.floating] | None:
-    """The kernel of the pair's draw; None where it varies over the picture, and of real pairs."""
-    if sample.draw is None or any(type(step).varies for _, step in sample.draw.steps):
-        return None
-    return true_kernel(sample.draw)
-
-
-def severity_px(draw: Draw, geometry: Frame | None = None) -> float | None:
-    """``sqrt(E|x - E x|^2)`` of the place x to which the draw's blurs send the light of a point, in px.
-
-    Variances of blurs one after another add up. A blur that varies over the picture is measured by the light of a point
-    in the middle of ``geometry``, a frame that says where the picture lies; None without it, or where such a blur needs
-    depth or labels that are not there.
-
-    Not counted: resampling, demosaicking, denoising and compression, which have no point spread of their own. Negative
-    weights (sinc kernels) may lower the variance, at most to 0.
-    """
-    total = sum(v for v in (_variance(step) for _, step in draw.steps) if v is not None)
-    if any(type(step).varies for _, step in draw.steps):
-        varying = _varying_variance(draw, geometry)
-        if varying is None:
-            return None
-        total += varying
-    return math.sqrt(max(total, 0.0))
-
-
-def _variance(step: Degradation) -> float | None:
-    """Of a blur with one point spread; None for anything else."""
-    make = getattr(step, "point_spread", None)
-    if make is None:
-        return None
-    spread = make()
-    rows, columns, weight = spread.dy.astype(float), spread.dx.astype(float), spread.weight
-    total = float(weight.sum())
-    if not total:
-        return 0.0
-    center = float(weight @ rows) / total, float(weight @ columns) / total
-    return float(weight @ ((rows - center[0]) ** 2 + (columns - center[1]) ** 2)) / total
-
-
-def _varying_variance(draw: Draw, geometry: Frame | None) -> float | None:
-    if geometry is None:
-        return None
-    height, width = geometry.size_px
-    light = np.zeros((1, 3, height, width), np.float32)
-    light[..., height // 2, width // 2] = 1.0
-    frame = geometry.with_image(light, Encoding.LINEAR)
-    try:
-        for _, step in draw.steps:
-            if type(step).varies or type(step).sets_geometry:
-                frame = step(frame)
-    except BlursynthError as error:
-        _LOG.debug("the blur at the middle of a picture is not known: %s", error)
-        return None
-    arrived = np.asarray(frame.image[0].mean(axis=0), np.float64).clip(0.0, None)
-    total = arrived.sum()
-    if total <= 0:
-        return None  # all of it left the picture
-    rows, columns = np.arange(height, dtype=float), np.arange(width, dtype=float)
-    by_row, by_column = arrived.sum(axis=1) / total, arrived.sum(axis=0) / total
-    variance = by_row @ (rows - by_row @ rows) ** 2 + by_column @ (columns - by_column @ columns) ** 2
-    return float(variance)
 
 
 @dataclass
@@ -198,7 +68,6 @@ class _Plan:
     harmed: frozenset[int]
     shown: tuple[int, ...]
     folder: Path
-    kernels_about: str = "given"
     warned: set[str] = field(default_factory=set)
 
 
@@ -291,16 +160,23 @@ def evaluate(
     if blind and kernels is None and _without_draws(pairs, chosen):
         raise InvalidValueError(
             f"{blind[0]} needs the kernel of each picture, and nothing is known of the blur of {pairs.name}.",
-            fix="Give the kernels (--kernels), or measure on a data set of blursynth, which records them.",
+            fix="Give the kernels, or measure on a data set of blursynth, which records them.",
         )
     where = [chosen[i] for i in spread(len(chosen), harm)] if harm else []
     shown = [chosen[i] for i in spread(len(chosen), pictures)] if pictures else []
     plan = _Plan(
-        pairs, tuple(chosen), tuple(metrics), references, kernels, frozenset(where), tuple(shown), expanded(out),
-        kernels_about,
+        pairs, tuple(chosen), tuple(metrics), references, kernels, frozenset(where), tuple(shown), expanded(out)
     )  # fmt: skip
-    _claim(plan, force=force)
-    stores = [_Store(plan.folder / "results" / f"{s}.jsonl", describe_restorer(r), force=force)
+    settings = {
+        "data": _identity(pairs),
+        "metrics": {m.name: m.protocol for m in metrics},
+        "references": references is not None,
+        "kernels": kernels_about if kernels is not None else "of the draws",
+        "harm": sorted(plan.harmed),
+        "chosen": len(chosen),
+    }
+    claim(plan.folder, settings, force=force)
+    stores = [Store(plan.folder / "results" / f"{s}.jsonl", describe_restorer(r), force=force)
               for s, r in zip(slugs, everything, strict=True)]  # fmt: skip
     facts, failed = _measure(plan, everything, stores, on_picture)
     if not facts:
@@ -320,14 +196,14 @@ def evaluate(
     summary["cost"] = {r.name: _cost(r, cost_px) for r in everything if cost_px and isinstance(r, NetworkRestorer)}
     summary["left_out"] = dict(left_out or {})
     summary["restorers"] = {r.name: _about(r, s.about) for r, s in zip(everything, stores, strict=True)}
-    known = "".join(json.dumps(_plain(f.to_dict()), allow_nan=False) + "\n" for f in facts)
+    known = "".join(json.dumps(plain(f.to_dict()), allow_nan=False) + "\n" for f in facts)
     write_whole(plan.folder / "pairs.jsonl", known.encode())
-    write_whole(plan.folder / "summary.json", (json.dumps(_plain(summary), indent=1, allow_nan=False) + "\n").encode())
+    write_whole(plan.folder / "summary.json", (json.dumps(plain(summary), indent=1, allow_nan=False) + "\n").encode())
     return Evaluation(facts, values, summary, plan.folder)
 
 
 def _measure(
-    plan: _Plan, restorers: Sequence[Restorer], stores: Sequence[_Store], on_picture: OnPicture | None
+    plan: _Plan, restorers: Sequence[Restorer], stores: Sequence[Store], on_picture: OnPicture | None
 ) -> tuple[list[PairFacts], list[dict[str, Any]]]:
     """Restore and measure what has no line yet; pairs that have all of theirs are not even read.
 
@@ -359,7 +235,7 @@ def _measure(
         known = pair_facts(index, sample) if baseline is None else PairFacts.from_dict(baseline["blur"])
         if index in plan.shown:
             for name, codes in (("sharp", sample.sharp), ("blurred", sample.blurred)):
-                _write_picture(_picture_file(plan, index, name), _tensor(codes))
+                write_picture(_picture_file(plan, index, name), _tensor(codes))
         try:
             for number, restorer, store in left:
                 if on_picture is not None:
@@ -387,8 +263,8 @@ def _look_at_kernel(plan: _Plan, sample: PairSample, kernel: NDArray[np.floating
     plan.warned.add("kernels")
     _LOG.warning(
         "%s: its kernel turned by 180 degrees explains the blurred picture clearly better than the kernel itself. "
-        "A picture is its sharp one convolved with the kernel; turn kernels for correlation, such as Levin's "
-        "(--turn-kernels). Other pictures are not named.",
+        "A picture is its sharp one convolved with the kernel; turn kernels for correlation, such as Levin's. "
+        "Other pictures are not named.",
         sample.name,
     )
 
@@ -427,7 +303,7 @@ def _measured(
         line["no_harm"] = float(no_harm(restorer, sharp)[0])
     line["seconds"] = seconds
     if index in plan.shown and restorer.name != BASELINE:
-        _write_picture(_picture_file(plan, index, restored_stem(restorer.name)), restored)
+        write_picture(_picture_file(plan, index, restored_stem(restorer.name)), restored)
     return line
 
 
@@ -460,75 +336,6 @@ def _values(plan: _Plan, restored: Tensor, sharp: Tensor, sample: PairSample) ->
     return values
 
 
-class _Store:
-    """Lines of one restorer on the disk: a heading that says what it is, then one line per picture."""
-
-    def __init__(self, path: Path, about: dict[str, Any], *, force: bool) -> None:
-        self.path, self.about = path, about
-        self.lines: dict[int, dict[str, Any]] = {}
-        heading = json.dumps({"format": FORMAT, "restorer": about}, sort_keys=True, allow_nan=False)
-        if path.exists() and not force:
-            require_regular(path)
-            lines = path.read_text("utf-8", errors="replace").split("\n")
-            if lines[0] != heading:
-                raise DatasetError(
-                    f"{path}: holds results of another restorer of this name, or of other settings.",
-                    fix="Give it another name (--network NAME=PATH), another --out, or --force to measure again.",
-                )
-            for text in lines[1:-1]:  # what follows the last end of line was cut off
-                try:
-                    line = json.loads(text)
-                    self.lines[int(line["index"])] = _numbers(line)
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                    raise DatasetError(f"{path}: is damaged.", fix="Measure again with --force.") from None
-            if lines[-1] or path.stat().st_nlink > 1:  # lines are added to it, and shall not be added to another file
-                write_whole(path, ("\n".join(lines[:-1]) + "\n").encode())
-        else:
-            write_whole(path, f"{heading}\n".encode())
-
-    def add(self, line: dict[str, Any]) -> None:
-        self.lines[line["index"]] = line
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_plain(line), allow_nan=False) + "\n")
-
-
-def _claim(plan: _Plan, *, force: bool) -> None:
-    """Say in the folder what is measured in it, or see that it is the same as before."""
-    settings = {
-        "format": FORMAT,
-        "data": _identity(plan.pairs),
-        "metrics": {m.name: m.protocol for m in plan.metrics},
-        "references": plan.references is not None,
-        "kernels": plan.kernels_about if plan.kernels is not None else "of the draws",
-        "harm": sorted(plan.harmed),
-        "chosen": len(plan.chosen),
-    }
-    if plan.folder.is_dir():
-        refuse_links(plan.folder)  # lines are added to what lies there, and --force deletes
-    path = plan.folder / "settings.json"
-    content = (json.dumps(settings, indent=1, allow_nan=False) + "\n").encode()
-    if path.exists() and not force:
-        try:
-            there = read_json(path, "the settings of the evaluation")
-        except DatasetError:
-            there = {}
-        other = [k for k in settings if there.get(k) != settings[k]]
-        if other:
-            words = {"data": "data", "metrics": "metrics", "references": "references", "harm": "pictures for no harm",
-                     "chosen": "numbers of pairs", "format": "versions", "kernels": "kernels"}  # fmt: skip
-            raise DatasetError(
-                f"{plan.folder}: holds a report of other {' and '.join(words[k] for k in other)}.",
-                fix="Choose another --out, or --force to measure again.",
-            )
-        return
-    if force:
-        for old in (plan.folder / "results").glob("*.jsonl"):
-            old.unlink()
-        for old in (plan.folder / "pictures").glob("*/*.png"):
-            old.unlink()
-    write_whole(path, content)
-
-
 def _identity(pairs: PairSet) -> dict[str, Any]:
     if isinstance(pairs, StoredPairs):
         return {"name": pairs.name, "pairs": len(pairs), "pixels": pairs.dataset.digest.get("pixels")}
@@ -536,40 +343,6 @@ def _identity(pairs: PairSet) -> dict[str, Any]:
     if isinstance(pairs, FolderPairs):
         listed += [(name, path.stat().st_size) for name, path in zip(pairs.names, pairs.blurred, strict=True)]
     return {"name": pairs.name, "pairs": len(pairs), "pixels": hashlib.sha256(repr(listed).encode()).hexdigest()}
-
-
-def size_of(pairs: PairSet, index: int) -> tuple[int, int] | None:
-    """Height and width of a pair; None where it cannot be read."""
-    try:
-        if isinstance(pairs, FolderPairs):  # which looks at all of its files together
-            info = read_header(pairs.blurred[index])
-            return info.height, info.width
-        return pairs.size_px(index)
-    except PictureError:
-        return None
-
-
-def describe_restorer(restorer: Restorer) -> dict[str, Any]:
-    """What decides its results, as plain values; of a network also the hash of its weights."""
-    about: dict[str, Any] = {"name": restorer.name}
-    if isinstance(restorer, NetworkRestorer):
-        digest = hashlib.sha256()
-        for name, tensor in restorer.network.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        about |= {
-            "network": restorer.network.config.to_dict(),
-            "weights": digest.hexdigest(),
-            "tile_px": restorer.tile_px,
-            **({"whole_up_to_px": restorer.whole_up_to_px} if restorer.whole_up_to_px else {}),
-            "overlap_px": restorer.overlap_px,
-            "ensemble": restorer.ensemble,
-            **({"padding": restorer.padding} if restorer.padding != "mirror" else {}),
-            "precision": "float32" if restorer.autocast is None else str(restorer.autocast).removeprefix("torch."),
-        }
-    elif isinstance(restorer, Record):
-        about |= restorer.fields()
-    return about
 
 
 def _about(restorer: Restorer, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -589,159 +362,6 @@ def _cost(restorer: NetworkRestorer, size_px: tuple[int, int]) -> dict[str, Any]
     }
 
 
-def summarize(
-    chosen: Sequence[int],
-    facts: Sequence[PairFacts],
-    values: Mapping[str, Mapping[int, Mapping[str, Any]]],
-    metrics: Sequence[Metric],
-    trajectory: bool = False,
-) -> dict[str, Any]:
-    """Means, gains over no restoration with their intervals, and the same by groups of pictures."""
-    names = [m.name for m in metrics] + (["psnr_trajectory"] if trajectory else [])
-    protocols = {m.name: m.protocol for m in metrics}
-    if trajectory:
-        protocols["psnr_trajectory"] = (
-            "best PSNR in dB of the luma over the sharp pictures along the camera's path, the restored one scaled by "
-            "least squares and moved by whole px (after Köhler et al. 2012)"
-        )
-    whole = {name: _line(chosen, lines, values[BASELINE], names) for name, lines in values.items()}
-    before = {i: v for i in chosen if (v := _value(values[BASELINE], i, "psnr")) is not None and math.isfinite(v)}
-    return {
-        "format": FORMAT,
-        "protocols": {
-            **protocols,
-            "rounding": "restored pictures are cut to 0..1 and rounded to the codes of the set before they are "
-            "measured",
-            "infinite": "pictures whose PSNR is infinite, blurred or restored, are in no mean of PSNR",
-            "gain": "mean over pictures of PSNR restored minus PSNR blurred, in dB, with the 95 % interval of 2000 "
-            "bootstrap samples of the pictures",
-            "no_harm": "PSNR in dB of a restored sharp picture against that picture, not rounded; 40 dB cannot be seen",
-            "severity": "root mean square width in px of the point spread of the draw's blurs; at the middle of the "
-            "picture where it varies",
-        },
-        "better": {**{m.name: m.better for m in metrics}, **({"psnr_trajectory": "higher"} if trajectory else {})},
-        "overall": whole,
-        "groups": {
-            title: [
-                {
-                    "group": label,
-                    "pictures": len(members),
-                    "restorers": {n: _line(members, lines, values[BASELINE], names) for n, lines in values.items()},
-                }
-                for label, members in groups
-                if members
-            ]
-            for title, groups in (
-                ("severity", _by_severity(facts)),
-                ("kind", _by_kind(facts)),
-                ("blurred_psnr", _by_quartile(before)),
-            )
-        },
-    }
-
-
-def _line(
-    members: Sequence[int],
-    lines: Mapping[int, Mapping[str, Any]],
-    base: Mapping[int, Mapping[str, Any]],
-    names: list[str],
-) -> dict[str, Any]:
-    found: dict[str, Any] = {"pictures": sum("values" in lines.get(i, {}) for i in members), "metrics": {}}
-    for name in names:
-        # A blurred picture that equals its sharp one is in no restorer's mean, so that all means are over the same
-        # pictures; a group that holds nothing else keeps them.
-        same = [i for i in members if not math.isinf(_value(base, i, name) or 0.0)] or members
-        numbers = [v for i in same if (v := _value(lines, i, name)) is not None]
-        finite = [v for v in numbers if math.isfinite(v)]
-        infinite = sum(math.isinf(_value(lines, i, name) or 0.0) for i in members)
-        found["metrics"][name] = {
-            "mean": float(np.mean(finite)) if finite else math.inf if numbers else None,
-            "pictures": len(finite) or len(numbers),
-            **({"infinite": infinite} if infinite else {}),
-        }
-    for name in names:
-        if name.startswith("psnr") and (gain := _gain(members, lines, base, name)) is not None:
-            found["gain" if name == "psnr" else f"gain_{name.removeprefix('psnr_')}"] = gain
-    harm = [float(lines[i]["no_harm"]) for i in members if "no_harm" in lines.get(i, {})]
-    if harm:
-        finite = [v for v in harm if math.isfinite(v)]
-        found["no_harm"] = {
-            "mean": float(np.mean(finite)) if finite else math.inf, "least": min(harm), "pictures": len(harm),
-            "above_40_db": float(np.mean(np.asarray(harm) > 40)),
-        }  # fmt: skip
-    seconds = [float(lines[i]["seconds"]) for i in members if "seconds" in lines.get(i, {})]
-    found["seconds"] = float(np.median(seconds)) if seconds else None
-    return found
-
-
-def _gain(
-    members: Sequence[int], lines: Mapping[int, Mapping[str, Any]], base: Mapping[int, Mapping[str, Any]], name: str
-) -> dict[str, Any] | None:
-    """Of a metric in dB over no restoration; pictures where either is infinite are not counted."""
-    gains = []
-    for i in members:
-        after, before = _value(lines, i, name), _value(base, i, name)
-        if after is not None and before is not None and math.isfinite(after) and math.isfinite(before):
-            gains.append(after - before)
-    if not gains:
-        return None
-    low, high = bootstrap_mean(gains)
-    worse = float(np.mean(np.asarray(gains) < 0))
-    return {"mean": float(np.mean(gains)), "low": low, "high": high, "pictures": len(gains), "worse": worse}
-
-
-def _value(lines: Mapping[int, Mapping[str, Any]], index: int, name: str) -> float | None:
-    value = lines.get(index, {}).get("values", {}).get(name)
-    return None if value is None else float(value)
-
-
-def bootstrap_mean(
-    values: Sequence[float], *, samples: int = 2000, share: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """The interval of the mean that holds this share of resampled sets (percentiles); the value itself of a single one.
-
-    It tells how far the mean depends on which pictures are in the set. Not told: what another training run would give.
-    """
-    numbers = np.asarray(values, np.float64)
-    rng = np.random.Generator(np.random.Philox(seed))
-    means = [numbers[rng.integers(0, len(numbers), len(numbers))].mean() for _ in range(samples)]
-    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
-    return float(low), float(high)
-
-
-def _by_severity(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
-    edges = (0.0, *SEVERITY_EDGES_PX, math.inf)
-    groups = []
-    for low, high in pairwise(edges):
-        label = f"{low:g} to {high:g} px" if math.isfinite(high) else f"{low:g} px and more"
-        groups.append((label, [f.index for f in facts if f.severity_px is not None and low <= f.severity_px < high]))
-    groups.append(("varies, not known", [f.index for f in facts if f.severity_px is None and f.known]))
-    return groups if any(f.known for f in facts) else []
-
-
-def _by_kind(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
-    kinds = sorted({kind for f in facts for kind in f.kinds})
-    together: dict[tuple[int, ...], list[str]] = {}  # kinds that are in the same pictures say the same
-    for kind in kinds:
-        together.setdefault(tuple(f.index for f in facts if kind in f.kinds), []).append(kind.replace("_", " "))
-    groups = [(" + ".join(names), list(members)) for members, names in together.items()]
-    groups.append(("no blur", [f.index for f in facts if f.known and not f.kinds]))
-    return groups if any(f.known for f in facts) else []
-
-
-def _by_quartile(before: Mapping[int, float]) -> list[tuple[str, list[int]]]:
-    """By the PSNR of the blurred picture; fewer than eight pictures have no quarters worth looking at."""
-    if len(before) < 8:
-        return []
-    order = sorted(before, key=lambda i: (before[i], i))
-    groups = []
-    for number, part in enumerate(np.array_split(np.asarray(order), 4)):
-        members = [int(i) for i in part]
-        word = ("worst", "second", "third", "best")[number]
-        groups.append((f"{word} quarter ({before[members[0]]:.1f} to {before[members[-1]]:.1f} dB)", members))
-    return groups
-
-
 def spread(count: int, wanted: int | None) -> list[int]:
     """So many of ``count`` numbers, evenly spread, the first one among them; all of them for None.
 
@@ -753,49 +373,6 @@ def spread(count: int, wanted: int | None) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, count - 1, wanted)})
 
 
-def slug(name: str) -> str:
-    """A name as a part of a file's name.
-
-    >>> slug("no restoration"), slug("NAFNet/32 (ours)")
-    ('no-restoration', 'nafnet-32-ours')
-    """
-    return re.sub(r"[^a-z0-9._]+", "-", name.lower()).strip("-.") or "restorer"
-
-
-def restored_stem(name: str) -> str:
-    """What the files of a restorer's pictures are called."""
-    return f"restored-{slug(name)}"
-
-
 def _tensor(codes: NDArray[Any]) -> Tensor:
     top = np.float32(np.iinfo(codes.dtype).max)
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(codes, -1, 0)[None] / top))
-
-
-def _write_picture(path: Path, picture: Tensor) -> None:
-    from io import BytesIO
-
-    from PIL import Image
-
-    codes = (picture[0].clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).movedim(0, -1).numpy()
-    file = BytesIO()
-    Image.fromarray(codes).save(file, "PNG")
-    write_whole(path, file.getvalue())
-
-
-def _plain(value: Any) -> Any:
-    """For JSON, which has no infinity."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
-
-
-def _numbers(line: dict[str, Any]) -> dict[str, Any]:
-    """The inverse for a line of results."""
-    if "values" in line:
-        line["values"] = {k: None if v is None else float(v) for k, v in line["values"].items()}
-    if "no_harm" in line:
-        line["no_harm"] = float(line["no_harm"])
-    return line

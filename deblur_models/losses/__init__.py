@@ -14,10 +14,10 @@ FftL1(weight=0.1, norm='backward')
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from blursynth.errors import InvalidValueError, did_you_mean
+from blursynth.records.kind import make
 from deblur_models.losses.adversarial import (
     LSGAN,
     AdversarialLoss,
@@ -77,8 +77,6 @@ ADVERSARIAL: tuple[type[AdversarialLoss], ...] = (WganGP, LSGAN, VanillaGAN, Rag
 CONSISTENCY: tuple[type[ConsistencyLoss], ...] = (CycleConsistency, ReBlur)
 """Losses of consistency; each is called in its own way."""
 
-_Made = TypeVar("_Made", Loss, AdversarialLoss, ConsistencyLoss)
-
 
 def make_loss(values: Mapping[str, Any]) -> Loss:
     """A loss from ``{"kind": "charbonnier", "weight": 1.0, ...}``.
@@ -88,26 +86,14 @@ def make_loss(values: Mapping[str, Any]) -> Loss:
     InvalidValueError
         There is no such kind, or a field is unknown or out of range.
     """
-    return _make(values, ALL, "loss")
+    return make(values, ALL, noun="loss")
 
 
 def make_adversarial(values: Mapping[str, Any]) -> AdversarialLoss:
     """An adversarial loss from ``{"kind": "ragan_ls", "weight": 0.01, ...}``; errors as :func:`make_loss`."""
-    return _make(values, ADVERSARIAL, "adversarial loss")
+    return make(values, ADVERSARIAL, noun="adversarial loss")
 
 
 def make_consistency(values: Mapping[str, Any]) -> ConsistencyLoss:
     """A loss of consistency from ``{"kind": "re_blur", "weight": 0.1, ...}``; errors as :func:`make_loss`."""
-    return _make(values, CONSISTENCY, "loss of consistency")
-
-
-def _make(values: Mapping[str, Any], known: Iterable[type[_Made]], what: str) -> _Made:
-    fields = dict(values)
-    kinds = {loss.kind: loss for loss in known}
-    kind = fields.pop("kind", None)
-    if kind not in kinds:
-        raise InvalidValueError(
-            f"There is no {what} {kind!r}." if kind is not None else f"A {what} needs a kind.",
-            fix=did_you_mean(str(kind), kinds),
-        )
-    return kinds[kind](**fields)
+    return make(values, CONSISTENCY, noun="loss of consistency")

@@ -6,10 +6,9 @@ mean over each map and over the maps.
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from blursynth.errors import InvalidValueError
-from blursynth.records.kind import Record
+from blursynth.records.kind import Kind
 
 __all__ = [
     "LSGAN",
@@ -72,23 +71,18 @@ class AnswerPool:
         self._kept = state.get("kept")
 
 
-class AdversarialLoss(Record):
+class AdversarialLoss(Kind):
     """What a discriminator and a generator minimize.
 
     ``penalty_weight`` > 0 adds a gradient penalty to the discriminator's loss, in float32 whatever autocast chose.
     """
 
-    kind: ClassVar[str]
     compares_with_means: ClassVar[bool] = False
-    """Whether answers are compared with means over the batch, so that the loss is no mean over pictures: processes that
-    share a batch then compute it from the answers of all of them."""
+    """Whether answers are compared with means over the batch, so that the loss is not a mean over pictures: processes
+    that share a batch then compute it from the answers of all of them."""
 
     weight: float = Field(default=1.0, gt=0, le=1e6, description="factor of the generator's part in its sum of losses")
     penalty_weight: float = Field(default=0.0, ge=0, le=1e6, description="factor of the gradient penalty")
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     @abstractmethod
     def discriminator_loss(self, real: Logits, fake: Logits, answers: AnswerPool | None = None) -> Tensor:
@@ -241,7 +235,7 @@ class RelativisticBlur(AdversarialLoss):
     ``-(E ln s(a) + E ln(1 - s(b))) / 2``. G minimizes the cross entropy of both with 1/2,
     ``-(E [ln s(a) + ln(1 - s(a))] + E [ln s(b) + ln(1 - s(b))]) / 4``, whose least value ``ln 2`` is where the
     discriminator tells nothing apart; unlike with the usual loss, generated pictures that seem more real than real ones
-    are no aim.
+    are not an aim.
 
     A reconstruction: the paper trains G and D of the blurring network with it and its authors published no code for
     training. What the paper states is that both probabilities are pushed towards .5; the published weights are alpha

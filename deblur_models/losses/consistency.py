@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from abc import ABC
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,7 +22,7 @@ from blursynth.degradations import (
 )
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
-from blursynth.records.kind import Record
+from blursynth.records.kind import Kind
 from deblur_models.data.batch import Batch
 
 __all__ = ["ConsistencyLoss", "CycleConsistency", "NothingToReblur", "ReBlur", "blur_of", "inverse_of"]
@@ -41,20 +39,14 @@ class NothingToReblur(InvalidValueError):
     """No picture of a batch can be blurred again."""
 
 
-class ConsistencyLoss(Record, ABC):
+class ConsistencyLoss(Kind):
     """What losses share that compare other things than a restored and a sharp picture."""
-
-    kind: ClassVar[str]
 
     weight: float = Field(default=1.0, gt=0, le=1e6, description="factor of this loss in the sum")
     form: Literal["l1", "charbonnier"] = Field(default="l1", description="how differences of pixels are measured")
     epsilon: float = Field(
         default=1e-3, gt=0, le=1, description="width of the foot of charbonnier, in picture units; not used by l1"
     )
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     def between(self, one: Tensor, other: Tensor) -> Tensor:
         """The mean distance of two pictures."""

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from blursynth.errors import InvalidValueError
-from blursynth.records.kind import Record
+from blursynth.records.kind import Kind
 
 __all__ = ["Loss"]
 
 
-class Loss(Record):
+class Loss(Kind):
     """A distance between restored and sharp pictures ``[B, 3, H, W]``, 0..1, averaged over the batch; differentiable.
 
     Subclasses write :meth:`distance`, which always computes in float32 (or float64 where that comes in), since spectra,
     variances and penalties lose their meaning in half precision.
     """
 
-    kind: ClassVar[str]
     every_scale: ClassVar[bool] = True
     """Whether networks with several outputs are told it for each of them, or for the finest alone."""
 
     weight: float = Field(default=1.0, gt=0, le=1e6, description="factor of this loss in the sum")
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     @abstractmethod
     def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from blursynth.errors import InvalidValueError, did_you_mean
+from blursynth.records.kind import make
 from deblur_models.metrics.alignment import Aligned, align
 from deblur_models.metrics.gmsd import Gmsd
 from deblur_models.metrics.lpips import Lpips
@@ -59,13 +59,7 @@ def metric(name: str, **options: Any) -> Metric:
     InvalidValueError
         There is no such metric, or an option is unknown or out of range.
     """
-    kinds = {m.kind: m for m in ALL}
-    if name not in kinds:
-        raise InvalidValueError(f"There is no metric {name!r}.", fix=did_you_mean(str(name), kinds))
     inner = options.get("of")
-    if isinstance(inner, str):
-        options["of"] = metric(inner)
-    elif isinstance(inner, Mapping):
-        fields = dict(inner)
-        options["of"] = metric(fields.pop("kind", ""), **fields)
-    return kinds[name](**options)
+    if isinstance(inner, str | Mapping):
+        options["of"] = make({"kind": inner} if isinstance(inner, str) else inner, ALL, noun="metric")
+    return make({"kind": name, **options}, ALL, noun="metric")

@@ -50,7 +50,7 @@ class Lpips(Metric):
     PictureError
         A file is missing.
     DatasetError
-        A file is no file of weights.
+        A file is not a file of weights.
     InvalidValueError
         A file holds other weights; pictures with sides below 31 px (``alex``) or 16 px (``vgg``).
 

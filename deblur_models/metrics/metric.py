@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, check_values
-from blursynth.records.kind import Record
+from blursynth.records.kind import Kind
 
 __all__ = ["Better", "Metric", "luma"]
 
 Better = Literal["higher", "lower"]
 
 
-class Metric(Record):
+class Metric(Kind):
     """How good restored pictures are: called with ``[B, 3, H, W]`` in 0..1, gives one float64 number per picture.
 
     Values outside 0..1 are cut first, as they are where pictures are written; nothing is rounded unless
     ``protocol`` says so. For training, where derivatives are wanted, see the losses. Subclasses write :meth:`measure`.
     """
 
-    kind: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
     needs_sharp: ClassVar[bool] = True
     """Whether a sharp picture is compared with (a full-reference metric)."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     @property
     def name(self) -> str:

@@ -1,6 +1,6 @@
 """Restoration networks and discriminators: one file per architecture, its configuration on top.
 
->>> network = build_network("nafnet", size="tiny")
+>>> network = create_network("nafnet", size="tiny")
 >>> network.config.width
 16
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from blursynth.records.kind import make
 from deblur_models.networks.attention_unet import AttentionUNetConfig
 from deblur_models.networks.bgan import BGANConfig
 from deblur_models.networks.blur_generator import BlurGenerator, BlurGeneratorConfig
@@ -26,7 +27,6 @@ from deblur_models.networks.network import (
     NetworkConfig,
     NormPolicy,
     count_weights,
-    find_architecture,
 )
 from deblur_models.networks.patchgan import DoublePatchGanConfig, PatchGanConfig
 from deblur_models.networks.restormer import RestormerConfig
@@ -37,15 +37,17 @@ __all__ = [
     "ALL",
     "BLUR_GENERATORS",
     "DISCRIMINATORS",
+    "TRAINABLE",
     "Architecture",
     "BlurGenerator",
     "BlurGeneratorConfig",
     "Network",
     "NetworkConfig",
     "NormPolicy",
-    "build_network",
     "count_weights",
+    "create_network",
     "discriminator_config",
+    "list_networks",
     "network_config",
     "trainable_config",
 ]
@@ -71,6 +73,9 @@ DISCRIMINATORS: tuple[type[Architecture], ...] = (PatchGanConfig, DoublePatchGan
 BLUR_GENERATORS: tuple[type[BlurGeneratorConfig], ...] = (BGANConfig,)
 """Every network that blurs: its module takes sharp pictures ``[B, 3, H, W]`` and noise ``[B, N]``."""
 
+TRAINABLE: tuple[type[NetworkConfig | BlurGeneratorConfig], ...] = (*ALL, *BLUR_GENERATORS)
+"""Everything that can be trained on pairs."""
+
 
 def network_config(values: Mapping[str, Any]) -> NetworkConfig:
     """The configuration of ``{"kind": "nafnet", "size": "tiny", "width": 24}``; without a size the published one.
@@ -80,20 +85,54 @@ def network_config(values: Mapping[str, Any]) -> NetworkConfig:
     InvalidValueError
         There is no such kind or size, or a field is unknown or out of range.
     """
-    return find_architecture(values, ALL, "network")
+    return make(values, ALL, noun="network")
 
 
 def trainable_config(values: Mapping[str, Any]) -> NetworkConfig | BlurGeneratorConfig:
     """The configuration of what can be trained on pairs, a network that restores or one that blurs."""
-    known: tuple[type[NetworkConfig | BlurGeneratorConfig], ...] = (*ALL, *BLUR_GENERATORS)
-    return find_architecture(values, known, "network")
+    return make(values, TRAINABLE, noun="network")
 
 
 def discriminator_config(values: Mapping[str, Any]) -> Architecture:
     """The configuration of a discriminator, as :func:`network_config`."""
-    return find_architecture(values, DISCRIMINATORS, "discriminator")
+    return make(values, DISCRIMINATORS, noun="discriminator")
 
 
-def build_network(kind: str, size: str | int | None = None, **changes: Any) -> Network:
-    """A network with fresh weights; ``changes`` are fields of its configuration."""
-    return network_config({"kind": kind, **({} if size is None else {"size": size}), **changes}).build()
+def list_networks() -> dict[str, tuple[str, ...]]:
+    """Every restoration network with the names of its sizes, the published one first.
+
+    >>> list_networks()["nafnet"]
+    ('32', '64', 'tiny')
+    """
+    return {kind.kind: tuple(kind.sizes) for kind in ALL}
+
+
+def create_network(kind: str, size: str | int | None = None, **fields: Any) -> Network:
+    """A restoration network with fresh weights, of torch's global generator.
+
+    Parameters
+    ----------
+    kind
+        Architecture, one of :func:`list_networks`.
+    size
+        One of its named sizes; by default the published one.
+    **fields
+        Fields of its configuration that differ from that size: ``width``, ``local_px`` ...
+
+    Returns
+    -------
+    Network
+        A module of torch: blurred pictures ``[B, 3, H, W]`` of any size, 0..1, to restored ones.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such kind or size, or a field is unknown or out of range.
+
+    Examples
+    --------
+    >>> network = create_network("nafnet", size="tiny", width=8)
+    >>> network.config.width
+    8
+    """
+    return network_config({"kind": kind, **({} if size is None else {"size": size}), **fields}).build()

@@ -41,7 +41,7 @@ class DeblurGanV2Config(NetworkConfig):
     9.6 billion multiplications at 1280 x 720 px, where the paper has 14.8: what it kept dense is not known.
 
     The backbone begins with random weights; :meth:`DeblurGanV2.load_encoder` reads trained ones from a file. The file
-    is no part of the configuration, since a checkpoint has the weights in it already. What lies behind the last tap of
+    is not part of the configuration, since a checkpoint has the weights in it already. What lies behind the last tap of
     the backbone is not built, so that the numbers of weights are below those stored by the published code: 35,840,099
     instead of 60,929,291 (``inception``; 60,930,828 where its classifier has the 1001 classes of the weights that the
     1000 were taken from) and 2,106,627 instead of 3,312,707 (``mobile``).

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError, did_you_mean
-from blursynth.records.kind import Record
+from blursynth.records.kind import Kind
 from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["RANGES", "Architecture", "Network", "NetworkConfig", "NormPolicy", "ValueRange"]
@@ -39,34 +39,35 @@ MOST_LEVELS, MOST_BLOCKS = 16, 512
 """Of the lists of numbers by level or by group, which the networks that are known are far below."""
 
 
-class Architecture(Record):
+class Architecture(Kind):
     """The numbers of an architecture, restoration network or discriminator; :meth:`build` makes it.
 
     ``sizes`` names sets of them: the published one first, ``tiny`` for tests and for training on a CPU among them.
     """
 
-    kind: ClassVar[str]
+    suffix: ClassVar[str] = "Config"
     sizes: ClassVar[Mapping[str, Mapping[str, Any]]]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "kind" not in cls.__dict__:  # one who is written otherwise in the literature says so
-            cls.kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__.removesuffix("Config")).lower()
-
-    def __init__(self, **fields: Any) -> None:
-        for (
-            name,
-            value,
-        ) in fields.items():  # checkpoints come from anybody, and a network is built before it is compared
-            if isinstance(value, list | tuple) and (
-                len(value) > MOST_LEVELS or any(isinstance(n, int) and n > MOST_BLOCKS for n in value)
-            ):
+    @model_validator(mode="after")
+    def _check_lists(self) -> Self:
+        # Checkpoints come from anybody, and a network is built before it is compared.
+        for name, value in self.fields().items():
+            if isinstance(value, tuple) and (len(value) > MOST_LEVELS or max(value, default=0) > MOST_BLOCKS):
                 raise InvalidValueError(
-                    f"{type(self).__name__}.{name} must be at most {MOST_LEVELS} numbers up to {MOST_BLOCKS}, got "
-                    f"{len(value)} up to {max((n for n in value if isinstance(n, int)), default=0)}."
+                    f"{name} must be at most {MOST_LEVELS} numbers up to {MOST_BLOCKS}, got {len(value)} up to "
+                    f"{max(value, default=0)}.",
+                    field=name,
+                    value=value,
                 )
-        # TOML and JSON have lists where a record has tuples.
-        super().__init__(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        return self
+
+    @classmethod
+    def from_fields(cls, **fields: Any) -> Self:
+        """The configuration of fields, ``size`` among them, which need not be given."""
+        size = fields.pop("size", None)
+        return (
+            cls(**fields) if size is None and fields.keys() >= cls.model_fields.keys() else cls.of_size(size, **fields)
+        )
 
     @classmethod
     def of_size(cls, size: str | int | None = None, **changes: Any) -> Self:
@@ -91,32 +92,6 @@ class Architecture(Record):
         Names that the mapping does not know are kept, so that a comparison can show them.
         """
         return dict(state)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Kind and fields as plain values, as in JSON and TOML."""
-        return {
-            "kind": self.kind,
-            **{k: list(v) if isinstance(v, tuple) else v for k, v in self.fields().items()},
-        }
-
-
-A = TypeVar("A", bound=Architecture)
-
-
-def find_architecture(values: Mapping[str, Any], known: Iterable[type[A]], what: str) -> A:
-    """A configuration from ``{"kind": ..., "size": ..., field: value, ...}``; ``size`` is optional."""
-    fields = dict(values)
-    kinds = {k.kind: k for k in known}
-    kind = fields.pop("kind", None)
-    if not isinstance(kind, str) or kind not in kinds:
-        raise InvalidValueError(
-            f"There is no {what} {kind!r}." if kind is not None else f"A {what} needs a kind.",
-            fix=did_you_mean(str(kind), kinds),
-        )
-    size = fields.pop("size", None)
-    if size is None and all(name in fields for name in kinds[kind].model_fields):
-        return kinds[kind](**fields)
-    return kinds[kind].of_size(size, **fields)
 
 
 class NetworkConfig(Architecture):

@@ -1,1 +1,7 @@
 """Networks put to use on pictures of any size."""
+
+from deblur_models.restore.network_restorer import Identity, NetworkRestorer, with_local_px
+from deblur_models.restore.picture import restore_picture
+from deblur_models.restore.restorer import Restorer
+
+__all__ = ["Identity", "NetworkRestorer", "Restorer", "restore_picture", "with_local_px"]

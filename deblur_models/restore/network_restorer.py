@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,15 +14,17 @@ from torch import Tensor
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, check_values
 from deblur_models.networks import ALL, Network
+from deblur_models.restore.tiles import windows
 
-__all__ = ["Identity", "NetworkRestorer", "OnTiles", "Window", "sees_all_of_it", "windows", "with_local_px"]
+__all__ = ["Identity", "NetworkRestorer", "OnTiles", "sees_all_of_it", "usual_tiles", "with_local_px"]
 
 _LOG = logging.getLogger(__name__)
 
 OnTiles = Callable[[int, int], None]
 """Called after every tile with the number of tiles done and of all tiles of the picture."""
 
-_OVERLAP_PX = 64
+_TILE_PX, _OVERLAP_PX = 512, 64
+_WHOLE_UP_TO_PX = 2_000_000  # about 1920 x 1040; memory grows in proportion to it
 _SMALLEST_TILE_PX = 64  # below it a tile is all overlap, and a device without room for it has room for nothing
 
 
@@ -67,7 +67,7 @@ class NetworkRestorer:
     on_tiles
         Told of every finished tile.
     padding
-        What stands beyond the lower and right edges of pictures whose sides are no multiples of ``multiple_px``:
+        What stands beyond the lower and right edges of pictures whose sides are not multiples of ``multiple_px``:
         ``mirror``, the picture mirrored, or ``published``, what the published code of the network puts there (zeros,
         gray, repeated edges; portraits may lie on their side), for figures to be compared with published ones. Those
         are of whole pictures (``tile_px=None``).
@@ -246,63 +246,6 @@ class NetworkRestorer:
         return restored.to("cpu", torch.float32)
 
 
-@dataclass(frozen=True, eq=False)
-class Window:
-    """Where a tile lies along one axis, ``start`` to ``stop``, and what of it is shown: ``first`` to ``last``.
-
-    ``weight`` has one number for each pixel from first to last; those of all windows sum to 1 at every pixel.
-    """
-
-    start: int
-    stop: int
-    first: int
-    last: int
-    weight: Tensor
-
-    def shown(self) -> slice:
-        """Its part of the picture."""
-        return slice(self.first, self.last)
-
-    def inside(self) -> slice:
-        """The same part of the tile."""
-        return slice(self.first - self.start, self.last - self.start)
-
-
-def windows(length: int, tile_px: int, overlap_px: int, multiple_px: int = 1) -> list[Window]:
-    """Evenly spread tiles over an axis, beginning at multiples of ``multiple_px``, and their weights.
-
-    With the fade ``u_i(x) = sin^2(pi/2 t)``, t from 0 to 1 over a quarter of the overlap in the middle of what tiles i
-    and i + 1 share, the weight of tile i is ``u_(i-1) - u_i``: never negative, and 1 in the sum.
-
-    >>> [(w.start, w.stop, w.first, w.last) for w in windows(100, 48, 16, 8)]
-    [(0, 48, 0, 38), (24, 72, 34, 66), (56, 100, 62, 100)]
-    """
-    tile = max(1, -(-tile_px // multiple_px))
-    overlap = min(-(-overlap_px // multiple_px), tile - 1)
-    whole = -(-length // multiple_px)
-    number = 1 if whole <= tile else -(-(whole - overlap) // (tile - overlap))
-    starts = [multiple_px * (i * (whole - tile) // (number - 1)) for i in range(number)] if number > 1 else [0]
-    stops = [min(start + tile * multiple_px, length) for start in starts]
-    fade = overlap_px / 4.0
-    centers = [0.5 * (stop + start) for stop, start in zip(stops[:-1], starts[1:], strict=True)]
-    places = torch.arange(length, dtype=torch.float64) + 0.5
-    rises = [torch.ones_like(places), *(_rise(places - center, fade) for center in centers), torch.zeros_like(places)]
-    found = []
-    for start, stop, before, after in zip(starts, stops, rises[:-1], rises[1:], strict=True):
-        weight = before - after
-        used = torch.nonzero(weight > 0).flatten()
-        first, last = int(used[0]), int(used[-1]) + 1
-        found.append(Window(start, stop, first, last, weight[first:last].float()))
-    return found
-
-
-def _rise(distance: Tensor, fade: float) -> Tensor:
-    if fade < 1.0:
-        return (distance > 0).to(distance.dtype)
-    t = (distance / fade + 0.5).clamp(0.0, 1.0)
-    return torch.sin(0.5 * math.pi * t).square()
-
-
 def _turned(picture: Tensor, view: int) -> Tensor:
     """One of the eight views: mirrored from 4 on, then turned by ``view % 4`` quarter turns."""
     mirrored = picture.flip(-1) if view >= 4 else picture
@@ -329,6 +272,16 @@ def sees_all_of_it(network: Network) -> bool:
     )
 
 
+def usual_tiles(network: Network) -> dict[str, Any]:
+    """Tiles of 512 px; a network whose results depend on the tile is given pictures of up to two million pixels whole.
+
+    >>> from deblur_models.networks import create_network
+    >>> usual_tiles(create_network("nafnet", size="tiny"))
+    {'tile_px': 512, 'whole_up_to_px': 2000000}
+    """
+    return {"tile_px": _TILE_PX, "whole_up_to_px": _WHOLE_UP_TO_PX if sees_all_of_it(network) else 0}
+
+
 def with_local_px(network: Network, local_px: int) -> Network:
     """The same weights in a network whose averages over the picture reach over windows of ``local_px`` (0: over all).
 
@@ -346,8 +299,3 @@ def with_local_px(network: Network, local_px: int) -> Network:
     changed: Network = network.config.replace(local_px=local_px).build()
     changed.load_state_dict(network.state_dict())
     return changed.train(network.training)
-
-
-def views(picture: Tensor) -> Iterator[Tensor]:
-    """The eight rotations and mirror images of a picture, the picture itself first."""
-    return (_turned(picture, view) for view in range(8))

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,17 +22,16 @@ from torch.utils.checkpoint import checkpoint
 
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from blursynth.records.streams import Stream
-from deblur_models.checkpoints.checkpoint import Checkpoint, describe, load_checkpoint, load_discriminator, network_of
-from deblur_models.config.configuration import Adversary, Configuration, Optimizer
+from deblur_models.checkpoints.checkpoint import Checkpoint, describe
+from deblur_models.config.configuration import Configuration, Optimizer
 from deblur_models.data import Batch
 from deblur_models.device import autocast_type
 from deblur_models.losses.consistency import NothingToReblur
-from deblur_models.losses.pretrained import check_digits
 from deblur_models.networks import BlurGenerator, Network
-from deblur_models.networks.deblurgan_v2 import DeblurGanV2
+from deblur_models.train.initial import InitialNetworks, initial_networks
 from deblur_models.train.processes import Processes
 
-__all__ = ["Learner", "TrainingError", "begun", "begun_discriminator", "initial_network"]
+__all__ = ["Learner", "TrainingError"]
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -59,15 +57,18 @@ class Learner:
         The run.
     processes
         Which part of each batch this process works on.
+    initial
+        Its networks before the first step, which are taken over; by default they are made here.
     """
 
-    def __init__(self, configuration: Configuration, processes: Processes) -> None:
+    def __init__(
+        self, configuration: Configuration, processes: Processes, initial: InitialNetworks | None = None
+    ) -> None:
         self.configuration, self.processes = configuration, processes
         run, device = configuration.run, processes.device
-        with _seeded(configuration.seed, 0, "weights"):
-            network = begun(configuration)
-            self.adversary = configuration.adversary
-            discriminator = None if self.adversary is None else begun_discriminator(self.adversary)
+        initial = initial or initial_networks(configuration)
+        network, discriminator = initial.network, initial.discriminator
+        self.adversary = configuration.adversarial
         self.answers = None if self.adversary is None else self.adversary.loss.pool()
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
         # The stubs of torch know no layout here.
@@ -102,8 +103,8 @@ class Learner:
                 "pretrained encoder.",
                 fix="Leave it out.",
             )
-        if self.discriminator is not None:  # told now, and not when its turn comes
-            patch = min(stage.patch_px for stage in configuration.stages)
+        if self.discriminator is not None:  # known now, and not when its turn comes
+            patch = min(stage.patch_px for stage in configuration.stage)
             with torch.no_grad():
                 self.discriminator(torch.zeros(2, 3, patch, patch, device=device))
 
@@ -120,9 +121,9 @@ class Learner:
         return torch.compile(model) if self.configuration.run.compile else model
 
     def _leaves_weights_unused(self) -> bool:
-        """Whether some weights get no gradient from the losses (outputs that no loss looks at, parts that an
+        """Whether some weights get no gradient from the losses (outputs that no loss uses, parts that an
         architecture stores and does not use): processes then have to look for them in every step."""
-        patch = min(stage.patch_px for stage in self.configuration.stages)
+        patch = min(stage.patch_px for stage in self.configuration.stage)
         pictures = torch.zeros(2, 3, patch, patch, device=self.processes.device)
         weights = [weight for weight in self.network.parameters() if weight.requires_grad]
         was_training = self.network.training
@@ -130,7 +131,7 @@ class Learner:
         with _seeded(self.configuration.seed, 0, "unused"), torch.enable_grad():
             given, _ = self.network.input_and_target(pictures, pictures)
             outputs = self.network(*given, every_scale=True)
-            looked_at = outputs if any(loss.every_scale for loss in self.configuration.losses) else outputs[:1]
+            looked_at = outputs if any(loss.every_scale for loss in self.configuration.loss) else outputs[:1]
             total = torch.stack([output.float().sum() for output in looked_at]).sum()
             gradients = torch.autograd.grad(total, weights, allow_unused=True)
         self.network.train(was_training)
@@ -194,19 +195,19 @@ class Learner:
         targets = self.network.targets(target)
         total = torch.zeros((), device=batch.sharp.device)
         named: dict[str, Tensor] = {}
-        for loss in self.configuration.losses:
+        for loss in self.configuration.loss:
             chosen = zip(outputs, targets, strict=True) if loss.every_scale else [(outputs[0], targets[0])]
             value = torch.stack([loss(output, target) for output, target in chosen]).sum()
             total = total + loss.weight * value
             named[_new_name(loss.kind, named)] = value.detach()
         if self.configuration.reblur is not None:
             try:
-                value, told = self.configuration.reblur(outputs[0], batch), 1.0
+                value, share = self.configuration.reblur(outputs[0], batch), 1.0
             except NothingToReblur:  # real pairs alone, or blurs that reach over the whole patch: no word in this step
-                value, told = torch.zeros_like(total), 0.0
+                value, share = torch.zeros_like(total), 0.0
             total = total + self.configuration.reblur.weight * value
             named["re_blur"] = value.detach()
-            named["re_blur_share"] = torch.full_like(total, told)  # of the steps in which it had a word
+            named["re_blur_share"] = torch.full_like(total, share)  # of the steps in which it had a word
         if playing and self.adversary is not None and self.discriminator is not None:
             with _frozen(self.discriminator), self._autocast():
                 real = self.discriminator(target)
@@ -226,7 +227,7 @@ class Learner:
         skipped = torch.zeros((), device=self.processes.device)
         for turn in range(self.adversary.steps):
             self.discriminator_optimizer.zero_grad(set_to_none=True)
-            told = torch.zeros((), device=self.processes.device)
+            total = torch.zeros((), device=self.processes.device)
             places = torch.Generator().manual_seed(
                 Stream(self.configuration.seed, step, f"penalty.{self.processes.rank}.{turn}").seed63()
             )
@@ -239,12 +240,12 @@ class Learner:
                     value = value + loss.penalty_weight * penalty
                     named["gradient_penalty"] = penalty.detach()
                 self.discriminator_scaler.scale(value / len(fakes)).backward()
-                told = told + value.detach() / len(fakes)
+                total = total + value.detach() / len(fakes)
             self.processes.mean(p.grad for p in self.discriminator.parameters() if p.grad is not None)
             for group in self.discriminator_optimizer.param_groups:
                 group["lr"] = self.adversary.learning_rate * factor
             skipped = skipped + self._stepped(self.discriminator_scaler, self.discriminator_optimizer)
-            named["discriminator"] = told
+            named["discriminator"] = total
         if self.discriminator_scaler.is_enabled():
             named["discriminator_skipped"] = skipped
         return named
@@ -377,81 +378,6 @@ class Learner:
         network = self.configuration.network.build()
         network.load_state_dict(get_model_state_dict(source, options=StateDictOptions(full_state_dict=True)))
         return network.to(self.processes.device)
-
-
-def begun(configuration: Configuration) -> Network | BlurGenerator:
-    """The network as a run begins: with fresh weights, a pretrained encoder among them, or from a checkpoint.
-
-    Raises
-    ------
-    DatasetError
-        A file cannot be read, or holds another network.
-    InvalidValueError
-        The encoder's weights are not there, or are those of another backbone.
-    """
-    if configuration.start_from is not None:
-        return initial_network(configuration.start_from, configuration)
-    network = configuration.network.build()
-    given = configuration.run.encoder_weights
-    if not given:
-        return network
-    assert isinstance(network, DeblurGanV2)  # a configuration with weights for another network is refused
-    path = Path(given).expanduser()
-    if not path.exists():
-        backbone = network.config.encoder
-        raise InvalidValueError(
-            f"[run] encoder_weights: there is no file {str(path)!r}.",
-            why=f"The run begins with a {backbone} that was trained on ImageNet; random weights would be no "
-            f"{configuration.network.kind} as published.",
-            fix=f"Where there is a network, write timm's weights into a file: import timm, safetensors.torch; "
-            f"safetensors.torch.save_file(timm.create_model({backbone!r}, pretrained=True).state_dict(), "
-            f"'{backbone}.safetensors'). Then: --set run.encoder_weights={backbone}.safetensors",
-        )
-    check_digits(path)
-    network.load_encoder(path)
-    return network
-
-
-def begun_discriminator(adversary: Adversary) -> nn.Module:
-    """The discriminator as a run begins, with fresh weights or those of a checkpoint.
-
-    Raises
-    ------
-    DatasetError
-        The checkpoint cannot be read, or holds another one than the configuration's.
-    """
-    wanted = adversary.discriminator
-    if adversary.start_from is None:
-        return wanted.build()
-    discriminator = load_discriminator(adversary.start_from)
-    if discriminator.config != wanted:
-        raise DatasetError(
-            f"[adversarial] start_from = {adversary.start_from}: holds {discriminator.config!r}, and the configuration "
-            f"has {wanted!r}.",
-            fix="Write the same discriminator in both, or leave it out.",
-        )
-    return discriminator
-
-
-def initial_network(path: str, configuration: Configuration) -> Network | BlurGenerator:
-    """The network that a run starts from.
-
-    Raises
-    ------
-    DatasetError
-        It cannot be read, or is another one than the configuration's.
-    """
-    network = network_of(load_checkpoint(path))
-    if network.config != configuration.network:
-        theirs, mine = network.config.to_dict(), configuration.network.to_dict()
-        if theirs["kind"] != mine["kind"]:
-            what = f"holds the network {theirs['kind']}, and [network] is {mine['kind']}"
-        else:
-            fields = (k for k in theirs if k != "size" and theirs[k] != mine[k])
-            differences = "; ".join(f"{k} {theirs[k]} (in [network] {mine[k]})" for k in fields)
-            what = f"holds another {theirs['kind']} than [network]: {differences}"
-        raise DatasetError(f"start_from = {path}: {what}.", fix="Write the same network in both, or leave it out.")
-    return network
 
 
 def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:

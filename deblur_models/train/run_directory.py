@@ -13,6 +13,7 @@ from typing import Any
 
 from blursynth.dataset.files import read_json, refuse_links, require_regular
 from blursynth.errors import DatasetError, require
+from blursynth.io.atomic import write_atomically
 from deblur_models.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deblur_models.config.configuration import Configuration
 from deblur_models.train.learner import Learner
@@ -29,7 +30,7 @@ class RunDirectory:
     ::
 
         configuration.json   what is trained
-        log.jsonl            one line per look at losses or at held-out pairs
+        log.jsonl            one line per report of the losses and per validation
         last.*, previous.*   the state of the run, and the one before it
         best.*               the network that did best on the held-out pairs so far (:meth:`ValidationResult.rank`)
         samples/             held-out pictures: input, output, target of the network
@@ -42,7 +43,7 @@ class RunDirectory:
 
     Notes
     -----
-    The folder is made by :meth:`begin`, when everything else was looked at.
+    The folder is made by :meth:`begin`, when everything else was checked.
     """
 
     def __init__(self, out: Path, configuration: Configuration, *, resume: bool) -> None:
@@ -171,7 +172,7 @@ class RunDirectory:
         except OSError as error:
             raise DatasetError(f"{self.out}: cannot be written ({error.strerror}).") from None
 
-    def save_best(self, learner: Learner, step: int, look: ValidationResult, weights: Mapping[str, Any]) -> None:
+    def save_best(self, learner: Learner, step: int, result: ValidationResult, weights: Mapping[str, Any]) -> None:
         """The network alone, with its averaged weights."""
         save_checkpoint(
             self.out / "best",
@@ -179,13 +180,13 @@ class RunDirectory:
             {
                 **learner.manifest(),
                 "step": step,
-                "validation": look.to_dict(),
+                "validation": result.to_dict(),
                 "configuration": self.configuration.to_dict(),
             },
         )
 
     def line(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """One line of the log, and the same numbers for TensorBoard; null stands for what is no finite number."""
+        """One line of the log, and the same numbers for TensorBoard; null stands for what is not a finite number."""
         values = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}, allow_nan=False) + "\n")
@@ -202,12 +203,9 @@ class RunDirectory:
             self._events.close()
 
     def _write(self, path: Path, text: str) -> None:
-        part = path.with_name(f".{path.name}.part")
         try:
-            part.write_text(text, "utf-8")
-            part.replace(path)
+            write_atomically(path, text.encode())
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise DatasetError(f"{path}: cannot be written ({error.strerror}).") from None
 
 

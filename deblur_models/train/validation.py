@@ -1,4 +1,4 @@
-"""Looking at held-out pairs while training."""
+"""Validation while training: scores on held-out pairs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blursynth.dataset import OnlineDataset
+from blursynth.dataset import DatasetRequest, OnlineDataset
 from blursynth.io.pictures import write_picture
-from blursynth.recipe.recipe import load_recipe
 from deblur_models.config.configuration import Validation
 from deblur_models.data import PairSample, open_pairs
-from deblur_models.data.bundled import photographs
 from deblur_models.data.collate import values_of
-from deblur_models.data.left_out import tell_left_out
+from deblur_models.data.skipped import log_skipped
 from deblur_models.metrics import metric
 from deblur_models.networks import BlurGenerator, Network
 from deblur_models.train.processes import Processes
@@ -27,7 +25,7 @@ from deblur_models.train.processes import Processes
 __all__ = ["UNCHANGED_DB", "HeldOut", "ValidationResult"]
 
 UNCHANGED_DB = 100.0
-"""Greatest PSNR that no harm counts, so that a mean over pictures of which one stays as it is can still be told."""
+"""Greatest PSNR that no harm counts, so that a mean over pictures of which one stays as it is still says something."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +86,13 @@ class ValidationResult:
         )
 
     def rank(self, no_harm_db: float) -> tuple[float, float]:
-        """Looks in the order of how good they are: those that reach ``no_harm_db`` by their PSNR, then the others by
+        """The order of results from bad to good: those that reach ``no_harm_db`` by their PSNR, then the others by
         how little they harm."""
         return min(no_harm_db if self.no_harm_db is None else self.no_harm_db, no_harm_db), self.psnr
 
 
 class HeldOut:
-    """Pairs that are drawn once, kept in memory as codes, and looked at again and again.
+    """Pairs that are drawn once, kept in memory as codes, and used for every validation.
 
     Processes share them: each keeps every ``ranks``-th one, and all get the scores of all.
     """
@@ -104,16 +102,13 @@ class HeldOut:
         self.pairs: dict[int, PairSample]
         """The pairs of this process, by their numbers among all."""
         if settings.photos is not None:
-            made = OnlineDataset(
-                photographs(settings.photos),
-                load_recipe(settings.recipe),
-                size_px=settings.size_px,
-                seed=settings.seed,
-                count=settings.count,
-                downscale=settings.downscale,
-            )
+            request = DatasetRequest(
+                sources=settings.photos, recipe=settings.recipe, size_px=settings.size_px, seed=settings.seed,
+                count=settings.count, downscale=settings.downscale,
+            )  # fmt: skip
+            made = OnlineDataset(request)
             if rank == 0:
-                tell_left_out("validation", made.scan)
+                log_skipped("validation", made.scan)
             self.count = settings.count
             samples = {i: made[i] for i in range(rank, self.count, ranks)}
             self.pairs = {i: PairSample(f"{s.index}", s.sharp, s.blurred, s.source, s.draw) for i, s in samples.items()}
@@ -122,20 +117,20 @@ class HeldOut:
             assert settings.pairs is not None
             found = open_pairs(settings.pairs, settings.sharp)
             if rank == 0:
-                tell_left_out("validation", found)
+                log_skipped("validation", found)
             self.count = min(settings.count, len(found))
             self.pairs = {i: found[i * len(found) // self.count] for i in range(rank, self.count, ranks)}
             self.fingerprint = found.fingerprint()
         self._input_scores: tuple[float, float] | None = None
         self._shown: Collection[int] | None = None
 
-    def look(
+    def validate(
         self, network: Network | BlurGenerator, processes: Processes, pictures: Path | None = None
     ) -> ValidationResult:
         """Scores of a network; some pictures are written beside each other: blurred, restored, sharp.
 
         They come from different sources where there are such. Of a network that blurs: sharp, generated, blurred; its
-        noise is the same at every look. Every process must call it. Each pair is looked at alone, and means are taken
+        noise is the same each time. Every process must call it. Each pair is restored alone, and means are taken
         in the order of the pairs, so that nothing depends on the number of processes.
         """
         if self._shown is None:
@@ -150,9 +145,9 @@ class HeldOut:
             for number in range(self.count):
                 if number in self.pairs:
                     shown = pictures is not None and number in self._shown
-                    own.append(self._looked_at(number, network, processes.device, noise, shown=shown))
+                    own.append(self._scores(number, network, processes.device, noise, shown=shown))
                 elif isinstance(network, BlurGenerator):
-                    network.noise(1, noise)  # that of a pair which another process looks at
+                    network.noise(1, noise)  # that of a pair of another process
         network.train(was_training)
         scores = sorted((s for part in processes.gathered(own) for s in part), key=lambda s: s.number)
         if self._input_scores is None:
@@ -165,7 +160,7 @@ class HeldOut:
         no_harm_db = float(np.mean(unharmed)) if unharmed else None
         return ValidationResult(*_mean([s.after for s in scores]), *self._input_scores, len(scores), kind, no_harm_db)
 
-    def _looked_at(
+    def _scores(
         self,
         number: int,
         network: Network | BlurGenerator,

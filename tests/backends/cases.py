@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps
 from blursynth.physics.development import DevelopParameters, camera_from_srgb
 from blursynth.physics.mosaic import DEMOSAICS
 from blursynth.physics.point_spread import PointSpreads
@@ -24,6 +23,7 @@ from blursynth.physics.resampling import Bands, rescaling
 from blursynth.physics.response import decode_table, encode_table
 from blursynth.physics.scene import Scene
 from blursynth.physics.trajectory import WalkParameters
+from blursynth.physics.warps import Warps
 
 Array = NDArray[Any]
 

@@ -77,7 +77,7 @@ def normals_all(high, low, out):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("most", [7.0, 12.0, 100.0, 1e4, 1e6, 1e8])
 def test_the_quick_pass_never_decides_wrongly(most: float) -> None:
-    """Every pixel again by the distribution function; this reaches means at which scipy's is no oracle any more."""
+    """Every pixel again by the distribution function; this reaches means at which scipy's is no longer an oracle."""
     mean = np.random.default_rng(2).uniform(0, most, (2, 3, 100, 301))
     w0, _, w2, _ = (w.astype(np.uint32).ravel() for w in plain.words(mean.shape, SEED, ORIGIN))
     quick = cpu.poisson(mean, SEED, origin_px=ORIGIN)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from blursynth.backends import cpu, oracle
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps
+from blursynth.physics.warps import Warps
 
 BORDERS = ("reflect", "replicate", "circular", "constant")
 FORMS = ("affine", "projective", "parallax", "depth")

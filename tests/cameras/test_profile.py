@@ -162,7 +162,7 @@ def test_pmrid_is_its_lines(iso: float) -> None:
     variance_dn2 = 7.118e-7 * iso**2 + 6.515e-4 * iso + 0.1149
     assert drawn["gain_dn_per_e"] == pytest.approx(gain, rel=1e-3)
     assert drawn["read_noise_e"] == pytest.approx(math.sqrt(variance_dn2) / gain, rel=1e-3)
-    # What PHYSICS says full scale is: 13,971, 991 and 249 electrons.
+    # What docs/physics.md, section 7, says full scale is: 13,971, 991 and 249 electrons.
     assert drawn["white_level_e"] == pytest.approx({100.0: 13971, 1600.0: 991, 6400.0: 249}[iso], rel=2e-3)
 
 
@@ -286,7 +286,7 @@ def test_noise_that_is_negative_within_the_iso_range_is_refused(
     with pytest.raises(InvalidValueError) as error:
         bs.load_sensor_profile(tmp_path / "mine.toml")
     message = str(error.value)
-    assert f"mine.toml: [{table}] iso_polynomial" in message
+    assert f"mine.toml [{table}]: iso_polynomial" in message
     assert f"at ISO {iso}." in message
     assert "from ISO 100 to 3200" in message
 
@@ -482,9 +482,10 @@ def test_a_data_set_resumes_and_replays_without_the_file(tmp_path: Path) -> None
     bs.write_picture(tmp_path / "photos" / "a.png", pictures(bs.Encoding.DISPLAY, batch=1, size_px=(80, 90)))
     (tmp_path / "mine.toml").write_text(PLAIN)
     loaded = bs.load_recipe(recipe(tmp_path, 'camera = "mine.toml"'))
-    options: dict[str, Any] = {"count": 6, "size_px": 32, "seed": 3, "shard_length": 3, "workers": 1}
-    dataset.generate(tmp_path / "photos", tmp_path / "whole", loaded, **options)
-    dataset.generate(tmp_path / "photos", tmp_path / "parts", loaded, **options, shards=(0, 1))
+    options: dict[str, Any] = {"count": 6, "size_px": 32, "seed": 3, "shard_length": 3}
+    request = dataset.DatasetRequest(sources=tmp_path / "photos", recipe=loaded, **options)
+    dataset.generate(request, tmp_path / "whole", workers=1)
+    dataset.generate(request, tmp_path / "parts", workers=1, shards=(0, 1))
     (tmp_path / "mine.toml").unlink()
     dataset.resume(tmp_path / "parts", workers=1)
     sets = [bs.open_dataset(tmp_path / name) for name in ("whole", "parts")]

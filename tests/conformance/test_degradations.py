@@ -1,4 +1,8 @@
-"""Every kind keeps the contract of degradations. A new kind needs one line in EXAMPLES."""
+"""Every kind keeps the contract of degradations.
+
+A kind is checked by its own example. One whose example leaves a field without effect (the angle of a round aperture), or
+that has numbers with which it changes nothing, needs a line in CHOSEN.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +31,9 @@ SHAKE = bs.assets.register(
     )
 )
 
-# (an example with a visible effect, a record that changes nothing or None)
-EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
+# (an example in which every field has an effect, a record that changes nothing or None)
+CHOSEN: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
     (bs.kinds.Identity(), bs.kinds.Identity()),
-    (bs.kinds.Decode(), None),
     (bs.kinds.GammaDecode(gamma=2.0, contrast=0.5), None),
     (bs.kinds.SigmoidDecode(exponent=0.7, midtone=0.55, contrast=0.3), None),
     (bs.kinds.MeasuredDecode(curve=CURVE), None),
@@ -68,14 +71,12 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
     ),
     (bs.kinds.Gain(gain=0.4), bs.kinds.Gain(gain=1.0)),
     (bs.kinds.Exposure(exposure_s=0.02, metered_s=0.03), bs.kinds.Exposure(exposure_s=0.01)),
-    (bs.kinds.Encode(), None),
     (bs.kinds.GammaEncode(gamma=2.0, contrast=0.5), None),
     (bs.kinds.SigmoidEncode(exponent=0.7, midtone=0.55, contrast=0.3), None),
     (bs.kinds.MeasuredEncode(curve=CURVE), None),
     (bs.kinds.GaussianBlur(sigma_px=1.3, aspect=0.5, angle_deg=30.0), bs.kinds.GaussianBlur(sigma_px=0.0)),
     (bs.kinds.DiskBlur(diameter_px=5.0), bs.kinds.DiskBlur(diameter_px=0.0)),
     (bs.kinds.PolygonBlur(diameter_px=6.0, blades=5, angle_deg=10.0), bs.kinds.PolygonBlur(diameter_px=0.0)),
-    (bs.kinds.AiryBlur(f_number=8.0), None),
     (bs.kinds.MeasuredBlur(kernel=KERNEL), bs.kinds.MeasuredBlur(kernel=bs.assets.register([[1.0]]))),
     (
         bs.kinds.RandomWalkMotion(
@@ -182,7 +183,7 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
             f_number=2.0,
             focus_distance_m=2.0,
             blades=5,
-            rotation_deg=10.0,
+            angle_deg=10.0,
             cats_eye=0.2,
             tolerance_px=0.5,
             tilt_deg=30.0,
@@ -234,7 +235,6 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
         bs.kinds.Sharpen(sigma_px=1.0, amount=0.0),
     ),
     (bs.kinds.Jpeg(quality=60, grid_row_px=3, grid_column_px=5), None),
-    (bs.kinds.Webp(quality=60), None),
     (
         bs.kinds.DeblurganBlur(
             anxiety=0.05,
@@ -251,6 +251,8 @@ EXAMPLES: tuple[tuple[bs.Degradation, bs.Degradation | None], ...] = (
         None,
     ),
 )
+
+EXAMPLES = (*CHOSEN, *((kind.example(), None) for kind in bs.kinds.ALL if kind not in {type(e) for e, _ in CHOSEN}))
 
 
 def _disk_aside(frame: bs.Frame) -> bs.Frame:
@@ -273,8 +275,9 @@ def test_contract(example: bs.Degradation, identity: bs.Degradation | None) -> N
     check_degradation(example, identity=identity, frame=FRAMES.get(type(example)))
 
 
-def test_every_kind_has_an_example() -> None:
-    assert {type(e) for e, _ in EXAMPLES} == set(bs.kinds.ALL)
+@pytest.mark.parametrize("kind", bs.kinds.ALL, ids=[k.kind for k in bs.kinds.ALL])
+def test_every_kind_has_an_example(kind: type[bs.Degradation]) -> None:
+    assert type(kind.example()) is kind
 
 
 @pytest.mark.parametrize("kind", bs.kinds.ALL, ids=[k.kind for k in bs.kinds.ALL])

@@ -47,7 +47,17 @@ def made(tmp_path_factory: pytest.TempPathFactory, pictures: Path, recipe: bs.Re
     """A finished data set, with every optional array; tests must not change it."""
     out = tmp_path_factory.mktemp("sets") / "made"
     dataset.generate(
-        pictures, out, recipe, count=11, size_px=32, seed=5, workers=1, shard_length=4,
-        store=("sharp", "blurred", "kernel", "params"), kernel_size_px=33,
-    )  # fmt: skip
+        dataset.DatasetRequest(
+            sources=pictures,
+            recipe=recipe,
+            count=11,
+            size_px=32,
+            seed=5,
+            shard_length=4,
+            store=("kernel", "params"),
+            kernel_size_px=33,
+        ),
+        out,
+        workers=1,
+    )
     return out

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import blursynth as bs
-from blursynth.dataset import generate, resume
+from blursynth.dataset import DatasetRequest, generate, resume
 from blursynth.io import assets
 
 ENDED = 99
@@ -96,9 +96,19 @@ def main(base: Path, stride: int) -> dict[str, Any]:
 
     def make(**options: Any) -> Any:
         return generate(
-            base / "photos", out, recipe, count=5, size_px=16, seed=3, workers=1, shard_length=2,
-            store=("sharp", "blurred", "params"), **options,
-        )  # fmt: skip
+            DatasetRequest(
+                sources=base / "photos",
+                recipe=recipe,
+                count=5,
+                size_px=16,
+                seed=3,
+                shard_length=2,
+                store="params",
+                **options,
+            ),
+            out,
+            workers=1,
+        )
 
     def prepare(part: tuple[int, int] | None) -> None:
         shutil.rmtree(base / "work", ignore_errors=True)

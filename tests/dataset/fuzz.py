@@ -25,7 +25,7 @@ import numpy as np
 import blursynth as bs
 from blursynth.dataset import replay, verify
 from blursynth.dataset.files import canonical, sealed, sha256_hex
-from blursynth.dataset.records import encode_index
+from blursynth.dataset.sample_records import encode_index
 
 MEMORY = 6 * 2**30  # of addresses; a process that has loaded everything takes 2 to 3 GB of them
 VALUES: list[Any] = [

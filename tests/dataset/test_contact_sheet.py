@@ -15,7 +15,6 @@ from blursynth.dataset.contact_sheet import (
     Row,
     contact_sheet,
     describe_draw,
-    draw_kernel,
     kernel_picture,
     points_of_light,
     write_contact_sheet,
@@ -62,18 +61,6 @@ def test_linear_pictures_are_encoded_for_the_eye() -> None:
     light = np.full((20, 20, 3), 0.5)
     sheet = contact_sheet([Row(light, light, bs.Draw(()))], title="t", size_px=20)
     assert (sheet == 188).all(axis=-1).sum() >= 2 * 20 * 20  # half the light is code 188, not 128
-
-
-def test_kernel_of_a_draw_is_the_convolution_of_its_blurs() -> None:
-    a, b = bs.kinds.GaussianBlur(sigma_px=1.5), bs.kinds.GaussianBlur(sigma_px=2.0)
-    kernel = draw_kernel(bs.Draw((("decode", bs.kinds.Decode()), ("a", a), ("none", bs.kinds.Identity()), ("b", b))))
-    assert kernel is not None
-    assert kernel.sum() == pytest.approx(1)
-    middle = kernel.shape[0] // 2
-    y = np.arange(-middle, middle + 1)
-    # Variances add; each Gaussian is integrated over pixels, which adds 1/12.
-    assert (kernel.sum(axis=1) * y**2).sum() == pytest.approx(1.5**2 + 2.0**2 + 2 / 12, rel=1e-4)
-    assert draw_kernel(bs.Draw((("decode", bs.kinds.Decode()),))) is None
 
 
 def test_kernel_picture_is_not_flipped_and_has_its_origin_in_the_middle() -> None:
@@ -196,7 +183,7 @@ def test_a_blur_that_varies_shows_what_points_of_light_become() -> None:
     frame = bs.Frame(np.zeros((1, 1, 80, 100)), "linear", camera=bs.Intrinsics(4.2, 2.8))
     shake = bs.kinds.CameraShake(exposure_s=0.1, motion="random_walk", roll_mrad=40.0, seed=3)
     draw = bs.Draw((("shake", shake), ("encode", bs.kinds.Encode())))
-    assert draw_kernel(draw) is None
+    assert draw.kernel() is None
     points = points_of_light(draw, frame, margin_px=10)
     assert points.shape == (60, 80)
     assert abs(points.sum() - 25) < 0.5  # in linear light: no encoding, no clipping

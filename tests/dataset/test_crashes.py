@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 import blursynth as bs
-from blursynth.dataset import Progress, files, generate, resume
+from blursynth.dataset import DatasetRequest, Progress, files, generate, resume
 from blursynth.errors import DatasetError
+from blursynth.io import atomic
 
-SMALL: dict[str, Any] = {"count": 6, "size_px": 32, "workers": 1, "shard_length": 3}
+SMALL: dict[str, Any] = {"count": 6, "size_px": 32, "shard_length": 3}
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -99,7 +100,12 @@ def test_nothing_is_written_elsewhere(
     with pytest.raises(
         DatasetError, match=r"is not the folder any more in which this work was begun.*give the command again"
     ):
-        generate(pictures, out, recipe, **{**SMALL, "count": 12, "workers": workers}, on_progress=see)
+        generate(
+            DatasetRequest(sources=pictures, recipe=recipe, **{**SMALL, "count": 12}),
+            out,
+            workers=workers,
+            on_progress=see,
+        )
     assert changed
     assert (tree(out) if out.exists() else {}) == changed[0]
     if change is _unmount:
@@ -116,7 +122,7 @@ def test_a_shard_that_vanishes_is_noticed(pictures: Path, recipe: bs.Recipe, tmp
             (out / "manifest" / "000000.json").unlink()
 
     with pytest.raises(DatasetError, match="shard 0 was finished, and is not there any more"):
-        generate(pictures, out, recipe, **SMALL, on_progress=see)
+        generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1, on_progress=see)
 
 
 # dataset.json can be told from the same command and the finished shards.
@@ -133,15 +139,17 @@ def test_the_same_command_recovers_dataset_json(
     damage: Callable[[Path], None], pictures: Path, recipe: bs.Recipe, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    generate(pictures, out, recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
     before = tree(out)
     damage(out / "dataset.json")
     with pytest.raises(DatasetError, match=r"generate with the arguments that .* was begun with"):
         resume(out, workers=1)
     with pytest.raises(DatasetError, match=r"generate with the arguments that .* was begun with"):
-        generate(pictures, out, recipe, **{**SMALL, "seed": 1})
+        generate(DatasetRequest(sources=pictures, recipe=recipe, **{**SMALL, "seed": 1}), out, workers=1)
     without = {name: value for name, value in SMALL.items() if name != "shard_length"}
-    report = generate(pictures, out, recipe, **without)  # the length is that of the shards that are there
+    report = generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **without), out
+    )  # the length is that of the shards that are there
     assert (report.made, report.kept) == ((), (0, 1))
     assert "dataset.json" in report.notes[0]
     assert "written anew" in report.notes[0]
@@ -152,15 +160,17 @@ def test_shards_of_another_environment_do_not_tell_theirs(
     pictures: Path, recipe: bs.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    generate(pictures, out, recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
     for path in (out / "manifest").iterdir():
         manifest = {**json.loads(path.read_text()), "environment_sha256": "0" * 64}
         del manifest["sha256"]
         path.write_bytes(files.sealed(manifest))
     (out / "dataset.json").unlink()
     with pytest.raises(DatasetError, match="made in another environment"):
-        generate(pictures, out, recipe, **SMALL)
-    assert generate(pictures, out, recipe, **SMALL, any_environment=True).kept == (0, 1)
+        generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
+    assert generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1, any_environment=True
+    ).kept == (0, 1)
 
 
 @pytest.mark.parametrize("name", ["README.md", "croissant.json", "index.json", "zarr.json", "sharp/zarr.json"])
@@ -168,7 +178,7 @@ def test_what_is_derived_is_written_again_when_there_is_nothing_else_to_do(
     name: str, pictures: Path, recipe: bs.Recipe, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    generate(pictures, out, recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
     before = tree(out)
     (out / name).unlink()
     report = resume(out, workers=1)
@@ -182,7 +192,7 @@ def test_what_only_the_first_command_knows_is_written_again_by_it(pictures: Path
     kernel = bs.assets.register(np.ones((3, 3)) / 9)
     recipe = bs.Recipe([bs.kinds.Decode(), bs.kinds.MeasuredBlur(kernel=kernel), bs.kinds.Encode()])
     out = tmp_path / "out"
-    generate(pictures, out, recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
     before = tree(out)
     (out / "skipped.json").unlink()
     (note,) = resume(out, workers=1).notes
@@ -191,14 +201,14 @@ def test_what_only_the_first_command_knows_is_written_again_by_it(pictures: Path
     asset.unlink()
     with pytest.raises(DatasetError, match=r"assets/.*npy is missing.*Run blursynth generate"):
         resume(out, workers=1)
-    generate(pictures, out, recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
     assert tree(out) == before
 
 
 def test_an_index_of_other_shards_is_written_again(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
     """As when a run ends between the manifest of a shard that was made again and the index."""
     out = tmp_path / "out"
-    generate(pictures, out, recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
     before = tree(out)
     path = out / "index.json"
     index = {**json.loads(path.read_text()), "disk_bytes": 1}
@@ -212,7 +222,7 @@ def test_an_index_of_other_shards_is_written_again(pictures: Path, recipe: bs.Re
 
 
 def test_names_of_files_that_are_written_are_of_one_write_alone(tmp_path: Path) -> None:
-    assert len({files.partial_path(tmp_path / "a") for _ in range(100)}) == 100
+    assert len({atomic.partial_path(tmp_path / "a") for _ in range(100)}) == 100
 
 
 def test_writes_of_one_file_by_several_threads(tmp_path: Path) -> None:
@@ -237,9 +247,9 @@ def test_writes_of_one_file_by_several_threads(tmp_path: Path) -> None:
 
 def test_only_litter_is_swept(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    generate(pictures, out, recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
     before = tree(out)
-    ours = files.partial_path(out / "index.json")
+    ours = atomic.partial_path(out / "index.json")
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     of_the_dead = Path(str(ours).replace(f".{os.getpid()}.", f".{ended.stdout.strip()}."))
     of_a_neighbor = Path(str(ours).replace(f".{os.getpid()}.", f".{os.getppid()}."))
@@ -247,7 +257,7 @@ def test_only_litter_is_swept(pictures: Path, recipe: bs.Recipe, tmp_path: Path)
     for path in (ours, of_the_dead, of_a_neighbor, elsewhere, old):
         path.write_bytes(b"")
     os.utime(old, (0, 0))
-    files._WRITING.add(ours)
+    atomic._WRITING.add(ours)
     (out / ".locks").mkdir()
     (out / ".locks" / "0-2").write_text("")  # of a process that was killed
     try:
@@ -255,7 +265,7 @@ def test_only_litter_is_swept(pictures: Path, recipe: bs.Recipe, tmp_path: Path)
         assert tree(out) == {**before, **{p.name: b"" for p in (ours, of_a_neighbor, elsewhere)}}
         assert not (out / ".locks").exists()
     finally:
-        files._WRITING.discard(ours)
+        atomic._WRITING.discard(ours)
 
 
 @pytest.mark.slow
@@ -309,7 +319,7 @@ def test_a_finished_set_on_a_read_only_disk_has_nothing_to_do(
 ) -> None:
     """Permissions do not stop root, under which tests may run: every way of changing something fails instead."""
     out = tmp_path / "out"
-    whole = generate(pictures, out, recipe, **SMALL)
+    whole = generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
     (out / "left.partial").write_bytes(b"")
     os.utime(out / "left.partial", (0, 0))
 
@@ -324,7 +334,10 @@ def test_a_finished_set_on_a_read_only_disk_has_nothing_to_do(
     for name in ("mkdir", "rename", "replace", "unlink", "rmdir", "link"):
         monkeypatch.setattr(os, name, refuse)
     monkeypatch.setattr(Path, "open", open_to_read)
-    for report in (resume(out, workers=1), generate(pictures, out, recipe, **SMALL)):
+    for report in (
+        resume(out, workers=1),
+        generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1),
+    ):
         assert (report.made, report.finished, report.digest) == ((), True, whole.digest)
     with pytest.raises(DatasetError, match="cannot be written"):
         resume(out, workers=1, redo=[0])
@@ -338,7 +351,7 @@ def test_the_folder_of_a_data_set_names_none_of_this_machine(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     out = tmp_path / "out"
-    generate(pictures, out, recipe, **SMALL, shards=(0, 1))
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1, shards=(0, 1))
     assert not [
         name for name, data in tree(out).items() if str(pictures).encode() in data or str(tmp_path).encode() in data
     ]
@@ -359,7 +372,9 @@ def test_without_a_home_nothing_is_remembered_and_it_is_said(
         (tmp_path / home).write_text("")  # nothing can be made below a file, by root neither
         monkeypatch.setenv("HOME", str(tmp_path / home))
     monkeypatch.chdir(tmp_path)
-    report = generate(pictures, tmp_path / "out", recipe, **SMALL, shards=(0, 1))
+    report = generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1, shards=(0, 1)
+    )
     assert "where the sources lie is not remembered" in report.notes[0]
     assert "give --sources (in Python source_root) to resume, verify and replay" in report.notes[0]
     assert not (tmp_path / "relative").exists()

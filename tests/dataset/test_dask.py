@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import blursynth as bs
-from blursynth.dataset import Progress, engine, generate
+from blursynth.dataset import DatasetRequest, Progress, engine, generate
 from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.manifest import Manifest
 from blursynth.dataset.writer import Job
@@ -23,12 +23,12 @@ from blursynth.errors import DatasetError
 
 pytest.importorskip("distributed")
 
-SMALL: dict[str, Any] = {"count": 6, "size_px": 32, "workers": 1, "shard_length": 3}
+SMALL: dict[str, Any] = {"count": 6, "size_px": 32, "shard_length": 3}
 
 
 @pytest.fixture
 def begun(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> Path:
-    generate(pictures, tmp_path / "out", recipe, **SMALL, shards=(0, 1))
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1, shards=(0, 1))
     return tmp_path / "out"
 
 
@@ -112,7 +112,13 @@ def test_a_worker_that_says_nothing_is_named(
             os.kill(runner._workers[0].process.pid, signal.SIGSTOP)
 
     monkeypatch.setattr(runner, "_hire", hire_and_stop)
-    report = generate(pictures, tmp_path / "out", recipe, **SMALL, engine=runner, on_progress=see)
+    report = generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **SMALL),
+        tmp_path / "out",
+        workers=1,
+        engine=runner,
+        on_progress=see,
+    )
     assert report.finished
     assert "the worker of shard 0 (process " in notes[0]
     assert any("has not reported for" in note for note in report.notes)

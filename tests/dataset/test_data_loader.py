@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from blursynth.dataset import OnlineDataset, Sample, Samples, generate
+from blursynth.dataset import DatasetRequest, OnlineDataset, Sample, Samples, generate
 
 torch = pytest.importorskip("torch")
 from torch.utils.data import DataLoader, RandomSampler, Subset, default_collate, random_split  # noqa: E402
@@ -30,13 +30,17 @@ COUNT, SIZE = 10, 24
 
 @pytest.fixture(scope="module")
 def online(pictures: Path) -> OnlineDataset:
-    return OnlineDataset(pictures, CLEAN, size_px=SIZE, seed=4, count=COUNT, workers=1)
+    return OnlineDataset(DatasetRequest(sources=pictures, recipe=CLEAN, size_px=SIZE, seed=4, count=COUNT), workers=1)
 
 
 @pytest.fixture(scope="module")
 def stored(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> bs.dataset.Dataset:
     out = tmp_path_factory.mktemp("stored") / "pairs"
-    generate(pictures, out, CLEAN, count=COUNT, size_px=SIZE, seed=4, workers=1, shard_length=4)
+    generate(
+        DatasetRequest(sources=pictures, recipe=CLEAN, count=COUNT, size_px=SIZE, seed=4, shard_length=4),
+        out,
+        workers=1,
+    )
     return bs.open_dataset(out)
 
 
@@ -67,7 +71,7 @@ def test_it_is_a_sequence(pairs: Samples) -> None:
 
 
 def test_an_endless_one_has_no_length_but_everything_else(pictures: Path) -> None:
-    endless = OnlineDataset(pictures, CLEAN, size_px=SIZE, seed=4, workers=1)
+    endless = OnlineDataset(DatasetRequest(sources=pictures, recipe=CLEAN, size_px=SIZE, seed=4), workers=1)
     with pytest.raises(TypeError, match=r"is endless.*count=10000.*sampler=range"):
         len(endless)
     with pytest.raises(TypeError, match="is endless"):
@@ -77,7 +81,7 @@ def test_an_endless_one_has_no_length_but_everything_else(pictures: Path) -> Non
     with pytest.raises(IndexError):
         endless[2**62]
     assert endless
-    assert endless.planar()
+    assert endless.as_torch()
     several = iter(endless)
     assert [next(several).index for _ in range(3)] == [0, 1, 2]
     assert [sample.index for sample in endless[3:9:3]] == [3, 6]
@@ -144,8 +148,8 @@ def test_a_data_loader_takes_it_as_it_is(pairs: Samples) -> None:
     assert draws == [pairs[0].draw, pairs[1].draw]
 
 
-def test_planar_is_what_networks_take(pairs: Samples) -> None:
-    batch = next(iter(DataLoader(pairs.planar(), batch_size=4)))
+def test_as_torch_is_what_networks_take(pairs: Samples) -> None:
+    batch = next(iter(DataLoader(pairs.as_torch(), batch_size=4)))
     assert {name: (tuple(t.shape), t.dtype) for name, t in batch.items()} == {
         "index": ((4,), torch.int64),
         "sharp": ((4, 3, SIZE, SIZE), torch.float32),
@@ -154,20 +158,35 @@ def test_planar_is_what_networks_take(pairs: Samples) -> None:
     # torchvision's ToTensor: channels first, divided by 255.
     expected = torch.from_numpy(pairs[2].blurred).permute(2, 0, 1).float() / 255
     assert torch.equal(batch["blurred"][2], expected)
-    planar = pairs.planar()
-    assert len(planar) == COUNT
-    assert planar[-1]["index"] == COUNT - 1
-    assert [item["index"] for item in planar] == [item["index"] for item in planar[:]] == list(range(COUNT))
-    assert next(iter(DataLoader(Subset(planar, [5, 1]), batch_size=2)))["index"].tolist() == [5, 1]
-    assert repr(planar).endswith(").planar()")
+    tensors = pairs.as_torch()
+    assert len(tensors) == COUNT
+    assert tensors[-1]["index"] == COUNT - 1
+    assert [item["index"] for item in tensors] == [item["index"] for item in tensors[:]] == list(range(COUNT))
+    assert next(iter(DataLoader(Subset(tensors, [5, 1]), batch_size=2)))["index"].tolist() == [5, 1]
+    assert repr(tensors).endswith(").as_torch()")
+
+
+def test_as_torch_gives_other_types_and_kernels(pairs: Samples, made: Path) -> None:
+    assert pairs.as_torch()[0]["sharp"].is_contiguous()
+    half = pairs.as_torch(dtype=torch.bfloat16)
+    assert torch.equal(half[1]["blurred"], pairs.as_torch()[1]["blurred"].bfloat16())
+    assert pickle.loads(pickle.dumps(half))[1]["sharp"].dtype is torch.bfloat16  # noqa: S301
+    for wrong in (torch.uint8, torch.complex64, "float32", np.float32):
+        with pytest.raises(bs.InvalidValueError, match="dtype must be a floating-point type of torch") as error:
+            pairs.as_torch(dtype=wrong)
+        assert error.value.field == "dtype"
+    stored = bs.open_dataset(made)
+    kernel = next(iter(DataLoader(stored.as_torch(), batch_size=3)))["kernel"]
+    assert kernel.dtype is torch.float32
+    assert np.array_equal(kernel[2].numpy(), stored[2].kernel)
 
 
 def test_codes_of_16_bits_and_light_keep_their_values(pictures: Path) -> None:
     deep = bs.Recipe([("decode", bs.kinds.Decode()), ("encode", bs.kinds.Encode(bit_depth=16))], name="deep")
     light = bs.Recipe([("decode", bs.kinds.Decode()), ("lens", bs.kinds.GaussianBlur(sigma_px=0.5))], name="light")
     for recipe, top in ((deep, 65535.0), (light, 1.0)):
-        online = OnlineDataset(pictures, recipe, size_px=16, seed=1, count=2, workers=1)
-        batch = next(iter(DataLoader(online.planar(), batch_size=2)))
+        online = OnlineDataset(DatasetRequest(sources=pictures, recipe=recipe, size_px=16, seed=1, count=2), workers=1)
+        batch = next(iter(DataLoader(online.as_torch(), batch_size=2)))
         for row in range(2):
             expected = online[row].sharp.astype(np.float64) / top
             np.testing.assert_allclose(batch["sharp"][row].permute(1, 2, 0).numpy(), expected, rtol=1e-6)
@@ -202,7 +221,7 @@ def test_what_travels_to_a_worker_holds_no_pixels(pairs: Samples) -> None:
 
 def test_a_worker_reads_stored_pairs_without_compilers(stored: Samples, tmp_path: Path) -> None:
     """Reading stored pairs loads none of the libraries that blurring needs, and nothing loads torch."""
-    (tmp_path / "pairs.pickle").write_bytes(pickle.dumps(stored.planar()))
+    (tmp_path / "pairs.pickle").write_bytes(pickle.dumps(stored))
     code = (
         "import pickle, sys; pairs = pickle.load(open(sys.argv[1], 'rb')); pairs[3]; "
         "print(*{'numba', 'scipy', 'torch', 'zarr', 'distributed'} & set(sys.modules))"

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from blursynth.dataset import finalize, generate, replay, resume, verify
-from blursynth.dataset.files import canonical, sealed, sha256_hex, sync_folder
+from blursynth.dataset import DatasetRequest, finalize, generate, replay, resume, verify
+from blursynth.dataset.files import canonical, sealed, sha256_hex
 from blursynth.dataset.index import read_index
 from blursynth.dataset.manifest import read_manifest
 from blursynth.dataset.schema import load_spec
 from blursynth.errors import DatasetError
+from blursynth.io.atomic import sync_folder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and links of POSIX")
 
@@ -71,12 +72,12 @@ def test_a_manifest_names_no_other_files(copy: Path, path: str) -> None:
 def test_pipes_are_not_opened(copy: Path, name: str) -> None:
     (copy / name).unlink()
     os.mkfifo(copy / name)
-    assert "is no regular file" in told(copy)
+    assert "is not a regular file" in told(copy)
     if name in ("dataset.json", "index.json"):
-        with pytest.raises(DatasetError, match="is no regular file"):
+        with pytest.raises(DatasetError, match="is not a regular file"):
             bs.open_dataset(copy)
     elif name.startswith(("sharp/c", "draws")):
-        with pytest.raises(DatasetError, match="is no regular file"):
+        with pytest.raises(DatasetError, match="is not a regular file"):
             bs.open_dataset(copy)[5]
 
 
@@ -105,7 +106,7 @@ def test_links_within_the_folder_and_to_it_are_fine(copy: Path) -> None:
     (copy.parent / "alias").symlink_to(copy)
     found = verify(copy.parent / "alias")
     assert found.ok, found.problems
-    assert found.notes == ("card.md: is no file of this data set",)
+    assert found.notes == ("card.md: is not a file of this data set",)
 
 
 def huge(document: dict[str, Any]) -> None:
@@ -113,7 +114,7 @@ def huge(document: dict[str, Any]) -> None:
 
 
 def wide(document: dict[str, Any]) -> None:
-    for array in document["request"]["arrays"].values():
+    for array in document["request"]["arrays"]:
         array["shape"] = [10**6, 10**6, 3]
     document["request"]["size_px"] = 10**6
 
@@ -127,7 +128,11 @@ def with_nul(document: dict[str, Any]) -> None:
 
 
 def renamed(document: dict[str, Any]) -> None:
-    document["request"]["arrays"]["../elsewhere"] = document["request"]["arrays"].pop("kernel")
+    document["request"]["arrays"][1]["name"] = "../elsewhere"
+
+
+def twice(document: dict[str, Any]) -> None:
+    document["request"]["arrays"].append(document["request"]["arrays"][0])
 
 
 def of_a_file(document: dict[str, Any]) -> None:
@@ -143,9 +148,10 @@ def without_steps(document: dict[str, Any]) -> None:
     [
         (huge, "1,000,000,000,000,000 samples in shards of 4"),
         (wide, "one piece of its array blurred has 3,000,000,000,000 bytes"),
-        (outside, r"'../../etc/passwd' is no path inside a folder"),
-        (with_nul, "is no path inside a folder"),
-        (renamed, "its arrays are '../elsewhere'"),
+        (outside, r"'../../etc/passwd' is not a path inside a folder"),
+        (with_nul, "is not a path inside a folder"),
+        (renamed, "its arrays are 'blurred', '../elsewhere'"),
+        (twice, "its arrays are 'blurred', 'kernel', 'params', 'sharp', 'blurred'"),
         (of_a_file, "its recipe names a file"),
         (without_steps, "its recipe has no list of steps"),
         (lambda d: d["request"].update(count="11"), "request.count: Input should be a valid integer"),
@@ -154,7 +160,7 @@ def without_steps(document: dict[str, Any]) -> None:
         (lambda d: d["request"].update(size_px=31), "its array blurred has a type, a shape or axes that it cannot have"),
         (lambda d: d["request"].update(sources=[]), "it has no sources"),
         (lambda d: d["request"].update(sources=[{"name": 1}]), "request.sources.0"),
-        (lambda d: d["request"].update(arrays=[]), "request.arrays"),
+        (lambda d: d["request"].update(arrays={}), "request.arrays"),
         (lambda d: d.update(environment=7), "environment"),
         (lambda d: d.update(environment={**d["environment"], "versions": [1]}), "environment.versions"),
         (lambda d: d["request"].update(more=1), "was changed after it was written"),
@@ -223,7 +229,7 @@ def test_an_asset_that_claims_more_than_it_has(pictures: Path, tmp_path: Path) -
         [("decode", bs.kinds.Decode()), ("lens", bs.kinds.MeasuredBlur(kernel=kernel)), ("encode", bs.kinds.Encode())]
     )
     out = tmp_path / "set"
-    generate(pictures, out, recipe, count=2, size_px=32, seed=1, workers=1)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, count=2, size_px=32, seed=1), out, workers=1)
     (path,) = (out / "assets").iterdir()
     sound = path.read_bytes()
     assert verify(out, deep=True, replay=2).ok
@@ -242,7 +248,7 @@ def test_an_asset_that_claims_more_than_it_has(pictures: Path, tmp_path: Path) -
     assert f"{path}: is missing" in told(out)
     path.write_bytes(sound)
     (path.parent / "other.npy").write_bytes(sound)
-    assert told(out) == "assets/other.npy: is no file of this data set"
+    assert told(out) == "assets/other.npy: is not a file of this data set"
 
 
 def test_a_flush_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,19 @@ def test_damages_with_right_checksums_end_in_errors_of_our_own(pictures: Path, t
         ]
     )
     dataset.generate(
-        pictures, tmp_path / "made", recipe, count=11, size_px=32, seed=5, workers=1, shard_length=4,
-        store=("sharp", "blurred", "kernel", "params"), kernel_size_px=33,
-    )  # fmt: skip
+        dataset.DatasetRequest(
+            sources=pictures,
+            recipe=recipe,
+            count=11,
+            size_px=32,
+            seed=5,
+            shard_length=4,
+            store=("kernel", "params"),
+            kernel_size_px=33,
+        ),
+        tmp_path / "made",
+        workers=1,
+    )
     program = [sys.executable, str(Path(__file__).with_name("fuzz.py")), str(tmp_path / "made"), str(pictures)]
     result = subprocess.run([*program, str(seed), "60"], capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, (result.returncode, result.stderr[-2000:])  # -11 would be a crash

@@ -13,22 +13,24 @@ import pytest
 
 import blursynth as bs
 from blursynth import dataset
-from blursynth.dataset import files, generate, plan, resume, verify
+from blursynth.dataset import DatasetRequest, files, generate, plan, resume, verify
 from blursynth.errors import DatasetError, InvalidValueError, RecipeError
 
-SMALL: dict[str, Any] = {"count": 6, "size_px": 32, "workers": 1, "shard_length": 3}
+SMALL: dict[str, Any] = {"count": 6, "size_px": 32, "shard_length": 3}
 
 
 def test_the_report_says_what_was_done(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
     seen = []
-    report = generate(pictures, tmp_path / "out", recipe, **SMALL, on_progress=seen.append)
+    report = generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1, on_progress=seen.append
+    )
     assert (report.count, report.shards, report.made, report.kept, report.samples) == (6, 2, (0, 1), (), 6)
     assert report.finished
     assert set(report.digest) == {"pixels", "draws"}
     assert report.disk_bytes > 0
     made = [p for p in seen if p.stage == "generate"]
     assert (made[0].done, made[-1].done, made[-1].total) == (0, 6, 6)
-    again = generate(pictures, tmp_path / "out", recipe, **SMALL)
+    again = generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1)
     assert (again.made, again.kept, again.digest) == ((), (0, 1), report.digest)
 
 
@@ -59,7 +61,7 @@ def test_a_sample_is_the_same_region_of_the_whole_picture_blurred(pictures: Path
         ]
     )
     out = tmp_path / "out"
-    generate(pictures, out, recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
     for sample in bs.open_dataset(out):
         whole = sample.draw.pair(bs.read_frame(pictures / sample.source))
         box = (sample.window.top, sample.window.left, 32, 32)
@@ -69,9 +71,10 @@ def test_a_sample_is_the_same_region_of_the_whole_picture_blurred(pictures: Path
 
 
 def test_plan_foresees_what_generate_makes(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
-    foreseen = plan(pictures, recipe, **SMALL, out=tmp_path / "out", trials=3)
+    request = DatasetRequest(sources=pictures, recipe=recipe, **SMALL)
+    foreseen = plan(request, workers=1, out=tmp_path / "out", trials=3)
     assert not (tmp_path / "out").exists()
-    report = generate(foreseen.scan, tmp_path / "out", recipe, **SMALL)
+    report = generate(request, tmp_path / "out", scan=foreseen.scan, workers=1)
     assert (foreseen.count, foreseen.shards) == (report.count, report.shards)
     assert foreseen.raw_bytes == 2 * 6 * 32 * 32 * 3
     assert 0.4 < foreseen.disk_bytes / report.disk_bytes < 2.5
@@ -85,7 +88,8 @@ def test_default_shards_give_all_workers_something_to_do(pictures: Path) -> None
         dataset.scan_sources(pictures),
         bs.Recipe([bs.kinds.Decode(), bs.kinds.Encode()]),
     )  # quick to try out 2000 times
-    sizes = {w: plan(scan, recipe, count=10_000, size_px=32, workers=w, trials=0).shard_length for w in (1, 8, 64)}
+    request = DatasetRequest(sources=pictures, recipe=recipe, count=10_000, size_px=32)
+    sizes = {w: plan(request, scan=scan, workers=w, trials=0).shard_length for w in (1, 8, 64)}
     assert sizes[8] <= 10_000 / 8
     assert sizes[64] <= 10_000 / 64
     assert sizes[1] * 32 * 32 * 3 <= 256 * 2**20
@@ -93,7 +97,7 @@ def test_default_shards_give_all_workers_something_to_do(pictures: Path) -> None
 
 def test_linear_results_are_stored_as_floats(pictures: Path, tmp_path: Path) -> None:
     recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("lens", bs.kinds.GaussianBlur(sigma_px=1.0))])
-    generate(pictures, tmp_path / "out", recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1)
     sample = bs.open_dataset(tmp_path / "out")[0]
     assert sample.sharp.dtype == np.float32
     frame = bs.read_frame(pictures / sample.source)
@@ -110,7 +114,7 @@ def test_sixteen_bits_are_stored_as_sixteen(pictures: Path, tmp_path: Path) -> N
         ("lens", bs.kinds.GaussianBlur(sigma_px=1.0)),
         ("encode", bs.kinds.Encode(bit_depth=16)),
     ]
-    generate(pictures, tmp_path / "out", bs.Recipe(steps), **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=bs.Recipe(steps), **SMALL), tmp_path / "out", workers=1)
     sample = bs.open_dataset(tmp_path / "out")[0]
     assert sample.sharp.dtype == sample.blurred.dtype == np.uint16
     window, frame = sample.window, bs.read_frame(pictures / sample.source)
@@ -121,11 +125,20 @@ def test_sixteen_bits_are_stored_as_sixteen(pictures: Path, tmp_path: Path) -> N
     assert np.abs(np.moveaxis(codes, 0, -1) - sample.blurred).max() <= 1
     assert dataset.verify(tmp_path / "out", deep=True, replay=3).ok
     compressed = bs.Recipe([*steps, ("jpeg", bs.kinds.Jpeg(quality=90))])
-    assert dataset.plan([str(pictures)], compressed, count=4, size_px=32).spec.arrays[0].dtype == "uint8"
+    assert (
+        dataset.plan(dataset.DatasetRequest(sources=[str(pictures)], recipe=compressed, count=4, size_px=32))
+        .spec.arrays[0]
+        .dtype
+        == "uint8"
+    )
 
 
 def test_crops_per_source_shares_pictures(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
-    generate(pictures, tmp_path / "out", recipe, **{**SMALL, "count": 12}, crops_per_source=4)
+    generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **{**SMALL, "count": 12}, crops_per_source=4),
+        tmp_path / "out",
+        workers=1,
+    )
     sources = [r["source"] for r in dataset.open_dataset(tmp_path / "out").records()]
     for start in (0, 4, 8):
         assert len(set(sources[start : start + 4])) == 1
@@ -138,32 +151,32 @@ def test_a_source_too_small_for_the_reach_is_replaced(tmp_path: Path, recipe: bs
     wide = bs.Recipe(
         [("decode", bs.kinds.Decode()), ("b", bs.kinds.DiskBlur(diameter_px=12.0)), ("encode", bs.kinds.Encode())]
     )
-    generate(tmp_path / "in", tmp_path / "out", wide, **SMALL)
+    generate(DatasetRequest(sources=tmp_path / "in", recipe=wide, **SMALL), tmp_path / "out", workers=1)
     assert {r["source"] for r in dataset.open_dataset(tmp_path / "out").records()} == {"large.png"}
     (tmp_path / "in" / "large.png").unlink()
     with pytest.raises(RecipeError, match=r"reaches \d+ px beyond the 32 px window.*largest of 1 has 34 x 34"):
-        generate(tmp_path / "in", tmp_path / "other", wide, **SMALL)
+        generate(DatasetRequest(sources=tmp_path / "in", recipe=wide, **SMALL), tmp_path / "other", workers=1)
 
 
 def test_what_was_begun_with_other_arguments_is_refused(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    generate(pictures, out, recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
     other = bs.Recipe(
         [*recipe.steps[:1], ("lens", bs.kinds.GaussianBlur(sigma_px=1.0)), *recipe.steps[2:]], name="small"
     )
     with pytest.raises(DatasetError, match="begun with other arguments: recipe"):
-        generate(pictures, out, other, **SMALL)
+        generate(DatasetRequest(sources=pictures, recipe=other, **SMALL), out, workers=1)
     with pytest.raises(DatasetError, match=r"seed \(0 there, 1 now\)"):
-        generate(pictures, out, recipe, **SMALL, seed=1)
+        generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL, seed=1), out, workers=1)
     with pytest.raises(DatasetError, match="shard_length"):
-        generate(pictures, out, recipe, **{**SMALL, "shard_length": 2})
+        generate(DatasetRequest(sources=pictures, recipe=recipe, **{**SMALL, "shard_length": 2}), out, workers=1)
     without = {k: v for k, v in SMALL.items() if k != "shard_length"}
-    assert generate(pictures, out, recipe, **without).kept == (0, 1)
+    assert generate(DatasetRequest(sources=pictures, recipe=recipe, **without), out).kept == (0, 1)
 
 
 def test_another_environment_is_refused_unless_allowed(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    generate(pictures, out, recipe, **SMALL, shards=(0, 1))
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1, shards=(0, 1))
     path = out / "dataset.json"
     document = json.loads(path.read_text())
     document["environment"]["versions"]["numba"] = "0.1"
@@ -175,8 +188,10 @@ def test_another_environment_is_refused_unless_allowed(pictures: Path, recipe: b
 
 
 def test_ranges_of_shards_make_the_whole(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
-    whole = generate(pictures, tmp_path / "whole", recipe, **SMALL)
-    first = generate(pictures, tmp_path / "out", recipe, **SMALL, shards=(1, 2))
+    whole = generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "whole", workers=1)
+    first = generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1, shards=(1, 2)
+    )
     assert (first.made, first.finished, first.digest) == ((1,), False, {})
     with pytest.raises(DatasetError, match=r"not finished \(1 of 2 shards\)"):
         bs.open_dataset(tmp_path / "out")
@@ -187,7 +202,9 @@ def test_ranges_of_shards_make_the_whole(pictures: Path, recipe: bs.Recipe, tmp_
     with pytest.raises(DatasetError, match="shard 0 is not finished"):
         partial[0]
     assert len(list(partial.records())) == 3
-    second = generate(pictures, tmp_path / "out", recipe, **SMALL, shards=(0, 1))
+    second = generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1, shards=(0, 1)
+    )
     assert second.finished
     assert second.digest == whole.digest
 
@@ -195,19 +212,19 @@ def test_ranges_of_shards_make_the_whole(pictures: Path, recipe: bs.Recipe, tmp_
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"count": 0}, "count must be an integer >= 1"),
+        ({"count": 0}, "count must be >= 1, got 0"),
         ({"count": 2.0}, "count must be an integer"),
-        ({"size_px": 4}, "size_px must be an integer >= 8"),
-        ({"seed": -1}, "seed must be an integer >= 0"),
-        ({"seed": 2**63}, "seed must be an integer >= 0"),
+        ({"count": None}, "count is missing"),
+        ({"size_px": 4}, "size_px must be >= 8"),
+        ({"seed": -1}, "seed must be >= 0"),
+        ({"seed": 2**63}, "seed must be < 9223372036854775808"),
         ({"workers": 0}, "workers must be an integer >= 1"),
-        ({"shard_length": 0}, "shard_length must be an integer >= 1"),
+        ({"shard_length": 0}, "shard_length must be >= 1"),
         ({"shards": (2, 2)}, r"shards must be \(a, b\) with 0 <= a < b"),
         ({"shards": (7, 9)}, "lie beyond the last, the data set has 2"),
-        ({"store": ("sharp",)}, "store must contain sharp and blurred"),
-        ({"store": ("sharp", "blurred", "kernl")}, "Did you mean 'kernel'"),
-        ({"store": ("sharp", "blurred", "kernel"), "kernel_size_px": 4}, "kernel_size_px must be odd"),
-        ({"store": ("sharp", "blurred", "kernel"), "kernel_size_px": 3}, "kernel_size_px must be at least .* got 3"),
+        ({"store": "kernl"}, "Did you mean 'kernel'"),
+        ({"store": "kernel", "kernel_size_px": 4}, "kernel_size_px must be odd"),
+        ({"store": "kernel", "kernel_size_px": 3}, "kernel_size_px must be at least .* got 3"),
         ({"crops_per_source": 0}, "crops_per_source must be"),
         ({"engine": "slurm"}, "engine must be 'local', 'dask'"),
     ],
@@ -215,26 +232,32 @@ def test_ranges_of_shards_make_the_whole(pictures: Path, recipe: bs.Recipe, tmp_
 def test_wrong_arguments(
     pictures: Path, recipe: bs.Recipe, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(InvalidValueError, match=words):
-        generate(pictures, tmp_path / "out", recipe, **{**SMALL, **changes})
+    run = {name: changes.pop(name) for name in ("workers", "shards", "engine") if name in changes}
+    with pytest.raises(InvalidValueError, match=words) as caught:
+        generate(
+            DatasetRequest(sources=pictures, recipe=recipe, **{**SMALL, **changes}),
+            tmp_path / "out",
+            **{"workers": 1, **run},
+        )
+    assert caught.value.field in {*changes, *run}
 
 
 def test_recipes_whose_result_cannot_be_stored(pictures: Path, tmp_path: Path) -> None:
     raw = bs.Recipe([("decode", bs.kinds.Decode()), ("sensor", bs.Random(bs.kinds.Sensor, full_well_e=1000.0))])
     with pytest.raises(RecipeError, match="raw sensor numbers"):
-        generate(pictures, tmp_path / "out", raw, **SMALL)
+        generate(DatasetRequest(sources=pictures, recipe=raw, **SMALL), tmp_path / "out", workers=1)
     light = bs.Recipe([("lens", bs.kinds.GaussianBlur(sigma_px=1.0)), ("encode", bs.kinds.Encode())])
     with pytest.raises(RecipeError, match=r"takes linear frames.*decode step"):
-        generate(pictures, tmp_path / "out", light, **SMALL)
+        generate(DatasetRequest(sources=pictures, recipe=light, **SMALL), tmp_path / "out", workers=1)
 
 
 def test_nothing_of_someone_else_is_overwritten(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("dear")
     with pytest.raises(DatasetError, match=r"holds something else \(thesis.tex\)"):
-        generate(pictures, tmp_path / "mine", recipe, **SMALL)
+        generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "mine", workers=1)
     with pytest.raises(DatasetError, match="is a file"):
-        generate(pictures, tmp_path / "mine" / "thesis.tex", recipe, **SMALL)
+        generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "mine" / "thesis.tex", workers=1)
 
 
 def test_a_folder_that_cannot_be_written(
@@ -249,7 +272,7 @@ def test_a_folder_that_cannot_be_written(
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(DatasetError, match="cannot be written"):
-        generate(pictures, tmp_path / "locked", recipe, **SMALL)
+        generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "locked", workers=1)
 
 
 def test_a_disk_too_small_is_refused_before_the_start(
@@ -258,14 +281,14 @@ def test_a_disk_too_small_is_refused_before_the_start(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 9000, 9000))
     with pytest.raises(DatasetError, match=r"needs about .*, the disk has .* left"):
-        generate(pictures, tmp_path / "out", recipe, **SMALL)
+        generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_full_disk_leaves_whole_shards_only(
     pictures: Path, recipe: bs.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = generate(pictures, tmp_path / "whole", recipe, **SMALL)
+    whole = generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "whole", workers=1)
     original = os.fsync
     left = 9  # flushes until the disk is full, in the middle of the second shard
 
@@ -282,7 +305,7 @@ def test_a_full_disk_leaves_whole_shards_only(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
         with pytest.raises(DatasetError, match="the disk is full"):
-            generate(pictures, tmp_path / "out", recipe, **SMALL)
+            generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1)
     assert not list((tmp_path / "out").rglob("*.partial"))
     assert [p.stem for p in (tmp_path / "out" / "manifest").iterdir()] == ["000000"]
     report = resume(tmp_path / "out", workers=1)
@@ -291,7 +314,7 @@ def test_a_full_disk_leaves_whole_shards_only(
 
 def test_two_writers_of_one_shard_are_refused(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    generate(pictures, out, recipe, **SMALL, shards=(0, 1))
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1, shards=(0, 1))
     with files.locked(out, 1, 2):
         with pytest.raises(DatasetError, match=f"process {os.getpid()} on .* is writing shards 1 to below 2"):
             resume(out, workers=1)
@@ -305,7 +328,7 @@ def test_two_writers_of_one_shard_are_refused(pictures: Path, recipe: bs.Recipe,
 def test_a_changed_source_is_noticed(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
     shutil.copytree(pictures, tmp_path / "in")
     out = tmp_path / "out"
-    generate(tmp_path / "in", out, recipe, **SMALL, shards=(0, 1))
+    generate(DatasetRequest(sources=tmp_path / "in", recipe=recipe, **SMALL), out, workers=1, shards=(0, 1))
     for path in (tmp_path / "in").rglob("*.png"):
         bs.write_picture(path, np.zeros((3, 96, 96)))
     with pytest.raises(DatasetError, match="is not the picture that was scanned"):
@@ -326,7 +349,7 @@ def test_measured_kernels_travel_with_the_data_set(pictures: Path, tmp_path: Pat
             ("encode", bs.kinds.Encode()),
         ]
     )
-    generate(pictures, tmp_path / "out", recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1)
     assert len(list((tmp_path / "out" / "assets").glob("*.npy"))) == 2
     assert verify(tmp_path / "out", deep=True, replay=3).ok
 
@@ -351,7 +374,7 @@ class _ByBrightness:
 def test_a_draw_that_sees_the_frame_is_that_of_the_final_window(pictures: Path, recipe: bs.Recipe) -> None:
     from blursynth.dataset.render import Renderer
 
-    foreseen = plan(pictures, recipe, count=20, size_px=32, trials=0)
+    foreseen = plan(DatasetRequest(sources=pictures, recipe=recipe, count=20, size_px=32), trials=0)
     seeing = _ByBrightness()
     renderer = Renderer(foreseen.spec, seeing, foreseen.scan.roots)  # type: ignore[arg-type]
     for index in range(20):
@@ -368,17 +391,18 @@ def test_a_draw_that_reaches_too_far_is_refused_before_anything_is_written(pictu
     """One sample in many: found by looking at the draws, not by dying in the middle."""
     rare = bs.OneOf((30, bs.kinds.Identity()), (1, bs.kinds.DiskBlur(diameter_px=400.0)))
     recipe = bs.Recipe([bs.kinds.Decode(), ("blur", rare), bs.kinds.Encode()])
+    request = DatasetRequest(sources=pictures, recipe=recipe, count=200, size_px=32)
     for make in (generate, plan):
         with pytest.raises(RecipeError, match="reaches 200 px beyond the 32 px window"):
-            make(pictures, recipe=recipe, out=tmp_path / "out", count=200, size_px=32, workers=1)
+            make(request, out=tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
 
 
 def test_the_kernel_array_must_hold_every_draw(pictures: Path, tmp_path: Path) -> None:
     rare = bs.OneOf((30, bs.kinds.Identity()), (1, bs.kinds.DiskBlur(diameter_px=21.0)))
     recipe = bs.Recipe([bs.kinds.Decode(), ("blur", rare), bs.kinds.Encode()])
-    arguments = {"count": 200, "size_px": 32, "workers": 1, "store": ("sharp", "blurred", "kernel")}
+    request = DatasetRequest(sources=pictures, recipe=recipe, count=200, size_px=32, store="kernel", kernel_size_px=15)
     with pytest.raises(InvalidValueError, match=r"kernel_size_px must be at least 21 .* got 15"):
-        generate(pictures, tmp_path / "out", recipe, kernel_size_px=15, **arguments)
+        generate(request, tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
-    assert generate(pictures, tmp_path / "out", recipe, kernel_size_px=21, **arguments).finished
+    assert generate(request.replace(kernel_size_px=21), tmp_path / "out", workers=1).finished

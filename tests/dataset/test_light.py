@@ -68,7 +68,11 @@ def request(out: Path) -> dict[str, object]:
 
 def test_light_and_codes_in_one_data_set(mixed: Path, night: bs.Recipe, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    report = dataset.generate(mixed, out, night, count=13, size_px=32, seed=3, workers=1, shard_length=5)
+    report = dataset.generate(
+        dataset.DatasetRequest(sources=mixed, recipe=night, count=13, size_px=32, seed=3, shard_length=5),
+        out,
+        workers=1,
+    )
     assert {s["name"]: s.get("encoding") for s in request(out)["sources"]} == {
         "photo0.png": None,
         "photo1.png": None,
@@ -76,14 +80,14 @@ def test_light_and_codes_in_one_data_set(mixed: Path, night: bs.Recipe, tmp_path
         "night.hdr": "linear",
         "floats.tif": "linear",
     }
-    assert json.loads((out / "dataset.json").read_text())["schema"] == 5
+    assert json.loads((out / "dataset.json").read_text())["schema"] == 6
     assert "2 of them hold light" in (out / "README.md").read_text()
     found = dataset.verify(out, deep=True, replay=13)
     assert found.ok, found.problems
     # Neither workers nor shards matter, nor being stopped in between.
     other = tmp_path / "other"
     arguments = {"count": 13, "size_px": 32, "seed": 3, "shard_length": 3}
-    dataset.generate(mixed, other, night, workers=2, shards=(0, 2), **arguments)
+    dataset.generate(dataset.DatasetRequest(sources=mixed, recipe=night, **arguments), other, workers=2, shards=(0, 2))
     assert dataset.resume(other, workers=1).digest == report.digest
 
 
@@ -91,7 +95,13 @@ def test_a_sample_of_light_is_made_of_the_files_numbers(mixed: Path, tmp_path: P
     """With nothing but a gain the pair is the window of the file, values beyond white included."""
     recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("gain", bs.kinds.Exposure(exposure_s=0.5, metered_s=1.0))])
     out = tmp_path / "out"
-    dataset.generate([mixed / "floats.tif", mixed / "photo0.png"], out, recipe, count=6, size_px=32, workers=1)
+    dataset.generate(
+        dataset.DatasetRequest(
+            sources=[mixed / "floats.tif", mixed / "photo0.png"], recipe=recipe, count=6, size_px=32
+        ),
+        out,
+        workers=1,
+    )
     opened = bs.open_dataset(out)
     seen = set()
     for i in range(6):
@@ -114,7 +124,7 @@ def test_sixteen_bits_may_be_light(mixed: Path, night: bs.Recipe, tmp_path: Path
     (note,) = scan.notes
     assert re.fullmatch(
         r"2 of 5 pictures \(photo0\.png, \.\.\.\) have 8 bits and are taken as codes of a display: "
-        r"linear=True is for pictures of 16 bits\.",
+        r"only pictures of 16 bits can be linear\.",
         note,
     )
     with pytest.raises(InvalidValueError, match=r"changes nothing here: the picture \(photo0.png\) has 8 bits"):
@@ -124,12 +134,18 @@ def test_sixteen_bits_may_be_light(mixed: Path, night: bs.Recipe, tmp_path: Path
     assert dataset.scan_sources(mixed / "night.hdr", linear=True).notes == ()
     recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("identity", bs.kinds.Exposure(exposure_s=1.0, metered_s=1.0))])
     out = tmp_path / "out"
-    dataset.generate(mixed / "raw.png", out, recipe, count=1, size_px=32, workers=1, linear=True)
+    dataset.generate(
+        dataset.DatasetRequest(sources=mixed / "raw.png", recipe=recipe, count=1, size_px=32, linear=True),
+        out,
+        workers=1,
+    )
     window = bs.open_dataset(out).record(0)["window"]
     frame = bs.read_frame(mixed / "raw.png", encoding="linear").crop(window["top"], window["left"], 32, 32)
     np.testing.assert_array_equal(bs.open_dataset(out)[0].sharp, frame.image[0].transpose(1, 2, 0))
     with pytest.raises(DatasetError, match=r"sources \(raw.png: whether it is light changed\)"):
-        dataset.generate(mixed / "raw.png", out, recipe, count=1, size_px=32, workers=1)
+        dataset.generate(
+            dataset.DatasetRequest(sources=mixed / "raw.png", recipe=recipe, count=1, size_px=32), out, workers=1
+        )
 
 
 @pytest.mark.parametrize("name", ["photo0.png", "raw.png", "night.hdr"])
@@ -137,7 +153,11 @@ def test_sixteen_bits_may_be_light(mixed: Path, night: bs.Recipe, tmp_path: Path
 def test_sources_are_made_smaller_in_linear_light(mixed: Path, name: str, factor: int, tmp_path: Path) -> None:
     recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("identity", bs.kinds.Exposure(exposure_s=1.0, metered_s=1.0))])
     out = tmp_path / "out"
-    dataset.generate(mixed / name, out, recipe, count=3, size_px=24, workers=1, downscale=factor)
+    dataset.generate(
+        dataset.DatasetRequest(sources=mixed / name, recipe=recipe, count=3, size_px=24, downscale=factor),
+        out,
+        workers=1,
+    )
     assert request(out)["downscale"] == factor
     assert f"made smaller by {factor}" in (out / "README.md").read_text()
     opened = bs.open_dataset(out)
@@ -159,7 +179,11 @@ def test_means_of_codes_are_those_of_light(tmp_path: Path) -> None:
     stripes[..., ::2] = 1.0
     bs.write_picture(tmp_path / "stripes.png", stripes)
     recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("encode", bs.kinds.Encode())])
-    dataset.generate(tmp_path / "stripes.png", tmp_path / "out", recipe, count=1, size_px=16, workers=1, downscale=2)
+    dataset.generate(
+        dataset.DatasetRequest(sources=tmp_path / "stripes.png", recipe=recipe, count=1, size_px=16, downscale=2),
+        tmp_path / "out",
+        workers=1,
+    )
     assert (bs.open_dataset(tmp_path / "out")[0].sharp == 188).all()
     assert float(srgb_to_linear(188 / 255)) == pytest.approx(0.5, abs=0.01)
 
@@ -176,7 +200,11 @@ def test_maps_are_made_smaller_too(tmp_path: Path) -> None:
     recipe = bs.Recipe(
         [("decode", bs.kinds.Decode()), ("blur", bs.kinds.GaussianBlur(sigma_px=0.7)), ("encode", bs.kinds.Encode())]
     )
-    made = dataset.plan(tmp_path / "photos", recipe, count=1, size_px=30, workers=1, trials=0, downscale=2, **maps)
+    made = dataset.plan(
+        dataset.DatasetRequest(sources=tmp_path / "photos", recipe=recipe, count=1, size_px=30, downscale=2, **maps),
+        workers=1,
+        trials=0,
+    )
     from blursynth.dataset.render import Renderer
 
     renderer = Renderer(made.spec, recipe, made.scan.roots)
@@ -200,35 +228,48 @@ def test_pictures_that_become_too_small_are_skipped(mixed: Path, night: bs.Recip
         dataset.scan_sources(mixed / "photo0.png", downscale=2, size_px=120)
     with pytest.raises(InvalidValueError, match="downscale must be an integer 1 to 8, got 0"):
         dataset.scan_sources(mixed, downscale=0)
-    with pytest.raises(InvalidValueError, match="linear or downscale were given beside a finished scan"):
-        dataset.generate(scan, tmp_path / "out", night, count=1, downscale=2)
+    request = dataset.DatasetRequest(sources=mixed, recipe=night, count=1, downscale=2)
+    with pytest.raises(
+        InvalidValueError, match=r"The scan is not of this request: its downscale is 3, the request's 2"
+    ):
+        dataset.generate(request, tmp_path / "out", scan=scan)
 
 
 def test_recipes_and_sources_must_fit(mixed: Path, tmp_path: Path) -> None:
     blur, jpeg = bs.kinds.GaussianBlur(sigma_px=1.0), bs.kinds.Jpeg(quality=80)
-    arguments = {"count": 2, "size_px": 24, "workers": 1}
+    arguments = {"count": 2, "size_px": 24}
     with pytest.raises(RecipeError, match=r"takes linear frames, but .*png holds codes of a display"):
-        dataset.generate(mixed, tmp_path / "a", bs.Recipe([blur]), **arguments)
+        dataset.generate(
+            dataset.DatasetRequest(sources=mixed, recipe=bs.Recipe([blur]), **arguments), tmp_path / "a", workers=1
+        )
     with pytest.raises(RecipeError, match=r"works on codes of a display, but .* holds light"):
-        dataset.generate(mixed, tmp_path / "b", bs.Recipe([jpeg]), **arguments)
+        dataset.generate(
+            dataset.DatasetRequest(sources=mixed, recipe=bs.Recipe([jpeg]), **arguments), tmp_path / "b", workers=1
+        )
     chain = bs.Recipe([bs.kinds.GammaDecode(gamma=1.0), blur, bs.kinds.GammaEncode(gamma=1.0)])  # takes codes for light
     with pytest.raises(RecipeError, match=r"works on codes of a display, but .* holds light"):
-        dataset.generate(mixed, tmp_path / "b", chain, **arguments)
+        dataset.generate(dataset.DatasetRequest(sources=mixed, recipe=chain, **arguments), tmp_path / "b", workers=1)
     as_it_is = bs.Recipe([bs.kinds.Decode(), blur, bs.kinds.Encode()], target="source")
     with pytest.raises(RecipeError, match=r"gives the source itself as the sharp picture, but .* holds light"):
-        dataset.generate(mixed, tmp_path / "b", as_it_is, **arguments)
+        dataset.generate(dataset.DatasetRequest(sources=mixed, recipe=as_it_is, **arguments), tmp_path / "b", workers=1)
     files = [mixed / "night.hdr", mixed / "floats.tif"]
-    assert dataset.generate(files, tmp_path / "c", bs.Recipe([blur]), **arguments).finished
+    assert dataset.generate(
+        dataset.DatasetRequest(sources=files, recipe=bs.Recipe([blur]), **arguments), tmp_path / "c", workers=1
+    ).finished
     assert bs.open_dataset(tmp_path / "c")[0].sharp.dtype == np.float32
     dark = bs.Recipe([bs.kinds.Decode(), blur, bs.kinds.Encode(), jpeg])
-    assert dataset.generate(mixed, tmp_path / "d", dark, **arguments).finished
+    assert dataset.generate(
+        dataset.DatasetRequest(sources=mixed, recipe=dark, **arguments), tmp_path / "d", workers=1
+    ).finished
 
 
 def test_a_source_that_was_changed_is_told(mixed: Path, night: bs.Recipe, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "night.hdr").write_bytes((mixed / "night.hdr").read_bytes())
-    dataset.generate(folder, tmp_path / "out", night, count=2, size_px=24, workers=1)
+    dataset.generate(
+        dataset.DatasetRequest(sources=folder, recipe=night, count=2, size_px=24), tmp_path / "out", workers=1
+    )
     (folder / "night.hdr").write_bytes(cv2.imencode(".hdr", light(9, 120, 110))[1].tobytes())
     found = dataset.verify(tmp_path / "out", replay=1)
     assert not found.ok
@@ -245,7 +286,7 @@ def test_command_line(mixed: Path, tmp_path: Path) -> None:
     common = ("generate", mixed, out, "-n", 4, "--size", 24, "-w", 1, "--linear", "--downscale", 2, "-r", "clean")
     dry = run(*common, "--dry-run")
     assert "Nothing was written" in dry
-    note = "are taken as codes of a display: --linear is for pictures of 16 bits."
+    note = "are taken as codes of a display: only pictures of 16 bits can be linear."
     assert note in dry
     assert note in run(*common)
     assert request(out)["downscale"] == 2

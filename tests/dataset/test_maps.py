@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 import blursynth as bs
 from blursynth import dataset
 from blursynth.cli.app import app
-from blursynth.dataset import generate, plan, replay, resume, scan_sources, verify
+from blursynth.dataset import DatasetRequest, generate, plan, replay, resume, scan_sources, verify
 from blursynth.errors import DatasetError, InvalidValueError, PictureError
 
-SMALL: dict[str, Any] = {"count": 6, "size_px": 32, "workers": 1, "shard_length": 3}
+SMALL: dict[str, Any] = {"count": 6, "size_px": 32, "shard_length": 3}
 
 
 class DepthShade(bs.Degradation):
@@ -77,7 +77,11 @@ def test_a_sample_has_the_depth_of_its_window(
     photos: tuple[Path, Path, Path], shading: bs.Recipe, tmp_path: Path
 ) -> None:
     sources, depth, labels = photos
-    report = generate(sources, tmp_path / "out", shading, **SMALL, depth=depth, labels=labels)
+    report = generate(
+        DatasetRequest(sources=sources, recipe=shading, **SMALL, depth=depth, labels=labels),
+        tmp_path / "out",
+        workers=1,
+    )
     assert report.finished
     opened = bs.open_dataset(tmp_path / "out", kinds=KINDS)
     reaches = set()
@@ -105,17 +109,23 @@ def test_the_specification_names_the_maps_and_sets_without_stay_as_they_were(
     photos: tuple[Path, Path, Path], shading: bs.Recipe, recipe: bs.Recipe, tmp_path: Path
 ) -> None:
     sources, depth, _ = photos
-    generate(sources, tmp_path / "with", shading, **SMALL, depth=depth, depth_format=bs.DepthFormat(fill="nearest"))
+    generate(
+        DatasetRequest(
+            sources=sources, recipe=shading, **SMALL, depth=depth, depth_format=bs.DepthFormat(fill="nearest")
+        ),
+        tmp_path / "with",
+        workers=1,
+    )
     document = json.loads((tmp_path / "with" / "dataset.json").read_text())
-    assert document["schema"] == 5
+    assert document["schema"] == 6
     assert document["request"]["depth_format"] == {"fill": "nearest"}
     card = (tmp_path / "with" / "README.md").read_text()
     assert "Every source picture came with its depth map" in card
     assert 'mean: `{"fill": "nearest"}`' in card
     assert all(len(s["depth_sha256"]) == 64 and "labels" not in s for s in document["request"]["sources"])
-    generate(sources, tmp_path / "without", recipe, **SMALL)
+    generate(DatasetRequest(sources=sources, recipe=recipe, **SMALL), tmp_path / "without", workers=1)
     document = json.loads((tmp_path / "without" / "dataset.json").read_text())
-    assert document["schema"] == 5
+    assert document["schema"] == 6
     assert "depth_format" not in document["request"]
     assert all("depth" not in s for s in document["request"]["sources"])
 
@@ -130,8 +140,12 @@ def test_neither_workers_nor_shards_matter(photos: tuple[Path, Path, Path], tmp_
         ]
     )
     common = {"depth": depth, "labels": labels, "count": 6, "size_px": 32}
-    first = generate(sources, tmp_path / "a", recipe, **common, workers=1, shard_length=6)
-    second = generate(sources, tmp_path / "b", recipe, **common, workers=2, shard_length=2)
+    first = generate(
+        DatasetRequest(sources=sources, recipe=recipe, **common, shard_length=6), tmp_path / "a", workers=1
+    )
+    second = generate(
+        DatasetRequest(sources=sources, recipe=recipe, **common, shard_length=2), tmp_path / "b", workers=2
+    )
     assert first.digest == second.digest
 
 
@@ -140,7 +154,12 @@ def test_resume_replay_and_verify_find_the_maps_or_say_what_is_wrong(
 ) -> None:
     sources, depth, labels = photos
     out = tmp_path / "out"
-    generate(sources, out, shading, **SMALL, depth=depth, labels=labels, shards=(0, 1))
+    generate(
+        DatasetRequest(sources=sources, recipe=shading, **SMALL, depth=depth, labels=labels),
+        out,
+        workers=1,
+        shards=(0, 1),
+    )
     moved = depth.rename(tmp_path / "elsewhere")
     with pytest.raises(DatasetError, match=r"Depth .*npy cannot be read"):
         resume(out, workers=1, kinds=KINDS)
@@ -162,12 +181,25 @@ def test_resume_replay_and_verify_find_the_maps_or_say_what_is_wrong(
 
 def test_other_maps_are_another_data_set(photos: tuple[Path, Path, Path], shading: bs.Recipe, tmp_path: Path) -> None:
     sources, depth, labels = photos
-    generate(sources, tmp_path / "out", shading, **SMALL, depth=depth, shards=(0, 1))
+    generate(
+        DatasetRequest(sources=sources, recipe=shading, **SMALL, depth=depth),
+        tmp_path / "out",
+        workers=1,
+        shards=(0, 1),
+    )
     with pytest.raises(DatasetError, match="was begun with other arguments: sources"):
-        generate(sources, tmp_path / "out", shading, **SMALL, depth=depth, labels=labels)
+        generate(
+            DatasetRequest(sources=sources, recipe=shading, **SMALL, depth=depth, labels=labels),
+            tmp_path / "out",
+            workers=1,
+        )
     form = bs.DepthFormat(meters_per_code=2.0)
     with pytest.raises(DatasetError, match="was begun with other arguments: depth_format"):
-        generate(sources, tmp_path / "out", shading, **SMALL, depth=depth, depth_format=form)
+        generate(
+            DatasetRequest(sources=sources, recipe=shading, **SMALL, depth=depth, depth_format=form),
+            tmp_path / "out",
+            workers=1,
+        )
 
 
 def test_pictures_without_a_usable_map_are_skipped(photos: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -242,8 +274,8 @@ def test_bad_arguments(photos: tuple[Path, Path, Path], recipe: bs.Recipe, tmp_p
         scan_sources(sources, depth=tmp_path / "nowhere")
     with pytest.raises(InvalidValueError, match="depth_format is given without depth"):
         scan_sources(sources, depth_format=bs.DepthFormat())
-    with pytest.raises(InvalidValueError, match="were given beside a finished scan"):
-        plan(scan_sources(sources), recipe, count=2, depth=depth)
+    with pytest.raises(InvalidValueError, match="The scan is not of this request: its depth is False"):
+        plan(DatasetRequest(sources=sources, recipe=recipe, count=2, depth=depth), scan=scan_sources(sources))
     (tmp_path / "empty").mkdir()
     with pytest.raises(PictureError, match=r"None of the 3 inputs can be used: .*there is no depth map"):
         scan_sources(sources, depth=tmp_path / "empty")
@@ -258,7 +290,7 @@ def test_a_scene_made_up_is_that_of_the_whole_picture(pictures: Path, tmp_path: 
             bs.kinds.Encode(),
         ]
     )
-    generate(pictures, tmp_path / "out", recipe, **SMALL)
+    generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1)
     different = 0
     for sample in bs.open_dataset(tmp_path / "out"):
         whole = sample.draw.pair(bs.read_frame(pictures / sample.source))
@@ -312,10 +344,10 @@ def test_command_line(photos: tuple[Path, Path, Path], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--depth-format", "meters_per_code=1"), "--depth-format needs --depth."),
+        (("--depth-format", "meters_per_code=1"), "--depth-format is given without --depth."),
         (("--depth", "{depth}", "--depth-format", "meters"), "--depth-format must be NAME=VALUE with commas, got 'meters'."),
-        (("--depth", "{depth}", "--depth-format", "scale=2"), "--depth-format: DepthFormat has no field 'scale'."),
-        (("--depth", "{depth}", "--depth-format", "meters_per_code=-1"), "--depth-format: DepthFormat.meters_per_code must be > 0"),
+        (("--depth", "{depth}", "--depth-format", "scale=2"), "--depth-format: has no field 'scale'."),
+        (("--depth", "{depth}", "--depth-format", "meters_per_code=-1"), "--depth-format: meters_per_code must be > 0"),
         (("--depth", "{depth}", "--depth-format", "baseline_m=1"), "baseline_m is given without focal_length_px"),
         (("--depth", "nowhere"), "nowhere: there is no such folder of depth maps."),
     ],
@@ -340,7 +372,7 @@ def test_a_lens_that_focuses_on_what_is_in_the_window(photos: tuple[Path, Path, 
             bs.kinds.Encode(),
         ]
     )
-    generate(sources, tmp_path / "out", recipe, **SMALL, depth=depth)
+    generate(DatasetRequest(sources=sources, recipe=recipe, **SMALL, depth=depth), tmp_path / "out", workers=1)
     assert verify(tmp_path / "out", deep=True, replay=3).ok
     for sample in bs.open_dataset(tmp_path / "out"):
         window = sample.window

@@ -12,19 +12,11 @@ import pytest
 import skimage.data
 
 import blursynth as bs
-from blursynth.dataset import OnlineDataset, generate
+from blursynth.dataset import DatasetRequest, OnlineDataset, generate
 from blursynth.dataset.generate import CHECKED_DRAWS
 from blursynth.errors import InvalidValueError, RecipeError
 
-
-def try_first(draws: int, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(import_module("blursynth.dataset.generate"), "CHECKED_DRAWS", draws)
-
-
-@pytest.fixture(autouse=True)
-def _few_draws_are_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Endless data sets try as many as they may, which takes seconds; but where that is what is looked at."""
-    try_first(20, monkeypatch)
+pytestmark = pytest.mark.usefixtures("few_draws_are_tried_first")  # but where their number is what is tested
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +30,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("recipe", ["default", "clean"])
 def test_the_bytes_are_those_of_the_data_set(photos: Path, tmp_path: Path, recipe: str) -> None:
     made = bs.load_recipe(recipe)
-    generate(photos, tmp_path / "pairs", made, count=3, size_px=64, seed=5)
+    generate(DatasetRequest(sources=photos, recipe=made, count=3, size_px=64, seed=5), tmp_path / "pairs")
     stored = bs.open_dataset(tmp_path / "pairs")
-    sent = pickle.dumps(OnlineDataset(photos, made, size_px=64, seed=5))  # as to a worker process
+    sent = pickle.dumps(
+        OnlineDataset(DatasetRequest(sources=photos, recipe=made, size_px=64, seed=5))
+    )  # as to a worker process
     online = pickle.loads(sent)  # noqa: S301
     for i in (2, 0, 1):
         assert (online[i].sharp == stored[i].sharp).all()
@@ -51,7 +45,7 @@ def test_the_bytes_are_those_of_the_data_set(photos: Path, tmp_path: Path, recip
 
 
 def test_what_comes_before_the_blur_makes_the_pair(photos: Path) -> None:
-    online = OnlineDataset(photos, bs.load_recipe("default"), size_px=48, seed=1)
+    online = OnlineDataset(DatasetRequest(sources=photos, recipe=bs.load_recipe("default"), size_px=48, seed=1))
     before = online.unblurred(4)
     assert before.margin_px is not None
     pair = before.draw.pair(before.frame, margin_px=before.margin_px)
@@ -63,39 +57,48 @@ def test_what_comes_before_the_blur_makes_the_pair(photos: Path) -> None:
 
 def test_a_count_ends_it_and_changes_no_sample(photos: Path) -> None:
     made = bs.load_recipe("clean")
-    three = OnlineDataset(photos, made, size_px=48, seed=1, count=3)
-    assert (three[2].blurred == OnlineDataset(photos, made, size_px=48, seed=1)[2].blurred).all()
+    three = OnlineDataset(DatasetRequest(sources=photos, recipe=made, size_px=48, seed=1, count=3))
+    assert (
+        three[2].blurred == OnlineDataset(DatasetRequest(sources=photos, recipe=made, size_px=48, seed=1))[2].blurred
+    ).all()
     assert [sample.index for sample in (three[i] for i in range(3))] == [0, 1, 2]
     assert len(three) == 3
     with pytest.raises(IndexError, match="sample 3 of 3"):
         three[3]
     with pytest.raises(InvalidValueError, match="count"):
-        OnlineDataset(photos, made, size_px=48, seed=1, count=0)
+        OnlineDataset(DatasetRequest(sources=photos, recipe=made, size_px=48, seed=1, count=0))
 
 
 def test_bad_wishes_are_told_before_any_work(photos: Path) -> None:
-    online = OnlineDataset(photos, bs.load_recipe("clean"), size_px=48, seed=1)
+    online = OnlineDataset(DatasetRequest(sources=photos, recipe=bs.load_recipe("clean"), size_px=48, seed=1))
     with pytest.raises(TypeError, match="is endless"):
         online[-1]
     with pytest.raises(InvalidValueError, match="size_px"):
-        OnlineDataset(photos, bs.load_recipe("clean"), size_px=4, seed=1)
+        OnlineDataset(DatasetRequest(sources=photos, recipe=bs.load_recipe("clean"), size_px=4, seed=1))
     with pytest.raises(RecipeError, match="reaches"):
-        OnlineDataset(photos, bs.load_recipe("default"), size_px=500, seed=1)
+        OnlineDataset(DatasetRequest(sources=photos, recipe=bs.load_recipe("default"), size_px=500, seed=1))
 
 
 def test_a_rare_draw_that_reaches_too_far_is_found_before_the_first_sample(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One in 500, and 2000 are tried: a run does not die of it after a night."""
-    try_first(CHECKED_DRAWS, monkeypatch)
+    monkeypatch.setattr(import_module("blursynth.dataset.generate"), "CHECKED_DRAWS", CHECKED_DRAWS)
     rare = bs.OneOf((500, bs.kinds.Identity()), (1, bs.kinds.DiskBlur(diameter_px=900.0)))
     with pytest.raises(RecipeError, match="reaches 450 px beyond the 48 px window"):
-        OnlineDataset(photos, bs.Recipe([bs.kinds.Decode(), ("blur", rare), bs.kinds.Encode()]), size_px=48, seed=1)
+        OnlineDataset(
+            DatasetRequest(
+                sources=photos,
+                recipe=bs.Recipe([bs.kinds.Decode(), ("blur", rare), bs.kinds.Encode()]),
+                size_px=48,
+                seed=1,
+            )
+        )
 
 
 def test_sources_of_light_have_draws_too(tmp_path: Path) -> None:
-    """A recipe draws nothing in place of decoding for them, which is no kind of its own."""
+    """A recipe draws nothing in place of decoding for them, which is not a kind of its own."""
     light = (skimage.data.astronaut()[..., ::-1] / 255.0).astype(np.float32) ** 2.2
     cv2.imwrite(str(tmp_path / "light.tif"), light)
-    online = OnlineDataset(tmp_path, bs.load_recipe("clean"), size_px=48, seed=1)
+    online = OnlineDataset(DatasetRequest(sources=tmp_path, recipe=bs.load_recipe("clean"), size_px=48, seed=1))
     assert online[0].draw["decode"].kind == "identity"

@@ -81,7 +81,7 @@ print(json.dumps([sharp.shape, str(sharp.dtype), sharp.metadata.dimension_names,
     data = bs.open_dataset(made)
     assert (shape, dtype, names) == ([11, 32, 32, 3], "uint8", ["sample", "row", "column", "channel"])
     assert (third, tenth) == (int(data[3].sharp.sum()), int(data[10].blurred.sum()))
-    assert attributes["blursynth"]["schema"] == 5
+    assert attributes["blursynth"]["schema"] == 6
     assert tuple(columns) == data.spec.columns
 
 
@@ -101,7 +101,7 @@ def test_it_crosses_into_spawned_processes_and_threads(made: Path) -> None:
 def test_what_is_no_data_set(tmp_path: Path, made: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such folder"):
         bs.open_dataset(tmp_path / "none")
-    with pytest.raises(DatasetError, match="is no blursynth data set"):
+    with pytest.raises(DatasetError, match="is not a blursynth data set"):
         bs.open_dataset(tmp_path)
     for text, words in (
         ("{", "it is no JSON"),
@@ -109,7 +109,7 @@ def test_what_is_no_data_set(tmp_path: Path, made: Path) -> None:
         ('{"format": "other"}', "no description of a blursynth data set"),
         ('{"format": "blursynth-dataset", "schema": 99}', "Update blursynth"),
         ('{"format": "blursynth-dataset", "schema": 1}', "Use the version that wrote it"),
-        ('{"format": "blursynth-dataset", "schema": 5}', "is damaged"),
+        ('{"format": "blursynth-dataset", "schema": 6}', "is damaged"),
     ):
         (tmp_path / "dataset.json").write_text(text)
         with pytest.raises(DatasetError, match=words):

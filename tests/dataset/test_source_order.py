@@ -37,7 +37,11 @@ def pictures(folder: Path, sizes: list[int]) -> Path:
 
 
 def planned(sources: Path, recipe: bs.Recipe = CLEAN, **more: object) -> tuple[Spec, Renderer]:
-    plan = dataset.plan(sources, recipe, workers=1, trials=0, **{"count": 30, "size_px": 16, **more})  # type: ignore[arg-type]
+    plan = dataset.plan(
+        dataset.DatasetRequest(sources=sources, recipe=recipe, **{"count": 30, "size_px": 16, **more}),
+        workers=1,
+        trials=0,
+    )  # type: ignore[arg-type]
     return plan.spec, Renderer(plan.spec, recipe, plan.scan.roots)
 
 
@@ -127,11 +131,13 @@ def half_flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_crops_without_detail_are_left_out(half_flat: Path, tmp_path: Path) -> None:
-    wishes = {"count": 24, "size_px": 32, "seed": 3, "shard_length": 7, "workers": 1}
-    report = dataset.generate(half_flat, tmp_path / "out", CLEAN, min_detail=10.0, **wishes)  # type: ignore[arg-type]
+    wishes = {"count": 24, "size_px": 32, "seed": 3, "shard_length": 7}
+    report = dataset.generate(
+        dataset.DatasetRequest(sources=half_flat, recipe=CLEAN, min_detail=10.0, **wishes), tmp_path / "out", workers=1
+    )  # type: ignore[arg-type]
     opened = bs.open_dataset(tmp_path / "out")
     assert opened.spec.min_detail == 10.0
-    blank = dataset.plan(half_flat, CLEAN, trials=0, **wishes)  # type: ignore[arg-type]
+    blank = dataset.plan(dataset.DatasetRequest(sources=half_flat, recipe=CLEAN, **wishes), workers=1, trials=0)  # type: ignore[arg-type]
     unfiltered = Renderer(blank.spec, CLEAN, blank.scan.roots)
     passed_over = 0
     for i, sample in enumerate(opened):
@@ -150,21 +156,33 @@ def test_crops_without_detail_are_left_out(half_flat: Path, tmp_path: Path) -> N
     assert report.passed_over == pytest.approx(passed_over / (passed_over + 24))
     assert "less detail than 10" in (tmp_path / "out" / "README.md").read_text()
     assert dataset.verify(tmp_path / "out", deep=True, replay=24).ok
-    online = dataset.OnlineDataset(half_flat, CLEAN, size_px=32, seed=3, min_detail=10.0, workers=1)
+    online = dataset.OnlineDataset(
+        dataset.DatasetRequest(sources=half_flat, recipe=CLEAN, size_px=32, seed=3, min_detail=10.0), workers=1
+    )
     assert (online[7].blurred == opened[7].blurred).all()
     assert online.passed_over is not None
     assert 0 < online.passed_over < 1
 
 
 def test_a_limit_that_nothing_reaches_is_told_before_anything_is_written(half_flat: Path, tmp_path: Path) -> None:
-    wishes = {"count": 4, "size_px": 32, "workers": 1}
-    with pytest.raises(InvalidValueError, match=r"min_detail = 2000 is more than 512 windows hold"):
-        dataset.generate(half_flat, tmp_path / "out", CLEAN, min_detail=2000.0, **wishes)  # type: ignore[arg-type]
+    wishes = {"count": 4, "size_px": 32}
+    with pytest.raises(InvalidValueError, match=r"min_detail 2000 is more than 512 windows hold"):
+        dataset.generate(
+            dataset.DatasetRequest(sources=half_flat, recipe=CLEAN, min_detail=2000.0, **wishes),
+            tmp_path / "out",
+            workers=1,
+        )  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
     for wrong in (0, -1.0, True, float("nan")):
-        with pytest.raises(InvalidValueError, match="min_detail must be a number > 0"):
-            dataset.plan(half_flat, CLEAN, min_detail=wrong, **wishes)  # type: ignore[arg-type]
-    begun = dataset.generate(half_flat, tmp_path / "out", CLEAN, **wishes)  # type: ignore[arg-type]
+        with pytest.raises(InvalidValueError, match=r"min_detail must be (> 0|a number|a finite number)"):
+            dataset.DatasetRequest(sources=half_flat, recipe=CLEAN, min_detail=wrong, **wishes)  # type: ignore[arg-type]
+    begun = dataset.generate(
+        dataset.DatasetRequest(sources=half_flat, recipe=CLEAN, **wishes), tmp_path / "out", workers=1
+    )  # type: ignore[arg-type]
     assert begun.passed_over is None
     with pytest.raises(bs.DatasetError, match=r"min_detail \(None there, 10.0 now\)"):
-        dataset.generate(half_flat, tmp_path / "out", CLEAN, min_detail=10, **wishes)  # type: ignore[arg-type]
+        dataset.generate(
+            dataset.DatasetRequest(sources=half_flat, recipe=CLEAN, min_detail=10, **wishes),
+            tmp_path / "out",
+            workers=1,
+        )  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ NOT_UTF_8 = os.fsdecode(b"caf\xe9.png")
 def test_names_that_are_not_utf_8_are_used_and_come_back_from_the_record(tmp_path: Path) -> None:
     folder = tmp_path / "photos" / os.fsdecode(b"\xfcber")
     photo(folder, NOT_UTF_8)
-    photo(tmp_path / "photos", r"a\xe9.png", 1)  # a backslash is no escape
+    photo(tmp_path / "photos", r"a\xe9.png", 1)  # a backslash is not an escape
     scan = scan_sources(tmp_path / "photos")
     assert names(scan) == [r"\xfcber/caf\xe9.png", r"a\x5cxe9.png"]
     assert all(scan.path(source).exists() for source in scan.usable)
@@ -139,7 +139,11 @@ def test_a_data_set_of_names_that_are_not_utf_8(tmp_path: Path) -> None:
     out = root / os.fsdecode(b"out\xe4")
     recipe = bs.load_recipe("clean")
     report = dataset.generate(
-        root / "photos", out, recipe, count=2, size_px=16, workers=1, shard_length=1, depth=root / "maps"
+        dataset.DatasetRequest(
+            sources=root / "photos", recipe=recipe, count=2, size_px=16, shard_length=1, depth=root / "maps"
+        ),
+        out,
+        workers=1,
     )
     assert [(s.name, s.why[:24]) for s in report.skipped] == [(r"broken\xff.jpg", "is not a picture that ca")]
     assert (report.sources, report.ignored) == (1, {".txt": 1})

@@ -12,7 +12,7 @@ import pytest
 import blursynth as bs
 from blursynth.dataset import replay, resume, verify
 from blursynth.dataset.files import canonical, sealed, sha256_hex
-from blursynth.dataset.records import encode_index
+from blursynth.dataset.sample_records import encode_index
 from blursynth.errors import DatasetError
 
 
@@ -213,13 +213,13 @@ def test_files_of_others_are_told(copy: Path) -> None:
     (copy / "draws" / "000000.jsonl.host.1.0a0b0c0d.partial").write_text("half")
     found = verify(copy)
     assert found.ok
-    assert found.notes[0] == "LICENSE: is no file of this data set"
+    assert found.notes[0] == "LICENSE: is not a file of this data set"
     assert "was left by a writer that was stopped" in found.notes[1]
     (copy / "sharp/c/9/0/0").mkdir(parents=True)
     (copy / "sharp/c/9/0/0/0").write_bytes(b"a shard that a zarr reader would take")
-    assert [p.what for p in verify(copy).problems] == ["sharp/c/9/0/0/0: is no file of this data set"]
+    assert [p.what for p in verify(copy).problems] == ["sharp/c/9/0/0/0: is not a file of this data set"]
     shutil.rmtree(copy / "sharp/c/9")
-    (copy / "manifest/000001.json").unlink()  # what it names is no file of others
+    (copy / "manifest/000001.json").unlink()  # what it names is not a file of others
     assert [p.what for p in verify(copy).problems] == [
         "manifest/000001.json: the manifest is missing. Run blursynth resume."
     ]
@@ -254,7 +254,7 @@ def test_damage_is_exit_1_whatever_the_file(copy: Path) -> None:
         assert name in text
         flip(copy / name, 20)
     (copy / "dataset.json").unlink()
-    assert run() == (1, f"{copy} has 1 problem:\n  - {copy}: is no blursynth data set (it has no dataset.json). "
+    assert run() == (1, f"{copy} has 1 problem:\n  - {copy}: is not a blursynth data set (it has no dataset.json). "
                      "Check the path; make one with blursynth generate.\n")  # fmt: skip
     shutil.rmtree(copy)
     assert run()[0] == 2

@@ -94,7 +94,7 @@ def test_a_tilted_plane_is_in_focus_where_the_tilt_says() -> None:
 def test_an_odd_aperture_turns_over_across_the_focus() -> None:
     image = np.zeros((1, 1, 41, 41))
     image[..., 20, 20] = 1.0
-    step = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, rotation_deg=20.0, tolerance_px=0.001)
+    step = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, angle_deg=20.0, tolerance_px=0.001)
     blurs = []
     for nearness in (0.3, 0.7):
         depth = np.full((1, 41, 41), 1 / nearness)

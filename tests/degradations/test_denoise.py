@@ -116,7 +116,7 @@ def test_slopes_stay_slopes() -> None:
 
 
 def test_luma_is_that_of_jpeg() -> None:
-    """Noise in red and blue that green makes up for, as ITU-R BT.601 weighs them, is no noise of luma."""
+    """Noise in red and blue that green makes up for, as ITU-R BT.601 weighs them, is not noise of luma."""
     rng = np.random.default_rng(2)
     red, blue = 0.03 * rng.standard_normal((2, 1, 30, 34))
     image = 0.5 + np.stack([red, -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1], blue], axis=1)

@@ -35,7 +35,7 @@ def test_a_straight_path_is_a_line_of_length_times_focal_length_over_depth(form:
 
 
 @pytest.mark.parametrize("form", ["occlusion", "scatter", "gather"])
-def test_the_picture_moves_against_the_camera_and_is_centerd(form: Any) -> None:
+def test_the_picture_moves_against_the_camera_and_is_centered(form: Any) -> None:
     step = bs.kinds.DepthParallax(
         length_mm=16.0, anxiety=0.004, heading_deg=40.0, seed=3, tolerance_px=0.001, form=form
     )

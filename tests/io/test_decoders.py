@@ -22,9 +22,10 @@ import blursynth as bs
 from blursynth.dataset import scan_sources, sources
 from blursynth.errors import MissingExtraError, PictureError
 from blursynth.io import decoders
+from blursynth.io.arrays import read_arrays
 from blursynth.io.decoders import CODE_SUFFIXES, PICTURE_SUFFIXES, RAW_SUFFIXES
 from blursynth.io.depth import read_depth, read_labels
-from blursynth.io.pictures import SUFFIXES, read_arrays, read_header, read_light, read_pixels
+from blursynth.io.pictures import SUFFIXES, read_header, read_light, read_pixels
 
 ROWS, COLUMNS = np.mgrid[:48, :64]
 GREY = (128 + 60 * np.sin(COLUMNS / 7) + 50 * np.cos(ROWS / 5)).astype(np.uint8)
@@ -341,7 +342,7 @@ def test_broken_raw_files_and_a_missing_package(tmp_path: Path, monkeypatch: pyt
     pytest.importorskip("rawpy")
     whole = dng(mosaic(np.full((48, 64, 3), 0.2), NEUTRAL), NEUTRAL)
     (tmp_path / "cut.dng").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "text.nef").write_bytes(b"this is no picture")
+    (tmp_path / "text.nef").write_bytes(b"this is not a picture")
     for name in ("cut.dng", "text.nef"):
         with pytest.raises(PictureError, match=f"{name}: is damaged or cut off"):
             read_light(tmp_path / name)

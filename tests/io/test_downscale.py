@@ -89,7 +89,7 @@ def test_on_tensors() -> None:
         (lambda: bs.downscale(pictures(), True), "got True"),
         (lambda: bs.downscale(pictures(bs.Encoding.RAW), 2), "Put a develop step before it"),
         (lambda: bs.downscale(pictures(size_px=(7, 30)), 8), "7 x 30 px has no block of 8 x 8"),
-        (lambda: bs.downscale(pictures().crop(1, 0, 8, 8), 2), "which is no multiple of 2"),
+        (lambda: bs.downscale(pictures().crop(1, 0, 8, 8), 2), "which is not a multiple of 2"),
     ],
 )
 def test_bad_arguments(make: object, words: str) -> None:

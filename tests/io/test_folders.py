@@ -140,7 +140,7 @@ def test_patterns_take_what_is_there_by_its_name(tmp_path: Path) -> None:
     assert matches(inside / "*.png") == [inside / "a.png", inside / "c[2].png"]
     assert matches(inside / "**" / "*.png") == [inside / "a.png", inside / "c[2].png", inside / "deep" / "d.png"]
     assert matches(tmp_path / "photo[s]1" / "b.png") == [tmp_path / "photos1" / "b.png"]
-    assert matches(inside / "none.png") is None, "there is no such file, and it is no pattern"
+    assert matches(inside / "none.png") is None, "there is no such file, and it is not a pattern"
     assert matches(inside) is None
     assert matches(inside / "*.tif") == []
 

@@ -1,4 +1,4 @@
-"""The tests of this folder share modules that are no tests; benchmarks/depth_edges.py uses them as well."""
+"""The tests of this folder share modules that are not tests; benchmarks/depth_edges.py uses them as well."""
 
 import sys
 from pathlib import Path

@@ -145,10 +145,10 @@ def _scene(
     """Two layers given about the middle of the picture as (0, 0)."""
     columns = columns or max(32, 2 * math.ceil(reach_px) + 8)
     height, width, window = _size(reach_px, rows, columns)
-    return LayeredScene(centerd((near, far), height, width), height, width, window, boxes)
+    return LayeredScene(centered((near, far), height, width), height, width, window, boxes)
 
 
-def centerd(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ...]:
+def centered(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ...]:
     """Layers that are given about (0, 0), about the middle of a picture, radii and colors included."""
     y, x = height / 2, width / 2
     out = []
@@ -261,7 +261,7 @@ def depth_scenes() -> dict[str, LayeredScene]:
         )
         height, width, window = _size(10, 24, 32)
         scenes["three layers {}, {}, {}".format(*radii)] = LayeredScene(
-            centerd(three, height, width), height, width, window
+            centered(three, height, width), height, width, window
         )
     return scenes
 
@@ -284,7 +284,7 @@ def _moving(
     ]
     step = bs.kinds.ObjectMotion(length_px=length_px, angle_deg=angle_deg, **more)
     # Light that moves is shared out among four pixels in proportion.
-    return MotionScene(centerd(moved, height, width), height, width, window, 2, step)
+    return MotionScene(centered(moved, height, width), height, width, window, 2, step)
 
 
 def moving_edge(

@@ -18,10 +18,10 @@ from blursynth.core import Degradation
 from blursynth.degradations import ALL
 from blursynth.degradations.lens.uniform_blur import UniformBlur
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.scene import Scene
+from blursynth.physics.warps import Warps
 
 NUMPYS: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "constant": "constant"}
 SIZE, PAD = (19, 23), 38

@@ -1,4 +1,4 @@
-"""The laws of convolution and of its adjoint (PHYSICS.md, section 7), on both backends and by every method."""
+"""The laws of convolution and of its adjoint (docs/laws.md, "Convolution" and "Adjoint"), on both backends and by every method."""
 
 from __future__ import annotations
 

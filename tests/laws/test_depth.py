@@ -204,9 +204,9 @@ def test_more_parts_converge_to_the_mean_of_pinhole_pictures(near: int, far: int
 
 
 @pytest.mark.parametrize("depth_m", [1.35, 3.5])
-@pytest.mark.parametrize("rotation_deg", [0.0, 70.0])
+@pytest.mark.parametrize("angle_deg", [0.0, 70.0])
 def test_an_odd_aperture_is_the_mean_of_its_pinhole_pictures_on_either_side_of_the_focus(
-    depth_m: float, rotation_deg: float
+    depth_m: float, angle_deg: float
 ) -> None:
     """A textured L before a wall of one color. From the point a of the aperture, to the right of and below its middle,
     a thing at s is seen ``-a f / s`` away from where it was, and the picture is aligned at the focus s_f.
@@ -221,9 +221,9 @@ def test_an_odd_aperture_is_the_mean_of_its_pinhole_pictures_on_either_side_of_t
         depth_m=np.where(near, depth_m, 1e5)[None],
         camera=bs.Intrinsics(focal_length_mm=50.0, pixel_pitch_um=20.0),
     )
-    step = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, rotation_deg=rotation_deg, tolerance_px=0.002)
+    step = bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0, blades=3, angle_deg=angle_deg, tolerance_px=0.002)
     # Points of equal area of the triangle whose first corner lies where the degrees say, 12.5 mm from its middle.
-    corners = 12.5 * np.exp(1j * (np.radians(rotation_deg) + 2 * np.pi / 3 * np.arange(3)))
+    corners = 12.5 * np.exp(1j * (np.radians(angle_deg) + 2 * np.pi / 3 * np.arange(3)))
     first, second = (np.indices((200, 200)).reshape(2, -1) + 0.5) / 200
     root = np.sqrt(first)
     points = corners[0] * (1 - root) + corners[1] * root * (1 - second) + corners[2] * root * second
@@ -234,7 +234,7 @@ def test_an_odd_aperture_is_the_mean_of_its_pinhole_pictures_on_either_side_of_t
     ):
         seen = np.roll(near, (dy, dx), (0, 1))
         expected += count / len(moves) * np.where(seen, np.roll(image, (dy, dx), (0, 1)), 0.3)
-    # Half a turn is off by .3; the points, and the hundredths of a px by which pixels of triangles are centerd, by .004.
+    # Half a turn is off by .3; the points, and the hundredths of a px by which pixels of triangles are centered, by .004.
     assert np.abs(step(frame).image[0, 0] - expected).max() <= 0.01
 
 

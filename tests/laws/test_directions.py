@@ -103,7 +103,7 @@ def test_no_field_of_degrees_is_left_out() -> None:
     """A new one needs a picture here that tells its direction."""
     fields = {f"{kind.kind}.{name}" for kind in ALL for name in kind.model_fields if name.endswith("_deg")}
     elsewhere = {
-        *("polygon_blur.angle_deg", "defocus.rotation_deg", "recorded_motion.angle_deg", "object_motion.bend_deg"),
+        *("polygon_blur.angle_deg", "defocus.angle_deg", "recorded_motion.angle_deg", "object_motion.bend_deg"),
         *("plane_depth.azimuth_deg", "plane_depth.tilt_deg", "defocus.tilt_deg", "defocus.tilt_azimuth_deg"),
         "object_motion.spread_deg",  # to either side alike
     }
@@ -138,7 +138,7 @@ def test_an_aperture_is_upright_beyond_the_focus_and_turned_over_before_it(form:
     the focus s_f, so ``a f (1/s_f - 1/s)`` is left, whatever the lens in front of it, up to its ``s_f / (s_f - f)``.
     """
     step = bs.kinds.Defocus(
-        f_number=2.0, focus_distance_m=2.0, blades=3, rotation_deg=angle_deg, form=form, tolerance_px=0.01
+        f_number=2.0, focus_distance_m=2.0, blades=3, angle_deg=angle_deg, form=form, tolerance_px=0.01
     )
     for depth_m in (6.0, 1.25):
         radius_px = 12.5 * 50.0 * 2.0 / 1.95 * (1 / 2000 - 1 / (1000 * depth_m)) / 0.020

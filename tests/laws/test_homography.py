@@ -1,4 +1,4 @@
-"""The laws of homographies (PHYSICS.md, section 7), for the reference and for the CPU."""
+"""The laws of homographies (docs/laws.md, "Homographies"), for the reference and for the CPU."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 import blursynth as bs
 from blursynth.backends import cpu, oracle
 from blursynth.frame import Border, Intrinsics
-from blursynth.physics.camera_motion import Warps, homography, intrinsic_matrix, rotation_matrix
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.poses import rotation_matrix
+from blursynth.physics.warps import Warps, homography, intrinsic_matrix
 from blursynth.testing import pictures
 
 every_backend = pytest.mark.parametrize("backend", [oracle, cpu], ids=["oracle", "cpu"])

@@ -1,4 +1,4 @@
-"""The laws of light (PHYSICS.md, section 7): codes round-trip, edges average in linear light, saturation is not blurred away."""
+"""The laws of light (docs/laws.md, "Light"): codes round-trip, edges average in linear light, saturation is not blurred away."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_turned_in_turned_out(turn: str, kind: str) -> None:
     if kind == "path":
         before, after = recorded(PATH), recorded(PATH @ matrix.T)
     else:
-        # Odd in both directions and centerd in its array, so that turning the array turns the kernel.
+        # Odd in both directions and centered in its array, so that turning the array turns the kernel.
         before = bs.kinds.MeasuredBlur(kernel=bs.assets.register(KERNEL + KERNEL[::-1, ::-1]))
         after = bs.kinds.MeasuredBlur(kernel=bs.assets.register(change(KERNEL + KERNEL[::-1, ::-1])))
     assert_commutes(turn, before, after)
@@ -140,15 +140,15 @@ TURNED: dict[str, Callable[[Callable[[float], float]], bs.Degradation]] = {
     "depth_parallax-gather": lambda to: bs.kinds.DepthParallax(
         length_mm=60.0, anxiety=0.0, heading_deg=to(25.0), form="gather"
     ),
-    "defocus": lambda to: bs.kinds.Defocus(f_number=0.15, focus_distance_m=1.2, blades=5, rotation_deg=to(25.0)),
+    "defocus": lambda to: bs.kinds.Defocus(f_number=0.15, focus_distance_m=1.2, blades=5, angle_deg=to(25.0)),
     "defocus-gather": lambda to: bs.kinds.Defocus(
-        f_number=0.15, focus_distance_m=1.2, blades=3, rotation_deg=to(25.0), form="gather"
+        f_number=0.15, focus_distance_m=1.2, blades=3, angle_deg=to(25.0), form="gather"
     ),
     "defocus-scatter-tilted": lambda to: bs.kinds.Defocus(
         f_number=0.3, focus_distance_m=1.2, tilt_deg=50.0, tilt_azimuth_deg=to(25.0), form="scatter"
     ),
     "defocus-cats-eye": lambda to: bs.kinds.Defocus(
-        f_number=0.15, focus_distance_m=1.2, blades=3, rotation_deg=to(25.0), cats_eye=0.1
+        f_number=0.15, focus_distance_m=1.2, blades=3, angle_deg=to(25.0), cats_eye=0.1
     ),
 }
 

@@ -1,4 +1,4 @@
-"""The laws of noise (PHYSICS.md, section 7) through the public sensor: fixed seeds, a million samples, five standard
+"""The laws of noise (docs/laws.md, "Noise") through the public sensor: fixed seeds, a million samples, five standard
 errors."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The law of the pair: the blurred picture lies where the sharp one does, in every recipe that ships.
 
-PHYSICS: over 200 draws with the noise off, registration of blurred to sharp in 4 x 4 tiles; median shift below .05 px,
-largest below .25 px. A shifted kernel must fail, and a flipped one too: a flip leaves a centerd kernel centerd, so that
+docs/laws.md, "Pair": over 200 draws with the noise off, registration of blurred to sharp in 4 x 4 tiles; median shift below .05 px,
+largest below .25 px. A shifted kernel must fail, and a flipped one too: a flip leaves a centered kernel centered, so that
 it shows in the third moments only.
 """
 
@@ -302,7 +302,7 @@ def shifted(psf: PointSpreads) -> PointSpreads:
 
 
 def obeys(picture: NDArray[np.float64]) -> bool:
-    """Centerd, and with the third moments of the recorded kernel: the whole law for one pair."""
+    """Centered, and with the third moments of the recorded kernel: the whole law for one pair."""
     fit = registration(5.0)
     shift = np.hypot(*fit.shifts_px(picture).T)
     found = fit.moments(picture)

@@ -1,4 +1,4 @@
-"""Laws of the rasterized path and of the point spreads with a closed form (PHYSICS, section 7, "PSF")."""
+"""Laws of the rasterized path and of the point spreads with a closed form (docs/laws.md, "Point spread")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws of convolution with a varying point spread (PHYSICS.md, sections 5 and 7), on both backends."""
+"""The laws of convolution with a varying point spread (docs/laws.md, "Blur that varies"), on both backends."""
 
 from __future__ import annotations
 

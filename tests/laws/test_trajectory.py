@@ -1,4 +1,4 @@
-"""Laws of the random walk (PHYSICS: |dx| = h, length L, collinear at a = 0, rotation, same seed, number of shakes)."""
+"""Laws of the random walk (docs/laws.md, "Trajectory": |dx| = h, length L, collinear at a = 0, rotation, same seed, number of shakes)."""
 
 from __future__ import annotations
 

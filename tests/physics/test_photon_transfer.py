@@ -254,7 +254,7 @@ REFUSED = [
     (spoiled(dark=DARK[:1]), "At least two dark frames are needed, got 1"),
     (spoiled(dark=[]), "At least two dark frames"),
     (spoiled(flats=FLAT[:1]), "At least two pairs"),
-    (spoiled(flats=[(FLAT[0][0], FLAT[1][0]), *FLAT[1:]]), "are no pair"),
+    (spoiled(flats=[(FLAT[0][0], FLAT[1][0]), *FLAT[1:]]), "are not a pair"),
     (spoiled(flats=[(FLAT[0][0],), *FLAT[1:]]), "come in pairs"),
     (spoiled(flats=[(FLAT[0][0], FLAT[0][0]), *FLAT[1:]]), "same picture"),
     (spoiled(flats=[(DARK[0], DARK[1]), (DARK[1], DARK[2])]), "as dark as the dark frames"),
@@ -281,7 +281,7 @@ REFUSED = [
     ),
     (
         spoiled(flats=[(FLAT[0][0], FLAT[1][0]), *FLAT[1:]], flat_names=[("x.png", "y.png")] * 3),
-        "x.png and y.png are no pair",
+        "x.png and y.png are not a pair",
     ),
     (spoiled(dark=[DARK[0], DARK[1][:, :30]], dark_names=["d.png", "e.png"]), "e.png is 30 x 32 px"),
     (spoiled(dark=[d * np.float32("nan") for d in DARK]), "from 0 to 4095"),

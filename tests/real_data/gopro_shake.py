@@ -24,8 +24,9 @@ from scipy.optimize import least_squares
 
 import blursynth as bs
 from blursynth.backends import for_array
-from blursynth.physics.camera_motion import Warps, homography, intrinsic_matrix, rotation_matrix
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.poses import rotation_matrix
+from blursynth.physics.warps import Warps, homography, intrinsic_matrix
 
 FOLDER = Path("blur/gopro_nah_examples")
 FILES = {"blur_lin": 1.0, "blur_gamma": 2.2}  # power that makes light of the codes

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import blursynth as bs
-from blursynth.physics.camera_motion import interpolate_poses, poses_from_recording, rotation_vector
+from blursynth.physics.poses import interpolate_poses, poses_from_recording, rotation_vector
 
 RECORDING = Path("trajectories/freiburg1_xyz-groundtruth.txt")
 TIMES_S = np.array([0.01, 0.02, 0.035, 0.05, 0.2])

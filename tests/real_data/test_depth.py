@@ -55,10 +55,7 @@ def test_depth_is_plausible_and_its_holes_are_counted(name: str, real_data: Path
 def test_filled_pixels_are_copies_of_neighbors_and_known_ones_stay(name: str, real_data: Path) -> None:
     folder, depth, _, form, holes, _ = CASES[name]
     path = real_data / "depth" / folder / depth
-    background, nearest = (
-        read_depth_map(path, DepthFormat.from_dict({**form.to_dict(), "fill": fill})).depth_m
-        for fill in ("background", "nearest")
-    )
+    background, nearest = (read_depth_map(path, form.replace(fill=fill)).depth_m for fill in ("background", "nearest"))
     differ = background != nearest
     assert 0 < np.count_nonzero(differ) <= holes
     # Where the two disagree by more than noise, the background's choice is the farther one on the whole; but holes at

@@ -146,7 +146,7 @@ def test_the_meter_puts_a_quantile_at_a_level(encoding: bs.Encoding) -> None:
     gain = bs.Meter(0.5, 0.18, 0.18).sample(Stream(0, 0, "x"), frame, {})
     luminance = np.tensordot([0.2126, 0.7152, 0.0722], light.image[0], 1) * gain
     assert np.median(luminance) == pytest.approx(0.18, rel=1e-5)
-    # Crops of photographs may be black, or nearly so: that is no reason to stop a data set.
+    # Crops of photographs may be black, or nearly so: that is not a reason to stop a data set.
     dark = frame.with_image(np.zeros_like(frame.image))
     assert bs.Meter(0.5, 0.1, 0.2).sample(Stream(0, 0, "x"), dark, {}) == 1.0
     lamp = dark.with_image(dark.image.copy())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -385,7 +386,7 @@ BAD = {
     "misspelt field": ('[[step]]\nname = "s"\nkind = "sensor"\nfull_wel_e = 3', "s] full_wel_e: Sensor has no such field. Did you mean 'full_well_e'"),
     "misspelt kind": ('[[step]]\nkind = "gausian_blur"', "There is no kind 'gausian_blur'. Did you mean 'gaussian_blur'"),
     "misspelt distribution": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { unifrm = [1, 2] }', "Did you mean 'uniform'"),
-    "no kind": ('[[step]]\nname = "x"', "A step needs a kind"),
+    "no kind": ('[[step]]\nname = "x"', "needs a kind. Known"),
     "table instead of array": ('[step]\nkind = "decode"', "with two brackets"),
     "no steps": ('summary = "x"', "has no steps"),
     "unknown key": ('sumary = "x"\n[[step]]\nkind = "decode"', "no key 'sumary' at the top. Did you mean 'summary'"),
@@ -402,9 +403,9 @@ BAD = {
     "gamma blur": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "encode"\n[[step]]\nkind = "gaussian_blur"\nsigma_px = 1', "Put a decode step between"),
     "same name twice": ('[[step]]\nkind = "decode"\n[[step]]\nname = "decode"\nkind = "encode"', "the name stands twice"),
     "dot in a name": ('[[step]]\nname = "a.b"\nkind = "decode"', "without dots"),
-    "same_as to nothing": ('[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "shake.length_px" }', "is no earlier step"),
+    "same_as to nothing": ('[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "shake.length_px" }', "is not an earlier step"),
     "same_as to a wrong field": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "decode.x" }', "has no such field"),
-    "product of nothing known": ('[[step]]\nkind = "linear_motion"\nlength_px = { product = ["exposure.exposure_s", 2.0] }', "product refers to 'exposure', which is no earlier step"),
+    "product of nothing known": ('[[step]]\nkind = "linear_motion"\nlength_px = { product = ["exposure.exposure_s", 2.0] }', "product refers to 'exposure', which is not an earlier step"),
     "product below the field": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { product = [-1.0, { uniform = [1, 2] }] }', "must be >= 0.0, got -2.0"),
     "unknown target": ('target = "sharp"\n[[step]]\nkind = "decode"', "must be 'scene' or 'source'"),
     "target of another encoding": ('target = "source"\n[[step]]\nkind = "decode"', "gives what it takes"),
@@ -469,7 +470,7 @@ def test_circle_of_extends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["no-such-recipe", "missing.toml", {"step": []}, None])
 def test_missing_recipes(source: str) -> None:
-    with pytest.raises(RecipeError, match=r"no recipe|cannot be read|Recipe\.from_dict|got NoneType"):
+    with pytest.raises(RecipeError, match=r"no recipe|cannot be read|name or the path of a .toml file"):
         bs.load_recipe(source)
 
 
@@ -548,8 +549,11 @@ CURVE = '[[step]]\nkind = "decode"\n[[step]]\nkind = "measured_encode"\ncurve = 
 @pytest.mark.parametrize(
     ("numbers", "words"),
     [
-        ("0,0.1\n0.5,0.5\n1,1", "MeasuredEncode.curve: b.csv: A response curve must begin with light 0 and value 0, "),
-        ("0,0\n0.5,0.6\n0.7,0.3\n1,1", "MeasuredEncode.curve: b.csv: A response curve's value must never fall, "),
+        (
+            "0,0.1\n0.5,0.5\n1,1",
+            "[measured_encode]: curve: b.csv: A response curve must begin with light 0 and value 0, ",
+        ),
+        ("0,0\n0.5,0.6\n0.7,0.3\n1,1", "[measured_encode]: curve: b.csv: A response curve's value must never fall, "),
         (
             "0,0\n0.5,nan\n1,1",
             "r.toml: curve: b.csv: A measured array (kernel, path or curve) must be non-empty and of",
@@ -575,3 +579,33 @@ def test_one_of_several_curves_in_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text(CURVE.replace("*.csv", "curves.txt"))
     with pytest.raises(RecipeError, match=r"curves.txt \(array 2 of 2\): A response curve's value must never fall"):
         bs.load_recipe(tmp_path / "r.toml")
+
+
+class Tilt(bs.Degradation):
+    """A kind of somebody's own, with a name of its own."""
+
+    kind = "my_tilt"
+    angle_deg: float = 0.0
+    takes = gives = None
+
+    @classmethod
+    def apply(cls, steps: Sequence[Tilt], frame: bs.Frame) -> bs.Frame:
+        return frame
+
+
+def test_changes_reach_fields_of_ones_own_kind_within_one_of(tmp_path: Path) -> None:
+    path = write(tmp_path, '[[step]]\nname = "x"\none_of = [{ kind = "my_tilt" }, { kind = "identity" }]\n')
+    kinds = (*bs.kinds.ALL, Tilt)
+    recipe = bs.load_recipe(path, kinds=kinds, changes={"x.angle_deg": 3.0})
+    assert recipe.to_dict()["step"][0]["one_of"][0] == {"weight": 1.0, "kind": "my_tilt", "angle_deg": 3.0}
+    with pytest.raises(RecipeError, match=r"no option of one_of has such a field\. Did you mean 'angle_deg'"):
+        bs.load_recipe(path, kinds=kinds, changes={"x.angle": 3.0})
+
+
+def test_files_of_an_extended_recipe_lie_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    np.save(tmp_path / "deep" / "k.npy", np.full((3, 3), 1 / 9))
+    step = '[[step]]\nname = "blur"\nkind = "measured_blur"\nkernel = { file = "k.npy" }\n'
+    write(tmp_path / "deep", f'[[step]]\nkind = "decode"\n{step}', "below.toml")
+    above = write(tmp_path, 'extends = "deep/below.toml"\n', "above.toml")
+    assert bs.load_recipe(above) == bs.load_recipe(tmp_path / "deep" / "below.toml")

@@ -17,7 +17,7 @@ import pytest
 
 import blursynth as bs
 from blursynth import dataset
-from blursynth.dataset import Progress, generate, resume, verify
+from blursynth.dataset import DatasetRequest, Progress, generate, resume, verify
 from blursynth.dataset.engine import DaskEngine
 from blursynth.errors import DatasetError
 
@@ -78,7 +78,11 @@ def light_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected_light(tmp_path_factory: pytest.TempPathFactory, pictures: Path, light_file: Path) -> dict[str, str]:
     out = tmp_path_factory.mktemp("sets") / "serial"
-    return generate(pictures, out, bs.load_recipe(light_file), **WISHES, workers=1, shard_length=COUNT).digest
+    return generate(
+        DatasetRequest(sources=pictures, recipe=bs.load_recipe(light_file), **WISHES, shard_length=COUNT),
+        out,
+        workers=1,
+    ).digest
 
 
 @pytest.fixture(scope="module")
@@ -101,22 +105,32 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(tmp_path_factory: pytest.TempPathFactory, pictures: Path, recipe: bs.Recipe) -> dict[str, str]:
     """The digest, from one process and one shard."""
     out = tmp_path_factory.mktemp("sets") / "serial"
-    return generate(pictures, out, recipe, **WISHES, workers=1, shard_length=COUNT).digest
+    return generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **WISHES, shard_length=COUNT), out, workers=1
+    ).digest
 
 
 @pytest.mark.parametrize("shard_length", [1, 4, 7, 22])
 def test_any_shard_length(
     pictures: Path, recipe: bs.Recipe, tmp_path: Path, expected: dict[str, str], shard_length: int
 ) -> None:
-    report = generate(pictures, tmp_path / "out", recipe, **WISHES, workers=1, shard_length=shard_length)
+    report = generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **WISHES, shard_length=shard_length),
+        tmp_path / "out",
+        workers=1,
+    )
     assert report.digest == expected
 
 
 def test_two_workers(pictures: Path, recipe: bs.Recipe, tmp_path: Path, expected: dict[str, str]) -> None:
-    report = generate(pictures, tmp_path / "out", recipe, **WISHES, workers=2, shard_length=4)
+    report = generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **WISHES, shard_length=4), tmp_path / "out", workers=2
+    )
     assert report.digest == expected
     assert verify(tmp_path / "out", deep=True, replay=3).ok
-    serial = generate(pictures, tmp_path / "serial", recipe, **WISHES, workers=1, shard_length=4)
+    serial = generate(
+        DatasetRequest(sources=pictures, recipe=recipe, **WISHES, shard_length=4), tmp_path / "serial", workers=1
+    )
     assert serial.digest == expected
     for path in sorted((tmp_path / "serial").rglob("*")):  # not only the samples: every file
         # The card and croissant.json hold the folder's name, and the index their hashes.
@@ -133,14 +147,22 @@ def test_two_workers(pictures: Path, recipe: bs.Recipe, tmp_path: Path, expected
 def test_shards_in_any_order(pictures: Path, recipe: bs.Recipe, tmp_path: Path, expected: dict[str, str]) -> None:
     for shards in ((4, 6), (0, 2), (2, 4)):
         report = generate(
-            pictures, tmp_path / "out", recipe, **WISHES, workers=1, shard_length=4, shards=shards, cache_bytes=1
+            DatasetRequest(sources=pictures, recipe=recipe, **WISHES, shard_length=4),
+            tmp_path / "out",
+            workers=1,
+            shards=shards,
+            cache_bytes=1,
         )
     assert report.digest == expected
 
 
 def test_the_sample_does_not_depend_on_how_many_there_are(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
     for count in (3, 9):
-        generate(pictures, tmp_path / str(count), recipe, **{**WISHES, "count": count}, workers=1)
+        generate(
+            DatasetRequest(sources=pictures, recipe=recipe, **{**WISHES, "count": count}),
+            tmp_path / str(count),
+            workers=1,
+        )
     few, many = (bs.open_dataset(tmp_path / str(count)) for count in (3, 9))
     for i in range(3):
         assert few[i].record == many[i].record
@@ -159,12 +181,9 @@ def test_a_killed_worker_is_replaced(
             os.kill(children[0].pid, signal.SIGKILL)
 
     report = generate(
-        pictures,
+        DatasetRequest(sources=pictures, recipe=bs.load_recipe(light_file), **WISHES, shard_length=4),
         tmp_path / "out",
-        bs.load_recipe(light_file),
-        **WISHES,
         workers=2,
-        shard_length=4,
         on_progress=kill_one,
     )
     assert killed
@@ -304,7 +323,10 @@ def test_dask_gives_the_same_bytes(pictures: Path, recipe: bs.Recipe, tmp_path: 
         distributed.Client(cluster) as client,
     ):
         report = generate(
-            pictures, tmp_path / "out", recipe, **WISHES, workers=1, shard_length=4, engine=DaskEngine(client)
+            DatasetRequest(sources=pictures, recipe=recipe, **WISHES, shard_length=4),
+            tmp_path / "out",
+            workers=1,
+            engine=DaskEngine(client),
         )
     assert report.digest == expected
     assert verify(tmp_path / "out", deep=True).ok
@@ -326,7 +348,9 @@ def test_adding_a_step_changes_no_other_steps_draw(recipe: bs.Recipe) -> None:
 def test_seeds_and_samples_are_independent(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
     seen = set()
     for seed in (1, 2):
-        generate(pictures, tmp_path / str(seed), recipe, **{**WISHES, "seed": seed}, workers=1)
+        generate(
+            DatasetRequest(sources=pictures, recipe=recipe, **{**WISHES, "seed": seed}), tmp_path / str(seed), workers=1
+        )
         for record in dataset.open_dataset(tmp_path / str(seed)).records():
             seen.add(record["sha256"]["blurred"])
     assert len(seen) == 2 * COUNT

@@ -1,4 +1,4 @@
-"""The tests of this folder share a module that is no test; benchmarks/recipe_noise.py uses it as well."""
+"""The tests of this folder share a module that is not a test; benchmarks/recipe_noise.py uses it as well."""
 
 import sys
 from pathlib import Path

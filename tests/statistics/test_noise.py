@@ -1,4 +1,4 @@
-"""The laws of noise (PHYSICS.md, section 7): fixed seeds, at least a million samples, five standard errors."""
+"""The laws of noise (docs/laws.md, "Noise"): fixed seeds, at least a million samples, five standard errors."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def _column_noise(shape, sigma, seed, origin, out):  # type: ignore[no-untyped-d
 
 @compiled
 def _first_bad(mean, most, size):  # type: ignore[no-untyped-def]
-    """The first pixel of a chunk whose mean is no number or too large, or -1."""
+    """The first pixel of a chunk whose mean is not a number or too large, or -1."""
     bad = 0
     for i in range(size):
         bad |= 0 if mean[i] <= most else 1

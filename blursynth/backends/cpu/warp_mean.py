@@ -47,7 +47,7 @@ from blursynth.backends.cpu.warp_mean_block import (
     send_block,
 )
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps
+from blursynth.physics.warps import Warps
 
 __all__ = ["warp_mean", "warp_mean_adjoint"]
 

@@ -1,4 +1,4 @@
-"""How rows go on beyond their edge: as numpy's ``pad`` does it, which is no code of ours."""
+"""How rows go on beyond their edge: as numpy's ``pad`` does it, which is not code of ours."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.oracle.borders import continued_index
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps
+from blursynth.physics.warps import Warps
 
 __all__ = ["warp_mean", "warp_mean_adjoint"]
 

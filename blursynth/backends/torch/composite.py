@@ -27,7 +27,8 @@ def _unpack(order: Tensor, kernel: Tensor, hidden: Tensor, *rest: Any) -> Any:
     optional = (front, share, pure, missing, slope, part_center)
     planes: Any = [None if plane is None else as_array(plane) for plane in optional]
     psf = point_spreads(*taps)
-    scene = Scene(as_array(order), as_array(kernel), as_array(hidden), psf, as_array(part_weight), *planes, connected)
+    make: Any = Scene  # of which mypy does not see how many planes there are
+    scene = make(as_array(order), as_array(kernel), as_array(hidden), psf, as_array(part_weight), *planes, connected)
     return {"scene": scene, "border": Border(border)}
 
 

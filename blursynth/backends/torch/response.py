@@ -32,7 +32,7 @@ def _cell(place: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return left.reshape(place.shape), (u - node).reshape(place.shape), rise.reshape(place.shape)
 
 
-# In float64, as the definition: codes are those of the CPU wherever a value is no tie to 1e-15.
+# In float64, as the definition: codes are those of the CPU wherever a value is not a tie to 1e-15.
 
 
 def _decode_on_device(image: Tensor, table: Tensor) -> Tensor:

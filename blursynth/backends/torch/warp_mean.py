@@ -20,7 +20,7 @@ from blursynth.backends.checks import check_warps
 from blursynth.backends.torch.operator import in_triton, linear_operator, operator
 from blursynth.backends.torch.tensors import as_array, as_tensor, checked_image, checked_plane, packed
 from blursynth.frame import Border
-from blursynth.physics.camera_motion import Warps
+from blursynth.physics.warps import Warps
 
 __all__ = ["warp_mean", "warp_mean_adjoint"]
 

@@ -42,8 +42,11 @@ class Jpeg(Degradation):
 
     takes: ClassVar[Encoding | None] = Encoding.DISPLAY
     gives: ClassVar[Encoding | None] = Encoding.DISPLAY
+    code_bits: ClassVar[int | None] = 8
 
-    quality: int = Field(ge=1, le=100, description="quality of libjpeg, 1 to 100; phones use about 90 to 97")
+    quality: int = Field(
+        ge=1, le=100, examples=[40], description="quality of libjpeg, 1 to 100; phones use about 90 to 97"
+    )
     subsampling: Literal["444", "422", "420"] = Field(
         default="420", description="chroma subsampling; 420 in most phones, 444 keeps full resolution"
     )

@@ -38,7 +38,7 @@ class Rescale(Degradation):
     blurs: ClassVar[bool] = True
 
     factor: float = Field(
-        ge=0.05, le=4, description="size in between over size of the picture; 1 with bilinear is none"
+        ge=0.05, le=4, examples=[0.5], description="size in between over size of the picture; 1 with bilinear is none"
     )
     down: Literal["area", "bilinear", "bicubic"] = Field(default="area", description="how the size in between is made")
     up: Literal["area", "bilinear", "bicubic"] = Field(

@@ -38,8 +38,11 @@ class Webp(Degradation):
 
     takes: ClassVar[Encoding | None] = Encoding.DISPLAY
     gives: ClassVar[Encoding | None] = Encoding.DISPLAY
+    code_bits: ClassVar[int | None] = 8
 
-    quality: int = Field(ge=0, le=100, description="quality of libwebp, 0 to 100; web services use about 75 to 85")
+    quality: int = Field(
+        ge=0, le=100, examples=[40], description="quality of libwebp, 0 to 100; web services use about 75 to 85"
+    )
     effort: int = Field(
         default=4, ge=0, le=6, description="the encoder's method; 0 is five times as fast as 4, with larger files"
     )

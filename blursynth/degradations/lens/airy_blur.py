@@ -20,7 +20,7 @@ class AiryBlur(UniformBlur):
     Not modeled: aberrations, the width of the spectrum.
     """
 
-    f_number: float = Field(gt=0, le=256, description="focal length / aperture diameter")
+    f_number: float = Field(gt=0, le=256, examples=[16.0], description="focal length / aperture diameter")
     wavelength_nm: float = Field(
         default=550.0, ge=200, le=2000, description="wavelength of the light in nm; green is 550"
     )

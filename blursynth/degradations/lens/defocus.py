@@ -13,10 +13,10 @@ from blursynth.degradations.lens.depth_blur import DepthBlur, Layers, NodeGrid, 
 from blursynth.degradations.scene.scene_depth import view_of
 from blursynth.frame import Frame
 from blursynth.physics.aperture import Aperture
-from blursynth.physics.camera_motion import principal_point_px
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.scene import blur_levels, level_radius_px
 from blursynth.physics.thin_lens import blur_per_dioptre_px, inverse_focus
+from blursynth.physics.warps import principal_point_px
 
 __all__ = ["Defocus"]
 
@@ -49,12 +49,17 @@ class Defocus(DepthBlur):
     the sharp picture; what lies hidden behind a surface, which is guessed from beside it.
     """
 
-    f_number: float = Field(gt=0, le=1000, description="focal length / aperture diameter; usual lenses 1.4 to 22")
+    f_number: float = Field(
+        gt=0, le=1000, examples=[1.8], description="focal length / aperture diameter; usual lenses 1.4 to 22"
+    )
     focus_distance_m: float = Field(
-        gt=0, le=1e6, description="distance of the plane in focus on the optical axis; 1e6 is as good as infinity"
+        gt=0,
+        le=1e6,
+        examples=[0.3],
+        description="distance of the plane in focus on the optical axis; 1e6 is as good as infinity",
     )
     blades: int = Field(default=0, ge=0, le=100, description="corners of the aperture; 0 is round, usual lenses 5 to 9")
-    rotation_deg: float = Field(default=0.0, ge=-360, le=360, description="direction of the aperture's first corner")
+    angle_deg: float = Field(default=0.0, ge=-360, le=360, description="direction of the aperture's first corner")
     cats_eye: float = Field(
         default=0.0, ge=0, le=1, description="shift of the lens's rim at the corners of the picture, in radii"
     )
@@ -114,7 +119,7 @@ class Defocus(DepthBlur):
         """The aperture as it is seen from a place of the grid."""
         return Aperture(
             self.blades,
-            math.radians(self.rotation_deg) if self.blades else 0.0,
+            math.radians(self.angle_deg) if self.blades else 0.0,
             (place[1] - grid.columns // 2) * _CLIP_STEP,
             (place[0] - grid.rows // 2) * _CLIP_STEP,
         )

@@ -246,6 +246,7 @@ def inverse_depth_of(frame: Frame, *, kind: str) -> NDArray[np.float64]:
             f"{kind} needs the depth of the picture, and the frame has none.",
             why="How much a pixel is blurred depends on its distance.",
             fix="Give read_frame depth=..., or put a step before it that makes up a depth, such as ground_depth.",
+            field="depth_m",
         )
     if not frame.camera:
         raise InvalidValueError(

@@ -19,7 +19,7 @@ class DiskBlur(UniformBlur):
     Not modeled: depth (one size everywhere), diffraction, aberrations.
     """
 
-    diameter_px: float = Field(ge=0, le=1000, description="circle of confusion in px")
+    diameter_px: float = Field(ge=0, le=1000, examples=[10.0], description="circle of confusion in px")
 
     def make_point_spread(self) -> PointSpreads:
         return point_spread.disk(self.diameter_px / 2)

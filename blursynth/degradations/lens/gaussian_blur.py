@@ -24,7 +24,10 @@ class GaussianBlur(UniformBlur):
     """
 
     sigma_px: float = Field(
-        ge=0, le=500, description="standard deviation along the long axis in px; .4 to .8 for a good lens"
+        ge=0,
+        le=500,
+        examples=[2.0],
+        description="standard deviation along the long axis in px; .4 to .8 for a good lens",
     )
     aspect: float = Field(default=1.0, gt=0, le=1, description="short over long standard deviation; 1 is round")
     angle_deg: float = Field(default=0.0, description="direction of the long axis, 0 = right, 90 = down")

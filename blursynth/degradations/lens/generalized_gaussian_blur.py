@@ -26,7 +26,9 @@ class GeneralizedGaussianBlur(UniformBlur):
     Source: BasicSR; Real-ESRGAN (Wang et al., ICCV Workshops 2021); with shape 1 BSRGAN (Zhang et al., ICCV 2021).
     """
 
-    sigma_px: float = Field(ge=0, le=100, description="width along the angle in px; published .2 to 3, 0 is no blur")
+    sigma_px: float = Field(
+        ge=0, le=100, examples=[2.0], description="width along the angle in px; published .2 to 3, 0 is no blur"
+    )
     sigma_across_px: float | None = Field(
         default=None, ge=0, le=100, description="width across the angle in px; by default the same: round"
     )

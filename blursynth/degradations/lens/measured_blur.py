@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+import numpy as np
 from pydantic import Field
 
 from blursynth.degradations.lens.uniform_blur import UniformBlur
@@ -26,6 +29,14 @@ class MeasuredBlur(UniformBlur):
     turn_180: bool = Field(
         default=False, description="whether the kernel is turned by 180 degrees, for files that hold it for correlation"
     )
+
+    @classmethod
+    def example(cls) -> Self:
+        """A shake that turns back, in 7 x 7 px."""
+        path = np.array([[0, 2], [1, 2], [2, 3], [3, 4], [4, 5], [5, 5], [6, 4], [6, 3], [5, 2]])
+        kernel = np.zeros((7, 7))
+        kernel[path[:, 0], path[:, 1]] = 1.0
+        return cls(kernel=assets.register(kernel))
 
     def assets(self) -> tuple[str, ...]:
         return (self.kernel,)

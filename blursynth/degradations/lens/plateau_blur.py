@@ -24,7 +24,9 @@ class PlateauBlur(UniformBlur):
     Source: BasicSR; Real-ESRGAN (Wang et al., ICCV Workshops 2021).
     """
 
-    sigma_px: float = Field(ge=0, le=100, description="half width along the angle in px; published .2 to 3, 0 is none")
+    sigma_px: float = Field(
+        ge=0, le=100, examples=[2.0], description="half width along the angle in px; published .2 to 3, 0 is none"
+    )
     sigma_across_px: float | None = Field(
         default=None, ge=0, le=100, description="half width across the angle in px; by default the same: round"
     )

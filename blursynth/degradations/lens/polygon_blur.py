@@ -19,7 +19,9 @@ class PolygonBlur(UniformBlur):
     Not modeled: curved blades, depth, diffraction.
     """
 
-    diameter_px: float = Field(ge=0, le=1000, description="diameter in px of the circle through the polygon's corners")
+    diameter_px: float = Field(
+        ge=0, le=1000, examples=[12.0], description="diameter in px of the circle through the polygon's corners"
+    )
     blades: int = Field(default=6, ge=3, le=32, description="number of blades of the aperture; 5 to 9 in usual lenses")
     angle_deg: float = Field(default=0.0, description="direction of the first corner, 0 = right, 90 = down")
 

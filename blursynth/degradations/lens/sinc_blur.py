@@ -25,7 +25,10 @@ class SincBlur(UniformBlur):
     """
 
     cutoff_rad_per_px: float = Field(
-        ge=0.05, le=6.3, description="highest frequency that passes in rad/px; published pi/5 or pi/3 to pi"
+        ge=0.05,
+        le=6.3,
+        examples=[1.5],
+        description="highest frequency that passes in rad/px; published pi/5 or pi/3 to pi",
     )
     size_px: int = Field(
         default=21, ge=1, le=501, description="odd height and width of the kernel; published 7 to 21, 1 is none"

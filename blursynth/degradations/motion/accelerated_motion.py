@@ -20,11 +20,13 @@ class AcceleratedMotion(MotionBlur):
     Along the velocity it brightens one end of a line, across it bends it.
     """
 
-    speed_px: float = Field(ge=0, le=2000, description="speed at the start in px per exposure")
+    speed_px: float = Field(ge=0, le=2000, examples=[10.0], description="speed at the start in px per exposure")
     angle_deg: float = Field(
         default=0.0, ge=-360, le=360, description="direction of the velocity, 0 = right, 90 = down"
     )
-    acceleration_px: float = Field(ge=0, le=4000, description="acceleration in px per exposure squared")
+    acceleration_px: float = Field(
+        ge=0, le=4000, examples=[12.0], description="acceleration in px per exposure squared"
+    )
     acceleration_angle_deg: float = Field(
         default=90.0, ge=-360, le=360, description="direction of the acceleration, 0 = right, 90 = down"
     )

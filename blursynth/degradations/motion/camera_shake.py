@@ -10,15 +10,8 @@ from pydantic import Field
 
 from blursynth.degradations.motion.warp_blur import MovingCamera
 from blursynth.frame import Intrinsics
-from blursynth.physics.camera_motion import (
-    CenteredOn,
-    Path,
-    Poses,
-    hand_tremor,
-    intrinsic_matrix,
-    random_walk,
-    rotation_matrix,
-)
+from blursynth.physics.poses import Path, Poses, hand_tremor, random_walk, rotation_matrix
+from blursynth.physics.warps import CenteredOn, intrinsic_matrix
 
 __all__ = ["CameraShake", "HandHeldCamera"]
 
@@ -30,18 +23,30 @@ class HandHeldCamera(MovingCamera):
     amplitudes are its standard deviations; a short exposure sees a part of it. ``motion = "random_walk"``: the
     amplitudes are the standard deviations of the change over one exposure, however short. See, also for what
     recordings of hands say of ``drift_hz`` and ``tremor_share``,
-    :func:`blursynth.physics.camera_motion.hand_tremor` and :func:`~blursynth.physics.camera_motion.random_walk`.
+    :func:`blursynth.physics.poses.hand_tremor` and :func:`~blursynth.physics.poses.random_walk`.
     """
 
     motion: Literal["tremor", "random_walk"] = Field(default="tremor", description="law of the motion")
     pitch_mrad: float = Field(
-        default=0.0, ge=0, le=1000, description="turn about the horizontal axis: up and down; 1 to 6 in the hand"
+        default=0.0,
+        ge=0,
+        le=1000,
+        examples=[8.0],
+        description="turn about the horizontal axis: up and down; 1 to 6 in the hand",
     )
     yaw_mrad: float = Field(
-        default=0.0, ge=0, le=1000, description="turn about the vertical axis: left and right; 1 to 6 in the hand"
+        default=0.0,
+        ge=0,
+        le=1000,
+        examples=[8.0],
+        description="turn about the vertical axis: left and right; 1 to 6 in the hand",
     )
     roll_mrad: float = Field(
-        default=0.0, ge=0, le=1000, description="turn about the line of sight through the roll center; 2 to 20"
+        default=0.0,
+        ge=0,
+        le=1000,
+        examples=[60.0],
+        description="turn about the line of sight through the roll center; 2 to 20",
     )
     roll_row_px: float | None = Field(
         default=None, ge=-1e6, le=1e6, description="row in the full picture that roll leaves in place; default the axis"

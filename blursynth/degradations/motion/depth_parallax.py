@@ -37,7 +37,9 @@ class DepthParallax(DepthBlur):
     Not modeled: movement along the optical axis, rotation.
     """
 
-    length_mm: float = Field(ge=0, le=1000, description="length of the camera's path; 0 is no motion, hands 0.5 to 5")
+    length_mm: float = Field(
+        ge=0, le=1000, examples=[5.0], description="length of the camera's path; 0 is no motion, hands 0.5 to 5"
+    )
     anxiety: float = Field(default=0.005, ge=0, le=1, description="restlessness of the path; 0 is a straight line")
     heading_deg: float = Field(
         default=0.0, ge=-360, le=360, description="first direction of the camera, 0 = right, 90 = down"

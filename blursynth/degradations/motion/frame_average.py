@@ -37,7 +37,9 @@ class FrameAverage(UniformBlur):
     with interpolated frames Nah et al. (REDS), CVPR Workshops 2019, and Su et al. (DVD), CVPR 2017.
     """
 
-    frames: int = Field(ge=1, le=1000, description="number of frames; published 7 to 13 at 240 per second")
+    frames: int = Field(
+        ge=1, le=1000, examples=[7], description="number of frames; published 7 to 13 at 240 per second"
+    )
     gap: float = Field(
         default=1.0,
         ge=0,
@@ -47,7 +49,7 @@ class FrameAverage(UniformBlur):
     interpolated: int = Field(
         default=0, ge=0, le=1000, description="frames made between each two; published 0 for GoPro, 15 for REDS"
     )
-    length_px: float = Field(ge=0, le=2000, description="length of the path in px; 0 is no motion")
+    length_px: float = Field(ge=0, le=2000, examples=[24.0], description="length of the path in px; 0 is no motion")
     anxiety: float = Field(
         default=0.005, ge=0, le=1, description="strength of all disturbances; 0 is a straight line, published 0 to .1"
     )

@@ -21,7 +21,9 @@ class GaussianProcessMotion(MotionBlur):
     learning", 2006.
     """
 
-    sigma_px: float = Field(ge=0, le=500, description="standard deviation of the position along each axis in px")
+    sigma_px: float = Field(
+        ge=0, le=500, examples=[5.0], description="standard deviation of the position along each axis in px"
+    )
     correlation_time: float = Field(
         default=0.3, ge=0.01, le=100, description="memory of the path as a fraction of the exposure; small is tangled"
     )

@@ -17,7 +17,7 @@ __all__ = ["LinearMotion"]
 class LinearMotion(MotionBlur):
     """A straight line at constant speed: panning, or a car at short exposure."""
 
-    length_px: float = Field(ge=0, le=2000, description="distance from end to end in px")
+    length_px: float = Field(ge=0, le=2000, examples=[12.0], description="distance from end to end in px")
     angle_deg: float = Field(default=0.0, ge=-360, le=360, description="direction, 0 = right, 90 = down")
 
     def path(self) -> NDArray[np.float64]:

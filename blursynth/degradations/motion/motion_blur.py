@@ -18,7 +18,7 @@ __all__ = ["MotionBlur"]
 class MotionBlur(UniformBlur):
     """Motion of the camera while the shutter is open, the same for every pixel.
 
-    The point spread is the path of a point of light, rasterized exactly and centerd: the mean position over the
+    The point spread is the path of a point of light, rasterized exactly and centered: the mean position over the
     exposure lies at zero shift, where the sharp target has the scene.
 
     Not modeled: roll, depth and the camera's perspective, which make the path differ from pixel to pixel.
@@ -34,7 +34,7 @@ class MotionBlur(UniformBlur):
 
     @abstractmethod
     def path(self) -> NDArray[np.float64]:
-        """``[N, 2]``, x (right) and y (down) in px, not yet centerd; at equal times or those of :meth:`durations`."""
+        """``[N, 2]``, x (right) and y (down) in px, not yet centered; at equal times or those of :meth:`durations`."""
 
     def durations(self) -> NDArray[np.float64] | None:
         """``[N - 1]`` time spent between positions; None when all are equal."""

@@ -48,7 +48,9 @@ class ObjectMotion(Degradation):
     varies: ClassVar[bool] = True
     blurs: ClassVar[bool] = True
 
-    length_px: float = Field(ge=0, le=1000, description="path of the fastest object in px; 0 is no motion")
+    length_px: float = Field(
+        ge=0, le=1000, examples=[16.0], description="path of the fastest object in px; 0 is no motion"
+    )
     slowest: float = Field(
         default=1.0, ge=0, le=1, description="path of the slowest moving object as a share of length_px"
     )

@@ -31,7 +31,9 @@ class RandomWalkMotion(MotionBlur):
     Source: G. Boracchi and A. Foi, IEEE Trans. Image Processing 21(8):3502-3517, 2012.
     """
 
-    length_px: float = Field(ge=0, le=2000, description="length of the path in px; 0 is no motion, published 60")
+    length_px: float = Field(
+        ge=0, le=2000, examples=[24.0], description="length of the path in px; 0 is no motion, published 60"
+    )
     anxiety: float = Field(
         default=0.005, ge=0, le=1, description="strength of all disturbances; 0 is a straight line, published 0 to .1"
     )

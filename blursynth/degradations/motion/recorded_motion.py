@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +29,16 @@ class RecordedMotion(MotionBlur):
     start_s: float = Field(
         default=0.0, ge=0, le=1e6, description="start of the exposure after the recording's start in s"
     )
-    exposure_s: float = Field(gt=0, le=1e4, description="length of the exposure in s")
+    exposure_s: float = Field(gt=0, le=1e4, examples=[0.1], description="length of the exposure in s")
     scale: float = Field(
         default=1.0, ge=0, le=1e6, description="factor on x and y; px per unit if the recording is not in px"
     )
     angle_deg: float = Field(default=0.0, ge=-360, le=360, description="rotation of the path, clockwise on the screen")
+
+    @classmethod
+    def example(cls) -> Self:
+        """A tenth of a second of a path that turns twice."""
+        return cls(recording=assets.register([[0, 0, 0], [0.03, 6, 2], [0.06, 9, -5], [0.1, 2, -9]]), exposure_s=0.1)
 
     def assets(self) -> tuple[str, ...]:
         return (self.recording,)

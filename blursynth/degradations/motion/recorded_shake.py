@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from pydantic import Field
 
 from blursynth.degradations.motion.warp_blur import MovingCamera
 from blursynth.io import assets
-from blursynth.physics.camera_motion import CenteredOn, Path, Poses, interpolate_poses, poses_from_recording
+from blursynth.physics.poses import Path, Poses, interpolate_poses, poses_from_recording
+from blursynth.physics.warps import CenteredOn
 
 __all__ = ["RecordedShake"]
 
@@ -40,6 +41,13 @@ class RecordedShake(MovingCamera):
     centered_on: Literal["mean", "mid", "start", "global_shutter"] = Field(
         default="mean", description="pose of the sharp target: of each row's own exposure, or one for all rows"
     )
+
+    @classmethod
+    def example(cls) -> Self:
+        """A gyroscope's rates in a hand for a tenth of a second."""
+        time = np.linspace(0.0, 0.1, 21)
+        rates = (0.1 * np.sin(40 * time), 0.15 * np.cos(25 * time), 0.8 * np.sin(30 * time))  # rad/s
+        return cls(recording=assets.register(np.stack([time, *rates], axis=1)), exposure_s=0.1)
 
     def assets(self) -> tuple[str, ...]:
         return (self.recording,)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from blursynth.degradations.motion.camera_shake import HandHeldCamera
-from blursynth.physics.camera_motion import CenteredOn
+from blursynth.physics.warps import CenteredOn
 
 __all__ = ["RollingShutter"]
 

@@ -17,15 +17,8 @@ from blursynth.backends import for_array
 from blursynth.core import BorderName, Degradation
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame, Intrinsics
-from blursynth.physics.camera_motion import (
-    CenteredOn,
-    Path,
-    Warps,
-    exposure_cells,
-    intrinsic_matrix,
-    row_starts_s,
-    warps_of_path,
-)
+from blursynth.physics.poses import Path
+from blursynth.physics.warps import CenteredOn, Warps, exposure_cells, intrinsic_matrix, row_starts_s, warps_of_path
 
 __all__ = ["MovingCamera", "View", "WarpBlur"]
 
@@ -112,6 +105,7 @@ class WarpBlur(Degradation):
                 f"{self.kind} moves the camera and needs a depth map, which the frame has not.",
                 why="How far a point moves on the sensor is inversely proportional to its depth.",
                 fix="Give the frame depth (read_frame(..., depth=...)), or leave only the rotations.",
+                field="depth_m",
             )
         return 1.0 / frame.depth_m[b : b + 1].clip(smallest)
 
@@ -192,7 +186,9 @@ class MovingCamera(WarpBlur):
     Not modeled: what a nearer object hides or bares while the camera moves sideways (the gather form).
     """
 
-    exposure_s: float = Field(gt=0, le=100, description="how long the shutter is open; 0.01 to 0.1 indoors")
+    exposure_s: float = Field(
+        gt=0, le=100, examples=[0.1], description="how long the shutter is open; 0.01 to 0.1 indoors"
+    )
     nearest_m: float = Field(
         default=0.3,
         gt=0,

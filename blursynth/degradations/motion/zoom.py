@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from blursynth.degradations.motion.warp_blur import View, WarpBlur
-from blursynth.physics.camera_motion import Warps, principal_point_px, zoom_warps
+from blursynth.physics.warps import Warps, principal_point_px, zoom_warps
 
 __all__ = ["Zoom"]
 
@@ -27,7 +27,9 @@ class Zoom(WarpBlur):
     Not modeled: the focus shift of a zoom lens.
     """
 
-    scale: float = Field(gt=0.01, le=100, description="focal length at the end over that at the start; 1 is no zoom")
+    scale: float = Field(
+        gt=0.01, le=100, examples=[1.1], description="focal length at the end over that at the start; 1 is no zoom"
+    )
     center_row_px: float | None = Field(
         default=None,
         ge=-1e6,

@@ -42,11 +42,21 @@ class DeblurganBlur(Degradation):
     gives: ClassVar[Encoding | None] = Encoding.DISPLAY
     blurs: ClassVar[bool] = True
 
-    anxiety: float = Field(ge=0, le=1, description="strength of all disturbances; published .003 to .01")
-    centripetal: float = Field(ge=0, le=10, description="pull towards the start of the path; published 0 to .7")
-    big_shake: float = Field(ge=0, le=10, description="frequency of sudden reversals; published 0 to .2")
-    gaussian: float = Field(ge=0, le=100, description="strength of the random turning; published 0 to 10")
-    heading_deg: float = Field(ge=-360, le=360, description="first direction, 0 = right, 90 = down; published 0 to 360")
+    anxiety: float = Field(
+        ge=0, le=1, examples=[0.01], description="strength of all disturbances; published .003 to .01"
+    )
+    centripetal: float = Field(
+        ge=0, le=10, examples=[0.35], description="pull towards the start of the path; published 0 to .7"
+    )
+    big_shake: float = Field(
+        ge=0, le=10, examples=[0.1], description="frequency of sudden reversals; published 0 to .2"
+    )
+    gaussian: float = Field(
+        ge=0, le=100, examples=[5.0], description="strength of the random turning; published 0 to 10"
+    )
+    heading_deg: float = Field(
+        ge=-360, le=360, examples=[30.0], description="first direction, 0 = right, 90 = down; published 0 to 360"
+    )
     length_px: float = Field(default=60.0, gt=0, le=2000, description="length of the path in px; published 60")
     canvas_px: int = Field(default=64, ge=3, le=4096, description="height and width of the kernel in px; published 64")
     samples: int = Field(default=2000, ge=2, le=100_000, description="number of positions on the path; published 2000")
@@ -67,7 +77,7 @@ class DeblurganBlur(Degradation):
         return None if self.stretch else self.canvas_px
 
     def point_spread(self) -> PointSpreads:
-        """The kernel, not centerd."""
+        """The kernel, not centered."""
         walk = RandomWalkMotion(
             length_px=self.length_px,
             anxiety=self.anxiety,

@@ -27,7 +27,9 @@ class Gain(Degradation):
     takes: ClassVar[Encoding | None] = Encoding.LINEAR
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
 
-    gain: float = Field(gt=0, le=1e9, description="what the light is multiplied by; .001 to 1000 for HDR files")
+    gain: float = Field(
+        gt=0, le=1e9, examples=[0.5], description="what the light is multiplied by; .001 to 1000 for HDR files"
+    )
 
     def target(self) -> Degradation:
         return self

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from blursynth.degradations.scene.scene_depth import SceneDepth, view_of
 from blursynth.frame import Frame
-from blursynth.physics.camera_motion import principal_point_px
 from blursynth.physics.surfaces import ground_depth_m
+from blursynth.physics.warps import principal_point_px
 
 __all__ = ["GroundDepth"]
 
@@ -20,7 +20,9 @@ class GroundDepth(SceneDepth):
     The angle of view comes from the frame's camera. Things that stand on the ground are not modeled.
     """
 
-    camera_height_m: float = Field(gt=0, le=10_000, description="height of the camera above the ground, about 1.6")
+    camera_height_m: float = Field(
+        gt=0, le=10_000, examples=[1.6], description="height of the camera above the ground, about 1.6"
+    )
     horizon: float = Field(
         default=0.45, ge=-10, le=10, description="place of the horizon in the full picture, 0 = top, 1 = bottom"
     )

@@ -45,7 +45,7 @@ class HighlightExpansion(Degradation):
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
     makes_light: ClassVar[bool] = True
 
-    peak: float = Field(ge=1, le=1e4, description="light of what is white in the source; 2 to 3")
+    peak: float = Field(ge=1, le=1e4, examples=[20.0], description="light of what is white in the source; 2 to 3")
     measure: Literal["luminance", "largest", "channel"] = Field(
         default="luminance", description="what tells how bright a pixel is: luminance, largest channel, or each channel"
     )

@@ -40,7 +40,9 @@ class HighlightOffset(Degradation):
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
     makes_light: ClassVar[bool] = True
 
-    offset: float = Field(ge=0, le=1e4, description="light added where the source is clipped; .25 to 1.75 in RSBlur")
+    offset: float = Field(
+        ge=0, le=1e4, examples=[1.0], description="light added where the source is clipped; .25 to 1.75 in RSBlur"
+    )
     threshold: float = Field(
         default=1.0, gt=0, le=1, description="light from which on a channel counts as clipped; .95 for JPEG files"
     )

@@ -28,8 +28,8 @@ class LayeredDepth(SceneDepth):
     blur at places that have no meaning.
     """
 
-    near_m: float = Field(gt=0, le=100_000, description="nearest that an object may be, in m")
-    far_m: float = Field(gt=0, le=100_000, description="distance of the background in m")
+    near_m: float = Field(gt=0, le=100_000, examples=[0.5], description="nearest that an object may be, in m")
+    far_m: float = Field(gt=0, le=100_000, examples=[8.0], description="distance of the background in m")
     spacing_px: float = Field(default=160.0, ge=4, le=100_000, description="mean distance of neighboring objects in px")
     size_px: float = Field(
         default=140.0, ge=1, le=100_000, description="diameter of the objects in px; each has half of it to twice it"

@@ -22,12 +22,20 @@ class PlaneDepth(SceneDepth):
     depth everywhere and needs none.
     """
 
-    distance_m: float = Field(gt=0, le=100_000, description="distance along the optical axis in m")
+    distance_m: float = Field(gt=0, le=100_000, examples=[1.5], description="distance along the optical axis in m")
     tilt_deg: float = Field(
-        default=0.0, ge=0, lt=90, description="angle between the optical axis and the plane's normal; 0 is straight on"
+        default=0.0,
+        ge=0,
+        lt=90,
+        examples=[60.0],
+        description="angle between the optical axis and the plane's normal; 0 is straight on",
     )
     azimuth_deg: float = Field(
-        default=0.0, ge=-360, le=360, description="direction in which a tilted plane goes away, 0 = right, 90 = down"
+        default=0.0,
+        ge=-360,
+        le=360,
+        examples=[90.0],
+        description="direction in which a tilted plane goes away, 0 = right, 90 = down",
     )
     far_m: float = Field(
         default=1000.0, gt=0, le=1_000_000, description="largest depth in m, also beyond the plane's horizon"

@@ -13,8 +13,8 @@ from pydantic import Field
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame, array_library
-from blursynth.physics.camera_motion import principal_point_px
 from blursynth.physics.surfaces import view_tangents
+from blursynth.physics.warps import principal_point_px
 
 __all__ = ["SceneDepth", "view_of"]
 

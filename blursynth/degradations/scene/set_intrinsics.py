@@ -29,10 +29,13 @@ class SetIntrinsics(Degradation):
     sets_geometry: ClassVar[bool] = True
 
     focal_length_mm: float = Field(
-        gt=0, le=1e5, description="of the lens itself, not its 35 mm equivalent; 4 to 7 in phones"
+        gt=0, le=1e5, examples=[4.2], description="of the lens itself, not its 35 mm equivalent; 4 to 7 in phones"
     )
     pixel_pitch_um: float = Field(
-        gt=0, le=1e5, description="distance of this picture's pixel centers in um; 1 to 2 in phones at full size"
+        gt=0,
+        le=1e5,
+        examples=[2.8],
+        description="distance of this picture's pixel centers in um; 1 to 2 in phones at full size",
     )
     principal_row_px: float | None = Field(
         default=None,

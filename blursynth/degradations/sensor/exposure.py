@@ -32,7 +32,7 @@ class Exposure(Degradation):
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
 
     exposure_s: float = Field(
-        gt=0, le=3600, description="time that the shutter is open in s; 1/1000 to 1/4 in the hand"
+        gt=0, le=3600, examples=[0.02], description="time that the shutter is open in s; 1/1000 to 1/4 in the hand"
     )
     metered_s: float | None = Field(
         default=None,

@@ -31,7 +31,9 @@ class GaussianNoise(Degradation):
     takes: ClassVar[Encoding | None] = Encoding.LINEAR
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
 
-    sigma: float = Field(ge=0, le=10, description="standard deviation as a part of white; published .004 to .12")
+    sigma: float = Field(
+        ge=0, le=10, examples=[0.05], description="standard deviation as a part of white; published .004 to .12"
+    )
     correlation: float = Field(
         default=0.0, ge=0, le=1, description="correlation of the noise of different channels; 0 colored, 1 gray"
     )

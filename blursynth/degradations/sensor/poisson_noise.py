@@ -32,7 +32,7 @@ class PoissonNoise(Degradation):
     takes: ClassVar[Encoding | None] = Encoding.LINEAR
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
 
-    peak: float = Field(gt=0, le=1e7, description="counts at white; published 256, or 100 to 10,000")
+    peak: float = Field(gt=0, le=1e7, examples=[200.0], description="counts at white; published 256, or 100 to 10,000")
     scale: float = Field(default=1.0, ge=0, le=100, description="what the noise is multiplied by; published .05 to 3")
     gray: bool = Field(default=False, description="whether all channels have the same noise, that of their luma")
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's noise")

@@ -52,7 +52,9 @@ class Sensor(Degradation):
     takes: ClassVar[Encoding | None] = Encoding.LINEAR
     gives: ClassVar[Encoding | None] = Encoding.RAW
 
-    full_well_e: float = Field(gt=0, le=1e7, description="electrons that a pixel can hold; 2,000 to 20,000 in phones")
+    full_well_e: float = Field(
+        gt=0, le=1e7, examples=[1000.0], description="electrons that a pixel can hold; 2,000 to 20,000 in phones"
+    )
     white_level_e: float | None = Field(
         default=None,
         gt=0,

@@ -46,10 +46,16 @@ class Denoise(Degradation):
     gives: ClassVar[Encoding | None] = Encoding.DISPLAY
 
     luma_codes: float = Field(
-        ge=0, le=128, description="contrast of luma, in codes of 255, of which half is smoothed; 1 to 10, 0 is off"
+        ge=0,
+        le=128,
+        examples=[6.0],
+        description="contrast of luma, in codes of 255, of which half is smoothed; 1 to 10, 0 is off",
     )
     chroma_codes: float = Field(
-        ge=0, le=128, description="the same of the color differences B - Y and R - Y; 3 to 30, 0 is off"
+        ge=0,
+        le=128,
+        examples=[20.0],
+        description="the same of the color differences B - Y and R - Y; 3 to 30, 0 is off",
     )
     luma_radius_px: int = Field(default=2, ge=1, le=32, description="half width of the luma's window in px; 1 to 4")
     chroma_radius_px: int = Field(default=4, ge=1, le=32, description="half width of the chroma's window in px; 2 to 8")

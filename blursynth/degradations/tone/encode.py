@@ -17,7 +17,7 @@ __all__ = ["Encode"]
 class Encode(Degradation):
     """Linear light to sRGB (IEC 61966-2-1), clipped to 0..1 and rounded to the file's codes.
 
-    The target passes through it too: white clip and 8 bit are no part of the blur.
+    The target passes through it too: white clip and 8 bit are not part of the blur.
 
     Not modeled: a camera's tone curve, white balance and color matrix; dither.
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Mapping
+from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ class GammaDecode(ResponseDecode):
     Source: Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019.
     """
 
+    codes_for_light: ClassVar[Mapping[str, float]] = {"gamma": 1.0, "contrast": 0.0}
+
     gamma: float = Field(default=2.2, ge=1, le=3, description="power from values to light; 1.8 to 2.6, 1 for none")
     contrast: float = Field(
         default=0.0, ge=0, le=1, description="weight of a smoothstep after the gamma; 0 for none, 1 in Unprocessing"
@@ -43,7 +46,7 @@ class GammaDecode(ResponseDecode):
     @property
     def takes_codes_for_light(self) -> bool:
         """Whether it changes nothing: blur in gamma space follows."""
-        return self.gamma == 1 and self.contrast == 0
+        return all(getattr(self, name) == value for name, value in self.codes_for_light.items())
 
     def decode_table(self) -> NDArray[np.float64]:
         return Sigmoid(1.0 / self.gamma, contrast=self.contrast).decode_table()

@@ -47,7 +47,7 @@ class ResponseDecode(Degradation):
 class ResponseEncode(Degradation):
     """From linear light to the codes of a picture file by a response curve: clipped to 0..1, rounded to codes.
 
-    The target is encoded alike: white clip, tone and 8 bits are no part of the blur. Abstract: a kind says what its
+    The target is encoded alike: white clip, tone and 8 bits are not part of the blur. Abstract: a kind says what its
     table is.
     """
 
@@ -89,7 +89,7 @@ def measured_points(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]
     Raises
     ------
     InvalidValueError
-        The array is not loaded, or is no curve; the message names the file that it came from.
+        The array is not loaded, or is not a curve; the message names the file that it came from.
     """
     points = assets.get(name)
     try:

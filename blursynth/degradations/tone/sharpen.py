@@ -41,8 +41,12 @@ class Sharpen(Degradation):
     takes: ClassVar[Encoding | None] = Encoding.DISPLAY
     gives: ClassVar[Encoding | None] = Encoding.DISPLAY
 
-    sigma_px: float = Field(gt=0, le=50, description="standard deviation of the mask's Gaussian in px; .5 to 2")
-    amount: float = Field(ge=0, le=20, description="how much of the difference is added; .3 to 1.5 in phones")
+    sigma_px: float = Field(
+        gt=0, le=50, examples=[1.0], description="standard deviation of the mask's Gaussian in px; .5 to 2"
+    )
+    amount: float = Field(
+        ge=0, le=20, examples=[1.0], description="how much of the difference is added; .3 to 1.5 in phones"
+    )
     threshold_codes: float = Field(
         default=0.0, ge=0, le=255, description="differences in codes of 255 that are taken for noise; 0 to 4"
     )

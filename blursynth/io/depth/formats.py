@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import PictureError, require
+from blursynth.errors import Argument, PictureError, require
 from blursynth.io.decoders import check_bytes, damaged, decoded_by_opencv, open_picture, pillow_bytes, quiet
 from blursynth.io.folders import check_readable
 from blursynth.io.hdr import check_exr_parts, check_name_for_exr, exr_is_cut_off
@@ -122,14 +122,14 @@ def _read_npy(path: Path) -> NDArray[Any]:
             raise ValueError("it does not hold one array of numbers")
     except Exception as error:  # numpy parses the header as Python, which raises what it wants
         raise PictureError(
-            f"{path}: is no readable .npy file of numbers ({_reason(error)}).", fix="Save [H, W] with numpy.save."
+            f"{path}: is not a readable .npy file of numbers ({_reason(error)}).", fix="Save [H, W] with numpy.save."
         ) from None
     return array
 
 
 def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
     try:
-        # Opened here, since numpy leaves a file open that is no archive.
+        # Opened here, since numpy leaves a file open that is not an archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = list(archive.files)
             if key is None and len(names) == 1:
@@ -142,13 +142,13 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
         raise
     except Exception as error:  # zip, zlib, headers and numpy each raise their own
         raise PictureError(
-            f"{path}: is no readable .npz file of numbers ({_reason(error)}).", fix="Save it with numpy.savez."
+            f"{path}: is not a readable .npz file of numbers ({_reason(error)}).", fix="Save it with numpy.savez."
         ) from None
     listed = ", ".join(repr(n) for n in names) or "none"
     raise PictureError(
         f"{path}: holds the arrays {listed}" + (f", and no {key!r}." if key is not None else "."),
         why="" if key is not None else "Which of them is the depth cannot be told.",
-        fix="Name one of them with key.",
+        fix=("Name one of them with ", Argument("key"), "."),
     )
 
 
@@ -249,7 +249,10 @@ def _read_exr(path: Path, key: str | None) -> NDArray[Any]:
     listed = ", ".join(repr(n) for n in sorted(channels)) or "none"
     if key is not None:
         if key not in channels:
-            raise PictureError(f"{path}: has the channels {listed}, and no {key!r}.", fix="Name one of them with key.")
+            raise PictureError(
+                f"{path}: has the channels {listed}, and no {key!r}.",
+                fix=("Name one of them with ", Argument("key"), "."),
+            )
         return channels[key]
     for name in (*(_DEPTH_CHANNELS if len(channels) > 1 else channels),):
         if name in channels:
@@ -260,5 +263,5 @@ def _read_exr(path: Path, key: str | None) -> NDArray[Any]:
     raise PictureError(
         f"{path}: has the channels {listed}.",
         why="Which of them is the depth cannot be told.",
-        fix="Name one of them with key.",
+        fix=("Name one of them with ", Argument("key"), "."),
     )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import InvalidValueError
+from blursynth.errors import Argument, InvalidValueError
 
 __all__ = ["Fill", "fill_holes"]
 
@@ -67,8 +67,20 @@ def fill_holes(depth_m: NDArray[Any], *, fill: Fill = "background") -> tuple[NDA
         return np.ascontiguousarray(depth_m, np.float32), 0
     if fill == "refuse":
         raise InvalidValueError(
-            f"depth has {missing} unknown pixels of {known.size} (NaN, infinite or 0), and fill='refuse'.",
-            fix="Allow fill='background' or fill='nearest', or fill them first.",
+            (
+                f"depth has {missing} unknown pixels of {known.size} (NaN, infinite or 0), and ",
+                Argument("fill", fill),
+                ".",
+            ),
+            fix=(
+                "Allow ",
+                Argument("fill", "background"),
+                " or ",
+                Argument("fill", "nearest"),
+                ", or fill them first.",
+            ),
+            field="fill",
+            value=fill,
         )
     filled = np.where(known, depth_m, 0).astype(np.float32)
     if fill == "nearest":

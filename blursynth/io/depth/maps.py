@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from blursynth.errors import InvalidValueError, PictureError, did_you_mean
+from blursynth.errors import Argument, InvalidValueError, Message, PictureError
 from blursynth.io.depth.formats import read_label_numbers, read_numbers
 from blursynth.io.depth.holes import Fill, fill_holes
 from blursynth.io.folders import expanded
+from blursynth.records.kind import Record
 
 __all__ = ["DepthFormat", "DepthMap", "read_depth", "read_depth_map", "read_labels"]
 
@@ -23,8 +25,10 @@ _LOG = logging.getLogger(__name__)
 NEAREST_M, FARTHEST_M = 1e-3, 1e4  # a median beyond these is a wrong unit, not a scene
 
 
-@dataclass(frozen=True)
-class DepthFormat:
+_Positive = Annotated[float, Field(gt=0)]
+
+
+class DepthFormat(Record):
     """What the numbers of a depth file mean.
 
     Meters by default. With ``focal_length_px`` and ``baseline_m`` they are disparities of a stereo camera, and
@@ -60,72 +64,45 @@ class DepthFormat:
         A number that is out of range, half a stereo camera, or two scales.
     """
 
-    meters_per_code: float | None = None
-    focal_length_px: float | None = None
-    baseline_m: float | None = None
+    meters_per_code: _Positive | None = None
+    focal_length_px: _Positive | None = None
+    baseline_m: _Positive | None = None
     doffs_px: float = 0.0
-    codes_per_px: float | None = None
-    infinity_m: float | None = None
+    codes_per_px: _Positive | None = None
+    infinity_m: _Positive | None = None
     key: str | None = None
     fill: Fill = "background"
     resample: Literal["nearest", "linear"] | None = None
 
-    def __post_init__(self) -> None:
-        for name in ("meters_per_code", "focal_length_px", "baseline_m", "codes_per_px", "infinity_m", "doffs_px"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-                raise InvalidValueError(f"DepthFormat.{name} must be a number, got {value!r}.")
-            if not math.isfinite(value) or (value <= 0 and name != "doffs_px"):
-                least = "finite" if name == "doffs_px" else "> 0 and finite"
-                raise InvalidValueError(f"DepthFormat.{name} must be {least}, got {value!r}.")
-            object.__setattr__(self, name, float(value))
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
         if (self.focal_length_px is None) is not (self.baseline_m is None):
             given, missing = (
                 ("focal_length_px", "baseline_m") if self.baseline_m is None else ("baseline_m", "focal_length_px")
             )
             raise InvalidValueError(
-                f"DepthFormat: {given} is given without {missing}.",
+                f"{given} is given without {missing}.",
                 why="Depth from disparity is baseline times focal length over disparity.",
                 fix="Give both for disparities, and neither for depth.",
             )
         if self.is_disparity and self.meters_per_code is not None:
             raise InvalidValueError(
-                "DepthFormat: meters_per_code and a stereo camera exclude each other.",
+                "meters_per_code and a stereo camera exclude each other.",
                 fix="Disparities are scaled with codes_per_px.",
             )
         if not self.is_disparity and (self.codes_per_px is not None or self.doffs_px != 0):
             raise InvalidValueError(
-                f"DepthFormat: {'codes_per_px' if self.codes_per_px is not None else 'doffs_px'} needs focal_length_px "
+                f"{'codes_per_px' if self.codes_per_px is not None else 'doffs_px'} needs focal_length_px "
                 "and baseline_m.",
                 why="Disparity in px becomes meters only with these.",
                 fix="Give them; if you know neither, any guess keeps the order of near and far.",
             )
-        if self.fill not in ("background", "nearest", "refuse"):
-            raise InvalidValueError(f"fill must be 'background', 'nearest' or 'refuse', got {self.fill!r}.")
-        if self.resample not in (None, "nearest", "linear"):
-            raise InvalidValueError(f"resample must be 'nearest', 'linear' or None, got {self.resample!r}.")
-        if self.key is not None and not isinstance(self.key, str):
-            raise InvalidValueError(f"key must be a string, got {self.key!r}.")
+        return self
 
     @property
     def is_disparity(self) -> bool:
         """Whether the numbers are disparities."""
         return self.focal_length_px is not None
-
-    def to_dict(self) -> dict[str, Any]:
-        """What differs from the defaults, as in JSON."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> DepthFormat:
-        """The inverse of :meth:`to_dict`."""
-        known = [f.name for f in fields(DepthFormat)]
-        for name in values:
-            if name not in known:
-                raise InvalidValueError(f"DepthFormat has no field {name!r}.", fix=did_you_mean(str(name), known))
-        return DepthFormat(**values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +168,9 @@ def read_depth(
         read_depth("disp0.pfm", focal_length_px=3979.911, baseline_m=0.193001, doffs_px=124.343)
     """
     form = DepthFormat(
-        meters_per_code, focal_length_px, baseline_m, doffs_px, codes_per_px, infinity_m, key, fill, resample
-    )
+        meters_per_code=meters_per_code, focal_length_px=focal_length_px, baseline_m=baseline_m, doffs_px=doffs_px,
+        codes_per_px=codes_per_px, infinity_m=infinity_m, key=key, fill=fill, resample=resample,
+    )  # fmt: skip
     return read_depth_map(path, form, size_px=size_px).depth_m
 
 
@@ -211,7 +189,7 @@ def read_depth_map(
         filled_m, filled = fill_holes(depth, fill=form.fill)
         check_unit(filled_m, form)
     except InvalidValueError as error:
-        raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+        raise error.at(str(path), PictureError) from None
     if filled:
         _LOG.info("%s: %d of %d pixels had no depth and were filled (%s)", path, filled, filled_m.size, form.fill)
     return DepthMap(filled_m, filled)
@@ -242,22 +220,30 @@ def read_labels(path: str | Path, *, size_px: tuple[int, int] | None = None) -> 
     try:
         return _on_grid(labels.astype(np.int32), size_px, None, what="labels") if size_px else labels.astype(np.int32)
     except InvalidValueError as error:
-        raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+        raise error.at(str(path), PictureError) from None
 
 
 def _check_scale(path: Path, numbers: NDArray[Any], form: DepthFormat) -> None:
-    """Integers need a scale: codes are no meters."""
+    """Integers need a scale: codes are not meters."""
     if numbers.dtype.kind == "f" or form.meters_per_code is not None or form.codes_per_px is not None:
         return
     if form.is_disparity:
         raise PictureError(
             f"{path}: holds integers ({numbers.dtype}), which are codes and not px of disparity.",
-            fix="Give codes_per_px: 4 for Middlebury 2003, 3 for 2005 and 2006, 256 for KITTI, 1 for whole pixels.",
+            fix=(
+                "Give ",
+                Argument("codes_per_px"),
+                ": 4 for Middlebury 2003, 3 for 2005 and 2006, 256 for KITTI, 1 for whole pixels.",
+            ),
         )
     raise PictureError(
         f"{path}: holds integers ({numbers.dtype}) up to {numbers.max()}, which are codes and not meters.",
-        fix="Give meters_per_code: 0.001 for millimeters (Kinect, RealSense), 1/5000 for TUM, 1/256 for KITTI, "
-        "or focal_length_px, baseline_m and codes_per_px if they are disparities.",
+        fix=(
+            "Give ",
+            Argument("meters_per_code"),
+            ": 0.001 for millimeters (Kinect, RealSense), 1/5000 for TUM, 1/256 for KITTI, or focal_length_px, "
+            "baseline_m and codes_per_px if they are disparities.",
+        ),
     )
 
 
@@ -322,7 +308,11 @@ def _on_grid(
         raise InvalidValueError(
             f"{what} has {rows} x {columns} px (rows x columns), its picture {height} x {width}.",
             why="It has the picture's shape at another size.",
-            fix="Allow resample='nearest' (keeps steps) or 'linear' (for smooth maps), if it shows the same view.",
+            fix=(
+                "Allow ",
+                Argument("resample", "nearest"),
+                " (keeps steps) or 'linear' (for smooth maps), if it shows the same view.",
+            ),
         )
     # Pixel areas are aligned, not the centers of the corner pixels.
     y, x = (np.arange(height) + 0.5) * rows / height - 0.5, (np.arange(width) + 0.5) * columns / width - 0.5
@@ -345,11 +335,15 @@ def check_unit(depth_m: NDArray[np.floating], form: DepthFormat) -> None:
         return
     scale = form.meters_per_code or 1.0
     if form.is_disparity:
-        fix = "Check focal_length_px (px, not mm), baseline_m (meters) and codes_per_px."
+        fix: Message = "Check focal_length_px (px, not mm), baseline_m (meters) and codes_per_px."
     elif median > FARTHEST_M:
-        fix = f"If the numbers are millimeters give meters_per_code=0.001; now it is {scale:g}."
+        fix = ("If the numbers are millimeters give ", Argument("meters_per_code", 0.001), f"; now it is {scale:g}.")
     else:
-        fix = f"Give the meters that the number 1 stands for as meters_per_code; now it is {scale:g}."
+        fix = (
+            "Give the meters that the number 1 stands for as ",
+            Argument("meters_per_code"),
+            f"; now it is {scale:g}.",
+        )
     raise InvalidValueError(
         f"depth has a median of {median:.3g} m.",
         why="Scenes lie between 1 mm and 10 km, so the unit is wrong.",

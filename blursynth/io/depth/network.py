@@ -116,7 +116,7 @@ class DepthNetwork:
         Raises
         ------
         InvalidValueError
-            The frame is not a display frame of 1 or 3 channels, or the network's output is no depth map.
+            The frame is not a display frame of 1 or 3 channels, or the network's output is not a depth map.
         """
         if not isinstance(frame, Frame) or frame.encoding is not Encoding.DISPLAY or frame.channels not in (1, 3):
             got = repr(frame) if isinstance(frame, Frame) else type(frame).__name__

@@ -16,7 +16,9 @@ from typing import Any
 
 from blursynth.records.text import printable
 from deblur_models.data.picture_file import write_whole
-from deblur_models.evaluate.evaluation import BASELINE, Evaluation, restored_stem
+from deblur_models.evaluate.evaluation import Evaluation
+from deblur_models.evaluate.statistics import BASELINE
+from deblur_models.evaluate.store import restored_stem
 
 __all__ = ["number", "write_report"]
 

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from blursynth.errors import DatasetError
 from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network, save_checkpoint, save_network
-from deblur_models.networks import Network, build_network
+from deblur_models.networks import Network, create_network
 
 
 @pytest.fixture
 def network() -> Network:
     torch.manual_seed(0)
-    return build_network("nafnet", "tiny", width=4)
+    return create_network("nafnet", "tiny", width=4)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_network_comes_back_bit_for_bit(network: Network, saved: Path) -> None
 
 
 def test_the_normalization_is_written_down(tmp_path: Path) -> None:
-    save_network(build_network("deblurgan", "tiny", width=4, blocks=1, norm="running"), tmp_path / "a")
+    save_network(create_network("deblurgan", "tiny", width=4, blocks=1, norm="running"), tmp_path / "a")
     assert load_checkpoint(tmp_path / "a").manifest["norm"] == "running"
     assert load_checkpoint(tmp_path / "a").manifest["value_range"] == "symmetric"
 
@@ -124,7 +124,7 @@ def test_a_manifest_that_names_no_table_is_told(saved: Path) -> None:
 
 
 def test_files_of_two_checkpoints_do_not_mix(saved: Path, tmp_path: Path) -> None:
-    save_network(build_network("nafnet", "tiny", width=4), tmp_path / "other")
+    save_network(create_network("nafnet", "tiny", width=4), tmp_path / "other")
     (tmp_path / "other.safetensors").replace(tmp_path / "made.safetensors")
     with pytest.raises(DatasetError, match=r"made.safetensors: does not belong to made.json \(its sha256 differs\)"):
         load_network(saved)
@@ -141,7 +141,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such checkpoint"):
         load_checkpoint(tmp_path / "identity")
     (tmp_path / "weights.bin").write_bytes(b"nonsense")
-    with pytest.raises(DatasetError, match=r"weights.bin: is no checkpoint of deblur_models. Give the folder"):
+    with pytest.raises(DatasetError, match=r"weights.bin: is not a checkpoint of deblur_models. Give the folder"):
         load_checkpoint(tmp_path / "weights.bin")
     with pytest.raises(DatasetError, match=r"holds no checkpoint \(best.json or last.json\)"):
         load_checkpoint(tmp_path)
@@ -149,7 +149,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".ckpt", ".h5"])
 def test_other_formats_are_sent_to_the_importer(suffix: str, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"is no checkpoint of deblur_models.*deblur import"):
+    with pytest.raises(DatasetError, match=r"is not a checkpoint of deblur_models.*deblur import"):
         load_checkpoint(tmp_path / f"weights{suffix}")
 
 
@@ -182,7 +182,7 @@ def test_nothing_in_a_checkpoint_runs(saved: Path, tmp_path: Path) -> None:
                 manifest = json.loads(before["made.json"])
                 manifest["sha256"] = hashlib.sha256(content).hexdigest()
                 saved.with_name("made.json").write_text(json.dumps(manifest))
-            with pytest.raises(DatasetError, match=r"is no safetensors file|is no JSON"):
+            with pytest.raises(DatasetError, match=r"is not a safetensors file|is no JSON"):
                 load_network(saved)
             for n, kept in before.items():
                 saved.with_name(n).write_bytes(kept)
@@ -258,7 +258,7 @@ def test_a_manifest_describes_no_larger_network_than_the_weights_are(saved: Path
 def test_checkpoints_are_files(saved: Path, suffix: str) -> None:
     saved.with_suffix(suffix).unlink()
     os.mkfifo(saved.with_suffix(suffix))
-    with pytest.raises(DatasetError, match="is no file"):
+    with pytest.raises(DatasetError, match="is not a file"):
         load_network(saved)
 
 

@@ -27,11 +27,11 @@ from deblur_models.checkpoints.weights_file import CONTAINERS, read_weights
 from deblur_models.cli import app as cli
 from deblur_models.config.configuration import Adversary
 from deblur_models.losses import make_adversarial
-from deblur_models.networks import ALL, NetworkConfig, build_network, count_weights, network_config
+from deblur_models.networks import ALL, NetworkConfig, count_weights, create_network, network_config
 from deblur_models.networks.nafnet import NAFNetConfig
 from deblur_models.networks.patchgan import DoublePatchGanConfig, PatchGanConfig
 from deblur_models.networks.restormer import RestormerConfig
-from deblur_models.train.learner import begun_discriminator
+from deblur_models.train.initial import initial_discriminator
 
 CONFIG = NAFNetConfig(width=4, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,))
 
@@ -221,7 +221,9 @@ def test_a_hostile_file_is_refused_and_not_run(
 ) -> None:
     mark = tmp_path / "ran"
     path = writer({"state_dict": state, "extra": Hostile(mark)}, tmp_path / "hostile.pth")
-    with pytest.raises(DatasetError, match=r"asks for (posix|nt|os)\.mkdir, which is no tensor.*Nothing of it was run"):
+    with pytest.raises(
+        DatasetError, match=r"asks for (posix|nt|os)\.mkdir, which is not a tensor.*Nothing of it was run"
+    ):
         import_original(path, CONFIG)
     assert not mark.exists()
     torch.load(path, weights_only=False)  # the file is what it claims to be
@@ -246,7 +248,7 @@ def test_a_hostile_pickle_of_any_protocol_is_named_and_not_run(protocol: int, zi
         torch.save(held, path, pickle_protocol=protocol)
     else:
         path.write_bytes(pickle.dumps(held, protocol=protocol))
-    with pytest.raises(DatasetError, match=r"asks for (posix|nt|os)\.mkdir, which is no tensor") as caught:
+    with pytest.raises(DatasetError, match=r"asks for (posix|nt|os)\.mkdir, which is not a tensor") as caught:
         import_original(path, CONFIG)
     assert "Nothing of it was run" in str(caught.value)
     assert "weights_only" not in str(caught.value)
@@ -279,7 +281,7 @@ def test_hostile_arrays_are_refused_and_not_run(state: dict[str, Tensor], tmp_pa
 def test_an_unknown_class_is_named(writer: Callable[[Any, Path], Path], tmp_path: Path) -> None:
     path = tmp_path / "module.pth"
     writer({"opt": argparse.Namespace(lr=1e-4), "model": {}}, path)  # what many training scripts store
-    with pytest.raises(DatasetError, match=r"asks for argparse\.Namespace, which is no tensor.*save_file"):
+    with pytest.raises(DatasetError, match=r"asks for argparse\.Namespace, which is not a tensor.*save_file"):
         read_weights(path)
 
 
@@ -301,7 +303,7 @@ def test_a_file_that_is_cut_off_is_refused_wherever_it_ends(
     path = tmp_path / f"cut_{name}"
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(
-        DatasetError, match=r"empty|damaged or cut off|not a checkpoint|asks for \S+, which is no tensor"
+        DatasetError, match=r"empty|damaged or cut off|not a checkpoint|asks for \S+, which is not a tensor"
     ):
         import_original(path, CONFIG)
 
@@ -496,7 +498,7 @@ def test_no_misfit_passes(data: st.DataObject, state: dict[str, Tensor], tmp_pat
 
 def test_original_names_go_through_the_configuration(tmp_path: Path) -> None:
     """A checkpoint under the published code's names, with what it stores beside the weights."""
-    network = build_network("swinir", "tiny")
+    network = create_network("swinir", "tiny")
     state = scattered_state(network.config)
     original = {"params": {}}
     for name, tensor in state.items():
@@ -611,11 +613,15 @@ def test_a_discriminator_is_imported_and_begins_a_run(statistics: bool, tmp_path
     assert_equal(load_discriminator(tmp_path / "critic"), state)
     with pytest.raises(DatasetError, match="holds patchgan, a discriminator, which judges pictures and makes none"):
         load_network(tmp_path / "critic")
-    adversary = Adversary(make_adversarial({"kind": "wgan_gp"}), config, start_from=str(tmp_path / "critic"))
-    assert_equal(begun_discriminator(adversary), state)
-    other = Adversary(make_adversarial({"kind": "wgan_gp"}), PatchGanConfig(), start_from=str(tmp_path / "critic"))
+    adversary = Adversary(
+        loss=make_adversarial({"kind": "wgan_gp"}), discriminator=config, start_from=str(tmp_path / "critic")
+    )
+    assert_equal(initial_discriminator(adversary), state)
+    other = Adversary(
+        loss=make_adversarial({"kind": "wgan_gp"}), discriminator=PatchGanConfig(), start_from=str(tmp_path / "critic")
+    )
     with pytest.raises(DatasetError, match="Write the same discriminator in both"):
-        begun_discriminator(other)
+        initial_discriminator(other)
     wrong = imported(path, "--network", "patchgan", "--out", tmp_path / "b")
     assert wrong.exit_code == 2
     assert "does not hold the weights of patchgan, size 'local'" in " ".join(wrong.output.split())

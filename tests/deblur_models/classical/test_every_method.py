@@ -84,7 +84,7 @@ def test_a_known_blur_is_undone(method, light: bool) -> None:
 
 @pytest.mark.parametrize("method", METHODS, ids=ids)
 def test_the_place_stays(method) -> None:
-    """A centerd blur undone moves nothing, nor does the center of a kernel drift: half a pixel would cost more."""
+    """A centered blur undone moves nothing, nor does the center of a kernel drift: half a pixel would cost more."""
     blurred, sharp, kernel = blurred_pair("coffee", bs.kinds.GaussianBlur(sigma_px=1.5), 0.001)
     restored = method.restore(blurred, kernel)[..., 16:-16, 16:-16]
     errors = {

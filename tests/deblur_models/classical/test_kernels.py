@@ -11,35 +11,8 @@ from PIL import Image
 
 import blursynth as bs
 from blursynth.errors import InvalidValueError, PictureError
-from deblur_models.classical import make_classical, read_kernel, stack_kernels, true_kernel
+from deblur_models.classical import make_classical, read_kernel, stack_kernels
 from deblur_models.metrics import metric
-
-
-def test_the_kernel_of_a_draw_is_what_becomes_of_a_point() -> None:
-    draw = bs.Draw(
-        (
-            ("decode", bs.kinds.Decode()),
-            ("shake", bs.kinds.LinearMotion(length_px=7.0, angle_deg=30.0)),
-            ("lens", bs.kinds.GaussianBlur(sigma_px=0.8)),
-            ("encode", bs.kinds.Encode()),
-        )
-    )
-    kernel = true_kernel(draw)
-    point = np.zeros((1, 1, 61, 61))
-    point[..., 30, 30] = 1.0
-    light = bs.Frame(point, "linear")
-    spread = draw["lens"](draw["shake"](light)).image[0, 0]
-    reach = len(kernel) // 2
-    assert kernel.shape == (2 * reach + 1,) * 2
-    assert kernel.sum() == pytest.approx(1)
-    assert np.allclose(spread[30 - reach : 31 + reach, 30 - reach : 31 + reach], kernel, atol=1e-7)
-
-
-def test_a_draw_without_blur_has_a_point_and_a_varying_one_none() -> None:
-    assert true_kernel(bs.Draw((("decode", bs.kinds.Decode()),))).tolist() == [[1.0]]
-    zoom = bs.Draw((("lens", bs.kinds.GaussianBlur(sigma_px=1.0)), ("pull", bs.kinds.Zoom(scale=1.05))))
-    with pytest.raises(InvalidValueError, match=r"step 'pull' \(zoom\) blurs differently.*uniform blurs"):
-        true_kernel(zoom)
 
 
 def test_kernels_of_different_sizes_are_stacked() -> None:

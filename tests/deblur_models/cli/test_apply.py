@@ -19,10 +19,9 @@ from typer.testing import CliRunner, Result
 from blursynth.errors import InvalidValueError, PictureError
 from deblur_models.checkpoints.checkpoint import save_network
 from deblur_models.cli import app as cli
-from deblur_models.cli.apply import plan
 from deblur_models.cli.restorer_options import different_names, load_restorer, split_name
 from deblur_models.data.picture_file import PictureFile, read_picture, written_suffix
-from deblur_models.networks import build_network
+from deblur_models.networks import create_network
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SHIFT = 0.125  # what the network of the tests adds to every value
@@ -43,7 +42,7 @@ def passes(*arguments: object) -> str:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Adds SHIFT to every pixel and leaves the rest alone, so that results are known."""
     torch.manual_seed(0)
-    made = build_network("nafnet", "tiny", width=4)
+    made = create_network("nafnet", "tiny", width=4)
     torch.nn.init.zeros_(made.ending.weight)  # type: ignore[arg-type, union-attr]
     torch.nn.init.constant_(made.ending.bias, SHIFT)  # type: ignore[arg-type, union-attr]
     path = tmp_path_factory.mktemp("network") / "brighter.safetensors"
@@ -242,8 +241,8 @@ def test_tiles_and_ensemble_of_any_size(network: Path, tmp_path: Path) -> None:
 
 def test_the_padding_of_the_published_code_on_the_command_line(tmp_path: Path) -> None:
     torch.manual_seed(5)
-    save_network(build_network("deepdeblur", "tiny"), tmp_path / "net")
-    save_network(build_network("hinet", "tiny"), tmp_path / "hinet")
+    save_network(create_network("deepdeblur", "tiny"), tmp_path / "net")
+    save_network(create_network("hinet", "tiny"), tmp_path / "hinet")
     before = codes(33, 21)
     Image.fromarray(before).save(tmp_path / "a.png")
     made = {}
@@ -291,48 +290,11 @@ def test_nothing_is_overwritten_without_force(network: Path, tmp_path: Path) -> 
     (out / "a.png").write_bytes(b"mine")
     result = run("apply", tmp_path / "a.png", "--network", network, "--out", out)
     assert result.exit_code == 1
-    assert "--force overwrites it" in " ".join(result.stdout.split())
+    assert "is there already, and shall not be overwritten" in " ".join(result.stdout.split())
     assert (out / "a.png").read_bytes() == b"mine"
     passes("apply", tmp_path / "a.png", "--network", network, "--out", out, "--force")
     assert (out / "a.png").read_bytes() != b"mine"
     assert not list(out.glob(".*"))
-
-
-def test_plan_names_every_picture_once_and_refuses_collisions(tmp_path: Path) -> None:
-    for name in ("a/x.png", "a/.hidden/y.png", "b/x.png", "b/z.gif", "c/x.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    a, b, out = tmp_path / "a", tmp_path / "b", tmp_path / "a" / "out"
-    assert plan([a, a / "x.png"], out).jobs == [(a / "x.png", out / "x.png")]
-    assert plan([b / "z.gif"], out, "-sharp").jobs == [(b / "z.gif", out / "z-sharp.png")]
-    out.mkdir()
-    (out / "old.png").write_bytes(b"")
-    assert plan([a], out).jobs == [(a / "x.png", out / "x.png")]
-    with pytest.raises(InvalidValueError, match="would both become"):
-        plan([a / "x.png", b / "x.png"], out)
-    with pytest.raises(InvalidValueError, match="written over itself"):
-        plan([a], a)
-    assert plan([a / "x.png"], a, "-restored").jobs == [(a / "x.png", a / "x-restored.png")]
-    with pytest.raises(InvalidValueError, match="no file fits this pattern"):
-        plan([tmp_path / "*.png"], out)
-    (tmp_path / "identity").mkdir()
-    with pytest.raises(InvalidValueError, match="holds no pictures"):
-        plan([tmp_path / "identity"], out)
-
-
-def test_folders_are_planned_through_links_and_say_what_is_left_out(tmp_path: Path) -> None:
-    for name in ("photos/x.png", "photos/x.gif", "photos/y.HEIC", "photos/z.xmp", "elsewhere/w.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    photos, out = tmp_path / "photos", tmp_path / "out"
-    (photos / "linked").symlink_to(tmp_path / "elsewhere")
-    (photos / "up").symlink_to(tmp_path)
-    planned = plan([photos], out)
-    assert {str(p.relative_to(photos)): str(t.relative_to(out)) for p, t in planned.jobs} == {
-        "linked/w.jpg": "linked/w.jpg", "x.png": "x.png", "x.gif": "x.gif.png", "y.HEIC": "y.png",
-    }  # fmt: skip
-    assert planned.left_out == [(str(photos / "up"), "a link to a folder that holds it")]
-    assert planned.ignored == {".xmp": 1}
 
 
 def test_names_that_are_not_utf_8_are_restored(network: Path, tmp_path: Path) -> None:
@@ -343,14 +305,6 @@ def test_names_that_are_not_utf_8_are_restored(network: Path, tmp_path: Path) ->
     assert (tmp_path / "out" / name).exists()
     assert "gone\\x1b.png" in result.output
     assert "\x1b" not in result.output
-
-
-def test_patterns_are_expanded_where_the_shell_does_not(tmp_path: Path) -> None:
-    for name in ("one.png", "two.png", "three.jpg"):
-        (tmp_path / name).write_bytes(b"")
-    assert [p.name for p, _ in plan([tmp_path / "*.png"], tmp_path / "out").jobs] == ["one.png", "two.png"]
-    (tmp_path / "odd[1].png").write_bytes(b"")
-    assert [p.name for p, _ in plan([tmp_path / "odd[1].png"], tmp_path / "out").jobs] == ["odd[1].png"]
 
 
 @pytest.mark.parametrize(
@@ -388,7 +342,7 @@ def test_out_must_be_a_folder(network: Path, tmp_path: Path) -> None:
 
 
 def test_a_network_that_gives_nan_writes_nothing(tmp_path: Path) -> None:
-    broken = build_network("nafnet", "tiny", width=4)
+    broken = create_network("nafnet", "tiny", width=4)
     torch.nn.init.constant_(broken.ending.bias, float("nan"))  # type: ignore[arg-type, union-attr]
     save_network(broken, tmp_path / "broken.safetensors")
     Image.fromarray(codes()).save(tmp_path / "a.png")
@@ -420,7 +374,7 @@ def test_a_classical_method_with_a_given_kernel(tmp_path: Path) -> None:
         (["--method", "wiener"], "--method wiener needs the point spread"),
         (["--method", "wienr", "--kernel", tmp_path / "k.npy"], "Did you mean 'wiener'?"),
         (["--method", "wiener:blance=1", "--kernel", tmp_path / "k.npy"], "Did you mean 'balance'?"),
-        (["--method", "wiener:balance", "--kernel", tmp_path / "k.npy"], "'balance' is no setting"),
+        (["--method", "wiener:balance", "--kernel", tmp_path / "k.npy"], "'balance' is not a setting"),
         (["--method", "wiener", "--kernel", tmp_path / "none.npy"], "none.npy: there is no such file"),
     ):
         result = run("apply", tmp_path / "blurred.png", "--out", tmp_path / "other", *method)

@@ -15,14 +15,14 @@ from scipy.ndimage import convolve
 from typer.testing import CliRunner, Result
 
 import blursynth as bs
-from blursynth.dataset import generate
+from blursynth.dataset import DatasetRequest, generate
 from blursynth.errors import InvalidValueError
 from blursynth.testing import pictures
 from deblur_models.checkpoints.checkpoint import save_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.evaluate import choose_metrics, parse_size
 from deblur_models.data.pair_set import FolderPairs, open_pairs
-from deblur_models.networks import build_network
+from deblur_models.networks import create_network
 
 
 def run(*arguments: object) -> Result:
@@ -46,9 +46,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         soft = bs.kinds.Encode()(bs.kinds.LinearMotion(length_px=7.0, angle_deg=20.0 * seed)(bs.kinds.Decode()(frame)))
         bs.write_picture(folder / "blurred" / f"{name}.png", soft)
     recipe = bs.load_recipe("motion-only", changes={"shake.length_px": 8.0})
-    generate([folder / "photos"], folder / "pairs", recipe, count=4, size_px=48, seed=2, workers=1, shard_length=4)
+    generate(
+        DatasetRequest(sources=[folder / "photos"], recipe=recipe, count=4, size_px=48, seed=2, shard_length=4),
+        folder / "pairs",
+        workers=1,
+    )
     torch.manual_seed(0)
-    network = build_network("nafnet", "tiny", width=4)
+    network = create_network("nafnet", "tiny", width=4)
     torch.nn.init.zeros_(network.ending.weight)  # type: ignore[arg-type, union-attr]
     torch.nn.init.zeros_(network.ending.bias)  # type: ignore[arg-type, union-attr]
     save_network(network, folder / "same.safetensors")
@@ -191,7 +195,7 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--method", "wiener", "--kernels", "."], "--kernels goes with folders of pictures"),
+        (["--method", "wiener", "--kernels", "."], "pairs: kernels from files go with folders of pictures"),
         ([], "Give at least one --network or --method"),
         (["--network", "nowhere.safetensors"], "there is no such checkpoint"),
         (["--method", "wienerr"], "Did you mean 'wiener'?"),
@@ -202,11 +206,11 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
         (["--method", "wiener", "--align", "30"], "--align 30:"),
         (["--method", "wiener", "--metric", "niqe:parameters=./none.json"], "There is no file none.json"),
         (["--method", "wiener", "--metric", "niqe:params=1"], "Niqe has no field 'params'. Did you mean 'parameters'?"),
-        (["--method", "wiener", "--metric", "niqe:parameters"], "'parameters' is no setting"),
+        (["--method", "wiener", "--metric", "niqe:parameters"], "'parameters' is not a setting"),
         (["--method", "wiener", "--align", "-1"], "--align must be >= 0"),
         (["--method", "wiener", "--limit", "0"], "--limit must be >= 1"),
         (["--method", "wiener", "--cost-size", "big"], "--cost-size must be WIDTHxHEIGHT"),
-        (["--method", "wiener", "--references", "nowhere"], "--references nowhere: there is no such folder"),
+        (["--method", "wiener", "--references", "nowhere"], "nowhere: there is no such folder"),
         (["--method", "wiener", "--sharp", "nowhere"], "nowhere: does not exist"),
     ],
 )

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from deblur_models import classical, losses
 from deblur_models.cli import app as cli
-from deblur_models.config.configuration import TABLES, read_configuration
+from deblur_models.config.configuration import TABLES, load_configuration
 
 
 def run(*arguments: str) -> Result:
@@ -42,7 +42,7 @@ def test_what_is_misspelt_is_told() -> None:
 
 def test_every_table_of_a_configuration_is_listed_and_shows_its_fields() -> None:
     listed = run("fields").stdout
-    tables = read_configuration("deblurgan-v2-mobile").to_dict()
+    tables = load_configuration("deblurgan-v2-mobile").to_dict()
     for name in tables:
         assert re.search(rf"^ *{name}(\.NAME)? ", listed, re.MULTILINE), name
     for name, record in TABLES.items():
@@ -54,7 +54,7 @@ def test_every_table_of_a_configuration_is_listed_and_shows_its_fields() -> None
     for name, command in (("network", "networks"), ("adversarial.loss", "losses")):
         assert f"`deblur {command}`" in run("fields", name).stdout
     assert "at the top" in run("fields", "seed").stdout
-    wrong = run("fields", "optimizer")
+    wrong = run("fields", "optimiser")
     assert wrong.exit_code == 2
     assert "Did you mean 'optimizer'?" in wrong.output
 

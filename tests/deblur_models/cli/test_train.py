@@ -17,11 +17,11 @@ import torch
 from typer.testing import CliRunner, Result
 
 import blursynth as bs
-from blursynth.dataset import generate
+from blursynth.dataset import DatasetRequest, generate
 from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.train import _changes
-from deblur_models.config.configuration import configuration_names, read_configuration
+from deblur_models.config.configuration import configuration_names, load_configuration
 from deblur_models.train import Learner
 
 TINY = {
@@ -89,7 +89,7 @@ def test_the_list_names_what_ships() -> None:
     listed = passes("train", "--list").stdout
     for name in configuration_names():
         assert name in listed
-        assert read_configuration(name).summary[:30] in listed
+        assert load_configuration(name).summary[:30] in listed
 
 
 def test_photographs_train_a_network_and_the_same_command_goes_on(
@@ -126,7 +126,11 @@ def test_photographs_train_a_network_and_the_same_command_goes_on(
 def test_pairs_in_a_folder_and_a_data_set(config: Path, photos: Path, pairs: Path, tmp_path: Path) -> None:
     passes("train", config, "--data", pairs, "--validation", pairs, "--out", tmp_path / "a")
     assert load_checkpoint(tmp_path / "a" / "last").manifest["configuration"]["validation"]["pairs"] == str(pairs)
-    generate(photos, tmp_path / "set", bs.load_recipe("clean"), count=2, size_px=24, seed=1, workers=1)
+    generate(
+        DatasetRequest(sources=photos, recipe=bs.load_recipe("clean"), count=2, size_px=24, seed=1),
+        tmp_path / "set",
+        workers=1,
+    )
     out = passes("train", config, "--data", tmp_path / "set", "--validation", tmp_path / "set", "--out", tmp_path / "b")
     assert "blurred, nothing done" in out.stdout
     both = passes("train", config, "--data", pairs, "--photos", photos, "--dry-run").stdout
@@ -149,7 +153,7 @@ def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: P
                               "--set", "network.width=6", "--set", "schedule.kind=linear").stdout)  # fmt: skip
     assert (shown["seed"], shown["optimizer"]["learning_rate"], shown["stage"][0]["steps"]) == (4, 0.5, 7)
     assert (shown["network"]["width"], shown["schedule"]["kind"], shown["run"]["device"]) == (6, "linear", "cpu")
-    assert read_configuration(shown).to_dict() == shown
+    assert load_configuration(shown).to_dict() == shown
     assert "nowhere" in fails("train", config, "--dry-run")
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -182,7 +186,7 @@ def test_mistakes_are_told(
 
 
 def test_options_become_changes(photos: Path, pairs: Path) -> None:
-    tables = read_configuration({**TINY, "validation": {"photos": "held", "recipe": "default"}}).to_dict()
+    tables = load_configuration({**TINY, "validation": {"photos": "held", "recipe": "default"}}).to_dict()
     assert _changes(tables, None, None, None, None, None) == {}
     assert _changes(tables, None, "default", None, None, None) == {
         "data.photographs.recipe": "default",
@@ -198,20 +202,20 @@ def test_options_become_changes(photos: Path, pairs: Path) -> None:
 
 
 def test_photographs_take_the_place_of_those_of_every_table() -> None:
-    own = read_configuration("small")
-    made = read_configuration("small", _changes(own.to_dict(), "mine", "mixed", None, None, None))
+    own = load_configuration("small")
+    made = load_configuration("small", _changes(own.to_dict(), "mine", "mixed", None, None, None))
     assert made.stages == own.stages
     assert made.data["blurred"] == own.data["blurred"].replace(photos="mine", recipe="mixed")
     assert made.data["sharp"] == own.data["sharp"].replace(photos="mine")
-    both = read_configuration("small", _changes(own.to_dict(), "mine", None, Path("p"), None, None))
+    both = load_configuration("small", _changes(own.to_dict(), "mine", None, Path("p"), None, None))
     assert set(both.data) == {"blurred", "sharp", "pairs"}
     assert both.data["blurred"] == own.data["blurred"].replace(photos="mine")
     assert [stage.data for stage in both.stages] == [("blurred", "pairs"), ("blurred", "sharp", "pairs")]
-    alone = read_configuration("small", _changes(own.to_dict(), None, None, Path("p"), Path("s"), None))
+    alone = load_configuration("small", _changes(own.to_dict(), None, None, Path("p"), Path("s"), None))
     assert {name: (t.pairs, t.sharp) for name, t in alone.data.items()} == {"pairs": ("p", "s")}
     assert all(stage.data == () for stage in alone.stages)
     of_pairs = {**own.to_dict(), "data": {"real": {"pairs": "r"}}, "stage": [own.to_dict()["stage"][0]]}
-    other = read_configuration(of_pairs, _changes(of_pairs, "mine", "clean", Path("p"), None, None))
+    other = load_configuration(of_pairs, _changes(of_pairs, "mine", "clean", Path("p"), None, None))
     assert (other.data["photos"].photos, other.data["photos"].recipe, other.data["pairs"].pairs) == (
         "mine",
         "clean",
@@ -219,7 +223,7 @@ def test_photographs_take_the_place_of_those_of_every_table() -> None:
     )
     with_depth = {**TINY, "data": {"photographs": {"photos": "a", "recipe": "clean", "depth": "maps"}}}
     assert (
-        read_configuration(with_depth, _changes(with_depth, "b", None, None, None, None)).data["photographs"].depth
+        load_configuration(with_depth, _changes(with_depth, "b", None, None, None, None)).data["photographs"].depth
         is None
     )
 
@@ -235,7 +239,7 @@ def test_steps_are_shared_by_the_stages_and_told_line_by_line(
     monkeypatch.setattr("deblur_models.cli.train.LINES_S", 0.0)
     log = ("--set", "run.log_every=100", "--set", "run.checkpoint_every=100")
     told = passes(*command, "--steps", 8, *log, "--out", tmp_path / "run").stderr.splitlines()
-    assert told[0] == f"{tmp_path / 'run'}: looking at the pictures."
+    assert told[0] == f"{tmp_path / 'run'}: checking the pictures."
     for step, line in enumerate(told[1:8], 1):
         assert re.fullmatch(
             rf"step {step} of 8 \(.* s, about .* s left\): l1 .*, loss .*, gradient_norm .*; .* patches/s \(.*\)", line

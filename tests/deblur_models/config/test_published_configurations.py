@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deblur_models.config.configuration import Schedule, configuration_names, read_configuration
+from deblur_models.config.configuration import Schedule, configuration_names, load_configuration
 
 OURS = {"small"}
 """Configurations that name no paper."""
@@ -80,7 +80,7 @@ PUBLISHED: tuple[tuple[str, str, Any, str], ...] = (
     ("deblurgan-v2-mobile", "run.ema_decay", 0.0, f"{V2} has no running average"),
     ("deblurgan-v2-mobile", "run.augment", False, f"{V2} aug.py: flips are among the changes of geometry"),
     ("deblurgan-v2-mobile", "augmentation.geometric", 0.5, f"{V2} aug.py get_transforms: OneOf; {ALBU} core/composition.py p"),
-    ("deblurgan-v2-mobile", "augmentation.rotation_deg", 45.0, f"{V2} aug.py ShiftScaleRotate; {ALBU} rotate_limit"),
+    ("deblurgan-v2-mobile", "augmentation.angle_deg", 45.0, f"{V2} aug.py ShiftScaleRotate; {ALBU} rotate_limit"),
     ("deblurgan-v2-mobile", "augmentation.scale", 0.1, f"{V2} aug.py ShiftScaleRotate; {ALBU} scale_limit"),
     ("deblurgan-v2-mobile", "augmentation.distortion", 0.05, f"{V2} aug.py OpticalDistortion; {ALBU} distort_limit"),
     ("deblurgan-v2-mobile", "augmentation.displacement_px", 50.0, f"{V2} aug.py ElasticTransform; {ALBU} alpha_affine"),
@@ -230,7 +230,7 @@ def found(tables: Any, field: str) -> Any:
 
 @pytest.mark.parametrize("name", configuration_names())
 def test_a_configuration_holds_the_numbers_of_its_paper(name: str) -> None:
-    tables = read_configuration(name).to_dict()
+    tables = load_configuration(name).to_dict()
     published = [(field, value, source) for file, field, value, source in PUBLISHED if file == name]
     assert bool(published) != (name in OURS), "a configuration names a paper and stands in the table, or is ours"
     wrong = [(f, found(tables, f), v, source) for f, v, source in published if found(tables, f) != v]
@@ -242,7 +242,7 @@ def test_a_configuration_holds_the_numbers_of_its_paper(name: str) -> None:
 
 def test_deblurgan_v2_s_learning_rate_is_that_of_its_code() -> None:
     """At the start of every epoch; in schedulers.py and train.py a second schedule begins when the backbone thaws."""
-    schedule = read_configuration("deblurgan-v2-mobile").schedule
+    schedule = load_configuration("deblurgan-v2-mobile").schedule
     epochs, start, warmup, least = 200, 50, 3, 1e-3
     for epoch in range(epochs):
         count = epoch if epoch < warmup else epoch - warmup

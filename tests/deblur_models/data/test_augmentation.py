@@ -267,4 +267,4 @@ def test_a_rotated_patch_finds_its_pixels() -> None:
     """The corner of a patch rotated by 45 degrees and enlarged from .9: 128 sqrt(2) / .9 = 201 px from the middle."""
     assert PUBLISHED.margin_px(256) == 80
     assert Augmentation(geometric=0.0).margin_px(256) == 0
-    assert Augmentation(rotation_deg=0.0, scale=0.0).margin_px(256) == 0
+    assert Augmentation(angle_deg=0.0, scale=0.0).margin_px(256) == 0

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from blursynth.dataset import generate, scan_sources
-from blursynth.errors import DatasetError, InvalidValueError, MissingExtraError, PictureError
+from blursynth.dataset import DatasetRequest, generate, scan_sources
+from blursynth.errors import DatasetError, InvalidValueError, PictureError
 from deblur_models.data import Crops, FolderPairs, StoredPairs, open_pairs
-from deblur_models.data.bundled import BUNDLED, bundled_photographs, photographs
-from deblur_models.data.left_out import tell_left_out
+from deblur_models.data.skipped import log_skipped
 
 
 def put(path: Path, value: int, size: tuple[int, int] = (12, 16), dtype: type = np.uint8, gray: bool = False) -> None:
@@ -211,7 +210,11 @@ def test_what_is_no_set_of_pairs_is_told(tmp_path: Path) -> None:
 
 
 def test_stored_pairs_know_their_draws_and_places(photos: Path, tmp_path: Path) -> None:
-    generate(photos, tmp_path / "pairs", bs.load_recipe("clean"), count=3, size_px=24, seed=5, workers=1, downscale=2)
+    generate(
+        DatasetRequest(sources=photos, recipe=bs.load_recipe("clean"), count=3, size_px=24, seed=5, downscale=2),
+        tmp_path / "pairs",
+        workers=1,
+    )
     pairs = open_pairs(tmp_path / "pairs")
     assert isinstance(pairs, StoredPairs)
     assert (len(pairs), pairs.name, pairs.size_px(2)) == (3, "pairs", (24, 24))
@@ -231,24 +234,9 @@ def test_stored_pairs_know_their_draws_and_places(photos: Path, tmp_path: Path) 
 
 def test_data_sets_of_light_are_refused(photos: Path, tmp_path: Path) -> None:
     light = bs.Recipe([("decode", bs.kinds.Decode()), ("lens", bs.kinds.GaussianBlur(sigma_px=1.5))], name="light")
-    generate(photos, tmp_path / "pairs", light, count=1, size_px=24, seed=5, workers=1)
+    generate(DatasetRequest(sources=photos, recipe=light, count=1, size_px=24, seed=5), tmp_path / "pairs", workers=1)
     with pytest.raises(InvalidValueError, match=r"holds linear light, .*End the recipe with an encode step"):
         open_pairs(tmp_path / "pairs")
-
-
-def test_bundled_photographs_are_there_and_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    training, held_out = bundled_photographs("training"), bundled_photographs("held-out")
-    assert all(path.is_file() for path in [*training, *held_out])
-    assert not {p.name for p in training} & {p.name for p in held_out}
-    assert all(license for part in BUNDLED.values() for license in part.values())
-    with pytest.raises(InvalidValueError, match=r"no bundled photographs 'trainin'.*'training'"):
-        bundled_photographs("trainin")
-    assert photographs("folder") == "folder"
-    assert photographs("bundled:held-out") == held_out
-    assert photographs(["a", "bundled:held-out", "b/*.png"]) == ["a", *held_out, "b/*.png"]
-    monkeypatch.setattr("deblur_models.data.bundled.find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match="scikit-image, which is not installed"):
-        bundled_photographs("training")
 
 
 def test_pairs_behind_links_and_what_is_left_out(tmp_path: Path) -> None:
@@ -293,14 +281,14 @@ def test_partners_whose_names_are_alike(tmp_path: Path) -> None:
         assert all(pair.sharp[0, 0, 0] == pair.blurred[0, 0, 0] + 100 for pair in pairs)
 
 
-def test_training_tells_once_what_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_training_names_once_what_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     put(tmp_path / "photos" / "a.png", 1)
     (tmp_path / "photos" / "b.jpg").write_bytes(b"no picture")
     (tmp_path / "photos" / "c.mov").write_bytes(b"x")
     put(tmp_path / "set" / "blur" / "1.png", 1)
     put(tmp_path / "set" / "sharp" / "1.png", 2)
-    tell_left_out("data.photos", scan_sources(tmp_path / "photos"))
-    tell_left_out("data.pairs", open_pairs(tmp_path / "set"))
+    log_skipped("data.photos", scan_sources(tmp_path / "photos"))
+    log_skipped("data.pairs", open_pairs(tmp_path / "set"))
     first, second = (record.getMessage() for record in caplog.records)
-    assert first.startswith("[data.photos]: b.jpg is left out: is not a picture that can be read")
-    assert second == "[data.photos]: 1 picture is used, 1 left out; other files in the folders: 1 .mov"
+    assert first.startswith("[data.photos]: b.jpg is skipped: is not a picture that can be read")
+    assert second == "[data.photos]: 1 picture is used, 1 skipped; other files in the folders: 1 .mov"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import blursynth as bs
-from blursynth.dataset import OnlineDataset, Unblurred, generate, open_dataset
+from blursynth.dataset import DatasetRequest, OnlineDataset, Unblurred, generate, open_dataset
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
 from deblur_models.data import (
@@ -39,14 +39,16 @@ from deblur_models.losses import ReBlur
 @cache
 def online(photos: Path, recipe: str, depth: Path | None = None) -> OnlineDataset:
     """Kept, since every draw is tried beforehand."""
-    return OnlineDataset(photos, bs.load_recipe(recipe), size_px=24, seed=3, depth=depth)
+    return OnlineDataset(DatasetRequest(sources=photos, recipe=bs.load_recipe(recipe), size_px=24, seed=3, depth=depth))
 
 
 def on_the_fly(
     photos: Path, recipe: str | bs.Recipe, depth: Path | None = None, *, on_device: bool = False
 ) -> OnTheFly:
     made = (
-        online(photos, recipe, depth) if isinstance(recipe, str) else OnlineDataset(photos, recipe, size_px=24, seed=3)
+        online(photos, recipe, depth)
+        if isinstance(recipe, str)
+        else OnlineDataset(DatasetRequest(sources=photos, recipe=recipe, size_px=24, seed=3))
     )
     return OnTheFly(made, "made", seed=3, on_device=on_device)
 
@@ -74,7 +76,11 @@ def equal(one: Batch, other: Batch) -> None:
 
 @pytest.mark.parametrize("recipe", ["clean", "default"])
 def test_samples_made_on_the_fly_are_those_of_a_stored_data_set(photos: Path, tmp_path: Path, recipe: str) -> None:
-    generate(photos, tmp_path / "pairs", bs.load_recipe(recipe), count=4, size_px=24, seed=3, workers=1)
+    generate(
+        DatasetRequest(sources=photos, recipe=bs.load_recipe(recipe), count=4, size_px=24, seed=3),
+        tmp_path / "pairs",
+        workers=1,
+    )
     stored = StoredPairs(open_dataset(tmp_path / "pairs"))
     source = on_the_fly(photos, recipe)
     assert len(stored) == 4
@@ -326,7 +332,11 @@ def test_steps_do_not_depend_on_where_one_begins_nor_on_ranks() -> None:
 
 
 def test_worker_processes_read_the_same(photos: Path, tmp_path: Path) -> None:
-    generate(photos, tmp_path / "pairs", bs.load_recipe("clean"), count=3, size_px=32, seed=5, workers=1)
+    generate(
+        DatasetRequest(sources=photos, recipe=bs.load_recipe("clean"), count=3, size_px=32, seed=5),
+        tmp_path / "pairs",
+        workers=1,
+    )
     stored = StoredPairs(open_dataset(tmp_path / "pairs"))
     sources = [on_the_fly(photos, "clean", on_device=True), Crops(stored, "stored", size_px=24, seed=3)]
     training = TrainingSet(sources, [1, 1], seed=1, augment=True)
@@ -356,6 +366,23 @@ def test_pixels_go_between_processes_as_tensors_and_the_rest_is_small(photos: Pa
     assert draws < 8 * 2000
     received = pickle.loads(pickle.dumps(collated))  # noqa: S301  # our own
     equal(make_batch(collated, "cpu"), make_batch(received, "cpu"))
+
+
+def test_a_sample_is_sent_with_its_pair_and_little_else(photos: Path) -> None:
+    """Its geometry has no pixels: of a pair of 256 px 394,000 bytes are sent, where they were 1,183,000 with them."""
+    source = OnTheFly(
+        OnlineDataset(DatasetRequest(sources=photos, recipe=bs.load_recipe("clean"), size_px=64, seed=3)),
+        "made",
+        seed=3,
+    )
+    sample = source.sample(0)
+    assert isinstance(sample, PairSample)
+    assert sample.geometry is not None
+    assert sample.geometry.image.nbytes == 4 * 3 * 64**2
+    draw = len(pickle.dumps(sample.draw))
+    assert len(pickle.dumps(sample)) - draw < 2 * 3 * 64**2 + 2000
+    received = pickle.loads(pickle.dumps(sample))  # noqa: S301  # our own
+    equal(batch_of([Augmented(received, 0)]), batch_of([Augmented(sample, 0)]))
 
 
 def test_memory_is_pinned_where_pixels_lie(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,13 +18,13 @@ from torch import Tensor
 import blursynth as bs
 from blursynth.core import Draw
 from blursynth.errors import DatasetError, InvalidValueError
-from blursynth.frame import Encoding, Frame
 from blursynth.physics.point_spread import measured
 from deblur_models.classical import make_classical
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet
-from deblur_models.evaluate.evaluation import bootstrap_mean, describe_restorer, evaluate, pair_facts, severity_px
+from deblur_models.evaluate import evaluate
+from deblur_models.evaluate.store import describe_restorer
 from deblur_models.metrics import metric
-from deblur_models.networks import build_network
+from deblur_models.networks import create_network
 from deblur_models.restore.network_restorer import NetworkRestorer
 
 SIDE = 48
@@ -80,56 +80,6 @@ SOFT = Draw((("lens", bs.kinds.GaussianBlur(sigma_px=0.8)), ("jpeg", bs.kinds.Jp
 SHARP = Draw((("shake", bs.kinds.Identity()), ("jpeg", bs.kinds.Jpeg(quality=80))))
 ZOOM = Draw((("zoom", bs.kinds.Zoom(scale=1.03)),))
 PSNR = (metric("psnr"),)
-
-
-def test_severity_is_the_width_of_the_point_spread() -> None:
-    # A line of length L has the variance L^2/12, a Gaussian 2 sigma^2. Sharing between pixels adds 1/6 px^2 in each
-    # direction to a path, the area of a pixel 1/12 px^2 to a Gaussian.
-    assert severity_px(MOTION) == pytest.approx(math.sqrt(12**2 / 12 + 1 / 3), abs=0.01)
-    assert severity_px(SOFT) == pytest.approx(math.sqrt(2 * (0.8**2 + 1 / 12)), rel=1e-4)
-    both = Draw((*MOTION.steps, ("lens", SOFT["lens"])))
-    expected = math.hypot(severity_px(MOTION) or 0, severity_px(SOFT) or 0)
-    assert severity_px(both) == pytest.approx(expected, rel=1e-12)
-    assert severity_px(SHARP) == 0.0
-
-
-def test_severity_of_a_blur_that_varies_is_that_in_the_middle() -> None:
-    def geometry(top: int, left: int) -> Frame:
-        return Frame(
-            np.zeros((1, 3, 64, 64), np.float32), Encoding.DISPLAY, origin_px=np.array([[top, left]]),
-            full_size_px=np.array([[1024, 1024]]),
-        )  # fmt: skip
-
-    assert severity_px(ZOOM) is None
-    middle, corner = severity_px(ZOOM, geometry(480, 480)), severity_px(ZOOM, geometry(900, 900))
-    assert middle is not None
-    assert corner is not None
-    assert middle < 0.7  # what resampling alone makes of a point
-    # Lines run away from (512, 512), r |log scale| long, evenly lit; resampling adds to their width.
-    length = math.hypot(932.5 - 512, 932.5 - 512) * math.log(1.03)
-    assert math.sqrt(corner**2 - middle**2) == pytest.approx(length / math.sqrt(12), rel=0.03)
-    with_lens = severity_px(Draw((*ZOOM.steps, *SOFT.steps)), geometry(900, 900))
-    assert with_lens == pytest.approx(math.hypot(corner, severity_px(SOFT) or 0), rel=1e-6)
-
-
-def test_severity_without_the_depth_that_a_blur_needs_is_not_known(caplog: pytest.LogCaptureFixture) -> None:
-    draw = Draw((("defocus", bs.kinds.Defocus(f_number=2.0, focus_distance_m=2.0)),))
-    frame = Frame(np.zeros((1, 3, 32, 32), np.float32), Encoding.DISPLAY)
-    with caplog.at_level(logging.DEBUG, "deblur_models"):
-        assert severity_px(draw, frame) is None
-    assert "not known" in caplog.text
-
-
-def test_facts_name_the_kinds_that_can_be_seen() -> None:
-    tiny = Draw(
-        (("a", bs.kinds.GaussianBlur(sigma_px=0.0)), ("b", bs.kinds.LinearMotion(length_px=9.0, angle_deg=0.0)))
-    )
-    pairs = Made([tiny, ZOOM, SHARP, None])
-    facts = [pair_facts(i, pairs[i]) for i in range(4)]
-    assert [f.kinds for f in facts] == [("linear_motion",), ("zoom",), (), ()]
-    assert [f.varies for f in facts] == [False, True, False, False]
-    assert [f.known for f in facts] == [True, True, True, False]
-    assert json.loads(json.dumps(facts[0].to_dict()))["kinds"] == ["linear_motion"]
 
 
 def test_figures_are_those_of_the_pencil(tmp_path: Path) -> None:
@@ -326,7 +276,7 @@ def test_results_of_something_else_are_not_mixed(tmp_path: Path) -> None:
 
 def network_restorer(seed: int) -> NetworkRestorer:
     torch.manual_seed(seed)
-    return NetworkRestorer(build_network("nafnet", "tiny", width=4), name="net")
+    return NetworkRestorer(create_network("nafnet", "tiny", width=4), name="net")
 
 
 def test_networks_are_described_and_their_cost_is_counted(tmp_path: Path) -> None:
@@ -345,7 +295,7 @@ def test_networks_are_described_and_their_cost_is_counted(tmp_path: Path) -> Non
 
 
 def test_the_padding_is_a_setting_of_the_results() -> None:
-    network = build_network("nafnet", "tiny", width=4)
+    network = create_network("nafnet", "tiny", width=4)
     ours, theirs = (describe_restorer(NetworkRestorer(network, padding=way)) for way in ("mirror", "published"))
     assert theirs == {**ours, "padding": "published"}, "results of the two are not mixed"
 
@@ -425,22 +375,11 @@ def test_two_restorers_of_one_name_are_refused(tmp_path: Path) -> None:
         evaluate(Made([None]), [Towards("Sharp")], tmp_path, metrics=PSNR)
 
 
-def test_the_interval_is_that_of_the_mean() -> None:
-    assert bootstrap_mean([2.5]) == (2.5, 2.5)
-    values = np.random.Generator(np.random.Philox(1)).normal(1.0, 2.0, 400)
-    low, high = bootstrap_mean(values.tolist())
-    half = 1.96 * values.std() / 20
-    # The ends of 2000 percentile samples scatter by about 3 % of the half width; 5 sigma.
-    assert low == pytest.approx(values.mean() - half, abs=0.15 * half)
-    assert high == pytest.approx(values.mean() + half, abs=0.15 * half)
-    assert bootstrap_mean(values.tolist()) == (low, high)
-
-
 @pytest.mark.real_data
 def test_true_kernels_restore_real_photographs_of_a_shaken_camera(real_data: Path, tmp_path: Path) -> None:
     """Levin's set: a method that knows the kernel must gain much, and only alignment shows all of it.
 
-    The photographs are moved by up to some pixels against the sharp ones, since kernels were not centerd.
+    The photographs are moved by up to some pixels against the sharp ones, since kernels were not centered.
     """
     folder = real_data / "blur"
     kernels = bs.read_arrays(folder / "kernels_kair" / "Levin09.mat")

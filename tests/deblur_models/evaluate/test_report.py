@@ -16,10 +16,10 @@ from torch import Tensor
 import blursynth as bs
 from blursynth.core import Draw
 from deblur_models.data.pair_set import PairSample, PairSet
-from deblur_models.evaluate.evaluation import Evaluation, evaluate
+from deblur_models.evaluate import Evaluation, evaluate
 from deblur_models.evaluate.report import gain_text, number, word, write_report
 from deblur_models.metrics import metric
-from deblur_models.networks import build_network
+from deblur_models.networks import create_network
 from deblur_models.restore.network_restorer import NetworkRestorer
 
 NASTY = '<script>alert("x")</script> & co'
@@ -79,7 +79,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     torch.manual_seed(0)
-    network = NetworkRestorer(build_network("nafnet", "tiny", width=4), name="net")
+    network = NetworkRestorer(create_network("nafnet", "tiny", width=4), name="net")
     return evaluate(
         Noise(), [Better(NASTY), network], tmp_path_factory.mktemp("report"), metrics=[metric("psnr"), metric("ssim")],
         pictures=2, cost_px=(32, 32), left_out={"lpips": "no <weights>"},

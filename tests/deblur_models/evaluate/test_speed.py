@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models import speed
+from deblur_models.evaluate import speed
 from deblur_models.evaluate.speed import count_macs, count_used_weights, measure_speed, network_cost, peak_bytes
-from deblur_models.networks import Network, NetworkConfig, build_network, count_weights
+from deblur_models.networks import Network, NetworkConfig, count_weights, create_network
 
 
 class TwoConvolutionsConfig(NetworkConfig):
@@ -68,14 +68,14 @@ PUBLISHED = {
 @pytest.mark.parametrize(("kind", "size"), PUBLISHED)
 def test_known_networks_have_their_published_macs(kind: str, size: str) -> None:
     with torch.device("meta"):
-        network = build_network(kind, size)
+        network = create_network(kind, size)
     digits = len(str(PUBLISHED[kind, size]).partition(".")[2])
     assert round(count_macs(network, 256, 256) / 1e9, digits) == PUBLISHED[kind, size]
 
 
 def test_of_mimo_unet_the_heads_of_coarser_outputs_are_stored_and_not_used() -> None:
     with torch.device("meta"):
-        network = build_network("mimo_unet", "tiny")
+        network = create_network("mimo_unet", "tiny")
     unused = count_weights(network) - count_used_weights(network)
     assert 0 < unused < 0.02 * count_weights(network)
     assert unused % 3 == 0  # convolutions to pictures of three channels

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import BLUR_GENERATORS
+from deblur_models.networks import BLUR_GENERATORS, trainable_config
 from deblur_models.networks.bgan import BGANConfig
-from deblur_models.networks.network import count_weights, find_architecture
+from deblur_models.networks.network import count_weights
 
 
 @pytest.mark.parametrize("config", BLUR_GENERATORS, ids=lambda config: config.kind)
@@ -19,7 +19,7 @@ def test_every_blur_generator_has_a_tiny_size_and_survives_json(config: type[BGA
     assert next(iter(config.sizes)) != "tiny"
     for size in config.sizes:
         made = config.of_size(size)
-        assert find_architecture(made.to_dict(), BLUR_GENERATORS, "blur generator") == made
+        assert trainable_config(made.to_dict()) == made
 
 
 def test_parts_of_the_paper() -> None:

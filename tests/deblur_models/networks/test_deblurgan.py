@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deblur_models.networks import build_network, network_config
+from deblur_models.networks import create_network, network_config
 from deblur_models.networks.deblurgan import DeblurGanConfig
 
 Fill = Callable[[nn.Module], nn.Module]
@@ -20,7 +20,7 @@ def tiny(**changes: object) -> DeblurGanConfig:
 
 def test_the_published_generator_has_48_tensors_under_the_published_names() -> None:
     with torch.device("meta"):
-        weights = build_network("deblurgan").state_dict()
+        weights = create_network("deblurgan").state_dict()
     assert len(weights) == 48
     convolutions = ["1", "4", "7", *(f"{b}.conv_block.{c}" for b in range(10, 19) for c in (1, 6)), "19", "22", "26"]
     assert list(weights) == [f"model.{c}.{part}" for c in convolutions for part in ("weight", "bias")]

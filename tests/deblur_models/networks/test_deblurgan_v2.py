@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import build_network, count_weights
+from deblur_models.networks import count_weights, create_network
 from deblur_models.networks.deblurgan_v2 import DeblurGanV2Config
 from deblur_models.networks.timm_backbones import import_timm
 
@@ -37,7 +37,7 @@ def test_weights_stored_by_the_published_code_and_used(
     size: str, backbone: str, classes: int, stored: int, used: int
 ) -> None:
     with torch.device("meta"):
-        network = build_network("deblurgan_v2", size)
+        network = create_network("deblurgan_v2", size)
         whole = import_timm().create_model(backbone, pretrained=False, num_classes=classes)
     assert count_weights(network) == used
     assert used - sum(p.numel() for p in network.encoder_parameters()) + count_weights(whole) == stored
@@ -45,7 +45,7 @@ def test_weights_stored_by_the_published_code_and_used(
 
 def test_the_separable_one_is_smaller_and_has_no_dense_convolution_of_3x3_outside_its_stem() -> None:
     with torch.device("meta"):
-        network = build_network("deblurgan_v2", "mobile_dsc")
+        network = create_network("deblurgan_v2", "mobile_dsc")
     assert count_weights(network) < 0.6 * 2_106_627
     dense = [
         name
@@ -192,7 +192,7 @@ def test_for_one_picture_the_published_policy_is_the_default() -> None:
 @pytest.mark.parametrize("size_px", [(1, 1), (40, 130)])
 def test_inception_takes_pictures_smaller_than_its_convolutions(size_px: tuple[int, int]) -> None:
     with torch.device("meta"):
-        network = build_network("deblurgan_v2", "inception", width=8)
+        network = create_network("deblurgan_v2", "inception", width=8)
         assert network(torch.rand(1, 3, *size_px)).shape == (1, 3, *size_px)
 
 

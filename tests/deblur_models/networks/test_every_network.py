@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import ALL, NetworkConfig, build_network, count_weights, network_config
+from deblur_models.networks import ALL, NetworkConfig, count_weights, create_network, network_config
 
 EVERY = [(config, size) for config in ALL for size in config.sizes]
 FULL = [(config, size) for config, size in EVERY if size != "tiny"]
@@ -67,7 +67,7 @@ def test_the_table_names_real_sizes() -> None:
 @pytest.mark.parametrize(("kind", "size"), WEIGHTS, ids=name)
 def test_weights_are_as_many_as_published(kind: str, size: str) -> None:
     with torch.device("meta"):
-        assert count_weights(build_network(kind, size)) == WEIGHTS[kind, size]
+        assert count_weights(create_network(kind, size)) == WEIGHTS[kind, size]
 
 
 @pytest.mark.parametrize(("config", "size"), FULL, ids=name)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import build_network
+from deblur_models.networks import create_network
 from deblur_models.networks.layers import window_mean
 from deblur_models.networks.nafnet import NAFNet, NAFNetConfig
 
@@ -175,7 +175,7 @@ def test_impossible_numbers_are_refused(changes: dict[str, Any], message: str) -
 def test_a_size_may_be_written_as_a_number() -> None:
     assert NAFNetConfig.of_size(32) == NAFNetConfig.of_size("32")
     with torch.device("meta"):
-        assert build_network("nafnet", 32).config == NAFNetConfig.of_size("32")
+        assert create_network("nafnet", 32).config == NAFNetConfig.of_size("32")
     for wrong in (16, 0, True, 3.5):
         with pytest.raises(InvalidValueError, match=r"nafnet has no size .*Known: '32', '64', 'tiny'"):
-            build_network("nafnet", wrong)  # type: ignore[arg-type]
+            create_network("nafnet", wrong)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import ALL, build_network
+from deblur_models.networks import ALL, create_network
 from deblur_models.restore.network_restorer import NetworkRestorer
 
 Array = NDArray[np.float64]
@@ -62,7 +62,7 @@ PUBLISHED: dict[str, Callable[[Array], Array]] = {
 
 def seen(kind: str, picture: Tensor, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[Array, Tensor]:
     """What the body of a network is given of a picture, in its own range, and what comes back when it changes nothing."""
-    network = build_network(kind, "tiny", **({"levels": 3} if kind in ("srn", "deepdeblur") else {}))
+    network = create_network(kind, "tiny", **({"levels": 3} if kind in ("srn", "deepdeblur") else {}))
     given: list[Tensor] = []
 
     def body(x: Tensor) -> tuple[Tensor, ...]:
@@ -101,15 +101,15 @@ def test_networks_whose_published_code_pads_nothing_say_so() -> None:
     others = [kind.kind for kind in ALL if kind.kind not in PUBLISHED]
     for kind in others:
         with pytest.raises(InvalidValueError, match=rf"published code of {kind} pads no pictures.*nafnet, srn"):
-            NetworkRestorer(build_network(kind, "tiny"), padding="published")
+            NetworkRestorer(create_network(kind, "tiny"), padding="published")
     with pytest.raises(InvalidValueError, match="'mirror' or 'published', got 'zeros'"):
-        NetworkRestorer(build_network("nafnet", "tiny"), padding="zeros")  # type: ignore[arg-type]
+        NetworkRestorer(create_network("nafnet", "tiny"), padding="zeros")  # type: ignore[arg-type]
 
 
 def test_only_the_lower_and_right_edges_differ() -> None:
     """The two ways give the same network the same picture but beyond its edge."""
     torch.manual_seed(2)
-    network = build_network("deepdeblur", "tiny").eval()
+    network = create_network("deepdeblur", "tiny").eval()
     picture = torch.rand(1, 3, 98, 97)
     ours, theirs = (NetworkRestorer(network, padding=way).restore(picture) for way in ("mirror", "published"))
     apart = (ours - theirs).abs().amax((0, 1))
@@ -118,7 +118,7 @@ def test_only_the_lower_and_right_edges_differ() -> None:
 
 def test_a_tile_is_of_the_padded_picture_and_the_ensemble_of_padded_views() -> None:
     torch.manual_seed(3)
-    network = build_network("deepdeblur", "tiny").eval()
+    network = create_network("deepdeblur", "tiny").eval()
     picture = torch.rand(1, 3, 70, 45)
     whole = NetworkRestorer(network, padding="published", ensemble=True).restore(picture)
     expected = torch.zeros_like(picture)

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import DISCRIMINATORS, Architecture, count_weights
-from deblur_models.networks.network import find_architecture
+from deblur_models.networks import DISCRIMINATORS, Architecture, count_weights, discriminator_config
 from deblur_models.networks.patchgan import DoublePatchGanConfig, PatchGanConfig
 
 EVERY = [(config, size) for config in DISCRIMINATORS for size in config.sizes]
@@ -121,7 +120,7 @@ def test_wrong_shapes_are_refused(config: type[Architecture]) -> None:
 @pytest.mark.parametrize(("config", "size"), EVERY, ids=str)
 def test_configurations_survive_json(config: type[Architecture], size: str) -> None:
     made = config.of_size(size)
-    assert find_architecture(made.to_dict(), DISCRIMINATORS, "discriminator") == made
+    assert discriminator_config(made.to_dict()) == made
     assert "tiny" in config.sizes
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import build_network
+from deblur_models.networks import create_network
 from deblur_models.networks.restormer import BiasFreeLayerNorm2d, ChannelAttention, GatedFeedForward, RestormerConfig
 
 
@@ -80,7 +80,7 @@ def test_normalization_without_bias_keeps_the_mean() -> None:
 
 
 def test_both_normalizations_build() -> None:
-    biased, free = (build_network("restormer", "tiny", layer_norm=kind) for kind in ("with_bias", "bias_free"))
+    biased, free = (create_network("restormer", "tiny", layer_norm=kind) for kind in ("with_bias", "bias_free"))
     lacking = set(biased.state_dict()) - set(free.state_dict())
     assert lacking
     assert all(".norm" in name and name.endswith(".bias") for name in lacking)
@@ -89,13 +89,13 @@ def test_both_normalizations_build() -> None:
 
 def test_no_convolution_has_a_bias() -> None:
     with torch.device("meta"):
-        network = build_network("restormer")
+        network = create_network("restormer")
     assert all(".norm" in name for name in network.state_dict() if name.endswith(".bias"))
 
 
 def test_hidden_channels_are_rounded_down() -> None:
     with torch.device("meta"):
-        state = build_network("restormer").state_dict()
+        state = create_network("restormer").state_dict()
     assert [state[f"encoders.{level}.0.ffn.project_out.weight"].shape[1] for level in range(3)] == [127, 255, 510]
     assert state["latent.0.ffn.project_out.weight"].shape[1] == 1021
 
@@ -161,7 +161,7 @@ def test_impossible_numbers_are_refused(fields: dict[str, object], message: str)
 
 def test_half_precision_stays_near() -> None:
     torch.manual_seed(0)
-    network = build_network("restormer", "tiny").eval()
+    network = create_network("restormer", "tiny").eval()
     picture = torch.rand(1, 3, 24, 24)
     with torch.no_grad():
         exact = network(picture)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import build_network
+from deblur_models.networks import create_network
 from deblur_models.networks.swinir import SwinBlock, SwinIRConfig, WindowAttention, relative_positions, seam_masks
 
 
@@ -108,12 +108,12 @@ def test_equal_offsets_share_an_entry_of_the_table() -> None:
 
 def test_only_weights_are_stored() -> None:
     """Masks and positions follow from the configuration; a state fits pictures of every size."""
-    network = build_network("swinir", "tiny")
+    network = create_network("swinir", "tiny")
     assert set(network.state_dict()) == {name for name, _ in network.named_parameters()}
 
 
 def test_without_its_last_convolution_it_changes_nothing() -> None:
-    network = build_network("swinir", "tiny").eval()
+    network = create_network("swinir", "tiny").eval()
     torch.nn.init.zeros_(network.conv_last.weight)
     torch.nn.init.zeros_(network.conv_last.bias)
     picture = torch.rand(1, 3, 19, 30)
@@ -122,7 +122,7 @@ def test_without_its_last_convolution_it_changes_nothing() -> None:
 
 
 def test_the_mean_color_is_black_to_the_network() -> None:
-    network = build_network("swinir", "tiny").eval()
+    network = create_network("swinir", "tiny").eval()
     seen = []
     network.conv_first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.no_grad():
@@ -131,7 +131,7 @@ def test_the_mean_color_is_black_to_the_network() -> None:
 
 
 def test_blocks_are_dropped_more_often_with_depth() -> None:
-    network = build_network("swinir", "light")
+    network = create_network("swinir", "light")
     blocks = [module for module in network.modules() if isinstance(module, SwinBlock)]
     assert [b.drop_path for b in blocks] == pytest.approx(np.linspace(0, 0.1, 24), abs=1e-7)
     assert [b.attn.shift_px for b in blocks] == [0, 4] * 12
@@ -152,7 +152,7 @@ def test_dropped_pictures_are_zero_and_the_rest_makes_up_for_them() -> None:
 
 def test_half_precision_stays_near() -> None:
     torch.manual_seed(0)
-    network = build_network("swinir", "tiny").eval()
+    network = create_network("swinir", "tiny").eval()
     picture = torch.rand(1, 3, 24, 24)
     with torch.no_grad():
         exact = network(picture)

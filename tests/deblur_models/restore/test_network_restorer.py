@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks import Network, NetworkConfig, build_network
+from deblur_models.networks import Network, NetworkConfig, create_network
 from deblur_models.restore.network_restorer import (
     Identity,
     NetworkRestorer,
     sees_all_of_it,
-    views,
-    windows,
     with_local_px,
 )
 from deblur_models.restore.restorer import Restorer
+from deblur_models.restore.tiles import windows
 
 
 class LocalConfig(NetworkConfig):
@@ -91,6 +90,11 @@ def test_weights_sum_to_one_and_every_pixel_is_far_from_its_tiles_edge(
     torch.testing.assert_close(total, torch.ones(length), rtol=0, atol=1e-6)
 
 
+def views(picture: Tensor) -> list[Tensor]:
+    """Its eight rotations and mirror images, the picture itself first."""
+    return [torch.rot90(one, turns, (-2, -1)) for one in (picture, picture.flip(-1)) for turns in range(4)]
+
+
 @pytest.mark.parametrize(("height", "width"), [(33, 210), (97, 101), (160, 64), (5, 7)])
 def test_tiles_equal_the_whole_where_the_receptive_field_allows(height: int, width: int) -> None:
     network, blurred = local(), picture(height, width, batch=2)
@@ -116,7 +120,7 @@ def test_a_tiled_nafnet_with_windows_is_close_to_the_whole_and_without_them_warn
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     torch.manual_seed(0)
-    network = build_network("nafnet", "tiny", width=8)
+    network = create_network("nafnet", "tiny", width=8)
     for name, weight in network.named_parameters():
         if name.endswith(("beta", "gamma")):
             nn.init.constant_(weight, 0.3)
@@ -137,9 +141,9 @@ def test_a_tiled_nafnet_with_windows_is_close_to_the_whole_and_without_them_warn
 
 def test_pictures_up_to_a_number_of_pixels_are_taken_whole(caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
-    network = build_network("restormer", "tiny")
+    network = create_network("restormer", "tiny")
     assert sees_all_of_it(network)
-    assert not sees_all_of_it(build_network("srn", "tiny"))
+    assert not sees_all_of_it(create_network("srn", "tiny"))
     blurred = picture(40, 48)
     whole = NetworkRestorer(network).restore(blurred)
     with caplog.at_level(logging.WARNING, "deblur_models"):
@@ -154,7 +158,7 @@ def test_networks_that_normalize_by_what_they_see_are_warned_about_once(caplog: 
     for norm, warned in (("instance", True), ("running", False)):
         caplog.clear()
         torch.manual_seed(0)
-        restorer = NetworkRestorer(build_network("deblurgan", "tiny", norm=norm), tile_px=32, name=norm)
+        restorer = NetworkRestorer(create_network("deblurgan", "tiny", norm=norm), tile_px=32, name=norm)
         with caplog.at_level(logging.WARNING, "deblur_models"):
             restorer.restore(picture(40, 48))
             restorer.restore(picture(40, 48))
@@ -162,7 +166,7 @@ def test_networks_that_normalize_by_what_they_see_are_warned_about_once(caplog: 
 
 
 def test_with_local_px_keeps_the_weights_and_refuses_other_networks() -> None:
-    network = build_network("nafnet", "tiny", width=8).eval()
+    network = create_network("nafnet", "tiny", width=8).eval()
     changed = with_local_px(network, 32)
     assert changed.config.fields()["local_px"] == 32
     assert not changed.training
@@ -175,12 +179,12 @@ def test_with_local_px_keeps_the_weights_and_refuses_other_networks() -> None:
 def test_the_ensemble_turns_with_the_picture_and_a_single_view_does_not() -> None:
     network, blurred = local(), picture(45, 70)
     plain, eight = NetworkRestorer(network, tile_px=32), NetworkRestorer(network, tile_px=32, ensemble=True)
-    turned = list(views(blurred))
+    turned = views(blurred)
     assert len({tuple(t.flatten()[:8].tolist()) for t in turned}) == 8
     results = [eight.restore(view) for view in turned]
     for result, expected in zip(results, views(results[0]), strict=True):
         torch.testing.assert_close(result, expected, rtol=0, atol=2e-6)
-    assert (plain.restore(turned[1]) - list(views(plain.restore(blurred)))[1]).abs().max() > 1e-3
+    assert (plain.restore(turned[1]) - views(plain.restore(blurred))[1]).abs().max() > 1e-3
 
 
 def test_the_ensemble_is_the_mean_of_the_eight_views() -> None:
@@ -241,7 +245,7 @@ def test_mixed_precision_and_layout_change_little() -> None:
 
 
 def test_the_network_is_used_as_it_is_in_use() -> None:
-    network = build_network("nafnet", "tiny", width=8).train()
+    network = create_network("nafnet", "tiny", width=8).train()
     assert not NetworkRestorer(network).network.training
 
 

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from blursynth.dataset import OnlineDataset
+from blursynth.dataset import DatasetRequest, OnlineDataset
 from blursynth.errors import DatasetError
 from blursynth.recipe.recipe import load_recipe
 from deblur_models.checkpoints.checkpoint import load_blur_generator, load_checkpoint, load_network, save_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.train import _changes
-from deblur_models.config.configuration import ConfigurationError, read_configuration
+from deblur_models.config.configuration import ConfigurationError, load_configuration
 from deblur_models.data import BlurredByNetwork, Crops, OnTheFly, TrainingSet, batches, collate, make_batch, open_pairs
 from deblur_models.data.collate import Augmented, SharpSample, values_of
 from deblur_models.metrics import metric
-from deblur_models.networks import BlurGenerator, build_network, trainable_config
+from deblur_models.networks import BlurGenerator, create_network, trainable_config
 from deblur_models.train import check, train
 from deblur_models.train.learner import Learner
 from deblur_models.train.processes import Processes
@@ -62,7 +62,7 @@ def run(tables: Mapping[str, Any], out: Path, *, cut_before: int | None = None) 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Learner, "update", until)
-        return train(read_configuration(tables), out)
+        return train(load_configuration(tables), out)
 
 
 def assert_goes_on_as_if_never_stopped(tables: Mapping[str, Any], folder: Path) -> None:
@@ -95,7 +95,7 @@ def blur_run(tables: Tables, tmp_path: Path) -> Path:
 def test_a_blur_generator_is_given_sharp_pictures_and_noise_and_held_to_the_blurred_ones(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configuration = read_configuration(tables(**TO_BLUR))
+    configuration = load_configuration(tables(**TO_BLUR))
     learner = Learner(configuration, Processes(0, 1, CPU))
     pairs = Crops(open_pairs(configuration.data["pairs"].pairs or ""), "pairs", size_px=16, seed=3)
     batch = make_batch(collate([Augmented(pairs.sample(i), i) for i in range(4)]), "cpu")
@@ -140,7 +140,7 @@ def test_looks_name_the_sharp_picture_as_the_line_of_doing_nothing(tables: Table
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     looks = [line for line in lines if line["kind"] == "validation"]
     assert [line["step"] for line in looks] == [0, 2, 3]
-    settings = read_configuration(tables(**TO_BLUR, validation={"pairs": str(pairs), **VALIDATION})).validation
+    settings = load_configuration(tables(**TO_BLUR, validation={"pairs": str(pairs), **VALIDATION})).validation
     assert settings is not None
     held_out, alone = HeldOut(settings), Processes(0, 1, CPU)
     found = [[values_of(codes, CPU)[None] for codes in (p.sharp, p.blurred)] for p in held_out.pairs.values()]
@@ -155,7 +155,7 @@ def test_looks_name_the_sharp_picture_as_the_line_of_doing_nothing(tables: Table
     with torch.inference_mode():
         scores = [metric("psnr")(network(s, network.noise(1, noise)), b).item() for s, b in found]
     assert looks[-1]["psnr"] == pytest.approx(sum(scores) / 3)
-    assert held_out.look(network, alone) == held_out.look(network, alone), "noise is the same at every look"
+    assert held_out.validate(network, alone) == held_out.validate(network, alone), "noise is the same each time"
 
 
 def test_it_can_learn_to_blur(tables: Tables, pairs: Path, tmp_path: Path) -> None:
@@ -167,20 +167,20 @@ def test_it_can_learn_to_blur(tables: Tables, pairs: Path, tmp_path: Path) -> No
         validation={"pairs": str(pairs), **VALIDATION, "every": 60},
         run={"log_every": 100, "checkpoint_every": 100},
     )
-    result = train(read_configuration(made), tmp_path / "run")
-    assert result.looks[-1][1].gain_db > 1.0
+    result = train(load_configuration(made), tmp_path / "run")
+    assert result.validation_results[-1][1].gain_db > 1.0
     assert load_blur_generator(tmp_path / "run").config == trainable_config(BGAN)
     begun = tables(**{**TO_BLUR, "stage": [{"steps": 1, "patch_px": 16, "batch": 2}]}, start_from=str(tmp_path / "run"))
-    train(read_configuration(begun), tmp_path / "begun")
+    train(load_configuration(begun), tmp_path / "begun")
     with pytest.raises(DatasetError, match=r"holds the network bgan, and \[network\] is nafnet"):
-        check(read_configuration(tables(start_from=str(tmp_path / "run"))))
+        check(load_configuration(tables(start_from=str(tmp_path / "run"))))
 
 
 # Learning from its blur
 
 
 def sources(pairs: Path, photos: Path) -> list[BlurredByNetwork]:
-    online = OnlineDataset(photos, load_recipe("sharp"), size_px=16, seed=3)
+    online = OnlineDataset(DatasetRequest(sources=photos, recipe=load_recipe("sharp"), size_px=16, seed=3))
     return [
         BlurredByNetwork(Crops(open_pairs(pairs), "pairs", size_px=16, seed=3), seed=3),
         BlurredByNetwork(OnTheFly(online, "photos", seed=3), seed=3),
@@ -235,7 +235,7 @@ def test_from_sharp_pictures_to_a_blur_to_a_network_that_restores(
         stage=[{"steps": 2, "patch_px": 16, "batch": 6}],
         run={"checkpoint_every": 1},
     )
-    assert read_configuration(read_configuration(made).to_dict()) == read_configuration(made)
+    assert load_configuration(load_configuration(made).to_dict()) == load_configuration(made)
     assert_goes_on_as_if_never_stopped(made, tmp_path)
     restored = load_network(tmp_path / "whole")(torch.rand(1, 3, 9, 11))
     assert restored.shape == (1, 3, 9, 11)
@@ -278,19 +278,19 @@ def test_a_run_does_not_go_on_with_the_blur_of_another_network(
 )
 def test_mistakes_are_told(changes: dict[str, Any], message: str, tables: Tables) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        read_configuration(tables(), changes)
+        load_configuration(tables(), changes)
 
 
 def test_a_network_is_used_for_what_it_learned(tables: Tables, photos: Path, pairs: Path, tmp_path: Path) -> None:
     save_network(random_generator(), tmp_path / "blurs")
-    save_network(build_network("nafnet", "tiny"), tmp_path / "restores")
+    save_network(create_network("nafnet", "tiny"), tmp_path / "restores")
     with pytest.raises(DatasetError, match="holds bgan, which blurs pictures and restores none"):
         load_network(tmp_path / "blurs")
     with pytest.raises(DatasetError, match="holds nafnet, which restores pictures and blurs none"):
         load_blur_generator(tmp_path / "restores")
     data = {"a": {"photos": str(photos), "blur_network": str(tmp_path / "restores")}}
     with pytest.raises(DatasetError, match="blurs none"):
-        train(read_configuration(tables(data=data)), tmp_path / "run")
+        train(load_configuration(tables(data=data)), tmp_path / "run")
     for command in (
         ["apply", str(photos), "--out", str(tmp_path / "out")],
         ["evaluate", str(pairs), "--out", str(tmp_path / "out")],
@@ -301,9 +301,9 @@ def test_a_network_is_used_for_what_it_learned(tables: Tables, photos: Path, pai
 
 
 def test_photographs_of_the_command_line_go_to_every_table() -> None:
-    tables = read_configuration("dbgan").to_dict()
+    tables = load_configuration("dbgan").to_dict()
     changes = _changes(tables, "mine", "clean", None, None, None)
-    made = read_configuration("dbgan", changes)
+    made = load_configuration("dbgan", changes)
     assert {name: table.photos for name, table in made.data.items()} == {"learned": "mine", "recipes": "mine"}
     assert made.data["learned"].blur_network == "run-of-bgan/last"
     assert made.data["recipes"].recipe == "clean"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
 from deblur_models.checkpoints.checkpoint import Checkpoint
-from deblur_models.config.configuration import ConfigurationError, read_configuration
+from deblur_models.config.configuration import ConfigurationError, load_configuration
 from deblur_models.data import Batch
 from deblur_models.networks.nafnet import NAFNet
 from deblur_models.networks.timm_backbones import import_timm
@@ -31,7 +31,7 @@ GENTLE = {"learning_rate": 1e-3, "epsilon": 1.0}
 
 
 def learner(tables: dict[str, Any]) -> Learner:
-    return Learner(read_configuration(tables), ALONE)
+    return Learner(load_configuration(tables), ALONE)
 
 
 def batch(count: int = 4, seed: int = 0, size: int = 16) -> Batch:
@@ -204,7 +204,7 @@ def test_a_run_with_an_encoder_checks_its_file_before_any_picture_is_read(
 
     def refused(weights: Path) -> str:
         with pytest.raises(BlursynthError) as error:
-            check(read_configuration(tables(network=V2, data=nowhere, run={"encoder_weights": str(weights)})))
+            check(load_configuration(tables(network=V2, data=nowhere, run={"encoder_weights": str(weights)})))
         return str(error.value)
 
     missing = refused(tmp_path / "gone.pth")
@@ -233,7 +233,7 @@ def test_weights_of_an_encoder_that_mean_nothing_are_refused(
     changes: dict[str, Any], words: str, tables: Tables
 ) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        read_configuration(tables(**changes))
+        load_configuration(tables(**changes))
 
 
 def test_asking_for_the_state_changes_nothing(tables: Tables) -> None:
@@ -384,7 +384,7 @@ def test_processes_look_for_unused_weights_only_where_there_are_some(tables: Tab
     mimo = {"kind": "mimo_unet", "size": "tiny"}
     assert not learner(tables(network=mimo, loss=charbonnier))._leaves_weights_unused()
     first = [{"kind": "ssim"}]
-    assert not read_configuration(tables(loss=first)).losses[0].every_scale
+    assert not load_configuration(tables(loss=first)).losses[0].every_scale
     assert learner(tables(network=mimo, loss=first))._leaves_weights_unused()
 
 
@@ -440,9 +440,9 @@ def test_states_of_other_networks_do_not_fit(tables: Tables) -> None:
 
 def test_a_start_of_other_shape_is_refused(tables: Tables, tmp_path: Path) -> None:
     from deblur_models.checkpoints.checkpoint import save_network
-    from deblur_models.networks import build_network
+    from deblur_models.networks import create_network
 
-    save_network(build_network("nafnet", "tiny"), tmp_path / "other")
+    save_network(create_network("nafnet", "tiny"), tmp_path / "other")
     with pytest.raises(DatasetError, match="Write the same network in both"):
         learner(tables(start_from=str(tmp_path / "other")))
 

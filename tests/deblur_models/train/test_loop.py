@@ -20,10 +20,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from blursynth import io
 from blursynth.errors import BlursynthError, DatasetError, InvalidValueError
+from blursynth.io.pictures import read_pixels, write_picture
 from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network, save_network
-from deblur_models.config.configuration import read_configuration
+from deblur_models.config.configuration import load_configuration
 from deblur_models.losses import L1
 from deblur_models.networks.timm_backbones import import_timm
 from deblur_models.train import Progress, TrainingError, check, train
@@ -58,7 +58,7 @@ def run(tables: Mapping[str, Any], out: Path, *, stop_after: int | None = None, 
     with pytest.MonkeyPatch.context() as patch:
         if stop_after is not None:
             patch.setattr(Learner, "update", counted)
-        return train(read_configuration(tables), out, **more)
+        return train(load_configuration(tables), out, **more)
 
 
 def state(out: Path) -> dict[str, Tensor]:
@@ -144,7 +144,7 @@ def test_stopped_and_gone_on_is_as_if_never_stopped(kind: str, stop_after: int, 
     assert all(t.isfinite().all() for t in state(tmp_path / "whole").values())
 
 
-def test_looks_at_held_out_pairs_do_not_change_the_run(tables: Tables, pairs: Path, tmp_path: Path) -> None:
+def test_validation_does_not_change_the_run(tables: Tables, pairs: Path, tmp_path: Path) -> None:
     watched = tables(validation={"pairs": str(pairs), **VALIDATION})
     run(tables(), tmp_path / "alone")
     seen = run(watched, tmp_path / "whole")
@@ -153,7 +153,7 @@ def test_looks_at_held_out_pairs_do_not_change_the_run(tables: Tables, pairs: Pa
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     mine, theirs = state(tmp_path / "alone"), state(tmp_path / "whole")
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
-    assert [step for step, _ in seen.looks] == [0, 3, 6]
+    assert [step for step, _ in seen.validation_results] == [0, 3, 6]
     assert (tmp_path / "whole" / "samples" / "0000006.png").stat().st_size > 100
 
 
@@ -175,7 +175,7 @@ def test_the_validation_line_says_what_doing_nothing_scores(tables: Tables, pair
     with torch.inference_mode():
         scores = [metric("psnr")(network(b).clamp(0, 1), s).item() for b, s in found]
         unharmed = [min(metric("psnr")(network(s).clamp(0, 1), s).item(), 100.0) for _, s in found]
-    assert written[-1]["psnr"] == pytest.approx(np.mean(scores)), "the averaged weights are looked at"
+    assert written[-1]["psnr"] == pytest.approx(np.mean(scores)), "the averaged weights are validated"
     assert written[-1]["no_harm_db"] == pytest.approx(np.mean(unharmed))
     assert result.best is not None
     assert result.best.psnr == max(line["psnr"] for line in written[1:])
@@ -184,15 +184,15 @@ def test_the_validation_line_says_what_doing_nothing_scores(tables: Tables, pair
     assert load_checkpoint(tmp_path / "run").manifest == best, "a run's folder stands for its best network"
 
 
-def test_the_best_look_leaves_sharp_pictures_alone() -> None:
-    def look(psnr: float, no_harm_db: float | None) -> ValidationResult:
+def test_the_best_network_leaves_sharp_pictures_alone() -> None:
+    def scores(psnr: float, no_harm_db: float | None) -> ValidationResult:
         return ValidationResult(psnr, 0.8, 28.0, 0.7, 16, "blurred" if no_harm_db is not None else "sharp", no_harm_db)
 
-    harms, less, reaches, better = look(30.0, 38.0), look(29.0, 39.0), look(29.2, 41.0), look(29.5, 40.5)
+    harms, less, reaches, better = scores(30.0, 38.0), scores(29.0, 39.0), scores(29.2, 41.0), scores(29.5, 40.5)
     assert sorted((better, harms, reaches, less), key=lambda one: one.rank(40.0)) == [harms, less, reaches, better]
     assert max((harms, better), key=lambda one: one.rank(0.0)) == harms, "by PSNR alone where nothing is asked"
-    assert look(30.0, None).rank(0.0) > look(29.0, None).rank(0.0)
-    for one in (harms, look(30.0, None)):
+    assert scores(30.0, None).rank(0.0) > scores(29.0, None).rank(0.0)
+    for one in (harms, scores(30.0, None)):
         assert ValidationResult.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
@@ -215,22 +215,22 @@ def test_photographs_are_held_out_too(tables: Tables, photos: Path, tmp_path: Pa
         validation={"photos": str(photos), "recipe": "clean", **VALIDATION},
     )
     result = run(made, tmp_path / "run")
-    assert [look.pairs for _, look in result.looks] == [2, 2]
-    assert result.looks[0][1].psnr_input == result.looks[1][1].psnr_input
+    assert [scores.pairs for _, scores in result.validation_results] == [2, 2]
+    assert result.validation_results[0][1].psnr_input == result.validation_results[1][1].psnr_input
 
 
 def test_patches_without_detail_may_be_left_out(tables: Tables, photos: Path) -> None:
     """Blocks of color have their detail at the edges: a limit that none of their patches reaches is told."""
     data = {"made": {"photos": str(photos), "recipe": "clean", "min_detail": 9000.0}}
     with pytest.raises(BlursynthError, match=r"patch_px = 16.*min_detail = 9000 is more than 512 windows hold"):
-        check(read_configuration("small", tables(data=data)))
+        check(load_configuration("small", tables(data=data)))
 
 
 def test_photographs_smaller_than_the_patch_are_told(tables: Tables, photos: Path) -> None:
     data = {"mine": {"photos": str(photos), "recipe": "clean"}}
     made = tables(data=data, stage=[{"steps": 1, "patch_px": 500, "batch": 1}])
-    with pytest.raises(BlursynthError, match=r"\[data.mine\]: patch_px = 500: .*the largest of 2 has 140 x 128 px"):
-        check(read_configuration(made))
+    with pytest.raises(BlursynthError, match=r"\[data.mine\] patch_px = 500: .*the largest of 2 has 140 x 128 px"):
+        check(load_configuration(made))
 
 
 def test_pictures_that_are_shown_come_from_different_sources(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_pictures_that_are_shown_come_from_different_sources(tmp_path: Path) -> 
     assert spread(["a", "b"], 0) == []
     rows = [(np.full((3, 20, 3 * w), 0.25, np.float32), ("blurred 1.00 dB", "", "sharp")) for w in (100, 80)]
     write_sheet(tmp_path / "sheet.png", rows)
-    sheet = io.read_pixels(tmp_path / "sheet.png")
+    sheet = read_pixels(tmp_path / "sheet.png")
     assert sheet.shape == (2 * (CAPTION_PX + 20 + 4), 300, 3)
     assert (sheet[CAPTION_PX : CAPTION_PX + 20] == 64).all()
     captions = sheet[:CAPTION_PX].min(axis=(0, 2))
@@ -256,7 +256,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tables: Tables, tmp_path:
     run(made, tmp_path / "whole")
     program = (
         "import json, os, signal, sys, torch; torch.set_num_threads(1)\n"
-        "from deblur_models.config.configuration import read_configuration\n"
+        "from deblur_models.config.configuration import load_configuration\n"
         "from deblur_models.train import train, learner\n"
         "steps, update = [], learner.Learner.update\n"
         "def kill(self, *a):\n"
@@ -264,7 +264,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tables: Tables, tmp_path:
         "    if len(steps) == 6: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return update(self, *a)\n"
         "learner.Learner.update = kill\n"
-        "train(read_configuration(json.loads(sys.argv[1])), sys.argv[2])\n"
+        "train(load_configuration(json.loads(sys.argv[1])), sys.argv[2])\n"
     )
     ended = subprocess.run([sys.executable, "-c", program, json.dumps(made), str(tmp_path / "parts")], check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -304,7 +304,7 @@ def test_killed_at_any_file_operation_a_whole_state_remains(
     tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process ends after the n-th change in the folder while the second checkpoint is written, for every n."""
-    from deblur_models import checkpoint as checkpoints
+    from deblur_models.checkpoints import checkpoint as checkpoints
 
     changes = ("replace", "unlink")
     survived = []
@@ -395,8 +395,8 @@ def test_a_run_that_is_finished_stays_as_it_is(tables: Tables, tmp_path: Path) -
     run(tables(), tmp_path / "run")
     before = (tmp_path / "run" / "last.safetensors").read_bytes()
     begun: list[int] = []
-    result = run(tables(), tmp_path / "run", on_begin=begun.append)
-    assert (result.step, result.finished, result.began_at, begun) == (6, True, 6, [])
+    result = run(tables(), tmp_path / "run", on_start=begun.append)
+    assert (result.step, result.finished, result.start_step, begun) == (6, True, 6, [])
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
 
 
@@ -453,7 +453,7 @@ def test_without_its_configuration_a_run_is_held_against_its_state(
     with pytest.raises(DatasetError, match=message):
         run(tables(optimizer={"learning_rate": 0.01, "clip_norm": 1.0}), tmp_path / "run")
     result = run(tables(), tmp_path / "run")
-    assert (result.finished, result.began_at) == (True, 4 if "last" in kept else 3)
+    assert (result.finished, result.start_step) == (True, 4 if "last" in kept else 3)
     run(tables(), tmp_path / "whole")
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 
@@ -474,8 +474,8 @@ def test_other_pictures_under_the_same_names_are_refused(
         if what == "recipe":
             recipe.write_text('extends = "motion-only"\n')
         else:
-            height, width, _ = io.read_pixels(picture).shape
-            io.write_picture(picture, np.zeros((3, height, width), np.float32))
+            height, width, _ = read_pixels(picture).shape
+            write_picture(picture, np.zeros((3, height, width), np.float32))
         with pytest.raises(DatasetError, match=r"what \[data.given\] names has changed .*start_from = "):
             run(made, tmp_path / "run")
         (picture if what != "recipe" else recipe).write_bytes(before)
@@ -497,12 +497,12 @@ def test_a_folder_with_other_files_is_refused(tables: Tables, tmp_path: Path) ->
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without CUDA")
 def test_a_check_without_the_device_warns(tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    check(read_configuration(tables(run={"device": "cuda"})))
+    check(load_configuration(tables(run={"device": "cuda"})))
     assert "torch sees no CUDA device here. Here the run would not begin" in caplog.text
     with pytest.raises(InvalidValueError, match="torch sees no CUDA device here"):
         run(tables(run={"device": "cuda"}), tmp_path / "run")
     with pytest.raises(InvalidValueError, match="no device 'abacus'"):
-        check(read_configuration(tables(run={"device": "abacus"})))
+        check(load_configuration(tables(run={"device": "abacus"})))
 
 
 def test_how_it_is_computed_may_change(tables: Tables, tmp_path: Path) -> None:
@@ -528,14 +528,14 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
 
 def test_bad_data_leaves_no_run_behind(tables: Tables, pairs: Path, tmp_path: Path) -> None:
     bad = tables(stage=[{"steps": 6, "patch_px": 64, "batch": 4}])
-    for use in (lambda: run(bad, tmp_path / "run"), lambda: check(read_configuration(bad))):
+    for use in (lambda: run(bad, tmp_path / "run"), lambda: check(load_configuration(bad))):
         with pytest.raises(
             InvalidValueError, match=r"\[data.pairs\].*patch_px = 64 is larger than the pictures: pair 0 has 24x28 px"
         ):
             use()
     assert not (tmp_path / "run").exists()
     assert run(tables(), tmp_path / "run").finished
-    check(read_configuration(tables()))
+    check(load_configuration(tables()))
 
 
 @pytest.mark.parametrize(
@@ -569,7 +569,7 @@ def test_callers_are_told_how_far_it_is(tables: Tables, pairs: Path, tmp_path: P
     told: list[Progress] = []
     run(tables(validation={"pairs": str(pairs), **VALIDATION}, run={"log_every": 4}), tmp_path / "run",
         on_progress=told.append)  # fmt: skip
-    assert [(p.step, p.look is not None) for p in told] == [
+    assert [(p.step, p.validation is not None) for p in told] == [
         (0, True), (3, True), (4, False), (6, False), (6, True)
     ]  # fmt: skip
     assert {p.steps for p in told} == {6}
@@ -577,7 +577,7 @@ def test_callers_are_told_how_far_it_is(tables: Tables, pairs: Path, tmp_path: P
     assert set(report.losses) == {"charbonnier", "loss", "gradient_norm"}
     assert set(report.seconds) == {"data", "blur", "network"}
     assert report.images_per_s > 0
-    schedule = read_configuration(tables()).schedule
+    schedule = load_configuration(tables()).schedule
     assert report.learning_rate == pytest.approx(3e-3 * schedule.at(3, 6))
     assert told[1].learning_rate == pytest.approx(3e-3 * schedule.at(2, 6))
     assert lines(tmp_path / "run", "training")[0]["charbonnier"] == report.losses["charbonnier"]
@@ -662,7 +662,7 @@ def test_it_learns_one_pair_by_heart(tables: Tables, pairs: Path, tmp_path: Path
         run={"augment": False, "checkpoint_every": 250, "log_every": 50},
     )  # fmt: skip
     result = run(made, tmp_path / "run")
-    assert result.looks[-1][1].gain_db > 4
+    assert result.validation_results[-1][1].gain_db > 4
 
 
 def test_another_seed_is_another_run(tables: Tables, tmp_path: Path) -> None:
@@ -721,7 +721,7 @@ def test_pictures_that_are_restored_exactly_are_no_infinity_in_the_log(
 def test_between_two_reports_a_run_gives_signs_of_life(tables: Tables, tmp_path: Path) -> None:
     told: list[Progress] = []
     made = tables(run={"log_every": 5})
-    run(made, tmp_path / "run", on_progress=told.append, tell_every_s=0.0)
+    run(made, tmp_path / "run", on_progress=told.append, progress_every_s=0.0)
     assert [progress.step for progress in told] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in lines(tmp_path / "run")] == [5, 6], "in the log only what was asked for"
     assert told[4].losses["charbonnier"] == lines(tmp_path / "run")[0]["charbonnier"]
@@ -745,8 +745,8 @@ def test_a_run_goes_on_with_data_that_were_moved(
     shutil.copytree(pairs if what == "pairs" else photos, here)
     shutil.copytree(here, other)
     picture = sorted(other.rglob("*.png"))[0]
-    height, width, _ = io.read_pixels(picture).shape
-    io.write_picture(picture, np.zeros((3, height, width), np.float32))
+    height, width, _ = read_pixels(picture).shape
+    write_picture(picture, np.zeros((3, height, width), np.float32))
     run(made(here), tmp_path / "whole")
     run(made(here), tmp_path / "parts", stop_after=2)
     here.rename(there)
@@ -754,7 +754,7 @@ def test_a_run_goes_on_with_data_that_were_moved(
         run(made(other), tmp_path / "parts")
     assert run(made(there), tmp_path / "parts").finished
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
-    assert run(made(there), tmp_path / "whole").began_at == 4
+    assert run(made(there), tmp_path / "whole").start_step == 4
     with pytest.raises(DatasetError, match="has changed since the run was begun"):
         run(made(other), tmp_path / "whole")
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from deblur_models.checkpoints.checkpoint import load_checkpoint
-from deblur_models.config.configuration import read_configuration
+from deblur_models.config.configuration import load_configuration
 from deblur_models.networks.timm_backbones import import_timm
 from deblur_models.train import train
 from deblur_models.train.processes import Processes
@@ -28,9 +28,9 @@ warnings.filterwarnings("ignore", module="torch")  # what torch tells about itse
 import torch
 torch.set_num_threads(1)
 logging.basicConfig()
-from deblur_models.config.configuration import read_configuration
+from deblur_models.config.configuration import load_configuration
 from deblur_models.train import train
-result = train(read_configuration(json.loads(sys.argv[1])), sys.argv[2])
+result = train(load_configuration(json.loads(sys.argv[1])), sys.argv[2])
 print(result.step, result.finished)
 """
 
@@ -104,7 +104,7 @@ def shared(tables: Tables, pairs: Path) -> Callable[..., dict[str, Any]]:
 @pytest.mark.parametrize("parallel", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_are_one(parallel: str, shared: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     made = shared(parallel=parallel)
-    train(read_configuration(made), tmp_path / "one")
+    train(load_configuration(made), tmp_path / "one")
     train_in_two(made, tmp_path / "two")
     assert_close(tmp_path / "one", tmp_path / "two", 1e-5)
     one, two = (
@@ -118,18 +118,18 @@ def test_two_processes_are_one(parallel: str, shared: Callable[..., dict[str, An
     assert best[0] == pytest.approx(best[1], rel=1e-5)
     sheets = [sorted(p.name for p in (tmp_path / n / "samples").iterdir()) for n in ("one", "two")]
     assert sheets[0] == sheets[1] == ["0000002.png", "0000004.png"]
-    # Before the first step weights are the same, and each pair is looked at alone: so are the scores, bit for bit.
+    # Before the first step weights are the same, and each pair is restored alone: so are the scores, bit for bit.
     for name in ("psnr", "ssim", "psnr_blurred", "no_harm_db"):
         assert one[0][name] == two[0][name]
 
 
-SHARED_LOOK = """
+SHARED_BATCH = """
 import json, sys
 from datetime import timedelta
 import torch
 import torch.distributed as dist
 torch.set_num_threads(1)
-from deblur_models.config.configuration import read_configuration
+from deblur_models.config.configuration import load_configuration
 from deblur_models.train.processes import Processes
 rank, ranks = int(sys.argv[1]), int(sys.argv[2])
 dist.init_process_group("gloo", init_method=f"file://{sys.argv[3]}", rank=rank, world_size=ranks,
@@ -149,7 +149,7 @@ dist.destroy_process_group()
 
 def test_parts_become_the_whole_and_gradients_find_back(tmp_path: Path) -> None:
     """d/dx of sum(w) mean(w) = 2 sum(w) / n for each of n values, times the number of processes that compute it."""
-    command = [sys.executable, "-c", SHARED_LOOK]
+    command = [sys.executable, "-c", SHARED_BATCH]
     processes = [
         subprocess.Popen([*command, str(rank), "2", str(tmp_path / "meet")], stdout=subprocess.PIPE, text=True)
         for rank in range(2)
@@ -170,7 +170,7 @@ import json, sys
 import torch
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)  # rounding is 1e-12 of a step, also behind normalizations of small maps
-from deblur_models.config.configuration import read_configuration
+from deblur_models.config.configuration import load_configuration
 from deblur_models.data import Batch
 from deblur_models.train.learner import Learner
 from deblur_models.train.processes import Processes, joined
@@ -182,7 +182,7 @@ def batch(step, rank, ranks):
     return Batch(sharp, 0.8 * sharp + 0.2 * noise[mine], (None,) * count, (None,) * count, ("x",) * count)
 
 def encoder(processes):
-    learner = Learner(read_configuration(json.loads(sys.argv[1])), processes)
+    learner = Learner(load_configuration(json.loads(sys.argv[1])), processes)
     seen = []
     for step in range(3):
         seen.append(torch.cat([p.detach().flatten().clone() for p in learner.network.encoder_parameters()]))
@@ -236,7 +236,7 @@ def test_two_processes_go_on_where_they_stopped(
     assert all(torch.equal(a[name], b[name]) for name in a)
     for suffix in (".json", ".safetensors"):
         (tmp_path / "parts" / f"previous{suffix}").replace(tmp_path / "parts" / f"last{suffix}")
-    train(read_configuration(made), tmp_path / "parts")
+    train(load_configuration(made), tmp_path / "parts")
     assert_close(tmp_path / "whole", tmp_path / "parts", 1e-5)
 
 
@@ -253,7 +253,7 @@ def test_relativistic_means_are_those_of_the_whole_batch(
             "discriminator": {"kind": "patchgan", "size": "tiny", "width": 4, "layers": 1},
         },
     }
-    train(read_configuration(made), tmp_path / "one")
+    train(load_configuration(made), tmp_path / "one")
     train_in_two(made, tmp_path / "two")
     # Differences of answers do not feel the bias of the last layer.
     assert_close(tmp_path / "one", tmp_path / "two", 1e-5, rounding=("model.2.bias", "model.5.bias"))
@@ -272,19 +272,19 @@ def test_an_adversary_is_one_and_the_same_in_both(
             "discriminator": {"kind": "patchgan", "size": "tiny", "width": 4, "layers": 1},
         },
     }
-    train(read_configuration(made), tmp_path / "one")
+    train(load_configuration(made), tmp_path / "one")
     train_in_two(made, tmp_path / "two")
     assert_close(tmp_path / "one", tmp_path / "two", 1e-5)
 
 
 def test_a_batch_must_be_shared_equally(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from deblur_models.train import TrainingError
-    from deblur_models.train.loop import _training_sets
+    from deblur_models.train.prepare import training_sets
 
-    made = read_configuration(tables(stage=[{"steps": 1, "patch_px": 16, "batch": 6, "accumulate": 2}]))
-    assert len(_training_sets(made, 3)) == 1
+    made = load_configuration(tables(stage=[{"steps": 1, "patch_px": 16, "batch": 6, "accumulate": 2}]))
+    assert len(training_sets(made, 3)) == 1
     with pytest.raises(TrainingError, match=r"batch of 6 cannot be shared equally by 2 processes in 2 parts each"):
-        _training_sets(made, 2)
+        training_sets(made, 2)
 
 
 def test_alone_a_process_agrees_with_itself() -> None:

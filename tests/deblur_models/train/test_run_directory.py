@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from blursynth.errors import DatasetError
-from deblur_models.config.configuration import configuration_names, read_configuration
+from deblur_models.config.configuration import configuration_names, load_configuration
 from deblur_models.train.run_directory import RunDirectory
 
-CONFIGURATION = read_configuration(configuration_names()[0])
+CONFIGURATION = load_configuration(configuration_names()[0])
 
 
 def test_no_line_is_added_to_a_file_outside(tmp_path: Path) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 import torch
 
 from deblur_models.data import Batch, Collated
-from deblur_models.train.times import Times
+from deblur_models.train.timer import Timer
 
-__all__ = ["Ahead"]
+__all__ = ["Prefetcher"]
 
 
-class Ahead:
+class Prefetcher:
     """The batches of a stage, each in its parts.
 
-    On a CUDA device :meth:`prepare` copies and blurs the next one in a stream of its own, beside the training of the
+    On a CUDA device :meth:`prefetch` copies and blurs the next one in a stream of its own, beside the training of the
     present one. Elsewhere it does nothing, and a batch is made when it is taken. The batches are the same.
 
     Parameters
@@ -26,8 +26,8 @@ class Ahead:
         Makes the batch of a part on the device.
     device
         The training device.
-    times
-        What the times are added to.
+    timer
+        What its times are added to.
     """
 
     def __init__(
@@ -35,16 +35,16 @@ class Ahead:
         collated: Iterator[list[Collated]],
         make: Callable[[Collated], Batch],
         device: torch.device,
-        times: Callable[[], Times],
+        timer: Callable[[], Timer],
     ) -> None:
-        self._collated, self._make, self._device, self._times = collated, make, device, times
+        self._collated, self._make, self._device, self._timer = collated, make, device, timer
         self._next: list[Batch] | None = None
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)
             self._stream.wait_stream(torch.cuda.current_stream(device))  # networks that blur may be on their way there
 
-    def prepare(self) -> None:
+    def prefetch(self) -> None:
         """Begin the next batch, where there is one and a stream for it."""
         if self._stream is None or self._next is not None:
             return
@@ -55,7 +55,7 @@ class Ahead:
         """The next batch, for the current stream."""
         if self._stream is None:
             return self._made()
-        self.prepare()
+        self.prefetch()
         assert self._next is not None
         parts, self._next = self._next, None
         here = torch.cuda.current_stream(self._device)
@@ -66,8 +66,8 @@ class Ahead:
         return parts
 
     def _made(self) -> list[Batch]:
-        times = self._times()
-        with times.waiting_for("data"):
+        timer = self._timer()
+        with timer.wall("data"):
             parts = next(self._collated, [])  # none after the last step
-        with times.on("blur"):
+        with timer.device("blur"):
             return [self._make(part) for part in parts]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
 from blursynth.errors import InvalidValueError, MissingExtraError, did_you_mean
 
-__all__ = ["BUNDLED", "bundled_photographs", "photographs"]
+__all__ = ["BUNDLED", "BUNDLED_PREFIX", "bundled_photographs", "with_bundled"]
+
+BUNDLED_PREFIX = "bundled:"
+"""How sources name them: ``bundled:training``, ``bundled:held-out``."""
 
 BUNDLED: dict[str, dict[str, str]] = {
     "training": {
@@ -42,7 +45,9 @@ def bundled_photographs(part: str) -> list[Path]:
         There is no such part.
     """
     if part not in BUNDLED:
-        raise InvalidValueError(f"There are no bundled photographs {part!r}.", fix=did_you_mean(part, BUNDLED))
+        raise InvalidValueError(
+            f"There are no bundled photographs {part!r}.", fix=did_you_mean(part, BUNDLED), field="sources", value=part
+        )
     package = find_spec("skimage")
     if package is None or package.origin is None:
         raise MissingExtraError(
@@ -53,14 +58,14 @@ def bundled_photographs(part: str) -> list[Path]:
     return [folder / name for name in BUNDLED[part]]
 
 
-def photographs(given: str | Sequence[str]) -> str | list[str | Path]:
-    """Sources as a configuration names them: folders, globs, files, or ``bundled:training`` and
-    ``bundled:held-out``."""
-    if isinstance(given, str) and not given.startswith("bundled:"):
-        return given
-    names = [given] if isinstance(given, str) else list(given)
+def with_bundled(sources: Iterable[str | Path]) -> list[str | Path]:
+    """Sources with the files of ``bundled:training`` and ``bundled:held-out`` in their places."""
     return [
         path
-        for name in names
-        for path in (bundled_photographs(name.removeprefix("bundled:")) if name.startswith("bundled:") else [name])
+        for source in sources
+        for path in (
+            bundled_photographs(source.removeprefix(BUNDLED_PREFIX))
+            if isinstance(source, str) and source.startswith(BUNDLED_PREFIX)
+            else [source]
+        )
     ]

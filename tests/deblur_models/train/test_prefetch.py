@@ -12,8 +12,8 @@ from torch import Tensor
 
 from deblur_models.data import Batch
 from deblur_models.device import arithmetic
-from deblur_models.train.ahead import Ahead
-from deblur_models.train.times import Times
+from deblur_models.train.prefetch import Prefetcher
+from deblur_models.train.timer import Timer
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -31,82 +31,82 @@ def test_without_a_stream_a_batch_is_made_when_it_is_taken() -> None:
             read.append(number)
             yield [number, number + 0.5]
 
-    times = Times(CPU)
-    ahead = Ahead(steps(), batch, CPU, lambda: times)
+    timer = Timer(CPU)
+    prefetcher = Prefetcher(steps(), batch, CPU, lambda: timer)
     for number in range(3):
-        ahead.prepare()
+        prefetcher.prefetch()
         assert read == list(range(number))
-        assert [part.sources for part in ahead.take()] == [(f"{number}",), (f"{number + 0.5}",)]
-    assert ahead.take() == [], "there are no more"
-    assert set(times.seconds()) == {"data", "blur"}
+        assert [part.sources for part in prefetcher.take()] == [(f"{number}",), (f"{number + 0.5}",)]
+    assert prefetcher.take() == [], "there are no more"
+    assert set(timer.seconds()) == {"data", "blur"}
 
 
 @pytest.fixture
-def rank_and_world_size(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a CUDA device that is not there is asked for, in order."""
-    told: list[str] = []
+    calls: list[str] = []
 
     class Stream:
         def __init__(self, name: str) -> None:
             self.name = name
 
         def wait_stream(self, other: Stream) -> None:
-            told.append(f"{self.name} waits for {other.name}")
+            calls.append(f"{self.name} waits for {other.name}")
 
     class Event:
         def __init__(self, **_: Any) -> None:
             pass
 
         def record(self) -> None:
-            told.append("event")
+            calls.append("event")
 
         def synchronize(self) -> None:
-            told.append("read")
+            calls.append("read")
 
         def elapsed_time(self, end: Event) -> float:
             return 250.0
 
     @contextmanager
     def within(stream: Stream) -> Iterator[None]:
-        told.append(f"in {stream.name}")
+        calls.append(f"in {stream.name}")
         yield
-        told.append(f"out of {stream.name}")
+        calls.append(f"out of {stream.name}")
 
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream("side"))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("main"))
     monkeypatch.setattr(torch.cuda, "stream", within)
     monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: told.append(f"kept for {stream.name}"))
-    return told
+    monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: calls.append(f"kept for {stream.name}"))
+    return calls
 
 
-def test_with_a_stream_the_next_batch_is_made_before_it_is_taken(told: list[str]) -> None:
-    times = Times(CUDA)
-    ahead = Ahead(iter([[0], [1]]), batch, CUDA, lambda: times)
+def test_with_a_stream_the_next_batch_is_made_before_it_is_taken(calls: list[str]) -> None:
+    timer = Timer(CUDA)
+    prefetcher = Prefetcher(iter([[0], [1]]), batch, CUDA, lambda: timer)
     made = ["in side", "event", "event", "out of side"]
     taken = ["main waits for side", "kept for main", "kept for main"]
-    assert told == ["side waits for main"]
-    told.clear()
-    assert ahead.take()[0].sources == ("0",)
-    assert told == [*made, *taken], "the first one has nothing to be made beside"
-    told.clear()
-    ahead.prepare()
-    ahead.prepare()
-    assert told == made, "once, and nobody waits"
-    told.clear()
-    assert ahead.take()[0].sources == ("1",)
-    assert told == taken
+    assert calls == ["side waits for main"]
+    calls.clear()
+    assert prefetcher.take()[0].sources == ("0",)
+    assert calls == [*made, *taken], "the first one has nothing to be made beside"
+    calls.clear()
+    prefetcher.prefetch()
+    prefetcher.prefetch()
+    assert calls == made, "once, and nobody waits"
+    calls.clear()
+    assert prefetcher.take()[0].sources == ("1",)
+    assert calls == taken
 
 
-def test_times_of_a_device_are_read_when_they_are_asked_for(told: list[str]) -> None:
-    times = Times(CUDA)
+def test_times_of_a_device_are_read_when_they_are_asked_for(calls: list[str]) -> None:
+    timer = Timer(CUDA)
     for _ in range(3):
-        with times.on("network"):
+        with timer.device("network"):
             pass
-    assert told == ["event"] * 6
-    assert times.seconds() == {"network": 0.75}
-    assert told == ["event"] * 6 + ["read"] * 3
-    assert times.seconds() == {"network": 0.75}, "each is counted once"
+    assert calls == ["event"] * 6
+    assert timer.seconds() == {"network": 0.75}
+    assert calls == ["event"] * 6 + ["read"] * 3
+    assert timer.seconds() == {"network": 0.75}, "each is counted once"
 
 
 def test_arithmetic_of_cuda_is_set_for_the_run_alone() -> None:

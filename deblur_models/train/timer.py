@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["Times"]
+__all__ = ["Timer"]
 
 
-class Times:
+class Timer:
     """Seconds since it was made, by what they were spent on.
 
     On a CUDA device work is asked for now and done later. There events are put into the stream of work and read when
@@ -25,17 +25,17 @@ class Times:
         self._events: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
 
     @contextmanager
-    def waiting_for(self, name: str) -> Iterator[None]:
+    def wall(self, name: str) -> Iterator[None]:
         """What this process does or waits for itself."""
         begin = time.perf_counter()
         yield
         self._spent[name] = self._spent.get(name, 0.0) + time.perf_counter() - begin
 
     @contextmanager
-    def on(self, name: str) -> Iterator[None]:
+    def device(self, name: str) -> Iterator[None]:
         """What the device does, in its current stream."""
         if not self._on_cuda:
-            with self.waiting_for(name):
+            with self.wall(name):
                 yield
             return
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

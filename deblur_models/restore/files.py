@@ -1,0 +1,146 @@
+"""Picture files restored: which becomes which, and doing it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.errors import BlursynthError, InvalidValueError
+from blursynth.io.decoders import CODE_SUFFIXES
+from blursynth.io.folders import Inside, endings_text, expanded, matches, total, walk
+from deblur_models.data.picture_file import read_picture, write_whole, written_suffix
+from deblur_models.restore.restorer import Restorer
+
+__all__ = ["FilePlan", "plan_files", "restore_files"]
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """Every picture once with the file that it becomes, and what of the folders is left out, and why.
+
+    ``ignored`` counts the files of no known format by their ending.
+    """
+
+    jobs: list[tuple[Path, Path]]
+    left_out: list[tuple[str, str]]
+    ignored: dict[str, int]
+
+
+def plan_files(pictures: Sequence[str | Path], out: str | Path, suffix: str = "") -> FilePlan:
+    """Which pictures of files, folders and patterns are restored, in order, and into which files.
+
+    They keep their names; formats that are not written become PNG. Folders are walked through, linked ones too, and
+    keep their shape; ``out`` may lie in one.
+
+    Parameters
+    ----------
+    pictures
+        Files, folders and patterns.
+    out
+        The folder of the restored pictures.
+    suffix
+        Put behind their names.
+
+    Raises
+    ------
+    InvalidValueError
+        Nothing is found, two pictures would become one file, or a picture would overwrite itself.
+    """
+    out = Path(out)
+    found: dict[Path, tuple[Path, Path]] = {}
+    looked: list[Inside] = []
+    for given in map(expanded, pictures):
+        if given.is_dir():
+            inside = walk(given, CODE_SUFFIXES, without=out)
+            looked.append(inside)
+            listed = [(given / name, name) for name in inside.files]
+            if not listed:
+                others = f" Other files there: {endings_text(inside.endings)}." if inside.endings else ""
+                raise InvalidValueError(
+                    f"{given}: holds no pictures.{others}",
+                    fix=f"Known: {', '.join(s[1:] for s in CODE_SUFFIXES)}.",
+                )
+        elif not given.exists() and (matched := matches(given)) is not None:
+            listed = [(path, Path(path.name)) for path in matched if path.is_file()]
+            if not listed:
+                raise InvalidValueError(f"{given}: no file fits this pattern.")
+        else:
+            listed = [(given, Path(given.name))]
+        for picture, name in listed:
+            target = out / name.with_name(f"{name.stem}{suffix}{written_suffix(name)}")
+            found.setdefault(picture.resolve(), (picture, target))
+    keep = Counter(target for _, target in found.values())
+    for real, (picture, target) in found.items():
+        # Beside a.png, what becomes of a.gif, whose format is not written, is a.gif.png.
+        if keep[target] > 1 and picture.suffix.lower() != target.suffix:
+            found[real] = picture, target.with_name(f"{picture.name}{suffix}{target.suffix}")
+    targets: dict[Path, Path] = {}
+    for real, (picture, target) in found.items():
+        if target.resolve() in found:
+            raise InvalidValueError(
+                f"{picture} would be written over {'itself' if target.resolve() == real else target}.",
+                fix="Choose another folder, or a suffix of the names.",
+            )
+        if target in targets:
+            raise InvalidValueError(
+                f"{targets[target]} and {picture} would both become {target}.",
+                fix="Restore them one after another into different folders, or give their common folder.",
+            )
+        targets[target] = picture
+    left_out = [(str(inside.root / name), why) for inside in looked for name, why in inside.left_out]
+    return FilePlan(list(found.values()), left_out, total(inside.endings for inside in looked))
+
+
+def restore_files(
+    jobs: Iterable[tuple[Path, Path]],
+    restorer: Restorer,
+    kernels: NDArray[np.floating] | None = None,
+    *,
+    overwrite: bool = False,
+    on_file: Callable[[int, Path], None] | None = None,
+) -> list[tuple[str, str]]:
+    """Restore picture files, with their depth of codes, transparency and metadata; those that fail, and why.
+
+    Parameters
+    ----------
+    jobs
+        Pictures, and the files that they become, as :func:`plan_files` gives them.
+    restorer
+        A network or a classical method.
+    kernels
+        ``[1, K, K]``, for methods that need the point spread.
+    overwrite
+        Restored pictures that are there.
+    on_file
+        Called before each picture with its number, from 0, and its path.
+    """
+    failed: list[tuple[str, str]] = []
+    written: set[tuple[int, int]] = set()  # as the file system knows them, to which A.png and a.png may be one
+    for number, (picture, target) in enumerate(jobs):
+        if on_file is not None:
+            on_file(number, picture)
+        if target.exists() and _identity(target) in written:
+            failed.append((str(picture), f"{target} is what another picture became"))
+            continue
+        if target.exists() and not overwrite:
+            failed.append((str(picture), f"{target} is there already, and shall not be overwritten"))
+            continue
+        try:
+            file = read_picture(picture)
+            restored = restorer.restore(file.tensor(), kernels)
+            write_whole(target, file.encoded(restored, target.suffix.lower()))
+        except BlursynthError as error:
+            failed.append((str(picture), str(error).removeprefix(f"{picture}: ").rstrip(".")))
+        else:
+            written.add(_identity(target))
+    return failed
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino

@@ -1,0 +1,176 @@
+"""What a run needs besides its device, checked before the first step: weights, networks, pictures and pairs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from blursynth.dataset import DatasetRequest, OnlineDataset, scan_sources
+from blursynth.dataset.schema import check_recipe
+from blursynth.errors import BlursynthError, DatasetError
+from deblur_models.checkpoints.checkpoint import blur_generator_of, load_checkpoint
+from deblur_models.config.configuration import Configuration, DataTable, Stage
+from deblur_models.data import BlurredByNetwork, Crops, OnTheFly, Source, TrainingSet, open_pairs
+from deblur_models.data.skipped import log_skipped
+from deblur_models.networks import BlurGenerator
+from deblur_models.train.initial import InitialNetworks, initial_networks
+from deblur_models.train.learner import TrainingError
+from deblur_models.train.processes import rank_and_world_size
+from deblur_models.train.validation import HeldOut
+
+__all__ = ["Prepared", "compare", "prepare", "training_sets"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run needs besides its device, each checked."""
+
+    initial: InitialNetworks
+    stages: Sequence[TrainingSet]
+    held_out: HeldOut | None
+    blurring: Mapping[str, BlurGenerator]
+    """Networks that blur sharp pictures, by the names of the data tables that wait for them."""
+    fingerprints: Mapping[str, str]
+    """Of the pictures and the blur of each data table: of what is in them, not of where they lie."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {"data": dict(self.fingerprints), "held_out": self.held_out.fingerprint if self.held_out else None}
+
+
+def prepare(configuration: Configuration) -> Prepared:
+    """Check all that a run needs besides its device: weights files, networks, pictures, pairs.
+
+    Raises
+    ------
+    BlursynthError
+        Something is missing, damaged or does not fit.
+    """
+    for number, loss in enumerate(configuration.loss, 1):
+        with _at(f"[[loss]] {number}"):
+            loss.check_ready()
+    initial = initial_networks(configuration)
+    blurring = {}
+    prints: dict[str, list[str]] = {}
+    for name, table in configuration.data.items():
+        if table.blur_network is not None:
+            with _at(f"[data.{name}]"):
+                checkpoint = load_checkpoint(table.blur_network)
+                blurring[name] = blur_generator_of(checkpoint, table.blur_network)
+                prints[name] = [checkpoint.manifest["sha256"]]
+    rank, ranks = rank_and_world_size()  # data are checked before the processes are joined
+    stages = training_sets(configuration, ranks)
+    held_out = None
+    if configuration.validation is not None:
+        with _at("[validation]"):
+            held_out = HeldOut(configuration.validation, rank, ranks)
+    for stage in stages:
+        for source in stage.sources:
+            prints.setdefault(source.name, []).append(source.fingerprint())
+    together = {name: hashlib.sha256("".join(of_it).encode()).hexdigest() for name, of_it in prints.items()}
+    return Prepared(initial, stages, held_out, blurring, together)
+
+
+def compare(out: str | Path, before: Mapping[str, Any], now: Prepared, moved: Sequence[str]) -> None:
+    """Refuses to go on with other pictures or another blur than a run was begun with."""
+    prints = now.to_dict()
+    changed = [f"[data.{name}]" for name in prints["data"] if before["data"].get(name) != prints["data"][name]]
+    if before.get("held_out", prints["held_out"]) != prints["held_out"]:
+        changed.append("[validation]")
+    if changed:
+        other = f" ({'; '.join(moved)})" if moved else ""
+        raise DatasetError(
+            f"{out}: what {changed[0]} names has changed since the run was begun: pictures, pairs, recipe or "
+            f"network{other}.",
+            why="Going on would make a run that no configuration describes.",
+            fix="Put back what it was. To train the weights on with what is there now, choose a new folder and write "
+            f'start_from = "{out}" at the top of the configuration.',
+        )
+
+
+@contextmanager
+def _at(table: str) -> Iterator[None]:
+    """Errors say in which table of the configuration they arose."""
+    try:
+        yield
+    except BlursynthError as error:
+        raise error.at(table) from None
+
+
+def training_sets(configuration: Configuration, ranks: int) -> list[TrainingSet]:
+    """One per stage; every picture is checked before anything is trained."""
+    scanned: dict[str, Any] = {}
+    return [
+        _training_set(configuration, number, stage, scanned, ranks) for number, stage in enumerate(configuration.stage)
+    ]
+
+
+def _training_set(
+    configuration: Configuration, number: int, stage: Stage, scanned: dict[str, Any], ranks: int
+) -> TrainingSet:
+    if stage.batch % (ranks * stage.accumulate):
+        raise TrainingError(
+            f"[[stage]] {number + 1}: a batch of {stage.batch} cannot be shared equally by {ranks} processes "
+            f"in {stage.accumulate} parts each.",
+            fix="Choose a batch that is a multiple of both.",
+        )
+    names = stage.data or tuple(configuration.data)
+    sources = []
+    for name in names:
+        with _at(f"[[stage]] {number + 1}, [data.{name}]"):
+            sources.append(_source(name, configuration.data[name], stage, configuration, scanned))
+    return TrainingSet(
+        sources,
+        [configuration.data[name].share for name in names],
+        seed=configuration.seed,
+        augment=configuration.run.augment,
+        augmentation=configuration.augmentation,
+        margin_px=_margin_px(configuration, stage),
+    )
+
+
+def _margin_px(configuration: Configuration, stage: Stage) -> int:
+    """Width of what samples have around their patch, for the augmentation."""
+    return 0 if configuration.augmentation is None else configuration.augmentation.margin_px(stage.patch_px)
+
+
+def _source(name: str, table: DataTable, stage: Stage, configuration: Configuration, scanned: dict[str, Any]) -> Source:
+    seed = table.seed if table.seed is not None else configuration.seed
+    margin = _margin_px(configuration, stage)
+    if table.blur_network is not None:
+        unblurred = table.replace(blur_network=None, recipe="sharp", on_device=False)
+        return BlurredByNetwork(_source(name, unblurred, stage, configuration, scanned), seed=seed)
+    if table.pairs is not None:
+        if name not in scanned:
+            scanned[name] = open_pairs(table.pairs, table.sharp)
+            log_skipped(f"data.{name}", scanned[name])
+        return Crops(scanned[name], name, size_px=stage.patch_px, seed=seed, margin_px=margin)
+    assert table.photos is not None
+    size = stage.patch_px + 2 * margin
+    request = DatasetRequest(
+        sources=table.photos, recipe=table.recipe, size_px=size, seed=seed, depth=table.depth,
+        downscale=table.downscale, min_detail=table.min_detail,
+    )  # fmt: skip
+    check_recipe(request.loaded_recipe)  # before the scan, which may take long
+    if name not in scanned:
+        scanned[name] = scan_sources(request.sources, depth=request.depth, downscale=request.downscale)
+        log_skipped(f"data.{name}", scanned[name])
+    made = f"{name} of {size} px"
+    if made not in scanned:  # its draws are tried out, which takes a second
+        around = f", with {margin} px around it for [augmentation]" if margin else ""
+        with _at(f"patch_px = {stage.patch_px}{around}"):
+            scanned[made] = OnlineDataset(request, scan=scanned[name])
+    online = scanned[made]
+    on_device = _on_cuda(configuration.run.device) if table.on_device is None else table.on_device
+    return OnTheFly(online, name, seed=seed, on_device=on_device, reuse=table.reuse)
+
+
+def _on_cuda(device: str) -> bool:
+    """Whether a device of this name is one of CUDA, whether or not it is there."""
+    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
