@@ -29,7 +29,7 @@ class DeepDeblurConfig(NetworkConfig):
 
     kind: ClassVar[str] = "deepdeblur"
     sizes: ClassVar = {"published": {}, "tiny": {"width": 16, "blocks": 3}}
-    value_range: ClassVar[ValueRange] = "centerd_bytes"
+    value_range: ClassVar[ValueRange] = "centered_bytes"
 
     width: int = Field(default=64, ge=2, le=512, description="channels of every layer")
     blocks: int = Field(default=19, ge=0, le=200, description="residual blocks of each scale")

@@ -17,13 +17,13 @@ from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["RANGES", "Architecture", "Network", "NetworkConfig", "NormPolicy", "ValueRange"]
 
-ValueRange = Literal["unit", "symmetric", "centerd_bytes"]
+ValueRange = Literal["unit", "symmetric", "centered_bytes"]
 """What a network computes with: 0..1, -1..1, or codes 0..255 with 127.5 taken off (DeepDeblur)."""
 
 RANGES: Mapping[ValueRange, tuple[float, float]] = {
     "unit": (1.0, 0.0),
     "symmetric": (2.0, -1.0),
-    "centerd_bytes": (255.0, -127.5),
+    "centered_bytes": (255.0, -127.5),
 }
 """``inside = scale * picture + offset`` for each range."""
 

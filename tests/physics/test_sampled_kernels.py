@@ -79,7 +79,7 @@ MADE = [
 
 @pytest.mark.parametrize("make", MADE, ids=["generalized Gaussian", "plateau", "low pass"])
 @pytest.mark.parametrize("size", [1, 3, 7, 21])
-def test_centerd_with_a_sum_of_one(make: object, size: int) -> None:
+def test_centered_with_a_sum_of_one(make: object, size: int) -> None:
     psf = make(size)  # type: ignore[operator]
     assert abs(psf.sums()[0] - 1) <= 1e-12
     assert np.abs(psf.centroids()).max() <= 1e-10

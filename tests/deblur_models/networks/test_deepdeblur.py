@@ -63,7 +63,7 @@ def test_halving_passes_gradients() -> None:
     assert torch.autograd.gradcheck(lambda x: halve(x), (x,))
 
 
-def test_scales_are_chained_from_coarse_to_fine_in_centerd_codes() -> None:
+def test_scales_are_chained_from_coarse_to_fine_in_centered_codes() -> None:
     """The published forward written out with the weights under their published names."""
     torch.manual_seed(0)
     config = DeepDeblurConfig.of_size("tiny")
