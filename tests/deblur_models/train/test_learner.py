@@ -384,7 +384,7 @@ def test_processes_look_for_unused_weights_only_where_there_are_some(tables: Tab
     mimo = {"kind": "mimo_unet", "size": "tiny"}
     assert not learner(tables(network=mimo, loss=charbonnier))._leaves_weights_unused()
     first = [{"kind": "ssim"}]
-    assert not load_configuration(tables(loss=first)).losses[0].every_scale
+    assert not load_configuration(tables(loss=first)).loss[0].every_scale
     assert learner(tables(network=mimo, loss=first))._leaves_weights_unused()
 
 
