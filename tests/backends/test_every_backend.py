@@ -138,10 +138,14 @@ def test_the_adjoint_is_the_transpose(backend: str, name: str, case: Case, dtype
 
 @pytest.mark.parametrize(
     ("backend", "name", "case", "dtype"),
-    [c for c in combinations(("cpu",)) if c.values[2].picture is not None and c.values[1] != "to_codes"],
+    [
+        c
+        for c in combinations(("cpu",))
+        if c.values[2].picture is not None and c.values[1] != "to_codes" and c.values[2].given.get("border") != "valid"
+    ],
 )
 def test_a_batch_is_its_pictures_one_by_one(backend: str, name: str, case: Case, dtype: type) -> None:
-    """To the bit."""
+    """To the bit. ``VALID`` cuts off what the widest point spread of a batch lacks, so pictures alone are larger."""
     together = list(numbers(on(backend, name, case, as_picture(backend, case, dtype), dtype)))
     assert case.picture is not None
     for b in range(len(case.picture)):
