@@ -239,8 +239,8 @@ def slowed(self, placement, original=render.Renderer.render):
 if __name__ == "__main__":
     render.Renderer.render = slowed  # long enough to be interrupted in the middle
     pictures, out, recipe, workers = sys.argv[1:]
-    dataset.generate(pictures, out, bs.load_recipe(recipe), count=23, size_px=32, seed=11, workers=int(workers),
-                     shard_length=4)
+    request = dataset.DatasetRequest(sources=pictures, recipe=recipe, count=23, size_px=32, seed=11, shard_length=4)
+    dataset.generate(request, out, workers=int(workers))
 """
 
 
