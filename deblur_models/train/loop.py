@@ -267,7 +267,7 @@ def error_context(table: str) -> Iterator[None]:
     try:
         yield
     except BlursynthError as error:
-        raise type(error)(f"{table}: {error.what}", why=error.why, fix=error.fix) from None
+        raise error.at(table) from None
 
 
 class _Loop:
