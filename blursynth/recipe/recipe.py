@@ -184,7 +184,10 @@ class Recipe:
             try:
                 step = sampler.sample(Stream(seed, index, name), frame, earlier)
             except InvalidValueError as error:
-                raise error.at(f"{self.name} [{name}], sample {index} of seed {seed}") from None
+                what = f"{self.name} [{name}], sample {index} of seed {seed}: {error.what}"
+                raise InvalidValueError(
+                    what, why=error.why, fix=error.fix, field=error.field, value=error.value
+                ) from None
             earlier[name] = step  # also where nothing stands in its place: others may refer to its numbers
             steps.append((name, step.for_light() if is_linear else step))
             is_linear = is_linear and step.gives in (None, Encoding.LINEAR)
