@@ -39,7 +39,7 @@ def fails(result: Result, message: str, code: int = 2) -> None:
     assert result.exit_code == code, result.output
     assert message in result.stderr, result.stderr
     assert "Traceback" not in result.output
-    assert "fault of blursynth" not in result.output
+    assert "bug in blursynth" not in result.output
     assert result.stderr.startswith(("Error: ", "Usage: "))
 
 
@@ -224,8 +224,8 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "weights too few": (STEP + "sigma_px = { choice = [1, 2], weights = [1] }", "choice needs one weight per value, got 1 weights for 2 values."),
     "text without quotes": ("[[step]]\nkind='jpeg'\nquality=90\nsubsampling=420", "r.toml [jpeg]: subsampling must be '444', '422' or '420', got 420. It is a string, so put it in quotes."),
     "blur of file codes": ("[[step]]\nkind='encode'\n" + STEP + "sigma_px=1", "gaussian_blur takes a linear frame, but the step before it gives a display one. Put a decode step between them: blur happens to light"),
-    "raw at the end": ("[[step]]\nkind='decode'\n[[step]]\nkind='sensor'\nfull_well_e=1000", "Recipe 'r.toml' gives raw sensor numbers, which data sets cannot hold."),
-    "linear at the start": (STEP + "sigma_px=1", "Recipe 'r.toml' takes linear frames, but good.png holds codes of a display. Begin it with a decode step; files of light go past it."),
+    "raw at the end": ("[[step]]\nkind='decode'\n[[step]]\nkind='sensor'\nfull_well_e=1000", "Recipe 'r.toml' gives raw sensor values, which data sets cannot hold."),
+    "linear at the start": (STEP + "sigma_px=1", "Recipe 'r.toml' takes linear frames, but good.png holds display codes. Start it with a decode step; linear files skip it."),
     "name twice": ("[[step]]\nkind='decode'\n" + 2 * (STEP + "sigma_px=1\n"), "r.toml [gaussian_blur]: the name stands twice."),
     "name with a dot": ("[[step]]\nkind='decode'\nname='a.b'", "r.toml [a.b]: a step's name is a non-empty string without dots."),
     "name a number": ("[[step]]\nkind='decode'\nname=3", "r.toml step 1: its name must be a string, got 3."),
@@ -261,7 +261,7 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "count no number": ("{good} {tmp}/out -n many", "Invalid value for '--count'"),
     "no count": ("{good} {tmp}/out", "--count is missing. A data set on a disk has an end. Say how many pairs."),
     "size 0": ("{good} {tmp}/out -n 2 --size 0", "--size must be >= 8, got 0."),
-    "size too large": ("{good} {tmp}/out -n 2 --size 5000", "None of the 1 inputs can be used: good.png: 192 x 160 px (width x height) is smaller than 5000 px. Check the pictures, or ask for smaller crops."),
+    "size too large": ("{good} {tmp}/out -n 2 --size 5000", "None of the 1 inputs can be used: good.png: 192 x 160 px (width x height) is smaller than 5000 px. Check the pictures, or request smaller crops."),
     "no room for the blur": ("{good} {tmp}/out -n 2 --size 150 -w 1 --set shake.length_px=200 --set shake.speed_px=200 -r motion-only", "the largest of 1 has 192 x 160 px (width x height). Use larger pictures, smaller crops, or a recipe with less blur."),
     "negative seed": ("{good} {tmp}/out -n 2 --seed -1", "--seed must be >= 0, got -1."),
     "seed too large": ("{good} {tmp}/out -n 2 --seed 9223372036854775808", "--seed must be < 9223372036854775808"),
@@ -273,10 +273,10 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "kernel too small": ("{good} {tmp}/out -n 2 --size 48 -w 1 --store kernel --kernel-size 1", "--kernel-size must be at least "),
     "shards no range": ("{good} {tmp}/out -n 2 --shards 3", "--shards must be A:B with 0 <= A < B, got '3'. For example --shards 0:8."),
     "shards backwards": ("{good} {tmp}/out -n 2 --shards 2:1", "--shards must be A:B with 0 <= A < B, got '2:1'."),
-    "shards beyond the last": ("{good} {tmp}/out -n 2 --size 48 --shards 5:9", "--shards 5:9 lie beyond the last, the data set has 1."),
+    "shards beyond the last": ("{good} {tmp}/out -n 2 --size 48 --shards 5:9", "--shards 5:9 lie beyond the last; the data set has 1."),
     "set without a value": ("{good} {tmp}/out -n 2 --set shake.length_px", "--set shake.length_px: must be STEP.FIELD=VALUE. For example --set shake.length_px=20."),
     "set nothing": ("{good} {tmp}/out -n 2 --set shake.length_px=", "--set shake.length_px=: the value is missing."),
-    "set no TOML": ("{good} {tmp}/out -n 2 --set shake.length_px={{uniform=", "'{uniform=' is not a value. Values are those of TOML: 20, 1.5, true, \"text\", {uniform=[1,2]}."),
+    "set no TOML": ("{good} {tmp}/out -n 2 --set shake.length_px={{uniform=", "'{uniform=' is not a value. Write it as in TOML: 20, 1.5, true, \"text\", {uniform=[1,2]}."),
     "set without a step": ("{good} {tmp}/out -n 2 --set length_px=3", "--set length_px=3: must be STEP.FIELD=VALUE."),
     "set a misspelt step": ("{good} {tmp}/out -n 2 --set shak.length_px=3", "shak.length_px: default has no step 'shak'. Did you mean 'shake'?"),
     "set a misspelt field": ("{good} {tmp}/out -n 2 --set shake.lenght_px=3", "default [shake] lenght_px: no option of one_of has such a field. Did you mean 'length_px'?"),
@@ -292,13 +292,13 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "folder empty": ("{tmp}/empty {tmp}/out -n 2", "No pictures in {tmp}/empty. Known formats: .png, .jpg"),
     "nothing usable": ("{tmp}/bad {tmp}/out -n 2", "None of the 2 inputs can be used: a.png: is not a picture that can be read; b.jpg: is empty (0 bytes). Check the pictures"),
     "list empty": ("{tmp}/empty.txt {tmp}/out -n 2", "empty.txt: the list is empty. Write one path per line."),
-    "list with a lost file": ("{tmp}/lost.txt {tmp}/out -n 2", "lost.txt: entry 1, 'none.png': there is no such file. Mend the list."),
+    "list with a lost file": ("{tmp}/lost.txt {tmp}/out -n 2", "lost.txt: entry 1, 'none.png': there is no such file. Correct the list."),
     "list no text": ("{tmp}/binary.txt {tmp}/out -n 2", "binary.txt: is not a text file in UTF-8: it is in UTF-16. Save it in UTF-8"),
     "out is a file": ("{good} {tmp}/file -n 2 --size 48", "file: is a file, not a folder. Choose another place."),
     "out below a file": ("{good} {tmp}/file/out -n 2 --size 48 -w 1", "file/out: cannot be written (Not a directory)."),
-    "out holds other things": ("{good} {tmp}/bad -n 2 --size 48", "bad: the folder holds something else (a.png, b.jpg). Nothing of yours shall be overwritten. Choose a new or empty folder."),
-    "out holds another plan": ("{good} {made} -n 3 --size 48 -w 1 -r clean", "was begun with other arguments: --count (2 there, 3 now). Mixing two data sets in one folder would make neither. Give the same arguments, or choose another folder."),
-    "out holds another recipe": ("{good} {made} -n 2 --size 48 -w 1", "was begun with other arguments: recipe"),
+    "out holds other things": ("{good} {tmp}/bad -n 2 --size 48", "bad: the folder holds something else (a.png, b.jpg). Existing files are not overwritten. Choose a new or empty folder."),
+    "out holds another plan": ("{good} {made} -n 3 --size 48 -w 1 -r clean", "was started with other arguments: --count (2 there, 3 now). Two data sets cannot share a folder. Give the same arguments, or choose another folder."),
+    "out holds another recipe": ("{good} {made} -n 2 --size 48 -w 1", "was started with other arguments: recipe"),
 }  # fmt: skip
 
 
@@ -339,17 +339,17 @@ def test_no_data_set(command: str, places: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("replay {made} 2", "there is no sample 2, it has 2."),
+        ("replay {made} 2", "there is no sample 2; it has 2."),
         ("replay {made} first", "Invalid value for 'I'"),
         ("replay {made} 0 -o {tmp}/sheet.foo", "sheet.foo: pictures cannot be written in the format '.foo'."),
         ("replay {made} 0 -o {tmp}/file/sheet.png", "cannot be written (a part of the path is a file)."),
         ("replay {made} 0 --sources {tmp}/none", "none: there is no such folder. Check the path of the sources."),
         ("replay {made} 0 --sources {tmp}/empty", "Source good.png cannot be read:"),
-        ("inspect {made} --sample 9", "there is no sample 9, it has 2, counted from 0."),
+        ("inspect {made} --sample 9", "there is no sample 9; it has 2, counted from 0."),
         ("inspect {made} --rows 0", "--rows must be 1 to 100, got 0."),
         ("verify {made} --replay -1", "--replay must be >= 0, got -1."),
-        ("resume {made} --redo 7", "--redo: there is no shard 7, the data set has 1."),
-        ("resume {made} --redo two", "--redo must be numbers with commas, got 'two'."),
+        ("resume {made} --redo 7", "--redo: there is no shard 7; the data set has 1."),
+        ("resume {made} --redo two", "--redo must be integers separated by commas, got 'two'."),
         ("preview {tmp}/none.png", "none.png: there is no such file. Check the path."),
         ("preview {good}", "is a folder, not a picture."),
         ("preview {good}/good.png --count 0", "--count must be 1 to 100 rows, got 0."),
@@ -370,14 +370,17 @@ def test_damaged_data_set(good: Path, tmp_path: Path) -> None:
     assert run("generate", good, out, "-n", 2, "--size", 48, "-w", 1, "-r", "clean").exit_code == 0
     description = (out / "dataset.json").read_text()
     for text, message in (
-        ("{", "dataset.json: the description of the data set is damaged, it is no JSON"),
-        ("[]", "dataset.json: the description of the data set is damaged, it is no JSON object."),
+        ("{", "dataset.json: the description of the data set is damaged: it is not JSON"),
+        ("[]", "dataset.json: the description of the data set is damaged: it is not a JSON object."),
         ("{}", "dataset.json: is not a description of a blursynth data set."),
         (
             description.replace('"schema": 6', '"schema": 99'),
-            "has schema 99, this version reads 6. Update blursynth.",
+            "has schema 99, but this version reads 6. Update blursynth.",
         ),
-        (description.replace('"seed": 0', '"seed": 1'), "was changed after it was written (its sha256 does not fit)."),
+        (
+            description.replace('"seed": 0', '"seed": 1'),
+            "was changed after it was written (its sha256 does not match).",
+        ),
     ):
         (out / "dataset.json").write_text(text)
         fails(run("inspect", out), message)

@@ -217,9 +217,9 @@ def test_nothing_is_overwritten_without_force(flats: Path, tmp_path: Path, monke
         pair = ("fit", "--noisy", flats / "dark-00.png", "--clean", flats / "dark-01.png")
         for begin in (("fit", flats), pair):
             for option, path, says in (
-                ("--output", camera, "is there already. Nothing of yours shall be overwritten."),
+                ("--output", camera, "already exists. Existing files are not overwritten."),
                 ("--plot", plot, "give --force to overwrite it"),
-                ("--output", tmp_path / "none" / "c.toml", "none is not there. Make the folder first"),
+                ("--output", tmp_path / "none" / "c.toml", "none does not exist. Make the folder first"),
                 ("--plot", tmp_path / "file" / "p.png", "is a file, not a folder"),
                 ("--output", tmp_path / "folder.toml", "is a folder"),
             ):
@@ -345,7 +345,7 @@ def test_bad_options_are_refused(flats: Path, tmp_path: Path) -> None:
         (("fit", flats, "--noisy", flats / "dark-00.png"), "belong together"),
         (("fit", flats, "--black-level", 3), "dark frames tell it"),
         (("fit", flats / "flat-00-a.png"), "Only"),
-        (("fit", flats / "flat-00-a.png", flats / "flat-00-b.png"), "There is no dark frame"),
+        (("fit", flats / "flat-00-a.png", flats / "flat-00-b.png"), "There are no dark frames"),
         (("fit", *[flats / "flat-00-a.png"] * 3, "--dark", flats / "dark-00.png"), "got 3 files"),
     ):
         assert says in refuses(*arguments), arguments
