@@ -171,7 +171,7 @@ def test_misuse_is_explained() -> None:
     ("misuse", "message"),
     [
         (lambda frame: bs.load_recipe("default").sample(frame.image, seed=0, index=0), "acts on a Frame, got ndarray"),
-        (lambda frame: bs.load_recipe("default", changes="shake.length_px=3"), "changes must be a table"),
+        (lambda frame: bs.load_recipe("default", changes="shake.length_px=3"), "changes must map step.field"),
         (lambda frame: bs.load_recipe("default", kinds=bs.kinds.Jpeg), "kinds must be a list of degradations"),
         (lambda frame: bs.load_recipe("default", kinds=["jpeg"]), "got 'jpeg' in it"),
         (lambda frame: bs.Recipe(bs.kinds.Decode()), "list of steps, got Decode"),
