@@ -187,7 +187,7 @@ def test_misuse_is_explained() -> None:
         (lambda frame: bs.Draw.from_dict({"step": [3]}, bs.kinds.ALL), "a table with a list of steps"),
         (lambda frame: bs.Frame.stack([]), "at least one"),
         (lambda frame: bs.Frame.stack([frame.image]), "list of frames"),
-        (lambda frame: frame.crop(0.5, 0, 4, 4), "integers of px"),
+        (lambda frame: frame.crop(0.5, 0, 4, 4), "integers in px"),
     ],
 )
 def test_common_slips_are_explained(misuse: Callable[[bs.Frame], object], message: str) -> None:

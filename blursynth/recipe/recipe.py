@@ -342,8 +342,8 @@ def load_recipe(
     kinds
         Degradations that it may use. To add custom ones: ``kinds=(*blursynth.kinds.ALL, Mine)``.
     changes
-        Fields to replace, by step and name: ``{"shake.length_px": 20.0}``. They act as if a recipe that ``extends`` this
-        one set them: for a step with ``one_of``, every option that has such a field is changed, and ``kind`` replaces
+        Fields to replace, by step and name: ``{"shake.length_px": 20.0}``. As in a recipe that ``extends`` this
+        one, a step with ``one_of`` has the field changed in every option that has it, and ``kind`` replaces
         the step. The changes are added to the summary of the recipe.
 
     Raises
