@@ -729,7 +729,7 @@ def _layout_of(shape: tuple[int, ...]) -> Layout:
 def _why_not(dtype: str) -> str:
     if dtype in ("float16", "bfloat16"):
         digits = "11 bits" if dtype == "float16" else "8 bits"
-        return f"{dtype} has only {digits} of precision, too few for the dark end of light, which displays brighten."
+        return f"{dtype} has {digits} of precision: too few for the dark end of light, which displays brighten."
     if dtype.startswith(("int", "uint")):
         return "Integer pictures have no unit: 255 may be white or 255 electrons."
     return ""

@@ -77,14 +77,14 @@ def broken_exif() -> bytes:
     return data[:12] + b"\xff" * (len(data) - 12)
 
 
-NO_PICTURE = "is not a picture that can be read. Known are files of 8 or 16 bits in the formats png, jpg"
-CUT = "is damaged or cut off ("
+NO_PICTURE = "is not a picture that can be read. Supported are 8-bit and 16-bit files in the formats png, jpg"
+CUT = "is damaged or truncated ("
 GLASSY = "has transparent pixels. There is no light where a picture is transparent"
 TOO_SMALL = "(width x height) is smaller than the crops of 48 px. Give a smaller --size."
 
 # name of the file: (its bytes, the message)
 BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "empty.png": (lambda: b"", "is empty (0 bytes). Copy it again from where it came from, or leave it out."),
+    "empty.png": (lambda: b"", "is empty (0 bytes). Copy it again from the original, or leave it out."),
     "text.png": (lambda: b"this is not a picture\n", NO_PICTURE),
     "vector.png": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", NO_PICTURE),
     "junk.tif": (lambda: b"II*\0\x08\0\0\0" + b"\xff" * 50, NO_PICTURE),
@@ -102,7 +102,7 @@ BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
     "transparent.webp": (lambda: saved(np.dstack([RGB, GLASS]), "WEBP"), GLASSY),
     "one_pixel.png": (lambda: saved(RGB[:1, :1], "PNG"), f"1 x 1 px {TOO_SMALL}"),
     "thin.png": (lambda: saved(RGB[:40], "PNG"), f"96 x 40 px {TOO_SMALL}"),
-    "bomb.png": (lambda: png(100_000, 100_000), "has 100000 x 100000 px, more than 400 megapixels. So large a picture would not fit into memory."),
+    "bomb.png": (lambda: png(100_000, 100_000), "has 100000 x 100000 px, more than 400 megapixels. Such a large picture would not fit into memory."),
     "pixels_missing.png": (lambda: png(300, 300, b"\0" * 100), CUT),
     "no_width.png": (lambda: png(0, 10), NO_PICTURE),
     "floats.tif": (lambda: saved(Image.fromarray(np.full(GREY.shape, np.nan, np.float32)), "TIFF"), "holds "),

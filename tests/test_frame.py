@@ -100,7 +100,7 @@ def test_a_new_depth_is_looked_at() -> None:
         ([[0.0, 1.0]], r"got list.*np\.asarray"),
         ("photo.jpg", r"got str.*read_frame"),
         (b"\x89PNG", r"got bytes.*read_frame"),
-        (frame_of(0, 1), r"a Frame already"),
+        (frame_of(0, 1), r"already a Frame"),
         (np.ma.masked_less(np.zeros((3, 4, 4)), 1), r"masked array.*filled"),
     ],
     ids=lambda value: type(value).__name__,

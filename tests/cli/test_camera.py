@@ -171,7 +171,7 @@ def test_a_camera_of_ones_own(tmp_path: Path) -> None:
 def test_a_recipe_uses_what_was_fitted(flats: Path, tmp_path: Path) -> None:
     """The printed lines are those that a recipe takes."""
     text = passes("fit", flats, "--output", tmp_path / "mine.toml")
-    printed = text[text.index("beside it write\n") :].split("\n", 1)[1]
+    printed = text[text.index("in the same folder, write\n") :].split("\n", 1)[1]
     lines = tomllib.loads(printed)
     assert set(lines) == {"camera", "gain_dn_per_e"}
     for step in ('kind = "sensor"\ncamera = "mine.toml"\n', f'kind = "sensor"\n{printed}'):
@@ -338,12 +338,12 @@ def test_bad_options_are_refused(flats: Path, tmp_path: Path) -> None:
         (("show", "sony"), "There is no camera"),
         (("fit",), "There is nothing to fit"),
         (("fit", tmp_path), "needs an index.toml"),
-        (("fit", flats, "--bit-depth", 12), "stand in the index"),
+        (("fit", flats, "--bit-depth", 12), "come from the index"),
         (("fit", flats, "--output", tmp_path / "c.json"), "must end in .toml"),
         (("fit", flats, "--plot", tmp_path / "c.svg"), "must end in .png"),
         (("fit", flats, "--pattern", "RGBG"), "--pattern must be one of"),
         (("fit", flats, "--noisy", flats / "dark-00.png"), "belong together"),
-        (("fit", flats, "--black-level", 3), "dark frames tell it"),
+        (("fit", flats, "--black-level", 3), "dark frames show it"),
         (("fit", flats / "flat-00-a.png"), "Only"),
         (("fit", flats / "flat-00-a.png", flats / "flat-00-b.png"), "There are no dark frames"),
         (("fit", *[flats / "flat-00-a.png"] * 3, "--dark", flats / "dark-00.png"), "got 3 files"),

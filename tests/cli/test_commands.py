@@ -238,9 +238,9 @@ def test_fields_have_units_ranges_and_defaults() -> None:
     fields = {row[0]: row[1:4] for row in describe_fields(bs.kinds.Sensor)}
     assert fields["full_well_e"] == ("e-", "(0, 10,000,000]", "needed")
     assert fields["gain_dn_per_e"] == ("DN/e-", "(0, 100,000]", "-")
-    assert fields["bit_depth"] == ("-", "[2, 16] whole", "12")
+    assert fields["bit_depth"] == ("-", "[2, 16] integer", "12")
     assert fields["shot_noise"] == ("-", "true, false", "true")
-    assert fields["seed"] == ("-", "[0, 2^63) whole", "drawn")
+    assert fields["seed"] == ("-", "[0, 2^63) integer", "drawn")
     assert {row[0]: row[2] for row in describe_fields(bs.kinds.Jpeg)}["subsampling"] == "444, 422, 420"
     assert {row[0]: row[2] for row in describe_fields(bs.kinds.MeasuredBlur)}["kernel"] == "array"
 

@@ -322,7 +322,7 @@ def test_command_line(photos: tuple[Path, Path, Path], tmp_path: Path) -> None:
     maps = ("--depth", depth, "--labels", labels)
     result = run("generate", sources, out, *common, *maps)
     assert result.exit_code == 2
-    assert "which are codes and not meters" in result.stderr
+    assert "which are codes, not meters" in result.stderr
     result = run("generate", sources, out, *common, *maps, "--depth-format", "meters_per_code=1/5000,fill=nearest")
     assert result.exit_code == 0, result.output
     assert dataset.open_dataset(out).spec.depth_format == {"meters_per_code": 1 / 5000, "fill": "nearest"}

@@ -164,7 +164,7 @@ def test_linked_folders_are_sources_and_loops_are_told(tmp_path: Path) -> None:
     (tmp_path / "photos" / "up").symlink_to(tmp_path)
     scan = scan_sources(tmp_path / "photos")
     assert names(scan) == ["a.png", "card/b.png"]
-    assert [(s.name, s.why) for s in scan.skipped] == [("up", "a link to a folder that holds it")]
+    assert [(s.name, s.why) for s in scan.skipped] == [("up", "a link to a folder that contains it")]
 
 
 def test_maps_are_found_through_links_and_by_names_that_are_alike(tmp_path: Path) -> None:
