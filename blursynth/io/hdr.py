@@ -161,7 +161,7 @@ def _radiance_info(path: Path) -> LightInfo:
 
 def _open_exr(path: Path, **options: Any) -> Any:
     # OpenCV is built without OpenEXR in its wheels from version 5 on.
-    library = require("OpenEXR", extra="depth", purpose=f"reading {path.name}, as all OpenEXR files,")
+    library = require("OpenEXR", extra="depth", purpose=f"reading {path.name}, like all OpenEXR files,")
     check_name_for_exr(path)
     if exr_is_cut_off(path):
         raise damaged(path, "it ends too early")
@@ -315,7 +315,7 @@ def _tiff_info(path: Path) -> LightInfo | None:
 
 def _open_raw(path: Path) -> Any:
     """A raw file, its header read and its pixels not yet unpacked."""
-    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, as all raw files of cameras,")
+    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, like all camera raw files,")
     check_bytes(path, path.stat().st_size)
     raw = library.RawPy()
     # Its bytes and not its name, which need not be UTF-8.
@@ -352,7 +352,7 @@ def _raw_license(path: Path) -> str:
 
 
 def _read_raw(path: Path) -> NDArray[Any]:
-    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, as all raw files of cameras,")
+    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, like all camera raw files,")
     try:
         with _open_raw(path) as raw:
             raw.unpack()

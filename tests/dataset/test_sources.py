@@ -67,7 +67,7 @@ def test_what_cannot_be_used_is_skipped_with_a_reason(pictures: Path, tmp_path: 
     why = {s.name: s.why for s in scan.skipped}
     assert set(why) == {"tiny.png", "cut.png", "empty.png", "text.png"}
     assert "9 x 8 px (width x height) is smaller than 32 px" in why["tiny.png"]
-    assert "cut off" in why["cut.png"]
+    assert "truncated" in why["cut.png"]
     assert "empty" in why["empty.png"]
     assert "not a picture" in why["text.png"]
     assert [(d.name, d.why) for d in scan.duplicates] == [("twin.png", "same content as good.png")]

@@ -200,7 +200,7 @@ def test_broken_and_odd_openexr(tmp_path: Path) -> None:
 def test_openexr_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_exr(tmp_path / "a.exr", rgb())
     monkeypatch.setitem(__import__("sys").modules, "OpenEXR", None)
-    with pytest.raises(MissingExtraError, match=r"reading a\.exr, as all OpenEXR files, needs the package 'OpenEXR'"):
+    with pytest.raises(MissingExtraError, match=r"reading a\.exr, like all OpenEXR files, needs the package 'OpenEXR'"):
         bs.read_frame(tmp_path / "a.exr")
 
 
