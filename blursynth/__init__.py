@@ -1,12 +1,12 @@
 """blursynth: a camera, written as code.
 
-Sharp pictures in; aligned pairs of sharp and realistically blurred pictures out, with every number that made them.
+Turns sharp pictures into aligned pairs of sharp and realistically blurred pictures, with all parameters that made them.
 
 >>> import blursynth as bs
 >>> bs.kinds.GaussianBlur(sigma_px=1.5)
 GaussianBlur(border='reflect', sigma_px=1.5, aspect=1.0, angle_deg=0.0)
 
-Every name is loaded when it is first used (PEP 562), so that a program waits only for what it needs.
+Names are loaded when they are first used (PEP 562), so that importing the package is fast.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022  in the order of use
-    # Frames: pictures with what is known about them, and the files that they come from and go to.
+    # Frames: pictures with their metadata, and reading and writing their files.
     "Frame",
     "Encoding",
     "Intrinsics",
@@ -77,13 +77,13 @@ __all__ = [  # noqa: RUF022  in the order of use
     "DepthNetwork",
     "downscale",
     "write_picture",
-    # Degradations: what happens to light on its way through the camera. The kinds themselves are in `kinds`.
+    # Degradations: what happens to light on its way through the camera. The kinds are in `kinds`.
     "kinds",
     "Degradation",
     "Draw",
     "Pair",
     "apply",
-    # Recipes: degradations with distributions where their numbers will go.
+    # Recipes: degradations with distributions for their parameters.
     "Recipe",
     "load_recipe",
     "recipe_names",
@@ -107,13 +107,13 @@ __all__ = [  # noqa: RUF022  in the order of use
     "Quotient",
     "Meter",
     "DepthQuantile",
-    # Sensors: measured cameras, and how one is measured.
+    # Sensors: measured cameras, and how to measure one.
     "SensorProfile",
     "load_sensor_profile",
     "sensor_profile_names",
     "fit_photon_transfer",
     "fit_noisy_clean",
-    # Data sets: pairs on a disk, or made when they are asked for.
+    # Data sets: pairs stored on disk or made on the fly.
     "DatasetRequest",
     "load_request",
     "dataset_names",
@@ -125,7 +125,7 @@ __all__ = [  # noqa: RUF022  in the order of use
     "Dataset",
     "open_dataset",
     "OnlineDataset",
-    # What others compose: transforms of torchvision's kind, and measured kernels and paths.
+    # Building blocks: transforms in the style of torchvision, and measured kernels and paths.
     "transforms",
     "assets",
     # Errors.
@@ -171,7 +171,7 @@ if not TYPE_CHECKING:  # to type checkers a module with __getattr__ has every na
         elif name in _MODULE_OF:
             value = getattr(importlib.import_module(f"blursynth.{_MODULE_OF[name]}"), name)
         else:
-            # With name and module at hand Python adds what else may be meant.
+            # With the name and the module, Python adds a suggestion.
             raise AttributeError(f"module 'blursynth' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
         globals()[name] = value
         return value

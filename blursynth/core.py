@@ -1,4 +1,4 @@
-"""The core abstraction: a degradation is an immutable record of plain numbers that replays by being called."""
+"""The core abstraction: a degradation is an immutable record of plain values; calling it replays it."""
 
 from __future__ import annotations
 
@@ -24,57 +24,57 @@ __all__ = ["Degradation", "Draw", "Identity", "Pair", "apply"]
 class Degradation(Kind):
     """One thing that happens to light or to a picture on its way through the camera.
 
-    Subclasses are final records with an :meth:`apply`; ``takes`` and ``gives`` say which encoding they work on
-    (None: any, kept as it is).
+    Subclasses are final records with an :meth:`apply`; ``takes`` and ``gives`` are their input and output encodings
+    (None: any encoding, which is kept).
     """
 
     takes: ClassVar[Encoding | None] = Encoding.LINEAR
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
     sets_geometry: ClassVar[bool] = False
-    """Whether it sets depth, labels or camera of the frame and leaves every pixel as it is."""
+    """Whether it sets depth, labels or camera of the frame and leaves all pixels unchanged."""
     makes_light: ClassVar[bool] = False
-    """Whether it makes light of codes (decodes, or extends what was clipped): a frame of light does not need it."""
+    """Whether it turns codes into light (decodes, or extends clipped values), which a linear frame does not need."""
     codes_for_light: ClassVar[Mapping[str, float]] = {}
-    """Numbers with which a kind that makes light leaves codes as they are: those of chains that work on codes."""
+    """Parameters with which a kind that makes light leaves codes unchanged, for chains that work on codes."""
     code_bits: ClassVar[int | None] = None
-    """Bits of the codes that it writes, whatever it is given: those of a file format."""
+    """Bits of the codes that it writes, whatever its input: those of a file format."""
     varies: ClassVar[bool] = False
-    """Whether its blur differs from pixel to pixel, so that no single kernel stands for it."""
+    """Whether its blur differs from pixel to pixel, so that no single kernel represents it."""
     blurs: ClassVar[bool] = False
-    """Whether it spreads light over pixels by its numbers alone, without noise: what deblurring undoes."""
+    """Whether it spreads light over pixels deterministically, without noise: what deblurring undoes."""
 
     @classmethod
     def example(cls) -> Self:
-        """A record that shows what the kind does: the first of each field's ``examples``, else its default."""
+        """A record that shows what the kind does: the first of each field's ``examples``, or else its default."""
         fields = {name: field.examples[0] for name, field in cls.model_fields.items() if field.examples}
         return cls(**({"seed": 1} if "seed" in cls.model_fields else {}), **fields)
 
     @classmethod
     @abstractmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        """``steps[b]`` acts on picture ``b`` of the frame, which is not changed."""
+        """Apply ``steps[b]`` to picture ``b`` of the frame, which is not modified."""
 
     def target(self) -> Degradation:
-        """What the sharp target passes through instead: nothing, for what is to be restored.
+        """The step that the sharp target passes through instead: nothing, if this degradation is to be restored.
 
-        It reaches no further than the step itself.
+        It reaches no farther than the step itself.
         """
         return Identity()
 
     def reach_px(self, frame: Frame) -> int | None:
-        """How far, in px, a pixel's light may travel; None when unbounded (such a step cannot be tiled)."""
+        """How far, in px, the light of a pixel may travel; None if unbounded (such a step cannot be tiled)."""
         return 0
 
     def point_spread(self) -> PointSpreads | None:
-        """What a point of light becomes, a batch of one; None where the step ``varies``, or does not blur."""
+        """The point spread, as a batch of one; None if the step ``varies`` or does not blur."""
         return None
 
     def for_light(self) -> Degradation:
-        """What a recipe draws in its place for a frame that is light already: nothing for what makes light of codes."""
+        """What a recipe draws instead for a frame that is already linear: nothing, if this kind makes light."""
         return Identity() if self.makes_light else self
 
     def geometry(self, frame: Frame) -> Frame:
-        """The frame as later steps see it for their reach and their draws: depth, labels and camera after this step."""
+        """The frame as later steps see it for their reach and draws: with depth, labels and camera after this step."""
         return type(self).apply((self,) * len(frame), frame) if self.sets_geometry else frame
 
     def assets(self) -> tuple[str, ...]:
@@ -102,11 +102,11 @@ class Degradation(Kind):
 
 
 def check_frame(what: str, frame: object) -> None:
-    """Refuse what is not a frame, such as an array; ``what`` acts on it."""
+    """Refuse anything but a frame, such as an array; ``what`` names the operation in the message."""
     if not isinstance(frame, Frame):
         raise InvalidValueError(
             f"{what} acts on a Frame, got {type(frame).__name__}.",
-            why="An array alone does not say what its numbers mean.",
+            why="An array alone does not say what its values mean.",
             fix="Write blursynth.Frame(array, 'linear'), blursynth.Frame.from_uint8(array) or "
             "blursynth.read_frame(path).",
         )
@@ -123,7 +123,7 @@ def _check_encoding(kind: type[Degradation], frame: Frame) -> None:
             (
                 Encoding.DISPLAY,
                 Encoding.LINEAR,
-            ): "Put an encode step before it. (A recipe draws no decode step for frames that are light already.)",
+            ): "Put an encode step before it. (A recipe draws no decode step for frames that are already linear.)",
             (Encoding.LINEAR, Encoding.RAW): "Put a develop step before it.",
             (Encoding.RAW, Encoding.LINEAR): "Put a sensor step before it.",
         }
@@ -134,7 +134,7 @@ def _check_encoding(kind: type[Degradation], frame: Frame) -> None:
 
 
 class Identity(Degradation):
-    """Leaves the frame as it is: the target of whatever is to be restored, and an option of ``one_of``."""
+    """Leaves the frame unchanged. It is the target of degradations to be restored, and an option for ``one_of``."""
 
     takes: ClassVar[Encoding | None] = None
     gives: ClassVar[Encoding | None] = None
@@ -159,12 +159,12 @@ Target = Literal["scene", "source"]
 class Draw:
     """Everything that happens to one picture: named degradations with no randomness left.
 
-    Calling it blurs a frame; :meth:`pair` gives the sharp target beside it; :meth:`to_dict` is the provenance record.
+    Calling it blurs a frame; :meth:`pair` also returns the sharp target; :meth:`to_dict` is the provenance record.
     """
 
     steps: tuple[tuple[str, Degradation], ...]
     target: Target = "scene"
-    """What the sharp picture of a pair is: ``scene``, the same scene through the same camera without blur, noise,
+    """The sharp picture of a pair: ``scene``, the same scene through the same camera without blur, noise,
     mosaic and compression, or ``source``, the picture as it was given."""
 
     def __getitem__(self, name: str) -> Degradation:
@@ -174,11 +174,11 @@ class Draw:
         raise InvalidValueError(f"The draw has no step {name!r}.", fix=did_you_mean(name, [n for n, _ in self.steps]))
 
     def __call__(self, frame: Frame, *, window: Window | None = None, margin_px: int = 0) -> Frame:
-        """Blur every picture of the frame, or a window of it: see :func:`apply`."""
+        """Blur every picture of the frame, or a window of it; see :func:`apply`."""
         return apply((self,) * len(frame), frame, window=window, margin_px=margin_px)
 
     def target_draw(self) -> Draw:
-        """What the sharp picture passes through."""
+        """The steps that the sharp picture passes through."""
         if self.target == "source":
             return Draw(tuple((name, Identity()) for name, _ in self.steps))
         return Draw(tuple((name, step.target()) for name, step in self.steps))
@@ -189,11 +189,11 @@ class Draw:
         Parameters
         ----------
         frame, window, margin_px
-            As :func:`apply` takes them.
+            See :func:`apply`.
 
         Notes
         -----
-        A data set looks at no more than the window when it draws: ``recipe.sample(frame.crop(*window))``.
+        A data set draws from the window alone: ``recipe.sample(frame.crop(*window))``.
 
         Examples
         --------
@@ -203,7 +203,7 @@ class Draw:
         """
         check_frame("a draw", frame)
         window, needs = _around((self,) * len(frame), frame, window, margin_px)
-        # What both pictures pass through alike at the start (decoding, the scene's depth) runs once.
+        # Steps at the start that both pictures share (decoding, the depth of the scene) run once.
         differ = (n for n, (_, step) in enumerate(self.steps) if self.target == "source" or step.target() != step)
         alike = next(differ, len(self.steps))
         first, rest = Draw(self.steps[:alike]), Draw(self.steps[alike:], self.target)
@@ -212,21 +212,21 @@ class Draw:
         return Pair(sharp=rest.target_draw()(frame, window=window), blurred=blurred)
 
     def kernel(self, *, normalized: bool = True) -> NDArray[np.float64] | None:
-        """The blurs of all steps convolved with one another: what a point of light becomes.
+        """The point spread of the draw: the blurs of all steps, convolved with one another.
 
         Parameters
         ----------
         normalized
-            Whether the kernel is scaled to a sum of 1. Without it the sum is the light that arrives, which some
-            published kernels of short exposures have less of.
+            Whether the kernel is scaled to a sum of 1. Otherwise the sum is the share of light that arrives, which is
+            less than 1 for some published kernels of short exposures.
 
         Returns
         -------
         ndarray or None
-            ``[K, K]``, K odd, zero shift in the middle; ``[[1]]`` of a draw that does not blur. None where the blur
-            differs from pixel to pixel, so that no single kernel stands for it.
+            ``[K, K]``, K odd, zero shift in the middle; ``[[1]]`` for a draw that does not blur. None if the blur
+            differs from pixel to pixel, so that no single kernel represents it.
 
-        Not modeled: what happens between and after the blurs (clipping, demosaicking, resampling, sharpening,
+        Not modeled: operations between and after the blurs (clipping, demosaicking, resampling, sharpening,
         compression).
         """
         if any(step.varies for _, step in self.steps):
@@ -239,13 +239,13 @@ class Draw:
 
     @property
     def is_circular(self) -> bool:
-        """Whether a step continues the picture by its other side, which no window shows."""
+        """Whether a step wraps around to the other side of the picture, which no window shows."""
         return any(getattr(step, "border", None) == "circular" for _, step in self.steps)
 
     def reach_px(self, frame: Frame) -> int | None:
-        """The margin in px within which the pixels of a window find all their light; None if unbounded.
+        """The margin in px that contains all light reaching the pixels of a window; None if unbounded.
 
-        Where a reach depends on the depth, the frame must show all of it: the window with a margin of this width.
+        If a reach depends on the depth, the frame must include all of it: the window with a margin of this width.
         """
         needs = _needs_px((self,), frame)
         return None if needs is None else needs[0]
@@ -254,31 +254,31 @@ class Draw:
         return tuple(digest for _, step in self.steps for digest in step.assets())
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"step": [{"name": ..., "kind": ..., field: value, ...}, ...]}``: a recipe with nothing left random.
+        """``{"step": [{"name": ..., "kind": ..., field: value, ...}, ...]}``: a recipe with no randomness left.
 
-        ``"target": "source"`` stands beside it where the sharp picture is the source itself.
+        ``"target": "source"`` is added if the sharp picture is the source itself.
         """
         steps = [{"name": name, **step.to_dict()} for name, step in self.steps]
         return {"step": steps} if self.target == "scene" else {"target": self.target, "step": steps}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any], kinds: Iterable[type[Degradation]]) -> Draw:
-        """The draw of :meth:`to_dict`.
+        """The inverse of :meth:`to_dict`.
 
         Raises
         ------
         InvalidValueError
-            It has another form, or a step has numbers outside their range.
+            It has another form, or a step has values out of range.
         RecipeError
-            A step is of no known kind.
+            A step is of an unknown kind.
         """
         kinds = tuple(kinds)
         entries = values.get("step") if isinstance(values, Mapping) else None
         if not isinstance(entries, list | tuple) or not all(isinstance(entry, Mapping) for entry in entries):
             raise InvalidValueError(
-                "A draw is made of a table with a list of steps, each a table with kind and fields, got "
+                "A draw must be a table with a list of steps, each a table with kind and fields, got "
                 f"{type(values).__name__ if entries is None else type(entries).__name__}.",
-                fix="It is what Draw.to_dict gives: {'step': [{'name': ..., 'kind': ..., ...}, ...]}.",
+                fix="Use the form of Draw.to_dict: {'step': [{'name': ..., 'kind': ..., ...}, ...]}.",
             )
         target = values.get("target", "scene")
         if target not in ("scene", "source"):
@@ -293,34 +293,34 @@ class Draw:
         return Draw(tuple(steps), target)
 
 
-_LOOK_PX = 64  # around a window, of what its reach may depend on: most reach less far, so that one look is enough
+_LOOK_PX = 64  # first guess of the margin that a reach may depend on; most reaches are smaller, so one pass suffices
 
 Window = tuple[int, int, int, int]
 """A part of a frame: top, left, height and width in px of the frame, as :meth:`Frame.crop` takes them."""
 
 
 def apply(draws: Sequence[Draw], frame: Frame, *, window: Window | None = None, margin_px: int = 0) -> Frame:
-    """``draws[b]`` acts on picture ``b``; steps of one kind run as one call over the batch.
+    """Apply ``draws[b]`` to picture ``b``; steps of one kind run as one call over the batch.
 
     Parameters
     ----------
     draws
-        One per picture, all of as many steps.
+        One draw per picture, all with the same number of steps.
     frame
-        What the first step takes.
+        A frame in the encoding of the first step.
     window
-        The part of the frame that comes back. It is the same part of the whole result (up to rounding where a
-        transform or a warp sees less), for the work of the part and of what its light comes from: each step's share of
-        that is cut off as soon as no later step needs it. Where a step's reach is unbounded, it sees the whole frame.
+        The part of the frame to return. It equals the same part of the whole result (up to rounding where a transform
+        or a warp sees less), but only this part and the surroundings that its light comes from are computed; the
+        surroundings are cropped as soon as no later step needs them. A step with unbounded reach sees the whole frame.
     margin_px
-        Width of a margin that the frame has and the result has not; like the window inside the margin, but no border of
-        the frame may touch the result.
+        Width of a margin of the frame that is not part of the result. This is like a window inside the margin, except
+        that no border of the frame may affect the result.
 
     Raises
     ------
     InvalidValueError
-        Not one draw per picture, draws of different length, a step that does not take the frame's encoding, a window
-        outside the frame, or a margin smaller than the reach of the steps.
+        There is not one draw per picture, the draws differ in length, a step does not take the frame's encoding, the
+        window is outside the frame, or the margin is smaller than the reach of the steps.
     """
     given: object = draws
     if not isinstance(given, Sequence) or not all(isinstance(draw, Draw) for draw in given):
@@ -330,7 +330,7 @@ def apply(draws: Sequence[Draw], frame: Frame, *, window: Window | None = None, 
         got = ", ".join(sorted(kinds))
         raise InvalidValueError(
             f"apply takes a list of draws, one per picture, got {got}.",
-            fix="A single draw or degradation is called with the frame: draw(frame).",
+            fix="Call a single draw or degradation with the frame: draw(frame).",
         )
     check_frame("apply", frame)
     if len(draws) != len(frame):
@@ -347,7 +347,7 @@ def apply(draws: Sequence[Draw], frame: Frame, *, window: Window | None = None, 
 def _around(
     draws: Sequence[Draw], frame: Frame, window: Window | None, margin_px: int
 ) -> tuple[Window | None, Sequence[int]]:
-    """The window that comes back (None: all), and how many px around it each step and the result need."""
+    """The window to return (None: all), and the margin in px that each step and the result need around it."""
     steps = len(draws[0].steps) if draws else 0
     if window is None and margin_px == 0:
         return None, (0,) * (steps + 1)
@@ -362,13 +362,13 @@ def _around(
         height, width = frame.size_px
         return (margin_px, margin_px, height - 2 * margin_px, width - 2 * margin_px), needs
     if margin_px:
-        raise InvalidValueError("A window and a margin cannot be asked for at once.", fix="Leave one of them out.")
-    frame.crop(*window)  # refuses what lies outside
+        raise InvalidValueError("A window and a margin cannot be given together.", fix="Leave one of them out.")
+    frame.crop(*window)  # raises for a window outside the frame
     top, left, height, width = window
     room = min(top, left, frame.size_px[0] - top - height, frame.size_px[1] - left - width)
     circular, needed = any(draw.is_circular for draw in draws), _LOOK_PX
     while True:
-        # A reach may depend on the depth, so it is that of the window with what is around it.
+        # A reach may depend on the depth, so it is computed for the window with its surroundings.
         part, _ = _cut(frame, window, needed)
         needs = _needs_px(draws, part)
         if needs is None or (circular and needs[0] > room):
@@ -379,7 +379,7 @@ def _around(
 
 
 def _needs_px(draws: Sequence[Draw], frame: Frame) -> list[int] | None:
-    """How many px around a window are needed before each step and after the last; None: unbounded."""
+    """The margin in px needed around a window before each step and after the last; None: unbounded."""
     alike = all(draw is draws[0] for draw in draws)
     needs = [0] * (len(draws[0].steps) + 1)
     for draw, pictures in [(draws[0], frame)] if alike else zip(draws, frame, strict=True):
@@ -396,7 +396,7 @@ def _needs_px(draws: Sequence[Draw], frame: Frame) -> list[int] | None:
 def _through(
     draws: Sequence[Draw], frame: Frame, window: Window | None, needs: Sequence[int]
 ) -> tuple[Frame, Window | None]:
-    """A frame after all steps, cut to the window and what is needed around it; and the window in what is left."""
+    """The frame after all steps, cropped to the window and the margin it needs, and the window within that crop."""
     frame, window = _cut(frame, window, needs[0])
     for position, needed in enumerate(needs[1:]):
         frame = _step([draw.steps[position][1] for draw in draws], frame)
@@ -405,7 +405,7 @@ def _through(
 
 
 def _cut(frame: Frame, window: Window | None, around_px: int) -> tuple[Frame, Window | None]:
-    """A window with so many px around it as far as the frame has them, and the window in it."""
+    """A window with a margin of this many px, where the frame has them, and the window within that crop."""
     if window is None:
         return frame, None
     top, left, height, width = window
@@ -418,7 +418,7 @@ def _cut(frame: Frame, window: Window | None, around_px: int) -> tuple[Frame, Wi
 
 
 def _step(steps: Sequence[Degradation], frame: Frame) -> Frame:
-    """``steps[b]`` acts on picture ``b``, those of one kind in one call."""
+    """Apply ``steps[b]`` to picture ``b``, those of one kind in one call."""
     groups: dict[type[Degradation], list[int]] = {}
     for b, step in enumerate(steps):
         groups.setdefault(type(step), []).append(b)

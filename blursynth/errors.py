@@ -1,7 +1,7 @@
-"""Every error that blursynth raises on purpose, at the top of the tree.
+"""Every error that blursynth raises on purpose, in one hierarchy.
 
-A message says four things: what is wrong, what was got, why it is wrong, and how to fix it.
-The values travel with the exception as attributes, so that a program can act on them.
+A message says four things: what is wrong, which value was given, why it is wrong, and how to fix it.
+The values are also attributes of the exception, so that a program can act on them.
 
 ::
 
@@ -44,7 +44,7 @@ E = TypeVar("E", bound="BlursynthError")
 
 
 class _Missing(Enum):
-    """One value that is equal to nothing else, also after it crossed to another process."""
+    """A unique value that stays unique when it is sent to another process."""
 
     MISSING = "missing"
 
@@ -53,12 +53,12 @@ class _Missing(Enum):
 
 
 MISSING: Final = _Missing.MISSING
-"""No value: None is one."""
+"""Stands for "no value", since None is itself a value."""
 
 
 @dataclass(frozen=True)
 class Argument:
-    """A parameter in a message, which a command line writes as its option.
+    """A parameter named in a message. The command line shows it as the corresponding option.
 
     >>> str(Argument("size_px")), str(Argument("size_px", 8))
     ('size_px', 'size_px=8')
@@ -73,7 +73,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Alone:
-    """What a message says of whom it speaks, such as the class of a field, until a place says that.
+    """The subject of a message, such as the class of a field. It is dropped once a place names the subject.
 
     >>> error = InvalidValueError((Alone("Sensor."), "gain must be > 0, got 0."))
     >>> print(error, "|", error.at("mine.toml [sensor]"))
@@ -87,27 +87,27 @@ class Alone:
 
 
 Message = str | tuple[str | Argument | Alone, ...]
-"""A sentence; in parts where it names parameters."""
+"""A sentence, split into parts if it names parameters."""
 
 
 class BlursynthError(Exception):
-    """Base of all errors of this library.
+    """Base class of all errors of this library.
 
     Parameters
     ----------
     what
-        The sentence that says what is wrong, with the value that was got.
+        The sentence that says what is wrong, including the value that was given.
     why
         The reason, when it is not obvious from ``what``.
     fix
         What to do about it.
     place
-        Where in a file or a composition: ``handheld.toml [sensor] full_well_e``; it stands before the sentence. Whoever
-        knows an outer place adds it with :meth:`at`.
+        Location in a file or a composition, such as ``handheld.toml [sensor] full_well_e``. It precedes the sentence.
+        Callers that know an outer location add it with :meth:`at`.
     field
-        The parameter or field that the error is about; empty where it is about no single one.
+        The parameter or field that the error is about; empty if it is not about a single one.
     value
-        What was got; :data:`MISSING` where there is no single value.
+        The value that was given; :data:`MISSING` if there is no single value.
 
     Examples
     --------
@@ -145,7 +145,7 @@ class BlursynthError(Exception):
         return _written(self._parts[2], str)
 
     def message(self, argument: Callable[[Argument], str] = str) -> str:
-        """The whole message, with parameters as ``argument`` writes them."""
+        """The whole message, with parameters formatted by ``argument``."""
         text = " ".join(part for part in (_written(part, argument) for part in self._parts) if part)
         return f"{self.place}: {text}" if self.place else text
 
@@ -154,13 +154,13 @@ class BlursynthError(Exception):
     @overload
     def at(self, place: str, kind: type[E]) -> E: ...
     def at(self, place: str, kind: Any = None) -> Any:
-        """The same error at a place within an outer one, such as a file; as another class of error if wanted."""
+        """The same error with an outer location, such as a file, added; optionally as another class of error."""
         what, why, fix = self._parts
         inner = " ".join(part for part in (place, self.place) if part)
         return (kind or type(self))(what, why=why, fix=fix, place=inner, field=self.field, value=self.value)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross process borders in the data set workers; the default would drop the keywords.
+        # Data set workers send errors to another process; the default pickling would drop the keywords.
         return (_rebuild, (type(self), *self._parts, self.place, self.field, self.value))
 
 
@@ -183,7 +183,7 @@ def _rebuild(
 
 
 def joined(errors: Sequence[E]) -> E:
-    """Several errors as one, whose attributes are those of the first; the others stand behind its fix."""
+    """Combine several errors into one with the attributes of the first; the others follow after its fix."""
     first, *others = errors
     what, why, fix = first._parts
     more: list[str | Argument | Alone] = []
@@ -201,7 +201,7 @@ class InvalidValueError(BlursynthError, ValueError):
 
 
 class RecipeError(BlursynthError, ValueError):
-    """A recipe cannot be built: a misspelt field, an impossible order, a reference to nothing."""
+    """A recipe cannot be built: a misspelled field, an impossible order, a dangling reference."""
 
 
 class PictureError(BlursynthError, ValueError):
@@ -217,7 +217,7 @@ class MissingExtraError(BlursynthError, ImportError):
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional dependency or say which extra brings it.
+    """Import an optional dependency, or raise an error that names the extra to install.
 
     >>> require("json", extra="torch", purpose="reading JSON").__name__
     'json'
@@ -232,7 +232,7 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The closest known word as a question, or the list of all when none is close.
+    """The closest known word as a question, or the list of all known words if none is close.
 
     >>> did_you_mean("full_wel_e", ["full_well_e", "bit_depth"])
     "Did you mean 'full_well_e'?"

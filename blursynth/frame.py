@@ -1,4 +1,4 @@
-"""The picture that travels through the camera: pixels with their encoding, geometry and origin."""
+"""The picture that passes through the camera: pixels with their encoding, geometry and origin."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ __all__ = [
 ]  # fmt: skip
 
 MOSAICS = ("RGGB", "BGGR", "GRBG", "GBRG")
-"""The four phases of a Bayer pattern: colors at rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of the full picture."""
+"""The four phases of the Bayer pattern: colors at rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of the full picture."""
 
-# What a display frame may hold. Pictures leave 0..1 a little where they were resized or sharpened: bicubic weights
-# reach -0.45 to 1.45 at worst, an ideal low-pass rings by 9 % at an edge and 19 % at a corner. The range ends before
-# what pictures are scaled to by mistake, -1..1 and 0..255.
+# Range of a display frame. Resizing or sharpening makes pictures leave 0..1 slightly: bicubic weights reach -0.45 to
+# 1.45 at worst, an ideal low-pass rings by 9 % at an edge and 19 % at a corner. The range excludes common mistakes in
+# scaling, -1..1 and 0..255.
 _LEAST_DISPLAY, _MOST_DISPLAY = -0.5, 1.5
 
 Layout = Literal["HW", "HWC", "CHW", "BHW", "BHWC", "BCHW"]
-"""What the axes of an array of pictures are: B pictures, C colors, H rows, W columns."""
+"""The axes of an array of pictures: B pictures, C channels, H rows, W columns."""
 
 
 class Encoding(StrEnum):
-    """What the numbers of a frame mean.
+    """The meaning of the values of a frame.
 
     ``LINEAR``: scene-referred light, 1.0 = white of the source, may exceed 1.
-    ``RAW``: the numbers of a sensor's converter (DN), black level included.
-    ``DISPLAY``: an encoded picture, 0..1, as it lies in an 8-bit file divided by 255.
+    ``RAW``: the values of a sensor's converter (DN), including the black level.
+    ``DISPLAY``: an encoded picture, 0..1, like the codes of an 8-bit file divided by 255.
     """
 
     LINEAR = "linear"
@@ -47,11 +47,11 @@ class Encoding(StrEnum):
 
 
 class Border(StrEnum):
-    """How a picture goes on beyond its edge.
+    """How a picture is continued beyond its edge.
 
     For the row ``a b c d``: ``REFLECT`` ``c b | a b c d | c b`` (the edge pixel is not repeated),
     ``REPLICATE`` ``a a | a b c d | d d``, ``CIRCULAR`` ``c d | a b c d | a b``, ``CONSTANT`` zeros,
-    ``VALID`` does not go on: the result is smaller by the support of the point spread.
+    ``VALID`` no continuation: the result is smaller by the support of the point spread.
     """
 
     REFLECT = "reflect"
@@ -64,8 +64,8 @@ class Border(StrEnum):
 def array_library(array: object) -> ModuleType | None:
     """The library that an array belongs to, numpy or torch; None for anything else.
 
-    What both spell alike (``concatenate``, ``isfinite``) can be taken from it, and nothing is imported: with an array
-    at hand its library is loaded.
+    Functions that both libraries have (``concatenate``, ``isfinite``) can be taken from it. Nothing is imported, since
+    the library of an existing array is already loaded.
 
     >>> array_library(np.zeros(3)).__name__
     'numpy'
@@ -78,7 +78,7 @@ def array_library(array: object) -> ModuleType | None:
 
 
 def per_picture(values: Sequence[float], image: Any) -> Any:
-    """One number per picture as ``[B, 1, 1, 1]``, of the library, the dtype and the device of the image.
+    """One value per picture as ``[B, 1, 1, 1]``, in the library, dtype and device of the image.
 
     >>> per_picture([1.0, 2.0], np.zeros((2, 3, 4, 4), np.float32)).shape
     (2, 1, 1, 1)
@@ -89,7 +89,7 @@ def per_picture(values: Sequence[float], image: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class RawMetadata:
-    """What is needed to develop the numbers of a sensor, one entry per picture, as a DNG file holds it.
+    """Metadata needed to develop raw sensor values, one entry per picture, as in a DNG file.
 
     Parameters
     ----------
@@ -98,21 +98,21 @@ class RawMetadata:
     white_dn
         ``[B]`` the DN of linear 1.0.
     mosaic
-        The Bayer pattern of each picture, one of :data:`MOSAICS` (its phase is that of the full picture's first pixel),
-        or None where every pixel has all channels. Empty: none has one.
+        The Bayer pattern of each picture, one of :data:`MOSAICS` (with the phase of the full picture's first pixel), or
+        None if every pixel has all channels. Empty if no picture has a pattern.
     white_balance
-        ``[B, 3]`` gains of red, green and blue that make gray of the camera's raw gray; ones by default.
+        ``[B, 3]`` gains of red, green and blue that map the camera's raw gray to gray; ones by default.
     color_matrix
         ``[B, 3, 3]`` from white-balanced camera colors to linear sRGB; rows sum to 1, so gray stays gray. The identity
         by default.
     saturation
         ``[B]`` the level at which a channel saturates, on the scale of ``(DN - black) / (white - black)``; 1 by
-        default, less where the pixels are full before white is reached.
+        default, less if the pixels are full before white is reached.
 
     Raises
     ------
     InvalidValueError
-        A shape that does not fit, or a pattern that does not exist.
+        A shape does not match, or a pattern does not exist.
     """
 
     black_dn: NDArray[np.float64]  # [B]
@@ -165,7 +165,7 @@ class RawMetadata:
 
     @staticmethod
     def stack(parts: Sequence[RawMetadata]) -> RawMetadata:
-        """One batch of several."""
+        """Combine several into one batch."""
         return RawMetadata(
             np.concatenate([p.black_dn for p in parts]),
             np.concatenate([p.white_dn for p in parts]),
@@ -183,17 +183,18 @@ class Intrinsics:
     Parameters
     ----------
     focal_length_mm
-        Of the lens itself, > 0, not its "35 mm equivalent": about 4 to 7 mm in a phone, 50 mm on a large camera.
+        True focal length of the lens, > 0, not its "35 mm equivalent": about 4 to 7 mm in a phone, 50 mm on a large
+        camera.
     pixel_pitch_um
-        Distance of pixel centers of *this* picture, > 0: about 1 to 2 um in a phone, 4 to 6 um in a large camera. A
-        picture that was made smaller by two has twice the pitch.
+        Distance between pixel centers of *this* picture, > 0: about 1 to 2 um in a phone, 4 to 6 um in a large camera.
+        A picture that was downscaled by two has twice the pitch.
     principal_point_px
-        Row and column in the full picture that the optical axis meets; None for its middle.
+        Row and column in the full picture where the optical axis meets it; None for its center.
 
     Raises
     ------
     InvalidValueError
-        A number that is not positive or not finite.
+        A value is not positive or not finite.
     """
 
     focal_length_mm: float
@@ -212,55 +213,55 @@ class Intrinsics:
 
     @property
     def focal_length_px(self) -> float:
-        """Focal length in px: what a radian at the middle of the picture spans."""
+        """Focal length in px: the extent of one radian at the center of the picture."""
         return self.focal_length_mm * 1000.0 / self.pixel_pitch_um
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A batch of pictures on one pixel grid, with what is known about them.
+    """A batch of pictures on one pixel grid, with their metadata.
 
     Parameters
     ----------
     image
-        ``[B, C, H, W]``, float32 or float64, planar. A picture of shape ``[H, W]`` or ``[C, H, W]`` is taken as a
+        ``[B, C, H, W]``, float32 or float64, planar. A picture of shape ``[H, W]`` or ``[C, H, W]`` is treated as a
         batch of one.
     encoding
-        What the numbers mean; see :class:`Encoding`. Display frames lie in 0..1, and may leave it by up to a half, as
-        resizing and sharpening do; light and the numbers of a sensor may be anything finite.
+        The meaning of the values; see :class:`Encoding`. Display frames lie in 0..1 and may exceed it by up to 0.5, as
+        after resizing and sharpening. Light and raw sensor values may be any finite values.
     depth_m
         ``[B, H, W]`` meters along the optical axis (not disparity), or None.
     labels
         ``[B, H, W]`` int32, which object each pixel shows, 0 = none (the background), or None.
     camera
-        The geometry of each picture's camera, one per picture, or empty when it is not known. A single
-        :class:`Intrinsics` stands for all.
+        The geometry of each picture's camera, one per picture, or empty if it is not known. A single
+        :class:`Intrinsics` applies to all.
     origin_px
         ``[B, 2]`` row and column of the frame's first pixel in the full picture. Noise, Bayer phase and the JPEG grid
         use absolute coordinates, so that a crop equals the same region of the full picture.
     full_size_px
         ``[B, 2]`` height and width of the full picture.
     raw
-        Levels, mosaic and colors; only of RAW frames. A mosaicked frame has one channel.
+        Levels, mosaic and colors; only for RAW frames. A mosaicked frame has one channel.
     source, license
         One string per picture, or empty.
 
     Raises
     ------
     InvalidValueError
-        Wrong shape or dtype, an empty picture, another encoding, values that such a frame cannot hold (NaN, infinity,
-        a display frame of 0..255), depth that does not fit the picture or is not positive.
+        The shape or dtype is wrong, the picture is empty, the encoding is unknown, the values are invalid for such a
+        frame (NaN, infinity, a display frame in 0..255), or depth does not match the picture or is not positive.
 
     Notes
     -----
-    Pictures of bytes come from :meth:`from_uint8`, pictures of Pillow from :meth:`from_pil`, files and the bytes of
-    files from :func:`blursynth.read_frame`.
+    Use :meth:`from_uint8` for uint8 pictures, :meth:`from_pil` for Pillow images, and :func:`blursynth.read_frame` for
+    files and the bytes of files.
 
-    Values are looked at once, where a frame is made. What is derived from a frame (windows, batches, what degradations
-    make of it) is not looked at again, since that happens many times per picture; the sensor and the place where
-    pictures are stored refuse NaN and infinity. See :meth:`unchecked`.
+    Values are validated once, when a frame is created. Frames derived from it (windows, batches, results of
+    degradations) are not validated again, since that happens many times per picture; the sensor and the code that
+    stores pictures refuse NaN and infinity. See :meth:`unchecked`.
 
-    ``np.asarray(frame)`` is :attr:`image` as an array, ``[B, C, H, W]``, also of a tensor on another device.
+    ``np.asarray(frame)`` is :attr:`image` as an array, ``[B, C, H, W]``, even for a tensor on another device.
 
     Examples
     --------
@@ -290,10 +291,10 @@ class Frame:
 
     @classmethod
     def unchecked(cls, image: Any, encoding: Encoding | str, **fields_: Any) -> Self:
-        """A frame whose values are known to be sound, or may be anything for now; shapes and types are checked.
+        """Create a frame without validating its values; shapes and types are still checked.
 
-        For frames that are made in a loop: the constructor reads every value, and where they lie on a GPU it waits for
-        them. The parameters are those of the constructor.
+        Use it for frames that are made in a loop. The constructor reads every value, and waits for them if they are on
+        a GPU. The parameters are those of the constructor.
         """
         return cls._made({"image": image, "encoding": encoding, **fields_})
 
@@ -313,7 +314,7 @@ class Frame:
         return frame
 
     def _changed(self, **changes: Any) -> Self:
-        """The frame with other fields; of values only a new depth is looked at."""
+        """The frame with other fields; of the values, only a new depth is validated."""
         frame = self._made({**self.__dict__, **changes})
         if frame.depth_m is not None and "depth_m" in changes:
             _check_depth(frame.depth_m)
@@ -323,25 +324,25 @@ class Frame:
     def from_uint8(
         cls, codes: Any, *, layout: Layout | None = None, encoding: Encoding | str = Encoding.DISPLAY, **fields_: Any
     ) -> Self:
-        """Pictures of bytes, 0 = black, 255 = white, as cameras, video and most libraries have them.
+        """A frame from uint8 pictures, 0 = black, 255 = white, as used by cameras, video and most libraries.
 
         Parameters
         ----------
         codes
             uint8 array or tensor: ``[H, W]`` gray, ``[H, W, C]`` or ``[C, H, W]``, or a batch ``[B, H, W, C]`` or
-            ``[B, C, H, W]``; C = 1, 3, or 4 where the fourth is an opacity of 255 everywhere, which is dropped. Colors
-            are RGB: OpenCV's ``cv2.imread`` has them the other way round (``codes[..., ::-1]``).
+            ``[B, C, H, W]``; C = 1, 3, or 4 if the fourth channel is an alpha of 255 everywhere, which is dropped.
+            Colors are RGB; OpenCV's ``cv2.imread`` returns BGR (reverse it with ``codes[..., ::-1]``).
         layout
-            What the axes are, where the shape does not tell: ``"HWC"``, ``"CHW"``, ``"BHW"`` ...
+            The axes, if the shape is ambiguous: ``"HWC"``, ``"CHW"``, ``"BHW"`` ...
         encoding
-            ``"display"``, or ``"linear"`` where the bytes are light.
+            ``"display"``, or ``"linear"`` if the values are linear light.
         **fields_
             Further fields of the frame: ``depth_m``, ``camera`` ...
 
         Raises
         ------
         InvalidValueError
-            Another dtype, a shape that may mean two things, or transparent pictures.
+            The dtype is not uint8, the shape is ambiguous, or a picture is transparent.
 
         Examples
         --------
@@ -354,7 +355,7 @@ class Frame:
         if library is None:
             raise InvalidValueError(
                 f"Frame.from_uint8 takes an array of uint8, got {_describe(codes)}.",
-                fix=_fix_of_kind(codes) or "np.asarray(codes, np.uint8) makes one.",
+                fix=_fix_of_kind(codes) or "Convert it with np.asarray(codes, np.uint8).",
             )
         dtype = str(codes.dtype).removeprefix("torch.")
         if dtype != "uint8":
@@ -364,20 +365,21 @@ class Frame:
             if int(planar[:, 3].min()) < 255:
                 raise InvalidValueError(
                     "Frame.from_uint8 takes opaque pictures, got some with transparent pixels.",
-                    why="What is behind them is not known.",
-                    fix="Blend them with a background, or leave the opacity out: codes[..., :3] (of CHW: codes[:3]).",
+                    why="The background behind them is not known.",
+                    fix="Blend them with a background, or drop the alpha channel: codes[..., :3] (for CHW: codes[:3]).",
                 )
             planar = planar[:, :3]
         white = np.float32(255) if isinstance(planar, np.ndarray) else 255
         light = planar / white
         image = np.ascontiguousarray(light) if isinstance(light, np.ndarray) else light.contiguous()
-        return cls(image, encoding, **fields_)  # type: ignore[arg-type]  # the constructor takes names, too
+        return cls(image, encoding, **fields_)  # type: ignore[arg-type]  # the constructor also takes names
 
     @classmethod
     def from_pil(cls, picture: Any, **fields_: Any) -> Self:
-        """A picture of Pillow, as :func:`blursynth.read_frame` would read its file.
+        """A frame from a Pillow image, as :func:`blursynth.read_frame` would read its file.
 
-        Upright by its EXIF orientation, gray as three equal channels, palettes and CMYK as RGB; 8 or 16 bits.
+        The EXIF orientation is applied, gray becomes three equal channels, and palettes and CMYK become RGB; 8 or 16
+        bits.
 
         Parameters
         ----------
@@ -389,20 +391,20 @@ class Frame:
         Raises
         ------
         InvalidValueError
-            No picture of Pillow, a transparent one, or one of numbers whose white is not known.
+            It is not a Pillow image, is transparent, or has values with an unknown white.
         PictureError
-            Its file turns out to be damaged.
+            Its file is damaged.
         """
         from PIL import Image, ImageOps
 
         if not isinstance(picture, Image.Image):
             raise InvalidValueError(
-                f"Frame.from_pil takes a picture of Pillow, got {_describe(picture)}.",
-                fix=_fix_of_kind(picture) or "Arrays of bytes are for Frame.from_uint8.",
+                f"Frame.from_pil takes a Pillow image, got {_describe(picture)}.",
+                fix=_fix_of_kind(picture) or "Use Frame.from_uint8 for uint8 arrays.",
             )
         if picture.mode in ("I", "F"):
             raise InvalidValueError(
-                f"Frame.from_pil takes pictures of 8 or 16 bits, got mode {picture.mode!r}.",
+                f"Frame.from_pil takes 8-bit or 16-bit images, got mode {picture.mode!r}.",
                 why="Its white is not known.",
                 fix="Divide it by its white: Frame(np.asarray(picture, np.float32) / white, 'display').",
             )
@@ -410,7 +412,7 @@ class Frame:
             picture.load()
             try:
                 picture = ImageOps.exif_transpose(picture)
-            except Exception:  # what broken metadata raises is not documented, and it does not concern the pixels
+            except Exception:  # errors of broken metadata are undocumented, and do not affect the pixels
                 picture = picture.copy()
             if picture.mode.startswith("I;16"):
                 gray = np.asarray(picture).astype(np.uint16) / np.float32(65535)
@@ -418,17 +420,17 @@ class Frame:
             with_alpha = picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
             codes = np.asarray(picture.convert("RGBA" if with_alpha else "RGB"))
         except (OSError, SyntaxError, ValueError) as error:
-            raise PictureError(f"The picture of Pillow cannot be decoded ({error}).") from None
+            raise PictureError(f"The Pillow image cannot be decoded ({error}).") from None
         return cls.from_uint8(codes, layout="HWC", **fields_)
 
     def to_uint8(self) -> NDArray[np.uint8]:
-        """Display pictures as bytes, as files hold them: rounded, and clipped to 0..255.
+        """Display pictures as uint8, as in files: rounded, and clipped to 0..255.
 
         Returns
         -------
         NDArray[np.uint8]
-            ``[H, W, 3]`` of one picture, ``[H, W]`` of a gray one: what ``PIL.Image.fromarray`` and
-            ``matplotlib.pyplot.imshow`` take. Of a batch of several ``[B, H, W, 3]`` or ``[B, H, W]``.
+            ``[H, W, 3]`` for one picture, ``[H, W]`` for a gray one, as accepted by ``PIL.Image.fromarray`` and
+            ``matplotlib.pyplot.imshow``. For a batch of several, ``[B, H, W, 3]`` or ``[B, H, W]``.
 
         Raises
         ------
@@ -438,14 +440,14 @@ class Frame:
         if self.encoding is not Encoding.DISPLAY:
             raise InvalidValueError(
                 f"to_uint8 is for display frames, got a {self.encoding} one.",
-                why="Bytes of a file are codes of a display.",
+                why="The bytes of a file are display codes.",
                 fix="Encode it first: blursynth.kinds.Encode()(frame)."
                 if self.encoding is Encoding.LINEAR
                 else "Develop and encode it first: blursynth.kinds.Encode()(blursynth.kinds.Develop()(frame)).",
             )
         values = np.asarray(self)
         if not np.isfinite(values).all():
-            raise InvalidValueError("to_uint8: the frame holds NaN or infinite values, which no byte can hold.")
+            raise InvalidValueError("to_uint8: the frame holds NaN or infinite values, which uint8 cannot represent.")
         codes = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
         pictures = codes[:, 0] if self.channels == 1 else np.ascontiguousarray(np.moveaxis(codes, 1, -1))
         return cast(NDArray[np.uint8], pictures[0] if len(self) == 1 else pictures)
@@ -455,21 +457,21 @@ class Frame:
         return np.array(image, dtype, copy=copy)
 
     def _check_form(self) -> None:
-        """Shapes, types and what follows from them; not the values of pixels and depth."""
+        """Check shapes and types and fill in what follows from them; values of pixels and depth are not checked."""
         image = self.image
         if type(image) is not np.ndarray:
             if array_library(image) is None:
                 raise InvalidValueError(
                     f"Frame.image must be an array [B, C, H, W], got {_describe(image)}.",
                     fix=_fix_of_kind(image)
-                    or "It is an array of numpy or a tensor of torch: np.asarray(image, np.float32) makes one.",
+                    or "Use a NumPy array or a torch tensor, for example np.asarray(image, np.float32).",
                 )
             if isinstance(image, np.ma.MaskedArray):
                 raise InvalidValueError(
-                    "Frame.image is a masked array, and a frame has no mask.", fix="Fill it first: image.filled(0)."
+                    "Frame.image is a masked array, but a frame has no mask.", fix="Fill it first: image.filled(0)."
                 )
             if isinstance(image, np.ndarray | np.generic):
-                image = np.asarray(image)  # of other subclasses, too: a matrix never has four axes
+                image = np.asarray(image)  # also for other subclasses: a matrix never has four axes
         if image.ndim not in (2, 3, 4):
             raise InvalidValueError(
                 f"Frame.image must be an array [B, C, H, W], got {_describe(image)}.",
@@ -517,7 +519,7 @@ class Frame:
             object.__setattr__(self, "camera", (camera,) * batch)
         elif not isinstance(camera, tuple | list) or not all(isinstance(one, Intrinsics) for one in camera):
             raise InvalidValueError(
-                f"Frame.camera must be Intrinsics, or one of them per picture, got {camera!r}.",
+                f"Frame.camera must be Intrinsics, or one per picture, got {camera!r}.",
                 fix="For example Intrinsics(focal_length_mm=4.2, pixel_pitch_um=1.4).",
             )
         elif len(camera) not in (0, batch):
@@ -583,25 +585,25 @@ class Frame:
         return (self[i] for i in range(len(self)))
 
     def with_image(self, image: Any, encoding: Encoding | None = None, **changes: Any) -> Frame:
-        """The same frame with other pixels (and another encoding) on the same grid; their values are not looked at."""
+        """The same frame with other pixels (and encoding) on the same grid; pixel values are not validated."""
         return self._changed(image=image, encoding=encoding or self.encoding, **changes)
 
     def crop(self, top: int, left: int, height: int, width: int) -> Frame:
-        """A window in coordinates of this frame; ``origin_px`` moves along, so absolute positions are kept.
+        """A window in coordinates of this frame; ``origin_px`` is updated, so absolute positions are kept.
 
         Raises
         ------
         InvalidValueError
-            The window reaches outside the frame.
+            The window extends beyond the frame.
         """
         rows, columns = self.size_px
         if not all(hasattr(number, "__index__") for number in (top, left, height, width)):
             raise InvalidValueError(
-                f"crop takes integers of px, got {(top, left, height, width)}.", fix="Round them: int(round(x))."
+                f"crop takes integers in px, got {(top, left, height, width)}.", fix="Round them: int(round(x))."
             )
         if top < 0 or left < 0 or height < 1 or width < 1 or top + height > rows or left + width > columns:
             raise InvalidValueError(
-                f"The window {height}x{width} at ({top}, {left}) reaches outside the {rows}x{columns} frame.",
+                f"The window {height}x{width} at ({top}, {left}) extends beyond the {rows}x{columns} frame.",
                 fix="Choose a smaller window or another corner.",
             )
         window = (slice(top, top + height), slice(left, left + width))
@@ -617,18 +619,18 @@ class Frame:
 
     @staticmethod
     def stack(frames: Sequence[Frame]) -> Frame:
-        """One batch of several frames of equal size and encoding."""
+        """Combine frames of equal size and encoding into one batch."""
         if not frames or not all(isinstance(frame, Frame) for frame in frames):
             raise InvalidValueError(
                 f"Frame.stack takes a list of frames, at least one, got {[type(f).__name__ for f in frames]}.",
-                fix="Arrays of one batch can be stacked first: Frame(np.stack(arrays), 'display').",
+                fix="Stack arrays before creating a frame: Frame(np.stack(arrays), 'display').",
             )
         first = frames[0]
         for frame in frames[1:]:
             if frame.image.shape[1:] != first.image.shape[1:] or frame.encoding != first.encoding:
                 raise InvalidValueError(
                     f"Frames of a batch must agree in shape and encoding, got {frame.image.shape[1:]} {frame.encoding} "
-                    f"beside {first.image.shape[1:]} {first.encoding}.",
+                    f"and {first.image.shape[1:]} {first.encoding}.",
                     fix="Crop them to one size, or process them one by one.",
                 )
         raws = [f.raw for f in frames if f.raw is not None]
@@ -647,7 +649,7 @@ class Frame:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """A picture of one value, which stands for pixels that nobody looks at, is sent as that value."""
+        """Pickle a constant picture, a placeholder for unused pixels, as its single value."""
         image = self.image
         one = isinstance(image, np.ndarray) and not any(image.strides)
         return {**self.__dict__, "image": (image.flat[0], image.shape) if one else image}
@@ -664,7 +666,7 @@ class Frame:
 
 
 def _two_per_picture(name: str, values: Any, batch: int) -> NDArray[np.int64]:
-    """``[B, 2]``; what has that form already is taken as it is, since frames are made many times per picture."""
+    """``[B, 2]``; arrays of that form are used as they are, since frames are made many times per picture."""
     if isinstance(values, np.ndarray) and values.dtype == np.int64 and values.shape == (batch, 2):
         return values
     try:
@@ -688,7 +690,7 @@ def _planar(library: Any, codes: Any, layout: Layout | None) -> Any:
     elif layout not in ("HW", "HWC", "CHW", "BHW", "BHWC", "BCHW"):
         raise InvalidValueError(f"layout must be HW, HWC, CHW, BHW, BHWC or BCHW, got {layout!r}.")
     if len(layout) != len(shape):
-        raise InvalidValueError(f"layout {layout!r} has {len(layout)} axes, and the array {len(shape)}: shape {shape}.")
+        raise InvalidValueError(f"layout {layout!r} has {len(layout)} axes, but the array {len(shape)}: shape {shape}.")
     if "C" not in layout:
         return codes.reshape((-1, 1, *shape[-2:]))
     channels = shape[layout.index("C")]
@@ -713,12 +715,12 @@ def _layout_of(shape: tuple[int, ...]) -> Layout:
     choices: tuple[Layout, Layout] = ("HWC", "CHW") if len(shape) == 3 else ("BHWC", "BCHW")
     if last and first:
         raise InvalidValueError(
-            f"Shape {shape} may be {choices[0]} or {choices[1]}.", fix=f"Say which: layout={choices[0]!r}."
+            f"Shape {shape} may be {choices[0]} or {choices[1]}.", fix=f"Specify it: layout={choices[0]!r}."
         )
     if not last and not first:
         batch = " A batch of gray pictures is layout='BHW'." if len(shape) == 3 else ""
         raise InvalidValueError(
-            f"Shape {shape} has no axis of 1, 3 or 4 channels where one could be.",
+            f"Shape {shape} has no axis of 1, 3 or 4 channels in a valid place.",
             fix=f"Pictures are {choices[0]} or {choices[1]}.{batch}",
         )
     return choices[0] if last else choices[1]
@@ -727,41 +729,41 @@ def _layout_of(shape: tuple[int, ...]) -> Layout:
 def _why_not(dtype: str) -> str:
     if dtype in ("float16", "bfloat16"):
         digits = "11 bits" if dtype == "float16" else "8 bits"
-        return f"{dtype} has {digits} per number: too few for light, whose dark end a display makes brighter."
+        return f"{dtype} has {digits} of precision: too few for the dark end of light, which displays brighten."
     if dtype.startswith(("int", "uint")):
-        return "Integer pictures have no unit: 255 may be white of a file or 255 electrons."
+        return "Integer pictures have no unit: 255 may be white or 255 electrons."
     return ""
 
 
 def _fix_of_dtype(dtype: str) -> str:
     if dtype in ("float16", "bfloat16"):
-        return "Convert it: image.float() of a tensor, image.astype(np.float32) of an array."
+        return "Convert it: image.float() for a tensor, image.astype(np.float32) for an array."
     if dtype == "uint8":
-        return "Use Frame.from_uint8 for bytes of a picture, or blursynth.read_frame for files."
+        return "Use Frame.from_uint8 for uint8 pictures, or blursynth.read_frame for files."
     if dtype == "uint16":
         return "Divide by white: Frame(codes / np.float32(65535), 'display'), channels first."
     if dtype.startswith(("int", "uint", "bool")):
         return "Divide by the white level yourself, or use blursynth.read_frame for files."
     if dtype in ("float32", "float64"):
-        return "Frame(image, 'display') takes floating-point numbers 0..1."
+        return "Frame(image, 'display') takes floating-point values in 0..1."
     return "Convert it: image.astype(np.float32)."
 
 
 def _fix_of_kind(value: object) -> str:
-    """What to use for things that are not arrays; empty where that is not known."""
+    """What to use for objects that are not arrays; empty if that is not known."""
     if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "__fspath__") or isinstance(value, str):
         return "Read files, and the bytes of files, with blursynth.read_frame."
     if any(kind.__module__.startswith("PIL.") for kind in type(value).__mro__):
-        return "Use Frame.from_pil for pictures of Pillow."
+        return "Use Frame.from_pil for Pillow images."
     if isinstance(value, Frame):
-        return "It is a Frame already; frame.image is its array."
+        return "It is already a Frame; frame.image is its array."
     return ""
 
 
 def check_values(image: Any, encoding: Encoding, *, name: str = "Frame.image") -> None:
-    """Refuse what no frame can hold; one look at the least and the greatest value, which are NaN where any is.
+    """Refuse invalid pixel values, by one pass over the minimum and maximum, which are NaN if any value is.
 
-    ``name`` is what messages call the array or tensor.
+    ``name`` is the name of the array or tensor in messages.
 
     >>> check_values(np.array([0.0, 255.0]), Encoding.DISPLAY, name="picture")
     Traceback (most recent call last):
@@ -780,34 +782,34 @@ def check_values(image: Any, encoding: Encoding, *, name: str = "Frame.image") -
         bad -= int(library.isfinite(image).sum())
         raise InvalidValueError(
             f"{name} must be finite, got {bad} {'value that is' if bad == 1 else 'values that are'} NaN or infinite.",
-            why="One of them would spread over everything that is blurred.",
-            fix="Replace them first, for example by np.nan_to_num, or find out where they come from.",
+            why="Blur would spread each of them to other pixels.",
+            fix="Replace them first, for example with np.nan_to_num, or find out where they come from.",
         )
     if encoding is Encoding.DISPLAY and not (least >= _LEAST_DISPLAY and most <= _MOST_DISPLAY):
         raise InvalidValueError(
             f"{name} must lie in 0..1{' in a display frame' * (name == 'Frame.image')}, got {least:.4g} to {most:.4g}.",
-            why=f"White is 1 (values from {_LEAST_DISPLAY:g} to {_MOST_DISPLAY:g} pass, as resizing may leave 0..1).",
+            why=f"White is 1 (values from {_LEAST_DISPLAY:g} to {_MOST_DISPLAY:g} pass, as resizing may exceed 0..1).",
             fix=_fix_of_range(least, most),
         )
 
 
-_IF_LIGHT = "If it is light, it belongs into a frame with encoding='linear'."
+_IF_LIGHT = "If it is light, use a frame with encoding='linear'."
 
 
 def _fix_of_range(least: float, most: float) -> str:
     if least >= 0:
         for white in (255, 1023, 4095, 16383, 65535):
             if 2 < most <= white:
-                codes = "Frame.from_uint8 takes bytes; else divide" if white == 255 else "Divide"
-                return f"{codes} by the code of white: image / {white}. {_IF_LIGHT}"
+                codes = "Use Frame.from_uint8 for uint8, otherwise divide" if white == 255 else "Divide"
+                return f"{codes} by the white level: image / {white}. {_IF_LIGHT}"
     if least >= -1.05 and most <= 1.05:
-        return "Pictures scaled to -1..1 are undone by (image + 1) / 2."
+        return "If the picture was scaled to -1..1, undo that: (image + 1) / 2."
     if least > -4 and most < 4:
         return (
-            "If mean and standard deviation were taken out, undo that: image * std + mean. "
+            "If it was normalized by mean and standard deviation, undo that: image * std + mean. "
             "If it is noise or ringing, clip it: image.clip(0, 1)."
         )
-    return f"Divide by the value of white. {_IF_LIGHT}"
+    return f"Divide by the white level. {_IF_LIGHT}"
 
 
 def _describe(value: object) -> str:
@@ -823,12 +825,12 @@ def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
     if tuple(labels.shape) != shape:
         raise InvalidValueError(
             f"labels must have the picture's shape {shape}, got {tuple(labels.shape)}.",
-            why="Labels that are not aligned pixel by pixel move the wrong things.",
+            why="Labels that are not aligned pixel by pixel would move the wrong objects.",
         )
     if not str(labels.dtype).removeprefix("torch.").startswith(("int", "uint", "bool")):
         raise InvalidValueError(
             f"labels must be integers, got {labels.dtype}.",
-            fix="Round and convert them, e.g. labels.astype('int32'); 0 is the background, 1 .. n the objects.",
+            fix="Round and convert them, e.g. labels.astype('int32'); 0 is the background, 1 .. n are the objects.",
         )
     least, most = (int(labels.min()), int(labels.max())) if 0 not in tuple(labels.shape) else (0, 0)
     if least < 0 or most >= 2**31:
@@ -845,7 +847,7 @@ def _formed_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
     if array_library(depth) is None:
         raise InvalidValueError(
             f"depth_m must be an array [B, H, W] of meters, got {_describe(depth)}.",
-            fix="For one distance everywhere use np.full((height, width), meters), or a plane_depth step.",
+            fix="For a constant distance, use np.full((height, width), meters) or a plane_depth step.",
         )
     if isinstance(depth, np.generic):
         depth = np.asarray(depth)
@@ -854,7 +856,7 @@ def _formed_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
     if tuple(depth.shape) != shape:
         raise InvalidValueError(
             f"depth_m must have the picture's shape {shape}, got {tuple(depth.shape)}.",
-            why="Depth that is not aligned pixel by pixel blurs the wrong things.",
+            why="Depth that is not aligned pixel by pixel would blur the wrong objects.",
             fix="Resample the depth to the picture's grid first.",
         )
     dtype = str(depth.dtype).removeprefix("torch.")
@@ -875,6 +877,6 @@ def _check_depth(depth: Any) -> None:
         raise InvalidValueError(
             f"depth_m must be finite and > 0 (meters along the optical axis), got {bad} others of "
             f"{math.prod(depth.shape)}.",
-            why="0, negative and NaN are how files mark unknown depth.",
+            why="Files mark unknown depth with 0, negative values or NaN.",
             fix="Fill the holes first.",
         )

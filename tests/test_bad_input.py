@@ -39,7 +39,7 @@ def fails(result: Result, message: str, code: int = 2) -> None:
     assert result.exit_code == code, result.output
     assert message in result.stderr, result.stderr
     assert "Traceback" not in result.output
-    assert "fault of blursynth" not in result.output
+    assert "bug in blursynth" not in result.output
     assert result.stderr.startswith(("Error: ", "Usage: "))
 
 
@@ -77,14 +77,14 @@ def broken_exif() -> bytes:
     return data[:12] + b"\xff" * (len(data) - 12)
 
 
-NO_PICTURE = "is not a picture that can be read. Known are files of 8 or 16 bits in the formats png, jpg"
-CUT = "is damaged or cut off ("
+NO_PICTURE = "is not a picture that can be read. Supported are 8-bit and 16-bit files in the formats png, jpg"
+CUT = "is damaged or truncated ("
 GLASSY = "has transparent pixels. There is no light where a picture is transparent"
 TOO_SMALL = "(width x height) is smaller than the crops of 48 px. Give a smaller --size."
 
 # name of the file: (its bytes, the message)
 BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "empty.png": (lambda: b"", "is empty (0 bytes). Copy it again from where it came from, or leave it out."),
+    "empty.png": (lambda: b"", "is empty (0 bytes). Copy it again from the original, or leave it out."),
     "text.png": (lambda: b"this is not a picture\n", NO_PICTURE),
     "vector.png": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", NO_PICTURE),
     "junk.tif": (lambda: b"II*\0\x08\0\0\0" + b"\xff" * 50, NO_PICTURE),
@@ -102,7 +102,7 @@ BROKEN_PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
     "transparent.webp": (lambda: saved(np.dstack([RGB, GLASS]), "WEBP"), GLASSY),
     "one_pixel.png": (lambda: saved(RGB[:1, :1], "PNG"), f"1 x 1 px {TOO_SMALL}"),
     "thin.png": (lambda: saved(RGB[:40], "PNG"), f"96 x 40 px {TOO_SMALL}"),
-    "bomb.png": (lambda: png(100_000, 100_000), "has 100000 x 100000 px, more than 400 megapixels. So large a picture would not fit into memory."),
+    "bomb.png": (lambda: png(100_000, 100_000), "has 100000 x 100000 px, more than 400 megapixels. Such a large picture would not fit into memory."),
     "pixels_missing.png": (lambda: png(300, 300, b"\0" * 100), CUT),
     "no_width.png": (lambda: png(0, 10), NO_PICTURE),
     "floats.tif": (lambda: saved(Image.fromarray(np.full(GREY.shape, np.nan, np.float32)), "TIFF"), "holds "),
@@ -214,7 +214,7 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "a date": (STEP + "sigma_px = 2020-01-01", "r.toml [gaussian_blur] sigma_px: A field holds a number, a string, or a distribution, got datetime.date(2020, 1, 1)."),
     "a list": (STEP + "sigma_px = [1, 2]", "For one of several values write { choice = [1, 2] }."),
     "misspelt distribution": (STEP + "sigma_px = { unifrm = [1, 2] }", "sigma_px: There is no distribution 'unifrm'. Did you mean 'uniform'?"),
-    "empty distribution": (STEP + "sigma_px = {}", "sigma_px: A distribution has one name, got an empty table. For example { uniform = [1.0, 2.0] }."),
+    "empty distribution": (STEP + "sigma_px = {}", "sigma_px: A distribution needs exactly one name, got an empty table. For example { uniform = [1.0, 2.0] }."),
     "too many parameters": (STEP + "sigma_px = { uniform = [1, 2, 3] }", "sigma_px: uniform needs [low, high], got [1, 2, 3]."),
     "low above high": (STEP + "sigma_px = { uniform = [2, 1] }", "sigma_px: uniform: low must not exceed high, got [2, 1]. Swap them."),
     "logarithm of zero": (STEP + "sigma_px = { log_uniform = [0, 1] }", "log_uniform: low must be > 0, got 0. Zero has no logarithm."),
@@ -224,17 +224,17 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "weights too few": (STEP + "sigma_px = { choice = [1, 2], weights = [1] }", "choice needs one weight per value, got 1 weights for 2 values."),
     "text without quotes": ("[[step]]\nkind='jpeg'\nquality=90\nsubsampling=420", "r.toml [jpeg]: subsampling must be '444', '422' or '420', got 420. It is a string, so put it in quotes."),
     "blur of file codes": ("[[step]]\nkind='encode'\n" + STEP + "sigma_px=1", "gaussian_blur takes a linear frame, but the step before it gives a display one. Put a decode step between them: blur happens to light"),
-    "raw at the end": ("[[step]]\nkind='decode'\n[[step]]\nkind='sensor'\nfull_well_e=1000", "Recipe 'r.toml' gives raw sensor numbers, which data sets cannot hold."),
-    "linear at the start": (STEP + "sigma_px=1", "Recipe 'r.toml' takes linear frames, but good.png holds codes of a display. Begin it with a decode step; files of light go past it."),
-    "name twice": ("[[step]]\nkind='decode'\n" + 2 * (STEP + "sigma_px=1\n"), "r.toml [gaussian_blur]: the name stands twice."),
-    "name with a dot": ("[[step]]\nkind='decode'\nname='a.b'", "r.toml [a.b]: a step's name is a non-empty string without dots."),
+    "raw at the end": ("[[step]]\nkind='decode'\n[[step]]\nkind='sensor'\nfull_well_e=1000", "Recipe 'r.toml' gives raw sensor values, which data sets cannot hold."),
+    "linear at the start": (STEP + "sigma_px=1", "Recipe 'r.toml' takes linear frames, but good.png holds display codes. Start it with a decode step; linear files skip it."),
+    "name twice": ("[[step]]\nkind='decode'\n" + 2 * (STEP + "sigma_px=1\n"), "r.toml [gaussian_blur]: the name is used twice."),
+    "name with a dot": ("[[step]]\nkind='decode'\nname='a.b'", "r.toml [a.b]: the name must be a non-empty string without dots."),
     "name a number": ("[[step]]\nkind='decode'\nname=3", "r.toml step 1: its name must be a string, got 3."),
-    "one bracket": ("[step]\nkind='decode'", "r.toml: step must be an array of tables, got one table. Their order is the order of physics. Write [[step]] with two brackets."),
+    "one bracket": ("[step]\nkind='decode'", "r.toml: step must be an array of tables, got one table. Steps have an order: that of the light. Write [[step]] with double brackets."),
     "same as nothing": (STEP + "sigma_px = { same_as = 'lens.x' }", "same_as refers to 'lens', which is not an earlier step."),
     "extends nothing": ("extends = 'defalt'", "r.toml extends: There is no recipe 'defalt'. Did you mean 'default'?"),
     "extends itself": ("extends = 'r.toml'", "r.toml: recipes extend each other in a circle:"),
     "removes nothing": ("extends = 'default'\nremove = ['sensr']", "r.toml remove: default has no step 'sensr'. Did you mean 'sensor'?"),
-    "removes no list": ("extends = 'default'\nremove = 'jpeg'", "r.toml remove: must be a list of names of steps, got 'jpeg'."),
+    "removes no list": ("extends = 'default'\nremove = 'jpeg'", "r.toml remove: must be a list of step names, got 'jpeg'."),
     "after nothing": ("extends = 'default'\n[[step]]\nkind='jpeg'\nname='j'\nquality=90\nafter=3", "r.toml [j]: default has no step 3."),
     "no options": ("[[step]]\none_of = []", "r.toml [step 1]: one_of needs at least one option, got none."),
     "negative weight": ("[[step]]\none_of = [{weight=-1,kind='identity'}]", "one_of: weights must be >= 0 with a sum > 0, got [-1.0]."),
@@ -261,7 +261,7 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "count no number": ("{good} {tmp}/out -n many", "Invalid value for '--count'"),
     "no count": ("{good} {tmp}/out", "--count is missing. A data set on a disk has an end. Say how many pairs."),
     "size 0": ("{good} {tmp}/out -n 2 --size 0", "--size must be >= 8, got 0."),
-    "size too large": ("{good} {tmp}/out -n 2 --size 5000", "None of the 1 inputs can be used: good.png: 192 x 160 px (width x height) is smaller than 5000 px. Check the pictures, or ask for smaller crops."),
+    "size too large": ("{good} {tmp}/out -n 2 --size 5000", "None of the 1 inputs can be used: good.png: 192 x 160 px (width x height) is smaller than 5000 px. Check the pictures, or request smaller crops."),
     "no room for the blur": ("{good} {tmp}/out -n 2 --size 150 -w 1 --set shake.length_px=200 --set shake.speed_px=200 -r motion-only", "the largest of 1 has 192 x 160 px (width x height). Use larger pictures, smaller crops, or a recipe with less blur."),
     "negative seed": ("{good} {tmp}/out -n 2 --seed -1", "--seed must be >= 0, got -1."),
     "seed too large": ("{good} {tmp}/out -n 2 --seed 9223372036854775808", "--seed must be < 9223372036854775808"),
@@ -273,15 +273,15 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "kernel too small": ("{good} {tmp}/out -n 2 --size 48 -w 1 --store kernel --kernel-size 1", "--kernel-size must be at least "),
     "shards no range": ("{good} {tmp}/out -n 2 --shards 3", "--shards must be A:B with 0 <= A < B, got '3'. For example --shards 0:8."),
     "shards backwards": ("{good} {tmp}/out -n 2 --shards 2:1", "--shards must be A:B with 0 <= A < B, got '2:1'."),
-    "shards beyond the last": ("{good} {tmp}/out -n 2 --size 48 --shards 5:9", "--shards 5:9 lie beyond the last, the data set has 1."),
+    "shards beyond the last": ("{good} {tmp}/out -n 2 --size 48 --shards 5:9", "--shards 5:9 lie beyond the last; the data set has 1."),
     "set without a value": ("{good} {tmp}/out -n 2 --set shake.length_px", "--set shake.length_px: must be STEP.FIELD=VALUE. For example --set shake.length_px=20."),
     "set nothing": ("{good} {tmp}/out -n 2 --set shake.length_px=", "--set shake.length_px=: the value is missing."),
-    "set no TOML": ("{good} {tmp}/out -n 2 --set shake.length_px={{uniform=", "'{uniform=' is not a value. Values are those of TOML: 20, 1.5, true, \"text\", {uniform=[1,2]}."),
+    "set no TOML": ("{good} {tmp}/out -n 2 --set shake.length_px={{uniform=", "'{uniform=' is not a value. Write it as in TOML: 20, 1.5, true, \"text\", {uniform=[1,2]}."),
     "set without a step": ("{good} {tmp}/out -n 2 --set length_px=3", "--set length_px=3: must be STEP.FIELD=VALUE."),
     "set a misspelt step": ("{good} {tmp}/out -n 2 --set shak.length_px=3", "shak.length_px: default has no step 'shak'. Did you mean 'shake'?"),
     "set a misspelt field": ("{good} {tmp}/out -n 2 --set shake.lenght_px=3", "default [shake] lenght_px: no option of one_of has such a field. Did you mean 'length_px'?"),
     "set out of range": ("{good} {tmp}/out -n 2 --set jpeg.quality=101", "default [jpeg]: quality must be <= 100, got 101."),
-    "misspelt recipe": ("{good} {tmp}/out -n 2 -r defalt", "There is no recipe 'defalt'. Did you mean 'default'? A file of your own must end in .toml."),
+    "misspelt recipe": ("{good} {tmp}/out -n 2 -r defalt", "There is no recipe 'defalt'. Did you mean 'default'? The name of your own file must end in .toml."),
     "recipe missing": ("{good} {tmp}/out -n 2 -r none.toml", "none.toml: cannot be read (No such file or directory). Check the path."),
     "misspelt engine": ("{good} {tmp}/out -n 2 --engine slurm", "--engine must be local or dask, got 'slurm'."),
     "scheduler without dask": ("{good} {tmp}/out -n 2 --scheduler tcp://a:1", "--scheduler needs --engine dask."),
@@ -292,13 +292,13 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "folder empty": ("{tmp}/empty {tmp}/out -n 2", "No pictures in {tmp}/empty. Known formats: .png, .jpg"),
     "nothing usable": ("{tmp}/bad {tmp}/out -n 2", "None of the 2 inputs can be used: a.png: is not a picture that can be read; b.jpg: is empty (0 bytes). Check the pictures"),
     "list empty": ("{tmp}/empty.txt {tmp}/out -n 2", "empty.txt: the list is empty. Write one path per line."),
-    "list with a lost file": ("{tmp}/lost.txt {tmp}/out -n 2", "lost.txt: entry 1, 'none.png': there is no such file. Mend the list."),
+    "list with a lost file": ("{tmp}/lost.txt {tmp}/out -n 2", "lost.txt: entry 1, 'none.png': there is no such file. Correct the list."),
     "list no text": ("{tmp}/binary.txt {tmp}/out -n 2", "binary.txt: is not a text file in UTF-8: it is in UTF-16. Save it in UTF-8"),
     "out is a file": ("{good} {tmp}/file -n 2 --size 48", "file: is a file, not a folder. Choose another place."),
     "out below a file": ("{good} {tmp}/file/out -n 2 --size 48 -w 1", "file/out: cannot be written (Not a directory)."),
-    "out holds other things": ("{good} {tmp}/bad -n 2 --size 48", "bad: the folder holds something else (a.png, b.jpg). Nothing of yours shall be overwritten. Choose a new or empty folder."),
-    "out holds another plan": ("{good} {made} -n 3 --size 48 -w 1 -r clean", "was begun with other arguments: --count (2 there, 3 now). Mixing two data sets in one folder would make neither. Give the same arguments, or choose another folder."),
-    "out holds another recipe": ("{good} {made} -n 2 --size 48 -w 1", "was begun with other arguments: recipe"),
+    "out holds other things": ("{good} {tmp}/bad -n 2 --size 48", "bad: the folder holds something else (a.png, b.jpg). Existing files are not overwritten. Choose a new or empty folder."),
+    "out holds another plan": ("{good} {made} -n 3 --size 48 -w 1 -r clean", "was started with other arguments: --count (2 there, 3 now). Two data sets cannot share a folder. Give the same arguments, or choose another folder."),
+    "out holds another recipe": ("{good} {made} -n 2 --size 48 -w 1", "was started with other arguments: recipe"),
 }  # fmt: skip
 
 
@@ -339,17 +339,17 @@ def test_no_data_set(command: str, places: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("replay {made} 2", "there is no sample 2, it has 2."),
+        ("replay {made} 2", "there is no sample 2; it has 2."),
         ("replay {made} first", "Invalid value for 'I'"),
         ("replay {made} 0 -o {tmp}/sheet.foo", "sheet.foo: pictures cannot be written in the format '.foo'."),
         ("replay {made} 0 -o {tmp}/file/sheet.png", "cannot be written (a part of the path is a file)."),
         ("replay {made} 0 --sources {tmp}/none", "none: there is no such folder. Check the path of the sources."),
         ("replay {made} 0 --sources {tmp}/empty", "Source good.png cannot be read:"),
-        ("inspect {made} --sample 9", "there is no sample 9, it has 2, counted from 0."),
+        ("inspect {made} --sample 9", "there is no sample 9; it has 2, counted from 0."),
         ("inspect {made} --rows 0", "--rows must be 1 to 100, got 0."),
         ("verify {made} --replay -1", "--replay must be >= 0, got -1."),
-        ("resume {made} --redo 7", "--redo: there is no shard 7, the data set has 1."),
-        ("resume {made} --redo two", "--redo must be numbers with commas, got 'two'."),
+        ("resume {made} --redo 7", "--redo: there is no shard 7; the data set has 1."),
+        ("resume {made} --redo two", "--redo must be integers separated by commas, got 'two'."),
         ("preview {tmp}/none.png", "none.png: there is no such file. Check the path."),
         ("preview {good}", "is a folder, not a picture."),
         ("preview {good}/good.png --count 0", "--count must be 1 to 100 rows, got 0."),
@@ -370,14 +370,17 @@ def test_damaged_data_set(good: Path, tmp_path: Path) -> None:
     assert run("generate", good, out, "-n", 2, "--size", 48, "-w", 1, "-r", "clean").exit_code == 0
     description = (out / "dataset.json").read_text()
     for text, message in (
-        ("{", "dataset.json: the description of the data set is damaged, it is no JSON"),
-        ("[]", "dataset.json: the description of the data set is damaged, it is no JSON object."),
+        ("{", "dataset.json: the description of the data set is damaged: it is not JSON"),
+        ("[]", "dataset.json: the description of the data set is damaged: it is not a JSON object."),
         ("{}", "dataset.json: is not a description of a blursynth data set."),
         (
             description.replace('"schema": 6', '"schema": 99'),
-            "has schema 99, this version reads 6. Update blursynth.",
+            "has schema 99, but this version reads 6. Update blursynth.",
         ),
-        (description.replace('"seed": 0', '"seed": 1'), "was changed after it was written (its sha256 does not fit)."),
+        (
+            description.replace('"seed": 0', '"seed": 1'),
+            "was changed after it was written (its sha256 does not match).",
+        ),
     ):
         (out / "dataset.json").write_text(text)
         fails(run("inspect", out), message)

@@ -171,7 +171,7 @@ def test_misuse_is_explained() -> None:
     ("misuse", "message"),
     [
         (lambda frame: bs.load_recipe("default").sample(frame.image, seed=0, index=0), "acts on a Frame, got ndarray"),
-        (lambda frame: bs.load_recipe("default", changes="shake.length_px=3"), "changes must be a table"),
+        (lambda frame: bs.load_recipe("default", changes="shake.length_px=3"), "changes must map step.field"),
         (lambda frame: bs.load_recipe("default", kinds=bs.kinds.Jpeg), "kinds must be a list of degradations"),
         (lambda frame: bs.load_recipe("default", kinds=["jpeg"]), "got 'jpeg' in it"),
         (lambda frame: bs.Recipe(bs.kinds.Decode()), "list of steps, got Decode"),
@@ -187,7 +187,7 @@ def test_misuse_is_explained() -> None:
         (lambda frame: bs.Draw.from_dict({"step": [3]}, bs.kinds.ALL), "a table with a list of steps"),
         (lambda frame: bs.Frame.stack([]), "at least one"),
         (lambda frame: bs.Frame.stack([frame.image]), "list of frames"),
-        (lambda frame: frame.crop(0.5, 0, 4, 4), "integers of px"),
+        (lambda frame: frame.crop(0.5, 0, 4, 4), "integers in px"),
     ],
 )
 def test_common_slips_are_explained(misuse: Callable[[bs.Frame], object], message: str) -> None:

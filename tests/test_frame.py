@@ -100,7 +100,7 @@ def test_a_new_depth_is_looked_at() -> None:
         ([[0.0, 1.0]], r"got list.*np\.asarray"),
         ("photo.jpg", r"got str.*read_frame"),
         (b"\x89PNG", r"got bytes.*read_frame"),
-        (frame_of(0, 1), r"a Frame already"),
+        (frame_of(0, 1), r"already a Frame"),
         (np.ma.masked_less(np.zeros((3, 4, 4)), 1), r"masked array.*filled"),
     ],
     ids=lambda value: type(value).__name__,
@@ -168,12 +168,12 @@ def test_bytes_in_every_order(codes: np.ndarray, layout: Any) -> None:
 @pytest.mark.parametrize(
     ("codes", "options", "message"),
     [
-        (RGB[:3], {}, r"Shape \(3, 7, 3\) may be HWC or CHW\. Say which: layout='HWC'"),
+        (RGB[:3], {}, r"Shape \(3, 7, 3\) may be HWC or CHW\. Specify it: layout='HWC'"),
         (np.zeros((2, 3, 9, 4), np.uint8), {}, r"may be BHWC or BCHW"),
         (np.zeros((8, 9, 10), np.uint8), {}, r"no axis of 1, 3 or 4 channels.*layout='BHW'"),
         (np.zeros((8,), np.uint8), {}, "2 to 4 axes"),
         (RGB, {"layout": "CHW"}, "1, 3 or 4 channels, got 5"),
-        (RGB, {"layout": "HW"}, "has 2 axes, and the array 3"),
+        (RGB, {"layout": "HW"}, "has 2 axes, but the array 3"),
         (RGB, {"layout": "WHC"}, "layout must be HW, HWC"),
         (np.dstack([RGB, RGB[..., :1]]), {}, r"transparent.*codes\[\.\.\., :3\]"),
         (RGB.astype(np.float32), {}, "takes an array of uint8, got float32"),

@@ -196,7 +196,7 @@ def test_json_is_typed_before_it_is_written_again(tmp_path: Path) -> None:
     path = tmp_path / "index.json"
     path.write_bytes(b'{"a":' + b"[" * 500 + b"0," * 50_000 + b"0" + b"]" * 500 + b"}")
     for read in (lambda: read_sealed(path, "the index", Index), lambda: read_json(path, "the index")):
-        with pytest.raises(DatasetError, match="nested too deep"):
+        with pytest.raises(DatasetError, match="nested too deeply"):
             read()
     path.write_bytes(sealed({"a": 1}))
     with pytest.raises(DatasetError, match="damaged"):

@@ -1,4 +1,4 @@
-"""The command's frame: subcommands, options that all share, and errors as messages instead of traces."""
+"""The main command: subcommands, shared options, and errors shown as messages instead of tracebacks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Examples:
   blursynth generate photos/ dataset/ --count 1000
   blursynth verify dataset/ --deep
 
-Exit codes: 0 all is well, 1 verify or replay found a problem, 2 bad input, 130 stopped by Ctrl-C.
+Exit codes: 0 success, 1 verify or replay found a problem, 2 bad input, 130 interrupted by Ctrl-C.
 """
 
 
@@ -50,7 +50,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: it starts twice as fast, and is as readable in a pipe
+    rich_markup_mode=None,  # plain help starts twice as fast and is just as readable in a pipe
     context_settings=SETTINGS,
     epilog=_EPILOG,
 )
@@ -59,11 +59,11 @@ app = typer.Typer(
 @app.callback()
 def blursynth(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show traces of errors, and all logs.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show error tracebacks and all logs.")] = False,
 ) -> None:
-    """A camera, written as code: makes aligned pairs of sharp and realistically blurred pictures."""
+    """A camera, written as code: make aligned pairs of sharp and realistically blurred pictures."""
 
 
 for module in (

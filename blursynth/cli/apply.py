@@ -19,8 +19,8 @@ Examples:
   blursynth apply photo.jpg --out pair/ --recipe motion-only --set shake.length_px=40
   blursynth apply photos/ --out pairs/ --recipe portrait --depth depth/
 
-OUT gets sharp/, blurred/ (files of the same names, PNG) and draws.jsonl (every number of each pair); deblur train and
-deblur evaluate read it. The same command again goes on where it was stopped, and adds what is new.
+OUT receives sharp/ and blurred/ (PNG files with the same names) and draws.jsonl (all parameters of each pair). deblur
+train and deblur evaluate can read it. Running the same command again resumes where it stopped and adds new pictures.
 """
 
 
@@ -34,17 +34,17 @@ def command(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of the pairs: new, empty, or begun before.", show_default=False)
+        Path, typer.Option("--out", "-o", help="Folder of the pairs: new, empty, or unfinished.", show_default=False)
     ],
     recipe: arguments.RecipeName = "default",
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the draws, 0 to 2^63 - 1.")] = 0,
     set_: arguments.Set = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", "-w", help="Pictures at the same time; by default one per core.", show_default=False),
+        typer.Option("--workers", "-w", help="Pictures in parallel; by default one per core.", show_default=False),
     ] = None,
     tile: Annotated[
-        int, typer.Option("--tile", metavar="PX", help="Side of the squares that are worked on; 0: the whole picture.")
+        int, typer.Option("--tile", metavar="PX", help="Side of the tiles to process; 0 for the whole picture.")
     ] = 1024,
     depth: arguments.Depth = None,
     depth_format: arguments.DepthFormatText = None,
@@ -54,7 +54,7 @@ def command(
 ) -> None:
     """Blur whole photographs.
 
-    Each picture gets a draw of its own, which follows from the seed and its content.
+    Each picture gets its own draw, determined by the seed and the picture's content.
     """
     from blursynth import dataset
 
@@ -66,15 +66,15 @@ def command(
         with console.progress_bar("pictures") as show:
             report = dataset.blur_pictures(request, out, tile_px=tile, workers=workers, on_progress=show)
     except KeyboardInterrupt:
-        console.echo("\nStopped. Finished pairs are kept; the same command goes on.", err=True)
+        console.echo("\nStopped. Finished pairs are kept; run the same command to resume.", err=True)
         raise typer.Exit(130) from None
     show_report(report)
 
 
 def show_report(report: PicturesReport) -> None:
-    """What was made."""
+    """Show what was made."""
     if report.kept and not report.made:
-        console.echo(f"Nothing to do: {console.plural(len(report.kept), 'pair')} of {report.out} are there.")
+        console.echo(f"Nothing to do: {console.plural(len(report.kept), 'pair')} in {report.out} already exist.")
     else:
         kept = f"; {console.plural(len(report.kept), 'pair')} kept from before" if report.kept else ""
         made, time = console.plural(len(report.made), "pair"), console.seconds_text(report.seconds)

@@ -1,4 +1,4 @@
-"""Arguments that several subcommands share, and how they are read."""
+"""Arguments that several subcommands share, and how they are parsed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set
 RecipeName = Annotated[
     str,
     typer.Option(
-        "--recipe", "-r", metavar="NAME|FILE", help="Recipe that comes with the library, or a .toml file of yours."
+        "--recipe", "-r", metavar="NAME|FILE", help="A recipe that comes with the library, or your own .toml file."
     ),
 ]
 Set = Annotated[
@@ -60,7 +60,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="STEP.FIELD=VALUE",
-        help="Change a number of the recipe; may be given several times. Values are those of TOML: 20, 1.5, true, "
+        help="Change a parameter of the recipe; may be repeated. Values are written as in TOML: 20, 1.5, true, "
         '"text", {uniform=[1,2]}; a bare word is a string.',
         show_default=False,
     ),
@@ -71,21 +71,21 @@ Workers = Annotated[
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="Say nothing but errors and what is unusual, on the error output."),
+    typer.Option("--quiet", "-q", help="Print only errors and warnings, on standard error."),
 ]
 Shards = Annotated[
     str | None,
     typer.Option(
-        "--shards", metavar="A:B", help="Make only the shards A <= s < B, for job arrays.", show_default=False
+        "--shards", metavar="A:B", help="Make only shards s with A <= s < B, for job arrays.", show_default=False
     ),
 ]
-Engine = Annotated[str, typer.Option("--engine", metavar="local|dask", help="Where shards are made.")]
+Engine = Annotated[str, typer.Option("--engine", metavar="local|dask", help="Where to make the shards.")]
 Scheduler = Annotated[
     str | None,
     typer.Option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Address of a Dask scheduler, such as tcp://host:8786; by default a cluster on this machine.",
+        help="Address of a Dask scheduler, such as tcp://host:8786; by default a local cluster is started.",
         show_default=False,
     ),
 ]
@@ -94,7 +94,7 @@ SourceRoot = Annotated[
     typer.Option(
         "--sources",
         metavar="FOLDER",
-        help="Folder of the source pictures, if they are not where they were.",
+        help="Folder of the source pictures, if they have moved.",
         show_default=False,
     ),
 ]
@@ -103,7 +103,7 @@ Depth = Annotated[
     typer.Option(
         "--depth",
         metavar="FOLDER|FILE",
-        help="Depth maps of the pictures, found by their names: .npy, .npz, 16-bit .png, .tif, .pfm, .exr.",
+        help="Depth maps of the pictures, matched by file name: .npy, .npz, 16-bit .png, .tif, .pfm, .exr.",
         show_default=False,
     ),
 ]
@@ -112,8 +112,8 @@ DepthFormatText = Annotated[
     typer.Option(
         "--depth-format",
         metavar="NAME=VALUE,...",
-        help="What the numbers of the depth maps mean, if not meters: meters_per_code=0.001 (a depth camera's "
-        "millimeters), or focal_length_px=995,baseline_m=0.193,codes_per_px=4 (disparities). Also doffs_px, "
+        help="Meaning of the values in the depth maps, if not meters: meters_per_code=0.001 (millimeters of a depth "
+        "camera), or focal_length_px=995,baseline_m=0.193,codes_per_px=4 (disparities). Also doffs_px, "
         "infinity_m, key, fill and resample.",
         show_default=False,
     ),
@@ -123,20 +123,20 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         metavar="FOLDER|FILE",
-        help="Label maps of the pictures, found by their names: which object each pixel shows, 0 = none.",
+        help="Label maps of the pictures, matched by file name: which object each pixel shows, 0 = none.",
         show_default=False,
     ),
 ]
 Linear = Annotated[
     bool,
-    typer.Option("--linear", help="16-bit pictures hold light and no codes; .hdr, .exr and float .tif always do."),
+    typer.Option("--linear", help="Read 16-bit pictures as linear light. .hdr, .exr and float .tif always are."),
 ]
 Downscale = Annotated[
     int,
     typer.Option(
         "--downscale",
         metavar="N",
-        help="Make pictures smaller by 2 to 8 first, in linear light: for sources that are noisy or were JPEG'd.",
+        help="First downscale pictures by this factor (2 to 8) in linear light, for noisy or JPEG-compressed sources.",
     ),
 ]
 MinDetail = Annotated[
@@ -144,8 +144,8 @@ MinDetail = Annotated[
     typer.Option(
         "--min-detail",
         metavar="X",
-        help="Leave out crops that are flat or out of focus: those whose Laplacian has a standard deviation of less "
-        "than X codes of 8 bits; 10 is a usual limit.",
+        help="Leave out crops that are flat or out of focus: those whose Laplacian has a standard deviation below X "
+        "8-bit codes; 10 is a typical limit.",
         show_default=False,
     ),
 ]
@@ -154,7 +154,7 @@ DepthRoot = Annotated[
     typer.Option(
         "--depth",
         metavar="FOLDER",
-        help="Folder of the depth maps, if they are not where they were.",
+        help="Folder of the depth maps, if they have moved.",
         show_default=False,
     ),
 ]
@@ -163,20 +163,21 @@ LabelsRoot = Annotated[
     typer.Option(
         "--labels",
         metavar="FOLDER",
-        help="Folder of the label maps, if they are not where they were.",
+        help="Folder of the label maps, if they have moved.",
         show_default=False,
     ),
 ]
 AnyEnvironment = Annotated[
     bool,
     typer.Option(
-        "--any-environment", help="Go on although versions or processor are not those that the data set began with."
+        "--any-environment",
+        help="Continue even if versions or processor differ from those the data set was started with.",
     ),
 ]
 
 
 def parse_value(text: str) -> Any:
-    """A value as TOML has it; a bare word, or a path without blanks, is a string.
+    """Parse a value written as in TOML; a bare word, or a path without spaces, is a string.
 
     >>> parse_value("20"), parse_value("{uniform=[1,2]}"), parse_value("paper"), parse_value("~/vgg19.pth")
     (20, {'uniform': [1, 2]}, 'paper', '~/vgg19.pth')
@@ -191,12 +192,12 @@ def parse_value(text: str) -> Any:
         if re.fullmatch(r"(?:[A-Za-z_]|~?/|\.{1,2}/)[\w./:+@~-]*", text):
             return text
     raise InvalidValueError(
-        f"{text!r} is not a value.", fix='Values are those of TOML: 20, 1.5, true, "text", {uniform=[1,2]}.'
+        f"{text!r} is not a value.", fix='Write it as in TOML: 20, 1.5, true, "text", {uniform=[1,2]}.'
     )
 
 
 def parse_changes(settings: Sequence[str] | None, *, form: str = "STEP.FIELD") -> dict[str, Any]:
-    """``--set`` options as changes for :func:`blursynth.load_recipe`; with ``form="NAME"`` for those of a request."""
+    """``--set`` options as changes for :func:`blursynth.load_recipe`; with ``form="NAME"`` as changes of a request."""
     allowed, example = (
         (r"[^.\s]+\.[^.\s]+", "shake.length_px=20") if form == "STEP.FIELD" else (r"[^.\s]+(\.[^.\s]+)*", "count=500")
     )
@@ -214,7 +215,7 @@ def parse_changes(settings: Sequence[str] | None, *, form: str = "STEP.FIELD") -
 
 
 def parse_depth_format(text: str | None) -> DepthFormat | None:
-    """``--depth-format`` as what it means; None where it is not given."""
+    """``--depth-format`` as a DepthFormat; None if it is not given."""
     if text is None:
         return None
     from blursynth.io.depth import DepthFormat
@@ -224,10 +225,10 @@ def parse_depth_format(text: str | None) -> DepthFormat | None:
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
             raise InvalidValueError(
-                f"--depth-format must be NAME=VALUE with commas, got {text!r}.",
+                f"--depth-format must be NAME=VALUE, separated by commas, got {text!r}.",
                 fix="For example meters_per_code=0.001",
             )
-        fraction = re.fullmatch(r"\s*(\d+)\s*/\s*([1-9]\d*)\s*", value)  # data sets state their scales so
+        fraction = re.fullmatch(r"\s*(\d+)\s*/\s*([1-9]\d*)\s*", value)  # data sets state their scales as fractions
         try:
             values[name.strip()] = int(fraction[1]) / int(fraction[2]) if fraction else parse_value(value.strip())
         except InvalidValueError as error:
@@ -252,20 +253,20 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
     """``3,5`` as numbers."""
     if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
         raise InvalidValueError(
-            f"{option} must be numbers with commas, got {text!r}.", fix=f"For example {option} 3,5."
+            f"{option} must be integers separated by commas, got {text!r}.", fix=f"For example {option} 3,5."
         )
     return tuple(int(part) for part in text.split(","))
 
 
 def load_changed_recipe(name: str, settings: Sequence[str] | None) -> Recipe:
-    """The recipe of ``--recipe`` with the changes of ``--set``."""
+    """The recipe given by ``--recipe`` with the changes of ``--set``."""
     from blursynth.recipe.recipe import load_recipe
 
     return load_recipe(name, changes=parse_changes(settings))
 
 
 def engine_of(engine: str, scheduler: str | None) -> Any:
-    """What the data set functions take as ``engine``."""
+    """The value of the parameter ``engine`` of the data set functions."""
     if scheduler is not None:
         if engine != "dask":
             raise InvalidValueError("--scheduler needs --engine dask.", fix="Add it, or leave --scheduler out.")
@@ -289,7 +290,7 @@ _OF_DEPTH_FORMAT = {"meters_per_code", "codes_per_px", "infinity_m", "key", "fil
 
 
 def option(argument: Argument, known: Container[str]) -> str:
-    """A parameter of the library as the option of a command; as in Python if it has none, of those that are known.
+    """A parameter of the library as an option of a command; as in Python if the command has no such option.
 
     >>> option(Argument("size_px"), ["--size"]), option(Argument("kernel_size_px", 33), ["--kernel-size"])
     ('--size', '--kernel-size 33')
@@ -308,7 +309,7 @@ def option(argument: Argument, known: Container[str]) -> str:
 
 @contextmanager
 def shipped_kinds() -> Iterator[None]:
-    """Says what to do where a data set has kinds of somebody's own, which a command cannot load."""
+    """Explain what to do if a data set uses custom kinds, which a command cannot load."""
     try:
         yield
     except BlursynthError as error:
@@ -318,10 +319,10 @@ def shipped_kinds() -> Iterator[None]:
 
 
 def own_kind_text(kind: object) -> str:
-    """What to do with a data set that has a kind of somebody's own."""
+    """What to do with a data set that uses a custom kind."""
     return (
         f"There is no kind {kind!r} here: the command line knows only the kinds that ship with blursynth. "
-        "For a data set with kinds of your own use Python: "
+        "For a data set with custom kinds, use Python: "
         "blursynth.open_dataset(path, kinds=(*blursynth.kinds.ALL, Mine)); resume, verify and replay of "
-        "blursynth.dataset take kinds too."
+        "blursynth.dataset also accept kinds."
     )

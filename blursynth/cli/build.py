@@ -14,13 +14,13 @@ Examples:
   blursynth datasets
   blursynth build quickstart pairs/
 
-The draws are held against the expected digest, which is the same on every machine; other pixels are told.
+The draws are compared with the expected digest, which is the same on every machine. Different pixels are reported.
 """
 
 
 def command(
     name: Annotated[
-        str, typer.Argument(metavar="NAME|FILE", help="A data set of blursynth datasets, or a request of yours.")
+        str, typer.Argument(metavar="NAME|FILE", help="A name listed by blursynth datasets, or a request file.")
     ],
     out: arguments.Out,
     workers: arguments.Workers = None,
@@ -35,4 +35,4 @@ def command(
     show_report(report, quiet=quiet)
     expected = [part.digest for part in request.parts().values()]
     if all(expected) and not quiet:
-        console.echo("The draws are the expected ones.")
+        console.echo("The draws match the expected digest.")

@@ -1,4 +1,4 @@
-"""``blursynth camera``: calibrated cameras, their flat fields, and calibrating one's own."""
+"""``blursynth camera``: list calibrated cameras, simulate their flat fields, and calibrate your own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["app"]
 EPILOG = """\b
 Examples:
   blursynth camera list
-  blursynth camera show sony-a7s2 > mine.toml        # a file of your own to begin with
+  blursynth camera show sony-a7s2 > mine.toml        # a starting point for your own file
   blursynth camera flats sony-a7s2 flats/ --iso 1600
   blursynth camera fit flats/ --output mine.toml --plot transfer.png
 """
@@ -48,7 +48,7 @@ A folder (or an index.toml in it) says which frames are dark and which are pairs
   pattern = "RGGB"
   dark = ["d1.png", "d2.png"]
   flat = [["1a.png", "1b.png"], ["2a.png", "2b.png"]]
-Frames are raw numbers in 16-bit PNG or TIFF, black level included, not shifted, not developed.
+Frames are raw values in 16-bit PNG or TIFF, including the black level, neither shifted nor developed.
 """
 
 _SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 110}
@@ -76,14 +76,14 @@ def list_() -> None:
         low, high = camera.gain_range_dn_per_e
         setting = f"ISO {iso[0]:g} to {iso[1]:g}" if iso else f"{low:.3g} to {high:.3g} DN/e-"
         rows.append((name, setting, camera.summary))
-    console.table(("camera", "settings", "what it is"), rows)
+    console.table(("camera", "settings", "description"), rows)
 
 
 @app.command(context_settings=_SETTINGS)
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A camera, or a .toml file.", show_default=False)],
 ) -> None:
-    """Show a camera's file, checked."""
+    """Check a camera's file and show it."""
     from importlib import resources
 
     from blursynth.cameras.profile import load_sensor_profile, sensor_profile_names
@@ -101,7 +101,7 @@ def flats(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A camera, or a .toml file.", show_default=False)],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the frames.", show_default=False)],
     iso: Annotated[
-        float | None, typer.Option("--iso", help="ISO setting, where it has them.", show_default=False)
+        float | None, typer.Option("--iso", help="ISO setting, if the camera has any.", show_default=False)
     ] = None,
     gain: Annotated[
         float | None, typer.Option("--gain", metavar="DN/e-", help="Gain in DN per electron.", show_default=False)
@@ -109,11 +109,11 @@ def flats(
     size: Annotated[int, typer.Option("--size", help="Width and height of the frames in px.")] = 256,
     exposures: Annotated[int, typer.Option("--exposures", help="Number of pairs of flat fields.")] = 10,
     dark: Annotated[int, typer.Option("--dark", help="Number of dark frames.")] = 8,
-    seed: Annotated[int, typer.Option("--seed", help="Of the camera's numbers and of the noise.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the camera's parameters and of the noise.")] = 0,
 ) -> None:
-    """Write dark frames and pairs of flat fields of a camera, as 16-bit PNG.
+    """Write dark frames and pairs of flat fields of a camera as 16-bit PNG.
 
-    The index.toml beside them says which frame is what, and holds the sensor's true numbers to compare a fit with.
+    The index.toml beside them says what each frame is, and holds the sensor's true parameters to compare a fit with.
     """
     import tomli_w
 
@@ -128,7 +128,7 @@ def flats(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidValueError(
             f"{out}: is {'not empty' if out.is_dir() else 'a file'}.",
-            why="Nothing of yours shall be overwritten.",
+            why="Existing files are not overwritten.",
             fix="Choose a new folder.",
         )
     camera = load_sensor_profile(name)
@@ -202,26 +202,31 @@ def fit(
     ] = None,
     dark: Annotated[
         list[Path] | None,
-        typer.Option("--dark", metavar="FILE", help="A dark frame; several times.", show_default=False),
+        typer.Option("--dark", metavar="FILE", help="A dark frame; may be repeated.", show_default=False),
     ] = None,
     noisy: Annotated[
         Path | None, typer.Option("--noisy", metavar="FILE", help="A noisy picture.", show_default=False)
     ] = None,
     clean: Annotated[
         Path | None,
-        typer.Option("--clean", metavar="FILE", help="The clean one of the same scene.", show_default=False),
+        typer.Option("--clean", metavar="FILE", help="The clean picture of the same scene.", show_default=False),
     ] = None,
     bit_depth: Annotated[
         int | None, typer.Option("--bit-depth", help="Bits of the converter.", show_default=False)
     ] = None,
     pattern: Annotated[
         str | None,
-        typer.Option("--pattern", metavar="|".join(PATTERNS), help="Bayer pattern, if it has one.", show_default=False),
+        typer.Option(
+            "--pattern", metavar="|".join(PATTERNS), help="Bayer pattern, if the sensor has one.", show_default=False
+        ),
     ] = None,
     black_level: Annotated[
         float | None,
         typer.Option(
-            "--black-level", metavar="DN", help="Of a raw noisy picture: a pair cannot tell it.", show_default=False
+            "--black-level",
+            metavar="DN",
+            help="Black level of a raw noisy picture: a pair does not show it.",
+            show_default=False,
         ),
     ] = None,
     output: Annotated[
@@ -230,13 +235,13 @@ def fit(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Plot to write, a .png.", show_default=False)
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="What the camera is called.")] = "fitted camera",
+    name: Annotated[str, typer.Option("--name", help="Name of the camera.")] = "fitted camera",
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files of --output and --plot.")] = False,
 ) -> None:
     """Calibrate a camera: gain, read noise and black level with 95 % intervals.
 
-    From dark frames and pairs of flat fields by photon transfer (EMVA 1288); or from one noisy and one clean picture:
-    of raw numbers that tells gain and read noise, of developed pictures only an apparent noise in linear light.
+    Uses photon transfer (EMVA 1288) on dark frames and pairs of flat fields, or one noisy and one clean picture. A pair
+    of raw pictures gives gain and read noise; developed pictures give only an apparent noise in linear light.
     """
     from blursynth.dataset import Progress
 
@@ -264,7 +269,7 @@ def fit(
         _show(found, output, plot)
         return
     if black_level is not None:
-        raise InvalidValueError("--black-level is for --noisy and --clean: dark frames tell it.")
+        raise InvalidValueError("--black-level is for --noisy and --clean: dark frames show it.")
     frames = _flat_fields(files or [], dark or [], bit_depth, pattern)
     with console.progress_bar("frames") as progress:
         found = calibrate_from_flats(
@@ -278,28 +283,28 @@ def _option(argument: Argument) -> str:
 
 
 def _check_target(option: str, path: Path, force: bool) -> None:
-    """Refuse, before any work, a file that is there or cannot be written."""
+    """Refuse, before any work, a file that exists or cannot be written."""
     if path.is_dir():
         raise InvalidValueError(f"{option} {path}: is a folder.", fix="Give the name of a file.")
     if path.exists() and not force:
         raise InvalidValueError(
-            f"{option} {path}: is there already.",
-            why="Nothing of yours shall be overwritten.",
+            f"{option} {path}: already exists.",
+            why="Existing files are not overwritten.",
             fix="Choose a new name, or give --force to overwrite it.",
         )
     if not path.parent.is_dir():
-        what = "is a file, not a folder" if path.parent.exists() else "is not there"
+        what = "is a file, not a folder" if path.parent.exists() else "does not exist"
         raise InvalidValueError(
             f"{option} {path}: its folder {path.parent} {what}.", fix="Make the folder first, or choose another place."
         )
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InvalidValueError(
-            f"{option} {path}: cannot be written.", why="You have no right to.", fix="Choose another place."
+            f"{option} {path}: cannot be written.", why="You do not have permission.", fix="Choose another place."
         )
 
 
 def _flat_fields(files: list[Path], dark: list[Path], bit_depth: int | None, pattern: str | None) -> FlatFields:
-    """Which files are what."""
+    """The role of each file."""
     if not files:
         raise InvalidValueError(
             "There is nothing to fit.",
@@ -307,7 +312,7 @@ def _flat_fields(files: list[Path], dark: list[Path], bit_depth: int | None, pat
         )
     if len(files) == 1 and (files[0].is_dir() or files[0].suffix.lower() == ".toml"):
         if dark or bit_depth is not None or pattern is not None:
-            raise InvalidValueError("--dark, --bit-depth and --pattern stand in the index of a folder.")
+            raise InvalidValueError("--dark, --bit-depth and --pattern come from the index of the folder.")
         return FlatFields.from_index(files[0])
     if any(path.is_dir() for path in files):
         raise InvalidValueError("Give one folder, or files, not both.")
@@ -317,14 +322,15 @@ def _flat_fields(files: list[Path], dark: list[Path], bit_depth: int | None, pat
         )
     if len(files) % 2:
         raise InvalidValueError(
-            f"Flat fields come in pairs of equal exposure, got {len(files)} files.", fix=f"{_HOW} Dark ones by --dark."
+            f"Flat fields come in pairs of equal exposure, got {len(files)} files.",
+            fix=f"{_HOW} Give dark frames with --dark.",
         )
     if not dark:
         raise InvalidValueError(
-            "There is no dark frame.", why="The black level and the read noise come from them.", fix=_HOW
+            "There are no dark frames.", why="They determine the black level and the read noise.", fix=_HOW
         )
     if bit_depth is None:
-        raise InvalidValueError("--bit-depth is needed: the files do not say where the converter ends.")
+        raise InvalidValueError("--bit-depth is needed: the files do not state the range of the converter.")
     return FlatFields(tuple(dark), tuple(zip(files[::2], files[1::2], strict=True)), bit_depth, pattern)
 
 
@@ -332,7 +338,7 @@ _HOW = "For example: blursynth camera fit 1a.png 1b.png 2a.png 2b.png --dark d1.
 
 
 def _show(found: Calibration, output: Path | None, plot: Path | None) -> None:
-    # Before anything is printed, since what reads it may stop early, as `| head` does.
+    # Before anything is printed, since the reader of a pipe may stop early, as `| head` does.
     written = [] if output is None else [_write_camera(output, found.profile)]
     if plot is not None:
         written.append(_draw(plot, found))
@@ -340,7 +346,7 @@ def _show(found: Calibration, output: Path | None, plot: Path | None) -> None:
     for one in found.measured:
         value, low, high = one.estimate.texts()
         rows.append((one.name, one.unit, value, f"{low} to {high}"))
-    console.table(("number", "unit", "value", "95 % interval"), rows, right=("value",))
+    console.table(("parameter", "unit", "value", "95 % interval"), rows, right=("value",))
     for text in found.notes:
         console.echo(text)
     for text in found.warnings:
@@ -350,20 +356,20 @@ def _show(found: Calibration, output: Path | None, plot: Path | None) -> None:
 
 
 def _write_camera(path: Path, camera: SensorProfile) -> str:
-    """What to say about it, once the rest is said."""
+    """Write the camera file; returns the lines to print at the end."""
     try:
         path.write_text(camera.to_toml(), "utf-8")
     except OSError as error:
         raise PictureError(f"{path}: cannot be written ({error.strerror}).", fix="Choose another place.") from None
     return (
-        f"{path}: written; in the sensor step of a recipe beside it write\n"
+        f"{path}: written; in the sensor step of a recipe in the same folder, write\n"
         f'  camera = "{path.name}"\n'
-        f"  gain_dn_per_e = {camera.gain_range_dn_per_e[0]:.9g}  # the fitted setting, in place of an iso"
+        f"  gain_dn_per_e = {camera.gain_range_dn_per_e[0]:.9g}  # the fitted setting, instead of an iso"
     )
 
 
 def _draw(path: Path, found: Calibration) -> str:
-    """The photon transfer curve with its fit and band, and below it what is left; what to say about it."""
+    """Plot the photon transfer curve with its fit and band, and the residuals below it; returns the line to print."""
     require("matplotlib", extra="plot", purpose="--plot")
     from matplotlib.figure import Figure
 
@@ -395,7 +401,7 @@ def _draw(path: Path, found: Calibration) -> str:
         signal[used], 100 * (variance[used] / expected - 1), 196 * se[used] / expected,
         fmt="o", ms=4, lw=1, color="tab:blue",
     )  # fmt: skip
-    rest.set_ylabel("off the fit in %")
+    rest.set_ylabel("residual in %")
     rest.set_xlabel(f"mean above black in {unit}")
     try:
         figure.savefig(path, dpi=120)

@@ -1,4 +1,4 @@
-"""The frame of a command with subcommands: errors as messages instead of traces, logs on the standard error output.
+"""A group of subcommands that shows errors as messages instead of tracebacks, and logs on standard error.
 
 ``blursynth`` and its companion ``deblur`` share it.
 """
@@ -27,28 +27,28 @@ __all__ = ["SETTINGS", "Commands"]
 
 SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 110}
 
-_CLOSED_PIPE = 128 + 13  # what shells report of a program that SIGPIPE ended; 1 would say that verify found damage
+_CLOSED_PIPE = 128 + 13  # what shells report if SIGPIPE ended a program; 1 would mean that verify found damage
 
 
 class Commands(TyperGroup):
-    """Shows errors as one message, in whichever subcommand they arise."""
+    """Shows an error as one message, whichever subcommand raises it."""
 
     program: ClassVar[str] = "blursynth"
-    """Whose fault a bug is."""
+    """Name of the program that is to blame for a bug."""
     loggers: ClassVar[tuple[str, ...]] = ("blursynth",)
-    """What is shown: warnings, with ``--debug`` everything."""
+    """What is shown: warnings, or everything with ``--debug``."""
 
     extras: ClassVar[dict[str, str]] = {}
-    """Packages without which commands cannot work, and the extra of blursynth that brings them."""
+    """Packages that the commands need, and the extra of blursynth that installs them."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        # People add --debug where the error arose: at the end of the line.
+        # People add --debug to the command that failed: at the end of the line.
         if "--debug" in args:
             args = ["--debug", *(a for a in args if a != "--debug")]
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(self.commands)  # in the order of work, not of the alphabet
+        return list(self.commands)  # in order of use, not alphabetically
 
     def invoke(self, ctx: Any) -> Any:
         debug = bool(ctx.params.get("debug"))
@@ -59,7 +59,7 @@ class Commands(TyperGroup):
             logger.setLevel(logging.DEBUG if debug else logging.WARNING)
         warnings.showwarning = _log_warning
         if debug:
-            sys.excepthook = _show_trace  # of what is raised below and ends the program
+            sys.excepthook = _show_trace  # for exceptions raised below that end the program
         try:
             return super().invoke(ctx)
         except BlursynthError as error:
@@ -77,7 +77,7 @@ class Commands(TyperGroup):
         except MemoryError:
             if debug:
                 raise
-            complain("there is not enough memory. Use fewer workers, smaller pictures or shorter shards.")
+            complain("out of memory. Use fewer workers, smaller pictures or shorter shards.")
             raise typer.Exit(2) from None
         except OSError as error:
             if debug:
@@ -119,7 +119,7 @@ class Commands(TyperGroup):
 
 
 def _stop_writing() -> None:
-    """Lets what is still buffered for a closed pipe go nowhere, so that no trace follows when the interpreter ends."""
+    """Discard what is still buffered for a closed pipe, so that no traceback follows when the interpreter exits."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -128,14 +128,14 @@ def _stop_writing() -> None:
 
 def _bug(error: Exception, program: str) -> None:
     complain(
-        f"{type(error).__name__}: {error}. This is a fault of {program}, not of your input; "
+        f"{type(error).__name__}: {error}. This is a bug in {program}, not a fault of your input; "
         "--debug shows where it happened."
     )
     raise typer.Exit(70) from None
 
 
 def _show_trace(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Python's trace, which quotes names of files as they are, without what would steer the terminal."""
+    """Python's traceback, which quotes file names verbatim, without terminal control sequences."""
     echo("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), err=True)
 
 

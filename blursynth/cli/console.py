@@ -1,7 +1,7 @@
 """Writing to the terminal: lines, tables, progress, logs. In a pipe everything is plain text.
 
-Nothing that is shown steers the terminal: names of files and words out of them may hold escape sequences, so all goes
-through :func:`~blursynth.records.text.printable` here, and commands write by :func:`echo` alone.
+Nothing that is shown may control the terminal. File names and text from files can hold escape sequences, so everything
+passes through :func:`~blursynth.records.text.printable` here, and commands write only with :func:`echo`.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ __all__ = [
     "used_text",
 ]
 
-_PIPE_WIDTH = 140  # columns of a table that nobody's terminal limits
-_NARROWEST = 28  # columns that the last column of a table needs to be read
+_PIPE_WIDTH = 140  # columns of a table if no terminal limits them
+_NARROWEST = 28  # columns that the last column of a table needs to be readable
 _LINE_EVERY_S = 30.0  # time between lines of progress in a log file
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console on the present standard output."""
+    """A console on the current standard output."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -58,20 +58,20 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def echo(text: object = "", *, err: bool = False) -> None:
-    """Print lines of text on the standard output or the error output."""
+    """Print lines of text on standard output or standard error."""
     typer.echo(printable(text, lines=True), err=err)
 
 
 def complain(message: str) -> None:
-    """Print a message of an error, which is one line whatever it quotes."""
+    """Print an error message as one line, whatever it quotes."""
     typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
     echo(printable(message), err=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """Print a table; the columns in ``right`` are set flush right, the last one takes what room is left.
+    """Print a table. The columns in ``right`` are aligned right; the last column takes the remaining width.
 
-    Where the screen leaves too little of it, each row becomes a paragraph instead: nothing is cut off.
+    If the screen is too narrow, each row becomes a paragraph instead, so that nothing is cut off.
     """
     rows = [tuple(_cell(cell) for cell in row) for row in rows]
     widths = [max(len(str(cell)) for cell in (name, *column)) for name, *column in zip(columns, *rows, strict=True)]
@@ -113,23 +113,23 @@ def _paragraphs(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def show_skipped(skipped: Sequence[Any], duplicates: Sequence[Any] = (), most: int = 30) -> None:
-    """The inputs that are not used, and why."""
+    """Show the inputs that are not used, and why."""
     rows = [(s.name, s.why) for s in (*skipped, *duplicates)]
     if rows:
         echo(f"\nNot used: {len(rows)} of the inputs")
         table(("input", "why"), rows[:most])
         if len(rows) > most:
-            echo(f"... and {len(rows) - most} more; all of them are in skipped.json of the data set")
+            echo(f"... and {len(rows) - most} more; skipped.json in the data set lists all of them")
 
 
 def show_ignored(ignored: Mapping[str, int]) -> None:
-    """How many files of folders are not pictures by their endings."""
+    """Show how many files in the folders are not pictures, by extension."""
     if ignored:
         echo(f"\nOther files in the folders: {endings_text(ignored)}")
 
 
 def used_text(used: int, skipped: int, ignored: Mapping[str, int]) -> str:
-    """How many pictures were used, and how much was not.
+    """How many pictures were used, and how many inputs were not.
 
     >>> used_text(12, 1, {".xmp": 3, "hidden": 1})
     '12 pictures used; not used: 1 of the inputs, 3 files of other formats'
@@ -143,7 +143,7 @@ def used_text(used: int, skipped: int, ignored: Mapping[str, int]) -> str:
 
 
 def bytes_text(size: float) -> str:
-    """A number of bytes to read.
+    """A number of bytes in readable form.
 
     >>> bytes_text(12_345_678), bytes_text(512)
     ('12.3 MB', '512 B')
@@ -156,7 +156,7 @@ def bytes_text(size: float) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """A number of things.
+    """A count with its noun.
 
     >>> plural(1, "shard"), plural(1200, "shard")
     ('1 shard', '1,200 shards')
@@ -165,7 +165,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """A time to read.
+    """A time in readable form.
 
     >>> seconds_text(0.41), seconds_text(75), seconds_text(8000)
     ('0.4 s', '1 min 15 s', '2 h 13 min')
@@ -180,10 +180,10 @@ def seconds_text(seconds: float) -> str:
 
 @contextmanager
 def progress_bar(unit: str, out: Path | None = None, *, quiet: bool = False) -> Iterator[OnProgress]:
-    """A live bar with rate and time left on a terminal; a line now and then in a log; nothing when it shall be quiet.
+    """A live bar with rate and time left on a terminal, an occasional line in a log, nothing if ``quiet``.
 
-    Yields what the data set functions take as ``on_progress``. When work on ``out`` goes on where it was stopped, it
-    says so.
+    Yields a callback for the parameter ``on_progress`` of the data set functions. It reports if work on ``out`` is
+    resumed.
     """
     if quiet:
         yield lambda _: None
@@ -225,13 +225,13 @@ def progress_bar(unit: str, out: Path | None = None, *, quiet: bool = False) -> 
             if progress.note:
                 bar.console.print(printable(progress.note))
             if stage == "scan" and progress.done == progress.total:
-                begin("ready", "getting ready (a first run compiles, about 20 s)", None)
+                begin("ready", "preparing (the first run compiles for about 20 s)", None)
 
         yield show
 
 
 def _pace(progress: Any, since: float, first: int) -> tuple[str, ...]:
-    """Rate and time left, once they can be told."""
+    """Rate and time left, once they are known."""
     elapsed = time.monotonic() - since
     if elapsed < 0.5 or progress.done <= first:
         return ()
@@ -239,13 +239,13 @@ def _pace(progress: Any, since: float, first: int) -> tuple[str, ...]:
     return (f"{number(rate)} per second", f"{seconds_text((progress.total - progress.done) / rate)} left")
 
 
-_WORDS = {"scan": "looking at the pictures", "generate": "making", "verify": "verifying"}
+_WORDS = {"scan": "scanning the pictures", "generate": "making", "verify": "verifying"}
 
 
 def _going_on(progress: Any, out: Path | None) -> str:
     if out is None or progress.stage != "generate" or not 0 < progress.done < progress.total:
         return ""
-    return f"{out} was begun before: {progress.done:,} of {progress.total:,} samples are there and kept, going on."
+    return f"{out} is unfinished: {progress.done:,} of {progress.total:,} samples exist and are kept; resuming."
 
 
 def _lines(out: Path | None) -> OnProgress:
@@ -267,7 +267,7 @@ def _lines(out: Path | None) -> OnProgress:
 
 
 class RichLogs(logging.Handler):
-    """Hands records to rich's handler, which is loaded when there is the first one."""
+    """Hands records to rich's handler, which is loaded when the first record arrives."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -282,7 +282,7 @@ class RichLogs(logging.Handler):
 
 
 def _printable(record: logging.LogRecord) -> logging.LogRecord:
-    """A record whose message and trace steer no terminal."""
+    """A record whose message and traceback cannot control the terminal."""
     shown = copy.copy(record)
     shown.msg, shown.args = printable(record.getMessage()), ()
     if record.exc_info:

@@ -12,7 +12,7 @@ Examples:
 
 
 def command() -> None:
-    """List the data sets that build makes."""
+    """List the data sets that blursynth build can make."""
     from blursynth.dataset import dataset_names, load_request
 
     rows = []
@@ -20,4 +20,4 @@ def command() -> None:
         request = load_request(name)
         pairs = sum(part.count or 0 for part in request.parts().values())
         rows.append((name, f"{pairs:,}", str(request.size_px), request.summary))
-    console.table(("data set", "pairs", "px", "what it is"), rows, right=("pairs", "px"))
+    console.table(("data set", "pairs", "px", "description"), rows, right=("pairs", "px"))

@@ -1,4 +1,4 @@
-"""``blursynth depth``: depth maps of photographs, as a network guesses them."""
+"""``blursynth depth``: depth maps of photographs, as estimated by a network."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Examples:
   blursynth depth photos/ depth/ --network metric.onnx --metric
   blursynth generate photos/ dataset/ -n 1000 --depth depth/
 
-The network is yours: an ONNX model with one input [1, 3, H, W] and depth as its first output. Maps that are there
-already are kept. The exit code is 1 when the network failed on a picture.
+You supply the network: an ONNX model with one input [1, 3, H, W] and depth as its first output. Existing maps are
+kept. The exit code is 1 if the network failed on a picture.
 """
 
 
@@ -30,7 +30,7 @@ def command(
         typer.Argument(
             metavar="PICTURES", help="Folders, globs, pictures, or .txt lists.  [required]", show_default=False
         ),
-    ] = None,  # needed, which is checked here to say which of the two is missing
+    ] = None,  # required; checked below, to say which of the two is missing
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the depth maps.", show_default=False)],
     network: Annotated[Path, typer.Option("--network", metavar="FILE", help="An .onnx file.", show_default=False)],
     near: Annotated[
@@ -45,32 +45,35 @@ def command(
         bool, typer.Option("--metric", help="The network gives meters, not a relative inverse depth.")
     ] = False,
     size: Annotated[
-        int, typer.Option("--size", help="Shorter side of the network's input in px, if it is free.")
+        int, typer.Option("--size", help="Shorter side of the network's input in px, if it is not fixed.")
     ] = 518,
     multiple: Annotated[
-        int, typer.Option("--multiple", help="Sides of the input are multiples of this: 14 or 32, mostly.")
+        int, typer.Option("--multiple", help="The sides of the input are multiples of this, usually 14 or 32.")
     ] = 14,
     mean: Annotated[
-        str, typer.Option("--mean", metavar="R,G,B", help="Subtracted from values of 0 to 1.")
+        str, typer.Option("--mean", metavar="R,G,B", help="Mean to subtract from values in 0..1.")
     ] = "0.485,0.456,0.406",
-    std: Annotated[str, typer.Option("--std", metavar="R,G,B", help="Divides them then.")] = "0.229,0.224,0.225",
+    std: Annotated[
+        str, typer.Option("--std", metavar="R,G,B", help="Standard deviation to divide by.")
+    ] = "0.229,0.224,0.225",
 ) -> None:
-    """Estimate depth maps of pictures with a network of yours.
+    """Estimate depth maps of pictures with your own network.
 
-    They are written as .npy files in meters under the pictures' names, as the option --depth of other commands finds
-    them.
+    They are written as .npy files in meters under the names of the pictures, where the option --depth of other commands
+    finds them.
     """
     if not pictures:
         raise InvalidValueError(
             f"PICTURES or OUT is missing: only {out} was given.",
-            fix="Give pictures first and the maps' folder last: blursynth depth photos/ depth/ --network net.onnx",
+            fix="Give the pictures first and the folder of the maps last: "
+            "blursynth depth photos/ depth/ --network net.onnx",
         )
     if not metric and (near is None or far is None):
         raise InvalidValueError(
-            "--near and --far are needed for a network of relative inverse depth.",
-            why="It has no unit: the network knows only what is nearer than what.",
-            fix="Say how far the nearest and the farthest things of the pictures are, such as --near 1 --far 30; or "
-            "--metric if it gives meters.",
+            "--near and --far are needed for a network that gives relative inverse depth.",
+            why="Relative depth has no unit: it only says what is nearer than what.",
+            fix="State the distances of the nearest and farthest objects in the pictures, such as --near 1 --far 30, "
+            "or give --metric if the network gives meters.",
         )
     if out.exists() and not out.is_dir():
         raise InvalidValueError(f"{out}: is a file, not a folder.", fix="Choose another place.")
@@ -89,7 +92,7 @@ def command(
     )  # fmt: skip
     failed: list[Skipped] = []
     made = kept = 0
-    maps: set[tuple[int, int]] = set()  # that pictures of this run have, as the file system knows them
+    maps: set[tuple[int, int]] = set()  # of pictures of this run, identified as the file system does
     with console.progress_bar("pictures") as show:
         scan = dataset.scan_sources(pictures, on_progress=show)
         for done, source in enumerate(sorted(scan.usable, key=lambda s: s.name), 1):
@@ -107,7 +110,7 @@ def command(
                     target.parent.mkdir(parents=True, exist_ok=True)
                     data = io.BytesIO()
                     np.save(data, np.asarray(depth, np.float32)[0])
-                    write_atomically(target, data.getvalue())  # a map that is there is whole
+                    write_atomically(target, data.getvalue())  # a map that exists is complete
                     made += 1
             if target.exists():
                 maps.add((target.stat().st_dev, target.stat().st_ino))
@@ -129,6 +132,7 @@ def _three(text: str, option: str) -> tuple[float, ...]:
         numbers = ()
     if len(numbers) != 3:
         raise InvalidValueError(
-            f"{option} must be three numbers with commas, got {text!r}.", fix=f"For example {option} 0.5,0.5,0.5"
+            f"{option} must be three numbers separated by commas, got {text!r}.",
+            fix=f"For example {option} 0.5,0.5,0.5",
         )
     return numbers

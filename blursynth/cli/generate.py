@@ -24,11 +24,11 @@ Examples:
   blursynth generate photos/ dataset/ --count 500 --set shake.length_px=20 --set 'jpeg.quality={integer=[60,90]}'
   blursynth generate photos/ dataset/ --count 100000 --shards 0:8      # one job of an array
   blursynth generate photos/ dataset/ --count 500 --depth depth/ --depth-format meters_per_code=0.001
-  blursynth generate snapshots/ dataset/ --count 500 --downscale 2     # JPEG'd or noisy pictures
-  blursynth generate photos/ dataset/ --count 500 --min-detail 10      # no crops of sky or out of focus
+  blursynth generate snapshots/ dataset/ --count 500 --downscale 2     # JPEG-compressed or noisy pictures
+  blursynth generate photos/ dataset/ --count 500 --min-detail 10      # leave out plain sky and defocused crops
   blursynth generate mine.toml dataset/ --set seed=7 --set recipe.shake.length_px=20      # a request in a file
 
-The same command again goes on where it was stopped. Sample i has the same bytes for any number of workers.
+Running the same command again resumes where it stopped. Sample i has the same bytes for any number of workers.
 """
 
 
@@ -43,31 +43,31 @@ def command(
             "[required]",
             show_default=False,
         ),
-    ] = None,  # needed, which is checked here to say which of the two is missing
+    ] = None,  # required; checked below, to say which of the two is missing
     out: Annotated[
         Path,
-        typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or begun before.", show_default=False),
+        typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or unfinished.", show_default=False),
     ],
     count: Annotated[int | None, typer.Option("--count", "-n", help="Number of pairs.", show_default=False)] = None,
     recipe: arguments.RecipeName = "default",
-    size: Annotated[int, typer.Option("--size", help="Side of the stored squares in px.")] = 256,
+    size: Annotated[int, typer.Option("--size", help="Side of the stored square crops in px.")] = 256,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the data set, 0 to 2^63 - 1.")] = 0,
     set_: arguments.Set = None,
     workers: arguments.Workers = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be made, how large and how long, and write nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be made, its size and time, without writing anything.")
     ] = False,
     store: Annotated[
         str,
         typer.Option(
-            "--store", metavar="NAMES", help="What to store beside the pair: kernel, params, or both with a comma."
+            "--store", metavar="NAMES", help="What to store with each pair: kernel, params, or both (kernel,params)."
         ),
     ] = "",
     kernel_size: Annotated[int, typer.Option("--kernel-size", help="Side of the stored kernels in px, odd.")] = 129,
     crops_per_source: Annotated[
         int,
         typer.Option(
-            "--crops-per-source", help="Consecutive samples that share a picture; more is faster with huge pictures."
+            "--crops-per-source", help="Number of consecutive samples per picture; more is faster with huge pictures."
         ),
     ] = 1,
     min_detail: arguments.MinDetail = None,
@@ -90,12 +90,13 @@ def command(
 ) -> None:
     """Make a data set of sharp and blurred pictures.
 
-    Crops lie so that blur finds real light beyond their edge. Every number that made a sample is stored with it.
+    Crops are placed so that blur finds real light beyond their edges. All parameters of a sample are stored with it.
     """
-    if not sources:  # of one place alone it cannot be told whether it was meant to be read or written
+    if not sources:  # a single path could be meant for reading or for writing
         raise InvalidValueError(
             f"SOURCES or OUT is missing: only {out} was given.",
-            fix="Give pictures first and the data set's folder last: blursynth generate photos/ dataset/ -n 10",
+            fix="Give the pictures first and the folder of the data set last: "
+            "blursynth generate photos/ dataset/ -n 10",
         )
     from blursynth import dataset
 
@@ -130,18 +131,18 @@ _NOT_OF_THE_REQUEST = {
 
 
 def _only_from_file(ctx: typer.Context, file: str) -> None:
-    """Refuse options that say what the request in a file says."""
+    """Refuse options that the request in a file already sets."""
     for parameter in ctx.command.params:
         source = ctx.get_parameter_source(parameter.name or "")
         if parameter.name not in _NOT_OF_THE_REQUEST and source is not None and source.name == "COMMANDLINE":
             raise InvalidValueError(
-                f"{parameter.opts[0]} is given beside {file}, which says it.", fix="Change it with --set NAME=VALUE."
+                f"{parameter.opts[0]} was given, but {file} already sets it.", fix="Change it with --set NAME=VALUE."
             )
 
 
 @contextmanager
 def interruptible(out: Path) -> Iterator[None]:
-    """After Ctrl-C, says what is kept and how to go on."""
+    """After Ctrl-C, say what is kept and how to resume."""
     try:
         yield
     except KeyboardInterrupt:
@@ -150,7 +151,7 @@ def interruptible(out: Path) -> Iterator[None]:
 
 
 def show_plan(plan: Plan, out: Path) -> None:
-    """What would be made."""
+    """Show what would be made."""
     spec = plan.spec
     console.echo(f"{plan.count:,} pairs of {spec.size_px} px with recipe {spec.recipe_name}, seed {spec.seed}")
     free = "" if plan.free_bytes is None else f" ({console.bytes_text(plan.free_bytes)} are free)"
@@ -175,11 +176,11 @@ def show_plan(plan: Plan, out: Path) -> None:
 
 def _passed_over(share: float, least: float | None = None) -> str:
     what = "the least detail" if least is None else f"a detail of {least:g}"
-    return f"{share:.1%} of the windows looked at show less than {what}"
+    return f"{share:.1%} of the windows tried show less than {what}"
 
 
 def show_report(report: Report, *, quiet: bool = False) -> None:
-    """What was made; when it shall be quiet, only what is unusual."""
+    """Show what was made; if ``quiet``, only what is unusual."""
     for split in report.splits.values():
         show_report(split, quiet=quiet)
     if report.splits:
@@ -189,7 +190,7 @@ def show_report(report: Report, *, quiet: bool = False) -> None:
             console.echo(f"note: {note}", err=True)
         return
     if not report.made and report.finished:
-        console.echo(f"Nothing to do: all {report.count:,} pairs of {report.out} are there.")
+        console.echo(f"Nothing to do: all {report.count:,} pairs in {report.out} already exist.")
     else:
         kept = f"; {console.plural(len(report.kept), 'shard')} kept from before" if report.kept else ""
         console.echo(
@@ -205,8 +206,8 @@ def show_report(report: Report, *, quiet: bool = False) -> None:
         console.echo(f"digest of pixels {report.digest['pixels'][:16]}, of draws {report.digest['draws'][:16]}")
     else:
         console.echo(
-            f"Not finished: other shards of the {report.shards} are still to be made. "
-            f"Whoever makes the last one finishes it; or run: blursynth resume {report.out}"
+            f"Not finished: some of the {report.shards} shards are still to be made. "
+            f"The job that makes the last one finishes the data set; or run: blursynth resume {report.out}"
         )
     console.show_skipped(report.skipped, report.duplicates)
     console.show_ignored(report.ignored)
@@ -216,7 +217,7 @@ def show_report(report: Report, *, quiet: bool = False) -> None:
 
 
 def show_interruption(out: Path) -> None:
-    """What is kept after Ctrl-C, and how to go on."""
+    """Show what is kept after Ctrl-C, and how to resume."""
     from blursynth.dataset.manifest import finished_shards
     from blursynth.dataset.schema import load_spec
 
@@ -228,6 +229,6 @@ def show_interruption(out: Path) -> None:
     samples = sum(len(spec.range_of(s)) for s in done)
     console.echo(
         f"\nStopped. {len(done)} of {spec.shards} shards ({samples:,} of {spec.count:,} pairs) are finished and kept.\n"
-        f"Go on with: blursynth resume {out}",
+        f"Resume with: blursynth resume {out}",
         err=True,
     )

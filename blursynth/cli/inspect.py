@@ -27,7 +27,7 @@ Examples:
 """
 
 _BARS = "▁▂▃▄▅▆▇█"
-_MOST_RECORDS = 20_000  # more do not change what a histogram of 16 bins shows, and take time to read
+_MOST_RECORDS = 20_000  # more take time to read and do not change a histogram of 16 bins
 
 
 def command(
@@ -44,7 +44,7 @@ def command(
 ) -> None:
     """Show what a data set holds.
 
-    Counts, sizes, the distributions of the drawn numbers, and one sample in full.
+    Lists counts, sizes, the distributions of the drawn parameters, and one sample in full.
     """
     from blursynth import dataset
 
@@ -57,12 +57,12 @@ def command(
 def _show(opened: Dataset, sample: int | None, sheet: Path | None, rows: int) -> None:
     if sample is not None:
         if not 0 <= sample < len(opened):
-            raise DatasetError(f"{opened.path}: there is no sample {sample}, it has {len(opened)}, counted from 0.")
+            raise DatasetError(f"{opened.path}: there is no sample {sample}; it has {len(opened)}, counted from 0.")
         _show_sample(opened, sample)
         return
     records = _some_records(opened)
     if sheet is not None and records:
-        # Before anything is printed: what reads it may stop early, as `| head` does.
+        # Before anything is printed, since the reader of a pipe may stop early, as `| head` does.
         _draw_sheet(opened, sheet, [int(record["index"]) for record in records], rows)
     _show_head(opened)
     if not records:
@@ -108,7 +108,7 @@ def _counted(values: Iterable[str]) -> str:
 
 
 def _some_records(opened: Dataset) -> list[dict[str, Any]]:
-    """Records of the samples that are there, evenly chosen when there are very many."""
+    """Records of the existing samples, evenly spaced if there are very many."""
     from blursynth.dataset.manifest import finished_shards
 
     spec = opened.spec
@@ -118,9 +118,9 @@ def _some_records(opened: Dataset) -> list[dict[str, Any]]:
 
 
 def _show_distributions(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print them: one cell is a heading, three are a field with its shares, more are quantiles and a histogram.
+    """Print rows: one cell is a heading, three are a field with its shares, more are quantiles and a histogram.
 
-    A narrow screen shows fewer columns, but those whole: first the 5 % and 95 % go, then the histogram.
+    A narrow screen shows fewer columns but never cuts one off: the 5 % and 95 % are dropped first, then the histogram.
     """
     names = ("step and field", "unit", "least", "5 %", "median", "95 %", "greatest", "histogram")
     full = [names, *(row for row in rows if len(row) == len(names))]
@@ -161,7 +161,7 @@ def _distributions(records: Sequence[dict[str, Any]], kinds: Sequence[type[Degra
                 values = [step[field] for step in mine if step[field] is not None]
                 different = len(set(values))
                 if field == "seed" or different < 2:
-                    continue  # the same in all: no distribution, and it stands in the recipe
+                    continue  # the same in all: no distribution, and the recipe shows it
                 unit = split_unit(field)[1]
                 few = different <= 8 and all(isinstance(v, int) for v in values)
                 if few or isinstance(values[0], str):
@@ -174,13 +174,13 @@ def _distributions(records: Sequence[dict[str, Any]], kinds: Sequence[type[Degra
 
 
 def _ordered(step: dict[str, Any], kinds: Sequence[type[Degradation]]) -> list[str]:
-    """The step's fields as its kind declares them."""
+    """The fields of a step, in the order in which its kind declares them."""
     declared = next((list(kind.model_fields) for kind in kinds if kind.kind == step["kind"]), [])
     return [name for name in declared if name in step]
 
 
 def _draw_sheet(opened: Dataset, path: Path, present: Sequence[int], rows: int) -> None:
-    """A contact sheet of samples spread evenly over those that are there."""
+    """Write a contact sheet of evenly spaced existing samples."""
     from blursynth.dataset.contact_sheet import Row, write_contact_sheet
 
     number = min(rows, len(present))
@@ -203,7 +203,7 @@ def _histogram(values: Sequence[float], bins: int = 16) -> str:
     counts = [0] * bins
     for value in values:
         counts[min(int((value - low) / (high - low) * bins), bins - 1)] += 1
-    # Without these characters, as in an old code page, digits from 1 to 8 stand for the heights.
+    # Where these characters cannot be encoded, as in an old code page, digits from 1 to 8 stand for the heights.
     try:
         _BARS.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
         bars = _BARS

@@ -1,4 +1,4 @@
-"""``blursynth kinds``: what a recipe's steps can be, and their numbers."""
+"""``blursynth kinds``: the kinds of steps that a recipe can have, and their fields."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def command(
 
     if name is None:
         rows = [(kind.kind, _change(kind), _summary(kind)) for kind in ALL]
-        console.table(("kind", "frame", "what it is"), rows)
-        console.echo("blursynth kinds NAME shows the fields of one.")
+        console.table(("kind", "frame", "description"), rows)
+        console.echo("blursynth kinds NAME shows the fields of a kind.")
         return
     kind = find_kind(name, ALL, synonyms=SYNONYMS)
     console.echo(f"{kind.kind}   {_change(kind)}\n")
@@ -49,7 +49,7 @@ def command(
 
 
 def _plain(text: str) -> str:
-    """Without the marks that documentation has: ``:class:`~a.b.C` `` is C."""
+    """Text without documentation markup: ``:class:`~a.b.C` `` becomes C."""
     text = re.sub(r":[a-z:]+:`~[^`]*?([^`.]+)`", r"\1", text)
     text = re.sub(r":[a-z:]+:`([^`<]*?)(?: <[^`>]*>)?`", r"\1", text)
     return text.replace("``", "")
@@ -84,7 +84,7 @@ def describe_fields(kind: type[Degradation]) -> list[tuple[str, str, str, str, s
 
 
 def _range(field: dict[str, Any]) -> str:
-    """The values that a field takes, as an interval or a list."""
+    """The values that a field accepts, as an interval or a list."""
     for option in field.get("anyOf", ()):
         if option.get("type") != "null":
             return _range(option)
@@ -97,7 +97,7 @@ def _range(field: dict[str, Any]) -> str:
     low, high = field.get("minimum"), field.get("maximum")
     left = f"[{_short(low)}" if low is not None else f"({_short(field.get('exclusiveMinimum', '-inf'))}"
     right = f"{_short(high)}]" if high is not None else f"{_short(field.get('exclusiveMaximum', 'inf'))})"
-    whole = " whole" if field.get("type") == "integer" else ""
+    whole = " integer" if field.get("type") == "integer" else ""
     return f"{left}, {right}{whole}"
 
 

@@ -20,7 +20,7 @@ Examples:
   blursynth preview photo.jpg --depth depth.png --depth-format meters_per_code=0.001
   blursynth preview snapshot.jpg --downscale 2
 
-The rows are the first samples that generate would make of this picture with the same recipe and options.
+The rows are the first samples that blursynth generate would make from this picture with the same recipe and options.
 """
 
 
@@ -36,11 +36,11 @@ def command(
     labels: arguments.Labels = None,
     linear: arguments.Linear = False,
     downscale: arguments.Downscale = 1,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The sheet, a picture file.")] = Path("preview.png"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture file to write.")] = Path("preview.png"),
 ) -> None:
     """Draw a contact sheet of what a recipe does to a picture.
 
-    It shows sharp, blurred, kernel and the drawn numbers of several samples.
+    It shows the sharp and blurred pictures, the kernel and the drawn parameters of several samples.
     """
     if not 1 <= count <= 100:
         raise InvalidValueError(f"--count must be 1 to 100 rows, got {count}.")
@@ -60,7 +60,7 @@ def command(
         depth=depth, depth_format=form, labels=labels, linear=linear, downscale=downscale,
     )  # fmt: skip
     chosen = request.loaded_recipe
-    # Its own messages are clearer than that of a scan in which nothing was usable.
+    # Messages from here are clearer than that of a scan in which nothing was usable.
     height, width = read_frame(picture).size_px
     if min(height, width) < size * downscale:
         smaller = "" if downscale == 1 else f" at 1/{downscale}"

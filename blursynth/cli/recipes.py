@@ -11,8 +11,8 @@ from blursynth.cli import arguments, console
 EPILOG = """\b
 Examples:
   blursynth recipes
-  blursynth recipes default > mine.toml            # a file of your own to begin with
-  blursynth recipes mine.toml --set shake.length_px=20    # checks it, and shows it with the change
+  blursynth recipes default > mine.toml            # a starting point for your own file
+  blursynth recipes mine.toml --set shake.length_px=20    # check it, and show it with the change
 """
 
 
@@ -21,7 +21,7 @@ def command(
         str | None,
         typer.Argument(metavar="[NAME|FILE]", help="Show this recipe as TOML.", show_default=False),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Show it with all that it extends put in.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Show it with everything it extends filled in.")] = False,
     set_: arguments.Set = None,
 ) -> None:
     """List the recipes, or show one as TOML."""
@@ -31,7 +31,7 @@ def command(
 
     if name is None:
         rows = [(known, load_recipe(known).summary) for known in recipe_names()]
-        console.table(("recipe", "what it is"), rows)
+        console.table(("recipe", "description"), rows)
         return
     recipe = arguments.load_changed_recipe(name, set_)
     if name in recipe_names() and not full and not set_:

@@ -15,7 +15,7 @@ Examples:
   blursynth replay dataset/ 12
   blursynth replay dataset/ 12 --output sample.png
 
-The exit code is 1 when the bytes differ.
+The exit code is 1 if the bytes differ.
 """
 
 
@@ -25,7 +25,7 @@ def command(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Write the pair, its kernel and its numbers to this picture.", show_default=False
+            "--output", "-o", help="Write the pair, its kernel and its parameters to this picture.", show_default=False
         ),
     ] = None,
     sources: arguments.SourceRoot = None,
@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Render a sample again and compare its bytes.
 
-    It is made from its record and its source picture alone, and held against the stored one.
+    It is made only from its record and its source picture, and compared with the stored sample.
     """
     if index < 0:
         raise InvalidValueError(f"I must be >= 0, got {index}.", why="Samples are counted from 0.")
@@ -43,13 +43,13 @@ def command(
 
     with arguments.shipped_kinds():
         again = dataset.replay(out, index, source_root=sources, depth_root=depth, labels_root=labels)
-    if output is not None:  # before anything is printed: what reads it may stop early, as `| head` does
+    if output is not None:  # before printing, since the reader of a pipe may stop early, as `| head` does
         from blursynth.dataset.contact_sheet import Row, write_contact_sheet
 
         row = Row(again.arrays["sharp"], again.arrays["blurred"], again.draw)
         write_contact_sheet(output, [row], title=f"Sample {again.index}", subtitle=f"of {out}, rendered again")
     if again.equal:
-        console.echo(f"Sample {again.index}: rendered again, every byte is the same.")
+        console.echo(f"Sample {again.index}: rendered again, all bytes are the same.")
     else:
         listed = ", ".join(f"{name} by up to {difference:g}" for name, difference in again.differences.items())
         console.echo(f"Sample {again.index}: rendered again, it differs: {listed}.")

@@ -1,4 +1,4 @@
-"""``blursynth resume``: finish a data set that was begun."""
+"""``blursynth resume``: finish an unfinished data set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def command(
     workers: arguments.Workers = None,
     redo: Annotated[
         str | None,
-        typer.Option("--redo", metavar="NUMBERS", help="Shards to make again, with commas.", show_default=False),
+        typer.Option(
+            "--redo", metavar="NUMBERS", help="Shards to make again, separated by commas.", show_default=False
+        ),
     ] = None,
     sources: arguments.SourceRoot = None,
     depth: arguments.DepthRoot = None,
@@ -33,9 +35,9 @@ def command(
     any_environment: arguments.AnyEnvironment = False,
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Make what is still missing of a data set.
+    """Make the missing shards of a data set.
 
-    Shards that are there are kept; those that are missing or cut off are made.
+    Existing shards are kept; those that are missing or truncated are made.
     """
     again = arguments.numbers(redo, "--redo") if redo is not None else ()
     part = arguments.parse_range(shards)

@@ -1,4 +1,4 @@
-"""``blursynth verify``: is a data set what it says it is?"""
+"""``blursynth verify``: check the integrity of a data set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Examples:
   blursynth verify dataset/
   blursynth verify dataset/ --deep --replay 20
 
-The exit code is 1 when there are problems, whatever file they are in.
+The exit code is 1 if there are problems, whatever file they are in.
 """
 
 _MOST_NOTES = 20
@@ -23,15 +23,17 @@ _MOST_NOTES = 20
 def command(
     out: arguments.Out,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Also decode every picture and hold it against its own checksum.")
+        bool, typer.Option("--deep", help="Also decode every picture and compare it with its checksum.")
     ] = False,
     replay: Annotated[
         int,
-        typer.Option("--replay", metavar="K", help="Render K samples again and compare their bytes; others each time."),
+        typer.Option("--replay", metavar="K", help="Render K random samples again and compare their bytes."),
     ] = 0,
     replay_seed: Annotated[
         int | None,
-        typer.Option("--replay-seed", metavar="N", help="Choose the samples of an earlier time.", show_default=False),
+        typer.Option(
+            "--replay-seed", metavar="N", help="Choose the same samples as an earlier --replay.", show_default=False
+        ),
     ] = None,
     sources: arguments.SourceRoot = None,
     depth: arguments.DepthRoot = None,
@@ -39,7 +41,8 @@ def command(
 ) -> None:
     """Check a data set and list every problem.
 
-    Every file is checked: by its size and sha256, or against what the others imply. Nothing outside the folder is read.
+    Every file is checked, by its size and sha256 or for consistency with the other files. Without --replay, nothing
+    outside the folder is read.
     """
     if replay < 0:
         raise InvalidValueError(f"--replay must be >= 0, got {replay}.")

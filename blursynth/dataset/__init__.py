@@ -1,17 +1,17 @@
 """Data sets: sharp pictures in, a sharded zarr store of aligned pairs with full provenance out.
 
 ======================  =====================================================================
-``request``             what somebody wants: one record, in Python or in a file
-``sources``             which pictures there are
+``request``             what to make: one record, in Python or in a file
+``sources``             the source pictures
 ``schema``              ``dataset.json``: everything that decides the bytes
-``render``              one sample, as a pure function of that
+``render``              one sample, as a pure function of the specification
 ``shards``              one file of zarr's sharding codec
 ``writer``, ``manifest``  one shard, and the proof that it is finished
-``engine``              where shards are made
+``engine``              where shards are made: locally or on a cluster
 ``generate``            plan, generate, resume, finalize
 ``reader``, ``verify``  using and checking it
-``online``              samples made when they are asked for
-``samples``             what both of these give
+``online``              samples made on the fly
+``samples``             the samples that both of these return
 ``whole``               whole photographs as two folders of files, sharp and blurred
 ======================  =====================================================================
 """

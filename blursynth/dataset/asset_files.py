@@ -48,7 +48,7 @@ def save_assets(names: Iterable[str], out: Path) -> None:
 
 
 def load_assets(names: Iterable[str], out: Path) -> None:
-    """Register the arrays of a data set; others that lie there are not read.
+    """Register the arrays of a data set; other arrays in the folder are not read.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def load_assets(names: Iterable[str], out: Path) -> None:
 
 
 def read_asset(name: str, out: Path) -> None:
-    """Register one array, if its file is byte for byte what was written.
+    """Register one array if its file is unchanged, byte for byte.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def read_asset(name: str, out: Path) -> None:
         It is missing or damaged.
     """
     path = asset_path(out, name)
-    fix = "Restore it from a backup, or give the command that made the data set again."
+    fix = "Restore it from a backup, or run the command that made the data set again."
     try:
         data = read_bounded(path, ASSET_BYTES)
         array = _decoded(data)
@@ -82,7 +82,7 @@ def read_asset(name: str, out: Path) -> None:
     except (ValueError, InvalidValueError) as error:
         raise DatasetError(f"{path}: is damaged ({error}).", fix=fix) from None
     if known != name or _encoded(array) != data:
-        raise DatasetError(f"{path}: its content is not what its name says.", fix=fix)
+        raise DatasetError(f"{path}: its content does not match its name.", fix=fix)
 
 
 def _encoded(array: Any) -> bytes:
@@ -92,7 +92,7 @@ def _encoded(array: Any) -> bytes:
 
 
 def _decoded(data: bytes) -> Any:
-    """The array of a file. numpy's reader would parse the header as Python and make room for what it claims."""
+    """The array of a file. numpy's reader would parse the header as Python and allocate whatever it claims."""
     found = _HEADER.match(data)
     if found is None:
         raise ValueError("its header is not that of an array of float64")

@@ -1,4 +1,4 @@
-"""Photographs that come inside the scikit-image package, split into those to train on and those held out."""
+"""Photographs that come with the scikit-image package, split into a training and a held-out part."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from blursynth.errors import InvalidValueError, MissingExtraError, did_you_mean
 __all__ = ["BUNDLED", "BUNDLED_PREFIX", "bundled_photographs", "with_bundled"]
 
 BUNDLED_PREFIX = "bundled:"
-"""How sources name them: ``bundled:training``, ``bundled:held-out``."""
+"""Prefix of their names among the sources: ``bundled:training``, ``bundled:held-out``."""
 
 BUNDLED: dict[str, dict[str, str]] = {
     "training": {
@@ -31,7 +31,7 @@ BUNDLED: dict[str, dict[str, str]] = {
         "coffee.png": "Rachel Michetti, CC0",
     },
 }
-"""File name and license, as scikit-image states it."""
+"""File names and licenses, as stated by scikit-image."""
 
 
 def bundled_photographs(part: str) -> list[Path]:
@@ -51,15 +51,15 @@ def bundled_photographs(part: str) -> list[Path]:
     package = find_spec("skimage")
     if package is None or package.origin is None:
         raise MissingExtraError(
-            "The bundled photographs come inside scikit-image, which is not installed.",
-            fix="Install it with: pip install scikit-image, or give photographs of yours.",
+            "The bundled photographs come with scikit-image, which is not installed.",
+            fix="Install it with: pip install scikit-image, or give your own photographs.",
         )
     folder = Path(package.origin).parent / "data"
     return [folder / name for name in BUNDLED[part]]
 
 
 def with_bundled(sources: Iterable[str | Path]) -> list[str | Path]:
-    """Sources with the files of ``bundled:training`` and ``bundled:held-out`` in their places."""
+    """Sources in which ``bundled:training`` and ``bundled:held-out`` are replaced by their files."""
     return [
         path
         for source in sources

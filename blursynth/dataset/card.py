@@ -1,7 +1,7 @@
 """The data card (README.md) and the Croissant metadata: what a data set is, for people and for catalogs.
 
-Names, licenses and summaries come from files of other people, and the card is a page that is published. So each of
-them stands in the card as a span of code, where Markdown and HTML mean nothing, and without control characters.
+Names, licenses and summaries come from untrusted files, and the card is a page that is published. Each of them is
+therefore written as a code span, where Markdown and HTML have no effect, and without control characters.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["write_card"]
 
 
 NOT_STATED = "not stated in the file"
-_MOST_LICENCES = 50  # that the card lists; all stand in the records
-_LONGEST = 500  # characters of one of other people's words
+_MOST_LICENCES = 50  # listed in the card; the records hold all
+_LONGEST = 500  # characters of one untrusted string
 
 
 def write_card(out: Path, spec: Spec, digest: dict[str, str]) -> dict[str, str]:
@@ -41,7 +41,7 @@ def _licenses(spec: Spec) -> Counter[str]:
 
 
 def _plain(text: object) -> str:
-    """Words of other people on one line, without control characters and of a bounded length."""
+    """An untrusted string on one line, without control characters and of bounded length."""
     line = printable(" ".join(str(text).split()))
     return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
 
@@ -52,7 +52,7 @@ def _code(text: object) -> str:
     >>> print(_code("<b>![x](http://y)</b>"), _code("a`b"), _code("a|b"))
     `<b>![x](http://y)</b>` `` a`b `` `a\\x7cb`
     """
-    # Tables are cut at bars before spans of code are looked for, and no escape of a bar holds after a backslash.
+    # Tables are split at bars before code spans are found, and no escape of a bar works after a backslash.
     line = _plain(text).replace("|", "\\x7c")
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
     if not longest:
@@ -61,7 +61,7 @@ def _code(text: object) -> str:
 
 
 def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
-    path = ascii(name)  # a text of Python, whatever the name
+    path = ascii(name)  # a Python string literal, whatever the name
     summary = spec.summary or spec.recipe.get("summary", "") or spec.recipe_name
     steps = "\n".join(
         f"| {_code(step.get('name', step.get('kind')))} | "
@@ -95,8 +95,8 @@ blursynth and the recipe {_code(spec.recipe_name)}: {_code(summary)}.
 |---|---|---|
 {arrays}
 
-Every number that made a sample stands in `draws/*.jsonl`: its source picture with sha256 and license, the window, and
-the parameters of each step.
+Everything that made a sample is recorded in `draws/*.jsonl`: its source picture with sha256 and license, the window,
+and the parameters of each step.
 
 ## Open it
 
@@ -108,7 +108,7 @@ sample = dataset[0]
 sample.sharp, sample.blurred, sample.draw
 ```
 
-Any zarr 3 reader opens the arrays as well:
+Any zarr 3 reader can open the arrays as well:
 
 ```python
 import zarr
@@ -121,7 +121,7 @@ group["blurred"][0]
 
 Seed {spec.seed}, {len(spec.sources)} source pictures, {spec.shards} shards of {spec.shard_length} samples.
 {_light(spec)}{_maps(spec)}
-| step | numbers and distributions |
+| step | parameters and distributions |
 |---|---|
 {steps}
 
@@ -138,8 +138,8 @@ The pairs are derived works of their sources. The license of each is in its samp
 | digest | sha256 |
 |---|---|
 | request (recipe, seed, sources, sizes) | `{spec.sha256()}` |
-| pixels, in order of the samples | `{digest["pixels"]}` |
-| draws, in order of the samples | `{digest["draws"]}` |
+| pixels, in sample order | `{digest["pixels"]}` |
+| draws, in sample order | `{digest["draws"]}` |
 """
 
 
@@ -148,17 +148,15 @@ def _light(spec: Spec) -> str:
     if spec.min_detail is not None:
         words += (
             f"\nCrops that show less detail than {spec.min_detail:g} (the standard deviation of the Laplacian of luma, "
-            "in codes of 8 bits) were left out.\n"
+            "in 8-bit codes) were left out.\n"
         )
     light = sum(source.is_linear for source in spec.sources)
     if light:
         words += (
-            f"\n{light} of them hold light and no codes of a display (HDR or linear files), and were not decoded.\n"
+            f"\n{light} of them hold linear light, not display codes (HDR or linear files), and were not decoded.\n"
         )
     if spec.downscale > 1:
-        words += (
-            f"\nThey were made smaller by {spec.downscale} first, in linear light; windows lie in the smaller ones.\n"
-        )
+        words += f"\nThey were first downscaled by {spec.downscale} in linear light; windows refer to the result.\n"
     return words
 
 
@@ -167,12 +165,12 @@ def _maps(spec: Spec) -> str:
         return ""
     kinds = [what for what, there in (("depth", spec.sources[0].depth), ("label", spec.sources[0].labels)) if there]
     form = (
-        f" The numbers of the depth maps mean: {_code(json.dumps(spec.depth_format, allow_nan=False))}."
+        f" Format of the depth maps: {_code(json.dumps(spec.depth_format, allow_nan=False))}."
         if spec.depth_format
         else ""
     )
     maps = " and its ".join(kinds)
-    return f"\nEvery source picture came with its {maps} map; their sha256 stand in `dataset.json`.{form}\n"
+    return f"\nEvery source picture came with its {maps} map; their sha256 are recorded in `dataset.json`.{form}\n"
 
 
 def _fields(step: dict[str, Any]) -> dict[str, Any]:
@@ -221,7 +219,7 @@ def _croissant(name: str, spec: Spec, digest: dict[str, str], described: Mapping
                 "@type": "cr:FileSet",
                 "@id": "draws",
                 "name": "draws",
-                "description": "One record per line and sample: the numbers that made it, and hashes of its pixels.",
+                "description": "One record per line and sample: the parameters that made it, and hashes of its pixels.",
                 "encodingFormat": "application/jsonlines",
                 "includes": "draws/*.jsonl",
             },

@@ -1,8 +1,8 @@
-"""Contact sheets: sharp, blurred, kernel and the drawn numbers side by side, to look at.
+"""Contact sheets: sharp picture, blurred picture, kernel and drawn parameters side by side.
 
-One row per sample. Kernels are enlarged, their brightest pixel white, with a scale bar; since they are mostly dark, the
-square root of their weight is shown. The ticks on a kernel's frame mark zero shift, where the sharp picture has the
-light.
+There is one row per sample. Kernels are enlarged, with their brightest pixel white and a scale bar. Since they are
+mostly dark, the square root of their weight is shown. The ticks on the frame of a kernel mark zero shift, where the
+light is in the sharp picture.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Row:
     sharp, blurred
         ``[H, W, 3]``: uint8 or uint16 file codes, or floats in linear light, which are encoded for the eye.
     draw
-        What happened to it.
+        The draw that made it.
     caption
-        A line above its numbers, such as its number and source.
+        A line above its parameters, such as its index and source.
     points
-        ``[H, W]`` what a grid of points of light became (:func:`points_of_light`), for a blur that varies; without it
-        the sheet only says so.
+        ``[H, W]``, the image of a grid of points of light (:func:`points_of_light`), for a blur that varies over the
+        picture; without it the sheet only says that the blur varies.
     """
 
     sharp: NDArray[Any]
@@ -62,21 +62,21 @@ class Row:
 
     @staticmethod
     def of_pair(pair: Pair, draw: Draw, caption: str = "") -> Row:
-        """A row of a pair of frames of one picture each."""
+        """A row from a pair of single-picture frames."""
         return Row(_codes(pair.sharp), _codes(pair.blurred), draw, caption)
 
 
 def points_of_light(draw: Draw, frame: Frame, *, margin_px: int = 0, across: int = 5) -> NDArray[np.float64]:
-    """``[H, W]`` what a grid of points of light on the surfaces of a scene becomes in a draw's steps in linear light.
+    """``[H, W]``: how the linear-light steps of a draw blur a grid of points of light on the surfaces of a scene.
 
     Parameters
     ----------
     frame
-        Place, depth, labels and camera of one picture; its pixels are not used.
+        Position, depth, labels and camera of one picture; its pixels are not used.
     margin_px
-        Margin of the frame that the result has not.
+        Margin of the frame that is cut off in the result.
     across
-        Points along each side.
+        Number of points along each side.
     """
     height, width = frame.size_px
     light = np.zeros((1, 1, height, width))
@@ -91,11 +91,11 @@ def points_of_light(draw: Draw, frame: Frame, *, margin_px: int = 0, across: int
 
 
 def describe_draw(draw: Draw, recipe: Recipe | None = None) -> list[tuple[str, str]]:
-    """(step and kind, its numbers) of every step that has numbers of its own.
+    """(step and kind, its parameters) of every step that has parameters.
 
-    Shown are the fields that the recipe gives, and of a sensor drawn from a camera's file the camera with its ISO, its
-    gain, white and read noise; without a recipe those that are not at their default. Seeds, the colors of a sensor and
-    what follows from other fields never are.
+    With a recipe, the fields that it sets are shown; for a sensor drawn from a camera's file, the camera with its ISO,
+    gain, white and read noise. Without a recipe, fields that differ from their defaults are shown. Seeds, the colors of
+    a sensor and fields that follow from others are never shown.
 
     >>> import blursynth as bs
     >>> lens = bs.kinds.GaussianBlur(sigma_px=0.5, aspect=0.8)
@@ -127,7 +127,7 @@ def describe_draw(draw: Draw, recipe: Recipe | None = None) -> list[tuple[str, s
 
 
 def _camera_of(sampler: Sampler | None, step: Degradation) -> list[str]:
-    """The calibrated camera that a sensor was drawn from, and its ISO; nothing where it may be one of several."""
+    """The calibrated camera that a sensor was drawn from, and its ISO; empty if it may be one of several."""
     if not isinstance(sampler, SensorFromProfile) or sampler.cameras[1:] or not isinstance(step, Sensor):
         return []
     (profile,) = sampler.cameras
@@ -143,7 +143,7 @@ def kernel_picture(kernel: NDArray[np.float64], size_px: int = 256, *, least_px:
     kernel
         ``[K, K]``, K odd, zero shift in the middle; None for a single point.
     least_px
-        A smaller kernel is shown in this many px, so that a point still looks like a point.
+        Smallest extent that is shown, in px, so that a point still looks like a point.
     """
     from PIL import Image, ImageDraw
 
@@ -174,7 +174,7 @@ def kernel_picture(kernel: NDArray[np.float64], size_px: int = 256, *, least_px:
 
 
 def _trimmed(dense: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Without the dark rim, still centered: what is below 1e-4 of the maximum cannot be seen."""
+    """Crop the dark rim (below 1e-4 of the maximum, which is invisible), keeping the center."""
     middle = dense.shape[0] // 2
     rows, columns = np.nonzero(dense > 1e-4 * dense.max())
     if not len(rows):
@@ -216,13 +216,13 @@ def contact_sheet(
     rows
         The samples, from top to bottom.
     title, subtitle
-        What stands above them, such as the recipe and the seed.
+        Text above the rows, such as the recipe and the seed.
     recipe
-        Whose fields are written beside each row; see :func:`describe_draw`.
+        The recipe whose fields are written beside each row; see :func:`describe_draw`.
     size_px
         Height and width of a picture on the sheet; by default that of the samples, at least 192. Smaller samples are
-        enlarged by a whole factor, larger ones are cut to their middle: scaling would change the blur. All numbers of a
-        draw are written: in two columns, and rows are higher than their pictures, where they need it.
+        enlarged by an integer factor; larger ones are cropped to their center, since scaling would change the blur. All
+        parameters of a draw are written. If they need the space, they take two columns and rows become taller.
 
     Raises
     ------
@@ -251,7 +251,8 @@ def contact_sheet(
     for number, text in enumerate(under_title):
         pen.text((_MARGIN, _MARGIN + 32 + 22 * number), text, fill=_FAINT, font=_font(16))
     lefts = [_MARGIN + i * (size_px + _GAP) for i in range(4)]
-    for left, heading in zip(lefts, ("sharp", "blurred", "kernel, or points of light", "drawn numbers"), strict=True):
+    headings = ("sharp", "blurred", "kernel, or points of light", "drawn parameters")
+    for left, heading in zip(lefts, headings, strict=True):
         pen.text((left, head - 8), heading, fill=_FAINT, font=_font(16), anchor="ls")
     top = head
     for row, parts, height in zip(rows, columned, heights, strict=True):
@@ -267,7 +268,7 @@ def contact_sheet(
 
 
 def _blur_picture(row: Row, size_px: int) -> NDArray[np.uint8]:
-    """The kernel; of a blur that varies what points of light become."""
+    """The kernel, or the blurred points of light if the blur varies."""
     if (kernel := row.draw.kernel()) is not None:
         return kernel_picture(kernel, size_px)
     if row.points is not None:
@@ -287,14 +288,14 @@ def write_contact_sheet(path: str | Path, rows: Sequence[Row], **options: Any) -
     Raises
     ------
     PictureError
-        The file cannot be written, or its ending names no format that can be.
+        The file cannot be written, or its extension is not that of a writable format.
     """
     sheet = contact_sheet(rows, **options)
     write_picture(path, np.moveaxis(sheet, -1, 0) / np.float32(255))
 
 
 def _text_of(row: Row, recipe: Recipe | None) -> list[list[_Line]]:
-    """Lines about a row, in parts that stay together: the caption, then each step with its numbers."""
+    """Lines about a row, in parts that stay together: the caption, then each step with its parameters."""
     parts = [[(0, _shortened(row.caption, _font(15), _TEXT_PX), 15, _FAINT)]] if row.caption else []
     for heading, numbers in describe_draw(row.draw, recipe):
         lines = [(0, _shortened(heading, _font(16), _TEXT_PX), 16, _INK)]
@@ -304,7 +305,7 @@ def _text_of(row: Row, recipe: Recipe | None) -> list[list[_Line]]:
 
 
 def _columns(parts: Sequence[list[_Line]], columns: int, room: int) -> list[list[_Line]]:
-    """Parts below each other, in so many columns; higher than there is room, where that does not suffice."""
+    """Parts below each other in columns; taller than the available room if that does not suffice."""
     while True:
         filled: list[list[_Line]] = [[]]
         for part in parts:
@@ -322,7 +323,7 @@ def _write_lines(pen: Any, lines: Sequence[_Line], left: int, top: int, apart: i
 
 
 def _broken(text: str, between: str, font: Any, width: int) -> list[str]:
-    """Lines of a text that is broken only between its words, or quantities."""
+    """Lines of a string that is broken only between words or quantities."""
     lines: list[str] = []
     for part in text.split(between) if text else []:
         longer = f"{lines[-1]}{between}{part}" if lines else part
@@ -358,7 +359,7 @@ def _codes(frame: Frame) -> NDArray[Any]:
     """The first picture of a frame as ``[H, W, 3]``; display frames as uint8, linear ones as they are."""
     if frame.encoding is Encoding.RAW:
         raise InvalidValueError(
-            "A contact sheet shows display or linear pictures, got raw sensor numbers.",
+            "A contact sheet shows display or linear pictures, got raw sensor values.",
             fix="End the recipe with a develop step.",
         )
     planar = np.asarray(frame.image[0])

@@ -1,4 +1,4 @@
-"""How much detail a crop shows: what tells a sharp crop from one that is flat or out of focus."""
+"""How much detail a crop shows, to tell a sharp crop from one that is flat or out of focus."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ MIDDLE_GREY = 0.18  # of white: what a meter makes of the mean of a scene
 
 
 def detail_of(image: NDArray[Any], encoding: Encoding) -> float:
-    """The standard deviation of the Laplacian of a picture's luma, in codes of 8 bits.
+    """The standard deviation of the Laplacian of a picture's luma, in 8-bit codes.
 
     ``sqrt(var(4 y(i, j) - y(i - 1, j) - y(i + 1, j) - y(i, j - 1) - y(i, j + 1)))`` over all pixels with four
-    neighbors, y the luma of Rec. 601 with 255 as white.
+    neighbors, where y is the luma of Rec. 601 with 255 as white.
 
     Parameters
     ----------
     image
-        ``[3, H, W]``, H and W >= 3: values 0..1 of a display picture; or light, which is metered (its mean becomes 18 %
-        of white), clipped at white and encoded as sRGB first, since the white of files of light is arbitrary.
+        ``[3, H, W]``, H and W >= 3: a display picture with values in 0..1, or linear light. Since the white of linear
+        files is arbitrary, light is first metered (its mean becomes 18 % of white), clipped at white and encoded as
+        sRGB.
     encoding
-        Which of the two.
+        Encoding of the image, display or linear.
 
     Notes
     -----
-    A flat or defocused crop of a clean photograph has 0 to 5, a crop in focus mostly 10 to 60. The square is the
-    "variance of the Laplacian" of autofocus (Pech-Pacheco et al. 2000), of which 100, here 10, is a usual limit. Noise
-    counts as detail: white noise of standard deviation s has sqrt(20) s = 4.5 s, so make noisy photographs smaller
-    (``downscale``) before they are judged. A crop that is blurred along one direction alone keeps the detail across.
+    A flat or defocused crop of a clean photograph has a detail of 0 to 5, a crop in focus usually 10 to 60. The square
+    is the "variance of the Laplacian" used in autofocus (Pech-Pacheco et al. 2000), for which 100 (here 10) is a
+    typical limit. Noise counts as detail: white noise of standard deviation s has sqrt(20) s = 4.5 s, so ``downscale``
+    noisy photographs first. A crop that is blurred along only one direction keeps the detail across it.
 
     Examples
     --------
@@ -50,7 +51,7 @@ def detail_of(image: NDArray[Any], encoding: Encoding) -> float:
         mean = float(values.mean(dtype=np.float64))
         values = np.minimum(values * np.float32(MIDDLE_GREY / max(mean, 1e-30)), np.float32(1.0))
         values = np.asarray(for_array(values).srgb_encode(values[None], levels=[65535]))[0]
-    # Products and sums in one order and in float64, so that every machine decides alike.
+    # Products and sums in a fixed order and in float64, so that every machine makes the same decision.
     luma = np.zeros(values.shape[1:])
     for plane, weight in zip(values, LUMA, strict=True):
         luma += 255.0 * weight * plane

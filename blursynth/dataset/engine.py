@@ -1,7 +1,8 @@
 """Where shards are made: in this process, in processes of this machine, or on a Dask cluster.
 
-All three are one adapter: ``submit`` shards, take what ``completed`` yields, ``close``. The commit protocol makes them
-equal: a shard is done when its manifest is there, whoever wrote it, however often it was tried.
+All three have one interface: ``submit`` shards, take the events that ``completed`` yields, ``close``. The commit
+protocol makes them equivalent: a shard is done when its manifest exists, whoever wrote it and however often it was
+tried.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from blursynth.errors import Argument, BlursynthError, DatasetError, InvalidValu
 
 __all__ = ["DaskEngine", "Engine", "Event", "LocalEngine", "SerialEngine", "make_engine"]
 
-TRIES = 3  # times that a shard whose worker died is tried
-CLOSE_S = 10.0  # time that a Dask client or cluster is given to end
-SILENT_S = 120.0  # time without a word of a worker after which it is named, and again after twice that time, and so on
+TRIES = 3  # attempts at a shard whose worker dies
+CLOSE_S = 10.0  # time that a Dask client or cluster has to shut down
+SILENT_S = 120.0  # time without a report of a worker until it is named, then doubled each time
 
 
 @dataclass(frozen=True)
 class Event:
-    """``done`` samples of a shard are made; ``manifest`` is there when it is finished."""
+    """``done`` samples of a shard are made; ``manifest`` is set when the shard is finished."""
 
     shard: int
     done: int
@@ -58,7 +59,7 @@ class Engine(ABC):
     def completed(self) -> Iterator[Event]:
         """Yield events until all shards are finished; raises the first error of a worker."""
 
-    def close(self) -> None:  # noqa: B027  (what runs in this process has nothing to stop)
+    def close(self) -> None:  # noqa: B027  (an engine in this process has nothing to stop)
         """Stop at once; unfinished shards are dropped."""
 
 
@@ -71,7 +72,7 @@ class SerialEngine(Engine):
     def completed(self) -> Iterator[Event]:
         maker = ShardMaker(self._job)
         for shard in self._shards:
-            # Progress inside a shard must get out between samples, so the shard is made by a generator of events.
+            # Progress within a shard must be reported between samples, so a generator of events makes the shard.
             yield from _made(maker, shard, self._again)
 
 
@@ -89,18 +90,18 @@ class _Worker:
     connection: Connection
     shard: int | None = None
     done: int = 0
-    heard: float = field(default_factory=time.monotonic)  # when it last said something
+    heard: float = field(default_factory=time.monotonic)  # when it last reported
     silence: float = field(default_factory=lambda: SILENT_S)  # after which it is named
 
 
 class LocalEngine(Engine):
-    """Processes of this machine, each making one shard at a time; one that dies is replaced and its shard tried again.
+    """Processes on this machine, each making one shard at a time. One that dies is replaced and its shard retried.
 
     Parameters
     ----------
     workers
-        Number of processes. They come from a clean process (a fork server, or spawned), never from a fork of this one,
-        and run single-threaded kernels.
+        Number of processes. They are started from a clean process (by a fork server or spawned), never forked from this
+        one, and run single-threaded kernels.
 
     Raises
     ------
@@ -144,7 +145,7 @@ class LocalEngine(Engine):
         self._workers.append(_Worker(process, ours))
 
     def _silent(self) -> Iterator[Event]:
-        """Name the workers that have not said a word for long: slow pictures, a disk that hangs, or they do."""
+        """Report workers that have been silent for long: pictures may be slow, or a disk or the worker may hang."""
         now = time.monotonic()
         for worker in self._workers:
             if worker.shard is not None and now - worker.heard > worker.silence:
@@ -158,7 +159,7 @@ class LocalEngine(Engine):
 
     def _give(self, worker: _Worker, shard: int) -> None:
         worker.shard, worker.done, worker.heard, worker.silence = shard, 0, time.monotonic(), SILENT_S
-        with suppress(OSError):  # it died before it got anything; its sentinel tells
+        with suppress(OSError):  # it died before it received anything; its sentinel shows that
             worker.connection.send(shard)
 
     def _heard(self, worker: _Worker) -> Iterator[Event]:
@@ -175,7 +176,7 @@ class LocalEngine(Engine):
         yield message
 
     def _lost(self, worker: _Worker) -> Iterator[Event]:
-        """A worker died: put its shard back and hire another."""
+        """Handle a dead worker: return its shard to the queue and start another worker."""
         self._workers.remove(worker)
         worker.connection.close()
         worker.process.join(5)
@@ -188,7 +189,7 @@ class LocalEngine(Engine):
             raise DatasetError(
                 f"The worker of shard {shard} died {TRIES} times (last exit code {code}).",
                 why=_cause(code),
-                fix="Mend that and run blursynth resume; finished shards are kept.",
+                fix="Fix that and run blursynth resume; finished shards are kept.",
             )
         self._waiting.appendleft(shard)
         self._hire()
@@ -213,24 +214,24 @@ class LocalEngine(Engine):
 
 def _cause(code: int | None) -> Message:
     if code == -9:
-        return "-9 is most often the system's answer to too little memory: use fewer workers or shorter shards."
+        return "-9 usually means that the system ran out of memory: use fewer workers or shorter shards."
     if code == 1:
-        return "A script that starts workers is imported by each: put the call under if __name__ == '__main__':."
-    return ("Its pictures or its recipe make it crash: run it with ", Argument("workers", 1), " to see where.")
+        return "Each worker imports the script that starts it: put the call under if __name__ == '__main__':."
+    return ("Its pictures or its recipe make it crash: run with ", Argument("workers", 1), " to see where.")
 
 
 def _context() -> Any:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    # Loading numba and the codecs takes longer than many a shard; the server does it once for all workers.
+    # Loading numba and the codecs can take longer than making a shard; the server does it once for all workers.
     context.set_forkserver_preload(["__main__", "cv2", "blursynth.dataset.engine", "blursynth.backends.cpu"])
     return context
 
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Processes started inside have one thread per library: the shards are what runs in parallel."""
+    """Processes started inside use one thread per library, since shards already run in parallel."""
     names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
@@ -246,14 +247,14 @@ def _single_threaded() -> Iterator[None]:
 
 @contextmanager
 def _ctrl_c_waits() -> Iterator[None]:
-    """Ctrl-C takes effect afterwards, and processes started inside never see it: the parent stops them.
+    """Delay Ctrl-C until afterwards. Processes started inside never see it: the parent stops them.
 
-    Without it, the server of workers that is still loading its libraries answers with a traceback of its own.
+    Otherwise a fork server that is still loading its libraries would print its own traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # would let Ctrl-C through again when it starts
+    resource_tracker.ensure_running()  # would otherwise let Ctrl-C through again when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -262,7 +263,7 @@ def _ctrl_c_waits() -> Iterator[None]:
 
 
 def _work(connection: Connection, job: Job, again: bool) -> None:
-    """A worker's life: take a shard's number, make it, tell; until the other end is gone."""
+    """Main loop of a worker: take the number of a shard, make it, report; until the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -288,10 +289,10 @@ def _work(connection: Connection, job: Job, again: bool) -> None:
 
 
 def _make_codec_lock() -> None:
-    """Have numcodecs make the lock of its codec now, as one that goes with this process.
+    """Make numcodecs create the lock of its codec now, as one that ends with this process.
 
-    It makes one of the default kind, which in workers has a name in the system that outlives them when they are killed:
-    "There appear to be 1 leaked semaphore objects". Locks for forked children have none.
+    By default, the lock has a system-wide name in workers, which outlives them when they are killed: "There appear to
+    be 1 leaked semaphore objects". Locks for forked children have no name.
     """
     if "fork" in multiprocessing.get_all_start_methods():
         before = multiprocessing.get_start_method(allow_none=True)
@@ -305,7 +306,7 @@ def _leave(*_: object) -> None:
 
 
 def _die_with_parent() -> None:
-    """A parent that was killed cannot stop its workers, and nobody would read what they make."""
+    """End a worker whose parent was killed: the parent cannot stop it, and nobody would read its results."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -313,30 +314,31 @@ def _die_with_parent() -> None:
 
 
 def _foreign(error: Exception) -> DatasetError:
-    """An error that is not ours, with its place, in a form that crosses the border between processes."""
+    """An error from outside this library, with its location, in a form that can be sent between processes."""
     import traceback
 
     where = traceback.extract_tb(error.__traceback__)[-1]
     return DatasetError(
         f"A worker failed: {type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno}).",
-        fix=("Run it with ", Argument("workers", 1), " to see the whole trace."),
+        fix=("Run with ", Argument("workers", 1), " to see the whole traceback."),
     )
 
 
 class DaskEngine(Engine):
-    """Shards as tasks of a Dask cluster, whose workers see the data set and the sources under the same paths.
+    """Shards as tasks on a Dask cluster whose workers see the data set and the sources under the same paths.
 
     Parameters
     ----------
     address
-        Address of a scheduler or a ``distributed.Client``; by default a cluster on this machine.
+        Address of a scheduler or a ``distributed.Client``; by default a local cluster is started.
     workers
-        Number of processes of the cluster on this machine.
+        Number of processes of the local cluster.
 
     Raises
     ------
     DatasetError
-        There is no scheduler at this address; later: it was lost, or the worker of one shard died again and again.
+        There is no scheduler at this address; or, later, the connection was lost or the worker of a shard repeatedly
+        died.
     """
 
     def __init__(self, address: Any = None, *, workers: int | None = None) -> None:
@@ -350,13 +352,13 @@ class DaskEngine(Engine):
         elif address is not None:
             try:
                 self._client = distributed.Client(address)
-            except (OSError, ValueError, TypeError) as error:  # what its parsing of addresses and its sockets raise
+            except (OSError, ValueError, TypeError) as error:  # raised by its parsing of addresses and its sockets
                 raise DatasetError(
                     f"There is no Dask scheduler at {address!r} ({error}).",
-                    fix="Check the address (such as tcp://host:8786), and that the scheduler runs.",
+                    fix="Check the address (such as tcp://host:8786) and that the scheduler is running.",
                 ) from None
         else:
-            # One thread each, as the engine 'local' has it: kernels in processes with a parent use no threads either.
+            # One thread each, as in the engine 'local': kernels in child processes use no threads either.
             self._cluster = distributed.LocalCluster(
                 n_workers=workers or available_cores(), threads_per_worker=1, dashboard_address=None
             )
@@ -379,7 +381,7 @@ class DaskEngine(Engine):
 
     @contextmanager
     def _connected(self) -> Iterator[None]:
-        """A client may meet a lost connection before it knows of it."""
+        """Handle a lost connection that the client has not noticed yet."""
         try:
             yield
         except self._distributed.comm.CommClosedError:
@@ -390,7 +392,7 @@ class DaskEngine(Engine):
         waiting = distributed.as_completed(self._futures)
         silence, heard = SILENT_S, time.monotonic()
         while waiting.count():
-            if self._client.status not in ("running", "newly-created"):  # it tries for a while to find it again
+            if self._client.status not in ("running", "newly-created"):  # it tries to reconnect for a while
                 raise _lost_scheduler(self._client)
             future = _next(waiting, 1.0)
             if future is None:
@@ -405,9 +407,9 @@ class DaskEngine(Engine):
                 made = future.result()
             except distributed.KilledWorker as error:
                 raise DatasetError(
-                    f"A shard's Dask worker died again and again ({error}).",
-                    why="Most often there is too little memory on the workers.",
-                    fix="Mend that and run blursynth resume; finished shards are kept.",
+                    f"The Dask worker of a shard died repeatedly ({error}).",
+                    why="Usually the workers have too little memory.",
+                    fix="Fix that and run blursynth resume; finished shards are kept.",
                 ) from None
             except (asyncio.CancelledError, concurrent.futures.CancelledError):
                 raise _lost_scheduler(self._client) from None
@@ -416,18 +418,18 @@ class DaskEngine(Engine):
             yield Event(made.shard, made.last - made.first, made)
 
     def _whereabouts(self, silent_s: float) -> str:
-        """Who has not reported, in words."""
+        """A description of the workers that have not reported."""
         try:
             busy = {name: keys for name, keys in self._client.processing().items() if keys}
-        except Exception as error:  # the scheduler is gone or busy; that is what there is to say
-            return f"no shard was finished for {silent_s:.0f} s, and the scheduler does not answer ({error})"
+        except Exception as error:  # the scheduler is gone or busy; report that
+            return f"no shard was finished for {silent_s:.0f} s, and the scheduler does not respond ({error})"
         where = "; ".join(f"{name}: {', '.join(str(key) for key in keys)}" for name, keys in sorted(busy.items()))
-        return f"no shard was finished for {silent_s:.0f} s; at work are {where or 'no workers'}"
+        return f"no shard was finished for {silent_s:.0f} s; busy: {where or 'no workers'}"
 
     def close(self) -> None:
         futures, self._futures = self._futures, []
         if self._client.status == "running":
-            with suppress(Exception):  # it is about to end; an error of it must not hide the one that matters
+            with suppress(Exception):  # it is shutting down; its errors must not hide the one that matters
                 self._client.cancel(futures)
                 self._client.run(_forget, self._key if futures else "", on_error="ignore")
         if self._own:
@@ -439,7 +441,7 @@ class DaskEngine(Engine):
 
 
 def _next(waiting: Any, timeout_s: float) -> Any:
-    """The next finished future; None when there is none after this time, in which the client may have been lost."""
+    """The next finished future; None if there is none within this time, during which the client may be lost."""
     end = time.monotonic() + timeout_s
     while not waiting.has_ready():
         if time.monotonic() > end or not waiting.count():
@@ -456,14 +458,14 @@ def _lost_scheduler(client: Any) -> DatasetError:
     )
 
 
-# By thread of a worker: two threads must not share one. Only the latest, which may keep gigabytes of decoded pictures.
+# By worker thread, since threads must not share one. Only the latest is kept; it may hold gigabytes of pictures.
 _MAKERS: dict[int, tuple[str, ShardMaker]] = {}
 
 
 def _make_one(job: Job, shard: int, again: bool) -> Manifest | BlursynthError:
-    """One shard in a Dask worker, which keeps the maker (and its decoded pictures) of the data set it works on.
+    """Make one shard in a Dask worker, which keeps the maker (and decoded pictures) of its current data set.
 
-    An error of ours is returned: trying again would not mend it.
+    An error of this library is returned instead of raised, since trying again would not help.
     """
     import cv2
 
@@ -481,14 +483,14 @@ def _make_one(job: Job, shard: int, again: bool) -> Manifest | BlursynthError:
 
 
 def _forget(key: str) -> None:
-    """Let go of the makers of a job that has ended."""
+    """Release the makers of a job that has ended."""
     for thread, (known, _) in list(_MAKERS.items()):
         if known == key:
             _MAKERS.pop(thread, None)
 
 
 def make_engine(engine: Literal["local", "dask"] | Engine, workers: int, tasks: int) -> Engine:
-    """An engine by name; ``local`` is this process itself when there is nothing to do in parallel."""
+    """An engine by name; ``local`` is this process itself if there is nothing to run in parallel."""
     if isinstance(engine, Engine):
         return engine
     if engine == "local":

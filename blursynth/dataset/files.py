@@ -1,7 +1,7 @@
-"""Files that are whole or not there: atomic writes, JSON with its own hash, locks, errors of the disk in plain words.
+"""Files that are complete or absent: atomic writes, JSON with its own hash, locks, disk errors in plain words.
 
-A data set may come from anybody. So what is read is a regular file of a bounded size whose JSON has the expected types,
-and nothing is written through links that lead out of the folder.
+A data set may come from an untrusted source. Therefore only regular files of bounded size are read, their JSON must
+have the expected types, and nothing is written through links that lead out of the folder.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 def canonical(value: Any) -> bytes:
-    """JSON with sorted keys and no spaces: equal values give equal bytes."""
+    """JSON with sorted keys and no spaces, so that equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
@@ -59,25 +59,25 @@ def sha256_hex(data: Any) -> str:
 
 
 def disk_error(error: OSError, path: Path) -> DatasetError:
-    """An error of the disk as a sentence with a fix."""
+    """A disk error as a sentence with a fix."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DatasetError(
-            f"{path}: the disk is full (or the quota is used up).",
+            f"{path}: the disk is full (or the quota is exceeded).",
             why="Finished shards are kept; the shard that was being written was discarded.",
-            fix="Make room and run blursynth resume.",
+            fix="Free some space and run blursynth resume.",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return DatasetError(
             f"{path}: cannot be written ({os.strerror(error.errno)}).",
-            fix="Choose a folder that you may write to.",
+            fix="Choose a folder that you can write to.",
         )
     return DatasetError(f"{path}: cannot be written ({error.strerror or error}).")
 
 
 def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> bool:
-    """:func:`blursynth.io.atomic.write_atomically`, with errors of the disk in the words of data sets.
+    """:func:`blursynth.io.atomic.write_atomically`, with disk errors raised as DatasetError.
 
-    The folder must be there: whoever makes it decides whether it may be made (see :mod:`blursynth.dataset.folder`).
+    The folder must exist: the caller decides whether it may be created (see :mod:`blursynth.dataset.folder`).
     """
     try:
         return atomic.write_atomically(path, data, exclusive=exclusive)
@@ -86,7 +86,7 @@ def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> boo
 
 
 def write_unless_same(path: Path, data: bytes) -> None:
-    """Write a file atomically where it is missing or holds something else."""
+    """Write a file atomically if it is missing or has other content."""
     try:
         if read_bounded(path, len(data)) == data:
             return
@@ -96,14 +96,14 @@ def write_unless_same(path: Path, data: bytes) -> None:
 
 
 def require_regular(path: Path) -> os.stat_result:
-    """The state of a file that may be read: a pipe could block for ever, and a device never end.
+    """The status of a file that is safe to read: a pipe could block forever, and a device might never end.
 
     Raises
     ------
     DatasetError
         It is a folder, a pipe, a socket or a device.
     OSError
-        It is missing or cannot be looked at.
+        It is missing or its status cannot be read.
     """
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
@@ -124,7 +124,7 @@ def read_bounded(path: Path, most: int) -> bytes:
     size = require_regular(path).st_size
     if size > most:
         raise DatasetError(
-            f"{path}: has {size:,} bytes, and no such file of a data set has more than {most:,}.",
+            f"{path}: has {size:,} bytes, but such a file of a data set has at most {most:,}.",
             fix="Restore it from a backup.",
         )
     with path.open("rb") as file:
@@ -137,7 +137,7 @@ def read_json(path: Path, what: str, most: int = JSON_BYTES) -> Any:
     Raises
     ------
     DatasetError
-        It is missing, unreadable, too large, or no JSON object.
+        It is missing, unreadable, too large, or not a JSON object.
     """
     value, _ = _parsed(path, what, most)
     return value
@@ -154,17 +154,17 @@ def _parsed(path: Path, what: str, most: int) -> tuple[dict[str, Any], bytes]:
     except OSError as error:
         raise DatasetError(f"{path}: {what} cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else f"it is no JSON ({error})"
-        raise DatasetError(f"{path}: {what} is damaged, {reason}.") from None
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"it is not JSON ({error})"
+        raise DatasetError(f"{path}: {what} is damaged: {reason}.") from None
     if not isinstance(value, dict):
-        raise DatasetError(f"{path}: {what} is damaged, it is no JSON object.")
-    if is_too_deep(value):  # written again it would be indented by its depth, each number of it
-        raise DatasetError(f"{path}: {what} is damaged, it is nested too deep.")
+        raise DatasetError(f"{path}: {what} is damaged: it is not a JSON object.")
+    if is_too_deep(value):  # rewriting it would indent every value by its depth
+        raise DatasetError(f"{path}: {what} is damaged: it is nested too deeply.")
     return value, data
 
 
 def sealed(document: Mapping[str, Any]) -> bytes:
-    """The text of a JSON file with its own hash in it, so that no change of it passes for another value.
+    """The text of a JSON file that contains its own hash, so that no change to it goes unnoticed.
 
     >>> sealed({"b": 1})[:10]
     b'{\\n "b": 1,'
@@ -177,36 +177,36 @@ def sealed(document: Mapping[str, Any]) -> bytes:
 
 
 def read_sealed(path: Path, what: str, kind: type[_T], most: int = JSON_BYTES) -> _T:
-    """What :func:`sealed` wrote, as a dataclass.
+    """Read a file written by :func:`sealed` as a dataclass.
 
     Raises
     ------
     DatasetError
-        It is missing, unreadable, too large, has been changed, or is of other types.
+        It is missing, unreadable, too large, has been changed, or has values of other types.
     """
     value, data = _parsed(path, what, most)
     try:
-        typed = typed_json(kind, data)  # first, since what is of other types may be huge when it is written again
+        typed = typed_json(kind, data)  # first, since values of other types may become huge when rewritten
     except ValueError as error:
         raise DatasetError(f"{path}: {what} is damaged ({error}).") from None
     seal = value.pop("sha256", None)
     try:
-        same = sealed(value) == data  # the hash is that of the content, and the text that of its writing
-    except (ValueError, RecursionError):  # NaN, halves of surrogate pairs: not of our writing
+        same = sealed(value) == data  # the hash matches the content, and the text is what would be written
+    except (ValueError, RecursionError):  # NaN or lone surrogates: not written by this library
         same = False
     if not same:
-        why = "" if seal is not None else "It has no sha256 of its own."
+        why = "" if seal is not None else "It does not contain its sha256."
         raise DatasetError(f"{path}: {what} was changed after it was written (its sha256 differs).", why=why)
     return typed
 
 
 def typed_json(kind: type[_T], data: bytes) -> _T:
-    """JSON as a value of a type, without any conversion.
+    """Parse JSON as a value of a type, without any conversion.
 
     Raises
     ------
     ValueError
-        It is no JSON or of another type; its text says where.
+        It is not JSON or is of another type; the message says where.
     """
     try:
         value: _T = _adapter(cast(Any, kind)).validate_json(data, strict=True)
@@ -223,7 +223,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def refuse_links(out: Path) -> None:
-    """Refuse to write into a folder in which links lead out of it: what lies elsewhere would be overwritten.
+    """Refuse to write into a folder with links that lead out of it, since that would overwrite files elsewhere.
 
     Raises
     ------
@@ -234,12 +234,12 @@ def refuse_links(out: Path) -> None:
         raise DatasetError(
             f"{path}: is a link out of the data set (to {os.path.realpath(path)}).",
             why="Writing through it would change files that are not part of the data set.",
-            fix="Copy the data set with what its links lead to (cp -rL), or remove the link.",
+            fix="Copy the data set including the targets of its links (cp -rL), or remove the link.",
         )
 
 
 def links_out(out: Path) -> Iterator[Path]:
-    """Links inside a folder that lead out of it, at any depth; what they lead to is not looked at."""
+    """Links inside a folder that lead out of it, at any depth; their targets are not inspected."""
     root = os.path.realpath(out)
     for parent, folders, files in os.walk(out):
         for name in sorted((*folders, *files)):
@@ -250,9 +250,9 @@ def links_out(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(out: Path, first: int, last: int) -> Iterator[None]:
-    """Hold the shards ``first <= s < last`` of a data set: one writer per shard.
+    """Lock the shards ``first <= s < last`` of a data set: one writer per shard.
 
-    The lock is the operating system's own (``flock``), so it goes when its owner dies, however it dies. Several
+    The lock belongs to the operating system (``flock``), so it is released when its owner dies for any reason. Several
     processes may hold different ranges.
 
     Raises
@@ -268,7 +268,7 @@ def locked(out: Path, first: int, last: int) -> Iterator[None]:
         file.truncate()
         file.write(canonical({"pid": os.getpid(), "host": socket.gethostname()}))
         file.flush()
-        # Ours is held before the others are looked at, so of two that start together at least one sees the other.
+        # Our lock is held before others are checked, so of two that start together at least one sees the other.
         for other in sorted(folder.iterdir()):
             start, _, end = other.name.partition("-")
             if other == path or not (start.isdigit() and end.isdigit()) or int(start) >= last or int(end) <= first:
@@ -279,7 +279,7 @@ def locked(out: Path, first: int, last: int) -> Iterator[None]:
                 other.unlink(missing_ok=True)  # its owner died
         yield
     finally:
-        with suppress(OSError):  # where it cannot be removed, the next run does; in another folder it is not ours
+        with suppress(OSError):  # if it cannot be removed, the next run does it; in another folder it is not ours
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 path.unlink()
         file.close()
@@ -308,12 +308,12 @@ def _held(out: Path, path: Path) -> BinaryIO:
             file = path.open("a+b")
         except FileNotFoundError as error:
             if out.is_dir():
-                continue  # the last of the others removed the folder of locks between our two lines
+                continue  # the last other process removed the folder of locks between our two lines
             raise disk_error(error, path) from None
         except OSError as error:
             raise disk_error(error, path) from None
         about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:  # not of our making: what is written is somebody's
+        if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:  # not created by us: never write to it
             file.close()
             path.unlink(missing_ok=True)
             continue
@@ -325,7 +325,7 @@ def _held(out: Path, path: Path) -> BinaryIO:
                 return file
         except FileNotFoundError:
             pass
-        file.close()  # its owner removed it between our opening and our locking: what we hold is no longer the lock
+        file.close()  # its owner removed it after we opened it: what we hold is no longer the lock
 
 
 def _busy(out: Path, lock: Path) -> DatasetError:
@@ -336,8 +336,8 @@ def _busy(out: Path, lock: Path) -> DatasetError:
         who = "another process"
     return DatasetError(
         f"{out}: {who} is writing shards {lock.name.replace('-', ' to below ')} of this data set.",
-        why="Two writers of one shard lose samples without a word.",
-        fix="Wait for it or stop it; on several machines give each its own range of shards.",
+        why="Two writers of one shard would silently lose samples.",
+        fix="Wait for it or stop it; with several machines, give each its own range of shards.",
     )
 
 

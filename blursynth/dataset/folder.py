@@ -1,8 +1,8 @@
-"""The folder of a data set while it is written: still the one that the work began in, and free of litter.
+"""The folder of a data set while it is written: check that it is still the same one, and remove leftover files.
 
-A share may be unmounted and a folder be removed, renamed or exchanged while shards are made. What is written then would
-land in another place, such as the disk below the mount point, so nobody makes the data set's folder again once it was
-begun, and everybody looks whether it is still the same one.
+A share may be unmounted, or a folder removed, renamed or replaced while shards are made. Files would then be written to
+another place, such as the disk below the mount point. The folder of a data set is therefore never created again once
+work has started, and every writer checks that it is still the same one.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ __all__ = ["DatasetFolder", "sweep", "sweep_left_over"]
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """A folder as it was when the work began: its place on the disk, and the content of the file that describes it.
+    """A folder as it was when the work started: its place on the disk, and the content of its description file.
 
     Parameters
     ----------
     path
         Absolute, so that it is the same folder in workers that were started elsewhere.
     description_sha256
-        Of the bytes of the file that describes it.
+        Hash of the bytes of the description file.
     description
-        Name of this file; ``dataset.json`` of a data set.
+        Name of this file; ``dataset.json`` for a data set.
     """
 
     path: Path
@@ -49,14 +49,14 @@ class DatasetFolder:
         Parameters
         ----------
         description
-            Name of the file that describes it.
+            Name of the description file.
         description_sha256
-            What this file must have, where somebody else began the work.
+            Hash that this file must have, if another process started the work.
 
         Raises
         ------
         DatasetError
-            It is not there, or is not the one that was begun.
+            It does not exist, or is not the one in which the work was started.
         """
         path = Path(os.path.abspath(path))
         try:
@@ -85,23 +85,23 @@ class DatasetFolder:
         return True
 
     def check(self) -> None:
-        """Refuse to go on elsewhere.
+        """Refuse to continue elsewhere.
 
         Raises
         ------
         DatasetError
-            The folder was removed, renamed, exchanged or unmounted.
+            The folder was removed, renamed, replaced or unmounted.
         """
         if not self.is_same():
             raise _gone(self.path)
 
     def make(self, folder: Path) -> None:
-        """Make a folder inside the data set, with those between; the data set's own is never made.
+        """Make a folder inside the data set, with its parents; the folder of the data set itself is never made.
 
         Raises
         ------
         DatasetError
-            The data set's folder is not there any more.
+            The folder of the data set no longer exists.
         OSError
             It cannot be made.
         """
@@ -122,14 +122,14 @@ class DatasetFolder:
 
 def _gone(path: Path) -> DatasetError:
     return DatasetError(
-        f"{path}: is not the folder any more in which this work was begun.",
-        why="It was removed, renamed, exchanged or unmounted meanwhile, and what is made shall not land elsewhere.",
-        fix="Bring it back and give the command again: what was finished there is kept. Otherwise begin anew.",
+        f"{path}: is no longer the folder in which this work was started.",
+        why="It was removed, renamed, replaced or unmounted, and nothing should be written elsewhere.",
+        fix="Bring it back and run the command again (finished work there is kept), or start over.",
     )
 
 
 def sweep(out: Path, shards: range, arrays: tuple[str, ...]) -> int:
-    """Remove what interrupted writers of these shards left, whoever holds their lock; the number of files."""
+    """Remove leftovers of interrupted writers of these shards, for the holder of their lock; returns the file count."""
     found = []
     for folder in (out / "manifest", out / "draws"):
         for path in _partials(folder.glob(f"*{PARTIAL}")):
@@ -143,14 +143,14 @@ def sweep(out: Path, shards: range, arrays: tuple[str, ...]) -> int:
 
 
 def sweep_left_over(out: Path) -> int:
-    """Remove what writers left that are gone, anywhere in the data set, and locks of the dead; the number of files."""
+    """Remove leftovers and locks of dead writers, anywhere in the data set; returns the number of files."""
     found = [path for path in _partials(out.rglob(f"*{PARTIAL}")) if writer_is_gone(path)]
     return _remove(found) + sweep_locks(out)
 
 
 def _partials(paths: Iterator[Path]) -> list[Path]:
     found: list[Path] = []
-    with suppress(OSError):  # not there, or swept by somebody else meanwhile
+    with suppress(OSError):  # not there, or meanwhile removed by another process
         found.extend(paths)
     return found
 
@@ -158,7 +158,7 @@ def _partials(paths: Iterator[Path]) -> list[Path]:
 def _remove(paths: list[Path]) -> int:
     removed = 0
     for path in paths:
-        with suppress(OSError):  # on a read-only disk litter stays, and does no harm
+        with suppress(OSError):  # on a read-only disk leftovers stay and do no harm
             path.unlink()
             removed += 1
     return removed

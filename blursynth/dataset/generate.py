@@ -1,4 +1,4 @@
-"""From sharp pictures to a data set on the disk: plan, generate, resume, finalize."""
+"""From sharp pictures to a data set on disk: plan, generate, resume, finalize."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ from blursynth.io.folders import expanded
 
 __all__ = ["Plan", "Prepared", "Report", "finalize", "generate", "plan", "prepare", "resume"]
 
-CHECKED_DRAWS = 2000  # about a second, however large the data set
-CHECKED_DRAWS_WITH_MAPS = 64  # of which each needs the depth of its window
+CHECKED_DRAWS = 2000  # takes about a second, however large the data set is
+CHECKED_DRAWS_WITH_MAPS = 64  # each needs the depth of its window
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A request whose pictures were looked through: all that samples follow from, and who makes them here."""
+    """A request whose pictures were scanned: everything that determines the samples, and the renderer."""
 
     request: DatasetRequest
     scan: Scan
@@ -72,20 +72,20 @@ class Plan:
     Parameters
     ----------
     scan
-        The sources.
+        The scanned sources.
     count, shards, shard_length, workers
-        Samples in all, number of shards, samples of a full shard, processes.
+        Total number of samples, number of shards, samples per full shard, number of processes.
     raw_bytes, disk_bytes
         Size of the arrays before and (estimated) after compression.
     seconds
-        Estimated time, from the samples that were timed; 0.0 when none was.
+        Estimated time, from the samples that were timed; 0.0 if none was.
     largest_reach_px
-        Of the samples that were tried.
+        Largest reach of the blur among the samples that were tried.
     free_bytes
-        Room on the disk of ``out``; None when no place was named.
+        Free space on the disk of ``out``; None if no ``out`` was given.
     passed_over
-        Share of the windows looked at that have less detail than ``min_detail``, of the samples that were tried; None
-        without such a limit.
+        Share of the windows with less detail than ``min_detail`` among the samples that were tried; None without such a
+        limit.
     """
 
     scan: Scan
@@ -104,41 +104,42 @@ class Plan:
 
 @dataclass(frozen=True)
 class Report:
-    """What was done.
+    """Result of :func:`generate` or :func:`resume`.
 
     Parameters
     ----------
     out
-        The data set.
+        Folder of the data set.
     count, shards
-        Of the whole data set.
+        Number of samples and shards of the whole data set.
     made, kept
-        Numbers of the shards that were made now, and that were there before.
+        Indices of the shards that were made by this run, and of those that already existed.
     samples
-        Samples that were made now.
+        Number of samples made by this run.
     seconds
-        Time of making them, without the scan.
+        Time it took to make them, without the scan.
     disk_bytes
-        Size of the shards of this run on the disk.
+        Size on disk of the shards of this run.
     skipped, duplicates
         Inputs that were not used, and why.
     finished
-        Whether every shard is there and the data set can be opened.
+        Whether all shards exist, so that the data set can be opened.
     digest
-        ``{"pixels": ..., "draws": ...}`` of the finished data set, else empty; neither depends on workers or shards.
+        ``{"pixels": ..., "draws": ...}`` of the finished data set, otherwise empty; neither depends on the number of
+        workers or shards.
     notes
         Anything unusual, such as workers that died and were replaced.
     ignored
-        How many files of the given folders are of no known format, by their ending.
+        Number of files of unknown format in the given folders, by extension.
     sources
-        How many pictures the data set is made of.
+        Number of pictures that the data set is made from.
     passed_over
-        Share of the windows looked at that have less detail than ``min_detail``, of the samples that were made now;
-        None without such a limit.
+        Share of the windows with less detail than ``min_detail`` among the samples made by this run; None without such
+        a limit.
     environment
-        sha256 of the versions and the processor that the pixels depend on, as an expected digest states it.
+        sha256 of the versions and the processor that the pixels depend on, as used in an expected digest.
     splits
-        Of a request with splits the report of each, by its name; the others are their sums then.
+        For a request with splits, the report of each split by name; the other fields are then totals.
     """
 
     out: Path
@@ -173,24 +174,24 @@ def prepare(
     workers: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Prepared:
-    """Look through the pictures of a request, which has no splits; nothing is written.
+    """Scan the pictures of a request without splits. Nothing is written.
 
     Parameters
     ----------
     scan
-        What :func:`scan_sources` found for this request, where it was asked before.
+        Result of :func:`scan_sources` for this request, if it was already called.
     workers
-        Threads that look through the pictures.
+        Number of threads that scan the pictures.
 
     Raises
     ------
     PictureError
         No usable source.
     RecipeError
-        The recipe does not take these pictures, or its result cannot be stored.
+        The recipe does not accept these pictures, or its result cannot be stored.
     """
     if request.split:
-        raise InvalidValueError("This request has splits.", fix="Take them from request.parts(), one by one.")
+        raise InvalidValueError("This request has splits.", fix="Use request.parts() and pass them one by one.")
     recipe = request.loaded_recipe
     check_recipe(recipe)  # before the scan, which may take long
     workers = checked_workers(workers)
@@ -208,14 +209,14 @@ def prepare(
 
 
 def _check_scan(scan: Scan, request: DatasetRequest) -> None:
-    """Refuse pictures that were looked through for something else, as far as it can be told."""
+    """Refuse a scan that was made for another request, where that can be detected."""
     for name, found, wanted in (
         ("downscale", scan.downscale, request.downscale),
         ("depth", DEPTH_ROOT in scan.roots, request.depth is not None),
         ("labels", LABELS_ROOT in scan.roots, request.labels is not None),
     ):
         if found != wanted:
-            what = f"The scan is not of this request: its {name} is {found}, the request's {wanted}."
+            what = f"The scan belongs to another request: its {name} is {found}, but the request has {wanted}."
             raise InvalidValueError(what, fix="Leave the scan out.", field="scan", value=scan)
 
 
@@ -228,23 +229,23 @@ def plan(
     trials: int = 8,
     on_progress: OnProgress | None = None,
 ) -> Plan:
-    """What :func:`generate` would make, how large and how long; nothing is written.
+    """Estimate what :func:`generate` would make, its size and its time. Nothing is written.
 
     Parameters
     ----------
     request
-        The data set, without splits (:meth:`DatasetRequest.parts` has those of a request with splits).
+        The data set, without splits (for a request with splits, pass its :meth:`DatasetRequest.parts` one by one).
     scan, workers, on_progress
-        As :func:`generate` takes them.
+        See :func:`generate`.
     out
-        Where it would lie, for the room there.
+        Folder of the data set, to report the free space on its disk.
     trials
         Number of samples that are made and timed for the estimate.
 
     Raises
     ------
     BlursynthError
-        What :func:`generate` would raise before it starts.
+        Any error that :func:`generate` would raise before it starts.
     """
     _require_count(request)
     prepared = prepare(request, scan=scan, workers=workers, on_progress=on_progress)
@@ -259,7 +260,7 @@ def _planned(prepared: Prepared, workers: int, out: Path | None, trials: int) ->
     reach = stored = raw = 0
     times = []
     if trials:
-        renderer.render(renderer.place(0))  # compiling and loading are not part of the rate
+        renderer.render(renderer.place(0))  # compilation and loading are not part of the rate
     for trial in range(trials):
         start = time.perf_counter()
         placement = renderer.place(trial * spec.count // trials)
@@ -279,7 +280,7 @@ def _planned(prepared: Prepared, workers: int, out: Path | None, trials: int) ->
         workers=workers,
         raw_bytes=total,
         disk_bytes=int(total * ratio),
-        # The median: a kernel that is compiled during a trial shall not count for every sample.
+        # Use the median, since a kernel compiled during one trial must not count for every sample.
         seconds=statistics.median(times) * spec.count / min(workers, spec.shards) if times else 0.0,
         largest_reach_px=reach,
         free_bytes=None if out is None else _free(out),
@@ -299,44 +300,44 @@ def generate(
     cache_bytes: int = CACHE_BYTES,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Make a data set; shards that are there already are kept, so calling it again resumes.
+    """Make a data set. Existing shards are kept, so calling it again resumes.
 
-    Sample i has the same bytes whatever the number of workers, the shard length, the order and the point of resume.
+    Sample i has the same bytes for any number of workers, shard length, order, and point of resumption.
 
     Parameters
     ----------
     request
-        What it shall be. With splits each becomes a data set of its own, ``out/NAME``.
+        Description of the data set. Each split becomes a separate data set, ``out/NAME``.
     out
-        Folder of the data set; new, empty, or one that was begun with the same request.
+        Folder of the data set: new, empty, or started with the same request.
     scan
-        What :func:`scan_sources` found for this request, where it was asked before.
+        Result of :func:`scan_sources` for this request, if it was already called.
     workers
-        Processes; by default the number of cores. 1 makes everything in this process.
+        Number of processes; by default the number of cores. With 1, everything runs in this process.
     shards
-        ``(a, b)``: make only the shards a <= s < b, for job arrays. Whoever makes the last one finishes the data set.
+        ``(a, b)``: make only the shards a <= s < b, for job arrays. The job that makes the last shard finishes the data
+        set.
     engine
         ``"local"``, ``"dask"`` or an :class:`~blursynth.dataset.engine.Engine`.
     any_environment
-        Go on with a data set that was begun with other versions or on another kind of processor.
+        Resume a data set even if it was started with other versions or on another kind of processor.
     cache_bytes
-        Decoded pictures that each worker keeps, in bytes.
+        Size of the cache of decoded pictures of each worker, in bytes.
     on_progress
-        Called with a :class:`~blursynth.dataset.progress.Progress` now and then.
+        Called from time to time with a :class:`~blursynth.dataset.progress.Progress`.
 
     Raises
     ------
     PictureError
         No usable source.
     RecipeError
-        The recipe's result cannot be stored, or its reach is too large for the sources. Before anything is written up
-        to ``CHECKED_DRAWS`` samples are looked at, evenly spaced; a rarer draw of a larger data set can still fail
-        later.
+        The recipe's result cannot be stored, or its reach is too large for the sources. Before anything is written, up
+        to ``CHECKED_DRAWS`` evenly spaced samples are checked; a rare draw of a larger data set can still fail later.
     DatasetError
-        ``out`` is something else, was begun with other arguments, is being written by another process, cannot be
-        written, or the disk is too small; the digest is not the one that the request expects.
+        ``out`` is something else, was started with other arguments, is being written by another process, or cannot be
+        written; the disk is too small; or the digest differs from the one that the request expects.
     KeyboardInterrupt
-        After Ctrl-C; finished shards are kept.
+        Ctrl-C was pressed; finished shards are kept.
     """
     out, workers = expanded(out), checked_workers(workers)
 
@@ -347,7 +348,7 @@ def generate(
         return made(*_looked(request, out, scan, workers, on_progress))
     if shards is not None or scan is not None:
         name = "shards" if shards is not None else "scan"
-        what: Message = (Argument(name), " is given for a request with splits.")
+        what: Message = (Argument(name), " cannot be given for a request with splits.")
         raise InvalidValueError(what, fix="Make its parts one by one.", field=name)
     looked = {name: _looked(part, out / name, None, workers, on_progress) for name, part in request.parts().items()}
     check_apart({name: prepared.scan for name, (prepared, _, _) in looked.items()})
@@ -357,7 +358,7 @@ def generate(
 def _looked(
     request: DatasetRequest, out: Path, scan: Scan | None, workers: int, on_progress: OnProgress | None
 ) -> tuple[Prepared, Path, DatasetError | None]:
-    """The pictures of a data set, its folder, and what is wrong with its description there."""
+    """The pictures of a data set, its folder, and any damage to its description there."""
     _require_count(request)
     begun, damage = _begun(out)
     if request.shard_length is None:
@@ -382,7 +383,7 @@ def _generate(
     notes = list(scan.notes)
     if damage is not None:
         begun = _recover(out, spec, damage, any_environment)
-        notes.append(f"{damage.what.rstrip('.')}; it was written anew, since the finished shards are of this request")
+        notes.append(f"{damage.what.rstrip('.')}; it was rewritten, since the finished shards belong to this request")
     elif (out / "dataset.json").exists():
         begun = load_spec(out)
     else:
@@ -390,7 +391,7 @@ def _generate(
         _check_room(prepared, workers, out, wanted)
         begun = _begin(out, prepared)
     if begun.sha256() != spec.sha256():
-        raise other_arguments(out, begun.differences(spec), "Mixing two data sets in one folder would make neither.")
+        raise other_arguments(out, begun.differences(spec), "Two data sets cannot share a folder.")
     _write_beside(out, prepared)
     if forgotten := remember_roots(begun, scan.roots):
         notes.append(forgotten)
@@ -411,8 +412,8 @@ def _generate(
 
 
 def other_arguments(out: Path, changes: Sequence[Message], why: str) -> DatasetError:
-    """What is raised where a folder was begun with another request."""
-    parts: list[str | Argument | Alone] = [f"{out}: was begun with other arguments: "]
+    """The error for a folder that was started with another request."""
+    parts: list[str | Argument | Alone] = [f"{out}: was started with other arguments: "]
     for number, change in enumerate(changes):
         parts += ["; "] if number else []
         parts += [change] if isinstance(change, str) else change
@@ -421,12 +422,12 @@ def other_arguments(out: Path, changes: Sequence[Message], why: str) -> DatasetE
 
 
 def check_apart(scans: Mapping[str, Scan]) -> None:
-    """Refuse splits that share a picture: what is measured on it would not be measured on an unseen one.
+    """Refuse splits that share a picture, since a measurement on it would not be one on unseen data.
 
     Raises
     ------
     InvalidValueError
-        The content of a file is in two of them.
+        Two of them contain a file with the same content.
     """
     seen: dict[str, tuple[str, str]] = {}
     for split, scan in scans.items():
@@ -436,8 +437,8 @@ def check_apart(scans: Mapping[str, Scan]) -> None:
                 raise InvalidValueError(
                     f"The splits {other!r} and {split!r} share a picture: {name} and {source.name} have the same "
                     "content.",
-                    why="What is measured on a picture that was trained on says nothing about others.",
-                    fix="Give each split sources of its own.",
+                    why="A result on a training picture says nothing about unseen pictures.",
+                    fix="Give each split its own sources.",
                     field="split",
                     value=split,
                 )
@@ -445,14 +446,14 @@ def check_apart(scans: Mapping[str, Scan]) -> None:
 
 
 def _digest_notes(request: DatasetRequest, out: Path, digest: Mapping[str, str]) -> list[str]:
-    """Hold a finished data set against the digest that its request expects."""
+    """Compare a finished data set with the digest that its request expects."""
     expected = request.digest
     if expected is None or not digest:
         return []
-    fix = "Its sources, its recipe or this version's draws differ from those that the digest was found with."
+    fix = "Its sources, its recipe or the draws of this version differ from those that the digest was computed with."
     if digest["draws"] != expected.draws:
         raise DatasetError(
-            f"{out}: has the digest of draws {digest['draws']}, and its request expects {expected.draws}.",
+            f"{out}: has the digest of draws {digest['draws']}, but its request expects {expected.draws}.",
             why="Draws are the same on every machine.",
             fix=fix,
             field="digest.draws",
@@ -462,20 +463,20 @@ def _digest_notes(request: DatasetRequest, out: Path, digest: Mapping[str, str])
         return []
     if expected.environment == environment_sha256():
         raise DatasetError(
-            f"{out}: has the digest of pixels {digest['pixels']}, and its request expects {expected.pixels}.",
-            why="In one environment pixels are the same.",
+            f"{out}: has the digest of pixels {digest['pixels']}, but its request expects {expected.pixels}.",
+            why="In the same environment, pixels must be the same.",
             fix=fix,
             field="digest.pixels",
             value=digest["pixels"],
         )
     return [
-        "the draws are the expected ones; the digest of pixels is another, as it may be with other versions or on "
+        "the draws match the expected digest; the digest of pixels differs, which is normal with other versions or on "
         "another kind of processor"
     ]
 
 
 def _summed(out: Path, reports: dict[str, Report]) -> Report:
-    """One report of several data sets."""
+    """One report for several data sets."""
     all_ = reports.values()
     return Report(
         out=out,
@@ -496,7 +497,9 @@ def _summed(out: Path, reports: dict[str, Report]) -> Report:
 def _require_count(request: DatasetRequest) -> None:
     if request.count is None and not request.split:
         raise InvalidValueError(
-            (Argument("count"), " is missing."), why="A data set on a disk has an end.", fix="Say how many pairs.",
+            (Argument("count"), " is missing."),
+            why="A data set on disk has a fixed length.",
+            fix="Give the number of pairs.",
             field="count",
         )  # fmt: skip
 
@@ -516,24 +519,24 @@ def resume(
     cache_bytes: int = CACHE_BYTES,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Finish a data set that was begun: make the shards that are missing, and those whose files have a wrong size.
+    """Finish a data set: make the shards that are missing and those whose files have the wrong size.
 
     Parameters
     ----------
     redo
-        Shards to make again although they look right, such as those that :func:`~blursynth.dataset.verify` found
-        damaged. They must come out with the content that their manifests state.
+        Shards to make again although their files look complete, such as those that :func:`~blursynth.dataset.verify`
+        found damaged. The result must match the content stated in their manifests.
     source_root
-        Folder of the source pictures; by default where they lay when the data set was begun.
+        Folder of the source pictures; by default where they were when the data set was started.
     depth_root, labels_root
-        Folders of the depth and label maps; by default where they lay.
+        Folders of the depth and label maps; by default where they were.
     kinds
         Degradations that the recipe may use.
 
     Raises
     ------
     DatasetError
-        As :func:`generate`; or the source pictures are not where they were.
+        As for :func:`generate`; or the source pictures are no longer where they were.
     """
     out = expanded(out)
     try:
@@ -545,7 +548,7 @@ def resume(
     for shard in again:
         if not 0 <= shard < spec.shards:
             raise InvalidValueError(
-                (Argument("redo"), f": there is no shard {shard}, the data set has {spec.shards}."),
+                (Argument("redo"), f": there is no shard {shard}; the data set has {spec.shards}."),
                 field="redo",
                 value=shard,
             )
@@ -553,8 +556,8 @@ def resume(
     if lost := [name for name in lacking if name.startswith("assets/")]:
         raise DatasetError(
             f"{out}: {', '.join(lost[:3])} {'is' if len(lost) == 1 else 'are'} missing.",
-            why="The recipe refers to what was measured there.",
-            fix="Run blursynth generate with the arguments that it was begun with, or restore them from a backup.",
+            why="The recipe refers to these measurements.",
+            fix="Run blursynth generate with the original arguments, or restore them from a backup.",
         )
     roots = functools.partial(source_roots, out, spec, source_root, depth_root, labels_root)
     report = _run(
@@ -566,7 +569,7 @@ def resume(
 
 
 def finalize(out: str | Path) -> dict[str, str]:
-    """Write the index, the data card (README.md) and the Croissant metadata of a data set whose shards are all there.
+    """Write the index, the data card (README.md) and the Croissant metadata of a data set with all its shards.
 
     Returns
     -------
@@ -606,7 +609,7 @@ def _run(
     notes: list[str] = []
     digest = _digest_if_complete(out, spec) if len(kept) == len(wanted) else None
     if len(kept) == len(wanted) and (digest is not None or not _all_made(out, spec)):
-        _tell(on_progress, total, total)  # nothing to do, so nothing is written: the folder may be read-only
+        _tell(on_progress, total, total)  # nothing to do, so nothing is written, since the folder may be read-only
         sweep_left_over(out)
     else:
         with locked(out, wanted.start, wanted.stop):
@@ -629,9 +632,9 @@ def _run(
             folder.check()
             if lost := [s for s in wanted if not manifest_path(out, s).exists()]:
                 raise DatasetError(
-                    f"{out}: shard {lost[0]} was finished, and is not there any more.",
-                    why="Something else removed it while others were made.",
-                    fix="Run blursynth resume, which makes it again.",
+                    f"{out}: shard {lost[0]} was finished but no longer exists.",
+                    why="Another program removed it while other shards were being made.",
+                    fix="Run blursynth resume to make it again.",
                 )
             if _all_made(out, spec):
                 digest = _digest_if_complete(out, spec) if not made else None
@@ -664,13 +667,13 @@ def _events(
     on_progress: OnProgress | None,
     total: int,
 ) -> Generator[Event, None, None]:
-    """Make shards and tell how it goes; what their writers leave when they are stopped is removed."""
+    """Make shards and report progress; leftovers of writers that were stopped are removed."""
     running: dict[int, int] = {}
     ready = total - _samples(spec, missing)
     arrays = tuple(a.name for a in spec.arrays)
     try:
         with _engine(engine, workers, len(missing)) as runner:
-            # Fresh shards and shards to be made again differ in one flag, so they go one after the other.
+            # New shards and shards to redo differ in one flag, so they are made one group after the other.
             for flag in (False, True):
                 part = [s for s in missing if (s in again) is flag]
                 if not part:
@@ -681,7 +684,7 @@ def _events(
                     yield event
                     _tell(on_progress, ready + sum(running.values()), total, event.note)
     finally:
-        if job.folder.is_same():  # in another folder nothing is litter of ours
+        if job.folder.is_same():  # in another folder, leftovers are not ours
             sweep(job.folder.path, range(min(missing), max(missing) + 1), arrays)
 
 
@@ -698,7 +701,7 @@ def _all_made(out: Path, spec: Spec) -> bool:
 
 
 def _digest_if_complete(out: Path, spec: Spec) -> dict[str, str] | None:
-    """The digests of a data set of which no file is missing; else None."""
+    """The digests of a data set with no file missing; otherwise None."""
     files = ("README.md", "croissant.json", "zarr.json", *(f"{a.name}/zarr.json" for a in spec.arrays))
     if not all((out / name).is_file() for name in files):
         return None
@@ -726,7 +729,7 @@ def _tell(on_progress: OnProgress | None, done: int, total: int, note: str = "")
 
 
 def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
-    """The specification in ``out``, None if it is new or empty; or what is wrong with it where shards are finished."""
+    """The specification in ``out``, None if it is new or empty; or its error if shards are already finished."""
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
     refuse_links(out)
@@ -739,21 +742,21 @@ def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
             return None, error
     if _shard_length(out) is not None:
         return None, DatasetError(f"{out / 'dataset.json'}: the description of the data set is missing.")
-    # What may lie there before dataset.json does: a start that was interrupted.
+    # An interrupted start may have left files without dataset.json.
     allowed = {"assets", ".locks"} | ({"skipped.json"} if _skipped_is_ours(out) else set())
     if out.exists() and (others := sorted(p.name for p in out.iterdir() if p.name not in allowed)):
         others = [name for name in others if not name.endswith(PARTIAL)]
         if others:
             raise DatasetError(
                 f"{out}: the folder holds something else ({', '.join(others[:3])}).",
-                why="Nothing of yours shall be overwritten.",
+                why="Existing files are not overwritten.",
                 fix="Choose a new or empty folder.",
             )
     return None, None
 
 
 def _shard_length(out: Path) -> int | None:
-    """Samples of a full shard, as the first manifest that can be read has it; None without one."""
+    """Samples of a full shard, from the first readable manifest; None without one."""
     for shard in finished_shards(out):
         try:
             manifest = read_json(manifest_path(out, shard), "the manifest")
@@ -767,10 +770,10 @@ def _shard_length(out: Path) -> int | None:
 
 
 def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool) -> Spec:
-    """Write ``dataset.json`` anew where the finished shards prove that it was this one."""
+    """Rewrite ``dataset.json`` if the finished shards prove that it was this one."""
     found, others = [], 0
     for shard in finished_shards(out):
-        with suppress(DatasetError):  # damaged, so it is made again, or of another data set
+        with suppress(DatasetError):  # damaged, so it is rebuilt, or of another data set
             found.append(read_manifest(out, shard, spec))
     for shard in finished_shards(out):
         with suppress(DatasetError):
@@ -780,7 +783,7 @@ def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool)
     if not any_environment and any(manifest.environment_sha256 != environment_sha256() for manifest in found):
         raise DatasetError(
             damage.what,
-            why="Its shards were made in another environment (versions or processor), which cannot be told from them.",
+            why="Its shards were made in another environment (versions or processor), which they do not record.",
             fix=(
                 "Run it where they were made, or allow it with ",
                 Argument("any_environment", True),
@@ -795,24 +798,24 @@ def _unrecovered(out: Path, damage: DatasetError) -> DatasetError:
     return DatasetError(
         damage.what,
         why=damage.why,
-        fix=f"Run blursynth generate with the arguments that {out} was begun with, which writes it anew where the "
-        "finished shards agree; or restore it from a backup.",
+        fix=f"Run blursynth generate with the original arguments of {out}, which rewrites it if the finished shards "
+        "agree; or restore it from a backup.",
     )
 
 
 def _begin(out: Path, prepared: Prepared) -> Spec:
-    """Write what does not change, ``dataset.json`` last: where it is, nothing of the others is missing."""
+    """Write the constant files, ``dataset.json`` last, so that its existence implies that of the others."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         _write_beside(out, prepared)
         write_atomically(out / "dataset.json", prepared.spec.to_json(), exclusive=True)
     except OSError as error:
         raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
-    return load_spec(out)  # of two that began at once, that of the first
+    return load_spec(out)  # if two start at the same time, that of the first
 
 
 def _write_beside(out: Path, prepared: Prepared) -> None:
-    """Write what lies beside ``dataset.json`` and only the call that begins it knows, where it is missing."""
+    """Write missing files beside ``dataset.json`` whose content only the call that starts a data set knows."""
     scan = prepared.scan
     if names := asset_names(prepared.spec.recipe):
         (out / "assets").mkdir(exist_ok=True)
@@ -827,7 +830,7 @@ def _write_beside(out: Path, prepared: Prepared) -> None:
 
 
 def _skipped_is_ours(out: Path) -> bool:
-    """Whether the list of inputs that were not used is there as it was written."""
+    """Whether the list of unused inputs exists unchanged."""
     try:
         return "duplicates" in read_sealed(out / "skipped.json", "the list of unused inputs", dict)
     except DatasetError:
@@ -835,21 +838,21 @@ def _skipped_is_ours(out: Path) -> bool:
 
 
 def _lacking(out: Path, spec: Spec) -> list[str]:
-    """Files that only the call that begins a data set can write, and that are not there."""
+    """Missing files that only the call that starts a data set can write."""
     lacking = [f"assets/{p.name}" for p in (asset_path(out, n) for n in asset_names(spec.recipe)) if not p.is_file()]
     return lacking if _skipped_is_ours(out) else [*lacking, "skipped.json"]
 
 
 def check_draws(prepared: Prepared) -> float | None:
-    """Refuse before anything is written what would fail in the middle: draws that no source or array can hold.
+    """Refuse, before anything is written, draws that would fail later because no source or array can hold them.
 
-    Looks at ``CHECKED_DRAWS`` samples (fewer where pixels are needed: for reaches that depend on depth, and for a least
-    detail), evenly spaced, and at every one when kernels are stored, whose size must fit all.
+    Checks ``CHECKED_DRAWS`` evenly spaced samples (fewer if pixels are needed: for reaches that depend on depth, and
+    for a minimum detail), or every sample if kernels are stored, whose size must fit all.
 
     Returns
     -------
     float or None
-        The share of windows that were passed over for too little detail; None where none is asked for.
+        The share of windows that were passed over for too little detail; None without a minimum.
     """
     spec, renderer = prepared.spec, prepared.renderer
     stored = next((a.shape[0] for a in spec.arrays if a.name == "kernel"), None)
@@ -857,8 +860,8 @@ def check_draws(prepared: Prepared) -> float | None:
     if stored is not None and varying:
         raise InvalidValueError(
             f"The array 'kernel' cannot be stored for a recipe with {', '.join(varying)}.",
-            why="Its blur differs from pixel to pixel, so that no single kernel stands for it.",
-            fix="Leave the kernel out: the draw of every sample holds the numbers that made its blur.",
+            why="Its blur differs from pixel to pixel, so no single kernel represents it.",
+            fix="Leave the kernel out: the draw of every sample holds the parameters of its blur.",
         )
     most = CHECKED_DRAWS_WITH_MAPS if renderer.looks_at_maps or spec.min_detail is not None else CHECKED_DRAWS
     checked = range(0, spec.count, 1 if stored is not None else max(1, spec.count // most))
@@ -884,17 +887,17 @@ def check_draws(prepared: Prepared) -> float | None:
 
 
 def _check_room(prepared: Prepared, workers: int, out: Path, wanted: range) -> None:
-    """Refuse to begin what cannot end: make a few samples, and if the raw size does not fit, estimate the real one."""
+    """Refuse a data set that will not fit: make a few samples; if the raw size does not fit, estimate the real one."""
     spec, free = prepared.spec, _free(out)
     share = sum(len(spec.range_of(s)) for s in wanted) / spec.count
     roomy = spec.count * (spec.sample_bytes + 2500) * share < free
-    # One sample at least, so that a recipe that does not fit the pictures fails here and not in a worker, and compiled
-    # kernels are in the cache before many processes ask for them.
+    # At least one sample, so that a recipe that does not fit the pictures fails here instead of in a worker, and
+    # compiled kernels are in the cache before many processes need them.
     estimate = _planned(prepared, workers, out, 1 if roomy else 8)
     if not roomy and (needed := estimate.disk_bytes * share) > free:
         raise DatasetError(
-            f"{out}: the data set needs about {needed / 1e6:,.0f} MB, the disk has {free / 1e6:,.0f} MB left.",
-            fix="Make room, choose another disk, or ask for fewer or smaller pairs.",
+            f"{out}: the data set needs about {needed / 1e6:,.0f} MB, but the disk has only {free / 1e6:,.0f} MB left.",
+            fix="Free some space, choose another disk, or request fewer or smaller pairs.",
         )
 
 
@@ -914,7 +917,7 @@ def _wanted(shards: tuple[int, int] | None, spec: Spec) -> range:
             (Argument("shards"), f" must be (a, b) with 0 <= a < b, got {shards!r}."), field="shards", value=shards
         )
     if first >= spec.shards:
-        what: Message = (Argument("shards"), f" {first}:{last} lie beyond the last, the data set has {spec.shards}.")
+        what: Message = (Argument("shards"), f" {first}:{last} lie beyond the last; the data set has {spec.shards}.")
         raise InvalidValueError(what, field="shards", value=shards)
     return range(first, min(last, spec.shards))
 

@@ -1,4 +1,4 @@
-"""``index.json``: the sign that a data set is finished, with the digests of its content."""
+"""``index.json``: marks a data set as finished and holds the digests of its content."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 class Digest:
     """``pixels``: sha256 over the sha256 of every sample's arrays; ``draws``: over every record without them.
 
-    Both go through the samples in order, so they do not depend on the length of shards.
+    Both are computed in sample order, so they do not depend on the shard length.
     """
 
     pixels: Sha256
@@ -39,9 +39,9 @@ class Digest:
 
 @dataclass(frozen=True)
 class Index:
-    """What ``index.json`` holds. All of it follows from the manifests, the records and the files that it names.
+    """The content of ``index.json``. All of it follows from the manifests, the records and the files that it names.
 
-    ``files`` has the sha256 of what is derived once and kept as it is: the data card and the Croissant metadata.
+    ``files`` holds the sha256 of files that are derived once and then kept: the data card and the Croissant metadata.
     """
 
     request_sha256: Sha256
@@ -84,7 +84,7 @@ def content_digest(out: Path, spec: Spec) -> Digest:
 
 
 def derived_index(out: Path, spec: Spec, files: dict[str, str]) -> Index:
-    """The index that a data set with these manifests and records has.
+    """The index of a data set with these manifests and records.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def derived_index(out: Path, spec: Spec, files: dict[str, str]) -> Index:
 
 
 def index_fits(index: Index, spec: Spec, manifests: Sequence[Manifest]) -> bool:
-    """Whether an index is that of these manifests of all shards; it is not after a shard was made again."""
+    """Whether an index matches the manifests of all shards; it does not after a shard was made again."""
     return index == _index_of(spec, manifests, index.digest, index.files)
 
 
@@ -114,7 +114,7 @@ def _index_of(spec: Spec, manifests: Sequence[Manifest], digest: Digest, files: 
 
 
 def passed_over_share(out: Path, spec: Spec, shards: Iterable[int]) -> float:
-    """Share of the windows looked at for these shards that had less than the least detail."""
+    """Share of the windows tried for these shards that had too little detail."""
     passed_over = samples = 0
     for shard in shards:
         reader = RecordReader(out, shard, spec.range_of(shard))
@@ -125,7 +125,7 @@ def passed_over_share(out: Path, spec: Spec, shards: Iterable[int]) -> float:
 
 
 def write_index(out: Path, spec: Spec) -> Index:
-    """Write the data card, the Croissant metadata, and last ``index.json``, which has their hashes.
+    """Write the data card, the Croissant metadata and finally ``index.json``, which holds their hashes.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def read_index(out: Path, spec: Spec) -> Index | None:
     path = out / "index.json"
     if not path.exists():
         return None
-    fix = "Delete it and run blursynth resume, which writes it again."
+    fix = "Delete it and run blursynth resume to write it again."
     try:
         index = read_sealed(path, "the index", Index, JSON_BYTES)
     except DatasetError as error:

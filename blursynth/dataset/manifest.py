@@ -29,15 +29,15 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What lies on the disk for one shard.
+    """The files on disk of one shard.
 
-    ``content`` has for each array the sha256 of the concatenated sha256 of its samples, before compression;
-    ``draws`` the sha256 of the records without their pixels' hashes, which is the same on every platform.
+    For each array, ``content`` holds the sha256 of the concatenated sha256 of its samples before compression.
+    ``draws`` is the sha256 of the records without their pixel hashes, which is the same on every platform.
     """
 
     shard: int
     first: int
-    last: int  # one beyond the last sample
+    last: int  # one past the last sample
     request_sha256: Sha256
     environment_sha256: Sha256
     objects: tuple[StoredObject, ...]
@@ -57,7 +57,7 @@ def manifest_path(out: Path, shard: int) -> Path:
 
 
 def shard_files(out: Path, spec: Spec, shard: int) -> dict[str, int]:
-    """The files of a shard, relative to the data set, and how large each is at most."""
+    """The files of a shard, relative to the data set, and the maximum size of each."""
     count = len(spec.range_of(shard))
     arrays = {relative(spec.shard_path(out, a, shard), out): _most_bytes(a, spec, count) for a in spec.arrays}
     lines, index = relative(lines_path(out, shard), out), relative(index_path(out, shard), out)
@@ -79,12 +79,12 @@ def read_manifest(out: Path, shard: int, spec: Spec) -> Manifest:
         It is missing, damaged, or belongs to another data set.
     """
     path = manifest_path(out, shard)
-    fix = "Delete it and run blursynth resume: the shard is made again."
+    fix = "Delete it and run blursynth resume to make the shard again."
     try:
         manifest = read_sealed(path, "the manifest", Manifest, MANIFEST_BYTES)
     except DatasetError as error:
         raise DatasetError(error.what, why=error.why, fix=fix if path.exists() else "Run blursynth resume.") from None
-    # It names exactly the files that the specification implies, so that no other path is ever opened.
+    # It must name exactly the files that the specification implies, so that no other path is ever opened.
     files = shard_files(out, spec, shard)
     ok = manifest.shard == shard and range(manifest.first, manifest.last) == spec.range_of(shard)
     ok = ok and [o.path for o in manifest.objects] == list(files)
@@ -97,7 +97,7 @@ def read_manifest(out: Path, shard: int, spec: Spec) -> Manifest:
 
 
 def finished_shards(out: Path) -> Iterator[int]:
-    """Numbers of the shards that have a manifest."""
+    """Indices of the shards that have a manifest."""
     folder = out / "manifest"
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
@@ -106,13 +106,13 @@ def finished_shards(out: Path) -> Iterator[int]:
 
 
 def shard_state(out: Path, shard: int, spec: Spec) -> Manifest | None:
-    """The manifest if the shard's files are there with their sizes; None if the shard must be made."""
+    """The manifest if the shard's files exist with the right sizes; None if the shard must be made."""
     if not manifest_path(out, shard).exists():
         return None
     try:
         manifest = read_manifest(out, shard, spec)
     except DatasetError:
-        return None  # a manifest that proves nothing is none
+        return None  # a manifest that proves nothing counts as missing
     for stored in manifest.objects:
         try:
             if require_regular(out / stored.path).st_size != stored.size:

@@ -1,4 +1,4 @@
-"""A data set that lies nowhere: its samples are made when they are asked for."""
+"""A data set that is not stored: its samples are made on the fly."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["OnlineDataset", "Unblurred"]
 
 @dataclass(frozen=True, eq=False)
 class Unblurred:
-    """A sample before its blur: what a device with an accelerator is given to work on.
+    """A sample before its blur, to be blurred on an accelerator.
 
-    ``frame`` is the window with a margin of ``margin_px`` around it (None: the whole picture, since the reach of the
-    draw is unbounded, and ``window`` says where the sample lies in it).
+    ``frame`` is the window with a margin of ``margin_px`` around it. If ``margin_px`` is None, the reach of the draw is
+    unbounded; ``frame`` is then the whole picture, and ``window`` the position of the sample in it.
     """
 
     index: int
@@ -34,33 +34,33 @@ class Unblurred:
     window: Window
     source: str
     dtype: str = "uint8"
-    """What the pictures of the finished pair are rounded to: codes of uint8 or uint16, or float32 for light."""
+    """Type of the pictures of the finished pair: codes of uint8 or uint16, or float32 for linear light."""
 
 
 class OnlineDataset(Samples):
-    """Pairs made on the fly: sample ``i`` has the bytes of sample ``i`` of :func:`blursynth.dataset.generate`.
+    """Pairs made on the fly: sample ``i`` is identical to sample ``i`` of :func:`blursynth.dataset.generate`.
 
-    It keeps no state but a cache of decoded pictures, can be pickled (the cache stays behind), and gives the same
-    sample for the same number whoever asks, in whatever order: ``torch.utils.data.DataLoader`` takes it as it is.
-    Without a count it is endless: it has no length, and a DataLoader is told which samples to read, as
+    Its only state is a cache of decoded pictures, which is not pickled. An index always gives the same sample, in any
+    process and any order, so it can be passed directly to a ``torch.utils.data.DataLoader``. Without a count it is
+    endless: it has no length, and a sampler must say which samples to read, for example
     ``DataLoader(pairs, batch_size=4, sampler=range(1000, 2000))``.
 
     Parameters
     ----------
     request
-        What it shall be, without splits. With a count draws are tried out first as for a data set; without one it is
-        endless.
+        Description of the pairs, without splits. With a count, draws are first checked as for a stored data set;
+        without one, the data set is endless.
     scan
-        What :func:`scan_sources` found for this request, where it was asked before.
+        Result of :func:`scan_sources` for this request, if it was already called.
     workers
-        Threads that look through the pictures first.
+        Number of threads that scan the pictures.
 
     Raises
     ------
     BlursynthError
-        What :func:`blursynth.dataset.generate` would raise before it starts.
+        Any error that :func:`blursynth.dataset.generate` would raise before it starts.
 
-    Not modeled: sharing decoded pictures between processes; each worker process decodes for itself.
+    Not supported: sharing decoded pictures between processes. Each worker process decodes its own.
     """
 
     def __init__(
@@ -73,20 +73,20 @@ class OnlineDataset(Samples):
     ) -> None:
         prepared = prepare(request.replace(shard_length=1), scan=scan, workers=workers, on_progress=on_progress)
         self.spec, self.scan, self.recipe = prepared.spec, prepared.scan, prepared.renderer.recipe
-        #: Share of the windows with too little detail, of the samples that were tried; None without ``min_detail``.
+        #: Share of the windows with too little detail among the samples that were tried; None without ``min_detail``.
         self.passed_over = check_draws(prepared)
-        # A recipe draws `nothing` in place of decoding for sources of light.
+        # For sources of linear light, a recipe draws `nothing` instead of decoding.
         kinds: list[type[Degradation]] = [k for _, sampler in self.recipe.steps for k in sampler.kinds()]
         self._kinds: tuple[type[Degradation], ...] = (Identity, *dict.fromkeys(kinds))
         self._renderer: Renderer | None = prepared.renderer
-        self._latest: Placement | None = None  # a draw may take a third of the time of its blur
+        self._latest: Placement | None = None  # a draw may take a third as long as its blur
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_renderer": None, "_latest": None}
 
     @property
     def endless(self) -> bool:
-        """Whether it was made without a count."""
+        """Whether it was created without a count."""
         return self.spec.count == ENDLESS
 
     @property
@@ -97,14 +97,14 @@ class OnlineDataset(Samples):
     def __len__(self) -> int:
         if self.endless:
             raise TypeError(
-                "This OnlineDataset is endless: it has no length and no last sample. Give its request a count, as "
-                "DatasetRequest(..., count=10000), or say which samples to read, as DataLoader(..., "
+                "This OnlineDataset is endless: it has no length and no last sample. Give its request a count, as in "
+                "DatasetRequest(..., count=10000), or say which samples to read, as in DataLoader(..., "
                 "sampler=range(10000))."
             )
         return self.spec.count
 
     def __bool__(self) -> bool:
-        return True  # there is a first sample, also where there is no length to ask for
+        return True  # there is a first sample even if there is no length
 
     def __iter__(self) -> Iterator[Sample]:
         return map(self.sample, range(self.spec.count))
@@ -136,7 +136,7 @@ class OnlineDataset(Samples):
         )
 
     def around(self, index: int) -> Frame:
-        """Place, depth and labels of sample ``index`` without its margin and without pixels."""
+        """Position, depth and labels of sample ``index`` without its margin and without pixels."""
         renderer, placement = self._placed(index)
         frame, size = renderer.around(placement), placement.window.size
         margin = (frame.size_px[0] - size) // 2

@@ -1,8 +1,8 @@
-"""Where the sources of a data set lie on this machine: no part of the data set, whose folder people publish.
+"""Locations of a data set's sources on this machine. They are not part of the data set, which may be published.
 
-It is remembered in the user's state folder (``$XDG_STATE_HOME/blursynth``, by default ``~/.local/state/blursynth``),
+They are stored in the user's state folder (``$XDG_STATE_HOME/blursynth``, by default ``~/.local/state/blursynth``)
 under the hash of the data set's request, so that ``resume`` and ``replay`` find the sources wherever the data set is
-moved to on this machine.
+moved on this machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["remember_roots", "source_roots"]
 
 
 def remember_roots(spec: Spec, roots: dict[str, str]) -> str:
-    """Remember where the sources lie; the reason in words where that cannot be done, else empty."""
+    """Remember where the sources are; returns a reason if that is impossible, otherwise an empty string."""
     path = _memory(spec)
     if path is None:
         why = "this user has no home folder"
@@ -41,7 +41,7 @@ def remember_roots(spec: Spec, roots: dict[str, str]) -> str:
                 error.what if isinstance(error, DatasetError) else f"{path}: {getattr(error, 'strerror', '') or error}"
             )
     return (
-        f"where the sources lie is not remembered ({why.rstrip('.')}): "
+        f"the location of the sources could not be saved ({why.rstrip('.')}): "
         "give --sources (in Python source_root) to resume, verify and replay"
     )
 
@@ -53,12 +53,12 @@ def source_roots(
     depth_root: str | Path | None = None,
     labels_root: str | Path | None = None,
 ) -> dict[str, str]:
-    """Where the source pictures and their maps lie: as told, or as remembered.
+    """Locations of the source pictures and their maps: as given, or as remembered.
 
     Raises
     ------
     DatasetError
-        A folder that was told is not there, or nothing was told and nothing is remembered.
+        A given folder does not exist, or none was given and none is remembered.
     """
     told = {}
     for key, folder, what in (
@@ -74,15 +74,15 @@ def source_roots(
         return {**_remembered(out, spec), **told}
     try:
         known = _remembered(out, spec)
-    except DatasetError:  # on another machine, or damaged; the sources are told, and maps there may be none
+    except DatasetError:  # on another machine, or damaged; the sources were given, and there may be no maps
         known = {}
     return {**{key: known[key] for key in (DEPTH_ROOT, LABELS_ROOT) if key in known}, **told}
 
 
 def _memory(spec: Spec) -> Path | None:
-    """The file that remembers; None where there is no place for it."""
+    """The file with the remembered locations; None if there is no place for it."""
     folder = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(folder):  # relative ones do not count, as the XDG specification has it
+    if not os.path.isabs(folder):  # relative ones are ignored, as the XDG specification requires
         folder = os.environ.get("LOCALAPPDATA", "") if sys.platform == "win32" else ""
         folder = folder or os.path.expanduser(os.path.join("~", ".local", "state"))
     return Path(folder, "blursynth", "sources", f"{spec.sha256()}.json") if os.path.isabs(folder) else None
@@ -92,10 +92,10 @@ def _remembered(out: Path, spec: Spec) -> dict[str, str]:
     path = _memory(spec)
     if path is None or not os.path.exists(path):
         raise DatasetError(
-            f"{out}: where the source pictures lie is not known here.",
-            fix=("Give ", Argument("source_root"), ", their folder."),
+            f"{out}: the location of the source pictures is not known on this machine.",
+            fix=("Give their folder with ", Argument("source_root"), "."),
         )
-    roots = read_json(path, "the place of the sources").get("roots")
+    roots = read_json(path, "the location of the sources").get("roots")
     if not isinstance(roots, dict) or not all(isinstance(v, str) for v in roots.values()):
         raise DatasetError(
             f"{path}: is damaged.", fix=("Give ", Argument("source_root"), ", the folder of the sources.")

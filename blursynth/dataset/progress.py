@@ -1,4 +1,4 @@
-"""What long work tells its caller."""
+"""Progress reports of long-running work."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["OnProgress", "Progress"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the work is.
+    """The progress of the work.
 
     ``stage`` is ``"scan"`` (pictures), ``"generate"`` (samples) or ``"verify"`` (shards, then replayed samples);
-    ``skipped`` are (name, why) of the inputs that are not used; ``note`` is a sentence about something unusual, such as
-    a worker that was killed and is replaced.
+    ``skipped`` holds (name, why) of the unused inputs; ``note`` is a sentence about something unusual, such as a worker
+    that was killed and replaced.
     """
 
     stage: Literal["scan", "generate", "verify"]

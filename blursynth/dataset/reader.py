@@ -26,7 +26,7 @@ from blursynth.recipe.recipe import Recipe
 
 __all__ = ["Batch", "Dataset", "Sample", "open_dataset"]
 
-_CHECKED_BYTES = 2**24  # from which on room is made only after a look whether there is anything to fill it with
+_CHECKED_BYTES = 2**24  # above this, memory is allocated only after checking that the data exist
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,11 @@ class Batch:
 
 
 class Dataset(Samples):
-    """A data set on the disk.
+    """A data set on disk.
 
-    It keeps no file open and nothing but small indices in memory, so it can be pickled, forked and used from several
-    threads, and read by ``torch.utils.data.DataLoader`` as it is. The crc32c of every chunk and every record is checked
-    when it is read.
+    It keeps no files open and only small indices in memory, so it can be pickled, forked, used from several threads,
+    and passed directly to a ``torch.utils.data.DataLoader``. The crc32c of every chunk and every record is checked when
+    it is read.
     """
 
     def __init__(self, path: str | Path, kinds: Sequence[type[Degradation]], allow_unfinished: bool) -> None:
@@ -56,7 +56,7 @@ class Dataset(Samples):
             done = len(list(finished_shards(self.path)))
             raise DatasetError(
                 f"{self.path}: is not finished ({done} of {self.spec.shards} shards).",
-                why="Samples that are missing would be silently absent from training.",
+                why="Missing samples would be silently absent from training.",
                 fix="Run blursynth resume, or open it with allow_unfinished=True.",
             )
         self._arrays = {a.name: a for a in self.spec.arrays}
@@ -72,17 +72,17 @@ class Dataset(Samples):
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe that it was made with."""
+        """The recipe that the data set was made with."""
         return Recipe.from_dict(self.spec.recipe, self.kinds, name=self.spec.recipe_name)
 
     @property
     def finished(self) -> bool:
-        """Whether all shards are there."""
+        """Whether all shards exist."""
         return self._index is not None
 
     @property
     def digest(self) -> dict[str, str]:
-        """Digests of pixels and draws; empty if it is not finished."""
+        """Digests of pixels and draws; empty if the data set is not finished."""
         return asdict(self._index.digest) if self._index is not None else {}
 
     def sample(self, index: int) -> Sample:
@@ -96,7 +96,7 @@ class Dataset(Samples):
         )
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """The pixels of several samples in one array each; faster than one by one, and without records."""
+        """The pixels of several samples, stacked per array; faster than one by one, and without records."""
         chosen = [self._checked(i) for i in indices]
         return Batch(tuple(chosen), self.array("sharp", chosen), self.array("blurred", chosen))
 
@@ -137,7 +137,7 @@ class Dataset(Samples):
         return self._records[shard].read(i)
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """The provenance of every sample that is there, in order."""
+        """The provenance of every existing sample, in order."""
         present = set(finished_shards(self.path))
         return (
             self.record(i) for shard in range(self.spec.shards) if shard in present for i in self.spec.range_of(shard)
@@ -176,15 +176,15 @@ def open_dataset(
     Parameters
     ----------
     path
-        Its folder.
+        Folder of the data set.
     allow_unfinished
-        Open it although shards are missing; reading a missing sample is then an error.
+        Open it even if shards are missing; reading a missing sample is then an error.
     kinds
-        Degradations that its draws may use; people's own: ``kinds=(*blursynth.kinds.ALL, Mine)``.
+        Degradations that its draws may use. To add custom ones: ``kinds=(*blursynth.kinds.ALL, Mine)``.
 
     Raises
     ------
     DatasetError
-        It is not a data set, damaged, or not finished.
+        It is not a data set, is damaged, or is not finished.
     """
     return Dataset(path, kinds, allow_unfinished)

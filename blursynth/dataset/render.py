@@ -1,6 +1,6 @@
-"""One sample: which picture, which window, which draw, and the pixels that follow from them.
+"""One sample: its picture, window and draw, and the pixels that follow from them.
 
-Everything here is a pure function of (specification, number of the sample, source pictures).
+Everything here is a pure function of (specification, sample index, source pictures).
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from blursynth.records.text import path_of
 
 __all__ = ["Placement", "Renderer", "Window"]
 
-ATTEMPTS = 32  # times that a source or a window is chosen again before giving up
-WINDOWS = 16  # of one source that are looked at for detail before another source is taken
+ATTEMPTS = 32  # attempts to choose another source or window before giving up
+WINDOWS = 16  # of one source that are checked for detail before another source is taken
 CACHE_BYTES = 2**30  # decoded pictures that one worker keeps
 
 
 @dataclass(frozen=True)
 class Window:
-    """Where a sample lies in its source picture: the stored square, and the margin around it that was computed.
+    """Position of a sample in its source picture: the stored square and the computed margin around it.
 
-    ``reach`` None: the whole picture was computed, because a step's reach is unbounded.
+    ``reach`` is None if the whole picture was computed, because the reach of a step is unbounded.
     """
 
     top: int
@@ -59,9 +59,9 @@ class Window:
 
 @dataclass(frozen=True)
 class _Picture:
-    """A decoded source with its maps, downscaled where wanted.
+    """A decoded source with its maps, downscaled if requested.
 
-    Integers are codes of a display picture, or of light for sources of that kind; floats are light.
+    Integers are codes of a display picture, or of light for linear sources; floats are light.
     """
 
     codes: NDArray[Any]  # [3, H, W]
@@ -75,9 +75,9 @@ class _Picture:
 
 @dataclass(frozen=True)
 class Placement:
-    """Everything about a sample but its pixels.
+    """Everything about a sample except its pixels.
 
-    ``passed_over`` counts the windows that were looked at before this one and had too little detail.
+    ``passed_over`` counts the windows that were tried before this one and had too little detail.
     """
 
     index: int
@@ -97,9 +97,9 @@ class Renderer:
     recipe
         Its recipe.
     roots
-        Where the source pictures lie on this machine.
+        Locations of the source pictures on this machine.
     cache_bytes
-        Decoded pictures and their maps that are kept, in bytes.
+        Size of the cache of decoded pictures and maps, in bytes.
     """
 
     def __init__(self, spec: Spec, recipe: Recipe, roots: Mapping[str, str], *, cache_bytes: int = CACHE_BYTES) -> None:
@@ -108,7 +108,7 @@ class Renderer:
         self._cache_bytes = cache_bytes
         self._sizes = np.array([(s.height, s.width) for s in spec.sources], np.int64) // spec.downscale
         self._depth_format = DepthFormat(**(spec.depth_format or {}))
-        #: Whether reaches may depend on what a source shows, so that its maps are needed to place a sample.
+        #: Whether reaches may depend on the content of a source, so that its maps are needed to place a sample.
         self.looks_at_maps = spec.has_maps or any(k.sets_geometry for _, s in recipe.steps for k in s.kinds())
         self._sees_frame = recipe.sees_frame
         self._both_encodings = len({s.is_linear for s in spec.sources}) > 1
@@ -119,11 +119,11 @@ class Renderer:
     def place(self, index: int) -> Placement:
         """Choose source, window and draw of a sample.
 
-        Of the samples ``k n .. (k + 1) n - 1`` (n sources) each takes another source, in an order that seed and k
-        decide (with ``crops_per_source`` = c, each c samples take one). The window lies such that it and its reach are
-        inside the picture, so that no border touches the sample. A source that is too small for this draw, or in which
-        no window has the detail that was asked for, is replaced by another one, from a shuffled order of those that are
-        large enough: so the stand-ins of n samples differ as well, as far as there are enough of them.
+        With n sources, the samples ``k n .. (k + 1) n - 1`` each take a different source, in an order determined by the
+        seed and k (with ``crops_per_source`` = c, every c samples share one). The window is placed such that it and its
+        reach are inside the picture, so that no border touches the sample. A source that is too small for this draw, or
+        in which no window has the requested detail, is replaced by another one, from a shuffled order of those that are
+        large enough. The replacements of n samples therefore differ as well, if there are enough of them.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Renderer:
                     return replace(found, passed_over=passed_over)
                 passed_over += 1
             if isinstance(found, Placement):
-                continue  # its windows show too little; the draw stays
+                continue  # its windows show too little detail; the draw stays
             draw, reach = found
             draw = None if self._both_encodings else draw  # the next source may be light where this one was codes
             candidates = np.flatnonzero((self._sizes >= spec.size_px + 2 * reach).all(axis=1))
@@ -164,10 +164,10 @@ class Renderer:
             raise InvalidValueError(
                 (
                     Argument("min_detail"),
-                    f" {spec.min_detail:g} is more than {passed_over} windows hold that were tried for sample {index}.",
+                    f" {spec.min_detail:g} is more than any of the {passed_over} windows tried for sample {index} has.",
                 ),
-                why="The detail is the standard deviation of the Laplacian in codes of 8 bits.",
-                fix="Ask for less, or take pictures that show more; plan tells which share of windows is passed over.",
+                why="The detail is the standard deviation of the Laplacian in 8-bit codes.",
+                fix="Lower the limit, or use pictures with more detail; plan reports the share of rejected windows.",
                 field="min_detail",
                 value=spec.min_detail,
             )
@@ -180,7 +180,7 @@ class Renderer:
         )
 
     def first_source(self, index: int) -> int:
-        """The source that a sample takes unless it is too small or shows too little."""
+        """The source that a sample takes unless it is too small or shows too little detail."""
         visit = index // self.spec.crops_per_source
         return shuffled_place(visit, len(self.spec.sources), seed=self.spec.seed, name="source.0")
 
@@ -193,11 +193,11 @@ class Renderer:
     def _fitted(
         self, index: int, source: int, place: tuple[float, float], draw: Draw | None
     ) -> Placement | tuple[Draw | None, int]:
-        """A placement in this source, or (draw, reach) when it is too small.
+        """A placement in this source, or (draw, reach) if the source is too small.
 
-        A draw that sees the frame is made again on every widened window until the reach no longer grows, so that the
-        draw is the one made on the final window. A reach may depend on the depth, so it is that of the window with its
-        margin.
+        A draw that sees the frame is repeated on every widened window until the reach no longer grows, so that the
+        result is the draw of the final window. Since a reach may depend on the depth, it is computed for the window
+        with its margin.
         """
         size = self.spec.size_px
         height, width = (int(v) for v in self._sizes[source])
@@ -225,13 +225,13 @@ class Renderer:
         raise RecipeError(f"Sample {index}: the reach of recipe {self.recipe.name!r} keeps growing with the window.")
 
     def _seen(self, source: int, window: Window) -> Frame:
-        """What a draw may look at. The pixels are read only for recipes that do."""
+        """The frame that a draw sees. The pixels are read only for recipes that use them."""
         if self._sees_frame:
             return self._frame(source, Window(window.top, window.left, window.size, 0))
         return self._blank(source, window.top, window.left, window.size)
 
     def _around(self, source: int, window: Window) -> Frame:
-        """What a reach may depend on: depth, labels and place of the window with its margin, without pixels."""
+        """What a reach may depend on: depth, labels and position of the window with its margin, without pixels."""
         margin = (window.reach or 0) if self.looks_at_maps else 0
         top, left, span = window.top - margin, window.left - margin, window.size + 2 * margin
         frame = self._blank(source, top, left, span)
@@ -252,15 +252,15 @@ class Renderer:
         return self._frame(placement.source, placement.window)
 
     def around(self, placement: Placement) -> Frame:
-        """Place, depth and labels of a sample with its margin, without pixels."""
+        """Position, depth and labels of a sample with its margin, without pixels."""
         return self._around(placement.source, placement.window)
 
     def in_order(self, indices: Iterable[int]) -> Iterator[Placement]:
-        """Samples in an order in which each picture is decoded once, as far as the cache does not hold them all."""
+        """Samples in an order in which each picture is decoded once, in case the cache cannot hold all pictures."""
         if self.spec.min_detail is None:
             yield from sorted(map(self.place, indices), key=lambda p: (p.source, p.index))
             return
-        # To place a sample its picture is decoded, so it is rendered before the next picture is.
+        # Placing a sample decodes its picture, so it is rendered before the next picture is decoded.
         for index in sorted(indices, key=lambda i: (self.first_source(i), i)):
             yield self.place(index)
 
@@ -270,7 +270,7 @@ class Renderer:
         Raises
         ------
         DatasetError
-            A source picture is not the one that was scanned, or the recipe made values that are not finite.
+            A source picture has changed since the scan, or the recipe produced values that are not finite.
         """
         window = placement.window
         try:
@@ -308,7 +308,7 @@ class Renderer:
         return self.region(source, top, left, span, span)
 
     def size_px(self, source: int) -> tuple[int, int]:
-        """Height and width of a source, made smaller where that is wanted."""
+        """Height and width of a source after any downscaling."""
         height, width = self._sizes[source].tolist()
         return height, width
 
@@ -336,7 +336,7 @@ class Renderer:
         )
 
     def _picture(self, source: int) -> _Picture:
-        """A decoded picture with its maps, remembered; least recently used ones are dropped."""
+        """A decoded picture with its maps, from a least-recently-used cache."""
         if source in self._cache:
             self._cache.move_to_end(source)
             return self._cache[source]
@@ -382,20 +382,20 @@ class Renderer:
         if root not in self.roots:
             what = "depth" if root == DEPTH_ROOT else "label"
             raise DatasetError(
-                f"{name}: where the {what} maps of this data set lie is not known here.",
-                fix=("Give ", Argument(f"{root.removeprefix('/')}_root"), ", their folder."),
+                f"{name}: the location of the {what} maps of this data set is not known on this machine.",
+                fix=("Give their folder with ", Argument(f"{root.removeprefix('/')}_root"), "."),
             )
         return Path(self.roots[root], path_of(name))
 
     def _read(
         self, name: str, what: str, path: Path, sha256: str, read: Callable[[Path], NDArray[Any]]
     ) -> NDArray[Any]:
-        """The array of a file that must still be the one that was scanned."""
+        """The array of a file, which must not have changed since the scan."""
         try:
             if file_sha256(path) != sha256:
                 raise DatasetError(
                     f"{path}: is not the {what} that was scanned (its sha256 differs).",
-                    why=f"Samples of a changed {what} would not be those of this data set.",
+                    why=f"Samples of a changed {what} would not belong to this data set.",
                     fix=f"Restore the {what}, or make a new data set.",
                 )
             return np.ascontiguousarray(read(path))
@@ -411,7 +411,7 @@ class Renderer:
         if frame.image.shape != (1, 3, size, size):
             raise InvalidValueError(
                 f"the recipe gave a picture of shape {frame.image.shape}, expected (1, 3, {size}, {size}).",
-                why="A pair must lie on one pixel grid.",
+                why="Both pictures of a pair must have the same pixel grid.",
             )
         return rounded(frame, self._dtype)
 
@@ -419,7 +419,7 @@ class Renderer:
         """The kernel of a draw, its origin in the middle of the array."""
         size = next(a.shape[0] for a in self.spec.arrays if a.name == "kernel")
         kernel = draw.kernel(normalized=False)
-        assert kernel is not None  # recipes of blur that varies are refused
+        assert kernel is not None  # recipes whose blur varies are refused
         if len(kernel) > size:
             raise InvalidValueError(
                 (
@@ -437,20 +437,20 @@ class Renderer:
 
 
 def rounded(frame: Frame, dtype: str) -> NDArray[Any]:
-    """A frame of one picture as ``[H, W, 3]`` of a type: codes of uint8 or uint16, or float32 for light."""
+    """A single-picture frame as ``[H, W, 3]`` of a type: codes of uint8 or uint16, or float32 for light."""
     image = frame.image[0]
     if (frame.encoding is Encoding.DISPLAY) is (dtype == "float32"):
         raise InvalidValueError(
             f"the recipe gave a {frame.encoding} picture for an array of {dtype}.",
-            why="Codes and light do not fit one array.",
-            fix="Take sources of one encoding.",
+            why="One array cannot hold both codes and light.",
+            fix="Use sources of one encoding.",
         )
     if dtype == "uint16":
         if not np.isfinite(image).all():
             raise InvalidValueError("the recipe gave values that are not finite.")
         return np.ascontiguousarray(np.rint(np.moveaxis(image, 0, -1).clip(0, 1) * 65535.0).astype(np.uint16))
     if frame.encoding is Encoding.DISPLAY:
-        # Bytes are interleaved five times faster than floats.
+        # Interleaving bytes is five times faster than interleaving floats.
         return np.asarray(cv2.merge(list(for_array(image).to_codes(image))))
     if not np.isfinite(image).all():
         raise InvalidValueError("the recipe gave values that are not finite.")
@@ -458,7 +458,7 @@ def rounded(frame: Frame, dtype: str) -> NDArray[Any]:
 
 
 def _values(codes: NDArray[Any]) -> NDArray[np.float32]:
-    """Integers divided by their highest code; floats are what they are."""
+    """Integers divided by their highest code; floats are returned unchanged."""
     if codes.dtype == np.uint8:
         return np.asarray(for_array(codes).from_codes(codes))
     values = codes.astype(np.float32)
@@ -468,10 +468,10 @@ def _values(codes: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _pixels(path: Path, about: Source, downscale: int) -> NDArray[Any]:
-    """``[3, H, W]`` of a source: its codes; light of sources of light; 16-bit codes of display pictures made smaller.
+    """``[3, H, W]`` of a source: codes, the light of linear sources, or 16-bit codes of downscaled display pictures.
 
-    One channel after the other, since the light of a large picture takes four times the room of its codes. Codes of 16
-    bits keep the means apart that codes of 8 bits would round together.
+    Works on one channel at a time, since the light of a large picture takes four times the memory of its codes. 16-bit
+    codes preserve differences between means that 8-bit codes would round away.
     """
     floats = about.is_linear and about.bit_depth == 32
     planes = np.moveaxis(read_light(path) if floats else read_pixels(path), -1, 0)
@@ -490,7 +490,7 @@ def _pixels(path: Path, about: Source, downscale: int) -> NDArray[Any]:
 
 
 def _maps(picture: _Picture, top: int, left: int, size_px: tuple[int, int]) -> dict[str, Any]:
-    """Depth and labels of a window, as a frame takes them."""
+    """Depth and labels of a window, in the form that a frame takes."""
     window = (slice(top, top + size_px[0]), slice(left, left + size_px[1]))
     return {
         "depth_m": None if picture.depth_m is None else picture.depth_m[window][None],

@@ -1,9 +1,9 @@
-"""The request for a data set: one record that says which pictures, what happens to their light, and how many pairs.
+"""The request for a data set: one record of its pictures, what happens to their light, and the number of pairs.
 
 In a file, ``dataset.toml``::
 
     summary = "Photographs in a shaking hand"
-    sources = ["photos/", "more.txt"]     # relative to this file, as depth, labels and the file of a recipe are
+    sources = ["photos/", "more.txt"]     # relative to this file, like depth, labels and recipe files
     recipe = "mixed"
     changes = { "shake.length_px" = 20 }
     count = 500
@@ -14,7 +14,7 @@ In a file, ``dataset.toml``::
     draws = "..."                         # of the finished data set: the same on every machine
     pixels = "..."                        # the same on machines with these versions and this kind of processor
 
-With ``[[split]]`` tables it is several data sets, each in a folder of its name::
+With ``[[split]]`` tables it describes several data sets, each in a folder with the name of its split::
 
     [[split]]
     name = "train"
@@ -45,11 +45,11 @@ from blursynth.records.toml import TomlFiles, beside, change, without_none
 __all__ = ["DatasetRequest", "ExpectedDigest", "Split", "dataset_names", "load_request"]
 
 STORABLE = ("kernel", "params")
-_NAME = re.compile(r"\w[\w.-]*")  # of a split, which is that of a folder
+_NAME = re.compile(r"\w[\w.-]*")  # name of a split, which is also that of a folder
 
 
 def _places(given: Any) -> tuple[str, ...]:
-    """Sources as texts; not as pydantic has them, since names of files need not be UTF-8."""
+    """Sources as strings; not validated by pydantic, since file names need not be UTF-8."""
     found = given if isinstance(given, tuple) else (given,)
     if not all(isinstance(place, str | Path) for place in found):
         raise ValueError("must be a folder, a glob, a picture or a list of these")
@@ -65,7 +65,7 @@ def _recipe(given: Any) -> str | Recipe:
 
 
 def _changes(given: Any) -> Any:
-    """``{"shake": {"length_px": 20}}``, as TOML reads ``shake.length_px = 20``, by dotted names."""
+    """Flatten ``{"shake": {"length_px": 20}}``, which is how TOML reads ``shake.length_px = 20``, to dotted names."""
     if not isinstance(given, Mapping):
         return given
     dotted: dict[str, Any] = {}
@@ -88,12 +88,12 @@ class ExpectedDigest(Record):
     Parameters
     ----------
     draws
-        Of every record: which picture, window and numbers. The same everywhere.
+        Digest of every record (picture, window and parameters). It is the same on every machine.
     pixels
-        Of every array: the same with the same versions on the same kind of processor.
+        Digest of every array. It is the same with the same versions on the same kind of processor.
     environment
-        sha256 of the environment in which ``pixels`` was found, as ``Report.environment`` says it. In it other pixels
-        are an error; elsewhere they are a note.
+        sha256 of the environment in which ``pixels`` was computed, as in ``Report.environment``. In this environment,
+        different pixels are an error; elsewhere they only give a note.
     """
 
     draws: Sha256
@@ -102,16 +102,16 @@ class ExpectedDigest(Record):
 
 
 class Split(Record):
-    """A part of a request that is a data set of its own, such as "train" or "validation".
+    """A part of a request that becomes a separate data set, such as "train" or "validation".
 
     Parameters
     ----------
     name
-        Of its folder.
+        Name of the split and of its folder.
     count, sources, digest
-        As those of :class:`DatasetRequest`; by default its sources.
+        As in :class:`DatasetRequest`. The sources default to those of the request.
     seed
-        By default the request's, plus the number of the split counted from 0, so that no two splits draw the same
+        By default the seed of the request plus the index of the split (from 0), so that no two splits draw the same
         numbers.
     """
 
@@ -123,65 +123,65 @@ class Split(Record):
 
 
 class DatasetRequest(Record):
-    """What a data set shall be.
+    """Description of a data set to make.
 
     Parameters
     ----------
     sources
-        Folders (searched with their sub-folders, linked ones too), globs, picture files, ``.txt`` files with one path
-        per line (``#`` begins a comment; paths are relative to the list), photographs inside scikit-image
-        (``bundled:training``, ``bundled:held-out``), or several of these.
+        Folders (searched recursively, including linked folders), globs, picture files, ``.txt`` files with one path per
+        line (``#`` starts a comment; paths are relative to the list), the photographs bundled with scikit-image
+        (``bundled:training``, ``bundled:held-out``), or a list of these.
     recipe
         What happens to the light: the name of a recipe that comes with the library, the path of a .toml file, or a
         :class:`~blursynth.Recipe`.
     changes
-        Of the recipe's numbers, as :func:`blursynth.load_recipe` takes them: ``{"shake.length_px": 20}``.
+        Changes to parameters of the recipe, as for :func:`blursynth.load_recipe`: ``{"shake.length_px": 20}``.
     count
-        Number of pairs; None: endless, for :class:`~blursynth.dataset.OnlineDataset`.
+        Number of pairs; None for an endless :class:`~blursynth.dataset.OnlineDataset`.
     size_px
         Side of the square pictures of a pair in px, >= 8. Smaller sources are skipped.
     seed
         Seed of the draws, 0 <= seed < 2^63.
     store
-        What is stored beside the pair: ``"kernel"`` (of uniform blurs) and ``"params"`` (numeric columns).
+        What to store with each pair: ``"kernel"`` (for uniform blur) and ``"params"`` (numeric columns).
     kernel_size_px
         Side of the stored kernels in px, odd; a larger kernel is an error.
     crops_per_source
-        How many consecutive samples share a source picture. 1: each chooses its own. More is faster when decoding large
-        pictures takes longer than blurring crops. Every source is used once before any is used again, in a shuffled
-        order, except that sources too small for a draw leave their turn to larger ones.
+        Number of consecutive samples that share a source picture. With 1, each sample chooses its own. Larger values
+        are faster if decoding large pictures takes longer than blurring crops. Every source is used once, in shuffled
+        order, before any is used again, except that sources too small for a draw are replaced by larger ones.
     min_detail
-        Leave out crops that are flat or out of focus: those with less detail than this, a standard deviation of the
-        Laplacian in codes of 8 bits (:func:`~blursynth.dataset.detail.detail_of`); 10 is a usual limit. Another window
-        of the picture is taken instead, or another picture where 16 of them show too little. None: every crop is taken.
+        Leave out crops that are flat or out of focus, that is, with less detail than this: a standard deviation of the
+        Laplacian in 8-bit codes (:func:`~blursynth.dataset.detail.detail_of`); 10 is a typical limit. Another window of
+        the picture is tried instead, or another picture after 16 windows. None: accept every crop.
     depth
-        Folder of the pictures' depth maps, searched with its sub-folders, or one file for one picture. The map of
-        ``street/a.jpg`` is ``street/a.npy`` (or another known format), or the only ``a.npy`` there is. Pictures without
-        a map that can be used are skipped. A map must have the shape of the picture as its EXIF orientation turns it.
+        Folder of the pictures' depth maps (searched recursively), or one file for a single picture. The map of
+        ``street/a.jpg`` is ``street/a.npy`` (or another known format), or the only ``a.npy`` in the folder. Pictures
+        without a usable map are skipped. A map must have the picture's shape after its EXIF orientation is applied.
     depth_format
-        What the numbers of the depth maps mean; by default meters.
+        Meaning of the values in the depth maps; by default meters.
     labels
-        Folder of label maps (which object each pixel shows, 0 = none), or one file; as ``depth``.
+        Folder of label maps (which object each pixel shows, 0 = none), or one file; found like ``depth``.
     linear
-        Whether the numbers of 16-bit pictures are light, as raw converters write them on request. Radiance .hdr,
-        OpenEXR and floating-point TIFF always are.
+        Whether the values of 16-bit pictures are linear light, as raw converters can write them. Those of Radiance
+        .hdr, OpenEXR and floating-point TIFF files always are.
     downscale
-        1 to 8: by how much pictures and maps are made smaller first, in linear light (:func:`blursynth.downscale`);
-        2 to 4 for photographs that are noisy or were JPEG'd.
+        Factor from 1 to 8 by which pictures and maps are first downscaled, in linear light
+        (:func:`blursynth.downscale`); use 2 to 4 for noisy or JPEG-compressed photographs.
     shard_length
-        Samples per shard; by default about 128 MB per array, less if workers would have nothing to do, and always that
-        of a data set that was begun.
+        Samples per shard. By default about 128 MB per array, less if some workers would be idle; an existing data set
+        keeps its shard length.
     summary, license
-        For people: what it is, in one line, and the license of the whole; both stand in its data card.
+        A one-line description and the license of the whole data set; both appear in its data card.
     digest
-        What the finished data set must have.
+        Digests that the finished data set must have.
     split
-        Parts that are data sets of their own, instead of one of ``count`` pairs. No picture may be in two of them.
+        Parts that become separate data sets, instead of one with ``count`` pairs. They must not share pictures.
 
     Raises
     ------
     InvalidValueError
-        A value out of range; ``field`` and ``value`` say which.
+        A value is out of range; ``field`` and ``value`` say which.
 
     Examples
     --------
@@ -205,14 +205,14 @@ class DatasetRequest(Record):
         default=None,
         gt=0,
         lt=1e4,
-        description="least standard deviation of the Laplacian that a crop may have, in codes of 8 bits; 10 leaves out "
-        "what is flat or out of focus",
+        description="least standard deviation of the Laplacian that a crop may have, in 8-bit codes; 10 leaves out "
+        "crops that are flat or out of focus",
     )
     depth: Annotated[str | None, _TEXT] = None
     depth_format: DepthFormat | None = None
     labels: Annotated[str | None, _TEXT] = None
     linear: bool = False
-    downscale: int = Field(default=1, ge=1, le=FACTORS[1], description="factor by which pictures are made smaller")
+    downscale: int = Field(default=1, ge=1, le=FACTORS[1], description="factor by which pictures are downscaled")
     shard_length: int | None = Field(default=None, ge=1, lt=2**63, description="number of samples per shard")
     summary: str = ""
     license: str = ""
@@ -239,30 +239,30 @@ class DatasetRequest(Record):
         if self.depth is None and self.depth_format is not None:
             raise InvalidValueError(
                 (Argument("depth_format"), " is given without ", Argument("depth"), "."),
-                fix="Give the folder of the depth maps, too.",
+                fix="Also give the folder of the depth maps.",
                 field="depth_format",
                 value=self.depth_format,
             )
         names = [split.name for split in self.split]
         for name in names:
             if not _NAME.fullmatch(name) or names.count(name) > 1:
-                must = "has names that are those of folders, each once"
+                must = "must have unique names that are valid folder names"
                 raise _invalid("split", must, name, fix='For example "train" and "validation".')
         if self.split and (self.count is not None or self.digest is not None):
             given = "count" if self.count is not None else "digest"
-            raise _invalid(given, "is given beside split", fix="Give it to each split.")
+            raise _invalid(given, "cannot be given together with split", fix="Give it for each split.")
 
     @cached_property
     def loaded_recipe(self) -> Recipe:
-        """The recipe with its changes."""
+        """The recipe with the changes applied."""
         if isinstance(self.recipe, str):
             return load_recipe(self.recipe, changes=self.changes)
         if self.changes:
-            raise _invalid("changes", "is for recipes by name", self.changes, fix="Change the Recipe itself.")
+            raise _invalid("changes", "applies only to recipes given by name", self.changes, fix="Change the Recipe.")
         return self.recipe
 
     def parts(self) -> dict[str, DatasetRequest]:
-        """The request of each split by its name; of a request without splits itself, by an empty name."""
+        """The request of each split by name; a request without splits itself under an empty name."""
         if not self.split:
             return {"": self}
         return {
@@ -277,12 +277,12 @@ class DatasetRequest(Record):
         }
 
     def to_dict(self, *, defaults: bool = False) -> dict[str, Any]:
-        """Fields as plain values, as in JSON; those that differ from their defaults."""
+        """Fields that differ from their defaults, as plain values as in JSON."""
         plain = super().to_dict(defaults=defaults)
         return {**plain, "recipe": self.recipe.to_dict()} if isinstance(self.recipe, Recipe) else plain
 
     def to_toml(self) -> str:
-        """The text of a file."""
+        """The request as the text of a TOML file."""
         import tomli_w
 
         return tomli_w.dumps(without_none(self.to_dict()))
@@ -294,7 +294,7 @@ def _invalid(name: str, must: str, value: Any = MISSING, **more: Any) -> Invalid
 
 
 def _folder() -> Path:
-    """The requests that come with the library: in its wheel, or in the checkout that it is run from."""
+    """Folder of the requests that come with the library: in the wheel, or in the checkout that it runs from."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "datasets"
     return inside if inside.is_dir() else package.parent / "datasets"
@@ -314,18 +314,18 @@ def load_request(source: str | Path, *, changes: Mapping[str, Any] | None = None
         Name of a data set that comes with the library (:func:`dataset_names`), or the path of a .toml file. Paths in
         the file are relative to its folder.
     changes
-        ``{"count": 500, "depth_format.fill": "nearest", "recipe.shake.length_px": 20}``: fields to replace; what begins
-        with ``recipe.`` goes to the recipe. A changed request has no expected digest.
+        Fields to replace: ``{"count": 500, "depth_format.fill": "nearest", "recipe.shake.length_px": 20}``. Names that
+        begin with ``recipe.`` change the recipe. A changed request has no expected digest.
 
     Raises
     ------
     InvalidValueError
-        It does not exist, is no TOML, or a value is out of range; the message names the place.
+        It does not exist, is not TOML, or a value is out of range; the message says where.
     """
     if isinstance(source, str) and not source.endswith(".toml"):
         names = dataset_names()
         if source not in names:
-            fix = f"{did_you_mean(source, names)} A file of your own must end in .toml."
+            fix = f"{did_you_mean(source, names)} The name of your own file must end in .toml."
             raise InvalidValueError(f"There is no data set {source!r}.", fix=fix, field="source", value=source)
         source = _folder() / source / "dataset.toml"
     tables = _FILES.read(source)
@@ -334,7 +334,7 @@ def load_request(source: str | Path, *, changes: Mapping[str, Any] | None = None
         tables = change(tables, {"digest": None, **dotted}, error=InvalidValueError)
     try:
         return DatasetRequest(**tables.values)
-    except InvalidValueError as error:  # in plain text: in a file a parameter is not an option of a command
+    except InvalidValueError as error:  # as plain text, since in a file a parameter is not an option of a command
         there = error.at(tables.name)
         raise InvalidValueError(
             there.what, why=there.why, fix=there.fix, place=there.place, field=there.field, value=there.value
@@ -342,7 +342,7 @@ def load_request(source: str | Path, *, changes: Mapping[str, Any] | None = None
 
 
 def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Values of a file with its paths as they are from here."""
+    """Values of a file with its paths resolved from the working folder."""
 
     def from_here(place: Any) -> Any:
         if isinstance(place, list):

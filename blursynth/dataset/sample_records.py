@@ -1,6 +1,6 @@
 """``draws/<shard>.jsonl``, one record per line, and ``draws/<shard>.index``: where each line lies, and its crc32c.
 
-The index makes one record as quick to read as one chunk, and tells a line from another, changed or moved. Layout, like
+With the index, reading a record is as quick as reading a chunk, and a changed or moved line is detected. Layout, like
 the index of zarr's shards: ``[N, 3]`` little-endian uint64 of (offset, length, crc32c), then the crc32c of these bytes.
 """
 
@@ -35,7 +35,7 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Record:
-    """The types of a record, which may hold more."""
+    """The required fields of a record and their types; a record may hold more."""
 
     __pydantic_config__: ClassVar = ConfigDict(extra="allow")
 
@@ -57,7 +57,7 @@ def index_path(out: Path, shard: int) -> Path:
 
 
 def encode_index(lines: Sequence[bytes]) -> bytes:
-    """The index of lines that are written one after another, each with its line break."""
+    """The index of consecutive lines, each including its line break."""
     sizes = np.array([len(line) for line in lines], np.uint64)
     index = np.empty((len(lines), 3), "<u8")
     index[:, 0] = np.cumsum(sizes) - sizes
@@ -68,7 +68,7 @@ def encode_index(lines: Sequence[bytes]) -> bytes:
 
 
 def index_size(count: int) -> int:
-    """Bytes of the index of so many lines."""
+    """Size in bytes of the index of this many lines."""
     return 24 * count + 4
 
 
@@ -94,13 +94,13 @@ class RecordReader:
             raise DatasetError(f"{path}: the index of the draws is damaged.", fix=_FIX)
         self._index = np.frombuffer(data, "<u8", count=3 * len(samples)).reshape(-1, 3)
         ends = np.cumsum(self._index[:, 1])
-        # One line after the other and nothing between them, none of a size that no record has.
+        # Lines must follow each other without gaps, and none may have a size that no record has.
         if (
             self._index[:, 1].max() > RECORD_BYTES
             or (self._index[:, 0] != ends - self._index[:, 1]).any()
             or int(ends[-1]) != total
         ):
-            raise DatasetError(f"{self._lines}: the draws do not have the lines that their index names.", fix=_FIX)
+            raise DatasetError(f"{self._lines}: the draws do not match their index.", fix=_FIX)
 
     def line(self, index: int) -> bytes:
         """The line of a sample, its crc32c checked.
@@ -108,7 +108,7 @@ class RecordReader:
         Raises
         ------
         DatasetError
-            It cannot be read or is not the one that was written.
+            It cannot be read or was changed.
         """
         offset, size, crc = self._index[index - self._samples.start].tolist()
         try:
@@ -128,7 +128,7 @@ class RecordReader:
         Raises
         ------
         DatasetError
-            As :meth:`line`; or it has not the types of a record, or is that of another sample.
+            As for :meth:`line`; or it does not have the types of a record, or belongs to another sample.
         """
         try:
             typed = typed_json(_Record, self.line(index))

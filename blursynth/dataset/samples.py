@@ -1,4 +1,4 @@
-"""What every data set of pairs gives, whether it lies on a disk or is made when it is asked for."""
+"""Samples, and what all data sets of pairs share, whether they are stored on disk or made on the fly."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = ["Sample", "Samples", "TensorPairs"]
 class Sample(Mapping[str, Any]):
     """One pair with its provenance.
 
-    As attributes: ``sharp`` and ``blurred`` are ``[H, W, 3]``, uint8 or uint16 codes of display pictures (float32 of
-    linear ones); ``kernel`` is there if it was stored. ``record`` is the whole provenance as plain values.
+    Its attributes ``sharp`` and ``blurred`` are ``[H, W, 3]`` arrays: uint8 or uint16 codes of display pictures, or
+    float32 for linear light. ``kernel`` is set if it was stored. ``record`` is the whole provenance as plain values.
 
-    As a mapping it holds what can be put into a batch: ``index``, ``sharp``, ``blurred``, and ``kernel`` if it was
-    stored. So the default collation of ``torch.utils.data.DataLoader`` makes a dictionary of tensors of several.
+    As a mapping, it holds what can be batched: ``index``, ``sharp``, ``blurred``, and ``kernel`` if it was stored. The
+    default collation of ``torch.utils.data.DataLoader`` therefore turns samples into a dictionary of tensors.
     """
 
     index: int
@@ -40,7 +40,7 @@ class Sample(Mapping[str, Any]):
     record: dict[str, Any]
     kinds: Sequence[type[Degradation]]
 
-    # Two samples are compared by identity, as arrays have no single truth value.
+    # Samples are compared by identity, since arrays have no single truth value.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -60,7 +60,7 @@ class Sample(Mapping[str, Any]):
 
     @cached_property
     def draw(self) -> Draw:
-        """Every number that made the sample; calling it blurs a frame in the same way."""
+        """The draw that made the sample; calling it blurs a frame in the same way."""
         return Draw.from_dict(self.record["draw"], self.kinds)
 
     @property
@@ -74,7 +74,7 @@ class Sample(Mapping[str, Any]):
 
     @property
     def window(self) -> Window:
-        """Where the sample lies in its source."""
+        """The position of the sample in its source."""
         return Window(**self.record["window"])
 
     def __repr__(self) -> str:
@@ -84,15 +84,15 @@ class Sample(Mapping[str, Any]):
 
 
 class Samples(Sequence[Sample]):
-    """Pairs by their numbers: a sequence, and a map-style data set of PyTorch, which need not be installed.
+    """Pairs by index: a sequence, and a map-style data set for PyTorch, which need not be installed.
 
-    A number below 0 counts from the end; one beyond it raises IndexError, which ends a loop. Reading a sample changes
-    nothing that another process or thread would have to know, so any number of workers may share the work.
+    A negative index counts from the end; one beyond the end raises IndexError, which ends a loop. Reading a sample
+    changes no shared state, so any number of worker processes or threads may read in parallel.
     """
 
     @abstractmethod
     def sample(self, index: int) -> Sample:
-        """Sample ``index``, which is in range."""
+        """Sample ``index``, which must be in range."""
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -105,19 +105,19 @@ class Samples(Sequence[Sample]):
         return self.sample(self._checked(index))
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
-        """Several samples, in the order of ``indices``: what a DataLoader asks for, a batch at a time."""
+        """Several samples, in the order of ``indices``. A DataLoader calls this for each batch."""
         return [self.sample(self._checked(i)) for i in indices]
 
     def __iter__(self) -> Iterator[Sample]:
         return (self.sample(i) for i in range(len(self)))
 
     def as_torch(self, *, dtype: torch.dtype | None = None) -> TensorPairs:
-        """The same samples as networks take them: tensors ``[3, H, W]``, of display pictures in 0..1.
+        """The same samples in the form that networks take: tensors ``[3, H, W]``, display pictures in 0..1.
 
         Parameters
         ----------
         dtype
-            Of pictures and kernels, floating-point; float32 by default.
+            Floating-point type of pictures and kernels; float32 by default.
 
         Raises
         ------
@@ -137,35 +137,35 @@ class Samples(Sequence[Sample]):
         try:
             i = whole(index)
         except TypeError:
-            raise TypeError(f"A sample has an integer, got {index!r}.") from None
+            raise TypeError(f"The index of a sample must be an integer, got {index!r}.") from None
         if i < 0:
             i += len(self)
         if not 0 <= i < self._end():
-            raise IndexError(f"sample {index} of {self._end()}")  # what ends an iteration, so no error of ours
+            raise IndexError(f"sample {index} of {self._end()}")  # ends an iteration, so not one of our errors
         return i
 
     def _end(self) -> int:
-        """Where the numbers end, also of a data set that says to have no length."""
+        """Upper bound of the indices, even for a data set that reports no length."""
         return len(self)
 
 
 class TensorPairs(Sequence[dict[str, Any]]):
-    """The samples of a data set as networks take them: a map-style data set; see :meth:`Samples.as_torch`.
+    """A map-style data set of samples in the form that networks take; see :meth:`Samples.as_torch`.
 
-    Each is a dictionary of ``index``, ``sharp`` and ``blurred``, tensors ``[3, H, W]`` (codes divided by that of white;
-    light as it is), and ``kernel`` ``[K, K]`` where it was stored. ``pairs`` is the data set itself, with draws and
+    Each sample is a dictionary of ``index``, ``sharp`` and ``blurred``, tensors ``[3, H, W]`` (codes divided by white;
+    light unchanged), and ``kernel`` ``[K, K]`` if it was stored. ``pairs`` is the underlying data set, with draws and
     records.
     """
 
     def __init__(self, pairs: Samples, dtype: torch.dtype | None = None) -> None:
-        library = require("torch", extra="torch", purpose="Giving samples as tensors")
+        library = require("torch", extra="torch", purpose="Returning samples as tensors")
         self.pairs = pairs
         self.dtype: torch.dtype = library.float32 if dtype is None else dtype
         if not isinstance(self.dtype, library.dtype) or not self.dtype.is_floating_point:
             raise InvalidValueError(
                 f"dtype must be a floating-point type of torch, got {dtype!r}.",
-                why="Pictures are numbers in 0..1.",
-                fix="The codes themselves are in the data set as it is, without as_torch().",
+                why="Pictures have values in 0..1.",
+                fix="Use the data set without as_torch() to get integer codes.",
                 field="dtype",
                 value=dtype,
             )

@@ -1,4 +1,4 @@
-"""What a data set is: ``dataset.json``, which never changes after it is written, and the zarr arrays beside it."""
+"""The structure of a data set: ``dataset.json``, which never changes once written, and the zarr arrays beside it."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ __all__ = [
 
 SCHEMA = 6
 FORMAT = "blursynth-dataset"
-SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB read and restart well
-MOST_SHARDS = 2**20  # of a data set, and samples of a shard: what walks through them ends, whoever wrote the numbers
+SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB suit reading and resuming
+MOST_SHARDS = 2**20  # of a data set, and samples of a shard: bounds loops over untrusted counts
 PICTURE_TYPES = ("uint8", "uint16", "float32")
-ENDLESS = 2**62  # count of what lies nowhere and has no end
+ENDLESS = 2**62  # count of an endless data set, which is not stored
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class ArraySpec:
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def empty(self, length: int) -> Any:
-        """An array of ``length`` samples that are not set: NaN or 0."""
+        """An array of ``length`` unset samples: NaN or 0."""
         dtype = np.dtype(self.dtype)
         return np.full((length, *self.shape), np.nan if dtype.kind == "f" else 0, dtype)
 
@@ -82,12 +82,12 @@ _Count = Annotated[int, Field(ge=1, lt=2**63)]
 
 @dataclass(frozen=True)
 class Spec:
-    """Everything that decides the bytes of a data set; what ``dataset.json`` holds.
+    """Everything that determines the bytes of a data set: the content of ``dataset.json``.
 
-    ``request`` decides the samples, ``environment`` the software and the processor that their pixels depend on.
+    ``request`` determines the samples; ``environment`` is the software and the processor that their pixels depend on.
     """
 
-    # Types of a file that may come from anybody.
+    # Types are validated, since the file may be untrusted.
     recipe: dict[str, Any]
     recipe_name: str
     seed: Annotated[int, Field(ge=0, lt=2**63)]
@@ -99,9 +99,9 @@ class Spec:
     columns: tuple[str, ...]
     sources: tuple[Source, ...]
     environment: dict[str, Any] = field(default_factory=dict)
-    depth_format: dict[str, Any] | None = None  # what the numbers of depth maps mean; None without maps
-    downscale: Annotated[int, Field(ge=1, le=64)] = 1  # of pictures, first of all; windows lie in the smaller ones
-    # What the window of every sample shows at least; None: anything.
+    depth_format: dict[str, Any] | None = None  # meaning of the values in depth maps; None without maps
+    downscale: Annotated[int, Field(ge=1, le=64)] = 1  # applied to pictures first; windows refer to the result
+    # Minimum detail of the window of every sample; None: any.
     min_detail: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     summary: str = ""
     license: str = ""
@@ -144,10 +144,10 @@ class Spec:
         Raises
         ------
         DatasetError
-            It is not a data set that can be read again: it has too many shards, or its samples are too large.
+            The data set could not be read again: it has too many shards, or its samples are too large.
         """
         for wrong in _impossible(self):
-            raise DatasetError(f"This data set cannot be stored: {wrong}.", fix="Ask for fewer or smaller samples.")
+            raise DatasetError(f"This data set cannot be stored: {wrong}.", fix="Request fewer or smaller samples.")
         return sealed(
             {
                 "format": FORMAT,
@@ -167,7 +167,7 @@ class Spec:
         return sha256_hex(canonical(self.request()))
 
     def differences(self, now: Spec) -> list[Message]:
-        """In which entries another request differs from this one, in words."""
+        """A description of the entries in which another request differs from this one."""
         there, here = ({**_OPTIONAL, **spec.request()} for spec in (self, now))
         found: list[Message] = []
         for key in dict.fromkeys((*there, *here)):
@@ -188,7 +188,7 @@ _OPTIONAL = {
 
 
 def _changed_sources(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]) -> str:
-    """What differs between two lists of sources, in words."""
+    """A description of the differences between two lists of sources."""
     before, now = ({str(s["name"]): dict(s) for s in sources} for sources in (there, here))
     words = []
     for name in sorted(before.keys() | now.keys()):
@@ -263,7 +263,7 @@ def load_spec(out: Path) -> Spec:
     Raises
     ------
     DatasetError
-        It is missing, damaged, of another schema, or describes what no data set can be.
+        It is missing, damaged, of another schema, or describes an impossible data set.
     """
     path = out / "dataset.json"
     if not path.exists():
@@ -276,7 +276,7 @@ def load_spec(out: Path) -> Spec:
     if document.get("schema") != SCHEMA:
         newer = isinstance(document.get("schema"), int) and document["schema"] > SCHEMA
         raise DatasetError(
-            f"{path}: has schema {document.get('schema')!r}, this version reads {SCHEMA}.",
+            f"{path}: has schema {document.get('schema')!r}, but this version reads {SCHEMA}.",
             fix="Update blursynth." if newer else "Use the version that wrote it.",
         )
     try:
@@ -285,21 +285,21 @@ def load_spec(out: Path) -> Spec:
         raise DatasetError(f"{path}: is damaged ({error}).", fix="Restore it from a backup.") from None
     spec = replace(typed.request, environment=document["environment"])
     for wrong in _impossible(spec):
-        what = f"{path}: describes no data set that blursynth makes: {wrong}."
-        raise DatasetError(what, fix="Check where it is from.")
+        what = f"{path}: does not describe a data set made by blursynth: {wrong}."
+        raise DatasetError(what, fix="Check where it came from.")
     try:
         same = spec.to_json() == data
-    except (ValueError, KeyError, RecursionError):  # NaN, halves of surrogate pairs, a recipe without steps
+    except (ValueError, KeyError, RecursionError):  # NaN, lone surrogates, a recipe without steps
         same = False
     if not same:
         raise DatasetError(
-            f"{path}: was changed after it was written (its sha256 does not fit).", fix="Restore it from a backup."
+            f"{path}: was changed after it was written (its sha256 does not match).", fix="Restore it from a backup."
         )
     return spec
 
 
 def _impossible(spec: Spec) -> Iterator[str]:
-    """What no data set is, in words: sizes that nothing can hold, and paths that lead elsewhere."""
+    """Descriptions of impossible properties: sizes that nothing can hold, and paths that lead elsewhere."""
     if spec.shards > MOST_SHARDS or spec.shard_length > MOST_SHARDS:
         yield (
             f"{spec.count:,} samples in shards of {spec.shard_length:,}, where at most {MOST_SHARDS:,} shards of "
@@ -327,11 +327,11 @@ def _impossible(spec: Spec) -> Iterator[str]:
         else:
             fits = array == ArraySpec("params", (len(spec.columns),), "float64", ("column",), whole=True)
         if not fits:
-            yield f"its array {array.name} has a type, a shape or axes that it cannot have"
+            yield f"its array {array.name} has an invalid type, shape or axes"
             return
         chunk = array.nbytes * (spec.shard_length if array.whole else 1)
         if not 0 <= chunk <= CHUNK_BYTES:
-            yield f"one piece of its array {array.name} has {chunk:,} bytes, where {CHUNK_BYTES:,} are the most"
+            yield f"one chunk of its array {array.name} has {chunk:,} bytes, where at most {CHUNK_BYTES:,} are possible"
     if not spec.sources:
         yield "it has no sources"
     for source in spec.sources:
@@ -344,11 +344,11 @@ def _impossible(spec: Spec) -> Iterator[str]:
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         yield "its recipe has no list of steps"
     elif _names_files(steps):
-        yield "its recipe names a file where the content of that file belongs"
+        yield "its recipe names a file instead of containing its content"
 
 
 def _names_files(values: Any) -> bool:
-    """Whether a camera of a sensor step is the path of a file, which a recipe that is stored has in full."""
+    """Whether the camera of a sensor step is the path of a file; a stored recipe must contain the camera itself."""
     if isinstance(values, Mapping):
         camera = values.get("camera")
         options = camera.get("choice") if isinstance(camera, Mapping) else camera
@@ -359,23 +359,23 @@ def _names_files(values: Any) -> bool:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Refuse a recipe whose result no data set can hold, or that takes no pictures.
+    """Refuse a recipe whose result cannot be stored in a data set, or that does not take pictures.
 
     Raises
     ------
     RecipeError
-        It takes or gives raw sensor numbers.
+        It takes or gives raw sensor values.
     """
     if _result_encoding(recipe) is Encoding.RAW:
         raise RecipeError(
-            f"Recipe {recipe.name!r} gives raw sensor numbers, which data sets cannot hold.",
+            f"Recipe {recipe.name!r} gives raw sensor values, which data sets cannot hold.",
             why="The target is not rounded, so the two pictures have no common integer type.",
             fix="End it with a develop step (linear light, stored as float32) or an encode step (8 or 16 bits).",
         )
 
 
 def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
-    """The specification of a request whose pictures were looked through."""
+    """The specification of a request whose pictures were scanned."""
     recipe, size = request.loaded_recipe, request.size_px
     dtype = _code_type(recipe) if _result_encoding(recipe) is Encoding.DISPLAY else "float32"
     picture = ("row", "column", "channel")
@@ -416,7 +416,7 @@ def _result_encoding(recipe: Recipe) -> Encoding | None:
     if recipe.takes is Encoding.RAW:
         raise RecipeError(
             f"Recipe {recipe.name!r} takes raw frames, but picture files are display frames or light.",
-            fix="Begin it with a decode step.",
+            fix="Start it with a decode step.",
         )
     encoding: Encoding | None = recipe.takes or Encoding.DISPLAY
     for _, sampler in recipe.steps:
@@ -425,7 +425,7 @@ def _result_encoding(recipe: Recipe) -> Encoding | None:
 
 
 def _code_type(recipe: Recipe) -> str:
-    """uint16 for recipes that end with codes of more than 8 bits, as the last step that makes codes says."""
+    """uint16 for recipes that end with codes of more than 8 bits, according to the last step that makes codes."""
     bits = 8
     for _, sampler in recipe.steps:
         given = dict(sampler.distributions())
@@ -442,7 +442,7 @@ def _code_type(recipe: Recipe) -> str:
 
 
 def _takes_codes_for_light(sampler: Sampler) -> bool:
-    """Whether a step that decodes leaves codes as they are, for chains that work on codes."""
+    """Whether a decoding step leaves codes unchanged, for chains that work on codes."""
     given = dict(sampler.distributions())
     return any(
         kind.codes_for_light
@@ -455,22 +455,22 @@ def _takes_codes_for_light(sampler: Sampler) -> bool:
 
 
 def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
-    """Refuse sources whose encoding the recipe does not take; for sources of light none draws decode steps.
+    """Refuse sources whose encoding the recipe does not take. Decode steps are not drawn for sources of light.
 
     Raises
     ------
     RecipeError
-        Pictures of a display for a recipe that begins with light, or light for one that works on codes from the start.
+        Display pictures for a recipe that starts with light, or light for one that works on codes from the start.
     """
     codes = next((s for s in sources if not s.is_linear), None)
     light = next((s for s in sources if s.is_linear), None)
     if codes is not None and recipe.takes is Encoding.LINEAR:
         deep = codes.bit_depth == 16
-        linear = (" Or are the 16-bit pictures linear? Then say ", Argument("linear", True), ".") if deep else ()
+        linear = (" Or, if the 16-bit pictures are linear, give ", Argument("linear", True), ".") if deep else ()
         raise RecipeError(
-            f"Recipe {recipe.name!r} takes linear frames, but {codes.name} holds codes of a display.",
+            f"Recipe {recipe.name!r} takes linear frames, but {codes.name} holds display codes.",
             fix=(
-                "Begin it with a decode step; files of light go past it.",
+                "Start it with a decode step; linear files skip it.",
                 *linear,
             ),
         )
@@ -479,8 +479,8 @@ def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
     if recipe.target == "source" and _result_encoding(recipe) is not Encoding.LINEAR:
         raise RecipeError(
             f"Recipe {recipe.name!r} gives the source itself as the sharp picture, but {light.name} holds light.",
-            why="The two pictures of a pair would be of two encodings.",
-            fix="Leave target out, or such files.",
+            why="The two pictures of a pair would have different encodings.",
+            fix="Leave out either target or such files.",
         )
     encoding: Encoding | None = Encoding.LINEAR
     decodes = True
@@ -489,7 +489,7 @@ def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
             kinds = sampler.kinds()
             decodes = decodes and all(k.makes_light or k.sets_geometry or k is Identity for k in kinds)
             if decodes and _takes_codes_for_light(sampler):
-                raise RecipeError("codes are wanted")
+                raise RecipeError("codes are required")
             if not decodes:
                 encoding = sampler.gives(encoding)
         fits = encoding is _result_encoding(recipe)
@@ -497,13 +497,13 @@ def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
         fits = False
     if not fits:
         raise RecipeError(
-            f"Recipe {recipe.name!r} works on codes of a display, but {light.name} holds light.",
-            fix="Take a recipe that begins with a decode step and ends with an encode step, or leave such files out.",
+            f"Recipe {recipe.name!r} works on display codes, but {light.name} holds light.",
+            fix="Use a recipe that starts with a decode step and ends with an encode step, or leave such files out.",
         )
 
 
 def numeric_columns(recipe: Recipe) -> tuple[str, ...]:
-    """``step.field`` of every number a draw may hold; seeds are left out, since 63 bits do not fit a float64."""
+    """``step.field`` of every numeric parameter of a draw, without seeds, since 63 bits do not fit into a float64."""
     found: dict[str, None] = {}
     for step, sampler in recipe.steps:
         for kind in sampler.kinds():
@@ -515,7 +515,7 @@ def numeric_columns(recipe: Recipe) -> tuple[str, ...]:
 
 
 def column_values(columns: Sequence[str], steps: Mapping[str, Degradation]) -> list[float]:
-    """The numbers of one draw; NaN where the drawn kind has no such field or it is unset."""
+    """The numeric parameters of one draw; NaN if the drawn kind has no such field or it is unset."""
     values = []
     for column in columns:
         step, _, name = column.partition(".")
@@ -525,16 +525,16 @@ def column_values(columns: Sequence[str], steps: Mapping[str, Degradation]) -> l
 
 
 def create_store(out: Path, spec: Spec) -> None:
-    """Write the metadata of the zarr group and its arrays where it is missing or damaged.
+    """Write the metadata of the zarr group and its arrays if they are missing or damaged.
 
-    They follow from the specification alone, so it does not matter who writes them, nor how often.
+    They follow from the specification alone, so any process may write them, any number of times.
     """
     for name, data in store_files(spec).items():
         write_unless_same(out / name, data)
 
 
 def store_files(spec: Spec) -> dict[str, bytes]:
-    """The metadata of the zarr group and its arrays, by path: that of zarr 3, as zarr-python writes it."""
+    """The zarr 3 metadata of the group and its arrays, by path, as zarr-python writes it."""
     about = {"schema": SCHEMA, "dataset": "dataset.json", "recipe": spec.recipe_name, "count": spec.count}
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"blursynth": about}}
     arrays = {f"{array.name}/zarr.json": _array_metadata(array, spec) for array in spec.arrays}

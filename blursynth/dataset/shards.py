@@ -1,9 +1,9 @@
 """One shard of an array: a file of zarr's sharding codec, written as a whole and read sample by sample.
 
 Layout (zarr 3, ``sharding_indexed``, index at the end): the chunks one after another, each ``blosc(lz4, bitshuffle)``
-followed by the crc32c of its bytes; then ``[N, 2]`` little-endian uint64 of (offset, length), all ones for a chunk that
-is not there; then the crc32c of the index. What is written here equals, byte for byte, what zarr-python writes for the
-same samples, in a tenth of the time, and can be flushed and hashed before it gets its name.
+followed by the crc32c of its bytes; then ``[N, 2]`` little-endian uint64 of (offset, length), all ones for a missing
+chunk; then the crc32c of the index. The files are byte-identical to those that zarr-python writes for the same samples,
+but take a tenth of the time, and they can be flushed and hashed before they get their names.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CHUNK_BYTES = 2**31 - 17  # before compression: blosc's own limit
 _HEADER_FIELDS = struct.Struct("<4B3I")
 _HEADER = _HEADER_FIELDS.size
 _FLAGS = 1 << 5 | 0x04  # lz4, bits shuffled
-_COPIED = 0x02  # what cannot be compressed is copied
+_COPIED = 0x02  # incompressible data are copied
 _OPTIONAL_FLAGS = _COPIED | 0x10  # and whether blocks are split by byte
 _HIGHEST_RATIO = 255  # of lz4
 
@@ -50,8 +50,8 @@ def encode_chunk(array: NDArray[Any]) -> bytes:
 def decode_chunk(data: bytes, out: NDArray[Any]) -> bool:
     """Decompress a chunk into ``out``; False if its checksum is wrong or it does not fit.
 
-    A checksum says that a chunk is what somebody wrote, not that it was written in good faith, and blosc believes the
-    header: it would read as many bytes as that claims. So every field of it is held against what is there first.
+    A checksum shows that a chunk is unchanged, not that it can be trusted, and blosc believes the header: it would read
+    as many bytes as that claims. Every field of the header is therefore checked against the actual data first.
     """
     if len(data) < _HEADER + 4 or google_crc32c.value(data[:-4]) != int.from_bytes(data[-4:], "little"):
         return False
@@ -59,7 +59,7 @@ def decode_chunk(data: bytes, out: NDArray[Any]) -> bool:
 
 
 def _decompress(body: bytes | memoryview, out: NDArray[Any]) -> bool:
-    """Blosc's decompression of what :func:`encode_chunk` can have written, and of nothing else."""
+    """Blosc decompression that accepts only what :func:`encode_chunk` can have written."""
     version, format_version, flags, typesize, size, block, packed = _HEADER_FIELDS.unpack_from(body)
     if (version, format_version, typesize) != (2, 1, out.itemsize) or flags & ~_OPTIONAL_FLAGS != _FLAGS:
         return False
@@ -73,19 +73,19 @@ def _decompress(body: bytes | memoryview, out: NDArray[Any]) -> bool:
         return False
     try:
         blosc.decompress(body, out)
-    except (RuntimeError, ValueError):  # the header is sound and the stream is not
+    except (RuntimeError, ValueError):  # the header is valid but the stream is not
         return False
     return True
 
 
 def largest_chunk(nbytes: int) -> int:
-    """Bytes that a chunk of so many bytes takes at most when it is encoded."""
+    """Maximum encoded size of a chunk with this many bytes."""
     return nbytes + _HEADER + 4
 
 
 @dataclass(frozen=True)
 class ShardFile:
-    """A shard that lies flushed on the disk under a temporary name."""
+    """A shard that was flushed to disk under a temporary name."""
 
     path: Path
     partial: Path
@@ -93,13 +93,13 @@ class ShardFile:
     sha256: str
 
     def commit(self) -> None:
-        """Give it its name."""
+        """Give the file its final name."""
         os.replace(self.partial, self.path)
         sync_folder(self.path.parent)
 
 
 def write_shard_file(path: Path, chunks: Sequence[bytes], length: int) -> ShardFile:
-    """Write encoded chunks as a shard of ``length`` chunks, of which the last may be absent; flushed, not yet named.
+    """Write encoded chunks as a flushed but unnamed shard of ``length`` chunks, the last of which may be missing.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def write_shard_file(path: Path, chunks: Sequence[bytes], length: int) -> ShardF
             for part in (*chunks, tail):
                 digest.update(part)
                 done = file.write(part)
-                while done < len(part):  # a raw write may be short, most often just before the disk is full
+                while done < len(part):  # a raw write may be short, usually just before the disk is full
                     done += file.write(part[done:])
             os.fsync(file.fileno())
     except OSError as error:
@@ -132,9 +132,9 @@ def write_shard_file(path: Path, chunks: Sequence[bytes], length: int) -> ShardF
 
 
 class ShardReader:
-    """Reads chunks of one shard file; the index is read once, the file is opened for each call.
+    """Reads chunks of one shard file. The index is read once; the file is opened for each call.
 
-    Nothing stays open, so that it may cross into forked and spawned processes and be used from several threads.
+    Nothing stays open, so that it can be sent to forked and spawned processes and used from several threads.
 
     Raises
     ------
@@ -168,16 +168,16 @@ class ShardReader:
         self._nbytes = math.prod(shape) * dtype.itemsize
 
     def _place(self, position: int) -> tuple[int, int]:
-        """Offset and length of a chunk, if it can be one of this shape."""
+        """Offset and length of a chunk, if they are possible for this shape."""
         offset, size = self._index[position].tolist()
         if offset == _ABSENT or offset + size > self._end:
-            raise self._damaged(position, "is not there")
+            raise self._damaged(position, "is missing")
         if not self._nbytes <= _HIGHEST_RATIO * size or size > largest_chunk(self._nbytes):
             raise self._damaged(position, f"is damaged ({size} bytes cannot be {self._nbytes} bytes compressed)")
         return offset, size
 
     def require(self, positions: Sequence[int]) -> None:
-        """Refuse what cannot be decoded before room is made for it.
+        """Refuse chunks that cannot be decoded before memory is allocated for them.
 
         Raises
         ------

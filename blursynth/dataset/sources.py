@@ -28,20 +28,20 @@ from blursynth.records.toml import read_text
 
 __all__ = ["DEPTH_ROOT", "LABELS_ROOT", "Scan", "Skipped", "Source", "scan_sources"]
 
-# Keys of the folders of maps among the roots; no first part of a picture's name begins with a slash.
+# Keys of the folders of maps among the roots. The first part of a picture's name never begins with a slash.
 DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
 
-# Where the kernel says how much memory a container may take: control groups of version 2 and 1.
+# Files in which the kernel reports the memory limit of a container: control groups, versions 2 and 1.
 _CONTAINER_MEMORY = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
 class Source:
-    """One sharp picture. ``name`` is relative to where sources were given, as :func:`blursynth.records.text.name_of`
-    writes it.
+    """One sharp picture. ``name`` is relative to the given sources, in the form of
+    :func:`blursynth.records.text.name_of`.
 
-    ``depth`` and ``labels`` are its maps, relative to their folders; empty where there is none. ``encoding`` is
-    ``"linear"`` for sources of light, whose numbers have no response curve; empty for pictures of a display.
+    ``depth`` and ``labels`` are its maps, relative to their folders; empty if there are none. ``encoding`` is
+    ``"linear"`` for sources of light, whose values have no response curve; empty for display pictures.
     """
 
     name: str
@@ -59,18 +59,18 @@ class Source:
 
     @property
     def is_linear(self) -> bool:
-        """Whether its numbers are light and not codes of a display."""
+        """Whether its values are linear light rather than display codes."""
         return self.encoding == Encoding.LINEAR
 
     def to_dict(self) -> dict[str, Any]:
-        """As in ``dataset.json``, without the maps that it does not have and the encoding that all once had."""
+        """As in ``dataset.json``: without missing maps, and without the default encoding."""
         optional = ("depth", "depth_sha256", "labels", "labels_sha256", "encoding")
         return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """An input that is not used, and why."""
+    """An unused input and the reason."""
 
     name: str
     why: str
@@ -78,27 +78,27 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found.
+    """Result of :func:`scan_sources`.
 
     Parameters
     ----------
     usable
-        In the order that samples choose from: by content hash, so that neither names nor places of the files matter.
+        Usable pictures, sorted by content hash so that neither names nor locations of the files affect the samples.
     skipped
         Inputs that cannot be used.
     duplicates
-        Inputs whose content another one has; each content is used once.
+        Inputs with the same content as another one; each content is used once.
     roots
-        Folder on this machine for each first part of the names ("" when all lie in one), and those of the maps.
+        Folder on this machine for each first part of the names ("" if all are in one folder), and folders of the maps.
     depth_format
-        What the numbers of the depth maps mean; None without depth maps.
+        Meaning of the values in the depth maps; None without depth maps.
     downscale
-        By how much the pictures are made smaller before anything else; 1 for not at all.
+        Factor by which the pictures are downscaled before anything else; 1 for no downscaling.
     notes
-        What to know about the sources that are used.
+        Remarks about the usable sources.
     ignored
-        How many files of the folders have no ending of a known format, by their ending; those whose names begin with a
-        dot count as ``"hidden"``.
+        Number of files in the folders without the extension of a known format, by extension; those whose names begin
+        with a dot count as ``"hidden"``.
     """
 
     usable: tuple[Source, ...]
@@ -119,7 +119,7 @@ def source_path(name: str, roots: dict[str, str]) -> Path:
         return Path(roots[""], path_of(name))
     first, _, rest = name.partition("/")
     if first not in roots:
-        raise PictureError(f"{name}: it is not known where this source lies.", fix="Give the folder of the sources.")
+        raise PictureError(f"{name}: the location of this source is not known.", fix="Give the folder of the sources.")
     return Path(roots[first], path_of(rest))
 
 
@@ -140,37 +140,37 @@ def scan_sources(
     Parameters
     ----------
     sources, depth, depth_format, labels, linear, downscale
-        As those of a :class:`~blursynth.dataset.DatasetRequest`.
+        As in a :class:`~blursynth.dataset.DatasetRequest`.
     size_px
-        Pictures that are smaller (after that) are skipped.
+        Pictures that are smaller than this after downscaling are skipped.
     workers
-        Threads that decode; by default the number of cores.
+        Number of decoding threads; by default the number of cores.
 
     Raises
     ------
     PictureError
-        A given path does not exist, or nothing usable is left; the message says why inputs were skipped.
+        A given path does not exist, or no input is usable; the message says why inputs were skipped.
     InvalidValueError
         ``linear`` is given and no picture has 16 bits.
 
     Notes
     -----
-    Every picture is decoded in full, because a file that is cut off has a sound header: the set of usable sources must
-    be known before the first sample is drawn. One that would need more memory than 4 GiB, or than its share of half the
-    machine's memory where each worker decodes one, is skipped before that.
+    Every picture is decoded in full, since a truncated file can have a valid header, and the set of usable sources must
+    be known before the first sample is drawn. A picture is skipped without decoding if it would need more than 4 GiB of
+    memory, or more than its share of half the machine's memory when each worker decodes one.
     """
     given = with_bundled([sources] if isinstance(sources, str | Path) else sources)
     check_factor(downscale, name="downscale", least=1)
     if not given:
         raise InvalidValueError("sources is empty.", fix="Give a folder, a glob, a picture or a list of these.")
     if depth is None and depth_format is not None:
-        raise InvalidValueError("depth_format is given without depth.", fix="Give the folder of the depth maps, too.")
+        raise InvalidValueError("depth_format is given without depth.", fix="Also give the folder of the depth maps.")
     named, roots, inside = _named(given)
     ignored = total(found.endings for _, found in inside)
     skipped = [_skipped(f"{label}{name_of(name)}", why) for label, found in inside for name, why in found.left_out]
     if not named:
         others = f" Other files there: {endings_text(ignored)}." if ignored else ""
-        others += f" Not looked at: {reasons(skipped)}." if skipped else ""
+        others += f" Skipped: {reasons(skipped)}." if skipped else ""
         raise PictureError(
             f"No pictures in {', '.join(str(g) for g in given)}.{others}",
             fix=f"Known formats: {', '.join(PICTURE_SUFFIXES)}.",
@@ -188,11 +188,11 @@ def scan_sources(
     look = _Look(size_px, maps, form, linear, downscale, _share_of_memory(workers))
     last = 0.0
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers) as pool:
-        # read_pixels mutes Pillow with a switch of the whole process; muted around all threads, and restored after
-        # the last one, it cannot be left in a wrong position by two of them.
+        # read_pixels mutes Pillow with a process-wide setting. Muting it before all threads start and restoring it
+        # after the last one ends prevents two of them from leaving it in the wrong state.
         warnings.simplefilter("ignore")
         try:
-            # PIL and hashlib let go of the interpreter's lock, so threads decode in parallel.
+            # PIL and hashlib release the interpreter lock, so threads decode in parallel.
             for done, found in enumerate(pool.map(lambda item: _examine(item[0], item[1], look), items), 1):
                 if isinstance(found, Source):
                     usable.append(found)
@@ -206,7 +206,7 @@ def scan_sources(
             raise
     first: dict[str, Source] = {}
     duplicates = []
-    for source in usable:  # by name, so the name that is kept does not depend on the order of threads
+    for source in usable:  # by name, so that the kept name does not depend on the order of threads
         if source.sha256 in first:
             duplicates.append(Skipped(source.name, f"same content as {first[source.sha256].name}"))
         else:
@@ -216,10 +216,10 @@ def scan_sources(
             raise look.missing[0]
         raise PictureError(
             f"None of the {len(items)} inputs can be used: {reasons(skipped)}.",
-            fix="Check the pictures, or ask for smaller crops."
+            fix="Check the pictures, or request smaller crops."
             if not maps
-            else "Check the pictures and their maps; blursynth preview of one picture with its map, --depth FILE or "
-            "--labels FILE, says how to mend it.",
+            else "Check the pictures and their maps; running blursynth preview on one picture with its map, --depth "
+            "FILE or --labels FILE, shows how to fix it.",
         )
     ordered = tuple(first[key] for key in sorted(first))
     notes = (*(_linear_notes(ordered) if linear else ()), *_profile_notes(ordered))
@@ -227,7 +227,7 @@ def scan_sources(
 
 
 def _linear_notes(sources: Sequence[Source]) -> tuple[str, ...]:
-    """What ``linear`` leaves as it is; an error where it would change nothing."""
+    """A note on pictures that ``linear`` does not affect; an error if it has no effect at all."""
     codes = [source for source in sources if not source.is_linear]
     if not codes:
         return ()
@@ -237,17 +237,17 @@ def _linear_notes(sources: Sequence[Source]) -> tuple[str, ...]:
     if not any(source.bit_depth == 16 for source in sources):
         raise InvalidValueError(
             (Argument("linear", True), f" changes nothing here: {shown}, and none has 16."),
-            why="8 bits are codes of a display: too few for light.",
+            why="8-bit pictures hold display codes; 8 bits are too few for light.",
             fix=("Leave ", Argument("linear", True), " out, or give the 16-bit pictures of the raw converter."),
             field="linear",
             value=True,
         )
-    taken = "is taken as codes" if one else "are taken as codes"
-    return (f"{shown} and {taken} of a display: only pictures of 16 bits can be linear.",)
+    taken = "is read as display codes" if one else "are read as display codes"
+    return (f"{shown} and {taken}: only 16-bit pictures can be linear.",)
 
 
 def _profile_notes(sources: Sequence[Source]) -> tuple[str, ...]:
-    """Color profiles and gammas that pictures state, and that are not applied."""
+    """A note on color profiles and gammas in the pictures that are not applied."""
     stated = [source for source in sources if source.icc_profile]
     if not stated:
         return ()
@@ -261,21 +261,21 @@ def _profile_notes(sources: Sequence[Source]) -> tuple[str, ...]:
 
 
 def _share_of_memory(workers: int) -> int:
-    """What one picture may take: half of this machine's memory is left to all that are decoded at a time."""
+    """Memory limit for one picture: all pictures decoded at the same time share half of this machine's memory."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # not offered by every system
+    except (AttributeError, OSError, ValueError):  # not available on every system
         return LARGEST_DECODED_BYTES
     for place in _CONTAINER_MEMORY:
         try:
             memory = min(memory, int(Path(place).read_text()))
-        except (OSError, ValueError):  # not in a container of this kind, or "max": without a limit
+        except (OSError, ValueError):  # not in a container of this kind, or "max" (no limit)
             continue
     return min(LARGEST_DECODED_BYTES, memory // (2 * workers))
 
 
 def size_text(height: int, width: int) -> str:
-    """The size of a picture as people read it.
+    """The size of a picture in readable form.
 
     >>> size_text(768, 512)
     '512 x 768 px (width x height)'
@@ -284,13 +284,13 @@ def size_text(height: int, width: int) -> str:
 
 
 def reasons(skipped: Sequence[Skipped], most: int = 3) -> str:
-    """The first few reasons in words."""
+    """The first few reasons as text."""
     text = "; ".join(f"{s.name}: {s.why}" for s in skipped[:most])
     return text + (f"; and {len(skipped) - most} more" if len(skipped) > most else "")
 
 
 class _Maps:
-    """The depth or label maps of a folder, found by the names of the pictures."""
+    """The depth or label maps of a folder, matched by the names of the pictures."""
 
     def __init__(
         self, what: str, place: Path, suffixes: Sequence[str], named: dict[str, Path], *, several: bool
@@ -323,11 +323,11 @@ class _Maps:
             self._stems[stem] = self._stems.get(stem, 0) + 1
 
     def of(self, name: str) -> str:
-        """The map of a picture; PictureError says why there is none."""
+        """The map of a picture; raises PictureError with the reason if there is none."""
         if self._only is not None:
             return self._only
         whole = Path(name).with_suffix("").as_posix()
-        # Of several folders of pictures the first part of a name is the folder's, which the maps need not repeat.
+        # With several folders of pictures, names begin with the folder's name, which the maps need not repeat.
         for key in (whole, whole.partition("/")[2]) if self._several else (whole,):
             if found := self._by_path.find(key):
                 return self._one(found)
@@ -337,13 +337,13 @@ class _Maps:
             raise PictureError(f"there is no {self.what} map {stem} ({', '.join(self._suffixes)}).")
         if self._stems[stem] > 1:
             raise PictureError(
-                f"several pictures are called {stem}, and no {self.what} map lies in a folder of this one's name."
+                f"several pictures are called {stem}, and no {self.what} map is in a folder named like this one's."
             )
         return self._one(found)
 
     def _one(self, found: list[str]) -> str:
         if len(found) > 1:
-            raise PictureError(f"which of its {self.what} maps is meant is not clear: {', '.join(sorted(found))}.")
+            raise PictureError(f"it has several possible {self.what} maps: {', '.join(sorted(found))}.")
         return found[0]
 
 
@@ -353,7 +353,7 @@ def _stem(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Look:
-    """What all pictures are looked at for."""
+    """The checks that every picture must pass."""
 
     size_px: int
     maps: Mapping[str, _Maps]
@@ -394,11 +394,11 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
 
 
 def _skipped(name: str, why: str) -> Skipped:
-    return Skipped(name, printable(why))  # libraries quote what files hold
+    return Skipped(name, printable(why))  # libraries may quote file contents
 
 
 def _with_map(source: Source, maps: _Maps, form: DepthFormat | None) -> Source:
-    """The source with its map, which is read in full, since only then is it known to be of use."""
+    """The source with its map, which is read in full, since only then is it known to be usable."""
     relative = maps.of(source.name)
     path = maps.folder / path_of(relative)
     digest = file_sha256(path)
@@ -416,9 +416,9 @@ def _with_map(source: Source, maps: _Maps, form: DepthFormat | None) -> Source:
 def _named(
     given: Sequence[str | Path],
 ) -> tuple[dict[str, Path], dict[str, str], list[tuple[str, Inside]]]:
-    """Names and paths of all pictures, the folders that the names are relative to, and what those folders hold.
+    """Names and paths of all pictures, the folders that the names are relative to, and the contents of those folders.
 
-    The last with the beginning that the names of its files have.
+    The contents come with the prefix of their file names.
     """
     folders: list[tuple[Path, list[Path]]] = []
     files: list[Path] = []
@@ -453,7 +453,7 @@ def _named(
     if len(groups) == 1:
         (only,) = groups
         named = {name_of(p.relative_to(only)): p for p in groups[only]}
-        # Of folders that a pattern found, the files' names begin with the folder's.
+        # In folders matched by a pattern, names of files begin with that of the folder.
         return named, {"": str(only)}, [(_beginning(folder, only), inside) for folder, inside in looked]
     named, roots, labels = {}, {}, {}
     for folder, paths in groups.items():
@@ -477,10 +477,10 @@ def _listed(path: Path) -> list[Path]:
     entries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not entries:
         raise PictureError(f"{path}: the list is empty.", fix="Write one path per line.")
-    # A name that is not UTF-8 stands in a list as it does in a record.
+    # A name that is not UTF-8 is written in a list as in a record.
     named = [path.parent / expanded(e) for e in entries]
     paths = [(p if p.exists() else path.parent / path_of(e)).resolve() for e, p in zip(entries, named, strict=True)]
     for number, (entry, p) in enumerate(zip(entries, paths, strict=True), 1):
         if not p.exists():
-            raise PictureError(f"{path}: entry {number}, {entry!r}: there is no such file.", fix="Mend the list.")
+            raise PictureError(f"{path}: entry {number}, {entry!r}: there is no such file.", fix="Correct the list.")
     return paths

@@ -1,4 +1,4 @@
-"""Is a data set what it says it is? From the sizes of its files down to rendering samples again."""
+"""Verification of a data set, from the sizes of its files to rendering samples again."""
 
 from __future__ import annotations
 
@@ -52,13 +52,12 @@ from blursynth.records.text import printable
 __all__ = ["Problem", "Replay", "Verification", "replay", "verify"]
 
 CARD_BYTES = 2**26  # of the data card and of the Croissant metadata
-MOST_MISSING = 100  # shards that are named one by one when they are missing
+MOST_MISSING = 100  # missing shards that are named individually
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong; ``shard`` and ``sample`` where they are known, ``field`` and ``value`` as those of the
-    error that said so."""
+    """One problem, with its ``shard`` and ``sample`` if known, and ``field`` and ``value`` of the underlying error."""
 
     what: str
     shard: int | None = None
@@ -69,20 +68,20 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found.
+    """Result of :func:`verify`.
 
     Parameters
     ----------
     shards, samples
-        How many were looked at.
+        Number of shards and samples that were checked.
     replayed, replay_seed
-        Samples that were rendered again, and the number that chose them.
+        Samples that were rendered again, and the seed that selected them.
     level
-        ``"files"`` (existence, size, sha256) or ``"deep"`` (every chunk decoded and held against its sample's sha256).
+        ``"files"`` (existence, size, sha256) or ``"deep"`` (every chunk decoded and compared with its sample's sha256).
     digest
-        Of pixels and draws, computed again; empty while shards are missing or damaged.
+        Recomputed digests of pixels and draws; empty if shards are missing or damaged.
     notes
-        Files that are not part of the data set, which are nobody's damage.
+        Files that are not part of the data set; they do not count as damage.
     """
 
     path: Path
@@ -101,7 +100,7 @@ class Verification:
 
     @property
     def damaged_shards(self) -> tuple[int, ...]:
-        """Shards to give to ``resume(out, redo=...)``."""
+        """Shards to pass to ``resume(out, redo=...)``."""
         return tuple(sorted({p.shard for p in self.problems if p.shard is not None}))
 
 
@@ -109,8 +108,8 @@ class Verification:
 class Replay:
     """A sample that was rendered again from its record and its source picture.
 
-    ``equal`` says whether every array has the bytes of the stored one; ``differences`` the largest difference of each
-    that has not.
+    ``equal`` says whether every array is byte-identical to the stored one; ``differences`` holds the largest difference
+    of each array that is not.
     """
 
     index: int
@@ -132,33 +131,33 @@ def verify(
     kinds: Sequence[type[Degradation]] = degradations.ALL,
     on_progress: OnProgress | None = None,
 ) -> Verification:
-    """Check a data set; every problem is reported, none is raised, except that it is not a data set at all.
+    """Check a data set. Problems are reported, not raised, unless the folder is not a data set at all.
 
-    Every file is looked at: each is held against its hash, or against what the others imply. Nothing outside the folder
-    is read, and links that lead out of it are problems.
+    Every file is checked against its hash or for consistency with the other files. Without ``replay``, nothing outside
+    the folder is read. Links that lead out of it are problems.
 
     Parameters
     ----------
     deep
-        Also decode every chunk with its crc32c and hold it against the sha256 of its sample.
+        Also decode every chunk, check its crc32c, and compare it with the sha256 of its sample.
     replay
-        Number of samples that are rendered again from their records and source pictures.
+        Number of samples to render again from their records and source pictures.
     replay_seed
-        Chooses these samples; by default others each time, and the result says by which number.
+        Seed that selects these samples; by default a new one each time, which the result reports.
     source_root
-        Folder of the source pictures, for ``replay``; by default where they lay when the data set was begun.
+        Folder of the source pictures, for ``replay``; by default where they were when the data set was started.
     depth_root, labels_root
         Folders of the depth and label maps, likewise.
 
     Raises
     ------
     DatasetError
-        There is no data set, or it is not known where the sources lie that ``replay`` needs. A damaged
-        ``dataset.json`` is a problem, and nothing else can be checked then.
+        There is no data set, or the location of the sources needed by ``replay`` is not known. A damaged
+        ``dataset.json`` is reported as a problem, and nothing else can be checked then.
     """
     out = expanded(out)
     level: Literal["files", "deep"] = "deep" if deep else "files"
-    parts = ("dataset.json", "index.json", "manifest")  # any of them: this was a data set
+    parts = ("dataset.json", "index.json", "manifest")  # if any of them exists, this was a data set
     if not any(os.path.lexists(out / name) for name in parts):
         load_spec(out)  # says what is wrong with the path
     try:
@@ -170,7 +169,7 @@ def verify(
         return Verification(path=out, shards=0, samples=0, replayed=(), level=level, problems=tuple(problems))
     seed = secrets.randbits(32) if replay and replay_seed is None else replay_seed
     chosen = _chosen(spec, replay, seed or 0)
-    # Asked first: that the sources lie elsewhere is not damage, and hours may pass before the samples' turn.
+    # Checked first, since moved sources are not damage, and hours may pass before samples are replayed.
     roots = source_roots(out, spec, source_root, depth_root, labels_root) if chosen else {}
     total = spec.shards + len(chosen)
     there = [shard for shard in finished_shards(out) if shard < spec.shards]
@@ -195,7 +194,7 @@ def verify(
     notes = []
     own = there if index is None else [*there, *_missing(spec, there)[:MOST_MISSING]]
     for name, what, ours in _others(out, spec, own):
-        # While a set is being made, files of shards whose manifests are still to come lie there.
+        # While a data set is being made, there are files of shards whose manifests do not exist yet.
         if ours and index is not None:
             problems.append(Problem(f"{name}: {what}"))
         else:
@@ -229,7 +228,7 @@ def _chosen(spec: Spec, number: int, seed: int) -> tuple[int, ...]:
 def _link_text(path: Path, out: Path) -> str:
     return (
         f"{relative(path, out)}: is a link out of the data set (to {os.path.realpath(path)}), and nothing was checked. "
-        "Copy the data set with what its links lead to (cp -rL), and check the copy."
+        "Copy the data set including the targets of its links (cp -rL), and check the copy."
     )
 
 
@@ -252,7 +251,7 @@ def _wrong_file(out: Path, stored: StoredObject, by: str) -> Iterator[str]:
     try:
         size = require_regular(path).st_size
         if size != stored.size:
-            yield f"{stored.path}: has {size} bytes, {by} says {stored.size}"
+            yield f"{stored.path}: has {size} bytes, but {by} says {stored.size}"
         elif file_sha256(path) != stored.sha256:
             yield f"{stored.path}: its content was changed (sha256 differs)"
     except FileNotFoundError:
@@ -264,7 +263,7 @@ def _wrong_file(out: Path, stored: StoredObject, by: str) -> Iterator[str]:
 
 
 def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> list[Problem]:
-    """Decode every chunk; hold each sample against its record, and the records against the manifest."""
+    """Decode every chunk; compare each sample with its record, and the records with the manifest."""
     samples = spec.range_of(shard)
     hashes: dict[str, list[str]] = {a.name: [] for a in spec.arrays}
     draws = hashlib.sha256()
@@ -278,7 +277,7 @@ def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> lis
                 known.append(own[name])
     except DatasetError as error:
         return [Problem(error.what, shard)]
-    except (KeyError, ValueError) as error:  # no hash of an array, a number that JSON has not
+    except (KeyError, ValueError) as error:  # a missing hash, or a number that JSON does not allow
         return [Problem(f"draws of shard {shard}: are damaged ({error})", shard)]
     problems = []
     if draws.hexdigest() != manifest.draws:
@@ -303,12 +302,12 @@ def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> lis
                 problems.append(Problem(f"sample {i} of {array.name}: {error.what}", shard, i))
                 continue
             if hashlib.sha256(np.ascontiguousarray(stored).data).hexdigest() != hashes[array.name][position]:
-                problems.append(Problem(f"sample {i} of {array.name}: is not what its record says", shard, i))
+                problems.append(Problem(f"sample {i} of {array.name}: does not match its record", shard, i))
     return problems
 
 
 def _check_store(out: Path, spec: Spec) -> list[Problem]:
-    """Whether a plain zarr reader finds what the specification says: the metadata follow from it, byte for byte."""
+    """Check that a plain zarr reader finds what the specification says: it determines the metadata byte for byte."""
     problems = []
     for name, data in store_files(spec).items():
         stored = StoredObject(name, len(data), sha256_hex(data))
@@ -342,7 +341,7 @@ def _check_skipped(out: Path) -> list[Problem]:
 
 
 def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | None, list[Problem]]:
-    """The index, and what is wrong with it, with the files that it names, and with the shards that are missing."""
+    """The index, and problems with it, with the files that it names, and with missing shards."""
     try:
         index = read_index(out, spec)
     except DatasetError as error:
@@ -375,7 +374,7 @@ def _missing(spec: Spec, there: Sequence[int]) -> list[int]:
 
 
 def _others(out: Path, spec: Spec, shards: Sequence[int]) -> Iterator[tuple[str, str, bool]]:
-    """Files that belong to no data set like this: path, what it is, and whether it lies among the data set's own."""
+    """Files that do not belong to the data set: path, description, and whether it is among the data set's own files."""
     known = {"dataset.json", "index.json", "README.md", "croissant.json", "skipped.json"}
     known |= {relative(asset_path(out, name), out) for name in asset_names(spec.recipe)} | set(store_files(spec))
     for shard in shards:
@@ -415,7 +414,7 @@ def _check_replays(
                     text = ", ".join(f"{name} by up to {d:g}" for name, d in again.differences.items())
                     problems.append(Problem(f"sample {i}: rendered again it differs ({text})", None, i))
                 if renderer.place(i).draw != again.draw:
-                    problems.append(Problem(f"sample {i}: its draw is not what the recipe draws for it", shard, i))
+                    problems.append(Problem(f"sample {i}: its draw differs from the draw of the recipe", shard, i))
             except BlursynthError as error:
                 what = f"sample {i}: cannot be rendered again: {error}"
                 problems.append(Problem(what, None, i, error.field, error.value))
@@ -440,11 +439,11 @@ def replay(
     Raises
     ------
     DatasetError
-        The sample is missing or damaged, or its source picture is not there or was changed.
+        The sample is missing or damaged, or its source picture is missing or was changed.
     """
     dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
     if not -len(dataset) <= index < len(dataset):
-        raise DatasetError(f"{out}: there is no sample {index}, it has {len(dataset)}.")
+        raise DatasetError(f"{out}: there is no sample {index}; it has {len(dataset)}.")
     roots = source_roots(expanded(out), dataset.spec, source_root, depth_root, labels_root)
     renderer = Renderer(dataset.spec, dataset.recipe, roots)
     return _replayed(dataset, renderer, index % len(dataset))
@@ -463,7 +462,7 @@ def _replayed(dataset: Dataset, renderer: Renderer, index: int) -> Replay:
     ends = (window.top + window.size + margin, window.left + window.size + margin)
     size = (about.height // spec.downscale, about.width // spec.downscale)
     if window.size != spec.size_px or min(corners) < 0 or ends[0] > size[0] or ends[1] > size[1]:
-        raise DatasetError(f"Sample {index}: its window does not lie in its source {about.name}.")
+        raise DatasetError(f"Sample {index}: its window is not inside its source {about.name}.")
     placement = Placement(index, source, window, draw)
     arrays = renderer.render(placement)
     differences = {}

@@ -1,15 +1,15 @@
-"""Whole photographs of any size, blurred: two folders of files, sharp and blurred, with the draws beside them.
+"""Blur whole photographs of any size: two folders of files, sharp and blurred, with the draws beside them.
 
-Layout of the result, which is that of public sets of pairs::
+Layout of the result, as in public data sets of pairs::
 
-    out/request.json          recipe, seed and tiles: what decides the pixels
+    out/request.json          recipe, seed and tiles: what determines the pixels
     out/sharp/NAME.png        the target of each picture
     out/blurred/NAME.png      what the camera writes
-    out/draws.jsonl           a line for each pair: its source, its numbers, sha256 of both files
+    out/draws.jsonl           a line for each pair: its source, its parameters, sha256 of both files
     out/skipped.json          inputs that were not used, and why
     out/assets/               measured kernels and recorded paths that draws refer to
 
-A pair is there when its line is, which is written last.
+A pair exists once its line does, which is written last.
 """
 
 from __future__ import annotations
@@ -67,22 +67,22 @@ HALVES = ("sharp", "blurred")
 
 @dataclass(frozen=True)
 class PicturesReport:
-    """What was done.
+    """Result of :func:`blur_pictures`.
 
     Parameters
     ----------
     out
-        The folder.
+        Folder of the result.
     made, kept
-        Names of the pairs that were made now, and that were there before.
+        Names of the pairs that were made by this run, and of those that already existed.
     skipped, duplicates
         Inputs that were not used, and why.
     seconds
-        Time of making them, without the scan.
+        Time it took to make them, without the scan.
     notes
-        What to know about the result.
+        Remarks about the result.
     ignored
-        How many files of the given folders are of no known format, by their ending.
+        Number of files of unknown format in the given folders, by extension.
     """
 
     out: Path
@@ -103,48 +103,48 @@ def blur_pictures(
     workers: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> PicturesReport:
-    """Blur whole photographs, each by its own draw; calling it again goes on where it was stopped.
+    """Blur whole photographs, each with its own draw. Calling it again resumes where it stopped.
 
-    The draw of a picture follows from the seed and its content alone, so neither names nor other pictures matter; other
-    seeds make other pairs of the same pictures.
+    The draw of a picture is determined by the seed and the picture's content alone, so neither names nor other pictures
+    matter. Other seeds make other pairs of the same pictures.
 
     Parameters
     ----------
     request
-        Which pictures and what happens to their light; what it says of crops has no meaning here.
+        The pictures and what happens to their light; its parameters for crops are ignored.
     out
-        Folder of the result: new, empty, or begun with the same recipe, seed and tiles. It gets ``sharp/``,
-        ``blurred/`` and ``draws.jsonl``. Names and sub-folders are those of the sources. Files are PNG, which loses
-        nothing: of 16 bits where the source or the recipe's last step has more than 8, else of 8 bits; pairs of linear
-        light are TIFF files of float32.
+        Folder of the result: new, empty, or started with the same recipe, seed and tiles. It receives ``sharp/``,
+        ``blurred/`` and ``draws.jsonl``. Names and subfolders are those of the sources. Files are lossless PNG, with 16
+        bits if the source or the last step of the recipe has more than 8 bits, otherwise with 8 bits. Pairs of linear
+        light are float32 TIFF files.
     tile_px
-        Side of the squares that are worked on one after another, >= 64, with the draw's reach as margin around them.
-        Beside the codes of the picture (3 bytes per pixel, and 6 of the pair; twice that for 16 bits) memory grows with
-        the tile alone. 0: the whole picture at once, as it is also done for draws of unbounded reach, with
-        circular borders, and to make draws that look at pixels.
+        Side of the square tiles that are processed one after another, >= 64, each with the reach of the draw as margin.
+        Apart from the codes of the picture (3 bytes per pixel, and 6 for the pair; twice that for 16 bits), memory
+        grows with the tile alone. 0: the whole picture at once, which is also done for draws with unbounded reach, for
+        circular borders, and to make draws that depend on pixels.
     workers
-        Pictures that are worked on at the same time, by threads; by default the number of cores.
+        Number of pictures processed in parallel, by threads; by default the number of cores.
     on_progress
-        Called with a :class:`~blursynth.dataset.progress.Progress` now and then.
+        Called from time to time with a :class:`~blursynth.dataset.progress.Progress`.
 
     Raises
     ------
     PictureError
         No usable source.
     RecipeError
-        The recipe gives raw numbers, or does not take these sources.
+        The recipe gives raw values, or does not accept these sources.
     DatasetError
-        ``out`` is something else, lies among the sources, was begun with other arguments, is being written by another
-        process, or cannot be written.
+        ``out`` is something else, is inside the folder of the sources, was started with other arguments, is being
+        written by another process, or cannot be written.
 
     Notes
     -----
-    Tiles equal the whole picture bit for bit where point spreads are laid down tap by tap. Those with very many taps go
-    through Fourier transforms, whose error of about 1e-6 depends on the tile: about one code in 10,000 differs by one,
-    which noise and compression after the blur may enlarge. So the side of the tiles is a part of the request.
+    Tiles equal the whole picture bit for bit if point spreads are applied tap by tap. Those with very many taps use
+    Fourier transforms, whose error of about 1e-6 depends on the tile: about one code in 10,000 differs by one, which
+    noise and compression after the blur may amplify. The side of the tiles is therefore part of the request.
 
-    At the edges of the picture light from beyond is missing and each step's ``border`` decides, other than in data sets
-    of crops.
+    At the edges of the picture, light from beyond is missing and the ``border`` of each step applies, unlike in data
+    sets of crops.
     """
     out, workers = Path(out), checked_workers(workers)
     if isinstance(tile_px, bool) or not isinstance(tile_px, int) or not (tile_px == 0 or tile_px >= SMALLEST_TILE_PX):
@@ -202,9 +202,9 @@ def _make(
     ready: int,
     on_progress: OnProgress | None,
 ) -> dict[int, str]:
-    """Make these pairs; the reasons of those that cannot be made."""
+    """Make these pairs; returns the reasons for those that cannot be made."""
     spec, failed = prepared.spec, dict[int, str]()
-    mine = threading.local()  # a renderer keeps decoded pictures, and is not a thing to share
+    mine = threading.local()  # a renderer keeps decoded pictures and must not be shared
 
     def pair(number: int) -> dict[str, Any]:
         if not hasattr(mine, "renderer"):
@@ -220,7 +220,7 @@ def _make(
     done = 0
     tell()
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers) as pool:
-        warnings.simplefilter("ignore")  # as in scan_sources: Pillow's, muted by a switch of the whole process
+        warnings.simplefilter("ignore")  # those of Pillow, muted process-wide, as in scan_sources
         try:
             for number, record in _completed(pool, pair, missing, 2 * workers):
                 if isinstance(record, str):
@@ -234,13 +234,13 @@ def _make(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    if missing:  # sorted, and without lines of pairs that were made again
+    if missing:  # sort the lines, and drop those of pairs that were made again
         _write_records(folder.path, records)
     return failed
 
 
 def _completed(pool: ThreadPoolExecutor, pair: Any, numbers: list[int], most: int) -> Iterator[tuple[int, Any]]:
-    """Records as they are finished, or in words why there is none; ``most`` are begun at a time."""
+    """Records as they are finished, or the reasons why there are none; at most ``most`` are in progress."""
     waiting: dict[Future[Any], int] = {}
     left = iter(numbers)
     while True:
@@ -259,11 +259,11 @@ def _completed(pool: ThreadPoolExecutor, pair: Any, numbers: list[int], most: in
 
 
 class _CannotBeMade(Exception):
-    """Why one picture has no pair, which stops no other."""
+    """The reason why one picture has no pair; it does not stop the others."""
 
 
 def _pair(folder: DatasetFolder, renderer: Renderer, number: int, name: str, tile_px: int) -> dict[str, Any]:
-    """Make and write one pair; its record."""
+    """Make and write one pair; returns its record."""
     spec, source = renderer.spec, renderer.spec.sources[number]
     try:
         outline = renderer.outline(number)
@@ -302,19 +302,19 @@ def _pair(folder: DatasetFolder, renderer: Renderer, number: int, name: str, til
 
 
 def _index(source: Source) -> int:
-    """Number of the draw: 60 bits of the content's hash."""
+    """Index of the draw: 60 bits of the hash of the content."""
     return int(source.sha256[:15], 16)
 
 
 def _reach_px(draw: Draw, outline: Frame) -> int | None:
-    """None also where a border continues a picture by its other side, which a tile does not have."""
+    """Also None if a border wraps around to the other side of the picture, which a tile does not have."""
     return None if draw.is_circular else draw.reach_px(outline)
 
 
 def _in_tiles(
     renderer: Renderer, number: int, draw: Draw, reach: int | None, tile_px: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both halves ``[H, W, 3]``, square by square; squares at the edges of the picture have no margin there."""
+    """Both halves ``[H, W, 3]``, tile by tile; tiles at the edges of the picture have no margin there."""
     height, width = renderer.size_px(number)
     source = renderer.spec.sources[number]
     dtype = next(a.dtype for a in renderer.spec.arrays if a.name == "sharp")
@@ -333,7 +333,7 @@ def _in_tiles(
                 if part.image.shape != (1, 3, rows, columns):
                     raise InvalidValueError(
                         f"the recipe gave a picture of shape {part.image.shape}, expected (1, 3, {rows}, {columns}).",
-                        why="A pair must lie on one pixel grid.",
+                        why="Both pictures of a pair must have the same pixel grid.",
                     )
                 inside = part.crop(top - first_row, left - first_column, bottom - top, right - left)
                 whole[top:bottom, left:right] = rounded(inside, dtype)
@@ -348,12 +348,12 @@ def _file_bytes(picture: NDArray[Any]) -> bytes:
 
 
 def _names(sources: Sequence[Source], records: Mapping[str, Mapping[str, Any]], suffix: str) -> list[str]:
-    """Names of the files of each source: its own with another suffix, and with its own before that where it is taken.
+    """File names for each source: its own with another suffix, preceded by its own suffix if that name is taken.
 
-    Names that pairs were given before stay.
+    Existing names of pairs are kept.
     """
     given = {str(record.get("source")): name for name, record in records.items()}
-    taken = {name.lower() for name in records}  # some file systems do not tell a.png from A.png
+    taken = {name.lower() for name in records}  # some file systems do not distinguish a.png from A.png
     names = {}
     for source in sorted(sources, key=lambda s: s.name):
         name = given.get(source.name, "")
@@ -367,7 +367,7 @@ def _names(sources: Sequence[Source], records: Mapping[str, Mapping[str, Any]], 
 
 
 def _is_there(out: Path, record: Mapping[str, Any] | None, source: Source) -> bool:
-    """Whether a pair was made of this very source, and both files have the size that they were written with."""
+    """Whether a pair was made from exactly this source, and both files still have their original sizes."""
     if record is None:
         return False
     about = source.to_dict()
@@ -385,27 +385,27 @@ def _notes(spec: Spec) -> tuple[str, ...]:
     deep = sum(not source.is_linear and source.bit_depth > 8 for source in spec.sources)
     if not deep or dtype != "uint8":
         return ()
-    which = "1 picture of 16 bits was" if deep == 1 else f"{deep} pictures of 16 bits were"
+    which = "1 16-bit picture was" if deep == 1 else f"{deep} 16-bit pictures were"
     return (
-        f"{which} rounded to the 8 bits that recipe {spec.recipe_name} ends with, in files of 16; with a last step of "
-        "bit_depth = 16 (--set encode.bit_depth=16 where it is called encode) they keep theirs.",
+        f"{which} rounded to 8 bits by the last step of recipe {spec.recipe_name} and stored in 16-bit files; to keep "
+        "16 bits, use bit_depth = 16 in the last step (--set encode.bit_depth=16 if it is called encode).",
     )
 
 
 def _check_place(out: Path, sources: Sequence[str]) -> None:
-    """Refuse a result that the next run would take for sources."""
+    """Refuse a result that the next run would mistake for sources."""
     for given in sources:
         folder = Path(given).expanduser()
         if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
             raise DatasetError(
-                f"{out}: lies in the folder of the sources, {folder}.",
-                why="The next run would blur what this one writes.",
-                fix="Choose a folder beside it.",
+                f"{out}: is inside the folder of the sources, {folder}.",
+                why="The next run would blur the output of this one.",
+                fix="Choose a folder outside it.",
             )
 
 
 def _begin(out: Path, spec: Spec, tile_px: int) -> tuple[str, ...]:
-    """Write what does not change, or hold it against what is there; notes on what differs without harm."""
+    """Write the constant files, or compare them with existing ones; returns notes on harmless differences."""
     wanted = {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -424,7 +424,7 @@ def _begin(out: Path, spec: Spec, tile_px: int) -> tuple[str, ...]:
         if others := sorted(name for name in others if not name.endswith(PARTIAL)):
             raise DatasetError(
                 f"{out}: the folder holds something else ({', '.join(others[:3])}).",
-                why="Nothing of yours shall be overwritten.",
+                why="Existing files are not overwritten.",
                 fix="Choose a new or empty folder.",
             )
         try:
@@ -443,27 +443,27 @@ def _begin(out: Path, spec: Spec, tile_px: int) -> tuple[str, ...]:
         if begun.get(key) != value and key != "recipe_name"
     ]
     if changed:
-        raise other_arguments(out, changed, "Mixing two sorts of pairs in one folder would make neither.")
+        raise other_arguments(out, changed, "Two kinds of pairs cannot share a folder.")
     if begun.get("environment") != spec.environment:
-        return ("the pairs were begun with other versions or on another processor: pixels may differ by rounding.",)
+        return ("the pairs were started with other versions or on another processor; pixels may differ by rounding.",)
     return ()
 
 
 def _sweep(out: Path) -> None:
-    """Remove what writers that were killed left; nobody else writes here now."""
+    """Remove leftovers of killed writers; no other process writes here now."""
     for half in HALVES:
         for litter in (out / half).rglob(f"*{PARTIAL}"):
             litter.unlink(missing_ok=True)
 
 
 def _finished(out: Path) -> dict[str, dict[str, Any]]:
-    """The records of pairs that were finished, by their names; a line that was cut off is left out and mended."""
+    """The records of finished pairs, by name; a truncated line is left out and repaired."""
     path = out / "draws.jsonl"
     if not path.exists():
         return {}
     records: dict[str, dict[str, Any]] = {}
     try:
-        sound = require_regular(path).st_nlink == 1  # lines are added to it, and shall not be added to another file
+        sound = require_regular(path).st_nlink == 1  # lines are appended to it, and never to another file
         with path.open("rb") as file:
             while line := file.readline(RECORD_BYTES):
                 if (record := _record(line)) is None:
@@ -482,12 +482,12 @@ def _finished(out: Path) -> dict[str, dict[str, Any]]:
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """What a line holds; None if it was cut off, or is none that this module writes."""
+    """The content of a line; None if it is truncated or was not written by this module."""
     try:
         record = json.loads(line)
         name = record["name"]
         whole = line == canonical(record) + b"\n" and not is_too_deep(record)
-        name.encode()  # no half of a surrogate pair
+        name.encode()  # raises for a lone surrogate
         inside = is_inside(name)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

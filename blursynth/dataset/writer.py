@@ -1,4 +1,4 @@
-"""Making one shard: render, compress, flush, name, and only then write its manifest."""
+"""Making one shard: render, compress, flush, rename, and only then write its manifest."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from blursynth.recipe.recipe import Recipe
 
 __all__ = ["Job", "ShardMaker"]
 
-REPORT_S = 0.2  # time between two reports of progress
+REPORT_S = 0.2  # time between two progress reports
 
 
 class Job:
-    """What a worker needs to know; small, and the same for all shards.
+    """What a worker needs to know; it is small and the same for all shards.
 
     Parameters
     ----------
     folder
-        The data set.
+        Folder of the data set.
     kinds
         Degradations that its recipe uses.
     roots
-        Where the source pictures lie.
+        Locations of the source pictures.
     any_environment
-        Make shards with other versions or another processor than those in ``dataset.json``.
+        Make shards even if versions or processor differ from those in ``dataset.json``.
     cache_bytes
-        Decoded pictures that a worker keeps, in bytes.
+        Size of the cache of decoded pictures of a worker, in bytes.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Job:
         return self.folder.path
 
     def key(self) -> str:
-        """Equal for jobs that one maker can do."""
+        """Equal for jobs that the same maker can do."""
         rest = (str(self.out), self.kinds, sorted(self.roots.items()), self.any_environment, self.cache_bytes)
         return f"{self.folder.description_sha256} {rest}"
 
@@ -77,13 +77,13 @@ class ShardMaker:
     Raises
     ------
     DatasetError
-        This process has other versions or another processor than the data set was begun with, or sees another folder
-        under its path.
+        The data set was started with other versions or on another processor, or this process sees another folder under
+        its path.
     """
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        # Seen from here: the numbers that a shared folder has on this machine may differ from those elsewhere.
+        # As seen from here: the device and inode of a shared folder may differ between machines.
         self.folder = DatasetFolder.begun(job.out, description_sha256=job.folder.description_sha256)
         self.spec = load_spec(job.out)
         here = environment()
@@ -95,14 +95,14 @@ class ShardMaker:
         self.renderer = Renderer(self.spec, recipe, job.roots, cache_bytes=job.cache_bytes)
 
     def make(self, shard: int, *, again: bool = False) -> Manifest:
-        """Make a shard unless it is there; see :meth:`steps`."""
+        """Make a shard unless it exists; see :meth:`steps`."""
         for step in self.steps(shard, again=again):
             if isinstance(step, Manifest):
                 return step
         raise AssertionError("the last step is the manifest")
 
     def steps(self, shard: int, *, again: bool = False) -> Iterator[int | Manifest]:
-        """Make a shard unless it is there; yield the number of samples made now and then, and its manifest at last.
+        """Make a shard unless it exists; yield the number of samples from time to time, and finally its manifest.
 
         Parameters
         ----------
@@ -172,9 +172,9 @@ class ShardMaker:
             for file in written:
                 file.commit()
             manifest.write(out)
-            self.folder.check()  # or what was just written lies elsewhere
+            self.folder.check()  # otherwise the new files are elsewhere
         except OSError as error:
-            self.folder.check()  # the likeliest reason that a folder is missing
+            self.folder.check()  # the most likely reason for a missing folder
             raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
         finally:
             for file in written:
@@ -187,11 +187,11 @@ class ShardMaker:
         try:
             earlier = read_manifest(self.job.out, manifest.shard, self.spec)
         except DatasetError:
-            return  # it proves nothing, so there is nothing to hold the new one against
+            return  # it proves nothing, so there is nothing to compare the new one with
         if earlier.content != manifest.content or earlier.draws != manifest.draws:
             raise DatasetError(
                 f"Shard {manifest.shard} was made twice with different content.",
-                why="The same specification must give the same bytes: another version, processor or source is at work.",
+                why="The same specification must give the same bytes, so a version, processor or source must differ.",
                 fix="Make the data set again from the start, on one kind of machine.",
             )
 
@@ -210,8 +210,8 @@ def _other_environment(out: Path, there: dict[str, object], here: dict[str, obje
         else:
             changes.append(f"{key} {old} there, {new} here")
     return DatasetError(
-        f"{out}: was begun in another environment ({'; '.join(changes)}).",
-        why="Pixels are byte-identical only on the same versions and CPU features.",
+        f"{out}: was started in another environment ({'; '.join(changes)}).",
+        why="Pixels are byte-identical only with the same versions and CPU features.",
         fix=(
             "Use the same environment, or allow it with ",
             Argument("any_environment", True),

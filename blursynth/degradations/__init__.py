@@ -1,4 +1,4 @@
-"""Degradations, one file per noun. Adding one is a file here and an entry in :data:`ALL`."""
+"""Degradations, one file each. To add one, add a file here and an entry in :data:`ALL`."""
 
 from blursynth.core import Degradation, Identity
 from blursynth.degradations.file.jpeg import Jpeg
@@ -103,7 +103,7 @@ ALL: tuple[type[Degradation], ...] = (
     Webp,
     DeblurganBlur,
 )
-"""Every kind that recipes know by name."""
+"""All kinds that recipes can refer to by name."""
 
 __all__ = [
     "ALL",

@@ -1,6 +1,6 @@
-"""What kinds are called elsewhere: in papers, in other libraries and by photographers.
+"""Other names for kinds, from papers, other libraries and photographers.
 
-Only messages use it: a recipe names each kind by its one name.
+They are used only in messages; a recipe refers to each kind by its only name.
 """
 
 from __future__ import annotations
@@ -99,4 +99,4 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "white_noise": ("gaussian_noise",),
     "zoom_blur": ("zoom",),
 }
-"""Other words, in the spelling of kinds, and the kinds that are meant by them."""
+"""Synonyms, spelled like kinds, and the kinds they stand for."""

@@ -1,4 +1,4 @@
-"""Pictures, arrays, HDR files, depth maps and assets: where files become frames and frames become files."""
+"""Reading and writing files: pictures, arrays, HDR files, depth maps and assets."""
 
 from blursynth.io.arrays import read_arrays
 from blursynth.io.pictures import read_frame, write_picture

@@ -20,14 +20,15 @@ __all__ = ["read_arrays"]
 
 
 def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
-    """Measured kernels or recorded paths from a file: .npy, .npz, .csv, .txt, gray pictures, and MATLAB's .mat.
+    """Read measured kernels or recorded paths from a file: .npy, .npz, .csv, .txt, gray pictures, and MATLAB .mat.
 
-    MATLAB stores columns first; arrays are turned so that rows are rows. Cell arrays give several.
+    MATLAB stores arrays in column-major order; they are transposed so that rows are rows. A cell array gives several
+    arrays.
 
     Raises
     ------
     PictureError
-        The file cannot be read or holds no real numbers.
+        The file cannot be read or does not hold real numbers.
     """
     path = expanded(path)
     check_readable(path, "file")
@@ -35,17 +36,17 @@ def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
         arrays = _read_arrays(path)
         for array in arrays:
             if np.asarray(array).dtype.kind not in "fiub":
-                raise ValueError("it holds something else than real numbers")
+                raise ValueError("it holds values other than real numbers")
     except (PictureError, MissingExtraError):
         raise
     except Exception as error:  # zip, zlib, scipy, HDF5 and numpy each raise their own on damaged files
         fix = ""
         if path.suffix.lower() in (".csv", ".txt"):
             between = "commas" if path.suffix.lower() == ".csv" else "spaces"
-            fix = f"Each line holds numbers with {between} between them; a heading begins with #."
+            fix = f"Each line must hold numbers separated by {between}; a heading begins with #."
         raise PictureError(f"{path}: cannot be read as an array of numbers ({_reason(error)}).", fix=fix) from None
     if not arrays or any(np.asarray(array).size == 0 for array in arrays):
-        raise PictureError(f"{path}: holds no array of numbers.")
+        raise PictureError(f"{path}: does not hold an array of numbers.")
     return [np.asarray(array, np.float64) for array in arrays]
 
 
@@ -55,8 +56,8 @@ def _reason(error: Exception) -> str:
         return error.strerror
     text = str(error)
     if text.startswith("Object arrays"):
-        return "it holds Python objects, which are not unpickled"
-    return "it is not an array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it ends too early"
+        return "it holds Python objects, which are never unpickled"
+    return "it is not an array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it is truncated"
 
 
 def _read_arrays(path: Path) -> list[NDArray[Any]]:
@@ -105,12 +106,12 @@ def _read_response_curves(path: Path) -> list[NDArray[Any]]:
     if not rows:
         return []
     if [name for name, _ in rows] != ["I", "B"] * (len(rows) // 2):
-        raise ValueError("rows I = and B = must take turns")
+        raise ValueError("rows I = and B = must alternate")
     numbers = [np.array(values) for _, values in rows]
     curves = []
     for number, (light, value) in enumerate(zip(numbers[::2], numbers[1::2], strict=True), 1):
         if light.size != value.size:
-            raise ValueError(f"curve {number} has {light.size} numbers of light and {value.size} values")
+            raise ValueError(f"curve {number} has {light.size} light values but {value.size} code values")
         curves.append(np.stack([light, value]))
     return curves
 
@@ -169,7 +170,7 @@ def _read_matlab_hdf5(path: Path) -> list[NDArray[Any]]:
         if not isinstance(data, h5py.Dataset):
             raise ValueError("it holds a structure")
         if data.external or data.is_virtual:
-            raise ValueError("its numbers lie in another file")
+            raise ValueError("its numbers are in another file")
         total += data.size * max(8, data.dtype.itemsize)
         check_bytes(path, total)
         return np.asarray(data, np.float64).T

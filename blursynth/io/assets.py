@@ -1,8 +1,7 @@
-"""Measured kernels and recorded paths: arrays that are named by their own content.
+"""Measured kernels and recorded paths: arrays that are named by their content.
 
-A record holds plain numbers only, so it refers to an array by its digest, ``sha256:<64 hex digits>``. Data sets carry
-the arrays that their draws refer to (``assets/<digest>.npy``), so that a record replays without the files it came
-from.
+A record holds only plain values, so it refers to an array by its digest, ``sha256:<64 hex digits>``. Data sets contain
+the arrays that their draws refer to (``assets/<digest>.npy``), so that a record replays without the original files.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ def register(array: Any) -> str:
     plain = np.ascontiguousarray(array, np.float64).copy()
     if plain.size == 0 or not np.isfinite(plain).all():
         raise InvalidValueError(
-            f"A measured array (kernel, path or curve) must be non-empty and of finite numbers, got shape {plain.shape}"
+            f"A measured array (kernel, path or curve) must be non-empty and finite, got shape {plain.shape}"
             f"{'' if np.isfinite(plain).all() else ' with NaN or infinite values'}.",
-            fix="" if np.isfinite(plain).all() else "Take these values out, or measure them again.",
+            fix="" if np.isfinite(plain).all() else "Remove these values, or measure them again.",
         )
     plain.flags.writeable = False
     name = _digest(plain)
@@ -56,7 +55,7 @@ def register(array: Any) -> str:
 
 
 def get(name: str) -> NDArray[np.float64]:
-    """The array of a name.
+    """The array with a name.
 
     Raises
     ------
@@ -72,7 +71,7 @@ def get(name: str) -> NDArray[np.float64]:
 
 
 def origin(name: str) -> str:
-    """Where an array came from, in words: the file that a recipe gave, or the beginning of its name.
+    """The origin of an array: the file given in a recipe, or the beginning of its name.
 
     >>> origin(register([[0.0, 2.0]]))[:12]
     'array sha256'
@@ -133,15 +132,15 @@ def _readable(given: str, base: Path, pattern: str) -> list[Path]:
         fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
         if fixed < len(parts) - 1 and (Path(pattern).is_absolute() or ".." in parts):
             raise RecipeError(
-                f"{given}: wildcards for folders are for those below the recipe's own folder.",
-                why="A recipe that comes from elsewhere must not search the disk.",
-                fix="Name the folder in full, with wildcards in the file's name only, or copy the files to the recipe.",
+                f"{given}: wildcards for folders are only allowed below the folder of the recipe.",
+                why="A recipe from an untrusted source must not search the disk.",
+                fix="Name the folder in full, with wildcards only in the file name, or copy the files to the recipe.",
             )
         paths = sorted(set(_matches(given, base.joinpath(*parts[:fixed]), parts[fixed:], [0])))
     if not paths:
         raise RecipeError(f"{given}: no such file in {base.resolve()}.", fix="Check the path.")
     if len(paths) > _MOST_FILES:
-        raise RecipeError(f"{given}: matches {len(paths):,} files, more than {_MOST_FILES:,}.", fix="Choose some.")
+        raise RecipeError(f"{given}: matches {len(paths):,} files, more than {_MOST_FILES:,}.", fix="Select fewer.")
     size = 0
     for path in paths:
         try:
@@ -154,7 +153,7 @@ def _readable(given: str, base: Path, pattern: str) -> list[Path]:
     if size > _MOST_BYTES:
         raise RecipeError(
             f"{given}: holds {size:,} bytes, more than the {_MOST_BYTES // 2**20:,} MiB that a recipe may read.",
-            fix="Kernels, paths and curves are small: check that these are such files, or choose some.",
+            fix="Kernels, paths and curves are small: check that these are such files, or select fewer.",
         )
     return paths
 
@@ -183,7 +182,7 @@ def _matches(given: str, folder: Path, parts: Sequence[str], seen: list[int]) ->
     if seen[0] > _MOST_ENTRIES:
         raise RecipeError(
             f"{given}: there are more than {_MOST_ENTRIES:,} files and folders to look through.",
-            fix="Name the folder more closely.",
+            fix="Name the folder more precisely.",
         )
     for name, is_folder in sorted(names):
         if name.startswith(".") and not head.startswith("."):

@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, whatever stops their writer."""
+"""Files that are either complete or absent, whatever stops their writer."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ def writer_is_gone(partial: Path) -> bool:
 
 
 def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> bool:
-    """Write a file that is there as a whole or not at all: temporary file, fsync, rename, fsync of the folder.
+    """Write a file that is either complete or absent: temporary file, fsync, rename, fsync of the folder.
 
     Parameters
     ----------
     path
-        Its folder must be there.
+        The file; its folder must exist.
     data
         The content.
     exclusive
-        Leave a file that exists alone and return False.
+        Leave an existing file alone and return False.
 
     Raises
     ------

@@ -81,8 +81,8 @@ _PILLOW_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;1
 
 def damaged(path: Path, error: object) -> PictureError:
     return PictureError(
-        f"{path}: is damaged or cut off ({str(error).rstrip('.') or type(error).__name__}).",
-        fix="Copy it again from where it came from, or leave it out.",
+        f"{path}: is damaged or truncated ({str(error).rstrip('.') or type(error).__name__}).",
+        fix="Copy it again from the original, or leave it out.",
     )
 
 
@@ -91,8 +91,8 @@ def check_size(path: Path, height: int, width: int) -> None:
     if width * height > LARGEST_PX:
         raise PictureError(
             f"{path}: has {width} x {height} px, more than {LARGEST_PX // 1_000_000} megapixels.",
-            why="So large a picture would not fit into memory.",
-            fix="Cut it into pieces first.",
+            why="Such a large picture would not fit into memory.",
+            fix="Split it into smaller pictures first.",
         )
 
 
@@ -100,11 +100,11 @@ def check_bytes(path: Path, needed: int, most: int = LARGEST_DECODED_BYTES) -> N
     """Refuse what takes more memory than ``most`` when it is decoded, however small the file."""
     if needed > most:
         raise PictureError(
-            f"{path}: needs {needed / 1e9:.1f} GB of memory to be decoded, more than {most / 1e9:.1f} GB.",
-            why="A small file can hold a huge picture, and several are decoded at a time.",
-            fix="Cut it into pieces first."
+            f"{path}: needs {needed / 1e9:.1f} GB of memory for decoding, more than {most / 1e9:.1f} GB.",
+            why="A small file can hold a huge picture, and several are decoded at the same time.",
+            fix="Split it into smaller pictures first."
             if most >= LARGEST_DECODED_BYTES
-            else "Use fewer workers, or cut it into pieces first.",
+            else "Use fewer workers, or split it into smaller pictures first.",
         )
 
 
@@ -177,8 +177,8 @@ def open_picture(path: Path) -> Any:
     except UnidentifiedImageError:
         raise PictureError(
             f"{path}: is not a picture that can be read.",
-            fix=f"Known are files of 8 or 16 bits in the formats {', '.join(s[1:] for s in CODE_SUFFIXES)}, of light "
-            f"in {' and '.join(s[1:] for s in LIGHT_SUFFIXES)}, and raw files of cameras.",
+            fix=f"Supported are 8-bit and 16-bit files in the formats {', '.join(s[1:] for s in CODE_SUFFIXES)}, "
+            f"linear light in {' and '.join(s[1:] for s in LIGHT_SUFFIXES)}, and camera raw files.",
         ) from None
     except PermissionError as error:
         raise PictureError(f"{path}: cannot be read ({error.strerror}).") from None
@@ -207,7 +207,7 @@ def _formats(path: Path, head: bytes) -> tuple[str, ...]:
                 )
             return ("AVIF",)
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
-            library = require("pillow_heif", extra="heif", purpose=f"reading {path.name}, as all HEIC files,")
+            library = require("pillow_heif", extra="heif", purpose=f"reading {path.name}, like all HEIC files,")
             library.register_heif_opener()
             return ("HEIF",)
     if path.suffix.lower() in _BY_ENDING["TGA"]:

@@ -1,4 +1,4 @@
-"""Smaller pictures: sources that are noisy or were JPEG'd are clean at a half or a quarter of their size."""
+"""Downscaling: noisy or JPEG-compressed sources are clean at a half or a quarter of their size."""
 
 from __future__ import annotations
 
@@ -18,34 +18,36 @@ FACTORS = (2, 8)
 
 
 def downscale(frame: Frame, factor: int) -> Frame:
-    """The frame at ``1 / factor`` of its size: the mean of ``factor x factor`` pixels, taken in linear light.
+    """The frame at ``1 / factor`` of its size: means of ``factor x factor`` pixels, computed in linear light.
 
-    It averages out noise and the blocks of JPEG, and colors that were interpolated from a mosaic or halved by chroma
-    subsampling become whole. Rows and columns that fill no block are cut off at the bottom and at the right.
+    Averaging reduces noise and JPEG blocks, and restores full color resolution after mosaic interpolation or chroma
+    subsampling. Rows and columns that do not fill a block are cropped at the bottom and at the right.
 
     Parameters
     ----------
     frame
-        LINEAR, or DISPLAY: decoded as sRGB, averaged, encoded again and not rounded, so that no new steps arise.
+        LINEAR or DISPLAY. A display frame is decoded as sRGB, averaged, and encoded again without rounding, so that no
+        new steps arise.
     factor
         2 to 8.
 
     Returns
     -------
     Frame
-        Depth and labels are those of the pixel nearest to the middle of each block (the one after it where the factor
-        is even): a mean of depths across an edge would be a surface that is not there. The pixel pitch of the camera
-        grows by the factor, and its principal point moves along.
+        Depth and labels are those of the pixel nearest to the center of each block (the one after it if the factor is
+        even), since a mean of depths across an edge would create a surface that does not exist. The pixel pitch of the
+        camera grows by the factor, and its principal point is adjusted.
 
     Raises
     ------
     InvalidValueError
-        Another factor, a raw frame, a picture smaller than one block, or a window that does not begin on a block.
+        The factor is out of range, the frame is raw, the picture is smaller than one block, or a window does not begin
+        on a block.
 
     Notes
     -----
-    Not modeled: the pixels are averaged over their area, which passes some aliasing; no ringing filter is used, since
-    its negative lobes make light that is not there.
+    Pixels are averaged over their area, which passes some aliasing. A sharper filter would ring, and its negative lobes
+    would create light that does not exist.
 
     Examples
     --------
@@ -57,7 +59,7 @@ def downscale(frame: Frame, factor: int) -> Frame:
     if frame.encoding is Encoding.RAW:
         raise InvalidValueError(
             "downscale takes a linear or a display frame, got a raw one.",
-            why="Neighbors of a mosaic have other colors.",
+            why="Neighboring pixels of a mosaic have different colors.",
             fix="Put a develop step before it.",
         )
     height, width = frame.size_px
@@ -70,8 +72,8 @@ def downscale(frame: Frame, factor: int) -> Frame:
         raise InvalidValueError(
             f"downscale: the frame begins at {frame.origin_px.tolist()} px of its picture, which is not a multiple of "
             f"{factor}.",
-            why="Blocks of a window must be those of the whole.",
-            fix="Downscale the whole picture, or cut it at a multiple.",
+            why="Blocks of a window must coincide with those of the whole picture.",
+            fix="Downscale the whole picture, or crop it at a multiple.",
         )
     backend = for_array(frame.image)
     display = frame.encoding is Encoding.DISPLAY

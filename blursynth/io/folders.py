@@ -99,7 +99,7 @@ def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None =
             if identity in entered and relative != Path():
                 # Of the folder to be left out itself nothing is said: the caller named it.
                 if linked:
-                    left_out.append((relative, f"a link to {_shown(entered[identity])}, which is read anyway"))
+                    left_out.append((relative, f"a link to {_shown(entered[identity])}, which is already read"))
                 continue
             entered[identity] = relative
             with os.scandir(place) as entries:
@@ -118,7 +118,7 @@ def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None =
                 mode = entry.stat().st_mode
             except OSError as error:
                 if wanted or not name.suffix:
-                    broken = "a link to nothing" if entry.is_symlink() else f"cannot be looked at ({error.strerror})"
+                    broken = "a broken link" if entry.is_symlink() else f"cannot be accessed ({error.strerror})"
                     left_out.append((name, broken))
                 else:
                     endings[_ending(name)] += 1
@@ -130,7 +130,7 @@ def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None =
             elif stat.S_ISREG(mode):
                 files.append(name)
             else:
-                left_out.append((name, f"{_kind_of_file(mode)}, and no file"))
+                left_out.append((name, f"{_kind_of_file(mode)}, not a file"))
         plain.extend(reversed(inside))
     order = dict(sorted(endings.items(), key=lambda item: (-item[1], item[0])))
     return Inside(folder, tuple(sorted(files)), tuple(sorted(left_out)), order)
@@ -147,7 +147,7 @@ def _shown(relative: Path) -> str:
 def _leads_back(link: Path) -> str:
     """Why a linked folder is not entered: it holds the link."""
     target, here = Path(os.path.realpath(link)), Path(os.path.realpath(link.parent))
-    return "a link to a folder that holds it" if target == here or target in here.parents else ""
+    return "a link to a folder that contains it" if target == here or target in here.parents else ""
 
 
 def _ending(name: Path) -> str:
@@ -251,14 +251,12 @@ def check_readable(path: Path, noun: str = "picture") -> None:
         raise PictureError(f"{path}: is {_kind_of_file(found.st_mode)}, not a {noun}.", why="It may never end.")
     if found.st_size > LARGEST_FILE_BYTES:  # decoders read whole files, and holes in one take no room on a disk
         raise PictureError(
-            f"{path}: has {found.st_size / 1e9:,.1f} GB, more than the {LARGEST_FILE_BYTES / 1e9:.1f} GB of a {noun} "
-            "that is read.",
-            fix="Cut it into pieces first.",
+            f"{path}: has {found.st_size / 1e9:,.1f} GB, more than the {LARGEST_FILE_BYTES / 1e9:.1f} GB allowed for "
+            f"a {noun}.",
+            fix="Split it into smaller files first.",
         )
     if found.st_size == 0:
-        raise PictureError(
-            f"{path}: is empty (0 bytes).", fix="Copy it again from where it came from, or leave it out."
-        )
+        raise PictureError(f"{path}: is empty (0 bytes).", fix="Copy it again from the original, or leave it out.")
 
 
 def total(endings: Iterable[Mapping[str, int]]) -> dict[str, int]:

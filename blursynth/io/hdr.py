@@ -62,8 +62,8 @@ class LightInfo:
 def transparent(path: Path) -> PictureError:
     return PictureError(
         f"{path}: has transparent pixels.",
-        why="There is no light where a picture is transparent, so nothing can be blurred there.",
-        fix="Lay it over a background first.",
+        why="Transparent pixels have no light that could be blurred.",
+        fix="Blend it with a background first.",
     )
 
 
@@ -109,7 +109,7 @@ def read_light(path: Path, info: LightInfo) -> NDArray[np.float32]:
     if unknown:
         raise PictureError(
             f"{path}: holds {unknown} values that are NaN or infinite, of {light.size}.",
-            why="One of them would spread over everything that is blurred.",
+            why="Blur would spread each of them to other pixels.",
             fix="Replace them first, for example by the largest finite value (renderers write them for the sun).",
         )
     light = np.ascontiguousarray(light, np.float32)
@@ -117,12 +117,12 @@ def read_light(path: Path, info: LightInfo) -> NDArray[np.float32]:
         below, above = float(-light[light < 0].sum(dtype=np.float64)), float(light[light > 0].sum(dtype=np.float64))
         if below > LARGEST_NEGATIVE_SHARE * above:
             raise PictureError(
-                f"{path}: holds negative numbers, {below / max(above, 1e-30):.0%} of its light.",
-                why="Light is not negative, so these are other numbers: logarithms, differences, directions.",
+                f"{path}: holds negative values, {below / max(above, 1e-30):.0%} of its light.",
+                why="Light is not negative, so these may be logarithms, differences or directions.",
                 fix="Convert them to light, or leave the file out.",
             )
         _LOG.info(
-            "%s: %d of %d numbers are negative, down to %.3g, and were set to 0",
+            "%s: %d of %d values are negative, down to %.3g, and were set to 0",
             path, np.count_nonzero(light < 0), light.size, light.min(),
         )  # fmt: skip
         np.maximum(light, 0, out=light)
@@ -148,9 +148,7 @@ def _radiance_info(path: Path) -> LightInfo:
         )
     values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     if "xyze" in values.get("FORMAT", "").lower():
-        raise PictureError(
-            f"{path}: holds CIE XYZ and not red, green and blue.", fix="Convert it to an RGB file (32-bit_rle_rgbe)."
-        )
+        raise PictureError(f"{path}: holds CIE XYZ instead of RGB.", fix="Convert it to an RGB file (32-bit_rle_rgbe).")
     notes = []
     gamma = values.get("GAMMA", "1").strip()
     if gamma not in ("1", "1.0"):
@@ -163,7 +161,7 @@ def _radiance_info(path: Path) -> LightInfo:
 
 def _open_exr(path: Path, **options: Any) -> Any:
     # OpenCV is built without OpenEXR in its wheels from version 5 on.
-    library = require("OpenEXR", extra="depth", purpose=f"reading {path.name}, as all OpenEXR files,")
+    library = require("OpenEXR", extra="depth", purpose=f"reading {path.name}, like all OpenEXR files,")
     check_name_for_exr(path)
     if exr_is_cut_off(path):
         raise damaged(path, "it ends too early")
@@ -176,7 +174,7 @@ def check_name_for_exr(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError:
         raise PictureError(
-            f"{path}: has a name that is not UTF-8, which the package OpenEXR cannot open.", fix="Rename the file."
+            f"{path}: its name is not UTF-8, so the package OpenEXR cannot open it.", fix="Rename the file."
         ) from None
 
 
@@ -288,8 +286,8 @@ def _read_exr(path: Path) -> NDArray[Any]:
             return np.stack(planes, axis=-1)
     listed = ", ".join(repr(n) for n in sorted(channels)) or "none"
     raise PictureError(
-        f"{path}: has the channels {listed}, and neither R, G and B nor Y alone.",
-        why="Depth, normals and luminance with chroma are not colors of light.",
+        f"{path}: has the channels {listed}, but neither R, G and B nor only Y.",
+        why="Depth, normals and luminance with chroma are not RGB light.",
         fix="Save it with the channels R, G and B.",
     )
 
@@ -317,7 +315,7 @@ def _tiff_info(path: Path) -> LightInfo | None:
 
 def _open_raw(path: Path) -> Any:
     """A raw file, its header read and its pixels not yet unpacked."""
-    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, as all raw files of cameras,")
+    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, like all camera raw files,")
     check_bytes(path, path.stat().st_size)
     raw = library.RawPy()
     # Its bytes and not its name, which need not be UTF-8.
@@ -354,7 +352,7 @@ def _raw_license(path: Path) -> str:
 
 
 def _read_raw(path: Path) -> NDArray[Any]:
-    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, as all raw files of cameras,")
+    library = require("rawpy", extra="raw", purpose=f"reading {path.name}, like all camera raw files,")
     try:
         with _open_raw(path) as raw:
             raw.unpack()

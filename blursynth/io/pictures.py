@@ -103,10 +103,10 @@ def read_header(path: str | Path, *, most_bytes: int = LARGEST_DECODED_BYTES) ->
 
 
 def read_light(path: str | Path) -> NDArray[np.float32]:
-    """The light of a Radiance .hdr, an .exr, a TIFF of floating-point numbers or a camera's raw file, ``[H, W, 3]``.
+    """The light of a Radiance .hdr, an .exr, a floating-point TIFF or a camera raw file, ``[H, W, 3]``.
 
-    1 need not be white, but for raw files: there it is the sensor's white level, after its black level was subtracted
-    and the white balance of the camera applied.
+    1 need not be white, except for raw files, where it is the white level of the sensor after subtraction of the black
+    level and application of the camera's white balance.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def read_light(path: str | Path) -> NDArray[np.float32]:
     if info is None:
         read_header(path)  # says what is wrong with it, if anything
         raise PictureError(
-            f"{path}: holds codes and not light.",
+            f"{path}: holds codes, not light.",
             fix="Use read_frame, with encoding='linear' if it has no response curve.",
         )
     check_size(path, info.height, info.width)
@@ -147,9 +147,7 @@ def read_pixels(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     path = expanded(path)
     check_readable(path)
     if light_info(path) is not None:
-        raise PictureError(
-            f"{path}: holds light as floating-point numbers, and no codes.", fix="Read it with read_frame."
-        )
+        raise PictureError(f"{path}: holds floating-point light, not codes.", fix="Read it with read_frame.")
     with open_picture(path) as picture:
         info = _info(picture, path)
         orientation = _orientation(picture)
@@ -269,7 +267,7 @@ def _read_16_bit(path: Path) -> NDArray[np.uint16]:
     picture = decoded_by_opencv(path)  # with alpha, and not turned
     if picture is None or picture.dtype != np.uint16 or picture.ndim not in (2, 3):
         raise PictureError(
-            f"{path}: is damaged, cut off, or of a 16-bit format that cannot be read.",
+            f"{path}: is damaged, truncated, or of a 16-bit format that cannot be read.",
             fix="Save it as 16-bit PNG or TIFF.",
         )
     codes = np.asarray(picture, np.uint16)
@@ -289,21 +287,21 @@ def read_frame(
     camera: Intrinsics | None = None,
     dtype: Any = np.float32,
 ) -> Frame:
-    """A picture file as a frame: DISPLAY, its codes divided by the top code, or LINEAR, the light of an HDR file.
+    """Read a picture file as a frame: DISPLAY with codes divided by the top code, or LINEAR for the light of HDR files.
 
     Parameters
     ----------
     path
-        Picture of 8 or 16 bits; or a Radiance .hdr, an .exr or a TIFF of floating-point numbers, whose light is taken
-        as it is: its white is arbitrary and values above 1 are usual, so meter it before anything clips
-        (:class:`~blursynth.Meter`); or a camera's raw file, whose light is 1 at the white level. Instead of its path,
-        the bytes of the file or the file opened for reading them.
+        An 8-bit or 16-bit picture; a Radiance .hdr, .exr or floating-point TIFF file, whose light is used unchanged
+        (its white is arbitrary and values above 1 are common, so meter it before anything clips, see
+        :class:`~blursynth.Meter`); or a camera raw file, whose light is 1 at the white level. Instead of a path, it can
+        be the bytes of the file or a file opened in binary mode.
     encoding
-        ``"linear"``: the codes are light already, without a response curve, as in 16-bit files from raw converters.
-        None: what the file is.
+        ``"linear"``: the codes are already linear light without a response curve, as in 16-bit files from raw
+        converters. None: according to the file.
     depth
         Meters along the optical axis, ``[H, W]``, aligned with the picture: a file that :func:`blursynth.read_depth`
-        reads without being told more, or an array, such as ``read_depth("depth.png", meters_per_code=0.001)``.
+        can read without further options, or an array, such as ``read_depth("depth.png", meters_per_code=0.001)``.
     labels
         Which object each pixel shows, ``[H, W]``, 0 = none: a file for :func:`blursynth.read_labels`, or an array.
     camera
@@ -314,7 +312,7 @@ def read_frame(
     Raises
     ------
     PictureError
-        The picture, the depth or the labels cannot be used; or a file of light was said to be a display picture.
+        The picture, the depth or the labels cannot be used, or ``"display"`` was given for a file of linear light.
     MissingExtraError
         An .exr, .heic or raw file, and the package that reads it is not installed.
     """
@@ -325,7 +323,7 @@ def read_frame(
     info = read_header(path)
     wanted = _wanted_encoding(path, encoding, info)
     if info.icc_profile.startswith("gamma ") and info.encoding is Encoding.DISPLAY:
-        _LOG.warning("%s: says that its codes become light by %s; they are taken as sRGB.", path, info.icc_profile)
+        _LOG.warning("%s: states %s for its codes; they are read as sRGB.", path, info.icc_profile)
     if info.encoding is Encoding.LINEAR:
         pixels: NDArray[Any] = read_light(path)
         image = np.moveaxis(pixels, -1, 0)[None]
@@ -355,7 +353,7 @@ def _frame_of_bytes(data: Any, options: dict[str, Any]) -> Frame:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InvalidValueError(
             f"read_frame takes a path or the bytes of a picture file, got {type(data).__name__}.",
-            fix="Pictures in memory are for Frame.from_uint8 and Frame.from_pil.",
+            fix="For pictures in memory, use Frame.from_uint8 or Frame.from_pil.",
         )
     with tempfile.TemporaryDirectory(prefix="blursynth-") as folder:
         path = Path(folder, "picture")
@@ -374,10 +372,10 @@ def _wanted_encoding(path: str | Path, encoding: Encoding | str | None, info: Pi
     if encoding not in (Encoding.DISPLAY, Encoding.LINEAR):
         raise InvalidValueError(
             f"encoding must be 'display', 'linear' or None, got {encoding!r}.",
-            why="Picture files hold codes of a display or light.",
+            why="Picture files hold either display codes or light.",
         )
     if info.encoding is Encoding.LINEAR and encoding == Encoding.DISPLAY:
-        raise PictureError(f"{path}: holds light, and was said to be a display picture.", fix="Leave encoding out.")
+        raise PictureError(f"{path}: holds light, but encoding='display' was given.", fix="Leave encoding out.")
     return Encoding(encoding)
 
 
@@ -400,18 +398,18 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
     Parameters
     ----------
     path
-        Its ending decides the format; JPEG is written with quality 95 and full chroma.
+        The extension determines the format. JPEG is written with quality 95 and full chroma resolution.
     image
-        1 or 3 channels, floating-point; values outside 0..1 are clipped. Arrays of codes (0..255) are refused: they
-        would be white.
+        1 or 3 channels, floating-point; values outside 0..1 are clipped. Arrays of codes (0..255) are refused, since
+        they would become white.
     bit_depth
         8, or 16 for PNG and TIFF.
 
     Raises
     ------
     InvalidValueError
-        Another bit depth, one that the format has not, a linear or raw frame, more than one picture, or values that are
-        not finite numbers.
+        The bit depth is not supported by the format, the frame is linear or raw, there is more than one picture, or
+        values are not finite.
     PictureError
         The file cannot be written.
     """
@@ -429,7 +427,7 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
         planar = planar[None]
     if planar.dtype.kind != "f":
         raise InvalidValueError(
-            f"write_picture takes floating-point values 0..1, got {planar.dtype}.", fix="Divide codes by their white."
+            f"write_picture takes floating-point values 0..1, got {planar.dtype}.", fix="Divide codes by white."
         )
     if planar.ndim != 3 or planar.shape[0] not in (1, 3) or planar.size == 0 or not np.isfinite(planar).all():
         raise InvalidValueError(

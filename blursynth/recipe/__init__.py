@@ -1,4 +1,4 @@
-"""Recipes: named samplers in the order of light through a camera, and the distributions that they draw from."""
+"""Recipes: named samplers in the order of light through a camera, and the distributions they draw from."""
 
 from blursynth.recipe.recipe import Recipe, load_recipe, recipe_names
 

@@ -1,4 +1,4 @@
-"""Distributions of one number: what stands in a recipe where a degradation has a number.
+"""Distributions of one parameter: a recipe has them where a degradation has a plain value.
 
 Each is monotone in one uniform random number (inverse distribution function) and is rounded to nine significant
 digits, so that a draw is readable and the same on every platform.
@@ -53,19 +53,19 @@ _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 class Distribution(ABC):
     """A distribution of one plain value."""
 
-    word: ClassVar[str]  # its name in TOML
+    word: ClassVar[str]  # name in TOML
 
     @abstractmethod
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
-        """One value. ``earlier`` holds the steps of this draw that are already known."""
+        """Draw one value. ``earlier`` holds the steps of this draw that are already known."""
 
     @abstractmethod
     def extremes(self) -> tuple[Plain, ...]:
-        """The ends of the range (or all values), so that a recipe can be checked before any work starts."""
+        """The limits of the range (or all values), so that a recipe can be validated before any work starts."""
 
     @abstractmethod
     def to_plain(self) -> Any:
-        """The form that stands in TOML and JSON."""
+        """The form used in TOML and JSON."""
 
     def depends_on(self) -> tuple[SameAs, ...]:
         """The fields of earlier steps that it depends on."""
@@ -73,7 +73,7 @@ class Distribution(ABC):
 
     @property
     def sees_frame(self) -> bool:
-        """Whether it depends on what is in the frame."""
+        """Whether it depends on the content of the frame."""
         return False
 
 
@@ -112,7 +112,7 @@ class Constant(Distribution):
 
 @dataclass(frozen=True)
 class Uniform(Distribution):
-    """Uniform between ``low`` and ``high``. In TOML: ``{ uniform = [4.0, 40.0] }``."""
+    """Uniform distribution between ``low`` and ``high``. In TOML: ``{ uniform = [4.0, 40.0] }``."""
 
     low: float
     high: float
@@ -145,7 +145,7 @@ class LogUniform(Distribution):
             raise InvalidValueError(
                 f"{self.word}: low must be > 0, got {self.low}.",
                 why="Zero has no logarithm.",
-                fix="Use uniform, or a maybe.",
+                fix="Use uniform, or give the step a probability.",
             )
 
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
@@ -163,7 +163,7 @@ class LogUniform(Distribution):
 class Normal(Distribution):
     """Gaussian with ``mean`` and standard deviation ``sd``. In TOML: ``{ normal = [0.0, 1.0] }``.
 
-    A draw stays within 8.3 standard deviations; for a field with a bound use :class:`TruncatedNormal`.
+    A draw stays within 8.3 standard deviations. For a bounded field, use :class:`TruncatedNormal`.
     """
 
     mean: float
@@ -260,7 +260,7 @@ class Choice(Distribution):
 
 @dataclass(frozen=True)
 class Integer(Distribution):
-    """An integer from ``low`` to ``high``, both included. In TOML: ``{ integer = [70, 98] }``."""
+    """A uniform integer from ``low`` to ``high``, inclusive. In TOML: ``{ integer = [70, 98] }``."""
 
     low: int
     high: int
@@ -284,7 +284,7 @@ class Integer(Distribution):
 
 @dataclass(frozen=True)
 class Beta(Distribution):
-    """``low + (high - low) x`` with x ~ Beta(a, b). In TOML: ``{ beta = [a, b, low, high] }`` (default 0, 1)."""
+    """``low + (high - low) x`` with x ~ Beta(a, b). In TOML: ``{ beta = [a, b, low, high] }`` (by default 0, 1)."""
 
     a: float
     b: float
@@ -299,7 +299,7 @@ class Beta(Distribution):
             raise InvalidValueError(f"beta: a and b must be > 0, got a = {self.a}, b = {self.b}.")
 
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
-        from scipy.special import betaincinv  # only recipes with a beta pay for loading scipy
+        from scipy.special import betaincinv  # loaded here, so that only recipes with a beta load scipy
 
         share = float(betaincinv(self.a, self.b, stream.uniform()))
         return _rounded(self.low + (self.high - self.low) * share, self.low, self.high)
@@ -317,7 +317,7 @@ class DepthQuantile(Distribution):
 
     In TOML: ``{ depth_quantile = [0.1, 0.9] }``.
 
-    Focus distances drawn so lie on something that is in the picture.
+    Focus distances drawn this way lie on something in the picture.
     """
 
     low: float
@@ -336,7 +336,7 @@ class DepthQuantile(Distribution):
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
         if frame.depth_m is None:
             raise InvalidValueError(
-                "depth_quantile needs a depth map, and the frame has none.", fix="Give read_frame a depth file."
+                "depth_quantile needs a depth map, but the frame has none.", fix="Give read_frame a depth file."
             )
         share = self.low + (self.high - self.low) * stream.uniform()
         return _rounded(float(np.quantile(np.asarray(frame.depth_m[0]), share)))
@@ -350,12 +350,12 @@ class DepthQuantile(Distribution):
 
 @dataclass(frozen=True)
 class Meter(Distribution):
-    """A light meter: the gain that puts a quantile of the picture's luminance at a level, log-uniform in [low, high].
+    """A light meter: the gain that sets a quantile of the picture's luminance to a level, log-uniform in [low, high].
 
-    In TOML: ``{ meter = [0.5, 0.1, 0.2] }`` puts the median at .1 to .2 of white. For sources whose white means
-    nothing, such as HDR panoramas. Luminance is that of linear sRGB (.2126, .7152, .0722); of files with a response
-    curve, that of their codes decoded as sRGB. Where the quantile is black the mean stands in for it; a black picture
-    gets a gain of 1.
+    In TOML: ``{ meter = [0.5, 0.1, 0.2] }`` sets the median to .1 to .2 of white. Use it for sources whose white is
+    arbitrary, such as HDR panoramas. Luminance is that of linear sRGB (.2126, .7152, .0722); codes of files with a
+    response curve are first decoded as sRGB. If the quantile is black, the mean is used instead; a black picture gets a
+    gain of 1.
     """
 
     quantile: float
@@ -379,9 +379,9 @@ class Meter(Distribution):
         luminance = np.tensordot(_LUMINANCE, light, 1) if len(light) == 3 else light.mean(axis=0)
         level = float(np.quantile(luminance, self.quantile))
         if not level > 0:
-            level = float(luminance.mean())  # more than the quantile's share is black; what is left tells
+            level = float(luminance.mean())  # the quantile is black; use the rest
         if not level > 0:
-            return 1.0  # no gain makes light of darkness
+            return 1.0  # no gain can brighten a black picture
         wanted = self.low * math.exp(math.log(self.high / self.low) * stream.uniform())
         return _rounded(wanted / level)
 
@@ -426,10 +426,10 @@ class SameAs(Distribution):
 
 @dataclass(frozen=True)
 class _Combined(Distribution):
-    """Several factors made one number: what :class:`Product` and :class:`Quotient` share.
+    """One value computed from several factors: the base of :class:`Product` and :class:`Quotient`.
 
-    A factor is a number, a distribution, or ``"step.field"`` of an earlier step. The result is held within ``low`` and
-    ``high`` where these are given.
+    A factor is a number, a distribution, or ``"step.field"`` of an earlier step. The result is clipped to ``low`` and
+    ``high`` if they are given.
     """
 
     factors: tuple[Distribution, ...]
@@ -484,10 +484,10 @@ class _Combined(Distribution):
 
 @final
 class Product(_Combined):
-    """The product of numbers, distributions and fields of earlier steps, held within ``low`` and ``high``.
+    """The product of numbers, distributions and fields of earlier steps, clipped to ``low`` and ``high``.
 
-    In TOML: ``{ product = ["exposure.exposure_s", { log_uniform = [50.0, 400.0] }], high = 70.0 }``: so a longer
-    exposure moves further.
+    In TOML: ``{ product = ["exposure.exposure_s", { log_uniform = [50.0, 400.0] }], high = 70.0 }``, so that a longer
+    exposure moves farther.
     """
 
     word: ClassVar[str] = "product"
@@ -499,7 +499,7 @@ class Product(_Combined):
 
 @final
 class Quotient(_Combined):
-    """The first factor divided by all others, held within ``low`` and ``high``.
+    """The first factor divided by all others, clipped to ``low`` and ``high``.
 
     In TOML: ``{ quotient = [1.0, "exposure.gain"] }``.
     """
@@ -540,7 +540,7 @@ ALL: tuple[type[Distribution], ...] = (
 )
 
 
-# What distributions are called elsewhere, for messages.
+# Names of distributions in other libraries, for messages.
 _OTHER_WORDS = {
     "between": "uniform",
     "gauss": "normal",
@@ -575,16 +575,16 @@ def parse(value: Any) -> Distribution:
     if value is None or isinstance(value, bool | int | float | str):
         return Constant(value)
     if not isinstance(value, Mapping):
-        several = f"For one of several values write {{ choice = {value!r} }}." if isinstance(value, list) else ""
+        several = f"For one of several values, write {{ choice = {value!r} }}." if isinstance(value, list) else ""
         if isinstance(value, tuple) and len(value) == 2:
-            several = f"For a number between the two write Uniform{value!r}, for one of them Choice({value!r})."
+            several = f"For a number between the two, write Uniform{value!r}; for one of them, Choice({value!r})."
         raise RecipeError(f"A field holds a number, a string, or a distribution, got {value!r}.", fix=several)
     known = {d.word: d for d in ALL}
     names = [name for name in value if name in known]
     if len(names) != 1:
         if not value or len(names) > 1:
             raise RecipeError(
-                f"A distribution has one name, got {', '.join(names) or 'an empty table'}.",
+                f"A distribution needs exactly one name, got {', '.join(names) or 'an empty table'}.",
                 fix="For example { uniform = [1.0, 2.0] }.",
             )
         got = next(iter(value))
@@ -594,7 +594,7 @@ def parse(value: Any) -> Distribution:
     more = {"choice": {"weights"}, "product": {"low", "high"}, "quotient": {"low", "high"}}.get(word, set())
     extra = set(value) - {word} - more
     if extra:
-        raise RecipeError(f"{word} has no parameter {sorted(extra)[0]!r}.", fix="Its parameters stand in the list.")
+        raise RecipeError(f"{word} has no parameter {sorted(extra)[0]!r}.", fix="Give its parameters in the list.")
     arguments = value[word]
     if word == "choice":
         if not isinstance(arguments, Sequence) or isinstance(arguments, str):

@@ -1,4 +1,4 @@
-"""The samplers that draw the numbers of a kind together."""
+"""The samplers that draw the parameters of a kind jointly."""
 
 from blursynth.recipe.samplers import JointSampler
 from blursynth.recipe.sensor_from_profile import SensorFromProfile
@@ -6,4 +6,4 @@ from blursynth.recipe.sensor_from_profile import SensorFromProfile
 __all__ = ["JOINT_SAMPLERS"]
 
 JOINT_SAMPLERS: tuple[type[JointSampler], ...] = (SensorFromProfile,)
-"""Those that steps of recipes may ask for."""
+"""Joint samplers available to the steps of recipes."""

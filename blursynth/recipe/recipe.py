@@ -30,27 +30,28 @@ _TOP_LEVEL = {"summary", "source", "target", "step"}
 class Recipe:
     """Named samplers in the order of light through a camera.
 
-    A recipe is not callable: nothing can be blurred without first having the numbers in hand.
+    A recipe is not callable: its parameters must be drawn before anything can be blurred.
 
     Parameters
     ----------
     steps
-        ``(name, sampler or degradation)`` pairs, or these alone, named after their kind. Names are unique; they name
-        the random streams, so renaming a step changes its numbers and adding one changes no other's.
+        ``(name, sampler or degradation)`` pairs, or samplers or degradations alone, which are named after their kind.
+        Names must be unique. They also name the random streams, so renaming a step changes its draws, while adding a
+        step does not change those of others.
     summary
-        What it is, in one line.
+        A one-line description.
     name
-        How messages call it.
+        Name used in messages.
     source
-        Where its numbers come from.
+        Where its parameters come from.
     target
-        What the sharp picture of a pair is: ``scene``, the same scene through the same camera without blur, noise,
-        mosaic and compression, or ``source``, the picture as it was given.
+        The sharp picture of a pair: ``scene``, the same scene through the same camera without blur, noise, mosaic and
+        compression, or ``source``, the picture as it was given.
 
     Raises
     ------
     RecipeError
-        A step takes another encoding than the step before it gives, a name stands twice, or a ``same_as`` refers to
+        A step takes a different encoding than the previous step gives, a name is used twice, or a ``same_as`` refers to
         nothing.
 
     Examples
@@ -82,8 +83,8 @@ class Recipe:
         object.__setattr__(self, "target", target)
         if isinstance(steps, Sampler | Degradation | Mapping | str) or not isinstance(steps, Iterable):
             raise RecipeError(
-                f"A recipe is made of a list of steps, got {type(steps).__name__}.",
-                fix="Write Recipe([('lens', GaussianBlur(sigma_px=1.0)), ...]); plain values are for Recipe.from_dict.",
+                f"A recipe takes a list of steps, got {type(steps).__name__}.",
+                fix="Write Recipe([('lens', GaussianBlur(sigma_px=1.0)), ...]); use Recipe.from_dict for plain values.",
             )
         named = []
         for item in steps:
@@ -105,8 +106,8 @@ class Recipe:
             )
         if self.target == "source" and self.steps and self.takes is not self.gives:
             raise RecipeError(
-                f"'source' needs a recipe that gives what it takes, got {self.takes} -> {self.gives}.",
-                why="The two pictures of a pair must be of one encoding.",
+                f"'source' needs a recipe that gives the encoding it takes, got {self.takes} -> {self.gives}.",
+                why="The two pictures of a pair must have the same encoding.",
                 place=f"{self.name} target",
                 field="target",
                 value=self.target,
@@ -118,10 +119,10 @@ class Recipe:
         for step, sampler in self.steps:
             place = f"{self.name} [{step}]"
             if not step or "." in step or not isinstance(step, str):
-                raise RecipeError("a step's name is a non-empty string without dots.", place=place, value=step)
+                raise RecipeError("the name must be a non-empty string without dots.", place=place, value=step)
             if step in known:
                 raise RecipeError(
-                    "the name stands twice.", why="It names the random stream.", fix="Rename one.", place=place
+                    "the name is used twice.", why="It names the random stream.", fix="Rename one.", place=place
                 )
             for field, distribution in sampler.distributions():
                 for other in distribution.depends_on():
@@ -143,7 +144,7 @@ class Recipe:
 
     @property
     def gives(self) -> Encoding | None:
-        """The encoding of what it makes."""
+        """The encoding of its result."""
         encoding = self.takes
         for _, sampler in self.steps:
             encoding = sampler.gives(encoding)
@@ -151,12 +152,12 @@ class Recipe:
 
     @property
     def sees_frame(self) -> bool:
-        """Whether its draws depend on what is in the frame (such as its depth), not only on seed and index."""
+        """Whether its draws depend on the content of the frame (such as its depth), not only on seed and index."""
         return any(d.sees_frame for _, sampler in self.steps for _, d in sampler.distributions())
 
     @property
     def is_random(self) -> bool:
-        """False for a provenance record: every number is known."""
+        """False for a provenance record, in which all parameters are known."""
         return any(
             len(sampler.kinds()) > 1
             or any(not isinstance(d, Constant) for _, d in sampler.distributions())
@@ -165,15 +166,15 @@ class Recipe:
         )
 
     def sample(self, frame: Frame, *, seed: int, index: int) -> Draw:
-        """The numbers of sample ``index`` of the data set ``seed``: a pure function of these (and the frame's depth).
+        """Draw sample ``index`` of the data set with this ``seed``: a pure function of these (and the frame's depth).
 
-        A sampler sees the frame with the depth that earlier steps have given it. For a frame that is light already (an
-        HDR file) nothing is drawn in place of decoding and of light beyond white.
+        A sampler sees the frame with the depth that earlier steps have set. For a frame that is already linear (an HDR
+        file), decoding and the extension of light beyond white are skipped.
 
         Raises
         ------
         InvalidValueError
-            The frame lacks what a sampler needs, or a combination of drawn numbers is impossible.
+            The frame lacks something that a sampler needs, or a combination of drawn values is impossible.
         """
         check_frame(f"Recipe {self.name!r}", frame)
         earlier: dict[str, Degradation] = {}
@@ -188,7 +189,7 @@ class Recipe:
                 raise InvalidValueError(
                     what, why=error.why, fix=error.fix, field=error.field, value=error.value
                 ) from None
-            earlier[name] = step  # also where nothing stands in its place: others may refer to its numbers
+            earlier[name] = step  # even if it is skipped, since others may refer to its values
             steps.append((name, step.for_light() if is_linear else step))
             is_linear = is_linear and step.gives in (None, Encoding.LINEAR)
             if sees_frame:
@@ -208,11 +209,11 @@ class Recipe:
     def from_dict(
         values: Mapping[str, Any], kinds: Sequence[type[Degradation]] = degradations.ALL, *, name: str = "unnamed"
     ) -> Recipe:
-        """A recipe from plain values, checked."""
+        """A validated recipe from plain values."""
         if not isinstance(values, Mapping):
             raise RecipeError(
-                f"a recipe is made of a table with steps, got {type(values).__name__}.",
-                fix="load_recipe takes names and paths.",
+                f"a recipe must be a table with steps, got {type(values).__name__}.",
+                fix="Use load_recipe for names and paths.",
                 place=name,
             )
         kinds = _checked_kinds(kinds)
@@ -251,13 +252,13 @@ class Recipe:
         )
 
     def to_toml(self) -> str:
-        """The text of a recipe file."""
+        """The recipe as the text of a TOML file."""
         import tomli_w
 
         return tomli_w.dumps(without_none(self.to_dict()))
 
     def sha256(self) -> str:
-        """Hash of everything that decides the draws."""
+        """Hash of everything that determines the draws."""
         decides = self.to_dict()["step"] if self.target == "scene" else [self.target, self.to_dict()["step"]]
         text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -293,8 +294,8 @@ def _entries(values: Mapping[str, Any], name: str, key: str = "step") -> Sequenc
         raise RecipeError(
             f"{key} must be an array of tables, got "
             f"{'one table' if isinstance(entries, Mapping) else type(entries).__name__}.",
-            why="Their order is the order of physics." if key == "step" else "",
-            fix=f"Write [[{key}]] with two brackets." if key == "step" else "",
+            why="Steps have an order: that of the light." if key == "step" else "",
+            fix=f"Write [[{key}]] with double brackets." if key == "step" else "",
             place=name,
             field=key,
             value=entries,
@@ -303,7 +304,7 @@ def _entries(values: Mapping[str, Any], name: str, key: str = "step") -> Sequenc
 
 
 def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Tables of a recipe with paths of other files as paths from here, and names of arrays for their files."""
+    """Tables of a recipe with resolved paths of other files, and with array files replaced by array names."""
 
     def in_steps(entries: Any) -> Any:
         if not isinstance(entries, list):
@@ -342,26 +343,26 @@ def load_recipe(
     source
         Name of a recipe that comes with the library (:func:`recipe_names`), or path of a .toml file.
     kinds
-        Degradations that it may use; people's own: ``kinds=(*blursynth.kinds.ALL, Mine)``.
+        Degradations that it may use. To add custom ones: ``kinds=(*blursynth.kinds.ALL, Mine)``.
     changes
-        ``{"shake.length_px": 20.0}``: fields to replace, by step and name, as a recipe that ``extends`` this one would:
-        for a step with ``one_of`` they go to every option that has such a field, and ``kind`` replaces the step. The
-        summary of the recipe then says so.
+        Fields to replace, by step and name: ``{"shake.length_px": 20.0}``. As in a recipe that ``extends`` this
+        one, a step with ``one_of`` has the field changed in every option that has it, and ``kind`` replaces
+        the step. The changes are added to the summary of the recipe.
 
     Raises
     ------
     RecipeError
-        It does not exist, is no TOML, or cannot be built; the message names the place.
+        It does not exist, is not TOML, or cannot be built; the message says where.
     """
     kinds = _checked_kinds(kinds)
     if changes is not None and not isinstance(changes, Mapping):
         raise RecipeError(
-            f"changes must be a table of step.field and value, got {changes!r}.", fix='Write {"shake.length_px": 20.0}.'
+            f"changes must map step.field to values, got {changes!r}.", fix='Write {"shake.length_px": 20.0}.'
         )
     tables = _FILES.read(source, merge=partial(_extended, kinds=kinds))
     name, values = tables.name, tables.values
     if "remove" in values:
-        raise RecipeError("there is nothing to remove from without extends.", place=f"{name} remove", field="remove")
+        raise RecipeError("remove needs extends.", place=f"{name} remove", field="remove")
     if changes:
         try:
             resolved = assets.resolve(dict(changes), tables.folder)
@@ -398,22 +399,22 @@ def _check_assets(recipe: Recipe) -> None:
                     except InvalidValueError as error:
                         raise RecipeError(
                             error.what,
-                            why="A name alone does not say where its numbers are.",
+                            why="A name alone does not say where the array is stored.",
                             fix=f'Write {field} = {{ file = "kernel.npy" }}, or files = ... for one of several.',
                             place=f"{recipe.name} [{step}] {field}",
                         ) from None
 
 
 def _extended(below: Tables, above: Tables, *, kinds: Sequence[type[Degradation]]) -> dict[str, Any]:
-    """Put the steps of a recipe over those of the one it extends.
+    """Merge the steps of a recipe into those of the one it extends.
 
-    A step with the name of a parent's step changes it (:func:`_put_over`); others are appended, or put ``before`` or
-    ``after`` a named one. ``remove`` lists steps to leave out.
+    A step with the name of a parent's step changes it (:func:`_put_over`); others are appended, or inserted ``before``
+    or ``after`` a named one. ``remove`` lists steps to leave out.
     """
     name, values = above.name, dict(above.values)
     removed = values.pop("remove", [])
     if not isinstance(removed, list) or not all(isinstance(step, str) for step in removed):
-        raise RecipeError(f"must be a list of names of steps, got {removed!r}.", place=f"{name} remove", field="remove")
+        raise RecipeError(f"must be a list of step names, got {removed!r}.", place=f"{name} remove", field="remove")
     steps = [dict(entry) for entry in _entries(below.values, below.name)]
     names = [_name(entry) for entry in steps]
     for gone in removed:
@@ -464,14 +465,14 @@ def _name(entry: Mapping[str, Any]) -> str:
 def _put_over(
     old: Mapping[str, Any], fields: Mapping[str, Any], place: str, kinds: Sequence[type[Degradation]]
 ) -> dict[str, Any]:
-    """A step with some of its fields changed: the one rule of recipes that extend others and of ``changes``.
+    """A step with some of its fields changed: the common rule of recipes that extend others and of ``changes``.
 
-    Another kind, or ``one_of`` where there was none, replaces all that the step had; so does a camera the numbers of a
-    sensor that had none. Of a step with ``one_of`` every option that has a given field takes it; ``probability`` is the
-    step's own.
+    Another kind, or ``one_of`` where there was none, replaces everything the step had; a camera replaces the parameters
+    of a sensor that had none. In a step with ``one_of``, every option that has a given field receives it;
+    ``probability`` belongs to the step itself.
     """
     old = dict(old)
-    said = {"kind", "one_of"} & set(fields)  # what it is now; if it does not say, it is what it was
+    said = {"kind", "one_of"} & set(fields)  # its new form; unchanged if neither is given
     if said and not (fields.get("kind") == old.get("kind") and said == {"kind", "one_of"} & set(old)):
         name = {"name": old["name"]} if "name" in old else {"name": old["kind"]} if "kind" in old else {}
         return {**name, **fields}
@@ -490,14 +491,14 @@ def _put_over(
 
 
 def _joint_samplers(step: Mapping[str, Any], kinds: Sequence[type[Degradation]]) -> list[type[JointSampler]]:
-    """Those that the kind of a step may be drawn by."""
+    """The joint samplers that may draw the kind of a step."""
     return [joint for joint in JOINT_SAMPLERS if joint.of in kinds and joint.of.kind == step.get("kind")]
 
 
 def _with_field_of_options(
     options: Sequence[Mapping[str, Any]], field: str, value: Any, place: str, kinds: Sequence[type[Degradation]]
 ) -> list[Any]:
-    """Options with a field changed in each that has it."""
+    """Options with a field changed in every option that has it."""
     known: set[str] = set()
     changed = [_with_field_of_option(option, field, value, place, kinds, known) for option in options]
     if field not in known:
@@ -518,8 +519,8 @@ def _with_field_of_option(
     kinds: Sequence[type[Degradation]],
     known: set[str],
 ) -> dict[str, Any]:
-    """An option, with the field changed if it has it; what fields it has is added to ``known``."""
-    if "one_of" in option:  # an option that is a choice itself
+    """An option, with the field changed if it has it; its fields are added to ``known``."""
+    if "one_of" in option:  # an option that is itself a choice
         inner = _entries(option, place, "one_of")
         return {**option, "one_of": [_with_field_of_option(o, field, value, place, kinds, known) for o in inner]}
     names = set(option) - {"kind", "weight", "probability"}
@@ -536,7 +537,7 @@ def _with_field_of_option(
 def _with_changes(
     values: Mapping[str, Any], changes: Mapping[str, Any], name: str, kinds: Sequence[type[Degradation]]
 ) -> dict[str, Any]:
-    """``step.field`` changed, all of one step at once, so that their order does not matter."""
+    """Apply changes of ``step.field``, all changes of a step at once so that their order does not matter."""
     entries = [dict(entry) for entry in _entries(values, name)]
     names = [_name(entry) for entry in entries]
     of_step: dict[str, dict[str, Any]] = {}
@@ -550,8 +551,8 @@ def _with_changes(
             )
         if field in ("name", "before", "after"):
             raise RecipeError(
-                f"a change gives a step other numbers, not another {'name' if field == 'name' else 'place'}.",
-                why="The name is that of its random stream, and the order is the order of physics.",
+                f"a change can replace the fields of a step, not its {'name' if field == 'name' else 'place'}.",
+                why="The name is that of its random stream, and the order is that of the light.",
                 fix=f'Write a recipe with extends = "{name}" for that.',
                 place=path,
                 field=path,
@@ -564,14 +565,14 @@ def _with_changes(
 
 
 def _noted(summary: Any, note: str) -> Any:
-    """A summary with what was changed since it was written; what is not a string is left to the check."""
+    """A summary with the changes appended; validation handles a summary that is not a string."""
     if not isinstance(summary or "", str):
         return summary
     return f"{summary}; changed: {note}" if summary else f"changed: {note}"
 
 
 def _shown(value: Any) -> str:
-    """A value as TOML has it, for people."""
+    """A value in readable TOML."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key} = {_shown(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):

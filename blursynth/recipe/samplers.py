@@ -1,4 +1,4 @@
-"""Samplers: degradations whose numbers are still to be drawn."""
+"""Samplers: degradations whose parameters are still to be drawn."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["JointSampler", "Maybe", "OneOf", "Random", "Sampler", "parse_fields"
 
 
 class Sampler(ABC):
-    """Draws one degradation. Samplers see the frame and what was drawn before them."""
+    """Draws one degradation. Samplers see the frame and the steps that were drawn before."""
 
     @abstractmethod
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Degradation:
-        """One degradation with no randomness left."""
+        """Draw one degradation, with no randomness left."""
 
     @abstractmethod
     def kinds(self) -> tuple[type[Degradation], ...]:
-        """The kinds that it may give."""
+        """The kinds that it may draw."""
 
     @abstractmethod
     def distributions(self) -> Iterable[tuple[str, Distribution]]:
@@ -37,7 +37,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """The form that stands in TOML and JSON."""
+        """The form used in TOML and JSON."""
 
     def gives(self, takes: Encoding | None) -> Encoding | None:
         """The encoding after this step, for a frame of encoding ``takes``.
@@ -58,7 +58,7 @@ class Sampler(ABC):
         if len(results) > 1:
             raise RecipeError(
                 f"The options of one step must give the same encoding, got {sorted(str(r) for r in results)}.",
-                fix="Make steps of their own of them.",
+                fix="Turn them into separate steps.",
             )
         return results.pop()
 
@@ -78,10 +78,10 @@ _ORDER_HINTS = {
 
 @final
 class Random(Sampler):
-    """A degradation with distributions where its numbers will go; plain values are constants.
+    """A degradation with distributions instead of parameters; plain values are constants.
 
-    A field named ``seed`` that is not given is drawn. Everything is checked when it is built: unknown fields, and the
-    ends of every distribution against the field's range.
+    A field named ``seed`` is drawn unless it is given. Unknown fields are refused, and the limits of every distribution
+    are checked against the range of its field, when the sampler is created.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class Random(Sampler):
     Raises
     ------
     RecipeError
-        An unknown field, or a distribution that can draw a value which the degradation refuses.
+        A field is unknown, or a distribution can draw a value that the degradation refuses.
     """
 
     def __init__(self, kind: type[Degradation], **fields: Any) -> None:
@@ -106,7 +106,7 @@ class Random(Sampler):
         self._check_ranges()
 
     def _check_ranges(self) -> None:
-        """Try every distribution at each of its ends, the others at their first."""
+        """Try every distribution at each of its limits, with the others at their first."""
         first = {name: d.extremes()[0] for name, d in self.given.items() if d.extremes()}
         if self._draw_seed:
             first["seed"] = 0
@@ -114,9 +114,9 @@ class Random(Sampler):
         for name, value in trials:
             found = self.kind.faults({**first, name: value} if name else first)
             if len(first) < len(self.given) + self._draw_seed:
-                # Some numbers are known only in the draw and are missing now: only complaints about this one count.
+                # Some values are known only in the draw and are missing now, so only errors about this field count.
                 found = tuple(fault for fault in found if name and fault.field == name)
-            # The trial of one field meets the faults of the others too.
+            # The trial of one field also meets the errors of the others.
             if own := [fault for fault in found if fault.field in ("", name)] or found:
                 raise joined(own).at("" if own[0].field else name, RecipeError)
 
@@ -140,44 +140,44 @@ class Random(Sampler):
 
 
 class JointSampler(Sampler):
-    """Draws the numbers of one kind together, from what stands in fields that the kind itself has not.
+    """Draws the parameters of one kind jointly, from fields that the kind itself does not have.
 
-    In a recipe it is a step of that kind with such fields. How recipes that extend another, changes by name, paths in
-    files and the schema treat them is said here, so that whoever reads recipes need not know what they are.
+    In a recipe, it is a step of that kind with such fields. This class defines how extending recipes, changes by name,
+    paths in files and the schema treat these fields, so that the code that reads recipes need not know them.
     """
 
     of: ClassVar[type[Degradation]]
     """The kind."""
     more_fields: ClassVar[tuple[str, ...]]
-    """What a step may hold besides the fields of the kind. The first one makes it such a step."""
+    """Fields that a step may have in addition to those of the kind. The first one selects this sampler."""
 
     @classmethod
     @abstractmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Sampler:
-        """The sampler of a step: of its fields without ``kind``.
+        """The sampler of a step, from its fields without ``kind``.
 
         Raises
         ------
         RecipeError
-            A field is unknown, or its value impossible; or there is none of what makes it such a step.
+            A field is unknown, its value is impossible, or the field that selects this sampler is missing.
         """
 
     @classmethod
     def kept(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-        """What stays of the fields of a step that ``new`` ones are put over."""
+        """The fields of a step that remain when ``new`` ones are merged into them."""
         return dict(old)
 
     @classmethod
     def located(cls, fields: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """Fields of a step with the paths in them relative to the folder of their file."""
+        """Fields of a step, with relative paths resolved from the folder of their file."""
         return fields
 
     @classmethod
     @abstractmethod
     def schema(cls, kind: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-        """The JSON schema of a step that may be such a one, from that of a step of the kind.
+        """The JSON schema of a step that may use this sampler, derived from that of a step of the kind.
 
-        What it refers to is put into ``definitions``.
+        Referenced schemas are added to ``definitions``.
         """
 
 
@@ -215,7 +215,7 @@ class OneOf(Sampler):
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Degradation:
         chosen = pick([weight for weight, _ in self.options], stream.child("one_of"))
         option = self.options[chosen][1]
-        # An option that is a choice itself draws from elsewhere: the same number would make both choices alike.
+        # An option that is itself a choice draws from another stream: the same number would tie the two choices.
         return option.sample(stream.child("option") if _holds(option, OneOf) else stream, frame, earlier)
 
     def kinds(self) -> tuple[type[Degradation], ...]:
@@ -233,9 +233,9 @@ class OneOf(Sampler):
 
 @final
 class Maybe(Sampler):
-    """A sampler that happens with a probability; otherwise :class:`~blursynth.kinds.Identity`.
+    """A sampler that is applied with a probability; otherwise the step is :class:`~blursynth.kinds.Identity`.
 
-    The encoding must not change.
+    The sampler must not change the encoding.
     """
 
     def __init__(self, probability: float, sampler: Sampler | Degradation) -> None:
@@ -264,7 +264,7 @@ class Maybe(Sampler):
 
 
 def _holds(sampler: Sampler, kind: type[Sampler]) -> bool:
-    """Whether a sampler is of a kind, or one of what it chooses among is."""
+    """Whether a sampler, or one of its options, is of a kind."""
     if isinstance(sampler, kind):
         return True
     if isinstance(sampler, OneOf):
@@ -273,25 +273,25 @@ def _holds(sampler: Sampler, kind: type[Sampler]) -> bool:
 
 
 def as_sampler(value: object) -> Sampler:
-    """A degradation is a sampler with nothing left random; anything else is refused."""
+    """Convert a degradation to a sampler without randomness; anything else is refused."""
     if isinstance(value, Sampler):
         return value
     if isinstance(value, Degradation):
         return Random(type(value), **value.fields())
     if isinstance(value, type) and issubclass(value, Degradation):
         raise RecipeError(
-            f"A step is a sampler or a degradation, got the class {value.__name__} itself.",
+            f"A step must be a sampler or a degradation, got the class {value.__name__} itself.",
             fix=f"Write {value.__name__}(field=...) or Random({value.__name__}, field=...).",
         )
     raise RecipeError(
-        f"A step is a sampler or a degradation, got {type(value).__name__}.", fix="Write Random(Kind, field=...)."
+        f"A step must be a sampler or a degradation, got {type(value).__name__}.", fix="Write Random(Kind, field=...)."
     )
 
 
 def parse_fields(
     kind: type[Degradation], fields: Mapping[str, Any], more: Sequence[str] = ()
 ) -> dict[str, Distribution]:
-    """Distributions of the fields of a kind from their TOML form; ``more`` are named as known in messages."""
+    """Distributions of the fields of a kind from their TOML form; messages also list ``more`` as known."""
     parsed = {}
     for name, value in fields.items():
         if name not in kind.model_fields:
@@ -318,9 +318,9 @@ def parse_sampler(
     entry
         The table of the step.
     kinds
-        The kinds that it may be of.
+        The kinds that it may have.
     joint
-        Samplers that may read it where it has more fields than its kind.
+        Samplers that may read it if it has more fields than its kind.
     """
     fields = dict(entry)
     if "probability" in fields:
@@ -331,10 +331,10 @@ def parse_sampler(
             raise RecipeError("one_of needs a list of tables with weight, kind and fields.")
         if fields:
             raise RecipeError(
-                f"A step with one_of has no fields of its own, got {sorted(fields)[0]!r}.",
-                why="Whether it or an option's own would count is not said.",
-                fix="Put it into the options. (What changes the step later, a recipe that extends this one or a "
-                "change by name, goes to every option that has such a field.)",
+                f"A step with one_of cannot have fields of its own, got {sorted(fields)[0]!r}.",
+                why="It would be ambiguous whether this field or that of an option applies.",
+                fix="Move it into the options. (Later changes of the step, by a recipe that extends this one or by "
+                "name, apply to every option that has such a field.)",
             )
         pairs = []
         for option in options:

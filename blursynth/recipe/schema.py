@@ -1,7 +1,7 @@
-"""The JSON Schema of recipe files, so that editors complete and check them while they are written.
+"""The JSON Schema of recipe files, so that editors can complete and check them.
 
-It is made from the kinds themselves: their fields, ranges and descriptions. What a schema cannot say (the order of
-encodings, references to earlier steps, that low does not exceed high) :func:`blursynth.load_recipe` checks.
+It is derived from the kinds themselves: their fields, ranges and descriptions. :func:`blursynth.load_recipe` checks
+what a schema cannot express (the order of encodings, references to earlier steps, that low does not exceed high).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _PROBABILITY: Schema = {
     "type": "number",
     "minimum": 0,
     "maximum": 1,
-    "description": "the step happens with this probability, otherwise nothing does",
+    "description": "the step is applied with this probability",
 }
 _WEIGHT: Schema = {"type": "number", "minimum": 0, "default": 1, "description": "relative frequency of this option"}
-_ANCHOR: Schema = {"type": "string", "description": "step of the extended recipe that it is put before or after"}
+_ANCHOR: Schema = {"type": "string", "description": "step of the extended recipe to insert it before or after"}
 
 
 def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Schema:
@@ -42,7 +42,7 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
     Parameters
     ----------
     kinds
-        Degradations that recipes may use; with people's own: ``(*blursynth.kinds.ALL, Mine)``.
+        Degradations that recipes may use. To add custom ones: ``(*blursynth.kinds.ALL, Mine)``.
     """
     names = [kind.kind for kind in kinds]
     options = [{"$ref": f"#/$defs/{name}"} for name in names]
@@ -75,7 +75,7 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
     partial_fields = sorted({field for kind in kinds for field in kind.model_fields})
     partial_fields += [field for joint in joint_samplers for field in joint.more_fields]
     definitions["changed_step"] = {
-        "description": "a step that is new, or fields that replace those of the extended recipe's step of this name",
+        "description": "a new step, or fields that replace those of the step with this name in the extended recipe",
         "anyOf": [
             {
                 "type": "object",
@@ -94,12 +94,12 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "blursynth recipe",
-        "description": "Steps of a camera in the order of light, with distributions where their numbers will go",
+        "description": "Steps of a camera in the order of light, with distributions for their parameters",
         "type": "object",
         "properties": {
-            "summary": {"type": "string", "description": "what it is, in one line"},
-            "source": {"type": "string", "description": "where its numbers come from"},
-            "target": {"enum": ["scene", "source"], "description": "what the sharp picture of a pair is"},
+            "summary": {"type": "string", "description": "one-line description"},
+            "source": {"type": "string", "description": "where its parameters come from"},
+            "target": {"enum": ["scene", "source"], "description": "the sharp picture of a pair"},
             "extends": {
                 "description": "recipe that this one changes: a name, or the path of a .toml file",
                 "anyOf": [{"enum": list(recipe_names())}, {"type": "string", "pattern": "\\.toml$"}],
@@ -109,7 +109,7 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
                 "items": {"type": "string"},
                 "description": "steps of the extended recipe to leave out",
             },
-            "step": {"type": "array", "description": "the order is the order of physics"},
+            "step": {"type": "array", "description": "steps in the order of light"},
         },
         "additionalProperties": False,
         "if": {"required": ["extends"]},

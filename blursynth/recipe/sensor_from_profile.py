@@ -32,7 +32,8 @@ _SAME_SETTING = {
 class SensorFromProfile(JointSampler):
     """A sensor whose gain, noise, offsets and colors are drawn jointly from a calibrated camera.
 
-    The draw is a plain :class:`~blursynth.kinds.Sensor` with all numbers in it: it replays without the camera's file.
+    The draw is a plain :class:`~blursynth.kinds.Sensor` that holds all parameters, so it replays without the camera's
+    file.
 
     Parameters
     ----------
@@ -40,15 +41,16 @@ class SensorFromProfile(JointSampler):
         A :class:`~blursynth.SensorProfile`, the name of one (:func:`~blursynth.sensor_profile_names`), the path of a
         .toml file, its table, or ``{"choice": [...], "weights": [...]}`` of these.
     iso
-        The setting, a number or a distribution; only for cameras whose gain has a line in ISO.
+        ISO setting, a number or a distribution; only for cameras whose gain is linear in ISO.
     photons_at_white
-        Photons that linear 1.0 brings to a green pixel; times the camera's quantum efficiency it is ``white_level_e``.
+        Photons per green pixel at linear 1.0. Multiplied by the camera's quantum efficiency, this gives
+        ``white_level_e``.
     read_noise_model
         ``tukey_lambda`` or ``gaussian``; by default the better one that the camera has.
     **fields
-        Fields of the sensor that replace what the camera gives: numbers or distributions. ``gain_dn_per_e`` chooses the
-        setting, and the noise follows it; by default the gain is drawn from the camera's range. ``white_level_e`` is by
-        default what puts white on the converter's top code.
+        Fields of the sensor, numbers or distributions, that replace those from the camera. ``gain_dn_per_e`` selects
+        the setting, and the noise follows it; by default the gain is drawn from the camera's range. By default,
+        ``white_level_e`` maps white to the top code of the converter.
 
     Examples
     --------
@@ -59,7 +61,7 @@ class SensorFromProfile(JointSampler):
     Raises
     ------
     RecipeError
-        There is no such camera, it has no such setting, an unknown field, or a value that the sensor refuses.
+        There is no such camera, it has no such setting, a field is unknown, or the sensor refuses a value.
     """
 
     of = Sensor
@@ -84,7 +86,7 @@ class SensorFromProfile(JointSampler):
         for one, other in _SAME_SETTING.items():
             if one in self.settings and other in self.given:
                 raise RecipeError(
-                    f"give it or {other}, not both.", why="The one follows from the other.", place=one, field=one
+                    f"give it or {other}, not both.", why="One determines the other.", place=one, field=one
                 )
         for profile in self.cameras:
             self._check(profile)
@@ -104,7 +106,7 @@ class SensorFromProfile(JointSampler):
             base = profile.draw(Stream(0, 0, "check"), read_noise_model=self.read_noise_model)
         except InvalidValueError as error:
             raise error.at("", RecipeError) from None
-        # What is given is checked like the fields of any other kind, in place of what the camera gives.
+        # Given fields are checked like those of any other kind, and replace those from the camera.
         Random(Sensor, **{**base, **self.given})
 
     @classmethod
@@ -112,8 +114,8 @@ class SensorFromProfile(JointSampler):
         if "camera" not in fields:
             alone = next(name for name in cls.more_fields if name in fields)
             raise RecipeError(
-                "it belongs to a calibrated camera.",
-                fix='Say which: camera = "sony-a7s2", for example.',
+                "this field needs a calibrated camera.",
+                fix='Give one, for example camera = "sony-a7s2".',
                 place=alone,
                 field=alone,
             )
@@ -124,7 +126,7 @@ class SensorFromProfile(JointSampler):
 
     @classmethod
     def kept(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-        """A setting takes the place of its other name; a camera that of the numbers of a sensor that had none."""
+        """A setting replaces its synonym; a camera replaces the parameters of a sensor that had none."""
         if "camera" in old:
             gone = [other for one, other in _SAME_SETTING.items() if one in new and other not in new]
             return {name: value for name, value in old.items() if name not in gone}
@@ -141,7 +143,7 @@ class SensorFromProfile(JointSampler):
         camera = {
             "camera": _camera_schema(),
             "iso": field_schema({**positive, "description": "ISO setting of the camera"}),
-            "photons_at_white": field_schema({**positive, "description": "photons that white brings to a green pixel"}),
+            "photons_at_white": field_schema({**positive, "description": "photons per green pixel at white"}),
             "read_noise_model": {
                 "description": "by default the better one that the camera has",
                 "enum": ["tukey_lambda", "gaussian"],
@@ -184,12 +186,12 @@ class SensorFromProfile(JointSampler):
         return (Sensor,)
 
     def distributions(self) -> Iterable[tuple[str, Distribution]]:
-        # The camera is a choice even where there is one: its numbers are drawn.
+        # The camera is a choice even if there is only one, since its parameters are drawn.
         names = tuple(profile.name for profile in self.cameras)
         return [("camera", Choice(names, self.weights)), *self.settings.items(), *self.given.items()]
 
     def to_dict(self) -> dict[str, Any]:
-        """With the whole table of the camera, so that a stored recipe needs no file and its hash tells its content."""
+        """Includes the camera's whole table, so that a stored recipe needs no file and its hash covers the camera."""
         tables = [profile.to_dict() for profile in self.cameras]
         camera: dict[str, Any] = tables[0] if len(tables) == 1 else {"choice": tables}
         if self.weights and len(tables) > 1:
@@ -218,7 +220,7 @@ def _cameras(camera: Any) -> tuple[tuple[SensorProfile, ...], tuple[float, ...]]
     options = camera["choice"]
     if not isinstance(options, Sequence) or isinstance(options, str) or not options:
         raise RecipeError(f"choice needs a list of cameras, got {options!r}.", place="camera")
-    try:  # of places, so that weights are checked as those of any other choice
+    try:  # of indices, so that weights are checked like those of any other choice
         choice = cast(Choice, parse({**camera, "choice": list(range(len(options)))}))
     except BlursynthError as error:
         raise error.at("camera", RecipeError) from None
@@ -234,7 +236,7 @@ def _camera(camera: Any) -> SensorProfile:
 
 
 def _located(camera: Any, folder: Path) -> Any:
-    """Paths of files of cameras as paths from here."""
+    """Resolved paths of camera files."""
     if isinstance(camera, str) and camera.endswith(".toml"):
         return beside(camera, folder)
     if isinstance(camera, Mapping) and isinstance(camera.get("choice"), list):
@@ -260,18 +262,18 @@ def _camera_schema() -> dict[str, Any]:
         "additionalProperties": False,
     }
     return {
-        "description": "calibrated camera that the numbers are drawn from: a name, the path of a .toml file, its "
+        "description": "calibrated camera that the parameters are drawn from: a name, the path of a .toml file, its "
         "table, or a choice of these",
         "anyOf": [*one["anyOf"], several],
     }
 
 
 def _table_schema() -> dict[str, Any]:
-    """A camera written out in the recipe, as stored recipes have it; what is in its tables its loader checks."""
+    """A camera written out in the recipe, as in stored recipes; its loader validates the content of its tables."""
     fields = SensorProfile.model_fields
     return {
         "type": "object",
-        "description": "a calibrated camera, as its file holds it",
+        "description": "a calibrated camera, with the content of its file",
         "required": [name for name, field in fields.items() if field.is_required()],
         "properties": dict.fromkeys(fields, True),
         "additionalProperties": False,

@@ -1,1 +1,1 @@
-"""What is written down: text, TOML, units and named random streams."""
+"""Records, text, TOML, units and named random streams."""

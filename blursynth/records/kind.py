@@ -1,8 +1,8 @@
-"""Records of plain, validated values, and kinds: records with a name, by which files and command lines call them.
+"""Records of plain, validated values, and kinds: records with a name that files and command lines refer to.
 
-A recipe's degradation, a network, a loss, a metric, a classical method: each is a record of its numbers with the name
-of its kind beside them, ``{"kind": "disk_blur", "diameter_px": 5.0}``. How a kind is named, looked up, made and written
-is said here once. Records may hold records, as a file in TOML holds tables.
+A degradation in a recipe, a network, a loss, a metric, a classical method: each is a record of its parameters with the
+name of its kind, ``{"kind": "disk_blur", "diameter_px": 5.0}``. This module defines how kinds are named, looked up,
+created and written. Records may hold records, as a TOML file holds tables.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from blursynth.errors import MISSING, Alone, Argument, BlursynthError, InvalidVa
 
 __all__ = ["Kind", "Record", "among", "find_kind", "make", "snake"]
 
-# Words for pydantic's error types, so that every message reads the same way.
+# Words for pydantic's error types, so that all messages have the same style.
 _BOUNDS = {
     "greater_than": ("gt", ">"),
     "greater_than_equal": ("ge", ">="),
@@ -40,16 +40,16 @@ _TYPES = {
 
 
 class Record(BaseModel, ABC):
-    """An immutable record of plain numbers in physical units; it is JSON and compares equal.
+    """An immutable record of plain values in physical units, which maps to JSON and is compared by value.
 
-    Strict: ``"2"`` is not a number and ``true`` is not 1; unknown fields, NaN and infinities are refused. A field that
-    is a record itself may be given as a table, and one that is a tuple as a list, as files have them.
+    Validation is strict: ``"2"`` is not a number and ``true`` is not 1; unknown fields, NaN and infinities are refused.
+    As in files, a field that is itself a record may be given as a table, and a tuple as a list.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     names_arguments: ClassVar[bool] = False
-    """Whether its fields are the parameters of a call, which a command line writes as its options."""
+    """Whether its fields are the parameters of a call, which a command line shows as its options."""
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -61,14 +61,14 @@ class Record(BaseModel, ABC):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
         schema = handler(source)
         model: Any = handler.resolve_ref_schema(schema)
-        while model["type"] != "model":  # validators of the whole record stand around it
+        while model["type"] != "model":  # it is wrapped in validators of the whole record
             model = model["schema"]
-        model["strict"] = False  # tables are taken for records; what is in them stays strict
+        model["strict"] = False  # tables are accepted as records; their content stays strict
         return schema
 
     @classmethod
     def faults(cls, fields: Mapping[str, Any]) -> tuple[InvalidValueError, ...]:
-        """What is wrong with these fields, one error for each; empty where they make a record."""
+        """The errors of these fields, one for each; empty if they make a valid record."""
         taken = {name: _taken(value) for name, value in fields.items()}
         try:
             cls.__pydantic_validator__.validate_python(taken, self_instance=cls.__new__(cls))
@@ -85,7 +85,7 @@ class Record(BaseModel, ABC):
         return {name: getattr(self, name) for name in type(self).model_fields}
 
     def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
-        """Fields as plain values, as in JSON and TOML; without ``defaults`` those that differ from their default."""
+        """Fields as plain values, as in JSON and TOML; without ``defaults``, only those that differ from them."""
         return {
             name: _given(value, defaults)
             for name, value in self.fields().items()
@@ -103,14 +103,14 @@ class Record(BaseModel, ABC):
 
 
 def _taken(value: Any) -> Any:
-    """A value as strict fields take it: numbers of numpy as those of Python, lists of files as tuples."""
+    """A value as strict fields accept it: NumPy scalars as Python numbers, lists from files as tuples."""
     if isinstance(value, np.generic):
         return value.item()
     return tuple(map(_taken, value)) if isinstance(value, list | tuple) else value
 
 
 def _given(value: Any, defaults: bool) -> Any:
-    """A value of a record as JSON and TOML have it."""
+    """A value of a record in the form of JSON and TOML."""
     if isinstance(value, Record):
         return value.to_dict(defaults=defaults)
     if isinstance(value, tuple):
@@ -123,20 +123,20 @@ def _faults(record: type[Record], error: ValidationError) -> tuple[InvalidValueE
 
 
 def _fault(record: type[Record], item: Any) -> InvalidValueError:
-    """One of pydantic's errors in the words of this library: what, got, why, fix."""
+    """A pydantic error as an error of this library: what, got, why, fix."""
     keys, sort, got, context = item["loc"], item["type"], item["input"], item.get("ctx", {})
     inner = context.get("error")
-    if not keys:  # what a validator of the whole record raised
+    if not keys:  # raised by a validator of the whole record
         return _said(Alone(f"{record.__name__}: "), inner or item["msg"])
     name = str(keys[0])
-    if isinstance(inner, BlursynthError) and isinstance(got, Mapping):  # a table in this one
+    if isinstance(inner, BlursynthError) and isinstance(got, Mapping):  # a nested table
         return inner.at(_table(keys), InvalidValueError)
     owner = Alone(f"{record.__name__}.")
-    if isinstance(inner, BlursynthError):  # it says itself what it got
+    if isinstance(inner, BlursynthError):  # the error already includes the value
         said = (Argument(name), ": ") if record.names_arguments else (owner, f"{name}: ")
         return _said(*said, inner, field=name, value=got)
     field = record.model_fields.get(name)
-    if sort == "model_type":  # the entry of a table or an array, by its dotted name
+    if sort == "model_type":  # an entry of a table or an array, by its dotted name
         name = ".".join(map(str, keys))
     subject: tuple[str | Argument | Alone, ...] = (Argument(name),) if record.names_arguments else (owner, name)
     meaning = (field.description or "").rstrip(".") if field is not None else ""
@@ -167,14 +167,14 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
         )
     elif sort in _TYPES and hasattr(got, "sample"):
         what = (*subject, f" must be {_TYPES[sort]}, got the distribution {got!r}.")
-        why = "A degradation holds plain numbers;"
-        fix = f"to draw them write Random({record.__name__}, {name}=...) in a recipe."
+        why = "A degradation holds plain numbers."
+        fix = f"To draw them, write Random({record.__name__}, {name}=...) in a recipe."
     elif sort == "string_type" and isinstance(got, Described):
         what = (*subject, f" must be a name, got {got}.")
         fix = "Give what blursynth.assets.register(array) returns."
     elif sort == "tuple_type" and isinstance(got, Mapping):
         what = (*subject, " must be an array of tables, got one table.")
-        fix = f"Write [[{name}]] with two brackets."
+        fix = f"Write [[{name}]] with double brackets."
     elif sort in _TYPES:
         what = (*subject, f" must be {_TYPES[sort]}, got {got!r}.")
         why = f"It is the {meaning}." if meaning else ""
@@ -190,11 +190,11 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
 
 
 def _said(*parts: Any, field: str = "", value: Any = MISSING) -> InvalidValueError:
-    """What a validator raised, behind words that say of what."""
+    """The error raised by a validator, preceded by its subject."""
     *before, found = parts
     if not isinstance(found, BlursynthError):
         return InvalidValueError((*before, str(found)), field=field, value=value)
-    if found.place:  # which says it already
+    if found.place:  # which already includes the subject
         return found.at("", InvalidValueError)
     return InvalidValueError(
         (*before, found.what), why=found.why, fix=found.fix, field=field or found.field, value=found.value
@@ -202,13 +202,13 @@ def _said(*parts: Any, field: str = "", value: Any = MISSING) -> InvalidValueErr
 
 
 def _table(keys: Sequence[str | int]) -> str:
-    """Where a table stands in a file: ``[data.street]``, ``[[stage]] 2``."""
+    """The location of a table in a file: ``[data.street]``, ``[[stage]] 2``."""
     *tables, last = map(str, keys)
     return f"[[{'.'.join(tables)}]] {keys[-1] + 1}" if isinstance(keys[-1], int) else f"[{'.'.join([*tables, last])}]"
 
 
 class Described(str):
-    """A text that stands for a value in a message."""
+    """A description that replaces a value in a message."""
 
     __slots__ = ()
 
@@ -222,7 +222,7 @@ def snake(name: str) -> str:
 
 
 class Kind(Record):
-    """A record with a name, by which files and command lines call it: that of the class in snake case, or its own.
+    """A record with a name that files and command lines refer to: by default that of the class in snake case.
 
     >>> class WideBlur(Kind):
     ...     width_px: float
@@ -232,7 +232,7 @@ class Kind(Record):
 
     kind: ClassVar[str]
     suffix: ClassVar[str] = ""
-    """What the names of classes end in beside that of the kind."""
+    """Suffix of class names that is not part of the kind's name."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -241,7 +241,7 @@ class Kind(Record):
 
     @classmethod
     def from_fields(cls, **fields: Any) -> Self:
-        """The record of what stands beside ``kind`` in a table."""
+        """The record from the fields beside ``kind`` in a table."""
         return cls(**fields)
 
     def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
@@ -260,7 +260,7 @@ def make(values: object, kinds: Iterable[type[K]], *, noun: str = "kind") -> K:
     values
         The table.
     kinds, noun
-        As in :func:`find_kind`.
+        See :func:`find_kind`.
 
     Raises
     ------
@@ -268,14 +268,14 @@ def make(values: object, kinds: Iterable[type[K]], *, noun: str = "kind") -> K:
         There is no such kind, or a field is unknown, missing or out of range.
     """
     if not isinstance(values, Mapping):
-        what = f"{_article(noun)} {noun} is a table with its kind, got {values!r}."
+        what = f"{_article(noun)} {noun} must be a table with its kind, got {values!r}."
         raise InvalidValueError(what, fix='Write { kind = "...", ... }.', value=values)
     fields = dict(values)
     return find_kind(fields.pop("kind", None), kinds, noun=noun).from_fields(**fields)
 
 
 def among(kinds: Iterable[type[Kind]], *, noun: str) -> PlainValidator:
-    """For the annotation of a field that holds a record of one of these kinds: it may be given as a table."""
+    """Annotation for a field that holds a record of one of these kinds, which may be given as a table."""
     known = tuple(kinds)
     return PlainValidator(lambda value: value if isinstance(value, Kind) else make(value, known, noun=noun))
 
@@ -292,20 +292,20 @@ def find_kind(
     synonyms: Mapping[str, Sequence[str]] | None = None,
     error: type[BlursynthError] = InvalidValueError,
 ) -> type[K]:
-    """The kind of a name.
+    """The kind with a name.
 
     Parameters
     ----------
     name
-        What a file or a command line says.
+        The name in a file or on a command line.
     kinds
-        Those that it may mean.
+        The kinds to choose from.
     noun
-        What messages call such a kind: "loss", "network".
+        Noun for such a kind in messages: "loss", "network".
     synonyms
-        Other words and the kinds that are meant by them, for the message.
+        Other words and the kinds they stand for, for the message.
     error
-        What is raised if there is none; its message says what may be meant.
+        Class of the error if there is no such kind; its message suggests what may be meant.
     """
     known = {k.kind: k for k in kinds}
     if isinstance(name, str) and name in known:
@@ -323,7 +323,7 @@ def find_kind(
 
 
 def _meant(name: str, known: Mapping[str, type[Kind]], synonyms: Mapping[str, Sequence[str]]) -> str:
-    """What a name that is not a kind may mean: a family, another word for some kinds, or one that is misspelled."""
+    """What an unknown name may mean: a family, a synonym for some kinds, or a misspelled kind."""
     word = snake(name.strip()).replace("-", "_").replace(" ", "_")
     families = dict.fromkeys(f for kind in known.values() for f in kind.__mro__ if issubclass(f, Kind))
     for family in families:

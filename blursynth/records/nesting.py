@@ -1,5 +1,4 @@
-"""How deep lists and tables of a file lie in one another: what people write does not, and what walks through it would
-overflow."""
+"""The nesting depth of lists and tables in a file. Deeper nesting than people write would overflow the stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a record is and which fields it has: in words, for listings, and as a JSON Schema, for editors."""
+"""Descriptions of records and their fields: as text for listings, and as a JSON Schema for editors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def kind_schema(
     kind
         The kind.
     field
-        What may stand for a field, from the schema of its value.
+        Maps the schema of a field's value to that of what may be given for it.
     drawn
-        Fields that need not be given, although the record needs them.
+        Fields that are optional although the record needs them.
     """
     schema = kind.model_json_schema()
     required = [name for name in schema.get("required", ()) if name not in drawn]
@@ -40,7 +40,7 @@ def kind_schema(
 
 
 def summary(record: type[Record]) -> str:
-    """The first sentence of a record's documentation, on one line and without marks of its formatting."""
+    """The first sentence of a record's documentation, on one line and without markup."""
     paragraph = " ".join((record.__doc__ or "").strip().partition("\n\n")[0].split())
     paragraph = re.sub(r":\w+:`~?([^`]+)`", r"\1", paragraph).replace("``", "")
     return re.sub(r"(?<!\S)\*(\w[^*]*)\*", r"\1", paragraph).rstrip(".")

@@ -1,8 +1,9 @@
-"""Named, counter-based random streams: the same name gives the same numbers, whoever asks, in whatever order.
+"""Named, counter-based random streams: the same name always gives the same numbers, in any process and any order.
 
-The word ``j`` of the stream ``(seed, index, name)`` is BLAKE2b of exactly these, so nothing is stored, nothing is
-global and adding a name disturbs no other. (Noise fields, with millions of numbers, are keyed per pixel with Philox
-instead; this is for the few scalar parameters of a draw, where one hash is cheaper than setting up a generator.)
+The word ``j`` of the stream ``(seed, index, name)`` is the BLAKE2b hash of exactly these, so there is no stored or
+global state, and adding a name does not affect others. (Noise fields, with millions of numbers, are keyed per pixel
+with Philox instead. These streams are for the few scalar parameters of a draw, where one hash is cheaper than setting
+up a generator.)
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from blursynth.errors import InvalidValueError
 
 __all__ = ["Stream", "shuffled_place"]
 
-_SCHEME = b"blursynth-stream-1"  # a change of the scheme changes every draw, so it is named
+_SCHEME = b"blursynth-stream-1"  # versioned, since a change of the scheme changes every draw
 
 
 class Stream:
-    """The random numbers of one name.
+    """A named stream of random numbers.
 
     Parameters
     ----------
     seed
         Seed of the data set, 0 <= seed < 2^63.
     index
-        Number of the sample, 0 <= index < 2^63.
+        Index of the sample, 0 <= index < 2^63.
     name
-        What the numbers are for, e.g. ``"shake"``.
+        Purpose of the numbers, e.g. ``"shake"``.
 
     Examples
     --------
@@ -42,13 +43,13 @@ class Stream:
         for what, value in (("seed", seed), ("index", index)):
             if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value < 2**63:
                 raise InvalidValueError(f"{what} must be an integer from 0 to 2^63 - 1, got {value!r}.")
-        # Numbers of numpy are integers too.
+        # NumPy integers are accepted as well.
         self._seed, self._index, self._name = int(seed), int(index), name
         self._counter = 0
 
     def child(self, name: str) -> Stream:
-        """The stream of a part, independent of this one and of its other parts."""
-        part = Stream.__new__(Stream)  # seed and index are known to be right
+        """A child stream, independent of this one and of its other children."""
+        part = Stream.__new__(Stream)  # seed and index are already validated
         part._seed, part._index, part._name, part._counter = self._seed, self._index, f"{self._name}.{name}", 0
         return part
 
@@ -74,18 +75,18 @@ _ROUNDS = 8  # of a Feistel network; 4 look random in the large (Luby and Rackof
 
 
 def shuffled_place(number: int, count: int, *, seed: int, name: str) -> int:
-    """Which of ``count`` things comes at place ``number`` of an endless sequence that takes each once per round.
+    """The item, out of ``count``, at position ``number`` of an endless sequence that contains each once per round.
 
-    Round ``k`` are the places ``k count .. (k + 1) count - 1``; each has an order of its own, that seed, name and k
-    decide. There is no table: a place of a round is encrypted by a Feistel network, again until it is below ``count``
-    (Black and Rogaway 2002, "cycle walking").
+    Round ``k`` covers the positions ``k count .. (k + 1) count - 1``. Each round has its own order, determined by seed,
+    name and k. There is no table: a position within a round is encrypted by a Feistel network, repeatedly until it is
+    below ``count`` (Black and Rogaway 2002, "cycle walking").
 
     Parameters
     ----------
     number
-        Place in the sequence, >= 0.
+        Position in the sequence, >= 0.
     count
-        Number of things, >= 1.
+        Number of items, >= 1.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Words from elsewhere as text: what terminals, pages and JSON can hold without being steered by it.
+"""Untrusted strings as text that is safe for terminals, pages and JSON.
 
-File names, EXIF tags and the messages of libraries are bytes that somebody else chose. Two things go wrong with them:
-control characters steer the terminal that shows them, and names that are not UTF-8 (photographs of old cameras and
-archives) cannot be written as UTF-8 at all.
+File names, EXIF tags and messages of libraries are bytes that somebody else chose. They cause two problems: control
+characters act on the terminal that shows them, and names that are not UTF-8 (photographs from old cameras and archives)
+cannot be written as UTF-8 at all.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _LIKE_AN_ESCAPE = re.compile(rf"\\(?={_ESCAPED[2:]})")
 
 
 def printable(text: object, *, lines: bool = False) -> str:
-    r"""Text without control characters: each is written as an escape of Python.
+    r"""Text without control characters: each is written as a Python escape.
 
     Parameters
     ----------
     text
-        What is to be shown, in the words of ``str``.
+        The string to show.
     lines
-        Whether line breaks and tabs stay: of text that was laid out here, not of a name.
+        Whether to keep line breaks and tabs, for text that was formatted here rather than a name.
 
     Examples
     --------
@@ -52,10 +52,10 @@ def _escape(character: str) -> str:
 
 
 def name_of(path: Path) -> str:
-    r"""A relative path as records keep it: with ``/`` between folders, and always text that UTF-8 can hold.
+    r"""A relative path in the form used in records: with ``/`` between folders, and always valid UTF-8.
 
-    A byte that is not part of UTF-8 is written ``\xe9`` (by its number, 80 to ff). A backslash that would be read as
-    one of these is written ``\x5c``. All other names stand as they are; :func:`path_of` takes all of them back.
+    A byte that is not valid UTF-8 is written as ``\xe9`` (by its value, 80 to ff). A backslash that would be read as
+    such an escape is written as ``\x5c``. All other names are unchanged; :func:`path_of` is the inverse.
 
     >>> print(name_of(Path("street", "caf\udce9.png")))
     street/caf\xe9.png
@@ -74,9 +74,9 @@ def path_of(name: str) -> Path:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a name as :func:`name_of` writes it stays in its folder, by the rules of the system that will open it.
+    """Whether a name from :func:`name_of` stays in its folder, by the rules of the system that will open it.
 
-    Every part is looked at, since the first one may stand for one of several folders.
+    Every part is checked, since the first one may stand for one of several folders.
 
     >>> is_inside("street/a.png"), is_inside("street/../../a.png"), is_inside("street//etc/passwd")
     (True, False, False)

@@ -1,7 +1,7 @@
-"""Files in TOML, and lists in plain text, as editors save them: in UTF-8, with or without a byte order mark.
+"""TOML files and plain-text lists as editors save them: in UTF-8, with or without a byte order mark.
 
-Recipes, sensor profiles, requests of data sets and training configurations are read here, so that all of them are found
-by name or by path, extend one another, are changed by dotted names, and get the same messages.
+Recipes, sensor profiles, data set requests and training configurations are read here, so that all of them are found by
+name or by path, can extend one another, can be changed by dotted names, and share the same messages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from blursynth.records.nesting import MOST_LEVELS, is_too_deep
 __all__ = ["Tables", "TomlFiles", "beside", "change", "merged", "parse_toml", "read_text", "read_toml", "without_none"]
 
 _MOST_PARENTS = 32
-_LARGEST_BYTES = 64 * 1024 * 1024  # a list of a million long paths; files that people write are far smaller
+_LARGEST_BYTES = 64 * 1024 * 1024  # enough for a million long paths; files written by people are far smaller
 
 # The mark of UTF-32 begins with that of UTF-16, so it comes first.
 _MARKS = (
@@ -36,16 +36,16 @@ _MARKS = (
 
 @dataclass(frozen=True)
 class Tables:
-    """What a file holds, with what it extends.
+    """The content of a file, merged with what it extends.
 
     Parameters
     ----------
     values
         Its tables.
     name
-        What messages call it: its name where it ships, otherwise that of the file.
+        Name used in messages: its own if it ships with the library, otherwise that of the file.
     folder
-        Where the file lies, for the paths in it; None where it ships.
+        Folder of the file, for the paths in it; None if it ships with the library.
     """
 
     values: dict[str, Any]
@@ -54,24 +54,24 @@ class Tables:
 
 
 Merge = Callable[[Tables, Tables], dict[str, Any]]
-"""What a file and the file that it extends are together; the extended one comes first."""
+"""Merges a file with the file that it extends; the extended one is the first argument."""
 
 
 @dataclass(frozen=True)
 class TomlFiles:
-    """Files of one use of TOML: those that ship in a package, by name, and those of others, by path.
+    """TOML files with one purpose: those that ship in a package, by name, and others, by path.
 
     Parameters
     ----------
     noun
-        What messages call such a file: "recipe", "camera".
+        Noun for such a file in messages: "recipe", "camera".
     error
-        What is raised.
+        Class of the errors to raise.
     package
-        Where those that ship lie; None where none do.
+        Package that contains the shipped files; None if there are none.
     located
-        Tables of a file with the paths in them (:func:`beside`) relative to where the file lies, which is its second
-        argument. Every file that lies in a folder goes through it, before anything is put over it.
+        Resolves the paths in the tables of a file (:func:`beside`) relative to the folder of the file, its second
+        argument. It is applied to every file in a folder before anything is merged into it.
 
     Examples
     --------
@@ -86,21 +86,21 @@ class TomlFiles:
     located: Callable[[dict[str, Any], Path], dict[str, Any]] = lambda values, folder: values
 
     def names(self) -> tuple[str, ...]:
-        """Names of those that ship."""
+        """Names of the shipped files."""
         if self.package is None:
             return ()
         files = [file.name for file in resources.files(self.package).iterdir()]
         return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
 
     def read(self, source: str | Path, *, merge: Merge | None = None) -> Tables:
-        """The tables of a file and of what it ``extends``.
+        """The tables of a file, merged with what it ``extends``.
 
         Parameters
         ----------
         source
-            The name of one that ships, or the path of a .toml file.
+            The name of a shipped file, or the path of a .toml file.
         merge
-            What a file and the one that it extends are together, by default :func:`merged`.
+            Function that merges a file with the one that it extends; by default :func:`merged`.
         """
         here, identity = self._one(source, None)
         return self._extended(here, merge or (lambda below, above: merged(below.values, above.values)), (identity,))
@@ -121,22 +121,22 @@ class TomlFiles:
             )
         if len(seen) > _MOST_PARENTS:
             raise self.error(
-                f"has more than {_MOST_PARENTS} {self.noun}s below it, one extending the other.", place=above.name
+                f"has a chain of more than {_MOST_PARENTS} {self.noun}s that extend each other.", place=above.name
             )
         below = self._extended(below, merge, (*seen, identity))
         own = {key: value for key, value in above.values.items() if key != "extends"}
         return replace(above, values=merge(below, replace(above, values=own)))
 
     def _one(self, source: str | Path, folder: Path | None) -> tuple[Tables, str]:
-        """One file alone, and what tells it from all others."""
+        """One file alone, and its unique identity."""
         if not isinstance(source, str | Path):
-            raise self.error(f"A {self.noun} is a name or the path of a .toml file, got {source!r}.", value=source)
+            raise self.error(f"A {self.noun} must be a name or the path of a .toml file, got {source!r}.", value=source)
         if isinstance(source, str) and not source.endswith(".toml"):
             if source not in self.names():
                 close = did_you_mean(source, self.names()) if self.package else ""
                 raise self.error(
                     f"There is no {self.noun} {source!r}.",
-                    fix=f"{close} A file of your own must end in .toml.".lstrip(),
+                    fix=f"{close} The name of your own file must end in .toml.".lstrip(),
                     value=source,
                 )
             text = (resources.files(str(self.package)) / f"{source}.toml").read_text("utf-8")
@@ -145,10 +145,10 @@ class TomlFiles:
         if path.stem in self.names() and not os.path.lexists(path):
             raise self.error(
                 "there is no such file.",
-                fix=f"Did you mean the {self.noun} {path.stem!r} that ships? Write it without .toml.",
+                fix=f"Did you mean the built-in {self.noun} {path.stem!r}? Write it without .toml.",
                 place=str(path),
             )
-        values = read_toml(path, error=self.error, name=path.name, fix=f"A {self.noun} is a TOML file.")
+        values = read_toml(path, error=self.error, name=path.name, fix=f"A {self.noun} must be a TOML file.")
         try:
             values = self.located(values, path.parent)
         except BlursynthError as error:
@@ -157,7 +157,7 @@ class TomlFiles:
 
 
 def beside(path: str, folder: Path | None) -> str:
-    """A path that a file gives, as one from here; ``~`` is the folder of the user.
+    """A path given in a file, resolved from the folder of the file; ``~`` is the home folder of the user.
 
     >>> beside("night.toml", Path("recipes")) == str(Path("recipes", "night.toml"))
     True
@@ -168,14 +168,15 @@ def beside(path: str, folder: Path | None) -> str:
 def merged(
     below: Mapping[str, Any], above: Mapping[str, Any], *, of_a_kind: Collection[str] = (), way: str = ""
 ) -> dict[str, Any]:
-    """Tables of a file over those that it extends: fields take the place of fields, arrays of whole arrays.
+    """Merge the tables of a file into those that it extends: fields replace fields, arrays replace whole arrays.
 
     Parameters
     ----------
     of_a_kind
-        Dotted names of tables whose other fields belong to their ``kind``: one of another kind replaces all of it.
+        Dotted names of tables whose other fields belong to their ``kind``: a table of another kind replaces the whole
+        table.
     way
-        Dotted name of the table that both are, with a dot behind it.
+        Dotted name of the current table, with a trailing dot.
 
     Examples
     --------
@@ -196,10 +197,10 @@ def merged(
 def change(
     tables: Tables, changes: Mapping[str, Any], *, error: type[BlursynthError], of_a_kind: Collection[str] = ()
 ) -> Tables:
-    """Tables with some values replaced, by dotted names; None takes one out.
+    """Tables with some values replaced, by dotted names; None removes a value.
 
-    Entries of arrays are counted from 0. A table is replaced as a whole, and by another ``kind`` where it is
-    ``of_a_kind`` (as in :func:`merged`), before its other fields are set. Given tables stay as they are.
+    Entries of arrays are counted from 0. A table is replaced as a whole. If it is ``of_a_kind`` (as in :func:`merged`),
+    another ``kind`` replaces it before its other fields are set. The given tables are not modified.
 
     >>> old = Tables({"stage": [{"steps": 5, "batch": 2}]}, "mine.toml")
     >>> change(old, {"stage.0.steps": 9}, error=BlursynthError).values
@@ -215,7 +216,7 @@ def change(
 
 
 def _kinds_first(changes: Mapping[str, Any], of_a_kind: Collection[str]) -> list[tuple[str, Any]]:
-    """Changes in their order; but the kind of a table before its other fields, which are fields of that kind."""
+    """Changes in their order, except that the kind of a table precedes its other fields, which belong to that kind."""
 
     def place(numbered: tuple[int, str]) -> tuple[int, bool]:
         number, key = numbered
@@ -228,14 +229,14 @@ def _kinds_first(changes: Mapping[str, Any], of_a_kind: Collection[str]) -> list
 
 
 def _set(values: dict[str, Any], key: str, value: Any, of_a_kind: Collection[str], error: type[BlursynthError]) -> None:
-    """Set one dotted name; what lies on the way to it is copied."""
+    """Set one dotted name, copying the tables on the way to it."""
     *way, last = key.split(".")
     at: Any = values
     for part in way:
         where = _entry(at, part, key, error)
         child = at[where] if isinstance(at, list) else at.get(where, {})
         if not isinstance(child, Mapping | list | tuple):
-            raise error(f"{key!r} names a part of {part} = {child!r}, which has none.", field=key)
+            raise error(f"{key!r} refers to a part of {part} = {child!r}, which has no parts.", field=key)
         at[where] = at = dict(child) if isinstance(child, Mapping) else list(child)
     where = _entry(at, last, key, error)
     if last == "kind" and ".".join(way) in of_a_kind and value not in (None, at.get("kind")):
@@ -254,7 +255,7 @@ def _entry(at: Any, part: str, key: str, error: type[BlursynthError]) -> Any:
         return part
     if not part.isdigit() or int(part) >= len(at):
         raise error(
-            f"{key!r} names entry {part!r} of an array of {len(at)}.",
+            f"{key!r} refers to entry {part!r} of an array with {len(at)}.",
             fix=f"Entries are counted from 0 to {len(at) - 1}, as in stage.0.steps." if at else "",
             field=key,
         )
@@ -262,7 +263,7 @@ def _entry(at: Any, part: str, key: str, error: type[BlursynthError]) -> Any:
 
 
 def without_none(value: Any) -> Any:
-    """Tables without what is None: TOML has no null, and a field that is None is at its default.
+    """Tables without None values: TOML has no null, and a field that is None has its default.
 
     >>> without_none({"seed": None, "stage": [{"steps": 3, "data": None}]})
     {'stage': [{'steps': 3}]}
@@ -278,18 +279,18 @@ def read_toml(path: Path, *, error: type[BlursynthError], name: str | None = Non
     Parameters
     ----------
     error
-        What is raised.
+        Class of the errors to raise.
     name
-        What messages about its content call it; by default its path.
+        Name of the file in messages about its content; by default its path.
     fix
-        What the file should be, such as "A recipe is a TOML file."
+        What the file should be, such as "A recipe must be a TOML file."
     """
     return parse_toml(read_text(path, error=error, fix=fix), name or str(path), error=error)
 
 
 def parse_toml(text: str, name: str, *, error: type[BlursynthError]) -> dict[str, Any]:
-    """The tables of a text in TOML; a message says the line of what is none."""
-    # Looked for beforehand: the time and memory that tomllib takes for a dotted key grow with the square of its length.
+    """The tables of TOML text; a message quotes the line of an error."""
+    # Checked beforehand, since the time and memory of tomllib for a dotted key grow with the square of its length.
     if _LONG_KEY.search(text):
         raise _too_deep(name, error)
     try:
@@ -314,7 +315,7 @@ def _too_deep(name: str, error: type[BlursynthError]) -> BlursynthError:
 
 
 def _told_line(text: str, message: str) -> str:
-    """The line that a message of tomllib speaks of."""
+    """The line that a message of tomllib refers to."""
     at = re.search(r"at line (\d+)", message)
     lines = text.splitlines()
     if at is None or not 0 < int(at[1]) <= len(lines):
@@ -323,14 +324,14 @@ def _told_line(text: str, message: str) -> str:
     if not line:
         return ""
     shown = line if len(line) <= 60 else f"{line[:60]}..."
-    quotes = " Quotes are straight ones." if set(line) & set("“”„‘’«»") else ""
+    quotes = " Use straight quotes." if set(line) & set("“”„‘’«»") else ""
     return f"The line is {shown!r}.{quotes}"
 
 
 def read_text(path: Path, *, error: type[BlursynthError], fix: str = "") -> str:
-    """The text of a file in UTF-8, without the byte order mark that editors of Windows put before it.
+    """The text of a UTF-8 file, without the byte order mark that Windows editors put before it.
 
-    ``error`` is raised where there is no such file, or where it is something else than such a text.
+    ``error`` is raised if there is no such file, or if it is not such a text file.
     """
     place = str(path)
     try:
@@ -345,13 +346,13 @@ def read_text(path: Path, *, error: type[BlursynthError], fix: str = "") -> str:
         raise error(f"is {what}, not a file.", fix="Check the path.", place=place)
     if about.st_size > _LARGEST_BYTES:
         raise error(
-            f"has {about.st_size:,} bytes, more than the {_LARGEST_BYTES // 2**20} MiB of a text that is read.",
+            f"has {about.st_size:,} bytes, more than the {_LARGEST_BYTES // 2**20} MiB allowed for a text file.",
             fix=fix or "Check the path.",
             place=place,
         )
     wide = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if wide is None and b"\0" in data[:64]:
-        wide = "UTF-16, or no text"  # every other byte of plain letters is zero
+        wide = "UTF-16, or is not text"  # every other byte of plain letters is zero
     if wide is not None:
         raise error(
             f"is not a text file in UTF-8: it is in {wide}.",

@@ -1,4 +1,4 @@
-"""The units that field names end in, for people to read.
+"""The units in the suffixes of field names, in readable form.
 
 >>> split_unit("length_px")
 ('length', 'px')
@@ -28,11 +28,11 @@ UNITS = {
     "s": "s",
     "e": "e-",
 }
-"""Ending of a name -> unit; longer endings come first."""
+"""Suffix of a name -> unit; longer suffixes come first."""
 
 
 def split_unit(name: str) -> tuple[str, str]:
-    """Words and unit of a field's name; the unit is empty for counts, ratios and texts."""
+    """Words and unit of a field's name; the unit is empty for counts, ratios and strings."""
     for ending, unit in UNITS.items():
         if name.endswith(f"_{ending}"):
             return name.removesuffix(f"_{ending}").replace("_", " "), unit
@@ -40,7 +40,7 @@ def split_unit(name: str) -> tuple[str, str]:
 
 
 def number(value: object) -> str:
-    """A value in at most three to four digits.
+    """A value with at most three to four digits.
 
     >>> number(0.012345), number(23.456), number(12345.6), number(True), number("420")
     ('0.0123', '23.5', '12,346', 'yes', '420')

@@ -1,4 +1,4 @@
-"""What every degradation must do, as functions for our tests and for those of people's own kinds.
+"""The contract of degradations, as functions for tests of the built-in kinds and of custom ones.
 
 >>> import blursynth as bs
 >>> from blursynth.testing import check_degradation, pictures

@@ -92,9 +92,9 @@ def check_degradation(
     example
         A record whose effect on ``frame`` is visible.
     identity
-        A record of the same kind that must leave the frame as it is (within ``tolerance``), if the kind has one.
+        A record of the same kind that must leave the frame unchanged (within ``tolerance``), if the kind has one.
     frame
-        Two pictures or more; by default :func:`pictures` of the encoding that the kind takes.
+        Two or more pictures; by default :func:`pictures` in the encoding that the kind takes.
     """
     kind = type(example)
     frame = pictures(kind.takes) if frame is None else frame
@@ -169,7 +169,7 @@ def _check_window(example: Degradation, frame: Frame, whole: Frame) -> None:
 
 
 def _check_fields(example: Degradation, frame: Frame, result: Frame) -> None:
-    """A field that changes nothing is a promise that is not kept."""
+    """Check that every field has an effect."""
     for name in type(example).model_fields:
         for value in _other_values(example, name):
             try:

@@ -1,4 +1,4 @@
-"""Blur as a transform of torchvision's kind: pictures in, blurred pictures of the same form out.
+"""Blur as a transform in the style of torchvision: pictures in, blurred pictures of the same type out.
 
 >>> import numpy as np
 >>> picture = np.full((24, 32, 3), 128, np.uint8)
@@ -7,15 +7,15 @@
 ((24, 32, 3), dtype('uint8'))
 
 =================  ===================================================================================
-``RandomBlur``     a recipe, with other numbers for every picture
-``Blur``           one degradation or draw, with the same numbers for every picture
-``BlurredSharp``   what both give with ``returns="pair"``
+``RandomBlur``     a recipe, with new parameters for every picture
+``Blur``           one degradation or draw, with the same parameters for every picture
+``BlurredSharp``   what both return with ``returns="pair"``
 =================  ===================================================================================
 
-The type of a picture tells its layout. Tensors of torch have channels first, ``[C, H, W]`` or ``[B, C, H, W]``; arrays
-of NumPy have them last or not at all, ``[H, W]``, ``[H, W, C]`` or ``[B, H, W, C]``; C is 1 or 3. Values are codes
-(uint8, and uint16 of arrays) or floating-point numbers in 0..1, of a display picture as it lies in a file; of Pillow
-there are the modes L and RGB. A gray picture comes back as the luma of what the camera makes of it.
+The type of a picture determines its layout. Torch tensors have channels first, ``[C, H, W]`` or ``[B, C, H, W]``. NumPy
+arrays have channels last or none, ``[H, W]``, ``[H, W, C]`` or ``[B, H, W, C]``. C is 1 or 3. Values are integer codes
+(uint8, and uint16 for arrays) or floating-point values in 0..1 of a display picture, as stored in a file. Pillow images
+may have the modes L and RGB. A gray picture is returned as the luma of the camera's color picture.
 """
 
 from blursynth.transforms.transform import Blur, BlurredSharp, RandomBlur

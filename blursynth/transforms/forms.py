@@ -1,4 +1,4 @@
-"""The forms that pictures have in programs, as planes of numbers in 0..1 and back."""
+"""Conversion of tensors, arrays and Pillow images to planes with values in 0..1 and back."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from blursynth.frame import Encoding, array_library, check_values
 __all__ = ["depth_like", "opened"]
 
 Back = Callable[[Any], Any]
-"""Gives planes ``[B, C, H, W]`` the form that the picture had."""
+"""Converts planes ``[B, C, H, W]`` back to the form of the picture."""
 
 
 def opened(picture: Any) -> tuple[Any, Back]:
-    """``[B, 3, H, W]`` in float32 (float64 stays), and the way back to the picture's own type, dtype and layout.
+    """``[B, 3, H, W]`` in float32 (float64 is kept), and the conversion back to the picture's type, dtype and layout.
 
-    A gray picture has three equal channels, as one of a file has, and comes back as their luma, since a camera makes
-    colored noise of it.
+    A gray picture gets three equal channels, as when read from a file, and is returned as their luma, since a camera
+    adds colored noise to it.
 
-    Tensors on the CPU become arrays, so that they are blurred as pictures of files are; those on another device, and
-    those that gradients are wanted of, stay tensors.
+    CPU tensors become arrays, so that they are blurred like pictures from files. Tensors on another device, and those
+    that require gradients, stay tensors.
 
     Raises
     ------
     InvalidValueError
-        It is not a picture, has another shape or dtype, or values outside 0..1.
+        It is not a picture, has an unsupported shape or dtype, or has values outside 0..1.
     """
     image, back = _opened(picture)
     if image.shape[1] == 3:
@@ -45,14 +45,14 @@ def _opened(picture: Any) -> tuple[Any, Back]:
     library: Any = array_library(picture)
     if library is None:
         raise InvalidValueError(
-            f"A transform takes a tensor, an array or a picture of Pillow, got {type(picture).__name__}.",
-            fix="A Frame is blurred by a draw: recipe.sample(frame, seed=7, index=0)(frame).",
+            f"A transform takes a tensor, an array or a Pillow image, got {type(picture).__name__}.",
+            fix="To blur a Frame, use a draw: recipe.sample(frame, seed=7, index=0)(frame).",
         )
     return _of_array(picture) if library is np else _of_tensor(library, picture)
 
 
 def depth_like(image: Any, depth: Any) -> Any:
-    """Depth in the library, and on the device, of the planes that it goes with."""
+    """Depth in the library and on the device of the planes that it belongs to."""
     if array_library(depth) is None:
         depth = np.asarray(depth, np.float32)
     if isinstance(image, np.ndarray):
@@ -65,9 +65,9 @@ def _of_pillow(picture: Any) -> tuple[Any, Back]:
 
     if picture.mode not in ("L", "RGB"):
         raise InvalidValueError(
-            f"A transform takes pictures of Pillow of mode L or RGB, got {picture.mode}.",
-            why="What is returned has the form of what is given, and others are not pictures of opaque light.",
-            fix='Write picture.convert("RGB"); those of more bits can be given as arrays.',
+            f"A transform takes Pillow images of mode L or RGB, got {picture.mode}.",
+            why="The result has the mode of the input, and other modes are not opaque pictures.",
+            fix='Use picture.convert("RGB"); images with more bits can be given as arrays.',
         )
     image, back = _of_array(np.asarray(picture))
 
@@ -85,7 +85,7 @@ def _of_array(picture: NDArray[Any]) -> tuple[NDArray[Any], Back]:
         raise _wrong_dtype(str(dtype))
     if picture.ndim not in (2, 3, 4) or (picture.ndim > 2 and shape[-1] not in (1, 3)) or picture.size == 0:
         raise InvalidValueError(
-            f"An array of a picture has the shape [H, W], [H, W, C] or [B, H, W, C] with 1 or 3 channels, got {shape}.",
+            f"A picture array must have shape [H, W], [H, W, C] or [B, H, W, C] with 1 or 3 channels, got {shape}.",
             fix="Move channels last: np.moveaxis(picture, -3, -1)." if _is_other(shape, -3) else "",
         )
     planar = picture[..., None] if picture.ndim == 2 else picture
@@ -111,7 +111,7 @@ def _of_tensor(torch: Any, picture: Any) -> tuple[Any, Back]:
         raise _wrong_dtype(str(dtype))
     if picture.ndim not in (3, 4) or shape[-3] not in (1, 3) or 0 in shape:
         raise InvalidValueError(
-            f"A tensor of a picture has the shape [C, H, W] or [B, C, H, W] with 1 or 3 channels, got {shape}.",
+            f"A picture tensor must have shape [C, H, W] or [B, C, H, W] with 1 or 3 channels, got {shape}.",
             fix="Move channels first: picture.movedim(-1, -3)." if _is_other(shape, -1) else "",
         )
     plain = picture.as_subclass(torch.Tensor)
@@ -136,13 +136,13 @@ def _of_tensor(torch: Any, picture: Any) -> tuple[Any, Back]:
 
 
 def _wrapped(made: Any, like: Any) -> Any:
-    """A tensor as torchvision's class of pictures, if that is what was given."""
+    """A tensor wrapped in torchvision's class of images, if the input was one."""
     tv_tensors: Any = sys.modules.get("torchvision.tv_tensors")
     return tv_tensors.wrap(made, like=like) if tv_tensors and isinstance(like, tv_tensors.TVTensor) else made
 
 
 def _luma(planes: Any) -> Any:
-    """Y of Rec. 601, of which the gray of JPEG files and of Pillow is made; ``[B, 1, H, W]``."""
+    """Y of Rec. 601, which JPEG files and Pillow use for gray; ``[B, 1, H, W]``."""
     return 0.299 * planes[:, :1] + 0.587 * planes[:, 1:2] + 0.114 * planes[:, 2:]
 
 
@@ -152,7 +152,7 @@ def _is_other(shape: tuple[int, ...], axis: int) -> bool:
 
 def _wrong_dtype(dtype: str) -> InvalidValueError:
     return InvalidValueError(
-        f"A transform takes pictures of uint8 or of floating-point numbers in 0..1, got {dtype}.",
-        why="The code of white is not known.",
+        f"A transform takes pictures of uint8 or floating-point values in 0..1, got {dtype}.",
+        why="The white level is not known.",
         fix="Divide by it: picture / white.",
     )

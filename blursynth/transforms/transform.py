@@ -24,7 +24,7 @@ if TYPE_CHECKING or find_spec("torch") is not None:
 else:
 
     class Module:
-        """Stands for torch.nn.Module, which is called in the same way."""
+        """Stand-in for torch.nn.Module, with the same way of calling it."""
 
         def __call__(self, *arguments: Any, **named: Any) -> Any:
             return self.forward(*arguments, **named)
@@ -37,11 +37,11 @@ Returns = Literal["blurred", "pair"]
 
 
 class BlurredSharp(NamedTuple):
-    """A blurred picture and its sharp target on the same pixel grid, what a network is given and what it should make.
+    """A blurred picture and its sharp target on the same pixel grid: the input and the ground truth of a network.
 
-    The target is what the same camera makes of the same scene without blur, noise, mosaic and compression: it has the
-    camera's tone curve, for example, so it is the picture that was given only where a recipe says ``target = "source"``
-    or changes nothing else.
+    The target is the same scene through the same camera without blur, noise, mosaic and compression. It has the
+    camera's tone curve, for example, so it equals the given picture only if a recipe says ``target = "source"`` or
+    changes nothing else.
     """
 
     blurred: Any
@@ -49,7 +49,7 @@ class BlurredSharp(NamedTuple):
 
 
 class _Transform(Module):
-    """What both transforms share: the form of pictures, and what is returned."""
+    """Base of both transforms: conversion of pictures, and the returned type."""
 
     def __init__(self, returns: Returns) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class _Transform(Module):
     def _made(self, picture: Any, depth: Any, draws_of: Callable[[Frame], Sequence[Draw]]) -> Any:
         image, back = opened(picture)
         depth_m = None if depth is None else depth_like(image, depth)
-        # Its values were looked at where it was opened; depth is looked at by with_image.
+        # Its values were validated by opened(); depth is validated by with_image.
         frame = Frame.unchecked(image, Encoding.DISPLAY).with_image(image, depth_m=depth_m)
         bit_depth = 8 if str(picture.dtype if hasattr(picture, "dtype") else "uint8").endswith("uint8") else 16
         try:
@@ -75,58 +75,58 @@ class _Transform(Module):
             raise InvalidValueError(
                 f"{self!r} needs the depth of the picture.",
                 why=error.why,
-                fix="Give the distances in meters with it, as in transform(picture, depth=depth).",
+                fix="Pass the distances in meters, as in transform(picture, depth=depth).",
                 field="depth",
             ) from None
         return back(blurred.image) if sharp is None else BlurredSharp(back(blurred.image), back(sharp.image))
 
 
 class RandomBlur(_Transform):
-    """Blur of a recipe, with other numbers for every picture.
+    """Blur pictures with a recipe, drawing new parameters for every picture.
 
-    A transform as those of ``torchvision.transforms.v2``: it composes with them, and a module of torch where that is
-    installed. It takes tensors, arrays and pictures of Pillow, and gives back the same type, dtype, layout and device;
-    every picture of a batch has numbers of its own.
+    It composes with transforms of ``torchvision.transforms.v2`` and is a ``torch.nn.Module`` if torch is installed. It
+    takes tensors, arrays and Pillow images, and returns the same type, dtype, layout and device. Every picture of a
+    batch gets its own parameters.
 
     Parameters
     ----------
     recipe
-        A :class:`~blursynth.Recipe`, the name of one that ships, or the path of a ``.toml`` file. What takes light
-        instead of display pictures is put between a ``decode`` and an ``encode`` step (sRGB).
+        A :class:`~blursynth.Recipe`, the name of a built-in one, or the path of a ``.toml`` file. A recipe that takes
+        light instead of display pictures is put between a ``decode`` and an ``encode`` step (sRGB).
     returns
         ``"blurred"``, or ``"pair"`` for a :class:`BlurredSharp`. The sharp picture of a pair has passed through the
-        same camera without what blurs, so train against it and not against the picture that was given.
+        same camera without blur, so use it as the target instead of the given picture.
     seed
-        Picture ``i`` of the calls of this transform has the draw ``recipe.sample(frame, seed=seed, index=i)``. Each
-        worker of a ``DataLoader`` has a seed of its own, that is made of this one and the worker's.
+        The ``i``-th picture passed to this transform has the draw ``recipe.sample(frame, seed=seed, index=i)``. Each
+        worker of a ``DataLoader`` has its own seed, derived from this one and the worker's.
     generator
-        A ``torch.Generator`` that seeds are drawn from, instead of torch's global one.
+        A ``torch.Generator`` to draw seeds from, instead of torch's global one.
 
     Raises
     ------
     RecipeError
         There is no such recipe.
     InvalidValueError
-        A recipe that takes or gives numbers of a sensor, both a seed and a generator, or (when called) something that
-        is not a picture, or a picture without depth for a recipe that needs it.
+        The recipe takes or gives raw sensor values, both a seed and a generator are given, or (when called) the input
+        is not a picture, or lacks the depth that the recipe needs.
 
     Notes
     -----
-    Without ``seed`` and ``generator`` each picture takes one number of torch's global generator, as transforms of
-    torchvision do: ``torch.manual_seed`` decides them. In every case the workers of a ``DataLoader`` draw different
-    numbers, and other ones in every epoch, which the loader's own generator decides; the same seeds give the same
-    pictures again. In a program that has not loaded torch the numbers are the operating system's.
+    Without ``seed`` and ``generator``, each picture takes one number from torch's global generator, like transforms of
+    torchvision, so ``torch.manual_seed`` controls the draws. In every case, the workers of a ``DataLoader`` draw
+    different numbers, and new ones in every epoch, controlled by the loader's own generator; the same seeds give the
+    same pictures again. In a program that has not loaded torch, seeds come from the operating system.
 
-    On the CPU a picture has the very bytes that ``recipe.sample(...).pair(frame)`` gives. Tensors on another device
-    are blurred there; those that require gradients pass them on.
+    On the CPU, a picture is byte-identical to the result of ``recipe.sample(...).pair(frame)``. Tensors on another
+    device are blurred there. Gradients are passed on to tensors that require them.
 
-    Near the edge a picture goes on as each step's ``border`` says, by default mirrored, also where it is smaller than
-    the reach of the blur. Real light comes from beyond the edge: blur first, then crop.
+    Beyond its edge, a picture is continued according to the ``border`` of each step, by default mirrored, even if it is
+    smaller than the reach of the blur. Real light comes from beyond the edge, so blur first, then crop.
 
-    ``draws`` holds what the latest call drew, one :class:`~blursynth.Draw` per picture.
+    ``draws`` holds the draws of the latest call, one :class:`~blursynth.Draw` per picture.
 
-    Not modeled: processes of a distributed training have the same seeds if they are given the same, as with every
-    transform; give each its own.
+    As with every transform, the ranks of a distributed training draw the same numbers if they are given the same seed;
+    give each rank its own.
 
     Examples
     --------
@@ -156,16 +156,16 @@ class RandomBlur(_Transform):
         self.recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
         _check_encodings(self.recipe.name, self.recipe.takes, self.recipe.gives)
         if seed is not None and generator is not None:
-            raise InvalidValueError("Give a seed or a generator, got both.", field="generator", value=generator)
+            raise InvalidValueError("Give either a seed or a generator, got both.", field="generator", value=generator)
         if generator is not None and not isinstance(generator, Generator):
             raise InvalidValueError(
                 f"generator must be a torch.Generator, got {type(generator).__name__}.",
-                fix="Give an integer with seed=.",
+                fix="Use seed= for an integer.",
                 field="generator",
                 value=generator,
             )
         if seed is not None:
-            Stream(seed, 0, "")  # which refuses what is not a seed
+            Stream(seed, 0, "")  # validates the seed
         self.seed, self.generator = seed, generator
         self.draws: tuple[Draw, ...] = ()
         self._worker: int | None = None
@@ -177,9 +177,9 @@ class RandomBlur(_Transform):
         Parameters
         ----------
         picture
-            A tensor, an array or a picture of Pillow; see :mod:`blursynth.transforms`.
+            A tensor, an array or a Pillow image; see :mod:`blursynth.transforms`.
         *others
-            What comes with it (a label), given back behind it as it is.
+            Further inputs (such as a label), returned unchanged after the picture.
         depth
             Meters along the optical axis, ``[H, W]`` or ``[B, H, W]``, for recipes that need it.
         """
@@ -197,14 +197,14 @@ class RandomBlur(_Transform):
         """Seed and index of the next picture."""
         worker = _worker_seed()
         if self.seed is not None:
-            if worker != self._worker:  # a copy in another process begins anew, with a seed of its own
+            if worker != self._worker:  # a copy in another process starts over with its own seed
                 self._worker, self._count = worker, 0
             self._count += 1
             return _of_worker(self.seed, worker), self._count - 1
         torch: Any = sys.modules.get("torch")
         if torch is None:
             return secrets.randbits(63), 0
-        if self.generator is None:  # of a worker, the global generator is the worker's own
+        if self.generator is None:  # in a worker, the global generator is the worker's own
             return int(torch.randint(2**63 - 1, ())), 0
         number = int(torch.randint(2**63 - 1, (), generator=self.generator, device=self.generator.device))
         return _of_worker(number, worker), 0
@@ -215,23 +215,23 @@ class RandomBlur(_Transform):
 
 
 class Blur(_Transform):
-    """One degradation or draw, with the same numbers for every picture.
+    """Blur pictures with one degradation or draw, with the same parameters for every picture.
 
-    A transform as :class:`RandomBlur`, with nothing random: noise, too, is the same in every picture, as the record of
-    a degradation holds its seed.
+    A transform like :class:`RandomBlur`, but without randomness. Even noise is the same in every picture, since the
+    record of a degradation holds its seed.
 
     Parameters
     ----------
     blur
-        A degradation, as ``kinds.LinearMotion(length_px=9.0)``, or a :class:`~blursynth.Draw`. What takes light is put
-        between a ``decode`` and an ``encode`` step (sRGB).
+        A degradation, such as ``kinds.LinearMotion(length_px=9.0)``, or a :class:`~blursynth.Draw`. If it takes light,
+        it is put between a ``decode`` and an ``encode`` step (sRGB).
     returns
         ``"blurred"``, or ``"pair"`` for a :class:`BlurredSharp`.
 
     Raises
     ------
     InvalidValueError
-        It takes or gives numbers of a sensor, or (when called) the picture is none or lacks depth.
+        It takes or gives raw sensor values, or (when called) the input is not a picture or lacks depth.
 
     Examples
     --------
@@ -249,7 +249,7 @@ class Blur(_Transform):
         if not isinstance(blur, Degradation | Draw):
             raise InvalidValueError(
                 f"Blur takes a degradation or a draw, got {type(blur).__name__}.",
-                fix="A recipe is for RandomBlur, as its numbers are still to be drawn.",
+                fix="Use RandomBlur for a recipe, since its parameters are still to be drawn.",
                 field="blur",
                 value=blur,
             )
@@ -257,7 +257,7 @@ class Blur(_Transform):
         _check_encodings("The draw", *_encodings(self.draw))
 
     def forward(self, picture: Any, *others: Any, depth: Any = None) -> Any:
-        """The blurred picture, or the pair; parameters as those of :class:`RandomBlur`."""
+        """The blurred picture, or the pair; parameters as for :class:`RandomBlur`."""
         result = self._made(picture, depth, lambda frame: (self.draw,) * len(frame))
         return (result, *others) if others else result
 
@@ -266,7 +266,7 @@ class Blur(_Transform):
 
 
 def _of_pictures(draw: Draw, bit_depth: int) -> Draw:
-    """The draw for display pictures: between decoding and encoding where it is one for light."""
+    """The draw for display pictures: put between decoding and encoding if it works on light."""
     takes, gives = _encodings(draw)
     before = (("decode", Decode()),) if takes is Encoding.LINEAR else ()
     after = (("encode", Encode(bit_depth=bit_depth)),) if gives is Encoding.LINEAR else ()
@@ -274,7 +274,7 @@ def _of_pictures(draw: Draw, bit_depth: int) -> Draw:
 
 
 def _encodings(draw: Draw) -> tuple[Encoding | None, Encoding | None]:
-    """What it takes and gives; None for what keeps any as it is."""
+    """The encodings it takes and gives; None if it keeps any encoding."""
     takes = next((step.takes for _, step in draw.steps if step.takes is not None), None)
     gives = next((step.gives for _, step in reversed(draw.steps) if step.gives is not None), None)
     return takes, gives
@@ -283,14 +283,14 @@ def _encodings(draw: Draw) -> tuple[Encoding | None, Encoding | None]:
 def _check_encodings(name: str, takes: Encoding | None, gives: Encoding | None) -> None:
     if Encoding.RAW in (takes, gives):
         raise InvalidValueError(
-            f"A transform makes display pictures of display pictures; {name} takes {takes} and gives {gives}.",
-            why="The numbers of a sensor are not a picture yet.",
-            fix="Begin after the sensor, or end with develop and encode steps.",
+            f"A transform turns display pictures into display pictures, but {name} takes {takes} and gives {gives}.",
+            why="Raw sensor values are not a picture yet.",
+            fix="Start after the sensor, or end with develop and encode steps.",
         )
 
 
 def _worker_seed() -> int | None:
-    """The seed of the worker of a DataLoader that this runs in, another one in every epoch; None elsewhere."""
+    """The seed of the current DataLoader worker, a new one in every epoch; None elsewhere."""
     data: Any = sys.modules.get("torch.utils.data")
     worker = None if data is None else data.get_worker_info()
     return None if worker is None else worker.seed % 2**63

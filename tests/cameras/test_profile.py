@@ -446,7 +446,7 @@ def test_in_python() -> None:
 
 
 BAD_STEPS = [
-    ("iso = 300", "belongs to a calibrated camera"),
+    ("iso = 300", "needs a calibrated camera"),
     ('camera = "sony"', "There is no camera 'sony'. Did you mean 'sony-a7s2'?"),
     ('camera = "sony-a7s2"\niso = 99999', "must lie in 100 to 25600, got 99999"),
     ('camera = "sony-a7s2"\niso = { uniform = [50, 200] }', "must lie in 100 to 25600, got 50"),

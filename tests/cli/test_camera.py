@@ -171,7 +171,7 @@ def test_a_camera_of_ones_own(tmp_path: Path) -> None:
 def test_a_recipe_uses_what_was_fitted(flats: Path, tmp_path: Path) -> None:
     """The printed lines are those that a recipe takes."""
     text = passes("fit", flats, "--output", tmp_path / "mine.toml")
-    printed = text[text.index("beside it write\n") :].split("\n", 1)[1]
+    printed = text[text.index("in the same folder, write\n") :].split("\n", 1)[1]
     lines = tomllib.loads(printed)
     assert set(lines) == {"camera", "gain_dn_per_e"}
     for step in ('kind = "sensor"\ncamera = "mine.toml"\n', f'kind = "sensor"\n{printed}'):
@@ -217,9 +217,9 @@ def test_nothing_is_overwritten_without_force(flats: Path, tmp_path: Path, monke
         pair = ("fit", "--noisy", flats / "dark-00.png", "--clean", flats / "dark-01.png")
         for begin in (("fit", flats), pair):
             for option, path, says in (
-                ("--output", camera, "is there already. Nothing of yours shall be overwritten."),
+                ("--output", camera, "already exists. Existing files are not overwritten."),
                 ("--plot", plot, "give --force to overwrite it"),
-                ("--output", tmp_path / "none" / "c.toml", "none is not there. Make the folder first"),
+                ("--output", tmp_path / "none" / "c.toml", "none does not exist. Make the folder first"),
                 ("--plot", tmp_path / "file" / "p.png", "is a file, not a folder"),
                 ("--output", tmp_path / "folder.toml", "is a folder"),
             ):
@@ -338,14 +338,14 @@ def test_bad_options_are_refused(flats: Path, tmp_path: Path) -> None:
         (("show", "sony"), "There is no camera"),
         (("fit",), "There is nothing to fit"),
         (("fit", tmp_path), "needs an index.toml"),
-        (("fit", flats, "--bit-depth", 12), "stand in the index"),
+        (("fit", flats, "--bit-depth", 12), "come from the index"),
         (("fit", flats, "--output", tmp_path / "c.json"), "must end in .toml"),
         (("fit", flats, "--plot", tmp_path / "c.svg"), "must end in .png"),
         (("fit", flats, "--pattern", "RGBG"), "--pattern must be one of"),
         (("fit", flats, "--noisy", flats / "dark-00.png"), "belong together"),
-        (("fit", flats, "--black-level", 3), "dark frames tell it"),
+        (("fit", flats, "--black-level", 3), "dark frames show it"),
         (("fit", flats / "flat-00-a.png"), "Only"),
-        (("fit", flats / "flat-00-a.png", flats / "flat-00-b.png"), "There is no dark frame"),
+        (("fit", flats / "flat-00-a.png", flats / "flat-00-b.png"), "There are no dark frames"),
         (("fit", *[flats / "flat-00-a.png"] * 3, "--dark", flats / "dark-00.png"), "got 3 files"),
     ):
         assert says in refuses(*arguments), arguments

@@ -149,10 +149,10 @@ def test_a_closed_pipe_is_no_error() -> None:
     [
         (bs.PictureError("a.png: is empty.", fix="Leave it out."), 2, "Error: a.png: is empty. Leave it out.\n"),
         (FileNotFoundError(2, "No such file or directory", "a.png"), 2, "Error: a.png: No such file or directory.\n"),
-        (MemoryError(), 2, "Error: there is not enough memory. Use fewer workers"),
+        (MemoryError(), 2, "Error: out of memory. Use fewer workers"),
         (KeyboardInterrupt(), 130, "Error: stopped by Ctrl-C.\n"),
-        (ZeroDivisionError("division by zero"), 70, "Error: ZeroDivisionError: division by zero. This is a fault of blursynth"),
-        (RuntimeError("odd"), 70, "Error: RuntimeError: odd. This is a fault of blursynth"),
+        (ZeroDivisionError("division by zero"), 70, "Error: ZeroDivisionError: division by zero. This is a bug in blursynth"),
+        (RuntimeError("odd"), 70, "Error: RuntimeError: odd. This is a bug in blursynth"),
     ],
 )  # fmt: skip
 def test_errors_are_one_message(fault: BaseException, code: int, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,9 +238,9 @@ def test_fields_have_units_ranges_and_defaults() -> None:
     fields = {row[0]: row[1:4] for row in describe_fields(bs.kinds.Sensor)}
     assert fields["full_well_e"] == ("e-", "(0, 10,000,000]", "needed")
     assert fields["gain_dn_per_e"] == ("DN/e-", "(0, 100,000]", "-")
-    assert fields["bit_depth"] == ("-", "[2, 16] whole", "12")
+    assert fields["bit_depth"] == ("-", "[2, 16] integer", "12")
     assert fields["shot_noise"] == ("-", "true, false", "true")
-    assert fields["seed"] == ("-", "[0, 2^63) whole", "drawn")
+    assert fields["seed"] == ("-", "[0, 2^63) integer", "drawn")
     assert {row[0]: row[2] for row in describe_fields(bs.kinds.Jpeg)}["subsampling"] == "444, 422, 420"
     assert {row[0]: row[2] for row in describe_fields(bs.kinds.MeasuredBlur)}["kernel"] == "array"
 
@@ -395,10 +395,10 @@ def test_apply_blurs_whole_pictures(photos: Path, tmp_path: Path) -> None:
         assert sharp.size_px == blurred.size_px == (160, 190)
         assert not (sharp.image == blurred.image).all()
     assert len((out / "draws.jsonl").read_text().splitlines()) == 2
-    assert f"Nothing to do: 2 pairs of {out} are there." in passes(*wishes, "--tile", 64)
+    assert f"Nothing to do: 2 pairs in {out} already exist." in passes(*wishes, "--tile", 64)
     other = run(*wishes, "--tile", 128)
     assert other.exit_code == 2
-    assert "begun with other arguments: --tile (64 there, 128 now)" in other.output
+    assert "started with other arguments: --tile (64 there, 128 now)" in other.output
     small = run(*wishes, "--tile", 3)
     assert small.exit_code == 2
     assert "--tile must be 0 for the whole picture, or an integer >= 64, got 3." in small.output
@@ -407,9 +407,9 @@ def test_apply_blurs_whole_pictures(photos: Path, tmp_path: Path) -> None:
 def test_crops_without_detail_are_told(photos: Path, tmp_path: Path) -> None:
     wishes = ("generate", photos, tmp_path / "out", "-n", 6, "--size", 32, "-w", 1, "--recipe", "clean")
     planned = passes(*wishes, "--min-detail", 1, "--dry-run")
-    assert re.search(r"passed over +[\d.]+% of the windows looked at show less than a detail of 1\n", planned)
+    assert re.search(r"passed over +[\d.]+% of the windows tried show less than a detail of 1\n", planned)
     text = passes(*wishes, "--min-detail", 1)
-    assert re.search(r"passed over: [\d.]+% of the windows looked at show less than the least detail\n", text)
+    assert re.search(r"passed over: [\d.]+% of the windows tried show less than the least detail\n", text)
     assert bs.open_dataset(tmp_path / "out").spec.min_detail == 1.0
     wrong = run(*wishes, "--min-detail", 0)
     assert wrong.exit_code == 2
@@ -427,7 +427,7 @@ def test_generate_says_what_it_made(photos: Path, tmp_path: Path) -> None:
     assert (len(dataset), dataset.spec.seed, dataset.spec.size_px) == (10, 5, 48)
     assert {getattr(s.draw["shake"], "length_px", 9) for s in dataset} == {9}
     again = passes(*MAKE, photos, out)
-    assert f"Nothing to do: all 10 pairs of {out} are there." in again
+    assert f"Nothing to do: all 10 pairs in {out} already exist." in again
 
 
 def test_dry_run_writes_nothing(photos: Path, tmp_path: Path) -> None:
@@ -465,7 +465,7 @@ def test_quiet_says_only_what_is_unusual(photos: Path, tmp_path: Path, monkeypat
     monkeypatch.setenv("XDG_STATE_HOME", "")
     again = run(*arguments)
     assert again.stdout == ""
-    assert again.stderr.startswith("note: where the sources lie is not remembered")
+    assert again.stderr.startswith("note: the location of the sources could not be saved")
     quiet = run("resume", tmp_path / "out", "-q")
     assert (quiet.exit_code, quiet.output) == (0, "")
 
@@ -475,7 +475,7 @@ def test_going_on_is_said(photos: Path, tmp_path: Path) -> None:
     passes(*MAKE, photos, out, "--shards", "0:1")
     result = run("resume", out, "-w", 1)
     assert result.exit_code == 0
-    assert f"{out} was begun before: 4 of 10 samples are there and kept, going on." in result.stderr
+    assert f"{out} is unfinished: 4 of 10 samples exist and are kept; resuming." in result.stderr
     assert "made 6 pairs" in result.stdout
     assert "1 shard kept from before" in result.stdout
     assert "Nothing to do" in passes("resume", out)
@@ -495,7 +495,7 @@ def test_ctrl_c_keeps_what_is_finished(photos: Path, tmp_path: Path) -> None:
     found = re.search(r"Stopped. (\d+) of 25000 shards \(([\d,]+) of 100,000 pairs\) are finished and kept.", stderr)
     assert found, stderr
     assert int(found[1]) == len(list(out.glob("manifest/*.json")))
-    assert f"Go on with: blursynth resume {out}" in stderr
+    assert f"Resume with: blursynth resume {out}" in stderr
     assert "Traceback" not in stderr
 
 
@@ -608,7 +608,7 @@ def test_inspect_unfinished(photos: Path, tmp_path: Path) -> None:
 
 def test_replay(made: Path, tmp_path: Path) -> None:
     text = passes("replay", made, 3, "-o", tmp_path / "sample.png")
-    assert "Sample 3: rendered again, every byte is the same." in text
+    assert "Sample 3: rendered again, all bytes are the same." in text
     assert (tmp_path / "sample.png").stat().st_size > 0
 
 
@@ -652,7 +652,7 @@ def test_progress_on_a_terminal(photos: Path, tmp_path: Path) -> None:
     stdout, _ = child.communicate(timeout=120)
     os.close(ours)
     assert child.returncode == 0
-    assert b"looking at the pictures" in shown
+    assert b"scanning the pictures" in shown
     assert b"making" in shown
     assert b"1 skipped" in shown
     assert b"\x1b" not in stdout

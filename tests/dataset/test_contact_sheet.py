@@ -167,7 +167,7 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match="at least one row"):
         contact_sheet([], title="t")
     raw = pictures(bs.Encoding.RAW, batch=1)
-    with pytest.raises(InvalidValueError, match="got raw sensor numbers"):
+    with pytest.raises(InvalidValueError, match="got raw sensor values"):
         Row.of_pair(bs.Pair(raw, raw), bs.Draw(()))
 
 

@@ -98,7 +98,7 @@ def test_nothing_is_written_elsewhere(
             changed.append(tree(out) if out.exists() else {})
 
     with pytest.raises(
-        DatasetError, match=r"is not the folder any more in which this work was begun.*give the command again"
+        DatasetError, match=r"is no longer the folder in which this work was started.*run the command again"
     ):
         generate(
             DatasetRequest(sources=pictures, recipe=recipe, **{**SMALL, "count": 12}),
@@ -121,7 +121,7 @@ def test_a_shard_that_vanishes_is_noticed(pictures: Path, recipe: bs.Recipe, tmp
         if progress.stage == "generate" and progress.done == 6:
             (out / "manifest" / "000000.json").unlink()
 
-    with pytest.raises(DatasetError, match="shard 0 was finished, and is not there any more"):
+    with pytest.raises(DatasetError, match="shard 0 was finished but no longer exists"):
         generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1, on_progress=see)
 
 
@@ -152,7 +152,7 @@ def test_the_same_command_recovers_dataset_json(
     )  # the length is that of the shards that are there
     assert (report.made, report.kept) == ((), (0, 1))
     assert "dataset.json" in report.notes[0]
-    assert "written anew" in report.notes[0]
+    assert "it was rewritten" in report.notes[0]
     assert tree(out) == before
 
 
@@ -375,7 +375,7 @@ def test_without_a_home_nothing_is_remembered_and_it_is_said(
     report = generate(
         DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1, shards=(0, 1)
     )
-    assert "where the sources lie is not remembered" in report.notes[0]
+    assert "the location of the sources could not be saved" in report.notes[0]
     assert "give --sources (in Python source_root) to resume, verify and replay" in report.notes[0]
     assert not (tmp_path / "relative").exists()
     assert not (tmp_path / "~").exists()

@@ -147,7 +147,7 @@ def without_steps(document: dict[str, Any]) -> None:
     ("change", "words"),
     [
         (huge, "1,000,000,000,000,000 samples in shards of 4"),
-        (wide, "one piece of its array blurred has 3,000,000,000,000 bytes"),
+        (wide, "one chunk of its array blurred has 3,000,000,000,000 bytes"),
         (outside, r"'../../etc/passwd' is not a path inside a folder"),
         (with_nul, "is not a path inside a folder"),
         (renamed, "its arrays are 'blurred', '../elsewhere'"),
@@ -157,7 +157,7 @@ def without_steps(document: dict[str, Any]) -> None:
         (lambda d: d["request"].update(count="11"), "request.count: Input should be a valid integer"),
         (lambda d: d["request"].update(count=True), "request.count: Input should be a valid integer"),
         (lambda d: d["request"].update(count=-1), "request.count"),
-        (lambda d: d["request"].update(size_px=31), "its array blurred has a type, a shape or axes that it cannot have"),
+        (lambda d: d["request"].update(size_px=31), "its array blurred has an invalid type, shape or axes"),
         (lambda d: d["request"].update(sources=[]), "it has no sources"),
         (lambda d: d["request"].update(sources=[{"name": 1}]), "request.sources.0"),
         (lambda d: d["request"].update(arrays={}), "request.arrays"),

@@ -164,7 +164,7 @@ def test_what_was_begun_with_other_arguments_is_refused(pictures: Path, recipe: 
     other = bs.Recipe(
         [*recipe.steps[:1], ("lens", bs.kinds.GaussianBlur(sigma_px=1.0)), *recipe.steps[2:]], name="small"
     )
-    with pytest.raises(DatasetError, match="begun with other arguments: recipe"):
+    with pytest.raises(DatasetError, match="started with other arguments: recipe"):
         generate(DatasetRequest(sources=pictures, recipe=other, **SMALL), out, workers=1)
     with pytest.raises(DatasetError, match=r"seed \(0 there, 1 now\)"):
         generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL, seed=1), out, workers=1)
@@ -182,7 +182,7 @@ def test_another_environment_is_refused_unless_allowed(pictures: Path, recipe: b
     document["environment"]["versions"]["numba"] = "0.1"
     del document["sha256"]
     path.write_bytes(files.sealed(document))
-    with pytest.raises(DatasetError, match=r"begun in another environment \(numba 0.1 there"):
+    with pytest.raises(DatasetError, match=r"started in another environment \(numba 0.1 there"):
         resume(out, workers=1)
     assert resume(out, workers=1, any_environment=True).finished
 
@@ -221,7 +221,7 @@ def test_ranges_of_shards_make_the_whole(pictures: Path, recipe: bs.Recipe, tmp_
         ({"workers": 0}, "workers must be an integer >= 1"),
         ({"shard_length": 0}, "shard_length must be >= 1"),
         ({"shards": (2, 2)}, r"shards must be \(a, b\) with 0 <= a < b"),
-        ({"shards": (7, 9)}, "lie beyond the last, the data set has 2"),
+        ({"shards": (7, 9)}, "lie beyond the last; the data set has 2"),
         ({"store": "kernl"}, "Did you mean 'kernel'"),
         ({"store": "kernel", "kernel_size_px": 4}, "kernel_size_px must be odd"),
         ({"store": "kernel", "kernel_size_px": 3}, "kernel_size_px must be at least .* got 3"),
@@ -244,7 +244,7 @@ def test_wrong_arguments(
 
 def test_recipes_whose_result_cannot_be_stored(pictures: Path, tmp_path: Path) -> None:
     raw = bs.Recipe([("decode", bs.kinds.Decode()), ("sensor", bs.Random(bs.kinds.Sensor, full_well_e=1000.0))])
-    with pytest.raises(RecipeError, match="raw sensor numbers"):
+    with pytest.raises(RecipeError, match="raw sensor values"):
         generate(DatasetRequest(sources=pictures, recipe=raw, **SMALL), tmp_path / "out", workers=1)
     light = bs.Recipe([("lens", bs.kinds.GaussianBlur(sigma_px=1.0)), ("encode", bs.kinds.Encode())])
     with pytest.raises(RecipeError, match=r"takes linear frames.*decode step"):
@@ -280,7 +280,7 @@ def test_a_disk_too_small_is_refused_before_the_start(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 9000, 9000))
-    with pytest.raises(DatasetError, match=r"needs about .*, the disk has .* left"):
+    with pytest.raises(DatasetError, match=r"needs about .*, but the disk has only .* left"):
         generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
 

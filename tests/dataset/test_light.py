@@ -81,7 +81,7 @@ def test_light_and_codes_in_one_data_set(mixed: Path, night: bs.Recipe, tmp_path
         "floats.tif": "linear",
     }
     assert json.loads((out / "dataset.json").read_text())["schema"] == 6
-    assert "2 of them hold light" in (out / "README.md").read_text()
+    assert "2 of them hold linear light" in (out / "README.md").read_text()
     found = dataset.verify(out, deep=True, replay=13)
     assert found.ok, found.problems
     # Neither workers nor shards matter, nor being stopped in between.
@@ -123,7 +123,7 @@ def test_sixteen_bits_may_be_light(mixed: Path, night: bs.Recipe, tmp_path: Path
     assert {s.name for s in scan.usable if s.is_linear} == {"raw.png", "night.hdr", "floats.tif"}
     (note,) = scan.notes
     assert re.fullmatch(
-        r"2 of 5 pictures \(photo0\.png, \.\.\.\) have 8 bits and are taken as codes of a display: "
+        r"2 of 5 pictures \(photo0\.png, \.\.\.\) have 8 bits and are read as display codes: "
         r"only pictures of 16 bits can be linear\.",
         note,
     )
@@ -159,7 +159,7 @@ def test_sources_are_made_smaller_in_linear_light(mixed: Path, name: str, factor
         workers=1,
     )
     assert request(out)["downscale"] == factor
-    assert f"made smaller by {factor}" in (out / "README.md").read_text()
+    assert f"downscaled by {factor}" in (out / "README.md").read_text()
     opened = bs.open_dataset(out)
     small = bs.downscale(bs.read_frame(mixed / name, dtype=np.float64), factor)
     for i in range(3):
@@ -230,7 +230,7 @@ def test_pictures_that_become_too_small_are_skipped(mixed: Path, night: bs.Recip
         dataset.scan_sources(mixed, downscale=0)
     request = dataset.DatasetRequest(sources=mixed, recipe=night, count=1, downscale=2)
     with pytest.raises(
-        InvalidValueError, match=r"The scan is not of this request: its downscale is 3, the request's 2"
+        InvalidValueError, match=r"The scan belongs to another request: its downscale is 3, but the request has 2"
     ):
         dataset.generate(request, tmp_path / "out", scan=scan)
 
@@ -238,16 +238,16 @@ def test_pictures_that_become_too_small_are_skipped(mixed: Path, night: bs.Recip
 def test_recipes_and_sources_must_fit(mixed: Path, tmp_path: Path) -> None:
     blur, jpeg = bs.kinds.GaussianBlur(sigma_px=1.0), bs.kinds.Jpeg(quality=80)
     arguments = {"count": 2, "size_px": 24}
-    with pytest.raises(RecipeError, match=r"takes linear frames, but .*png holds codes of a display"):
+    with pytest.raises(RecipeError, match=r"takes linear frames, but .*png holds display codes"):
         dataset.generate(
             dataset.DatasetRequest(sources=mixed, recipe=bs.Recipe([blur]), **arguments), tmp_path / "a", workers=1
         )
-    with pytest.raises(RecipeError, match=r"works on codes of a display, but .* holds light"):
+    with pytest.raises(RecipeError, match=r"works on display codes, but .* holds light"):
         dataset.generate(
             dataset.DatasetRequest(sources=mixed, recipe=bs.Recipe([jpeg]), **arguments), tmp_path / "b", workers=1
         )
     chain = bs.Recipe([bs.kinds.GammaDecode(gamma=1.0), blur, bs.kinds.GammaEncode(gamma=1.0)])  # takes codes for light
-    with pytest.raises(RecipeError, match=r"works on codes of a display, but .* holds light"):
+    with pytest.raises(RecipeError, match=r"works on display codes, but .* holds light"):
         dataset.generate(dataset.DatasetRequest(sources=mixed, recipe=chain, **arguments), tmp_path / "b", workers=1)
     as_it_is = bs.Recipe([bs.kinds.Decode(), blur, bs.kinds.Encode()], target="source")
     with pytest.raises(RecipeError, match=r"gives the source itself as the sharp picture, but .* holds light"):
@@ -286,7 +286,7 @@ def test_command_line(mixed: Path, tmp_path: Path) -> None:
     common = ("generate", mixed, out, "-n", 4, "--size", 24, "-w", 1, "--linear", "--downscale", 2, "-r", "clean")
     dry = run(*common, "--dry-run")
     assert "Nothing was written" in dry
-    note = "are taken as codes of a display: only pictures of 16 bits can be linear."
+    note = "are read as display codes: only 16-bit pictures can be linear."
     assert note in dry
     assert note in run(*common)
     assert request(out)["downscale"] == 2

@@ -121,7 +121,7 @@ def test_the_specification_names_the_maps_and_sets_without_stay_as_they_were(
     assert document["request"]["depth_format"] == {"fill": "nearest"}
     card = (tmp_path / "with" / "README.md").read_text()
     assert "Every source picture came with its depth map" in card
-    assert 'mean: `{"fill": "nearest"}`' in card
+    assert 'Format of the depth maps: `{"fill": "nearest"}`' in card
     assert all(len(s["depth_sha256"]) == 64 and "labels" not in s for s in document["request"]["sources"])
     generate(DatasetRequest(sources=sources, recipe=recipe, **SMALL), tmp_path / "without", workers=1)
     document = json.loads((tmp_path / "without" / "dataset.json").read_text())
@@ -168,7 +168,7 @@ def test_resume_replay_and_verify_find_the_maps_or_say_what_is_wrong(
     assert resume(out, workers=1, kinds=KINDS, depth_root=moved).finished
     assert replay(out, 0, kinds=KINDS, depth_root=moved, source_root=sources).equal  # labels are remembered
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "identity"))
-    with pytest.raises(DatasetError, match="where the label maps of this data set lie is not known here"):
+    with pytest.raises(DatasetError, match="the location of the label maps of this data set is not known"):
         replay(out, 0, kinds=KINDS, source_root=sources, depth_root=moved)
     assert replay(out, 0, kinds=KINDS, source_root=sources, depth_root=moved, labels_root=labels).equal
     for path in moved.rglob("*.npy"):
@@ -187,14 +187,14 @@ def test_other_maps_are_another_data_set(photos: tuple[Path, Path, Path], shadin
         workers=1,
         shards=(0, 1),
     )
-    with pytest.raises(DatasetError, match="was begun with other arguments: sources"):
+    with pytest.raises(DatasetError, match="was started with other arguments: sources"):
         generate(
             DatasetRequest(sources=sources, recipe=shading, **SMALL, depth=depth, labels=labels),
             tmp_path / "out",
             workers=1,
         )
     form = bs.DepthFormat(meters_per_code=2.0)
-    with pytest.raises(DatasetError, match="was begun with other arguments: depth_format"):
+    with pytest.raises(DatasetError, match="was started with other arguments: depth_format"):
         generate(
             DatasetRequest(sources=sources, recipe=shading, **SMALL, depth=depth, depth_format=form),
             tmp_path / "out",
@@ -238,7 +238,7 @@ def test_pictures_without_a_usable_map_are_skipped(photos: tuple[Path, Path, Pat
     assert "holds integers (uint16) up to 1500" in why["codes.png"]
     assert "2400 negative values of 2400" in why["negative.png"]
     assert "every pixel is NaN, infinite or 0" in why["void.png"]
-    assert why["two.png"] == "which of its depth maps is meant is not clear: two.npy, two.png"
+    assert why["two.png"] == "it has several possible depth maps: two.npy, two.png"
     assert why["nomap.png"].startswith("there is no depth map nomap (.npy, ")
     assert len(scan.usable) == 3
 
@@ -274,7 +274,7 @@ def test_bad_arguments(photos: tuple[Path, Path, Path], recipe: bs.Recipe, tmp_p
         scan_sources(sources, depth=tmp_path / "nowhere")
     with pytest.raises(InvalidValueError, match="depth_format is given without depth"):
         scan_sources(sources, depth_format=bs.DepthFormat())
-    with pytest.raises(InvalidValueError, match="The scan is not of this request: its depth is False"):
+    with pytest.raises(InvalidValueError, match="The scan belongs to another request: its depth is False"):
         plan(DatasetRequest(sources=sources, recipe=recipe, count=2, depth=depth), scan=scan_sources(sources))
     (tmp_path / "empty").mkdir()
     with pytest.raises(PictureError, match=r"None of the 3 inputs can be used: .*there is no depth map"):
@@ -322,7 +322,7 @@ def test_command_line(photos: tuple[Path, Path, Path], tmp_path: Path) -> None:
     maps = ("--depth", depth, "--labels", labels)
     result = run("generate", sources, out, *common, *maps)
     assert result.exit_code == 2
-    assert "which are codes and not meters" in result.stderr
+    assert "which are codes, not meters" in result.stderr
     result = run("generate", sources, out, *common, *maps, "--depth-format", "meters_per_code=1/5000,fill=nearest")
     assert result.exit_code == 0, result.output
     assert dataset.open_dataset(out).spec.depth_format == {"meters_per_code": 1 / 5000, "fill": "nearest"}
@@ -345,7 +345,7 @@ def test_command_line(photos: tuple[Path, Path, Path], tmp_path: Path) -> None:
     ("options", "words"),
     [
         (("--depth-format", "meters_per_code=1"), "--depth-format is given without --depth."),
-        (("--depth", "{depth}", "--depth-format", "meters"), "--depth-format must be NAME=VALUE with commas, got 'meters'."),
+        (("--depth", "{depth}", "--depth-format", "meters"), "--depth-format must be NAME=VALUE, separated by commas, got 'meters'."),
         (("--depth", "{depth}", "--depth-format", "scale=2"), "--depth-format: has no field 'scale'."),
         (("--depth", "{depth}", "--depth-format", "meters_per_code=-1"), "--depth-format: meters_per_code must be > 0"),
         (("--depth", "{depth}", "--depth-format", "baseline_m=1"), "baseline_m is given without focal_length_px"),

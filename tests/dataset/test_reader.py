@@ -104,8 +104,8 @@ def test_what_is_no_data_set(tmp_path: Path, made: Path) -> None:
     with pytest.raises(DatasetError, match="is not a blursynth data set"):
         bs.open_dataset(tmp_path)
     for text, words in (
-        ("{", "it is no JSON"),
-        ("[]", "it is no JSON object"),
+        ("{", "it is not JSON"),
+        ("[]", "it is not a JSON object"),
         ('{"format": "other"}', "no description of a blursynth data set"),
         ('{"format": "blursynth-dataset", "schema": 99}', "Update blursynth"),
         ('{"format": "blursynth-dataset", "schema": 1}', "Use the version that wrote it"),

@@ -61,7 +61,7 @@ def test_a_request_is_json_and_toml(fields: dict[str, Any], tmp_path: Path) -> N
         ({"split": [{"name": "a"}]}, r"\[\[split\]\] 1: needs count", "count"),
         ({"split": [{"name": "..", "count": 1}]}, "split has names that are those of folders", "split"),
         ({"split": [{"name": "a", "count": 1}] * 2}, "split has names .* each once, got 'a'", "split"),
-        ({"count": 3, "split": [{"name": "a", "count": 1}]}, "count is given beside split", "count"),
+        ({"count": 3, "split": [{"name": "a", "count": 1}]}, "count cannot be given together with split", "count"),
         ({"digest": {"draws": "0"}}, r"\[digest\]: draws", "draws"),
         ({"sise_px": 9}, "has no field 'sise_px'. Did you mean 'size_px'", "sise_px"),
     ],
@@ -150,7 +150,7 @@ def test_splits_are_data_sets_of_their_own(pictures: Path, tmp_path: Path) -> No
         assert alone.digest == report.splits[name].digest
     with pytest.raises(InvalidValueError, match="has splits"):
         OnlineDataset(splits(train, test))
-    with pytest.raises(InvalidValueError, match="shards is given for a request with splits"):
+    with pytest.raises(InvalidValueError, match="shards cannot be given for a request with splits"):
         generate(splits(train, test), tmp_path / "other", workers=1, shards=(0, 1))
 
 

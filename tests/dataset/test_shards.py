@@ -44,7 +44,7 @@ def test_a_shard_equals_the_one_of_zarr(tmp_path: Path, dtype: str, count: int) 
     order = [2, 0, 1, 2]
     np.testing.assert_array_equal(reader.read(order), samples[order])
     if count < 5:
-        with pytest.raises(DatasetError, match="chunk 4 of the shard is not there"):
+        with pytest.raises(DatasetError, match="chunk 4 of the shard is missing"):
             reader.read([4])
 
 

@@ -67,7 +67,7 @@ def test_what_cannot_be_used_is_skipped_with_a_reason(pictures: Path, tmp_path: 
     why = {s.name: s.why for s in scan.skipped}
     assert set(why) == {"tiny.png", "cut.png", "empty.png", "text.png"}
     assert "9 x 8 px (width x height) is smaller than 32 px" in why["tiny.png"]
-    assert "cut off" in why["cut.png"]
+    assert "truncated" in why["cut.png"]
     assert "empty" in why["empty.png"]
     assert "not a picture" in why["text.png"]
     assert [(d.name, d.why) for d in scan.duplicates] == [("twin.png", "same content as good.png")]
@@ -164,7 +164,7 @@ def test_linked_folders_are_sources_and_loops_are_told(tmp_path: Path) -> None:
     (tmp_path / "photos" / "up").symlink_to(tmp_path)
     scan = scan_sources(tmp_path / "photos")
     assert names(scan) == ["a.png", "card/b.png"]
-    assert [(s.name, s.why) for s in scan.skipped] == [("up", "a link to a folder that holds it")]
+    assert [(s.name, s.why) for s in scan.skipped] == [("up", "a link to a folder that contains it")]
 
 
 def test_maps_are_found_through_links_and_by_names_that_are_alike(tmp_path: Path) -> None:

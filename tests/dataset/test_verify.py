@@ -66,7 +66,7 @@ SHARD = "sharp/c/1/0/0/0"
         (lambda out: (out / SHARD).write_bytes((out / SHARD).read_bytes()[:-9]), "its manifest says"),
         (lambda out: flip(out / SHARD, 100), "its content was changed"),
         (lambda out: (out / "manifest/000001.json").unlink(), "the manifest is missing"),
-        (lambda out: (out / "manifest/000001.json").write_text("{"), "it is no JSON"),
+        (lambda out: (out / "manifest/000001.json").write_text("{"), "it is not JSON"),
         (lambda out: (out / "manifest/000001.json").write_text('{"objects": []}'), "shard: Field required"),
         (lambda out: reseal(out / "manifest/000001.json", objects=[]), "is not that of shard 1"),
         (lambda out: reseal(out / "manifest/000001.json", first="4"), "first: Input should be a valid integer"),

@@ -158,9 +158,9 @@ def test_it_goes_on_where_it_was_stopped_and_adds_what_is_new(photos: Path, tmp_
     assert files(out) == files(tmp_path / "whole")
     third = blur_pictures(DatasetRequest(sources=photos, recipe=CAMERA, seed=4), out, workers=1)
     assert (third.made, len(third.kept)) == ((), 3)
-    with pytest.raises(DatasetError, match=r"begun with other arguments: seed \(4 there, 5 now\)"):
+    with pytest.raises(DatasetError, match=r"started with other arguments: seed \(4 there, 5 now\)"):
         blur_pictures(DatasetRequest(sources=photos, recipe=CAMERA, seed=5), out, workers=1)
-    with pytest.raises(DatasetError, match="begun with other arguments: recipe"):
+    with pytest.raises(DatasetError, match="started with other arguments: recipe"):
         blur_pictures(DatasetRequest(sources=photos, recipe=SOFT, seed=4), out, workers=1)
 
 
@@ -200,7 +200,7 @@ def test_depth_of_codes_stays(tmp_path: Path) -> None:
     assert read_pixels(tmp_path / "8" / "sharp" / "deep.png").dtype == np.uint16
     assert read_pixels(tmp_path / "8" / "sharp" / "plain.png").dtype == np.uint8
     (note,) = report.notes
-    assert note.startswith("1 picture of 16 bits was rounded to the 8 bits that recipe soft ends with")
+    assert note.startswith("1 16-bit picture was rounded to 8 bits by the last step of recipe soft")
     fine = bs.Recipe(
         [bs.kinds.Decode(), bs.kinds.GaussianBlur(sigma_px=1.0), bs.kinds.Encode(bit_depth=16)], name="fine"
     )
@@ -266,12 +266,12 @@ def test_bad_wishes_are_told_before_anything_is_written(photos: Path, tmp_path: 
         blur_pictures(DatasetRequest(sources=photos, recipe=SOFT), tmp_path / "out", workers=0)
     with pytest.raises(InvalidValueError, match="seed must be"):
         blur_pictures(DatasetRequest(sources=photos, recipe=SOFT, seed=-1), tmp_path / "out")
-    with pytest.raises(DatasetError, match="lies in the folder of the sources"):
+    with pytest.raises(DatasetError, match="is inside the folder of the sources"):
         blur_pictures(DatasetRequest(sources=photos, recipe=SOFT), photos / "pairs")
     with pytest.raises(PictureError, match="no such file or folder"):
         blur_pictures(DatasetRequest(sources=tmp_path / "nowhere", recipe=SOFT), tmp_path / "out")
     raw = bs.Recipe([bs.kinds.Decode(), bs.kinds.Sensor(full_well_e=500.0, read_noise_e=1.0, seed=1)], name="raw")
-    with pytest.raises(RecipeError, match="raw sensor numbers"):
+    with pytest.raises(RecipeError, match="raw sensor values"):
         blur_pictures(DatasetRequest(sources=photos, recipe=raw), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (tmp_path / "other").mkdir()

@@ -96,7 +96,7 @@ def test_another_picture_size_has_another_layout_but_a_window_has_not() -> None:
     [
         (
             bs.kinds.GroundDepth(camera_height_m=1.5),
-            "ground_depth needs the camera of the picture, and the frame has none",
+            "ground_depth needs the camera of the picture, but the frame has none",
         ),
         (
             bs.kinds.PlaneDepth(distance_m=1.0, tilt_deg=10.0),

@@ -139,7 +139,7 @@ def test_colors_need_three_channels(fields: dict[str, object], channels: int) ->
 
 
 def test_offsets_of_colors_need_three_channels() -> None:
-    with pytest.raises(InvalidValueError, match="offsets of a sensor's colors need pictures of 3 channels, got 1"):
+    with pytest.raises(InvalidValueError, match="color offsets of a sensor need pictures of 3 channels, got 1"):
         bs.kinds.Sensor(full_well_e=1000.0, seed=1, red_offset_dn=3.0)(gray(0.5, 1))
 
 

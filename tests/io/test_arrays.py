@@ -49,10 +49,10 @@ def test_matlab_73_files_are_turned(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", b"1,a\n", "cannot be read as an array of numbers (could not convert string 'a' to float64"),
-        ("a.csv", b"time,x\n1,2\n", "Each line holds numbers with commas between them; a heading begins with #."),
-        ("a.txt", b"1, 2\n", "Each line holds numbers with spaces between them; a heading begins with #."),
+        ("a.csv", b"time,x\n1,2\n", "Each line must hold numbers separated by commas; a heading begins with #."),
+        ("a.txt", b"1, 2\n", "Each line must hold numbers separated by spaces; a heading begins with #."),
         ("a.csv", b"1,2\n3\n", "the number of columns changed from 2 to 1 at row 2"),
-        ("a.csv", b"\n", "holds no array of numbers"),
+        ("a.csv", b"\n", "does not hold an array of numbers"),
         ("a.npy", b"text", "cannot be read as an array of numbers (it is not an array file)"),
         ("a.npz", b"text", "cannot be read as an array of numbers ("),
         ("a.mat", b"xx", "cannot be read as an array of numbers (Mat file appears to be truncated)"),

@@ -97,7 +97,9 @@ def test_heic(orientation: int, tmp_path: Path) -> None:
 def test_a_missing_package_skips_its_files_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     (tmp_path / "a.heic").write_bytes(struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(100))
-    with pytest.raises(MissingExtraError, match=r"reading a\.heic, as all HEIC files, needs the package 'pillow_heif'"):
+    with pytest.raises(
+        MissingExtraError, match=r"reading a\.heic, like all HEIC files, needs the package 'pillow_heif'"
+    ):
         read_header(tmp_path / "a.heic")
     with pytest.raises(MissingExtraError):
         scan_sources(tmp_path)
@@ -183,7 +185,7 @@ def test_small_files_of_huge_pictures_are_skipped_before_they_are_decoded(
     (tmp_path / "bits.png").write_bytes(png(20_000, 20_000, bits=1, colors=0))
     (tmp_path / "deep.png").write_bytes(png(20_000, 19_999, bits=16, colors=6))
     for name, needed in (("bits.png", "4.4"), ("deep.png", "8.0")):
-        with pytest.raises(PictureError, match=f"{name}: needs {needed} GB of memory to be decoded, more than 4.3 GB"):
+        with pytest.raises(PictureError, match=f"{name}: needs {needed} GB of memory for decoding, more than 4.3 GB"):
             read_header(tmp_path / name)
     monkeypatch.undo()
     (tmp_path / "good.png").write_bytes(saved("PNG"))
@@ -199,8 +201,8 @@ def test_workers_share_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "large.png").write_bytes(png(5200, 5200))
     (tmp_path / "good.png").write_bytes(saved("PNG"))
     why = {w: scan_sources(tmp_path, workers=w).skipped[0].why for w in (1, 8)}
-    assert "damaged or cut off" in why[1], "small enough to be decoded"
-    assert why[8] == "needs 0.3 GB of memory to be decoded, more than 0.3 GB"
+    assert "damaged or truncated" in why[1], "small enough to be decoded"
+    assert why[8] == "needs 0.3 GB of memory for decoding, more than 0.3 GB"
     sysconf["SC_PHYS_PAGES"] *= 4
     (tmp_path / "limit").write_text(f"{2**32}\n")
     monkeypatch.setattr(sources, "_CONTAINER_MEMORY", (str(tmp_path / "none"), str(tmp_path / "limit")))
@@ -344,7 +346,7 @@ def test_broken_raw_files_and_a_missing_package(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "cut.dng").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.nef").write_bytes(b"this is not a picture")
     for name in ("cut.dng", "text.nef"):
-        with pytest.raises(PictureError, match=f"{name}: is damaged or cut off"):
+        with pytest.raises(PictureError, match=f"{name}: is damaged or truncated"):
             read_light(tmp_path / name)
     monkeypatch.setitem(sys.modules, "rawpy", None)
     with pytest.raises(MissingExtraError, match=r"extra 'raw'"):

@@ -60,9 +60,9 @@ def test_loops_end_and_are_told(tmp_path: Path) -> None:
     (photos / "root").symlink_to("/")
     assert found(photos) == ["a/x.png", "b/y.png"]
     assert told(photos) == {
-        "a/self": "a link to a folder that holds it", "a/to_b": "a link to b, which is read anyway",
-        "b/to_a": "a link to a, which is read anyway", "root": "a link to a folder that holds it",
-        "up": "a link to a folder that holds it",
+        "a/self": "a link to a folder that contains it", "a/to_b": "a link to b, which is already read",
+        "b/to_a": "a link to a, which is already read", "root": "a link to a folder that contains it",
+        "up": "a link to a folder that contains it",
     }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_plain_paths_win_over_links(tmp_path: Path) -> None:
     made(tmp_path, "z/a.png")
     (tmp_path / "a").symlink_to(tmp_path / "z")
     assert found(tmp_path) == ["z/a.png"]
-    assert told(tmp_path) == {"a": "a link to z, which is read anyway"}
+    assert told(tmp_path) == {"a": "a link to z, which is already read"}
 
 
 def test_what_is_no_file_is_told_and_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,9 +96,9 @@ def test_what_is_no_file_is_told_and_never_opened(tmp_path: Path, monkeypatch: p
         server.bind("s.png")
         assert found(tmp_path) == ["good.png"]
         assert told(tmp_path) == {
-            "circle.png": "a link to nothing", "gone.png": "a link to nothing",
-            "pipe.png": "a pipe (FIFO), and no file", "s.png": "a socket, and no file",
-            "zero.png": "a device, and no file",
+            "circle.png": "a broken link", "gone.png": "a link to nothing",
+            "pipe.png": "a pipe (FIFO), not a file", "s.png": "a socket, and no file",
+            "zero.png": "a device, not a file",
         }  # fmt: skip
     for name, words in (("pipe.png", "is a pipe"), ("zero.png", "is a device"), ("gone.png", "there is no such file")):
         for read in (read_header, read_pixels, read_light, check_readable):

@@ -160,7 +160,7 @@ def test_written_pictures_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "image", "message"),
     [
-        ("a.png", np.zeros((3, 4, 4), np.uint8), "takes floating-point values 0..1, got uint8. Divide codes by their white."),
+        ("a.png", np.zeros((3, 4, 4), np.uint8), "takes floating-point values 0..1, got uint8. Divide codes by white."),
         ("a.png", np.zeros((4, 4, 3)), "with 1 or 3 channels, got shape (4, 4, 3). Channels come first"),
         ("a.png", np.zeros((2, 4, 4)), "got shape (2, 4, 4)"),
         ("a.png", np.zeros((3, 0, 4)), "got shape (3, 0, 4)"),
@@ -196,7 +196,7 @@ def test_depth_comes_with_the_picture(tmp_path: Path) -> None:
         (np.array(["a"]), "d.npy: is not a readable .npy file of numbers (it does not hold one array of numbers)."),
         (b"", "d.npy: is empty (0 bytes)."),
         (b"text", "d.npy: is not a readable .npy file of numbers (it is not an array file). Save [H, W] with numpy.save."),
-        (np.array([{}]), "d.npy: is not a readable .npy file of numbers (it holds Python objects, which are not unpickled)."),
+        (np.array([{}]), "d.npy: is not a readable .npy file of numbers (it holds Python objects, which are never unpickled)."),
         (None, "d.npy: there is no such file."),
     ],
 )  # fmt: skip

@@ -387,7 +387,7 @@ BAD = {
     "misspelt kind": ('[[step]]\nkind = "gausian_blur"', "There is no kind 'gausian_blur'. Did you mean 'gaussian_blur'"),
     "misspelt distribution": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { unifrm = [1, 2] }', "Did you mean 'uniform'"),
     "no kind": ('[[step]]\nname = "x"', "needs a kind. Known"),
-    "table instead of array": ('[step]\nkind = "decode"', "with two brackets"),
+    "table instead of array": ('[step]\nkind = "decode"', "with double brackets"),
     "no steps": ('summary = "x"', "has no steps"),
     "unknown key": ('sumary = "x"\n[[step]]\nkind = "decode"', "no key 'sumary' at the top. Did you mean 'summary'"),
     "range below the field": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { uniform = [-1, 2] }', "must be >= 0.0, got -1.0"),
@@ -401,7 +401,7 @@ BAD = {
     "not a number": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = nan', "finite number, got nan"),
     "wrong order": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "jpeg"\nquality = 3', "takes a display frame, but the step before it gives a linear"),
     "gamma blur": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "encode"\n[[step]]\nkind = "gaussian_blur"\nsigma_px = 1', "Put a decode step between"),
-    "same name twice": ('[[step]]\nkind = "decode"\n[[step]]\nname = "decode"\nkind = "encode"', "the name stands twice"),
+    "same name twice": ('[[step]]\nkind = "decode"\n[[step]]\nname = "decode"\nkind = "encode"', "the name is used twice"),
     "dot in a name": ('[[step]]\nname = "a.b"\nkind = "decode"', "without dots"),
     "same_as to nothing": ('[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "shake.length_px" }', "is not an earlier step"),
     "same_as to a wrong field": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "decode.x" }', "has no such field"),
@@ -556,7 +556,7 @@ CURVE = '[[step]]\nkind = "decode"\n[[step]]\nkind = "measured_encode"\ncurve = 
         ("0,0\n0.5,0.6\n0.7,0.3\n1,1", "[measured_encode]: curve: b.csv: A response curve's value must never fall, "),
         (
             "0,0\n0.5,nan\n1,1",
-            "r.toml: curve: b.csv: A measured array (kernel, path or curve) must be non-empty and of",
+            "r.toml: curve: b.csv: A measured array (kernel, path or curve) must be non-empty and finite",
         ),
     ],
 )

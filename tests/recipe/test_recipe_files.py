@@ -55,14 +55,14 @@ def test_nothing_is_searched_elsewhere(bank: Path, pattern: str, monkeypatch: py
         raise AssertionError("a folder was looked through")
 
     monkeypatch.setattr("os.scandir", walk)
-    with pytest.raises(RecipeError, match="wildcards for folders are for those below the recipe's own folder"):
+    with pytest.raises(RecipeError, match="wildcards for folders are only allowed below the folder of the recipe"):
         read(bank, pattern.format(parent=bank.parent))
 
 
 def test_numbers_and_bytes_are_bounded(bank: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(assets, "_MOST_FILES", 2)
-        with pytest.raises(RecipeError, match=r"matches 5 files, more than 2\. Choose some"):
+        with pytest.raises(RecipeError, match=r"matches 5 files, more than 2\. Select fewer"):
             read(bank, "**/*.npy")
     with monkeypatch.context() as patch:
         patch.setattr(assets, "_MOST_ENTRIES", 8)

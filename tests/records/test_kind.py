@@ -88,7 +88,7 @@ def test_only_what_is_needed_is_written() -> None:
         ({"shape": {"kind": "anulus"}}, "[shape]", "kind", "anulus", "[shape]: There is no shape 'anulus'. Did", "There"),
         ({"shape": {"weight": 1.0}}, "[shape]", "kind", None, "[shape]: needs a kind. Known: annulus", "needs a kind."),
         ({"shape": {"kind": "annulus", "weight": 0}}, "[shape]", "weight", 0, "[shape]: weight must be > 0.0", "weight"),
-        ({"shape": "annulus"}, "", "shape", "annulus", "Camera.shape: A shape is a table with its kind", "shape: A"),
+        ({"shape": "annulus"}, "", "shape", "annulus", "Camera.shape: A shape must be a table with its kind", "shape: A"),
     ],
 )  # fmt: skip
 def test_errors_say_where_they_arose(

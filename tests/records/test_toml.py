@@ -61,7 +61,7 @@ def test_what_editors_of_windows_write_is_read(name: str, encoding: str, ends: s
     [
         ("utf-16", "it is in UTF-16. Save it in UTF-8"),
         ("utf-32", "it is in UTF-32. Save it in UTF-8"),
-        ("utf-16-le", "it is in UTF-16, or no text. Save it in UTF-8"),
+        ("utf-16-le", "it is in UTF-16, or is not text. Save it in UTF-8"),
         ("latin-1", "holds the byte 0xf6. It may be in an old code page, such as Latin-1. Save it in UTF-8"),
     ],
 )
@@ -131,10 +131,10 @@ def test_files_are_found_by_name_and_by_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("pmird", "There is no camera 'pmird'. Did you mean 'pmrid'? A file of your own must end in .toml."),
-        ("pmrid.toml", "Did you mean the camera 'pmrid' that ships? Write it without .toml."),
+        ("pmird", "There is no camera 'pmird'. Did you mean 'pmrid'? The name of your own file must end in .toml."),
+        ("pmrid.toml", "Did you mean the built-in camera 'pmrid'? Write it without .toml."),
         ("nothing.toml", "nothing.toml: cannot be read (No such file or directory)."),
-        (3, "A camera is a name or the path of a .toml file, got 3."),
+        (3, "A camera must be a name or the path of a .toml file, got 3."),
     ],
 )
 def test_what_is_not_found_gets_a_remedy(source: Any, words: str) -> None:
@@ -219,9 +219,9 @@ def test_changes_take_dotted_names() -> None:
     assert changed.values == {"network": {"kind": "b", "width": 8}, "stage": [{"steps": 7}], "run": {}, "a": {"b": 1}}
     assert values["network"] == {"kind": "a", "width": 4}, "given tables stay as they are"
     for key, words in {
-        "stage.9.steps": "mine.toml: 'stage.9.steps' names entry '9' of an array of 2. Entries are counted from 0 to 1",
-        "stage.first.steps": "names entry 'first'",
-        "run.device.x": "names a part of device = 'cpu', which has none",
+        "stage.9.steps": "mine.toml: 'stage.9.steps' refers to entry '9' of an array with 2. Entries are counted from 0 to 1",
+        "stage.first.steps": "refers to entry 'first'",
+        "run.device.x": "refers to a part of device = 'cpu', which has no parts",
     }.items():
         with pytest.raises(InvalidValueError) as caught:
             change(tables, {key: 1}, error=InvalidValueError)

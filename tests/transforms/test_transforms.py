@@ -340,7 +340,7 @@ def test_wrong_parameters_are_refused() -> None:
         RandomBlur(LENS, generator=np.random.default_rng(1))
     with pytest.raises(bs.InvalidValueError, match="'blurred' or 'pair', got 'both'"):
         RandomBlur(LENS, returns="both")
-    with pytest.raises(bs.InvalidValueError, match="A recipe is for RandomBlur"):
+    with pytest.raises(bs.InvalidValueError, match="Use RandomBlur for a recipe"):
         Blur(LENS)
     with pytest.raises(bs.InvalidValueError, match="takes raw"):
         Blur(bs.kinds.Develop())

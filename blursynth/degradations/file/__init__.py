@@ -1,1 +1,1 @@
-"""What files do to pictures: resampling and compression."""
+"""File degradations: resampling and compression."""

@@ -23,18 +23,18 @@ _UNIT = {"444": (8, 8), "422": (8, 16), "420": (16, 16)}
 class Jpeg(Degradation):
     """JPEG compression and decompression by libjpeg-turbo (through OpenCV), baseline, standard tables.
 
-    The block grid lies on the full picture's grid (``origin_px``), so that a crop with margin equals the same region of
-    the compressed full picture. Any height and width keep their shape.
+    The block grid is aligned with the full picture (``origin_px``), so that a crop with margin equals the same region
+    of the compressed full picture. Any height and width are possible, and are kept.
 
-    A picture that was cropped and saved again has been compressed twice, on two grids: give two steps different names
-    and the second one another ``grid_row_px`` and ``grid_column_px``.
+    A picture that was cropped and saved again has been compressed twice, on two grids. To model this, use two steps
+    with different names, and give the second one another ``grid_row_px`` and ``grid_column_px``.
 
-    Takes 8-bit codes: put it behind an encode step. Gray or RGB; other numbers of channels are refused.
+    Takes 8-bit codes: put it after an encode step. Accepts gray or RGB pictures; other numbers of channels are refused.
 
-    Tensors: the values of a tensor on the CPU are libjpeg's. One that needs a derivative gets that of kornia's
-    differentiable codec, for 4:2:0 and gray. On a CUDA device those two go through kornia's codec altogether, which
-    stays there and differs from libjpeg by about a code (see :mod:`blursynth.backends.torch.jpeg`); other
-    subsamplings go through libjpeg on the CPU, and have no derivative.
+    Tensors: the values of a CPU tensor are those of libjpeg. If a gradient is required, it is that of kornia's
+    differentiable codec, for 4:2:0 and gray. On a CUDA device, these two are computed entirely by kornia's codec, which
+    stays on the device and differs from libjpeg by about one code (see :mod:`blursynth.backends.torch.jpeg`); other
+    subsamplings are computed by libjpeg on the CPU, and have no gradient.
 
     Not modeled: progressive coding (same pixels), other encoders' tables, the codec's version (the data set records
     it).
@@ -54,11 +54,11 @@ class Jpeg(Degradation):
     grid_row_px: int = Field(
         default=0, ge=0, le=15, description="row of the full picture where a block begins; 0 unless it was cropped"
     )
-    grid_column_px: int = Field(default=0, ge=0, le=15, description="the same of columns")
+    grid_column_px: int = Field(default=0, ge=0, le=15, description="the same for columns")
 
     def reach_px(self, frame: Frame) -> int | None:
-        # A pixel depends on its own block and, where chroma is interpolated, on the neighboring one. On a device the
-        # filter that halves chroma also looks a pixel further.
+        # A pixel depends on its own block and, if chroma is interpolated, on the neighboring one. On a device, the
+        # filter that halves chroma also reads one pixel farther.
         if frame.channels == 1 or self.subsampling == "444":
             return 7
         return 16 if isinstance(frame.image, np.ndarray) else 17
@@ -71,14 +71,14 @@ class Jpeg(Degradation):
             )
         if isinstance(frame.image, np.ndarray):
             return frame.with_image(cls._by_libjpeg(steps, frame))
-        from blursynth.backends.torch import jpeg as codec  # whoever has a tensor has loaded torch
+        from blursynth.backends.torch import jpeg as codec  # tensors exist only if torch is loaded
 
         learns, on_device = codec.differentiable(frame.image), frame.image.device.type != "cpu"
         halved = frame.channels == 1 or all(step.subsampling == "420" for step in steps)
         if learns and not halved:
             raise InvalidValueError(
-                f"JPEG has a derivative for subsampling '420' alone, got {sorted({s.subsampling for s in steps})}.",
-                why="It is that of kornia's differentiable codec, which halves chroma both ways.",
+                f"JPEG has a derivative only for subsampling '420', got {sorted({s.subsampling for s in steps})}.",
+                why="It is that of kornia's differentiable codec, which halves chroma in both directions.",
                 fix="Use subsampling='420', or detach() the picture.",
             )
         if not (learns or on_device) or not halved:
@@ -97,7 +97,7 @@ class Jpeg(Degradation):
         return backend.from_codes(codes, frame.image.dtype, frame.image.device)
 
     def _corner(self, origin_px: NDArray[np.int64], unit_px: tuple[int, int]) -> tuple[int, int]:
-        """Row and column within its block of the first pixel."""
+        """Row and column of the first pixel within its block."""
         grid = (self.grid_row_px, self.grid_column_px)
         top, left = ((int(o) - g) % u for o, g, u in zip(origin_px, grid, unit_px, strict=True))
         return top, left
@@ -109,7 +109,7 @@ class Jpeg(Degradation):
 def _compressed(
     planes: NDArray[np.uint8], top: int, left: int, quality: int, subsampling: str
 ) -> Sequence[NDArray[np.uint8]]:
-    """Planes as they come back from JPEG, with the block grid ``top`` and ``left`` px before their first pixel."""
+    """Planes after a JPEG round trip, with the block grid ``top`` and ``left`` px before their first pixel."""
     import cv2  # decoders take 0.1 s to load
 
     # OpenCV's order is blue, green, red; interleaving bytes is much faster than interleaving floats.

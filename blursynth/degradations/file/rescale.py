@@ -1,4 +1,4 @@
-"""A picture that was made smaller (or larger) and brought back to its size."""
+"""Resizing a picture to a smaller (or larger) size and back."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["Rescale"]
 
 
 class Rescale(Degradation):
-    """To ``factor`` times the size and back: what a picture loses on the way through another size.
+    """Resizing to ``factor`` times the size and back: the loss of a picture that was stored at another size.
 
-    ``y = U D x`` along each axis, D to a grid of ``factor`` samples per pixel and U back. Both grids cover the same
-    field of view, and the other one is laid from the full picture's first pixel, so nothing is shifted, constants are
-    kept, and a window with margin equals the same region of the whole.
+    ``y = U D x`` along each axis, where D resamples to a grid of ``factor`` samples per pixel and U resamples back.
+    Both grids cover the same field of view, and the other grid starts at the full picture's first pixel. Nothing is
+    shifted, constants are kept, and a window with margin equals the same region of the whole.
 
     ``area``: means over the area of a sample; ``bilinear`` and ``bicubic`` (Keys, a = -3/4) interpolate between the
     nearest 2 or 4 pixels per axis, so that a smaller picture aliases, as with OpenCV and PyTorch by default. ``area``
-    on the way back from a smaller picture repeats its pixels.
+    repeats pixels on the way back from a smaller picture.
 
-    Acts on linear light, where a resizing lens or a careful program does; the super-resolution literature resizes file
+    It acts on linear light, as a resizing lens or a careful program would; the super-resolution literature resizes file
     codes.
 
     Not modeled: antialiasing other than ``area``, rounding of the other size to whole pixels.
@@ -38,14 +38,17 @@ class Rescale(Degradation):
     blurs: ClassVar[bool] = True
 
     factor: float = Field(
-        ge=0.05, le=4, examples=[0.5], description="size in between over size of the picture; 1 with bilinear is none"
+        ge=0.05,
+        le=4,
+        examples=[0.5],
+        description="intermediate size over picture size; 1 with bilinear: no change",
     )
-    down: Literal["area", "bilinear", "bicubic"] = Field(default="area", description="how the size in between is made")
+    down: Literal["area", "bilinear", "bicubic"] = Field(default="area", description="method for the intermediate size")
     up: Literal["area", "bilinear", "bicubic"] = Field(
-        default="bicubic", description="how the picture's size is remade"
+        default="bicubic", description="method for the way back to the original size"
     )
     border: BorderName = Field(
-        default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"
+        default="reflect", description="continuation of the picture beyond its edge; data sets crop such pixels"
     )
 
     def reach_px(self, frame: Frame) -> int | None:

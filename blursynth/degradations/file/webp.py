@@ -24,13 +24,13 @@ _LARGEST_PX = 16383  # side of a picture that the format can hold
 class Webp(Degradation):
     """Lossy WebP compression and decompression by libwebp (through Pillow): VP8 key frames, 4:2:0.
 
-    The block grid lies on the full picture's grid (``origin_px``). Blocks are predicted from their neighbors, and the
-    encoder shares out bits over the whole picture: a change of one block changes most other pixels, by as much as the
-    compression itself. So its reach is unbounded, and data sets compress whole pictures, not windows. Any height and
-    width up to 16383 px keep their shape.
+    The block grid is aligned with the full picture (``origin_px``). Blocks are predicted from their neighbors, and the
+    encoder distributes bits over the whole picture, so a change in one block changes most other pixels by as much as
+    the compression itself. The reach is therefore unbounded, and data sets compress whole pictures, not windows. Any
+    height and width up to 16383 px are possible, and are kept.
 
-    Takes 8-bit codes: put it behind an encode step. Gray or RGB; other numbers of channels are refused. Tensors pass
-    through the CPU, and one that needs a derivative is refused.
+    Takes 8-bit codes: put it after an encode step. Accepts gray or RGB pictures; other numbers of channels are refused.
+    Tensors are processed on the CPU, and one that requires a gradient is refused.
 
     Not modeled: lossless WebP (changes nothing), transparency, animation, presets other than the default one, the
     codec's version (the data set records Pillow's).
@@ -49,7 +49,7 @@ class Webp(Degradation):
     grid_row_px: int = Field(
         default=0, ge=0, le=15, description="row of the full picture where a block begins; 0 unless it was cropped"
     )
-    grid_column_px: int = Field(default=0, ge=0, le=15, description="the same of columns")
+    grid_column_px: int = Field(default=0, ge=0, le=15, description="the same for columns")
 
     def reach_px(self, frame: Frame) -> int | None:
         return None
@@ -69,7 +69,7 @@ class Webp(Degradation):
             raise InvalidValueError(
                 "WebP has no derivative.",
                 why="Its pixels are rounded, and so are the codes that they are predicted from.",
-                fix="Take the loss before it, or detach() the picture in front of it; JPEG has a derivative.",
+                fix="Compute the loss before it, or detach() the picture before this step; JPEG has a derivative.",
             )
         backend = for_array(frame.image)
         codes = backend.to_codes(frame.image)
@@ -81,7 +81,7 @@ class Webp(Degradation):
 
 
 def _compressed(planes: NDArray[np.uint8], top: int, left: int, quality: int, effort: int) -> NDArray[np.uint8]:
-    """Planes as they come back from WebP, with the block grid ``top`` and ``left`` px before their first pixel."""
+    """Planes after a WebP round trip, with the block grid ``top`` and ``left`` px before their first pixel."""
     from PIL import Image  # takes .05 s to load
 
     wide = np.pad(planes, ((0, 0), (top, 0), (left, 0)), mode="edge") if top or left else planes

@@ -1,1 +1,1 @@
-"""What the lens does: point spreads of optics and of defocus."""
+"""Lens degradations: point spreads of optics and of defocus."""

@@ -27,30 +27,30 @@ class Defocus(DepthBlur):
     """Defocus of a thin lens: every point spreads over the shape of the aperture, in proportion to ``1/s_f - 1/s``.
 
     The diameter of the blur is ``c = A f s_f/(s_f - f) |1/s_f - 1/s|``, A = focal length / ``f_number``; beyond the
-    focus it has the shape of the aperture, in front of it that shape turned by 180 degrees. Needs the frame's depth and
-    camera.
+    focus it has the shape of the aperture, in front of it that shape rotated by 180 degrees. It needs the frame's depth
+    and camera.
 
-    With ``parts`` the aperture is cut into parts of equal area; within a part, light of two surfaces is taken to come
-    from different places of it as far as there is room. One part is exact where one of two surfaces is in focus.
+    With ``parts``, the aperture is divided into parts of equal area. Within a part, the light of two surfaces is
+    assumed to come from different places as far as there is room. One part is exact if one of two surfaces is in focus.
 
-    ``cats_eye`` is how far the rim of the lens, seen obliquely, moves across the aperture from the middle of the
-    picture to its corner, in radii of the aperture, in steps of 1/16. The centroid of what is left of the aperture is
-    the viewpoint of the sharp picture, so that blur moves nothing. Every cell of the picture then has point spreads of
-    its own, which take seconds to make for a large picture; a coarser ``tolerance_px`` means fewer.
+    ``cats_eye`` is the distance by which the rim of the lens, seen obliquely, moves across the aperture from the center
+    of the picture to its corner, in radii of the aperture, in steps of 1/16. The centroid of the remaining aperture is
+    the viewpoint of the sharp picture, so that blur displaces nothing. Every cell of the picture then has its own point
+    spreads, which take seconds to compute for a large picture; a coarser ``tolerance_px`` means fewer of them.
 
-    A pixel at the edge of a nearer surface is a mixture, and is taken apart by the colors of both surfaces beside it,
-    as far as these tell. Depth is one surface where neighbors differ by less than 1.75 px of radius, or by no more
-    than it is uneven there; steps and slopes let no light through such a surface, nor does noise of a tenth of a pixel
-    of radius. Noise of a quarter and more does; a ``depth_smoothing`` step before this one takes it out.
+    A pixel at the edge of a nearer surface is a mixture, and is separated by the colors of the two surfaces beside it
+    where they differ. Depth is one surface where neighbors differ by less than 1.75 px of radius, or by no more than
+    its local unevenness; steps and slopes let no light through such a surface, nor does noise of a tenth of a pixel of
+    radius. Noise of a quarter of a pixel or more does; a ``depth_smoothing`` step before this one removes it.
 
-    Easily confused: ``f_number`` is not the "equivalent" one; f/1.8 at 4 mm blurs as f/13 at 28 mm on a full frame.
+    Easily confused: ``f_number`` is not the "equivalent" one; f/1.8 at 4 mm blurs like f/13 at 28 mm on full frame.
 
     Not modeled: diffraction, aberrations, focus breathing, vignetting of light; more than two surfaces at one pixel of
-    the sharp picture; what lies hidden behind a surface, which is guessed from beside it.
+    the sharp picture; what is hidden behind a surface, which is estimated from its surroundings.
     """
 
     f_number: float = Field(
-        gt=0, le=1000, examples=[1.8], description="focal length / aperture diameter; usual lenses 1.4 to 22"
+        gt=0, le=1000, examples=[1.8], description="focal length / aperture diameter; typical lenses 1.4 to 22"
     )
     focus_distance_m: float = Field(
         gt=0,
@@ -58,7 +58,7 @@ class Defocus(DepthBlur):
         examples=[0.3],
         description="distance of the plane in focus on the optical axis; 1e6 is as good as infinity",
     )
-    blades: int = Field(default=0, ge=0, le=100, description="corners of the aperture; 0 is round, usual lenses 5 to 9")
+    blades: int = Field(default=0, ge=0, le=100, description="corners of the aperture; 0 is round, typically 5 to 9")
     angle_deg: float = Field(default=0.0, ge=-360, le=360, description="direction of the aperture's first corner")
     cats_eye: float = Field(
         default=0.0, ge=0, le=1, description="shift of the lens's rim at the corners of the picture, in radii"
@@ -86,7 +86,7 @@ class Defocus(DepthBlur):
         )
         focus: float | NDArray[np.float64] = 1.0 / self.focus_distance_m
         if self.tilt_deg != 0:
-            y, x = view_of(frame, kind="defocus", why="The tilt of the plane in focus is seen through the camera.")
+            y, x = view_of(frame, kind="defocus", why="The tilted plane of focus depends on the angle of view.")
             tilt, azimuth = -math.radians(self.tilt_deg), math.radians(self.tilt_azimuth_deg)
             focus = inverse_focus(self.focus_distance_m, tilt, azimuth, y, x)
         radius = (0.5 * growth) * (focus - nearness)

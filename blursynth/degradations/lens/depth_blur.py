@@ -1,4 +1,4 @@
-"""What blurs that depend on the depth of every pixel share: occlusion, and the two forms without it."""
+"""Base of blurs that depend on the depth of every pixel: occlusion, and the two forms without it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MEASURED_AT_PX = 20.0  # radius at which the parts' centroids are taken
 
 @dataclass(frozen=True)
 class NodeGrid:
-    """Places at which the shape of the blur is known, in px of the full picture; one place if it is the same all over.
+    """Places at which the shape of the blur is known, in px of the full picture; one place if it is uniform.
 
     Parameters
     ----------
@@ -48,18 +48,18 @@ class NodeGrid:
 
 @dataclass(frozen=True)
 class Layers:
-    """How far from the camera and how large the blur of every pixel of one picture is.
+    """Nearness to the camera and size of the blur for every pixel of one picture.
 
     Parameters
     ----------
     nearness_px
-        ``[H, W]`` inverse depth in px of radius, larger is nearer; the absolute value does not matter.
+        ``[H, W]`` inverse depth in px of radius, larger is nearer; an offset does not matter.
     radius_px
         ``[H, W]`` signed radius of the blur.
     radius_per_dioptre_px
         Derivative of the radius by inverse depth in 1/m.
     grid
-        Where shapes differ across the picture.
+        Places with different shapes across the picture.
     """
 
     nearness_px: NDArray[np.float64]
@@ -69,22 +69,22 @@ class Layers:
 
 
 class DepthBlur(Degradation):
-    """A blur whose shape is the same at every depth and whose size is not.
+    """A blur with the same shape at every depth but a different size.
 
-    Three forms. ``occlusion``: the light of every surface is spread by its own blur, nearer surfaces cover farther
-    ones, and behind the edge of a nearer surface the farther one goes on. ``gather``: every pixel of the result is
-    blurred by the size at its own depth; constants stay constant, and blurred surfaces end at hard edges.
-    ``scatter``: the transpose; every pixel's light is spread by its own blur, flux is kept, and constants are not.
+    It has three forms. ``occlusion``: the light of every surface is spread by its own blur, nearer surfaces cover
+    farther ones, and a farther surface continues behind the edge of a nearer one. ``gather``: every pixel of the result
+    is blurred by the size at its own depth; constants stay constant, and blurred surfaces end at hard edges.
+    ``scatter``: the transpose; the light of every pixel is spread by its own blur; flux is kept, but constants are not.
 
-    On tensors, derivatives by depth pass through ``gather`` and ``scatter``. ``occlusion`` has none: which surface
-    covers which does not change smoothly.
+    For tensors, gradients with respect to depth pass through ``gather`` and ``scatter``. ``occlusion`` has none, since
+    the order of surfaces does not change smoothly.
     """
 
     varies: ClassVar[bool] = True
     blurs: ClassVar[bool] = True
 
     form: Literal["occlusion", "gather", "scatter"] = Field(
-        default="occlusion", description="how light of different depths is put together"
+        default="occlusion", description="how light from different depths is combined"
     )
     parts: int = Field(
         default=1, ge=1, le=1024, description="parts of the exposure with exact occlusion between them; of occlusion"
@@ -93,7 +93,7 @@ class DepthBlur(Degradation):
         default=0.04, ge=0.001, le=1, description="largest error of the radius of a blur by rounding it to levels"
     )
     border: BorderName = Field(
-        default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"
+        default="reflect", description="continuation of the picture beyond its edge; data sets crop such pixels"
     )
 
     @abstractmethod
@@ -243,14 +243,14 @@ def inverse_depth_of(frame: Frame, *, kind: str) -> NDArray[np.float64]:
     """
     if frame.depth_m is None:
         raise InvalidValueError(
-            f"{kind} needs the depth of the picture, and the frame has none.",
-            why="How much a pixel is blurred depends on its distance.",
-            fix="Give read_frame depth=..., or put a step before it that makes up a depth, such as ground_depth.",
+            f"{kind} needs the depth of the picture, but the frame has none.",
+            why="The blur of a pixel depends on its distance.",
+            fix="Give read_frame depth=..., or put a step before it that synthesizes a depth, such as ground_depth.",
             field="depth_m",
         )
     if not frame.camera:
         raise InvalidValueError(
-            f"{kind} needs the camera of the picture, and the frame has none.",
+            f"{kind} needs the camera of the picture, but the frame has none.",
             why="Focal length and pixel pitch turn meters into pixels.",
             fix="Put a camera step before it, or give read_frame camera=Intrinsics(focal_length_mm=..., "
             "pixel_pitch_um=...).",
@@ -260,7 +260,7 @@ def inverse_depth_of(frame: Frame, *, kind: str) -> NDArray[np.float64]:
 
 
 def demand_radius(largest_px: float, *, kind: str, fix: str) -> None:
-    """Refuse blurs that no picture survives.
+    """Refuse excessively large blurs.
 
     Raises
     ------
@@ -269,8 +269,8 @@ def demand_radius(largest_px: float, *, kind: str, fix: str) -> None:
     """
     if largest_px > LARGEST_RADIUS_PX:
         raise InvalidValueError(
-            f"{kind} would blur by a radius of {largest_px:.0f} px; at most {LARGEST_RADIUS_PX:.0f} is made.",
-            why="The size follows from depth, focal length and pixel pitch; meters may be millimeters.",
+            f"{kind} would blur by a radius of {largest_px:.0f} px; at most {LARGEST_RADIUS_PX:.0f} is possible.",
+            why="The size follows from depth, focal length and pixel pitch; perhaps millimeters were given as meters.",
             fix=fix,
         )
 

@@ -1,4 +1,4 @@
-"""Gaussian point spread: the lens's own softness, or a defocus of no particular shape."""
+"""Gaussian point spread: the softness of a lens, or a defocus of no particular shape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class GaussianBlur(UniformBlur):
     """Gaussian blur, integrated over each pixel, round or elongated.
 
     ``k(u, v) ~ exp(-(u^2 / sigma_px^2 + v^2 / (aspect sigma_px)^2) / 2)`` with u along ``angle_deg``. The variance is
-    that of the Gaussian plus 1/12 px^2 from .5 px on; below about .3 px all but nothing is blurred (see
+    that of the Gaussian plus 1/12 px^2 from .5 px on; below about .3 px there is almost no blur (see
     :func:`blursynth.physics.point_spread.gaussian`).
 
     Easily confused with sampling the Gaussian at pixel centers, which is too sharp for sigma below 1 px.

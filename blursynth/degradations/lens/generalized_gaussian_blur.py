@@ -16,10 +16,10 @@ __all__ = ["GeneralizedGaussianBlur"]
 class GeneralizedGaussianBlur(UniformBlur):
     """``k(u, v) ~ exp(-q^shape / 2)``, ``q = u^2 / sigma_px^2 + v^2 / sigma_across_px^2``, sampled at pixel centers.
 
-    A square of ``size_px`` is kept and scaled to a sum of 1, as in the publications: what is beyond it is cut off.
+    The kernel is truncated to a square of ``size_px`` and scaled to a sum of 1, as in the publications.
 
-    Easily confused with :class:`~blursynth.kinds.GaussianBlur`, which is integrated over each pixel and ends where its
-    light does. The standard deviation of this kernel is ``sigma_px`` only for shape 1 and a size that holds it.
+    Easily confused with :class:`~blursynth.kinds.GaussianBlur`, which is integrated over each pixel and not truncated.
+    The standard deviation of this kernel is ``sigma_px`` only for shape 1 and a sufficient size.
 
     Not modeled: anything physical; no lens has this law.
 
@@ -40,7 +40,7 @@ class GeneralizedGaussianBlur(UniformBlur):
 
     def model_post_init(self, context: object) -> None:
         if self.size_px % 2 == 0:
-            raise ValueError(f"size_px must be odd, got {self.size_px}; an even kernel has no middle.")
+            raise ValueError(f"size_px must be odd, got {self.size_px}; an even kernel has no center pixel.")
 
     def make_point_spread(self) -> PointSpreads:
         across = self.sigma_px if self.sigma_across_px is None else self.sigma_across_px

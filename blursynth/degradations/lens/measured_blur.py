@@ -16,10 +16,10 @@ __all__ = ["MeasuredBlur"]
 
 
 class MeasuredBlur(UniformBlur):
-    """Blur with a kernel that was measured, such as the eight camera shakes of Levin et al. (2009).
+    """Blur with a measured kernel, such as the eight camera shakes of Levin et al. (2009).
 
-    The kernel is normalized to a sum of 1 and put with the pixel nearest to its centroid at zero shift; the rest, at
-    most half a pixel, stays (moving it would blur it further).
+    The kernel is normalized to a sum of 1 and placed with the pixel nearest to its centroid at zero shift. The
+    remaining shift of at most half a pixel is kept, since correcting it would blur the kernel.
 
     In a recipe: ``kernel = { file = "kernel.npy" }`` or ``kernel = { files = "kernels/*.npy" }`` for one of several.
     """
@@ -27,7 +27,7 @@ class MeasuredBlur(UniformBlur):
     kernel: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="name of the kernel's array, sha256:...")
 
     turn_180: bool = Field(
-        default=False, description="whether the kernel is turned by 180 degrees, for files that hold it for correlation"
+        default=False, description="rotate the kernel by 180 degrees, for files that store it for correlation"
     )
 
     @classmethod

@@ -16,8 +16,8 @@ __all__ = ["PlateauBlur"]
 class PlateauBlur(UniformBlur):
     """``k(u, v) ~ 1 / (1 + q^shape)``, ``q = u^2 / sigma_px^2 + v^2 / sigma_across_px^2``, sampled at pixel centers.
 
-    A square of ``size_px`` is kept and scaled to a sum of 1, as published. With a shape of 1 the tails have no finite
-    sum, so that the size decides how wide the blur is.
+    The kernel is truncated to a square of ``size_px`` and scaled to a sum of 1, as published. With a shape of 1, the
+    sum of the tails is infinite, so the size determines the width of the blur.
 
     Not modeled: anything physical; no lens has this law. A flat blur with a rim is :class:`~blursynth.kinds.DiskBlur`.
 
@@ -25,7 +25,7 @@ class PlateauBlur(UniformBlur):
     """
 
     sigma_px: float = Field(
-        ge=0, le=100, examples=[2.0], description="half width along the angle in px; published .2 to 3, 0 is none"
+        ge=0, le=100, examples=[2.0], description="half width along the angle in px; published .2 to 3, 0 is no blur"
     )
     sigma_across_px: float | None = Field(
         default=None, ge=0, le=100, description="half width across the angle in px; by default the same: round"
@@ -38,7 +38,7 @@ class PlateauBlur(UniformBlur):
 
     def model_post_init(self, context: object) -> None:
         if self.size_px % 2 == 0:
-            raise ValueError(f"size_px must be odd, got {self.size_px}; an even kernel has no middle.")
+            raise ValueError(f"size_px must be odd, got {self.size_px}; an even kernel has no center pixel.")
 
     def make_point_spread(self) -> PointSpreads:
         across = self.sigma_px if self.sigma_across_px is None else self.sigma_across_px

@@ -22,7 +22,7 @@ class PolygonBlur(UniformBlur):
     diameter_px: float = Field(
         ge=0, le=1000, examples=[12.0], description="diameter in px of the circle through the polygon's corners"
     )
-    blades: int = Field(default=6, ge=3, le=32, description="number of blades of the aperture; 5 to 9 in usual lenses")
+    blades: int = Field(default=6, ge=3, le=32, description="number of blades of the aperture; typically 5 to 9")
     angle_deg: float = Field(default=0.0, description="direction of the first corner, 0 = right, 90 = down")
 
     def make_point_spread(self) -> PointSpreads:

@@ -1,4 +1,4 @@
-"""The circular low-pass filter: ringing and overshoot, as careless resizing and sharpening leave them."""
+"""The circular low-pass filter: ringing and overshoot, as caused by careless resizing and sharpening."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["SincBlur"]
 class SincBlur(UniformBlur):
     """``k(r) ~ w J1(w r) / (2 pi r)`` with w = ``cutoff_rad_per_px``: an ideal circular low-pass, cut to a square.
 
-    The square of ``size_px`` is scaled to a sum of 1. The kernel has negative taps, so that light can become negative
-    or exceed white beside edges: that is its purpose, and why no light does it. Steps that count electrons take such
-    light as 0.
+    The kernel is truncated to a square of ``size_px`` and scaled to a sum of 1. It has negative taps, so values can
+    become negative or exceed white beside edges. That is its purpose, and why it is not physical. Steps that count
+    electrons treat negative light as 0.
 
-    Easily confused with the Airy disk (:class:`~blursynth.kinds.AiryBlur`), the square of such a function, which is
-    what diffraction does and never negative.
+    Easily confused with the Airy disk (:class:`~blursynth.kinds.AiryBlur`), the square of such a function, which
+    describes diffraction and is never negative.
 
     Source: Real-ESRGAN (Wang et al., ICCV Workshops 2021), for ringing and overshoot artifacts.
     """
@@ -36,7 +36,7 @@ class SincBlur(UniformBlur):
 
     def model_post_init(self, context: object) -> None:
         if self.size_px % 2 == 0:
-            raise ValueError(f"size_px must be odd, got {self.size_px}; an even kernel has no middle.")
+            raise ValueError(f"size_px must be odd, got {self.size_px}; an even kernel has no center pixel.")
 
     def make_point_spread(self) -> PointSpreads:
         return sampled_kernels.low_pass(self.cutoff_rad_per_px, self.size_px)

@@ -1,4 +1,4 @@
-"""What all blurs with one point spread per picture share."""
+"""Base of all blurs with one point spread per picture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UniformBlur(Degradation):
     blurs: ClassVar[bool] = True
 
     border: BorderName = Field(
-        default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"
+        default="reflect", description="continuation of the picture beyond its edge; data sets crop such pixels"
     )
 
     @abstractmethod

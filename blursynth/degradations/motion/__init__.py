@@ -1,1 +1,1 @@
-"""What moves while the shutter is open."""
+"""Motion of camera and objects while the shutter is open."""

@@ -17,7 +17,7 @@ __all__ = ["AcceleratedMotion"]
 class AcceleratedMotion(MotionBlur):
     """A parabola: ``x(t) = v t + a t^2 / 2``, t from 0 to 1 over the exposure.
 
-    Along the velocity it brightens one end of a line, across it bends it.
+    Acceleration along the velocity brightens one end of a line; acceleration across it bends the line.
     """
 
     speed_px: float = Field(ge=0, le=2000, examples=[10.0], description="speed at the start in px per exposure")

@@ -17,13 +17,13 @@ __all__ = ["CameraShake", "HandHeldCamera"]
 
 
 class HandHeldCamera(MovingCamera):
-    """A camera in a hand that tries to hold still.
+    """A hand-held camera.
 
     ``motion = "tremor"``: every angle and position is a stationary process with a slow drift and a resonance, and the
     amplitudes are its standard deviations; a short exposure sees a part of it. ``motion = "random_walk"``: the
-    amplitudes are the standard deviations of the change over one exposure, however short. See, also for what
-    recordings of hands say of ``drift_hz`` and ``tremor_share``,
-    :func:`blursynth.physics.poses.hand_tremor` and :func:`~blursynth.physics.poses.random_walk`.
+    amplitudes are the standard deviations of the change over one exposure, however short. See
+    :func:`blursynth.physics.poses.hand_tremor` and :func:`~blursynth.physics.poses.random_walk`, also for values of
+    ``drift_hz`` and ``tremor_share`` from recordings of hands.
     """
 
     motion: Literal["tremor", "random_walk"] = Field(default="tremor", description="law of the motion")
@@ -105,13 +105,14 @@ class HandHeldCamera(MovingCamera):
 class CameraShake(HandHeldCamera):
     """Camera shake of a hand with six degrees of freedom, seen through a global shutter.
 
-    At a focal length of 3000 px a turn by 1 mrad moves the picture by 3 px, and a step of 1 mm aside moves what is
-    1 m away by 3 px; a roll by 1 mrad moves the corners of a 4000 x 3000 px picture by 2.5 px, the middle not at all.
+    At a focal length of 3000 px, a rotation by 1 mrad moves the picture by 3 px, and a sideways translation by 1 mm
+    moves objects 1 m away by 3 px. A roll by 1 mrad moves the corners of a 4000 x 3000 px picture by 2.5 px, and its
+    center not at all.
 
     Easily confused: amplitudes are standard deviations, so a draw may move by twice as much; with ``motion = "tremor"``
     the blur grows with ``exposure_s``.
 
-    Not modeled: the shutter button's push, stabilisation, what parallax hides and bares.
+    Not modeled: the push of the shutter button, stabilization, regions that parallax hides or reveals.
     """
 
     centered_on: Literal["mean", "mid", "start"] = Field(

@@ -1,4 +1,4 @@
-"""Translation of the camera during the exposure: near things are blurred more than far ones."""
+"""Translation of the camera during the exposure: near objects are blurred more than far ones."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _SAMPLES = 1000
 class DepthParallax(DepthBlur):
     """The camera moves parallel to its sensor while the shutter is open.
 
-    Every pixel sees the camera's path, turned round, in the size ``focal length / depth``: at 1 m a phone (3000 px)
-    shows a path of 1 mm as 3 px. The path is a Markov random trajectory (see :class:`RandomWalkMotion`) in mm, and a
-    straight line with ``anxiety=0``. Its mean over the exposure is the viewpoint of the sharp picture. Needs the
-    frame's depth and camera.
+    Every pixel sees the camera's path, inverted and scaled by ``focal length / depth``: at 1 m, a phone (3000 px) shows
+    a path of 1 mm as 3 px. The path is a Markov random trajectory (see :class:`RandomWalkMotion`) in mm, and a straight
+    line with ``anxiety=0``. Its mean over the exposure is the viewpoint of the sharp picture. It needs the frame's
+    depth and camera.
 
-    With ``parts`` the exposure is cut into times of equal length; within each, light of two surfaces is taken to
-    arrive at different moments as far as there is room.
+    With ``parts``, the exposure is divided into times of equal length. Within each, the light of two surfaces is
+    assumed to arrive at different moments as far as there is room.
 
-    Easily confused: turning the camera moves all depths alike (:class:`RandomWalkMotion`, camera_shake).
+    Easily confused: rotating the camera moves all depths equally (:class:`RandomWalkMotion`, camera_shake).
 
     Not modeled: movement along the optical axis, rotation.
     """

@@ -1,4 +1,4 @@
-"""The mean of successive sharp frames of a moving camera, as most data sets of blurred video are made."""
+"""The mean of successive sharp frames of a moving camera, the way most data sets of blurred video are made."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ __all__ = ["FrameAverage"]
 class FrameAverage(UniformBlur):
     """The mean of ``frames`` successive frames along a random walk: a blur with gaps in it.
 
-    A frame is exposed for ``1 - gap`` of the time between two frames. Where the camera moves by more than a pixel in
-    the gap, edges become ghosts, one per frame; a photograph has none. ``interpolated`` frames between each two, each
-    on the straight line between them, fill the gaps, as networks for frame interpolation do. With ``gap`` 0 it is the
-    continuous exposure; with 1 every frame is a moment.
+    A frame is exposed for ``1 - gap`` of the time between two frames. If the camera moves by more than a pixel in the
+    gap, edges appear as ghosts, one per frame, which a photograph does not have. ``interpolated`` frames between
+    adjacent frames, on the straight line between them, fill the gaps, as networks for frame interpolation do. With
+    ``gap`` 0, the exposure is continuous; with 1, every frame is a single moment.
 
     ``length_px`` is the length of the path from the first light of the first frame to the last of the last; the walk
-    is that of :class:`~blursynth.kinds.RandomWalkMotion`. The sharp picture is at the mean of all frames, or, as in
-    GoPro's set, is the frame in the middle (``mid``): then the pair is shifted against itself by what
-    :meth:`centroid_px` says.
+    is that of :class:`~blursynth.kinds.RandomWalkMotion`. The sharp picture is at the mean of all frames, or, as in the
+    GoPro data set, it is the middle frame (``mid``); the two pictures are then misaligned by :meth:`centroid_px`.
 
-    Not modeled: what else differs from frame to frame (objects, depth, rolling shutter), and that frames of a video
-    are developed, denoised and compressed before they are averaged.
+    Not modeled: other differences between frames (objects, depth, rolling shutter), and that frames of a video are
+    developed, denoised and compressed before they are averaged.
 
     Source: Nah, Kim and Lee, "Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring", CVPR 2017;
     with interpolated frames Nah et al. (REDS), CVPR Workshops 2019, and Su et al. (DVD), CVPR 2017.
@@ -92,6 +91,6 @@ class FrameAverage(UniformBlur):
         return rasterize(path - middle, duration, center=False)
 
     def centroid_px(self) -> tuple[float, float]:
-        """Rows and columns by which the blurred picture lies off the sharp one; (0, 0) for ``centered_on = "mean"``."""
+        """Shift of the blurred picture against the sharp one in rows, columns; (0, 0) for ``centered_on = "mean"``."""
         row, column = self.point_spread().centroids()[0]
         return float(row), float(column)

@@ -1,4 +1,4 @@
-"""What all camera motions with one path for the whole picture share."""
+"""Base of all camera motions with one path for the whole picture."""
 
 from __future__ import annotations
 

@@ -25,24 +25,24 @@ class ObjectMotion(Degradation):
     """Objects that move across a still background, composited while the shutter is open.
 
     The frame's labels say which object each pixel shows: 0 is the background, and larger labels cover smaller ones.
-    Every object moves as a rigid whole along its own path, drawn from ``seed`` and its label: an arc with a linearly
-    changing speed. Its mean position over the exposure is where the sharp picture has it. At its edges it lets the
-    background through for the part of the time that it was elsewhere, and there the surface beside it goes on behind
-    it.
+    Every object moves as a rigid body along its own path, drawn from ``seed`` and its label: an arc with linearly
+    changing speed. Its position in the sharp picture is its mean position over the exposure. At its edges, the
+    background shows through for the part of the time that the object was elsewhere; there, the adjacent surface is
+    continued behind the object.
 
-    One object along one known path: ``label=3, slowest=1`` and no spread, acceleration or bend, which are the defaults.
+    For one object along one known path, use ``label=3, slowest=1`` with no spread, acceleration or bend (the defaults).
 
-    The exposure is cut into ``parts``. Between the parts occlusion is exact; within a part only where at most one
-    of the surfaces that meet there moves. So one part is exact for objects that do not meet, and more are needed where
-    moving objects cover one another.
+    The exposure is divided into ``parts``. Between the parts, occlusion is exact; within a part, it is exact only where
+    at most one of the surfaces that meet is moving. One part is therefore exact for objects that do not meet, and more
+    are needed where moving objects cover one another.
 
-    With ``frames`` it is the mean of as many pictures, each of one moment in the middle of its share of the exposure,
-    with exact occlusion in each: data sets that average a video's frames are made so. An object's mean position over
-    the frames is then where the sharp picture has it.
+    With ``frames``, it is the mean of that many pictures, each of one moment in the middle of its share of the
+    exposure, with exact occlusion in each. This is how data sets that average the frames of a video are made. The
+    position of an object in the sharp picture is then its mean position over the frames.
 
-    Not modeled: rotation and change of size of an object, its shadow, and what lies hidden behind it, which is guessed
-    from beside it. Where a step before it has blurred the background already (camera motion), what it revealed and what
-    the object reveals are taken to be independent.
+    Not modeled: rotation and change of size of an object, its shadow, and what is hidden behind it, which is estimated
+    from its surroundings. If an earlier step has already blurred the background (camera motion), the regions that it
+    revealed and those that the object reveals are assumed to be independent.
     """
 
     varies: ClassVar[bool] = True
@@ -67,7 +67,7 @@ class ObjectMotion(Degradation):
     )
     bend_deg: float = Field(default=0.0, ge=0, le=360, description="paths turn by up to this to either side")
     label: int | None = Field(
-        default=None, ge=1, lt=2**31, description="number of the one object that moves; none given: all of them"
+        default=None, ge=1, lt=2**31, description="label of the only object that moves; by default all objects"
     )
     parts: int = Field(
         default=4, ge=1, le=256, description="number of parts of the exposure with exact occlusion between them"
@@ -76,10 +76,10 @@ class ObjectMotion(Degradation):
         default=None,
         ge=1,
         le=256,
-        description="mean of so many moments, as of a video's frames, in place of parts; none given: continuous",
+        description="mean of this many moments, like the frames of a video, instead of parts; default: continuous",
     )
     border: BorderName = Field(
-        default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"
+        default="reflect", description="continuation of the picture beyond its edge; data sets crop such pixels"
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of this sample's paths")
 
@@ -95,7 +95,7 @@ class ObjectMotion(Degradation):
             return frame
         if frame.labels is None:
             raise InvalidValueError(
-                "object_motion needs to know which object each pixel shows, and the frame has no labels.",
+                "object_motion needs to know which object each pixel shows, but the frame has no labels.",
                 fix="Give read_frame labels=..., or put a random_objects or layered_depth step before it.",
             )
         labels = np.asarray(frame.labels.cpu() if hasattr(frame.labels, "cpu") else frame.labels)

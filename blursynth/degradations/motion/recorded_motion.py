@@ -18,11 +18,11 @@ __all__ = ["RecordedMotion"]
 
 
 class RecordedMotion(MotionBlur):
-    """A recorded path, cut to one exposure, scaled and turned.
+    """A recorded path, cut to one exposure, scaled and rotated.
 
     The recording is an array ``[M, 3]``: time in s (increasing), x and y in px. In a recipe:
-    ``recording = { file = "hand.csv" }``. Between two rows the point goes straight, at constant speed; every corner is
-    kept, and so is the time that the recording stays at a place.
+    ``recording = { file = "hand.csv" }``. Between two rows, the point moves straight at constant speed. Every corner is
+    kept, and so is the time that the recording stays in one place.
     """
 
     recording: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="name of the recording's array, sha256:...")
@@ -56,8 +56,8 @@ class RecordedMotion(MotionBlur):
         recording = assets.get(self.recording)
         if recording.ndim != 2 or recording.shape[1] != 3 or len(recording) < 2:
             raise InvalidValueError(
-                f"A recorded path is an array [M, 3] of time_s, x and y with M >= 2, got shape {recording.shape}.",
-                fix="Give it a column of times.",
+                f"A recorded path must be an array [M, 3] of time_s, x and y with M >= 2, got shape {recording.shape}.",
+                fix="Add a column of times.",
             )
         time, position = recording[:, 0], recording[:, 1:]
         return replay(time, position, start_s=float(time[0]) + self.start_s, exposure_s=self.exposure_s)

@@ -1,4 +1,4 @@
-"""Camera shake replayed from a recording with six degrees of freedom, or of a gyroscope."""
+"""Camera shake replayed from a recording with six degrees of freedom, or from a gyroscope."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ class RollingShutter(HandHeldCamera):
     Row r of the full picture of h rows is exposed from ``r readout_s / h`` on, for ``exposure_s``. With
     ``readout_s = 0`` it is ``CameraShake`` of the same numbers, to the bit.
 
-    With ``centered_on = "mean"`` every row's target is at that row's own mean pose: blur varies from row to row and
-    nothing is bent. With ``global_shutter`` the target is one pose for all rows, and the blurred picture is bent
-    against it; :meth:`residual_centroid_px` says by how much.
+    With ``centered_on = "mean"``, the target of every row is at that row's own mean pose: blur varies from row to row,
+    but nothing is bent. With ``global_shutter``, the target has one pose for all rows, and the blurred picture is bent
+    relative to it; :meth:`residual_centroid_px` says by how much.
 
     Not modeled: lines that are read in pairs or blocks; objects that move (only the camera does).
     """

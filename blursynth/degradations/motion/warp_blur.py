@@ -1,4 +1,4 @@
-"""What all blurs share that are a mean of warped pictures: the camera turned, moved or zoomed during the exposure."""
+"""Base of all blurs that are a mean of warped pictures: the camera rotates, moves or zooms during the exposure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["MovingCamera", "View", "WarpBlur"]
 
 @dataclass(frozen=True)
 class View:
-    """Where a picture lies in the full picture of its camera."""
+    """The position of a picture in the full picture of its camera."""
 
     camera: Intrinsics | None
     size_px: tuple[int, int]
@@ -42,13 +42,13 @@ class View:
 class WarpBlur(Degradation):
     """The mean of the pictures that a moving camera sees: ``y(p) = sum_t w_t x(place(p, t))``, in linear light.
 
-    Places are absolute, so a window blurs as the same part of the whole picture does.
+    Places are absolute, so a window is blurred like the same part of the whole picture.
 
-    A photograph sees the whole exposure. With ``frames`` it is the mean of that many pictures, each of one moment in
-    the middle of its share of the exposure, and where the camera moves by more than a pixel from one to the next,
-    edges become ghosts: data sets that average a video's frames are made so (:class:`~blursynth.kinds.FrameAverage` is
-    the same with one path for the whole picture, which begins and ends with a frame). One frame is a single warped
-    picture.
+    A photograph integrates over the whole exposure. With ``frames``, the result is the mean of that many pictures, each
+    of one moment in the middle of its share of the exposure. Where the camera moves by more than a pixel from one to
+    the next, edges become ghosts. This is how data sets that average the frames of a video are made
+    (:class:`~blursynth.kinds.FrameAverage` is the same with one path for the whole picture, which begins and ends with
+    a frame). One frame is a single warped picture.
     """
 
     varies: ClassVar[bool] = True
@@ -65,10 +65,10 @@ class WarpBlur(Degradation):
         default=None,
         ge=1,
         le=1000,
-        description="mean of so many moments, as of a video's frames; none given: a continuous exposure",
+        description="mean of this many moments, like the frames of a video; default: a continuous exposure",
     )
     border: BorderName = Field(
-        default="reflect", description="how the picture goes on beyond its edge; data sets cut such pixels off"
+        default="reflect", description="continuation of the picture beyond its edge; data sets crop such pixels"
     )
 
     @abstractmethod
@@ -102,7 +102,7 @@ class WarpBlur(Degradation):
             return None
         if frame.depth_m is None:
             raise InvalidValueError(
-                f"{self.kind} moves the camera and needs a depth map, which the frame has not.",
+                f"{self.kind} moves the camera and needs a depth map, but the frame has none.",
                 why="How far a point moves on the sensor is inversely proportional to its depth.",
                 fix="Give the frame depth (read_frame(..., depth=...)), or leave only the rotations.",
                 field="depth_m",
@@ -222,7 +222,7 @@ class MovingCamera(WarpBlur):
     def make_warps(self, view: View) -> Warps:
         if view.camera is None:
             raise InvalidValueError(
-                f"{self.kind} needs the camera's geometry, which the frame has not.",
+                f"{self.kind} needs the camera's geometry, but the frame has none.",
                 why="An angle becomes pixels by the focal length.",
                 fix="Put a camera step before it, or give Frame(camera=Intrinsics(focal_length_mm, pixel_pitch_um)).",
             )

@@ -1,4 +1,4 @@
-"""Depth that is noisy or comes in steps, made smooth within surfaces."""
+"""Smoothing of noisy or quantized depth within surfaces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["DepthSmoothing"]
 
 
 class DepthSmoothing(Degradation):
-    """Takes noise and stairs out of a measured or estimated depth, and keeps its jumps; no pixel is changed.
+    """Removes noise and quantization steps from a measured or estimated depth, but keeps jumps; no pixel is changed.
 
     Blur is linear in inverse depth, and so is this: around every pixel a plane is fitted to the inverse depths of its
     own surface, and the planes of all pixels around are averaged. A surface ends where the inverse depths of neighbors
@@ -85,8 +85,8 @@ class DepthSmoothing(Degradation):
             return frame
         if frame.encoding is Encoding.RAW:
             raise InvalidValueError(
-                "depth_smoothing takes a picture of light or of codes, got a raw one.",
-                why="Its colors are compared, and a mosaic's neighbors have different ones.",
+                "depth_smoothing takes a linear or a display picture, got a raw one.",
+                why="It compares colors, and neighboring pixels of a mosaic have different ones.",
                 fix="Put it before the sensor.",
             )
         depth, image = frame.depth_m, frame.image

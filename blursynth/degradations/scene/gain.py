@@ -1,4 +1,4 @@
-"""Light times a number."""
+"""Light multiplied by a factor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Gain"]
 
 @final
 class Gain(Degradation):
-    """``x gain``: puts light on another scale, such as that of an HDR panorama, whose 1.0 means nothing.
+    """``x gain``: scales light, for example that of an HDR panorama, whose 1.0 is arbitrary.
 
     In a recipe ``gain = { meter = [0.5, 0.02, 0.1] }`` puts the median of the picture at .02 to .1 of white. The target
     passes through it too.

@@ -29,11 +29,11 @@ class HighlightExpansion(Degradation):
     there are lamps. From .5 on, or by the largest channel, it makes lamps of walls and of saturated colors; a peak of
     10 is mostly worse than none, and under an overcast sky so is any (BENCHMARKS.md, Light).
 
-    The target passes through it too, although it is there for the blur: without blur both pictures must be equal, and
+    The target passes through it too, although it is there for the blur: without blur, both pictures must be equal, and
     both clip at the same white later on, in the sensor or when they are encoded. What lies between the threshold and
     white becomes brighter in both.
 
-    For frames that are light already recipes draw nothing in its place: HDR sources hold their highlights.
+    For frames that are already linear, recipes skip this step, since HDR sources contain their highlights.
 
     Not modeled: which bright surfaces are lamps and which are white paper.
 

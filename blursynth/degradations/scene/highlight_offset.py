@@ -24,10 +24,10 @@ class HighlightOffset(Degradation):
     Against HDR photographs as the truth an offset of 1 makes blurred pictures better by 1 to 6 dB where there are
     lamps, and worse where an overcast sky is what is clipped (BENCHMARKS.md, Light).
 
-    The target passes through it too, although it is there for the blur: without blur both pictures must be equal, and
+    The target passes through it too, although it is there for the blur: without blur, both pictures must be equal, and
     both clip at the same white later on, in the sensor or when they are encoded.
 
-    For frames that are light already recipes draw nothing in its place: HDR sources hold their highlights.
+    For frames that are already linear, recipes skip this step, since HDR sources contain their highlights.
 
     Not modeled: how bright each lamp was, which no clipped picture tells; highlights that are smooth.
 

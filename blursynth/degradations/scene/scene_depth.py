@@ -1,4 +1,4 @@
-"""What all steps that give a picture a depth share."""
+"""Base of all steps that give a picture a depth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["SceneDepth", "view_of"]
 
 
 class SceneDepth(Degradation):
-    """A made-up depth for pictures whose own is not known; no pixel is changed, and the target gets the same depth.
+    """A synthetic depth for pictures with unknown depth; no pixel is changed, and the target gets the same depth.
 
     It is a function of absolute positions in the full picture, so that a window has the depth of the whole.
     """
@@ -29,9 +29,7 @@ class SceneDepth(Degradation):
     gives: ClassVar[Encoding | None] = None
     sets_geometry: ClassVar[bool] = True
 
-    keep: bool = Field(
-        default=True, description="whether a picture that has a depth of its own keeps it, with its labels"
-    )
+    keep: bool = Field(default=True, description="whether a picture that already has depth keeps it, with its labels")
 
     @abstractmethod
     def surfaces(self, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.int32] | None]:
@@ -62,7 +60,7 @@ class SceneDepth(Degradation):
         if any(mark is None for mark in labels) and any(mark is not None for mark in labels):
             raise InvalidValueError(
                 f"{cls.kind}: some pictures of the batch keep their depth and have no labels, others get labels.",
-                why="The pictures of a batch have labels all together or not at all.",
+                why="Either all or none of the pictures of a batch have labels.",
                 fix="Use keep=False, or apply it one by one.",
             )
         return frame.with_image(
@@ -82,7 +80,7 @@ def view_of(frame: Frame, *, kind: str, why: str) -> tuple[NDArray[np.float64], 
     """
     if not frame.camera:
         raise InvalidValueError(
-            f"{kind} needs the camera of the picture, and the frame has none.",
+            f"{kind} needs the camera of the picture, but the frame has none.",
             why=why,
             fix="Put a camera step before it, or give read_frame camera=Intrinsics(focal_length_mm=..., "
             "pixel_pitch_um=...).",

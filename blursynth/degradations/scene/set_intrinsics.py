@@ -14,12 +14,12 @@ __all__ = ["SetIntrinsics"]
 
 
 class SetIntrinsics(Degradation):
-    """Says what camera took the picture; the pixels stay as they are.
+    """Sets the geometry of the camera that took the picture; the pixels are unchanged.
 
     Blur that depends on geometry (lens and depth, camera shake) reads it from the frame. Focal length and pixel pitch
     together decide how many px a radian spans: ``1000 focal_length_mm / pixel_pitch_um``.
 
-    Easily confused: the pitch is that of *this* picture. One that was made smaller by two has twice the pitch.
+    Easily confused: the pitch is that of *this* picture. A picture that was downscaled by two has twice the pitch.
 
     Not modeled: distortion of the lens, pixels that are not square.
     """
@@ -41,10 +41,10 @@ class SetIntrinsics(Degradation):
         default=None,
         ge=-1e6,
         le=1e6,
-        description="row of the optical axis in the full picture; default its middle",
+        description="row of the optical axis in the full picture; default its center",
     )
     principal_column_px: float | None = Field(
-        default=None, ge=-1e6, le=1e6, description="column of the optical axis in the full picture; default its middle"
+        default=None, ge=-1e6, le=1e6, description="column of the optical axis in the full picture; default its center"
     )
 
     def target(self) -> Degradation:

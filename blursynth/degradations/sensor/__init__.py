@@ -1,1 +1,1 @@
-"""Where light becomes numbers: exposure and noise."""
+"""Sensor degradations: exposure and noise."""

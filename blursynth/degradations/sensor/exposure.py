@@ -1,4 +1,4 @@
-"""How long the shutter is open, against what a light meter says."""
+"""The exposure time relative to the metered time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Exposure"]
 class Exposure(Degradation):
     """Light gathered in ``exposure_s``: ``x exposure_s / metered_s``.
 
-    The metered time puts white where it is; half of it makes half the light, a stop less. By default the exposure is as
-    metered. A short and a long exposure of one scene differ in ``exposure_s`` alone. A
+    The metered time leaves white unchanged; half of it gives half the light, one stop less. By default, the exposure is
+    as metered. A short and a long exposure of the same scene differ only in ``exposure_s``. A
     :class:`~blursynth.kinds.Develop` step with ``gain`` brightens it again.
 
-    Other steps can refer to ``exposure_s``, so that a longer exposure moves further and gathers more electrons:
+    Other steps can refer to ``exposure_s``, so that a longer exposure moves farther and gathers more electrons:
     ``length_px = { product = ["exposure.exposure_s", { log_uniform = [50, 400] }] }``.
 
-    The target is exposed alike.
+    The target has the same exposure.
 
     Not modeled: reciprocity failure, flicker of lamps, a shutter that takes time to open.
     """

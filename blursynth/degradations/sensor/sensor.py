@@ -1,4 +1,4 @@
-"""An image sensor: light to electrons to numbers."""
+"""An image sensor: from light to electrons to digital numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Sensor"]
 
 
 class Sensor(Degradation):
-    """Electrons and numbers of an image sensor (EMVA 1288, linear model), with or without a Bayer mosaic.
+    """Electrons and digital numbers of an image sensor (EMVA 1288, linear model), with or without a Bayer mosaic.
 
     ``mu = max(c, 0) white_level_e (1 + prnu n1)``, where c is what the pixel's filter lets through of the light;
     ``N = min(Poisson(mu + dark_current_e_per_s exposure_s), full_well_e)``;
@@ -33,11 +33,11 @@ class Sensor(Degradation):
     is divided by the white balance ``red_gain``, 1, ``blue_gain``; a :class:`~blursynth.kinds.Develop` step undoes
     both. With a ``mosaic`` each pixel keeps one color, and the frame has one channel.
 
-    The target passes through the same sensor without noise, mosaic and rounding. Its pixels hold the mean of the dark
-    current too, so it clips at the same white. The black level that the frame carries holds the mean dark signal, as
-    that of covered pixels does in a camera.
+    The target passes through the same sensor without noise, mosaic and rounding. Its pixels also include the mean dark
+    current, so it clips at the same white. The black level of the frame includes the mean dark signal, like that of
+    covered pixels in a camera.
 
-    Tensors that need a derivative get that of the mean: counting has none. It is 0 where the mean is clipped.
+    The gradient of tensors is that of the mean, since counting has none. It is 0 where the mean is clipped.
 
     Not modeled: blooming, crosstalk, dark current that varies between pixels, telegraph noise.
 
@@ -133,7 +133,7 @@ class Sensor(Degradation):
         if self.dark_e >= self.capacity_e:
             raise ValueError(
                 f"dark_current_e_per_s * exposure_s must leave room for light: it makes {self.dark_e:g} electrons of "
-                f"the {self.capacity_e:g} that the pixels hold and the converter can tell."
+                f"the {self.capacity_e:g} that pixels can hold and the converter can represent."
             )
 
     @property
@@ -211,13 +211,13 @@ class Sensor(Degradation):
         if parameters.has_colors and frame.channels != 3:
             raise InvalidValueError(
                 f"A sensor with colors takes pictures of 3 channels, got {frame.channels}.",
-                why="Its filters take their share of red, green and blue.",
-                fix="Leave mosaic, gains and matrix out for gray pictures, or repeat them to three channels.",
+                why="Its color filters act on red, green and blue.",
+                fix="Leave out mosaic, gains and matrix for gray pictures, or repeat the channel three times.",
             )
         if parameters.offset_dn.any() and frame.channels != 3:
             raise InvalidValueError(
-                f"The offsets of a sensor's colors need pictures of 3 channels, got {frame.channels}.",
-                fix="Leave them out; black_level_dn is for all pixels.",
+                f"The color offsets of a sensor need pictures of 3 channels, got {frame.channels}.",
+                fix="Leave them out; black_level_dn applies to all pixels.",
             )
         seed = np.array([s.seed for s in steps], np.uint64)
         image = for_array(frame.image).sensor(frame.image, parameters, seed, origin_px=frame.origin_px)

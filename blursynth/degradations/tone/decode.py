@@ -15,7 +15,7 @@ __all__ = ["Decode"]
 class Decode(Degradation):
     """sRGB codes to linear light, IEC 61966-2-1: ``x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4``.
 
-    Exact for all 256 codes of an 8-bit file. The target passes through it too.
+    Exact for all 256 codes of an 8-bit file. The sharp target passes through it, too.
 
     Not modeled: the camera's own response curve and what it clipped (light beyond white stays at 1).
     """

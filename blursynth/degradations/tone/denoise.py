@@ -30,8 +30,9 @@ class Denoise(Degradation):
     that bleed a little where they differ less than ``chroma_codes``. The target does not pass through it: that is to be
     restored.
 
-    Codes are not rounded again. A camera computes with more bits than its files have, and the JPEG or WebP step or the
-    file that follows rounds once; for a fine input, use an encode step of more bits. The result is clipped to 0..1.
+    Codes are not rounded again. A camera computes with more bits than its files have, and the following JPEG or WebP
+    step or file rounds once. For a finely quantized input, use an encode step with more bits. The result is clipped to
+    0..1.
 
     Gray or RGB; the chroma's fields do nothing to gray pictures. Tensors keep their device and have a derivative.
 

@@ -1,4 +1,4 @@
-"""From the numbers of a raw sensor to linear light."""
+"""From raw sensor values to linear light."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Develop"]
 
 
 class Develop(Degradation):
-    """Linear light of raw numbers: levels, white balance, white clip, demosaic, color matrix, exposure compensation.
+    """Linear light from raw values: levels, white balance, white clip, demosaic, color matrix, exposure compensation.
 
     ``x = (DN - black) / (white - black)``, times the white balance, clipped at the common white, demosaicked, then
     ``M x`` to linear sRGB, times ``gain``. Levels, pattern, balance and matrix come with the frame, as in a DNG file.
@@ -30,7 +30,7 @@ class Develop(Degradation):
     :mod:`blursynth.physics.mosaic`), as good cameras do it. The first two are linear. Of twelve Kodak photographs they
     make 30.6, 36.1 and 39.8 dB. A frame without a mosaic needs none of them.
 
-    The target passes through it too.
+    The sharp target passes through it, too.
 
     Not modeled: lens shading, highlight reconstruction, denoising (see :class:`~blursynth.kinds.Denoise`), profiles.
     """
@@ -39,10 +39,10 @@ class Develop(Degradation):
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
 
     demosaic: Literal["bilinear", "malvar", "edge_aware"] = Field(
-        default="malvar", description="how the colors that a pixel does not see are filled in"
+        default="malvar", description="how the missing colors of a pixel are interpolated"
     )
     gain: float = Field(
-        default=1.0, gt=0, le=1e4, description="exposure compensation: what the light is multiplied by at the end"
+        default=1.0, gt=0, le=1e4, description="exposure compensation: factor applied to the light at the end"
     )
 
     def target(self) -> Degradation:

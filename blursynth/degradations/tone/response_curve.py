@@ -1,4 +1,4 @@
-"""What all response curves but sRGB have in common: they are applied by their tables."""
+"""Base of all response curves except sRGB, which are applied by lookup tables."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ class ResponseEncode(Degradation):
 
 
 def check_curve(name: str) -> str:
-    """The name of a measured curve's array, looked at if the array is there already.
+    """The name of a measured curve's array, which is validated if it is already loaded.
 
-    Records are also made before the arrays of a data set are loaded; what is wrong with one shows when it is used.
+    Records are also created before the arrays of a data set are loaded; an invalid array is then reported on use.
     """
     try:
         assets.get(name)

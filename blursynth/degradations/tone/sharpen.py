@@ -27,8 +27,8 @@ class Sharpen(Degradation):
 
     The target does not pass through it: halos and raised noise are to be restored.
 
-    Codes are not rounded again. A camera computes with more bits than its files have, and the JPEG or WebP step or the
-    file that follows rounds once; for a fine input, use an encode step of more bits.
+    Codes are not rounded again. A camera computes with more bits than its files have, and the following JPEG or WebP
+    step or file rounds once. For a finely quantized input, use an encode step with more bits.
 
     Gray or RGB. Tensors keep their device and have a derivative.
 
@@ -45,13 +45,13 @@ class Sharpen(Degradation):
         gt=0, le=50, examples=[1.0], description="standard deviation of the mask's Gaussian in px; .5 to 2"
     )
     amount: float = Field(
-        ge=0, le=20, examples=[1.0], description="how much of the difference is added; .3 to 1.5 in phones"
+        ge=0, le=20, examples=[1.0], description="share of the difference that is added; .3 to 1.5 in phones"
     )
     threshold_codes: float = Field(
-        default=0.0, ge=0, le=255, description="differences in codes of 255 that are taken for noise; 0 to 4"
+        default=0.0, ge=0, le=255, description="differences in codes of 255 that are treated as noise; 0 to 4"
     )
     limit_codes: float = Field(
-        default=255.0, gt=0, le=255, description="the most that a pixel's luma is changed by, in codes of 255; 10 to 40"
+        default=255.0, gt=0, le=255, description="largest change of a pixel's luma, in codes of 255; 10 to 40"
     )
 
     def reach_px(self, frame: Frame) -> int | None:

@@ -1,9 +1,9 @@
-"""Depth from where users have it: files of depth, disparity and labels, and networks that guess it.
+"""Sources of depth: files of depth, disparity and labels, and networks that estimate depth.
 
 ==============  ===================================================================
-``formats``     .npy, .npz, gray pictures, PFM, OpenEXR as the numbers they hold
-``holes``       unknown pixels, filled
-``maps``        meters and object numbers on the picture's grid
+``formats``     .npy, .npz, gray pictures, PFM, OpenEXR as stored values
+``holes``       filling of unknown pixels
+``maps``        meters and object labels on the picture's grid
 ``network``     an ONNX network that estimates depth from one picture
 ==============  ===================================================================
 """

@@ -43,14 +43,14 @@ def read_numbers(path: Path, *, key: str | None = None) -> NDArray[Any]:
     suffix = path.suffix.lower()
     if key is not None and suffix not in (".npz", ".exr"):
         raise PictureError(
-            f"{path}: key={key!r} has no meaning here.",
+            f"{path}: key={key!r} does not apply to this file.",
             why="Only .npz files have named arrays, and .exr files named channels.",
             fix="Leave key out.",
         )
     if suffix in (".jpg", ".jpeg"):
         raise PictureError(
             f"{path}: is a JPEG.",
-            why="Its compression changes the numbers, most of all where depth jumps.",
+            why="Compression changes the values, especially where depth jumps.",
             fix="Use the original depth as 16-bit PNG, PFM, EXR or .npy.",
         )
     readers: dict[str, Callable[[Path], NDArray[Any]]] = {
@@ -89,7 +89,7 @@ def read_label_numbers(path: Path) -> NDArray[Any]:
     if suffix not in LABEL_SUFFIXES:
         raise PictureError(
             f"{path}: labels cannot be read from the format {suffix!r}.",
-            why="Only formats that keep every number hold labels." if suffix in (".jpg", ".jpeg") else "",
+            why="Labels need a lossless format." if suffix in (".jpg", ".jpeg") else "",
             fix=f"Known: {', '.join(LABEL_SUFFIXES)}.",
         )
     if suffix in (".npy", ".npz"):
@@ -111,8 +111,8 @@ def _reason(error: Exception) -> str:
         return error.strerror
     text = str(error)
     if text.startswith("Object arrays"):
-        return "it holds Python objects, which are not unpickled"
-    return "it is not an array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it ends too early"
+        return "it holds Python objects, which are never unpickled"
+    return "it is not an array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it is truncated"
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
@@ -146,8 +146,8 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
         ) from None
     listed = ", ".join(repr(n) for n in names) or "none"
     raise PictureError(
-        f"{path}: holds the arrays {listed}" + (f", and no {key!r}." if key is not None else "."),
-        why="" if key is not None else "Which of them is the depth cannot be told.",
+        f"{path}: holds the arrays {listed}" + (f", but no {key!r}." if key is not None else "."),
+        why="" if key is not None else "It is not clear which of them is the depth.",
         fix=("Name one of them with ", Argument("key"), "."),
     )
 
@@ -170,7 +170,7 @@ def _read_picture(path: Path, *, palette: bool = False) -> NDArray[Any]:
         raise damaged(path, error) from None
     if mode == "P":
         raise PictureError(
-            f"{path}: is a picture with a palette, whose numbers are colors.",
+            f"{path}: is a picture with a palette, whose values are colors.",
             fix="Save the depth itself as 16-bit gray PNG, PFM, EXR or .npy.",
         )
     codes = decoded_by_opencv(path)
@@ -182,7 +182,7 @@ def _read_picture(path: Path, *, palette: bool = False) -> NDArray[Any]:
         if not (colors == colors[..., :1]).all():
             raise PictureError(
                 f"{path}: is a colored picture.",
-                why="Colors that stand for depth or labels cannot be turned back into numbers.",
+                why="Colors that represent depth or labels cannot be converted back.",
                 fix="Use the file that they were made from.",
             )
         numbers = np.ascontiguousarray(colors[..., 0])
@@ -211,11 +211,11 @@ def _read_pfm(path: Path) -> NDArray[np.float32]:
         start = end
     start += 1  # exactly one white space stands between the header and the numbers
     if not words or words[0] not in (b"Pf", b"PF"):
-        raise PictureError(f"{path}: is no PFM file (it does not begin with Pf).", fix="Check the file's ending.")
+        raise PictureError(f"{path}: is not a PFM file (it does not begin with Pf).", fix="Check its extension.")
     if words[0] == b"PF":
         raise PictureError(
             f"{path}: is a color PFM (it begins with PF).",
-            why="Depth has one number per pixel.",
+            why="Depth has one value per pixel.",
             fix="Save one channel as gray PFM (Pf).",
         )
     try:
@@ -250,7 +250,7 @@ def _read_exr(path: Path, key: str | None) -> NDArray[Any]:
     if key is not None:
         if key not in channels:
             raise PictureError(
-                f"{path}: has the channels {listed}, and no {key!r}.",
+                f"{path}: has the channels {listed}, but no {key!r}.",
                 fix=("Name one of them with ", Argument("key"), "."),
             )
         return channels[key]
@@ -262,6 +262,6 @@ def _read_exr(path: Path, key: str | None) -> NDArray[Any]:
         return colors[0]
     raise PictureError(
         f"{path}: has the channels {listed}.",
-        why="Which of them is the depth cannot be told.",
+        why="It is not clear which of them is the depth.",
         fix=("Name one of them with ", Argument("key"), "."),
     )

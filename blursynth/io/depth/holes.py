@@ -1,4 +1,4 @@
-"""Depth that is not known, filled from what lies around it."""
+"""Filling of unknown depth from its surroundings."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Fill = Literal["background", "nearest", "refuse"]
 def fill_holes(depth_m: NDArray[Any], *, fill: Fill = "background") -> tuple[NDArray[np.float32], int]:
     """Fill the unknown pixels (NaN, infinite, 0) of a depth map.
 
-    ``background``: of the nearest known pixels to the left and to the right on the same row the farther one; where a
-    row ends, the one there is; rows without any known pixel are taken from the nearest row that has some. Most holes
-    are what one of two cameras (or the projector of a depth sensor) could not see because something nearer stood in the
-    way, so they belong to the background, and stereo and depth cameras have their two eyes on one row.
+    ``background``: the farther of the nearest known pixels to the left and to the right in the same row, or the only
+    one at the end of a row. Rows without any known pixel are copied from the nearest row that has some. Most holes are
+    regions that one of two cameras (or the projector of a depth sensor) could not see because something nearer was in
+    the way. They belong to the background, and the two views of stereo and depth cameras are on the same row.
 
-    ``nearest``: the nearest known pixel, by Euclidean distance. Better where holes come from dark, shiny or textureless
-    surfaces; it lets foregrounds grow into the shadows beside them.
+    ``nearest``: the nearest known pixel, by Euclidean distance. This is better for holes due to dark, shiny or
+    textureless surfaces, but foregrounds grow into the shadows beside them.
 
     ``refuse``: a hole is an error.
 
@@ -32,7 +32,7 @@ def fill_holes(depth_m: NDArray[Any], *, fill: Fill = "background") -> tuple[NDA
     depth_m
         ``[H, W]`` meters.
     fill
-        How.
+        The method.
 
     Returns
     -------
@@ -42,12 +42,12 @@ def fill_holes(depth_m: NDArray[Any], *, fill: Fill = "background") -> tuple[NDA
     Raises
     ------
     InvalidValueError
-        Nothing is known, or there are holes and ``fill`` is ``refuse``.
+        No value is known, or there are holes and ``fill`` is ``refuse``.
 
     Notes
     -----
-    Both copy measured depths and invent none in between, so no surface stands where there was none. Not modeled: the
-    color picture, along whose edges the border of a hole could be drawn more exactly.
+    Both copy measured depths without interpolating, so they create no new surfaces. Not modeled: the color picture,
+    whose edges could delimit the holes more accurately.
 
     Source: the interpolation towards the background is that of H. Hirschmueller, "Stereo processing by semiglobal
     matching and mutual information", IEEE TPAMI 30(2):328-341, 2008, on one row instead of eight directions.
@@ -68,7 +68,7 @@ def fill_holes(depth_m: NDArray[Any], *, fill: Fill = "background") -> tuple[NDA
     if fill == "refuse":
         raise InvalidValueError(
             (
-                f"depth has {missing} unknown pixels of {known.size} (NaN, infinite or 0), and ",
+                f"depth has {missing} unknown pixels of {known.size} (NaN, infinite or 0), but ",
                 Argument("fill", fill),
                 ".",
             ),

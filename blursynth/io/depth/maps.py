@@ -29,26 +29,27 @@ _Positive = Annotated[float, Field(gt=0)]
 
 
 class DepthFormat(Record):
-    """What the numbers of a depth file mean.
+    """The meaning of the values in a depth file.
 
-    Meters by default. With ``focal_length_px`` and ``baseline_m`` they are disparities of a stereo camera, and
+    Meters by default. With ``focal_length_px`` and ``baseline_m``, they are disparities of a stereo camera, and
     ``depth = baseline_m focal_length_px / (number / codes_per_px + doffs_px)``.
 
     Parameters
     ----------
     meters_per_code
-        Meters that the number 1 stands for, > 0: 0.001 for millimeters (Kinect, RealSense, ScanNet), 1/5000 in the
-        TUM sets, 1/256 in KITTI's depth. Needed for files of integers; 1 for files of floating-point numbers.
+        Meters per unit of the stored values, > 0: 0.001 for millimeters (Kinect, RealSense, ScanNet), 1/5000 in the TUM
+        data sets, 1/256 in KITTI's depth. Required for integer files; 1 by default for floating-point files.
     focal_length_px, baseline_m
-        Of the stereo camera, > 0: the focal length in px of the disparity map, and the distance of the two cameras.
+        Parameters of the stereo camera, > 0: the focal length in px of the disparity map, and the distance between the
+        two cameras.
     doffs_px
         Difference of the principal points' columns, added to the disparity; ``doffs`` in the calibration files of
         Middlebury 2014.
     codes_per_px
-        Numbers per px of disparity, > 0: 4 for the PNG files of Middlebury 2003, 3 for those of 2005 and 2006 at a
-        third of the size, 256 for KITTI. Needed for integers; 1 for floating-point numbers.
+        Stored values per px of disparity, > 0: 4 for the PNG files of Middlebury 2003, 3 for those of 2005 and 2006 at
+        a third of the size, 256 for KITTI. Required for integer files; 1 by default for floating-point files.
     infinity_m
-        Distance to which +inf (of disparities: 0) is set, > 0, such as 1000 for the sky of a rendered scene; None: such
+        Distance that replaces +inf (for disparities, 0), > 0, such as 1000 for the sky of a rendered scene. None: such
         pixels are unknown.
     key
         Array of an .npz file or channel of an .exr file.
@@ -61,7 +62,7 @@ class DepthFormat(Record):
     Raises
     ------
     InvalidValueError
-        A number that is out of range, half a stereo camera, or two scales.
+        A value is out of range, a parameter of the stereo camera is missing, or there are two scales.
     """
 
     meters_per_code: _Positive | None = None
@@ -83,7 +84,7 @@ class DepthFormat(Record):
             raise InvalidValueError(
                 f"{given} is given without {missing}.",
                 why="Depth from disparity is baseline times focal length over disparity.",
-                fix="Give both for disparities, and neither for depth.",
+                fix="Give both for disparities, or neither for depth.",
             )
         if self.is_disparity and self.meters_per_code is not None:
             raise InvalidValueError(
@@ -95,13 +96,13 @@ class DepthFormat(Record):
                 f"{'codes_per_px' if self.codes_per_px is not None else 'doffs_px'} needs focal_length_px "
                 "and baseline_m.",
                 why="Disparity in px becomes meters only with these.",
-                fix="Give them; if you know neither, any guess keeps the order of near and far.",
+                fix="Give them. If you know neither, any guess keeps the order of near and far.",
             )
         return self
 
     @property
     def is_disparity(self) -> bool:
-        """Whether the numbers are disparities."""
+        """Whether the values are disparities."""
         return self.focal_length_px is not None
 
 
@@ -135,30 +136,30 @@ def read_depth(
     fill: Fill = "background",
     resample: Literal["nearest", "linear"] | None = None,
 ) -> NDArray[np.float32]:
-    """A depth file as meters along the optical axis, ``[H, W]`` float32, with its holes filled.
+    """Read a depth file as meters along the optical axis, ``[H, W]`` float32, with holes filled.
 
     Parameters
     ----------
     path
         .npy, .npz, gray .png, .tif or .pgm of 8 or 16 bits (.tif also float), .pfm, .exr.
     size_px
-        Height and width of the picture that it belongs to; by default that of the file.
+        Height and width of the picture that it belongs to; by default those of the file.
     meters_per_code, focal_length_px, baseline_m, doffs_px, codes_per_px, infinity_m, key, fill, resample
         See :class:`DepthFormat`.
 
     Raises
     ------
     PictureError
-        The file cannot be read; its size is not the picture's; it holds negative values or nothing but holes; or its
-        median is below 1 mm or beyond 10 km, which is a wrong unit.
+        The file cannot be read; its size differs from that of the picture; it holds negative values or only holes; or
+        its median is below 1 mm or above 10 km, which indicates a wrong unit.
     InvalidValueError
-        Options that contradict each other.
+        Options contradict each other.
     MissingExtraError
         An .exr file, and the package OpenEXR is not installed.
 
     Notes
     -----
-    How many pixels were filled is logged, and :func:`read_depth_map` returns it.
+    The number of filled pixels is logged, and :func:`read_depth_map` returns it.
 
     Examples
     --------
@@ -196,20 +197,20 @@ def read_depth_map(
 
 
 def read_labels(path: str | Path, *, size_px: tuple[int, int] | None = None) -> NDArray[np.int32]:
-    """A label file, ``[H, W]`` int32: which object each pixel shows, 0 = none (the background).
+    """Read a label file, ``[H, W]`` int32: which object each pixel shows, 0 = none (the background).
 
     Parameters
     ----------
     path
-        .npy, .npz with one array, or a gray or palette picture of 8 or 16 bits that keeps every number. A mask of 0 and
-        255 is one object with the number 255.
+        .npy, .npz with one array, or a lossless 8-bit or 16-bit gray or palette picture. A mask of 0 and 255 is one
+        object with the label 255.
     size_px
         Height and width of the picture that it belongs to.
 
     Raises
     ------
     PictureError
-        The file cannot be read, holds something else than integers >= 0, or is not of the picture's size.
+        The file cannot be read, holds values other than integers >= 0, or does not have the size of the picture.
     """
     path = expanded(path)
     labels = read_label_numbers(path)
@@ -229,7 +230,7 @@ def _check_scale(path: Path, numbers: NDArray[Any], form: DepthFormat) -> None:
         return
     if form.is_disparity:
         raise PictureError(
-            f"{path}: holds integers ({numbers.dtype}), which are codes and not px of disparity.",
+            f"{path}: holds integers ({numbers.dtype}), which are codes, not px of disparity.",
             fix=(
                 "Give ",
                 Argument("codes_per_px"),
@@ -237,7 +238,7 @@ def _check_scale(path: Path, numbers: NDArray[Any], form: DepthFormat) -> None:
             ),
         )
     raise PictureError(
-        f"{path}: holds integers ({numbers.dtype}) up to {numbers.max()}, which are codes and not meters.",
+        f"{path}: holds integers ({numbers.dtype}) up to {numbers.max()}, which are codes, not meters.",
         fix=(
             "Give ",
             Argument("meters_per_code"),
@@ -256,7 +257,7 @@ def _meters(numbers: NDArray[Any], form: DepthFormat) -> NDArray[np.float32]:
         count = int(np.count_nonzero(numbers < 0))
         raise InvalidValueError(
             f"{what} must not be negative, got {count} negative values of {numbers.size}, down to {lowest:g}.",
-            why="Nothing lies behind the camera.",
+            why="Nothing visible is behind the camera.",
             fix="If that is how your program marks unknown pixels, set them to 0 or NaN."
             + (
                 ""
@@ -293,21 +294,21 @@ def _on_grid(
     if (rows, columns) == (width, height):
         raise InvalidValueError(
             f"{what} has {rows} x {columns} px (rows x columns), its picture {height} x {width}.",
-            why="The picture is turned upright as its EXIF orientation says, so its map must be, too.",
-            fix="Turn the map by 90 degrees, or take the orientation out of the picture's EXIF data.",
+            why="The picture is rotated according to its EXIF orientation, so its map must be, too.",
+            fix="Rotate the map by 90 degrees, or remove the orientation from the picture's EXIF data.",
         )
     # Equal up to half a pixel of the smaller one.
     same = 2 * abs(rows * width - columns * height) <= (max(size_px) if rows <= height else max(array.shape))
     if not same or what == "labels":
         raise InvalidValueError(
             f"{what} has {rows} x {columns} px (rows x columns), its picture {height} x {width}.",
-            why="Maps that are not aligned pixel by pixel blur the wrong things.",
-            fix="Take the map of this picture, and crop or resize both alike.",
+            why="Maps that are not aligned pixel by pixel would blur the wrong objects.",
+            fix="Use the map of this picture, and crop or resize both in the same way.",
         )
     if resample is None:
         raise InvalidValueError(
             f"{what} has {rows} x {columns} px (rows x columns), its picture {height} x {width}.",
-            why="It has the picture's shape at another size.",
+            why="It has the picture's aspect ratio at another size.",
             fix=(
                 "Allow ",
                 Argument("resample", "nearest"),
@@ -337,10 +338,10 @@ def check_unit(depth_m: NDArray[np.floating], form: DepthFormat) -> None:
     if form.is_disparity:
         fix: Message = "Check focal_length_px (px, not mm), baseline_m (meters) and codes_per_px."
     elif median > FARTHEST_M:
-        fix = ("If the numbers are millimeters give ", Argument("meters_per_code", 0.001), f"; now it is {scale:g}.")
+        fix = ("If the values are millimeters, give ", Argument("meters_per_code", 0.001), f"; now it is {scale:g}.")
     else:
         fix = (
-            "Give the meters that the number 1 stands for as ",
+            "Give the meters per unit of the stored values as ",
             Argument("meters_per_code"),
             f"; now it is {scale:g}.",
         )

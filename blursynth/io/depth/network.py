@@ -1,4 +1,4 @@
-"""Depth of one picture as a network guesses it: any ONNX model that the user has."""
+"""Depth of a single picture estimated by a network, which can be any suitable ONNX model."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class DepthNetwork:
-    """A network for depth from a single picture, in ONNX format.
+    """A network that estimates depth from a single picture, in ONNX format.
 
-    MiDaS, DPT and Depth Anything give a relative inverse depth d, known up to scale and shift. It is made meters by
-    setting the nearest pixel of each picture to ``near_m`` and the farthest to ``far_m``, with the inverse depth in
-    between linear: ``1/Z = 1/far + (d - min d) / (max d - min d) (1/near - 1/far)``. So the order of near and far is
-    the network's, and the meters are the user's. Networks for metric depth give meters (``gives="depth_m"``).
+    MiDaS, DPT and Depth Anything give a relative inverse depth d, known up to scale and shift. It becomes meters by
+    setting the nearest pixel of each picture to ``near_m`` and the farthest to ``far_m``, with linear inverse depth
+    in between: ``1/Z = 1/far + (d - min d) / (max d - min d) (1/near - 1/far)``. The network thus determines the order
+    of near and far, and the user the meters. Networks for metric depth give meters (``gives="depth_m"``).
 
     Parameters
     ----------
     path
-        .onnx file with one input ``[1, 3, H, W]`` of floating-point numbers, RGB, ``(display value - mean) / std``, and
+        .onnx file with one floating-point input ``[1, 3, H, W]``, RGB, ``(display value - mean) / std``, and
         depth as its first output, ``[1, H, W]`` or ``[1, 1, H, W]`` of any size.
     near_m, far_m
-        Depth of the nearest and farthest pixel of a picture in m, 0 < near_m < far_m. Needed for relative inverse
+        Depth of the nearest and farthest pixel of a picture in m, 0 < near_m < far_m. Required for relative inverse
         depth; metric depth is clipped to them if they are given.
     gives
         ``inverse_depth`` or ``depth_m``.
     input_size_px
-        Shorter side of the network's input, for networks that take any size; pictures keep their aspect. A network with
-        a fixed size gets that.
+        Shorter side of the network's input, for networks that take any size; pictures keep their aspect ratio. A fixed
+        input size of the network takes precedence.
     multiple_px
         Both sides of the input are rounded to multiples of this: 14 for Depth Anything, 32 for MiDaS and DPT.
     mean, std
@@ -50,14 +50,14 @@ class DepthNetwork:
     MissingExtraError
         The package onnxruntime is not installed.
     PictureError
-        The file is missing or no ONNX model.
+        The file is missing or is not an ONNX model.
     InvalidValueError
-        The model's input is of another form, or a number is out of range.
+        The model's input has another form, or a value is out of range.
 
     Notes
     -----
-    Estimate depth of whole pictures, not of crops: what a network says of a crop is not the crop of what it says of the
-    whole. For data sets estimate once, save with ``numpy.save``, and give the folder as ``depth``.
+    Estimate depth for whole pictures, not for crops: the result for a crop differs from the crop of the whole result.
+    For data sets, estimate once, save with ``numpy.save``, and pass the folder as ``depth``.
 
     Examples
     --------
@@ -85,9 +85,9 @@ class DepthNetwork:
         if gives == "inverse_depth" and (near_m is None or far_m is None):
             raise InvalidValueError(
                 "near_m and far_m are needed for relative inverse depth.",
-                why="It has no unit: the network knows only what is nearer than what.",
-                fix="Say how far the nearest and the farthest things of the pictures are, such as near_m=1, far_m=30; "
-                "or gives='depth_m' for a network of metric depth.",
+                why="Relative depth has no unit: it only says what is nearer than what.",
+                fix="State the distances of the nearest and farthest objects in the pictures, such as near_m=1, "
+                "far_m=30, or use gives='depth_m' for a network with metric depth.",
             )
         for name, meters in (("near_m", near_m), ("far_m", far_m)):
             if meters is not None and not (np.isfinite(meters) and meters > 0):
@@ -111,7 +111,7 @@ class DepthNetwork:
         self._fixed = _input_size(self._path, self._session.get_inputs())
 
     def __call__(self, frame: Frame) -> Frame:
-        """The frame with the depth of every picture, in place of what it had.
+        """The frame with the estimated depth of every picture, replacing any previous depth.
 
         Raises
         ------
@@ -122,13 +122,13 @@ class DepthNetwork:
             got = repr(frame) if isinstance(frame, Frame) else type(frame).__name__
             raise InvalidValueError(
                 f"DepthNetwork takes a display frame of 1 or 3 channels, got {got}.",
-                why="Networks were trained with pictures as they lie in files.",
+                why="Networks were trained with display pictures.",
                 fix="Estimate depth before the decode step, or encode first.",
             )
         if not isinstance(frame.image, np.ndarray):
             raise InvalidValueError(
                 f"DepthNetwork takes numpy arrays, got {type(frame.image).__name__}.",
-                fix="Estimate depth before moving on.",
+                fix="Estimate depth before moving the frame to another library.",
             )
         depth = np.stack([self._estimate(picture) for picture in frame.image])
         return frame.with_image(frame.image, depth_m=depth.astype(frame.image.dtype))
@@ -150,7 +150,7 @@ class DepthNetwork:
             )
         except Exception as error:  # the runtime's own errors are of many types
             raise InvalidValueError(
-                f"{self._path}: cannot work on an input of {rows} x {columns} px ({str(error).splitlines()[0]}).",
+                f"{self._path}: does not accept an input of {rows} x {columns} px ({str(error).splitlines()[0]}).",
                 fix="Give the input_size_px and multiple_px of this network.",
             ) from None
         values = output.astype(np.float64)
@@ -217,7 +217,7 @@ def _session(path: Path) -> Any:
     except Exception as error:  # the runtime's own errors are of many types
         reason = str(error).splitlines()[0].partition("failed:")[2] or str(error).splitlines()[0]
         raise PictureError(
-            f"{path}: is no ONNX model that can be run ({reason.strip().rstrip('.')}).",
+            f"{path}: is not an ONNX model that can be run ({reason.strip().rstrip('.')}).",
             fix="Export the network again, or convert it to an older opset.",
         ) from None
 
@@ -228,7 +228,7 @@ def _input_size(path: Path, inputs: Sequence[Any]) -> tuple[int, int] | None:
     if len(inputs) != 1 or len(inputs[0].shape or ()) != 4 or inputs[0].type != "tensor(float)":
         raise InvalidValueError(
             f"{path}: must have one float32 input [1, 3, H, W], got {'; '.join(shapes) or 'none'}.",
-            fix="Export the network alone, without its pre-processing.",
+            fix="Export the network alone, without its preprocessing.",
         )
     batch, channels, height, width = inputs[0].shape
     last = width == 3 and channels != 3

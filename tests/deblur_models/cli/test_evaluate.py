@@ -303,7 +303,7 @@ def test_folders_of_any_names_are_measured_and_what_is_left_out_is_told(place: P
     assert result.stdout.endswith("5 pairs of 6 measured, 2 places not looked at.\n")
     assert "Other files in the folders: 1 .xmp" in result.stdout
     assert r"broken\xff" in result.stdout
-    assert "a link to a folder that holds it" in result.stdout
+    assert "a link to a folder that contains it" in result.stdout
     assert "\x1b" not in result.output
     summary = json.loads((tmp_path / "report/summary.json").read_text("utf-8"))
     assert r"caf\xe9" in json.dumps(summary).replace("\\\\", "\\")

@@ -304,14 +304,17 @@ def test_changes_by_dotted_names() -> None:
         ({"stage.0.steps": 0}, r"steps must be >= 1, got 0"),
         ({"stage.0.data": ["a", "bb"]}, r"\[\[stage\]\] 1: there is no \[data.bb\]"),
         ({"stage.0.accumulate": 3}, r"batch 4 cannot be worked through in 3 equal parts"),
-        ({"stage.1.steps": 3}, r"'stage.1.steps' names entry '1' of an array of 1. Entries are counted from 0 to 0"),
-        ({"stage.steps": 3}, r"'stage.steps' names entry 'steps' of an array of 1.*as in stage.0.steps"),
+        (
+            {"stage.1.steps": 3},
+            r"'stage.1.steps' refers to entry '1' of an array with 1. Entries are counted from 0 to 0",
+        ),
+        ({"stage.steps": 3}, r"'stage.steps' refers to entry 'steps' of an array with 1.*as in stage.0.steps"),
         (
             {"stage": {"steps": 3}},
-            r"stage must be an array of tables, got one table. Write \[\[stage\]\] with two brackets",
+            r"stage must be an array of tables, got one table. Write \[\[stage\]\] with double brackets",
         ),
         ({"seed.x": 3, "seed": 1}, None),
-        ({"optimizer.kind": "adam", "optimizer.kind.x": 3}, r"names a part of kind = 'adam', which has none"),
+        ({"optimizer.kind": "adam", "optimizer.kind.x": 3}, r"refers to a part of kind = 'adam', which has no parts"),
         ({"data": [{"photos": "x"}]}, r"data must be a table, got "),
         (
             {"data": {"photos": "x"}},
@@ -331,7 +334,7 @@ def test_changes_by_dotted_names() -> None:
         ({"network.kind": "nafnett"}, r"\[network\]: There is no network 'nafnett'. Did you mean 'nafnet'\?"),
         ({"network.size": "huge"}, r"\[network\]: nafnet has no size 'huge'"),
         ({"network.widht": 8}, r"\[network\]: has no field 'widht'. Did you mean 'width'\?"),
-        ({"network": "nafnet"}, r"network: A network is a table with its kind, got 'nafnet'"),
+        ({"network": "nafnet"}, r"network: A network must be a table with its kind, got 'nafnet'"),
         ({"loss.0.kind": "charbonier"}, r"\[\[loss\]\] 1: There is no loss 'charbonier'. Did you mean 'charbonnier'\?"),
         ({"loss.0.kind": None}, r"\[\[loss\]\] 1: needs a kind"),
         ({"validation": {"count": 3}}, r"\[validation\]: needs either photos"),
@@ -367,7 +370,7 @@ def test_changes_by_dotted_names() -> None:
 def test_mistakes_are_told(changes: dict[str, Any], message: str | None) -> None:
     if message is None:
         assert load_configuration(SMALL, {"seed": 1}).seed == 1
-        message = r"names a part of seed = 1"
+        message = r"refers to a part of seed = 1"
         changes = {"seed": 1, "seed.x": 3}
     with pytest.raises(ConfigurationError, match=message):
         load_configuration(SMALL, changes)

@@ -250,7 +250,7 @@ def test_pairs_behind_links_and_what_is_left_out(tmp_path: Path) -> None:
     assert isinstance(pairs, FolderPairs)
     assert pairs.names == ("1",)
     assert pairs.ignored == {".txt": 1, ".cr2": 1}
-    assert pairs.left_out == ((str(tmp_path / "set/sharp/up"), "a link to a folder that holds it"),)
+    assert pairs.left_out == ((str(tmp_path / "set/sharp/up"), "a link to a folder that contains it"),)
     two = open_pairs(tmp_path / "set" / "blur", tmp_path / "set" / "sharp")
     assert isinstance(two, FolderPairs)
     assert (two.names, two.ignored) == (("1",), {".cr2": 1})

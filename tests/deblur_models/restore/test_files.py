@@ -46,7 +46,7 @@ def test_folders_are_planned_through_links_and_say_what_is_left_out(tmp_path: Pa
     assert {str(p.relative_to(photos)): str(t.relative_to(out)) for p, t in planned.jobs} == {
         "linked/w.jpg": "linked/w.jpg", "x.png": "x.png", "x.gif": "x.gif.png", "y.HEIC": "y.png",
     }  # fmt: skip
-    assert planned.left_out == [(str(photos / "up"), "a link to a folder that holds it")]
+    assert planned.left_out == [(str(photos / "up"), "a link to a folder that contains it")]
     assert planned.ignored == {".xmp": 1}
 
 

@@ -147,7 +147,7 @@ def test_an_input_size_that_the_network_cannot_take(tmp_path: Path) -> None:
     node = onnx.helper.make_node("Add", ["picture", "grid"], ["sum"])
     mean = onnx.helper.make_node("ReduceMean", ["sum"], ["depth"], axes=[1], keepdims=0)
     path = model(tmp_path / "n.onnx", [node, mean], constants=[("grid", np.zeros((3, 32, 32), np.float32))])
-    with pytest.raises(InvalidValueError, match=r"cannot work on an input of 28 x 42 px .*Give the input_size_px"):
+    with pytest.raises(InvalidValueError, match=r"does not accept an input of 28 x 42 px .*Give the input_size_px"):
         DepthNetwork(path, near_m=1.0, far_m=5.0, input_size_px=28)(gray())
 
 
@@ -182,7 +182,7 @@ def test_files_that_are_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name, words in {
         "nothere.onnx": "there is no such file",
         "": "is a folder",
-        "text.onnx": "is no ONNX model",
+        "text.onnx": "is not an ONNX model",
     }.items():
         with pytest.raises(PictureError, match=words):
             DepthNetwork(tmp_path / name, near_m=1.0, far_m=5.0)
