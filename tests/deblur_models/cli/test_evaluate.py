@@ -112,7 +112,7 @@ def test_a_broken_picture_is_left_out_and_the_others_are_measured(place: Path, t
     for _ in range(2):  # the second time it goes on
         result = run(*command)
         assert result.exit_code == 1, result.output
-        assert "Left out: 2 pairs" in result.stdout
+        assert "Skipped: 2 pairs" in result.stdout
         assert re.search(r"same +2 ", result.stdout)
     summary = json.loads((tmp_path / "report/summary.json").read_text())
     assert [pair["name"] for pair in summary["failed"]] == ["a", "c"]
@@ -199,7 +199,7 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
         ([], "Give at least one --network or --method"),
         (["--network", "nowhere.safetensors"], "there is no such checkpoint"),
         (["--method", "wienerr"], "Did you mean 'wiener'?"),
-        (["--method", "wiener", "--method", "wiener"], "Two restorers are called 'wiener'"),
+        (["--method", "wiener", "--method", "wiener"], "Two restorers are named 'wiener'"),
         (["--method", "wiener", "--metrics", "psnrr"], "There is no metric 'psnrr'. Did you mean 'psnr'?"),
         (["--method", "wiener", "--metrics", "lpips"], "--metrics lpips:"),
         (["--method", "wiener", "--metrics", "ms_ssim"], "--metrics ms_ssim:"),
@@ -257,7 +257,7 @@ def test_ctrl_c_keeps_what_is_measured(place: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Wiener, "restore", stopped)
     result = run(*command)
     assert result.exit_code == 130
-    assert "the same command goes on" in result.output
+    assert "the same command resumes" in result.output
     passes(*command)
     assert len(calls) == 3 + 2  # the one that was stopped, and the last
 
@@ -300,7 +300,7 @@ def test_folders_of_any_names_are_measured_and_what_is_left_out_is_told(place: P
     result = run("evaluate", tmp_path / "blur", "--sharp", tmp_path / "sharp", "--network", place / "same.safetensors",
                  "--out", tmp_path / "report", "--metrics", "psnr", "--cost-size", "0", "--no-harm", 0)  # fmt: skip
     assert result.exit_code == 1, result.output
-    assert result.stdout.endswith("5 pairs of 6 measured, 2 places not looked at.\n")
+    assert result.stdout.endswith("5 pairs of 6 measured, 2 places not searched.\n")
     assert "Other files in the folders: 1 .xmp" in result.stdout
     assert r"broken\xff" in result.stdout
     assert "a link to a folder that holds it" in result.stdout

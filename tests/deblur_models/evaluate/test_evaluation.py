@@ -369,7 +369,7 @@ def test_bad_settings_are_told_before_any_work(changes: dict[str, Any], words: s
 
 def test_two_restorers_of_one_name_are_refused(tmp_path: Path) -> None:
     for names in (("a", "A!"), ("x", "no restoration")):
-        with pytest.raises(InvalidValueError, match="Two restorers are called"):
+        with pytest.raises(InvalidValueError, match="Two restorers are named"):
             evaluate(Made([None]), [Towards(n) for n in names], tmp_path, metrics=PSNR)
     with pytest.raises(InvalidValueError, match="A restorer is called 'sharp'"):
         evaluate(Made([None]), [Towards("Sharp")], tmp_path, metrics=PSNR)

@@ -155,7 +155,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, state: dict[str, Tens
     refused({**state, "features.0.bias": torch.full((64,), torch.nan)}, "1 not finite: features.0.bias")
     refused([1, 2], "holds a list, not weights by name", DatasetError)
     # What would run code when loaded is not loaded: a logger is not a tensor.
-    refused({"state": logging.getLogger("x")}, "is not a tensor. Nothing of it was run", DatasetError)
+    refused({"state": logging.getLogger("x")}, "is not a tensor. No code was run", DatasetError)
 
 
 def test_damaged_files_are_refused(tmp_path: Path, file: Path) -> None:

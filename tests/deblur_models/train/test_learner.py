@@ -213,18 +213,18 @@ def test_a_run_with_an_encoder_checks_its_file_before_any_picture_is_read(
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.pth")
     assert "do not fit MobileNetV2Encoder" in refused(tmp_path / "other.pth")
     (tmp_path / "code.pth").write_bytes(pickle.dumps(print))
-    assert "Nothing of it was run" in refused(tmp_path / "code.pth")
+    assert "No code was run" in refused(tmp_path / "code.pth")
     shutil.copy(backbone, tmp_path / "mobilenetv2_035_ra-00000000.safetensors")
     assert "its name says 00000000" in refused(tmp_path / "mobilenetv2_035_ra-00000000.safetensors")
     torch.save({k: v * torch.nan for k, v in load_file(backbone).items() if v.is_floating_point()}, tmp_path / "nan.pt")
-    assert "hold NaN or infinity" in refused(tmp_path / "nan.pt")
+    assert "contain NaN or infinity" in refused(tmp_path / "nan.pt")
     assert "nowhere" in refused(backbone), "it fits, and the pictures are next"
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"network": V2, "run": {"frozen_encoder_steps": 3}}, "without encoder_weights it begins with random weights"),
+        ({"network": V2, "run": {"frozen_encoder_steps": 3}}, "without encoder_weights it has random weights"),
         ({"run": {"encoder_weights": "a.pth"}}, "nafnet has no pretrained encoder"),
         ({"network": V2, "run": {"encoder_weights": "a.pth"}, "start_from": "run"}, "Leave one of them out"),
     ],

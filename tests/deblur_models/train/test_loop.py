@@ -366,7 +366,7 @@ def test_a_signal_stops_gently(tables: Tables, tmp_path: Path) -> None:
     _, messages = process.communicate(timeout=60)
     assert process.returncode == 130, messages
     step = load_checkpoint(tmp_path / "run" / "last").manifest["step"]
-    assert f"Stopped after step {step:,}; the same command goes on there." in messages
+    assert f"Stopped after step {step:,}; the same command resumes there." in messages
 
 
 def test_handlers_of_signals_are_given_back(tables: Tables, tmp_path: Path) -> None:
