@@ -618,7 +618,7 @@ def test_a_discriminator_is_imported_and_begins_a_run(statistics: bool, tmp_path
     other = Adversary(
         loss=make_adversarial({"kind": "wgan_gp"}), discriminator=PatchGanConfig(), start_from=str(tmp_path / "critic")
     )
-    with pytest.raises(DatasetError, match="Write the same discriminator in both"):
+    with pytest.raises(DatasetError, match="Use the same discriminator in both"):
         initial_discriminator(other)
     wrong = imported(path, "--network", "patchgan", "--out", tmp_path / "b")
     assert wrong.exit_code == 2

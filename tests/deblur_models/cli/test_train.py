@@ -118,9 +118,9 @@ def test_photographs_train_a_network_and_the_same_command_goes_on(
     assert "deblur apply" in again.stdout
     told = " ".join(again.stderr.split())
     assert "is finished (3 steps); nothing was done. To continue training, write start_from = " in told
-    assert "holds a run already" in fails(*command, "--fresh")
+    assert "already holds a run" in fails(*command, "--fresh")
     message = fails(*command, "--seed", 5)
-    assert "begun with another configuration: seed 0 (now 5)" in message
+    assert "started with another configuration: seed 0 (now 5)" in message
 
 
 def test_pairs_in_a_folder_and_a_data_set(config: Path, photos: Path, pairs: Path, tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_it_can_learn_to_blur(tables: Tables, pairs: Path, tmp_path: Path) -> No
     assert load_blur_generator(tmp_path / "run").config == trainable_config(BGAN)
     begun = tables(**{**TO_BLUR, "stage": [{"steps": 1, "patch_px": 16, "batch": 2}]}, start_from=str(tmp_path / "run"))
     train(load_configuration(begun), tmp_path / "begun")
-    with pytest.raises(DatasetError, match=r"holds the network bgan, and \[network\] is nafnet"):
+    with pytest.raises(DatasetError, match=r"contains the network bgan, but \[network\] is nafnet"):
         check(load_configuration(tables(start_from=str(tmp_path / "run"))))
 
 
@@ -254,7 +254,7 @@ def test_a_run_does_not_go_on_with_the_blur_of_another_network(
     with torch.no_grad():
         next(network.parameters()).add_(0.1)
     save_network(network, tmp_path / "blur" / "last")
-    with pytest.raises(DatasetError, match=r"what \[data.learned\] names has changed .* network"):
+    with pytest.raises(DatasetError, match=r"the data of \[data.learned\] has changed .* network"):
         run(made, tmp_path / "run")
 
 
