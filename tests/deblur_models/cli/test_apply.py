@@ -196,8 +196,8 @@ def test_a_cmyk_profile_is_not_put_on_an_rgb_picture(network: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("mode", "suffix", "said", "written"),
-    [("CMYK", "tif", "is CMYK and becomes RGB", "RGB"), ("P", "png", "with a palette", "RGB"),
-     ("1", "png", "of one bit and becomes gray", "L"), ("RGB", "png", "", "RGB"), ("L", "png", "", "L")],
+    [("CMYK", "tif", "is CMYK and is converted to RGB", "RGB"), ("P", "png", "with a palette", "RGB"),
+     ("1", "png", "is a 1-bit picture and is converted to 8-bit gray", "L"), ("RGB", "png", "", "RGB"), ("L", "png", "", "L")],
 )  # fmt: skip
 def test_conversions_are_told(
     mode: str, suffix: str, said: str, written: str, network: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -348,7 +348,7 @@ def test_a_network_that_gives_nan_writes_nothing(tmp_path: Path) -> None:
     Image.fromarray(codes()).save(tmp_path / "a.png")
     result = run("apply", tmp_path / "a.png", "--network", tmp_path / "broken.safetensors", "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "values that are not numbers" in " ".join(result.stdout.split())
+    assert "contains NaN or infinite values" in " ".join(result.stdout.split())
     assert not (tmp_path / "out/a.png").exists()
 
 

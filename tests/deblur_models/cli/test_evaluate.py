@@ -224,7 +224,10 @@ def test_bad_input_is_told_before_any_work(place: Path, tmp_path: Path, more: li
 
 def test_bad_data_and_a_report_of_something_else(place: Path, tmp_path: Path) -> None:
     method = ("--method", "wiener", "--cost-size", 0, "--pictures", 0)
-    for data, words in ((tmp_path / "none", "none: does not exist"), (place / "photos", "neither a data set")):
+    for data, words in (
+        (tmp_path / "none", "none: does not exist"),
+        (place / "photos", "neither a blursynth data set"),
+    ):
         result = run("evaluate", data, "--out", tmp_path / "report", *method)
         assert result.exit_code == 2
         assert words in " ".join(result.output.split())
