@@ -145,12 +145,12 @@ def test_kernels_that_are_turned_are_told_once(place: Path, tmp_path: Path, capl
                "--pictures", 0, "--out", tmp_path / "report")  # fmt: skip
     passes(*command)
     gains = []
-    assert [r.getMessage().partition(":")[0] for r in caplog.records if "turned by 180" in r.getMessage()] == ["a"]
+    assert [r.getMessage().partition(":")[0] for r in caplog.records if "rotated by 180" in r.getMessage()] == ["a"]
     gains.append(json.loads((tmp_path / "report/summary.json").read_text())["overall"]["wiener"]["gain"]["mean"])
     caplog.clear()
     assert "other kernels" in " ".join(run(*command, "--turn-kernels").output.split())
     passes(*command, "--turn-kernels", "--force")
-    assert not [r for r in caplog.records if "turned by 180" in r.getMessage()]
+    assert not [r for r in caplog.records if "rotated by 180" in r.getMessage()]
     gains.append(json.loads((tmp_path / "report/summary.json").read_text())["overall"]["wiener"]["gain"]["mean"])
     assert gains[1] > gains[0] + 1.0
 

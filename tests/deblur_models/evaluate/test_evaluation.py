@@ -354,7 +354,7 @@ def test_progress_and_limits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"metrics": [metric("ssim")]}, "psnr among them"),
+        ({"metrics": [metric("ssim")]}, "include psnr"),
         ({"metrics": [*PSNR, *PSNR]}, "must be unique"),
         ({"limit": 0}, "limit must be >= 1"),
         ({"pictures": -1}, "pictures must be >= 0"),
