@@ -30,37 +30,37 @@ def train_network(
     changes: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Result:
-    """Train a network as ``deblur train`` does; where the folder holds an unfinished run, go on with it.
+    """Train a network as ``deblur train`` does; resume the run if the folder holds an unfinished one.
 
-    For a training loop of your own take :func:`deblur_models.create_network`, which is a module of torch.
+    For your own training loop, use :func:`deblur_models.create_network`, which returns a torch module.
 
     Parameters
     ----------
     configuration
-        Name of one that ships (:func:`deblur_models.configuration_names`), path of a TOML file, or a configuration.
+        A bundled name (:func:`deblur_models.configuration_names`), the path of a TOML file, or a configuration.
     out
-        Folder of the run; :func:`deblur_models.load_network` takes it.
+        Run directory; :func:`deblur_models.load_network` accepts it.
     changes
-        Dotted names and values that replace those of a name or a file, as ``{"data.blurred.photos": "photos/",
+        Dotted names and values that override the named configuration or file, as ``{"data.blurred.photos": "photos/",
         "stage.0.steps": 2000}``.
     **options
-        As :func:`deblur_models.train.train` takes them: ``resume``, ``on_progress`` ...
+        Passed to :func:`deblur_models.train.train`: ``resume``, ``on_progress`` ...
 
     Returns
     -------
     Result
-        Number of steps and scores of held-out pairs.
+        Number of steps and scores on held-out pairs.
 
     Raises
     ------
     BlursynthError
-        A configuration, data or folders that cannot be used, before anything is trained.
+        The configuration, data or folders cannot be used; raised before training starts.
     TrainingError
-        A loss is not a number.
+        A loss is NaN or infinite.
 
     Examples
     --------
-    ``train_network("small", "run/", changes={"data.blurred.recipe": "mixed"})`` trains on photographs of scikit-image.
+    ``train_network("small", "run/", changes={"data.blurred.recipe": "mixed"})`` trains on scikit-image photographs.
     """
     if not isinstance(configuration, Configuration):
         configuration = load_configuration(configuration, changes)
@@ -78,33 +78,33 @@ def evaluate_network(
     device: torch.device | str = "auto",
     **options: Any,
 ) -> Evaluation:
-    """Measure how well a network restores pairs, beside no restoration, and write a report.
+    """Measure how well a network restores pairs, compared with no restoration, and write a report.
 
     Parameters
     ----------
     network
-        A network, the path of a checkpoint or a run, or anything else that restores.
+        A network, the path of a checkpoint or a run, or any other restorer.
     pairs
-        A data set of blursynth, or a folder with blurred and sharp pictures; see
+        A blursynth data set, or a folder with blurred and sharp pictures; see
         :func:`deblur_models.data.open_pairs`.
     out
-        Folder of the report, ``index.html`` and ``summary.json``; results that are there are kept.
+        Folder of the report, ``index.html`` and ``summary.json``; existing results are kept.
     metrics
-        By name or with settings; ``psnr`` among them.
+        By name or with settings; they must include ``psnr``.
     device
-        Where the network runs; ``auto`` takes CUDA where there is one.
+        Where the network runs; ``auto`` uses CUDA if available.
     **options
-        As :func:`deblur_models.evaluate.evaluation.evaluate` takes them: ``limit``, ``harm``, ``pictures`` ...
+        Passed to :func:`deblur_models.evaluate.evaluation.evaluate`: ``limit``, ``harm``, ``pictures`` ...
 
     Returns
     -------
     Evaluation
-        ``summary`` is what the report shows, ``values`` holds every measurement.
+        ``summary`` holds what the report shows, ``values`` holds every measurement.
 
     Raises
     ------
     BlursynthError
-        Pairs, checkpoints or metrics that cannot be used.
+        Pairs, checkpoints or metrics cannot be used.
     """
     if isinstance(network, str | Path):
         network = load_network(network)

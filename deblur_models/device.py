@@ -1,4 +1,4 @@
-"""What a device and a precision are called in configurations and on the command line."""
+"""Names of devices and precisions in configurations and on the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast_type(precision: str) -> torch.dtype | None:
-    """What autocast computes in: ``float32`` (None: no autocast), ``bf16`` or ``fp16``.
+    """The dtype of autocast: ``float32`` (None: no autocast), ``bf16`` or ``fp16``.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def autocast_type(precision: str) -> torch.dtype | None:
 
 
 def torch_device(name: str, local: int | None = None) -> torch.device:
-    """The device of a name; ``auto`` takes CUDA where there is one.
+    """The device with a name; ``auto`` uses CUDA if available.
 
     Raises
     ------
@@ -53,10 +53,10 @@ def torch_device(name: str, local: int | None = None) -> torch.device:
             device = torch.device("cuda", local)
         if (device.index or 0) >= torch.cuda.device_count():
             raise InvalidValueError(
-                f"device {name!r}: there are {torch.cuda.device_count()} CUDA devices, counted from 0."
+                f"device {name!r}: there are {torch.cuda.device_count()} CUDA devices, numbered from 0."
             )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise InvalidValueError("device 'mps': torch sees none here.", fix="Use cpu.")
+        raise InvalidValueError("device 'mps': torch sees no such device here.", fix="Use cpu.")
     return device
 
 
@@ -64,15 +64,15 @@ def torch_device(name: str, local: int | None = None) -> torch.device:
 def arithmetic(
     device: torch.device, *, tf32: bool, cudnn: Literal["benchmark", "heuristic", "deterministic"]
 ) -> Iterator[None]:
-    """How a CUDA device multiplies, for as long as the context lasts; on other devices nothing is changed.
+    """Arithmetic of a CUDA device within the context; other devices are not affected.
 
     Parameters
     ----------
     tf32
-        Whether factors of float32 are rounded to 10 bits of mantissa; sums stay float32.
+        Whether float32 factors are rounded to 10 mantissa bits; sums stay float32.
     cudnn
-        How convolutions are chosen: ``benchmark`` tries them for each size, ``heuristic`` goes by rule,
-        ``deterministic`` goes by rule among those that repeat bit for bit.
+        How convolution algorithms are chosen: ``benchmark`` measures them for each size, ``heuristic`` uses cuDNN's
+        heuristics, ``deterministic`` the same among those that are deterministic bit for bit.
     """
     if device.type != "cuda":
         yield

@@ -1,1 +1,1 @@
-"""Files of weights: our checkpoints, and the weights that others published."""
+"""Files of weights: checkpoints of this package, and published weights."""

@@ -1,7 +1,7 @@
-"""Checkpoints: weights as safetensors, everything else as JSON beside them. Nothing in them can run code.
+"""Checkpoints: weights as safetensors, everything else in a JSON file next to them. They cannot run code.
 
 A network on its own is two files, ``NAME.safetensors`` and ``NAME.json``. The state of a training run is the same two
-files with more in them (optimizers, averages, the step), so that every checkpoint of a run can be used as a network.
+files with additional content (optimizers, averages, the step), so every checkpoint of a run can be used as a network.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ __all__ = [
     "save_network",
 ]
 
-MANIFEST_BYTES = 2**24  # of the JSON; most have a few thousand
-FORMAT = 1  # raised when a file of this version could not be read by the code before
+MANIFEST_BYTES = 2**24  # limit of the JSON; typical files have a few thousand
+FORMAT = 1  # incremented when older code could not read the files of this version
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What one checkpoint holds.
+    """The content of one checkpoint.
 
-    ``tensors`` by name: those of the network begin with ``network.``, of its running average with ``average.``;
-    ``manifest`` is the JSON beside them: architecture and its numbers, range of values, normalization, what
-    the sides of pictures must be multiples of, the training's configuration and step, and the sha256 of the weights
+    ``tensors`` holds tensors by name: names of the network begin with ``network.``, of its running average with
+    ``average.``. ``manifest`` is the JSON file: architecture and its parameters, range of values, normalization, the
+    number that image sides must be multiples of, configuration and step of the training, and the sha256 of the weights
     file.
     """
 
@@ -60,23 +60,23 @@ class Checkpoint:
     manifest: dict[str, Any]
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors of one part, without its name in front."""
+        """The tensors of one part, without its name as prefix."""
         front = f"{name}."
         return {key.removeprefix(front): value for key, value in self.tensors.items() if key.startswith(front)}
 
 
 def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:
-    """Write ``PATH.safetensors`` and ``PATH.json``, each whole or not at all.
+    """Write ``PATH.safetensors`` and ``PATH.json``, each completely or not at all.
 
-    The weights come first and the manifest, which holds their hash, last: killed between the two, the files do not fit
-    and reading says so; a run keeps the checkpoint before for that case.
+    The weights are written first and the manifest, which holds their hash, last. If the process is killed in between,
+    the files do not match and reading them fails; a run keeps the previous checkpoint for that case.
     """
     safetensors = require("safetensors.torch", extra="train", purpose="Writing checkpoints")
     weights, beside = _paths(path)
     try:
         weights.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"{weights.parent}: cannot be made ({error.strerror}).") from None
+        raise DatasetError(f"{weights.parent}: cannot be created ({error.strerror}).") from None
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     content = safetensors.save(plain, {"format": "pt"})
     complete = {"format": FORMAT, "blursynth": __version__, **manifest, "sha256": hashlib.sha256(content).hexdigest()}
@@ -84,27 +84,27 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], manifest: M
         text = json.dumps(complete, indent=1, allow_nan=False)
     except ValueError:
         raise InvalidValueError(
-            f"{beside}: its numbers must be finite, got {manifest!r}.",
-            why="JSON has no NaN and no infinity; others could not read the file.",
-            fix="Write None, or leave out what is not known.",
+            f"{beside}: its values must be finite, got {manifest!r}.",
+            why="JSON has no NaN and no infinity; other programs could not read the file.",
+            fix="Write None, or leave out unknown values.",
         ) from None
     _write_whole(weights, content)
     _write_whole(beside, f"{text}\n".encode())
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint: ``NAME.safetensors`` (or ``NAME.json``, or a run's folder: its best, else its last one).
+    """Read a checkpoint: ``NAME.safetensors``, ``NAME.json``, or a run directory (its best checkpoint, else its last).
 
     Raises
     ------
     DatasetError
-        There is none, it is damaged, or its two files do not belong together.
+        It does not exist, it is damaged, or its two files do not belong together.
     """
     safetensors = require("safetensors.torch", extra="train", purpose="Reading checkpoints")
     weights, beside = _found(expanded(path))
     try:
         for file in (weights, beside):
-            if not stat.S_ISREG(file.stat().st_mode):  # a pipe waits for its writer
+            if not stat.S_ISREG(file.stat().st_mode):  # opening a pipe would block
                 raise DatasetError(f"{file}: is not a file.", fix="Copy the checkpoint again.")
         if beside.stat().st_size > MANIFEST_BYTES:
             raise DatasetError(f"{beside}: has more than {MANIFEST_BYTES:,} bytes; the checkpoint is damaged.")
@@ -115,27 +115,27 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     except OSError as error:
         raise DatasetError(
             f"{error.filename}: cannot be read ({error.strerror}).",
-            why="A checkpoint is two files: NAME.safetensors with the weights, NAME.json with what they belong to.",
+            why="A checkpoint is two files: NAME.safetensors with the weights, NAME.json with their description.",
         ) from None
     except (ValueError, RecursionError):
-        raise DatasetError(f"{beside}: is no JSON; the checkpoint is damaged.") from None
+        raise DatasetError(f"{beside}: is not valid JSON; the checkpoint is damaged.") from None
     if is_too_deep(manifest):
-        raise DatasetError(f"{beside}: is nested too deep; the checkpoint is damaged.")
+        raise DatasetError(f"{beside}: is nested too deeply; the checkpoint is damaged.")
     if not isinstance(manifest, dict) or "network" not in manifest or "sha256" not in manifest:
         raise DatasetError(
             f"{beside}: does not describe a network of deblur_models.",
-            fix="Checkpoints of published code are read by: deblur import FILE --network KIND.",
+            fix="Import checkpoints of published code with: deblur import FILE --network KIND.",
         )
     if manifest.get("format") != FORMAT:
-        raise DatasetError(f"{beside}: has format {manifest.get('format')!r}, this version reads {FORMAT}.")
+        raise DatasetError(f"{beside}: has format {manifest.get('format')!r}, but this version reads format {FORMAT}.")
     if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
         raise DatasetError(
             f"{weights}: does not belong to {beside.name} (its sha256 differs).",
-            why="One of the two was damaged or replaced, or writing was stopped between them.",
-            fix="Use the checkpoint before it, or copy both files together.",
+            why="One of the two files was damaged or replaced, or writing was interrupted between them.",
+            fix="Use the previous checkpoint, or copy both files together.",
         )
     try:
-        # It gives them in another order in each process, and processes that share weights must agree on one.
+        # Their order differs between processes, and processes that share weights must agree on one.
         tensors = dict(sorted(safetensors.load(content).items()))
     except Exception as error:
         raise DatasetError(f"{weights}: is not a safetensors file ({error}).") from None
@@ -143,12 +143,12 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def save_network(network: nn.Module, path: str | Path, **about: Any) -> None:
-    """Write a network, or a discriminator, on its own; ``about`` is added to the manifest (license, scores, ...)."""
+    """Write a network or a discriminator by itself; ``about`` is added to the manifest (license, scores, ...)."""
     save_checkpoint(path, {f"network.{k}": v for k, v in network.state_dict().items()}, {**describe(network), **about})
 
 
 def describe(network: nn.Module) -> dict[str, Any]:
-    """The manifest's part about a network of this package."""
+    """The part of the manifest that describes a network of this package."""
     config: Architecture = network.config  # type: ignore[assignment]  # as all of them have it
     return {
         "network": config.to_dict(),
@@ -164,18 +164,18 @@ def load_network(path: str | Path, *, average: bool = True) -> Network:
     path
         As in :func:`load_checkpoint`.
     average
-        Take the running average of the weights where the checkpoint has one, as evaluation in training does.
+        Use the running average of the weights if the checkpoint has one, as validation during training does.
 
     Raises
     ------
     DatasetError
-        As in :func:`load_checkpoint`, the weights do not fit the architecture, or it blurs and does not restore.
+        As in :func:`load_checkpoint`; or the weights do not fit the architecture, or the network blurs.
     """
     network = network_of(load_checkpoint(path), average=average)
     if isinstance(network, BlurGenerator):
         raise DatasetError(
-            f"{path}: holds {network.config.kind}, which blurs pictures and restores none.",
-            fix='Train a network on its blur: blur_network = "PATH" in a table [data.NAME] of a configuration.',
+            f"{path}: holds {network.config.kind}, which blurs pictures instead of restoring them.",
+            fix='Train a network on its blur: set blur_network = "PATH" in a table [data.NAME] of a configuration.',
         )
     return network.eval()
 
@@ -186,32 +186,32 @@ def load_blur_generator(path: str | Path, *, average: bool = True) -> BlurGenera
     Raises
     ------
     DatasetError
-        As :func:`load_network`; the network restores and does not blur.
+        As in :func:`load_network`; or the network restores instead of blurring.
     """
     return blur_generator_of(load_checkpoint(path), path, average=average)
 
 
 def blur_generator_of(checkpoint: Checkpoint, path: str | Path, *, average: bool = True) -> BlurGenerator:
-    """The network of a checkpoint that was read from ``path``, as :func:`load_blur_generator` gives it."""
+    """The network of a checkpoint that was read from ``path``, as :func:`load_blur_generator` returns it."""
     network = network_of(checkpoint, average=average)
     if not isinstance(network, BlurGenerator):
         raise DatasetError(
-            f"{path}: holds {network.config.kind}, which restores pictures and blurs none.",
-            fix="Give the folder of a run that learned to blur, as the configuration 'bgan' does.",
+            f"{path}: holds {network.config.kind}, which restores pictures instead of blurring them.",
+            fix="Give the directory of a run that learned to blur, such as one of the configuration 'bgan'.",
         )
     return network.eval()
 
 
 def load_discriminator(path: str | Path) -> nn.Module:
-    """The discriminator of a checkpoint that ``deblur import`` wrote, or of an adversarial run (its last one).
+    """The discriminator of a checkpoint written by ``deblur import``, or of an adversarial run (its last checkpoint).
 
     Raises
     ------
     DatasetError
-        As in :func:`load_checkpoint`, or there is no discriminator in it.
+        As in :func:`load_checkpoint`; or it contains no discriminator.
     """
     path = Path(path)
-    checkpoint = load_checkpoint(path / "last" if path.is_dir() else path)  # the best of a run holds the network alone
+    checkpoint = load_checkpoint(path / "last" if path.is_dir() else path)  # the best checkpoint holds only the network
     state, described = checkpoint.part("network"), checkpoint.manifest["network"]
     if not isinstance(described, dict) or described.get("kind") not in [kind.kind for kind in DISCRIMINATORS]:
         state = checkpoint.part("discriminator")
@@ -221,7 +221,7 @@ def load_discriminator(path: str | Path) -> nn.Module:
     if not state or not isinstance(described, dict):
         raise DatasetError(
             f"{path}: holds no discriminator.",
-            fix="Give the folder of an adversarial run, or what deblur import --network patchgan wrote.",
+            fix="Give the directory of an adversarial run, or a file from deblur import --network patchgan.",
         )
     try:
         config = discriminator_config(described)
@@ -229,9 +229,7 @@ def load_discriminator(path: str | Path) -> nn.Module:
         discriminator = config.build()
         discriminator.load_state_dict(state, strict=True)
     except (InvalidValueError, RuntimeError) as error:
-        raise DatasetError(
-            f"{path}: its weights do not fit the discriminator that it describes.", why=str(error)
-        ) from None
+        raise DatasetError(f"{path}: its weights do not fit the discriminator it describes.", why=str(error)) from None
     return discriminator
 
 
@@ -240,8 +238,8 @@ def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network | Blu
     described = checkpoint.manifest["network"]
     if isinstance(described, dict) and described.get("kind") in [kind.kind for kind in DISCRIMINATORS]:
         raise DatasetError(
-            f"The checkpoint holds {described['kind']}, a discriminator, which judges pictures and makes none.",
-            fix="Write it as start_from in [adversarial] of a configuration.",
+            f"The checkpoint holds {described['kind']}, a discriminator, which does not produce pictures.",
+            fix="Use it as start_from in [adversarial] of a configuration.",
         )
     state = checkpoint.part("network")
     if average:
@@ -250,7 +248,7 @@ def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network | Blu
         config = trainable_config(described)
     except (InvalidValueError, TypeError, ValueError) as error:
         raise DatasetError(
-            f"The checkpoint describes no network of this version: {described!r}.",
+            f"The checkpoint describes a network unknown to this version: {described!r}.",
             why=str(error),
             fix="Was the .json beside it edited, or written by a newer version?",
         ) from None
@@ -266,15 +264,15 @@ def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network | Blu
 
 
 def _check_weights(config: Architecture, state: Mapping[str, Tensor]) -> None:
-    """Refuse weights of other shapes before there is room for any: a manifest can describe a network of terabytes.
+    """Reject weights of other shapes before allocating memory, since a manifest can describe a network of terabytes.
 
     Raises
     ------
     RuntimeError
-        torch's, with the names and shapes.
+        Raised by torch, with names and shapes.
     """
     with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that nothing is copied
+        warnings.simplefilter("ignore", UserWarning)  # torch warns that nothing is copied
         config.build().load_state_dict(state, strict=True)
 
 
@@ -292,7 +290,7 @@ def _found(path: Path) -> tuple[Path, Path]:
                 return weights, beside
         raise DatasetError(
             f"{path}: holds no checkpoint (best.json or last.json).",
-            fix="Give the folder of a training run, or the .safetensors file of a network.",
+            fix="Give a run directory, or the .safetensors file of a network.",
         )
     weights, beside = _paths(path)
     if path.suffix in (".pth", ".pt", ".ckpt", ".h5"):
@@ -304,7 +302,7 @@ def _found(path: Path) -> tuple[Path, Path]:
         if path.exists():
             raise DatasetError(
                 f"{path}: is not a checkpoint of deblur_models.",
-                fix="Give the folder of a training run, or the .safetensors file of a network.",
+                fix="Give a run directory, or the .safetensors file of a network.",
             )
         raise DatasetError(f"{path}: there is no such checkpoint.")
     return weights, beside

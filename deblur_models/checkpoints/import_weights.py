@@ -1,4 +1,4 @@
-"""Networks with the weights of published checkpoints: names mapped, compared strictly, misfits shown as tables."""
+"""Networks with weights of published checkpoints: names are mapped and compared strictly, mismatches listed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from deblur_models.networks import ALL, DISCRIMINATORS, Architecture, Network, N
 __all__ = ["import_discriminator", "import_original"]
 
 LINES = 12
-"""Lines of each table of a misfit."""
+"""Maximum number of lines of each table of mismatches."""
 FEW_LINES = 3
-"""The same where it is known whose the weights are, and the tables say little."""
+"""The same if the network of the weights is known, and the tables say little."""
 
 
 def import_original(path: str | Path, config: NetworkConfig) -> Network:
@@ -32,27 +32,27 @@ def import_original(path: str | Path, config: NetworkConfig) -> Network:
     path
         As in :func:`~deblur_models.checkpoints.weights_file.read_weights`.
     config
-        The architecture; its ``from_original`` maps names, and orders of axes, from those of the published code. What
-        this implementation saved of a network (``state_dict()``) fits as well.
+        The architecture; its ``from_original`` maps names and axis orders from the published code. A ``state_dict()``
+        of this implementation fits as well.
 
     Raises
     ------
     DatasetError
         As in :func:`~deblur_models.checkpoints.weights_file.read_weights`.
     InvalidValueError
-        The weights are not those of the network (with a table of what is missing, left over and of another shape, and
-        a guess whose they are), or some are not finite.
+        The weights do not match the network (with tables of missing, unexpected and differently shaped weights, and a
+        guess which network they belong to), or some are not finite.
 
     Notes
     -----
-    Weights in half or double precision become float32.
+    Weights in half or double precision are converted to float32.
     """
     network: Network = _imported(expanded(path), config, CONTAINERS)
     return network
 
 
 def import_discriminator(path: str | Path, config: Architecture) -> nn.Module:
-    """A discriminator with the weights of a published checkpoint; as :func:`import_original`."""
+    """A discriminator with the weights of a published checkpoint; see :func:`import_original`."""
     discriminator: nn.Module = _imported(expanded(path), config, DISCRIMINATOR_CONTAINERS)
     return discriminator
 
@@ -66,10 +66,10 @@ def _imported(path: Path, config: Architecture, containers: Sequence[str]) -> An
         )
     try:
         state = config.from_original(found)
-    except RuntimeError as error:  # torch's, where axes are to be put in order that a tensor has not
+    except RuntimeError as error:  # raised by torch if a tensor lacks the axes to reorder
         raise InvalidValueError(
-            f"{path}: does not hold the weights of {_named(config)}.",
-            why=f"They do not have the axes that the published code gives them ({error}).",
+            f"{path}: does not contain the weights of {_named(config)}.",
+            why=f"They do not have the axes of the published code ({error}).",
         ) from None
     expected = shapes_of(config)
     if not fits(expected, state):
@@ -78,11 +78,11 @@ def _imported(path: Path, config: Architecture, containers: Sequence[str]) -> An
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise InvalidValueError(
-            f"{path}: {len(broken)} of {len(state)} weights hold NaN or infinity: {some_of(broken)}.",
-            why="Whatever such a network gives is NaN.",
-            fix="Training had diverged when it was written: take an earlier checkpoint.",
+            f"{path}: {len(broken)} of {len(state)} weights contain NaN or infinity: {some_of(broken)}.",
+            why="Every output of such a network is NaN.",
+            fix="Training had diverged when it was written. Use an earlier checkpoint.",
         )
-    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn and overwritten: no draw of the caller's is lost
+    with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten; the caller's random state is kept
         network = config.build()
     network.load_state_dict(state, strict=True)
     return network.eval()
@@ -90,7 +90,7 @@ def _imported(path: Path, config: Architecture, containers: Sequence[str]) -> An
 
 @cache
 def shapes_of(config: Architecture) -> Mapping[str, Tensor]:
-    """The state of a network without numbers."""
+    """The state of a network without values."""
     with torch.device("meta"):
         return config.build().state_dict()
 
@@ -104,7 +104,7 @@ def _same(expected: Tensor, got: Tensor) -> bool:
 
 
 def _misfit(path: Path, config: Architecture, found: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """What is missing, left over and of another shape, each as a table, and a guess whose weights they are."""
+    """Tables of missing, unexpected and differently shaped weights, and a guess which network they belong to."""
     expected = shapes_of(config)
     missing = [(name, shape_of(tensor)) for name, tensor in expected.items() if name not in state]
     unknown = [(name, shape_of(tensor)) for name, tensor in state.items() if name not in expected]
@@ -117,19 +117,19 @@ def _misfit(path: Path, config: Architecture, found: Mapping[str, Tensor], state
     guess, certain = _guess(config, found, right / max(len(expected), len(state)))
     lines = FEW_LINES if certain else LINES
     parts = [
-        f"{printable(path)}: does not hold the weights of {_named(config)}: {right} of its {len(expected)} fit.",
+        f"{printable(path)}: does not contain the weights of {_named(config)}: {right} of its {len(expected)} match.",
         *([guess] if guess else []),
-        *_table("In the network and not in the file", missing, lines),
-        *_table("In the file and not in the network", unknown, lines),
-        *_table("Of another shape", wrong, lines),
+        *_table("In the network but not in the file", missing, lines),
+        *_table("In the file but not in the network", unknown, lines),
+        *_table("With another shape", wrong, lines),
     ]
     if not certain and _size_of(config) is not None:
-        parts.append(f"Widths and numbers of blocks that no size of {config.kind} has are given by: --set FIELD=VALUE")
+        parts.append(f"Widths and block counts that no size of {config.kind} has are set with: --set FIELD=VALUE")
     return "\n".join(parts)
 
 
 def _guess(config: Architecture, found: Mapping[str, Tensor], share: float) -> tuple[str, bool]:
-    """Whose weights they are, "" where none is closer, and whether every one fits.
+    """The network that the weights belong to ("" if none is closer), and whether all of them match.
 
     The other sizes of the kind are tried first, then the other kinds.
     """
@@ -141,7 +141,7 @@ def _guess(config: Architecture, found: Mapping[str, Tensor], share: float) -> t
             other = kind.of_size(size)
             try:
                 state = other.from_original(shells)
-            except Exception:  # names that it was not written for; a guess must not hide the table
+            except Exception:  # unexpected names; a guess must not hide the table
                 continue
             expected = shapes_of(other)
             alike = sum(name in state and _same(tensor, state[name]) for name, tensor in expected.items())
@@ -152,7 +152,7 @@ def _guess(config: Architecture, found: Mapping[str, Tensor], share: float) -> t
                 best, share = other, alike / max(len(expected), len(state))
     if best is None or share < 0.5:
         return "", False
-    return f"They are closer to {_named(best)}, of which {share:.0%} fit.", False
+    return f"They are closer to {_named(best)}, of which {share:.0%} match.", False
 
 
 def _named(config: Architecture) -> str:
@@ -167,7 +167,7 @@ def _size_of(config: Architecture) -> str | None:
 def _table(title: str, rows: Sequence[tuple[str, ...]], most: int) -> list[str]:
     if not rows:
         return []
-    shown = [tuple(printable(cell) for cell in row) for row in rows[:most]]  # a file can name weights as it likes
+    shown = [tuple(printable(cell) for cell in row) for row in rows[:most]]  # names in a file can contain anything
     widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
     more = [f"  and {len(rows) - most} more"] if len(rows) > most else []

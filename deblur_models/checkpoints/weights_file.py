@@ -1,7 +1,8 @@
-"""Files of weights, read without running anything that is in them.
+"""Files of weights, read without running any code in them.
 
-Checkpoints of published code are pickles, which can hold programs. Here only tensors and plain containers are read
-(``weights_only``), arrays without objects, and safetensors; whatever else a file asks for is refused by name.
+Checkpoints of published code are pickles, which can contain programs. Only tensors and plain containers
+(``weights_only``), arrays without objects, and safetensors are read here; anything else that a file requests is
+rejected by name.
 """
 
 from __future__ import annotations
@@ -45,47 +46,47 @@ CONTAINERS = (
     "net",
     "weights",
 )
-"""Where published code keeps the weights beside epochs and optimizers; averages before what they are averages of."""
+"""Keys of weights in published checkpoints, next to epochs and optimizers; averages come before plain weights."""
 
 DISCRIMINATOR_CONTAINERS = (
     "discriminator", "netD", "net_d", "D", "d_state_dict", "state_dict", "model_state_dict", "model", "weights",
 )  # fmt: skip
-"""The same for discriminators, which may lie beside the network that they judged."""
+"""The same for discriminators, which may be stored together with their generator."""
 
 WRAPPERS = ("module.", "_orig_mod.")
-"""What DataParallel, running averages and torch.compile put before every name."""
+"""Prefixes that DataParallel, running averages and torch.compile add to every name."""
 
 MOST_TIMES = 32
-"""By how much an archive of weights is smaller than what it holds at the most; numbers that were learnt are noise."""
+"""Maximum compression ratio of an archive of weights; learned values hardly compress."""
 
 EXPORT = (
-    "Where TensorFlow is installed, write its variables as arrays and import those: "
+    "On a machine with TensorFlow, write the variables as arrays and import those: "
     "reader = tf.train.load_checkpoint(PREFIX); "
     "numpy.savez('weights.npz', **{n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()})"
 )
 KEEP_TENSORS = (
-    "Where you trust the file and have the code that wrote it, load it with that and keep the tensors alone: "
+    "If you trust the file and have the code that wrote it, load it with that code and save only the tensors: "
     "safetensors.torch.save_file(network.state_dict(), 'weights.safetensors')"
 )
 
 
 def read_weights(path: str | Path, containers: Sequence[str] = CONTAINERS) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, on the CPU, without containers and wrappers around them.
+    """The tensors of a checkpoint by name, on the CPU, without surrounding containers and wrappers.
 
-    What kind of file it is follows from its bytes, not from its name: DeblurGAN-v2's ``.h5`` is a torch file.
+    The file type is detected from its bytes, not from its name: DeblurGAN-v2's ``.h5`` is a torch file.
 
     Parameters
     ----------
     path
-        A torch file (of any version, whatever its name ends in), ``.safetensors``, or ``.npz`` with an array per
-        variable (which is how states of TensorFlow come).
+        A torch file (of any version, with any suffix), ``.safetensors``, or ``.npz`` with one array per variable (for
+        weights from TensorFlow).
     containers
-        Names that the weights may lie under, those that are preferred first.
+        Names under which the weights may be stored, in order of preference.
 
     Raises
     ------
     DatasetError
-        It is not there, no checkpoint, damaged, TensorFlow's own, or holds objects of unknown classes.
+        It does not exist, is not a checkpoint, is damaged, is a TensorFlow file, or holds objects of unknown classes.
     """
     path = expanded(path)
     loaded = _load(path)
@@ -101,16 +102,16 @@ def read_weights(path: str | Path, containers: Sequence[str] = CONTAINERS) -> di
     odd = [f"{name!r} ({_what(value)})" for name, value in loaded.items() if not _is_weight(name, value)]
     if odd or not loaded:
         raise DatasetError(
-            f"{path}: has entries that are not weights: {some_of(odd)}." if odd else f"{path}: holds nothing.",
-            why=f"Weights are dense tensors by name, alone or under one of {', '.join(map(repr, containers))}.",
-            fix="Save the tensors alone, for example with safetensors.torch.save_file.",
+            f"{path}: has entries that are not weights: {some_of(odd)}." if odd else f"{path}: contains no weights.",
+            why=f"Weights are dense tensors by name, at top level or under one of {', '.join(map(repr, containers))}.",
+            fix="Save only the tensors, for example with safetensors.torch.save_file.",
         )
     return _without_wrappers({name: value.detach() for name, value in loaded.items()})
 
 
 def _containers_of(loaded: Mapping[Any, Any], known: Sequence[str]) -> Iterator[str]:
-    """The names that lead from the whole of a checkpoint to its weights, outermost first."""
-    for _ in range(8):  # a pickle may hold itself
+    """The keys that lead from the top level of a checkpoint to its weights, outermost first."""
+    for _ in range(8):  # a pickle may contain itself
         inside = next((name for name in known if isinstance(loaded.get(name), Mapping) and loaded[name]), None)
         if inside is None:
             return
@@ -133,9 +134,9 @@ def _is_weight(name: object, value: object) -> bool:
         isinstance(name, str)
         and isinstance(value, Tensor)
         and value.layout == torch.strided
-        and value.device.type == "cpu"  # saved from the meta device it has no numbers
+        and value.device.type == "cpu"  # saved from the meta device it has no values
         and not value.is_quantized
-        # A view that repeats its numbers (stride 0) may claim any size.
+        # A view that repeats its values (stride 0) may claim any size.
         and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
     )
 
@@ -147,15 +148,15 @@ def _load(path: Path) -> Any:
     if path.is_dir():
         raise DatasetError(
             f"{path}: is a folder, not a checkpoint.",
-            fix=f"A SavedModel is TensorFlow's. {EXPORT}"
+            fix=f"It is a SavedModel of TensorFlow. {EXPORT}"
             if (path / "saved_model.pb").exists()
-            else "Name a file in it.",
+            else "Give a file in it.",
         )
-    if path.exists() and not path.is_file():  # a pipe waits for its writer
+    if path.exists() and not path.is_file():  # opening a pipe would block
         raise DatasetError(f"{path}: is a device or a pipe, not a checkpoint.", fix="Check the path.")
     if not path.exists():
         if path.with_name(path.name + ".index").exists():
-            raise DatasetError(f"{path}: is the prefix of a checkpoint of TensorFlow's.", fix=EXPORT)
+            raise DatasetError(f"{path}: is the prefix of a TensorFlow checkpoint.", fix=EXPORT)
         raise DatasetError(f"{path}: there is no such file.")
     try:
         with path.open("rb") as file:
@@ -170,39 +171,39 @@ def _load(path: Path) -> Any:
         return _load_archive(path)
     if head[8:9] == b"{":
         return _load_safetensors(path, size, int.from_bytes(head[:8], "little"))
-    if head.startswith(b"\x80"):  # torch before 1.6: pickles one behind the other
+    if head.startswith(b"\x80"):  # torch before 1.6: consecutive pickles
         return _load_torch(path)
     raise DatasetError(
         f"{path}: is not a checkpoint.",
-        why=f"Torch files, safetensors and npz begin otherwise than {head[:8]!r}.",
+        why=f"Torch, safetensors and npz files do not begin with {head[:8]!r}.",
     )
 
 
 def _refuse_others(path: Path, head: bytes, tail: bytes) -> None:
-    """Files that are something else, and what."""
+    """Reject other file types by name."""
     if not head:
         raise DatasetError(f"{path}: is empty.", fix="Copy or download it again.")
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        raise DatasetError(f"{path}: is HDF5, as Keras and TensorFlow write it, not torch's.", fix=EXPORT)
+        raise DatasetError(f"{path}: is an HDF5 file of Keras or TensorFlow, not a torch file.", fix=EXPORT)
     if (
-        tail == bytes.fromhex("57fb808b247547db")  # of TensorFlow's tables of variables (.index)
+        tail == bytes.fromhex("57fb808b247547db")  # TensorFlow's tables of variables (.index)
         or re.search(r"\.data-\d{5}-of-\d{5}$", path.name)
         or head.startswith((b"model_checkpoint_path:", b"TFL3"))
         or path.suffix in (".pb", ".meta")
     ):
-        raise DatasetError(f"{path}: is TensorFlow's, which is not read here.", fix=EXPORT)
+        raise DatasetError(f"{path}: is a TensorFlow file, which cannot be read here.", fix=EXPORT)
     if head.startswith(b"version https://git-lfs"):
         raise DatasetError(f"{path}: is a pointer of Git LFS, not the file itself.", fix="Fetch it with: git lfs pull")
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise DatasetError(
             f"{path}: is a web page.",
-            why="Many servers send one that asks for confirmation instead of a large file.",
+            why="Many servers send a confirmation page instead of a large file.",
             fix="Download it in a browser.",
         )
     if head.startswith(b"\x93NUMPY"):
-        raise DatasetError(f"{path}: is one array without a name.", fix="Write numpy.savez('weights.npz', **arrays).")
+        raise DatasetError(f"{path}: is a single unnamed array.", fix="Write numpy.savez('weights.npz', **arrays).")
     if path.suffix in (".t7", ".net") and not head.startswith((b"PK", b"\x80")):
-        raise DatasetError(f"{path}: is a file of Lua's Torch7, which is not read here.")
+        raise DatasetError(f"{path}: is a file of Lua Torch7, which cannot be read here.")
 
 
 def _load_archive(path: Path) -> Any:
@@ -214,20 +215,20 @@ def _load_archive(path: Path) -> Any:
         raise _damaged(path, error) from None
     if size > MOST_TIMES * path.stat().st_size:
         raise DatasetError(
-            f"{path}: has {path.stat().st_size:,} bytes and holds {size:,}, more than {MOST_TIMES} times as many.",
-            why="Weights cannot be compressed so far, so it was made to fill the memory.",
+            f"{path}: has {path.stat().st_size:,} bytes but expands to {size:,}, more than {MOST_TIMES} times as many.",
+            why="Weights cannot be compressed that much, so it was made to exhaust memory.",
         )
     if names and all(name.endswith(".npy") for name in names):
         return _load_arrays(path)
     if any(name.endswith("/constants.pkl") for name in names):
         raise DatasetError(
-            f"{path}: is a program of TorchScript, not weights alone.",
-            fix="Where you trust it: safetensors.torch.save_file(torch.jit.load(FILE).state_dict(), OUT)",
+            f"{path}: is a TorchScript program, not just weights.",
+            fix="If you trust it: safetensors.torch.save_file(torch.jit.load(FILE).state_dict(), OUT)",
         )
     if not any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
         raise DatasetError(
-            f"{path}: is a zip archive and no checkpoint; it holds {some_of(names)}.",
-            fix="If checkpoints are in it, unpack it.",
+            f"{path}: is a zip archive, not a checkpoint; it contains {some_of(names)}.",
+            fix="If it contains checkpoints, unpack it.",
         )
     return _load_torch(path)
 
@@ -235,11 +236,11 @@ def _load_archive(path: Path) -> Any:
 def _load_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of pickles newer than torch's own, which are told below
+            warnings.simplefilter("ignore", UserWarning)  # about newer pickle protocols, which are reported below
             return torch.load(path, weights_only=True, map_location="cpu")
     except MemoryError:
         raise
-    except Exception as error:  # damaged bytes raise whatever they happen to lead to
+    except Exception as error:  # damaged bytes can raise anything
         said = str(error)
         refused = re.search(
             r"GLOBAL (\S+) was not an allowed|unsupported GLOBAL (\S+) whose module|"
@@ -251,24 +252,24 @@ def _load_torch(path: Path) -> Any:
         wanted = named or _wanted_by_pickle(path)
         if wanted == "":
             raise DatasetError(
-                f"{path}: is a pickle that torch.save did not write.",
-                why="Of pickles only those of torch.save are read, which need to run nothing.",
+                f"{path}: is a pickle not written by torch.save.",
+                why="Only pickles of torch.save are read, which do not need to run code.",
                 fix=KEEP_TENSORS,
             ) from None
         if wanted is None:
             raise _damaged(path, _without_advice(said) or type(error).__name__) from None
         raise DatasetError(
-            f"{path}: asks for {wanted}, which is not a tensor. Nothing of it was run.",
-            why="Reading objects of other classes would run what the file says.",
+            f"{path}: requests {wanted}, which is not a tensor. No code was run.",
+            why="Reading objects of other classes would run code from the file.",
             fix=KEEP_TENSORS,
         ) from None
 
 
 def _wanted_by_pickle(path: Path) -> str | None:
-    """The first class or function that a pickle asks for beyond tensors, read as text without running it.
+    """The first class or function that a pickle requests besides tensors, found without running it.
 
-    "" where it is whole and asks for none, so that torch refuses its protocol alone; None where it is damaged, or what
-    torch.save writes.
+    "" if it is intact and requests none, so that torch only rejects its protocol; None if it is damaged, or written by
+    torch.save.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -291,17 +292,17 @@ def _wanted_by_pickle(path: Path) -> str | None:
             elif isinstance(argument, str) and operation.name not in ("GLOBAL", "INST"):
                 pushed.append(argument)
             elif operation.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
-                # pickletools puts a space between the two of them
+                # pickletools separates module and name by a space
                 wanted = str(argument).replace(" ", ".") if argument is not None else ".".join(pushed[-2:])
                 if not wanted.startswith(("torch.", "collections.OrderedDict")):
                     return wanted
-    except Exception:  # whatever damaged bytes lead to
+    except Exception:  # damaged bytes can raise anything
         return None
     return "" if protocol > 2 else None
 
 
 def _without_advice(said: str) -> str:
-    """What torch says is wrong, without its advice to run what the file holds."""
+    """The error message of torch, without its advice to run the code in the file."""
     if "weights_only" not in said:
         return said
     found = re.search(r"WeightsUnpickler error:(.*?)(?:Check the documentation|$)", said, re.DOTALL)
@@ -314,7 +315,7 @@ def _load_safetensors(path: Path, size: int, header: int) -> dict[str, Tensor]:
         raise _damaged(path, f"its header of {header} bytes does not fit into {size}")
     try:
         loaded: dict[str, Tensor] = safetensors.load_file(path, device="cpu")
-    except Exception as error:  # safetensors has an error of its own, derived from Exception
+    except Exception as error:  # safetensors has its own error, derived from Exception
         raise _damaged(path, error) from None
     return loaded
 
@@ -327,13 +328,15 @@ def _load_arrays(path: Path) -> dict[str, Tensor]:
                 array = arrays[name]
                 loaded[name] = torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))
     except TypeError:
-        raise DatasetError(f"{path}: the array {name!r} is {array.dtype}, not numbers.", fix="Leave it out.") from None
-    except Exception as error:  # zip, zlib, headers and numpy each raise their own
+        raise DatasetError(
+            f"{path}: the array {name!r} has dtype {array.dtype}, which is not numeric.", fix="Leave it out."
+        ) from None
+    except Exception as error:  # zip, zlib, headers and numpy raise different errors
         if "allow_pickle" in str(error):
             raise DatasetError(
-                f"{path}: the array {name!r} is of Python objects, not of numbers. Nothing of it was run.",
-                why="Reading them would run what the file says.",
-                fix="Write arrays of numbers alone.",
+                f"{path}: the array {name!r} contains Python objects, not numbers. No code was run.",
+                why="Reading them would run code from the file.",
+                fix="Write only arrays of numbers.",
             ) from None
         raise _damaged(path, error) from None
     return loaded

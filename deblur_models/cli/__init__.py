@@ -6,7 +6,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line and leave the process with its exit code: 0, 1 (problems found) or 2 (bad input)."""
+    """Run the command line and exit with its code: 0, 1 (problems found) or 2 (bad input)."""
     from deblur_models.cli.app import app
 
     app(prog_name="deblur")

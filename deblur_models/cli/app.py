@@ -1,4 +1,4 @@
-"""The frame of ``deblur``: its subcommands and the options that all share."""
+"""The ``deblur`` application: its subcommands and the options they share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Examples:
   deblur evaluate pairs/ --network run/ --out report/
   deblur apply blurred.jpg --network run/ --out restored/
 
-Exit codes: 0 all is well, 1 some pictures failed, 2 bad input, 130 stopped by Ctrl-C.
+Exit codes: 0 success, 1 some pictures failed, 2 bad input, 130 stopped by Ctrl-C.
 """
 
 
@@ -52,11 +52,11 @@ app = typer.Typer(
 @app.callback()
 def deblur(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show traces of errors, and all logs.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors, and all logs.")] = False,
 ) -> None:
-    """Train deblurring networks from sharp pictures alone, measure them, and put them to use."""
+    """Train deblurring networks from sharp pictures alone, evaluate them, and apply them."""
 
 
 for module in (train, evaluate, apply, fields, networks, losses, methods, import_):

@@ -1,4 +1,4 @@
-"""``deblur apply``: pictures of any size restored by a network or a classical method."""
+"""``deblur apply``: restore pictures of any size with a network or a classical method."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ Examples:
   deblur apply big.tif --network run/ --out restored/ --tile 1024 --device cuda --precision bf16
   deblur apply blurred.png --method richardson_lucy --kernel kernel.npy --out restored/
 
-Orientation, transparency, 16 bits, EXIF tags and color profiles stay as they are; formats that are not written become
-PNG. Pictures that cannot be read are left out with a message, the others are done, and the exit code is 1.
+Orientation, transparency, 16 bits, EXIF tags and color profiles are preserved; formats that cannot be written become
+PNG. Pictures that cannot be read are skipped with a message, the others are restored, and the exit code is 1.
 """
 
 
 def command(
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="PICTURES", help="Files, folders and patterns.", show_default=False)
+        list[Path], typer.Argument(metavar="PICTURES", help="Files, folders and glob patterns.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where restored pictures go.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the restored pictures.")],
     network: Annotated[
         str | None,
         typer.Option(
-            "--network", metavar="CHECKPOINT", help="A .safetensors file or a run's folder.", show_default=False
+            "--network", metavar="CHECKPOINT", help="A .safetensors file or a run directory.", show_default=False
         ),
     ] = None,
     method: Annotated[
@@ -56,8 +56,8 @@ def command(
         typer.Option(
             "--kernel",
             metavar="FILE",
-            help="Its point spread: .npy, .csv, .mat or a picture. The blurred picture is the sharp one convolved "
-            "with it.",
+            help="Kernel (PSF) for --method: .npy, .csv, .mat or a picture. The blurred picture is the sharp one "
+            "convolved with it.",
             show_default=False,
         ),
     ] = None,
@@ -67,8 +67,8 @@ def command(
         typer.Option(
             "--tile",
             metavar="PX",
-            help="Side of the tiles that a network sees, 0: the whole picture; by default 512, but the whole picture "
-            "up to 2 megapixels for networks whose results depend on the tile.",
+            help="Side of the tiles that a network sees; 0: the whole picture. Default: 512, or the whole picture up "
+            "to 2 megapixels for networks whose results depend on the tile.",
             show_default=False,
         ),
     ] = None,
@@ -79,14 +79,14 @@ def command(
     local_px: options.LocalPx = None,
     padding: options.Padding = "mirror",
     suffix: Annotated[
-        str, typer.Option("--suffix", metavar="TEXT", help="Put behind the names of restored pictures.")
+        str, typer.Option("--suffix", metavar="TEXT", help="Appended to the names of restored pictures.")
     ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite restored pictures that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing restored pictures.")] = False,
 ) -> None:
     """Restore blurred pictures.
 
-    They keep their names, formats and metadata; folders are walked through, linked ones too, and keep their shape in
-    --out.
+    They keep their names, formats and metadata. Folders are searched recursively, linked ones too, and keep their
+    structure in --out.
     """
     keep_freed_memory()
     if (network is None) == (method is None):
@@ -96,14 +96,14 @@ def command(
         )
     if kernel is not None and method is None:
         raise InvalidValueError(
-            "--kernel goes with --method.", why="A network finds the blur by itself.", fix="Leave --kernel out."
+            "--kernel requires --method.", why="A network estimates the blur itself.", fix="Leave --kernel out."
         )
     if turn_kernel and kernel is None:
-        raise InvalidValueError("--turn-kernel goes with --kernel.", fix="Leave it out.")
+        raise InvalidValueError("--turn-kernel requires --kernel.", fix="Leave it out.")
     if out.exists() and not out.is_dir():
         raise InvalidValueError(f"--out {out}: is a file, not a folder.", fix="Choose another place.")
     if any(sign in suffix for sign in "/\\"):
-        raise InvalidValueError(f"--suffix {suffix!r} must be a part of a name, without slashes.")
+        raise InvalidValueError(f"--suffix {suffix!r} must be part of a file name, without slashes.")
     from deblur_models.restore.files import plan_files, restore_files
 
     planned = plan_files(pictures, out, suffix)
@@ -126,19 +126,19 @@ def command(
         restorer = options.method_restorer(method)
         if restorer.needs_kernel and kernel is None:
             raise InvalidValueError(
-                f"--method {restorer.name} needs the point spread: --kernel FILE.",
-                why="It inverts a blur that is known.",
+                f"--method {restorer.name} needs the kernel: --kernel FILE.",
+                why="It inverts a known blur.",
             )
         if kernel is not None and restorer.needs_kernel:
             from deblur_models.classical import read_kernel
 
             kernels = read_kernel(kernel, turn_180=turn_kernel)[None]
         elif kernel is not None:
-            raise InvalidValueError(f"--kernel: {restorer.name} takes none.", fix="Leave --kernel out.")
+            raise InvalidValueError(f"--kernel: {restorer.name} does not use a kernel.", fix="Leave --kernel out.")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidValueError(f"--out {out}: cannot be made ({error.strerror}).") from None
+        raise InvalidValueError(f"--out {out}: cannot be created ({error.strerror}).") from None
     with _progress(len(planned.jobs)) as show:
 
         def begins(number: int, picture: Path) -> None:
@@ -176,7 +176,7 @@ def _progress(total: int) -> Iterator[_Show]:
 
 
 class _Show:
-    """Tells the bar which picture is worked on; gives what counts its tiles."""
+    """Shows in the bar which picture is being restored; returns the callback that counts its tiles."""
 
     def __init__(self, bar: Any, total: int) -> None:
         self._bar = bar

@@ -1,4 +1,4 @@
-"""``deblur evaluate``: restorers on pairs, measured, beside the pictures as they are."""
+"""``deblur evaluate``: measure restorers on pairs, compared with the unrestored pictures."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Examples:
   deblur evaluate blurred/ --sharp sharp/ --network run/ --out report/ --align 5
   deblur evaluate koehler/blurred/ --references koehler/sharp/ --network run/ --out report/
 
-DATA is a data set of blursynth, or a folder with blurred and sharp photographs. REPORT gets index.html, summary.json,
-a line per picture in results/ and of its blur in pairs.jsonl; the same command again goes on where it was stopped.
-Classical methods need the kernel: that of the draw where there is a single one, or --kernels. Pairs that cannot be
-read are left out with a message, the others are measured, and the exit code is 1.
+DATA is a blursynth data set, or a folder with blurred and sharp photographs. REPORT receives index.html, summary.json,
+one line per picture in results/ and one per blur in pairs.jsonl. Running the same command again resumes where it
+stopped. Classical methods need the kernel: the one recorded in the data set if there is only one, or --kernels. Pairs
+that cannot be read are skipped with a message, the others are measured, and the exit code is 1.
 """
 
 
@@ -44,7 +44,7 @@ def command(
         typer.Option(
             "--network",
             metavar="[NAME=]CHECKPOINT",
-            help="A .safetensors file or a run's folder; may be given several times.",
+            help="A .safetensors file or a run directory; may be given several times.",
             show_default=False,
         ),
     ] = None,
@@ -62,7 +62,7 @@ def command(
         typer.Option(
             "--sharp",
             metavar="FOLDER",
-            help="Sharp pictures of the same names, if DATA is blurred ones.",
+            help="Sharp pictures with the same names, if DATA holds the blurred ones.",
             show_default=False,
         ),
     ] = None,
@@ -71,7 +71,7 @@ def command(
         typer.Option(
             "--references",
             metavar="FOLDER",
-            help="Several sharp pictures per blurred one, in FOLDER/NAME/: the best score over them counts (Köhler).",
+            help="Several sharp pictures per blurred one, in FOLDER/NAME/; the best score over them counts (Köhler).",
             show_default=False,
         ),
     ] = None,
@@ -80,7 +80,7 @@ def command(
         typer.Option(
             "--kernels",
             metavar="FOLDER",
-            help="Kernels of DATA for classical methods, files of the pictures' names: .npy, .mat, .csv, pictures. "
+            help="Kernels of DATA for classical methods, in files named like the pictures: .npy, .mat, .csv, pictures. "
             "Blurred pictures are the sharp ones convolved with them.",
             show_default=False,
         ),
@@ -91,7 +91,7 @@ def command(
         typer.Option(
             "--metrics",
             metavar="NAMES",
-            help="With commas; by default those of psnr,ssim,ms_ssim,gmsd,niqe,lpips that can be measured here.",
+            help="Separated by commas. Default: those of psnr,ssim,ms_ssim,gmsd,niqe,lpips that can be measured here.",
             show_default=False,
         ),
     ] = None,
@@ -100,7 +100,7 @@ def command(
         typer.Option(
             "--metric",
             metavar="KIND[:FIELD=VALUE,...]",
-            help="One more, with settings, such as niqe:parameters=FILE or lpips:backbone_weights=FILE; may be given "
+            help="Another metric with settings, e.g. niqe:parameters=FILE or lpips:backbone_weights=FILE; may be given "
             "several times.",
             show_default=False,
         ),
@@ -110,18 +110,18 @@ def command(
         typer.Option(
             "--align",
             metavar="PX",
-            help="Also PSNR and SSIM at the best shift of up to PX, borders cut.",
+            help="Also compute PSNR and SSIM at the best shift of up to PX, without the borders.",
             show_default=False,
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", help="Only N pairs, evenly spread over DATA.", show_default=False),
+        typer.Option("--limit", metavar="N", help="Use only N pairs, evenly spread over DATA.", show_default=False),
     ] = None,
-    pictures: Annotated[int, typer.Option("--pictures", metavar="N", help="Pairs whose pictures are shown.")] = 12,
+    pictures: Annotated[int, typer.Option("--pictures", metavar="N", help="Number of pairs shown in the report.")] = 12,
     harm: Annotated[
         int,
-        typer.Option("--no-harm", metavar="N", help="Sharp pictures that restorers are tried on, to leave them alone."),
+        typer.Option("--no-harm", metavar="N", help="Number of sharp pictures, which restorers should not change."),
     ] = 50,
     tile: Annotated[
         int, typer.Option("--tile", metavar="PX", help="Side of the tiles that a network sees; 0: the whole picture.")
@@ -134,15 +134,13 @@ def command(
     padding: options.Padding = "mirror",
     cost_size: Annotated[
         str,
-        typer.Option("--cost-size", metavar="WxH", help="Size at which networks are timed and counted; 0: not at all."),
+        typer.Option("--cost-size", metavar="WxH", help="Size for timing and counting operations; 0: skip."),
     ] = "256x256",
-    force: Annotated[
-        bool, typer.Option("--force", help="Throw away results that are in REPORT and measure again.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Discard the results in REPORT and measure again.")] = False,
 ) -> None:
     """Measure how well networks and classical methods restore blurred pictures.
 
-    No restoration at all is measured beside them, on the same pictures.
+    The unrestored pictures are measured too, for comparison.
     """
     keep_freed_memory()
     if not network and not method:
@@ -180,7 +178,7 @@ def command(
     ]
     options.different_names([r.name for r in restorers])
     if turn_kernels and kernels is None:
-        raise InvalidValueError("--turn-kernels goes with --kernels.", fix="Leave it out.")
+        raise InvalidValueError("--turn-kernels requires --kernels.", fix="Leave it out.")
     known = kernels_of_files(kernels, pairs, turn_180=turn_kernels) if kernels is not None else None
     chosen, left_out = choose_metrics(metrics, pairs, align, metric or ())
 
@@ -192,21 +190,21 @@ def command(
                 kernels_about="given, turned" if turn_kernels else "given",
             )  # fmt: skip
         except KeyboardInterrupt:
-            console.echo(f"stopped: what is measured is kept in {out}; the same command goes on.", err=True)
+            console.echo(f"stopped: measurements so far are kept in {out}; the same command resumes.", err=True)
             raise typer.Exit(130) from None
     page = write_report(found)
     show_summary(found.summary)
     console.echo(f"\nwritten: {page}")
     if failed := found.summary["failed"]:
-        console.echo(f"\nLeft out: {console.plural(len(failed), 'pair')}")
+        console.echo(f"\nSkipped: {console.plural(len(failed), 'pair')}")
         console.table(("pair", "why"), [(pair["name"], pair["why"]) for pair in failed])
     about = found.summary["data"]
     if not_looked_at := about.get("not_looked_at"):
-        console.echo(f"\nNot looked at: {len(not_looked_at)}")
+        console.echo(f"\nNot searched: {len(not_looked_at)}")
         console.table(("place", "why"), not_looked_at)
     console.show_ignored(about.get("other_files", {}))
     used = f"{console.plural(about['measured'], 'pair')} of {about['pairs']:,} measured"
-    console.echo(f"{used}{f', {len(not_looked_at)} places not looked at' if not_looked_at else ''}.")
+    console.echo(f"{used}{f', {len(not_looked_at)} places not searched' if not_looked_at else ''}.")
     if failed:
         raise typer.Exit(1)
 
@@ -214,9 +212,9 @@ def command(
 def choose_metrics(
     text: str | None, pairs: PairSet, align: int | None, more: Iterable[str] = ()
 ) -> tuple[list[Metric], dict[str, str]]:
-    """The metrics of these options, PSNR first; and those of the default ones that cannot be measured, and why.
+    """The metrics that these options select, PSNR first; and the default ones that cannot be measured, and why.
 
-    One that was asked for must work. Of two metrics of one name the one with settings (``more``) is taken.
+    A metric that was requested must work. Of two metrics with the same name, the one with settings (``more``) is used.
     """
     from deblur_models.evaluate import DEFAULT_METRICS, aligned_metrics, usable_metrics
     from deblur_models.metrics import metric
@@ -284,7 +282,8 @@ def show_summary(summary: dict[str, Any]) -> None:
     base = summary["overall"][BASELINE]["metrics"]["psnr"]
     if base.get("infinite"):
         console.echo(
-            f"{base['infinite']} of the blurred pictures equal their sharp ones and are in no mean of PSNR or gain."
+            f"{base['infinite']} of the blurred pictures equal their sharp ones and are excluded from the means of "
+            "PSNR and gain."
         )
     for key, title in (
         ("severity", "severity of the blur"), ("kind", "kind of blur"), ("blurred_psnr", "PSNR of the blurred picture"),
@@ -309,7 +308,7 @@ def show_summary(summary: dict[str, Any]) -> None:
 
 @contextmanager
 def _progress() -> Iterator[OnPicture]:
-    """A live bar on a terminal; a line now and then in a log."""
+    """A live bar on a terminal, occasional lines in a log."""
     if not sys.stderr.isatty():
         last = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""``deblur fields``: what a training configuration can hold."""
+"""``deblur fields``: what a training configuration can contain."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Examples:
 """
 
 _OF_A_KIND = {
-    "network": ("what learns", "deblur networks"),
-    "loss": ("what is made small; [[loss]] may stand several times", "deblur losses"),
-    "adversarial.loss": ("what the two sides play", "deblur losses"),
-    "adversarial.discriminator": ("the other side", "deblur networks"),
+    "network": ("the network to train", "deblur networks"),
+    "loss": ("the loss to minimize; [[loss]] may appear several times", "deblur losses"),
+    "adversarial.loss": ("the adversarial loss", "deblur losses"),
+    "adversarial.discriminator": ("the discriminator", "deblur networks"),
 }
-"""Tables with a field ``kind``: what they are, and the command that lists the kinds and the fields of each."""
+"""Tables with a field ``kind``: their purpose, and the command that lists the kinds and the fields of each."""
 
 
 def command(
@@ -36,7 +36,7 @@ def command(
     alone = {"extends": "name or path of a configuration that this one changes", **alone}
     if table is None:
         console.table(
-            ("table or field", "what it is"),
+            ("table or field", "description"),
             [
                 *alone.items(),
                 *((name, f"{text}: {lists}") for name, (text, lists) in _OF_A_KIND.items()),
@@ -48,7 +48,7 @@ def command(
     name = "data.NAME" if name.split(".")[0] == "data" else name
     if name in _OF_A_KIND:
         text, lists = _OF_A_KIND[name]
-        console.echo(f"{text}; `{lists}` lists its kinds, `{lists} KIND` the fields of one.")
+        console.echo(f"{text}; `{lists}` lists its kinds, `{lists} KIND` the fields of a kind.")
         return
     if name in alone:
         console.echo(f"{name} = ...: {alone[name]}; at the top of the file, before the tables.")

@@ -1,4 +1,4 @@
-"""``deblur import``: a checkpoint of published code becomes one of deblur_models."""
+"""``deblur import``: convert a checkpoint of published code to one of deblur_models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Examples:
   deblur import gaussian_color_denoising_blind.pth --network restormer --set layer_norm=bias_free --out restormer
   deblur import latest_net_D.pth --network patchgan --out critic     # for start_from in [adversarial]
 
-Files are read without running anything in them. Mind the license of the weights: it stays with them.
+Files are read without running any code in them. The license of the weights continues to apply.
 """
 
 
@@ -32,29 +32,28 @@ def command(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="FILE", help=".pth, .pt, .safetensors or .npz.", show_default=False)
     ],
-    network: Annotated[str, typer.Option("--network", metavar="KIND", help="As `deblur networks` lists them.")],
+    network: Annotated[str, typer.Option("--network", metavar="KIND", help="A network from `deblur networks`.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="NAME", help="Writes NAME.safetensors and NAME.json.")],
     size: Annotated[
-        str | None, typer.Option("--size", help="Of the network; by default the published one.", show_default=False)
+        str | None, typer.Option("--size", help="Size of the network. Default: the published one.", show_default=False)
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="A field of the network that differs from that size, as `deblur networks KIND` lists them; may be "
-            "repeated.",
+            help="A field of the network that differs from that size (see `deblur networks KIND`); may be repeated.",
             show_default=False,
         ),
     ] = None,
     license: Annotated[
-        str, typer.Option("--license", help="Of the weights, kept in NAME.json.", show_default=False)
+        str, typer.Option("--license", help="License of the weights, stored in NAME.json.", show_default=False)
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Overwrite NAME.")] = False,
 ) -> None:
-    """Take over the weights of a published checkpoint.
+    """Import the weights of a published checkpoint.
 
-    Every weight must fit by name and shape; otherwise it says which do not, and whose they look like.
+    Every weight must match by name and shape; otherwise the mismatches are listed, with the network they seem to fit.
     """
     from deblur_models.checkpoints.checkpoint import save_network
     from deblur_models.checkpoints.import_weights import import_discriminator, import_original
@@ -64,7 +63,7 @@ def command(
     written = target.with_name(f"{target.name}.safetensors")
     if written.exists() and not force:
         raise InvalidValueError(
-            f"{written}: is there already.", fix="Choose another --out, or overwrite it with --force."
+            f"{written}: already exists.", fix="Choose another --out, or overwrite it with --force."
         )
     wanted = {"kind": network, **({"size": size} if size else {}), **_fields(set_ or ())}
     made: nn.Module
@@ -77,14 +76,14 @@ def command(
         said, *tables = str(error).split("\n")
         if not tables:
             raise
-        console.echo("\n".join(tables), err=True)  # an error is one line; what it says comes last, and stays in sight
+        console.echo("\n".join(tables), err=True)  # an error is one line; it comes last, so that it stays visible
         raise InvalidValueError(said) from None
     save_network(made, target, imported_from=checkpoint.name, license=license)
     console.echo(f"{written}: {network}, {count_weights(made):,} weights")
 
 
 def _fields(settings: Sequence[str]) -> dict[str, Any]:
-    """``FIELD=VALUE`` in their parts; values are those of TOML, words may stand without quotes."""
+    """``FIELD=VALUE`` settings split into parts; values are TOML, words may be unquoted."""
     fields: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -95,6 +94,6 @@ def _fields(settings: Sequence[str]) -> dict[str, Any]:
             )
         if name.strip() in ("kind", "size"):
             option = "--network" if name.strip() == "kind" else "--size"
-            raise InvalidValueError(f"--set {setting}: is given with {option}.")
+            raise InvalidValueError(f"--set {setting}: is set with {option}.")
         fields[name.strip()] = parse_value(text)
     return fields

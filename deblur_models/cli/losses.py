@@ -19,7 +19,7 @@ Examples:
 
 
 def command(
-    kind: Annotated[str | None, typer.Argument(help="Show the fields of this one.", show_default=False)] = None,
+    kind: Annotated[str | None, typer.Argument(help="Show the fields of this loss.", show_default=False)] = None,
 ) -> None:
     """List the losses, or one loss's fields."""
     from deblur_models.losses import ADVERSARIAL, ALL, CONSISTENCY, AdversarialLoss, ConsistencyLoss, Loss
@@ -32,4 +32,4 @@ def command(
     if kind is not None:
         show_fields(find_kind(kind, listed, noun="loss"))
         return
-    console.table(("loss", "", "what it is"), [(loss.kind, sorts.get(loss, ""), summary(loss)) for loss in listed])
+    console.table(("loss", "", "description"), [(loss.kind, sorts.get(loss, ""), summary(loss)) for loss in listed])

@@ -19,7 +19,7 @@ Examples:
 
 
 def command(
-    kind: Annotated[str | None, typer.Argument(help="Show the fields of this one.", show_default=False)] = None,
+    kind: Annotated[str | None, typer.Argument(help="Show the fields of this method.", show_default=False)] = None,
 ) -> None:
     """List the classical methods, or one method's fields."""
     from deblur_models.classical import ALL

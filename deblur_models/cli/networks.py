@@ -1,4 +1,4 @@
-"""``deblur networks``: the architectures, their sizes and their numbers of weights."""
+"""``deblur networks``: the architectures, their sizes and parameter counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Examples:
 
 
 def command(
-    kind: Annotated[str | None, typer.Argument(help="Show the fields of this one.", show_default=False)] = None,
+    kind: Annotated[str | None, typer.Argument(help="Show the fields of this network.", show_default=False)] = None,
 ) -> None:
     """List the networks, or one network's fields."""
     import torch
@@ -40,7 +40,7 @@ def command(
     console.echo(summary(config))
     defaults = config.of_size()
     console.table(
-        ("field", f"value of size {next(iter(config.sizes))!r}", "what it is"),
+        ("field", f"value of size {next(iter(config.sizes))!r}", "description"),
         [(name, getattr(defaults, name), field.description or "") for name, field in config.model_fields.items()],
     )
     console.echo("\nSizes: " + ", ".join(config.sizes))

@@ -1,4 +1,4 @@
-"""What a record is and which fields it has, as listings show it."""
+"""Listings of a record: its summary and its fields."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["show_fields"]
 
 
 def show_fields(record: type[Record]) -> None:
-    """Print what a record is, and its fields."""
+    """Print the summary of a record, and its fields."""
     console.echo(summary(record))
     console.table(
-        ("field", "default", "what it is"),
+        ("field", "default", "description"),
         [
-            (name, "needed" if field.is_required() else field.default, (field.description or "") + _choices(field))
+            (name, "required" if field.is_required() else field.default, (field.description or "") + _choices(field))
             for name, field in record.model_fields.items()
         ],
     )

@@ -1,4 +1,4 @@
-"""Options of commands that restore pictures, and the restorers that they name."""
+"""Options of commands that restore pictures, and the restorers they name."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ Overlap = Annotated[
     typer.Option(
         "--overlap",
         metavar="PX",
-        help="What neighboring tiles share; by default 64 px, or a quarter of small tiles.",
+        help="Overlap of neighboring tiles. Default: 64 px, or a quarter of small tiles.",
         show_default=False,
     ),
 ]
 Ensemble = Annotated[
-    bool, typer.Option("--ensemble", help="Average over rotations and mirror images: a little better, 8 times slower.")
+    bool, typer.Option("--ensemble", help="Average over rotations and mirror images (slightly better, 8 times slower).")
 ]
 Device = Annotated[
     str,
-    typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="Where networks run; auto: a GPU if there is one."),
+    typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="Where networks run; auto: a GPU if available."),
 ]
-Precision = Annotated[str, typer.Option("--precision", metavar="float32|bf16|fp16", help="What networks compute with.")]
+Precision = Annotated[str, typer.Option("--precision", metavar="float32|bf16|fp16", help="Precision of networks.")]
 LocalPx = Annotated[
     int | None,
     typer.Option(
         "--local-px",
         metavar="PX",
-        help="Side of the windows that NAFNet and HINet average over, 0: the whole picture; by default as the "
-        "checkpoint says.",
+        help="Side of the windows that NAFNet and HINet average over; 0: the whole picture. Default: the value in the "
+        "checkpoint.",
         show_default=False,
     ),
 ]
@@ -61,8 +61,8 @@ Padding = Annotated[
     typer.Option(
         "--padding",
         metavar="mirror|published",
-        help="What networks see beyond the edge where sides are not multiples of what they need: the picture mirrored, "
-        "or what their published code puts there, to compare with published figures.",
+        help="Padding where sides are not multiples of what a network needs: the mirrored picture, or the padding of "
+        "its published code, to compare with published figures.",
     ),
 ]
 
@@ -72,13 +72,13 @@ TurnKernels = Annotated[
     typer.Option(
         "--turn-kernel",
         "--turn-kernels",
-        help="Turn kernels from files by 180 degrees: those for correlation, such as Levin's.",
+        help="Rotate kernels from files by 180 degrees, for kernels defined by correlation, such as Levin's.",
     ),
 ]
 
 
 def split_name(text: str) -> tuple[str, str]:
-    """``NAME=PATH`` in its parts; a path alone is called by its file, or by its folder where that says more.
+    """``NAME=PATH`` split into parts; a path alone is named after its file, or after its folder if that says more.
 
     >>> split_name("ours=runs/a/best.safetensors"), split_name("runs/a/best.safetensors"), split_name("runs/a/")
     (('ours', 'runs/a/best.safetensors'), ('a', 'runs/a/best.safetensors'), ('a', 'runs/a/'))
@@ -103,8 +103,8 @@ def load_restorer(
 ) -> NetworkRestorer:
     """The network of ``PATH`` or ``NAME=PATH`` with the options of the command.
 
-    ``tile`` 0 is the whole picture; None is 512 px, but of networks whose results depend on the tile the whole picture
-    where it has at most two million pixels.
+    ``tile`` 0 is the whole picture. None is 512 px; networks whose results depend on the tile get the whole picture
+    if it has at most two million pixels.
     """
     if tile is not None and tile < 0:
         raise InvalidValueError(f"--tile must be >= 0 px, got {tile}.", fix="0 gives the network the whole picture.")
@@ -131,7 +131,7 @@ def load_restorer(
 
 
 def method_restorer(text: str) -> Restorer:
-    """A classical method with its numbers: ``wiener``, or ``richardson_lucy:iterations=30,noise=0.01``."""
+    """A classical method with its parameters: ``wiener``, or ``richardson_lucy:iterations=30,noise=0.01``."""
     from deblur_models.classical import make_classical
 
     kind, values = kind_and_values(text, "--method")
@@ -141,7 +141,7 @@ def method_restorer(text: str) -> Restorer:
 
 
 def kind_and_values(text: str, option: str) -> tuple[str, dict[str, Any]]:
-    """``KIND:FIELD=VALUE,...`` in its parts; values are those of TOML, paths may stand as they are.
+    """``KIND:FIELD=VALUE,...`` split into parts; values are TOML, paths may be unquoted.
 
     >>> kind_and_values("wiener:balance=0.1,linear_light=false", "--method")
     ('wiener', {'balance': 0.1, 'linear_light': False})
@@ -162,10 +162,10 @@ def kind_and_values(text: str, option: str) -> tuple[str, dict[str, Any]]:
 
 
 def different_names(names: Sequence[str]) -> None:
-    """Refuse two restorers of one name: their results would lie in one file."""
+    """Reject two restorers with the same name, since their results would go to the same file."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidValueError(
-            f"Two restorers are called {twice[0]!r}.",
+            f"Two restorers are named {twice[0]!r}.",
             fix=f"Name networks, as in --network {twice[0]}-b=PATH; a method is measured once per report.",
         )

@@ -1,4 +1,4 @@
-"""``deblur train``: a network from sharp pictures alone, from pairs, or from both."""
+"""``deblur train``: train a network from sharp pictures alone, from pairs, or from both."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ if TYPE_CHECKING:
     from deblur_models.train.validation import ValidationResult
 
 LINES_S, TERMINAL_S = 30.0, 1.0
-"""Seconds between two signs of life: lines of a log, and movements of a bar on a terminal."""
+"""Seconds between two progress updates: lines of a log, and updates of the bar on a terminal."""
 
 EPILOG = """\b
 Examples:
-  deblur train small --out run/                                   # from photographs that come with scikit-image
-  deblur train small --photos photos/ --recipe mixed --out run/   # from yours, blurred while training
+  deblur train small --out run/                                   # from photographs bundled with scikit-image
+  deblur train small --photos photos/ --recipe mixed --out run/   # from yours, blurred on the fly
   deblur train small --data pairs/ --out run/                     # from a data set of blursynth generate
-  deblur train small --steps 600 --out run/                       # a tenth of it, with the same shape
+  deblur train small --steps 600 --out run/                       # a tenth of the steps, scaled schedule
   deblur train mine.toml --out run/ --set optimizer.learning_rate=5e-4 --set stage.0.steps=2000
   torchrun --nproc-per-node 4 -m deblur_models train nafnet-32 --photos photos/ --out run/
 
-`deblur train --list` names the configurations that ship, `deblur fields` what one can hold. The same command again goes
-on where it was stopped.
+`deblur train --list` lists the bundled configurations, `deblur fields` their fields. Running the same command again
+resumes where it stopped.
 """
 
 
 def command(
     configuration: Annotated[
-        str | None, typer.Argument(metavar="CONFIG", help="Name of one that ships, or a .toml.", show_default=False)
+        str | None, typer.Argument(metavar="CONFIG", help="Bundled name, or a .toml file.", show_default=False)
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.", show_default=False)
+        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Run directory.", show_default=False)
     ] = None,
     photos: Annotated[
         str | None,
-        typer.Option("--photos", metavar="DIR", help="Sharp photographs, instead of its own.", show_default=False),
+        typer.Option("--photos", metavar="DIR", help="Sharp photographs to use instead.", show_default=False),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="What blurs the photographs.", show_default=False)
+        str | None, typer.Option("--recipe", help="Recipe that blurs the photographs.", show_default=False)
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", metavar="PAIRS", help="Pairs, instead of its data: a data set or a folder.", show_default=False
+            "--data", metavar="PAIRS", help="Pairs to use instead: a data set or a folder.", show_default=False
         ),
     ] = None,
     sharp: Annotated[
         Path | None,
         typer.Option(
-            "--sharp", metavar="DIR", help="Sharp pictures of --data, if it has the blurred.", show_default=False
+            "--sharp", metavar="DIR", help="Sharp pictures, if --data holds the blurred ones.", show_default=False
         ),
     ] = None,
     validation: Annotated[
@@ -77,7 +77,7 @@ def command(
             "--steps",
             metavar="N",
             min=1,
-            help="Steps in all; stages get their shares.",
+            help="Total number of steps; stages are scaled in proportion.",
             show_default=False,
         ),
     ] = None,
@@ -90,16 +90,16 @@ def command(
         typer.Option("--set", metavar="TABLE.FIELD=VALUE", help="Change a field; may be repeated.", show_default=False),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Refuse a folder that holds a run, instead of going on.")
+        bool, typer.Option("--fresh", help="Fail if the folder holds a run, instead of resuming it.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, show the configuration, train nothing.")
+        bool, typer.Option("--dry-run", help="Check everything and show the configuration, without training.")
     ] = False,
-    list_: Annotated[bool, typer.Option("--list", help="List the configurations that ship, and end.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the bundled configurations and exit.")] = False,
 ) -> None:
     """Train a network.
 
-    Photographs are blurred on the fly (clear -> blur -> clear); pairs are taken as they are.
+    Photographs are blurred on the fly (clear -> blur -> clear); pairs are used unchanged.
     """
     from deblur_models.config.configuration import configuration_names, load_configuration
 
@@ -108,9 +108,11 @@ def command(
         console.table(("configuration", "what it trains"), rows)
         return
     if configuration is None:
-        raise InvalidValueError("deblur train needs a configuration.", fix="deblur train --list names those that ship.")
+        raise InvalidValueError(
+            "deblur train needs a configuration.", fix="List the bundled ones with deblur train --list."
+        )
     if out is None and not dry_run:
-        raise InvalidValueError("--out is missing: the folder of the run.")
+        raise InvalidValueError("--out is missing: the run directory.")
     changes = _changes(load_configuration(configuration).to_dict(), photos, recipe, data, sharp, validation)
     changes |= {"seed": seed} if seed is not None else {}
     changes |= {"run.device": device} if device is not None else {}
@@ -121,8 +123,8 @@ def command(
     first = os.environ.get("RANK", "0") == "0"
     if first and data is not None and validation is None and wanted.validation is not None:
         console.echo(
-            f"Held-out pairs are the configuration's own ({wanted.validation.origin}); "
-            "give some of yours with --validation.",
+            f"Validation uses the configuration's held-out pairs ({wanted.validation.origin}); "
+            "set your own with --validation.",
             err=True,
         )
     if dry_run:
@@ -150,25 +152,25 @@ def _changes(
     sharp: Path | None,
     validation: str | None,
 ) -> dict[str, Any]:
-    """What --photos, --recipe, --data, --sharp and --validation mean for the tables of a configuration.
+    """The changes that --photos, --recipe, --data, --sharp and --validation make to the tables of a configuration.
 
-    Photographs are exchanged where there are some, so that shares, reuse, sharp pictures shown as they are and the
-    stages stay; pairs take the place of all data tables, or with photographs that of all other pairs.
+    Photographs replace existing ones, so that shares, reuse, tables of unblurred pictures and the stages stay. Pairs
+    replace all data tables, or together with photographs, all other pairs.
     """
     changes: dict[str, Any] = {}
     own: dict[str, dict[str, Any]] = tables["data"]
     if sharp is not None and data is None:
         raise InvalidValueError(
-            f"--sharp {sharp}: goes with --data.", fix="Give the folder of the blurred pictures with --data."
+            f"--sharp {sharp}: requires --data.", fix="Give the folder of the blurred pictures with --data."
         )
     if recipe is not None and photos is None and (data or not any(map(_by_recipe, own.values()))):
         raise InvalidValueError(
-            f"--recipe {recipe}: nothing is blurred here, the training takes ready pairs.",
+            f"--recipe {recipe}: nothing is blurred here, since training uses existing pairs.",
             fix="Give sharp photographs with --photos, or leave --recipe out.",
         )
     if recipe is not None:
         by_recipe = [name for name, t in own.items() if _by_recipe(t)]
-        # Pictures that are shown sharp stay sharp, unless nothing else is shown.
+        # Tables of unblurred pictures stay sharp, unless there are no others.
         blurred = [name for name in by_recipe if own[name]["recipe"] != "sharp"] or by_recipe
         changes |= {f"data.{name}.recipe": recipe for name in blurred}
     if photos is not None:
@@ -215,7 +217,7 @@ def _free(tables: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _with(stage: dict[str, Any], name: str, kept: Collection[str]) -> dict[str, Any]:
-    """A stage with one data table more, and none but those that are kept."""
+    """A stage with one more data table, besides those that are kept."""
     names = [other for other in stage["data"] if other in kept]
     return {**stage, "data": [*names, name] if stage["data"] else []}
 
@@ -237,8 +239,8 @@ def _has_pairs(folder: Path) -> bool:
 def _shown(
     first: bool, configuration: Configuration, out: Path
 ) -> Iterator[tuple[Callable[[Progress], None] | None, Callable[[int], None] | None]]:
-    """What is called as the run goes on, and what when it begins: a live bar on a terminal; elsewhere a line for each
-    validation, and one in between where nothing was said for long."""
+    """The callbacks for progress and for the start: a live bar on a terminal; elsewhere one line per validation, and
+    one in between after a long silence."""
     if not first:
         yield None, None
         return
@@ -249,7 +251,7 @@ def _shown(
         nonlocal began, start_step
         began, start_step = time.monotonic(), step
         if step > 0:
-            console.echo(f"{out}: goes on from step {step:,} of {configuration.steps:,}.", err=True)
+            console.echo(f"{out}: resuming from step {step:,} of {configuration.steps:,}.", err=True)
 
     if not sys.stderr.isatty():
         console.echo(f"{out}: checking the pictures.", err=True)
@@ -283,7 +285,7 @@ def _shown(
 
 
 def _text(progress: Progress, elapsed_s: float, steps: int, origin: str) -> str:
-    """One line: how far, how long it took and will take by the ``steps`` of this time, and what is known."""
+    """One line: progress, elapsed and estimated time (by the ``steps`` of this session), and the latest values."""
     head = f"step {progress.step:,} of {progress.steps:,} ({console.seconds_text(elapsed_s)}"
     if steps > 0 and progress.step < progress.steps:
         left_s = elapsed_s / steps * (progress.steps - progress.step)
@@ -314,17 +316,17 @@ def _summary(result: Result, configuration: Configuration) -> None:
     from deblur_models.networks import BlurGeneratorConfig
 
     if not result.finished:
-        console.echo(f"Stopped after step {result.step:,}; the same command goes on there.", err=True)
+        console.echo(f"Stopped after step {result.step:,}; the same command resumes there.", err=True)
         return
     if result.start_step == result.step:
         console.echo(
-            f"{result.out}: is finished ({result.step:,} steps); nothing was done. To train on, write "
-            f'start_from = "{result.out}" in a configuration, with a new folder.',
+            f"{result.out}: is finished ({result.step:,} steps); nothing was done. To continue training, write "
+            f'start_from = "{result.out}" in a configuration and choose a new folder.',
             err=True,
         )
     if result.skipped:
         console.echo(
-            f"{result.skipped:,} of {result.step:,} steps were skipped, since gradients overflowed in fp16.", err=True
+            f"{result.skipped:,} of {result.step:,} steps were skipped because gradients overflowed in fp16.", err=True
         )
     blurs = isinstance(configuration.network, BlurGeneratorConfig)
     rows = []
@@ -332,22 +334,22 @@ def _summary(result: Result, configuration: Configuration) -> None:
         step, scores = result.validation_results[-1]
         numbers = ("PSNR dB", "SSIM", f"{scores.gain_name} dB", "no harm dB")
         rows = [
-            (f"{scores.input}, nothing done", f"{scores.psnr_input:.2f}", f"{scores.ssim_input:.4f}", "", ""),
+            (f"{scores.input}, unchanged", f"{scores.psnr_input:.2f}", f"{scores.ssim_input:.4f}", "", ""),
             (f"network after {step:,} steps", *_cells(scores)),
         ]
         if result.best is not None and result.best != scores:
-            best = "the nearest, RUN/best" if blurs else "the best, which RUN stands for"
+            best = "the closest, RUN/best" if blurs else "the best, which RUN refers to"
             rows.append((best, *_cells(result.best)))
         console.echo(f"held-out: {configuration.validation.origin}")
         console.table(("held-out pairs", *numbers), rows, right=numbers)
         if blurs:
             console.echo(
-                "PSNR is against the blur of the pairs, which nothing that draws blur can know: nearer is not more "
-                "realistic. Look at the pictures in samples/."
+                "PSNR compares with the blur of the pairs, which a network that draws random blur cannot know: a "
+                "higher value is not more realistic. Look at the pictures in samples/."
             )
         kept, wanted = (result.best or scores).no_harm_db, configuration.validation.no_harm_db
         if kept is not None and kept < wanted:
-            console.echo(f"No network reached no_harm_db = {wanted:g}; the one that came nearest is kept.", err=True)
-    last = result.out / "last"  # the folder alone would stand for the nearest
+            console.echo(f"No network reached no_harm_db = {wanted:g}; the one that came closest is kept.", err=True)
+    last = result.out / "last"  # the folder alone would refer to the closest
     use = f'blur_network = "{last}"' if blurs else f"deblur apply PICTURES --network {result.out} --out restored/"
     console.echo(f"{result.out}: use it with  {use}{'  in a table [data.NAME]' if blurs else ''}")

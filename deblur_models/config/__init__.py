@@ -1,4 +1,4 @@
-"""What a training run is made of, and the configurations that ship."""
+"""Training configurations: their tables and fields, and the bundled ones."""
 
 from deblur_models.config.configuration import (
     Configuration,

@@ -1,8 +1,8 @@
-"""What a training run is made of: a TOML file, checked in full before any work starts.
+"""The configuration of a training run: a TOML file, validated in full before any work starts.
 
 Tables: ``[network]``, ``[[loss]]``, ``[data.NAME]``, ``[[stage]]``, ``[validation]``, ``[optimizer]``, ``[schedule]``,
-``[run]``, where there is an adversary ``[adversarial]``, and ``[augmentation]`` for more than turns. A file may begin
-with ``extends = "NAME or path"`` of another one.
+``[run]``, for adversarial training ``[adversarial]``, and ``[augmentation]`` for more than flips and rotations. A file
+may begin with ``extends = "NAME or path"`` to inherit from another one.
 """
 
 from __future__ import annotations
@@ -42,106 +42,109 @@ __all__ = [
 
 
 class ConfigurationError(BlursynthError, ValueError):
-    """A training configuration cannot be used: a misspelt table or field, an impossible combination."""
+    """A training configuration cannot be used: a misspelled table or field, or an impossible combination."""
 
 
 class DataTable(Record):
-    """``[data.NAME]``: photographs that are blurred on the fly, or pairs that exist.
+    """``[data.NAME]``: photographs that are blurred on the fly, or existing pairs.
 
-    Exactly one of ``photos`` and ``pairs`` is given. With ``blur_network`` only their sharp pictures are used: a
-    network that learned to blur makes the blurred ones, on the training device, with noise that is a function of the
-    seed and the number of the sample. Windows of photographs are then chosen by the recipe 'sharp'.
+    Exactly one of ``photos`` and ``pairs`` must be given. With ``blur_network``, only their sharp pictures are used: a
+    network that learned to blur generates the blurred ones on the training device, with noise that is a function of
+    the seed and the sample index. Crops of photographs are then chosen by the recipe 'sharp'.
     """
 
     photos: str | tuple[str, ...] | None = Field(
         default=None,
-        description="sharp photographs: folder, glob, file or several; 'bundled:training' are those of scikit-image",
+        description="sharp photographs: folder, glob, file or several; 'bundled:training' uses those of scikit-image",
     )
-    recipe: str = Field(default="mixed", description="recipe that blurs the photographs, a name or a path")
+    recipe: str = Field(default="mixed", description="recipe that blurs the photographs: a name or a path")
     blur_network: str | None = Field(
         default=None,
-        description="checkpoint or run of a network that blurs the sharp pictures, instead of a recipe or of the blur "
-        "of pairs",
+        description="checkpoint or run of a network that blurs the sharp pictures, replacing the recipe or the blurred "
+        "pictures of pairs",
     )
-    downscale: int = Field(default=1, ge=1, le=8, description="factor by which photographs are made smaller first")
+    downscale: int = Field(default=1, ge=1, le=8, description="factor by which photographs are downscaled first")
     min_detail: float | None = Field(
         default=None,
         gt=0,
         lt=1e4,
-        description="least detail of a patch, the standard deviation of its Laplacian in codes of 8 bits: 10 leaves "
-        "out what is flat or out of focus",
+        description="minimum detail of a patch: the standard deviation of its Laplacian in 8-bit codes; 10 excludes "
+        "flat and out-of-focus patches",
     )
-    depth: str | None = Field(default=None, description="folder of depth maps of the photographs, in meters")
+    depth: str | None = Field(default=None, description="folder with depth maps of the photographs, in meters")
     on_device: bool | None = Field(
-        default=None, description="whether blur is computed on the training device; by default on CUDA devices only"
+        default=None, description="whether blur is computed on the training device; by default only on CUDA devices"
     )
     reuse: int = Field(
         default=1,
         ge=1,
         le=1000,
-        description="number of times that each blurred patch is shown, for blur that takes longer than learning",
+        description="number of times each blurred patch is used, for blur that takes longer than the training step",
     )
     pairs: str | None = Field(default=None, description="a blursynth data set, or a folder of real pairs")
-    sharp: str | None = Field(default=None, description="folder of the sharp pictures, if pairs has the blurred")
+    sharp: str | None = Field(default=None, description="folder of the sharp pictures, if pairs holds the blurred ones")
     share: float = Field(
-        default=1.0, gt=0, le=1e6, description="frequency of samples from here, relative to other tables"
+        default=1.0, gt=0, le=1e6, description="frequency of samples from this table, relative to other tables"
     )
-    seed: int | None = Field(default=None, ge=0, lt=2**62, description="seed of the blur; by default that of the run")
+    seed: int | None = Field(default=None, ge=0, lt=2**62, description="seed of the blur; default: the run's seed")
 
     def model_post_init(self, context: object) -> None:
         _check_source(self)
         if self.blur_network is not None:
-            _refuse(self, _OF_RECIPES, "goes with a recipe, and here blur_network blurs")
+            _refuse(self, _OF_RECIPES, "requires a recipe, but blur_network is set")
 
 
 class Stage(Record):
-    """``[[stage]]``: a part of the training with its own size of patches and its own data."""
+    """``[[stage]]``: a part of the training with its own patch size and data."""
 
     steps: int = Field(ge=1, le=10**9, description="number of steps (updates of the network)")
     patch_px: int = Field(ge=8, le=4096, description="side of the square patches")
     batch: int = Field(
-        ge=1, le=65536, description="number of patches per step, over all processes and accumulated parts"
+        ge=1, le=65536, description="number of patches per step, over all processes and accumulated parts of the batch"
     )
     accumulate: int = Field(
-        default=1, ge=1, le=1024, description="number of parts that a process works through its batch in"
+        default=1,
+        ge=1,
+        le=1024,
+        description="number of parts of a process's batch (gradient accumulation)",
     )
     data: tuple[str, ...] = Field(default=(), description="names of the data tables to use; by default all")
-    learning_rate_factor: float = Field(default=1.0, gt=0, le=1e3, description="factor of the schedule's learning rate")
+    learning_rate_factor: float = Field(default=1.0, gt=0, le=1e3, description="factor of the scheduled learning rate")
 
     def model_post_init(self, context: object) -> None:
         if self.batch % self.accumulate:
             raise InvalidValueError(
-                f"batch {self.batch} cannot be worked through in {self.accumulate} equal parts.",
+                f"batch {self.batch} cannot be split into {self.accumulate} equal parts.",
                 field="accumulate",
                 value=self.accumulate,
             )
 
 
 class Validation(Record):
-    """``[validation]``: pairs that are looked at while training; those of photographs are drawn once and kept.
+    """``[validation]``: held-out pairs, scored during training; those made from photographs are drawn once and kept.
 
-    How often they are looked at, how many are shown and which look is kept as the best (``may_change``) may differ when
-    a run goes on.
+    How often validation runs, how many pictures are written and which network counts as the best (``may_change``) may
+    differ when a run is resumed.
     """
 
     may_change: ClassVar[frozenset[str]] = frozenset({"every", "pictures", "no_harm_db"})
 
     photos: str | tuple[str, ...] | None = Field(default=None, description="held-out photographs, as in a data table")
     recipe: str = Field(default="mixed", description="recipe that blurs them")
-    downscale: int = Field(default=1, ge=1, le=8, description="factor by which they are made smaller first")
+    downscale: int = Field(default=1, ge=1, le=8, description="factor by which they are downscaled first")
     pairs: str | None = Field(default=None, description="a blursynth data set, or a folder of real pairs")
-    sharp: str | None = Field(default=None, description="folder of the sharp pictures, if pairs has the blurred")
-    count: int = Field(default=16, ge=1, le=100_000, description="number of pairs that are looked at")
-    size_px: int = Field(default=192, ge=11, le=8192, description="side of the samples made from photographs")
-    seed: int = Field(default=999_983, ge=0, lt=2**62, description="seed of their blur; not that of the training")
-    every: int = Field(default=500, ge=1, le=10**9, description="steps between two looks")
-    pictures: int = Field(default=4, ge=0, le=64, description="before/after pictures written at each look")
+    sharp: str | None = Field(default=None, description="folder of the sharp pictures, if pairs holds the blurred ones")
+    count: int = Field(default=16, ge=1, le=100_000, description="number of pairs used")
+    size_px: int = Field(default=192, ge=11, le=8192, description="side of the samples cut from photographs")
+    seed: int = Field(default=999_983, ge=0, lt=2**62, description="seed of their blur, not that of the training")
+    every: int = Field(default=500, ge=1, le=10**9, description="steps between two validations")
+    pictures: int = Field(default=4, ge=0, le=64, description="before/after pictures written at each validation")
     no_harm_db: float = Field(
         default=0.0,
         ge=0,
         le=100,
-        description="PSNR between sharp pictures and what the network makes of them that the best look must reach; "
-        "0: any",
+        description="minimum PSNR between sharp pictures and the network's output for them, required of the best "
+        "network; 0: none",
     )
 
     def model_post_init(self, context: object) -> None:
@@ -149,7 +152,7 @@ class Validation(Record):
 
     @property
     def origin(self) -> str:
-        """Where the pairs come from, for people: ``bundled:held-out with steady-hand``, or a path."""
+        """Where the pairs come from, for display: ``bundled:held-out with steady-hand``, or a path."""
         if self.photos is None:
             return str(self.pairs)
         photos = self.photos if isinstance(self.photos, str) else ", ".join(self.photos)
@@ -157,39 +160,37 @@ class Validation(Record):
 
 
 class Optimizer(Record):
-    """``[optimizer]``: how weights follow their gradients."""
+    """``[optimizer]``: how gradients update the weights."""
 
-    kind: Literal["adamw", "adam"] = Field(default="adamw", description="adamw decays weights apart from gradients")
-    learning_rate: float = Field(
-        default=1e-3, gt=0, le=10, description="size of the steps at the start, after warming up"
-    )
+    kind: Literal["adamw", "adam"] = Field(default="adamw", description="adamw decouples weight decay from gradients")
+    learning_rate: float = Field(default=1e-3, gt=0, le=10, description="learning rate at the start, after warm-up")
     betas: tuple[float, float] = Field(default=(0.9, 0.9), description="decay of the two running means of gradients")
-    epsilon: float = Field(default=1e-8, gt=0, le=1, description="number added to the root of the mean square")
-    weight_decay: float = Field(default=0.0, ge=0, le=10, description="pull of the weights to zero")
-    clip_norm: float = Field(default=0.0, ge=0, le=1e9, description="largest norm of all gradients together; 0: any")
+    epsilon: float = Field(default=1e-8, gt=0, le=1, description="value added to the root mean square of gradients")
+    weight_decay: float = Field(default=0.0, ge=0, le=10, description="weight decay coefficient")
+    clip_norm: float = Field(default=0.0, ge=0, le=1e9, description="maximum norm of all gradients together; 0: none")
 
 
 class Schedule(Record):
     """``[schedule]``: the learning rate over the run.
 
-    ``constant``; ``cosine`` from ``hold`` to the end; ``linear`` from ``hold`` to the end; ``polynomial``: what is left
-    of the way from ``hold`` to the end to the power of ``power``; ``steps``: times ``factor`` at each of
-    ``milestones``. Places are fractions of the run, so that a shorter run keeps its shape.
+    ``constant``; ``cosine`` from ``hold`` to the end; ``linear`` from ``hold`` to the end; ``polynomial``: the
+    remaining fraction of the way from ``hold`` to the end, raised to ``power``; ``steps``: multiplied by ``factor`` at
+    each of ``milestones``. Positions are fractions of the run, so that a shorter run keeps the shape.
     """
 
     kind: Literal["constant", "cosine", "linear", "polynomial", "steps"] = Field(
         default="cosine", description="shape of the curve"
     )
-    warmup_steps: int = Field(default=0, ge=0, le=10**8, description="steps over which it rises from zero")
-    hold: float = Field(default=0.0, ge=0, lt=1, description="fraction of the run before it falls")
+    warmup_steps: int = Field(default=0, ge=0, le=10**8, description="steps over which the rate rises from zero")
+    hold: float = Field(default=0.0, ge=0, lt=1, description="fraction of the run before the rate falls")
     final_factor: float = Field(
-        default=1e-3, ge=0, le=1, description="share of the learning rate that is left at the end"
+        default=1e-3, ge=0, le=1, description="fraction of the learning rate that remains at the end"
     )
     power: float = Field(
-        default=1.0, gt=0, le=100, description="exponent (kind 'polynomial'); 1 is linear, SRN-DeblurNet has .3"
+        default=1.0, gt=0, le=100, description="exponent (kind 'polynomial'); 1 is linear, SRN-DeblurNet uses .3"
     )
     milestones: tuple[float, ...] = Field(default=(0.4, 0.6, 0.8), description="fractions of the run (kind 'steps')")
-    factor: float = Field(default=0.5, gt=0, le=1, description="number that it is multiplied by there (kind 'steps')")
+    factor: float = Field(default=0.5, gt=0, le=1, description="factor applied at each milestone (kind 'steps')")
 
     def at(self, step: int, steps: int) -> float:
         """The factor of the learning rate at a step, 0 <= step < steps."""
@@ -210,9 +211,10 @@ class Schedule(Record):
 
 
 class Run(Record):
-    """``[run]``: where and how it is computed.
+    """``[run]``: where and how the training is computed.
 
-    What only says where, how fast and how often it is written down (``may_change``) may differ when a run goes on.
+    Fields that only affect where and how fast it runs and how often it reports (``may_change``) may differ when a run
+    is resumed.
     """
 
     may_change: ClassVar[frozenset[str]] = frozenset(
@@ -222,84 +224,86 @@ class Run(Record):
         }
     )  # fmt: skip
 
-    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["float32", "bf16", "fp16"] = Field(default="float32", description="of autocast")
+    device: str = Field(default="auto", description="device: auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["float32", "bf16", "fp16"] = Field(default="float32", description="precision of autocast")
     compile: bool = Field(default=False, description="whether torch.compile compiles the network")
-    channels_last: bool = Field(default=False, description="whether pictures lie channels-last in memory")
+    channels_last: bool = Field(default=False, description="whether images use the channels-last memory format")
     tf32: bool = Field(
         default=True,
-        description="whether CUDA devices multiply float32 with 10 bits of mantissa (TF32), in sums of float32",
+        description="whether CUDA devices multiply float32 with 10 mantissa bits (TF32), accumulating in float32",
     )
     cudnn: Literal["benchmark", "heuristic", "deterministic"] = Field(
         default="benchmark",
-        description="how convolutions on CUDA devices are chosen: by trying which is the fastest for each size, by "
-        "rule, or only those that repeat bit for bit",
+        description="how convolution algorithms on CUDA devices are chosen: by measuring the fastest for each size, by "
+        "heuristics, or only those that are deterministic bit for bit",
     )
     checkpoint_activations: bool = Field(
         default=False,
-        description="whether blocks of the network are computed again in the backward pass instead of kept: less "
+        description="whether blocks of the network are recomputed in the backward pass instead of stored: less "
         "memory, about a third more time",
     )
-    workers: int = Field(default=0, ge=0, le=1024, description="processes that read and blur ahead; 0: none apart")
-    threads: int = Field(default=0, ge=0, le=1024, description="threads of torch on the CPU; 0: as torch chooses")
-    parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="how processes of torchrun share the work")
-    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay of the running average of weights; 0: none")
+    workers: int = Field(default=0, ge=0, le=1024, description="processes that load and blur data; 0: the main one")
+    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of torch; 0: torch's default")
+    parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="parallelism of torchrun processes")
+    ema_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="decay of the running average of weights; 0: no EMA"
+    )
     encoder_weights: str = Field(
         default="",
-        description="file of the backbone's pretrained weights, as timm or the published code names them: .safetensors "
-        "or a .pth of tensors alone; empty: it begins with random ones",
+        description="file of the backbone's pretrained weights, with the names of timm or the published code: "
+        ".safetensors, or a .pth that holds only tensors; empty: random initialization",
     )
-    frozen_encoder_steps: int = Field(default=0, ge=0, le=10**8, description="steps before a backbone learns too")
+    frozen_encoder_steps: int = Field(default=0, ge=0, le=10**8, description="steps with a frozen backbone")
     checkpoint_every: int = Field(default=500, ge=1, le=10**9, description="steps between checkpoints")
     log_every: int = Field(default=20, ge=1, le=10**6, description="steps between lines of the log")
     augment: bool | Literal["mirror"] = Field(
         default=True,
-        description="flips and turns of patches, besides [augmentation]: true, those by quarters, each of the eight "
-        "ways as often; 'mirror', one in two left to right; false, none",
+        description="flips and rotations of patches, in addition to [augmentation]: true: flips and quarter turns, all "
+        "eight equally often; 'mirror': every second patch flipped left to right; false: none",
     )
-    tensorboard: bool = Field(default=False, description="whether events for TensorBoard are written too")
+    tensorboard: bool = Field(default=False, description="whether to write events for TensorBoard as well")
 
 
 class Adversary(Record):
     """``[adversarial]``: a loss, a discriminator and how the two sides take turns."""
 
     loss: Annotated[AdversarialLoss, among(ADVERSARIAL, noun="adversarial loss")] = Field(
-        description="what the two sides play"
+        description="adversarial loss"
     )
     discriminator: Annotated[Architecture, among(DISCRIMINATORS, noun="discriminator")] = Field(
-        description="the other side"
+        description="discriminator"
     )
     steps: int = Field(default=1, ge=1, le=100, description="updates of the discriminator per update of the network")
-    learning_rate: float = Field(default=1e-4, gt=0, le=10, description="size of the discriminator's steps")
+    learning_rate: float = Field(default=1e-4, gt=0, le=10, description="learning rate of the discriminator")
     betas: tuple[float, float] | None = Field(
-        default=None, description="betas of the discriminator's optimizer; by default those of [optimizer]"
+        default=None, description="betas of the discriminator's optimizer; default: betas of [optimizer]"
     )
     weight_decay: float | None = Field(
-        default=None, ge=0, le=10, description="pull of its weights to zero; by default that of [optimizer]"
+        default=None, ge=0, le=10, description="weight decay of the discriminator; default: weight_decay of [optimizer]"
     )
     from_step: int = Field(
-        default=0, ge=0, le=10**9, description="first step of the adversary, before which the network learns alone"
+        default=0, ge=0, le=10**9, description="first step of adversarial training; before it, the network trains alone"
     )
     start_from: str | None = Field(
         default=None,
-        description="checkpoint of a discriminator, imported or of an adversarial run, whose weights it begins with",
+        description="checkpoint with the discriminator's initial weights, imported or from an adversarial run",
     )
 
 
 class Configuration(Record):
-    """A training run, checked. :meth:`to_dict` is what the file would hold."""
+    """A validated training configuration. :meth:`to_dict` returns the content of its file."""
 
-    summary: str = Field(default="", description="what it trains, in a line")
-    seed: int = Field(default=0, ge=0, lt=2**62, description="seed of weights, order, blur and turns")
-    start_from: str | None = Field(default=None, description="checkpoint or run whose weights it begins with")
+    summary: str = Field(default="", description="one-line description")
+    seed: int = Field(default=0, ge=0, lt=2**62, description="seed of weights, sample order, blur and augmentation")
+    start_from: str | None = Field(default=None, description="checkpoint or run with the initial weights")
     network: Annotated[NetworkConfig | BlurGeneratorConfig, among(TRAINABLE, noun="network")] = Field(
-        description="which network learns"
+        description="network to train"
     )
-    loss: tuple[Annotated[Loss, among(ALL, noun="loss")], ...] = Field(min_length=1, description="what it minimizes")
+    loss: tuple[Annotated[Loss, among(ALL, noun="loss")], ...] = Field(min_length=1, description="losses to minimize")
     data: dict[str, DataTable] = Field(
-        min_length=1, description="what it learns from: tables, each with a name, [data.anyname]"
+        min_length=1, description="training data: tables, each with a name, [data.anyname]"
     )
-    stage: tuple[Stage, ...] = Field(min_length=1, description="how long, with what patches")
+    stage: tuple[Stage, ...] = Field(min_length=1, description="duration, patch size and data of each stage")
     validation: Validation | None = None
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
@@ -325,7 +329,7 @@ class Configuration(Record):
             return
         if self.validation is not None and self.validation.no_harm_db > 0:
             raise InvalidValueError(
-                f"no_harm_db asks for sharp pictures that stay as they are, and {self.network.kind} blurs them.",
+                f"no_harm_db asks for unchanged sharp pictures, but {self.network.kind} blurs them.",
                 fix="Leave it out.",
                 place="[validation]",
                 field="no_harm_db",
@@ -333,8 +337,8 @@ class Configuration(Record):
             )
         if self.augmentation is not None:
             raise InvalidValueError(
-                f"corrupts blurred pictures, and {self.network.kind} would learn to make them like that.",
-                fix="Leave it out; run.augment flips and turns both pictures.",
+                f"corrupts blurred pictures, and {self.network.kind} would learn to imitate the corruption.",
+                fix="Leave it out; run.augment flips and rotates both pictures.",
                 place="[augmentation]",
             )
 
@@ -343,7 +347,7 @@ class Configuration(Record):
         return sum(stage.steps for stage in self.stage)
 
     def stage_at(self, step: int) -> tuple[int, int, int]:
-        """Number of the stage of a step, and the first step and the number of its first sample."""
+        """Index of the stage that contains a step, the stage's first step and the index of its first sample."""
         first = sample = 0
         for number, stage in enumerate(self.stage):
             if step < first + stage.steps:
@@ -354,23 +358,23 @@ class Configuration(Record):
     def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
         tables: dict[str, Any] = without_none(super().to_dict(defaults=defaults))
         if "reblur" in tables:
-            del tables["reblur"]["kind"]  # which the name of its table says
+            del tables["reblur"]["kind"]  # implied by the name of its table
         return tables
 
     def of_length(self, steps: int) -> Configuration:
-        """The same run in so many steps: every stage, the warm-up and what else begins or ends at a step in proportion.
+        """The same run in ``steps`` steps: stages, the warm-up and everything else tied to a step scale in proportion.
 
-        What is done every so many steps (looks, checkpoints, lines of the log) stays.
+        Intervals (between validations, checkpoints and lines of the log) stay the same.
 
         Raises
         ------
         InvalidValueError
-            Less than one step per stage.
+            Fewer than one step per stage.
         """
         if steps < len(self.stage):
             raise InvalidValueError(
-                f"A run of {len(self.stage)} stages needs as many steps at least, got {steps}.",
-                fix="Ask for more steps, or take stages out of the configuration.",
+                f"A run of {len(self.stage)} stages needs at least as many steps, got {steps}.",
+                fix="Choose more steps, or remove stages from the configuration.",
             )
         whole, done, begun = self.steps, 0, 0
         stages = []
@@ -393,15 +397,15 @@ class Configuration(Record):
         )
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Where another run learns something else, as ``optimizer.learning_rate 0.001 (now 0.0001)``, for a message.
+        """Fields that make another run train differently, as ``optimizer.learning_rate 0.001 (now 0.0001)``.
 
-        Two spellings of one path (``photos`` and ``./photos/``) are not a difference. Where data is found is not
-        compared here (:meth:`moved`), since it may have been moved.
+        Two spellings of one path (``photos`` and ``./photos/``) are not a difference. Locations of data are not
+        compared here (see :meth:`moved`), since it may have been moved.
         """
         return self._changes(other, of_places=False)
 
     def moved(self, other: Mapping[str, Any]) -> list[str]:
-        """Where another run finds its data elsewhere, in the same form: whether it is the same, its content says."""
+        """Fields in which another run has other data locations, in the same form; only their content must match."""
         return self._changes(other, of_places=True)
 
     def _changes(self, other: Mapping[str, Any], *, of_places: bool) -> list[str]:
@@ -435,18 +439,18 @@ _PATHS = frozenset(
         "photos", "pairs", "sharp", "depth", "recipe", "blur_network", "start_from", "weights_file", "encoder_weights",
     }
 )  # fmt: skip
-"""Last names of fields that hold paths."""
+"""Last parts of the dotted names of fields that hold paths."""
 
 
 def _is_place(key: str) -> bool:
-    """Whether a field says where pictures, pairs, a recipe or a network of data lie."""
+    """Whether a field is the path of pictures, pairs, a recipe or a network of the data."""
     table, _, name = key.rpartition(".")
     of_data = table.startswith("data.") or table == "validation"
     return of_data and name in {"photos", "pairs", "sharp", "depth", "recipe", "blur_network"}
 
 
 def _respelt(key: str, value: Any) -> Any:
-    """A path, or several, in one spelling; other values as they are."""
+    """A path, or several, normalized; other values unchanged."""
     if key.rpartition(".")[2] not in _PATHS:
         return value
     if isinstance(value, list):
@@ -474,7 +478,7 @@ _OF_A_KIND = ("network", "adversarial.loss", "adversarial.discriminator")
 
 
 def configuration_names() -> tuple[str, ...]:
-    """Names of the configurations that ship with the package."""
+    """Names of the configurations bundled with the package."""
     return _FILES.names()
 
 
@@ -486,15 +490,15 @@ def load_configuration(
     Parameters
     ----------
     source
-        Name of one that ships, path of a .toml file, or tables. Paths in a file are relative to the working directory.
+        A bundled name, the path of a .toml file, or tables. Paths in a file are relative to the working directory.
     changes
-        Dotted names and values that replace its own, e.g. ``{"optimizer.learning_rate": 1e-4, "stage.0.steps": 100}``;
-        a table is replaced as a whole, None takes it out. Entries of arrays are counted from 0.
+        Dotted names and values that override its own, e.g. ``{"optimizer.learning_rate": 1e-4, "stage.0.steps": 100}``.
+        A table is replaced as a whole, None removes it. Entries of arrays are counted from 0.
 
     Raises
     ------
     ConfigurationError
-        There is none, a table or field is unknown or out of range, or two do not fit together.
+        It does not exist, a table or field is unknown or out of range, or two of them are incompatible.
     """
     tables = (
         Tables(dict(source), "configuration")
@@ -509,12 +513,12 @@ def load_configuration(
 
 
 def _check_encoder(configuration: Configuration) -> None:
-    """Weights of a backbone go to a network that has one, once; and none is frozen that nobody has trained."""
+    """Backbone weights need a network with a backbone and a single source; an untrained backbone cannot be frozen."""
     run, network, start_from = configuration.run, configuration.network, configuration.start_from
     has_encoder = "encoder" in type(network).model_fields
     if run.encoder_weights and not has_encoder:
         raise InvalidValueError(
-            f"encoder_weights = {run.encoder_weights!r}, and {network.kind} has no pretrained encoder.",
+            f"encoder_weights = {run.encoder_weights!r}, but {network.kind} has no pretrained encoder.",
             fix="Leave it out.",
             place="[run]",
             field="encoder_weights",
@@ -522,19 +526,19 @@ def _check_encoder(configuration: Configuration) -> None:
         )
     if run.encoder_weights and start_from is not None:
         raise InvalidValueError(
-            f"encoder_weights = {run.encoder_weights!r} and start_from = {start_from!r} both say what the encoder "
-            "begins with.",
-            fix="Leave one of them out; a checkpoint has the weights of its encoder in it.",
+            f"encoder_weights = {run.encoder_weights!r} and start_from = {start_from!r} both give the encoder's "
+            "initial weights.",
+            fix="Leave one of them out; a checkpoint contains the weights of its encoder.",
             place="[run]",
             field="encoder_weights",
             value=run.encoder_weights,
         )
     if has_encoder and run.frozen_encoder_steps and not run.encoder_weights and start_from is None:
         raise InvalidValueError(
-            f"frozen_encoder_steps = {run.frozen_encoder_steps} keeps the encoder as it begins, and without "
-            "encoder_weights it begins with random weights.",
-            why="The rest of the network would learn to live with features that mean nothing.",
-            fix="Give encoder_weights, a file of timm's weights for the backbone, or frozen_encoder_steps = 0.",
+            f"frozen_encoder_steps = {run.frozen_encoder_steps} freezes the encoder, but without encoder_weights it "
+            "has random weights.",
+            why="The rest of the network would be trained on meaningless features.",
+            fix="Set encoder_weights to a file of timm's weights for the backbone, or set frozen_encoder_steps = 0.",
             place="[run]",
             field="frozen_encoder_steps",
             value=run.frozen_encoder_steps,
@@ -542,19 +546,19 @@ def _check_encoder(configuration: Configuration) -> None:
 
 
 def _check_reblur(configuration: Configuration) -> None:
-    """Restored pictures can be blurred again where they are restored, and are those of the draw."""
+    """Re-blurring needs a network that restores, and pictures that are aligned with their draw."""
     if configuration.reblur is None:
         return
     what = fix = ""
     if isinstance(configuration.network, BlurGeneratorConfig):
-        what = f"blurs restored pictures again, and {configuration.network.kind} restores none."
+        what = f"re-blurs restored pictures, but {configuration.network.kind} does not restore."
         fix = "Leave [reblur] out, or train a network that restores."
     elif configuration.run.augment:
-        what = "blurs restored pictures again with their draw, which does not fit turned pictures."
-        fix = "Write augment = false in [run]."
+        what = "re-blurs restored pictures with their draw, which does not fit rotated pictures."
+        fix = "Set augment = false in [run]."
     elif configuration.augmentation is not None:
         what = (
-            "blurs restored pictures again with their draw, which does not fit pictures that [augmentation] moved and "
+            "re-blurs restored pictures with their draw, which does not fit pictures that [augmentation] moved and "
             "corrupted."
         )
         fix = "Leave one of the two tables out."
@@ -566,20 +570,20 @@ _OF_RECIPES = ("recipe", "depth", "on_device", "reuse")
 
 
 def _check_source(table: DataTable | Validation) -> None:
-    """Photographs or pairs, and no field that would only mean something for the other."""
+    """Photographs or pairs, and no field that only applies to the other."""
     if (table.photos is None) == (table.pairs is None):
         raise InvalidValueError(
             f"needs either photos (blurred on the fly) or pairs, got {'neither' if table.photos is None else 'both'}.",
             field="photos",
         )
     if table.pairs is None:
-        _refuse(table, ("sharp",), "goes with pairs only")
+        _refuse(table, ("sharp",), "requires pairs")
     else:
-        _refuse(table, ("downscale", "min_detail", *_OF_RECIPES), "goes with photos only")
+        _refuse(table, ("downscale", "min_detail", *_OF_RECIPES), "requires photos")
 
 
 def _refuse(table: DataTable | Validation, names: Sequence[str], why: str) -> None:
-    """Fields that say something, where they would mean nothing."""
+    """Reject fields that are set but would have no effect."""
     fields = type(table).model_fields
     for name in names:
         value = getattr(table, name, None)

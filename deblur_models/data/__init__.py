@@ -1,4 +1,4 @@
-"""Where pairs for training come from: data sets of blursynth, photographs blurred on the fly, folders of real pairs."""
+"""Training pairs from blursynth data sets, photographs blurred on the fly, and folders of real pairs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Augmentation of training pairs as DeblurGAN-v2 has it: one change of geometry of both, one corruption of the input.
+"""Augmentation of training pairs as in DeblurGAN-v2: one geometric transform of both, one corruption of the input.
 
-What is done to a sample is drawn here as plain numbers, from the seed and the number of the sample; it is done on the
-device that trains, in float64 and rounded to codes, so that all devices agree. The numbers are those of the authors'
+The parameters of each sample are drawn here from the seed and the sample index. They are applied on the training
+device, in float64 and rounded to codes, so that all devices agree. Default values are those of the authors'
 configuration and, where it relies on them, defaults of albumentations 1.0.0.
 """
 
@@ -29,49 +29,50 @@ __all__ = ["Affine", "Augmentation", "AugmentationDraw", "Lens", "augment", "tur
 
 
 class Augmentation(Record):
-    """``[augmentation]``: what is done to pairs besides ``run.augment``.
+    """``[augmentation]``: transforms of pairs in addition to ``run.augment``.
 
-    Of a share ``geometric`` of the pairs both pictures go through one of five changes, each as often: mirror image,
-    transpose, rotation with scale, distortion of a lens, random affine map. Of a share ``corruption`` the blurred one
-    alone goes through one of eight, each as often: holes, JPEG, blur along a line, median, gamma, shift of the three
-    colors, shift of hue, saturation and value, sharpening.
+    In a fraction ``geometric`` of the pairs, both images undergo one of five transforms with equal probability: mirror
+    image, transpose, rotation with scale, lens distortion, random affine map. In a fraction ``corruption``, only the
+    blurred image undergoes one of eight corruptions with equal probability: holes, JPEG, blur along a line, median,
+    gamma, shift of the three colors, shift of hue, saturation and value, sharpening.
 
-    Samples are made with pixels around the patch (:meth:`margin_px`), so that a rotated patch is full.
+    Samples include pixels around the patch (:meth:`margin_px`), so that a rotated patch is complete.
     """
 
-    geometric: float = Field(default=0.5, ge=0, le=1, description="share of the pairs whose geometry is changed")
-    angle_deg: float = Field(default=45.0, ge=0, le=180, description="largest angle of rotations, either way")
-    scale: float = Field(default=0.1, ge=0, le=0.5, description="largest change of scale of rotations, either way")
+    geometric: float = Field(default=0.5, ge=0, le=1, description="fraction of pairs with a geometric transform")
+    angle_deg: float = Field(default=45.0, ge=0, le=180, description="maximum angle of rotations, in either direction")
+    scale: float = Field(default=0.1, ge=0, le=0.5, description="maximum relative change of scale of rotations")
     distortion: float = Field(
-        default=0.05, ge=0, le=0.2, description="largest coefficient of distortions, of r^2 and of r^4, either way"
+        default=0.05, ge=0, le=0.2, description="maximum coefficient of distortions, of r^2 and r^4, of either sign"
     )
     displacement_px: float = Field(
         default=50.0,
         ge=0,
         le=1000,
-        description="largest displacement, along x and y, of the three corners that give the affine map: those of a "
-        "square in the middle of the picture, a third of its smaller side away from it",
+        description="maximum displacement, along x and y, of the three corners that define the affine map: corners of "
+        "a square around the image center, at a distance of a third of the smaller side",
     )
     picture_px: tuple[int, int] = Field(
-        default=(1280, 720), description="width and height of the pictures that distortion and displacement_px are of"
+        default=(1280, 720), description="width and height of the pictures that distortion and displacement_px refer to"
     )
-    corruption: float = Field(default=0.5, ge=0, le=1, description="share of the blurred pictures that are corrupted")
+    corruption: float = Field(default=0.5, ge=0, le=1, description="fraction of blurred images that are corrupted")
     holes: int = Field(default=3, ge=1, le=1000, description="number of black squares")
-    hole_px: int = Field(default=25, ge=1, le=4096, description="their side")
-    jpeg_quality: tuple[int, int] = Field(default=(70, 90), description="least and largest quality of JPEG")
+    hole_px: int = Field(default=25, ge=1, le=4096, description="side of the black squares")
+    jpeg_quality: tuple[int, int] = Field(default=(70, 90), description="minimum and maximum JPEG quality")
     kernel_px: int = Field(
-        default=7, ge=3, le=15, description="largest side of the line's kernel and of the median's square, from 3"
+        default=7, ge=3, le=15, description="maximum size of the line kernel and of the median window; the minimum is 3"
     )
-    gamma: tuple[float, float] = Field(default=(0.8, 1.2), description="least and largest exponent")
-    color_shift: float = Field(default=20.0, ge=0, le=255, description="largest shift of each color, in codes")
-    hue_shift: float = Field(default=20.0, ge=0, le=90, description="largest shift of hue, in 1/180 of the circle")
-    saturation_shift: float = Field(default=30.0, ge=0, le=255, description="largest shift of saturation, in codes")
-    value_shift: float = Field(default=20.0, ge=0, le=255, description="largest shift of value, in codes")
+    gamma: tuple[float, float] = Field(default=(0.8, 1.2), description="minimum and maximum exponent")
+    color_shift: float = Field(default=20.0, ge=0, le=255, description="maximum shift of each color, in codes")
+    hue_shift: float = Field(default=20.0, ge=0, le=90, description="maximum shift of hue, in 1/180 of the circle")
+    saturation_shift: float = Field(default=30.0, ge=0, le=255, description="maximum shift of saturation, in codes")
+    value_shift: float = Field(default=20.0, ge=0, le=255, description="maximum shift of value, in codes")
     sharpen_alpha: tuple[float, float] = Field(
-        default=(0.2, 0.5), description="least and largest weight of the sharpening kernel beside the picture itself"
+        default=(0.2, 0.5),
+        description="minimum and maximum weight of the sharpening kernel in the blend",
     )
     sharpen_lightness: tuple[float, float] = Field(
-        default=(0.5, 1.0), description="least and largest sum of the sharpening kernel"
+        default=(0.5, 1.0), description="minimum and maximum sum of the sharpening kernel"
     )
 
     def model_post_init(self, context: object) -> None:
@@ -84,31 +85,31 @@ class Augmentation(Record):
             least, largest = getattr(self, name)
             if not low <= least <= largest <= high:
                 raise InvalidValueError(
-                    f"{name} must be two numbers, the least and the largest, from {low} to {high}, got "
+                    f"{name} must be two numbers, the minimum and the maximum, from {low} to {high}, got "
                     f"{[least, largest]}."
                 )
         if self.kernel_px % 2 == 0:
-            raise InvalidValueError(f"kernel_px must be odd, got {self.kernel_px}: a kernel has a pixel in its middle.")
+            raise InvalidValueError(f"kernel_px must be odd, got {self.kernel_px}, since a kernel has a center pixel.")
         if not 8 <= min(self.picture_px) <= max(self.picture_px) <= 2**20:
-            raise InvalidValueError(f"picture_px must be a width and a height from 8 px, got {list(self.picture_px)}.")
+            raise InvalidValueError(f"picture_px must be a width and a height >= 8 px, got {list(self.picture_px)}.")
         if self.displacement_px > self._corner_px / 3:
             raise InvalidValueError(
-                f"displacement_px must be {self._corner_px / 3:g} at most with picture_px = "
+                f"displacement_px must be at most {self._corner_px / 3:g} for picture_px = "
                 f"{list(self.picture_px)}, got {self.displacement_px:g}.",
-                why=f"The corners are {self._corner_px} px from the middle, and a map that moves them by more than a "
-                "third of that squeezes pictures out of shape.",
+                why=f"The corners are {self._corner_px} px from the center, and a map that moves them by more than a "
+                "third of that distorts images too much.",
             )
 
     @property
     def _corner_px(self) -> int:
-        """Distance of the square's corners from the middle, along x and y."""
+        """Distance of the square's corners from the center, along x and y."""
         return min(self.picture_px) // 3
 
     def margin_px(self, patch_px: int) -> int:
-        """Width of what a sample has around its patch: a rotated patch of the smallest scale finds all its pixels.
+        """Width of the margin around the patch, such that it covers a rotated patch of the smallest scale.
 
-        Of the affine maps with the published numbers three in a million want pixels beyond that, and see the mirror
-        image of what is there. A multiple of 8.
+        It is a multiple of 8. With the published values, three in a million affine maps need pixels beyond it and get
+        mirrored ones.
         """
         if self.geometric == 0:
             return 0
@@ -117,7 +118,7 @@ class Augmentation(Record):
         return 8 * math.ceil(patch_px * (reach - 1) / 16)
 
     def draw(self, seed: int, index: int) -> AugmentationDraw:
-        """What is done to sample ``index``: a function of these two numbers alone."""
+        """The augmentation of sample ``index``, a function of only these two numbers."""
         stream = Stream(seed, index, "augmentation")
         turn, warp, corruption = 0, None, None
         if stream.uniform() < self.geometric:
@@ -130,7 +131,7 @@ class Augmentation(Record):
 
     def _geometry(self, kind: int, stream: Stream) -> tuple[int, Affine | Lens | None]:
         if kind == 0:
-            return 4, None  # the mirror image among the eight turns
+            return 4, None  # the mirror image among the eight views
         if kind == 1:
             return 5, None  # the transpose
         if kind == 2:
@@ -172,13 +173,13 @@ def _between(stream: Stream, least: float, largest: float) -> float:
 
 
 def _whole(stream: Stream, least: int, largest: int) -> int:
-    """One of the integers from least to largest."""
+    """A random integer from least to largest."""
     return least + int((largest - least + 1) * stream.uniform())
 
 
 @dataclass(frozen=True)
 class AugmentationDraw:
-    """What is done to one pair: a turn and a warp of both pictures, a corruption of the blurred one."""
+    """The augmentation of one pair: a flip or rotation and a warp of both images, a corruption of the blurred one."""
 
     turn: int = 0
     warp: Affine | Lens | None = None
@@ -187,13 +188,13 @@ class AugmentationDraw:
 
 @dataclass(frozen=True)
 class Affine:
-    """Where a pixel comes from, seen from the middle of the patch: a matrix that x and y are multiplied by."""
+    """The source position of a pixel, relative to the patch center: a matrix that multiplies x and y."""
 
     matrix: tuple[tuple[float, float], tuple[float, float]]
 
     @classmethod
     def inverse_of(cls, forward: Sequence[Sequence[float]] | NDArray[np.float64]) -> Affine:
-        """Of the matrix that says where a pixel goes."""
+        """From the matrix that maps source to target positions."""
         (a, b), (c, d) = np.linalg.inv(np.asarray(forward, np.float64)).tolist()
         return cls(((a, b), (c, d)))
 
@@ -204,11 +205,11 @@ class Affine:
 
 @dataclass(frozen=True)
 class Lens:
-    """Radial distortion ``1 + k r^2 + k r^4`` of a picture, in which the patch has a place.
+    """Radial distortion ``1 + k r^2 + k r^4`` of an image that contains the patch.
 
-    x and y are measured in widths and heights of the picture from its middle. ``place`` is 0..1 between the first and
-    the last column and row at which a patch can begin. All is moved by half a pixel, as OpenCV's map of an undistorted
-    picture does: what is distorted is a little softer.
+    x and y are measured from the image center, in units of its width and height. ``place`` is 0..1 between the first
+    and the last column and row at which a patch can begin. Everything is shifted by half a pixel, as in OpenCV's map of
+    an undistorted image, which makes distorted images slightly softer.
     """
 
     k: float
@@ -222,7 +223,7 @@ class Lens:
         moved = []
         r2 = ((x + left) / width) ** 2 + ((y + top) / height) ** 2
         for place, start in ((x, left), (y, top)):
-            # The middle of the patch stays where it is, to the nearest pixel: the patch is from a random place anyway.
+            # The patch center keeps its position to the nearest pixel, since the patch position is random anyway.
             middle = ((left / width) ** 2, (top / height) ** 2)
             shift = start * self.k * (sum(middle) + sum(middle) ** 2)
             moved.append(place + (place + start) * self.k * (r2 + r2 * r2) - round(shift) + 0.5)
@@ -230,14 +231,14 @@ class Lens:
 
 
 class Corruption(Protocol):
-    """A picture ``[3, H, W]`` of codes 0..255, in float64, to such a picture."""
+    """Maps an image ``[3, H, W]`` of codes 0..255, in float64, to another one."""
 
     def __call__(self, codes: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Holes:
-    """Black squares, cut off at the edges; ``places`` of their middles, 0..1."""
+    """Black squares, cut off at the edges; ``places`` are their centers, 0..1."""
 
     places: tuple[tuple[float, float], ...]
     size_px: int
@@ -253,7 +254,7 @@ class Holes:
 
 @dataclass(frozen=True)
 class Compression:
-    """JPEG by libjpeg, of 4:2:0, on the CPU: codecs of devices make other codes."""
+    """JPEG with 4:2:0 by libjpeg, on the CPU, since codecs of other devices give different codes."""
 
     quality: int
 
@@ -265,7 +266,7 @@ class Compression:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A small correlation; pictures are continued as mirror images without their edge, as OpenCV does."""
+    """A small correlation with reflected borders that exclude the edge pixel, as in OpenCV."""
 
     weights: tuple[tuple[float, ...], ...]
 
@@ -273,7 +274,7 @@ class Kernel:
     def of_line(cls, size_px: int, stream: Stream) -> Kernel:
         """Blur along a line between two pixels of a square."""
         ends = [_whole(stream, 0, size_px - 1) for _ in range(4)]
-        if ends[0] == ends[1]:  # one column: two rows that differ
+        if ends[0] == ends[1]:  # same column: two different rows
             ends[3] = (ends[2] + _whole(stream, 1, size_px - 1)) % size_px
         kernel = np.zeros((size_px, size_px))
         for x, y in _line((ends[0], ends[2]), (ends[1], ends[3])):
@@ -282,7 +283,7 @@ class Kernel:
 
     @classmethod
     def that_sharpens(cls, alpha: float, lightness: float) -> Kernel:
-        """The picture, and alpha of what its 3x3 Laplacian adds to it."""
+        """A blend of the image and its 3x3 Laplacian sharpening, with weight alpha."""
         around, middle = -alpha, 1 - alpha + alpha * (8 + lightness)
         return cls(((around,) * 3, (around, middle, around), (around,) * 3))
 
@@ -294,7 +295,7 @@ class Kernel:
 
 
 def _line(one: tuple[int, int], other: tuple[int, int]) -> list[tuple[int, int]]:
-    """The pixels (x, y) of a line as OpenCV draws it: of two that lie as near, the one nearer to its left end."""
+    """The pixels (x, y) of a line as OpenCV draws it; of two equally close ones, the one closer to the left end."""
     (x0, y0), (x1, y1) = sorted((one, other), key=lambda end: end[0])
     steps = max(abs(x1 - x0), abs(y1 - y0))
 
@@ -306,7 +307,7 @@ def _line(one: tuple[int, int], other: tuple[int, int]) -> list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Median:
-    """Of the square around each pixel, pictures continued by their edge."""
+    """Median of the square around each pixel, with replicated borders."""
 
     size_px: int
 
@@ -323,14 +324,14 @@ class Gamma:
     exponent: float
 
     def __call__(self, codes: Tensor) -> Tensor:
-        # A table, as of pictures of 8 bits: powers of devices differ in their last digits.
+        # A table, as for 8-bit images, since the last digits of powers differ between devices.
         table = np.floor((np.arange(256) / 255) ** self.exponent * 255)
         return torch.from_numpy(table).to(codes)[codes.long()]
 
 
 @dataclass(frozen=True)
 class ColorShift:
-    """A number of codes added to each color, rounded down."""
+    """A value in codes added to each color, rounded down."""
 
     codes: tuple[float, ...]
 
@@ -340,7 +341,7 @@ class ColorShift:
 
 @dataclass(frozen=True)
 class HueShift:
-    """Numbers added to hue (0..180), saturation and value (0..255) as OpenCV's pictures of 8 bits hold them."""
+    """Values added to hue (0..180), saturation and value (0..255), in the units of OpenCV's 8-bit images."""
 
     codes: tuple[float, ...]
 
@@ -363,9 +364,9 @@ class HueShift:
 def augment(
     sharp: Tensor, blurred: Tensor, what: AugmentationDraw, *, margin_px: int, top: int
 ) -> tuple[Tensor, Tensor]:
-    """The patch in the middle of a pair ``[3, H, W]`` of values 0..1, augmented.
+    """Augment the center patch of a pair ``[3, H, W]`` of values 0..1.
 
-    Both pictures are codes of 0..top; a corrupted one is of 8 bits.
+    Both images are rounded to codes 0..top; corrupted ones to 8 bits.
     """
     pair = torch.stack([sharp, blurred])
     if what.warp is not None:
@@ -379,19 +380,19 @@ def augment(
 
 
 def turned(picture: Tensor, turn: int) -> Tensor:
-    """One of the eight turns and flips of squares ``[..., S, S]``: from 4 on mirrored first, then quarter turns."""
+    """One of the eight rotations and flips of squares ``[..., S, S]``: from 4 on mirrored first, then quarter turns."""
     if turn >= 4:
         picture = picture.flip(-1)
     return picture.rot90(turn % 4, (-2, -1)).contiguous()
 
 
 def _precise(picture: Tensor) -> Tensor:
-    """In float64, on the CPU where the device has none."""
+    """In float64, on the CPU if the device does not support it."""
     return picture.cpu().double() if picture.device.type == "mps" else picture.double()
 
 
 def _warped(pair: Tensor, warp: Affine | Lens, margin_px: int) -> Tensor:
-    """The patch in the middle of pictures ``[n, 3, H, W]``, each pixel from elsewhere, between pixels bilinear."""
+    """The center patch of images ``[n, 3, H, W]``, warped with bilinear interpolation."""
     size = pair.shape[-1] - 2 * margin_px
     places = torch.arange(size, dtype=pair.dtype, device=pair.device) - (size - 1) / 2
     y, x = torch.meshgrid(places, places, indexing="ij")

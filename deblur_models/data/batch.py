@@ -1,4 +1,4 @@
-"""What one step of training sees."""
+"""The batch of a training step."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Batch"]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pairs ``[B, 3, H, W]``, encoded, 0..1, with what is known of their blur.
+    """Pairs ``[B, 3, H, W]``, encoded, 0..1, with the known properties of their blur.
 
-    ``draws[b]`` is None for real pairs and for what a network blurred. ``geometry`` is a frame without meaning in its
-    pixels, one picture per sample: it carries place in the full picture, camera, depth and labels, so that a draw can
-    blur again; None where augmentation moved or corrupted pixels.
+    ``draws[b]`` is None for real pairs and for images blurred by a network. ``geometry`` is a frame per sample whose
+    pixels have no meaning: it carries position in the full image, camera, depth and labels, so that a draw can be
+    applied again; None if augmentation moved or corrupted pixels.
     """
 
     sharp: Tensor
@@ -33,7 +33,7 @@ class Batch:
         return int(self.sharp.shape[0])
 
     def channels_last(self) -> Self:
-        """The same pictures with their channels last in memory."""
+        """The same images in channels-last memory format."""
         layout = torch.channels_last
         return replace(
             self,

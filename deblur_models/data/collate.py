@@ -1,8 +1,8 @@
-"""The samples of a step, from the processes that read them to a batch on the training device.
+"""The samples of a step, from the worker processes to a batch on the training device.
 
-What travels between processes is pickled but for tensors, which go by shared memory: so the pictures of a step are few
-tensors, and the rest is small records. Where there is a CUDA device their memory is pinned, so that copying it need not
-be waited for.
+Objects sent between processes are pickled, except tensors, which use shared memory. The images of a step are therefore
+a few tensors, and the rest is small records. With a CUDA device their memory is pinned, so that copies are
+asynchronous.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class SharpSample:
-    """A sharp picture that a network blurs when the batch is made; fields as of :class:`PairSample`.
+    """A sharp image that a network blurs when the batch is created; fields as in :class:`PairSample`.
 
-    ``network`` is its name and ``noise_seed`` the seed of its noise: weights do not travel between processes.
+    ``network`` is the network's name and ``noise_seed`` the seed of its noise; weights are not sent between processes.
     """
 
     sharp: NDArray[Any]
@@ -56,15 +56,15 @@ class SharpSample:
 Sample = PairSample | Unblurred | SharpSample
 
 LearnedBlur = Callable[[Tensor, Sequence[int]], Tensor]
-"""Sharp pictures ``[B, 3, H, W]`` on the training device, and a seed for each, to blurred ones, without gradients."""
+"""Maps sharp images ``[B, 3, H, W]`` on the training device, with a seed each, to blurred ones without gradients."""
 
 
 @dataclass(frozen=True, eq=False)
 class Augmented:
-    """A sample and which of the eight turns and flips of the square it is shown in.
+    """A sample, and which of the eight rotations and flips is applied to it.
 
-    ``augmented`` is what else is done to it (None: there is no augmentation), ``margin_px`` the width of what it has
-    for that around the patch that is shown.
+    ``augmented`` is further augmentation (None: there is none), ``margin_px`` the width of the margin around the patch
+    for it.
     """
 
     sample: Sample
@@ -75,7 +75,7 @@ class Augmented:
 
 @dataclass(frozen=True, eq=False)
 class ReadyPairs:
-    """Pairs as codes ``[n, 3, H, W]`` of one type, uint8 or uint16, and their places in the batch."""
+    """Pairs as codes ``[n, 3, H, W]`` of one dtype, uint8 or uint16, and their indices in the batch."""
 
     places: tuple[int, ...]
     sharp: Tensor
@@ -87,9 +87,9 @@ class ReadyPairs:
 
 @dataclass(frozen=True, eq=False)
 class BeforeBlur:
-    """Pictures before their blur, of which the same things are known, with one margin around each.
+    """Images before their blur, all with the same kinds of data and the same margin.
 
-    ``size_px`` is the side of the samples without it, ``top`` the largest code of the finished pairs.
+    ``size_px`` is the side of the samples without margin, ``top`` the largest code of the finished pairs.
     """
 
     places: tuple[int, ...]
@@ -108,13 +108,13 @@ class BeforeBlur:
         return self.margin_px, self.margin_px, self.size_px, self.size_px
 
     def geometry(self) -> Frame:
-        """Of the samples without their margin: see :class:`Batch`."""
+        """The geometry of the samples without their margin; see :class:`Batch`."""
         return _without_pixels(self.frame.crop(*self.window))
 
 
 @dataclass(frozen=True, eq=False)
 class SharpPictures:
-    """Codes ``[n, 3, H, W]`` of sharp pictures that a network blurs, with the seeds of its noise."""
+    """Codes ``[n, 3, H, W]`` of sharp images that a network blurs, with the seeds of its noise."""
 
     places: tuple[int, ...]
     sharp: Tensor
@@ -127,9 +127,9 @@ class SharpPictures:
 
 @dataclass(frozen=True, eq=False)
 class Collated:
-    """The samples of one step or part of it, in groups of one sort.
+    """The samples of one step or part of it, grouped by sort.
 
-    ``geometry`` has the frames without pixels of those samples that are ready, several to a frame, and their places.
+    ``geometry`` has the frames without pixels of ready samples, several per frame, and their indices.
     """
 
     groups: tuple[ReadyPairs | BeforeBlur | SharpPictures, ...]
@@ -144,12 +144,12 @@ class Collated:
         return len(self.turn)
 
     def pin_memory(self) -> Collated:
-        """The same with its pictures in pinned memory; torch's DataLoader calls it."""
+        """The same with its images in pinned memory; called by torch's DataLoader."""
         return replace(self, groups=tuple(group.pin_memory() for group in self.groups))
 
 
 def collate(samples: Sequence[Augmented]) -> Collated:
-    """Samples of one size as few tensors."""
+    """Collate samples of one size into a few tensors."""
     sorts: dict[Any, list[int]] = {}
     known: dict[Any, list[tuple[int, Frame]]] = {}
     for place, sample in enumerate(each.sample for each in samples):
@@ -172,7 +172,7 @@ def collate(samples: Sequence[Augmented]) -> Collated:
 
 
 def _sort(sample: Sample) -> Any:
-    """What samples of one group have in common."""
+    """The key shared by the samples of a group."""
     if isinstance(sample, PairSample):
         return ("ready", sample.sharp.dtype)
     if isinstance(sample, SharpSample):
@@ -192,8 +192,8 @@ def _grouped(samples: Sequence[Any], at: Sequence[int]) -> ReadyPairs | BeforeBl
     if isinstance(first, SharpSample):
         seeds = tuple(s.noise_seed for s in samples)
         return SharpPictures(places, _planes([s.sharp for s in samples]), first.network, seeds)
-    # Windows get the widest margin of the group. Where a picture ends before that, its edge is repeated; by the
-    # definition of the reach those pixels are not seen by the sample.
+    # Windows get the widest margin of the group. If an image ends before that, its edge is repeated; by the
+    # definition of the reach, those pixels do not affect the sample.
     margin = max(s.margin_px for s in samples)
     frame = _of_tensors([_widened(s.frame, margin - s.margin_px) for s in samples])
     top = int(np.iinfo(first.dtype).max)
@@ -214,13 +214,13 @@ def _planes(pictures: Sequence[NDArray[Any]]) -> Tensor:
 
 
 def _of_tensors(frames: Sequence[Frame]) -> Frame:
-    """One frame of several, its planes tensors of their own."""
-    # Arrays of a data set may be read-only, which tensors on their memory cannot be.
+    """Concatenate several frames into one, with new tensors as planes."""
+    # Arrays of a data set may be read-only, but tensors that share their memory cannot.
     return Frame.stack([_with_planes(frame, lambda plane: torch.from_numpy(np.array(plane))) for frame in frames])
 
 
 def _with_planes(frame: Frame, change: Callable[[Any], Any]) -> Frame:
-    """The frame with another array for its pixels, and for depth and labels where it has them."""
+    """The frame with changed pixels, and changed depth and labels if it has them."""
     return replace(
         frame,
         image=change(frame.image),
@@ -230,7 +230,7 @@ def _with_planes(frame: Frame, change: Callable[[Any], Any]) -> Frame:
 
 
 def _without_pixels(frame: Frame) -> Frame:
-    """The frame with one zero in place of all its pixels: what a sample knows besides them must not weigh as much."""
+    """The frame with a single zero for all its pixels, so that metadata takes little memory."""
     zeros = torch.zeros(1).expand(len(frame), 3, *frame.size_px)
     return replace(frame, image=zeros, encoding=Encoding.DISPLAY)
 
@@ -238,9 +238,9 @@ def _without_pixels(frame: Frame) -> Frame:
 def make_batch(
     collated: Collated, device: torch.device | str, learned: Mapping[str, LearnedBlur] | None = None
 ) -> Batch:
-    """Pictures on the training device; those before their blur are blurred there, each group at once.
+    """Create a batch on the training device; images that are not blurred yet are blurred there, one group at a time.
 
-    ``learned`` is the blur of networks that samples wait for, by the names of their sources.
+    ``learned`` holds the networks that blur samples, by the names of their sources.
     """
     device = torch.device(device)
     sharp: list[Tensor] = [torch.empty(0)] * len(collated)
@@ -263,7 +263,7 @@ def make_batch(
         if what is not None:
             pair = augment(sharp[place], blurred[place], what, margin_px=collated.margin_px, top=tops[place])
             sharp[place], blurred[place] = pair
-            geometry[place] = None  # it was that of the pixels before
+            geometry[place] = None  # it described the pixels before augmentation
     return Batch(
         sharp=torch.stack([turned(picture, turn) for picture, turn in zip(sharp, collated.turn, strict=True)]),
         blurred=torch.stack([turned(picture, turn) for picture, turn in zip(blurred, collated.turn, strict=True)]),
@@ -274,7 +274,7 @@ def make_batch(
 
 
 def _blurred(group: BeforeBlur, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sharp and blurred pictures ``[n, 3, H, W]`` of samples before their blur, computed on a device."""
+    """Sharp and blurred images ``[n, 3, H, W]`` of samples before their blur, computed on a device."""
     frame = _with_planes(group.frame, lambda plane: plane.to(device, non_blocking=True))
     both = ([draw.target_draw() for draw in group.draws], group.draws)
     sharp, blurred = (apply(draws, frame, window=group.window).image for draws in both)
@@ -282,29 +282,29 @@ def _blurred(group: BeforeBlur, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _blurred_by(blur: LearnedBlur, group: SharpPictures, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sharp pictures ``[n, 3, H, W]`` and what a network makes of them.
+    """Sharp images ``[n, 3, H, W]`` and the images that a network blurs.
 
-    Rounded to codes as a stored pair is: what lies between them would be a message that no camera sends.
+    They are rounded to codes like stored pairs, since values in between would carry information that no camera records.
     """
     sharp = _values(group.sharp, device)
     return sharp, _rounded(blur(sharp, group.noise_seeds), torch.iinfo(group.sharp.dtype).max)
 
 
 def _rounded(pictures: Tensor, top: int) -> Tensor:
-    """To codes 0..top, as both halves of a stored pair are."""
+    """Rounded to codes 0..top, like both images of a stored pair."""
     return (pictures.float().clamp(0, 1) * top).round() / top
 
 
 def _top(group: ReadyPairs | BeforeBlur | SharpPictures) -> int:
-    """The largest code of the pictures of a group."""
+    """The largest code of the images of a group."""
     return group.top if isinstance(group, BeforeBlur) else torch.iinfo(group.sharp.dtype).max
 
 
 def _values(codes: Tensor, device: torch.device) -> Tensor:
-    """Codes of 8 or 16 bits as 0..1 on the device; what lies in pinned memory is copied without waiting for it."""
+    """8- or 16-bit codes as 0..1 on the device; copies from pinned memory are asynchronous."""
     return codes.to(device, non_blocking=True).float() / float(torch.iinfo(codes.dtype).max)
 
 
 def values_of(codes: NDArray[Any], device: torch.device | str) -> Tensor:
-    """Codes ``[H, W, 3]`` of 8 or 16 bits as ``[3, H, W]``, 0..1."""
+    """8- or 16-bit codes ``[H, W, 3]`` as ``[3, H, W]``, 0..1."""
     return _values(_planes([codes])[0], torch.device(device))

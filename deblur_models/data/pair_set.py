@@ -1,4 +1,4 @@
-"""Pairs of whole pictures: data sets of blursynth, and folders of sharp and blurred photographs."""
+"""Pairs of whole pictures: blursynth data sets, and folders of sharp and blurred photographs."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ log = logging.getLogger(__name__)
 
 __all__ = ["FolderPairs", "PairSample", "PairSet", "StoredPairs", "open_pairs", "pictures_by_name"]
 
-_GIVE_SHARP = 'Give it with --sharp, or in a configuration as sharp = "..." beside pairs.'
+_GIVE_SHARP = 'Use --sharp, or in a configuration sharp = "..." next to pairs.'
 
 BLURRED_NAMES = ("blurred", "blur_gamma", "blur", "input", "lq")
 SHARP_NAMES = ("sharp", "gt", "target", "groundtruth", "hq")
-"""Names that public sets give to the folders of the two halves of their pairs (GoPro, RealBlur, REDS, ...).
+"""Folder names of the two halves of pairs in public sets (GoPro, RealBlur, REDS, ...).
 
-Where one picture is there in two of them, the first counts: of GoPro the averages of decoded frames, which published
-figures are measured on.
+If a picture is in two of them, the first one counts: for GoPro, the averages of decoded frames, on which published
+figures are measured.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class PairSample:
-    """One pair: codes ``[H, W, 3]`` (uint8 or uint16), the draw that made it (None: real), and where it lies.
+    """One pair: codes ``[H, W, 3]`` (uint8 or uint16), the draw that created it (None: real), and its position.
 
-    ``geometry`` is a frame without meaning in its pixels: place in the full picture, and what else a draw needs to
-    blur.
+    ``geometry`` is a frame whose pixels have no meaning: it holds the position in the full picture, and whatever else a
+    draw needs to blur.
     """
 
     name: str
@@ -58,7 +58,7 @@ class PairSample:
 
 
 class PairSet(Sequence[PairSample]):
-    """Pairs that are read when they are asked for."""
+    """Pairs that are read on access."""
 
     name: str
 
@@ -86,26 +86,26 @@ class PairSet(Sequence[PairSample]):
         """Height and width of a pair, without decoding it."""
 
     def fingerprint(self) -> str:
-        """A text that is another one where the pairs are others, wherever they lie; here by their number and sizes."""
+        """A string that changes with the pairs but not with their location; here it depends on number and sizes."""
         return hashlib.sha256(repr([self.size_px(i) for i in range(len(self))]).encode()).hexdigest()
 
     def check(self) -> None:
-        """Looks at every pair, without decoding it.
+        """Check every pair without decoding it.
 
         Raises
         ------
         PictureError
-            A picture cannot be used, or the two of a pair differ in size.
+            A picture cannot be used, or the two pictures of a pair differ in size.
         """
 
 
 class StoredPairs(PairSet):
-    """The pairs of a blursynth data set, with the draws that made them."""
+    """The pairs of a blursynth data set, with the draws that created them."""
 
     def __init__(self, dataset: Dataset) -> None:
         if dataset.spec.arrays[0].dtype == "float32":
             raise InvalidValueError(
-                f"{dataset.path}: holds linear light, and networks are trained on encoded pictures.",
+                f"{dataset.path}: holds linear light, but networks are trained on encoded pictures.",
                 fix="End the recipe with an encode step.",
             )
         self.dataset, self.name = dataset, dataset.path.name
@@ -141,11 +141,11 @@ class FolderPairs(PairSet):
     blurred, sharp
         The files, one to one.
     name
-        How reports call the set.
+        Name of the set in reports.
     names
         One per pair.
     looked
-        What the folders hold in which they were found.
+        Content of the folders in which they were found.
     """
 
     def __init__(
@@ -157,18 +157,18 @@ class FolderPairs(PairSet):
         looked: Sequence[Inside] = (),
     ) -> None:
         if not len(blurred) == len(sharp) == len(names) > 0:
-            raise InvalidValueError(f"{name}: a folder pair needs as many blurred as sharp pictures, at least one.")
+            raise InvalidValueError(f"{name}: needs as many blurred as sharp pictures, at least one.")
         self.blurred, self.sharp, self.names, self.name = tuple(blurred), tuple(sharp), tuple(names), name
         self.looked = tuple(looked)
 
     @property
     def ignored(self) -> dict[str, int]:
-        """How many files of its folders are of no known format, by their ending."""
+        """Number of files of unknown formats in its folders, by suffix."""
         return total(inside.endings for inside in self.looked)
 
     @property
     def left_out(self) -> tuple[tuple[str, str], ...]:
-        """What of its folders could not be looked at, and why."""
+        """Parts of its folders that could not be searched, and why."""
         return tuple((name_of(inside.root / name), why) for inside in self.looked for name, why in inside.left_out)
 
     def __len__(self) -> int:
@@ -179,8 +179,8 @@ class FolderPairs(PairSet):
         if blurred.shape != sharp.shape:
             raise PictureError(
                 f"{self.blurred[index]} has {_size(blurred)} and {self.sharp[index]} has {_size(sharp)}.",
-                why="The two pictures of a pair lie on one pixel grid.",
-                fix="Crop or leave out this pair; resizing would change the blur.",
+                why="The two pictures of a pair share one pixel grid.",
+                fix="Crop or remove this pair; resizing would change the blur.",
             )
         return PairSample(self.names[index], sharp, blurred, name_of(Path(self.blurred[index].name)))
 
@@ -188,7 +188,7 @@ class FolderPairs(PairSet):
         return self._sizes[index]
 
     def fingerprint(self) -> str:
-        """Of the names of pairs and the bytes of their files."""
+        """Hash of the names of pairs and the bytes of their files."""
         with ThreadPoolExecutor(available_cores()) as threads:
             blurred, sharp = (list(threads.map(file_sha256, half)) for half in (self.blurred, self.sharp))
         together = repr(list(zip(self.names, blurred, sharp, strict=True)))
@@ -199,17 +199,17 @@ class FolderPairs(PairSet):
         for blurred, sharp, size in zip(self.blurred, self.sharp, self._peeked(wrong), strict=True):
             if size is not None and size[0] != size[1]:
                 (height, width), (h, w) = size
-                wrong.append(f"{blurred} has {width}x{height} px and {sharp} has {w}x{h} px.")
+                wrong.append(f"{blurred} has {width}x{height} px, but {sharp} has {w}x{h} px.")
         if wrong:
             shown = " ".join(wrong[:5]) + (f" And {len(wrong) - 5} more." if len(wrong) > 5 else "")
             raise PictureError(
                 f"{self.name}: {len(wrong)} of {_pairs(len(self))} cannot be used. {shown}",
-                why="Both pictures of a pair must be readable and of one size.",
-                fix="Take these pairs out of the folders, or put whole pictures there; resizing would change the blur.",
+                why="Both pictures of a pair must be readable and have the same size.",
+                fix="Remove these pairs from the folders, or repair the pictures; resizing would change the blur.",
             )
 
     def _peeked(self, wrong: list[str]) -> Iterator[tuple[tuple[int, int], tuple[int, int]] | None]:
-        """Sizes of both halves as their headers tell; None, and a sentence in ``wrong``, where one cannot be read."""
+        """Sizes of both halves from their headers; None, and a message in ``wrong``, if one cannot be read."""
         for pair in zip(self.blurred, self.sharp, strict=True):
             try:
                 blurred, sharp = (read_header(path) for path in pair)
@@ -226,21 +226,21 @@ class FolderPairs(PairSet):
 
 
 def open_pairs(path: str | Path, sharp: str | Path | None = None) -> PairSet:
-    """A data set of blursynth, or a folder with blurred and sharp photographs.
+    """Open a blursynth data set, or a folder with blurred and sharp photographs.
 
     Parameters
     ----------
     path
-        A data set's folder; or a folder of pictures, where blurred and sharp ones lie in folders with usual names
-        beside each other at any depth (``blur/1.png`` and ``sharp/1.png``, ``GOPR0372/blur/...``, RealBlur's
-        ``blur/blur_1.png`` and ``gt/gt_1.png``); or, with ``sharp``, the folder of the blurred ones.
+        The folder of a data set; or a folder of pictures, with blurred and sharp ones in neighboring folders with usual
+        names at any depth (``blur/1.png`` and ``sharp/1.png``, ``GOPR0372/blur/...``, RealBlur's ``blur/blur_1.png``
+        and ``gt/gt_1.png``); or, with ``sharp``, the folder of the blurred ones.
     sharp
-        The folder of the sharp ones, with the same names (their suffix may differ); or one picture each.
+        The folder of the sharp ones, with the same names (suffixes may differ); or both are single pictures.
 
     Raises
     ------
     DatasetError
-        Nothing of that kind is there, or pictures have no partner.
+        There are no pairs, or pictures have no partner.
     """
     path = expanded(path)
     if not path.exists():
@@ -248,7 +248,7 @@ def open_pairs(path: str | Path, sharp: str | Path | None = None) -> PairSet:
     if sharp is not None:
         return _two_folders(path, expanded(sharp))
     if path.is_file():
-        raise DatasetError(f"{path}: is one picture; its sharp one is needed too.", fix=_GIVE_SHARP)
+        raise DatasetError(f"{path}: is a single picture; its sharp picture is needed too.", fix=_GIVE_SHARP)
     if (path / "dataset.json").exists() or path.suffix == ".zarr":
         return StoredPairs(open_dataset(path))
     return _named_folders(path)
@@ -307,13 +307,13 @@ def _named_folders(root: Path) -> FolderPairs:
             pairs[key] = (rank, picture, everything[partner])
     if second:
         pictures = "1 picture is" if second == 1 else f"{second} pictures are"
-        log.warning("%s: %s there with two sorts of blur, of which one is taken.", root, pictures)
+        log.warning("%s: %s available with two kinds of blur; one of them is used.", root, pictures)
     if not pairs:
         raise DatasetError(
-            f"{root}: is neither a data set of blursynth nor a folder with pairs.",
-            why=f"Blurred pictures are looked for in folders called {', '.join(BLURRED_NAMES)}, sharp ones of the same "
-            f"name beside them in {', '.join(SHARP_NAMES)}.",
-            fix=f"Or give the folder of the blurred pictures, and that of the sharp ones apart. {_GIVE_SHARP}"
+            f"{root}: is neither a blursynth data set nor a folder with pairs.",
+            why=f"Blurred pictures are expected in folders named {', '.join(BLURRED_NAMES)}, sharp ones with the same "
+            f"name next to them in {', '.join(SHARP_NAMES)}.",
+            fix=f"Or give the folder of the blurred pictures and, separately, that of the sharp ones. {_GIVE_SHARP}"
             + _others(inside),
         )
     free = {
@@ -335,24 +335,24 @@ def _others(inside: Inside) -> str:
 
 
 def _check_alone(folder: Path, alone: Mapping[str, str], found: int, free: Mapping[str, str], inside: Inside) -> None:
-    """Refuses blurred pictures without a partner.
+    """Reject blurred pictures without a partner.
 
-    ``alone`` says where theirs was looked for, without suffix; ``free`` where sharp pictures lie that are nobody's.
+    ``alone`` holds the expected paths of the partners, without suffix; ``free`` the paths of unused sharp pictures.
     """
     if not alone and found:
         return
     if not alone:
         raise DatasetError(
-            f"{folder}: there are no pictures.{_others(inside)}", fix="Pictures of a pair have the same name."
+            f"{folder}: contains no pictures.{_others(inside)}", fix="The pictures of a pair must have the same name."
         )
     first, expected = next(iter(alone.items()))
     close = difflib.get_close_matches(expected, free.values(), n=1) if len(free) < 1000 else []
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise DatasetError(
         f"{folder}: {len(alone)} blurred {'picture has' if len(alone) == 1 else 'pictures have'} no sharp partner; "
-        f"{_pairs(found)} {'is' if found == 1 else 'are'} whole. The partner of {first!r} was looked for as "
+        f"{_pairs(found)} {'is' if found == 1 else 'are'} complete. The partner of {first!r} was expected at "
         f"{expected}.*.",
-        fix=f"Pictures of a pair have the same name.{hint}",
+        fix=f"The pictures of a pair must have the same name.{hint}",
     )
 
 
@@ -361,12 +361,12 @@ def _pairs(count: int) -> str:
 
 
 def pictures_by_name(folder: Path) -> tuple[dict[str, Path], Inside]:
-    """The pictures of a folder by their paths in it, without suffixes; and what else it holds.
+    """The pictures of a folder by their relative paths without suffixes, and its other content.
 
     Raises
     ------
     DatasetError
-        Two differ in nothing but their suffix.
+        Two paths differ only in their suffix.
     """
     inside = walk(folder, CODE_SUFFIXES)
     found: dict[str, Path] = {}
@@ -374,9 +374,9 @@ def pictures_by_name(folder: Path) -> tuple[dict[str, Path], Inside]:
         name, path = name_of(file.with_suffix("")), folder / file
         if name in found:
             raise DatasetError(
-                f"{found[name]} and {path.name} have the same name but for their suffix.",
-                why="Pairs are found by names without suffixes.",
-                fix="Leave one of them out.",
+                f"{found[name]} and {path.name} have the same name except for the suffix.",
+                why="Pairs are matched by names without suffixes.",
+                fix="Remove one of them.",
             )
         found[name] = path
     return found, inside
@@ -390,7 +390,7 @@ def _by_name(names: Iterable[str]) -> ByName[str]:
 
 
 def _only(known: ByName[str], name: str) -> str | None:
-    """The one of this name, or the only one whose name is alike."""
+    """The entry with this name, or the only one with a similar name."""
     found = known.find(name)
     return found[0] if len(found) == 1 else None
 

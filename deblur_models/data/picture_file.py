@@ -1,4 +1,4 @@
-"""Picture files that come back as they were: depth of codes, gray, transparency, EXIF tags and color profile."""
+"""Picture files whose bit depth, gray channel, transparency, EXIF tags and color profile are preserved."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = ["PictureFile", "read_picture", "written_suffix"]
 
 _LOG = logging.getLogger(__name__)
 
-# Modes of Pillow that restored pictures are not written in.
+# Modes of Pillow that are converted: name, and result.
 _CONVERTED = {
     "CMYK": ("CMYK", "RGB, without its color profile"),
     "LAB": ("Lab", "RGB, without its color profile"),
-    "P": ("a picture with a palette", "one of 8 bits per channel"),
-    "PA": ("a picture with a palette", "one of 8 bits per channel"),
-    "1": ("black and white of one bit", "gray of 8 bits"),
+    "P": ("a picture with a palette", "one with 8 bits per channel"),
+    "PA": ("a picture with a palette", "one with 8 bits per channel"),
+    "1": ("a 1-bit picture", "8-bit gray"),
 }
-# Tags of TIFF that say how the pixels lie in the file, which a new file says for itself.
+# TIFF tags that describe the storage of pixels, which a new file has itself.
 _LAYOUT = {
     *range(0x00FE, 0x0108), 0x0111, *range(0x0115, 0x011A), 0x011C, 0x013D, 0x0140, *range(0x0142, 0x0146), 0x0152,
     0x0153, 0x0154, 0x0155, 0x015B, *range(0x0200, 0x0210), 0x0211, 0x0212, 0x0213, 0x0214, 0x02BC, 0x8773,
@@ -50,9 +50,9 @@ _STRIP_BYTES = 1 << 18
 
 @dataclass(frozen=True, eq=False)
 class PictureFile:
-    """A picture with what must not be lost when it is restored.
+    """A picture with everything that restoration must preserve.
 
-    ``codes`` are ``[H, W, 3]``, uint8 or uint16, upright; ``alpha`` ``[H, W]`` of the same kind, or None. ``gray``:
+    ``codes`` are ``[H, W, 3]``, uint8 or uint16, upright; ``alpha`` is ``[H, W]`` of the same dtype, or None. ``gray``:
     the file has one channel. ``exif``: its tags as bytes, with the orientation of upright pixels.
     """
 
@@ -74,20 +74,20 @@ class PictureFile:
         return from_numpy(np.ascontiguousarray(np.moveaxis(self.codes, -1, 0)[None] / top))
 
     def encoded(self, restored: Tensor, suffix: str) -> bytes:
-        """The bytes of a file of this format with restored pixels and everything else as it was.
+        """The bytes of a file of this format with restored pixels and everything else unchanged.
 
-        JPEG and WebP are written with quality 95 and JPEG with full chroma. Transparency stays as it is; gray pictures
-        become the mean of the three restored channels. BMP, PPM and PGM hold no metadata, which is logged.
+        JPEG and WebP are written with quality 95, and JPEG with full chroma. Transparency is unchanged; gray pictures
+        become the mean of the three restored channels. BMP, PPM and PGM do not support metadata, which is logged.
 
         Raises
         ------
         PictureError
-            The restored picture holds NaN or infinite values, or the format cannot hold it.
+            The restored picture contains NaN or infinite values, or the format does not support it.
         """
         values = restored[0].detach().float().cpu().numpy()
         if not np.isfinite(values).all():
             raise PictureError(
-                f"{self.path}: the restored picture holds values that are not numbers.",
+                f"{self.path}: the restored picture contains NaN or infinite values.",
                 fix="Use full precision (float32), or another checkpoint.",
             )
         kind = self.codes.dtype
@@ -95,7 +95,7 @@ class PictureFile:
             values = values.mean(axis=0, keepdims=True)
         codes = np.rint(np.clip(np.moveaxis(values, 0, -1), 0, 1) * np.iinfo(kind).max).astype(kind)
         if self.alpha is not None:
-            if self.gray and kind == np.uint16:  # no 16-bit format here has gray with alpha alone
+            if self.gray and kind == np.uint16:  # no 16-bit format here supports gray with alpha
                 codes = np.repeat(codes, 3, axis=2)
             codes = np.concatenate([codes, self.alpha[..., None]], axis=2)
         try:
@@ -123,7 +123,7 @@ class PictureFile:
             if self.dpi and sort != "WEBP":
                 options["dpi"] = self.dpi
         elif self.exif or self.icc_profile:
-            _LOG.warning("%s: %s holds no metadata, it is left out", self.path, suffix)
+            _LOG.warning("%s: %s does not support metadata, which is dropped", self.path, suffix)
         file = BytesIO()
         picture.save(file, sort, **options)
         return file.getvalue()
@@ -140,20 +140,20 @@ class PictureFile:
         if suffix == ".png":
             return self._with_chunks(data.tobytes())
         if self.exif or self.icc_profile:
-            _LOG.warning("%s: %s holds no metadata, it is left out", self.path, suffix)
+            _LOG.warning("%s: %s does not support metadata, which is dropped", self.path, suffix)
         return bytes(data.tobytes())
 
     def _tiff_of_16_bits(self, codes: NDArray[Any]) -> bytes:
-        """Tags and compressed strips of rows: a block of EXIF is a TIFF file without pixels, so that they are added.
+        """Tags and compressed strips of rows: an EXIF block is a TIFF file without pixels, to which they are added.
 
-        Differences of neighbors (predictor 2) are packed by Deflate, which loses nothing.
+        Differences of neighbors (predictor 2) are compressed losslessly with Deflate.
         """
         from PIL import Image
 
         tags = Image.Exif()
         tags.endian = "<"
         if self.exif:
-            tags.load(self.exif)  # with the order of bytes of its numbers
+            tags.load(self.exif)  # with the byte order of its values
         height, width, channels = codes.shape
         steps = np.diff(codes, axis=1, prepend=codes.dtype.type(0)).astype(">u2" if tags.endian == ">" else "<u2")
         rows = min(height, max(1, _STRIP_BYTES // (2 * width * channels)))
@@ -169,7 +169,7 @@ class PictureFile:
         tags[_TIFF["StripOffsets"]] = tuple(int(start) for start in np.cumsum([0, *sizes[:-1]]))
         tags[_TIFF["StripByteCounts"]] = tuple(sizes)
         if channels == 4:
-            tags[_TIFF["ExtraSamples"]] = 2  # transparency that colors are not multiplied by
+            tags[_TIFF["ExtraSamples"]] = 2  # unassociated (not premultiplied) alpha
         if self.icc_profile:
             tags[_TIFF["ICCProfile"]] = self.icc_profile
         if self.dpi:
@@ -178,7 +178,7 @@ class PictureFile:
         return tags.tobytes().removeprefix(b"Exif\0\0") + b"".join(strips)
 
     def _with_chunks(self, png: bytes) -> bytes:
-        """The metadata put behind a PNG's header, since no library at hand writes 16-bit colors with it."""
+        """Insert the metadata after a PNG's header, since no available library writes it with 16-bit colors."""
         chunks = b""
         if self.icc_profile:
             chunks += _chunk(b"iCCP", b"icc\0\0" + zlib.compress(self.icc_profile))
@@ -196,39 +196,39 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def written_suffix(path: Path) -> str:
-    """The format in which a restored picture is written: that of its file, or PNG where it cannot be written."""
+    """The format in which a restored picture is written: that of its file, or PNG if it cannot be written."""
     suffix = path.suffix.lower()
     return suffix if suffix in SUFFIXES else ".png"
 
 
 def read_picture(path: str | Path) -> PictureFile:
-    """A file of 8 or 16 bits with transparency and metadata; its pixels as :func:`blursynth.io.pictures.read_pixels`
-    has them.
+    """Read an 8- or 16-bit file with transparency and metadata; pixels are those of
+    :func:`blursynth.io.pictures.read_pixels`.
 
-    Of animations and files of several pages the first picture is read; CMYK, Lab and palettes become RGB, black and
-    white of one bit gray: each is logged. EXIF tags that cannot be read
-    and the color profiles of CMYK pictures, which become RGB, are left out.
+    For animations and files with several pages, the first picture is read. CMYK, Lab and palettes are converted to RGB,
+    and 1-bit pictures to gray. Both are logged. Unreadable EXIF tags, and color profiles of CMYK pictures, which become
+    RGB, are dropped.
 
     Raises
     ------
     PictureError
-        It is missing, damaged, no picture, too large, or holds light instead of codes.
+        It is missing, damaged, not a picture, too large, or holds light instead of codes.
     """
     path = expanded(path)
     info = read_header(path)
     if info.encoding is Encoding.LINEAR:
         raise PictureError(
-            f"{path}: holds light as floating-point numbers, and networks restore encoded pictures.",
-            fix="Develop it to a PNG or TIFF of 16 bits first.",
+            f"{path}: holds light as floating-point values, but networks restore encoded pictures.",
+            fix="Develop it to a 16-bit PNG or TIFF first.",
         )
     with open_picture(path) as picture:
         bands = picture.getbands()
         transparent = bands[-1] in ("A", "a") or "transparency" in picture.info
         orientation, exif = _exif(picture, path)
         if _has_several(path):
-            _LOG.warning("%s: has several pictures, the first one is restored", path)
+            _LOG.warning("%s: contains several pictures; the first one is restored", path)
         if picture.mode in _CONVERTED:
-            _LOG.warning("%s: is %s and becomes %s", path, *_CONVERTED[picture.mode])
+            _LOG.warning("%s: is %s and is converted to %s", path, *_CONVERTED[picture.mode])
         profile = b"" if picture.mode in ("CMYK", "LAB", "YCbCr") else picture.info.get("icc_profile") or b""
         dpi = picture.info.get("dpi")
         codes: NDArray[Any]
@@ -242,7 +242,7 @@ def read_picture(path: str | Path) -> PictureFile:
                 raise damaged(path, error) from None
             codes, alpha = np.ascontiguousarray(four[..., :3]), np.ascontiguousarray(four[..., 3])
             if alpha.min() == np.iinfo(alpha.dtype).max and "transparency" in picture.info:
-                alpha = None  # a color was said to be transparent, and no pixel has it
+                alpha = None  # a color is declared transparent, but no pixel has it
     gray = info.mode in ("1", "L", "LA", "La", "I") or info.mode.startswith("I;16")
     plain = dpi is not None and all(np.isfinite(float(v)) and 0 < float(v) < 1e6 for v in dpi)
     return PictureFile(
@@ -251,11 +251,11 @@ def read_picture(path: str | Path) -> PictureFile:
 
 
 def _has_several(path: Path) -> bool:
-    """Whether there is a second picture; to count them would take time with the square of their number."""
+    """Whether there is a second picture; counting them would take quadratic time."""
     try:
         with quiet(), open_picture(path) as picture:
             picture.seek(1)
-    except Exception:  # there is none, or none that could be read
+    except Exception:  # there is none, or it cannot be read
         return False
     return True
 
@@ -272,8 +272,8 @@ def _exif(picture: Any, path: Path) -> tuple[int, bytes]:
         for tag in _LAYOUT & set(tags):
             del tags[tag]
         written = tags.tobytes() if len(tags) else b""
-    except Exception as error:  # what Pillow raises on broken tags is not documented
-        _LOG.warning("%s: its EXIF tags are broken and left out (%s)", path, error)
+    except Exception as error:  # Pillow's errors on broken tags are not documented
+        _LOG.warning("%s: its EXIF tags are broken and are dropped (%s)", path, error)
         return 1, b""
     # Both decoders of TIFF files give upright pixels.
     upright = picture.format == "TIFF" or orientation not in range(1, 9)
@@ -281,17 +281,17 @@ def _exif(picture: Any, path: Path) -> tuple[int, bytes]:
 
 
 def _deep_with_alpha(path: Path) -> NDArray[Any] | None:
-    """RGBA of 16 bits; None where OpenCV finds no alpha, as of a palette."""
+    """16-bit RGBA; None if OpenCV finds no alpha, as for a palette."""
     picture = decoded_by_opencv(path)
     if picture is None:
-        raise PictureError(f"{path}: is damaged, cut off, or of a 16-bit format that cannot be read.")
+        raise PictureError(f"{path}: is damaged, cut off, or in a 16-bit format that cannot be read.")
     if picture.ndim != 3 or picture.shape[2] != 4 or picture.dtype != np.uint16:
         return None
     return np.asarray(picture[..., [2, 1, 0, 3]])
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """A file that is there as a whole or not at all.
+    """Write a file completely or not at all.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Inputs of folders that are skipped, named once in the log."""
+"""Skipped inputs of folders, logged once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LOG = logging.getLogger(__name__)
 
 
 def log_skipped(table: str, found: Scan | PairSet) -> None:
-    """A line for each input that is not used, and one with their number and that of files of other formats.
+    """Log a line for each skipped input, and one with their number and the number of files of other formats.
 
     Parameters
     ----------
     table
-        Which table of the configuration asked for them.
+        The table of the configuration that refers to them.
     found
-        What was found; of data sets of blursynth nothing is skipped.
+        The inputs that were found; nothing is skipped in blursynth data sets.
     """
     if isinstance(found, Scan):
         skipped = [(one.name, one.why) for one in (*found.skipped, *found.duplicates)]

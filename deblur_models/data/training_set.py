@@ -1,6 +1,6 @@
-"""Samples for training: sample ``i`` is a function of the seed and ``i`` alone, so a run can stop and go on anywhere.
+"""Training samples: sample ``i`` is a function of only the seed and ``i``, so a run can stop and resume anywhere.
 
-A sample is either a ready pair, or a picture before its blur, which a draw or a network then blurs on the training
+A sample is either a ready pair, or an image before its blur, which a draw or a network then blurs on the training
 device.
 """
 
@@ -32,21 +32,21 @@ log = logging.getLogger(__name__)
 
 
 class Source(ABC):
-    """Where training samples come from."""
+    """A source of training samples."""
 
     name: str
 
     @abstractmethod
     def sample(self, index: int) -> Sample:
-        """Sample ``index`` of an endless sequence, of one size."""
+        """Sample ``index`` of an endless sequence of samples of one size."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A text that is another one where the samples come from other pictures, or another blur."""
+        """A string that changes if the samples come from other pictures, or have another blur."""
 
 
 class OnTheFly(Source):
-    """Photographs blurred while training.
+    """Photographs blurred on the fly.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ class OnTheFly(Source):
     on_device
         Whether the blur is computed on the training device, in batches, instead of where the sample is read.
     reuse
-        How often each sample is shown, where blurring takes longer than learning: samples are taken in blocks of
-        ``BLOCK``, and each block is shown so many times, in another order each time. A block is kept in memory, in
-        every process that reads ahead; what is blurred on the device is not kept.
+        Number of times each sample is used, if blurring takes longer than a training step: samples are grouped in
+        blocks of ``BLOCK``, and each block is repeated this many times, in a different order each time. A block is kept
+        in the memory of every worker process; samples blurred on the device are not kept.
 
     Raises
     ------
@@ -70,7 +70,7 @@ class OnTheFly(Source):
     def __init__(self, online: OnlineDataset, name: str, *, seed: int, on_device: bool = False, reuse: int = 1) -> None:
         if online.spec.arrays[0].dtype == "float32":
             raise InvalidValueError(
-                f"{name}: recipe {online.recipe.name!r} ends in linear light, and networks are trained on encoded "
+                f"{name}: recipe {online.recipe.name!r} ends in linear light, but networks are trained on encoded "
                 "pictures.",
                 fix="End the recipe with an encode step.",
             )
@@ -108,33 +108,33 @@ class OnTheFly(Source):
 
 
 class Crops(Source):
-    """Square crops of the pairs of a set: every pair once per epoch, in an order and at places that the seed decides.
+    """Square crops of the pairs of a set: every pair once per epoch, in an order and at positions given by the seed.
 
-    A pair that cannot be decoded is left out with a warning, and the next one of the epoch takes its place: which one
-    that is depends on the number of the sample alone.
+    A pair that cannot be decoded is skipped with a warning and replaced by the next one of the epoch, which depends
+    only on the index of the sample.
 
     Parameters
     ----------
     pairs
         The set.
     name
-        What the source is called.
+        Name of the source.
     size_px
         Side of the crops.
     seed
-        Decides order and places.
+        Determines order and positions.
     margin_px
-        Width of what each crop has around it; beyond the edges of a picture its mirror image.
+        Width of the margin around each crop; mirrored beyond the edges of a picture.
 
     Raises
     ------
     InvalidValueError
         A pair is smaller than the crop without its margin.
     PictureError
-        A picture cannot be used, or the two of a pair differ in size, as far as headers tell.
+        According to the headers, a picture cannot be used, or the two pictures of a pair differ in size.
     """
 
-    GIVES_UP_AFTER = 16  # broken pairs one after another: then the whole set is out of reach
+    GIVES_UP_AFTER = 16  # consecutive broken pairs, after which the whole set counts as inaccessible
 
     def __init__(self, pairs: PairSet, name: str, *, size_px: int, seed: int, margin_px: int = 0) -> None:
         self.pairs, self.name, self.size, self.seed, self.margin_px = pairs, name, size_px, seed, margin_px
@@ -145,7 +145,7 @@ class Crops(Source):
             if min(height, width) < size_px:
                 raise InvalidValueError(
                     f"{name}: patch_px = {size_px} is larger than the pictures: pair {i} has {width}x{height} px.",
-                    fix="Make patch_px smaller, or leave the picture out.",
+                    fix="Reduce patch_px, or remove the picture.",
                 )
 
     def sample(self, index: int) -> PairSample:
@@ -173,18 +173,18 @@ class Crops(Source):
             except PictureError as error:
                 if number not in self._left_out:
                     self._left_out.add(number)
-                    log.warning("%s: pair %d is left out: %s", self.name, number, error.what)
+                    log.warning("%s: pair %d is skipped: %s", self.name, number, error.what)
                 if attempt == tries - 1:
                     raise PictureError(
-                        f"{self.name}: {tries} pairs one after another cannot be read. {error.what}",
+                        f"{self.name}: {tries} consecutive pairs cannot be read. {error.what}",
                         why=error.why,
-                        fix="Are the pictures still there?",
+                        fix="Check that the pictures still exist.",
                     ) from None
         raise AssertionError("a set has at least one pair")
 
 
 def _with_margin(codes: NDArray[Any], top: int, left: int, size: int, margin: int) -> NDArray[Any]:
-    """A window of codes ``[H, W, 3]`` and what is around it, beyond the edges its mirror image without the edge."""
+    """A window of codes ``[H, W, 3]`` with its margin, reflected beyond the edges without repeating the edge."""
     height, width = codes.shape[:2]
     first = max(top - margin, 0), max(left - margin, 0)
     last = min(top + size + margin, height), min(left + size + margin, width)
@@ -195,9 +195,9 @@ def _with_margin(codes: NDArray[Any], top: int, left: int, size: int, margin: in
 
 
 class BlurredByNetwork(Source):
-    """The sharp pictures of ready pairs, for a network to blur; its noise is a function of the seed and the sample.
+    """The sharp images of ready pairs, for a network to blur; its noise is a function of the seed and the sample.
 
-    The network goes by the name of the source.
+    The network is identified by the name of the source.
     """
 
     def __init__(self, pairs: Source, *, seed: int) -> None:
@@ -210,35 +210,35 @@ class BlurredByNetwork(Source):
         return SharpSample(pair.sharp, pair.source, pair.geometry, self.name, noise_seed)
 
     def fingerprint(self) -> str:
-        """Of the pictures; the network is not known here."""
+        """Hash of the pictures; the network is not known here."""
         return self.pairs.fingerprint()
 
 
 @lru_cache(maxsize=8)
 def shuffled(count: int, seed: int, epoch: int, name: str) -> tuple[int, ...]:
-    """The numbers below ``count`` in the order of an epoch."""
+    """The indices below ``count`` in the order of an epoch."""
     generator = np.random.Generator(np.random.Philox(Stream(seed, epoch, f"{name}.order").word()))
     return tuple(generator.permutation(count).tolist())
 
 
 class TrainingSet(TorchDataset[Augmented]):
-    """Samples from one source, or from several in given shares.
+    """Samples from one source, or from several in given proportions.
 
     Parameters
     ----------
     sources
-        Where they come from.
+        The sources.
     shares
-        How often each is chosen, e.g. (2, 1) for two of the first to one of the second.
+        Relative frequency of each source, e.g. (2, 1) for two samples of the first to one of the second.
     seed
-        Decides which source and which turn sample ``i`` has.
+        Determines source and orientation of sample ``i``.
     augment
-        Whether pictures are turned by quarters and flipped; "mirror": flipped left to right alone. Off where a loss
-        blurs again with the draw, whose directions would no longer fit.
+        Whether images are flipped and rotated by quarter turns; "mirror": only flipped left to right. Must be off if a
+        loss re-blurs with the draw, whose directions would no longer match.
     augmentation
-        What else is done to pictures; the same holds for it.
+        Further augmentation, with the same restriction.
     margin_px
-        Width of what the samples of all sources have for it around their patch.
+        Width of the margin that the samples of all sources have around their patch for it.
     """
 
     def __init__(
@@ -262,13 +262,13 @@ class TrainingSet(TorchDataset[Augmented]):
         chosen = min(int(np.searchsorted(self._until, stream.uniform(), side="right")), len(self.sources) - 1)
         turn = int(stream.uniform() * 8) if self.augment else 0
         if self.augment == "mirror":
-            turn = 4 * (turn // 4)  # of the eight ways the picture itself and its mirror image
+            turn = 4 * (turn // 4)  # only the image itself and its mirror image
         augmented = None if self.augmentation is None else self.augmentation.draw(self.seed, index)
         return Augmented(self.sources[chosen].sample(index), turn, augmented, self.margin_px)
 
 
 class _Steps(Sampler[list[int]]):
-    """The numbers of the samples of each step: ``offset + step * batch ...``, of which one process takes its part."""
+    """The sample indices of each step: ``offset + step * batch ...``, of which each process takes its part."""
 
     def __init__(self, first: int, last: int, batch: int, offset: int, rank: int, ranks: int) -> None:
         self.first, self.last, self.batch = first, last, batch
@@ -297,10 +297,10 @@ def batches(
     ranks: int = 1,
     pin_memory: bool = False,
 ) -> Iterable[list[Collated]]:
-    """The samples of steps ``first`` to ``last``, this process's share of each batch, in ``parts`` of equal size.
+    """The samples of steps ``first`` to ``last``: this process's share of each batch, in ``parts`` of equal size.
 
-    ``offset`` is the number of the first sample of step 0. ``workers`` processes read ahead; the samples do not depend
-    on their number. ``pin_memory`` is for copying to CUDA devices.
+    ``offset`` is the index of the first sample of step 0. ``workers`` processes prefetch; the samples do not depend on
+    their number. ``pin_memory`` is for copying to CUDA devices.
     """
     more: dict[str, Any] = {"prefetch_factor": 2, "multiprocessing_context": "spawn"} if workers else {}
     return DataLoader(
@@ -315,13 +315,13 @@ def batches(
 
 
 def _leave_interrupts_to_the_run(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the run finishes its step first, and needs its samples for that."""
+    """Ignore Ctrl-C, which reaches every process of a terminal: the run finishes its step and needs its samples."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)
 class _InParts:
-    """Collates the samples of a step in parts of equal size."""
+    """Collate the samples of a step in parts of equal size."""
 
     parts: int
 

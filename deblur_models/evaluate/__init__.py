@@ -1,5 +1,5 @@
-"""How well pictures are restored: ``evaluation`` (the run), ``statistics`` (means, gains, their intervals), ``store``
-(what is kept), ``report`` (the page), ``speed``; ``kernels``, ``references``, ``usable_metrics`` (what is measured)."""
+"""Evaluation of restorers: ``evaluation`` (the run), ``statistics`` (means, gains, their intervals), ``store``
+(stored results), ``report`` (the page), ``speed``; ``kernels``, ``references``, ``usable_metrics`` (the inputs)."""
 
 from deblur_models.evaluate.evaluation import Evaluation, evaluate
 from deblur_models.evaluate.kernels import kernel_of_draw, kernels_of_files

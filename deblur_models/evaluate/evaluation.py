@@ -1,8 +1,8 @@
-"""How well pictures are restored: every metric with its protocol, by how they were blurred, beside no restoration.
+"""Evaluation of restorers: every metric with its protocol, grouped by blur, compared with no restoration.
 
-A report is a folder. What is measured of a picture is written at once (``results/RESTORER.jsonl``), so that evaluation
-goes on where it was stopped; ``summary.json`` and ``index.html`` are made of those lines at the end, beside
-``pairs.jsonl``, which says of every pair how it was blurred. Infinite values stand as ``"inf"`` in JSON.
+A report is a folder. The measurements of a picture are written immediately (``results/RESTORER.jsonl``), so that
+evaluation resumes where it was stopped. ``summary.json`` and ``index.html`` are created from those lines at the end,
+next to ``pairs.jsonl``, which describes the blur of every pair. Infinite values are stored as ``"inf"`` in JSON.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _LOG = logging.getLogger(__name__)
 
 
 OnPicture = Callable[[int, int, str], None]
-"""Called before each restoration with the number done, the number of all, and what comes now."""
+"""Called before each restoration with the number done, the total number, and a description of the next one."""
 
 
 @dataclass
 class Evaluation:
-    """What was measured: ``values[restorer][index]`` are lines of the results, ``summary`` is what the report shows."""
+    """Results: ``values[restorer][index]`` are lines of the results, ``summary`` holds the content of the report."""
 
     facts: list[PairFacts]
     values: dict[str, dict[int, dict[str, Any]]]
@@ -88,69 +88,69 @@ def evaluate(
     kernels_about: str = "given",
     on_picture: OnPicture | None = None,
 ) -> Evaluation:
-    """Measure restorers, and the blurred pictures as they are, on pairs.
+    """Measure restorers, and the unrestored blurred pictures, on pairs.
 
-    Restored pictures are cut to 0..1 and rounded to the codes of the set before they are measured, as if they had been
-    written and read. A pair that cannot be read is left out; ``summary["failed"]`` says which and why, and it is tried
-    again when evaluation goes on. Where a given kernel explains a blurred picture clearly worse than the same kernel
-    turned by 180 degrees, a warning says so once.
+    Restored pictures are clipped to 0..1 and rounded to the codes of the set before they are measured, as if they had
+    been written and read. A pair that cannot be read is skipped; ``summary["failed"]`` says which and why, and it is
+    tried again when evaluation is resumed. If a given kernel explains a blurred picture clearly worse than the same
+    kernel rotated by 180 degrees, a warning is logged once.
 
     Parameters
     ----------
     pairs
-        With their draws, tables by severity and by kind of blur follow.
+        If they have draws, the report contains tables by severity and by kind of blur.
     restorers
-        Different names. Those that need a kernel are left out of pictures where no single one is known; their gain is
-        held against the same pictures without restoration.
+        They need different names. Those that need a kernel skip pictures without a single known kernel; their gain is
+        computed over the same pictures without restoration.
     out
-        Folder of the report. Results that are there are kept, if they are of the same data, metrics and restorers.
+        Folder of the report. Existing results are kept if they have the same data, metrics and restorers.
     metrics
-        The first is what groups are compared by; ``psnr`` must be among them.
+        Groups are compared by the first one; ``psnr`` must be among them.
     references
         For sets with several sharp pictures per blurred one: adds the best PSNR over them
         (:func:`~deblur_models.metrics.best_over_trajectory`) as ``psnr_trajectory``.
     kernels
-        What tells methods the kernel of a pair; by default its draw does.
+        Provides the kernel of a pair to methods; by default the kernel of its draw.
     limit
-        Only so many pairs, evenly spread over the set.
+        Maximum number of pairs, evenly spread over the set.
     harm
-        On how many sharp pictures, evenly spread, a restorer is tried that has nothing to restore.
+        Number of sharp pictures, evenly spread, that restorers should leave unchanged.
     pictures
-        Of how many pairs, evenly spread, pictures are written for the report.
+        Number of pairs, evenly spread, whose pictures are written for the report.
     cost_px
-        Height and width at which networks are timed and counted; None leaves it out.
+        Height and width for timing and operation counts of networks; None skips them.
     force
-        Throw away results of other data, metrics or restorers that are in the folder.
+        Discard results of other data, metrics or restorers in the folder.
     left_out
-        Metrics that are not measured, and why; stands in the report.
+        Metrics that are not measured, and why; shown in the report.
     kernels_about
-        How ``kernels`` came about, where results of other kernels must not be mixed with these.
+        Origin of ``kernels``, so that results of other kernels are not mixed with these.
     on_picture
-        Told of every restoration.
+        Called before every restoration.
 
     Raises
     ------
     InvalidValueError
-        Names that are not different, no ``psnr``, a method that needs kernels of real pairs, or pictures that are not
-        numbers.
+        Names are not unique, ``psnr`` is missing, a method needs kernels of real pairs, or restored pictures are not
+        finite.
     DatasetError
-        The folder holds results of something else, or no pair can be read.
+        The folder holds results of other settings, or no pair can be read.
     """
     everything: list[Restorer] = [Identity(), *restorers]
     names = [r.name for r in everything]
     slugs = [slug(name) for name in names]
     if len(set(slugs)) < len(slugs):
         twice = next(n for n, s in zip(names, slugs, strict=True) if slugs.count(s) > 1)
-        raise InvalidValueError(f"Two restorers are called {twice!r}.", fix="Give them different names.")
+        raise InvalidValueError(f"Two restorers are named {twice!r}.", fix="Give them different names.")
     if taken := {"sharp", "blurred"} & set(slugs):
         raise InvalidValueError(
-            f"A restorer is called {taken.pop()!r}, as the pictures of a pair are.", fix="Give it another name."
+            f"A restorer is named {taken.pop()!r}, like a picture of a pair.", fix="Give it another name."
         )
     measured = [m.name for m in metrics]
     if "psnr" not in measured or len(set(measured)) < len(measured):
         raise InvalidValueError(
-            f"metrics must be different and psnr among them, got {', '.join(measured) or 'none'}.",
-            why="Gains over no restoration are told in dB.",
+            f"metrics must be unique and include psnr, got {', '.join(measured) or 'none'}.",
+            why="Gains over no restoration are reported in dB.",
         )
     for name, value, least in (("limit", limit, 1), ("harm", harm, 0), ("pictures", pictures, 0)):
         if value is not None and value < least:
@@ -159,8 +159,8 @@ def evaluate(
     blind = [r.name for r in restorers if r.needs_kernel]
     if blind and kernels is None and _without_draws(pairs, chosen):
         raise InvalidValueError(
-            f"{blind[0]} needs the kernel of each picture, and nothing is known of the blur of {pairs.name}.",
-            fix="Give the kernels, or measure on a data set of blursynth, which records them.",
+            f"{blind[0]} needs the kernel of each picture, but the blur of {pairs.name} is unknown.",
+            fix="Provide the kernels, or use a blursynth data set, which records them.",
         )
     where = [chosen[i] for i in spread(len(chosen), harm)] if harm else []
     shown = [chosen[i] for i in spread(len(chosen), pictures)] if pictures else []
@@ -205,9 +205,9 @@ def evaluate(
 def _measure(
     plan: _Plan, restorers: Sequence[Restorer], stores: Sequence[Store], on_picture: OnPicture | None
 ) -> tuple[list[PairFacts], list[dict[str, Any]]]:
-    """Restore and measure what has no line yet; pairs that have all of theirs are not even read.
+    """Restore and measure pairs without results; pairs with complete results are not read.
 
-    Also gives the pairs that cannot be read, and why.
+    Also returns the pairs that cannot be read, and why.
     """
     facts: list[PairFacts] = []
     failed: list[dict[str, Any]] = []
@@ -253,7 +253,7 @@ def _measure(
 
 def _left_out(pairs: PairSet, index: int, error: BlursynthError) -> dict[str, Any]:
     name = pairs.names[index] if isinstance(pairs, FolderPairs) else f"{index:06d}"
-    _LOG.debug("%s is left out: %s", name, error)
+    _LOG.debug("%s is skipped: %s", name, error)
     return {"index": index, "name": name, "why": printable(error).rstrip(".")}
 
 
@@ -262,9 +262,9 @@ def _look_at_kernel(plan: _Plan, sample: PairSample, kernel: NDArray[np.floating
         return
     plan.warned.add("kernels")
     _LOG.warning(
-        "%s: its kernel turned by 180 degrees explains the blurred picture clearly better than the kernel itself. "
-        "A picture is its sharp one convolved with the kernel; turn kernels for correlation, such as Levin's. "
-        "Other pictures are not named.",
+        "%s: its kernel rotated by 180 degrees explains the blurred picture clearly better than the kernel itself. "
+        "The blurred picture must be the sharp one convolved with the kernel; rotate kernels that are defined by "
+        "correlation, such as Levin's. Other pictures are not reported.",
         sample.name,
     )
 
@@ -276,13 +276,13 @@ def _without_draws(pairs: PairSet, chosen: Sequence[int]) -> bool:
             return pairs[index].draw is None
         except BlursynthError as error:
             _LOG.debug("pair %d cannot be read: %s", index, error)
-    return False  # which is told when they are measured
+    return False  # reported when they are measured
 
 
 def _measured(
     plan: _Plan, restorer: Restorer, index: int, sample: PairSample, kernel: NDArray[np.floating] | None
 ) -> dict[str, Any]:
-    """The line of one restorer and one pair."""
+    """The result line of one restorer and one pair."""
     line: dict[str, Any] = {"index": index, "name": sample.name}
     if restorer.needs_kernel and kernel is None:
         return {**line, "skipped": "no single kernel is known"}
@@ -294,7 +294,7 @@ def _measured(
     seconds = time.perf_counter() - began
     if not bool(torch.isfinite(restored).all()):
         raise InvalidValueError(
-            f"{restorer.name} makes values that are not numbers of picture {sample.name!r}.",
+            f"{restorer.name} produces NaN or infinite values for picture {sample.name!r}.",
             fix="Use full precision (float32), or another checkpoint.",
         )
     restored = (restored.clamp(0.0, 1.0) * top).round() / top
@@ -312,7 +312,7 @@ def _picture_file(plan: _Plan, index: int, name: str) -> Path:
 
 
 def _picture_missing(plan: _Plan, restorer: Restorer, line: Mapping[str, Any]) -> bool:
-    """Whether the report shows this pair, and its restored picture was not written yet."""
+    """Whether the report shows this pair, but its restored picture is not written yet."""
     index = line["index"]
     if index not in plan.shown or "skipped" in line:
         return False
@@ -326,7 +326,7 @@ def _values(plan: _Plan, restored: Tensor, sharp: Tensor, sample: PairSample) ->
         try:
             value = float(metric(restored, sharp)[0])
             values[metric.name] = None if math.isnan(value) else value
-        except InvalidValueError as error:  # a picture that is too small for it, or flat
+        except InvalidValueError as error:  # the picture is too small for it, or flat
             values[metric.name] = None
             if metric.name not in plan.warned:
                 plan.warned.add(metric.name)
@@ -346,7 +346,7 @@ def _identity(pairs: PairSet) -> dict[str, Any]:
 
 
 def _about(restorer: Restorer, about: Mapping[str, Any]) -> dict[str, Any]:
-    """With the tile that was left where memory did not suffice for the one that was asked for."""
+    """With the tile size that was used if memory did not suffice for the requested one."""
     if isinstance(restorer, NetworkRestorer) and restorer.tile_px != about["tile_px"]:
         return {**about, "tile_px_for_lack_of_memory": restorer.tile_px}
     return dict(about)
@@ -363,7 +363,7 @@ def _cost(restorer: NetworkRestorer, size_px: tuple[int, int]) -> dict[str, Any]
 
 
 def spread(count: int, wanted: int | None) -> list[int]:
-    """So many of ``count`` numbers, evenly spread, the first one among them; all of them for None.
+    """``wanted`` indices below ``count``, evenly spread and including the first; all of them for None.
 
     >>> spread(10, 3), spread(4, None), spread(2, 5)
     ([0, 4, 9], [0, 1, 2, 3], [0, 1])

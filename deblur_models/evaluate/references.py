@@ -20,43 +20,42 @@ from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, open_p
 __all__ = ["References", "open_references"]
 
 References = Callable[[PairSample], Iterable[Tensor]]
-"""Several sharp pictures ``[3, H, W]`` in 0..1 of one blurred picture, along the path of the camera."""
+"""Several sharp pictures ``[3, H, W]`` in 0..1 for one blurred picture, along the path of the camera."""
 
 
 def open_references(
     blurred: str | Path, references: str | Path, sharp: str | Path | None = None
 ) -> tuple[PairSet, References]:
-    """The pairs of a folder of blurred pictures, and what gives the references of one of them.
+    """The pairs of a folder of blurred pictures, and a function that returns the references of a pair.
 
     Parameters
     ----------
     blurred
         The folder of the blurred pictures.
     references
-        The folder that holds, for each of them, a folder of its name with its sharp pictures.
+        A folder that holds, for each blurred picture, a folder with its name that contains its sharp pictures.
     sharp
-        The folder of the sharp pictures that all other metrics compare with; by default the middle one of a picture's
-        references.
+        The folder of the sharp pictures for all other metrics; by default the middle one of a picture's references.
 
     Raises
     ------
     DatasetError
-        There is no such folder, or a picture has no references.
+        A folder does not exist, or a picture has no references.
     """
     blurred, references = expanded(blurred), expanded(references)
     for folder in (blurred, references):
         if not folder.is_dir():
-            raise DatasetError(f"{folder}: there is no such folder.")
+            raise DatasetError(f"{folder}: does not exist.")
     by_name, blurred_ones = pictures_by_name(blurred)
     sharp_ones = {name: _sharp_pictures(references / path_of(name)) for name in by_name}
     listed = {name: inside.paths for name, inside in sharp_ones.items()}
     alone = [name for name, found in listed.items() if not found]
     if alone or not by_name:
         raise DatasetError(
-            f"{references}: holds no pictures in the folder {alone[0]!r}."
+            f"{references}: contains no pictures in the folder {alone[0]!r}."
             if alone
-            else f"{blurred}: holds no pictures.",
-            why="The sharp pictures along the path of one blurred picture lie in a folder of its name.",
+            else f"{blurred}: contains no pictures.",
+            why="The sharp pictures along the path of a blurred picture must be in a folder with its name.",
         )
 
     def of_sample(sample: PairSample) -> Iterable[Tensor]:
@@ -73,7 +72,7 @@ def open_references(
 
 
 def _sharp_pictures(folder: Path) -> Inside:
-    """Those of one blurred picture: right in its folder."""
+    """The sharp pictures of one blurred picture, directly in its folder."""
     if not folder.is_dir():
         return Inside(folder, ())
     inside = walk(folder, CODE_SUFFIXES)

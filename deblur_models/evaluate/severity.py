@@ -1,4 +1,4 @@
-"""What is known of a pair's blur before anything restores it: kinds, and how wide it is."""
+"""Known properties of a pair's blur, independent of any restoration: its kinds and its width."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ __all__ = ["PairFacts", "pair_facts", "severity_px"]
 
 _LOG = logging.getLogger(__name__)
 
-_LEAST_WIDTH_PX = 0.05  # a blur narrower than this moves no code of a picture
+_LEAST_WIDTH_PX = 0.05  # a blur narrower than this changes no code of a picture
 
 
 @dataclass(frozen=True)
 class PairFacts:
-    """What is known of a pair's blur before anything restores it.
+    """Known properties of a pair's blur, independent of any restoration.
 
     Parameters
     ----------
     severity_px
-        Root mean square width of the point spread that the draw's blurs make together, in px; at the middle of the
-        picture where it ``varies``; None where there is no draw, or where a varying blur cannot be made again without
-        its depth map.
+        Root mean square width of the combined kernel (PSF) of the draw's blurs, in px; at the image center if it
+        ``varies``; None if there is no draw, or if a varying blur cannot be reproduced without its depth map.
     kinds
-        Kinds of blur in the draw, without those that are too narrow to be seen.
+        Kinds of blur in the draw, except those that are too narrow to be visible.
     """
 
     index: int
@@ -69,13 +68,13 @@ def pair_facts(index: int, sample: PairSample) -> PairFacts:
 
 
 def severity_px(draw: Draw, geometry: Frame | None = None) -> float | None:
-    """``sqrt(E|x - E x|^2)`` of the place x to which the draw's blurs send the light of a point, in px.
+    """``sqrt(E|x - E x|^2)`` of the position x to which the draw's blurs send the light of a point, in px.
 
-    Variances of blurs one after another add up. A blur that varies over the picture is measured by the light of a point
-    in the middle of ``geometry``, a frame that says where the picture lies; None without it, or where such a blur needs
-    depth or labels that are not there.
+    Variances of consecutive blurs add up. A blur that varies over the picture is measured by the light of a point at
+    the center of ``geometry``, a frame that gives the position of the picture; the result is None without it, or if
+    such a blur needs depth or labels that are missing.
 
-    Not counted: resampling, demosaicking, denoising and compression, which have no point spread of their own. Negative
+    Not counted: resampling, demosaicking, denoising and compression, which have no kernel of their own. Negative
     weights (sinc kernels) may lower the variance, at most to 0.
     """
     total = sum(v for v in (_variance(step) for _, step in draw.steps) if v is not None)
@@ -88,7 +87,7 @@ def severity_px(draw: Draw, geometry: Frame | None = None) -> float | None:
 
 
 def _variance(step: Degradation) -> float | None:
-    """Of a blur with one point spread; None for anything else."""
+    """The variance of a blur with a single kernel; None for anything else."""
     spread = step.point_spread()
     if spread is None:
         return None
@@ -112,7 +111,7 @@ def _varying_variance(draw: Draw, geometry: Frame | None) -> float | None:
             if type(step).varies or type(step).sets_geometry:
                 frame = step(frame)
     except BlursynthError as error:
-        _LOG.debug("the blur at the middle of a picture is not known: %s", error)
+        _LOG.debug("the blur at the center of a picture is unknown: %s", error)
         return None
     arrived = np.asarray(frame.image[0].mean(axis=0), np.float64).clip(0.0, None)
     total = arrived.sum()

@@ -1,7 +1,7 @@
-"""What a network costs: weights, multiplications, time and memory, each with the size of picture that it holds for.
+"""The cost of a network: weights, multiplications, time and memory, each for a given image size.
 
-Time is taken on the device with nothing left in flight before the clock is read; all else is counted on torch's meta
-device, where tensors have shapes and no numbers, so that it is the same on every machine.
+Time is measured on the device, which is synchronized before the clock is read. Everything else is counted on torch's
+meta device, where tensors have shapes but no values, so that it is the same on every machine.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ __all__ = ["Cost", "Speed", "count_macs", "count_used_weights", "measure_speed",
 
 @dataclass(frozen=True)
 class Cost:
-    """What one picture of ``height`` x ``width`` px costs.
+    """The cost of one image of ``height`` x ``width`` px.
 
     Parameters
     ----------
     stored_weights, used_weights
-        In the checkpoint, and those of them that the finest output depends on: some published networks carry a
-        classifier's head or coarser outputs along.
+        The number of weights in the checkpoint, and of those that the finest output depends on: some published networks
+        include a classifier's head or coarser outputs.
     macs
-        Multiplications with an addition of convolutions, matrix products and attention; half of the floating-point
-        operations. Not counted: Fourier transforms, normalization, resizing and everything else pixel by pixel.
+        Multiply-accumulate operations of convolutions, matrix products and attention; half of the floating-point
+        operations. Not counted: Fourier transforms, normalization, resizing and all other pixel-wise operations.
     memory_bytes
-        The most that weights, input and results in between take together; without the allocator's own needs and the
-        workspace of the convolutions.
+        Peak memory of weights, input and intermediate results together, excluding the allocator's overhead and the
+        workspace of convolutions.
     """
 
     height: int
@@ -53,9 +53,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Speed:
-    """Pictures of ``height`` x ``width`` px per second, one at a time: the median of several, and their extremes.
+    """Images of ``height`` x ``width`` px per second, one at a time: the median of several, and their extremes.
 
-    ``memory_bytes`` is what CUDA's allocator had reserved for tensors at most; None on other devices.
+    ``memory_bytes`` is the peak memory of tensors in CUDA's allocator; None on other devices.
     """
 
     height: int
@@ -78,7 +78,7 @@ class Speed:
 
 
 def network_cost(network: Network, height: int, width: int) -> Cost:
-    """All that is counted, for one picture of this size."""
+    """Count the cost for one image of this size."""
     return Cost(
         height=height,
         width=width,
@@ -90,7 +90,7 @@ def network_cost(network: Network, height: int, width: int) -> Cost:
 
 
 def count_used_weights(network: Network) -> int:
-    """Weights that the finest output has a derivative with respect to."""
+    """Number of weights with respect to which the finest output has a derivative."""
     twin = _without_numbers(network).requires_grad_(True)
     side = 2 * max(32, network.config.multiple_px)
     weights = list(twin.parameters())
@@ -100,7 +100,7 @@ def count_used_weights(network: Network) -> int:
 
 
 def count_macs(network: Network, height: int, width: int) -> int:
-    """Multiplications with an addition for one picture; see :class:`Cost`."""
+    """Multiply-accumulate operations for one image; see :class:`Cost`."""
     picture = _picture(height, width, "meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         _without_numbers(network)(picture)
@@ -108,7 +108,7 @@ def count_macs(network: Network, height: int, width: int) -> int:
 
 
 def peak_bytes(network: Network, height: int, width: int) -> int:
-    """The most bytes that tensors take at one time while one picture is restored; see :class:`Cost`."""
+    """Peak number of bytes of tensors while one image is restored; see :class:`Cost`."""
     twin = _without_numbers(network)
     picture = _picture(height, width, "meta")
     with torch.no_grad(), _LiveBytes() as live:
@@ -121,7 +121,7 @@ def peak_bytes(network: Network, height: int, width: int) -> int:
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives it no types
-    """Adds up the storages that are alive after every operation."""
+    """Sums the storages that are alive after every operation."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -161,15 +161,15 @@ def measure_speed(
     warm_up: int = 2,
     repeats: int = 7,
 ) -> Speed:
-    """Time one picture of random numbers at a time, after ``warm_up`` pictures that are not counted.
+    """Time one image of random values at a time, after ``warm_up`` images that are not counted.
 
-    The network is moved to the device and stays there. The device is synchronized before the clock is read: a GPU's
+    The network is moved to the device and stays there. The device is synchronized before the clock is read, since GPU
     calls return long before their work is done.
 
     Raises
     ------
     InvalidValueError
-        No repeats, or a size that is not positive.
+        ``repeats`` or the size is not positive.
     """
     if repeats < 1 or warm_up < 0:
         raise InvalidValueError(f"repeats must be >= 1 and warm_up >= 0, got {repeats} and {warm_up}.")
@@ -214,12 +214,12 @@ def _synchronize(device: torch.device) -> None:
 
 def _picture(height: int, width: int, device: torch.device | str) -> Tensor:
     if height < 1 or width < 1:
-        raise InvalidValueError(f"The sides of a picture must be >= 1 px, got {width}x{height}.")
+        raise InvalidValueError(f"The sides of an image must be >= 1 px, got {width}x{height}.")
     return torch.rand(1, 3, height, width, device=device)
 
 
 def _without_numbers(network: Network) -> Network:
-    """The same network on the meta device, in use."""
+    """The same network on the meta device, in ``eval()`` mode."""
     with torch.device("meta"):
         twin = network.config.build()
     return twin.eval()

@@ -32,8 +32,8 @@ def summarize(
     protocols = {m.name: m.protocol for m in metrics}
     if trajectory:
         protocols["psnr_trajectory"] = (
-            "best PSNR in dB of the luma over the sharp pictures along the camera's path, the restored one scaled by "
-            "least squares and moved by whole px (after Köhler et al. 2012)"
+            "best PSNR in dB of the luma over the sharp pictures along the camera's path, with the restored one scaled "
+            "by least squares and shifted by whole px (after Köhler et al. 2012)"
         )
     whole = {name: _line(chosen, lines, values[BASELINE], names) for name, lines in values.items()}
     before = {i: v for i in chosen if (v := _value(values[BASELINE], i, "psnr")) is not None and math.isfinite(v)}
@@ -41,14 +41,14 @@ def summarize(
         "format": FORMAT,
         "protocols": {
             **protocols,
-            "rounding": "restored pictures are cut to 0..1 and rounded to the codes of the set before they are "
+            "rounding": "restored pictures are clipped to 0..1 and rounded to the codes of the set before they are "
             "measured",
-            "infinite": "pictures whose PSNR is infinite, blurred or restored, are in no mean of PSNR",
-            "gain": "mean over pictures of PSNR restored minus PSNR blurred, in dB, with the 95 % interval of 2000 "
+            "infinite": "pictures with infinite PSNR, blurred or restored, are excluded from means of PSNR",
+            "gain": "mean over pictures of restored PSNR minus blurred PSNR, in dB, with the 95 % interval of 2000 "
             "bootstrap samples of the pictures",
-            "no_harm": "PSNR in dB of a restored sharp picture against that picture, not rounded; 40 dB cannot be seen",
-            "severity": "root mean square width in px of the point spread of the draw's blurs; at the middle of the "
-            "picture where it varies",
+            "no_harm": "PSNR in dB of a restored sharp picture against that picture, not rounded; 40 dB is invisible",
+            "severity": "root mean square width in px of the combined kernel (PSF) of the draw's blurs; at the center "
+            "of the picture if it varies",
         },
         "better": {**{m.name: m.better for m in metrics}, **({"psnr_trajectory": "higher"} if trajectory else {})},
         "overall": whole,
@@ -79,8 +79,8 @@ def _line(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"pictures": sum("values" in lines.get(i, {}) for i in members), "metrics": {}}
     for name in names:
-        # A blurred picture that equals its sharp one is in no restorer's mean, so that all means are over the same
-        # pictures; a group that holds nothing else keeps them.
+        # A blurred picture that equals its sharp one is excluded from all means, so that they cover the same pictures;
+        # a group without other pictures keeps them.
         same = [i for i in members if not math.isinf(_value(base, i, name) or 0.0)] or members
         numbers = [v for i in same if (v := _value(lines, i, name)) is not None]
         finite = [v for v in numbers if math.isfinite(v)]
@@ -108,7 +108,7 @@ def _line(
 def _gain(
     members: Sequence[int], lines: Mapping[int, Mapping[str, Any]], base: Mapping[int, Mapping[str, Any]], name: str
 ) -> dict[str, Any] | None:
-    """Of a metric in dB over no restoration; pictures where either is infinite are not counted."""
+    """The gain of a metric in dB over no restoration; pictures where either is infinite are not counted."""
     gains = []
     for i in members:
         after, before = _value(lines, i, name), _value(base, i, name)
@@ -129,9 +129,9 @@ def _value(lines: Mapping[int, Mapping[str, Any]], index: int, name: str) -> flo
 def bootstrap_mean(
     values: Sequence[float], *, samples: int = 2000, share: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """The interval of the mean that holds this share of resampled sets (percentiles); the value itself of a single one.
+    """The percentile interval of the mean over resampled sets with this coverage; for one value, the value itself.
 
-    It tells how far the mean depends on which pictures are in the set. Not told: what another training run would give.
+    It shows how much the mean depends on the choice of pictures, but not the variation between training runs.
     """
     numbers = np.asarray(values, np.float64)
     rng = np.random.Generator(np.random.Philox(seed))
@@ -146,13 +146,13 @@ def _by_severity(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
     for low, high in pairwise(edges):
         label = f"{low:g} to {high:g} px" if math.isfinite(high) else f"{low:g} px and more"
         groups.append((label, [f.index for f in facts if f.severity_px is not None and low <= f.severity_px < high]))
-    groups.append(("varies, not known", [f.index for f in facts if f.severity_px is None and f.known]))
+    groups.append(("varies, unknown", [f.index for f in facts if f.severity_px is None and f.known]))
     return groups if any(f.known for f in facts) else []
 
 
 def _by_kind(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
     kinds = sorted({kind for f in facts for kind in f.kinds})
-    together: dict[tuple[int, ...], list[str]] = {}  # kinds that are in the same pictures say the same
+    together: dict[tuple[int, ...], list[str]] = {}  # kinds in the same pictures form one group
     for kind in kinds:
         together.setdefault(tuple(f.index for f in facts if kind in f.kinds), []).append(kind.replace("_", " "))
     groups = [(" + ".join(names), list(members)) for members, names in together.items()]
@@ -161,7 +161,7 @@ def _by_kind(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
 
 
 def _by_quartile(before: Mapping[int, float]) -> list[tuple[str, list[int]]]:
-    """By the PSNR of the blurred picture; fewer than eight pictures have no quarters worth looking at."""
+    """By the PSNR of the blurred picture; with fewer than eight pictures, quarters are meaningless."""
     if len(before) < 8:
         return []
     order = sorted(before, key=lambda i: (before[i], i))

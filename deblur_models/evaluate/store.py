@@ -1,6 +1,6 @@
-"""What an evaluation keeps in its folder: what is measured there, and a line per restorer and picture.
+"""Stored results of an evaluation: its settings, and a line per restorer and picture.
 
-Infinite values stand as ``"inf"`` in JSON.
+Infinite values are stored as ``"inf"`` in JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FORMAT = 1
 
 
 class Store:
-    """Lines of one restorer on the disk: a heading that says what it is, then one line per picture."""
+    """Results of one restorer on disk: a header that describes it, then one line per picture."""
 
     def __init__(self, path: Path, about: dict[str, Any], *, force: bool) -> None:
         self.path, self.about = path, about
@@ -42,16 +42,16 @@ class Store:
             lines = path.read_text("utf-8", errors="replace").split("\n")
             if lines[0] != heading:
                 raise DatasetError(
-                    f"{path}: holds results of another restorer of this name, or of other settings.",
-                    fix="Give it another name, choose another folder, or throw the old results away (force).",
+                    f"{path}: holds results of another restorer with this name, or of other settings.",
+                    fix="Give it another name, choose another folder, or discard the old results (force).",
                 )
-            for text in lines[1:-1]:  # what follows the last end of line was cut off
+            for text in lines[1:-1]:  # text after the last newline was cut off
                 try:
                     line = json.loads(text)
                     self.lines[int(line["index"])] = _numbers(line)
                 except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                    raise DatasetError(f"{path}: is damaged.", fix="Throw the old results away (force).") from None
-            if lines[-1] or path.stat().st_nlink > 1:  # lines are added to it, and shall not be added to another file
+                    raise DatasetError(f"{path}: is damaged.", fix="Discard the old results (force).") from None
+            if lines[-1] or path.stat().st_nlink > 1:  # do not append through a hard link to another file
                 write_whole(path, ("\n".join(lines[:-1]) + "\n").encode())
         else:
             write_whole(path, f"{heading}\n".encode())
@@ -63,15 +63,15 @@ class Store:
 
 
 def claim(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
-    """Say in a folder what is measured in it, or see that it is the same as before.
+    """Record the settings of an evaluation in its folder, or check that they are unchanged.
 
     Raises
     ------
     DatasetError
-        The folder holds results of something else, and ``force`` is false.
+        The folder holds results of other settings, and ``force`` is false.
     """
     if folder.is_dir():
-        refuse_links(folder)  # lines are added to what lies there, and force deletes
+        refuse_links(folder)  # existing files are appended to, and force deletes them
     path = folder / "settings.json"
     settings = {"format": FORMAT, **settings}
     if path.exists() and not force:
@@ -84,8 +84,8 @@ def claim(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
             words = {"data": "data", "metrics": "metrics", "references": "references", "harm": "pictures for no harm",
                      "chosen": "numbers of pairs", "format": "versions", "kernels": "kernels"}  # fmt: skip
             raise DatasetError(
-                f"{folder}: holds a report of other {' and '.join(words[k] for k in other)}.",
-                fix="Choose another folder, or throw the old results away (force).",
+                f"{folder}: holds a report with other {' and '.join(words[k] for k in other)}.",
+                fix="Choose another folder, or discard the old results (force).",
             )
         return
     if force:
@@ -97,7 +97,7 @@ def claim(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
 
 
 def describe_restorer(restorer: Restorer) -> dict[str, Any]:
-    """What decides its results, as plain values; of a network also the hash of its weights."""
+    """The settings that determine its results, as plain values; for a network, also the hash of its weights."""
     about: dict[str, Any] = {"name": restorer.name}
     if isinstance(restorer, NetworkRestorer):
         digest = hashlib.sha256()
@@ -120,7 +120,7 @@ def describe_restorer(restorer: Restorer) -> dict[str, Any]:
 
 
 def slug(name: str) -> str:
-    """A name as a part of a file's name.
+    """A name as part of a file name.
 
     >>> slug("no restoration"), slug("NAFNet/32 (ours)")
     ('no-restoration', 'nafnet-32-ours')
@@ -129,12 +129,12 @@ def slug(name: str) -> str:
 
 
 def restored_stem(name: str) -> str:
-    """What the files of a restorer's pictures are called."""
+    """The file name, without suffix, of a restorer's pictures."""
     return f"restored-{slug(name)}"
 
 
 def write_picture(path: Path, picture: Tensor) -> None:
-    """A picture ``[1, 3, H, W]`` as PNG of 8 bits."""
+    """Write a picture ``[1, 3, H, W]`` as an 8-bit PNG."""
     codes = (picture[0].clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).movedim(0, -1).numpy()
     file = BytesIO()
     Image.fromarray(codes).save(file, "PNG")
@@ -142,7 +142,7 @@ def write_picture(path: Path, picture: Tensor) -> None:
 
 
 def plain(value: Any) -> Any:
-    """For JSON, which has no infinity."""
+    """A value for JSON, which has no infinity."""
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
     if isinstance(value, Mapping):
@@ -151,7 +151,7 @@ def plain(value: Any) -> Any:
 
 
 def _numbers(line: dict[str, Any]) -> dict[str, Any]:
-    """The inverse for a line of results."""
+    """The inverse of :func:`plain` for a line of results."""
     if "values" in line:
         line["values"] = {k: None if v is None else float(v) for k, v in line["values"].items()}
     if "no_harm" in line:

@@ -1,4 +1,4 @@
-"""Which metrics can be measured on the pictures of a set."""
+"""Selection of the metrics that can be measured on the pictures of a set."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ DEFAULT_METRICS = ("psnr", "ssim", "ms_ssim", "gmsd", "niqe", "lpips")
 
 
 def usable_metrics(metrics: Iterable[Metric], pairs: PairSet) -> tuple[list[Metric], dict[str, BlursynthError]]:
-    """Those of the metrics that can be measured on these pairs; and of the others what is wrong, by their names.
+    """The metrics that can be measured on these pairs, and the errors of the others by name.
 
-    Each is tried on noise of the size of the smallest picture.
+    Each is tested on noise with the size of the smallest picture.
 
     Raises
     ------
@@ -44,15 +44,15 @@ def usable_metrics(metrics: Iterable[Metric], pairs: PairSet) -> tuple[list[Metr
 
 
 def aligned_metrics(max_shift_px: int) -> list[Metric]:
-    """PSNR and SSIM at the best shift of up to ``max_shift_px``, without the borders that are moved out of sight."""
+    """PSNR and SSIM at the best shift of up to ``max_shift_px``, without the borders that are shifted out."""
     border_px = max(15, max_shift_px + 2)
     return [metric("aligned", of=of, max_shift_px=max_shift_px, border_px=border_px) for of in ("psnr", "ssim")]
 
 
 def size_of(pairs: PairSet, index: int) -> tuple[int, int] | None:
-    """Height and width of a pair; None where it cannot be read."""
+    """Height and width of a pair; None if it cannot be read."""
     try:
-        if isinstance(pairs, FolderPairs):  # which looks at all of its files together
+        if isinstance(pairs, FolderPairs):  # which checks all of its files together
             info = read_header(pairs.blurred[index])
             return info.height, info.width
         return pairs.size_px(index)

@@ -1,7 +1,7 @@
-"""Losses: records with a weight, called with pictures in 0..1.
+"""Losses: records with a weight, called with images in 0..1.
 
-Three sorts: losses between a restored and a sharp picture (:data:`ALL`), adversarial losses between the answers of a
-discriminator (:data:`ADVERSARIAL`), and losses of consistency, which need neither (:data:`CONSISTENCY`).
+There are three groups: losses between a restored and a sharp image (:data:`ALL`), adversarial losses between the
+outputs of a discriminator (:data:`ADVERSARIAL`), and consistency losses, which need neither (:data:`CONSISTENCY`).
 
 >>> import torch
 >>> bool(Charbonnier()(torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)) > 0.99)
@@ -69,13 +69,13 @@ __all__ = [
 ]
 
 ALL: tuple[type[Loss], ...] = (L1, L2, Charbonnier, PSNR, SSIM, MsSSIM, Edge, TotalVariation, FftL1, Perceptual)
-"""Every loss between a restored and a sharp picture."""
+"""All losses between a restored and a sharp image."""
 
 ADVERSARIAL: tuple[type[AdversarialLoss], ...] = (WganGP, LSGAN, VanillaGAN, RaganLS, RelativisticBlur)
-"""Every loss between the answers of a discriminator to real and to generated pictures."""
+"""All losses between the outputs of a discriminator for real and for generated images."""
 
 CONSISTENCY: tuple[type[ConsistencyLoss], ...] = (CycleConsistency, ReBlur)
-"""Losses of consistency; each is called in its own way."""
+"""Consistency losses; each has its own call signature."""
 
 
 def make_loss(values: Mapping[str, Any]) -> Loss:
@@ -84,16 +84,16 @@ def make_loss(values: Mapping[str, Any]) -> Loss:
     Raises
     ------
     InvalidValueError
-        There is no such kind, or a field is unknown or out of range.
+        The kind does not exist, or a field is unknown or out of range.
     """
     return make(values, ALL, noun="loss")
 
 
 def make_adversarial(values: Mapping[str, Any]) -> AdversarialLoss:
-    """An adversarial loss from ``{"kind": "ragan_ls", "weight": 0.01, ...}``; errors as :func:`make_loss`."""
+    """An adversarial loss from ``{"kind": "ragan_ls", "weight": 0.01, ...}``; raises as :func:`make_loss`."""
     return make(values, ADVERSARIAL, noun="adversarial loss")
 
 
 def make_consistency(values: Mapping[str, Any]) -> ConsistencyLoss:
-    """A loss of consistency from ``{"kind": "re_blur", "weight": 0.1, ...}``; errors as :func:`make_loss`."""
-    return make(values, CONSISTENCY, noun="loss of consistency")
+    """A consistency loss from ``{"kind": "re_blur", "weight": 0.1, ...}``; raises as :func:`make_loss`."""
+    return make(values, CONSISTENCY, noun="consistency loss")

@@ -1,4 +1,4 @@
-"""Losses of consistency: there and back again through two mappings, or through the known blur."""
+"""Consistency losses: over a cycle of two mappings, or with the known blur."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ _INVERSES: dict[type[Degradation], type[Degradation]] = {
 
 
 class NothingToReblur(InvalidValueError):
-    """No picture of a batch can be blurred again."""
+    """No image of a batch can be re-blurred."""
 
 
 class ConsistencyLoss(Kind):
-    """What losses share that compare other things than a restored and a sharp picture."""
+    """Base class of losses that do not compare a restored with a sharp image."""
 
-    weight: float = Field(default=1.0, gt=0, le=1e6, description="factor of this loss in the sum")
+    weight: float = Field(default=1.0, gt=0, le=1e6, description="weight of this loss in the sum")
     form: Literal["l1", "charbonnier"] = Field(default="l1", description="how differences of pixels are measured")
     epsilon: float = Field(
-        default=1e-3, gt=0, le=1, description="width of the foot of charbonnier, in picture units; not used by l1"
+        default=1e-3, gt=0, le=1, description="epsilon of charbonnier, in units of the image values; not used by l1"
     )
 
     def between(self, one: Tensor, other: Tensor) -> Tensor:
-        """The mean distance of two pictures."""
+        """The mean distance of two images."""
         difference = one - other
         if self.form == "l1":
             return difference.abs().mean()
@@ -59,13 +59,13 @@ class ConsistencyLoss(Kind):
 class CycleConsistency(ConsistencyLoss):
     """Cycle consistency of two mappings: ``|F(G(x)) - x| + |G(F(y)) - y|``, means over pixels.
 
-    CycleGAN weights it by 10. It compares pictures with themselves, so that x and y need be no pairs.
+    CycleGAN weights it by 10. It compares images with themselves, so x and y do not need to be pairs.
 
     Source: J.-Y. Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks",
     ICCV 2017.
     """
 
-    weight: float = Field(default=10.0, gt=0, le=1e6, description="factor of this loss in the sum, lambda")
+    weight: float = Field(default=10.0, gt=0, le=1e6, description="weight of this loss in the sum, lambda")
 
     def __call__(self, sharp: Tensor, sharp_again: Tensor, blurred: Tensor, blurred_again: Tensor) -> Tensor:
         """The sum of both distances, without ``weight``.
@@ -73,20 +73,20 @@ class CycleConsistency(ConsistencyLoss):
         Parameters
         ----------
         sharp, sharp_again
-            Sharp pictures ``[B, 3, H, W]``, and what came back of them through both mappings.
+            Sharp images ``[B, 3, H, W]``, and their reconstructions through both mappings.
         blurred, blurred_again
-            The same of blurred pictures.
+            The same for blurred images.
 
         Raises
         ------
         InvalidValueError
-            A picture came back with another shape.
+            A reconstruction has another shape.
         """
         total = None
         for name, start, end in (("sharp", sharp, sharp_again), ("blurred", blurred, blurred_again)):
             if start.shape != end.shape:
                 raise InvalidValueError(
-                    f"The {name} pictures came back as {list(end.shape)}, they were {list(start.shape)}."
+                    f"The {name} images were reconstructed with shape {list(end.shape)} instead of {list(start.shape)}."
                 )
             end = _precise(end)
             part = self.between(end, start.to(end.dtype))
@@ -96,51 +96,50 @@ class CycleConsistency(ConsistencyLoss):
 
 
 class ReBlur(ConsistencyLoss):
-    """Re-blur consistency: the restored picture, blurred again as the draw says, must be the blurred picture.
+    """Re-blur consistency: the restored image, blurred again with its draw, must equal the blurred image.
 
-    ``mean |encode(blur(decode(restored))) - blurred|`` over the pixels whose light all comes from inside the picture:
-    a band as wide as the reach of the blur is left out on every side. Blur happens to light, so the restored picture is
-    decoded by the inverse of the curve that the draw encodes with, blurred by the blur steps of the draw in their
-    order and at their place in the full picture, and encoded again, without rounding to codes. Gradients flow through
-    blursynth's operators.
+    ``mean |encode(blur(decode(restored))) - blurred|`` over the pixels whose light comes entirely from the image: a
+    border as wide as the reach of the blur is excluded on every side. Blur acts on light, so the restored image is
+    decoded with the inverse of the draw's encoding curve, blurred by the blur steps of the draw in their order and at
+    their position in the full image, and encoded again, without rounding to codes. Gradients flow through blursynth's
+    operators.
 
-    It needs no sharp picture, and says what a restored picture must be consistent with, not which of the many
-    consistent ones is right: use it beside another loss.
+    It needs no sharp image. It only requires consistency and does not determine which of the many consistent images is
+    right, so combine it with another loss.
 
-    Only blur is done again. Whatever else the draw did is taken to commute with blur or to be small, which is exact for
-    recipes such as ``clean`` and otherwise true within its effect:
+    Only blur is repeated. All other steps of the draw are assumed to commute with blur or to be small. This is exact
+    for recipes such as ``clean``, and otherwise an approximation:
 
     - sensor noise, mosaic, denoising, sharpening and JPEG stay as a difference, also for a perfect restoration;
-    - gains (exposure, white balance, color matrices) commute with blur but for what is clipped: light beyond white is
-      in the blurred picture and not in the sharp one, so that the surroundings of lamps differ;
-    - of several curves on the way (decode, encode, decode, encode) the last one counts, the others are taken to undo
-      each other;
-    - where blur depends on depth, the reach is that of what the picture shows, not of nearer things beside it.
+    - gains (exposure, white balance, color matrices) commute with blur except for clipping: light beyond white affects
+      the blurred image but is missing in the sharp one, so that the surroundings of lamps differ;
+    - of several curves (decode, encode, decode, encode) only the last one counts; the others are assumed to cancel;
+    - if blur depends on depth, the reach is that of the visible content, not of closer objects outside the image.
 
-    Pictures without a draw (real pairs) do not count, nor those whose blur reaches so far that nothing is left inside,
-    or without bound, or is mixed of codes and light.
+    Images without a draw (real pairs) are ignored, as are images whose blur covers the whole image, has no bounded
+    reach, or acts on both codes and light.
     """
 
     def __call__(self, restored: Tensor, batch: Batch) -> Tensor:
-        """The mean over the pictures that count, without ``weight``.
+        """The mean over the images that can be re-blurred, without ``weight``.
 
         Parameters
         ----------
         restored
             ``[B, 3, H, W]`` restored from ``batch.blurred``.
         batch
-            The blurred pictures with their draws, and the geometry that they need.
+            The blurred images with their draws, and the geometry they need.
 
         Raises
         ------
         InvalidValueError
             Shapes differ.
         NothingToReblur
-            No picture of the batch counts.
+            No image of the batch can be re-blurred.
         """
         if restored.shape != batch.blurred.shape:
             raise InvalidValueError(
-                f"Re-blurring compares with the blurred pictures {list(batch.blurred.shape)}, got restored ones "
+                f"Re-blurring compares with the blurred images {list(batch.blurred.shape)}, got restored ones "
                 f"{list(restored.shape)}."
             )
         restored = _precise(restored)
@@ -158,37 +157,37 @@ class ReBlur(ConsistencyLoss):
                 distances.append(self.between(picture[inside], blurred[b : b + 1][inside]))
         if not distances:
             raise NothingToReblur(
-                f"No picture of the batch of {len(batch)} can be blurred again: {'; '.join(sorted(reasons))}.",
-                fix="Use larger patches or a recipe with less blur, mix other pairs in, or leave the re_blur loss out.",
+                f"No image of the batch of {len(batch)} can be re-blurred: {'; '.join(sorted(reasons))}.",
+                fix="Use larger patches or a recipe with less blur, add other pairs, or leave out the re_blur loss.",
             )
         return torch.stack(distances).mean()
 
 
 def reblurred(picture: Tensor, draw: Draw | None, geometry: Frame | None) -> tuple[Tensor, int] | str:
-    """One picture ``[1, 3, H, W]`` blurred again, and the width of the band that lacks light; or why that cannot be."""
+    """Re-blur one image ``[1, 3, H, W]``. Return it and the width of the border without full light, or the obstacle."""
     if draw is None:
         return "it has no draw"
     blur = blur_of(draw)
     if blur is None:
-        return "its blur acts on codes and on light, or no curve between them is known, or a kind says not what it does"
+        return "its blur acts on codes and on light, or their curve is unknown, or a kind does not declare what it does"
     frame = _framed(picture, geometry)
     band = blur.reach_px(frame)
     if band is None:
         return "its blur has no bounded reach"
     if 2 * band >= min(picture.shape[-2:]):
-        return f"its blur reaches {band} px, which leaves nothing of {picture.shape[-2]} x {picture.shape[-1]} px"
+        return f"its blur reaches {band} px, which leaves no pixel of {picture.shape[-2]} x {picture.shape[-1]} px"
     return blur(frame).image, band
 
 
 def blur_of(draw: Draw) -> Draw | None:
-    """The part of a draw that blurs encoded pictures again: decode, the blur steps, encode; None where that is unclear.
+    """The part of a draw that re-blurs encoded images: decode, the blur steps, encode; None if that is ambiguous.
 
-    It is unclear where some blur acts on codes and some on light, where a curve has no known inverse, and where a kind
-    has a reach on light but does not say that it ``blurs`` (people's own kinds).
+    It is ambiguous if some blur acts on codes and some on light, if a curve has no known inverse, or if a kind has a
+    reach on light but does not declare that it ``blurs`` (custom kinds).
 
-    Kept are the steps that blur (``Degradation.blurs``) and those that set geometry. Where the sharp picture of the
-    pair is the source itself (``target="source"``), it has been decoded by the draw's own curve, and what acts on
-    light and on the target alike (gains, highlights) is kept as well, since the sharp picture has not passed it.
+    The steps that blur (``Degradation.blurs``) and those that set geometry are kept. If the sharp image of the pair is
+    the source itself (``target="source"``), it was decoded by the draw's own curve, and steps that act equally on light
+    and on the target (gains, highlights) are kept as well, since they were not applied to the sharp image.
     """
     source = draw.target == "source"
     kept: list[tuple[str, Degradation]] = []
@@ -197,7 +196,7 @@ def blur_of(draw: Draw) -> Draw | None:
         if step.blurs or step.sets_geometry or (source and on_light and step.target() == step):
             kept.append((name, step))
         elif on_light and type(step).reach_px is not Degradation.reach_px:
-            return None  # it spreads light over pixels and does not say that it blurs
+            return None  # it spreads light over pixels, but does not declare that it blurs
     takes = {step.takes for _, step in kept if step.blurs}
     if not takes:
         return Draw(())
@@ -214,26 +213,26 @@ def blur_of(draw: Draw) -> Draw | None:
 
 
 def inverse_of(encode: Degradation) -> Degradation | None:
-    """The curve that undoes an encoding, with the same numbers; None for kinds that have no known inverse."""
+    """The inverse of an encoding curve, with the same parameters; None for kinds without a known inverse."""
     kind = _INVERSES.get(type(encode))
     return None if kind is None else kind(**{k: v for k, v in encode.fields().items() if k in kind.model_fields})
 
 
 def _finest(encode: Degradation) -> Degradation:
-    """The same curve with so many codes that rounding to them is none."""
+    """The same curve with so many codes that rounding is negligible."""
     return encode.replace(bit_depth=16) if "bit_depth" in type(encode).model_fields else encode
 
 
 def _framed(picture: Tensor, geometry: Frame | None) -> Frame:
-    """The picture as a frame at its place; without a geometry it is taken for a full picture.
+    """The image as a frame at its position; without a geometry it counts as a full image.
 
-    What a network makes may be anything while it learns, so its values are not looked at.
+    The outputs of a network can be anything during training, so the values are not validated.
     """
     if geometry is None:
         return Frame.unchecked(picture, Encoding.DISPLAY)
     if geometry.size_px != tuple(picture.shape[-2:]):
         raise InvalidValueError(
-            f"The geometry of a picture must have its size, got {geometry.size_px} for {tuple(picture.shape[-2:])}."
+            f"The geometry of an image must have its size, got {geometry.size_px} for {tuple(picture.shape[-2:])}."
         )
     depth, labels = geometry.depth_m, geometry.labels
     return Frame.unchecked(
@@ -248,7 +247,7 @@ def _framed(picture: Tensor, geometry: Frame | None) -> Frame:
 
 
 def _tensor(plane: Any) -> Tensor:
-    """A tensor of its own: arrays of a data set may be read-only, which tensors on shared memory cannot be."""
+    """A copy as a tensor: arrays of a data set may be read-only, but tensors that share memory cannot."""
     return plane if isinstance(plane, Tensor) else torch.from_numpy(np.array(plane))
 
 

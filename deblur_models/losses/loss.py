@@ -1,4 +1,4 @@
-"""What all losses share."""
+"""The base class of losses."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ __all__ = ["Loss"]
 
 
 class Loss(Kind):
-    """A distance between restored and sharp pictures ``[B, 3, H, W]``, 0..1, averaged over the batch; differentiable.
+    """A differentiable distance of restored and sharp images ``[B, 3, H, W]``, 0..1, averaged over the batch.
 
-    Subclasses write :meth:`distance`, which always computes in float32 (or float64 where that comes in), since spectra,
-    variances and penalties lose their meaning in half precision.
+    Subclasses implement :meth:`distance`, which always computes in float32 (or float64 for such inputs), since spectra,
+    variances and penalties are unreliable in half precision.
     """
 
     every_scale: ClassVar[bool] = True
-    """Whether networks with several outputs are told it for each of them, or for the finest alone."""
+    """Whether networks with several outputs use it for each output, or only for the finest."""
 
-    weight: float = Field(default=1.0, gt=0, le=1e6, description="factor of this loss in the sum")
+    weight: float = Field(default=1.0, gt=0, le=1e6, description="weight of this loss in the sum")
 
     @abstractmethod
     def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:
-        """A scalar; ``weight`` is not in it."""
+        """A scalar, without ``weight``."""
 
     def __call__(self, restored: Tensor, sharp: Tensor) -> Tensor:
-        """The distance without its weight, so that curves of different weights compare.
+        """The distance without its weight, so that logged values with different weights are comparable.
 
         Raises
         ------
         InvalidValueError
-            The two have different shapes.
+            The shapes differ.
         """
         if restored.shape != sharp.shape:
             raise InvalidValueError(
-                f"A loss compares pictures of one shape, got {list(restored.shape)} and {list(sharp.shape)}."
+                f"A loss compares images of the same shape, got {list(restored.shape)} and {list(sharp.shape)}."
             )
         if restored.element_size() < 4:
             restored = restored.float()
@@ -49,4 +49,4 @@ class Loss(Kind):
             return self.distance(restored, sharp.to(restored.dtype))
 
     def check_ready(self) -> None:
-        """Raises an error where something that the loss needs (a weights file) is missing, before any work starts."""
+        """Raise an error if something that the loss needs (a weights file) is missing, before any work starts."""

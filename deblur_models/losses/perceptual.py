@@ -1,4 +1,4 @@
-"""The distance of two pictures in the features of VGG19."""
+"""The distance of two images in the feature space of VGG19."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deblur_models.losses.pretrained import load_pretrained, pretrained_path
 __all__ = ["VGG19_FILE", "VGG19_LAYERS", "Perceptual", "VGG19Features"]
 
 VGG19_FILE = "vgg19-dcbb9e9d.pth"
-"""Name of torchvision's file of VGG19, trained on ImageNet; the digits are the start of its sha256."""
+"""File name of torchvision's VGG19 trained on ImageNet; the digits are the start of its sha256."""
 
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions
 
@@ -33,11 +33,11 @@ def _layer_places() -> dict[str, int]:
 
 
 VGG19_LAYERS = _layer_places()
-"""Place of every convolution and activation of VGG19 in torchvision's ``features``: ``conv3_3`` is 14."""
+"""Index of every convolution and activation of VGG19 in torchvision's ``features``: ``conv3_3`` is 14."""
 
 
 class VGG19Features(nn.Module):
-    """The convolutions of VGG19 up to one layer; names of weights are torchvision's, ``features.0.weight`` and so on.
+    """The layers of VGG19 up to a given one, with torchvision's weight names, ``features.0.weight`` and so on.
 
     Source: K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
     ICLR 2015.
@@ -62,12 +62,13 @@ class VGG19Features(nn.Module):
 class Perceptual(Loss):
     """Mean squared difference of the features of VGG19 at one layer, ``mean (phi(x) - phi(y))^2``.
 
-    Needs torchvision's weights file; without it :meth:`check_ready` and every call refuse. Pictures are normalized by
-    the mean and the standard deviation of ImageNet, as the network was trained.
+    It needs torchvision's weights file; without it, :meth:`check_ready` and every call raise an error. Images are
+    normalized by the mean and standard deviation of ImageNet, as in the training of the network.
 
-    ``paper_compat`` is what DeblurGAN's code does: pictures in -1..1 without that normalization. (DeblurGAN-v2's
-    normalizes the first picture of a batch alone; with its batch of one that is the default here.) DeblurGAN weights it
-    by 100, DeblurGAN-v2 by .006 beside .5 of the mean squared error, both at ``conv3_3`` before its activation.
+    ``paper_compat`` follows DeblurGAN's code: images in -1..1 without that normalization. (DeblurGAN-v2's code
+    normalizes only the first image of a batch; with its batch size of one, that equals the default here.) DeblurGAN
+    uses a weight of 100, DeblurGAN-v2 .006 along with .5 for the mean squared error, both at ``conv3_3`` before its
+    activation.
 
     Sources: J. Johnson, A. Alahi and L. Fei-Fei, "Perceptual Losses for Real-Time Style Transfer", ECCV 2016;
     O. Kupyn et al., "DeblurGAN", CVPR 2018.
@@ -80,14 +81,14 @@ class Perceptual(Loss):
     )
     layer: str = Field(default="conv3_3", description="layer whose features are compared, such as conv3_3 or relu5_4")
     paper_compat: bool = Field(
-        default=False, description="whether VGG19 gets pictures in -1..1 without normalization, as in DeblurGAN's code"
+        default=False, description="whether VGG19 gets images in -1..1 without normalization, as in DeblurGAN's code"
     )
 
     def model_post_init(self, context: object) -> None:
         if self.layer not in VGG19_LAYERS:
             raise InvalidValueError(
                 f"VGG19 has no layer {self.layer!r}.",
-                fix="There are conv1_1, conv1_2, conv2_1, conv2_2, conv3_1 to conv3_4, conv4_1 to conv4_4, conv5_1 to "
+                fix="Available: conv1_1, conv1_2, conv2_1, conv2_2, conv3_1 to conv3_4, conv4_1 to conv4_4, conv5_1 to "
                 "conv5_4, and the activations after them, relu1_1 and so on.",
             )
 
@@ -97,9 +98,9 @@ class Perceptual(Loss):
         Raises
         ------
         InvalidValueError
-            The file is missing, is another one than its name says, or does not fit.
+            The file is missing, its content does not match its name, or it does not fit.
         DatasetError
-            It is damaged, or no file of weights.
+            It is damaged, or not a weights file.
         """
         self._network(torch.device("cpu"), torch.float32)
 
@@ -107,8 +108,7 @@ class Perceptual(Loss):
         smallest = 2 ** (int(self.layer[4]) - 1)
         if restored.shape[1] != 3 or min(restored.shape[-2:]) < smallest:
             raise InvalidValueError(
-                f"VGG19's {self.layer} needs pictures [B, 3, H, W] of at least {smallest} px, got "
-                f"{list(restored.shape)}."
+                f"VGG19's {self.layer} needs images [B, 3, H, W] of at least {smallest} px, got {list(restored.shape)}."
             )
         network = self._network(restored.device, restored.dtype)
         with torch.no_grad():
@@ -127,11 +127,11 @@ class Perceptual(Loss):
         return (pictures - mean) / std
 
 
-# The time of the file's last change is part of the key, so that a replaced file is read again.
+# The modification time of the file is part of the key, so that a replaced file is read again.
 @lru_cache(maxsize=4)
 def _loaded(file: str, changed_ns: int, layer: str, device: torch.device, dtype: torch.dtype) -> VGG19Features:
     path = pretrained_path(file, VGG19_FILE, what="The perceptual loss")
-    with torch.device("meta"):  # without numbers: random weights would take from the training's own stream
+    with torch.device("meta"):  # without values: random weights would consume the training's random stream
         network = VGG19Features(layer)
     load_pretrained(network, path)
     ready: VGG19Features = network.eval().requires_grad_(False).to(device, dtype)

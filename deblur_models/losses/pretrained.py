@@ -1,4 +1,4 @@
-"""Pretrained features from a file: found, checked and fitted, or refused; never made up."""
+"""Pretrained features from a file: located, validated and loaded, or rejected; never random."""
 
 from __future__ import annotations
 
@@ -16,39 +16,38 @@ __all__ = ["check_digits", "load_pretrained", "pretrained_path"]
 
 
 def pretrained_path(weights_file: str, default_name: str, *, what: str) -> Path:
-    """Where the weights lie: ``weights_file``, or ``default_name`` in the cache that torchvision downloads to.
+    """The path of the weights: ``weights_file``, or ``default_name`` in torchvision's download cache.
 
-    The cache is ``checkpoints`` in ``torch.hub.get_dir()``, which the environment variable TORCH_HOME moves.
+    The cache is ``checkpoints`` in ``torch.hub.get_dir()``, which the environment variable TORCH_HOME can change.
 
     Raises
     ------
     InvalidValueError
-        There is no such file.
+        The file does not exist.
     """
     path = Path(weights_file).expanduser() if weights_file else Path(torch.hub.get_dir()) / "checkpoints" / default_name
     if not path.is_file():
         raise InvalidValueError(
-            f"{what} needs pretrained weights, and there is no file {str(path)!r}.",
-            why="Random weights under its name would measure something else.",
-            fix=f"Put torchvision's {default_name} there, or give weights_file; fft_l1, edge and ms_ssim need none.",
+            f"{what} needs pretrained weights, but the file {str(path)!r} does not exist.",
+            why="With random weights it would measure something else.",
+            fix=f"Put torchvision's {default_name} there, or set weights_file; fft_l1, edge and ms_ssim need none.",
         )
     return path
 
 
 def load_pretrained(module: nn.Module, path: Path) -> None:
-    """Put the tensors of a file that the module needs into it; further ones (a classifier's) are left out.
+    """Load the tensors of a file that the module needs; others (such as a classifier's) are ignored.
 
-    A name such as ``vgg19-dcbb9e9d.pth`` ends in the first digits of the file's sha256 (the custom of torch.hub); they
-    are compared. The module may be one of the meta device, without numbers of its own: then no random weights are drawn
-    first.
+    A name such as ``vgg19-dcbb9e9d.pth`` ends in the first digits of the file's sha256 (the convention of torch.hub),
+    which are verified. The module may be on the meta device, without values, so that no random weights are drawn.
 
     Raises
     ------
     DatasetError
-        The file is damaged, no checkpoint, or holds more than tensors; see
+        The file is damaged, is not a checkpoint, or holds more than tensors; see
         :func:`deblur_models.checkpoints.weights_file.read_weights`.
     InvalidValueError
-        The digits differ, or something that the module needs is missing, has another shape or is not finite.
+        The digits differ, or a tensor that the module needs is missing, has another shape or is not finite.
     """
     check_digits(path)
     state = read_weights(path)
@@ -56,7 +55,7 @@ def load_pretrained(module: nn.Module, path: Path) -> None:
     there = {name: state[name] for name in needed if name in state}
     misfits = {
         "missing": [name for name in needed if name not in there],
-        "of another shape": [
+        "with another shape": [
             f"{name} {shape_of(tensor)} instead of {shape_of(needed[name])}"
             for name, tensor in there.items()
             if tensor.shape != needed[name].shape
@@ -69,11 +68,11 @@ def load_pretrained(module: nn.Module, path: Path) -> None:
             f"{'; '.join(f'{len(names)} {how}: {some_of(names)}' for how, names in misfits.items() if names)}.",
             fix="Use the weights of this architecture under torchvision's names.",
         )
-    module.load_state_dict(there, assign=True)  # a copy would need numbers to be written over
+    module.load_state_dict(there, assign=True)  # meta tensors cannot be copied to
 
 
 def check_digits(path: Path) -> None:
-    """Compare the digits at the end of a file's name, if it has such, with those of its sha256.
+    """Compare the digits at the end of a file name, if there are any, with those of its sha256.
 
     Raises
     ------
@@ -87,7 +86,7 @@ def check_digits(path: Path) -> None:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if not digest.startswith(digits[1]):
         raise InvalidValueError(
-            f"{str(path)!r} is damaged or another file: its sha256 begins with {digest[: len(digits[1])]}, its name "
-            f"says {digits[1]}.",
-            fix="Get it again, or give it a name without digits if it is meant to be another one.",
+            f"{str(path)!r} is damaged or another file: its sha256 begins with {digest[: len(digits[1])]}, but "
+            f"its name says {digits[1]}.",
+            fix="Download it again, or rename it without digits if it is intentionally another file.",
         )

@@ -20,7 +20,7 @@ _BURT_ADELSON = (0.05, 0.25, 0.4, 0.25, 0.05)
 
 
 class SSIM(Loss):
-    """``1 - SSIM``: 0 for equal pictures, up to 2. See :func:`deblur_models.metrics.ssim.ssim` for the protocol."""
+    """``1 - SSIM``: 0 for equal images, up to 2. See :func:`deblur_models.metrics.ssim.ssim` for the protocol."""
 
     every_scale: ClassVar[bool] = False
 
@@ -35,16 +35,16 @@ class SSIM(Loss):
 
 
 class MsSSIM(Loss):
-    """``1 - MS-SSIM``: 0 for equal pictures, up to 1. See :func:`deblur_models.metrics.ssim.ms_ssim`.
+    """``1 - MS-SSIM``: 0 for equal images, up to 1. See :func:`deblur_models.metrics.ssim.ms_ssim`.
 
-    Five scales with a window of 11 px need sides of 176 px; for smaller training patches take fewer ``scales``: the
-    exponents of the finest ones are then scaled to the sum that all have, so that values keep their order of magnitude,
-    but they are no MS-SSIM that compares with others.
+    Five scales with a window of 11 px need sides of at least 176 px; for smaller training patches use fewer ``scales``.
+    The exponents of the finest ones are then rescaled to the sum of all, so that values keep their order of magnitude,
+    but they are not comparable with the usual MS-SSIM.
     """
 
     every_scale: ClassVar[bool] = False
 
-    scales: int = Field(default=5, ge=1, le=5, description="number of scales, each half as large as the one before")
+    scales: int = Field(default=5, ge=1, le=5, description="number of scales, each half the size of the previous one")
     sigma: float = Field(default=1.5, gt=0, le=100, description="sigma of the Gaussian window in px at every scale")
     window_px: int = Field(default=11, ge=3, le=255, description="side of the window in px, odd")
 
@@ -63,13 +63,13 @@ class Edge(Loss):
 
     ``L(x) = x - G U D G x``: G the 5 x 5 binomial-like filter (.05, .25, .4, .25, .05) along both axes with replicated
     borders, D every second pixel, U zeros between them and times 4. L is linear, so the level of the difference is the
-    difference of the levels. Equal pictures give ``epsilon``.
+    difference of the levels. Equal images give ``epsilon``.
 
-    Source: S. Zamir et al., "Multi-Stage Progressive Image Restoration" (MPRNet), CVPR 2021, with weight .05 beside a
-    Charbonnier loss; the pyramid of P. Burt and E. Adelson, 1983.
+    Source: S. Zamir et al., "Multi-Stage Progressive Image Restoration" (MPRNet), CVPR 2021, with weight .05 along with
+    a Charbonnier loss; the pyramid of P. Burt and E. Adelson, 1983.
     """
 
-    epsilon: float = Field(default=1e-3, gt=0, le=1, description="width of the Charbonnier foot, in picture units")
+    epsilon: float = Field(default=1e-3, gt=0, le=1, description="epsilon of Charbonnier, in units of the image values")
 
     def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:
         level = laplacian_level(restored - sharp)
@@ -77,20 +77,20 @@ class Edge(Loss):
 
 
 class TotalVariation(Loss):
-    """Total variation of the *restored* picture per value: a smoothness prior that never looks at the sharp one.
+    """Total variation of the *restored* image per value: a smoothness prior that does not use the sharp one.
 
     ``anisotropic``: ``sum (|dx| + |dy|) / N``; ``isotropic``: ``sum (sqrt(dx^2 + dy^2 + epsilon^2) - epsilon) / N``;
-    forward differences, 0 beyond the last row and column, N the number of values of the batch. Constant pictures give
+    forward differences, 0 beyond the last row and column, N the number of values of the batch. Constant images give
     0.
 
     Source: L. Rudin, S. Osher and E. Fatemi, "Nonlinear total variation based noise removal algorithms", 1992.
     """
 
     form: Literal["anisotropic", "isotropic"] = Field(
-        default="anisotropic", description="sum of both directions' differences, or length of the gradient"
+        default="anisotropic", description="sum of the differences in both directions, or norm of the gradient"
     )
     epsilon: float = Field(
-        default=1e-3, gt=0, le=1, description="width of the smooth foot of the isotropic form, in picture units"
+        default=1e-3, gt=0, le=1, description="smoothing of the isotropic form at 0, in units of the image values"
     )
 
     def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:
@@ -121,6 +121,6 @@ def check_odd(window_px: int) -> None:
     if window_px % 2 == 0:
         raise InvalidValueError(
             f"window_px must be odd, got {window_px}.",
-            why="A window has a middle pixel.",
+            why="A window has a center pixel.",
             fix=f"Use {window_px - 1} or {window_px + 1}.",
         )

@@ -1,4 +1,4 @@
-"""Networks put to use on pictures of any size."""
+"""Networks applied to images of any size."""
 
 from deblur_models.restore.network_restorer import Identity, NetworkRestorer, with_local_px
 from deblur_models.restore.picture import restore_picture

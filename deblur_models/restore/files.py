@@ -1,4 +1,4 @@
-"""Picture files restored: which becomes which, and doing it."""
+"""Restoration of picture files: planning the output files, and writing them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["FilePlan", "plan_files", "restore_files"]
 
 @dataclass(frozen=True)
 class FilePlan:
-    """Every picture once with the file that it becomes, and what of the folders is left out, and why.
+    """Every picture once with its output file, and what is skipped in the folders, and why.
 
-    ``ignored`` counts the files of no known format by their ending.
+    ``ignored`` counts the files of unknown formats by suffix.
     """
 
     jobs: list[tuple[Path, Path]]
@@ -32,24 +32,24 @@ class FilePlan:
 
 
 def plan_files(pictures: Sequence[str | Path], out: str | Path, suffix: str = "") -> FilePlan:
-    """Which pictures of files, folders and patterns are restored, in order, and into which files.
+    """The pictures found in files, folders and glob patterns, in order, with their output files.
 
-    They keep their names; formats that are not written become PNG. Folders are walked through, linked ones too, and
-    keep their shape; ``out`` may lie in one.
+    They keep their names; formats that cannot be written become PNG. Folders are searched recursively, linked ones too,
+    and keep their structure; ``out`` may be inside one.
 
     Parameters
     ----------
     pictures
         Files, folders and patterns.
     out
-        The folder of the restored pictures.
+        Folder for the restored pictures.
     suffix
-        Put behind their names.
+        Appended to their names.
 
     Raises
     ------
     InvalidValueError
-        Nothing is found, two pictures would become one file, or a picture would overwrite itself.
+        Nothing is found, two pictures would get the same output file, or a picture would overwrite itself.
     """
     out = Path(out)
     found: dict[Path, tuple[Path, Path]] = {}
@@ -68,7 +68,7 @@ def plan_files(pictures: Sequence[str | Path], out: str | Path, suffix: str = ""
         elif not given.exists() and (matched := matches(given)) is not None:
             listed = [(path, Path(path.name)) for path in matched if path.is_file()]
             if not listed:
-                raise InvalidValueError(f"{given}: no file fits this pattern.")
+                raise InvalidValueError(f"{given}: no file matches this pattern.")
         else:
             listed = [(given, Path(given.name))]
         for picture, name in listed:
@@ -76,15 +76,15 @@ def plan_files(pictures: Sequence[str | Path], out: str | Path, suffix: str = ""
             found.setdefault(picture.resolve(), (picture, target))
     keep = Counter(target for _, target in found.values())
     for real, (picture, target) in found.items():
-        # Beside a.png, what becomes of a.gif, whose format is not written, is a.gif.png.
+        # If there is an a.png, the output of a.gif, whose format is not written, is a.gif.png.
         if keep[target] > 1 and picture.suffix.lower() != target.suffix:
             found[real] = picture, target.with_name(f"{picture.name}{suffix}{target.suffix}")
     targets: dict[Path, Path] = {}
     for real, (picture, target) in found.items():
         if target.resolve() in found:
             raise InvalidValueError(
-                f"{picture} would be written over {'itself' if target.resolve() == real else target}.",
-                fix="Choose another folder, or a suffix of the names.",
+                f"{picture} would overwrite {'itself' if target.resolve() == real else target}.",
+                fix="Choose another folder, or add a suffix to the names.",
             )
         if target in targets:
             raise InvalidValueError(
@@ -104,31 +104,31 @@ def restore_files(
     overwrite: bool = False,
     on_file: Callable[[int, Path], None] | None = None,
 ) -> list[tuple[str, str]]:
-    """Restore picture files, with their depth of codes, transparency and metadata; those that fail, and why.
+    """Restore picture files and keep bit depth, transparency and metadata. Return those that fail, and why.
 
     Parameters
     ----------
     jobs
-        Pictures, and the files that they become, as :func:`plan_files` gives them.
+        Pictures and their output files, as returned by :func:`plan_files`.
     restorer
         A network or a classical method.
     kernels
-        ``[1, K, K]``, for methods that need the point spread.
+        ``[1, K, K]``, for methods that need the kernel.
     overwrite
-        Restored pictures that are there.
+        Whether to overwrite existing restored pictures.
     on_file
-        Called before each picture with its number, from 0, and its path.
+        Called before each picture with its index, from 0, and its path.
     """
     failed: list[tuple[str, str]] = []
-    written: set[tuple[int, int]] = set()  # as the file system knows them, to which A.png and a.png may be one
+    written: set[tuple[int, int]] = set()  # by inode, since A.png and a.png may be the same file
     for number, (picture, target) in enumerate(jobs):
         if on_file is not None:
             on_file(number, picture)
         if target.exists() and _identity(target) in written:
-            failed.append((str(picture), f"{target} is what another picture became"))
+            failed.append((str(picture), f"{target} is the output of another picture"))
             continue
         if target.exists() and not overwrite:
-            failed.append((str(picture), f"{target} is there already, and shall not be overwritten"))
+            failed.append((str(picture), f"{target} already exists and is not overwritten"))
             continue
         try:
             file = read_picture(picture)

@@ -1,4 +1,4 @@
-"""Networks put to use: pictures of any size in tiles with blended overlap, and the mean over the eight symmetries."""
+"""Networks applied to images of any size, in tiles with blended overlap, and averaged over the eight symmetries."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["Identity", "NetworkRestorer", "OnTiles", "sees_all_of_it", "usual_ti
 _LOG = logging.getLogger(__name__)
 
 OnTiles = Callable[[int, int], None]
-"""Called after every tile with the number of tiles done and of all tiles of the picture."""
+"""Called after every tile with the number of finished tiles and the total number for the image."""
 
 _TILE_PX, _OVERLAP_PX = 512, 64
 _WHOLE_UP_TO_PX = 2_000_000  # about 1920 x 1040; memory grows in proportion to it
-_SMALLEST_TILE_PX = 64  # below it a tile is all overlap, and a device without room for it has room for nothing
+_SMALLEST_TILE_PX = 64  # smaller tiles would be all overlap; without memory for this one, nothing fits
 
 
 class Identity:
-    """No restoration: gives the blurred pictures back, the line that every table is read against."""
+    """No restoration: returns the blurred images, the baseline of every table."""
 
     name = "no restoration"
     needs_kernel = False
@@ -44,54 +44,54 @@ class NetworkRestorer:
     Parameters
     ----------
     network
-        Is moved to the device and set to ``eval()``.
+        Moved to the device and set to ``eval()``.
     name
-        What it is called in reports; by default its kind.
+        Its name in reports; by default its kind.
     tile_px
         Side of the square tiles that the network sees, rounded up to its ``multiple_px``; None gives it the whole
-        picture. Memory on the device grows with the tile alone; the picture itself stays on the CPU in float32.
+        image. Device memory depends only on the tile size; the image itself stays on the CPU in float32.
     whole_up_to_px
-        Pictures of at most so many pixels are given to the network whole, whatever ``tile_px`` is.
+        Images of at most this many pixels are processed whole, whatever ``tile_px`` is.
     overlap_px
-        What neighboring tiles share at least, at most half of a tile; by default 64 px or a quarter of the tile,
+        Minimum overlap of neighboring tiles, at most half a tile; by default 64 px or a quarter of the tile,
         whichever is less.
     ensemble
-        Restore the picture in its four rotations and their mirror images, and average the eight results turned back.
-        The result then turns with the picture exactly; it takes eight times as long.
+        Restore the image in its four rotations and their mirror images, and average the eight results after undoing
+        the transforms. The result is then exactly equivariant; it takes eight times as long.
     device
         Where the network runs.
     autocast
         ``torch.bfloat16`` or ``torch.float16``: mixed precision; None computes in the precision of the weights.
     channels_last
-        Memory layout in which convolutions of many channels are faster on GPUs and with bfloat16 on CPUs.
+        Use the channels-last layout, which speeds up convolutions with many channels on GPUs, and in bfloat16 on CPUs.
     on_tiles
-        Told of every finished tile.
+        Called after every finished tile.
     padding
-        What stands beyond the lower and right edges of pictures whose sides are not multiples of ``multiple_px``:
-        ``mirror``, the picture mirrored, or ``published``, what the published code of the network puts there (zeros,
-        gray, repeated edges; portraits may lie on their side), for figures to be compared with published ones. Those
-        are of whole pictures (``tile_px=None``).
+        Padding at the lower and right edges of images whose sides are not multiples of ``multiple_px``: ``mirror``
+        (the mirrored image) or ``published`` (the padding of the network's published code: zeros, gray or repeated
+        edges; it may rotate portrait images), for comparison with published figures. Those were measured on whole
+        images (``tile_px=None``).
 
     Raises
     ------
     InvalidValueError
-        A side that is not positive, an overlap of more than half of a tile, a published padding of a network that has
-        none, or too little memory for the smallest tile.
+        A side is not positive, the overlap is more than half a tile, the network has no published padding, or there is
+        too little memory for the smallest tile.
 
     Notes
     -----
-    Every tile gives the pixels in its inside, and fades over into its neighbor in the middle of what the two share:
-    the fade takes a quarter of the overlap, three eighths on either side are never shown. So the result equals that of
-    the whole picture where no pixel further away than ``3/8 overlap_px`` counts. Tiles begin at multiples of
-    ``multiple_px``, since strided convolutions are the same only when they are moved by those.
+    Every tile contributes the pixels in its interior and is blended with its neighbor in the middle of the overlap: the
+    blend takes a quarter of the overlap, three eighths on either side are discarded. So the result equals that of
+    the whole image if no pixel further away than ``3/8 overlap_px`` matters. Tiles begin at multiples of
+    ``multiple_px``, since strided convolutions are equivariant only to such shifts.
 
-    Networks that average over all they see (channel attention, instance normalization, attention between channels) give
-    results that depend on the size of the tile. ``local_px`` of NAFNet and HINet replaces such averages by those of a
-    window; it is used as the checkpoint says and never set behind its back, because figures measured in training would
-    no longer hold. Where a tiled network has it at 0, or depends on all it sees otherwise, a warning says so;
-    :func:`with_local_px` changes it.
+    Networks that average over their whole input (channel attention, instance normalization, attention between channels)
+    give results that depend on the tile size. ``local_px`` of NAFNet and HINet replaces such averages by averages over
+    a window. The value in the checkpoint is used and never changed implicitly, because scores measured during training
+    would no longer hold. If it is 0 in a tiled network, or if the network depends on its whole input in another way, a
+    warning says so; :func:`with_local_px` changes it.
 
-    When a CUDA device has not enough memory, the tile is halved, which is logged and kept for later pictures.
+    If a CUDA device runs out of memory, the tile size is halved, which is logged and kept for later images.
     """
 
     needs_kernel = False
@@ -117,9 +117,9 @@ class NetworkRestorer:
             )
         if overlap_px is not None and (overlap_px < 0 or (tile_px is not None and 2 * overlap_px > tile_px)):
             raise InvalidValueError(
-                f"overlap_px must be 0 to half of tile_px, got {overlap_px} with a tile of {tile_px} px.",
-                why="The middle of a tile must belong to it alone.",
-                fix="Give larger tiles or a smaller overlap.",
+                f"overlap_px must be 0 to half of tile_px, got {overlap_px} for a tile of {tile_px} px.",
+                why="The middle of a tile must not overlap its neighbors.",
+                fix="Use larger tiles or a smaller overlap.",
             )
         if autocast not in (None, torch.bfloat16, torch.float16):
             raise InvalidValueError(f"autocast must be torch.bfloat16, torch.float16 or None, got {autocast!r}.")
@@ -128,7 +128,7 @@ class NetworkRestorer:
         if padding == "published" and network.config.published_padding is None:
             kinds = [kind.kind for kind in ALL if kind.of_size("tiny").published_padding is not None]
             raise InvalidValueError(
-                f"padding = 'published': the published code of {network.config.kind} pads no pictures.",
+                f"padding = 'published': the published code of {network.config.kind} does not pad images.",
                 fix=f"Leave it out; {', '.join(kinds)} have one.",
             )
         self.padding = padding
@@ -148,12 +148,12 @@ class NetworkRestorer:
         self._warned = False
 
     def restore(self, blurred: Tensor, kernels: NDArray[np.floating] | None = None) -> Tensor:
-        """``[B, 3, H, W]`` in 0..1 to restored pictures in float32, on the device of ``blurred``; not cut to 0..1."""
+        """``[B, 3, H, W]`` in 0..1 to restored images in float32, on the device of ``blurred``; not clipped to 0..1."""
         if blurred.ndim != 4 or blurred.shape[1] != 3 or not blurred.is_floating_point() or 0 in blurred.shape:
             raise InvalidValueError(
-                f"restore takes floating tensors [B, 3, H, W] with values 0..1, got {blurred.dtype} "
+                f"restore takes floating-point tensors [B, 3, H, W] with values 0..1, got {blurred.dtype} "
                 f"of shape {list(blurred.shape)}.",
-                fix="Turn codes into numbers with x / 255; repeat a gray picture over three channels.",
+                fix="Convert 8-bit codes with x / 255; repeat a gray image over three channels.",
             )
         check_values(blurred, Encoding.DISPLAY, name="restore: the picture")
         picture = blurred.detach().to("cpu", torch.float32)
@@ -180,17 +180,17 @@ class NetworkRestorer:
                 smallest = max(_SMALLEST_TILE_PX, self.network.config.multiple_px)
                 if side <= smallest:
                     raise InvalidValueError(
-                        f"{self.name}: {self.device} has not enough memory for a tile of {side} px.",
-                        fix="Free memory on the device, use mixed precision, or compute on the CPU.",
+                        f"{self.name}: {self.device} does not have enough memory for a tile of {side} px.",
+                        fix="Free memory on the device, use mixed precision, or run on the CPU.",
                     ) from None
-                # The next lines run when the failed tensors can be freed: the exception holds on to them.
+                # Continue outside the except block: the exception keeps the failed tensors alive.
                 reason = str(error).partition("\n")[0]
             self.tile_px, self.whole_up_to_px = max(smallest, side // 2), 0
             if self.overlap_px is not None:
                 self.overlap_px = min(self.overlap_px, self.tile_px // 2)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            _LOG.warning("%s: out of memory, going on in tiles of %d px (%s)", self.name, self.tile_px, reason)
+            _LOG.warning("%s: out of memory, continuing with tiles of %d px (%s)", self.name, self.tile_px, reason)
 
     def _tile_of(self, picture: Tensor) -> int:
         height, width = picture.shape[-2:]
@@ -224,20 +224,20 @@ class NetworkRestorer:
     def _warn_of_averages(self, tile_px: int) -> None:
         if not sees_all_of_it(self.network):
             return
-        advice = "take the whole picture where memory allows (tile_px=None, --tile 0), or larger tiles"
+        advice = "use the whole image if memory allows (tile_px=None, --tile 0), or larger tiles"
         if self.network.config.fields().get("local_px") == 0:
             advice += ", or set a window instead (local_px, --local-px; published: 1.5 times the training patches)"
         if not self._warned:
             self._warned = True
             _LOG.warning(
-                "%s averages over all it sees, so that its results depend on the tile of %d px: %s.",
+                "%s averages over its whole input, so its results depend on the tile of %d px: %s.",
                 self.name,
                 tile_px,
                 advice,
             )
 
     def _network(self, tile: Tensor) -> Tensor:
-        """The network on one tile; its weights decide the precision, the result is float32 on the CPU."""
+        """The network on one tile; its weights determine the precision, the result is float32 on the CPU."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         weights = next(self.network.parameters(), tile)
         given = tile.to(self.device, weights.dtype).contiguous(memory_format=layout)
@@ -247,7 +247,7 @@ class NetworkRestorer:
 
 
 def _turned(picture: Tensor, view: int) -> Tensor:
-    """One of the eight views: mirrored from 4 on, then turned by ``view % 4`` quarter turns."""
+    """One of the eight views: mirrored from 4 on, then rotated by ``view % 4`` quarter turns."""
     mirrored = picture.flip(-1) if view >= 4 else picture
     return torch.rot90(mirrored, view % 4, (-2, -1))
 
@@ -258,12 +258,12 @@ def _turned_back(picture: Tensor, view: int) -> Tensor:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # The CPU's allocator has no class of its own.
+    # The CPU's allocator has no error class of its own.
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def sees_all_of_it(network: Network) -> bool:
-    """Whether each pixel that a network makes depends on all that it is given, so that tiles change the result."""
+    """Whether each output pixel of a network depends on its whole input, so that tiles change the result."""
     fields = network.config.fields()
     return (
         fields.get("local_px") == 0
@@ -273,7 +273,7 @@ def sees_all_of_it(network: Network) -> bool:
 
 
 def usual_tiles(network: Network) -> dict[str, Any]:
-    """Tiles of 512 px; a network whose results depend on the tile is given pictures of up to two million pixels whole.
+    """Tiles of 512 px; networks whose results depend on the tile process images of up to two million pixels whole.
 
     >>> from deblur_models.networks import create_network
     >>> usual_tiles(create_network("nafnet", size="tiny"))
@@ -283,18 +283,18 @@ def usual_tiles(network: Network) -> dict[str, Any]:
 
 
 def with_local_px(network: Network, local_px: int) -> Network:
-    """The same weights in a network whose averages over the picture reach over windows of ``local_px`` (0: over all).
+    """The same weights in a network that averages over windows of ``local_px`` instead of the image (0: whole image).
 
     Raises
     ------
     InvalidValueError
-        The architecture has no such window, or its side is out of range.
+        The architecture has no such window, or its size is out of range.
     """
     if "local_px" not in type(network.config).model_fields:
         kinds = [config.kind for config in ALL if "local_px" in config.model_fields]
         raise InvalidValueError(
             f"{network.config.kind} has no local_px.",
-            fix=f"Leave it out; with test-time local conversion there are {', '.join(kinds)}.",
+            fix=f"Leave it out; test-time local conversion exists for {', '.join(kinds)}.",
         )
     changed: Network = network.config.replace(local_px=local_px).build()
     changed.load_state_dict(network.state_dict())

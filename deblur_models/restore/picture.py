@@ -1,4 +1,4 @@
-"""One picture restored, in the form that it has in a program."""
+"""Restoration of one image, as a tensor, array or Pillow image."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ __all__ = ["restore_picture"]
 
 
 def restore_picture(network: Network, picture: Any, **options: Any) -> Any:
-    """A blurred picture restored by a network: of the same type, dtype, layout and device.
+    """Restore a blurred image with a network; type, dtype, layout and device stay the same.
 
     Parameters
     ----------
     network
-        Runs where its weights are, in ``eval()`` for as long as this takes.
+        Runs on the device of its weights, temporarily in ``eval()`` mode.
     picture
-        A tensor ``[C, H, W]`` or ``[B, C, H, W]``, an array ``[H, W]``, ``[H, W, C]`` or ``[B, H, W, C]``, or a picture
-        of Pillow; codes of uint8 or numbers in 0..1, as :mod:`blursynth.transforms` takes them. Of any size: large ones
-        are restored in tiles.
+        A tensor ``[C, H, W]`` or ``[B, C, H, W]``, an array ``[H, W]``, ``[H, W, C]`` or ``[B, H, W, C]``, or a Pillow
+        image; uint8 codes or values in 0..1, as in :mod:`blursynth.transforms`. It may have any size: large images are
+        restored in tiles.
     **options
-        As :class:`~deblur_models.restore.network_restorer.NetworkRestorer` takes them: ``tile_px``, ``ensemble``,
+        Passed to :class:`~deblur_models.restore.network_restorer.NetworkRestorer`: ``tile_px``, ``ensemble``,
         ``autocast`` ...
 
     Returns
     -------
     Any
-        The restored picture, cut to 0..1.
+        The restored image, clipped to 0..1.
 
     Raises
     ------
     InvalidValueError
-        It is not a picture, or options that do not fit.
+        It is not an image, or options are invalid.
 
     Examples
     --------

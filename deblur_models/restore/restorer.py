@@ -1,4 +1,4 @@
-"""The one interface of everything that restores a picture: networks, tiled networks, classical methods."""
+"""The common interface of everything that restores images: networks, tiled networks, classical methods."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Restorer"]
 
 @runtime_checkable
 class Restorer(Protocol):
-    """Takes blurred pictures, gives restored ones of the same shape; ``name`` stands in reports.
+    """Maps blurred images to restored ones of the same shape; ``name`` appears in reports.
 
-    ``needs_kernel``: whether it must be told the point spread (classical methods that are not blind).
+    ``needs_kernel``: whether it requires the kernel (non-blind classical methods).
     """
 
     # Properties, so that frozen records satisfy it as well as classes with attributes.
@@ -26,5 +26,5 @@ class Restorer(Protocol):
     def needs_kernel(self) -> bool: ...
 
     def restore(self, blurred: Tensor, kernels: NDArray[np.floating] | None = None) -> Tensor:
-        """``[B, 3, H, W]`` encoded pictures in 0..1 to restored ones; ``kernels`` ``[B, K, K]``, K odd, sum 1."""
+        """``[B, 3, H, W]`` encoded images in 0..1 to restored ones; ``kernels`` ``[B, K, K]``, K odd, sum 1."""
         ...

@@ -1,4 +1,4 @@
-"""Where the tiles of a picture lie, and how they fade over into one another."""
+"""Positions of the tiles of an image, and the weights that blend them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Window", "windows"]
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Where a tile lies along one axis, ``start`` to ``stop``, and what of it is shown: ``first`` to ``last``.
+    """The range of a tile along one axis, ``start`` to ``stop``, and the part that is used: ``first`` to ``last``.
 
-    ``weight`` has one number for each pixel from first to last; those of all windows sum to 1 at every pixel.
+    ``weight`` has one value for each pixel from first to last; the weights of all windows sum to 1 at every pixel.
     """
 
     start: int
@@ -25,19 +25,19 @@ class Window:
     weight: Tensor
 
     def shown(self) -> slice:
-        """Its part of the picture."""
+        """The used part, in image coordinates."""
         return slice(self.first, self.last)
 
     def inside(self) -> slice:
-        """The same part of the tile."""
+        """The used part, in tile coordinates."""
         return slice(self.first - self.start, self.last - self.start)
 
 
 def windows(length: int, tile_px: int, overlap_px: int, multiple_px: int = 1) -> list[Window]:
     """Evenly spread tiles over an axis, beginning at multiples of ``multiple_px``, and their weights.
 
-    With the fade ``u_i(x) = sin^2(pi/2 t)``, t from 0 to 1 over a quarter of the overlap in the middle of what tiles i
-    and i + 1 share, the weight of tile i is ``u_(i-1) - u_i``: never negative, and 1 in the sum.
+    With the fade ``u_i(x) = sin^2(pi/2 t)``, t from 0 to 1 over a quarter of the overlap, in the middle of the overlap
+    of tiles i and i + 1, the weight of tile i is ``u_(i-1) - u_i``: never negative, and 1 in the sum.
 
     >>> [(w.start, w.stop, w.first, w.last) for w in windows(100, 48, 16, 8)]
     [(0, 48, 0, 38), (24, 72, 34, 66), (56, 100, 62, 100)]

@@ -1,5 +1,5 @@
-"""Training: ``prepare`` (what is checked first), ``initial`` (networks before the first step), ``loop`` (the steps),
-``learner`` (weights and how they follow gradients), ``validation``, ``run_directory`` (what is written), ``processes``,
+"""Training: ``prepare`` (checks before the start), ``initial`` (initial networks), ``loop`` (the training loop),
+``learner`` (weights and their updates), ``validation``, ``run_directory`` (files of a run), ``processes``,
 ``prefetch`` and ``timer``."""
 
 from deblur_models.train.learner import Learner, TrainingError

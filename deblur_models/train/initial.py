@@ -1,4 +1,4 @@
-"""Networks as they are before the first step: with fresh weights, or with those of files."""
+"""Initial networks, with random weights or with weights from files."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ __all__ = ["InitialNetworks", "initial_discriminator", "initial_network", "initi
 
 @dataclass(frozen=True)
 class InitialNetworks:
-    """What a run trains, before its first step, on the CPU."""
+    """The networks that a run trains, before its first step, on the CPU."""
 
     network: Network | BlurGenerator
     discriminator: nn.Module | None
 
 
 def initial_networks(configuration: Configuration) -> InitialNetworks:
-    """Network and discriminator of a run; fresh weights are those of its seed.
+    """Network and discriminator of a run; random weights are determined by its seed.
 
     Raises
     ------
     DatasetError, InvalidValueError
-        As :func:`initial_network` and :func:`initial_discriminator`.
+        As in :func:`initial_network` and :func:`initial_discriminator`.
     """
-    with torch.random.fork_rng(devices=[]):  # of no device, since processes do not know theirs yet
+    with torch.random.fork_rng(devices=[]):  # no devices, since processes do not know theirs yet
         torch.default_generator.manual_seed(Stream(configuration.seed, 0, "torch.weights").seed63())
         network = initial_network(configuration)
         adversary = configuration.adversarial
@@ -43,14 +43,14 @@ def initial_networks(configuration: Configuration) -> InitialNetworks:
 
 
 def initial_network(configuration: Configuration) -> Network | BlurGenerator:
-    """The network before the first step: with fresh weights, a pretrained encoder among them, or from a checkpoint.
+    """The network before the first step: with random weights, with a pretrained encoder, or from a checkpoint.
 
     Raises
     ------
     DatasetError
-        A file cannot be read, or holds another network.
+        A file cannot be read, or contains another network.
     InvalidValueError
-        The encoder's weights are not there, or are those of another backbone.
+        The encoder's weights are missing, or belong to another backbone.
     """
     if configuration.start_from is not None:
         return _network_of_checkpoint(configuration.start_from, configuration)
@@ -58,15 +58,15 @@ def initial_network(configuration: Configuration) -> Network | BlurGenerator:
     given = configuration.run.encoder_weights
     if not given:
         return network
-    assert isinstance(network, DeblurGanV2)  # a configuration with weights for another network is refused
+    assert isinstance(network, DeblurGanV2)  # configurations with encoder weights for other networks are rejected
     path = Path(given).expanduser()
     if not path.exists():
         backbone = network.config.encoder
         raise InvalidValueError(
-            f"[run] encoder_weights: there is no file {str(path)!r}.",
-            why=f"The run begins with a {backbone} that was trained on ImageNet; random weights would be no "
+            f"[run] encoder_weights: file {str(path)!r} does not exist.",
+            why=f"The run starts from a {backbone} trained on ImageNet; with random weights it would not be "
             f"{configuration.network.kind} as published.",
-            fix=f"Where there is a network, write timm's weights into a file: import timm, safetensors.torch; "
+            fix=f"On a machine with internet access, save timm's weights to a file: import timm, safetensors.torch; "
             f"safetensors.torch.save_file(timm.create_model({backbone!r}, pretrained=True).state_dict(), "
             f"'{backbone}.safetensors'). Then: --set run.encoder_weights={backbone}.safetensors",
         )
@@ -76,12 +76,12 @@ def initial_network(configuration: Configuration) -> Network | BlurGenerator:
 
 
 def initial_discriminator(adversary: Adversary) -> nn.Module:
-    """The discriminator before the first step: with fresh weights or those of a checkpoint.
+    """The discriminator before the first step: with random weights, or from a checkpoint.
 
     Raises
     ------
     DatasetError
-        The checkpoint cannot be read, or holds another one than the configuration's.
+        The checkpoint cannot be read, or contains a different discriminator.
     """
     wanted = adversary.discriminator
     if adversary.start_from is None:
@@ -89,9 +89,9 @@ def initial_discriminator(adversary: Adversary) -> nn.Module:
     discriminator = load_discriminator(adversary.start_from)
     if discriminator.config != wanted:
         raise DatasetError(
-            f"[adversarial] start_from = {adversary.start_from}: holds {discriminator.config!r}, and the configuration "
-            f"has {wanted!r}.",
-            fix="Write the same discriminator in both, or leave it out.",
+            f"[adversarial] start_from = {adversary.start_from}: contains {discriminator.config!r}, but the "
+            f"configuration has {wanted!r}.",
+            fix="Use the same discriminator in both, or leave it out.",
         )
     return discriminator
 
@@ -101,10 +101,10 @@ def _network_of_checkpoint(path: str, configuration: Configuration) -> Network |
     if network.config != configuration.network:
         theirs, mine = network.config.to_dict(), configuration.network.to_dict()
         if theirs["kind"] != mine["kind"]:
-            what = f"holds the network {theirs['kind']}, and [network] is {mine['kind']}"
+            what = f"contains the network {theirs['kind']}, but [network] is {mine['kind']}"
         else:
             fields = (k for k in theirs if k != "size" and theirs[k] != mine[k])
             differences = "; ".join(f"{k} {theirs[k]} (in [network] {mine[k]})" for k in fields)
-            what = f"holds another {theirs['kind']} than [network]: {differences}"
-        raise DatasetError(f"start_from = {path}: {what}.", fix="Write the same network in both, or leave it out.")
+            what = f"contains a different {theirs['kind']} than [network]: {differences}"
+        raise DatasetError(f"start_from = {path}: {what}.", fix="Use the same network in both, or leave it out.")
     return network

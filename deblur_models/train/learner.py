@@ -1,4 +1,4 @@
-"""The weights that learn, and how they follow their gradients."""
+"""The trained weights and their updates."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 LEAST_SCALE = 1e-4
-"""Scale of losses below which fp16 is given up: gradients overflow whatever they are multiplied by."""
+"""Minimum loss scale in fp16; below it, gradients overflow at any scale and training fails."""
 
 
 class TrainingError(BlursynthError, ArithmeticError):
-    """Training cannot go on: a loss is not a number, or half precision holds no gradient."""
+    """Training cannot continue: a loss is NaN or infinite, or half precision cannot represent the gradients."""
 
 
 class Learner:
     """Network, running average, adversary and their optimizers; :meth:`update` is one step.
 
-    Everything random in a step (dropout, the noise of a network that blurs, the gradient penalty's places) is seeded by
-    the run's seed, the step, the process and the part of its batch, so that a resumed run repeats what the
-    uninterrupted one does.
+    Everything random in a step (dropout, the noise of a network that blurs, the points of the gradient penalty) is
+    seeded by the run's seed, the step, the process and the part of its batch, so that a resumed run is identical to an
+    uninterrupted one.
 
     Parameters
     ----------
     configuration
-        The run.
+        The configuration of the run.
     processes
-        Which part of each batch this process works on.
+        Determines which part of each batch this process computes.
     initial
-        Its networks before the first step, which are taken over; by default they are made here.
+        Initial networks, modified in place; by default they are created here.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Learner:
         self.adversary = configuration.adversarial
         self.answers = None if self.adversary is None else self.adversary.loss.pool()
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
-        # The stubs of torch know no layout here.
+        # The type stubs of torch lack the memory format here.
         self.network: Network | BlurGenerator = network.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False) if run.ema_decay else None
         self.sharded = run.parallel == "fsdp" and processes.ranks > 1
@@ -99,17 +99,17 @@ class Learner:
         self._encoder = [] if frozen is None else list(frozen())
         if run.frozen_encoder_steps and not self._encoder:
             raise InvalidValueError(
-                f"run.frozen_encoder_steps is {run.frozen_encoder_steps}, and {configuration.network.kind} has no "
+                f"run.frozen_encoder_steps is {run.frozen_encoder_steps}, but {configuration.network.kind} has no "
                 "pretrained encoder.",
                 fix="Leave it out.",
             )
-        if self.discriminator is not None:  # known now, and not when its turn comes
+        if self.discriminator is not None:  # fail now, not at its first step
             patch = min(stage.patch_px for stage in configuration.stage)
             with torch.no_grad():
                 self.discriminator(torch.zeros(2, 3, patch, patch, device=device))
 
     def _wrapped(self) -> Any:
-        """The network as its steps call it: its copies in other processes kept alike, compiled where that is wanted."""
+        """The network wrapped for training: synchronized between processes, and compiled if requested."""
         model: nn.Module = self.network
         device = self.processes.device
         if self.processes.ranks > 1 and not self.sharded:
@@ -121,13 +121,13 @@ class Learner:
         return torch.compile(model) if self.configuration.run.compile else model
 
     def _leaves_weights_unused(self) -> bool:
-        """Whether some weights get no gradient from the losses (outputs that no loss uses, parts that an
-        architecture stores and does not use): processes then have to look for them in every step."""
+        """Whether some weights get no gradient from the losses (outputs without a loss, parts that an architecture
+        stores but does not use). Processes then have to search for them in every step."""
         patch = min(stage.patch_px for stage in self.configuration.stage)
         pictures = torch.zeros(2, 3, patch, patch, device=self.processes.device)
         weights = [weight for weight in self.network.parameters() if weight.requires_grad]
         was_training = self.network.training
-        self.network.eval()  # no running statistics follow this picture
+        self.network.eval()  # running statistics ignore this image
         with _seeded(self.configuration.seed, 0, "unused"), torch.enable_grad():
             given, _ = self.network.input_and_target(pictures, pictures)
             outputs = self.network(*given, every_scale=True)
@@ -138,9 +138,9 @@ class Learner:
         return any(gradient is None for gradient in gradients)
 
     def _freeze_encoder(self, step: int) -> None:
-        """No gradients are computed for an encoder that is kept as it is, and all of them from then on.
+        """Disable gradients of the encoder while it is frozen, and enable them afterwards.
 
-        Sharded weights keep theirs, which :meth:`_step` drops: what is sharded cannot be changed on the way.
+        Sharded weights keep their gradients, which :meth:`_step` drops, since sharded modules cannot be changed later.
         """
         learns = step >= self.configuration.run.frozen_encoder_steps
         if self.sharded or all(weight.requires_grad == learns for weight in self._encoder):
@@ -148,12 +148,12 @@ class Learner:
         for weight in self._encoder:
             weight.grad = None
             weight.requires_grad_(learns)
-        self.model = self._wrapped()  # processes exchange the gradients of what required them when it was wrapped
+        self.model = self._wrapped()  # DDP fixes the set of exchanged gradients when it wraps
 
     # One step
 
     def update(self, parts: Sequence[Batch], step: int, learning_rate_factor: float) -> dict[str, Tensor]:
-        """One step of every network; the losses by name, and ``gradient_norm``, as tensors on the device."""
+        """Run one step of every network. Return the losses by name, and ``gradient_norm``, as tensors on the device."""
         values: dict[str, Tensor] = {}
         self._freeze_encoder(step)
         with _seeded(self.configuration.seed, step, f"step.{self.processes.rank}"):
@@ -163,8 +163,8 @@ class Learner:
                 made = [self._made(parts[0], step, 0)]
                 values |= self._update_discriminator(made, step, learning_rate_factor)
             elif playing:
-                # The graphs of all parts do not fit into memory, which is what parts are for: the discriminator's turn
-                # comes first, and then each part is made again, with the same random numbers.
+                # The graphs of all parts do not fit into memory (the reason for parts), so the discriminator is updated
+                # first, and then each part is computed again with the same random numbers.
                 with torch.no_grad():
                     shown = [self._made(batch, step, number) for number, batch in enumerate(parts)]
                 values |= self._update_discriminator(shown, step, learning_rate_factor)
@@ -182,7 +182,7 @@ class Learner:
         return values
 
     def _made(self, batch: Batch, step: int, part: int) -> tuple[Any, Tensor]:
-        """What the network makes of a part of the batch, at every scale, and what it should make."""
+        """The network's outputs for a part of the batch, at every scale, and their target."""
         with _seeded(self.configuration.seed, step, f"step.{self.processes.rank}.{part}"):
             given, target = self.network.input_and_target(batch.sharp, batch.blurred)
             with self._autocast():
@@ -191,7 +191,7 @@ class Learner:
     def _objective(
         self, batch: Batch, outputs: Sequence[Tensor], target: Tensor, playing: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum that the network minimizes, and its parts without their weights."""
+        """The weighted sum of losses that the network minimizes, and the unweighted terms."""
         targets = self.network.targets(target)
         total = torch.zeros((), device=batch.sharp.device)
         named: dict[str, Tensor] = {}
@@ -203,11 +203,11 @@ class Learner:
         if self.configuration.reblur is not None:
             try:
                 value, share = self.configuration.reblur(outputs[0], batch), 1.0
-            except NothingToReblur:  # real pairs alone, or blurs that reach over the whole patch: no word in this step
+            except NothingToReblur:  # only real pairs, or blurs that cover the whole patch: no contribution
                 value, share = torch.zeros_like(total), 0.0
             total = total + self.configuration.reblur.weight * value
             named["re_blur"] = value.detach()
-            named["re_blur_share"] = torch.full_like(total, share)  # of the steps in which it had a word
+            named["re_blur_share"] = torch.full_like(total, share)  # fraction of steps in which it contributed
         if playing and self.adversary is not None and self.discriminator is not None:
             with _frozen(self.discriminator), self._autocast():
                 real = self.discriminator(target)
@@ -251,33 +251,33 @@ class Learner:
         return named
 
     def _answers(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """A discriminator's answers in float32; those of all processes, where the loss takes means over the batch."""
+        """A discriminator's answers in float32, gathered from all processes if the loss takes means over the batch."""
         assert self.adversary is not None
         precise = tuple(m.float() for m in maps)
         return tuple(map(self.processes.whole, precise)) if self.adversary.loss.compares_with_means else precise
 
     def _stepped(self, scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer) -> Tensor:
-        """Steps; 1 where the scaler skipped it, since gradients overflowed. Nobody waits for the device to tell."""
+        """Take a step; return 1 if the scaler skipped it because gradients overflowed. Does not wait for the device."""
         one = torch.ones((), device=self.processes.device)
         before = scaler.scale(one)
         scaler.step(optimizer)
         scaler.update()
-        return (scaler.scale(one) < before).float()  # a skipped step lowers the scale, and nothing else does
+        return (scaler.scale(one) < before).float()  # only a skipped step lowers the scale
 
     def check_scales(self) -> None:
-        """Whether half precision can hold gradients at all; waits for the device.
+        """Check that half precision can represent the gradients at all; synchronizes with the device.
 
         Raises
         ------
         TrainingError
-            It was given up: step after step was skipped.
+            It cannot: all recent steps were skipped.
         """
         for name, scaler in (("", self.scaler), ("the discriminator's ", self.discriminator_scaler)):
             if scaler.is_enabled() and scaler.get_scale() < LEAST_SCALE:
                 raise TrainingError(
-                    f"In fp16 {name}gradients overflow whatever losses are scaled by: the scale came down to "
-                    f"{scaler.get_scale():.2g}, and every step at which they did was skipped.",
-                    why="Weights, activations or a loss are beyond what 16 bits hold (65504).",
+                    f"In fp16 {name}gradients overflow at any loss scale: the scale has dropped to "
+                    f"{scaler.get_scale():.2g}, and all steps that overflowed were skipped.",
+                    why="Weights, activations or a loss exceed the range of fp16 (65504).",
                     fix='Use run.precision = "bf16" or "float32", a lower learning rate, or a smaller weight of the '
                     "largest loss.",
                 )
@@ -299,7 +299,7 @@ class Learner:
         return {"gradient_norm": torch.where(skipped > 0, torch.zeros_like(norm), norm), "skipped": skipped}
 
     def _follow(self, step: int) -> None:
-        """The running average; young averages forget faster, so that the first weights do not stay in them."""
+        """Update the running average; it decays faster at the start, so that it forgets the initial weights."""
         assert self._averaging is not None
         self._averaging.follow(min(self.configuration.run.ema_decay, (1 + step) / (10 + step)))
 
@@ -308,7 +308,7 @@ class Learner:
         return nullcontext() if dtype is None else torch.autocast(self.processes.device.type, dtype=dtype)
 
     def _reduced_once(self, last: bool) -> Any:
-        """Gradients of several parts are exchanged between processes once, after the last."""
+        """Exchange the gradients of several parts between processes only once, after the last part."""
         model = self.model
         return nullcontext() if last or not hasattr(model, "no_sync") else model.no_sync()
 
@@ -317,7 +317,7 @@ class Learner:
     def weights(self) -> dict[str, Tensor]:
         """The network and its average, on the CPU.
 
-        Where weights are sharded, every process must call it, and the first one gets them whole.
+        If weights are sharded, every process must call it, and the first one gets the full tensors.
         """
         kept: dict[str, Any] = {
             f"network.{k}": v for k, v in get_model_state_dict(self.network, options=_WHOLE).items()
@@ -327,7 +327,7 @@ class Learner:
         return kept
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything a checkpoint of the run needs; as :meth:`weights`."""
+        """All tensors of a checkpoint of the run; see :meth:`weights`."""
         kept = self.weights() | _flat("optimizer", self.network, self.optimizer)
         if self.discriminator is not None and self.discriminator_optimizer is not None:
             kept |= {f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()}
@@ -337,7 +337,7 @@ class Learner:
         return kept
 
     def manifest(self) -> dict[str, Any]:
-        """What the JSON of a checkpoint says about the networks."""
+        """The description of the networks for the JSON of a checkpoint."""
         return {
             **describe(self.network),
             "scaler": self.scaler.state_dict(),
@@ -345,7 +345,7 @@ class Learner:
         }
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of the same configuration.
+        """Resume from a checkpoint of the same configuration.
 
         Raises
         ------
@@ -368,9 +368,9 @@ class Learner:
             raise DatasetError("The checkpoint does not fit this configuration.", why=str(error)) from None
 
     def best(self) -> Network | BlurGenerator:
-        """The network with the averaged weights (the present ones where none are averaged), for evaluation.
+        """The network with the averaged weights (the current weights without averaging), for evaluation.
 
-        Where weights are sharded, every process must call it, and gets them whole.
+        If weights are sharded, every process must call it, and gets the full tensors.
         """
         source = self.network if self.average is None else self.average
         if not self.sharded:
@@ -394,7 +394,7 @@ def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:
 
 
 class _Averaging:
-    """Tensors of two networks of one kind, of which one follows the other: looked up once, since they stay."""
+    """Tensors of a network and of its running average, looked up once because they stay the same objects."""
 
     def __init__(self, average: nn.Module, network: nn.Module) -> None:
         mine, theirs = (module.state_dict(keep_vars=True) for module in (average, network))
@@ -403,16 +403,16 @@ class _Averaging:
         self._copied = [(mine[n], theirs[n]) for n in sorted(theirs.keys() - set(numbers))]
 
     def follow(self, decay: float) -> None:
-        # All at once: one call for hundreds of small weights.
+        # One call for hundreds of small weights.
         torch.optim.swa_utils.get_ema_multi_avg_fn(decay)(self._mine, self._theirs, 0)
         for mine, theirs in self._copied:
             mine.copy_(theirs)
 
 
 def _checkpoint_blocks(network: nn.Module) -> None:
-    """Blocks that stand in lists and sequences compute again in the backward pass what they do not keep.
+    """Enable activation checkpointing for blocks in lists and sequences: the backward pass recomputes activations.
 
-    Blocks with running statistics are left as they are: computed twice, they would follow twice.
+    Blocks with running statistics are excluded, since recomputation would update the statistics twice.
 
     Raises
     ------
@@ -422,16 +422,16 @@ def _checkpoint_blocks(network: nn.Module) -> None:
     blocks = list(_blocks(network))
     if not blocks:
         raise InvalidValueError(
-            f"run.checkpoint_activations: {type(network).__name__} has no blocks that can be computed again.",
-            why="It looks for blocks in sequences, without running statistics.",
-            fix="Leave it out; smaller parts (stage.N.accumulate) take less memory too.",
+            f"run.checkpoint_activations: {type(network).__name__} has no blocks that can be recomputed.",
+            why="It applies to blocks in sequences, without running statistics.",
+            fix="Leave it out; smaller parts (stage.N.accumulate) need less memory, too.",
         )
     for block in blocks:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """The outermost modules of several layers that are entries of a list or a plain sequence."""
+    """The outermost multi-layer modules that are entries of a list or a plain sequence."""
     plain = (nn.Sequential, nn.ModuleList)
     for child in module.children():
         if type(module) in plain and type(child) not in plain and any(True for _ in child.children()):
@@ -442,7 +442,7 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _share_weights(module: nn.Module, processes: Processes) -> None:
-    """The first process's weights in all of them."""
+    """Broadcast the first process's weights to all processes."""
     if processes.ranks > 1:
         for tensor in module.state_dict().values():
             torch.distributed.broadcast(tensor, 0)
@@ -457,15 +457,15 @@ def _shard(module: nn.Module, processes: Processes) -> None:
 
 
 def _new_name(name: str, taken: Mapping[str, Any]) -> str:
-    """``l1``, then ``l1.2``: two losses of one kind are two curves."""
+    """``l1``, then ``l1.2``, so that two losses of one kind are logged separately."""
     number = 1 + sum(other == name or other.startswith(f"{name}.") for other in taken)
     return name if number == 1 else f"{name}.{number}"
 
 
 def _flat(name: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     if not optimizer.state:
-        return {}  # asked for its state before its first step, torch would make that step
-    # Processes other than the first are given nothing.
+        return {}  # before the first step, torch would run a step to create the state
+    # Processes other than the first get nothing.
     state: Any = get_optimizer_state_dict(module, optimizer, options=_WHOLE).get("state", {})
     return {f"{name}.{weight}/{key}": torch.as_tensor(v) for weight, keys in state.items() for key, v in keys.items()}
 
@@ -476,11 +476,11 @@ def _restore(name: str, module: nn.Module, optimizer: torch.optim.Optimizer, che
         weight, _, part = key.rpartition("/")
         state.setdefault(weight, {})[part] = value
     if not state:
-        return  # before its first step an optimizer has none
+        return  # before its first step, an optimizer has no state
     (group,) = optimizer.param_groups
     names = dict(module.named_parameters())
     whole: Any = {"state": state, "param_groups": [{**group, "params": list(names)}]}
-    # Frozen weights, and those that a network does not use, have no state yet, and must get none.
+    # Frozen and unused weights have no state yet, and must not get any.
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
     set_optimizer_state_dict(module, optimizer, whole, options=options)
     for name in names.keys() - state.keys():
@@ -489,7 +489,7 @@ def _restore(name: str, module: nn.Module, optimizer: torch.optim.Optimizer, che
 
 @contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
-    """Gradients pass through the module and not into it."""
+    """Gradients pass through the module, but do not reach its weights."""
     before = [p.requires_grad for p in module.parameters()]
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -502,7 +502,7 @@ def _frozen(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _seeded(seed: int, step: int, name: str) -> Iterator[None]:
-    """Torch's generators seeded by these; outside they are as they were."""
+    """Seed torch's generators within the context; their state is restored afterwards."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(Stream(seed, step, f"torch.{name}").seed63())

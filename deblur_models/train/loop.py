@@ -35,14 +35,14 @@ __all__ = ["Progress", "Result", "check", "train"]
 log = logging.getLogger(__name__)
 
 SAME_WISH_S = 2.0
-"""Signals that come within this time of the first one ask for the same."""
+"""Signals within this time of the first one count as the same request."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. ``losses`` are means since the last report; ``seconds`` says where the time of a step goes.
+    """Progress of a run. ``losses`` are means since the last report; ``seconds`` breaks down the time of a step.
 
-    ``skipped`` counts the steps so far that fp16 skipped, since gradients overflowed.
+    ``skipped`` counts the steps so far that fp16 skipped because gradients overflowed.
     """
 
     step: int
@@ -58,19 +58,19 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to."""
+    """The result of a run."""
 
     out: Path
     step: int
     finished: bool
     validation_results: Sequence[tuple[int, ValidationResult]]
-    """After which steps it was validated in this call, and what came of it."""
+    """Steps after which this call ran validation, with the scores."""
     best: ValidationResult | None
-    """That of the network in ``best.*``."""
+    """The scores of the network in ``best.*``."""
     start_step: int = 0
-    """The step that it went on from; of a run that was finished already, its last one."""
+    """The step from which it resumed; for a run that was already finished, its last step."""
     skipped: int = 0
-    """Number of steps that fp16 skipped, since gradients overflowed."""
+    """Number of steps that fp16 skipped because gradients overflowed."""
 
 
 def train(
@@ -82,33 +82,33 @@ def train(
     on_start: Callable[[int], None] | None = None,
     progress_every_s: float = 30.0,
 ) -> Result:
-    """Train a network; where the folder holds an unfinished run of this configuration, go on with it.
+    """Train a network, or resume the run if the folder holds an unfinished one of this configuration.
 
-    It goes on with the same pictures, pairs, recipes and networks, wherever they lie by now.
+    A resumed run requires the same pictures, pairs, recipes and networks, but they may have been moved.
 
-    On the CPU a run that was stopped and went on has the same weights, bit for bit, as one that was not, with the same
-    number of threads. Stopped by Ctrl-C or SIGTERM it writes a checkpoint first.
+    On the CPU, a run that was stopped and resumed has the same weights, bit for bit, as an uninterrupted one, given the
+    same number of threads. On Ctrl-C or SIGTERM, a checkpoint is written before the run stops.
 
     Parameters
     ----------
     configuration
-        What to train; see :func:`deblur_models.config.configuration.load_configuration`.
+        The configuration; see :func:`deblur_models.config.configuration.load_configuration`.
     out
-        Folder of the run; see :class:`deblur_models.train.run_directory.RunDirectory`.
+        Run directory; see :class:`deblur_models.train.run_directory.RunDirectory`.
     resume
-        False refuses a folder that holds a run already.
+        If False, a folder that already holds a run is an error.
     on_progress
-        Called every ``run.log_every`` steps, after each validation, and in between after the first step for which
-        ``progress_every_s`` have passed since the last call (with the means of this process); in the first process.
+        Called in the first process every ``run.log_every`` steps and after each validation; in between, after the first
+        step once ``progress_every_s`` have passed since the last call (with the means of this process).
     on_start
-        Called once, in the first process, when everything was checked: with the step that the run goes on from.
+        Called once, in the first process, after all checks, with the step from which the run starts or resumes.
 
     Raises
     ------
     BlursynthError
-        Data, weights files or folders that cannot be used, before anything is trained.
+        Data, weights files or folders cannot be used; raised before training starts.
     TrainingError
-        A loss is not a number, or fp16 skipped every step; the checkpoints that were written before are kept.
+        A loss is NaN or infinite, or fp16 skipped every step; earlier checkpoints are kept.
     """
     run = configuration.run
     if run.threads:
@@ -116,14 +116,14 @@ def train(
     directory = RunDirectory(expanded(out), configuration, resume=resume)
     state = directory.resumed()
     step = 0 if state is None else int(state.manifest["step"])
-    # Data and weights files come first: what is wrong with them is the same on every machine.
+    # Data and weights files come first, since their problems are the same on every machine.
     finished = state is not None and step == configuration.steps
     prepared = None if finished and not directory.moved else prepare(configuration)
     with process_group(run.device) as processes, arithmetic(processes.device, tf32=run.tf32, cudnn=run.cudnn):
         if not processes.agree(step):
             raise DatasetError(
-                f"{out}: the processes see different states of the run, this one step {step}.",
-                fix="Choose a folder that all of them share.",
+                f"{out}: the processes see different states of the run; this one sees step {step}.",
+                fix="Choose a folder shared by all of them.",
             )
         if state is not None and prepared is not None:
             compare(out, state.manifest, prepared, directory.moved)
@@ -159,15 +159,15 @@ def train(
 
 
 def check(configuration: Configuration) -> None:
-    """All that :func:`train` checks before its first step: pictures, pairs, weights files, the fit of everything.
+    """Run all checks of :func:`train` before its first step: pictures, pairs, weights files, and their consistency.
 
-    On a machine without the device of the configuration a warning says so, and the rest is checked on the CPU: the run
-    itself may be meant for another machine.
+    If the configured device is not available, a warning says so, and the rest is checked on the CPU, since the run may
+    be intended for another machine.
 
     Raises
     ------
     BlursynthError
-        What :func:`train` would raise.
+        As raised by :func:`train`.
     """
     prepared = prepare(configuration)
     device = configuration.run.device
@@ -176,7 +176,7 @@ def check(configuration: Configuration) -> None:
     except InvalidValueError as error:
         if device.partition(":")[0] not in ("cuda", "mps"):
             raise
-        log.warning("%s Here the run would not begin; the rest was checked on the CPU.", error.what)
+        log.warning("%s The run would not start here; the rest was checked on the CPU.", error.what)
         configuration = configuration.replace(run=configuration.run.replace(device="cpu"))
     with process_group(configuration.run.device) as processes:
         Learner(configuration, processes, prepared.initial)
@@ -204,11 +204,11 @@ class _Loop:
         self.sums: dict[str, Tensor] = {}
         self.counted = 0
         self.skipped = 0
-        """Up to the last report."""
+        """Total up to the last report."""
         self.timer = Timer(processes.device)
 
     def load(self, manifest: Mapping[str, Any]) -> None:
-        """Go on where a checkpoint was written, also in the middle between two reports."""
+        """Resume where a checkpoint was written, even between two reports."""
         self.best, self.counted = _result_of(manifest["best"]), manifest["unreported"]["steps"]
         device = self.processes.device
         self.sums = {name: torch.tensor(value, device=device) for name, value in manifest["unreported"]["sums"].items()}
@@ -239,7 +239,7 @@ class _Loop:
                 stop = self.processes.any(stopped()) if step % 10 == 0 or self.processes.ranks == 1 else False
                 save = stop or step % run.checkpoint_every == 0 or step == total
                 if report or validate or save or self.processes.device.type == "cpu":
-                    self._check_finite(values, step, parts)  # before anything of it is kept
+                    self._check_finite(values, step, parts)  # before any value is accumulated
                 if report:
                     self._report(step, number, factor)
                 elif time.perf_counter() - self.progress_at >= self.progress_every_s:
@@ -283,24 +283,24 @@ class _Loop:
         self.learner.check_scales()
         if step == self.configuration.steps == self._skipped_so_far():
             raise TrainingError(
-                f"All {step:,} steps were skipped, since their gradients overflowed in fp16: nothing was learnt.",
-                why="The scale of losses begins at 65,536 and is halved at each such step, until gradients fit.",
+                f"All {step:,} steps were skipped because gradients overflowed in fp16; nothing was learned.",
+                why="The loss scale starts at 65,536 and is halved at each such step, until gradients fit.",
                 fix='Train longer, or use run.precision = "bf16" or "float32".',
             )
         wrong = [name for name, value in values.items() if not math.isfinite(value.item())]
         if not self.processes.any(bool(wrong)):
             return
         if not wrong:
-            raise TrainingError(f"Step {step}: a loss is not a number in another process, which says more.")
+            raise TrainingError(f"Step {step}: a loss is NaN or infinite in another process, which says more.")
         sources = sorted({source for part in parts for source in part.sources})
         finite = all(torch.isfinite(p.sharp).all() and torch.isfinite(p.blurred).all() for p in parts)
         raise TrainingError(
-            f"Step {step}: {', '.join(f'{name} is {values[name].item()}' for name in wrong)}, and weights that follow "
-            f"it are lost. The pictures of the step are {'finite' if finite else 'NOT finite'} (from "
+            f"Step {step}: {', '.join(f'{name} is {values[name].item()}' for name in wrong)}, and an update would "
+            f"destroy the weights. The pictures of this step are {'finite' if finite else 'NOT finite'} (from "
             f"{', '.join(sources[:4])}{' and others' if len(sources) > 4 else ''}).",
-            why="Most often the learning rate is too high, or half precision overflowed.",
+            why="Usually the learning rate is too high, or half precision overflowed.",
             fix="Lower optimizer.learning_rate, set optimizer.clip_norm, warm up longer, or use bf16 or float32; "
-            "the checkpoints written before this step are kept.",
+            "checkpoints from before this step are kept.",
         )
 
     def _means(self) -> dict[str, float]:
@@ -403,7 +403,7 @@ class _Loop:
 
 
 def _skipped(manifest: Mapping[str, Any]) -> int:
-    return int(manifest.get("skipped", 0))  # runs of earlier versions did not count
+    return int(manifest.get("skipped", 0))  # earlier versions did not count skipped steps
 
 
 def _result_of(values: Mapping[str, Any] | None) -> ValidationResult | None:
@@ -412,9 +412,9 @@ def _result_of(values: Mapping[str, Any] | None) -> ValidationResult | None:
 
 @contextmanager
 def _stopped_gently() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into a wish that is seen at the end of a step; a later one stops at once.
+    """Turn the first Ctrl-C or SIGTERM into a request that is handled at the end of a step; a later one stops at once.
 
-    Under torchrun one Ctrl-C comes twice, from the terminal and from torchrun.
+    Under torchrun, one Ctrl-C arrives twice, from the terminal and from torchrun.
     """
     wished, since = False, 0.0
 
@@ -425,13 +425,13 @@ def _stopped_gently() -> Iterator[Callable[[], bool]]:
         if wished:
             return
         wished, since = True, time.monotonic()
-        log.warning("Stopping after this step; once more stops at once, without a checkpoint.")
+        log.warning("Stopping after this step; press again to stop at once, without a checkpoint.")
 
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
             before[number] = signal.signal(number, wish)
-        except ValueError:  # only the main thread of a program is
+        except ValueError:  # signals work only in the main thread
             break
     try:
         yield lambda: wished

@@ -1,4 +1,4 @@
-"""The next batch is made while the present one trains."""
+"""Prefetching: the next batch is prepared while the current one trains."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ __all__ = ["Prefetcher"]
 class Prefetcher:
     """The batches of a stage, each in its parts.
 
-    On a CUDA device :meth:`prefetch` copies and blurs the next one in a stream of its own, beside the training of the
-    present one. Elsewhere it does nothing, and a batch is made when it is taken. The batches are the same.
+    On a CUDA device, :meth:`prefetch` copies and blurs the next batch in a separate stream, in parallel with training
+    on the current one. On other devices it does nothing, and a batch is prepared when it is taken. The batches are the
+    same.
 
     Parameters
     ----------
     collated
         The samples of each step.
     make
-        Makes the batch of a part on the device.
+        Creates the batch of a part on the device.
     device
         The training device.
     timer
-        What its times are added to.
+        Accumulates the times.
     """
 
     def __init__(
@@ -42,10 +43,10 @@ class Prefetcher:
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)
-            self._stream.wait_stream(torch.cuda.current_stream(device))  # networks that blur may be on their way there
+            self._stream.wait_stream(torch.cuda.current_stream(device))  # networks that blur may still be copied
 
     def prefetch(self) -> None:
-        """Begin the next batch, where there is one and a stream for it."""
+        """Start preparing the next batch, if there is one and a stream for it."""
         if self._stream is None or self._next is not None:
             return
         with torch.cuda.stream(self._stream):
@@ -62,7 +63,7 @@ class Prefetcher:
         here.wait_stream(self._stream)
         for part in parts:
             for pictures in (part.sharp, part.blurred):
-                pictures.record_stream(here)  # its memory is not given away before this stream is through with it
+                pictures.record_stream(here)  # keep its memory until this stream has finished with it
         return parts
 
     def _made(self) -> list[Batch]:

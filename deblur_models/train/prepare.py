@@ -1,4 +1,4 @@
-"""What a run needs besides its device, checked before the first step: weights, networks, pictures and pairs."""
+"""Inputs of a run besides its device, checked before the first step: weights, networks, pictures and pairs."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ __all__ = ["Prepared", "compare", "prepare", "training_sets"]
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run needs besides its device, each checked."""
+    """The checked inputs of a run besides its device."""
 
     initial: InitialNetworks
     stages: Sequence[TrainingSet]
     held_out: HeldOut | None
     blurring: Mapping[str, BlurGenerator]
-    """Networks that blur sharp pictures, by the names of the data tables that wait for them."""
+    """Networks that blur sharp pictures, by the names of the data tables that use them."""
     fingerprints: Mapping[str, str]
-    """Of the pictures and the blur of each data table: of what is in them, not of where they lie."""
+    """Hashes of the pictures and the blur of each data table: of their content, not of their location."""
 
     def to_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
+        """The part that a checkpoint stores."""
         return {"data": dict(self.fingerprints), "held_out": self.held_out.fingerprint if self.held_out else None}
 
 
 def prepare(configuration: Configuration) -> Prepared:
-    """Check all that a run needs besides its device: weights files, networks, pictures, pairs.
+    """Check all inputs of a run besides its device: weights files, networks, pictures, pairs.
 
     Raises
     ------
     BlursynthError
-        Something is missing, damaged or does not fit.
+        Something is missing, damaged or inconsistent.
     """
     for number, loss in enumerate(configuration.loss, 1):
         with _at(f"[[loss]] {number}"):
@@ -64,7 +64,7 @@ def prepare(configuration: Configuration) -> Prepared:
                 checkpoint = load_checkpoint(table.blur_network)
                 blurring[name] = blur_generator_of(checkpoint, table.blur_network)
                 prints[name] = [checkpoint.manifest["sha256"]]
-    rank, ranks = rank_and_world_size()  # data are checked before the processes are joined
+    rank, ranks = rank_and_world_size()  # data is checked before the process group is created
     stages = training_sets(configuration, ranks)
     held_out = None
     if configuration.validation is not None:
@@ -78,7 +78,7 @@ def prepare(configuration: Configuration) -> Prepared:
 
 
 def compare(out: str | Path, before: Mapping[str, Any], now: Prepared, moved: Sequence[str]) -> None:
-    """Refuses to go on with other pictures or another blur than a run was begun with."""
+    """Refuse to resume a run with other pictures or another blur than it was started with."""
     prints = now.to_dict()
     changed = [f"[data.{name}]" for name in prints["data"] if before["data"].get(name) != prints["data"][name]]
     if before.get("held_out", prints["held_out"]) != prints["held_out"]:
@@ -86,17 +86,17 @@ def compare(out: str | Path, before: Mapping[str, Any], now: Prepared, moved: Se
     if changed:
         other = f" ({'; '.join(moved)})" if moved else ""
         raise DatasetError(
-            f"{out}: what {changed[0]} names has changed since the run was begun: pictures, pairs, recipe or "
+            f"{out}: the data of {changed[0]} has changed since the run was started: pictures, pairs, recipe or "
             f"network{other}.",
-            why="Going on would make a run that no configuration describes.",
-            fix="Put back what it was. To train the weights on with what is there now, choose a new folder and write "
-            f'start_from = "{out}" at the top of the configuration.',
+            why="Resuming would produce a run that no configuration describes.",
+            fix="Restore the previous data. To continue training the weights with the current data, choose a new "
+            f'folder and write start_from = "{out}" at the top of the configuration.',
         )
 
 
 @contextmanager
 def _at(table: str) -> Iterator[None]:
-    """Errors say in which table of the configuration they arose."""
+    """Add the table of the configuration to errors."""
     try:
         yield
     except BlursynthError as error:
@@ -104,7 +104,7 @@ def _at(table: str) -> Iterator[None]:
 
 
 def training_sets(configuration: Configuration, ranks: int) -> list[TrainingSet]:
-    """One per stage; every picture is checked before anything is trained."""
+    """One training set per stage; every picture is checked before training starts."""
     scanned: dict[str, Any] = {}
     return [
         _training_set(configuration, number, stage, scanned, ranks) for number, stage in enumerate(configuration.stage)
@@ -116,9 +116,9 @@ def _training_set(
 ) -> TrainingSet:
     if stage.batch % (ranks * stage.accumulate):
         raise TrainingError(
-            f"[[stage]] {number + 1}: a batch of {stage.batch} cannot be shared equally by {ranks} processes "
+            f"[[stage]] {number + 1}: a batch of {stage.batch} cannot be divided equally among {ranks} processes "
             f"in {stage.accumulate} parts each.",
-            fix="Choose a batch that is a multiple of both.",
+            fix="Choose a batch size that is a multiple of their product.",
         )
     names = stage.data or tuple(configuration.data)
     sources = []
@@ -136,7 +136,7 @@ def _training_set(
 
 
 def _margin_px(configuration: Configuration, stage: Stage) -> int:
-    """Width of what samples have around their patch, for the augmentation."""
+    """Width of the margin around each patch, for the augmentation."""
     return 0 if configuration.augmentation is None else configuration.augmentation.margin_px(stage.patch_px)
 
 
@@ -158,12 +158,12 @@ def _source(name: str, table: DataTable, stage: Stage, configuration: Configurat
         sources=table.photos, recipe=table.recipe, size_px=size, seed=seed, depth=table.depth,
         downscale=table.downscale, min_detail=table.min_detail,
     )  # fmt: skip
-    check_recipe(request.loaded_recipe)  # before the scan, which may take long
+    check_recipe(request.loaded_recipe)  # before the scan, which may take a long time
     if name not in scanned:
         scanned[name] = scan_sources(request.sources, depth=request.depth, downscale=request.downscale)
         log_skipped(f"data.{name}", scanned[name])
     made = f"{name} of {size} px"
-    if made not in scanned:  # its draws are tried out, which takes a second
+    if made not in scanned:  # its draws are tested, which takes a second
         around = f", with {margin} px around it for [augmentation]" if margin else ""
         with _at(f"patch_px = {stage.patch_px}{around}"):
             scanned[made] = OnlineDataset(request, scan=scanned[name])
@@ -173,5 +173,5 @@ def _source(name: str, table: DataTable, stage: Stage, configuration: Configurat
 
 
 def _on_cuda(device: str) -> bool:
-    """Whether a device of this name is one of CUDA, whether or not it is there."""
+    """Whether this is the name of a CUDA device, available or not."""
     return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())

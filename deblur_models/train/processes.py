@@ -1,4 +1,4 @@
-"""Several processes that share the work of each step, as ``torchrun`` starts them."""
+"""Processes that share the work of each step, as started by ``torchrun``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this is, and the device that it computes on."""
+    """Rank of this process, number of processes, and device."""
 
     rank: int
     ranks: int
@@ -29,11 +29,11 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and reports progress."""
         return self.rank == 0
 
     def mean(self, tensors: Iterable[Tensor]) -> None:
-        """Replaces tensors by their means over all processes, all of them in one exchange."""
+        """Replace tensors by their means over all processes, in a single exchange."""
         them = list(tensors)
         if self.ranks == 1 or not them:
             return
@@ -44,16 +44,16 @@ class Processes:
             tensor.copy_(mean.view_as(tensor))
 
     def whole(self, tensor: Tensor) -> Tensor:
-        """The tensors of all processes, of one shape, one after another along their first dimension.
+        """The tensors of all processes, which must have the same shape, concatenated along the first dimension.
 
-        Gradients flow back to the process that a part came from, summed over what all processes made of it. So a loss
-        that every process computes from the whole has in each of them ``ranks`` times the gradient of its own part, and
-        the mean over the processes is the gradient of that one loss.
+        Gradients flow back to the process that a part came from, summed over all processes. If every process computes
+        the same loss from the concatenated tensor, each receives ``ranks`` times the gradient of its own part, and the
+        mean over the processes is the gradient of that one loss.
         """
         return tensor if self.ranks == 1 else _Whole.apply(tensor, self.rank, self.ranks)
 
     def gathered(self, value: T) -> list[T]:
-        """What each process gives, in the order of the processes; any small thing that can be pickled."""
+        """The values of all processes, in the order of ranks; any small object that can be pickled."""
         if self.ranks == 1:
             return [value]
         values: list[Any] = [None] * self.ranks
@@ -73,7 +73,7 @@ class Processes:
         return bool(value.item() > 0)
 
     def agree(self, number: int) -> bool:
-        """Whether all processes give the same number."""
+        """Whether all processes pass the same number."""
         if self.ranks == 1:
             return True
         numbers = torch.tensor([number, -number], device=self.device)
@@ -100,18 +100,18 @@ class _Whole(torch.autograd.Function):
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """Which process of how many this is, as torchrun says it, before they are joined."""
+    """Rank and number of processes, as set by torchrun, before the process group is created."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextmanager
 def process_group(device: str) -> Iterator[Processes]:
-    """The processes that torchrun started (one, where it did not), joined for as long as the context lasts.
+    """The processes started by torchrun (a single one without it), as a process group for the duration of the context.
 
     Raises
     ------
     InvalidValueError
-        The device is not there.
+        The device does not exist.
     """
     (rank, ranks), local = rank_and_world_size(), int(os.environ.get("LOCAL_RANK", "0"))
     chosen = torch_device(device, local if ranks > 1 else None)

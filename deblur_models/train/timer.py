@@ -1,4 +1,4 @@
-"""Where the time of training goes."""
+"""Time spent in the parts of training."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Timer"]
 
 
 class Timer:
-    """Seconds since it was made, by what they were spent on.
+    """Seconds since its creation, by activity.
 
-    On a CUDA device work is asked for now and done later. There events are put into the stream of work and read when
-    somebody wants to know; until then nothing waits for the device.
+    Work on a CUDA device is asynchronous. Events are recorded in its stream and read on request; until then nothing
+    synchronizes with the device.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -26,14 +26,14 @@ class Timer:
 
     @contextmanager
     def wall(self, name: str) -> Iterator[None]:
-        """What this process does or waits for itself."""
+        """Measure what this process does or waits for."""
         begin = time.perf_counter()
         yield
         self._spent[name] = self._spent.get(name, 0.0) + time.perf_counter() - begin
 
     @contextmanager
     def device(self, name: str) -> Iterator[None]:
-        """What the device does, in its current stream."""
+        """Measure the work of the device in its current stream."""
         if not self._on_cuda:
             with self.wall(name):
                 yield
@@ -45,7 +45,7 @@ class Timer:
         self._events.append((name, begin, end))
 
     def seconds(self) -> dict[str, float]:
-        """The sums; waits for the device."""
+        """The totals; synchronizes with the device."""
         for name, begin, end in self._events:
             end.synchronize()
             self._spent[name] = self._spent.get(name, 0.0) + begin.elapsed_time(end) / 1000

@@ -1,4 +1,4 @@
-"""Validation while training: scores on held-out pairs."""
+"""Validation during training: scores on held-out pairs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from deblur_models.train.processes import Processes
 __all__ = ["UNCHANGED_DB", "HeldOut", "ValidationResult"]
 
 UNCHANGED_DB = 100.0
-"""Greatest PSNR that no harm counts, so that a mean over pictures of which one stays as it is still says something."""
+"""Upper limit of PSNR for no harm, so that a single unchanged picture does not dominate the mean."""
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """Mean scores over the held-out pairs: of the network, and of doing nothing, which gives its input back.
+    """Mean scores over the held-out pairs: of the network, and of its unchanged input as the baseline.
 
-    ``input`` says which picture of a pair that is: the blurred one, and for a network that blurs the sharp one.
-    ``no_harm_db`` is the PSNR of what the network makes of the sharp pictures against them, where one that stays as it
-    is counts as ``UNCHANGED_DB``; None for a network that blurs.
+    ``input`` says which picture of a pair that is: the blurred one, or the sharp one for a network that blurs.
+    ``no_harm_db`` is the PSNR between the sharp pictures and the network's output for them, where an unchanged picture
+    counts as ``UNCHANGED_DB``; None for a network that blurs.
     """
 
     psnr: float
@@ -47,20 +47,20 @@ class ValidationResult:
 
     @property
     def gain_db(self) -> float:
-        """PSNR above that of doing nothing: what a network that restores gains.
+        """PSNR of the output minus PSNR of the input: the gain of a network that restores.
 
-        Of a network that blurs it is how much nearer its blur comes to that of the pair, which it cannot know: no gain,
-        and called ``nearer_db`` wherever it is written.
+        For a network that blurs, it measures how much closer its blur is to that of the pair, which it cannot know.
+        This is not a gain, and is called ``nearer_db`` wherever it is written.
         """
         return self.psnr - self.psnr_input
 
     @property
     def gain_name(self) -> Literal["gain", "nearer"]:
-        """What the difference is called, without its unit."""
+        """The name of the difference, without its unit."""
         return "gain" if self.input == "blurred" else "nearer"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, which has no infinity: None stands for the PSNR of pictures that are the same."""
+        """Plain values for JSON, which has no infinity: None represents the PSNR of identical pictures."""
         values = {
             "psnr": self.psnr,
             "ssim": self.ssim,
@@ -73,7 +73,7 @@ class ValidationResult:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ValidationResult:
-        """What :meth:`to_dict` wrote."""
+        """The result from the values of :meth:`to_dict`."""
         kind: Literal["blurred", "sharp"] = "sharp" if "psnr_sharp" in values else "blurred"
         return cls(
             math.inf if values["psnr"] is None else values["psnr"],
@@ -86,21 +86,21 @@ class ValidationResult:
         )
 
     def rank(self, no_harm_db: float) -> tuple[float, float]:
-        """The order of results from bad to good: those that reach ``no_harm_db`` by their PSNR, then the others by
-        how little they harm."""
+        """Sort key from bad to good: results below ``no_harm_db`` by how little they harm, then those that reach it by
+        PSNR."""
         return min(no_harm_db if self.no_harm_db is None else self.no_harm_db, no_harm_db), self.psnr
 
 
 class HeldOut:
-    """Pairs that are drawn once, kept in memory as codes, and used for every validation.
+    """Pairs that are drawn once, kept in memory as integer codes, and used for every validation.
 
-    Processes share them: each keeps every ``ranks``-th one, and all get the scores of all.
+    They are split between processes: each keeps every ``ranks``-th pair, and all processes get all scores.
     """
 
     def __init__(self, settings: Validation, rank: int = 0, ranks: int = 1) -> None:
         self.settings = settings
         self.pairs: dict[int, PairSample]
-        """The pairs of this process, by their numbers among all."""
+        """The pairs of this process, by their index among all pairs."""
         if settings.photos is not None:
             request = DatasetRequest(
                 sources=settings.photos, recipe=settings.recipe, size_px=settings.size_px, seed=settings.seed,
@@ -127,10 +127,10 @@ class HeldOut:
     def validate(
         self, network: Network | BlurGenerator, processes: Processes, pictures: Path | None = None
     ) -> ValidationResult:
-        """Scores of a network; some pictures are written beside each other: blurred, restored, sharp.
+        """Compute the scores of a network, and write some pictures side by side: blurred, restored, sharp.
 
-        They come from different sources where there are such. Of a network that blurs: sharp, generated, blurred; its
-        noise is the same each time. Every process must call it. Each pair is restored alone, and means are taken
+        They are taken from different sources if possible. For a network that blurs: sharp, generated, blurred; its
+        noise is the same each time. Every process must call it. Each pair is restored separately, and means are taken
         in the order of the pairs, so that nothing depends on the number of processes.
         """
         if self._shown is None:
@@ -147,7 +147,7 @@ class HeldOut:
                     shown = pictures is not None and number in self._shown
                     own.append(self._scores(number, network, processes.device, noise, shown=shown))
                 elif isinstance(network, BlurGenerator):
-                    network.noise(1, noise)  # that of a pair of another process
+                    network.noise(1, noise)  # skip the noise of another process's pair
         network.train(was_training)
         scores = sorted((s for part in processes.gathered(own) for s in part), key=lambda s: s.number)
         if self._input_scores is None:
@@ -195,7 +195,7 @@ class HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class _Scores:
-    """PSNR and SSIM of one pair, after and before the network, and what is shown of it."""
+    """PSNR and SSIM of one pair, after and before the network, and its row of pictures."""
 
     number: int
     after: tuple[float, float]
@@ -205,7 +205,7 @@ class _Scores:
 
 
 def spread(sources: Sequence[str], count: int) -> list[int]:
-    """Places of ``count`` entries (of all, where there are fewer): of every source one before a second of any."""
+    """Indices of ``count`` entries (at most all): one of every source before a second of any."""
     rounds: list[list[int]] = []
     seen: dict[str, int] = {}
     for place, source in enumerate(sources):
@@ -223,8 +223,8 @@ CAPTION_PX = 16
 
 
 def write_sheet(path: Path, rows: Sequence[tuple[NDArray[np.float32], Sequence[str]]]) -> None:
-    """Rows of pictures ``[3, H, W]`` below each other, each under its captions, which share its width equally; narrower
-    rows are filled with gray."""
+    """Write rows of pictures ``[3, H, W]`` below each other, each under its captions, which share its width equally;
+    narrower rows are padded with gray."""
     width = max(row.shape[-1] for row, _ in rows)
     strips = []
     for row, captions in rows:
@@ -234,11 +234,11 @@ def write_sheet(path: Path, rows: Sequence[tuple[NDArray[np.float32], Sequence[s
         both = np.concatenate([np.pad(named, ((0, 0), (0, 0), (0, room)), constant_values=1.0), row], axis=1)
         strips.append(np.pad(both, ((0, 0), (0, 4), (0, width - row.shape[-1])), constant_values=0.5))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(path, np.clip(np.concatenate(strips, axis=1), 0.0, 1.0))  # what a network makes may be anything
+    write_picture(path, np.clip(np.concatenate(strips, axis=1), 0.0, 1.0))  # outputs may be out of range
 
 
 def _caption(text: str, width: int) -> NDArray[np.float32]:
-    """Dark letters on white, ``[3, CAPTION_PX, width]``; what is wider is cut off."""
+    """Dark letters on white, ``[3, CAPTION_PX, width]``; text that is too wide is cut off."""
     from PIL import Image, ImageDraw, ImageFont
 
     strip = Image.new("L", (width, CAPTION_PX), 255)

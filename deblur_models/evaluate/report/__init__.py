@@ -1,6 +1,6 @@
 """The report of an evaluation as one HTML page: tables, a plot, and sliders between blurred and restored pictures.
 
-The page needs nothing but the folder ``pictures`` beside it: no network, no fonts, no scripts from elsewhere.
+The page only needs the folder ``pictures`` next to it: no network, no external fonts or scripts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from deblur_models.evaluate.store import restored_stem
 
 __all__ = ["number", "write_report"]
 
-_COLOURS = 6  # of the plot, as the page defines them
+_COLORS = 6  # of the plot, as the page defines them
 _MOST_POINTS = 2000
 
 _TITLES = {
@@ -31,11 +31,11 @@ _TITLES = {
     "blurred_psnr": "By quality of the blurred picture",
 }
 _NOTES = {
-    "plot": "Each dot is a picture; above the dashed line it got better, below it worse.",
-    "severity": "Width of the recorded point spread; see the protocols below. PSNR in dB, and gain.",
-    "kind": "A picture counts under every kind that its draw holds. PSNR in dB, and gain.",
+    "plot": "Each dot is a picture. Above the dashed line it improved, below it got worse.",
+    "severity": "Width of the recorded kernel (PSF); see the protocols below. PSNR in dB, and gain.",
+    "kind": "A picture counts under every kind in its draw. PSNR in dB, and gain.",
     "blurred_psnr": "Quarters of the set by the PSNR of the blurred pictures. PSNR in dB, and gain.",
-    "pairs": "Move over a picture, drag, or use the arrow keys. Left and right can be chosen; sharp is the aim.",
+    "pairs": "Move over a picture, drag, or use the arrow keys. Choose left and right; sharp is the ground truth.",
 }
 _WORDS = {
     "psnr": "PSNR dB",
@@ -51,7 +51,7 @@ _WORDS = {
 
 
 def write_report(evaluation: Evaluation) -> Path:
-    """Write ``index.html`` into the evaluation's folder, and give its path."""
+    """Write ``index.html`` into the evaluation's folder, and return its path."""
     summary = evaluation.summary
     data = summary["data"]
     count = f"{data['measured']:,} of {data['pairs']:,}" if data["measured"] < data["pairs"] else f"{data['pairs']:,}"
@@ -61,8 +61,8 @@ def write_report(evaluation: Evaluation) -> Path:
         _section("Blurred against restored", _plots(evaluation), _NOTES["plot"]),
         *(_section(title, _groups(summary, key), _NOTES[key]) for key, title in _TITLES.items()),
         _section("Pictures", _pairs(evaluation), _NOTES["pairs"]),
-        _section("What networks cost", _cost(summary)),
-        _section("Left out", _failed(summary)),
+        _section("Cost of networks", _cost(summary)),
+        _section("Skipped", _failed(summary)),
         _section("Protocols", _protocols(summary)),
     ]
     page = Template((files("deblur_models.evaluate.report") / "report.html").read_text("utf-8")).substitute(
@@ -71,13 +71,13 @@ def write_report(evaluation: Evaluation) -> Path:
         body="\n".join(section for section in sections if section),
     )
     path = evaluation.folder / "index.html"
-    # Names of files may hold marks that turn the direction of all text behind them, or bytes that are not UTF-8.
+    # File names may contain marks that change the direction of all following text, or bytes that are not UTF-8.
     write_whole(path, printable(page, lines=True).encode())
     return path
 
 
 def number(name: str, value: float | None) -> str:
-    """A value of a metric with the digits that mean something.
+    """A value of a metric with its significant digits.
 
     >>> number("psnr", 28.3456), number("ssim", 0.91234), number("psnr", None), number("psnr", float("inf"))
     ('28.35', '0.9123', '–', '∞')
@@ -91,7 +91,7 @@ def number(name: str, value: float | None) -> str:
 
 
 def word(name: str) -> str:
-    """What stands above a column."""
+    """The heading of a column."""
     return _WORDS.get(name, name)
 
 
@@ -127,12 +127,12 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _reading(summary: Mapping[str, Any]) -> str:
     lower = [word(n) for n, better in summary["better"].items() if better == "lower"]
-    text = "Higher is better" + (f", but lower of {', '.join(lower)}" if lower else "")
-    return f"{text}. Gain: over no restoration on the same pictures, with its 95 % interval."
+    text = "Higher is better" + (f", except for {', '.join(lower)}" if lower else "")
+    return f"{text}. Gain: compared with no restoration on the same pictures, with its 95 % interval."
 
 
 def _overall(summary: Mapping[str, Any]) -> str:
-    """One table, what matters most first."""
+    """The main table, the most important columns first."""
     lines, better = summary["overall"], summary["better"]
     full = max(line["pictures"] for line in lines.values())
     more_gains = [k for k in ("gain_aligned", "gain_trajectory") if any(k in line for line in lines.values())]
@@ -148,7 +148,7 @@ def _overall(summary: Mapping[str, Any]) -> str:
         cells += [_interval(line.get(k)) if restorer != BASELINE else "–" for k in ("gain", *more_gains)]
         cells += [_mean(summary, restorer, name, full) for name in others]
         cells.append("–" if restorer == BASELINE or gain is None else f"{100 * gain['worse']:.0f} %")
-        least = "" if harm is None else f"<small>least {number('psnr', harm['least'])}</small>"
+        least = "" if harm is None else f"<small>min {number('psnr', harm['least'])}</small>"
         cells.append("–" if harm is None else f"{number('psnr', harm['mean'])} {least}")
         cells.append("–" if restorer == BASELINE or line["seconds"] is None else f"{line['seconds']:.3g}")
         rows.append(cells)
@@ -156,7 +156,7 @@ def _overall(summary: Mapping[str, Any]) -> str:
 
 
 def _mean(summary: Mapping[str, Any], restorer: str, name: str, full: int) -> str:
-    """The mean of a metric; bold where it is the best of those that restored every picture."""
+    """The mean of a metric, bold if it is the best of the restorers that restored every picture."""
     means = {
         n: line["metrics"][name]["mean"]
         for n, line in summary["overall"].items()
@@ -232,7 +232,7 @@ def _plots(evaluation: Evaluation) -> str:
     severity = {fact.index: fact.severity_px for fact in evaluation.facts}
     against, gains = [], []
     for place, restorer in enumerate(restorers):
-        color = place % (_COLOURS - 1) + 1
+        color = place % (_COLORS - 1) + 1
         for index, line in list(evaluation.values[restorer].items())[:_MOST_POINTS]:
             x = before.get(index, {}).get("values", {}).get("psnr")
             y = line.get("values", {}).get("psnr")
@@ -246,7 +246,7 @@ def _plots(evaluation: Evaluation) -> str:
     if not against:
         return ""
     keys = "".join(
-        f'<span class="key"><i style="background: var(--c{place % (_COLOURS - 1) + 1})"></i>{escape(name)}</span>'
+        f'<span class="key"><i style="background: var(--c{place % (_COLORS - 1) + 1})"></i>{escape(name)}</span>'
         for place, name in enumerate(restorers)
     )
     plots = [_plot(against, "PSNR of the blurred picture, dB", "restored, dB", same=True)]
@@ -257,7 +257,7 @@ def _plots(evaluation: Evaluation) -> str:
 
 
 def _plot(dots: Sequence[_Dot], across: str, up: str, *, same: bool) -> str:
-    """Dots with axes; ``same``: both axes alike and the dashed line of no change in the diagonal, else at 0."""
+    """Dots with axes. ``same``: both axes are equal, and the dashed line of no change is diagonal; else it is at 0."""
     side, margin, edge = 400, 46, 10
     low_x, high_x = _limits([d.x for d in dots] + ([d.y for d in dots] if same else [0.0]))
     low_y, high_y = (low_x, high_x) if same else _limits([d.y for d in dots] + [0.0])
@@ -321,7 +321,7 @@ def _pairs(evaluation: Evaluation) -> str:
         fact = facts[index]
         about = [f"{width} × {height} px"]
         if fact.severity_px is not None:
-            about.append(f"blur {fact.severity_px:.1f} px" + (" in the middle, varies" if fact.varies else ""))
+            about.append(f"blur {fact.severity_px:.1f} px" + (" at the center, varying" if fact.varies else ""))
         elif fact.varies:
             about.append("blur varies")
         scores = []
@@ -355,7 +355,7 @@ def _pairs(evaluation: Evaluation) -> str:
         return ""
     together = (
         '<p><label><input type="checkbox" id="together" checked> '
-        "choose left and right for all pictures at once</label></p>"
+        "choose left and right for all pictures together</label></p>"
     )
     return together + '<div class="pairs">\n' + "\n".join(figures) + "\n</div>"
 
@@ -375,7 +375,7 @@ def _cost(summary: Mapping[str, Any]) -> str:
     heads = [
         "network",
         "weights",
-        "of them used",
+        "weights used",
         f"GMACs<br>{size}",
         f"pictures/s<br>{size}",
         "memory MB",
@@ -399,7 +399,7 @@ def _cost(summary: Mapping[str, Any]) -> str:
 def _failed(summary: Mapping[str, Any]) -> str:
     """Pairs that could not be read."""
     rows = [[escape(pair["name"]), escape(pair["why"])] for pair in summary.get("failed", ())]
-    return _table(["pair", "why it is not measured"], rows) if rows else ""
+    return _table(["pair", "reason"], rows) if rows else ""
 
 
 def _protocols(summary: Mapping[str, Any]) -> str:
@@ -410,8 +410,8 @@ def _protocols(summary: Mapping[str, Any]) -> str:
     if summary["cost"]:
         listed.append(
             "<dt>cost</dt><dd>MACs are half of the floating-point operations of convolutions, matrix products and "
-            "attention; time is the median of several single pictures, synchronized, after a warm-up; memory is that "
-            "of CUDA's allocator, elsewhere the counted sum of weights and results in between</dd>"
+            "attention; time is the median of several single pictures, synchronized, after a warm-up; memory is the "
+            "peak of CUDA's allocator, elsewhere the counted sum of weights and intermediate results</dd>"
         )
     for name, about in summary["restorers"].items():
         plain = ", ".join(

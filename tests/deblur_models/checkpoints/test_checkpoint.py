@@ -104,7 +104,11 @@ def _tampered(path: Path, change: Callable[[bytes], bytes]) -> None:
         ("made.json", lambda b: b'{"sha256": ""}', "does not describe a network of deblur_models"),
         ("made.json", lambda b: b.replace(b'"format": 1', b'"format": 2'), "has format 2, this version reads 1"),
         ("made.json", lambda b: b.replace(b'"nafnet"', b'"naf"'), "There is no network 'naf'"),
-        ("made.json", lambda b: b.replace(b'"width": 4', b'"width": "4"'), "describes no network of this version"),
+        (
+            "made.json",
+            lambda b: b.replace(b'"width": 4', b'"width": "4"'),
+            "describes a network unknown to this version",
+        ),
         ("made.json", lambda b: b.replace(b'"width": 4', b'"width": 8'), r"do not fit NAFNetConfig.*width=8"),
     ],
 )
@@ -119,7 +123,7 @@ def test_damage_is_told(saved: Path, file: str, change: Callable[[bytes], bytes]
 def test_a_manifest_that_names_no_table_is_told(saved: Path) -> None:
     path = saved.with_name("made.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "network": 7}))
-    with pytest.raises(DatasetError, match="describes no network of this version: 7"):
+    with pytest.raises(DatasetError, match="describes a network unknown to this version: 7"):
         load_network(saved)
 
 

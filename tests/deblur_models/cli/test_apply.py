@@ -196,8 +196,8 @@ def test_a_cmyk_profile_is_not_put_on_an_rgb_picture(network: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("mode", "suffix", "said", "written"),
-    [("CMYK", "tif", "is CMYK and becomes RGB", "RGB"), ("P", "png", "with a palette", "RGB"),
-     ("1", "png", "of one bit and becomes gray", "L"), ("RGB", "png", "", "RGB"), ("L", "png", "", "L")],
+    [("CMYK", "tif", "is CMYK and is converted to RGB", "RGB"), ("P", "png", "with a palette", "RGB"),
+     ("1", "png", "is a 1-bit picture and is converted to 8-bit gray", "L"), ("RGB", "png", "", "RGB"), ("L", "png", "", "L")],
 )  # fmt: skip
 def test_conversions_are_told(
     mode: str, suffix: str, said: str, written: str, network: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -290,7 +290,7 @@ def test_nothing_is_overwritten_without_force(network: Path, tmp_path: Path) -> 
     (out / "a.png").write_bytes(b"mine")
     result = run("apply", tmp_path / "a.png", "--network", network, "--out", out)
     assert result.exit_code == 1
-    assert "is there already, and shall not be overwritten" in " ".join(result.stdout.split())
+    assert "already exists and is not overwritten" in " ".join(result.stdout.split())
     assert (out / "a.png").read_bytes() == b"mine"
     passes("apply", tmp_path / "a.png", "--network", network, "--out", out, "--force")
     assert (out / "a.png").read_bytes() != b"mine"
@@ -312,7 +312,7 @@ def test_names_that_are_not_utf_8_are_restored(network: Path, tmp_path: Path) ->
     [
         ([], "Give one of --network and --method, got neither"),
         (["--network", "x", "--method", "wiener"], "got both"),
-        (["--network", "x", "--kernel", "k.npy"], "--kernel goes with --method"),
+        (["--network", "x", "--kernel", "k.npy"], "--kernel requires --method"),
         (["--network", "nowhere"], "nowhere: there is no such checkpoint"),
         (["--network", "NETWORK", "--tile", "-1"], "--tile must be >= 0"),
         (["--network", "NETWORK", "--tile", "64", "--overlap", "40"], "0 to half of tile_px"),
@@ -348,7 +348,7 @@ def test_a_network_that_gives_nan_writes_nothing(tmp_path: Path) -> None:
     Image.fromarray(codes()).save(tmp_path / "a.png")
     result = run("apply", tmp_path / "a.png", "--network", tmp_path / "broken.safetensors", "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "values that are not numbers" in " ".join(result.stdout.split())
+    assert "contains NaN or infinite values" in " ".join(result.stdout.split())
     assert not (tmp_path / "out/a.png").exists()
 
 
@@ -371,7 +371,7 @@ def test_a_classical_method_with_a_given_kernel(tmp_path: Path) -> None:
     )
     assert "1 picture restored by richardson_lucy" in out
     for method, words in (
-        (["--method", "wiener"], "--method wiener needs the point spread"),
+        (["--method", "wiener"], "--method wiener needs the kernel"),
         (["--method", "wienr", "--kernel", tmp_path / "k.npy"], "Did you mean 'wiener'?"),
         (["--method", "wiener:blance=1", "--kernel", tmp_path / "k.npy"], "Did you mean 'balance'?"),
         (["--method", "wiener:balance", "--kernel", tmp_path / "k.npy"], "'balance' is not a setting"),
@@ -386,5 +386,5 @@ def test_names_of_restorers(tmp_path: Path) -> None:
     assert split_name("runs/a/best.safetensors")[0] == "a"
     assert split_name("x=runs/b.json") == ("x", "runs/b.json")
     assert split_name("run=1/net.safetensors") == ("run", "1/net.safetensors")
-    with pytest.raises(InvalidValueError, match="Two restorers are called 'a'"):
+    with pytest.raises(InvalidValueError, match="Two restorers are named 'a'"):
         different_names(["a", "b", "a"])

@@ -112,14 +112,14 @@ def test_a_broken_picture_is_left_out_and_the_others_are_measured(place: Path, t
     for _ in range(2):  # the second time it goes on
         result = run(*command)
         assert result.exit_code == 1, result.output
-        assert "Left out: 2 pairs" in result.stdout
+        assert "Skipped: 2 pairs" in result.stdout
         assert re.search(r"same +2 ", result.stdout)
     summary = json.loads((tmp_path / "report/summary.json").read_text())
     assert [pair["name"] for pair in summary["failed"]] == ["a", "c"]
     assert summary["data"] == {"name": "blurred", "pairs": 4, "measured": 2, "not_looked_at": [], "other_files": {}}
     page = (tmp_path / "report/index.html").read_text()
     assert "2 of 4 pairs" in page
-    assert "why it is not measured" in page
+    assert ">Skipped<" in page
     for name in "bd":
         (tmp_path / f"blurred/{name}.png").write_bytes(b"no picture")
     result = run(*command, "--force")
@@ -145,12 +145,12 @@ def test_kernels_that_are_turned_are_told_once(place: Path, tmp_path: Path, capl
                "--pictures", 0, "--out", tmp_path / "report")  # fmt: skip
     passes(*command)
     gains = []
-    assert [r.getMessage().partition(":")[0] for r in caplog.records if "turned by 180" in r.getMessage()] == ["a"]
+    assert [r.getMessage().partition(":")[0] for r in caplog.records if "rotated by 180" in r.getMessage()] == ["a"]
     gains.append(json.loads((tmp_path / "report/summary.json").read_text())["overall"]["wiener"]["gain"]["mean"])
     caplog.clear()
     assert "other kernels" in " ".join(run(*command, "--turn-kernels").output.split())
     passes(*command, "--turn-kernels", "--force")
-    assert not [r for r in caplog.records if "turned by 180" in r.getMessage()]
+    assert not [r for r in caplog.records if "rotated by 180" in r.getMessage()]
     gains.append(json.loads((tmp_path / "report/summary.json").read_text())["overall"]["wiener"]["gain"]["mean"])
     assert gains[1] > gains[0] + 1.0
 
@@ -170,7 +170,7 @@ def test_several_sharp_pictures_for_one_blurred(place: Path, tmp_path: Path) -> 
     shutil.rmtree(tmp_path / "sharp" / "b")
     result = run(*command, "--force")
     assert result.exit_code == 2
-    assert "holds no pictures in the folder 'b'" in result.output
+    assert "contains no pictures in the folder 'b'" in result.output
 
 
 def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -> None:
@@ -195,11 +195,11 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--method", "wiener", "--kernels", "."], "pairs: kernels from files go with folders of pictures"),
+        (["--method", "wiener", "--kernels", "."], "pairs: kernels from files require folders of pictures"),
         ([], "Give at least one --network or --method"),
         (["--network", "nowhere.safetensors"], "there is no such checkpoint"),
         (["--method", "wienerr"], "Did you mean 'wiener'?"),
-        (["--method", "wiener", "--method", "wiener"], "Two restorers are called 'wiener'"),
+        (["--method", "wiener", "--method", "wiener"], "Two restorers are named 'wiener'"),
         (["--method", "wiener", "--metrics", "psnrr"], "There is no metric 'psnrr'. Did you mean 'psnr'?"),
         (["--method", "wiener", "--metrics", "lpips"], "--metrics lpips:"),
         (["--method", "wiener", "--metrics", "ms_ssim"], "--metrics ms_ssim:"),
@@ -210,7 +210,7 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
         (["--method", "wiener", "--align", "-1"], "--align must be >= 0"),
         (["--method", "wiener", "--limit", "0"], "--limit must be >= 1"),
         (["--method", "wiener", "--cost-size", "big"], "--cost-size must be WIDTHxHEIGHT"),
-        (["--method", "wiener", "--references", "nowhere"], "nowhere: there is no such folder"),
+        (["--method", "wiener", "--references", "nowhere"], "nowhere: does not exist"),
         (["--method", "wiener", "--sharp", "nowhere"], "nowhere: does not exist"),
     ],
 )
@@ -224,7 +224,10 @@ def test_bad_input_is_told_before_any_work(place: Path, tmp_path: Path, more: li
 
 def test_bad_data_and_a_report_of_something_else(place: Path, tmp_path: Path) -> None:
     method = ("--method", "wiener", "--cost-size", 0, "--pictures", 0)
-    for data, words in ((tmp_path / "none", "none: does not exist"), (place / "photos", "neither a data set")):
+    for data, words in (
+        (tmp_path / "none", "none: does not exist"),
+        (place / "photos", "neither a blursynth data set"),
+    ):
         result = run("evaluate", data, "--out", tmp_path / "report", *method)
         assert result.exit_code == 2
         assert words in " ".join(result.output.split())
@@ -232,12 +235,12 @@ def test_bad_data_and_a_report_of_something_else(place: Path, tmp_path: Path) ->
     passes("evaluate", place / "pairs", *report, *method, "--metrics", "psnr")
     result = run("evaluate", place / "pairs", *report, *method, "--metrics", "psnr,ssim")
     assert result.exit_code == 2
-    assert "holds a report of other metrics" in result.output
+    assert "holds a report with other metrics" in result.output
     result = run(
         "evaluate", place / "pairs", *report, *method[2:], "--method", "wiener:balance=0.1", "--metrics", "psnr"
     )
     assert result.exit_code == 2
-    assert "results of another restorer of this name" in result.output
+    assert "results of another restorer with this name" in result.output
     passes("evaluate", place / "pairs", *report, *method, "--metrics", "psnr,ssim", "--force")
 
 
@@ -257,7 +260,7 @@ def test_ctrl_c_keeps_what_is_measured(place: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Wiener, "restore", stopped)
     result = run(*command)
     assert result.exit_code == 130
-    assert "the same command goes on" in result.output
+    assert "the same command resumes" in result.output
     passes(*command)
     assert len(calls) == 3 + 2  # the one that was stopped, and the last
 
@@ -300,7 +303,7 @@ def test_folders_of_any_names_are_measured_and_what_is_left_out_is_told(place: P
     result = run("evaluate", tmp_path / "blur", "--sharp", tmp_path / "sharp", "--network", place / "same.safetensors",
                  "--out", tmp_path / "report", "--metrics", "psnr", "--cost-size", "0", "--no-harm", 0)  # fmt: skip
     assert result.exit_code == 1, result.output
-    assert result.stdout.endswith("5 pairs of 6 measured, 2 places not looked at.\n")
+    assert result.stdout.endswith("5 pairs of 6 measured, 2 places not searched.\n")
     assert "Other files in the folders: 1 .xmp" in result.stdout
     assert r"broken\xff" in result.stdout
     assert "a link to a folder that contains it" in result.stdout

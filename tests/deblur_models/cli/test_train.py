@@ -99,7 +99,7 @@ def test_photographs_train_a_network_and_the_same_command_goes_on(
                tmp_path / "run", "--set", "validation.size_px=24", "--set", "validation.count=2")  # fmt: skip
     first = passes(*command)
     assert re.search(r"held-out pairs +PSNR dB +SSIM +gain dB", first.stdout)
-    assert re.search(r"blurred, nothing done +\d+\.\d\d +0\.\d{4}", first.stdout)
+    assert re.search(r"blurred, unchanged +\d+\.\d\d +0\.\d{4}", first.stdout)
     assert re.search(r"network after 3 steps +\d+\.\d\d +-?0\.\d{4} +[+-]\d\.\d\d", first.stdout)
     assert f"deblur apply PICTURES --network {tmp_path / 'run'}" in first.stdout
     assert re.search(r"step 3 of 3 \(.*\): held-out PSNR .* \(blurred .*; gain [+-]\d", first.stderr)
@@ -117,10 +117,10 @@ def test_photographs_train_a_network_and_the_same_command_goes_on(
     again = passes(*command)
     assert "deblur apply" in again.stdout
     told = " ".join(again.stderr.split())
-    assert "is finished (3 steps); nothing was done. To train on, write start_from = " in told
-    assert "holds a run already" in fails(*command, "--fresh")
+    assert "is finished (3 steps); nothing was done. To continue training, write start_from = " in told
+    assert "already holds a run" in fails(*command, "--fresh")
     message = fails(*command, "--seed", 5)
-    assert "begun with another configuration: seed 0 (now 5)" in message
+    assert "started with another configuration: seed 0 (now 5)" in message
 
 
 def test_pairs_in_a_folder_and_a_data_set(config: Path, photos: Path, pairs: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_pairs_in_a_folder_and_a_data_set(config: Path, photos: Path, pairs: Pat
         workers=1,
     )
     out = passes("train", config, "--data", tmp_path / "set", "--validation", tmp_path / "set", "--out", tmp_path / "b")
-    assert "blurred, nothing done" in out.stdout
+    assert "blurred, unchanged" in out.stdout
     both = passes("train", config, "--data", pairs, "--photos", photos, "--dry-run").stdout
     assert set(json.loads(both)["data"]) == {"pairs", "photographs"}
     assert json.loads(both)["stage"][0]["data"] == ["photographs", "pairs"]
@@ -143,7 +143,7 @@ def test_pairs_in_a_folder_and_a_data_set(config: Path, photos: Path, pairs: Pat
     assert "--sharp" in fails("train", config, "--data", pairs / "blur", "--dry-run")
     held = ("--set", f"validation={{pairs = '{pairs}'}}")
     own = passes("train", config, "--data", pairs, *held, "--dry-run").stderr
-    assert f"Held-out pairs are the configuration's own ({pairs}); give" in " ".join(own.split())
+    assert f"Validation uses the configuration's held-out pairs ({pairs}); set" in " ".join(own.split())
 
 
 def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: Path, tmp_path: Path) -> None:
@@ -161,9 +161,9 @@ def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: P
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "deblur train needs a configuration. deblur train --list names those that ship"),
+        ((), "deblur train needs a configuration. List the bundled ones with deblur train --list"),
         (("smal", "--out", "x"), "There is no configuration 'smal'. Did you mean 'small'?"),
-        (("small",), "--out is missing: the folder of the run"),
+        (("small",), "--out is missing: the run directory"),
         (("small", "--out", "x", "--set", "optimizer"), "--set optimizer: must be TABLE.FIELD=VALUE"),
         (("small", "--out", "x", "--set", "=3"), "must be TABLE.FIELD=VALUE"),
         (("small", "--out", "x", "--set", "optimiser.learning_rate=3"), "Did you mean 'optimizer'?"),
@@ -235,7 +235,7 @@ def test_steps_are_shared_by_the_stages_and_told_line_by_line(
     command = ("train", config, "--data", pairs, "--set", stages)
     shown = json.loads(passes(*command, "--steps", 8, "--dry-run").stdout)
     assert [stage["steps"] for stage in shown["stage"]] == [6, 2]
-    assert "A run of 2 stages needs as many steps at least, got 1" in fails(*command, "--steps", 1, "--dry-run")
+    assert "A run of 2 stages needs at least as many steps, got 1" in fails(*command, "--steps", 1, "--dry-run")
     monkeypatch.setattr("deblur_models.cli.train.LINES_S", 0.0)
     log = ("--set", "run.log_every=100", "--set", "run.checkpoint_every=100")
     told = passes(*command, "--steps", 8, *log, "--out", tmp_path / "run").stderr.splitlines()
@@ -262,9 +262,9 @@ def test_stopped_it_says_so_and_goes_on(
     command = ("train", config, "--data", pairs, "--out", tmp_path / "run")
     monkeypatch.setattr(Learner, "update", interrupted)
     message = fails(*command, code=130)
-    assert "Stopped after step 2; the same command goes on there." in message
+    assert "Stopped after step 2; the same command resumes there." in message
     monkeypatch.setattr(Learner, "update", update)
-    assert "goes on from step 2 of 3." in " ".join(passes(*command).stderr.split())
+    assert "resuming from step 2 of 3." in " ".join(passes(*command).stderr.split())
     assert load_checkpoint(tmp_path / "run" / "last").manifest["step"] == 3
 
 

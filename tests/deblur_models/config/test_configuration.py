@@ -295,7 +295,7 @@ def test_changes_by_dotted_names() -> None:
         ({"optimizer.learning_rate": True}, r"learning_rate must be a number, got True"),
         (
             {"optimizer.learning_rate": 0},
-            r"learning_rate must be > 0.0, got 0. It is the size of the steps at the start",
+            r"learning_rate must be > 0.0, got 0. It is the learning rate at the start",
         ),
         ({"optimizer.betas": [0.5]}, r"\[optimizer\].*betas"),
         ({"optimizer.kind": "sgd"}, r"kind must be 'adamw' or 'adam', got 'sgd'"),
@@ -303,7 +303,7 @@ def test_changes_by_dotted_names() -> None:
         ({"stage.0.steps": 1.5}, r"\[\[stage\]\] 1: steps must be an integer, got 1.5"),
         ({"stage.0.steps": 0}, r"steps must be >= 1, got 0"),
         ({"stage.0.data": ["a", "bb"]}, r"\[\[stage\]\] 1: there is no \[data.bb\]"),
-        ({"stage.0.accumulate": 3}, r"batch 4 cannot be worked through in 3 equal parts"),
+        ({"stage.0.accumulate": 3}, r"batch 4 cannot be split into 3 equal parts"),
         (
             {"stage.1.steps": 3},
             r"'stage.1.steps' refers to entry '1' of an array with 1. Entries are counted from 0 to 0",
@@ -318,19 +318,19 @@ def test_changes_by_dotted_names() -> None:
         ({"data": [{"photos": "x"}]}, r"data must be a table, got "),
         (
             {"data": {"photos": "x"}},
-            r"data.photos must be a table, got 'x'. It is the what it learns from: tables, each with a name, \[data.anyname\]",
+            r"data.photos must be a table, got 'x'. It is the training data: tables, each with a name, \[data.anyname\]",
         ),
         ({"data.a.pairs": "x"}, r"\[data.a\]: needs either photos \(blurred on the fly\) or pairs, got both"),
         ({"data.a.photos": None}, r"\[data.a\]: needs either photos .* got neither"),
-        ({"data.a.sharp": "x"}, r"\[data.a\]: sharp = 'x' goes with pairs only. Leave it out"),
-        ({"data.b": {"pairs": "x", "downscale": 2}}, r"\[data.b\]: downscale = 2 goes with photos only"),
-        ({"data.b": {"pairs": "x", "min_detail": 5.0}}, r"\[data.b\]: min_detail = 5.0 goes with photos only"),
-        ({"data.b": {"pairs": "x", "recipe": "clean"}}, r"recipe = 'clean' goes with photos only"),
+        ({"data.a.sharp": "x"}, r"\[data.a\]: sharp = 'x' requires pairs. Leave it out"),
+        ({"data.b": {"pairs": "x", "downscale": 2}}, r"\[data.b\]: downscale = 2 requires photos"),
+        ({"data.b": {"pairs": "x", "min_detail": 5.0}}, r"\[data.b\]: min_detail = 5.0 requires photos"),
+        ({"data.b": {"pairs": "x", "recipe": "clean"}}, r"recipe = 'clean' requires photos"),
         ({"data.a.share": 0}, r"share must be > 0"),
-        ({"data": None}, r"needs data \(what it learns from"),
-        ({"network": None}, r"configuration: needs network \(which network learns\)"),
+        ({"data": None}, r"needs data \(training data"),
+        ({"network": None}, r"configuration: needs network \(network to train\)"),
         ({"stage": []}, r"stage must have at least 1 entries, got none"),
-        ({"loss": None}, r"needs loss \(what it minimizes\)"),
+        ({"loss": None}, r"needs loss \(losses to minimize\)"),
         ({"network.kind": "nafnett"}, r"\[network\]: There is no network 'nafnett'. Did you mean 'nafnet'\?"),
         ({"network.size": "huge"}, r"\[network\]: nafnet has no size 'huge'"),
         ({"network.widht": 8}, r"\[network\]: has no field 'widht'. Did you mean 'width'\?"),
@@ -338,12 +338,12 @@ def test_changes_by_dotted_names() -> None:
         ({"loss.0.kind": "charbonier"}, r"\[\[loss\]\] 1: There is no loss 'charbonier'. Did you mean 'charbonnier'\?"),
         ({"loss.0.kind": None}, r"\[\[loss\]\] 1: needs a kind"),
         ({"validation": {"count": 3}}, r"\[validation\]: needs either photos"),
-        ({"validation": {"photos": "x", "sharp": "y"}}, r"\[validation\]: sharp = 'y' goes with pairs only"),
+        ({"validation": {"photos": "x", "sharp": "y"}}, r"\[validation\]: sharp = 'y' requires pairs"),
         ({"seed": -1}, r"seed must be >= 0, got -1"),
         ({"seed": True}, r"seed must be an integer"),
         ({"start_from": 5}, r"start_from must be a string, got 5"),
         ({"summary": 5}, r"summary must be a string, got 5"),
-        ({"reblur": {"weight": 0.1}}, r"\[reblur\]: .*Write augment = false in \[run\]"),
+        ({"reblur": {"weight": 0.1}}, r"\[reblur\]: .*Set augment = false in \[run\]"),
         (
             {"reblur": {"weight": 0.1}, "run.augment": False, "augmentation": {}},
             r"\[reblur\]: .* does not fit pictures that \[augmentation\] moved and corrupted. Leave one of the two",
@@ -427,7 +427,7 @@ def test_a_run_of_another_length_keeps_its_shape() -> None:
             assert there == pytest.approx(whole.schedule.at(round(place * 1000), 1000), rel=0.02)
     assert whole.of_length(1000) == whole
     assert [stage.steps for stage in whole.of_length(3).stage] == [1, 1, 1]
-    with pytest.raises(InvalidValueError, match="A run of 3 stages needs as many steps at least, got 2"):
+    with pytest.raises(InvalidValueError, match="A run of 3 stages needs at least as many steps, got 2"):
         whole.of_length(2)
 
 

@@ -250,11 +250,11 @@ def test_steps_do_not_depend_on_where_one_begins_nor_on_ranks_nor_on_workers() -
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"jpeg_quality": (90, 70)}, r"jpeg_quality must be two numbers, the least and the largest, from 1 to 100"),
+        ({"jpeg_quality": (90, 70)}, r"jpeg_quality must be two numbers, the minimum and the maximum, from 1 to 100"),
         ({"gamma": (0.0, 1.0)}, r"gamma must be two numbers"),
         ({"kernel_px": 4}, r"kernel_px must be odd, got 4"),
-        ({"displacement_px": 90.0}, r"displacement_px must be 80 at most with picture_px = \[1280, 720\]"),
-        ({"picture_px": (4, 720)}, r"picture_px must be a width and a height from 8 px"),
+        ({"displacement_px": 90.0}, r"displacement_px must be at most 80 for picture_px = \[1280, 720\]"),
+        ({"picture_px": (4, 720)}, r"picture_px must be a width and a height >= 8 px"),
         ({"geometric": 1.5}, r"geometric"),
     ],
 )

@@ -67,7 +67,7 @@ def test_of_two_sorts_of_blur_the_published_one_is_taken(tmp_path: Path, caplog:
     with caplog.at_level(logging.WARNING):
         pairs = open_pairs(tmp_path)
     assert [int(p.blurred[0, 0, 0]) for p in pairs] == [2, 4]
-    assert "1 picture is there with two sorts of blur" in caplog.text
+    assert "1 picture is available with two kinds of blur" in caplog.text
 
 
 def test_two_folders_with_other_suffixes(tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ def test_what_has_no_partner_is_told(tmp_path: Path) -> None:
     put(tmp_path / "blur" / "2.png", 1)
     put(tmp_path / "sharp" / "10.png", 1)
     message = (
-        r"1 blurred picture has no sharp partner; 1 pair is whole. The partner of '.*2' was looked for as "
-        r".*sharp/2\.\*\. Pictures of a pair have the same name\.$"
+        r"1 blurred picture has no sharp partner; 1 pair is complete. The partner of '.*2' was expected at "
+        r".*sharp/2\.\*\. The pictures of a pair must have the same name\.$"
     )
     with pytest.raises(DatasetError, match=message):
         open_pairs(tmp_path)
@@ -171,7 +171,7 @@ def test_a_pair_that_cannot_be_decoded_is_left_out(tmp_path: Path, caplog: pytes
     broken.write_bytes(broken.read_bytes()[:-30])  # the header stays whole
     crops = Crops(open_pairs(tmp_path), "pairs", size_px=8, seed=0)
     taken = [crops.sample(i).name for i in range(12)]
-    assert caplog.text.count("pair 1 is left out") == 1
+    assert caplog.text.count("pair 1 is skipped") == 1
     assert "sharp/1.png" in caplog.text
     assert all(before == after for before, after in zip(whole, taken, strict=True) if before != "1")
     assert "1" not in taken
@@ -179,7 +179,7 @@ def test_a_pair_that_cannot_be_decoded_is_left_out(tmp_path: Path, caplog: pytes
     assert [again.sample(i).name for i in reversed(range(12))] == taken[::-1], "a function of the number alone"
     for i in (0, 2):
         (tmp_path / "sharp" / f"{i}.png").unlink()
-    with pytest.raises(PictureError, match=r"3 pairs one after another cannot be read.*Are the pictures still there"):
+    with pytest.raises(PictureError, match=r"3 consecutive pairs cannot be read.*Check that the pictures still exist"):
         crops.sample(0)
 
 
@@ -188,7 +188,7 @@ def test_one_name_twice_is_told(tmp_path: Path) -> None:
     put(tmp_path / "blur" / "1.jpg", 1)
     put(tmp_path / "sharp" / "1.png", 1)
     for arguments in ((tmp_path,), (tmp_path / "blur", tmp_path / "sharp")):
-        with pytest.raises(DatasetError, match=r"1.jpg and 1.png have the same name but for their suffix"):
+        with pytest.raises(DatasetError, match=r"1.jpg and 1.png have the same name except for the suffix"):
             open_pairs(*arguments)
 
 
@@ -198,10 +198,10 @@ def test_what_is_no_set_of_pairs_is_told(tmp_path: Path) -> None:
     for arguments, message in (
         ((tmp_path / "none",), "none: does not exist"),
         ((tmp_path / "a", tmp_path / "none"), "none: does not exist"),
-        ((tmp_path / "a" / "1.png",), "is one picture; its sharp one is needed too. Give it with --sharp"),
+        ((tmp_path / "a" / "1.png",), "is a single picture; its sharp picture is needed too. Use --sharp"),
         ((tmp_path / "a" / "1.png", tmp_path / "a"), "must be two folders or two pictures"),
-        ((tmp_path / "a",), r"is neither a data set of blursynth nor a folder with pairs.*with --sharp"),
-        ((tmp_path / "empty", tmp_path / "empty"), "there are no pictures"),
+        ((tmp_path / "a",), r"is neither a blursynth data set nor a folder with pairs.*with --sharp"),
+        ((tmp_path / "empty", tmp_path / "empty"), "contains no pictures"),
     ):
         with pytest.raises(DatasetError, match=message):
             open_pairs(*arguments)

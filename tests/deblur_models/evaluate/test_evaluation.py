@@ -177,7 +177,7 @@ def test_methods_get_the_kernel_of_the_draw_and_are_left_out_where_there_is_none
 
 
 def test_methods_that_need_a_kernel_are_refused_for_real_pairs_without_them(tmp_path: Path) -> None:
-    with pytest.raises(InvalidValueError, match="classical needs the kernel of each picture, and nothing is known"):
+    with pytest.raises(InvalidValueError, match="classical needs the kernel of each picture, but the blur"):
         evaluate(Made([None]), [NeedsKernel()], tmp_path / "out", metrics=PSNR)
     assert not (tmp_path / "out").exists()
     method, kernel = NeedsKernel(), np.full((3, 3), 1 / 9)
@@ -190,7 +190,7 @@ def test_groups_by_severity_kind_and_quality(tmp_path: Path) -> None:
     draws = [MOTION, SOFT, SHARP, MOTION, SOFT, ZOOM, MOTION, SHARP]
     found = evaluate(Made(draws), [Towards()], tmp_path, metrics=PSNR, cost_px=None, harm=0, pictures=0)
     groups = {key: {g["group"]: g["pictures"] for g in rows} for key, rows in found.summary["groups"].items()}
-    assert groups["severity"] == {"0 to 0.5 px": 2, "1 to 2 px": 2, "2 to 4 px": 3, "varies, not known": 1}
+    assert groups["severity"] == {"0 to 0.5 px": 2, "1 to 2 px": 2, "2 to 4 px": 3, "varies, unknown": 1}
     assert groups["kind"] == {"linear motion": 3, "gaussian blur": 2, "zoom": 1, "no blur": 2}
     assert list(groups["blurred_psnr"].values()) == [2, 2, 2, 2]
     worst = found.summary["groups"]["blurred_psnr"][0]["restorers"]["no restoration"]["metrics"]["psnr"]["mean"]
@@ -261,7 +261,7 @@ def test_results_of_something_else_are_not_mixed(tmp_path: Path) -> None:
     evaluate(Made([None] * 3), [network_restorer(0)], tmp_path, **options)
     for pairs, restorer, changes, words in (
         (Made([None] * 4), network_restorer(0), {}, "report of other data and numbers of pairs|other data"),
-        (Made([None] * 3), network_restorer(1), {}, "another restorer of this name"),
+        (Made([None] * 3), network_restorer(1), {}, "another restorer with this name"),
         (Made([None] * 3), network_restorer(0), {"metrics": [*PSNR, metric("gmsd")]}, "other metrics"),
         (Made([None] * 3), network_restorer(0), {"harm": 1}, "pictures for no harm"),
         (Made([None] * 3), network_restorer(0), {"limit": 2}, "numbers of pairs"),
@@ -311,7 +311,7 @@ def test_a_tile_that_was_halved_for_lack_of_memory_is_told(tmp_path: Path, monke
 
 
 def test_a_restorer_that_gives_nan_stops_it(tmp_path: Path) -> None:
-    with pytest.raises(InvalidValueError, match=r"towards makes values that are not numbers of picture '000'"):
+    with pytest.raises(InvalidValueError, match=r"towards produces NaN or infinite values for picture '000'"):
         evaluate(Made([None]), [Towards(share=math.nan)], tmp_path, metrics=PSNR, cost_px=None)
 
 
@@ -354,8 +354,8 @@ def test_progress_and_limits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"metrics": [metric("ssim")]}, "psnr among them"),
-        ({"metrics": [*PSNR, *PSNR]}, "must be different"),
+        ({"metrics": [metric("ssim")]}, "include psnr"),
+        ({"metrics": [*PSNR, *PSNR]}, "must be unique"),
         ({"limit": 0}, "limit must be >= 1"),
         ({"pictures": -1}, "pictures must be >= 0"),
         ({"harm": -1}, "harm must be >= 0"),
@@ -369,9 +369,9 @@ def test_bad_settings_are_told_before_any_work(changes: dict[str, Any], words: s
 
 def test_two_restorers_of_one_name_are_refused(tmp_path: Path) -> None:
     for names in (("a", "A!"), ("x", "no restoration")):
-        with pytest.raises(InvalidValueError, match="Two restorers are called"):
+        with pytest.raises(InvalidValueError, match="Two restorers are named"):
             evaluate(Made([None]), [Towards(n) for n in names], tmp_path, metrics=PSNR)
-    with pytest.raises(InvalidValueError, match="A restorer is called 'sharp'"):
+    with pytest.raises(InvalidValueError, match="A restorer is named 'sharp'"):
         evaluate(Made([None]), [Towards("Sharp")], tmp_path, metrics=PSNR)
 
 

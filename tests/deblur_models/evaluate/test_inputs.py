@@ -27,7 +27,7 @@ def folder_pairs(folder: Path, names: str, size_px: tuple[int, int] = (24, 32)) 
 def test_kernels_go_by_the_names_of_pictures(tmp_path: Path) -> None:
     pairs = folder_pairs(tmp_path, "ab")
     kernels = tmp_path / "kernels"
-    with pytest.raises(DatasetError, match="kernels: there is no such folder"):
+    with pytest.raises(DatasetError, match="kernels: does not exist"):
         kernels_of_files(kernels, pairs)
     kernels.mkdir()
     kernel = np.zeros((5, 5))
@@ -58,7 +58,7 @@ def test_kernels_from_files_are_for_files(tmp_path: Path) -> None:
         def read(self, index: int) -> PairSample:
             raise AssertionError
 
-    with pytest.raises(InvalidValueError, match="nameless: kernels from files go with folders of pictures"):
+    with pytest.raises(InvalidValueError, match="nameless: kernels from files require folders of pictures"):
         kernels_of_files(tmp_path, Nameless())
 
 
@@ -75,9 +75,9 @@ def test_the_middle_reference_stands_for_the_sharp_picture(tmp_path: Path) -> No
     pairs, references = open_references(tmp_path / "blurred", tmp_path / "references", tmp_path / "sharp")
     assert not any((np.rint(one.movedim(0, -1).numpy() * 255) == pairs[0].sharp).all() for one in references(pairs[0]))
     picture(tmp_path / "blurred/b.png", 9)
-    with pytest.raises(DatasetError, match="holds no pictures in the folder 'b'"):
+    with pytest.raises(DatasetError, match="contains no pictures in the folder 'b'"):
         open_references(tmp_path / "blurred", tmp_path / "references")
-    with pytest.raises(DatasetError, match="none: there is no such folder"):
+    with pytest.raises(DatasetError, match="none: does not exist"):
         open_references(tmp_path / "blurred", tmp_path / "none")
 
 

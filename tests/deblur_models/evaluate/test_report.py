@@ -165,7 +165,7 @@ def test_sections_without_content_are_left_out(tmp_path: Path) -> None:
     found = evaluate(Real(), [Better("better")], tmp_path, metrics=[metric("psnr")], pictures=0, cost_px=None)
     text = write_report(found).read_text("utf-8")
     assert Page(text).open == []
-    for title in ("By severity", "By kind", "By quality", "<h2>Pictures", "What networks cost"):
+    for title in ("By severity", "By kind", "By quality", "<h2>Pictures", "Cost of networks"):
         assert title not in text
 
 

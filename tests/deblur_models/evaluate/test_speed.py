@@ -117,5 +117,5 @@ def test_speed_says_what_it_was_taken_on() -> None:
 def test_bad_numbers_are_told(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidValueError, match="repeats must be >= 1"):
         measure_speed(two_convolutions(), 8, 8, **options)
-    with pytest.raises(InvalidValueError, match="sides of a picture"):
+    with pytest.raises(InvalidValueError, match="sides of an image"):
         count_macs(two_convolutions(), 0, 8)

@@ -262,8 +262,8 @@ def test_a_batch_without_any_is_refused() -> None:
         ("",) * 3,
     )
     message = (
-        r"No picture of the batch of 3 can be blurred again: it has no draw; its blur has no bounded reach; its blur "
-        r"reaches \d+ px, which leaves nothing of 48 x 48 px\. Use larger patches"
+        r"No image of the batch of 3 can be re-blurred: it has no draw; its blur has no bounded reach; its blur "
+        r"reaches \d+ px, which leaves no pixel of 48 x 48 px\. Use larger patches"
     )
     with pytest.raises(InvalidValueError, match=message):
         ReBlur()(three.blurred, three)
@@ -274,7 +274,7 @@ def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(InvalidValueError, match=r"\[1, 3, 48, 48\], got restored ones \[1, 3, 24, 24\]"):
         ReBlur()(batch.sharp[..., ::2, ::2], batch)
     elsewhere = Batch(batch.sharp, batch.blurred, batch.draws, (FULL,), batch.sources)
-    with pytest.raises(InvalidValueError, match=r"geometry of a picture must have its size, got \(176, 190\)"):
+    with pytest.raises(InvalidValueError, match=r"geometry of an image must have its size, got \(176, 190\)"):
         ReBlur()(batch.sharp, elsewhere)
 
 
@@ -359,7 +359,7 @@ def test_unknown_curves_do_not_count() -> None:
     own = Batch(
         batch.sharp, batch.blurred, (chain(bs.kinds.Decode(), LENS, OwnEncode()),), batch.geometry, batch.sources
     )
-    with pytest.raises(InvalidValueError, match="no curve between them is known"):
+    with pytest.raises(InvalidValueError, match="their curve is unknown"):
         ReBlur()(batch.sharp, own)
     assert blur_of(chain(LENS)) is None
     assert blur_of(chain(EXACT["codes"].steps[0][1], bs.kinds.Decode(), LENS, bs.kinds.Encode())) is None
@@ -378,7 +378,7 @@ def test_cycle_consistency() -> None:
     assert smooth.item() == pytest.approx((parts[0] + parts[1]).item())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert loss(x, x_again.bfloat16(), y, y_again).dtype == torch.float32
-    with pytest.raises(InvalidValueError, match=r"blurred pictures came back as \[2, 3, 5, 5\]"):
+    with pytest.raises(InvalidValueError, match=r"blurred images were reconstructed with shape \[2, 3, 5, 5\]"):
         loss(x, x_again, y, y_again[..., :-1])
 
 
@@ -388,7 +388,7 @@ def test_registry() -> None:
         loss = kind()
         assert make_consistency({"kind": loss.kind, **loss.fields()}) == loss
         assert all(field.description for field in kind.model_fields.values())
-    with pytest.raises(InvalidValueError, match=r"no loss of consistency 'reblur'.*re_blur"):
+    with pytest.raises(InvalidValueError, match=r"no consistency loss 'reblur'.*re_blur"):
         make_consistency({"kind": "reblur"})
     with pytest.raises(InvalidValueError, match=r"ReBlur.form must be 'l1' or 'charbonnier', got 'l2'"):
         make_consistency({"kind": "re_blur", "form": "l2"})

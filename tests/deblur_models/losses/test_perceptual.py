@@ -150,12 +150,12 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, state: dict[str, Tens
     refused({k: v for k, v in state.items() if k != "features.5.bias"}, "1 missing: features.5.bias")
     refused(
         {**state, "features.0.weight": torch.zeros(64, 1, 3, 3)},
-        r"1 of another shape: features.0.weight \[64, 1, 3, 3\] instead of \[64, 3, 3, 3\]",
+        r"1 with another shape: features.0.weight \[64, 1, 3, 3\] instead of \[64, 3, 3, 3\]",
     )
     refused({**state, "features.0.bias": torch.full((64,), torch.nan)}, "1 not finite: features.0.bias")
     refused([1, 2], "holds a list, not weights by name", DatasetError)
     # What would run code when loaded is not loaded: a logger is not a tensor.
-    refused({"state": logging.getLogger("x")}, "is not a tensor. Nothing of it was run", DatasetError)
+    refused({"state": logging.getLogger("x")}, "is not a tensor. No code was run", DatasetError)
 
 
 def test_damaged_files_are_refused(tmp_path: Path, file: Path) -> None:
@@ -177,7 +177,7 @@ def test_nested_states_are_found(tmp_path: Path) -> None:
 
 def test_pictures_must_be_large_enough_and_colored(file: Path) -> None:
     loss = Perceptual(weights_file=str(file))
-    with pytest.raises(InvalidValueError, match=r"conv3_3 needs pictures .* of at least 4 px, got \[1, 3, 3, 9\]"):
+    with pytest.raises(InvalidValueError, match=r"conv3_3 needs images .* of at least 4 px, got \[1, 3, 3, 9\]"):
         loss(torch.zeros(1, 3, 3, 9), torch.zeros(1, 3, 3, 9))
     with pytest.raises(InvalidValueError, match=r"got \[1, 1, 9, 9\]"):
         loss(torch.zeros(1, 1, 9, 9), torch.zeros(1, 1, 9, 9))

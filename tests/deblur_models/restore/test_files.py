@@ -28,7 +28,7 @@ def test_plan_names_every_picture_once_and_refuses_collisions(tmp_path: Path) ->
     with pytest.raises(InvalidValueError, match="written over itself"):
         plan_files([a], a)
     assert plan_files([a / "x.png"], a, "-restored").jobs == [(a / "x.png", a / "x-restored.png")]
-    with pytest.raises(InvalidValueError, match="no file fits this pattern"):
+    with pytest.raises(InvalidValueError, match="no file matches this pattern"):
         plan_files([tmp_path / "*.png"], out)
     (tmp_path / "identity").mkdir()
     with pytest.raises(InvalidValueError, match="holds no pictures"):
@@ -71,7 +71,7 @@ def test_files_that_fail_are_named_and_the_others_restored(tmp_path: Path) -> No
     assert calls == [(0, "good.png"), (1, "bad.png"), (2, "again.png")]
     assert [Path(name).name for name, _ in failed] == ["bad.png", "again.png"]
     assert "is not a picture" in failed[0][1]
-    assert "is what another picture became" in failed[1][1]
+    assert "is the output of another picture" in failed[1][1]
     assert (np.asarray(Image.open(out / "good.png")) == codes).all()
-    assert "is there already" in restore_files(jobs[:1], Identity())[0][1]
+    assert "already exists" in restore_files(jobs[:1], Identity())[0][1]
     assert restore_files(jobs[:1], Identity(), overwrite=True) == []

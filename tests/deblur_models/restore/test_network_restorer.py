@@ -225,7 +225,7 @@ def test_out_of_memory_halves_the_tile_and_says_so(caplog: pytest.LogCaptureFixt
     assert [r.args[1] for r in caplog.records if isinstance(r.args, tuple)] == [150, 75]
     assert "more" not in caplog.text
     network.largest_px = 40
-    with pytest.raises(InvalidValueError, match="not enough memory for a tile of 64 px"):
+    with pytest.raises(InvalidValueError, match="not have enough memory for a tile of 64 px"):
         restorer.restore(blurred)
 
 
@@ -260,7 +260,7 @@ def test_identity_gives_the_picture_back() -> None:
     ("options", "words"),
     [
         ({"tile_px": 0}, "tile_px must be >= 1"),
-        ({"tile_px": 64, "overlap_px": 40}, "0 to half of tile_px, got 40 with a tile of 64"),
+        ({"tile_px": 64, "overlap_px": 40}, "0 to half of tile_px, got 40 for a tile of 64"),
         ({"overlap_px": -1}, "got -1"),
         ({"autocast": torch.float64}, "autocast must be"),
     ],
@@ -272,7 +272,7 @@ def test_bad_options_are_told(options: dict[str, Any], words: str) -> None:
 
 def test_codes_and_gray_pictures_are_refused() -> None:
     for wrong in (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 0, 8)):
-        with pytest.raises(InvalidValueError, match="restore takes floating tensors"):
+        with pytest.raises(InvalidValueError, match="restore takes floating-point tensors"):
             NetworkRestorer(local()).restore(wrong)
     with pytest.raises(InvalidValueError, match=r"restore: the picture must lie in 0\.\.1, got 0 to 255"):
         NetworkRestorer(local()).restore(torch.tensor([0.0, 255.0]).expand(1, 3, 16, 2))

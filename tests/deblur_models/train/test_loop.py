@@ -286,7 +286,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
     path.write_bytes(path.read_bytes()[:-40])
     result = run(made, tmp_path / "parts")
     assert result.finished
-    assert "goes on from the checkpoint before, step 3" in caplog.text
+    assert "resuming from the previous checkpoint, step 3" in caplog.text
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -366,7 +366,7 @@ def test_a_signal_stops_gently(tables: Tables, tmp_path: Path) -> None:
     _, messages = process.communicate(timeout=60)
     assert process.returncode == 130, messages
     step = load_checkpoint(tmp_path / "run" / "last").manifest["step"]
-    assert f"Stopped after step {step:,}; the same command goes on there." in messages
+    assert f"Stopped after step {step:,}; the same command resumes there." in messages
 
 
 def test_handlers_of_signals_are_given_back(tables: Tables, tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
 
     monkeypatch.setattr(L1, "distance", breaks)
     message = (
-        r"Step 5: l1 is nan, loss is nan, gradient_norm is nan, .*pictures of the step are finite \(from .*\.png"
+        r"Step 5: l1 is nan, loss is nan, gradient_norm is nan, .*pictures of this step are finite \(from .*\.png"
         r".*Lower optimizer.learning_rate.*are kept"
     )
     with pytest.raises(TrainingError, match=message):
@@ -425,12 +425,12 @@ def test_a_loss_that_is_no_number_stops_the_run(
 
 def test_a_folder_with_another_run_is_refused(tables: Tables, tmp_path: Path) -> None:
     run(tables(), tmp_path / "run")
-    with pytest.raises(DatasetError, match=r"holds a run already.*without --fresh"):
+    with pytest.raises(DatasetError, match=r"already holds a run.*without --fresh"):
         run(tables(), tmp_path / "run", resume=False)
     other = tables(optimizer={"learning_rate": 1e-4}, stage=[{"steps": 7, "patch_px": 16, "batch": 4}])
     with pytest.raises(
         DatasetError,
-        match=r"begun with another configuration: optimizer.clip_norm 1.0 \(now 0.0\); "
+        match=r"started with another configuration: optimizer.clip_norm 1.0 \(now 0.0\); "
         r"optimizer.learning_rate 0.003 \(now 0.0001\); stage.0.steps 6 \(now 7\)\.",
     ):
         run(other, tmp_path / "run")
@@ -447,9 +447,11 @@ def test_without_its_configuration_a_run_is_held_against_its_state(
     (tmp_path / "run" / "configuration.json").unlink()
     if "last" not in kept:
         (tmp_path / "run" / "last.json").unlink()
-    with pytest.raises(DatasetError, match=r"holds a run already"):
+    with pytest.raises(DatasetError, match=r"already holds a run"):
         run(tables(), tmp_path / "run", resume=False)
-    message = r"begun with another configuration: .*0.003 \(now 0.01\).*To train its weights on.*start_from = "
+    message = (
+        r"started with another configuration: .*0.003 \(now 0.01\).*To continue training its weights.*start_from = "
+    )
     with pytest.raises(DatasetError, match=message):
         run(tables(optimizer={"learning_rate": 0.01, "clip_norm": 1.0}), tmp_path / "run")
     result = run(tables(), tmp_path / "run")
@@ -476,7 +478,7 @@ def test_other_pictures_under_the_same_names_are_refused(
         else:
             height, width, _ = read_pixels(picture).shape
             write_picture(picture, np.zeros((3, height, width), np.float32))
-        with pytest.raises(DatasetError, match=r"what \[data.given\] names has changed .*start_from = "):
+        with pytest.raises(DatasetError, match=r"the data of \[data.given\] has changed .*start_from = "):
             run(made, tmp_path / "run")
         (picture if what != "recipe" else recipe).write_bytes(before)
         assert run(made, tmp_path / "run").finished
@@ -486,19 +488,19 @@ def test_a_folder_with_other_files_is_refused(tables: Tables, tmp_path: Path) ->
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / ".hidden").write_text("")
     (tmp_path / "data" / "1.png").write_text("")
-    with pytest.raises(DatasetError, match=r"holds other files and no run \('1.png'\)"):
+    with pytest.raises(DatasetError, match=r"holds other files but no run \('1.png'\)"):
         run(tables(), tmp_path / "data")
     (tmp_path / "data" / "1.png").unlink()
     assert run(tables(), tmp_path / "data").finished
     save_network(load_network(tmp_path / "data"), tmp_path / "other" / "last")
-    with pytest.raises(DatasetError, match=r"last.json: describes a network and not the state of a run"):
+    with pytest.raises(DatasetError, match=r"last.json: describes a network, not the state of a run"):
         run(tables(), tmp_path / "other")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without CUDA")
 def test_a_check_without_the_device_warns(tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     check(load_configuration(tables(run={"device": "cuda"})))
-    assert "torch sees no CUDA device here. Here the run would not begin" in caplog.text
+    assert "torch sees no CUDA device here. The run would not start here" in caplog.text
     with pytest.raises(InvalidValueError, match="torch sees no CUDA device here"):
         run(tables(run={"device": "cuda"}), tmp_path / "run")
     with pytest.raises(InvalidValueError, match="no device 'abacus'"):
@@ -643,7 +645,7 @@ def test_a_run_starts_from_the_weights_of_another(tables: Tables, tmp_path: Path
     with pytest.raises(DatasetError, match=r"another nafnet than \[network\]: width 4 \(in \[network\] 6\)\. Write"):
         run(other, tmp_path / "third")
     other = {**start, "network": {"kind": "deblurgan", "size": "tiny"}}
-    with pytest.raises(DatasetError, match=r"holds the network nafnet, and \[network\] is deblurgan\. Write the same"):
+    with pytest.raises(DatasetError, match=r"contains the network nafnet, but \[network\] is deblurgan\. Use the same"):
         run(other, tmp_path / "third")
 
 
@@ -680,7 +682,7 @@ def strict(text: str) -> Any:
 def test_a_run_all_of_whose_steps_are_skipped_has_not_learnt(tables: Tables, tmp_path: Path) -> None:
     """Gradients of a weight of 1e6 overflow in fp16 at scales above 2^-4: twenty steps more than there are."""
     made = tables(loss=[{"kind": "l1", "weight": 1e6}], run={"precision": "fp16", "log_every": 1})
-    with pytest.raises(TrainingError, match=r"All 6 steps were skipped, since their gradients overflowed in fp16"):
+    with pytest.raises(TrainingError, match=r"All 6 steps were skipped because gradients overflowed in fp16"):
         run(made, tmp_path / "run")
     entries = [strict(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [entry["skipped_steps"] for entry in entries] == [1, 2, 3, 4, 5]
@@ -750,12 +752,12 @@ def test_a_run_goes_on_with_data_that_were_moved(
     run(made(here), tmp_path / "whole")
     run(made(here), tmp_path / "parts", stop_after=2)
     here.rename(there)
-    with pytest.raises(DatasetError, match=r"what \[data.given\] names has changed .*data.given.* \(now .*other"):
+    with pytest.raises(DatasetError, match=r"the data of \[data.given\] has changed .*data.given.* \(now .*other"):
         run(made(other), tmp_path / "parts")
     assert run(made(there), tmp_path / "parts").finished
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     assert run(made(there), tmp_path / "whole").start_step == 4
-    with pytest.raises(DatasetError, match="has changed since the run was begun"):
+    with pytest.raises(DatasetError, match="has changed since the run was started"):
         run(made(other), tmp_path / "whole")
 
 

@@ -283,7 +283,7 @@ def test_a_batch_must_be_shared_equally(tables: Tables, tmp_path: Path, monkeypa
 
     made = load_configuration(tables(stage=[{"steps": 1, "patch_px": 16, "batch": 6, "accumulate": 2}]))
     assert len(training_sets(made, 3)) == 1
-    with pytest.raises(TrainingError, match=r"batch of 6 cannot be shared equally by 2 processes in 2 parts each"):
+    with pytest.raises(TrainingError, match=r"batch of 6 cannot be divided equally among 2 processes in 2 parts each"):
         training_sets(made, 2)
 
 
