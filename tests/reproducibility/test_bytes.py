@@ -214,8 +214,8 @@ class Deadly(bs.Degradation):
 if __name__ == "__main__":
     recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("deadly", Deadly()), ("encode", bs.kinds.Encode())])
     try:
-        dataset.generate({str(pictures)!r}, {str(tmp_path / "out")!r}, recipe, count=2, size_px=32,
-                         engine=LocalEngine(1))
+        request = dataset.DatasetRequest(sources={str(pictures)!r}, recipe=recipe, count=2, size_px=32)
+        dataset.generate(request, {str(tmp_path / "out")!r}, engine=LocalEngine(1))
     except bs.DatasetError as error:
         sys.exit(str(error))
 """
