@@ -252,7 +252,7 @@ def test_draws_of_whole_pictures_that_nobody_wrote(tmp_path: Path) -> None:
 
     (out / "draws.jsonl").unlink()
     os.mkfifo(out / "draws.jsonl")
-    with pytest.raises(DatasetError, match="no regular file"):
+    with pytest.raises(DatasetError, match="is not a regular file"):
         apply(tmp_path / "in", out)
 
 

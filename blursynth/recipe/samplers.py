@@ -300,6 +300,7 @@ def parse_fields(
                 fix=did_you_mean(name, (*kind.model_fields, *more)),
                 place=name,
                 field=name,
+                value=value,
             )
         try:
             parsed[name] = parse(value)

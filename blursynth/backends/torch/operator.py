@@ -158,7 +158,7 @@ def linear_operator(
 
     forward = operator(
         forth,
-        f"Tensor image, {inputs}",
+        ", ".join(filter(None, ("Tensor image", inputs))),
         on_cpu,
         on_cuda,
         shape=shapes[0],
@@ -173,7 +173,7 @@ def linear_operator(
     )
     adjoint = operator(
         back,
-        f"Tensor image, {inputs}",
+        ", ".join(filter(None, ("Tensor image", inputs))),
         back_on_cpu,
         in_fixed_order if adds_atomically else back_on_cuda,
         shape=shapes[1],

@@ -98,8 +98,8 @@ def _tampered(path: Path, change: Callable[[bytes], bytes]) -> None:
         ("made.safetensors", lambda b: b[:-1] + bytes([b[-1] ^ 1]), "does not belong to made.json"),
         ("made.safetensors", lambda b: b[:100], "does not belong to made.json"),
         ("made.safetensors", lambda b: b"", "does not belong to made.json"),
-        ("made.json", lambda b: b[:-20], "is no JSON"),
-        ("made.json", lambda b: b"\xff\xfe", "is no JSON"),
+        ("made.json", lambda b: b[:-20], "is not valid JSON"),
+        ("made.json", lambda b: b"\xff\xfe", "is not valid JSON"),
         ("made.json", lambda b: b"[1, 2]", "does not describe a network of deblur_models"),
         ("made.json", lambda b: b'{"sha256": ""}', "does not describe a network of deblur_models"),
         ("made.json", lambda b: b.replace(b'"format": 1', b'"format": 2'), "has format 2, this version reads 1"),
@@ -186,7 +186,7 @@ def test_nothing_in_a_checkpoint_runs(saved: Path, tmp_path: Path) -> None:
                 manifest = json.loads(before["made.json"])
                 manifest["sha256"] = hashlib.sha256(content).hexdigest()
                 saved.with_name("made.json").write_text(json.dumps(manifest))
-            with pytest.raises(DatasetError, match=r"is not a safetensors file|is no JSON"):
+            with pytest.raises(DatasetError, match=r"is not a safetensors file|is not valid JSON"):
                 load_network(saved)
             for n, kept in before.items():
                 saved.with_name(n).write_bytes(kept)

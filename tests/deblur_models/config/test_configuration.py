@@ -243,7 +243,7 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
 def test_a_missing_file_with_the_name_of_one_that_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        ConfigurationError, match=r"small.toml: there is no such file. Did you mean the configuration 'small'"
+        ConfigurationError, match=r"small.toml: there is no such file. Did you mean the built-in configuration 'small'"
     ):
         load_configuration("small.toml")
     with pytest.raises(

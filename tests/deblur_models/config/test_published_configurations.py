@@ -237,7 +237,7 @@ def test_a_configuration_holds_the_numbers_of_its_paper(name: str) -> None:
     assert wrong == [], "field, value in the file, published value, source"
     text = files("deblur_models.config").joinpath(f"{name}.toml").read_text("utf-8")
     assert "as published" not in text.lower(), "what is published stands with its source, what differs as different"
-    assert name in OURS or "different:" in text.lower() or "extends" in text
+    assert name in OURS or "differences:" in text.lower() or "extends" in text
 
 
 def test_deblurgan_v2_s_learning_rate_is_that_of_its_code() -> None:
