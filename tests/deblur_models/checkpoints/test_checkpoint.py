@@ -98,11 +98,15 @@ def _tampered(path: Path, change: Callable[[bytes], bytes]) -> None:
         ("made.safetensors", lambda b: b[:-1] + bytes([b[-1] ^ 1]), "does not belong to made.json"),
         ("made.safetensors", lambda b: b[:100], "does not belong to made.json"),
         ("made.safetensors", lambda b: b"", "does not belong to made.json"),
-        ("made.json", lambda b: b[:-20], "is no JSON"),
-        ("made.json", lambda b: b"\xff\xfe", "is no JSON"),
+        ("made.json", lambda b: b[:-20], "is not valid JSON"),
+        ("made.json", lambda b: b"\xff\xfe", "is not valid JSON"),
         ("made.json", lambda b: b"[1, 2]", "does not describe a network of deblur_models"),
         ("made.json", lambda b: b'{"sha256": ""}', "does not describe a network of deblur_models"),
-        ("made.json", lambda b: b.replace(b'"format": 1', b'"format": 2'), "has format 2, this version reads 1"),
+        (
+            "made.json",
+            lambda b: b.replace(b'"format": 1', b'"format": 2'),
+            "has format 2, but this version reads format 1",
+        ),
         ("made.json", lambda b: b.replace(b'"nafnet"', b'"naf"'), "There is no network 'naf'"),
         (
             "made.json",
@@ -145,7 +149,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such checkpoint"):
         load_checkpoint(tmp_path / "identity")
     (tmp_path / "weights.bin").write_bytes(b"nonsense")
-    with pytest.raises(DatasetError, match=r"weights.bin: is not a checkpoint of deblur_models. Give the folder"):
+    with pytest.raises(DatasetError, match=r"weights.bin: is not a checkpoint of deblur_models. Give a run directory"):
         load_checkpoint(tmp_path / "weights.bin")
     with pytest.raises(DatasetError, match=r"holds no checkpoint \(best.json or last.json\)"):
         load_checkpoint(tmp_path)
@@ -186,7 +190,7 @@ def test_nothing_in_a_checkpoint_runs(saved: Path, tmp_path: Path) -> None:
                 manifest = json.loads(before["made.json"])
                 manifest["sha256"] = hashlib.sha256(content).hexdigest()
                 saved.with_name("made.json").write_text(json.dumps(manifest))
-            with pytest.raises(DatasetError, match=r"is not a safetensors file|is no JSON"):
+            with pytest.raises(DatasetError, match=r"is not a safetensors file|is not valid JSON"):
                 load_network(saved)
             for n, kept in before.items():
                 saved.with_name(n).write_bytes(kept)
@@ -238,7 +242,7 @@ def test_a_full_disk_leaves_no_half_file(
 
 def test_a_folder_that_cannot_be_made_is_told(network: Network, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="cannot be made"):
+    with pytest.raises(DatasetError, match="cannot be created"):
         save_network(network, tmp_path / "file" / "made")
 
 

@@ -252,7 +252,7 @@ def test_the_padding_of_the_published_code_on_the_command_line(tmp_path: Path) -
             made[way] = np.asarray(after)
     assert made["mirror"].shape == made["published"].shape == before.shape
     assert (made["mirror"] != made["published"]).any()
-    for words, network, way in (("pads no pictures", "hinet", "published"), ("got 'zero'", "net", "zero")):
+    for words, network, way in (("does not pad images", "hinet", "published"), ("got 'zero'", "net", "zero")):
         result = run(
             "apply", tmp_path / "a.png", "--network", tmp_path / network, "--out", tmp_path / "b", "--padding", way
         )

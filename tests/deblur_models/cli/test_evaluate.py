@@ -204,7 +204,7 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
         (["--method", "wiener", "--metrics", "lpips"], "--metrics lpips:"),
         (["--method", "wiener", "--metrics", "ms_ssim"], "--metrics ms_ssim:"),
         (["--method", "wiener", "--align", "30"], "--align 30:"),
-        (["--method", "wiener", "--metric", "niqe:parameters=./none.json"], "There is no file none.json"),
+        (["--method", "wiener", "--metric", "niqe:parameters=./none.json"], "The file none.json"),
         (["--method", "wiener", "--metric", "niqe:params=1"], "Niqe has no field 'params'. Did you mean 'parameters'?"),
         (["--method", "wiener", "--metric", "niqe:parameters"], "'parameters' is not a setting"),
         (["--method", "wiener", "--align", "-1"], "--align must be >= 0"),

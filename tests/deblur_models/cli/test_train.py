@@ -170,7 +170,7 @@ def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: P
         (("small", "--out", "x", "--set", "stage.0.steps=many"), "steps must be an integer, got 'many'"),
         (("small", "--out", "x", "--device", "abacus"), "There is no device 'abacus'"),
         (("small.toml", "--out", "x"), "Did you mean the configuration 'small' that ships?"),
-        (("small", "--out", "x", "--sharp", "y"), "--sharp y: goes with --data"),
+        (("small", "--out", "x", "--sharp", "y"), "--sharp y: requires --data"),
         (("small", "--out", "x", "--photos", "nowhere"), "nowhere"),
         (("small", "--out", "x", "--data", "nowhere"), "nowhere: does not exist"),
         (("small", "--out", "x", "--photos", ".", "--recipe", "mixd"), "mixd"),

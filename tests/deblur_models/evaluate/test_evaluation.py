@@ -260,7 +260,7 @@ def test_results_of_something_else_are_not_mixed(tmp_path: Path) -> None:
     options: dict[str, Any] = {"metrics": PSNR, "cost_px": None, "pictures": 0}
     evaluate(Made([None] * 3), [network_restorer(0)], tmp_path, **options)
     for pairs, restorer, changes, words in (
-        (Made([None] * 4), network_restorer(0), {}, "report of other data and numbers of pairs|other data"),
+        (Made([None] * 4), network_restorer(0), {}, "report with other data and numbers of pairs|other data"),
         (Made([None] * 3), network_restorer(1), {}, "another restorer with this name"),
         (Made([None] * 3), network_restorer(0), {"metrics": [*PSNR, metric("gmsd")]}, "other metrics"),
         (Made([None] * 3), network_restorer(0), {"harm": 1}, "pictures for no harm"),

@@ -147,7 +147,7 @@ def test_half_precision_answers_are_taken_in_float32(loss: AdversarialLoss) -> N
 @every
 def test_answers_must_fit(loss: AdversarialLoss) -> None:
     one = torch.zeros(1, 1, 2, 2)
-    with pytest.raises(InvalidValueError, match="got 1 maps of logits for real pictures and 2"):
+    with pytest.raises(InvalidValueError, match="got 1 maps of logits for real images and 2"):
         loss.generator_loss((one,), (one, one))
     with pytest.raises(InvalidValueError, match=r"tuple of maps of logits, got Tensor of shape \[1, 1, 2, 2\]"):
         loss.discriminator_loss(one, one)  # type: ignore[arg-type]
