@@ -170,7 +170,7 @@ def test_pictures_and_fields_are_checked() -> None:
         (torch.rand(3, 8, 8), r"\[3, 8, 8\]"),
         (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "uint8"),
         (torch.full((1, 3, 8, 8), torch.nan), "finite"),
-        (torch.rand(1, 3, 0, 8), "floating tensors"),
+        (torch.rand(1, 3, 0, 8), "floating-point tensors"),
     ]:
         with pytest.raises(InvalidValueError, match=message):
             METHODS[0].restore(picture, kernel)

@@ -200,7 +200,7 @@ def test_what_is_no_set_of_pairs_is_told(tmp_path: Path) -> None:
         ((tmp_path / "a", tmp_path / "none"), "none: does not exist"),
         ((tmp_path / "a" / "1.png",), "is a single picture; its sharp picture is needed too. Use --sharp"),
         ((tmp_path / "a" / "1.png", tmp_path / "a"), "must be two folders or two pictures"),
-        ((tmp_path / "a",), r"is neither a blursynth data set nor a folder with pairs.*with --sharp"),
+        ((tmp_path / "a",), r"is neither a blursynth data set nor a folder with pairs.*Use --sharp"),
         ((tmp_path / "empty", tmp_path / "empty"), "contains no pictures"),
     ):
         with pytest.raises(DatasetError, match=message):

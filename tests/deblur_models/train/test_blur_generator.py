@@ -271,7 +271,7 @@ def test_a_run_does_not_go_on_with_the_blur_of_another_network(
         ({"data.a": {"photos": "p", "blur_network": "b", "on_device": True}}, r"on_device = True requires a recipe"),
         ({"data.a": {"photos": "p", "blur_network": "b", "reuse": 4}}, r"reuse = 4 requires a recipe"),
         ({"data.a": {"blur_network": "b"}}, r"needs either photos \(blurred on the fly\) or pairs, got neither"),
-        ({"reblur": {}, "run.augment": False, "network": BGAN}, r"\[reblur\]: .* bgan restores none"),
+        ({"reblur": {}, "run.augment": False, "network": BGAN}, r"\[reblur\]: .* bgan does not restore"),
         ({"augmentation": {}, "network": BGAN}, r"\[augmentation\]: .* bgan would learn to imitate the corruption"),
         ({"network": {"kind": "bgann"}}, r"\[network\]: There is no network 'bgann'"),
     ],

@@ -181,7 +181,7 @@ def test_the_validation_line_says_what_doing_nothing_scores(tables: Tables, pair
     assert result.best.psnr == max(line["psnr"] for line in written[1:])
     best = load_checkpoint(tmp_path / "run" / "best").manifest
     assert best["validation"] == result.best.to_dict()
-    assert load_checkpoint(tmp_path / "run").manifest == best, "a run's folder stands for its best network"
+    assert load_checkpoint(tmp_path / "run").manifest == best, "a run directory refers to its best network"
 
 
 def test_the_best_network_leaves_sharp_pictures_alone() -> None:
@@ -555,7 +555,7 @@ def test_bad_data_leaves_no_run_behind(tables: Tables, pairs: Path, tmp_path: Pa
         ),
         (
             {"adversarial": {**ADVERSARIAL, "discriminator": {"kind": "patchgan", "layers": 5}, "from_step": 4}},
-            "needs pictures of at least 32 x 32 px, got 16 x 16",
+            "needs images of at least 32 x 32 px, got 16 x 16",
         ),
     ],
 )
