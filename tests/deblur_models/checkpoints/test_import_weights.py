@@ -568,7 +568,7 @@ def test_numbers_of_weights_of_nafnet_for_noise() -> None:
         ("width=0", "width must be >= 4"),
     ],
 )
-def test_wrong_fields_are_told(setting: str, words: str, state: dict[str, Tensor], tmp_path: Path) -> None:
+def test_wrong_fields_are_reported(setting: str, words: str, state: dict[str, Tensor], tmp_path: Path) -> None:
     path = as_torch(state, tmp_path / "file.pth")
     result = imported(path, "--network", "nafnet", "--set", setting, "--out", tmp_path / "net")
     assert result.exit_code == 2
