@@ -1,4 +1,4 @@
-"""deblur_models: trains "clear -> blur -> clear" on the blur of :mod:`blursynth`, evaluates it and puts it to use.
+"""deblur_models: train, evaluate and apply deblurring networks on the synthetic blur of :mod:`blursynth`.
 
 >>> import torch
 >>> import deblur_models as dm
@@ -6,8 +6,8 @@
 >>> network(torch.rand(1, 3, 30, 45)).shape
 torch.Size([1, 3, 30, 45])
 
-Networks are modules of torch that take pictures ``[B, 3, H, W]`` of encoded (DISPLAY) values, 0..1, of any size, and
-give restored ones, so any training loop can have them. Every name is loaded when it is first used.
+Networks are torch modules that map images ``[B, 3, H, W]`` of encoded (DISPLAY) values in 0..1, of any size, to
+restored ones, so they fit into any training loop. Every name is loaded on first use.
 """
 
 from __future__ import annotations

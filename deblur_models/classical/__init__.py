@@ -1,4 +1,4 @@
-"""Classical methods: they undo a known blur without having learnt anything, and give every report its baseline.
+"""Classical methods, which invert a known blur without learning and serve as baselines in reports.
 
 >>> import numpy as np, torch
 >>> method = make_classical({"kind": "total_variation", "noise": 0.01})
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 ALL: tuple[type[Deconvolution], ...] = (Wiener, UnsupervisedWiener, RichardsonLucy, TotalVariation, HyperLaplacian)
-"""Every classical method."""
+"""All classical methods."""
 
 
 def make_classical(values: Mapping[str, Any]) -> Deconvolution:
@@ -46,6 +46,6 @@ def make_classical(values: Mapping[str, Any]) -> Deconvolution:
     Raises
     ------
     InvalidValueError
-        There is no such kind, or a field is unknown or out of range.
+        The kind does not exist, or a field is unknown or out of range.
     """
     return make(values, ALL, noun="classical method")

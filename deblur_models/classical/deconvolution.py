@@ -1,4 +1,4 @@
-"""What all classical methods share: checked kernels, linear light, borders, and an estimate of the noise."""
+"""Common parts of classical methods: validation of kernels, linear light, borders, and noise estimation."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ __all__ = ["Deconvolution", "check_kernels", "estimate_noise", "tapered", "trans
 
 
 class Deconvolution(Kind):
-    """Restores pictures whose blur is a known convolution ``y = k * x + noise``: the line without learning in a report.
+    """Restores images whose blur is a known convolution ``y = k * x + noise``, as a baseline without learning.
 
-    The codes of a picture are decoded to linear light, where blur is a convolution, each channel is restored, and the
-    result is encoded and cut to 0..1. A kernel of one point leaves its picture alone: there is no blur to undo, and
-    noise is not what these methods are for. Everything runs on the CPU in float64, picture by picture. Subclasses write
-    :meth:`deconvolve`.
+    The codes of an image are decoded to linear light, where blur is a convolution; each channel is restored, and the
+    result is encoded and clipped to 0..1. A kernel with a single nonzero point leaves the image unchanged: there is no
+    blur to invert, and these methods are not meant for denoising. Everything runs on the CPU in float64, one image at a
+    time. Subclasses implement :meth:`deconvolve`.
 
-    Not modeled: blur that varies across the picture, light beyond white (saturated lamps ring), noise that depends on
-    the signal, what sharpening and compression did.
+    Not modeled: blur that varies across the image, light beyond white (saturated lamps cause ringing), noise that
+    depends on the signal, effects of sharpening and compression.
     """
 
     linear_light: bool = Field(
-        default=True, description="whether sRGB is decoded first; false for sets whose codes themselves were blurred"
+        default=True, description="whether to decode sRGB first; false for sets whose codes were blurred directly"
     )
     noise: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="standard deviation of the noise where the method works (light or codes); estimated if not given",
+        description="standard deviation of the noise in the working space (light or codes); default: estimated",
     )
 
     @property
@@ -53,34 +53,34 @@ class Deconvolution(Kind):
     def deconvolve(
         self, picture: NDArray[np.float64], kernel: NDArray[np.float64], noise: float
     ) -> NDArray[np.float64]:
-        """``[C, H, W]`` of one picture, in light or codes; ``kernel`` ``[K, K]``, sum 1."""
+        """Restore one image ``[C, H, W]``, in light or codes; ``kernel`` is ``[K, K]`` with sum 1."""
 
     def check_ready(self) -> None:
-        """Raises an error where a library that the method needs is missing, before any work starts."""
+        """Raise an error if a library that the method needs is missing, before any work starts."""
 
     def restore(self, blurred: Tensor, kernels: NDArray[np.floating] | None = None) -> Tensor:
-        """Restored pictures of the same shape, type and device.
+        """Restore images; shape, dtype and device stay the same.
 
         Parameters
         ----------
         blurred
             ``[B, C, H, W]``, encoded, 0..1, of any size.
         kernels
-            ``[B, K, K]``, K odd, not negative, sum 1: a point of light in the middle becomes the kernel.
+            ``[B, K, K]``, K odd, nonnegative, sum 1: the image of a point of light at the center is the kernel.
 
         Raises
         ------
         InvalidValueError
-            Pictures or kernels are of another form, or there are no kernels.
+            Images or kernels have another format, or there are no kernels.
         """
         if blurred.ndim != 4 or 0 in blurred.shape or not blurred.is_floating_point():
             raise InvalidValueError(
-                f"{self.name} takes floating tensors [B, C, H, W] with values 0..1, got {blurred.dtype} of shape "
+                f"{self.name} takes floating-point tensors [B, C, H, W] with values 0..1, got {blurred.dtype} of shape "
                 f"{list(blurred.shape)}.",
-                fix="Turn codes into numbers with x / 255.",
+                fix="Convert 8-bit codes with x / 255.",
             )
         if not bool(torch.isfinite(blurred).all()):
-            raise InvalidValueError(f"{self.name} takes finite pictures, got NaN or infinite values.")
+            raise InvalidValueError(f"{self.name} needs finite images, got NaN or infinite values.")
         known = check_kernels(kernels, len(blurred), self.name)
         self.check_ready()
         out = []
@@ -101,24 +101,24 @@ def check_kernels(kernels: NDArray[np.floating] | None, count: int, name: str) -
     Raises
     ------
     InvalidValueError
-        None, another shape, even sides, values that are not finite or negative, or a sum that is not 1 to .1 %.
+        Missing, wrong shape, even sides, nonfinite or negative values, or a sum that differs from 1 by more than .1 %.
     """
     if kernels is None:
         raise InvalidValueError(
-            f"{name} needs the kernel of each picture, got none.",
-            why="It is not blind: it undoes a known blur.",
-            fix="Take them from the draws of the pairs (deblur_models.classical.kernels), or from a file.",
+            f"{name} needs the kernel of each image, got none.",
+            why="It is not blind, but inverts a known blur.",
+            fix="Get them from the draws of the pairs (deblur_models.classical.kernels), or from a file.",
         )
     array = np.asarray(kernels, np.float64)
     if array.ndim != 3 or len(array) != count or array.shape[1] != array.shape[2] or array.shape[1] % 2 == 0:
         raise InvalidValueError(
             f"{name} takes kernels [{count}, K, K] with K odd, got the shape {list(array.shape)}.",
-            why="Zero shift is in the middle, which an even kernel has not.",
+            why="Zero shift is at the center, which an even kernel does not have.",
         )
     if not np.isfinite(array).all() or array.min() < 0:
         raise InvalidValueError(
-            f"{name} takes kernels with finite values that are not negative, got {np.nanmin(array):.3g} as the least"
-            f"{'' if np.isfinite(array).all() else ' and values that are not finite'}."
+            f"{name} takes kernels with finite, nonnegative values, got a minimum of {np.nanmin(array):.3g}"
+            f"{'' if np.isfinite(array).all() else ' and nonfinite values'}."
         )
     sums = array.sum(axis=(1, 2))
     if (np.abs(sums - 1) > 1e-3).any():
@@ -130,11 +130,10 @@ def check_kernels(kernels: NDArray[np.floating] | None, count: int, name: str) -
 
 
 def estimate_noise(picture: NDArray[np.float64]) -> float:
-    """Standard deviation of white noise in ``[C, H, W]``: the median size of 2 x 2 diagonal differences over .6745.
+    """Standard deviation of white noise in ``[C, H, W]``: the median absolute 2 x 2 diagonal difference over .6745.
 
-    The median over channels and places hardly sees edges, and a blurred picture has little else at that scale. Noise
-    that was smoothed (demosaicked, denoised, compressed) is finer than it and is underestimated. 0 for pictures below
-    2 x 2 px.
+    The median over channels and positions is hardly affected by edges, and a blurred image contains little else at that
+    scale. Smoothed noise (demosaicked, denoised, compressed) is underestimated. 0 for images below 2 x 2 px.
 
     Source: D. Donoho, I. Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 1994, with the Haar
     wavelet.
@@ -146,7 +145,7 @@ def estimate_noise(picture: NDArray[np.float64]) -> float:
 
 
 def transfer_function(kernel: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.complex128]:
-    """``[H, W // 2 + 1]``: the transform of a kernel whose middle is at the origin of a circular picture."""
+    """``[H, W // 2 + 1]``: the transform of a kernel whose center is at the origin of a periodic image."""
     size = len(kernel)
     canvas = np.zeros(shape)
     canvas[:size, :size] = kernel
@@ -156,12 +155,12 @@ def transfer_function(kernel: NDArray[np.float64], shape: tuple[int, int]) -> ND
 def tapered(
     picture: NDArray[np.float64], kernel: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], tuple[slice, slice]]:
-    """A picture ``[C, H, W]`` with a margin that makes it circular, and where in it the picture is.
+    """An image ``[C, H, W]`` with a margin that makes it periodic, and the position of the image in it.
 
-    A Fourier method takes the left edge for the neighbor of the right one, and what does not fit there rings through
-    the picture. The picture's edge is repeated over a margin of the kernel's width (a mirrored blur would be that of
-    the mirrored kernel: measured .4 to 2 dB worse), and towards the outside it fades into itself blurred across the
-    wrap, so that both ends meet. The picture's own pixels stay as they are.
+    A Fourier method treats the left edge as the neighbor of the right one, and discontinuities there cause ringing
+    across the image. The edge pixels are repeated over a margin of the kernel's width (mirroring would correspond to
+    the mirrored kernel; measured .4 to 2 dB worse). Towards the outside, the margin fades into a version blurred across
+    the wrap, so that both ends match. The pixels of the image itself are unchanged.
     """
     reach = len(kernel) // 2
     if reach == 0:
@@ -178,7 +177,7 @@ def tapered(
 
 
 def _fade(size: int, before: int, after: int) -> NDArray[np.float64]:
-    """1 inside, half a cosine down to 0 on both sides."""
+    """1 inside, with a half-cosine decay to 0 on both sides."""
     rise = [0.5 - 0.5 * math.cos(math.pi * (k + 0.5) / before) for k in range(before)]
     fall = [0.5 + 0.5 * math.cos(math.pi * (k + 0.5) / after) for k in range(after)]
     return np.array(rise + [1.0] * size + fall)

@@ -17,28 +17,27 @@ _FIRST, _LAST, _FACTOR = 1.0, 256.0, 2.0 * 2.0**0.5
 class HyperLaplacian(Deconvolution):
     """``min_x 1/2 |k * x - y|^2 + strength sum (|dx/dcol|^power + |dx/drow|^power)``, power below 1.
 
-    Gradients of photographs are rarer between nothing and an edge than a Laplacian (total variation) says. Solved by
-    half-quadratic splitting: seven rounds of a Fourier step and a step pixel by pixel, with the published weights
-    (1 to 256 by factors of 2 sqrt 2, against the data's ``1 / strength``). The problem is not convex, so the rounds are
-    part of the method.
+    Gradients of photographs have heavier tails than a Laplacian (total variation) assumes. Solved by half-quadratic
+    splitting: seven rounds of a Fourier step and a pixel-wise step, with the published weights (1 to 256 by factors of
+    2 sqrt 2, relative to the data's ``1 / strength``). The problem is not convex, so the rounds are part of the method.
 
     Parameters
     ----------
     power
         2/3 in the paper (best of 1/2, 2/3 and .8).
     strength
-        None: ``0.25 (noise + 0.003)``, near the best for light of photographs blurred by the recipe ``default``. The
+        None: ``0.25 (noise + 0.003)``, close to optimal for light of photographs blurred by the recipe ``default``. The
         paper's lambda is ``1 / strength``; its 2000 is for 1 % noise.
 
-    Differs from the published code: the border is tapered outside the picture (theirs inside), and the pixels' step is
-    solved by interpolation in a table of Newton's solutions for any power (theirs by closed forms for 1/2 and 2/3).
+    Differences from the published code: the border is tapered outside the image (theirs inside), and the pixel-wise
+    step interpolates in a table of Newton solutions for any power (theirs uses closed forms for 1/2 and 2/3).
 
     Source: D. Krishnan, R. Fergus, "Fast image deconvolution using hyper-Laplacian priors", NIPS 2009.
     """
 
     power: float = Field(default=2 / 3, ge=0.3, le=0.95, description="exponent of the gradients")
     strength: float | None = Field(
-        default=None, gt=0, le=1e3, description="weight of the prior; by the noise if not given"
+        default=None, gt=0, le=1e3, description="weight of the prior; default: derived from the noise"
     )
 
     def deconvolve(
@@ -66,7 +65,7 @@ class HyperLaplacian(Deconvolution):
 
 def shrink_power(values: NDArray[np.float64], power: float, weight: float) -> NDArray[np.float64]:
     """``argmin_w |w|^power + weight / 2 (w - v)^2`` of every value v: 0 up to a threshold, then less than v."""
-    at = (2 * (1 - power) / weight) ** (1 / (2 - power))  # where the minimum beside 0 becomes the lower one
+    at = (2 * (1 - power) / weight) ** (1 / (2 - power))  # where the nonzero minimum becomes the lower one
     threshold = at + power * at ** (power - 1) / weight
     size = np.abs(values)
     highest = float(size.max(initial=0.0))
@@ -74,7 +73,7 @@ def shrink_power(values: NDArray[np.float64], power: float, weight: float) -> ND
         return np.zeros_like(values)
     table = np.linspace(threshold, highest, 2048)
     root = table.copy()
-    for _ in range(20):  # Newton, from above, on a convex branch
+    for _ in range(20):  # Newton's method from above, on a convex branch
         slope = power * root ** (power - 1)
         root -= (slope + weight * (root - table)) / (slope * (power - 1) / root + weight)
     return np.where(size > threshold, np.copysign(np.interp(size, table, root), values), 0.0)

@@ -1,4 +1,4 @@
-"""Kernels for methods that are told the blur: those of files."""
+"""Kernels from files, for methods that need a known blur."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["read_kernel", "stack_kernels", "turned_fits_better"]
 
 _LOOKED_AT_PX = 512
 _SHIFT_PX = 4
-_CLEARLY = 0.6  # of the unexplained variance; noise and steps of coding leave a share of it with either kernel
+_CLEARLY = 0.6  # ratio of unexplained variances; noise and coding leave some with either kernel
 
 
 def stack_kernels(kernels: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
-    """Kernels of different odd sizes as one array ``[B, K, K]``, the smaller ones with zeros around them.
+    """Kernels of different odd sizes as one array ``[B, K, K]``, the smaller ones padded with zeros.
 
     Raises
     ------
     InvalidValueError
-        There are none, or one is not square with odd sides.
+        There are no kernels, or one is not square with odd sides.
     """
     if not kernels:
         raise InvalidValueError("There are no kernels to stack.")
@@ -38,18 +38,18 @@ def stack_kernels(kernels: Sequence[NDArray[np.floating]]) -> NDArray[np.float64
 
 
 def turned_fits_better(kernel: NDArray[np.floating], sharp: NDArray[Any], blurred: NDArray[Any]) -> bool:
-    """Whether a kernel turned by 180 degrees explains a blurred picture clearly better than the kernel itself.
+    """Whether a kernel rotated by 180 degrees explains a blurred picture clearly better than the kernel itself.
 
-    The middle of the sharp picture (up to 512 px, gray, codes as they are) is convolved with both; what of the blurred
-    picture a straight line through either result leaves unexplained is compared, at the best of all shifts up to 4 px
-    (files center kernels differently) and without borders. Clearly: less than 0.6 of it is left.
+    The center of the sharp picture (up to 512 px, gray, undecoded codes) is convolved with both. The residual variance
+    of a linear fit of the blurred picture is compared, at the best of all shifts up to 4 px (files center kernels
+    differently) and without borders. "Clearly better" means a ratio of less than 0.6.
 
     Parameters
     ----------
     kernel
-        ``[K, K]``, K odd; that of a picture that is its sharp one convolved with it.
+        ``[K, K]``, K odd; the blurred picture should be the sharp one convolved with it.
     sharp, blurred
-        Codes ``[H, W, 3]``. Pictures too small for the kernel tell nothing: False.
+        Codes ``[H, W, 3]``. If they are too small for the kernel, the result is False.
     """
     from scipy.signal import fftconvolve
 
@@ -70,7 +70,7 @@ def turned_fits_better(kernel: NDArray[np.floating], sharp: NDArray[Any], blurre
         return False
     left_over = []
     for candidate in (kernel, turned):
-        made = fftconvolve(before, candidate, mode="valid")  # borders of half a kernel are gone
+        made = fftconvolve(before, candidate, mode="valid")  # without borders of half a kernel
         best = 0.0
         for row in range(2 * _SHIFT_PX + 1):
             for column in range(2 * _SHIFT_PX + 1):
@@ -84,29 +84,29 @@ def turned_fits_better(kernel: NDArray[np.floating], sharp: NDArray[Any], blurre
 
 
 def read_kernel(path: str | Path, *, turn_180: bool = False) -> NDArray[np.float64]:
-    """A kernel ``[K, K]`` from a file: a gray picture, .npy, .npz, .mat, .csv.
+    """Read a kernel ``[K, K]`` from a file: a gray picture, .npy, .npz, .mat, .csv.
 
-    It is scaled to a sum of 1; its pixel nearest to the centroid comes to the middle of an odd square.
+    It is scaled to a sum of 1; the pixel closest to its centroid becomes the center of an odd square.
 
     Parameters
     ----------
     path
         The file, with one kernel.
     turn_180
-        Turn it by 180 degrees, for files that hold kernels for correlation (Levin et al. 2009).
+        Rotate it by 180 degrees, for files with kernels defined by correlation (Levin et al. 2009).
 
     Raises
     ------
     PictureError
         The file cannot be read.
     InvalidValueError
-        It holds several arrays, or something that is not a kernel.
+        It contains several arrays, or no kernel.
     """
     arrays = read_arrays(path)
     if len(arrays) != 1:
         raise InvalidValueError(
-            f"{path} holds {len(arrays)} arrays, not one kernel.",
-            fix="Read them with blursynth.read_arrays, and choose one.",
+            f"{path} contains {len(arrays)} arrays, not one kernel.",
+            fix="Read them with blursynth.read_arrays and choose one.",
         )
     kernel = arrays[0]
     return point_spread.measured(kernel[::-1, ::-1] if turn_180 else kernel).to_dense()

@@ -13,22 +13,24 @@ __all__ = ["RichardsonLucy"]
 
 
 class RichardsonLucy(Deconvolution):
-    """``x <- x k^T(M y / (k * x)) / k^T(M)``: climbs to the likeliest picture under photon noise; light stays positive.
+    """``x <- x k^T(M y / (k * x)) / k^T(M)``: converges to maximum likelihood under photon noise; light stays positive.
 
-    Few iterations leave blur, many make noise and rings: their number is the regularization. ``M`` is 1 where the
-    photograph shows something; pixels beyond its border, from which light came in, are unknowns like the others. (The
-    form of scikit-image has darkness there. It is the same away from the border, and several times slower.)
+    Few iterations leave blur, many amplify noise and ringing: their number is the regularization. ``M`` is 1 inside the
+    photograph; pixels beyond its border, from which light came in, are unknowns as well. (scikit-image's implementation
+    assumes darkness there. It is equal away from the border, and several times slower.)
 
     Parameters
     ----------
     iterations
-        None: ``0.08 / (noise + 0.003)``, 4 to 30, near the best for photographs blurred by the recipe ``default``.
+        None: ``0.08 / (noise + 0.003)``, 4 to 30, close to optimal for photographs blurred by the recipe ``default``.
 
-    Source: W. Richardson, JOSA 1972; L. Lucy, Astronomical RunDirectory 1974; the border after M. Bertero, P. Boccacci,
+    Source: W. Richardson, JOSA 1972; L. Lucy, Astronomical Journal 1974; the border after M. Bertero, P. Boccacci,
     Astronomy and Astrophysics 2005.
     """
 
-    iterations: int | None = Field(default=None, ge=1, le=10_000, description="steps; by the noise if not given")
+    iterations: int | None = Field(
+        default=None, ge=1, le=10_000, description="iterations; default: derived from the noise"
+    )
 
     def deconvolve(
         self, picture: NDArray[np.float64], kernel: NDArray[np.float64], noise: float
@@ -48,19 +50,19 @@ class RichardsonLucy(Deconvolution):
 
         shown = np.zeros((1, *shape))
         shown[inside] = 1.0
-        # Pixels of which hardly any light arrived inside cannot be told; they stay as they are.
+        # Pixels of which hardly any light arrived inside cannot be estimated; they stay unchanged.
         arrived = convolved(shown, np.conj(blur))
         known = arrived > 0.01
-        # From a flat picture: from the blurred one it is nearer, but has its noise from the start.
+        # Start from a flat image: the blurred one is closer, but contains noise from the start.
         mean = picture.mean(axis=(1, 2), keepdims=True).clip(min=_DARK)
         x = np.broadcast_to(mean, (len(picture), *shape)).copy()
         ratio = np.zeros_like(x)
         for _ in range(iterations):
             ratio[inside] = picture.clip(min=0.0) / convolved(x, blur)[inside].clip(min=_DARK)
             x *= np.where(known, convolved(ratio, np.conj(blur)) / arrived.clip(min=0.01), 1.0)
-            np.clip(x, _DARK, None, out=x)  # the transforms round
+            np.clip(x, _DARK, None, out=x)  # the transforms have rounding errors
         return np.asarray(x[inside])
 
 
 _DARK = 1e-9
-"""Light below it counts as this much, so that nothing is divided by nothing."""
+"""Lower limit of light, which prevents division by zero."""

@@ -1,4 +1,4 @@
-"""Deconvolution with total variation, and the steps of it that other sparse priors share."""
+"""Deconvolution with total variation, and the solver that other sparse priors share."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ __all__ = ["TotalVariation", "sparse_deconvolution"]
 
 
 class TotalVariation(Deconvolution):
-    """``min_x 1/2 |M(k * x) - y|^2 + strength sum_p |grad x(p)|``: edges are few, and those of all channels together.
+    """``min_x 1/2 |M(k * x) - y|^2 + strength sum_p |grad x(p)|``: edges are sparse and coincide in all channels.
 
-    ``M`` keeps what the photograph shows: pixels beyond its border, from which light came in, are unknowns like the
-    others, so that nothing rings there. ``|grad x(p)|`` is the length over both directions and all channels. Solved by
-    ADMM (:func:`sparse_deconvolution`).
+    ``M`` selects the pixels of the photograph: pixels beyond its border, from which light came in, are unknowns as
+    well, which avoids ringing. ``|grad x(p)|`` is the norm over both directions and all channels. Solved by ADMM
+    (:func:`sparse_deconvolution`).
 
     Parameters
     ----------
     strength
-        None: ``80 (noise + 0.003)^2``, near the best for light of photographs blurred by the recipe ``default``.
+        None: ``80 (noise + 0.003)^2``, close to optimal for light of photographs blurred by the recipe ``default``.
     iterations
-        60 are within .1 dB of where it converges.
+        After 60, the result is within .1 dB of convergence.
 
-    Not modeled: noise that depends on the signal. Fine texture is flattened, as total variation does.
+    Not modeled: noise that depends on the signal. Fine texture is flattened, as is typical of total variation.
 
     Source: L. Rudin, S. Osher, E. Fatemi 1992; M. Almeida, M. Figueiredo, "Deconvolving images with unknown boundaries
     using the alternating direction method of multipliers", IEEE TIP 2013.
     """
 
     strength: float | None = Field(
-        default=None, gt=0, le=1e3, description="weight of total variation; by the noise if not given"
+        default=None, gt=0, le=1e3, description="weight of total variation; default: derived from the noise"
     )
-    iterations: int = Field(default=60, ge=1, le=10_000, description="steps of ADMM")
+    iterations: int = Field(default=60, ge=1, le=10_000, description="number of ADMM steps")
 
     def deconvolve(
         self, picture: NDArray[np.float64], kernel: NDArray[np.float64], noise: float
@@ -47,7 +47,7 @@ class TotalVariation(Deconvolution):
 
 
 def _shrink(gradient: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
-    """The gradient vectors ``[2, C, H, W]``, shorter by the threshold."""
+    """The gradient vectors ``[2, C, H, W]``, shortened by the threshold."""
     length = np.sqrt(np.einsum("dchw,dchw->hw", gradient, gradient))
     return np.asarray(gradient * (1 - threshold / np.maximum(length, threshold)))
 
@@ -70,17 +70,17 @@ def sparse_deconvolution(
     strength
         Weight of the prior.
     proximal
-        ``(g, t) -> argmin_w phi(w) + |w - g|^2 / (2 t)`` of gradients ``[2, C, H, W]``.
+        ``(g, t) -> argmin_w phi(w) + |w - g|^2 / (2 t)`` for gradients ``[2, C, H, W]``.
     iterations
         Steps.
     edge
-        The threshold of the proximal step, in the picture's units: with it the weight of ``w = grad x`` is
-        ``strength / edge``. It sets how fast a convex problem converges, not where to.
+        The threshold of the proximal step, in image units; the weight of ``w = grad x`` is ``strength / edge``. For
+        convex problems it affects the speed of convergence, but not the solution.
 
     Notes
     -----
-    x lives on the picture and a margin of half a kernel beyond it, made circular; where M shows nothing v is free. Each
-    step is solved exactly: x in the Fourier domain, v and w pixel by pixel.
+    x is defined on the image and a margin of half a kernel around it, made periodic; outside M, v is free. Each step is
+    solved exactly: x in the Fourier domain, v and w per pixel.
     """
     height, width = picture.shape[-2:]
     reach = len(kernel) // 2
@@ -92,7 +92,7 @@ def sparse_deconvolution(
         (2 - 2 * np.cos(2 * np.pi * f))
         for f in (np.arange(shape[0])[:, None] / shape[0], np.arange(shape[1] // 2 + 1) / shape[1])
     )
-    # Weights of v = k * x and of w = grad x against the data's 1.
+    # Weights of v = k * x and of w = grad x relative to the data's 1.
     weight_v, weight_w = _VIEW_WEIGHT, strength / edge
     system = weight_v * np.abs(blur) ** 2 + weight_w * laplacian
 

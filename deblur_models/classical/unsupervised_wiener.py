@@ -1,4 +1,4 @@
-"""Wiener deconvolution that finds its own weights."""
+"""Wiener deconvolution that estimates its own weights."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ __all__ = ["UnsupervisedWiener"]
 
 
 class UnsupervisedWiener(Deconvolution):
-    """The mean of pictures drawn from the posterior, whose precisions of noise and smoothness are drawn too (Gibbs).
+    """The mean of samples from the posterior, with sampled precisions of noise and smoothness (Gibbs sampling).
 
-    ``noise`` is not used: it finds its own. Computed by scikit-image, each channel by itself.
+    ``noise`` is not used, since it is estimated. Computed by scikit-image, separately for each channel.
 
-    It takes noise for white. Demosaicked and compressed pictures have little of it in the finest detail, so that it
-    trusts that too much: on draws of the recipe ``default`` it loses 2.7 dB against the blurred picture where
-    :class:`~deblur_models.classical.Wiener` gains .4. Where noise is white it does
-    better: on Levin's 16 real photographs both come to 29.6 dB in the mean, aligned, though on two of them, both of the
-    eighth shake, it loses.
+    It assumes white noise. Demosaicked and compressed images have little noise in the finest detail, which it therefore
+    trusts too much: on draws of the recipe ``default`` it loses 2.7 dB compared with the blurred image, where
+    :class:`~deblur_models.classical.Wiener` gains .4. With white noise it performs better: on Levin's 16 real
+    photographs both reach a mean of 29.6 dB, aligned, although on two of them, both of the eighth shake, it is worse
+    than no restoration.
 
     Source: F. Orieux, J. Giovannelli, T. Rodet, "Bayesian estimation of regularization and point spread function
     parameters for Wiener-Hunt deconvolution", JOSA A 2010.
     """
 
     iterations: int = Field(
-        default=60, ge=32, le=10_000, description="largest number of draws; the first 15 are not used"
+        default=60, ge=32, le=10_000, description="maximum number of samples; the first 15 are discarded"
     )
-    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the draws, the same for every picture")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the samples, the same for every image")
 
     def check_ready(self) -> None:
         require("skimage.restoration", extra="train", purpose="unsupervised Wiener deconvolution")

@@ -13,22 +13,22 @@ __all__ = ["Wiener"]
 
 
 class Wiener(Deconvolution):
-    """``X = conj(K) Y / (|K|^2 + balance |L|^2)`` in the Fourier domain, L the Laplacian: smooth pictures are likelier.
+    """``X = conj(K) Y / (|K|^2 + balance |L|^2)`` in the Fourier domain, with the Laplacian L as smoothness prior.
 
-    Fast and linear; it rings at strong edges. Computed by scikit-image.
+    It is fast and linear, but causes ringing at strong edges. Computed by scikit-image.
 
     Parameters
     ----------
     balance
-        Weight of smoothness. None: ``10 (noise + 0.003)``, near the best for light of photographs blurred by the
-        recipe ``default`` and restored with the kernels of their draws; the .003 stands for what is not white noise
-        (the demosaicking and compression of the picture).
+        Weight of smoothness. None: ``10 (noise + 0.003)``, close to optimal for light of photographs blurred by the
+        recipe ``default`` and restored with the kernels of their draws; the .003 accounts for errors other than white
+        noise (demosaicking and compression).
 
     Source: N. Wiener 1949; B. Hunt 1973.
     """
 
     balance: float | None = Field(
-        default=None, gt=0, le=1e6, description="weight of smoothness; by the noise if not given"
+        default=None, gt=0, le=1e6, description="weight of smoothness; default: derived from the noise"
     )
 
     def check_ready(self) -> None:

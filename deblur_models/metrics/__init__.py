@@ -1,6 +1,6 @@
-"""Metrics of restored pictures: records that are called with pictures ``[B, 3, H, W]`` in 0..1.
+"""Metrics of restored images: records that are called with images ``[B, 3, H, W]`` in 0..1.
 
-Every metric says its protocol, since there are many under one name:
+Every metric states its protocol, since many exist under the same name:
 
 >>> import torch
 >>> psnr = metric("psnr")
@@ -48,16 +48,16 @@ __all__ = [
 ]
 
 ALL: tuple[type[Metric], ...] = (PSNR, Ssim, MsSsim, Gmsd, Niqe, Lpips, Aligned)
-"""Every metric; ``Aligned`` is another one after alignment."""
+"""All metrics; ``Aligned`` computes another one after alignment."""
 
 
 def metric(name: str, **options: Any) -> Metric:
-    """A metric by its kind, with its options; ``of`` of ``aligned`` is a kind or ``{"kind": ..., option: value}``.
+    """Create a metric by kind, with options; ``of`` in ``aligned`` is a kind or ``{"kind": ..., option: value}``.
 
     Raises
     ------
     InvalidValueError
-        There is no such metric, or an option is unknown or out of range.
+        The metric does not exist, or an option is unknown or out of range.
     """
     inner = options.get("of")
     if isinstance(inner, str | Mapping):

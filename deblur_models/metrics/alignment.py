@@ -1,8 +1,8 @@
-"""Scores that do not count a shift of the whole picture.
+"""Scores that are invariant to a shift of the whole image.
 
-A blind method is free to put its kernel, and with it the restored picture, a few pixels aside; sets of real
-photographs (Levin, Lai, Köhler) are registered to about a pixel only. The best shift is looked for, and borders, where
-a shifted picture has nothing to show and deconvolution is least certain, are cut.
+A blind method may shift its kernel, and with it the restored image, by a few pixels; sets of real photographs (Levin,
+Lai, Köhler) are registered only to about a pixel. The best shift is searched, and borders, where a shifted image has no
+content and deconvolution is least reliable, are cropped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Interpolation = Literal["linear", "cubic"]
 
 
 class AlignedPictures(NamedTuple):
-    """Pictures without their borders, the restored ones moved; ``restored(p + shift_px)`` is near ``sharp(p)``."""
+    """Images without borders, the restored ones shifted; ``restored(p + shift_px)`` is close to ``sharp(p)``."""
 
     restored: Tensor
     sharp: Tensor
@@ -40,9 +40,9 @@ def align(
     border_px: int = 15,
     interpolation: Interpolation = "cubic",
 ) -> AlignedPictures:
-    """Move each restored picture by the shift of least squared error, and cut the borders of both.
+    """Move each restored image by the shift with the smallest squared error, and crop the borders of both.
 
-    All whole shifts up to ``max_shift_px`` in rows and columns are tried (by a correlation, exactly), then all
+    All integer shifts up to ``max_shift_px`` in rows and columns are evaluated (exactly, by correlation), then all
     multiples of ``step_px`` within a pixel of the best one.
 
     Parameters
@@ -50,11 +50,11 @@ def align(
     restored, sharp
         ``[B, C, H, W]``.
     max_shift_px
-        The largest shift, in px, in rows and in columns.
+        The maximum shift, in px, in rows and in columns.
     step_px
-        1, .5, .25 or .125; 1 for whole shifts.
+        1, .5, .25 or .125; 1 for integer shifts.
     border_px
-        What is cut on each side, at least ``max_shift_px + 2``.
+        Width of the cropped border on each side, at least ``max_shift_px + 2``.
     interpolation
         Between pixels: ``linear`` (Levin's script; smooths, so that noise counts less at half pixels) or ``cubic``
         (Catmull-Rom).
@@ -67,18 +67,18 @@ def align(
     Raises
     ------
     InvalidValueError
-        Different shapes, a step that is none of these, a border too narrow, or pictures that are all border.
+        Shapes differ, the step is invalid, the border is too narrow, or nothing remains of the images.
     """
     if restored.shape != sharp.shape or restored.ndim != 4:
         raise InvalidValueError(
-            f"Alignment takes two batches [B, C, H, W] of one shape, got {list(restored.shape)} and "
+            f"Alignment takes two batches [B, C, H, W] of the same shape, got {list(restored.shape)} and "
             f"{list(sharp.shape)}."
         )
     _check_limits(max_shift_px, step_px, border_px)
     if min(restored.shape[-2:]) <= 2 * border_px:
         raise InvalidValueError(
-            f"Pictures of {restored.shape[-2]} x {restored.shape[-1]} px are all border with border_px={border_px}.",
-            fix="Compare larger pictures, or cut a narrower border.",
+            f"Nothing remains of images of {restored.shape[-2]} x {restored.shape[-1]} px with border_px={border_px}.",
+            fix="Compare larger images, or use a narrower border.",
         )
     moved, shifts = [], []
     for picture, target in zip(restored, sharp, strict=True):
@@ -94,9 +94,9 @@ def align(
 def _check_limits(max_shift_px: int, step_px: float, border_px: int) -> None:
     if max_shift_px < 0 or border_px < max_shift_px + 2:
         raise InvalidValueError(
-            f"border_px must be at least max_shift_px + 2 = {max_shift_px + 2} and max_shift_px not negative, got "
+            f"border_px must be at least max_shift_px + 2 = {max_shift_px + 2}, and max_shift_px nonnegative, got "
             f"{border_px} and {max_shift_px}.",
-            why="A shifted picture has nothing to show beyond its border, and interpolation takes two pixels more.",
+            why="A shifted image has no content beyond its border, and interpolation needs two more pixels.",
         )
     if step_px not in (1.0, 0.5, 0.25, 0.125):
         raise InvalidValueError(f"step_px must be 1, 0.5, 0.25 or 0.125, got {step_px}.")
@@ -134,7 +134,7 @@ def _aligned(
             loss = float((candidate.double() - theirs).square().sum())
             if best is None or loss < best[0]:
                 best = (loss, candidate, (y, x))
-    assert best is not None  # a shift of no fraction is always within the limits
+    assert best is not None  # an integer shift is always within the limits
     return best[1], best[2]
 
 
@@ -169,19 +169,17 @@ class Aligned(Metric):
     CVPR 2009.
     """
 
-    of: Metric = Field(default_factory=PSNR, description="the metric of the aligned pictures")
-    max_shift_px: int = Field(default=5, ge=0, le=1000, description="largest shift in rows and in columns, in px")
+    of: Metric = Field(default_factory=PSNR, description="metric of the aligned images")
+    max_shift_px: int = Field(default=5, ge=0, le=1000, description="maximum shift in rows and columns, in px")
     step_px: float = Field(default=0.25, description="step of the shifts, 1, 0.5, 0.25 or 0.125 px")
-    border_px: int = Field(default=15, ge=2, le=10000, description="what is cut on each side, in px")
-    interpolation: Interpolation = Field(default="cubic", description="between pixels")
+    border_px: int = Field(default=15, ge=2, le=10000, description="width of the cropped border, in px")
+    interpolation: Interpolation = Field(default="cubic", description="interpolation between pixels")
 
     @model_validator(mode="after")
     def _check_border(self) -> Aligned:
         _check_limits(self.max_shift_px, self.step_px, self.border_px)
         if not self.of.needs_sharp:
-            raise InvalidValueError(
-                f"{self.of.name} compares with no sharp picture, so there is nothing to align with."
-            )
+            raise InvalidValueError(f"{self.of.name} does not use a sharp image, so there is nothing to align with.")
         return self
 
     @property
@@ -196,7 +194,7 @@ class Aligned(Metric):
     def protocol(self) -> str:
         return (
             f"{self.of.protocol}; at the best shift up to {self.max_shift_px} px in steps of {self.step_px} px "
-            f"({self.interpolation}), {self.border_px} px cut on each side"
+            f"({self.interpolation}), {self.border_px} px cropped on each side"
         )
 
     def check_ready(self) -> None:

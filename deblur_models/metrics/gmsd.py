@@ -15,12 +15,12 @@ _CONSTANT = 170.0 / 255.0**2
 
 
 class Gmsd(Metric):
-    """How unevenly the edges of two pictures agree: the standard deviation of ``(2 g h + c) / (g^2 + h^2 + c)``.
+    """Standard deviation of the gradient similarity ``(2 g h + c) / (g^2 + h^2 + c)`` of two images.
 
     ``g`` and ``h`` are the lengths of Prewitt gradients (divided by 3) of the luma at half size (means of 2 x 2
-    pixels, zeros beyond the border as in the original), ``c = 170 / 255^2``. 0 for equal pictures; the deviation is
-    that of a sample. Blur of a whole picture changes the mean of the similarity more than its deviation: read it
-    beside another metric.
+    pixels, zeros beyond the border as in the original), ``c = 170 / 255^2``. It is 0 for equal images; the sample
+    standard deviation is used. Blur of a whole image changes the mean similarity more than its deviation, so combine it
+    with another metric.
 
     Source: W. Xue, L. Zhang, X. Mou, A. Bovik, "Gradient magnitude similarity deviation", IEEE TIP 2014.
     """

@@ -1,4 +1,4 @@
-"""LPIPS: distance of two pictures in the features of a classification network, weighted as people judged."""
+"""LPIPS: distance of two images in the features of a classification network, weighted by human judgments."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ _SMALLEST_PX = {"alex": 31, "vgg": 16}
 
 
 class Lpips(Metric):
-    """``sum_l mean_p sum_c w_lc (f_lc(p) - g_lc(p))^2``: f and g the features of two pictures, of length 1 per pixel.
+    """``sum_l mean_p sum_c w_lc (f_lc(p) - g_lc(p))^2``: f and g are features of two images, of unit length per pixel.
 
-    Version 0.1 of the published weights ``w``. Two files are needed, and neither is replaced by random numbers:
+    It uses version 0.1 of the published weights ``w``. Two files are needed, and neither is replaced by random values.
 
     Parameters
     ----------
     net
         ``alex`` (AlexNet, the authors' choice for reports) or ``vgg`` (VGG-16).
     backbone_weights
-        torchvision's weights file of that network, ``.pth`` or ``.safetensors``. None: its usual place, the folder
+        torchvision's weights file of that network, ``.pth`` or ``.safetensors``. None: its default location, the folder
         ``checkpoints`` of ``torch.hub.get_dir()``.
     linear_weights
-        The file of ``w`` (``alex.pth`` or ``vgg.pth`` of the published code). None: the one inside torchmetrics, where
-        that is installed (extra ``dev``).
+        The file of ``w`` (``alex.pth`` or ``vgg.pth`` of the published code). None: the file in torchmetrics, if
+        installed (extra ``dev``).
     check_published
-        Refuse a backbone that is not the published file, told by its SHA-256, since other weights give other numbers
-        under the same name. False for a converted file; the name in reports then says so.
+        Reject a backbone that is not the published file, according to its SHA-256, since other weights give different
+        values under the same name. False for a converted file; the name in reports then says so.
 
     Raises
     ------
     PictureError
         A file is missing.
     DatasetError
-        A file is not a file of weights.
+        A file is not a weights file.
     InvalidValueError
-        A file holds other weights; pictures with sides below 31 px (``alex``) or 16 px (``vgg``).
+        A file contains other weights, or an image has sides below 31 px (``alex``) or 16 px (``vgg``).
 
     Source: R. Zhang, P. Isola, A. Efros, E. Shechtman, O. Wang, "The unreasonable effectiveness of deep features as a
     perceptual metric", CVPR 2018.
@@ -72,10 +72,10 @@ class Lpips(Metric):
     @property
     def protocol(self) -> str:
         backbone = "torchvision's ImageNet weights" if self.check_published else f"weights of {self.backbone_weights}"
-        return f"LPIPS 0.1, {self.net} with {backbone}, pictures of full size scaled to -1..1, mean over places"
+        return f"LPIPS 0.1, {self.net} with {backbone}, images of full size scaled to -1..1, mean over positions"
 
     def files(self) -> tuple[Path, Path]:
-        """The backbone's file and that of the linear layers, whether they exist or not."""
+        """The files of the backbone and of the linear layers, whether they exist or not."""
         backbone = self.backbone_weights
         if backbone is None:
             backbone = str(Path(torch.hub.get_dir()) / "checkpoints" / _FILES[self.net][0])
@@ -91,18 +91,18 @@ class Lpips(Metric):
             (
                 f"{_FILES[self.net][0]}, torchvision's weights of its backbone",
                 backbone,
-                "Download it on a machine with a network and give its path as backbone_weights.",
+                "Download it on a machine with internet access and set backbone_weights to its path.",
             ),
             (
                 f"{self.net}.pth, the weights of its linear layers",
                 linear,
-                "Install torchmetrics, which has it, or give the path of the published file as linear_weights.",
+                "Install torchmetrics, which includes it, or set linear_weights to the path of the published file.",
             ),
         ):
             if not path.is_file():
                 raise PictureError(
                     f"{self.name} needs {what}, which is not at {path}.",
-                    why="With random weights its numbers would mean nothing.",
+                    why="With random weights, its values would be meaningless.",
                     fix=fix,
                 )
         self._network()
@@ -130,19 +130,19 @@ def _loaded(net: Backbone, backbone: Path, changed: int, linear: Path, check_pub
         if not digest.startswith(_FILES[net][1]):
             raise InvalidValueError(
                 f"{backbone} is not the published {_FILES[net][0]}: its SHA-256 starts with {digest[:8]}.",
-                why="Other weights give other numbers under the same name.",
-                fix="Give the published file, or check_published=false.",
+                why="Other weights give different values under the same name.",
+                fix="Use the published file, or set check_published=false.",
             )
     return lpips_network(net, read_weights(backbone), read_weights(linear))
 
 
 def lpips_network(net: Backbone, backbone: Mapping[str, Tensor], linear: Mapping[str, Tensor]) -> _LpipsNetwork:
-    """The distance as a module of two batches ``[B, 3, H, W]`` in 0..1, its weights named as in the originals.
+    """The distance of two batches ``[B, 3, H, W]`` in 0..1 as a module, with weights named as in the originals.
 
     Raises
     ------
     InvalidValueError
-        Weights are missing or have other shapes; those of a classifier are not used.
+        Weights are missing or have other shapes; those of a classifier are ignored.
     """
     network = _LpipsNetwork(net)
     state = {f"features.{k.removeprefix('features.')}": v for k, v in backbone.items() if k.startswith("features.")}
@@ -153,9 +153,9 @@ def lpips_network(net: Backbone, backbone: Mapping[str, Tensor], linear: Mapping
     wrong = [k for k in wanted if k not in state or state[k].shape != wanted[k].shape]
     if wrong:
         raise InvalidValueError(
-            f"The weights do not fit LPIPS with {net}: {len(wrong)} of {len(wanted)} are missing or of another shape, "
+            f"The weights do not fit LPIPS with {net}: {len(wrong)} of {len(wanted)} are missing or misshapen, "
             f"such as {wrong[0]} {list(wanted[wrong[0]].shape)}.",
-            fix=f"Give torchvision's {_FILES[net][0]} and the published {net}.pth.",
+            fix=f"Use torchvision's {_FILES[net][0]} and the published {net}.pth.",
         )
     network.load_state_dict({k: state[k] for k in wanted})
     return network.requires_grad_(False).eval()
@@ -168,7 +168,7 @@ class _LpipsNetwork(nn.Module):
         self.taps = (1, 4, 7, 9, 11) if net == "alex" else (3, 8, 15, 22, 29)
         for level, channels in enumerate(_CHANNELS[net]):
             self.add_module(f"lin{level}", nn.Conv2d(channels, 1, 1, bias=False))
-        # ImageNet's mean and deviation for pictures in -1..1, rounded as in the published code.
+        # ImageNet's mean and standard deviation for images in -1..1, rounded as in the published code.
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1), persistent=False)
 

@@ -1,4 +1,4 @@
-"""What all metrics share."""
+"""The base class of metrics."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Better = Literal["higher", "lower"]
 
 
 class Metric(Kind):
-    """How good restored pictures are: called with ``[B, 3, H, W]`` in 0..1, gives one float64 number per picture.
+    """Quality of restored images: called with ``[B, 3, H, W]`` in 0..1, returns one float64 value per image.
 
-    Values outside 0..1 are cut first, as they are where pictures are written; nothing is rounded unless
-    ``protocol`` says so. For training, where derivatives are wanted, see the losses. Subclasses write :meth:`measure`.
+    Values outside 0..1 are clipped first, as when images are written; nothing is rounded unless ``protocol`` says so.
+    For training, which needs derivatives, use the losses. Subclasses implement :meth:`measure`.
     """
 
     higher_is_better: ClassVar[bool] = True
     needs_sharp: ClassVar[bool] = True
-    """Whether a sharp picture is compared with (a full-reference metric)."""
+    """Whether it compares with a sharp image (a full-reference metric)."""
 
     @property
     def name(self) -> str:
-        """What stands in reports; metrics of one kind whose numbers do not compare have different names."""
+        """The name in reports; metrics of one kind whose values are not comparable have different names."""
         return self.kind
 
     @property
@@ -40,36 +40,36 @@ class Metric(Kind):
     @property
     @abstractmethod
     def protocol(self) -> str:
-        """One line that says exactly what is computed, to stand beside the numbers."""
+        """One line that specifies exactly what is computed, to accompany the values."""
 
     @abstractmethod
     def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
-        """``[B]`` of checked pictures in 0..1; ``sharp`` is ``restored`` where the metric needs none."""
+        """Values ``[B]`` of validated images in 0..1; ``sharp`` is ``restored`` if the metric needs none."""
 
     def check_ready(self) -> None:
-        """Raises an error where something that the metric needs (a weights file) is missing, before any work starts."""
+        """Raise an error if something that the metric needs (a weights file) is missing, before any work starts."""
 
     def __call__(self, restored: Tensor, sharp: Tensor | None = None) -> Tensor:
-        """The value of each picture, ``[B]`` float64 on the device of ``restored``.
+        """The value of each image, ``[B]`` float64 on the device of ``restored``.
 
         Raises
         ------
         InvalidValueError
-            Not floating ``[B, 3, H, W]`` pictures of one shape with finite values, sharp ones far outside 0..1, or no
-            sharp pictures where the metric needs them.
+            Images are not floating-point ``[B, 3, H, W]`` of the same shape with finite values, sharp images are far
+            outside 0..1, or they are missing although the metric needs them.
         """
         _check("restored", restored)
         if not self.needs_sharp:
             sharp = restored
         elif sharp is None:
-            raise InvalidValueError(f"{self.name} compares with sharp pictures, got none.")
+            raise InvalidValueError(f"{self.name} needs sharp images, got none.")
         else:
             _check("sharp", sharp)
-            # What is restored may be anything and is cut to 0..1; the truth of 0..255 would be cut to white.
+            # Restored values can be anything and are clipped; ground truth in 0..255 would be clipped to white.
             check_values(sharp, Encoding.DISPLAY, name=f"{self.name}: the sharp picture")
             if sharp.shape != restored.shape:
                 raise InvalidValueError(
-                    f"{self.name} compares pictures of one shape, got {list(restored.shape)} and {list(sharp.shape)}."
+                    f"{self.name} compares images of one shape, got {list(restored.shape)} and {list(sharp.shape)}."
                 )
         dtype = torch.promote_types(torch.promote_types(restored.dtype, sharp.dtype), torch.float32)
         with torch.no_grad(), torch.autocast(restored.device.type, enabled=False):
@@ -88,13 +88,13 @@ def luma(picture: Tensor) -> Tensor:
 def _check(what: str, picture: Tensor) -> None:
     if picture.ndim != 4 or picture.shape[1] != 3 or not picture.is_floating_point():
         raise InvalidValueError(
-            f"A metric takes floating tensors [B, 3, H, W] with values 0..1, got {picture.dtype} of shape "
+            f"A metric takes floating-point tensors [B, 3, H, W] with values 0..1, got {picture.dtype} of shape "
             f"{list(picture.shape)} as {what}.",
-            fix="Turn codes into numbers with x / 255; repeat a gray picture over three channels.",
+            fix="Convert 8-bit codes with x / 255; repeat a gray image over three channels.",
         )
     if not bool(torch.isfinite(picture).all()):
         raise InvalidValueError(
-            f"The {what} pictures hold values that are not finite.",
-            why="Their score would mean nothing.",
-            fix="Look at the pictures; a network that gives NaN has diverged in training.",
+            f"The {what} images contain NaN or infinite values.",
+            why="Their score would be meaningless.",
+            fix="Inspect the images; a network that produces NaN has diverged in training.",
         )

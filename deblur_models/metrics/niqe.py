@@ -1,4 +1,4 @@
-"""NIQE: how far the local statistics of a picture are from those of sharp photographs; no reference is needed."""
+"""NIQE: distance of an image's local statistics from those of sharp photographs, without a reference."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from deblur_models.metrics.metric import Metric, luma
 __all__ = ["BLOCK_PX", "Niqe", "NiqeParameters", "fit_niqe", "niqe_features", "read_niqe_parameters"]
 
 BLOCK_PX = 96
-"""Side of the blocks that the statistics are taken of, at the finer of the two scales."""
+"""Side of the blocks over which statistics are computed, at the finer of the two scales."""
 
 _FEATURES = 36
 _SHIPPED = "niqe_bundled_photographs.json"
@@ -33,7 +33,7 @@ _SHIPPED = "niqe_bundled_photographs.json"
 
 @dataclass(frozen=True, eq=False)
 class NiqeParameters:
-    """Mean ``[36]`` and covariance ``[36, 36]`` of the features of sharp photographs, and whose they are."""
+    """Mean ``[36]`` and covariance ``[36, 36]`` of the features of sharp photographs, and their source."""
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
@@ -49,7 +49,7 @@ class NiqeParameters:
             raise InvalidValueError("NIQE's parameters must be finite.")
 
     def to_json(self) -> str:
-        """Seven digits of each number; of the covariance one half, row by row from the diagonal on."""
+        """JSON with seven digits per value, and one half of the covariance, row by row from the diagonal."""
         upper = self.covariance[np.triu_indices(_FEATURES)]
         values = {
             "source": self.source,
@@ -69,34 +69,34 @@ class NiqeParameters:
             source = str(values["source"])
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidValueError(
-                "This is not a file of NIQE's parameters: it needs source, mean and covariance_upper.",
+                "This is not a file with NIQE parameters: it needs source, mean and covariance_upper.",
                 fix="Write one with NiqeParameters.to_json.",
             ) from error
         return NiqeParameters(mean, covariance + np.triu(covariance, 1).T, source)
 
 
 class Niqe(Metric):
-    """Distance of a picture's local statistics from those of sharp photographs: 0 is best, blur and noise raise it.
+    """Distance of an image's local statistics from those of sharp photographs: 0 is best, blur and noise increase it.
 
-    The picture is reduced to 8-bit luma, brightness and contrast are divided out locally, and of each block of
-    96 x 96 px (48 x 48 at half size) the shapes of the distributions of values and of products of neighbors are
-    fitted: 36 numbers. With ``m, S`` their mean and covariance over blocks, and ``n, T`` those of sharp photographs,
+    The image is converted to 8-bit luma, and local brightness and contrast are normalized. For each block of 96 x 96 px
+    (48 x 48 at half size), the shapes of the distributions of values and of products of neighbors are fitted: 36
+    values. With ``m, S`` their mean and covariance over blocks, and ``n, T`` those of sharp photographs,
     ``NIQE = sqrt((m - n)^T ((S + T) / 2)^-1 (m - n))``.
 
     Parameters
     ----------
     parameters
         A file with ``n, T``: a ``.mat`` or ``.npz`` of the original (``mu_prisparam``, ``cov_prisparam``) or a
-        ``.json`` of :func:`fit_niqe`. None: those that ship, fitted to a few of scikit-image's photographs. **Their
-        values do not compare with published NIQE**; they rank the same pictures among themselves.
+        ``.json`` of :func:`fit_niqe`. None: the bundled ones, fitted to a few of scikit-image's photographs. **Their
+        values are not comparable with published NIQE**; they only rank the same images among themselves.
 
     Raises
     ------
     InvalidValueError
-        Pictures with fewer than two whole blocks (sides of at least 96 and 192 px), or whose blocks are flat.
+        An image has fewer than two whole blocks (sides of at least 96 and 192 px), or its blocks are flat.
 
-    Not modeled: color. Sharpened and ringing pictures can score better than the sharp original, and the values of
-    small pictures scatter, since few blocks are in them.
+    Not modeled: color. Sharpened images and images with ringing can score better than the sharp original, and values of
+    small images vary strongly, since they contain few blocks.
 
     Source: A. Mittal, R. Soundararajan, A. Bovik, "Making a completely blind image quality analyzer", IEEE SPL 2013.
     """
@@ -126,22 +126,22 @@ class Niqe(Metric):
 
 
 def read_niqe_parameters(path: str | None = None) -> NiqeParameters:
-    """The statistics of sharp photographs from a ``.mat``, ``.npz`` or ``.json`` file; None: those that ship.
+    """The statistics of sharp photographs from a ``.mat``, ``.npz`` or ``.json`` file; None: the bundled ones.
 
     Raises
     ------
     PictureError
-        There is no such file.
+        The file does not exist.
     InvalidValueError
-        It holds something else.
+        It contains something else.
     """
     if path is None:
         return _shipped()
     path = str(expanded(path))
     if not Path(path).is_file():
         raise PictureError(
-            f"There is no file {path} with NIQE's parameters.",
-            fix="Give the .mat of the original release, or a .json written by fit_niqe.",
+            f"The file {path} with NIQE parameters does not exist.",
+            fix="Use the .mat of the original release, or a .json written by fit_niqe.",
         )
     return _read(path, Path(path).stat().st_mtime_ns)
 
@@ -171,7 +171,7 @@ def _read(path: str, changed: int) -> NiqeParameters:
         if name is None:
             raise InvalidValueError(
                 f"{path} has no array {names[0]!r}; it has {sorted(n for n in values if not n.startswith('_'))}.",
-                fix="Give the file of the original release (modelparameters.mat).",
+                fix="Use the file of the original release (modelparameters.mat).",
             )
         found.append(np.asarray(values[name], np.float64))
     return NiqeParameters(found[0].reshape(-1), found[1], Path(path).name)
@@ -185,18 +185,18 @@ def fit_niqe(pictures: Iterable[Tensor], *, source: str, sharpness: float = 0.75
     pictures
         ``[3, H, W]`` each, 0..1, free of blur, noise and artifacts; any sizes. The original used 125 photographs.
     source
-        Whose statistics they are, to stand in reports.
+        The source of the statistics, shown in reports.
     sharpness
-        Blocks count whose local contrast is above this share of the sharpest block's of the same picture (.75 in the
-        original): the others are out of focus or empty.
+        Blocks are used if their local contrast is above this fraction of that of the sharpest block in the same image
+        (.75 in the original); the others are out of focus or empty.
 
     Raises
     ------
     InvalidValueError
-        Fewer than 37 blocks in all: their covariance would have no inverse.
+        There are fewer than 37 blocks in total, so that their covariance is singular.
     """
     if not 0 <= sharpness < 1:
-        raise InvalidValueError(f"sharpness is a share, 0 to below 1, got {sharpness}.")
+        raise InvalidValueError(f"sharpness must be >= 0 and < 1, got {sharpness}.")
     chosen = []
     for picture in pictures:
         (gray,) = _grays(picture[None].clamp(0.0, 1.0))
@@ -206,8 +206,8 @@ def fit_niqe(pictures: Iterable[Tensor], *, source: str, sharpness: float = 0.75
     rows = rows[np.isfinite(rows).all(axis=1)]
     if len(rows) <= _FEATURES:
         raise InvalidValueError(
-            f"The pictures have {len(rows)} sharp blocks of 96 px, {_FEATURES + 1} are the least.",
-            fix="Give more or larger photographs, or lower sharpness.",
+            f"The images have {len(rows)} sharp blocks of 96 px, but at least {_FEATURES + 1} are needed.",
+            fix="Use more or larger photographs, or lower sharpness.",
         )
     return NiqeParameters(rows.mean(axis=0), np.cov(rows, rowvar=False), source)
 
@@ -223,11 +223,11 @@ def niqe_features(gray: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     Raises
     ------
     InvalidValueError
-        The picture has no whole block.
+        The image contains no whole block.
     """
     rows, columns = gray.shape[0] // BLOCK_PX, gray.shape[1] // BLOCK_PX
     if rows * columns == 0:
-        raise InvalidValueError(f"NIQE takes blocks of 96 x 96 px, got a picture of {gray.shape[0]} x {gray.shape[1]}.")
+        raise InvalidValueError(f"NIQE needs blocks of 96 x 96 px, got an image of {gray.shape[0]} x {gray.shape[1]}.")
     gray = gray[: rows * BLOCK_PX, : columns * BLOCK_PX]
     window = np.exp(-0.5 * (np.arange(-3, 4) / (7 / 6)) ** 2)
     window /= window.sum()
@@ -253,11 +253,11 @@ def _distance(gray: NDArray[np.float64], pristine: NiqeParameters) -> float:
     complete = features[np.isfinite(features).all(axis=1)]
     if len(complete) < 2:
         raise InvalidValueError(
-            f"NIQE needs two blocks of 96 x 96 px that are not flat; one of {gray.shape[0]} x {gray.shape[1]} has "
+            f"NIQE needs two blocks of 96 x 96 px that are not flat; an image of {gray.shape[0]} x {gray.shape[1]} has "
             f"{len(complete)}.",
-            fix="Score larger pictures.",
+            fix="Use larger images.",
         )
-    # Means over all that is there, covariances of complete blocks, as the original's nanmean and nancov.
+    # Means over all valid values, covariances of complete blocks, as the original's nanmean and nancov.
     difference = np.nanmean(features, axis=0) - pristine.mean
     inverse = np.linalg.pinv((np.cov(complete, rowvar=False) + pristine.covariance) / 2)
     return math.sqrt(max(float(difference @ inverse @ difference), 0.0))
@@ -269,13 +269,13 @@ def _smoothed(picture: NDArray[np.float64], window: NDArray[np.float64]) -> NDAr
 
 
 def _blocks(picture: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """``[N, side, side]``, down the columns first, as the original."""
+    """``[N, side, side]``, in column-major order, as in the original."""
     rows, columns = picture.shape[0] // side, picture.shape[1] // side
     return picture.reshape(rows, side, columns, side).transpose(2, 0, 1, 3).reshape(-1, side, side)
 
 
 def _halved(picture: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Half the size by the cubic kernel (a = -.5) stretched by two, mirrored borders: MATLAB's ``imresize(x, .5)``."""
+    """Half size by a cubic kernel (a = -.5) stretched by two, with mirrored borders: MATLAB's ``imresize(x, .5)``."""
     distance = np.array([0.25, 0.75, 1.25, 1.75])
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
@@ -303,7 +303,7 @@ def _shapes(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 _SHAPES = np.arange(200, 10_001) / 1000
-_RATIOS = np.exp(2 * gammaln(2 / _SHAPES) - gammaln(1 / _SHAPES) - gammaln(3 / _SHAPES))  # rising with the shape
+_RATIOS = np.exp(2 * gammaln(2 / _SHAPES) - gammaln(1 / _SHAPES) - gammaln(3 / _SHAPES))  # increasing with the shape
 
 
 def _asymmetric_gaussian(

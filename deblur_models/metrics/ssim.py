@@ -1,8 +1,8 @@
 """Structural similarity at one scale and at several, differentiable.
 
-There are many protocols under the name SSIM, and their values differ by more than papers do (MATLAB's ``ssim`` takes
-the channels of a color picture for a third axis of space; others compare gray pictures, or values 0..255 with the
-constants of 0..1). Here: gaussian windows, per channel, population variances, the mean over channels and places.
+There are many protocols under the name SSIM, and their values differ by more than those of papers (MATLAB's ``ssim``
+treats the channels of a color image as a third spatial axis; others compare gray images, or values 0..255 with the
+constants for 0..1). Here: Gaussian windows, per channel, population variances, the mean over channels and positions.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from blursynth.errors import InvalidValueError, did_you_mean
 __all__ = ["MS_SSIM_WEIGHTS", "SsimPadding", "ms_ssim", "smallest_side_px", "ssim"]
 
 SsimPadding = Literal["none", "reflect"]
-"""``none``: only windows that lie wholly inside count, as in the original and in scikit-image;
-``reflect``: pictures are mirrored at the border (without repeating the edge), so that every pixel has a window, as in
+"""``none``: only windows that are entirely inside count, as in the original and in scikit-image;
+``reflect``: images are mirrored at the border (without repeating the edge), so that every pixel has a window, as in
 torchmetrics 1.9."""
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Exponents of the scales, finest first (Wang et al. 2003, found in an experiment with viewers)."""
+"""Exponents of the scales, finest first (Wang et al. 2003, from an experiment with viewers)."""
 
 _K1, _K2 = 0.01, 0.03
 _FLOOR = 1e-6
@@ -39,41 +39,41 @@ def ssim(
     data_range: float = 1.0,
     padding: SsimPadding = "none",
 ) -> Tensor:
-    """Structural similarity of each picture of a batch, ``[B]``, 1 for equal pictures; differentiable.
+    """Structural similarity of each image of a batch, ``[B]``, 1 for equal images; differentiable.
 
     ``SSIM = (2 m_a m_b + c1)(2 s_ab + c2) / ((m_a^2 + m_b^2 + c1)(s_a^2 + s_b^2 + c2))`` with means ``m``, variances
-    and covariance ``s`` under a gaussian window, ``c1 = (.01 R)^2``, ``c2 = (.03 R)^2``, R the data range; averaged
-    over places and channels. Equal to ``skimage.metrics.structural_similarity(gaussian_weights=True, sigma=1.5,
+    and covariance ``s`` under a Gaussian window, ``c1 = (.01 R)^2``, ``c2 = (.03 R)^2``, R the data range; averaged
+    over positions and channels. Equal to ``skimage.metrics.structural_similarity(gaussian_weights=True, sigma=1.5,
     use_sample_covariance=False, data_range=1, channel_axis=...)``.
 
     Parameters
     ----------
     a, b
-        ``[B, C, H, W]`` pictures; half precision is computed in float32.
+        Images ``[B, C, H, W]``; half precision is computed in float32.
     sigma
-        Of the gaussian window, in px.
+        Standard deviation of the Gaussian window, in px.
     window_px
-        Side of the window, odd; the gaussian is cut there and normalized.
+        Side of the window, odd; the Gaussian is truncated there and normalized.
     data_range
         Difference of the largest and the smallest possible value.
     padding
-        What happens at the border.
+        Treatment of the border.
 
     Raises
     ------
     InvalidValueError
-        Different shapes, an even window, or pictures smaller than the window.
+        Shapes differ, the window is even, or images are smaller than the window.
 
     Source: Z. Wang, A. Bovik, H. Sheikh, E. Simoncelli, "Image quality assessment: from error visibility to structural
-    similarity", IEEE TIP 2004 (gray pictures there, and a reduction to about 256 px first, which is left out here as
-    in all deblurring papers).
+    similarity", IEEE TIP 2004 (with gray images and a prior reduction to about 256 px, which is omitted here as in all
+    deblurring papers).
     """
     a, b = _comparable(a, b, sigma, window_px, data_range, padding)
     if min(a.shape[-2:]) < (window_px if padding == "none" else window_px // 2 + 1):
         raise InvalidValueError(
             f"SSIM with a window of {window_px} px needs sides of at least "
             f"{window_px if padding == 'none' else window_px // 2 + 1} px, got {a.shape[-2]} x {a.shape[-1]}.",
-            fix="Compare larger pictures, or choose a smaller window_px and sigma.",
+            fix="Compare larger images, or choose a smaller window_px and sigma.",
         )
     with torch.autocast(a.device.type, enabled=False):
         luminance, structure = _terms(a, b, sigma, window_px, data_range, padding)
@@ -90,25 +90,25 @@ def ms_ssim(
     padding: SsimPadding = "none",
     weights: tuple[float, ...] = MS_SSIM_WEIGHTS,
 ) -> Tensor:
-    """Structural similarity over several scales of each picture of a batch, ``[B]``; differentiable.
+    """Structural similarity over several scales of each image of a batch, ``[B]``; differentiable.
 
     ``MS-SSIM = l_M^w_M prod_j cs_j^w_j``: the contrast and structure term ``cs`` of every scale, the luminance term
-    ``l`` of the coarsest alone (as the mean of ``l cs`` there). Scales are halved by means of 2 x 2 pixels; an odd
-    last row or column is left out. Each term is averaged over places and channels before its power. Terms below 1e-6
-    (structure inverted on average) count as 1e-6, so that powers and their derivatives exist.
+    ``l`` only of the coarsest (as the mean of ``l cs`` there). Scales are halved by averaging 2 x 2 pixels; an odd last
+    row or column is dropped. Each term is averaged over positions and channels before its power. Terms below 1e-6
+    (structure inverted on average) are set to 1e-6, so that powers and their derivatives exist.
 
     Parameters
     ----------
     a, b, sigma, window_px, data_range, padding
-        As for :func:`ssim`.
+        As in :func:`ssim`.
     weights
-        Exponents of the scales, finest first; their number is that of the scales. Patches smaller than
-        :func:`smallest_side_px` need fewer scales or a smaller window, and their values do not compare with others'.
+        Exponents of the scales, finest first; their number is the number of scales. Patches smaller than
+        :func:`smallest_side_px` need fewer scales or a smaller window, which gives values that are not comparable.
 
     Raises
     ------
     InvalidValueError
-        As for :func:`ssim`, and where the coarsest scale is smaller than the window.
+        As in :func:`ssim`, or the coarsest scale is smaller than the window.
 
     Source: Z. Wang, E. Simoncelli, A. Bovik, "Multi-scale structural similarity for image quality assessment",
     Asilomar 2003.
@@ -122,7 +122,7 @@ def ms_ssim(
             f"MS-SSIM over {len(weights)} scales with a window of {window_px} px needs sides of at least "
             f"{smallest} px, got {a.shape[-2]} x {a.shape[-1]}.",
             why="The window must fit into the coarsest scale.",
-            fix="Compare larger pictures, or choose fewer weights or a smaller window_px (the values are then others).",
+            fix="Compare larger images, or choose fewer weights or a smaller window_px (which changes the values).",
         )
     with torch.autocast(a.device.type, enabled=False):
         result = torch.ones(len(a), dtype=a.dtype, device=a.device)
@@ -137,7 +137,7 @@ def ms_ssim(
 
 
 def smallest_side_px(*, window_px: int = 11, scales: int = len(MS_SSIM_WEIGHTS), padding: SsimPadding = "none") -> int:
-    """The smallest side of a picture that :func:`ms_ssim` takes.
+    """The smallest side of an image that :func:`ms_ssim` accepts.
 
     >>> smallest_side_px()
     176
@@ -148,7 +148,7 @@ def smallest_side_px(*, window_px: int = 11, scales: int = len(MS_SSIM_WEIGHTS),
 def _terms(
     a: Tensor, b: Tensor, sigma: float, window_px: int, data_range: float, padding: SsimPadding
 ) -> tuple[Tensor, Tensor]:
-    """The luminance term and the contrast and structure term at every place."""
+    """The luminance term and the contrast and structure term at every position."""
     count = len(a)
     window = _gaussian(sigma, window_px, a)
     moments = torch.cat([a, b, a * a, b * b, a * b])
@@ -176,9 +176,9 @@ def _comparable(
 ) -> tuple[Tensor, Tensor]:
     if a.shape != b.shape or a.ndim != 4 or not a.is_floating_point() or not b.is_floating_point():
         raise InvalidValueError(
-            f"SSIM compares two floating batches [B, C, H, W] of one shape, got {a.dtype} {list(a.shape)} and "
+            f"SSIM compares two floating-point batches [B, C, H, W] of one shape, got {a.dtype} {list(a.shape)} and "
             f"{b.dtype} {list(b.shape)}.",
-            fix="Turn codes into numbers with x / 255; give single pictures a batch axis.",
+            fix="Convert 8-bit codes with x / 255; add a batch dimension to single images.",
         )
     if window_px < 1 or window_px % 2 == 0:
         raise InvalidValueError(f"window_px must be odd and positive, got {window_px}.")

@@ -1,4 +1,4 @@
-"""Structural similarity as metrics; the functions, with derivatives, stand in :mod:`deblur_models.metrics.ssim`."""
+"""Structural similarity as metrics; the differentiable functions are in :mod:`deblur_models.metrics.ssim`."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from deblur_models.metrics.ssim import ms_ssim, ssim
 
 __all__ = ["MsSsim", "Ssim"]
 
-_WINDOW = "gaussian windows of sigma 1.5 cut to 11 x 11 px, whole windows only, per channel, data range 1"
+_WINDOW = "Gaussian windows of sigma 1.5 truncated to 11 x 11 px, whole windows only, per channel, data range 1"
 
 
 class Ssim(Metric):
-    """Structural similarity, the form of scikit-image with gaussian weights and population covariances.
+    """Structural similarity as in scikit-image with Gaussian weights and population covariances.
 
-    Easily confused with MATLAB's ``ssim`` of a color picture (channels as a third axis of space), with CW-SSIM (the
-    .958 of DeblurGAN's paper) and with SSIM of gray pictures.
+    Easily confused with MATLAB's ``ssim`` of a color image (channels as a third spatial axis), with CW-SSIM (the .958
+    of DeblurGAN's paper) and with SSIM of gray images.
     """
 
     @property
     def protocol(self) -> str:
-        return f"SSIM, {_WINDOW}, population covariances, mean over places and channels"
+        return f"SSIM, {_WINDOW}, population covariances, mean over positions and channels"
 
     def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
         return ssim(restored.double(), sharp.double())
 
 
 class MsSsim(Metric):
-    """Structural similarity over five scales; pictures need sides of at least 176 px."""
+    """Structural similarity over five scales; images need sides of at least 176 px."""
 
     @property
     def protocol(self) -> str:
-        return f"MS-SSIM, five scales (Wang 2003) halved by 2 x 2 means, {_WINDOW}, mean over places and channels"
+        return f"MS-SSIM, five scales (Wang 2003) halved by 2 x 2 means, {_WINDOW}, mean over positions and channels"
 
     def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
         return ms_ssim(restored.double(), sharp.double())

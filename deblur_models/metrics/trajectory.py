@@ -1,7 +1,7 @@
 """Scores against every sharp picture along the camera's path, after Köhler et al. (2012).
 
-A photograph blurred by a camera's motion has no single sharp counterpart: their benchmark holds, for each of 48 blurred
-photographs, about 199 sharp ones taken along the path, and the best of the scores against them counts.
+A photograph blurred by camera motion has no single sharp counterpart. Their benchmark contains, for each of 48 blurred
+photographs, about 199 sharp ones taken along the path, and the best score against them counts.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["EmptyBorder", "Measure", "TrajectoryScore", "best_over_trajectory"]
 Measure = Literal["psnr", "ssim", "ms_ssim"]
 
 EmptyBorder = Literal["counted", "cut"]
-"""What becomes of the border that a shift empties: set to 0 in both pictures and ``counted`` as equal (the published
+"""Treatment of the border that a shift empties: set to 0 in both pictures and ``counted`` as equal (the published
 script), or ``cut``."""
 
 
 @dataclass(frozen=True)
 class TrajectoryScore:
-    """The best score, which sharp picture gave it, and what was done to the restored one before: ``scale`` times its
-    values, moved by ``shift_px`` (rows, columns). ``values`` holds the scores against all."""
+    """The best score, the sharp picture that gave it, and how the restored one was matched: its values multiplied by
+    ``scale``, shifted by ``shift_px`` (rows, columns). ``values`` holds the scores against all."""
 
     value: float
     reference: int
@@ -49,17 +49,17 @@ def best_over_trajectory(
     """The best score of a restored picture ``[3, H, W]`` over sharp ones along the path of the camera.
 
     For each reference ``x``: the restored picture ``z`` is scaled by ``<x, z> / <z, z>`` over all pixels and channels;
-    the whole-pixel shift of the highest circular cross-correlation of their channel means is found (of any size);
-    ``z`` is moved by it; both are reduced to luma, and compared.
+    the integer shift with the highest circular cross-correlation of their channel means is found (of any size);
+    ``z`` is shifted by it; both are converted to luma and compared.
 
     Parameters
     ----------
     restored
         ``[3, H, W]``, 0..1. The published script reads 8-bit files: round to k / 255 to compare with published values.
     references
-        ``[3, H, W]`` each; they may be read one after another (a generator).
+        ``[3, H, W]`` each; may be a generator that reads them one by one.
     measure
-        ``psnr`` with peak 1 (the paper), ``ssim`` or ``ms_ssim`` (our forms of it: the script's windows at the border
+        ``psnr`` with peak 1 (the paper), ``ssim`` or ``ms_ssim`` (our versions: the script's windows at the border
         differ).
     empty_border
         See :data:`EmptyBorder`.
@@ -67,12 +67,12 @@ def best_over_trajectory(
     Raises
     ------
     InvalidValueError
-        No references, or shapes that differ.
+        There are no references, or shapes differ.
 
     Notes
     -----
-    Scaling by least squares is what makes exposure irrelevant; it also rewards a picture that is too dark everywhere.
-    The published list leaves one damaged reference out (picture 1, path 3, reference 30): leave it out of
+    Scaling by least squares makes the score independent of exposure; it also favors a picture that is too dark
+    everywhere. The published list excludes one damaged reference (picture 1, path 3, reference 30); exclude it from
     ``references``.
 
     Source: R. Köhler, M. Hirsch, B. Mohler, B. Schölkopf, S. Harmeling, "Recording and playback of camera shake", ECCV
@@ -90,21 +90,21 @@ def best_over_trajectory(
             f"There is no empty_border {empty_border!r}.", fix=did_you_mean(str(empty_border), ("counted", "cut"))
         )
     if restored.ndim != 3 or restored.shape[0] != 3:
-        raise InvalidValueError(f"One picture [3, H, W] is scored at a time, got shape {list(restored.shape)}.")
+        raise InvalidValueError(f"Pictures [3, H, W] are scored one at a time, got shape {list(restored.shape)}.")
     z = restored.double().clamp(0.0, 1.0)
     spectrum = torch.fft.rfft2(z.mean(dim=0)).conj()
     energy = float((z * z).sum())
     if energy == 0:
-        raise InvalidValueError("The restored picture is black everywhere, so that it cannot be scaled to a sharp one.")
+        raise InvalidValueError("The restored picture is entirely black, so it cannot be scaled to a sharp one.")
     results = []
     for number, reference in enumerate(references):
         if reference.shape != restored.shape:
             raise InvalidValueError(
-                f"Reference {number} has the shape {list(reference.shape)}, the picture {list(restored.shape)}."
+                f"Reference {number} has shape {list(reference.shape)}, but the picture has {list(restored.shape)}."
             )
         x = reference.to(z).clamp(0.0, 1.0)
         scale = float((x * z).sum()) / energy
-        # The scale is positive, so that it does not move the peak of the correlation.
+        # The scale is positive, so it does not move the peak of the correlation.
         correlation = torch.fft.irfft2(torch.fft.rfft2(x.mean(dim=0)) * spectrum, s=z.shape[-2:])
         shift = _signed(int(correlation.argmax()), z.shape[-2], z.shape[-1])
         ours, theirs = _overlap(scale * z, x, shift, empty_border)
@@ -122,7 +122,7 @@ def _signed(place: int, height: int, width: int) -> tuple[int, int]:
 
 
 def _overlap(moving: Tensor, still: Tensor, shift: tuple[int, int], empty_border: EmptyBorder) -> tuple[Tensor, Tensor]:
-    """The picture moved by whole pixels and the other one, where both exist, or with zeros where they do not."""
+    """The picture shifted by whole pixels and the other one, where both exist, or with zeros elsewhere."""
     (dy, dx), (height, width) = shift, still.shape[-2:]
     rows, columns = slice(max(dy, 0), height + min(dy, 0)), slice(max(dx, 0), width + min(dx, 0))
     part = moving[..., max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)]

@@ -1,4 +1,4 @@
-"""Restoration networks and discriminators: one file per architecture, its configuration on top.
+"""Restoration networks and discriminators, one file per architecture, which begins with its configuration.
 
 >>> network = create_network("nafnet", size="tiny")
 >>> network.config.width
@@ -65,41 +65,41 @@ ALL: tuple[type[NetworkConfig], ...] = (
     RestormerConfig,
     SwinIRConfig,
 )
-"""Every restoration network."""
+"""All restoration networks."""
 
 DISCRIMINATORS: tuple[type[Architecture], ...] = (PatchGanConfig, DoublePatchGanConfig)
-"""Every discriminator."""
+"""All discriminators."""
 
 BLUR_GENERATORS: tuple[type[BlurGeneratorConfig], ...] = (BGANConfig,)
-"""Every network that blurs: its module takes sharp pictures ``[B, 3, H, W]`` and noise ``[B, N]``."""
+"""All networks that blur; their modules take sharp images ``[B, 3, H, W]`` and noise ``[B, N]``."""
 
 TRAINABLE: tuple[type[NetworkConfig | BlurGeneratorConfig], ...] = (*ALL, *BLUR_GENERATORS)
 """Everything that can be trained on pairs."""
 
 
 def network_config(values: Mapping[str, Any]) -> NetworkConfig:
-    """The configuration of ``{"kind": "nafnet", "size": "tiny", "width": 24}``; without a size the published one.
+    """The configuration for ``{"kind": "nafnet", "size": "tiny", "width": 24}``; without a size, the published one.
 
     Raises
     ------
     InvalidValueError
-        There is no such kind or size, or a field is unknown or out of range.
+        The kind or size does not exist, or a field is unknown or out of range.
     """
     return make(values, ALL, noun="network")
 
 
 def trainable_config(values: Mapping[str, Any]) -> NetworkConfig | BlurGeneratorConfig:
-    """The configuration of what can be trained on pairs, a network that restores or one that blurs."""
+    """The configuration of a network that can be trained on pairs and either restores or blurs."""
     return make(values, TRAINABLE, noun="network")
 
 
 def discriminator_config(values: Mapping[str, Any]) -> Architecture:
-    """The configuration of a discriminator, as :func:`network_config`."""
+    """The configuration of a discriminator; see :func:`network_config`."""
     return make(values, DISCRIMINATORS, noun="discriminator")
 
 
 def list_networks() -> dict[str, tuple[str, ...]]:
-    """Every restoration network with the names of its sizes, the published one first.
+    """All restoration networks with the names of their sizes, the published one first.
 
     >>> list_networks()["nafnet"]
     ('32', '64', 'tiny')
@@ -108,7 +108,7 @@ def list_networks() -> dict[str, tuple[str, ...]]:
 
 
 def create_network(kind: str, size: str | int | None = None, **fields: Any) -> Network:
-    """A restoration network with fresh weights, of torch's global generator.
+    """Create a restoration network with random weights from torch's global generator.
 
     Parameters
     ----------
@@ -122,12 +122,12 @@ def create_network(kind: str, size: str | int | None = None, **fields: Any) -> N
     Returns
     -------
     Network
-        A module of torch: blurred pictures ``[B, 3, H, W]`` of any size, 0..1, to restored ones.
+        A torch module that maps blurred images ``[B, 3, H, W]`` of any size, 0..1, to restored ones.
 
     Raises
     ------
     InvalidValueError
-        There is no such kind or size, or a field is unknown or out of range.
+        The kind or size does not exist, or a field is unknown or out of range.
 
     Examples
     --------

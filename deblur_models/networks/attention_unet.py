@@ -39,7 +39,7 @@ class AttentionUNetConfig(NetworkConfig):
     width: int = Field(ge=4, le=512, multiple_of=2, description="channels at full size; doubled at every level")
     levels: int = Field(default=4, ge=2, le=7, description="sizes, full size among them")
     blocks: int = Field(default=2, ge=1, le=100, description="residual blocks of each level, going down and going up")
-    reduction: int = Field(default=16, ge=1, le=512, description="channels per hidden number of channel attention")
+    reduction: int = Field(default=16, ge=1, le=512, description="channels per hidden unit of channel attention")
     window_px: int = Field(default=7, ge=1, le=31, description="side of spatial attention's convolution, odd")
 
     @model_validator(mode="after")
@@ -47,10 +47,10 @@ class AttentionUNetConfig(NetworkConfig):
         if self.reduction > self.width:
             raise ValueError(
                 f"reduction must be at most width, got reduction {self.reduction} and width {self.width}. "
-                "Channel attention would have no hidden number at full size."
+                "Channel attention would have no hidden unit at full size."
             )
         if self.window_px % 2 == 0:
-            raise ValueError(f"window_px must be odd, got {self.window_px}. An even window has no pixel in its middle.")
+            raise ValueError(f"window_px must be odd, got {self.window_px}. An even window has no center pixel.")
         return self
 
     @property

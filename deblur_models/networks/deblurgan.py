@@ -41,13 +41,13 @@ class DeblurGanConfig(NetworkConfig):
 
     width: int = Field(default=64, ge=4, le=512, description="channels at full size; four times as many in the blocks")
     blocks: int = Field(default=9, ge=0, le=100, description="residual blocks at a quarter of the sides")
-    residual: bool = Field(default=True, description="whether the blurred picture is added to the answer")
-    norm: NormPolicy = Field(default="instance", description="whose statistics a normalization divides by")
+    residual: bool = Field(default=True, description="whether the blurred image is added to the output")
+    norm: NormPolicy = Field(default="instance", description="statistics used by normalization")
     dropout: float = Field(default=0.5, ge=0, lt=1, description="probability of dropping a value inside a block")
     dropout_in_use: bool = Field(
         default=False,
-        description="whether values are dropped in use as well, as in the published code, where each call gives "
-        "another picture",
+        description="whether dropout is also active at inference, as in the published code, where each call gives a "
+        "different image",
     )
 
     @property

@@ -64,11 +64,9 @@ class DeblurGanV2Config(NetworkConfig):
 
     encoder: BackboneName = Field(description="timm's name of the backbone")
     width: int = Field(ge=4, le=512, multiple_of=2, description="channels of the heads; the pyramid has twice as many")
-    separable: bool = Field(default=False, description="whether convolutions of 3x3 are depthwise separable")
-    norm: NormPolicy = Field(default="instance", description="whose statistics a normalization divides by")
-    encoder_norm: NormPolicy = Field(
-        default="instance", description="whose statistics a normalization of the backbone divides by"
-    )
+    separable: bool = Field(default=False, description="whether 3x3 convolutions are depthwise separable")
+    norm: NormPolicy = Field(default="instance", description="statistics used by normalization")
+    encoder_norm: NormPolicy = Field(default="instance", description="statistics used by normalization of the backbone")
 
     @property
     def multiple_px(self) -> int:
@@ -130,10 +128,10 @@ def _compare_copies(
             different.append(name)
     if different:
         raise InvalidValueError(
-            f"The checkpoint holds its backbone twice, and {len(different)} weights of the two copies differ: "
+            f"The checkpoint contains its backbone twice, but {len(different)} weights of the two copies differ: "
             f"{some_of(different)}.",
-            why="The published code has one backbone under both names: one of the copies was changed or damaged.",
-            fix="Take another checkpoint, or leave out the copy under fpn.enc0 to fpn.enc4 if you know which is right.",
+            why="The published code has one backbone under both names, so one of the copies was changed or damaged.",
+            fix="Use another checkpoint, or remove the copy under fpn.enc0 to fpn.enc4 if you know which is right.",
         )
 
 

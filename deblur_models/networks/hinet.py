@@ -47,8 +47,8 @@ class HINetConfig(NetworkConfig):
         default=0,
         ge=0,
         le=4096,
-        description="side in px of the window that statistics are taken over in use (published 384: training patches "
-        "of 256 times 1.5); 0 takes them over the whole picture, so that results depend on its size",
+        description="side in px of the window over which statistics are computed at inference (published 384: 1.5 "
+        "times the training patches of 256); 0: the whole image, so that results depend on its size",
     )
 
     @model_validator(mode="after")

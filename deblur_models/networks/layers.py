@@ -1,4 +1,4 @@
-"""Layers that more than one architecture uses."""
+"""Layers used by several architectures."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ class Norm2d(nn.Module):
                 raise InvalidValueError(
                     f"Normalization with running statistics cannot be trained on one value per channel, got a map of "
                     f"shape {list(x.shape)}.",
-                    why="One value has no variance.",
-                    fix="Train on larger patches or batches, or with norm = 'instance'.",
+                    why="A single value has no variance.",
+                    fix="Use larger patches or batches, or norm = 'instance'.",
                 )
             y = F.batch_norm(
                 x,

@@ -35,7 +35,7 @@ class MimoUNetConfig(NetworkConfig):
     width: int = Field(default=32, ge=4, le=512, multiple_of=4, description="channels at full size; doubled twice")
     residual_blocks: int = Field(ge=1, le=100, description="residual blocks of each encoder and decoder")
     dropout: float = Field(
-        default=0.0, ge=0, lt=1, description="share of the channels of skip connections left out in training"
+        default=0.0, ge=0, lt=1, description="fraction of skip-connection channels dropped in training"
     )
 
     @property

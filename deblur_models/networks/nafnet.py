@@ -40,8 +40,8 @@ class NAFNetConfig(NetworkConfig):
         default=0,
         ge=0,
         le=4096,
-        description="side in px of the window that channel attention averages over in use (published 384: training "
-        "patches of 256 times 1.5); 0 averages over the whole picture, so that results depend on its size",
+        description="side in px of the window over which channel attention averages at inference (published 384: 1.5 "
+        "times the training patches of 256); 0: the whole image, so that results depend on its size",
     )
 
     @model_validator(mode="after")
@@ -52,7 +52,7 @@ class NAFNetConfig(NetworkConfig):
                 f"{self.encoder_blocks} and {self.decoder_blocks}."
             )
         if min(*self.encoder_blocks, *self.decoder_blocks) < 0:
-            raise ValueError(f"Numbers of blocks must be >= 0, got {self.encoder_blocks} and {self.decoder_blocks}.")
+            raise ValueError(f"Block counts must be >= 0, got {self.encoder_blocks} and {self.decoder_blocks}.")
         if 0 < self.local_px < self.multiple_px:
             raise ValueError(
                 f"local_px must be 0 or >= {self.multiple_px}, got {self.local_px}. "

@@ -1,4 +1,4 @@
-"""What all restoration networks share: a typed configuration, and pictures of any size in 0..1 in and out."""
+"""The base classes of restoration networks: a typed configuration, and images of any size in 0..1."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deblur_models.networks.padding import PublishedPadding
 __all__ = ["RANGES", "Architecture", "Network", "NetworkConfig", "NormPolicy", "ValueRange"]
 
 ValueRange = Literal["unit", "symmetric", "centered_bytes"]
-"""What a network computes with: 0..1, -1..1, or codes 0..255 with 127.5 taken off (DeepDeblur)."""
+"""The value range of a network: 0..1, -1..1, or codes 0..255 minus 127.5 (DeepDeblur)."""
 
 RANGES: Mapping[ValueRange, tuple[float, float]] = {
     "unit": (1.0, 0.0),
@@ -28,21 +28,22 @@ RANGES: Mapping[ValueRange, tuple[float, float]] = {
 """``inside = scale * picture + offset`` for each range."""
 
 NormPolicy = Literal["instance", "batch_stats", "running"]
-"""What a normalization divides by, in training and in use alike, so that ``eval()`` means the same thing to everyone:
+"""The statistics of a normalization in training and inference, so that ``eval()`` has a well-defined meaning:
 
-``instance`` the picture's own statistics; ``batch_stats`` those of the batch at hand, in use as well (what "inference
-in train mode" does); ``running`` those of the batch in training and their running mean in use (usual batch norm).
+``instance`` uses the statistics of each image; ``batch_stats`` those of the current batch, also at inference (as
+"inference in train mode" does); ``running`` those of the batch in training and their running mean at inference (the
+usual batch norm).
 """
 
 
 MOST_LEVELS, MOST_BLOCKS = 16, 512
-"""Of the lists of numbers by level or by group, which the networks that are known are far below."""
+"""Limits for lists of numbers per level or group; known networks are far below them."""
 
 
 class Architecture(Kind):
-    """The numbers of an architecture, restoration network or discriminator; :meth:`build` makes it.
+    """The parameters of an architecture, restoration network or discriminator; :meth:`build` creates the module.
 
-    ``sizes`` names sets of them: the published one first, ``tiny`` for tests and for training on a CPU among them.
+    ``sizes`` names presets: the published one first, and ``tiny`` for tests and for training on a CPU.
     """
 
     suffix: ClassVar[str] = "Config"
@@ -50,7 +51,7 @@ class Architecture(Kind):
 
     @model_validator(mode="after")
     def _check_lists(self) -> Self:
-        # Checkpoints come from anybody, and a network is built before it is compared.
+        # Checkpoints are untrusted, and a network is built before it is compared.
         for name, value in self.fields().items():
             if isinstance(value, tuple) and (len(value) > MOST_LEVELS or max(value, default=0) > MOST_BLOCKS):
                 raise InvalidValueError(
@@ -63,7 +64,7 @@ class Architecture(Kind):
 
     @classmethod
     def from_fields(cls, **fields: Any) -> Self:
-        """The configuration of fields, ``size`` among them, which need not be given."""
+        """The configuration with the given fields, among them optionally ``size``."""
         size = fields.pop("size", None)
         return (
             cls(**fields) if size is None and fields.keys() >= cls.model_fields.keys() else cls.of_size(size, **fields)
@@ -73,7 +74,7 @@ class Architecture(Kind):
     def of_size(cls, size: str | int | None = None, **changes: Any) -> Self:
         """The configuration of a named size (the published one by default), with some fields changed.
 
-        An integer stands for its digits, as sizes are often called by their width.
+        An integer is converted to a string, since sizes are often named after their width.
         """
         name = next(iter(cls.sizes)) if size is None else size
         if isinstance(name, int) and not isinstance(name, bool):
@@ -84,26 +85,26 @@ class Architecture(Kind):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """The module, with fresh weights from torch's generator."""
+        """Create the module with random weights from torch's generator."""
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The state of a checkpoint of the published code, under the names of this implementation.
+        """The state of a checkpoint of the published code, renamed for this implementation.
 
-        Names that the mapping does not know are kept, so that a comparison can show them.
+        Names unknown to the mapping are kept, so that a comparison can show them.
         """
         return dict(state)
 
 
 class NetworkConfig(Architecture):
-    """The numbers of a restoration network.
+    """The parameters of a restoration network.
 
-    ``value_range`` is what it computes with; ``multiple_px`` what the sides of its input must be multiples of (it pads
-    by itself); ``scales`` the sides of its outputs as fractions of the picture's, finest first.
+    ``value_range`` is its internal value range; the sides of its input must be multiples of ``multiple_px`` (it pads
+    automatically); ``scales`` are the sides of its outputs as fractions of the image's, finest first.
     """
 
     value_range: ClassVar[ValueRange] = "unit"
     sees_everything: ClassVar[bool] = False
-    """Whether every pixel of the result depends on the whole picture (averages or attention over all of it)."""
+    """Whether every pixel of the result depends on the whole image (global averages or attention)."""
 
     @property
     @abstractmethod
@@ -115,7 +116,7 @@ class NetworkConfig(Architecture):
 
     @property
     def published_padding(self) -> PublishedPadding | None:
-        """How the published code pads pictures in its tests; None where it has no rule for other sides."""
+        """How the published code pads images in its tests; None if it has no rule for other sides."""
         return None
 
     @abstractmethod
@@ -123,10 +124,10 @@ class NetworkConfig(Architecture):
 
 
 class Network(nn.Module, ABC):
-    """A restoration network: blurred pictures ``[B, 3, H, W]`` of any size, 0..1, to restored ones of the same size.
+    """A restoration network, which maps blurred images ``[B, 3, H, W]`` of any size, 0..1, to restored ones.
 
-    Subclasses write :meth:`restore`, which sees sides that are multiples of ``config.multiple_px`` and values in
-    ``config.value_range``. Values outside 0..1 may come out; they are cut where pictures are written.
+    Subclasses implement :meth:`restore`, which gets sides that are multiples of ``config.multiple_px`` and values in
+    ``config.value_range``. Outputs may be outside 0..1; they are clipped when images are written.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -135,21 +136,21 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def restore(self, blurred: Tensor) -> tuple[Tensor, ...]:
-        """Restored pictures, in the order of ``config.scales``."""
+        """Restored images, in the order of ``config.scales``."""
 
     def forward(self, blurred: Tensor, *, every_scale: bool = False) -> Any:
-        """The restored picture, or with ``every_scale`` a tuple with the coarser outputs and stages behind it.
+        """The restored image, or with ``every_scale`` a tuple with the outputs of coarser scales and stages, too.
 
         Raises
         ------
         InvalidValueError
-            Not a floating ``[B, 3, H, W]`` tensor.
+            The input is not a floating-point ``[B, 3, H, W]`` tensor.
         """
         if blurred.ndim != 4 or blurred.shape[1] != 3 or not blurred.is_floating_point():
             raise InvalidValueError(
-                f"A network takes floating tensors [B, 3, H, W] with values 0..1, got {blurred.dtype} "
+                f"A network takes floating-point tensors [B, 3, H, W] with values 0..1, got {blurred.dtype} "
                 f"of shape {list(blurred.shape)}.",
-                fix="Turn codes into numbers with x / 255; repeat a gray picture over three channels.",
+                fix="Convert 8-bit codes with x / 255; repeat a gray image over three channels.",
             )
         height, width = blurred.shape[-2:]
         scale, offset = RANGES[self.config.value_range]
@@ -168,11 +169,11 @@ class Network(nn.Module, ABC):
     def input_and_target(
         self, sharp: Tensor, blurred: Tensor, generator: torch.Generator | None = None
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """What the network is given of a pair, and what it should make of it; nothing of it is random."""
+        """The network's input and target for a pair; nothing is random."""
         return (blurred,), sharp
 
     def targets(self, sharp: Tensor) -> tuple[Tensor, ...]:
-        """What each output is compared with: the sharp picture at the scales of the outputs (antialiased bilinear)."""
+        """The target of each output: the sharp image at the scales of the outputs (antialiased bilinear)."""
         return tuple(
             sharp
             if side == 1.0
@@ -188,9 +189,9 @@ class Network(nn.Module, ABC):
 
 
 def pad_to_multiple(picture: Tensor, multiple_px: int) -> Tensor:
-    """The picture with mirrored rows and columns at its lower right until its sides are multiples.
+    """Pad the image with mirrored rows and columns at the lower right until its sides are multiples.
 
-    A mirror needs more pixels than it adds, so that what a small picture lacks beyond it repeats the edge.
+    Mirroring needs more pixels than it adds; for small images, the remaining part repeats the edge.
     """
     for dim in (-2, -1):
         missing = -picture.shape[dim] % multiple_px

@@ -1,4 +1,4 @@
-"""What published code puts around pictures whose sides its network cannot take, for figures to be compared with it."""
+"""Padding of published code for images with unsupported sides, for comparison with published figures."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ __all__ = ["PublishedPadding"]
 
 @dataclass(frozen=True)
 class PublishedPadding:
-    """Rows and columns at the lower right of a picture, as the published code of a network adds them in its tests.
+    """Rows and columns that the published code of a network adds at the lower right of an image in its tests.
 
-    Networks themselves (``Network.forward``) mirror what is missing. What was added is a part of the picture to a
-    network: results near the lower and right edges differ, and those of networks that average over all they see differ
-    everywhere (a strip of gray of up to 32 px lowers the deviations that DeblurGAN-v2 divides by).
+    Networks themselves (``Network.forward``) use mirrored padding. The padding is part of the network's input: results
+    near the lower and right edges differ, and those of networks that average over their whole input differ everywhere
+    (a gray strip of up to 32 px lowers the standard deviations by which DeblurGAN-v2 divides).
 
     Parameters
     ----------
     fill
-        What stands in them: one ``value`` (in 0..1), the ``edge`` repeated, the picture mirrored without its edge
-        (``reflect``) or with it (``symmetric``).
+        Their content: one ``value`` (``constant``, in 0..1), the repeated ``edge``, or the image mirrored without its
+        edge (``reflect``) or with it (``symmetric``).
     multiple_px
-        What the sides become multiples of.
+        The sides become multiples of this value.
     value
-        What ``constant`` fills with.
+        The value of ``constant``.
     another
-        Whether sides that are multiples already get as many pixels once more.
+        Whether sides that are already multiples are padded by another multiple.
     landscape
-        Whether pictures that are higher than wide lie on their side (transposed) while they are restored.
+        Whether portrait images are transposed while they are restored.
     least_px
-        Height and width that smaller pictures are filled up to.
+        Minimum height and width, up to which smaller images are padded.
     """
 
     fill: Literal["constant", "edge", "reflect", "symmetric"]
@@ -45,7 +45,7 @@ class PublishedPadding:
     least_px: tuple[int, int] = (1, 1)
 
     def pad(self, picture: Tensor) -> Tensor:
-        """The picture ``[B, C, H, W]`` in 0..1 as the published code gives it to its network."""
+        """The image ``[B, C, H, W]`` in 0..1, padded as the published code does."""
         if self._lies(picture.shape):
             picture = picture.transpose(-2, -1)
         for dim, least in ((-2, self.least_px[0]), (-1, self.least_px[1])):
@@ -55,7 +55,7 @@ class PublishedPadding:
         return picture
 
     def cut(self, restored: Tensor, like: Tensor) -> Tensor:
-        """What the network made of a padded picture, cut to the size and orientation of the picture itself."""
+        """The network's output for a padded image, cropped to the size and orientation of the original."""
         lies = self._lies(like.shape)
         height, width = (like.shape[-1], like.shape[-2]) if lies else like.shape[-2:]
         restored = restored[..., :height, :width]

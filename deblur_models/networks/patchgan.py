@@ -1,4 +1,4 @@
-"""Discriminators that judge patches: PatchGAN, and DeblurGAN-v2's pair of a local and a global one.
+"""Patch discriminators: PatchGAN, and DeblurGAN-v2's pair of a local and a global one.
 
 Source: P. Isola, J.-Y. Zhu, T. Zhou and A. Efros, "Image-to-Image Translation with Conditional Adversarial Networks",
 CVPR 2017; the pair: O. Kupyn, T. Martyniuk, J. Wu and Z. Wang, "DeblurGAN-v2: Deblurring (Orders-of-Magnitude) Faster
@@ -26,7 +26,7 @@ class PatchGanConfig(Architecture):
 
     ``cyclegan`` pads one pixel where DeblurGAN pads two: maps of 30x30 instead of 35x35 at 256 px.
 
-    A gradient penalty is that of single pictures only with ``instance``: the other policies mix a batch.
+    A gradient penalty per image requires ``instance``, since the other policies mix the images of a batch.
     """
 
     kind: ClassVar[str] = "patchgan"
@@ -40,27 +40,27 @@ class PatchGanConfig(Architecture):
     width: int = Field(default=64, ge=4, le=512, description="channels of the first layer; doubled up to eight times")
     layers: int = Field(default=3, ge=1, le=8, description="layers that halve the sides")
     padding_px: int = Field(default=2, ge=1, le=2, description="zeros around the input of every layer, in px")
-    norm: NormPolicy = Field(default="instance", description="whose statistics a normalization divides by")
+    norm: NormPolicy = Field(default="instance", description="statistics used by normalization")
     initial_deviation: float = Field(
-        default=0.02, ge=0, le=1, description="standard deviation of fresh weights; 0 leaves torch's own drawing"
+        default=0.02, ge=0, le=1, description="standard deviation of initial weights; 0: torch's initialization"
     )
 
     @property
     def smallest_px(self) -> int:
-        """The least side of a picture: one step of the strided layers together, or what leaves an answer at all."""
+        """The smallest side of an image: the total stride of all layers, or the smallest side with any output."""
         return int(2**self.layers * (1 if self.padding_px == 2 else 3))
 
     def build(self) -> PatchGan:
         return PatchGan(self)
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Checkpoints of DeblurGAN, DeblurGAN-v2 and CycleGAN; running statistics go where the policy has none."""
+        """Checkpoints of DeblurGAN, DeblurGAN-v2 and CycleGAN; unused running statistics are dropped."""
         unused = (".num_batches_tracked", *((".running_mean", ".running_var") if self.norm != "running" else ()))
         return {name: tensor for name, tensor in state.items() if not name.endswith(unused)}
 
 
 class PatchGan(nn.Module):
-    """Pictures ``[B, 3, H, W]``, 0..1, to a tuple of one map of logits ``[B, 1, h, w]``.
+    """Maps images ``[B, 3, H, W]``, 0..1, to a tuple of one map of logits ``[B, 1, h, w]``.
 
     Convolutions of 4x4 with LeakyReLU 0.2: ``layers`` with stride 2 (at 64 channels the first, without normalization),
     one with stride 1, and one to the logits. Names of weights are the published code's.
@@ -93,24 +93,24 @@ class PatchGan(nn.Module):
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         if pictures.ndim != 4 or pictures.shape[1] != 3:
             raise InvalidValueError(
-                f"A discriminator takes pictures [B, 3, H, W] with values 0..1, got shape {list(pictures.shape)}."
+                f"A discriminator takes images [B, 3, H, W] with values 0..1, got shape {list(pictures.shape)}."
             )
         height, width = pictures.shape[-2:]
         if min(height, width) < self.config.smallest_px:
             raise InvalidValueError(
-                f"A PatchGAN of {self.config.layers} strided layers needs pictures of at least "
+                f"A PatchGAN with {self.config.layers} strided layers needs images of at least "
                 f"{self.config.smallest_px} x {self.config.smallest_px} px, got {height} x {width} px.",
-                why="Its answers would come from padding alone.",
-                fix="Train on larger patches or with fewer layers.",
+                why="Its outputs would depend only on padding.",
+                fix="Use larger patches or fewer layers.",
             )
         return (self.model(2 * pictures - 1),)
 
 
 class DoublePatchGanConfig(Architecture):
-    """DeblurGAN-v2's two discriminators: logits of one see 70 px, of the other 286 px, more than a patch in training.
+    """DeblurGAN-v2's two discriminators: logits see 70 px in one and 286 px in the other, more than a training patch.
 
-    Both are given the same whole pictures, as in the published code; what makes one of them local is its field of view.
-    Losses take the mean over the two maps, which is the published sum by halves.
+    Both get the same whole images, as in the published code; one of them is local because of its receptive field.
+    Losses are averaged over the two maps, which is half of the published sum.
     """
 
     kind: ClassVar[str] = "double_patchgan"
@@ -122,16 +122,16 @@ class DoublePatchGanConfig(Architecture):
     width: int = Field(default=64, ge=4, le=512, description="channels of the first layer; doubled up to eight times")
     local_layers: int = Field(default=3, ge=1, le=8, description="layers of the local one that halve the sides")
     global_layers: int = Field(default=5, ge=1, le=8, description="layers of the global one that halve the sides")
-    norm: NormPolicy = Field(default="instance", description="whose statistics a normalization divides by")
+    norm: NormPolicy = Field(default="instance", description="statistics used by normalization")
     initial_deviation: float = Field(
-        default=0.0, ge=0, le=1, description="standard deviation of fresh weights; 0 leaves torch's own, as published"
+        default=0.0, ge=0, le=1, description="standard deviation of initial weights; 0: torch's, as published"
     )
 
     def build(self) -> DoublePatchGan:
         return DoublePatchGan(self)
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Both in one state, ``patch.*`` and ``full.*`` as DeblurGAN-v2's code calls them, with the wrapper of each."""
+        """Both in one state, ``patch.*`` and ``full.*`` as named in DeblurGAN-v2's code, each with its wrapper."""
         one = PatchGanConfig(norm=self.norm)
         return {
             re.sub(r"^(patch|full)\.module\.", r"\1.", name): tensor
@@ -140,7 +140,7 @@ class DoublePatchGanConfig(Architecture):
 
 
 class DoublePatchGan(nn.Module):
-    """Pictures ``[B, 3, H, W]``, 0..1, to the local and the global map of logits.
+    """Maps images ``[B, 3, H, W]``, 0..1, to the local and the global map of logits.
 
     Raises
     ------

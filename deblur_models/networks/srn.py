@@ -40,7 +40,7 @@ class SRNConfig(NetworkConfig):
     }
 
     channels: Literal[1, 3] = Field(
-        default=1, description="channels that are restored together; 1 takes red, green and blue as three pictures"
+        default=1, description="channels restored together; 1 treats red, green and blue as three images"
     )
     width: int = Field(default=32, ge=2, le=256, description="channels at full size; doubled at both lower levels")
     blocks: int = Field(default=3, ge=0, le=50, description="residual blocks of each level, going down and going up")

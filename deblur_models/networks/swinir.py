@@ -55,7 +55,7 @@ class SwinIRConfig(NetworkConfig):
         default=0.1,
         ge=0,
         lt=1,
-        description="share of the pictures that skip the last block in training; it rises linearly from 0 at the first",
+        description="fraction of images that skip the last block in training; it rises linearly from 0 at the first",
     )
 
     @model_validator(mode="after")
@@ -63,7 +63,7 @@ class SwinIRConfig(NetworkConfig):
         if self.width % self.heads:
             raise InvalidValueError(
                 f"width must be a multiple of heads, got {self.width} and {self.heads}.",
-                why="Every head works on its own share of the channels.",
+                why="Every head processes its own part of the channels.",
             )
         if min(self.depths) < 1:
             raise InvalidValueError(f"depths must be at least 1 each, got {self.depths}.")

@@ -1,7 +1,7 @@
-"""Backbones of timm as encoders of five maps, at the places where DeblurGAN-v2 taps them.
+"""Backbones of timm as encoders with five feature maps, tapped where DeblurGAN-v2 does.
 
-timm imports torchvision, and torchvision built for another torch than the one at hand (for CUDA beside a CPU build)
-fails to import for want of two operators that nothing here calls: :func:`import_torchvision` sees to that.
+timm imports torchvision, and a torchvision built for another torch than the installed one (for CUDA with a CPU build of
+torch) fails to import because two operators are missing. They are not used here; :func:`import_torchvision` handles it.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _DECLARED: list[torch.library.Library] = []  # what they declare goes when they 
 
 
 def import_torchvision() -> ModuleType:
-    """torchvision, also where its compiled operators do not fit the torch at hand.
+    """Import torchvision, even if its compiled operators do not match the installed torch.
 
-    Its Python part refuses to import where ``nms`` and ``qnms`` are unknown to torch. They are then declared without an
-    implementation and the import is tried once more: everything but torchvision's own detection operators works.
+    Its Python part cannot be imported if ``nms`` and ``qnms`` are unknown to torch. They are then declared without an
+    implementation and the import is retried; everything except torchvision's own detection operators works.
 
     Raises
     ------
@@ -57,13 +57,13 @@ def import_torchvision() -> ModuleType:
             raise
         logger.debug(
             "torchvision %s does not fit torch %s (%s). Its operators nms and qnms are declared without an "
-            "implementation; nothing here calls them. A torchvision built for this torch makes this unnecessary.",
+            "implementation; they are not used here. A torchvision built for this torch makes this unnecessary.",
             importlib.metadata.version("torchvision"),
             torch.__version__,
             error,
         )
     for name in [m for m in sys.modules if m.partition(".")[0] in ("torchvision", "timm")]:
-        del sys.modules[name]  # half loaded: a second import would take them for whole
+        del sys.modules[name]  # partially loaded: a second import would use them as they are
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for operator in ("nms", "qnms"):
         schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -73,7 +73,7 @@ def import_torchvision() -> ModuleType:
 
 
 def import_timm() -> ModuleType:
-    """timm, with :func:`import_torchvision` before it.
+    """Import timm, after :func:`import_torchvision`.
 
     Raises
     ------
@@ -257,7 +257,7 @@ def load_backbone_weights(encoder: Encoder, weights: Mapping[str, Tensor]) -> No
     Raises
     ------
     InvalidValueError
-        A weight is missing, unknown, of another shape or not finite; nothing has been changed then.
+        A weight is missing, unknown, has another shape or is not finite; in that case nothing is changed.
     """
     own = encoder.state_dict()
     given = {encoder.timm_name(name): tensor for name, tensor in weights.items()}
@@ -265,17 +265,17 @@ def load_backbone_weights(encoder: Encoder, weights: Mapping[str, Tensor]) -> No
     missing = sorted(set(own) - set(given))
     unknown = sorted(n for n in set(given) - set(own) if not n.startswith(encoder.unused) and not n.endswith(ignored))
     shapes = [
-        f"{name} is {list(given[name].shape)} and must be {list(tensor.shape)}"
+        f"{name} is {list(given[name].shape)}, but must be {list(tensor.shape)}"
         for name, tensor in own.items()
         if name in given and given[name].shape != tensor.shape
     ]
     if missing or unknown or shapes:
         raise InvalidValueError(
             f"The weights do not fit {type(encoder).__name__}: {len(missing)} missing {missing[:3]}, {len(unknown)} "
-            f"unknown {unknown[:3]}, {len(shapes)} of another shape {shapes[:3]}.",
-            fix="Give the weights of the same backbone, in timm's names.",
+            f"unknown {unknown[:3]}, {len(shapes)} with another shape {shapes[:3]}.",
+            fix="Use the weights of the same backbone, with timm's names.",
         )
     broken = [name for name in own if not bool(torch.isfinite(given[name]).all())]
     if broken:
-        raise InvalidValueError(f"The weights hold NaN or infinity: {len(broken)} of {len(own)}, {broken[:3]}.")
+        raise InvalidValueError(f"The weights contain NaN or infinity: {len(broken)} of {len(own)}, {broken[:3]}.")
     encoder.load_state_dict({name: given[name] for name in own})

@@ -18,7 +18,7 @@ def test_devices_have_names() -> None:
         with pytest.raises(InvalidValueError, match="torch sees no CUDA device"):
             torch_device("cuda")
     if not torch.backends.mps.is_available():
-        with pytest.raises(InvalidValueError, match="torch sees none"):
+        with pytest.raises(InvalidValueError, match="torch sees no such device"):
             torch_device("mps")
 
 

@@ -35,7 +35,10 @@ class RecordedShake(MovingCamera):
     )
     translation: bool = Field(default=True, description="whether recorded positions are used; they need a depth map")
     readout_s: float = Field(
-        default=0.0, ge=0, le=100, description="time in which all rows begin, h of them readout_s / h apart; 0 is a global shutter"
+        default=0.0,
+        ge=0,
+        le=100,
+        description="time in which all rows begin, h of them readout_s / h apart; 0 is a global shutter",
     )
     readout_from: Literal["top", "bottom"] = Field(default="top", description="the row that is exposed first")
     centered_on: Literal["mean", "mid", "start", "global_shutter"] = Field(

@@ -26,7 +26,10 @@ class RollingShutter(HandHeldCamera):
     """
 
     readout_s: float = Field(
-        default=0.02, ge=0, le=100, description="time in which all rows begin, h of them readout_s / h apart; 0.01 to 0.03 in phones"
+        default=0.02,
+        ge=0,
+        le=100,
+        description="time in which all rows begin, h of them readout_s / h apart; 0.01 to 0.03 in phones",
     )
     readout_from: Literal["top", "bottom"] = Field(default="top", description="the row that is exposed first")
     centered_on: Literal["mean", "mid", "start", "global_shutter"] = Field(

@@ -102,7 +102,11 @@ def _tampered(path: Path, change: Callable[[bytes], bytes]) -> None:
         ("made.json", lambda b: b"\xff\xfe", "is not valid JSON"),
         ("made.json", lambda b: b"[1, 2]", "does not describe a network of deblur_models"),
         ("made.json", lambda b: b'{"sha256": ""}', "does not describe a network of deblur_models"),
-        ("made.json", lambda b: b.replace(b'"format": 1', b'"format": 2'), "has format 2, this version reads 1"),
+        (
+            "made.json",
+            lambda b: b.replace(b'"format": 1', b'"format": 2'),
+            "has format 2, but this version reads format 1",
+        ),
         ("made.json", lambda b: b.replace(b'"nafnet"', b'"naf"'), "There is no network 'naf'"),
         (
             "made.json",
@@ -112,7 +116,7 @@ def _tampered(path: Path, change: Callable[[bytes], bytes]) -> None:
         ("made.json", lambda b: b.replace(b'"width": 4', b'"width": 8'), r"do not fit NAFNetConfig.*width=8"),
     ],
 )
-def test_damage_is_told(saved: Path, file: str, change: Callable[[bytes], bytes], message: str) -> None:
+def test_damage_is_reported(saved: Path, file: str, change: Callable[[bytes], bytes], message: str) -> None:
     before = saved.with_name(file).read_bytes()
     _tampered(saved.with_name(file), change)
     assert saved.with_name(file).read_bytes() != before
@@ -120,7 +124,7 @@ def test_damage_is_told(saved: Path, file: str, change: Callable[[bytes], bytes]
         load_network(saved)
 
 
-def test_a_manifest_that_names_no_table_is_told(saved: Path) -> None:
+def test_a_manifest_without_a_table_is_reported(saved: Path) -> None:
     path = saved.with_name("made.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "network": 7}))
     with pytest.raises(DatasetError, match="describes a network unknown to this version: 7"):
@@ -135,17 +139,17 @@ def test_files_of_two_checkpoints_do_not_mix(saved: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("half", ["made.safetensors", "made.json"])
-def test_a_missing_half_is_told(saved: Path, half: str) -> None:
+def test_a_missing_half_is_reported(saved: Path, half: str) -> None:
     saved.with_name(half).unlink()
     with pytest.raises(DatasetError, match=rf"{half}: cannot be read.*A checkpoint is two files"):
         load_checkpoint(saved)
 
 
-def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_checkpoints_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such checkpoint"):
         load_checkpoint(tmp_path / "identity")
     (tmp_path / "weights.bin").write_bytes(b"nonsense")
-    with pytest.raises(DatasetError, match=r"weights.bin: is not a checkpoint of deblur_models. Give the folder"):
+    with pytest.raises(DatasetError, match=r"weights.bin: is not a checkpoint of deblur_models. Give a run directory"):
         load_checkpoint(tmp_path / "weights.bin")
     with pytest.raises(DatasetError, match=r"holds no checkpoint \(best.json or last.json\)"):
         load_checkpoint(tmp_path)
@@ -236,9 +240,9 @@ def test_a_full_disk_leaves_no_half_file(
             load_network(saved)
 
 
-def test_a_folder_that_cannot_be_made_is_told(network: Network, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(network: Network, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="cannot be made"):
+    with pytest.raises(DatasetError, match="cannot be created"):
         save_network(network, tmp_path / "file" / "made")
 
 

@@ -328,7 +328,7 @@ def test_a_damaged_byte_is_an_error_of_ours_or_a_number(
     [
         ("a.pth", b"", "is empty"),
         ("a.pth", b"weights", "is not a checkpoint"),
-        ("a.h5", b"\x89HDF\r\n\x1a\n" + bytes(100), "is HDF5.*tf.train.load_checkpoint"),
+        ("a.h5", b"\x89HDF\r\n\x1a\n" + bytes(100), "is an HDF5 file.*tf.train.load_checkpoint"),
         ("a.pth", b"\n<!DOCTYPE html><html>", "is a web page"),
         ("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "pointer of Git LFS"),
         ("a.npz", b"\x93NUMPY\x01\x00", "a single unnamed array"),
@@ -349,7 +349,7 @@ def test_other_files_are_told_apart(name: str, content: bytes, message: str, tmp
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file"):
         read_weights(tmp_path / "nothing.pth")
-    with pytest.raises(DatasetError, match=r"is a folder.*Name a file"):
+    with pytest.raises(DatasetError, match=r"is a folder.*Give a file"):
         read_weights(tmp_path)
     (tmp_path / "saved_model.pb").write_bytes(b"\x08")
     with pytest.raises(DatasetError, match=r"is a folder.*TensorFlow"):
@@ -562,13 +562,13 @@ def test_numbers_of_weights_of_nafnet_for_noise() -> None:
     ("setting", "words"),
     [
         ("width", "must be FIELD=VALUE"),
-        ("kind=hinet", "given with --network"),
-        ("size=64", "given with --size"),
+        ("kind=hinet", "is set with --network"),
+        ("size=64", "is set with --size"),
         ("widht=4", "Did you mean 'width'?"),
         ("width=0", "width must be >= 4"),
     ],
 )
-def test_wrong_fields_are_told(setting: str, words: str, state: dict[str, Tensor], tmp_path: Path) -> None:
+def test_wrong_fields_are_reported(setting: str, words: str, state: dict[str, Tensor], tmp_path: Path) -> None:
     path = as_torch(state, tmp_path / "file.pth")
     result = imported(path, "--network", "nafnet", "--set", setting, "--out", tmp_path / "net")
     assert result.exit_code == 2

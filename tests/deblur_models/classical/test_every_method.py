@@ -148,13 +148,13 @@ def test_a_flat_picture_stays_flat(method) -> None:
 @pytest.mark.parametrize(
     ("kernels", "message"),
     [
-        (None, r"needs the kernel of each picture, got none.*not blind"),
+        (None, r"needs the kernel of each image, got none.*not blind"),
         (np.full((1, 4, 4), 1 / 16), r"\[1, K, K\] with K odd, got the shape \[1, 4, 4\]"),
         (np.full((1, 3, 5), 1 / 15), r"got the shape \[1, 3, 5\]"),
         (np.full((3, 3), 1 / 9), r"got the shape \[3, 3\]"),
         (np.full((2, 3, 3), 1 / 9), r"\[1, K, K\]"),
         (np.full((1, 3, 3), np.nan), "not finite"),
-        (np.array([[[0, 0, 0], [0, 1.5, 0], [0, -0.5, 0]]]), "got -0.5 as the least"),
+        (np.array([[[0, 0, 0], [0, 1.5, 0], [0, -0.5, 0]]]), "got a minimum of -0.5"),
         (np.full((1, 3, 3), 0.2), r"sum of 1, got 1\.8.*Divide"),
     ],
 )
@@ -170,7 +170,7 @@ def test_pictures_and_fields_are_checked() -> None:
         (torch.rand(3, 8, 8), r"\[3, 8, 8\]"),
         (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "uint8"),
         (torch.full((1, 3, 8, 8), torch.nan), "finite"),
-        (torch.rand(1, 3, 0, 8), "floating tensors"),
+        (torch.rand(1, 3, 0, 8), "floating-point tensors"),
     ]:
         with pytest.raises(InvalidValueError, match=message):
             METHODS[0].restore(picture, kernel)

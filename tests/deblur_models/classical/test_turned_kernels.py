@@ -19,7 +19,7 @@ BLURRED = np.stack([convolve(SHARP[..., c], KERNEL) for c in range(3)], axis=-1)
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, -2)])
 @pytest.mark.parametrize("noise", [0.0, 2.0])
-def test_the_turned_kernel_is_told_from_the_right_one(shift: tuple[int, int], noise: float) -> None:
+def test_the_rotated_kernel_is_distinguished_from_the_right_one(shift: tuple[int, int], noise: float) -> None:
     seen = np.roll(BLURRED, shift, (0, 1)) + noise * RNG.standard_normal(BLURRED.shape)
     codes = np.rint(np.clip(0.8 * seen + 5, 0, 255)).astype(np.uint8)  # another exposure
     assert turned_fits_better(KERNEL[::-1, ::-1], SHARP.astype(np.uint8), codes)

@@ -199,7 +199,7 @@ def test_a_cmyk_profile_is_not_put_on_an_rgb_picture(network: Path, tmp_path: Pa
     [("CMYK", "tif", "is CMYK and is converted to RGB", "RGB"), ("P", "png", "with a palette", "RGB"),
      ("1", "png", "is a 1-bit picture and is converted to 8-bit gray", "L"), ("RGB", "png", "", "RGB"), ("L", "png", "", "L")],
 )  # fmt: skip
-def test_conversions_are_told(
+def test_conversions_are_reported(
     mode: str, suffix: str, said: str, written: str, network: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     photos = tmp_path / "photos"
@@ -252,7 +252,7 @@ def test_the_padding_of_the_published_code_on_the_command_line(tmp_path: Path) -
             made[way] = np.asarray(after)
     assert made["mirror"].shape == made["published"].shape == before.shape
     assert (made["mirror"] != made["published"]).any()
-    for words, network, way in (("pads no pictures", "hinet", "published"), ("got 'zero'", "net", "zero")):
+    for words, network, way in (("does not pad images", "hinet", "published"), ("got 'zero'", "net", "zero")):
         result = run(
             "apply", tmp_path / "a.png", "--network", tmp_path / network, "--out", tmp_path / "b", "--padding", way
         )
@@ -323,7 +323,7 @@ def test_names_that_are_not_utf_8_are_restored(network: Path, tmp_path: Path) ->
         (["--network", "NETWORK", "--suffix", "a/b"], "without slashes"),
     ],
 )
-def test_bad_options_are_told_before_any_work(network: Path, tmp_path: Path, more: list[str], words: str) -> None:
+def test_bad_options_are_reported_before_any_work(network: Path, tmp_path: Path, more: list[str], words: str) -> None:
     Image.fromarray(codes()).save(tmp_path / "a.png")
     given = [str(network) if m == "NETWORK" else m for m in more]
     result = run("apply", tmp_path / "a.png", "--out", tmp_path / "out", *given)

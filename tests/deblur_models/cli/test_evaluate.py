@@ -127,7 +127,7 @@ def test_a_broken_picture_is_left_out_and_the_others_are_measured(place: Path, t
     assert "none of the 4 pairs can be read" in " ".join(result.output.split())
 
 
-def test_kernels_that_are_turned_are_told_once(place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_rotated_kernels_are_reported_once(place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rng = np.random.default_rng(0)
     (tmp_path / "kernels").mkdir()
     for name in "ab":
@@ -204,7 +204,7 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
         (["--method", "wiener", "--metrics", "lpips"], "--metrics lpips:"),
         (["--method", "wiener", "--metrics", "ms_ssim"], "--metrics ms_ssim:"),
         (["--method", "wiener", "--align", "30"], "--align 30:"),
-        (["--method", "wiener", "--metric", "niqe:parameters=./none.json"], "There is no file none.json"),
+        (["--method", "wiener", "--metric", "niqe:parameters=./none.json"], "The file none.json"),
         (["--method", "wiener", "--metric", "niqe:params=1"], "Niqe has no field 'params'. Did you mean 'parameters'?"),
         (["--method", "wiener", "--metric", "niqe:parameters"], "'parameters' is not a setting"),
         (["--method", "wiener", "--align", "-1"], "--align must be >= 0"),
@@ -214,7 +214,7 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
         (["--method", "wiener", "--sharp", "nowhere"], "nowhere: does not exist"),
     ],
 )
-def test_bad_input_is_told_before_any_work(place: Path, tmp_path: Path, more: list[str], words: str) -> None:
+def test_bad_input_is_reported_before_any_work(place: Path, tmp_path: Path, more: list[str], words: str) -> None:
     result = run("evaluate", place / "pairs", "--out", tmp_path / "report", *more)
     assert result.exit_code == 2, result.output
     assert words in " ".join(result.output.split()), result.output
@@ -289,7 +289,7 @@ def test_sizes() -> None:
             parse_size(wrong)
 
 
-def test_folders_of_any_names_are_measured_and_what_is_left_out_is_told(place: Path, tmp_path: Path) -> None:
+def test_folders_of_any_names_are_measured_and_skipped_pairs_are_reported(place: Path, tmp_path: Path) -> None:
     """A name that is not UTF-8, a linked folder, a loop, files of other formats, and no control character."""
     odd = os.fsdecode(b"caf\xe9\x1b[2J.png")
     for folder, source in (("blur", "blurred"), ("sharp", "photos")):

@@ -33,7 +33,7 @@ def test_every_one_is_listed_and_shows_its_fields(command: str, records: tuple[t
             assert re.search(rf"^ *{field} ", shown.stdout, re.MULTILINE), shown.stdout
 
 
-def test_what_is_misspelt_is_told() -> None:
+def test_misspelled_names_are_reported() -> None:
     for command, word, meant in (("methods", "wienerr", "wiener"), ("losses", "charbonier", "charbonnier")):
         result = run(command, word)
         assert result.exit_code == 2
@@ -59,7 +59,7 @@ def test_every_table_of_a_configuration_is_listed_and_shows_its_fields() -> None
     assert "Did you mean 'optimizer'?" in wrong.output
 
 
-def test_a_missing_package_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*arguments: object, **options: object) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 

@@ -92,7 +92,7 @@ def test_the_list_names_what_ships() -> None:
         assert load_configuration(name).summary[:30] in listed
 
 
-def test_photographs_train_a_network_and_the_same_command_goes_on(
+def test_photographs_train_a_network_and_the_same_command_resumes(
     config: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ("train", config, "--photos", photos, "--validation", photos, "--recipe", "clean", "--out",
@@ -170,14 +170,14 @@ def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: P
         (("small", "--out", "x", "--set", "stage.0.steps=many"), "steps must be an integer, got 'many'"),
         (("small", "--out", "x", "--device", "abacus"), "There is no device 'abacus'"),
         (("small.toml", "--out", "x"), "Did you mean the built-in configuration 'small'?"),
-        (("small", "--out", "x", "--sharp", "y"), "--sharp y: goes with --data"),
+        (("small", "--out", "x", "--sharp", "y"), "--sharp y: requires --data"),
         (("small", "--out", "x", "--photos", "nowhere"), "nowhere"),
         (("small", "--out", "x", "--data", "nowhere"), "nowhere: does not exist"),
         (("small", "--out", "x", "--photos", ".", "--recipe", "mixd"), "mixd"),
         (("small", "--out", "x", "--data", "pairs", "--recipe", "clean"), "--recipe clean: nothing is blurred here"),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_are_reported(
     arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -228,7 +228,7 @@ def test_photographs_take_the_place_of_those_of_every_table() -> None:
     )
 
 
-def test_steps_are_shared_by_the_stages_and_told_line_by_line(
+def test_steps_are_shared_by_the_stages_and_reported_line_by_line(
     config: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages = "stage=[{steps=300, patch_px=16, batch=1}, {steps=100, patch_px=16, batch=1}]"
@@ -247,7 +247,7 @@ def test_steps_are_shared_by_the_stages_and_told_line_by_line(
     assert re.match(r"step 8 of 8 \([^,]* s\): l1 ", told[8])
 
 
-def test_stopped_it_says_so_and_goes_on(
+def test_a_stop_is_reported_and_the_run_resumes(
     config: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import signal

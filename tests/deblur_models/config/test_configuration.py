@@ -213,7 +213,7 @@ def test_a_file_extends_another(tmp_path: Path) -> None:
     assert load_configuration(tmp_path / "shipped.toml").stage == load_configuration("small").stage
 
 
-def test_files_that_extend_in_a_circle_are_told(tmp_path: Path) -> None:
+def test_files_that_extend_in_a_circle_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('extends = "b.toml"\n')
     (tmp_path / "b.toml").write_text('extends = "a.toml"\n')
     (tmp_path / "c.toml").write_text("extends = 3\n")
@@ -227,7 +227,7 @@ def test_files_that_extend_in_a_circle_are_told(tmp_path: Path) -> None:
             load_configuration(tmp_path / f"{name}.toml")
 
 
-def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("a = = 3")
     with pytest.raises(ConfigurationError, match=r"bad.toml: is not valid TOML"):
         load_configuration(tmp_path / "bad.toml")
@@ -367,7 +367,7 @@ def test_changes_by_dotted_names() -> None:
         ({"schedule.hold": 1}, r"hold must be < 1"),
     ],
 )
-def test_mistakes_are_told(changes: dict[str, Any], message: str | None) -> None:
+def test_mistakes_are_reported(changes: dict[str, Any], message: str | None) -> None:
     if message is None:
         assert load_configuration(SMALL, {"seed": 1}).seed == 1
         message = r"refers to a part of seed = 1"
@@ -396,7 +396,7 @@ def test_differences_name_what_is_learned_and_not_how_it_is_computed() -> None:
     ]
 
 
-def test_spellings_of_a_path_and_how_often_it_is_looked_at_are_no_difference() -> None:
+def test_spellings_of_a_path_and_the_validation_interval_are_no_difference() -> None:
     tables = {**EVERYTHING, "validation": {"photos": "held", "every": 5, "pictures": 1}}
     before = load_configuration(tables).to_dict()
     same = load_configuration(

@@ -229,7 +229,7 @@ def found(tables: Any, field: str) -> Any:
 
 
 @pytest.mark.parametrize("name", configuration_names())
-def test_a_configuration_holds_the_numbers_of_its_paper(name: str) -> None:
+def test_a_configuration_has_the_values_of_its_paper(name: str) -> None:
     tables = load_configuration(name).to_dict()
     published = [(field, value, source) for file, field, value, source in PUBLISHED if file == name]
     assert bool(published) != (name in OURS), "a configuration names a paper and stands in the table, or is ours"

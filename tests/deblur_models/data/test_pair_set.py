@@ -107,7 +107,7 @@ def test_sixteen_bits_and_gray(tmp_path: Path) -> None:
     assert (pair.sharp == 50_000).all()
 
 
-def test_pictures_of_other_sizes_are_told(tmp_path: Path) -> None:
+def test_pictures_of_other_sizes_are_reported(tmp_path: Path) -> None:
     put(tmp_path / "blur" / "1.png", 1)
     put(tmp_path / "sharp" / "1.png", 1, (12, 17))
     with pytest.raises(
@@ -123,7 +123,7 @@ def test_other_bits_in_the_two_halves_are_a_pair(tmp_path: Path) -> None:
     assert (pair.blurred.dtype, pair.sharp.dtype) == (np.uint8, np.uint16)
 
 
-def test_what_has_no_partner_is_told(tmp_path: Path) -> None:
+def test_pictures_without_a_partner_are_reported(tmp_path: Path) -> None:
     put(tmp_path / "blur" / "10.png", 1)
     put(tmp_path / "blur" / "2.png", 1)
     put(tmp_path / "sharp" / "10.png", 1)
@@ -148,7 +148,7 @@ def test_a_sharp_picture_that_is_nobodys_is_suggested(tmp_path: Path) -> None:
             open_pairs(*arguments)
 
 
-def test_headers_of_all_pairs_are_looked_at(tmp_path: Path) -> None:
+def test_headers_of_all_pairs_are_checked(tmp_path: Path) -> None:
     for i in range(4):
         put(tmp_path / "blur" / f"{i}.png", 1)
         put(tmp_path / "sharp" / f"{i}.png", 1, (12, 17) if i == 2 else (12, 16))
@@ -183,7 +183,7 @@ def test_a_pair_that_cannot_be_decoded_is_left_out(tmp_path: Path, caplog: pytes
         crops.sample(0)
 
 
-def test_one_name_twice_is_told(tmp_path: Path) -> None:
+def test_one_name_twice_is_reported(tmp_path: Path) -> None:
     put(tmp_path / "blur" / "1.png", 1)
     put(tmp_path / "blur" / "1.jpg", 1)
     put(tmp_path / "sharp" / "1.png", 1)
@@ -192,7 +192,7 @@ def test_one_name_twice_is_told(tmp_path: Path) -> None:
             open_pairs(*arguments)
 
 
-def test_what_is_no_set_of_pairs_is_told(tmp_path: Path) -> None:
+def test_folders_without_pairs_are_reported(tmp_path: Path) -> None:
     put(tmp_path / "a" / "1.png", 1)
     (tmp_path / "empty").mkdir()
     for arguments, message in (
@@ -200,7 +200,7 @@ def test_what_is_no_set_of_pairs_is_told(tmp_path: Path) -> None:
         ((tmp_path / "a", tmp_path / "none"), "none: does not exist"),
         ((tmp_path / "a" / "1.png",), "is a single picture; its sharp picture is needed too. Use --sharp"),
         ((tmp_path / "a" / "1.png", tmp_path / "a"), "must be two folders or two pictures"),
-        ((tmp_path / "a",), r"is neither a blursynth data set nor a folder with pairs.*with --sharp"),
+        ((tmp_path / "a",), r"is neither a blursynth data set nor a folder with pairs.*Use --sharp"),
         ((tmp_path / "empty", tmp_path / "empty"), "contains no pictures"),
     ):
         with pytest.raises(DatasetError, match=message):

@@ -226,7 +226,7 @@ class Stopped(Towards):
         return super().restore(blurred, kernels)
 
 
-def test_it_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+def test_it_resumes_where_it_was_stopped(tmp_path: Path) -> None:
     pairs = Made([MOTION] * 7)
     options: dict[str, Any] = {"metrics": PSNR, "harm": 0, "cost_px": None, "pictures": 3}
     with pytest.raises(KeyboardInterrupt):
@@ -260,7 +260,7 @@ def test_results_of_something_else_are_not_mixed(tmp_path: Path) -> None:
     options: dict[str, Any] = {"metrics": PSNR, "cost_px": None, "pictures": 0}
     evaluate(Made([None] * 3), [network_restorer(0)], tmp_path, **options)
     for pairs, restorer, changes, words in (
-        (Made([None] * 4), network_restorer(0), {}, "report of other data and numbers of pairs|other data"),
+        (Made([None] * 4), network_restorer(0), {}, "report with other data and numbers of pairs|other data"),
         (Made([None] * 3), network_restorer(1), {}, "another restorer with this name"),
         (Made([None] * 3), network_restorer(0), {"metrics": [*PSNR, metric("gmsd")]}, "other metrics"),
         (Made([None] * 3), network_restorer(0), {"harm": 1}, "pictures for no harm"),
@@ -300,7 +300,7 @@ def test_the_padding_is_a_setting_of_the_results() -> None:
     assert theirs == {**ours, "padding": "published"}, "results of the two are not mixed"
 
 
-def test_a_tile_that_was_halved_for_lack_of_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tile_that_was_halved_for_lack_of_memory_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     restorer = network_restorer(0)
     monkeypatch.setattr(
         restorer, "restore", lambda blurred, kernels=None: (setattr(restorer, "tile_px", 64), blurred)[1]
@@ -361,7 +361,7 @@ def test_progress_and_limits(tmp_path: Path) -> None:
         ({"harm": -1}, "harm must be >= 0"),
     ],
 )
-def test_bad_settings_are_told_before_any_work(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
+def test_bad_settings_are_reported_before_any_work(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match=words):
         evaluate(Made([None]), [Towards()], tmp_path / "out", **{"metrics": PSNR, **changes})
     assert not (tmp_path / "out").exists()

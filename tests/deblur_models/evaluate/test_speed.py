@@ -114,7 +114,7 @@ def test_speed_says_what_it_was_taken_on() -> None:
 
 
 @pytest.mark.parametrize("options", [{"repeats": 0}, {"warm_up": -1}])
-def test_bad_numbers_are_told(options: dict[str, Any]) -> None:
+def test_bad_numbers_are_reported(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidValueError, match="repeats must be >= 1"):
         measure_speed(two_convolutions(), 8, 8, **options)
     with pytest.raises(InvalidValueError, match="sides of an image"):

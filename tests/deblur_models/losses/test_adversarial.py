@@ -147,7 +147,7 @@ def test_half_precision_answers_are_taken_in_float32(loss: AdversarialLoss) -> N
 @every
 def test_answers_must_fit(loss: AdversarialLoss) -> None:
     one = torch.zeros(1, 1, 2, 2)
-    with pytest.raises(InvalidValueError, match="got 1 maps of logits for real pictures and 2"):
+    with pytest.raises(InvalidValueError, match="got 1 maps of logits for real images and 2"):
         loss.generator_loss((one,), (one, one))
     with pytest.raises(InvalidValueError, match=r"tuple of maps of logits, got Tensor of shape \[1, 1, 2, 2\]"):
         loss.discriminator_loss(one, one)  # type: ignore[arg-type]
@@ -363,7 +363,7 @@ def test_without_a_pool_a_batch_s_own_mean_is_learnt_through() -> None:
     assert torch.nn.functional.cosine_similarity(slopes[0], slopes[1], dim=0) < 0.99
 
 
-def test_a_pool_is_kept_and_goes_on() -> None:
+def test_a_pool_is_kept_and_resumed() -> None:
     loss = make_adversarial({"kind": "ragan_ls", "pool_pictures": 3})
     whole, first, second = loss.pool(), loss.pool(), loss.pool()
     assert whole is not None and first is not None and second is not None  # noqa: PT018

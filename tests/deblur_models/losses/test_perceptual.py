@@ -106,7 +106,7 @@ def test_loading_takes_nothing_from_the_training_stream(file: Path, tmp_path: Pa
 def test_without_weights_it_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for act in (Perceptual().check_ready, lambda: Perceptual()(ONE, OTHER)):
-        with pytest.raises(InvalidValueError, match=f"needs pretrained weights.*{VGG19_FILE}.*Random weights.*fft_l1"):
+        with pytest.raises(InvalidValueError, match=f"needs pretrained weights.*{VGG19_FILE}.*random weights.*fft_l1"):
             act()
     with pytest.raises(InvalidValueError, match=r"no file '/nowhere/vgg\.pth'"):
         Perceptual(weights_file="/nowhere/vgg.pth").check_ready()

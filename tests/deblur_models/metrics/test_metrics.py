@@ -57,7 +57,7 @@ def test_every_metric_keeps_the_contract(kind: str, pair) -> None:
         m(restored.byte(), sharp)
 
 
-def test_names_are_unique_and_misspelt_ones_are_answered() -> None:
+def test_names_are_unique_and_misspelled_ones_get_suggestions() -> None:
     names = [m().name for m in ALL]
     assert len(set(names)) == len(names)
     with pytest.raises(InvalidValueError, match="'psnr'"):

@@ -143,7 +143,7 @@ def test_niqe_refuses(tmp_path) -> None:
     with pytest.raises(InvalidValueError, match=r"\[35\]"):
         metric("niqe", parameters=str(tmp_path / "small.npz")).check_ready()
     (tmp_path / "bad.json").write_text("[]")
-    with pytest.raises(InvalidValueError, match="not a file of NIQE's parameters"):
+    with pytest.raises(InvalidValueError, match="not a file with NIQE parameters"):
         metric("niqe", parameters=str(tmp_path / "bad.json")).check_ready()
     (tmp_path / "bad.txt").write_text("")
     with pytest.raises(InvalidValueError, match=r"\.mat, \.npz or \.json"):
@@ -151,11 +151,11 @@ def test_niqe_refuses(tmp_path) -> None:
     random = torch.rand(1, 3, 100, 191, generator=torch.Generator().manual_seed(0))
     with pytest.raises(InvalidValueError, match="two blocks"):
         metric("niqe")(random)
-    with pytest.raises(InvalidValueError, match="96 x 96 px, got a picture of 95"):
+    with pytest.raises(InvalidValueError, match="96 x 96 px, got an image of 95"):
         metric("niqe")(random[..., :95, :])
     with pytest.raises(InvalidValueError, match="not flat"):
         metric("niqe")(torch.full((1, 3, 200, 200), 0.5))
-    with pytest.raises(InvalidValueError, match="37 are the least"):
+    with pytest.raises(InvalidValueError, match="at least 37 are needed"):
         fit_niqe([random[0]], source="noise")
     with pytest.raises(InvalidValueError, match="share"):
         fit_niqe([random[0]], source="noise", sharpness=1.0)

@@ -81,7 +81,7 @@ def test_wrong_input_is_refused() -> None:
     network = BGANConfig.of_size("tiny").build()
     noise = torch.randn(1, 4)
     for wrong in (torch.rand(3, 8, 8), torch.rand(1, 1, 8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)):
-        with pytest.raises(InvalidValueError, match="floating tensors"):
+        with pytest.raises(InvalidValueError, match="floating-point tensors"):
             network(wrong, noise)
     sharp = torch.rand(2, 3, 8, 8)
     for wrong in (noise, torch.randn(2, 3), torch.randn(2, 4, 1, 1), torch.zeros(2, 4, dtype=torch.int64)):

@@ -149,5 +149,5 @@ def test_configurations_survive_json(config: type[NetworkConfig], size: str) -> 
 def test_wrong_input_is_refused(config: type[NetworkConfig]) -> None:
     network = config.of_size("tiny").build()
     for wrong in (torch.rand(3, 8, 8), torch.rand(1, 1, 8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)):
-        with pytest.raises(InvalidValueError, match="floating tensors"):
+        with pytest.raises(InvalidValueError, match="floating-point tensors"):
             network(wrong)

@@ -25,7 +25,7 @@ def test_plan_names_every_picture_once_and_refuses_collisions(tmp_path: Path) ->
     assert plan_files([a], out).jobs == [(a / "x.png", out / "x.png")]
     with pytest.raises(InvalidValueError, match="would both become"):
         plan_files([a / "x.png", b / "x.png"], out)
-    with pytest.raises(InvalidValueError, match="written over itself"):
+    with pytest.raises(InvalidValueError, match="would overwrite itself"):
         plan_files([a], a)
     assert plan_files([a / "x.png"], a, "-restored").jobs == [(a / "x.png", a / "x-restored.png")]
     with pytest.raises(InvalidValueError, match="no file matches this pattern"):

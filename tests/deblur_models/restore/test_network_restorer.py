@@ -265,7 +265,7 @@ def test_identity_gives_the_picture_back() -> None:
         ({"autocast": torch.float64}, "autocast must be"),
     ],
 )
-def test_bad_options_are_told(options: dict[str, Any], words: str) -> None:
+def test_bad_options_are_reported(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidValueError, match=words):
         NetworkRestorer(local(), **options)
 

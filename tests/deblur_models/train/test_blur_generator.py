@@ -130,7 +130,7 @@ def test_a_blur_generator_is_given_sharp_pictures_and_noise_and_held_to_the_blur
 
 
 @pytest.mark.parametrize("more", [{}, {"network": {**BGAN, "noise_numbers": 2}, "run": {"precision": "bf16"}}])
-def test_a_stopped_run_goes_on_as_if_never_stopped(more: dict[str, Any], tables: Tables, tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_as_if_never_stopped(more: dict[str, Any], tables: Tables, tmp_path: Path) -> None:
     made = {**TO_BLUR, **more, "run": {**TO_BLUR["run"], **more.get("run", {})}}
     assert_goes_on_as_if_never_stopped(tables(**made), tmp_path)
 
@@ -241,7 +241,7 @@ def test_from_sharp_pictures_to_a_blur_to_a_network_that_restores(
     assert restored.shape == (1, 3, 9, 11)
 
 
-def test_a_run_does_not_go_on_with_the_blur_of_another_network(
+def test_a_run_does_not_resume_with_the_blur_of_another_network(
     tables: Tables, photos: Path, blur_run: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(blur_run, tmp_path / "blur")
@@ -271,12 +271,12 @@ def test_a_run_does_not_go_on_with_the_blur_of_another_network(
         ({"data.a": {"photos": "p", "blur_network": "b", "on_device": True}}, r"on_device = True requires a recipe"),
         ({"data.a": {"photos": "p", "blur_network": "b", "reuse": 4}}, r"reuse = 4 requires a recipe"),
         ({"data.a": {"blur_network": "b"}}, r"needs either photos \(blurred on the fly\) or pairs, got neither"),
-        ({"reblur": {}, "run.augment": False, "network": BGAN}, r"\[reblur\]: .* bgan restores none"),
+        ({"reblur": {}, "run.augment": False, "network": BGAN}, r"\[reblur\]: .* bgan does not restore"),
         ({"augmentation": {}, "network": BGAN}, r"\[augmentation\]: .* bgan would learn to imitate the corruption"),
         ({"network": {"kind": "bgann"}}, r"\[network\]: There is no network 'bgann'"),
     ],
 )
-def test_mistakes_are_told(changes: dict[str, Any], message: str, tables: Tables) -> None:
+def test_mistakes_are_reported(changes: dict[str, Any], message: str, tables: Tables) -> None:
     with pytest.raises(ConfigurationError, match=message):
         load_configuration(tables(), changes)
 
@@ -289,7 +289,7 @@ def test_a_network_is_used_for_what_it_learned(tables: Tables, photos: Path, pai
     with pytest.raises(DatasetError, match="holds nafnet, which restores pictures instead of blurring them"):
         load_blur_generator(tmp_path / "restores")
     data = {"a": {"photos": str(photos), "blur_network": str(tmp_path / "restores")}}
-    with pytest.raises(DatasetError, match="blurs none"):
+    with pytest.raises(DatasetError, match="instead of blurring"):
         train(load_configuration(tables(data=data)), tmp_path / "run")
     for command in (
         ["apply", str(photos), "--out", str(tmp_path / "out")],

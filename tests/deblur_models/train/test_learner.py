@@ -82,7 +82,7 @@ def test_the_sum_is_that_of_the_losses_with_their_weights(tables: Tables) -> Non
     assert values["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_gradients_are_cut_to_the_norm_that_is_told(tables: Tables) -> None:
+def test_gradients_are_clipped_to_the_configured_norm(tables: Tables) -> None:
     """The norm that is told is the one before."""
     free = learner(tables(optimizer=GENTLE, loss=[{"kind": "l1", "weight": 100.0}]))
     norm = free.update([batch()], 0, 1.0)["gradient_norm"].item()
@@ -388,7 +388,7 @@ def test_processes_look_for_unused_weights_only_where_there_are_some(tables: Tab
     assert learner(tables(network=mimo, loss=first))._leaves_weights_unused()
 
 
-def test_steps_that_fp16_skips_are_told_and_move_nothing(tables: Tables) -> None:
+def test_steps_that_fp16_skips_are_reported_and_change_nothing(tables: Tables) -> None:
     """A loss of 1e9 has gradients beyond 65504 at a scale of 65536: halved until they fit."""
     made = learner(tables(loss=[{"kind": "l1", "weight": 1e6}], run={"precision": "fp16"}))
     start, told = weights(made), []
@@ -419,7 +419,7 @@ def test_real_pairs_do_not_count_for_re_blurring(tables: Tables) -> None:
     assert values["loss"].item() == pytest.approx(values["charbonnier"].item())
 
 
-def test_every_scale_of_a_network_is_told_its_loss(tables: Tables) -> None:
+def test_every_scale_of_a_network_gets_its_loss(tables: Tables) -> None:
     network = {"kind": "srn", "size": "tiny"}
     made = learner(tables(network=network, loss=[{"kind": "l1"}]))
     whole = batch(1, size=32)

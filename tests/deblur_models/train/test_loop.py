@@ -181,7 +181,7 @@ def test_the_validation_line_says_what_doing_nothing_scores(tables: Tables, pair
     assert result.best.psnr == max(line["psnr"] for line in written[1:])
     best = load_checkpoint(tmp_path / "run" / "best").manifest
     assert best["validation"] == result.best.to_dict()
-    assert load_checkpoint(tmp_path / "run").manifest == best, "a run's folder stands for its best network"
+    assert load_checkpoint(tmp_path / "run").manifest == best, "a run directory refers to its best network"
 
 
 def test_the_best_network_leaves_sharp_pictures_alone() -> None:
@@ -226,7 +226,7 @@ def test_patches_without_detail_may_be_left_out(tables: Tables, photos: Path) ->
         check(load_configuration("small", tables(data=data)))
 
 
-def test_photographs_smaller_than_the_patch_are_told(tables: Tables, photos: Path) -> None:
+def test_photographs_smaller_than_the_patch_are_reported(tables: Tables, photos: Path) -> None:
     data = {"mine": {"photos": str(photos), "recipe": "clean"}}
     made = tables(data=data, stage=[{"steps": 1, "patch_px": 500, "batch": 1}])
     with pytest.raises(BlursynthError, match=r"\[data.mine\] patch_px = 500: .*the largest of 2 has 140 x 128 px"):
@@ -251,7 +251,7 @@ def test_pictures_that_are_shown_come_from_different_sources(tmp_path: Path) -> 
     assert captions[200:].min() < 100
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(tables: Tables, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_from_its_last_checkpoint(tables: Tables, tmp_path: Path) -> None:
     made = tables(run={"checkpoint_every": 2})
     run(made, tmp_path / "whole")
     program = (
@@ -290,7 +290,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_where_no_checkpoint_can_be_read_nothing_is_begun_anew(tables: Tables, tmp_path: Path) -> None:
+def test_without_a_readable_checkpoint_nothing_is_restarted(tables: Tables, tmp_path: Path) -> None:
     run(tables(), tmp_path / "run", stop_after=4)
     for name in ("last", "previous"):
         (tmp_path / "run" / f"{name}.safetensors").write_bytes(b"x")
@@ -555,11 +555,11 @@ def test_bad_data_leaves_no_run_behind(tables: Tables, pairs: Path, tmp_path: Pa
         ),
         (
             {"adversarial": {**ADVERSARIAL, "discriminator": {"kind": "patchgan", "layers": 5}, "from_step": 4}},
-            "needs pictures of at least 32 x 32 px, got 16 x 16",
+            "needs images of at least 32 x 32 px, got 16 x 16",
         ),
     ],
 )
-def test_what_cannot_work_is_told_before_the_first_step(
+def test_impossible_settings_are_reported_before_the_first_step(
     changes: dict[str, Any], message: str, tables: Tables, tmp_path: Path
 ) -> None:
     with pytest.raises(BlursynthError, match=message):
@@ -567,7 +567,7 @@ def test_what_cannot_work_is_told_before_the_first_step(
     assert not (tmp_path / "run").exists()
 
 
-def test_callers_are_told_how_far_it_is(tables: Tables, pairs: Path, tmp_path: Path) -> None:
+def test_progress_is_reported_to_callers(tables: Tables, pairs: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
     run(tables(validation={"pairs": str(pairs), **VALIDATION}, run={"log_every": 4}), tmp_path / "run",
         on_progress=told.append)  # fmt: skip
@@ -734,9 +734,7 @@ def test_between_two_reports_a_run_gives_signs_of_life(tables: Tables, tmp_path:
 
 
 @pytest.mark.parametrize("what", ["pairs", pytest.param("photos", marks=pytest.mark.slow)])
-def test_a_run_goes_on_with_data_that_were_moved(
-    what: str, tables: Tables, pairs: Path, photos: Path, tmp_path: Path
-) -> None:
+def test_a_run_resumes_with_moved_data(what: str, tables: Tables, pairs: Path, photos: Path, tmp_path: Path) -> None:
     def made(place: Path) -> dict[str, Any]:
         data = {"pairs": str(place)} if what == "pairs" else {"photos": str(place), "recipe": "clean"}
         held = {"pairs": str(place)} if what == "pairs" else {"photos": str(place), "recipe": "clean"}

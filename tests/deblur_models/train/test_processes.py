@@ -221,7 +221,7 @@ def test_an_encoder_thaws_in_both_processes(tables: Tables, tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_two_processes_go_on_where_they_stopped(
+def test_two_processes_resume_where_they_stopped(
     parallel: str, shared: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     """Also in another number of processes than before."""

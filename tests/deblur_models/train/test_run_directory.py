@@ -22,7 +22,7 @@ def test_no_line_is_added_to_a_file_outside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, "[]", "{", '{"a": ' + "9" * 5000 + "}"])
-def test_a_damaged_description_is_told(tmp_path: Path, text: str) -> None:
+def test_a_damaged_description_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "configuration.json").write_text(text)
     with pytest.raises(DatasetError, match="is damaged"):
         RunDirectory(tmp_path, CONFIGURATION, resume=True)
