@@ -103,7 +103,7 @@ class Plan:
 
     def __str__(self) -> str:
         return (
-            f"{self.count} pairs from {len(self.scan.sources)} pictures in {self.shards} shards: about "
+            f"{self.count} pairs from {len(self.scan.usable)} pictures in {self.shards} shards: about "
             f"{self.disk_bytes / 1e6:,.1f} MB on the disk and {self.seconds:,.0f} s with {self.workers} workers"
         )
 
