@@ -278,7 +278,7 @@ def calibrate_from_pair(
             fix="The noisy picture may be denoised, or the two may not show the same scene.",
         )
     remark = (
-        "Noise left in the clean picture adds to it; rows and pixels are not told apart."
+        "Noise left in the clean picture adds to it; row noise and pixel noise are not separated."
         if raw
         else "Developed pictures, taken as sRGB: demosaicking and denoising have changed the noise and made neighbors "
         f"alike. Green looks like {1 / found.gain.value:,.0f} electrons at white without a mosaic."
