@@ -1,7 +1,6 @@
 """From photographs to a verified data set, with the commands that you would type. Run it with: make demo
 
-The photographs are those that come inside the scikit-image package; nothing is downloaded. Running it again finds
-everything there and makes nothing twice.
+The photographs come with the scikit-image package; nothing is downloaded. Running it again reuses existing results.
 
     python examples/00_demo.py [FOLDER]        # default: demo
 """
@@ -26,11 +25,11 @@ COUNT = os.environ.get("BLURSYNTH_DEMO_COUNT", "64")
 
 
 def blursynth(*arguments: str) -> None:
-    """Print a command, and run it."""
+    """Print a command and run it."""
     print(f"\n$ blursynth {shlex.join(arguments)}", flush=True)
     done = subprocess.run([sys.executable, "-m", "blursynth", *arguments])
     if done.returncode:
-        print(f"\nThat failed. To begin anew, remove the folder {arguments[1]} and run this again.")
+        print(f"\nThat failed. To start over, remove the folder {arguments[1]} and run this again.")
         sys.exit(done.returncode)
 
 
@@ -46,10 +45,10 @@ def main() -> None:
     sources = here / "photographs.txt"
     sources.write_text("# photographs inside the scikit-image package\n" + "".join(f"{p}\n" for p in found))
 
-    print("The photographs, which come inside the scikit-image package:")
+    print("The photographs, from the scikit-image package:")
     for picture in found:
         print(f"  {picture.name:22} {PHOTOGRAPHS[picture.name]}")
-    print("(The first run on a machine compiles, about 20 s; later ones find that done.)")
+    print("(The first run on a machine compiles for about 20 s; later runs reuse the result.)")
     data = str(here / "dataset")
     blursynth("generate", str(sources), data, "--recipe", "default", "--count", COUNT, "--size", "256", "--seed", "7")
     blursynth("verify", data, "--deep", "--replay", "4")
@@ -58,20 +57,20 @@ def main() -> None:
     print(f"""
 Done in {time.monotonic() - start:.0f} s.
 
-  {here / "contact_sheet.png"}    look at this first
-  {here / "dataset"}              the pairs: a zarr 3 group, with every number in draws/*.jsonl
+  {here / "contact_sheet.png"}    start here
+  {here / "dataset"}              the pairs: a zarr 3 group, with all parameters in draws/*.jsonl
   {here / "dataset" / "README.md"}    its data card
 
 What to try next:
 
-  blursynth preview your-photo.jpg --output sheet.png            # the same on a picture of yours
+  blursynth preview your-photo.jpg --output sheet.png            # the same for your own picture
   blursynth preview your-photo.jpg --set shake.length_px=60      # with a longer shake
-  blursynth generate your-photos/ pairs/ --count 1000 --dry-run  # how large and how long it would be
+  blursynth generate your-photos/ pairs/ --count 1000 --dry-run  # estimate size and time
   blursynth kinds                                                # what a camera can do to light
-  blursynth recipes default > mine.toml                          # a recipe of your own to begin with
+  blursynth recipes default > mine.toml                          # a starting point for your own recipe
 
-The command lies in {os.path.relpath(Path(sys.executable).parent)}{os.sep}; examples/ shows the same in Python.""")
+The command is in {os.path.relpath(Path(sys.executable).parent)}{os.sep}; examples/ shows the same in Python.""")
 
 
-if __name__ == "__main__":  # a script that starts workers is imported by each of them
+if __name__ == "__main__":  # workers import the script that starts them
     main()

@@ -1,4 +1,4 @@
-"""Blur one picture: by numbers of your own, and as a recipe draws them. Makes the picture that opens the README.
+"""Blur one picture, with your own parameters and with those of a recipe. Makes the first picture of the README.
 
 python examples/01_blur_one_picture.py [FOLDER]        # default: examples/output
 """
@@ -16,21 +16,21 @@ from blursynth.dataset.contact_sheet import describe_draw, kernel_picture
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "output"
 PHOTOGRAPH = Path(find_spec("skimage").origin).parent / "data" / "astronaut.png"  # NASA, public domain
 
-# What the file holds are codes; blur happens to light.
+# A file holds codes, but blur happens to light, so decode first.
 frame = bs.read_frame(PHOTOGRAPH)
 light = bs.kinds.Decode()(frame)
 
-# Numbers of your own: a degradation is a record of plain numbers that is called.
+# Your own parameters: a degradation is a record of plain values that can be called.
 panning = bs.kinds.LinearMotion(length_px=18.0, angle_deg=10.0)
 bs.write_picture(OUT / "panning.png", bs.kinds.Encode()(panning(light)))
 
-# Numbers from a recipe: the draw comes first, and can be read before any pixel is touched.
+# Parameters from a recipe: the draw comes first, and can be inspected before any pixel is computed.
 recipe = bs.load_recipe("default", changes={"shake.length_px": 48.0, "shake.anxiety": 0.006})
 draw = recipe.sample(frame, seed=7, index=12)
 for step, numbers in describe_draw(draw):
     print(f"{step}: {numbers}")
 
-# A window of the picture, with the light that reaches it from around it.
+# A window of the picture, including light from around it.
 SIZE = 280
 pair = draw.pair(frame, window=(52, 84, SIZE, SIZE))
 

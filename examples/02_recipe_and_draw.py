@@ -1,4 +1,4 @@
-"""Recipes and draws: distributions in, plain numbers out, pixels last.
+"""Recipes and draws: distributions first, then plain values, then pixels.
 
 python examples/02_recipe_and_draw.py [FOLDER]        # default: examples/output
 """
@@ -15,7 +15,7 @@ OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "outpu
 OUT.mkdir(parents=True, exist_ok=True)
 PHOTOGRAPH = Path(find_spec("skimage").origin).parent / "data" / "coffee.png"
 
-# A recipe in Python: where a degradation has a number, it may have a distribution.
+# A recipe in Python: any parameter of a degradation may be a distribution.
 recipe = bs.Recipe(
     [
         ("decode", bs.kinds.Decode()),
@@ -32,7 +32,7 @@ recipe = bs.Recipe(
         ("encode", bs.kinds.Encode()),
     ],
     name="tremor",
-    summary="A tremor or a pan, now and then out of focus",
+    summary="A tremor or a pan, sometimes out of focus",
 )
 
 # The same recipe as a file, and back.
@@ -40,14 +40,14 @@ recipe = bs.Recipe(
 assert bs.load_recipe(OUT / "tremor.toml") == recipe
 print(recipe.to_toml())
 
-# Draw 3 of seed 7 is always the same draw, here and on any other machine. It is JSON, and replays from it.
+# Draw 3 of seed 7 is always the same draw, here and on any other machine. It can be saved as JSON and replayed.
 frame = bs.read_frame(PHOTOGRAPH)
 draw = recipe.sample(frame, seed=7, index=3)
 record = json.dumps(draw.to_dict(), indent=1)
 print(record)
 assert bs.Draw.from_dict(json.loads(record), bs.kinds.ALL) == draw
 
-# Several draws of the same window, with the light that reaches it from around it.
+# Several draws for the same window, including light from around it.
 rows = []
 for index in range(4):
     draw = recipe.sample(frame, seed=7, index=index)

@@ -1,4 +1,4 @@
-"""A kind of your own: haze, as one class. It works in recipes, files, draws and data sets like those of the library.
+"""Your own kind: haze, as one class. It works in recipes, files, draws and data sets like the built-in kinds.
 
 python examples/04_own_kind.py [FOLDER]        # default: examples/output
 """
@@ -18,11 +18,11 @@ from blursynth.testing import check_degradation
 
 
 class Haze(bs.Degradation):
-    """Koschmieder's law for one distance: of the scene's light a share arrives, and the air adds its own.
+    """Koschmieder's law for one distance: a share of the scene's light arrives, and the air adds its own light.
 
     ``y = t x + (1 - t) a``, t = transmission, a = airlight.
 
-    Not modeled: depth, which makes the transmission differ from pixel to pixel; color of the air.
+    Not modeled: depth, which would make the transmission differ from pixel to pixel; color of the air.
     """
 
     transmission: float = Field(gt=0, le=1, description="share of the scene's light that arrives; 1 is clear air")
@@ -35,10 +35,10 @@ class Haze(bs.Degradation):
         air = np.array([s.airlight for s in steps], frame.image.dtype)[:, None, None, None]
         return frame.with_image(share * frame.image + (1 - share) * air)
 
-    # target() is not overridden: the sharp picture has no haze, since removing it is what is to be learnt.
+    # target() is not overridden: the sharp picture has no haze, since a network is to learn to remove it.
 
 
-# The contract that every kind keeps: JSON round trip, replay, batches, windows, every field changes the picture.
+# The contract of every kind: JSON round trip, replay, batches, windows, every field changes the picture.
 check_degradation(Haze(transmission=0.5), identity=Haze(transmission=1.0))
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "output"

@@ -1,4 +1,4 @@
-"""Pull the focus through a scene of one's own, from the flowers in front to the hills, and look at the edges.
+"""Pull the focus through a synthetic scene, from the flowers in front to the hills, and inspect the edges.
 
 python examples/05_depth_of_field.py [FOLDER]        # default: examples/output
 """
@@ -26,7 +26,7 @@ depth_m = np.full((HEIGHT, WIDTH), 300.0)
 
 
 def put(mask: np.ndarray, color: np.ndarray, distance_m: float | np.ndarray) -> None:
-    """An opaque thing before what is already there."""
+    """Draw an opaque object in front of the scene so far."""
     light[:, mask] = (color * np.ones((3, HEIGHT, WIDTH)))[:, mask]
     depth_m[mask] = (distance_m * np.ones((HEIGHT, WIDTH)))[mask]
 

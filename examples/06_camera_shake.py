@@ -1,9 +1,9 @@
-"""Camera shake with roll: the middle of the picture stays, the corners are drawn into arcs.
+"""Camera shake with roll: the center of the picture stays sharp, the corners are blurred into arcs.
 
 python examples/06_camera_shake.py [FOLDER]        # default: examples/output
 
-Makes three pictures: an exposure in the hand with roll, the same through a rolling shutter against the picture that a
-global shutter would have taken, and the blur of nine points of the picture, enlarged.
+Makes three pictures: a hand-held exposure with roll, the same through a rolling shutter beside the picture of a global
+shutter, and the enlarged blur of nine points of the picture.
 """
 
 import sys
@@ -18,11 +18,11 @@ OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "outpu
 OUT.mkdir(parents=True, exist_ok=True)
 PHOTOGRAPH = Path(find_spec("skimage").origin).parent / "data" / "astronaut.png"  # NASA, public domain
 
-# An angle becomes pixels by the focal length: 4.2 mm over 5.6 um are 750 px, so a turn by 1 mrad moves 0.75 px.
+# The focal length converts angles to pixels: 4.2 mm over 5.6 um are 750 px, so a rotation by 1 mrad moves 0.75 px.
 camera = bs.kinds.SetIntrinsics(focal_length_mm=4.2, pixel_pitch_um=5.6)
 light = camera(bs.kinds.Decode()(bs.read_frame(PHOTOGRAPH)))
 
-# A tenth of a second in the hand. Amplitudes are standard deviations of the angles; the seed is the motion.
+# A hand-held tenth of a second. Amplitudes are standard deviations of the angles; the seed determines the motion.
 shake = bs.kinds.CameraShake(exposure_s=0.1, pitch_mrad=3.0, yaw_mrad=3.0, roll_mrad=60.0, drift_hz=2.0, seed=4)
 blurred = shake(light)
 bs.write_picture(OUT / "camera_shake.png", bs.kinds.Encode()(blurred))
@@ -37,7 +37,7 @@ rolling = bs.kinds.RollingShutter(**numbers)
 bs.write_picture(OUT / "rolling_shutter.png", bs.kinds.Encode()(rolling(light)))
 print(f"rolling shutter: rows are displaced by up to {rolling.residual_centroid_px(light):.1f} px")
 
-# What happens to nine points of light: the point spreads of a picture whose blur is not uniform.
+# The blur of nine points of light: the point spreads of a picture with non-uniform blur.
 height, width = light.size_px
 points = np.zeros_like(light.image)
 cell = 49

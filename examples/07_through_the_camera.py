@@ -2,7 +2,7 @@
 
 python examples/07_through_the_camera.py [FOLDER]        # default: examples/output
 
-A draw of the recipe `phone-night` is applied one step after the other, and each stage is shown.
+Applies a draw of the recipe `phone-night` step by step and shows each stage.
 """
 
 import sys
@@ -20,7 +20,7 @@ PHOTOGRAPH = Path(find_spec("skimage").origin).parent / "data" / "rocket.jpg"  #
 WINDOW = (187, 60, 240, 320)  # top, left, height, width: the lamps
 CLOSE = (364, 136, 40, 54)  # a lamp and the foot of a tower, to be enlarged
 
-# The numbers first. Changes fix what the page talks about; the rest is drawn.
+# Draw the parameters first. The changes fix those that the page discusses; the rest is random.
 recipe = bs.load_recipe(
     "phone-night",
     changes={
@@ -70,7 +70,7 @@ def sheet(name: str, tiles: list[tuple[str, np.ndarray]], gap: int = 8, head: in
 
 
 def darker(frame: bs.Frame) -> bs.Frame:
-    """Three stops less, so that light above white shows."""
+    """Three stops darker, so that light above white is visible."""
     return bs.kinds.Exposure(exposure_s=1.0, metered_s=8.0)(frame)
 
 
@@ -84,7 +84,7 @@ sheet(
     ],
 )
 
-# The numbers of the sensor: each pixel has one color. Shown as gray, and in the colors of the filters.
+# The raw values of the sensor: each pixel has one color. Shown as gray, and in the colors of the filters.
 raw = stages["sensor"]
 scaled = (raw.image - raw.raw.black_dn[0]) / (raw.raw.white_dn[0] - raw.raw.black_dn[0])
 gray = raw.with_image(np.repeat(scaled, 3, axis=1), "linear", raw=None)

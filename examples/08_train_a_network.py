@@ -1,8 +1,8 @@
-"""Clear -> blur -> clear: a network learns to deblur from sharp photographs alone, in a few seconds and so not much.
+"""Clear -> blur -> clear: a network learns to deblur from sharp photographs alone, for only a few seconds.
 
     python examples/08_train_a_network.py [FOLDER]        # default: examples/output
 
-BLURSYNTH_EXAMPLE_STEPS says how many steps it learns; `deblur train small --out run/` is the real thing.
+BLURSYNTH_EXAMPLE_STEPS sets the number of steps. For serious training, use `deblur train small --out run/`.
 """
 
 import os

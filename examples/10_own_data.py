@@ -1,8 +1,8 @@
-"""Train on pictures of your own with blur of ours, in a plain loop of PyTorch: a transform, a DataLoader, a network.
+"""Train on your own pictures with synthetic blur, in a plain PyTorch loop: a transform, a DataLoader, a network.
 
     python examples/10_own_data.py [FOLDER]        # default: examples/output
 
-BLURSYNTH_EXAMPLE_STEPS says how many steps it learns; 30 are a few seconds and so not much.
+BLURSYNTH_EXAMPLE_STEPS sets the number of steps; the default of 30 takes only a few seconds.
 """
 
 import os
@@ -22,7 +22,7 @@ STEPS = int(os.environ.get("BLURSYNTH_EXAMPLE_STEPS", "30"))
 
 
 class MyPictures(Dataset):
-    """Stands for your data set: uint8 tensors [3, 32, 32], cut out of two photographs."""
+    """Stands for your data set: uint8 tensors [3, 32, 32], cropped from two photographs."""
 
     def __init__(self, transform):
         folder = Path(find_spec("skimage").origin).parent / "data"
@@ -42,7 +42,7 @@ def main() -> None:
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "output"
     torch.manual_seed(0)
 
-    # From here on it is what you would write. Every epoch blurs each picture anew, in each worker differently.
+    # From here on, this is your code. Every epoch blurs each picture anew, differently in each worker.
     pictures = MyPictures(transform=bs.transforms.RandomBlur("clean", returns="pair"))
     loader = DataLoader(pictures, batch_size=4, shuffle=True, num_workers=2, persistent_workers=True)
     network = dm.create_network("attention_unet", size="tiny")
@@ -56,7 +56,7 @@ def main() -> None:
         if step in (0, STEPS - 1):
             print(f"step {step + 1}: loss {loss.item():.4f}")
 
-    # Put to use, on pictures of any size and form; kept as a checkpoint that `deblur apply` takes, too.
+    # Restore pictures of any size and type, and save a checkpoint that `deblur apply` can also use.
     photograph = Image.open(Path(find_spec("skimage").origin).parent / "data" / "astronaut.png").convert("RGB")
     blurred = bs.transforms.RandomBlur("clean", seed=7)(photograph.crop((160, 40, 320, 200)))
     dm.restore_picture(network, blurred).save(out / "own_data_restored.png")
@@ -64,5 +64,5 @@ def main() -> None:
     print(f"written: {out / 'own_data_restored.png'}, {out / 'own_network.safetensors'}")
 
 
-if __name__ == "__main__":  # workers that are spawned (macOS, Windows) import this script
+if __name__ == "__main__":  # spawned workers (macOS, Windows) import this script
     main()

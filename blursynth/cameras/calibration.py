@@ -1,4 +1,4 @@
-"""Calibration: the profile of a sensor at one setting, from pictures that it took."""
+"""Calibration: the profile of a sensor at one setting, from its pictures."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _MUCH_MISFIT = 2.0
 
 @dataclass(frozen=True)
 class FlatFields:
-    """Frames for a calibration by photon transfer: raw numbers in 16-bit files, black level included, not developed.
+    """Frames for a calibration by photon transfer: raw values in 16-bit files, including black level, not developed.
 
     Parameters
     ----------
     dark
         Dark frames, at least two.
     flat
-        Pairs of flat fields, each of one exposure; at least two pairs.
+        Pairs of flat fields with equal exposure within each pair; at least two pairs.
     bit_depth
         Bits of the converter.
     pattern
-        Bayer pattern, such as ``"RGGB"``; None: every pixel is alike.
+        Bayer pattern, such as ``"RGGB"``; None if all pixels are alike.
     """
 
     dark: tuple[Path, ...]
@@ -58,12 +58,12 @@ class FlatFields:
 
     @classmethod
     def from_index(cls, path: str | Path) -> FlatFields:
-        """Those that the ``index.toml`` of a folder names: ``bit_depth``, ``pattern``, ``dark`` and ``flat``.
+        """Read the frames listed in the ``index.toml`` of a folder: ``bit_depth``, ``pattern``, ``dark`` and ``flat``.
 
         Raises
         ------
         InvalidValueError
-            There is no such file, or it says something else.
+            There is no such file, or its content is invalid.
         """
         path = expanded(path)
         path = path / INDEX if path.is_dir() else path
@@ -84,7 +84,7 @@ class FlatFields:
         )
         if not right or not isinstance(flat, list):
             raise InvalidValueError(
-                f"{path} flat: must be a list of pairs of files.", fix='Like [["1a.png", "1b.png"]].'
+                f"{path} flat: must be a list of pairs of files.", fix='For example [["1a.png", "1b.png"]].'
             )
         folder = path.parent
         return cls(tuple(folder / d for d in dark), tuple((folder / a, folder / b) for a, b in flat), bits, pattern)
@@ -92,7 +92,7 @@ class FlatFields:
 
 @dataclass(frozen=True)
 class Measured:
-    """A number of the sensor with its 95 % interval."""
+    """A parameter of the sensor with its 95 % interval."""
 
     name: str
     unit: str
@@ -101,24 +101,24 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What pictures tell of a sensor at one setting.
+    """Result of a calibration at one setting.
 
     Parameters
     ----------
     profile
         For the ``sensor`` step of a recipe; ``profile.to_toml()`` is a camera file.
     measured
-        The numbers, the gain first.
+        The measured parameters, the gain first.
     fit
         The line of variance against signal.
     signal, variance, se
         Points of that line: mean above black, variance and its standard error.
     why_not
-        For each point why it was not fitted; empty where it was.
+        For each point, the reason why it was not fitted; empty if it was.
     unit
-        That of the signal.
+        Unit of the signal.
     notes, warnings
-        What to know of the fit, and what speaks against it.
+        Remarks about the fit, and reasons to doubt it.
     """
 
     profile: SensorProfile
@@ -145,16 +145,16 @@ def calibrate_from_flats(
     frames
         Dark frames and pairs of flat fields of one setting.
     name
-        What the camera is called.
+        Name of the camera.
     on_frame
-        Called after each frame is read, with the number of those read and of all.
+        Called after each frame is read, with the number of frames read and the total.
 
     Raises
     ------
     PictureError
         A file is not a raw frame, or cannot be read.
     InvalidValueError
-        Frames differ in size, are saturated, are not pairs, or do not tell a gain.
+        Frames differ in size, are saturated, are not pairs, or do not determine a gain.
     """
     pairs = [path for pair in frames.flat for path in pair]
     paths = [*frames.dark, *pairs]
@@ -189,11 +189,11 @@ def calibrate_from_flats(
     warnings = []
     if found.misfit > _MUCH_MISFIT:
         warnings.append(
-            "That is much: the light may have flickered, or the sensor is not linear. The intervals are too narrow."
+            "That is large: the light may have flickered, or the sensor is not linear. The intervals are too narrow."
         )
     if found.prnu.value > _MUCH_PRNU:
         warnings.append(
-            f"A PRNU of {found.prnu.value:.0%} is much: the surface was not evenly lit, or in focus, or the "
+            f"A PRNU of {found.prnu.value:.0%} is large: the surface was not evenly lit, or in focus, or the "
             "sensor has a pattern that was not given."
         )
     return Calibration(
@@ -230,15 +230,15 @@ def calibrate_from_pair(
 ) -> Calibration:
     """Gain and read noise from a noisy picture and the clean one of the same scene.
 
-    Raw pictures (16 bits) tell the sensor's; developed ones (8 bits, taken as sRGB) only an apparent noise of green in
-    linear light: demosaicking and denoising have changed the noise and made neighbors alike.
+    Raw pictures (16 bits) give those of the sensor. Developed ones (8 bits, read as sRGB) give only an apparent noise
+    of green in linear light, since demosaicking and denoising changed the noise and correlated neighboring pixels.
 
     Parameters
     ----------
     noisy, clean
         Two files of one size and kind.
     bit_depth, black_level_dn
-        Of raw pictures, which do not tell them.
+        Parameters of raw pictures, which do not contain them.
     pattern
         Bayer pattern of raw pictures.
     name
@@ -249,7 +249,7 @@ def calibrate_from_pair(
     PictureError
         A file cannot be read, or is not a raw frame.
     InvalidValueError
-        The two do not go together, or their noise does not grow with the light.
+        The two pictures do not match, or their noise does not grow with the light.
     """
     noisy, clean = expanded(noisy), expanded(clean)
     codes = read_pixels(noisy), read_pixels(clean)
@@ -260,7 +260,7 @@ def calibrate_from_pair(
         if bit_depth is None or black_level_dn is None:
             raise InvalidValueError(
                 (Argument("bit_depth"), " and ", Argument("black_level_dn"), " are needed for raw pictures."),
-                why="A noisy and a clean picture do not tell them.",
+                why="A noisy and a clean picture do not determine them.",
             )
         first, second = (np.asarray(_raw(path, c), np.float64) for path, c in zip((noisy, clean), codes, strict=True))
         black, white = black_level_dn, float(2**bit_depth - 1)
@@ -274,11 +274,11 @@ def calibrate_from_pair(
     found = fit_noisy_clean(first, second, black=black, white=white, rounding_variance=rounding)
     if not found.gain.value > 0:
         raise InvalidValueError(
-            "The noise does not grow with the light, so there is no gain to be told.",
+            "The noise does not grow with the light, so the gain cannot be determined.",
             fix="The noisy picture may be denoised, or the two may not show the same scene.",
         )
     remark = (
-        "Noise left in the clean picture adds to it; rows and pixels are not told apart."
+        "Noise left in the clean picture adds to it; row noise and pixel noise are not separated."
         if raw
         else "Developed pictures, taken as sRGB: demosaicking and denoising have changed the noise and made neighbors "
         f"alike. Green looks like {1 / found.gain.value:,.0f} electrons at white without a mosaic."
@@ -305,9 +305,9 @@ def _raw(path: Path, codes: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[n
     """Raw numbers ``[H, W]`` of a 16-bit file."""
     if codes.dtype != np.uint16:
         raise PictureError(
-            f"{path}: is a picture of 8 bits, no raw frame.",
-            why="A developed picture has lost the converter's numbers.",
-            fix="Use raw frames as 16-bit PNG or TIFF; developed pictures tell something as a noisy and a clean one.",
+            f"{path}: is an 8-bit picture, not a raw frame.",
+            why="A developed picture has lost the values of the converter.",
+            fix="Use raw frames as 16-bit PNG or TIFF; developed pictures only work as a noisy and a clean picture.",
         )
     if not (codes[..., 0] == codes[..., 1]).all() or not (codes[..., 0] == codes[..., 2]).all():
         raise PictureError(f"{path}: has colors, so it was demosaicked.", fix="Use the mosaic itself, in one channel.")
@@ -323,7 +323,7 @@ def _developed(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Green of both in linear light, and what rounding to 8 bits adds to the variance of each pixel.
 
-    Red and blue have been amplified by a white balance that is not known, so their noise is on other lines.
+    Red and blue were amplified by an unknown white balance, so their noise follows other lines.
     """
     pictures = [np.asarray(codes[..., 1], np.float64) / 255 for codes in (noisy, clean)]
     if pictures[0].shape != pictures[1].shape:

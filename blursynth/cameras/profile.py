@@ -1,10 +1,10 @@
-"""Calibrated cameras: TOML files that say how gain, read noise, black level and colors of a real camera are spread.
+"""Calibrated cameras: TOML files with the distributions of gain, read noise, black level and colors of a real camera.
 
-A profile is not a sensor but what sensors are drawn from: at a gain K, its read noise follows from K by a measured law
-with scatter, and so do row noise, the shape of the tails and what the black level of each color is off by. A draw is
-plain numbers of :class:`blursynth.kinds.Sensor`, in electrons, with everything in it.
+A profile is not a sensor but a distribution of sensors: at a gain K, the read noise follows from K by a measured law
+with scatter, and so do row noise, the shape of the tails and the black level offset of each color. A draw is a complete
+set of plain parameters of :class:`blursynth.kinds.Sensor`, in electrons.
 
-Units. Published tables differ, so every law says what it gives: ``unit`` is ``dn`` (after the gain, as in the tables of
+Units. Published tables differ, so every law states its unit: ``unit`` is ``dn`` (after the gain, as in the tables of
 ELD), ``white`` (a share of the range from black to the top code, as in "Unprocessing Images" and RSBlur) or ``e``
 (electrons); ``of`` is ``sd`` or ``variance``. ``tukey_lambda`` gives the *scale* of a Tukey-lambda distribution, which
 is not its standard deviation: that is the scale times :func:`blursynth.physics.radiometry.tukey_lambda_sd`.
@@ -64,7 +64,7 @@ def _rounded(value: float) -> float:
 def _one_of(record: Record, names: Sequence[str], what: str) -> None:
     given = [name for name in names if getattr(record, name) is not None]
     if len(given) != 1:
-        raise ValueError(f"{what} is given by one of {', '.join(names)}, got {', '.join(given) or 'none of them'}.")
+        raise ValueError(f"{what} needs exactly one of {', '.join(names)}, got {', '.join(given) or 'none of them'}.")
 
 
 def _range(name: str, value: Range | None, *, least: float = -math.inf, positive: bool = False) -> None:
@@ -91,7 +91,7 @@ class GainLaw(Record):
     """The gain K in DN per electron: a line in ISO, a range, or one number.
 
     ``K = per_iso ISO + at_zero``; or drawn from ``log_uniform`` or ``uniform``; or ``fixed``. A camera with a line may
-    have a range too: that is what is drawn from when neither an ISO nor a gain is asked for, otherwise ISO is
+    also have a range, from which the gain is drawn if neither an ISO nor a gain is given; without a range, ISO is
     log-uniform in ``iso``.
     """
 
@@ -109,12 +109,12 @@ class GainLaw(Record):
         if self.per_iso is None:
             _one_of(self, ("fixed", "uniform", "log_uniform", "per_iso"), "A gain")
             if self.iso is not None or self.at_zero:
-                raise ValueError("iso and at_zero belong to a line: give per_iso too.")
+                raise ValueError("iso and at_zero belong to a line: also give per_iso.")
         else:
             if self.iso is None:
                 raise ValueError("A line in ISO needs iso = [lowest, highest]: where it was measured.")
             if self.fixed is not None or (self.uniform is not None and self.log_uniform is not None):
-                raise ValueError("Beside a line in ISO there may be one range, uniform or log_uniform.")
+                raise ValueError("A line in ISO may have only one range, uniform or log_uniform.")
         _range("uniform", self.uniform, positive=True)
         _range("log_uniform", self.log_uniform, positive=True)
         _range("iso", self.iso, positive=True)
@@ -168,7 +168,7 @@ class NoiseLaw(Record):
         _one_of(self, ("fixed", "uniform", "iso_polynomial", "slope"), "Noise")
         _range("uniform", self.uniform, least=0.0)
         if self.slope is None and (self.bias or self.sd):
-            raise ValueError("bias and sd belong to a line: give slope too.")
+            raise ValueError("bias and sd belong to a line: also give slope.")
         if self.iso_polynomial is not None and not self.iso_polynomial:
             raise ValueError("iso_polynomial needs coefficients, got none.")
 
@@ -192,7 +192,7 @@ class NoiseLaw(Record):
             drawn = self.uniform[0] + (self.uniform[1] - self.uniform[0]) * stream.uniform()
         elif self.iso_polynomial is not None:
             if iso is None:
-                raise InvalidValueError("A polynomial of ISO needs an ISO, but the camera's gain has no line in ISO.")
+                raise InvalidValueError("A polynomial of ISO needs an ISO, but the camera's gain is not linear in ISO.")
             drawn = max(float(np.polyval(self.iso_polynomial, iso)), 0.0)
         else:
             assert self.slope is not None
@@ -205,13 +205,13 @@ class NoiseLaw(Record):
 
 
 class MeasuredLevel(Record):
-    """What was measured at one gain: a draw takes one of each list of the level that is nearest to its gain."""
+    """Measurements at one gain: a draw takes one entry of each list of the level nearest to its gain."""
 
     gain_dn_per_e: float = Field(gt=0, description="the gain that it was measured at")
     shape: tuple[float, ...] = Field(default=(), description="shapes lambda of Tukey-lambda noise, one per dark frame")
     offset_dn: tuple[tuple[float, float, float, float], ...] = Field(
         default=(),
-        description="what the black level is off by in DN for red, green beside red, green beside blue, and blue",
+        description="black level offset in DN for red, green beside red, green beside blue, and blue",
     )
 
     def model_post_init(self, context: object) -> None:
@@ -237,9 +237,9 @@ class ProfileColor(Record):
                 raise ValueError(f"A matrix of xyz_to_camera has 9 numbers, got {len(matrix)}.")
 
     def srgb_from_camera(self, weights: Sequence[float]) -> NDArray[np.float64]:
-        """``[3, 3]`` from white-balanced camera colors to linear sRGB, of the mean of the matrices by weight.
+        """``[3, 3]`` from white-balanced camera colors to linear sRGB, for the weighted mean of the matrices.
 
-        Rows sum to 1: what is gray stays gray.
+        Rows sum to 1, so gray stays gray.
         """
         share = np.asarray(weights, np.float64) / np.sum(weights)
         mixed = np.tensordot(share, np.array(self.xyz_to_camera).reshape(-1, 3, 3), 1)
@@ -262,7 +262,7 @@ _OFFSETS = ("red_offset_dn", "green_red_offset_dn", "green_blue_offset_dn", "blu
 
 
 class SensorProfile(Record):
-    """The noise and the colors of a calibrated camera, as its TOML file holds them.
+    """The noise and colors of a calibrated camera, with the content of its TOML file.
 
     Examples
     --------
@@ -271,12 +271,12 @@ class SensorProfile(Record):
     (10, (100.0, 6400.0))
     """
 
-    name: str = Field(min_length=1, description="what the camera is")
-    summary: str = Field(default="", description="what it is, in one line")
-    source: str = Field(default="", description="where its numbers come from")
-    license: str = Field(default="", description="terms that the numbers come under")
+    name: str = Field(min_length=1, description="name of the camera")
+    summary: str = Field(default="", description="one-line description")
+    source: str = Field(default="", description="where its parameters come from")
+    license: str = Field(default="", description="license of the parameters")
     bit_depth: int = Field(ge=2, le=16, description="bits of the converter")
-    black_level_dn: int = Field(ge=0, le=65535, description="code of no light")
+    black_level_dn: int = Field(ge=0, le=65535, description="code for no light")
     pattern: tuple[Pattern, ...] = Field(
         default=(), description="Bayer pattern, or several to be drawn from; none: every channel everywhere"
     )
@@ -319,8 +319,8 @@ class SensorProfile(Record):
                 what = "variance" if law.of == "variance" else "standard deviation"
                 raise InvalidValueError(
                     f"iso_polynomial gives a {what} of {least:.4g} at ISO {iso:g}.",
-                    why=f"None is negative, so it must be >= 0 from ISO {self.gain.iso[0]:g} to {self.gain.iso[1]:g}, "
-                    "as [gain] iso says.",
+                    why=f"It must be >= 0 from ISO {self.gain.iso[0]:g} to {self.gain.iso[1]:g}, the range of "
+                    "[gain] iso.",
                     fix="Check the signs and the order, the highest power first; or narrow iso.",
                     place=f"[{table}]",
                     field="iso_polynomial",
@@ -357,7 +357,7 @@ class SensorProfile(Record):
 
     @property
     def noise_models(self) -> tuple[NoiseModel, ...]:
-        """The models of read noise that it has, the better one first."""
+        """The read noise models of the camera, the better one first."""
         return ("gaussian",) if self.tukey_lambda is None else ("tukey_lambda", "gaussian")
 
     def check_iso(self, iso: object) -> None:
@@ -365,7 +365,7 @@ class SensorProfile(Record):
         if self.iso_range is None:
             raise InvalidValueError(
                 f"iso: camera {self.name!r} has no line in ISO, got iso = {iso!r}.",
-                why="Its calibration knows gains only.",
+                why="It was calibrated for gains only.",
                 fix=f"Give gain_dn_per_e, from {self.gain_range_dn_per_e[0]:g} to {self.gain_range_dn_per_e[1]:g}, "
                 "or neither.",
             )
@@ -397,12 +397,12 @@ class SensorProfile(Record):
         Parameters
         ----------
         stream
-            Every number has a child of its own.
+            Stream of random numbers; every parameter uses its own child.
         iso, gain_dn_per_e
-            The setting, by one of them; by default drawn from the camera's range.
+            The setting, given by one of them; by default drawn from the camera's range.
         read_noise_model
-            ``tukey_lambda`` (by default where the camera has it: with the shapes of the nearest level, and row noise)
-            or ``gaussian``.
+            ``tukey_lambda`` (the default if the camera has it, with the shapes of the nearest level and row noise) or
+            ``gaussian``.
 
         Raises
         ------
@@ -410,7 +410,7 @@ class SensorProfile(Record):
             The camera has no such ISO, gain or model, or both ISO and gain are given.
         """
         if iso is not None and gain_dn_per_e is not None:
-            raise InvalidValueError("Give iso or gain_dn_per_e, not both.", why="The one follows from the other.")
+            raise InvalidValueError("Give iso or gain_dn_per_e, not both.", why="One determines the other.")
         model = read_noise_model or self.noise_models[0]
         if model not in self.noise_models:
             raise InvalidValueError(
@@ -458,7 +458,7 @@ class SensorProfile(Record):
             place = min(int(stream.child("pattern").uniform() * len(self.pattern)), len(self.pattern) - 1)
             fields["mosaic"] = self.pattern[place]
         fields.update(self._colors(stream))
-        # The most that the converter can tell at this gain; a well, where none is known, that fits its lowest gain.
+        # The most that the converter can represent at this gain; an unknown well is set to match its lowest gain.
         fields["white_level_e"] = min(_rounded(self.levels_dn / gain), _LARGEST_WELL_E)
         largest = self.levels_dn / self.gain_range_dn_per_e[0]
         fields["full_well_e"] = self.full_well_e or min(
@@ -481,7 +481,7 @@ class SensorProfile(Record):
     # Files
 
     def to_dict(self, *, defaults: bool = False) -> dict[str, Any]:
-        """Plain values as in its TOML file, without what is at its default."""
+        """Plain values as in the TOML file, without defaults."""
         plain = super().to_dict(defaults=defaults)
         if len(self.pattern) == 1:
             plain["pattern"] = self.pattern[0]
@@ -489,12 +489,12 @@ class SensorProfile(Record):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, place: str = "camera") -> Self:
-        """A profile from plain values, checked; ``place`` is what messages call it.
+        """A validated profile from plain values; ``place`` is its name in messages.
 
         Raises
         ------
         InvalidValueError
-            A field is unknown, missing or out of range; the message names the table.
+            A field is unknown, missing or out of range; the message says in which table.
         """
         try:
             return cls(**values)
@@ -502,7 +502,7 @@ class SensorProfile(Record):
             raise error.at(place) from None
 
     def to_toml(self) -> str:
-        """The text of a camera file."""
+        """The profile as the text of a TOML file."""
         import tomli_w
 
         return tomli_w.dumps(self.to_dict())
@@ -519,7 +519,7 @@ def _within(what: str, value: object, ends: Range) -> None:
     if not ends[0] * (1 - _SLACK) <= value <= ends[1] * (1 + _SLACK):
         raise InvalidValueError(
             f"{what} must lie in {ends[0]:g} to {ends[1]:g}, got {value:g}.",
-            why="That is where the camera's calibration holds.",
+            why="The camera was calibrated for this range.",
         )
 
 
@@ -532,7 +532,7 @@ def sensor_profile_names() -> tuple[str, ...]:
 
 
 def load_sensor_profile(source: str | Path) -> SensorProfile:
-    """A calibrated camera by name, or from a .toml file, which may extend another one.
+    """Load a calibrated camera by name, or from a .toml file, which may extend another one.
 
     Parameters
     ----------
@@ -542,7 +542,7 @@ def load_sensor_profile(source: str | Path) -> SensorProfile:
     Raises
     ------
     InvalidValueError
-        It does not exist, is no TOML, or holds what cannot be; the message names the place.
+        It does not exist, is not TOML, or has invalid content; the message says where.
 
     Examples
     --------

@@ -113,7 +113,7 @@ def resolve(values: Any, folder: Path | None, *, field: str = "") -> Any:
 
 
 # Recipes are passed on, and what they read goes into data sets that are passed on in turn. So a recipe may read:
-# - any regular file that it names in full, beside it or elsewhere, so that whoever reads the recipe sees which;
+# - any regular file that it names in full, beside it or elsewhere, so that every reader of the recipe sees which;
 # - by wildcards what lies in its own folder and below, and elsewhere only files of one folder that it names in full
 #   ("/data/kernels/*.npy", but neither "/**/*.npy" nor "/home/*/a.npy" nor "../*/a.npy");
 # - never devices and pipes, which may not end, and no more than the bounds here, which are far above any bank of

@@ -48,7 +48,7 @@ def partial_path(path: Path) -> Path:
 
 
 def writer_is_gone(partial: Path) -> bool:
-    """Whether nobody writes this file any more: its process has ended or, where that cannot be told, it is an hour old.
+    """Whether no process writes this file any more: its writer has ended or, if that is unknown, it is an hour old.
 
     For files that no lock protects; one that is left over is swept sooner or later, one that is in use never.
     """
@@ -61,7 +61,7 @@ def writer_is_gone(partial: Path) -> bool:
             os.kill(pid, 0)
         except ProcessLookupError:
             return True
-        except (OSError, OverflowError):  # it is somebody else's, and runs
+        except (OSError, OverflowError):  # it belongs to another user, and runs
             pass
     try:
         return time.time() - partial.stat().st_mtime > _OLD_S

@@ -51,7 +51,7 @@ class Inside:
     files
         Regular files of the endings that were asked for, relative to it, in order.
     left_out
-        What could not be looked at or is not a regular file, relative to it, and why.
+        Entries that could not be accessed or are not regular files, relative to it, and why.
     endings
         How many other files there are of each ending; names that begin with a dot count as :data:`HIDDEN`.
     """

@@ -199,7 +199,7 @@ _EXR_LARGEST_TABLE = 1 << 20  # chunks; a file that says more is left to the lib
 def exr_is_cut_off(path: Path) -> bool:
     """Whether an OpenEXR file ends before its last chunk does.
 
-    The library would tell it, too, but prints lines of its own to the error stream of the process, and that cannot be
+    The library would report it, too, but prints its own lines to the error stream of the process, and that cannot be
     redirected for one thread alone. A header is a list of attributes (name, type, length, content); then come the
     offsets of all chunks, and right behind them the first chunk. Only plain files of one part are looked at, and only
     their end: anything else, and what is odd, is left to the library.

@@ -149,7 +149,7 @@ def test_a_pattern_that_was_not_given_and_uneven_light_are_seen(frames: FlatFiel
     rows, columns = np.mgrid[:SIDE, :SIDE]
     shade = 0.6 + 0.4 * np.sin(rows / 9) * np.sin(columns / 9)
     uneven = changed(frames, tmp_path / "u", lambda frame, _: 514 + (frame - 514.0) * shade)
-    assert any("is much: the surface was not evenly lit" in text for text in calibrate_from_flats(uneven).warnings)
+    assert any("is large: the surface was not evenly lit" in text for text in calibrate_from_flats(uneven).warnings)
 
 
 def test_files_that_are_no_raw_frames_are_refused(frames: FlatFields, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_files_that_are_no_raw_frames_are_refused(frames: FlatFields, tmp_path: 
     Image.fromarray(np.full((64, SIDE), 512, np.uint16)).save(tmp_path / "size.png")
     (tmp_path / "text.png").write_text("no picture")
     for name, kind, says in (
-        ("eight.png", PictureError, "8 bits, no raw frame"),
+        ("eight.png", PictureError, "8-bit picture, not a raw frame"),
         ("size.png", InvalidValueError, f"size.png: is {SIDE} x 64 px"),
         ("text.png", PictureError, "text.png"),
         ("none.png", PictureError, "none.png"),

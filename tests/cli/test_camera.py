@@ -366,7 +366,7 @@ def broken(flats: Path, folder: Path, **changes: Any) -> Path:
 def test_bad_pictures_are_refused(flats: Path, tmp_path: Path) -> None:
     eight = broken(flats, tmp_path / "eight")
     Image.new("L", (128, 128), 9).save(eight / "dark-01.png")
-    assert "8 bits, no raw frame" in refuses("fit", eight)
+    assert "8-bit picture, not a raw frame" in refuses("fit", eight)
     (tmp_path / "index.toml").write_text("dark = [")
     assert "is not valid TOML" in refuses("fit", tmp_path / "index.toml")
     assert "bit_depth: must be an integer" in refuses("fit", broken(flats, tmp_path / "bits", bit_depth=None))

@@ -96,8 +96,8 @@ def test_what_is_no_file_is_told_and_never_opened(tmp_path: Path, monkeypatch: p
         server.bind("s.png")
         assert found(tmp_path) == ["good.png"]
         assert told(tmp_path) == {
-            "circle.png": "a broken link", "gone.png": "a link to nothing",
-            "pipe.png": "a pipe (FIFO), not a file", "s.png": "a socket, and no file",
+            "circle.png": "a broken link", "gone.png": "a broken link",
+            "pipe.png": "a pipe (FIFO), not a file", "s.png": "a socket, not a file",
             "zero.png": "a device, not a file",
         }  # fmt: skip
     for name, words in (("pipe.png", "is a pipe"), ("zero.png", "is a device"), ("gone.png", "there is no such file")):

@@ -190,7 +190,7 @@ def test_a_long_chain_ends(tmp_path: Path) -> None:
     for number in range(40):
         (tmp_path / f"{number}.toml").write_text(f'extends = "{number + 1}.toml"')
     (tmp_path / "40.toml").touch()
-    with pytest.raises(InvalidValueError, match="has more than 32 cameras below it"):
+    with pytest.raises(InvalidValueError, match="has a chain of more than 32 cameras"):
         FILES.read(tmp_path / "0.toml")
     FILES.read(tmp_path / "8.toml")
 

@@ -88,7 +88,7 @@ class DepthParallax(DepthBlur):
         return node * self._node_step_px()
 
     def _node_step_px(self) -> float:
-        # Two points one step apart in place of one between them: no wider than what whole pixels do to any path.
+        # Two points one step apart instead of one between them: no wider than the effect of whole pixels on any path.
         return min(1.0, math.sqrt(8.0 * self.tolerance_px))
 
 

@@ -19,20 +19,21 @@ __all__ = ["DepthSmoothing"]
 class DepthSmoothing(Degradation):
     """Removes noise and quantization steps from a measured or estimated depth, but keeps jumps; no pixel is changed.
 
-    Blur is linear in inverse depth, and so is this: around every pixel a plane is fitted to the inverse depths of its
-    own surface, and the planes of all pixels around are averaged. A surface ends where the inverse depths of neighbors
-    differ by more than ``step``, and by half of it where their colors differ. What is linear stays as it is.
+    Blur is linear in inverse depth, and so is this step. Around every pixel, a plane is fitted to the inverse depths of
+    its own surface, and the planes of all surrounding pixels are averaged. A surface ends where the inverse depths of
+    neighbors differ by more than ``step``, or by half of it where their colors differ. Linear depth is unchanged.
 
-    Before, in windows of 5 x 5, single pixels that belong to no surface are given to one, and pixels next to a jump
-    that have the color of the other side go over to it, as far as ``snap_px``: so jumps lie at the edges of the
-    picture. A jump stays a jump, and no value is nearer or farther than those that were there.
+    Before that, in windows of 5 x 5, single pixels that belong to no surface are assigned to one, and pixels next to a
+    jump that have the color of the other side are moved to it, over at most ``snap_px``, so that jumps coincide with
+    the edges of the picture. A jump remains a jump, and no value is nearer or farther than the existing ones.
 
-    Put it before the steps that need depth and before any blur, since the colors are the picture's. A picture without
-    depth is left as it is, so that recipes may go on with a made-up one; the target gets the same depth. Labels stay.
+    Put it before the steps that need depth and before any blur, since it uses the colors of the picture. A picture
+    without depth is unchanged, so that recipes can continue with a synthetic one. The target gets the same depth.
+    Labels are kept.
 
     ``step`` is a share of the inverse depth: neither the scale of the depth nor the size of the window matters. It
     should be about four times the noise (rms), twice the stairs, and less than the jumps that matter: 1 / 60 for whole
-    disparities around 120 px. What differs by less may be smoothed away.
+    disparities around 120 px. Smaller differences may be smoothed away.
 
     Easily confused: ``denoise`` smooths the picture.
 

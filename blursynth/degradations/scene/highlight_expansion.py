@@ -18,11 +18,11 @@ __all__ = ["HighlightExpansion"]
 class HighlightExpansion(Degradation):
     """``x ((1 - k) + k peak)`` with ``k = clip((m - threshold) / (1 - threshold), 0, 1) ** exponent``.
 
-    m is what ``measure`` says: the luminance (.2126 R + .7152 G + .0722 B), as published; the largest channel, which
-    finds lamps of one color too, but makes a lamp of every saturated color; or each channel itself, with which lamps
-    of one color become purer (a sensor's color matrix shows that in the sharp picture too). With the first two the
-    channels keep their ratio and the hue stays. White becomes ``peak``; from the threshold on the brightness rises to
-    it smoothly, and above white it goes on by the factor ``peak``.
+    ``measure`` selects m: the luminance (.2126 R + .7152 G + .0722 B), as published; the largest channel, which also
+    finds lamps of one color, but turns every saturated color into a lamp; or each channel separately, which makes lamps
+    of one color purer (visible also in the sharp picture after a sensor's color matrix). With the first two, the
+    channels keep their ratio and the hue is unchanged. White becomes ``peak``; from the threshold on, the brightness
+    rises smoothly to it, and above white it is multiplied by ``peak``.
 
     Landis used exponent 2 and threshold .5, to make light sources of photographs, with peaks of thousands. Against HDR
     photographs as the truth, luminance from .95 on to a peak of 2 makes blurred pictures better by up to 6 dB where

@@ -32,7 +32,7 @@ class RandomObjects(Degradation):
         default=120.0, ge=1, le=100_000, description="diameter of the objects in px; each has half of it to twice it"
     )
     shape: Literal["mixed", "ellipse", "polygon", "blob"] = Field(default="mixed", description="outline of the objects")
-    keep: bool = Field(default=True, description="whether a picture that has labels of its own keeps them")
+    keep: bool = Field(default=True, description="whether a picture that already has labels keeps them")
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's objects")
 
     def target(self) -> Degradation:

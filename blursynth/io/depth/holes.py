@@ -68,7 +68,7 @@ def fill_holes(depth_m: NDArray[Any], *, fill: Fill = "background") -> tuple[NDA
     if fill == "refuse":
         raise InvalidValueError(
             (
-                f"depth has {missing} unknown pixels of {known.size} (NaN, infinite or 0), but ",
+                f"depth has {missing} unknown pixels of {known.size} (NaN, infinite or 0), and ",
                 Argument("fill", fill),
                 ".",
             ),
