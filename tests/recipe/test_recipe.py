@@ -90,7 +90,7 @@ def test_a_recipe_with_nothing_random_is_a_provenance_record(handheld: bs.Recipe
 def test_numbers_of_numpy_are_numbers() -> None:
     blur = bs.Random(bs.kinds.GaussianBlur, sigma_px=np.float32(0.5), aspect=np.float64(1.0))
     assert blur == bs.Random(bs.kinds.GaussianBlur, sigma_px=0.5, aspect=1.0)
-    with pytest.raises(RecipeError, match=r"write Uniform\(1, 2\), for one of them Choice\(\(1, 2\)\)"):
+    with pytest.raises(RecipeError, match=r"write Uniform\(1, 2\); for one of them, Choice\(\(1, 2\)\)"):
         bs.Random(bs.kinds.GaussianBlur, sigma_px=(1, 2))
 
 
@@ -408,7 +408,7 @@ BAD = {
     "product of nothing known": ('[[step]]\nkind = "linear_motion"\nlength_px = { product = ["exposure.exposure_s", 2.0] }', "product refers to 'exposure', which is not an earlier step"),
     "product below the field": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { product = [-1.0, { uniform = [1, 2] }] }', "must be >= 0.0, got -2.0"),
     "unknown target": ('target = "sharp"\n[[step]]\nkind = "decode"', "must be 'scene' or 'source'"),
-    "target of another encoding": ('target = "source"\n[[step]]\nkind = "decode"', "gives what it takes"),
+    "target of another encoding": ('target = "source"\n[[step]]\nkind = "decode"', "gives the encoding it takes"),
     "bad weights": ('[[step]]\none_of = [{ weight = -1, kind = "identity" }]', "weights must be >= 0"),
     "bad probability": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = 1\nprobability = 1.5', r"probability must lie in \[0, 1\]"),
     "options disagree": ('[[step]]\none_of = [{ kind = "decode" }, { kind = "identity" }]', "options of one step must give the same encoding"),
@@ -480,8 +480,8 @@ def test_missing_recipes(source: str) -> None:
         ({"shake": 1}, "step.field=value"),
         ({"shak.length_px": 1}, "no step 'shak'. Did you mean 'shake'"),
         ({"shake.lenth_px": 1}, "no such field. Did you mean 'length_px'"),
-        ({"shake.name": "hand"}, "not another name"),
-        ({"shake.before": "lens"}, "not another place"),
+        ({"shake.name": "hand"}, "not its name"),
+        ({"shake.before": "lens"}, "not its place"),
         ({"shake.length_px": -1.0}, "must be >= 0"),
     ],
 )

@@ -296,7 +296,7 @@ def test_networks_are_listed_with_their_weights() -> None:
 
 def test_one_network_shows_its_fields() -> None:
     shown = passes("networks", "nafnet").stdout
-    assert "NAFNet; ``32`` and ``64`` are the published widths" in shown
+    assert "NAFNet; 32 and 64 are the published widths" in shown
     assert re.search(r"width +32 +channels at full size", shown)
     assert "Sizes: 32, 64, tiny" in shown
     assert "There is no network 'nafnett'. Did you mean 'nafnet'?" in fails("networks", "nafnett")

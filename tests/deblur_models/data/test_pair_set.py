@@ -155,7 +155,7 @@ def test_headers_of_all_pairs_are_checked(tmp_path: Path) -> None:
     (tmp_path / "sharp" / "1.png").write_bytes(b"no picture")
     pairs = open_pairs(tmp_path)
     with pytest.raises(
-        PictureError, match=r"2 of 4 pairs cannot be used.*sharp/1.png.*blur/2.png has 16x12 px and .*17x12"
+        PictureError, match=r"2 of 4 pairs cannot be used.*sharp/1.png.*blur/2.png has 16x12 px, but .*17x12"
     ):
         pairs.check()
     with pytest.raises(PictureError, match=r"2 of 4 pairs cannot be used"):

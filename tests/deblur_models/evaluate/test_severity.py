@@ -56,7 +56,7 @@ def test_severity_without_the_depth_that_a_blur_needs_is_not_known(caplog: pytes
     frame = Frame(np.zeros((1, 3, 32, 32), np.float32), Encoding.DISPLAY)
     with caplog.at_level(logging.DEBUG, "deblur_models"):
         assert severity_px(draw, frame) is None
-    assert "not known" in caplog.text
+    assert "is unknown" in caplog.text
 
 
 def test_facts_name_the_kinds_that_can_be_seen() -> None:

@@ -76,7 +76,7 @@ def test_aligned_scores() -> None:
     assert metric("psnr")(moved, sharp).item() < inside.item() - 5
     levin = metric("aligned", of="ssim", interpolation="linear")
     assert (levin.name, levin.better, levin.border_px, levin.step_px) == ("ssim_aligned", "higher", 15, 0.25)
-    assert "5 px in steps of 0.25 px (linear), 15 px cut" in levin.protocol
+    assert "5 px in steps of 0.25 px (linear), 15 px cropped" in levin.protocol
     assert metric("aligned", of={"kind": "gmsd"}).better == "lower"
 
 
@@ -90,7 +90,7 @@ def test_alignment_refuses() -> None:
         metric("aligned", of="niqe")
     with pytest.raises(InvalidValueError, match="Nothing remains"):
         align(sharp, sharp, border_px=30)
-    with pytest.raises(InvalidValueError, match="one shape"):
+    with pytest.raises(InvalidValueError, match="the same shape"):
         align(sharp, sharp[..., 1:])
 
 
@@ -131,7 +131,7 @@ def test_trajectory_scores_of_structure_and_refusals() -> None:
     assert best_over_trajectory(big, [big], measure="ms_ssim").value == pytest.approx(1.0)
     for arguments, message in [
         ((x, []), "no references"),
-        ((x, [x[:, 1:]]), "Reference 0 has the shape"),
+        ((x, [x[:, 1:]]), "Reference 0 has shape"),
         ((x[None], [x]), "one picture|One picture"),
         ((0 * x, [x]), "black"),
     ]:
