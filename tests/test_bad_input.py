@@ -79,7 +79,7 @@ def broken_exif() -> bytes:
 
 NO_PICTURE = "is not a picture that can be read. Supported are 8-bit and 16-bit files in the formats png, jpg"
 CUT = "is damaged or truncated ("
-GLASSY = "has transparent pixels. There is no light where a picture is transparent"
+GLASSY = "has transparent pixels. Transparent pixels have no light that could be blurred"
 TOO_SMALL = "(width x height) is smaller than the crops of 48 px. Give a smaller --size."
 
 # name of the file: (its bytes, the message)
@@ -212,7 +212,7 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "out of range": (STEP + "sigma_px = -1", "r.toml [gaussian_blur]: sigma_px must be >= 0.0, got -1. It is the standard deviation along the long axis in px"),
     "infinite": (STEP + "sigma_px = inf", "r.toml [gaussian_blur]: sigma_px must be a finite number, got inf."),
     "a date": (STEP + "sigma_px = 2020-01-01", "r.toml [gaussian_blur] sigma_px: A field holds a number, a string, or a distribution, got datetime.date(2020, 1, 1)."),
-    "a list": (STEP + "sigma_px = [1, 2]", "For one of several values write { choice = [1, 2] }."),
+    "a list": (STEP + "sigma_px = [1, 2]", "For one of several values, write { choice = [1, 2] }."),
     "misspelt distribution": (STEP + "sigma_px = { unifrm = [1, 2] }", "sigma_px: There is no distribution 'unifrm'. Did you mean 'uniform'?"),
     "empty distribution": (STEP + "sigma_px = {}", "sigma_px: A distribution needs exactly one name, got an empty table. For example { uniform = [1.0, 2.0] }."),
     "too many parameters": (STEP + "sigma_px = { uniform = [1, 2, 3] }", "sigma_px: uniform needs [low, high], got [1, 2, 3]."),
@@ -259,7 +259,7 @@ def test_broken_recipes(name: str, good: Path, tmp_path: Path) -> None:
 BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "count 0": ("{good} {tmp}/out -n 0", "--count must be >= 1, got 0."),
     "count no number": ("{good} {tmp}/out -n many", "Invalid value for '--count'"),
-    "no count": ("{good} {tmp}/out", "--count is missing. A data set on a disk has an end. Say how many pairs."),
+    "no count": ("{good} {tmp}/out", "--count is missing. A data set on disk has a fixed length. Give the number of pairs."),
     "size 0": ("{good} {tmp}/out -n 2 --size 0", "--size must be >= 8, got 0."),
     "size too large": ("{good} {tmp}/out -n 2 --size 5000", "None of the 1 inputs can be used: good.png: 192 x 160 px (width x height) is smaller than 5000 px. Check the pictures, or request smaller crops."),
     "no room for the blur": ("{good} {tmp}/out -n 2 --size 150 -w 1 --set shake.length_px=200 --set shake.speed_px=200 -r motion-only", "the largest of 1 has 192 x 160 px (width x height). Use larger pictures, smaller crops, or a recipe with less blur."),
@@ -395,7 +395,7 @@ def test_damaged_data_set(good: Path, tmp_path: Path) -> None:
 def test_folder_without_permission(good: Path, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     result = run("generate", good, tmp_path / "locked" / "out", "-n", 2, "--size", 48, "-w", 1)
-    fails(result, "out: cannot be written (Permission denied). Choose a folder that you may write to.")
+    fails(result, "out: cannot be written (Permission denied). Choose a folder that you can write to.")
 
 
 def test_folder_without_permission_as_root(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,7 +409,7 @@ def test_folder_without_permission_as_root(good: Path, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     result = run("generate", good, tmp_path / "out", "-n", 2, "--size", 48, "-w", 1)
-    fails(result, "out: cannot be written (Permission denied). Choose a folder that you may write to.")
+    fails(result, "out: cannot be written (Permission denied). Choose a folder that you can write to.")
 
 
 def test_picture_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
