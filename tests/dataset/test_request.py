@@ -59,8 +59,8 @@ def test_a_request_is_json_and_toml(fields: dict[str, Any], tmp_path: Path) -> N
         ({"depth": "d", "depth_format": {"fill": "x"}}, r"\[depth_format\]: fill must be 'background'", "fill"),
         ({"downscale": 9}, "downscale must be <= 8, got 9", "downscale"),
         ({"split": [{"name": "a"}]}, r"\[\[split\]\] 1: needs count", "count"),
-        ({"split": [{"name": "..", "count": 1}]}, "split has names that are those of folders", "split"),
-        ({"split": [{"name": "a", "count": 1}] * 2}, "split has names .* each once, got 'a'", "split"),
+        ({"split": [{"name": "..", "count": 1}]}, "split must have unique names that are valid folder names", "split"),
+        ({"split": [{"name": "a", "count": 1}] * 2}, "split must have unique names .*, got 'a'", "split"),
         ({"count": 3, "split": [{"name": "a", "count": 1}]}, "count cannot be given together with split", "count"),
         ({"digest": {"draws": "0"}}, r"\[digest\]: draws", "draws"),
         ({"sise_px": 9}, "has no field 'sise_px'. Did you mean 'size_px'", "sise_px"),
@@ -167,14 +167,14 @@ def test_the_expected_digest_is_held(pictures: Path, tmp_path: Path) -> None:
     made = generate(request, tmp_path / "out", workers=1)
     right = {"draws": made.digest["draws"], "pixels": made.digest["pixels"], "environment": made.environment}
     assert generate(request.replace(digest=right), tmp_path / "out", workers=1).notes == made.notes
-    with pytest.raises(DatasetError, match=r"has the digest of draws .*, and its request expects 0000"):
+    with pytest.raises(DatasetError, match=r"has the digest of draws .*, but its request expects 0000"):
         generate(request.replace(digest={**right, "draws": "0" * 64}), tmp_path / "out", workers=1)
-    with pytest.raises(DatasetError, match=r"has the digest of pixels .*, and its request expects 0000") as caught:
+    with pytest.raises(DatasetError, match=r"has the digest of pixels .*, but its request expects 0000") as caught:
         generate(request.replace(digest={**right, "pixels": "0" * 64}), tmp_path / "out", workers=1)
     assert caught.value.value == made.digest["pixels"]
     elsewhere = {**right, "pixels": "0" * 64, "environment": "1" * 64}
     (note,) = generate(request.replace(digest=elsewhere), tmp_path / "out", workers=1).notes
-    assert "the digest of pixels is another" in note
+    assert "the digest of pixels differs" in note
 
 
 def test_summary_and_license_stand_in_the_card(pictures: Path, tmp_path: Path) -> None:
