@@ -166,7 +166,7 @@ def test_crops_without_detail_are_left_out(half_flat: Path, tmp_path: Path) -> N
 
 def test_a_limit_that_nothing_reaches_is_told_before_anything_is_written(half_flat: Path, tmp_path: Path) -> None:
     wishes = {"count": 4, "size_px": 32}
-    with pytest.raises(InvalidValueError, match=r"min_detail 2000 is more than 512 windows hold"):
+    with pytest.raises(InvalidValueError, match=r"min_detail 2000 is more than any of the 512 windows"):
         dataset.generate(
             dataset.DatasetRequest(sources=half_flat, recipe=CLEAN, min_detail=2000.0, **wishes),
             tmp_path / "out",

@@ -132,7 +132,7 @@ def test_trajectory_scores_of_structure_and_refusals() -> None:
     for arguments, message in [
         ((x, []), "no references"),
         ((x, [x[:, 1:]]), "Reference 0 has shape"),
-        ((x[None], [x]), "one picture|One picture"),
+        ((x[None], [x]), "one at a time"),
         ((0 * x, [x]), "black"),
     ]:
         with pytest.raises(InvalidValueError, match=message):

@@ -407,7 +407,7 @@ def test_half_precision_is_given_up_where_no_scale_fits(tables: Tables) -> None:
     made.check_scales()
     made.scaler.load_state_dict({**made.scaler.state_dict(), "scale": 2.0**-14})
     made.scaler.scale(torch.ones(()))
-    with pytest.raises(TrainingError, match=r"In fp16 gradients overflow at any loss scale .*6.1e-05.*bf16"):
+    with pytest.raises(TrainingError, match=r"In fp16 gradients overflow at any loss scale: .*6.1e-05.*bf16"):
         made.check_scales()
 
 
@@ -448,5 +448,5 @@ def test_a_start_of_other_shape_is_refused(tables: Tables, tmp_path: Path) -> No
 
 
 def test_a_learner_without_an_encoder_cannot_freeze_it(tables: Tables) -> None:
-    with pytest.raises(InvalidValueError, match=r"frozen_encoder_steps is 3, and nafnet has no pretrained encoder"):
+    with pytest.raises(InvalidValueError, match=r"frozen_encoder_steps is 3, but nafnet has no pretrained encoder"):
         learner(tables(run={"frozen_encoder_steps": 3}))

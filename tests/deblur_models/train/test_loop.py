@@ -222,7 +222,7 @@ def test_photographs_are_held_out_too(tables: Tables, photos: Path, tmp_path: Pa
 def test_patches_without_detail_may_be_left_out(tables: Tables, photos: Path) -> None:
     """Blocks of color have their detail at the edges: a limit that none of their patches reaches is told."""
     data = {"made": {"photos": str(photos), "recipe": "clean", "min_detail": 9000.0}}
-    with pytest.raises(BlursynthError, match=r"patch_px = 16.*min_detail 9000 is more than 512 windows hold"):
+    with pytest.raises(BlursynthError, match=r"patch_px = 16.*min_detail 9000 is more than any of the 512 windows"):
         check(load_configuration("small", tables(data=data)))
 
 
