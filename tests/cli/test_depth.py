@@ -75,7 +75,7 @@ def test_a_picture_that_the_network_cannot_do_is_named(network: Path, photos: Pa
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "--near and --far are needed for a network of relative inverse depth."),
+        ((), "--near and --far are needed for a network that gives relative inverse depth."),
         (("--near", 5, "--far", 1), "near_m must be less than far_m, got 5 and 1."),
         (("--near", 1, "--far", 5, "--mean", "1,2"), "--mean must be three numbers separated by commas, got '1,2'."),
         (("--near", 1, "--far", 5, "--network", "nowhere.onnx"), "nowhere.onnx: there is no such file."),

@@ -241,7 +241,7 @@ def test_an_asset_that_claims_more_than_it_has(pictures: Path, tmp_path: Path) -
     with pytest.raises(DatasetError, match="is damaged"):
         bs.open_dataset(out)
     path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
-    assert "its content is not what its name says" in told(out)
+    assert "its content does not match its name" in told(out)
     path.write_bytes(sound.replace(b" \n", b"\t\n", 1))  # padding of the header, which no reader looks at
     assert "its header is not that of an array of float64" in told(out)
     path.unlink()

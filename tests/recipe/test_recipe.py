@@ -408,7 +408,7 @@ BAD = {
     "product of nothing known": ('[[step]]\nkind = "linear_motion"\nlength_px = { product = ["exposure.exposure_s", 2.0] }', "product refers to 'exposure', which is not an earlier step"),
     "product below the field": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { product = [-1.0, { uniform = [1, 2] }] }', "must be >= 0.0, got -2.0"),
     "unknown target": ('target = "sharp"\n[[step]]\nkind = "decode"', "must be 'scene' or 'source'"),
-    "target of another encoding": ('target = "source"\n[[step]]\nkind = "decode"', "gives what it takes"),
+    "target of another encoding": ('target = "source"\n[[step]]\nkind = "decode"', "gives the encoding it takes"),
     "bad weights": ('[[step]]\none_of = [{ weight = -1, kind = "identity" }]', "weights must be >= 0"),
     "bad probability": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = 1\nprobability = 1.5', r"probability must lie in \[0, 1\]"),
     "options disagree": ('[[step]]\none_of = [{ kind = "decode" }, { kind = "identity" }]', "options of one step must give the same encoding"),
