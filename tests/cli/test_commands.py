@@ -315,13 +315,19 @@ def test_maps_of_another_size_do_not_send_to_the_same_command(photos: Path, tmp_
     (tmp_path / "maps").mkdir()
     np.save(tmp_path / "maps" / "a.npy", np.full((40, 50), 2.0))
     folder = run("preview", photos / "a.png", "--size", 64, "--depth", tmp_path / "maps").stderr
-    assert "preview of one picture with its map, --depth FILE or --labels FILE, says how to mend it." in folder
+    assert (
+        "running blursynth preview on one picture with its map, --depth FILE or --labels FILE, shows how to fix it."
+        in folder
+    )
     itself = run("preview", photos / "a.png", "--size", 64, "--depth", tmp_path / "maps" / "a.npy").stderr
-    assert "crop or resize both alike" in itself
+    assert "crop or resize both in the same way" in itself
     generate = run(
         "generate", photos / "a.png", tmp_path / "out", "-n", 1, "--size", 64, "--depth", tmp_path / "maps"
     ).stderr
-    assert "blursynth preview of one picture with its map, --depth FILE or --labels FILE, says how to mend" in generate
+    assert (
+        "running blursynth preview on one picture with its map, --depth FILE or --labels FILE, shows how to fix"
+        in generate
+    )
 
 
 def test_titles_say_what_was_changed(photos: Path, tmp_path: Path) -> None:
@@ -448,7 +454,7 @@ def test_dry_run_writes_nothing(photos: Path, tmp_path: Path) -> None:
 def test_job_array_and_stores(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     common = (*MAKE, photos, out, "--store", "kernel,params", "--crops-per-source", 2)
-    assert "Not finished: other shards of the 3 are still to be made." in passes(*common, "--shards", "1:3")
+    assert "Not finished: some of the 3 shards are still to be made." in passes(*common, "--shards", "1:3")
     text = run(*common, "--shards", "0:1")
     assert text.exit_code == 0
     assert "digest of pixels" in text.stdout

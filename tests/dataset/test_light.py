@@ -124,7 +124,7 @@ def test_sixteen_bits_may_be_light(mixed: Path, night: bs.Recipe, tmp_path: Path
     (note,) = scan.notes
     assert re.fullmatch(
         r"2 of 5 pictures \(photo0\.png, \.\.\.\) have 8 bits and are read as display codes: "
-        r"only pictures of 16 bits can be linear\.",
+        r"only 16-bit pictures can be linear\.",
         note,
     )
     with pytest.raises(InvalidValueError, match=r"changes nothing here: the picture \(photo0.png\) has 8 bits"):
