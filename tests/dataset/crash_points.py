@@ -95,20 +95,10 @@ def main(base: Path, stride: int) -> dict[str, Any]:
     out, ready = base / "work" / "out", base / "ready"
 
     def make(**options: Any) -> Any:
-        return generate(
-            DatasetRequest(
-                sources=base / "photos",
-                recipe=recipe,
-                count=5,
-                size_px=16,
-                seed=3,
-                shard_length=2,
-                store="params",
-                **options,
-            ),
-            out,
-            workers=1,
+        request = DatasetRequest(
+            sources=base / "photos", recipe=recipe, count=5, size_px=16, seed=3, shard_length=2, store="params"
         )
+        return generate(request, out, workers=1, **options)
 
     def prepare(part: tuple[int, int] | None) -> None:
         shutil.rmtree(base / "work", ignore_errors=True)

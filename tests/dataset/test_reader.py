@@ -106,7 +106,7 @@ def test_what_is_no_data_set(tmp_path: Path, made: Path) -> None:
     for text, words in (
         ("{", "it is no JSON"),
         ("[]", "it is no JSON object"),
-        ('{"format": "other"}', "no description of a blursynth data set"),
+        ('{"format": "other"}', "is not a description of a blursynth data set"),
         ('{"format": "blursynth-dataset", "schema": 99}', "Update blursynth"),
         ('{"format": "blursynth-dataset", "schema": 1}', "Use the version that wrote it"),
         ('{"format": "blursynth-dataset", "schema": 6}', "is damaged"),

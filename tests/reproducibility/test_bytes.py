@@ -214,8 +214,8 @@ class Deadly(bs.Degradation):
 if __name__ == "__main__":
     recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("deadly", Deadly()), ("encode", bs.kinds.Encode())])
     try:
-        dataset.generate({str(pictures)!r}, {str(tmp_path / "out")!r}, recipe, count=2, size_px=32,
-                         engine=LocalEngine(1))
+        request = dataset.DatasetRequest(sources={str(pictures)!r}, recipe=recipe, count=2, size_px=32)
+        dataset.generate(request, {str(tmp_path / "out")!r}, engine=LocalEngine(1))
     except bs.DatasetError as error:
         sys.exit(str(error))
 """
@@ -239,8 +239,10 @@ def slowed(self, placement, original=render.Renderer.render):
 if __name__ == "__main__":
     render.Renderer.render = slowed  # long enough to be interrupted in the middle
     pictures, out, recipe, workers = sys.argv[1:]
-    dataset.generate(pictures, out, bs.load_recipe(recipe), count=23, size_px=32, seed=11, workers=int(workers),
-                     shard_length=4)
+    request = dataset.DatasetRequest(
+        sources=pictures, recipe=recipe, count=23, size_px=32, seed=11, shard_length=4
+    )
+    dataset.generate(request, out, workers=int(workers))
 """
 
 
