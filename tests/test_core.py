@@ -241,7 +241,7 @@ def test_crop_and_index_move_the_origin_along() -> None:
     assert np.array_equal(part.image, frame.image[..., 5:7, 6:9])
     assert np.array_equal(frame[-1].image, frame.image[2:])
     assert np.array_equal(bs.Frame.stack(list(frame)).image, frame.image)
-    with pytest.raises(InvalidValueError, match="reaches outside"):
+    with pytest.raises(InvalidValueError, match="extends beyond"):
         frame.crop(15, 0, 6, 6)
 
 
