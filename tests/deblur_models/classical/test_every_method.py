@@ -153,7 +153,7 @@ def test_a_flat_picture_stays_flat(method) -> None:
         (np.full((1, 3, 5), 1 / 15), r"got the shape \[1, 3, 5\]"),
         (np.full((3, 3), 1 / 9), r"got the shape \[3, 3\]"),
         (np.full((2, 3, 3), 1 / 9), r"\[1, K, K\]"),
-        (np.full((1, 3, 3), np.nan), "not finite"),
+        (np.full((1, 3, 3), np.nan), "nonfinite"),
         (np.array([[[0, 0, 0], [0, 1.5, 0], [0, -0.5, 0]]]), "got a minimum of -0.5"),
         (np.full((1, 3, 3), 0.2), r"sum of 1, got 1\.8.*Divide"),
     ],

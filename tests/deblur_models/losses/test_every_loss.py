@@ -172,7 +172,7 @@ def test_weight_is_not_in_the_value(loss: Loss) -> None:
 
 def test_other_shapes_are_refused(loss: Loss) -> None:
     one, other = pair()
-    with pytest.raises(InvalidValueError, match=r"one shape, got \[2, 3, 24, 20\] and \[2, 3, 24, 19\]"):
+    with pytest.raises(InvalidValueError, match=r"the same shape, got \[2, 3, 24, 20\] and \[2, 3, 24, 19\]"):
         loss(one, other[..., :-1])
 
 

@@ -108,7 +108,7 @@ def test_without_weights_it_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for act in (Perceptual().check_ready, lambda: Perceptual()(ONE, OTHER)):
         with pytest.raises(InvalidValueError, match=f"needs pretrained weights.*{VGG19_FILE}.*random weights.*fft_l1"):
             act()
-    with pytest.raises(InvalidValueError, match=r"no file '/nowhere/vgg\.pth'"):
+    with pytest.raises(InvalidValueError, match=r"file '/nowhere/vgg\.pth' does not exist"):
         Perceptual(weights_file="/nowhere/vgg.pth").check_ready()
 
 

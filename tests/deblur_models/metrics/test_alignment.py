@@ -90,7 +90,7 @@ def test_alignment_refuses() -> None:
         metric("aligned", of="niqe")
     with pytest.raises(InvalidValueError, match="Nothing remains"):
         align(sharp, sharp, border_px=30)
-    with pytest.raises(InvalidValueError, match="one shape"):
+    with pytest.raises(InvalidValueError, match="the same shape"):
         align(sharp, sharp[..., 1:])
 
 

@@ -134,7 +134,7 @@ def test_parameters_are_read_from_every_format(tmp_path, bundled: NiqeParameters
 
 
 def test_niqe_refuses(tmp_path) -> None:
-    with pytest.raises(PictureError, match=r"no file .*\.mat"):
+    with pytest.raises(PictureError, match=r"file .*\.mat with NIQE parameters does not exist"):
         metric("niqe", parameters=str(tmp_path / "none.mat")).check_ready()
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     with pytest.raises(InvalidValueError, match=r"no array 'mu_prisparam'; it has \['weights'\]"):

@@ -642,7 +642,7 @@ def test_a_run_starts_from_the_weights_of_another(tables: Tables, tmp_path: Path
     for name, value in average.part("average").items():
         assert torch.allclose(present.part("network")[name], value, atol=1e-7), name
     other = {**start, "network": {**start["network"], "width": 6}}
-    with pytest.raises(DatasetError, match=r"another nafnet than \[network\]: width 4 \(in \[network\] 6\)\. Write"):
+    with pytest.raises(DatasetError, match=r"different nafnet than \[network\]: width 4 \(in \[network\] 6\)\. Use"):
         run(other, tmp_path / "third")
     other = {**start, "network": {"kind": "deblurgan", "size": "tiny"}}
     with pytest.raises(DatasetError, match=r"contains the network nafnet, but \[network\] is deblurgan\. Use the same"):
