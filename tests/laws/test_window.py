@@ -139,9 +139,9 @@ def test_batches_have_the_windows_of_their_pictures() -> None:
     [
         ({"window": (300, 0, 40, 10)}, "The window 40x10 at .300, 0. extends beyond the 320x400 frame"),
         ({"window": (0, 0, 40.0, 10)}, "integers in px"),
-        ({"window": (0, 0, 40, 10), "margin_px": 3}, "at once"),
+        ({"window": (0, 0, 40, 10), "margin_px": 3}, "cannot be given together"),
         ({"margin_px": 3}, "at least the reach of the steps, 6 px, got 3"),
-        ({"margin_px": 160}, "reaches outside"),
+        ({"margin_px": 160}, "extends beyond"),
     ],
 )
 def test_what_cannot_be_asked_for(where: dict[str, Any], message: str) -> None:
