@@ -157,7 +157,7 @@ def test_niqe_refuses(tmp_path) -> None:
         metric("niqe")(torch.full((1, 3, 200, 200), 0.5))
     with pytest.raises(InvalidValueError, match="at least 37 are needed"):
         fit_niqe([random[0]], source="noise")
-    with pytest.raises(InvalidValueError, match="share"):
+    with pytest.raises(InvalidValueError, match="sharpness must be"):
         fit_niqe([random[0]], source="noise", sharpness=1.0)
 
 
