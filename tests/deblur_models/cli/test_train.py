@@ -166,7 +166,7 @@ def test_a_dry_run_looks_at_everything_and_writes_nothing(config: Path, pairs: P
         (("small",), "--out is missing: the run directory"),
         (("small", "--out", "x", "--set", "optimizer"), "--set optimizer: must be TABLE.FIELD=VALUE"),
         (("small", "--out", "x", "--set", "=3"), "must be TABLE.FIELD=VALUE"),
-        (("small", "--out", "x", "--set", "optimizer.learning_rate=3"), "Did you mean 'optimizer'?"),
+        (("small", "--out", "x", "--set", "optimzer.learning_rate=3"), "Did you mean 'optimizer'?"),
         (("small", "--out", "x", "--set", "stage.0.steps=many"), "steps must be an integer, got 'many'"),
         (("small", "--out", "x", "--device", "abacus"), "There is no device 'abacus'"),
         (("small.toml", "--out", "x"), "Did you mean the configuration 'small' that ships?"),
