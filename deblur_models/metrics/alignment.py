@@ -194,7 +194,7 @@ class Aligned(Metric):
     def protocol(self) -> str:
         return (
             f"{self.of.protocol}; at the best shift up to {self.max_shift_px} px in steps of {self.step_px} px "
-            f"({self.interpolation}), {self.border_px} px cropped on each side"
+            f"({self.interpolation}), {self.border_px} px cut on each side"
         )
 
     def check_ready(self) -> None:

@@ -72,7 +72,7 @@ class Lpips(Metric):
     @property
     def protocol(self) -> str:
         backbone = "torchvision's ImageNet weights" if self.check_published else f"weights of {self.backbone_weights}"
-        return f"LPIPS 0.1, {self.net} with {backbone}, images of full size scaled to -1..1, mean over positions"
+        return f"LPIPS 0.1, {self.net} with {backbone}, pictures of full size scaled to -1..1, mean over places"
 
     def files(self) -> tuple[Path, Path]:
         """The files of the backbone and of the linear layers, whether they exist or not."""

@@ -21,7 +21,7 @@ class PSNR(Metric):
 
     @property
     def protocol(self) -> str:
-        return "PSNR in dB, peak 1, over all pixels and channels of an image, values clipped to 0..1 and not rounded"
+        return "PSNR in dB, peak 1, over all pixels and channels of a picture, values cut to 0..1 and not rounded"
 
     def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
         error = (restored.double() - sharp.double()).square().mean(dim=(1, 2, 3))

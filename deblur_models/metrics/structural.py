@@ -9,7 +9,7 @@ from deblur_models.metrics.ssim import ms_ssim, ssim
 
 __all__ = ["MsSsim", "Ssim"]
 
-_WINDOW = "Gaussian windows of sigma 1.5 truncated to 11 x 11 px, whole windows only, per channel, data range 1"
+_WINDOW = "gaussian windows of sigma 1.5 cut to 11 x 11 px, whole windows only, per channel, data range 1"
 
 
 class Ssim(Metric):
@@ -21,7 +21,7 @@ class Ssim(Metric):
 
     @property
     def protocol(self) -> str:
-        return f"SSIM, {_WINDOW}, population covariances, mean over positions and channels"
+        return f"SSIM, {_WINDOW}, population covariances, mean over places and channels"
 
     def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
         return ssim(restored.double(), sharp.double())
@@ -32,7 +32,7 @@ class MsSsim(Metric):
 
     @property
     def protocol(self) -> str:
-        return f"MS-SSIM, five scales (Wang 2003) halved by 2 x 2 means, {_WINDOW}, mean over positions and channels"
+        return f"MS-SSIM, five scales (Wang 2003) halved by 2 x 2 means, {_WINDOW}, mean over places and channels"
 
     def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
         return ms_ssim(restored.double(), sharp.double())
