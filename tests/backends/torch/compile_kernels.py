@@ -33,7 +33,7 @@ WHOLE = {
 }
 REAL = {
     "source", "other", "out", "grown", "weight", "level", "geometry", "depth", "coefficient", "table", "part_weight",
-    "part_center", "kept", "identity", "light", "cover", "gone", "slope", "row", "column", "mix", "black", "numbers",
+    "part_center", "kept", "nothing", "light", "cover", "gone", "slope", "row", "column", "mix", "black", "numbers",
 }  # fmt: skip
 ALWAYS = {"start": "*i64", "keys": "*i64", "sigma": "*fp64"}
 
