@@ -167,7 +167,7 @@ def test_resume_replay_and_verify_find_the_maps_or_say_what_is_wrong(
         resume(out, workers=1, kinds=KINDS, depth_root=tmp_path / "nowhere")
     assert resume(out, workers=1, kinds=KINDS, depth_root=moved).finished
     assert replay(out, 0, kinds=KINDS, depth_root=moved, source_root=sources).equal  # labels are remembered
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "identity"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "nothing"))
     with pytest.raises(DatasetError, match="the location of the label maps of this data set is not known"):
         replay(out, 0, kinds=KINDS, source_root=sources, depth_root=moved)
     assert replay(out, 0, kinds=KINDS, source_root=sources, depth_root=moved, labels_root=labels).equal

@@ -134,7 +134,7 @@ def test_replay_gives_the_stored_bytes(made: Path, pictures: Path, tmp_path: Pat
 
 
 def test_a_data_set_that_moved_to_another_machine(copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "identity"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "nothing"))
     assert verify(copy, deep=True).ok
     with pytest.raises(DatasetError, match="with source_root"):
         replay(copy, 0)

@@ -88,7 +88,7 @@ def test_plain_paths_win_over_links(tmp_path: Path) -> None:
 def test_what_is_no_file_is_told_and_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path, "good.png")
     os.mkfifo(tmp_path / "pipe.png")
-    (tmp_path / "gone.png").symlink_to(tmp_path / "identity")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
     (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     monkeypatch.chdir(tmp_path)  # the name of a socket is short

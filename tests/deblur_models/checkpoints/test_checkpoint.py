@@ -147,7 +147,7 @@ def test_a_missing_half_is_reported(saved: Path, half: str) -> None:
 
 def test_missing_checkpoints_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such checkpoint"):
-        load_checkpoint(tmp_path / "identity")
+        load_checkpoint(tmp_path / "nothing")
     (tmp_path / "weights.bin").write_bytes(b"nonsense")
     with pytest.raises(DatasetError, match=r"weights.bin: is not a checkpoint of deblur_models. Give a run directory"):
         load_checkpoint(tmp_path / "weights.bin")

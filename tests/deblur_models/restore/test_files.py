@@ -30,9 +30,9 @@ def test_plan_names_every_picture_once_and_refuses_collisions(tmp_path: Path) ->
     assert plan_files([a / "x.png"], a, "-restored").jobs == [(a / "x.png", a / "x-restored.png")]
     with pytest.raises(InvalidValueError, match="no file matches this pattern"):
         plan_files([tmp_path / "*.png"], out)
-    (tmp_path / "identity").mkdir()
+    (tmp_path / "nothing").mkdir()
     with pytest.raises(InvalidValueError, match="holds no pictures"):
-        plan_files([tmp_path / "identity"], out)
+        plan_files([tmp_path / "nothing"], out)
 
 
 def test_folders_are_planned_through_links_and_say_what_is_left_out(tmp_path: Path) -> None:
