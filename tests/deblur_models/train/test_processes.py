@@ -173,7 +173,7 @@ torch.set_default_dtype(torch.float64)  # rounding is 1e-12 of a step, also behi
 from deblur_models.config.configuration import load_configuration
 from deblur_models.data import Batch
 from deblur_models.train.learner import Learner
-from deblur_models.train.processes import Processes, joined
+from deblur_models.train.processes import Processes, process_group
 
 def batch(step, rank, ranks):
     sharp, noise = torch.rand((2, 2, 3, 64, 64), generator=torch.Generator().manual_seed(step))
