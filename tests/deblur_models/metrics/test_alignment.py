@@ -76,7 +76,7 @@ def test_aligned_scores() -> None:
     assert metric("psnr")(moved, sharp).item() < inside.item() - 5
     levin = metric("aligned", of="ssim", interpolation="linear")
     assert (levin.name, levin.better, levin.border_px, levin.step_px) == ("ssim_aligned", "higher", 15, 0.25)
-    assert "5 px in steps of 0.25 px (linear), 15 px cropped" in levin.protocol
+    assert "5 px in steps of 0.25 px (linear), 15 px cut on each side" in levin.protocol
     assert metric("aligned", of={"kind": "gmsd"}).better == "lower"
 
 
