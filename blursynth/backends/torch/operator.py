@@ -101,8 +101,8 @@ def _register_derivatives(made: Any, names: list[str], derivatives: Mapping[str,
     def keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
         kept = [value if isinstance(value, Tensor) else None for value in inputs]
-        # torch itself adds an input at the end, so the second list is longer.
-        if linear and not any(d and needed for d, needed in zip(by_place[1:], ctx.needs_input_grad[1:], strict=False)):
+        needed = ctx.needs_input_grad[1 : len(inputs)]  # torch's own last input is among them here
+        if linear and not any(d and wanted for d, wanted in zip(by_place[1:], needed, strict=True)):
             kept[0] = None
         ctx.save_for_backward(*kept)
 
