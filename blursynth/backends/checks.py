@@ -1,7 +1,6 @@
 """What the arguments of operations must be, for arrays and tensors alike.
 
-All but :func:`check_image` and :func:`check_plane` look at shapes and counts only, never at values, so a compiler of
-tensors can trace them.
+They look at shapes and counts, which a compiler of tensors can trace; those that look at values say so.
 """
 
 from __future__ import annotations
@@ -56,7 +55,8 @@ def check_image(image: object) -> None:
 
 
 def check_plane(name: str, plane: Any, shape: Sequence[int]) -> None:
-    """Raise ``InvalidValueError`` unless the array has one finite number for each pixel of pictures of this shape."""
+    """Raise ``InvalidValueError`` unless the array has one finite number for each pixel of pictures of this
+    shape; it looks at values."""
     expected = (shape[0], *shape[2:])
     if tuple(plane.shape) != expected:
         raise InvalidValueError(f"{name} must have the shape {expected} of the pictures, got {tuple(plane.shape)}.")
@@ -166,7 +166,7 @@ def check_scene(shape: Sequence[int], scene: Scene, border: Border | str) -> Bor
 
 
 def check_bands(shape: Sequence[int], rows: Bands, columns: Bands, size_px: Sequence[int] | None = None) -> None:
-    """Raise ``InvalidValueError`` where bands take samples that pictures of this shape have not.
+    """Raise ``InvalidValueError`` where bands take samples that pictures of this shape have not; it looks at values.
 
     With ``size_px`` the picture is a result of the bands, and that is the size of what they take their samples from.
     """

@@ -97,7 +97,9 @@ def self_guided(image: Tensor, strength: NDArray[np.float64], radius_px: NDArray
     checked_image(image)
     strength, radius_px = np.asarray(strength, np.float64), np.asarray(radius_px)
     batch = image.shape[0]
-    if strength.shape != (batch,) or radius_px.shape != (batch,) or (radius_px < 1).any() or not (strength >= 0).all():
+    # Compilers trace shapes, not values.
+    fits = torch.compiler.is_compiling() or bool((radius_px >= 1).all() and (strength >= 0).all())
+    if strength.shape != (batch,) or radius_px.shape != (batch,) or not fits:
         raise InvalidValueError(
             f"strength and radius_px must be one number >= 0 and one >= 1 for each of the {batch} pictures, "
             f"got {strength.tolist()} and {radius_px.tolist()}."
