@@ -23,9 +23,8 @@ def _margins(psf: PointSpreads, border: Border) -> tuple[int, int, int, int]:
     """Rows and columns that are dropped at the top, bottom, left and right: those that look beyond the edge."""
     if border != Border.VALID:
         return 0, 0, 0, 0
-    ahead = [max([0, *offset.tolist()]) for offset in (psf.dy, psf.dx)]
-    back = [max([0, *(-offset).tolist()]) for offset in (psf.dy, psf.dx)]
-    return ahead[0], back[0], ahead[1], back[1]
+    dy, dx = [0, *psf.dy.tolist()], [0, *psf.dx.tolist()]
+    return max(dy), -min(dy), max(dx), -min(dx)
 
 
 def _taps(psf: PointSpreads, b: int) -> list[tuple[int, int, float]]:
