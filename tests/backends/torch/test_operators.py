@@ -222,10 +222,6 @@ def call(ops: Any, name: str) -> tuple[Case, Any, Any]:
     return case, image, lambda x: getattr(ops, name)(x, **case.given, **planes)
 
 
-NOT_TRACED = ("resample", "resample_adjoint", "self_guided")
-"""Whose checks branch on the numbers of arrays, which compilers cannot follow."""
-
-
 def operators() -> list[str]:
     """The operations that are operators of torch, and have a derivative."""
     for_array(torch.zeros(1))  # declares them
@@ -235,7 +231,7 @@ def operators() -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler
-@pytest.mark.parametrize("name", [name for name in operators() if name not in NOT_TRACED])
+@pytest.mark.parametrize("name", operators())
 def test_compilers_keep_operators_whole(name: str, ops: Any) -> None:
     _, image, operator = call(ops, name)
     graphs: list[Any] = []
