@@ -96,7 +96,8 @@ def semigroup(blur: Blur, x: Array, strengths: tuple[float, float], depth_m: Arr
     got = _family(blur, t)(_family(blur, s)(x, **rest), **rest)
     expected = _family(blur, math.hypot(s, t))(x, **rest)
     cut_off = 6 * float(erfc(blur.adapter.truncate / math.sqrt(2)))
-    aliases = 4 * math.exp(-((math.pi * math.hypot(s, t)) ** 2) / 2)
+    # The spectrum of a sampled Gaussian repeats: the largest product of one's middle with the other's first repetition.
+    aliases = 4 * math.exp(-2 * (math.pi * s * t / math.hypot(s, t)) ** 2)
     return Measurement.between(got, expected, 3 * blur.accuracy + (cut_off + aliases) * float(x.max(initial=0.0)))
 
 

@@ -255,7 +255,7 @@ def _other_gradient(function: Callable[..., Any], given: Any, size: float, **ext
     "another border or an unflipped kernel.",
     tolerance="1 error of a call in every pixel, weighted by w; exact for linear blurs",
     reference="central differences; torch.autograd.gradcheck",
-    cases=lambda blur: scenes(blur, ("x", "v", "w")),
+    cases=lambda blur: scenes(blur, ("x", "v", "w"), kinds=("ramp", "noise")),
     fault=Fault(
         "another derivative",
         "of the identity",
