@@ -196,9 +196,6 @@ class Adapter:
                 )
         if "C" not in self.layout and self.channels != 1:
             object.__setattr__(self, "channels", 1)
-        if self.white is None:
-            white = float(np.iinfo(self.dtype).max) if self.of_integers else 1.0
-            object.__setattr__(self, "white", white)
         for name, least in (("channels", 1), ("smallest_px", 1), ("largest", 1.0)):
             if getattr(self, name) < least:
                 raise InvalidValueError(
@@ -219,6 +216,12 @@ class Adapter:
     def of_integers(self) -> bool:
         """The values are integers."""
         return self.dtype.startswith("u")
+
+    def white_of(self, dtype: str) -> float:
+        """The value of white in the adapter's own type or in another one."""
+        if dtype == self.dtype and self.white is not None:
+            return self.white
+        return float(np.iinfo(dtype).max) if dtype.startswith("u") else 1.0
 
     def replace(self, **changes: Any) -> Adapter:
         """A copy with some fields changed."""
@@ -305,10 +308,7 @@ class Blur:
         adapter = self.adapter
         dtype = dtype or adapter.dtype
         values = srgb_from_linear(images) if adapter.light == "srgb" else images
-        white = float(adapter.white or 1.0)
-        if dtype != adapter.dtype:
-            white = float(np.iinfo(dtype).max) if dtype.startswith("u") else 1.0
-        values = values * white
+        values = values * adapter.white_of(dtype)
         if dtype.startswith("u"):
             values = np.clip(np.rint(values), 0, np.iinfo(dtype).max)
         values = values.astype(dtype)
@@ -325,9 +325,8 @@ class Blur:
         if adapter.array == "torch":
             result = result.detach().cpu().numpy()
         values = np.asarray(result)
-        white = float(adapter.white or 1.0)
-        if values.dtype != np.dtype(adapter.dtype):
-            white = float(np.iinfo(values.dtype).max) if values.dtype.kind == "u" else 1.0
+        if values.dtype.name not in DTYPES:
+            raise _Refused(f"the result has values of type {values.dtype}, not one of {', '.join(DTYPES)}")
         axes = adapter.layout
         if values.ndim != len(axes):
             raise _Refused(f"the result has {values.ndim} axes, {axes} has {len(axes)}")
@@ -337,7 +336,7 @@ class Blur:
             values = values[:, None]
         elif axes.endswith("C"):
             values = np.moveaxis(values, -1, 1)
-        values = values.astype(np.float64) / white
+        values = values.astype(np.float64) / adapter.white_of(values.dtype.name)
         return srgb_to_linear(values) if adapter.light == "srgb" else values
 
     def _as_array(self, values: NDArray[Any]) -> Any:

@@ -33,7 +33,7 @@ def _flat(blur: Blur, level: float, seed: int, side: int = SIDE) -> Array:
 
 def _expected_variance(blur: Blur, mean: Any) -> Any:
     noise, adapter = _noise(blur), blur.adapter
-    rounding = 1 / (12 * float(adapter.white or 1.0) ** 2) if adapter.of_integers else 0.0
+    rounding = 1 / (12 * adapter.white_of(adapter.dtype) ** 2) if adapter.of_integers else 0.0
     return noise.gain * mean + noise.read_sigma**2 + rounding
 
 

@@ -273,6 +273,6 @@ def derivatives(blur: Blur, x: Array, v: Array, w: Array, depth_m: Array | None 
     step = 0.25
     ahead, behind = (blur.function(at.detach() + s * direction, **extra) for s in (step, -step))
     by_values = float(((ahead - behind) * weight).sum()) / (2 * step)
-    white = float(blur.adapter.white or 1.0)
+    white = blur.adapter.white_of(blur.adapter.dtype)
     allowed = blur.accuracy * white**2 * (float(w.sum()) / step + float(v.sum())) + 1e-12
     return Measurement(abs(by_torch - by_values), allowed, "of the inner product")
