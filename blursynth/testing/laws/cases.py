@@ -28,6 +28,7 @@ def scenes(
     kinds: tuple[str, ...] | None = None,
     smallest_px: int = 1,
     largest_px: int = 12,
+    levels: int = LEVELS,
     others: Mapping[str, Strategy[Any]] | None = None,
 ) -> dict[str, Any]:
     """Pictures of one size, named, with ``depth_m`` for a blur with depth, and other parts of a case.
@@ -38,6 +39,8 @@ def scenes(
         The pictures are dark as far from their edges as the blur reaches, so that no light meets a border.
     extra_px
         More darkness than that.
+    levels
+        Steps from black to white; by default four codes each.
     """
     adapter = blur.adapter
     least = max(smallest_px, 1 if inside else adapter.smallest_px)
@@ -46,16 +49,17 @@ def scenes(
     margin = blur.reach_px + 1 + extra_px if inside else 0
     margin = max(margin, -(-(adapter.smallest_px - min(size)) // 2))
     case: dict[str, Any] = {}
+    brightest = 1.0 if levels != LEVELS else 4 * LEVELS / 255
     for name in names:
         picture = draw(
             images(
                 channels=adapter.channels,
                 size_px=size,
-                levels=LEVELS,
+                levels=levels,
                 **({} if kinds is None else {"kinds": kinds}),
             )
         )
-        case[name] = np.pad(picture * (4 * LEVELS / 255), ((0, 0), (margin, margin), (margin, margin)))
+        case[name] = np.pad(picture * brightest, ((0, 0), (margin, margin), (margin, margin)))
     if adapter.depth is not None and depth != "none":
         full = (size[0] + 2 * margin, size[1] + 2 * margin)
         one = {"kinds": ("constant",)} if depth == "constant" else {}

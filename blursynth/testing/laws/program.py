@@ -196,7 +196,7 @@ def batches(blur: Blur, **parts: Array) -> Measurement:
     "of two passes).",
     tolerance="1 error of a call in each type; half a code for integers",
     reference="rounding to nearest",
-    cases=lambda blur: scenes(blur, others={"dtype": st.sampled_from(tuple(blur.adapter.other_dtypes))}),
+    cases=lambda blur: scenes(blur, levels=255, others={"dtype": st.sampled_from(tuple(blur.adapter.other_dtypes))}),
     fault=Fault(
         "a second rounding that goes down",
         "codes of 255",
