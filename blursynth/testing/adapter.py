@@ -36,6 +36,9 @@ KEEPS_CONSTANTS = ("reflect", "symmetric", "replicate", "circular")
 LARGEST_REACH_PX = 256
 """The widest blur whose reach is measured; a wider one must say its reach."""
 
+DISTANCES_M = (0.5, 1e6)
+"""The nearest and the farthest wall that laws show to a blur with depth."""
+
 ACCURACY = {"float32": 2e-5, "float64": 1e-10}
 """Errors of one call, of white: a Fourier transform's in float32 and, with room, in float64."""
 
@@ -368,7 +371,12 @@ class Blur:
         # Half planes of light show the faint ends that one point of light does not, above all in integers.
         faint = 0.0 if self.adapter.of_integers else 1e-4 * self.accuracy
         for reach in (16, 64, LARGEST_REACH_PX):
-            found = max(self._spread_of_edge(reach, axis, end, faint) for axis in (1, 2) for end in (False, True))
+            found = max(
+                self._spread_of_edge(reach, axis, end, faint, distance_m)
+                for axis in (1, 2)
+                for end in (False, True)
+                for distance_m in (DISTANCES_M if self.adapter.depth else (1.0,))
+            )
             if found < reach - 1:
                 return found
         raise InvalidValueError(
@@ -377,7 +385,7 @@ class Blur:
             fix="Give Adapter(reach_px=...).",
         )
 
-    def _spread_of_edge(self, reach: int, axis: int, lit_end: bool, faint: float) -> int:
+    def _spread_of_edge(self, reach: int, axis: int, lit_end: bool, faint: float, distance_m: float) -> int:
         """How far from a lit half plane the dark half of a picture changes, up to ``reach``."""
         side = max(2 * reach + 1, self.adapter.smallest_px)
         shape = [self.adapter.channels, max(9, self.adapter.smallest_px), max(9, self.adapter.smallest_px)]
@@ -387,7 +395,7 @@ class Blur:
         half: list[slice] = [slice(None)] * 3
         half[axis] = slice(side - 1, None) if lit_end else slice(None, reach + 1)
         lit[tuple(half)] = 1.0
-        depth_m = np.full(shape[1:], 2.0 * (self.adapter.focus_distance_m or 1.0)) if self.adapter.depth else None
+        depth_m = np.full(shape[1:], distance_m) if self.adapter.depth else None
         change = np.abs(self(lit, depth_m=depth_m) - self(dark, depth_m=depth_m))
         changed = np.nonzero(np.moveaxis(change, axis, 0).reshape(shape[axis], -1).max(axis=1) > faint)[0]
         if lit_end:

@@ -309,6 +309,8 @@ def depth_blur(how: str = "right") -> Function:
             out = light + (1 - share) * out
             if how == "dark seams" and distance < depth_m.max():
                 out = out * (1 - 0.2 * (share < 1) * (share > 0))
+        if how == "glow":
+            out = 0.9 * out + 0.1 * convolved(image, box(1), "edge")
         if how == "far":
             out = out * np.where(depth_m.max() > 1e7, np.nan, 1.0)
         return out
@@ -538,7 +540,8 @@ WRONG: tuple[Wrong, ...] = (
     _depth(laws.in_focus, "disparity for distance", "disparity"),
     Wrong("near and far exchanged", laws.impulse_response, half_aperture(-1), HALF, half_aperture(1)),
     _depth(laws.far_limit, "NaN in the sky", "far"),
-    _depth(laws.occlusion, "bleeding over edges of depth", "blended"),
+    _depth(laws.occlusion, "the wall's light before it", "glow"),
+    _depth(laws.no_glow, "bleeding over edges of depth", "blended"),
     Wrong("dark seams between steps", laws.staircase, depth_blur("dark seams"), DEPTH, *DEFOCUS),
     _noise(laws.photon_transfer, "square"),
     _noise(laws.photon_transfer, "brighter"),

@@ -19,7 +19,7 @@ from typing import Any
 
 from blursynth.errors import InvalidValueError, did_you_mean
 from blursynth.testing.adapter import Adapter
-from blursynth.testing.laws.depth import depth_order, far_limit, in_focus, occlusion, staircase
+from blursynth.testing.laws.depth import depth_order, far_limit, in_focus, no_glow, occlusion, staircase
 from blursynth.testing.laws.files import jpeg_monotonicity, jpeg_of_libjpeg, mosaic_phase
 from blursynth.testing.laws.geometry import (
     exposure_sum,
@@ -91,6 +91,7 @@ __all__ = [
     "mirrors",
     "monotonicity",
     "mosaic_phase",
+    "no_glow",
     "no_wrap_around",
     "noise_after_blur",
     "noise_independence",
@@ -114,7 +115,7 @@ ALL: tuple[Law, ...] = (
     *(adjoint, translation, commutation, border, no_wrap_around),
     *(mirrors, identity_limit, monotonicity, semigroup, exposure_sum, path_order, row_time),
     *(linear_light, saturation),
-    *(in_focus, far_limit, depth_order, occlusion, staircase),
+    *(in_focus, far_limit, depth_order, occlusion, no_glow, staircase),
     *(photon_transfer, whiteness, noise_independence, noise_after_blur),
     *(mosaic_phase, jpeg_of_libjpeg, jpeg_monotonicity),
 )

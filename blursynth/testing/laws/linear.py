@@ -183,7 +183,7 @@ def _one_depth(blur: Blur) -> dict[str, Any]:
     "normalized, or cut off.",
     tolerance="1 error of a call in every pixel that light reaches, as a share of the light",
     reference="conservation of energy",
-    cases=lambda blur: scenes(blur, inside=True),
+    cases=lambda blur: scenes(blur, inside=True, depth="constant"),
     fault=GAIN,
     needs=LINEAR,
 )
