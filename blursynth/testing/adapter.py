@@ -107,6 +107,8 @@ class Adapter:
         light.
     largest
         The largest value that it takes, of white. Above 1, bright light is blurred before it is clipped.
+    linear
+        The blur is a linear operator. Of what is not, such as a denoiser, only the laws of programs hold.
     varies
         The blur differs between places of a picture. Laws of convolutions then do not apply.
     kernel
@@ -162,6 +164,7 @@ class Adapter:
     border: str | None = None
     light: Literal["values", "srgb"] = "values"
     largest: float = 1.0
+    linear: bool = True
     varies: bool = False
     kernel: ArrayLike | Callable[[float], ArrayLike] | None = None
     centered: bool = True

@@ -63,6 +63,7 @@ def adapted(
     blur.__qualname__ = "+".join(one.kind for _, one in draw.steps)
     known: dict[str, Any] = {"layout": "NCHW", "dtype": dtype, "array": array, "device": device}
     blurring = [one for _, one in draw.steps if one.blurs]
+    known["linear"] = bool(blurring)
     if blurring and all(one.takes is one.gives is Encoding.LINEAR for _, one in draw.steps):
         known["largest"] = 4.0
     if any(one.varies for one in blurring):

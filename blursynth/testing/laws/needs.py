@@ -34,6 +34,8 @@ def linear(adapter: Adapter) -> str | None:
     """It is a linear operator, up to rounding."""
     if adapter.jpeg is not None:
         return "a codec is not linear"
+    if not adapter.linear:
+        return "Adapter.linear is False"
     return exact(adapter)
 
 
