@@ -27,6 +27,8 @@ FEW_LINES = 3
 def import_original(path: str | Path, config: NetworkConfig) -> Network:
     """A network with the weights of a published checkpoint, on the CPU, ready for use (``eval()``).
 
+    Weights in half or double precision are converted to float32.
+
     Parameters
     ----------
     path
@@ -37,15 +39,9 @@ def import_original(path: str | Path, config: NetworkConfig) -> Network:
 
     Raises
     ------
-    DatasetError
-        As in :func:`~deblur_models.checkpoints.weights_file.read_weights`.
     InvalidValueError
         The weights do not match the network (with tables of missing, unexpected and differently shaped weights, and a
         guess which network they belong to), or some are not finite.
-
-    Notes
-    -----
-    Weights in half or double precision are converted to float32.
     """
     network: Network = _imported(expanded(path), config, CONTAINERS)
     return network
