@@ -110,18 +110,25 @@ def command(
         typer.Option(
             "--align",
             metavar="PX",
+            min=0,
             help="Also compute PSNR and SSIM at the best shift of up to PX, without the borders.",
             show_default=False,
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", help="Use only N pairs, evenly spread over DATA.", show_default=False),
+        typer.Option(
+            "--limit", metavar="N", min=1, help="Use only N pairs, evenly spread over DATA.", show_default=False
+        ),
     ] = None,
-    pictures: Annotated[int, typer.Option("--pictures", metavar="N", help="Number of pairs shown in the report.")] = 12,
+    pictures: Annotated[
+        int, typer.Option("--pictures", metavar="N", min=0, help="Number of pairs shown in the report.")
+    ] = 12,
     harm: Annotated[
         int,
-        typer.Option("--no-harm", metavar="N", help="Number of sharp pictures, which restorers should not change."),
+        typer.Option(
+            "--no-harm", metavar="N", min=0, help="Number of sharp pictures, which restorers should not change."
+        ),
     ] = 50,
     tile: Annotated[
         int, typer.Option("--tile", metavar="PX", help="Side of the tiles that a network sees; 0: the whole picture.")
@@ -150,11 +157,6 @@ def command(
         )
     if out.exists() and not out.is_dir():
         raise InvalidValueError(f"--out {out}: is a file, not a folder.", fix="Choose another place.")
-    for option, value, least in (
-        ("--limit", limit, 1), ("--pictures", pictures, 0), ("--no-harm", harm, 0), ("--align", align, 0),
-    ):  # fmt: skip
-        if value is not None and value < least:
-            raise InvalidValueError(f"{option} must be >= {least}, got {value}.")
     cost_px = parse_size(cost_size)
     from deblur_models.data import open_pairs
     from deblur_models.evaluate import evaluate, kernels_of_files, open_references, write_report
@@ -320,13 +322,5 @@ def _progress() -> Iterator[OnPicture]:
 
         yield lines
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console.console(stderr=True), transient=True) as bar:
-        task = bar.add_task("measuring", total=None)
-
-        def show(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=printable(what) or "writing")
-
-        yield show
+    with options.live_bar("measuring") as update:
+        yield lambda done, total, what: update(completed=done, total=total, description=printable(what) or "writing")
