@@ -181,7 +181,7 @@ def load_network(path: str | Path, *, average: bool = True) -> Network:
 
 
 def load_blur_generator(path: str | Path, *, average: bool = True) -> BlurGenerator:
-    """The network of a checkpoint that blurs; arguments and errors as :func:`load_network`."""
+    """The network of a checkpoint that blurs, or an error if it restores; otherwise as :func:`load_network`."""
     return blur_generator_of(load_checkpoint(path), path, average=average)
 
 

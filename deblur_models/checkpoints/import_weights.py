@@ -39,6 +39,8 @@ def import_original(path: str | Path, config: NetworkConfig) -> Network:
 
     Raises
     ------
+    DatasetError
+        As in :func:`~deblur_models.checkpoints.weights_file.read_weights`.
     InvalidValueError
         The weights do not match the network (with tables of missing, unexpected and differently shaped weights, and a
         guess which network they belong to), or some are not finite.

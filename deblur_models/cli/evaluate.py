@@ -110,25 +110,18 @@ def command(
         typer.Option(
             "--align",
             metavar="PX",
-            min=0,
             help="Also compute PSNR and SSIM at the best shift of up to PX, without the borders.",
             show_default=False,
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(
-            "--limit", metavar="N", min=1, help="Use only N pairs, evenly spread over DATA.", show_default=False
-        ),
+        typer.Option("--limit", metavar="N", help="Use only N pairs, evenly spread over DATA.", show_default=False),
     ] = None,
-    pictures: Annotated[
-        int, typer.Option("--pictures", metavar="N", min=0, help="Number of pairs shown in the report.")
-    ] = 12,
+    pictures: Annotated[int, typer.Option("--pictures", metavar="N", help="Number of pairs shown in the report.")] = 12,
     harm: Annotated[
         int,
-        typer.Option(
-            "--no-harm", metavar="N", min=0, help="Number of sharp pictures, which restorers should not change."
-        ),
+        typer.Option("--no-harm", metavar="N", help="Number of sharp pictures, which restorers should not change."),
     ] = 50,
     tile: Annotated[
         int, typer.Option("--tile", metavar="PX", help="Side of the tiles that a network sees; 0: the whole picture.")
@@ -157,6 +150,11 @@ def command(
         )
     if out.exists() and not out.is_dir():
         raise InvalidValueError(f"--out {out}: is a file, not a folder.", fix="Choose another place.")
+    for option, value, least in (
+        ("--limit", limit, 1), ("--pictures", pictures, 0), ("--no-harm", harm, 0), ("--align", align, 0),
+    ):  # fmt: skip
+        if value is not None and value < least:
+            raise InvalidValueError(f"{option} must be >= {least}, got {value}.")
     cost_px = parse_size(cost_size)
     from deblur_models.data import open_pairs
     from deblur_models.evaluate import evaluate, kernels_of_files, open_references, write_report
