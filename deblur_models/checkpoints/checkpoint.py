@@ -212,9 +212,10 @@ def load_discriminator(path: str | Path) -> nn.Module:
             fix="Give the directory of an adversarial run, or a file from deblur import --network patchgan.",
         )
     try:
-        return _built(discriminator_config(described), state)
+        discriminator: nn.Module = _built(discriminator_config(described), state)
     except (InvalidValueError, RuntimeError) as error:
         raise DatasetError(f"{path}: its weights do not fit the discriminator it describes.", why=str(error)) from None
+    return discriminator
 
 
 def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network | BlurGenerator:
