@@ -65,7 +65,7 @@ class PictureFile:
 
     def tensor(self) -> Tensor:
         """``[1, 3, H, W]`` float32 in 0..1."""
-        return values_of(self.codes, "cpu")[None]
+        return values_of(self.codes, "cpu")[None].contiguous()
 
     def encoded(self, restored: Tensor, suffix: str) -> bytes:
         """The bytes of a file of this format with restored pixels and everything else unchanged.

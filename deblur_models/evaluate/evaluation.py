@@ -236,7 +236,7 @@ def _measure(
         known = pair_facts(index, sample) if baseline is None else PairFacts.from_dict(baseline["blur"])
         if index in plan.shown:
             for name, codes in (("sharp", sample.sharp), ("blurred", sample.blurred)):
-                write_picture(_picture_file(plan, index, name), values_of(codes, "cpu")[None])
+                write_picture(_picture_file(plan, index, name), values_of(codes, "cpu")[None].contiguous())
         try:
             for number, restorer, store in left:
                 if on_picture is not None:
@@ -287,7 +287,7 @@ def _measured(
     line: dict[str, Any] = {"index": index, "name": sample.name}
     if restorer.needs_kernel and kernel is None:
         return {**line, "skipped": "no single kernel is known"}
-    sharp, blurred = (values_of(codes, "cpu")[None] for codes in (sample.sharp, sample.blurred))
+    sharp, blurred = (values_of(codes, "cpu")[None].contiguous() for codes in (sample.sharp, sample.blurred))
     top = float(np.iinfo(sample.blurred.dtype).max)
     kernels = kernel[None] if restorer.needs_kernel and kernel is not None else None
     began = time.perf_counter()
