@@ -13,7 +13,7 @@ from blursynth.errors import InvalidValueError
 from deblur_models.losses.loss import Loss
 from deblur_models.losses.pixel import IMAGENET_MEAN, IMAGENET_STD
 from deblur_models.losses.pretrained import load_pretrained, pretrained_path
-from deblur_models.networks.layers import vgg_layers
+from deblur_models.metrics.lpips import vgg_layers
 
 __all__ = ["VGG19_FILE", "VGG19_LAYERS", "Perceptual", "VGG19Features"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from blursynth.errors import InvalidValueError, PictureError
 from deblur_models.checkpoints.weights_file import read_weights
 from deblur_models.metrics.metric import Metric
-from deblur_models.networks.layers import vgg_layers
 
-__all__ = ["Backbone", "Lpips", "lpips_network"]
+__all__ = ["Backbone", "Lpips", "lpips_network", "vgg_layers"]
 
 Backbone = Literal["alex", "vgg"]
 
@@ -200,3 +199,15 @@ def _alexnet() -> nn.Sequential:
         nn.Conv2d(256, 256, 3, padding=1),
         nn.ReLU(),
     )
+
+
+def vgg_layers(stages: Iterable[tuple[int, int]]) -> list[nn.Module]:
+    """The layers of VGG for its stages ``(channels, convolutions)``, each of which ends in a pooling."""
+    layers: list[nn.Module] = []
+    before = 3
+    for channels, convolutions in stages:
+        for _ in range(convolutions):
+            layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()]
+            before = channels
+        layers.append(nn.MaxPool2d(2))
+    return layers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated
 
 import torch
@@ -22,7 +21,6 @@ __all__ = [
     "Norm2d",
     "check_local_px",
     "draw_normal_weights",
-    "vgg_layers",
     "window_mean",
     "with_norm_policy",
 ]
@@ -215,15 +213,3 @@ def draw_normal_weights(module: nn.Module, deviation: float = 0.02) -> None:
             nn.init.normal_(part.weight, 0.0, deviation)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
-
-
-def vgg_layers(stages: Iterable[tuple[int, int]]) -> list[nn.Module]:
-    """The layers of VGG for its stages ``(channels, convolutions)``, each of which ends in a pooling."""
-    layers: list[nn.Module] = []
-    before = 3
-    for channels, convolutions in stages:
-        for _ in range(convolutions):
-            layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()]
-            before = channels
-        layers.append(nn.MaxPool2d(2))
-    return layers
