@@ -196,11 +196,18 @@ def parse_value(text: str) -> Any:
     )
 
 
+_EXAMPLES = {
+    "STEP.FIELD": "shake.length_px=20",
+    "NAME": "count=500",
+    "TABLE.FIELD": "optimizer.learning_rate=1e-4",
+    "FIELD": "width=32 --set encoder_blocks=[2,2,4,8]",
+}
+
+
 def parse_changes(settings: Sequence[str] | None, *, form: str = "STEP.FIELD") -> dict[str, Any]:
     """``--set`` options as changes for :func:`blursynth.load_recipe`; with ``form="NAME"`` as changes of a request."""
-    allowed, example = (
-        (r"[^.\s]+\.[^.\s]+", "shake.length_px=20") if form == "STEP.FIELD" else (r"[^.\s]+(\.[^.\s]+)*", "count=500")
-    )
+    allowed = r"[^.\s]+\.[^.\s]+" if form == "STEP.FIELD" else r"[^.\s]+(\.[^.\s]+)*"
+    example = _EXAMPLES[form]
     changes: dict[str, Any] = {}
     for setting in settings or ():
         path, equals, text = setting.partition("=")
