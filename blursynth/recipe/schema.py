@@ -11,7 +11,7 @@ from typing import Any
 
 from blursynth import degradations
 from blursynth.core import Degradation
-from blursynth.recipe.field_schema import field_schema
+from blursynth.recipe.distributions import field_schema
 from blursynth.recipe.joint_samplers import JOINT_SAMPLERS
 from blursynth.recipe.recipe import recipe_names
 from blursynth.records.schema import kind_schema

@@ -11,8 +11,7 @@ from blursynth.core import Degradation
 from blursynth.degradations.sensor.sensor import Sensor
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError
 from blursynth.frame import Frame
-from blursynth.recipe.distributions import Choice, Distribution, Earlier, parse, pick
-from blursynth.recipe.field_schema import field_schema
+from blursynth.recipe.distributions import Choice, Distribution, Earlier, field_schema, parse, pick
 from blursynth.recipe.samplers import JointSampler, Random, parse_fields
 from blursynth.records.streams import Stream
 from blursynth.records.toml import beside
