@@ -206,7 +206,7 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "summary a number": ("summary = 3\n" + STEP, "r.toml summary: it must be a string, got 3."),
     "misspelt kind": ("[[step]]\nkind = 'gausian_blur'", "r.toml [gausian_blur]: There is no kind 'gausian_blur'. Did you mean 'gaussian_blur'?"),
     "no kind": ("[[step]]\nsigma_px = 1", "r.toml [step 1]: needs a kind. Known: accelerated_motion,"),
-    "misspelt field": (STEP + "sigma = 1", "r.toml [gaussian_blur] sigma: GaussianBlur has no such field. Did you mean 'sigma_px'?"),
+    "misspelled field": (STEP + "sigma = 1", "r.toml [gaussian_blur]: has no field 'sigma'. Did you mean 'sigma_px'?"),
     "field missing": (STEP, "r.toml [gaussian_blur]: needs sigma_px (standard deviation along the long axis in px; .4 to .8 for a good lens). Give it a value."),
     "text for a number": (STEP + "sigma_px = '1'", "r.toml [gaussian_blur]: sigma_px must be a number, got '1'."),
     "out of range": (STEP + "sigma_px = -1", "r.toml [gaussian_blur]: sigma_px must be >= 0.0, got -1. It is the standard deviation along the long axis in px"),

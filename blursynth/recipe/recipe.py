@@ -12,12 +12,15 @@ from typing import Any, cast
 
 from blursynth import degradations
 from blursynth.core import Degradation, Draw, Target, check_frame
+from blursynth.degradations.sensor.sensor import Sensor
+from blursynth.degradations.synonyms import SYNONYMS
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.io import assets
 from blursynth.recipe.distributions import Constant, SameAs
-from blursynth.recipe.joint_samplers import JOINT_SAMPLERS
-from blursynth.recipe.samplers import JointSampler, Sampler, as_sampler, parse_sampler
+from blursynth.recipe.samplers import Maybe, OneOf, Random, Sampler, as_sampler
+from blursynth.recipe.sensor_from_profile import SensorFromProfile
+from blursynth.records.kind import find_kind
 from blursynth.records.streams import Stream
 from blursynth.records.toml import Tables, TomlFiles, without_none
 
@@ -77,10 +80,6 @@ class Recipe:
         source: str = "",
         target: Target = "scene",
     ) -> None:
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "summary", summary)
-        object.__setattr__(self, "source", source)
-        object.__setattr__(self, "target", target)
         if isinstance(steps, Sampler | Degradation | Mapping | str) or not isinstance(steps, Iterable):
             raise RecipeError(
                 f"A recipe takes a list of steps, got {type(steps).__name__}.",
@@ -93,24 +92,20 @@ class Recipe:
             else:
                 sampler = as_sampler(cast(Sampler, item))
                 named.append((sampler.kinds()[0].kind, sampler))
-        object.__setattr__(self, "steps", tuple(named))
+        values = {"steps": tuple(named), "summary": summary, "name": name, "source": source, "target": target}
+        for field, value in values.items():
+            object.__setattr__(self, field, value)
         self._check()
 
     def _check(self) -> None:
+        about: Any = {"place": f"{self.name} target", "field": "target", "value": self.target}
         if self.target not in ("scene", "source"):
-            raise RecipeError(
-                f"must be 'scene' or 'source', got {self.target!r}.",
-                place=f"{self.name} target",
-                field="target",
-                value=self.target,
-            )
+            raise RecipeError(f"must be 'scene' or 'source', got {self.target!r}.", **about)
         if self.target == "source" and self.steps and self.takes is not self.gives:
             raise RecipeError(
                 f"'source' needs a recipe that gives the encoding it takes, got {self.takes} -> {self.gives}.",
                 why="The two pictures of a pair must have the same encoding.",
-                place=f"{self.name} target",
-                field="target",
-                value=self.target,
+                **about,
             )
         if not self.steps:
             raise RecipeError(f"Recipe {self.name!r} has no steps.", fix="Add [[step]] tables with a kind.")
@@ -240,7 +235,7 @@ class Recipe:
                 )
             step = str(given or fields.get("kind") or f"step {len(steps) + 1}")
             try:
-                steps.append((step, parse_sampler(fields, kinds, JOINT_SAMPLERS)))
+                steps.append((step, _sampler(fields, kinds)))
             except BlursynthError as error:
                 raise error.at(f"{name} [{step}]", RecipeError) from None
         return Recipe(
@@ -270,6 +265,36 @@ class Recipe:
 
     def __repr__(self) -> str:
         return f"Recipe({self.name!r}: {', '.join(name for name, _ in self.steps)})"
+
+
+def _sampler(entry: Mapping[str, Any], kinds: Sequence[type[Degradation]]) -> Sampler:
+    """A sampler from its TOML form: ``kind`` and fields; or ``one_of``; with ``probability`` for a maybe."""
+    fields = dict(entry)
+    if "probability" in fields:
+        return Maybe(fields.pop("probability"), _sampler(fields, kinds))
+    if "one_of" in fields:
+        options = fields.pop("one_of")
+        if not isinstance(options, Sequence) or not all(isinstance(o, Mapping) for o in options):
+            raise RecipeError("one_of needs a list of tables with weight, kind and fields.")
+        if fields:
+            raise RecipeError(
+                f"A step with one_of cannot have fields of its own, got {sorted(fields)[0]!r}.",
+                why="It would be ambiguous whether this field or that of an option applies.",
+                fix="Move it into the options. (Later changes of the step, by a recipe that extends this one or by "
+                "name, apply to every option that has such a field.)",
+            )
+        pairs = []
+        for option in options:
+            rest = dict(option)
+            weight = rest.pop("weight", 1.0)
+            if isinstance(weight, bool) or not isinstance(weight, int | float):
+                raise RecipeError(f"weight must be a number, got {weight!r}.")
+            pairs.append((cast(float, weight), _sampler(rest, kinds)))
+        return OneOf(*pairs)
+    kind = find_kind(fields.pop("kind", None), kinds, synonyms=SYNONYMS, error=RecipeError)
+    if kind is Sensor and not fields.keys().isdisjoint(SensorFromProfile.more_fields):
+        return SensorFromProfile.from_fields(fields)
+    return Random(kind, **fields)
 
 
 def _check_same_as(place: str, word: str, other: SameAs, known: Mapping[str, Sampler]) -> None:
@@ -312,8 +337,7 @@ def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         return [in_step(entry) if isinstance(entry, dict) else entry for entry in entries]
 
     def in_step(entry: dict[str, Any]) -> dict[str, Any]:
-        for joint in JOINT_SAMPLERS:
-            entry = joint.located(entry, folder)
+        entry = SensorFromProfile.located(entry, folder)
         return {**entry, "one_of": in_steps(entry["one_of"])} if "one_of" in entry else entry
 
     if "step" in values:
@@ -485,14 +509,13 @@ def _put_over(
         return {**old, **own, "one_of": options}
     own = {key: value for key, value in old.items() if key in ("name", "kind", "weight", "probability")}
     rest = {key: value for key, value in old.items() if key not in own}
-    for joint in _joint_samplers(old, kinds):
-        rest = joint.kept(rest, fields)
+    if _is_sensor(old, kinds):
+        rest = SensorFromProfile.kept(rest, fields)
     return {**own, **rest, **fields}
 
 
-def _joint_samplers(step: Mapping[str, Any], kinds: Sequence[type[Degradation]]) -> list[type[JointSampler]]:
-    """The joint samplers that may draw the kind of a step."""
-    return [joint for joint in JOINT_SAMPLERS if joint.of in kinds and joint.of.kind == step.get("kind")]
+def _is_sensor(step: Mapping[str, Any], kinds: Sequence[type[Degradation]]) -> bool:
+    return Sensor in kinds and step.get("kind") == Sensor.kind
 
 
 def _with_field_of_options(
@@ -527,9 +550,8 @@ def _with_field_of_option(
     for kind in kinds:
         if kind.kind == option.get("kind"):
             names |= set(kind.model_fields)
-    for joint in _joint_samplers(option, kinds):
-        if joint.more_fields[0] in option:
-            names |= set(joint.more_fields)
+    if "camera" in option and _is_sensor(option, kinds):
+        names |= set(SensorFromProfile.more_fields)
     known |= names
     return _put_over(option, {field: value}, place, kinds) if field in names else dict(option)
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from blursynth import degradations
 from blursynth.core import Degradation
+from blursynth.degradations.sensor.sensor import Sensor
 from blursynth.recipe.distributions import field_schema
-from blursynth.recipe.joint_samplers import JOINT_SAMPLERS
 from blursynth.recipe.recipe import recipe_names
+from blursynth.recipe.sensor_from_profile import SensorFromProfile
 from blursynth.records.schema import kind_schema
 
 __all__ = ["recipe_schema"]
@@ -47,9 +48,10 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
     names = [kind.kind for kind in kinds]
     options = [{"$ref": f"#/$defs/{name}"} for name in names]
     definitions: Schema = {kind.kind: kind_schema(kind, field_schema, drawn=("seed",)) for kind in kinds}
-    joint_samplers = [joint for joint in JOINT_SAMPLERS if joint.of in kinds]
-    for joint in joint_samplers:
-        definitions[joint.of.kind] = joint.schema(definitions[joint.of.kind], definitions)
+    partial_fields = sorted({field for kind in kinds for field in kind.model_fields})
+    if Sensor in kinds:
+        definitions["sensor"] = SensorFromProfile.schema(definitions["sensor"], definitions)
+        partial_fields += SensorFromProfile.more_fields
     definitions["option"] = {
         "type": "object",
         "description": "one option of one_of",
@@ -72,8 +74,6 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
         "properties": step_properties,
         "unevaluatedProperties": False,
     }
-    partial_fields = sorted({field for kind in kinds for field in kind.model_fields})
-    partial_fields += [field for joint in joint_samplers for field in joint.more_fields]
     definitions["changed_step"] = {
         "description": "a new step, or fields that replace those of the step with this name in the extended recipe",
         "anyOf": [

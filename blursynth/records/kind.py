@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainValidator
 
 from blursynth.errors import MISSING, Alone, Argument, BlursynthError, InvalidValueError, Message, did_you_mean, joined
 
-__all__ = ["Kind", "Record", "among", "find_kind", "make", "snake"]
+__all__ = ["Kind", "Record", "among", "find_kind", "make", "snake", "unknown_field"]
 
 # Words for pydantic's error types, so that all messages have the same style.
 _BOUNDS = {
@@ -119,7 +119,19 @@ def _given(value: Any, defaults: bool) -> Any:
 
 
 def _faults(record: type[Record], error: ValidationError) -> tuple[InvalidValueError, ...]:
-    return tuple(_fault(record, item) for item in error.errors(include_url=False))
+    found = error.errors(include_url=False)
+    # Unknown fields come first, since a misspelled one is the cause of a missing one.
+    return tuple(_fault(record, item) for item in sorted(found, key=lambda item: item["type"] != "extra_forbidden"))
+
+
+def unknown_field(record: type[Record], name: str, value: object, others: Collection[str] = ()) -> InvalidValueError:
+    """The error of a field that a record does not have; ``others`` are known where it was given."""
+    return InvalidValueError(
+        (Alone(f"{record.__name__} "), f"has no field {name!r}."),
+        fix=did_you_mean(name, (*record.model_fields, *others)),
+        field=name,
+        value=value,
+    )
 
 
 def _fault(record: type[Record], item: Any) -> InvalidValueError:
@@ -135,6 +147,8 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
     if isinstance(inner, BlursynthError):  # the error already includes the value
         said = (Argument(name), ": ") if record.names_arguments else (owner, f"{name}: ")
         return _said(*said, inner, field=name, value=got)
+    if sort == "extra_forbidden":
+        return unknown_field(record, name, got)
     field = record.model_fields.get(name)
     if sort == "model_type":  # an entry of a table or an array, by its dotted name
         name = ".".join(map(str, keys))
@@ -145,10 +159,7 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
     if hasattr(got, "shape"):  # an array would fill the screen
         got = Described(f"an array of shape {tuple(got.shape)}")
     value = item["input"]
-    if sort == "extra_forbidden":
-        what = (Alone(f"{record.__name__} "), f"has no field {name!r}.")
-        fix = did_you_mean(name, record.model_fields)
-    elif sort == "missing" and not keys[1:]:
+    if sort == "missing" and not keys[1:]:
         value = MISSING
         what = (Alone(f"{record.__name__} "), f"needs {name}{f' ({meaning})' if meaning else ''}.")
         fix = "Give it a value."
