@@ -15,7 +15,7 @@ from blursynth.recipe.distributions import Distribution, Earlier, parse, pick
 from blursynth.records.kind import unknown_field
 from blursynth.records.streams import Stream
 
-__all__ = ["Maybe", "OneOf", "Random", "Sampler", "parse_fields"]
+__all__ = ["Maybe", "OneOf", "Random", "Sampler", "parse_fields", "parsed_field"]
 
 
 class Sampler(ABC):
@@ -244,8 +244,13 @@ def parse_fields(
     for name, value in fields.items():
         if name not in kind.model_fields:
             raise unknown_field(kind, name, value, more).at("", RecipeError)
-        try:
-            parsed[name] = parse(value)
-        except BlursynthError as error:
-            raise error.at(name, RecipeError) from None
+        parsed[name] = parsed_field(name, value)
     return parsed
+
+
+def parsed_field(name: str, value: Any) -> Distribution:
+    """The distribution of one field from its TOML form."""
+    try:
+        return parse(value)
+    except BlursynthError as error:
+        raise error.at(name, RecipeError) from None

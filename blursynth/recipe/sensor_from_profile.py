@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, final
 
-from blursynth.cameras.profile import NoiseModel, SensorProfile, load_sensor_profile, sensor_profile_names
+from blursynth.cameras.profile import NoiseModel, SensorProfile, load_sensor_profile, rounded, sensor_profile_names
 from blursynth.core import Degradation
 from blursynth.degradations.sensor.sensor import Sensor
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError
 from blursynth.frame import Frame
 from blursynth.recipe.distributions import Choice, Distribution, Earlier, field_schema, parse, pick
-from blursynth.recipe.samplers import Random, Sampler, parse_fields
+from blursynth.recipe.samplers import Random, Sampler, parse_fields, parsed_field
 from blursynth.records.streams import Stream
 from blursynth.records.toml import beside
 
@@ -80,7 +80,7 @@ class SensorFromProfile(Sampler):
         self.settings: dict[str, Distribution] = {}
         for name, value in (("iso", iso), ("photons_at_white", photons_at_white)):
             if value is not None:
-                self.settings[name] = _parsed(name, value)
+                self.settings[name] = parsed_field(name, value)
         self.given = parse_fields(Sensor, fields, self.more_fields)
         for one, other in _SAME_SETTING.items():
             if one in self.settings and other in self.given:
@@ -178,11 +178,11 @@ class SensorFromProfile(Sampler):
         )
         if "photons_at_white" in settings:
             photons = cast(float, settings["photons_at_white"])
-            drawn["white_level_e"] = float(f"{photons * cast(float, profile.quantum_efficiency):.9g}")
+            drawn["white_level_e"] = rounded(photons * cast(float, profile.quantum_efficiency))
         elif {"bit_depth", "black_level_dn"} & values.keys():
             final_values = {**drawn, **values}
             levels = 2 ** final_values["bit_depth"] - 1 - final_values["black_level_dn"]
-            drawn["white_level_e"] = float(f"{levels / final_values['gain_dn_per_e']:.9g}")
+            drawn["white_level_e"] = rounded(levels / final_values["gain_dn_per_e"])
         if "seed" not in values:
             values["seed"] = stream.child("seed").seed63()
         return Sensor(**{**drawn, **values})
@@ -209,13 +209,6 @@ class SensorFromProfile(Sampler):
         names = " or ".join(repr(profile.name) for profile in self.cameras)
         fields = (*self.settings.items(), *self.given.items())
         return f"SensorFromProfile({', '.join((names, *(f'{k}={v!r}' for k, v in fields)))})"
-
-
-def _parsed(name: str, value: Any) -> Distribution:
-    try:
-        return parse(value)
-    except BlursynthError as error:
-        raise error.at(name, RecipeError) from None
 
 
 def _cameras(camera: Any) -> tuple[tuple[SensorProfile, ...], tuple[float, ...]]:
