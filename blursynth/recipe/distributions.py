@@ -26,6 +26,7 @@ from blursynth.records.streams import Stream
 
 __all__ = [
     "ALL",
+    "SHARE",
     "Beta",
     "Choice",
     "Constant",
@@ -50,7 +51,7 @@ Schema = dict[str, Any]
 
 _NUMBER: Schema = {"type": "number"}
 _POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0}
-_SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
 # (raw >> 11 + 0.5) 2^-53 lies within 2^-54 of 0 and 1, so a normal deviate stays within 8.3 standard deviations.
 _NORMAL_REACH = 8.3
@@ -590,8 +591,8 @@ def field_schema(field: Schema) -> Schema:
             _form(TruncatedNormal, _list(_NUMBER, _POSITIVE, plain, plain)),
             _form(Integer, _list(*({**plain, "type": "integer"},) * 2)),
             _form(Beta, _list(_POSITIVE, _POSITIVE, plain, plain, least=2)),
-            _form(DepthQuantile, _list(_SHARE, _SHARE)),
-            _form(Meter, _list(_SHARE, _POSITIVE, _POSITIVE)),
+            _form(DepthQuantile, _list(SHARE, SHARE)),
+            _form(Meter, _list(SHARE, _POSITIVE, _POSITIVE)),
             *(_form(combined, {"type": "array", "minItems": 2}) for combined in (Product, Quotient)),
         ]
     elif plain.get("type") == "integer":

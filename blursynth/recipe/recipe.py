@@ -180,10 +180,7 @@ class Recipe:
             try:
                 step = sampler.sample(Stream(seed, index, name), frame, earlier)
             except InvalidValueError as error:
-                what = f"{self.name} [{name}], sample {index} of seed {seed}: {error.what}"
-                raise InvalidValueError(
-                    what, why=error.why, fix=error.fix, field=error.field, value=error.value
-                ) from None
+                raise error.at(f"{self.name} [{name}], sample {index} of seed {seed}") from None
             earlier[name] = step  # even if it is skipped, since others may refer to its values
             steps.append((name, step.for_light() if is_linear else step))
             is_linear = is_linear and step.gives in (None, Encoding.LINEAR)
@@ -442,15 +439,8 @@ def _extended(below: Tables, above: Tables, *, kinds: Sequence[type[Degradation]
     steps = [dict(entry) for entry in _entries(below.values, below.name)]
     names = [_name(entry) for entry in steps]
     for gone in removed:
-        if gone not in names:
-            raise RecipeError(
-                f"{below.name} has no step {gone!r}.",
-                fix=did_you_mean(gone, names),
-                place=f"{name} remove",
-                field="remove",
-            )
-        del steps[names.index(gone)]
-        names.remove(gone)
+        at = _position(gone, names, below.name, place=f"{name} remove", field="remove")
+        del steps[at], names[at]
     for entry in _entries(values, name):
         fields = dict(entry)
         step = _name(fields)
@@ -469,17 +459,20 @@ def _extended(below: Tables, above: Tables, *, kinds: Sequence[type[Degradation]
         at = len(steps)
         anchor = before if before is not None else after
         if anchor is not None:
-            if anchor not in names:
-                raise RecipeError(
-                    f"{below.name} has no step {anchor!r}.", fix=did_you_mean(str(anchor), names), place=place
-                )
-            at = names.index(anchor) + (after is not None)
+            at = _position(anchor, names, below.name, place=place) + (after is not None)
         steps.insert(at, fields)
         names.insert(at, step)
     changed = [_name(entry) for entry in _entries(values, name)] + [f"without {gone}" for gone in removed]
     summary = below.values.get("summary", "")
     noted = _noted(summary, ", ".join(changed)) if changed else summary
     return {**below.values, "summary": noted, **values, "step": steps}
+
+
+def _position(step: object, names: Sequence[str], owner: str, **about: str) -> int:
+    """The position of a step in the recipe ``owner``."""
+    if step not in names:
+        raise RecipeError(f"{owner} has no step {step!r}.", fix=did_you_mean(str(step), names), **about)
+    return names.index(str(step))
 
 
 def _name(entry: Mapping[str, Any]) -> str:
@@ -523,7 +516,20 @@ def _with_field_of_options(
 ) -> list[Any]:
     """Options with a field changed in every option that has it."""
     known: set[str] = set()
-    changed = [_with_field_of_option(option, field, value, place, kinds, known) for option in options]
+
+    def changed(option: Mapping[str, Any]) -> dict[str, Any]:
+        if "one_of" in option:  # an option that is itself a choice
+            return {**option, "one_of": [changed(inner) for inner in _entries(option, place, "one_of")]}
+        names = set(option) - {"kind", "weight", "probability"}
+        for kind in kinds:
+            if kind.kind == option.get("kind"):
+                names |= set(kind.model_fields)
+        if "camera" in option and _is_sensor(option, kinds):
+            names |= set(SensorFromProfile.more_fields)
+        known.update(names)
+        return _put_over(option, {field: value}, place, kinds) if field in names else dict(option)
+
+    result = [changed(option) for option in options]
     if field not in known:
         raise RecipeError(
             "no option of one_of has such a field.",
@@ -531,29 +537,7 @@ def _with_field_of_options(
             place=f"{place} {field}",
             field=field,
         )
-    return changed
-
-
-def _with_field_of_option(
-    option: Mapping[str, Any],
-    field: str,
-    value: Any,
-    place: str,
-    kinds: Sequence[type[Degradation]],
-    known: set[str],
-) -> dict[str, Any]:
-    """An option, with the field changed if it has it; its fields are added to ``known``."""
-    if "one_of" in option:  # an option that is itself a choice
-        inner = _entries(option, place, "one_of")
-        return {**option, "one_of": [_with_field_of_option(o, field, value, place, kinds, known) for o in inner]}
-    names = set(option) - {"kind", "weight", "probability"}
-    for kind in kinds:
-        if kind.kind == option.get("kind"):
-            names |= set(kind.model_fields)
-    if "camera" in option and _is_sensor(option, kinds):
-        names |= set(SensorFromProfile.more_fields)
-    known |= names
-    return _put_over(option, {field: value}, place, kinds) if field in names else dict(option)
+    return result
 
 
 def _with_changes(
@@ -567,10 +551,7 @@ def _with_changes(
         step, dot, field = str(path).partition(".")
         if not dot or not field:
             raise RecipeError(f"A change is step.field=value, got {path!r}.", fix="For example shake.length_px=20.")
-        if step not in names:
-            raise RecipeError(
-                f"{name} has no step {step!r}.", fix=did_you_mean(step, names), place=str(path), field=str(path)
-            )
+        _position(step, names, name, place=str(path), field=str(path))
         if field in ("name", "before", "after"):
             raise RecipeError(
                 f"a change can replace the fields of a step, not its {'name' if field == 'name' else 'place'}.",

@@ -20,12 +20,7 @@ from blursynth.errors import MISSING, Alone, Argument, BlursynthError, InvalidVa
 __all__ = ["Kind", "Record", "among", "find_kind", "make", "snake", "unknown_field"]
 
 # Words for pydantic's error types, so that all messages have the same style.
-_BOUNDS = {
-    "greater_than": ("gt", ">"),
-    "greater_than_equal": ("ge", ">="),
-    "less_than": ("lt", "<"),
-    "less_than_equal": ("le", "<="),
-}
+_BOUNDS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
 _TYPES = {
     "float_type": "a number",
     "int_type": "an integer",
@@ -163,10 +158,6 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
         value = MISSING
         what = (Alone(f"{record.__name__} "), f"needs {name}{f' ({meaning})' if meaning else ''}.")
         fix = "Give it a value."
-    elif sort in _BOUNDS:
-        key, sign = _BOUNDS[sort]
-        what = (*subject, f" must be {sign} {context[key]}, got {got!r}.")
-        why = f"It is the {meaning}." if meaning else ""
     elif sort == "literal_error":
         what = (*subject, f" must be {context['expected']}, got {got!r}.")
         fix = "" if isinstance(got, str) else "It is a string, so put it in quotes."
@@ -186,15 +177,15 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
     elif sort == "tuple_type" and isinstance(got, Mapping):
         what = (*subject, " must be an array of tables, got one table.")
         fix = f"Write [[{name}]] with double brackets."
-    elif sort in _TYPES:
-        what = (*subject, f" must be {_TYPES[sort]}, got {got!r}.")
+    elif sort in _BOUNDS or sort in _TYPES:
+        bound = " ".join([_BOUNDS[sort], *map(str, context.values())]) if sort in _BOUNDS else _TYPES[sort]
+        what = (*subject, f" must be {bound}, got {got!r}.")
         why = f"It is the {meaning}." if meaning else ""
     elif sort == "missing":
         what = (*subject, f" has too few entries, got {got!r}.")
     elif sort in ("too_short", "too_long"):
-        bound = "at least" if sort == "too_short" else "at most"
-        number = context["min_length" if sort == "too_short" else "max_length"]
-        what = (*subject, f" must have {bound} {number} entries, got {context['actual_length'] or 'none'}.")
+        bound = f"at least {context['min_length']}" if sort == "too_short" else f"at most {context['max_length']}"
+        what = (*subject, f" must have {bound} entries, got {context['actual_length'] or 'none'}.")
     else:
         what = (*subject, f": {inner or item['msg']}, got {got!r}.")
     return InvalidValueError(what, why=why, fix=fix, field=name, value=value)

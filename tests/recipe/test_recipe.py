@@ -556,7 +556,7 @@ CURVE = '[[step]]\nkind = "decode"\n[[step]]\nkind = "measured_encode"\ncurve = 
         ("0,0\n0.5,0.6\n0.7,0.3\n1,1", "[measured_encode]: curve: b.csv: A response curve's value must never fall, "),
         (
             "0,0\n0.5,nan\n1,1",
-            "r.toml: curve: b.csv: A measured array (kernel, path or curve) must be non-empty and finite",
+            "r.toml curve: b.csv: A measured array (kernel, path or curve) must be non-empty and finite",
         ),
     ],
 )
