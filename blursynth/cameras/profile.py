@@ -77,7 +77,8 @@ def _ascending(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-_Positive, _NotNegative = Annotated[float, Field(gt=0)], Annotated[float, Field(ge=0)]
+_Positive = Annotated[float, Field(gt=0)]
+_NotNegative = Annotated[float, Field(ge=0)]
 _PositiveRange = Annotated[tuple[_Positive, _Positive], AfterValidator(_ascending)]
 _NotNegativeRange = Annotated[tuple[_NotNegative, _NotNegative], AfterValidator(_ascending)]
 
