@@ -223,7 +223,7 @@ BROKEN_RECIPES: dict[str, tuple[str | bytes, str]] = {
     "weights no list": (STEP + "sigma_px = { choice = [1, 2], weights = 1 }", "choice: weights must be a list of numbers, got 1."),
     "weights too few": (STEP + "sigma_px = { choice = [1, 2], weights = [1] }", "choice needs one weight per value, got 1 weights for 2 values."),
     "text without quotes": ("[[step]]\nkind='jpeg'\nquality=90\nsubsampling=420", "r.toml [jpeg]: subsampling must be '444', '422' or '420', got 420. It is a string, so put it in quotes."),
-    "blur of file codes": ("[[step]]\nkind='encode'\n" + STEP + "sigma_px=1", "gaussian_blur takes a linear frame, but the step before it gives a display one. Put a decode step between them: blur happens to light"),
+    "blur of file codes": ("[[step]]\nkind='encode'\n" + STEP + "sigma_px=1", "gaussian_blur takes a linear frame, but the step before it gives a display one. Put a decode step before it: blur happens to light"),
     "raw at the end": ("[[step]]\nkind='decode'\n[[step]]\nkind='sensor'\nfull_well_e=1000", "Recipe 'r.toml' gives raw sensor values, which data sets cannot hold."),
     "linear at the start": (STEP + "sigma_px=1", "Recipe 'r.toml' takes linear frames, but good.png holds display codes. Start it with a decode step; linear files skip it."),
     "name twice": ("[[step]]\nkind='decode'\n" + 2 * (STEP + "sigma_px=1\n"), "r.toml [gaussian_blur]: the name is used twice."),
