@@ -101,6 +101,15 @@ class Degradation(Kind):
         return kind(**fields)
 
 
+STEP_BETWEEN = {
+    (Encoding.DISPLAY, Encoding.LINEAR): "Put a decode step before it: blur happens to light, not to file codes.",
+    (Encoding.LINEAR, Encoding.DISPLAY): "Put an encode step before it.",
+    (Encoding.RAW, Encoding.LINEAR): "Put a develop step before it.",
+    (Encoding.LINEAR, Encoding.RAW): "Put a sensor step before it.",
+}
+"""How to make a frame of one encoding fit a step that takes another."""
+
+
 def check_frame(what: str, frame: object) -> None:
     """Refuse anything but a frame, such as an array; ``what`` names the operation in the message."""
     if not isinstance(frame, Frame):
@@ -115,21 +124,11 @@ def check_frame(what: str, frame: object) -> None:
 def _check_encoding(kind: type[Degradation], frame: Frame) -> None:
     check_frame(kind.kind, frame)
     if kind.takes is not None and frame.encoding is not kind.takes:
-        hints = {
-            (
-                Encoding.LINEAR,
-                Encoding.DISPLAY,
-            ): "Put a decode step before it: blur happens to light, not to file codes.",
-            (
-                Encoding.DISPLAY,
-                Encoding.LINEAR,
-            ): "Put an encode step before it. (A recipe draws no decode step for frames that are already linear.)",
-            (Encoding.LINEAR, Encoding.RAW): "Put a develop step before it.",
-            (Encoding.RAW, Encoding.LINEAR): "Put a sensor step before it.",
-        }
+        light_as_codes = (frame.encoding, kind.takes) == (Encoding.LINEAR, Encoding.DISPLAY)
         raise InvalidValueError(
             f"{kind.kind} takes a {kind.takes} frame, got a {frame.encoding} one.",
-            fix=hints.get((kind.takes, frame.encoding), ""),
+            why="A recipe draws no decode step for frames that are already linear." if light_as_codes else "",
+            fix=STEP_BETWEEN.get((frame.encoding, kind.takes), ""),
         )
 
 
@@ -327,9 +326,8 @@ def apply(draws: Sequence[Draw], frame: Frame, *, window: Window | None = None, 
         kinds = (
             {type(draw).__name__ for draw in given} if isinstance(given, Sequence) else {f"one {type(given).__name__}"}
         )
-        got = ", ".join(sorted(kinds))
         raise InvalidValueError(
-            f"apply takes a list of draws, one per picture, got {got}.",
+            f"apply takes a list of draws, one per picture, got {', '.join(sorted(kinds))}.",
             fix="Call a single draw or degradation with the frame: draw(frame).",
         )
     check_frame("apply", frame)

@@ -7,7 +7,6 @@ import hashlib
 import logging
 import stat
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +18,7 @@ from blursynth.frame import Encoding, Frame, Intrinsics, check_values
 from blursynth.io.decoders import (
     LARGEST_DECODED_BYTES,
     PICTURE_SUFFIXES,
+    PictureInfo,
     check_bytes,
     check_size,
     damaged,
@@ -26,6 +26,7 @@ from blursynth.io.decoders import (
     open_picture,
     pillow_bytes,
     quiet,
+    reading,
     stated_gamma,
     top_code,
 )
@@ -57,21 +58,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", 
 ORIENTATION, _COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
 
 
-@dataclass(frozen=True)
-class PictureInfo:
-    """What the header of a picture file says, after its EXIF orientation."""
-
-    height: int
-    width: int
-    mode: str
-    bit_depth: int
-    # "" when there is none, or it is sRGB; a PNG's gamma; of files of light their primaries, if not those of sRGB
-    icc_profile: str
-    license: str
-    encoding: Encoding = Encoding.DISPLAY  # LINEAR for .hdr, .exr, raw and floating-point numbers, which hold light
-    decoded_bytes: int = 0  # memory that decoding it takes at the most
-
-
 def read_header(path: str | Path, *, most_bytes: int = LARGEST_DECODED_BYTES) -> PictureInfo:
     """Read the header of a picture file and check that it can be used.
 
@@ -94,10 +80,7 @@ def read_header(path: str | Path, *, most_bytes: int = LARGEST_DECODED_BYTES) ->
     if light is not None:
         check_size(path, light.height, light.width)
         check_bytes(path, light.decoded_bytes, most_bytes)
-        return PictureInfo(
-            light.height, light.width, light.mode, 32, light.colors, light.license, Encoding.LINEAR,
-            light.decoded_bytes,
-        )  # fmt: skip
+        return light
     with open_picture(path) as picture:
         return _info(picture, path, most_bytes)
 
@@ -116,16 +99,12 @@ def read_light(path: str | Path) -> NDArray[np.float32]:
         An .exr or a raw file, and the package that reads it is not installed.
     """
     path = expanded(path)
-    check_readable(path)
-    info = light_info(path)
-    if info is None:
-        read_header(path)  # says what is wrong with it, if anything
+    info = read_header(path)
+    if info.encoding is not Encoding.LINEAR:
         raise PictureError(
             f"{path}: holds codes, not light.",
             fix="Use read_frame, with encoding='linear' if it has no response curve.",
         )
-    check_size(path, info.height, info.width)
-    check_bytes(path, info.decoded_bytes)
     return _read_light_file(path, info)
 
 
@@ -241,11 +220,8 @@ def _license(picture: Any) -> str:
 
 
 def _check_sums(path: Path) -> None:
-    try:
-        with quiet(), open_picture(path) as picture:
-            picture.verify()
-    except Exception as error:  # what verify raises is not documented
-        raise damaged(path, error) from None
+    with reading(path), quiet(), open_picture(path) as picture:
+        picture.verify()
 
 
 def _profile_name(picture: Any) -> str:

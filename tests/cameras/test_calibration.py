@@ -98,11 +98,11 @@ def test_an_index_names_the_frames(frames: FlatFields, tmp_path: Path) -> None:
     assert FlatFields.from_index(path) == frames
     assert read(pattern=None).pattern is None
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"bit_depth": None}, "bit_depth: must be an integer"),
-        ({"bit_depth": True}, "bit_depth: must be an integer"),
-        ({"pattern": "XYZ"}, "pattern: must be one of"),
-        ({"dark": None}, "dark: must be a list"),
-        ({"flat": ["a.png"]}, "flat: must be a list of pairs"),
+        ({"bit_depth": None}, "index.toml: needs bit_depth"),
+        ({"bit_depth": True}, "index.toml: bit_depth must be an integer"),
+        ({"pattern": "XYZ"}, "pattern must be 'RGGB', 'BGGR', 'GRBG' or 'GBRG'"),
+        ({"dark": None}, "needs dark"),
+        ({"flat": ["a.png"]}, "list of pairs of flat fields"),
     ]
     for changes, says in cases:
         assert says in message(lambda changes=changes: read(**changes)), changes  # type: ignore[misc]

@@ -9,10 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import Argument, PictureError, require
-from blursynth.io.decoders import check_bytes, damaged, decoded_by_opencv, open_picture, pillow_bytes, quiet
+from blursynth.errors import Argument, PictureError
+from blursynth.io.decoders import (
+    check_bytes,
+    damaged,
+    decoded_by_opencv,
+    open_picture,
+    pillow_bytes,
+    quiet,
+    reading,
+    reason_of,
+)
 from blursynth.io.folders import check_readable
-from blursynth.io.hdr import check_exr_parts, check_name_for_exr, exr_is_cut_off
+from blursynth.io.hdr import exr_channels, exr_info
 
 __all__ = ["DEPTH_SUFFIXES", "LABEL_SUFFIXES", "read_label_numbers", "read_numbers"]
 
@@ -105,16 +114,6 @@ def read_label_numbers(path: Path) -> NDArray[Any]:
     return labels
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong inside numpy, without its advice to load pickles."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error)
-    if text.startswith("Object arrays"):
-        return "it holds Python objects, which are never unpickled"
-    return "it is not an array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it is truncated"
-
-
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
         array = np.load(path, allow_pickle=False)
@@ -122,7 +121,7 @@ def _read_npy(path: Path) -> NDArray[Any]:
             raise ValueError("it does not hold one array of numbers")
     except Exception as error:  # numpy parses the header as Python, which raises what it wants
         raise PictureError(
-            f"{path}: is not a readable .npy file of numbers ({_reason(error)}).", fix="Save [H, W] with numpy.save."
+            f"{path}: is not a readable .npy file of numbers ({reason_of(error)}).", fix="Save [H, W] with numpy.save."
         ) from None
     return array
 
@@ -142,7 +141,7 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
         raise
     except Exception as error:  # zip, zlib, headers and numpy each raise their own
         raise PictureError(
-            f"{path}: is not a readable .npz file of numbers ({_reason(error)}).", fix="Save it with numpy.savez."
+            f"{path}: is not a readable .npz file of numbers ({reason_of(error)}).", fix="Save it with numpy.savez."
         ) from None
     listed = ", ".join(repr(n) for n in names) or "none"
     raise PictureError(
@@ -154,7 +153,7 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
 
 def _read_picture(path: Path, *, palette: bool = False) -> NDArray[Any]:
     """Codes of one channel; of pictures with a palette the numbers and not the colors, if wanted."""
-    try:
+    with reading(path):
         with quiet(), open_picture(path) as picture:
             mode, form = picture.mode, picture.format
             check_bytes(path, pillow_bytes(picture, bytes_per_channel=2))
@@ -164,10 +163,6 @@ def _read_picture(path: Path, *, palette: bool = False) -> NDArray[Any]:
         if form == "PNG":
             with quiet(), open_picture(path) as picture:
                 picture.verify()  # OpenCV returns what there is of a file that is cut off
-    except PictureError:
-        raise
-    except Exception as error:  # what Pillow raises on damaged files is not documented
-        raise damaged(path, error) from None
     if mode == "P":
         raise PictureError(
             f"{path}: is a picture with a palette, whose values are colors.",
@@ -232,20 +227,8 @@ def _read_pfm(path: Path) -> NDArray[np.float32]:
 
 
 def _read_exr(path: Path, key: str | None) -> NDArray[Any]:
-    # OpenCV is built without OpenEXR in its wheels from version 5 on.
-    library = require("OpenEXR", extra="depth", purpose="reading OpenEXR files")
-    check_name_for_exr(path)
-    if exr_is_cut_off(path):  # before the library prints lines of its own
-        raise damaged(path, "it ends too early")
-    try:
-        with library.File(str(path), header_only=True) as file:
-            check_exr_parts(path, file)
-        with library.File(str(path), separate_channels=True) as file:
-            channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
-    except PictureError:
-        raise
-    except Exception as error:  # what the library raises is not documented
-        raise damaged(path, error) from None
+    exr_info(path)
+    channels = exr_channels(path)
     listed = ", ".join(repr(n) for n in sorted(channels)) or "none"
     if key is not None:
         if key not in channels:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError, PictureError, require
 from blursynth.frame import Encoding, Frame
-from blursynth.io.folders import expanded
+from blursynth.io.folders import check_readable, expanded
 
 __all__ = ["DepthNetwork"]
 
@@ -207,9 +207,7 @@ class DepthNetwork:
 
 def _session(path: Path) -> Any:
     runtime = require("onnxruntime", extra="depth", purpose="Depth from a network")
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "there is no such file"
-        raise PictureError(f"{path}: {what}.", fix="Give the .onnx file of a depth network.")
+    check_readable(path, "file")
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # its warnings would stand beside our errors
     try:
