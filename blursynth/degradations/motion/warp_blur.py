@@ -67,9 +67,7 @@ class WarpBlur(Degradation):
         le=1000,
         description="mean of this many moments, like the frames of a video; default: a continuous exposure",
     )
-    border: BorderName = Field(
-        default="reflect", description="continuation of the picture beyond its edge; data sets crop such pixels"
-    )
+    border: BorderName = "reflect"
 
     @abstractmethod
     def make_warps(self, view: View) -> Warps:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import Degradation
+from blursynth.core import Degradation, one_by_one
 from blursynth.degradations.motion.random_walk_motion import RandomWalkMotion
 from blursynth.frame import Border, Encoding, Frame
 from blursynth.physics.point_spread import PointSpreads, rasterize_samples
@@ -97,16 +98,14 @@ class DeblurganBlur(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        out = []
-        for b, step in enumerate(steps):
-            psf = step.point_spread()
-            picture = frame.image[b : b + 1]
-            weight = psf.weight / (psf.weight.max() if step.stretch else psf.weight.sum())
-            kernel = PointSpreads(psf.start, psf.dy, psf.dx, weight, psf.lost)
-            picture = _stretched(picture) if step.stretch else picture
-            blurred = for_array(picture).convolve(picture, kernel, border=Border.CONSTANT)
-            out.append(frame[b].with_image(_stretched(blurred) if step.stretch else blurred))
-        return frame.with_image(Frame.stack(out).image)
+        return one_by_one(steps, frame, cls._blurred)
+
+    def _blurred(self, frame: Frame) -> Any:
+        psf = self.point_spread()
+        kernel = replace(psf, weight=psf.weight / (psf.weight.max() if self.stretch else psf.weight.sum()))
+        picture = _stretched(frame.image) if self.stretch else frame.image
+        blurred = for_array(picture).convolve(picture, kernel, border=Border.CONSTANT)
+        return _stretched(blurred) if self.stretch else blurred
 
 
 def _stretched(picture: Any) -> Any:

@@ -48,6 +48,7 @@ class DepthSmoothing(Degradation):
 
     takes: ClassVar[Encoding | None] = None
     gives: ClassVar[Encoding | None] = None
+    in_target: ClassVar[bool] = True
     sets_geometry: ClassVar[bool] = True
 
     step: float = Field(
@@ -65,9 +66,6 @@ class DepthSmoothing(Degradation):
     snap_px: int = Field(
         default=2, ge=0, le=8, description="how far jumps may move to the picture's edges in px; 0 is off"
     )
-
-    def target(self) -> Degradation:
-        return self
 
     def geometry(self, frame: Frame) -> Frame:
         # What later steps ask is how near and how far things are, and no value goes beyond those that are there.

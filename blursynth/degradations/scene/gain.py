@@ -8,7 +8,7 @@ from typing import ClassVar, Self, final
 from pydantic import Field
 
 from blursynth.core import Degradation
-from blursynth.frame import Encoding, Frame, per_picture
+from blursynth.frame import Frame, per_picture
 
 __all__ = ["Gain"]
 
@@ -24,15 +24,11 @@ class Gain(Degradation):
     sensor is its amplification, ``gain`` of a development brightens what has its noise already.
     """
 
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    in_target: ClassVar[bool] = True
 
     gain: float = Field(
         gt=0, le=1e9, examples=[0.5], description="what the light is multiplied by; .001 to 1000 for HDR files"
     )
-
-    def target(self) -> Degradation:
-        return self
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Encoding, Frame, array_library, per_picture
+from blursynth.frame import Frame, array_library, per_picture
 
 __all__ = ["HighlightExpansion"]
 
@@ -41,8 +41,7 @@ class HighlightExpansion(Degradation):
     al., "Advanced High Dynamic Range Imaging", and their HDR Toolbox.
     """
 
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    in_target: ClassVar[bool] = True
     makes_light: ClassVar[bool] = True
 
     peak: float = Field(ge=1, le=1e4, examples=[20.0], description="light of what is white in the source; 2 to 3")
@@ -51,9 +50,6 @@ class HighlightExpansion(Degradation):
     )
     threshold: float = Field(default=0.95, ge=0, le=0.999, description="light where the expansion begins; .9 to .98")
     exponent: int = Field(default=2, ge=1, le=8, description="how late the expansion sets in; 2 as published")
-
-    def target(self) -> Degradation:
-        return self
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

@@ -8,7 +8,7 @@ from typing import ClassVar, Self, final
 from pydantic import Field
 
 from blursynth.core import Degradation
-from blursynth.frame import Encoding, Frame, per_picture
+from blursynth.frame import Frame, per_picture
 
 __all__ = ["HighlightOffset"]
 
@@ -36,8 +36,7 @@ class HighlightOffset(Degradation):
     Source: Rim et al., "Realistic Blur Synthesis for Learning Image Deblurring", ECCV 2022.
     """
 
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    in_target: ClassVar[bool] = True
     makes_light: ClassVar[bool] = True
 
     offset: float = Field(
@@ -46,9 +45,6 @@ class HighlightOffset(Degradation):
     threshold: float = Field(
         default=1.0, gt=0, le=1, description="light from which on a channel counts as clipped; .95 for JPEG files"
     )
-
-    def target(self) -> Degradation:
-        return self
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

@@ -25,6 +25,7 @@ class RandomObjects(Degradation):
 
     takes: ClassVar[Encoding | None] = None
     gives: ClassVar[Encoding | None] = None
+    in_target: ClassVar[bool] = True
     sets_geometry: ClassVar[bool] = True
 
     spacing_px: float = Field(default=160.0, ge=4, le=100_000, description="mean distance of neighboring objects in px")
@@ -34,9 +35,6 @@ class RandomObjects(Degradation):
     shape: Literal["mixed", "ellipse", "polygon", "blob"] = Field(default="mixed", description="outline of the objects")
     keep: bool = Field(default=True, description="whether a picture that already has labels keeps them")
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's objects")
-
-    def target(self) -> Degradation:
-        return self
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

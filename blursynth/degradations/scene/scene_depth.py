@@ -27,6 +27,7 @@ class SceneDepth(Degradation):
 
     takes: ClassVar[Encoding | None] = None
     gives: ClassVar[Encoding | None] = None
+    in_target: ClassVar[bool] = True
     sets_geometry: ClassVar[bool] = True
 
     keep: bool = Field(default=True, description="whether a picture that already has depth keeps it, with its labels")
@@ -34,9 +35,6 @@ class SceneDepth(Degradation):
     @abstractmethod
     def surfaces(self, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.int32] | None]:
         """Depth ``[H, W]`` in meters and, if this kind sets them, labels ``[H, W]`` of a frame of one picture."""
-
-    def target(self) -> Degradation:
-        return self
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

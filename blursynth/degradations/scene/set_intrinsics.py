@@ -26,6 +26,7 @@ class SetIntrinsics(Degradation):
 
     takes: ClassVar[Encoding | None] = None
     gives: ClassVar[Encoding | None] = None
+    in_target: ClassVar[bool] = True
     sets_geometry: ClassVar[bool] = True
 
     focal_length_mm: float = Field(
@@ -46,9 +47,6 @@ class SetIntrinsics(Degradation):
     principal_column_px: float | None = Field(
         default=None, ge=-1e6, le=1e6, description="column of the optical axis in the full picture; default its center"
     )
-
-    def target(self) -> Degradation:
-        return self  # the sharp picture was taken by the same camera
 
     def intrinsics(self, full_size_px: Sequence[int]) -> Intrinsics:
         """The geometry for a full picture of this height and width."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from blursynth.core import Degradation
-from blursynth.frame import Encoding, Frame, per_picture
+from blursynth.frame import Frame, per_picture
 
 __all__ = ["Exposure"]
 
@@ -28,8 +28,7 @@ class Exposure(Degradation):
     Not modeled: reciprocity failure, flicker of lamps, a shutter that takes time to open.
     """
 
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    in_target: ClassVar[bool] = True
 
     exposure_s: float = Field(
         gt=0, le=3600, examples=[0.02], description="time that the shutter is open in s; 1/1000 to 1/4 in the hand"
@@ -40,9 +39,6 @@ class Exposure(Degradation):
         le=3600,
         description="time in s that would expose the picture as it is given; by default exposure_s",
     )
-
-    def target(self) -> Degradation:
-        return self
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

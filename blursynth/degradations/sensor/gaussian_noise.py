@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field
 
 from blursynth.backends import for_array
 from blursynth.core import Degradation
-from blursynth.frame import Encoding, Frame, array_library, per_picture
+from blursynth.frame import Frame, array_library, per_picture
 
 __all__ = ["GaussianNoise"]
 
@@ -27,9 +27,6 @@ class GaussianNoise(Degradation):
 
     Not modeled: anything physical. The target has no noise.
     """
-
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
 
     sigma: float = Field(
         ge=0, le=10, examples=[0.05], description="standard deviation as a part of white; published .004 to .12"

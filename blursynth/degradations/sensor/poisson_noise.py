@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import Degradation
-from blursynth.frame import Encoding, Frame, per_picture
+from blursynth.core import Degradation, in_groups
+from blursynth.frame import Frame, per_picture
 
 __all__ = ["PoissonNoise"]
 
@@ -29,9 +29,6 @@ class PoissonNoise(Degradation):
     Not modeled: read noise, saturation. The target has no noise.
     """
 
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
-
     peak: float = Field(gt=0, le=1e7, examples=[200.0], description="counts at white; published 256, or 100 to 10,000")
     scale: float = Field(default=1.0, ge=0, le=100, description="what the noise is multiplied by; published .05 to 3")
     gray: bool = Field(default=False, description="whether all channels have the same noise, that of their luma")
@@ -39,22 +36,14 @@ class PoissonNoise(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        # Colored and gray pictures of a batch apart; then they go back to their places.
-        order, noisy = [], []
-        for gray in sorted({step.gray for step in steps}):
-            chosen = [b for b, step in enumerate(steps) if step.gray == gray]
-            part = frame if len(chosen) == len(steps) else frame[chosen]
-            light = _luma(part.image) if gray else part.image
-            peak = per_picture([steps[b].peak for b in chosen], light)
-            scale = per_picture([steps[b].scale for b in chosen], light)
-            seed = np.array([steps[b].seed for b in chosen], np.uint64)
-            backend = for_array(light)
-            counts = backend.poisson((light * peak).clip(0), seed, origin_px=part.origin_px)
-            order.extend(chosen)
-            noisy.append(part.with_image(part.image + scale * (counts / peak - light.clip(0))))
-        if len(noisy) == 1:
-            return noisy[0]
-        return frame.with_image(Frame.stack(noisy)[np.argsort(order).tolist()].image)
+        def noisy(alike: Sequence[Self], part: Frame) -> Frame:
+            light = _luma(part.image) if alike[0].gray else part.image
+            peak, scale = (per_picture([getattr(step, name) for step in alike], light) for name in ("peak", "scale"))
+            seed = np.array([step.seed for step in alike], np.uint64)
+            counts = for_array(light).poisson((light * peak).clip(0), seed, origin_px=part.origin_px)
+            return part.with_image(part.image + scale * (counts / peak - light.clip(0)))
+
+        return in_groups(steps, frame, lambda step: step.gray, noisy)
 
 
 def _luma(image: Any) -> Any:

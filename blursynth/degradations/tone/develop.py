@@ -37,6 +37,7 @@ class Develop(Degradation):
 
     takes: ClassVar[Encoding | None] = Encoding.RAW
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    in_target: ClassVar[bool] = True
 
     demosaic: Literal["bilinear", "malvar", "edge_aware"] = Field(
         default="malvar", description="how the missing colors of a pixel are interpolated"
@@ -44,9 +45,6 @@ class Develop(Degradation):
     gain: float = Field(
         default=1.0, gt=0, le=1e4, description="exposure compensation: factor applied to the light at the end"
     )
-
-    def target(self) -> Degradation:
-        return self
 
     def reach_px(self, frame: Frame) -> int | None:
         return DEMOSAIC_REACH_PX[self.demosaic]
