@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
-from blursynth.physics.point_spread import PointSpreads, centering_shift, covered_area, disk
+from blursynth.physics.point_spread import PointSpreads, centering_shift, circle_area, covered_area, disk
 
 __all__ = ["Aperture"]
 
@@ -185,16 +185,11 @@ _remembered = lru_cache(maxsize=4096)(_point_spreads)
 
 def _disk_cells(radius: float, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """``[rows, columns]`` area of a disk in the rectangles between neighboring x and neighboring y."""
-
-    def below_circle(t: NDArray[np.float64]) -> NDArray[np.float64]:
-        t = np.minimum(t, radius)
-        return np.asarray(0.5 * (t * np.sqrt((radius - t) * (radius + t)) + radius**2 * np.arcsin(t / radius)))
-
     # Area in [0, |x|] x [0, |y|], continued as an odd function; rectangles are differences of it.
     u, v = np.abs(x)[None, :], np.abs(y)[:, None]
     crossing = np.sqrt(np.maximum(radius**2 - v * v, 0.0))
     inside = np.minimum(u, crossing) * v
-    quarter = inside + np.maximum(below_circle(np.maximum(u, crossing)) - below_circle(crossing), 0.0)
+    quarter = inside + np.maximum(circle_area(np.maximum(u, crossing), radius) - circle_area(crossing, radius), 0.0)
     odd = np.sign(x)[None, :] * np.sign(y)[:, None] * quarter
     area = np.maximum(np.diff(np.diff(odd, axis=0), axis=1), 0.0)
     # What remains of differences of large areas is rounding, not light.

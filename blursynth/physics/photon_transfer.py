@@ -172,9 +172,7 @@ class PhotonTransfer:
 
     def line(self, signal_dn: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The fitted variance at signals above black, and half the width of its 95 % band."""
-        x = np.asarray(signal_dn, np.float64)
-        half = _Z * np.sqrt(self.covariance[0, 0] * x**2 + 2 * self.covariance[0, 1] * x + self.covariance[1, 1])
-        return self.intercept_dn2 + self.gain_dn_per_e.value * x, half
+        return _line(signal_dn, self.gain_dn_per_e.value, self.intercept_dn2, self.covariance)
 
 
 @dataclass(frozen=True)
@@ -199,9 +197,15 @@ class NoiseLine:
 
     def line(self, signal: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The fitted variance, and half the width of its 95 % band."""
-        x = np.asarray(signal, np.float64)
-        half = _Z * np.sqrt(self.covariance[0, 0] * x**2 + 2 * self.covariance[0, 1] * x + self.covariance[1, 1])
-        return self.intercept + self.gain.value * x, half
+        return _line(signal, self.gain.value, self.intercept, self.covariance)
+
+
+def _line(
+    signal: ArrayLike, gain: float, intercept: float, covariance: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x = np.asarray(signal, np.float64)
+    half = _Z * np.sqrt(covariance[0, 0] * x**2 + 2 * covariance[0, 1] * x + covariance[1, 1])
+    return intercept + gain * x, half
 
 
 def _planes(mosaic: str | None) -> tuple[tuple[slice, slice], ...]:
@@ -464,21 +468,21 @@ def fit_photon_transfer(
     limit = LINEAR_SHARE * (saturation - black[of_plane])
     used = (x <= limit) & (x + black[of_plane] + 4 * np.sqrt(y) <= saturation) & ~cut_off
     left = len(set(of_exposure[used].tolist()))
-    if left < 2 and len(cut_pairs) == len(flats):
-        raise InvalidValueError(
-            f"All {len(flats)} pairs of flat fields are saturated: {cut_pairs[0]}"
-            f"{'' if len(cut_pairs) == 1 else ', and so on'}.",
-            why=_why_cut(saturation, top),
-            fix=_fix_cut(saturation, top),
-        )
     if left < 2:
-        some = f" {len(cut_pairs)} are saturated: {cut_pairs[0]}." if cut_pairs else ""
-        raise InvalidValueError(
-            f"Only {left} of {len(flats)} pairs of flat fields lie below 70 % of "
-            f"saturation ({saturation:.0f} DN).{some}",
-            why=_why_cut(saturation, top) if cut_pairs else "Above, noise is cut off, and the line ends.",
-            fix=_fix_cut(saturation, top) if cut_pairs else "Take more at shorter exposures.",
-        )
+        what = f"Only {left} of {len(flats)} pairs of flat fields lie below 70 % of saturation ({saturation:.0f} DN)."
+        why, fix = "Above it, noise is cut off, and the line ends.", "Take more at shorter exposures."
+        if cut_pairs:
+            what += f" {len(cut_pairs)} are saturated: {cut_pairs[0]}."
+            why = "Noise is cut off there, so its variance tells nothing."
+            fix = "Take the flat fields at shorter exposures: the brightest at 70 % of saturation."
+            if len(cut_pairs) == len(flats):
+                what = f"All {len(flats)} pairs of flat fields are saturated: {cut_pairs[0]}"
+                what += "." if len(cut_pairs) == 1 else ", and so on."
+            if saturation < top:
+                why += f" The top code of the given bit depth is {top:.0f}, but the pixels end below it: the sensor "
+                why += "saturates earlier, or software clipped the frames."
+                fix += " Check that the bit depth is the converter's."
+        raise InvalidValueError(what, why=why, fix=fix)
 
     # The pooled dark variance, and the line through all points that are used.
     weights = np.array([1 / max(d.se_dn2, 1e-300) ** 2 for d in found])
@@ -522,6 +526,8 @@ def fit_photon_transfer(
         read_noise_dn = Estimate(read_noise_dn.value, 0.0, most)
         read_noise_e = Estimate(read_noise_e.value, 0.0, most / gain)
 
+    errors = 2 * y**2 / free  # of all points; the fit knows better those that it used
+    errors[used] = own
     pattern, pattern_se = _pattern(np.array(averages)[used], ys, xs, found, ps, free)
     return PhotonTransfer(
         gain_dn_per_e=Estimate.of(gain, math.sqrt(fit[0, 0])),
@@ -540,30 +546,15 @@ def fit_photon_transfer(
         ).scaled(1 / gain),
         saturation_dn=saturation,
         points=tuple(
-            TransferPoint(
-                names[p],
-                float(xi),
-                float(yi),
-                float(si),
-                bool(u),
-                int(i),
-                "" if u else SATURATED if c else NEAR_SATURATION,
-            )
-            for p, i, xi, yi, si, u, c in zip(
-                of_plane, of_exposure, x, y, np.sqrt(_own(y, own, used, free)), used, cut_off, strict=True
+            TransferPoint(names[p], xi, yi, math.sqrt(ei), u, i, "" if u else SATURATED if c else NEAR_SATURATION)
+            for p, i, xi, yi, ei, u, c in zip(
+                plane_of, exposure_of, signal, variance, errors.tolist(), used.tolist(), cut_off, strict=True
             )
         ),
         intercept_dn2=intercept,
         covariance=fit,
         misfit=misfit,
     )
-
-
-def _own(y: NDArray[np.float64], own: NDArray[np.float64], used: NDArray[np.bool_], free: int) -> NDArray[np.float64]:
-    """Variances of all points: the fit's where it has them."""
-    result = 2 * y**2 / free
-    result[used] = own
-    return result
 
 
 def _ceiling(a: NDArray[np.float64], b: NDArray[np.float64], top: float) -> tuple[float, float]:
@@ -583,27 +574,11 @@ def _ceiling(a: NDArray[np.float64], b: NDArray[np.float64], top: float) -> tupl
     return 0.0, highest
 
 
-def _why_cut(saturation: float, top: float) -> str:
-    why = "There noise is cut off, so its variance tells nothing."
-    if saturation < top:
-        why += f" The top code of the given bit depth is {top:.0f}: the sensor ends below, or software cut the frames."
-    return why
-
-
-def _fix_cut(saturation: float, top: float) -> str:
-    fix = "Take the flat fields at shorter exposures: the brightest at 70 % of saturation."
-    return fix if saturation >= top else f"{fix} Check that the bit depth is the converter's."
-
-
-@dataclass(frozen=True)
-class _Sites:
-    """Means above black of the four sites of a 2x2 pattern in a pair, and the largest standard error of them."""
-
-    signal_dn: NDArray[np.float64]  # [2, 2]
-    se_dn: float
+_Sites = tuple[NDArray[np.float64], float]
 
 
 def _sites(a: NDArray[np.float64], b: NDArray[np.float64], darks: NDArray[np.float64]) -> _Sites:
+    """Means ``[2, 2]`` above black of the four sites of a 2 x 2 pattern in a pair, and their largest standard error."""
     light = 0.5 * (a + b) - darks.mean(axis=0)
     means, errors = np.zeros((2, 2)), []
     for r, c in np.ndindex(2, 2):
@@ -612,26 +587,23 @@ def _sites(a: NDArray[np.float64], b: NDArray[np.float64], darks: NDArray[np.flo
         # Of neighbors' differences: light that falls off towards the corners is not noise of rows and columns.
         lines = [float(np.diff(site.mean(axis=axis)).var()) / (2 * site.shape[1 - axis]) for axis in (0, 1)]
         errors.append(math.sqrt(float(_without_rows_and_columns(site).var()) / site.size + sum(lines)))
-    return _Sites(means, max(errors))
+    return means, max(errors)
 
 
 def _check_sites(pairs: Sequence[_Sites]) -> None:
-    """Refuse flats of a Bayer sensor that are said to have no pattern: the colors would be taken for PRNU.
+    """Refuse flats of a Bayer sensor without a pattern: the colors would be taken for PRNU.
 
-    The sites of a 2x2 pattern are told by means that differ by more than 10 standard errors and 3 % of the signal, and
-    by greens that are alike: where both diagonals differ, it is a readout of several amplifiers.
+    The sites of a 2 x 2 pattern are recognized by means that differ by more than 10 standard errors and 3 % of the
+    signal, and by greens that are alike: if both diagonals differ, it is a readout of several amplifiers.
     """
-    brightest = max(pairs, key=lambda one: float(np.ptp(one.signal_dn)))
-    means = brightest.signal_dn
-    if not np.ptp(means) > max(10 * brightest.se_dn, _MOSAIC_SHARE * abs(float(means.mean()))):
+    means, se_dn = max(pairs, key=lambda one: float(np.ptp(one[0])))
+    if not np.ptp(means) > max(10 * se_dn, _MOSAIC_SHARE * abs(float(means.mean()))):
         return
     main, other = abs(float(means[0, 0] - means[1, 1])), abs(float(means[0, 1] - means[1, 0]))
     if min(main, other) > 0.5 * float(np.ptp(means)):
         return
     # Of a scene without color both diagonals may be alike: red and blue are those that are darker than green.
-    greens_beside = (
-        bool(means[0, 1] + means[1, 0] > means.trace()) if abs(main - other) < brightest.se_dn else main > other
-    )
+    greens_beside = bool(means[0, 1] + means[1, 0] > means.trace()) if abs(main - other) < se_dn else main > other
     likely = "RGGB or BGGR" if greens_beside else "GRBG or GBRG"
     raise InvalidValueError(
         "The flat fields look like those of a Bayer sensor, but no pattern was given: the four sites of a 2 x 2 "

@@ -8,7 +8,7 @@ the right, y downwards, angles go from +x towards +y.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
@@ -16,12 +16,13 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blursynth.errors import InvalidValueError
+from blursynth.errors import InvalidValueError, demand
 
 __all__ = [
     "PointSpreads",
     "airy",
     "centering_shift",
+    "circle_area",
     "covered_area",
     "disk",
     "gaussian",
@@ -111,6 +112,9 @@ class PointSpreads:
     def __len__(self) -> int:
         return self.start.size - 1
 
+    def __iter__(self) -> Iterator[PointSpreads]:
+        return (self[b] for b in range(len(self)))
+
     def __getitem__(self, b: int) -> PointSpreads:
         """The point spread of one picture, as a batch of one."""
         taps = slice(self.start[b], self.start[b + 1])
@@ -124,24 +128,18 @@ class PointSpreads:
 
     def sums(self) -> NDArray[np.float64]:
         """``[B]`` the light that arrives: 1 for a normalized point spread."""
-        return np.array([self.weight[a:b].sum() for a, b in zip(self.start[:-1], self.start[1:], strict=True)])
+        return np.array([one.weight.sum() for one in self])
 
     def centroids(self) -> NDArray[np.float64]:
         """``[B, 2]`` (row, column) of the center of mass in px; (0, 0) for a centered point spread."""
-        out = np.zeros((len(self), 2))
-        for i, (a, b) in enumerate(zip(self.start[:-1], self.start[1:], strict=True)):
-            total = self.weight[a:b].sum()
-            out[i] = (self.weight[a:b] @ self.dy[a:b] / total, self.weight[a:b] @ self.dx[a:b] / total)
-        return out
+        sums = np.array([(one.weight @ one.dy, one.weight @ one.dx) for one in self], np.float64).reshape(-1, 2)
+        return sums / self.sums()[:, None]
 
     def reach_px(self) -> NDArray[np.int64]:
         """``[B]`` the largest offset in rows or columns."""
+        farthest = np.maximum(np.abs(self.dy), np.abs(self.dx))
         return np.array(
-            [
-                max(int(np.abs(self.dy[a:b]).max(initial=0)), int(np.abs(self.dx[a:b]).max(initial=0)))
-                for a, b in zip(self.start[:-1], self.start[1:], strict=True)
-            ],
-            np.int64,
+            [farthest[a:b].max(initial=0) for a, b in zip(self.start[:-1], self.start[1:], strict=True)], np.int64
         )
 
     def to_dense(self, b: int = 0, *, size_px: int | None = None) -> NDArray[np.float64]:
@@ -199,9 +197,9 @@ def gaussian(
     """
     minor = sigma_major_px if sigma_minor_px is None else sigma_minor_px
     for name, value in (("sigma_major_px", sigma_major_px), ("sigma_minor_px", minor)):
-        _demand(math.isfinite(value) and 0 <= value <= 500, name, value, "0..500", "It is a standard deviation in px.")
-    _demand(math.isfinite(angle_rad), "angle_rad", angle_rad, "finite", "")
-    _demand(0 < cut < 1, "cut", cut, "between 0 and 1", "A Gaussian never ends, so something is left out.")
+        demand(math.isfinite(value) and 0 <= value <= 500, name, value, "0..500", "It is a standard deviation in px.")
+    demand(math.isfinite(angle_rad), "angle_rad", angle_rad, "finite", "")
+    demand(0 < cut < 1, "cut", cut, "between 0 and 1", "A Gaussian never ends, so something is left out.")
     cosine, sine = math.cos(angle_rad), math.sin(angle_rad)
     along_x = math.hypot(sigma_major_px * cosine, minor * sine)
     along_y = math.hypot(sigma_major_px * sine, minor * cosine)
@@ -232,7 +230,7 @@ def disk(radius_px: float) -> PointSpreads:
     Not modeled: diffraction, the shape of the blades (:func:`polygon`), vignetting towards the corners, aberrations.
     The common disk of whole pixels has 9 pixels instead of 7.07 at r = 1.5.
     """
-    _demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
+    demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
     if radius_px <= 0.5:
         return _delta()
     # One quadrant, because the four are alike: the first cell of an axis is half a pixel wide.
@@ -245,7 +243,7 @@ def disk(radius_px: float) -> PointSpreads:
     arc_to = np.sqrt(np.maximum(squared - low * low, 0.0))[:, None]
     x0 = np.clip(full_to, low, high)
     x1 = np.clip(arc_to, low, high)
-    arc = _circle_area(x1, radius_px) - _circle_area(x0, radius_px) - low[:, None] * (x1 - x0)
+    arc = circle_area(x1, radius_px) - circle_area(x0, radius_px) - low[:, None] * (x1 - x0)
     quadrant = (high - low)[:, None] * (x0 - low) + np.maximum(arc, 0.0)
     # Symmetric to the last bit, so that the PSF commutes with flips and quarter turns.
     quadrant = 0.5 * (quadrant + quadrant.T)
@@ -274,9 +272,9 @@ def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSp
     is not symmetric about its center, and a blur has it upside down on the other side of the focus: turn it by pi
     there. Not modeled: rounded blades, vignetting, diffraction.
     """
-    _demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
-    _demand(3 <= blades <= 1000, "blades", blades, "3..1000", "A polygon has at least three sides.")
-    _demand(math.isfinite(rotation_rad), "rotation_rad", rotation_rad, "finite", "")
+    demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
+    demand(3 <= blades <= 1000, "blades", blades, "3..1000", "A polygon has at least three sides.")
+    demand(math.isfinite(rotation_rad), "rotation_rad", rotation_rad, "finite", "")
     if radius_px <= 0.5:
         return _delta()
     angle = rotation_rad + 2.0 * math.pi * np.arange(blades) / blades
@@ -328,8 +326,8 @@ def airy(
         ("wavelength_nm", wavelength_nm),
         ("pixel_pitch_um", pixel_pitch_um),
     ):
-        _demand(math.isfinite(value) and value > 0, name, value, "> 0", "")
-    _demand(0 < cut < 1, "cut", cut, "between 0 and 1", "The rings never end, so something is left out.")
+        demand(math.isfinite(value) and value > 0, name, value, "> 0", "")
+    demand(0 < cut < 1, "cut", cut, "between 0 and 1", "The rings never end, so something is left out.")
     from scipy.special import j1  # takes a tenth of a second, and most blurs do without
 
     scale = wavelength_nm * 1e-3 * f_number / pixel_pitch_um
@@ -460,9 +458,9 @@ def rasterize_samples(
         position = position[None]
     if position.ndim != 3 or position.shape[1] < 1 or position.shape[2] != 2 or not np.isfinite(position).all():
         raise InvalidValueError(f"position_px must be finite, [N, 2] or [B, N, 2], got shape {np.shape(position_px)}.")
-    _demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "It must hold a pixel and its neighbors.")
-    _demand(0 < exposure_end <= 1, "exposure_end", exposure_end, "0 < T <= 1", "It is a part of the path.")
-    _demand(counted_from in (0, 1), "counted_from", counted_from, "0 or 1", "")
+    demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "It must hold a pixel and its neighbors.")
+    demand(0 < exposure_end <= 1, "exposure_end", exposure_end, "0 < T <= 1", "It is a part of the path.")
+    demand(counted_from in (0, 1), "counted_from", counted_from, "0 or 1", "")
     samples = position.shape[1]
     origin = (canvas_px - 1) // 2 if origin_px is None else int(origin_px)
     end = np.arange(samples) + counted_from
@@ -559,7 +557,7 @@ def _legendre(points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return node, weight
 
 
-def _circle_area(x: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+def circle_area(x: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     """``integral of sqrt(r^2 - t^2) dt`` from 0 to x."""
     inside = np.minimum(x, radius)
     return np.asarray(
@@ -623,8 +621,3 @@ def _centroid(area: NDArray[np.float64]) -> NDArray[np.float64]:
     """x and y of the centroid of a kernel with its origin in the middle."""
     offset = np.arange(area.shape[0]) - area.shape[0] // 2
     return np.array([area.sum(axis=0) @ offset, area.sum(axis=1) @ offset], np.float64) / float(area.sum())
-
-
-def _demand(holds: bool, name: str, got: object, wanted: str, why: str) -> None:
-    if not holds:
-        raise InvalidValueError(f"{name} must be {wanted}, got {got}.", why=why)

@@ -7,6 +7,11 @@ x is linear light (1 = white), M the map from linear sRGB to the channels of the
 pixel; mu, N and V are electrons, K the gain in DN per electron, O the black level in DN, b the bit depth. n1 and n2 are
 standard normal numbers that belong to the pixel of the sensor, the same in all of its frames.
 
+White at the top code makes ``white_level_e = (2^b - 1 - O) / K`` electrons, which is not the full well. In units of
+white, the noise has the variance ``a x + b`` with ``a = 1 / white_level_e`` and ``b = (s_r / white_level_e)^2`` (Foi et
+al.), where s_r is the read noise. Both are variances: in published tables, the read parameter of "Unprocessing Images"
+is a variance, too, but that of RSBlur is a standard deviation.
+
 Not modeled: blooming, smear, crosstalk between pixels, dark current that differs between pixels other than in its mean
 offset, random telegraph noise, non-linearity.
 
@@ -33,13 +38,7 @@ __all__ = [
     "TUKEY_SHAPES",
     "SensorParameters",
     "dn_variance",
-    "electrons",
-    "expected_dn",
-    "foi_parameters",
-    "gain_for_white",
-    "signal_to_noise",
     "tukey_lambda_sd",
-    "white_level_e",
 ]
 
 TUKEY_SHAPES = (-0.4, 1.0)
@@ -253,48 +252,6 @@ def tukey_lambda_sd(shape: float) -> float:
     return math.sqrt(2.0 / shape**2 * (1.0 / (1.0 + 2.0 * shape) - ratio))
 
 
-def electrons(light: ArrayLike, white_level_e: ArrayLike) -> NDArray[np.float64]:
-    """Mean number of electrons ``max(x, 0) white_level_e`` of linear light x.
-
-    >>> electrons([0.0, 0.25, 1.5, -0.1], 1000.0)
-    array([   0.,  250., 1500.,    0.])
-    """
-    return np.asarray(np.maximum(np.asarray(light, np.float64), 0.0) * np.asarray(white_level_e, np.float64))
-
-
-def white_level_e(bit_depth: ArrayLike, black_level_dn: ArrayLike, gain_dn_per_e: ArrayLike) -> NDArray[np.float64]:
-    """Electrons at the converter's top code, ``(2^b - 1 - O) / K``. This is not the full well.
-
-    A 10-bit converter with black level 64 (959 levels above it) and 0.0686 DN per electron:
-
-    >>> float(white_level_e(10, 64, 0.0686).round())
-    13980.0
-    """
-    top = 2.0 ** np.asarray(bit_depth, np.float64) - 1.0
-    return np.asarray((top - np.asarray(black_level_dn, np.float64)) / np.asarray(gain_dn_per_e, np.float64))
-
-
-def gain_for_white(bit_depth: ArrayLike, black_level_dn: ArrayLike, white_level_e: ArrayLike) -> NDArray[np.float64]:
-    """Gain K in DN per electron that puts ``white_level_e`` on the top code: ``(2^b - 1 - O) / white_level_e``.
-
-    >>> float(gain_for_white(12, 95, 4000.0))
-    1.0
-    """
-    top = 2.0 ** np.asarray(bit_depth, np.float64) - 1.0
-    return np.asarray((top - np.asarray(black_level_dn, np.float64)) / np.asarray(white_level_e, np.float64))
-
-
-def expected_dn(mean_e: ArrayLike, gain_dn_per_e: ArrayLike, black_level_dn: ArrayLike) -> NDArray[np.float64]:
-    """Mean number ``K mu + O`` of mu electrons, away from both ends of the converter and from the full well.
-
-    >>> float(expected_dn(1000.0, 0.5, 64.0))
-    564.0
-    """
-    return np.asarray(
-        np.asarray(gain_dn_per_e, np.float64) * np.asarray(mean_e, np.float64) + np.asarray(black_level_dn, np.float64)
-    )
-
-
 def dn_variance(
     mean_e: ArrayLike,
     gain_dn_per_e: ArrayLike,
@@ -314,30 +271,3 @@ def dn_variance(
     read, row = np.asarray(read_noise_e, np.float64), np.asarray(row_noise_e, np.float64)
     noise = gain**2 * (np.asarray(mean_e, np.float64) + read**2 + row**2)
     return np.asarray(noise + (QUANTISATION_VARIANCE_DN2 if rounding else 0.0))
-
-
-def foi_parameters(
-    white_level_e: ArrayLike, read_noise_e: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The pair (a, b) of ``Var[x] = a x + b`` in units of white: ``a = 1 / W, b = (s_r / W)^2``, W = white_level_e.
-
-    Both are variances. Beware of published tables: the read parameter of "Unprocessing Images" is a variance too, that
-    of RSBlur is a standard deviation.
-
-    >>> a, b = foi_parameters(1000.0, 5.0)
-    >>> float(a), float(b.round(9))
-    (0.001, 2.5e-05)
-    """
-    white = np.asarray(white_level_e, np.float64)
-    return np.asarray(1.0 / white), np.asarray((np.asarray(read_noise_e, np.float64) / white) ** 2)
-
-
-def signal_to_noise(mean_e: ArrayLike, read_noise_e: ArrayLike = 0.0) -> NDArray[np.float64]:
-    """``mu / sqrt(mu + s_r^2)``; a ratio of amplitudes, not dB.
-
-    >>> float(signal_to_noise(96.0, 2.0))
-    9.6
-    """
-    mean = np.asarray(mean_e, np.float64)
-    total = mean + np.asarray(read_noise_e, np.float64) ** 2
-    return np.asarray(np.divide(mean, np.sqrt(total), out=np.zeros(np.shape(total)), where=total > 0))

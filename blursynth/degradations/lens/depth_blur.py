@@ -14,6 +14,7 @@ from pydantic import Field
 
 from blursynth.backends import for_array
 from blursynth.core import BorderName, Degradation, one_by_one
+from blursynth.degradations.scene.scene_depth import known_camera
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame
 from blursynth.physics.point_spread import PointSpreads
@@ -236,13 +237,8 @@ def inverse_depth_of(frame: Frame, *, kind: str) -> NDArray[np.float64]:
             fix="Give read_frame depth=..., or put a step before it that synthesizes a depth, such as ground_depth.",
             field="depth_m",
         )
-    if not frame.camera:
-        raise InvalidValueError(
-            f"{kind} needs the camera of the picture, but the frame has none.",
-            why="Focal length and pixel pitch turn meters into pixels.",
-            fix="Put a camera step before it, or give read_frame camera=Intrinsics(focal_length_mm=..., "
-            "pixel_pitch_um=...).",
-        )
+    why = "Focal length and pixel pitch convert meters to pixels."
+    known_camera(frame.camera[0] if frame.camera else None, kind=kind, why=why)
     depth = frame.depth_m[0]
     return np.asarray(1.0 / np.asarray(depth.detach().cpu() if hasattr(depth, "detach") else depth, np.float64))
 

@@ -118,7 +118,8 @@ class ObjectMotion(Degradation):
 
     def _moved(self, frame: Frame) -> Any:
         """The mean over the exposure of a frame of one picture."""
-        image, marks = frame.image, frame.labels
+        image: Any = frame.image
+        marks: Any = frame.labels
         labels: NDArray[np.int32] = np.asarray(marks.cpu() if hasattr(marks, "cpu") else marks)[0]
         there, number = _numbered(labels)
         paths = self.paths(there)

@@ -27,8 +27,8 @@ class Develop(Degradation):
 
     ``bilinear``; ``malvar``: Malvar, He and Cutler, ICASSP 2004; ``edge_aware``: color differences along the rows or
     along the columns, whichever change less, after Hamilton and Adams, and Pekkucuksen and Altunbasak (see
-    :mod:`blursynth.physics.mosaic`), as good cameras do it. The first two are linear. Of twelve Kodak photographs they
-    make 30.6, 36.1 and 39.8 dB. A frame without a mosaic needs none of them.
+    :mod:`blursynth.physics.mosaic`), as in good cameras. The first two are linear. On twelve Kodak photographs they
+    reach 30.6, 36.1 and 39.8 dB. A frame without a mosaic needs none of them.
 
     The sharp target passes through it, too.
 
