@@ -36,7 +36,7 @@ class Aperture:
     Raises
     ------
     InvalidValueError
-        Numbers outside their ranges, or a clipping circle that leaves nothing.
+        A number is outside its range, or the clipping circle leaves nothing.
 
     Notes
     -----
@@ -59,7 +59,7 @@ class Aperture:
         if not math.hypot(self.clip_x, self.clip_y) <= 1.5:
             raise InvalidValueError(
                 f"The clipping circle must be displaced by at most 1.5 radii, got ({self.clip_x}, {self.clip_y}).",
-                why="Farther away next to nothing of the aperture would be left.",
+                why="Farther away, almost nothing of the aperture would remain.",
             )
 
     @property
@@ -121,7 +121,7 @@ def _point_spreads(aperture: Aperture, radius_px: float, parts: int) -> PointSpr
         outline = aperture.outline * radius_px
         shift = np.zeros(2)
         if not aperture.is_symmetric:
-            # A clipped shape is one of very many, and a step towards the solution will do.
+            # A clipped shape is one of very many, and one step towards the solution is enough.
             clipped = aperture.clip_x != 0 or aperture.clip_y != 0
             shift = centering_shift(outline, steps=1) if clipped else centering_shift(outline)
         for cell in cells:

@@ -172,10 +172,11 @@ def gaussian(
     ``k[m, n] = integral over the pixel of exp(-q/2) / (2 pi s1 s2)``, ``q = (a/s1)^2 + (b/s2)^2`` with a and b the
     coordinates along and across the direction ``angle_rad``.
 
-    The variance of the taps along x or y is that of the Gaussian, s^2, plus 1/12 px^2 of the pixel, less what the whole
-    pixels cannot tell: ``4 sum_j (-1)^(j + 1) (s^2 + 1 / (2 pi j)^2) exp(-2 (pi j s)^2)``. That is below .008 px^2 from
-    s = .5 on. A narrower Gaussian lies in one pixel all but wholly, and blurs less than itself: at s = .4, .3 and .2
-    the variance is .2118, .0956 and .0124 px^2, where s^2 + 1/12 is .2433, .1733 and .1233.
+    The variance of the taps along x or y is that of the Gaussian, s^2, plus 1/12 px^2 of the pixel, less what whole
+    pixels cannot resolve: ``4 sum_j (-1)^(j + 1) (s^2 + 1 / (2 pi j)^2) exp(-2 (pi j s)^2)``. That is below .008 px^2
+    from s = .5 on. A narrower Gaussian lies almost entirely within one pixel, and its kernel has less variance than
+    itself: at s = .4, .3 and .2 the variance is .2118, .0956 and .0124 px^2, where s^2 + 1/12 is .2433, .1733 and
+    .1233.
 
     Parameters
     ----------
@@ -186,8 +187,8 @@ def gaussian(
     angle_rad
         Direction of s1.
     cut
-        Largest share of the light that the support may leave out, 0 < cut < 1; the rest is scaled to a sum of 1 and
-        the share stands in ``lost``.
+        Largest share of the light that the support may leave out, 0 < cut < 1; the rest is scaled to a sum of 1, and
+        the share is in ``lost``.
 
     Notes
     -----
@@ -269,7 +270,7 @@ def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSp
     -----
     With an odd number of blades the centroid of the pixels is not that of the polygon; the polygon is then moved, by
     0.1 px at r = 1 and less than 0.01 px from r = 10 on, so that the pixels have theirs at zero shift. Such a polygon
-    is not symmetric about its center, and a blur has it upside down on the other side of the focus: turn it by pi
+    is not symmetric about its center, and a blur has it upside down on the other side of the focus: rotate it by pi
     there. Not modeled: rounded blades, vignetting, diffraction.
     """
     demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
@@ -306,7 +307,7 @@ def airy(
         Distance of pixel centers in um; 1.4 in a phone.
     cut
         Largest share of the light that the support may leave out. The rings fade slowly: 1 % lies beyond 20 s, 0.1 %
-        beyond 200 s. What is left is scaled to a sum of 1, and the share that was cut stands in ``lost``.
+        beyond 200 s. The rest is scaled to a sum of 1, and the share that was cut is in ``lost``.
     reach_px
         Radius of the support in px instead of the one that follows from ``cut``.
 
@@ -335,7 +336,7 @@ def airy(
     radius = math.ceil(2.0 / (math.pi**2 * cut) * scale + 0.5) if reach_px is None else int(reach_px)
     if not 0 <= radius <= 2000:
         raise InvalidValueError(
-            f"The support would have a radius of {radius} px; at most 2000 is made.",
+            f"The support would have a radius of {radius} px; at most 2000 is possible.",
             why=f"The pattern's scale is {scale:.3g} px and {cut:.3g} of the light may be cut.",
             fix="Allow a larger cut, or give reach_px.",
         )
@@ -374,7 +375,7 @@ def measured(kernel: ArrayLike, *, recenter: bool = True) -> PointSpreads:
         zero.
     recenter
         True: the pixel nearest to the centroid becomes the origin. Moving by a fraction of a pixel would blur the
-        kernel further, so up to half a pixel remains, which ``centroids()`` tells. False: the origin is the middle
+        kernel further, so up to half a pixel remains (see ``centroids()``). False: the origin is the middle
         ``(h // 2, w // 2)``.
 
     Raises
@@ -384,8 +385,8 @@ def measured(kernel: ArrayLike, *, recenter: bool = True) -> PointSpreads:
 
     Notes
     -----
-    Kernels are meant for convolution: a point of light becomes the kernel as it is stored. Some sets (Levin et al.
-    2009) store it turned by 180 degrees: pass ``kernel[::-1, ::-1]``.
+    Kernels are meant for convolution: a point of light becomes the kernel as it is stored. Some data sets (Levin
+    et al. 2009) store it rotated by 180 degrees: pass ``kernel[::-1, ::-1]``.
     """
     dense = np.asarray(kernel)
     if dense.ndim != 2 or dense.size == 0 or not np.issubdtype(dense.dtype, np.number) or np.iscomplexobj(dense):
@@ -447,11 +448,9 @@ def rasterize_samples(
         keeps the original's formulas: its path lies one pixel further down and right, and its first sample has no
         weight.
 
-    Notes
-    -----
-    The PSF is not centered: in the port the middle of the path lies 1.75 px off the origin on average, down and right.
-    Samples outside the canvas lose their light, which ``lost`` tells; the port stops with an index error where a path
-    touches the last pixel.
+    Notes ----- The PSF is not centered: in the port the middle of the path lies 1.75 px off the origin on average, down
+    and right. Samples outside the canvas lose their light, as recorded in ``lost``; the port stops with an index error
+    where a path touches the last pixel.
     """
     position = np.asarray(position_px, np.float64)
     if position.ndim == 2:
@@ -591,12 +590,12 @@ def covered_area(corner: NDArray[np.float64]) -> NDArray[np.float64]:
     added = np.bincount(index, (height * (1.0 - u)).ravel(), total)
     added += np.bincount(index + 1, (height * u).ravel(), total + 1)[:total]
     area = np.abs(np.cumsum(added.reshape(size, size + 1), axis=1)[:, :size])
-    # What the running sum leaves to the right of the polygon is rounding, not light.
+    # What remains of the running sum to the right of the polygon is rounding, not light.
     return np.where(area < 1e-12, 0.0, area)
 
 
 def centering_shift(corner: NDArray[np.float64], *, steps: int = 300) -> NDArray[np.float64]:
-    """By how much (x, y) a polygon must be moved so that the centroid of its pixels is at zero, to 1e-11 px.
+    """The shift (x, y) of a polygon that puts the centroid of its pixels at zero, to 1e-11 px.
 
     Summing over pixels moves the centroid, as rounding positions to whole pixels does. Solved by Broyden's method, in
     small steps because the centroid does not depend on the position at all while the polygon is inside one pixel.

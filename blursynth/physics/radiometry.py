@@ -1,4 +1,4 @@
-"""From light to electrons to numbers: the linear camera model of EMVA 1288, as functions that a pencil can check.
+"""From light to electrons to numbers: the linear camera model of EMVA 1288, as functions that can be checked by hand.
 
 ``mu = max(M x, 0) white_level_e (1 + prnu n1)``, ``N = min(Poisson(mu + dark), full_well_e)``,
 ``V = N + dsnu_e n2 + read + row + column``, ``DN = clip(round(K V + O + offset), 0, 2^b - 1)``.
@@ -61,13 +61,13 @@ class SensorParameters:
     Parameters
     ----------
     white_level_e
-        ``[B]`` electrons that linear 1.0 makes in this exposure, > 0.
+        ``[B]`` electrons at linear 1.0 in this exposure, > 0.
     full_well_e
         ``[B]`` electrons that a pixel can hold, > 0; infinity for no limit.
     read_noise_e
         ``[B]`` standard deviation of the read noise in electrons, >= 0.
     row_noise_e
-        ``[B]`` standard deviation of the noise that one row of one channel shares, in electrons, >= 0.
+        ``[B]`` standard deviation of the noise shared by a row of one channel, in electrons, >= 0.
     gain_dn_per_e
         ``[B]`` the gain K in DN per electron, > 0.
     black_level_dn
@@ -79,7 +79,7 @@ class SensorParameters:
     rounding
         ``[B]`` whether the converter rounds to whole DN. It clips in any case.
     column_noise_e
-        ``[B]`` standard deviation of the noise that one column of one channel shares, in electrons, >= 0.
+        ``[B]`` standard deviation of the noise shared by a column of one channel, in electrons, >= 0.
     read_noise_shape
         ``[B]`` the shape lambda of a Tukey-lambda distribution for the read noise, -0.4 to 1 (.14 is nearly normal,
         less has heavier tails), or NaN for a normal one. Its standard deviation is ``read_noise_e`` in either case.
@@ -90,7 +90,7 @@ class SensorParameters:
     dsnu_e
         ``[B]`` standard deviation in electrons of the pixels' dark offsets (dark-signal non-uniformity), >= 0.
     sensor_seed
-        ``[B]`` which sensor it is: the seed of what is fixed per pixel (PRNU, DSNU).
+        ``[B]`` seed of the sensor: of the patterns that are fixed per pixel (PRNU, DSNU).
     mosaic
         ``[B]`` 0 where every channel is measured at every pixel, else 1 + the index of the pattern in
         :data:`blursynth.frame.MOSAICS`. All pictures of a batch have one, or none.
@@ -98,13 +98,13 @@ class SensorParameters:
         ``[B, 3, 3]`` from linear sRGB to the response of the red, green and blue pixels; the identity by default. Other
         numbers of channels than three only with the identity.
     offset_dn
-        ``[B, 4]`` what the black level is off by, in DN, for the colors R, G (in rows with R), G (in rows with B), B;
+        ``[B, 4]`` offsets of the black level in DN for the colors R, G (in rows with R), G (in rows with B), B;
         without a mosaic the first, the second and the fourth stand for the three channels.
 
     Raises
     ------
     InvalidValueError
-        A value out of its range, or arrays that do not fit each other.
+        A value is out of its range, or arrays do not fit each other.
 
     Examples
     --------

@@ -1,11 +1,11 @@
-"""Paths that a point of light draws on the sensor while the shutter is open.
+"""Paths of a point of light on the sensor while the shutter is open.
 
 A path is ``[N, 2]`` or, for a batch, ``[B, N, 2]``: x to the right and y downwards, in px, float64, at equal time
-steps of the exposure. Where a path lies on the sensor does not matter yet: ``rasterize`` of a backend moves its mean
+steps of the exposure. The position of a path on the sensor does not matter: ``rasterize`` of a backend moves its mean
 to zero.
 
-The random walk needs many random numbers, so this module holds its law and its parameters
-(:class:`WalkParameters`), and the backends run it (``backends.cpu.random_walk``, ``backends.oracle.random_walk``).
+The random walk needs many random numbers, so this module only defines its law and its parameters
+(:class:`WalkParameters`), and the backends compute it (``backends.cpu.random_walk``, ``backends.oracle.random_walk``).
 
 Not modeled: rotation of the camera about the optical axis and depth; those bend the path from pixel to pixel.
 """
@@ -56,7 +56,7 @@ class WalkForm(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class WalkLaw:
-    """The numbers of one step of the random walk, one per path; what the backends work with.
+    """The coefficients of one step of the random walk, one per path, as the backends use them.
 
     A step is ``v <- v + 2 v exp(i(pi + U - 1/2)) [W < shake] + noise (n1 + i n2) - pull x``, ``v <- step v / |v|``,
     ``x <- x + v``, with U and W uniform in (0, 1) and n standard normal.
@@ -73,7 +73,7 @@ class WalkLaw:
 
 @dataclass(frozen=True, eq=False)
 class WalkParameters:
-    """The Markov random trajectory of Boracchi and Foi: a particle of constant speed with a restless heading.
+    """The Markov random trajectory of Boracchi and Foi: a particle with constant speed and a restless heading.
 
     With ``h = L/(N - 1)``, ``v_0 = exp(i theta)``, ``v = a v_0`` (``h v_0`` if a = 0) and ``x_1 = 0``, each of the N
     - 1 steps is
@@ -183,7 +183,7 @@ class WalkParameters:
         return int(self.length_px.size)
 
     def law(self) -> WalkLaw:
-        """The numbers of one step, with the form's scaling worked in."""
+        """The coefficients of one step, with the scaling of the form applied."""
         # Below this the square of the first speed would underflow, and the path is straight anyway.
         anxiety = np.where(self.anxiety < 1e-100, 0.0, self.anxiety)
         step = self.length_px / (self.samples - 1)
@@ -266,15 +266,15 @@ def gaussian_process(
     r"""A smooth random path: a stationary Gaussian process with the Matern-5/2 covariance, x and y independent.
 
     ``cov(x(s), x(t)) = sigma^2 (1 + q + q^2/3) exp(-q)`` with ``q = sqrt(5) |s - t| / l``, times in units of the
-    exposure. It has a velocity and an acceleration, unlike the random walk. Drawn exactly, at any number of samples,
-    as the Markov process of (position, velocity, acceleration) that has this covariance.
+    exposure. It has a velocity and an acceleration, unlike the random walk. It is drawn exactly, for any number of
+    samples, as the Markov process of (position, velocity, acceleration) that has this covariance.
 
     Parameters
     ----------
     sigma_px
         Standard deviation of each coordinate in px, >= 0.
     correlation_time
-        l as a fraction of the exposure, > 0. Small: a tangle; large: almost a straight line.
+        l as a fraction of the exposure, > 0. A small value gives a tangle, a large one almost a straight line.
     seed
         0 <= seed < 2**64. The same seed gives the same path; twice the samples give another path of the same law.
     samples
@@ -341,14 +341,14 @@ def replay(
     time_s
         ``[M]`` times of the recording in s, strictly increasing; need not be evenly spaced.
     position_px
-        ``[M, 2]`` x and y in px; between two of them the point goes straight, at constant speed.
+        ``[M, 2]`` x and y in px; between two of them the point moves straight at constant speed.
     start_s, exposure_s
         The exposure within the recording; by default the whole of it.
 
     Returns
     -------
     tuple
-        Positions ``[N, 2]``, the two ends of the exposure and what was recorded between them, and the time ``[N - 1]``
+        Positions ``[N, 2]``: the two ends of the exposure and the recorded ones between them; and the time ``[N - 1]``
         from each to the next in s, as ``rasterize`` takes them.
 
     Raises
@@ -395,7 +395,7 @@ def replay(
 def exposure_shares(
     path: ArrayLike, duration: ArrayLike | None, exposure: ArrayLike, *, unit_sum: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Which part of each segment of a path the exposure sees, and with how much of the light.
+    """The part of each segment of a path that is exposed, and its share of the light.
 
     Parameters
     ----------
@@ -447,7 +447,7 @@ def exposure_shares(
         if spent.ndim != 2 or spent.shape[1] != samples - 1 or spent.shape[0] not in (1, batch):
             raise InvalidValueError(
                 f"duration must be [N - 1] or [B, N - 1] = [{batch}, {samples - 1}], got {np.shape(duration)}.",
-                why="It belongs to the segments between positions.",
+                why="There is one duration for each segment between positions.",
             )
         if not (np.isfinite(spent).all() and (spent >= 0).all() and (spent.sum(axis=1) > 0).all()):
             raise InvalidValueError(
@@ -471,7 +471,7 @@ def exposure_shares(
 def averaged_frames(
     path: ArrayLike, *, frames: int, gap: float, interpolated: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The parts of a path that a mean of successive frames sees.
+    """The parts of a path that contribute to a mean of successive frames.
 
     Parameters
     ----------
@@ -505,7 +505,7 @@ def averaged_frames(
         "finite, [N, 2] with N >= 2",
         "A path needs a start and an end.",
     )
-    demand(frames >= 1, "frames", frames, ">= 1", "A mean of nothing is nothing.")
+    demand(frames >= 1, "frames", frames, ">= 1", "A mean needs at least one frame.")
     demand(0 <= gap <= 1, "gap", gap, "0..1", "It is a part of the time between two frames.")
     demand(interpolated >= 0, "interpolated", interpolated, ">= 0", "")
     whole = frames - gap  # times between frames from the first light to the last
@@ -526,7 +526,7 @@ def averaged_frames(
 
 
 def published_placement(path: ArrayLike, canvas_px: int = PUBLISHED_CANVAS_PX) -> NDArray[np.float64]:
-    """Where the published code puts a path ``[..., N, 2]`` on its square canvas.
+    """The position in which the published code puts a path ``[..., N, 2]`` on its square canvas.
 
     The lowest x and y go to 0, then the start to a whole pixel, then everything by ``1 + ceil((canvas - max)/2)``. So
     the START lies on a pixel and the path is neither at its mean nor at the middle of its bounding box; the MATLAB

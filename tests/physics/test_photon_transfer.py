@@ -273,7 +273,7 @@ REFUSED = [
         "pairs of flat fields are saturated",
     ),
     (spoiled(dark=[d[:8, :8] for d in DARK]), "at least 16 x 16"),
-    (spoiled(flats=[(np.full((32, 32), 200), np.full((32, 32), 200)), *FLAT]), "hold the number 200 everywhere"),
+    (spoiled(flats=[(np.full((32, 32), 200), np.full((32, 32), 200)), *FLAT]), "have the value 200 everywhere"),
     (spoiled(dark_names=["d1"]), "Every frame needs one name"),
     (
         spoiled(flats=[(FLAT[0][0], FLAT[0][0]), *FLAT[1:]], flat_names=[("x.png", "y.png")] * 3),
@@ -424,7 +424,7 @@ def test_bad_pairs_are_refused() -> None:
         ((noisy, clean[:, :60]), "one size"),
         ((clean, clean), "the same"),
         ((noisy[:10, :10], clean[:10, :10]), "pixels are needed"),
-        ((noisy, np.full_like(clean, 500.0)), "too little range"),
+        ((noisy, np.full_like(clean, 500.0)), "too small a range"),
     ):
         with pytest.raises(InvalidValueError, match=says):
             fit_noisy_clean(*arguments, black=100, white=1000)
