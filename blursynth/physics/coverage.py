@@ -8,7 +8,7 @@ NOTHING_SEEN = 1e-9  # shares of light below this are rounding and count as 0, a
 
 COMPLETE = 1 - 1e-5
 
-# When the coverage of a surface, with the places where it is missing, is so close to 1 that it is scaled to 1: not below
+# When the coverage of a surface, with the places where it is missing, is so close to 1 that it is scaled: not below
 # the first or above the last, wholly between the two others. Noise of depth changes it by some hundredths, a slope of
 # .1 px of radius per px by a tenth; two surfaces make 1.5 to 2.
 NEARLY_WHOLE = (0.4, 0.85, 1.06, 1.12)
