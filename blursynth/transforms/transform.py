@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from blursynth.core import Degradation, Draw, apply
-from blursynth.degradations.tone.decode import Decode
-from blursynth.degradations.tone.encode import Encode
+from blursynth.degradations.tone.srgb import Decode, Encode
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
 from blursynth.recipe.recipe import Recipe, load_recipe

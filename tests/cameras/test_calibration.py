@@ -116,7 +116,7 @@ def test_frames_that_do_not_go_together_are_refused(frames: FlatFields) -> None:
         ({"flat": ((frames.flat[0][0], frames.flat[4][1]), *frames.flat[1:])}, "flat-4-b.png are not a pair"),
         ({"flat": ((frames.flat[2][0],) * 2, *frames.flat[3:])}, "flat-2-a.png are the same picture"),
         ({"dark": frames.flat[0], "flat": (frames.dark[:2], frames.dark[2:])}, "as dark as the dark"),
-        ({"bit_depth": 9}, "dark-0.png must hold numbers from 0 to 511"),
+        ({"bit_depth": 9}, "dark-0.png must hold values from 0 to 511"),
     ]
     for changes, says in cases:
         assert says in message(lambda changes=changes: calibrate_from_flats(replace(frames, **changes)))  # type: ignore[misc]

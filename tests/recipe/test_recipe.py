@@ -551,7 +551,7 @@ CURVE = '[[step]]\nkind = "decode"\n[[step]]\nkind = "measured_encode"\ncurve = 
     [
         (
             "0,0.1\n0.5,0.5\n1,1",
-            "[measured_encode]: curve: b.csv: A response curve must begin with light 0 and value 0, ",
+            "[measured_encode]: curve: b.csv: A response curve must start with light 0 and value 0, ",
         ),
         ("0,0\n0.5,0.6\n0.7,0.3\n1,1", "[measured_encode]: curve: b.csv: A response curve's value must never fall, "),
         (
