@@ -27,21 +27,14 @@ train and deblur evaluate can read it. Running the same command again resumes wh
 def command(
     sources: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PICTURES",
-            help="Folders, globs, pictures, or .txt lists with one path per line.",
-            show_default=False,
-        ),
+        typer.Argument(metavar="PICTURES", help="Folders, globs, pictures, or .txt lists with one path per line."),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of the pairs: new, empty, or unfinished.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the pairs: new, empty, or unfinished.")],
     recipe: arguments.RecipeName = "default",
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the draws, 0 to 2^63 - 1.")] = 0,
     set_: arguments.Set = None,
     workers: Annotated[
-        int | None,
-        typer.Option("--workers", "-w", help="Pictures in parallel; by default one per core.", show_default=False),
+        int | None, typer.Option("--workers", "-w", help="Pictures in parallel; by default one per core.")
     ] = None,
     tile: Annotated[
         int, typer.Option("--tile", metavar="PX", help="Side of the tiles to process; 0 for the whole picture.")

@@ -48,7 +48,7 @@ __all__ = [
     "shipped_kinds",
 ]
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set.", show_default=False)]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set.")]
 RecipeName = Annotated[
     str,
     typer.Option(
@@ -62,22 +62,12 @@ Set = Annotated[
         metavar="STEP.FIELD=VALUE",
         help="Change a parameter of the recipe; may be repeated. Values are written as in TOML: 20, 1.5, true, "
         '"text", {uniform=[1,2]}; a bare word is a string.',
-        show_default=False,
     ),
 ]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", "-w", help="Number of processes; by default one per core.", show_default=False),
-]
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="Print only errors and warnings, on standard error."),
-]
+Workers = Annotated[int | None, typer.Option("--workers", "-w", help="Number of processes; by default one per core.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and warnings, on standard error.")]
 Shards = Annotated[
-    str | None,
-    typer.Option(
-        "--shards", metavar="A:B", help="Make only shards s with A <= s < B, for job arrays.", show_default=False
-    ),
+    str | None, typer.Option("--shards", metavar="A:B", help="Make only shards s with A <= s < B, for job arrays.")
 ]
 Engine = Annotated[str, typer.Option("--engine", metavar="local|dask", help="Where to make the shards.")]
 Scheduler = Annotated[
@@ -86,17 +76,10 @@ Scheduler = Annotated[
         "--scheduler",
         metavar="ADDRESS",
         help="Address of a Dask scheduler, such as tcp://host:8786; by default a local cluster is started.",
-        show_default=False,
     ),
 ]
 SourceRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--sources",
-        metavar="FOLDER",
-        help="Folder of the source pictures, if they have moved.",
-        show_default=False,
-    ),
+    Path | None, typer.Option("--sources", metavar="FOLDER", help="Folder of the source pictures, if they have moved.")
 ]
 Depth = Annotated[
     Path | None,
@@ -104,7 +87,6 @@ Depth = Annotated[
         "--depth",
         metavar="FOLDER|FILE",
         help="Depth maps of the pictures, matched by file name: .npy, .npz, 16-bit .png, .tif, .pfm, .exr.",
-        show_default=False,
     ),
 ]
 DepthFormatText = Annotated[
@@ -115,7 +97,6 @@ DepthFormatText = Annotated[
         help="Meaning of the values in the depth maps, if not meters: meters_per_code=0.001 (millimeters of a depth "
         "camera), or focal_length_px=995,baseline_m=0.193,codes_per_px=4 (disparities). Also doffs_px, "
         "infinity_m, key, fill and resample.",
-        show_default=False,
     ),
 ]
 Labels = Annotated[
@@ -124,12 +105,10 @@ Labels = Annotated[
         "--labels",
         metavar="FOLDER|FILE",
         help="Label maps of the pictures, matched by file name: which object each pixel shows, 0 = none.",
-        show_default=False,
     ),
 ]
 Linear = Annotated[
-    bool,
-    typer.Option("--linear", help="Read 16-bit pictures as linear light. .hdr, .exr and float .tif always are."),
+    bool, typer.Option("--linear", help="Read 16-bit pictures as linear light. .hdr, .exr and float .tif always are.")
 ]
 Downscale = Annotated[
     int,
@@ -146,26 +125,13 @@ MinDetail = Annotated[
         metavar="X",
         help="Leave out crops that are flat or out of focus: those whose Laplacian has a standard deviation below X "
         "8-bit codes; 10 is a typical limit.",
-        show_default=False,
     ),
 ]
 DepthRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--depth",
-        metavar="FOLDER",
-        help="Folder of the depth maps, if they have moved.",
-        show_default=False,
-    ),
+    Path | None, typer.Option("--depth", metavar="FOLDER", help="Folder of the depth maps, if they have moved.")
 ]
 LabelsRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--labels",
-        metavar="FOLDER",
-        help="Folder of the label maps, if they have moved.",
-        show_default=False,
-    ),
+    Path | None, typer.Option("--labels", metavar="FOLDER", help="Folder of the label maps, if they have moved.")
 ]
 AnyEnvironment = Annotated[
     bool,

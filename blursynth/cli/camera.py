@@ -80,9 +80,7 @@ def list_() -> None:
 
 
 @app.command(context_settings=_SETTINGS)
-def show(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A camera, or a .toml file.", show_default=False)],
-) -> None:
+def show(name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A camera, or a .toml file.")]) -> None:
     """Check a camera's file and show it."""
     from importlib import resources
 
@@ -98,14 +96,10 @@ def show(
 
 @app.command(context_settings=_SETTINGS)
 def flats(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A camera, or a .toml file.", show_default=False)],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the frames.", show_default=False)],
-    iso: Annotated[
-        float | None, typer.Option("--iso", help="ISO setting, if the camera has any.", show_default=False)
-    ] = None,
-    gain: Annotated[
-        float | None, typer.Option("--gain", metavar="DN/e-", help="Gain in DN per electron.", show_default=False)
-    ] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A camera, or a .toml file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the frames.")],
+    iso: Annotated[float | None, typer.Option("--iso", help="ISO setting, if the camera has any.")] = None,
+    gain: Annotated[float | None, typer.Option("--gain", metavar="DN/e-", help="Gain in DN per electron.")] = None,
     size: Annotated[int, typer.Option("--size", help="Width and height of the frames in px.")] = 256,
     exposures: Annotated[int, typer.Option("--exposures", help="Number of pairs of flat fields.")] = 10,
     dark: Annotated[int, typer.Option("--dark", help="Number of dark frames.")] = 8,
@@ -194,47 +188,27 @@ def _write_raw(path: Path, raw: NDArray[np.float32]) -> None:
 def fit(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="FILES",
-            help="A folder with an index.toml, or flat fields in pairs: 1a 1b 2a 2b ...",
-            show_default=False,
-        ),
+        typer.Argument(metavar="FILES", help="A folder with an index.toml, or flat fields in pairs: 1a 1b 2a 2b ..."),
     ] = None,
     dark: Annotated[
-        list[Path] | None,
-        typer.Option("--dark", metavar="FILE", help="A dark frame; may be repeated.", show_default=False),
+        list[Path] | None, typer.Option("--dark", metavar="FILE", help="A dark frame; may be repeated.")
     ] = None,
-    noisy: Annotated[
-        Path | None, typer.Option("--noisy", metavar="FILE", help="A noisy picture.", show_default=False)
-    ] = None,
+    noisy: Annotated[Path | None, typer.Option("--noisy", metavar="FILE", help="A noisy picture.")] = None,
     clean: Annotated[
-        Path | None,
-        typer.Option("--clean", metavar="FILE", help="The clean picture of the same scene.", show_default=False),
+        Path | None, typer.Option("--clean", metavar="FILE", help="The clean picture of the same scene.")
     ] = None,
-    bit_depth: Annotated[
-        int | None, typer.Option("--bit-depth", help="Bits of the converter.", show_default=False)
-    ] = None,
+    bit_depth: Annotated[int | None, typer.Option("--bit-depth", help="Bits of the converter.")] = None,
     pattern: Annotated[
-        str | None,
-        typer.Option(
-            "--pattern", metavar="|".join(PATTERNS), help="Bayer pattern, if the sensor has one.", show_default=False
-        ),
+        str | None, typer.Option("--pattern", metavar="|".join(PATTERNS), help="Bayer pattern, if the sensor has one.")
     ] = None,
     black_level: Annotated[
         float | None,
         typer.Option(
-            "--black-level",
-            metavar="DN",
-            help="Black level of a raw noisy picture: a pair does not show it.",
-            show_default=False,
+            "--black-level", metavar="DN", help="Black level of a raw noisy picture: a pair does not show it."
         ),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Camera file to write.", show_default=False)
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Plot to write, a .png.", show_default=False)
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Camera file to write.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Plot to write, a .png.")] = None,
     name: Annotated[str, typer.Option("--name", help="Name of the camera.")] = "fitted camera",
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files of --output and --plot.")] = False,
 ) -> None:

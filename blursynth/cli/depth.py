@@ -27,19 +27,15 @@ def command(
     *,
     pictures: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="PICTURES", help="Folders, globs, pictures, or .txt lists.  [required]", show_default=False
-        ),
+        typer.Argument(metavar="PICTURES", help="Folders, globs, pictures, or .txt lists.  [required]"),
     ] = None,  # required; checked below, to say which of the two is missing
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the depth maps.", show_default=False)],
-    network: Annotated[Path, typer.Option("--network", metavar="FILE", help="An .onnx file.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the depth maps.")],
+    network: Annotated[Path, typer.Option("--network", metavar="FILE", help="An .onnx file.")],
     near: Annotated[
-        float | None,
-        typer.Option("--near", metavar="M", help="Depth of the nearest pixel of a picture in m.", show_default=False),
+        float | None, typer.Option("--near", metavar="M", help="Depth of the nearest pixel of a picture in m.")
     ] = None,
     far: Annotated[
-        float | None,
-        typer.Option("--far", metavar="M", help="Depth of the farthest pixel of a picture in m.", show_default=False),
+        float | None, typer.Option("--far", metavar="M", help="Depth of the farthest pixel of a picture in m.")
     ] = None,
     metric: Annotated[
         bool, typer.Option("--metric", help="The network gives meters, not a relative inverse depth.")

@@ -41,14 +41,10 @@ def command(
             metavar="SOURCES",
             help="Folders, globs, pictures, or .txt lists with one path per line; or a request, a .toml file.  "
             "[required]",
-            show_default=False,
         ),
     ] = None,  # required; checked below, to say which of the two is missing
-    out: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or unfinished.", show_default=False),
-    ],
-    count: Annotated[int | None, typer.Option("--count", "-n", help="Number of pairs.", show_default=False)] = None,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or unfinished.")],
+    count: Annotated[int | None, typer.Option("--count", "-n", help="Number of pairs.")] = None,
     recipe: arguments.RecipeName = "default",
     size: Annotated[int, typer.Option("--size", help="Side of the stored square crops in px.")] = 256,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the data set, 0 to 2^63 - 1.")] = 0,
@@ -77,10 +73,7 @@ def command(
     linear: arguments.Linear = False,
     downscale: arguments.Downscale = 1,
     shard_length: Annotated[
-        int | None,
-        typer.Option(
-            "--shard-length", help="Samples per shard; by default about 128 MB per array.", show_default=False
-        ),
+        int | None, typer.Option("--shard-length", help="Samples per shard; by default about 128 MB per array.")
     ] = None,
     shards: arguments.Shards = None,
     engine: arguments.Engine = "local",

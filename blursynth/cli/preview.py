@@ -25,7 +25,7 @@ The rows are the first samples that blursynth generate would make from this pict
 
 
 def command(
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A sharp picture.", show_default=False)],
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A sharp picture.")],
     recipe: arguments.RecipeName = "default",
     count: Annotated[int, typer.Option("--count", "-n", help="Number of rows.")] = 6,
     size: Annotated[int, typer.Option("--size", help="Side of the crops in px.")] = 256,

@@ -17,10 +17,7 @@ Examples:
 
 
 def command(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME|FILE]", help="Show this recipe as TOML.", show_default=False),
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="Show this recipe as TOML.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Show it with everything it extends filled in.")] = False,
     set_: arguments.Set = None,
 ) -> None:

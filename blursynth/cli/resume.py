@@ -21,10 +21,7 @@ def command(
     out: arguments.Out,
     workers: arguments.Workers = None,
     redo: Annotated[
-        str | None,
-        typer.Option(
-            "--redo", metavar="NUMBERS", help="Shards to make again, separated by commas.", show_default=False
-        ),
+        str | None, typer.Option("--redo", metavar="NUMBERS", help="Shards to make again, separated by commas.")
     ] = None,
     sources: arguments.SourceRoot = None,
     depth: arguments.DepthRoot = None,
@@ -45,11 +42,7 @@ def command(
     from blursynth import dataset
 
     where = arguments.engine_of(engine, scheduler)
-    with (
-        interruptible(out),
-        console.progress_bar("samples", out, quiet=quiet) as show,
-        arguments.shipped_kinds(),
-    ):
+    with interruptible(out), console.progress_bar("samples", out, quiet=quiet) as show, arguments.shipped_kinds():
         report = dataset.resume(
             out, workers=workers, shards=part, redo=again, source_root=sources, depth_root=depth, labels_root=labels,
             engine=where, any_environment=any_environment, on_progress=show,
