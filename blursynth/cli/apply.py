@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from blursynth.cli import arguments, console
-
-if TYPE_CHECKING:
-    from blursynth.dataset import PicturesReport
 
 EPILOG = """\b
 Examples:
@@ -61,11 +58,6 @@ def command(
     except KeyboardInterrupt:
         console.echo("\nStopped. Finished pairs are kept; run the same command to resume.", err=True)
         raise typer.Exit(130) from None
-    show_report(report)
-
-
-def show_report(report: PicturesReport) -> None:
-    """Show what was made."""
     if report.kept and not report.made:
         console.echo(f"Nothing to do: {console.plural(len(report.kept), 'pair')} in {report.out} already exist.")
     else:
@@ -74,9 +66,7 @@ def show_report(report: PicturesReport) -> None:
         console.echo(f"{report.out}: made {made} in {time}{kept}")
         for note in report.notes:
             console.echo(f"note: {note}", err=True)
-    console.show_skipped(report.skipped, report.duplicates)
-    console.show_ignored(report.ignored)
-    used, not_used = len(report.made) + len(report.kept), len(report.skipped) + len(report.duplicates)
-    console.echo(f"{console.used_text(used, not_used, report.ignored)}.")
+    used = len(report.made) + len(report.kept)
+    console.show_used(used, (*report.skipped, *report.duplicates), report.ignored)
     if not used:
         raise typer.Exit(1)

@@ -15,38 +15,6 @@ from blursynth.errors import MISSING, Argument, BlursynthError, InvalidValueErro
 
 if TYPE_CHECKING:
     from blursynth.io.depth import DepthFormat
-    from blursynth.recipe.recipe import Recipe
-
-__all__ = [
-    "AnyEnvironment",
-    "Depth",
-    "DepthFormatText",
-    "DepthRoot",
-    "Downscale",
-    "Engine",
-    "Labels",
-    "LabelsRoot",
-    "Linear",
-    "MinDetail",
-    "Out",
-    "Quiet",
-    "RecipeName",
-    "Scheduler",
-    "Set",
-    "Shards",
-    "SourceRoot",
-    "Workers",
-    "engine_of",
-    "load_changed_recipe",
-    "numbers",
-    "option",
-    "own_kind_text",
-    "parse_changes",
-    "parse_depth_format",
-    "parse_range",
-    "parse_value",
-    "shipped_kinds",
-]
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set.")]
 RecipeName = Annotated[
@@ -213,22 +181,6 @@ def parse_range(text: str | None) -> tuple[int, int] | None:
     if found is None or int(found[1]) >= int(found[2]):
         raise InvalidValueError(f"--shards must be A:B with 0 <= A < B, got {text!r}.", fix="For example --shards 0:8.")
     return int(found[1]), int(found[2])
-
-
-def numbers(text: str, option: str) -> tuple[int, ...]:
-    """``3,5`` as numbers."""
-    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
-        raise InvalidValueError(
-            f"{option} must be integers separated by commas, got {text!r}.", fix=f"For example {option} 3,5."
-        )
-    return tuple(int(part) for part in text.split(","))
-
-
-def load_changed_recipe(name: str, settings: Sequence[str] | None) -> Recipe:
-    """The recipe given by ``--recipe`` with the changes of ``--set``."""
-    from blursynth.recipe.recipe import load_recipe
-
-    return load_recipe(name, changes=parse_changes(settings))
 
 
 def engine_of(engine: str, scheduler: str | None) -> Any:

@@ -113,10 +113,7 @@ def command(
             show(Progress("generate", done, len(scan.usable)))
     there = f"; {kept} kept from before" if kept else ""
     console.echo(f"{out}: made {console.plural(made, 'depth map')}{there}")
-    console.show_skipped((*scan.skipped, *failed), scan.duplicates)
-    console.show_ignored(scan.ignored)
-    not_used = len(scan.skipped) + len(scan.duplicates) + len(failed)
-    console.echo(f"{console.used_text(len(scan.usable) - len(failed), not_used, scan.ignored)}.")
+    console.show_used(len(scan.usable) - len(failed), (*scan.skipped, *failed, *scan.duplicates), scan.ignored)
     if failed:
         raise typer.Exit(1)
 

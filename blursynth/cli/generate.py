@@ -139,7 +139,19 @@ def interruptible(out: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        show_interruption(out)
+        from blursynth.dataset.manifest import finished_shards
+        from blursynth.dataset.schema import load_spec
+
+        text = "Stopped before anything was written."
+        if (out / "dataset.json").exists():
+            spec = load_spec(out)
+            done = [s for s in finished_shards(out) if s < spec.shards]
+            pairs = f"{sum(len(spec.range_of(s)) for s in done):,} of {spec.count:,} pairs"
+            text = (
+                f"Stopped. {len(done)} of {spec.shards} shards ({pairs}) are finished and kept.\n"
+                f"Resume with: blursynth resume {out}"
+            )
+        console.echo(f"\n{text}", err=True)
         raise typer.Exit(130) from None
 
 
@@ -160,11 +172,8 @@ def show_plan(plan: Plan, out: Path) -> None:
     console.table(("", ""), rows)
     for note in plan.scan.notes:
         console.echo(f"note: {note}")
-    scan = plan.scan
-    console.show_skipped(scan.skipped, scan.duplicates)
-    console.show_ignored(scan.ignored)
-    used = console.used_text(len(scan.usable), len(scan.skipped) + len(scan.duplicates), scan.ignored)
-    console.echo(f"Nothing was written: this was a dry run. {used}.")
+    scan, dry = plan.scan, "Nothing was written: this was a dry run. "
+    console.show_used(len(scan.usable), (*scan.skipped, *scan.duplicates), scan.ignored, before=dry)
 
 
 def _passed_over(share: float, least: float | None = None) -> str:
@@ -202,26 +211,4 @@ def show_report(report: Report, *, quiet: bool = False) -> None:
             f"Not finished: some of the {report.shards} shards are still to be made. "
             f"The job that makes the last one finishes the data set; or run: blursynth resume {report.out}"
         )
-    console.show_skipped(report.skipped, report.duplicates)
-    console.show_ignored(report.ignored)
-    if report.sources:
-        not_used = len(report.skipped) + len(report.duplicates)
-        console.echo(f"{console.used_text(report.sources, not_used, report.ignored)}.")
-
-
-def show_interruption(out: Path) -> None:
-    """Show what is kept after Ctrl-C, and how to resume."""
-    from blursynth.dataset.manifest import finished_shards
-    from blursynth.dataset.schema import load_spec
-
-    if not (out / "dataset.json").exists():
-        console.echo("\nStopped before anything was written.", err=True)
-        return
-    spec = load_spec(out)
-    done = [s for s in finished_shards(out) if s < spec.shards]
-    samples = sum(len(spec.range_of(s)) for s in done)
-    console.echo(
-        f"\nStopped. {len(done)} of {spec.shards} shards ({samples:,} of {spec.count:,} pairs) are finished and kept.\n"
-        f"Resume with: blursynth resume {out}",
-        err=True,
-    )
+    console.show_used(report.sources, (*report.skipped, *report.duplicates), report.ignored)

@@ -30,7 +30,7 @@ def command(
         rows = [(known, load_recipe(known).summary) for known in recipe_names()]
         console.table(("recipe", "description"), rows)
         return
-    recipe = arguments.load_changed_recipe(name, set_)
+    recipe = load_recipe(name, changes=arguments.parse_changes(set_))
     if name in recipe_names() and not full and not set_:
         text = (resources.files("blursynth.recipe") / f"{name}.toml").read_text("utf-8")
     else:

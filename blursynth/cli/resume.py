@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
 from blursynth.cli import arguments, console
 from blursynth.cli.generate import interruptible, show_report
+from blursynth.errors import InvalidValueError
 
 EPILOG = """\b
 Examples:
@@ -36,7 +38,11 @@ def command(
 
     Existing shards are kept; those that are missing or truncated are made.
     """
-    again = arguments.numbers(redo, "--redo") if redo is not None else ()
+    if redo is not None and not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", redo):
+        raise InvalidValueError(
+            f"--redo must be integers separated by commas, got {redo!r}.", fix="For example --redo 3,5."
+        )
+    again = [int(part) for part in redo.split(",")] if redo is not None else []
     part = arguments.parse_range(shards)
 
     from blursynth import dataset

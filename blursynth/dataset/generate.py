@@ -6,8 +6,8 @@ import functools
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from blursynth import degradations
 from blursynth.backends.cores import available_cores
 from blursynth.core import Degradation
 from blursynth.dataset.asset_files import asset_names, asset_path, save_assets
-from blursynth.dataset.engine import Engine, Event, make_engine
+from blursynth.dataset.engine import Engine, make_engine
 from blursynth.dataset.files import (
     disk_error,
     locked,
@@ -629,12 +629,7 @@ def _run(
             _tell(on_progress, _samples(spec, kept), total)
             if missing:
                 job = Job(folder, kinds, roots(), any_environment=any_environment, cache_bytes=cache_bytes)
-                with closing(_events(job, spec, missing, again, engine, workers, on_progress, total)) as events:
-                    for event in events:
-                        if event.manifest is not None:
-                            made[event.shard] = event.manifest
-                        if event.note:
-                            notes.append(event.note)
+                made, notes = _make(job, spec, missing, again, engine, workers, on_progress, total)
             folder.check()
             if lost := [s for s in wanted if not manifest_path(out, s).exists()]:
                 raise DatasetError(
@@ -663,7 +658,7 @@ def _run(
     )
 
 
-def _events(
+def _make(
     job: Job,
     spec: Spec,
     missing: Sequence[int],
@@ -672,13 +667,15 @@ def _events(
     workers: int,
     on_progress: OnProgress | None,
     total: int,
-) -> Generator[Event, None, None]:
-    """Make shards and report progress; leftovers of writers that were stopped are removed."""
+) -> tuple[dict[int, Manifest], list[str]]:
+    """Make shards, report progress, and remove what writers that were stopped left; returns manifests and notes."""
     running: dict[int, int] = {}
+    made: dict[int, Manifest] = {}
+    notes: list[str] = []
     ready = total - _samples(spec, missing)
     arrays = tuple(a.name for a in spec.arrays)
     try:
-        with _engine(engine, workers, len(missing)) as runner:
+        with closing(make_engine(engine, workers, len(missing))) as runner:
             # New shards and shards to redo differ in one flag, so they are made one group after the other.
             for flag in (False, True):
                 part = [s for s in missing if (s in again) is flag]
@@ -687,11 +684,15 @@ def _events(
                 runner.submit(job, part, again=flag)
                 for event in runner.completed():
                     running[event.shard] = event.done
-                    yield event
+                    if event.manifest is not None:
+                        made[event.shard] = event.manifest
+                    if event.note:
+                        notes.append(event.note)
                     _tell(on_progress, ready + sum(running.values()), total, event.note)
     finally:
         if job.folder.is_same():  # in another folder, leftovers are not ours
             sweep(job.folder.path, range(min(missing), max(missing) + 1), arrays)
+    return made, notes
 
 
 def _samples(spec: Spec, shards: Iterable[int]) -> int:
@@ -720,15 +721,6 @@ def _digest_if_complete(out: Path, spec: Spec) -> dict[str, str] | None:
     return asdict(index.digest)
 
 
-@contextmanager
-def _engine(engine: Literal["local", "dask"] | Engine, workers: int, tasks: int) -> Iterator[Engine]:
-    runner = make_engine(engine, workers, tasks)
-    try:
-        yield runner
-    finally:
-        runner.close()
-
-
 def _tell(on_progress: OnProgress | None, done: int, total: int, note: str = "") -> None:
     if on_progress is not None:
         on_progress(Progress("generate", done, total, note=note))
@@ -736,8 +728,6 @@ def _tell(on_progress: OnProgress | None, done: int, total: int, note: str = "")
 
 def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
     """The specification in ``out``, None if it is new or empty; or its error if shards are already finished."""
-    if out.exists() and not out.is_dir():
-        raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
     refuse_links(out)
     if (out / "dataset.json").exists():
         try:
@@ -748,17 +738,21 @@ def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
             return None, error
     if _shard_length(out) is not None:
         return None, DatasetError(f"{out / 'dataset.json'}: the description of the data set is missing.")
-    # An interrupted start may have left files without dataset.json.
-    allowed = {"assets", ".locks"} | ({"skipped.json"} if _skipped_is_ours(out) else set())
-    if out.exists() and (others := sorted(p.name for p in out.iterdir() if p.name not in allowed)):
-        others = [name for name in others if not name.endswith(PARTIAL)]
-        if others:
-            raise DatasetError(
-                f"{out}: the folder holds something else ({', '.join(others[:3])}).",
-                why="Existing files are not overwritten.",
-                fix="Choose a new or empty folder.",
-            )
+    require_free(out, {"assets", ".locks"} | ({"skipped.json"} if _skipped_is_ours(out) else set()))
     return None, None
+
+
+def require_free(out: Path, allowed: set[str]) -> None:
+    """Refuse a place that holds something else; an interrupted start may have left the ``allowed`` files."""
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
+    names = sorted(p.name for p in (out.iterdir() if out.exists() else ()))
+    if others := [name for name in names if name not in allowed and not name.endswith(PARTIAL)]:
+        raise DatasetError(
+            f"{out}: the folder holds something else ({', '.join(others[:3])}).",
+            why="Existing files are not overwritten.",
+            fix="Choose a new or empty folder.",
+        )
 
 
 def _shard_length(out: Path) -> int | None:
@@ -822,17 +816,9 @@ def _begin(out: Path, prepared: Prepared) -> Spec:
 
 def _write_beside(out: Path, prepared: Prepared) -> None:
     """Write missing files beside ``dataset.json`` whose content only the call that starts a data set knows."""
-    scan = prepared.scan
-    if names := asset_names(prepared.spec.recipe):
-        (out / "assets").mkdir(exist_ok=True)
-        save_assets(names, out)
+    save_assets(prepared.spec.recipe, out)
     if not _skipped_is_ours(out):
-        skipped = {
-            "skipped": [vars(s) for s in scan.skipped],
-            "duplicates": [vars(s) for s in scan.duplicates],
-            "ignored": scan.ignored,
-        }
-        write_atomically(out / "skipped.json", sealed(skipped))
+        write_atomically(out / "skipped.json", sealed(prepared.scan.not_used()))
 
 
 def _skipped_is_ours(out: Path) -> bool:

@@ -113,6 +113,11 @@ class Scan:
     def path(self, source: Source) -> Path:
         return source_path(source.name, self.roots)
 
+    def not_used(self) -> dict[str, Any]:
+        """The unused inputs as in ``skipped.json``."""
+        lists = {"skipped": self.skipped, "duplicates": self.duplicates}
+        return {**{name: [vars(s) for s in unused] for name, unused in lists.items()}, "ignored": self.ignored}
+
 
 def source_path(name: str, roots: dict[str, str]) -> Path:
     if "" in roots:
