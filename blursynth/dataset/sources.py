@@ -391,7 +391,7 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
         look.missing.append(error)
         return _skipped(name, str(error).rstrip("."))
     except BlursynthError as error:
-        return _skipped(name, error.what.removeprefix(f"{path}: ").rstrip("."))
+        return _skipped(name, error.what.rstrip("."))
     except OSError as error:
         return _skipped(name, f"cannot be read ({error.strerror})")
     except MemoryError:
@@ -415,7 +415,7 @@ def _with_map(source: Source, maps: _Maps, form: DepthFormat | None) -> Source:
         read_depth_map(path, form, size_px=size)
         return replace(source, depth=relative, depth_sha256=digest)
     except PictureError as error:
-        raise PictureError(f"its {maps.what} map {relative}: {error.what.removeprefix(f'{path}: ')}") from None
+        raise PictureError(f"its {maps.what} map {relative}: {error.what}") from None
 
 
 def _named(
