@@ -75,18 +75,10 @@ class _Worker:
 
 
 class LocalEngine(Engine):
-    """Processes on this machine, each making one shard at a time. One that dies is replaced and its shard retried.
+    """Processes on this machine, each making one shard at a time; the shard of one that dies is tried ``TRIES`` times.
 
-    Parameters
-    ----------
-    workers
-        Number of processes. They are started from a clean process (by a fork server or spawned), never forked from this
-        one, and run single-threaded kernels.
-
-    Raises
-    ------
-    DatasetError
-        The worker of one shard died three times.
+    They are started from a clean process (by a fork server or spawned), never forked from this one, and run
+    single-threaded kernels.
     """
 
     def __init__(self, workers: int) -> None:

@@ -59,7 +59,9 @@ def sha256_hex(data: Any) -> str:
 
 
 def disk_error(error: OSError, path: Path) -> DatasetError:
-    """A disk error as a sentence with a fix."""
+    """A disk error as a sentence with a fix; one of ours as it is."""
+    if isinstance(error, DatasetError):
+        return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DatasetError(
             f"{path}: the disk is full (or the quota is exceeded).",

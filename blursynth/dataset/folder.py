@@ -22,21 +22,11 @@ __all__ = ["DatasetFolder", "sweep", "sweep_left_over"]
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """A folder as it was when the work started: its place on the disk, and the content of its description file.
+    """A folder as it was when the work started: its place on the disk, and the content of its description file."""
 
-    Parameters
-    ----------
-    path
-        Absolute, so that it is the same folder in workers that were started elsewhere.
-    description_sha256
-        Hash of the bytes of the description file.
-    description
-        Name of this file; ``dataset.json`` for a data set.
-    """
-
-    path: Path
+    path: Path  # absolute, so that it is the same folder in workers that were started elsewhere
     description_sha256: str
-    description: str
+    description: str  # name of this file
     _folder: tuple[int, int]
     _seen: list[tuple[int, ...]] = field(default_factory=list, compare=False)
 

@@ -86,19 +86,7 @@ class Placement:
 
 
 class Renderer:
-    """Makes samples of one data set.
-
-    Parameters
-    ----------
-    spec
-        The data set.
-    recipe
-        Its recipe.
-    roots
-        Locations of the source pictures on this machine.
-    cache_bytes
-        Size of the cache of decoded pictures and maps, in bytes.
-    """
+    """Makes samples of one data set, whose sources are at these ``roots``; it keeps some decoded pictures and maps."""
 
     def __init__(self, spec: Spec, recipe: Recipe, roots: Mapping[str, str], *, cache_bytes: int = CACHE_BYTES) -> None:
         self.spec, self.recipe, self.roots = spec, recipe, dict(roots)
@@ -215,12 +203,8 @@ class Renderer:
             needed = draw.reach_px(self.around(source, window))
             if needed is None:
                 # Each pixel depends on all others, so the whole picture is computed and its border may show.
-                return Placement(
-                    index,
-                    source,
-                    Window(_pick(place[0], height - size + 1), _pick(place[1], width - size + 1), size, None),
-                    draw,
-                )
+                top, left = _pick(place[0], height - size + 1), _pick(place[1], width - size + 1)
+                return Placement(index, source, Window(top, left, size, None), draw)
             if needed <= reach:
                 return Placement(index, source, window, draw)
             reach = needed

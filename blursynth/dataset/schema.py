@@ -53,7 +53,6 @@ FORMAT = "blursynth-dataset"
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB suit reading and resuming
 MOST_SHARDS = 2**20  # of a data set, and samples of a shard: bounds loops over untrusted counts
 PICTURE_TYPES = ("uint8", "uint16", "float32")
-_PIXELS = ("row", "column", "channel")
 ENDLESS = 2**62  # count of an endless data set, which is not stored
 
 
@@ -347,7 +346,8 @@ def check_recipe(recipe: Recipe) -> None:
 
 def _arrays(size_px: int, dtype: str, kernel_px: int | None, columns: Sequence[str] | None) -> tuple[ArraySpec, ...]:
     """The arrays of a data set, by name; without kernels or parameters where these are None."""
-    pictures = [ArraySpec(name, (size_px, size_px, 3), dtype, _PIXELS) for name in ("blurred", "sharp")]
+    pixels = (size_px, size_px, 3), dtype, ("row", "column", "channel")
+    pictures = [ArraySpec(name, *pixels) for name in ("blurred", "sharp")]
     kernel = ArraySpec("kernel", (kernel_px or 0, kernel_px or 0), "float32", ("kernel_row", "kernel_column"))
     params = ArraySpec("params", (len(columns or ()),), "float64", ("column",), whole=True)
     stored = [*pictures, *([] if kernel_px is None else [kernel]), *([] if columns is None else [params])]

@@ -55,11 +55,7 @@ def decode_chunk(data: bytes, out: NDArray[Any]) -> bool:
     """
     if len(data) < _HEADER + 4 or google_crc32c.value(data[:-4]) != int.from_bytes(data[-4:], "little"):
         return False
-    return _decompress(data[:-4], out)
-
-
-def _decompress(body: bytes | memoryview, out: NDArray[Any]) -> bool:
-    """Blosc decompression that accepts only what :func:`encode_chunk` can have written."""
+    body = data[:-4]
     version, format_version, flags, typesize, size, block, packed = _HEADER_FIELDS.unpack_from(body)
     if (version, format_version, typesize) != (2, 1, out.itemsize) or flags & ~_OPTIONAL_FLAGS != _FLAGS:
         return False

@@ -269,7 +269,7 @@ def _pair(folder: DatasetFolder, renderer: Renderer, number: int, name: str, til
         try:
             folder.make(path.parent)
         except OSError as error:
-            raise error if isinstance(error, DatasetError) else disk_error(error, path) from None
+            raise disk_error(error, path) from None
         write_atomically(path, data)
         written[half] = {"sha256": sha256_hex(data), "bytes": len(data)}
     height, width = outline.size_px
@@ -440,12 +440,10 @@ def _finished(out: Path) -> dict[str, dict[str, Any]]:
                     sound = False
                 else:
                     records[record["name"]] = record
+    except DatasetError:
+        raise
     except OSError as error:
-        raise (
-            error
-            if isinstance(error, DatasetError)
-            else DatasetError(f"{path}: the draws cannot be read ({error.strerror}).")
-        ) from None
+        raise DatasetError(f"{path}: the draws cannot be read ({error.strerror}).") from None
     if not sound:
         _write_records(out, records)
     return records

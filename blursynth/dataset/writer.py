@@ -145,7 +145,7 @@ class ShardMaker:
             self.folder.check()  # otherwise the new files are elsewhere
         except OSError as error:
             self.folder.check()  # the most likely reason for a missing folder
-            raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
+            raise disk_error(error, out) from None
         finally:
             for file in written:
                 file.partial.unlink(missing_ok=True)
