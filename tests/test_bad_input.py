@@ -344,7 +344,7 @@ def test_no_data_set(command: str, places: dict[str, Path]) -> None:
         ("replay {made} 0 -o {tmp}/sheet.foo", "sheet.foo: pictures cannot be written in the format '.foo'."),
         ("replay {made} 0 -o {tmp}/file/sheet.png", "cannot be written (a part of the path is a file)."),
         ("replay {made} 0 --sources {tmp}/none", "none: there is no such folder. Check the path of the sources."),
-        ("replay {made} 0 --sources {tmp}/empty", "Source good.png cannot be read:"),
+        ("replay {made} 0 --sources {tmp}/empty", "Source good.png: "),
         ("inspect {made} --sample 9", "there is no sample 9; it has 2, counted from 0."),
         ("inspect {made} --rows 0", "--rows must be 1 to 100, got 0."),
         ("verify {made} --replay -1", "--replay must be >= 0, got -1."),

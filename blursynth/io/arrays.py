@@ -44,9 +44,11 @@ def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
         if path.suffix.lower() in (".csv", ".txt"):
             between = "commas" if path.suffix.lower() == ".csv" else "spaces"
             fix = f"Each line must hold numbers separated by {between}; a heading begins with #."
-        raise PictureError(f"{path}: cannot be read as an array of numbers ({reason_of(error)}).", fix=fix) from None
+        raise PictureError(
+            f"cannot be read as an array of numbers ({reason_of(error)}).", fix=fix, place=str(path)
+        ) from None
     if not arrays or any(np.asarray(array).size == 0 for array in arrays):
-        raise PictureError(f"{path}: does not hold an array of numbers.")
+        raise PictureError("does not hold an array of numbers.", place=str(path))
     return [np.asarray(array, np.float64) for array in arrays]
 
 
@@ -69,7 +71,9 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
         return _read_matlab(path)
     if suffix in CODE_SUFFIXES:
         return [read_pixels(path).astype(np.float64).mean(axis=-1)]
-    raise PictureError(f"{path}: unknown format {suffix!r}.", fix="Known: .npy, .npz, .csv, .txt, .mat and pictures.")
+    raise PictureError(
+        f"unknown format {suffix!r}.", fix="Known: .npy, .npz, .csv, .txt, .mat and pictures.", place=str(path)
+    )
 
 
 _ROW = re.compile(r"\s*([IB])\s*=(.*)")

@@ -101,8 +101,9 @@ class PictureInfo:
 
 def damaged(path: Path, error: object) -> PictureError:
     return PictureError(
-        f"{path}: is damaged or truncated ({str(error).rstrip('.') or type(error).__name__}).",
+        f"is damaged or truncated ({str(error).rstrip('.') or type(error).__name__}).",
         fix="Copy it again from the original, or leave it out.",
+        place=str(path),
     )
 
 
@@ -131,9 +132,10 @@ def check_size(path: Path, height: int, width: int) -> None:
     """Refuse pictures of more than :data:`LARGEST_PX` pixels."""
     if width * height > LARGEST_PX:
         raise PictureError(
-            f"{path}: has {width} x {height} px, more than {LARGEST_PX // 1_000_000} megapixels.",
+            f"has {width} x {height} px, more than {LARGEST_PX // 1_000_000} megapixels.",
             why="Such a large picture would not fit into memory.",
             fix="Split it into smaller pictures first.",
+            place=str(path),
         )
 
 
@@ -141,11 +143,12 @@ def check_bytes(path: Path, needed: int, most: int = LARGEST_DECODED_BYTES) -> N
     """Refuse what takes more memory than ``most`` when it is decoded, however small the file."""
     if needed > most:
         raise PictureError(
-            f"{path}: needs {needed / 1e9:.1f} GB of memory for decoding, more than {most / 1e9:.1f} GB.",
+            f"needs {needed / 1e9:.1f} GB of memory for decoding, more than {most / 1e9:.1f} GB.",
             why="A small file can hold a huge picture, and several are decoded at the same time.",
             fix="Split it into smaller pictures first."
             if most >= LARGEST_DECODED_BYTES
             else "Use fewer workers, or split it into smaller pictures first.",
+            place=str(path),
         )
 
 
@@ -217,12 +220,13 @@ def open_picture(path: Path) -> Any:
             picture = Image.open(path, formats=formats)
     except UnidentifiedImageError:
         raise PictureError(
-            f"{path}: is not a picture that can be read.",
+            "is not a picture that can be read.",
             fix=f"Supported are 8-bit and 16-bit files in the formats {', '.join(s[1:] for s in CODE_SUFFIXES)}, "
             f"linear light in {' and '.join(s[1:] for s in LIGHT_SUFFIXES)}, and camera raw files.",
+            place=str(path),
         ) from None
     except PermissionError as error:
-        raise PictureError(f"{path}: cannot be read ({error.strerror}).") from None
+        raise PictureError(f"cannot be read ({error.strerror}).", place=str(path)) from None
     except (OSError, SyntaxError, ValueError) as error:
         raise damaged(path, error) from None
     width, height = picture.size

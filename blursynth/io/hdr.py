@@ -70,9 +70,10 @@ def _info(
 
 def transparent(path: Path) -> PictureError:
     return PictureError(
-        f"{path}: has transparent pixels.",
+        "has transparent pixels.",
         why="Transparent pixels have no light that could be blurred.",
         fix="Blend it with a background first.",
+        place=str(path),
     )
 
 
@@ -117,18 +118,20 @@ def read_light(path: Path, info: PictureInfo) -> NDArray[np.float32]:
     unknown = int(np.count_nonzero(~np.isfinite(light)))
     if unknown:
         raise PictureError(
-            f"{path}: holds {unknown} values that are NaN or infinite, of {light.size}.",
+            f"holds {unknown} values that are NaN or infinite, of {light.size}.",
             why="Blur would spread each of them to other pixels.",
             fix="Replace them first, for example by the largest finite value (renderers write them for the sun).",
+            place=str(path),
         )
     light = np.ascontiguousarray(light, np.float32)
     if light.min() < 0:
         below, above = float(-light[light < 0].sum(dtype=np.float64)), float(light[light > 0].sum(dtype=np.float64))
         if below > LARGEST_NEGATIVE_SHARE * above:
             raise PictureError(
-                f"{path}: holds negative values, {below / max(above, 1e-30):.0%} of its light.",
+                f"holds negative values, {below / max(above, 1e-30):.0%} of its light.",
                 why="Light is not negative, so these may be logarithms, differences or directions.",
                 fix="Convert them to light, or leave the file out.",
+                place=str(path),
             )
         _LOG.info(
             "%s: %d of %d values are negative, down to %.3g, and were set to 0",
@@ -152,12 +155,15 @@ def _radiance_info(path: Path) -> PictureInfo:
         raise damaged(path, "its header has two sizes")
     if (found[1], found[3]) != (b"-Y", b"+X"):
         raise PictureError(
-            f"{path}: its rows do not run from the top left ({found[0].decode().strip()}).",
+            f"its rows do not run from the top left ({found[0].decode().strip()}).",
             fix="Save it again in the usual order (-Y height +X width).",
+            place=str(path),
         )
     values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     if "xyze" in values.get("FORMAT", "").lower():
-        raise PictureError(f"{path}: holds CIE XYZ instead of RGB.", fix="Convert it to an RGB file (32-bit_rle_rgbe).")
+        raise PictureError(
+            "holds CIE XYZ instead of RGB.", fix="Convert it to an RGB file (32-bit_rle_rgbe).", place=str(path)
+        )
     notes = []
     gamma = values.get("GAMMA", "1").strip()
     if gamma not in ("1", "1.0"):
@@ -175,7 +181,7 @@ def _open_exr(path: Path, **options: Any) -> Any:
         str(path).encode()
     except UnicodeEncodeError:
         raise PictureError(
-            f"{path}: its name is not UTF-8, so the package OpenEXR cannot open it.", fix="Rename the file."
+            "its name is not UTF-8, so the package OpenEXR cannot open it.", fix="Rename the file.", place=str(path)
         ) from None
     if _exr_is_cut_off(path):
         raise damaged(path, "it ends too early")
@@ -286,9 +292,10 @@ def _read_exr(path: Path) -> NDArray[Any]:
             return np.stack(planes, axis=-1)
     listed = ", ".join(repr(n) for n in sorted(channels)) or "none"
     raise PictureError(
-        f"{path}: has the channels {listed}, but neither R, G and B nor only Y.",
+        f"has the channels {listed}, but neither R, G and B nor only Y.",
         why="Depth, normals and luminance with chroma are not RGB light.",
         fix="Save it with the channels R, G and B.",
+        place=str(path),
     )
 
 

@@ -199,7 +199,7 @@ class FolderPairs(PairSet):
             try:
                 blurred, sharp = (read_header(path) for path in pair)
             except PictureError as error:
-                wrong.append(error.what)
+                wrong.append(f"{error.place}: {error.what}")
                 yield None
             else:
                 yield (blurred.height, blurred.width), (sharp.height, sharp.width)

@@ -150,11 +150,10 @@ class Crops(Source):
             except PictureError as error:
                 if number not in self._left_out:
                     self._left_out.add(number)
-                    log.warning("%s: pair %d is skipped: %s", self.name, number, error.what)
+                    log.warning("%s: pair %d is skipped: %s", self.name, number, error)
                 if attempt == tries - 1:
                     raise PictureError(
-                        f"{self.name}: {tries} consecutive pairs cannot be read. {error.what}",
-                        why=error.why,
+                        f"{self.name}: {tries} consecutive pairs cannot be read. {error}",
                         fix="Check that the pictures still exist.",
                     ) from None
         raise AssertionError("a set has at least one pair")

@@ -216,7 +216,9 @@ def read_labels(path: str | Path, *, size_px: tuple[int, int] | None = None) -> 
     labels = read_label_numbers(path)
     if labels.dtype != np.bool_ and (int(labels.min()) < 0 or int(labels.max()) >= 2**31):
         raise PictureError(
-            f"{path}: labels must be 0 .. 2^31 - 1, got {labels.min()} to {labels.max()}.", fix="0 is the background."
+            f"labels must be 0 .. 2^31 - 1, got {labels.min()} to {labels.max()}.",
+            fix="0 is the background.",
+            place=str(path),
         )
     try:
         return _on_grid(labels.astype(np.int32), size_px, None, what="labels") if size_px else labels.astype(np.int32)
@@ -230,21 +232,23 @@ def _check_scale(path: Path, numbers: NDArray[Any], form: DepthFormat) -> None:
         return
     if form.is_disparity:
         raise PictureError(
-            f"{path}: holds integers ({numbers.dtype}), which are codes, not px of disparity.",
+            f"holds integers ({numbers.dtype}), which are codes, not px of disparity.",
             fix=(
                 "Give ",
                 Argument("codes_per_px"),
                 ": 4 for Middlebury 2003, 3 for 2005 and 2006, 256 for KITTI, 1 for whole pixels.",
             ),
+            place=str(path),
         )
     raise PictureError(
-        f"{path}: holds integers ({numbers.dtype}) up to {numbers.max()}, which are codes, not meters.",
+        f"holds integers ({numbers.dtype}) up to {numbers.max()}, which are codes, not meters.",
         fix=(
             "Give ",
             Argument("meters_per_code"),
             ": 0.001 for millimeters (Kinect, RealSense), 1/5000 for TUM, 1/256 for KITTI, or focal_length_px, "
             "baseline_m and codes_per_px if they are disparities.",
         ),
+        place=str(path),
     )
 
 
