@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
@@ -30,6 +31,8 @@ class Degradation(Kind):
 
     takes: ClassVar[Encoding | None] = Encoding.LINEAR
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    in_target: ClassVar[bool] = False
+    """Whether the sharp target passes through it, too. If not, it is to be restored."""
     sets_geometry: ClassVar[bool] = False
     """Whether it sets depth, labels or camera of the frame and leaves all pixels unchanged."""
     makes_light: ClassVar[bool] = False
@@ -55,11 +58,11 @@ class Degradation(Kind):
         """Apply ``steps[b]`` to picture ``b`` of the frame, which is not modified."""
 
     def target(self) -> Degradation:
-        """The step that the sharp target passes through instead: nothing, if this degradation is to be restored.
+        """The step that the sharp target passes through instead: itself if it is ``in_target``, or else nothing.
 
         It reaches no farther than the step itself.
         """
-        return Identity()
+        return self if self.in_target else Identity()
 
     def reach_px(self, frame: Frame) -> int | None:
         """How far, in px, the light of a pixel may travel; None if unbounded (such a step cannot be tiled)."""
@@ -78,8 +81,9 @@ class Degradation(Kind):
         return type(self).apply((self,) * len(frame), frame) if self.sets_geometry else frame
 
     def assets(self) -> tuple[str, ...]:
-        """Digests of the measured kernels and recorded paths that this record refers to."""
-        return ()
+        """Names of the measured arrays (kernels, paths, curves) that this record refers to in its fields."""
+        named = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(value for value in named if isinstance(value, str) and value.startswith("sha256:"))
 
     def __call__(self, frame: Frame) -> Frame:
         _check_encoding(type(self), frame)
@@ -101,6 +105,15 @@ class Degradation(Kind):
         return kind(**fields)
 
 
+STEP_BETWEEN = {
+    (Encoding.DISPLAY, Encoding.LINEAR): "Put a decode step before it: blur happens to light, not to file codes.",
+    (Encoding.LINEAR, Encoding.DISPLAY): "Put an encode step before it.",
+    (Encoding.RAW, Encoding.LINEAR): "Put a develop step before it.",
+    (Encoding.LINEAR, Encoding.RAW): "Put a sensor step before it.",
+}
+"""How to make a frame of one encoding fit a step that takes another."""
+
+
 def check_frame(what: str, frame: object) -> None:
     """Refuse anything but a frame, such as an array; ``what`` names the operation in the message."""
     if not isinstance(frame, Frame):
@@ -115,21 +128,11 @@ def check_frame(what: str, frame: object) -> None:
 def _check_encoding(kind: type[Degradation], frame: Frame) -> None:
     check_frame(kind.kind, frame)
     if kind.takes is not None and frame.encoding is not kind.takes:
-        hints = {
-            (
-                Encoding.LINEAR,
-                Encoding.DISPLAY,
-            ): "Put a decode step before it: blur happens to light, not to file codes.",
-            (
-                Encoding.DISPLAY,
-                Encoding.LINEAR,
-            ): "Put an encode step before it. (A recipe draws no decode step for frames that are already linear.)",
-            (Encoding.LINEAR, Encoding.RAW): "Put a develop step before it.",
-            (Encoding.RAW, Encoding.LINEAR): "Put a sensor step before it.",
-        }
+        light_as_codes = (frame.encoding, kind.takes) == (Encoding.LINEAR, Encoding.DISPLAY)
         raise InvalidValueError(
             f"{kind.kind} takes a {kind.takes} frame, got a {frame.encoding} one.",
-            fix=hints.get((kind.takes, frame.encoding), ""),
+            why="A recipe draws no decode step for frames that are already linear." if light_as_codes else "",
+            fix=STEP_BETWEEN.get((frame.encoding, kind.takes), ""),
         )
 
 
@@ -327,9 +330,8 @@ def apply(draws: Sequence[Draw], frame: Frame, *, window: Window | None = None, 
         kinds = (
             {type(draw).__name__ for draw in given} if isinstance(given, Sequence) else {f"one {type(given).__name__}"}
         )
-        got = ", ".join(sorted(kinds))
         raise InvalidValueError(
-            f"apply takes a list of draws, one per picture, got {got}.",
+            f"apply takes a list of draws, one per picture, got {', '.join(sorted(kinds))}.",
             fix="Call a single draw or degradation with the frame: draw(frame).",
         )
     check_frame("apply", frame)
@@ -419,17 +421,32 @@ def _cut(frame: Frame, window: Window | None, around_px: int) -> tuple[Frame, Wi
 
 def _step(steps: Sequence[Degradation], frame: Frame) -> Frame:
     """Apply ``steps[b]`` to picture ``b``, those of one kind in one call."""
-    groups: dict[type[Degradation], list[int]] = {}
-    for b, step in enumerate(steps):
-        groups.setdefault(type(step), []).append(b)
-    for kind in groups:
+    for kind in dict.fromkeys(map(type, steps)):
         _check_encoding(kind, frame)
+    return in_groups(steps, frame, type, lambda alike, part: type(alike[0]).apply(alike, part))
+
+
+S = TypeVar("S", bound=Degradation)
+
+
+def in_groups(
+    steps: Sequence[S], frame: Frame, key: Callable[[S], object], act: Callable[[Sequence[S], Frame], Frame]
+) -> Frame:
+    """Act on the pictures whose steps have one key in one call, and put the results back in order."""
+    groups: dict[object, list[int]] = {}
+    for b, step in enumerate(steps):
+        groups.setdefault(key(step), []).append(b)
     if len(groups) == 1:
-        (kind,) = groups
-        return kind.apply(steps, frame)
-    parts = [kind.apply([steps[b] for b in chosen], frame[chosen]) for kind, chosen in groups.items()]
+        return act(steps, frame)
+    parts = [act([steps[b] for b in chosen], frame[chosen]) for chosen in groups.values()]
     order = np.argsort(np.concatenate([np.asarray(chosen) for chosen in groups.values()]))
     return Frame.stack(parts)[order.tolist()]
+
+
+def one_by_one(steps: Sequence[S], frame: Frame, act: Callable[[S, Frame], Any]) -> Frame:
+    """The frame with the images that ``act`` makes of each step and its picture, a frame of one."""
+    pictures = [one.with_image(act(step, one)) for step, one in zip(steps, frame, strict=True)]
+    return frame.with_image(pictures[0].image if len(pictures) == 1 else Frame.stack(pictures).image)
 
 
 def _convolved(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -440,4 +457,8 @@ def _convolved(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.flo
     return out
 
 
-BorderName = Literal["reflect", "replicate", "circular", "constant"]
+BorderName = Annotated[
+    Literal["reflect", "replicate", "circular", "constant"],
+    Field(description="continuation of the picture beyond its edge; data sets crop such pixels"),
+]
+"""A field of kinds that read light from beyond the edge."""

@@ -34,6 +34,7 @@ __all__ = [
     "MissingExtraError",
     "PictureError",
     "RecipeError",
+    "demand",
     "did_you_mean",
     "joined",
     "require",
@@ -229,6 +230,19 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
             f"{purpose} needs the package {module!r}, which is not installed.",
             fix=f"Install it with: pip install {module} (or blursynth with its extra {extra!r}).",
         ) from error
+
+
+def demand(holds: bool, name: str, got: Any, wanted: str, why: str = "") -> None:
+    """Refuse a value: ``name must be wanted, got ...``.
+
+    Raises
+    ------
+    InvalidValueError
+        It does not hold.
+    """
+    if not holds:
+        shown = got.tolist() if hasattr(got, "tolist") else got
+        raise InvalidValueError(f"{name} must be {wanted}, got {shown}.", why=why, field=name, value=got)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -143,37 +143,21 @@ class RawMetadata:
                 f"RawMetadata.mosaic must hold one of {', '.join(MOSAICS)} or None for each of the {batch} pictures, "
                 f"got {mosaic!r}."
             )
-        for name, value in (("black_dn", black), ("white_dn", white), ("mosaic", tuple(mosaic))):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "white_balance", balance)
-        object.__setattr__(self, "color_matrix", matrix)
-        object.__setattr__(self, "saturation", saturation)
+        values = (black, white, tuple(mosaic), balance, matrix, saturation)
+        for one, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, one.name, value)
 
     def __len__(self) -> int:
         return int(self.black_dn.size)
 
     def __getitem__(self, chosen: Any) -> RawMetadata:
         """Some pictures of the batch."""
-        return RawMetadata(
-            self.black_dn[chosen],
-            self.white_dn[chosen],
-            tuple(self.mosaic[i] for i in np.arange(len(self))[chosen]),
-            self.white_balance[chosen],
-            self.color_matrix[chosen],
-            self.saturation[chosen],
-        )
+        return RawMetadata(**{name: _chosen(value, chosen) for name, value in vars(self).items()})
 
     @staticmethod
     def stack(parts: Sequence[RawMetadata]) -> RawMetadata:
         """Combine several into one batch."""
-        return RawMetadata(
-            np.concatenate([p.black_dn for p in parts]),
-            np.concatenate([p.white_dn for p in parts]),
-            tuple(m for p in parts for m in p.mosaic),
-            np.concatenate([p.white_balance for p in parts]),
-            np.concatenate([p.color_matrix for p in parts]),
-            np.concatenate([p.saturation for p in parts]),
-        )
+        return RawMetadata(**{name: _joined([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
 @dataclass(frozen=True)
@@ -514,28 +498,22 @@ class Frame:
             object.__setattr__(self, "depth_m", _formed_depth(self.depth_m, (batch, height, width)))
         if self.labels is not None:
             object.__setattr__(self, "labels", _checked_labels(self.labels, (batch, height, width)))
-        camera: object = self.camera
-        if isinstance(camera, Intrinsics):
-            object.__setattr__(self, "camera", (camera,) * batch)
-        elif not isinstance(camera, tuple | list) or not all(isinstance(one, Intrinsics) for one in camera):
-            raise InvalidValueError(
-                f"Frame.camera must be Intrinsics, or one per picture, got {camera!r}.",
-                fix="For example Intrinsics(focal_length_mm=4.2, pixel_pitch_um=1.4).",
-            )
-        elif len(camera) not in (0, batch):
-            raise InvalidValueError(
-                f"Frame.camera must hold one Intrinsics per picture, got {len(camera)} for {batch}."
-            )
-        elif isinstance(camera, list):
-            object.__setattr__(self, "camera", tuple(camera))
-        for name in ("source", "license"):
-            texts: object = getattr(self, name)
-            if isinstance(texts, str):
-                object.__setattr__(self, name, (texts,) * batch)
-            elif not isinstance(texts, tuple | list) or len(texts) not in (0, batch):
+        for name, kind, what, example in (
+            ("camera", Intrinsics, "Intrinsics", "For example Intrinsics(focal_length_mm=4.2, pixel_pitch_um=1.4)."),
+            ("source", str, "a string", ""),
+            ("license", str, "a string", ""),
+        ):
+            given: object = getattr(self, name)
+            values = (given,) * batch if isinstance(given, kind) else given
+            if (
+                not isinstance(values, tuple | list)
+                or len(values) not in (0, batch)
+                or not all(isinstance(value, kind) for value in values)
+            ):
                 raise InvalidValueError(
-                    f"Frame.{name} must be a string, or one per picture, got {texts!r} for {batch}."
+                    f"Frame.{name} must be {what}, or one per picture, got {given!r} for {batch}.", fix=example
                 )
+            object.__setattr__(self, name, tuple(values))
         if self.raw is not None and len(self.raw) != batch:
             raise InvalidValueError(f"Frame.raw must describe each picture, got {len(self.raw)} for {batch}.")
 
@@ -567,19 +545,7 @@ class Frame:
             chosen = slice(number, number + 1 or None)
         elif not isinstance(chosen, slice):
             chosen = np.asarray(chosen)
-        names = np.arange(len(self))[chosen]
-        return Frame.unchecked(
-            image=self.image[chosen],
-            encoding=self.encoding,
-            depth_m=None if self.depth_m is None else self.depth_m[chosen],
-            labels=None if self.labels is None else self.labels[chosen],
-            camera=tuple(self.camera[i] for i in names) if self.camera else (),
-            origin_px=self.origin_px[chosen],
-            full_size_px=self.full_size_px[chosen],
-            raw=None if self.raw is None else self.raw[chosen],
-            source=tuple(self.source[i] for i in names) if self.source else (),
-            license=tuple(self.license[i] for i in names) if self.license else (),
-        )
+        return self._made({name: _chosen(value, chosen) for name, value in vars(self).items()})
 
     def __iter__(self) -> Iterator[Frame]:
         return (self[i] for i in range(len(self)))
@@ -606,16 +572,10 @@ class Frame:
                 f"The window {height}x{width} at ({top}, {left}) extends beyond the {rows}x{columns} frame.",
                 fix="Choose a smaller window or another corner.",
             )
-        window = (slice(top, top + height), slice(left, left + width))
-        return Frame.unchecked(
-            **{
-                **self.__dict__,
-                "image": self.image[(..., *window)],
-                "depth_m": None if self.depth_m is None else self.depth_m[(..., *window)],
-                "labels": None if self.labels is None else self.labels[(..., *window)],
-                "origin_px": self.origin_px + np.array([top, left]),
-            }
-        )
+        window = (..., slice(top, top + height), slice(left, left + width))
+        maps = {name: getattr(self, name) for name in ("image", "depth_m", "labels")}
+        cut = {name: values[window] for name, values in maps.items() if values is not None}
+        return self._made({**vars(self), **cut, "origin_px": self.origin_px + np.array([top, left])})
 
     @staticmethod
     def stack(frames: Sequence[Frame]) -> Frame:
@@ -633,20 +593,10 @@ class Frame:
                     f"and {first.image.shape[1:]} {first.encoding}.",
                     fix="Crop them to one size, or process them one by one.",
                 )
-        raws = [f.raw for f in frames if f.raw is not None]
-        depths, labels = [f.depth_m for f in frames], [f.labels for f in frames]
-        return Frame.unchecked(
-            image=_joined([f.image for f in frames]),
-            encoding=first.encoding,
-            depth_m=None if any(d is None for d in depths) else _joined(depths),
-            labels=None if any(v is None for v in labels) else _joined(labels),
-            camera=tuple(c for f in frames for c in f.camera) if all(f.camera for f in frames) else (),
-            origin_px=np.concatenate([f.origin_px for f in frames]),
-            full_size_px=np.concatenate([f.full_size_px for f in frames]),
-            raw=RawMetadata.stack(raws) if len(raws) == len(frames) else None,
-            source=tuple(s for f in frames for s in (f.source or ("",) * len(f))),
-            license=tuple(s for f in frames for s in (f.license or ("",) * len(f))),
-        )
+        named = [
+            {**vars(f), "source": f.source or ("",) * len(f), "license": f.license or ("",) * len(f)} for f in frames
+        ]
+        return Frame.unchecked(**{name: _joined([values[name] for values in named]) for name in vars(first)})
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle a constant picture, a placeholder for unused pixels, as its single value."""
@@ -677,9 +627,28 @@ def _two_per_picture(name: str, values: Any, batch: int) -> NDArray[np.int64]:
         ) from None
 
 
-def _joined(arrays: Sequence[Any]) -> Any:
-    library: Any = array_library(arrays[0])
-    return library.concatenate(arrays)
+def _chosen(value: Any, chosen: Any) -> Any:
+    """The values of some pictures of a batch; a value that is not one per picture is kept."""
+    if value is None or isinstance(value, Encoding):
+        return value
+    if isinstance(value, tuple):
+        return tuple(value[i] for i in np.arange(len(value))[chosen]) if value else ()
+    return value[chosen]
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    """The values of several batches as those of one; where one of them has none, the result has none."""
+    first = values[0]
+    if isinstance(first, Encoding):
+        return first
+    if isinstance(first, tuple):
+        return sum(values, ()) if all(values) else ()
+    if any(value is None for value in values):
+        return None
+    if isinstance(first, RawMetadata):
+        return RawMetadata.stack(values)
+    library: Any = array_library(first)
+    return library.concatenate(values)
 
 
 def _planar(library: Any, codes: Any, layout: Layout | None) -> Any:
@@ -817,16 +786,21 @@ def _describe(value: object) -> str:
     return f"{type(value).__name__}" + (f" of shape {tuple(shape)}" if shape is not None else "")
 
 
+def _of_shape(name: str, values: Any, shape: tuple[int, int, int], **reasons: str) -> Any:
+    values = np.asarray(values) if isinstance(values, np.generic) else values
+    while values.ndim < 3:
+        values = values[None]
+    if tuple(values.shape) != shape:
+        raise InvalidValueError(f"{name} must have the picture's shape {shape}, got {tuple(values.shape)}.", **reasons)
+    return values
+
+
 def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
     if array_library(labels) is None:
         raise InvalidValueError(f"labels must be an array [B, H, W], got {_describe(labels)}.")
-    while labels.ndim < 3:
-        labels = labels[None]
-    if tuple(labels.shape) != shape:
-        raise InvalidValueError(
-            f"labels must have the picture's shape {shape}, got {tuple(labels.shape)}.",
-            why="Labels that are not aligned pixel by pixel would move the wrong objects.",
-        )
+    labels = _of_shape(
+        "labels", labels, shape, why="Labels that are not aligned pixel by pixel would move the wrong objects."
+    )
     if not str(labels.dtype).removeprefix("torch.").startswith(("int", "uint", "bool")):
         raise InvalidValueError(
             f"labels must be integers, got {labels.dtype}.",
@@ -849,16 +823,13 @@ def _formed_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
             f"depth_m must be an array [B, H, W] of meters, got {_describe(depth)}.",
             fix="For a constant distance, use np.full((height, width), meters) or a plane_depth step.",
         )
-    if isinstance(depth, np.generic):
-        depth = np.asarray(depth)
-    while depth.ndim < 3:
-        depth = depth[None]
-    if tuple(depth.shape) != shape:
-        raise InvalidValueError(
-            f"depth_m must have the picture's shape {shape}, got {tuple(depth.shape)}.",
-            why="Depth that is not aligned pixel by pixel would blur the wrong objects.",
-            fix="Resample the depth to the picture's grid first.",
-        )
+    depth = _of_shape(
+        "depth_m",
+        depth,
+        shape,
+        why="Depth that is not aligned pixel by pixel would blur the wrong objects.",
+        fix="Resample the depth to the picture's grid first.",
+    )
     dtype = str(depth.dtype).removeprefix("torch.")
     if dtype in ("float32", "float64"):
         return depth

@@ -16,26 +16,14 @@ _PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast_type(precision: str) -> torch.dtype | None:
-    """The dtype of autocast: ``float32`` (None: no autocast), ``bf16`` or ``fp16``.
-
-    Raises
-    ------
-    InvalidValueError
-        There is no such precision.
-    """
+    """The dtype of autocast: ``float32`` (None: no autocast), ``bf16`` or ``fp16``."""
     if precision not in _PRECISIONS:
         raise InvalidValueError(f"There is no precision {precision!r}.", fix=did_you_mean(precision, _PRECISIONS))
     return _PRECISIONS[precision]
 
 
 def torch_device(name: str, local: int | None = None) -> torch.device:
-    """The device with a name; ``auto`` uses CUDA if available.
-
-    Raises
-    ------
-    InvalidValueError
-        There is no such device here.
-    """
+    """The device with a name, which must be available; ``auto`` uses CUDA if available."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -207,10 +207,9 @@ def test_a_kind(copy: Path) -> None:
             "blursynth/degradations/__init__.py",
             (
                 "from blursynth.degradations.motion.accelerated",
-                "from blursynth.degradations.lens.vignette import Vignette\n",
+                "from blursynth.degradations.lens.vignette import Vignette as Vignette\n",
             ),
             ("    DepthParallax,\n", "    Vignette,\n"),
-            ('    "Webp",\n', '    "Vignette",\n'),
         ),
     }
     assert touched == promised("a blur kind", FOLDER="lens", NAME="vignette")

@@ -259,7 +259,10 @@ def test_bytes_out() -> None:
     ("fields", "message"),
     [
         ({"camera": "phone"}, "Frame.camera must be Intrinsics"),
-        ({"camera": [bs.Intrinsics(4.2, 1.4)] * 2}, "one Intrinsics per picture, got 2 for 1"),
+        (
+            {"camera": [bs.Intrinsics(4.2, 1.4)] * 2},
+            "Frame.camera must be Intrinsics, or one per picture, got .* for 1",
+        ),
         ({"origin_px": (1, 2, 3)}, "Frame.origin_px must be two integers"),
         ({"full_size_px": "large"}, "Frame.full_size_px must be two integers"),
         ({"source": ("a", "b")}, "Frame.source must be a string, or one per picture"),

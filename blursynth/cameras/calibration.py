@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from blursynth.cameras.profile import SensorProfile
+from blursynth.cameras.profile import Pattern, SensorProfile
 from blursynth.errors import Argument, InvalidValueError, PictureError
 from blursynth.io.folders import expanded
 from blursynth.io.pictures import read_pixels
@@ -24,15 +25,27 @@ from blursynth.physics.photon_transfer import (
     fit_noisy_clean,
     fit_photon_transfer,
 )
+from blursynth.records.kind import Record
 from blursynth.records.toml import read_toml
 
 __all__ = ["PATTERNS", "Calibration", "FlatFields", "Measured", "calibrate_from_flats", "calibrate_from_pair"]
 
-PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
+PATTERNS: tuple[str, ...] = get_args(Pattern)
 INDEX = "index.toml"
 
 _MUCH_PRNU = 0.1  # sensors have 0.2 to 2 %
 _MUCH_MISFIT = 2.0
+
+
+class _Index(Record):
+    """What an index of frames says of them; other tables are notes."""
+
+    bit_depth: int = Field(description="number of bits of the converter")
+    dark: tuple[str, ...] = Field(description="list of dark frames, as files")
+    flat: tuple[tuple[str, str], ...] = Field(
+        description='list of pairs of flat fields, such as [["1a.png", "1b.png"]]'
+    )
+    pattern: Pattern | None = Field(default=None, description="Bayer pattern")
 
 
 @dataclass(frozen=True)
@@ -72,22 +85,13 @@ class FlatFields:
                 f"{path}: there is no such file.", fix=f"A folder of frames needs an {INDEX} that says what they are."
             )
         values = read_toml(path, error=InvalidValueError)
-        dark, flat, bits, pattern = (values.get(key) for key in ("dark", "flat", "bit_depth", "pattern"))
-        if isinstance(bits, bool) or not isinstance(bits, int):
-            raise InvalidValueError(f"{path} bit_depth: must be an integer, got {bits!r}.")
-        if pattern is not None and pattern not in PATTERNS:
-            raise InvalidValueError(f"{path} pattern: must be one of {', '.join(PATTERNS)}, got {pattern!r}.")
-        if not isinstance(dark, list) or not all(isinstance(d, str) for d in dark):
-            raise InvalidValueError(f"{path} dark: must be a list of files, got {dark!r}.")
-        right = isinstance(flat, list) and all(
-            isinstance(f, list) and len(f) == 2 and all(isinstance(one, str) for one in f) for f in flat
-        )
-        if not right or not isinstance(flat, list):
-            raise InvalidValueError(
-                f"{path} flat: must be a list of pairs of files.", fix='For example [["1a.png", "1b.png"]].'
-            )
+        try:
+            index = _Index(**{name: values[name] for name in _Index.model_fields if name in values})
+        except InvalidValueError as error:
+            raise error.at(str(path)) from None
         folder = path.parent
-        return cls(tuple(folder / d for d in dark), tuple((folder / a, folder / b) for a, b in flat), bits, pattern)
+        flat = tuple((folder / a, folder / b) for a, b in index.flat)
+        return cls(tuple(folder / dark for dark in index.dark), flat, index.bit_depth, index.pattern)
 
 
 @dataclass(frozen=True)
@@ -354,11 +358,10 @@ def _profile_of_transfer(found: PhotonTransfer, name: str, frames: FlatFields) -
         "gain": {"fixed": _digits(gain.value)},
         "read_noise": {"fixed": _digits(found.read_noise_e.value), "unit": "e"},
     }
-    # What cannot be told from nothing is left out.
-    if found.row_noise_e.low > 0:
-        values["row_noise"] = {"fixed": _digits(found.row_noise_e.value), "unit": "e"}
-    if found.column_noise_e.low > 0:
-        values["column_noise"] = {"fixed": _digits(found.column_noise_e.value), "unit": "e"}
+    # A parameter that does not differ from zero significantly is left out.
+    for noise, estimate in (("row_noise", found.row_noise_e), ("column_noise", found.column_noise_e)):
+        if estimate.low > 0:
+            values[noise] = {"fixed": _digits(estimate.value), "unit": "e"}
     if found.prnu.low > 0:
         values["prnu"] = _digits(min(found.prnu.value, 0.2))
     if found.dsnu_e.low > 0:

@@ -20,11 +20,11 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from blursynth.errors import InvalidValueError
 from blursynth.physics.radiometry import TUKEY_SHAPES, tukey_lambda_sd
@@ -39,8 +39,11 @@ __all__ = [
     "ProfileColor",
     "SensorProfile",
     "load_sensor_profile",
+    "rounded",
     "sensor_profile_names",
 ]
+
+T = TypeVar("T")
 
 Range = tuple[float, float]
 Pattern = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
@@ -57,7 +60,8 @@ _SLACK = 1e-6
 _LARGEST_WELL_E = 1e7
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """A value with nine significant digits, the same on every platform."""
     return float(f"{value:.9g}")
 
 
@@ -67,14 +71,20 @@ def _one_of(record: Record, names: Sequence[str], what: str) -> None:
         raise ValueError(f"{what} needs exactly one of {', '.join(names)}, got {', '.join(given) or 'none of them'}.")
 
 
-def _range(name: str, value: Range | None, *, least: float = -math.inf, positive: bool = False) -> None:
-    if value is None:
-        return
-    low, high = value
-    if not low <= high:
-        raise ValueError(f"{name} must be [low, high] with low <= high, got [{low}, {high}].")
-    if low < least or (positive and low <= 0):
-        raise ValueError(f"{name} must lie {'above 0' if positive else f'at {least:g} or above'}, got [{low}, {high}].")
+def _ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if not value[0] <= value[1]:
+        raise InvalidValueError(f"must be [low, high] with low <= high, got {list(value)}.")
+    return value
+
+
+_Positive = Annotated[float, Field(gt=0)]
+_NotNegative = Annotated[float, Field(ge=0)]
+_PositiveRange = Annotated[tuple[_Positive, _Positive], AfterValidator(_ascending)]
+_NotNegativeRange = Annotated[tuple[_NotNegative, _NotNegative], AfterValidator(_ascending)]
+
+
+def _picked(values: Sequence[T], stream: Stream) -> T:
+    return values[min(int(stream.uniform() * len(values)), len(values) - 1)]
 
 
 def _least(polynomial: Sequence[float], ends: Range) -> tuple[float, float]:
@@ -96,11 +106,13 @@ class GainLaw(Record):
     """
 
     fixed: float | None = Field(default=None, gt=0, description="the gain of the only setting")
-    uniform: Range | None = Field(default=None, description="range that gains are spread in evenly")
-    log_uniform: Range | None = Field(default=None, description="range that logarithms of gains are spread in evenly")
+    uniform: _PositiveRange | None = Field(default=None, description="range that gains are spread in evenly")
+    log_uniform: _PositiveRange | None = Field(
+        default=None, description="range that logarithms of gains are spread in evenly"
+    )
     per_iso: float | None = Field(default=None, gt=0, description="slope of the gain against ISO")
     at_zero: float = Field(default=0.0, ge=0, description="gain of the line at ISO 0")
-    iso: Range | None = Field(default=None, description="ISO settings that the line holds for")
+    iso: _PositiveRange | None = Field(default=None, description="ISO settings that the line holds for")
     unit: Literal["dn", "white"] = Field(
         default="dn", description="DN per electron, or the share of black to top code per electron"
     )
@@ -115,9 +127,6 @@ class GainLaw(Record):
                 raise ValueError("A line in ISO needs iso = [lowest, highest]: where it was measured.")
             if self.fixed is not None or (self.uniform is not None and self.log_uniform is not None):
                 raise ValueError("A line in ISO may have only one range, uniform or log_uniform.")
-        _range("uniform", self.uniform, positive=True)
-        _range("log_uniform", self.log_uniform, positive=True)
-        _range("iso", self.iso, positive=True)
 
     def at_iso(self, iso: float) -> float:
         """The gain at an ISO setting, in the law's unit; only with a line."""
@@ -154,7 +163,7 @@ class NoiseLaw(Record):
     """
 
     fixed: float | None = Field(default=None, ge=0, description="the same at every gain")
-    uniform: Range | None = Field(default=None, description="range that it is spread in evenly")
+    uniform: _NotNegativeRange | None = Field(default=None, description="range that it is spread in evenly")
     iso_polynomial: tuple[float, ...] | None = Field(
         default=None, description="coefficients of a polynomial of ISO, of the highest power first"
     )
@@ -166,7 +175,6 @@ class NoiseLaw(Record):
 
     def model_post_init(self, context: object) -> None:
         _one_of(self, ("fixed", "uniform", "iso_polynomial", "slope"), "Noise")
-        _range("uniform", self.uniform, least=0.0)
         if self.slope is None and (self.bias or self.sd):
             raise ValueError("bias and sd belong to a line: also give slope.")
         if self.iso_polynomial is not None and not self.iso_polynomial:
@@ -208,33 +216,32 @@ class MeasuredLevel(Record):
     """Measurements at one gain: a draw takes one entry of each list of the level nearest to its gain."""
 
     gain_dn_per_e: float = Field(gt=0, description="the gain that it was measured at")
-    shape: tuple[float, ...] = Field(default=(), description="shapes lambda of Tukey-lambda noise, one per dark frame")
+    shape: tuple[Annotated[float, Field(ge=TUKEY_SHAPES[0], le=TUKEY_SHAPES[1])], ...] = Field(
+        default=(), description="shapes lambda of Tukey-lambda noise, one per dark frame"
+    )
     offset_dn: tuple[tuple[float, float, float, float], ...] = Field(
         default=(),
         description="black level offset in DN for red, green beside red, green beside blue, and blue",
     )
 
-    def model_post_init(self, context: object) -> None:
-        if bad := [s for s in self.shape if not TUKEY_SHAPES[0] <= s <= TUKEY_SHAPES[1]]:
-            raise ValueError(f"shape must lie in {list(TUKEY_SHAPES)}, got {bad[0]}.")
-
 
 class ProfileColor(Record):
     """White balance and color matrix of a camera."""
 
-    red_gain: Range = Field(default=(1.0, 1.0), description="range of the white balance that raw red needs")
-    blue_gain: Range = Field(default=(1.0, 1.0), description="range of the white balance that raw blue needs")
+    red_gain: _PositiveRange = Field(default=(1.0, 1.0), description="range of the white balance that raw red needs")
+    blue_gain: _PositiveRange = Field(default=(1.0, 1.0), description="range of the white balance that raw blue needs")
     xyz_to_camera: tuple[tuple[float, ...], ...] = Field(
         default=(),
         description="matrices from XYZ to the camera's colors, row by row; a draw mixes them with random weights",
     )
 
     def model_post_init(self, context: object) -> None:
-        _range("red_gain", self.red_gain, positive=True)
-        _range("blue_gain", self.blue_gain, positive=True)
         for matrix in self.xyz_to_camera:
             if len(matrix) != 9:
                 raise ValueError(f"A matrix of xyz_to_camera has 9 numbers, got {len(matrix)}.")
+            camera = np.reshape(matrix, (3, 3)) @ _XYZ_FROM_SRGB
+            if abs(np.linalg.det(camera)) < 1e-6 or (camera.sum(axis=1) <= 0).any():
+                raise ValueError(f"xyz_to_camera must have an inverse and positive grays, got {list(matrix)}.")
 
     def srgb_from_camera(self, weights: Sequence[float]) -> NDArray[np.float64]:
         """``[3, 3]`` from white-balanced camera colors to linear sRGB, for the weighted mean of the matrices.
@@ -326,11 +333,6 @@ class SensorProfile(Record):
                     field="iso_polynomial",
                     value=law.iso_polynomial,
                 )
-        if self.color.xyz_to_camera:
-            for matrix in self.color.xyz_to_camera:
-                camera = np.reshape(matrix, (3, 3)) @ _XYZ_FROM_SRGB
-                if abs(np.linalg.det(camera)) < 1e-6 or (camera.sum(axis=1) <= 0).any():
-                    raise ValueError(f"xyz_to_camera must have an inverse and positive grays, got {list(matrix)}.")
 
     # Ranges
 
@@ -352,8 +354,13 @@ class SensorProfile(Record):
     @property
     def gain_range_dn_per_e(self) -> Range:
         """The lowest and the highest gain."""
-        scale = self.levels_dn if self.gain.unit == "white" else 1.0
-        return _rounded(self.gain.ends[0] * scale), _rounded(self.gain.ends[1] * scale)
+        low, high = self.gain.ends
+        return rounded(low * self._gain_scale), rounded(high * self._gain_scale)
+
+    @property
+    def _gain_scale(self) -> float:
+        """DN per electron of a gain of 1 in the unit of its law."""
+        return self.levels_dn if self.gain.unit == "white" else 1.0
 
     @property
     def noise_models(self) -> tuple[NoiseModel, ...]:
@@ -379,8 +386,7 @@ class SensorProfile(Record):
         """The ISO setting of a gain; None where the camera has no line in ISO."""
         if self.gain.per_iso is None:
             return None
-        scale = self.levels_dn if self.gain.unit == "white" else 1.0
-        return float((gain_dn_per_e / scale - self.gain.at_zero) / self.gain.per_iso)
+        return float((gain_dn_per_e / self._gain_scale - self.gain.at_zero) / self.gain.per_iso)
 
     # Draws
 
@@ -417,65 +423,55 @@ class SensorProfile(Record):
                 f"read_noise_model must be one of {', '.join(self.noise_models)} for camera {self.name!r}, "
                 f"got {model!r}."
             )
-        scale = self.levels_dn if self.gain.unit == "white" else 1.0
         if iso is not None:
             self.check_iso(iso)
-            gain = self.gain.at_iso(iso) * scale
+            gain = self.gain.at_iso(iso) * self._gain_scale
         elif gain_dn_per_e is not None:
             self.check_gain(gain_dn_per_e)
             gain = float(gain_dn_per_e)
         else:
-            gain = self.gain.draw(stream.child("gain")) * scale
-        gain = _rounded(gain)
+            gain = self.gain.draw(stream.child("gain")) * self._gain_scale
+        gain = rounded(gain)
         iso = self.iso_of_gain(gain)
 
         def noise_e(name: str, law: NoiseLaw | None) -> float:
             return 0.0 if law is None else law.draw_e(stream.child(name), gain, self.levels_dn, iso)
 
-        level = min(self.level, key=lambda one: abs(math.log(one.gain_dn_per_e / gain)), default=None)
-        fields: dict[str, Any] = {
-            "bit_depth": self.bit_depth,
-            "black_level_dn": self.black_level_dn,
-            "gain_dn_per_e": gain,
-        }
+        nearest = sorted(self.level, key=lambda level: abs(math.log(level.gain_dn_per_e / gain)))
+        fields: dict[str, Any] = {"bit_depth": self.bit_depth, "black_level_dn": self.black_level_dn}
+        fields["gain_dn_per_e"] = gain
         if model == "tukey_lambda":
-            shapes = min(
-                (one for one in self.level if one.shape), key=lambda one: abs(math.log(one.gain_dn_per_e / gain))
-            ).shape
-            shape = shapes[min(int(stream.child("shape").uniform() * len(shapes)), len(shapes) - 1)]
+            shape = _picked(next(level.shape for level in nearest if level.shape), stream.child("shape"))
             fields["read_noise_shape"] = float(shape)
-            fields["read_noise_e"] = _rounded(noise_e("read_noise", self.tukey_lambda) * tukey_lambda_sd(shape))
+            fields["read_noise_e"] = rounded(noise_e("read_noise", self.tukey_lambda) * tukey_lambda_sd(shape))
         else:
-            fields["read_noise_e"] = _rounded(noise_e("read_noise", self.read_noise))
-        fields["row_noise_e"] = _rounded(noise_e("row_noise", self.row_noise))
-        fields["column_noise_e"] = _rounded(noise_e("column_noise", self.column_noise))
+            fields["read_noise_e"] = rounded(noise_e("read_noise", self.read_noise))
+        fields["row_noise_e"] = rounded(noise_e("row_noise", self.row_noise))
+        fields["column_noise_e"] = rounded(noise_e("column_noise", self.column_noise))
         for name in ("prnu", "dsnu_e", "dark_current_e_per_s"):
             fields[name] = float(getattr(self, name))
-        if level is not None and level.offset_dn:
-            row = min(int(stream.child("offset").uniform() * len(level.offset_dn)), len(level.offset_dn) - 1)
-            fields.update(zip(_OFFSETS, map(float, level.offset_dn[row]), strict=True))
+        if nearest and nearest[0].offset_dn:
+            offsets = _picked(nearest[0].offset_dn, stream.child("offset"))
+            fields.update(zip(_OFFSETS, map(float, offsets), strict=True))
         if self.pattern:
-            place = min(int(stream.child("pattern").uniform() * len(self.pattern)), len(self.pattern) - 1)
-            fields["mosaic"] = self.pattern[place]
+            fields["mosaic"] = _picked(self.pattern, stream.child("pattern"))
         fields.update(self._colors(stream))
         # The most that the converter can represent at this gain; an unknown well is set to match its lowest gain.
-        fields["white_level_e"] = min(_rounded(self.levels_dn / gain), _LARGEST_WELL_E)
-        largest = self.levels_dn / self.gain_range_dn_per_e[0]
-        fields["full_well_e"] = self.full_well_e or min(
-            max(_rounded(largest), fields["white_level_e"]), _LARGEST_WELL_E
-        )
+        fields["white_level_e"] = min(rounded(self.levels_dn / gain), _LARGEST_WELL_E)
+        largest = max(rounded(self.levels_dn / self.gain_range_dn_per_e[0]), fields["white_level_e"])
+        fields["full_well_e"] = self.full_well_e or min(largest, _LARGEST_WELL_E)
         return fields
 
     def _colors(self, stream: Stream) -> dict[str, float]:
         fields = {}
         for name in ("red_gain", "blue_gain"):
             low, high = getattr(self.color, name)
-            fields[name] = _rounded(low + (high - low) * stream.child(name).uniform())
+            fields[name] = rounded(low + (high - low) * stream.child(name).uniform())
         if self.color.xyz_to_camera:
             weights = stream.child("colour_matrix")
             matrix = self.color.srgb_from_camera([weights.uniform() for _ in self.color.xyz_to_camera])
             for name, row, column in _OFF_DIAGONAL:
-                fields[name] = _rounded(float(matrix[row, column]))
+                fields[name] = rounded(float(matrix[row, column]))
         return fields
 
     # Files

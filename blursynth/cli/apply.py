@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from blursynth.cli import arguments, console
-
-if TYPE_CHECKING:
-    from blursynth.dataset import PicturesReport
 
 EPILOG = """\b
 Examples:
@@ -27,21 +24,14 @@ train and deblur evaluate can read it. Running the same command again resumes wh
 def command(
     sources: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PICTURES",
-            help="Folders, globs, pictures, or .txt lists with one path per line.",
-            show_default=False,
-        ),
+        typer.Argument(metavar="PICTURES", help="Folders, globs, pictures, or .txt lists with one path per line."),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of the pairs: new, empty, or unfinished.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the pairs: new, empty, or unfinished.")],
     recipe: arguments.RecipeName = "default",
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the draws, 0 to 2^63 - 1.")] = 0,
     set_: arguments.Set = None,
     workers: Annotated[
-        int | None,
-        typer.Option("--workers", "-w", help="Pictures in parallel; by default one per core.", show_default=False),
+        int | None, typer.Option("--workers", "-w", help="Pictures in parallel; by default one per core.")
     ] = None,
     tile: Annotated[
         int, typer.Option("--tile", metavar="PX", help="Side of the tiles to process; 0 for the whole picture.")
@@ -68,11 +58,6 @@ def command(
     except KeyboardInterrupt:
         console.echo("\nStopped. Finished pairs are kept; run the same command to resume.", err=True)
         raise typer.Exit(130) from None
-    show_report(report)
-
-
-def show_report(report: PicturesReport) -> None:
-    """Show what was made."""
     if report.kept and not report.made:
         console.echo(f"Nothing to do: {console.plural(len(report.kept), 'pair')} in {report.out} already exist.")
     else:
@@ -81,9 +66,7 @@ def show_report(report: PicturesReport) -> None:
         console.echo(f"{report.out}: made {made} in {time}{kept}")
         for note in report.notes:
             console.echo(f"note: {note}", err=True)
-    console.show_skipped(report.skipped, report.duplicates)
-    console.show_ignored(report.ignored)
-    used, not_used = len(report.made) + len(report.kept), len(report.skipped) + len(report.duplicates)
-    console.echo(f"{console.used_text(used, not_used, report.ignored)}.")
+    used = len(report.made) + len(report.kept)
+    console.show_used(used, (*report.skipped, *report.duplicates), report.ignored)
     if not used:
         raise typer.Exit(1)

@@ -15,40 +15,8 @@ from blursynth.errors import MISSING, Argument, BlursynthError, InvalidValueErro
 
 if TYPE_CHECKING:
     from blursynth.io.depth import DepthFormat
-    from blursynth.recipe.recipe import Recipe
 
-__all__ = [
-    "AnyEnvironment",
-    "Depth",
-    "DepthFormatText",
-    "DepthRoot",
-    "Downscale",
-    "Engine",
-    "Labels",
-    "LabelsRoot",
-    "Linear",
-    "MinDetail",
-    "Out",
-    "Quiet",
-    "RecipeName",
-    "Scheduler",
-    "Set",
-    "Shards",
-    "SourceRoot",
-    "Workers",
-    "engine_of",
-    "load_changed_recipe",
-    "numbers",
-    "option",
-    "own_kind_text",
-    "parse_changes",
-    "parse_depth_format",
-    "parse_range",
-    "parse_value",
-    "shipped_kinds",
-]
-
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set.", show_default=False)]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set.")]
 RecipeName = Annotated[
     str,
     typer.Option(
@@ -62,22 +30,12 @@ Set = Annotated[
         metavar="STEP.FIELD=VALUE",
         help="Change a parameter of the recipe; may be repeated. Values are written as in TOML: 20, 1.5, true, "
         '"text", {uniform=[1,2]}; a bare word is a string.',
-        show_default=False,
     ),
 ]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", "-w", help="Number of processes; by default one per core.", show_default=False),
-]
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="Print only errors and warnings, on standard error."),
-]
+Workers = Annotated[int | None, typer.Option("--workers", "-w", help="Number of processes; by default one per core.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and warnings, on standard error.")]
 Shards = Annotated[
-    str | None,
-    typer.Option(
-        "--shards", metavar="A:B", help="Make only shards s with A <= s < B, for job arrays.", show_default=False
-    ),
+    str | None, typer.Option("--shards", metavar="A:B", help="Make only shards s with A <= s < B, for job arrays.")
 ]
 Engine = Annotated[str, typer.Option("--engine", metavar="local|dask", help="Where to make the shards.")]
 Scheduler = Annotated[
@@ -86,17 +44,10 @@ Scheduler = Annotated[
         "--scheduler",
         metavar="ADDRESS",
         help="Address of a Dask scheduler, such as tcp://host:8786; by default a local cluster is started.",
-        show_default=False,
     ),
 ]
 SourceRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--sources",
-        metavar="FOLDER",
-        help="Folder of the source pictures, if they have moved.",
-        show_default=False,
-    ),
+    Path | None, typer.Option("--sources", metavar="FOLDER", help="Folder of the source pictures, if they have moved.")
 ]
 Depth = Annotated[
     Path | None,
@@ -104,7 +55,6 @@ Depth = Annotated[
         "--depth",
         metavar="FOLDER|FILE",
         help="Depth maps of the pictures, matched by file name: .npy, .npz, 16-bit .png, .tif, .pfm, .exr.",
-        show_default=False,
     ),
 ]
 DepthFormatText = Annotated[
@@ -115,7 +65,6 @@ DepthFormatText = Annotated[
         help="Meaning of the values in the depth maps, if not meters: meters_per_code=0.001 (millimeters of a depth "
         "camera), or focal_length_px=995,baseline_m=0.193,codes_per_px=4 (disparities). Also doffs_px, "
         "infinity_m, key, fill and resample.",
-        show_default=False,
     ),
 ]
 Labels = Annotated[
@@ -124,12 +73,10 @@ Labels = Annotated[
         "--labels",
         metavar="FOLDER|FILE",
         help="Label maps of the pictures, matched by file name: which object each pixel shows, 0 = none.",
-        show_default=False,
     ),
 ]
 Linear = Annotated[
-    bool,
-    typer.Option("--linear", help="Read 16-bit pictures as linear light. .hdr, .exr and float .tif always are."),
+    bool, typer.Option("--linear", help="Read 16-bit pictures as linear light. .hdr, .exr and float .tif always are.")
 ]
 Downscale = Annotated[
     int,
@@ -146,26 +93,13 @@ MinDetail = Annotated[
         metavar="X",
         help="Leave out crops that are flat or out of focus: those whose Laplacian has a standard deviation below X "
         "8-bit codes; 10 is a typical limit.",
-        show_default=False,
     ),
 ]
 DepthRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--depth",
-        metavar="FOLDER",
-        help="Folder of the depth maps, if they have moved.",
-        show_default=False,
-    ),
+    Path | None, typer.Option("--depth", metavar="FOLDER", help="Folder of the depth maps, if they have moved.")
 ]
 LabelsRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--labels",
-        metavar="FOLDER",
-        help="Folder of the label maps, if they have moved.",
-        show_default=False,
-    ),
+    Path | None, typer.Option("--labels", metavar="FOLDER", help="Folder of the label maps, if they have moved.")
 ]
 AnyEnvironment = Annotated[
     bool,
@@ -196,11 +130,18 @@ def parse_value(text: str) -> Any:
     )
 
 
+_EXAMPLES = {
+    "STEP.FIELD": "shake.length_px=20",
+    "NAME": "count=500",
+    "TABLE.FIELD": "optimizer.learning_rate=1e-4",
+    "FIELD": "width=32 --set encoder_blocks=[2,2,4,8]",
+}
+
+
 def parse_changes(settings: Sequence[str] | None, *, form: str = "STEP.FIELD") -> dict[str, Any]:
     """``--set`` options as changes for :func:`blursynth.load_recipe`; with ``form="NAME"`` as changes of a request."""
-    allowed, example = (
-        (r"[^.\s]+\.[^.\s]+", "shake.length_px=20") if form == "STEP.FIELD" else (r"[^.\s]+(\.[^.\s]+)*", "count=500")
-    )
+    allowed = r"[^.\s]+\.[^.\s]+" if form == "STEP.FIELD" else r"[^.\s]+(\.[^.\s]+)*"
+    example = _EXAMPLES[form]
     changes: dict[str, Any] = {}
     for setting in settings or ():
         path, equals, text = setting.partition("=")
@@ -247,22 +188,6 @@ def parse_range(text: str | None) -> tuple[int, int] | None:
     if found is None or int(found[1]) >= int(found[2]):
         raise InvalidValueError(f"--shards must be A:B with 0 <= A < B, got {text!r}.", fix="For example --shards 0:8.")
     return int(found[1]), int(found[2])
-
-
-def numbers(text: str, option: str) -> tuple[int, ...]:
-    """``3,5`` as numbers."""
-    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
-        raise InvalidValueError(
-            f"{option} must be integers separated by commas, got {text!r}.", fix=f"For example {option} 3,5."
-        )
-    return tuple(int(part) for part in text.split(","))
-
-
-def load_changed_recipe(name: str, settings: Sequence[str] | None) -> Recipe:
-    """The recipe given by ``--recipe`` with the changes of ``--set``."""
-    from blursynth.recipe.recipe import load_recipe
-
-    return load_recipe(name, changes=parse_changes(settings))
 
 
 def engine_of(engine: str, scheduler: str | None) -> Any:

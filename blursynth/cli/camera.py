@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from blursynth.cameras.calibration import (
     INDEX,
@@ -19,12 +18,12 @@ from blursynth.cameras.calibration import (
     calibrate_from_pair,
 )
 from blursynth.cli import console
+from blursynth.cli.command_group import SETTINGS
 from blursynth.errors import Argument, InvalidValueError, PictureError, require
 from blursynth.records.toml import read_text
 
 if TYPE_CHECKING:
     from blursynth import SensorProfile
-    from blursynth.degradations import Sensor
 
 __all__ = ["app"]
 
@@ -51,20 +50,18 @@ A folder (or an index.toml in it) says which frames are dark and which are pairs
 Frames are raw values in 16-bit PNG or TIFF, including the black level, neither shifted nor developed.
 """
 
-_SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 110}
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     help="List calibrated cameras, or calibrate your own.",
     epilog=EPILOG,
 )
 
 
-@app.command("list", context_settings=_SETTINGS)
+@app.command("list", context_settings=SETTINGS)
 def list_() -> None:
     """List the cameras that come with the library."""
     from blursynth.cameras.profile import load_sensor_profile, sensor_profile_names
@@ -79,10 +76,8 @@ def list_() -> None:
     console.table(("camera", "settings", "description"), rows)
 
 
-@app.command(context_settings=_SETTINGS)
-def show(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A camera, or a .toml file.", show_default=False)],
-) -> None:
+@app.command(context_settings=SETTINGS)
+def show(name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A camera, or a .toml file.")]) -> None:
     """Check a camera's file and show it."""
     from importlib import resources
 
@@ -96,16 +91,12 @@ def show(
     console.echo(text.rstrip("\n"))
 
 
-@app.command(context_settings=_SETTINGS)
+@app.command(context_settings=SETTINGS)
 def flats(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A camera, or a .toml file.", show_default=False)],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the frames.", show_default=False)],
-    iso: Annotated[
-        float | None, typer.Option("--iso", help="ISO setting, if the camera has any.", show_default=False)
-    ] = None,
-    gain: Annotated[
-        float | None, typer.Option("--gain", metavar="DN/e-", help="Gain in DN per electron.", show_default=False)
-    ] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A camera, or a .toml file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the frames.")],
+    iso: Annotated[float | None, typer.Option("--iso", help="ISO setting, if the camera has any.")] = None,
+    gain: Annotated[float | None, typer.Option("--gain", metavar="DN/e-", help="Gain in DN per electron.")] = None,
     size: Annotated[int, typer.Option("--size", help="Width and height of the frames in px.")] = 256,
     exposures: Annotated[int, typer.Option("--exposures", help="Number of pairs of flat fields.")] = 10,
     dark: Annotated[int, typer.Option("--dark", help="Number of dark frames.")] = 8,
@@ -116,7 +107,9 @@ def flats(
     The index.toml beside them says what each frame is, and holds the sensor's true parameters to compare a fit with.
     """
     import tomli_w
+    from PIL import Image
 
+    from blursynth import Encoding, Frame
     from blursynth.cameras.profile import load_sensor_profile
     from blursynth.dataset import Progress
     from blursynth.degradations import Sensor
@@ -134,8 +127,10 @@ def flats(
     camera = load_sensor_profile(name)
     stream = Stream(seed, 0, "camera")
     sensor = Sensor(**camera.draw(stream, iso=iso, gain_dn_per_e=gain), seed=0)
-    if sensor.mosaic is None:  # a monochrome sensor
-        sensor = sensor.replace(**_GREY)
+    channels = 1 if sensor.mosaic is None else 3
+    if channels == 1:  # a monochrome sensor has no colors
+        fields = Sensor.model_fields.items()
+        sensor = sensor.replace(**{k: f.default for k, f in fields if k.startswith(("red_", "green_", "blue_"))})
     darks = [f"dark-{i:02d}.png" for i in range(dark)]
     pairs = [[f"flat-{i:02d}-{letter}.png" for letter in "ab"] for i in range(exposures)]
     light = np.linspace(0.05, 0.9, exposures)
@@ -144,10 +139,10 @@ def flats(
     out.mkdir(parents=True, exist_ok=True)
     with console.progress_bar("frames") as progress:
         for i, (path, level) in enumerate(wanted):
-            taken = sensor.replace(seed=stream.child(path).seed63())
-            _write_raw(out / path, _expose(taken, level, size))
+            flat = Frame(np.full((1, channels, size, size), level, np.float32), Encoding.LINEAR)
+            raw = np.asarray(sensor.replace(seed=stream.child(path).seed63())(flat).image[0, 0])
+            Image.fromarray(raw.astype(np.uint16)).save(out / path)
             progress(Progress("generate", i + 1, len(wanted)))
-    numbers = {k: v for k, v in sensor.fields().items() if v is not None and k != "seed"}
     index = {
         "camera": camera.name,
         "bit_depth": sensor.bit_depth,
@@ -155,7 +150,7 @@ def flats(
         "dark": darks,
         "flat": pairs,
         "light": [round(float(x), 6) for x in light],
-        "sensor": numbers,
+        "sensor": {k: v for k, v in sensor.fields().items() if v is not None and k != "seed"},
     }
     (out / INDEX).write_text(tomli_w.dumps(index), "utf-8")
     console.echo(
@@ -164,77 +159,31 @@ def flats(
     )
 
 
-_GREY: dict[str, float] = {
-    **dict.fromkeys(("red_gain", "blue_gain"), 1.0),
-    **dict.fromkeys(
-        (
-            *("red_from_green", "red_from_blue", "green_from_red", "green_from_blue"),
-            *("blue_from_red", "blue_from_green", "red_offset_dn", "green_red_offset_dn"),
-            *("green_blue_offset_dn", "blue_offset_dn"),
-        ),
-        0.0,
-    ),
-}
-
-
-def _expose(sensor: Sensor, light: float, size: int) -> NDArray[np.float32]:
-    from blursynth import Encoding, Frame
-
-    channels = 1 if sensor.mosaic is None else 3
-    return np.asarray(sensor(Frame(np.full((1, channels, size, size), light, np.float32), Encoding.LINEAR)).image[0, 0])
-
-
-def _write_raw(path: Path, raw: NDArray[np.float32]) -> None:
-    from PIL import Image
-
-    Image.fromarray(raw.astype(np.uint16)).save(path)
-
-
-@app.command(context_settings=_SETTINGS, epilog=_FIT_EPILOG)
+@app.command(context_settings=SETTINGS, epilog=_FIT_EPILOG)
 def fit(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="FILES",
-            help="A folder with an index.toml, or flat fields in pairs: 1a 1b 2a 2b ...",
-            show_default=False,
-        ),
+        typer.Argument(metavar="FILES", help="A folder with an index.toml, or flat fields in pairs: 1a 1b 2a 2b ..."),
     ] = None,
     dark: Annotated[
-        list[Path] | None,
-        typer.Option("--dark", metavar="FILE", help="A dark frame; may be repeated.", show_default=False),
+        list[Path] | None, typer.Option("--dark", metavar="FILE", help="A dark frame; may be repeated.")
     ] = None,
-    noisy: Annotated[
-        Path | None, typer.Option("--noisy", metavar="FILE", help="A noisy picture.", show_default=False)
-    ] = None,
+    noisy: Annotated[Path | None, typer.Option("--noisy", metavar="FILE", help="A noisy picture.")] = None,
     clean: Annotated[
-        Path | None,
-        typer.Option("--clean", metavar="FILE", help="The clean picture of the same scene.", show_default=False),
+        Path | None, typer.Option("--clean", metavar="FILE", help="The clean picture of the same scene.")
     ] = None,
-    bit_depth: Annotated[
-        int | None, typer.Option("--bit-depth", help="Bits of the converter.", show_default=False)
-    ] = None,
+    bit_depth: Annotated[int | None, typer.Option("--bit-depth", help="Bits of the converter.")] = None,
     pattern: Annotated[
-        str | None,
-        typer.Option(
-            "--pattern", metavar="|".join(PATTERNS), help="Bayer pattern, if the sensor has one.", show_default=False
-        ),
+        str | None, typer.Option("--pattern", metavar="|".join(PATTERNS), help="Bayer pattern, if the sensor has one.")
     ] = None,
     black_level: Annotated[
         float | None,
         typer.Option(
-            "--black-level",
-            metavar="DN",
-            help="Black level of a raw noisy picture: a pair does not show it.",
-            show_default=False,
+            "--black-level", metavar="DN", help="Black level of a raw noisy picture: a pair does not show it."
         ),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Camera file to write.", show_default=False)
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Plot to write, a .png.", show_default=False)
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Camera file to write.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Plot to write, a .png.")] = None,
     name: Annotated[str, typer.Option("--name", help="Name of the camera.")] = "fitted camera",
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files of --output and --plot.")] = False,
 ) -> None:

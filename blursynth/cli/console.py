@@ -26,26 +26,12 @@ from blursynth.records.units import number
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from blursynth.dataset import OnProgress
-
-__all__ = [
-    "RichLogs",
-    "bytes_text",
-    "complain",
-    "console",
-    "echo",
-    "plural",
-    "progress_bar",
-    "seconds_text",
-    "show_ignored",
-    "show_skipped",
-    "table",
-    "used_text",
-]
+    from blursynth.dataset import OnProgress, Skipped
 
 _PIPE_WIDTH = 140  # columns of a table if no terminal limits them
 _NARROWEST = 28  # columns that the last column of a table needs to be readable
 _LINE_EVERY_S = 30.0  # time between lines of progress in a log file
+_MOST_SKIPPED = 30  # unused inputs that are listed
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -112,14 +98,15 @@ def _paragraphs(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
         echo(textwrap.indent(textwrap.fill(last, max(console().width - 4, 20)), "    "))
 
 
-def show_skipped(skipped: Sequence[Any], duplicates: Sequence[Any] = (), most: int = 30) -> None:
-    """Show the inputs that are not used, and why."""
-    rows = [(s.name, s.why) for s in (*skipped, *duplicates)]
-    if rows:
-        echo(f"\nNot used: {len(rows)} of the inputs")
-        table(("input", "why"), rows[:most])
-        if len(rows) > most:
-            echo(f"... and {len(rows) - most} more; skipped.json in the data set lists all of them")
+def show_used(used: int, skipped: Sequence[Skipped], ignored: Mapping[str, int], *, before: str = "") -> None:
+    """Show the inputs that are not used, and why, and then how many are, after the sentence ``before``."""
+    if skipped:
+        echo(f"\nNot used: {len(skipped)} of the inputs")
+        table(("input", "why"), [(s.name, s.why) for s in skipped[:_MOST_SKIPPED]])
+        if len(skipped) > _MOST_SKIPPED:
+            echo(f"... and {len(skipped) - _MOST_SKIPPED} more; skipped.json in the data set lists all of them")
+    show_ignored(ignored)
+    echo(f"{before}{used_text(used, len(skipped), ignored)}.")
 
 
 def show_ignored(ignored: Mapping[str, int]) -> None:

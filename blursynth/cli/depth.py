@@ -27,19 +27,15 @@ def command(
     *,
     pictures: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="PICTURES", help="Folders, globs, pictures, or .txt lists.  [required]", show_default=False
-        ),
+        typer.Argument(metavar="PICTURES", help="Folders, globs, pictures, or .txt lists.  [required]"),
     ] = None,  # required; checked below, to say which of the two is missing
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the depth maps.", show_default=False)],
-    network: Annotated[Path, typer.Option("--network", metavar="FILE", help="An .onnx file.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the depth maps.")],
+    network: Annotated[Path, typer.Option("--network", metavar="FILE", help="An .onnx file.")],
     near: Annotated[
-        float | None,
-        typer.Option("--near", metavar="M", help="Depth of the nearest pixel of a picture in m.", show_default=False),
+        float | None, typer.Option("--near", metavar="M", help="Depth of the nearest pixel of a picture in m.")
     ] = None,
     far: Annotated[
-        float | None,
-        typer.Option("--far", metavar="M", help="Depth of the farthest pixel of a picture in m.", show_default=False),
+        float | None, typer.Option("--far", metavar="M", help="Depth of the farthest pixel of a picture in m.")
     ] = None,
     metric: Annotated[
         bool, typer.Option("--metric", help="The network gives meters, not a relative inverse depth.")
@@ -117,10 +113,7 @@ def command(
             show(Progress("generate", done, len(scan.usable)))
     there = f"; {kept} kept from before" if kept else ""
     console.echo(f"{out}: made {console.plural(made, 'depth map')}{there}")
-    console.show_skipped((*scan.skipped, *failed), scan.duplicates)
-    console.show_ignored(scan.ignored)
-    not_used = len(scan.skipped) + len(scan.duplicates) + len(failed)
-    console.echo(f"{console.used_text(len(scan.usable) - len(failed), not_used, scan.ignored)}.")
+    console.show_used(len(scan.usable) - len(failed), (*scan.skipped, *failed, *scan.duplicates), scan.ignored)
     if failed:
         raise typer.Exit(1)
 

@@ -41,14 +41,10 @@ def command(
             metavar="SOURCES",
             help="Folders, globs, pictures, or .txt lists with one path per line; or a request, a .toml file.  "
             "[required]",
-            show_default=False,
         ),
     ] = None,  # required; checked below, to say which of the two is missing
-    out: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or unfinished.", show_default=False),
-    ],
-    count: Annotated[int | None, typer.Option("--count", "-n", help="Number of pairs.", show_default=False)] = None,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or unfinished.")],
+    count: Annotated[int | None, typer.Option("--count", "-n", help="Number of pairs.")] = None,
     recipe: arguments.RecipeName = "default",
     size: Annotated[int, typer.Option("--size", help="Side of the stored square crops in px.")] = 256,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the data set, 0 to 2^63 - 1.")] = 0,
@@ -77,10 +73,7 @@ def command(
     linear: arguments.Linear = False,
     downscale: arguments.Downscale = 1,
     shard_length: Annotated[
-        int | None,
-        typer.Option(
-            "--shard-length", help="Samples per shard; by default about 128 MB per array.", show_default=False
-        ),
+        int | None, typer.Option("--shard-length", help="Samples per shard; by default about 128 MB per array.")
     ] = None,
     shards: arguments.Shards = None,
     engine: arguments.Engine = "local",
@@ -146,7 +139,19 @@ def interruptible(out: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        show_interruption(out)
+        from blursynth.dataset.manifest import finished_shards
+        from blursynth.dataset.schema import load_spec
+
+        text = "Stopped before anything was written."
+        if (out / "dataset.json").exists():
+            spec = load_spec(out)
+            done = [s for s in finished_shards(out) if s < spec.shards]
+            pairs = f"{sum(len(spec.range_of(s)) for s in done):,} of {spec.count:,} pairs"
+            text = (
+                f"Stopped. {len(done)} of {spec.shards} shards ({pairs}) are finished and kept.\n"
+                f"Resume with: blursynth resume {out}"
+            )
+        console.echo(f"\n{text}", err=True)
         raise typer.Exit(130) from None
 
 
@@ -167,11 +172,8 @@ def show_plan(plan: Plan, out: Path) -> None:
     console.table(("", ""), rows)
     for note in plan.scan.notes:
         console.echo(f"note: {note}")
-    scan = plan.scan
-    console.show_skipped(scan.skipped, scan.duplicates)
-    console.show_ignored(scan.ignored)
-    used = console.used_text(len(scan.usable), len(scan.skipped) + len(scan.duplicates), scan.ignored)
-    console.echo(f"Nothing was written: this was a dry run. {used}.")
+    scan, dry = plan.scan, "Nothing was written: this was a dry run. "
+    console.show_used(len(scan.usable), (*scan.skipped, *scan.duplicates), scan.ignored, before=dry)
 
 
 def _passed_over(share: float, least: float | None = None) -> str:
@@ -209,26 +211,4 @@ def show_report(report: Report, *, quiet: bool = False) -> None:
             f"Not finished: some of the {report.shards} shards are still to be made. "
             f"The job that makes the last one finishes the data set; or run: blursynth resume {report.out}"
         )
-    console.show_skipped(report.skipped, report.duplicates)
-    console.show_ignored(report.ignored)
-    if report.sources:
-        not_used = len(report.skipped) + len(report.duplicates)
-        console.echo(f"{console.used_text(report.sources, not_used, report.ignored)}.")
-
-
-def show_interruption(out: Path) -> None:
-    """Show what is kept after Ctrl-C, and how to resume."""
-    from blursynth.dataset.manifest import finished_shards
-    from blursynth.dataset.schema import load_spec
-
-    if not (out / "dataset.json").exists():
-        console.echo("\nStopped before anything was written.", err=True)
-        return
-    spec = load_spec(out)
-    done = [s for s in finished_shards(out) if s < spec.shards]
-    samples = sum(len(spec.range_of(s)) for s in done)
-    console.echo(
-        f"\nStopped. {len(done)} of {spec.shards} shards ({samples:,} of {spec.count:,} pairs) are finished and kept.\n"
-        f"Resume with: blursynth resume {out}",
-        err=True,
-    )
+    console.show_used(report.sources, (*report.skipped, *report.duplicates), report.ignored)

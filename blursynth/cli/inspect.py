@@ -33,12 +33,10 @@ _MOST_RECORDS = 20_000  # more take time to read and do not change a histogram o
 def command(
     out: arguments.Out,
     sample: Annotated[
-        int | None,
-        typer.Option("--sample", metavar="I", help="Show this sample in full, and nothing else.", show_default=False),
+        int | None, typer.Option("--sample", metavar="I", help="Show this sample in full, and nothing else.")
     ] = None,
     sheet: Annotated[
-        Path | None,
-        typer.Option("--sheet", help="Also draw a contact sheet of some samples to this picture.", show_default=False),
+        Path | None, typer.Option("--sheet", help="Also draw a contact sheet of some samples to this picture.")
     ] = None,
     rows: Annotated[int, typer.Option("--rows", help="Number of samples on the sheet.")] = 8,
 ) -> None:

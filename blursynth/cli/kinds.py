@@ -21,9 +21,7 @@ Examples:
 
 
 def command(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Describe this kind in full.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Describe this kind in full.")] = None,
 ) -> None:
     """List the kinds of steps, or describe one.
 

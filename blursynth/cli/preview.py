@@ -25,7 +25,7 @@ The rows are the first samples that blursynth generate would make from this pict
 
 
 def command(
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A sharp picture.", show_default=False)],
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A sharp picture.")],
     recipe: arguments.RecipeName = "default",
     count: Annotated[int, typer.Option("--count", "-n", help="Number of rows.")] = 6,
     size: Annotated[int, typer.Option("--size", help="Side of the crops in px.")] = 256,
@@ -86,7 +86,8 @@ def command(
         ratio = f" · PSNR {10 * math.log10(top**2 / error):.1f} dB" if error > 0 else " · no difference"
         points = None
         if placement.window.reach is not None and any(step.varies for _, step in placement.draw.steps):
-            points = points_of_light(placement.draw, renderer.around(placement), margin_px=placement.window.reach)
+            around = renderer.around(placement.source, placement.window)
+            points = points_of_light(placement.draw, around, margin_px=placement.window.reach)
         rows.append(Row(arrays["sharp"], arrays["blurred"], placement.draw, f"sample {index}{ratio}", points))
     subtitle = f"{printable(picture.name)} · seed {seed}" + (f" · {chosen.summary}" if chosen.summary else "")
     write_contact_sheet(output, rows, title=f"Recipe {chosen.name}", subtitle=subtitle, recipe=chosen)

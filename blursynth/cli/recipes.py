@@ -17,10 +17,7 @@ Examples:
 
 
 def command(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME|FILE]", help="Show this recipe as TOML.", show_default=False),
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="Show this recipe as TOML.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Show it with everything it extends filled in.")] = False,
     set_: arguments.Set = None,
 ) -> None:
@@ -33,7 +30,7 @@ def command(
         rows = [(known, load_recipe(known).summary) for known in recipe_names()]
         console.table(("recipe", "description"), rows)
         return
-    recipe = arguments.load_changed_recipe(name, set_)
+    recipe = load_recipe(name, changes=arguments.parse_changes(set_))
     if name in recipe_names() and not full and not set_:
         text = (resources.files("blursynth.recipe") / f"{name}.toml").read_text("utf-8")
     else:

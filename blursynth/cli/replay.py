@@ -21,12 +21,10 @@ The exit code is 1 if the bytes differ.
 
 def command(
     out: arguments.Out,
-    index: Annotated[int, typer.Argument(metavar="I", help="Number of the sample, from 0.", show_default=False)],
+    index: Annotated[int, typer.Argument(metavar="I", help="Number of the sample, from 0.")],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="Write the pair, its kernel and its parameters to this picture.", show_default=False
-        ),
+        typer.Option("--output", "-o", help="Write the pair, its kernel and its parameters to this picture."),
     ] = None,
     sources: arguments.SourceRoot = None,
     depth: arguments.DepthRoot = None,

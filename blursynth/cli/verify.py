@@ -26,14 +26,10 @@ def command(
         bool, typer.Option("--deep", help="Also decode every picture and compare it with its checksum.")
     ] = False,
     replay: Annotated[
-        int,
-        typer.Option("--replay", metavar="K", help="Render K random samples again and compare their bytes."),
+        int, typer.Option("--replay", metavar="K", help="Render K random samples again and compare their bytes.")
     ] = 0,
     replay_seed: Annotated[
-        int | None,
-        typer.Option(
-            "--replay-seed", metavar="N", help="Choose the same samples as an earlier --replay.", show_default=False
-        ),
+        int | None, typer.Option("--replay-seed", metavar="N", help="Choose the same samples as an earlier --replay.")
     ] = None,
     sources: arguments.SourceRoot = None,
     depth: arguments.DepthRoot = None,

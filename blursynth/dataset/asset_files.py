@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,32 +40,22 @@ def asset_path(out: Path, name: str) -> Path:
     return out / "assets" / f"{name.removeprefix('sha256:')}.npy"
 
 
-def save_assets(names: Iterable[str], out: Path) -> None:
-    """Write arrays of this process that are missing or damaged in a data set."""
+def save_assets(recipe: Any, out: Path) -> None:
+    """Write the arrays of a recipe that are missing or damaged in a data set."""
+    if names := asset_names(recipe):
+        (out / "assets").mkdir(exist_ok=True)
     for name in names:
         write_unless_same(asset_path(out, name), _encoded(assets.get(name)))
 
 
-def load_assets(names: Iterable[str], out: Path) -> None:
-    """Register the arrays of a data set; other arrays in the folder are not read.
-
-    Raises
-    ------
-    DatasetError
-        One is missing or damaged.
-    """
-    for name in names:
+def load_assets(recipe: Any, out: Path) -> None:
+    """Register the arrays of a recipe; other arrays in the folder are not read."""
+    for name in asset_names(recipe):
         read_asset(name, out)
 
 
 def read_asset(name: str, out: Path) -> None:
-    """Register one array if its file is unchanged, byte for byte.
-
-    Raises
-    ------
-    DatasetError
-        It is missing or damaged.
-    """
+    """Register one array if its file is unchanged, byte for byte."""
     path = asset_path(out, name)
     fix = "Restore it from a backup, or run the command that made the data set again."
     try:

@@ -30,7 +30,8 @@ def write_card(out: Path, spec: Spec, digest: dict[str, str]) -> dict[str, str]:
     name = out.resolve().name or "blursynth"
     card = _card(name, spec, digest).encode()
     described = {"dataset.json": spec.to_json(), "README.md": card}
-    files = {"README.md": card, "croissant.json": _croissant_text(name, spec, digest, described)}
+    croissant = json.dumps(_croissant(name, spec, digest, described), indent=1, ensure_ascii=False, allow_nan=False)
+    files = {"README.md": card, "croissant.json": f"{croissant}\n".encode()}
     for file, data in files.items():
         write_atomically(out / file, data)
     return {file: sha256_hex(data) for file, data in files.items()}
@@ -63,11 +64,11 @@ def _code(text: object) -> str:
 def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
     path = ascii(name)  # a Python string literal, whatever the name
     summary = spec.summary or spec.recipe.get("summary", "") or spec.recipe_name
-    steps = "\n".join(
-        f"| {_code(step.get('name', step.get('kind')))} | "
-        f"{_code(json.dumps(_fields(step), ensure_ascii=False, allow_nan=False))} |"
-        for step in spec.recipe["step"]
-    )
+    steps = ""
+    for step in spec.recipe["step"]:
+        fields = {key: value for key, value in step.items() if key != "name"}
+        text = json.dumps(fields, ensure_ascii=False, allow_nan=False)
+        steps += f"| {_code(step.get('name', step.get('kind')))} | {_code(text)} |\n"
     counted = _licenses(spec).most_common(_MOST_LICENCES)
     licenses = "\n".join(f"| {_code(what)} | {number} |" for what, number in counted)
     arrays = "\n".join(
@@ -124,7 +125,6 @@ Seed {spec.seed}, {len(spec.sources)} source pictures, {spec.shards} shards of {
 | step | parameters and distributions |
 |---|---|
 {steps}
-
 ## Licenses of the source pictures
 
 The pairs are derived works of their sources. The license of each is in its sample's record.
@@ -164,17 +164,10 @@ def _maps(spec: Spec) -> str:
     if not spec.has_maps:
         return ""
     kinds = [what for what, there in (("depth", spec.sources[0].depth), ("label", spec.sources[0].labels)) if there]
-    form = (
-        f" Format of the depth maps: {_code(json.dumps(spec.depth_format, allow_nan=False))}."
-        if spec.depth_format
-        else ""
-    )
+    form = _code(json.dumps(spec.depth_format, allow_nan=False))
+    form = f" Format of the depth maps: {form}." if spec.depth_format else ""
     maps = " and its ".join(kinds)
     return f"\nEvery source picture came with its {maps} map; their sha256 are recorded in `dataset.json`.{form}\n"
-
-
-def _fields(step: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in step.items() if key != "name"}
 
 
 def _size_category(count: int) -> str:
@@ -182,11 +175,6 @@ def _size_category(count: int) -> str:
         if count < limit:
             return words
     return "1M<n<10M"
-
-
-def _croissant_text(name: str, spec: Spec, digest: dict[str, str], described: Mapping[str, bytes]) -> bytes:
-    document = _croissant(name, spec, digest, described)
-    return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _croissant(name: str, spec: Spec, digest: dict[str, str], described: Mapping[str, bytes]) -> dict[str, Any]:
@@ -260,42 +248,23 @@ def _croissant(name: str, spec: Spec, digest: dict[str, str], described: Mapping
     }
 
 
-# The one that Croissant 1.0 prescribes.
+# The one that Croissant 1.0 prescribes: its own terms have the prefix "cr:".
+_TERMS = (
+    "@language", "@vocab", "citeAs", "column", "conformsTo", "cr", "rai", "data", "dataType", "dct",
+    "equivalentProperty", "examples", "extract", "field", "fileProperty", "fileObject", "fileSet", "format",
+    "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references",
+    "regex", "repeated", "replace", "samplingRate", "sc", "separator", "source", "subField", "transform",
+)  # fmt: skip
 _CONTEXT = {
+    **{name: f"cr:{name}" for name in _TERMS},
     "@language": "en",
     "@vocab": "https://schema.org/",
-    "citeAs": "cr:citeAs",
-    "column": "cr:column",
     "conformsTo": "dct:conformsTo",
     "cr": "http://mlcommons.org/croissant/",
     "rai": "http://mlcommons.org/croissant/RAI/",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
-    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
-    "extract": "cr:extract",
-    "field": "cr:field",
-    "fileProperty": "cr:fileProperty",
-    "fileObject": "cr:fileObject",
-    "fileSet": "cr:fileSet",
-    "format": "cr:format",
-    "includes": "cr:includes",
-    "isLiveDataset": "cr:isLiveDataset",
-    "jsonPath": "cr:jsonPath",
-    "key": "cr:key",
-    "md5": "cr:md5",
-    "parentField": "cr:parentField",
-    "path": "cr:path",
-    "recordSet": "cr:recordSet",
-    "references": "cr:references",
-    "regex": "cr:regex",
-    "repeated": "cr:repeated",
-    "replace": "cr:replace",
-    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
-    "separator": "cr:separator",
-    "source": "cr:source",
-    "subField": "cr:subField",
-    "transform": "cr:transform",
 }

@@ -27,8 +27,7 @@ from typing import Any, Literal
 from numcodecs import blosc
 
 from blursynth.backends.cores import available_cores
-from blursynth.dataset.manifest import Manifest
-from blursynth.dataset.writer import Job, ShardMaker
+from blursynth.dataset.writer import Event, Job, ShardMaker
 from blursynth.errors import Argument, BlursynthError, DatasetError, InvalidValueError, Message, require
 
 __all__ = ["DaskEngine", "Engine", "Event", "LocalEngine", "SerialEngine", "make_engine"]
@@ -36,16 +35,6 @@ __all__ = ["DaskEngine", "Engine", "Event", "LocalEngine", "SerialEngine", "make
 TRIES = 3  # attempts at a shard whose worker dies
 CLOSE_S = 10.0  # time that a Dask client or cluster has to shut down
 SILENT_S = 120.0  # time without a report of a worker until it is named, then doubled each time
-
-
-@dataclass(frozen=True)
-class Event:
-    """``done`` samples of a shard are made; ``manifest`` is set when the shard is finished."""
-
-    shard: int
-    done: int
-    manifest: Manifest | None = None
-    note: str = ""
 
 
 class Engine(ABC):
@@ -72,16 +61,7 @@ class SerialEngine(Engine):
     def completed(self) -> Iterator[Event]:
         maker = ShardMaker(self._job)
         for shard in self._shards:
-            # Progress within a shard must be reported between samples, so a generator of events makes the shard.
-            yield from _made(maker, shard, self._again)
-
-
-def _made(maker: ShardMaker, shard: int, again: bool) -> Iterator[Event]:
-    for step in maker.steps(shard, again=again):
-        if isinstance(step, Manifest):
-            yield Event(shard, step.last - step.first, step)
-        else:
-            yield Event(shard, step)
+            yield from maker.make(shard, again=self._again)
 
 
 @dataclass
@@ -95,18 +75,10 @@ class _Worker:
 
 
 class LocalEngine(Engine):
-    """Processes on this machine, each making one shard at a time. One that dies is replaced and its shard retried.
+    """Processes on this machine, each making one shard at a time; the shard of one that dies is tried ``TRIES`` times.
 
-    Parameters
-    ----------
-    workers
-        Number of processes. They are started from a clean process (by a fork server or spawned), never forked from this
-        one, and run single-threaded kernels.
-
-    Raises
-    ------
-    DatasetError
-        The worker of one shard died three times.
+    They are started from a clean process (by a fork server or spawned), never forked from this one, and run
+    single-threaded kernels.
     """
 
     def __init__(self, workers: int) -> None:
@@ -278,7 +250,7 @@ def _work(connection: Connection, job: Job, again: bool) -> None:
             shard = connection.recv()
             if shard is None:
                 return
-            for event in _made(maker, shard, again):
+            for event in maker.make(shard, again=again):
                 connection.send(event)
     except EOFError:
         return
@@ -415,7 +387,7 @@ class DaskEngine(Engine):
                 raise _lost_scheduler(self._client) from None
             if isinstance(made, BlursynthError):
                 raise made
-            yield Event(made.shard, made.last - made.first, made)
+            yield made
 
     def _whereabouts(self, silent_s: float) -> str:
         """A description of the workers that have not reported."""
@@ -462,7 +434,7 @@ def _lost_scheduler(client: Any) -> DatasetError:
 _MAKERS: dict[int, tuple[str, ShardMaker]] = {}
 
 
-def _make_one(job: Job, shard: int, again: bool) -> Manifest | BlursynthError:
+def _make_one(job: Job, shard: int, again: bool) -> Event | BlursynthError:
     """Make one shard in a Dask worker, which keeps the maker (and decoded pictures) of its current data set.
 
     An error of this library is returned instead of raised, since trying again would not help.
@@ -477,7 +449,8 @@ def _make_one(job: Job, shard: int, again: bool) -> Manifest | BlursynthError:
         if _MAKERS.get(thread, ("",))[0] != key:
             _MAKERS.pop(thread, None)  # before the next one takes memory
             _MAKERS[thread] = (key, ShardMaker(job))
-        return _MAKERS[thread][1].make(shard, again=again)
+        *_, last = _MAKERS[thread][1].make(shard, again=again)
+        return last
     except BlursynthError as error:
         return error
 

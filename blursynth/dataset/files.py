@@ -59,7 +59,9 @@ def sha256_hex(data: Any) -> str:
 
 
 def disk_error(error: OSError, path: Path) -> DatasetError:
-    """A disk error as a sentence with a fix."""
+    """A disk error as a sentence with a fix; one of ours as it is."""
+    if isinstance(error, DatasetError):
+        return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DatasetError(
             f"{path}: the disk is full (or the quota is exceeded).",
@@ -96,15 +98,7 @@ def write_unless_same(path: Path, data: bytes) -> None:
 
 
 def require_regular(path: Path) -> os.stat_result:
-    """The status of a file that is safe to read: a pipe could block forever, and a device might never end.
-
-    Raises
-    ------
-    DatasetError
-        It is a folder, a pipe, a socket or a device.
-    OSError
-        It is missing or its status cannot be read.
-    """
+    """The status of a file that is safe to read; a pipe could block forever, and a device might never end."""
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
         raise DatasetError(f"{path}: is not a regular file.", fix="Restore it from a backup.")
@@ -112,15 +106,7 @@ def require_regular(path: Path) -> os.stat_result:
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """The content of a regular file of at most that many bytes.
-
-    Raises
-    ------
-    DatasetError
-        It is something else, or larger.
-    OSError
-        It is missing or cannot be read.
-    """
+    """The content of a regular file of at most that many bytes; an OSError says that it cannot be read."""
     size = require_regular(path).st_size
     if size > most:
         raise DatasetError(
@@ -132,13 +118,7 @@ def read_bounded(path: Path, most: int) -> bytes:
 
 
 def read_json(path: Path, what: str, most: int = JSON_BYTES) -> Any:
-    """A JSON object from a file.
-
-    Raises
-    ------
-    DatasetError
-        It is missing, unreadable, too large, or not a JSON object.
-    """
+    """A JSON object from a file."""
     value, _ = _parsed(path, what, most)
     return value
 
@@ -177,13 +157,7 @@ def sealed(document: Mapping[str, Any]) -> bytes:
 
 
 def read_sealed(path: Path, what: str, kind: type[_T], most: int = JSON_BYTES) -> _T:
-    """Read a file written by :func:`sealed` as a dataclass.
-
-    Raises
-    ------
-    DatasetError
-        It is missing, unreadable, too large, has been changed, or has values of other types.
-    """
+    """Read a file written by :func:`sealed` as a dataclass; changes and values of other types are errors."""
     value, data = _parsed(path, what, most)
     try:
         typed = typed_json(kind, data)  # first, since values of other types may become huge when rewritten
@@ -201,13 +175,7 @@ def read_sealed(path: Path, what: str, kind: type[_T], most: int = JSON_BYTES) -
 
 
 def typed_json(kind: type[_T], data: bytes) -> _T:
-    """Parse JSON as a value of a type, without any conversion.
-
-    Raises
-    ------
-    ValueError
-        It is not JSON or is of another type; the message says where.
-    """
+    """Parse JSON as a value of a type, without any conversion; a ValueError says where it is of another type."""
     try:
         value: _T = _adapter(cast(Any, kind)).validate_json(data, strict=True)
         return value
@@ -223,13 +191,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def refuse_links(out: Path) -> None:
-    """Refuse to write into a folder with links that lead out of it, since that would overwrite files elsewhere.
-
-    Raises
-    ------
-    DatasetError
-        The first such link.
-    """
+    """Refuse to write into a folder with links that lead out of it, since that would overwrite files elsewhere."""
     for path in links_out(out):
         raise DatasetError(
             f"{path}: is a link out of the data set (to {os.path.realpath(path)}).",
@@ -254,11 +216,6 @@ def locked(out: Path, first: int, last: int) -> Iterator[None]:
 
     The lock belongs to the operating system (``flock``), so it is released when its owner dies for any reason. Several
     processes may hold different ranges.
-
-    Raises
-    ------
-    DatasetError
-        Another process holds some of them.
     """
     folder = out / ".locks"
     path = folder / f"{first}-{last}"

@@ -22,21 +22,11 @@ __all__ = ["DatasetFolder", "sweep", "sweep_left_over"]
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """A folder as it was when the work started: its place on the disk, and the content of its description file.
+    """A folder as it was when the work started: its place on the disk, and the content of its description file."""
 
-    Parameters
-    ----------
-    path
-        Absolute, so that it is the same folder in workers that were started elsewhere.
-    description_sha256
-        Hash of the bytes of the description file.
-    description
-        Name of this file; ``dataset.json`` for a data set.
-    """
-
-    path: Path
+    path: Path  # absolute, so that it is the same folder in workers that were started elsewhere
     description_sha256: str
-    description: str
+    description: str  # name of this file
     _folder: tuple[int, int]
     _seen: list[tuple[int, ...]] = field(default_factory=list, compare=False)
 
@@ -44,20 +34,7 @@ class DatasetFolder:
     def begun(
         cls, path: Path, *, description: str = "dataset.json", description_sha256: str | None = None
     ) -> DatasetFolder:
-        """The folder as it is now.
-
-        Parameters
-        ----------
-        description
-            Name of the description file.
-        description_sha256
-            Hash that this file must have, if another process started the work.
-
-        Raises
-        ------
-        DatasetError
-            It does not exist, or is not the one in which the work was started.
-        """
+        """The folder as it is now; it must have this description if another process started the work."""
         path = Path(os.path.abspath(path))
         try:
             state = path.stat()
@@ -85,26 +62,12 @@ class DatasetFolder:
         return True
 
     def check(self) -> None:
-        """Refuse to continue elsewhere.
-
-        Raises
-        ------
-        DatasetError
-            The folder was removed, renamed, replaced or unmounted.
-        """
+        """Refuse to continue if the folder was removed, renamed, replaced or unmounted."""
         if not self.is_same():
             raise _gone(self.path)
 
     def make(self, folder: Path) -> None:
-        """Make a folder inside the data set, with its parents; the folder of the data set itself is never made.
-
-        Raises
-        ------
-        DatasetError
-            The folder of the data set no longer exists.
-        OSError
-            It cannot be made.
-        """
+        """Make a folder inside the data set, with its parents; the folder of the data set itself is never made."""
         missing = []
         for parent in (folder, *folder.parents):
             if parent == self.path or parent.is_dir():

@@ -6,8 +6,8 @@ import functools
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from blursynth import degradations
 from blursynth.backends.cores import available_cores
 from blursynth.core import Degradation
 from blursynth.dataset.asset_files import asset_names, asset_path, save_assets
-from blursynth.dataset.engine import Engine, Event, make_engine
+from blursynth.dataset.engine import Engine, make_engine
 from blursynth.dataset.files import (
     disk_error,
     locked,
@@ -63,6 +63,17 @@ class Prepared:
     scan: Scan
     spec: Spec
     renderer: Renderer
+
+
+@dataclass(frozen=True)
+class _Work:
+    """How shards are made; see :func:`generate`."""
+
+    workers: int
+    engine: Literal["local", "dask"] | Engine
+    any_environment: bool
+    cache_bytes: int
+    on_progress: OnProgress | None
 
 
 @dataclass(frozen=True)
@@ -180,21 +191,9 @@ def prepare(
     workers: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Prepared:
-    """Scan the pictures of a request without splits. Nothing is written.
+    """Scan the pictures of a request without splits and check that its recipe takes them. Nothing is written.
 
-    Parameters
-    ----------
-    scan
-        Result of :func:`scan_sources` for this request, if it was already called.
-    workers
-        Number of threads that scan the pictures.
-
-    Raises
-    ------
-    PictureError
-        No usable source.
-    RecipeError
-        The recipe does not accept these pictures, or its result cannot be stored.
+    ``scan`` is the result of :func:`scan_sources` for this request, if it was already called.
     """
     if request.split:
         raise InvalidValueError("This request has splits.", fix="Use request.parts() and pass them one by one.")
@@ -346,23 +345,20 @@ def generate(
         Ctrl-C was pressed; finished shards are kept.
     """
     out, workers = expanded(out), checked_workers(workers)
-
-    def made(prepared: Prepared, out: Path, damage: DatasetError | None) -> Report:
-        return _generate(prepared, out, damage, workers, shards, engine, any_environment, cache_bytes, on_progress)
-
+    work = _Work(workers, engine, any_environment, cache_bytes, on_progress)
     if not request.split:
-        return made(*_looked(request, out, scan, workers, on_progress))
+        return _generate(*_looked(request, out, scan, work), shards, work)
     if shards is not None or scan is not None:
         name = "shards" if shards is not None else "scan"
         what: Message = (Argument(name), " cannot be given for a request with splits.")
         raise InvalidValueError(what, fix="Make its parts one by one.", field=name)
-    looked = {name: _looked(part, out / name, None, workers, on_progress) for name, part in request.parts().items()}
+    looked = {name: _looked(part, out / name, None, work) for name, part in request.parts().items()}
     check_apart({name: prepared.scan for name, (prepared, _, _) in looked.items()})
-    return _summed(out, {name: made(*one) for name, one in looked.items()})
+    return _summed(out, {name: _generate(*one, shards, work) for name, one in looked.items()})
 
 
 def _looked(
-    request: DatasetRequest, out: Path, scan: Scan | None, workers: int, on_progress: OnProgress | None
+    request: DatasetRequest, out: Path, scan: Scan | None, work: _Work
 ) -> tuple[Prepared, Path, DatasetError | None]:
     """The pictures of a data set, its folder, and any damage to its description there."""
     _require_count(request)
@@ -370,31 +366,23 @@ def _looked(
     if request.shard_length is None:
         length = begun.shard_length if begun is not None else _shard_length(out)
         request = request.replace(shard_length=length)
-    return prepare(request, scan=scan, workers=workers, on_progress=on_progress), out, damage
+    return prepare(request, scan=scan, workers=work.workers, on_progress=work.on_progress), out, damage
 
 
 def _generate(
-    prepared: Prepared,
-    out: Path,
-    damage: DatasetError | None,
-    workers: int,
-    shards: tuple[int, int] | None,
-    engine: Literal["local", "dask"] | Engine,
-    any_environment: bool,
-    cache_bytes: int,
-    on_progress: OnProgress | None,
+    prepared: Prepared, out: Path, damage: DatasetError | None, shards: tuple[int, int] | None, work: _Work
 ) -> Report:
     spec, scan = prepared.spec, prepared.scan
     wanted = _wanted(shards, spec)
     notes = list(scan.notes)
     if damage is not None:
-        begun = _recover(out, spec, damage, any_environment)
+        begun = _recover(out, spec, damage, work.any_environment)
         notes.append(f"{damage.what.rstrip('.')}; it was rewritten, since the finished shards belong to this request")
     elif (out / "dataset.json").exists():
         begun = load_spec(out)
     else:
         check_draws(prepared)
-        _check_room(prepared, workers, out, wanted)
+        _check_room(prepared, work.workers, out, wanted)
         begun = _begin(out, prepared)
     if begun.sha256() != spec.sha256():
         raise other_arguments(out, begun.differences(spec), "Two data sets cannot share a folder.")
@@ -402,9 +390,7 @@ def _generate(
     if forgotten := remember_roots(begun, scan.roots):
         notes.append(forgotten)
     kinds = tuple(dict.fromkeys(k for _, sampler in prepared.renderer.recipe.steps for k in sampler.kinds()))
-    report = _run(
-        out, begun, kinds, lambda: scan.roots, wanted, (), workers, engine, any_environment, cache_bytes, on_progress
-    )
+    report = _run(out, begun, kinds, lambda: scan.roots, wanted, (), work)
     notes += report.notes
     notes += _digest_notes(prepared.request, out, report.digest)
     return replace(
@@ -428,13 +414,7 @@ def other_arguments(out: Path, changes: Sequence[Message], why: str) -> DatasetE
 
 
 def check_apart(scans: Mapping[str, Scan]) -> None:
-    """Refuse splits that share a picture, since a measurement on it would not be one on unseen data.
-
-    Raises
-    ------
-    InvalidValueError
-        Two of them contain a file with the same content.
-    """
+    """Refuse splits that share a picture, since a measurement on it would not be one on unseen data."""
     seen: dict[str, tuple[str, str]] = {}
     for split, scan in scans.items():
         for source in scan.usable:
@@ -566,10 +546,8 @@ def resume(
             fix="Run blursynth generate with the original arguments, or restore them from a backup.",
         )
     roots = functools.partial(source_roots, out, spec, source_root, depth_root, labels_root)
-    report = _run(
-        out, spec, tuple(kinds), roots, wanted, again, checked_workers(workers), engine, any_environment, cache_bytes,
-        on_progress,
-    )  # fmt: skip
+    work = _Work(checked_workers(workers), engine, any_environment, cache_bytes, on_progress)
+    report = _run(out, spec, tuple(kinds), roots, wanted, again, work)
     lost = [f"{name} is missing: blursynth generate with the same arguments writes it again" for name in lacking]
     return replace(report, notes=(*report.notes, *lost))
 
@@ -600,11 +578,7 @@ def _run(
     roots: Callable[[], dict[str, str]],
     wanted: range,
     again: tuple[int, ...],
-    workers: int,
-    engine: Literal["local", "dask"] | Engine,
-    any_environment: bool,
-    cache_bytes: int,
-    on_progress: OnProgress | None,
+    work: _Work,
 ) -> Report:
     start = time.monotonic()
     refuse_links(out)
@@ -615,7 +589,7 @@ def _run(
     notes: list[str] = []
     digest = _digest_if_complete(out, spec) if len(kept) == len(wanted) else None
     if len(kept) == len(wanted) and (digest is not None or not _all_made(out, spec)):
-        _tell(on_progress, total, total)  # nothing to do, so nothing is written, since the folder may be read-only
+        _tell(work, total, total)  # nothing to do, so nothing is written, since the folder may be read-only
         sweep_left_over(out)
     else:
         with locked(out, wanted.start, wanted.stop):
@@ -626,15 +600,10 @@ def _run(
             create_store(out, spec)
             kept = _kept(out, spec, wanted, again)
             missing = [s for s in wanted if s not in kept]
-            _tell(on_progress, _samples(spec, kept), total)
+            _tell(work, _samples(spec, kept), total)
             if missing:
-                job = Job(folder, kinds, roots(), any_environment=any_environment, cache_bytes=cache_bytes)
-                with closing(_events(job, spec, missing, again, engine, workers, on_progress, total)) as events:
-                    for event in events:
-                        if event.manifest is not None:
-                            made[event.shard] = event.manifest
-                        if event.note:
-                            notes.append(event.note)
+                job = Job(folder, kinds, roots(), work.any_environment, work.cache_bytes)
+                made, notes = _make(job, spec, missing, again, work, total)
             folder.check()
             if lost := [s for s in wanted if not manifest_path(out, s).exists()]:
                 raise DatasetError(
@@ -663,22 +632,17 @@ def _run(
     )
 
 
-def _events(
-    job: Job,
-    spec: Spec,
-    missing: Sequence[int],
-    again: Sequence[int],
-    engine: Literal["local", "dask"] | Engine,
-    workers: int,
-    on_progress: OnProgress | None,
-    total: int,
-) -> Generator[Event, None, None]:
-    """Make shards and report progress; leftovers of writers that were stopped are removed."""
+def _make(
+    job: Job, spec: Spec, missing: Sequence[int], again: Sequence[int], work: _Work, total: int
+) -> tuple[dict[int, Manifest], list[str]]:
+    """Make shards, report progress, and remove what writers that were stopped left; returns manifests and notes."""
     running: dict[int, int] = {}
+    made: dict[int, Manifest] = {}
+    notes: list[str] = []
     ready = total - _samples(spec, missing)
     arrays = tuple(a.name for a in spec.arrays)
     try:
-        with _engine(engine, workers, len(missing)) as runner:
+        with closing(make_engine(work.engine, work.workers, len(missing))) as runner:
             # New shards and shards to redo differ in one flag, so they are made one group after the other.
             for flag in (False, True):
                 part = [s for s in missing if (s in again) is flag]
@@ -687,11 +651,15 @@ def _events(
                 runner.submit(job, part, again=flag)
                 for event in runner.completed():
                     running[event.shard] = event.done
-                    yield event
-                    _tell(on_progress, ready + sum(running.values()), total, event.note)
+                    if event.manifest is not None:
+                        made[event.shard] = event.manifest
+                    if event.note:
+                        notes.append(event.note)
+                    _tell(work, ready + sum(running.values()), total, event.note)
     finally:
         if job.folder.is_same():  # in another folder, leftovers are not ours
             sweep(job.folder.path, range(min(missing), max(missing) + 1), arrays)
+    return made, notes
 
 
 def _samples(spec: Spec, shards: Iterable[int]) -> int:
@@ -720,24 +688,13 @@ def _digest_if_complete(out: Path, spec: Spec) -> dict[str, str] | None:
     return asdict(index.digest)
 
 
-@contextmanager
-def _engine(engine: Literal["local", "dask"] | Engine, workers: int, tasks: int) -> Iterator[Engine]:
-    runner = make_engine(engine, workers, tasks)
-    try:
-        yield runner
-    finally:
-        runner.close()
-
-
-def _tell(on_progress: OnProgress | None, done: int, total: int, note: str = "") -> None:
-    if on_progress is not None:
-        on_progress(Progress("generate", done, total, note=note))
+def _tell(work: _Work, done: int, total: int, note: str = "") -> None:
+    if work.on_progress is not None:
+        work.on_progress(Progress("generate", done, total, note=note))
 
 
 def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
     """The specification in ``out``, None if it is new or empty; or its error if shards are already finished."""
-    if out.exists() and not out.is_dir():
-        raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
     refuse_links(out)
     if (out / "dataset.json").exists():
         try:
@@ -748,17 +705,21 @@ def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
             return None, error
     if _shard_length(out) is not None:
         return None, DatasetError(f"{out / 'dataset.json'}: the description of the data set is missing.")
-    # An interrupted start may have left files without dataset.json.
-    allowed = {"assets", ".locks"} | ({"skipped.json"} if _skipped_is_ours(out) else set())
-    if out.exists() and (others := sorted(p.name for p in out.iterdir() if p.name not in allowed)):
-        others = [name for name in others if not name.endswith(PARTIAL)]
-        if others:
-            raise DatasetError(
-                f"{out}: the folder holds something else ({', '.join(others[:3])}).",
-                why="Existing files are not overwritten.",
-                fix="Choose a new or empty folder.",
-            )
+    require_free(out, {"assets", ".locks"} | ({"skipped.json"} if _skipped_is_ours(out) else set()))
     return None, None
+
+
+def require_free(out: Path, allowed: set[str]) -> None:
+    """Refuse a place that holds something else; an interrupted start may have left the ``allowed`` files."""
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
+    names = sorted(p.name for p in (out.iterdir() if out.exists() else ()))
+    if others := [name for name in names if name not in allowed and not name.endswith(PARTIAL)]:
+        raise DatasetError(
+            f"{out}: the folder holds something else ({', '.join(others[:3])}).",
+            why="Existing files are not overwritten.",
+            fix="Choose a new or empty folder.",
+        )
 
 
 def _shard_length(out: Path) -> int | None:
@@ -816,23 +777,15 @@ def _begin(out: Path, prepared: Prepared) -> Spec:
         _write_beside(out, prepared)
         write_atomically(out / "dataset.json", prepared.spec.to_json(), exclusive=True)
     except OSError as error:
-        raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
+        raise disk_error(error, out) from None
     return load_spec(out)  # if two start at the same time, that of the first
 
 
 def _write_beside(out: Path, prepared: Prepared) -> None:
     """Write missing files beside ``dataset.json`` whose content only the call that starts a data set knows."""
-    scan = prepared.scan
-    if names := asset_names(prepared.spec.recipe):
-        (out / "assets").mkdir(exist_ok=True)
-        save_assets(names, out)
+    save_assets(prepared.spec.recipe, out)
     if not _skipped_is_ours(out):
-        skipped = {
-            "skipped": [vars(s) for s in scan.skipped],
-            "duplicates": [vars(s) for s in scan.duplicates],
-            "ignored": scan.ignored,
-        }
-        write_atomically(out / "skipped.json", sealed(skipped))
+        write_atomically(out / "skipped.json", sealed(prepared.scan.not_used()))
 
 
 def _skipped_is_ours(out: Path) -> bool:
@@ -853,12 +806,8 @@ def check_draws(prepared: Prepared) -> float | None:
     """Refuse, before anything is written, draws that would fail later because no source or array can hold them.
 
     Checks ``CHECKED_DRAWS`` evenly spaced samples (fewer if pixels are needed: for reaches that depend on depth, and
-    for a minimum detail), or every sample if kernels are stored, whose size must fit all.
-
-    Returns
-    -------
-    float or None
-        The share of windows that were passed over for too little detail; None without a minimum.
+    for a minimum detail), or every sample if kernels are stored, whose size must fit all. Returns the share of windows
+    that were passed over for too little detail; None without a minimum.
     """
     spec, renderer = prepared.spec, prepared.renderer
     stored = next((a.shape[0] for a in spec.arrays if a.name == "kernel"), None)

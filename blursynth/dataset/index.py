@@ -58,13 +58,7 @@ class Index:
 
 
 def content_digest(out: Path, spec: Spec) -> Digest:
-    """The digests of pixels and draws, from the records.
-
-    Raises
-    ------
-    DatasetError
-        A record is missing or damaged.
-    """
+    """The digests of pixels and draws, from the records."""
     pixels, draws = hashlib.sha256(), hashlib.sha256()
     names = [a.name for a in spec.arrays]
     for shard in range(spec.shards):
@@ -84,13 +78,7 @@ def content_digest(out: Path, spec: Spec) -> Digest:
 
 
 def derived_index(out: Path, spec: Spec, files: dict[str, str]) -> Index:
-    """The index of a data set with these manifests and records.
-
-    Raises
-    ------
-    DatasetError
-        A manifest or a record is missing or damaged.
-    """
+    """The index of a data set with these manifests and records."""
     manifests = [read_manifest(out, shard, spec) for shard in range(spec.shards)]
     return _index_of(spec, manifests, content_digest(out, spec), files)
 
@@ -125,13 +113,7 @@ def passed_over_share(out: Path, spec: Spec, shards: Iterable[int]) -> float:
 
 
 def write_index(out: Path, spec: Spec) -> Index:
-    """Write the data card, the Croissant metadata and finally ``index.json``, which holds their hashes.
-
-    Raises
-    ------
-    DatasetError
-        A manifest is missing or damaged.
-    """
+    """Write the data card, the Croissant metadata and finally ``index.json``, which holds their hashes."""
     index = derived_index(out, spec, {})
     files = write_card(out, spec, asdict(index.digest))
     index = replace(index, files=files)
@@ -140,13 +122,7 @@ def write_index(out: Path, spec: Spec) -> Index:
 
 
 def read_index(out: Path, spec: Spec) -> Index | None:
-    """The index, or None if the data set is not finished.
-
-    Raises
-    ------
-    DatasetError
-        It is damaged or belongs to another data set.
-    """
+    """The index, or None if the data set is not finished."""
     path = out / "index.json"
     if not path.exists():
         return None

@@ -71,13 +71,7 @@ def _most_bytes(array: ArraySpec, spec: Spec, count: int) -> int:
 
 
 def read_manifest(out: Path, shard: int, spec: Spec) -> Manifest:
-    """The manifest of a shard.
-
-    Raises
-    ------
-    DatasetError
-        It is missing, damaged, or belongs to another data set.
-    """
+    """The manifest of a shard."""
     path = manifest_path(out, shard)
     fix = "Delete it and run blursynth resume to make the shard again."
     try:

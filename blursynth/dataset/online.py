@@ -128,7 +128,7 @@ class OnlineDataset(Samples):
         return Unblurred(
             index=placement.index,
             draw=placement.draw,
-            frame=renderer.frame(placement),
+            frame=renderer.frame(placement.source, placement.window),
             margin_px=placement.window.reach,
             window=placement.window,
             source=self.spec.sources[placement.source].name,
@@ -138,7 +138,7 @@ class OnlineDataset(Samples):
     def around(self, index: int) -> Frame:
         """Position, depth and labels of sample ``index`` without its margin and without pixels."""
         renderer, placement = self._placed(index)
-        frame, size = renderer.around(placement), placement.window.size
+        frame, size = renderer.around(placement.source, placement.window), placement.window.size
         margin = (frame.size_px[0] - size) // 2
         return frame.crop(margin, margin, size, size)
 

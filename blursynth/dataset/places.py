@@ -53,13 +53,7 @@ def source_roots(
     depth_root: str | Path | None = None,
     labels_root: str | Path | None = None,
 ) -> dict[str, str]:
-    """Locations of the source pictures and their maps: as given, or as remembered.
-
-    Raises
-    ------
-    DatasetError
-        A given folder does not exist, or none was given and none is remembered.
-    """
+    """Locations of the source pictures and their maps: as given, or as remembered."""
     told = {}
     for key, folder, what in (
         ("", source_root, "sources"),

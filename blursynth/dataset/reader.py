@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from blursynth import degradations
 from blursynth.core import Degradation
-from blursynth.dataset.asset_files import asset_names, load_assets
+from blursynth.dataset.asset_files import load_assets
 from blursynth.dataset.index import read_index
 from blursynth.dataset.manifest import finished_shards, manifest_path
 from blursynth.dataset.sample_records import RecordReader
@@ -62,7 +62,7 @@ class Dataset(Samples):
         self._arrays = {a.name: a for a in self.spec.arrays}
         self._readers: dict[tuple[str, int], ShardReader] = {}
         self._records: dict[int, RecordReader] = {}
-        load_assets(asset_names(self.spec.recipe), self.path)
+        load_assets(self.spec.recipe, self.path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Dataset, (self.path, self.kinds, self._allow_unfinished))

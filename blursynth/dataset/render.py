@@ -22,10 +22,8 @@ from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
 from blursynth.errors import (
     Argument,
-    BlursynthError,
     DatasetError,
     InvalidValueError,
-    MissingExtraError,
     PictureError,
     RecipeError,
 )
@@ -88,19 +86,7 @@ class Placement:
 
 
 class Renderer:
-    """Makes samples of one data set.
-
-    Parameters
-    ----------
-    spec
-        The data set.
-    recipe
-        Its recipe.
-    roots
-        Locations of the source pictures on this machine.
-    cache_bytes
-        Size of the cache of decoded pictures and maps, in bytes.
-    """
+    """Makes samples of one data set, whose sources are at these ``roots``; it keeps some decoded pictures and maps."""
 
     def __init__(self, spec: Spec, recipe: Recipe, roots: Mapping[str, str], *, cache_bytes: int = CACHE_BYTES) -> None:
         self.spec, self.recipe, self.roots = spec, recipe, dict(roots)
@@ -209,51 +195,36 @@ class Renderer:
             top, left = reach + _pick(place[0], rows), reach + _pick(place[1], columns)
             window = Window(top, left, size, reach)
             if draw is None or self._sees_frame:
-                draw = self.recipe.sample(self._seen(source, window), seed=self.spec.seed, index=index)
-            needed = draw.reach_px(self._around(source, window))
+                if self._sees_frame:
+                    seen = self.region(source, top, left, size, size)
+                else:
+                    seen = self._outline(source, top, left, (size, size), maps=False)
+                draw = self.recipe.sample(seen, seed=self.spec.seed, index=index)
+            needed = draw.reach_px(self.around(source, window))
             if needed is None:
                 # Each pixel depends on all others, so the whole picture is computed and its border may show.
-                return Placement(
-                    index,
-                    source,
-                    Window(_pick(place[0], height - size + 1), _pick(place[1], width - size + 1), size, None),
-                    draw,
-                )
+                top, left = _pick(place[0], height - size + 1), _pick(place[1], width - size + 1)
+                return Placement(index, source, Window(top, left, size, None), draw)
             if needed <= reach:
                 return Placement(index, source, window, draw)
             reach = needed
         raise RecipeError(f"Sample {index}: the reach of recipe {self.recipe.name!r} keeps growing with the window.")
 
-    def _seen(self, source: int, window: Window) -> Frame:
-        """The frame that a draw sees. The pixels are read only for recipes that use them."""
-        if self._sees_frame:
-            return self._frame(source, Window(window.top, window.left, window.size, 0))
-        return self._blank(source, window.top, window.left, window.size)
-
-    def _around(self, source: int, window: Window) -> Frame:
-        """What a reach may depend on: depth, labels and position of the window with its margin, without pixels."""
-        margin = (window.reach or 0) if self.looks_at_maps else 0
-        top, left, span = window.top - margin, window.left - margin, window.size + 2 * margin
-        frame = self._blank(source, top, left, span)
-        if not self.spec.has_maps:
-            return frame
-        return frame.with_image(frame.image, **_maps(self._picture(source), top, left, (span, span)))
-
-    def _blank(self, source: int, top: int, left: int, span: int) -> Frame:
-        image = np.broadcast_to(np.float32(0), (1, 3, span, span))
-        origin = np.array([[top, left]])
-        return Frame.unchecked(image, self._encoding(source), origin_px=origin, full_size_px=self._sizes[source][None])
-
     def _encoding(self, source: int) -> Encoding:
         return Encoding.LINEAR if self.spec.sources[source].is_linear else Encoding.DISPLAY
 
-    def frame(self, placement: Placement) -> Frame:
-        """The window of a sample with its margin, before any blur; the whole picture where the reach is unbounded."""
-        return self._frame(placement.source, placement.window)
+    def frame(self, source: int, window: Window) -> Frame:
+        """A window with its margin, before any blur; the whole picture where the reach is unbounded."""
+        if window.reach is None:
+            return self.region(source, 0, 0, *self.size_px(source))
+        top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
+        return self.region(source, top, left, span, span)
 
-    def around(self, placement: Placement) -> Frame:
-        """Position, depth and labels of a sample with its margin, without pixels."""
-        return self._around(placement.source, placement.window)
+    def around(self, source: int, window: Window) -> Frame:
+        """What a reach may depend on: depth, labels and position of a window with its margin, without pixels."""
+        margin = (window.reach or 0) if self.looks_at_maps else 0
+        top, left, span = window.top - margin, window.left - margin, window.size + 2 * margin
+        return self._outline(source, top, left, (span, span), maps=self.spec.has_maps)
 
     def in_order(self, indices: Iterable[int]) -> Iterator[Placement]:
         """Samples in an order in which each picture is decoded once, in case the cache cannot hold all pictures."""
@@ -265,16 +236,10 @@ class Renderer:
             yield self.place(index)
 
     def render(self, placement: Placement) -> dict[str, NDArray[Any]]:
-        """The arrays of a sample.
-
-        Raises
-        ------
-        DatasetError
-            A source picture has changed since the scan, or the recipe produced values that are not finite.
-        """
+        """The arrays of a sample, if its source picture has not changed since the scan."""
         window = placement.window
         try:
-            pair = placement.draw.pair(self._frame(placement.source, window), margin_px=window.reach or 0)
+            pair = placement.draw.pair(self.frame(placement.source, window), margin_px=window.reach or 0)
             if window.reach is None:
                 corner = (window.top, window.left, window.size, window.size)
                 pair = Pair(sharp=pair.sharp.crop(*corner), blurred=pair.blurred.crop(*corner))
@@ -301,12 +266,6 @@ class Renderer:
             "draw": placement.draw.to_dict(),
         }
 
-    def _frame(self, source: int, window: Window) -> Frame:
-        if window.reach is None:
-            return self.region(source, 0, 0, *self.size_px(source))
-        top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
-        return self.region(source, top, left, span, span)
-
     def size_px(self, source: int) -> tuple[int, int]:
         """Height and width of a source after any downscaling."""
         height, width = self._sizes[source].tolist()
@@ -314,11 +273,16 @@ class Renderer:
 
     def outline(self, source: int) -> Frame:
         """A whole source without its pixels: size, depth and labels."""
-        height, width = self.size_px(source)
-        frame = Frame(np.broadcast_to(np.float32(0), (1, 3, height, width)), self._encoding(source))
-        if not self.spec.has_maps:
-            return frame
-        return frame.with_image(frame.image, **_maps(self._picture(source), 0, 0, (height, width)))
+        return self._outline(source, 0, 0, self.size_px(source), maps=self.spec.has_maps)
+
+    def _outline(self, source: int, top: int, left: int, size_px: tuple[int, int], *, maps: bool) -> Frame:
+        return Frame.unchecked(
+            np.broadcast_to(np.float32(0), (1, 3, *size_px)),
+            self._encoding(source),
+            **(_maps(self._picture(source), top, left, size_px) if maps else {}),
+            origin_px=np.array([[top, left]]),
+            full_size_px=self._sizes[source][None],
+        )
 
     def region(self, source: int, top: int, left: int, height: int, width: int) -> Frame:
         """A rectangle of a source, before any blur."""
@@ -399,20 +363,17 @@ class Renderer:
                     fix=f"Restore the {what}, or make a new data set.",
                 )
             return np.ascontiguousarray(read(path))
-        except (OSError, PictureError) as error:
-            if isinstance(error, DatasetError | MissingExtraError):
-                raise
-            reason = error.what if isinstance(error, BlursynthError) else f"{path}: {error.strerror}."
-            raise DatasetError(f"{name} cannot be read: {reason}", fix=f"Restore the {what}.") from None
+        except PictureError as error:
+            raise error.at(name, DatasetError) from None
+        except DatasetError:
+            raise
+        except OSError as error:
+            reason, fix = f"{path} cannot be read ({error.strerror}).", f"Restore the {what}."
+            raise DatasetError(reason, place=name, fix=fix) from None
 
     def _stored(self, frame: Frame) -> NDArray[Any]:
         """``[H, W, 3]`` as it lies on the disk: 8 or 16-bit codes of display pictures, float32 of linear ones."""
-        size = self.spec.size_px
-        if frame.image.shape != (1, 3, size, size):
-            raise InvalidValueError(
-                f"the recipe gave a picture of shape {frame.image.shape}, expected (1, 3, {size}, {size}).",
-                why="Both pictures of a pair must have the same pixel grid.",
-            )
+        require_shape(frame, self.spec.size_px, self.spec.size_px)
         return rounded(frame, self._dtype)
 
     def _kernel(self, draw: Draw) -> NDArray[np.float32]:
@@ -436,6 +397,15 @@ class Renderer:
         return np.pad(kernel, (size - len(kernel)) // 2).astype(np.float32)
 
 
+def require_shape(frame: Frame, height: int, width: int) -> None:
+    """Refuse the result of a recipe that is not a color picture of this size."""
+    if frame.image.shape != (1, 3, height, width):
+        raise InvalidValueError(
+            f"the recipe gave a picture of shape {frame.image.shape}, expected (1, 3, {height}, {width}).",
+            why="Both pictures of a pair must have the same pixel grid.",
+        )
+
+
 def rounded(frame: Frame, dtype: str) -> NDArray[Any]:
     """A single-picture frame as ``[H, W, 3]`` of a type: codes of uint8 or uint16, or float32 for light."""
     image = frame.image[0]
@@ -445,16 +415,14 @@ def rounded(frame: Frame, dtype: str) -> NDArray[Any]:
             why="One array cannot hold both codes and light.",
             fix="Use sources of one encoding.",
         )
-    if dtype == "uint16":
-        if not np.isfinite(image).all():
-            raise InvalidValueError("the recipe gave values that are not finite.")
-        return np.ascontiguousarray(np.rint(np.moveaxis(image, 0, -1).clip(0, 1) * 65535.0).astype(np.uint16))
-    if frame.encoding is Encoding.DISPLAY:
-        # Interleaving bytes is five times faster than interleaving floats.
+    if dtype == "uint8":  # interleaving bytes is five times faster than interleaving floats
         return np.asarray(cv2.merge(list(for_array(image).to_codes(image))))
     if not np.isfinite(image).all():
         raise InvalidValueError("the recipe gave values that are not finite.")
-    return np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32)
+    pixels = np.moveaxis(image, 0, -1)
+    if dtype == "uint16":
+        return np.ascontiguousarray(np.rint(pixels.clip(0, 1) * 65535.0).astype(np.uint16))
+    return np.ascontiguousarray(pixels, np.float32)
 
 
 def _values(codes: NDArray[Any]) -> NDArray[np.float32]:

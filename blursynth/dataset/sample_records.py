@@ -73,13 +73,7 @@ def index_size(count: int) -> int:
 
 
 class RecordReader:
-    """Reads records of one shard; the index is read once, the file is opened for each call.
-
-    Raises
-    ------
-    DatasetError
-        A file is missing, or the index is damaged.
-    """
+    """Reads records of one shard; the index is read once, the file is opened for each call."""
 
     def __init__(self, out: Path, shard: int, samples: range) -> None:
         self._lines, self._samples = lines_path(out, shard), samples
@@ -103,13 +97,7 @@ class RecordReader:
             raise DatasetError(f"{self._lines}: the draws do not match their index.", fix=_FIX)
 
     def line(self, index: int) -> bytes:
-        """The line of a sample, its crc32c checked.
-
-        Raises
-        ------
-        DatasetError
-            It cannot be read or was changed.
-        """
+        """The line of a sample, its crc32c checked."""
         offset, size, crc = self._index[index - self._samples.start].tolist()
         try:
             with self._lines.open("rb", buffering=0) as file:
@@ -123,13 +111,7 @@ class RecordReader:
         return line
 
     def read(self, index: int) -> dict[str, Any]:
-        """The record of a sample.
-
-        Raises
-        ------
-        DatasetError
-            As for :meth:`line`; or it does not have the types of a record, or belongs to another sample.
-        """
+        """The record of a sample, its types checked."""
         try:
             typed = typed_json(_Record, self.line(index))
         except ValueError as error:

@@ -139,13 +139,7 @@ class Spec:
         }
 
     def to_json(self) -> bytes:
-        """The text of ``dataset.json``.
-
-        Raises
-        ------
-        DatasetError
-            The data set could not be read again: it has too many shards, or its samples are too large.
-        """
+        """The text of ``dataset.json``; an error if it could not be read again."""
         for wrong in _impossible(self):
             raise DatasetError(f"This data set cannot be stored: {wrong}.", fix="Request fewer or smaller samples.")
         return sealed(
@@ -258,13 +252,7 @@ class _Document:
 
 
 def load_spec(out: Path) -> Spec:
-    """Read ``dataset.json``.
-
-    Raises
-    ------
-    DatasetError
-        It is missing, damaged, of another schema, or describes an impossible data set.
-    """
+    """Read ``dataset.json`` and check that it describes a possible data set."""
     path = out / "dataset.json"
     if not path.exists():
         what = "there is no such folder" if not out.exists() else "is not a blursynth data set (it has no dataset.json)"
@@ -305,28 +293,16 @@ def _impossible(spec: Spec) -> Iterator[str]:
             f"{spec.count:,} samples in shards of {spec.shard_length:,}, where at most {MOST_SHARDS:,} shards of "
             f"{MOST_SHARDS:,} are possible"
         )
-    size = spec.size_px
-    square = ("row", "column", "channel")
-    expected = {
-        "sharp": ArraySpec("sharp", (size, size, 3), "", square),
-        "blurred": ArraySpec("blurred", (size, size, 3), "", square),
-    }
+    arrays = {array.name: array for array in spec.arrays}
     names = [array.name for array in spec.arrays]
-    if names != sorted(set(names)) or not set(expected) <= set(names) <= {*expected, "kernel", "params"}:
+    if names != sorted(arrays) or not {"blurred", "sharp"} <= set(names) <= {"blurred", "kernel", "params", "sharp"}:
         yield f"its arrays are {', '.join(map(repr, names))}"
         return
-    types = {array.dtype for array in spec.arrays if array.name in expected}
-    for array in spec.arrays:
-        if array.name in expected:
-            fits = len(types) == 1 and array.dtype in PICTURE_TYPES
-            fits = fits and (array.shape, array.dimensions) == ((size, size, 3), square) and not array.whole
-        elif array.name == "kernel":
-            side = array.shape[0] if array.shape else 0
-            axes = ("kernel_row", "kernel_column")
-            fits = array == ArraySpec("kernel", (side, side), "float32", axes) and side % 2 == 1
-        else:
-            fits = array == ArraySpec("params", (len(spec.columns),), "float64", ("column",), whole=True)
-        if not fits:
+    dtype, kernel_px = arrays["sharp"].dtype, sum(arrays["kernel"].shape[:1]) if "kernel" in arrays else None
+    expected = _arrays(spec.size_px, dtype, kernel_px, spec.columns if "params" in arrays else None)
+    for array, wanted in zip(spec.arrays, expected, strict=True):
+        even = array.name == "kernel" and array.shape[0] % 2 == 0
+        if array != wanted or dtype not in PICTURE_TYPES or even:
             yield f"its array {array.name} has an invalid type, shape or axes"
             return
         chunk = array.nbytes * (spec.shard_length if array.whole else 1)
@@ -359,13 +335,7 @@ def _names_files(values: Any) -> bool:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Refuse a recipe whose result cannot be stored in a data set, or that does not take pictures.
-
-    Raises
-    ------
-    RecipeError
-        It takes or gives raw sensor values.
-    """
+    """Refuse a recipe that takes or gives raw sensor values: a data set holds pictures."""
     if _result_encoding(recipe) is Encoding.RAW:
         raise RecipeError(
             f"Recipe {recipe.name!r} gives raw sensor values, which data sets cannot hold.",
@@ -374,19 +344,23 @@ def check_recipe(recipe: Recipe) -> None:
         )
 
 
+def _arrays(size_px: int, dtype: str, kernel_px: int | None, columns: Sequence[str] | None) -> tuple[ArraySpec, ...]:
+    """The arrays of a data set, by name; without kernels or parameters where these are None."""
+    pixels = (size_px, size_px, 3), dtype, ("row", "column", "channel")
+    pictures = [ArraySpec(name, *pixels) for name in ("blurred", "sharp")]
+    kernel = ArraySpec("kernel", (kernel_px or 0, kernel_px or 0), "float32", ("kernel_row", "kernel_column"))
+    params = ArraySpec("params", (len(columns or ()),), "float64", ("column",), whole=True)
+    stored = [*pictures, *([] if kernel_px is None else [kernel]), *([] if columns is None else [params])]
+    return tuple(sorted(stored, key=lambda array: array.name))
+
+
 def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
     """The specification of a request whose pictures were scanned."""
     recipe, size = request.loaded_recipe, request.size_px
     dtype = _code_type(recipe) if _result_encoding(recipe) is Encoding.DISPLAY else "float32"
-    picture = ("row", "column", "channel")
-    arrays = [ArraySpec(name, (size, size, 3), dtype, picture) for name in ("blurred", "sharp")]
-    columns: tuple[str, ...] = ()
-    if "kernel" in request.store:
-        side = request.kernel_size_px
-        arrays.append(ArraySpec("kernel", (side, side), "float32", ("kernel_row", "kernel_column")))
-    if "params" in request.store:
-        columns = numeric_columns(recipe)
-        arrays.append(ArraySpec("params", (len(columns),), "float64", ("column",), whole=True))
+    kernel_px = request.kernel_size_px if "kernel" in request.store else None
+    columns = numeric_columns(recipe) if "params" in request.store else None
+    arrays = _arrays(size, dtype, kernel_px, columns)
     count = ENDLESS if request.count is None else request.count
     length = request.shard_length
     if length is None:
@@ -400,8 +374,8 @@ def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
         size_px=size,
         shard_length=min(length, count),
         crops_per_source=request.crops_per_source,
-        arrays=tuple(sorted(arrays, key=lambda array: array.name)),
-        columns=columns,
+        arrays=arrays,
+        columns=columns or (),
         sources=scan.usable,
         environment=environment(),
         depth_format=None if scan.depth_format is None else scan.depth_format.to_dict(defaults=False),
@@ -457,10 +431,7 @@ def _takes_codes_for_light(sampler: Sampler) -> bool:
 def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
     """Refuse sources whose encoding the recipe does not take. Decode steps are not drawn for sources of light.
 
-    Raises
-    ------
-    RecipeError
-        Display pictures for a recipe that starts with light, or light for one that works on codes from the start.
+    That is, display pictures for a recipe that starts with light, or light for one that works on codes from the start.
     """
     codes = next((s for s in sources if not s.is_linear), None)
     light = next((s for s in sources if s.is_linear), None)

@@ -55,11 +55,7 @@ def decode_chunk(data: bytes, out: NDArray[Any]) -> bool:
     """
     if len(data) < _HEADER + 4 or google_crc32c.value(data[:-4]) != int.from_bytes(data[-4:], "little"):
         return False
-    return _decompress(data[:-4], out)
-
-
-def _decompress(body: bytes | memoryview, out: NDArray[Any]) -> bool:
-    """Blosc decompression that accepts only what :func:`encode_chunk` can have written."""
+    body = data[:-4]
     version, format_version, flags, typesize, size, block, packed = _HEADER_FIELDS.unpack_from(body)
     if (version, format_version, typesize) != (2, 1, out.itemsize) or flags & ~_OPTIONAL_FLAGS != _FLAGS:
         return False
@@ -99,13 +95,7 @@ class ShardFile:
 
 
 def write_shard_file(path: Path, chunks: Sequence[bytes], length: int) -> ShardFile:
-    """Write encoded chunks as a flushed but unnamed shard of ``length`` chunks, the last of which may be missing.
-
-    Raises
-    ------
-    DatasetError
-        The disk is full or the folder cannot be written; the temporary file is removed.
-    """
+    """Write encoded chunks as a flushed but unnamed shard of ``length`` chunks, the last of which may be missing."""
     index = np.full((length, 2), _ABSENT, "<u8")
     sizes = np.array([len(c) for c in chunks], np.uint64)
     index[: len(chunks), 1] = sizes
@@ -135,11 +125,6 @@ class ShardReader:
     """Reads chunks of one shard file. The index is read once; the file is opened for each call.
 
     Nothing stays open, so that it can be sent to forked and spawned processes and used from several threads.
-
-    Raises
-    ------
-    DatasetError
-        The file is missing, cut off, or its index is damaged.
     """
 
     def __init__(self, path: Path, length: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -177,13 +162,7 @@ class ShardReader:
         return offset, size
 
     def require(self, positions: Sequence[int]) -> None:
-        """Refuse chunks that cannot be decoded before memory is allocated for them.
-
-        Raises
-        ------
-        DatasetError
-            A chunk is absent or too short for its shape; the message says which.
-        """
+        """Refuse chunks that are absent or too short for their shape before memory is allocated for them."""
         for position in positions:
             self._place(position)
 
@@ -195,13 +174,7 @@ class ShardReader:
         return out
 
     def read_into(self, positions: Sequence[int], out: NDArray[Any], rows: Sequence[int]) -> None:
-        """Decode the chunk ``positions[k]`` into ``out[rows[k]]``.
-
-        Raises
-        ------
-        DatasetError
-            A chunk is absent or damaged; the message says which.
-        """
+        """Decode the chunk ``positions[k]`` into ``out[rows[k]]``."""
         try:
             handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:

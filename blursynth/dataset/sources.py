@@ -113,6 +113,11 @@ class Scan:
     def path(self, source: Source) -> Path:
         return source_path(source.name, self.roots)
 
+    def not_used(self) -> dict[str, Any]:
+        """The unused inputs as in ``skipped.json``."""
+        lists = {"skipped": self.skipped, "duplicates": self.duplicates}
+        return {**{name: [vars(s) for s in unused] for name, unused in lists.items()}, "ignored": self.ignored}
+
 
 def source_path(name: str, roots: dict[str, str]) -> Path:
     if "" in roots:
@@ -386,7 +391,7 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
         look.missing.append(error)
         return _skipped(name, str(error).rstrip("."))
     except BlursynthError as error:
-        return _skipped(name, error.what.removeprefix(f"{path}: ").rstrip("."))
+        return _skipped(name, error.what.rstrip("."))
     except OSError as error:
         return _skipped(name, f"cannot be read ({error.strerror})")
     except MemoryError:
@@ -410,7 +415,7 @@ def _with_map(source: Source, maps: _Maps, form: DepthFormat | None) -> Source:
         read_depth_map(path, form, size_px=size)
         return replace(source, depth=relative, depth_sha256=digest)
     except PictureError as error:
-        raise PictureError(f"its {maps.what} map {relative}: {error.what.removeprefix(f'{path}: ')}") from None
+        raise PictureError(f"its {maps.what} map {relative}: {error.what}") from None
 
 
 def _named(

@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -160,11 +161,14 @@ def verify(
     parts = ("dataset.json", "index.json", "manifest")  # if any of them exists, this was a data set
     if not any(os.path.lexists(out / name) for name in parts):
         load_spec(out)  # says what is wrong with the path
-    try:
-        problems = [Problem(_link_text(path, out)) for path in links_out(out)]
+    spec = None
+    problems: list[Problem] = []
+    with _reported(problems):
+        for path in links_out(out):
+            what = f"{relative(path, out)}: is a link out of the data set (to {os.path.realpath(path)})"
+            fix = "Copy the data set including the targets of its links (cp -rL), and check the copy."
+            problems.append(Problem(f"{what}, and nothing was checked. {fix}"))
         spec = None if problems else load_spec(out)
-    except DatasetError as error:
-        spec, problems = None, [Problem(str(error))]
     if spec is None:
         return Verification(path=out, shards=0, samples=0, replayed=(), level=level, problems=tuple(problems))
     seed = secrets.randbits(32) if replay and replay_seed is None else replay_seed
@@ -177,20 +181,24 @@ def verify(
         problems += _check_shard(out, spec, shard, deep)
         if on_progress is not None:
             on_progress(Progress("verify", done, total))
-    problems += _check_store(out, spec)
-    problems += _check_assets(out, spec)
-    problems += _check_skipped(out)
+    for name, data in store_files(spec).items():  # what plain zarr readers see, which the specification determines
+        stored = StoredObject(name, len(data), sha256_hex(data))
+        for what in _wrong_file(out, stored, "dataset.json"):
+            problems.append(Problem(f"{what}; blursynth resume writes it again"))
+    for name in asset_names(spec.recipe):
+        with _reported(problems):
+            read_asset(name, out)
+    with _reported(problems):
+        read_sealed(out / "skipped.json", "the list of unused inputs", _NotUsed)
     index, found = _check_index(out, spec, there)
     problems += found
     digest: dict[str, str] = {}
     if len(there) == spec.shards and not any(p.shard is not None for p in problems):
-        try:
+        with _reported(problems):
             derived = derived_index(out, spec, {} if index is None else index.files)
             digest = asdict(derived.digest)
             if index is not None and derived != index:
                 problems.append(Problem("index.json: its digests are not those of the content"))
-        except BlursynthError as error:
-            problems.append(Problem(str(error)))
     notes = []
     own = there if index is None else [*there, *_missing(spec, there)[:MOST_MISSING]]
     for name, what, ours in _others(out, spec, own):
@@ -214,6 +222,15 @@ def verify(
     )
 
 
+@contextmanager
+def _reported(problems: list[Problem], shard: int | None = None) -> Iterator[None]:
+    """Add an error that is raised inside to the problems."""
+    try:
+        yield
+    except BlursynthError as error:
+        problems.append(Problem(str(error), shard))
+
+
 def _chosen(spec: Spec, number: int, seed: int) -> tuple[int, ...]:
     """A random choice of samples."""
     if number >= spec.count:
@@ -225,23 +242,14 @@ def _chosen(spec: Spec, number: int, seed: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _link_text(path: Path, out: Path) -> str:
-    return (
-        f"{relative(path, out)}: is a link out of the data set (to {os.path.realpath(path)}), and nothing was checked. "
-        "Copy the data set including the targets of its links (cp -rL), and check the copy."
-    )
-
-
 def _check_shard(out: Path, spec: Spec, shard: int, deep: bool) -> list[Problem]:
-    try:
+    problems: list[Problem] = []
+    with _reported(problems, shard):
         manifest = read_manifest(out, shard, spec)
-    except DatasetError as error:
-        return [Problem(str(error), shard)]
-    problems = [
-        Problem(what, shard) for stored in manifest.objects for what in _wrong_file(out, stored, "its manifest")
-    ]
-    if deep:
-        problems += _check_samples(out, spec, shard, manifest)
+        for stored in manifest.objects:
+            problems += [Problem(what, shard) for what in _wrong_file(out, stored, "its manifest")]
+        if deep:
+            problems += _check_samples(out, spec, shard, manifest)
     return problems
 
 
@@ -306,38 +314,10 @@ def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> lis
     return problems
 
 
-def _check_store(out: Path, spec: Spec) -> list[Problem]:
-    """Check that a plain zarr reader finds what the specification says: it determines the metadata byte for byte."""
-    problems = []
-    for name, data in store_files(spec).items():
-        stored = StoredObject(name, len(data), sha256_hex(data))
-        for what in _wrong_file(out, stored, "dataset.json"):
-            problems.append(Problem(f"{what}; blursynth resume writes it again"))
-    return problems
-
-
-def _check_assets(out: Path, spec: Spec) -> list[Problem]:
-    problems = []
-    for name in asset_names(spec.recipe):
-        try:
-            read_asset(name, out)
-        except DatasetError as error:
-            problems.append(Problem(str(error)))
-    return problems
-
-
 @dataclass(frozen=True)
 class _NotUsed:
     skipped: tuple[Skipped, ...]
     duplicates: tuple[Skipped, ...]
-
-
-def _check_skipped(out: Path) -> list[Problem]:
-    try:
-        read_sealed(out / "skipped.json", "the list of unused inputs", _NotUsed)
-    except DatasetError as error:
-        return [Problem(str(error))]
-    return []
 
 
 def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | None, list[Problem]]:

@@ -21,7 +21,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.core import Draw
-from blursynth.dataset.asset_files import asset_names, save_assets
+from blursynth.dataset.asset_files import save_assets
 from blursynth.dataset.files import (
     canonical,
     disk_error,
@@ -43,15 +43,14 @@ from blursynth.dataset.files import (
     write_atomically,
 )
 from blursynth.dataset.folder import DatasetFolder
-from blursynth.dataset.generate import Prepared, checked_workers, other_arguments, prepare
+from blursynth.dataset.generate import Prepared, checked_workers, other_arguments, prepare, require_free
 from blursynth.dataset.progress import OnProgress, Progress
-from blursynth.dataset.render import Renderer, rounded
+from blursynth.dataset.render import Renderer, require_shape, rounded
 from blursynth.dataset.request import DatasetRequest
 from blursynth.dataset.sample_records import RECORD_BYTES
 from blursynth.dataset.schema import Spec
 from blursynth.dataset.sources import Skipped, Source
 from blursynth.errors import Argument, BlursynthError, DatasetError, InvalidValueError, Message
-from blursynth.frame import Frame
 from blursynth.io.atomic import PARTIAL
 from blursynth.records.nesting import is_too_deep
 from blursynth.records.text import is_inside
@@ -172,11 +171,7 @@ def blur_pictures(
         missing = sorted(set(range(len(spec.sources))) - set(kept))
         failed = _make(folder, prepared, tile_px, workers, names, missing, records, len(kept), on_progress)
         skipped = (*scan.skipped, *(Skipped(spec.sources[i].name, why) for i, why in sorted(failed.items())))
-        listed = {
-            "skipped": [vars(s) for s in skipped],
-            "duplicates": [vars(s) for s in scan.duplicates],
-            "ignored": scan.ignored,
-        }
+        listed = replace(scan, skipped=skipped).not_used()
         write_atomically(out / "skipped.json", (json.dumps(listed, indent=1, allow_nan=False) + "\n").encode())
     made = [names[i] for i in missing if i not in failed]
     return PicturesReport(
@@ -206,7 +201,7 @@ def _make(
     spec, failed = prepared.spec, dict[int, str]()
     mine = threading.local()  # a renderer keeps decoded pictures and must not be shared
 
-    def pair(number: int) -> dict[str, Any]:
+    def pair(number: int) -> dict[str, Any] | str:
         if not hasattr(mine, "renderer"):
             mine.renderer = Renderer(spec, prepared.renderer.recipe, prepared.scan.roots, cache_bytes=0)
         return _pair(folder, mine.renderer, number, names[number], tile_px)
@@ -252,27 +247,21 @@ def _completed(pool: ThreadPoolExecutor, pair: Any, numbers: list[int], most: in
             return
         finished = next(as_completed(waiting))
         number = waiting.pop(finished)
-        try:
-            yield number, finished.result()
-        except _CannotBeMade as error:
-            yield number, str(error)
+        yield number, finished.result()
 
 
-class _CannotBeMade(Exception):
-    """The reason why one picture has no pair; it does not stop the others."""
-
-
-def _pair(folder: DatasetFolder, renderer: Renderer, number: int, name: str, tile_px: int) -> dict[str, Any]:
-    """Make and write one pair; returns its record."""
+def _pair(folder: DatasetFolder, renderer: Renderer, number: int, name: str, tile_px: int) -> dict[str, Any] | str:
+    """Make and write one pair; returns its record, or the reason why it cannot be made, which does not stop others."""
     spec, source = renderer.spec, renderer.spec.sources[number]
     try:
         outline = renderer.outline(number)
         seen = renderer.region(number, 0, 0, *outline.size_px) if renderer.recipe.sees_frame else outline
         draw = renderer.recipe.sample(seen, seed=spec.seed, index=_index(source))
-        reach = _reach_px(draw, outline)
+        # A border that wraps around to the other side of the picture does not exist in a tile.
+        reach = None if draw.is_circular else draw.reach_px(outline)
         pictures = _in_tiles(renderer, number, draw, reach, tile_px)
     except BlursynthError as error:
-        raise _CannotBeMade(error.what.rstrip(".")) from None
+        return error.what.rstrip(".")
     written = {}
     for half, picture in zip(HALVES, pictures, strict=True):
         data = _file_bytes(picture)
@@ -280,7 +269,7 @@ def _pair(folder: DatasetFolder, renderer: Renderer, number: int, name: str, til
         try:
             folder.make(path.parent)
         except OSError as error:
-            raise error if isinstance(error, DatasetError) else disk_error(error, path) from None
+            raise disk_error(error, path) from None
         write_atomically(path, data)
         written[half] = {"sha256": sha256_hex(data), "bytes": len(data)}
     height, width = outline.size_px
@@ -306,11 +295,6 @@ def _index(source: Source) -> int:
     return int(source.sha256[:15], 16)
 
 
-def _reach_px(draw: Draw, outline: Frame) -> int | None:
-    """Also None if a border wraps around to the other side of the picture, which a tile does not have."""
-    return None if draw.is_circular else draw.reach_px(outline)
-
-
 def _in_tiles(
     renderer: Renderer, number: int, draw: Draw, reach: int | None, tile_px: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -330,11 +314,7 @@ def _in_tiles(
             rows, columns = min(bottom + reach, height) - first_row, min(right + reach, width) - first_column
             pair = draw.pair(renderer.region(number, first_row, first_column, rows, columns))
             for whole, part in ((sharp, pair.sharp), (blurred, pair.blurred)):
-                if part.image.shape != (1, 3, rows, columns):
-                    raise InvalidValueError(
-                        f"the recipe gave a picture of shape {part.image.shape}, expected (1, 3, {rows}, {columns}).",
-                        why="Both pictures of a pair must have the same pixel grid.",
-                    )
+                require_shape(part, rows, columns)
                 inside = part.crop(top - first_row, left - first_column, bottom - top, right - left)
                 whole[top:bottom, left:right] = rounded(inside, dtype)
     return sharp, blurred
@@ -417,21 +397,11 @@ def _begin(out: Path, spec: Spec, tile_px: int) -> tuple[str, ...]:
         "depth_format": spec.depth_format,
     }
     path = out / "request.json"
-    if out.exists() and not out.is_dir():
-        raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
     if not path.exists():
-        others = [p.name for p in (out.iterdir() if out.exists() else ()) if p.name not in (".locks", "assets")]
-        if others := sorted(name for name in others if not name.endswith(PARTIAL)):
-            raise DatasetError(
-                f"{out}: the folder holds something else ({', '.join(others[:3])}).",
-                why="Existing files are not overwritten.",
-                fix="Choose a new or empty folder.",
-            )
+        require_free(out, {".locks", "assets"})
         try:
             out.mkdir(parents=True, exist_ok=True)
-            if arrays := asset_names(spec.recipe):
-                (out / "assets").mkdir(exist_ok=True)
-                save_assets(arrays, out)
+            save_assets(spec.recipe, out)
         except OSError as error:
             raise disk_error(error, out) from None
         text = json.dumps({**wanted, "environment": spec.environment}, indent=1, sort_keys=True, allow_nan=False) + "\n"
@@ -470,12 +440,10 @@ def _finished(out: Path) -> dict[str, dict[str, Any]]:
                     sound = False
                 else:
                     records[record["name"]] = record
+    except DatasetError:
+        raise
     except OSError as error:
-        raise (
-            error
-            if isinstance(error, DatasetError)
-            else DatasetError(f"{path}: the draws cannot be read ({error.strerror}).")
-        ) from None
+        raise DatasetError(f"{path}: the draws cannot be read ({error.strerror}).") from None
     if not sound:
         _write_records(out, records)
     return records

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from blursynth.core import Degradation
-from blursynth.dataset.asset_files import asset_names, load_assets
+from blursynth.dataset.asset_files import load_assets
 from blursynth.dataset.files import canonical, disk_error, sha256_hex, write_atomically
 from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.manifest import (
@@ -26,39 +27,23 @@ from blursynth.dataset.shards import ShardFile, encode_chunk, write_shard_file
 from blursynth.errors import Argument, DatasetError
 from blursynth.recipe.recipe import Recipe
 
-__all__ = ["Job", "ShardMaker"]
+__all__ = ["Event", "Job", "ShardMaker"]
 
 REPORT_S = 0.2  # time between two progress reports
 
 
+@dataclass(frozen=True, eq=False)
 class Job:
-    """What a worker needs to know; it is small and the same for all shards.
+    """What a worker needs to know: the data set's folder, the kinds that its recipe uses, and where its sources are.
 
-    Parameters
-    ----------
-    folder
-        Folder of the data set.
-    kinds
-        Degradations that its recipe uses.
-    roots
-        Locations of the source pictures.
-    any_environment
-        Make shards even if versions or processor differ from those in ``dataset.json``.
-    cache_bytes
-        Size of the cache of decoded pictures of a worker, in bytes.
+    ``any_environment`` allows other versions or another processor than those in ``dataset.json``.
     """
 
-    def __init__(
-        self,
-        folder: DatasetFolder,
-        kinds: tuple[type[Degradation], ...],
-        roots: dict[str, str],
-        *,
-        any_environment: bool,
-        cache_bytes: int,
-    ) -> None:
-        self.folder, self.kinds, self.roots = folder, kinds, roots
-        self.any_environment, self.cache_bytes = any_environment, cache_bytes
+    folder: DatasetFolder
+    kinds: tuple[type[Degradation], ...]
+    roots: dict[str, str]
+    any_environment: bool
+    cache_bytes: int
 
     @property
     def out(self) -> Path:
@@ -71,15 +56,18 @@ class Job:
         return f"{self.folder.description_sha256} {rest}"
 
 
-class ShardMaker:
-    """Makes shards of one data set in this process.
+@dataclass(frozen=True)
+class Event:
+    """``done`` samples of a shard are made; ``manifest`` is set when the shard is finished."""
 
-    Raises
-    ------
-    DatasetError
-        The data set was started with other versions or on another processor, or this process sees another folder under
-        its path.
-    """
+    shard: int
+    done: int
+    manifest: Manifest | None = None
+    note: str = ""
+
+
+class ShardMaker:
+    """Makes shards of one data set in this process, if it sees the right folder and is in the right environment."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -90,34 +78,16 @@ class ShardMaker:
         self.environment_sha256 = environment_sha256()
         if self.spec.environment != here and not job.any_environment:
             raise _other_environment(job.out, self.spec.environment, here)
-        load_assets(asset_names(self.spec.recipe), job.out)
+        load_assets(self.spec.recipe, job.out)
         recipe = Recipe.from_dict(self.spec.recipe, job.kinds, name=self.spec.recipe_name)
         self.renderer = Renderer(self.spec, recipe, job.roots, cache_bytes=job.cache_bytes)
 
-    def make(self, shard: int, *, again: bool = False) -> Manifest:
-        """Make a shard unless it exists; see :meth:`steps`."""
-        for step in self.steps(shard, again=again):
-            if isinstance(step, Manifest):
-                return step
-        raise AssertionError("the last step is the manifest")
-
-    def steps(self, shard: int, *, again: bool = False) -> Iterator[int | Manifest]:
-        """Make a shard unless it exists; yield the number of samples from time to time, and finally its manifest.
-
-        Parameters
-        ----------
-        again
-            Make it even if its manifest and the sizes of its files are right.
-
-        Raises
-        ------
-        DatasetError
-            The disk is full or not writable, or the shard was made before with other content.
-        """
+    def make(self, shard: int, *, again: bool) -> Iterator[Event]:
+        """Make a shard unless it exists, or even then if ``again``; the last event has its manifest."""
         spec, out = self.spec, self.job.out
         self.folder.check()
         if not again and (present := shard_state(out, shard, spec)) is not None:
-            yield present
+            yield Event(shard, len(spec.range_of(shard)), present)
             return
         samples = spec.range_of(shard)
         placements: dict[int, Placement] = {}
@@ -135,7 +105,7 @@ class ShardMaker:
                 else:
                     chunks[name][position] = encode_chunk(pixels)
             if time.monotonic() - last > REPORT_S:
-                yield done
+                yield Event(shard, done)
                 last = time.monotonic()
         for name, table in whole.items():
             chunks[name] = [encode_chunk(table)]
@@ -175,11 +145,11 @@ class ShardMaker:
             self.folder.check()  # otherwise the new files are elsewhere
         except OSError as error:
             self.folder.check()  # the most likely reason for a missing folder
-            raise error if isinstance(error, DatasetError) else disk_error(error, out) from None
+            raise disk_error(error, out) from None
         finally:
             for file in written:
                 file.partial.unlink(missing_ok=True)
-        yield manifest
+        yield Event(shard, len(samples), manifest)
 
     def _check_against_earlier(self, manifest: Manifest) -> None:
         if not manifest_path(self.job.out, manifest.shard).exists():

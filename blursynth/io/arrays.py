@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import MissingExtraError, PictureError, require
-from blursynth.io.decoders import CODE_SUFFIXES, LARGEST_DECODED_BYTES, check_bytes
+from blursynth.io.decoders import CODE_SUFFIXES, LARGEST_DECODED_BYTES, check_bytes, reason_of
 from blursynth.io.folders import check_readable, expanded
 from blursynth.io.pictures import read_pixels
 
@@ -44,20 +44,12 @@ def read_arrays(path: str | Path) -> list[NDArray[np.float64]]:
         if path.suffix.lower() in (".csv", ".txt"):
             between = "commas" if path.suffix.lower() == ".csv" else "spaces"
             fix = f"Each line must hold numbers separated by {between}; a heading begins with #."
-        raise PictureError(f"{path}: cannot be read as an array of numbers ({_reason(error)}).", fix=fix) from None
+        raise PictureError(
+            f"cannot be read as an array of numbers ({reason_of(error)}).", fix=fix, place=str(path)
+        ) from None
     if not arrays or any(np.asarray(array).size == 0 for array in arrays):
-        raise PictureError(f"{path}: does not hold an array of numbers.")
+        raise PictureError("does not hold an array of numbers.", place=str(path))
     return [np.asarray(array, np.float64) for array in arrays]
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong inside a library, without its advice to load pickles."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error)
-    if text.startswith("Object arrays"):
-        return "it holds Python objects, which are never unpickled"
-    return "it is not an array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it is truncated"
 
 
 def _read_arrays(path: Path) -> list[NDArray[Any]]:
@@ -79,7 +71,9 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
         return _read_matlab(path)
     if suffix in CODE_SUFFIXES:
         return [read_pixels(path).astype(np.float64).mean(axis=-1)]
-    raise PictureError(f"{path}: unknown format {suffix!r}.", fix="Known: .npy, .npz, .csv, .txt, .mat and pictures.")
+    raise PictureError(
+        f"unknown format {suffix!r}.", fix="Known: .npy, .npz, .csv, .txt, .mat and pictures.", place=str(path)
+    )
 
 
 _ROW = re.compile(r"\s*([IB])\s*=(.*)")

@@ -212,8 +212,7 @@ def _register_all(arrays: list[NDArray[np.float64]], file: str, field: str) -> l
         try:
             name = register(array)
         except InvalidValueError as error:
-            what = f"{field}: {place}" if field else place
-            raise InvalidValueError(f"{what}: {error.what}", why=error.why, fix=error.fix) from None
+            raise error.at(f"{field}: {place}" if field else place) from None
         _ORIGINS[name] = place
         names.append(name)
     return names

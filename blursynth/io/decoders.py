@@ -13,13 +13,15 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import MissingExtraError, PictureError, require
+from blursynth.errors import BlursynthError, MissingExtraError, PictureError, require
+from blursynth.frame import Encoding
 from blursynth.io.folders import check_readable
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "LIGHT_SUFFIXES",
     "PICTURE_SUFFIXES",
     "RAW_SUFFIXES",
+    "PictureInfo",
     "check_bytes",
     "check_size",
     "damaged",
@@ -37,6 +40,8 @@ __all__ = [
     "open_picture",
     "pillow_bytes",
     "quiet",
+    "reading",
+    "reason_of",
     "stated_gamma",
     "top_code",
 ]
@@ -79,20 +84,58 @@ _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
 _PILLOW_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # of a pixel; else 4
 
 
+@dataclass(frozen=True)
+class PictureInfo:
+    """What the header of a picture file says, after its EXIF orientation."""
+
+    height: int
+    width: int
+    mode: str
+    bit_depth: int
+    # "" when there is none, or it is sRGB; a PNG's gamma; of files of light their primaries, if not those of sRGB
+    icc_profile: str
+    license: str
+    encoding: Encoding = Encoding.DISPLAY  # LINEAR for .hdr, .exr, raw and floating-point numbers, which hold light
+    decoded_bytes: int = 0  # memory that decoding it takes at the most
+
+
 def damaged(path: Path, error: object) -> PictureError:
     return PictureError(
-        f"{path}: is damaged or truncated ({str(error).rstrip('.') or type(error).__name__}).",
+        f"is damaged or truncated ({str(error).rstrip('.') or type(error).__name__}).",
         fix="Copy it again from the original, or leave it out.",
+        place=str(path),
     )
+
+
+def reason_of(error: Exception) -> str:
+    """Why a library failed, without its advice to load pickles."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error)
+    if text.startswith("Object arrays"):
+        return "it holds Python objects, which are never unpickled"
+    return "it is not an array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it is truncated"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Report a file as damaged, whatever a library raises for it, since that is not documented."""
+    try:
+        yield
+    except BlursynthError:
+        raise
+    except Exception as error:
+        raise damaged(path, error) from None
 
 
 def check_size(path: Path, height: int, width: int) -> None:
     """Refuse pictures of more than :data:`LARGEST_PX` pixels."""
     if width * height > LARGEST_PX:
         raise PictureError(
-            f"{path}: has {width} x {height} px, more than {LARGEST_PX // 1_000_000} megapixels.",
+            f"has {width} x {height} px, more than {LARGEST_PX // 1_000_000} megapixels.",
             why="Such a large picture would not fit into memory.",
             fix="Split it into smaller pictures first.",
+            place=str(path),
         )
 
 
@@ -100,11 +143,12 @@ def check_bytes(path: Path, needed: int, most: int = LARGEST_DECODED_BYTES) -> N
     """Refuse what takes more memory than ``most`` when it is decoded, however small the file."""
     if needed > most:
         raise PictureError(
-            f"{path}: needs {needed / 1e9:.1f} GB of memory for decoding, more than {most / 1e9:.1f} GB.",
+            f"needs {needed / 1e9:.1f} GB of memory for decoding, more than {most / 1e9:.1f} GB.",
             why="A small file can hold a huge picture, and several are decoded at the same time.",
             fix="Split it into smaller pictures first."
             if most >= LARGEST_DECODED_BYTES
             else "Use fewer workers, or split it into smaller pictures first.",
+            place=str(path),
         )
 
 
@@ -176,12 +220,13 @@ def open_picture(path: Path) -> Any:
             picture = Image.open(path, formats=formats)
     except UnidentifiedImageError:
         raise PictureError(
-            f"{path}: is not a picture that can be read.",
+            "is not a picture that can be read.",
             fix=f"Supported are 8-bit and 16-bit files in the formats {', '.join(s[1:] for s in CODE_SUFFIXES)}, "
             f"linear light in {' and '.join(s[1:] for s in LIGHT_SUFFIXES)}, and camera raw files.",
+            place=str(path),
         ) from None
     except PermissionError as error:
-        raise PictureError(f"{path}: cannot be read ({error.strerror}).") from None
+        raise PictureError(f"cannot be read ({error.strerror}).", place=str(path)) from None
     except (OSError, SyntaxError, ValueError) as error:
         raise damaged(path, error) from None
     width, height = picture.size

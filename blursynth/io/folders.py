@@ -242,21 +242,25 @@ def check_readable(path: Path, noun: str = "picture") -> None:
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise PictureError(f"{path}: there is no such file.", fix="Check the path.") from None
+        raise PictureError("there is no such file.", fix="Check the path.", place=str(path)) from None
     except (OSError, ValueError) as error:  # the latter of names with a zero byte
-        raise PictureError(f"{path!s}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+        raise PictureError(f"cannot be read ({getattr(error, 'strerror', None) or error}).", place=str(path)) from None
     if stat.S_ISDIR(found.st_mode):
-        raise PictureError(f"{path}: is a folder, not a {noun}.")
+        raise PictureError(f"is a folder, not a {noun}.", place=str(path))
     if not stat.S_ISREG(found.st_mode):
-        raise PictureError(f"{path}: is {_kind_of_file(found.st_mode)}, not a {noun}.", why="It may never end.")
+        raise PictureError(
+            f"is {_kind_of_file(found.st_mode)}, not a {noun}.", why="It may never end.", place=str(path)
+        )
     if found.st_size > LARGEST_FILE_BYTES:  # decoders read whole files, and holes in one take no room on a disk
         raise PictureError(
-            f"{path}: has {found.st_size / 1e9:,.1f} GB, more than the {LARGEST_FILE_BYTES / 1e9:.1f} GB allowed for "
-            f"a {noun}.",
+            f"has {found.st_size / 1e9:,.1f} GB, more than the {LARGEST_FILE_BYTES / 1e9:.1f} GB allowed for a {noun}.",
             fix="Split it into smaller files first.",
+            place=str(path),
         )
     if found.st_size == 0:
-        raise PictureError(f"{path}: is empty (0 bytes).", fix="Copy it again from the original, or leave it out.")
+        raise PictureError(
+            "is empty (0 bytes).", fix="Copy it again from the original, or leave it out.", place=str(path)
+        )
 
 
 def total(endings: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import struct
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,10 +19,20 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import MissingExtraError, PictureError, require
-from blursynth.io.decoders import RAW_SUFFIXES, check_bytes, check_size, damaged, decoded_by_opencv, decoded_bytes
+from blursynth.errors import PictureError, require
+from blursynth.frame import Encoding
+from blursynth.io.decoders import (
+    RAW_SUFFIXES,
+    PictureInfo,
+    check_bytes,
+    check_size,
+    damaged,
+    decoded_by_opencv,
+    decoded_bytes,
+    reading,
+)
 
-__all__ = ["LightInfo", "check_exr_parts", "exr_is_cut_off", "light_info", "read_light", "transparent"]
+__all__ = ["exr_channels", "exr_info", "light_info", "read_light", "transparent"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,36 +47,37 @@ _COPYRIGHT = 33432
 _FLOATS = 3  # as a sample format
 
 
-@dataclass(frozen=True)
-class LightInfo:
-    """What the header of a file of light says."""
+def _info(
+    height: int,
+    width: int,
+    mode: str,
+    colors: str = "",
+    *,
+    channels: int = 3,
+    bytes_per_channel: int = 4,
+    license: str = "",
+    other_bytes: int = 0,
+) -> PictureInfo:
+    """The header of a file of light, which is decoded with ``other_bytes`` beside the picture.
 
-    height: int
-    width: int
-    mode: str
-    colors: str  # a note on primaries or a gamma that are not applied; "" for linear Rec. 709 or nothing said
-    channels: int = 3  # that the file holds
-    bytes_per_channel: int = 4
-    license: str = ""
-    other_bytes: int = 0  # of what is decoded beside the picture
-
-    @property
-    def decoded_bytes(self) -> int:
-        """Memory that decoding it takes at the most."""
-        own = self.channels * self.bytes_per_channel
-        whole = decoded_bytes(self.height, self.width, bytes_per_channel=4, decoder_bytes_per_px=own)
-        return whole + self.other_bytes
+    ``colors`` is a note on primaries or a gamma that are not applied; empty for linear Rec. 709 or if nothing is
+    stated.
+    """
+    own = channels * bytes_per_channel
+    needed = decoded_bytes(height, width, bytes_per_channel=4, decoder_bytes_per_px=own) + other_bytes
+    return PictureInfo(height, width, mode, 32, colors, license, Encoding.LINEAR, needed)
 
 
 def transparent(path: Path) -> PictureError:
     return PictureError(
-        f"{path}: has transparent pixels.",
+        "has transparent pixels.",
         why="Transparent pixels have no light that could be blurred.",
         fix="Blend it with a background first.",
+        place=str(path),
     )
 
 
-def light_info(path: Path) -> LightInfo | None:
+def light_info(path: Path) -> PictureInfo | None:
     """The header of a file of light; None for files of any other kind, and for those that cannot be opened.
 
     Raises
@@ -87,11 +97,11 @@ def light_info(path: Path) -> LightInfo | None:
     if head[:2] == b"#?":
         return _radiance_info(path)
     if head == _EXR_MAGIC:
-        return _exr_info(path)
+        return exr_info(path)
     return _tiff_info(path) if head in _TIFF_MAGICS else None
 
 
-def read_light(path: Path, info: LightInfo) -> NDArray[np.float32]:
+def read_light(path: Path, info: PictureInfo) -> NDArray[np.float32]:
     """The light of a file, ``[H, W, 3]``, finite and >= 0; gray becomes three equal channels.
 
     Negative numbers that are few and small (colors outside the gamut, ringing) become 0, which is logged.
@@ -108,18 +118,20 @@ def read_light(path: Path, info: LightInfo) -> NDArray[np.float32]:
     unknown = int(np.count_nonzero(~np.isfinite(light)))
     if unknown:
         raise PictureError(
-            f"{path}: holds {unknown} values that are NaN or infinite, of {light.size}.",
+            f"holds {unknown} values that are NaN or infinite, of {light.size}.",
             why="Blur would spread each of them to other pixels.",
             fix="Replace them first, for example by the largest finite value (renderers write them for the sun).",
+            place=str(path),
         )
     light = np.ascontiguousarray(light, np.float32)
     if light.min() < 0:
         below, above = float(-light[light < 0].sum(dtype=np.float64)), float(light[light > 0].sum(dtype=np.float64))
         if below > LARGEST_NEGATIVE_SHARE * above:
             raise PictureError(
-                f"{path}: holds negative values, {below / max(above, 1e-30):.0%} of its light.",
+                f"holds negative values, {below / max(above, 1e-30):.0%} of its light.",
                 why="Light is not negative, so these may be logarithms, differences or directions.",
                 fix="Convert them to light, or leave the file out.",
+                place=str(path),
             )
         _LOG.info(
             "%s: %d of %d values are negative, down to %.3g, and were set to 0",
@@ -129,7 +141,7 @@ def read_light(path: Path, info: LightInfo) -> NDArray[np.float32]:
     return light
 
 
-def _radiance_info(path: Path) -> LightInfo:
+def _radiance_info(path: Path) -> PictureInfo:
     with path.open("rb") as file:
         head = file.read(65536)
     # The size stands behind the first empty line, and a line that looks like one before it is none: the decoder would
@@ -143,12 +155,15 @@ def _radiance_info(path: Path) -> LightInfo:
         raise damaged(path, "its header has two sizes")
     if (found[1], found[3]) != (b"-Y", b"+X"):
         raise PictureError(
-            f"{path}: its rows do not run from the top left ({found[0].decode().strip()}).",
+            f"its rows do not run from the top left ({found[0].decode().strip()}).",
             fix="Save it again in the usual order (-Y height +X width).",
+            place=str(path),
         )
     values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     if "xyze" in values.get("FORMAT", "").lower():
-        raise PictureError(f"{path}: holds CIE XYZ instead of RGB.", fix="Convert it to an RGB file (32-bit_rle_rgbe).")
+        raise PictureError(
+            "holds CIE XYZ instead of RGB.", fix="Convert it to an RGB file (32-bit_rle_rgbe).", place=str(path)
+        )
     notes = []
     gamma = values.get("GAMMA", "1").strip()
     if gamma not in ("1", "1.0"):
@@ -156,29 +171,24 @@ def _radiance_info(path: Path) -> LightInfo:
     primaries = values.get("PRIMARIES", "").split()
     if any(p.strip("0.") for p in primaries):
         notes.append(f"primaries {' '.join(primaries)}")
-    return LightInfo(int(found[2]), int(found[4]), "Radiance", ", ".join(notes))
+    return _info(int(found[2]), int(found[4]), "Radiance", ", ".join(notes))
 
 
 def _open_exr(path: Path, **options: Any) -> Any:
     # OpenCV is built without OpenEXR in its wheels from version 5 on.
     library = require("OpenEXR", extra="depth", purpose=f"reading {path.name}, like all OpenEXR files,")
-    check_name_for_exr(path)
-    if exr_is_cut_off(path):
-        raise damaged(path, "it ends too early")
-    return library.File(str(path), **options)
-
-
-def check_name_for_exr(path: Path) -> None:
-    """Refuse names that the library cannot be given."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
         raise PictureError(
-            f"{path}: its name is not UTF-8, so the package OpenEXR cannot open it.", fix="Rename the file."
+            "its name is not UTF-8, so the package OpenEXR cannot open it.", fix="Rename the file.", place=str(path)
         ) from None
+    if _exr_is_cut_off(path):
+        raise damaged(path, "it ends too early")
+    return library.File(str(path), **options)
 
 
-def check_exr_parts(path: Path, file: Any) -> int:
+def _check_exr_parts(path: Path, file: Any) -> int:
     """Bytes of all parts, which the library decodes wanted or not; refused where they are more than may be."""
     total = 0
     for part in file.parts:
@@ -196,7 +206,7 @@ _EXR_FLAGS = {"tiled": 0x200, "long names": 0x400, "deep": 0x800, "several parts
 _EXR_LARGEST_TABLE = 1 << 20  # chunks; a file that says more is left to the library
 
 
-def exr_is_cut_off(path: Path) -> bool:
+def _exr_is_cut_off(path: Path) -> bool:
     """Whether an OpenEXR file ends before its last chunk does.
 
     The library would report it, too, but prints its own lines to the error stream of the process, and that cannot be
@@ -247,33 +257,29 @@ def _exr_text(file: BinaryIO) -> bytes | None:
     return None if len(text) < 256 else b""  # too long for any text: left to the library, which finds no chunks
 
 
-def _exr_info(path: Path) -> LightInfo:
-    try:
-        with _open_exr(path, header_only=True) as file:
-            total = check_exr_parts(path, file)
-            header = file.header()
-            (left, top), (right, bottom) = (np.asarray(corner).tolist() for corner in header["dataWindow"])
-            primaries = tuple(float(v) for v in np.ravel(header.get("chromaticities", _REC_709)))
-            channels = len(header.get("channels", "RGB"))
-    except (MissingExtraError, PictureError):
-        raise
-    except Exception as error:  # what the library raises is not documented
-        raise damaged(path, error) from None
+def exr_info(path: Path) -> PictureInfo:
+    """The header of an OpenEXR file, all of whose parts may be decoded."""
+    with reading(path), _open_exr(path, header_only=True) as file:
+        total = _check_exr_parts(path, file)
+        header = file.header()
+        (left, top), (right, bottom) = (np.asarray(corner).tolist() for corner in header["dataWindow"])
+        primaries = tuple(float(v) for v in np.ravel(header.get("chromaticities", _REC_709)))
+        channels = len(header.get("channels", "RGB"))
     usual = len(primaries) == 8 and np.allclose(primaries, _REC_709, atol=2e-3)
     note = "" if usual else f"chromaticities {' '.join(f'{p:g}' for p in primaries)}"
     height, width, channels = bottom - top + 1, right - left + 1, max(channels, 1)
     others = max(0, total - 4 * channels * height * width)  # other parts
-    return LightInfo(height, width, "OpenEXR", note, channels, other_bytes=others)
+    return _info(height, width, "OpenEXR", note, channels=channels, other_bytes=others)
+
+
+def exr_channels(path: Path) -> dict[str, NDArray[Any]]:
+    """The channels of an OpenEXR file by their names; :func:`exr_info` says whether there is memory for them."""
+    with reading(path), _open_exr(path, separate_channels=True) as file:
+        return {name: np.array(channel.pixels) for name, channel in file.channels().items()}
 
 
 def _read_exr(path: Path) -> NDArray[Any]:
-    try:
-        with _open_exr(path, separate_channels=True) as file:
-            channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
-    except (MissingExtraError, PictureError):
-        raise
-    except Exception as error:  # what the library raises is not documented
-        raise damaged(path, error) from None
+    channels = exr_channels(path)
     layers = {name.rpartition(".")[0] for name in channels}
     for layer in sorted(layers):  # the unnamed one comes first
         prefix = f"{layer}." if layer else ""
@@ -286,30 +292,36 @@ def _read_exr(path: Path) -> NDArray[Any]:
             return np.stack(planes, axis=-1)
     listed = ", ".join(repr(n) for n in sorted(channels)) or "none"
     raise PictureError(
-        f"{path}: has the channels {listed}, but neither R, G and B nor only Y.",
+        f"has the channels {listed}, but neither R, G and B nor only Y.",
         why="Depth, normals and luminance with chroma are not RGB light.",
         fix="Save it with the channels R, G and B.",
+        place=str(path),
     )
 
 
-def _tiff_info(path: Path) -> LightInfo | None:
-    """Only of files of floating-point numbers; integers are codes."""
+def _tiff_tags(path: Path) -> Any:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+    with path.open("rb") as file:
+        tags = ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+        return tags
+
+
+def _tiff_info(path: Path) -> PictureInfo | None:
+    """Only of files of floating-point numbers; integers are codes."""
     try:
-        with path.open("rb") as file:
-            tags = ImageFileDirectory_v2(file.read(8))
-            file.seek(tags.next)
-            tags.load(file)
-            kinds = tags.get(_SAMPLE_FORMAT) or (1,)
-            if _FLOATS not in (kinds if isinstance(kinds, tuple) else (kinds,)):
-                return None
-            bits = tags.get(_BITS) or (32,)
-            return LightInfo(
-                int(tags[_IMAGE_LENGTH]), int(tags[_IMAGE_WIDTH]), "TIFF", "", int(tags.get(_SAMPLES, 1)),
-                max(bits if isinstance(bits, tuple) else (bits,)) // 8,
+        tags = _tiff_tags(path)
+        kinds = tags.get(_SAMPLE_FORMAT) or (1,)
+        if _FLOATS not in (kinds if isinstance(kinds, tuple) else (kinds,)):
+            return None
+        bits = tags.get(_BITS) or (32,)
+        return _info(
+                int(tags[_IMAGE_LENGTH]), int(tags[_IMAGE_WIDTH]), "TIFF", channels=int(tags.get(_SAMPLES, 1)),
+                bytes_per_channel=max(bits if isinstance(bits, tuple) else (bits,)) // 8,
             )  # fmt: skip
-    except Exception:  # a broken TIFF is told by who reads it as a picture
+    except Exception:  # a broken TIFF is reported when it is read as a picture
         return None
 
 
@@ -323,48 +335,32 @@ def _open_raw(path: Path) -> Any:
     return raw
 
 
-def _raw_info(path: Path) -> LightInfo:
-    try:
-        with _open_raw(path) as raw:
-            sizes = raw.sizes
-            turned = sizes.flip in (5, 6)
-            height, width = (sizes.iwidth, sizes.iheight) if turned else (sizes.iheight, sizes.iwidth)
-    except (MissingExtraError, PictureError):
-        raise
-    except Exception as error:  # what the library raises is not documented
-        raise damaged(path, error) from None
+def _raw_info(path: Path) -> PictureInfo:
+    with reading(path), _open_raw(path) as raw:
+        sizes = raw.sizes
+        turned = sizes.flip in (5, 6)
+        height, width = (sizes.iwidth, sizes.iheight) if turned else (sizes.iheight, sizes.iwidth)
     # LibRaw unpacks the sensor's numbers, demosaics to four of 16 bits and hands three of them over.
-    return LightInfo(height, width, "raw", "", 2 + 4 + 3, 2, _raw_license(path))
+    return _info(height, width, "raw", channels=2 + 4 + 3, bytes_per_channel=2, license=_raw_license(path))
 
 
 def _raw_license(path: Path) -> str:
     """The copyright of those raw files that are built as TIFF: nearly all."""
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
     try:
-        with path.open("rb") as file:
-            tags = ImageFileDirectory_v2(file.read(8))
-            file.seek(tags.next)
-            tags.load(file)
-            return str(tags.get(_COPYRIGHT, "")).strip("\0 ")
+        return str(_tiff_tags(path).get(_COPYRIGHT, "")).strip("\0 ")
     except Exception:  # broken tags do not make the pixels unusable
         return ""
 
 
 def _read_raw(path: Path) -> NDArray[Any]:
     library = require("rawpy", extra="raw", purpose=f"reading {path.name}, like all camera raw files,")
-    try:
-        with _open_raw(path) as raw:
-            raw.unpack()
-            codes = raw.postprocess(
-                gamma=(1, 1), no_auto_bright=True, output_bps=16, use_camera_wb=True,
-                output_color=library.ColorSpace.sRGB, highlight_mode=library.HighlightMode.Clip,
-                adjust_maximum_thr=0.0,  # the white level of the camera, and not what the picture reaches
-            )  # fmt: skip
-    except (MissingExtraError, PictureError):
-        raise
-    except Exception as error:  # what the library raises is not documented
-        raise damaged(path, error) from None
+    with reading(path), _open_raw(path) as raw:
+        raw.unpack()
+        codes = raw.postprocess(
+            gamma=(1, 1), no_auto_bright=True, output_bps=16, use_camera_wb=True,
+            output_color=library.ColorSpace.sRGB, highlight_mode=library.HighlightMode.Clip,
+            adjust_maximum_thr=0.0,  # the white level of the camera, and not what the picture reaches
+        )  # fmt: skip
     return np.asarray(codes, np.float32) / np.float32(65535)
 
 

@@ -7,7 +7,6 @@ import hashlib
 import logging
 import stat
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +18,7 @@ from blursynth.frame import Encoding, Frame, Intrinsics, check_values
 from blursynth.io.decoders import (
     LARGEST_DECODED_BYTES,
     PICTURE_SUFFIXES,
+    PictureInfo,
     check_bytes,
     check_size,
     damaged,
@@ -26,6 +26,7 @@ from blursynth.io.decoders import (
     open_picture,
     pillow_bytes,
     quiet,
+    reading,
     stated_gamma,
     top_code,
 )
@@ -57,21 +58,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", 
 ORIENTATION, _COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
 
 
-@dataclass(frozen=True)
-class PictureInfo:
-    """What the header of a picture file says, after its EXIF orientation."""
-
-    height: int
-    width: int
-    mode: str
-    bit_depth: int
-    # "" when there is none, or it is sRGB; a PNG's gamma; of files of light their primaries, if not those of sRGB
-    icc_profile: str
-    license: str
-    encoding: Encoding = Encoding.DISPLAY  # LINEAR for .hdr, .exr, raw and floating-point numbers, which hold light
-    decoded_bytes: int = 0  # memory that decoding it takes at the most
-
-
 def read_header(path: str | Path, *, most_bytes: int = LARGEST_DECODED_BYTES) -> PictureInfo:
     """Read the header of a picture file and check that it can be used.
 
@@ -94,10 +80,7 @@ def read_header(path: str | Path, *, most_bytes: int = LARGEST_DECODED_BYTES) ->
     if light is not None:
         check_size(path, light.height, light.width)
         check_bytes(path, light.decoded_bytes, most_bytes)
-        return PictureInfo(
-            light.height, light.width, light.mode, 32, light.colors, light.license, Encoding.LINEAR,
-            light.decoded_bytes,
-        )  # fmt: skip
+        return light
     with open_picture(path) as picture:
         return _info(picture, path, most_bytes)
 
@@ -116,16 +99,13 @@ def read_light(path: str | Path) -> NDArray[np.float32]:
         An .exr or a raw file, and the package that reads it is not installed.
     """
     path = expanded(path)
-    check_readable(path)
-    info = light_info(path)
-    if info is None:
-        read_header(path)  # says what is wrong with it, if anything
+    info = read_header(path)
+    if info.encoding is not Encoding.LINEAR:
         raise PictureError(
-            f"{path}: holds codes, not light.",
+            "holds codes, not light.",
             fix="Use read_frame, with encoding='linear' if it has no response curve.",
+            place=str(path),
         )
-    check_size(path, info.height, info.width)
-    check_bytes(path, info.decoded_bytes)
     return _read_light_file(path, info)
 
 
@@ -147,7 +127,7 @@ def read_pixels(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     path = expanded(path)
     check_readable(path)
     if light_info(path) is not None:
-        raise PictureError(f"{path}: holds floating-point light, not codes.", fix="Read it with read_frame.")
+        raise PictureError("holds floating-point light, not codes.", fix="Read it with read_frame.", place=str(path))
     with open_picture(path) as picture:
         info = _info(picture, path)
         orientation = _orientation(picture)
@@ -195,14 +175,16 @@ def _info(picture: Any, path: Path, most_bytes: int = LARGEST_DECODED_BYTES) -> 
     if mode == "F" or (mode == "I" and top is None):
         sort = "floating-point numbers" if mode == "F" else "32-bit integers"  # floats of other formats than TIFF
         raise PictureError(
-            f"{path}: holds {sort}, whose white is not known.",
+            f"holds {sort}, whose white is not known.",
             fix="Read it yourself and build a Frame with encoding='linear'.",
+            place=str(path),
         )
     if top is not None and top > 255 and top != 65535:
         raise PictureError(
-            f"{path}: has codes up to {top}.",
+            f"has codes up to {top}.",
             why="Only files whose white is 255 or 65535 are read.",
             fix="Save it as 8-bit or 16-bit PNG.",
+            place=str(path),
         )
     if _orientation(picture) >= 5:
         width, height = height, width
@@ -241,11 +223,8 @@ def _license(picture: Any) -> str:
 
 
 def _check_sums(path: Path) -> None:
-    try:
-        with quiet(), open_picture(path) as picture:
-            picture.verify()
-    except Exception as error:  # what verify raises is not documented
-        raise damaged(path, error) from None
+    with reading(path), quiet(), open_picture(path) as picture:
+        picture.verify()
 
 
 def _profile_name(picture: Any) -> str:
@@ -267,8 +246,9 @@ def _read_16_bit(path: Path) -> NDArray[np.uint16]:
     picture = decoded_by_opencv(path)  # with alpha, and not turned
     if picture is None or picture.dtype != np.uint16 or picture.ndim not in (2, 3):
         raise PictureError(
-            f"{path}: is damaged, truncated, or of a 16-bit format that cannot be read.",
+            "is damaged, truncated, or of a 16-bit format that cannot be read.",
             fix="Save it as 16-bit PNG or TIFF.",
+            place=str(path),
         )
     codes = np.asarray(picture, np.uint16)
     if codes.ndim == 2:
@@ -344,7 +324,7 @@ def read_frame(
             license=(info.license,),
         )
     except InvalidValueError as error:
-        raise PictureError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+        raise error.at(str(path), PictureError) from None
 
 
 def _frame_of_bytes(data: Any, options: dict[str, Any]) -> Frame:
@@ -361,8 +341,7 @@ def _frame_of_bytes(data: Any, options: dict[str, Any]) -> Frame:
         try:
             frame = read_frame(path, **options)
         except PictureError as error:
-            what = error.what.replace(str(path), "The given bytes")
-            raise PictureError(what, why=error.why, fix=error.fix) from None
+            raise PictureError(error.what, why=error.why, fix=error.fix, place="The given bytes") from None
     return frame.with_image(frame.image, source=())
 
 
@@ -375,7 +354,7 @@ def _wanted_encoding(path: str | Path, encoding: Encoding | str | None, info: Pi
             why="Picture files hold either display codes or light.",
         )
     if info.encoding is Encoding.LINEAR and encoding == Encoding.DISPLAY:
-        raise PictureError(f"{path}: holds light, but encoding='display' was given.", fix="Leave encoding out.")
+        raise PictureError("holds light, but encoding='display' was given.", fix="Leave encoding out.", place=str(path))
     return Encoding(encoding)
 
 
@@ -447,7 +426,9 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
     codes = np.rint(np.clip(np.moveaxis(planar, 0, -1), 0, 1) * top).astype(kind)
     if path.suffix.lower() not in SUFFIXES:
         raise PictureError(
-            f"{path}: pictures cannot be written in the format {path.suffix!r}.", fix=f"Known: {', '.join(SUFFIXES)}."
+            f"pictures cannot be written in the format {path.suffix!r}.",
+            fix=f"Known: {', '.join(SUFFIXES)}.",
+            place=str(path),
         )
     jpeg = path.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif")
     options: dict[str, Any] = {"quality": 95, "subsampling": 0} if jpeg else {}
@@ -462,10 +443,10 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
             Image.fromarray(codes[..., 0] if codes.shape[-1] == 1 else codes).save(path, **options)
     except (NotADirectoryError, FileExistsError):
         raise PictureError(
-            f"{path}: cannot be written (a part of the path is a file).", fix="Check the path."
+            "cannot be written (a part of the path is a file).", fix="Check the path.", place=str(path)
         ) from None
     except OSError as error:
-        raise PictureError(f"{path}: cannot be written ({error.strerror or error}).") from None
+        raise PictureError(f"cannot be written ({error.strerror or error}).", place=str(path)) from None
 
 
 def file_sha256(path: str | Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
-from blursynth.physics.point_spread import PointSpreads, centering_shift, covered_area, disk
+from blursynth.physics.point_spread import PointSpreads, centering_shift, circle_area, covered_area, disk
 
 __all__ = ["Aperture"]
 
@@ -36,7 +36,7 @@ class Aperture:
     Raises
     ------
     InvalidValueError
-        Numbers outside their ranges, or a clipping circle that leaves nothing.
+        A number is outside its range, or the clipping circle leaves nothing.
 
     Notes
     -----
@@ -59,7 +59,7 @@ class Aperture:
         if not math.hypot(self.clip_x, self.clip_y) <= 1.5:
             raise InvalidValueError(
                 f"The clipping circle must be displaced by at most 1.5 radii, got ({self.clip_x}, {self.clip_y}).",
-                why="Farther away next to nothing of the aperture would be left.",
+                why="Farther away, almost nothing of the aperture would remain.",
             )
 
     @property
@@ -121,7 +121,7 @@ def _point_spreads(aperture: Aperture, radius_px: float, parts: int) -> PointSpr
         outline = aperture.outline * radius_px
         shift = np.zeros(2)
         if not aperture.is_symmetric:
-            # A clipped shape is one of very many, and a step towards the solution will do.
+            # A clipped shape is one of very many, and one step towards the solution is enough.
             clipped = aperture.clip_x != 0 or aperture.clip_y != 0
             shift = centering_shift(outline, steps=1) if clipped else centering_shift(outline)
         for cell in cells:
@@ -185,16 +185,11 @@ _remembered = lru_cache(maxsize=4096)(_point_spreads)
 
 def _disk_cells(radius: float, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """``[rows, columns]`` area of a disk in the rectangles between neighboring x and neighboring y."""
-
-    def below_circle(t: NDArray[np.float64]) -> NDArray[np.float64]:
-        t = np.minimum(t, radius)
-        return np.asarray(0.5 * (t * np.sqrt((radius - t) * (radius + t)) + radius**2 * np.arcsin(t / radius)))
-
     # Area in [0, |x|] x [0, |y|], continued as an odd function; rectangles are differences of it.
     u, v = np.abs(x)[None, :], np.abs(y)[:, None]
     crossing = np.sqrt(np.maximum(radius**2 - v * v, 0.0))
     inside = np.minimum(u, crossing) * v
-    quarter = inside + np.maximum(below_circle(np.maximum(u, crossing)) - below_circle(crossing), 0.0)
+    quarter = inside + np.maximum(circle_area(np.maximum(u, crossing), radius) - circle_area(crossing, radius), 0.0)
     odd = np.sign(x)[None, :] * np.sign(y)[:, None] * quarter
     area = np.maximum(np.diff(np.diff(odd, axis=0), axis=1), 0.0)
     # What remains of differences of large areas is rounding, not light.

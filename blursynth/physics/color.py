@@ -6,7 +6,7 @@ Definition of IEC 61966-2-1: with V the encoded and L the linear value, both 0..
 
 The two published thresholds do not meet exactly: there is a step of 3e-8 at the joint, far below a code.
 
-Beyond 0..1 decoding goes on: above 1 by the same power, below 0 as an odd function, ``-L(-V)``, as in the
+Decoding is extended beyond 0..1: above 1 by the same power, below 0 as an odd function, ``-L(-V)``, as in the
 extended-range sRGB of graphics systems, so that nothing is lost on the way in. Encoding clips to 0..1, as a file must.
 
 Not modeled: the tone curves of cameras, which are neither this curve nor a pure power, and color matrices.

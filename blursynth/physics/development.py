@@ -1,9 +1,9 @@
-"""What a camera does with the numbers of its sensor to make linear light of them, as numbers per picture.
+"""The development of raw values to linear light by a camera, as parameters per picture.
 
 In this order: ``x = (DN - black) / (white - black)``; times the white balance of the channel; clipped at the common
 white (channels that saturate at different levels would otherwise tint what is saturated); demosaic; ``M x`` to
 linear sRGB; times the gain of an exposure compensation. Values below 0 are kept: the noise around black is symmetric,
-and cutting its lower half off would brighten the shadows.
+and clipping its lower half would brighten the shadows.
 
 Not modeled: lens shading, defective pixels, highlight reconstruction, color profiles with tables.
 """
@@ -45,7 +45,7 @@ class DevelopParameters:
     Raises
     ------
     InvalidValueError
-        A value out of its range, or arrays that do not fit each other.
+        A value is out of its range, or arrays do not fit each other.
     """
 
     black_dn: NDArray[np.float64]
@@ -135,7 +135,7 @@ def camera_from_srgb(white_balance: ArrayLike, color_matrix: ArrayLike) -> NDArr
     if not np.isfinite(matrix).all() or (np.abs(np.linalg.det(matrix)) < 1e-6).any():
         raise InvalidValueError(
             f"The color matrix has no inverse: {matrix.tolist()}.",
-            why="Two of the camera's colors would be one.",
-            fix="Lower the numbers off its diagonal.",
+            why="Two colors of the camera would be identical.",
+            fix="Use smaller values off its diagonal.",
         )
     return np.asarray(np.linalg.inv(matrix) / balance[..., :, None])

@@ -1,4 +1,4 @@
-"""Bayer patterns: which color a pixel of a sensor sees, and the kernels that fill in the two others.
+"""Bayer patterns: the color of each pixel of a sensor, and the kernels that interpolate the two others.
 
 A pattern is named by the colors at rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of the full picture, so the color of a
 pixel follows from its absolute row and column, and a crop keeps its phase.
@@ -7,11 +7,11 @@ The interpolation kernels are those of Malvar, He and Cutler, "High-quality line
 Bayer-patterned color images", ICASSP 2004 (5 x 5, bilinear plus a correction by the Laplacian of the color at hand),
 and the bilinear ones. Sums of all are 1.
 
-The edge-aware way first estimates red (or blue) less green at every pixel twice, with the color that it does not see
+The edge-aware method first estimates red (or blue) less green at every pixel twice, with the color that it does not see
 from its row and from its column: ``(x[-1] + x[1]) / 2 + (2 x[0] - x[-2] - x[2]) / 4`` (Hamilton and Adams, US patent
 5,629,734, 1997, expired). Each estimate is then weighted by the inverse square of how much it changes along its
 direction, ``|d[1] - d[-1]|`` summed over 5 x 5 pixels, as Pekkucuksen and Altunbasak do it, "Gradient based threshold
-free color filter array interpolation", ICIP 2010. Green is what the difference leaves; the other colors are green plus
+free color filter array interpolation", ICIP 2010. Green follows from the difference; the other colors are green plus
 the mean of the neighbors' differences.
 
 Not modeled: other arrays (X-Trans, quad Bayer, RGBW), diagonal sensors.
@@ -42,10 +42,10 @@ __all__ = [
 RED, GREEN, BLUE = 0, 1, 2
 
 DEMOSAIC_REACH_PX = {"bilinear": 1, "malvar": 2, "edge_aware": 6}
-"""How far, in px, each way to fill in colors looks."""
+"""Reach in px of each demosaicking method."""
 
 DEMOSAICS = tuple(DEMOSAIC_REACH_PX)
-"""Ways to fill in colors; the first two are linear."""
+"""Demosaicking methods; the first two are linear."""
 
 
 def mosaic_code(name: str | None) -> int:

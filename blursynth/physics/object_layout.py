@@ -1,4 +1,4 @@
-"""Random objects in a picture: where they lie, which shape they have, which of two is nearer.
+"""Random objects in a picture: their positions, shapes and order of nearness.
 
 A layout belongs to the full picture and is a function of its size and a seed, so that a window shows the same objects
 as the whole.
@@ -59,7 +59,7 @@ class ObjectLayout:
     shape
         ``[N]`` index in (ellipse, polygon, blob).
     numbers
-        ``[N, K]`` uniform random numbers that the outline is made of.
+        ``[N, K]`` uniform random numbers that determine the outline.
     """
 
     center_px: NDArray[np.float64]
@@ -100,7 +100,7 @@ def random_layout(
     if rows * columns > MOST_OBJECTS:
         raise InvalidValueError(
             f"spacing_px={spacing_px:g} puts {rows * columns:,} objects into {full_size_px[0]} x {full_size_px[1]} px.",
-            why=f"More than {MOST_OBJECTS:,} take long to draw.",
+            why=f"More than {MOST_OBJECTS:,} take too long to draw.",
             fix="Use a wider spacing.",
         )
     numbers = uniform_numbers(seed, 0, rows * columns * _NUMBERS).reshape(-1, _NUMBERS)

@@ -2,7 +2,7 @@
 
 An object moves as a rigid whole along ``x(t) = length * integral of (cos, sin)(heading(s)) ds``, with the share
 ``s(t) = t + a (t^2 - t)`` of the way done at time t of the exposure (0 to 1): the speed ``1 + a (2t - 1)`` rises or
-falls linearly, and the heading turns evenly along the way, so the path is an arc of a circle.
+falls linearly, and the heading turns at a constant rate along the way, so the path is an arc of a circle.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def arc_path(
     acceleration
         -1 (slows down to a standstill) to 1 (starts from one); 0 is constant speed.
     bend_rad
-        How much the heading turns on the way; positive from +x towards +y.
+        Turn of the heading along the way; positive from +x towards +y.
     frames
         ``[frames, 2]`` positions in the middle of as many equal parts of the exposure, with their own mean at zero;
         None: a path of 65.
@@ -71,15 +71,15 @@ def object_paths(
     seed
         0 <= seed < 2^63.
     length_px
-        Path of the fastest, >= 0.
+        Length of the fastest object's path, >= 0.
     slowest
-        Path of the slowest that moves, as a share of it, 0..1; lengths are uniform in between.
+        Length of the slowest moving object's path as a share of it, 0..1; lengths are uniform in between.
     still_fraction
         Probability that an object stands still.
     angle_rad, spread_rad
         Headings are uniform in angle +- spread.
     acceleration, bend_rad
-        Each object's are uniform in +- these.
+        Those of each object are uniform in +- these.
     frames
         ``[N, frames, 2]`` positions as :func:`arc_path` has them.
     """
@@ -95,7 +95,7 @@ def object_paths(
 
 
 def path_bound_px(length_px: float, acceleration: float) -> float:
-    """How far any position of a path lies from its mean at most: ``length (1/2 + |acceleration|/6)``.
+    """The largest distance of any position of a path from its mean: ``length (1/2 + |acceleration|/6)``.
 
     From the mean to the farther end there are ``integral of (1 - s(t)) dt`` of the length, at most; a bend only
     shortens that, and so do frames, the first and last of which lie inside.

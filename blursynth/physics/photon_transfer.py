@@ -1,19 +1,19 @@
-"""Photon transfer: gain, read noise and black level of a sensor from pictures that it took.
+"""Photon transfer: gain, read noise and black level of a sensor from its own pictures.
 
-Of a sensor that is linear the variance of a pixel in time is a straight line of its mean (EMVA 1288):
+The temporal variance of a pixel of a linear sensor is a linear function of its mean (EMVA 1288):
 ``Var = K (mean - O) + K^2 s_r^2 + 1/12`` in DN^2, with the gain K in DN per electron, the black level O and the read
-noise s_r in electrons. Dark frames give O and the intercept, pairs of flat fields give points of the line: the
-difference of two frames of one exposure has no fixed pattern, and twice the variance. What whole rows and columns
-share is taken out first and estimated by itself.
+noise s_r in electrons. Dark frames give O and the intercept, and pairs of flat fields give points of the line: the
+difference of two frames of one exposure has no fixed pattern, and twice the variance. The noise shared by whole rows
+and columns is subtracted first and estimated separately.
 
-Confidence intervals hold 95 %. They come from the statistics of variances: of n pixels of variance v and fourth
-cumulant k4, the sample variance has the variance ``(2 v^2 + k4) / n``. Of shot noise, k4 and the error of the mean
-cancel along the line (for Poisson counts ``k4 = K^4 mu``, and mean and variance of the same pixels err together), so
-that ``2 v^2`` remains; of the read noise k4 is measured in the dark frames, since its tails may be heavy. Errors that
-points share (the black level, row noise in the mean) are in their covariances.
+Confidence intervals are 95 % intervals. They come from the statistics of variances: the sample variance of n pixels
+with variance v and fourth cumulant k4 has the variance ``(2 v^2 + k4) / n``. For shot noise, k4 and the error of the
+mean cancel along the line (for Poisson counts ``k4 = K^4 mu``, and mean and variance of the same pixels err together),
+so that ``2 v^2`` remains; for the read noise, k4 is measured in the dark frames, since its tails may be heavy. Errors
+that points share (the black level, row noise in the mean) are part of their covariances.
 
 Tails so heavy that variances of variances hardly exist (Tukey-lambda below -.2) make the interval of the read noise too
-narrow: it holds about 90 % there.
+narrow: its coverage is about 90 % there.
 
 Not modeled: light that flickers between the frames of a pair beyond a common factor, dark current that differs
 between dark frames and flats, sensors that are not linear.
@@ -94,11 +94,11 @@ class Estimate:
         return Estimate(self.value * factor, self.low * factor, self.high * factor)
 
     def holds(self, truth: float) -> bool:
-        """Whether the interval holds a number."""
+        """Whether the interval contains a number."""
         return self.low <= truth <= self.high
 
     def texts(self) -> tuple[str, str, str]:
-        """Value and ends, with as many digits as the interval makes sense of."""
+        """Value and ends, with as many digits as the interval justifies."""
         width = self.high - self.low
         digits = min(max(2 - math.floor(math.log10(width)), 0), 12) if width > 0 else 6
         value, low, high = (f"{number:.{digits}f}" for number in (self.value, self.low, self.high))
@@ -113,9 +113,9 @@ class Estimate:
 class TransferPoint:
     """A point of the photon transfer curve.
 
-    ``signal_dn`` is the mean above the black level, ``variance_dn2`` the variance in time without what rows and
-    columns share, ``se_dn2`` its standard error, ``plane`` the color of the pattern, ``pair`` the number of the pair
-    from 1 on, ``why_not`` the reason where it was not ``used``: :data:`SATURATED` or :data:`NEAR_SATURATION`.
+    ``signal_dn`` is the mean above the black level, ``variance_dn2`` the temporal variance without the noise of rows
+    and columns, ``se_dn2`` its standard error, ``plane`` the color of the pattern, ``pair`` the number of the pair
+    (counted from 1), and ``why_not`` the reason if it was not ``used``: :data:`SATURATED` or :data:`NEAR_SATURATION`.
     """
 
     plane: str
@@ -129,30 +129,30 @@ class TransferPoint:
 
 @dataclass(frozen=True)
 class PhotonTransfer:
-    """What photon transfer tells of a sensor at one setting. Intervals hold 95 %.
+    """The result of photon transfer for a sensor at one setting, with 95 % intervals.
 
     Parameters
     ----------
     gain_dn_per_e
         The gain K.
     read_noise_e, read_noise_dn
-        Standard deviation of the read noise, without what rows and columns share and without rounding.
+        Standard deviation of the read noise, without the noise of rows and columns and without rounding.
     black_level_dn
         Mean of the dark frames.
     black_of_plane_dn
-        The same for red, green beside red, green beside blue and blue; of one value without a pattern.
+        The same for red, green beside red, green beside blue and blue; a single value without a pattern.
     row_noise_e, column_noise_e
-        Standard deviation of what whole rows and columns share.
+        Standard deviation of the noise shared by whole rows and columns.
     prnu, dsnu_e
         Relative standard deviation of the pixels' responses, and of their dark offsets in electrons.
     saturation_dn
-        Where the sensor or its converter ends.
+        Value at which the sensor or its converter saturates.
     points
         All points; those that are ``used`` were fitted.
     intercept_dn2
-        Variance in the dark: where the line begins.
+        Variance in the dark: the start of the line.
     misfit
-        Chi-squared per degree of freedom: about 1 for a sensor that is linear, in steady light.
+        Chi-squared per degree of freedom: about 1 for a linear sensor in steady light.
     """
 
     gain_dn_per_e: Estimate
@@ -172,19 +172,16 @@ class PhotonTransfer:
 
     def line(self, signal_dn: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The fitted variance at signals above black, and half the width of its 95 % band."""
-        x = np.asarray(signal_dn, np.float64)
-        half = _Z * np.sqrt(self.covariance[0, 0] * x**2 + 2 * self.covariance[0, 1] * x + self.covariance[1, 1])
-        return self.intercept_dn2 + self.gain_dn_per_e.value * x, half
+        return _line(signal_dn, self.gain_dn_per_e.value, self.intercept_dn2, self.covariance)
 
 
 @dataclass(frozen=True)
 class NoiseLine:
     """Noise against brightness from one noisy picture and its clean one: ``variance = gain signal + intercept``.
 
-    ``gain`` is the variance that a unit of signal brings, ``read_noise`` the standard deviation at black, both in the
-    units of the pictures; ``signal``, ``variance`` and ``se`` are the points, ``used`` which of them were fitted,
-    ``why_not`` for each point the reason where it was not: :data:`CUT_AT_BLACK`, :data:`CUT_AT_WHITE`,
-    :data:`NEAR_WHITE` or :data:`NO_NOISE`.
+    ``gain`` is the variance per unit of signal, ``read_noise`` the standard deviation at black, both in the units of
+    the pictures; ``signal``, ``variance`` and ``se`` are the points, ``used`` says which of them were fitted, and
+    ``why_not`` why a point was not: :data:`CUT_AT_BLACK`, :data:`CUT_AT_WHITE`, :data:`NEAR_WHITE` or :data:`NO_NOISE`.
     """
 
     gain: Estimate
@@ -199,13 +196,19 @@ class NoiseLine:
 
     def line(self, signal: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The fitted variance, and half the width of its 95 % band."""
-        x = np.asarray(signal, np.float64)
-        half = _Z * np.sqrt(self.covariance[0, 0] * x**2 + 2 * self.covariance[0, 1] * x + self.covariance[1, 1])
-        return self.intercept + self.gain.value * x, half
+        return _line(signal, self.gain.value, self.intercept, self.covariance)
+
+
+def _line(
+    signal: ArrayLike, gain: float, intercept: float, covariance: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x = np.asarray(signal, np.float64)
+    half = _Z * np.sqrt(covariance[0, 0] * x**2 + 2 * covariance[0, 1] * x + covariance[1, 1])
+    return intercept + gain * x, half
 
 
 def _planes(mosaic: str | None) -> tuple[tuple[slice, slice], ...]:
-    """Where the colors of a pattern lie: red, green beside red, green beside blue, blue; all pixels without one."""
+    """Slices of a pattern's colors: red, green beside red, green beside blue, blue; without one, all pixels."""
     if mosaic is None:
         return ((slice(None), slice(None)),)
     sites = color_sites(mosaic_code(mosaic), (0, 0), (2, 2))
@@ -226,7 +229,7 @@ def _frame(frame: ArrayLike, what: str, shape: tuple[int, ...] | None, top_dn: f
     array = np.asarray(frame)
     if array.ndim != 2:
         raise InvalidValueError(
-            f"{what} must be raw numbers [H, W], got shape {list(array.shape)}.",
+            f"{what} must be raw values [H, W], got shape {list(array.shape)}.",
             fix="Give the mosaic itself, or one channel; a developed picture is not a raw frame.",
         )
     if shape is not None and array.shape != shape:
@@ -239,8 +242,8 @@ def _frame(frame: ArrayLike, what: str, shape: tuple[int, ...] | None, top_dn: f
     wide = np.asarray(array, np.float64)
     if not np.isfinite(wide).all() or wide.min() < 0 or wide.max() > top_dn:
         raise InvalidValueError(
-            f"{what} must hold numbers from 0 to {top_dn:g}, got {wide.min():g} to {wide.max():g}.",
-            fix="Give the bit depth of the converter; numbers that were shifted to 16 bits have bit depth 16.",
+            f"{what} must hold values from 0 to {top_dn:g}, got {wide.min():g} to {wide.max():g}.",
+            fix="Give the bit depth of the converter; values that were shifted to 16 bits have bit depth 16.",
         )
     return wide
 
@@ -248,8 +251,8 @@ def _frame(frame: ArrayLike, what: str, shape: tuple[int, ...] | None, top_dn: f
 def _true_moments(mean_dn: float, variance_dn2: float) -> tuple[float, float]:
     """Mean and variance of normal noise before rounding, from those after it.
 
-    Sheppard's correction by 1/12 holds for noise wider than a step; below that both depend on where the mean lies
-    between two codes.
+    Sheppard's correction by 1/12 holds for noise wider than a step; for narrower noise, both depend on the position of
+    the mean between two codes.
     """
     if variance_dn2 > 1.5:  # there the correction is exact to 1e-10
         return mean_dn, variance_dn2 - QUANTISATION_VARIANCE_DN2
@@ -272,7 +275,7 @@ def _true_moments(mean_dn: float, variance_dn2: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Dark:
-    """What dark frames tell of one plane."""
+    """Statistics of the dark frames of one plane."""
 
     mean_dn: float
     variance_dn2: float  # with what rounding adds to it
@@ -309,7 +312,7 @@ def _dark_plane(frames: NDArray[np.float64]) -> _Dark:
 
 
 def _shared_variance(frames: NDArray[np.float64], pixel_dn2: float, axis: int) -> tuple[float, float]:
-    """Variance and its standard error of what rows (axis 2) or columns (axis 1) of dark frames ``[N, H, W]`` share."""
+    """Variance and its standard error of the noise shared by rows (axis 2) or columns (1) of frames ``[N, H, W]``."""
     lines = (frames - frames.mean(axis=0)).mean(axis=axis)
     lines = lines - lines.mean(axis=1, keepdims=True)
     count = len(lines)
@@ -327,29 +330,29 @@ def fit_photon_transfer(
     dark_names: Sequence[str] | None = None,
     flat_names: Sequence[tuple[str, str]] | None = None,
 ) -> PhotonTransfer:
-    """Gain, read noise, black level and more from dark frames and pairs of flat fields at one setting.
+    """Estimate gain, read noise, black level and more from dark frames and pairs of flat fields at one setting.
 
     Parameters
     ----------
     dark
         At least two raw frames ``[H, W]`` without light, with the exposure time of the flats (or a short one).
     flats
-        Pairs of raw frames of an evenly lit, unsharp surface; both frames of a pair have one exposure, pairs
-        differ. At least two that are not saturated; eight up to 70 % of saturation are good.
+        Pairs of raw frames of an evenly lit, defocused surface; both frames of a pair have the same exposure, and pairs
+        differ. At least two must not be saturated; eight up to 70 % of saturation are a good choice.
     bit_depth
-        Of the converter: the top code is ``2^bit_depth - 1``.
+        Bit depth of the converter; the top code is ``2^bit_depth - 1``.
     mosaic
         The Bayer pattern, as in :data:`blursynth.frame.MOSAICS`; None for a monochrome sensor.
     dark_names, flat_names
-        What messages call the frames, such as their files; by default their numbers.
+        Names of the frames in messages, such as their files; by default their numbers.
 
-    Pairs that are saturated are left out: their points say so.
+    Saturated pairs are left out, which their points record.
 
     Raises
     ------
     InvalidValueError
-        Too few frames, frames of different sizes, dark frames that are not dark or cut off at 0, two frames that are
-        no pair, flats of which fewer than two pairs lie below saturation, or flats of a Bayer sensor without its
+        There are too few frames, frames differ in size, dark frames are not dark or are clipped at 0, two frames are
+        not a pair, fewer than two pairs of flats lie below saturation, or flats of a Bayer sensor are given without its
         pattern.
 
     Examples
@@ -370,17 +373,17 @@ def fit_photon_transfer(
     if len(dark) < 2:
         raise InvalidValueError(
             f"At least two dark frames are needed, got {len(dark)}.",
-            why="One tells the black level, but not what changes from frame to frame.",
+            why="A single one gives the black level, but not the noise from frame to frame.",
             fix="Take four to sixteen with the cap on the lens.",
         )
     if len(flats) < 2:
         raise InvalidValueError(
             f"At least two pairs of flat fields are needed, got {len(flats)}.",
-            why="A line has two ends.",
+            why="A line is determined by two points.",
             fix="Take pairs at eight exposures, up to 70 % of saturation.",
         )
     if any(len(pair) != 2 for pair in flats):
-        raise InvalidValueError("Flat fields come in pairs of equal exposure.", fix="Give two frames of each.")
+        raise InvalidValueError("Flat fields must be pairs of equal exposure.", fix="Give two frames of each exposure.")
     called = list(dark_names or [f"Dark frame {i}" for i in range(1, len(dark) + 1)])
     pair_called = list(flat_names or [(f"Flat field {i}a", f"Flat field {i}b") for i in range(1, len(flats) + 1)])
     if len(called) != len(dark) or len(pair_called) != len(flats):
@@ -393,13 +396,13 @@ def fit_photon_transfer(
     darks = np.stack([first, *(_frame(d, n, shape, top) for d, n in zip(dark[1:], called[1:], strict=True))])
     if (darks == darks[0]).all():
         raise InvalidValueError(
-            "The dark frames are all the same.", why="Then they are one frame, or the converter hides all noise."
+            "The dark frames are all the same.", why="They are copies of one frame, or the converter hides all noise."
         )
     if (darks <= 0).mean() > _MOST_CLIPPED:
         raise InvalidValueError(
             f"{(darks <= 0).mean():.1%} of the dark pixels are 0.",
-            why="The lower half of the noise is cut off, so neither black level nor read noise can be told.",
-            fix="Use raw numbers with the black level still in them.",
+            why="The lower half of the noise is clipped, so neither black level nor read noise can be estimated.",
+            fix="Use raw values that still include the black level.",
         )
     planes = _planes(mosaic)
     names = _GROUPS if mosaic is not None else ("all",)
@@ -413,7 +416,7 @@ def fit_photon_transfer(
     rows_share, columns_share = max(row_dn2, 0.0) / size[0], max(column_dn2, 0.0) / size[1]
 
     def shared(one: int, other: int) -> float:
-        """Covariance of the means of two planes of one frame by what rows and columns share."""
+        """Covariance of the means of two planes of one frame due to the noise of rows and columns."""
         same_rows = planes[one][0] == planes[other][0]
         same_columns = planes[one][1] == planes[other][1]
         return float(rows_share * same_rows + columns_share * same_columns)
@@ -453,36 +456,36 @@ def fit_photon_transfer(
     of_plane, of_exposure = np.array(plane_of), np.array(exposure_of)
     if x.max() < 3 * math.sqrt(pixel_dn2 / size[0]):
         raise InvalidValueError(
-            "The flat fields are as dark as the dark frames.", fix="Check the order: dark frames first, flats then."
+            "The flat fields are as dark as the dark frames.", fix="Check the order: first dark frames, then flats."
         )
     if mosaic is None:
         _check_sites(sites)
     cut_off = np.array(clipped) >= _MOST_CLIPPED
-    # What software cut off ends below the top code.
+    # Software may clip below the top code.
     end = float(np.array(ceilings)[cut_off].min()) if cut_off.any() else top
     saturation = min(_saturation(x + black[of_plane], y, np.array(clipped), top), end)
     limit = LINEAR_SHARE * (saturation - black[of_plane])
     used = (x <= limit) & (x + black[of_plane] + 4 * np.sqrt(y) <= saturation) & ~cut_off
     left = len(set(of_exposure[used].tolist()))
-    if left < 2 and len(cut_pairs) == len(flats):
-        raise InvalidValueError(
-            f"All {len(flats)} pairs of flat fields are saturated: {cut_pairs[0]}"
-            f"{'' if len(cut_pairs) == 1 else ', and so on'}.",
-            why=_why_cut(saturation, top),
-            fix=_fix_cut(saturation, top),
-        )
     if left < 2:
-        some = f" {len(cut_pairs)} are saturated: {cut_pairs[0]}." if cut_pairs else ""
-        raise InvalidValueError(
-            f"Only {left} of {len(flats)} pairs of flat fields lie below 70 % of "
-            f"saturation ({saturation:.0f} DN).{some}",
-            why=_why_cut(saturation, top) if cut_pairs else "Above, noise is cut off, and the line ends.",
-            fix=_fix_cut(saturation, top) if cut_pairs else "Take more at shorter exposures.",
-        )
+        what = f"Only {left} of {len(flats)} pairs of flat fields lie below 70 % of saturation ({saturation:.0f} DN)."
+        why, fix = "Above it, noise is cut off, and the line ends.", "Take more at shorter exposures."
+        if cut_pairs:
+            what += f" {len(cut_pairs)} are saturated: {cut_pairs[0]}."
+            why = "Noise is cut off there, so its variance tells nothing."
+            fix = "Take the flat fields at shorter exposures: the brightest at 70 % of saturation."
+            if len(cut_pairs) == len(flats):
+                what = f"All {len(flats)} pairs of flat fields are saturated: {cut_pairs[0]}"
+                what += "." if len(cut_pairs) == 1 else ", and so on."
+            if saturation < top:
+                why += f" The top code of the given bit depth is {top:.0f}, but the pixels end below it: the sensor "
+                why += "saturates earlier, or software clipped the frames."
+                fix += " Check that the bit depth is the converter's."
+        raise InvalidValueError(what, why=why, fix=fix)
 
     # The pooled dark variance, and the line through all points that are used.
     weights = np.array([1 / max(d.se_dn2, 1e-300) ** 2 for d in found])
-    # In the light, noise is wide and rounding adds 1/12; in the dark what it adds may differ, so it is put right.
+    # In the light, noise is wide and rounding adds 1/12; in the dark it may add another amount, which is corrected.
     dark_dn2 = float((weights * [d.true_variance_dn2 for d in found]).sum() / weights.sum()) + QUANTISATION_VARIANCE_DN2
     dark_se2 = float(1 / weights.sum())
     cumulant = float(np.mean([d.fourth_cumulant for d in found]))
@@ -507,7 +510,7 @@ def fit_photon_transfer(
     if not gain > 0:
         raise InvalidValueError(
             f"The variance does not grow with the light: the fitted gain is {gain:.3g}.",
-            fix="Check the order of the frames, and that they are raw numbers.",
+            fix="Check the order of the frames, and that they are raw values.",
         )
     rest = observed - design @ [gain, intercept]
     misfit = float(rest @ inverse @ rest) / max(len(observed) - 2, 1)
@@ -522,6 +525,8 @@ def fit_photon_transfer(
         read_noise_dn = Estimate(read_noise_dn.value, 0.0, most)
         read_noise_e = Estimate(read_noise_e.value, 0.0, most / gain)
 
+    errors = 2 * y**2 / free  # of all points; the fit knows better those that it used
+    errors[used] = own
     pattern, pattern_se = _pattern(np.array(averages)[used], ys, xs, found, ps, free)
     return PhotonTransfer(
         gain_dn_per_e=Estimate.of(gain, math.sqrt(fit[0, 0])),
@@ -540,17 +545,9 @@ def fit_photon_transfer(
         ).scaled(1 / gain),
         saturation_dn=saturation,
         points=tuple(
-            TransferPoint(
-                names[p],
-                float(xi),
-                float(yi),
-                float(si),
-                bool(u),
-                int(i),
-                "" if u else SATURATED if c else NEAR_SATURATION,
-            )
-            for p, i, xi, yi, si, u, c in zip(
-                of_plane, of_exposure, x, y, np.sqrt(_own(y, own, used, free)), used, cut_off, strict=True
+            TransferPoint(names[p], xi, yi, math.sqrt(ei), u, i, "" if u else SATURATED if c else NEAR_SATURATION)
+            for p, i, xi, yi, ei, u, c in zip(
+                plane_of, exposure_of, signal, variance, errors.tolist(), used.tolist(), cut_off, strict=True
             )
         ),
         intercept_dn2=intercept,
@@ -559,18 +556,11 @@ def fit_photon_transfer(
     )
 
 
-def _own(y: NDArray[np.float64], own: NDArray[np.float64], used: NDArray[np.bool_], free: int) -> NDArray[np.float64]:
-    """Variances of all points: the fit's where it has them."""
-    result = 2 * y**2 / free
-    result[used] = own
-    return result
-
-
 def _ceiling(a: NDArray[np.float64], b: NDArray[np.float64], top: float) -> tuple[float, float]:
-    """Share of the pixels that are cut off, of the frame that has more of them, and the number that they are cut at.
+    """Share of clipped pixels, of the frame that has more of them, and the code at which they are clipped.
 
-    That is the top code, or a lower one where pixels pile up: below their highest code unimodal noise thins out, so
-    that a highest code with far more pixels than the next lower one is none of the noise's.
+    That is the top code, or a lower one where pixels pile up: unimodal noise thins out towards its highest code, so a
+    highest code with far more pixels than the next lower one is not due to noise.
     """
     highest = float(max(a.max(), b.max()))
     if highest >= top:
@@ -583,27 +573,11 @@ def _ceiling(a: NDArray[np.float64], b: NDArray[np.float64], top: float) -> tupl
     return 0.0, highest
 
 
-def _why_cut(saturation: float, top: float) -> str:
-    why = "There noise is cut off, so its variance tells nothing."
-    if saturation < top:
-        why += f" The top code of the given bit depth is {top:.0f}: the sensor ends below, or software cut the frames."
-    return why
-
-
-def _fix_cut(saturation: float, top: float) -> str:
-    fix = "Take the flat fields at shorter exposures: the brightest at 70 % of saturation."
-    return fix if saturation >= top else f"{fix} Check that the bit depth is the converter's."
-
-
-@dataclass(frozen=True)
-class _Sites:
-    """Means above black of the four sites of a 2x2 pattern in a pair, and the largest standard error of them."""
-
-    signal_dn: NDArray[np.float64]  # [2, 2]
-    se_dn: float
+_Sites = tuple[NDArray[np.float64], float]
 
 
 def _sites(a: NDArray[np.float64], b: NDArray[np.float64], darks: NDArray[np.float64]) -> _Sites:
+    """Means ``[2, 2]`` above black of the four sites of a 2 x 2 pattern in a pair, and their largest standard error."""
     light = 0.5 * (a + b) - darks.mean(axis=0)
     means, errors = np.zeros((2, 2)), []
     for r, c in np.ndindex(2, 2):
@@ -612,26 +586,23 @@ def _sites(a: NDArray[np.float64], b: NDArray[np.float64], darks: NDArray[np.flo
         # Of neighbors' differences: light that falls off towards the corners is not noise of rows and columns.
         lines = [float(np.diff(site.mean(axis=axis)).var()) / (2 * site.shape[1 - axis]) for axis in (0, 1)]
         errors.append(math.sqrt(float(_without_rows_and_columns(site).var()) / site.size + sum(lines)))
-    return _Sites(means, max(errors))
+    return means, max(errors)
 
 
 def _check_sites(pairs: Sequence[_Sites]) -> None:
-    """Refuse flats of a Bayer sensor that are said to have no pattern: the colors would be taken for PRNU.
+    """Refuse flats of a Bayer sensor without a pattern: the colors would be taken for PRNU.
 
-    The sites of a 2x2 pattern are told by means that differ by more than 10 standard errors and 3 % of the signal, and
-    by greens that are alike: where both diagonals differ, it is a readout of several amplifiers.
+    The sites of a 2 x 2 pattern are recognized by means that differ by more than 10 standard errors and 3 % of the
+    signal, and by greens that are alike: if both diagonals differ, it is a readout of several amplifiers.
     """
-    brightest = max(pairs, key=lambda one: float(np.ptp(one.signal_dn)))
-    means = brightest.signal_dn
-    if not np.ptp(means) > max(10 * brightest.se_dn, _MOSAIC_SHARE * abs(float(means.mean()))):
+    means, se_dn = max(pairs, key=lambda one: float(np.ptp(one[0])))
+    if not np.ptp(means) > max(10 * se_dn, _MOSAIC_SHARE * abs(float(means.mean()))):
         return
     main, other = abs(float(means[0, 0] - means[1, 1])), abs(float(means[0, 1] - means[1, 0]))
     if min(main, other) > 0.5 * float(np.ptp(means)):
         return
     # Of a scene without color both diagonals may be alike: red and blue are those that are darker than green.
-    greens_beside = (
-        bool(means[0, 1] + means[1, 0] > means.trace()) if abs(main - other) < brightest.se_dn else main > other
-    )
+    greens_beside = bool(means[0, 1] + means[1, 0] > means.trace()) if abs(main - other) < se_dn else main > other
     likely = "RGGB or BGGR" if greens_beside else "GRBG or GBRG"
     raise InvalidValueError(
         "The flat fields look like those of a Bayer sensor, but no pattern was given: the four sites of a 2 x 2 "
@@ -644,24 +615,24 @@ def _check_sites(pairs: Sequence[_Sites]) -> None:
 def _check_pair(
     a: NDArray[np.float64], b: NDArray[np.float64], called: tuple[str, str], black: float, dark_dn2: float, cut: bool
 ) -> None:
-    """Refuse two frames that differ by more than a light that varies a little; ``cut``: most of one is cut off."""
+    """Refuse two frames that differ by more than slightly varying light; ``cut``: most of one frame is clipped."""
     means = float(a.mean()) - black, float(b.mean()) - black
     slack = 0.05 * max(abs(m) for m in means) + 5 * math.sqrt(max(dark_dn2, 0.0) / min(a.shape))
     if abs(means[0] - means[1]) > slack:
         raise InvalidValueError(
             f"{called[0]} and {called[1]} are not a pair: their means above black are {means[0]:.1f} and "
             f"{means[1]:.1f} DN.",
-            why="The two frames of a pair have one exposure.",
-            fix="Check the order of the frames: a pair's two stand side by side.",
+            why="The two frames of a pair have the same exposure.",
+            fix="Check the order of the frames: the two of a pair are adjacent.",
         )
     if (a == b).all():
         if cut and max(means) > slack:
             return  # saturated: two such frames may well be equal
         if np.ptp(a) == 0:
             raise InvalidValueError(
-                f"{called[0]} and {called[1]} hold the number {a.flat[0]:.0f} everywhere, at the black level.",
+                f"{called[0]} and {called[1]} have the value {a.flat[0]:.0f} everywhere, at the black level.",
                 why="A raw frame has noise.",
-                fix="Use raw numbers as the camera wrote them, of a surface in light.",
+                fix="Use raw values as the camera wrote them, of a lit surface.",
             )
         raise InvalidValueError(
             f"{called[0]} and {called[1]} are the same picture.", fix="Take two frames of each exposure."
@@ -671,7 +642,7 @@ def _check_pair(
 def _saturation(
     mean: NDArray[np.float64], variance: NDArray[np.float64], clipped: NDArray[np.float64], top: float
 ) -> float:
-    """Where the sensor ends: the top code, or the mean beyond which the variance falls (EMVA 1288)."""
+    """Saturation of the sensor: the top code, or the mean beyond which the variance falls (EMVA 1288)."""
     open_ = clipped < _MOST_CLIPPED
     if not open_.any():
         return top
@@ -695,7 +666,7 @@ def _pattern(
     squares = averages - temporal / 2 - offsets
     spread = (2 * averages**2 + 2 * (temporal / 2) ** 2) / free + np.array([dark[p].fixed_se ** 2 for p in planes])
     weights = signal**4 / spread
-    # Points of one plane share their pattern: only their number of pixels counts, once.
+    # Points of one plane share their pattern, so its number of pixels counts only once.
     value = float((squares / signal**2 * weights).sum() / weights.sum())
     shared = 2 * max(value, 0.0) ** 2 / (free * len(set(planes.tolist())))
     return value, math.sqrt(float(1 / weights.sum()) + shared)
@@ -710,29 +681,29 @@ def fit_noisy_clean(
     rounding_variance: ArrayLike = 0.0,
     bins: int = 24,
 ) -> NoiseLine:
-    """The line of noise against brightness from a noisy picture and the clean one of the same scene.
+    """Estimate the line of noise against brightness from a noisy and a clean picture of the same scene.
 
-    The residual is sorted by the clean brightness into bins of equal numbers; of each, the variance without outliers
-    (edges that moved, dust) is a point of the line. It tells the gain and the read noise of raw numbers whose black
-    level is known. It does not tell the black level, nor rows from pixels; what is left of the noise in the clean
-    picture adds to it. Of developed pictures it tells an apparent noise: demosaicking, denoising and sharpening have
-    averaged or raised it, and neighbors are no longer independent.
+    The residual is sorted by the clean brightness into bins of equal size; the variance of each, without outliers
+    (edges that moved, dust), is a point of the line. It gives the gain and the read noise of raw values whose black
+    level is known. It does not give the black level, and does not separate noise of rows from noise of pixels; the
+    remaining noise of the clean picture adds to it. For developed pictures it gives an apparent noise: demosaicking,
+    denoising and sharpening have averaged or amplified it, and neighbors are no longer independent.
 
     Parameters
     ----------
     noisy, clean
-        Arrays of one shape, of linear numbers.
+        Arrays of one shape with linear values.
     black, white
-        The numbers of no light and of saturation; bins that noise carries beyond are not fitted.
+        Values of no light and of saturation; bins whose noise extends beyond them are not fitted.
     rounding_variance
-        What rounding adds to the variance: a number, or one per pixel.
+        Variance added by rounding: one number, or one per pixel.
     bins
         Number of points.
 
     Raises
     ------
     InvalidValueError
-        Different shapes, no noise, or too little range of brightness.
+        The shapes differ, there is no noise, or the range of brightness is too small.
     """
     one, other = np.asarray(noisy, np.float64).ravel(), np.asarray(clean, np.float64).ravel()
     if np.shape(noisy) != np.shape(clean):
@@ -772,14 +743,14 @@ def fit_noisy_clean(
     used = np.array([not reason for reason in reasons])
     if used.sum() < 3 or np.ptp(signal[used]) < 0.05 * (white - black):
         raise InvalidValueError(
-            "The pictures have too little range of brightness, or are clipped: no line can be fitted.",
-            fix="Take a scene with darks and lights.",
+            "The pictures have too small a range of brightness, or are clipped: no line can be fitted.",
+            fix="Use a scene with dark and bright parts.",
         )
     design = np.column_stack([signal[used], np.ones(int(used.sum()))])
     relative = error[used] / np.maximum(variance[used], 1e-300)
     gain, intercept = np.polyfit(signal[used], variance[used], 1, w=1 / error[used])
     fit = np.zeros((2, 2))
-    for _ in range(6):  # weights by the model, not by the points: those would favor points that are low by chance
+    for _ in range(6):  # weights from the model; those from the points would favor points that are low by chance
         model = np.maximum(design @ [gain, intercept], 0.25 * variance[used])
         weights = 1 / (relative * model) ** 2
         fit = np.linalg.inv(design.T @ (weights[:, None] * design))

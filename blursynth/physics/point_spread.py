@@ -8,7 +8,7 @@ the right, y downwards, angles go from +x towards +y.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
@@ -16,12 +16,13 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blursynth.errors import InvalidValueError
+from blursynth.errors import InvalidValueError, demand
 
 __all__ = [
     "PointSpreads",
     "airy",
     "centering_shift",
+    "circle_area",
     "covered_area",
     "disk",
     "gaussian",
@@ -111,6 +112,9 @@ class PointSpreads:
     def __len__(self) -> int:
         return self.start.size - 1
 
+    def __iter__(self) -> Iterator[PointSpreads]:
+        return (self[b] for b in range(len(self)))
+
     def __getitem__(self, b: int) -> PointSpreads:
         """The point spread of one picture, as a batch of one."""
         taps = slice(self.start[b], self.start[b + 1])
@@ -124,24 +128,18 @@ class PointSpreads:
 
     def sums(self) -> NDArray[np.float64]:
         """``[B]`` the light that arrives: 1 for a normalized point spread."""
-        return np.array([self.weight[a:b].sum() for a, b in zip(self.start[:-1], self.start[1:], strict=True)])
+        return np.array([one.weight.sum() for one in self])
 
     def centroids(self) -> NDArray[np.float64]:
         """``[B, 2]`` (row, column) of the center of mass in px; (0, 0) for a centered point spread."""
-        out = np.zeros((len(self), 2))
-        for i, (a, b) in enumerate(zip(self.start[:-1], self.start[1:], strict=True)):
-            total = self.weight[a:b].sum()
-            out[i] = (self.weight[a:b] @ self.dy[a:b] / total, self.weight[a:b] @ self.dx[a:b] / total)
-        return out
+        sums = np.array([(one.weight @ one.dy, one.weight @ one.dx) for one in self], np.float64).reshape(-1, 2)
+        return sums / self.sums()[:, None]
 
     def reach_px(self) -> NDArray[np.int64]:
         """``[B]`` the largest offset in rows or columns."""
+        farthest = np.maximum(np.abs(self.dy), np.abs(self.dx))
         return np.array(
-            [
-                max(int(np.abs(self.dy[a:b]).max(initial=0)), int(np.abs(self.dx[a:b]).max(initial=0)))
-                for a, b in zip(self.start[:-1], self.start[1:], strict=True)
-            ],
-            np.int64,
+            [farthest[a:b].max(initial=0) for a, b in zip(self.start[:-1], self.start[1:], strict=True)], np.int64
         )
 
     def to_dense(self, b: int = 0, *, size_px: int | None = None) -> NDArray[np.float64]:
@@ -174,10 +172,11 @@ def gaussian(
     ``k[m, n] = integral over the pixel of exp(-q/2) / (2 pi s1 s2)``, ``q = (a/s1)^2 + (b/s2)^2`` with a and b the
     coordinates along and across the direction ``angle_rad``.
 
-    The variance of the taps along x or y is that of the Gaussian, s^2, plus 1/12 px^2 of the pixel, less what the whole
-    pixels cannot tell: ``4 sum_j (-1)^(j + 1) (s^2 + 1 / (2 pi j)^2) exp(-2 (pi j s)^2)``. That is below .008 px^2 from
-    s = .5 on. A narrower Gaussian lies in one pixel all but wholly, and blurs less than itself: at s = .4, .3 and .2
-    the variance is .2118, .0956 and .0124 px^2, where s^2 + 1/12 is .2433, .1733 and .1233.
+    The variance of the taps along x or y is that of the Gaussian, s^2, plus 1/12 px^2 of the pixel, less what whole
+    pixels cannot resolve: ``4 sum_j (-1)^(j + 1) (s^2 + 1 / (2 pi j)^2) exp(-2 (pi j s)^2)``. That is below .008 px^2
+    from s = .5 on. A narrower Gaussian lies almost entirely within one pixel, and its kernel has less variance than
+    itself: at s = .4, .3 and .2 the variance is .2118, .0956 and .0124 px^2, where s^2 + 1/12 is .2433, .1733 and
+    .1233.
 
     Parameters
     ----------
@@ -188,8 +187,8 @@ def gaussian(
     angle_rad
         Direction of s1.
     cut
-        Largest share of the light that the support may leave out, 0 < cut < 1; the rest is scaled to a sum of 1 and
-        the share stands in ``lost``.
+        Largest share of the light that the support may leave out, 0 < cut < 1; the rest is scaled to a sum of 1, and
+        the share is in ``lost``.
 
     Notes
     -----
@@ -199,9 +198,9 @@ def gaussian(
     """
     minor = sigma_major_px if sigma_minor_px is None else sigma_minor_px
     for name, value in (("sigma_major_px", sigma_major_px), ("sigma_minor_px", minor)):
-        _demand(math.isfinite(value) and 0 <= value <= 500, name, value, "0..500", "It is a standard deviation in px.")
-    _demand(math.isfinite(angle_rad), "angle_rad", angle_rad, "finite", "")
-    _demand(0 < cut < 1, "cut", cut, "between 0 and 1", "A Gaussian never ends, so something is left out.")
+        demand(math.isfinite(value) and 0 <= value <= 500, name, value, "0..500", "It is a standard deviation in px.")
+    demand(math.isfinite(angle_rad), "angle_rad", angle_rad, "finite", "")
+    demand(0 < cut < 1, "cut", cut, "between 0 and 1", "A Gaussian never ends, so something is left out.")
     cosine, sine = math.cos(angle_rad), math.sin(angle_rad)
     along_x = math.hypot(sigma_major_px * cosine, minor * sine)
     along_y = math.hypot(sigma_major_px * sine, minor * cosine)
@@ -232,7 +231,7 @@ def disk(radius_px: float) -> PointSpreads:
     Not modeled: diffraction, the shape of the blades (:func:`polygon`), vignetting towards the corners, aberrations.
     The common disk of whole pixels has 9 pixels instead of 7.07 at r = 1.5.
     """
-    _demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
+    demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
     if radius_px <= 0.5:
         return _delta()
     # One quadrant, because the four are alike: the first cell of an axis is half a pixel wide.
@@ -245,7 +244,7 @@ def disk(radius_px: float) -> PointSpreads:
     arc_to = np.sqrt(np.maximum(squared - low * low, 0.0))[:, None]
     x0 = np.clip(full_to, low, high)
     x1 = np.clip(arc_to, low, high)
-    arc = _circle_area(x1, radius_px) - _circle_area(x0, radius_px) - low[:, None] * (x1 - x0)
+    arc = circle_area(x1, radius_px) - circle_area(x0, radius_px) - low[:, None] * (x1 - x0)
     quadrant = (high - low)[:, None] * (x0 - low) + np.maximum(arc, 0.0)
     # Symmetric to the last bit, so that the PSF commutes with flips and quarter turns.
     quadrant = 0.5 * (quadrant + quadrant.T)
@@ -271,12 +270,12 @@ def polygon(radius_px: float, blades: int, rotation_rad: float = 0.0) -> PointSp
     -----
     With an odd number of blades the centroid of the pixels is not that of the polygon; the polygon is then moved, by
     0.1 px at r = 1 and less than 0.01 px from r = 10 on, so that the pixels have theirs at zero shift. Such a polygon
-    is not symmetric about its center, and a blur has it upside down on the other side of the focus: turn it by pi
+    is not symmetric about its center, and a blur has it upside down on the other side of the focus: rotate it by pi
     there. Not modeled: rounded blades, vignetting, diffraction.
     """
-    _demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
-    _demand(3 <= blades <= 1000, "blades", blades, "3..1000", "A polygon has at least three sides.")
-    _demand(math.isfinite(rotation_rad), "rotation_rad", rotation_rad, "finite", "")
+    demand(math.isfinite(radius_px) and 0 <= radius_px <= 2000, "radius_px", radius_px, "0..2000", "")
+    demand(3 <= blades <= 1000, "blades", blades, "3..1000", "A polygon has at least three sides.")
+    demand(math.isfinite(rotation_rad), "rotation_rad", rotation_rad, "finite", "")
     if radius_px <= 0.5:
         return _delta()
     angle = rotation_rad + 2.0 * math.pi * np.arange(blades) / blades
@@ -308,7 +307,7 @@ def airy(
         Distance of pixel centers in um; 1.4 in a phone.
     cut
         Largest share of the light that the support may leave out. The rings fade slowly: 1 % lies beyond 20 s, 0.1 %
-        beyond 200 s. What is left is scaled to a sum of 1, and the share that was cut stands in ``lost``.
+        beyond 200 s. The rest is scaled to a sum of 1, and the share that was cut is in ``lost``.
     reach_px
         Radius of the support in px instead of the one that follows from ``cut``.
 
@@ -328,8 +327,8 @@ def airy(
         ("wavelength_nm", wavelength_nm),
         ("pixel_pitch_um", pixel_pitch_um),
     ):
-        _demand(math.isfinite(value) and value > 0, name, value, "> 0", "")
-    _demand(0 < cut < 1, "cut", cut, "between 0 and 1", "The rings never end, so something is left out.")
+        demand(math.isfinite(value) and value > 0, name, value, "> 0", "")
+    demand(0 < cut < 1, "cut", cut, "between 0 and 1", "The rings never end, so something is left out.")
     from scipy.special import j1  # takes a tenth of a second, and most blurs do without
 
     scale = wavelength_nm * 1e-3 * f_number / pixel_pitch_um
@@ -337,7 +336,7 @@ def airy(
     radius = math.ceil(2.0 / (math.pi**2 * cut) * scale + 0.5) if reach_px is None else int(reach_px)
     if not 0 <= radius <= 2000:
         raise InvalidValueError(
-            f"The support would have a radius of {radius} px; at most 2000 is made.",
+            f"The support would have a radius of {radius} px; at most 2000 is possible.",
             why=f"The pattern's scale is {scale:.3g} px and {cut:.3g} of the light may be cut.",
             fix="Allow a larger cut, or give reach_px.",
         )
@@ -376,7 +375,7 @@ def measured(kernel: ArrayLike, *, recenter: bool = True) -> PointSpreads:
         zero.
     recenter
         True: the pixel nearest to the centroid becomes the origin. Moving by a fraction of a pixel would blur the
-        kernel further, so up to half a pixel remains, which ``centroids()`` tells. False: the origin is the middle
+        kernel further, so up to half a pixel remains (see ``centroids()``). False: the origin is the middle
         ``(h // 2, w // 2)``.
 
     Raises
@@ -386,8 +385,8 @@ def measured(kernel: ArrayLike, *, recenter: bool = True) -> PointSpreads:
 
     Notes
     -----
-    Kernels are meant for convolution: a point of light becomes the kernel as it is stored. Some sets (Levin et al.
-    2009) store it turned by 180 degrees: pass ``kernel[::-1, ::-1]``.
+    Kernels are meant for convolution: a point of light becomes the kernel as it is stored. Some data sets (Levin
+    et al. 2009) store it rotated by 180 degrees: pass ``kernel[::-1, ::-1]``.
     """
     dense = np.asarray(kernel)
     if dense.ndim != 2 or dense.size == 0 or not np.issubdtype(dense.dtype, np.number) or np.iscomplexobj(dense):
@@ -449,20 +448,18 @@ def rasterize_samples(
         keeps the original's formulas: its path lies one pixel further down and right, and its first sample has no
         weight.
 
-    Notes
-    -----
-    The PSF is not centered: in the port the middle of the path lies 1.75 px off the origin on average, down and right.
-    Samples outside the canvas lose their light, which ``lost`` tells; the port stops with an index error where a path
-    touches the last pixel.
+    Notes ----- The PSF is not centered: in the port the middle of the path lies 1.75 px off the origin on average, down
+    and right. Samples outside the canvas lose their light, as recorded in ``lost``; the port stops with an index error
+    where a path touches the last pixel.
     """
     position = np.asarray(position_px, np.float64)
     if position.ndim == 2:
         position = position[None]
     if position.ndim != 3 or position.shape[1] < 1 or position.shape[2] != 2 or not np.isfinite(position).all():
         raise InvalidValueError(f"position_px must be finite, [N, 2] or [B, N, 2], got shape {np.shape(position_px)}.")
-    _demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "It must hold a pixel and its neighbors.")
-    _demand(0 < exposure_end <= 1, "exposure_end", exposure_end, "0 < T <= 1", "It is a part of the path.")
-    _demand(counted_from in (0, 1), "counted_from", counted_from, "0 or 1", "")
+    demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "It must hold a pixel and its neighbors.")
+    demand(0 < exposure_end <= 1, "exposure_end", exposure_end, "0 < T <= 1", "It is a part of the path.")
+    demand(counted_from in (0, 1), "counted_from", counted_from, "0 or 1", "")
     samples = position.shape[1]
     origin = (canvas_px - 1) // 2 if origin_px is None else int(origin_px)
     end = np.arange(samples) + counted_from
@@ -559,7 +556,7 @@ def _legendre(points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return node, weight
 
 
-def _circle_area(x: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+def circle_area(x: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     """``integral of sqrt(r^2 - t^2) dt`` from 0 to x."""
     inside = np.minimum(x, radius)
     return np.asarray(
@@ -593,12 +590,12 @@ def covered_area(corner: NDArray[np.float64]) -> NDArray[np.float64]:
     added = np.bincount(index, (height * (1.0 - u)).ravel(), total)
     added += np.bincount(index + 1, (height * u).ravel(), total + 1)[:total]
     area = np.abs(np.cumsum(added.reshape(size, size + 1), axis=1)[:, :size])
-    # What the running sum leaves to the right of the polygon is rounding, not light.
+    # What remains of the running sum to the right of the polygon is rounding, not light.
     return np.where(area < 1e-12, 0.0, area)
 
 
 def centering_shift(corner: NDArray[np.float64], *, steps: int = 300) -> NDArray[np.float64]:
-    """By how much (x, y) a polygon must be moved so that the centroid of its pixels is at zero, to 1e-11 px.
+    """The shift (x, y) of a polygon that puts the centroid of its pixels at zero, to 1e-11 px.
 
     Summing over pixels moves the centroid, as rounding positions to whole pixels does. Solved by Broyden's method, in
     small steps because the centroid does not depend on the position at all while the polygon is inside one pixel.
@@ -623,8 +620,3 @@ def _centroid(area: NDArray[np.float64]) -> NDArray[np.float64]:
     """x and y of the centroid of a kernel with its origin in the middle."""
     offset = np.arange(area.shape[0]) - area.shape[0] // 2
     return np.array([area.sum(axis=0) @ offset, area.sum(axis=1) @ offset], np.float64) / float(area.sum())
-
-
-def _demand(holds: bool, name: str, got: object, wanted: str, why: str) -> None:
-    if not holds:
-        raise InvalidValueError(f"{name} must be {wanted}, got {got}.", why=why)

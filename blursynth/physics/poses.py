@@ -30,7 +30,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """Where a camera is and where it looks.
+    """Positions and orientations of a camera.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def mean_rotation(rotation: NDArray[np.float64], weight: NDArray[np.float64]) ->
         vector = rotation_vector(np.swapaxes(mean, -1, -2)[..., None, :, :] @ rotation)
         step = (share * vector).sum(axis=-2)
         mean = mean @ rotation_matrix(step)
-        # What remains after a step is the step times the square of the spread.
+        # The error after a step is the step times the square of the spread.
         if np.abs(step).max() < 1e-11:
             break
     return mean
@@ -122,7 +122,7 @@ def interpolate_poses(time_s: NDArray[np.float64], poses: Poses, wanted_s: Array
     Raises
     ------
     InvalidValueError
-        Times that do not increase, or a wanted time outside the recording.
+        Times do not increase, or a wanted time is outside the recording.
     """
     wanted = np.asarray(wanted_s, np.float64)
     if time_s.size < 2 or (np.diff(time_s) <= 0).any():
@@ -165,14 +165,15 @@ def poses_from_recording(recording: NDArray[np.float64]) -> tuple[NDArray[np.flo
     Parameters
     ----------
     recording
-        ``[M, 8]`` as in the TUM RGB-D benchmark: time in s, position x y z in m, and the quaternion x y z w that turns
-        camera into world; or ``[M, 4]``: time in s and a gyroscope's rates in rad/s about x (right), y (down) and z
-        (ahead) of the camera.
+        ``[M, 8]`` as in the TUM RGB-D benchmark: time in s, position x y z in m, and the quaternion x y z w from camera
+        to world; or ``[M, 4]``: time in s and a gyroscope's rates in rad/s about x (right), y (down) and z (ahead) of
+        the camera.
 
     Raises
     ------
     InvalidValueError
-        Another number of columns, fewer than two rows, times that do not increase, or a quaternion of length 0.
+        The number of columns is another, there are fewer than two rows, times do not increase, or a quaternion has
+        length 0.
     """
     if recording.ndim != 2 or recording.shape[1] not in (4, 8) or len(recording) < 2:
         raise InvalidValueError(
@@ -217,20 +218,20 @@ def hand_tremor(
 
     A slow drift (Gaussian spectrum around 0 with the standard deviation ``drift_hz``) and a resonance at ``tremor_hz``
     (Gaussian, a tenth of its middle wide) with the share ``tremor_share`` of the variance. Each is a sum of waves whose
-    frequencies are drawn from the spectrum and whose phases are uniform, so that it can be asked at any time.
+    frequencies are drawn from the spectrum and whose phases are uniform, so that it can be evaluated at any time.
 
-    What is measured. The change over a time t has the variance ``2 sum_b s_b (1 - exp(-(2 pi w_b t)^2 / 2) cos(2 pi
-    f_b t))``, b the two bands with shares s, middles f and widths w. Relative to 100 ms, the rms turn over
-    10/20/35/50/200 ms was .14/.28/.46/.62/1.68 for a gyroscope in a hand, and .12/.23/.39/.54/1.83 for the hand-held
-    camera of TUM's sequence fr1_xyz; with a drift of 1 Hz and a share of .01 it is .15/.29/.47/.61/1.75 here, with .1
+    What is measured. The change over a time t has the variance ``2 sum_b s_b (1 - exp(-(2 pi w_b t)^2 / 2) cos(2 pi f_b
+    t))``, b the two bands with shares s, middles f and widths w. Relative to 100 ms, the rms turn over 10/20/35/50/200
+    ms was .14/.28/.46/.62/1.68 for a gyroscope in a hand, and .12/.23/.39/.54/1.83 for the hand-held camera of TUM's
+    sequence fr1_xyz; with a drift of 1 Hz and a share of .01 it is .15/.29/.47/.61/1.75 here, with .1
     .34/.65/1.00/1.15/1.75: more than ten times the tremor of either. Fitted to both, the share is .011 (drift 1.15 Hz)
-    and .002 (.7 Hz). So a hand's path over a short exposure is nearly straight. In displacement physiological tremor
-    is small beside slow motion in medical records, too: without 7.5 to 12.5 Hz the amplitude of a finger held out
-    falls by less than 3 % (a share below .06), without 1 to 3.5 Hz by 56 % (Carignan, Daneault and Duval, Exp. Brain
-    Res. 202:299-306, 2010); a camera's mass leaves less of it. Accelerometers show it so plainly because they weigh
-    with the fourth power of the frequency.
+    and .002 (.7 Hz). So the path of a hand over a short exposure is nearly straight. In displacement physiological
+    tremor is small beside slow motion in medical records, too: without 7.5 to 12.5 Hz the amplitude of a finger held
+    out falls by less than 3 % (a share below .06), without 1 to 3.5 Hz by 56 % (Carignan, Daneault and Duval, Exp.
+    Brain Res. 202:299-306, 2010); a camera's mass leaves less of it. Accelerometers show it so clearly because they
+    weight by the fourth power of the frequency.
 
-    Not modeled: the Gaussian shape of both bands is by judgment, six axes are independent, and nothing fatigues. A
+    Not modeled: fatigue. The Gaussian shape of both bands is by judgment, and the six axes are independent. A
     fuller model from medical and photographic records: Gavant et al., "A physiological camera shake model for image
     stabilization systems", IEEE Sensors 2011.
 
@@ -268,7 +269,7 @@ def random_walk(
 
     def process(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
         time = np.asarray(time_s, np.float64)
-        # A little beyond the last time, for rounding.
+        # One step beyond the last time, because of rounding.
         knots = max(samples, math.ceil(float(time.max(initial=0.0)) / step_s)) + 1
         rng = np.random.Generator(np.random.Philox(key=seed))
         steps = rng.standard_normal((knots, 6)) / math.sqrt(samples)

@@ -1,4 +1,4 @@
-"""From light to electrons to numbers: the linear camera model of EMVA 1288, as functions that a pencil can check.
+"""From light to electrons to numbers: the linear camera model of EMVA 1288, as functions that can be checked by hand.
 
 ``mu = max(M x, 0) white_level_e (1 + prnu n1)``, ``N = min(Poisson(mu + dark), full_well_e)``,
 ``V = N + dsnu_e n2 + read + row + column``, ``DN = clip(round(K V + O + offset), 0, 2^b - 1)``.
@@ -6,6 +6,11 @@
 x is linear light (1 = white), M the map from linear sRGB to the channels of the sensor, of which a mosaic keeps one per
 pixel; mu, N and V are electrons, K the gain in DN per electron, O the black level in DN, b the bit depth. n1 and n2 are
 standard normal numbers that belong to the pixel of the sensor, the same in all of its frames.
+
+White at the top code makes ``white_level_e = (2^b - 1 - O) / K`` electrons, which is not the full well. In units of
+white, the noise has the variance ``a x + b`` with ``a = 1 / white_level_e`` and ``b = (s_r / white_level_e)^2`` (Foi et
+al.), where s_r is the read noise. Both are variances: in published tables, the read parameter of "Unprocessing Images"
+is a variance, too, but that of RSBlur is a standard deviation.
 
 Not modeled: blooming, smear, crosstalk between pixels, dark current that differs between pixels other than in its mean
 offset, random telegraph noise, non-linearity.
@@ -33,13 +38,7 @@ __all__ = [
     "TUKEY_SHAPES",
     "SensorParameters",
     "dn_variance",
-    "electrons",
-    "expected_dn",
-    "foi_parameters",
-    "gain_for_white",
-    "signal_to_noise",
     "tukey_lambda_sd",
-    "white_level_e",
 ]
 
 TUKEY_SHAPES = (-0.4, 1.0)
@@ -62,13 +61,13 @@ class SensorParameters:
     Parameters
     ----------
     white_level_e
-        ``[B]`` electrons that linear 1.0 makes in this exposure, > 0.
+        ``[B]`` electrons at linear 1.0 in this exposure, > 0.
     full_well_e
         ``[B]`` electrons that a pixel can hold, > 0; infinity for no limit.
     read_noise_e
         ``[B]`` standard deviation of the read noise in electrons, >= 0.
     row_noise_e
-        ``[B]`` standard deviation of the noise that one row of one channel shares, in electrons, >= 0.
+        ``[B]`` standard deviation of the noise shared by a row of one channel, in electrons, >= 0.
     gain_dn_per_e
         ``[B]`` the gain K in DN per electron, > 0.
     black_level_dn
@@ -80,7 +79,7 @@ class SensorParameters:
     rounding
         ``[B]`` whether the converter rounds to whole DN. It clips in any case.
     column_noise_e
-        ``[B]`` standard deviation of the noise that one column of one channel shares, in electrons, >= 0.
+        ``[B]`` standard deviation of the noise shared by a column of one channel, in electrons, >= 0.
     read_noise_shape
         ``[B]`` the shape lambda of a Tukey-lambda distribution for the read noise, -0.4 to 1 (.14 is nearly normal,
         less has heavier tails), or NaN for a normal one. Its standard deviation is ``read_noise_e`` in either case.
@@ -91,7 +90,7 @@ class SensorParameters:
     dsnu_e
         ``[B]`` standard deviation in electrons of the pixels' dark offsets (dark-signal non-uniformity), >= 0.
     sensor_seed
-        ``[B]`` which sensor it is: the seed of what is fixed per pixel (PRNU, DSNU).
+        ``[B]`` seed of the sensor: of the patterns that are fixed per pixel (PRNU, DSNU).
     mosaic
         ``[B]`` 0 where every channel is measured at every pixel, else 1 + the index of the pattern in
         :data:`blursynth.frame.MOSAICS`. All pictures of a batch have one, or none.
@@ -99,13 +98,13 @@ class SensorParameters:
         ``[B, 3, 3]`` from linear sRGB to the response of the red, green and blue pixels; the identity by default. Other
         numbers of channels than three only with the identity.
     offset_dn
-        ``[B, 4]`` what the black level is off by, in DN, for the colors R, G (in rows with R), G (in rows with B), B;
+        ``[B, 4]`` offsets of the black level in DN for the colors R, G (in rows with R), G (in rows with B), B;
         without a mosaic the first, the second and the fourth stand for the three channels.
 
     Raises
     ------
     InvalidValueError
-        A value out of its range, or arrays that do not fit each other.
+        A value is out of its range, or arrays do not fit each other.
 
     Examples
     --------
@@ -253,48 +252,6 @@ def tukey_lambda_sd(shape: float) -> float:
     return math.sqrt(2.0 / shape**2 * (1.0 / (1.0 + 2.0 * shape) - ratio))
 
 
-def electrons(light: ArrayLike, white_level_e: ArrayLike) -> NDArray[np.float64]:
-    """Mean number of electrons ``max(x, 0) white_level_e`` of linear light x.
-
-    >>> electrons([0.0, 0.25, 1.5, -0.1], 1000.0)
-    array([   0.,  250., 1500.,    0.])
-    """
-    return np.asarray(np.maximum(np.asarray(light, np.float64), 0.0) * np.asarray(white_level_e, np.float64))
-
-
-def white_level_e(bit_depth: ArrayLike, black_level_dn: ArrayLike, gain_dn_per_e: ArrayLike) -> NDArray[np.float64]:
-    """Electrons at the converter's top code, ``(2^b - 1 - O) / K``. This is not the full well.
-
-    A 10-bit converter with black level 64 (959 levels above it) and 0.0686 DN per electron:
-
-    >>> float(white_level_e(10, 64, 0.0686).round())
-    13980.0
-    """
-    top = 2.0 ** np.asarray(bit_depth, np.float64) - 1.0
-    return np.asarray((top - np.asarray(black_level_dn, np.float64)) / np.asarray(gain_dn_per_e, np.float64))
-
-
-def gain_for_white(bit_depth: ArrayLike, black_level_dn: ArrayLike, white_level_e: ArrayLike) -> NDArray[np.float64]:
-    """Gain K in DN per electron that puts ``white_level_e`` on the top code: ``(2^b - 1 - O) / white_level_e``.
-
-    >>> float(gain_for_white(12, 95, 4000.0))
-    1.0
-    """
-    top = 2.0 ** np.asarray(bit_depth, np.float64) - 1.0
-    return np.asarray((top - np.asarray(black_level_dn, np.float64)) / np.asarray(white_level_e, np.float64))
-
-
-def expected_dn(mean_e: ArrayLike, gain_dn_per_e: ArrayLike, black_level_dn: ArrayLike) -> NDArray[np.float64]:
-    """Mean number ``K mu + O`` of mu electrons, away from both ends of the converter and from the full well.
-
-    >>> float(expected_dn(1000.0, 0.5, 64.0))
-    564.0
-    """
-    return np.asarray(
-        np.asarray(gain_dn_per_e, np.float64) * np.asarray(mean_e, np.float64) + np.asarray(black_level_dn, np.float64)
-    )
-
-
 def dn_variance(
     mean_e: ArrayLike,
     gain_dn_per_e: ArrayLike,
@@ -314,30 +271,3 @@ def dn_variance(
     read, row = np.asarray(read_noise_e, np.float64), np.asarray(row_noise_e, np.float64)
     noise = gain**2 * (np.asarray(mean_e, np.float64) + read**2 + row**2)
     return np.asarray(noise + (QUANTISATION_VARIANCE_DN2 if rounding else 0.0))
-
-
-def foi_parameters(
-    white_level_e: ArrayLike, read_noise_e: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The pair (a, b) of ``Var[x] = a x + b`` in units of white: ``a = 1 / W, b = (s_r / W)^2``, W = white_level_e.
-
-    Both are variances. Beware of published tables: the read parameter of "Unprocessing Images" is a variance too, that
-    of RSBlur is a standard deviation.
-
-    >>> a, b = foi_parameters(1000.0, 5.0)
-    >>> float(a), float(b.round(9))
-    (0.001, 2.5e-05)
-    """
-    white = np.asarray(white_level_e, np.float64)
-    return np.asarray(1.0 / white), np.asarray((np.asarray(read_noise_e, np.float64) / white) ** 2)
-
-
-def signal_to_noise(mean_e: ArrayLike, read_noise_e: ArrayLike = 0.0) -> NDArray[np.float64]:
-    """``mu / sqrt(mu + s_r^2)``; a ratio of amplitudes, not dB.
-
-    >>> float(signal_to_noise(96.0, 2.0))
-    9.6
-    """
-    mean = np.asarray(mean_e, np.float64)
-    total = mean + np.asarray(read_noise_e, np.float64) ** 2
-    return np.asarray(np.divide(mean, np.sqrt(total), out=np.zeros(np.shape(total)), where=total > 0))

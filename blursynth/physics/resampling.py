@@ -1,4 +1,4 @@
-"""Which samples of one grid make those of another, and with what weights: resizing a picture, one axis at a time.
+"""Resizing a picture, one axis at a time: the samples and weights that give those of another grid.
 
 Sample n of a grid whose samples are ``pitch`` px apart lies at ``(n + 1/2) pitch - 1/2``, so that the grids cover the
 same field of view and nothing is shifted. Positions count from the first pixel of the full picture: a window has the
@@ -33,7 +33,7 @@ class Bands:
     source
         ``[N, K]`` int64, samples of the input, 0 .. size - 1.
     weight
-        ``[N, K]`` float64; 0 where there is nothing (taps that are not needed, or lie beyond a dark border).
+        ``[N, K]`` float64; 0 for taps that are not needed or lie beyond a dark border.
     """
 
     source: NDArray[np.int64]
@@ -47,7 +47,7 @@ class Bands:
         if self.source.min() < 0 or not np.isfinite(self.weight).all():
             raise InvalidValueError(
                 "Bands need samples >= 0 and finite weights.",
-                why="A sample that is not there has weight 0, and any number.",
+                why="A sample that does not exist has weight 0, and any index.",
             )
 
     def __len__(self) -> int:
@@ -105,11 +105,11 @@ def rescaling(
     factor
         Samples of the other grid per pixel, > 0; below 1 it is the coarser one.
     down, up
-        How the other grid is made, and how the way back: one of :data:`METHODS`.
+        Methods to the other grid and back: one of :data:`METHODS`.
     first_px, size_px
-        Where the window begins in the full picture, and how long it is.
+        Start of the window in the full picture, and its length.
     border
-        How the window goes on beyond its ends; not ``VALID``.
+        How the window is continued beyond its ends; not ``VALID``.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def rescaling(
 
 
 def reach_px(factor: float, down: str, up: str) -> int:
-    """How far light goes on the way to another grid and back, in px."""
+    """The distance in px that light travels on the way to another grid and back."""
     half = {"bilinear": 1.0, "bicubic": 2.0}
     to = half.get(down, 0.5 * (1.0 / factor + 1.0))
     back = half.get(up, 0.5 * (factor + 1.0)) / factor

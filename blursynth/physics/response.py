@@ -1,4 +1,4 @@
-"""Response curves: how linear light becomes the numbers of a file, and back; functions on 0..1, in float64.
+"""Response curves: from linear light to the values of a file and back; functions on 0..1, in float64.
 
 A curve f rises from f(0) = 0 to f(1) = 1. The response gives ``v = f(x)`` of light x, decoding ``x = f^-1(v)``.
 
@@ -8,8 +8,8 @@ One family holds the curves in closed form, :class:`Sigmoid`::
 
 a power, a shoulder (t > 0 bends the top over, t < 0 up) and a contrast (an S for c > 0). t = c = 0 is a gamma curve of
 gamma 1 / n; t = 0, c = 1 that of "Unprocessing Images"; c = 0 the sigmoid ``(1 + s) x^n / (x^n + s)`` with s = 1 / t of
-Eilertsen et al., "HDR image reconstruction from a single exposure using deep CNNs", ACM TOG 36(6), 2017, which went on
-to t <= 0 here.
+Eilertsen et al., "HDR image reconstruction from a single exposure using deep CNNs", ACM TOG 36(6), 2017, extended to
+t <= 0 here.
 
 Not modeled: curves that differ between the channels, local tone mapping.
 """
@@ -41,14 +41,14 @@ NODES = 4096
 """Entries of a table."""
 
 ROOT = 4
-"""Tables of responses stand over the fourth root of the light, where curves with a steep start are smooth."""
+"""Tables of responses are sampled over the fourth root of the light, where curves with a steep start are smooth."""
 
 MIDTONE_LIGHT = 0.3
 """The light whose value is the ``midtone`` of a sigmoid. Over the 201 measured curves of the DoRF data base that value
 is nearly uncorrelated with the exponent (-.06) and with the contrast (-.03); at other lights it is not."""
 
 CONTRASTS = (-1.0, 1.0)
-"""Range of the contrast c. Curves rise for -2 <= c <= 1; those that were measured have -.95 to 1."""
+"""Range of the contrast c. Curves rise for -2 <= c <= 1; the measured ones have -.95 to 1."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _without_contrast(value: NDArray[np.float64] | np.float64, contrast: float) 
     else:
         third = np.arcsinh(1.5 * b / a * math.sqrt(-3.0 / a)) / 3.0
         q = 2.0 * math.sqrt(-a / 3.0) * np.sinh(third)
-    # The ends are exact: what lies there must stay black and white.
+    # The ends are exact, so that black and white are kept.
     return np.asarray(np.where(w <= -0.5, 0.0, np.where(w >= 0.5, 1.0, np.clip(q + 0.5, 0.0, 1.0))))
 
 
@@ -161,12 +161,12 @@ def curve_points(array: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.floa
     Parameters
     ----------
     array
-        ``[2, N]`` or ``[N, 2]``: first the light, then the value, in any unit: each is divided by its last number.
+        ``[2, N]`` or ``[N, 2]``: first the light, then the value, in any unit; each is divided by its last number.
 
     Raises
     ------
     InvalidValueError
-        Another shape, or numbers that do not rise from (0, 0): light strictly, values never falling.
+        The shape is another, or the numbers do not rise from (0, 0): light strictly, values never falling.
     """
     points = np.asarray(array, np.float64)
     if points.ndim != 2 or 2 not in points.shape or points.size < 4:
@@ -179,9 +179,9 @@ def curve_points(array: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.floa
         raise InvalidValueError("A response curve must hold finite numbers.")
     if x[0] != 0 or v[0] != 0:
         raise InvalidValueError(
-            f"A response curve must begin with light 0 and value 0, got {x[0]:g} and {v[0]:g}.",
+            f"A response curve must start with light 0 and value 0, got {x[0]:g} and {v[0]:g}.",
             why="No light must give black, or a black picture would glow.",
-            fix="Add the point (0, 0), or take the offset off.",
+            fix="Add the point (0, 0), or subtract the offset.",
         )
     for name, numbers, bad in (
         ("light must rise from point to point", x, np.diff(x) <= 0),
@@ -214,7 +214,7 @@ def encode_table(light: ArrayLike, value: ArrayLike) -> NDArray[np.float64]:
 def decode_table(light: ArrayLike, value: ArrayLike) -> NDArray[np.float64]:
     """``[NODES]`` the light of the values ``k / (NODES - 1)``, from points of the curve.
 
-    Where a measured curve is flat, the middle of the light that gives one value is taken.
+    Where a measured curve is flat, the middle of the range of light with that value is taken.
     """
     x, v = _checked(light, value)
     levels, first = np.unique(v, return_index=True)
@@ -224,7 +224,7 @@ def decode_table(light: ArrayLike, value: ArrayLike) -> NDArray[np.float64]:
     wanted = sampled_value()
     above = np.searchsorted(levels, wanted)  # the first level that is not below
     below = np.maximum(above - 1, 0)
-    # Between two levels the curve rises from the end of one flat stretch to the beginning of the next.
+    # Between two levels, the curve rises from the end of one flat stretch to the start of the next.
     start, end = x[last][below], x[first][above]
     share = (wanted - levels[below]) / np.where(above > below, levels[above] - levels[below], 1.0)
     return np.asarray(np.where(levels[above] == wanted, middle[above], start + share * (end - start)))

@@ -1,8 +1,8 @@
 """Kernels of the super-resolution literature: formulas sampled at pixel centers, on a square that is part of the law.
 
 Each constructor gives a batch of one, centered and with a sum of 1. What lies beyond the square is not lost light: some
-of these densities have no finite sum, and the published kernels are what is inside. :func:`low_pass` has negative
-taps: it is a filter of pictures, no way that light takes.
+of these densities have no finite sum, and the published kernels are those inside the square. :func:`low_pass` has
+negative taps: it is a filter of pictures, not a path of light.
 
 Easily confused with the Gaussian, the disk and the Airy disk of ``point_spread``, which are integrated over the area of
 each pixel and end where their light does.
@@ -101,6 +101,6 @@ def _checked_shape(shape: float) -> float:
 
 
 def _normalized(dense: NDArray[np.float64]) -> PointSpreads:
-    # What no sum can tell from 0 costs time in a convolution.
+    # Taps that make no difference in any sum would cost time in a convolution.
     dense = np.where(np.abs(dense) < 1e-18 * np.abs(dense).max(), 0.0, dense)
     return PointSpreads.from_dense([dense / dense.sum()])

@@ -1,4 +1,4 @@
-"""What a picture shows in order of distance, and what its nearer parts hide."""
+"""The surfaces of a picture in order of distance, and what its nearer parts hide."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ __all__ = [
 
 # Between neighboring pixels. Below it depth that is quantized or sloped is one surface.
 JUMP_PX = 1.75
-# Within so many px of its edge a surface always goes on behind a nearer one: for the widths of pixels and slices, and
-# for point spreads whose sizes are rounded to levels.
+# A surface always continues at least this many px behind the edge of a nearer one: for the widths of pixels and slices,
+# and for point spreads whose sizes are rounded to levels.
 SLACK_PX = 2.0
 
 # Up to half a pixel a point spread lies inside one pixel. From there to _PROPORTIONAL_PX its levels are in proportion
@@ -51,7 +51,7 @@ class Scene:
     """The surfaces behind the pixels of a batch of pictures, and how each one's light is spread.
 
     Every pixel shows one small opaque patch of a surface. Patches lie in slices; a nearer slice covers a farther one,
-    patches of one slice lie side by side. Behind a pixel a second patch may be hidden: the farther surface goes on
+    patches of one slice lie side by side. Behind a pixel a second patch may be hidden: the farther surface continues
     there, with the color, slice and point spread of the pixel ``hidden`` names.
 
     At the edge of a nearer surface a pixel is a mixture. There ``front`` names a pixel of the nearer surface, ``share``
@@ -77,7 +77,7 @@ class Scene:
     kernel
         ``[B, H, W]`` point spread of every pixel's light, int32, a number from 0 to K - 1.
     hidden
-        ``[B, H, W]`` int32: ``row * W + column`` of the pixel whose surface goes on behind this one; -1 where nothing
+        ``[B, H, W]`` int32: ``row * W + column`` of the pixel whose surface continues behind this one; -1 where nothing
         is hidden. In a connected scene it is one slice farther at least.
     psf
         ``G * K`` point spreads; that of part g and kernel k stands at ``g * K + k``. Each sums to 1.
@@ -102,7 +102,7 @@ class Scene:
     Raises
     ------
     InvalidValueError
-        Shapes or numbers that do not fit.
+        Shapes or values do not fit.
     """
 
     order: NDArray[np.int32]
@@ -218,7 +218,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """What lies at every pixel of one picture: a visible patch (0), a hidden one (1), a missing one (2); N = H * W.
+    """The patches at every pixel of one picture: a visible patch (0), a hidden one (1), a missing one (2); N = H * W.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ class Patches:
     cover
         ``[N]`` how much of its pixel the visible patch covers; a hidden one covers all of it.
     void
-        ``[N]`` of how much of the pixel a surface is missing.
+        ``[N]`` share of the pixel in which a surface is missing.
     color, behind
         ``[N]`` int32: pixels with the unmixed colors of both patches.
     """
@@ -248,7 +248,7 @@ class Patches:
     behind: NDArray[np.int32]
 
     def weights(self) -> NDArray[np.float64]:
-        """``[2, 3, N]`` how much light of the pixel itself, of ``color`` and of ``behind`` the patches have."""
+        """``[2, 3, N]`` weights of the light of the pixel itself, of ``color`` and of ``behind`` in the patches."""
         a, rest = self.cover, 1.0 - self.cover
         q = a * a + rest * rest
         return np.stack(
@@ -310,7 +310,7 @@ def level_radius_px(level: int, tolerance_px: float) -> float:
 
 
 def reach_of_objects_px(largest_radius_px: float) -> int:
-    """How far away a pixel may be whose color is seen in another one, hidden surfaces included, of moving objects.
+    """Largest distance of a pixel whose color contributes to another one, hidden surfaces included, of moving objects.
 
     Light travels by the radius. What lies behind an object is seen up to both radii behind its edge, and has the color
     of a pixel as far from the edge on the other side, or nearer to it.
@@ -322,7 +322,7 @@ def reach_of_objects_px(largest_radius_px: float) -> int:
 def reach_of_layers_px(
     nearness_px: NDArray[np.floating], radius_px: NDArray[np.floating], *, wider_px: float, sloped: bool
 ) -> int:
-    """How far away a pixel may be whose color or depth matters to another one, hidden surfaces included.
+    """The largest distance of a pixel whose color or depth affects another one, hidden surfaces included.
 
     The light of a visible patch travels by its radius. A hidden one is seen as many px behind the edge of the nearer
     surface as their radii differ, has the color of a pixel as far from the edge on the other side or nearer to it,
@@ -383,13 +383,13 @@ def scene_of_layers(
     radius_px
         ``[1, H, W]`` signed radius of the blur of every pixel.
     kernel
-        ``[1, H, W]`` any integer that stands for the point spread of every pixel.
+        ``[1, H, W]`` any integer that identifies the point spread of every pixel.
     point_spreads
-        Gives for such a number the point spreads of the parts.
+        Returns the point spreads of the parts for such a number.
     part_weight
         ``[G]`` share of each part.
     backend
-        Whose ``surface_edges`` and ``surface_slope`` are used. What lies farther away than can be seen is left out; so
+        Backend whose ``surface_edges`` and ``surface_slope`` are used. What is too far away to be seen is left out, so
         a window of the picture and the whole picture have the same scene.
     part_center
         See :class:`Scene`; None for one part.

@@ -1,4 +1,4 @@
-"""The edges of nearer surfaces in a picture: what is mixed there, what goes on behind, and what is missing."""
+"""The edges of nearer surfaces in a picture: what is mixed there, what continues behind them, and what is missing."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ EVEN_AT_LEAST = 0.15
 PURE_REACH_PX = 4  # px within which a surface shows its unmixed color
 FRONT_REACH_PX = 3
 THIN_BACK_PX = 2
-# How far from an edge the colors lie that go on behind it; farther in, they are turned over once more.
+# Width of the band beside an edge whose colors continue behind it; farther in, they are mirrored again.
 MIRRORED_PX = 8.0
 SLOPE_REACH_PX = 3
-# A surface goes on behind another with slopes of up to so many px of radius per px.
+# A surface continues behind another with slopes of at most this many px of radius per px.
 STEEPEST = 0.3
-# How the colors' variance weighs against the side that depth says: measured on photographs with mattes of discs,
+# Weight of the colors' variance against the side given by the depth: measured on photographs with mattes of discs,
 # blobs and wires (0 to 12 tried; the error is flat from 4 on).
 TRUST = 4.0
 # A pixel is at most this many standard deviations of its surface's colors from their mean if nothing is mixed into it.
 PURE_WITHIN = 2.0
-# Colors of two surfaces tell shares if they are at least so many standard deviations of both apart.
+# Colors of two surfaces determine shares if they are at least this many standard deviations of both apart.
 TELLING = 3.0
 # A mixture lies on the line between the two colors, off it by no more than this share of their distance, and noise.
 OFF_LINE = 0.15
-SMALLEST_CONTRAST = 1e-4  # of the squared light of both surfaces; below it colors say nothing
+SMALLEST_CONTRAST = 1e-4  # of the squared light of both surfaces; below it, colors carry no information
 
 
 @dataclass(frozen=True, eq=False)
 class SurfaceEdges:
-    """What a :class:`~blursynth.physics.scene.Scene` is told about its edges, in its shapes."""
+    """The edges of a :class:`~blursynth.physics.scene.Scene`, in its shapes."""
 
     front: NDArray[np.int32]
     share: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Depth of simple surfaces: a plane, the ground with a sky.
+"""Depth of simple surfaces: a plane, and the ground with a sky.
 
 Positions are given as tangents of the viewing angle, ``(column - principal column) / focal_length_px`` and likewise for
 rows, so that a window of a picture has the depth of the whole. Depth is measured along the optical axis; that of a
@@ -56,13 +56,13 @@ def plane_depth_m(
     tilt_rad
         Angle between the plane's normal and the optical axis, 0 <= tilt < pi/2; 0 is a wall seen straight on.
     azimuth_rad
-        Direction in the picture in which the plane goes away from the camera, from +x (right) towards +y (down).
+        Direction in the picture in which the plane recedes from the camera, from +x (right) towards +y (down).
     far_m
         Depth is at most this; beyond the plane's horizon it is this.
 
     Examples
     --------
-    At 45 degrees to the right a plane that recedes by 45 degrees is met nowhere:
+    In a direction 45 degrees to the right, a ray never meets a plane that recedes by 45 degrees:
 
     >>> y, x = np.zeros(1), np.array([-1.0, 0.0, 0.5, 1.0])
     >>> plane_depth_m(y, x, 2.0, math.radians(45), 0.0, 1000.0).round(9).tolist()
@@ -93,7 +93,7 @@ def ground_depth_m(
     horizon_y
         Tangent of the viewing angle of the horizon, downwards.
     far_m
-        Depth of the sky, and the most that the ground has.
+        Depth of the sky, and largest depth of the ground.
 
     Examples
     --------

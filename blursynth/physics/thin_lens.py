@@ -1,4 +1,4 @@
-"""The thin lens: how large a point out of focus appears, and where the focus lies.
+"""The thin lens: the size of a point out of focus, and the position of the focus.
 
 ``1/f = 1/s + 1/s'``: an object at distance s from the lens is sharp at ``s'`` behind it. With the sensor at
 ``s' = f s_f / (s_f - f)``, where s_f is sharp, a point at s becomes a disk of the diameter
@@ -46,7 +46,7 @@ def blur_per_dioptre_px(
     Raises
     ------
     InvalidValueError
-        A number outside its range; the focus is nearer than the focal length.
+        A number is outside its range, or the focus is nearer than the focal length.
     """
     for name, value in (
         ("focal_length_mm", focal_length_mm),
@@ -59,7 +59,7 @@ def blur_per_dioptre_px(
     if not focus_mm > focal_length_mm:
         raise InvalidValueError(
             f"focus_distance_m must be > the focal length of {focal_length_mm / 1000:g} m, got {focus_distance_m}.",
-            why="Nearer to the lens than its focal length nothing can be brought to a focus.",
+            why="Nothing nearer to the lens than its focal length can be focused.",
             fix="Focus farther away, or use a camera of shorter focal length.",
         )
     image_mm = focal_length_mm / (1.0 - focal_length_mm / focus_mm)

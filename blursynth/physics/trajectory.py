@@ -1,11 +1,11 @@
-"""Paths that a point of light draws on the sensor while the shutter is open.
+"""Paths of a point of light on the sensor while the shutter is open.
 
 A path is ``[N, 2]`` or, for a batch, ``[B, N, 2]``: x to the right and y downwards, in px, float64, at equal time
-steps of the exposure. Where a path lies on the sensor does not matter yet: ``rasterize`` of a backend moves its mean
+steps of the exposure. The position of a path on the sensor does not matter: ``rasterize`` of a backend moves its mean
 to zero.
 
-The random walk needs many random numbers, so this module holds its law and its parameters
-(:class:`WalkParameters`), and the backends run it (``backends.cpu.random_walk``, ``backends.oracle.random_walk``).
+The random walk needs many random numbers, so this module only defines its law and its parameters
+(:class:`WalkParameters`), and the backends compute it (``backends.cpu.random_walk``, ``backends.oracle.random_walk``).
 
 Not modeled: rotation of the camera about the optical axis and depth; those bend the path from pixel to pixel.
 """
@@ -19,12 +19,11 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blursynth.errors import InvalidValueError, did_you_mean
+from blursynth.errors import InvalidValueError, demand, did_you_mean
 
 __all__ = [
     "PUBLISHED_CANVAS_PX",
     "PUBLISHED_LENGTH_PX",
-    "PUBLISHED_RANGES",
     "PUBLISHED_SAMPLES",
     "WalkForm",
     "WalkLaw",
@@ -33,7 +32,6 @@ __all__ = [
     "constant_acceleration",
     "exposure_shares",
     "gaussian_process",
-    "path_length_px",
     "published_placement",
     "replay",
     "straight_line",
@@ -43,14 +41,6 @@ __all__ = [
 PUBLISHED_SAMPLES = 2000
 PUBLISHED_LENGTH_PX = 60.0
 PUBLISHED_CANVAS_PX = 64
-#: Each is uniform in this range, drawn once per trajectory.
-PUBLISHED_RANGES = {
-    "anxiety": (0.0, 0.1),
-    "centripetal": (0.0, 0.7),
-    "big_shake": (0.0, 0.2),
-    "gaussian": (0.0, 10.0),
-    "heading_rad": (0.0, 2.0 * math.pi),
-}
 
 
 class WalkForm(StrEnum):
@@ -66,7 +56,7 @@ class WalkForm(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class WalkLaw:
-    """The numbers of one step of the random walk, one per path; what the backends work with.
+    """The coefficients of one step of the random walk, one per path, as the backends use them.
 
     A step is ``v <- v + 2 v exp(i(pi + U - 1/2)) [W < shake] + noise (n1 + i n2) - pull x``, ``v <- step v / |v|``,
     ``x <- x + v``, with U and W uniform in (0, 1) and n standard normal.
@@ -83,7 +73,7 @@ class WalkLaw:
 
 @dataclass(frozen=True, eq=False)
 class WalkParameters:
-    """The Markov random trajectory of Boracchi and Foi: a particle of constant speed with a restless heading.
+    """The Markov random trajectory of Boracchi and Foi: a particle with constant speed and a restless heading.
 
     With ``h = L/(N - 1)``, ``v_0 = exp(i theta)``, ``v = a v_0`` (``h v_0`` if a = 0) and ``x_1 = 0``, each of the N
     - 1 steps is
@@ -127,8 +117,8 @@ class WalkParameters:
 
     Notes
     -----
-    The published code draws c, g, p and theta once per trajectory; here they are plain numbers, because a record of a
-    degradation must hold them. Draw them from ``PUBLISHED_RANGES`` to repeat the publication.
+    The published code draws a, c, g, p and theta once per trajectory, uniformly from the published ranges above; here
+    they are plain numbers, because a record of a degradation must hold them.
 
     Not modeled: rotation of the camera, acceleration along the path (the speed is constant), the spectrum of hand
     tremor.
@@ -163,8 +153,8 @@ class WalkParameters:
                     f"{name} must be a finite number or an array [B] of them, got {array.tolist()}."
                 )
             object.__setattr__(self, name, array)
-        _demand(bool((self.length_px > 0).all()), "length_px", self.length_px, "> 0", "A path needs a length.")
-        _demand(
+        demand(bool((self.length_px > 0).all()), "length_px", self.length_px, "> 0", "A path needs a length.")
+        demand(
             bool(((self.anxiety >= 0) & (self.anxiety <= 1)).all()),
             "anxiety",
             self.anxiety,
@@ -172,8 +162,8 @@ class WalkParameters:
             "It scales every disturbance; 0 is a straight line, the published range is 0..0.1.",
         )
         for name in ("centripetal", "big_shake", "gaussian"):
-            _demand(bool((getattr(self, name) >= 0).all()), name, getattr(self, name), ">= 0", "It is a strength.")
-        _demand(
+            demand(bool((getattr(self, name) >= 0).all()), name, getattr(self, name), ">= 0", "It is a strength.")
+        demand(
             isinstance(self.samples, int | np.integer) and self.samples >= 2,
             "samples",
             self.samples,
@@ -193,7 +183,7 @@ class WalkParameters:
         return int(self.length_px.size)
 
     def law(self) -> WalkLaw:
-        """The numbers of one step, with the form's scaling worked in."""
+        """The coefficients of one step, with the scaling of the form applied."""
         # Below this the square of the first speed would underflow, and the path is straight anyway.
         anxiety = np.where(self.anxiety < 1e-100, 0.0, self.anxiety)
         step = self.length_px / (self.samples - 1)
@@ -233,8 +223,8 @@ def straight_line(length_px: ArrayLike, angle_rad: ArrayLike) -> NDArray[np.floa
     [[-2.0, -0.0], [2.0, 0.0]]
     """
     length, angle = np.broadcast_arrays(np.asarray(length_px, np.float64), np.asarray(angle_rad, np.float64))
-    _demand(bool((np.isfinite(length) & (length >= 0)).all()), "length_px", length_px, "finite and >= 0", "")
-    _demand(bool(np.isfinite(angle).all()), "angle_rad", angle_rad, "finite", "")
+    demand(bool((np.isfinite(length) & (length >= 0)).all()), "length_px", length_px, "finite and >= 0", "")
+    demand(bool(np.isfinite(angle).all()), "angle_rad", angle_rad, "finite", "")
     half = 0.5 * length[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     return np.stack([-half, half], axis=-2)
 
@@ -258,14 +248,14 @@ def constant_acceleration(
     velocity = np.asarray(velocity_px, np.float64)
     acceleration = np.asarray(acceleration_px, np.float64)
     for name, value in (("velocity_px", velocity), ("acceleration_px", acceleration)):
-        _demand(
+        demand(
             value.ndim in (1, 2) and value.shape[-1] == 2 and bool(np.isfinite(value).all()),
             name,
             value.tolist(),
             "finite, [2] or [B, 2]",
             "A path has an x and a y.",
         )
-    _demand(samples >= 2, "samples", samples, ">= 2", "A path needs a start and an end.")
+    demand(samples >= 2, "samples", samples, ">= 2", "A path needs a start and an end.")
     time = np.linspace(0.0, 1.0, samples)[:, None]
     return velocity[..., None, :] * time + 0.5 * acceleration[..., None, :] * time * time
 
@@ -276,15 +266,15 @@ def gaussian_process(
     r"""A smooth random path: a stationary Gaussian process with the Matern-5/2 covariance, x and y independent.
 
     ``cov(x(s), x(t)) = sigma^2 (1 + q + q^2/3) exp(-q)`` with ``q = sqrt(5) |s - t| / l``, times in units of the
-    exposure. It has a velocity and an acceleration, unlike the random walk. Drawn exactly, at any number of samples,
-    as the Markov process of (position, velocity, acceleration) that has this covariance.
+    exposure. It has a velocity and an acceleration, unlike the random walk. It is drawn exactly, for any number of
+    samples, as the Markov process of (position, velocity, acceleration) that has this covariance.
 
     Parameters
     ----------
     sigma_px
         Standard deviation of each coordinate in px, >= 0.
     correlation_time
-        l as a fraction of the exposure, > 0. Small: a tangle; large: almost a straight line.
+        l as a fraction of the exposure, > 0. A small value gives a tangle, a large one almost a straight line.
     seed
         0 <= seed < 2**64. The same seed gives the same path; twice the samples give another path of the same law.
     samples
@@ -295,16 +285,16 @@ def gaussian_process(
     Source of the use for blur: deepinv's MotionBlurGenerator. Of the covariance: Rasmussen and Williams, "Gaussian
     processes for machine learning", 2006, chapter 4; of the Markov form: Hartikainen and Sarkka, MLSP 2010.
     """
-    _demand(math.isfinite(sigma_px) and sigma_px >= 0, "sigma_px", sigma_px, "finite and >= 0", "")
-    _demand(
+    demand(math.isfinite(sigma_px) and sigma_px >= 0, "sigma_px", sigma_px, "finite and >= 0", "")
+    demand(
         math.isfinite(correlation_time) and correlation_time > 0,
         "correlation_time",
         correlation_time,
         "finite and > 0",
         "It is the time, as a fraction of the exposure, over which the path remembers.",
     )
-    _demand(samples >= 2, "samples", samples, ">= 2", "A path needs a start and an end.")
-    _demand(0 <= seed < 2**64, "seed", seed, "0 <= seed < 2**64", "")
+    demand(samples >= 2, "samples", samples, ">= 2", "A path needs a start and an end.")
+    demand(0 <= seed < 2**64, "seed", seed, "0 <= seed < 2**64", "")
     # Notation (Hartikainen and Sarkka 2010, eq. 12 for p = 2), time in units of 1/rate, so that the numbers are near 1.
     d = math.sqrt(5.0) / correlation_time / (samples - 1)
     transition = math.exp(-d) * np.array(
@@ -351,14 +341,14 @@ def replay(
     time_s
         ``[M]`` times of the recording in s, strictly increasing; need not be evenly spaced.
     position_px
-        ``[M, 2]`` x and y in px; between two of them the point goes straight, at constant speed.
+        ``[M, 2]`` x and y in px; between two of them the point moves straight at constant speed.
     start_s, exposure_s
         The exposure within the recording; by default the whole of it.
 
     Returns
     -------
     tuple
-        Positions ``[N, 2]``, the two ends of the exposure and what was recorded between them, and the time ``[N - 1]``
+        Positions ``[N, 2]``: the two ends of the exposure and the recorded ones between them; and the time ``[N - 1]``
         from each to the next in s, as ``rasterize`` takes them.
 
     Raises
@@ -405,7 +395,7 @@ def replay(
 def exposure_shares(
     path: ArrayLike, duration: ArrayLike | None, exposure: ArrayLike, *, unit_sum: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Which part of each segment of a path the exposure sees, and with how much of the light.
+    """The part of each segment of a path that is exposed, and its share of the light.
 
     Parameters
     ----------
@@ -457,7 +447,7 @@ def exposure_shares(
         if spent.ndim != 2 or spent.shape[1] != samples - 1 or spent.shape[0] not in (1, batch):
             raise InvalidValueError(
                 f"duration must be [N - 1] or [B, N - 1] = [{batch}, {samples - 1}], got {np.shape(duration)}.",
-                why="It belongs to the segments between positions.",
+                why="There is one duration for each segment between positions.",
             )
         if not (np.isfinite(spent).all() and (spent >= 0).all() and (spent.sum(axis=1) > 0).all()):
             raise InvalidValueError(
@@ -481,7 +471,7 @@ def exposure_shares(
 def averaged_frames(
     path: ArrayLike, *, frames: int, gap: float, interpolated: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The parts of a path that a mean of successive frames sees.
+    """The parts of a path that contribute to a mean of successive frames.
 
     Parameters
     ----------
@@ -508,16 +498,16 @@ def averaged_frames(
     ([0.0, 0.0, 4.0, 4.0, 8.0, 8.0], [1.0, 0.0, 1.0, 0.0, 1.0], [4.0, 0.0])
     """
     positions = np.asarray(path, np.float64)
-    _demand(
+    demand(
         positions.ndim == 2 and positions.shape[1] == 2 and len(positions) >= 2 and bool(np.isfinite(positions).all()),
         "path",
         np.shape(path),
         "finite, [N, 2] with N >= 2",
         "A path needs a start and an end.",
     )
-    _demand(frames >= 1, "frames", frames, ">= 1", "A mean of nothing is nothing.")
-    _demand(0 <= gap <= 1, "gap", gap, "0..1", "It is a part of the time between two frames.")
-    _demand(interpolated >= 0, "interpolated", interpolated, ">= 0", "")
+    demand(frames >= 1, "frames", frames, ">= 1", "A mean needs at least one frame.")
+    demand(0 <= gap <= 1, "gap", gap, "0..1", "It is a part of the time between two frames.")
+    demand(interpolated >= 0, "interpolated", interpolated, ">= 0", "")
     whole = frames - gap  # times between frames from the first light to the last
     steps = 1 if gap == 1 else max(1, round((len(positions) - 1) * (1 - gap) / whole))
     time = np.arange(frames)[:, None] + (1 - gap) * np.linspace(0.0, 1.0, steps + 1)
@@ -535,14 +525,8 @@ def averaged_frames(
     return seen.reshape(-1, 2), duration.ravel()[:-1], weight @ middle
 
 
-def path_length_px(path: ArrayLike) -> NDArray[np.float64]:
-    """Sum of the distances between consecutive positions; ``[...]`` of ``[..., N, 2]``."""
-    steps = np.diff(np.asarray(path, np.float64), axis=-2)
-    return np.asarray(np.hypot(steps[..., 0], steps[..., 1]).sum(axis=-1))
-
-
 def published_placement(path: ArrayLike, canvas_px: int = PUBLISHED_CANVAS_PX) -> NDArray[np.float64]:
-    """Where the published code puts a path ``[..., N, 2]`` on its square canvas.
+    """The position in which the published code puts a path ``[..., N, 2]`` on its square canvas.
 
     The lowest x and y go to 0, then the start to a whole pixel, then everything by ``1 + ceil((canvas - max)/2)``. So
     the START lies on a pixel and the path is neither at its mean nor at the middle of its bounding box; the MATLAB
@@ -553,13 +537,7 @@ def published_placement(path: ArrayLike, canvas_px: int = PUBLISHED_CANVAS_PX) -
     Source: Boracchi and Foi's ``createTrajectory.m``; DeblurGAN's ``generate_trajectory.py``.
     """
     x = np.asarray(path, np.float64)
-    _demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "The canvas must hold a pixel and its neighbors.")
+    demand(canvas_px >= 3, "canvas_px", canvas_px, ">= 3", "The canvas must hold a pixel and its neighbors.")
     x = x - x.min(axis=-2, keepdims=True)
     x = x - np.fmod(x[..., :1, :], 1.0) + 1.0
     return np.asarray(x + np.ceil((canvas_px - x.max(axis=-2, keepdims=True)) / 2.0))
-
-
-def _demand(holds: bool, name: str, got: object, wanted: str, why: str) -> None:
-    if not holds:
-        shown = got.tolist() if isinstance(got, np.ndarray) else got
-        raise InvalidValueError(f"{name} must be {wanted}, got {shown}.", why=why)

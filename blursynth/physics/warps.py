@@ -1,20 +1,20 @@
-"""Where the light of every pixel comes from while a camera moves: homographies, and the times that each row sees.
+"""Where the light of every pixel of a moving camera comes from: homographies, and the times at which rows are exposed.
 
 x is to the right, y downwards, z along the optical axis into the scene; pixel centers have whole coordinates.
 
-From a pose to a warp. A camera with the orientation R (a matrix that turns directions of the camera into directions of
+From a pose to a warp. A camera with the orientation R (a matrix that converts directions of the camera to directions of
 the world) and the position c sees the world point ``X_w = R X + c`` at X of its own coordinates. At the reference pose
 ``(R_0, c_0)`` it was seen at ``X_0 = R_0' (X_w - c_0) = A X + a`` with ``A = R_0' R`` and ``a = R_0' (c - c_0)``. Pixel
-``p = (x, y, 1)`` of the moving camera shows the point ``X = D K^-1 p`` at its depth D, so it shows what stands at
-``K X_0 / D = K A K^-1 p + q K a`` in the reference picture, q = 1 / D: the ``matrix`` and ``shift`` of :class:`Warps`.
+``p = (x, y, 1)`` of the moving camera shows the point ``X = D K^-1 p`` at its depth D, so it shows what stands at ``K
+X_0 / D = K A K^-1 p + q K a`` in the reference picture, q = 1 / D: the ``matrix`` and ``shift`` of :class:`Warps`.
 
-In the words of other books, ``X_t = R_t X_0 + t_t`` with ``R_t = A'`` and ``t_t = -A' a``, and for a plane
+In the notation of other books, ``X_t = R_t X_0 + t_t`` with ``R_t = A'`` and ``t_t = -A' a``, and for a plane
 ``n' X_0 = d`` the homography ``H_t = K (R_t + t_t n' / d) K^-1`` takes reference pixels to pixels of the moving camera
 (:func:`homography`); a picture is rendered with its inverse, which for pure rotation is ``K A K^-1``.
 
 The depth D belongs to the moving camera's pixel. Taking it from the reference picture at the same pixel, as the
 degradations do, is exact for planes parallel to the sensor and wrong by the parallax of the depth's own slope
-otherwise; what a nearer object hides or bares is not modeled.
+otherwise; regions that a nearer object hides or reveals are not modeled.
 """
 
 from __future__ import annotations
@@ -66,14 +66,15 @@ class Warps:
     shift
         ``[N, T, 3]`` what translation of the camera adds per unit of inverse depth; zero for rotations.
     first
-        ``[N, R]`` first time that a row sees, R = height of the picture, or 1 for all rows alike (global shutter).
+        ``[N, R]`` first time at which a row is exposed, R = height of the picture, or 1 for all rows alike (global
+        shutter).
     weight
         ``[N, R, n]`` share of each of the n times from there on; they sum to 1 over n for a picture of full exposure.
 
     Raises
     ------
     InvalidValueError
-        Shapes that do not fit, or rows that see times that do not exist.
+        Shapes do not fit, or rows are exposed at times that do not exist.
     """
 
     matrix: NDArray[np.float64]
@@ -170,7 +171,7 @@ def homography(
 
 
 def demand_length(length_px: float) -> None:
-    """Refuse motions that no picture survives.
+    """Refuse excessively long motions.
 
     Raises
     ------
@@ -179,7 +180,7 @@ def demand_length(length_px: float) -> None:
     """
     if length_px > LONGEST_PX:
         raise InvalidValueError(
-            f"The picture would move along a path of {length_px:.0f} px; at most {LONGEST_PX} is made.",
+            f"The picture would move along a path of {length_px:.0f} px; at most {LONGEST_PX} is possible.",
             why="Angles are in mrad, a gyroscope's rates in rad/s (not degrees), steps in mm, depth in meters.",
             fix="Check the units; or use smaller amplitudes, a shorter exposure or a larger nearest_m.",
         )
@@ -198,7 +199,7 @@ def _moments(length_px: float, step_px: float) -> int:
 def exposure_cells(
     path: Path, intrinsics: NDArray[np.float64], size_px: ArrayLike, span_s: float, *, step_px: float, nearest_m: float
 ) -> NDArray[np.float64]:
-    """Boundaries ``[N + 1]`` in s of parts of a motion in which no pixel moves further than ``step_px``.
+    """Boundaries ``[N + 1]`` in s of parts of a motion in which no pixel moves farther than ``step_px``.
 
     The parts are short where the camera is fast: each is equally long for the corner of the picture (or its middle)
     that is fastest at the time, at infinite depth or at ``nearest_m``.
@@ -245,14 +246,14 @@ def exposure_cells(
         speed = np.maximum(speed, np.sqrt((distance**2).sum(axis=1)).max(axis=1))
         if not poses.position_m.any():
             break
-    # Where the camera turns back it is slow and much light gathers: a floor keeps the parts short there, too.
+    # Where the camera turns back, it is slow and much light gathers: a floor keeps the parts short there, too.
     speed = np.hypot(speed, _SLOWEST * speed.mean())
     length = np.concatenate([[0.0], np.cumsum(speed)])
     demand_length(float(length[-1]))
     parts = _moments(float(length[-1]), step_px)
     if length[-1] == 0:
         return np.array([0.0, span_s])
-    # Where the camera rests, any time is as good as another; a hair of speed keeps the inverse unique.
+    # Where the camera rests, all times are equivalent; a tiny speed keeps the inverse unique.
     length += np.linspace(0.0, 1e-9 * length[-1], samples)
     cells = np.interp(np.linspace(0.0, length[-1], parts + 1), length, times)
     cells[0], cells[-1] = 0.0, span_s
@@ -272,7 +273,7 @@ def row_starts_s(
 def row_exposures(
     cells_s: NDArray[np.float64], starts_s: NDArray[np.float64], exposure_s: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """``first`` and ``weight`` of :class:`Warps`: which share of a row's exposure lies in which part of the motion.
+    """``first`` and ``weight`` of :class:`Warps`: the share of a row's exposure in each part of the motion.
 
     Examples
     --------
@@ -330,7 +331,7 @@ def warps_of_path(
     centered_on: CenteredOn = "mean",
     frames: int | None = None,
 ) -> Warps:
-    """What a camera on a path sees, for one picture.
+    """The warps of a camera on a path, for one picture.
 
     Parameters
     ----------
@@ -352,8 +353,8 @@ def warps_of_path(
         exposure; ``global_shutter``: the mean over the exposures of all rows of the full picture, so that the rolling
         shutter bends the blurred picture and the target is straight.
     frames
-        Every row sees so many moments, each in the middle of its share of the row's exposure, and nothing between
-        them; None: the whole of it, by the parts.
+        Number of moments at which every row is exposed, each in the middle of its share of the row's exposure; None: a
+        continuous exposure, by the parts.
     """
     rolling = starts_s is not None and bool(np.any(starts_s != 0))
     starts = starts_s if rolling and starts_s is not None else np.zeros(1)
@@ -374,7 +375,7 @@ def warps_of_path(
         turn = back @ poses.orientation
         moved = (poses.position_m - reference_position.reshape(3)) @ back.T
     else:
-        # Every row is centered on its own, so it has poses of its own: they lie one after another.
+        # Every row is centered on its own mean, so it has its own poses, which are stored one after another.
         which = (first[:, None] + np.arange(weight.shape[1])).ravel()
         shape = (len(starts), weight.shape[1])
         seen = Poses(poses.orientation[which].reshape(*shape, 3, 3), poses.position_m[which].reshape(*shape, 3))
@@ -411,18 +412,18 @@ def zoom_warps(
     center_px
         Row and column of the fixed point, in px of the frame.
     size_px
-        ``[2, 2]`` first and last row and column, in px of the frame, between which no pixel may move further than
+        ``[2, 2]`` first and last row and column, in px of the frame, between which no pixel may move farther than
         ``step_px`` from one moment to the next.
     centered_on
         The target's focal length: the mean of its logarithm over the exposure, or that at the start.
     frames
-        So many moments in place of those that ``step_px`` asks for.
+        Number of moments, instead of the number that follows from ``step_px``.
     """
     row, column = np.asarray(center_px, np.float64)
     box = np.asarray(size_px, np.float64)
     furthest = math.hypot(*np.abs(box - (row, column)).max(axis=0))
     swing = abs(math.log(scale))
-    # The picture's edge moves by furthest d(log scale), more where it is seen magnified.
+    # The edge of the picture moves by furthest d(log scale), more where it is magnified.
     demand_length(swing * furthest * math.exp(0.5 * swing))
     times = _moments(swing * furthest * math.exp(0.5 * swing), step_px) if frames is None else frames
     moment = (np.arange(times) + 0.5) / times - (0.5 if centered_on == "mean" else 0.0)

@@ -6,11 +6,12 @@ digits, so that a draw is readable and the same on every platform.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from statistics import NormalDist
 from typing import Any, ClassVar, cast, final
 
@@ -20,10 +21,12 @@ from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.physics.color import srgb_to_linear
+from blursynth.records.kind import snake
 from blursynth.records.streams import Stream
 
 __all__ = [
     "ALL",
+    "SHARE",
     "Beta",
     "Choice",
     "Constant",
@@ -38,11 +41,17 @@ __all__ = [
     "SameAs",
     "TruncatedNormal",
     "Uniform",
+    "field_schema",
     "parse",
 ]
 
 Plain = bool | int | float | str | None
 Earlier = Mapping[str, Degradation]
+Schema = dict[str, Any]
+
+_NUMBER: Schema = {"type": "number"}
+_POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0}
+SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
 # (raw >> 11 + 0.5) 2^-53 lies within 2^-54 of 0 and 1, so a normal deviate stays within 8.3 standard deviations.
 _NORMAL_REACH = 8.3
@@ -50,10 +59,16 @@ _NORMAL_REACH = 8.3
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
+@dataclass(frozen=True)
 class Distribution(ABC):
-    """A distribution of one plain value."""
+    """A distribution of one plain value. Its name in TOML is that of the class in snake case."""
 
-    word: ClassVar[str]  # name in TOML
+    word: ClassVar[str]
+    options: ClassVar[Mapping[str, Schema]] = {}
+    """Parameters beside the list of the others in TOML, with their JSON schemas."""
+
+    def __init_subclass__(cls) -> None:
+        cls.word = snake(cls.__name__)
 
     @abstractmethod
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
@@ -63,9 +78,9 @@ class Distribution(ABC):
     def extremes(self) -> tuple[Plain, ...]:
         """The limits of the range (or all values), so that a recipe can be validated before any work starts."""
 
-    @abstractmethod
     def to_plain(self) -> Any:
         """The form used in TOML and JSON."""
+        return {self.word: list(vars(self).values())}
 
     def depends_on(self) -> tuple[SameAs, ...]:
         """The fields of earlier steps that it depends on."""
@@ -81,16 +96,27 @@ def _rounded(value: float, low: float = -math.inf, high: float = math.inf) -> fl
     return min(max(float(f"{value:.9g}"), low), high)
 
 
-def _finite(word: str, **numbers: float) -> None:
+def _check_numbers(word: str, **numbers: float) -> None:
+    """Refuse parameters that are not finite numbers, and a ``low`` above ``high``."""
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InvalidValueError(f"{word}: {name} must be a finite number, got {value!r}.")
-
-
-def _ordered(word: str, low: float, high: float) -> None:
-    _finite(word, low=low, high=high)
+    low, high = numbers.get("low", -math.inf), numbers.get("high", math.inf)
     if low > high:
         raise InvalidValueError(f"{word}: low must not exceed high, got [{low}, {high}].", fix="Swap them.")
+
+
+class _Bounded(Distribution):
+    """A distribution between two parameters, ``low`` and ``high``, all of whose parameters are numbers."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _check_numbers(self.word, **vars(self))
+
+    def extremes(self) -> tuple[Plain, ...]:
+        return (float(self.low), float(self.high))
 
 
 @dataclass(frozen=True)
@@ -98,7 +124,6 @@ class Constant(Distribution):
     """Always the same value. In TOML: the value itself."""
 
     value: Plain
-    word: ClassVar[str] = "constant"
 
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
         return self.value
@@ -111,36 +136,25 @@ class Constant(Distribution):
 
 
 @dataclass(frozen=True)
-class Uniform(Distribution):
+class Uniform(_Bounded):
     """Uniform distribution between ``low`` and ``high``. In TOML: ``{ uniform = [4.0, 40.0] }``."""
 
     low: float
     high: float
-    word: ClassVar[str] = "uniform"
-
-    def __post_init__(self) -> None:
-        _ordered(self.word, self.low, self.high)
 
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
         return _rounded(self.low + (self.high - self.low) * stream.uniform(), self.low, self.high)
 
-    def extremes(self) -> tuple[Plain, ...]:
-        return (float(self.low), float(self.high))
-
-    def to_plain(self) -> Any:
-        return {self.word: [self.low, self.high]}
-
 
 @dataclass(frozen=True)
-class LogUniform(Distribution):
+class LogUniform(_Bounded):
     """Uniform in the logarithm between ``low`` > 0 and ``high``. In TOML: ``{ log_uniform = [2000, 20000] }``."""
 
     low: float
     high: float
-    word: ClassVar[str] = "log_uniform"
 
     def __post_init__(self) -> None:
-        _ordered(self.word, self.low, self.high)
+        super().__post_init__()
         if self.low <= 0:
             raise InvalidValueError(
                 f"{self.word}: low must be > 0, got {self.low}.",
@@ -152,12 +166,6 @@ class LogUniform(Distribution):
         ratio = math.log(self.high / self.low)
         return _rounded(self.low * math.exp(ratio * stream.uniform()), self.low, self.high)
 
-    def extremes(self) -> tuple[Plain, ...]:
-        return (float(self.low), float(self.high))
-
-    def to_plain(self) -> Any:
-        return {self.word: [self.low, self.high]}
-
 
 @dataclass(frozen=True)
 class Normal(Distribution):
@@ -168,10 +176,9 @@ class Normal(Distribution):
 
     mean: float
     sd: float
-    word: ClassVar[str] = "normal"
 
     def __post_init__(self) -> None:
-        _finite(self.word, mean=self.mean, sd=self.sd)
+        _check_numbers(self.word, **vars(self))
         if self.sd < 0:
             raise InvalidValueError(f"{self.word}: sd must be >= 0, got {self.sd}.")
 
@@ -181,23 +188,18 @@ class Normal(Distribution):
     def extremes(self) -> tuple[Plain, ...]:
         return (self.mean - _NORMAL_REACH * self.sd, self.mean + _NORMAL_REACH * self.sd)
 
-    def to_plain(self) -> Any:
-        return {self.word: [self.mean, self.sd]}
-
 
 @dataclass(frozen=True)
-class TruncatedNormal(Distribution):
+class TruncatedNormal(_Bounded):
     """Gaussian conditioned on ``low <= x <= high``. In TOML: ``{ truncated_normal = [mean, sd, low, high] }``."""
 
     mean: float
     sd: float
     low: float
     high: float
-    word: ClassVar[str] = "truncated_normal"
 
     def __post_init__(self) -> None:
-        _ordered(self.word, self.low, self.high)
-        _finite(self.word, mean=self.mean, sd=self.sd)
+        super().__post_init__()
         if self.sd <= 0:
             raise InvalidValueError(f"{self.word}: sd must be > 0, got {self.sd}.", fix="Use a constant.")
         if self._mass() < 1e-12:
@@ -215,12 +217,6 @@ class TruncatedNormal(Distribution):
         share = normal.cdf(self.low) + self._mass() * stream.uniform()
         return _rounded(normal.inv_cdf(min(max(share, 1e-300), 1 - 2.0**-53)), self.low, self.high)
 
-    def extremes(self) -> tuple[Plain, ...]:
-        return (float(self.low), float(self.high))
-
-    def to_plain(self) -> Any:
-        return {self.word: [self.mean, self.sd, self.low, self.high]}
-
 
 @dataclass(frozen=True)
 class Choice(Distribution):
@@ -228,7 +224,7 @@ class Choice(Distribution):
 
     values: tuple[Plain, ...]
     weights: tuple[float, ...] = ()
-    word: ClassVar[str] = "choice"
+    options = {"weights": {"type": "array", "items": {"type": "number", "minimum": 0}}}  # noqa: RUF012
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -238,7 +234,7 @@ class Choice(Distribution):
                 raise InvalidValueError(
                     f"choice needs one weight per value, got {len(self.weights)} weights for {len(self.values)} values."
                 )
-            _finite(self.word, **{f"weights[{i}]": w for i, w in enumerate(self.weights)})
+            _check_numbers(self.word, **{f"weights[{i}]": w for i, w in enumerate(self.weights)})
             if min(self.weights) < 0 or sum(self.weights) <= 0:
                 raise InvalidValueError(
                     f"choice: weights must be >= 0 with a sum > 0, got {list(self.weights)}.",
@@ -252,25 +248,21 @@ class Choice(Distribution):
         return self.values
 
     def to_plain(self) -> Any:
-        plain: dict[str, Any] = {self.word: list(self.values)}
-        if self.weights:
-            plain["weights"] = list(self.weights)
-        return plain
+        return {self.word: list(self.values), **({"weights": list(self.weights)} if self.weights else {})}
 
 
 @dataclass(frozen=True)
-class Integer(Distribution):
+class Integer(_Bounded):
     """A uniform integer from ``low`` to ``high``, inclusive. In TOML: ``{ integer = [70, 98] }``."""
 
     low: int
     high: int
-    word: ClassVar[str] = "integer"
 
     def __post_init__(self) -> None:
-        for name, value in (("low", self.low), ("high", self.high)):
+        for name, value in vars(self).items():
             if isinstance(value, bool) or not isinstance(value, int):
                 raise InvalidValueError(f"integer: {name} must be an integer, got {value!r}.", fix="Use uniform.")
-        _ordered(self.word, self.low, self.high)
+        super().__post_init__()
 
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
         return self.low + min(int(stream.uniform() * (self.high - self.low + 1)), self.high - self.low)
@@ -278,23 +270,18 @@ class Integer(Distribution):
     def extremes(self) -> tuple[Plain, ...]:
         return (self.low, self.high)
 
-    def to_plain(self) -> Any:
-        return {self.word: [self.low, self.high]}
-
 
 @dataclass(frozen=True)
-class Beta(Distribution):
+class Beta(_Bounded):
     """``low + (high - low) x`` with x ~ Beta(a, b). In TOML: ``{ beta = [a, b, low, high] }`` (by default 0, 1)."""
 
     a: float
     b: float
     low: float = 0.0
     high: float = 1.0
-    word: ClassVar[str] = "beta"
 
     def __post_init__(self) -> None:
-        _ordered(self.word, self.low, self.high)
-        _finite(self.word, a=self.a, b=self.b)
+        super().__post_init__()
         if self.a <= 0 or self.b <= 0:
             raise InvalidValueError(f"beta: a and b must be > 0, got a = {self.a}, b = {self.b}.")
 
@@ -304,15 +291,9 @@ class Beta(Distribution):
         share = float(betaincinv(self.a, self.b, stream.uniform()))
         return _rounded(self.low + (self.high - self.low) * share, self.low, self.high)
 
-    def extremes(self) -> tuple[Plain, ...]:
-        return (float(self.low), float(self.high))
-
-    def to_plain(self) -> Any:
-        return {self.word: [self.a, self.b, self.low, self.high]}
-
 
 @dataclass(frozen=True)
-class DepthQuantile(Distribution):
+class DepthQuantile(_Bounded):
     """A depth of the picture in meters: its quantile u, u uniform in [low, high].
 
     In TOML: ``{ depth_quantile = [0.1, 0.9] }``.
@@ -322,14 +303,13 @@ class DepthQuantile(Distribution):
 
     low: float
     high: float
-    word: ClassVar[str] = "depth_quantile"
 
     @property
     def sees_frame(self) -> bool:
         return True
 
     def __post_init__(self) -> None:
-        _ordered(self.word, self.low, self.high)
+        super().__post_init__()
         if self.low < 0 or self.high > 1:
             raise InvalidValueError(f"depth_quantile: quantiles lie in [0, 1], got [{self.low}, {self.high}].")
 
@@ -344,12 +324,9 @@ class DepthQuantile(Distribution):
     def extremes(self) -> tuple[Plain, ...]:
         return (1.0,)  # any depth of a frame is a positive number of meters
 
-    def to_plain(self) -> Any:
-        return {self.word: [self.low, self.high]}
-
 
 @dataclass(frozen=True)
-class Meter(Distribution):
+class Meter(_Bounded):
     """A light meter: the gain that sets a quantile of the picture's luminance to a level, log-uniform in [low, high].
 
     In TOML: ``{ meter = [0.5, 0.1, 0.2] }`` sets the median to .1 to .2 of white. Use it for sources whose white is
@@ -361,14 +338,13 @@ class Meter(Distribution):
     quantile: float
     low: float
     high: float
-    word: ClassVar[str] = "meter"
 
     @property
     def sees_frame(self) -> bool:
         return True
 
     def __post_init__(self) -> None:
-        _finite(self.word, quantile=self.quantile)
+        super().__post_init__()
         LogUniform(self.low, self.high)
         if not 0 <= self.quantile <= 1:
             raise InvalidValueError(f"meter: the quantile lies in [0, 1], got {self.quantile}.")
@@ -388,16 +364,12 @@ class Meter(Distribution):
     def extremes(self) -> tuple[Plain, ...]:
         return (1.0,)  # some positive number
 
-    def to_plain(self) -> Any:
-        return {self.word: [self.quantile, self.low, self.high]}
-
 
 @dataclass(frozen=True)
 class SameAs(Distribution):
     """The value of a field of an earlier step. In TOML: ``{ same_as = "shake.length_px" }``."""
 
     field: str
-    word: ClassVar[str] = "same_as"
 
     def __post_init__(self) -> None:
         if not isinstance(self.field, str) or self.field.count(".") != 1:
@@ -435,18 +407,20 @@ class _Combined(Distribution):
     factors: tuple[Distribution, ...]
     low: float | None = None
     high: float | None = None
+    options = {"low": _NUMBER, "high": _NUMBER}  # noqa: RUF012
 
     def __init__(self, *factors: Any, low: float | None = None, high: float | None = None) -> None:
         parsed = tuple(SameAs(f) if isinstance(f, str) else parse(f) for f in factors)
-        object.__setattr__(self, "factors", parsed)
-        for name, bound in (("low", low), ("high", high)):
-            if bound is not None:
-                _finite(self.word, **{name: bound})
-            object.__setattr__(self, name, bound)
-        if low is not None and high is not None:
-            _ordered(self.word, low, high)
+        for name, value in (("factors", parsed), ("low", low), ("high", high)):
+            object.__setattr__(self, name, value)
+        _check_numbers(self.word, **self._bounds)
         if len(parsed) < 2:
             raise InvalidValueError(f"{self.word} needs at least two factors, got {len(parsed)}.")
+
+    @property
+    def _bounds(self) -> dict[str, float]:
+        """The limits that are given."""
+        return {name: value for name, value in (("low", self.low), ("high", self.high)) if value is not None}
 
     @property
     def sees_frame(self) -> bool:
@@ -460,8 +434,7 @@ class _Combined(Distribution):
         for number in numbers:
             if isinstance(number, bool) or not isinstance(number, int | float):
                 raise InvalidValueError(f"{self.word} takes numbers, got {number!r}.")
-        low = -math.inf if self.low is None else float(self.low)
-        return _rounded(self._combined(numbers), low, math.inf if self.high is None else float(self.high))
+        return _rounded(self._combined(numbers), **{name: float(bound) for name, bound in self._bounds.items()})
 
     def sample(self, stream: Stream, frame: Frame, earlier: Earlier) -> Plain:
         return self._held([f.sample(stream.child(str(i)), frame, earlier) for i, f in enumerate(self.factors)])
@@ -474,12 +447,11 @@ class _Combined(Distribution):
         if all(ends) and not self.sees_frame:
             found = [self._held(numbers) for numbers in itertools.product(*ends)]
             return (min(found), max(found))
-        return tuple(float(bound) for bound in (self.low, self.high) if bound is not None)
+        return tuple(map(float, self._bounds.values()))
 
     def to_plain(self) -> Any:
         factors = [f.field if isinstance(f, SameAs) else f.to_plain() for f in self.factors]
-        bounds = {name: value for name, value in (("low", self.low), ("high", self.high)) if value is not None}
-        return {self.word: factors, **bounds}
+        return {self.word: factors, **self._bounds}
 
 
 @final
@@ -489,8 +461,6 @@ class Product(_Combined):
     In TOML: ``{ product = ["exposure.exposure_s", { log_uniform = [50.0, 400.0] }], high = 70.0 }``, so that a longer
     exposure moves farther.
     """
-
-    word: ClassVar[str] = "product"
 
     @staticmethod
     def _combined(numbers: Sequence[float]) -> float:
@@ -503,8 +473,6 @@ class Quotient(_Combined):
 
     In TOML: ``{ quotient = [1.0, "exposure.gain"] }``.
     """
-
-    word: ClassVar[str] = "quotient"
 
     @staticmethod
     def _combined(numbers: Sequence[float]) -> float:
@@ -525,20 +493,9 @@ def pick(weights: Sequence[float], stream: Stream) -> int:
 
 
 ALL: tuple[type[Distribution], ...] = (
-    Uniform,
-    LogUniform,
-    Normal,
-    TruncatedNormal,
-    Choice,
-    Integer,
-    Beta,
-    DepthQuantile,
-    Meter,
-    SameAs,
-    Product,
+    Uniform, LogUniform, Normal, TruncatedNormal, Choice, Integer, Beta, DepthQuantile, Meter, SameAs, Product,
     Quotient,
-)
-
+)  # fmt: skip
 
 # Names of distributions in other libraries, for messages.
 _OTHER_WORDS = {
@@ -590,30 +547,76 @@ def parse(value: Any) -> Distribution:
         got = next(iter(value))
         meant = _OTHER_WORDS.get(str(got).lower(), str(got).lower())
         raise RecipeError(f"There is no distribution {got!r}.", fix=did_you_mean(meant, known))
-    word = names[0]
-    more = {"choice": {"weights"}, "product": {"low", "high"}, "quotient": {"low", "high"}}.get(word, set())
-    extra = set(value) - {word} - more
-    if extra:
-        raise RecipeError(f"{word} has no parameter {sorted(extra)[0]!r}.", fix="Give its parameters in the list.")
-    arguments = value[word]
-    if word == "choice":
-        if not isinstance(arguments, Sequence) or isinstance(arguments, str):
-            raise RecipeError(f"choice needs a list of values, got {arguments!r}.")
-        weights = value.get("weights", ())
-        if not isinstance(weights, Sequence) or isinstance(weights, str):
+    (word,) = names
+    made: Any = known[word]
+    options = {name: item for name, item in value.items() if name != word}
+    if extra := sorted(options.keys() - made.options.keys()):
+        raise RecipeError(f"{word} has no parameter {extra[0]!r}.", fix="Give its parameters in the list.")
+    given = value[word]
+    if made is SameAs:
+        return SameAs(given)
+    if not _is_list(given):
+        what = "values" if made is Choice else "numbers"
+        raise RecipeError(f"{word} needs a list of {what}, got {given!r}.", fix=f"Write {{ {word} = [...] }}.")
+    if made is Choice:
+        weights = options.get("weights", ())
+        if not _is_list(weights):
             raise RecipeError(f"choice: weights must be a list of numbers, got {weights!r}.")
-        return Choice(tuple(arguments), tuple(weights))
-    if word == "same_as":
-        return SameAs(arguments)
-    if more and isinstance(arguments, Sequence) and not isinstance(arguments, str):
-        return cast(Callable[..., Distribution], known[word])(*arguments, **{k: value[k] for k in more & set(value)})
-    build = cast(Callable[..., Distribution], known[word])
-    if not isinstance(arguments, Sequence) or isinstance(arguments, str):
-        raise RecipeError(
-            f"{word} needs a list of numbers, got {arguments!r}.", fix=f"Write {{ {word} = [low, high] }}."
-        )
+        return Choice(tuple(given), tuple(weights))
     try:
-        return build(*arguments)
+        return cast(Distribution, made(*given, **options))
     except TypeError:
-        names = [n for n in known[word].__dataclass_fields__ if n != "word"]  # type: ignore[attr-defined]
-        raise RecipeError(f"{word} needs [{', '.join(names)}], got {list(arguments)!r}.") from None
+        names = [parameter.name for parameter in fields(made)]
+        raise RecipeError(f"{word} needs [{', '.join(names)}], got {list(given)!r}.") from None
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def field_schema(field: Schema) -> Schema:
+    """The JSON schema of a field of a recipe: a plain value, or one of the distributions that can give it."""
+    plain = next((o for o in field.get("anyOf", ()) if o.get("type") != "null"), field)
+    plain = {key: value for key, value in plain.items() if key not in ("title", "description", "default")}
+    forms: list[Schema] = [
+        plain,
+        _form(Choice, {"type": "array", "items": plain, "minItems": 1}),
+        _form(SameAs, {"type": "string", "pattern": "^[^.]+\\.[^.]+$"}),
+    ]
+    if plain.get("type") == "number":
+        forms += [
+            _form(Uniform, _list(plain, plain)),
+            _form(LogUniform, _list({"allOf": [plain, _POSITIVE]}, plain)),
+            _form(Normal, _list(_NUMBER, {"type": "number", "minimum": 0})),
+            _form(TruncatedNormal, _list(_NUMBER, _POSITIVE, plain, plain)),
+            _form(Integer, _list(*({**plain, "type": "integer"},) * 2)),
+            _form(Beta, _list(_POSITIVE, _POSITIVE, plain, plain, least=2)),
+            _form(DepthQuantile, _list(SHARE, SHARE)),
+            _form(Meter, _list(SHARE, _POSITIVE, _POSITIVE)),
+            *(_form(combined, {"type": "array", "minItems": 2}) for combined in (Product, Quotient)),
+        ]
+    elif plain.get("type") == "integer":
+        forms.append(_form(Integer, _list(plain, plain)))
+    elif "sha256" in plain.get("pattern", ""):
+        for word, what in (("file", "the array of a file"), ("files", "one of the arrays of some files")):
+            forms.append(_table(word, {"type": "string"}, f"{what}, relative to the recipe"))
+    kept = {key: field[key] for key in ("description", "default") if field.get(key) is not None}
+    return {**kept, "anyOf": forms}
+
+
+def _list(*items: Schema, least: int | None = None) -> Schema:
+    return {"type": "array", "prefixItems": list(items), "items": False, "minItems": least or len(items)}
+
+
+def _form(kind: type[Distribution], value: Schema) -> Schema:
+    return _table(kind.word, value, (inspect.getdoc(kind) or "").partition("\n")[0], kind.options)
+
+
+def _table(word: str, value: Schema, description: str, options: Mapping[str, Schema] = {}) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "required": [word],
+        "properties": {word: value, **options},
+        "additionalProperties": False,
+    }

@@ -12,12 +12,15 @@ from typing import Any, cast
 
 from blursynth import degradations
 from blursynth.core import Degradation, Draw, Target, check_frame
+from blursynth.degradations.sensor.sensor import Sensor
+from blursynth.degradations.synonyms import SYNONYMS
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.io import assets
 from blursynth.recipe.distributions import Constant, SameAs
-from blursynth.recipe.joint_samplers import JOINT_SAMPLERS
-from blursynth.recipe.samplers import JointSampler, Sampler, as_sampler, parse_sampler
+from blursynth.recipe.samplers import Maybe, OneOf, Random, Sampler, as_sampler
+from blursynth.recipe.sensor_from_profile import SensorFromProfile
+from blursynth.records.kind import find_kind
 from blursynth.records.streams import Stream
 from blursynth.records.toml import Tables, TomlFiles, without_none
 
@@ -77,10 +80,6 @@ class Recipe:
         source: str = "",
         target: Target = "scene",
     ) -> None:
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "summary", summary)
-        object.__setattr__(self, "source", source)
-        object.__setattr__(self, "target", target)
         if isinstance(steps, Sampler | Degradation | Mapping | str) or not isinstance(steps, Iterable):
             raise RecipeError(
                 f"A recipe takes a list of steps, got {type(steps).__name__}.",
@@ -93,24 +92,20 @@ class Recipe:
             else:
                 sampler = as_sampler(cast(Sampler, item))
                 named.append((sampler.kinds()[0].kind, sampler))
-        object.__setattr__(self, "steps", tuple(named))
+        values = {"steps": tuple(named), "summary": summary, "name": name, "source": source, "target": target}
+        for field, value in values.items():
+            object.__setattr__(self, field, value)
         self._check()
 
     def _check(self) -> None:
+        about: Any = {"place": f"{self.name} target", "field": "target", "value": self.target}
         if self.target not in ("scene", "source"):
-            raise RecipeError(
-                f"must be 'scene' or 'source', got {self.target!r}.",
-                place=f"{self.name} target",
-                field="target",
-                value=self.target,
-            )
+            raise RecipeError(f"must be 'scene' or 'source', got {self.target!r}.", **about)
         if self.target == "source" and self.steps and self.takes is not self.gives:
             raise RecipeError(
                 f"'source' needs a recipe that gives the encoding it takes, got {self.takes} -> {self.gives}.",
                 why="The two pictures of a pair must have the same encoding.",
-                place=f"{self.name} target",
-                field="target",
-                value=self.target,
+                **about,
             )
         if not self.steps:
             raise RecipeError(f"Recipe {self.name!r} has no steps.", fix="Add [[step]] tables with a kind.")
@@ -185,10 +180,7 @@ class Recipe:
             try:
                 step = sampler.sample(Stream(seed, index, name), frame, earlier)
             except InvalidValueError as error:
-                what = f"{self.name} [{name}], sample {index} of seed {seed}: {error.what}"
-                raise InvalidValueError(
-                    what, why=error.why, fix=error.fix, field=error.field, value=error.value
-                ) from None
+                raise error.at(f"{self.name} [{name}], sample {index} of seed {seed}") from None
             earlier[name] = step  # even if it is skipped, since others may refer to its values
             steps.append((name, step.for_light() if is_linear else step))
             is_linear = is_linear and step.gives in (None, Encoding.LINEAR)
@@ -240,7 +232,7 @@ class Recipe:
                 )
             step = str(given or fields.get("kind") or f"step {len(steps) + 1}")
             try:
-                steps.append((step, parse_sampler(fields, kinds, JOINT_SAMPLERS)))
+                steps.append((step, _sampler(fields, kinds)))
             except BlursynthError as error:
                 raise error.at(f"{name} [{step}]", RecipeError) from None
         return Recipe(
@@ -270,6 +262,36 @@ class Recipe:
 
     def __repr__(self) -> str:
         return f"Recipe({self.name!r}: {', '.join(name for name, _ in self.steps)})"
+
+
+def _sampler(entry: Mapping[str, Any], kinds: Sequence[type[Degradation]]) -> Sampler:
+    """A sampler from its TOML form: ``kind`` and fields; or ``one_of``; with ``probability`` for a maybe."""
+    fields = dict(entry)
+    if "probability" in fields:
+        return Maybe(fields.pop("probability"), _sampler(fields, kinds))
+    if "one_of" in fields:
+        options = fields.pop("one_of")
+        if not isinstance(options, Sequence) or not all(isinstance(o, Mapping) for o in options):
+            raise RecipeError("one_of needs a list of tables with weight, kind and fields.")
+        if fields:
+            raise RecipeError(
+                f"A step with one_of cannot have fields of its own, got {sorted(fields)[0]!r}.",
+                why="It would be ambiguous whether this field or that of an option applies.",
+                fix="Move it into the options. (Later changes of the step, by a recipe that extends this one or by "
+                "name, apply to every option that has such a field.)",
+            )
+        pairs = []
+        for option in options:
+            rest = dict(option)
+            weight = rest.pop("weight", 1.0)
+            if isinstance(weight, bool) or not isinstance(weight, int | float):
+                raise RecipeError(f"weight must be a number, got {weight!r}.")
+            pairs.append((cast(float, weight), _sampler(rest, kinds)))
+        return OneOf(*pairs)
+    kind = find_kind(fields.pop("kind", None), kinds, synonyms=SYNONYMS, error=RecipeError)
+    if kind is Sensor and not fields.keys().isdisjoint(SensorFromProfile.more_fields):
+        return SensorFromProfile.from_fields(fields)
+    return Random(kind, **fields)
 
 
 def _check_same_as(place: str, word: str, other: SameAs, known: Mapping[str, Sampler]) -> None:
@@ -312,8 +334,7 @@ def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         return [in_step(entry) if isinstance(entry, dict) else entry for entry in entries]
 
     def in_step(entry: dict[str, Any]) -> dict[str, Any]:
-        for joint in JOINT_SAMPLERS:
-            entry = joint.located(entry, folder)
+        entry = SensorFromProfile.located(entry, folder)
         return {**entry, "one_of": in_steps(entry["one_of"])} if "one_of" in entry else entry
 
     if "step" in values:
@@ -418,15 +439,8 @@ def _extended(below: Tables, above: Tables, *, kinds: Sequence[type[Degradation]
     steps = [dict(entry) for entry in _entries(below.values, below.name)]
     names = [_name(entry) for entry in steps]
     for gone in removed:
-        if gone not in names:
-            raise RecipeError(
-                f"{below.name} has no step {gone!r}.",
-                fix=did_you_mean(gone, names),
-                place=f"{name} remove",
-                field="remove",
-            )
-        del steps[names.index(gone)]
-        names.remove(gone)
+        at = _position(gone, names, below.name, place=f"{name} remove", field="remove")
+        del steps[at], names[at]
     for entry in _entries(values, name):
         fields = dict(entry)
         step = _name(fields)
@@ -445,17 +459,20 @@ def _extended(below: Tables, above: Tables, *, kinds: Sequence[type[Degradation]
         at = len(steps)
         anchor = before if before is not None else after
         if anchor is not None:
-            if anchor not in names:
-                raise RecipeError(
-                    f"{below.name} has no step {anchor!r}.", fix=did_you_mean(str(anchor), names), place=place
-                )
-            at = names.index(anchor) + (after is not None)
+            at = _position(anchor, names, below.name, place=place) + (after is not None)
         steps.insert(at, fields)
         names.insert(at, step)
     changed = [_name(entry) for entry in _entries(values, name)] + [f"without {gone}" for gone in removed]
     summary = below.values.get("summary", "")
     noted = _noted(summary, ", ".join(changed)) if changed else summary
     return {**below.values, "summary": noted, **values, "step": steps}
+
+
+def _position(step: object, names: Sequence[str], owner: str, **about: str) -> int:
+    """The position of a step in the recipe ``owner``."""
+    if step not in names:
+        raise RecipeError(f"{owner} has no step {step!r}.", fix=did_you_mean(str(step), names), **about)
+    return names.index(str(step))
 
 
 def _name(entry: Mapping[str, Any]) -> str:
@@ -485,14 +502,13 @@ def _put_over(
         return {**old, **own, "one_of": options}
     own = {key: value for key, value in old.items() if key in ("name", "kind", "weight", "probability")}
     rest = {key: value for key, value in old.items() if key not in own}
-    for joint in _joint_samplers(old, kinds):
-        rest = joint.kept(rest, fields)
+    if _is_sensor(old, kinds):
+        rest = SensorFromProfile.kept(rest, fields)
     return {**own, **rest, **fields}
 
 
-def _joint_samplers(step: Mapping[str, Any], kinds: Sequence[type[Degradation]]) -> list[type[JointSampler]]:
-    """The joint samplers that may draw the kind of a step."""
-    return [joint for joint in JOINT_SAMPLERS if joint.of in kinds and joint.of.kind == step.get("kind")]
+def _is_sensor(step: Mapping[str, Any], kinds: Sequence[type[Degradation]]) -> bool:
+    return Sensor in kinds and step.get("kind") == Sensor.kind
 
 
 def _with_field_of_options(
@@ -500,7 +516,20 @@ def _with_field_of_options(
 ) -> list[Any]:
     """Options with a field changed in every option that has it."""
     known: set[str] = set()
-    changed = [_with_field_of_option(option, field, value, place, kinds, known) for option in options]
+
+    def changed(option: Mapping[str, Any]) -> dict[str, Any]:
+        if "one_of" in option:  # an option that is itself a choice
+            return {**option, "one_of": [changed(inner) for inner in _entries(option, place, "one_of")]}
+        names = set(option) - {"kind", "weight", "probability"}
+        for kind in kinds:
+            if kind.kind == option.get("kind"):
+                names |= set(kind.model_fields)
+        if "camera" in option and _is_sensor(option, kinds):
+            names |= set(SensorFromProfile.more_fields)
+        known.update(names)
+        return _put_over(option, {field: value}, place, kinds) if field in names else dict(option)
+
+    result = [changed(option) for option in options]
     if field not in known:
         raise RecipeError(
             "no option of one_of has such a field.",
@@ -508,30 +537,7 @@ def _with_field_of_options(
             place=f"{place} {field}",
             field=field,
         )
-    return changed
-
-
-def _with_field_of_option(
-    option: Mapping[str, Any],
-    field: str,
-    value: Any,
-    place: str,
-    kinds: Sequence[type[Degradation]],
-    known: set[str],
-) -> dict[str, Any]:
-    """An option, with the field changed if it has it; its fields are added to ``known``."""
-    if "one_of" in option:  # an option that is itself a choice
-        inner = _entries(option, place, "one_of")
-        return {**option, "one_of": [_with_field_of_option(o, field, value, place, kinds, known) for o in inner]}
-    names = set(option) - {"kind", "weight", "probability"}
-    for kind in kinds:
-        if kind.kind == option.get("kind"):
-            names |= set(kind.model_fields)
-    for joint in _joint_samplers(option, kinds):
-        if joint.more_fields[0] in option:
-            names |= set(joint.more_fields)
-    known |= names
-    return _put_over(option, {field: value}, place, kinds) if field in names else dict(option)
+    return result
 
 
 def _with_changes(
@@ -545,10 +551,7 @@ def _with_changes(
         step, dot, field = str(path).partition(".")
         if not dot or not field:
             raise RecipeError(f"A change is step.field=value, got {path!r}.", fix="For example shake.length_px=20.")
-        if step not in names:
-            raise RecipeError(
-                f"{name} has no step {step!r}.", fix=did_you_mean(step, names), place=str(path), field=str(path)
-            )
+        _position(step, names, name, place=str(path), field=str(path))
         if field in ("name", "before", "after"):
             raise RecipeError(
                 f"a change can replace the fields of a step, not its {'name' if field == 'name' else 'place'}.",

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, cast, final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, final
 
 import numpy as np
 
-from blursynth.core import Degradation, Identity
-from blursynth.degradations.synonyms import SYNONYMS
-from blursynth.errors import BlursynthError, RecipeError, did_you_mean, joined
+from blursynth.core import STEP_BETWEEN, Degradation, Identity
+from blursynth.errors import BlursynthError, RecipeError, joined
 from blursynth.frame import Encoding, Frame
 from blursynth.recipe.distributions import Distribution, Earlier, parse, pick
-from blursynth.records.kind import find_kind
+from blursynth.records.kind import unknown_field
 from blursynth.records.streams import Stream
 
-__all__ = ["JointSampler", "Maybe", "OneOf", "Random", "Sampler", "parse_fields", "parse_sampler"]
+__all__ = ["Maybe", "OneOf", "Random", "Sampler", "parse_fields", "parsed_field"]
 
 
 class Sampler(ABC):
@@ -52,7 +50,7 @@ class Sampler(ABC):
             if kind.takes is not None and takes is not None and kind.takes is not takes:
                 raise RecipeError(
                     f"{kind.kind} takes a {kind.takes} frame, but the step before it gives a {takes} one.",
-                    fix=_ORDER_HINTS.get((takes, kind.takes), ""),
+                    fix=STEP_BETWEEN.get((takes, kind.takes), ""),
                 )
             results.add(kind.gives if kind.gives is not None else takes)
         if len(results) > 1:
@@ -66,14 +64,6 @@ class Sampler(ABC):
         return isinstance(other, Sampler) and self.to_dict() == other.to_dict()
 
     __hash__ = None  # type: ignore[assignment]
-
-
-_ORDER_HINTS = {
-    (Encoding.DISPLAY, Encoding.LINEAR): "Put a decode step between them: blur happens to light, not to file codes.",
-    (Encoding.LINEAR, Encoding.DISPLAY): "Put an encode step between them.",
-    (Encoding.RAW, Encoding.LINEAR): "Put a develop step between them.",
-    (Encoding.LINEAR, Encoding.RAW): "Put a sensor step between them.",
-}
 
 
 @final
@@ -137,48 +127,6 @@ class Random(Sampler):
 
     def __repr__(self) -> str:
         return f"Random({self.kind.__name__}, {', '.join(f'{k}={v!r}' for k, v in self.given.items())})"
-
-
-class JointSampler(Sampler):
-    """Draws the parameters of one kind jointly, from fields that the kind itself does not have.
-
-    In a recipe, it is a step of that kind with such fields. This class defines how extending recipes, changes by name,
-    paths in files and the schema treat these fields, so that the code that reads recipes need not know them.
-    """
-
-    of: ClassVar[type[Degradation]]
-    """The kind."""
-    more_fields: ClassVar[tuple[str, ...]]
-    """Fields that a step may have in addition to those of the kind. The first one selects this sampler."""
-
-    @classmethod
-    @abstractmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> Sampler:
-        """The sampler of a step, from its fields without ``kind``.
-
-        Raises
-        ------
-        RecipeError
-            A field is unknown, its value is impossible, or the field that selects this sampler is missing.
-        """
-
-    @classmethod
-    def kept(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a step that remain when ``new`` ones are merged into them."""
-        return dict(old)
-
-    @classmethod
-    def located(cls, fields: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """Fields of a step, with relative paths resolved from the folder of their file."""
-        return fields
-
-    @classmethod
-    @abstractmethod
-    def schema(cls, kind: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-        """The JSON schema of a step that may use this sampler, derived from that of a step of the kind.
-
-        Referenced schemas are added to ``definitions``.
-        """
 
 
 @final
@@ -289,64 +237,20 @@ def as_sampler(value: object) -> Sampler:
 
 
 def parse_fields(
-    kind: type[Degradation], fields: Mapping[str, Any], more: Sequence[str] = ()
+    kind: type[Degradation], fields: Mapping[str, Any], more: Collection[str] = ()
 ) -> dict[str, Distribution]:
     """Distributions of the fields of a kind from their TOML form; messages also list ``more`` as known."""
     parsed = {}
     for name, value in fields.items():
         if name not in kind.model_fields:
-            raise RecipeError(
-                f"{kind.__name__} has no such field.",
-                fix=did_you_mean(name, (*kind.model_fields, *more)),
-                place=name,
-                field=name,
-                value=value,
-            )
-        try:
-            parsed[name] = parse(value)
-        except BlursynthError as error:
-            raise error.at(name, RecipeError) from None
+            raise unknown_field(kind, name, value, more).at("", RecipeError)
+        parsed[name] = parsed_field(name, value)
     return parsed
 
 
-def parse_sampler(
-    entry: Mapping[str, Any], kinds: Sequence[type[Degradation]], joint: Sequence[type[JointSampler]]
-) -> Sampler:
-    """A sampler from its TOML form: ``kind`` and fields; or ``one_of``; with ``probability`` for a maybe.
-
-    Parameters
-    ----------
-    entry
-        The table of the step.
-    kinds
-        The kinds that it may have.
-    joint
-        Samplers that may read it if it has more fields than its kind.
-    """
-    fields = dict(entry)
-    if "probability" in fields:
-        return Maybe(fields.pop("probability"), parse_sampler(fields, kinds, joint))
-    if "one_of" in fields:
-        options = fields.pop("one_of")
-        if not isinstance(options, Sequence) or not all(isinstance(o, Mapping) for o in options):
-            raise RecipeError("one_of needs a list of tables with weight, kind and fields.")
-        if fields:
-            raise RecipeError(
-                f"A step with one_of cannot have fields of its own, got {sorted(fields)[0]!r}.",
-                why="It would be ambiguous whether this field or that of an option applies.",
-                fix="Move it into the options. (Later changes of the step, by a recipe that extends this one or by "
-                "name, apply to every option that has such a field.)",
-            )
-        pairs = []
-        for option in options:
-            rest = dict(option)
-            weight = rest.pop("weight", 1.0)
-            if isinstance(weight, bool) or not isinstance(weight, int | float):
-                raise RecipeError(f"weight must be a number, got {weight!r}.")
-            pairs.append((cast(float, weight), parse_sampler(rest, kinds, joint)))
-        return OneOf(*pairs)
-    kind = find_kind(fields.pop("kind", None), kinds, synonyms=SYNONYMS, error=RecipeError)
-    for reader in joint:
-        if reader.of is kind and not fields.keys().isdisjoint(reader.more_fields):
-            return reader.from_fields(fields)
-    return Random(kind, **fields)
+def parsed_field(name: str, value: Any) -> Distribution:
+    """The distribution of one field from its TOML form."""
+    try:
+        return parse(value)
+    except BlursynthError as error:
+        raise error.at(name, RecipeError) from None

@@ -11,9 +11,10 @@ from typing import Any
 
 from blursynth import degradations
 from blursynth.core import Degradation
-from blursynth.recipe.field_schema import field_schema
-from blursynth.recipe.joint_samplers import JOINT_SAMPLERS
+from blursynth.degradations.sensor.sensor import Sensor
+from blursynth.recipe.distributions import SHARE, field_schema
 from blursynth.recipe.recipe import recipe_names
+from blursynth.recipe.sensor_from_profile import SensorFromProfile
 from blursynth.records.schema import kind_schema
 
 __all__ = ["recipe_schema"]
@@ -26,12 +27,7 @@ _STEP_NAME: Schema = {
     "pattern": "^[^.]+$",
     "description": "name of the step and of its random stream; by default the kind",
 }
-_PROBABILITY: Schema = {
-    "type": "number",
-    "minimum": 0,
-    "maximum": 1,
-    "description": "the step is applied with this probability",
-}
+_PROBABILITY: Schema = {**SHARE, "description": "the step is applied with this probability"}
 _WEIGHT: Schema = {"type": "number", "minimum": 0, "default": 1, "description": "relative frequency of this option"}
 _ANCHOR: Schema = {"type": "string", "description": "step of the extended recipe to insert it before or after"}
 
@@ -45,17 +41,20 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
         Degradations that recipes may use. To add custom ones: ``(*blursynth.kinds.ALL, Mine)``.
     """
     names = [kind.kind for kind in kinds]
-    options = [{"$ref": f"#/$defs/{name}"} for name in names]
     definitions: Schema = {kind.kind: kind_schema(kind, field_schema, drawn=("seed",)) for kind in kinds}
-    joint_samplers = [joint for joint in JOINT_SAMPLERS if joint.of in kinds]
-    for joint in joint_samplers:
-        definitions[joint.of.kind] = joint.schema(definitions[joint.of.kind], definitions)
-    definitions["option"] = {
+    partial_fields = sorted({field for kind in kinds for field in kind.model_fields})
+    if Sensor in kinds:
+        definitions["sensor"] = SensorFromProfile.schema(definitions["sensor"], definitions)
+        partial_fields += SensorFromProfile.more_fields
+    any_step = {
         "type": "object",
-        "description": "one option of one_of",
-        "oneOf": [*options, {"$ref": "#/$defs/one_of"}],
-        "properties": {"weight": _WEIGHT, "probability": _PROBABILITY},
+        "oneOf": [*({"$ref": f"#/$defs/{name}"} for name in names), {"$ref": "#/$defs/one_of"}],
         "unevaluatedProperties": False,
+    }
+    definitions["option"] = {
+        "description": "one option of one_of",
+        **any_step,
+        "properties": {"weight": _WEIGHT, "probability": _PROBABILITY},
     }
     definitions["one_of"] = {
         "type": "object",
@@ -65,24 +64,11 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
         "properties": {"one_of": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/option"}}},
     }
     step_properties = {"name": _STEP_NAME, "probability": _PROBABILITY}
-    definitions["step"] = {
-        "type": "object",
-        "description": "one step of the camera",
-        "oneOf": [*options, {"$ref": "#/$defs/one_of"}],
-        "properties": step_properties,
-        "unevaluatedProperties": False,
-    }
-    partial_fields = sorted({field for kind in kinds for field in kind.model_fields})
-    partial_fields += [field for joint in joint_samplers for field in joint.more_fields]
+    definitions["step"] = {"description": "one step of the camera", **any_step, "properties": step_properties}
     definitions["changed_step"] = {
         "description": "a new step, or fields that replace those of the step with this name in the extended recipe",
         "anyOf": [
-            {
-                "type": "object",
-                "oneOf": [*options, {"$ref": "#/$defs/one_of"}],
-                "properties": {**step_properties, "before": _ANCHOR, "after": _ANCHOR},
-                "unevaluatedProperties": False,
-            },
+            {**any_step, "properties": {**step_properties, "before": _ANCHOR, "after": _ANCHOR}},
             {
                 "type": "object",
                 "anyOf": [{"required": ["name"]}, {"required": ["kind"]}],

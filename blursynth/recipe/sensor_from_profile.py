@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, final
 
-from blursynth.cameras.profile import NoiseModel, SensorProfile, load_sensor_profile, sensor_profile_names
+from blursynth.cameras.profile import NoiseModel, SensorProfile, load_sensor_profile, rounded, sensor_profile_names
 from blursynth.core import Degradation
 from blursynth.degradations.sensor.sensor import Sensor
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError
 from blursynth.frame import Frame
-from blursynth.recipe.distributions import Choice, Distribution, Earlier, parse, pick
-from blursynth.recipe.field_schema import field_schema
-from blursynth.recipe.samplers import JointSampler, Random, parse_fields
+from blursynth.recipe.distributions import Choice, Distribution, Earlier, field_schema, parse, pick
+from blursynth.recipe.samplers import Random, Sampler, parse_fields, parsed_field
 from blursynth.records.streams import Stream
 from blursynth.records.toml import beside
 
@@ -29,7 +28,7 @@ _SAME_SETTING = {
 
 
 @final
-class SensorFromProfile(JointSampler):
+class SensorFromProfile(Sampler):
     """A sensor whose gain, noise, offsets and colors are drawn jointly from a calibrated camera.
 
     The draw is a plain :class:`~blursynth.kinds.Sensor` that holds all parameters, so it replays without the camera's
@@ -64,8 +63,8 @@ class SensorFromProfile(JointSampler):
         There is no such camera, it has no such setting, a field is unknown, or the sensor refuses a value.
     """
 
-    of = Sensor
     more_fields = ("camera", "iso", "photons_at_white", "read_noise_model")
+    """Fields of a ``sensor`` step beside those of the kind; a step that has one is read by this sampler."""
 
     def __init__(
         self,
@@ -81,7 +80,7 @@ class SensorFromProfile(JointSampler):
         self.settings: dict[str, Distribution] = {}
         for name, value in (("iso", iso), ("photons_at_white", photons_at_white)):
             if value is not None:
-                self.settings[name] = _parsed(name, value)
+                self.settings[name] = parsed_field(name, value)
         self.given = parse_fields(Sensor, fields, self.more_fields)
         for one, other in _SAME_SETTING.items():
             if one in self.settings and other in self.given:
@@ -111,6 +110,7 @@ class SensorFromProfile(JointSampler):
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> SensorFromProfile:
+        """The sampler of a step, from its fields without ``kind``."""
         if "camera" not in fields:
             alone = next(name for name in cls.more_fields if name in fields)
             raise RecipeError(
@@ -119,14 +119,14 @@ class SensorFromProfile(JointSampler):
                 place=alone,
                 field=alone,
             )
-        model = fields.get("read_noise_model")
-        if model is not None and not isinstance(model, str):
-            raise RecipeError(f"read_noise_model must be a string, got {model!r}.", field="read_noise_model")
         return cls(**fields)
 
     @classmethod
     def kept(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-        """A setting replaces its synonym; a camera replaces the parameters of a sensor that had none."""
+        """The fields of a step that remain when ``new`` ones are merged into them.
+
+        A setting replaces its synonym; a camera replaces the parameters of a sensor that had none.
+        """
         if "camera" in old:
             gone = [other for one, other in _SAME_SETTING.items() if one in new and other not in new]
             return {name: value for name, value in old.items() if name not in gone}
@@ -134,10 +134,15 @@ class SensorFromProfile(JointSampler):
 
     @classmethod
     def located(cls, fields: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Fields of a step, with relative paths resolved from the folder of their file."""
         return {**fields, "camera": _located(fields["camera"], folder)} if "camera" in fields else fields
 
     @classmethod
     def schema(cls, kind: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+        """The JSON schema of a sensor step, with or without a camera, from that of the kind alone.
+
+        Referenced schemas are added to ``definitions``.
+        """
         definitions["calibrated_camera"] = _table_schema()
         positive: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0}
         camera = {
@@ -173,11 +178,11 @@ class SensorFromProfile(JointSampler):
         )
         if "photons_at_white" in settings:
             photons = cast(float, settings["photons_at_white"])
-            drawn["white_level_e"] = float(f"{photons * cast(float, profile.quantum_efficiency):.9g}")
+            drawn["white_level_e"] = rounded(photons * cast(float, profile.quantum_efficiency))
         elif {"bit_depth", "black_level_dn"} & values.keys():
             final_values = {**drawn, **values}
             levels = 2 ** final_values["bit_depth"] - 1 - final_values["black_level_dn"]
-            drawn["white_level_e"] = float(f"{levels / final_values['gain_dn_per_e']:.9g}")
+            drawn["white_level_e"] = rounded(levels / final_values["gain_dn_per_e"])
         if "seed" not in values:
             values["seed"] = stream.child("seed").seed63()
         return Sensor(**{**drawn, **values})
@@ -204,13 +209,6 @@ class SensorFromProfile(JointSampler):
         names = " or ".join(repr(profile.name) for profile in self.cameras)
         fields = (*self.settings.items(), *self.given.items())
         return f"SensorFromProfile({', '.join((names, *(f'{k}={v!r}' for k, v in fields)))})"
-
-
-def _parsed(name: str, value: Any) -> Distribution:
-    try:
-        return parse(value)
-    except BlursynthError as error:
-        raise error.at(name, RecipeError) from None
 
 
 def _cameras(camera: Any) -> tuple[tuple[SensorProfile, ...], tuple[float, ...]]:

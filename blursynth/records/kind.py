@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -17,15 +17,10 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainValidator
 
 from blursynth.errors import MISSING, Alone, Argument, BlursynthError, InvalidValueError, Message, did_you_mean, joined
 
-__all__ = ["Kind", "Record", "among", "find_kind", "make", "snake"]
+__all__ = ["Kind", "Record", "among", "find_kind", "make", "snake", "unknown_field"]
 
 # Words for pydantic's error types, so that all messages have the same style.
-_BOUNDS = {
-    "greater_than": ("gt", ">"),
-    "greater_than_equal": ("ge", ">="),
-    "less_than": ("lt", "<"),
-    "less_than_equal": ("le", "<="),
-}
+_BOUNDS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
 _TYPES = {
     "float_type": "a number",
     "int_type": "an integer",
@@ -119,7 +114,19 @@ def _given(value: Any, defaults: bool) -> Any:
 
 
 def _faults(record: type[Record], error: ValidationError) -> tuple[InvalidValueError, ...]:
-    return tuple(_fault(record, item) for item in error.errors(include_url=False))
+    found = error.errors(include_url=False)
+    # Unknown fields come first, since a misspelled one is the cause of a missing one.
+    return tuple(_fault(record, item) for item in sorted(found, key=lambda item: item["type"] != "extra_forbidden"))
+
+
+def unknown_field(record: type[Record], name: str, value: object, others: Collection[str] = ()) -> InvalidValueError:
+    """The error of a field that a record does not have; ``others`` are known where it was given."""
+    return InvalidValueError(
+        (Alone(f"{record.__name__} "), f"has no field {name!r}."),
+        fix=did_you_mean(name, (*record.model_fields, *others)),
+        field=name,
+        value=value,
+    )
 
 
 def _fault(record: type[Record], item: Any) -> InvalidValueError:
@@ -135,6 +142,8 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
     if isinstance(inner, BlursynthError):  # the error already includes the value
         said = (Argument(name), ": ") if record.names_arguments else (owner, f"{name}: ")
         return _said(*said, inner, field=name, value=got)
+    if sort == "extra_forbidden":
+        return unknown_field(record, name, got)
     field = record.model_fields.get(name)
     if sort == "model_type":  # an entry of a table or an array, by its dotted name
         name = ".".join(map(str, keys))
@@ -145,17 +154,10 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
     if hasattr(got, "shape"):  # an array would fill the screen
         got = Described(f"an array of shape {tuple(got.shape)}")
     value = item["input"]
-    if sort == "extra_forbidden":
-        what = (Alone(f"{record.__name__} "), f"has no field {name!r}.")
-        fix = did_you_mean(name, record.model_fields)
-    elif sort == "missing" and not keys[1:]:
+    if sort == "missing" and not keys[1:]:
         value = MISSING
         what = (Alone(f"{record.__name__} "), f"needs {name}{f' ({meaning})' if meaning else ''}.")
         fix = "Give it a value."
-    elif sort in _BOUNDS:
-        key, sign = _BOUNDS[sort]
-        what = (*subject, f" must be {sign} {context[key]}, got {got!r}.")
-        why = f"It is the {meaning}." if meaning else ""
     elif sort == "literal_error":
         what = (*subject, f" must be {context['expected']}, got {got!r}.")
         fix = "" if isinstance(got, str) else "It is a string, so put it in quotes."
@@ -175,15 +177,15 @@ def _fault(record: type[Record], item: Any) -> InvalidValueError:
     elif sort == "tuple_type" and isinstance(got, Mapping):
         what = (*subject, " must be an array of tables, got one table.")
         fix = f"Write [[{name}]] with double brackets."
-    elif sort in _TYPES:
-        what = (*subject, f" must be {_TYPES[sort]}, got {got!r}.")
+    elif sort in _BOUNDS or sort in _TYPES:
+        bound = " ".join([_BOUNDS[sort], *map(str, context.values())]) if sort in _BOUNDS else _TYPES[sort]
+        what = (*subject, f" must be {bound}, got {got!r}.")
         why = f"It is the {meaning}." if meaning else ""
     elif sort == "missing":
         what = (*subject, f" has too few entries, got {got!r}.")
     elif sort in ("too_short", "too_long"):
-        bound = "at least" if sort == "too_short" else "at most"
-        number = context["min_length" if sort == "too_short" else "max_length"]
-        what = (*subject, f" must have {bound} {number} entries, got {context['actual_length'] or 'none'}.")
+        bound = f"at least {context['min_length']}" if sort == "too_short" else f"at most {context['max_length']}"
+        what = (*subject, f" must have {bound} entries, got {context['actual_length'] or 'none'}.")
     else:
         what = (*subject, f": {inner or item['msg']}, got {got!r}.")
     return InvalidValueError(what, why=why, fix=fix, field=name, value=value)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from blursynth.core import Degradation, Draw, apply
-from blursynth.degradations.tone.decode import Decode
-from blursynth.degradations.tone.encode import Encode
+from blursynth.degradations.tone.srgb import Decode, Encode
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
 from blursynth.recipe.recipe import Recipe, load_recipe
@@ -59,14 +58,33 @@ class _Transform(Module):
             )
         self.returns = returns
 
-    def _made(self, picture: Any, depth: Any, draws_of: Callable[[Frame], Sequence[Draw]]) -> Any:
+    def _draws(self, frame: Frame) -> Sequence[Draw]:
+        """One draw per picture."""
+        raise NotImplementedError
+
+    def forward(self, picture: Any, *others: Any, depth: Any = None) -> Any:
+        """The blurred picture, or the pair.
+
+        Parameters
+        ----------
+        picture
+            A tensor, an array or a Pillow image; see :mod:`blursynth.transforms`.
+        *others
+            Further inputs (such as a label), returned unchanged after the picture.
+        depth
+            Meters along the optical axis, ``[H, W]`` or ``[B, H, W]``, for blurs that need it.
+        """
+        result = self._made(picture, depth)
+        return (result, *others) if others else result
+
+    def _made(self, picture: Any, depth: Any) -> Any:
         image, back = opened(picture)
         depth_m = None if depth is None else depth_like(image, depth)
         # Its values were validated by opened(); depth is validated by with_image.
         frame = Frame.unchecked(image, Encoding.DISPLAY).with_image(image, depth_m=depth_m)
         bit_depth = 8 if str(picture.dtype if hasattr(picture, "dtype") else "uint8").endswith("uint8") else 16
         try:
-            draws = [_of_pictures(draw, bit_depth) for draw in draws_of(frame)]
+            draws = [_of_pictures(draw, bit_depth) for draw in self._draws(frame)]
             blurred = apply(draws, frame)
             sharp = apply([draw.target_draw() for draw in draws], frame) if self.returns == "pair" else None
         except InvalidValueError as error:
@@ -171,22 +189,7 @@ class RandomBlur(_Transform):
         self._worker: int | None = None
         self._count = 0
 
-    def forward(self, picture: Any, *others: Any, depth: Any = None) -> Any:
-        """The blurred picture, or the pair.
-
-        Parameters
-        ----------
-        picture
-            A tensor, an array or a Pillow image; see :mod:`blursynth.transforms`.
-        *others
-            Further inputs (such as a label), returned unchanged after the picture.
-        depth
-            Meters along the optical axis, ``[H, W]`` or ``[B, H, W]``, for recipes that need it.
-        """
-        result = self._made(picture, depth, self._sampled)
-        return (result, *others) if others else result
-
-    def _sampled(self, frame: Frame) -> Sequence[Draw]:
+    def _draws(self, frame: Frame) -> Sequence[Draw]:
         numbers = [self._next() for _ in range(len(frame))]
         self.draws = tuple(
             self.recipe.sample(one, seed=seed, index=index) for one, (seed, index) in zip(frame, numbers, strict=True)
@@ -256,10 +259,8 @@ class Blur(_Transform):
         self.draw = Draw(((blur.kind, blur),)) if isinstance(blur, Degradation) else blur
         _check_encodings("The draw", *_encodings(self.draw))
 
-    def forward(self, picture: Any, *others: Any, depth: Any = None) -> Any:
-        """The blurred picture, or the pair; parameters as for :class:`RandomBlur`."""
-        result = self._made(picture, depth, lambda frame: (self.draw,) * len(frame))
-        return (result, *others) if others else result
+    def _draws(self, frame: Frame) -> Sequence[Draw]:
+        return (self.draw,) * len(frame)
 
     def __repr__(self) -> str:
         return f"Blur({', '.join(repr(step) for _, step in self.draw.steps)}, returns={self.returns!r})"

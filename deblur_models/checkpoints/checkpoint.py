@@ -181,13 +181,7 @@ def load_network(path: str | Path, *, average: bool = True) -> Network:
 
 
 def load_blur_generator(path: str | Path, *, average: bool = True) -> BlurGenerator:
-    """The network of a checkpoint that blurs; arguments as :func:`load_network`.
-
-    Raises
-    ------
-    DatasetError
-        As in :func:`load_network`; or the network restores instead of blurring.
-    """
+    """The network of a checkpoint that blurs, or an error if it restores; otherwise as :func:`load_network`."""
     return blur_generator_of(load_checkpoint(path), path, average=average)
 
 
@@ -203,13 +197,7 @@ def blur_generator_of(checkpoint: Checkpoint, path: str | Path, *, average: bool
 
 
 def load_discriminator(path: str | Path) -> nn.Module:
-    """The discriminator of a checkpoint written by ``deblur import``, or of an adversarial run (its last checkpoint).
-
-    Raises
-    ------
-    DatasetError
-        As in :func:`load_checkpoint`; or it contains no discriminator.
-    """
+    """The discriminator of a checkpoint of ``deblur import``, or of an adversarial run (its last checkpoint)."""
     path = Path(path)
     checkpoint = load_checkpoint(path / "last" if path.is_dir() else path)  # the best checkpoint holds only the network
     state, described = checkpoint.part("network"), checkpoint.manifest["network"]
@@ -224,10 +212,7 @@ def load_discriminator(path: str | Path) -> nn.Module:
             fix="Give the directory of an adversarial run, or a file from deblur import --network patchgan.",
         )
     try:
-        config = discriminator_config(described)
-        _check_weights(config, state)
-        discriminator = config.build()
-        discriminator.load_state_dict(state, strict=True)
+        discriminator: nn.Module = _built(discriminator_config(described), state)
     except (InvalidValueError, RuntimeError) as error:
         raise DatasetError(f"{path}: its weights do not fit the discriminator it describes.", why=str(error)) from None
     return discriminator
@@ -253,9 +238,7 @@ def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network | Blu
             fix="Was the .json beside it edited, or written by a newer version?",
         ) from None
     try:
-        _check_weights(config, state)
-        network = config.build()
-        network.load_state_dict(state, strict=True)
+        network: Network | BlurGenerator = _built(config, state)
     except RuntimeError as error:
         raise DatasetError(
             f"The weights do not fit {config!r}.", why=str(error), fix="Was the .json beside them edited?"
@@ -263,17 +246,14 @@ def network_of(checkpoint: Checkpoint, *, average: bool = True) -> Network | Blu
     return network
 
 
-def _check_weights(config: Architecture, state: Mapping[str, Tensor]) -> None:
-    """Reject weights of other shapes before allocating memory, since a manifest can describe a network of terabytes.
-
-    Raises
-    ------
-    RuntimeError
-        Raised by torch, with names and shapes.
-    """
+def _built(config: Architecture, state: Mapping[str, Tensor]) -> Any:
+    """The network with these weights; torch rejects other shapes before memory is allocated for them."""
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torch warns that nothing is copied
         config.build().load_state_dict(state, strict=True)
+    network = config.build()
+    network.load_state_dict(state, strict=True)
+    return network
 
 
 def _paths(path: str | Path) -> tuple[Path, Path]:

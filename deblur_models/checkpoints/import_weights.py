@@ -27,6 +27,8 @@ FEW_LINES = 3
 def import_original(path: str | Path, config: NetworkConfig) -> Network:
     """A network with the weights of a published checkpoint, on the CPU, ready for use (``eval()``).
 
+    Weights in half or double precision are converted to float32.
+
     Parameters
     ----------
     path
@@ -42,10 +44,6 @@ def import_original(path: str | Path, config: NetworkConfig) -> Network:
     InvalidValueError
         The weights do not match the network (with tables of missing, unexpected and differently shaped weights, and a
         guess which network they belong to), or some are not finite.
-
-    Notes
-    -----
-    Weights in half or double precision are converted to float32.
     """
     network: Network = _imported(expanded(path), config, CONTAINERS)
     return network

@@ -28,24 +28,9 @@ __all__ = ["read_weights"]
 logger = logging.getLogger(__name__)
 
 CONTAINERS = (
-    "params_ema",
-    "params",
-    "state_dict_ema",
-    "model_ema",
-    "ema",
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "generator",
-    "netG",
-    "net_g",
-    "G",
-    "g_state_dict",
-    "network",
-    "net",
-    "weights",
-)
+    "params_ema", "params", "state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model_state",
+    "model", "generator", "netG", "net_g", "G", "g_state_dict", "network", "net", "weights",
+)  # fmt: skip
 """Keys of weights in published checkpoints, next to epochs and optimizers; averages come before plain weights."""
 
 DISCRIMINATOR_CONTAINERS = (
@@ -139,9 +124,6 @@ def _is_weight(name: object, value: object) -> bool:
         # A view that repeats its values (stride 0) may claim any size.
         and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
     )
-
-
-# --------------------------------------------------------------------------------------------------- kinds of files
 
 
 def _load(path: Path) -> Any:

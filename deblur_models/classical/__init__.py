@@ -18,8 +18,7 @@ from deblur_models.classical.hyper_laplacian import HyperLaplacian
 from deblur_models.classical.kernels import read_kernel, stack_kernels, turned_fits_better
 from deblur_models.classical.richardson_lucy import RichardsonLucy
 from deblur_models.classical.total_variation import TotalVariation
-from deblur_models.classical.unsupervised_wiener import UnsupervisedWiener
-from deblur_models.classical.wiener import Wiener
+from deblur_models.classical.wiener import UnsupervisedWiener, Wiener
 
 __all__ = [
     "ALL",

@@ -16,7 +16,9 @@ from blursynth.errors import InvalidValueError
 from blursynth.physics.color import srgb_from_linear, srgb_to_linear
 from blursynth.records.kind import Kind
 
-__all__ = ["Deconvolution", "check_kernels", "estimate_noise", "tapered", "transfer_function"]
+__all__ = ["Array", "Deconvolution", "check_kernels", "estimate_noise", "tapered", "transfer_function"]
+
+Array = NDArray[np.float64]
 
 
 class Deconvolution(Kind):
@@ -50,9 +52,7 @@ class Deconvolution(Kind):
         return True
 
     @abstractmethod
-    def deconvolve(
-        self, picture: NDArray[np.float64], kernel: NDArray[np.float64], noise: float
-    ) -> NDArray[np.float64]:
+    def deconvolve(self, picture: Array, kernel: Array, noise: float) -> Array:
         """Restore one image ``[C, H, W]``, in light or codes; ``kernel`` is ``[K, K]`` with sum 1."""
 
     def check_ready(self) -> None:
@@ -95,14 +95,8 @@ class Deconvolution(Kind):
         return torch.from_numpy(np.stack(out)).to(blurred)
 
 
-def check_kernels(kernels: NDArray[np.floating] | None, count: int, name: str) -> NDArray[np.float64]:
-    """Kernels ``[B, K, K]`` with a sum of exactly 1.
-
-    Raises
-    ------
-    InvalidValueError
-        Missing, wrong shape, even sides, nonfinite or negative values, or a sum that differs from 1 by more than .1 %.
-    """
+def check_kernels(kernels: NDArray[np.floating] | None, count: int, name: str) -> Array:
+    """Kernels ``[B, K, K]`` with a sum of exactly 1; their sum may differ from 1 by up to .1 %."""
     if kernels is None:
         raise InvalidValueError(
             f"{name} needs the kernel of each image, got none.",
@@ -129,7 +123,7 @@ def check_kernels(kernels: NDArray[np.floating] | None, count: int, name: str) -
     return np.asarray(array / sums[:, None, None])
 
 
-def estimate_noise(picture: NDArray[np.float64]) -> float:
+def estimate_noise(picture: Array) -> float:
     """Standard deviation of white noise in ``[C, H, W]``: the median absolute 2 x 2 diagonal difference over .6745.
 
     The median over channels and positions is hardly affected by edges, and a blurred image contains little else at that
@@ -144,7 +138,7 @@ def estimate_noise(picture: NDArray[np.float64]) -> float:
     return float(np.median(np.abs(diagonal)) / 0.6744897501960817)
 
 
-def transfer_function(kernel: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.complex128]:
+def transfer_function(kernel: Array, shape: tuple[int, int]) -> NDArray[np.complex128]:
     """``[H, W // 2 + 1]``: the transform of a kernel whose center is at the origin of a periodic image."""
     size = len(kernel)
     canvas = np.zeros(shape)
@@ -152,9 +146,7 @@ def transfer_function(kernel: NDArray[np.float64], shape: tuple[int, int]) -> ND
     return np.asarray(fft.rfft2(np.roll(canvas, (-(size // 2), -(size // 2)), axis=(0, 1))))
 
 
-def tapered(
-    picture: NDArray[np.float64], kernel: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], tuple[slice, slice]]:
+def tapered(picture: Array, kernel: Array) -> tuple[Array, tuple[slice, slice]]:
     """An image ``[C, H, W]`` with a margin that makes it periodic, and the position of the image in it.
 
     A Fourier method treats the left edge as the neighbor of the right one, and discontinuities there cause ringing
@@ -176,7 +168,7 @@ def tapered(
     return np.asarray(own * padded + (1 - own) * blurred), inside
 
 
-def _fade(size: int, before: int, after: int) -> NDArray[np.float64]:
+def _fade(size: int, before: int, after: int) -> Array:
     """1 inside, with a half-cosine decay to 0 on both sides."""
     rise = [0.5 - 0.5 * math.cos(math.pi * (k + 0.5) / before) for k in range(before)]
     fall = [0.5 + 0.5 * math.cos(math.pi * (k + 0.5) / after) for k in range(after)]

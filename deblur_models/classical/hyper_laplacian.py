@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy import fft
 
-from deblur_models.classical.deconvolution import Deconvolution, tapered, transfer_function
+from deblur_models.classical.deconvolution import Array, Deconvolution, tapered, transfer_function
 
 __all__ = ["HyperLaplacian", "shrink_power"]
 
@@ -40,9 +39,7 @@ class HyperLaplacian(Deconvolution):
         default=None, gt=0, le=1e3, description="weight of the prior; default: derived from the noise"
     )
 
-    def deconvolve(
-        self, picture: NDArray[np.float64], kernel: NDArray[np.float64], noise: float
-    ) -> NDArray[np.float64]:
+    def deconvolve(self, picture: Array, kernel: Array, noise: float) -> Array:
         strength = 0.25 * (noise + 0.003) if self.strength is None else self.strength
         padded, inside = tapered(picture, kernel)
         shape = (padded.shape[-2], padded.shape[-1])
@@ -63,7 +60,7 @@ class HyperLaplacian(Deconvolution):
         return np.asarray(x[(slice(None), *inside)])
 
 
-def shrink_power(values: NDArray[np.float64], power: float, weight: float) -> NDArray[np.float64]:
+def shrink_power(values: Array, power: float, weight: float) -> Array:
     """``argmin_w |w|^power + weight / 2 (w - v)^2`` of every value v: 0 up to a threshold, then less than v."""
     at = (2 * (1 - power) / weight) ** (1 / (2 - power))  # where the nonzero minimum becomes the lower one
     threshold = at + power * at ** (power - 1) / weight

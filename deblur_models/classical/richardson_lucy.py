@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import fft
 
-from deblur_models.classical.deconvolution import Deconvolution, transfer_function
+from deblur_models.classical.deconvolution import Array, Deconvolution, transfer_function
 
 __all__ = ["RichardsonLucy"]
 
@@ -32,9 +32,7 @@ class RichardsonLucy(Deconvolution):
         default=None, ge=1, le=10_000, description="iterations; default: derived from the noise"
     )
 
-    def deconvolve(
-        self, picture: NDArray[np.float64], kernel: NDArray[np.float64], noise: float
-    ) -> NDArray[np.float64]:
+    def deconvolve(self, picture: Array, kernel: Array, noise: float) -> Array:
         iterations = round(min(max(0.08 / (noise + 0.003), 4), 30)) if self.iterations is None else self.iterations
         height, width = picture.shape[-2:]
         reach = len(kernel) // 2
@@ -45,7 +43,7 @@ class RichardsonLucy(Deconvolution):
         inside = (slice(None), slice(reach, reach + height), slice(reach, reach + width))
         blur = transfer_function(kernel, shape)
 
-        def convolved(x: NDArray[np.float64], transfer: NDArray[np.complex128]) -> NDArray[np.float64]:
+        def convolved(x: Array, transfer: NDArray[np.complex128]) -> Array:
             return np.asarray(fft.irfft2(fft.rfft2(x) * transfer, s=shape))
 
         shown = np.zeros((1, *shape))

@@ -1,17 +1,17 @@
-"""Deconvolution with total variation, and the solver that other sparse priors share."""
+"""Deconvolution with total variation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy import fft
 
-from deblur_models.classical.deconvolution import Deconvolution, transfer_function
+from deblur_models.classical.deconvolution import Array, Deconvolution, transfer_function
 
-__all__ = ["TotalVariation", "sparse_deconvolution"]
+__all__ = ["TotalVariation"]
+
+_VIEW_WEIGHT = 0.1
+_EDGE = 0.05  # threshold of the gradients in image units; affects the speed of convergence, not the solution
 
 
 class TotalVariation(Deconvolution):
@@ -19,7 +19,8 @@ class TotalVariation(Deconvolution):
 
     ``M`` selects the pixels of the photograph: pixels beyond its border, from which light came in, are unknowns as
     well, which avoids ringing. ``|grad x(p)|`` is the norm over both directions and all channels. Solved by ADMM
-    (:func:`sparse_deconvolution`).
+    with ``v = k * x`` and ``w = grad x``: x is defined on the image and a margin of half a kernel around it, made
+    periodic, and v is free outside M. Each step is solved exactly, x in the Fourier domain, v and w per pixel.
 
     Parameters
     ----------
@@ -39,88 +40,50 @@ class TotalVariation(Deconvolution):
     )
     iterations: int = Field(default=60, ge=1, le=10_000, description="number of ADMM steps")
 
-    def deconvolve(
-        self, picture: NDArray[np.float64], kernel: NDArray[np.float64], noise: float
-    ) -> NDArray[np.float64]:
+    def deconvolve(self, picture: Array, kernel: Array, noise: float) -> Array:
         strength = 80 * (noise + 0.003) ** 2 if self.strength is None else self.strength
-        return sparse_deconvolution(picture, kernel, strength, _shrink, self.iterations)
+        height, width = picture.shape[-2:]
+        reach = len(kernel) // 2
+        shape = tuple(fft.next_fast_len(n + 2 * reach + 1, real=True) for n in (height, width))
+        assert len(shape) == 2
+        inside = (slice(None), slice(reach, reach + height), slice(reach, reach + width))
+        blur = transfer_function(kernel, shape)
+        laplacian = sum(
+            (2 - 2 * np.cos(2 * np.pi * f))
+            for f in (np.arange(shape[0])[:, None] / shape[0], np.arange(shape[1] // 2 + 1) / shape[1])
+        )
+        # Weights of v = k * x and of w = grad x relative to the data's 1.
+        weight_v, weight_w = _VIEW_WEIGHT, strength / _EDGE
+        system = weight_v * np.abs(blur) ** 2 + weight_w * laplacian
+
+        margins = [(0, 0), (reach, shape[0] - height - reach), (reach, shape[1] - width - reach)]
+        view = np.pad(picture, margins, mode="edge")
+        dual_v = np.zeros_like(view)
+        slopes = np.zeros((2, *view.shape))
+        dual_w = np.zeros_like(slopes)
+        x = view
+        for step in range(self.iterations):
+            if step:
+                right = weight_v * np.conj(blur) * fft.rfft2(view - dual_v)
+                right += fft.rfft2(weight_w * _divergence(slopes - dual_w))
+                spectrum = right / system
+                x = fft.irfft2(spectrum, s=shape)
+                blurred = fft.irfft2(spectrum * blur, s=shape)
+                view = blurred + dual_v
+                view[inside] = (picture + weight_v * view[inside]) / (1 + weight_v)
+                dual_v += blurred - view
+            gradient = np.stack([np.roll(x, -1, axis=-2) - x, np.roll(x, -1, axis=-1) - x]) + dual_w
+            slopes = _shrink(gradient, _EDGE)
+            dual_w = gradient - slopes
+        return np.asarray(x[inside])
 
 
-def _shrink(gradient: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+def _shrink(gradient: Array, threshold: float) -> Array:
     """The gradient vectors ``[2, C, H, W]``, shortened by the threshold."""
     length = np.sqrt(np.einsum("dchw,dchw->hw", gradient, gradient))
     return np.asarray(gradient * (1 - threshold / np.maximum(length, threshold)))
 
 
-def sparse_deconvolution(
-    picture: NDArray[np.float64],
-    kernel: NDArray[np.float64],
-    strength: float,
-    proximal: Callable[[NDArray[np.float64], float], NDArray[np.float64]],
-    iterations: int,
-    *,
-    edge: float = 0.05,
-) -> NDArray[np.float64]:
-    """``min_x 1/2 |M(k * x) - y|^2 + strength sum phi(grad x)`` by ADMM with ``v = k * x`` and ``w = grad x``.
-
-    Parameters
-    ----------
-    picture, kernel
-        ``[C, H, W]``, and ``[K, K]`` with a sum of 1.
-    strength
-        Weight of the prior.
-    proximal
-        ``(g, t) -> argmin_w phi(w) + |w - g|^2 / (2 t)`` for gradients ``[2, C, H, W]``.
-    iterations
-        Steps.
-    edge
-        The threshold of the proximal step, in image units; the weight of ``w = grad x`` is ``strength / edge``. For
-        convex problems it affects the speed of convergence, but not the solution.
-
-    Notes
-    -----
-    x is defined on the image and a margin of half a kernel around it, made periodic; outside M, v is free. Each step is
-    solved exactly: x in the Fourier domain, v and w per pixel.
-    """
-    height, width = picture.shape[-2:]
-    reach = len(kernel) // 2
-    shape = tuple(fft.next_fast_len(n + 2 * reach + 1, real=True) for n in (height, width))
-    assert len(shape) == 2
-    inside = (slice(None), slice(reach, reach + height), slice(reach, reach + width))
-    blur = transfer_function(kernel, shape)
-    laplacian = sum(
-        (2 - 2 * np.cos(2 * np.pi * f))
-        for f in (np.arange(shape[0])[:, None] / shape[0], np.arange(shape[1] // 2 + 1) / shape[1])
-    )
-    # Weights of v = k * x and of w = grad x relative to the data's 1.
-    weight_v, weight_w = _VIEW_WEIGHT, strength / edge
-    system = weight_v * np.abs(blur) ** 2 + weight_w * laplacian
-
-    margins = [(0, 0), (reach, shape[0] - height - reach), (reach, shape[1] - width - reach)]
-    view = np.pad(picture, margins, mode="edge")
-    dual_v = np.zeros_like(view)
-    slopes = np.zeros((2, *view.shape))
-    dual_w = np.zeros_like(slopes)
-    x = view
-    for step in range(iterations):
-        if step:
-            right = weight_v * np.conj(blur) * fft.rfft2(view - dual_v)
-            right += fft.rfft2(weight_w * _divergence(slopes - dual_w))
-            spectrum = right / system
-            x = fft.irfft2(spectrum, s=shape)
-            blurred = fft.irfft2(spectrum * blur, s=shape)
-            view = blurred + dual_v
-            view[inside] = (picture + weight_v * view[inside]) / (1 + weight_v)
-            dual_v += blurred - view
-        gradient = np.stack([np.roll(x, -1, axis=-2) - x, np.roll(x, -1, axis=-1) - x]) + dual_w
-        slopes = proximal(gradient, edge)
-        dual_w = gradient - slopes
-    return np.asarray(x[inside])
-
-
-_VIEW_WEIGHT = 0.1
-
-
-def _divergence(slopes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _divergence(slopes: Array) -> Array:
     """The adjoint of the circular gradient."""
     return np.asarray(np.roll(slopes[0], 1, axis=-2) - slopes[0] + np.roll(slopes[1], 1, axis=-1) - slopes[1])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +14,7 @@ from deblur_models.cli import restorer_options as options
 from deblur_models.cli.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from deblur_models.restore.network_restorer import NetworkRestorer, OnTiles
+    from deblur_models.restore.network_restorer import NetworkRestorer
     from deblur_models.restore.restorer import Restorer
 
 EPILOG = """\b
@@ -139,12 +137,12 @@ def command(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidValueError(f"--out {out}: cannot be created ({error.strerror}).") from None
-    with _progress(len(planned.jobs)) as show:
+    with options.live_bar("restoring", len(planned.jobs)) as update:
 
         def begins(number: int, picture: Path) -> None:
-            tiles = show(number, picture)
+            update(completed=number, description=printable(picture.name))
             if tiled is not None:
-                tiled.on_tiles = tiles
+                tiled.on_tiles = lambda done, total: update(completed=number + done / total)
 
         failed = restore_files(planned.jobs, restorer, kernels, overwrite=force, on_file=begins)
     made = len(planned.jobs) - len(failed)
@@ -158,36 +156,3 @@ def command(
         console.echo(f"{console.used_text(made, len(failed), planned.ignored)}.")
     if failed:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[_Show]:
-    """A live bar on a terminal, nothing in a pipe."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield _Show(None, total)
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console.console(stderr=True), transient=True) as bar:
-        yield _Show(bar, total)
-
-
-class _Show:
-    """Shows in the bar which picture is being restored; returns the callback that counts its tiles."""
-
-    def __init__(self, bar: Any, total: int) -> None:
-        self._bar = bar
-        self._task = None if bar is None else bar.add_task("restoring", total=total)
-
-    def __call__(self, number: int, picture: Path) -> OnTiles | None:
-        if self._bar is None:
-            return None
-        self._bar.update(self._task, completed=number, description=printable(picture.name))
-
-        def tiles(done: int, total: int) -> None:
-            self._bar.update(self._task, completed=number + done / total)
-
-        return tiles

@@ -320,13 +320,5 @@ def _progress() -> Iterator[OnPicture]:
 
         yield lines
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console.console(stderr=True), transient=True) as bar:
-        task = bar.add_task("measuring", total=None)
-
-        def show(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=printable(what) or "writing")
-
-        yield show
+    with options.live_bar("measuring") as update:
+        yield lambda done, total, what: update(completed=done, total=total, description=printable(what) or "writing")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blursynth.cli import console
-from blursynth.cli.arguments import parse_value
+from blursynth.cli.arguments import parse_changes
 from blursynth.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -83,17 +83,8 @@ def command(
 
 
 def _fields(settings: Sequence[str]) -> dict[str, Any]:
-    """``FIELD=VALUE`` settings split into parts; values are TOML, words may be unquoted."""
-    fields: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals or not name.strip():
-            raise InvalidValueError(
-                f"--set {setting}: must be FIELD=VALUE.",
-                fix="For example --set width=32 --set encoder_blocks=[2,2,4,8].",
-            )
-        if name.strip() in ("kind", "size"):
-            option = "--network" if name.strip() == "kind" else "--size"
-            raise InvalidValueError(f"--set {setting}: is set with {option}.")
-        fields[name.strip()] = parse_value(text)
+    fields = parse_changes(settings, form="FIELD")
+    for name, option in (("kind", "--network"), ("size", "--size")):
+        if name in fields:
+            raise InvalidValueError(f"--set {name}: is set with {option}.")
     return fields

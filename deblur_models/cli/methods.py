@@ -27,4 +27,4 @@ def command(
     if kind is not None:
         show_fields(find_kind(kind, ALL, noun="classical method"))
         return
-    console.table(("method", "what it does"), [(method.kind, summary(method)) for method in ALL])
+    console.table(("method", "description"), [(method.kind, summary(method)) for method in ALL])

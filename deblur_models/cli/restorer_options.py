@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from blursynth.cli import console
 from blursynth.cli.arguments import parse_value
 from blursynth.errors import InvalidValueError
 
@@ -23,6 +27,7 @@ __all__ = [
     "Padding",
     "Precision",
     "TurnKernels",
+    "live_bar",
     "load_restorer",
     "method_restorer",
     "split_name",
@@ -75,6 +80,19 @@ TurnKernels = Annotated[
         help="Rotate kernels from files by 180 degrees, for kernels defined by correlation, such as Levin's.",
     ),
 ]
+
+
+@contextmanager
+def live_bar(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A function that updates a live bar on a terminal; in a pipe it does nothing."""
+    if not sys.stderr.isatty():
+        yield lambda **_: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console.console(stderr=True), transient=True) as bar:
+        yield partial(bar.update, bar.add_task(what, total=total))
 
 
 def split_name(text: str) -> tuple[str, str]:

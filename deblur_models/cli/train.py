@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blursynth.cli import console
-from blursynth.cli.arguments import parse_value
+from blursynth.cli.arguments import parse_changes
 from blursynth.errors import InvalidValueError
 from blursynth.io.decoders import CODE_SUFFIXES
 from blursynth.io.folders import walk
@@ -105,7 +105,7 @@ def command(
 
     if list_:
         rows = [(name, load_configuration(name).summary) for name in configuration_names()]
-        console.table(("configuration", "what it trains"), rows)
+        console.table(("configuration", "description"), rows)
         return
     if configuration is None:
         raise InvalidValueError(
@@ -116,7 +116,7 @@ def command(
     changes = _changes(load_configuration(configuration).to_dict(), photos, recipe, data, sharp, validation)
     changes |= {"seed": seed} if seed is not None else {}
     changes |= {"run.device": device} if device is not None else {}
-    wanted = load_configuration(configuration, {**changes, **_settings(set_ or [])})
+    wanted = load_configuration(configuration, {**changes, **parse_changes(set_, form="TABLE.FIELD")})
     wanted = wanted if steps is None else wanted.of_length(steps)
     from deblur_models.train import check, train
 
@@ -196,18 +196,6 @@ def _changes(
         changes["validation"] = {**kept, "pairs" if pairs else "photos": validation}
     if recipe is not None and "pairs" not in changes.get("validation", check):
         changes["validation.recipe"] = recipe
-    return changes
-
-
-def _settings(settings: Sequence[str]) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals or not path.strip():
-            raise InvalidValueError(
-                f"--set {setting}: must be TABLE.FIELD=VALUE.", fix="For example --set optimizer.learning_rate=1e-4."
-            )
-        changes[path.strip()] = parse_value(text)
     return changes
 
 

@@ -103,10 +103,7 @@ class Stage(Record):
         ge=1, le=65536, description="number of patches per step, over all processes and accumulated parts of the batch"
     )
     accumulate: int = Field(
-        default=1,
-        ge=1,
-        le=1024,
-        description="number of parts of a process's batch (gradient accumulation)",
+        default=1, ge=1, le=1024, description="number of parts of a process's batch (gradient accumulation)"
     )
     data: tuple[str, ...] = Field(default=(), description="names of the data tables to use; by default all")
     learning_rate_factor: float = Field(default=1.0, gt=0, le=1e3, description="factor of the scheduled learning rate")
@@ -376,12 +373,12 @@ class Configuration(Record):
                 f"A run of {len(self.stage)} stages needs at least as many steps, got {steps}.",
                 fix="Choose more steps, or remove stages from the configuration.",
             )
-        whole, done, begun = self.steps, 0, 0
+        whole, done, end = self.steps, 0, 0
         stages = []
         for number, stage in enumerate(self.stage):
-            begun += stage.steps
+            end += stage.steps
             later = len(self.stage) - 1 - number
-            until = min(max(round(begun * steps / whole), done + 1), steps - later)  # each keeps one step
+            until = min(max(round(end * steps / whole), done + 1), steps - later)  # each keeps one step
             stages.append(stage.replace(steps=until - done))
             done = until
 
@@ -515,33 +512,28 @@ def load_configuration(
 def _check_encoder(configuration: Configuration) -> None:
     """Backbone weights need a network with a backbone and a single source; an untrained backbone cannot be frozen."""
     run, network, start_from = configuration.run, configuration.network, configuration.start_from
+
+    def wrong(field: str, what: str, *, why: str = "", fix: str) -> InvalidValueError:
+        value = getattr(run, field)
+        return InvalidValueError(
+            f"{field} = {value!r}{what}", why=why, fix=fix, place="[run]", field=field, value=value
+        )
+
     has_encoder = "encoder" in type(network).model_fields
     if run.encoder_weights and not has_encoder:
-        raise InvalidValueError(
-            f"encoder_weights = {run.encoder_weights!r}, but {network.kind} has no pretrained encoder.",
-            fix="Leave it out.",
-            place="[run]",
-            field="encoder_weights",
-            value=run.encoder_weights,
-        )
+        raise wrong("encoder_weights", f", but {network.kind} has no pretrained encoder.", fix="Leave it out.")
     if run.encoder_weights and start_from is not None:
-        raise InvalidValueError(
-            f"encoder_weights = {run.encoder_weights!r} and start_from = {start_from!r} both give the encoder's "
-            "initial weights.",
+        raise wrong(
+            "encoder_weights",
+            f" and start_from = {start_from!r} both give the encoder's initial weights.",
             fix="Leave one of them out; a checkpoint contains the weights of its encoder.",
-            place="[run]",
-            field="encoder_weights",
-            value=run.encoder_weights,
         )
     if has_encoder and run.frozen_encoder_steps and not run.encoder_weights and start_from is None:
-        raise InvalidValueError(
-            f"frozen_encoder_steps = {run.frozen_encoder_steps} freezes the encoder, but without encoder_weights it "
-            "has random weights.",
+        raise wrong(
+            "frozen_encoder_steps",
+            " freezes the encoder, but without encoder_weights it has random weights.",
             why="The rest of the network would be trained on meaningless features.",
             fix="Set encoder_weights to a file of timm's weights for the backbone, or set frozen_encoder_steps = 0.",
-            place="[run]",
-            field="frozen_encoder_steps",
-            value=run.frozen_encoder_steps,
         )
 
 
@@ -549,21 +541,17 @@ def _check_reblur(configuration: Configuration) -> None:
     """Re-blurring needs a network that restores, and pictures that are aligned with their draw."""
     if configuration.reblur is None:
         return
-    what = fix = ""
     if isinstance(configuration.network, BlurGeneratorConfig):
-        what = f"re-blurs restored pictures, but {configuration.network.kind} does not restore."
+        why_not = f", but {configuration.network.kind} does not restore."
         fix = "Leave [reblur] out, or train a network that restores."
     elif configuration.run.augment:
-        what = "re-blurs restored pictures with their draw, which does not fit rotated pictures."
-        fix = "Set augment = false in [run]."
+        why_not, fix = " with their draw, which does not fit rotated pictures.", "Set augment = false in [run]."
     elif configuration.augmentation is not None:
-        what = (
-            "re-blurs restored pictures with their draw, which does not fit pictures that [augmentation] moved and "
-            "corrupted."
-        )
+        why_not = " with their draw, which does not fit pictures that [augmentation] moved and corrupted."
         fix = "Leave one of the two tables out."
-    if what:
-        raise InvalidValueError(what, fix=fix, place="[reblur]")
+    else:
+        return
+    raise InvalidValueError(f"re-blurs restored pictures{why_not}", fix=fix, place="[reblur]")
 
 
 _OF_RECIPES = ("recipe", "depth", "on_device", "reuse")

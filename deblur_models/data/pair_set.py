@@ -90,13 +90,7 @@ class PairSet(Sequence[PairSample]):
         return hashlib.sha256(repr([self.size_px(i) for i in range(len(self))]).encode()).hexdigest()
 
     def check(self) -> None:
-        """Check every pair without decoding it.
-
-        Raises
-        ------
-        PictureError
-            A picture cannot be used, or the two pictures of a pair differ in size.
-        """
+        """Raise an error if a picture cannot be used or the sizes of a pair differ, without decoding the pictures."""
 
 
 class StoredPairs(PairSet):
@@ -134,18 +128,9 @@ class StoredPairs(PairSet):
 
 
 class FolderPairs(PairSet):
-    """Pairs of picture files.
+    """Pairs of picture files ``blurred`` and ``sharp``, one to one, with their ``names``.
 
-    Parameters
-    ----------
-    blurred, sharp
-        The files, one to one.
-    name
-        Name of the set in reports.
-    names
-        One per pair.
-    looked
-        Content of the folders in which they were found.
+    ``name`` is the name of the set in reports, ``looked`` the content of the folders in which the files were found.
     """
 
     def __init__(
@@ -214,15 +199,14 @@ class FolderPairs(PairSet):
             try:
                 blurred, sharp = (read_header(path) for path in pair)
             except PictureError as error:
-                wrong.append(error.what)
+                wrong.append(f"{error.place}: {error.what}")
                 yield None
             else:
                 yield (blurred.height, blurred.width), (sharp.height, sharp.width)
 
     @cached_property
     def _sizes(self) -> list[tuple[int, int]]:
-        infos = [read_header(path) for path in self.blurred]
-        return [(info.height, info.width) for info in infos]
+        return [(info.height, info.width) for info in map(read_header, self.blurred)]
 
 
 def open_pairs(path: str | Path, sharp: str | Path | None = None) -> PairSet:
@@ -361,13 +345,7 @@ def _pairs(count: int) -> str:
 
 
 def pictures_by_name(folder: Path) -> tuple[dict[str, Path], Inside]:
-    """The pictures of a folder by their relative paths without suffixes, and its other content.
-
-    Raises
-    ------
-    DatasetError
-        Two paths differ only in their suffix.
-    """
+    """The pictures of a folder by their relative paths without suffixes, which must differ, and its other content."""
     inside = walk(folder, CODE_SUFFIXES)
     found: dict[str, Path] = {}
     for file in inside.files:

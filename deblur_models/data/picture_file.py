@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, from_numpy
+from torch import Tensor
 
 from blursynth.errors import PictureError
 from blursynth.frame import Encoding
@@ -20,6 +20,7 @@ from blursynth.io.atomic import write_atomically
 from blursynth.io.decoders import damaged, decoded_by_opencv, open_picture, quiet
 from blursynth.io.folders import expanded
 from blursynth.io.pictures import ORIENTATION, SUFFIXES, read_header, read_pixels, upright
+from deblur_models.data.collate import values_of
 
 __all__ = ["PictureFile", "read_picture", "written_suffix"]
 
@@ -39,12 +40,6 @@ _LAYOUT = {
     0x0153, 0x0154, 0x0155, 0x015B, *range(0x0200, 0x0210), 0x0211, 0x0212, 0x0213, 0x0214, 0x02BC, 0x8773,
 }  # fmt: skip
 
-_TIFF = {
-    "ImageWidth": 256, "ImageLength": 257, "BitsPerSample": 258, "Compression": 259, "PhotometricInterpretation": 262,
-    "StripOffsets": 273, "SamplesPerPixel": 277, "RowsPerStrip": 278, "StripByteCounts": 279, "XResolution": 282,
-    "YResolution": 283, "PlanarConfiguration": 284, "ResolutionUnit": 296, "Predictor": 317, "ExtraSamples": 338,
-    "ICCProfile": 34675,
-}  # fmt: skip
 _STRIP_BYTES = 1 << 18
 
 
@@ -70,19 +65,13 @@ class PictureFile:
 
     def tensor(self) -> Tensor:
         """``[1, 3, H, W]`` float32 in 0..1."""
-        top = np.float32(np.iinfo(self.codes.dtype).max)
-        return from_numpy(np.ascontiguousarray(np.moveaxis(self.codes, -1, 0)[None] / top))
+        return values_of(self.codes, "cpu")[None].contiguous()
 
     def encoded(self, restored: Tensor, suffix: str) -> bytes:
         """The bytes of a file of this format with restored pixels and everything else unchanged.
 
         JPEG and WebP are written with quality 95, and JPEG with full chroma. Transparency is unchanged; gray pictures
         become the mean of the three restored channels. BMP, PPM and PGM do not support metadata, which is logged.
-
-        Raises
-        ------
-        PictureError
-            The restored picture contains NaN or infinite values, or the format does not support it.
         """
         values = restored[0].detach().float().cpu().numpy()
         if not np.isfinite(values).all():
@@ -149,6 +138,7 @@ class PictureFile:
         Differences of neighbors (predictor 2) are compressed losslessly with Deflate.
         """
         from PIL import Image
+        from PIL.ExifTags import Base
 
         tags = Image.Exif()
         tags.endian = "<"
@@ -158,23 +148,23 @@ class PictureFile:
         steps = np.diff(codes, axis=1, prepend=codes.dtype.type(0)).astype(">u2" if tags.endian == ">" else "<u2")
         rows = min(height, max(1, _STRIP_BYTES // (2 * width * channels)))
         strips = [zlib.compress(steps[row : row + rows].tobytes()) for row in range(0, height, rows)]
-        tags[_TIFF["ImageWidth"]], tags[_TIFF["ImageLength"]] = width, height
-        tags[_TIFF["BitsPerSample"]] = (16,) * channels
-        tags[_TIFF["Compression"]], tags[_TIFF["Predictor"]] = 8, 2
-        tags[_TIFF["PhotometricInterpretation"]] = 1 if channels == 1 else 2
-        tags[_TIFF["SamplesPerPixel"]], tags[_TIFF["PlanarConfiguration"]] = channels, 1
-        tags[_TIFF["RowsPerStrip"]] = rows
+        tags[Base.ImageWidth], tags[Base.ImageLength] = width, height
+        tags[Base.BitsPerSample] = (16,) * channels
+        tags[Base.Compression], tags[Base.Predictor] = 8, 2
+        tags[Base.PhotometricInterpretation] = 1 if channels == 1 else 2
+        tags[Base.SamplesPerPixel], tags[Base.PlanarConfiguration] = channels, 1
+        tags[Base.RowsPerStrip] = rows
         sizes = [len(strip) for strip in strips]
         # From the end of the tags, where Pillow puts them.
-        tags[_TIFF["StripOffsets"]] = tuple(int(start) for start in np.cumsum([0, *sizes[:-1]]))
-        tags[_TIFF["StripByteCounts"]] = tuple(sizes)
+        tags[Base.StripOffsets] = tuple(int(start) for start in np.cumsum([0, *sizes[:-1]]))
+        tags[Base.StripByteCounts] = tuple(sizes)
         if channels == 4:
-            tags[_TIFF["ExtraSamples"]] = 2  # unassociated (not premultiplied) alpha
+            tags[Base.ExtraSamples] = 2  # unassociated (not premultiplied) alpha
         if self.icc_profile:
-            tags[_TIFF["ICCProfile"]] = self.icc_profile
+            tags[Base.InterColorProfile] = self.icc_profile
         if self.dpi:
-            tags[_TIFF["XResolution"]], tags[_TIFF["YResolution"]] = self.dpi
-            tags[_TIFF["ResolutionUnit"]] = 2
+            tags[Base.XResolution], tags[Base.YResolution] = self.dpi
+            tags[Base.ResolutionUnit] = 2
         return tags.tobytes().removeprefix(b"Exif\0\0") + b"".join(strips)
 
     def _with_chunks(self, png: bytes) -> bytes:
@@ -207,12 +197,7 @@ def read_picture(path: str | Path) -> PictureFile:
 
     For animations and files with several pages, the first picture is read. CMYK, Lab and palettes are converted to RGB,
     and 1-bit pictures to gray. Both are logged. Unreadable EXIF tags, and color profiles of CMYK pictures, which become
-    RGB, are dropped.
-
-    Raises
-    ------
-    PictureError
-        It is missing, damaged, not a picture, too large, or holds light instead of codes.
+    RGB, are dropped. Files that hold light instead of codes are rejected.
     """
     path = expanded(path)
     info = read_header(path)
@@ -291,13 +276,7 @@ def _deep_with_alpha(path: Path) -> NDArray[Any] | None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all.
-
-    Raises
-    ------
-    PictureError
-        It cannot be written.
-    """
+    """Write a file completely or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)

@@ -58,11 +58,6 @@ class OnTheFly(Source):
         Number of times each sample is used, if blurring takes longer than a training step: samples are grouped in
         blocks of ``BLOCK``, and each block is repeated this many times, in a different order each time. A block is kept
         in the memory of every worker process; samples blurred on the device are not kept.
-
-    Raises
-    ------
-    InvalidValueError
-        The recipe ends in linear light.
     """
 
     BLOCK = 256
@@ -110,28 +105,9 @@ class OnTheFly(Source):
 class Crops(Source):
     """Square crops of the pairs of a set: every pair once per epoch, in an order and at positions given by the seed.
 
-    A pair that cannot be decoded is skipped with a warning and replaced by the next one of the epoch, which depends
-    only on the index of the sample.
-
-    Parameters
-    ----------
-    pairs
-        The set.
-    name
-        Name of the source.
-    size_px
-        Side of the crops.
-    seed
-        Determines order and positions.
-    margin_px
-        Width of the margin around each crop; mirrored beyond the edges of a picture.
-
-    Raises
-    ------
-    InvalidValueError
-        A pair is smaller than the crop without its margin.
-    PictureError
-        According to the headers, a picture cannot be used, or the two pictures of a pair differ in size.
+    Each crop has a margin of ``margin_px``, mirrored beyond the edges of a picture; without it, crops must fit into the
+    pictures. A pair that cannot be decoded is skipped with a warning and replaced by the next one of the epoch, which
+    depends only on the index of the sample.
     """
 
     GIVES_UP_AFTER = 16  # consecutive broken pairs, after which the whole set counts as inaccessible
@@ -154,8 +130,9 @@ class Crops(Source):
         where = Stream(self.seed, index, f"{self.name}.crop")
         top, left = (int(where.uniform() * (n - self.size + 1)) for n in pair.sharp.shape[:2])
         if self.margin_px:
-            both = (_with_margin(codes, top, left, self.size, self.margin_px) for codes in (pair.sharp, pair.blurred))
-            sharp, blurred = both
+            sharp, blurred = (
+                _with_margin(codes, top, left, self.size, self.margin_px) for codes in (pair.sharp, pair.blurred)
+            )
             return replace(pair, sharp=sharp, blurred=blurred, geometry=None)
         window = (slice(top, top + self.size), slice(left, left + self.size))
         geometry = None if pair.geometry is None else pair.geometry.crop(top, left, self.size, self.size)
@@ -173,11 +150,10 @@ class Crops(Source):
             except PictureError as error:
                 if number not in self._left_out:
                     self._left_out.add(number)
-                    log.warning("%s: pair %d is skipped: %s", self.name, number, error.what)
+                    log.warning("%s: pair %d is skipped: %s", self.name, number, error)
                 if attempt == tries - 1:
                     raise PictureError(
-                        f"{self.name}: {tries} consecutive pairs cannot be read. {error.what}",
-                        why=error.why,
+                        f"{self.name}: {tries} consecutive pairs cannot be read. {error}",
                         fix="Check that the pictures still exist.",
                     ) from None
         raise AssertionError("a set has at least one pair")
@@ -226,12 +202,8 @@ class TrainingSet(TorchDataset[Augmented]):
 
     Parameters
     ----------
-    sources
-        The sources.
     shares
         Relative frequency of each source, e.g. (2, 1) for two samples of the first to one of the second.
-    seed
-        Determines source and orientation of sample ``i``.
     augment
         Whether images are flipped and rotated by quarter turns; "mirror": only flipped left to right. Must be off if a
         loss re-blurs with the draw, whose directions would no longer match.

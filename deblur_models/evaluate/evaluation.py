@@ -26,6 +26,7 @@ from blursynth.errors import BlursynthError, DatasetError, InvalidValueError, Pi
 from blursynth.io.folders import expanded
 from blursynth.records.text import printable
 from deblur_models.classical import turned_fits_better
+from deblur_models.data.collate import values_of
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs
 from deblur_models.data.picture_file import write_whole
 from deblur_models.evaluate.kernels import Kernels, kernel_of_draw
@@ -235,7 +236,7 @@ def _measure(
         known = pair_facts(index, sample) if baseline is None else PairFacts.from_dict(baseline["blur"])
         if index in plan.shown:
             for name, codes in (("sharp", sample.sharp), ("blurred", sample.blurred)):
-                write_picture(_picture_file(plan, index, name), _tensor(codes))
+                write_picture(_picture_file(plan, index, name), values_of(codes, "cpu")[None].contiguous())
         try:
             for number, restorer, store in left:
                 if on_picture is not None:
@@ -286,7 +287,7 @@ def _measured(
     line: dict[str, Any] = {"index": index, "name": sample.name}
     if restorer.needs_kernel and kernel is None:
         return {**line, "skipped": "no single kernel is known"}
-    sharp, blurred = _tensor(sample.sharp), _tensor(sample.blurred)
+    sharp, blurred = (values_of(codes, "cpu")[None].contiguous() for codes in (sample.sharp, sample.blurred))
     top = float(np.iinfo(sample.blurred.dtype).max)
     kernels = kernel[None] if restorer.needs_kernel and kernel is not None else None
     began = time.perf_counter()
@@ -371,8 +372,3 @@ def spread(count: int, wanted: int | None) -> list[int]:
     if wanted is None or wanted >= count:
         return list(range(count))
     return sorted({int(i) for i in np.linspace(0, count - 1, wanted)})
-
-
-def _tensor(codes: NDArray[Any]) -> Tensor:
-    top = np.float32(np.iinfo(codes.dtype).max)
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(codes, -1, 0)[None] / top))

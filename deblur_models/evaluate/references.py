@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from blursynth.errors import DatasetError
@@ -15,6 +13,7 @@ from blursynth.io.decoders import CODE_SUFFIXES
 from blursynth.io.folders import Inside, expanded, walk
 from blursynth.io.pictures import read_pixels
 from blursynth.records.text import name_of, path_of
+from deblur_models.data.collate import values_of
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, open_pairs, pictures_by_name
 
 __all__ = ["References", "open_references"]
@@ -60,9 +59,7 @@ def open_references(
 
     def of_sample(sample: PairSample) -> Iterable[Tensor]:
         for path in listed[sample.name]:
-            codes = read_pixels(path)
-            top = float(np.iinfo(codes.dtype).max)
-            yield torch.from_numpy(codes.astype(np.float32) / top).movedim(-1, 0)
+            yield values_of(read_pixels(path), "cpu")
 
     if sharp is not None:
         return open_pairs(blurred, sharp), of_sample

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,9 @@ _LEAST_WIDTH_PX = 0.05  # a blur narrower than this changes no code of a picture
 class PairFacts:
     """Known properties of a pair's blur, independent of any restoration.
 
-    Parameters
-    ----------
-    severity_px
-        Root mean square width of the combined kernel (PSF) of the draw's blurs, in px; at the image center if it
-        ``varies``; None if there is no draw, or if a varying blur cannot be reproduced without its depth map.
-    kinds
-        Kinds of blur in the draw, except those that are too narrow to be visible.
+    ``severity_px`` is the root mean square width of the combined kernel (PSF) of the draw's blurs, in px; at the image
+    center if it ``varies``; None if there is no draw, or if a varying blur cannot be reproduced without its depth map.
+    ``kinds`` are the kinds of blur in the draw, except those that are too narrow to be visible.
     """
 
     index: int
@@ -44,10 +40,7 @@ class PairFacts:
     kinds: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "index": self.index, "name": self.name, "source": self.source, "severity_px": self.severity_px,
-            "varies": self.varies, "known": self.known, "kinds": list(self.kinds),
-        }  # fmt: skip
+        return {**asdict(self), "kinds": list(self.kinds)}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> PairFacts:

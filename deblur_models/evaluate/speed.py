@@ -165,11 +165,6 @@ def measure_speed(
 
     The network is moved to the device and stays there. The device is synchronized before the clock is read, since GPU
     calls return long before their work is done.
-
-    Raises
-    ------
-    InvalidValueError
-        ``repeats`` or the size is not positive.
     """
     if repeats < 1 or warm_up < 0:
         raise InvalidValueError(f"repeats must be >= 1 and warm_up >= 0, got {repeats} and {warm_up}.")

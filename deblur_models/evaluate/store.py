@@ -63,13 +63,7 @@ class Store:
 
 
 def claim(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
-    """Record the settings of an evaluation in its folder, or check that they are unchanged.
-
-    Raises
-    ------
-    DatasetError
-        The folder holds results of other settings, and ``force`` is false.
-    """
+    """Record the settings of an evaluation in its folder, or check that they are unchanged unless ``force``."""
     if folder.is_dir():
         refuse_links(folder)  # existing files are appended to, and force deletes them
     path = folder / "settings.json"

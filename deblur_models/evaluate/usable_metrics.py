@@ -20,11 +20,6 @@ def usable_metrics(metrics: Iterable[Metric], pairs: PairSet) -> tuple[list[Metr
     """The metrics that can be measured on these pairs, and the errors of the others by name.
 
     Each is tested on noise with the size of the smallest picture.
-
-    Raises
-    ------
-    DatasetError
-        None of the pictures can be read.
     """
     sizes = [size for i in range(len(pairs)) if (size := size_of(pairs, i)) is not None]
     if not sizes:

@@ -30,11 +30,10 @@ from deblur_models.losses.adversarial import (
     gradient_penalty,
 )
 from deblur_models.losses.consistency import ConsistencyLoss, CycleConsistency, ReBlur
-from deblur_models.losses.frequency import FftL1
 from deblur_models.losses.loss import Loss
 from deblur_models.losses.perceptual import Perceptual
 from deblur_models.losses.pixel import L1, L2, PSNR, Charbonnier
-from deblur_models.losses.structure import SSIM, Edge, MsSSIM, TotalVariation
+from deblur_models.losses.structure import SSIM, Edge, FftL1, MsSSIM, TotalVariation
 
 __all__ = [
     "ADVERSARIAL",

@@ -36,12 +36,8 @@ Logits = tuple[Tensor, ...]
 class AnswerPool:
     """Mean outputs of a discriminator for recent images, real and generated, for each of its maps; without gradients.
 
-    In distributed training, the outputs of all processes are added, so that each has the same pool.
-
-    Parameters
-    ----------
-    pictures
-        Number of recent images kept, for real and generated ones each.
+    In distributed training, the outputs of all processes are added, so that each has the same pool. ``pictures`` is the
+    number of recent images kept, for real and generated ones each.
     """
 
     def __init__(self, pictures: int) -> None:
@@ -50,8 +46,7 @@ class AnswerPool:
 
     def add(self, real: Logits, fake: Logits) -> None:
         """Add the outputs for a batch, with equal numbers of real and generated images."""
-        told = [torch.stack([m.detach().float().flatten(1).mean(1) for m in maps]) for maps in (real, fake)]
-        new = torch.stack(told)
+        new = torch.stack([torch.stack([m.detach().float().flatten(1).mean(1) for m in maps]) for maps in (real, fake)])
         before = new[..., :0] if self._kept is None else self._kept.to(new.device)
         self._kept = torch.cat((before, new), dim=-1)[..., -self.pictures :]
 

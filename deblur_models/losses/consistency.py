@@ -70,29 +70,18 @@ class CycleConsistency(ConsistencyLoss):
     def __call__(self, sharp: Tensor, sharp_again: Tensor, blurred: Tensor, blurred_again: Tensor) -> Tensor:
         """The sum of both distances, without ``weight``.
 
-        Parameters
-        ----------
-        sharp, sharp_again
-            Sharp images ``[B, 3, H, W]``, and their reconstructions through both mappings.
-        blurred, blurred_again
-            The same for blurred images.
-
-        Raises
-        ------
-        InvalidValueError
-            A reconstruction has another shape.
+        The arguments are sharp images ``[B, 3, H, W]`` and their reconstructions through both mappings, and the same
+        for blurred images.
         """
-        total = None
+        parts = []
         for name, start, end in (("sharp", sharp, sharp_again), ("blurred", blurred, blurred_again)):
             if start.shape != end.shape:
                 raise InvalidValueError(
                     f"The {name} images were reconstructed with shape {list(end.shape)} instead of {list(start.shape)}."
                 )
             end = _precise(end)
-            part = self.between(end, start.to(end.dtype))
-            total = part if total is None else total + part
-        assert total is not None
-        return total
+            parts.append(self.between(end, start.to(end.dtype)))
+        return parts[0] + parts[1]
 
 
 class ReBlur(ConsistencyLoss):

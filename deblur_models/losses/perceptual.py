@@ -13,6 +13,7 @@ from blursynth.errors import InvalidValueError
 from deblur_models.losses.loss import Loss
 from deblur_models.losses.pixel import IMAGENET_MEAN, IMAGENET_STD
 from deblur_models.losses.pretrained import load_pretrained, pretrained_path
+from deblur_models.metrics.lpips import vgg_layers
 
 __all__ = ["VGG19_FILE", "VGG19_LAYERS", "Perceptual", "VGG19Features"]
 
@@ -45,14 +46,7 @@ class VGG19Features(nn.Module):
 
     def __init__(self, layer: str) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for width, convolutions in _BLOCKS:
-            for _ in range(convolutions):
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-                channels = width
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers[: VGG19_LAYERS[layer] + 1])
+        self.features = nn.Sequential(*vgg_layers(_BLOCKS)[: VGG19_LAYERS[layer] + 1])
 
     def forward(self, pictures: Tensor) -> Tensor:
         features: Tensor = self.features(pictures)
@@ -93,15 +87,7 @@ class Perceptual(Loss):
             )
 
     def check_ready(self) -> None:
-        """Load the weights.
-
-        Raises
-        ------
-        InvalidValueError
-            The file is missing, its content does not match its name, or it does not fit.
-        DatasetError
-            It is damaged, or not a weights file.
-        """
+        """Load the weights; an error says if their file is missing, damaged, or does not fit."""
         self._network(torch.device("cpu"), torch.float32)
 
     def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:

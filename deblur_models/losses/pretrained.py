@@ -19,11 +19,6 @@ def pretrained_path(weights_file: str, default_name: str, *, what: str) -> Path:
     """The path of the weights: ``weights_file``, or ``default_name`` in torchvision's download cache.
 
     The cache is ``checkpoints`` in ``torch.hub.get_dir()``, which the environment variable TORCH_HOME can change.
-
-    Raises
-    ------
-    InvalidValueError
-        The file does not exist.
     """
     path = Path(weights_file).expanduser() if weights_file else Path(torch.hub.get_dir()) / "checkpoints" / default_name
     if not path.is_file():
@@ -40,14 +35,6 @@ def load_pretrained(module: nn.Module, path: Path) -> None:
 
     A name such as ``vgg19-dcbb9e9d.pth`` ends in the first digits of the file's sha256 (the convention of torch.hub),
     which are verified. The module may be on the meta device, without values, so that no random weights are drawn.
-
-    Raises
-    ------
-    DatasetError
-        The file is damaged, is not a checkpoint, or holds more than tensors; see
-        :func:`deblur_models.checkpoints.weights_file.read_weights`.
-    InvalidValueError
-        The digits differ, or a tensor that the module needs is missing, has another shape or is not finite.
     """
     check_digits(path)
     state = read_weights(path)
@@ -72,13 +59,7 @@ def load_pretrained(module: nn.Module, path: Path) -> None:
 
 
 def check_digits(path: Path) -> None:
-    """Compare the digits at the end of a file name, if there are any, with those of its sha256.
-
-    Raises
-    ------
-    InvalidValueError
-        They differ.
-    """
+    """Compare the digits at the end of a file name, if there are any, with those of its sha256."""
     digits = re.search(r"-([0-9a-f]{8,64})$", path.stem)
     if digits is None:
         return

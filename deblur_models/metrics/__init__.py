@@ -22,8 +22,7 @@ from deblur_models.metrics.lpips import Lpips
 from deblur_models.metrics.metric import Better, Metric
 from deblur_models.metrics.niqe import Niqe, fit_niqe
 from deblur_models.metrics.psnr import PSNR, no_harm
-from deblur_models.metrics.ssim import ms_ssim, ssim
-from deblur_models.metrics.structural import MsSsim, Ssim
+from deblur_models.metrics.ssim import MsSsim, Ssim, ms_ssim, ssim
 from deblur_models.metrics.trajectory import TrajectoryScore, best_over_trajectory
 
 __all__ = [

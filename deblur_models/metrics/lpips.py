@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ from blursynth.errors import InvalidValueError, PictureError
 from deblur_models.checkpoints.weights_file import read_weights
 from deblur_models.metrics.metric import Metric
 
-__all__ = ["Backbone", "Lpips", "lpips_network"]
+__all__ = ["Backbone", "Lpips", "lpips_network", "vgg_layers"]
 
 Backbone = Literal["alex", "vgg"]
 
@@ -139,10 +139,7 @@ def _loaded(net: Backbone, backbone: Path, changed: int, linear: Path, check_pub
 def lpips_network(net: Backbone, backbone: Mapping[str, Tensor], linear: Mapping[str, Tensor]) -> _LpipsNetwork:
     """The distance of two batches ``[B, 3, H, W]`` in 0..1 as a module, with weights named as in the originals.
 
-    Raises
-    ------
-    InvalidValueError
-        Weights are missing or have other shapes; those of a classifier are ignored.
+    Weights of a classifier are ignored.
     """
     network = _LpipsNetwork(net)
     state = {f"features.{k.removeprefix('features.')}": v for k, v in backbone.items() if k.startswith("features.")}
@@ -164,7 +161,8 @@ def lpips_network(net: Backbone, backbone: Mapping[str, Tensor], linear: Mapping
 class _LpipsNetwork(nn.Module):
     def __init__(self, net: Backbone) -> None:
         super().__init__()
-        self.features = _alexnet() if net == "alex" else _vgg16()
+        stages = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+        self.features = _alexnet() if net == "alex" else nn.Sequential(*vgg_layers(stages)[:-1])
         self.taps = (1, 4, 7, 9, 11) if net == "alex" else (3, 8, 15, 22, 29)
         for level, channels in enumerate(_CHANNELS[net]):
             self.add_module(f"lin{level}", nn.Conv2d(channels, 1, 1, bias=False))
@@ -203,13 +201,13 @@ def _alexnet() -> nn.Sequential:
     )
 
 
-def _vgg16() -> nn.Sequential:
+def vgg_layers(stages: Iterable[tuple[int, int]]) -> list[nn.Module]:
+    """The layers of VGG for its stages ``(channels, convolutions)``, each of which ends in a pooling."""
     layers: list[nn.Module] = []
-    channels = 3
-    for stage, (width, depth) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))):
-        if stage:
-            layers.append(nn.MaxPool2d(2))
-        for _ in range(depth):
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-            channels = width
-    return nn.Sequential(*layers)
+    before = 3
+    for channels, convolutions in stages:
+        for _ in range(convolutions):
+            layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()]
+            before = channels
+        layers.append(nn.MaxPool2d(2))
+    return layers

@@ -27,6 +27,8 @@ __all__ = ["BLOCK_PX", "Niqe", "NiqeParameters", "fit_niqe", "niqe_features", "r
 BLOCK_PX = 96
 """Side of the blocks over which statistics are computed, at the finer of the two scales."""
 
+Array = NDArray[np.float64]
+
 _FEATURES = 36
 _SHIPPED = "niqe_bundled_photographs.json"
 
@@ -35,8 +37,8 @@ _SHIPPED = "niqe_bundled_photographs.json"
 class NiqeParameters:
     """Mean ``[36]`` and covariance ``[36, 36]`` of the features of sharp photographs, and their source."""
 
-    mean: NDArray[np.float64]
-    covariance: NDArray[np.float64]
+    mean: Array
+    covariance: Array
     source: str
 
     def __post_init__(self) -> None:
@@ -126,15 +128,7 @@ class Niqe(Metric):
 
 
 def read_niqe_parameters(path: str | None = None) -> NiqeParameters:
-    """The statistics of sharp photographs from a ``.mat``, ``.npz`` or ``.json`` file; None: the bundled ones.
-
-    Raises
-    ------
-    PictureError
-        The file does not exist.
-    InvalidValueError
-        It contains something else.
-    """
+    """The statistics of sharp photographs from a ``.mat``, ``.npz`` or ``.json`` file; None: the bundled ones."""
     if path is None:
         return _shipped()
     path = str(expanded(path))
@@ -212,19 +206,8 @@ def fit_niqe(pictures: Iterable[Tensor], *, source: str, sharpness: float = 0.75
     return NiqeParameters(rows.mean(axis=0), np.cov(rows, rowvar=False), source)
 
 
-def niqe_features(gray: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The 36 features of each block ``[N, 36]``, NaN where a block is flat, and the blocks' contrast ``[N]``.
-
-    Parameters
-    ----------
-    gray
-        ``[H, W]`` codes 0..255.
-
-    Raises
-    ------
-    InvalidValueError
-        The image contains no whole block.
-    """
+def niqe_features(gray: Array) -> tuple[Array, Array]:
+    """Features ``[N, 36]`` of each block of codes 0..255 ``[H, W]``, NaN for flat blocks, and contrasts ``[N]``."""
     rows, columns = gray.shape[0] // BLOCK_PX, gray.shape[1] // BLOCK_PX
     if rows * columns == 0:
         raise InvalidValueError(f"NIQE needs blocks of 96 x 96 px, got an image of {gray.shape[0]} x {gray.shape[1]}.")
@@ -243,12 +226,12 @@ def niqe_features(gray: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     return np.concatenate(features, axis=1), contrast
 
 
-def _grays(pictures: Tensor) -> list[NDArray[np.float64]]:
+def _grays(pictures: Tensor) -> list[Array]:
     codes = (pictures.detach().double().cpu() * 255).round()
     return list(luma(codes)[:, 0].round().numpy())
 
 
-def _distance(gray: NDArray[np.float64], pristine: NiqeParameters) -> float:
+def _distance(gray: Array, pristine: NiqeParameters) -> float:
     features, _ = niqe_features(gray)
     complete = features[np.isfinite(features).all(axis=1)]
     if len(complete) < 2:
@@ -263,18 +246,18 @@ def _distance(gray: NDArray[np.float64], pristine: NiqeParameters) -> float:
     return math.sqrt(max(float(difference @ inverse @ difference), 0.0))
 
 
-def _smoothed(picture: NDArray[np.float64], window: NDArray[np.float64]) -> NDArray[np.float64]:
+def _smoothed(picture: Array, window: Array) -> Array:
     out = correlate1d(correlate1d(picture, window, axis=0, mode="nearest"), window, axis=1, mode="nearest")
     return np.asarray(out, np.float64)
 
 
-def _blocks(picture: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+def _blocks(picture: Array, side: int) -> Array:
     """``[N, side, side]``, in column-major order, as in the original."""
     rows, columns = picture.shape[0] // side, picture.shape[1] // side
     return picture.reshape(rows, side, columns, side).transpose(2, 0, 1, 3).reshape(-1, side, side)
 
 
-def _halved(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+def _halved(picture: Array) -> Array:
     """Half size by a cubic kernel (a = -.5) stretched by two, with mirrored borders: MATLAB's ``imresize(x, .5)``."""
     distance = np.array([0.25, 0.75, 1.25, 1.75])
     near = (1.5 * distance - 2.5) * distance**2 + 1
@@ -291,7 +274,7 @@ def _halved(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     return picture
 
 
-def _shapes(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shapes(blocks: Array) -> Array:
     """The 18 features of each block at one scale."""
     shape, left, right = _asymmetric_gaussian(blocks)
     out = [shape, (left + right) / 2]
@@ -307,8 +290,8 @@ _RATIOS = np.exp(2 * gammaln(2 / _SHAPES) - gammaln(1 / _SHAPES) - gammaln(3 / _
 
 
 def _asymmetric_gaussian(
-    blocks: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    blocks: Array,
+) -> tuple[Array, Array, Array]:
     """Shape and the two scales of an asymmetric generalized Gaussian, by moments; NaN for flat blocks."""
     values = blocks.reshape(len(blocks), -1)
     squares = values * values

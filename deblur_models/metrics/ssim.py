@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blursynth.errors import InvalidValueError, did_you_mean
+from deblur_models.metrics.metric import Metric
 
-__all__ = ["MS_SSIM_WEIGHTS", "SsimPadding", "ms_ssim", "smallest_side_px", "ssim"]
+__all__ = ["MS_SSIM_WEIGHTS", "MsSsim", "Ssim", "SsimPadding", "ms_ssim", "smallest_side_px", "ssim"]
 
 SsimPadding = Literal["none", "reflect"]
 """``none``: only windows that are entirely inside count, as in the original and in scikit-image;
@@ -28,6 +29,33 @@ MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 _K1, _K2 = 0.01, 0.03
 _FLOOR = 1e-6
+_WINDOW = "gaussian windows of sigma 1.5 cut to 11 x 11 px, whole windows only, per channel, data range 1"
+
+
+class Ssim(Metric):
+    """Structural similarity as in scikit-image with Gaussian weights and population covariances.
+
+    Easily confused with MATLAB's ``ssim`` of a color image (channels as a third spatial axis), with CW-SSIM (the .958
+    of DeblurGAN's paper) and with SSIM of gray images.
+    """
+
+    @property
+    def protocol(self) -> str:
+        return f"SSIM, {_WINDOW}, population covariances, mean over places and channels"
+
+    def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
+        return ssim(restored.double(), sharp.double())
+
+
+class MsSsim(Metric):
+    """Structural similarity over five scales; images need sides of at least 176 px."""
+
+    @property
+    def protocol(self) -> str:
+        return f"MS-SSIM, five scales (Wang 2003) halved by 2 x 2 means, {_WINDOW}, mean over places and channels"
+
+    def measure(self, restored: Tensor, sharp: Tensor) -> Tensor:
+        return ms_ssim(restored.double(), sharp.double())
 
 
 def ssim(

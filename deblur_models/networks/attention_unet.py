@@ -2,7 +2,7 @@
 
 Source of the parts: O. Ronneberger, P. Fischer and T. Brox, "U-Net", MICCAI 2015; J. Hu, L. Shen and G. Sun,
 "Squeeze-and-Excitation Networks", CVPR 2018; S. Woo, J. Park, J.-Y. Lee and I. S. Kweon, "CBAM: Convolutional Block
-Attention Module", ECCV 2018. Their combination is ours; no published weights exist.
+Attention Module", ECCV 2018. The combination is specific to this library; there are no published weights.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ __all__ = ["AttentionUNet", "AttentionUNetConfig"]
 
 
 class AttentionUNetConfig(NetworkConfig):
-    """A U-Net of residual blocks, each ``x + CBAM(conv(relu(conv x)))``, whose skip connections pass channel attention.
+    """A U-Net of residual blocks, each ``x + CBAM(conv(relu(conv x)))``, with channel attention on skip connections.
 
-    It gives the difference from the blurred picture. No normalization, which would tie the result to the statistics of
-    the picture; but attention averages over the whole of it, so that results depend a little on its size.
+    It predicts the difference from the blurred image. There is no normalization, which would make the result depend on
+    the statistics of the image, but attention averages over the whole image, so results depend slightly on its size.
 
-    Easily confused: "Attention U-Net" (Oktay et al., 2018) gates its skip connections by the level below; here each
-    skip connection looks at itself alone.
+    Not to be confused with "Attention U-Net" (Oktay et al., 2018), which gates skip connections by the level below;
+    here each one is weighted by its own features only.
 
     Not modeled: attention over windows, batch normalization in CBAM.
     """
@@ -37,7 +37,7 @@ class AttentionUNetConfig(NetworkConfig):
     }
 
     width: int = Field(ge=4, le=512, multiple_of=2, description="channels at full size; doubled at every level")
-    levels: int = Field(default=4, ge=2, le=7, description="sizes, full size among them")
+    levels: int = Field(default=4, ge=2, le=7, description="number of levels, including full size")
     blocks: int = Field(default=2, ge=1, le=100, description="residual blocks of each level, going down and going up")
     reduction: int = Field(default=16, ge=1, le=512, description="channels per hidden unit of channel attention")
     window_px: int = Field(default=7, ge=1, le=31, description="side of spatial attention's convolution, odd")
@@ -84,20 +84,19 @@ class AttentionUNet(Network):
         self.joins = nn.ModuleList(nn.Conv2d(2 * w, w, 1) for w in reversed(widths[:-1]))
         self.decoders = nn.ModuleList(blocks(w) for w in reversed(widths[:-1]))
         self.last = nn.Conv2d(config.width, 3, 3, padding=1)
-        for zero in (self.last.weight, self.last.bias):  # so that learning begins at doing nothing
-            assert zero is not None
-            nn.init.zeros_(zero)
+        for parameter in self.last.parameters():  # training starts from the identity
+            nn.init.zeros_(parameter)
 
     def restore(self, blurred: Tensor) -> tuple[Tensor, ...]:
         x = self.first(blurred)
-        seen = []
+        encoded = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             x = encoder(x)
-            seen.append(x)
+            encoded.append(x)
             x = down(x)
         x = self.bottom(x)
-        going_up = zip(self.ups, self.skips, self.joins, self.decoders, reversed(seen), strict=True)
-        for up, skip, join, decoder, features in going_up:
+        levels = zip(self.ups, self.skips, self.joins, self.decoders, reversed(encoded), strict=True)
+        for up, skip, join, decoder, features in levels:
             x = decoder(join(torch.cat((up(x), skip(features)), dim=1)))
         return (blurred + self.last(x),)
 
@@ -117,7 +116,7 @@ class Block(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales every channel by ``sigmoid(W2 relu(W1 m))``, ``m`` the means of the channels over the picture."""
+    """Scales each channel by ``sigmoid(W2 relu(W1 m))``, where ``m`` are the means of the channels over the image."""
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
@@ -131,8 +130,8 @@ class SqueezeExcitation(nn.Module):
 class ConvolutionalBlockAttention(nn.Module):
     """CBAM: channel attention, then spatial attention.
 
-    Channels are scaled by ``sigmoid(mlp(means) + mlp(maxima))`` over the picture, one ``mlp`` for both; then pixels by
-    ``sigmoid(conv([mean, maximum]))`` over the channels.
+    Channels are scaled by ``sigmoid(mlp(means) + mlp(maxima))``, with means and maxima over the image and a shared
+    ``mlp``; then pixels by ``sigmoid(conv([mean, maximum]))``, with mean and maximum over the channels.
     """
 
     def __init__(self, channels: int, reduction: int, window_px: int) -> None:

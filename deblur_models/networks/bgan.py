@@ -19,19 +19,19 @@ __all__ = ["BGAN", "BGANConfig"]
 
 
 class BGANConfig(BlurGeneratorConfig):
-    """BGAN's generator: a sharp picture and a few random numbers to a blurred picture.
+    """BGAN's generator: maps a sharp image and a few random numbers to a blurred image.
 
-    No official code or weights of it were ever published, so that nothing here can be held against an original and
-    ``paper`` is the paper's size, not a count of weights that somebody measured.
+    No official code or weights were published, so this cannot be compared with an original, and ``paper`` is the size
+    stated in the paper, not a measured number of weights.
 
-    From the paper: the random numbers are a 4-vector of N(0, 1), tiled to four planes beside the sharp picture; one
-    convolution, nine residual blocks of five convolutions and four rectifiers, two convolutions, all 3 x 3 with 64
-    channels; a shortcut from picture to picture.
+    From the paper: the random numbers are a 4-vector of N(0, 1), tiled to four planes that are concatenated with the
+    sharp image; one convolution, nine residual blocks of five convolutions and four rectifiers, two convolutions, all
+    3 x 3 with 64 channels; a shortcut from input to output image.
 
-    Reconstructed: the blocks are dense ones with a growth of 32 and the shortcut ends in a cut to 0..1, both as in the
-    released code of DBGAN, whose generator is described as similar; rectifiers are leaky with .2; no normalization.
+    Reconstructed: the blocks are dense with a growth of 32, and the output is clipped to 0..1, both as in the released
+    code of DBGAN, whose generator is described as similar; rectifiers are leaky with slope .2; no normalization.
 
-    Not modeled: anything physical. What it draws cannot be replayed as a record, and its blur has no known kernel.
+    Not modeled: anything physical. Its blur cannot be replayed from a record and has no known kernel.
     """
 
     sizes: ClassVar = {"paper": {}, "tiny": {"width": 16, "blocks": 2, "growth": 8}}

@@ -6,7 +6,6 @@ blocks: X. Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversaria
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -15,48 +14,44 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from deblur_models.networks.network import Network, NetworkConfig
+from deblur_models.networks.network import Network, NetworkConfig, renamed
 
 __all__ = ["DBGAN", "DBGANConfig", "DenseBlock", "conv"]
 
 
 class DBGANConfig(NetworkConfig):
-    """DBGAN's generator, which is what restores; ``published`` is the size of the released weights.
+    """DBGAN's generator, the part that restores images; ``published`` is the size of the released weights.
 
-    The result is cut to 0..1 in training as well, as published, so that pixels outside give no gradient. It works at
-    full size throughout: memory and time are several times those of networks that go down.
+    The output is clipped to 0..1 in training as well, as published, so pixels outside have no gradient. All layers work
+    at full size, so memory and time are several times those of networks that downsample.
 
-    Not modeled: its discriminator (a VGG with spectral norm for 128 px), the learned blur it was trained on (see
+    Not modeled: its discriminator (a VGG with spectral norm for 128 px) and the learned blur of its training (see
     :mod:`~deblur_models.networks.bgan`).
     """
 
+    multiple_px: ClassVar[int] = 1
     sizes: ClassVar = {"published": {}, "tiny": {"width": 16, "blocks": 2, "growth": 16}}
 
     width: int = Field(default=64, ge=2, le=512, description="channels between blocks")
     blocks: int = Field(default=16, ge=1, le=100, description="residual-in-residual blocks, each of three dense blocks")
     growth: int = Field(default=32, ge=1, le=256, description="channels that each layer of a dense block adds")
 
-    @property
-    def multiple_px(self) -> int:
-        return 1
-
     def build(self) -> DBGAN:
         return DBGAN(self)
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From the names of the released code, which counts layers: ``model.1.sub1.0.RDB1.conv1.0.weight``."""
-        ours = {}
-        for name, value in state.items():
-            new = re.sub(r"^model\.0\.", "intro.", name)
-            new = re.sub(r"^model\.1\.sub1\.(\d+)\.RDB([123])\.conv([1-5])\.0\.", number_blocks, new)
-            new = re.sub(r"^model\.1\.sub2\.(0\.)?", "trunk.", new)
-            new = re.sub(r"^model\.2\.", "last.", new)
-            ours[re.sub(r"^model\.4\.", "ending.", new)] = value
-        return ours
-
-
-def number_blocks(known: re.Match[str]) -> str:
-    return f"blocks.{known[1]}.dense.{int(known[2]) - 1}.convs.{int(known[3]) - 1}."
+        return renamed(
+            state,
+            (r"^model\.0\.", "intro."),
+            (
+                r"^model\.1\.sub1\.(\d+)\.RDB([123])\.conv([1-5])\.0\.",
+                lambda m: f"blocks.{m[1]}.dense.{int(m[2]) - 1}.convs.{int(m[3]) - 1}.",
+            ),
+            (r"^model\.1\.sub2\.(0\.)?", "trunk."),
+            (r"^model\.2\.", "last."),
+            (r"^model\.4\.", "ending."),
+        )
 
 
 class DBGAN(Network):
@@ -79,7 +74,7 @@ class DBGAN(Network):
 
 
 class RRDB(nn.Module):
-    """Residual in residual dense block: three dense blocks; a fifth of what they give is added."""
+    """Residual in residual dense block: ``x + 0.2 y``, where y is the output of three dense blocks."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
@@ -91,7 +86,7 @@ class RRDB(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each of which sees all before it; a fifth of the last one is added. No normalization."""
+    """``x + 0.2 y``: y is the last of five convolutions, each of which gets all previous outputs; no normalization."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()

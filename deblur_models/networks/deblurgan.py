@@ -1,4 +1,4 @@
-"""DeblurGAN's generator, which is also CycleGAN's: strided convolutions, residual blocks, and back.
+"""DeblurGAN's generator, also used by CycleGAN: downsampling, residual blocks, upsampling.
 
 Source: O. Kupyn, V. Budzan, M. Mykhailych, D. Mishkin and J. Matas, "DeblurGAN: Blind Motion Deblurring Using
 Conditional Adversarial Networks", CVPR 2018; the generator is that of J. Johnson, A. Alahi and L. Fei-Fei, "Perceptual
@@ -16,22 +16,30 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from deblur_models.networks.layers import Dropout, MirrorPad, Norm2d, draw_normal_weights
-from deblur_models.networks.network import Network, NetworkConfig, NormPolicy, ValueRange
+from deblur_models.networks.network import (
+    Network,
+    NetworkConfig,
+    NormPolicy,
+    ValueRange,
+    renamed,
+    unused_statistics,
+)
 
 __all__ = ["DeblurGan", "DeblurGanConfig"]
 
 
 class DeblurGanConfig(NetworkConfig):
-    """``published`` is DeblurGAN of 2018, ``cyclegan`` CycleGAN's generator of nine blocks.
+    """``published`` is DeblurGAN of 2018, ``cyclegan`` is CycleGAN's generator with nine blocks.
 
-    The generator adds its answer to the blurred picture, ``clamp(x + tanh(...), -1, 1)``; CycleGAN's is the answer
-    itself. Normalization has no weights of its own, whatever its policy.
+    The output is added to the blurred image, ``clamp(x + tanh(...), -1, 1)``; CycleGAN's output is the image itself.
+    Normalization has no weights under any policy.
 
-    Easily confused with the published repository's present state, whose blocks lost their second convolution to a slip
-    in 2019 (6,067,459 weights instead of 11,378,179).
+    The current state of the published repository differs: in 2019 its blocks lost their second convolution by mistake
+    (6,067,459 weights instead of 11,378,179).
     """
 
     kind: ClassVar[str] = "deblurgan"
+    multiple_px: ClassVar[int] = 4
     sizes: ClassVar = {
         "published": {},
         "cyclegan": {"residual": False, "dropout": 0.0},
@@ -50,28 +58,17 @@ class DeblurGanConfig(NetworkConfig):
         "different image",
     )
 
-    @property
-    def multiple_px(self) -> int:
-        return 4
-
     def build(self) -> DeblurGan:
         return DeblurGan(self)
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Checkpoints of DeblurGAN and CycleGAN; without dropout the latter count the places in a block differently.
+        """Checkpoints of DeblurGAN and CycleGAN; blocks of the latter without dropout number their layers differently.
 
-        Running statistics go where the policy has none: torch before 0.4 kept them and never used them.
+        Running statistics are dropped if the policy has none: torch before 0.4 stored them without using them.
         """
-        shifted = any(".conv_block.5." in name for name in state)  # the second convolution stands where a mirror stood
-        names = {".conv_block.5.": ".conv_block.6.", ".conv_block.6.": ".conv_block.7."} if shifted else {}
-        kept = {}
-        for name, tensor in state.items():
-            if name.endswith(".num_batches_tracked"):
-                continue
-            if self.norm != "running" and name.endswith((".running_mean", ".running_var")):
-                continue
-            place = next((place for place in names if place in name), None)
-            kept[name if place is None else name.replace(place, names[place])] = tensor
+        kept = {name: tensor for name, tensor in state.items() if not name.endswith(unused_statistics(self.norm))}
+        if any(".conv_block.5." in name for name in kept):  # without dropout, the second convolution is layer 5, not 6
+            kept = renamed(kept, (r"\.conv_block\.6\.", ".conv_block.7."), (r"\.conv_block\.5\.", ".conv_block.6."))
         return kept
 
 
@@ -91,8 +88,8 @@ class DeblurGan(Network):
             return normalized(nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1), channels)
 
         def up(channels: int) -> tuple[nn.Module, ...]:
-            wider = nn.ConvTranspose2d(2 * channels, channels, 3, stride=2, padding=1, output_padding=1)
-            return normalized(wider, channels)
+            larger = nn.ConvTranspose2d(2 * channels, channels, 3, stride=2, padding=1, output_padding=1)
+            return normalized(larger, channels)
 
         self.model = nn.Sequential(
             MirrorPad(3),
@@ -109,12 +106,12 @@ class DeblurGan(Network):
         draw_normal_weights(self)
 
     def restore(self, blurred: Tensor) -> tuple[Tensor, ...]:
-        answer = self.model(blurred)
-        return (torch.clamp(blurred + answer, -1, 1) if self.config.residual else answer,)
+        output = self.model(blurred)
+        return (torch.clamp(blurred + output, -1, 1) if self.config.residual else output,)
 
 
 class ResBlock(nn.Module):
-    """Two convolutions of 3x3 with normalization, dropout between them, and their input added."""
+    """``x + y``: y is two normalized 3x3 convolutions with dropout between them."""
 
     def __init__(self, channels: int, config: DeblurGanConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""DeblurGAN-v2: a feature pyramid on a backbone that was trained to recognize things.
+"""DeblurGAN-v2: a feature pyramid on a backbone that was trained for classification.
 
 Source: O. Kupyn, T. Martyniuk, J. Wu and Z. Wang, "DeblurGAN-v2: Deblurring (Orders-of-Magnitude) Faster and Better",
 ICCV 2019.
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
 from deblur_models.checkpoints.weights_file import read_weights, some_of
-from deblur_models.networks.layers import Norm2d, mirror_pad
-from deblur_models.networks.network import Network, NetworkConfig, NormPolicy, ValueRange
-from deblur_models.networks.padding import PublishedPadding
+from deblur_models.networks.layers import Norm2d
+from deblur_models.networks.network import Network, NetworkConfig, NormPolicy, ValueRange, unused_statistics
+from deblur_models.networks.padding import PublishedPadding, mirror_pad
 from deblur_models.networks.timm_backbones import (
     BackboneName,
     InceptionResNetV2Encoder,
@@ -34,26 +34,27 @@ __all__ = ["DeblurGanV2", "DeblurGanV2Config"]
 
 
 class DeblurGanV2Config(NetworkConfig):
-    """``inception`` and ``mobile`` are published with code; ``mobile_dsc`` is built from one sentence of the paper.
+    """``inception`` and ``mobile`` are published with code; ``mobile_dsc`` follows one sentence of the paper.
 
-    That sentence replaces every convolution by a depthwise separable one; here those of 3x3 outside the backbone (which
-    is made of them already) become a depthwise 3x3 without bias and a pointwise 1x1, and the lateral 1x1 stay. That is
-    9.6 billion multiplications at 1280 x 720 px, where the paper has 14.8: what it kept dense is not known.
+    That sentence replaces every convolution by a depthwise separable one. Here the 3x3 convolutions outside the
+    backbone (which already consists of them) become a depthwise 3x3 without bias and a pointwise 1x1, and the lateral
+    1x1 convolutions stay. This takes 9.6 billion multiplications at 1280 x 720 px; the paper states 14.8, and which
+    convolutions it kept dense is not known.
 
-    The backbone begins with random weights; :meth:`DeblurGanV2.load_encoder` reads trained ones from a file. The file
-    is not part of the configuration, since a checkpoint has the weights in it already. What lies behind the last tap of
-    the backbone is not built, so that the numbers of weights are below those stored by the published code: 35,840,099
-    instead of 60,929,291 (``inception``; 60,930,828 where its classifier has the 1001 classes of the weights that the
-    1000 were taken from) and 2,106,627 instead of 3,312,707 (``mobile``).
+    The backbone starts with random weights; :meth:`DeblurGanV2.load_encoder` reads trained ones from a file. The file
+    is not part of the configuration, since a checkpoint already contains the weights. Layers after the last tap of the
+    backbone are not built, so there are fewer weights than the published code stores: 35,840,099 instead of 60,929,291
+    (``inception``; 60,930,828 if its classifier has the original 1001 classes, of which 1000 were used) and 2,106,627
+    instead of 3,312,707 (``mobile``).
 
-    The published code normalizes by the batch at hand in training and in use alike, the backbone included. It trains
-    and is used with one picture at a time, where that is ``instance``: the default for both parts, since the result
-    then does not depend on what else is in a batch. It does depend on the size of the picture or tile. ``tiny`` is for
-    patches of 64 px, whose deepest map has four pixels, too few for statistics of their own: its backbone has running
-    ones.
+    The published code normalizes by the statistics of the current batch in training and inference, in the backbone
+    too. It processes one image at a time, for which that equals ``instance``: the default for both parts, since results
+    then do not depend on the other images of a batch. They do depend on the size of the image or tile. ``tiny`` is for
+    patches of 64 px, whose deepest map has four pixels, too few for statistics: its backbone uses running ones.
     """
 
     kind: ClassVar[str] = "deblurgan_v2"
+    multiple_px: ClassVar[int] = 32
     sizes: ClassVar = {
         "inception": {"encoder": "inception_resnet_v2", "width": 128},
         "mobile": {"encoder": "mobilenetv2_100", "width": 64},
@@ -69,26 +70,19 @@ class DeblurGanV2Config(NetworkConfig):
     encoder_norm: NormPolicy = Field(default="instance", description="statistics used by normalization of the backbone")
 
     @property
-    def multiple_px(self) -> int:
-        return 32
-
-    @property
     def published_padding(self) -> PublishedPadding:
-        """Zeros of -1..1 in predict.py, which are gray: it pads what it has normalized."""
+        """Gray: predict.py pads with zeros after normalization to -1..1."""
         return PublishedPadding("constant", self.multiple_px, value=0.5, another=True)
 
     def build(self) -> DeblurGanV2:
         return DeblurGanV2(self)
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The published checkpoints, which hold the backbone twice and whole.
+        """The published checkpoints, which contain the complete backbone twice.
 
-        Second copies, what is behind the last tap, and running statistics where the policy has none are left out.
-
-        Raises
-        ------
-        InvalidValueError
-            The two copies differ: the published code has one backbone under both names, and would take the second.
+        The second copy, layers after the last tap, and running statistics that the policy does not use are dropped. If
+        the copies differ, an error is raised: the published code has one backbone under both names and would load the
+        second.
         """
         backbone = encoder_type(self.encoder)
         stored, kept = ("inception.", "") if self.encoder == "inception_resnet_v2" else ("features.", "features.")
@@ -104,16 +98,13 @@ class DeblurGanV2Config(NetworkConfig):
                     continue
                 name = f"fpn.encoder.{name}"
             policy = self.encoder_norm if name.startswith("fpn.encoder.") else self.norm
-            if name.endswith(".num_batches_tracked"):
-                continue
-            if policy != "running" and name.endswith((".running_mean", ".running_var")):
-                continue
-            found[name] = tensor
+            if not name.endswith(unused_statistics(policy)):
+                found[name] = tensor
         return found
 
 
 _STEP = re.compile(r"^fpn\.enc[0-4]\.")
-"""The second names of a backbone's weights in the published checkpoints, by the five steps that it is cut into."""
+"""Second names of the backbone's weights in the published checkpoints, by its five steps."""
 
 
 def _compare_copies(
@@ -122,7 +113,7 @@ def _compare_copies(
     different = []
     for name, tensor in state.items():
         first = state.get(front + backbone.first_name(name.removeprefix("fpn."))) if _STEP.match(name) else None
-        if first is None or tensor.is_meta or first.is_meta:  # shells without numbers have nothing to compare
+        if first is None or tensor.is_meta or first.is_meta:  # meta tensors have no values to compare
             continue
         if first.shape != tensor.shape or not torch.equal(first, tensor):
             different.append(name)
@@ -138,8 +129,8 @@ def _compare_copies(
 class DeblurGanV2(Network):
     """See :class:`DeblurGanV2Config`. Names of weights are the published code's, those of the backbone timm's.
 
-    ``restored = clamp(x + tanh(final(...)), -1, 1)``: heads bring the four lower maps of the pyramid to a quarter of
-    the sides, and the finest one joins on the way up.
+    ``restored = clamp(x + tanh(final(...)), -1, 1)``: heads bring the four coarser maps of the pyramid to a quarter of
+    the image size; the finest map is added at half size.
     """
 
     config: DeblurGanV2Config
@@ -154,22 +145,14 @@ class DeblurGanV2(Network):
         self.final = convolution(width // 2, 3, separable=config.separable)
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
-        """The weights of the backbone, which the published training keeps as they are for its first three epochs.
+        """The weights of the backbone, which the published training freezes for its first three epochs.
 
-        Holding them does not hold running statistics: those of ``encoder_norm = "running"`` go on in ``train()``.
+        This does not freeze running statistics: those of ``encoder_norm = "running"`` are still updated in ``train()``.
         """
         return self.fpn.encoder.parameters()
 
     def load_encoder(self, path: str | Path) -> None:
-        """Weights of the backbone from a file, in timm's names or those of the published code.
-
-        Raises
-        ------
-        DatasetError
-            As in :func:`~deblur_models.checkpoints.weights_file.read_weights`.
-        InvalidValueError
-            They are those of another backbone.
-        """
+        """Load the weights of the backbone from a file, with timm's names or those of the published code."""
         load_backbone_weights(self.fpn.encoder, read_weights(path))
 
     def restore(self, blurred: Tensor) -> tuple[Tensor, ...]:
@@ -192,10 +175,10 @@ class DeblurGanV2(Network):
 
 
 class Pyramid(nn.Module):
-    """Maps of a backbone, each with what the coarser ones know: ``map = td(lateral + enlarge(coarser map))``.
+    """Maps of a backbone, combined with the coarser ones: ``map = td(lateral + enlarge(coarser map))``.
 
-    The finest has as many channels as the heads and stays as it is, the others twice as many. Where a map of the
-    backbone lacks a margin, mirrored rows and columns stand for it.
+    The finest map is not combined and has as many channels as the heads, the others twice as many. Margins that maps of
+    the backbone lack are filled with mirrored rows and columns.
     """
 
     def __init__(self, config: DeblurGanV2Config) -> None:
@@ -221,7 +204,7 @@ class Pyramid(nn.Module):
 
 
 class Head(nn.Module):
-    """Two convolutions of 3x3 without bias, each with ReLU."""
+    """Two 3x3 convolutions without bias, each followed by ReLU."""
 
     def __init__(self, config: DeblurGanV2Config) -> None:
         super().__init__()
@@ -239,7 +222,7 @@ def smoothing(inputs: int, outputs: int, config: DeblurGanV2Config) -> nn.Sequen
 
 
 def convolution(inputs: int, outputs: int, *, bias: bool = True, separable: bool) -> nn.Module:
-    """A convolution of 3x3, or a depthwise one of 3x3 with a pointwise one behind it."""
+    """A 3x3 convolution, or a depthwise 3x3 convolution followed by a pointwise one."""
     if not separable:
         return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
     return nn.Sequential(

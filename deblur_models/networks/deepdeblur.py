@@ -6,7 +6,6 @@ CVPR 2017, in the form of the authors' later PyTorch release.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -15,16 +14,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from deblur_models.networks.network import Network, NetworkConfig, ValueRange
+from deblur_models.networks.network import Network, NetworkConfig, ValueRange, renamed
 from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["DeepDeblur", "DeepDeblurConfig"]
 
 
 class DeepDeblurConfig(NetworkConfig):
-    """DeepDeblur; ``published`` is the PyTorch release (without the ReLU behind each block that the paper removed too).
+    """DeepDeblur; ``published`` is the PyTorch release (without ReLU after each block, which the paper removed, too).
 
-    Not modeled: the adversarial loss of the first release (Torch 7), whose weights are other ones.
+    Not modeled: the adversarial loss of the first release (Torch 7), which has different weights.
     """
 
     kind: ClassVar[str] = "deepdeblur"
@@ -33,7 +32,7 @@ class DeepDeblurConfig(NetworkConfig):
 
     width: int = Field(default=64, ge=2, le=512, description="channels of every layer")
     blocks: int = Field(default=19, ge=0, le=200, description="residual blocks of each scale")
-    levels: int = Field(default=3, ge=1, le=5, description="scales of the picture, each half of the one before")
+    levels: int = Field(default=3, ge=1, le=5, description="number of scales, each half the size of the previous one")
 
     @property
     def multiple_px(self) -> int:
@@ -51,13 +50,12 @@ class DeepDeblurConfig(NetworkConfig):
         return DeepDeblur(self)
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """From the names of the PyTorch release (what its files hold under ``G``): ``body_models.0.body.1.body.0``."""
-        ours = {}
-        for name, value in state.items():
-            new = re.sub(r"^body_models\.(\d+)\.body\.(\d+)", r"bodies.\1.\2", name)
-            new = re.sub(r"^conv_end_models\.(\d+)\.uppath\.0", lambda m: f"ups.{int(m[1]) - 1}.0", new)
-            ours[new] = value
-        return ours
+        """From the names of the PyTorch release (under ``G`` in its files): ``body_models.0.body.1.body.0``."""
+        return renamed(
+            state,
+            (r"^body_models\.(\d+)\.body\.(\d+)", r"bodies.\1.\2"),
+            (r"^conv_end_models\.(\d+)\.uppath\.0", lambda m: f"ups.{int(m[1]) - 1}.0"),
+        )
 
 
 class DeepDeblur(Network):
@@ -75,7 +73,7 @@ class DeepDeblur(Network):
                 conv(config.width, 3),
             )
 
-        # Only the coarsest sees the picture alone; the others see the coarser result beside it.
+        # The coarsest gets only the image; the others also get the coarser result.
         self.bodies = nn.ModuleList(body(3 if level == config.levels - 1 else 6) for level in range(config.levels))
         self.ups = nn.ModuleList(nn.Sequential(conv(3, 12), nn.PixelShuffle(2)) for _ in range(config.levels - 1))
 
@@ -90,7 +88,7 @@ class DeepDeblur(Network):
         return tuple(reversed(outputs))
 
     def targets(self, sharp: Tensor) -> tuple[Tensor, ...]:
-        """The sharp picture's Gaussian pyramid, made as that of the blurred one."""
+        """The Gaussian pyramid of the sharp image, computed like that of the blurred one."""
         return pyramid(sharp, self.config.levels)
 
 
@@ -111,7 +109,7 @@ def conv(before: int, after: int) -> nn.Conv2d:
 
 
 def pyramid(picture: Tensor, levels: int) -> tuple[Tensor, ...]:
-    """The picture and its halves, quarters, ..., each smoothed before pixels are left out."""
+    """The image at full size, half size and so on, smoothed before each subsampling."""
     pictures = [picture]
     for _ in range(levels - 1):
         pictures.append(halve(pictures[-1]))
@@ -119,7 +117,7 @@ def pyramid(picture: Tensor, levels: int) -> tuple[Tensor, ...]:
 
 
 def halving_weights() -> Tensor:
-    """A Gaussian with a standard deviation of 2/3 px cut at 3 px, then the mean of two pixels: 8 weights, sum 1."""
+    """A Gaussian with a standard deviation of 2/3 px, cut at 3 px, convolved with a mean of two: 8 weights, sum 1."""
     gaussian = np.exp(-0.5 * (np.arange(-3, 4) / (2 / 3)) ** 2)
     return torch.from_numpy(np.convolve(gaussian / gaussian.sum(), [0.5, 0.5]).astype(np.float32))
 
@@ -127,8 +125,9 @@ def halving_weights() -> Tensor:
 def halve(picture: Tensor) -> Tensor:
     """One step of a Gaussian pyramid, ``[..., H, W]`` to ``[..., ceil(H / 2), ceil(W / 2)]``; the edge is mirrored.
 
-    Equal to ``skimage.transform.pyramid_reduce`` for even sides. An odd side gains a mirrored row or column first (that
-    function stretches instead). Written as sums, since a convolution would run in half precision under autocast.
+    Equal to ``skimage.transform.pyramid_reduce`` for even sides. Odd sides are first extended by a mirrored row or
+    column (that function stretches instead). Implemented as sums, since a convolution would use half precision under
+    autocast.
     """
     weights = halving_weights().to(picture)
     for dim in (-2, -1):

@@ -1,4 +1,4 @@
-"""HINet: two U-Nets one after the other whose encoders normalize half of their channels.
+"""HINet: two consecutive U-Nets whose encoders normalize half of their channels.
 
 Source: L. Chen, X. Lu, J. Zhang, X. Chu and C. Chen, "HINet: Half Instance Normalization Network for Image
 Restoration", CVPR Workshops 2021; supervised attention and fusion across stages: S. W. Zamir et al., "Multi-Stage
@@ -15,23 +15,24 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from deblur_models.networks.layers import window_mean
+from deblur_models.networks.layers import LocalPx, check_local_px, window_mean
 from deblur_models.networks.network import Network, NetworkConfig
 
 __all__ = ["HINet", "HINetConfig"]
 
 SLOPE = 0.2
-"""Of the leaky rectifiers for negative numbers."""
+"""Slope of the leaky rectifiers for negative values."""
 
 
 class HINetConfig(NetworkConfig):
     """HINet; ``64`` is published for GoPro and REDS, ``32`` ("0.5x") for the noise of SIDD.
 
     The two outputs are those of the second and of the first U-Net, both at full size; the published loss is the sum
-    over both. Published results on GoPro are of pieces of 256 px, since the statistics of instance normalization
-    depend on the size of the picture; ``local_px = 384`` is the published remedy.
+    over both. Published results on GoPro were measured on tiles of 256 px, since the statistics of instance
+    normalization depend on the image size; ``local_px = 384`` is the published remedy.
     """
 
+    scales: ClassVar[tuple[float, ...]] = (1.0, 1.0)
     sizes: ClassVar = {
         "64": {"width": 64},
         "32": {"width": 32, "normalized_levels": (0, 1, 2, 3, 4)},
@@ -39,17 +40,11 @@ class HINetConfig(NetworkConfig):
     }
 
     width: int = Field(ge=2, le=512, multiple_of=2, description="channels at full size; doubled at every level")
-    levels: int = Field(default=5, ge=2, le=7, description="sizes of each U-Net, full size among them")
+    levels: int = Field(default=5, ge=2, le=7, description="number of levels of each U-Net, including full size")
     normalized_levels: tuple[int, ...] = Field(
         default=(3, 4), description="levels of the encoders, 0 at full size, that normalize half of their channels"
     )
-    local_px: int = Field(
-        default=0,
-        ge=0,
-        le=4096,
-        description="side in px of the window over which statistics are computed at inference (published 384: 1.5 "
-        "times the training patches of 256); 0: the whole image, so that results depend on its size",
-    )
+    local_px: LocalPx = 0
 
     @model_validator(mode="after")
     def _check_levels(self) -> Self:
@@ -59,27 +54,19 @@ class HINetConfig(NetworkConfig):
                 f"normalized_levels must be within 0..{self.levels - 1}, got {wrong}. "
                 f"There are {self.levels} levels; 0 is full size."
             )
-        if 0 < self.local_px < self.multiple_px:
-            raise ValueError(
-                f"local_px must be 0 or >= {self.multiple_px}, got {self.local_px}. "
-                "The window would have no pixel at the lowest level."
-            )
+        check_local_px(self.local_px, self.multiple_px)
         return self
 
     @property
     def multiple_px(self) -> int:
         return int(2 ** (self.levels - 1))
 
-    @property
-    def scales(self) -> tuple[float, ...]:
-        return (1.0, 1.0)
-
     def build(self) -> HINet:
         return HINet(self)
 
 
 class HINet(Network):
-    """See :class:`HINetConfig`. Names of weights are the published code's, so its checkpoints fit as they are."""
+    """See :class:`HINetConfig`. Names of weights are those of the published code, so its checkpoints fit unchanged."""
 
     config: HINetConfig
 
@@ -140,10 +127,10 @@ class HINet(Network):
 
 
 class Block(nn.Module):
-    """Two convolutions beside a 1x1 one: ``lrelu(conv(lrelu(half_norm(conv x)))) + conv1x1 x``.
+    """Two convolutions parallel to a 1x1 one: ``lrelu(conv(lrelu(half_norm(conv x)))) + conv1x1 x``.
 
-    With ``fuses`` it adds what encoder and decoder of the first U-Net had at its level (cross-stage feature fusion,
-    CSFF). Returns what the next level gets, of half the size with ``shrinks``, and what the skip connection gets.
+    ``fuses``: adds the features of encoder and decoder of the first U-Net at its level (cross-stage feature fusion,
+    CSFF). It returns the input of the next level, at half the size with ``shrinks``, and that of the skip connection.
     """
 
     def __init__(
@@ -178,10 +165,10 @@ class Block(nn.Module):
 
 
 class HalfInstanceNorm(nn.Module):
-    """Normalizes the first half of the channels by the picture's own mean and variance and leaves the other half.
+    """Normalizes the first half of the channels by the mean and variance of each image, and keeps the other half.
 
-    ``nn.InstanceNorm2d`` would refuse a plane of one pixel, which the lowest level of a small picture is; there the
-    variance is 0 and the bias comes out. With ``local_px`` statistics in use are those of the window around each pixel.
+    ``nn.InstanceNorm2d`` would reject a plane of one pixel, as the lowest level of a small image; here its variance is
+    0 and the output is the bias. With ``local_px``, statistics at inference are those of the window around each pixel.
     """
 
     epsilon = 1e-5
@@ -207,7 +194,7 @@ class HalfInstanceNorm(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Doubles the size, joins the skip connection, then one :class:`Block`."""
+    """Doubles the size, concatenates the skip connection, and applies one :class:`Block`."""
 
     def __init__(self, before: int, channels: int) -> None:
         super().__init__()
@@ -220,7 +207,7 @@ class UpBlock(nn.Module):
 
 
 class SupervisedAttention(nn.Module):
-    """A picture from features, and the features weighted by what that picture shows (SAM): both are returned.
+    """Returns features weighted by an image computed from them, and that image (SAM).
 
     ``picture = blurred + conv x``; ``features = x + conv x * sigmoid(conv picture)``.
     """

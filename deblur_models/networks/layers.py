@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
 from deblur_models.networks.network import NormPolicy
+from deblur_models.networks.padding import mirror_pad
 
 __all__ = [
     "Dropout",
     "LayerNorm2d",
+    "LocalPx",
     "MirrorPad",
     "Norm2d",
+    "check_local_px",
     "draw_normal_weights",
-    "mirror_pad",
     "window_mean",
     "with_norm_policy",
 ]
 
+LocalPx = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=4096,
+        description="side in px of the window over which averages are taken at inference (published 384: 1.5 times the "
+        "training patches of 256); 0: the whole image, so that results depend on its size",
+    ),
+]
+
+
+def check_local_px(local_px: int, multiple_px: int) -> None:
+    if 0 < local_px < multiple_px:
+        raise ValueError(
+            f"local_px must be 0 or >= {multiple_px}, got {local_px}. "
+            "The window would have no pixel at the lowest level."
+        )
+
 
 class LayerNorm2d(nn.Module):
-    """Normalizes the channels of every pixel: ``(x - mean) / sqrt(variance + epsilon) * weight + bias``.
+    """Normalizes the channels of each pixel: ``(x - mean) / sqrt(variance + epsilon) * weight + bias``.
 
-    Statistics are taken in float32 whatever autocast chose, since the variance of small numbers underflows in half
+    Statistics are computed in float32 even under autocast, since the variance of small values underflows in half
     precision.
     """
 
@@ -42,10 +65,10 @@ class LayerNorm2d(nn.Module):
 
 
 def window_mean(x: Tensor, window_px: int) -> Tensor:
-    """The mean over a square window around every pixel, ``[B, C, H, W]`` or ``[B, C, 1, 1]`` where it covers all.
+    """The mean over a square window around each pixel, ``[B, C, H, W]``, or ``[B, C, 1, 1]`` if it covers the image.
 
-    Windows that would leave the picture are shifted inwards (their mean is that of the nearest window inside), as in
-    the published conversion. Sums run in float64: running sums in float32 lose what attention needs.
+    Windows that would extend beyond the image are shifted inwards, as in the published conversion. Sums are computed in
+    float64, since running sums in float32 are not precise enough for attention.
     """
     height, width = x.shape[-2:]
     rows, columns = min(window_px, height), min(window_px, width)
@@ -60,18 +83,13 @@ def window_mean(x: Tensor, window_px: int) -> Tensor:
 
 
 class Norm2d(nn.Module):
-    """Normalizes every channel: ``(x - mean) / sqrt(variance + epsilon) * weight + bias``, then an activation.
+    """Normalizes each channel: ``(x - mean) / sqrt(variance + epsilon) * weight + bias``, then applies an activation.
 
-    ``policy`` says whose mean and variance (see :data:`~deblur_models.networks.network.NormPolicy`), so that
-    ``train()`` and ``eval()`` differ only where it says so. Only ``running`` has buffers. A channel of a single pixel
-    has no variance: its own statistics make it ``bias``.
+    ``policy`` determines mean and variance (see :data:`~deblur_models.networks.network.NormPolicy`), and whether
+    ``train()`` and ``eval()`` differ. Only ``running`` has buffers; it cannot be trained on a single value per channel.
+    A channel of a single pixel has no variance: by its own statistics it becomes ``bias``.
 
-    Not modeled: statistics over the processes of a distributed run (each process has those of its part of the batch).
-
-    Raises
-    ------
-    InvalidValueError
-        Running statistics cannot be trained on a single value per channel.
+    Not modeled: statistics over the processes of a distributed run (each process uses its part of the batch).
     """
 
     def __init__(
@@ -120,7 +138,7 @@ class Norm2d(nn.Module):
         elif height * width * (batch if self.policy == "batch_stats" else 1) == 1:
             y = x - x if self.bias is None else x - x + self.bias[:, None, None].to(x.dtype)
         else:
-            # In float32 whatever autocast chose: without weights torch rounds the mean of half precision to it.
+            # In float32 even under autocast: without weights, torch would round the mean to half precision.
             z = x.float() if x.element_size() < 4 else x
             weight, bias = (None if w is None else w.to(z.dtype) for w in (self.weight, self.bias))
             if self.policy == "batch_stats":
@@ -136,9 +154,9 @@ class Norm2d(nn.Module):
 
 
 def with_norm_policy(module: nn.Module, policy: NormPolicy) -> None:
-    """Puts a :class:`Norm2d` of this policy in the place of every batch norm inside, with its weights and activation.
+    """Replace every batch norm in a module by a :class:`Norm2d` with this policy and its weights and activation.
 
-    Names of weights stay as they are.
+    Names of weights do not change.
     """
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d):
@@ -148,7 +166,7 @@ def with_norm_policy(module: nn.Module, policy: NormPolicy) -> None:
                 affine=child.affine,
                 epsilon=child.eps,
                 momentum=0.1 if child.momentum is None else child.momentum,
-                activation=getattr(child, "act", None),  # timm's batch norm has its activation in it
+                activation=getattr(child, "act", None),  # timm's batch norm includes its activation
             )
             norm.weight, norm.bias = child.weight, child.bias
             setattr(module, name, norm)
@@ -159,7 +177,7 @@ def with_norm_policy(module: nn.Module, policy: NormPolicy) -> None:
 class Dropout(nn.Module):
     """Sets values to zero with a probability and divides the others by ``1 - probability``.
 
-    ``in_use``: after ``eval()`` as well, so that every call draws anew from torch's generator.
+    ``in_use``: also after ``eval()``, so that each call draws from torch's generator.
     """
 
     def __init__(self, probability: float, *, in_use: bool = False) -> None:
@@ -188,23 +206,8 @@ class MirrorPad(nn.Module):
         return f"width_px={self.width_px}"
 
 
-def mirror_pad(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
-    """The map ``[B, C, H, W]`` with mirrored columns and rows around it, in px (the edge itself is not repeated).
-
-    A mirror needs more pixels than it adds: what a small map lacks beyond it repeats the edge.
-    """
-    height, width = x.shape[-2:]
-    wanted = (left, right, top, bottom)
-    mirrored = tuple(min(n, side - 1) for n, side in zip(wanted, (width, width, height, height), strict=True))
-    missing = tuple(n - m for n, m in zip(wanted, mirrored, strict=True))
-    for amounts, mode in ((mirrored, "reflect"), (missing, "replicate")):
-        if any(amounts):
-            x = F.pad(x, amounts, mode=mode)
-    return x
-
-
 def draw_normal_weights(module: nn.Module, deviation: float = 0.02) -> None:
-    """Convolutions drawn from ``N(0, deviation**2)`` with zero biases, as GANs of pix2pix's descent begin."""
+    """Draw the weights of convolutions from ``N(0, deviation**2)`` and set biases to 0, as in pix2pix."""
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(part.weight, 0.0, deviation)

@@ -1,4 +1,4 @@
-"""MIMO-UNet: one U-Net that sees the picture at three sizes and restores it at three sizes.
+"""MIMO-UNet: one U-Net with inputs and outputs at three sizes.
 
 Source: S.-J. Cho, S.-W. Ji, J.-P. Hong, S.-W. Jung and S.-J. Ko, "Rethinking Coarse-to-Fine Approach in Single Image
 Deblurring", ICCV 2021.
@@ -21,11 +21,13 @@ __all__ = ["MimoUNet", "MimoUNetConfig"]
 class MimoUNetConfig(NetworkConfig):
     """MIMO-UNet (``base``) and MIMO-UNet+ (``plus``) as published.
 
-    The network makes its inputs of half and quarter size itself, by taking every second pixel, while the sharp pictures
-    that it is trained with are means of neighbors, half a pixel off that grid: as published, and kept so that weights
-    fit. The published loss is L1 plus 0.1 times L1 of the spectra, summed over the three sizes.
+    The network computes its inputs at half and quarter size by taking every second pixel, while the sharp images of the
+    training are means of neighbors, half a pixel off that grid: as published, and kept so that weights fit. The
+    published loss is L1 plus 0.1 times L1 of the spectra, summed over the three sizes.
     """
 
+    multiple_px: ClassVar[int] = 4
+    scales: ClassVar[tuple[float, ...]] = (1.0, 0.5, 0.25)
     sizes: ClassVar = {
         "base": {"residual_blocks": 8},
         "plus": {"residual_blocks": 20, "dropout": 0.1},
@@ -38,23 +40,15 @@ class MimoUNetConfig(NetworkConfig):
         default=0.0, ge=0, lt=1, description="fraction of skip-connection channels dropped in training"
     )
 
-    @property
-    def multiple_px(self) -> int:
-        return 4
-
-    @property
-    def scales(self) -> tuple[float, ...]:
-        return (1.0, 0.5, 0.25)
-
     def build(self) -> MimoUNet:
         return MimoUNet(self)
 
 
 class MimoUNet(Network):
-    """See :class:`MimoUNetConfig`. Names of weights are the published code's, so its checkpoints fit as they are.
+    """See :class:`MimoUNetConfig`. Names of weights are those of the published code, so its checkpoints fit unchanged.
 
-    Initials are the paper's: asymmetric feature fusion (AFF), feature attention (FAM) and shallow convolutional module
-    (SCM). In the names of the last two, 1 is a quarter and 2 half of the size.
+    Abbreviations are those of the paper: asymmetric feature fusion (AFF), feature attention (FAM) and shallow
+    convolutional module (SCM). In the names of the last two, 1 stands for quarter size and 2 for half size.
     """
 
     config: MimoUNetConfig
@@ -92,7 +86,7 @@ class MimoUNet(Network):
         half = self.Encoder[1](self.FAM2(self.feat_extract[1](full), self.SCM2(blurred_half)))
         quarter = self.Encoder[2](self.FAM1(self.feat_extract[2](half), self.SCM1(blurred_quarter)))
 
-        # Skip connections: each sees the features of all three sizes.
+        # Each skip connection gets the features of all three sizes.
         skip_half = self.drop(self.AFFs[1](every_second(full), half, doubled(quarter)))
         skip_full = self.drop(self.AFFs[0](full, doubled(half), doubled(doubled(quarter))))
 
@@ -104,9 +98,9 @@ class MimoUNet(Network):
         return self.feat_extract[5](x) + blurred, restored_half, restored_quarter
 
     def targets(self, sharp: Tensor) -> tuple[Tensor, ...]:
-        """The sharp picture as the published training makes it smaller: bilinear, not antialiased.
+        """The sharp image, downscaled as in the published training: bilinear, not antialiased.
 
-        At half size a pixel is the mean of 2x2, at a quarter that of the inner 2x2 of 4x4.
+        At half size, a pixel is the mean of 2x2 pixels; at quarter size, that of the inner 2x2 of 4x4.
         """
         height, width = sharp.shape[-2:]
         padded = pad_to_multiple(sharp, self.config.multiple_px)
@@ -126,7 +120,7 @@ def doubled(x: Tensor) -> Tensor:
 
 
 class Convolution(nn.Module):
-    """A convolution that keeps the size over its stride (or multiplies it, ``transposed``), then ReLU."""
+    """A convolution that divides the size by its stride (multiplies it if ``transposed``), then ReLU."""
 
     def __init__(
         self,
@@ -152,7 +146,7 @@ class Convolution(nn.Module):
 
 
 class Stage(nn.Module):
-    """Residual blocks one after the other."""
+    """A sequence of residual blocks."""
 
     def __init__(self, channels: int, number: int) -> None:
         super().__init__()
@@ -178,7 +172,7 @@ class ResidualBlock(nn.Module):
 
 
 class FeatureFusion(nn.Module):
-    """Features of all sizes, brought to one, to the channels of that size (AFF)."""
+    """Combines features of all three sizes, resized to one of them (AFF)."""
 
     def __init__(self, before: int, channels: int) -> None:
         super().__init__()
@@ -190,7 +184,7 @@ class FeatureFusion(nn.Module):
 
 
 class ShallowModule(nn.Module):
-    """Features of a smaller picture, beside the picture itself (SCM)."""
+    """Features of a smaller image, concatenated with the image itself (SCM)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -208,7 +202,7 @@ class ShallowModule(nn.Module):
 
 
 class FeatureAttention(nn.Module):
-    """Features from the level above, weighted by those of the smaller picture: ``x + conv(x * seen)`` (FAM)."""
+    """Features of the level above, weighted by those of the smaller image: ``x + conv(x * seen)`` (FAM)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from deblur_models.networks.layers import LayerNorm2d, window_mean
+from deblur_models.networks.layers import LayerNorm2d, LocalPx, check_local_px, window_mean
 from deblur_models.networks.network import Network, NetworkConfig
 from deblur_models.networks.padding import PublishedPadding
 
@@ -33,16 +33,10 @@ class NAFNetConfig(NetworkConfig):
     }
 
     width: int = Field(ge=4, le=512, multiple_of=2, description="channels at full size; doubled at every level")
-    encoder_blocks: tuple[int, ...] = Field(default=(1, 1, 1, 28), description="blocks of each level going down")
+    encoder_blocks: tuple[int, ...] = Field(default=(1, 1, 1, 28), description="blocks of each encoder level")
     middle_blocks: int = Field(default=1, ge=0, le=100, description="blocks of the lowest level")
-    decoder_blocks: tuple[int, ...] = Field(default=(1, 1, 1, 1), description="blocks of each level going up")
-    local_px: int = Field(
-        default=0,
-        ge=0,
-        le=4096,
-        description="side in px of the window over which channel attention averages at inference (published 384: 1.5 "
-        "times the training patches of 256); 0: the whole image, so that results depend on its size",
-    )
+    decoder_blocks: tuple[int, ...] = Field(default=(1, 1, 1, 1), description="blocks of each decoder level")
+    local_px: LocalPx = 0
 
     @model_validator(mode="after")
     def _check_levels(self) -> Self:
@@ -53,11 +47,7 @@ class NAFNetConfig(NetworkConfig):
             )
         if min(*self.encoder_blocks, *self.decoder_blocks) < 0:
             raise ValueError(f"Block counts must be >= 0, got {self.encoder_blocks} and {self.decoder_blocks}.")
-        if 0 < self.local_px < self.multiple_px:
-            raise ValueError(
-                f"local_px must be 0 or >= {self.multiple_px}, got {self.local_px}. "
-                "The window would have no pixel at the lowest level."
-            )
+        check_local_px(self.local_px, self.multiple_px)
         return self
 
     @property
@@ -73,7 +63,7 @@ class NAFNetConfig(NetworkConfig):
 
 
 class NAFNet(Network):
-    """See :class:`NAFNetConfig`. Names of weights are the published code's, so its checkpoints fit as they are."""
+    """See :class:`NAFNetConfig`. Names of weights are those of the published code, so its checkpoints fit unchanged."""
 
     config: NAFNetConfig
 
@@ -110,9 +100,9 @@ class NAFNet(Network):
 
 
 class NAFBlock(nn.Module):
-    """Depthwise convolution with channel attention, then a gated 1x1 pair; both residual and scaled.
+    """A depthwise convolution with channel attention, then a gated pair of 1x1 convolutions; both residual and scaled.
 
-    ``SimpleGate``: the product of the two halves of the channels stands in for every nonlinearity.
+    The product of the two halves of the channels (``SimpleGate``) replaces every nonlinearity.
     """
 
     def __init__(self, width: int, local_px: int) -> None:
@@ -121,7 +111,9 @@ class NAFBlock(nn.Module):
         self.conv1 = nn.Conv2d(width, 2 * width, 1)
         self.conv2 = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
         self.conv3 = nn.Conv2d(width, width, 1)
-        self.sca = nn.Sequential(nn.Identity(), nn.Conv2d(width, width, 1))  # place 0 was the average pooling
+        self.sca = nn.Sequential(
+            nn.Identity(), nn.Conv2d(width, width, 1)
+        )  # entry 0 is average pooling in the published code
         self.conv4 = nn.Conv2d(width, 2 * width, 1)
         self.conv5 = nn.Conv2d(width, width, 1)
         self.norm1 = LayerNorm2d(width)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -13,9 +14,18 @@ from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError, did_you_mean
 from blursynth.records.kind import Kind
-from deblur_models.networks.padding import PublishedPadding
+from deblur_models.networks.padding import PublishedPadding, mirror_pad
 
-__all__ = ["RANGES", "Architecture", "Network", "NetworkConfig", "NormPolicy", "ValueRange"]
+__all__ = [
+    "RANGES",
+    "Architecture",
+    "Network",
+    "NetworkConfig",
+    "NormPolicy",
+    "ValueRange",
+    "renamed",
+    "unused_statistics",
+]
 
 ValueRange = Literal["unit", "symmetric", "centered_bytes"]
 """The value range of a network: 0..1, -1..1, or codes 0..255 minus 127.5 (DeepDeblur)."""
@@ -34,7 +44,6 @@ NormPolicy = Literal["instance", "batch_stats", "running"]
 "inference in train mode" does); ``running`` those of the batch in training and their running mean at inference (the
 usual batch norm).
 """
-
 
 MOST_LEVELS, MOST_BLOCKS = 16, 512
 """Limits for lists of numbers per level or group; known networks are far below them."""
@@ -189,17 +198,24 @@ class Network(nn.Module, ABC):
 
 
 def pad_to_multiple(picture: Tensor, multiple_px: int) -> Tensor:
-    """Pad the image with mirrored rows and columns at the lower right until its sides are multiples.
+    """Pad the image at the lower right until its sides are multiples; see :func:`mirror_pad`."""
+    height, width = picture.shape[-2:]
+    return mirror_pad(picture, 0, -width % multiple_px, 0, -height % multiple_px)
 
-    Mirroring needs more pixels than it adds; for small images, the remaining part repeats the edge.
-    """
-    for dim in (-2, -1):
-        missing = -picture.shape[dim] % multiple_px
-        mirrored = min(missing, picture.shape[dim] - 1)
-        for amount, mode in ((mirrored, "reflect"), (missing - mirrored, "replicate")):
-            if amount:
-                picture = F.pad(picture, (0, 0, 0, amount) if dim == -2 else (0, amount, 0, 0), mode=mode)
-    return picture
+
+def renamed(state: Mapping[str, Tensor], *rules: tuple[str, str | Callable[[re.Match[str]], str]]) -> dict[str, Tensor]:
+    """A state whose names were changed by each rule ``(pattern, replacement)`` in turn."""
+    found = {}
+    for name, tensor in state.items():
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)
+        found[name] = tensor
+    return found
+
+
+def unused_statistics(policy: NormPolicy) -> tuple[str, ...]:
+    """Endings of the names of running statistics in published checkpoints that a policy does not use."""
+    return (".num_batches_tracked", *(() if policy == "running" else (".running_mean", ".running_var")))
 
 
 def count_weights(module: nn.Module) -> int:

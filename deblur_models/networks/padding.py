@@ -1,4 +1,4 @@
-"""Padding of published code for images with unsupported sides, for comparison with published figures."""
+"""Padding of images whose sides a network does not accept: mirrored, or as in its published code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["PublishedPadding"]
+__all__ = ["PublishedPadding", "mirror_pad"]
+
+
+def mirror_pad(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """Pad ``[B, C, H, W]`` with mirrored columns and rows, in px; the edge itself is not repeated.
+
+    Mirroring needs more pixels than it adds; for small images, the remaining part repeats the edge.
+    """
+    height, width = x.shape[-2:]
+    wanted = (left, right, top, bottom)
+    mirrored = tuple(min(n, side - 1) for n, side in zip(wanted, (width, width, height, height), strict=True))
+    missing = tuple(n - m for n, m in zip(wanted, mirrored, strict=True))
+    for amounts, mode in ((mirrored, "reflect"), (missing, "replicate")):
+        if any(amounts):
+            x = F.pad(x, amounts, mode=mode)
+    return x
 
 
 @dataclass(frozen=True)

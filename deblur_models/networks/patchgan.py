@@ -7,7 +7,6 @@ and Better", ICCV 2019.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
 from deblur_models.networks.layers import Norm2d, draw_normal_weights
-from deblur_models.networks.network import Architecture, NormPolicy
+from deblur_models.networks.network import Architecture, NormPolicy, renamed, unused_statistics
 
 __all__ = ["DoublePatchGan", "DoublePatchGanConfig", "PatchGan", "PatchGanConfig"]
 
@@ -55,20 +54,15 @@ class PatchGanConfig(Architecture):
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Checkpoints of DeblurGAN, DeblurGAN-v2 and CycleGAN; unused running statistics are dropped."""
-        unused = (".num_batches_tracked", *((".running_mean", ".running_var") if self.norm != "running" else ()))
-        return {name: tensor for name, tensor in state.items() if not name.endswith(unused)}
+        return {name: tensor for name, tensor in state.items() if not name.endswith(unused_statistics(self.norm))}
 
 
 class PatchGan(nn.Module):
     """Maps images ``[B, 3, H, W]``, 0..1, to a tuple of one map of logits ``[B, 1, h, w]``.
 
     Convolutions of 4x4 with LeakyReLU 0.2: ``layers`` with stride 2 (at 64 channels the first, without normalization),
-    one with stride 1, and one to the logits. Names of weights are the published code's.
-
-    Raises
-    ------
-    InvalidValueError
-        Not ``[B, 3, H, W]``, or a side is below ``config.smallest_px``.
+    one with stride 1, and one to the logits. Names of weights are those of the published code. Sides must be at least
+    ``config.smallest_px``.
     """
 
     def __init__(self, config: PatchGanConfig) -> None:
@@ -132,20 +126,14 @@ class DoublePatchGanConfig(Architecture):
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Both in one state, ``patch.*`` and ``full.*`` as named in DeblurGAN-v2's code, each with its wrapper."""
-        one = PatchGanConfig(norm=self.norm)
-        return {
-            re.sub(r"^(patch|full)\.module\.", r"\1.", name): tensor
-            for name, tensor in one.from_original(state).items()
-        }
+        both = PatchGanConfig(norm=self.norm).from_original(state)
+        return renamed(both, (r"^(patch|full)\.module\.", r"\1."))
 
 
 class DoublePatchGan(nn.Module):
     """Maps images ``[B, 3, H, W]``, 0..1, to the local and the global map of logits.
 
-    Raises
-    ------
-    InvalidValueError
-        Not ``[B, 3, H, W]``, or too small for the global discriminator (32 px at five layers).
+    Sides must be large enough for the global discriminator (32 px with five layers).
     """
 
     def __init__(self, config: DoublePatchGanConfig) -> None:

@@ -6,7 +6,6 @@ High-Resolution Image Restoration", CVPR 2022.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar, Literal, Self
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
 from deblur_models.networks.layers import LayerNorm2d
-from deblur_models.networks.network import Network, NetworkConfig
+from deblur_models.networks.network import Network, NetworkConfig, renamed
 from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["Restormer", "RestormerConfig"]
@@ -29,10 +28,10 @@ LayerNormKind = Literal["with_bias", "bias_free"]
 class RestormerConfig(NetworkConfig):
     """Restormer; ``motion`` is the published network for motion blur (and, with other weights, defocus and rain).
 
-    Channels are compared over the whole picture, so that results depend on its size. The published tests give whole
-    pictures to a network trained on patches.
+    Channels are compared over the whole image, so results depend on its size. The published tests apply a network
+    trained on patches to whole images.
 
-    Not modeled: dual-pixel input; test-time local conversion (published later, apart from it).
+    Not modeled: dual-pixel input; test-time local conversion (published separately, later).
     """
 
     sees_everything: ClassVar[bool] = True
@@ -42,9 +41,9 @@ class RestormerConfig(NetworkConfig):
     }
 
     width: int = Field(ge=4, le=512, multiple_of=2, description="channels at full size; doubled at every level")
-    blocks: tuple[int, ...] = Field(min_length=2, description="blocks of each level, the lowest last")
-    heads: tuple[int, ...] = Field(description="heads of each level; each takes its share of the channels")
-    refinement_blocks: int = Field(ge=0, le=100, description="blocks at full size after the decoder")
+    blocks: tuple[int, ...] = Field(min_length=2, description="number of blocks of each level, the lowest last")
+    heads: tuple[int, ...] = Field(description="heads of each level, which share its channels")
+    refinement_blocks: int = Field(ge=0, le=100, description="number of blocks at full size after the decoder")
     ffn_expansion: float = Field(default=2.66, gt=0, le=16, description="hidden channels per channel, rounded down")
     layer_norm: LayerNormKind = Field(
         default="with_bias",
@@ -78,26 +77,20 @@ class RestormerConfig(NetworkConfig):
         return Restormer(self)
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Counts levels from 0 and drops the wrappers' parts of the names."""
-        rules = (
-            (r"^patch_embed\.proj\.", lambda _: "intro."),
+        """Levels are counted from 0 here, and names have no parts for wrappers."""
+        return renamed(
+            state,
+            (r"^patch_embed\.proj\.", "intro."),
             (r"^(en|de)coder_level(\d+)\.", lambda m: f"{m[1]}coders.{int(m[2]) - 1}."),
             (r"^down(\d+)_\d+\.body\.", lambda m: f"downs.{int(m[1]) - 1}."),
             (r"^up\d+_(\d+)\.body\.", lambda m: f"ups.{int(m[1]) - 1}."),
             (r"^reduce_chan_level(\d+)\.", lambda m: f"merges.{int(m[1]) - 1}."),
-            (r"\.norm([12])\.body\.", lambda m: f".norm{m[1]}."),
+            (r"\.norm([12])\.body\.", r".norm\1."),
         )
-        renamed = {}
-        for original, tensor in state.items():
-            name = original
-            for pattern, replacement in rules:
-                name = re.sub(pattern, replacement, name)
-            renamed[name] = tensor
-        return renamed
 
 
 class Restormer(Network):
-    """See :class:`RestormerConfig`. Lists of modules go from full size down, whatever the order of their use."""
+    """See :class:`RestormerConfig`. Lists of modules begin at full size, regardless of the order of their use."""
 
     config: RestormerConfig
 
@@ -120,7 +113,7 @@ class Restormer(Network):
             nn.Sequential(nn.Conv2d(coarse, 2 * coarse, 3, padding=1, bias=False), nn.PixelShuffle(2))
             for _, coarse in pairwise(widths)
         )
-        # At full size the skip stays beside what comes from below, so that the last blocks have twice the channels.
+        # At full size, skip connection and upsampled features stay concatenated: twice the channels.
         self.merges = nn.ModuleList(
             nn.Conv2d(2 * width, width, 1, bias=False) if level else nn.Identity()
             for level, width in enumerate(widths[:-1])
@@ -164,11 +157,11 @@ class TransformerBlock(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """MDTA: ``softmax(temperature * Q K^T) V`` for each head; rows of Q and K are channels of length 1 over all pixels.
+    """MDTA: ``softmax(temperature * Q K^T) V`` for each head; rows of Q and K are channels, normalized over all pixels.
 
-    Q, K and V each come from a 1x1 and a depthwise 3x3 convolution. The matrix is channels x channels, so that its
-    cost grows with the pixels and not with their square; kernels of ``scaled_dot_product_attention``, which never
-    write it out, gain nothing where it is small and the rows are as long as the picture.
+    Q, K and V each are the output of a 1x1 and a depthwise 3x3 convolution. The matrix is channels x channels, so its
+    cost is linear in the number of pixels. ``scaled_dot_product_attention``, which avoids storing the matrix, is no
+    faster, since the matrix is small and its rows are as long as the image.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -189,7 +182,7 @@ class ChannelAttention(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """GDFN: a 1x1 and a depthwise 3x3 convolution; one half of the channels, through GELU, gates the other."""
+    """GDFN: a 1x1 and a depthwise 3x3 convolution; one half of the channels, after GELU, gates the other."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -204,7 +197,7 @@ class GatedFeedForward(nn.Module):
 
 
 class BiasFreeLayerNorm2d(nn.Module):
-    """``x / sqrt(variance + epsilon) * weight`` over the channels of every pixel; their mean stays."""
+    """``x / sqrt(variance + epsilon) * weight`` over the channels of each pixel; their mean is not subtracted."""
 
     def __init__(self, channels: int, epsilon: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""SRN-DeblurNet: one encoder-decoder, used at every scale from coarse to fine, with a memory between scales.
+"""SRN-DeblurNet: one encoder-decoder, applied at every scale from coarse to fine, with a memory between scales.
 
 Source: X. Tao, H. Gao, X. Shen, J. Wang and J. Jia, "Scale-recurrent Network for Deep Image Deblurring", CVPR 2018.
 """
@@ -20,16 +20,16 @@ from deblur_models.networks.padding import PublishedPadding
 __all__ = ["SRN", "SRNConfig"]
 
 FORGET_BIAS = 1.0
-"""What is added to the forget gate, so that a fresh cell remembers: part of the equations, not of the weights."""
+"""Added to the forget gate, so that an untrained cell remembers: part of the equations, not of the weights."""
 
 
 class SRNConfig(NetworkConfig):
-    """SRN-DeblurNet; ``lstm`` is the published network, ``gray`` and ``color`` the ones without memory of its code.
+    """SRN-DeblurNet; ``lstm`` is the published network, ``gray`` and ``color`` are its variants without memory.
 
-    The published weights with memory take one channel: red, green and blue are restored one by one, as three gray
-    pictures. Only ``color`` sees them together.
+    The published weights with memory take one channel: red, green and blue are restored separately, as three gray
+    images. Only ``color`` processes them together.
 
-    Not modeled: the clipping of the memory's gradient (norm 3), which is a matter of training.
+    Not modeled: the clipping of the memory's gradient (norm 3), which is part of the training.
     """
 
     sizes: ClassVar = {
@@ -43,9 +43,9 @@ class SRNConfig(NetworkConfig):
         default=1, description="channels restored together; 1 treats red, green and blue as three images"
     )
     width: int = Field(default=32, ge=2, le=256, description="channels at full size; doubled at both lower levels")
-    blocks: int = Field(default=3, ge=0, le=50, description="residual blocks of each level, going down and going up")
+    blocks: int = Field(default=3, ge=0, le=50, description="residual blocks of each encoder and decoder level")
     lstm: bool = Field(default=True, description="whether a convolutional LSTM carries a state from scale to scale")
-    levels: int = Field(default=3, ge=1, le=5, description="scales of the picture, each half of the one before")
+    levels: int = Field(default=3, ge=1, le=5, description="number of scales, each half the size of the previous one")
 
     @property
     def multiple_px(self) -> int:
@@ -57,19 +57,19 @@ class SRNConfig(NetworkConfig):
 
     @property
     def published_padding(self) -> PublishedPadding:
-        """Of ``test`` in models/model.py with the sides in run_model.py; larger pictures, which are made smaller there,
-        keep their size here."""
+        """That of ``test`` in models/model.py with the sides in run_model.py; larger images keep their size,
+        although they are downscaled there."""
         return PublishedPadding("edge", self.multiple_px, landscape=True, least_px=(720, 1280))
 
     def build(self) -> SRN:
         return SRN(self)
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The variables of a TensorFlow 1 checkpoint that was exported as arrays, under the names of this one.
+        """The variables of a TensorFlow 1 checkpoint that was exported as arrays, renamed.
 
-        Kernels go from height, width, in, out to out, in, height, width (of a transposed convolution: from height,
-        width, out, in to in, out, height, width, the same permutation). What the optimizer stored (``Adam`` slots,
-        ``beta1_power``, ``beta2_power``, the step ``Variable``) is left out; other unknown names are kept.
+        Kernels change from height, width, in, out to out, in, height, width (of a transposed convolution: from height,
+        width, out, in to in, out, height, width, the same permutation). State of the optimizer (``Adam`` slots,
+        ``beta1_power``, ``beta2_power``, the step ``Variable``) is dropped; other unknown names are kept.
         """
         ours = {}
         for name, value in state.items():
@@ -87,7 +87,7 @@ class SRNConfig(NetworkConfig):
         return ours
 
     def _layer(self, scope: str) -> str | None:
-        """Our name of a layer of the published code, for example ``enc2_3/conv1``: encoders.1.3.conv1."""
+        """The name here of a layer of the published code, for example encoders.1.3.conv1 for ``enc2_3/conv1``."""
         if scope == "convLSTM/LSTM_conv":
             return "lstm.gates"
         if scope == "dec1_0":
@@ -97,7 +97,7 @@ class SRNConfig(NetworkConfig):
             return None
         way, level, place, inside = known[1], int(known[2]), int(known[3]), known[4].replace("/", ".")
         if way == "enc" and place == 1 and not inside:
-            return f"encoders.{level - 1}.0"  # place 1 of ours is its ReLU
+            return f"encoders.{level - 1}.0"  # entry 1 is its ReLU
         if way == "enc" and 2 <= place <= self.blocks + 1 and inside:
             return f"encoders.{level - 1}.{place}{inside}"
         if way == "dec" and place == self.blocks + 1 and level < 3 and not inside:
@@ -108,7 +108,7 @@ class SRNConfig(NetworkConfig):
 
 
 class SRN(Network):
-    """See :class:`SRNConfig`. Laid out as the published TensorFlow code computes: its padding, its resizing."""
+    """See :class:`SRNConfig`. Padding and resizing are those of the published TensorFlow code."""
 
     config: SRNConfig
 
@@ -141,7 +141,7 @@ class SRN(Network):
         state: tuple[Tensor, Tensor] | None = None
         for level in reversed(range(self.config.levels)):
             seen = every_nth(blurred, 2**level)
-            # The coarser result is given as it is: no gradient flows back through it.
+            # No gradient flows back through the coarser result.
             guess = double(outputs[-1].detach()) if outputs else seen
             if state is not None:
                 state = double(state[0]), double(state[1])
@@ -150,7 +150,7 @@ class SRN(Network):
         return tuple(x.reshape(batch, channels, *x.shape[-2:]) for x in reversed(outputs))
 
     def one_scale(self, x: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        """Blurred picture and guess ``[B, 2 C, H, W]`` to the restored picture and the new state."""
+        """Map blurred image and guess ``[B, 2 C, H, W]`` to the restored image and the new state."""
         skips = []
         for encoder in self.encoders:
             x = encoder(x)
@@ -164,9 +164,9 @@ class SRN(Network):
         return self.ending(x), state
 
     def targets(self, sharp: Tensor) -> tuple[Tensor, ...]:
-        """The sharp picture at every scale, by leaving out pixels as the published code does with both pictures.
+        """The sharp image at every scale, subsampled without smoothing, as the published code does with both images.
 
-        A mean over 2 x 2 pixels would lie half a pixel beside what the network sees.
+        A mean over 2 x 2 pixels would be shifted by half a pixel with respect to the network's input.
         """
         return tuple(every_nth(sharp, 2**level) for level in range(self.config.levels))
 
@@ -203,7 +203,7 @@ class ConvLSTM(nn.Module):
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution that pads as TensorFlow's ``SAME`` does: ``ceil(n / stride)`` pixels out, the odd zero at the end.
+    """A convolution with TensorFlow's ``SAME`` padding: ``ceil(n / stride)`` output pixels, the odd zero at the end.
 
     5 x 5 with stride 2 on an even side: one zero before, two after; PyTorch's ``padding=2`` is shifted by a pixel.
     """
@@ -222,14 +222,14 @@ class SameConv2d(nn.Conv2d):
 
 
 def every_nth(x: Tensor, n: int) -> Tensor:
-    """TensorFlow 1's bilinear resize to 1/n: output pixel i lies at ``n i``, exactly on an input pixel."""
+    """TensorFlow 1's bilinear resize to 1/n: output pixel i is at ``n i``, exactly at an input pixel."""
     return x if n == 1 else x[..., ::n, ::n]
 
 
 def double(x: Tensor) -> Tensor:
-    """TensorFlow 1's bilinear resize to twice the size: output pixel i lies at ``i / 2``; the last row repeats.
+    """TensorFlow 1's bilinear resize to twice the size: output pixel i is at ``i / 2``; the last row is repeated.
 
-    The same as aligned corners of the picture with its edge repeated once.
+    This equals resizing with aligned corners after repeating the edge once.
     """
     height, width = x.shape[-2:]
     wider = F.pad(x, (0, 1, 0, 1), mode="replicate")

@@ -7,7 +7,6 @@ Shifted Windows", ICCV 2021.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
@@ -17,24 +16,24 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks.network import Network, NetworkConfig
+from deblur_models.networks.network import Network, NetworkConfig, renamed
 from deblur_models.networks.padding import PublishedPadding
 
 __all__ = ["SwinIR", "SwinIRConfig"]
 
 MEAN_COLOUR = (0.4488, 0.4371, 0.4040)
-"""Mean color of DIV2K, which the published networks see as 0."""
+"""Mean color of DIV2K, which the published networks subtract."""
 
 UNRELATED = -100.0
-"""What is added to the score of two pixels that meet only because the picture was rolled: none of it is left."""
+"""Added to the score of two pixels that are neighbors only because the image was rolled: their weight becomes 0."""
 
 
 class SwinIRConfig(NetworkConfig):
-    """SwinIR without upsampling, as it was published for noise and JPEG artifacts; there are none for motion blur.
+    """SwinIR without upsampling, as published for noise and JPEG artifacts; no weights for motion blur are published.
 
     ``base`` is the published network for noise, ``light`` has the width and depth of the lightweight one (published
-    with an upsampler). The network adds what it computes to the picture. Its published tests add a mirrored strip
-    even where the sides are multiples of the window; here they are then left as they are.
+    with an upsampler). The output is added to the image. The published tests add a mirrored strip even if the sides are
+    multiples of the window; here, such images are not padded.
 
     Not modeled: upsampling, absolute positions, the ``3conv`` form of the residual groups.
     """
@@ -48,9 +47,9 @@ class SwinIRConfig(NetworkConfig):
 
     width: int = Field(ge=4, le=1024, description="channels of every layer, a multiple of the heads")
     depths: tuple[int, ...] = Field(min_length=1, description="blocks of each residual group; odd ones are shifted")
-    heads: int = Field(default=6, ge=1, le=64, description="heads of every attention")
+    heads: int = Field(default=6, ge=1, le=64, description="number of attention heads")
     window_px: int = Field(default=8, ge=2, le=64, description="side of the attention windows in px")
-    mlp_ratio: float = Field(default=2.0, gt=0, le=16, description="hidden channels per channel between attentions")
+    mlp_ratio: float = Field(default=2.0, gt=0, le=16, description="hidden channels per channel of the perceptron")
     drop_path: float = Field(
         default=0.1,
         ge=0,
@@ -81,13 +80,14 @@ class SwinIRConfig(NetworkConfig):
         return SwinIR(self)
 
     def from_original(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Leaves out the masks and the table of positions, which follow from the configuration; renames the rest."""
-        names = {
-            name: name.replace(".residual_group.blocks.", ".blocks.").replace("patch_embed.norm.", "norm_first.")
-            for name in state
-            if not name.endswith((".attn_mask", ".attn.relative_position_index"))
-        }
-        return {re.sub(r"\.mlp\.fc([12])\.", r".fc\1.", new): state[name] for name, new in names.items()}
+        """Masks and the table of positions, which the configuration determines, are dropped."""
+        derived = (".attn_mask", ".attn.relative_position_index")
+        return renamed(
+            {name: tensor for name, tensor in state.items() if not name.endswith(derived)},
+            (r"\.residual_group\.blocks\.", ".blocks."),
+            (r"patch_embed\.norm\.", "norm_first."),
+            (r"\.mlp\.fc([12])\.", r".fc\1."),
+        )
 
 
 class SwinIR(Network):
@@ -125,7 +125,7 @@ class SwinIR(Network):
 
 
 class ResidualGroup(nn.Module):
-    """Blocks with windows in place and shifted by turns, a convolution, and the input again; ``[B, H, W, C]``."""
+    """``x + y`` of ``[B, H, W, C]``: y is blocks with alternately unshifted and shifted windows, then a convolution."""
 
     def __init__(self, config: SwinIRConfig, drop_paths: list[float]) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class ResidualGroup(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """``x + attention(norm(x))``, then ``x + mlp(norm(x))``; in training a share of the pictures skips each."""
+    """``x + attention(norm(x))``, then ``x + mlp(norm(x))``; in training, a fraction of the images skips each."""
 
     def __init__(self, config: SwinIRConfig, shift_px: int, drop_path: float) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class SwinBlock(nn.Module):
         return x + self.skip(self.fc2(F.gelu(self.fc1(self.norm2(x)))))
 
     def skip(self, x: Tensor) -> Tensor:
-        """Zero for a share ``drop_path`` of the pictures in training; the others make up for it."""
+        """In training, set a fraction ``drop_path`` of the images to zero, and scale the others to keep the mean."""
         if not self.training or self.drop_path == 0:
             return x
         kept = torch.rand(x.shape[0], 1, 1, 1, device=x.device) >= self.drop_path
@@ -168,9 +168,9 @@ class SwinBlock(nn.Module):
 class WindowAttention(nn.Module):
     """``softmax(Q K^T / sqrt(d) + B) V`` within each window of ``N = window_px^2`` pixels; ``B`` depends on the offset.
 
-    With a shift the picture is rolled to the upper left first and back after it. The last row and column of windows
-    then hold pixels from both ends of the picture, which must not see each other: a mask for each of the four kinds of
-    windows (inside, right, below, corner) serves pictures of every size.
+    With a shift, the image is rolled to the upper left before and back afterwards. The last row and column of windows
+    then contain pixels from both ends of the image, which must not attend to each other: one mask for each of the four
+    kinds of windows (inside, right, below, corner) suffices for all image sizes.
     """
 
     positions: Tensor
@@ -221,7 +221,7 @@ def attend(qkv: Tensor, bias: Tensor) -> Tensor:
 
 
 def relative_positions(window_px: int) -> Tensor:
-    """Which entry of the table belongs to a pair of pixels, ``[N, N]``: by how far the first lies below and right."""
+    """Index into the table for each pair of pixels, ``[N, N]``: how far the first is below and right of the second."""
     rows, columns = torch.arange(window_px).repeat_interleave(window_px), torch.arange(window_px).repeat(window_px)
     below = rows[:, None] - rows + window_px - 1
     right = columns[:, None] - columns + window_px - 1
@@ -229,7 +229,7 @@ def relative_positions(window_px: int) -> Tensor:
 
 
 def seam_masks(window_px: int, shift_px: int) -> Tensor:
-    """What is added to the scores in windows inside, at the right, below and in the corner, ``[4, N, N]``."""
+    """Values added to the scores in windows inside, at the right, below and in the corner, ``[4, N, N]``."""
     wrapped = torch.arange(window_px) >= window_px - shift_px
     below, right = wrapped.repeat_interleave(window_px), wrapped.repeat(window_px)
     apart = (right[:, None] != right, below[:, None] != below)

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 BackboneName = Literal["inception_resnet_v2", "mobilenetv2_100", "mobilenetv2_050", "mobilenetv2_035"]
 """timm's names; the number behind MobileNetV2 is the factor of its channels in percent."""
 
-_DECLARED: list[torch.library.Library] = []  # what they declare goes when they go
+_DECLARED: list[torch.library.Library] = []  # declarations last as long as these objects
 
 
 def import_torchvision() -> ModuleType:
@@ -44,11 +44,6 @@ def import_torchvision() -> ModuleType:
 
     Its Python part cannot be imported if ``nms`` and ``qnms`` are unknown to torch. They are then declared without an
     implementation and the import is retried; everything except torchvision's own detection operators works.
-
-    Raises
-    ------
-    MissingExtraError
-        torchvision is not installed.
     """
     try:
         return require("torchvision", extra="train", purpose="A backbone of timm")
@@ -73,30 +68,23 @@ def import_torchvision() -> ModuleType:
 
 
 def import_timm() -> ModuleType:
-    """Import timm, after :func:`import_torchvision`.
-
-    Raises
-    ------
-    MissingExtraError
-        timm or torchvision is not installed.
-    """
+    """Import timm, after :func:`import_torchvision`."""
     import_torchvision()
     return require("timm", extra="train", purpose="A backbone of timm")
 
 
 class Encoder(nn.Module, ABC):
-    """A backbone without what lies behind its last tap: pictures ``[B, 3, H, W]`` in -1..1 to five maps, finest first.
+    """A backbone up to its last tap: maps images ``[B, 3, H, W]`` in -1..1 to five feature maps, finest first.
 
-    ``channels`` are those of the maps, whose sides are 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture's without their
-    ``margins_px``. The sides of the picture must be multiples of 32 and at least ``smallest_px``. Names of weights are
-    timm's.
+    The maps have ``channels`` channels, and 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's sides, minus ``margins_px``.
+    The sides of the image must be multiples of 32 and at least ``smallest_px``. Names of weights are those of timm.
     """
 
     unused: ClassVar[tuple[str, ...]]
-    """Beginnings of the names, in a file of weights, of what is not built here."""
+    """Prefixes of the names of weights that are not built here."""
     smallest_px: ClassVar[int] = 32
     margins_px: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),) * 5
-    """What each map lacks before and after it, in px of the map, because layers did not pad."""
+    """Pixels that each map lacks before and after it, because layers do not pad."""
 
     channels: tuple[int, ...]
 
@@ -106,12 +94,12 @@ class Encoder(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def timm_name(name: str) -> str:
-        """timm's name of a weight of the code that DeblurGAN-v2 was published with; others as they are."""
+        """timm's name of a weight of DeblurGAN-v2's published code; other names are returned unchanged."""
 
     @staticmethod
     @abstractmethod
     def first_name(name: str) -> str:
-        """The name in the backbone of a weight that DeblurGAN-v2's checkpoints hold again as ``enc2.0....``."""
+        """The name in the backbone of a weight that DeblurGAN-v2's checkpoints also contain as ``enc2.0....``."""
 
 
 def encoder_type(name: BackboneName) -> type[InceptionResNetV2Encoder] | type[MobileNetV2Encoder]:
@@ -119,54 +107,40 @@ def encoder_type(name: BackboneName) -> type[InceptionResNetV2Encoder] | type[Mo
 
 
 def build_encoder(name: BackboneName, norm: NormPolicy) -> Encoder:
-    """The backbone with fresh weights from torch's generator.
-
-    Raises
-    ------
-    MissingExtraError
-        timm is not installed.
-    """
+    """The backbone with random weights from torch's generator."""
     return encoder_type(name)(name, norm)
 
 
 class InceptionResNetV2Encoder(Encoder):
     """Inception-ResNet-v2 up to ``mixed_7a``.
 
-    Its strided layers do not pad, so that sides of ``32 k`` become ``16 k - 1, 8 k - 2, 4 k - 3, 2 k - 2, k - 2``;
-    the margins make them whole again.
+    Its strided layers do not pad, so sides of ``32 k`` become ``16 k - 1, 8 k - 2, 4 k - 3, 2 k - 2, k - 2``, which the
+    margins complete.
 
     Source: C. Szegedy, S. Ioffe, V. Vanhoucke and A. Alemi, "Inception-v4, Inception-ResNet and the Impact of Residual
     Connections on Learning", AAAI 2017.
     """
 
     unused = ("repeat_2.", "block8.", "conv2d_7b.", "classif.", "last_linear.")
-    smallest_px = 128  # the least at which the deepest map has another pixel to mirror
+    smallest_px = 128  # the smallest side whose deepest map can be mirrored
     margins_px = ((0, 1), (1, 1), (1, 2), (1, 1), (1, 1))
 
     def __init__(self, name: BackboneName, norm: NormPolicy) -> None:
         super().__init__()
         whole = import_timm().create_model(name, pretrained=False)
         self.channels = (32, 64, 192, 1088, 2080)
-        self.conv2d_1a = whole.conv2d_1a
-        self.conv2d_2a = whole.conv2d_2a
-        self.conv2d_2b = whole.conv2d_2b
-        self.maxpool_3a = whole.maxpool_3a
-        self.conv2d_3b = whole.conv2d_3b
-        self.conv2d_4a = whole.conv2d_4a
-        self.maxpool_5a = whole.maxpool_5a
-        self.mixed_5b = whole.mixed_5b
-        self.repeat = whole.repeat
-        self.mixed_6a = whole.mixed_6a
-        self.repeat_1 = whole.repeat_1
-        self.mixed_7a = whole.mixed_7a
+        for step in _STEPS_OF_INCEPTION:
+            for part in step:
+                self.add_module(part, getattr(whole, part))
         with_norm_policy(self, norm)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        half = self.conv2d_1a(x)
-        quarter = self.maxpool_3a(self.conv2d_2b(self.conv2d_2a(half)))
-        eighth = self.maxpool_5a(self.conv2d_4a(self.conv2d_3b(quarter)))
-        sixteenth = self.mixed_6a(self.repeat(self.mixed_5b(eighth)))
-        return half, quarter, eighth, sixteenth, self.mixed_7a(self.repeat_1(sixteenth))
+        maps = []
+        for step in _STEPS_OF_INCEPTION:
+            for part in step:
+                x = self.get_submodule(part)(x)
+            maps.append(x)
+        return tuple(maps)
 
     @staticmethod
     def timm_name(name: str) -> str:
@@ -231,8 +205,8 @@ class MobileNetV2Encoder(Encoder):
         return ".".join((str(_STEPS_OF_MOBILENET[int(step.removeprefix("enc"))] + int(rest[0])), *rest[1:]))
 
 
-# What DeblurGAN-v2's code cuts the two backbones into: parts of Inception-ResNet-v2, and the first of the numbered
-# parts of MobileNetV2.
+# The five steps into which DeblurGAN-v2's code divides the backbones, each ending at a tap: parts of
+# Inception-ResNet-v2, and for MobileNetV2 the number of the first part.
 _STEPS_OF_INCEPTION = (
     ("conv2d_1a",),
     ("conv2d_2a", "conv2d_2b", "maxpool_3a"),
@@ -242,7 +216,7 @@ _STEPS_OF_INCEPTION = (
 )
 _STEPS_OF_MOBILENET = (0, 2, 4, 7, 11)
 
-# Where the stages of MobileNetV2 end in its list ``features``, and timm's names of the layers of its blocks.
+# The last entry of each stage of MobileNetV2 in its list ``features``, and timm's names of the layers of its blocks.
 _LAST_OF_STAGE = (1, 3, 6, 10, 13, 16, 17)
 _OUTSIDE_STAGES = {0: {"0": "conv_stem", "1": "bn1"}, 18: {"0": "conv_head", "1": "bn2"}}
 _FIRST_BLOCK = {"0": "conv_dw", "1": "bn1", "3": "conv_pw", "4": "bn2"}
@@ -250,14 +224,10 @@ _OTHER_BLOCKS = {"0": "conv_pw", "1": "bn1", "3": "conv_dw", "4": "bn2", "6": "c
 
 
 def load_backbone_weights(encoder: Encoder, weights: Mapping[str, Tensor]) -> None:
-    """Weights of the whole backbone, in timm's names or those of the code of DeblurGAN-v2, into the encoder.
+    """Load the weights of a whole backbone, with timm's names or those of DeblurGAN-v2's code, into the encoder.
 
-    What lies behind the last tap is left out, and so are running statistics where the encoder has none.
-
-    Raises
-    ------
-    InvalidValueError
-        A weight is missing, unknown, has another shape or is not finite; in that case nothing is changed.
+    Weights after the last tap are ignored, as are running statistics that the encoder does not have. If a weight is
+    missing, unknown, has another shape or is not finite, an error is raised and nothing is changed.
     """
     own = encoder.state_dict()
     given = {encoder.timm_name(name): tensor for name, tensor in weights.items()}

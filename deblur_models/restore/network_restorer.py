@@ -222,19 +222,18 @@ class NetworkRestorer:
         return out
 
     def _warn_of_averages(self, tile_px: int) -> None:
-        if not sees_all_of_it(self.network):
+        if self._warned or not sees_all_of_it(self.network):
             return
         advice = "use the whole image if memory allows (tile_px=None, --tile 0), or larger tiles"
         if self.network.config.fields().get("local_px") == 0:
             advice += ", or set a window instead (local_px, --local-px; published: 1.5 times the training patches)"
-        if not self._warned:
-            self._warned = True
-            _LOG.warning(
-                "%s averages over its whole input, so its results depend on the tile of %d px: %s.",
-                self.name,
-                tile_px,
-                advice,
-            )
+        self._warned = True
+        _LOG.warning(
+            "%s averages over its whole input, so its results depend on the tile of %d px: %s.",
+            self.name,
+            tile_px,
+            advice,
+        )
 
     def _network(self, tile: Tensor) -> Tensor:
         """The network on one tile; its weights determine the precision, the result is float32 on the CPU."""

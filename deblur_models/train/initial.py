@@ -28,13 +28,7 @@ class InitialNetworks:
 
 
 def initial_networks(configuration: Configuration) -> InitialNetworks:
-    """Network and discriminator of a run; random weights are determined by its seed.
-
-    Raises
-    ------
-    DatasetError, InvalidValueError
-        As in :func:`initial_network` and :func:`initial_discriminator`.
-    """
+    """Network and discriminator of a run; random weights are determined by its seed."""
     with torch.random.fork_rng(devices=[]):  # no devices, since processes do not know theirs yet
         torch.default_generator.manual_seed(Stream(configuration.seed, 0, "torch.weights").seed63())
         network = initial_network(configuration)
@@ -43,15 +37,7 @@ def initial_networks(configuration: Configuration) -> InitialNetworks:
 
 
 def initial_network(configuration: Configuration) -> Network | BlurGenerator:
-    """The network before the first step: with random weights, with a pretrained encoder, or from a checkpoint.
-
-    Raises
-    ------
-    DatasetError
-        A file cannot be read, or contains another network.
-    InvalidValueError
-        The encoder's weights are missing, or belong to another backbone.
-    """
+    """The network before the first step: with random weights, with a pretrained encoder, or from a checkpoint."""
     if configuration.start_from is not None:
         return _network_of_checkpoint(configuration.start_from, configuration)
     network = configuration.network.build()
@@ -76,13 +62,7 @@ def initial_network(configuration: Configuration) -> Network | BlurGenerator:
 
 
 def initial_discriminator(adversary: Adversary) -> nn.Module:
-    """The discriminator before the first step: with random weights, or from a checkpoint.
-
-    Raises
-    ------
-    DatasetError
-        The checkpoint cannot be read, or contains a different discriminator.
-    """
+    """The discriminator before the first step: with random weights, or from a checkpoint."""
     wanted = adversary.discriminator
     if adversary.start_from is None:
         return wanted.build()

@@ -49,16 +49,8 @@ class Learner:
 
     Everything random in a step (dropout, the noise of a network that blurs, the points of the gradient penalty) is
     seeded by the run's seed, the step, the process and the part of its batch, so that a resumed run is identical to an
-    uninterrupted one.
-
-    Parameters
-    ----------
-    configuration
-        The configuration of the run.
-    processes
-        Determines which part of each batch this process computes.
-    initial
-        Initial networks, modified in place; by default they are created here.
+    uninterrupted one. ``initial`` holds the initial networks, which are modified in place; by default they are created
+    here.
     """
 
     def __init__(
@@ -265,13 +257,7 @@ class Learner:
         return (scaler.scale(one) < before).float()  # only a skipped step lowers the scale
 
     def check_scales(self) -> None:
-        """Check that half precision can represent the gradients at all; synchronizes with the device.
-
-        Raises
-        ------
-        TrainingError
-            It cannot: all recent steps were skipped.
-        """
+        """Raise an error if half precision cannot represent the gradients at all; synchronizes with the device."""
         for name, scaler in (("", self.scaler), ("the discriminator's ", self.discriminator_scaler)):
             if scaler.is_enabled() and scaler.get_scale() < LEAST_SCALE:
                 raise TrainingError(
@@ -319,12 +305,9 @@ class Learner:
 
         If weights are sharded, every process must call it, and the first one gets the full tensors.
         """
-        kept: dict[str, Any] = {
-            f"network.{k}": v for k, v in get_model_state_dict(self.network, options=_WHOLE).items()
-        }
-        if self.average is not None:
-            kept |= {f"average.{k}": v for k, v in get_model_state_dict(self.average, options=_WHOLE).items()}
-        return kept
+        modules = {"network": self.network} | ({} if self.average is None else {"average": self.average})
+        states: Any = {name: get_model_state_dict(module, options=_WHOLE) for name, module in modules.items()}
+        return {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors of a checkpoint of the run; see :meth:`weights`."""
@@ -345,13 +328,7 @@ class Learner:
         }
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Resume from a checkpoint of the same configuration.
-
-        Raises
-        ------
-        DatasetError
-            Its tensors do not fit.
-        """
+        """Resume from a checkpoint of the same configuration."""
         try:
             set_model_state_dict(self.network, {**checkpoint.part("network")}, options=_WHOLE)
             if self.average is not None:
@@ -413,11 +390,6 @@ def _checkpoint_blocks(network: nn.Module) -> None:
     """Enable activation checkpointing for blocks in lists and sequences: the backward pass recomputes activations.
 
     Blocks with running statistics are excluded, since recomputation would update the statistics twice.
-
-    Raises
-    ------
-    InvalidValueError
-        There is no such block.
     """
     blocks = list(_blocks(network))
     if not blocks:

@@ -120,7 +120,7 @@ def train(
     finished = state is not None and step == configuration.steps
     prepared = None if finished and not directory.moved else prepare(configuration)
     with process_group(run.device) as processes, arithmetic(processes.device, tf32=run.tf32, cudnn=run.cudnn):
-        if not processes.agree(step):
+        if len(set(processes.gathered(step))) > 1:
             raise DatasetError(
                 f"{out}: the processes see different states of the run; this one sees step {step}.",
                 fix="Choose a folder shared by all of them.",
@@ -133,16 +133,9 @@ def train(
         assert prepared is not None
         learned = {name: network.to(processes.device).blur_by_seed for name, network in prepared.blurring.items()}
         learner = Learner(configuration, processes, prepared.initial)
+        first = directory if processes.is_first else None
         loop = _Loop(
-            configuration,
-            processes,
-            prepared,
-            learned,
-            learner,
-            directory if processes.is_first else None,
-            expanded(out),
-            on_progress,
-            progress_every_s,
+            configuration, processes, prepared, learned, learner, first, expanded(out), on_progress, progress_every_s
         )
         if state is not None:
             learner.load(state)
@@ -163,11 +156,6 @@ def check(configuration: Configuration) -> None:
 
     If the configured device is not available, a warning says so, and the rest is checked on the CPU, since the run may
     be intended for another machine.
-
-    Raises
-    ------
-    BlursynthError
-        As raised by :func:`train`.
     """
     prepared = prepare(configuration)
     device = configuration.run.device
@@ -182,30 +170,27 @@ def check(configuration: Configuration) -> None:
         Learner(configuration, processes, prepared.initial)
 
 
+@dataclass(eq=False)
 class _Loop:
-    def __init__(
-        self,
-        configuration: Configuration,
-        processes: Processes,
-        prepared: Prepared,
-        learned: Mapping[str, LearnedBlur],
-        learner: Learner,
-        directory: RunDirectory | None,
-        out: Path,
-        on_progress: Callable[[Progress], None] | None,
-        progress_every_s: float,
-    ) -> None:
-        self.configuration, self.processes, self.prepared = configuration, processes, prepared
-        self.learned, self.learner, self.directory, self.out = learned, learner, directory, out
-        self.on_progress, self.progress_every_s, self.progress_at = on_progress, progress_every_s, time.perf_counter()
-        self.start_step = 0
-        self.best: ValidationResult | None = None
+    configuration: Configuration
+    processes: Processes
+    prepared: Prepared
+    learned: Mapping[str, LearnedBlur]
+    learner: Learner
+    directory: RunDirectory | None
+    out: Path
+    on_progress: Callable[[Progress], None] | None
+    progress_every_s: float
+    start_step = 0
+    counted = 0
+    skipped = 0
+    """Total up to the last report."""
+    best: ValidationResult | None = None
+
+    def __post_init__(self) -> None:
+        self.progress_at, self.timer = time.perf_counter(), Timer(self.processes.device)
         self.validation_results: list[tuple[int, ValidationResult]] = []
         self.sums: dict[str, Tensor] = {}
-        self.counted = 0
-        self.skipped = 0
-        """Total up to the last report."""
-        self.timer = Timer(processes.device)
 
     def load(self, manifest: Mapping[str, Any]) -> None:
         """Resume where a checkpoint was written, even between two reports."""
@@ -339,18 +324,9 @@ class _Loop:
         self.skipped = progress.skipped
         self.sums, self.counted, self.timer = {}, 0, Timer(self.processes.device)
         if self.directory is not None:
-            self.directory.line(
-                "training",
-                step,
-                {
-                    "stage": stage,
-                    **losses,
-                    **fp16,
-                    "learning_rate": progress.learning_rate,
-                    "images_per_s": progress.images_per_s,
-                    **{f"seconds_{k}": v for k, v in progress.seconds.items()},
-                },
-            )
+            values = {"learning_rate": progress.learning_rate, "images_per_s": progress.images_per_s}
+            seconds = {f"seconds_{k}": v for k, v in progress.seconds.items()}
+            self.directory.line("training", step, {"stage": stage, **losses, **fp16, **values, **seconds})
         self._call_back(progress)
 
     def _validate(self, step: int, *, save: bool) -> None:
@@ -387,9 +363,8 @@ class _Loop:
         self.processes.mean(self.sums.values())
         if self.directory is not None:
             sums = {name: value.item() for name, value in self.sums.items()}
-            best = None if self.best is None else self.best.to_dict()
             more = {
-                "best": best,
+                "best": None if self.best is None else self.best.to_dict(),
                 **self.prepared.to_dict(),
                 "skipped": self._skipped_so_far(),
                 "unreported": {"steps": self.counted, "sums": sums},

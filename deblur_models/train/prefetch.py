@@ -17,18 +17,7 @@ class Prefetcher:
 
     On a CUDA device, :meth:`prefetch` copies and blurs the next batch in a separate stream, in parallel with training
     on the current one. On other devices it does nothing, and a batch is prepared when it is taken. The batches are the
-    same.
-
-    Parameters
-    ----------
-    collated
-        The samples of each step.
-    make
-        Creates the batch of a part on the device.
-    device
-        The training device.
-    timer
-        Accumulates the times.
+    same. ``make`` creates the batch of a part on the device.
     """
 
     def __init__(

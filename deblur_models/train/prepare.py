@@ -45,13 +45,7 @@ class Prepared:
 
 
 def prepare(configuration: Configuration) -> Prepared:
-    """Check all inputs of a run besides its device: weights files, networks, pictures, pairs.
-
-    Raises
-    ------
-    BlursynthError
-        Something is missing, damaged or inconsistent.
-    """
+    """Check all inputs of a run besides its device: weights files, networks, pictures, pairs."""
     for number, loss in enumerate(configuration.loss, 1):
         with _at(f"[[loss]] {number}"):
             loss.check_ready()

@@ -72,14 +72,6 @@ class Processes:
         dist.all_reduce(value)
         return bool(value.item() > 0)
 
-    def agree(self, number: int) -> bool:
-        """Whether all processes pass the same number."""
-        if self.ranks == 1:
-            return True
-        numbers = torch.tensor([number, -number], device=self.device)
-        dist.all_reduce(numbers, dist.ReduceOp.MAX)
-        return int(numbers[0]) == -int(numbers[1])
-
 
 class _Whole(torch.autograd.Function):
     """:meth:`Processes.whole`."""
@@ -106,13 +98,7 @@ def rank_and_world_size() -> tuple[int, int]:
 
 @contextmanager
 def process_group(device: str) -> Iterator[Processes]:
-    """The processes started by torchrun (a single one without it), as a process group for the duration of the context.
-
-    Raises
-    ------
-    InvalidValueError
-        The device does not exist.
-    """
+    """The processes started by torchrun (a single one without it), as a process group within the context."""
     (rank, ranks), local = rank_and_world_size(), int(os.environ.get("LOCAL_RANK", "0"))
     chosen = torch_device(device, local if ranks > 1 else None)
     if ranks == 1:

@@ -36,14 +36,8 @@ class RunDirectory:
         samples/             held-out pictures: input, output and target of the network
         events/              events for TensorBoard, if enabled
 
-    Raises
-    ------
-    DatasetError
-        The folder cannot be written, holds a run of another configuration, or holds other files but no run.
-
-    Notes
-    -----
-    The folder is created by :meth:`begin`, after everything else has been checked.
+    The folder is created by :meth:`begin`, after everything else has been checked. It must not hold a run of another
+    configuration, or other files but no run.
     """
 
     def __init__(self, out: Path, configuration: Configuration, *, resume: bool) -> None:
@@ -91,13 +85,7 @@ class RunDirectory:
             )
 
     def resumed(self) -> Checkpoint | None:
-        """The checkpoint to resume from, None at the beginning. If the last one is damaged, the previous one.
-
-        Raises
-        ------
-        DatasetError
-            All checkpoints are damaged, or belong to a run with another configuration.
-        """
+        """The checkpoint to resume from, None at the beginning. If the last one is damaged, the previous one."""
         damage: DatasetError | None = None
         for name in ("last", "previous"):
             if not (self.out / f"{name}.json").exists():
@@ -150,11 +138,8 @@ class RunDirectory:
         """
         if self._last_is_whole:
             self._keep_as_previous()
-        save_checkpoint(
-            self.out / "last",
-            tensors,
-            {**learner.manifest(), "step": step, **more, "configuration": self.configuration.to_dict()},
-        )
+        more = {"step": step, **more, "configuration": self.configuration.to_dict()}
+        save_checkpoint(self.out / "last", tensors, {**learner.manifest(), **more})
         self._last_is_whole = True
 
     def _keep_as_previous(self) -> None:
@@ -174,16 +159,8 @@ class RunDirectory:
 
     def save_best(self, learner: Learner, step: int, result: ValidationResult, weights: Mapping[str, Any]) -> None:
         """Write only the network, with its averaged weights."""
-        save_checkpoint(
-            self.out / "best",
-            weights,
-            {
-                **learner.manifest(),
-                "step": step,
-                "validation": result.to_dict(),
-                "configuration": self.configuration.to_dict(),
-            },
-        )
+        more = {"step": step, "validation": result.to_dict(), "configuration": self.configuration.to_dict()}
+        save_checkpoint(self.out / "best", weights, {**learner.manifest(), **more})
 
     def line(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Write a line of the log, and the same values for TensorBoard; non-finite values become null."""

@@ -98,11 +98,11 @@ def test_an_index_names_the_frames(frames: FlatFields, tmp_path: Path) -> None:
     assert FlatFields.from_index(path) == frames
     assert read(pattern=None).pattern is None
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"bit_depth": None}, "bit_depth: must be an integer"),
-        ({"bit_depth": True}, "bit_depth: must be an integer"),
-        ({"pattern": "XYZ"}, "pattern: must be one of"),
-        ({"dark": None}, "dark: must be a list"),
-        ({"flat": ["a.png"]}, "flat: must be a list of pairs"),
+        ({"bit_depth": None}, "index.toml: needs bit_depth"),
+        ({"bit_depth": True}, "index.toml: bit_depth must be an integer"),
+        ({"pattern": "XYZ"}, "pattern must be 'RGGB', 'BGGR', 'GRBG' or 'GBRG'"),
+        ({"dark": None}, "needs dark"),
+        ({"flat": ["a.png"]}, "list of pairs of flat fields"),
     ]
     for changes, says in cases:
         assert says in message(lambda changes=changes: read(**changes)), changes  # type: ignore[misc]
@@ -116,7 +116,7 @@ def test_frames_that_do_not_go_together_are_refused(frames: FlatFields) -> None:
         ({"flat": ((frames.flat[0][0], frames.flat[4][1]), *frames.flat[1:])}, "flat-4-b.png are not a pair"),
         ({"flat": ((frames.flat[2][0],) * 2, *frames.flat[3:])}, "flat-2-a.png are the same picture"),
         ({"dark": frames.flat[0], "flat": (frames.dark[:2], frames.dark[2:])}, "as dark as the dark"),
-        ({"bit_depth": 9}, "dark-0.png must hold numbers from 0 to 511"),
+        ({"bit_depth": 9}, "dark-0.png must hold values from 0 to 511"),
     ]
     for changes, says in cases:
         assert says in message(lambda changes=changes: calibrate_from_flats(replace(frames, **changes)))  # type: ignore[misc]

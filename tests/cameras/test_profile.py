@@ -456,7 +456,7 @@ BAD_STEPS = [
     ('camera = "pmrid"\nphotons_at_white = 1000', "no quantum_efficiency"),
     ('camera = "pmrid"\nphotons_at_white = 1000\nwhite_level_e = 3.0', "not both"),
     ('camera = "pmrid"\nread_noise_model = "tukey_lambda"', "read_noise_model must be one of gaussian"),
-    ('camera = "pmrid"\nread_noise_model = 3', "must be a string"),
+    ('camera = "pmrid"\nread_noise_model = 3', "must be one of gaussian for camera"),
     ('camera = "pmrid"\nfull_wel_e = 3.0', "Did you mean 'full_well_e'?"),
     ('camera = "pmrid"\nio = 3.0', "Did you mean 'iso'?"),
     ('camera = "pmrid"\nread_noise_e = { uniform = [-1, 2] }', "read_noise_e"),

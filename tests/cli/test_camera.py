@@ -369,6 +369,6 @@ def test_bad_pictures_are_refused(flats: Path, tmp_path: Path) -> None:
     assert "8-bit picture, not a raw frame" in refuses("fit", eight)
     (tmp_path / "index.toml").write_text("dark = [")
     assert "is not valid TOML" in refuses("fit", tmp_path / "index.toml")
-    assert "bit_depth: must be an integer" in refuses("fit", broken(flats, tmp_path / "bits", bit_depth=None))
+    assert "needs bit_depth" in refuses("fit", broken(flats, tmp_path / "bits", bit_depth=None))
     same = ("--noisy", flats / "dark-00.png", "--clean", flats / "dark-00.png", "--bit-depth", 14, "--black-level", 512)
     assert "the same" in refuses("fit", *same)

@@ -17,8 +17,7 @@ import pytest
 import blursynth as bs
 from blursynth.dataset import DatasetRequest, Progress, engine, generate
 from blursynth.dataset.folder import DatasetFolder
-from blursynth.dataset.manifest import Manifest
-from blursynth.dataset.writer import Job
+from blursynth.dataset.writer import Event, Job
 from blursynth.errors import DatasetError
 
 pytest.importorskip("distributed")
@@ -41,7 +40,9 @@ def job(begun: Path, pictures: Path, recipe: bs.Recipe) -> Iterator[Job]:
 
 def test_a_worker_keeps_one_maker_and_knows_where_the_sources_lie(job: Job, tmp_path: Path) -> None:
     """Makers of data sets that are through held gigabytes of decoded pictures, and another source root was not seen."""
-    assert isinstance(engine._make_one(job, 1, False), Manifest)
+    made = engine._make_one(job, 1, False)
+    assert isinstance(made, Event)
+    assert made.manifest is not None
     moved = Job(job.folder, job.kinds, {"": str(tmp_path / "gone")}, any_environment=False, cache_bytes=10**6)
     error = engine._make_one(moved, 0, True)
     assert isinstance(error, DatasetError)

@@ -209,7 +209,7 @@ def test_maps_are_made_smaller_too(tmp_path: Path) -> None:
 
     renderer = Renderer(made.spec, recipe, made.scan.roots)
     placement = renderer.place(0)
-    seen = renderer.around(placement)
+    seen = renderer.around(placement.source, placement.window)
     margin = placement.window.reach or 0
     span = placement.window.size + 2 * margin
     corner = placement.window.top - margin, placement.window.left - margin

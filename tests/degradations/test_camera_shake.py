@@ -248,7 +248,9 @@ def test_nearer_things_move_further() -> None:
 
 def test_without_depth_or_camera_the_error_says_what_to_do() -> None:
     bare = bs.Frame(FRAME.image, "linear")
-    with pytest.raises(InvalidValueError, match=r"camera_shake needs the camera's geometry.*Put a camera step before"):
+    with pytest.raises(
+        InvalidValueError, match=r"camera_shake needs the camera of the picture.*Put a set_intrinsics step before"
+    ):
         bs.kinds.CameraShake(exposure_s=0.1, **SHAKE)(bare)
     flat = replace(bare, camera=FRAME.camera)
     bs.kinds.CameraShake(exposure_s=0.1, **SHAKE)(flat)

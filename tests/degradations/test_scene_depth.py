@@ -100,7 +100,7 @@ def test_another_picture_size_has_another_layout_but_a_window_has_not() -> None:
         ),
         (
             bs.kinds.PlaneDepth(distance_m=1.0, tilt_deg=10.0),
-            "plane_depth needs the camera .* Put a camera step before it",
+            "plane_depth needs the camera .* Put a set_intrinsics step before it",
         ),
     ],
 )

@@ -263,7 +263,7 @@ def test_a_recipe_draws_one_curve_for_the_way_in_and_out(tmp_path: Path) -> None
     ("numbers", "words"),
     [
         ("0 0\n0.5 0.7\n1 0.6", "value must never fall, got 0.7 and then 0.6"),
-        ("0.1 0\n0.5 0.5\n1 1", "must begin with light 0 and value 0"),
+        ("0.1 0\n0.5 0.5\n1 1", "must start with light 0 and value 0"),
         ("0 0 0\n1 1 1\n2 2 2", "must be an array [2, N] or [N, 2]"),
     ],
 )

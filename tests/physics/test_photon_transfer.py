@@ -255,7 +255,7 @@ REFUSED = [
     (spoiled(dark=[]), "At least two dark frames"),
     (spoiled(flats=FLAT[:1]), "At least two pairs"),
     (spoiled(flats=[(FLAT[0][0], FLAT[1][0]), *FLAT[1:]]), "are not a pair"),
-    (spoiled(flats=[(FLAT[0][0],), *FLAT[1:]]), "come in pairs"),
+    (spoiled(flats=[(FLAT[0][0],), *FLAT[1:]]), "must be pairs of equal"),
     (spoiled(flats=[(FLAT[0][0], FLAT[0][0]), *FLAT[1:]]), "same picture"),
     (spoiled(flats=[(DARK[0], DARK[1]), (DARK[1], DARK[2])]), "as dark as the dark frames"),
     (spoiled(dark=[DARK[0], DARK[0]]), "all the same"),
@@ -263,7 +263,7 @@ REFUSED = [
     (spoiled(dark=[np.maximum(d - 200, 0) for d in DARK]), "of the dark pixels are 0"),
     (spoiled(dark=[DARK[0], DARK[1][:, :30]]), "30 x 32 px, the first frame 32 x 32"),
     (spoiled(flats=[FLAT[0], (FLAT[1][0][:20], FLAT[1][1][:20])]), "32 x 20 px"),
-    (spoiled(dark=[np.stack([d] * 3) for d in DARK]), "raw numbers [H, W]"),
+    (spoiled(dark=[np.stack([d] * 3) for d in DARK]), "raw values [H, W]"),
     (spoiled(bit_depth=10), "from 0 to 1023"),
     (spoiled(bit_depth=17), "bit_depth must be 2 to 16"),
     (spoiled(bit_depth=12.0), "bit_depth must be 2 to 16"),
@@ -273,7 +273,7 @@ REFUSED = [
         "pairs of flat fields are saturated",
     ),
     (spoiled(dark=[d[:8, :8] for d in DARK]), "at least 16 x 16"),
-    (spoiled(flats=[(np.full((32, 32), 200), np.full((32, 32), 200)), *FLAT]), "hold the number 200 everywhere"),
+    (spoiled(flats=[(np.full((32, 32), 200), np.full((32, 32), 200)), *FLAT]), "have the value 200 everywhere"),
     (spoiled(dark_names=["d1"]), "Every frame needs one name"),
     (
         spoiled(flats=[(FLAT[0][0], FLAT[0][0]), *FLAT[1:]], flat_names=[("x.png", "y.png")] * 3),
@@ -424,7 +424,7 @@ def test_bad_pairs_are_refused() -> None:
         ((noisy, clean[:, :60]), "one size"),
         ((clean, clean), "the same"),
         ((noisy[:10, :10], clean[:10, :10]), "pixels are needed"),
-        ((noisy, np.full_like(clean, 500.0)), "too little range"),
+        ((noisy, np.full_like(clean, 500.0)), "too small a range"),
     ):
         with pytest.raises(InvalidValueError, match=says):
             fit_noisy_clean(*arguments, black=100, white=1000)

@@ -30,7 +30,7 @@ def test_a_straight_line_has_its_length_direction_and_middle() -> None:
     assert path.tolist() == pytest.approx(np.array([[0, -5], [0, 5]]), abs=1e-15)  # type: ignore[comparison-overlap]
     batch = trajectory.straight_line([1.0, 2.0], [0.0, 1.0])
     assert batch.shape == (2, 2, 2)
-    assert trajectory.path_length_px(batch).tolist() == pytest.approx([1.0, 2.0])
+    assert np.hypot(*np.diff(batch, axis=1)[:, 0].T).tolist() == pytest.approx([1.0, 2.0])
 
 
 def test_constant_acceleration_is_the_parabola() -> None:

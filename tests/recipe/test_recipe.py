@@ -383,7 +383,7 @@ def test_the_summary_says_what_was_changed(tmp_path: Path) -> None:
 STEP = '[[step]]\nkind = "{kind}"\n{rest}\n'
 
 BAD = {
-    "misspelt field": ('[[step]]\nname = "s"\nkind = "sensor"\nfull_wel_e = 3', "s] full_wel_e: Sensor has no such field. Did you mean 'full_well_e'"),
+    "misspelled field": ('[[step]]\nname = "s"\nkind = "sensor"\nfull_wel_e = 3', "s]: has no field 'full_wel_e'. Did you mean 'full_well_e'"),
     "misspelt kind": ('[[step]]\nkind = "gausian_blur"', "There is no kind 'gausian_blur'. Did you mean 'gaussian_blur'"),
     "misspelt distribution": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { unifrm = [1, 2] }', "Did you mean 'uniform'"),
     "no kind": ('[[step]]\nname = "x"', "needs a kind. Known"),
@@ -400,7 +400,7 @@ BAD = {
     "text for a number": ('[[step]]\nkind = "jpeg"\nquality = "high"', "must be an integer, got 'high'"),
     "not a number": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = nan', "finite number, got nan"),
     "wrong order": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "jpeg"\nquality = 3', "takes a display frame, but the step before it gives a linear"),
-    "gamma blur": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "encode"\n[[step]]\nkind = "gaussian_blur"\nsigma_px = 1', "Put a decode step between"),
+    "gamma blur": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "encode"\n[[step]]\nkind = "gaussian_blur"\nsigma_px = 1', "Put a decode step before it"),
     "same name twice": ('[[step]]\nkind = "decode"\n[[step]]\nname = "decode"\nkind = "encode"', "the name is used twice"),
     "dot in a name": ('[[step]]\nname = "a.b"\nkind = "decode"', "without dots"),
     "same_as to nothing": ('[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "shake.length_px" }', "is not an earlier step"),
@@ -479,7 +479,7 @@ def test_missing_recipes(source: str) -> None:
     [
         ({"shake": 1}, "step.field=value"),
         ({"shak.length_px": 1}, "no step 'shak'. Did you mean 'shake'"),
-        ({"shake.lenth_px": 1}, "no such field. Did you mean 'length_px'"),
+        ({"shake.lenth_px": 1}, "has no field 'lenth_px'. Did you mean 'length_px'"),
         ({"shake.name": "hand"}, "not its name"),
         ({"shake.before": "lens"}, "not its place"),
         ({"shake.length_px": -1.0}, "must be >= 0"),
@@ -551,12 +551,12 @@ CURVE = '[[step]]\nkind = "decode"\n[[step]]\nkind = "measured_encode"\ncurve = 
     [
         (
             "0,0.1\n0.5,0.5\n1,1",
-            "[measured_encode]: curve: b.csv: A response curve must begin with light 0 and value 0, ",
+            "[measured_encode]: curve: b.csv: A response curve must start with light 0 and value 0, ",
         ),
         ("0,0\n0.5,0.6\n0.7,0.3\n1,1", "[measured_encode]: curve: b.csv: A response curve's value must never fall, "),
         (
             "0,0\n0.5,nan\n1,1",
-            "r.toml: curve: b.csv: A measured array (kernel, path or curve) must be non-empty and finite",
+            "r.toml curve: b.csv: A measured array (kernel, path or curve) must be non-empty and finite",
         ),
     ],
 )

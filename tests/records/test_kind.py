@@ -135,3 +135,14 @@ def test_kinds_are_found_and_made_by_name() -> None:
         make({"kind": "ring"}, SHAPES, noun="shape")
     with pytest.raises(InvalidValueError, match=r"A shape needs a kind\. Known: annulus"):
         make({}, SHAPES, noun="shape")
+
+
+def test_unknown_fields_come_before_missing_ones() -> None:
+    """A misspelled field is the cause of a missing one, so it is reported first."""
+
+    class Plate(Record):
+        width_mm: float
+
+    with pytest.raises(InvalidValueError, match=r"^Plate has no field 'widht_mm'.*needs width_mm") as caught:
+        Plate(widht_mm=1.0)
+    assert caught.value.field == "widht_mm"

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from blursynth.backends import for_array
 from blursynth.core import Degradation
+from blursynth.degradations.tone.luma import demand_gray_or_rgb
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
 
@@ -65,10 +66,7 @@ class Jpeg(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        if frame.channels not in (1, 3):
-            raise InvalidValueError(
-                f"JPEG takes pictures of 1 or 3 channels, got {frame.channels}.", fix="Drop the alpha channel."
-            )
+        demand_gray_or_rgb("JPEG", frame)
         if isinstance(frame.image, np.ndarray):
             return frame.with_image(cls._by_libjpeg(steps, frame))
         from blursynth.backends.torch import jpeg as codec  # tensors exist only if torch is loaded

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation
-from blursynth.frame import Encoding, Frame
+from blursynth.core import BorderName, Degradation, one_by_one
+from blursynth.frame import Frame
 from blursynth.physics import resampling
 
 __all__ = ["Rescale"]
@@ -33,8 +32,6 @@ class Rescale(Degradation):
     Not modeled: antialiasing other than ``area``, rounding of the other size to whole pixels.
     """
 
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
     blurs: ClassVar[bool] = True
 
     factor: float = Field(
@@ -47,27 +44,20 @@ class Rescale(Degradation):
     up: Literal["area", "bilinear", "bicubic"] = Field(
         default="bicubic", description="method for the way back to the original size"
     )
-    border: BorderName = Field(
-        default="reflect", description="continuation of the picture beyond its edge; data sets crop such pixels"
-    )
+    border: BorderName = "reflect"
 
     def reach_px(self, frame: Frame) -> int | None:
         return resampling.reach_px(self.factor, self.down, self.up)
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        parts = []
-        for b, step in enumerate(steps):
-            image = frame.image[b : b + 1]
-            to, back = zip(
-                *(
-                    resampling.rescaling(
-                        step.factor, step.down, step.up, first_px=int(first), size_px=size, border=step.border
-                    )
-                    for first, size in zip(np.asarray(frame.origin_px[b]), frame.size_px, strict=True)
-                ),
-                strict=True,
-            )
-            backend = for_array(image)
-            parts.append(frame[b].with_image(backend.resample(backend.resample(image, *to), *back)))
-        return parts[0] if len(parts) == 1 else frame.with_image(Frame.stack(parts).image)
+        return one_by_one(steps, frame, cls._rescaled)
+
+    def _rescaled(self, frame: Frame) -> Any:
+        axes = (
+            resampling.rescaling(self.factor, self.down, self.up, first_px=int(first), size_px=size, border=self.border)
+            for first, size in zip(frame.origin_px[0], frame.size_px, strict=True)
+        )
+        to, back = zip(*axes, strict=True)
+        backend = for_array(frame.image)
+        return backend.resample(backend.resample(frame.image, *to), *back)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from blursynth.backends import for_array
 from blursynth.core import Degradation
+from blursynth.degradations.tone.luma import demand_gray_or_rgb
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
 
@@ -56,10 +57,7 @@ class Webp(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        if frame.channels not in (1, 3):
-            raise InvalidValueError(
-                f"WebP takes pictures of 1 or 3 channels, got {frame.channels}.", fix="Drop the alpha channel."
-            )
+        demand_gray_or_rgb("WebP", frame)
         if max(frame.size_px) > _LARGEST_PX - _BLOCK_PX:
             raise InvalidValueError(
                 f"WebP holds pictures of at most {_LARGEST_PX} px a side, got {frame.size_px[0]} x {frame.size_px[1]}.",

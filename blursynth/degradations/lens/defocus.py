@@ -67,7 +67,7 @@ class Defocus(DepthBlur):
         default=0.0, ge=-89, le=89, description="angle of the plane in focus against the sensor's; 0 is parallel"
     )
     tilt_azimuth_deg: float = Field(
-        default=0.0, ge=-360, le=360, description="direction in which the tilted plane goes away; 0 = right, 90 = down"
+        default=0.0, ge=-360, le=360, description="direction in which the tilted plane recedes; 0 = right, 90 = down"
     )
 
     @model_validator(mode="after")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation
+from blursynth.core import BorderName, Degradation, one_by_one
+from blursynth.degradations.scene.scene_depth import known_camera
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame
 from blursynth.physics.point_spread import PointSpreads
@@ -92,9 +93,7 @@ class DepthBlur(Degradation):
     tolerance_px: float = Field(
         default=0.04, ge=0.001, le=1, description="largest error of the radius of a blur by rounding it to levels"
     )
-    border: BorderName = Field(
-        default="reflect", description="continuation of the picture beyond its edge; data sets crop such pixels"
-    )
+    border: BorderName = "reflect"
 
     @abstractmethod
     def layers(self, frame: Frame) -> Layers:
@@ -135,11 +134,9 @@ class DepthBlur(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        # One by one, since each picture has point spreads of its own.
-        pictures = [step._blurred(frame[b]) for b, step in enumerate(steps)]
-        return pictures[0] if len(pictures) == 1 else frame.with_image(Frame.stack(pictures).image)
+        return one_by_one(steps, frame, cls._blurred)  # each picture has point spreads of its own
 
-    def _blurred(self, frame: Frame) -> Frame:
+    def _blurred(self, frame: Frame) -> Any:
         layers = self.layers(frame)
         image, border = frame.image, Border(self.border)
         backend = for_array(image)
@@ -149,14 +146,13 @@ class DepthBlur(Degradation):
             if getattr(frame.depth_m, "requires_grad", False):
                 levels = levels + self._slope(layers, frame.depth_m)
             if self.form == "gather":
-                return frame.with_image(backend.convolve_varying(image, field, levels, border=border))
-            flipped = field.flipped()
-            return frame.with_image(backend.convolve_varying_adjoint(image, flipped, levels, border=border))
+                return backend.convolve_varying(image, field, levels, border=border)
+            return backend.convolve_varying_adjoint(image, field.flipped(), levels, border=border)
         grid = layers.grid
         level = self.blur_levels(layers.radius_px)
         most = int(np.abs(level).max())
         if most == 0:
-            return frame
+            return image
         span = 2 * most + 1
         numbers: NDArray[np.integer] = level + np.int32(most)
         if grid.rows * grid.columns > 1:
@@ -183,7 +179,7 @@ class DepthBlur(Degradation):
             backend,
             part_center=self._part_center(frame, grid),
         )
-        return frame.with_image(backend.composite(image, scene, border=border))
+        return backend.composite(image, scene, border=border)
 
     def _part_center(self, frame: Frame, grid: NodeGrid) -> NDArray[np.float64] | None:
         """``[G, 2]`` row and column of the centroid of every part in radii, in the middle of the picture."""
@@ -191,15 +187,8 @@ class DepthBlur(Degradation):
             return None
         middle = grid.rows // 2, grid.columns // 2
         made = self.point_spreads(_MEASURED_AT_PX, middle, frame, self.parts)
-        return (
-            np.array(
-                [
-                    [float(one.weight @ one.dy), float(one.weight @ one.dx)]
-                    for one in (made[g] for g in range(self.parts))
-                ]
-            )
-            / _MEASURED_AT_PX
-        )
+        parts = [made[g] for g in range(self.parts)]
+        return np.array([(one.weight @ one.dy, one.weight @ one.dx) for one in parts]) / _MEASURED_AT_PX
 
     def _slope(self, layers: Layers, depth_m: Any) -> Any:
         """Zero ``[1, H, W]`` with the derivative of the place among the levels by a tensor of depths."""
@@ -248,13 +237,8 @@ def inverse_depth_of(frame: Frame, *, kind: str) -> NDArray[np.float64]:
             fix="Give read_frame depth=..., or put a step before it that synthesizes a depth, such as ground_depth.",
             field="depth_m",
         )
-    if not frame.camera:
-        raise InvalidValueError(
-            f"{kind} needs the camera of the picture, but the frame has none.",
-            why="Focal length and pixel pitch turn meters into pixels.",
-            fix="Put a camera step before it, or give read_frame camera=Intrinsics(focal_length_mm=..., "
-            "pixel_pitch_um=...).",
-        )
+    why = "Focal length and pixel pitch convert meters to pixels."
+    known_camera(frame.camera[0] if frame.camera else None, kind=kind, why=why)
     depth = frame.depth_m[0]
     return np.asarray(1.0 / np.asarray(depth.detach().cpu() if hasattr(depth, "detach") else depth, np.float64))
 

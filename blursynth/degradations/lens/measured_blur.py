@@ -38,9 +38,6 @@ class MeasuredBlur(UniformBlur):
         kernel[path[:, 0], path[:, 1]] = 1.0
         return cls(kernel=assets.register(kernel))
 
-    def assets(self) -> tuple[str, ...]:
-        return (self.kernel,)
-
     def make_point_spread(self) -> PointSpreads:
         kernel = assets.get(self.kernel)
         return point_spread.measured(kernel[::-1, ::-1] if self.turn_180 else kernel)

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import ClassVar, Self
 
-import numpy as np
-from pydantic import Field
-
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation
+from blursynth.core import BorderName, Degradation, in_groups
 from blursynth.frame import Border, Frame
 from blursynth.physics.point_spread import PointSpreads
 
@@ -26,9 +23,7 @@ class UniformBlur(Degradation):
 
     blurs: ClassVar[bool] = True
 
-    border: BorderName = Field(
-        default="reflect", description="continuation of the picture beyond its edge; data sets crop such pixels"
-    )
+    border: BorderName = "reflect"
 
     @abstractmethod
     def make_point_spread(self) -> PointSpreads:
@@ -43,18 +38,11 @@ class UniformBlur(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        # One call per border; the pictures then go back to their places.
-        order, blurred = [], []
-        for border in sorted({step.border for step in steps}):
-            chosen = [b for b, step in enumerate(steps) if step.border == border]
-            psf = PointSpreads.concatenate([steps[b].point_spread() for b in chosen])
-            part = frame if len(chosen) == len(steps) else frame[chosen]
-            image = for_array(part.image).convolve(part.image, psf, border=Border(border))
-            order.extend(chosen)
-            blurred.append(part.with_image(image))
-        if len(blurred) == 1:
-            return blurred[0]
-        return frame.with_image(Frame.stack(blurred)[np.argsort(order).tolist()].image)
+        def blurred(alike: Sequence[Self], part: Frame) -> Frame:
+            psf = PointSpreads.concatenate([step.point_spread() for step in alike])
+            return part.with_image(for_array(part.image).convolve(part.image, psf, border=Border(alike[0].border)))
+
+        return in_groups(steps, frame, lambda step: step.border, blurred)
 
 
 @lru_cache(maxsize=512)

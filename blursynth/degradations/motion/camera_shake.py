@@ -49,14 +49,14 @@ class HandHeldCamera(MovingCamera):
         description="turn about the line of sight through the roll center; 2 to 20",
     )
     roll_row_px: float | None = Field(
-        default=None, ge=-1e6, le=1e6, description="row in the full picture that roll leaves in place; default the axis"
+        default=None, ge=-1e6, le=1e6, description="row of the full picture that roll leaves in place; default the axis"
     )
     roll_column_px: float | None = Field(
         default=None, ge=-1e6, le=1e6, description="column that roll leaves in place; default the optical axis"
     )
     x_mm: float = Field(default=0.0, ge=0, le=1e5, description="motion to the right; needs a depth map; 0 to 10")
     y_mm: float = Field(default=0.0, ge=0, le=1e5, description="motion downwards; needs a depth map; 0 to 10")
-    z_mm: float = Field(default=0.0, ge=0, le=1e5, description="motion ahead; needs a depth map; 0 to 10")
+    z_mm: float = Field(default=0.0, ge=0, le=1e5, description="motion forward; needs a depth map; 0 to 10")
     drift_hz: float = Field(
         default=1.0, ge=0, le=1000, description="tremor: standard deviation of the drift's spectrum in Hz"
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation
+from blursynth.core import BorderName, Degradation, one_by_one
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame
 from blursynth.physics.object_paths import object_paths, path_bound_px
@@ -78,9 +78,7 @@ class ObjectMotion(Degradation):
         le=256,
         description="mean of this many moments, like the frames of a video, instead of parts; default: continuous",
     )
-    border: BorderName = Field(
-        default="reflect", description="continuation of the picture beyond its edge; data sets crop such pixels"
-    )
+    border: BorderName = "reflect"
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of this sample's paths")
 
     def reach_px(self, frame: Frame) -> int | None:
@@ -98,10 +96,7 @@ class ObjectMotion(Degradation):
                 "object_motion needs to know which object each pixel shows, but the frame has no labels.",
                 fix="Give read_frame labels=..., or put a random_objects or layered_depth step before it.",
             )
-        labels = np.asarray(frame.labels.cpu() if hasattr(frame.labels, "cpu") else frame.labels)
-        # One by one, since each picture has paths of its own.
-        moved = [frame[b].with_image(step._moved(frame.image[b : b + 1], labels[b])) for b, step in enumerate(steps)]
-        return frame.with_image(moved[0].image if len(moved) == 1 else Frame.stack(moved).image)
+        return one_by_one(steps, frame, cls._moved)  # each picture has paths of its own
 
     def paths(self, labels: NDArray[np.int32]) -> NDArray[np.float64]:
         """The path of each label, ``[N, M, 2]`` x and y in px at equal times (of the frames), with its mean at zero."""
@@ -121,8 +116,11 @@ class ObjectMotion(Degradation):
             paths[labels != self.label] = 0.0
         return paths
 
-    def _moved(self, image: Any, labels: NDArray[np.int32]) -> Any:
-        """The mean over the exposure of one picture ``[1, C, H, W]`` with labels ``[H, W]``."""
+    def _moved(self, frame: Frame) -> Any:
+        """The mean over the exposure of a frame of one picture."""
+        image: Any = frame.image
+        marks: Any = frame.labels
+        labels: NDArray[np.int32] = np.asarray(marks.cpu() if hasattr(marks, "cpu") else marks)[0]
         there, number = _numbered(labels)
         paths = self.paths(there)
         paths[there == 0] = 0.0

@@ -40,9 +40,6 @@ class RecordedMotion(MotionBlur):
         """A tenth of a second of a path that turns twice."""
         return cls(recording=assets.register([[0, 0, 0], [0.03, 6, 2], [0.06, 9, -5], [0.1, 2, -9]]), exposure_s=0.1)
 
-    def assets(self) -> tuple[str, ...]:
-        return (self.recording,)
-
     def path(self) -> NDArray[np.float64]:
         position, _ = self._exposed()
         cosine, sine = math.cos(math.radians(self.angle_deg)), math.sin(math.radians(self.angle_deg))

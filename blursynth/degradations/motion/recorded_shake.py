@@ -52,9 +52,6 @@ class RecordedShake(MovingCamera):
         rates = (0.1 * np.sin(40 * time), 0.15 * np.cos(25 * time), 0.8 * np.sin(30 * time))  # rad/s
         return cls(recording=assets.register(np.stack([time, *rates], axis=1)), exposure_s=0.1)
 
-    def assets(self) -> tuple[str, ...]:
-        return (self.recording,)
-
     def translates(self) -> bool:
         return self.translation and bool(np.ptp(_poses(self.recording)[1].position_m, axis=0).any())
 

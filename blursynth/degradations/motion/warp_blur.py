@@ -15,6 +15,7 @@ from pydantic import Field
 
 from blursynth.backends import for_array
 from blursynth.core import BorderName, Degradation
+from blursynth.degradations.scene.scene_depth import known_camera
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame, Intrinsics
 from blursynth.physics.poses import Path
@@ -58,8 +59,8 @@ class WarpBlur(Degradation):
         default=0.5,
         gt=0,
         le=100,
-        description="furthest that a pixel of the full picture moves from one pose to the next; "
-        "0.5 errs by no code, 1 takes half the time",
+        description="largest motion of a pixel of the full picture from one pose to the next; "
+        "0.5 errs by at most one code, 1 takes half the time",
     )
     frames: int | None = Field(
         default=None,
@@ -67,16 +68,14 @@ class WarpBlur(Degradation):
         le=1000,
         description="mean of this many moments, like the frames of a video; default: a continuous exposure",
     )
-    border: BorderName = Field(
-        default="reflect", description="continuation of the picture beyond its edge; data sets crop such pixels"
-    )
+    border: BorderName = "reflect"
 
     @abstractmethod
     def make_warps(self, view: View) -> Warps:
         """Where the light of every pixel of a picture comes from, at every moment."""
 
     def smallest_depth_m(self) -> float | None:
-        """The depth that nearer pixels are taken for, if the blur depends on depth; None if it does not."""
+        """The depth to which nearer pixels are clamped; None if the blur does not depend on depth."""
         return None
 
     def warps(self, frame: Frame, b: int = 0) -> Warps:
@@ -112,7 +111,7 @@ class WarpBlur(Degradation):
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
         backend = for_array(frame.image)
-        # What is missing is said before any work starts. Pictures differ in their number of poses: one call for each.
+        # Missing depth or camera raises before any work starts. Pictures differ in their number of poses: a call each.
         motions = [(step.inverse_depth(frame, b), step.warps(frame, b)) for b, step in enumerate(steps)]
         blurred = []
         for b, (step, (depth, warps)) in enumerate(zip(steps, motions, strict=True)):
@@ -131,8 +130,8 @@ class WarpBlur(Degradation):
     def residual_centroid_px(self, frame: Frame) -> float:
         """Largest distance, over the frame, of the mean place of a pixel's light from the pixel itself.
 
-        Nearly 0 for ``centered_on = "mean"``, whose target lies in the middle of the blur; how far a network that is
-        trained with another ``centered_on`` must move things.
+        Nearly 0 for ``centered_on = "mean"``, whose target lies in the middle of the blur; otherwise, the displacement
+        that a trained network has to undo.
         """
         largest = 0.0
         for b in range(len(frame)):
@@ -151,7 +150,7 @@ class WarpBlur(Degradation):
             found = self.inverse_depth(frame, b)
             assert found is not None
             inverse = np.array([float(found.min()), float(found.max())])
-        # Corners, and enough between them for what bends; with a rolling shutter every row moves in its own way.
+        # Corners, and enough points between them for curved motion; with a rolling shutter, rows move differently.
         columns = np.unique(np.linspace(0, width - 1, 9).round())
         rows = np.arange(height) if warps.first.shape[1] > 1 else np.unique(np.linspace(0, height - 1, 9).round())
         row = rows.astype(np.int64) if warps.first.shape[1] > 1 else np.zeros(len(rows), np.int64)
@@ -179,21 +178,21 @@ def _remembered(blur: WarpBlur, view: View) -> Warps:
 class MovingCamera(WarpBlur):
     """A camera with six degrees of freedom that moves while the shutter is open.
 
-    Rotations act alike on near and far; translations move every pixel in proportion to its inverse depth, and need
-    the frame's depth map. The target is the picture at the mean pose of the exposure, so nothing is displaced on
+    Rotations move near and far objects alike; translations move every pixel in proportion to its inverse depth, and
+    need the frame's depth map. The target is the picture at the mean pose of the exposure, so nothing is displaced on
     average.
 
-    Not modeled: what a nearer object hides or bares while the camera moves sideways (the gather form).
+    Not modeled: the regions that a nearer object hides or reveals while the camera moves sideways (the gather form).
     """
 
     exposure_s: float = Field(
-        gt=0, le=100, examples=[0.1], description="how long the shutter is open; 0.01 to 0.1 indoors"
+        gt=0, le=100, examples=[0.1], description="time in s for which the shutter is open; 0.01 to 0.1 indoors"
     )
     nearest_m: float = Field(
         default=0.3,
         gt=0,
         le=1e6,
-        description="pixels nearer than this are taken to be this far away, and bound the number of poses",
+        description="smallest depth in m; nearer pixels are moved to it, which bounds the number of poses",
     )
 
     @abstractmethod
@@ -220,18 +219,13 @@ class MovingCamera(WarpBlur):
         return self.nearest_m if self.translates() else None
 
     def make_warps(self, view: View) -> Warps:
-        if view.camera is None:
-            raise InvalidValueError(
-                f"{self.kind} needs the camera's geometry, but the frame has none.",
-                why="An angle becomes pixels by the focal length.",
-                fix="Put a camera step before it, or give Frame(camera=Intrinsics(focal_length_mm, pixel_pitch_um)).",
-            )
+        camera = known_camera(view.camera, kind=self.kind, why="The focal length converts angles to pixels.")
         readout_s, from_bottom = self.readout()
         height = view.full_size_px[0]
-        path = self.principal_path(view.camera, view.full_size_px)
+        path = self.principal_path(camera, view.full_size_px)
         cells = exposure_cells(
             path,
-            intrinsic_matrix(view.camera, view.full_size_px),
+            intrinsic_matrix(camera, view.full_size_px),
             view.full_size_px,
             self.exposure_s + readout_s,
             step_px=self.step_px,
@@ -242,7 +236,7 @@ class MovingCamera(WarpBlur):
         return warps_of_path(
             path,
             cells,
-            intrinsic_matrix(view.camera, view.full_size_px, view.origin_px),
+            intrinsic_matrix(camera, view.full_size_px, view.origin_px),
             exposure_s=self.exposure_s,
             starts_s=row_starts_s(rows, height, readout_s, from_bottom=from_bottom),
             all_starts_s=row_starts_s(np.arange(height), height, readout_s, from_bottom=from_bottom),

@@ -13,15 +13,15 @@ __all__ = ["Zoom"]
 
 
 class Zoom(WarpBlur):
-    """The focal length changes during the exposure: streaks that run away from a fixed point.
+    """The focal length changes during the exposure: streaks away from a fixed point.
 
-    The logarithm of the focal length grows evenly, so a pixel at the distance r of the fixed point draws a line about
-    ``r |log(scale)|`` long.
+    The logarithm of the focal length grows linearly, so a point at the distance r from the fixed point draws a line of
+    about ``r |log(scale)|``.
 
-    The fixed point is the principal point of the frame's camera, or the middle of the full picture when the frame has
+    The fixed point is the principal point of the frame's camera, or the middle of the full picture if the frame has
     none, unless it is given.
 
-    Easily confused: a camera that moves ahead; there, near things grow faster than far ones (``camera_shake`` with
+    Easily confused: a camera that moves forward, where near objects grow faster than far ones (``camera_shake`` with
     ``z_mm``).
 
     Not modeled: the focus shift of a zoom lens.

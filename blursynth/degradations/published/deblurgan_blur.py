@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import Degradation
+from blursynth.core import Degradation, one_by_one
 from blursynth.degradations.motion.random_walk_motion import RandomWalkMotion
 from blursynth.frame import Border, Encoding, Frame
 from blursynth.physics.point_spread import PointSpreads, rasterize_samples
@@ -18,21 +19,21 @@ __all__ = ["DeblurganBlur"]
 
 
 class DeblurganBlur(Degradation):
-    """The blur of DeblurGAN (Kupyn et al., CVPR 2018) as its code makes it: for comparisons, no camera blurs so.
+    """The blur of DeblurGAN (Kupyn et al., CVPR 2018) as its code makes it, for comparisons; no camera blurs like this.
 
     The published random walk (form ``paper``) is splatted sample by sample onto a canvas; the picture's file codes
     are convolved with it, dark beyond the border; and the result is stretched so that its darkest pixel is 0 and its
     brightest 1.
 
-    Its defects, kept on purpose: blur of gamma-encoded codes instead of light; the kernel is off center by several
-    px, so that the pair is not aligned; dark borders; the stretch changes brightness and contrast of every picture,
-    and depends on all of its pixels. Because of the last, a window cannot be blurred by itself: ``reach_px`` is None,
-    and data sets blur the whole picture before they cut the patch.
+    Its defects, kept on purpose: it blurs gamma-encoded codes instead of light; the kernel is off center by several px,
+    so the pair is not aligned; borders are dark; the stretch changes brightness and contrast of every picture, and
+    depends on all of its pixels. Therefore a window cannot be blurred by itself: ``reach_px`` is None, and data sets
+    blur the whole picture before they crop the patch.
 
     Source: the folder motion_blur of the authors' repository (KupynOrest/DeblurGAN) at commit 1421a74 of 10 November
-    2017, which its master still has; Boracchi and Foi, IEEE TIP 21(8), 2012 for the walk. Its script draws the anxiety
-    from six values and one of the parts .1, .5 and 1 of the path; its list has .01, too, which is never drawn. The
-    folder differs in earlier commits: 3dbe63b and 5675189 (8 November 2017) expose .001, .1, .5 and 1 of paths of
+    2017, which is still its master; Boracchi and Foi, IEEE TIP 21(8), 2012 for the walk. Its script draws the anxiety
+    from six values and one of the parts .1, .5 and 1 of the path; its list of parts has .01, too, which is never drawn.
+    The folder differs in earlier commits: 3dbe63b and 5675189 (8 November 2017) expose .001, .1, .5 and 1 of paths of
     anxiety .005 on a canvas as large as the picture; 476654a has the list with .01 and a canvas of 64 px, and its
     script takes .01; that of 11edbe5 draws one of all four parts and of eight anxieties (.002 and .001 besides), and
     saves a plot; 7ddd420 and 12f6c7c draw one of all four parts and of six anxieties, and save the codes.
@@ -97,16 +98,14 @@ class DeblurganBlur(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        out = []
-        for b, step in enumerate(steps):
-            psf = step.point_spread()
-            picture = frame.image[b : b + 1]
-            weight = psf.weight / (psf.weight.max() if step.stretch else psf.weight.sum())
-            kernel = PointSpreads(psf.start, psf.dy, psf.dx, weight, psf.lost)
-            picture = _stretched(picture) if step.stretch else picture
-            blurred = for_array(picture).convolve(picture, kernel, border=Border.CONSTANT)
-            out.append(frame[b].with_image(_stretched(blurred) if step.stretch else blurred))
-        return frame.with_image(Frame.stack(out).image)
+        return one_by_one(steps, frame, cls._blurred)
+
+    def _blurred(self, frame: Frame) -> Any:
+        psf = self.point_spread()
+        kernel = replace(psf, weight=psf.weight / (psf.weight.max() if self.stretch else psf.weight.sum()))
+        picture = _stretched(frame.image) if self.stretch else frame.image
+        blurred = for_array(picture).convolve(picture, kernel, border=Border.CONSTANT)
+        return _stretched(blurred) if self.stretch else blurred
 
 
 def _stretched(picture: Any) -> Any:

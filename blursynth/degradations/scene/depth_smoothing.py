@@ -32,8 +32,8 @@ class DepthSmoothing(Degradation):
     Labels are kept.
 
     ``step`` is a share of the inverse depth: neither the scale of the depth nor the size of the window matters. It
-    should be about four times the noise (rms), twice the stairs, and less than the jumps that matter: 1 / 60 for whole
-    disparities around 120 px. Smaller differences may be smoothed away.
+    should be about four times the noise (rms), twice the quantization step, and less than the jumps that matter: 1 / 60
+    for whole disparities around 120 px. Smaller differences may be smoothed away.
 
     Easily confused: ``denoise`` smooths the picture.
 
@@ -48,6 +48,7 @@ class DepthSmoothing(Degradation):
 
     takes: ClassVar[Encoding | None] = None
     gives: ClassVar[Encoding | None] = None
+    in_target: ClassVar[bool] = True
     sets_geometry: ClassVar[bool] = True
 
     step: float = Field(
@@ -57,26 +58,26 @@ class DepthSmoothing(Degradation):
         description="largest difference of neighbors' inverse depths within a surface, as a share of the nearer one's",
     )
     radius_px: int = Field(
-        default=10, ge=1, le=64, description="half width of the fits in px; about half a stair; 4 to 20"
+        default=10,
+        ge=1,
+        le=64,
+        description="half width of the fits in px, about half a stair of the depth; 4 to 20",
     )
     color_codes: float = Field(
-        default=12.0, ge=0.5, le=128, description="contrast of colors, in codes of 255, that is a difference; 5 to 20"
+        default=12.0, ge=0.5, le=128, description="smallest difference of colors that counts, in codes of 255; 5 to 20"
     )
     snap_px: int = Field(
         default=2, ge=0, le=8, description="how far jumps may move to the picture's edges in px; 0 is off"
     )
 
-    def target(self) -> Degradation:
-        return self
-
     def geometry(self, frame: Frame) -> Frame:
-        # What later steps ask is how near and how far things are, and no value goes beyond those that are there.
+        # Later steps only ask for the range of depths, and no value leaves the existing range.
         return frame
 
     def reach_px(self, frame: Frame) -> int | None:
         if frame.depth_m is None:
             return 0
-        # Support and mean; the band, and every step of what goes over; the plane and the mean of planes.
+        # Support and mean; the band and every step of the snapping; the plane and the mean of planes.
         before = 4 + self.snap_px + (self.snap_px + 3) * self.snap_px
         return before + 2 * self.radius_px
 

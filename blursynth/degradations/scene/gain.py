@@ -8,7 +8,7 @@ from typing import ClassVar, Self, final
 from pydantic import Field
 
 from blursynth.core import Degradation
-from blursynth.frame import Encoding, Frame, per_picture
+from blursynth.frame import Frame, per_picture
 
 __all__ = ["Gain"]
 
@@ -18,21 +18,15 @@ class Gain(Degradation):
     """``x gain``: scales light, for example that of an HDR panorama, whose 1.0 is arbitrary.
 
     In a recipe ``gain = { meter = [0.5, 0.02, 0.1] }`` puts the median of the picture at .02 to .1 of white. The target
-    passes through it too.
+    passes through it, too.
 
-    Easily confused: :class:`~blursynth.kinds.Exposure` says why there is more light, by times; ``gain_dn_per_e`` of a
-    sensor is its amplification, ``gain`` of a development brightens what has its noise already.
+    Easily confused: :class:`~blursynth.kinds.Exposure` scales light by exposure times; ``gain_dn_per_e`` of a sensor is
+    its amplification; ``gain`` of a development brightens a picture that already has its noise.
     """
 
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    in_target: ClassVar[bool] = True
 
-    gain: float = Field(
-        gt=0, le=1e9, examples=[0.5], description="what the light is multiplied by; .001 to 1000 for HDR files"
-    )
-
-    def target(self) -> Degradation:
-        return self
+    gain: float = Field(gt=0, le=1e9, examples=[0.5], description="factor on the light; .001 to 1000 for HDR files")
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

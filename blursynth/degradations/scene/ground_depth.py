@@ -17,16 +17,18 @@ __all__ = ["GroundDepth"]
 class GroundDepth(SceneDepth):
     """The depth of flat ground below a horizon, and of a far sky above it: ``1/Z = cos(pitch) (y - horizon) / height``.
 
-    The angle of view comes from the frame's camera. Things that stand on the ground are not modeled.
+    The angle of view comes from the frame's camera.
+
+    Not modeled: objects that stand on the ground.
     """
 
     camera_height_m: float = Field(
         gt=0, le=10_000, examples=[1.6], description="height of the camera above the ground, about 1.6"
     )
     horizon: float = Field(
-        default=0.45, ge=-10, le=10, description="place of the horizon in the full picture, 0 = top, 1 = bottom"
+        default=0.45, ge=-10, le=10, description="position of the horizon in the full picture, 0 = top, 1 = bottom"
     )
-    far_m: float = Field(default=1000.0, gt=0, le=1_000_000, description="depth of the sky, and the most of the ground")
+    far_m: float = Field(default=1000.0, gt=0, le=1_000_000, description="depth of the sky, and limit of the ground's")
 
     def surfaces(self, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.int32] | None]:
         y, _ = view_of(frame, kind=self.kind, why="How fast the ground recedes depends on the angle of view.")

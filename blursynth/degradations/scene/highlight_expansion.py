@@ -9,7 +9,7 @@ from pydantic import Field
 
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Encoding, Frame, array_library, per_picture
+from blursynth.frame import Frame, array_library, per_picture
 
 __all__ = ["HighlightExpansion"]
 
@@ -24,14 +24,14 @@ class HighlightExpansion(Degradation):
     channels keep their ratio and the hue is unchanged. White becomes ``peak``; from the threshold on, the brightness
     rises smoothly to it, and above white it is multiplied by ``peak``.
 
-    Landis used exponent 2 and threshold .5, to make light sources of photographs, with peaks of thousands. Against HDR
-    photographs as the truth, luminance from .95 on to a peak of 2 makes blurred pictures better by up to 6 dB where
-    there are lamps. From .5 on, or by the largest channel, it makes lamps of walls and of saturated colors; a peak of
-    10 is mostly worse than none, and under an overcast sky so is any (BENCHMARKS.md, Light).
+    Landis used exponent 2 and threshold .5, with peaks of thousands, to turn photographs into light sources. Compared
+    with HDR photographs, luminance from .95 on with a peak of 2 improves blurred pictures by up to 6 dB where there are
+    lamps. From .5 on, or with the largest channel, it turns walls and saturated colors into lamps; a peak of 10 is
+    mostly worse than none, and under an overcast sky any peak is (BENCHMARKS.md, Light).
 
-    The target passes through it too, although it is there for the blur: without blur, both pictures must be equal, and
-    both clip at the same white later on, in the sensor or when they are encoded. What lies between the threshold and
-    white becomes brighter in both.
+    The target passes through it, too, although it only matters for the blur: without blur, both pictures must be equal,
+    and both clip at the same white later on, in the sensor or when they are encoded. What lies between the threshold
+    and white becomes brighter in both.
 
     For frames that are already linear, recipes skip this step, since HDR sources contain their highlights.
 
@@ -41,19 +41,16 @@ class HighlightExpansion(Degradation):
     al., "Advanced High Dynamic Range Imaging", and their HDR Toolbox.
     """
 
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    in_target: ClassVar[bool] = True
     makes_light: ClassVar[bool] = True
 
-    peak: float = Field(ge=1, le=1e4, examples=[20.0], description="light of what is white in the source; 2 to 3")
+    peak: float = Field(ge=1, le=1e4, examples=[20.0], description="light of white in the source; 2 to 3")
     measure: Literal["luminance", "largest", "channel"] = Field(
-        default="luminance", description="what tells how bright a pixel is: luminance, largest channel, or each channel"
+        default="luminance",
+        description="measure of brightness: luminance, largest channel, or each channel",
     )
-    threshold: float = Field(default=0.95, ge=0, le=0.999, description="light where the expansion begins; .9 to .98")
-    exponent: int = Field(default=2, ge=1, le=8, description="how late the expansion sets in; 2 as published")
-
-    def target(self) -> Degradation:
-        return self
+    threshold: float = Field(default=0.95, ge=0, le=0.999, description="light at which the expansion begins; .9 to .98")
+    exponent: int = Field(default=2, ge=1, le=8, description="steepness of the expansion towards white; 2 as published")
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

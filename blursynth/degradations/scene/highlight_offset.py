@@ -8,36 +8,35 @@ from typing import ClassVar, Self, final
 from pydantic import Field
 
 from blursynth.core import Degradation
-from blursynth.frame import Encoding, Frame, per_picture
+from blursynth.frame import Frame, per_picture
 
 __all__ = ["HighlightOffset"]
 
 
 @final
 class HighlightOffset(Degradation):
-    """``x + offset`` where a channel is clipped, ``x >= threshold``: lamps get back some of the light beyond white.
+    """``x + offset`` where a channel is clipped, ``x >= threshold``: lamps regain some of their light beyond white.
 
-    In the RSBlur pipeline the offset is uniform in .25 to 1.75. There the mask of clipped pixels is blurred and added
-    to the blurred picture, which is the same, since blur is linear. Channels are treated one by one, so a lamp that is
-    clipped in one color becomes more saturated.
+    In the RSBlur pipeline, the offset is uniform in .25 to 1.75. There, the mask of clipped pixels is blurred and added
+    to the blurred picture, which is equivalent, since blur is linear. Channels are treated one by one, so a lamp that
+    is clipped in one color becomes more saturated.
 
-    Against HDR photographs as the truth an offset of 1 makes blurred pictures better by 1 to 6 dB where there are
-    lamps, and worse where an overcast sky is what is clipped (BENCHMARKS.md, Light).
+    Compared with HDR photographs, an offset of 1 improves blurred pictures by 1 to 6 dB where there are lamps, and
+    makes them worse where an overcast sky is clipped (BENCHMARKS.md, Light).
 
-    The target passes through it too, although it is there for the blur: without blur, both pictures must be equal, and
-    both clip at the same white later on, in the sensor or when they are encoded.
+    The target passes through it, too, although it only matters for the blur: without blur, both pictures must be equal,
+    and both clip at the same white later on, in the sensor or when they are encoded.
 
     For frames that are already linear, recipes skip this step, since HDR sources contain their highlights.
 
-    Not modeled: how bright each lamp was, which no clipped picture tells; highlights that are smooth.
+    Not modeled: the brightness of each lamp, which a clipped picture does not contain; smooth highlights.
 
     Easily confused: a gain on the whole picture that is clipped afterwards is an :class:`~blursynth.kinds.Exposure`.
 
     Source: Rim et al., "Realistic Blur Synthesis for Learning Image Deblurring", ECCV 2022.
     """
 
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    in_target: ClassVar[bool] = True
     makes_light: ClassVar[bool] = True
 
     offset: float = Field(
@@ -46,9 +45,6 @@ class HighlightOffset(Degradation):
     threshold: float = Field(
         default=1.0, gt=0, le=1, description="light from which on a channel counts as clipped; .95 for JPEG files"
     )
-
-    def target(self) -> Degradation:
-        return self
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

@@ -24,15 +24,15 @@ class LayeredDepth(SceneDepth):
     with a smooth outline. Inverse depths are uniform between ``1/far_m`` and ``1/near_m``, so near and far blur are
     equally likely. Labels rise from far to near.
 
-    The edges of the depth do not follow those of the photograph: what a network sees at them is the right kind of
-    blur at places that have no meaning.
+    The edges of the depth do not follow those of the photograph: a network sees the right kind of blur there, but at
+    arbitrary places.
     """
 
-    near_m: float = Field(gt=0, le=100_000, examples=[0.5], description="nearest that an object may be, in m")
+    near_m: float = Field(gt=0, le=100_000, examples=[0.5], description="smallest distance of an object in m")
     far_m: float = Field(gt=0, le=100_000, examples=[8.0], description="distance of the background in m")
     spacing_px: float = Field(default=160.0, ge=4, le=100_000, description="mean distance of neighboring objects in px")
     size_px: float = Field(
-        default=140.0, ge=1, le=100_000, description="diameter of the objects in px; each has half of it to twice it"
+        default=140.0, ge=1, le=100_000, description="diameter of the objects in px; each has half to twice this"
     )
     shape: Literal["mixed", "ellipse", "polygon", "blob"] = Field(default="mixed", description="outline of the objects")
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's scene")

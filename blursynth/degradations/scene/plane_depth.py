@@ -18,8 +18,8 @@ __all__ = ["PlaneDepth"]
 class PlaneDepth(SceneDepth):
     """The depth of a plane, such as a wall or a table: ``1/Z = (1 - tan(tilt) (x cos(azimuth) + y sin(azimuth))) / D``.
 
-    x and y are tangents of the viewing angle, so a tilted plane needs the frame's camera; one without tilt has the same
-    depth everywhere and needs none.
+    x and y are tangents of the viewing angle, so a tilted plane needs the frame's camera; a plane without tilt has the
+    same depth everywhere and needs no camera.
     """
 
     distance_m: float = Field(gt=0, le=100_000, examples=[1.5], description="distance along the optical axis in m")
@@ -35,7 +35,7 @@ class PlaneDepth(SceneDepth):
         ge=-360,
         le=360,
         examples=[90.0],
-        description="direction in which a tilted plane goes away, 0 = right, 90 = down",
+        description="direction in which a tilted plane recedes, 0 = right, 90 = down",
     )
     far_m: float = Field(
         default=1000.0, gt=0, le=1_000_000, description="largest depth in m, also beyond the plane's horizon"

@@ -15,28 +15,26 @@ __all__ = ["RandomObjects"]
 
 
 class RandomObjects(Degradation):
-    """Labels of random objects, so that something can move in a photograph without a mask; no pixel is changed.
+    """Labels of random objects, so that something can move in a photograph without labels; no pixel is changed.
 
     The full picture is divided into cells of ``spacing_px``, and each holds one object: an ellipse, a polygon or a blob
     with a smooth outline. Larger labels cover smaller ones.
 
-    Easily confused: ``layered_depth`` sets such labels together with a depth. This leaves the depth as it is.
+    Easily confused: ``layered_depth`` sets such labels together with a depth. This kind leaves the depth unchanged.
     """
 
     takes: ClassVar[Encoding | None] = None
     gives: ClassVar[Encoding | None] = None
+    in_target: ClassVar[bool] = True
     sets_geometry: ClassVar[bool] = True
 
     spacing_px: float = Field(default=160.0, ge=4, le=100_000, description="mean distance of neighboring objects in px")
     size_px: float = Field(
-        default=120.0, ge=1, le=100_000, description="diameter of the objects in px; each has half of it to twice it"
+        default=120.0, ge=1, le=100_000, description="diameter of the objects in px; each has half to twice this"
     )
     shape: Literal["mixed", "ellipse", "polygon", "blob"] = Field(default="mixed", description="outline of the objects")
     keep: bool = Field(default=True, description="whether a picture that already has labels keeps them")
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's objects")
-
-    def target(self) -> Degradation:
-        return self
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

@@ -12,11 +12,11 @@ from pydantic import Field
 
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Encoding, Frame, array_library
+from blursynth.frame import Encoding, Frame, Intrinsics, array_library
 from blursynth.physics.surfaces import view_tangents
 from blursynth.physics.warps import principal_point_px
 
-__all__ = ["SceneDepth", "view_of"]
+__all__ = ["SceneDepth", "known_camera", "view_of"]
 
 
 class SceneDepth(Degradation):
@@ -27,6 +27,7 @@ class SceneDepth(Degradation):
 
     takes: ClassVar[Encoding | None] = None
     gives: ClassVar[Encoding | None] = None
+    in_target: ClassVar[bool] = True
     sets_geometry: ClassVar[bool] = True
 
     keep: bool = Field(default=True, description="whether a picture that already has depth keeps it, with its labels")
@@ -34,9 +35,6 @@ class SceneDepth(Degradation):
     @abstractmethod
     def surfaces(self, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.int32] | None]:
         """Depth ``[H, W]`` in meters and, if this kind sets them, labels ``[H, W]`` of a frame of one picture."""
-
-    def target(self) -> Degradation:
-        return self
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
@@ -70,6 +68,18 @@ class SceneDepth(Degradation):
         )
 
 
+def known_camera(camera: Intrinsics | None, *, kind: str, why: str) -> Intrinsics:
+    """The camera, or an error if it is not known; ``why`` says what needs it."""
+    if camera is None:
+        raise InvalidValueError(
+            f"{kind} needs the camera of the picture, but the frame has none.",
+            why=why,
+            fix="Put a set_intrinsics step before it, or give read_frame camera=Intrinsics(focal_length_mm=..., "
+            "pixel_pitch_um=...).",
+        )
+    return camera
+
+
 def view_of(frame: Frame, *, kind: str, why: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Tangents of the viewing angle of the rows and columns of a frame of one picture.
 
@@ -78,14 +88,7 @@ def view_of(frame: Frame, *, kind: str, why: str) -> tuple[NDArray[np.float64], 
     InvalidValueError
         The frame's camera is not known.
     """
-    if not frame.camera:
-        raise InvalidValueError(
-            f"{kind} needs the camera of the picture, but the frame has none.",
-            why=why,
-            fix="Put a camera step before it, or give read_frame camera=Intrinsics(focal_length_mm=..., "
-            "pixel_pitch_um=...).",
-        )
-    camera = frame.camera[0]
+    camera = known_camera(frame.camera[0] if frame.camera else None, kind=kind, why=why)
     origin = int(frame.origin_px[0, 0]), int(frame.origin_px[0, 1])
     return view_tangents(
         origin, frame.size_px, principal_point_px(camera, frame.full_size_px[0]), camera.focal_length_px

@@ -17,7 +17,7 @@ class SetIntrinsics(Degradation):
     """Sets the geometry of the camera that took the picture; the pixels are unchanged.
 
     Blur that depends on geometry (lens and depth, camera shake) reads it from the frame. Focal length and pixel pitch
-    together decide how many px a radian spans: ``1000 focal_length_mm / pixel_pitch_um``.
+    together determine how many px a radian spans: ``1000 focal_length_mm / pixel_pitch_um``.
 
     Easily confused: the pitch is that of *this* picture. A picture that was downscaled by two has twice the pitch.
 
@@ -26,10 +26,14 @@ class SetIntrinsics(Degradation):
 
     takes: ClassVar[Encoding | None] = None
     gives: ClassVar[Encoding | None] = None
+    in_target: ClassVar[bool] = True
     sets_geometry: ClassVar[bool] = True
 
     focal_length_mm: float = Field(
-        gt=0, le=1e5, examples=[4.2], description="of the lens itself, not its 35 mm equivalent; 4 to 7 in phones"
+        gt=0,
+        le=1e5,
+        examples=[4.2],
+        description="focal length in mm, not the 35 mm equivalent; 4 to 7 in phones",
     )
     pixel_pitch_um: float = Field(
         gt=0,
@@ -46,9 +50,6 @@ class SetIntrinsics(Degradation):
     principal_column_px: float | None = Field(
         default=None, ge=-1e6, le=1e6, description="column of the optical axis in the full picture; default its center"
     )
-
-    def target(self) -> Degradation:
-        return self  # the sharp picture was taken by the same camera
 
     def intrinsics(self, full_size_px: Sequence[int]) -> Intrinsics:
         """The geometry for a full picture of this height and width."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from blursynth.core import Degradation
-from blursynth.frame import Encoding, Frame, per_picture
+from blursynth.frame import Frame, per_picture
 
 __all__ = ["Exposure"]
 
@@ -25,24 +25,20 @@ class Exposure(Degradation):
 
     The target has the same exposure.
 
-    Not modeled: reciprocity failure, flicker of lamps, a shutter that takes time to open.
+    Not modeled: reciprocity failure, flicker of lamps, the time that a shutter takes to open.
     """
 
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    in_target: ClassVar[bool] = True
 
     exposure_s: float = Field(
-        gt=0, le=3600, examples=[0.02], description="time that the shutter is open in s; 1/1000 to 1/4 in the hand"
+        gt=0, le=3600, examples=[0.02], description="time in s for which the shutter is open; 1/1000 to 1/4 in the hand"
     )
     metered_s: float | None = Field(
         default=None,
         gt=0,
         le=3600,
-        description="time in s that would expose the picture as it is given; by default exposure_s",
+        description="time in s that exposes the picture as it is; by default exposure_s",
     )
-
-    def target(self) -> Degradation:
-        return self
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

@@ -1,63 +1,45 @@
-"""Poisson noise of a picture's own numbers, as the super-resolution literature adds it."""
+"""Poisson noise of the values of a picture, as the super-resolution literature adds it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Self
 
 import numpy as np
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import Degradation
-from blursynth.frame import Encoding, Frame, per_picture
+from blursynth.core import Degradation, in_groups
+from blursynth.degradations.tone.luma import luma_of
+from blursynth.frame import Frame, per_picture
 
 __all__ = ["PoissonNoise"]
 
-_LUMA = (0.299, 0.587, 0.114)
-
 
 class PoissonNoise(Degradation):
-    """``y = x + scale (P(peak x) / peak - x)``, P a Poisson count of that mean: noise that grows with the signal.
+    """``y = x + scale (P(peak x) / peak - x)``, P a Poisson count with that mean: noise grows with the signal.
 
-    With ``gray`` the noise is that of the luma (.299, .587, .114) and the same in all channels. Keyed by absolute
-    pixel. Negative x count as 0. Nothing is clipped, and the counts have no derivative.
+    With ``gray``, the noise is that of the luma (.299, .587, .114) and is the same in all channels. It is keyed by the
+    absolute pixel. Negative x count as 0. Nothing is clipped, and the counts have no derivative.
 
-    Easily confused: ``scale`` multiplies the noise, so its variance is ``scale^2 x / peak``; only with 1 are these
-    counts of anything. A camera's shot noise is that of :class:`~blursynth.kinds.Sensor`, in electrons.
+    Easily confused: ``scale`` multiplies the noise, so its variance is ``scale^2 x / peak``; these are counts only with
+    a scale of 1. The shot noise of a camera is that of :class:`~blursynth.kinds.Sensor`, in electrons.
 
     Not modeled: read noise, saturation. The target has no noise.
     """
 
-    takes: ClassVar[Encoding | None] = Encoding.LINEAR
-    gives: ClassVar[Encoding | None] = Encoding.LINEAR
-
     peak: float = Field(gt=0, le=1e7, examples=[200.0], description="counts at white; published 256, or 100 to 10,000")
-    scale: float = Field(default=1.0, ge=0, le=100, description="what the noise is multiplied by; published .05 to 3")
+    scale: float = Field(default=1.0, ge=0, le=100, description="factor on the noise; published .05 to 3")
     gray: bool = Field(default=False, description="whether all channels have the same noise, that of their luma")
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's noise")
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        # Colored and gray pictures of a batch apart; then they go back to their places.
-        order, noisy = [], []
-        for gray in sorted({step.gray for step in steps}):
-            chosen = [b for b, step in enumerate(steps) if step.gray == gray]
-            part = frame if len(chosen) == len(steps) else frame[chosen]
-            light = _luma(part.image) if gray else part.image
-            peak = per_picture([steps[b].peak for b in chosen], light)
-            scale = per_picture([steps[b].scale for b in chosen], light)
-            seed = np.array([steps[b].seed for b in chosen], np.uint64)
-            backend = for_array(light)
-            counts = backend.poisson((light * peak).clip(0), seed, origin_px=part.origin_px)
-            order.extend(chosen)
-            noisy.append(part.with_image(part.image + scale * (counts / peak - light.clip(0))))
-        if len(noisy) == 1:
-            return noisy[0]
-        return frame.with_image(Frame.stack(noisy)[np.argsort(order).tolist()].image)
+        def noisy(alike: Sequence[Self], part: Frame) -> Frame:
+            light = luma_of(part.image) if alike[0].gray else part.image
+            peak, scale = (per_picture([getattr(step, name) for step in alike], light) for name in ("peak", "scale"))
+            seed = np.array([step.seed for step in alike], np.uint64)
+            counts = for_array(light).poisson((light * peak).clip(0), seed, origin_px=part.origin_px)
+            return part.with_image(part.image + scale * (counts / peak - light.clip(0)))
 
-
-def _luma(image: Any) -> Any:
-    """``[B, 1, H, W]``; the mean where there are not three channels."""
-    weights = _LUMA if image.shape[1] == 3 else (1.0 / image.shape[1],) * image.shape[1]
-    return sum(weight * image[:, c : c + 1] for c, weight in enumerate(weights))
+        return in_groups(steps, frame, lambda step: step.gray, noisy)

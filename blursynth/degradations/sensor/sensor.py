@@ -23,7 +23,7 @@ __all__ = ["Sensor"]
 class Sensor(Degradation):
     """Electrons and digital numbers of an image sensor (EMVA 1288, linear model), with or without a Bayer mosaic.
 
-    ``mu = max(c, 0) white_level_e (1 + prnu n1)``, where c is what the pixel's filter lets through of the light;
+    ``mu = max(c, 0) white_level_e (1 + prnu n1)``, where c is the light that passes the filter of the pixel;
     ``N = min(Poisson(mu + dark_current_e_per_s exposure_s), full_well_e)``;
     ``V = N + dsnu_e n2 + n_read + n_row + n_column``;
     ``DN = clip(round(K V + black_level_dn + offset), 0, 2^bit_depth - 1)``, with the gain K in DN per electron.
@@ -41,9 +41,9 @@ class Sensor(Degradation):
 
     Not modeled: blooming, crosstalk, dark current that varies between pixels, telegraph noise.
 
-    Easily confused: ``white_level_e`` is how many electrons white makes in this exposure, ``full_well_e`` how many a
-    pixel can hold. An underexposed picture that is brightened has a small ``white_level_e``. ``read_noise_e`` is a
-    standard deviation in electrons: published tables also give variances, or numbers after the gain.
+    Easily confused: ``white_level_e`` is the number of electrons at white in this exposure, ``full_well_e`` the number
+    that a pixel can hold. An underexposed picture that is brightened has a small ``white_level_e``. ``read_noise_e`` is
+    a standard deviation in electrons: published tables also give variances, or numbers after the gain.
 
     Source: EMVA Standard 1288; Foi et al., IEEE TIP 17(10), 2008; for Tukey-lambda and row noise Wei et al., "A
     Physics-based Noise Formation Model for Extreme Low-light Raw Denoising", CVPR 2020.
@@ -59,7 +59,7 @@ class Sensor(Degradation):
         default=None,
         gt=0,
         le=1e7,
-        description="electrons that linear 1.0 makes in this exposure in a green pixel; by default full_well_e",
+        description="electrons of a green pixel at linear 1.0 in this exposure; by default full_well_e",
     )
     read_noise_e: float = Field(
         default=0.0, ge=0, le=1e5, description="standard deviation of the read noise in e-; 1 to 5"
@@ -71,10 +71,10 @@ class Sensor(Degradation):
         description="lambda of Tukey-lambda read noise, .14 nearly normal, less with heavier tails; by default normal",
     )
     row_noise_e: float = Field(
-        default=0.0, ge=0, le=1e5, description="standard deviation in e- of what a whole row shares"
+        default=0.0, ge=0, le=1e5, description="standard deviation of the noise shared by a row in e-"
     )
     column_noise_e: float = Field(
-        default=0.0, ge=0, le=1e5, description="standard deviation in e- of what a whole column shares"
+        default=0.0, ge=0, le=1e5, description="standard deviation of the noise shared by a column in e-"
     )
     gain_dn_per_e: float | None = Field(
         default=None,
@@ -82,37 +82,33 @@ class Sensor(Degradation):
         le=1e5,
         description="gain K in DN per electron; by default white is the converter's top code",
     )
-    black_level_dn: int = Field(
-        default=64, ge=0, le=65535, description="code of no light; keeps negative noise from being cut"
-    )
+    black_level_dn: int = Field(default=64, ge=0, le=65535, description="code of no light; room for negative noise")
     bit_depth: int = Field(default=12, ge=2, le=16, description="bits of the converter; 10 to 14")
     dark_current_e_per_s: float = Field(
         default=0.0, ge=0, le=1e6, description="electrons per second without light; doubles every 6 to 8 K"
     )
-    exposure_s: float = Field(default=0.01, gt=0, le=3600, description="exposure time in s, for the dark current alone")
+    exposure_s: float = Field(default=0.01, gt=0, le=3600, description="exposure time in s, only for the dark current")
     prnu: float = Field(
         default=0.0,
         ge=0,
         le=LARGEST_PRNU,
         description="relative standard deviation of the pixels' responses; .003 to .01",
     )
-    dsnu_e: float = Field(default=0.0, ge=0, le=1e5, description="standard deviation in e- of the pixels' dark offsets")
-    sensor_seed: int = Field(default=0, ge=0, lt=2**63, description="which sensor it is: the seed of PRNU and DSNU")
+    dsnu_e: float = Field(default=0.0, ge=0, le=1e5, description="standard deviation of the pixels' dark offsets in e-")
+    sensor_seed: int = Field(default=0, ge=0, lt=2**63, description="seed of this sensor's PRNU and DSNU")
     mosaic: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None = Field(
         default=None,
-        description="Bayer pattern from the full picture's first pixel; by default every channel everywhere",
+        description="Bayer pattern at the full picture's first pixel; by default every pixel has all channels",
     )
-    red_gain: float = Field(default=1.0, gt=0, le=20, description="white balance that raw red needs; 1.9 to 2.4 by day")
-    blue_gain: float = Field(
-        default=1.0, gt=0, le=20, description="white balance that raw blue needs; 1.5 to 1.9 by day"
-    )
+    red_gain: float = Field(default=1.0, gt=0, le=20, description="white balance gain of raw red; 1.9 to 2.4 by day")
+    blue_gain: float = Field(default=1.0, gt=0, le=20, description="white balance gain of raw blue; 1.5 to 1.9 by day")
     red_from_green: float = Field(default=0.0, ge=-3, le=3, description="color matrix: green in the red of sRGB; -.5")
     red_from_blue: float = Field(default=0.0, ge=-3, le=3, description="color matrix: blue in the red of sRGB; -.1")
     green_from_red: float = Field(default=0.0, ge=-3, le=3, description="color matrix: red in the green of sRGB; -.2")
     green_from_blue: float = Field(default=0.0, ge=-3, le=3, description="color matrix: blue in the green of sRGB; -.4")
     blue_from_red: float = Field(default=0.0, ge=-3, le=3, description="color matrix: red in the blue of sRGB; 0")
     blue_from_green: float = Field(default=0.0, ge=-3, le=3, description="color matrix: green in the blue of sRGB; -.5")
-    red_offset_dn: float = Field(default=0.0, ge=-1e3, le=1e3, description="what red's black level is off by, in DN")
+    red_offset_dn: float = Field(default=0.0, ge=-1e3, le=1e3, description="offset of the black level of red in DN")
     green_red_offset_dn: float = Field(
         default=0.0, ge=-1e3, le=1e3, description="the same of green; with a mosaic, of green in the rows with red"
     )
@@ -138,7 +134,7 @@ class Sensor(Degradation):
 
     @property
     def electrons_at_white(self) -> float:
-        """Electrons that linear 1.0 makes."""
+        """Electrons at linear 1.0."""
         return self.full_well_e if self.white_level_e is None else self.white_level_e
 
     @property
@@ -221,7 +217,7 @@ class Sensor(Degradation):
             )
         seed = np.array([s.seed for s in steps], np.uint64)
         image = for_array(frame.image).sensor(frame.image, parameters, seed, origin_px=frame.origin_px)
-        black = black + gain * dark  # what covered pixels show
+        black = black + gain * dark  # the value of covered pixels
         raw = RawMetadata(
             black_dn=black,
             white_dn=black + gain * white,

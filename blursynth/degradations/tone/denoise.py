@@ -10,7 +10,7 @@ from pydantic import Field
 
 from blursynth.backends import for_array
 from blursynth.core import Degradation
-from blursynth.errors import InvalidValueError
+from blursynth.degradations.tone.luma import demand_gray_or_rgb, luma_of
 from blursynth.frame import Encoding, Frame, array_library
 
 __all__ = ["Denoise"]
@@ -19,28 +19,29 @@ _REACH_IN_RADII = 3  # the mean, the contrast of what it leaves, and the mean of
 
 
 class Denoise(Degradation):
-    """Smoothing that keeps edges, of luma and, more strongly, of chroma, as phones do it after the demosaic.
+    """Smoothing that keeps edges, of luma and, more strongly, of chroma, as phones do after demosaicking.
 
     Each of Y, B - Y and R - Y passes through a guided filter with itself as the guide. In a square window of the
-    radius, with m its mean and v the mean square of ``x - m``, ``s = c^2 / (c^2 + v)`` of the difference from the mean
-    is taken away, with c the strength; all windows that see a pixel are averaged: ``y = x + E[s m] - E[s] x``. A
-    difference as large as the strength is halved; smaller ones, noise and texture alike, are smoothed, edges are kept.
+    radius, with m its mean and v the mean square of ``x - m``, the share ``s = c^2 / (c^2 + v)`` of the difference from
+    the mean is removed, with c the strength; all windows that contain a pixel are averaged: ``y = x + E[s m] - E[s]
+    x``. A difference as large as the strength is halved; smaller ones, noise and texture alike, are smoothed, edges are
+    kept.
 
-    It leaves what phones leave: noise whose neighbors agree, smeared fine texture, grain along edges, and colors
-    that bleed a little where they differ less than ``chroma_codes``. The target does not pass through it: that is to be
-    restored.
+    It leaves the same traces as phones: correlated noise, smeared fine texture, grain along edges, and colors that
+    bleed a little where they differ by less than ``chroma_codes``. The target does not pass through it, so that a
+    network learns to restore this.
 
     Codes are not rounded again. A camera computes with more bits than its files have, and the following JPEG or WebP
     step or file rounds once. For a finely quantized input, use an encode step with more bits. The result is clipped to
     0..1.
 
-    Gray or RGB; the chroma's fields do nothing to gray pictures. Tensors keep their device and have a derivative.
+    Gray or RGB; the chroma fields have no effect on gray pictures. Tensors keep their device and have a derivative.
 
-    Not modeled: smoothing over several exposures, non-local means, networks; strength that follows the ISO (draw it
-    with the sensor's numbers).
+    Not modeled: smoothing over several exposures, non-local means, networks; strength that depends on the ISO
+    (draw it with the parameters of the sensor).
 
     Source: He, Sun and Tang, "Guided Image Filtering", IEEE TPAMI 35(6), 2013; the contrast is that of Lee, IEEE TPAMI
-    2(2), 1980, but after the window's means are taken off, so that slopes count as flat.
+    2(2), 1980, but after subtracting the means of the windows, so that slopes count as flat.
     """
 
     takes: ClassVar[Encoding | None] = Encoding.DISPLAY
@@ -50,7 +51,7 @@ class Denoise(Degradation):
         ge=0,
         le=128,
         examples=[6.0],
-        description="contrast of luma, in codes of 255, of which half is smoothed; 1 to 10, 0 is off",
+        description="contrast of luma, in codes of 255, that is halved; 1 to 10, 0 is off",
     )
     chroma_codes: float = Field(
         ge=0,
@@ -69,18 +70,14 @@ class Denoise(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        if frame.channels not in (1, 3):
-            raise InvalidValueError(
-                f"Noise reduction takes pictures of 1 or 3 channels, got {frame.channels}.",
-                fix="Drop the alpha channel.",
-            )
+        demand_gray_or_rgb("Noise reduction", frame)
         image = frame.image
         luma_codes = [step.luma_codes for step in steps]
         luma_radii = [step.luma_radius_px for step in steps]
         if frame.channels == 1:
             return frame.with_image((image + _change(image, luma_codes, luma_radii)).clip(0, 1))
         red, green, blue = image[:, 0:1], image[:, 1:2], image[:, 2:3]
-        luma = 0.299 * red + 0.587 * green + 0.114 * blue
+        luma = luma_of(image)
         library: Any = array_library(image)
         chroma = library.concatenate([red - luma, blue - luma], 1)
         gray = _change(luma, luma_codes, luma_radii)

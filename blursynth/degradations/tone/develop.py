@@ -27,8 +27,8 @@ class Develop(Degradation):
 
     ``bilinear``; ``malvar``: Malvar, He and Cutler, ICASSP 2004; ``edge_aware``: color differences along the rows or
     along the columns, whichever change less, after Hamilton and Adams, and Pekkucuksen and Altunbasak (see
-    :mod:`blursynth.physics.mosaic`), as good cameras do it. The first two are linear. Of twelve Kodak photographs they
-    make 30.6, 36.1 and 39.8 dB. A frame without a mosaic needs none of them.
+    :mod:`blursynth.physics.mosaic`), as in good cameras. The first two are linear. On twelve Kodak photographs they
+    reach 30.6, 36.1 and 39.8 dB. A frame without a mosaic needs none of them.
 
     The sharp target passes through it, too.
 
@@ -37,6 +37,7 @@ class Develop(Degradation):
 
     takes: ClassVar[Encoding | None] = Encoding.RAW
     gives: ClassVar[Encoding | None] = Encoding.LINEAR
+    in_target: ClassVar[bool] = True
 
     demosaic: Literal["bilinear", "malvar", "edge_aware"] = Field(
         default="malvar", description="how the missing colors of a pixel are interpolated"
@@ -44,9 +45,6 @@ class Develop(Degradation):
     gain: float = Field(
         default=1.0, gt=0, le=1e4, description="exposure compensation: factor applied to the light at the end"
     )
-
-    def target(self) -> Degradation:
-        return self
 
     def reach_px(self, frame: Frame) -> int | None:
         return DEMOSAIC_REACH_PX[self.demosaic]

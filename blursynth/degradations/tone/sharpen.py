@@ -10,7 +10,7 @@ from pydantic import Field
 
 from blursynth.backends import for_array
 from blursynth.core import Degradation
-from blursynth.errors import InvalidValueError
+from blursynth.degradations.tone.luma import demand_gray_or_rgb, luma_of
 from blursynth.frame import Border, Encoding, Frame, per_picture
 from blursynth.physics import point_spread
 from blursynth.physics.point_spread import PointSpreads
@@ -21,11 +21,11 @@ __all__ = ["Sharpen"]
 class Sharpen(Degradation):
     """Unsharp mask on the luma of an encoded picture: ``x + clamp(amount soft(Y - G Y))``, the same in all channels.
 
-    Y is the luma .299 R + .587 G + .114 B, G a Gaussian of ``sigma_px``. ``soft(d)`` takes ``threshold_codes`` off the
-    size of d, so that noise below it is not sharpened; the change is at most ``limit_codes``, so that halos at strong
-    edges stay small. The result is clipped to 0..1.
+    Y is the luma .299 R + .587 G + .114 B, G a Gaussian of ``sigma_px``. ``soft(d)`` reduces the magnitude of d by
+    ``threshold_codes``, so that noise below it is not sharpened; the change is at most ``limit_codes``, so that halos
+    at strong edges stay small. The result is clipped to 0..1.
 
-    The target does not pass through it: halos and raised noise are to be restored.
+    The target does not pass through it: halos and amplified noise are to be restored.
 
     Codes are not rounded again. A camera computes with more bits than its files have, and the following JPEG or WebP
     step or file rounds once. For a finely quantized input, use an encode step with more bits.
@@ -35,7 +35,7 @@ class Sharpen(Degradation):
     Easily confused: ``amount`` 1 is what editors call 100 %. The scale of the halo is ``sigma_px``, which editors call
     radius.
 
-    Not modeled: sharpening that follows edges, deconvolution in the camera, other tones of dark and light halos.
+    Not modeled: sharpening that follows edges, deconvolution in the camera, dark and light halos of different strength.
     """
 
     takes: ClassVar[Encoding | None] = Encoding.DISPLAY
@@ -60,13 +60,8 @@ class Sharpen(Degradation):
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
         image = frame.image
-        if frame.channels not in (1, 3):
-            raise InvalidValueError(
-                f"Sharpening takes pictures of 1 or 3 channels, got {frame.channels}.", fix="Drop the alpha channel."
-            )
-        luma = image
-        if frame.channels == 3:
-            luma = 0.299 * image[:, 0:1] + 0.587 * image[:, 1:2] + 0.114 * image[:, 2:3]
+        demand_gray_or_rgb("Sharpening", frame)
+        luma = luma_of(image) if frame.channels == 3 else image
         psf = PointSpreads.concatenate([_gaussian(step.sigma_px) for step in steps])
         detail = luma - for_array(luma).convolve(luma, psf, border=Border.REFLECT)
         if any(step.threshold_codes > 0 for step in steps):

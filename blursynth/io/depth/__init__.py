@@ -2,15 +2,13 @@
 
 ==============  ===================================================================
 ``formats``     .npy, .npz, gray pictures, PFM, OpenEXR as stored values
-``holes``       filling of unknown pixels
-``maps``        meters and object labels on the picture's grid
+``maps``        meters, with unknown pixels filled, and object labels on the picture's grid
 ``network``     an ONNX network that estimates depth from one picture
 ==============  ===================================================================
 """
 
 from blursynth.io.depth.formats import DEPTH_SUFFIXES, LABEL_SUFFIXES
-from blursynth.io.depth.holes import fill_holes
-from blursynth.io.depth.maps import DepthFormat, DepthMap, read_depth, read_depth_map, read_labels
+from blursynth.io.depth.maps import DepthFormat, DepthMap, fill_holes, read_depth, read_depth_map, read_labels
 from blursynth.io.depth.network import DepthNetwork
 
 __all__ = [

@@ -9,10 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import Argument, PictureError, require
-from blursynth.io.decoders import check_bytes, damaged, decoded_by_opencv, open_picture, pillow_bytes, quiet
+from blursynth.errors import Argument, PictureError
+from blursynth.io.decoders import (
+    check_bytes,
+    damaged,
+    decoded_by_opencv,
+    open_picture,
+    pillow_bytes,
+    quiet,
+    reading,
+    reason_of,
+)
 from blursynth.io.folders import check_readable
-from blursynth.io.hdr import check_exr_parts, check_name_for_exr, exr_is_cut_off
+from blursynth.io.hdr import exr_channels, exr_info
 
 __all__ = ["DEPTH_SUFFIXES", "LABEL_SUFFIXES", "read_label_numbers", "read_numbers"]
 
@@ -43,15 +52,17 @@ def read_numbers(path: Path, *, key: str | None = None) -> NDArray[Any]:
     suffix = path.suffix.lower()
     if key is not None and suffix not in (".npz", ".exr"):
         raise PictureError(
-            f"{path}: key={key!r} does not apply to this file.",
+            f"key={key!r} does not apply to this file.",
             why="Only .npz files have named arrays, and .exr files named channels.",
             fix="Leave key out.",
+            place=str(path),
         )
     if suffix in (".jpg", ".jpeg"):
         raise PictureError(
-            f"{path}: is a JPEG.",
+            "is a JPEG.",
             why="Compression changes the values, especially where depth jumps.",
             fix="Use the original depth as 16-bit PNG, PFM, EXR or .npy.",
+            place=str(path),
         )
     readers: dict[str, Callable[[Path], NDArray[Any]]] = {
         ".npy": _read_npy,
@@ -61,17 +72,20 @@ def read_numbers(path: Path, *, key: str | None = None) -> NDArray[Any]:
     }
     if suffix not in DEPTH_SUFFIXES:
         raise PictureError(
-            f"{path}: depth cannot be read from the format {suffix!r}.", fix=f"Known: {', '.join(DEPTH_SUFFIXES)}."
+            f"depth cannot be read from the format {suffix!r}.",
+            fix=f"Known: {', '.join(DEPTH_SUFFIXES)}.",
+            place=str(path),
         )
     numbers = readers.get(suffix, _read_picture)(path)
     if numbers.dtype.kind not in "fiu":
-        raise PictureError(f"{path}: holds {numbers.dtype}, not numbers.", fix="Save [H, W] real numbers.")
+        raise PictureError(f"holds {numbers.dtype}, not numbers.", fix="Save [H, W] real numbers.", place=str(path))
     while numbers.ndim > 2 and 1 in (numbers.shape[0], numbers.shape[-1]):
         numbers = numbers[0] if numbers.shape[0] == 1 else numbers[..., 0]
     if numbers.ndim != 2 or numbers.size == 0:
         raise PictureError(
-            f"{path}: depth must be one array [H, W], got shape {numbers.shape}.",
+            f"depth must be one array [H, W], got shape {numbers.shape}.",
             fix="Save one picture's depth per file.",
+            place=str(path),
         )
     return numbers
 
@@ -88,31 +102,24 @@ def read_label_numbers(path: Path) -> NDArray[Any]:
     suffix = path.suffix.lower()
     if suffix not in LABEL_SUFFIXES:
         raise PictureError(
-            f"{path}: labels cannot be read from the format {suffix!r}.",
+            f"labels cannot be read from the format {suffix!r}.",
             why="Labels need a lossless format." if suffix in (".jpg", ".jpeg") else "",
             fix=f"Known: {', '.join(LABEL_SUFFIXES)}.",
+            place=str(path),
         )
     if suffix in (".npy", ".npz"):
         labels = _read_npy(path) if suffix == ".npy" else _read_npz(path, None)
     else:
         labels = _read_picture(path, palette=True)
     if labels.ndim != 2 or labels.size == 0:
-        raise PictureError(f"{path}: labels must be one array [H, W], got shape {labels.shape}.")
+        raise PictureError(f"labels must be one array [H, W], got shape {labels.shape}.", place=str(path))
     if labels.dtype.kind not in "iub":
         raise PictureError(
-            f"{path}: labels must be integers, got {labels.dtype}.", fix="0 is the background, 1 .. n the objects."
+            f"labels must be integers, got {labels.dtype}.",
+            fix="0 is the background, 1 .. n the objects.",
+            place=str(path),
         )
     return labels
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong inside numpy, without its advice to load pickles."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error)
-    if text.startswith("Object arrays"):
-        return "it holds Python objects, which are never unpickled"
-    return "it is not an array file" if "pickle" in text else text.partition(";")[0].rstrip(".") or "it is truncated"
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
@@ -122,7 +129,9 @@ def _read_npy(path: Path) -> NDArray[Any]:
             raise ValueError("it does not hold one array of numbers")
     except Exception as error:  # numpy parses the header as Python, which raises what it wants
         raise PictureError(
-            f"{path}: is not a readable .npy file of numbers ({_reason(error)}).", fix="Save [H, W] with numpy.save."
+            f"is not a readable .npy file of numbers ({reason_of(error)}).",
+            fix="Save [H, W] with numpy.save.",
+            place=str(path),
         ) from None
     return array
 
@@ -142,19 +151,22 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
         raise
     except Exception as error:  # zip, zlib, headers and numpy each raise their own
         raise PictureError(
-            f"{path}: is not a readable .npz file of numbers ({_reason(error)}).", fix="Save it with numpy.savez."
+            f"is not a readable .npz file of numbers ({reason_of(error)}).",
+            fix="Save it with numpy.savez.",
+            place=str(path),
         ) from None
     listed = ", ".join(repr(n) for n in names) or "none"
     raise PictureError(
-        f"{path}: holds the arrays {listed}" + (f", but no {key!r}." if key is not None else "."),
+        f"holds the arrays {listed}" + (f", but no {key!r}." if key is not None else "."),
         why="" if key is not None else "It is not clear which of them is the depth.",
         fix=("Name one of them with ", Argument("key"), "."),
+        place=str(path),
     )
 
 
 def _read_picture(path: Path, *, palette: bool = False) -> NDArray[Any]:
     """Codes of one channel; of pictures with a palette the numbers and not the colors, if wanted."""
-    try:
+    with reading(path):
         with quiet(), open_picture(path) as picture:
             mode, form = picture.mode, picture.format
             check_bytes(path, pillow_bytes(picture, bytes_per_channel=2))
@@ -164,14 +176,11 @@ def _read_picture(path: Path, *, palette: bool = False) -> NDArray[Any]:
         if form == "PNG":
             with quiet(), open_picture(path) as picture:
                 picture.verify()  # OpenCV returns what there is of a file that is cut off
-    except PictureError:
-        raise
-    except Exception as error:  # what Pillow raises on damaged files is not documented
-        raise damaged(path, error) from None
     if mode == "P":
         raise PictureError(
-            f"{path}: is a picture with a palette, whose values are colors.",
+            "is a picture with a palette, whose values are colors.",
             fix="Save the depth itself as 16-bit gray PNG, PFM, EXR or .npy.",
+            place=str(path),
         )
     codes = decoded_by_opencv(path)
     if codes is None:
@@ -181,9 +190,10 @@ def _read_picture(path: Path, *, palette: bool = False) -> NDArray[Any]:
         colors = numbers[..., :3]
         if not (colors == colors[..., :1]).all():
             raise PictureError(
-                f"{path}: is a colored picture.",
+                "is a colored picture.",
                 why="Colors that represent depth or labels cannot be converted back.",
                 fix="Use the file that they were made from.",
+                place=str(path),
             )
         numbers = np.ascontiguousarray(colors[..., 0])
     return numbers
@@ -211,12 +221,15 @@ def _read_pfm(path: Path) -> NDArray[np.float32]:
         start = end
     start += 1  # exactly one white space stands between the header and the numbers
     if not words or words[0] not in (b"Pf", b"PF"):
-        raise PictureError(f"{path}: is not a PFM file (it does not begin with Pf).", fix="Check its extension.")
+        raise PictureError(
+            "is not a PFM file (it does not begin with Pf).", fix="Check its extension.", place=str(path)
+        )
     if words[0] == b"PF":
         raise PictureError(
-            f"{path}: is a color PFM (it begins with PF).",
+            "is a color PFM (it begins with PF).",
             why="Depth has one value per pixel.",
             fix="Save one channel as gray PFM (Pf).",
+            place=str(path),
         )
     try:
         width, height, order = int(words[1]), int(words[2]), float(words[3])
@@ -232,26 +245,15 @@ def _read_pfm(path: Path) -> NDArray[np.float32]:
 
 
 def _read_exr(path: Path, key: str | None) -> NDArray[Any]:
-    # OpenCV is built without OpenEXR in its wheels from version 5 on.
-    library = require("OpenEXR", extra="depth", purpose="reading OpenEXR files")
-    check_name_for_exr(path)
-    if exr_is_cut_off(path):  # before the library prints lines of its own
-        raise damaged(path, "it ends too early")
-    try:
-        with library.File(str(path), header_only=True) as file:
-            check_exr_parts(path, file)
-        with library.File(str(path), separate_channels=True) as file:
-            channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
-    except PictureError:
-        raise
-    except Exception as error:  # what the library raises is not documented
-        raise damaged(path, error) from None
+    exr_info(path)
+    channels = exr_channels(path)
     listed = ", ".join(repr(n) for n in sorted(channels)) or "none"
     if key is not None:
         if key not in channels:
             raise PictureError(
-                f"{path}: has the channels {listed}, but no {key!r}.",
+                f"has the channels {listed}, but no {key!r}.",
                 fix=("Name one of them with ", Argument("key"), "."),
+                place=str(path),
             )
         return channels[key]
     for name in (*(_DEPTH_CHANNELS if len(channels) > 1 else channels),):
@@ -261,7 +263,8 @@ def _read_exr(path: Path, key: str | None) -> NDArray[Any]:
     if len(colors) == 3 and all(np.array_equal(c, colors[0], equal_nan=True) for c in colors[1:]):
         return colors[0]
     raise PictureError(
-        f"{path}: has the channels {listed}.",
+        f"has the channels {listed}.",
         why="It is not clear which of them is the depth.",
         fix=("Name one of them with ", Argument("key"), "."),
+        place=str(path),
     )

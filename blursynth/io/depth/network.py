@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError, PictureError, require
 from blursynth.frame import Encoding, Frame
-from blursynth.io.folders import expanded
+from blursynth.io.folders import check_readable, expanded
 
 __all__ = ["DepthNetwork"]
 
@@ -207,9 +207,7 @@ class DepthNetwork:
 
 def _session(path: Path) -> Any:
     runtime = require("onnxruntime", extra="depth", purpose="Depth from a network")
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "there is no such file"
-        raise PictureError(f"{path}: {what}.", fix="Give the .onnx file of a depth network.")
+    check_readable(path, "file")
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # its warnings would stand beside our errors
     try:
@@ -217,8 +215,9 @@ def _session(path: Path) -> Any:
     except Exception as error:  # the runtime's own errors are of many types
         reason = str(error).splitlines()[0].partition("failed:")[2] or str(error).splitlines()[0]
         raise PictureError(
-            f"{path}: is not an ONNX model that can be run ({reason.strip().rstrip('.')}).",
+            f"is not an ONNX model that can be run ({reason.strip().rstrip('.')}).",
             fix="Export the network again, or convert it to an older opset.",
+            place=str(path),
         ) from None
 
 
@@ -227,14 +226,16 @@ def _input_size(path: Path, inputs: Sequence[Any]) -> tuple[int, int] | None:
     shapes = [f"{i.name} {i.shape} {i.type}" for i in inputs]
     if len(inputs) != 1 or len(inputs[0].shape or ()) != 4 or inputs[0].type != "tensor(float)":
         raise InvalidValueError(
-            f"{path}: must have one float32 input [1, 3, H, W], got {'; '.join(shapes) or 'none'}.",
+            f"must have one float32 input [1, 3, H, W], got {'; '.join(shapes) or 'none'}.",
             fix="Export the network alone, without its preprocessing.",
+            place=str(path),
         )
     batch, channels, height, width = inputs[0].shape
     last = width == 3 and channels != 3
     if last or (isinstance(channels, int) and channels != 3) or (isinstance(batch, int) and batch != 1):
         raise InvalidValueError(
-            f"{path}: must have one float32 input [1, 3, H, W], got {shapes[0]}.",
+            f"must have one float32 input [1, 3, H, W], got {shapes[0]}.",
             fix="Channels come first, and one picture goes in at a time.",
+            place=str(path),
         )
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None

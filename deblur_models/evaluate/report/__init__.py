@@ -173,9 +173,7 @@ def _mean(summary: Mapping[str, Any], restorer: str, name: str, full: int) -> st
 
 
 def _interval(gain: Mapping[str, Any] | None) -> str:
-    if gain is None:
-        return "–"
-    return f"{_signed(gain)} <small>{interval_text(gain)}</small>"
+    return "–" if gain is None else f"{_signed(gain)} <small>{interval_text(gain)}</small>"
 
 
 def interval_text(gain: Mapping[str, Any]) -> str:
@@ -187,9 +185,7 @@ def interval_text(gain: Mapping[str, Any]) -> str:
     return f"{gain['low']:+.2f} to {gain['high']:+.2f}".replace("-", "−")
 
 
-def _signed(gain: Mapping[str, Any] | None) -> str:
-    if gain is None:
-        return "–"
+def _signed(gain: Mapping[str, Any]) -> str:
     text = gain_text(gain)
     sort = {"+": "good", "−": "bad"}.get(text[0], "faint")
     return f'<span class="{sort}">{text}</span>'

@@ -294,6 +294,6 @@ def test_alone_a_process_agrees_with_itself() -> None:
     alone.wait()
     assert torch.equal(tensor, torch.ones(2))
     assert alone.is_first
-    assert alone.agree(3)
+    assert alone.gathered(3) == [3]
     assert alone.any(True)
     assert not alone.any(False)

@@ -141,7 +141,7 @@ def test_openexr_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
     (tmp_path / "d.exr").write_bytes(b"anything")
-    with pytest.raises(MissingExtraError, match=r"OpenEXR files needs the package 'OpenEXR'.*extra 'depth'"):
+    with pytest.raises(MissingExtraError, match=r"OpenEXR files, needs the package 'OpenEXR'.*extra 'depth'"):
         read_depth(tmp_path / "d.exr")
 
 
