@@ -267,7 +267,7 @@ class Blur:
     def __call__(self, image: Array, *, depth_m: Array | None = None, seed: int = 1) -> Array:
         if self.call is not None:
             return self.call(image, depth_m=depth_m, seed=seed)
-        return self.batch(image[None], depth_m=None if depth_m is None else depth_m[None], seed=seed)[0]
+        return np.asarray(self.batch(image[None], depth_m=None if depth_m is None else depth_m[None], seed=seed)[0])
 
     def changed(self, change: Callable[..., Array]) -> Blur:
         """The same blur with a fault: ``change(blur, image, **rest)`` stands for ``blur(image, **rest)``."""

@@ -43,6 +43,7 @@ __all__ = [
     "point_spreads",
     "recipes",
     "sizes",
+    "st",
     "trajectories",
 ]
 
@@ -246,11 +247,11 @@ def frames(
         return draw(value) if isinstance(value, Strategy) else value
 
     size = drawn(sizes() if size_px is None else size_px)
-    count, channels = drawn(batch), drawn(channels)
-    image = np.stack([draw(images(channels=channels, size_px=size, dtype=dtype)) for _ in range(count)])
+    count, planes = drawn(batch), drawn(channels)
+    image = np.stack([draw(images(channels=planes, size_px=size, dtype=dtype)) for _ in range(count)])
     has_depth = drawn(depth)
     depth_m = np.stack([draw(depth_maps(size_px=size, dtype=dtype)) for _ in range(count)]) if has_depth else None
-    camera_of_all = (draw(cameras()),) * count if drawn(camera) else None
+    camera_of_all = (draw(cameras()),) * count if drawn(camera) else ()
     return Frame(image, drawn(encoding), depth_m=depth_m, camera=camera_of_all)
 
 

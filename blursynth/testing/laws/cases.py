@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from blursynth.testing.adapter import Array, Blur
-from blursynth.testing.strategies import Strategy, depth_maps, images, sizes, st
+from blursynth.testing.strategies import DEPTHS, IMAGES, Strategy, depth_maps, images, sizes, st
 
-__all__ = ["LEVELS", "inner", "ramp", "scenes"]
+__all__ = ["LEVELS", "inner", "ramp", "scenes", "seen_at"]
 
 LEVELS = 63
 """Steps from black to 252 / 255: four 8-bit codes each, so that sums by quarters are codes as well."""
@@ -51,22 +51,21 @@ def scenes(
     case: dict[str, Any] = {}
     brightest = 1.0 if levels != LEVELS else 4 * LEVELS / 255
     for name in names:
-        picture = draw(
-            images(
-                channels=adapter.channels,
-                size_px=size,
-                levels=levels,
-                **({} if kinds is None else {"kinds": kinds}),
-            )
-        )
+        picture = draw(images(channels=adapter.channels, size_px=size, levels=levels, kinds=kinds or IMAGES))
         case[name] = np.pad(picture * brightest, ((0, 0), (margin, margin), (margin, margin)))
     if adapter.depth is not None and depth != "none":
         full = (size[0] + 2 * margin, size[1] + 2 * margin)
-        one = {"kinds": ("constant",)} if depth == "constant" else {}
-        case["depth_m"] = draw(depth_maps(size_px=full, **one))
+        case["depth_m"] = draw(depth_maps(size_px=full, kinds=("constant",) if depth == "constant" else DEPTHS))
     for name, strategy in (others or {}).items():
         case[name] = draw(strategy)
     return case
+
+
+def seen_at(depth_m: Array | float | None, size_px: tuple[int, ...] = ()) -> dict[str, Any]:
+    """The arguments of a blur for a depth map, or for a wall at one distance; none for a blur without depth."""
+    if depth_m is None:
+        return {}
+    return {"depth_m": np.full(size_px, depth_m) if isinstance(depth_m, float) else depth_m}
 
 
 def inner(picture: Array, margin: int) -> Array:

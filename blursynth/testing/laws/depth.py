@@ -115,7 +115,7 @@ def depth_order(blur: Blur, side: int, share: float, more: float) -> Measurement
 def _occlusions(draw: st.DrawFn, blur: Blur) -> dict[str, Any]:
     """A patch in focus before a wall that is not, and two colors of what must not matter."""
     size = draw(sizes(4, 10))
-    levels = {"channels": blur.adapter.channels, "size_px": size, "levels": LEVELS}
+    levels: dict[str, Any] = {"channels": blur.adapter.channels, "size_px": size, "levels": LEVELS}
     case: dict[str, Any] = {name: draw(images(**levels)) * (4 * LEVELS / 255) for name in ("x", "y")}
     top, left = draw(st.integers(0, size[0] - 2)), draw(st.integers(0, size[1] - 2))
     bottom, right = draw(st.integers(top + 1, size[0] - 1)), draw(st.integers(left + 1, size[1] - 1))
@@ -179,7 +179,7 @@ def _before_a_wall(
     fault=Fault(
         "light that is lost at each step",
         "of the light",
-        lambda blur, size: blur.changed(lambda *a, **k: _leaking(*a, size, **k)),
+        lambda blur, size: blur.changed(lambda inner, image, **rest: _leaking(inner, image, size, rest)),
     ),
     needs=FOCUS,
 )
@@ -198,8 +198,8 @@ def staircase(blur: Blur, x: Array, steps: int, near: bool) -> Measurement:
     return Measurement.between(got, expected, 2 * step + 3 * blur.accuracy)
 
 
-def _leaking(blur: Blur, image: Array, size: float, **rest: Any) -> Array:
+def _leaking(blur: Blur, image: Array, size: float, rest: dict[str, Any]) -> Array:
     depth_m = rest["depth_m"]
     edges = np.diff(depth_m, axis=1, prepend=depth_m[:, :1]) != 0
     smooth = np.ptp(np.diff(1 / depth_m, axis=1)) < 1e-9 if depth_m.shape[1] > 1 else True
-    return blur(image, **rest) * (1 - size * edges * (not smooth))
+    return np.asarray(blur(image, **rest) * (1 - size * edges * (not smooth)))

@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from blursynth.testing.adapter import Array, Blur
-from blursynth.testing.laws.cases import scenes
+from blursynth.testing.laws.cases import scenes, seen_at
 from blursynth.testing.laws.law import Fault, Measurement, law
 from blursynth.testing.laws.linear import GAIN
 from blursynth.testing.laws.needs import all_of, claim, exact
@@ -31,7 +31,7 @@ def mosaic_phase(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurem
     rows, columns = np.mgrid[: x.shape[1], : x.shape[2]]
     site = np.array(["RGB".index(letter) for letter in pattern])[2 * (rows % 2) + columns % 2]
     expected = np.take_along_axis(x, site[None], axis=0)
-    return Measurement.between(blur(x, **({} if depth_m is None else {"depth_m": depth_m})), expected, blur.accuracy)
+    return Measurement.between(blur(x, **seen_at(depth_m)), expected, blur.accuracy)
 
 
 def _gray(side: int = 40) -> st.SearchStrategy[Array]:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import shift
 from scipy.special import erfc
 
 from blursynth.testing.adapter import Array, Blur
-from blursynth.testing.laws.cases import inner, ramp, scenes
-from blursynth.testing.laws.law import Fault, Measurement, law
+from blursynth.testing.laws.cases import inner, ramp, scenes, seen_at
+from blursynth.testing.laws.law import Fault, Measurement, after, law
 from blursynth.testing.laws.linear import GAIN, SPILL
 from blursynth.testing.laws.needs import all_of, claim, convolves, exact, linear
 from blursynth.testing.strategies import st
@@ -39,8 +40,8 @@ MIRRORS: dict[str, Callable[[Array], Array]] = {
 def mirrors(blur: Blur, x: Array, mirror: str, depth_m: Array | None = None) -> Measurement:
     """The blur of the mirrored world, as the adapter makes it, on the mirrored picture."""
     flip = MIRRORS[mirror]
-    rest = {} if depth_m is None else {"depth_m": depth_m}
-    flipped = {} if depth_m is None else {"depth_m": np.ascontiguousarray(flip(depth_m))}
+    rest = seen_at(depth_m)
+    flipped = seen_at(None if depth_m is None else np.ascontiguousarray(flip(depth_m)))
     other = blur.other(blur.adapter.mirrored(mirror))  # type: ignore[misc]
     expected = flip(other(np.ascontiguousarray(flip(x)), **flipped))
     return Measurement.between(blur(x, **rest), expected, 2 * blur.accuracy)
@@ -92,7 +93,7 @@ def _function(blur: Blur) -> Callable[..., Any]:
 def semigroup(blur: Blur, x: Array, strengths: tuple[float, float], depth_m: Array | None = None) -> Measurement:
     """Pictures of points, dark as far from the border as both blurs reach."""
     s, t = strengths
-    rest = {} if depth_m is None else {"depth_m": depth_m}
+    rest = seen_at(depth_m)
     got = _family(blur, t)(_family(blur, s)(x, **rest), **rest)
     expected = _family(blur, math.hypot(s, t))(x, **rest)
     cut_off = 6 * float(erfc(blur.adapter.truncate / math.sqrt(2)))
@@ -123,7 +124,7 @@ def _wide(blur: Blur) -> Blur:
 )
 def identity_limit(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     """The member of strength 0."""
-    rest = {} if depth_m is None else {"depth_m": depth_m}
+    rest = seen_at(depth_m)
     return Measurement.between(_family(blur, 0.0)(x, **rest), x, blur.accuracy)
 
 
@@ -132,7 +133,7 @@ def _reversed_family(blur: Blur, size: float) -> Blur:
     made, strengths = blur.adapter.strength, blur.adapter.strengths
 
     def strength(s: float) -> Callable[..., Any]:
-        return made(s + size * (max(strengths) + min(strengths) - 2 * s))  # type: ignore[misc, no-any-return]
+        return made(s + size * (max(strengths) + min(strengths) - 2 * s))  # type: ignore[misc]
 
     return blur.claiming(strength=strength)
 
@@ -177,7 +178,7 @@ def monotonicity(blur: Blur, step: int) -> Measurement:
 )
 def exposure_sum(blur: Blur, x: Array, split: float, depth_m: Array | None = None) -> Measurement:
     """The blur itself against its two parts."""
-    rest = {} if depth_m is None else {"depth_m": depth_m}
+    rest = seen_at(depth_m)
     first, second = (blur.other(blur.adapter.exposure(*part)) for part in ((0.0, split), (split, 1.0)))  # type: ignore[misc]
     expected = split * first(x, **rest) + (1 - split) * second(x, **rest)
     return Measurement.between(blur(x, **rest), expected, 3 * blur.accuracy)
@@ -188,7 +189,7 @@ def _late(blur: Blur, size: float) -> Blur:
     made = blur.adapter.exposure
 
     def exposure(start: float, end: float) -> Callable[..., Any]:
-        return made(start + size * (1 - end), end + size * (1 - end))  # type: ignore[misc, no-any-return]
+        return made(start + size * (1 - end), end + size * (1 - end))  # type: ignore[misc]
 
     return blur.claiming(exposure=exposure)
 
@@ -208,7 +209,7 @@ def _late(blur: Blur, size: float) -> Blur:
 def path_order(blur: Blur, axis: int, part: tuple[float, float]) -> Measurement:
     """By a ramp along the rows or the columns, whose fall is its displacement."""
     image, slope = ramp(blur, axis, extra_px=_path_reach(blur))
-    rest = {} if blur.adapter.depth is None else {"depth_m": np.full(image.shape[1:], 2.0)}
+    rest = seen_at(2.0 if blur.adapter.depth else None, image.shape[1:])
     margin = blur.reach_px + _path_reach(blur)
     got = inner(blur.other(blur.adapter.exposure(*part))(image, **rest), margin)  # type: ignore[misc]
     times = part[0] + (part[1] - part[0]) * (np.arange(200) + 0.5) / 200
@@ -219,7 +220,14 @@ def path_order(blur: Blur, axis: int, part: tuple[float, float]) -> Measurement:
 
 
 def _path_reach(blur: Blur) -> int:
-    return 2 + max(math.ceil(abs(part)) for t in np.linspace(0, 1, 33) for part in blur.adapter.path_px(float(t)))  # type: ignore[misc]
+    path = blur.adapter.path_px
+    reaches = [math.ceil(abs(part)) for t in np.linspace(0, 1, 33) for part in path(float(t))]  # type: ignore[misc]
+    return 2 + max(reaches)
+
+
+def _leaning(out: Array, size: float) -> Array:
+    rows = np.arange(out.shape[1]) - (out.shape[1] - 1) / 2
+    return np.stack([shift(out[:, r], (0, size * at), order=1, mode="nearest") for r, at in enumerate(rows)], axis=1)
 
 
 @law(
@@ -231,7 +239,7 @@ def _path_reach(blur: Blur) -> int:
     fault=Fault(
         "rows that come too late",
         "px a row",
-        lambda blur, size: blur.changed(lambda *a, **k: _leaning(*a, size, **k)),
+        after(_leaning),
     ),
     needs=all_of(linear, claim("row_shift_px")),
 )
@@ -241,17 +249,9 @@ def row_time(blur: Blur, rows: int) -> Measurement:
     side = math.ceil(2 * abs(claimed) * rows) + 2 * blur.reach_px + 8
     slope = max(1, 255 // side) / 255.0
     image = np.broadcast_to(np.arange(side) * slope, (blur.adapter.channels, rows, side)).copy()
-    rest = {} if blur.adapter.depth is None else {"depth_m": np.full(image.shape[1:], 2.0)}
+    rest = seen_at(2.0 if blur.adapter.depth else None, image.shape[1:])
     out = blur(np.minimum(image, 1.0), **rest)
     middle = slice(side // 2 - 1, side // 2 + 2)
     moved = (image - out)[..., middle].mean(axis=(0, 2)) / slope
     found = float(np.polyfit(np.arange(rows), moved, 1)[0])
     return Measurement(abs(found - claimed), 4 * blur.accuracy / slope / math.sqrt(rows) + 1e-6, "px a row", out, image)
-
-
-def _leaning(blur: Blur, image: Array, size: float, **rest: Any) -> Array:
-    from scipy.ndimage import shift
-
-    out = blur(image, **rest)
-    rows = np.arange(out.shape[1]) - (out.shape[1] - 1) / 2
-    return np.stack([shift(out[:, r], (0, size * at), order=1, mode="nearest") for r, at in enumerate(rows)], axis=1)

@@ -17,7 +17,7 @@ from blursynth.testing.adapter import Adapter, Array, Blur
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-__all__ = ["Fault", "Law", "LawViolation", "Measurement", "Profile", "Result", "describe", "law"]
+__all__ = ["Fault", "Law", "LawViolation", "Measurement", "Profile", "Result", "after", "describe", "law"]
 
 Case = dict[str, Any]
 
@@ -74,6 +74,11 @@ class Fault:
     unit: str
     make: Callable[[Blur, float], Blur]
     largest: float = 1.0
+
+
+def after(change: Callable[[Array, float], Array]) -> Callable[[Blur, float], Blur]:
+    """A fault of the result: ``change(result, size)``."""
+    return lambda blur, size: blur.changed(lambda inner, image, **rest: change(inner(image, **rest), size))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from blursynth.testing.adapter import Array, Blur
-from blursynth.testing.laws.cases import inner, scenes
-from blursynth.testing.laws.law import Fault, Measurement, law
+from blursynth.testing.laws.cases import inner, scenes, seen_at
+from blursynth.testing.laws.law import Fault, Measurement, after, law
 from blursynth.testing.laws.linear import LINEAR
 from blursynth.testing.laws.needs import all_of
 from blursynth.testing.strategies import st
@@ -23,9 +23,7 @@ __all__ = ["linear_light", "saturation"]
     fault=Fault(
         "light lost in the mean",
         "of the light",
-        lambda blur, size: blur.changed(
-            lambda inner, image, **rest: (out := inner(image, **rest)) - size * out * (1 - out)
-        ),
+        after(lambda out, size: out - size * out * (1 - out)),
     ),
     needs=all_of(LINEAR, lambda adapter: "Adapter.light is 'values'" if adapter.light == "values" else None),
 )
@@ -36,7 +34,7 @@ def linear_light(blur: Blur, width_px: int, axis: int) -> Measurement:
     lit = (np.arange(side + 2 * blur.reach_px) // width_px) % 2 == 1
     stripes = np.broadcast_to(lit[:, None] if axis == 1 else lit, (blur.adapter.channels, lit.size, lit.size))
     image = stripes.astype(np.float64)
-    rest = {} if blur.adapter.depth is None else {"depth_m": np.full(image.shape[1:], 2.0)}
+    rest = seen_at(2.0 if blur.adapter.depth else None, image.shape[1:])
     out = inner(blur(image, **rest), blur.reach_px)
     mean = float(out.mean())
     return Measurement(abs(mean - 0.5), blur.accuracy, "of the light", out, inner(image, blur.reach_px))
@@ -63,7 +61,7 @@ def linear_light(blur: Blur, width_px: int, axis: int) -> Measurement:
 )
 def saturation(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     """A picture made brighter than white, against itself made brighter after the blur."""
-    rest = {} if depth_m is None else {"depth_m": depth_m}
+    rest = seen_at(depth_m)
     bright = blur.adapter.largest
     got = np.minimum(blur(bright * x, **rest), 1.0)
     expected = np.minimum(bright * blur(x, **rest), 1.0)

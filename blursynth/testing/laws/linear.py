@@ -9,8 +9,8 @@ from scipy.ndimage import correlate1d
 from scipy.signal import fftconvolve
 
 from blursynth.testing.adapter import BORDERS, KEEPS_CONSTANTS, Array, Blur
-from blursynth.testing.laws.cases import inner, ramp, scenes
-from blursynth.testing.laws.law import Fault, Measurement, law
+from blursynth.testing.laws.cases import inner, ramp, scenes, seen_at
+from blursynth.testing.laws.law import Fault, Measurement, after, law
 from blursynth.testing.laws.needs import all_of, claim, convolves, linear, same_size_of_channels
 from blursynth.testing.strategies import st
 
@@ -34,26 +34,17 @@ QUARTERS = ((1.0, 0.0), (0.5, 0.5), (0.25, 0.75), (0.75, 0.25), (0.5, 0.25))
 LINEAR = all_of(linear, same_size_of_channels)
 
 
-def _rest(depth_m: Array | None) -> dict[str, Any]:
-    return {} if depth_m is None else {"depth_m": depth_m}
-
-
-def _spill(blur: Blur, image: Array, size: float, **rest: Any) -> Array:
-    """A share of the light goes one pixel further to the right."""
-    out = blur(image, **rest)
-    return out + size * (np.roll(out, 1, axis=-1) - out)
-
-
-def _gain(blur: Blur, image: Array, size: float, **rest: Any) -> Array:
-    return (1.0 + size) * blur(image, **rest)
-
-
 SPILL = Fault(
     "light that is one pixel off",
     "of the light",
-    lambda blur, size: blur.changed(lambda *a, **k: _spill(*a, size, **k)),
+    after(lambda out, size: out + size * (np.roll(out, 1, axis=-1) - out)),
 )
-GAIN = Fault("a gain", "of the value", lambda blur, size: blur.changed(lambda *a, **k: _gain(*a, size, **k)))
+GAIN = Fault("a gain", "of the value", after(lambda out, size: (1 + size) * out))
+SLOPE = Fault(
+    "a gain that rises over the columns",
+    "of the value",
+    after(lambda out, size: out * (1 + size * np.linspace(0, 1, out.shape[-1]))),
+)
 
 
 @law(
@@ -66,9 +57,7 @@ GAIN = Fault("a gain", "of the value", lambda blur, size: blur.changed(lambda *a
     fault=Fault(
         "a part that goes with the square of the light",
         "of white",
-        lambda blur, size: blur.changed(
-            lambda inner, image, **rest: (out := inner(image, **rest)) + size * out * (out - 1.0)
-        ),
+        after(lambda out, size: out + size * out * (out - 1.0)),
     ),
     needs=LINEAR,
 )
@@ -77,7 +66,7 @@ def linearity(
 ) -> Measurement:
     """Both sides of the equation, on values whose sums are 8-bit codes too."""
     a, b = weights
-    rest = _rest(depth_m)
+    rest = seen_at(depth_m)
     return Measurement.between(
         blur(a * x + b * y, **rest), a * blur(x, **rest) + b * blur(y, **rest), (1 + a + b) * blur.accuracy
     )
@@ -93,15 +82,13 @@ def linearity(
     fault=Fault(
         "light of the next channel",
         "of its light",
-        lambda blur, size: blur.changed(
-            lambda inner, image, **rest: (out := inner(image, **rest)) + size * (np.roll(out, 1, axis=0) - out)
-        ),
+        after(lambda out, size: out + size * (np.roll(out, 1, axis=0) - out)),
     ),
     needs=all_of(LINEAR, lambda adapter: "there is one channel" if adapter.channels == 1 else None),
 )
 def channels(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     """Each channel alone, the others black."""
-    rest = _rest(depth_m)
+    rest = seen_at(depth_m)
     alone = np.empty_like(x)
     for c in range(len(x)):
         only = np.zeros_like(x)
@@ -133,7 +120,7 @@ def impulse_response(blur: Blur, x: Array, depth_m: Array | None = None) -> Meas
         full = fftconvolve(x, kernel[None], mode="full", axes=(1, 2))
         top, left = kernel.shape[0] // 2, kernel.shape[1] // 2
         expected = full[:, top : top + height, left : left + width]
-    return Measurement.between(blur(x, **_rest(depth_m)), expected, blur.accuracy + 1e-9)
+    return Measurement.between(blur(x, **seen_at(depth_m)), expected, blur.accuracy + 1e-9)
 
 
 def _displacement_px(blur: Blur, axis: int, depth_m: float | None) -> tuple[float, float, Array, Array]:
@@ -143,7 +130,7 @@ def _displacement_px(blur: Blur, axis: int, depth_m: float | None) -> tuple[floa
     the ramp's value is divided by what a constant becomes.
     """
     image, slope = ramp(blur, axis)
-    rest = {} if depth_m is None else {"depth_m": np.full(image.shape[1:], depth_m)}
+    rest = seen_at(depth_m, image.shape[1:])
     margin = blur.reach_px
     got = inner(blur(image, **rest), margin)
     gain = inner(blur(np.ones_like(image), **rest), margin)
@@ -162,9 +149,7 @@ def _displacement_px(blur: Blur, axis: int, depth_m: float | None) -> tuple[floa
     cases=lambda blur: scenes(
         blur.claiming(depth=None), (), others={"axis": st.sampled_from((0, 1)), **_one_depth(blur)}
     ),
-    fault=Fault(
-        "a displacement", "px", lambda blur, size: blur.changed(lambda *a, **k: _spill(*a, size, **k)), largest=1.0
-    ),
+    fault=Fault("a displacement", "px", SPILL.make),
     needs=all_of(convolves, lambda adapter: None if adapter.centered else "Adapter.centered is False"),
 )
 def centroid(blur: Blur, axis: int, distance_m: float | None = None) -> Measurement:
@@ -189,7 +174,7 @@ def _one_depth(blur: Blur) -> dict[str, Any]:
 )
 def flux(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     """The light of every channel."""
-    out = blur(x, **_rest(depth_m))
+    out = blur(x, **seen_at(depth_m))
     light = x.sum(axis=(1, 2))
     reached = out.shape[1] * out.shape[2]
     change = np.abs(out.sum(axis=(1, 2)) - light)
@@ -217,7 +202,7 @@ def flux(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
 def constants(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     """Everywhere, or far from the borders where these are black or unknown."""
     margin = blur.reach_px if _keeps_no_border(blur) else 0
-    got = inner(blur(x, **_rest(depth_m)), margin)
+    got = inner(blur(x, **seen_at(depth_m)), margin)
     return Measurement.between(got, inner(x, margin), blur.accuracy)
 
 
@@ -235,13 +220,13 @@ def _keeps_no_border(blur: Blur) -> bool:
     fault=Fault(
         "a black level that is too low",
         "of white",
-        lambda blur, size: blur.changed(lambda inner, image, **rest: inner(image, **rest) - size),
+        after(lambda out, size: out - size),
     ),
     needs=all_of(linear),
 )
 def positivity(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     """The smallest value."""
-    out = blur(x, **_rest(depth_m))
+    out = blur(x, **seen_at(depth_m))
     lowest = float(out.min(initial=0.0))
     return Measurement(-lowest, blur.accuracy, "of white below black", out, np.maximum(out, 0.0))
 
@@ -258,7 +243,7 @@ def positivity(blur: Blur, x: Array, depth_m: Array | None = None) -> Measuremen
 )
 def value_range(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     """How far values leave the range of their channel; black borders count as part of it."""
-    out = blur(x, **_rest(depth_m))
+    out = blur(x, **seen_at(depth_m))
     low, high = (getattr(x, end)(axis=(1, 2), keepdims=True) for end in ("min", "max"))
     if _keeps_no_border(blur):
         low = np.minimum(low, 0.0)
@@ -278,7 +263,7 @@ def value_range(blur: Blur, x: Array, depth_m: Array | None = None) -> Measureme
 )
 def adjoint(blur: Blur, x: Array, y: Array, depth_m: Array | None = None) -> Measurement:
     """Both inner products."""
-    rest = _rest(depth_m)
+    rest = seen_at(depth_m)
     back = blur.other(blur.adapter.adjoint)  # type: ignore[arg-type]
     forth = float((blur(x, **rest) * y).sum())
     other = float((x * back(y, **rest)).sum())
@@ -298,18 +283,12 @@ def adjoint(blur: Blur, x: Array, y: Array, depth_m: Array | None = None) -> Mea
         depth="constant",
         others={"shift_px": st.tuples(st.integers(-3, 3), st.integers(-3, 3)).filter(any)},
     ),
-    fault=Fault(
-        "a gain that rises over the columns",
-        "of the value",
-        lambda blur, size: blur.changed(
-            lambda inner, image, **rest: inner(image, **rest) * (1 + size * np.linspace(0, 1, image.shape[-1]))
-        ),
-    ),
+    fault=SLOPE,
     needs=convolves,
 )
 def translation(blur: Blur, x: Array, shift_px: tuple[int, int], depth_m: Array | None = None) -> Measurement:
     """Light far enough from every border, before and after."""
-    rest = _rest(depth_m)
+    rest = seen_at(depth_m)
     got = blur(np.roll(x, shift_px, axis=(1, 2)), **rest)
     return Measurement.between(got, np.roll(blur(x, **rest), shift_px, axis=(1, 2)), 2 * blur.accuracy)
 
@@ -323,23 +302,23 @@ def translation(blur: Blur, x: Array, shift_px: tuple[int, int], depth_m: Array 
     cases=lambda blur: scenes(
         blur, inside=True, extra_px=2, depth="constant", others={"axis": st.sampled_from((1, 2))}
     ),
-    fault=Fault(
-        "a gain that rises over the columns",
-        "of the value",
-        lambda blur, size: blur.changed(
-            lambda inner, image, **rest: inner(image, **rest) * (1 + size * np.linspace(0, 1, image.shape[-1]))
-        ),
-    ),
+    fault=SLOPE,
     needs=convolves,
 )
 def commutation(blur: Blur, x: Array, axis: int, depth_m: Array | None = None) -> Measurement:
     """With a kernel whose weights are quarters, so that 8-bit codes stay codes."""
-    rest = _rest(depth_m)
+    rest = seen_at(depth_m)
 
     def b(picture: Array) -> Array:
         return np.asarray(correlate1d(picture, [0.25, 0.25, 0.5], axis=axis, mode="constant", origin=0))
 
     return Measurement.between(blur(b(x), **rest), b(blur(x, **rest)), 2 * blur.accuracy)
+
+
+def _dark_edge(out: Array, size: float) -> Array:
+    out = out.copy()
+    out[..., 0] *= 1 - size
+    return out
 
 
 @law(
@@ -351,7 +330,7 @@ def commutation(blur: Blur, x: Array, axis: int, depth_m: Array | None = None) -
     fault=Fault(
         "a border that is too dark",
         "of the value",
-        lambda blur, size: blur.changed(lambda *a, **k: _dark_edge(*a, size, **k)),
+        after(_dark_edge),
     ),
     needs=all_of(convolves, claim("border")),
 )
@@ -360,15 +339,9 @@ def border(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     reach = blur.reach_px
     mode: Any = BORDERS[str(blur.adapter.border)]
     grown = np.pad(x, ((0, 0), (reach, reach), (reach, reach)), mode=mode)
-    deeper = {} if depth_m is None else {"depth_m": np.full(grown.shape[1:], depth_m.flat[0])}
+    deeper = {} if depth_m is None else seen_at(float(depth_m.flat[0]), grown.shape[1:])
     expected = inner(blur(grown, **deeper), reach)
-    return Measurement.between(blur(x, **_rest(depth_m)), expected, 2 * blur.accuracy)
-
-
-def _dark_edge(blur: Blur, image: Array, size: float, **rest: Any) -> Array:
-    out = blur(image, **rest).copy()
-    out[..., 0] *= 1 - size
-    return out
+    return Measurement.between(blur(x, **seen_at(depth_m)), expected, 2 * blur.accuracy)
 
 
 @law(
@@ -385,9 +358,7 @@ def _dark_edge(blur: Blur, image: Array, size: float, **rest: Any) -> Array:
     fault=Fault(
         "light that comes back at the other edge",
         "of the light",
-        lambda blur, size: blur.changed(
-            lambda inner, image, **rest: (out := inner(image, **rest)) + size * (out[..., ::-1, ::-1] - out)
-        ),
+        after(lambda out, size: out + size * (out[..., ::-1, ::-1] - out)),
     ),
     needs=all_of(LINEAR, lambda adapter: "Adapter.border is 'circular'" if adapter.border == "circular" else None),
 )
@@ -398,7 +369,7 @@ def no_wrap_around(blur: Blur, x: Array, axis: int, back: bool, depth_m: Array |
     long = np.pad(x, pad)
     far: list[slice] = [slice(None)] * 3
     far[axis] = slice(x.shape[axis] + blur.reach_px, None)
-    deep = {} if depth_m is None else {"depth_m": np.full(long.shape[1:], float(depth_m.flat[0]))}
+    deep = {} if depth_m is None else seen_at(float(depth_m.flat[0]), long.shape[1:])
     out = np.flip(blur(np.flip(long, axis), **deep), axis) if back else blur(long, **deep)
     seen = out[tuple(far)]
     return Measurement(float(np.abs(seen).max(initial=0.0)), blur.accuracy, "of white", out, np.where(out > 0, 0, out))

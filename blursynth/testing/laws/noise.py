@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from blursynth.testing.adapter import Array, Blur, Noise
-from blursynth.testing.laws.law import Fault, Measurement, law
+from blursynth.testing.laws.cases import seen_at
+from blursynth.testing.laws.law import Fault, Measurement, after, law
 from blursynth.testing.laws.needs import all_of, claim
 from blursynth.testing.strategies import st
 
@@ -23,7 +24,7 @@ def _noise(blur: Blur) -> Noise:
 
 
 def _rest(blur: Blur, size: tuple[int, ...]) -> dict[str, Any]:
-    return {} if blur.adapter.depth is None else {"depth_m": np.full(size, 2.0)}
+    return seen_at(2.0 if blur.adapter.depth else None, size)
 
 
 def _flat(blur: Blur, level: float, seed: int, side: int = SIDE) -> Array:
@@ -88,9 +89,7 @@ def photon_transfer(blur: Blur, level: float, seed: int) -> Measurement:
     fault=Fault(
         "noise of the pixel beside it",
         "of the noise",
-        lambda blur, size: blur.changed(
-            lambda inner, image, **rest: (out := inner(image, **rest)) + size * (np.roll(out, 1, axis=-1) - out)
-        ),
+        after(lambda out, size: out + size * (np.roll(out, 1, axis=-1) - out)),
         largest=0.5,
     ),
     needs=all_of(NOISY, lambda adapter: None if adapter.noise and adapter.noise.white else "Noise.white is False"),
@@ -124,7 +123,7 @@ def _correlation(a: Array, b: Array) -> float:
     fault=Fault(
         "noise of the first channel in all, and of one seed in all",
         "of the noise",
-        lambda blur, size: blur.changed(lambda *a, **k: _shared(*a, size, **k)),
+        lambda blur, size: blur.changed(lambda inner, image, **rest: _shared(inner, image, size, rest)),
     ),
     needs=NOISY,
 )
@@ -138,19 +137,18 @@ def noise_independence(blur: Blur, level: float, seed: int) -> Measurement:
     if "N" in blur.adapter.layout and blur.call is None:
         image = np.full((2, blur.adapter.channels, SIDE, SIDE), level)
         depth_m = np.full((2, SIDE, SIDE), 2.0) if blur.adapter.depth else None
-        pairs.append(tuple(blur.batch(image, depth_m=depth_m, seed=seed)))  # type: ignore[arg-type]
+        pairs.append(tuple(blur.batch(image, depth_m=depth_m, seed=seed)))
     worst = max(abs(_correlation(a, b)) * np.sqrt(a.size) for a, b in pairs)
     if not _noise(blur).white:
         worst /= 4.0  # fewer independent numbers than pixels
     return Measurement(float(worst), 5.0, "standard errors", first, other)
 
 
-def _shared(blur: Blur, image: Array, size: float, **rest: Any) -> Array:
-    mean = float(image.mean())
+def _shared(blur: Blur, image: Array, size: float, rest: dict[str, Any]) -> Array:
     out = blur(image, **rest)
     same = blur(image, **{**rest, "seed": 12345})
     shared = out[:1] if len(out) > 1 else same
-    return out + size * (np.broadcast_to(shared, out.shape) - out) + 0 * mean
+    return out + size * (np.broadcast_to(shared, out.shape) - out)
 
 
 @law(

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from blursynth.testing.adapter import ACCURACY, Adapter, Array, Blur
-from blursynth.testing.laws.cases import scenes
-from blursynth.testing.laws.law import Fault, Measurement, law
+from blursynth.testing.laws.cases import scenes, seen_at
+from blursynth.testing.laws.law import Fault, Measurement, after, law
 from blursynth.testing.laws.needs import all_of, claim, exact
 from blursynth.testing.strategies import depth_maps, images, sizes, st
 
@@ -25,10 +25,6 @@ __all__ = [
     "memory_layout",
     "shapes",
 ]
-
-
-def _rest(depth_m: Array | None) -> dict[str, Any]:
-    return {} if depth_m is None else {"depth_m": depth_m}
 
 
 def _wrapped(blur: Blur, wrap: Callable[..., Any]) -> Blur:
@@ -54,7 +50,7 @@ def _wrapped(blur: Blur, wrap: Callable[..., Any]) -> Blur:
 )
 def shapes(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     """Height and width, and NaN or infinity anywhere."""
-    out = blur(x, **_rest(depth_m))
+    out = blur(x, **seen_at(depth_m))
     missing = float(np.abs(np.subtract(out.shape[-2:], x.shape[-2:])).sum())
     return Measurement(missing if np.isfinite(out).all() else np.inf, 0.0, "px", out, x)
 
@@ -77,7 +73,7 @@ def shapes(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
 )
 def determinism(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     """Two calls."""
-    return Measurement.between(blur(x, **_rest(depth_m)), blur(x, **_rest(depth_m)), 0.0)
+    return Measurement.between(blur(x, **seen_at(depth_m)), blur(x, **seen_at(depth_m)), 0.0)
 
 
 def _picture(value: Any) -> Any:
@@ -234,13 +230,13 @@ def _no_device(adapter: Adapter) -> str | None:
     tolerance="2 errors of a call",
     reference="one operator",
     cases=lambda blur: scenes(blur),
-    fault=Fault("a gain", "of the value", lambda blur, size: blur.changed(lambda f, x, **k: (1 + size) * f(x, **k))),
+    fault=Fault("a gain", "of the value", after(lambda out, size: (1 + size) * out)),
     needs=all_of(exact, _no_device),
 )
 def devices(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     """The same picture on both."""
     there = Blur(blur.function, blur.adapter.replace(device="cuda" if blur.adapter.device == "cpu" else "cpu"))
-    return Measurement.between(blur(x, **_rest(depth_m)), there(x, **_rest(depth_m)), 2 * blur.accuracy)
+    return Measurement.between(blur(x, **seen_at(depth_m)), there(x, **seen_at(depth_m)), 2 * blur.accuracy)
 
 
 def _other_gradient(function: Callable[..., Any], given: Any, size: float, **extra: Any) -> Any:
