@@ -222,7 +222,7 @@ def path_order(blur: Blur, axis: int, part: tuple[float, float]) -> Measurement:
 def _path_reach(blur: Blur) -> int:
     path = blur.adapter.path_px
     reaches = [math.ceil(abs(part)) for t in np.linspace(0, 1, 33) for part in path(float(t))]  # type: ignore[misc]
-    return 2 + max(reaches)
+    return 2 + int(max(reaches))
 
 
 def _leaning(out: Array, size: float) -> Array:
