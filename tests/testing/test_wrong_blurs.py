@@ -25,6 +25,7 @@ def test_the_law_sees_it(wrong: Wrong) -> None:
     assert all(count <= 1600 for count in lit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong", list({wrong.law.name: wrong for wrong in WRONG if wrong.right}.values()), ids=lambda wrong: wrong.law.name
 )
