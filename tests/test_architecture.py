@@ -66,6 +66,7 @@ ONLY_IN = {
         "dataset",
         "degradations/file/webp.py",
         "transforms",
+        "testing/picture.py",  # lettering
     ),
     "onnxruntime": ("io/depth",),
     "OpenEXR": ("io",),
@@ -74,6 +75,8 @@ ONLY_IN = {
     "matplotlib": ("cli",),  # plots of calibrations, an extra
     "typer": ("cli",),
     "rich": ("cli",),
+    "hypothesis": ("testing",),  # an extra
+    "pytest": ("testing",),
 }
 
 
@@ -259,6 +262,12 @@ def test_what_is_used_is_light(code: str) -> None:
 def test_names_load_what_they_need_alone() -> None:
     assert "numpy" not in loaded_by("import blursynth as bs; bs.BlursynthError")
     assert not {"blursynth.degradations", "blursynth.recipe"} & loaded_by("import blursynth as bs; bs.Frame")
+
+
+def test_the_plugin_of_pytest_is_light() -> None:
+    """It is imported whenever pytest runs where blursynth is installed."""
+    loaded = loaded_by("import blursynth.testing.pytest_plugin")
+    assert not {*HEAVY, "numpy", "pydantic", "hypothesis", "pytest"} & loaded
 
 
 def test_the_companion_is_light() -> None:

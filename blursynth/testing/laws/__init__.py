@@ -133,7 +133,7 @@ def find(name: str) -> Law:
         if one.name == name:
             return one
     raise InvalidValueError(
-        f"There is no law {name!r}.{did_you_mean(name, [one.name for one in ALL])}", field="law", value=name
+        f"There is no law {name!r}. {did_you_mean(name, [one.name for one in ALL])}", field="law", value=name
     )
 
 

@@ -229,20 +229,22 @@ def _examine(law: Law, blur: Blur, profile: Profile, power: bool) -> Result:
     from hypothesis import HealthCheck, Phase, find, settings
     from hypothesis.errors import NoSuchExample
 
-    began = time.perf_counter()
+    began = since = time.perf_counter()
     tried: list[Case] = []
     closest: Measurement | None = None
     broken: tuple[int, Case, Measurement | Exception] | None = None
 
     def breaks(case: Case) -> bool:
-        nonlocal closest, broken
+        nonlocal closest, broken, since
         # A search that found something may take as long again to make it small.
-        if time.perf_counter() - began > profile.seconds * (1 if broken is None else 2):
+        if time.perf_counter() - since > profile.seconds * (1 if broken is None else 2):
             raise _OutOfTime
         try:
             found: Measurement | Exception = law.measure(blur, **case)
         except Exception as error:  # of the function
             found = error
+        if not tried:
+            since = time.perf_counter()  # the first call may compile for longer than the whole search lasts
         tried.append(case)
         if isinstance(found, Measurement) and found.kept:
             if closest is None or found.deviation * closest.allowed > closest.deviation * found.allowed:
