@@ -128,7 +128,7 @@ def command(
     ] = None,
     mosaic: Annotated[str | None, _field("mosaic", "Color filters of its result, such as RGGB.")] = None,
 ) -> None:
-    """Hold a blur against the laws of blur: any function, or a kind of blursynth's own.
+    """Hold any blur against the laws of blur.
 
     Say how the function is called and what it claims; laws that need a claim that is not made are not held against it.
     """

@@ -141,7 +141,7 @@ def test_list() -> None:
     [
         ((), "No blur is given. Write blursynth laws mymodule:blur"),
         (("no_such_module:f",), "There is no module 'no_such_module', neither in this folder nor installed."),
-        (("lawful_blurs.inner:f",), "lawful_blurs.inner cannot be imported: ModuleNotFoundError"),
+        (("lawful_blurs.inner:f",), "There is no module 'lawful_blurs.inner'"),
         (("lawful_broken:f",), "lawful_broken cannot be imported: ModuleNotFoundError: No module named 'no_such_library'."),
         (("lawful_script:f",), "lawful_script cannot be imported: SystemExit: 3."),
         (("lawful_blurs:boxx",), "lawful_blurs has no 'boxx'."),
