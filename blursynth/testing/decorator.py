@@ -195,7 +195,7 @@ def _folder(request: pytest.FixtureRequest) -> Path:
     config = request.config
     chosen = config.getoption("laws_pictures", default=None)
     if chosen is not None:
-        return Path(config.invocation_params.dir) / chosen
+        return Path(config.invocation_params.dir, chosen)
     cache = getattr(config, "cache", None)
     if cache is not None:
         return Path(cache.mkdir("laws"))

@@ -169,7 +169,7 @@ def png(pixels: Codes) -> bytes:
 
 def enlargement(shown: list[Panel]) -> int:
     """The whole factor by which panels are enlarged, the same for all, so that pixels compare."""
-    longest = max(max(panel.pixels.shape[:2]) for panel in shown)
+    longest = int(max(max(panel.pixels.shape[:2]) for panel in shown))
     return min(max(1, ENLARGED_PX // longest), LARGEST_FACTOR)
 
 
