@@ -90,7 +90,7 @@ def photon_transfer(blur: Blur, level: float, seed: int) -> Measurement:
         "noise of the pixel beside it",
         "of the noise",
         after(lambda out, size: out + size * (np.roll(out, 1, axis=-1) - out)),
-        largest=0.5,
+        largest=0.5,  # all of it is noise that is white again, one pixel off
     ),
     needs=all_of(NOISY, lambda adapter: None if adapter.noise and adapter.noise.white else "Noise.white is False"),
 )
