@@ -331,7 +331,7 @@ def _size(case: Case) -> int:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
 
 
 def describe(value: Any) -> str:

@@ -228,7 +228,7 @@ def positivity(blur: Blur, x: Array, depth_m: Array | None = None) -> Measuremen
     """The smallest value."""
     out = blur(x, **seen_at(depth_m))
     lowest = float(out.min(initial=0.0))
-    return Measurement(-lowest, blur.accuracy, "of white below black", out, np.maximum(out, 0.0))
+    return Measurement(max(0.0, -lowest), blur.accuracy, "of white below black", out, np.maximum(out, 0.0))
 
 
 @law(

@@ -196,7 +196,9 @@ def batches(blur: Blur, **parts: Array) -> Measurement:
     fault=Fault(
         "a second rounding that goes down",
         "codes of 255",
-        lambda blur, size: _wrapped(blur, lambda f, given, **extra: _darker(f, given, size, **extra)),
+        lambda blur, size: _wrapped(
+            blur, lambda f, given, **extra: _darker(f, given, blur.adapter.dtype, size, **extra)
+        ),
     ),
     needs=all_of(exact, claim("other_dtypes")),
 )
@@ -209,11 +211,13 @@ def dtypes(blur: Blur, x: Array, dtype: str, depth_m: Array | None = None) -> Me
     return Measurement.between(got, expected, error + blur.accuracy)
 
 
-def _darker(function: Callable[..., Any], given: Any, size: float, **extra: Any) -> Any:
+def _darker(function: Callable[..., Any], given: Any, own: str, size: float, **extra: Any) -> Any:
+    """Darker by some codes in all types but the adapter's own; integers by whole ones, in every type."""
     out = function(given, **extra)
-    if isinstance(out, np.ndarray) and out.dtype.kind == "u":
+    dtype = str(out.dtype).removeprefix("torch.")
+    if dtype.startswith("u"):
         return out - np.minimum(out, out.dtype.type(round(size)))
-    return out
+    return out if dtype == own else out - size / 255
 
 
 def _no_device(adapter: Adapter) -> str | None:
