@@ -4,7 +4,7 @@ Numbers come in vectors of four float64: colors and coverage of a pixel side by 
 """
 
 # numba and llvmlite carry no types.
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg,unreachable"
 
 from __future__ import annotations
 

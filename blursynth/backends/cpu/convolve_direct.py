@@ -18,7 +18,7 @@ portable: LLVM splits the vectors where the processor has shorter ones.
 """
 
 # numba and llvmlite carry no types.
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg,unreachable"
 
 from __future__ import annotations
 

@@ -18,9 +18,11 @@ The order of additions at a pixel depends on the taps, the size and the level ar
 """
 
 # numba and llvmlite carry no types.
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg,unreachable"
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -101,7 +103,7 @@ def _add_block(
                 for row in range(2):
                     entry = builder.add(builder.shl(tap, ir.Constant(word, 1)), ir.Constant(word, row))
                     pair.append(everywhere(builder, vector, builder.load(builder.gep(weight_pointer, [entry]))))
-                new = []
+                new: list[Any] = []
                 for plane in planes:
                     base = builder.add(plane, offset)
                     for v in range(wide):
