@@ -1004,7 +1004,7 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     ranks, lowest, numbers = _slices(scene.order[b].ravel())
     pixels = ranks.size
     none, no_share = np.empty(0, np.int32), np.empty(0)
-    edges = (none, no_share, none, none)
+    edges: tuple[NDArray[Any], ...] = (none, no_share, none, none)
     if scene.front is not None and scene.share is not None and scene.pure is not None and scene.missing is not None:
         edges = _flat(b, scene.front, scene.share, scene.pure, scene.missing)
     mixtures = int(np.count_nonzero((edges[1] > 0) & (edges[1] < 1)))

@@ -250,7 +250,7 @@ def convolve_varying_adjoint(image: Tensor, level: Tensor | None, *field: Any) -
     top, bottom, left, right = reach if folds else (0, 0, 0, 0)
     grown = image.new_empty((batch, channels, height + top + bottom, width + left + right))
     with on_device_of(image):
-        _varying_adjoint[tiles(*grown.shape[2:], _ROWS, _COLUMNS, batch * channels)](
+        _varying_adjoint[tiles(grown.shape[2], grown.shape[3], _ROWS, _COLUMNS, batch * channels)](
             *_given(image, level, grown, taps, first, step),
             channels,
             height,
