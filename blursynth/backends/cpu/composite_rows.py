@@ -58,7 +58,7 @@ def _add_entries(typing_context, vectors, target, source, offsets, weights, coun
             place = builder.add(address, ir.Constant(word, distance)) if distance else address
             return builder.inttoptr(place, kind.as_pointer())
 
-        for wide in by_value(builder, vectors, range(1, _WIDEST + 1)):
+        for wide in by_value(builder, vectors, (_WIDEST, *range(1, _WIDEST))):
             values = [builder.load(at(source, 8 * VECTOR * v, vector), align=8) for v in range(wide)]
 
             def step(number, none, values=values):

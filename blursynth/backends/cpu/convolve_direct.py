@@ -48,7 +48,7 @@ VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") e
 _MANY_REGISTERS = bool(_FEATURES.get("avx512f") or _FEATURES.get("neon"))
 _WIDE = 12 if _MANY_REGISTERS else 6
 _MEDIUM = 8 if _MANY_REGISTERS else 4
-_BLOCKS = sorted({_WIDE, _MEDIUM, _MEDIUM // 2, _MEDIUM // 4, 1})  # vectors
+_BLOCKS = tuple(dict.fromkeys((_WIDE, _MEDIUM, _MEDIUM // 2, _MEDIUM // 4, 1)))  # vectors
 
 
 @intrinsic

@@ -163,8 +163,8 @@ def _butterfly(forwards: bool) -> Any:
                     for part in range(2):
                         builder.store(value[part], pointer(j, part), align=item)
 
-            for turn in by_value(builder, turned, (0, 1)):
-                for size in by_value(builder, radix, (3, 4, 8) if turn else (2, 3, 4, 8)):
+            for turn in by_value(builder, turned, (1, 0)):
+                for size in by_value(builder, radix, (8, 4, 3) if turn else (8, 4, 3, 2)):
                     emit(size, turn)
             return context.get_dummy_value()
 

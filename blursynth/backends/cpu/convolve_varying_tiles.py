@@ -125,8 +125,8 @@ def _add_block(
                         where = builder.add(target, ir.Constant(word, VECTOR_BYTES * v))
                         builder.store(after, builder.inttoptr(where, vector.as_pointer()), align=item)
 
-        for deep in by_value(builder, channels, (1, _DEEP)):
-            for wide in by_value(builder, vectors, (1, 2, 4)):
+        for deep in by_value(builder, channels, (_DEEP, 1)):
+            for wide in by_value(builder, vectors, (4, 2, 1)):
                 emit(wide, deep)
         return context.get_dummy_value()
 

@@ -72,13 +72,16 @@ def loop(builder, first, last, start, step):
 
 
 def by_value(builder, number, values):
-    """Branches of the code, one for each of these values of a number: what the caller emits for it goes there."""
+    """Branches of the code, one for each of these values of a number: what the caller emits for it goes there.
+
+    The values are compared in this order, so the most frequent one comes first; the number must be one of them.
+    """
     done = builder.append_basic_block("done")
-    switch = builder.switch(number, done)
     for value in values:
-        block = builder.append_basic_block("case")
-        switch.add_case(ir.Constant(number.type, value), block)
-        builder.position_at_end(block)
+        if value != values[-1]:
+            case, other = builder.append_basic_block("case"), builder.append_basic_block("other")
+            builder.cbranch(builder.icmp_signed("==", number, ir.Constant(number.type, value)), case, other)
+            builder.position_at_end(case)
         yield value
         builder.branch(done)
-    builder.position_at_end(done)
+        builder.position_at_end(done if value == values[-1] else other)

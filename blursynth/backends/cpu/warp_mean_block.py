@@ -158,8 +158,8 @@ def _moments(transpose: bool) -> Any:
                     for part in range(deep * VECTORS):
                         builder.store(builder.load(held[part]), at(block_at, part * VECTOR_BYTES), align=item)
 
-            for deep in by_value(builder, channels, (1, 3)):
-                for form in by_value(builder, mode, (AFFINE, PROJECTIVE, DEPTH, PARALLAX)):
+            for form in by_value(builder, mode, (AFFINE, PROJECTIVE, PARALLAX, DEPTH)):
+                for deep in by_value(builder, channels, (3, 1)):
                     emit(deep, form, False, ir.Constant(word, 0), pairs)
                     emit(deep, form, True, firsts, total)
             return context.get_dummy_value()
